@@ -7,14 +7,19 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Test modules are rewritten for pytest: without their bytecode each process does it each time anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?=
 VENV ?= .venv
 PORT ?= 8200
 # Where `make run` keeps its data.
 RUN ?= .run
-# Of the tests: how many files run at once; half as many again as cores, for a third of it is waiting.
-JOBS ?= $(shell cores=$$(nproc); echo $$((cores + cores / 2)))
+# Of the tests: how many files run at once. More than cores, for half of it is waiting for others; 1 GiB each.
+JOBS ?= $(shell echo $$(($$(nproc) * 5 / 2)))
+# The unit tests without those of a whole control plane, of databases and of processes.
+FAST := tests/unit $(addprefix --ignore=tests/unit/,control/compliance control/gateway control/live control/services \
+  deploy loadtests vault/audit/sinks vault/store vault/workers)
 # Of each kind of fault in `make durability`.
 ROUNDS ?= 200
 # Of `make simulate`: how many seeds, and after how many minutes no other begins.
@@ -40,8 +45,12 @@ run: setup ## start a control plane and two agents from 127.0.0.1:8200 on (PORT=
 	@tools/run.sh "$(BIN)/freehold" "$(PORT)" "$(RUN)"
 
 .PHONY: test
-test: lint ## lint, then every test, three files at once on two cores (JOBS=…)
+test: lint ## lint, then every test, five files at once on two cores (JOBS=…)
 	@$(PY) -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+.PHONY: test-fast
+test-fast: lint ## lint, then the tests of pure logic: a minute, for the inner loop
+	@$(PY) -m pytest -q --numprocesses logical --dist loadfile $(FAST)
 
 .PHONY: test-both
 test-both: test ## `make test`, then the unit tests on the other supported interpreter (OTHER=python3.11)
@@ -49,12 +58,12 @@ test-both: test ## `make test`, then the unit tests on the other supported inter
 	@.venv-other/bin/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile tests/unit
 
 .PHONY: lint
-lint: setup ## style, types, layers, and the rules of tools/house
+lint: setup ## style, types, layers, and the rules of tools/repo_lint
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache importlinter.toml
-	@$(PY) -m tools.house
+	@$(PY) -m tools.repo_lint
 	@cd ui/web && npm run --silent check
 
 .PHONY: format
@@ -86,16 +95,16 @@ overload: .bench/venv/.stamp ## both past their capacity, with slow clients and 
 
 .PHONY: locust
 locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a second; fails when the bar is missed
-	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.people $(if $(QUICK),--quick)
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.mixed_load $(if $(QUICK),--quick)
 
 .PHONY: turns
 turns: .bench/venv/.stamp ## this tree beside another commit, in turns (AGAINST=COMMIT, OP=write, WORKERS=1, TURNS="--http 2 …")
-	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.turns --operation $(or $(OP),read) --workers $(or $(WORKERS),2) \
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.commit_comparison --operation $(or $(OP),read) --workers $(or $(WORKERS),2) \
 	  $(TURNS) $(AGAINST)
 
 .PHONY: steps
 steps: .bench/venv/.stamp ## the bytecodes and calls of a request by function (OP=write, WORKERS=2)
-	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.steps --operation $(or $(OP),read) --workers $(or $(WORKERS),1)
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.bytecode_profile --operation $(or $(OP),read) --workers $(or $(WORKERS),1)
 
 .PHONY: bench-fleet
 bench-fleet: setup ## 100 and 1,000 simulated agents on a control plane (FULL=1: 10,000 too; QUICK=1): docs/benchmarks
@@ -104,18 +113,22 @@ bench-fleet: setup ## 100 and 1,000 simulated agents on a control plane (FULL=1:
 
 .PHONY: bench-screen
 bench-screen: setup ## the dashboard in Chromium: time to the screen, bytes, memory (FULL=1: 10,000 agents too): docs/benchmarks
-	@$(PY) -m loadtests.screen $(if $(FULL),--full)
+	@$(PY) -m loadtests.dashboard $(if $(FULL),--full)
 
 .PHONY: pictures
 pictures: setup ## the README's pictures, taken anew of a seeded fleet and a real agent: docs/pictures
-	@$(PY) -m loadtests.screen.pictures
+	@$(PY) -m loadtests.dashboard.pictures
 
 .PHONY: durability
 durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short): docs/benchmarks
 	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS) --out docs/benchmarks)
 
+.PHONY: mutants
+mutants: setup ## plant 100 careless changes and report those that no test notices (ONLY=audit, ALSO=tests/…)
+	@$(PY) -m tools.mutants $(if $(ONLY),--only $(ONLY)) $(if $(ALSO),--also $(ALSO))
+
 .PHONY: simulate
-simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/simulation.md
+simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/development/simulation.md
 	@$(PY) -m tests.simulation --seeds $(SEEDS) --minutes $(MINUTES)
 
 .PHONY: lock

@@ -3,7 +3,7 @@
 Modules, caches and linked agents are hundreds of thousands of objects that live for days, and the
 collector's own settings look at all of them again and again, while everybody waits. With 1,500
 agents that took a third of what a policy costs; under load it stopped an agent for 50 to 125 ms at
-a time (decision 0038). What is left to it are cycles, which are few: everything else goes when its
+a time (decision 1). What is left to it are cycles, which are few: everything else goes when its
 last reference does.
 """
 

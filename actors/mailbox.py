@@ -20,7 +20,7 @@ from actors.reply import NEVER, Envelope, copy_error
 
 QUIET: Final = 4
 """Turns of the event loop in which nothing comes, after which nobody is on his way: what has
-arrived at a socket is a record after three or four (docs/decisions/0046)."""
+arrived at a socket is a record after three or four (decision 4)."""
 SLOW: Final = 10
 """Holds that a batch took, after which the next one waits for those whom it has answered, too: a
 hold is a tenth of it, and without them all senders form two halves that take turns."""

@@ -43,6 +43,11 @@ def is_early(issued_at: int, now: int) -> bool:
     return issued_at > now + EARLY
 
 
+def has_expired(issued_at: int, expires_at: int, now: int) -> bool:
+    """Whether it is past its end, or was issued by a clock that was ahead (`is_early`)."""
+    return expires_at <= now or is_early(issued_at, now)
+
+
 class SlewedClock:
     """Unix time in nanoseconds; in any thread."""
 

@@ -110,6 +110,7 @@ class FakeWorld:
         fn: Callable[..., T],
         *args: object,
         limiter: trio.CapacityLimiter | None = None,  # noqa: ARG002  # the protocol's
+        abandon_on_cancel: bool = False,  # noqa: ARG002  # the protocol's
     ) -> T:
         """The call, inline after a checkpoint."""
         await trio.lowlevel.checkpoint()

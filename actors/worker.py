@@ -1,7 +1,7 @@
 """Worker: a thread of one owner's, for blocking calls that follow each other all the time.
 
 Trio's `to_thread` takes a thread from a cache, names it twice and counts it, for each call anew:
-about 50 µs, of which a thread that stays needs 30 (`docs/decisions`, "0011").
+about 50 µs, of which a thread that stays needs 30 (decision 4).
 """
 
 from __future__ import annotations

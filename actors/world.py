@@ -85,11 +85,16 @@ class World(Protocol):
         ...
 
     async def run_sync(
-        self, fn: Callable[..., T], *args: object, limiter: trio.CapacityLimiter | None = None
+        self,
+        fn: Callable[..., T],
+        *args: object,
+        limiter: trio.CapacityLimiter | None = None,
+        abandon_on_cancel: bool = False,
     ) -> T:
         """Run a blocking call off the event loop and return its result or raise its exception.
 
-        A cancelled caller still waits for the call to end: a thread is never abandoned.
+        A cancelled caller still waits for the call to end, unless `abandon_on_cancel`: then the
+        call goes on by itself and its outcome is lost. For what may hang, as a network file system.
         """
         ...
 
@@ -172,10 +177,16 @@ class SystemWorld:
         await trio.sleep(seconds)
 
     async def run_sync(
-        self, fn: Callable[..., T], *args: object, limiter: trio.CapacityLimiter | None = None
+        self,
+        fn: Callable[..., T],
+        *args: object,
+        limiter: trio.CapacityLimiter | None = None,
+        abandon_on_cancel: bool = False,
     ) -> T:
         """A worker thread, at most `limiter` at a time (Trio's default limiter is 40)."""
-        return await trio.to_thread.run_sync(partial(fn, *args), limiter=limiter)
+        return await trio.to_thread.run_sync(
+            partial(fn, *args), limiter=limiter, abandon_on_cancel=abandon_on_cancel
+        )
 
     def worker(self, name: str) -> Worker:
         """A thread."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from actors import SystemWorld, World, garbage_collector
-from control.api.control_plane import ControlPlane
 from control.api.health import HealthEndpoints, refusal_response
 from control.api.request_decoding import MAX_BODY
 from control.api.rest_app import build_rest_app
@@ -23,20 +22,20 @@ from control.bootstrap import (
     read_or_create_password,
 )
 from control.config.settings import Settings
-from control.core import open_control_plane, open_gateway
+from control.core import Core, live_services, open_control_plane, open_gateway
 from control.gateway.listener import LinkListener
-from control.live.endpoint import LiveEndpoint as LiveDoor
+from control.live.endpoint import LiveEndpoint
 from control.live.hub import LiveHub
 from control.metrics import PrometheusMetrics
 from control.model.notices import State
 from control.services.delivery_worker import DeliveryWorker
-from protocols import shapes
+from protocols import msgspec_init
 from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
+from protocols.http.asgi import App, Receive, Scope, Send
 from protocols.http.errors import TlsConfigError
-from protocols.http.scope import App, Receive, Scope, Send
-from protocols.systemd import Service
-from protocols.telemetry.running import telling, tracing_of
+from protocols.systemd import SystemdNotifier
+from protocols.telemetry.activation import make_tracing, running_exporter
 from ui.web.files import File, read_files
 from ui.web.site import Site
 
@@ -51,45 +50,45 @@ log: Final = logging.getLogger("freehold.control")
 async def serve(
     settings: Settings, announce: Callable[[str], None], *, password_file: Path | None = None
 ) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT.
 
-    `announce`: where it serves, once it does. `password_file`: development, which makes the first
-    account with the password there. Raises `ControlError`, `PkiKeyError` or `OSError` when it
-    cannot run.
+    `announce` is called with the ports once they are open. `password_file` is for development: the
+    first account is made with the password there. Raises `ControlError`, `PkiKeyError` or `OSError`
+    when the control plane cannot run.
     """
-    shapes.complete()
+    msgspec_init.prepare_structs()
     world, metrics = SystemWorld(), PrometheusMetrics()
     await need_authority(settings, world)
-    async with open_control_plane(settings, world) as plane, trio.open_nursery() as nursery:
-        app = build_rest_app(plane)
+    async with open_control_plane(settings, world) as core, trio.open_nursery() as nursery:
+        app = build_rest_app(core)
         app.nursery = nursery
         await app.startup()
-        if not await is_initialized(plane):
+        if not await is_initialized(core):
             if password_file is None:
                 raise not_initialized()
-            await create_admin(plane, await world.run_sync(read_or_create_password, password_file))
+            await create_admin(core, await world.run_sync(read_or_create_password, password_file))
             announce(
                 f"first account: organization platform, user admin, password in {password_file}"
             )
         files = await world.run_sync(read_files)
-        ops = HealthEndpoints(with_pages(app, files), plane, metrics)
+        ops = HealthEndpoints(with_pages(app, files), core.store, metrics)
         garbage_collector.freeze_at_startup()
-        hub = LiveHub(plane.store, plane.bus, plane.presence, world)
+        hub = LiveHub(core.store, core.bus, core.presence, world)
         await nursery.start(hub.run)
-        live = LiveDoor(plane, hub)
-        plan = settings.telemetry.plan("freehold-control", gethostname())
-        tracing = tracing_of(plan, world.new_id)
+        live = LiveEndpoint(live_services(core), hub)
+        plan = settings.telemetry.export_plan("freehold-control", gethostname())
+        tracing = make_tracing(plan, world.new_id)
         served = _with_tracing(_route_by_scope(ops, live), tracing)
         handle = await nursery.start(_listen, served, settings, world)
-        async with open_gateway(plane, settings, hub) as door:
+        async with open_gateway(core, settings, hub) as door:
             gauges = {"connections": lambda: float(handle.connections()), **_link_gauges(door)}
             gauges["live_browsers"] = lambda: float(live.open_feeds)
             gauges["live_views"] = lambda: float(hub.view_count)
             gauges["live_refusals"] = lambda: float(live.refused_feeds)
-            gauges["deletions_suspended"] = lambda: float(plane.deletion_guard.is_suspended)
-            gauges |= _cluster_gauges(plane) | _notification_gauges(plane.delivery_worker)
-            with metrics.sample_gauges(partial(_agents_by_state, plane), gauges):
-                async with telling(
+            gauges["deletions_suspended"] = lambda: float(core.deletion_guard.is_suspended)
+            gauges |= _cluster_gauges(core) | _notification_gauges(core.delivery_worker)
+            with metrics.sample_gauges(partial(_agents_by_state, core), gauges):
+                async with running_exporter(
                     plan, metrics.families, tracing, now=world.now, sleep=world.sleep
                 ):
                     ports = _describe_ports(handle, door)
@@ -102,13 +101,13 @@ async def serve(
 def _with_tracing(app: App, tracing: "Tracing | None") -> App:
     if tracing is None:
         return app
-    from protocols.telemetry.asgi import Traced
+    from protocols.telemetry.middleware import TracingMiddleware
 
-    return Traced(app, tracing)
+    return TracingMiddleware(app, tracing)
 
 
 def _route_by_scope(http: App, live: App) -> App:
-    """Websockets are the feed's, everything else the API's and the pages'."""
+    """Send WebSockets to the live feeds and everything else to the API and the pages."""
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         await (live if scope["type"] == "websocket" else http)(scope, receive, send)
@@ -117,7 +116,7 @@ def _route_by_scope(http: App, live: App) -> App:
 
 
 def with_pages(app: Any, files: Mapping[str, File]) -> Any:
-    """The dashboard in front of the API. Without it agents and programs are served all the same."""
+    """Serve the dashboard in front of the API; without a built dashboard the API alone."""
     if DASHBOARD not in files:
         log.warning("the web interface is not built (make setup builds it): the API alone")
         return app
@@ -139,7 +138,7 @@ async def _listen(
         )
     refuse = partial(refusal_response, world)
     await serve_http(
-        settings.server.proxies.around(app, tls=tls.enabled, refuse=refuse),
+        settings.server.proxies.wrap_app(app, tls=tls.enabled, refuse=refuse),
         host=host,
         port=port,
         tls=config,
@@ -147,17 +146,17 @@ async def _listen(
         refuse=refuse,
         wall_clock=lambda: world.now() / 1e9,
         websockets=True,
-        trusts=settings.server.proxies.trusts(),
+        trusts=settings.server.proxies.trust_predicate(),
         task_status=task_status,
     )
 
 
-def _agents_by_state(plane: ControlPlane) -> dict[str, int]:
-    return {str(state): count for state, count in plane.presence.count_by_status().items()}
+def _agents_by_state(core: Core) -> dict[str, int]:
+    return {str(state): count for state, count in core.presence.count_by_status().items()}
 
 
 def _link_gauges(door: LinkListener | None) -> dict[str, Callable[[], float]]:
-    """Agents that are linked, and what was turned away since the start."""
+    """Linked agents, and connections that were refused since the start."""
     if door is None:
         return {}
     gateway, link = door.gateway, door.server
@@ -169,18 +168,18 @@ def _link_gauges(door: LinkListener | None) -> dict[str, Callable[[], float]]:
     }
 
 
-def _cluster_gauges(plane: ControlPlane) -> dict[str, Callable[[], float]]:
-    """This process among the others of its control plane."""
-    lease = plane.store.lease
+def _cluster_gauges(core: Core) -> dict[str, Callable[[], float]]:
+    """This process among the other processes of its control plane."""
+    lease = core.store.lease
     return {
         "processes": lambda: float(len(lease.peers)),
         "leads": lambda: float(lease.leads),
-        "others_heard": lambda: float(plane.bus.is_connected()),
+        "others_heard": lambda: float(core.bus.is_connected()),
     }
 
 
 def _notification_gauges(postman: DeliveryWorker) -> dict[str, Callable[[], float]]:
-    """What people were told: totals of this process, and what waits as its leader saw it last."""
+    """Messages: totals of this process, and the queue as its leader saw it last."""
     figures = postman.counters
     return {
         "messages_sent": lambda: float(figures.sent),
@@ -199,10 +198,10 @@ def _describe_ports(handle: ServerHandle, door: LinkListener | None) -> str:
 
 
 async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: str) -> None:
-    """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
-    service = Service.from_environment()
+    """Notify systemd; reload certificates at SIGHUP, drain at SIGTERM or SIGINT."""
+    service = SystemdNotifier.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        service.ready(ports)
+        service.notify_ready(ports)
         nursery.start_soon(_watchdog, service)
         async for received in signals:
             if received != signal.SIGHUP:
@@ -211,12 +210,12 @@ async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: s
                 handle.reload_tls()
             except TlsConfigError as error:
                 log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400
-    service.stopping()
+    service.notify_stopping()
     await handle.drain(DRAIN_SECONDS)
 
 
-async def _watchdog(service: Service) -> None:
-    """Tell systemd that the event loop turns, at half of what it waits for."""
-    while service.watchdog:
-        service.alive()
-        await trio.sleep(service.watchdog / 2)
+async def _watchdog(service: SystemdNotifier) -> None:
+    """Notify systemd that the event loop runs, twice in each watchdog interval."""
+    while service.watchdog_seconds:
+        service.notify_watchdog()
+        await trio.sleep(service.watchdog_seconds / 2)

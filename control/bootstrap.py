@@ -1,4 +1,4 @@
-"""The first start: authority, organizations, and the one account that can make all others."""
+"""The first start: certificate authority, organizations, and the first account."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from actors import World
-from control.api.control_plane import ControlPlane
 from control.authn.passwords import check_length
 from control.ca.directory import STATE_FILE, CaDirectory
 from control.config.settings import Settings
-from control.core import open_control_plane
+from control.core import Core, open_control_plane
 from control.crypto import new_bearer_secret
 from control.errors import ConflictError, UnavailableError, ValidationError
 from control.model.names import require_slug
@@ -27,62 +26,62 @@ LOCAL_SOURCE: Final = "local"
 """Where the record of it says that it came from."""
 
 
-async def is_initialized(plane: ControlPlane) -> bool:
+async def is_initialized(core: Core) -> bool:
     """Whether somebody can sign in."""
-    return bool(await plane.store.read(lambda tx: people.count_owners(tx, PLATFORM)))
+    return bool(await core.store.read(lambda tx: people.count_owners(tx, PLATFORM)))
 
 
-async def require_uninitialized(plane: ControlPlane) -> None:
+async def require_uninitialized(core: Core) -> None:
     """Raise `ConflictError` where somebody can sign in."""
-    if await is_initialized(plane):
+    if await is_initialized(core):
         raise _initialized()
 
 
 def _initialized() -> ConflictError:
     return ConflictError(
         "already_initialized",
-        "this control plane has accounts: sign in, or let somebody in again with "
+        "this control plane has accounts: sign in, or recover one with "
         "'freehold control user recover platform admin'",
     )
 
 
-async def create_admin(plane: ControlPlane, password: str) -> None:
-    """The super-admin `platform/admin`, with its record. Raises `ValidationError`."""
-    made = Organization(PLATFORM, "The control plane", plane.world.now())
+async def create_admin(core: Core, password: str) -> None:
+    """Make the super-admin `platform/admin`, with an audit record. Raises `ValidationError`."""
+    made = Organization(PLATFORM, "The control plane", core.world.now())
 
     def change(tx: Tx) -> None:
         if people.get_organization(tx, PLATFORM) is None:
             people.add_organization(tx, made)
 
-    await plane.store.write(change)
-    await plane.users.create_user(None, PLATFORM, ADMIN, Role.OWNER, password)
-    await _record_created(plane, "users.create_user", PLATFORM, ADMIN)
+    await core.store.write(change)
+    await core.people.users.create_user(None, PLATFORM, ADMIN, Role.OWNER, password)
+    await _record_created(core, "users.create_user", PLATFORM, ADMIN)
 
 
-async def create_organization(plane: ControlPlane, org: str, title: str) -> None:
-    """A first tenant, with its record. Raises `ConflictError`, `ValidationError`."""
-    await plane.users.create_organization(org, title or org)
-    await _record_created(plane, "organizations.create", org, org)
+async def create_organization(core: Core, org: str, title: str) -> None:
+    """Make the first tenant, with an audit record. Raises `ConflictError`, `ValidationError`."""
+    await core.people.users.create_organization(org, title or org)
+    await _record_created(core, "organizations.create", org, org)
 
 
-async def _record_created(plane: ControlPlane, name: str, org: str, target: str) -> None:
-    request = plane.world.new_id()
+async def _record_created(core: Core, name: str, org: str, target: str) -> None:
+    request = core.world.new_id()
     op = Operation(
         name=name, request_id=request, credential=None, origin=Origin(ip=LOCAL_SOURCE), org=org,
         target=target,
     )  # fmt: skip
-    await plane.audit_log.record(op, None, "outcome", "ok")
+    await core.audit.log.record(op, None, "outcome", "ok")
 
 
 def needs_authority(settings: Settings) -> bool:
-    """Whether agents have a port and there is no authority yet that lets them in."""
+    """Whether the settings have a link and there is no authority yet."""
     return settings.link is not None and not (settings.link.authority / STATE_FILE).exists()
 
 
 async def need_authority(settings: Settings, world: World) -> None:
-    """Raise `UnavailableError` where agents have a port and there is no authority.
+    """Raise `UnavailableError` where the settings have a link and there is no authority.
 
-    `ca_missing` where somebody can sign in: then that is all that is missing.
+    `ca_missing` where somebody can sign in: then nothing else is missing.
     """
     if settings.link is None or not needs_authority(settings):
         return
@@ -91,8 +90,8 @@ async def need_authority(settings: Settings, world: World) -> None:
     folder = settings.link.authority
     raise UnavailableError(
         "ca_missing",
-        f"no authority in {folder}, which agents' certificates come from: put it back from a "
-        "backup, or, if there was none, make one with "
+        f"no certificate authority in {folder}: restore it from a backup, or, if there was none, "
+        "make one with "
         f"'freehold control ca init --root FOLDER --directory {folder}'",
     )
 
@@ -116,9 +115,10 @@ def _root_missing(settings: Settings) -> ValidationError:
 
 
 def create_authority(settings: Settings, root: Path | None, label: str, now: int) -> str:
-    """The authority that `link.authority` names, unless it is there; the pin that agents need.
+    """Make the authority of `link.authority` unless it exists; the pin that agents need.
 
-    The root's key is kept in `root` alone. Empty without a link. Raises `PkiError`, `ControlError`.
+    The root's key is kept in `root` alone. Returns the empty string without a link. Raises
+    `PkiError`, `ControlError`.
     """
     if settings.link is None:
         return ""
@@ -139,11 +139,11 @@ async def initialize(
     root: Path | None,
     password: Callable[[], str],
 ) -> str:
-    """Authority, first organization, first login; the pin that agents need, empty without a link.
+    """Make the authority, the first organization and the first account; the pin for agents.
 
-    What is given is checked before anything is made, and `password` asked for only where there are
-    no accounts. What an attempt that failed later has made stays and is used. Raises
-    `ControlError`, `PkiError`, `OSError`.
+    The arguments are checked before anything is made, and `password` is called only where there are
+    no accounts. Parts that a failed attempt has made stay and are used. Returns the empty string
+    without a link. Raises `ControlError`, `PkiError`, `OSError`.
     """
     require_slug(organization, "organization")
     if root is None and needs_authority(settings):
@@ -152,16 +152,16 @@ async def initialize(
     chosen = check_length(await world.run_sync(password))
     pin = await world.run_sync(create_authority, settings, root, organization, world.now())
     settings = settings.model_copy(update={"redis": None})  # alone on the database
-    async with open_control_plane(settings, world) as plane:
-        await require_uninitialized(plane)
+    async with open_control_plane(settings, world) as core:
+        await require_uninitialized(core)
         with suppress(ConflictError):  # an attempt before this one has made it
-            await create_organization(plane, organization, title)
-        await create_admin(plane, chosen)
+            await create_organization(core, organization, title)
+        await create_admin(core, chosen)
     return pin
 
 
 async def _need_fresh_database(settings: Settings, world: World) -> None:
-    """Raise `ConflictError` where somebody can sign in; a database that is none yet is fresh."""
+    """Raise `ConflictError` where somebody can sign in; no database is fine."""
     if await _has_accounts(settings, world):
         raise _initialized()
 
@@ -175,17 +175,17 @@ async def _has_accounts(settings: Settings, world: World) -> bool:
 
 
 def read_or_create_password(file: Path) -> str:
-    """The password in the file, which is made with a random one if it is not there.
+    """The password in the file; without the file, one is made there at random.
 
     Raises `PkiKeyError` for a file that cannot be written or that others may read.
     """
     if not file.exists():
-        files.write(file, f"{new_bearer_secret('first')}\n".encode(), files.SECRET)
-    return files.read(file, secret=True).decode().strip()
+        files.write_atomically(file, f"{new_bearer_secret('first')}\n".encode(), files.SECRET_MODE)
+    return files.read_file(file, secret=True).decode().strip()
 
 
 def create_dev_authority(folder: Path, now: int) -> None:
-    """An authority in `folder/ca`, its root in `folder/root`, unless there is one.
+    """Make an authority in `folder/ca`, its root in `folder/root`, unless it exists.
 
     Raises `PkiError`.
     """

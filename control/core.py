@@ -1,13 +1,12 @@
-"""The running control plane: every part wired to the ones it may use, from the bottom up.
+"""The running control plane, wired from the bottom up.
 
-    store ─ services ─ authn, trail ─ pipeline ─ background work
-                    └─ gateway ─ door, where agents come
-
-What joins later (the dashboard's feed) gets the `ControlPlane` and its bus.
+store ─ services ─ authn, audit log ─ pipeline ─ REST API, live feeds, background jobs
+                └─ CA, gateway ─ listener for agents
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from socket import gethostname
@@ -17,16 +16,27 @@ from argon2 import PasswordHasher
 
 from actors import World
 from actors.periodic import Job, run_periodic_jobs
-from control.api.control_plane import ControlPlane
+from control.api.services import (
+    AgentServices,
+    AuditServices,
+    ComplianceServices,
+    EnrolmentServices,
+    FederationServices,
+    InvitationServices,
+    NotificationServices,
+    PeopleServices,
+    PolicyServices,
+    RestServices,
+    UsageServices,
+)
 from control.authn.accounts import Accounts
-from control.authn.factor_replacement import FactorReplacement
 from control.authn.federation import Federation
 from control.authn.invitations import Invitations
 from control.authn.members import Members
 from control.authn.oidc_provider import ProviderClient, ProviderHosts
 from control.authn.passwords import Passwords
 from control.authn.provisioning import AccountProvisioner
-from control.authn.second_factors import SecondFactors
+from control.authn.second_factors import FactorReplacement, SecondFactors
 from control.authn.session_ends import SessionEnds
 from control.authn.session_opener import SessionOpener
 from control.authn.sessions import SessionLimits, Sessions
@@ -36,7 +46,7 @@ from control.ca.clock_guard import ClockGuard
 from control.ca.directory import CaDirectory
 from control.ca.issuer import ControlKeys
 from control.ca.revocation import AgentEndedHandler
-from control.cluster.membership import join_cluster
+from control.cluster.event_relay import join_cluster
 from control.cluster.pubsub import PubSub
 from control.compliance.collector import Collector
 from control.compliance.notes import ControlNotes
@@ -58,46 +68,48 @@ from control.key_files import (
     read_signing_key,
     read_signing_keys,
 )
+from control.live.endpoint import LiveServices
 from control.model.notices import Server as MailServer
 from control.model.retention import Kind, RetentionLimits
-from control.notify.network_policy import NetworkPolicy as Outward
-from control.notify.sender import SenderConfig
+from control.notify.network_policy import NetworkPolicy, resolve_host
+from control.notify.sender import NotificationSender, SenderConfig
 from control.notify.smtp import MailRelay
 from control.pipeline import Pipeline
-from control.services import deliveries, signed_heads
+from control.services import signed_heads
 from control.services.agent_messages import AgentMessages
 from control.services.agent_metrics import AgentMetrics, MetricsRetention
 from control.services.agent_registry import AgentRegistry
 from control.services.alerts import Alerts
-from control.services.anonymous_refusals import AnonymousRefusalLog
 from control.services.audit_log import AuditLog
 from control.services.capacity import CapacityForecasts
+from control.services.channels import Channels
 from control.services.commands import Commands
 from control.services.delegated_authority import DelegatedAuthority
 from control.services.deletion_guard import DeletionGuard
+from control.services.deliveries import SENT_RETENTION, Deliveries
+from control.services.delivery_worker import DeliveryWorker
 from control.services.enrolment_hooks import EnrolmentHooks
 from control.services.event_bus import EventBus
+from control.services.invitation_mail import InvitationMailer
 from control.services.key_rotation import KeyRotation
 from control.services.leader_jobs import LeaderJobs
-from control.services.notifications import NotificationConfig, build_notifications
 from control.services.policies import Policies
 from control.services.policy_bundles import BundleTerms
 from control.services.presence import PresenceRule, PresenceTracker
-from control.services.refusals import SUMMARY_INTERVAL, CallerRefusalLog
+from control.services.refusals import SUMMARY_INTERVAL, AnonymousRefusalLog, CallerRefusalLog
 from control.services.replays import Replays
 from control.services.rollouts import Rollouts
 from control.services.signed_heads import SignedHeads
 from control.services.state_history import StateHistory
-from control.services.usage import Usage
-from control.services.usage import UsageRetention as UsageRetention
+from control.services.usage import Usage, UsageRetention
 from control.services.witness import Witness
 from control.store import audit_records
 from control.store.ca_store import SqlCaStore
 from control.store.store import Store, open_store
-from protocols.instant import SECOND
+from protocols.instant import DAY, SECOND
 from protocols.link.bundle import PolicyKey
 from protocols.link.signing import LinkKey
-from protocols.pki.issuing import Host
+from protocols.pki.issuance import Host
 
 PRESENCE_INTERVAL: Final = 1.0  # seconds; how exact "late" and "offline" are
 ROLLOUT_INTERVAL: Final = 1.0
@@ -111,15 +123,32 @@ AUTHORITY_EVERY: Final = 60.0
 REPORT_INTERVAL: Final = 1.0
 SCHEDULE_INTERVAL: Final = 15.0  # seconds; how late a scheduled report begins
 CAPACITY_INTERVAL: Final = 900.0  # seconds; how soon after midnight yesterday is added up
-SIGNED_HEADS_INTERVAL: Final = 60.0  # seconds; how much of a trail could be written anew unseen
-ENROLMENT_RETENTION: Final = 86_400 * SECOND  # what has expired can be looked at for a day
+SIGNED_HEADS_INTERVAL: Final = (
+    60.0  # seconds; how much of an audit log could be written anew unseen
+)
+ENROLMENT_RETENTION: Final = DAY  # what has expired can be looked at for a day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core(RestServices):
+    """The services of the REST API, and those that run beside it."""
+
+    store: Store
+    bus: EventBus
+    presence: PresenceTracker
+    state_history: StateHistory
+    deletion_guard: DeletionGuard
+    authority: DelegatedAuthority
+    witness: Witness
+    enrolment_hooks: EnrolmentHooks
+    delivery_worker: DeliveryWorker
 
 
 @asynccontextmanager
 async def open_control_plane(
     settings: Settings, world: World, hasher: PasswordHasher | None = None
-) -> AsyncIterator[ControlPlane]:
-    """Everything, for the length of the block. Raises what `open_store` raises, `PkiKeyError`."""
+) -> AsyncIterator[Core]:
+    """Everything, for the length of the block. Raises as `open_store`, and `PkiKeyError`."""
     folder = settings.keys.folder
     keys = await world.run_sync(read_signing_keys, folder)
     url = settings.database.url.get_secret_value()
@@ -128,54 +157,69 @@ async def open_control_plane(
     shared = settings.redis is not None
     async with open_store(url, world, readers=readers, shared=shared) as store:
         passwords = Passwords(world, hasher)
-        plane = _build_services(settings, store, passwords, keys, sealer)
-        await plane.deletion_guard.look()  # before anything goes by the time
-        await plane.presence.load()
-        await plane.state_history.record_missing()
-        await plane.enrolment_hooks.mark_all_due()
-        if plane.ca is not None:
-            plane.ca.issuer.clock_guard.earliest = await store.read(audit_records.newest_event_at)
+        core = _build_services(settings, store, passwords, keys, sealer)
+        await core.deletion_guard.look()  # before anything goes by the time
+        await core.presence.load()
+        await core.state_history.record_missing()
+        await core.enrolment_hooks.mark_all_due()
+        if core.enrolment.ca is not None:
+            core.enrolment.ca.issuer.clock_guard.earliest = await store.read(
+                audit_records.newest_event_at
+            )
         async with (
-            plane.delivery_worker.running(),
-            join_cluster(store, plane.bus, _redis_pubsub(settings), keys.fingerprint, world),
-            run_periodic_jobs(_background_jobs(plane, settings), world),
+            core.delivery_worker.running(),
+            join_cluster(store, core.bus, _redis_pubsub(settings), keys.fingerprint, world),
+            run_periodic_jobs(_background_jobs(core, settings), world),
         ):
-            yield plane
+            yield core
 
 
 @asynccontextmanager
 async def open_gateway(
-    plane: ControlPlane, settings: Settings, observer: LinkObserver | None = None
+    core: Core, settings: Settings, observer: LinkObserver | None = None
 ) -> AsyncIterator[LinkListener | None]:
-    """Let agents in for the length of the block, if the settings say where.
+    """Open the port for agents for the length of the block, if the settings have a link.
 
     Raises `OSError`, `PkiError`, `ControlError`.
     """
-    if settings.link is None or plane.ca is None:
+    if settings.link is None or core.enrolment.ca is None:
         yield None
         return
-    world, office = plane.world, plane.ca
+    world, office = core.world, core.enrolment.ca
     key = await world.run_sync(read_signing_key, settings.keys.folder, "link")
-    intake = AgentMessages(plane.policies, plane.witness, world)
+    intake = AgentMessages(core.policies.policies, core.witness, world)
     gateway = Gateway(
-        store=plane.store,
-        bus=plane.bus,
-        presence=plane.presence,
+        store=core.store,
+        bus=core.bus,
+        presence=core.presence,
         revocation=office.revocation,
-        link_store=LinkStore(plane.store, plane.bus, intake, plane.witness, world),
+        link_store=LinkStore(core.store, core.bus, intake, core.witness, world),
         signer=LinkKey(key),
         world=world,
         timeout=settings.link.dead_after / SECOND,
         observer=observer,
     )
     desk = EnrolmentServer(
-        office, plane.audit_log, world, plane.enrolment_hooks.on_admitted, plane.alerts
+        office, core.audit.log, world, core.enrolment_hooks.on_admitted, core.agents.alerts
     )
     hosts = [parse_host(host) for host in settings.link.hosts]
     name = f"server-{gethostname()}-{settings.link.address[1]}" if settings.redis else "server"
     certificate = await world.run_sync(ServerCertificate, office, hosts, world, name)
-    async with open_link_listener(settings.link, gateway, desk, certificate, world) as door:
+    async with open_link_listener(settings.link.address, gateway, desk, certificate, world) as door:
         yield door
+
+
+def live_services(core: Core) -> LiveServices:
+    """The services for live feeds."""
+    return LiveServices(
+        world=core.world,
+        public_url=core.public_url,
+        pipeline=core.pipeline,
+        sessions=core.people.sessions,
+        users=core.people.users,
+        agents=core.agents.registry,
+        audit_log=core.audit.log,
+    )
 
 
 def _redis_pubsub(settings: Settings) -> PubSub | None:
@@ -192,85 +236,113 @@ def _bundle_terms(settings: Settings, keys: SigningKeys) -> BundleTerms:
 
 def _build_services(
     settings: Settings, store: Store, passwords: Passwords, keys: SigningKeys, sealer: Sealer
-) -> ControlPlane:
+) -> Core:
     bus, world = EventBus(), passwords.world
+    audit_log = AuditLog(store, bus, world, public_bytes(keys.witness))
     alerts = Alerts(store, bus, world)
-    authority = DelegatedAuthority(store, alerts, bus, world)
-    ends, rules = (
-        SessionEnds(authority.withdraw_authority),
-        SessionLimits(settings.sessions.absolute, settings.sessions.idle),
-    )
-    sessions = Sessions(store, ends, rules, world)
-    trail = AuditLog(store, bus, world, public_bytes(keys.witness))
-    opening = SessionOpener(store, ends, rules, world)
-    watch = PresenceTracker(store, bus, _presence_rule(settings), world)
-    heads_ = SignedHeads(
+    heads = SignedHeads(
         store, alerts, keys.witness, settings.keys.folder / signed_heads.HEADS_FILE, world
     )
     witness = Witness(settings.keys.witness_name, public_bytes(keys.witness), keys.witness.sign)
-    limits = _retention_limits(settings)
+    authority = DelegatedAuthority(store, alerts, bus, world)
+
+    ends = SessionEnds(authority.withdraw_authority, authority.withdraw_pending)
+    session_limits = SessionLimits(settings.sessions.absolute, settings.sessions.idle)
+    sessions = Sessions(store, ends, session_limits, world)
+    opener = SessionOpener(store, ends, session_limits, world)
+    provisioner = AccountProvisioner(store, ends, authority.record, world)
+    second_factors = SecondFactors(store, sealer, opener, ends, world)
+    invitations = Invitations(store, passwords, sealer, opener, world)
+
+    presence = PresenceTracker(store, bus, _presence_rule(settings), world)
     policies = Policies(store, bus, _bundle_terms(settings, keys), alerts, world)
-    aftermath = EnrolmentHooks(store, bus, watch, policies)
-    invitations = Invitations(store, passwords, sealer, opening, world)
-    factors = SecondFactors(store, sealer, opening, ends, world)
-    secret, means = invitations.link_secret, _notification_config(settings)
-    told = build_notifications(
-        store, sealer=sealer, config=means, link_secret=secret, alerts=alerts, world=world
+    hooks = EnrolmentHooks(store, bus, presence, policies)
+
+    sender, network = _notification_sender(settings, world)
+    channels = Channels(
+        store,
+        sealer=sealer,
+        sender=sender,
+        reach=network,
+        alerts_=alerts,
+        world=world,
+        url=settings.server.public_url,
     )
-    return ControlPlane(
+    mailer = InvitationMailer(
+        store, sender, invitations.link_secret, settings.server.public_url, world
+    )
+    delivery_worker = DeliveryWorker(
+        store,
+        channels_service=channels,
+        sender=sender,
+        invitation_mail=mailer,
+        alerts=alerts,
+        world=world,
+    )
+
+    limits = _retention_limits(settings)
+    collector = Collector(store, audit_log, witness, session_limits, limits)
+    return Core(
         world=world,
         public_url=settings.server.public_url,
-        link_url=settings.link.url if settings.link else "",
-        store=store,
-        bus=bus,
         pipeline=Pipeline(
             sessions,
-            trail,
+            audit_log,
             passwords,
-            AnonymousRefusalLog(trail, world),
-            CallerRefusalLog(trail, world),
+            AnonymousRefusalLog(audit_log, world),
+            CallerRefusalLog(audit_log, world),
         ),
-        sessions=sessions,
-        accounts=Accounts(store, passwords, opening, ends, world),
-        users=Users(store, passwords, ends, world),
-        members=Members(store, opening, ends, world),
-        invitations=invitations,
-        federation=_federation(
-            settings,
-            store,
-            sealer,
-            opening,
-            AccountProvisioner(store, ends, authority.record, world),
+        people=PeopleServices(
+            users=Users(store, passwords, ends, world),
+            members=Members(store, opener, ends, world),
+            accounts=Accounts(store, passwords, opener, ends, world),
+            sessions=sessions,
+            second_factors=second_factors,
+            factor_replacement=FactorReplacement(store, second_factors, sealer, ends, world),
         ),
-        second_factors=factors,
-        factor_replacement=FactorReplacement(store, factors, sealer, ends, world),
-        audit_log=trail,
-        signed_heads=heads_,
-        reports=Reports(store, bus, heads_, Collector(store, trail, witness, rules, limits), world),
-        schedules=ReportSchedules(store, alerts, world),
-        notes=ControlNotes(store, world),
+        federation=FederationServices(
+            federation=_federation(settings, store, sealer, opener, provisioner),
+            sessions=sessions,
+        ),
+        invitations=InvitationServices(invitations=invitations, mailer=mailer, sessions=sessions),
+        enrolment=EnrolmentServices(
+            ca=_certificate_authority(settings, store, keys, hooks.on_ended, world),
+            link_url=settings.link.url if settings.link else "",
+        ),
+        agents=AgentServices(
+            registry=AgentRegistry(store, bus, presence, witness, world),
+            commands=Commands(store, bus, world),
+            policies=policies,
+            metrics=AgentMetrics(store, _metrics_retention(settings), world),
+            alerts=alerts,
+        ),
+        policies=PolicyServices(
+            policies=policies,
+            rollouts=Rollouts(store, policies, alerts, world),
+            replays=Replays(store, bus, world),
+        ),
+        notifications=NotificationServices(channels=channels, deliveries=Deliveries(store, world)),
+        compliance=ComplianceServices(
+            reports=Reports(store, bus, heads, collector, world),
+            schedules=ReportSchedules(store, alerts, world),
+            notes=ControlNotes(store, world),
+            retention=RecordRetention(store, bus, heads, limits, world),
+        ),
+        audit=AuditServices(log=audit_log, signed_heads=heads),
+        usage=UsageServices(
+            usage=Usage(store, _usage_retention(settings), world),
+            capacity=CapacityForecasts(store, world),
+            key_rotation=KeyRotation(store, world),
+        ),
+        store=store,
+        bus=bus,
+        presence=presence,
         state_history=StateHistory(store, settings.retention.history, world),
-        retention=RecordRetention(store, bus, heads_, limits, world),
         deletion_guard=DeletionGuard(store, world),
-        agents=AgentRegistry(store, bus, watch, world),
-        presence=watch,
-        policies=policies,
-        rollouts=Rollouts(store, policies, alerts, world),
-        agent_metrics=AgentMetrics(store, _metrics_retention(settings), world),
-        usage=Usage(store, _usage_retention(settings), world),
-        key_rotation=KeyRotation(store, world),
-        capacity=CapacityForecasts(store, world),
-        alerts=alerts,
         authority=authority,
-        channels=told.channels,
-        deliveries=told.deliveries,
-        invitation_mail=told.invitation_mail,
-        delivery_worker=told.worker,
         witness=witness,
-        commands=Commands(store, bus, world),
-        replays=Replays(store, bus, world),
-        enrolment_hooks=aftermath,
-        ca=_certificate_authority(settings, store, keys, aftermath.on_ended, world),
+        enrolment_hooks=hooks,
+        delivery_worker=delivery_worker,
     )
 
 
@@ -293,14 +365,14 @@ def _usage_retention(settings: Settings) -> UsageRetention:
 
 
 def _retention_limits(settings: Settings) -> RetentionLimits:
-    """Days after which the settings have everything of a kind deleted."""
+    """Days after which the settings delete everything of a kind."""
     kept = settings.retention
     return {
-        Kind.METRICS: kept.metrics_hours // (86_400 * SECOND),
-        Kind.ALERTS: kept.alerts // (86_400 * SECOND),
-        Kind.USAGE: kept.usage_days // (86_400 * SECOND),
-        Kind.HISTORY: kept.history // (86_400 * SECOND),
-        Kind.DELIVERIES: deliveries.SENT_RETENTION // (86_400 * SECOND),
+        Kind.METRICS: kept.metrics_hours // DAY,
+        Kind.ALERTS: kept.alerts // DAY,
+        Kind.USAGE: kept.usage_days // DAY,
+        Kind.HISTORY: kept.history // DAY,
+        Kind.DELIVERIES: SENT_RETENTION // DAY,
     }
 
 
@@ -323,17 +395,19 @@ def _federation(
     )
 
 
-def _notification_config(settings: Settings) -> NotificationConfig:
+def _notification_sender(
+    settings: Settings, world: World
+) -> tuple[NotificationSender, NetworkPolicy]:
+    """The sender and its network policy. Raises `OSError` for unreadable authorities."""
     notify = settings.notify
     relay = None
     if notify.mail is not None:
         mail = notify.mail
         server = MailServer(mail.host, mail.port, mail.tls, mail.username, mail.sender)
         relay = MailRelay(server, mail.password.get_secret_value(), trusted=True)
-    reach = Outward(notify.private, notify.development)
-    return NotificationConfig(
-        SenderConfig(relay, notify.authorities), reach, settings.server.public_url
-    )
+    policy = NetworkPolicy(notify.private, notify.development)
+    config = SenderConfig(relay, notify.authorities)
+    return NotificationSender(config, policy, resolve_host, world), policy
 
 
 def _certificate_authority(
@@ -349,54 +423,66 @@ def _certificate_authority(
 
 
 def parse_host(text: str) -> Host:
-    """A name, or an address, for a certificate."""
+    """An IP address or a name, for a certificate."""
     try:
         return ip_address(text)
     except ValueError:
         return text
 
 
-def _background_jobs(plane: ControlPlane, settings: Settings) -> list[Job]:
-    days = settings.retention.alerts // (86_400 * SECOND)
-    duty, guarded = (
-        LeaderJobs(plane.store.lease, plane.presence, plane.enrolment_hooks),
-        plane.deletion_guard.guard,
-    )
+def _background_jobs(core: Core, settings: Settings) -> list[Job]:
+    days = settings.retention.alerts // DAY
+    duty = LeaderJobs(core.store.lease, core.presence, core.enrolment_hooks)
+    guarded = core.deletion_guard.guard
     sweeps: dict[str, Callable[[], Awaitable[object]]] = {
-        "credentials": plane.accounts.delete_expired,
-        "invitations": plane.invitations.delete_expired,
-        "metrics": plane.agent_metrics.delete_older,
-        "usage": plane.usage.roll_up_and_delete,
-        "alerts": partial(plane.alerts.delete_older, days),
-        "commands": plane.commands.delete_older,
-        "replays": plane.replays.delete_older,
-        "bundles": plane.policies.delete_unused_bodies,
-        "deliveries": plane.deliveries.delete_finished,
-        "history": plane.state_history.delete_older,
+        "credentials": core.people.accounts.delete_expired,
+        "invitations": core.invitations.invitations.delete_expired,
+        "metrics": core.agents.metrics.delete_older,
+        "usage": core.usage.usage.roll_up_and_delete,
+        "alerts": partial(core.agents.alerts.delete_older, days),
+        "commands": core.agents.commands.delete_older,
+        "replays": core.policies.replays.delete_older,
+        "bundles": core.policies.policies.delete_unused_bodies,
+        "deliveries": core.notifications.deliveries.delete_finished,
+        "history": core.state_history.delete_older,
     }
-    if plane.ca is not None:
-        sweeps["enrolments"] = partial(_purge_enrolments, plane.ca, world=plane.world)
+    if core.enrolment.ca is not None:
+        sweeps["enrolments"] = partial(_purge_enrolments, core.enrolment.ca, world=core.world)
     return [
-        Job("clock", CLOCK_EVERY, plane.deletion_guard.look, at_end=True),
-        Job("presence", PRESENCE_INTERVAL, plane.presence.update),
-        Job("last-words", 3600.0, plane.presence.store_changes, at_end=True),
-        Job("trail-heads", SIGNED_HEADS_INTERVAL, plane.signed_heads.save_heads, at_end=True),
-        Job("refusals", SUMMARY_INTERVAL, plane.pipeline.record_suppressed, at_end=True),
+        Job("clock", CLOCK_EVERY, core.deletion_guard.look, at_end=True),
+        Job("presence", PRESENCE_INTERVAL, core.presence.update),
+        Job("last-words", 3600.0, core.presence.store_changes, at_end=True),
+        Job("trail-heads", SIGNED_HEADS_INTERVAL, core.audit.signed_heads.save_heads, at_end=True),
+        Job("refusals", SUMMARY_INTERVAL, core.pipeline.record_suppressed, at_end=True),
         Job("duty", LEADER_INTERVAL, duty.check_peers),
-        Job("postman", DELIVERY_INTERVAL, duty.when_leading(plane.delivery_worker.deliver_due)),
-        Job("rollouts", ROLLOUT_INTERVAL, duty.when_leading(plane.rollouts.advance_running)),
+        Job("postman", DELIVERY_INTERVAL, duty.when_leading(core.delivery_worker.deliver_due)),
+        Job(
+            "rollouts", ROLLOUT_INTERVAL, duty.when_leading(core.policies.rollouts.advance_running)
+        ),
         Job(
             "policies",
             BUNDLE_REFRESH_INTERVAL,
-            plane.policies.refresh_due,
-            bell=plane.policies.trigger,
+            core.policies.policies.refresh_due,
+            bell=core.policies.policies.trigger,
         ),
-        Job("second-tries", BUNDLE_RETRY_INTERVAL, duty.when_leading(plane.policies.renew_refused)),
-        Job("capacity", CAPACITY_INTERVAL, duty.when_leading(plane.capacity.sum_up_yesterday)),
-        Job("authority", AUTHORITY_EVERY, duty.when_leading(plane.authority.withdraw_lost)),
-        Job("reports", REPORT_INTERVAL, duty.when_leading(plane.reports.make_waiting)),
-        Job("report-schedules", SCHEDULE_INTERVAL, duty.when_leading(plane.schedules.request_due)),
-        Job("retention", SWEEP_INTERVAL, duty.when_leading(guarded(plane.retention.apply_rules))),
+        Job(
+            "second-tries",
+            BUNDLE_RETRY_INTERVAL,
+            duty.when_leading(core.policies.policies.renew_refused),
+        ),
+        Job("capacity", CAPACITY_INTERVAL, duty.when_leading(core.usage.capacity.sum_up_yesterday)),
+        Job("authority", AUTHORITY_EVERY, duty.when_leading(core.authority.withdraw_lost)),
+        Job("reports", REPORT_INTERVAL, duty.when_leading(core.compliance.reports.make_waiting)),
+        Job(
+            "report-schedules",
+            SCHEDULE_INTERVAL,
+            duty.when_leading(core.compliance.schedules.request_due),
+        ),
+        Job(
+            "retention",
+            SWEEP_INTERVAL,
+            duty.when_leading(guarded(core.compliance.retention.apply_rules)),
+        ),
         *(
             Job(f"sweep-{name}", SWEEP_INTERVAL, duty.when_leading(guarded(run)))
             for name, run in sweeps.items()
@@ -405,5 +491,5 @@ def _background_jobs(plane: ControlPlane, settings: Settings) -> list[Job]:
 
 
 async def _purge_enrolments(office: CertificateAuthority, world: World) -> None:
-    """Let go of tokens, requests and certificates that nobody can use any more."""
+    """Delete tokens, requests and certificates that nobody can use any more."""
     await office.enrolment.delete_expired(world.now() - ENROLMENT_RETENTION)

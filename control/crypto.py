@@ -1,7 +1,7 @@
-"""The control plane's primitives: a digest, randomness, and the bearer secrets made of both.
+"""The control plane's primitives: digest, randomness, bearer secrets, sealing.
 
-A bearer secret holds 256 random bits, so its SHA-256 digest is as good as the secret to whoever
-wants to check it and worth nothing to whoever steals the database (`security.md`, Credentials).
+A bearer secret has 256 random bits, so its SHA-256 digest suffices to check it and is worthless to
+whoever steals the database (`security.md`, Credentials).
 """
 
 import hmac
@@ -66,17 +66,17 @@ def secret_digest(secret: str) -> bytes:
 
 
 def pkce_challenge(verifier: str) -> str:
-    """What tells of a secret before it is shown (RFC 7636, 4.2: S256)."""
+    """The S256 challenge of a verifier (RFC 7636, 4.2)."""
     return urlsafe_b64encode(sha256(verifier.encode())).decode().rstrip("=")
 
 
 def short_fingerprint(challenge: str) -> str:
-    """What people compare of a challenge: 72 bits, so that nobody finds another with the same."""
+    """72 bits of a challenge, for people to compare: too many to find another with the same."""
     return " ".join(challenge[start : start + 4] for start in (0, 4, 8))
 
 
 def constant_time_equal(one: str, other: str) -> bool:
-    """Whether two secrets are equal, in a time that does not tell where they differ."""
+    """Whether two secrets are equal, in a time that does not depend on where they differ."""
     encoded = (text.encode("utf-8", "surrogatepass") for text in (one, other))
     return hmac.compare_digest(*encoded)
 
@@ -95,8 +95,8 @@ class Sealer:
     """AES-256-GCM for the few values that the control plane itself has to read again.
 
     Sealed: `01 ‖ nonce (12) ‖ ciphertext and tag`, bound to `place`, a list that is encoded with
-    its lengths, so that no value can be moved to another row. Nonces are random: far from the 2^32
-    values that NIST SP 800-38D (8.3) allows one key, for there is one a person.
+    its lengths, so that no value can be moved to another row. Nonces are random: there is about one
+    value a person, far from the 2^32 that NIST SP 800-38D (8.3) allows one key.
     """
 
     FORMAT: Final = b"\x01"
@@ -108,7 +108,7 @@ class Sealer:
         ).derive(key)
 
     def derive_secret(self, prefix: str, *place: str) -> str:
-        """A bearer secret that follows from the key and `place`: HKDF-SHA256 (RFC 5869)."""
+        """A bearer secret derived from the key and `place`: HKDF-SHA256 (RFC 5869)."""
         hkdf = HKDF(algorithm=_SHA256, length=SECRET_BYTES, salt=None, info=_associated_data(place))
         return f"{prefix}_{_to_base62(hkdf.derive(self._key))}"
 
@@ -118,7 +118,7 @@ class Sealer:
         return self.FORMAT + nonce + self._cipher.encrypt(nonce, plain, _associated_data(place))
 
     def open(self, sealed: bytes, *place: str) -> bytes:
-        """The value. Raises `TamperedError` for one that is not as it was written there."""
+        """The value. Raises `TamperedError` for one that was changed or moved."""
         try:
             aad = _associated_data(place) + sealed[:1].removeprefix(
                 self.FORMAT
@@ -127,7 +127,7 @@ class Sealer:
         except (InvalidTag, ValueError):
             raise TamperedError(
                 "sealed_value",
-                "a stored value does not open: put sealing.key back, or enter the value anew",
+                "a stored value cannot be decrypted: restore sealing.key, or enter the value again",
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""The errors that the control plane's caller can meet: the family all our wires share."""
+"""The errors of the control plane's API: the family that all our protocols share."""
 
 from protocols.errors import (
     ApiError,

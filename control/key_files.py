@@ -1,4 +1,4 @@
-"""The control plane's own keys, in the files of `keys.folder`; each is made the first time."""
+"""The control plane's own keys: files in `keys.folder`, each made at the first start."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,17 +18,17 @@ class SigningKeys(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """What tells them from others, and nothing of them."""
+        """A digest that identifies the keys and reveals nothing of them."""
         return sha256(b"".join(public_bytes(key) for key in self)).hex()
 
 
 def read_signing_keys(folder: Path) -> SigningKeys:
-    """All of them. Raises `PkiKeyError`."""
+    """All signing keys. Raises `PkiKeyError`."""
     return SigningKeys(*(read_signing_key(folder, name) for name in SigningKeys._fields))
 
 
 def read_signing_key(folder: Path, name: str) -> SigningKey:
-    """The Ed25519 key in `folder/name.pem`, made there the first time. Raises `PkiKeyError`."""
+    """The Ed25519 key in `folder/name.pem`, made if it is missing. Raises `PkiKeyError`."""
     path = folder / f"{name}.pem"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
@@ -37,18 +37,18 @@ def read_signing_key(folder: Path, name: str) -> SigningKey:
 
 
 def read_sealing_key(folder: Path) -> bytes:
-    """What the control plane seals its few secrets with: 32 bytes in `folder/sealing.key`.
+    """The key that seals the control plane's secrets: 32 bytes in `folder/sealing.key`.
 
-    Made the first time. Raises `PkiKeyError`. Without it second factors and identity providers
-    have to be set up anew, so it belongs into the backup, and not beside the database's.
+    It is made if it is missing. Without it second factors and identity providers have to be set up
+    again: it belongs into the backup, and not beside the database's. Raises `PkiKeyError`.
     """
     path = folder / "sealing.key"
     if not path.exists():
-        files.write(path, random_bytes(SEALING_KEY_BYTES), files.SECRET)
-    key = files.read(path, secret=True)
+        files.write_atomically(path, random_bytes(SEALING_KEY_BYTES), files.SECRET_MODE)
+    key = files.read_file(path, secret=True)
     if len(key) != SEALING_KEY_BYTES:
         raise PkiKeyError(
-            f"{path} is not {SEALING_KEY_BYTES} bytes: put it back from a backup (docs/people.md)"
+            f"{path} is not {SEALING_KEY_BYTES} bytes: put it back from a backup (guides/people.md)"
         )
     return key
 

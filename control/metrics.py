@@ -1,4 +1,4 @@
-"""The control plane's own figures for Prometheus."""
+"""The control plane's metrics for Prometheus."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ class PrometheusMetrics:
             self._registry.unregister(collector)
 
     def families(self) -> list[Metric]:
-        """All of it as it is now, for other encoders."""
+        """All metrics as they are now, for other encoders."""
         return list(self._registry.collect())
 
     def render(self) -> bytes:

@@ -1,7 +1,7 @@
-"""What is done where the database and the keys are, without the control plane's process.
+"""Commands on the machine of the database and the keys, without the control plane's process.
 
-Reading is done beside a control plane that runs. SQLite takes one process that writes: to change
-something in it the control plane has to be stopped.
+Reading works beside a running control plane. SQLite takes one process that writes: to change
+something in it, stop the control plane first.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -9,28 +9,75 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors import World
-from control.account_recovery import restore_account
 from control.api.views import EventView, audit_event_view
+from control.authn.attempts import clear_attempts
 from control.authn.passwords import Passwords
+from control.authn.users import require_user
 from control.config.settings import Settings
 from control.errors import NotFoundError
 from control.key_files import public_bytes, read_signing_key
-from control.services.audit_log import GENESIS_HASH, AuditLogReader
+from control.model.operation import Operation, Origin
+from control.services.alerts import Alerts
+from control.services.audit_log import GENESIS_HASH, AuditLogReader, append_event, new_audit_event
+from control.services.delegated_authority import DelegatedAuthority, Delegations
 from control.services.deletion_guard import confirm
+from control.services.event_bus import EventBus
 from control.services.signed_heads import HEADS_FILE, MAX_FILE_BYTES, SignedHead, decode_heads
-from control.store import audit_records, people
+from control.store import audit_records, people, second_factors
+from control.store.rows import Tx
 from control.store.store import Store, StoreReader, open_reader, open_store
 from protocols.pki import files
+
+LOCAL_SOURCE: Final = "local"
+"""Where its record says that it came from."""
+
+
+async def restore_account(
+    store: Store, passwords: Passwords, org: str, name: str, password: str
+) -> Delegations:
+    """Set a new password, remove the second factor and all other credentials.
+
+    The audit record is written in the same transaction. Returns what the account has set up, to be
+    reviewed, and what of it was withdrawn. Raises `ValidationError` for the password,
+    `NotFoundError`.
+    """
+    hashed, world = await passwords.hash_password(password), passwords.world
+    alerts = Alerts(store, EventBus(), world)
+    authority = DelegatedAuthority(store, alerts, EventBus(), world)
+    now = world.now()
+    op = Operation(
+        name="users.rescue",
+        request_id=world.new_id(),
+        credential=None,
+        origin=Origin(ip=LOCAL_SOURCE),
+        org=org,
+        target=name,
+    )
+
+    def change(tx: Tx) -> Delegations:
+        user = require_user(tx, org, name)
+        changed_at = max(now, user.changed_at + 1)
+        people.put_user(tx, replace(user, password=hashed, disabled=False, changed_at=changed_at))
+        clear_attempts(tx, org, name)
+        second_factors.delete_factor(tx, org, name)
+        people.delete_tokens(tx, org, name)
+        append_event(tx, new_audit_event(op, None, "outcome", "ok", now=now))
+        return authority.review_account(tx, f"{org}/{name}")[0]
+
+    return await store.write(change)
+
 
 EXPORT_PAGE: Final = 1000
 
 
 class AuditLogVerification(Struct, frozen=True):
-    """An organization's trail: `kept` records are in the signed head beside the keys.
+    """The verdict on one organization's audit log.
 
-    `broken_at`: the first record that is not as it was, 0 when all are.
+    `kept`: how many records the signed head beside the keys covers. `broken_at`: the first record
+    that was changed, 0 for none.
     """
 
     organization: str
@@ -41,7 +88,7 @@ class AuditLogVerification(Struct, frozen=True):
 
 
 async def verify_audit_logs(settings: Settings, world: World) -> list[AuditLogVerification]:
-    """Every organization's chain, held against its signed head.
+    """Verify every organization's chain against its signed head.
 
     Raises `ControlError`, `PkiKeyError`, `OSError`.
     """
@@ -49,16 +96,17 @@ async def verify_audit_logs(settings: Settings, world: World) -> list[AuditLogVe
     async with _open_for_reading(settings, world) as store:
         trail = AuditLogReader(store, await world.run_sync(read_witness_key, settings))
         known = [org for org, _, _ in await store.read(audit_records.chain_ends)]
-        names = sorted({*known, *kept})  # a trail that is gone whole has a head all the same
+        names = sorted({*known, *kept})  # an audit log that is gone whole has a head all the same
         return [await _verify_one(trail, org, kept.get(org)) for org in names]
 
 
 async def export_audit_log(
     settings: Settings, world: World, org: str, write_record: Callable[[EventView], None]
 ) -> None:
-    """Every record of an organization, the oldest first.
+    """Write every record of an organization, the oldest first.
 
-    Raises as `verify_audit_logs`, and `NotFoundError` for one that there is not and never was.
+    Raises as `verify_audit_logs`, and `NotFoundError` for an organization that does not and did not
+    exist.
     """
     async with _open_for_reading(settings, world) as store:
         known = {name for name, _, _ in await store.read(audit_records.chain_ends)}
@@ -80,10 +128,10 @@ async def export_audit_log(
 
 async def recover_account(
     settings: Settings, world: World, org: str, name: str, password: str
-) -> None:
-    """Let somebody in again (`rescue`). Raises as `verify_audit_logs`."""
+) -> Delegations:
+    """As `restore_account`, on the database of the settings. Raises as `verify_audit_logs`, too."""
     async with _open_for_writing(settings, world) as store:
-        await restore_account(store, Passwords(world), org, name, password)
+        return await restore_account(store, Passwords(world), org, name, password)
 
 
 def _open_for_reading(settings: Settings, world: World) -> AbstractAsyncContextManager[StoreReader]:
@@ -91,9 +139,9 @@ def _open_for_reading(settings: Settings, world: World) -> AbstractAsyncContextM
 
 
 async def confirm_clock(settings: Settings, world: World) -> None:
-    """Say that the machine's clock is right, so that old rows are deleted again (`deletions`).
+    """Confirm that the machine's clock is right, so that old rows are deleted again.
 
-    Raises as `verify_audit_logs`.
+    See `control.services.deletion_guard`. Raises as `verify_audit_logs`.
     """
     async with _open_for_writing(settings, world) as store:
         await store.write(lambda tx: confirm(tx, world.wall()))
@@ -101,7 +149,7 @@ async def confirm_clock(settings: Settings, world: World) -> None:
 
 @asynccontextmanager
 async def _open_for_writing(settings: Settings, world: World) -> AsyncIterator[Store]:
-    """The store to change, of a control plane that does not run; it has to be there."""
+    """The store of a control plane that is stopped; the database has to exist."""
     url = settings.database.url.get_secret_value()
     async with _open_for_reading(settings, world):
         pass
@@ -118,7 +166,7 @@ async def _verify_one(
 
 
 def read_witness_key(settings: Settings) -> bytes:
-    """The public key that reports and bases are signed with; empty where there is none yet."""
+    """The public key that signs reports and bases; empty where it was not made yet."""
     folder = settings.keys.folder
     if not (folder / "witness.pem").exists():
         return b""
@@ -131,4 +179,4 @@ def _read_signed_heads(settings: Settings) -> dict[str, SignedHead]:
     if not path.exists():
         return {}
     key = read_signing_key(settings.keys.folder, "witness")
-    return decode_heads(files.read(path, secret=True, most=MAX_FILE_BYTES), public_bytes(key))
+    return decode_heads(files.read_file(path, secret=True, most=MAX_FILE_BYTES), public_bytes(key))

@@ -1,12 +1,12 @@
-"""The one way through the control plane: every call of the API takes these steps.
+"""The pipeline: every call of the API takes these steps.
 
     1 authenticate → 2 authorize → 3 record intent → 4 handle → 5 record outcome → 6 reply
 
-A mutation's intent is durable before anything changes, its outcome before the caller hears of it.
-Reads are not on record; refusals to somebody who is known are, at a pace (`CallerRefusalLog`). Of
-strangers there are logins, good and bad, what another site's page tries, and a session's cookie
-without its session key, which another port may have read: all that at a pace
-(`AnonymousRefusalLog`).
+A mutation's intent is durable before anything changes, its outcome before the reply. Reads are not
+recorded. Refusals of known callers are recorded at a bounded rate (`CallerRefusalLog`). Of
+anonymous requests these are recorded, at a bounded rate, too (`AnonymousRefusalLog`): logins, good
+and bad, requests by other sites' pages, and a session's cookie without its session key, which
+another port may have read.
 """
 
 import logging
@@ -27,18 +27,17 @@ from control.errors import (
 )
 from control.model.operation import Operation
 from control.model.people import Caller, Role
-from control.services.anonymous_refusals import AnonymousRefusalLog
 from control.services.audit_log import AuditLog
-from control.services.refusals import CallerRefusalLog
+from control.services.refusals import AnonymousRefusalLog, CallerRefusalLog
 from control.store.change_shield import shield_change, start_shielding
 from control.store.read_scope import anonymous_scope, session_scope, use_read_scope
-from protocols.errors import where
+from protocols.errors import locate
 
 T = TypeVar("T")
 Handler = Callable[[Caller], Awaitable[T]]
 
 COOKIE_WITHOUT_KEY: Final = "sessions.cookie_alone"
-"""The operation under which the trail says how many of these were only counted."""
+"""The operation under which the audit log says how many of these were only counted."""
 ANONYMOUS: Final = Caller("", "", Role.VIEWER, "")
 log: Final = logging.getLogger("freehold.control.pipeline")
 
@@ -61,7 +60,7 @@ class Pipeline:
         self.caller_refusals = caller_refusals
 
     async def run(self, op: Operation, handle: Handler[T]) -> T:
-        """What `handle` returns for the caller, or a `ControlError`."""
+        """Return what `handle` returns for the caller; raise a `ControlError`."""
         caller, reader = ANONYMOUS, anonymous_scope(op.origin.ip)
         try:
             if not op.public:
@@ -90,7 +89,7 @@ class Pipeline:
     async def knows_caller(self, op: Operation) -> bool:
         """Whether step 1 would succeed: asked before a large body is decoded.
 
-        To be followed by `run`, whatever the answer: it says why not.
+        `run` has to follow, whatever the answer: it raises the error.
         """
         try:
             with use_read_scope(anonymous_scope(op.origin.ip)):
@@ -100,10 +99,10 @@ class Pipeline:
         return True
 
     async def _mutate(self, op: Operation, caller: Caller, handle: Handler[T]) -> T:
-        """Steps 3 to 5, whole: a caller who leaves does not cut a change in two.
+        """Steps 3 to 5. A caller who disconnects does not interrupt them.
 
-        A public one has no step 3. Until it writes something, its caller may leave: nothing has
-        happened then, and others have its place in queues.
+        A public operation has no step 3. Until it writes something it can be cancelled: nothing has
+        happened then, and its place in queues is free for others.
         """
         with shield_change(started=not op.public):
             if not op.public:
@@ -125,10 +124,11 @@ class Pipeline:
         try:
             await self._audit_log.record(*_resolved_operation(op, caller), "outcome", "ok")
         except Exception as error:  # noqa: BLE001
-            log.error("request %s: outcome not recorded: %s", op.request_id, where(error))  # noqa: TRY400  # its text could hold a secret
+            log.error("request %s: outcome not recorded: %s", op.request_id, locate(error))  # noqa: TRY400  # its text could hold a secret
             raise UnavailableError(
                 "outcome_unrecorded",
-                "it was done, but its outcome is not on record; look before you repeat it",
+                "the change was made, but its outcome could not be recorded: check before you "
+                "repeat it",
             ) from None
 
     async def _record_refusal(
@@ -140,7 +140,7 @@ class Pipeline:
         elif caller is ANONYMOUS and not (op.public and isinstance(told, AuthorizationError)):
             return told
         elif isinstance(told, OtherOrganizationError):
-            # On the caller's own trail: another organization's is not a stranger's to write to.
+            # In the caller's own audit log: another organization's is not a stranger's to write to.
             told, op = NotFoundError(told.code, told.message), _on_callers_log(op, caller)
         elif not isinstance(told, AuthorizationError):
             return told
@@ -150,12 +150,12 @@ class Pipeline:
         return told
 
     async def record_suppressed(self) -> None:
-        """Put on the trail how many refusals were only counted. Raises `UnavailableError`."""
+        """Record how many refusals were only counted. Raises `UnavailableError`."""
         await self.anonymous_refusals.record_suppressed()
         await self.caller_refusals.record_suppressed()
 
     async def _record_failure(self, op: Operation, caller: Caller, result: str, code: str) -> None:
-        """Put on record what failed; of somebody who is not known, at a pace."""
+        """Record a failure; for an anonymous caller at a bounded rate."""
         # A cookie alone is shown to any operation: all of them together have one pace.
         paced_as = COOKIE_WITHOUT_KEY if code == SESSION_KEY else op.name
         if caller.name or self.anonymous_refusals.try_reserve(paced_as, op.origin.ip):
@@ -163,24 +163,26 @@ class Pipeline:
 
 
 class OtherOrganizationError(NotFoundError):
-    """Somebody reached into an organization that is not the own one."""
+    """The caller named an organization that is not the caller's."""
 
 
 def authorize(op: Operation, caller: Caller) -> None:
-    """Raises `AuthorizationError`, or `NotFoundError` for what is another organization's.
+    """Raise `AuthorizationError`, or `NotFoundError` for another organization.
 
-    Whether an organization that is not the caller's exists is not told: it is not found.
+    The answer does not reveal whether another organization exists.
     """
     if op.anyone or caller.is_platform:
         return
     if op.org and caller.org != op.org:
         raise OtherOrganizationError("not_found", "there is no such organization")
     if not op.org or not caller.role.covers(op.role):
-        raise AuthorizationError("permission_denied", f"this takes the role {op.role}")
+        raise AuthorizationError(
+            "permission_denied", f"permission denied: this needs the role {op.role}"
+        )
 
 
 def _resolved_operation(op: Operation, caller: Caller) -> tuple[Operation, Caller]:
-    """What a public operation was, and whose, as far as it found that out."""
+    """The operation and caller of a public operation, as far as its handler found them."""
     found = op.resolved.caller
     if found is None:
         return op, caller
@@ -198,7 +200,7 @@ def _audit_result(error: ControlError) -> str:
 def _to_control_error(op: Operation, error: Exception) -> ControlError:
     if isinstance(error, ControlError):
         return error
-    log.error("request %s: %s failed with %s", op.request_id, op.name, where(error))
+    log.error("request %s: %s failed with %s", op.request_id, op.name, locate(error))
     return InternalError(
         "internal",
         f"internal error; the control plane's log has it under request id {op.request_id}",

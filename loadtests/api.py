@@ -15,7 +15,7 @@ READY_WITHIN = 120.0  # seconds; a million secrets take a while to open
 PAUSE = 0.005  # seconds between two looks, and so the error of a measured start
 
 
-class Api:
+class VaultApi:
     """One server as an operator reaches it; a connection a call."""
 
     def __init__(self, port: int, ca: Path | None, token: str = "") -> None:
@@ -46,7 +46,7 @@ class Api:
             return 0
         return http.client.OK
 
-    def wait(
+    def wait_status(
         self,
         answered: Callable[[int], bool],
         method: str,
@@ -68,14 +68,14 @@ class Api:
 
     def wait_listening(self, alive: Callable[[], None] = lambda: None) -> None:
         """Until it answers at all; sealed or uninitialised is an answer, too."""
-        self.wait(bool, "GET", "/v1/sys/health", alive=alive)
+        self.wait_status(bool, "GET", "/v1/sys/health", alive=alive)
 
     def wait_active(self) -> None:
         """Until it is unsealed and serves."""
-        self.wait(lambda status: status == http.client.OK, "GET", "/v1/sys/health")
+        self.wait_status(lambda status: status == http.client.OK, "GET", "/v1/sys/health")
 
 
-def patiently(call: Callable[[], Any]) -> Any:
+def retry_while_settling(call: Callable[[], Any]) -> Any:
     """OpenBao answers 400 or 500 for a moment while a new mount or leader settles."""
     for _ in range(50):
         with suppress(urllib.error.HTTPError):

@@ -5,14 +5,14 @@ from pathlib import Path
 CHUNK = 1 << 20
 
 
-class AuditLog:
+class AuditLogCounter:
     """A growing log at a path, with `path.*` beside it for what was rotated away."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read: dict[int, tuple[int, int]] = {}  # inode → (offset, lines before it)
 
-    def lines(self) -> int:
+    def count_lines(self) -> int:
         """Lines that were ever in it, as far as their files were seen or are still there."""
         for file in (self.path, *self.path.parent.glob(f"{self.path.name}.[0-9]*")):
             self._follow(file)

@@ -14,7 +14,7 @@ from loadtests.servers import Server
 TIMEOUT = 60  # seconds on top of a run
 
 
-class Answer(NamedTuple):
+class LoggedAnswer(NamedTuple):
     """One line of h2load's log: when the request was sent, what came, how long it took."""
 
     sent_us: int  # since the epoch
@@ -22,10 +22,10 @@ class Answer(NamedTuple):
     took_us: int
 
 
-def run(server: Server, load: Load, seconds: int) -> Sample:
+def run_load(server: Server, load: Load, seconds: int) -> Sample:
     """One run. Raises `VoidError` for an answer that is not 2xx, and for a failed request."""
     body = value(load.value_bytes) if load.operation == "write" else None
-    output, answers = fire(
+    output, answers = run_h2load(
         server,
         load.paths(next_begin()),
         body,
@@ -42,7 +42,7 @@ def run(server: Server, load: Load, seconds: int) -> Sample:
 def seed(server: Server, paths: Sequence[str], value_bytes: int, streams: int = 64) -> None:
     """Write each of the paths once, over one connection. Raises `VoidError` when one failed."""
     count = len(paths)
-    _, answers = fire(
+    _, answers = run_h2load(
         server, paths, value(value_bytes), "-c1", f"-m{streams}", f"-n{count}", patience=3600
     )
     stored = sum(is_ok(answer.status) for answer in answers)
@@ -50,9 +50,9 @@ def seed(server: Server, paths: Sequence[str], value_bytes: int, streams: int = 
         raise VoidError(f"{server.name}: {count - stored} of {count} secrets were not stored")
 
 
-def fire(
+def run_h2load(
     server: Server, paths: Iterable[str], body: str | None, *options: str, patience: float = 0
-) -> tuple[str, list[Answer]]:
+) -> tuple[str, list[LoggedAnswer]]:
     """Run h2load over the paths in their order, again and again: its output and its log.
 
     Each connection has an order of its own, from the first path on. With a body it posts.
@@ -77,12 +77,12 @@ def fire(
         return done.stdout, parse((folder / "log").read_text())
 
 
-def parse(log: str) -> list[Answer]:
+def parse(log: str) -> list[LoggedAnswer]:
     """The lines of its log, in order of their ends."""
-    return [Answer(*map(int, line.split("\t")[:3])) for line in log.splitlines()]
+    return [LoggedAnswer(*map(int, line.split("\t")[:3])) for line in log.splitlines()]
 
 
-def sample(answers: Sequence[Answer], seconds: float) -> Sample:
+def sample(answers: Sequence[LoggedAnswer], seconds: float) -> Sample:
     """Figures of a run. Raises `VoidError` unless every answer was 2xx."""
     bad = [answer.status for answer in answers if not is_ok(answer.status)]
     if bad or not answers:

@@ -5,10 +5,10 @@ import platform
 import subprocess
 from pathlib import Path
 
-from loadtests.servers import bao, freehold
+from loadtests.servers import bao_command, freehold_command
 
 
-def describe(folder: Path) -> dict[str, str]:
+def describe_machine(folder: Path) -> dict[str, str]:
     """The machine and the versions; `folder` is on the disk that the servers write to."""
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / (1 << 20)
     return {
@@ -17,8 +17,8 @@ def describe(folder: Path) -> dict[str, str]:
         "system": f"Linux {platform.release()}",
         "file system": _said("findmnt", "-no", "FSTYPE,SOURCE", "--target", str(folder)),
         "load average before": f"{os.getloadavg()[0]:.2f}",
-        "Freehold": f"{_said(freehold(), '--version')}, commit {commit()}",
-        "OpenBao": _said(bao(), "version"),
+        "Freehold": f"{_said(freehold_command(), '--version')}, commit {current_commit()}",
+        "OpenBao": _said(bao_command(), "version"),
         "wrk": _said("wrk", "-v").partition("[")[0].strip(),
         "h2load": _said("h2load", "--version"),
         "Python": platform.python_version(),
@@ -44,7 +44,7 @@ PAGES = ("docs/benchmarks", "README.md")
 """What the commands write."""
 
 
-def commit() -> str:
+def current_commit() -> str:
     """What is checked out, and whether anything but pages was changed since."""
     code = [".", *(f":(exclude){page}" for page in PAGES)]
     changed = _said("git", "status", "--porcelain", "--untracked-files=no", "--", *code, silent="")

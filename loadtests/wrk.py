@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from loadtests import batch
+from loadtests import batch_read
 from loadtests.load import Load, Sample, VoidError, next_begin
 from loadtests.servers import Server
 
@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).with_name("load.lua")
 TIMEOUT = 30  # seconds; wrk counts a slower answer as an error
 
 
-def run(server: Server, load: Load, seconds: int, *, strict: bool = True) -> Sample:
+def run_load(server: Server, load: Load, seconds: int, *, strict: bool = True) -> Sample:
     """One run. Raises `VoidError` for an answer that is not 2xx, and for broken connections.
 
     When not strict it counts those instead.
@@ -24,7 +24,7 @@ def run(server: Server, load: Load, seconds: int, *, strict: bool = True) -> Sam
         capture_output=True,
         text=True,
         timeout=seconds + 2 * TIMEOUT,
-        env=os.environ | _environment(server) | batch.environment(),
+        env=os.environ | _environment(server) | batch_read.environment(),
         check=False,
     )
     if done.returncode:

@@ -126,13 +126,13 @@ class TamperedError(UnavailableError):
     """Stored data fails its authentication: the row is refused and somebody must look."""
 
 
-def where(error: BaseException) -> str:
+def locate(error: BaseException) -> str:
     """Type and place of an error, and of those inside a group, for a log.
 
     Without its text, which could hold a secret.
     """
     if isinstance(error, BaseExceptionGroup):
-        return "[" + ", ".join(where(inner) for inner in error.exceptions) + "]"
+        return "[" + ", ".join(locate(inner) for inner in error.exceptions) + "]"
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
     return f"{type(error).__name__} at {place}"

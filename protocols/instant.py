@@ -8,8 +8,11 @@ from typing import Final
 from protocols.errors import ValidationError
 
 SECOND: Final = 1_000_000_000
-MAX: Final = 2**63 - 1  # 2262-04-11T23:47:16.854775807Z: the widest integer every database has
-_LONGEST: Final = 64  # characters of a duration; a longer one is over MAX or mostly zeros
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+MAX_NS: Final = 2**63 - 1  # 2262-04-11T23:47:16.854775807Z: the widest integer every database has
+_LONGEST: Final = 64  # characters of a duration; a longer one is over MAX_NS or mostly zeros
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII
@@ -21,15 +24,15 @@ _UNITS: Final = {
     "µs": 10**3,
     "ms": 10**6,
     "s": SECOND,
-    "m": 60 * SECOND,
-    "h": 3600 * SECOND,
-    "d": 86400 * SECOND,
+    "m": MINUTE,
+    "h": HOUR,
+    "d": DAY,
 }
 
 
-def of_millis(ms: int) -> int:
-    """The instant of Unix milliseconds that a peer says: `MAX` for one that nobody can be shown."""
-    return min(ms * 10**6, MAX)
+def from_millis(ms: int) -> int:
+    """The instant of a peer's Unix milliseconds; `MAX_NS` for one that cannot be shown."""
+    return min(ms * 10**6, MAX_NS)
 
 
 def rfc3339(ns: int) -> str:
@@ -50,7 +53,7 @@ def _whole(seconds: int) -> str:
 
 
 def parse_rfc3339(text: str, field: str) -> int:
-    """Read an RFC 3339 instant after 1970 (0 means never) and up to `MAX`.
+    """Read an RFC 3339 instant after 1970 (0 means never) and up to `MAX_NS`.
 
     Raises `ValidationError` naming `field`.
     """
@@ -65,7 +68,7 @@ def parse_rfc3339(text: str, field: str) -> int:
             "time_invalid", f"{field} is not a real date and time", field=field
         ) from None
     ns = int(whole.timestamp()) * SECOND + int((fraction or "0").ljust(9, "0"))
-    if not 0 < ns <= MAX:
+    if not 0 < ns <= MAX_NS:
         raise ValidationError(
             "time_invalid", f"{field} must lie between the years 1970 and 2262", field=field
         )
@@ -75,7 +78,7 @@ def parse_rfc3339(text: str, field: str) -> int:
 def parse_duration(value: str | float, field: str) -> int:
     """Read a duration to nanoseconds: seconds, or Go's form such as `1h30m`; also `90d`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if not abs(value) <= MAX // SECOND:  # written so that NaN and infinity fail it too
+        if not abs(value) <= MAX_NS // SECOND:  # written so that NaN and infinity fail it too
             raise ValidationError("duration_invalid", f"{field} is too long", field=field)
         return int(value * SECOND)
     text = str(value).strip()
@@ -94,7 +97,7 @@ def parse_duration(value: str | float, field: str) -> int:
 
 
 def _bounded(ns: int, field: str) -> int:
-    if abs(ns) > MAX:
+    if abs(ns) > MAX_NS:
         raise ValidationError("duration_invalid", f"{field} is too long", field=field)
     return ns
 

@@ -7,16 +7,16 @@ ranges it needs (`inclusion_ranges`, `consistency_ranges`) and feeds the log thr
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self, TypeAlias
 
-Digest: TypeAlias = Callable[[bytes], bytes]  # SHA-256
-Range: TypeAlias = tuple[int, int]  # leaves start ≤ index < end
+HashFunction: TypeAlias = Callable[[bytes], bytes]  # SHA-256
+LeafRange: TypeAlias = tuple[int, int]  # leaves start ≤ index < end
 
 
-def leaf_hash(digest: Digest, data: bytes) -> bytes:
+def leaf_hash(digest: HashFunction, data: bytes) -> bytes:
     """The hash of a leaf; its prefix keeps it from passing for a node (RFC 9162, 2.1.1)."""
     return digest(b"\x00" + data)
 
 
-def node_hash(digest: Digest, left: bytes, right: bytes) -> bytes:
+def node_hash(digest: HashFunction, left: bytes, right: bytes) -> bytes:
     """The hash of a node over its two children."""
     return digest(b"\x01" + left + right)
 
@@ -29,7 +29,7 @@ class Frontier:
 
     __slots__ = ("_digest", "hashes", "size")
 
-    def __init__(self, digest: Digest, size: int = 0, hashes: Iterable[bytes] = ()) -> None:
+    def __init__(self, digest: HashFunction, size: int = 0, hashes: Iterable[bytes] = ()) -> None:
         self._digest = digest
         self.size = size
         self.hashes = list(hashes)
@@ -54,7 +54,7 @@ class Frontier:
             node = node_hash(self._digest, left, node)
         return node
 
-    def within(self, start: int) -> list[bytes]:
+    def subtrees_from(self, start: int) -> list[bytes]:
         """The hashes of the subtrees that lie at or behind leaf `start`."""
         kept: list[bytes] = []
         position = 0
@@ -69,7 +69,7 @@ class Frontier:
         return type(self)(self._digest, self.size, self.hashes)
 
 
-def inclusion_ranges(index: int, size: int) -> list[Range]:
+def inclusion_ranges(index: int, size: int) -> list[LeafRange]:
     """The nodes of the inclusion proof of leaf `index` (RFC 9162, 2.1.3.1), deepest first.
 
     Raises `ValueError` for a leaf that is not in the tree.
@@ -89,7 +89,7 @@ def inclusion_ranges(index: int, size: int) -> list[Range]:
     return ranges[::-1]
 
 
-def consistency_ranges(old: int, new: int) -> list[Range]:
+def consistency_ranges(old: int, new: int) -> list[LeafRange]:
     """The nodes of the proof that tree `new` begins with tree `old` (RFC 9162, 2.1.4.1).
 
     Raises `ValueError` unless 0 < old ≤ new.
@@ -110,17 +110,17 @@ def consistency_ranges(old: int, new: int) -> list[Range]:
     return ranges[::-1]
 
 
-class Collector:
+class ProofBuilder:
     """Hashes the wanted ranges while the leaves of a log go by, in order.
 
     `begin` is the tree before the first leaf that is fed: what retention has removed.
     """
 
-    def __init__(self, digest: Digest, ranges: Sequence[Range], begin: Frontier) -> None:
+    def __init__(self, digest: HashFunction, ranges: Sequence[LeafRange], begin: Frontier) -> None:
         self._order = ranges
         self._index = begin.size
         self._trees = {
-            (start, end): Frontier(digest, begin.size - start, begin.within(start))
+            (start, end): Frontier(digest, begin.size - start, begin.subtrees_from(start))
             if start < begin.size < end
             else Frontier(digest)
             for start, end in ranges
@@ -128,7 +128,7 @@ class Collector:
         self._known = _nodes(begin)
         self._ascending = sorted(ranges)
 
-    def feed(self, leaf: bytes) -> None:
+    def add_leaf(self, leaf: bytes) -> None:
         """The next leaf's hash."""
         while self._ascending and self._ascending[0][1] <= self._index:
             self._ascending.pop(0)
@@ -136,11 +136,11 @@ class Collector:
             self._trees[self._ascending[0]].append(leaf)
         self._index += 1
 
-    def hashes(self) -> list[bytes]:
+    def proof_hashes(self) -> list[bytes]:
         """The proof, in its order. Raises `ValueError` when the log ended or began inside it."""
         return [self._hash(wanted) for wanted in self._order]
 
-    def _hash(self, wanted: Range) -> bytes:
+    def _hash(self, wanted: LeafRange) -> bytes:
         if wanted in self._known:
             return self._known[wanted]
         tree = self._trees[wanted]
@@ -150,7 +150,7 @@ class Collector:
 
 
 def verify_inclusion(
-    digest: Digest, *, index: int, size: int, leaf: bytes, root: bytes, path: Sequence[bytes]
+    digest: HashFunction, *, index: int, size: int, leaf: bytes, root: bytes, path: Sequence[bytes]
 ) -> bool:
     """Whether `path` proves that the leaf is at `index` of the tree (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
@@ -170,7 +170,7 @@ def verify_inclusion(
 
 
 def verify_consistency(
-    digest: Digest,
+    digest: HashFunction,
     *,
     old: int,
     old_root: bytes,
@@ -213,7 +213,7 @@ def _powers(size: int) -> list[int]:
     return [1 << bit for bit in reversed(range(size.bit_length())) if size >> bit & 1]
 
 
-def _nodes(tree: Frontier) -> dict[Range, bytes]:
+def _nodes(tree: Frontier) -> dict[LeafRange, bytes]:
     position, nodes = 0, {}
     for power, value in zip(_powers(tree.size), tree.hashes, strict=True):
         nodes[position, position + power] = value

@@ -23,7 +23,7 @@ _LATER: Final = (429, 503)  # those that say when to try again
 Schema = dict[str, Any]
 
 
-class Described(Protocol):
+class EndpointDescription(Protocol):
     """What has to be known of an endpoint. `query`, `body`: a struct without fields if none."""
 
     @property
@@ -60,7 +60,7 @@ class Described(Protocol):
     def needs_body(self) -> bool: ...
 
 
-class Resource(Protocol):
+class ResourceDescription(Protocol):
     """Endpoints that belong together."""
 
     @property
@@ -68,11 +68,11 @@ class Resource(Protocol):
     @property
     def about(self) -> str: ...
     @property
-    def all(self) -> Sequence[Described]: ...
+    def all(self) -> Sequence[EndpointDescription]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class ApiInfo:
     """What is said of the whole API. `errors`: status to description, `segments`: of paths."""
 
     title: str
@@ -104,8 +104,10 @@ class ApiDocument(Struct, frozen=True):
     components: dict[str, Any]
 
 
-def document(
-    resources: Iterable[Resource], about: About, more: Callable[[Any], Schema] = lambda _: {}
+def build_document(
+    resources: Iterable[ResourceDescription],
+    about: ApiInfo,
+    more: Callable[[Any], Schema] = lambda _: {},
 ) -> Schema:
     """The document, as plain data. `more`: what else an operation says of its endpoint."""
     resources = list(resources)
@@ -152,7 +154,7 @@ def document(
 class _Schemas:
     """The schema of every type that the endpoints name."""
 
-    def __init__(self, endpoints: Iterable[Described]) -> None:
+    def __init__(self, endpoints: Iterable[EndpointDescription]) -> None:
         types = [ErrorBody, *dict.fromkeys(t for e in endpoints for t in _types(e))]
         found, self.components = msgspec.json.schema_components(
             types, ref_template="#/components/schemas/{name}"
@@ -169,14 +171,14 @@ class _Schemas:
         return schema["properties"], schema.get("required", [])
 
 
-def _types(endpoint: Described) -> Iterator[Any]:
+def _types(endpoint: EndpointDescription) -> Iterator[Any]:
     yield endpoint.schema or endpoint.body
     yield endpoint.query
     if endpoint.returns is not None:
         yield endpoint.returns
 
 
-def _operation(endpoint: Described, schemas: _Schemas, about: About) -> Schema:
+def _operation(endpoint: EndpointDescription, schemas: _Schemas, about: ApiInfo) -> Schema:
     operation: Schema = {
         "operationId": f"{endpoint.tag}_{endpoint.answer.__name__.rstrip('_')}",
         "summary": endpoint.summary,
@@ -195,7 +197,7 @@ def _operation(endpoint: Described, schemas: _Schemas, about: About) -> Schema:
     return operation
 
 
-def _path_parameters(endpoint: Described, about: About) -> Iterator[Schema]:
+def _path_parameters(endpoint: EndpointDescription, about: ApiInfo) -> Iterator[Schema]:
     for part in endpoint.template.split("/"):
         if part.startswith("{"):
             name = part.strip("{}")
@@ -207,13 +209,13 @@ def _path_parameters(endpoint: Described, about: About) -> Iterator[Schema]:
             }
 
 
-def _query_parameters(endpoint: Described, schemas: _Schemas) -> Iterator[Schema]:
+def _query_parameters(endpoint: EndpointDescription, schemas: _Schemas) -> Iterator[Schema]:
     properties, required = schemas.fields(endpoint.query)
     for name, schema in properties.items():
         yield {"name": name, "in": "query", "required": name in required, "schema": schema}
 
 
-def _responses(endpoint: Described, schemas: _Schemas) -> Schema:
+def _responses(endpoint: EndpointDescription, schemas: _Schemas) -> Schema:
     done = {str(endpoint.status): _success(endpoint.status, "Done", endpoint, schemas)}
     done |= {str(also): _success(also, PARTLY, endpoint, schemas) for also in endpoint.also}
     statuses = {*_ALWAYS, *endpoint.errors}
@@ -223,7 +225,7 @@ def _responses(endpoint: Described, schemas: _Schemas) -> Schema:
     return {**done, **refused}
 
 
-def _success(status: int, text: str, endpoint: Described, schemas: _Schemas) -> Schema:
+def _success(status: int, text: str, endpoint: EndpointDescription, schemas: _Schemas) -> Schema:
     success: Schema = {"description": text, "headers": _headers(status)}
     if status not in _EMPTY:
         text_: Schema = {"schema": {"type": "string"}}

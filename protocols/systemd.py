@@ -13,14 +13,15 @@ SEND_SECONDS = 1.0
 """The manager reads at once; if its queue stays full for so long, something is wrong with it."""
 
 
-class Service:
+class SystemdNotifier:
     """This process as systemd's service manager sees it."""
 
     def __init__(self, address: str = "", watchdog: float = 0.0) -> None:
         """`address`: of the manager's socket, empty for none; `watchdog`: its patience, seconds."""
         self._address = address
-        self.watchdog = watchdog
-        """Seconds after which systemd restarts a service that was not `alive`; 0: it does not."""
+        self.watchdog_seconds = watchdog
+        """Seconds after which systemd restarts a service that was not `notify_watchdog`; 0: it
+        does not."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -33,19 +34,19 @@ class Service:
         ours = usec.isdigit() and pid in {"", str(os.getpid())}
         return cls(address, int(usec) * MICROSECOND if ours else 0.0)
 
-    def ready(self, status: str) -> None:
+    def notify_ready(self, status: str) -> None:
         """Start-up is over: the socket listens. `status` is shown by `systemctl status`."""
         self._send(f"READY=1\nSTATUS={_line(status)}")
 
-    def status(self, status: str) -> None:
+    def notify_status(self, status: str) -> None:
         """What `systemctl status` shows."""
         self._send(f"STATUS={_line(status)}")
 
-    def alive(self) -> None:
+    def notify_watchdog(self) -> None:
         """Feed the watchdog; to be called at half of `watchdog` (sd_watchdog_enabled(3))."""
         self._send("WATCHDOG=1")
 
-    def stopping(self) -> None:
+    def notify_stopping(self) -> None:
         """Shut-down has begun."""
         self._send("STOPPING=1")
 

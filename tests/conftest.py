@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.scratch import use_memory
+
 # A shared machine may pause a test for longer than any deadline worth setting.
 settings.register_profile("freehold", deadline=None, print_blob=True)
 settings.load_profile("freehold")
+use_memory()
+# No test trusts an authority of the machine's, and to read them takes longer than most tests.
+os.environ.setdefault("SSL_CERT_FILE", os.devnull)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,16 @@
 
 from typing import Any
 
-WALL = 1_790_000_000_000
-UP, DOWN = b"\x01", b"\x02"
+WALL_MS = 1_790_000_000_000
+TO_CONTROL, TO_AGENT = b"\x01", b"\x02"
 NONCES = (b"n" * 16, b"m" * 16)
 
-SINCE = {"policy_replay": 2, "replay_result": 2, "conditions": 3, "workers": 4}  # the others: 1
+SINCE_VERSION = {
+    "policy_replay": 2,
+    "replay_result": 2,
+    "conditions": 3,
+    "workers": 4,
+}  # the others: 1
 
 
 def _actor(name: str, level: int, *, queued: int = 0, bound: int = 0) -> dict[str, Any]:
@@ -17,7 +22,7 @@ def _actor(name: str, level: int, *, queued: int = 0, bound: int = 0) -> dict[st
 
 MESSAGES: dict[str, tuple[bytes, int, Any]] = {
     "hello": (
-        UP,
+        TO_CONTROL,
         0,
         {
             "versions": [1, 2, 3],
@@ -29,7 +34,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         },
     ),
     "welcome": (
-        DOWN,
+        TO_AGENT,
         0,
         {
             "version": 3,
@@ -40,27 +45,27 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
             "received": {"stream": b"u" * 16, "applied": 290},
         },
     ),
-    "ping": (UP, 0, {"number": 70_000}),
-    "pong": (DOWN, 0, {"number": 70_000}),
-    "ack": (UP, 0, {}),
-    "skipped": (UP, 299, {"first": 291, "reason": "dropped"}),
-    "bye": (DOWN, 0, {"reason": "restart", "spread": 30_000}),
+    "ping": (TO_CONTROL, 0, {"number": 70_000}),
+    "pong": (TO_AGENT, 0, {"number": 70_000}),
+    "ack": (TO_CONTROL, 0, {}),
+    "skipped": (TO_CONTROL, 299, {"first": 291, "reason": "dropped"}),
+    "bye": (TO_AGENT, 0, {"reason": "restart", "spread": 30_000}),
     "registration": (
-        UP,
+        TO_CONTROL,
         0,
         {
             "release": "0.1.0",
             "platform": "linux_amd64",
             "backend": "sqlite",
             "key_holder": "file",
-            "started_at": WALL - 1,
+            "started_at": WALL_MS - 1,
             "policy_version": 0,
             "policy_hash": bytes(32),
             "audit_size": 5_000_000_000,
         },
     ),
     "heartbeat": (
-        UP,
+        TO_CONTROL,
         0,
         {
             "health": "serving",
@@ -72,32 +77,36 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
             "outbox_bytes": 2**63 - 1,
         },
     ),
-    "sync_state": (UP, 0, {"phase": "online", "since": WALL, "pending": 0, "dropped": 4}),
+    "sync_state": (
+        TO_CONTROL,
+        0,
+        {"phase": "online", "since": WALL_MS, "pending": 0, "dropped": 4},
+    ),
     "metrics": (
-        UP,
+        TO_CONTROL,
         300,
         {
-            "since": WALL - 60_000,
-            "until": WALL,
+            "since": WALL_MS - 60_000,
+            "until": WALL_MS,
             "counters": [{"name": "reads", "value": 12}],
             "gauges": [{"name": "secrets", "value": 3}],
             "histograms": [{"name": "request_duration", "counts": [1] * 15, "sum_us": 99}],
         },
     ),
     "alert": (
-        UP,
+        TO_CONTROL,
         301,
         {
             "alert_id": b"i" * 16,
             "code": "lockout",
             "severity": "warning",
-            "raised_at": WALL,
+            "raised_at": WALL_MS,
             "subject": bytes(16),
             "count": 2,
         },
     ),
     "audit_checkpoint": (
-        UP,
+        TO_CONTROL,
         302,
         {
             "old_size": 1,
@@ -110,7 +119,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         },
     ),
     "policy_status": (
-        UP,
+        TO_CONTROL,
         303,
         {
             "version": 3,
@@ -118,14 +127,14 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
             "phase": "refused",
             "reason": "above_ceiling",
             "narrowed": 0,
-            "at": WALL,
+            "at": WALL_MS,
         },
     ),
     "glimpse": (
-        UP,
+        TO_CONTROL,
         0,
         {
-            "at": WALL,
+            "at": WALL_MS,
             "counters": [{"name": "requests", "value": 7}],
             "gauges": [{"name": "secrets", "value": 3}],
             "histograms": [],
@@ -137,14 +146,14 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         },
     ),
     "usage": (
-        UP,
+        TO_CONTROL,
         305,
         {
-            "since": WALL - 3_600_000,
-            "until": WALL,
+            "since": WALL_MS - 3_600_000,
+            "until": WALL_MS,
             "operations": [{"name": "secret.read", "count": 200, "failed": 1}],
             "secrets": {
-                "at": WALL,
+                "at": WALL_MS,
                 "total": 3,
                 "never_read": 1,
                 "expired": 0,
@@ -156,47 +165,51 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
                 {
                     "secret": b"s" * 16,
                     "reads": 199,
-                    "last_read": WALL - 1,
-                    "rotated_at": WALL - 2_000_000_000,
+                    "last_read": WALL_MS - 1,
+                    "rotated_at": WALL_MS - 2_000_000_000,
                     "expires_at": 0,
                 }
             ],
             "identities": [{"identity": b"u" * 16, "count": 200}],
         },
     ),
-    "command_result": (UP, 304, {"command_id": b"k" * 16, "outcome": "done", "at": WALL}),
-    "policy_update": (DOWN, 8, {"bundle": bytes(64) + b"\x80"}),
+    "command_result": (
+        TO_CONTROL,
+        304,
+        {"command_id": b"k" * 16, "outcome": "done", "at": WALL_MS},
+    ),
+    "policy_update": (TO_AGENT, 8, {"bundle": bytes(64) + b"\x80"}),
     "notification": (
-        DOWN,
+        TO_AGENT,
         9,
-        {"notification_id": b"o" * 16, "code": "audit_fork", "severity": "critical", "at": WALL},
+        {"notification_id": b"o" * 16, "code": "audit_fork", "severity": "critical", "at": WALL_MS},
     ),
     "command": (
-        DOWN,
+        TO_AGENT,
         10,
-        {"command_id": b"k" * 16, "command": "send_metrics", "expires_at": WALL + 1},
+        {"command_id": b"k" * 16, "command": "send_metrics", "expires_at": WALL_MS + 1},
     ),
-    "observe": (DOWN, 0, {"seconds": 20}),
+    "observe": (TO_AGENT, 0, {"seconds": 20}),
     "policy_replay": (
-        DOWN,
+        TO_AGENT,
         0,
         {
             "replay_id": b"p" * 16,
             "rules": [b'{"name":"readers"}'],
-            "since": WALL - 86_400_000,
-            "until": WALL,
-            "expires_at": WALL + 3_600_000,
+            "since": WALL_MS - 86_400_000,
+            "until": WALL_MS,
+            "expires_at": WALL_MS + 3_600_000,
         },
     ),
-    "conditions": (UP, 0, {"codes": ["audit_sink_failed", "sealed"]}),
-    "workers": (UP, 0, {"state": "failing"}),
+    "conditions": (TO_CONTROL, 0, {"codes": ["audit_sink_failed", "sealed"]}),
+    "workers": (TO_CONTROL, 0, {"state": "failing"}),
     "replay_result": (
-        UP,
+        TO_CONTROL,
         0,
         {
             "replay_id": b"p" * 16,
             "outcome": "done",
-            "reached": WALL - 86_400_000,
+            "reached": WALL_MS - 86_400_000,
             "records": 900,
             "accesses": 700,
             "unchanged": 650,
@@ -211,7 +224,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         },
     ),
     "checkpoint_cosignature": (
-        DOWN,
+        TO_AGENT,
         11,
         {"size": 2, "root": b"r" * 32, "cosignature": f"— witness.example {'C' * 102}==\n"},
     ),

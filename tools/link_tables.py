@@ -22,7 +22,7 @@ from protocols.link import bundle as bundles
 from protocols.link import fields, vocabulary
 from protocols.link.bundle import Bundle
 from protocols.link.envelope import Envelope
-from protocols.link.messages import KINDS, Delivery, Direction, Kind, MessageType
+from protocols.link.messages import MESSAGE_SPECS, Delivery, Direction, MessageSpec, MessageType
 from protocols.pki import messages as pki
 
 TARGET: Final = Path(__file__).parent.parent / "docs" / "spec" / "link-messages.md"
@@ -77,13 +77,13 @@ def _lines() -> Iterator[str]:
     yield "\n## Messages\n"
     yield "| message | way | class | since |"
     yield "|---|---|---|---|"
-    for kind in KINDS.values():
+    for kind in MESSAGE_SPECS.values():
         yield f"| `{kind.name}` | {_way(kind)} | {_class(kind)} | {kind.since} |"
-    for kind in KINDS.values():
+    for kind in MESSAGE_SPECS.values():
         yield f"\n### `{kind.name}`\n"
         yield from _struct(kind.shape)
     yield "\n## Maps in messages\n"
-    for shape in _parts([kind.shape for kind in KINDS.values()]):
+    for shape in _parts([kind.shape for kind in MESSAGE_SPECS.values()]):
         yield f"### `{shape.__name__}`\n"
         yield from _struct(shape)
         yield ""
@@ -243,13 +243,13 @@ def _words() -> list[type[StrEnum]]:
     return [MessageType, *typing.cast("list[type[StrEnum]]", found)]
 
 
-def _way(kind: Kind) -> str:
+def _way(kind: MessageSpec) -> str:
     if len(kind.directions) > 1:
         return "both"
     return "agent" if Direction.TO_CONTROL in kind.directions else "control"
 
 
-def _class(kind: Kind) -> str:
+def _class(kind: MessageSpec) -> str:
     if kind.name is MessageType.SKIPPED:
         return "evidence, in no outbox"
     return kind.delivery.name.lower() if kind.delivery is not Delivery.EPHEMERAL else "ephemeral"

@@ -46,31 +46,31 @@ def u64(n: int) -> bytes:
     return struct.pack(">Q", n)
 
 
-def lp(*fields: bytes) -> bytes:
+def length_prefixed(*fields: bytes) -> bytes:
     """length_prefixed."""
     return u32(len(fields)) + b"".join(u32(len(field)) + field for field in fields)
 
 
-def gcm(key: bytes, label: str, plaintext: bytes, aad: bytes) -> bytes:
+def gcm_box(key: bytes, label: str, plaintext: bytes, aad: bytes) -> bytes:
     """A box whose nonce comes from `label`."""
     nonce = fixed("nonce " + label, 12)
     return nonce + AESGCM(key).encrypt(nonce, plaintext, aad)
 
 
-def mac(key: bytes, data: bytes) -> bytes:
+def hmac_sha256(key: bytes, data: bytes) -> bytes:
     """HMAC-SHA256."""
     hmac = HMAC(key, SHA256())
     hmac.update(data)
     return hmac.finalize()
 
 
-def flip(data: bytes, at: int) -> bytes:
+def flip_bit(data: bytes, at: int) -> bytes:
     """`data` with the lowest bit of one byte turned over."""
     at %= len(data)
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
-def case(name: str, expect: str, **parts: object) -> Case:
+def make_case(name: str, expect: str, **parts: object) -> Case:
     """One case; bytes become hex."""
     shown = {k: v.hex() if isinstance(v, bytes) else v for k, v in parts.items()}
     return {"name": name, "expect": expect, **shown}
@@ -92,7 +92,9 @@ def length_prefixed_cases() -> list[Case]:
         "three hundred bytes": [fixed("long", 300)],
     }
     return [
-        case(name, "success", fields=[f.hex() for f in fields], encoded=lp(*fields))
+        make_case(
+            name, "success", fields=[f.hex() for f in fields], encoded=length_prefixed(*fields)
+        )
         for name, fields in lists.items()
     ]
 
@@ -107,7 +109,7 @@ def place_fields(place: dict[str, Any], *, generation: int | None) -> bytes:
     fields.append(u64(place["version"]))
     if generation is not None:
         fields.append(u32(generation))
-    return lp(*fields, ALGORITHM, place["field"].encode())
+    return length_prefixed(*fields, ALGORITHM, place["field"].encode())
 
 
 def sealed_parts(
@@ -116,8 +118,8 @@ def sealed_parts(
     """The two parts of a sealed value."""
     dek = fixed("dek " + label, 32)
     okm = HKDF(SHA256(), 64, b"freehold-sealed-v1", b"commitment || K_enc").derive(dek)
-    wrap = gcm(kek, label + " wrap", dek, place_fields(place, generation=generation))
-    box = gcm(okm[32:], label + " box", plaintext, place_fields(place, generation=None))
+    wrap = gcm_box(kek, label + " wrap", dek, place_fields(place, generation=generation))
+    box = gcm_box(okm[32:], label + " box", plaintext, place_fields(place, generation=None))
     return b"\x01" + u32(generation) + wrap, b"\x01" + okm[:32] + u32(len(box)) + box
 
 
@@ -129,7 +131,7 @@ def sealed_cases() -> list[Case]:
     dek, box = sealed_parts("one", kek, 3, PLACE, secret)
     dek2, box2 = sealed_parts("two", kek, 3, PLACE, secret)
     whole = dek + box
-    cases = [case("a value", "success", **common, sealed=whole, plaintext=secret)]
+    cases = [make_case("a value", "success", **common, sealed=whole, plaintext=secret)]
     cases += _sealed_extremes(kek)
     bad = {
         "empty": b"",
@@ -142,24 +144,24 @@ def sealed_cases() -> list[Case]:
         "box length too large": dek + box[:33] + u32(len(box) - 36) + box[37:],
         "box shorter than nonce and tag": dek + box[:33] + u32(27) + box[37 : 37 + 27],
     }
-    cases += [case(n, "MalformedSealed", **common, sealed=data) for n, data in bad.items()]
+    cases += [make_case(n, "MalformedSealed", **common, sealed=data) for n, data in bad.items()]
     altered = {
-        "bit flipped in the wrap's nonce": flip(whole, 5),
-        "bit flipped in the wrap's tag": flip(dek, -1) + box,
-        "bit flipped in the box's nonce": dek + flip(box, 37),
-        "bit flipped in the ciphertext": dek + flip(box, 49),
-        "bit flipped in the box's tag": flip(whole, -1),
+        "bit flipped in the wrap's nonce": flip_bit(whole, 5),
+        "bit flipped in the wrap's tag": flip_bit(dek, -1) + box,
+        "bit flipped in the box's nonce": dek + flip_bit(box, 37),
+        "bit flipped in the ciphertext": dek + flip_bit(box, 49),
+        "bit flipped in the box's tag": flip_bit(whole, -1),
     }
-    cases += [case(n, "AuthenticationFailed", **common, sealed=d) for n, d in altered.items()]
+    cases += [make_case(n, "AuthenticationFailed", **common, sealed=d) for n, d in altered.items()]
     mixed = {
-        "bit flipped in the commitment": dek + flip(box, 1),
+        "bit flipped in the commitment": dek + flip_bit(box, 1),
         "wrapped DEK of another value of the same place": dek2 + box,
         "commitment and box of different values": dek + box2[:33] + box[33:],
     }
-    cases += [case(n, "CommitmentMismatch", **common, sealed=d) for n, d in mixed.items()]
+    cases += [make_case(n, "CommitmentMismatch", **common, sealed=d) for n, d in mixed.items()]
     swapped = dek + box[:33] + box2[33:]
     cases.append(
-        case("right commitment, foreign box", "AuthenticationFailed", **common, sealed=swapped)
+        make_case("right commitment, foreign box", "AuthenticationFailed", **common, sealed=swapped)
     )
     return cases + _sealed_moved(kek, whole)
 
@@ -173,7 +175,7 @@ def _sealed_extremes(kek: bytes) -> list[Case]:
     ):
         data = b"".join(sealed_parts(name, kek, generation, place, plaintext))
         parts = {"kek": kek, "generation": generation, "place": place}
-        result.append(case(name, "success", **parts, sealed=data, plaintext=plaintext))
+        result.append(make_case(name, "success", **parts, sealed=data, plaintext=plaintext))
     return result
 
 
@@ -188,12 +190,14 @@ def _sealed_moved(kek: bytes, whole: bytes) -> list[Case]:
         ("same letters, other boundary", {"org": "acm", "vault": "eprod"}),
     ):
         parts = {"kek": kek, "generation": 3, "place": {**PLACE, **change}}
-        result.append(case("moved to " + name, "AuthenticationFailed", **parts, sealed=whole))
+        result.append(make_case("moved to " + name, "AuthenticationFailed", **parts, sealed=whole))
     common: Case = {"place": PLACE, "sealed": whole}
     result.append(
-        case("another KEK", "AuthenticationFailed", kek=fixed("x", 32), generation=3, **common)
+        make_case("another KEK", "AuthenticationFailed", kek=fixed("x", 32), generation=3, **common)
     )
-    result.append(case("another generation", "UnknownGeneration", kek=kek, generation=4, **common))
+    result.append(
+        make_case("another generation", "UnknownGeneration", kek=kek, generation=4, **common)
+    )
     return result
 
 
@@ -202,8 +206,8 @@ def _sealed_moved(kek: bytes, whole: bytes) -> list[Case]:
 
 def keyring_blob(root: bytes, epoch: int, payload: bytes, label: str) -> bytes:
     """A keyring of acme/prod with any payload."""
-    aad = lp(b"freehold-keyring-v1", b"acme", b"prod", u64(epoch))
-    return b"\x01" + u64(epoch) + gcm(root, label, payload, aad)
+    aad = length_prefixed(b"freehold-keyring-v1", b"acme", b"prod", u64(epoch))
+    return b"\x01" + u64(epoch) + gcm_box(root, label, payload, aad)
 
 
 def keyring_cases() -> list[Case]:
@@ -222,7 +226,7 @@ def keyring_cases() -> list[Case]:
     for name, (epoch, payload, states) in good.items():
         blob = keyring_blob(root, epoch, payload, name)
         parts: Case = {"epoch": epoch, "states": states, "payload": payload, "subkeys": subkeys}
-        cases.append(case(name, "success", **_at(root, blob), **parts))
+        cases.append(make_case(name, "success", **_at(root, blob), **parts))
     payload = u16(1) + first + subkeys
     blob = keyring_blob(root, 1, payload, "base")
     malformed = {
@@ -240,17 +244,17 @@ def keyring_cases() -> list[Case]:
         "ends inside a KEK": keyring_blob(root, 1, payload[:30], "kek"),
         "count too large": keyring_blob(root, 1, u16(9) + payload[2:], "count"),
     }
-    cases += [case(n, "MalformedKeyring", **_at(root, b)) for n, b in malformed.items()]
+    cases += [make_case(n, "MalformedKeyring", **_at(root, b)) for n, b in malformed.items()]
     refused = {
         "another root key": _at(fixed("other root", 32), blob),
         "another org": {**_at(root, blob), "org": "acme2"},
         "another vault": {**_at(root, blob), "vault": "test"},
         "an older epoch dressed as a newer one": _at(root, b"\x01" + u64(2) + blob[9:]),
-        "bit flipped in a key": _at(root, flip(blob, 40)),
+        "bit flipped in a key": _at(root, flip_bit(blob, 40)),
         "last byte missing": _at(root, blob[:-1]),
         "one byte too many": _at(root, blob + b"\0"),
     }
-    return cases + [case(n, "AuthenticationFailed", **parts) for n, parts in refused.items()]
+    return cases + [make_case(n, "AuthenticationFailed", **parts) for n, parts in refused.items()]
 
 
 def _at(root: bytes, blob: bytes) -> Case:
@@ -302,7 +306,7 @@ def credential_cases() -> list[Case]:
         "other prefix": "h" + token,
     }
     for title, text in bad.items():
-        digest = mac(pepper, b"freehold-chosen-token-id-v1\0" + text.encode())
+        digest = hmac_sha256(pepper, b"freehold-chosen-token-id-v1\0" + text.encode())
         chosen = base64.b32encode(digest[:10]).decode().lower()
         located = _credential(pepper, title, text, kind="token", name=chosen, secret=text)
         cases.append({**located, "expect": "MalformedCredential"})
@@ -310,8 +314,10 @@ def credential_cases() -> list[Case]:
 
 
 def _credential(pepper: bytes, title: str, text: str, *, kind: str, name: str, secret: str) -> Case:
-    hashed = mac(pepper, b"freehold-credential-secret-v1\0" + secret.encode())
-    return case(title, "success", pepper=pepper, text=text, kind=kind, id=name, secret_hash=hashed)
+    hashed = hmac_sha256(pepper, b"freehold-credential-secret-v1\0" + secret.encode())
+    return make_case(
+        title, "success", pepper=pepper, text=text, kind=kind, id=name, secret_hash=hashed
+    )
 
 
 # --- Shamir --------------------------------------------------------------------------------------
@@ -347,8 +353,8 @@ def shamir_cases() -> list[Case]:
         "the same share twice": [line[0], line[0]],
         "two shares with one coordinate": [line[0], "5601"],
     }
-    cases = [case(n, "success", shares=s, secret=secret) for n, (s, secret) in good.items()]
-    return cases + [case(n, "MalformedShare", shares=s) for n, s in bad.items()]
+    cases = [make_case(n, "success", shares=s, secret=secret) for n, (s, secret) in good.items()]
+    return cases + [make_case(n, "MalformedShare", shares=s) for n, s in bad.items()]
 
 
 def build() -> dict[str, list[Case]]:

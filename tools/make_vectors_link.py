@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tools.link_messages import DOWN, MESSAGES, NONCES, SINCE, UP, WALL
+from tools.link_messages import MESSAGES, NONCES, SINCE_VERSION, TO_AGENT, TO_CONTROL, WALL_MS
 
 TARGET = Path(__file__).parent.parent / "tests" / "vectors" / "link.json"
 AGENT, CONTROL, POLICY = (Ed25519PrivateKey.from_private_bytes(c * 32) for c in (b"a", b"c", b"p"))
@@ -22,14 +22,14 @@ CERTIFICATES = (b"A" * 32, b"C" * 32)
 Case = dict[str, Any]
 
 
-class Verbatim(bytes):
+class PackedBytes(bytes):
     """Bytes that stand in a packed value as they are."""
 
 
 def pack(value: Any) -> bytes:
     """Canonical msgpack."""
     match value:
-        case Verbatim():
+        case PackedBytes():
             return bytes(value)
         case int():
             return _integer(value)
@@ -81,9 +81,15 @@ def sign(key: Ed25519PrivateKey, way: bytes, envelope: bytes) -> bytes:
 
 def envelope(message_type: str, payload: Any, **changes: Any) -> dict[str, Any]:
     """An envelope as a map; its payload is in place."""
-    version = SINCE.get(message_type, 1)
+    version = SINCE_VERSION.get(message_type, 1)
     session = session_id(version)
-    base = {"version": version, "timestamp": WALL, "vault_id": "prod", "session": session, "seq": 1}
+    base = {
+        "version": version,
+        "timestamp": WALL_MS,
+        "vault_id": "prod",
+        "session": session,
+        "seq": 1,
+    }
     return {**base, "ack": 0, "id": 0, "message_type": message_type, "payload": payload, **changes}
 
 
@@ -93,9 +99,9 @@ def frames() -> list[Case]:
     for name, (way, id_, payload) in MESSAGES.items():
         greeting = {"session": bytes(16), "seq": 0} if name == "hello" else {}
         data = pack(envelope(name, payload, id=id_, **greeting))
-        frame = sign(AGENT if way == UP else CONTROL, way, data)
+        frame = sign(AGENT if way == TO_CONTROL else CONTROL, way, data)
         case = _frame(f"a {name}", "success", way, frame) | {"payload": pack(payload).hex()}
-        cases.append(case | ({"version": SINCE[name]} if name in SINCE else {}))
+        cases.append(case | ({"version": SINCE_VERSION[name]} if name in SINCE_VERSION else {}))
     ping = envelope("ping", {"number": 7})
     good = pack(ping)
     number = pack("number")
@@ -103,65 +109,71 @@ def frames() -> list[Case]:
     bad = {
         "frame_size": {"nothing": b"", "only a signature": bytes(64), "too long": bytes(262_145)},
         "signature": {
-            "another key": sign(CONTROL, UP, good),
-            "another direction": sign(AGENT, DOWN, good),
-            "no domain": AGENT.sign(UP + good) + good,
-            "a byte changed": sign(AGENT, UP, good)[:-1] + b"\x08",
+            "another key": sign(CONTROL, TO_CONTROL, good),
+            "another direction": sign(AGENT, TO_AGENT, good),
+            "no domain": AGENT.sign(TO_CONTROL + good) + good,
+            "a byte changed": sign(AGENT, TO_CONTROL, good)[:-1] + b"\x08",
         },
         "malformed": {
-            "a byte more": sign(AGENT, UP, good + b"\0"),
-            "an unknown field": sign(AGENT, UP, pack({**ping, "zone": 1})),
-            "a missing field": sign(AGENT, UP, pack({k: ping[k] for k in ping if k != "ack"})),
-            "an unknown type": sign(AGENT, UP, pack({**ping, "message_type": "secret"})),
+            "a byte more": sign(AGENT, TO_CONTROL, good + b"\0"),
+            "an unknown field": sign(AGENT, TO_CONTROL, pack({**ping, "zone": 1})),
+            "a missing field": sign(
+                AGENT, TO_CONTROL, pack({k: ping[k] for k in ping if k != "ack"})
+            ),
+            "an unknown type": sign(AGENT, TO_CONTROL, pack({**ping, "message_type": "secret"})),
             "an unknown field in the payload": sign(
-                AGENT, UP, pack({**ping, "payload": {"number": 7, "x": 1}})
+                AGENT, TO_CONTROL, pack({**ping, "payload": {"number": 7, "x": 1}})
             ),
             "a number beyond 63 bits": sign(
-                AGENT, UP, pack({**ping, "payload": {"number": 2**63}})
+                AGENT, TO_CONTROL, pack({**ping, "payload": {"number": 2**63}})
             ),
-            "a vault in capitals": sign(AGENT, UP, pack({**ping, "vault_id": "Prod"})),
+            "a vault in capitals": sign(AGENT, TO_CONTROL, pack({**ping, "vault_id": "Prod"})),
             **_strange(ping),
         },
         "not_canonical": {
-            "a long number": sign(AGENT, UP, good.replace(number + b"\x07", number + b"\xcc\x07")),
-            "a duplicate key": sign(AGENT, UP, twice),
-            "unsorted keys": sign(AGENT, UP, _unsorted(ping)),
-            "a positive number in a signed form": sign(
-                AGENT, UP, pack({**ping, "payload": {"number": Verbatim(b"\xd0\x07")}})
+            "a long number": sign(
+                AGENT, TO_CONTROL, good.replace(number + b"\x07", number + b"\xcc\x07")
             ),
-            "a long map": sign(AGENT, UP, b"\xde\x00\x09" + good[1:]),
-            "a long string": sign(AGENT, UP, good.replace(pack("prod"), b"\xd9\x04prod")),
-            "long bytes": sign(AGENT, UP, pack({**ping, "session": _long(session_id())})),
+            "a duplicate key": sign(AGENT, TO_CONTROL, twice),
+            "unsorted keys": sign(AGENT, TO_CONTROL, _unsorted(ping)),
+            "a positive number in a signed form": sign(
+                AGENT, TO_CONTROL, pack({**ping, "payload": {"number": PackedBytes(b"\xd0\x07")}})
+            ),
+            "a long map": sign(AGENT, TO_CONTROL, b"\xde\x00\x09" + good[1:]),
+            "a long string": sign(AGENT, TO_CONTROL, good.replace(pack("prod"), b"\xd9\x04prod")),
+            "long bytes": sign(AGENT, TO_CONTROL, pack({**ping, "session": _long(session_id())})),
         },
         "version": {
-            "version 2": sign(AGENT, UP, pack({**ping, "version": 2})),
+            "version 2": sign(AGENT, TO_CONTROL, pack({**ping, "version": 2})),
             "a message of version 2": sign(
                 AGENT,
-                UP,
+                TO_CONTROL,
                 pack({**envelope("replay_result", MESSAGES["replay_result"][2]), "version": 1}),
             ),
             "version 2, another direction, a wrong payload": sign(
-                AGENT, UP, pack({**envelope("observe", 7), "version": 2})
+                AGENT, TO_CONTROL, pack({**envelope("observe", 7), "version": 2})
             ),
         },
         "direction": {
             "a command upwards": sign(
-                AGENT, UP, pack(envelope("command", MESSAGES["command"][2], id=1))
+                AGENT, TO_CONTROL, pack(envelope("command", MESSAGES["command"][2], id=1))
             ),
             "a command upwards without an id, of no form": sign(
-                AGENT, UP, pack(envelope("command", {"more": 1}))
+                AGENT, TO_CONTROL, pack(envelope("command", {"more": 1}))
             ),
         },
         "durable_id": {
-            "a ping with an id": sign(AGENT, UP, pack({**ping, "id": 1})),
-            "an alert without": sign(AGENT, UP, pack(envelope("alert", MESSAGES["alert"][2]))),
+            "a ping with an id": sign(AGENT, TO_CONTROL, pack({**ping, "id": 1})),
+            "an alert without": sign(
+                AGENT, TO_CONTROL, pack(envelope("alert", MESSAGES["alert"][2]))
+            ),
             "a ping with an id, of no form": sign(
-                AGENT, UP, pack({**ping, "id": 1, "payload": {"more": 1}})
+                AGENT, TO_CONTROL, pack({**ping, "id": 1, "payload": {"more": 1}})
             ),
         },
     }
     for fault, named in bad.items():
-        cases += [_frame(name, fault, UP, frame) for name, frame in named.items()]
+        cases += [_frame(name, fault, TO_CONTROL, frame) for name, frame in named.items()]
     return cases
 
 
@@ -184,8 +196,8 @@ def _strange(ping: dict[str, Any]) -> dict[str, bytes]:
     checkpoint, register = MESSAGES["audit_checkpoint"][2], MESSAGES["registration"][2]
     payloads: dict[str, tuple[str, int, Any]] = {
         "an array for a map": ("ping", 0, [7]),
-        "nothing for a map": ("ping", 0, Verbatim(b"\xc0")),
-        "a number as a key": ("ping", 0, Verbatim(b"\x82\x01\x02" + pack("number") + b"\x07")),
+        "nothing for a map": ("ping", 0, PackedBytes(b"\xc0")),
+        "a number as a key": ("ping", 0, PackedBytes(b"\x82\x01\x02" + pack("number") + b"\x07")),
         "a word of no list": ("bye", 0, {**bye, "reason": "tired"}),
         "bytes for a word": ("bye", 0, {**bye, "reason": b"restart"}),
         "a field that is missing": ("bye", 0, {"reason": "restart"}),
@@ -208,24 +220,26 @@ def _strange(ping: dict[str, Any]) -> dict[str, bytes]:
         "a size of 0": ("audit_checkpoint", 1, {**checkpoint, "size": 0}),
         "a count of 2^63": ("skipped", 1, {"first": 2**63, "reason": "dropped"}),
     }  # fmt: skip
-    found = {name: {**ping, "payload": {"number": Verbatim(raw)}} for name, raw in numbers.items()}
+    found = {
+        name: {**ping, "payload": {"number": PackedBytes(raw)}} for name, raw in numbers.items()
+    }
     found |= {
         name: envelope(kind, payload, id=id_) for name, (kind, id_, payload) in payloads.items()
     }
     found |= {
-        "a number in a double in the envelope": {**ping, "seq": Verbatim(b"\xcb" + bytes(8))},
+        "a number in a double in the envelope": {**ping, "seq": PackedBytes(b"\xcb" + bytes(8))},
         "a session of 15 bytes": {**ping, "session": bytes(15)},
         "a version of 0": {**ping, "version": 0},
         "a version of 65,536": {**ping, "version": 65_536},
         "a name that ends in a hyphen": {**ping, "vault_id": "prod-"},
         "a name of 65 characters": {**ping, "vault_id": "p" * 65},
-        "a payload that is cut off": {**ping, "payload": Verbatim(b"\xa5abc")},
+        "a payload that is cut off": {**ping, "payload": PackedBytes(b"\xa5abc")},
     }
-    return {name: sign(AGENT, UP, pack(value)) for name, value in found.items()}
+    return {name: sign(AGENT, TO_CONTROL, pack(value)) for name, value in found.items()}
 
 
-def _long(data: bytes) -> Verbatim:
-    return Verbatim(b"\xc5" + struct.pack(">H", len(data)) + data)
+def _long(data: bytes) -> PackedBytes:
+    return PackedBytes(b"\xc5" + struct.pack(">H", len(data)) + data)
 
 
 def _unsorted(value: dict[str, Any]) -> bytes:
@@ -245,8 +259,8 @@ def bundles() -> list[Case]:
         "vault": "prod",
         "version": 1,
         "prev_hash": bytes(32),
-        "not_before": WALL,
-        "expires": WALL + 1000,
+        "not_before": WALL_MS,
+        "expires": WALL_MS + 1000,
         "rules": [b'{"name":"readers"}'],
     }
     stored = hashlib.sha256(pack(first)).digest()
@@ -260,8 +274,8 @@ def bundles() -> list[Case]:
         _bundle("the stored one again", "older", first, 1, stored),
         _bundle("another of the same version", "equivocation", first, 1, bytes(32)),
         _bundle("not the successor", "broken_chain", {**first, "version": 2}, 1, stored),
-        _bundle("too early", "not_yet_valid", first, 0, bytes(32), WALL - 1),
-        _bundle("too late", "expired", first, 0, bytes(32), WALL + 1000),
+        _bundle("too early", "not_yet_valid", first, 0, bytes(32), WALL_MS - 1),
+        _bundle("too late", "expired", first, 0, bytes(32), WALL_MS + 1000),
         _bundle("not in form", "malformed", {**first, "more": 1}, 0, bytes(32)),
         *_steps(first, stored),
         _bundle("version 0", "malformed", {**first, "version": 0}, 0, bytes(32)),
@@ -270,8 +284,10 @@ def bundles() -> list[Case]:
         _bundle("501 rules", "malformed", {**first, "rules": [b"{}"] * 501}, 0, bytes(32)),
         _bundle("without rules", "success", {**first, "rules": []}, 0, bytes(32)),
         _bundle("in capitals", "malformed", {**first, "vault": "Prod"}, 0, bytes(32)),
-        _bundle("late and of another", "wrong_org", {**first, "org": "x"}, 0, bytes(32), WALL * 2),
-        _bundle("late and old", "older", first, 9, stored, WALL * 2),
+        _bundle(
+            "late and of another", "wrong_org", {**first, "org": "x"}, 0, bytes(32), WALL_MS * 2
+        ),
+        _bundle("late and old", "older", first, 9, stored, WALL_MS * 2),
     ]
     link = AGENT.sign(b"freehold-policy-v1\0" + pack(first)) + pack(first)
     foreign = _bundle("signed by another key", "signature", first, 0, bytes(32))
@@ -296,7 +312,7 @@ def _steps(first: dict[str, Any], stored: bytes) -> list[Case]:
 
 
 def _bundle(  # noqa: PLR0917 - one column of a table each
-    name: str, expect: str, value: Any, version: int, stored: bytes, now: int = WALL
+    name: str, expect: str, value: Any, version: int, stored: bytes, now: int = WALL_MS
 ) -> Case:
     data = pack(value)
     return {

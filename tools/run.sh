@@ -206,7 +206,7 @@ Plain HTTP, here with the token from a file (a command line can be read by other
 
   curl -H @$dir/header $address/api/v1/secrets/secret/app/db
 
-Clients of Vault, as they are (docs/vault-api.md has what is served):
+Clients of Vault, as they are (docs/reference/vault-api.md has what is served):
 
   export VAULT_ADDR=$address VAULT_TOKEN=\$(cat $dir/token)
   $bin/bao kv get secret/first

@@ -15,7 +15,7 @@ import msgspec
 from control.api.openapi import encode_document
 from control.api.rest_app import RESOURCES as CONTROL
 from vault.edge.native.dialect import RESOURCES as AGENT
-from vault.edge.native.openapi import document
+from vault.edge.native.openapi import openapi_document
 
 TARGET: Final = Path(__file__).parents[1] / "ui/web/src/lib/limits.ts"
 _HEAD: Final = """\
@@ -26,10 +26,10 @@ _HEAD: Final = """\
 """
 
 
-def text() -> str:
+def render() -> str:
     """The file as it should be."""
     control = msgspec.json.decode(encode_document(CONTROL))
-    parts = (_object("CONTROL_LIMITS", control), _object("AGENT_LIMITS", document(AGENT)))
+    parts = (_object("CONTROL_LIMITS", control), _object("AGENT_LIMITS", openapi_document(AGENT)))
     return _HEAD + "\n".join(parts)
 
 
@@ -55,4 +55,4 @@ def _most(operation: Mapping[str, Any]) -> int | None:
 
 
 if __name__ == "__main__":
-    sys.exit(TARGET.write_text(text()) and 0)
+    sys.exit(TARGET.write_text(render()) and 0)

@@ -18,53 +18,56 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from actors import SystemWorld, World, garbage_collector
-from protocols import shapes
+from protocols import msgspec_init
 from protocols.http import Limits, Listener, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
+from protocols.http.asgi import App
 from protocols.http.errors import TlsConfigError
-from protocols.http.scope import App
 from protocols.http.tls import build_context
-from protocols.systemd import Service
-from protocols.telemetry.running import telling, tracing_of
+from protocols.systemd import SystemdNotifier
+from protocols.telemetry.activation import make_tracing, running_exporter
 from ui.web.files import read_files
 from vault.beside import ALONE
 from vault.config import Settings
-from vault.config.settings import LEAST_BODIES
-from vault.crypto.credentials import MAX_CHOSEN, MIN_CHOSEN
+from vault.config.settings import MIN_BODY_BYTES
+from vault.control_link.null import NullControlLink, link_folder
+from vault.core import CoreDependencies, open_core
+from vault.crypto.credentials import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH
 from vault.crypto.encoding import base62
 from vault.crypto.random import random_bytes
-from vault.disk_space import DiskWatch, Threshold
-from vault.edge.asgi import Edge
-from vault.edge.browsers import Browsers
-from vault.edge.compat import Compat
-from vault.edge.native.browsing import BrowsingNative
-from vault.edge.native.dialect import Native
-from vault.edge.ops import Ops
-from vault.edge.web import with_pages
+from vault.edge.asgi import EdgeApp
+from vault.edge.browser_sessions import BrowserSessions
+from vault.edge.compat import CompatDialect
+from vault.edge.live.connection import LiveContext
+from vault.edge.live.endpoint import LiveEndpoint
+from vault.edge.live.hub import TopicHub
+from vault.edge.native.browser_dialect import BrowserNativeDialect
+from vault.edge.native.dialect import NativeDialect
+from vault.edge.ops import OpsDialect
+from vault.edge.web import with_web_interface
 from vault.errors import UnavailableError
-from vault.footing import try_places
-from vault.gate import Gate, SealStatus
-from vault.genesis import Genesis
-from vault.live.browser import Place
-from vault.live.door import LiveDoor
-from vault.live.hub import Hub
+from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
+from vault.seal.bootstrap import BackendSystemTable
+from vault.seal.manager import SealManager, SealStatus
+from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError
 from vault.store.sqlite import SqliteBackend
-from vault.telemetry import Run, pipeline_of, plan_of, traced
-from vault.unit import Parts, open_unit
-from vault.unlinked import Unlinked, folder_of
+from vault.telemetry.wiring import RunOperation, pipeline_factory, telemetry_plan, trace_app
 from vault.workers import worker
 from vault.workers.fleet import Fleet
 from vault.workers.relay import WorkerApp
 from vault.workers.zygote import Zygote
 
 if TYPE_CHECKING:
-    from vault.linking import Linking
+    from vault.control_link.wiring import ControlLink
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
-ORG: Final = "local"  # until an agent is enrolled with an organization
+SEAL_TIMEOUT: Final = 30.0
+"""Seconds from the order of a seal until its keys are gone, whatever hangs: more than operations
+(`vault.seal.manager.DRAIN_TIMEOUT`) and workers (`vault.workers.fleet`) are given."""
+DEFAULT_ORG: Final = "local"  # until an agent is enrolled with an organization
 
 log: Final = logging.getLogger("freehold.agent")
 
@@ -76,11 +79,13 @@ def fork_workers(settings: Settings) -> Zygote | None:
     """
     if settings.server.workers == 1:
         return None
-    tracing_of(plan_of(settings.monitoring.telemetry), str)  # imported once, for all of them
+    make_tracing(
+        telemetry_plan(settings.monitoring.telemetry), str
+    )  # imported once, for all of them
     if settings.server.web:
         import protocols.http.ws_connection  # noqa: F401  # the same
-    shapes.complete()
-    return Zygote.fork(partial(worker.run, settings, _listen))
+    msgspec_init.prepare_structs()
+    return Zygote.fork(partial(worker.run, settings, _serve_http))
 
 
 async def serve(
@@ -88,55 +93,60 @@ async def serve(
     *,
     dev_token: Path | None = None,
     zygote: Zygote | None = None,
-    listening: Callable[[int, SealStatus], None] = lambda *_: None,
+    on_listening: Callable[[int, SealStatus], None] = lambda *_: None,
 ) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `VaultError` or `OSError` when it cannot.
 
     `dev_token`: development, with the root token of this file. `listening` is told the port and
     how the vault is sealed once connections are accepted.
     """
-    shapes.complete()
+    msgspec_init.prepare_structs()
     root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
-    await trio.to_thread.run_sync(_try_certificates, settings)
+    await trio.to_thread.run_sync(_check_certificates, settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage = settings.storage
     url, patience = storage.connection_string, storage.connection_timeout / SECOND
     backend = SqliteBackend(url.get_secret_value(), storage.max_connections, patience)
     world = SystemWorld()
-    async with _opened(backend, storage.path, world), trio.open_nursery() as nursery:
-        linking = await world.run_sync(_linking, settings, metrics, world)
-        plan = plan_of(settings.monitoring.telemetry)
-        tracing = tracing_of(plan, world.new_id)
+    async with _open_backend(backend, storage.path, world), trio.open_nursery() as nursery:
+        linking = await world.run_sync(_make_control_link, settings, metrics, world)
+        plan = telemetry_plan(settings.monitoring.telemetry)
+        tracing = make_tracing(plan, world.new_id)
         count = settings.server.workers
         fleet = Fleet(zygote, count, metrics, world, tracing) if zygote else None
-        pipeline = pipeline_of(tracing)
-        seam = linking.seam
-        parts = Parts(settings, backend, metrics, world, root_token, fleet or ALONE, seam, pipeline)
-        gate = _gate(parts)
+        pipeline = pipeline_factory(tracing)
+        seam = linking.ports
+        parts = CoreDependencies(
+            settings, backend, metrics, world, root_token, fleet or ALONE, seam, pipeline
+        )
+        gate = _make_seal_manager(parts)
         await nursery.start(gate.run_until_cancelled)
-        await gate.load()
+        nursery.start_soon(_end_stuck_seal, gate)
+        await gate.reload()
         if root_token and not gate.status().initialized:
-            await gate.initialise(1, 1, root_token)
-        await gate.unseal_alone()
-        native = _native(settings, gate, world)
-        dialects = [Compat(gate, world), native, Ops(gate, world, metrics, native)]
-        edge = traced(Edge(dialects, metrics, world), tracing)
-        start: worker.Listen = partial(_share, fleet, gate.run) if fleet else _listen
+            await gate.initialize(1, 1, root_token)
+        await gate.auto_unseal()
+        native = _make_native_dialect(settings, gate, world)
+        dialects = [CompatDialect(gate, world), native, OpsDialect(gate, world, metrics, native)]
+        edge = trace_app(EdgeApp(dialects, metrics, world), tracing)
+        start: worker.Listen = (
+            partial(_serve_by_workers, fleet, gate.run_operation) if fleet else _serve_http
+        )
         if native.browsers is not None:
-            hub = Hub(world)
+            hub = TopicHub(world)
             await nursery.start(hub.run)
-            live = LiveDoor(Place(gate, hub, world), native.browsers, native)
-            start = partial(start, live=live) if fleet else await _paged(edge, live)
-        disks = _disks(settings)
+            live = LiveEndpoint(LiveContext(gate, hub, world), native.browsers, native)
+            start = partial(start, live=live) if fleet else await _serve_with_web(edge, live)
+        disks = _make_disk_monitor(settings)
         await nursery.start(disks.run, world)
         garbage_collector.freeze_at_startup()
         handle = await nursery.start(start, edge, settings, world)
-        metrics.count(requests_shed=handle.shed)
+        metrics.register_counters(requests_shed=handle.refused_requests)
         if tracing is not None:
-            metrics.count(spans_dropped=lambda: float(tracing.dropped))
-        listening(handle.port, gate.status())
+            metrics.register_counters(spans_dropped=lambda: float(tracing.dropped_spans))
+        on_listening(handle.port, gate.status())
         with (
-            metrics.follow(
+            metrics.track_gauges(
                 active_connections=handle.connections,
                 sealed=lambda: float(not gate.is_open),
                 workers_failing=lambda: float(fleet is not None and fleet.failing),
@@ -144,20 +154,20 @@ async def serve(
                     (world.now() - min(world.wall(), world.now())) / SECOND
                 ),
             ),
-            metrics.follow_disks(lambda: disks.disks),
+            metrics.track_disks(lambda: disks.disks),
         ):
             async with (
-                telling(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),
-                linking.linked(gate, backend, handle.connections),
+                running_exporter(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),
+                linking.keep_linked(gate, backend, handle.connections),
             ):
                 await _until_stopped(handle, gate, nursery)
         # In order, not by cancellation: the counters are flushed and the log's end is signed.
-        gate.want_seal()
+        gate.request_seal()
         await gate.wait_sealed()
         nursery.cancel_scope.cancel()
 
 
-def _disks(settings: Settings) -> DiskWatch:
+def _make_disk_monitor(settings: Settings) -> DiskMonitor:
     """The free space of every place that the agent writes."""
     monitoring = settings.monitoring
     places = {
@@ -166,30 +176,34 @@ def _disks(settings: Settings) -> DiskWatch:
         "anchor": settings.anchor_file,
     }
     if settings.control_plane.enabled:
-        places["link"] = folder_of(settings)
-    return DiskWatch(places, Threshold(monitoring.disk_low_free, monitoring.disk_low_percent))
+        places["link"] = link_folder(settings)
+    return DiskMonitor(places, DiskThreshold(monitoring.disk_low_free, monitoring.disk_low_percent))
 
 
-def _linking(settings: Settings, metrics: Metrics, world: World) -> "Linking | Unlinked":
+def _make_control_link(
+    settings: Settings, metrics: Metrics, world: World
+) -> "ControlLink | NullControlLink":
     """The agent's link, loaded by those that have a control plane."""
     if not settings.control_plane.enabled:
-        return Unlinked(settings, world)
-    from vault.linking import Linking
+        return NullControlLink(settings, world)
+    from vault.control_link.wiring import ControlLink
 
-    shapes.complete()  # nothing else runs yet: who starts the agent waits for this
-    return Linking(settings, metrics, world)
+    msgspec_init.prepare_structs()  # nothing else runs yet: who starts the agent waits for this
+    return ControlLink(settings, metrics, world)
 
 
-async def _paged(edge: Edge, live: LiveDoor) -> "partial[Coroutine[Any, Any, None]]":
+async def _serve_with_web(
+    edge: EdgeApp, live: LiveEndpoint
+) -> "partial[Coroutine[Any, Any, None]]":
     """Bind here, with the pages in front of the API."""
     files = await trio.to_thread.run_sync(read_files)
-    return partial(_listen, app=with_pages(edge, live, files))
+    return partial(_serve_http, app=with_web_interface(edge, live, files))
 
 
-async def _share(
+async def _serve_by_workers(
     fleet: Fleet,
-    run: Run,
-    edge: Edge,
+    run: RunOperation,
+    edge: EdgeApp,
     settings: Settings,
     _world: World,
     *,
@@ -199,12 +213,12 @@ async def _share(
     """Bind, and have the workers accept; `live` serves their websockets."""
     with await Listener.bind(*settings.server.address, Limits().backlog) as listener:
         fd, port = listener.fileno(), listener.port
-        limits = limits_of(settings)
+        limits = http_limits(settings)
         await fleet.run(edge, run, fd, port, live=live, limits=limits, task_status=task_status)
 
 
-async def _listen(
-    edge: Edge | WorkerApp,
+async def _serve_http(
+    edge: EdgeApp | WorkerApp,
     settings: Settings,
     world: World,
     listener: Listener | None = None,
@@ -216,17 +230,17 @@ async def _listen(
     """`app`: what is around the edge when there is a web interface."""
     host, port = settings.server.address
     await serve_http(
-        settings.server.proxies.around(
+        settings.server.proxies.wrap_app(
             app or edge,
             tls=settings.server.tls.enabled,
-            refuse=edge.refuse,
+            refuse=edge.error_response,
             refuse_unread=edge.refuse_unread,
         ),
-        limits=limits_of(settings),
-        refuse=edge.refuse,
+        limits=http_limits(settings),
+        refuse=edge.error_response,
         refuse_unread=edge.refuse_unread,
         any_path=True,
-        turn_away=edge.turn_away,
+        turn_away=edge.overload_response,
         host=host,
         port=port,
         tls=_tls(settings),
@@ -234,12 +248,12 @@ async def _listen(
         on_connections=on_connections,
         wall_clock=lambda: world.now() / 1e9,
         websockets=app is not None,
-        trusts=settings.server.proxies.trusts(),
+        trusts=settings.server.proxies.trust_predicate(),
         task_status=task_status,
     )
 
 
-def limits_of(settings: Settings) -> Limits:
+def http_limits(settings: Settings) -> Limits:
     """The bounds of each process that serves; the bytes of bodies are shared among them."""
     limits = settings.limits
     return replace(
@@ -248,16 +262,16 @@ def limits_of(settings: Settings) -> Limits:
         connections_each=max(limits.connections // 2, 1),
         in_hand=limits.in_hand,
         delay_seconds=limits.max_delay / SECOND,
-        bodies_bytes=max(limits.body_bytes // settings.server.workers, LEAST_BODIES),
+        bodies_bytes=max(limits.body_bytes // settings.server.workers, MIN_BODY_BYTES),
         answers_bytes=limits.answer_bytes,
     )
 
 
-def _native(settings: Settings, gate: Gate, world: World) -> Native:
+def _make_native_dialect(settings: Settings, gate: SealManager, world: World) -> NativeDialect:
     """The native dialect; with a web interface it reads cookies, too."""
     if not settings.server.web:
-        return Native(gate, world)
-    return BrowsingNative(gate, world, Browsers(tls=settings.server.tls.enabled))
+        return NativeDialect(gate, world)
+    return BrowserNativeDialect(gate, world, BrowserSessions(tls=settings.server.tls.enabled))
 
 
 def _tls(settings: Settings) -> TlsConfig | None:
@@ -290,13 +304,19 @@ def _dev_token(file: Path) -> str:
     if mode & 0o077:
         message = f"others may read the root token in {file}: chmod 600 {shlex.quote(str(file))}"
         raise UnavailableError("root_token_file", message)
-    if not MIN_CHOSEN <= len(token) <= MAX_CHOSEN or not token.isprintable() or " " in token:
-        message = f"{file} does not hold a token of {MIN_CHOSEN} to {MAX_CHOSEN} characters"
+    if (
+        not MIN_TOKEN_LENGTH <= len(token) <= MAX_TOKEN_LENGTH
+        or not token.isprintable()
+        or " " in token
+    ):
+        message = (
+            f"{file} does not hold a token of {MIN_TOKEN_LENGTH} to {MAX_TOKEN_LENGTH} characters"
+        )
         raise UnavailableError("root_token_file", f"{message}: remove it to have one made")
     return token
 
 
-def _try_certificates(settings: Settings) -> None:
+def _check_certificates(settings: Settings) -> None:
     """Raise `UnavailableError` (`tls_unusable`) before anything is begun that needs them."""
     tls = _tls(settings)
     try:
@@ -306,13 +326,36 @@ def _try_certificates(settings: Settings) -> None:
         raise UnavailableError("tls_unusable", str(error)) from None
 
 
-async def _until_stopped(handle: ServerHandle | Fleet, gate: Gate, nursery: trio.Nursery) -> None:
+async def _end_stuck_seal(gate: SealManager) -> None:
+    """End the process when a seal cannot finish: a disk that hangs must not keep the keys here.
+
+    A thread that waits for a disk cannot be cancelled. What was acknowledged is durable, and what
+    comes next is what follows a crash.
+    """
+    while True:
+        await gate.wait_seal_requested()
+        with trio.move_on_after(SEAL_TIMEOUT) as waited:
+            await gate.wait_sealed()
+        if waited.cancelled_caught:
+            log.critical(
+                "the vault was to be sealed and its data path has not ended within %g s, since a "
+                "disk does not answer: the agent ends here, so that no keys stay in memory; see "
+                "to the disks of audit log, database and anchor before it is started again",
+                SEAL_TIMEOUT,
+            )
+            logging.shutdown()
+            os._exit(1)
+
+
+async def _until_stopped(
+    handle: ServerHandle | Fleet, gate: SealManager, nursery: trio.Nursery
+) -> None:
     """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
-    service = Service.from_environment()
+    service = SystemdNotifier.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         # Ready only now: whoever hears it may send a signal at once.
         state = "open" if gate.is_open else "sealed"
-        _tell(service.ready, f"listening on port {handle.port}, {state}")
+        _notify_systemd(service.notify_ready, f"listening on port {handle.port}, {state}")
         nursery.start_soon(_watchdog, service)
         async for received in signals:
             if received != signal.SIGHUP:
@@ -321,11 +364,11 @@ async def _until_stopped(handle: ServerHandle | Fleet, gate: Gate, nursery: trio
                 handle.reload_tls()
             except TlsConfigError as error:
                 log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400  # one line tells all
-    _tell(service.stopping)
+    _notify_systemd(service.notify_stopping)
     await handle.drain(DRAIN_GRACE)
 
 
-def _tell(message: Callable[..., None], *words: str) -> None:
+def _notify_systemd(message: Callable[..., None], *words: str) -> None:
     """Tell the service manager; one that does not listen keeps us from nothing."""
     try:
         message(*words)
@@ -333,27 +376,28 @@ def _tell(message: Callable[..., None], *words: str) -> None:
         log.warning("the service manager does not take our messages: %s", error.strerror)
 
 
-async def _watchdog(service: Service) -> None:
+async def _watchdog(service: SystemdNotifier) -> None:
     """Tell systemd that the event loop turns, at half of what it waits for."""
-    while service.watchdog:
-        _tell(service.alive)
-        await trio.sleep(service.watchdog / 2)
+    while service.watchdog_seconds:
+        _notify_systemd(service.notify_watchdog)
+        await trio.sleep(service.watchdog_seconds / 2)
 
 
-def _gate(parts: Parts) -> Gate:
-    gate = Gate(
-        system=Genesis(parts.backend, parts.world),
-        open_unit=lambda *keys: open_unit(parts, gate, *keys),
+def _make_seal_manager(parts: CoreDependencies) -> SealManager:
+    gate = SealManager(
+        system_table=BackendSystemTable(parts.backend, parts.world),
+        open_core=lambda *keys: open_core(parts, gate, *keys),
         key_file=parts.key_file,
-        org=ORG,
+        org=DEFAULT_ORG,
         world=parts.world,
-        try_out=partial(parts.world.run_sync, try_places, parts.places),
+        check_paths=partial(parts.world.run_sync, check_paths, parts.seal_paths),
     )
     return gate
 
 
 @asynccontextmanager
-async def _opened(backend: SqliteBackend, path: Path, world: World) -> AsyncIterator[None]:
+async def _open_backend(backend: SqliteBackend, path: Path, world: World) -> AsyncIterator[None]:
+    await world.run_sync(require_private_database, path)
     try:
         await world.run_sync(backend.open)
     except BackendError as error:  # whoever starts the agent is told where, callers are not

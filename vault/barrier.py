@@ -17,14 +17,14 @@ from msgspec.structs import replace
 from actors import Failure
 from actors.world import World
 from vault.crypto import aead
-from vault.crypto.datakeys import DataKeys, room_beside
-from vault.crypto.encoding import prefixed_last
-from vault.crypto.envelope import data_key, open_box, rewrap, seal_value
+from vault.crypto.data_key_cache import DataKeyCache, capacity_for
+from vault.crypto.encoding import length_prefixer
+from vault.crypto.envelope import open_value_box, rewrap_value, seal_value, unwrap_value_key
 from vault.crypto.errors import CounterClosed, CryptoError, RetiredGeneration
+from vault.crypto.hmac import HmacKey
+from vault.crypto.kek_uses import HARD_STOP, MAX_AGE, KekUseCounter, ReservationNeeded
 from vault.crypto.keyring import Keyring
-from vault.crypto.mac import MacKey
-from vault.crypto.sealed import Box, Place, Sealed, WrappedDek
-from vault.crypto.uses import HARD_STOP, MAX_AGE, ReservationNeeded, UseCounter
+from vault.crypto.sealed_value import SealedBox, SealedValue, ValuePlace, WrappedDek
 from vault.errors import (
     ConflictError,
     TamperedError,
@@ -32,14 +32,14 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.link_ports import KekState
 from vault.model.records import SystemRow, VersionRow
-from vault.model.seam import KeyState
-from vault.store.cache import MISSING as MISSING
-from vault.store.committer import NEVER as NEVER
-from vault.store.committer import late as late
+from vault.store.committer import NO_DEADLINE as NO_DEADLINE
+from vault.store.committer import commit_timeout_error as commit_timeout_error
 from vault.store.interface import UNKNOWN as UNKNOWN
+from vault.store.row_cache import MISSING as MISSING
 from vault.store.store import Store
-from vault.store.table import Query as Query
+from vault.store.table import StoreQuery as StoreQuery
 from vault.store.table import Table as Table
 from vault.store.tables import ACCESS as ACCESS
 from vault.store.tables import ALL
@@ -47,13 +47,13 @@ from vault.store.tables import MOUNTS as MOUNTS
 from vault.store.tables import SECRETS as SECRETS
 from vault.store.tables import SYSTEM as SYSTEM
 from vault.store.tables import VERSIONS as VERSIONS
-from vault.store.turn import Turn as Turn
-from vault.store.tx import Tx
+from vault.store.timed_lock import TimedLock as TimedLock
+from vault.store.transaction import StoreTx
 
 R = TypeVar("R", bound=msgspec.Struct)
 T = TypeVar("T")
 
-VALUES_AT_ONCE: Final = 16
+MAX_VALUE_LOADS: Final = 16
 """Values that are loaded from the database at a time: until one is there, nobody knows its size."""
 COUNT_SECONDS: Final = 5.0  # that a stop waits for the store; longer is as after a crash
 KEYRING_ROW: Final = "keyring"
@@ -63,7 +63,7 @@ _CURSOR_LABEL: Final = b"freehold-cursor-v1"
 _encode_row = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-class RowGuard:
+class HmacRowGuard:
     """Stamps authority rows with an HMAC over table, key and all columns, and checks it.
 
     A table without a `mac` column is not an authority and passes through.
@@ -71,8 +71,8 @@ class RowGuard:
 
     def __init__(self, keyring: Keyring) -> None:
         scope = [_ROW_LABEL, keyring.org.encode(), keyring.vault.encode()]
-        self._tag = MacKey(keyring.row_mac).tag
-        self._contents = {t.name: prefixed_last([*scope, t.name.encode()]) for t in ALL}
+        self._tag = HmacKey(keyring.row_mac).tag
+        self._contents = {t.name: length_prefixer([*scope, t.name.encode()]) for t in ALL}
 
     def stamp(self, table: str, row: R) -> R:
         """The row with its MAC."""
@@ -97,14 +97,14 @@ class RowGuard:
 class VaultTx:
     """A store transaction that can also seal and open values."""
 
-    def __init__(self, tx: Tx, keyring: Keyring, sealed: "_Tally") -> None:
+    def __init__(self, tx: StoreTx, keyring: Keyring, sealed: "_SealCounter") -> None:
         self._keyring = keyring
         self._sealed = sealed
         self.get = tx.get
         self.get_many = tx.get_many
         self.put = tx.put
-        self.add = tx.add
-        self.count = tx.count
+        self.insert_new = tx.insert_new
+        self.add_counts = tx.add_counts
         self.delete = tx.delete
         self.select = tx.select
 
@@ -119,7 +119,7 @@ class VaultTx:
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
-        return _open(self._keyring, row, DataKeys(1))
+        return _open(self._keyring, row, DataKeyCache(1))
 
     def rewrap(self, row: VersionRow) -> VersionRow:
         """The version with its DEK under the active KEK; the ciphertext is not touched."""
@@ -127,10 +127,12 @@ class VaultTx:
         self._sealed.count_one()
         place = _place(keyring, row.secret_id, row.version)
         try:
-            sealed = Sealed.from_parts(row.wrapped_dek, row.box)
-            new = rewrap(keyring.kek(sealed.generation), keyring.kek(keyring.active), place, sealed)
+            sealed = SealedValue.from_parts(row.wrapped_dek, row.box)
+            new = rewrap_value(
+                keyring.kek(sealed.generation), keyring.kek(keyring.active), place, sealed
+            )
         except CryptoError:
-            raise _tampered() from None
+            raise _value_tampered_error() from None
         return replace(row, wrapped_dek=new.dek.to_bytes(), kek_generation=new.generation)
 
 
@@ -151,33 +153,35 @@ class Barrier:
         self._store = store
         self._keyring = keyring
         self._root_key = root_key
-        self._least = 0  # the generation below which nothing is sealed any more
+        self._min_generation = 0  # the generation below which nothing is sealed any more
         self._next_root_key = b""  # while it is being stored that another one wraps the keyring
         self._world = world
-        self._uses = UseCounter(keyring.active, keyring.generations[-1].created_at)
-        self._keys = DataKeys(room_beside(store.statistics().cache.max_bytes))  # this keyring's
-        self.cached = store.cached
-        self.together = store.together
+        self._uses = KekUseCounter(keyring.active, keyring.generations[-1].created_at)
+        self._data_keys = DataKeyCache(
+            capacity_for(store.statistics().cache.max_bytes)
+        )  # this keyring's
+        self.cached = store.get_cached
+        self.get_cached_snapshot = store.get_cached_snapshot
         self.get = store.get
         self.select = store.select
-        self.checked_keys = store.checked_keys
-        self.warm = store.warm
-        self.ended = store.ended
-        self._rotating = Turn()
-        self._loading = trio.Semaphore(VALUES_AT_ONCE)
-        self._seen = store.ended(SYSTEM, KEYRING_ROW)
+        self.checked_keys = store.select_checked_keys
+        self.load_into_cache = store.load_into_cache
+        self.count_transactions = store.count_transactions
+        self._rotation_lock = TimedLock()
+        self._loading = trio.Semaphore(MAX_VALUE_LOADS)
+        self._seen = store.count_transactions(SYSTEM, KEYRING_ROW)
 
-    async def open(self) -> None:
+    async def load_use_counter(self) -> None:
         """Load the use counter. Raises `UnavailableError` when the store does."""
-        self._uses = await self._counter(self._keyring)
+        self._uses = await self._load_use_counter(self._keyring)
 
-    async def commit(self, change: Callable[[VaultTx], T], *, seals: int = 0) -> T:
+    async def commit(self, change: Callable[[VaultTx], T], *, max_seals: int = 0) -> T:
         """Run `change` in a transaction and return its result once it is durable.
 
         `seals` is how often the change seals or rewraps at most: KEK uses are counted, and their
         reservation is durable, before any of them happens.
         """
-        [result] = await self.commit_together([change], seals=seals)
+        [result] = await self.commit_batch([change], max_seals=max_seals)
         if isinstance(result, Failure):
             try:
                 raise result.error
@@ -185,22 +189,22 @@ class Barrier:
                 del result  # else error → traceback → this frame → error is a cycle for the GC
         return result
 
-    async def commit_together(
-        self, changes: Sequence[Callable[[VaultTx], T]], *, seals: int
+    async def commit_batch(
+        self, changes: Sequence[Callable[[VaultTx], T]], *, max_seals: int
     ) -> list[T | Failure]:
         """As `commit`, of many in one transaction: of each its result, or what it raised."""
         if self.is_stale:
             await self.refresh()
         keyring, uses = self._keyring, self._uses
-        while seals and (needed := _taken(uses, seals)) is not None:
+        while max_seals and (needed := _taken(uses, max_seals)) is not None:
             await self._store.commit(partial(_reserve, needed=needed))
-            uses.confirm(needed)
-        sealed = _Tally(uses, seals)
+            uses.confirm_reservation(needed)
+        sealed = _SealCounter(uses, max_seals)
         sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
-        return await self._store.commit_together(sealing)
+        return await self._store.commit_batch(sealing)
 
-    def commit_here(
-        self, changes: Sequence[Callable[[VaultTx], T]], *, seals: int, until: float
+    def commit_in_thread(
+        self, changes: Sequence[Callable[[VaultTx], T]], *, max_seals: int, deadline: float
     ) -> list[T | Failure] | None:
         """As `commit_together`, in the thread that calls, which may be any: see `Store`.
 
@@ -208,22 +212,28 @@ class Barrier:
         current, or uses have to be reserved.
         """
         uses, keyring = self._uses, self._keyring  # in this order: a rotation has the other one
-        if self.is_stale or uses.generation != keyring.active or _taken(uses, seals) is not None:
+        if (
+            self.is_stale
+            or uses.generation != keyring.active
+            or _taken(uses, max_seals) is not None
+        ):
             return None
-        sealed = _Tally(uses, seals)
+        sealed = _SealCounter(uses, max_seals)
         sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
-        return self._store.commit_here(sealing, until=until)
+        return self._store.commit_in_thread(sealing, deadline=deadline)
 
     def _sealing(
-        self, change: Callable[[VaultTx], T], keyring: Keyring, sealed: "_Tally", tx: Tx
+        self, change: Callable[[VaultTx], T], keyring: Keyring, sealed: "_SealCounter", tx: StoreTx
     ) -> T:
-        if keyring.active < self._least:  # it was begun before a rotation, and waited too long
+        if (
+            keyring.active < self._min_generation
+        ):  # it was begun before a rotation, and waited too long
             raise UnavailableError(
                 "keyring_changed", "the keyring was rotated meanwhile; try again", outcome="none"
             )
         return change(VaultTx(tx, keyring, sealed))
 
-    async def version(self, secret_id: str, number: int) -> VersionRow | None:
+    async def get_version(self, secret_id: str, number: int) -> VersionRow | None:
         """A version with its sealed value, from the cache or the database. Raises as `Store.get`.
 
         Of those that are not cached no more than `VALUES_AT_ONCE` are loaded at a time. The caller
@@ -237,7 +247,7 @@ class Barrier:
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
-        return _open(self._keyring, row, self._keys)
+        return _open(self._keyring, row, self._data_keys)
 
     def seal_cursor(self, position: str) -> str:
         """An opaque list cursor: it may stand on a name that the caller is not allowed to see."""
@@ -260,9 +270,9 @@ class Barrier:
         return self._uses.rotation_due(now) or age >= self._rotation_interval
 
     @property
-    def key_state(self) -> KeyState:
+    def key_state(self) -> KekState:
         """What the control plane is told."""
-        return KeyState(self._keyring.active - 1, self.rotation_due)
+        return KekState(self._keyring.active - 1, self.rotation_due)
 
     @property
     def active_generation(self) -> int:
@@ -305,15 +315,15 @@ class Barrier:
 
         A rotation that was told as timed out may be stored long after.
         """
-        return self._store.ended(SYSTEM, KEYRING_ROW) > self._seen
+        return self._store.count_transactions(SYSTEM, KEYRING_ROW) > self._seen
 
     async def refresh(self) -> None:
         """Go on with the keyring that is stored. Raises as `Store.get`, or `TamperedError`."""
-        seen = self._store.ended(SYSTEM, KEYRING_ROW)
+        seen = self._store.count_transactions(SYSTEM, KEYRING_ROW)
         row = await self._store.get(SYSTEM, KEYRING_ROW)
         if row is not None:
-            keyring = self._decoded(row)
-            self._take_over(keyring, await self._counter(keyring))
+            keyring = self._decode_keyring(row)
+            self._install_if_newer(keyring, await self._load_use_counter(keyring))
         self._seen = max(self._seen, seen)
 
     async def rotate(self) -> int:
@@ -322,74 +332,76 @@ class Barrier:
         Raises `ConflictError` (`keyring_changed`) when an earlier rotation, whose outcome was not
         known, is stored meanwhile: overwriting its generation would lose what it has sealed.
         """
-        async with self._rotating.taken():
+        async with self._rotation_lock.hold():
             if self.is_stale:
                 await self.refresh()
             before = self._keyring
             keyring = before.rotate(self._world.now())
-            await self._keep(keyring, before)
-            self._take_over(keyring, UseCounter(keyring.active, keyring.generations[-1].created_at))
+            await self._store_keyring(keyring, before)
+            self._install_if_newer(
+                keyring, KekUseCounter(keyring.active, keyring.generations[-1].created_at)
+            )
             return keyring.active
 
-    async def end_older_seals(self) -> None:
+    async def drain_older_generations(self) -> None:
         """On return no transaction seals under an older generation any more, nor is one under way.
 
         One that was begun before a rotation may still seal with the key of before it.
         """
-        self._least = self._keyring.active
+        self._min_generation = self._keyring.active
         await self._store.commit(lambda _: None)  # behind whatever was begun before
 
-    async def retire_older(self, active: int) -> list[int]:
+    async def retire_older_generations(self, active: int) -> list[int]:
         """Drop the KEKs below the active generation, durably; returns which.
 
         Only after `end_older_seals` and a look at every version: what is under them is lost.
         Raises as `rotate`, and `ConflictError` where `active` is not the active one any more.
         """
-        async with self._rotating.taken():
+        async with self._rotation_lock.hold():
             if self.is_stale:
                 await self.refresh()
             before = keyring = self._keyring
-            if active != before.active or self._least != active:
+            if active != before.active or self._min_generation != active:
                 raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
             held = [n for n in range(1, active) if before.generations[n - 1].kek is not None]
             for generation in held:
                 keyring = keyring.retire(generation)
             if held:
-                await self._keep(keyring, before)
-                self._take_over(keyring, self._uses)
+                await self._store_keyring(keyring, before)
+                self._install_if_newer(keyring, self._uses)
             return held
 
-    async def _keep(self, keyring: Keyring, before: Keyring) -> None:
+    async def _store_keyring(self, keyring: Keyring, before: Keyring) -> None:
         """Store a keyring in the place of the one before. Raises as `rotate`."""
         row = SystemRow(name=KEYRING_ROW, value=keyring.encode(self._root_key))
 
-        def change(tx: Tx) -> None:
+        def change(tx: StoreTx) -> None:
             stored = tx.get(SYSTEM, KEYRING_ROW)
-            if stored is not None and self._decoded(stored).epoch > before.epoch:
+            if stored is not None and self._decode_keyring(stored).epoch > before.epoch:
                 raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
             tx.put(SYSTEM, row)
 
         await self._store.commit(change)
 
-    async def rekey(self, root_key: bytes, seal: SystemRow) -> int:
+    async def rekey(self, root_key: bytes, seal_row: SystemRow) -> int:
         """Wrap the keyring with another root key, durably, together with how that is shared.
 
         Returns the epoch: the keyring as it was wrapped before is recognisably old from now on.
         Raises as `rotate`. When it is not known whether it was stored, both keys are tried.
         """
-        async with self._rotating.taken():
+        async with self._rotation_lock.hold():
             if self.is_stale:
                 await self.refresh()
             before = self._keyring
-            keyring = before.raised(before.epoch + 1)
+            keyring = before.at_epoch(before.epoch + 1)
             row = SystemRow(name=KEYRING_ROW, value=keyring.encode(root_key))
 
-            def change(tx: Tx) -> None:
+            def change(tx: StoreTx) -> None:
                 stored = tx.get(SYSTEM, KEYRING_ROW)
-                if stored is not None and self._decoded(stored).epoch > before.epoch:
+                if stored is not None and self._decode_keyring(stored).epoch > before.epoch:
                     raise ConflictError("keyring_changed", "the keyring was changed meanwhile")
                 tx.put(SYSTEM, row)
-                tx.put(SYSTEM, seal)
+                tx.put(SYSTEM, seal_row)
 
             self._next_root_key = root_key
             try:
@@ -399,7 +411,7 @@ class Barrier:
                     self._next_root_key = b""
                 raise
             self._root_key, self._next_root_key = root_key, b""
-            self._take_over(keyring, self._uses)
+            self._install_if_newer(keyring, self._uses)
             return keyring.epoch
 
     @property
@@ -411,13 +423,13 @@ class Barrier:
         """Whether this one wraps the keyring; compared in constant time."""
         return compare_digest(key, self._root_key)
 
-    def _take_over(self, keyring: Keyring, uses: UseCounter) -> None:
+    def _install_if_newer(self, keyring: Keyring, uses: KekUseCounter) -> None:
         """Seal with this one, unless it or a newer one is there."""
         if keyring.epoch > self._keyring.epoch:
-            self.adopt(keyring)
+            self.replace_keyring(keyring)
             self._uses = uses
 
-    def _decoded(self, row: SystemRow) -> Keyring:
+    def _decode_keyring(self, row: SystemRow) -> Keyring:
         org, vault = self._keyring.org, self._keyring.vault
         for root_key in filter(None, (self._root_key, self._next_root_key)):
             try:
@@ -437,28 +449,28 @@ class Barrier:
         if uses.close() != uses.reserved:
             await self._store.commit(partial(_store_use_count, uses=uses), deadline=COUNT_SECONDS)
 
-    def forget(self) -> None:
+    def clear_data_keys(self) -> None:
         """Drop the data keys: nothing is to be opened any more."""
-        self._keys.clear()
+        self._data_keys.clear()
 
-    def adopt(self, keyring: Keyring) -> None:
+    def replace_keyring(self, keyring: Keyring) -> None:
         """Go on with this vault's keyring as another process has changed it."""
         self._keyring = keyring
-        self._keys.clear()
+        self._data_keys.clear()
 
-    async def _counter(self, keyring: Keyring) -> UseCounter:
+    async def _load_use_counter(self, keyring: Keyring) -> KekUseCounter:
         """What is stored of the uses of its active generation; all that is reserved is used."""
         row = await self._store.get(SYSTEM, _uses_row(keyring.active))
         reserved = int.from_bytes(row.value) if row is not None else 0
-        return UseCounter(keyring.active, keyring.generations[-1].created_at, reserved)
+        return KekUseCounter(keyring.active, keyring.generations[-1].created_at, reserved)
 
 
-class _Tally:
+class _SealCounter:
     """What a batch seals, over all attempts: one that is run again seals again."""
 
     __slots__ = ("_count", "_taken", "_uses")
 
-    def __init__(self, uses: UseCounter, taken: int) -> None:
+    def __init__(self, uses: KekUseCounter, taken: int) -> None:
         """`taken` of `uses` before."""
         self._uses = uses
         self._taken = taken
@@ -472,15 +484,15 @@ class _Tally:
         self._count += 1
         if self._count > self._taken:
             try:
-                self._uses.owe(1)
+                self._uses.add_owed_uses(1)
             except CounterClosed:
                 raise _closed() from None
 
 
-def _taken(uses: UseCounter, count: int) -> ReservationNeeded | None:
-    """As `UseCounter.take`. Raises `UnavailableError` (`sealed`) once the count is final."""
+def _taken(uses: KekUseCounter, count: int) -> ReservationNeeded | None:
+    """As `KekUseCounter.take`. Raises `UnavailableError` (`sealed`) once the count is final."""
     try:
-        return uses.take(count)
+        return uses.reserve_uses(count)
     except CounterClosed:
         raise _closed() from None
 
@@ -489,7 +501,7 @@ def _closed() -> UnavailableError:
     return UnavailableError("sealed", "Vault is sealed", outcome="none")
 
 
-def _reserve(tx: Tx, needed: ReservationNeeded) -> None:
+def _reserve(tx: StoreTx, needed: ReservationNeeded) -> None:
     """Store a reservation of KEK uses; one that comes late never lowers what is stored."""
     name = _uses_row(needed.generation)
     stored = tx.get(SYSTEM, name)
@@ -497,7 +509,7 @@ def _reserve(tx: Tx, needed: ReservationNeeded) -> None:
     tx.put(SYSTEM, SystemRow(name=name, value=reserved.to_bytes(8)))
 
 
-def _store_use_count(tx: Tx, uses: UseCounter) -> None:
+def _store_use_count(tx: StoreTx, uses: KekUseCounter) -> None:
     """Store the exact count for the reservation.
 
     Transactions are one at a time: what sealed before this one is counted, and whatever comes after
@@ -513,30 +525,30 @@ def _uses_row(generation: int) -> str:
     return f"kek-uses/{generation}"
 
 
-def _place(keyring: Keyring, secret_id: str, version: int) -> Place:
-    return Place(keyring.org, keyring.vault, secret_id, version, VALUE_FIELD)
+def _place(keyring: Keyring, secret_id: str, version: int) -> ValuePlace:
+    return ValuePlace(keyring.org, keyring.vault, secret_id, version, VALUE_FIELD)
 
 
-def _open(keyring: Keyring, row: VersionRow, keys: DataKeys) -> bytes:
+def _open(keyring: Keyring, row: VersionRow, keys: DataKeyCache) -> bytes:
     try:
         place = _place(keyring, row.secret_id, row.version)
-        box = Box.from_bytes(row.box)
+        box = SealedBox.from_bytes(row.box)
         origin = (row.wrapped_dek, box.commitment, row.secret_id, row.version)
-        key = keys.find(origin)
+        key = keys.get(origin)
         if key is None:
             dek = WrappedDek.from_bytes(row.wrapped_dek)
-            key = data_key(keyring.kek(dek.generation), place, Sealed(dek, box))
-            keys.keep(origin, key)
-        return open_box(key, place, box)
+            key = unwrap_value_key(keyring.kek(dek.generation), place, SealedValue(dek, box))
+            keys.put(origin, key)
+        return open_value_box(key, place, box)
     except RetiredGeneration:
         raise UnavailableError(
             "key_retired", "the key-encryption key of this value is retired; restore a backup"
         ) from None
     except CryptoError:
-        raise _tampered() from None
+        raise _value_tampered_error() from None
 
 
-def _tampered() -> TamperedError:
+def _value_tampered_error() -> TamperedError:
     return TamperedError(
         "value_tampered",
         "the stored value fails its authentication and is refused; "

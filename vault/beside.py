@@ -5,17 +5,17 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vault.audit.broker import Broker
-from vault.audit.end import SharedEnd
-from vault.audit.layout import Layout
+from vault.audit.broker import AuditBroker
+from vault.audit.layout import LogLayout
+from vault.audit.shared_tail import SharedTail
+from vault.authn.credential_usage import CredentialUsage
 from vault.authn.lockout import Lockout
-from vault.authn.usage import Usage
-from vault.authz.limits import TokenBuckets
 from vault.authz.policy import Policy
-from vault.handlers.access import AccessCounters
+from vault.authz.rate_limits import TokenBuckets
+from vault.handlers.access_counters import AccessCounters
 from vault.mutations import Mutations
-from vault.store.cache import Cache, CacheConfig
-from vault.store.committer import Mark
+from vault.store.committer import CommitStamper
+from vault.store.row_cache import CacheConfig, RowCache
 from vault.store.row_index import Memory, OwnMemory
 
 
@@ -28,16 +28,18 @@ class Opening:
     vault: str
     epoch: int
     ceiling: Policy  # of the control plane's policies
-    audit: Broker
+    audit: AuditBroker
     mutations: Mutations
     access: AccessCounters
-    usage: Usage
+    usage: CredentialUsage
 
 
 class Beside(Protocol):
     """The others."""
 
-    def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
+    def fenced(
+        self, mark: CommitStamper, config: CacheConfig
+    ) -> tuple[RowCache | CacheConfig, CommitStamper]:
         """Cache and mark for the store that writes, so that they hear of each change."""
         ...
 
@@ -45,7 +47,7 @@ class Beside(Protocol):
         """Where the index of rows lies, which they read, too."""
         ...
 
-    def end(self, layout: Layout) -> SharedEnd | None:
+    def end(self, layout: LogLayout) -> SharedTail | None:
         """Where they write the audit log themselves; None: they do not."""
         ...
 
@@ -80,7 +82,9 @@ class Beside(Protocol):
 class Nobody:
     """One process alone."""
 
-    def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
+    def fenced(
+        self, mark: CommitStamper, config: CacheConfig
+    ) -> tuple[RowCache | CacheConfig, CommitStamper]:
         """As they are."""
         return config, mark
 
@@ -88,7 +92,7 @@ class Nobody:
         """In memory of its own."""
         return OwnMemory()
 
-    def end(self, layout: Layout) -> SharedEnd | None:  # noqa: ARG002
+    def end(self, layout: LogLayout) -> SharedTail | None:  # noqa: ARG002
         """Nobody else writes."""
         return None
 

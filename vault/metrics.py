@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from actors.tree import Node
 from vault.model.health import DiskHealth
 
-Reader = Callable[[], float]
+ReadValue = Callable[[], float]
 Operations: TypeAlias = tuple[str, str, int]  # operation, status, how often
 Requests: TypeAlias = tuple[str, str, list[int], float]  # method, endpoint, by bucket, seconds
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "LIST", "OPTIONS"})
@@ -31,10 +31,10 @@ MAX_SERIES: Final = 1_000
 """Label sets a metric may grow to; what comes later is counted under `other`. The agent has about
 100 routes with 2 methods and 60 operations with 9 outcomes."""
 OTHER: Final = "other"
-REASONS: Final = ("sealed", "audit_unavailable", "store_unavailable", "overloaded")
+REFUSAL_REASONS: Final = ("sealed", "audit_unavailable", "store_unavailable", "overloaded")
 """Of refused requests, those that are shown before there is one."""
 MAX_REASONS: Final = 64  # codes of errors; the agent has some 30 of this type
-BOUNDS: Final = (*Histogram.DEFAULT_BUCKETS,)
+DURATION_BUCKETS: Final = (*Histogram.DEFAULT_BUCKETS,)
 """Seconds. A duration is in the first bucket whose bound it does not exceed; the last: inf."""
 
 GAUGES: Final[Mapping[str, str]] = {
@@ -96,18 +96,18 @@ class Metrics:
             name: Gauge(f"vault_{name}", text, registry=self._registry)
             for name, text in GAUGES.items()
         }
-        self._counts = CountCollector()
+        self._counts = CounterCollector()
         self._registry.register(self._counts)
-        self.count(store_tampered=lambda: float(self.store_tampered))
-        self.operation = self._requests.operation
-        self.request = self._requests.request
-        self.refuse = self._requests.refuse
-        self.drain = self._requests.drain
-        self.add = self._requests.add
+        self.register_counters(store_tampered=lambda: float(self.store_tampered))
+        self.count_operation = self._requests.count_operation
+        self.observe_request = self._requests.observe_request
+        self.count_refusal = self._requests.count_refusal
+        self.drain_counts = self._requests.drain_counts
+        self.merge_counts = self._requests.merge_counts
         self.totals = self._requests.totals
 
     @contextmanager
-    def follow(self, **readers: Reader) -> Iterator[None]:
+    def track_gauges(self, **readers: ReadValue) -> Iterator[None]:
         """Let gauges read from these functions for as long as the block runs, and 0 after it.
 
         Names are those of `GAUGES`; raises `KeyError` for another. A reader runs at each scrape.
@@ -121,18 +121,18 @@ class Metrics:
             for gauge, _ in gauges:
                 gauge.set_function(_zero)
 
-    def value(self, name: str) -> float:
+    def gauge_value(self, name: str) -> float:
         """A gauge as it reads now; names are those of `GAUGES`."""
         (family,) = self._gauges[name].collect()  # of this one alone, not of the whole registry
         return float(family.samples[0].value)
 
-    def count(self, **readers: Reader) -> None:
+    def register_counters(self, **readers: ReadValue) -> None:
         """Let counters read from these functions from now on. Names are those of `COUNTERS`."""
         for name, reader in readers.items():
             self._counts.readers[name] = (COUNTERS[name], reader)
 
     @contextmanager
-    def follow_actors(self, snapshot: Callable[[], Node]) -> Iterator[None]:
+    def track_actors(self, snapshot: Callable[[], Node]) -> Iterator[None]:
         """Show every actor below `snapshot()` for as long as the block runs."""
         collector = ActorCollector(snapshot)
         self._registry.register(collector)
@@ -144,7 +144,7 @@ class Metrics:
             self._registry.unregister(collector)
 
     @contextmanager
-    def follow_sinks(self, sinks: Callable[[], Mapping[str, float]]) -> Iterator[None]:
+    def track_sinks(self, sinks: Callable[[], Mapping[str, float]]) -> Iterator[None]:
         """Show every audit sink for as long as the block runs.
 
         `sinks`: of each how many seconds it has not accepted records, 0 while it does.
@@ -159,7 +159,7 @@ class Metrics:
             self._registry.unregister(collector)
 
     @contextmanager
-    def follow_disks(self, disks: Callable[[], tuple[DiskHealth, ...]]) -> Iterator[None]:
+    def track_disks(self, disks: Callable[[], tuple[DiskHealth, ...]]) -> Iterator[None]:
         """Show the free space of every place for as long as the block runs."""
         collector = DiskCollector(disks)
         self._registry.register(collector)
@@ -179,7 +179,7 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class Totals(NamedTuple):
+class RequestTotals(NamedTuple):
     """(operation, status) → how often; requests by bucket of their duration, and their seconds."""
 
     operations: dict[tuple[str, str], int]
@@ -187,13 +187,13 @@ class Totals(NamedTuple):
     seconds: float
 
 
-class Durations:
+class DurationHistogram:
     """How often and how long: counts by bucket, the last one without a bound, and the sum."""
 
     __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
-        self.counts = [0] * len(BOUNDS)
+        self.counts = [0] * len(DURATION_BUCKETS)
         self.total = 0.0
 
 
@@ -205,33 +205,33 @@ class RequestCollector(Collector):
 
     def __init__(self) -> None:
         self._operations: dict[tuple[str, str], int] = {}
-        self._durations: dict[tuple[str, str], Durations] = {}
-        self._refused = dict.fromkeys(REASONS, 0)
+        self._durations: dict[tuple[str, str], DurationHistogram] = {}
+        self._refused = dict.fromkeys(REFUSAL_REASONS, 0)
 
-    def operation(self, operation: str, status: str) -> None:
+    def count_operation(self, operation: str, status: str) -> None:
         """Count one operation; `status` is `ok` or the type of its error."""
         count = self._operations.get((operation, status))
         if count is None:
-            if is_full(self._operations):
+            if has_max_series(self._operations):
                 operation = status = OTHER
             count = self._operations.get((operation, status), 0)
         self._operations[operation, status] = count + 1
 
-    def request(self, method: str, endpoint: str, seconds: float) -> None:
+    def observe_request(self, method: str, endpoint: str, seconds: float) -> None:
         """Time one answered request; `endpoint` is its route's template."""
         series = self._durations.get((method, endpoint))
         if series is None:
             series = self._new_series(method, endpoint)
-        series.counts[bisect_left(BOUNDS, seconds)] += 1
+        series.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
         series.total += seconds
 
-    def refuse(self, reason: str) -> None:
+    def count_refusal(self, reason: str) -> None:
         """Count one request that was refused because nothing can be served, by the error's code."""
         if reason not in self._refused and len(self._refused) >= MAX_REASONS:
             reason = OTHER
         self._refused[reason] = self._refused.get(reason, 0) + 1
 
-    def drain(self) -> tuple[list[Operations], list[Requests], dict[str, int]]:
+    def drain_counts(self) -> tuple[list[Operations], list[Requests], dict[str, int]]:
         """All of it, for another's `add`; here counting begins anew."""
         operations = [(*labels, count) for labels, count in self._operations.items()]
         requests = [(*key, one.counts, one.total) for key, one in self._durations.items()]
@@ -239,17 +239,17 @@ class RequestCollector(Collector):
         self._operations, self._durations, self._refused = {}, {}, {}
         return operations, requests, refused
 
-    def totals(self) -> Totals:
+    def totals(self) -> RequestTotals:
         """Everything counted so far."""
         series = self._durations.values()
-        return Totals(
+        return RequestTotals(
             operations=dict(self._operations),
             counts=tuple(map(sum, zip(*(one.counts for one in series), strict=True)))
-            or (0,) * len(BOUNDS),
+            or (0,) * len(DURATION_BUCKETS),
             seconds=sum(one.total for one in series),
         )
 
-    def add(
+    def merge_counts(
         self, operations: list[Operations], requests: list[Requests], refused: Mapping[str, int]
     ) -> None:
         """Count what another process has counted."""
@@ -264,10 +264,10 @@ class RequestCollector(Collector):
             series.counts = [a + b for a, b in zip(series.counts, counts, strict=True)]
             series.total += total
 
-    def _new_series(self, method: str, endpoint: str) -> Durations:
-        if method not in METHODS or is_full(self._durations):
+    def _new_series(self, method: str, endpoint: str) -> DurationHistogram:
+        if method not in METHODS or has_max_series(self._durations):
             method = endpoint = OTHER
-        return self._durations.setdefault((method, endpoint), Durations())
+        return self._durations.setdefault((method, endpoint), DurationHistogram())
 
     def describe(self) -> list[Metric]:
         """Nothing: the names below are no one else's."""
@@ -288,7 +288,7 @@ class RequestCollector(Collector):
             labels=["method", "endpoint"],
         )
         for labels, series in self._durations.items():
-            sums = zip(BOUNDS, accumulate(series.counts), strict=True)
+            sums = zip(DURATION_BUCKETS, accumulate(series.counts), strict=True)
             buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in sums]
             durations.add_metric(labels, buckets, series.total)
         refused = CounterMetricFamily(
@@ -352,11 +352,11 @@ class DiskCollector(Collector):
         yield from (free, total, low)
 
 
-class CountCollector(Collector):
+class CounterCollector(Collector):
     """Counters that their owners keep, read when Prometheus asks."""
 
     def __init__(self) -> None:
-        self.readers: dict[str, tuple[str, Reader]] = {}
+        self.readers: dict[str, tuple[str, ReadValue]] = {}
 
     def describe(self) -> list[Metric]:
         """Nothing: the names are no one else's."""
@@ -368,7 +368,7 @@ class CountCollector(Collector):
             yield CounterMetricFamily(f"vault_{name}", text, value=reader())
 
 
-def is_full(series: Mapping[tuple[str, str], object]) -> bool:
+def has_max_series(series: Mapping[tuple[str, str], object]) -> bool:
     """Say whether a metric has all the label sets it may grow to, `other` not counted."""
     return len(series) - ((OTHER, OTHER) in series) >= MAX_SERIES
 

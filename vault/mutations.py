@@ -14,23 +14,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import Failure
-from vault.barrier import NEVER, SECRETS, Barrier, VaultTx, late
+from vault.audit_context import internal_error
+from vault.barrier import NO_DEADLINE, SECRETS, Barrier, VaultTx, commit_timeout_error
 from vault.errors import VaultError
 from vault.handlers.handler import Call
-from vault.handlers.secrets import Secrets, check_upsert
+from vault.handlers.secrets import SecretHandlers, check_existence_unchanged
 from vault.model.identity import ANONYMOUS
-from vault.model.operation import Facts, Operation, Origin
+from vault.model.operation import Operation, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
-from vault.model.results import Written
-from vault.trail import unexpected
+from vault.model.results import SecretWritten
 
 WRITE: Final = "secret.write"
 """The one operation that is done so: it is what comes by the thousand."""
 
 _ORIGIN: Final = Origin(ip="")  # for steps 1 to 3 and 5, which are the worker's
 
-End: TypeAlias = Written | VaultError
+End: TypeAlias = SecretWritten | VaultError
 
 
 class Decided(Struct, frozen=True, array_like=True):
@@ -40,7 +40,7 @@ class Decided(Struct, frozen=True, array_like=True):
     path: str
     payload: WriteSecret
     writer: str  # the caller's name
-    facts: Facts
+    facts: SecretFacts
     decisive: bool
 
     def __repr__(self) -> str:
@@ -51,7 +51,12 @@ class Decided(Struct, frozen=True, array_like=True):
         """What is sent of an operation."""
         op = call.op
         return cls(
-            op.request_id, str(op.path), call.payload, call.identity.name, call.facts, call.decisive
+            op.request_id,
+            str(op.path),
+            call.payload,
+            call.identity.name,
+            call.facts,
+            call.needs_facts,
         )
 
     def call(self) -> Call:
@@ -68,14 +73,14 @@ class Decided(Struct, frozen=True, array_like=True):
 
 
 class Follows(Protocol):
-    """`vault.pipeline.Following`: what is held of mounts and keyring."""
+    """`vault.pipeline.SnapshotRefresher`: what is held of mounts and keyring."""
 
     @property
     def is_stale(self) -> bool:
         """Whether there is anything to `follow`; from any thread."""
         ...
 
-    async def follow(self) -> None:
+    async def refresh_stale(self) -> None:
         """Make it current. Raises `VaultError`."""
         ...
 
@@ -83,13 +88,13 @@ class Follows(Protocol):
 class Mutations:
     """Carries out what was decided and recorded elsewhere."""
 
-    def __init__(self, secrets: Secrets, following: Follows) -> None:
-        self._writing = secrets.writing
+    def __init__(self, secrets: SecretHandlers, following: Follows) -> None:
+        self._writing = secrets.prepare_write
         self._barrier: Barrier = secrets.barrier
         self._following = following
         self._clock = secrets.world.uptime
 
-    async def carry_out(self, decided: Sequence[Decided], until: float = NEVER) -> list[End]:
+    async def carry_out(self, decided: Sequence[Decided], until: float = NO_DEADLINE) -> list[End]:
         """What became of each, in order: all in one transaction, where each fails alone.
 
         Facts that do not hold any more are `changed_meanwhile`, as in `Secrets.write`. What is
@@ -98,9 +103,9 @@ class Mutations:
         """
         changes = self._changes(decided, until)
         try:
-            await self._following.follow()
+            await self._following.refresh_stale()
             with trio.CancelScope(shield=True):  # uses of the key are counted once it has ended
-                results = await self._barrier.commit_together(changes, seals=len(changes))
+                results = await self._barrier.commit_batch(changes, max_seals=len(changes))
         except Exception as error:  # noqa: BLE001  # as in the pipeline: each is told
             return [_told(one, error) for one in decided]
         return _ends(decided, results)
@@ -115,26 +120,28 @@ class Mutations:
             return None
         changes = self._changes(decided, until)
         try:
-            results = self._barrier.commit_here(changes, seals=len(changes), until=until)
+            results = self._barrier.commit_in_thread(
+                changes, max_seals=len(changes), deadline=until
+            )
         except Exception as error:  # noqa: BLE001  # as above
             return [_told(one, error) for one in decided]
         return None if results is None else _ends(decided, results)
 
     def _changes(
         self, decided: Sequence[Decided], until: float
-    ) -> list[Callable[[VaultTx], Written]]:
+    ) -> list[Callable[[VaultTx], SecretWritten]]:
         return [partial(self._change, one, until) for one in decided]
 
-    def _change(self, decided: Decided, until: float, tx: VaultTx) -> Written:
+    def _change(self, decided: Decided, until: float, tx: VaultTx) -> SecretWritten:
         if until < self._clock():
-            raise late()
+            raise commit_timeout_error()
         call = decided.call()
-        if decided.facts.guess:  # before anything is refused: who may not know is not told
-            check_upsert(call, tx.get(SECRETS, call.op.path))
+        if decided.facts.is_guess:  # before anything is refused: who may not know is not told
+            check_existence_unchanged(call, tx.get(SECRETS, call.op.path))
         return self._writing(call)(tx)
 
 
-def _ends(decided: Sequence[Decided], results: Sequence[Written | Failure]) -> list[End]:
+def _ends(decided: Sequence[Decided], results: Sequence[SecretWritten | Failure]) -> list[End]:
     return [
         _told(one, result.error) if isinstance(result, Failure) else result
         for one, result in zip(decided, results, strict=True)
@@ -144,4 +151,4 @@ def _ends(decided: Sequence[Decided], results: Sequence[Written | Failure]) -> l
 def _told(decided: Decided, error: Exception) -> VaultError:
     if isinstance(error, VaultError):
         return error
-    return unexpected(decided.request_id, WRITE, error)
+    return internal_error(decided.request_id, WRITE, error)

@@ -6,21 +6,21 @@ from msgspec import Meta, Struct
 
 from control.api import views
 from control.api.endpoint import CREATED, NO_CONTENT, EndpointCall, EndpointGroup
+from control.api.services import AgentServices
 from control.errors import NotFoundError
 from control.model.agents import AgentFilter, Life, Presence, State
 from control.model.names import Limit, Prose, Slug, Tags
 from control.model.people import Role
-from control.model.records import Severity, WitnessedCheckpoint
-from control.services.witness import is_disputed
-from control.store import audit_records
+from control.model.records import Severity
 from control.store.alerts import AlertFilter
-from control.store.rows import Tx
 from protocols.instant import rfc3339
 from protocols.link.vocabulary import CommandName
 
-agents = EndpointGroup("agents", "The vault agents of an organization.")
-metrics = EndpointGroup("metrics", "What agents measure.")
-alerts = EndpointGroup("alerts", "What a person should know.")
+Call = EndpointCall[AgentServices]
+
+agents = EndpointGroup[AgentServices]("agents", "The vault agents of an organization.")
+metrics = EndpointGroup[AgentServices]("metrics", "What agents measure.")
+alerts = EndpointGroup[AgentServices]("alerts", "What a person should know.")
 
 Seconds = Annotated[int, Meta(ge=0, le=2**33)]
 Name = Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")]
@@ -129,18 +129,13 @@ class Checkpoint(Struct, frozen=True):
 _AGENTS = "organizations/{org}/agents"
 
 
-@agents.route(
-    "GET", "tallies", "How many agents each organization has, the most first", query=Largest,
-    returns=list[views.TallyView],
-)  # fmt: skip
-async def tallies(call: EndpointCall, *, query: Largest) -> list[views.TallyView]:
-    return [
-        views.TallyView(*row) for row in await call.control_plane.agents.count_agents(query.limit)
-    ]
+@agents.route("GET", "tallies", "How many agents each organization has, the most first")
+async def tallies(call: Call, *, query: Largest) -> list[views.TallyView]:
+    return [views.TallyView(*row) for row in await call.services.registry.count_agents(query.limit)]
 
 
-@agents.route("GET", _AGENTS, "Agents by name", query=Wanted, returns=list[views.AgentView])
-async def find(call: EndpointCall, org: str, *, query: Wanted) -> list[views.AgentView]:
+@agents.route("GET", _AGENTS, "Agents by name")
+async def find(call: Call, org: str, *, query: Wanted) -> list[views.AgentView]:
     wanted = AgentFilter(
         tag=query.tag,
         life=query.life,
@@ -150,146 +145,133 @@ async def find(call: EndpointCall, org: str, *, query: Wanted) -> list[views.Age
         after=query.after,
         limit=query.limit,
     )
-    return [
-        views.agent_view(row) for row in await call.control_plane.agents.find_agents(org, wanted)
-    ]
+    return [views.agent_view(row) for row in await call.services.registry.find_agents(org, wanted)]
 
 
 @agents.route(
-    "POST", _AGENTS, "Expect an agent: pending until it enrols", role=Role.OPERATOR, fresh=False,
-    body=NewAgent, status=CREATED, returns=views.AgentView, errors=(409,),
-)  # fmt: skip
-async def register(call: EndpointCall, org: str, *, body: NewAgent) -> views.AgentView:
-    return views.agent_view(
-        await call.control_plane.agents.register_agent(org, body.vault, body.tags)
-    )
+    "POST",
+    _AGENTS,
+    "Expect an agent: pending until it enrols",
+    role=Role.OPERATOR,
+    fresh=False,
+    status=CREATED,
+    errors=(409,),
+)
+async def register(call: Call, org: str, *, body: NewAgent) -> views.AgentView:
+    return views.agent_view(await call.services.registry.register_agent(org, body.vault, body.tags))
 
 
-@agents.route("GET", _AGENTS + "/{vault}", "One agent", returns=views.AgentView)
-async def get(call: EndpointCall, org: str, vault: str) -> views.AgentView:
-    return views.agent_view(await call.control_plane.agents.get_agent(org, vault))
+@agents.route("GET", _AGENTS + "/{vault}", "One agent")
+async def get(call: Call, org: str, vault: str) -> views.AgentView:
+    return views.agent_view(await call.services.registry.get_agent(org, vault))
 
 
 @agents.route(
-    "PUT", _AGENTS + "/{vault}/tags", "Replace its tags; policies by tag follow",
-    role=Role.OPERATOR, fresh=True, body=NewTags, returns=views.AgentView,
-)  # fmt: skip
-async def tag(call: EndpointCall, org: str, vault: str, *, body: NewTags) -> views.AgentView:
-    tagged = await call.control_plane.agents.set_tags(org, vault, body.tags)
-    call.control_plane.policies.mark_due(org)
+    "PUT",
+    _AGENTS + "/{vault}/tags",
+    "Replace its tags; policies by tag follow",
+    role=Role.OPERATOR,
+    fresh=True,
+)
+async def tag(call: Call, org: str, vault: str, *, body: NewTags) -> views.AgentView:
+    tagged = await call.services.registry.set_tags(org, vault, body.tags)
+    call.services.policies.mark_due(org)
     return views.agent_view(tagged)
 
 
 @agents.route(
-    "POST", _AGENTS + "/{vault}/lock", "Lock it: only a token that may replace lets it in again",
-    role=Role.OPERATOR, fresh=True, body=Because, returns=views.AgentView, errors=(409,),
-)  # fmt: skip
-async def lock(call: EndpointCall, org: str, vault: str, *, body: Because) -> views.AgentView:
+    "POST",
+    _AGENTS + "/{vault}/lock",
+    "Lock it: only a token that may replace lets it in again",
+    role=Role.OPERATOR,
+    fresh=True,
+    errors=(409,),
+)
+async def lock(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
     return await _change_life(call, org, vault, Life.LOCKED, body.reason)
 
 
 @agents.route(
-    "POST", _AGENTS + "/{vault}/retire", "Retire it, for good", role=Role.ADMIN, fresh=True,
-    body=Because, returns=views.AgentView, errors=(409,),
-)  # fmt: skip
-async def retire(call: EndpointCall, org: str, vault: str, *, body: Because) -> views.AgentView:
+    "POST",
+    _AGENTS + "/{vault}/retire",
+    "Retire it, for good",
+    role=Role.ADMIN,
+    fresh=True,
+    errors=(409,),
+)
+async def retire(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
     return await _change_life(call, org, vault, Life.RETIRED, body.reason)
 
 
-@agents.route(
-    "GET", _AGENTS + "/{vault}/policy", "What it should have and has, and why not",
-    returns=views.AssignmentView,
-)  # fmt: skip
-async def policy(call: EndpointCall, org: str, vault: str) -> views.AssignmentView:
-    await call.control_plane.agents.get_agent(org, vault)
-    row = await call.control_plane.policies.get_assignment_state(org, vault)
+@agents.route("GET", _AGENTS + "/{vault}/policy", "What it should have and has, and why not")
+async def policy(call: Call, org: str, vault: str) -> views.AssignmentView:
+    await call.services.registry.get_agent(org, vault)
+    row = await call.services.policies.get_assignment_state(org, vault)
     if row is None:
         raise NotFoundError("not_found", "this agent has no policy")
     return views.assignment_view(row)
 
 
 @agents.route(
-    "POST", _AGENTS + "/{vault}/commands", "Ask it to do something; it may refuse",
-    role=Role.OPERATOR, fresh=False, body=NewCommand, status=CREATED, returns=views.CommandView,
+    "POST",
+    _AGENTS + "/{vault}/commands",
+    "Ask it to do something; it may refuse",
+    role=Role.OPERATOR,
+    fresh=False,
+    status=CREATED,
     errors=(409, 503),
-)  # fmt: skip
-async def command(
-    call: EndpointCall, org: str, vault: str, *, body: NewCommand
-) -> views.CommandView:
-    asked = await call.control_plane.commands.send_command(
+)
+async def command(call: Call, org: str, vault: str, *, body: NewCommand) -> views.CommandView:
+    asked = await call.services.commands.send_command(
         org, vault, CommandName(body.command), call.caller.actor
     )
     return views.command_view(asked)
 
 
-@agents.route(
-    "GET", _AGENTS + "/{vault}/commands", "What it was asked to do, the newest first",
-    returns=list[views.CommandView],
-)  # fmt: skip
-async def commands(call: EndpointCall, org: str, vault: str) -> list[views.CommandView]:
-    await call.control_plane.agents.get_agent(org, vault)
+@agents.route("GET", _AGENTS + "/{vault}/commands", "What it was asked to do, the newest first")
+async def commands(call: Call, org: str, vault: str) -> list[views.CommandView]:
+    await call.services.registry.get_agent(org, vault)
     return [
-        views.command_view(row)
-        for row in await call.control_plane.commands.list_commands(org, vault)
+        views.command_view(row) for row in await call.services.commands.list_commands(org, vault)
     ]
 
 
-@agents.route(
-    "GET", "organizations/{org}/assignments", "What agents should have and have, by name",
-    query=Assigned, returns=list[views.AssignmentView],
-)  # fmt: skip
-async def assignments(
-    call: EndpointCall, org: str, *, query: Assigned
-) -> list[views.AssignmentView]:
+@agents.route("GET", "organizations/{org}/assignments", "What agents should have and have, by name")
+async def assignments(call: Call, org: str, *, query: Assigned) -> list[views.AssignmentView]:
     if query.vault:
-        row = await call.control_plane.policies.get_assignment_state(org, query.vault)
+        row = await call.services.policies.get_assignment_state(org, query.vault)
         return [] if row is None else [views.assignment_view(row)]
-    found = await call.control_plane.policies.list_assignments(
-        org, after=query.after, limit=query.limit
-    )
+    found = await call.services.policies.list_assignments(org, after=query.after, limit=query.limit)
     return [views.assignment_view(row) for row in found]
 
 
-@agents.route(
-    "GET", _AGENTS + "/{vault}/checkpoint", "Its newest cosigned audit checkpoint",
-    returns=Checkpoint,
-)  # fmt: skip
-async def checkpoint(call: EndpointCall, org: str, vault: str) -> Checkpoint:
-    await call.control_plane.agents.get_agent(org, vault)
-
-    def read(tx: Tx) -> tuple[WitnessedCheckpoint | None, bool]:
-        found = audit_records.get_checkpoint(tx, org, vault)
-        return found, is_disputed(tx, found)
-
-    seen, disputed = await call.control_plane.store.read(read)
-    if seen is None or not seen.size:
-        raise NotFoundError("not_found", "nothing of its audit log is cosigned")
-    line, at = call.control_plane.witness.cosignature_line(seen), rfc3339(seen.at)
-    return Checkpoint(seen.size, seen.root.hex(), seen.note, line, at, seen.fault, disputed)
+@agents.route("GET", _AGENTS + "/{vault}/checkpoint", "Its newest cosigned audit checkpoint")
+async def checkpoint(call: Call, org: str, vault: str) -> Checkpoint:
+    seen, cosignature, disputed = await call.services.registry.get_checkpoint(org, vault)
+    at = rfc3339(seen.at)
+    return Checkpoint(seen.size, seen.root.hex(), seen.note, cosignature, at, seen.fault, disputed)
 
 
 @agents.route(
-    "POST", _AGENTS + "/{vault}/checkpoint/accept",
-    "After a fork or rollback was looked into: witness its log anew", role=Role.ADMIN, fresh=True,
-    body=Because, status=NO_CONTENT,
-)  # fmt: skip
-async def accept_log(call: EndpointCall, org: str, vault: str, *, body: Because) -> None:  # noqa: ARG001  # recorded
-    await call.control_plane.alerts.accept_log(org, vault)
+    "POST",
+    _AGENTS + "/{vault}/checkpoint/accept",
+    "After a fork or rollback was looked into: witness its log anew",
+    role=Role.ADMIN,
+    fresh=True,
+    status=NO_CONTENT,
+)
+async def accept_log(call: Call, org: str, vault: str, *, body: Because) -> None:  # noqa: ARG001  # recorded
+    await call.services.alerts.accept_log(org, vault)
 
 
-@metrics.route("GET", _AGENTS + "/{vault}/metrics", "The names of its series", returns=list[str])
-async def names(call: EndpointCall, org: str, vault: str) -> list[str]:
-    return await call.control_plane.agent_metrics.list_series(org, vault)
+@metrics.route("GET", _AGENTS + "/{vault}/metrics", "The names of its series")
+async def names(call: Call, org: str, vault: str) -> list[str]:
+    return await call.services.metrics.list_series(org, vault)
 
 
-@metrics.route(
-    "GET", _AGENTS + "/{vault}/metrics/samples", "Samples of one series in time", query=Span,
-    returns=list[views.SampleView],
-)  # fmt: skip
-async def samples(
-    call: EndpointCall, org: str, vault: str, *, query: Span
-) -> list[views.SampleView]:
-    found = await call.control_plane.agent_metrics.query_samples(
+@metrics.route("GET", _AGENTS + "/{vault}/metrics/samples", "Samples of one series in time")
+async def samples(call: Call, org: str, vault: str, *, query: Span) -> list[views.SampleView]:
+    found = await call.services.metrics.query_samples(
         org,
         vault,
         query.name,
@@ -300,12 +282,9 @@ async def samples(
     return views.sample_views(found)
 
 
-@alerts.route(
-    "GET", "organizations/{org}/alerts", "The newest alerts first", query=AlertsWanted,
-    returns=list[views.AlertView],
-)  # fmt: skip
-async def list_(call: EndpointCall, org: str, *, query: AlertsWanted) -> list[views.AlertView]:
-    found = await call.control_plane.alerts.list_alerts(
+@alerts.route("GET", "organizations/{org}/alerts", "The newest alerts first")
+async def list_(call: Call, org: str, *, query: AlertsWanted) -> list[views.AlertView]:
+    found = await call.services.alerts.list_alerts(
         org,
         vault=query.vault,
         before=query.before * 10**9,
@@ -317,19 +296,18 @@ async def list_(call: EndpointCall, org: str, *, query: AlertsWanted) -> list[vi
 
 
 @alerts.route(
-    "POST", "organizations/{org}/alerts/{alert}/acknowledge", "It was seen", role=Role.OPERATOR,
-    fresh=False, body=Seen, returns=views.AlertView,
-)  # fmt: skip
-async def acknowledge(call: EndpointCall, org: str, alert: str, *, body: Seen) -> views.AlertView:
-    seen = await call.control_plane.alerts.acknowledge_alert(
-        org, alert, call.caller.actor, body.note
-    )
+    "POST",
+    "organizations/{org}/alerts/{alert}/acknowledge",
+    "It was seen",
+    role=Role.OPERATOR,
+    fresh=False,
+)
+async def acknowledge(call: Call, org: str, alert: str, *, body: Seen) -> views.AlertView:
+    seen = await call.services.alerts.acknowledge_alert(org, alert, call.caller.actor, body.note)
     return views.alert_view(seen)
 
 
-async def _change_life(
-    call: EndpointCall, org: str, vault: str, to: Life, reason: str
-) -> views.AgentView:
-    moved = await call.control_plane.agents.change_life(org, vault, to, reason)
-    await call.control_plane.policies.refresh_bundles(org)
+async def _change_life(call: Call, org: str, vault: str, to: Life, reason: str) -> views.AgentView:
+    moved = await call.services.registry.change_life(org, vault, to, reason)
+    await call.services.policies.refresh_bundles(org)
     return views.agent_view(moved)

@@ -6,11 +6,16 @@ from msgspec import Meta, Struct
 
 from control.api import views
 from control.api.endpoint import EndpointCall, EndpointGroup
+from control.api.services import AuditServices
 from control.model.names import Limit
 from control.model.people import Role
 from control.store.audit_records import EventFilter
 
-audit = EndpointGroup("audit", "What people did: a hash chain for each organization.")
+Call = EndpointCall[AuditServices]
+
+audit = EndpointGroup[AuditServices](
+    "audit", "What people did: a hash chain for each organization."
+)
 
 _ALL = "organizations/{org}/audit"
 Seq = Annotated[int, Meta(ge=0, le=2**62)]
@@ -48,7 +53,7 @@ class Onward(Struct, frozen=True, forbid_unknown_fields=True):
 class Verdict(Struct, frozen=True):
     """Whether the chain is whole; `head` is worth keeping elsewhere. `broken_at`: 0, or where.
 
-    `base`: how many of the oldest records were deleted by rule (docs/compliance.md).
+    `base`: how many of the oldest records were deleted by rule (docs/guides/compliance.md).
     """
 
     size: int
@@ -60,7 +65,7 @@ class Verdict(Struct, frozen=True):
 class HeadView(Struct, frozen=True):
     """The end of the trail, signed: worth keeping elsewhere. All but `size` and `at` in hex.
 
-    `at` in Unix nanoseconds; what is signed: `docs/people.md`.
+    `at` in Unix nanoseconds; what is signed: `docs/guides/people.md`.
     """
 
     org: str
@@ -71,11 +76,8 @@ class HeadView(Struct, frozen=True):
     key: str
 
 
-@audit.route(
-    "GET", _ALL, "The newest records first", role=Role.ADMIN, query=Newest,
-    returns=list[views.EventView],
-)  # fmt: skip
-async def newest(call: EndpointCall, org: str, *, query: Newest) -> list[views.EventView]:
+@audit.route("GET", _ALL, "The newest records first", role=Role.ADMIN)
+async def newest(call: Call, org: str, *, query: Newest) -> list[views.EventView]:
     wanted = EventFilter(
         actor=query.actor,
         operation=query.operation,
@@ -88,35 +90,32 @@ async def newest(call: EndpointCall, org: str, *, query: Newest) -> list[views.E
         since=query.since * 10**9,
         until=query.until * 10**9,
     )
-    found = await call.control_plane.audit_log.newest_events(org, query.before, query.limit, wanted)
+    found = await call.services.log.newest_events(org, query.before, query.limit, wanted)
     return [views.audit_event_view(row) for row in found]
 
 
 @audit.route(
-    "GET", _ALL + "/export", "All records, the oldest first, page by page", role=Role.ADMIN,
-    query=Onward, returns=list[views.EventView],
-)  # fmt: skip
-async def export(call: EndpointCall, org: str, *, query: Onward) -> list[views.EventView]:
-    found = await call.control_plane.audit_log.events_after(org, query.after, query.limit)
+    "GET", _ALL + "/export", "All records, the oldest first, page by page", role=Role.ADMIN
+)
+async def export(call: Call, org: str, *, query: Onward) -> list[views.EventView]:
+    found = await call.services.log.events_after(org, query.after, query.limit)
     return [views.audit_event_view(row) for row in found]
 
 
-@audit.route(
-    "GET", _ALL + "/verify", "Go through the whole chain", role=Role.ADMIN, returns=Verdict,
-)  # fmt: skip
-async def verify(call: EndpointCall, org: str) -> Verdict:
-    verdict = await call.control_plane.audit_log.verify_chain(org)
+@audit.route("GET", _ALL + "/verify", "Go through the whole chain", role=Role.ADMIN)
+async def verify(call: Call, org: str) -> Verdict:
+    verdict = await call.services.log.verify_chain(org)
     return Verdict(verdict.size, verdict.head.hex(), verdict.broken_at, verdict.base)
 
 
-@audit.route("GET", _ALL + "/head", "Its end, signed", role=Role.ADMIN, returns=HeadView)
-async def head(call: EndpointCall, org: str) -> HeadView:
-    made = await call.control_plane.signed_heads.sign_head(org)
+@audit.route("GET", _ALL + "/head", "Its end, signed", role=Role.ADMIN)
+async def head(call: Call, org: str) -> HeadView:
+    made = await call.services.signed_heads.sign_head(org)
     return HeadView(
         made.org,
         made.size,
         made.hash.hex(),
         made.at,
         made.signature.hex(),
-        call.control_plane.signed_heads.public.hex(),
+        call.services.signed_heads.public.hex(),
     )

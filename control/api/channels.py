@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from control.api.endpoint import CREATED, NO_CONTENT, EndpointCall, EndpointGroup
+from control.api.services import NotificationServices
 from control.model import notices as model
 from control.model.names import LINE, Limit, Slug, Tag
 from control.model.notices import ChannelTerms, Delivery, Kind, Notice, State, Tls, Type
@@ -13,8 +14,14 @@ from control.model.records import Severity
 from control.services.channels import ChannelDraft, ChannelStatus
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 
-channels = EndpointGroup("channels", "How people are told of alerts: email, webhooks, Slack.")
-deliveries = EndpointGroup("deliveries", "Messages by channels: waiting, sent, dead.")
+Call = EndpointCall[NotificationServices]
+
+channels = EndpointGroup[NotificationServices](
+    "channels", "How people are told of alerts: email, webhooks, Slack."
+)
+deliveries = EndpointGroup[NotificationServices](
+    "deliveries", "Messages by channels: waiting, sent, dead."
+)
 
 _CHANNELS: Final = "organizations/{org}/channels"
 _ONE: Final = _CHANNELS + "/{channel}"
@@ -50,7 +57,7 @@ class MailServer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewChannel(Struct, frozen=True, forbid_unknown_fields=True):
-    """All of a channel (docs/notifications.md). `window` and `digest` are seconds."""
+    """All of a channel (docs/guides/alerts.md). `window` and `digest` are seconds."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64, pattern="^[!-~]([ -~]*[!-~])?$")]
     type: Type
@@ -165,86 +172,99 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Limit = 100
 
 
-@channels.route("GET", _CHANNELS, "Channels by name", role=Role.OPERATOR, returns=list[ChannelView])
-async def list_(call: EndpointCall, org: str) -> list[ChannelView]:
-    return [_channel_view(held) for held in await call.control_plane.channels.list_channels(org)]
+@channels.route("GET", _CHANNELS, "Channels by name", role=Role.OPERATOR)
+async def list_(call: Call, org: str) -> list[ChannelView]:
+    return [_channel_view(held) for held in await call.services.channels.list_channels(org)]
 
 
 @channels.route(
-    "POST", _CHANNELS, "Make a channel", role=Role.ADMIN, fresh=True, body=NewChannel,
-    unrecorded=_UNRECORDED, status=CREATED, returns=Keyed, errors=(409,),
-)  # fmt: skip
-async def create(call: EndpointCall, org: str, *, body: NewChannel) -> Keyed:
-    held, key = await call.control_plane.channels.create_channel(
-        org, _draft(body), call.caller.actor
-    )
-    return Keyed(_channel_view(held), key)
-
-
-@channels.route("GET", _ONE, "One channel", role=Role.OPERATOR, returns=ChannelView)
-async def get(call: EndpointCall, org: str, channel: str) -> ChannelView:
-    return _channel_view(await call.control_plane.channels.get_channel(org, channel))
-
-
-@channels.route(
-    "PUT", _ONE,
-    "Replace its terms; password and url stay if left out, a webhook's other url has another key",
-    role=Role.ADMIN, fresh=True, body=NewChannel, unrecorded=_UNRECORDED, returns=Keyed,
+    "POST",
+    _CHANNELS,
+    "Make a channel",
+    role=Role.ADMIN,
+    fresh=True,
+    unrecorded=_UNRECORDED,
+    status=CREATED,
     errors=(409,),
-)  # fmt: skip
-async def change(call: EndpointCall, org: str, channel: str, *, body: NewChannel) -> Keyed:
+)
+async def create(call: Call, org: str, *, body: NewChannel) -> Keyed:
+    held, key = await call.services.channels.create_channel(org, _draft(body), call.caller.actor)
+    return Keyed(_channel_view(held), key)
+
+
+@channels.route("GET", _ONE, "One channel", role=Role.OPERATOR)
+async def get(call: Call, org: str, channel: str) -> ChannelView:
+    return _channel_view(await call.services.channels.get_channel(org, channel))
+
+
+@channels.route(
+    "PUT",
+    _ONE,
+    "Replace its terms; password and url stay if left out, a webhook's other url has another key",
+    role=Role.ADMIN,
+    fresh=True,
+    unrecorded=_UNRECORDED,
+    errors=(409,),
+)
+async def change(call: Call, org: str, channel: str, *, body: NewChannel) -> Keyed:
     by = call.caller.actor
-    held, key = await call.control_plane.channels.change_channel(org, channel, _draft(body), by)
+    held, key = await call.services.channels.change_channel(org, channel, _draft(body), by)
     return Keyed(_channel_view(held), key)
 
 
 @channels.route(
-    "POST", _ONE + "/adopt", "Take it over: a suspended one sends again, what waited for it too",
-    role=Role.ADMIN, fresh=True, returns=ChannelView,
-)  # fmt: skip
-async def adopt(call: EndpointCall, org: str, channel: str) -> ChannelView:
-    return _channel_view(await call.control_plane.channels.adopt(org, channel, call.caller.actor))
+    "POST",
+    _ONE + "/adopt",
+    "Take it over: a suspended one sends again, what waited for it too",
+    role=Role.ADMIN,
+    fresh=True,
+)
+async def adopt(call: Call, org: str, channel: str) -> ChannelView:
+    return _channel_view(await call.services.channels.adopt(org, channel, call.caller.actor))
 
 
 @channels.route(
-    "DELETE", _ONE, "Remove it and what waits for it", role=Role.ADMIN, fresh=True,
+    "DELETE",
+    _ONE,
+    "Remove it and what waits for it",
+    role=Role.ADMIN,
+    fresh=True,
     status=NO_CONTENT,
-)  # fmt: skip
-async def remove(call: EndpointCall, org: str, channel: str) -> None:
-    await call.control_plane.channels.remove_channel(org, channel)
+)
+async def remove(call: Call, org: str, channel: str) -> None:
+    await call.services.channels.remove_channel(org, channel)
 
 
 @channels.route(
-    "POST", _ONE + "/key", "A new signing key; the one before signs beside it for a day",
-    role=Role.ADMIN, fresh=True, returns=Keyed, errors=(409,),
-)  # fmt: skip
-async def renew_key(call: EndpointCall, org: str, channel: str) -> Keyed:
-    held, key = await call.control_plane.channels.rotate_key(org, channel)
+    "POST",
+    _ONE + "/key",
+    "A new signing key; the one before signs beside it for a day",
+    role=Role.ADMIN,
+    fresh=True,
+    errors=(409,),
+)
+async def renew_key(call: Call, org: str, channel: str) -> Keyed:
+    held, key = await call.services.channels.rotate_key(org, channel)
     return Keyed(_channel_view(held), key)
 
 
 @channels.route(
-    "POST", _ONE + "/test", "Send one message now", role=Role.ADMIN, fresh=False, returns=Tried,
-    errors=(409, 429),
-)  # fmt: skip
-async def test(call: EndpointCall, org: str, channel: str) -> Tried:
-    return Tried(*await call.control_plane.channels.send_test(org, channel, call.caller.actor))
+    "POST", _ONE + "/test", "Send one message now", role=Role.ADMIN, fresh=False, errors=(409, 429)
+)
+async def test(call: Call, org: str, channel: str) -> Tried:
+    return Tried(*await call.services.channels.send_test(org, channel, call.caller.actor))
 
 
 @channels.route(
-    "POST", _ONE + "/replay", "Try its dead letters anew", role=Role.OPERATOR, fresh=False,
-    returns=Replayed,
-)  # fmt: skip
-async def replay(call: EndpointCall, org: str, channel: str) -> Replayed:
-    return Replayed(await call.control_plane.deliveries.retry_dead_letters(org, channel))
+    "POST", _ONE + "/replay", "Try its dead letters anew", role=Role.OPERATOR, fresh=False
+)
+async def replay(call: Call, org: str, channel: str) -> Replayed:
+    return Replayed(await call.services.deliveries.retry_dead_letters(org, channel))
 
 
-@deliveries.route(
-    "GET", _DELIVERIES, "Messages, the newest first", role=Role.OPERATOR, query=Wanted,
-    returns=list[DeliveryView],
-)  # fmt: skip
-async def page(call: EndpointCall, org: str, *, query: Wanted) -> list[DeliveryView]:
-    found = await call.control_plane.deliveries.list_deliveries(
+@deliveries.route("GET", _DELIVERIES, "Messages, the newest first", role=Role.OPERATOR)
+async def page(call: Call, org: str, *, query: Wanted) -> list[DeliveryView]:
+    found = await call.services.deliveries.list_deliveries(
         org,
         channel=query.channel,
         state=query.state,
@@ -255,19 +275,28 @@ async def page(call: EndpointCall, org: str, *, query: Wanted) -> list[DeliveryV
 
 
 @deliveries.route(
-    "POST", _DELIVERIES + "/{delivery}/replay", "Try a dead letter anew", role=Role.OPERATOR,
-    fresh=False, returns=DeliveryView, errors=(409,),
-)  # fmt: skip
-async def again(call: EndpointCall, org: str, delivery: str) -> DeliveryView:
-    return _delivery_view(await call.control_plane.deliveries.retry_dead_letter(org, delivery))
+    "POST",
+    _DELIVERIES + "/{delivery}/replay",
+    "Try a dead letter anew",
+    role=Role.OPERATOR,
+    fresh=False,
+    errors=(409,),
+)
+async def again(call: Call, org: str, delivery: str) -> DeliveryView:
+    return _delivery_view(await call.services.deliveries.retry_dead_letter(org, delivery))
 
 
 @deliveries.route(
-    "DELETE", _DELIVERIES + "/{delivery}", "Let a dead letter go", role=Role.ADMIN, fresh=False,
-    status=NO_CONTENT, errors=(409,),
-)  # fmt: skip
-async def discard(call: EndpointCall, org: str, delivery: str) -> None:
-    await call.control_plane.deliveries.discard_dead_letter(org, delivery)
+    "DELETE",
+    _DELIVERIES + "/{delivery}",
+    "Let a dead letter go",
+    role=Role.ADMIN,
+    fresh=False,
+    status=NO_CONTENT,
+    errors=(409,),
+)
+async def discard(call: Call, org: str, delivery: str) -> None:
+    await call.services.deliveries.discard_dead_letter(org, delivery)
 
 
 def _draft(body: NewChannel) -> ChannelDraft:

@@ -14,17 +14,26 @@ from control.api.endpoint import (
     EndpointGroup,
     FileResponse,
 )
-from control.compliance import report_csv, report_file, report_html
+from control.api.services import ComplianceServices
+from control.compliance import report_file, report_rendering
 from control.compliance.frameworks import load_frameworks as every_framework
 from control.model.compliance import MAX_ATTACHMENT, MAX_FRAMEWORKS, PeriodDays
 from control.model.names import LINE, Limit, Slug
 from control.model.people import Role
 from protocols.instant import SECOND
 
-frameworks = EndpointGroup("frameworks", "The standards that reports can be made for.")
-reports = EndpointGroup("reports", "What the system can show for a standard, signed.")
-schedules = EndpointGroup("report-schedules", "Reports that are made again and again.")
-notes = EndpointGroup("control-notes", "What people add to a control by hand.")
+Call = EndpointCall[ComplianceServices]
+
+frameworks = EndpointGroup[ComplianceServices](
+    "frameworks", "The standards that reports can be made for."
+)
+reports = EndpointGroup[ComplianceServices](
+    "reports", "What the system can show for a standard, signed."
+)
+schedules = EndpointGroup[ComplianceServices](
+    "report-schedules", "Reports that are made again and again."
+)
+notes = EndpointGroup[ComplianceServices]("control-notes", "What people add to a control by hand.")
 
 _ORG = "organizations/{org}"
 _REPORT = _ORG + "/reports/{report}"
@@ -103,26 +112,28 @@ class Checked(Struct, frozen=True):
     key: str
 
 
-@frameworks.route("GET", _ORG + "/frameworks", "All of them", returns=list[views.FrameworkView])
-async def list_(call: EndpointCall, org: str) -> list[views.FrameworkView]:  # noqa: ARG001
+@frameworks.route("GET", _ORG + "/frameworks", "All of them")
+async def list_(call: Call, org: str) -> list[views.FrameworkView]:  # noqa: ARG001
     return [views.framework_view(row) for row in every_framework().values()]
 
 
-@reports.route(
-    "GET", _ORG + "/reports", "The newest first", role=Role.ADMIN, query=Wanted,
-    returns=list[views.ReportView],
-)  # fmt: skip
-async def find(call: EndpointCall, org: str, *, query: Wanted) -> list[views.ReportView]:
-    found = await call.control_plane.reports.list_reports(org, query.before * SECOND, query.limit)
+@reports.route("GET", _ORG + "/reports", "The newest first", role=Role.ADMIN)
+async def find(call: Call, org: str, *, query: Wanted) -> list[views.ReportView]:
+    found = await call.services.reports.list_reports(org, query.before * SECOND, query.limit)
     return [views.report_view(row) for row in found]
 
 
 @reports.route(
-    "POST", _ORG + "/reports", "Have one made; it waits until it is its turn", role=Role.ADMIN,
-    fresh=False, body=NewReport, status=CREATED, returns=views.ReportView, errors=(409,),
-)  # fmt: skip
-async def ask(call: EndpointCall, org: str, *, body: NewReport) -> views.ReportView:
-    made = await call.control_plane.reports.request_report(
+    "POST",
+    _ORG + "/reports",
+    "Have one made; it waits until it is its turn",
+    role=Role.ADMIN,
+    fresh=False,
+    status=CREATED,
+    errors=(409,),
+)
+async def ask(call: Call, org: str, *, body: NewReport) -> views.ReportView:
+    made = await call.services.reports.request_report(
         org,
         body.title,
         body.frameworks,
@@ -132,67 +143,78 @@ async def ask(call: EndpointCall, org: str, *, body: NewReport) -> views.ReportV
     return views.report_view(made)
 
 
-@reports.route("GET", _REPORT, "How far it is", role=Role.ADMIN, returns=views.ReportView)
-async def get(call: EndpointCall, org: str, report: str) -> views.ReportView:
-    return views.report_view(await call.control_plane.reports.get_report(org, report))
+@reports.route("GET", _REPORT, "How far it is", role=Role.ADMIN)
+async def get(call: Call, org: str, report: str) -> views.ReportView:
+    return views.report_view(await call.services.reports.get_report(org, report))
 
 
 @reports.route(
-    "GET", _REPORT + "/content", "What it says; times in Unix nanoseconds", role=Role.ADMIN,
-    returns=report_file.Report, errors=(409,), memory=REPORT_RESPONSE_BYTES,
-)  # fmt: skip
-async def content(call: EndpointCall, org: str, report: str) -> report_file.Report:
-    data = await call.control_plane.reports.read_report(org, report)
-    return await call.control_plane.world.run_sync(partial(report_file.parse_report_file, data))
-
-
-@reports.route(
-    "GET", _REPORT + "/file", "The file: JSON as it is signed, HTML to print, CSV",
-    role=Role.ADMIN, query=Form, documents=(HTML, CSV), returns=report_file.File, errors=(409,),
+    "GET",
+    _REPORT + "/content",
+    "What it says; times in Unix nanoseconds",
+    role=Role.ADMIN,
+    errors=(409,),
     memory=REPORT_RESPONSE_BYTES,
-)  # fmt: skip
-async def file(call: EndpointCall, org: str, report: str, *, query: Form) -> FileResponse:
-    plane = call.control_plane
-    row, data = (
-        await plane.reports.get_report(org, report),
-        await plane.reports.read_report(org, report),
-    )
+)
+async def content(call: Call, org: str, report: str) -> report_file.Report:
+    data = await call.services.reports.read_report(org, report)
+    return await call.world.run_sync(partial(report_file.parse_report_file, data))
+
+
+@reports.route(
+    "GET",
+    _REPORT + "/file",
+    "The file: JSON as it is signed, HTML to print, CSV",
+    role=Role.ADMIN,
+    documents=(HTML, CSV),
+    returns=report_file.File,
+    errors=(409,),
+    memory=REPORT_RESPONSE_BYTES,
+)
+async def file(call: Call, org: str, report: str, *, query: Form) -> FileResponse:
+    row = await call.services.reports.get_report(org, report)
+    data = await call.services.reports.read_report(org, report)
     name = f"report-{org}-{report}.{query.format}"
     match query.format:
         case "json":
             return FileResponse(data, "application/json", name)
         case "html":
             read = partial(_html, data, row.digest)
-            return FileResponse(await plane.world.run_sync(read), HTML, name)
+            return FileResponse(await call.world.run_sync(read), HTML, name)
         case "csv":
-            return FileResponse(await plane.world.run_sync(partial(_csv, data)), CSV, name)
+            return FileResponse(await call.world.run_sync(partial(_csv, data)), CSV, name)
 
 
 @reports.route(
-    "GET", _REPORT + "/verify", "Hold it against its signature and the trail", role=Role.ADMIN,
-    returns=Checked, errors=(409,), memory=REPORT_RESPONSE_BYTES,
-)  # fmt: skip
-async def verify(call: EndpointCall, org: str, report: str) -> Checked:
-    verdict = await call.control_plane.reports.verify_report(org, report)
-    key = call.control_plane.reports.public_key.hex()
+    "GET",
+    _REPORT + "/verify",
+    "Hold it against its signature and the trail",
+    role=Role.ADMIN,
+    errors=(409,),
+    memory=REPORT_RESPONSE_BYTES,
+)
+async def verify(call: Call, org: str, report: str) -> Checked:
+    verdict = await call.services.reports.verify_report(org, report)
+    key = call.services.reports.public_key.hex()
     return Checked(verdict.digest, not verdict.faults, verdict.faults, key)
 
 
+@schedules.route("GET", _SCHEDULES, "The oldest first", role=Role.ADMIN)
+async def all_(call: Call, org: str) -> list[views.ScheduleView]:
+    return [views.schedule_view(row) for row in await call.services.schedules.list_schedules(org)]
+
+
 @schedules.route(
-    "GET", _SCHEDULES, "The oldest first", role=Role.ADMIN, returns=list[views.ScheduleView]
+    "POST",
+    _SCHEDULES,
+    "Have reports made by a clock",
+    role=Role.ADMIN,
+    fresh=False,
+    status=CREATED,
+    errors=(409,),
 )
-async def all_(call: EndpointCall, org: str) -> list[views.ScheduleView]:
-    return [
-        views.schedule_view(row) for row in await call.control_plane.schedules.list_schedules(org)
-    ]
-
-
-@schedules.route(
-    "POST", _SCHEDULES, "Have reports made by a clock", role=Role.ADMIN, fresh=False,
-    body=NewSchedule, status=CREATED, returns=views.ScheduleView, errors=(409,),
-)  # fmt: skip
-async def add(call: EndpointCall, org: str, *, body: NewSchedule) -> views.ScheduleView:
-    made = await call.control_plane.schedules.create_schedule(
+async def add(call: Call, org: str, *, body: NewSchedule) -> views.ScheduleView:
+    made = await call.services.schedules.create_schedule(
         org,
         body.title,
         body.frameworks,
@@ -203,72 +225,81 @@ async def add(call: EndpointCall, org: str, *, body: NewSchedule) -> views.Sched
     return views.schedule_view(made)
 
 
-@schedules.route(
-    "PATCH", _SCHEDULES + "/{schedule}", "Change it", role=Role.ADMIN, fresh=False,
-    body=ChangedSchedule, returns=views.ScheduleView,
-)  # fmt: skip
+@schedules.route("PATCH", _SCHEDULES + "/{schedule}", "Change it", role=Role.ADMIN, fresh=False)
 async def change(
-    call: EndpointCall, org: str, schedule: str, *, body: ChangedSchedule
+    call: Call, org: str, schedule: str, *, body: ChangedSchedule
 ) -> views.ScheduleView:
     fields = {k: v for k in body.__struct_fields__ if (v := getattr(body, k)) is not None}
+    return views.schedule_view(await call.services.schedules.change_schedule(org, schedule, fields))
+
+
+@schedules.route(
+    "POST",
+    _SCHEDULES + "/{schedule}/adopt",
+    "Take it over: a suspended one goes on",
+    role=Role.ADMIN,
+    fresh=False,
+)
+async def adopt(call: Call, org: str, schedule: str) -> views.ScheduleView:
     return views.schedule_view(
-        await call.control_plane.schedules.change_schedule(org, schedule, fields)
+        await call.services.schedules.adopt(org, schedule, call.caller.actor)
     )
 
 
 @schedules.route(
-    "POST", _SCHEDULES + "/{schedule}/adopt", "Take it over: a suspended one goes on",
-    role=Role.ADMIN, fresh=False, returns=views.ScheduleView,
-)  # fmt: skip
-async def adopt(call: EndpointCall, org: str, schedule: str) -> views.ScheduleView:
-    return views.schedule_view(
-        await call.control_plane.schedules.adopt(org, schedule, call.caller.actor)
-    )
-
-
-@schedules.route(
-    "DELETE", _SCHEDULES + "/{schedule}", "End it; its reports stay", role=Role.ADMIN, fresh=False,
+    "DELETE",
+    _SCHEDULES + "/{schedule}",
+    "End it; its reports stay",
+    role=Role.ADMIN,
+    fresh=False,
     status=NO_CONTENT,
-)  # fmt: skip
-async def remove(call: EndpointCall, org: str, schedule: str) -> None:
-    await call.control_plane.schedules.remove_schedule(org, schedule)
+)
+async def remove(call: Call, org: str, schedule: str) -> None:
+    await call.services.schedules.remove_schedule(org, schedule)
 
 
-@notes.route(
-    "GET", _NOTES, "All, by control, the oldest first", role=Role.ADMIN,
-    returns=list[views.NoteSummary],
-)  # fmt: skip
-async def noted(call: EndpointCall, org: str) -> list[views.NoteSummary]:
-    found = await call.control_plane.notes.list_notes(org)
+@notes.route("GET", _NOTES, "All, by control, the oldest first", role=Role.ADMIN)
+async def noted(call: Call, org: str) -> list[views.NoteSummary]:
+    found = await call.services.notes.list_notes(org)
     return [
         views.control_note_view(control, row) for control, rows in found.items() for row in rows
     ]
 
 
 @notes.route(
-    "POST", _NOTES, "Add one; it is never changed", role=Role.ADMIN, fresh=False, body=NewNote,
-    unrecorded=("content",), status=CREATED, returns=views.NoteSummary, errors=(409,),
-)  # fmt: skip
-async def note(call: EndpointCall, org: str, *, body: NewNote) -> views.NoteSummary:
+    "POST",
+    _NOTES,
+    "Add one; it is never changed",
+    role=Role.ADMIN,
+    fresh=False,
+    unrecorded=("content",),
+    status=CREATED,
+    errors=(409,),
+)
+async def note(call: Call, org: str, *, body: NewNote) -> views.NoteSummary:
     control, document = (body.framework, body.control), (body.name, body.content)
-    made = await call.control_plane.notes.add_note(
+    made = await call.services.notes.add_note(
         org, control, body.text, document, caller=call.caller, request_id=call.request_id
     )
     return views.note_view(made)
 
 
 @notes.route(
-    "GET", _NOTES + "/{note}/document", "Its document, as it was given", role=Role.ADMIN,
-    documents=("application/octet-stream",), returns=views.NoDocument,
-)  # fmt: skip
-async def document(call: EndpointCall, org: str, note: str) -> FileResponse:
-    found = await call.control_plane.notes.get_note(org, note)
+    "GET",
+    _NOTES + "/{note}/document",
+    "Its document, as it was given",
+    role=Role.ADMIN,
+    documents=("application/octet-stream",),
+    returns=views.NoDocument,
+)
+async def document(call: Call, org: str, note: str) -> FileResponse:
+    found = await call.services.notes.get_note(org, note)
     return FileResponse(found.content, "application/octet-stream", found.name or "empty")
 
 
 def _html(data: bytes, digest: str) -> bytes:
-    return report_html.render_html(report_file.parse_report_file(data), digest)
+    return report_rendering.render_html(report_file.parse_report_file(data), digest)
 
 
 def _csv(data: bytes) -> bytes:
-    return report_csv.render_csv(report_file.parse_report_file(data))
+    return report_rendering.render_csv(report_file.parse_report_file(data))

@@ -1,29 +1,32 @@
 """An endpoint: one declaration says how it is decoded, who may call it, and how it is documented.
 
-There is no other way to add a route, and no endpoint without a role: what is open to everybody
-says `public`, and a test holds the list of those.
+The types of body, query and answer are those of the endpoint function's annotations. There is no
+other way to add a route, and no endpoint without a role: what is open to everybody says `public`,
+and a test holds the list of those.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from control.api.control_plane import ControlPlane
+from actors import World
+from control.api.html_page import HtmlPage
 from control.api.request_context import RequestContext
 from control.model.operation import ResolvedCaller
 from control.model.people import Caller, Role
 from protocols.openapi import JSON
 
-EndpointHandler = Callable[..., Awaitable[Any]]
-
+S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 DEFAULT_RESPONSE_BYTES: Final = 256 * 1024
-"""Bytes of most answers at most: a page of a list."""
+"""Largest size of most answers: a page of a list."""
 REPORT_RESPONSE_BYTES: Final = 48 * 1024 * 1024
-"""Bytes of a compliance report and of what it is rendered to, but for the very largest."""
+"""Largest size of nearly every compliance report and of its renderings."""
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,10 +35,7 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class FileResponse:
-    """An answer that is not our JSON: its bytes, their type, a file's name, and what follows it.
-
-    `next_link` is where the rest is to be had; empty for nothing.
-    """
+    """An answer other than the API's JSON. `next_link`: the address of the rest, empty for none."""
 
     body: bytes
     media_type: str
@@ -44,10 +44,11 @@ class FileResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointCall:
-    """What an endpoint's function gets first."""
+class EndpointCall(Generic[S]):
+    """First argument of an endpoint's function. `services`: those of its resource."""
 
-    control_plane: ControlPlane
+    services: S
+    world: World
     caller: Caller
     request_id: str
     context: RequestContext
@@ -56,38 +57,42 @@ class EndpointCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """`name` is its operation in audit records; `unrecorded` are fields of the body to leave out.
+    """One route.
 
-    A path with `{org}` is for callers with `role` in that organization; one without it for the
-    platform's super-admins, unless it says `anyone` (signed in) or `public`.
+    `name`: its operation in audit records. `unrecorded`: fields of the body that are left out of
+    these. A path with `{org}` takes `role` in that organization. One without it is for the
+    platform's super-admins, unless it is open to `anyone` who is signed in, or `public`.
     """
 
     method: str
     template: str
     summary: str
-    answer: EndpointHandler
+    answer: Callable[..., Awaitable[object]]
     tag: str
     name: str
-    role: Role = Role.VIEWER
-    anyone: bool = False
-    public: bool = False
-    fresh: bool = False  # a person has to have shown lately who it is
-    programs: bool = True  # whether an API token may ask for it
-    mutates: bool = False
-    hashes: bool = False  # a password: such requests take turns (`Passwords.hash_turn`)
-    body: Any = Nothing
-    unrecorded: tuple[str, ...] = ()
-    query: type[Struct] = Nothing
-    returns: Any = None
-    status: int = 200
-    also: tuple[int, ...] = ()  # further statuses with the same body
-    errors: tuple[int, ...] = ()
-    schema: Any = None
-    media_type: str = JSON
-    documents: tuple[str, ...] = ()  # media types that the answer can have beside JSON
-    memory: int = (
-        DEFAULT_RESPONSE_BYTES  # bytes that are reserved for an answer while it is made (`answers`)
-    )
+    role: Role
+    anyone: bool
+    public: bool
+    fresh: bool
+    """A person has to have confirmed their identity lately."""
+    programs: bool
+    """API tokens may call it."""
+    mutates: bool
+    hashes: bool
+    """It hashes a password: such requests take turns (`Passwords.hash_turn`)."""
+    body: type[Struct]
+    unrecorded: tuple[str, ...]
+    query: type[Struct]
+    returns: Any  # a type or a union of types, which has no type of its own
+    status: int
+    errors: tuple[int, ...]
+    media_type: str
+    documents: tuple[str, ...]
+    """Media types that the answer can have beside JSON."""
+    memory: int
+    """Bytes that are reserved for the answer while it is made (`protocols.http.answers`)."""
+    also: tuple[int, ...] = ()
+    schema: None = None
 
     @property
     def needs_body(self) -> bool:
@@ -95,10 +100,10 @@ class Endpoint:
         return any(field.required for field in msgspec.structs.fields(self.body))
 
 
-class EndpointGroup:
-    """The endpoints of one resource. `programs`: what each says of API tokens if it says nothing.
+class EndpointGroup(Generic[S]):
+    """The endpoints of one resource, which are given the services `S`.
 
-    People's matters are not for programs: there an endpoint that is says so itself.
+    `programs`: whether API tokens may call them, where an endpoint does not say so itself.
     """
 
     def __init__(self, tag: str, about: str, *, programs: bool = True) -> None:
@@ -108,18 +113,44 @@ class EndpointGroup:
         self.all: list[Endpoint] = []
 
     def route(
-        self, method: str, template: str, summary: str, **declared: Any
-    ) -> Callable[[EndpointHandler], EndpointHandler]:
+        self,
+        method: str,
+        template: str,
+        summary: str,
+        *,
+        role: Role = Role.VIEWER,
+        anyone: bool = False,
+        public: bool = False,
+        fresh: bool | None = None,
+        programs: bool | None = None,
+        mutates: bool | None = None,
+        hashes: bool = False,
+        unrecorded: tuple[str, ...] = (),
+        returns: Any = None,
+        status: int = 200,
+        errors: tuple[int, ...] = (),
+        media_type: str = JSON,
+        documents: tuple[str, ...] = (),
+        memory: int = DEFAULT_RESPONSE_BYTES,
+    ) -> Callable[
+        [Callable[Concatenate[EndpointCall[S], P], Awaitable[R]]],
+        Callable[Concatenate[EndpointCall[S], P], Awaitable[R]],
+    ]:
         """Decorate an endpoint's function: `(call, *path values, body=, query=)`.
 
-        What changes something says whether it takes a `fresh` proof: nothing is left to a default.
+        `returns`: the type of the JSON answer of a function that can answer with a file. Raises
+        `TypeError` for an endpoint that changes something and does not say whether it is `fresh`.
         """
-        mutates = declared.setdefault("mutates", method != "GET")
-        if mutates and "fresh" not in declared and not declared.get("public"):
+        changes = method != "GET" if mutates is None else mutates
+        if changes and fresh is None and not public:
             raise TypeError(f"{method} {template} changes something: say whether `fresh`")
 
-        def register(answer: EndpointHandler) -> EndpointHandler:
+        def register(
+            answer: Callable[Concatenate[EndpointCall[S], P], Awaitable[R]],
+        ) -> Callable[Concatenate[EndpointCall[S], P], Awaitable[R]]:
             name = answer.__name__.rstrip("_")
+            types = answer.__annotations__
+            json = types["return"] not in (FileResponse, HtmlPage, msgspec.Raw)
             endpoint = Endpoint(
                 method=method,
                 template=template,
@@ -127,7 +158,22 @@ class EndpointGroup:
                 answer=answer,
                 tag=self.tag,
                 name=f"{self.tag}.{name}",
-                **{"programs": self.programs, **declared},
+                role=role,
+                anyone=anyone,
+                public=public,
+                fresh=bool(fresh),
+                programs=self.programs if programs is None else programs,
+                mutates=changes,
+                hashes=hashes,
+                body=types.get("body", Nothing),
+                unrecorded=unrecorded,
+                query=types.get("query", Nothing),
+                returns=types["return"] if json else returns,
+                status=status,
+                errors=errors,
+                media_type=media_type,
+                documents=documents,
+                memory=memory,
             )
             self.all.append(endpoint)
             return answer

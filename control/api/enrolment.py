@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from control.api.endpoint import CREATED, NO_CONTENT, EndpointCall, EndpointGroup
+from control.api.services import EnrolmentServices
 from control.ca.certificate_authority import CertificateAuthority
 from control.ca.join_requests import join_fingerprint
 from control.ca.store import EnrolmentToken, JoinRecord
@@ -13,8 +14,10 @@ from control.model.names import Limit, Slug, printable
 from control.model.people import Role
 from protocols.instant import rfc3339
 
-tokens = EndpointGroup("enrolment", "Tokens that let an agent in, once.")
-joins = EndpointGroup("joins", "Agents that ask to join, and wait for a person.")
+Call = EndpointCall[EnrolmentServices]
+
+tokens = EndpointGroup[EnrolmentServices]("enrolment", "Tokens that let an agent in, once.")
+joins = EndpointGroup[EnrolmentServices]("joins", "Agents that ask to join, and wait for a person.")
 
 _TOKENS = "organizations/{org}/enrolment-tokens"
 _JOINS = "organizations/{org}/joins"
@@ -79,31 +82,40 @@ class JoinView(Struct, frozen=True):
 
 
 @tokens.route(
-    "POST", _TOKENS, "A token that lets one agent in, good for ten minutes", role=Role.OPERATOR,
-    fresh=True, body=NewToken, status=CREATED, returns=Minted, errors=(409, 429),
-)  # fmt: skip
-async def create(call: EndpointCall, org: str, *, body: NewToken) -> Minted:
+    "POST",
+    _TOKENS,
+    "A token that lets one agent in, good for ten minutes",
+    role=Role.OPERATOR,
+    fresh=True,
+    status=CREATED,
+    errors=(409, 429),
+)
+async def create(call: Call, org: str, *, body: NewToken) -> Minted:
     made = await _require_ca(call).enrolment.create_token(
         org, body.vault, call.caller.actor, replace_agent=body.replace
     )
-    return Minted(made.text, made.pin, call.control_plane.link_url, _token_view(made.record))
+    return Minted(made.text, made.pin, call.services.link_url, _token_view(made.record))
 
 
-@tokens.route("GET", _TOKENS, "Tokens, the newest first", returns=list[EnrolmentTokenView])
-async def list_(call: EndpointCall, org: str) -> list[EnrolmentTokenView]:
+@tokens.route("GET", _TOKENS, "Tokens, the newest first")
+async def list_(call: Call, org: str) -> list[EnrolmentTokenView]:
     return [_token_view(row) for row in await _require_ca(call).enrolment.list_tokens(org)]
 
 
 @tokens.route(
-    "DELETE", _TOKENS + "/{ticket}", "Make a token worthless", role=Role.OPERATOR, fresh=False,
+    "DELETE",
+    _TOKENS + "/{ticket}",
+    "Make a token worthless",
+    role=Role.OPERATOR,
+    fresh=False,
     status=NO_CONTENT,
-)  # fmt: skip
-async def withdraw(call: EndpointCall, org: str, ticket: str) -> None:
+)
+async def withdraw(call: Call, org: str, ticket: str) -> None:
     await _require_ca(call).enrolment.withdraw_token(org, ticket)
 
 
-@joins.route("GET", _JOINS, "Who waits, the oldest first", query=Page, returns=list[JoinView])
-async def pending(call: EndpointCall, org: str, *, query: Page) -> list[JoinView]:
+@joins.route("GET", _JOINS, "Who waits, the oldest first")
+async def pending(call: Call, org: str, *, query: Page) -> list[JoinView]:
     found = list(await _require_ca(call).join_requests.list_pending(org, query.limit))
     if call.caller.is_platform:  # who named no organization is for the platform to place
         found += await _require_ca(call).join_requests.list_pending("", query.limit)
@@ -111,10 +123,9 @@ async def pending(call: EndpointCall, org: str, *, query: Page) -> list[JoinView
 
 
 @joins.route(
-    "POST", _JOINS + "/{join}/approve", "Let it in", role=Role.OPERATOR, fresh=True, body=Decision,
-    returns=JoinView, errors=(409,),
-)  # fmt: skip
-async def approve(call: EndpointCall, org: str, join: str, *, body: Decision) -> JoinView:
+    "POST", _JOINS + "/{join}/approve", "Let it in", role=Role.OPERATOR, fresh=True, errors=(409,)
+)
+async def approve(call: Call, org: str, join: str, *, body: Decision) -> JoinView:
     await _require_visible(call, org, join)
     approved = await _require_ca(call).join_requests.approve_request(
         join,
@@ -128,27 +139,31 @@ async def approve(call: EndpointCall, org: str, join: str, *, body: Decision) ->
 
 
 @joins.route(
-    "POST", _JOINS + "/{join}/refuse", "Turn it away", role=Role.OPERATOR, fresh=False,
-    returns=JoinView, errors=(409,),
-)  # fmt: skip
-async def refuse(call: EndpointCall, org: str, join: str) -> JoinView:
+    "POST",
+    _JOINS + "/{join}/refuse",
+    "Turn it away",
+    role=Role.OPERATOR,
+    fresh=False,
+    errors=(409,),
+)
+async def refuse(call: Call, org: str, join: str) -> JoinView:
     await _require_visible(call, org, join)
     return _join_view(await _require_ca(call).join_requests.refuse_request(join, call.caller.actor))
 
 
-async def _require_visible(call: EndpointCall, org: str, join_id: str) -> None:
+async def _require_visible(call: Call, org: str, join_id: str) -> None:
     """Return if the caller may decide it here; another organization's is not found."""
     found = await _require_ca(call).join_requests.get_request(join_id)
     if found.org != org and not (call.caller.is_platform and not found.org):
         raise NotFoundError("not_found", "there is no such request")
 
 
-def _require_ca(call: EndpointCall) -> CertificateAuthority:
-    if call.control_plane.ca is None:
+def _require_ca(call: Call) -> CertificateAuthority:
+    if call.services.ca is None:
         raise UnavailableError(
-            "link_disabled", "no agent can come: control.yaml has no section `link`"
+            "link_disabled", "agents cannot connect: add the section `link` to control.yaml"
         )
-    return call.control_plane.ca
+    return call.services.ca
 
 
 def _token_view(row: EnrolmentToken) -> EnrolmentTokenView:

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from control.api.endpoint import FORM_MEDIA_TYPE, NO_CONTENT, SEE_OTHER, EndpointCall, EndpointGroup
 from control.api.html_page import HtmlPage, button_forms, html_page, paragraph, redirect_page
+from control.api.services import FederationServices
 from control.api.sessions import Opened, login_response, session_request_of
 from control.authn.cookies import CONSENT, OIDC, require_same_origin
 from control.authn.federation import FLOW_LIFETIME, AuthorizationResponse, LoopbackClient
@@ -18,7 +19,9 @@ from control.model.names import Entered
 from control.model.people import Caller, Role
 from protocols.instant import SECOND, rfc3339
 
-federation = EndpointGroup(
+Call = EndpointCall[FederationServices]
+
+federation = EndpointGroup[FederationServices](
     "oidc", "Signing in at an identity provider (OpenID Connect).", programs=False
 )
 
@@ -130,12 +133,16 @@ class Callback(Struct, frozen=True):
 
 
 @federation.route(
-    "POST", "oidc/begin", "Begin to sign in at the organization's identity provider", public=True,
-    mutates=False, body=Begin, returns=BegunLogin, errors=(403, 404, 429, 503),
-)  # fmt: skip
-async def begin(call: EndpointCall, *, body: Begin) -> BegunLogin:
+    "POST",
+    "oidc/begin",
+    "Begin to sign in at the organization's identity provider",
+    public=True,
+    mutates=False,
+    errors=(403, 404, 429, 503),
+)
+async def begin(call: Call, *, body: Begin) -> BegunLogin:
     require_same_origin(call.context.browser)
-    begun = await call.control_plane.federation.begin_login(
+    begun = await call.services.federation.begin_login(
         body.organization, call.context.own_origin, body.invitation, call.context.origin.ip
     )
     call.context.set_cookie(OIDC, begun.browser, same_site="Lax", max_age=FLOW_LIFETIME // SECOND)
@@ -143,11 +150,14 @@ async def begin(call: EndpointCall, *, body: Begin) -> BegunLogin:
 
 
 @federation.route(
-    "GET", "oidc/program",
+    "GET",
+    "oidc/program",
     "A page that asks whether a program on the same machine may sign in (RFC 8252, 8.6)",
-    public=True, mutates=False, query=Asked, documents=(HTML,),
-)  # fmt: skip
-async def begin_for(call: EndpointCall, *, query: Asked) -> HtmlPage:
+    public=True,
+    mutates=False,
+    documents=(HTML,),
+)
+async def begin_for(call: Call, *, query: Asked) -> HtmlPage:
     visit = call.context
     secret = visit.browser.asked or new_bearer_secret("a")
     visit.set_cookie(CONSENT, secret, max_age=FLOW_LIFETIME // SECOND)
@@ -157,7 +167,7 @@ async def begin_for(call: EndpointCall, *, query: Asked) -> HtmlPage:
         "port": str(query.port),
         "proof": _browser_proof(secret, query),
     }
-    at = rfc3339(call.control_plane.world.now() // SECOND * SECOND)
+    at = rfc3339(call.world.now() // SECOND * SECOND)
     yes, no = (f"{CONSENT_PATH}?{urlencode(where | {'answer': each})}" for each in ("yes", "no"))
     return html_page(
         "Let a program sign in as you?",
@@ -176,19 +186,24 @@ async def begin_for(call: EndpointCall, *, query: Asked) -> HtmlPage:
 
 
 @federation.route(
-    "POST", "oidc/program/answer", "What the person says to that page: on to the provider, or no",
-    public=True, mutates=False, query=Said, documents=(HTML,), errors=(403,),
-)  # fmt: skip
-async def answer(call: EndpointCall, *, query: Said) -> HtmlPage:
+    "POST",
+    "oidc/program/answer",
+    "What the person says to that page: on to the provider, or no",
+    public=True,
+    mutates=False,
+    documents=(HTML,),
+    errors=(403,),
+)
+async def answer(call: Call, *, query: Said) -> HtmlPage:
     visit, port = call.context, query.port
     require_same_origin(visit.browser)
     if not constant_time_equal(query.proof, _browser_proof(visit.browser.asked, query)):
-        raise AuthorizationError("csrf", "this browser was not asked that: begin anew")
+        raise AuthorizationError("csrf", "this browser was not asked that: start the sign-in again")
     visit.set_cookie(CONSENT, "")
     if query.answer == "no":
         return redirect_page("The program was told no", _loopback_url(port, error="declined"))
     try:
-        begun = await call.control_plane.federation.begin_login(
+        begun = await call.services.federation.begin_login(
             query.organization, visit.own_origin, ip=visit.origin.ip,
             program=LoopbackClient(port, query.challenge),
         )  # fmt: skip
@@ -199,33 +214,39 @@ async def answer(call: EndpointCall, *, query: Said) -> HtmlPage:
 
 
 @federation.route(
-    "POST", "oidc/session",
+    "POST",
+    "oidc/session",
     "The session, for the code that the browser brought back and the verifier, once; with "
     "`X-Freehold-Session: cookie` for a browser",
-    public=True, body=Brought, unrecorded=("code", "verifier"), returns=Opened,
+    public=True,
+    unrecorded=("code", "verifier"),
     errors=(401, 403, 429, 503),
-)  # fmt: skip
-async def collect(call: EndpointCall, *, body: Brought) -> Opened:
+)
+async def collect(call: Call, *, body: Brought) -> Opened:
     way = session_request_of(call)
-    return await login_response(
-        call, *await call.control_plane.federation.collect_session(body.code, body.verifier, way)
-    )
+    collected = await call.services.federation.collect_session(body.code, body.verifier, way)
+    return await login_response(call, call.services.sessions, *collected)
 
 
 @federation.route(
-    "GET", "oidc/callback", "Where the provider sends the browser back to", public=True,
-    mutates=True, query=Callback, unrecorded=("code", "state"), status=SEE_OTHER,
-)  # fmt: skip
-async def callback(call: EndpointCall, *, query: Callback) -> None:
+    "GET",
+    "oidc/callback",
+    "Where the provider sends the browser back to",
+    public=True,
+    mutates=True,
+    unrecorded=("code", "state"),
+    status=SEE_OTHER,
+)
+async def callback(call: Call, *, query: Callback) -> None:
     visit = call.context
     visit.set_cookie(OIDC, "")
     visit.reply.location = "/"
     back = AuthorizationResponse(query.state, query.code, query.error, query.iss)
     port = 0
     try:
-        flow = await call.control_plane.federation.take_flow(back, visit.browser.oidc)
+        flow = await call.services.federation.take_flow(back, visit.browser.oidc)
         port, call.resolved.caller = flow.port, Caller(flow.org, "", Role.VIEWER, "")
-        code, token = await call.control_plane.federation.finish_login(flow, back)
+        code, token = await call.services.federation.finish_login(flow, back)
     except ControlError as error:
         here = f"/?{urlencode({'signin': error.code})}"
         visit.reply.location = _loopback_url(port, error=error.code) if port else here
@@ -237,57 +258,68 @@ async def callback(call: EndpointCall, *, query: Callback) -> None:
     )
 
 
-@federation.route("GET", "oidc/logout", "Where to leave the provider too", anyone=True,
-                  returns=Place, errors=(404,))  # fmt: skip
-async def leave(call: EndpointCall) -> Place:
+@federation.route(
+    "GET", "oidc/logout", "Where to leave the provider too", anyone=True, errors=(404,)
+)
+async def leave(call: Call) -> Place:
     home, _ = call.caller.account
-    return Place(await call.control_plane.federation.logout_url(home, call.context.own_origin))
+    return Place(await call.services.federation.logout_url(home, call.context.own_origin))
 
 
 @federation.route(
-    "POST", "oidc/logout/{home}",
+    "POST",
+    "oidc/logout/{home}",
     "A provider tells that somebody was signed out there (OpenID Connect Back-Channel Logout 1.0)",
-    public=True, media_type=FORM_MEDIA_TYPE, body=LoggedOut, unrecorded=("logout_token",),
-    status=NO_CONTENT, errors=(404, 429, 503),
-)  # fmt: skip
-async def signed_out(call: EndpointCall, home: str, *, body: LoggedOut) -> None:
-    call.resolved.caller = await call.control_plane.federation.logouts.end_sessions(
+    public=True,
+    media_type=FORM_MEDIA_TYPE,
+    unrecorded=("logout_token",),
+    status=NO_CONTENT,
+    errors=(404, 429, 503),
+)
+async def signed_out(call: Call, home: str, *, body: LoggedOut) -> None:
+    call.resolved.caller = await call.services.federation.logouts.end_sessions(
         home, body.logout_token
     )
 
 
 @federation.route(
-    "GET", _ONE, "The organization's provider; null where people sign in by password alone",
-    role=Role.ADMIN, programs=True, returns=ProviderView | None,
-)  # fmt: skip
-async def get(call: EndpointCall, org: str) -> ProviderView | None:
-    found = await call.control_plane.federation.get_provider(org)
+    "GET",
+    _ONE,
+    "The organization's provider; null where people sign in by password alone",
+    role=Role.ADMIN,
+    programs=True,
+)
+async def get(call: Call, org: str) -> ProviderView | None:
+    found = await call.services.federation.get_provider(org)
     return None if found is None else _provider_view(call, found)
 
 
 @federation.route(
-    "PUT", _ONE, "Take this provider, once it has answered as one", role=Role.OWNER, fresh=True,
-    body=NewProvider, unrecorded=("client_secret",), returns=ProviderView,
-)  # fmt: skip
-async def put(call: EndpointCall, org: str, *, body: NewProvider) -> ProviderView:
+    "PUT",
+    _ONE,
+    "Take this provider, once it has answered as one",
+    role=Role.OWNER,
+    fresh=True,
+    unrecorded=("client_secret",),
+)
+async def put(call: Call, org: str, *, body: NewProvider) -> ProviderView:
     terms = body.terms
     if "openid" not in terms.scopes:
         raise ValidationError("scopes_invalid", "add openid to the scopes", field="terms.scopes")
     kept = Terms(
         terms.scopes, terms.domains, terms.role, terms.role_claim, terms.roles, terms.second_factor
     )
-    made = await call.control_plane.federation.configure_provider(
+    made = await call.services.federation.configure_provider(
         org, body.issuer, body.client_id, body.client_secret, kept
     )
     return _provider_view(call, made)
 
 
 @federation.route(
-    "DELETE", _ONE, "Nobody signs in by it any more", role=Role.OWNER, fresh=True,
-    status=NO_CONTENT,
-)  # fmt: skip
-async def remove(call: EndpointCall, org: str) -> None:
-    await call.control_plane.federation.remove_provider(org)
+    "DELETE", _ONE, "Nobody signs in by it any more", role=Role.OWNER, fresh=True, status=NO_CONTENT
+)
+async def remove(call: Call, org: str) -> None:
+    await call.services.federation.remove_provider(org)
 
 
 def _browser_proof(secret: str, asked: Asked) -> str:
@@ -301,12 +333,12 @@ def _loopback_url(port: int, **said: str) -> str:
     return f"http://127.0.0.1:{port}/?{urlencode(said)}"
 
 
-def _provider_view(call: EndpointCall, row: IdentityProvider) -> ProviderView:
+def _provider_view(call: Call, row: IdentityProvider) -> ProviderView:
     return ProviderView(
         row.issuer,
         row.client_id,
         row.terms,
-        call.control_plane.federation.redirect_uri(call.context.own_origin),
-        call.control_plane.federation.logout_uri(row.org, call.context.own_origin),
+        call.services.federation.redirect_uri(call.context.own_origin),
+        call.services.federation.logout_uri(row.org, call.context.own_origin),
         rfc3339(row.changed_at),
     )

@@ -1,4 +1,4 @@
-"""Health and figures, for load balancers and Prometheus: beside the API, without a credential."""
+"""Health and metrics for load balancers and Prometheus: beside the API, without a credential."""
 
 from typing import Any, Final
 
@@ -6,13 +6,13 @@ import msgspec
 import trio
 
 from actors import World
-from control.api.control_plane import ControlPlane
 from control.errors import ControlError
 from control.metrics import CONTENT_TYPE, PrometheusMetrics
 from control.model.people import PLATFORM
 from control.store import people
+from control.store.store import StoreReader
 from protocols.errors import ErrorType
-from protocols.http.scope import Headers
+from protocols.http.asgi import Headers
 from protocols.instant import SECOND, rfc3339
 from protocols.openapi import ErrorBody
 
@@ -21,15 +21,15 @@ JSON: Final = "application/json"
 
 
 class HealthEndpoints:
-    """An ASGI application in front of the API's."""
+    """An ASGI application in front of the API."""
 
-    def __init__(self, app: Any, plane: ControlPlane, metrics: PrometheusMetrics) -> None:
+    def __init__(self, app: Any, store: StoreReader, metrics: PrometheusMetrics) -> None:
         self._app = app
-        self._control_plane = plane
+        self._store = store
         self._metrics = metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer what is ours, and count what the API answers."""
+        """Answer health and metrics, and count the answers of the API."""
         path: bytes = scope["raw_path"]
         if path == b"/health/live":
             await _reply(send, 200, JSON, b'{"status":"live"}')
@@ -46,9 +46,7 @@ class HealthEndpoints:
         """Whether the database answers."""
         with trio.move_on_after(READINESS_TIMEOUT):
             try:
-                await self._control_plane.store.read(
-                    lambda tx: people.get_organization(tx, PLATFORM)
-                )
+                await self._store.read(lambda tx: people.get_organization(tx, PLATFORM))
             except ControlError:
                 return False
             return True
@@ -64,7 +62,7 @@ class HealthEndpoints:
 
 
 def refusal_response(world: World, status: int, code: str, message: str) -> tuple[Headers, bytes]:
-    """What the server itself refuses (too large, malformed HTTP), told as the API tells it."""
+    """An error of the HTTP server itself (too large, malformed HTTP), in the form of the API."""
     request_id = world.new_id()
     kind = ErrorType.UNAVAILABLE if status >= 500 else ErrorType.VALIDATION  # noqa: PLR2004
     now = rfc3339(world.now() // SECOND * SECOND)

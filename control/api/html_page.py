@@ -1,8 +1,9 @@
-"""Pages of the API's own, for a browser that comes without the dashboard: text, links, buttons.
+"""HTML pages of the API itself, for a browser without the dashboard: text, links, buttons.
 
-No script runs in them, nothing is loaded, nothing may frame them; a form goes to us alone. Where to
-go next is in the page and not a redirect, for a browser holds redirects after a form against
-`form-action` (CSP 3, 4.2.4), and where a provider sends people is not ours to list.
+No script runs in them, nothing is loaded, nothing may frame them, and forms post to our origin
+alone. The next address is a link and a `refresh` in the page and not a redirect: a browser checks
+redirects after a form against `form-action` (CSP 3, 4.2.4), and the addresses of providers are not
+known here.
 """
 
 from base64 import b64encode
@@ -41,18 +42,18 @@ _PAGE: Final = """<!doctype html>
 
 @dataclass(frozen=True, slots=True)
 class HtmlPage:
-    """What a browser shows; `markup` is whole."""
+    """A whole HTML document."""
 
     markup: str
 
 
 def paragraph(words: str, **values: str) -> str:
-    """A paragraph; `values` stand in `words` as they are, whatever they hold."""
+    """A paragraph; `values` are escaped and placed in `words`."""
     return f"<p>{words.format_map({name: escape(value) for name, value in values.items()})}</p>"
 
 
 def button_forms(actions: Mapping[str, str]) -> str:
-    """A button for each: its words → where it posts, on our own origin."""
+    """A form with one button for each: label → the path that it posts to, on our own origin."""
     return "".join(
         f'<form method="post" action="{escape(action)}"><button>{escape(words)}</button></form>'
         for words, action in actions.items()
@@ -67,7 +68,7 @@ def html_page(title: str, *parts: str) -> HtmlPage:
 
 
 def redirect_page(title: str, url: str, *parts: str) -> HtmlPage:
-    """One that goes on to `url` by itself, or by its link."""
+    """A page that goes on to `url` by itself, or by its link."""
     link = f'<p><a href="{escape(url)}">Go on</a></p>'
     onward = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
     body = "\n".join((*parts, link))

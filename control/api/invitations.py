@@ -6,14 +6,18 @@ from msgspec import Meta, Struct
 
 from control.api import views
 from control.api.endpoint import CREATED, NO_CONTENT, EndpointCall, EndpointGroup
+from control.api.services import InvitationServices
 from control.api.sessions import Opened, Password, login_response, session_request_of
 from control.model.identity import Invitation, invitation_url
 from control.model.names import Slug
 from control.model.people import Role
-from control.services.event_bus import Event, Topic
 from protocols.instant import rfc3339, rfc3339_or_none
 
-invitations = EndpointGroup("invitations", "Becoming a member of an organization.", programs=False)
+Call = EndpointCall[InvitationServices]
+
+invitations = EndpointGroup[InvitationServices](
+    "invitations", "Becoming a member of an organization.", programs=False
+)
 
 _ALL = "organizations/{org}/invitations"
 Link = Annotated[str, Meta(max_length=64)]
@@ -75,64 +79,81 @@ class Shown(Struct, frozen=True):
 
 
 @invitations.route(
-    "POST", _ALL, "Invite somebody; a link, good once, for a week", role=Role.ADMIN, fresh=True,
-    body=NewInvitation, status=CREATED, returns=Invited, errors=(409,),
-)  # fmt: skip
-async def create(call: EndpointCall, org: str, *, body: NewInvitation) -> Invited:
-    plane = call.control_plane
-    mail = plane.invitation_mail.can_mail
-    secret, made = await plane.invitations.create_invitation(
+    "POST",
+    _ALL,
+    "Invite somebody; a link, good once, for a week",
+    role=Role.ADMIN,
+    fresh=True,
+    status=CREATED,
+    errors=(409,),
+)
+async def create(call: Call, org: str, *, body: NewInvitation) -> Invited:
+    mail = call.services.mailer.can_mail
+    secret, made = await call.services.invitations.create_invitation(
         call.caller, org, body.email, body.role, mail=mail
     )
-    plane.bus.publish(Event(Topic.INVITATION, org, "", made.id))
     return Invited(invitation_url(call.context.own_origin, secret), _view(made), mail)
 
 
-@invitations.route(
-    "GET", _ALL, "Invitations, the newest first", role=Role.ADMIN, programs=True,
-    returns=list[InvitationView],
-)  # fmt: skip
-async def list_(call: EndpointCall, org: str) -> list[InvitationView]:
-    return [_view(row) for row in await call.control_plane.invitations.list_invitations(org)]
+@invitations.route("GET", _ALL, "Invitations, the newest first", role=Role.ADMIN, programs=True)
+async def list_(call: Call, org: str) -> list[InvitationView]:
+    return [_view(row) for row in await call.services.invitations.list_invitations(org)]
 
 
 @invitations.route(
-    "DELETE", _ALL + "/{invitation}", "End one that nobody has used", role=Role.ADMIN, fresh=False,
+    "DELETE",
+    _ALL + "/{invitation}",
+    "End one that nobody has used",
+    role=Role.ADMIN,
+    fresh=False,
     status=NO_CONTENT,
-)  # fmt: skip
-async def revoke(call: EndpointCall, org: str, invitation: str) -> None:
-    await call.control_plane.invitations.revoke_invitation(call.caller, org, invitation)
+)
+async def revoke(call: Call, org: str, invitation: str) -> None:
+    await call.services.invitations.revoke_invitation(call.caller, org, invitation)
 
 
 @invitations.route(
-    "POST", "invitations/look", "What a link is for", public=True, mutates=False, body=Held,
-    returns=Shown, errors=(404, 429, 503),
-)  # fmt: skip
-async def look(call: EndpointCall, *, body: Held) -> Shown:
-    row = await call.control_plane.invitations.get_details(body.secret)
+    "POST",
+    "invitations/look",
+    "What a link is for",
+    public=True,
+    mutates=False,
+    errors=(404, 429, 503),
+)
+async def look(call: Call, *, body: Held) -> Shown:
+    row = await call.services.invitations.get_details(body.secret)
     return Shown(row.organization, row.title, row.email, row.role, rfc3339(row.expires_at))
 
 
 @invitations.route(
-    "POST", "invitations/accept", "A new account by a link; one is signed in", public=True,
-    hashes=True, body=Accepted, unrecorded=("secret", "password"), returns=Opened,
+    "POST",
+    "invitations/accept",
+    "A new account by a link; one is signed in",
+    public=True,
+    hashes=True,
+    unrecorded=("secret", "password"),
     errors=(401, 403, 404, 409, 429, 503),
-)  # fmt: skip
-async def accept(call: EndpointCall, *, body: Accepted) -> Opened:
+)
+async def accept(call: Call, *, body: Accepted) -> Opened:
     way = session_request_of(call)
-    made = await call.control_plane.invitations.accept_invitation(
+    made = await call.services.invitations.accept_invitation(
         body.secret, body.name, body.password, way
     )
-    return await login_response(call, *made)
+    return await login_response(call, call.services.sessions, *made)
 
 
 @invitations.route(
-    "POST", "invitations/join", "The account that one has becomes a member too", anyone=True,
-    fresh=False, body=Held, unrecorded=("secret",), returns=views.MemberView, errors=(404, 409),
-)  # fmt: skip
-async def join(call: EndpointCall, *, body: Held) -> views.MemberView:
+    "POST",
+    "invitations/join",
+    "The account that one has becomes a member too",
+    anyone=True,
+    fresh=False,
+    unrecorded=("secret",),
+    errors=(404, 409),
+)
+async def join(call: Call, *, body: Held) -> views.MemberView:
     return views.member_view(
-        await call.control_plane.invitations.join_organization(call.caller, body.secret)
+        await call.services.invitations.join_organization(call.caller, body.secret)
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from control.api.endpoint import Endpoint, EndpointGroup
 from control.model.names import SLUG
-from protocols.openapi import About, Schema, document
+from protocols.openapi import ApiInfo, Schema, build_document
 
 PREFIX: Final = "/api/v1/"
 _SLUG: Final[Schema] = {"type": "string", "pattern": f"^{SLUG}$", "maxLength": 64}
@@ -17,7 +17,7 @@ _SLUG_SEGMENTS: Final = (
     "ticket", "invitation", "report", "schedule", "note", "hold", "channel", "delivery",
 )  # fmt: skip
 
-ABOUT: Final = About(
+ABOUT: Final = ApiInfo(
     title="Freehold control plane",
     description="Who the agents are, what they are to do, and what they tell. No secret, ever.",
     version="1",
@@ -41,7 +41,7 @@ ABOUT: Final = About(
 
 
 def endpoint_extensions(endpoint: Endpoint) -> Schema:
-    """What it asks of whoever calls it, beside a role: for people, and for programs."""
+    """What the endpoint requires beside a role, for people (text) and for programs (`x-…`)."""
     if endpoint.public:
         return {}
     more: dict[str, Any] = {"x-step-up": endpoint.fresh, "x-api-token": endpoint.programs}
@@ -54,6 +54,6 @@ def endpoint_extensions(endpoint: Endpoint) -> Schema:
     return more
 
 
-def encode_document(resources: Sequence[EndpointGroup]) -> bytes:
+def encode_document(resources: Sequence[EndpointGroup[Any]]) -> bytes:
     """The document as it is served."""
-    return msgspec.json.encode(document(resources, ABOUT, endpoint_extensions))
+    return msgspec.json.encode(build_document(resources, ABOUT, endpoint_extensions))

@@ -6,18 +6,23 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control.api import views
 from control.api.endpoint import CREATED, NO_CONTENT, EndpointCall, EndpointGroup
+from control.api.services import PeopleServices
 from control.api.sessions import Password
 from control.model.names import LINE, Limit, Prose, Slug
 from control.model.people import Role, User
 
-organizations = EndpointGroup(
+Call = EndpointCall[PeopleServices]
+
+organizations = EndpointGroup[PeopleServices](
     "organizations", "Tenants; for the platform's super-admins.", programs=False
 )
-members = EndpointGroup(
+members = EndpointGroup[PeopleServices](
     "members", "People of other organizations who are members here too.", programs=False
 )
-users = EndpointGroup("users", "The people of an organization.", programs=False)
-tokens = EndpointGroup("tokens", "Credentials of people and programs.", programs=False)
+users = EndpointGroup[PeopleServices]("users", "The people of an organization.", programs=False)
+tokens = EndpointGroup[PeopleServices](
+    "tokens", "Credentials of people and programs.", programs=False
+)
 
 
 class After(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,39 +81,34 @@ class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
     label: Annotated[str, Meta(max_length=256, pattern=LINE)] = ""
 
 
-@organizations.route(
-    "GET", "organizations", "Organizations by id", programs=True, query=After,
-    returns=list[views.OrganizationView],
-)  # fmt: skip
-async def list_(call: EndpointCall, *, query: After) -> list[views.OrganizationView]:
-    found = await call.control_plane.users.list_organizations(query.after, query.limit)
+@organizations.route("GET", "organizations", "Organizations by id", programs=True)
+async def list_(call: Call, *, query: After) -> list[views.OrganizationView]:
+    found = await call.services.users.list_organizations(query.after, query.limit)
     return [views.organization_view(row) for row in found]
 
 
 @organizations.route(
-    "POST", "organizations", "A new organization", fresh=True, body=NewOrganization, status=CREATED,
-    returns=views.OrganizationView, errors=(409,),
-)  # fmt: skip
-async def create(call: EndpointCall, *, body: NewOrganization) -> views.OrganizationView:
-    made = await call.control_plane.users.create_organization(body.id, body.title)
+    "POST", "organizations", "A new organization", fresh=True, status=CREATED, errors=(409,)
+)
+async def create(call: Call, *, body: NewOrganization) -> views.OrganizationView:
+    made = await call.services.users.create_organization(body.id, body.title)
     return views.organization_view(made)
 
 
+@organizations.route("GET", "organizations/{org}", "One organization", programs=True)
+async def get(call: Call, org: str) -> views.OrganizationView:
+    return views.organization_view(await call.services.users.get_organization(org))
+
+
 @organizations.route(
-    "GET", "organizations/{org}", "One organization", programs=True, returns=views.OrganizationView
+    "PATCH",
+    "organizations/{org}",
+    "Another title, or whether all must have a second factor",
+    role=Role.OWNER,
+    fresh=True,
 )
-async def get(call: EndpointCall, org: str) -> views.OrganizationView:
-    return views.organization_view(await call.control_plane.users.get_organization(org))
-
-
-@organizations.route(
-    "PATCH", "organizations/{org}", "Another title, or whether all must have a second factor",
-    role=Role.OWNER, fresh=True, body=OrganizationChange, returns=views.OrganizationView,
-)  # fmt: skip
-async def change(
-    call: EndpointCall, org: str, *, body: OrganizationChange
-) -> views.OrganizationView:
-    changed = await call.control_plane.users.change_organization(
+async def change(call: Call, org: str, *, body: OrganizationChange) -> views.OrganizationView:
+    changed = await call.services.users.change_organization(
         org,
         title=None if body.title is UNSET else body.title,
         second_factor=None if body.second_factor is UNSET else body.second_factor,
@@ -117,71 +117,82 @@ async def change(
 
 
 @members.route(
-    "GET", "organizations/{org}/members", "Members whose account is of another organization",
-    programs=True, returns=list[views.MemberView],
-)  # fmt: skip
-async def guests(call: EndpointCall, org: str) -> list[views.MemberView]:
-    return [views.member_view(row) for row in await call.control_plane.members.list_guests(org)]
+    "GET",
+    "organizations/{org}/members",
+    "Members whose account is of another organization",
+    programs=True,
+)
+async def guests(call: Call, org: str) -> list[views.MemberView]:
+    return [views.member_view(row) for row in await call.services.members.list_guests(org)]
 
 
 @members.route(
-    "PATCH", "organizations/{org}/members/{home}/{user}", "Another role; their sessions here end",
-    role=Role.ADMIN, fresh=True, body=MemberChange, returns=views.MemberView,
-)  # fmt: skip
+    "PATCH",
+    "organizations/{org}/members/{home}/{user}",
+    "Another role; their sessions here end",
+    role=Role.ADMIN,
+    fresh=True,
+)
 async def change_guest(
-    call: EndpointCall, org: str, home: str, user: str, *, body: MemberChange
+    call: Call, org: str, home: str, user: str, *, body: MemberChange
 ) -> views.MemberView:
     return views.member_view(
-        await call.control_plane.members.change_guest_role(call.caller, org, home, user, body.role)
+        await call.services.members.change_guest_role(call.caller, org, home, user, body.role)
     )
 
 
 @members.route(
-    "DELETE", "organizations/{org}/members/{home}/{user}", "End the membership, not the account",
-    role=Role.ADMIN, fresh=True, status=NO_CONTENT,
-)  # fmt: skip
-async def remove_guest(call: EndpointCall, org: str, home: str, user: str) -> None:
-    await call.control_plane.members.remove_guest(call.caller, org, home, user)
+    "DELETE",
+    "organizations/{org}/members/{home}/{user}",
+    "End the membership, not the account",
+    role=Role.ADMIN,
+    fresh=True,
+    status=NO_CONTENT,
+)
+async def remove_guest(call: Call, org: str, home: str, user: str) -> None:
+    await call.services.members.remove_guest(call.caller, org, home, user)
 
 
-@users.route(
-    "GET", "organizations/{org}/users", "Users by name", programs=True, query=After,
-    returns=list[views.UserView],
-)  # fmt: skip
-async def list_users(call: EndpointCall, org: str, *, query: After) -> list[views.UserView]:
-    found = await call.control_plane.users.list_users(org, query.after, query.limit)
-    holders = await call.control_plane.second_factors.active_holders(
-        org, [row.name for row in found]
-    )
+@users.route("GET", "organizations/{org}/users", "Users by name", programs=True)
+async def list_users(call: Call, org: str, *, query: After) -> list[views.UserView]:
+    found = await call.services.users.list_users(org, query.after, query.limit)
+    holders = await call.services.second_factors.active_holders(org, [row.name for row in found])
     return [views.user_view(row, second_factor=row.name in holders) for row in found]
 
 
 @users.route(
-    "POST", "organizations/{org}/users", "A new user", role=Role.ADMIN, fresh=True, body=NewUser,
-    hashes=True, unrecorded=("password",), status=CREATED, returns=views.UserView, errors=(409,),
-)  # fmt: skip
-async def create_user(call: EndpointCall, org: str, *, body: NewUser) -> views.UserView:
-    made = await call.control_plane.users.create_user(
+    "POST",
+    "organizations/{org}/users",
+    "A new user",
+    role=Role.ADMIN,
+    fresh=True,
+    hashes=True,
+    unrecorded=("password",),
+    status=CREATED,
+    errors=(409,),
+)
+async def create_user(call: Call, org: str, *, body: NewUser) -> views.UserView:
+    made = await call.services.users.create_user(
         call.caller, org, body.name, body.role, body.password
     )
     return views.user_view(made, second_factor=False)
 
 
+@users.route("GET", "organizations/{org}/users/{user}", "One user", programs=True)
+async def get_user(call: Call, org: str, user: str) -> views.UserView:
+    return await _user(call, await call.services.users.get_user(org, user))
+
+
 @users.route(
-    "GET", "organizations/{org}/users/{user}", "One user", programs=True, returns=views.UserView
+    "PATCH",
+    "organizations/{org}/users/{user}",
+    "Another role, or the right to sign in",
+    role=Role.ADMIN,
+    fresh=True,
+    errors=(409,),
 )
-async def get_user(call: EndpointCall, org: str, user: str) -> views.UserView:
-    return await _user(call, await call.control_plane.users.get_user(org, user))
-
-
-@users.route(
-    "PATCH", "organizations/{org}/users/{user}", "Another role, or the right to sign in",
-    role=Role.ADMIN, fresh=True, body=UserChange, returns=views.UserView, errors=(409,),
-)  # fmt: skip
-async def change_user(
-    call: EndpointCall, org: str, user: str, *, body: UserChange
-) -> views.UserView:
-    changed = await call.control_plane.users.change_user(
+async def change_user(call: Call, org: str, user: str, *, body: UserChange) -> views.UserView:
+    changed = await call.services.users.change_user(
         call.caller,
         org,
         user,
@@ -192,39 +203,46 @@ async def change_user(
 
 
 @users.route(
-    "PUT", "organizations/{org}/users/{user}/password",
-    "Another password; all credentials of the user end", role=Role.ADMIN, fresh=True,
-    hashes=True, body=NewPassword, unrecorded=("password",), status=NO_CONTENT,
-)  # fmt: skip
-async def set_password(call: EndpointCall, org: str, user: str, *, body: NewPassword) -> None:
-    await call.control_plane.users.set_password(call.caller, org, user, body.password)
+    "PUT",
+    "organizations/{org}/users/{user}/password",
+    "Another password; all credentials of the user end",
+    role=Role.ADMIN,
+    fresh=True,
+    hashes=True,
+    unrecorded=("password",),
+    status=NO_CONTENT,
+)
+async def set_password(call: Call, org: str, user: str, *, body: NewPassword) -> None:
+    await call.services.users.set_password(call.caller, org, user, body.password)
 
 
 @users.route(
-    "DELETE", "organizations/{org}/users/{user}", "Remove the user with all credentials",
-    role=Role.ADMIN, fresh=True, status=NO_CONTENT, errors=(409,),
-)  # fmt: skip
-async def delete_user(call: EndpointCall, org: str, user: str) -> None:
-    await call.control_plane.users.delete_user(call.caller, org, user)
+    "DELETE",
+    "organizations/{org}/users/{user}",
+    "Remove the user with all credentials",
+    role=Role.ADMIN,
+    fresh=True,
+    status=NO_CONTENT,
+    errors=(409,),
+)
+async def delete_user(call: Call, org: str, user: str) -> None:
+    await call.services.users.delete_user(call.caller, org, user)
 
 
 @tokens.route(
-    "GET", "organizations/{org}/tokens", "One's own tokens; as an admin, everybody's",
-    programs=True, returns=list[views.TokenView],
-)  # fmt: skip
-async def list_tokens(call: EndpointCall, org: str) -> list[views.TokenView]:
+    "GET", "organizations/{org}/tokens", "One's own tokens; as an admin, everybody's", programs=True
+)
+async def list_tokens(call: Call, org: str) -> list[views.TokenView]:
     return [
-        views.token_view(row)
-        for row in await call.control_plane.accounts.list_tokens(call.caller, org)
+        views.token_view(row) for row in await call.services.accounts.list_tokens(call.caller, org)
     ]
 
 
 @tokens.route(
-    "POST", "tokens", "A new API token of one's own", anyone=True, fresh=True, body=NewToken,
-    status=CREATED, returns=views.Secret,
-)  # fmt: skip
-async def create_token(call: EndpointCall, *, body: NewToken) -> views.Secret:
-    accounts = call.control_plane.accounts
+    "POST", "tokens", "A new API token of one's own", anyone=True, fresh=True, status=CREATED
+)
+async def create_token(call: Call, *, body: NewToken) -> views.Secret:
+    accounts = call.services.accounts
     secret, token = await accounts.create_token(call.caller, body.label, body.role, body.ttl)
     return views.Secret(secret, views.token_view(token))
 
@@ -232,10 +250,10 @@ async def create_token(call: EndpointCall, *, body: NewToken) -> views.Secret:
 @tokens.route(
     "DELETE", "organizations/{org}/tokens/{token}", "End a token", fresh=False, status=NO_CONTENT
 )
-async def revoke(call: EndpointCall, org: str, token: str) -> None:
-    await call.control_plane.accounts.revoke_token(call.caller, org, token)
+async def revoke(call: Call, org: str, token: str) -> None:
+    await call.services.accounts.revoke_token(call.caller, org, token)
 
 
-async def _user(call: EndpointCall, row: User) -> views.UserView:
-    holders = await call.control_plane.second_factors.active_holders(row.org, [row.name])
+async def _user(call: Call, row: User) -> views.UserView:
+    holders = await call.services.second_factors.active_holders(row.org, [row.name])
     return views.user_view(row, second_factor=row.name in holders)

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from control.api import views
 from control.api.endpoint import CREATED, EndpointCall, EndpointGroup
+from control.api.services import PolicyServices
 from control.errors import NotFoundError, ValidationError
 from control.model.names import Limit, Prose
 from control.model.people import Role
@@ -13,8 +14,10 @@ from control.model.policies import MAX_STEPS, MAX_TARGETS, Plan, Target
 from control.model.policy_documents import Document, validate_document
 from control.services.rollouts import Draft
 
-policies = EndpointGroup("policies", "What agents enforce, in versions.")
-rollouts = EndpointGroup("rollouts", "A version on its way to the agents.")
+Call = EndpointCall[PolicyServices]
+
+policies = EndpointGroup[PolicyServices]("policies", "What agents enforce, in versions.")
+rollouts = EndpointGroup[PolicyServices]("rollouts", "A version on its way to the agents.")
 
 Number = Annotated[int, Meta(ge=1, le=2**53)]
 _POLICIES = "organizations/{org}/policies"
@@ -85,155 +88,147 @@ class Page(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Limit = 50
 
 
-@policies.route("GET", _POLICIES, "Policies by name", returns=list[views.PolicyView])
-async def list_(call: EndpointCall, org: str) -> list[views.PolicyView]:
-    return [views.policy_view(row) for row in await call.control_plane.policies.list_policies(org)]
+@policies.route("GET", _POLICIES, "Policies by name")
+async def list_(call: Call, org: str) -> list[views.PolicyView]:
+    return [views.policy_view(row) for row in await call.services.policies.list_policies(org)]
 
 
-@policies.route("GET", _POLICIES + "/{policy}", "One policy", returns=views.PolicyView)
-async def get(call: EndpointCall, org: str, policy: str) -> views.PolicyView:
-    return views.policy_view(await call.control_plane.policies.get_policy(org, policy))
+@policies.route("GET", _POLICIES + "/{policy}", "One policy")
+async def get(call: Call, org: str, policy: str) -> views.PolicyView:
+    return views.policy_view(await call.services.policies.get_policy(org, policy))
 
 
 @policies.route(
-    "POST", _POLICIES + "/{policy}/validate", "Look for faults, change nothing", mutates=False,
-    role=Role.OPERATOR, body=Document, returns=Document,
-)  # fmt: skip
-async def validate(call: EndpointCall, org: str, policy: str, *, body: Document) -> Document:  # noqa: ARG001
+    "POST",
+    _POLICIES + "/{policy}/validate",
+    "Look for faults, change nothing",
+    mutates=False,
+    role=Role.OPERATOR,
+)
+async def validate(call: Call, org: str, policy: str, *, body: Document) -> Document:  # noqa: ARG001
     return validate_document(body, policy)
 
 
 @policies.route(
-    "POST", _POLICIES + "/{policy}/versions", "The next version; a roll-out brings it to agents",
-    role=Role.OPERATOR, fresh=False, body=NewVersion, unrecorded=("document",), status=CREATED,
-    returns=views.VersionView,
-)  # fmt: skip
-async def write(
-    call: EndpointCall, org: str, policy: str, *, body: NewVersion
-) -> views.VersionView:
-    made = await call.control_plane.policies.write_version(
+    "POST",
+    _POLICIES + "/{policy}/versions",
+    "The next version; a roll-out brings it to agents",
+    role=Role.OPERATOR,
+    fresh=False,
+    unrecorded=("document",),
+    status=CREATED,
+)
+async def write(call: Call, org: str, policy: str, *, body: NewVersion) -> views.VersionView:
+    made = await call.services.policies.write_version(
         org, policy, body.document, body.comment, call.caller.actor
     )
     return views.version_view(made)
 
 
-@policies.route(
-    "GET", _POLICIES + "/{policy}/versions", "The newest versions first", query=Page,
-    returns=list[views.VersionView],
-)  # fmt: skip
-async def versions(
-    call: EndpointCall, org: str, policy: str, *, query: Page
-) -> list[views.VersionView]:
-    found = await call.control_plane.policies.list_versions(org, policy, query.limit)
+@policies.route("GET", _POLICIES + "/{policy}/versions", "The newest versions first")
+async def versions(call: Call, org: str, policy: str, *, query: Page) -> list[views.VersionView]:
+    found = await call.services.policies.list_versions(org, policy, query.limit)
     return [views.version_view(row) for row in found]
 
 
-@policies.route(
-    "GET", _POLICIES + "/{policy}/versions/{number}", "One version", returns=views.VersionView
-)
-async def version(call: EndpointCall, org: str, policy: str, number: str) -> views.VersionView:
+@policies.route("GET", _POLICIES + "/{policy}/versions/{number}", "One version")
+async def version(call: Call, org: str, policy: str, number: str) -> views.VersionView:
     if not (number.isascii() and number.isdigit() and len(number) <= 15):  # noqa: PLR2004  # below 2**53
         raise NotFoundError("not_found", "there is no such version")
-    return views.version_view(
-        await call.control_plane.policies.get_version(org, policy, int(number))
-    )
+    return views.version_view(await call.services.policies.get_version(org, policy, int(number)))
+
+
+@policies.route("GET", _POLICIES + "/{policy}/diff", "What is different in `new`")
+async def diff(call: Call, org: str, policy: str, *, query: Between) -> Diff:
+    return Diff(await call.services.policies.diff_versions(org, policy, query.old, query.new))
 
 
 @policies.route(
-    "GET", _POLICIES + "/{policy}/diff", "What is different in `new`", query=Between, returns=Diff
+    "PUT",
+    _POLICIES + "/{policy}/targets",
+    "Whom it is for: agents, tags, or all",
+    role=Role.OPERATOR,
+    fresh=True,
+    errors=(409,),
 )
-async def diff(call: EndpointCall, org: str, policy: str, *, query: Between) -> Diff:
-    return Diff(await call.control_plane.policies.diff_versions(org, policy, query.old, query.new))
+async def point(call: Call, org: str, policy: str, *, body: Targets) -> views.PolicyView:
+    return views.policy_view(await call.services.policies.set_targets(org, policy, body.targets))
 
 
-@policies.route(
-    "PUT", _POLICIES + "/{policy}/targets", "Whom it is for: agents, tags, or all",
-    role=Role.OPERATOR, fresh=True, body=Targets, returns=views.PolicyView, errors=(409,),
-)  # fmt: skip
-async def point(call: EndpointCall, org: str, policy: str, *, body: Targets) -> views.PolicyView:
-    return views.policy_view(
-        await call.control_plane.policies.set_targets(org, policy, body.targets)
-    )
-
-
-@policies.route(
-    "GET", _POLICIES + "/{policy}/status", "What became of it at each agent, by name", query=Behind,
-    returns=list[views.AssignmentView],
-)  # fmt: skip
-async def status(
-    call: EndpointCall, org: str, policy: str, *, query: Behind
-) -> list[views.AssignmentView]:
-    found = await call.control_plane.policies.list_assignments(
+@policies.route("GET", _POLICIES + "/{policy}/status", "What became of it at each agent, by name")
+async def status(call: Call, org: str, policy: str, *, query: Behind) -> list[views.AssignmentView]:
+    found = await call.services.policies.list_assignments(
         org, policy, after=query.after, limit=query.limit
     )
     return [views.assignment_view(row) for row in found]
 
 
 @rollouts.route(
-    "POST", _POLICIES + "/{policy}/rollouts", "Begin to roll out a version", role=Role.OPERATOR,
-    fresh=True, body=NewRollout, unrecorded=("document",), status=CREATED,
-    returns=views.RolloutView, errors=(409,),
-)  # fmt: skip
-async def start(
-    call: EndpointCall, org: str, policy: str, *, body: NewRollout
-) -> views.RolloutView:
+    "POST",
+    _POLICIES + "/{policy}/rollouts",
+    "Begin to roll out a version",
+    role=Role.OPERATOR,
+    fresh=True,
+    unrecorded=("document",),
+    status=CREATED,
+    errors=(409,),
+)
+async def start(call: Call, org: str, policy: str, *, body: NewRollout) -> views.RolloutView:
     if body.version is not None and body.document is None:
         what: int | Draft = body.version
     elif body.version is None and body.document is not None:
         what = Draft(body.document, body.comment)
     else:
-        raise ValidationError("candidate_invalid", "give a version or a document, one of them")
+        raise ValidationError("candidate_invalid", "give either a version or a document")
     by = call.caller.actor
-    made = await call.control_plane.rollouts.start_rollout(
+    made = await call.services.rollouts.start_rollout(
         org, policy, what, body.plan, by, targets=body.targets
     )
     return views.rollout_view(made)
 
 
-@rollouts.route(
-    "GET", _POLICIES + "/{policy}/rollouts", "Roll-outs, the newest first", query=Page,
-    returns=list[views.RolloutView],
-)  # fmt: skip
-async def of_policy(
-    call: EndpointCall, org: str, policy: str, *, query: Page
-) -> list[views.RolloutView]:
-    found = await call.control_plane.rollouts.list_rollouts(org, policy, query.limit)
+@rollouts.route("GET", _POLICIES + "/{policy}/rollouts", "Roll-outs, the newest first")
+async def of_policy(call: Call, org: str, policy: str, *, query: Page) -> list[views.RolloutView]:
+    found = await call.services.rollouts.list_rollouts(org, policy, query.limit)
     return [views.rollout_view(row) for row in found]
 
 
-@rollouts.route("GET", _ROLLOUTS, "One roll-out, and how it fares", returns=views.RolloutView)
-async def get_rollout(call: EndpointCall, org: str, rollout: str) -> views.RolloutView:
-    return views.rollout_view(*await call.control_plane.rollouts.get_rollout(org, rollout))
+@rollouts.route("GET", _ROLLOUTS, "One roll-out, and how it fares")
+async def get_rollout(call: Call, org: str, rollout: str) -> views.RolloutView:
+    return views.rollout_view(*await call.services.rollouts.get_rollout(org, rollout))
 
 
 @rollouts.route(
-    "POST", _ROLLOUTS + "/advance", "To the next step now, from the last: done",
-    role=Role.OPERATOR, fresh=True, body=At, returns=views.RolloutView, errors=(409,),
-)  # fmt: skip
-async def advance(call: EndpointCall, org: str, rollout: str, *, body: At) -> views.RolloutView:
+    "POST",
+    _ROLLOUTS + "/advance",
+    "To the next step now, from the last: done",
+    role=Role.OPERATOR,
+    fresh=True,
+    errors=(409,),
+)
+async def advance(call: Call, org: str, rollout: str, *, body: At) -> views.RolloutView:
     by = call.caller.actor
     return views.rollout_view(
-        await call.control_plane.rollouts.advance_rollout(org, rollout, body.step, by=by)
+        await call.services.rollouts.advance_rollout(org, rollout, body.step, by=by)
     )
 
 
 @rollouts.route(
-    "POST", _ROLLOUTS + "/halt", "Stay where it is", role=Role.OPERATOR, fresh=False, body=Because,
-    returns=views.RolloutView, errors=(409,),
-)  # fmt: skip
-async def halt(call: EndpointCall, org: str, rollout: str, *, body: Because) -> views.RolloutView:
-    return views.rollout_view(
-        await call.control_plane.rollouts.halt_rollout(org, rollout, body.reason)
-    )
+    "POST", _ROLLOUTS + "/halt", "Stay where it is", role=Role.OPERATOR, fresh=False, errors=(409,)
+)
+async def halt(call: Call, org: str, rollout: str, *, body: Because) -> views.RolloutView:
+    return views.rollout_view(await call.services.rollouts.halt_rollout(org, rollout, body.reason))
 
 
 @rollouts.route(
-    "POST", _ROLLOUTS + "/rollback", "Everybody gets the previous version again",
-    role=Role.OPERATOR, fresh=True, body=Because, returns=views.RolloutView, errors=(409,),
-)  # fmt: skip
-async def roll_back(
-    call: EndpointCall, org: str, rollout: str, *, body: Because
-) -> views.RolloutView:
+    "POST",
+    _ROLLOUTS + "/rollback",
+    "Everybody gets the previous version again",
+    role=Role.OPERATOR,
+    fresh=True,
+    errors=(409,),
+)
+async def roll_back(call: Call, org: str, rollout: str, *, body: Because) -> views.RolloutView:
     return views.rollout_view(
-        await call.control_plane.rollouts.roll_back_rollout(org, rollout, body.reason)
+        await call.services.rollouts.roll_back_rollout(org, rollout, body.reason)
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from control.api.endpoint import CREATED, EndpointCall, EndpointGroup
+from control.api.services import PolicyServices
 from control.model.people import Role
 from control.model.policies import MAX_TARGETS, Target
 from control.model.policy_documents import Document
@@ -12,7 +13,11 @@ from control.model.replays import OPEN_STATES, Change, Replay, ReplayAgent, Repl
 from control.services.replays import ReplayRequest
 from protocols.instant import rfc3339, rfc3339_or_none
 
-replays = EndpointGroup("replays", "Candidates held against what agents have on record.")
+Call = EndpointCall[PolicyServices]
+
+replays = EndpointGroup[PolicyServices](
+    "replays", "Candidates held against what agents have on record."
+)
 
 MAX_HOURS: Final = 24 * 366
 _POLICY: Final = "organizations/{org}/policies/{policy}/replays"
@@ -31,7 +36,7 @@ class NewReplay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class ReplayedAgent(Struct, frozen=True, kw_only=True):
     """What one agent told, as the sums do. `changes` are by opaque ids, if its owner lets them.
 
-    `reached`: nothing older was looked at. `undecided`: by the reason (docs/policies.md).
+    `reached`: nothing older was looked at. `undecided`: by the reason (docs/reference/policies.md).
     """
 
     vault: str
@@ -76,27 +81,32 @@ class ReplayView(ReplaySummary, frozen=True, kw_only=True):
 
 
 @replays.route(
-    "POST", _POLICY, "Ask agents what it would have changed; nothing is put in force",
-    role=Role.OPERATOR, fresh=False, body=NewReplay, unrecorded=("document",), status=CREATED,
-    returns=ReplayView, errors=(429,),
-)  # fmt: skip
-async def start(call: EndpointCall, org: str, policy: str, *, body: NewReplay) -> ReplayView:
+    "POST",
+    _POLICY,
+    "Ask agents what it would have changed; nothing is put in force",
+    role=Role.OPERATOR,
+    fresh=False,
+    unrecorded=("document",),
+    status=CREATED,
+    errors=(429,),
+)
+async def start(call: Call, org: str, policy: str, *, body: NewReplay) -> ReplayView:
     asked = ReplayRequest(
         version=body.version or 0, document=body.document, targets=body.targets, hours=body.hours
     )
-    made = await call.control_plane.replays.start_replay(org, policy, asked, call.caller.actor)
-    return _view(*await call.control_plane.replays.get_replay(org, made.id))
+    made = await call.services.replays.start_replay(org, policy, asked, call.caller.actor)
+    return _view(*await call.services.replays.get_replay(org, made.id))
 
 
-@replays.route("GET", _POLICY, "Those of a policy, the newest first", returns=list[ReplaySummary])
-async def of_policy(call: EndpointCall, org: str, policy: str) -> list[ReplaySummary]:
-    found = await call.control_plane.replays.list_replays(org, policy)
+@replays.route("GET", _POLICY, "Those of a policy, the newest first")
+async def of_policy(call: Call, org: str, policy: str) -> list[ReplaySummary]:
+    found = await call.services.replays.list_replays(org, policy)
     return [ReplaySummary(**_summary(row)) for row in found]
 
 
-@replays.route("GET", _REPLAY, "One replay, and what came of it so far", returns=ReplayView)
-async def get(call: EndpointCall, org: str, replay: str) -> ReplayView:
-    return _view(*await call.control_plane.replays.get_replay(org, replay))
+@replays.route("GET", _REPLAY, "One replay, and what came of it so far")
+async def get(call: Call, org: str, replay: str) -> ReplayView:
+    return _view(*await call.services.replays.get_replay(org, replay))
 
 
 def _view(row: Replay, of: list[ReplayAgent]) -> ReplayView:

@@ -1,4 +1,4 @@
-"""What a request says beside its body, and what the answer says beside its own."""
+"""A request's headers as endpoints see them; cookies and headers that they add to the answer."""
 
 import re
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ MAX_USER_AGENT: Final = 256  # characters of a User-Agent that are kept
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """One to be set; an empty value takes it back. Never for scripts (`HttpOnly`)."""
+    """A cookie to set, always `HttpOnly`; an empty value removes it."""
 
     name: str
     value: str
@@ -36,7 +36,7 @@ class ResponseExtras:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Where it comes from, the origin that it reached (`https://host`), and what a browser says."""
+    """Origin of a request, the origin of ours that it reached (`https://host`), its cookies."""
 
     origin: Origin
     own_origin: str
@@ -46,23 +46,23 @@ class RequestContext:
 
     @property
     def session_kind(self) -> TokenKind:
-        """Of a session that it opens."""
+        """The kind of a session that this request opens."""
         return TokenKind.BROWSER if self.wants_cookie else TokenKind.SESSION
 
     def set_session_cookie(self, cookie: str) -> None:
-        """Give the browser its session's cookie, or with an empty one take it back."""
+        """Set the cookie of the browser's session; the empty string removes it."""
         self.set_cookie(cookies.SESSION, cookie)
 
     def set_cookie(
         self, name: str, value: str, same_site: str = "Strict", max_age: int | None = None
     ) -> None:
-        """Give it a cookie."""
+        """Set a cookie."""
         full = cookies.origin_cookie_name(self.own_origin, name)
         self.reply.cookies.append(Cookie(full, value, same_site, max_age))
 
 
 def request_context(public_url: str) -> RequestContext:
-    """The current request's."""
+    """The context of the current request."""
     named = _HOST.fullmatch(request.host)
     own = public_url or f"{request.scheme}://{request.host if named else _UNKNOWN_HOST}"
     agent = request.headers.get("User-Agent", "")
@@ -75,7 +75,7 @@ def request_context(public_url: str) -> RequestContext:
 
 
 def apply_extras(response: Response, reply: ResponseExtras, own: str) -> Response:
-    """Put on what an endpoint has added."""
+    """Add cookies and headers to a response."""
     for cookie in reply.cookies:
         response.set_cookie(
             cookie.name,
@@ -92,5 +92,5 @@ def apply_extras(response: Response, reply: ResponseExtras, own: str) -> Respons
 
 
 def _printable(text: str) -> str:
-    """What a client calls itself is only ever shown: bounded, one line, storable everywhere."""
+    """Make a User-Agent safe to show and store: bounded, one line, ASCII."""
     return "".join(c if c.isprintable() and c.isascii() else "?" for c in text[:MAX_USER_AGENT])

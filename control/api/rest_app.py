@@ -1,18 +1,20 @@
-"""The Quart-Trio application: every endpoint behind the pipeline, every error as the seed's.
+"""The Quart-Trio application: every endpoint behind the pipeline, every error in one form.
 
 It is served by `protocols.http`, which bounds requests before Quart sees them and keeps one
-connection's fault from the others (`docs/decisions/0013-control-plane.md`).
+connection's fault from the others (decision 15).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
+from msgspec import Struct
 from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from actors import World
 from control.api import (
     agents,
     audit,
@@ -29,7 +31,6 @@ from control.api import (
     sessions,
     usage,
 )
-from control.api.control_plane import ControlPlane
 from control.api.endpoint import (
     NO_CONTENT,
     SEE_OTHER,
@@ -42,6 +43,7 @@ from control.api.html_page import HEADERS, HtmlPage
 from control.api.openapi import PREFIX, encode_document
 from control.api.request_context import RequestContext, apply_extras, request_context
 from control.api.request_decoding import MAX_BODY, bearer_credential, decode_request, is_valid_path
+from control.api.services import RestServices
 from control.errors import (
     AuthenticationError,
     ControlError,
@@ -55,81 +57,91 @@ from control.errors import (
 from control.model.operation import Operation
 from control.model.people import Caller
 from protocols.errors import MediaTypeError
-from protocols.http.answers import Reservation
-from protocols.http.scope import RESERVATION
+from protocols.http.asgi import RESERVATION
+from protocols.http.response_budget import Reservation
 from protocols.instant import SECOND, rfc3339
 from protocols.openapi import JSON, ApiDocument, ErrorBody
 
 RETRY_AFTER: Final = "5"  # seconds; longer than a database takes to come back from a restart
 
-api: Final = EndpointGroup("api", "This document.")
+S = TypeVar("S")
+_Pick = Callable[[RestServices], object]
+
+api: Final = EndpointGroup[RestServices]("api", "This document.")
 
 
 @api.route("GET", "openapi.json", "This document", public=True, returns=ApiDocument)
-async def openapi(call: EndpointCall) -> msgspec.Raw:  # noqa: ARG001
+async def openapi(call: EndpointCall[RestServices]) -> msgspec.Raw:  # noqa: ARG001
     return msgspec.Raw(_DOCUMENT)
 
 
-RESOURCES: Final[Sequence[EndpointGroup]] = (
-    sessions.sessions,
-    second_factors.factors,
-    federation.federation,
-    invitations.invitations,
-    people.organizations,
-    people.members,
-    people.users,
-    people.tokens,
-    agents.agents,
-    agents.metrics,
-    agents.alerts,
-    channels.channels,
-    channels.deliveries,
-    usage.usage,
-    usage.capacity,
-    audit.audit,
-    compliance.frameworks,
-    compliance.reports,
-    compliance.schedules,
-    compliance.notes,
-    retention.retention,
-    retention.holds,
-    enrolment.tokens,
-    enrolment.joins,
-    policies.policies,
-    policies.rollouts,
-    replays.replays,
-    api,
+def _over(
+    pick: Callable[[RestServices], S], *groups: EndpointGroup[S]
+) -> list[tuple[EndpointGroup[Any], _Pick]]:
+    """These resources, and which services they are given."""
+    return [(group, pick) for group in groups]
+
+
+_BOUND: Final = (
+    *_over(lambda rest: rest.people, sessions.sessions, second_factors.factors),
+    *_over(lambda rest: rest.federation, federation.federation),
+    *_over(lambda rest: rest.invitations, invitations.invitations),
+    *_over(
+        lambda rest: rest.people,
+        people.organizations,
+        people.members,
+        people.users,
+        people.tokens,
+    ),
+    *_over(lambda rest: rest.agents, agents.agents, agents.metrics, agents.alerts),
+    *_over(lambda rest: rest.notifications, channels.channels, channels.deliveries),
+    *_over(lambda rest: rest.usage, usage.usage, usage.capacity),
+    *_over(lambda rest: rest.audit, audit.audit),
+    *_over(
+        lambda rest: rest.compliance,
+        compliance.frameworks,
+        compliance.reports,
+        compliance.schedules,
+        compliance.notes,
+        retention.retention,
+        retention.holds,
+    ),
+    *_over(lambda rest: rest.enrolment, enrolment.tokens, enrolment.joins),
+    *_over(lambda rest: rest.policies, policies.policies, policies.rollouts, replays.replays),
+    *_over(lambda rest: rest, api),
 )
+RESOURCES: Final[Sequence[EndpointGroup[Any]]] = [group for group, _ in _BOUND]
 MAX_UNKNOWN_BODY: Final = 16 << 10
 """Bytes of a JSON body that is decoded before the caller is authenticated."""
 _DOCUMENT: Final = encode_document(RESOURCES)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def build_rest_app(plane: ControlPlane) -> QuartTrio:
+def build_rest_app(services: RestServices) -> QuartTrio:
     """The application over these services."""
     app = QuartTrio("freehold", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
-    for endpoint in (endpoint for resource in RESOURCES for endpoint in resource.all):
-        app.add_url_rule(
-            PREFIX + endpoint.template.replace("{", "<").replace("}", ">"),
-            endpoint=endpoint.name,
-            view_func=partial(_handle_request, plane, endpoint),
-            methods=[endpoint.method],
-            provide_automatic_options=False,
-        )
-    app.before_request(partial(_assign_request_id, plane))
+    for group, pick in _BOUND:
+        for endpoint in group.all:
+            app.add_url_rule(
+                PREFIX + endpoint.template.replace("{", "<").replace("}", ">"),
+                endpoint=endpoint.name,
+                view_func=partial(_handle_request, services, pick(services), endpoint),
+                methods=[endpoint.method],
+                provide_automatic_options=False,
+            )
+    app.before_request(partial(_assign_request_id, services.world))
     app.after_request(_finish_response)
-    app.register_error_handler(HTTPException, partial(_http_error, plane))
-    app.register_error_handler(ControlError, partial(_error_response, plane))
+    app.register_error_handler(HTTPException, partial(_http_error, services.world))
+    app.register_error_handler(ControlError, partial(_error_response, services.world))
     return app
 
 
-async def _assign_request_id(plane: ControlPlane) -> None:
-    g.request_id = plane.world.new_id()
+async def _assign_request_id(world: World) -> None:
+    g.request_id = world.new_id()
 
 
 async def _finish_response(response: Response) -> Response:
@@ -139,31 +151,38 @@ async def _finish_response(response: Response) -> Response:
     return response
 
 
-async def _handle_request(plane: ControlPlane, endpoint: Endpoint, **values: str) -> Response:
-    """Decode, go through the pipeline, encode. What is malformed is told after who may ask."""
-    arguments: dict[str, Any] = {}
-    visited = request_context(plane.public_url)
+async def _handle_request(
+    rest: RestServices, services: object, endpoint: Endpoint, **values: str
+) -> Response:
+    """Decode, run through the pipeline, encode.
+
+    A malformed request gets its error after authentication and authorization.
+    """
+    arguments: dict[str, Struct] = {}
+    visited = request_context(rest.public_url)
     malformed: ControlError | None = None
     try:
         body = cast("bytes", await request.get_data(as_text=False))
         if len(body) > MAX_UNKNOWN_BODY and endpoint.media_type == JSON:
-            await _require_known_caller(plane, endpoint, values, visited)
+            await _require_known_caller(rest, endpoint, values, visited)
         arguments = decode_request(endpoint, body, request.query_string, request.content_type or "")
     except ValidationError as error:
         malformed = _to_control_error(error)
     except AuthenticationError as error:
         malformed = error
     if not is_valid_path(values):
-        malformed = NotFoundError("not_found", "there is nothing of this name")
+        malformed = NotFoundError("not_found", "nothing has this name")
 
-    async def handle(caller: Caller) -> Any:
+    async def handle(caller: Caller) -> object:
         if malformed is not None:
             raise malformed
         if "org" in values and caller.org != values["org"]:
-            await plane.users.get_organization(values["org"])  # a super-admin may name what is not
+            await rest.people.users.get_organization(
+                values["org"]
+            )  # a super-admin may name what is not
         if not (endpoint.mutates or endpoint.public):
             await _reserve_memory(endpoint.memory)
-        call = EndpointCall(plane, caller, g.request_id, visited, op.resolved)
+        call = EndpointCall(services, rest.world, caller, g.request_id, visited, op.resolved)
         return await endpoint.answer(call, *values.values(), **arguments)
 
     if malformed is not None and endpoint.public:
@@ -171,7 +190,7 @@ async def _handle_request(plane: ControlPlane, endpoint: Endpoint, **values: str
     changes = endpoint.mutates and malformed is None
     op = _operation(endpoint, values, arguments, visited, mutates=changes)
     try:
-        result = await plane.pipeline.run(op, handle)
+        result = await rest.pipeline.run(op, handle)
     except ControlError:
         if endpoint.status != SEE_OTHER:
             raise
@@ -180,31 +199,31 @@ async def _handle_request(plane: ControlPlane, endpoint: Endpoint, **values: str
 
 
 async def _require_known_caller(
-    plane: ControlPlane, endpoint: Endpoint, values: dict[str, str], visited: RequestContext
+    rest: RestServices, endpoint: Endpoint, values: dict[str, str], visited: RequestContext
 ) -> None:
-    """Refuse a large body of a caller who is not known, before it is decoded.
+    """Refuse a large body of an unknown caller before it is decoded.
 
     Raises `TooLargeError` where no credential is needed, else `AuthenticationError`.
     """
     if endpoint.public:
         raise TooLargeError(
-            "body_too_large", f"a body has at most {MAX_UNKNOWN_BODY} bytes where nobody signs in"
+            "body_too_large", f"a body without credentials has at most {MAX_UNKNOWN_BODY} bytes"
         )
     op = _operation(endpoint, values, {}, visited, mutates=False)
-    if not await plane.pipeline.knows_caller(op):
+    if not await rest.pipeline.knows_caller(op):
         raise AuthenticationError("unauthenticated", "sign in first")
 
 
 async def _reserve_memory(size: int) -> None:
-    """Wait until an answer of so many bytes may be made. Raises `UnavailableError`."""
+    """Wait until an answer of this size may be made. Raises `UnavailableError`."""
     reservation: Reservation | None = cast("Any", request).scope.get(RESERVATION)
     if reservation is not None and not await reservation.take(size):
         raise UnavailableError(
-            "answers_full", "too many answers wait for their readers; wait and try again"
+            "answers_full", "too many answers wait for slow clients: try again later"
         )
 
 
-def _response(endpoint: Endpoint, result: Any) -> Response:
+def _response(endpoint: Endpoint, result: object) -> Response:
     if isinstance(result, HtmlPage):
         response = Response(result.markup, endpoint.status, content_type="text/html; charset=utf-8")
         response.headers.update(HEADERS)
@@ -223,7 +242,7 @@ def _response(endpoint: Endpoint, result: Any) -> Response:
 def _operation(
     endpoint: Endpoint,
     values: dict[str, str],
-    arguments: dict[str, Any],
+    arguments: dict[str, Struct],
     visited: RequestContext,
     *,
     mutates: bool,
@@ -259,8 +278,8 @@ def _to_control_error(error: ValidationError) -> ControlError:
     return error
 
 
-async def _http_error(plane: ControlPlane, error: HTTPException) -> Response:
-    """What Quart itself refuses, in our form. It knows only the path: who asks is not yet known."""
+async def _http_error(world: World, error: HTTPException) -> Response:
+    """An error of Quart itself, in the form of the API. The caller is not known yet."""
     status = error.code or 500
     told: ControlError = InternalError("internal", "internal error")
     if status == 413:  # noqa: PLR2004
@@ -269,20 +288,20 @@ async def _http_error(plane: ControlPlane, error: HTTPException) -> Response:
         told = ValidationError("method_not_allowed", "this path has other methods")
     elif status < 500:  # noqa: PLR2004
         told = NotFoundError("not_found", "there is no such path")
-    response = await _error_response(plane, told)
+    response = await _error_response(world, told)
     if isinstance(error, MethodNotAllowed):
         response.status_code = 405
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return response
 
 
-async def _error_response(plane: ControlPlane, error: ControlError) -> Response:
+async def _error_response(world: World, error: ControlError) -> Response:
     body = ErrorBody(
         type=error.type,
         code=error.code,
         message=error.message,
         request_id=g.get("request_id", ""),
-        timestamp=rfc3339(plane.world.now() // SECOND * SECOND),
+        timestamp=rfc3339(world.now() // SECOND * SECOND),
         details=dict(error.details),
     )
     response = Response(_encode(body), error.status, mimetype=JSON)

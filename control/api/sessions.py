@@ -1,23 +1,27 @@
 """Signing in and out, and the sessions that one has."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
 
 from control.api import views
 from control.api.endpoint import NO_CONTENT, EndpointCall, EndpointGroup
+from control.api.services import PeopleServices
 from control.authn.cookies import require_same_origin
 from control.authn.members import Belonging
 from control.authn.session_opener import SessionRequest
-from control.authn.sessions import ActiveSession
+from control.authn.sessions import ActiveSession, Sessions
 from control.errors import AuthorizationError
 from control.model.names import Entered, Slug
 from control.model.people import Caller, Role, Token, TokenKind
 from protocols.http.session_key import parts_of
 from protocols.instant import rfc3339, rfc3339_or_none
 
-sessions = EndpointGroup("sessions", "Signing in and out.", programs=False)
+S = TypeVar("S")
+Call = EndpointCall[PeopleServices]
+
+sessions = EndpointGroup[PeopleServices]("sessions", "Signing in and out.", programs=False)
 
 Password = Annotated[str, Meta(max_length=1024)]
 Code = Annotated[str, Meta(max_length=32)]
@@ -119,123 +123,147 @@ class SessionView(Struct, frozen=True):
 
 
 @sessions.route(
-    "POST", "sessions", "Sign in; with `X-Freehold-Session: cookie` for a browser", public=True,
-    hashes=True, body=Login, unrecorded=("password",), returns=Opened,
+    "POST",
+    "sessions",
+    "Sign in; with `X-Freehold-Session: cookie` for a browser",
+    public=True,
+    hashes=True,
+    unrecorded=("password",),
     errors=(401, 403, 429, 503),
-)  # fmt: skip
-async def login(call: EndpointCall, *, body: Login) -> Opened:
+)
+async def login(call: Call, *, body: Login) -> Opened:
     way = session_request_of(call)
-    secret, token = await call.control_plane.accounts.login(
+    secret, token = await call.services.accounts.login(
         body.organization, body.name, body.password, way
     )
-    return await login_response(call, secret, token)
+    return await login_response(call, call.services.sessions, secret, token)
 
 
 @sessions.route(
-    "GET", "sessions/current", "Who one is, and what a page has to know", anyone=True,
-    programs=True, returns=Current,
-)  # fmt: skip
-async def current(call: EndpointCall) -> Current:
-    visit = await call.control_plane.sessions.token_of(call.caller)
+    "GET", "sessions/current", "Who one is, and what a page has to know", anyone=True, programs=True
+)
+async def current(call: Call) -> Current:
+    visit = await call.services.sessions.token_of(call.caller)
     return await _current_view(call, visit)
 
 
 @sessions.route(
-    "DELETE", "sessions/current", "End the credential one comes with", anyone=True, fresh=False,
-    programs=True, status=NO_CONTENT,
-)  # fmt: skip
-async def logout(call: EndpointCall) -> None:
-    await call.control_plane.sessions.logout(call.caller)
+    "DELETE",
+    "sessions/current",
+    "End the credential one comes with",
+    anyone=True,
+    fresh=False,
+    programs=True,
+    status=NO_CONTENT,
+)
+async def logout(call: Call) -> None:
+    await call.services.sessions.logout(call.caller)
     if call.context.browser.cookie:
         call.context.set_session_cookie("")
 
 
 @sessions.route(
-    "POST", "sessions/current/confirm",
-    "Show again who one is: what is dangerous asks for it after ten minutes", anyone=True,
-    fresh=False, hashes=True, body=Confirmation, unrecorded=("password", "code"),
+    "POST",
+    "sessions/current/confirm",
+    "Show again who one is: what is dangerous asks for it after ten minutes",
+    anyone=True,
+    fresh=False,
+    hashes=True,
+    unrecorded=("password", "code"),
     status=NO_CONTENT,
-)  # fmt: skip
-async def confirm(call: EndpointCall, *, body: Confirmation) -> None:
-    caller, plane = call.caller, call.control_plane
-    shown = factor = await plane.second_factors.verify_code(caller, body.code)
+)
+async def confirm(call: Call, *, body: Confirmation) -> None:
+    caller, services = call.caller, call.services
+    shown = factor = await services.second_factors.verify_code(caller, body.code)
     if shown is None:
-        shown = await plane.accounts.is_own_password(caller, body.password)
+        shown = await services.accounts.is_own_password(caller, body.password)
     if not shown:
         raise AuthorizationError(
             "not_proven",
-            "this password or code does not count: try again, a code with the next one",
+            "wrong password or code: try again, with a new code",
         )
-    await plane.sessions.record_proof(caller, factor=bool(factor))
+    await services.sessions.record_proof(caller, factor=bool(factor))
 
 
 @sessions.route(
-    "PUT", "sessions/current/organization",
+    "PUT",
+    "sessions/current/organization",
     "Act in another organization that one is a member of: a new session, the old one ends",
-    anyone=True, fresh=False, body=Chosen, returns=Opened,
-)  # fmt: skip
-async def switch(call: EndpointCall, *, body: Chosen) -> Opened:
+    anyone=True,
+    fresh=False,
+)
+async def switch(call: Call, *, body: Chosen) -> Opened:
     return _credential_response(
-        call, *await call.control_plane.members.switch_organization(call.caller, body.organization)
+        call, *await call.services.members.switch_organization(call.caller, body.organization)
     )
 
 
 @sessions.route(
-    "PUT", "password", "Change one's own password; every session and token ends", anyone=True,
-    fresh=False, hashes=True, body=OwnPassword, unrecorded=("old", "new"), status=NO_CONTENT,
-)  # fmt: skip
-async def own_password(call: EndpointCall, *, body: OwnPassword) -> None:
-    caller, plane = call.caller, call.control_plane
-    if not await plane.accounts.is_own_password(caller, body.old):
-        raise AuthorizationError("not_proven", "the old password is not this one: try again")
+    "PUT",
+    "password",
+    "Change one's own password; every session and token ends",
+    anyone=True,
+    fresh=False,
+    hashes=True,
+    unrecorded=("old", "new"),
+    status=NO_CONTENT,
+)
+async def own_password(call: Call, *, body: OwnPassword) -> None:
+    caller, services = call.caller, call.services
+    if not await services.accounts.is_own_password(caller, body.old):
+        raise AuthorizationError("not_proven", "wrong current password: try again")
     org, name = caller.account
-    await plane.users.set_password(None, org, name, body.new)
+    await services.users.set_password(None, org, name, body.new)
 
 
 @sessions.route(
-    "GET", "sessions", "One's own sessions and API tokens, the newest first", anyone=True,
-    returns=list[SessionView],
-)  # fmt: skip
-async def list_(call: EndpointCall) -> list[SessionView]:
+    "GET", "sessions", "One's own sessions and API tokens, the newest first", anyone=True
+)
+async def list_(call: Call) -> list[SessionView]:
     return [
-        _view(row, call.caller.token)
-        for row in await call.control_plane.sessions.list_own(call.caller)
+        _view(row, call.caller.token) for row in await call.services.sessions.list_own(call.caller)
     ]
 
 
 @sessions.route(
-    "DELETE", "sessions/{session}", "End one of one's own", anyone=True, fresh=False,
+    "DELETE",
+    "sessions/{session}",
+    "End one of one's own",
+    anyone=True,
+    fresh=False,
     status=NO_CONTENT,
-)  # fmt: skip
-async def end(call: EndpointCall, session: str) -> None:
-    await call.control_plane.sessions.end_own(call.caller, session)
+)
+async def end(call: Call, session: str) -> None:
+    await call.services.sessions.end_own(call.caller, session)
 
 
-@sessions.route("GET", "whoami", "Who one is, in short", anyone=True, programs=True, returns=Me)
-async def whoami(call: EndpointCall) -> Me:
+@sessions.route("GET", "whoami", "Who one is, in short", anyone=True, programs=True)
+async def whoami(call: Call) -> Me:
     caller = call.caller
     return Me(caller.org, caller.name, caller.role, caller.token)
 
 
-def session_request_of(call: EndpointCall) -> SessionRequest:
+def session_request_of(call: EndpointCall[S]) -> SessionRequest:
     """What kind of session a request is for. Raises `AuthorizationError` for another site's."""
     if call.context.wants_cookie:
         require_same_origin(call.context.browser)
     return SessionRequest(call.context.session_kind, call.context.origin)
 
 
-async def login_response(call: EndpointCall, credential: str, token: Token) -> Opened:
+async def login_response(
+    call: EndpointCall[S], sessions: Sessions, credential: str, token: Token
+) -> Opened:
     """Tell the credential; the session that the browser had before is over."""
     acting = token.acting or token.org
     call.resolved.caller = Caller(acting, token.user, token.role, token.id, token.org)
     if token.kind is TokenKind.HALF:
         return Opened(State(token.label), challenge=credential)
     if token.kind is TokenKind.BROWSER:
-        await call.control_plane.sessions.end_browser_session(call.context.browser)
+        await sessions.end_browser_session(call.context.browser)
     return _credential_response(call, credential, token)
 
 
-def _credential_response(call: EndpointCall, credential: str, token: Token) -> Opened:
+def _credential_response(call: EndpointCall[S], credential: str, token: Token) -> Opened:
     """A program's whole credential; a browser's in two parts, one of them in a cookie."""
     if token.kind is not TokenKind.BROWSER:
         return Opened(State.OPEN, credential, token=views.token_view(token))
@@ -244,10 +272,10 @@ def _credential_response(call: EndpointCall, credential: str, token: Token) -> O
     return Opened(State.OPEN, session_key=key, token=views.token_view(token))
 
 
-async def _current_view(call: EndpointCall, visit: ActiveSession) -> Current:
+async def _current_view(call: Call, visit: ActiveSession) -> Current:
     caller, token = visit.caller, visit.token
-    factor = await call.control_plane.second_factors.factor_status(caller)
-    account = await call.control_plane.users.get_user(*caller.account)
+    factor = await call.services.second_factors.factor_status(caller)
+    account = await call.services.users.get_user(*caller.account)
     return Current(
         organization=caller.org,
         home=caller.account[0],
@@ -260,7 +288,7 @@ async def _current_view(call: EndpointCall, visit: ActiveSession) -> Current:
         expires_at=rfc3339(token.expires_at),
         second_factor=factor.active,
         password=bool(account.password),
-        organizations=await call.control_plane.members.organizations_of(caller),
+        organizations=await call.services.members.organizations_of(caller),
     )
 
 

@@ -8,28 +8,32 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from control.api import usage_views as views
 from control.api.endpoint import EndpointCall, EndpointGroup, FileResponse
-from control.api.usage_views import (
-    ForecastView,
-    KeysPage,
-    KeyView,
-    OperationView,
-    PointView,
-    SecretsPage,
-    SecretView,
-    TopView,
-    UsageView,
+from control.api.services import UsageServices
+from control.model.reported_values import MAX_SECONDS
+from control.model.usage import (
+    Ranked,
+    SecretInventory,
+    SecretRow,
+    UsageKind,
+    UsagePeriod,
+    UsagePoint,
+    Which,
 )
-from control.model.usage import Ranked, SecretRow, UsageKind, UsagePeriod, UsagePoint, Which
+from control.services import usage as services
+from control.services.capacity import FigureForecast
 from control.services.csv_tables import csv_rows
 from control.services.key_rotation import KeyState
 from control.store.usage import DAY
-from protocols.instant import SECOND
-from protocols.link.vocabulary import SYSTEM_OPERATIONS
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
+from protocols.link.vocabulary import SYSTEM_OPERATIONS, USAGE_DAYS
 
-usage = EndpointGroup("usage", "What is used, as agents count it; secrets by opaque ids.")
-capacity = EndpointGroup("capacity", "What it will take.")
+Call = EndpointCall[UsageServices]
+
+usage = EndpointGroup[UsageServices](
+    "usage", "What is used, as agents count it; secrets by opaque ids."
+)
+capacity = EndpointGroup[UsageServices]("capacity", "What it will take.")
 
 Seconds = Annotated[int, Meta(ge=0, le=2**33)]
 Vault = Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")]
@@ -121,19 +125,155 @@ class Horizon(Struct, frozen=True, forbid_unknown_fields=True):
     days: Annotated[int, Meta(ge=1, le=730)] = 90
 
 
+class OperationView(Struct, frozen=True):
+    """An operation, how often; `failed` are refusals and failures among them."""
+
+    operation: str
+    count: int
+    failed: int
+
+
+class ClassView(Struct, frozen=True):
+    """How many for at most so many days (and more than the class before); null: for longer."""
+
+    days: int | None
+    count: int
+
+
+class SecretsView(Struct, frozen=True):
+    """All secrets of all agents that told of them."""
+
+    total: int
+    never_read: int
+    unused: int
+    expiring: int
+    expired: int
+    rotation_due: int
+    idle: tuple[ClassView, ...]
+    age: tuple[ClassView, ...]
+    expires: tuple[ClassView, ...]
+
+
+class UsageView(Struct, frozen=True):
+    """The overview. `agents` told of their secrets, `opaque_agents` of them by opaque ids.
+
+    `system_…` are of the program itself and of its pages: not part of `count` and `operations`.
+    """
+
+    since: str
+    until: str
+    count: int
+    failed: int
+    agents: int
+    opaque_agents: int
+    operations: tuple[OperationView, ...]
+    system_count: int
+    system_failed: int
+    system_operations: tuple[OperationView, ...]
+    secrets: SecretsView
+
+
+class PointView(Struct, frozen=True):
+    """Of a curve."""
+
+    at: str
+    count: int
+    failed: int
+
+
+class TopView(Struct, frozen=True):
+    """A page; `next` is empty on the last."""
+
+    rows: tuple[Ranked, ...]
+    next: str
+
+
+class SecretView(Struct, frozen=True):
+    """A secret by its opaque id, with its reads in the time asked for."""
+
+    vault: str
+    secret: str
+    reads: int
+    last_read: str | None
+    rotated_at: str | None
+    expires_at: str | None
+    seen_at: str | None
+
+
+class SecretsPage(Struct, frozen=True):
+    """A page; `next` is empty on the last."""
+
+    rows: tuple[SecretView, ...]
+    next: str
+
+
+class KeyView(Struct, frozen=True):
+    """An agent's key-encryption key. `exact`: in use since `since`; else since then or longer.
+
+    `due_since`: from when on a change of it is owed; null while none is.
+    """
+
+    vault: str
+    generation: int
+    since: str
+    exact: bool
+    due_since: str | None
+
+
+class KeysPage(Struct, frozen=True):
+    """A page; `next` is empty on the last. `due`: how many of all owe a change."""
+
+    rows: tuple[KeyView, ...]
+    next: str
+    told: int
+    due: int
+
+
+class ValueView(Struct, frozen=True):
+    """A day's mean."""
+
+    at: str
+    value: float
+
+
+class AheadView(Struct, frozen=True):
+    """What is expected, and the 90 % band."""
+
+    at: str
+    expected: float
+    low: float
+    high: float
+
+
+class ForecastView(Struct, frozen=True):
+    """A figure and where it is going; `enough` false: too little is known to say (`reason`)."""
+
+    name: str
+    unit: str
+    vault: str
+    enough: bool
+    reason: str
+    points: int
+    weekly: bool
+    per_day: float
+    history: tuple[ValueView, ...]
+    band: tuple[AheadView, ...]
+    full_at: str | None
+
+
 _ALL: Final = "organizations/{org}/usage"
 
 
-@usage.route("GET", _ALL, "Operations and secrets, added up", query=Overview, returns=UsageView)
-async def overview(call: EndpointCall, org: str, *, query: Overview) -> UsageView:
+@usage.route("GET", _ALL, "Operations and secrets, added up")
+async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
     span = _usage_span(call, org, query)
-    every = await call.control_plane.usage.list_operations(span)
+    every = await call.services.usage.list_operations(span)
     rows = [row for row in every if row.subject not in SYSTEM_OPERATIONS]
     system = [row for row in every if row.subject in SYSTEM_OPERATIONS]
-    looks = await call.control_plane.usage.list_inventories(org, query.vault)
+    looks = await call.services.usage.list_inventories(org, query.vault)
     return UsageView(
-        since=views.bounded_instant(span.since),
-        until=views.bounded_instant(span.until),
+        since=bounded_instant(span.since),
+        until=bounded_instant(span.until),
         count=sum(row.count for row in rows),
         failed=sum(row.failed for row in rows),
         agents=len(looks),
@@ -142,7 +282,7 @@ async def overview(call: EndpointCall, org: str, *, query: Overview) -> UsageVie
         system_count=sum(row.count for row in system),
         system_failed=sum(row.failed for row in system),
         system_operations=tuple(OperationView(r.subject, r.count, r.failed) for r in system),
-        secrets=views.secrets_view(
+        secrets=secrets_view(
             looks,
             unused=query.unused_days,
             rotation=query.rotation_days,
@@ -151,55 +291,48 @@ async def overview(call: EndpointCall, org: str, *, query: Overview) -> UsageVie
     )
 
 
-@usage.route(
-    "GET", _ALL + "/curve", "Operations in time", query=Curve, returns=list[PointView],
-)  # fmt: skip
-async def curve(call: EndpointCall, org: str, *, query: Curve) -> list[PointView]:
-    return [views.point_view(point) for point in await _curve_points(call, org, query)]
+@usage.route("GET", _ALL + "/curve", "Operations in time")
+async def curve(call: Call, org: str, *, query: Curve) -> list[PointView]:
+    return [point_view(point) for point in await _curve_points(call, org, query)]
 
 
-@usage.route("GET", _ALL + "/top", "The most used first", query=Top, returns=TopView)
-async def top(call: EndpointCall, org: str, *, query: Top) -> TopView:
+@usage.route("GET", _ALL + "/top", "The most used first")
+async def top(call: Call, org: str, *, query: Top) -> TopView:
     found, onward = await _top_rows(call, org, query, query.of, query.limit)
     return TopView(tuple(found), onward)
 
 
-@usage.route(
-    "GET", _ALL + "/secrets", "Secrets that need a look: unused, over-used, expiring, old",
-    query=Secrets, returns=SecretsPage,
-)  # fmt: skip
-async def secrets(call: EndpointCall, org: str, *, query: Secrets) -> SecretsPage:
+@usage.route("GET", _ALL + "/secrets", "Secrets that need a look: unused, over-used, expiring, old")
+async def secrets(call: Call, org: str, *, query: Secrets) -> SecretsPage:
     found, onward = await _secret_rows(call, org, query, query.which, query.limit)
-    return SecretsPage(tuple(map(views.secret_view, found)), onward)
+    return SecretsPage(tuple(map(secret_view, found)), onward)
 
 
-@usage.route(
-    "GET", _ALL + "/keys", "Key-encryption keys of agents, and who owes a change",
-    query=OfKeys, returns=KeysPage,
-)  # fmt: skip
-async def keys(call: EndpointCall, org: str, *, query: OfKeys) -> KeysPage:
-    every = await call.control_plane.key_rotation.list_key_states(org, query.vault)
+@usage.route("GET", _ALL + "/keys", "Key-encryption keys of agents, and who owes a change")
+async def keys(call: Call, org: str, *, query: OfKeys) -> KeysPage:
+    every = await call.services.key_rotation.list_key_states(org, query.vault)
     due = [row for row in every if row.due_since]
     found, onward = _page_of(due if query.due else every, query.after, query.limit)
-    return KeysPage(tuple(map(views.key_view, found)), onward, len(every), len(due))
+    return KeysPage(tuple(map(key_view, found)), onward, len(every), len(due))
 
 
 @usage.route(
-    "GET", _ALL + "/export", "A table of any of these, as CSV or JSON", query=Export,
-    returns=list[dict[str, Any]], documents=("text/csv",),
-)  # fmt: skip
-async def export(call: EndpointCall, org: str, *, query: Export) -> FileResponse:
+    "GET",
+    _ALL + "/export",
+    "A table of any of these, as CSV or JSON",
+    returns=list[dict[str, Any]],
+    documents=("text/csv",),
+)
+async def export(call: Call, org: str, *, query: Export) -> FileResponse:
     if query.of == "curve":
-        points = [views.point_view(point) for point in await _curve_points(call, org, query)]
+        points = [point_view(point) for point in await _curve_points(call, org, query)]
         return _export_file(
             org, query, _ExportTable(PointView, query.format).append_rows(points), ""
         )
     if query.of == "keys":
-        every = await call.control_plane.key_rotation.list_key_states(org, query.vault)
+        every = await call.services.key_rotation.list_key_states(org, query.vault)
         page, onward = _page_of(every, query.after, MAX_EXPORT_ROWS)
-        table = _ExportTable(KeyView, query.format).append_rows(
-            [views.key_view(row) for row in page]
-        )
+        table = _ExportTable(KeyView, query.format).append_rows([key_view(row) for row in page])
         return _export_file(org, query, table, onward)
     ranks = query.of in ("agent", "operation", "secret", "identity")
     table, after = _ExportTable(Ranked if ranks else SecretView, query.format), query.after
@@ -210,46 +343,45 @@ async def export(call: EndpointCall, org: str, *, query: Export) -> FileResponse
             table.append_rows(ranked)
         else:
             found, after = await _secret_rows(call, org, asked, Which(query.of), EXPORT_PAGE)
-            table.append_rows([views.secret_view(row) for row in found])
+            table.append_rows([secret_view(row) for row in found])
         if not after:
             break
     return _export_file(org, query, table, after)
 
 
 @capacity.route(
-    "GET", "organizations/{org}/capacity", "Forecasts of storage and load, with their bands",
-    query=Horizon, returns=list[ForecastView],
-)  # fmt: skip
-async def forecasts(call: EndpointCall, org: str, *, query: Horizon) -> list[ForecastView]:
-    found = await call.control_plane.capacity.list_forecasts(org, query.vault, query.days)
-    return [views.forecast_view(one) for one in found]
+    "GET", "organizations/{org}/capacity", "Forecasts of storage and load, with their bands"
+)
+async def forecasts(call: Call, org: str, *, query: Horizon) -> list[ForecastView]:
+    found = await call.services.capacity.list_forecasts(org, query.vault, query.days)
+    return [forecast_view(one) for one in found]
 
 
-def _usage_span(call: EndpointCall, org: str, asked: Asked) -> UsagePeriod:
-    until = asked.until or call.control_plane.world.now() // SECOND + 1
+def _usage_span(call: Call, org: str, asked: Asked) -> UsagePeriod:
+    until = asked.until or call.world.now() // SECOND + 1
     return UsagePeriod(org, asked.vault, asked.since or max(until - MONTH, 0), until)
 
 
-async def _curve_points(call: EndpointCall, org: str, query: Curve | Export) -> list[UsagePoint]:
+async def _curve_points(call: Call, org: str, query: Curve | Export) -> list[UsagePoint]:
     span = replace(_usage_span(call, org, query), system=query.system or bool(query.operation))
-    return await call.control_plane.usage.usage_curve(span, query.resolution, query.operation)
+    return await call.services.usage.usage_curve(span, query.resolution, query.operation)
 
 
 async def _top_rows(
-    call: EndpointCall, org: str, query: Top | Export, of: str, limit: int
+    call: Call, org: str, query: Top | Export, of: str, limit: int
 ) -> tuple[list[Ranked], str]:
     kind = None if of == "agent" else UsageKind(of)
     span = replace(_usage_span(call, org, query), system=query.system)
-    return await call.control_plane.usage.most_used(span, kind, query.after, limit)
+    return await call.services.usage.most_used(span, kind, query.after, limit)
 
 
 async def _secret_rows(
-    call: EndpointCall, org: str, query: Secrets | Export, which: Which, limit: int
+    call: Call, org: str, query: Secrets | Export, which: Which, limit: int
 ) -> tuple[list[SecretRow], str]:
     days = query.days or DEFAULTS.get(which, _DAYS)
-    wanted = call.control_plane.usage.secret_query(which, days=days, factor=query.factor)
+    wanted = call.services.usage.secret_query(which, days=days, factor=query.factor)
     span = _usage_span(call, org, query)
-    return await call.control_plane.usage.list_secrets(span, wanted, query.after, limit)
+    return await call.services.usage.list_secrets(span, wanted, query.after, limit)
 
 
 def _page_of(rows: list[KeyState], after: str, limit: int) -> tuple[list[KeyState], str]:
@@ -287,3 +419,69 @@ def _export_file(org: str, query: Export, table: _ExportTable, onward: str) -> F
         more = f"/api/v1/organizations/{org}/usage/export?{urlencode(asked)}"
     kind = "text/csv; charset=utf-8" if query.format == "csv" else "application/json"
     return FileResponse(table.encoded_body(), kind, f"usage-{query.of}.{query.format}", more)
+
+
+def secrets_view(
+    summaries: list[SecretInventory], *, unused: int, rotation: int, expiring: int
+) -> SecretsView:
+    """All agents' looks added up; the three are days, of `USAGE_DAYS`."""
+    idle, age, soon = (
+        tuple(map(sum, zip(*(getattr(look, name) for look in summaries), strict=True)))
+        or (0,) * (len(USAGE_DAYS) + 1)
+        for name in ("idle", "age", "expires")
+    )
+    return SecretsView(
+        total=sum(look.total for look in summaries),
+        never_read=sum(look.never_read for look in summaries),
+        unused=services.count_above(idle, unused),
+        expiring=services.count_at_most(soon, expiring),
+        expired=sum(look.expired for look in summaries),
+        rotation_due=services.count_above(age, rotation),
+        idle=_class_views(idle),
+        age=_class_views(age),
+        expires=_class_views(soon),
+    )
+
+
+def point_view(point: UsagePoint) -> PointView:
+    return PointView(bounded_instant(point.at), point.count, point.failed)
+
+
+def secret_view(row: SecretRow) -> SecretView:
+    times = (row.last_read, row.rotated_at, row.expires_at, row.seen_at)
+    return SecretView(
+        row.vault, row.secret, row.reads, *(bounded_instant(at) if at else None for at in times)
+    )
+
+
+def key_view(row: KeyState) -> KeyView:
+    due = rfc3339_or_none(row.due_since)
+    return KeyView(row.vault, row.generation, rfc3339(row.since), row.exact, due)
+
+
+def forecast_view(one: FigureForecast) -> ForecastView:
+    return ForecastView(
+        name=one.name,
+        unit=one.unit,
+        vault=one.vault,
+        enough=not one.reason,
+        reason=one.reason,
+        points=len(one.history),
+        weekly=one.weekly,
+        per_day=one.per_day,
+        history=tuple(ValueView(bounded_instant(at), value) for at, value in one.history),
+        band=tuple(
+            AheadView(bounded_instant(p.day * DAY), p.expected, p.low, p.high) for p in one.band
+        ),
+        full_at=bounded_instant(one.full_at) if one.full_at else None,
+    )
+
+
+def _class_views(counts: tuple[int, ...]) -> tuple[ClassView, ...]:
+    bounds = (*USAGE_DAYS, None)
+    return tuple(ClassView(days, count) for days, count in zip(bounds, counts, strict=True))
+
+
+def bounded_instant(seconds: int) -> str:
+    """The last one that there is for what an agent said of a later one."""
+    return rfc3339(min(seconds, MAX_SECONDS) * SECOND)

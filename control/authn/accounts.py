@@ -1,9 +1,9 @@
-"""Signing in, and the credentials that come of it."""
+"""Login with a password, and API tokens."""
 
 from typing import Final
 
 from actors import World
-from control.authn import lockout
+from control.authn import attempts
 from control.authn.attempts import Purpose, clear_attempts, count_attempt
 from control.authn.passwords import Passwords
 from control.authn.session_ends import SessionEnds
@@ -21,14 +21,14 @@ from control.model.people import Caller, Role, Token, TokenKind, User
 from control.store import people
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY, SECOND
 
-MAX_TOKEN: Final = 366 * 86_400 * SECOND
+MAX_TOKEN: Final = 366 * DAY
 TOKEN_PREFIX: Final = "fhu"
 
 
 class Accounts:
-    """Who somebody is. Every refusal says the same, whatever was wrong."""
+    """Checks passwords. Every refusal has the same text, whatever was wrong."""
 
     def __init__(
         self,
@@ -47,9 +47,9 @@ class Accounts:
     async def login(
         self, org: str, name: str, password: str, way: SessionRequest = PROGRAM_SESSION
     ) -> tuple[str, Token]:
-        """A secret and what is kept of it: a session, or half of one (`SessionOpener`).
+        """Sign in; the secret and the stored row of a session, or of half a session.
 
-        Raises `AuthenticationError`.
+        A half session waits for the second factor (`SessionOpener`). Raises `AuthenticationError`.
         """
         return await self._opening.open_session(
             await self.verify_password(org, name, password), way
@@ -58,7 +58,7 @@ class Accounts:
     async def verify_password(
         self, org: str, name: str, password: str, purpose: Purpose = Purpose.SIGN_IN
     ) -> User:
-        """Whose password this is. Raises `AuthenticationError`."""
+        """The account with this name and password. Raises `AuthenticationError`."""
         if not (is_slug(org) and is_slug(name)):
             org, name = "-", "-"  # not a name of anybody; the work is done all the same
         now = self._world.now()
@@ -72,7 +72,7 @@ class Accounts:
         return user
 
     async def is_own_password(self, caller: Caller, password: str) -> bool:
-        """Whether it is the caller's. Strangers' attempts to sign in do not count against it."""
+        """Whether this is the caller's password. Failed logins by strangers do not lock it."""
         org, name = caller.account
         try:
             await self.verify_password(org, name, password, Purpose.CONFIRM)
@@ -84,7 +84,7 @@ class Accounts:
     async def create_token(
         self, caller: Caller, label: str, role: Role, seconds: int
     ) -> tuple[str, Token]:
-        """A new API token of the caller: its secret, shown once, and what is kept of it."""
+        """Make an API token of the caller; its secret, shown once, and the stored row."""
         if not caller.role.covers(role):
             raise AuthorizationError("role_above_own", "a token cannot do more than its owner")
         if not 0 < seconds * SECOND <= MAX_TOKEN:
@@ -119,7 +119,7 @@ class Accounts:
         return secret, made
 
     async def list_tokens(self, caller: Caller, org: str) -> list[Token]:
-        """The caller's own in `org`, also a guest's; those of everybody for an admin of it."""
+        """The caller's own tokens in `org`, also a guest's; everybody's for an admin."""
         if caller.is_platform or caller.role.covers(Role.ADMIN):
             return await self._store.read(lambda tx: people.list_tokens(tx, org))
         account = caller.account
@@ -127,7 +127,10 @@ class Accounts:
         return [token for token in own if org in (token.org, token.acting)]
 
     async def revoke_token(self, caller: Caller, org: str, token_id: str) -> None:
-        """End a token: one's own, or as an admin that of somebody who is not above. Else 404."""
+        """End a token of the caller, or, as an admin, of an account of no higher role.
+
+        Raises `NotFoundError`.
+        """
 
         def change(tx: Tx) -> None:
             token = next((t for t in people.list_tokens(tx, org) if t.id == token_id), None)
@@ -144,11 +147,11 @@ class Accounts:
         self._ends.publish_ended([token_id])
 
     async def delete_expired(self) -> None:
-        """Clear away what has expired; it was refused already."""
+        """Delete tokens and counters that have expired. They were refused already."""
         now = self._world.now()
         await self._store.write(lambda tx: people.delete_expired_tokens(tx, now))
         await self._store.write(
-            lambda tx: people.delete_older_failures(tx, now - lockout.LOCKOUT_DURATION)
+            lambda tx: people.delete_older_failures(tx, now - attempts.LOCKOUT_DURATION)
         )
 
 

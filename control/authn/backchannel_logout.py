@@ -1,15 +1,28 @@
-"""A provider that signs somebody out (OpenID Connect Back-Channel Logout 1.0): so do we, at once.
+"""OpenID Connect Back-Channel Logout 1.0: a provider ends sessions here.
 
-Sessions end, wherever they act; API tokens are a program's, and stay. An account that is to be shut
-out is disabled: to be signed out keeps nobody from signing in.
+Sessions end in every organization; API tokens belong to programs and stay. A logout does not keep
+anybody from signing in again: to shut an account out, disable it.
+
+A logout token has the signature, issuer, audience and times of an ID token. Its claim `events` says
+what it is, and it has no nonce, so that neither of the two passes for the other.
 """
 
-from typing import Any
+from typing import Any, Final
+
+import jwt
+from msgspec import Struct
 
 from actors import World
-from control.authn import logout_token
-from control.authn.id_token import LEEWAY, ExpectedClaims
-from control.authn.logout_token import MAX_AGE, LogoutToken
+from control.authn.id_token import (
+    LEEWAY,
+    MAX_SUBJECT,
+    Claims,
+    ExpectedClaims,
+    check_parties,
+    check_times,
+    token_error,
+    verified_payload,
+)
 from control.authn.oidc_provider import ProviderClient
 from control.authn.session_ends import SessionEnds
 from control.crypto import sha256
@@ -20,11 +33,63 @@ from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
 
+LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
+MAX_AGE: Final = 600 * SECOND
+"""How old one may be, so that it is known for a while only that it was used."""
+MAX_ID: Final = 255  # characters of `jti` and `sid`
+_TYPES: Final = frozenset({"", "jwt", "logout+jwt", "application/logout+jwt"})
+
+
+class LogoutToken(Struct, frozen=True):
+    """The sessions to end: all of `subject`, or those of the provider's session `sid`."""
+
+    id: str
+    subject: str
+    sid: str
+
+
+def verify_logout_token(token: str, key: jwt.PyJWK, expected: ExpectedClaims) -> LogoutToken:
+    """Check every claim that matters (sections 2.4 to 2.6). Raises `AuthenticationError`.
+
+    `expected.nonce` is ignored.
+    """
+    claims, now = verified_payload(token, key), expected.now // SECOND
+    kind = jwt.get_unverified_header(token).get("typ", "")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise token_error("typ")
+    check_parties(claims, expected)
+    check_times(claims, now)
+    if claims["iat"] < now - MAX_AGE // SECOND:
+        raise token_error("iat")
+    events = claims.get("events")
+    if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
+        raise token_error("events")
+    if "nonce" in claims:
+        raise token_error("nonce")
+    subject, sid = _text_claim(claims, "sub", MAX_SUBJECT), _text_claim(claims, "sid", MAX_ID)
+    if not subject and not sid:
+        raise token_error("sub")
+    id_ = _text_claim(claims, "jti", MAX_ID)
+    if not id_:
+        raise token_error("jti")
+    return LogoutToken(id_, subject, sid)
+
+
+def _text_claim(claims: Claims, name: str, most: int) -> str:
+    """The claim, or the empty string."""
+    value: Any = claims.get(name, "")
+    if not isinstance(value, str) or len(value) > most or "\0" in value:
+        raise token_error(name)
+    if name in claims and not value:
+        raise token_error(name)
+    return value
+
+
 TOKEN_RETENTION = MAX_AGE + 2 * LEEWAY * SECOND  # longer than a token counts, whatever its clock
 
 
 class BackchannelLogout:
-    """Of all organizations' providers."""
+    """Handles logout tokens of all organizations' providers."""
 
     def __init__(
         self, store: Store, providers: ProviderClient, session_ends: SessionEnds, world: World
@@ -35,10 +100,10 @@ class BackchannelLogout:
         self._world = world
 
     async def end_sessions(self, org: str, token: str) -> Caller:
-        """End what the token of `org`'s provider names; whose that was, nobody if no account's.
+        """End the sessions that a token of `org`'s provider names; the account, if there is one.
 
-        Raises `ValidationError` for a token that does not count, `NotFoundError` where there is no
-        provider, `UnavailableError`.
+        Raises `ValidationError` for an invalid token, `NotFoundError` without a provider,
+        `UnavailableError`.
         """
         provider = await self._store.read(lambda tx: identities.get_provider(tx, org))
         if provider is None:
@@ -46,7 +111,7 @@ class BackchannelLogout:
         issuer, now = provider.issuer, self._world.now()
         try:
             key = await self._providers.signing_key_of(issuer, token)
-            said = logout_token.verify_logout_token(
+            said = verify_logout_token(
                 token, key, ExpectedClaims(issuer, provider.client_id, "", now)
             )
         except AuthenticationError as error:
@@ -69,7 +134,7 @@ class BackchannelLogout:
 
 
 def session_id_digest(issuer: str, claims: dict[str, Any]) -> str:
-    """What a session keeps of the provider's own; of one that names none, that it was this one."""
+    """What a session stores of the provider's session; for none, that it has none."""
     sid = claims.get("sid")
     return _scoped_digest(issuer, sid if isinstance(sid, str) else "").hex()
 
@@ -77,7 +142,8 @@ def session_id_digest(issuer: str, claims: dict[str, Any]) -> str:
 def _sessions_meant(tx: Tx, org: str, issuer: str, said: LogoutToken) -> list[Token]:
     """The person's sessions, half ones too.
 
-    Where a session is named, those of another one stay, and those that never came of the provider.
+    If the token names a session, sessions of another one stay, and those that came from no
+    provider.
     """
     name = _account_of(tx, org, issuer, said)
     if said.subject and not name:

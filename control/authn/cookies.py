@@ -1,4 +1,4 @@
-"""What a browser says of its session, and what tells our own pages from others."""
+"""Cookies and headers of a browser's session, and the check for requests of our own pages."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Final
 
 from control.errors import AuthorizationError
 from control.model.operation import BrowserCredentials
-from protocols.http.cookies import cookie, cookie_name, is_same_origin
+from protocols.http.cookies import cookie_name, is_same_origin, read_cookie
 from protocols.http.session_key import HEADER, offered_key
 
 SESSION: Final = "freehold-session"
@@ -18,9 +18,10 @@ _PORT: Final = re.compile(r":([0-9]+)\Z")
 
 
 def origin_cookie_name(own_origin: str, name: str) -> str:
-    """A cookie's name at this origin of ours.
+    """A cookie's name at this origin.
 
-    A browser shares cookies between the ports of a host: so it holds the port, where there is one.
+    Browsers share cookies between the ports of a host, so the name contains a port that is not the
+    default.
     """
     port = _PORT.search(own_origin)
     return cookie_name(own_origin, f"{name}-{port[1]}" if port else name)
@@ -29,9 +30,9 @@ def origin_cookie_name(own_origin: str, name: str) -> str:
 def read_browser(
     headers: Iterable[tuple[str, str]], own_origin: str, *, websocket: bool = False
 ) -> BrowserCredentials:
-    """What the headers say; of a websocket the session key is beside its subprotocol.
+    """The session credentials of a request; for a WebSocket the key is in the subprotocol.
 
-    HTTP/2 sends cookies in pieces; any other header that is there twice is neither of the two.
+    HTTP/2 sends cookies in pieces. Any other header that occurs twice is ignored.
     """
     told: dict[str, str] = {}
     for name, value in headers:
@@ -39,9 +40,9 @@ def read_browser(
         told[key] = f"{told[key]}; {value}" if key in told else value
     sent = told.get("cookie", "")
     return BrowserCredentials(
-        cookie=cookie(sent, origin_cookie_name(own_origin, SESSION)),
-        oidc=cookie(sent, origin_cookie_name(own_origin, OIDC)),
-        asked=cookie(sent, origin_cookie_name(own_origin, CONSENT)),
+        cookie=read_cookie(sent, origin_cookie_name(own_origin, SESSION)),
+        oidc=read_cookie(sent, origin_cookie_name(own_origin, OIDC)),
+        asked=read_cookie(sent, origin_cookie_name(own_origin, CONSENT)),
         session_key=offered_key(told.get("sec-websocket-protocol", ""))
         if websocket
         else told.get(HEADER.lower(), ""),
@@ -50,10 +51,10 @@ def read_browser(
 
 
 def require_same_origin(browser: BrowserCredentials) -> None:
-    """Raises `AuthorizationError` unless a page of ours made this request."""
+    """Raise `AuthorizationError` unless one of our pages made this request."""
     if not browser.same_origin:
         raise AuthorizationError(
             "csrf",
-            "a browser may ask for this from our own pages only: reload the page and repeat it "
-            "there, or send a token instead of the session's cookie",
+            "the request does not come from a page of this control plane: reload the page and "
+            "repeat it there, or send a token instead of the session's cookie",
         )

@@ -1,15 +1,15 @@
-"""Signing in at an organization's identity provider: OpenID Connect, code flow with PKCE (S256).
+"""Login at an organization's identity provider: OpenID Connect, code flow with PKCE (S256).
 
-    begin: state, nonce and a cookie are made; the browser goes to the provider
-    finish: it comes back with state and code → ID token → account → a code of ours
-    collect: our page, or a program which the browser goes to then (RFC 8252, 7.3), exchanges that
-        code and its own verifier for the session
+    begin: make state, nonce and a cookie; the browser goes to the provider
+    finish: the browser comes back with state and code → ID token → account → a code of ours
+    collect: our page, or a program at a loopback address (RFC 8252, 7.3), exchanges that code
+        and its own verifier for the session
 
-A state is good once, for ten minutes, and for the browser that began: what it came with is kept as
-digests. Of whoever began, page or program, the challenge of its verifier is kept: neither a cookie
-nor an address that somebody else has seen is enough for the session. Accounts are
-linked by issuer and subject alone; an email address, which the provider has to call verified,
-matters only for who gets a new account.
+A state is good once, for ten minutes, and for the browser that began. Stored are digests of it, and
+the challenge of the verifier of the page or program that began: neither a cookie nor an address
+that somebody else has seen is enough for the session. Accounts are linked by issuer and subject
+alone. An email address, which the provider has to call verified, only decides who gets a new
+account.
 """
 
 from typing import Final
@@ -38,7 +38,7 @@ from control.store import identities
 from control.store.change_shield import stop_shielding
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.client import client_of
+from protocols.client_network import client_network
 from protocols.instant import SECOND
 
 FLOW_LIFETIME: Final = 600 * SECOND
@@ -50,9 +50,9 @@ COLLECT_PREFIX: Final = "collect:"
 
 
 class AuthorizationRedirect(Struct, frozen=True):
-    """Where the browser goes, and what its cookie is to hold.
+    """Where the browser goes, and the value of its cookie.
 
-    `verifier`: what our page keeps and collects the session with; empty where a program began.
+    `verifier`: the page keeps it and collects the session with it; empty where a program began.
     """
 
     url: str
@@ -61,7 +61,7 @@ class AuthorizationRedirect(Struct, frozen=True):
 
 
 class AuthorizationResponse(Struct, frozen=True):
-    """What it comes back with; `issuer` after RFC 9207, if the provider names itself."""
+    """The query of the provider's redirect; `issuer` after RFC 9207, if it is there."""
 
     state: str
     code: str
@@ -70,14 +70,14 @@ class AuthorizationResponse(Struct, frozen=True):
 
 
 class LoopbackClient(Struct, frozen=True):
-    """One that listens at `port` of the person's machine; `challenge`: RFC 7636's, by S256."""
+    """A program that listens at `port` of the person's machine; `challenge`: RFC 7636, S256."""
 
     port: int
     challenge: str
 
 
 class Federation:
-    """Logins by way of providers."""
+    """Logins through identity providers."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Federation:
     async def configure_provider(
         self, org: str, issuer: str, client_id: str, secret: str, terms: Terms
     ) -> IdentityProvider:
-        """Take this provider for an organization, once it has answered as one.
+        """Set an organization's provider, once its metadata was fetched.
 
         Raises `ValidationError`, `UnavailableError`.
         """
@@ -111,11 +111,11 @@ class Federation:
         return row
 
     async def get_provider(self, org: str) -> IdentityProvider | None:
-        """Which one the organization has."""
+        """The organization's provider."""
         return await self._store.read(lambda tx: identities.get_provider(tx, org))
 
     async def remove_provider(self, org: str) -> None:
-        """Nobody signs in by it any more; who has, stays. Raises `NotFoundError`."""
+        """Remove the provider. Accounts that signed in by it stay. Raises `NotFoundError`."""
         if not await self._store.write(lambda tx: identities.delete_provider(tx, org)):
             raise _no_provider_error()
 
@@ -127,10 +127,10 @@ class Federation:
         ip: str = "",
         program: LoopbackClient | None = None,
     ) -> AuthorizationRedirect:
-        """A login at the provider of `org`, back to our origin `own`, for somebody at `ip`.
+        """Begin a login at the provider of `org`, back to our origin `own`, for a client at `ip`.
 
-        `program`: what the browser is sent to in the end.
-        Raises `NotFoundError`, `UnavailableError`.
+        `program`: where the browser is sent in the end, if a program began. Raises `NotFoundError`,
+        `UnavailableError`.
         """
         provider = await self._provider(org)
         metadata = await self._providers.fetch_metadata(provider.issuer)
@@ -146,7 +146,7 @@ class Federation:
             redirect=self.redirect_uri(own),
             invitation=invitation and secret_digest(invitation).hex(),
             expires_at=now + FLOW_LIFETIME,
-            client=client_of(ip),
+            client=client_network(ip),
             port=program.port if program else 0,
             challenge=program.challenge if program else pkce_challenge(ours),
         )
@@ -174,7 +174,10 @@ class Federation:
         )
 
     async def take_flow(self, back: AuthorizationResponse, browser: str) -> LoginFlow:
-        """The login that this is the end of, whatever comes of it. Raises `AuthenticationError`."""
+        """Take the login that this response ends; a state is good once.
+
+        Raises `AuthenticationError`.
+        """
         digest = secret_digest(back.state)
         flow = await self._store.write(lambda tx: identities.take_flow(tx, digest))
         now = self._world.now()
@@ -183,26 +186,28 @@ class Federation:
             or not flow.expires_at - FLOW_LIFETIME - EARLY <= now < flow.expires_at
             or not constant_time_equal_bytes(flow.browser, secret_digest(browser))
         ):
-            raise AuthenticationError("oidc_state", "this login was not begun here; begin anew")
+            raise AuthenticationError(
+                "oidc_state", "this login was not started here: start it again"
+            )
         return flow
 
     async def finish_login(self, flow: LoginFlow, back: AuthorizationResponse) -> tuple[str, Token]:
-        """The code by which whoever began collects a session, for whom the provider names.
+        """The code by which the page or program that began collects a session.
 
-        A client that leaves while the provider is asked is not waited for: the flow is spent, and
-        nothing else has happened. Raises `AuthenticationError`, `AuthorizationError` for who has
-        no account.
+        A client that disconnects while the provider is asked is not waited for: the flow is used
+        up, and nothing else has happened. Raises `AuthenticationError`, `AuthorizationError` where
+        there is no account.
         """
         stop_shielding()
         provider = await self._provider(flow.org)
         if back.issuer not in ("", provider.issuer):
             raise AuthenticationError(
-                "oidc_issuer", "another provider has answered than was asked: begin anew"
+                "oidc_issuer", "another provider answered than was asked: start the sign-in again"
             )
         if back.error or not back.code:
             raise AuthenticationError(
                 "oidc_refused",
-                "the identity provider did not let you in: its own administrators know why",
+                "the identity provider refused the sign-in: ask its administrators",
             )
         secret = self._sealer.open(
             provider.client_secret,
@@ -224,7 +229,7 @@ class Federation:
     async def collect_session(
         self, code: str, verifier: str, way: SessionRequest
     ) -> tuple[str, Token]:
-        """A session, or half of one, for the code that `finish_login` gave and the verifier; once.
+        """Exchange the code of `finish_login` and the verifier, once, for a session or half of one.
 
         Raises `AuthenticationError`.
         """
@@ -239,15 +244,15 @@ class Federation:
         )
 
     def logout_uri(self, org: str, own: str) -> str:
-        """Where the provider of `org` tells us that somebody was signed out, at our origin."""
+        """Where the provider of `org` posts logout tokens, at our origin."""
         return f"{own}{LOGOUT_PATH}/{org}"
 
     def redirect_uri(self, own: str) -> str:
-        """What a provider has to know of us, at our origin `own`."""
+        """The redirect URI that the provider has to know, at our origin `own`."""
         return own + CALLBACK_PATH
 
     async def logout_url(self, org: str, own: str) -> str:
-        """Where a browser goes to leave the provider too; empty if it has no such place."""
+        """The provider's own logout page; empty if it has none."""
         provider = await self._provider(org)
         metadata = await self._providers.fetch_metadata(provider.issuer)
         if not metadata.end_session_endpoint:
@@ -256,7 +261,7 @@ class Federation:
         return f"{metadata.end_session_endpoint}?{urlencode(query)}"
 
     async def _provider(self, org: str) -> IdentityProvider:
-        """The one by which people come in. Raises `NotFoundError`."""
+        """The provider by which people sign in. Raises `NotFoundError`."""
         found = await self.get_provider(org)
         if found is None:
             raise _no_provider_error()

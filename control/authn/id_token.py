@@ -1,4 +1,4 @@
-"""An ID token (OpenID Connect Core 1.0, 3.1.3.7): whose signature, from whom, for whom, until when.
+"""Verification of an ID token (OpenID Connect Core 1.0, 3.1.3.7).
 
 Pure: the key is given. PyJWT checks the signature with the one algorithm that the header names and
 we allow; every claim is checked here, by our own clock and without a default. A header that brings
@@ -46,7 +46,7 @@ class ExpectedClaims(Struct, frozen=True):
 
 
 def token_header(token: str) -> tuple[str, str]:
-    """Algorithm and key id that it names. Raises `AuthenticationError`."""
+    """Algorithm and key id of the token's header. Raises `AuthenticationError`."""
     if len(token) > MAX_TOKEN:
         raise token_error("it is too long")
     try:
@@ -64,7 +64,7 @@ def token_header(token: str) -> tuple[str, str]:
 
 
 def select_key(keys: list[dict[str, Any]], algorithm: str, kid: str) -> jwt.PyJWK | None:
-    """The key to check with: of this id, or the only one that fits if the token names none."""
+    """The key with this id, or the only usable one if the token names none."""
     fitting = [
         jwk for jwk in keys if _is_usable_key(jwk, algorithm) and kid in ("", jwk.get("kid", ""))
     ]
@@ -77,7 +77,7 @@ def select_key(keys: list[dict[str, Any]], algorithm: str, kid: str) -> jwt.PyJW
 
 
 def verify_claims(token: str, key: jwt.PyJWK, expected: ExpectedClaims) -> Claims:
-    """Its claims, each that matters checked. Raises `AuthenticationError`."""
+    """Signature and claims checked; the claims. Raises `AuthenticationError`."""
     claims = verified_payload(token, key)
     check_parties(claims, expected)
     check_times(claims, expected.now // SECOND)
@@ -90,7 +90,7 @@ def verify_claims(token: str, key: jwt.PyJWK, expected: ExpectedClaims) -> Claim
 
 
 def verified_payload(token: str, key: jwt.PyJWK) -> Claims:
-    """What the key has signed, and no claim is checked. Raises `AuthenticationError`."""
+    """The payload if the key has signed it; no claim is checked. Raises `AuthenticationError`."""
     try:
         claims: Claims = jwt.decode(
             token,
@@ -104,7 +104,7 @@ def verified_payload(token: str, key: jwt.PyJWK) -> Claims:
 
 
 def token_error(what: str) -> AuthenticationError:
-    """What is refused; of the token's content no word."""
+    """An error that contains nothing of the token."""
     return AuthenticationError("id_token_invalid", f"the provider's token is refused: {what}")
 
 
@@ -123,12 +123,12 @@ def _is_usable_key(jwk: dict[str, Any], algorithm: str) -> bool:
 
 
 def _modulus_bits(modulus: object) -> int:
-    """Of a modulus in base64url, to within a byte."""
+    """Length of a base64url modulus, to within a byte."""
     return len(modulus) * 6 if isinstance(modulus, str) else 0
 
 
 def check_parties(claims: Claims, expected: ExpectedClaims) -> None:
-    """Who says it to whom. Raises `AuthenticationError`."""
+    """Check issuer, audience and authorized party. Raises `AuthenticationError`."""
     if claims.get("iss") != expected.issuer:
         raise token_error("iss")
     audience = claims.get("aud")
@@ -141,7 +141,7 @@ def check_parties(claims: Claims, expected: ExpectedClaims) -> None:
 
 
 def check_times(claims: Claims, now: int) -> None:
-    """Since when and until when it counts; `now` in seconds. Raises `AuthenticationError`."""
+    """Check the token's times; `now` in seconds. Raises `AuthenticationError`."""
     if not _is_number(claims.get("exp")) or now >= claims["exp"] + LEEWAY:
         raise token_error("exp")
     if not _is_number(claims.get("iat")) or claims["iat"] > now + LEEWAY:

@@ -1,7 +1,7 @@
-"""Invitations: for one person, by email address, to become a member once, within a week.
+"""Invitations: one person, by email address, becomes a member, once, within a week.
 
-The link's secret follows from a key of ours, so that whoever sends the mail can make the link again
-while the database alone gives it to nobody.
+The link's secret is derived from our sealing key: whoever sends the mail can make the link again,
+and the database alone reveals it to nobody.
 """
 
 from typing import Final
@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from actors.slewed_clock import is_early
+from actors.slewed_clock import has_expired
 from control.authn.passwords import Passwords
 from control.authn.session_opener import SessionOpener, SessionRequest
 from control.authn.users import check_rank
@@ -25,14 +25,14 @@ from control.store import invitations, members, notices, people
 from control.store.authority import role_in
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
-INVITATION_LIFETIME: Final = 7 * 86_400 * SECOND
+INVITATION_LIFETIME: Final = 7 * DAY
 MAX_OPEN: Final = 1000  # of one organization
 
 
 class InvitationDetails(Struct, frozen=True):
-    """What somebody who has the link is told."""
+    """What the holder of the link sees."""
 
     organization: str
     title: str
@@ -42,7 +42,7 @@ class InvitationDetails(Struct, frozen=True):
 
 
 class Invitations:
-    """Of all organizations."""
+    """Invitations of all organizations."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class Invitations:
     async def create_invitation(
         self, by: Caller, org: str, email: str, role: Role, *, mail: bool = False
     ) -> tuple[str, Invitation]:
-        """The link's secret, and what is kept. An older one for the address ends.
+        """Make an invitation; the link's secret and the stored row.
 
-        `mail`: have its link mailed.
+        An older invitation of the address ends. `mail`: send the link by mail.
         """
         check_rank(by, role)
         now, identifier = self._world.now(), self._world.new_id()
@@ -87,7 +87,7 @@ class Invitations:
             if invitations.count_open_invitations(tx, org, now) >= MAX_OPEN:
                 raise ConflictError(
                     "too_many_invitations",
-                    f"{MAX_OPEN} are open already: withdraw some, or wait for their end",
+                    f"{MAX_OPEN} invitations are open: withdraw some, or wait until they expire",
                 )
             invitations.delete_open_invitations(tx, org, made.email)
             invitations.add_invitation(tx, made)
@@ -98,11 +98,11 @@ class Invitations:
         return self.link_secret(org, identifier), made
 
     def link_secret(self, org: str, identifier: str) -> str:
-        """What the link of this invitation ends with; for whoever sends the mail."""
+        """The secret at the end of the invitation's link."""
         return self._sealer.derive_secret("fhi", "invitation", org, identifier)
 
     async def list_invitations(self, org: str) -> list[Invitation]:
-        """The newest first."""
+        """Invitations, the newest first."""
         return await self._store.read(lambda tx: invitations.list_invitations(tx, org))
 
     async def revoke_invitation(self, by: Caller, org: str, identifier: str) -> None:
@@ -118,7 +118,7 @@ class Invitations:
         await self._store.write(change)
 
     async def get_details(self, secret: str) -> InvitationDetails:
-        """What it is for. Raises `NotFoundError` for one that counts no longer."""
+        """What a link is for. Raises `NotFoundError` for a link that is not valid any more."""
         now = self._world.now()
 
         def query(tx: Tx) -> InvitationDetails:
@@ -132,7 +132,7 @@ class Invitations:
     async def accept_invitation(
         self, secret: str, name: str, password: str, way: SessionRequest
     ) -> tuple[str, Token]:
-        """A new account, signed in. Raises `NotFoundError`, `ConflictError` for a taken name."""
+        """Make an account and sign in. Raises `NotFoundError`, `ConflictError` for a taken name."""
         require_slug(name, "name")
         await self.get_details(secret)  # before the work that a password is
         hashed, now = await self._passwords.hash_password(password), self._world.now()
@@ -159,7 +159,7 @@ class Invitations:
                 raise _not_found()
             if row.org == home or members.get_membership(tx, row.org, home, name) is not None:
                 raise ConflictError(
-                    "member_already", "you are a member of it already: switch to it"
+                    "member_already", "you are a member already: switch to the organization"
                 )
             made = Membership(row.org, home, name, row.role, row.created_by, now)
             members.put_membership(tx, made, now)
@@ -169,32 +169,30 @@ class Invitations:
         return await self._store.write(change)
 
     async def delete_expired(self) -> None:
-        """Clear away what expired a while ago."""
+        """Delete invitations that expired a while ago."""
         before = self._world.now() - INVITATION_LIFETIME
         await self._store.write(lambda tx: invitations.delete_expired_invitations(tx, before))
 
 
 def require_invitation(tx: Tx, secret: str, now: int) -> Invitation:
-    """The invitation of this link. Raises `NotFoundError`, whatever is wrong with it."""
+    """The valid invitation of this link. Raises `NotFoundError` for any other."""
     row = invitations.get_invitation_by_digest(tx, secret_digest(secret))
-    over = row is None or row.used_at or row.expires_at <= now or is_early(row.created_at, now)
+    over = row is None or row.used_at or has_expired(row.created_at, row.expires_at, now)
     if row is None or over or not is_inviter_authorized(tx, row):
         raise _not_found()
     return row
 
 
 def is_inviter_authorized(tx: Tx, row: Invitation) -> bool:
-    """Whether whoever made the invitation could make it now: it is worth no more than that."""
+    """Whether the inviter could make this invitation now: it is worth no more."""
     role = role_in(tx, row.org, row.created_by, since=row.created_at)
     return role is not None and role.covers(Role.ADMIN) and role.covers(row.role)
 
 
 def mark_used(tx: Tx, row: Invitation, user: User, now: int) -> None:
-    """It was good once."""
+    """Mark it as used."""
     invitations.put_invitation(tx, replace(row, used_at=now, used_by=f"{user.org}/{user.name}"))
 
 
 def _not_found() -> NotFoundError:
-    return NotFoundError(
-        "invitation_invalid", "this invitation does not count (any more): ask for another"
-    )
+    return NotFoundError("invitation_invalid", "this invitation is not valid: ask for another")

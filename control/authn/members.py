@@ -1,4 +1,4 @@
-"""People who belong to more than one organization: a role in each, one account at home."""
+"""Accounts that are members of other organizations: a role in each, one account at home."""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,7 +35,7 @@ class Members:
         self._world = world
 
     async def organizations_of(self, caller: Caller) -> list[Belonging]:
-        """Where the caller's account belongs, its home first."""
+        """The organizations of the caller's account, its home first."""
         home, name = caller.account
 
         def query(tx: Tx) -> list[Belonging]:
@@ -53,11 +53,11 @@ class Members:
         return await self._store.read(lambda tx: members.list_guests(tx, org))
 
     async def switch_organization(self, caller: Caller, org: str) -> tuple[str, Token]:
-        """A session of the same kind that acts in `org`; the caller's own ends.
+        """Open a session of the same kind in `org`; the caller's own ends.
 
         Raises `AuthorizationError` where the account is no member, lacks the second factor that the
-        organization wants, or has not shown it in this session (`step_up`): at home that may not
-        have been asked for.
+        organization wants, or has not shown it in this session (`step_up`): at home it may not have
+        been required.
         """
         made, (home, name) = self._opening.new_secrets(), caller.account
 
@@ -70,7 +70,7 @@ class Members:
             if current.kind is TokenKind.API:
                 raise AuthorizationError(
                     "permission_denied",
-                    "an API token is for one organization: sign in to change over",
+                    "an API token is for one organization: sign in to switch",
                 )
             if any_requires_factor(tx, org):
                 _require_factor(tx, current)
@@ -96,7 +96,7 @@ class Members:
     async def change_guest_role(
         self, by: Caller, org: str, home: str, name: str, role: Role
     ) -> Membership:
-        """Another role for a guest, whose sessions here end. Raises `NotFoundError`."""
+        """Change a guest's role; the guest's sessions here end. Raises `NotFoundError`."""
 
         def change(tx: Tx) -> tuple[Membership, list[str], PublishChanges]:
             row = _require_membership(tx, org, home, name)
@@ -113,7 +113,7 @@ class Members:
         return changed
 
     async def remove_guest(self, by: Caller, org: str, home: str, name: str) -> None:
-        """A guest is one no longer. Raises `NotFoundError`."""
+        """End a membership. Raises `NotFoundError`."""
 
         def change(tx: Tx) -> tuple[list[str], PublishChanges]:
             check_rank(by, _require_membership(tx, org, home, name).role)
@@ -130,14 +130,14 @@ class Members:
 def _require_factor(tx: Tx, token: Token) -> None:
     if not second_factors.has_active_factor(tx, token.org, token.user):
         raise AuthorizationError(
-            "second_factor_demanded", "this organization wants a second factor: set one up"
+            "second_factor_demanded", "this organization requires a second factor: set one up"
         )
     if not token.factor_at:
         raise step_up_error()
 
 
 def end_sessions_in(tx: Tx, org: str, home: str, name: str) -> list[str]:
-    """End what an account holds for acting in `org`; the ids."""
+    """End an account's sessions and tokens that act in `org`; their ids."""
     gone = [token.id for token in people.list_tokens(tx, home, name) if token.acting == org]
     for token_id in gone:
         people.delete_token(tx, home, token_id)

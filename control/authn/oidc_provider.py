@@ -1,9 +1,10 @@
-"""An identity provider over HTTPS: what it says of itself, its keys, and a code for an ID token.
+"""HTTP client for identity providers: metadata, keys, and the exchange of a code for an ID token.
 
-It is named by people, so it is asked with care: https alone (plain http on loopback where the
+People name the addresses, so requests are restricted: https alone (plain http on loopback where the
 settings allow it for development), only hosts that the settings name if they name any, else only
-public addresses, the one connected to that was looked at, no redirect followed, every body and
-every time bounded, few at once; an error does not say what was there.
+public addresses. The connection goes to the address that was checked, no redirect is followed,
+every body and every wait is bounded, few requests run at once, and an error does not reveal what
+was there.
 """
 
 import ssl
@@ -56,7 +57,7 @@ T = TypeVar("T")
 
 
 class Metadata(Struct, frozen=True):
-    """What a provider says of itself (OpenID Connect Discovery 1.0, section 3)."""
+    """A provider's metadata (OpenID Connect Discovery 1.0, section 3)."""
 
     issuer: str
     authorization_endpoint: str
@@ -67,9 +68,9 @@ class Metadata(Struct, frozen=True):
 
 
 class ProviderHosts(Struct, frozen=True):
-    """Where providers may be. `hosts` empty: at public addresses, with `private` at those too.
+    """Where providers may be. `hosts` empty: public addresses, with `private` private ones too.
 
-    A host that is named may be at any address: the operator knows it. `loopback`: this machine.
+    A host that the settings name may be at any address. `loopback`: this machine.
     """
 
     hosts: tuple[str, ...] = ()
@@ -77,13 +78,13 @@ class ProviderHosts(Struct, frozen=True):
     loopback: bool = False
 
     def address_policy(self, host: str) -> Outward:
-        """The addresses where this host may be."""
+        """The addresses that this host may have."""
         beside = PRIVATE_NETWORKS if self.private else ()
         return Outward(ANY_NETWORK if host in self.hosts else beside, self.loopback)
 
 
 class ClientCredentials(Struct, frozen=True):
-    """Who we are to a provider; `secret` empty: a public client."""
+    """Our client credentials at a provider; `secret` empty: a public client."""
 
     id: str
     secret: str
@@ -105,7 +106,7 @@ class _CachedProvider(Struct):
 
 
 class ProviderClient:
-    """All that are asked, and what is remembered of them."""
+    """Requests to all providers, and a cache of their metadata and keys."""
 
     def __init__(
         self,
@@ -127,7 +128,10 @@ class ProviderClient:
         self._tls = tls or ssl.create_default_context()
 
     async def fetch_metadata(self, issuer: str) -> Metadata:
-        """Its own word, an hour old at most. Raises `ValidationError`, `UnavailableError`."""
+        """The issuer's metadata, an hour old at most.
+
+        Raises `ValidationError`, `UnavailableError`.
+        """
         return (await self._cached_provider(issuer)).metadata
 
     async def exchange_code(
@@ -154,14 +158,18 @@ class ProviderClient:
         if status != httpx2.codes.OK:
             raise AuthenticationError(
                 "oidc_refused",
-                "the identity provider refused the code: begin anew, or check client id and secret",
+                "the identity provider refused the code: start again, or check client id and "
+                "secret",
             )
         return _decode_json(body, _TokenResponse).id_token
 
     async def verify_id_token(
         self, issuer: str, token: str, expected: id_token.ExpectedClaims
     ) -> id_token.Claims:
-        """What a token of this issuer says. Raises `AuthenticationError`, `UnavailableError`."""
+        """The claims of a token of this issuer.
+
+        Raises `AuthenticationError`, `UnavailableError`.
+        """
         return id_token.verify_claims(token, await self.signing_key_of(issuer, token), expected)
 
     async def signing_key_of(self, issuer: str, token: str) -> jwt.PyJWK:
@@ -177,7 +185,7 @@ class ProviderClient:
         return key
 
     def check_url(self, url: str) -> TargetUrl:
-        """The URL taken apart. Raises `ValidationError` for a place that is not asked."""
+        """Parse the URL. Raises `ValidationError` for a host that must not be asked."""
         try:
             place = self._reach.address_policy("").parse_url(url)
         except ValidationError:
@@ -199,7 +207,7 @@ class ProviderClient:
         if metadata.issuer != issuer:  # Discovery 1.0, 4.3: exactly
             raise ValidationError(
                 "issuer_mismatch",
-                "the provider calls itself otherwise: give the issuer to the letter as it does",
+                "the provider names another issuer: give the issuer exactly as the provider does",
                 field="issuer",
             )
         for url in (metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri):
@@ -229,7 +237,10 @@ class ProviderClient:
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        """Status and body, in `issuer`'s turn. Raises `ValidationError`, `UnavailableError`."""
+        """Status and body, when it is the issuer's turn.
+
+        Raises `ValidationError`, `UnavailableError`.
+        """
         place = self.check_url(url)
         sent = {**_REQUEST_HEADERS, **(headers or {}), "Host": place.host_header}
         try:
@@ -247,7 +258,7 @@ class ProviderClient:
             raise _unreachable_error() from None
 
     async def _resolve_address(self, place: TargetUrl) -> str:
-        """Where to connect to. The certificate is checked for the name all the same."""
+        """The address to connect to. The certificate is still checked for the name."""
         plain = place.scheme == "http"
         outward = self._reach.address_policy(place.host)
         try:
@@ -259,10 +270,10 @@ class ProviderClient:
 
 
 async def _read_bounded(reply: httpx2.Response) -> bytes:
-    """The body as it is on the wire: we ask for it without compression.
+    """The body as sent: no compression was requested.
 
-    One that is too long is read on and let go, for as long as any answer has: to stop in the middle
-    would leave the client's generators to the garbage collector.
+    The rest of a body that is too long is read and dropped, within the time of any answer: to stop
+    in the middle would leave the client's generators to the garbage collector.
     """
     body, size = bytearray(), 0
     async for piece in reply.aiter_raw():
@@ -291,7 +302,7 @@ def _is_loopback(host: str) -> bool:
 def _unfit_error() -> ValidationError:
     return ValidationError(
         "issuer_invalid",
-        "an identity provider is at an https address, on a host that identity.hosts allows",
+        "an identity provider needs an https address on a host that identity.hosts allows",
         field="issuer",
     )
 
@@ -299,8 +310,8 @@ def _unfit_error() -> ValidationError:
 def _private_error() -> ValidationError:
     return ValidationError(
         "issuer_private",
-        "the identity provider is at a private address: identity.private in the settings can"
-        " allow those, or identity.hosts its host",
+        "the identity provider has a private address: allow it with identity.private or "
+        "identity.hosts in the settings",
         field="issuer",
     )
 
@@ -308,6 +319,6 @@ def _private_error() -> ValidationError:
 def _unreachable_error() -> UnavailableError:
     return UnavailableError(
         "oidc_unavailable",
-        "the identity provider does not answer as one: try later, or check its address;"
-        " a private one takes identity.private or identity.hosts in the settings",
+        "the identity provider does not answer: try later, or check its address; a private one "
+        "needs identity.private or identity.hosts in the settings",
     )

@@ -1,7 +1,7 @@
 """Passwords as Argon2id hashes (RFC 9106), computed in threads, a few at a time.
 
 One hash takes 64 MiB and about 100 ms; without a limit a burst of logins would take all memory.
-Requests that need one take turns, shared fairly among organizations and, of strangers, addresses.
+Requests that need one queue, shared fairly among organizations and, for anonymous ones, addresses.
 """
 
 from collections.abc import AsyncIterator
@@ -30,7 +30,10 @@ _DUMMY_PASSWORD: Final = "the password of nobody"
 
 
 class Passwords:
-    """Hashes and checks. `hasher`: argon2-cffi's defaults are RFC 9106's second choice."""
+    """Hashes and checks passwords.
+
+    `hasher`: argon2-cffi's defaults are RFC 9106's second choice.
+    """
 
     def __init__(self, world: World, hasher: PasswordHasher | None = None) -> None:
         self.world = world
@@ -41,10 +44,10 @@ class Passwords:
 
     @asynccontextmanager
     async def hash_turn(self, group: str, member: str) -> AsyncIterator[None]:
-        """Hold a turn for a request that computes a hash. To be taken before anything is done.
+        """Hold a turn for a request that computes a hash; taken before the request does anything.
 
-        A request whose client has gone is cancelled while it waits, and computes nothing.
-        Raises `RateLimitError` or `UnavailableError` when too many wait already.
+        A request whose client has gone is cancelled while it waits, and computes nothing. Raises
+        `RateLimitError` or `UnavailableError` when too many wait already.
         """
         try:
             async with self._turns.slot(group, member):
@@ -66,7 +69,7 @@ class Passwords:
         return await self._hash(check_length(password))
 
     async def is_match(self, stored: str | None, password: str) -> bool:
-        """Whether it is the one; the same work when nothing is stored."""
+        """Whether the password is right; takes as long where nothing is stored."""
         if not self._dummy:
             self._dummy = await self._hash(_DUMMY_PASSWORD)
         fine = await self.world.run_sync(
@@ -88,7 +91,7 @@ class Passwords:
 
 
 def check_length(password: str) -> str:
-    """The same. Raises `ValidationError` for one that is too short or long."""
+    """The password. Raises `ValidationError` for one that is too short or long."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise ValidationError(
             "password_invalid",

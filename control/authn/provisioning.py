@@ -1,4 +1,4 @@
-"""Which account of ours somebody is whom an identity provider names."""
+"""Find or make the account of a person whom an identity provider has authenticated."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from control.store.rows import Tx
 from control.store.store import Store
 
 CHANGED: Final = "users.change_user"
-"""As the trail names the change of an account by a person."""
+"""As the audit log names the change of an account by a person."""
 MAX_NAME: Final = 48
 MAX_NAME_ATTEMPTS: Final = 50
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
@@ -30,9 +30,9 @@ Record: TypeAlias = Callable[[Tx, str, str, str, dict[str, Any]], PublishChanges
 
 
 class AccountProvisioner:
-    """Finds the account, or makes it for who was invited or is of an allowed domain.
+    """Finds the account, or makes one for people who were invited or are of an allowed domain.
 
-    `record`: appends to the trail what a provider's word has changed of an account.
+    `record`: appends to the audit log what a provider's claims have changed of an account.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class AccountProvisioner:
     async def provision(
         self, provider: IdentityProvider, claims: dict[str, Any], invitation: str
     ) -> User:
-        """The account, its role as the claims say. Raises `AuthorizationError`."""
+        """The account, with the role that the claims give. Raises `AuthorizationError`."""
         now, subject = self.world.now(), str(claims["sub"])
         org, issuer, terms = provider.org, provider.issuer, provider.terms
         try:
@@ -76,7 +76,7 @@ class AccountProvisioner:
         return user
 
     async def _shut_out(self, org: str, issuer: str, subject: str) -> None:
-        """Whom the provider gives no role any more keeps none but the least, and no credential.
+        """Reduce an account without a role claim to viewer, and end its credentials.
 
         The role follows the claim again once there is one. The last owner stays owner.
         """
@@ -97,7 +97,7 @@ class AccountProvisioner:
             each()
 
     def _changed(self, tx: Tx, before: User, after: User, ended: list[str]) -> list[PublishChanges]:
-        """Record the change, if there is one, and withdraw what the account may not do any more."""
+        """Record the change, if there is one, and withdraw authority that the account has lost."""
         publish = []
         if before.role is not after.role or ended:
             detail = {
@@ -111,9 +111,9 @@ class AccountProvisioner:
 
 
 def claimed_role(terms: Terms, claims: dict[str, Any]) -> Role | None:
-    """The highest role that the claim gives; None: the claims are not asked.
+    """The highest role that the claim gives; None where the organization uses no claim.
 
-    Raises `AuthorizationError` where they are, and give none.
+    Raises `AuthorizationError` where it uses one that gives no role.
     """
     if not terms.role_claim:
         return None
@@ -126,7 +126,7 @@ def claimed_role(terms: Terms, claims: dict[str, Any]) -> Role | None:
 
 
 def require_verified_email(claims: dict[str, Any]) -> str:
-    """The address that the provider vouches for. Raises `AuthorizationError`."""
+    """The address that the provider has verified. Raises `AuthorizationError`."""
     email = claims.get("email")
     if claims.get("email_verified") is not True or not isinstance(email, str):
         raise _not_allowed()
@@ -137,7 +137,7 @@ def require_verified_email(claims: dict[str, Any]) -> str:
 
 
 class _ProvisioningInput(Struct, frozen=True):
-    """The digest of the link one came by, the role that the claims gave, and the time."""
+    """Digest of the invitation's link, the claimed role, and the time."""
 
     link: str
     role: Role | None
@@ -169,7 +169,7 @@ def _create_account(
 
 
 def _find_invitation(tx: Tx, org: str, email: str, digest: str, now: int) -> Invitation | None:
-    """For this address; the link, if one came by it, has to be for it too."""
+    """The open invitation for this address; a link has to be for the address, too."""
     row = invitations.find_open_invitation(tx, org, email, now)
     row = row if row is None or is_inviter_authorized(tx, row) else None
     if digest and (row is None or row.digest.hex() != digest):  # not secret: kept
@@ -187,7 +187,7 @@ def _free_name(tx: Tx, org: str, email: str) -> str:
 
 
 def _apply_role(tx: Tx, user: User, role: Role, now: int) -> tuple[User, list[str]]:
-    """As the provider says, unless the last owner would go."""
+    """Set the role that the provider says, unless no owner would be left."""
     last = user.role is Role.OWNER and people.count_owners(tx, user.org) <= 1
     if role is user.role or last:
         return user, []

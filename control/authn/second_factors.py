@@ -1,9 +1,13 @@
-"""Second factors: set up, shown, taken away.
+"""Second factors: enrolment, login, recovery codes, replacement, reset.
 
-Codes have a lock of their own, beside that of passwords: five wrong ones, and none is looked at for
-15 minutes. An attempt is counted in the transaction that looks at it.
+Codes have a lock of their own beside that of passwords (`attempts`). A recovery code is 80 random
+bits and good once; with that many bits a fast digest is enough, as for bearer secrets
+(`control.crypto`). A replacement counts from the first code of the new authenticator on, and the
+old one counts until then: an organization may demand a second factor, and nobody has to be without
+one in between.
 """
 
+import base64
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,9 +15,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.authn import recovery_code, totp
+from actors.slewed_clock import has_expired
+from control.authn import totp
 from control.authn.attempts import Purpose, clear_attempts, count_attempt
-from control.authn.session_ends import SessionEnds
+from control.authn.session_ends import PublishChanges, SessionEnds
 from control.authn.session_opener import (
     ENROLMENT,
     SECOND_FACTOR,
@@ -24,13 +29,37 @@ from control.authn.session_opener import (
 )
 from control.authn.sessions import invalid_credential
 from control.authn.users import check_credential_rank, require_user
-from control.crypto import Sealer
+from control.crypto import Sealer, random_bytes, secret_digest
 from control.errors import AuthorizationError, ConflictError, NotFoundError
-from control.model.identity import SecondFactor
-from control.model.people import Caller, Token
+from control.model.identity import NextFactor, SecondFactor
+from control.model.people import Caller, Token, TokenKind
 from control.store import people, second_factors
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.instant import SECOND
+
+CODE_COUNT: Final = 10
+_BYTES: Final = 10
+_GROUP: Final = 4
+
+
+def new_recovery_codes() -> list[str]:
+    """New codes, to be shown once: `abcd-efgh-ijkl-mnop`."""
+    return [
+        _group_code(base64.b32encode(random_bytes(_BYTES)).decode().lower())
+        for _ in range(CODE_COUNT)
+    ]
+
+
+def recovery_code_digest(org: str, name: str, code: str) -> bytes:
+    """What is stored of the account's code, however a person types it."""
+    typed = "".join(c for c in code.lower() if c not in " -")
+    return secret_digest(f"recovery/{org}/{name}/{typed}")
+
+
+def _group_code(code: str) -> str:
+    return "-".join(code[at : at + _GROUP] for at in range(0, len(code), _GROUP))
+
 
 ISSUER: Final = "Freehold"
 
@@ -52,7 +81,7 @@ class Standing(Struct, frozen=True):
 
 
 class SecondFactors:
-    """Everybody's."""
+    """Second factors of all accounts."""
 
     def __init__(
         self,
@@ -69,7 +98,7 @@ class SecondFactors:
         self._world = world
 
     async def factor_status(self, caller: Caller) -> Standing:
-        """The caller's."""
+        """The caller's second factor."""
         org, name = caller.account
 
         def query(tx: Tx) -> Standing:
@@ -83,11 +112,11 @@ class SecondFactors:
         return await self._store.read(query)
 
     async def active_holders(self, org: str, names: Sequence[str]) -> set[str]:
-        """Which of these accounts of `org` have one in force."""
+        """Those of these accounts of `org` that have a second factor in force."""
         return await self._store.read(lambda tx: second_factors.active_holders(tx, org, names))
 
     async def begin_enrolment(self, org: str, name: str) -> Enrolment:
-        """A new secret, in force with `confirm_enrolment`. Raises `ConflictError` if one is."""
+        """Make a secret; `confirm_enrolment` puts it in force. Raises `ConflictError` if one is."""
         secret = totp.new_totp_secret()
         sealed = self._sealer.seal(secret.encode(), "second-factor", org, name)
         row = SecondFactor(org, name, sealed, False, -1, self._world.now())  # noqa: FBT003
@@ -96,7 +125,7 @@ class SecondFactors:
             if second_factors.has_active_factor(tx, org, name):
                 raise ConflictError(
                     "second_factor_exists",
-                    "one is in force: replace it (POST second-factor/replacement)",
+                    "a second factor exists: replace it (POST second-factor/replacement)",
                 )
             second_factors.put_factor(tx, row)
 
@@ -104,23 +133,25 @@ class SecondFactors:
         return enrolment_display(secret, org, name)
 
     async def confirm_enrolment(self, org: str, name: str, code: str) -> list[str]:
-        """Put it in force, with the first code from it; the recovery codes, shown once.
+        """Put the secret in force with its first code; the recovery codes, shown once.
 
         Raises `AuthorizationError` for a wrong code, `ConflictError` where nothing was begun.
         """
-        now, codes = self._world.now(), recovery_code.new_recovery_codes()
+        now, codes = self._world.now(), new_recovery_codes()
 
         def change(tx: Tx) -> bool:
             row = second_factors.get_factor(tx, org, name)
             if row is None or row.confirmed:
-                raise ConflictError("second_factor_absent", "begin to set up a second factor first")
+                raise ConflictError(
+                    "second_factor_absent", "start the setup of a second factor first"
+                )
             if not self._code_matches(tx, row, code, Purpose.CONFIRM_CODE, now=now):
                 return False
             second_factors.put_recovery_codes(
                 tx,
                 org,
                 name,
-                [recovery_code.recovery_code_digest(org, name, each) for each in codes],
+                [recovery_code_digest(org, name, each) for each in codes],
             )
             return True
 
@@ -129,8 +160,8 @@ class SecondFactors:
         return codes
 
     async def renew_recovery_codes(self, caller: Caller) -> list[str]:
-        """Other recovery codes; those before are worth nothing."""
-        (org, name), codes = caller.account, recovery_code.new_recovery_codes()
+        """Make new recovery codes; the old ones end."""
+        (org, name), codes = caller.account, new_recovery_codes()
 
         def change(tx: Tx) -> None:
             if not second_factors.has_active_factor(tx, org, name):
@@ -139,14 +170,14 @@ class SecondFactors:
                 tx,
                 org,
                 name,
-                [recovery_code.recovery_code_digest(org, name, each) for each in codes],
+                [recovery_code_digest(org, name, each) for each in codes],
             )
 
         await self._store.write(change)
         return codes
 
     async def find_half_session(self, challenge: str, need: str) -> Caller:
-        """Whose half session this is. Raises `AuthenticationError`."""
+        """The account of a half session. Raises `AuthenticationError`."""
         now = self._world.now()
         _, user = await self._store.read(lambda tx: find_half_session(tx, challenge, need, now))
         return Caller(user.org, user.name, user.role, "")
@@ -154,7 +185,7 @@ class SecondFactors:
     async def complete_login(
         self, challenge: str, code: str, way: SessionRequest
     ) -> tuple[str, Token]:
-        """The whole session, for a code (also one for recovery). Raises `AuthenticationError`."""
+        """The whole session, for a code or a recovery code. Raises `AuthenticationError`."""
         new = self._opening.new_secrets()
 
         def change(tx: Tx) -> tuple[Token, list[str]] | None:
@@ -175,7 +206,7 @@ class SecondFactors:
     async def complete_enrolment(
         self, challenge: str, code: str, way: SessionRequest
     ) -> tuple[str, Token, list[str]]:
-        """The whole session and recovery codes, for the first code of a factor one had to have."""
+        """The whole session and recovery codes, for the first code of a required factor."""
         who = await self.find_half_session(challenge, ENROLMENT)
         codes = await self.confirm_enrolment(who.org, who.name, code)
 
@@ -186,7 +217,7 @@ class SecondFactors:
         return secret, token, codes
 
     async def verify_code(self, caller: Caller, code: str) -> bool | None:
-        """Whether the code is the caller's; None: the caller has no second factor."""
+        """Whether the code is right; None: the caller has no second factor."""
         (org, name), now = caller.account, self._world.now()
 
         def change(tx: Tx) -> bool | None:
@@ -197,15 +228,15 @@ class SecondFactors:
         return await self._store.write(change)
 
     async def remove_own(self, caller: Caller) -> None:
-        """Take away the caller's own. Raises `ConflictError` where it is demanded."""
+        """Remove the caller's own. Raises `ConflictError` where an organization requires it."""
         org, name = caller.account
 
         def change(tx: Tx) -> None:
             if account_requires_factor(tx, org, name):
                 raise ConflictError(
                     "second_factor_demanded",
-                    "an organization that you belong to demands one: for another authenticator"
-                    " replace it (POST second-factor/replacement)",
+                    "an organization that you belong to requires one: to use another "
+                    "authenticator, replace it (POST second-factor/replacement)",
                 )
             if not second_factors.delete_factor(tx, org, name):
                 raise NotFoundError("not_found", "there is no second factor")
@@ -214,21 +245,27 @@ class SecondFactors:
         await self._store.write(change)
 
     async def reset_factor(self, by: Caller, org: str, name: str) -> None:
-        """Take it from somebody who lost it; every credential of theirs ends."""
+        """Remove another account's second factor; its credentials end.
 
-        def change(tx: Tx) -> list[str]:
+        What the account has issued and nobody has used is withdrawn.
+        """
+
+        def change(tx: Tx) -> tuple[list[str], PublishChanges]:
             check_credential_rank(tx, by, require_user(tx, org, name))
             if not second_factors.delete_factor(tx, org, name):
                 raise NotFoundError("not_found", "there is no second factor")
             clear_attempts(tx, org, name)
-            return people.delete_tokens(tx, org, name)
+            ended = people.delete_tokens(tx, org, name)
+            return ended, self._ends.withdraw_pending(tx, org, name)
 
-        self._ends.publish_ended(await self._store.write(change))
+        ended, publish = await self._store.write(change)
+        self._ends.publish_ended(ended)
+        publish()
 
     def check_code(
         self, tx: Tx, org: str, name: str, code: str, purpose: Purpose, *, now: int
     ) -> bool:
-        """Whether this code of the account counts; it is used up, or counted as an attempt."""
+        """Whether this code of the account is right; it is used up, or counted as an attempt."""
         row = second_factors.get_factor(tx, org, name)
         if row is None or not row.confirmed:
             return False
@@ -247,7 +284,7 @@ class SecondFactors:
         elif not (
             row.confirmed
             and second_factors.use_recovery_code(
-                tx, org, name, recovery_code.recovery_code_digest(org, name, code)
+                tx, org, name, recovery_code_digest(org, name, code)
             )
         ):
             return False
@@ -256,16 +293,127 @@ class SecondFactors:
 
 
 def enrolment_display(secret: str, org: str, name: str) -> Enrolment:
-    """What shows this secret to the account's person."""
+    """The secret as an app or person can take it."""
     uri = totp.otpauth_uri(secret, f"{org}/{name}", ISSUER)
     return Enrolment(secret, uri, totp.qr_code_svg(uri))
 
 
 def no_factor_error() -> ConflictError:
-    """For what takes one in force."""
+    """The account has no second factor in force."""
     return ConflictError("second_factor_absent", "there is no second factor: set one up first")
 
 
 def wrong_code_error() -> AuthorizationError:
-    """For somebody who is signed in, and stays so."""
-    return AuthorizationError("code_wrong", "this code does not count; wait for the next one")
+    """A wrong code of a signed-in person, who stays signed in."""
+    return AuthorizationError("code_wrong", "wrong code: wait for the next one")
+
+
+REPLACEMENT_LIFETIME: Final = 600 * SECOND
+_NEXT: Final = "next-second-factor"
+
+
+class FactorReplacement:
+    """Replaces the authenticator of an account by another one of the same account."""
+
+    def __init__(
+        self,
+        store: Store,
+        second_factors: SecondFactors,
+        sealer: Sealer,
+        session_ends: SessionEnds,
+        world: World,
+    ) -> None:
+        self._store = store
+        self._factors = second_factors
+        self._sealer = sealer
+        self._ends = session_ends
+        self._world = world
+
+    async def begin_replacement(self, caller: Caller, code: str) -> Enrolment:
+        """Make the next secret, for ten minutes and this session; `code`: of the one in force.
+
+        Raises `AuthorizationError` for a wrong code, `ConflictError` where nothing is in force.
+        """
+        (org, name), now = caller.account, self._world.now()
+        secret = totp.new_totp_secret()
+        sealed = self._sealer.seal(secret.encode(), _NEXT, org, name)
+        row = NextFactor(org, name, sealed, caller.token, now + REPLACEMENT_LIFETIME)
+
+        def change(tx: Tx) -> bool:
+            if not second_factors.has_active_factor(tx, org, name):
+                raise no_factor_error()
+            if not self._factors.check_code(tx, org, name, code, Purpose.CONFIRM_CODE, now=now):
+                return False
+            second_factors.put_next_factor(tx, row)
+            return True
+
+        if not await self._store.write(change):
+            raise wrong_code_error()
+        return enrolment_display(secret, org, name)
+
+    async def confirm_replacement(self, caller: Caller, code: str) -> list[str]:
+        """Put the next one in force with its first code; the recovery codes, shown once.
+
+        In one transaction: the old one counts until then and not after. The account's other
+        sessions end; its API tokens, which show no code, stay. Raises `AuthorizationError` for a
+        wrong code, `ConflictError` where this session has begun nothing lately.
+        """
+        (org, name), now = caller.account, self._world.now()
+        codes = new_recovery_codes()
+
+        def change(tx: Tx) -> list[str] | None:
+            row = second_factors.get_next_factor(tx, org, name)
+            own = row is not None and row.token == caller.token  # not secret: its id
+            if (
+                row is None
+                or not own
+                or has_expired(row.expires_at - REPLACEMENT_LIFETIME, row.expires_at, now)
+            ):
+                raise ConflictError(
+                    "replacement_absent",
+                    "start again: ten minutes are over, or another session started it",
+                )
+            changed = self._change_over(tx, row, code, now)
+            if changed is None:
+                return None
+            second_factors.put_factor(tx, changed)
+            second_factors.put_recovery_codes(
+                tx,
+                org,
+                name,
+                [recovery_code_digest(org, name, each) for each in codes],
+            )
+            second_factors.delete_next_factor(tx, org, name)
+            return _end_others(tx, caller)
+
+        ended = await self._store.write(change)
+        if ended is None:
+            raise wrong_code_error()
+        self._ends.publish_ended(ended)
+        return codes
+
+    def _change_over(self, tx: Tx, row: NextFactor, code: str, now: int) -> SecondFactor | None:
+        """Put the next one in force if the code is right; the attempt is counted."""
+        org, name = row.org, row.name
+        if not count_attempt(tx, org, name, Purpose.CONFIRM_CODE, now):
+            return None
+        secret = self._sealer.open(row.secret, _NEXT, org, name)
+        step = totp.matching_step(secret.decode(), code, now, -1)
+        if step is None:
+            return None
+        clear_attempts(tx, org, name, Purpose.CONFIRM_CODE)
+        sealed = self._sealer.seal(secret, "second-factor", org, name)
+        return SecondFactor(org, name, sealed, confirmed=True, last_step=step, created_at=now)
+
+
+def _end_others(tx: Tx, caller: Caller) -> list[str]:
+    """End the account's other sessions; their ids."""
+    org, name = caller.account
+    gone = [
+        token.id
+        for token in people.list_tokens(tx, org, name)
+        if token.kind is not TokenKind.API and token.id != caller.token
+    ]
+    for token_id in gone:
+        people.delete_token(tx, org, token_id)
+    return gone

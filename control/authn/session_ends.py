@@ -1,7 +1,7 @@
-"""What ends with a session, or with the authority of its account.
+"""Notifications of ended sessions, and the hooks that withdraw an account's authority.
 
-Who waits for a session's end is told at once by this process. What another process ended is found
-by asking the store (`Sessions.wait_ended`).
+A task that waits for the end of a session is woken at once if this process ended it. What another
+process ended is found by reading the store (`Sessions.wait_ended`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,11 +18,15 @@ WithdrawAuthority: TypeAlias = Callable[[Tx, str], PublishChanges]
 
 
 class SessionEnds:
-    """Waiting parties by the credential's id."""
+    """The tasks that wait, by the id of the credential."""
 
-    def __init__(self, withdraw: WithdrawAuthority) -> None:
-        """`withdraw`: stops what acts by authority that an account has lost."""
+    def __init__(self, withdraw: WithdrawAuthority, withdraw_pending: WithdrawAuthority) -> None:
+        """`withdraw`: stops what acts by authority that an account has lost.
+
+        `withdraw_pending`: withdraws what an account has issued and nobody has used.
+        """
         self._withdraw = withdraw
+        self._withdraw_pending = withdraw_pending
         self._waiting: dict[str, set[trio.Event]] = {}
 
     def withdraw_authority(self, tx: Tx, home: str, name: str) -> PublishChanges:
@@ -32,8 +36,15 @@ class SessionEnds:
         """
         return self._withdraw(tx, f"{home}/{name}")
 
+    def withdraw_pending(self, tx: Tx, home: str, name: str) -> PublishChanges:
+        """Withdraw what the account has issued, after its credentials were reset by somebody else.
+
+        Returns what is to be called once that is durable.
+        """
+        return self._withdraw_pending(tx, f"{home}/{name}")
+
     def publish_ended(self, tokens: Iterable[str]) -> None:
-        """These have ended; only after that is durable."""
+        """Wake those that wait for these; only after the end is durable."""
         for token in tokens:
             for event in self._waiting.get(token, ()):
                 event.set()

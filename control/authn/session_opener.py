@@ -1,7 +1,7 @@
-"""Opening a session for somebody who was recognised, however that was.
+"""Opens a session for an account that was authenticated in any way.
 
-Whoever has a second factor, or must have one, gets half a session first: good for five minutes,
-and for nothing but to show the factor or to set it up.
+An account that has a second factor, or must have one, gets a half session first: valid for five
+minutes, to show the factor or to set it up.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from actors.slewed_clock import is_early
+from actors.slewed_clock import has_expired
 from control.authn.attempts import Purpose, clear_attempts
 from control.authn.session_ends import SessionEnds
 from control.authn.sessions import SessionLimits, invalid_credential
@@ -33,11 +33,10 @@ _KEY_PREFIX: Final = "fhk"
 
 
 class SessionRequest(Struct, frozen=True):
-    """What kind of session is wanted, and from where. `acting`: in which organization, if not home.
+    """The kind of session, and its origin. `acting`: the organization, if not home.
 
-    `trusted`: no second factor of ours is needed any more; `factor`: since it was shown.
-    `exchange_code`: half a session, good for this alone, whatever else is needed. `sid`: see
-    `Token`.
+    `trusted`: needs no second factor of ours; `factor`: since one was shown. `exchange_code`: a
+    half session that can only be exchanged. `sid`: see `Token`.
     """
 
     kind: TokenKind = TokenKind.SESSION
@@ -54,7 +53,7 @@ PROGRAM_SESSION: Final = SessionRequest()
 
 
 class SessionSecrets(Struct, frozen=True):
-    """What a session will be known by; a transaction that is repeated makes nothing up."""
+    """A session's secret and id, made before the transaction, which may be repeated."""
 
     secret: str
     session_key: str
@@ -62,14 +61,14 @@ class SessionSecrets(Struct, frozen=True):
     at: int
 
     def credential(self, kind: TokenKind) -> str:
-        """What such a session is presented by; of a browser's, cookie and session key."""
+        """What the client presents; for a browser, cookie and session key."""
         if kind is TokenKind.BROWSER:
             return credential_of(self.secret, self.session_key)
         return self.secret
 
 
 class SessionOpener:
-    """Makes sessions. A secret is always a new one: nobody can plant it."""
+    """Opens sessions. A secret is always new: nobody can plant one."""
 
     def __init__(
         self, store: Store, session_ends: SessionEnds, limits: SessionLimits, world: World
@@ -80,10 +79,10 @@ class SessionOpener:
         self._world = world
 
     async def open_session(self, user: User, request: SessionRequest) -> tuple[str, Token]:
-        """A credential and what is kept of it: a session, or half of one.
+        """The credential and the stored row of a session, or of half a session.
 
-        `user` as it was read when the person was recognised: it must not have changed since.
-        Raises `AuthenticationError`.
+        `user`: as read when the person was authenticated; a change since then raises
+        `AuthenticationError`.
         """
         made = self.new_secrets()
 
@@ -101,9 +100,9 @@ class SessionOpener:
     async def exchange_half_session(
         self, challenge: str, need: str, whole: Callable[[Tx, Token], SessionRequest]
     ) -> tuple[str, Token]:
-        """What `open_session` gives, in place of half a session that is for `need`, and ends.
+        """As `open_session`, in place of a half session that is for `need`, and ends.
 
-        `whole`: what is wanted for it. Raises `AuthenticationError`.
+        `whole`: the session that is opened. Raises `AuthenticationError`.
         """
         made = self.new_secrets()
 
@@ -117,7 +116,7 @@ class SessionOpener:
         return made.credential(token.kind), token
 
     def new_secrets(self) -> SessionSecrets:
-        """For `add_session`."""
+        """Secrets for `add_session`."""
         return SessionSecrets(
             new_bearer_secret(_SESSION_PREFIX),
             new_bearer_secret(_KEY_PREFIX),
@@ -128,7 +127,7 @@ class SessionOpener:
     def add_session(
         self, tx: Tx, user: User, request: SessionRequest, secrets: SessionSecrets
     ) -> tuple[Token, list[str]]:
-        """The same in a transaction; what ended to make room is to be told after it."""
+        """As `open_session`, in a transaction; publish what ended to make room after it."""
         now = secrets.at
         acting = "" if request.acting == user.org else request.acting
         role = _role(tx, user, acting)
@@ -162,24 +161,20 @@ class SessionOpener:
 
 
 def find_half_session(tx: Tx, challenge: str, need: str, now: int) -> tuple[Token, User]:
-    """The half session of this secret, and whose it is. Raises `AuthenticationError`."""
+    """The half session of this secret, and its account. Raises `AuthenticationError`."""
     token = people.get_token(tx, secret_digest(challenge))
     if token is None or token.kind is not TokenKind.HALF or token.label != need:
         raise invalid_credential()
     user = people.get_user(tx, token.org, token.user)
-    if user is None or user.disabled or _is_over(token, now):
+    if user is None or user.disabled or has_expired(token.created_at, token.expires_at, now):
         raise invalid_credential()
     return token, user
 
 
-def _is_over(token: Token, now: int) -> bool:
-    return token.expires_at <= now or is_early(token.created_at, now)
-
-
 def evict_oldest_session(tx: Tx, user: User) -> list[str]:
-    """The oldest session goes when there are too many; an API token is never ended in silence.
+    """End the oldest session when there are too many, and never an API token.
 
-    Half a session goes before a whole one: who knows a password alone ends nobody's sessions.
+    Half sessions go first: who knows a password alone ends nobody's sessions.
     """
     held = people.list_tokens(tx, user.org, user.name)
     if len(held) < MAX_TOKENS:
@@ -201,7 +196,7 @@ def _role(tx: Tx, user: User, acting: str) -> Role:
     if member is None:
         raise AuthorizationError(
             "not_a_member",
-            "you are no member of this organization: ask its owners for an invitation",
+            "you are not a member of this organization: ask its owners for an invitation",
         )
     return member.role
 
@@ -213,13 +208,13 @@ def _missing_factor(tx: Tx, user: User, acting: str) -> str:
 
 
 def account_requires_factor(tx: Tx, org: str, name: str) -> bool:
-    """Whether the home of an account, or an organization in which it is a guest, wants one."""
+    """Whether an account's home, or an organization where it is a guest, requires one."""
     return any_requires_factor(
         tx, org, *(row.org for row in members.list_memberships(tx, org, name))
     )
 
 
 def any_requires_factor(tx: Tx, *orgs: str) -> bool:
-    """Whether one of these organizations wants a second factor of everybody."""
+    """Whether one of these organizations requires a second factor of everybody."""
     found = [people.get_organization(tx, org) for org in orgs if org]
     return any(row is not None and row.second_factor for row in found)

@@ -1,8 +1,7 @@
-"""Credentials in use: who presents one, until when it counts, and how it ends.
+"""Credentials in use: whose they are, how long they are valid, and how they end.
 
-A browser's session has a cookie and a session key, which count together and nowhere else, and ends
-on its own when it was not used for a while. Whatever changes an account ends all that its owner
-held.
+A browser's session has a cookie and a session key, which are valid together and nowhere else, and
+ends after some time without use. Any change of an account ends its credentials.
 """
 
 from typing import Final
@@ -22,9 +21,9 @@ from control.store import members, people
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.http.session_key import HEADER
-from protocols.instant import SECOND
+from protocols.instant import HOUR, MINUTE, SECOND
 
-TOUCH_INTERVAL: Final = 60 * SECOND  # how exact the last use is: not each request is a write
+TOUCH_INTERVAL: Final = MINUTE  # how exact the last use is: not each request is a write
 RECHECK_INTERVAL: Final = 15 * SECOND  # how soon it is known here what another process ended
 STEP_UP_LIFETIME: Final = 600 * SECOND  # how long a person has shown "lately" who it is
 NEVER_OLD: Final = 2**63 - 1  # a program cannot be asked; to make it a token, its owner was
@@ -34,14 +33,14 @@ _BROWSERS: Final = frozenset({TokenKind.BROWSER})
 
 
 class SessionLimits(Struct, frozen=True):
-    """How long a session lasts at most, and one in a browser without use; nanoseconds."""
+    """How long a session lasts, and a browser's without use; nanoseconds."""
 
-    absolute: int = 12 * 3600 * SECOND
-    idle: int = 2 * 3600 * SECOND
+    absolute: int = 12 * HOUR
+    idle: int = 2 * HOUR
 
 
 class ActiveSession(Struct, frozen=True):
-    """A credential that counts, whose it is, and (nanoseconds) until when unless it is used."""
+    """A valid credential, its caller, and (nanoseconds) its end unless it is used."""
 
     caller: Caller
     token: Token
@@ -49,7 +48,7 @@ class ActiveSession(Struct, frozen=True):
 
 
 class Sessions:
-    """Who is there. Every refusal says the same, whatever was wrong."""
+    """Authenticates callers. Every refusal has the same text, whatever was wrong."""
 
     def __init__(
         self, store: Store, session_ends: SessionEnds, limits: SessionLimits, world: World
@@ -60,22 +59,22 @@ class Sessions:
         self._world = world
 
     async def identify(self, op: Operation) -> Caller:
-        """Who asks. A bearer credential goes before a browser's session.
+        """The caller of an operation. A bearer credential goes before a browser's session.
 
-        Raises `AuthenticationError`; `AuthorizationError` (`csrf`) is `check_same_origin`'s.
+        Raises `AuthenticationError`; `check_same_origin` raises `AuthorizationError` (`csrf`).
         """
         if op.credential:
             return await self.authenticate(op.credential)
         return (await self.authenticate_browser(op.browser)).caller
 
     async def authenticate(self, credential: str | None) -> Caller:
-        """Whose bearer credential this is. Raises `AuthenticationError`."""
+        """The caller of a bearer credential. Raises `AuthenticationError`."""
         return (await self._authenticate(credential, _BEARERS)).caller
 
     async def authenticate_browser(self, browser: BrowserCredentials) -> ActiveSession:
-        """The session of a browser's cookie and session key; that it was used is noted.
+        """The session of a browser's cookie and session key; its use is recorded.
 
-        Raises `AuthenticationError`; its code is `session_key` for a cookie alone.
+        Raises `AuthenticationError`, with the code `session_key` for a cookie alone.
         """
         if browser.cookie and not browser.session_key:
             raise AuthenticationError(
@@ -89,14 +88,14 @@ class Sessions:
         return visit
 
     async def token_of(self, caller: Caller) -> ActiveSession:
-        """The credential that the caller came with. Raises `AuthenticationError`."""
+        """The caller's credential. Raises `AuthenticationError`."""
         found = await self._store.read(lambda tx: _own_token(tx, *caller.account, caller.token))
         if found is None:
             raise invalid_credential()
         return ActiveSession(found.caller, found.token, self._end(found.token))
 
     async def end_browser_session(self, browser: BrowserCredentials) -> None:
-        """End the session that a browser had, if it had one: it gets another."""
+        """End the session that a browser had, if any, before it gets another."""
         try:
             visit = await self._authenticate(browser.credential, _BROWSERS)
         except AuthenticationError:
@@ -104,9 +103,9 @@ class Sessions:
         await self.logout(visit.caller)
 
     async def wait_ended(self, visit: ActiveSession) -> None:
-        """Returns once this session counts no longer: ended, expired, or its owner changed.
+        """Return once this session has ended, expired, or its account was changed.
 
-        A live connection that it opened has to be cut then. To wait is not to use it.
+        The caller then closes the live connection. To wait is no use of the session.
         """
         with self._ends.subscribe(visit.token.id) as told:
             while (until := await self._expiry(visit)) is not None:
@@ -115,7 +114,7 @@ class Sessions:
                     await told.wait()
 
     async def list_own(self, caller: Caller) -> list[Token]:
-        """What the caller could be signed in with now, the newest first."""
+        """Valid sessions and tokens of the caller's account, the newest first."""
         now, account = self._world.now(), caller.account
         held = await self._store.read(lambda tx: people.list_tokens(tx, *account))
         return [
@@ -138,35 +137,35 @@ class Sessions:
         self._ends.publish_ended([token_id])
 
     async def logout(self, caller: Caller) -> None:
-        """End the credential that the caller came with."""
+        """End the caller's credential."""
         org, _ = caller.account
         await self._store.write(lambda tx: people.delete_token(tx, org, caller.token))
         self._ends.publish_ended([caller.token])
 
     async def record_proof(self, caller: Caller, *, factor: bool) -> None:
-        """Note that this person has shown again who it is; `factor`: by our second factor."""
+        """Record that this person has confirmed their identity; `factor`: by our second factor."""
         now, account, token = self._world.now(), caller.account, caller.token
         await self._store.write(
             lambda tx: people.record_proof(tx, *account, token, now, factor=factor)
         )
 
     def check_fresh(self, caller: Caller) -> None:
-        """Raises `AuthorizationError` (`step_up`) when that is too long ago."""
+        """Raise `AuthorizationError` (`step_up`) when the confirmation is too long ago."""
         now, proven_at = self._world.now(), caller.proven_at
         early = proven_at != NEVER_OLD and is_early(proven_at, now)
         if early or now - proven_at > STEP_UP_LIFETIME:
             raise step_up_error()
 
     def check_person(self, caller: Caller) -> None:
-        """Raises `AuthorizationError` for an API token, which cannot show who it is.
+        """Raise `AuthorizationError` for an API token, which cannot confirm an identity.
 
-        People's matters are not a program's: what one signs in with, who else may come, as what.
+        Programs do not manage people: credentials, members, roles.
         """
         if caller.proven_at == NEVER_OLD:
-            raise AuthorizationError("person_needed", "an API token cannot do this: sign in for it")
+            raise AuthorizationError("person_needed", "an API token cannot do this: sign in")
 
     async def _expiry(self, visit: ActiveSession) -> int | None:
-        """When it ends by itself; None: it did, or does not count as what it did."""
+        """When it ends by itself; None for a credential that is not valid."""
         found = await self._store.read(lambda tx: _holder(tx, visit.token.digest))
         if found is None or found.rights != _rights(visit.caller):
             return None
@@ -197,24 +196,26 @@ class Sessions:
 
 
 def check_same_origin(op: Operation) -> None:
-    """Raises `AuthorizationError` for a change that another site made somebody's browser ask for.
+    """Raise `AuthorizationError` for a change that another site made a browser request.
 
-    A bearer credential is not sent by itself: it needs no more than itself.
+    Browsers do not send a bearer credential by themselves: it needs no check.
     """
     if op.guarded and not op.credential:
         require_same_origin(op.browser)
 
 
 def step_up_error() -> AuthorizationError:
-    """For who has to show (again) who it is; programs of ours ask for it and go on."""
+    """The person has to confirm their identity; our programs then ask and repeat."""
     return AuthorizationError(
-        "step_up", "show again who you are: POST sessions/current/confirm, or sign in anew"
+        "step_up", "confirm your identity: POST sessions/current/confirm, or sign in again"
     )
 
 
 def invalid_credential() -> AuthenticationError:
-    """The one answer to whatever does not count."""
-    return AuthenticationError("unauthenticated", "these credentials do not count")
+    """The one answer to any credential that is not valid."""
+    return AuthenticationError(
+        "unauthenticated", "invalid credentials: sign in again, or check the token"
+    )
 
 
 class _CredentialHolder(Struct, frozen=True):
@@ -231,7 +232,7 @@ def _rights(caller: Caller) -> tuple[str, str, Role]:
 
 
 def _holder(tx: Tx, digest: bytes) -> _CredentialHolder | None:
-    """Whose credential it is, if that is still somebody who may come with it."""
+    """The account of a credential, if it exists, is enabled, and has the role."""
     token = people.get_token(tx, digest)
     user = None if token is None else people.get_user(tx, token.org, token.user)
     if token is None or user is None or user.disabled:

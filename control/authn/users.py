@@ -1,4 +1,4 @@
-"""Users of an organization. Nobody touches the account of somebody who is above."""
+"""Organizations and their users. No caller changes an account of a higher role."""
 
 from msgspec.structs import replace
 
@@ -41,9 +41,10 @@ class Users:
     async def change_organization(
         self, org: str, *, title: str | None, second_factor: bool | None
     ) -> Organization:
-        """Another title, or whether all have to have a second factor.
+        """Change its title, or whether everybody needs a second factor.
 
-        Once they have to, whoever has none signs in anew, and sets one up. Raises `NotFoundError`.
+        Sessions of people without a second factor end when it becomes required; they set one up at
+        their next login. Raises `NotFoundError`.
         """
 
         def change(tx: Tx) -> tuple[Organization, list[str]]:
@@ -64,13 +65,13 @@ class Users:
         return changed
 
     async def list_organizations(self, after: str, limit: int) -> list[Organization]:
-        """All of them, page by page."""
+        """Organizations by id, page by page."""
         return await self._store.read(lambda tx: people.list_organizations(tx, after, limit))
 
     async def create_user(
         self, by: Caller | None, org: str, name: str, role: Role, password: str
     ) -> User:
-        """A new user. `by` None: the control plane itself, at its first start."""
+        """Make a user. `by` None: the control plane itself, at its first start."""
         require_slug(name, "name")
         check_rank(by, role)
         hashed, now = await self._passwords.hash_password(password), self._world.now()
@@ -91,16 +92,15 @@ class Users:
         return await self._store.read(lambda tx: require_user(tx, org, name))
 
     async def list_users(self, org: str, after: str, limit: int) -> list[User]:
-        """By name, page by page."""
+        """Users by name, page by page."""
         return await self._store.read(lambda tx: people.list_users(tx, org, after, limit))
 
     async def change_user(
         self, by: Caller, org: str, name: str, *, role: Role | None, disabled: bool | None
     ) -> User:
-        """Another role, or the right to sign in. What the user held as credentials ends.
+        """Change the role, or whether the user can sign in. The user's credentials end.
 
-        What acts by authority that the user has not any more stops
-        (`SessionEnds.withdraw_authority`).
+        What acts by authority that the user has lost stops (`SessionEnds.withdraw_authority`).
         """
         now = self._world.now()
 
@@ -127,25 +127,32 @@ class Users:
     async def set_password(self, by: Caller | None, org: str, name: str, password: str) -> None:
         """Another password; every credential of the user ends, so that a thief's does too.
 
-        `by` None: the user, who has shown the old one.
+        `by` None: the user, who has shown the old one. Where somebody else sets it, the account
+        may have been in wrong hands: what it has issued and nobody has used is withdrawn
+        (`SessionEnds.withdraw_pending`).
         """
         await self._store.read(
             lambda tx: check_credential_rank(tx, by, require_user(tx, org, name))
         )
         hashed, now = await self._passwords.hash_password(password), self._world.now()
 
-        def change(tx: Tx) -> list[str]:
+        def change(tx: Tx) -> tuple[list[str], PublishChanges]:
             user = require_user(tx, org, name)
             check_credential_rank(tx, by, user)
             changed_at = max(now, user.changed_at + 1)
             people.put_user(tx, replace(user, password=hashed, changed_at=changed_at))
             clear_attempts(tx, org, name, Purpose.SIGN_IN, Purpose.CONFIRM)
-            return people.delete_tokens(tx, org, name)
+            ended = people.delete_tokens(tx, org, name)
+            if by is None or by.account == (org, name):
+                return ended, _publish_nothing
+            return ended, self._ends.withdraw_pending(tx, org, name)
 
-        self._ends.publish_ended(await self._store.write(change))
+        ended, publish = await self._store.write(change)
+        self._ends.publish_ended(ended)
+        publish()
 
     async def delete_user(self, by: Caller, org: str, name: str) -> None:
-        """Remove the account with its credentials; its name stays in the audit trail."""
+        """Remove the account and its credentials; its name stays in the audit log."""
         now = self._world.now()
 
         def change(tx: Tx) -> tuple[list[str], PublishChanges]:
@@ -159,6 +166,10 @@ class Users:
         publish()
 
 
+def _publish_nothing() -> None:
+    """Nothing was withdrawn."""
+
+
 def require_user(tx: Tx, org: str, name: str) -> User:
     """The account. Raises `NotFoundError`."""
     user = people.get_user(tx, org, name)
@@ -168,16 +179,19 @@ def require_user(tx: Tx, org: str, name: str) -> User:
 
 
 def check_rank(by: Caller | None, role: Role) -> None:
-    """Raises `AuthorizationError` for what is above the caller."""
+    """Raise `AuthorizationError` for a role above the caller's."""
     if by is not None and not by.is_platform and not by.role.covers(role):
-        raise AuthorizationError("role_above_own", "this user is, or would be, above your role")
+        raise AuthorizationError(
+            "role_above_own", "this user has, or would have, a higher role than you"
+        )
 
 
 def check_credential_rank(tx: Tx, by: Caller | None, user: User) -> None:
-    """The same, for who would give the account another credential: it opens wherever that acts.
+    """As `check_rank`, for callers who give the account another credential.
 
-    A home's admin who set the password of a guest of another organization would be that guest.
-    What takes away (to disable, to delete) is for the rank at home alone.
+    A credential opens every organization of the account. An admin at home who set the password of a
+    guest of another organization could act as that guest. What takes something away (to disable, to
+    delete) needs the rank at home alone.
     """
     check_rank(by, user.role)
     if by is None or by.is_platform or by.account == (user.org, user.name):
@@ -187,13 +201,13 @@ def check_credential_rank(tx: Tx, by: Caller | None, user: User) -> None:
         if own is None or not own.covers(row.role):
             raise AuthorizationError(
                 "role_above_own",
-                "this account is in another organization, too, where it may more than you: it"
-                " helps itself (recovery codes, a new password), or a super-admin does",
+                "this account has a higher role than you in another organization: its owner uses "
+                "recovery codes or changes the password, or a super-admin does it",
             )
 
 
 def _role_in(tx: Tx, caller: Caller, org: str) -> Role | None:
-    """What the caller's account is in an organization, and not more than the caller is now."""
+    """The role of the caller's account in an organization, at most the caller's current one."""
     home, name = caller.account
     if org == home:
         account = people.get_user(tx, home, name)
@@ -205,9 +219,10 @@ def _role_in(tx: Tx, caller: Caller, org: str) -> Role | None:
 
 
 def _end_sessions_without(tx: Tx, org: str) -> list[str]:
-    """End the sessions in an organization of those who have no second factor; the ids.
+    """End the sessions in an organization of people without a second factor; the ids.
 
-    And of guests who have one and did not show it: what their home asks for is not known here.
+    Sessions of guests who have one and did not show it end, too: what their home requires is not
+    known here.
     """
     gone = [
         token
@@ -225,4 +240,6 @@ def _end_sessions_without(tx: Tx, org: str) -> list[str]:
 
 def _require_remaining_owner(tx: Tx, org: str) -> None:
     if people.count_owners(tx, org) == 0:
-        raise ConflictError("last_owner", "an organization keeps at least one owner")
+        raise ConflictError(
+            "last_owner", "an organization needs at least one owner: make another owner first"
+        )

@@ -1,4 +1,4 @@
-"""The CA at work: its services over one ledger, and the authority they issue with."""
+"""The certificate authority of a running control plane: its services over one ledger."""
 
 from typing import NamedTuple, Self
 
@@ -14,7 +14,7 @@ from control.ca.store import CaStore
 
 
 class CertificateAuthority(NamedTuple):
-    """Everything that lets an agent in or out."""
+    """The services that admit and end agents."""
 
     directory: CaDirectory
     issuer: Issuer
@@ -34,7 +34,7 @@ class CertificateAuthority(NamedTuple):
         grace: int = REJOIN_GRACE,
         clock_guard: ClockGuard | None = None,
     ) -> Self:
-        """`grace`: see `Renewal`. `past`: what was seen beside the ledger.
+        """Open the authority in this directory. `grace`: see `Renewal`; `past`: see `ClockGuard`.
 
         Raises `NotFoundError` where there is no authority, `PkiError` for damaged files.
         """

@@ -1,7 +1,7 @@
-"""What this control plane has seen the time to be: its clock may not issue from before that.
+"""Refuses to issue certificates by a clock that is behind a time that has been seen already.
 
-A machine without a clock of its own starts in the past. A certificate that is made then is over
-when it arrives, and whoever asks again because of it looks like a thief.
+A machine without a battery-backed clock starts in the past. A certificate that is made then has
+expired when it arrives, and an agent that asks again because of it looks like a thief.
 """
 
 from typing import Final
@@ -19,20 +19,21 @@ CLOCK_BEHIND: Final = "clock_behind"
 
 
 class ClockGuard:
-    """`earliest`: Unix nanoseconds that had come before this process began, 0 for none known."""
+    """`earliest`: Unix nanoseconds that had passed before this process began, 0 for unknown."""
 
     def __init__(self, world: World, earliest: int = 0, *, enabled: bool = True) -> None:
-        """`checked`: whether the clock is doubted at all (`link.check_clock`)."""
+        """`enabled`: whether the clock is checked at all (`link.check_clock`)."""
         self._world = world
         self.earliest = earliest
         self._latest = 0  # of the readings of this process
         self._checked = enabled
 
     def clock_disagreement(self, name: AgentName) -> UnavailableError:
-        """For an agent that comes back after the end of a certificate that is not over here.
+        """The error for an agent whose certificate has expired by its clock and not by ours.
 
-        One of the clocks is wrong. What it was given since was lost, or over on arrival; once the
-        certificate is over here too, it may come back. A thief in its place gets nothing now.
+        One of the clocks is wrong. Certificates that the agent was given since were lost, or had
+        expired on arrival. Once the certificate has expired here too, the agent may return. A thief
+        in its place gets nothing now.
         """
         return UnavailableError(
             CLOCK_BEHIND,
@@ -44,10 +45,10 @@ class ClockGuard:
         )
 
     def check_clock(self, tx: CaTransaction, name: AgentName) -> None:
-        """Return if the clock may be right. Raises `UnavailableError` (`clock_behind`).
+        """Raise `UnavailableError` (`clock_behind`) while the clock is certainly wrong.
 
-        By the latest time that this process has had: a clock that was ahead in it, and was set
-        right, shuts nobody out.
+        The reference is the latest time of this process: a clock that was ahead in it, and was set
+        right, blocks nothing.
         """
         seen = max(tx.latest_expiry() - AGENT_LIFE, self.earliest)
         self._latest = max(self._latest, self._world.now())

@@ -1,7 +1,7 @@
-"""Enrolment: a token that a person made lets one agent in, once.
+"""Enrolment: a token that a person made admits one agent, once.
 
-The token is burnt and the certificate recorded in one transaction. Whoever repeats the request,
-with the same key, gets the same answer: a lost reply or a crash of either side costs nothing.
+The token is used up and the certificate recorded in one transaction. A repetition of the request
+with the same key gets the same answer: a lost reply or a crash of either side costs nothing.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from actors.slewed_clock import is_early
+from actors.slewed_clock import has_expired
 from actors.world import World
 from control.ca.issuer import CertificateRequester, EnrolmentResult, Issuer, verify_request
 from control.ca.revocation import AgentEndedHandler, complete_enrolment
@@ -29,10 +29,10 @@ from control.errors import (
     RateLimitError,
     ValidationError,
 )
-from protocols.pki.errors import PkiNameError, RequestError
+from protocols.pki.errors import CsrError, PkiNameError
 from protocols.pki.messages import EnrolRequest, Grant
 from protocols.pki.names import AgentName
-from protocols.pki.proof import check_bind
+from protocols.pki.proof import verify_binding
 
 PREFIX: Final = "fhe"
 TOKEN_LIFETIME: Final = 600 * 1_000_000_000
@@ -40,11 +40,11 @@ MAX_TOKENS: Final = 1_000
 """Tokens of one organization, used and expired ones among them until `delete_expired` removes
 them."""
 
-_REFUSED: Final = "the token is unknown, used or expired; ask for a new one"
+_REFUSED: Final = "the token is unknown, used or expired: ask for a new one"
 
 
 class IssuedEnrolmentToken(NamedTuple):
-    """A token as it is shown, once."""
+    """A token with its text, which is shown once."""
 
     text: str
     record: EnrolmentToken
@@ -56,7 +56,7 @@ class IssuedEnrolmentToken(NamedTuple):
 
 
 class Enrolment:
-    """Makes tokens and takes them."""
+    """Makes tokens and redeems them."""
 
     def __init__(
         self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
@@ -70,9 +70,9 @@ class Enrolment:
     async def create_token(
         self, org: str, vault: str, created_by: str, *, replace_agent: bool = False
     ) -> IssuedEnrolmentToken:
-        """A token for this name, good for 600 s.
+        """Make a token for this name, valid for 600 s.
 
-        Raises `ValidationError` for a name that is none, `NotFoundError` where there is no such
+        Raises `ValidationError` for an invalid name, `NotFoundError` where there is no such
         organization, `ConflictError` when the agent exists and may not be replaced,
         `RateLimitError` when the organization has too many tokens.
         """
@@ -92,7 +92,9 @@ class Enrolment:
             check_name_free(tx.agent(token.name), replace_agent=replace_agent)
             if len(tx.tokens(org, MAX_TOKENS)) >= MAX_TOKENS:
                 raise RateLimitError(
-                    "too_many_tokens", "the organization has too many tokens", retry_after=600
+                    "too_many_tokens",
+                    "the organization has too many tokens: withdraw some, or wait ten minutes",
+                    retry_after=600,
                 )
             tx.put_token(token)
 
@@ -104,22 +106,22 @@ class Enrolment:
         return await self._ledger.transact(lambda tx: tx.tokens(org, MAX_TOKENS))
 
     async def withdraw_token(self, org: str, token_id: str) -> None:
-        """Make a token worthless. Raises `NotFoundError`."""
+        """Delete a token. Raises `NotFoundError`."""
         if not await self._ledger.transact(lambda tx: tx.delete_token(org, token_id)):
             raise NotFoundError("not_found", "there is no such token")
 
     async def token_subject(self, text: str) -> AgentName | None:
-        """Whom a token is for, whether it counts (still) or not; None: it is none of ours."""
+        """The agent that a token is for, whether it is valid or not; None for an unknown token."""
         token_hash = secret_digest(text)
         token = await self._ledger.transact(lambda tx: tx.token(token_hash))
         return None if token is None else token.name
 
     async def enrol_agent(self, request: EnrolRequest) -> Grant:
-        """Let the agent in that the token names.
+        """Admit the agent that the token names.
 
-        Raises `ValidationError` for a faulty request, `AuthenticationError` for a token that does
-        not count (which of the reasons is not told), `ConflictError` when its agent exists and may
-        not be replaced or when the key has had a certificate.
+        Raises `ValidationError` for a faulty request, `AuthenticationError` for an invalid token
+        (without the reason), `ConflictError` when its agent exists and may not be replaced or when
+        the key has had a certificate.
         """
         asker = verify_request(request.csr)
         check_binding(request.link_key, request.csr, request.proof)
@@ -133,7 +135,7 @@ class Enrolment:
                 return EnrolmentResult(
                     _repeat_grant(tx, token, asker, request.link_key, now), replaced=False
                 )
-            if token.expires_at <= now or is_early(token.created_at, now):
+            if has_expired(token.created_at, token.expires_at, now):
                 raise AuthenticationError("token_refused", _REFUSED)
             check_name_free(tx.agent(token.name), replace_agent=token.replace)
             entry = self._issuer.enrol(tx, token.name, asker, request.link_key, now)
@@ -145,46 +147,46 @@ class Enrolment:
         )
 
     async def delete_expired(self, before: int) -> int:
-        """Remove what expired before the instant (`CaTransaction`); returns how many rows."""
+        """Delete what expired before the instant (`CaTransaction`); how many rows."""
         return await self._ledger.transact(lambda tx: tx.delete_expired(before))
 
 
 def agent_name(org: str, vault: str) -> AgentName:
     """The name. Raises `ValidationError`."""
     try:
-        return AgentName.of(org, vault)
+        return AgentName.from_slugs(org, vault)
     except PkiNameError as error:
         raise ValidationError(error.code, str(error), field="name") from None
 
 
 def check_organization(tx: CaTransaction, org: str) -> None:
-    """Return if there is this organization. Raises `NotFoundError`."""
+    """Raise `NotFoundError` unless the organization exists."""
     if not tx.has_organization(org):
         raise NotFoundError("not_found", "there is no such organization")
 
 
 def check_name_free(agent: EnrolledAgent | None, *, replace_agent: bool) -> None:
-    """Return if a new agent may have this name. Raises `ConflictError`."""
+    """Raise `ConflictError` unless a new agent may have this name."""
     if agent is None:
         return
     if agent.state is AgentState.RETIRED:
         raise ConflictError("agent_retired", "the agent was retired: its name is not given again")
     if not replace_agent:
-        raise ConflictError("agent_exists", "the agent exists; say that it is to be replaced")
+        raise ConflictError("agent_exists", "the agent exists: use a token that may replace it")
 
 
 def check_binding(link_key: bytes, csr: bytes, proof: bytes) -> None:
-    """Return if the asker has the link key. Raises `ValidationError`."""
+    """Raise `ValidationError` unless the requester has the link key."""
     try:
-        check_bind(link_key, csr, proof)
-    except RequestError as error:
+        verify_binding(link_key, csr, proof)
+    except CsrError as error:
         raise ValidationError(error.code, str(error), field="proof") from None
 
 
 def _repeat_grant(
     tx: CaTransaction, token: EnrolmentToken, asker: CertificateRequester, link_key: bytes, now: int
 ) -> IssuedCertificate:
-    """The answer to a token that was used: the same one to who used it, as long as it counts."""
+    """The answer to a used token: the same one to the same key, as long as it is valid."""
     issued, agent = tx.certificate_of(asker.hash), tx.agent(token.name)
     same = token.used_by == asker.hash  # not secret: a public key
     same = same and issued is not None and agent is not None
@@ -196,6 +198,6 @@ def _repeat_grant(
 
 
 def is_certificate_valid(agent: EnrolledAgent, issued: IssuedCertificate, now: int) -> bool:
-    """Whether the certificate lets the agent in."""
+    """Whether the certificate is valid for its agent."""
     valid = issued.revoked_at is None and now <= issued.not_after
     return valid and agent.state is AgentState.ACTIVE and issued.name == agent.name

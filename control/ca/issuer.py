@@ -1,7 +1,7 @@
-"""Issuing inside a ledger's step: what every way in has in common once it has let somebody in.
+"""Issues certificates in a transaction, for every kind of admission.
 
-A key is certified once, ever. So asking again with the same key is answered with the same
-certificate, whichever way in it came, and a retry after a lost answer changes nothing.
+A key is certified once, ever: a request with the same key is answered with the same certificate, of
+whatever kind it was, and a retry after a lost answer changes nothing.
 """
 
 from collections.abc import Callable
@@ -14,30 +14,30 @@ from msgspec.structs import replace
 from control.ca.clock_guard import ClockGuard
 from control.ca.store import AgentState, CaTransaction, EnrolledAgent, IssuedCertificate
 from control.errors import ConflictError, UnavailableError, ValidationError
-from protocols.pki.authority import Authority, Cross
-from protocols.pki.certificates import der, key_identifier, serial_of, validity
-from protocols.pki.errors import AuthorityError, RequestError
-from protocols.pki.issuing import issue_agent
+from protocols.pki.authority import CrossCertificate, IssuingAuthority
+from protocols.pki.certificates import key_identifier, serial_of, to_der, validity_period
+from protocols.pki.errors import AuthorityError, CsrError
+from protocols.pki.issuance import issue_agent
 from protocols.pki.keys import key_hash
 from protocols.pki.messages import Grant
 from protocols.pki.names import AgentName
 from protocols.pki.pin import pin_of
-from protocols.pki.requests import check_request
-from protocols.pki.trust import Trust
+from protocols.pki.requests import verify_csr
+from protocols.pki.trust import TrustStore
 
 AgentObserver: TypeAlias = Callable[[CaTransaction, EnrolledAgent], None]
 """Told in the same transaction of each agent that enrols or whose state changes."""
 
 
 class CertificateRequester(NamedTuple):
-    """Who asks: a key that was proven by its request."""
+    """The requester: a key that was proven by its request."""
 
     public: EllipticCurvePublicKey
     hash: bytes
 
 
 class EnrolmentResult(NamedTuple):
-    """A certificate by which an agent comes in."""
+    """The certificate of an admission."""
 
     issued: IssuedCertificate
     replaced: bool
@@ -45,13 +45,13 @@ class EnrolmentResult(NamedTuple):
 
 
 class IssuingState(NamedTuple):
-    """What certificates are issued with: replaced as a whole in a rollover."""
+    """The certificates to issue with: replaced as a whole in a rollover."""
 
-    authority: Authority
-    trust: Trust
+    authority: IssuingAuthority
+    trust: TrustStore
     previous: tuple[Certificate, ...] = ()
     """Other intermediates whose certificates still count."""
-    cross: Cross | None = None
+    cross: CrossCertificate | None = None
     """How who trusts only the root before comes to trust the newest."""
 
 
@@ -67,7 +67,7 @@ def no_observer(_tx: CaTransaction, _agent: EnrolledAgent) -> None:
 
 
 class Issuer:
-    """The intermediate at work."""
+    """Issues with the intermediate."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Issuer:
 
     @property
     def pin(self) -> str:
-        """Of the root that the control plane's servers lead to: what an agent must find."""
+        """The pin of the root of the control plane's own certificates, which agents check."""
         return pin_of(self.issuing_state.authority.root)
 
     def enrol(
@@ -94,9 +94,9 @@ class Issuer:
         link_key: bytes,
         now: int,
     ) -> EnrolmentResult:
-        """Record an agent that starts anew: whatever certificates its name had are revoked.
+        """Record an agent that starts anew: all certificates of its name are revoked.
 
-        An agent that was locked counts again. Raises as `renew`.
+        An agent that was locked is active again. Raises as `renew`.
         """
         before = tx.agent(name)
         issued = self._issue(tx, name, requester, (before.generation if before else 0) + 1, now)
@@ -126,7 +126,7 @@ class Issuer:
         *,
         confirmed: int,
     ) -> IssuedCertificate:
-        """Record the agent's next certificate; the one that it asks by is confirmed by that.
+        """Record the agent's next certificate; the request confirms the present one.
 
         Raises `ConflictError` when the key has been certified before, `UnavailableError` when the
         authority has expired or the clock is behind.
@@ -141,13 +141,13 @@ class Issuer:
     def deactivate(
         self, tx: CaTransaction, agent: EnrolledAgent, state: AgentState, reason: str, now: int
     ) -> EnrolledAgent:
-        """The agent no longer counts: it is `state`, and all its certificates are revoked."""
+        """Give the agent this state, and revoke all its certificates."""
         ended = deactivate_agent(tx, agent, state, reason, now=now)
         self._follow(tx, ended)
         return ended
 
     def grant_for(self, issued: IssuedCertificate) -> Grant:
-        """The answer that hands a certificate out.
+        """The answer with this certificate.
 
         Raises `ConflictError` for one of an authority that is gone (a rollover has ended).
         """
@@ -156,9 +156,9 @@ class Issuer:
             org=issued.name.org,
             vault=issued.name.vault,
             generation=issued.generation,
-            chain=[issued.der, der(self._signer(issued))],
+            chain=[issued.der, to_der(self._signer(issued))],
             roots=self.issuing_state.trust.to_der(),
-            cross=None if cross is None else der(cross.certificate),
+            cross=None if cross is None else to_der(cross.certificate),
             link_key=self._keys.link,
             policy_key=self._keys.policy,
         )
@@ -179,13 +179,13 @@ class Issuer:
             leaf = issue_agent(authority, name, asker.public, now)
         except AuthorityError as error:
             raise UnavailableError("authority_expired", str(error)) from None
-        begin, end = validity(leaf)
+        begin, end = validity_period(leaf)
         return IssuedCertificate(
             serial=serial_of(leaf),
             key=asker.hash,
             name=name,
             generation=generation,
-            der=der(leaf),
+            der=to_der(leaf),
             issuer=authority.id,
             not_before=begin,
             not_after=end,
@@ -202,7 +202,7 @@ class Issuer:
 def deactivate_agent(
     tx: CaTransaction, agent: EnrolledAgent, state: AgentState, reason: str, *, now: int
 ) -> EnrolledAgent:
-    """The agent as it is once it no longer counts, its certificates revoked."""
+    """The agent with its new state, its certificates revoked."""
     for issued in tx.certificates(agent.name, now):
         if issued.revoked_at is None:
             tx.put_certificate(replace(issued, revoked_at=now))
@@ -212,9 +212,9 @@ def deactivate_agent(
 
 
 def verify_request(csr: bytes) -> CertificateRequester:
-    """Who asks. Raises `ValidationError` for a request that `check_request` refuses."""
+    """The requester. Raises `ValidationError` for a request that `check_request` refuses."""
     try:
-        public = check_request(csr)
-    except RequestError as error:
+        public = verify_csr(csr)
+    except CsrError as error:
         raise ValidationError(error.code, str(error), field="csr") from None
     return CertificateRequester(public, key_hash(public))

@@ -1,8 +1,8 @@
-"""Discovery: an agent that has an address and a pin, and no token, asks; a person decides.
+"""Join requests: an agent with an address and a pin, and no token, asks; a person decides.
 
-What is approved is the pair of keys that asked, which the person compares by fingerprint. The agent
-asks again with the same request until there is an answer, and only then is it certified: its day
-begins when it collects the certificate.
+The person approves the pair of keys that asked, by their fingerprint. The agent repeats its request
+until there is an answer, and is certified only then: the certificate's life begins when the agent
+collects it.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from actors.slewed_clock import is_early
+from actors.slewed_clock import has_expired
 from actors.world import World
 from control.ca.enrolment import (
     agent_name,
@@ -24,11 +24,11 @@ from control.ca.revocation import AgentEndedHandler, complete_enrolment
 from control.ca.store import CaStore, CaTransaction, IssuedCertificate, JoinRecord, JoinState
 from control.crypto import sha256
 from control.errors import AuthorizationError, ConflictError, NotFoundError, RateLimitError
-from protocols.client import client_of, site_of
+from protocols.client_network import client_network, site_network
+from protocols.instant import DAY, MINUTE
 from protocols.pki.messages import Grant, JoinRequest, Pending
 
-SECOND: Final = 1_000_000_000
-REQUEST_LIFETIME: Final = 24 * 3600 * SECOND
+REQUEST_LIFETIME: Final = DAY
 """Of a request, and of an approval that is not collected."""
 MAX_PENDING: Final = 10_000
 MAX_FOR_ORG: Final = 1_000
@@ -38,13 +38,12 @@ MAX_OF_SITE: Final = 64
 """Of one client: a site behind one gateway brings up its agents together; and of an IPv6 /48."""
 MAX_PER_MINUTE: Final = 600
 MAX_PER_MINUTE_FOR_ORG: Final = 60
-MINUTE: Final = 60 * SECOND
 RETRY_AFTER: Final = 10
 """Seconds between two questions of an agent that waits."""
 
 
 class JoinRequests:
-    """Takes requests, shows them, and lets in what a person approved."""
+    """Takes requests, lists them, and admits those that a person approved."""
 
     def __init__(
         self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
@@ -56,11 +55,11 @@ class JoinRequests:
         self._world = world
 
     async def submit_request(self, request: JoinRequest, source: str) -> Grant | Pending:
-        """Take a request, or answer one that was decided.
+        """Store a request, or answer one that was decided.
 
         Raises `ValidationError` for a faulty request, `RateLimitError` when too many are pending,
         `AuthorizationError` when it was refused, `ConflictError` when its name is taken meanwhile,
-        or (`key_used`) when its key has had a certificate that is over: with another key it may.
+        or (`key_used`) when its key has had a certificate that has ended: another key is needed.
         """
         asker = verify_request(request.csr)
         check_binding(request.link_key, request.csr, request.proof)
@@ -86,7 +85,7 @@ class JoinRequests:
         )
 
     async def list_pending(self, org: str | None, limit: int) -> Sequence[JoinRecord]:
-        """Those that wait for a decision, oldest first; `org` as in `CaTransaction.joins`."""
+        """Pending requests, the oldest first; `org` as in `CaTransaction.joins`."""
         now = self._world.wall()
         return await self._ledger.transact(
             lambda tx: tx.joins(org, JoinState.PENDING, now, min(limit, MAX_FOR_ORG))
@@ -102,10 +101,10 @@ class JoinRequests:
         by: str,
         replace_agent: bool = False,
     ) -> JoinRecord:
-        """Let the request in under this name; `shown` is the fingerprint that the person compared.
+        """Approve a request for this name; `shown` is the fingerprint that the person compared.
 
-        Raises `NotFoundError` for a request or an organization that is not there, `ConflictError`
-        when it was decided already, the fingerprint is another one or the name is taken.
+        Raises `NotFoundError` for an unknown request or organization, `ConflictError` when it was
+        decided already, the fingerprint is another one or the name is taken.
         """
         name, now = agent_name(org, vault), self._world.wall()
 
@@ -126,7 +125,7 @@ class JoinRequests:
         return await self._ledger.transact(step)
 
     async def refuse_request(self, join_id: str, by: str) -> JoinRecord:
-        """Turn it away; its key stays refused for a day. Raises as `approve_request`."""
+        """Refuse a request; its key stays refused for a day. Raises as `approve_request`."""
         now = self._world.wall()
 
         def step(tx: CaTransaction) -> JoinRecord:
@@ -160,7 +159,7 @@ class JoinRequests:
 
 
 def join_fingerprint(join: JoinRecord) -> str:
-    """What a person compares: 80 bits over both keys, as five groups of four hex digits.
+    """The fingerprint that a person compares: 80 bits over both keys, in five groups of hex digits.
 
     An attacker would have to find a second pair with the same 80 bits while a person waits.
     """
@@ -174,7 +173,7 @@ def _is_in_force(tx: CaTransaction, issued: IssuedCertificate, now: int) -> bool
 
 
 def _key_used() -> ConflictError:
-    """For a key whose certificate is over; one that lives is left to its agent's renewal."""
+    """The error for a key whose certificate has ended; a valid one is renewed by its agent."""
     return ConflictError(
         "key_used", "this key has had a certificate that does not count any more; make a new key"
     )
@@ -193,7 +192,7 @@ def _store_request(tx: CaTransaction, join: JoinRecord) -> JoinRecord:
     )
     if full:
         raise RateLimitError(
-            "too_many_joins", "too many agents ask to join; try later", retry_after=60
+            "too_many_joins", "too many agents ask to join: try again later", retry_after=60
         )
     tx.put_join(join)
     return join
@@ -209,15 +208,15 @@ def _new_request(
         org=request.org,
         label=request.label,
         source=source,
-        client=client_of(source),
-        site=site_of(source),
+        client=client_network(source),
+        site=site_network(source),
         requested_at=now,
         expires_at=now + REQUEST_LIFETIME,
     )
 
 
 def _is_over(join: JoinRecord, now: int) -> bool:
-    return join.expires_at <= now or is_early(join.decided_at or join.requested_at, now)
+    return has_expired(join.decided_at or join.requested_at, join.expires_at, now)
 
 
 def _require_pending(tx: CaTransaction, join_id: str, now: int) -> JoinRecord:

@@ -14,18 +14,17 @@ from control.ca.issuer import CertificateRequester, Issuer, verify_request
 from control.ca.revocation import Revocation, StolenCertificateLock, verify_presented
 from control.ca.store import AgentState, CaStore, CaTransaction, EnrolledAgent, IssuedCertificate
 from control.errors import AuthenticationError, ConflictError, RateLimitError
-from protocols.instant import SECOND
-from protocols.pki.chain import Agent as Peer
-from protocols.pki.errors import ChainError, RequestError
+from protocols.instant import DAY, MINUTE, SECOND
+from protocols.pki.chain import VerifiedAgent as Peer
+from protocols.pki.errors import ChainError, CsrError
 from protocols.pki.messages import Grant, RejoinRequest, RenewRequest
-from protocols.pki.profile import DAY
-from protocols.pki.proof import check_held, check_rejoin
+from protocols.pki.proof import verify_possession, verify_rejoin
 
 REJOIN_GRACE: Final = 90 * DAY
 """What an agent may be away for; `link.return_within`."""
-MIN_RENEWAL_INTERVAL: Final = 60 * SECOND
+MIN_RENEWAL_INTERVAL: Final = MINUTE
 """From one renewal to the next. An agent rests for five times as long by itself."""
-_UNKNOWN: Final = "not an agent that may come back; a person must enrol it"
+_UNKNOWN: Final = "this agent cannot rejoin: a person must enrol it"
 
 
 class Renewal:
@@ -152,8 +151,8 @@ def _repeat_grant(agent: EnrolledAgent, known: IssuedCertificate, now: int) -> I
 def _is_proven(agent: EnrolledAgent, issued: IssuedCertificate, request: RejoinRequest) -> bool:
     asked = agent.name, request.serial, request.csr
     try:
-        check_rejoin(agent.link_key, *asked, request.proof)
-        check_held(issued.der, *asked, request.held)
-    except (RequestError, ChainError):
+        verify_rejoin(agent.link_key, *asked, request.proof)
+        verify_possession(issued.der, *asked, request.held)
+    except (CsrError, ChainError):
         return False
     return issued.name == agent.name

@@ -1,11 +1,12 @@
-"""Who no longer counts, and the noticing of certificates in wrong hands.
+"""Admission of agents by certificate, revocation, and detection of stolen certificates.
 
-Each certificate of an agent has a generation, kept beside its serial. Once an agent has been seen
-with generation n, whoever proves the agent's link key under an older one, in a session that began
-after that, has a copy; and two who renew the same certificate with different keys are two. Either
-way nobody can tell which of them is the agent: it is locked, all its certificates are revoked, its
-connection ends, and a person enrols it anew. A handshake alone proves nothing of the kind: who
-sits on the wire can hold an agent's own back until it has a newer certificate.
+Each certificate of an agent has a generation, stored beside its serial. Once an agent has been seen
+with generation n, a peer that proves the agent's link key under an older one, in a session that
+began after that, has a copy. Two peers that renew the same certificate with different keys are two,
+as well. Either way nobody can tell which of them is the agent: it is locked, all its certificates
+are revoked, its connection ends, and a person enrols it anew. A handshake alone proves nothing of
+the kind: an attacker on the wire can delay the agent's own handshake until it has a newer
+certificate.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from control.ca.store import AgentState, CaStore, CaTransaction, EnrolledAgent, 
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.conditions import AGENT_LOCKED
 from control.model.records import Alert, Severity
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
 
 T = TypeVar("T")
@@ -29,13 +30,13 @@ STOLEN_REASON: Final = "an older certificate was used after a newer one: one of 
 REPLACED: Final = "replaced"
 """Of a connection whose agent is another one now, enrolled anew under the name."""
 
-_REFUSED: Final = "the certificate does not count any more; a person must enrol the agent anew"
+_REFUSED: Final = "the certificate is not valid any more: a person must enrol the agent again"
 
 
 class AgentEnded(NamedTuple):
-    """An agent whose live connection must end now. `alert`: id of the one that its people got.
+    """An agent whose connections must end now. `alert`: id of the alert about it.
 
-    `state`: its own, or `REPLACED`; then whoever came by `generation` or a later one stays.
+    `state`: its own, or `REPLACED`; then connections of `generation` or a later one stay.
     """
 
     name: AgentName
@@ -50,14 +51,14 @@ AgentEndedHandler: TypeAlias = Callable[[AgentEnded], None]
 
 
 class StolenCertificateLock(NamedTuple):
-    """A step that found a stolen certificate: it has locked the agent and must commit."""
+    """A step that has found a stolen certificate and locked the agent: it must commit."""
 
     agent: EnrolledAgent
     alert: str
 
 
 class AdmittedPeer(NamedTuple):
-    """Who may begin a session."""
+    """A peer that may begin a session."""
 
     agent: EnrolledAgent
     outdated: bool
@@ -77,9 +78,9 @@ class Revocation:
         self._world = world
 
     async def admit_peer(self, peer: Peer) -> AdmittedPeer:
-        """The agent behind a TLS connection whose chain was verified; asked at each handshake.
+        """The agent behind a TLS connection with a verified chain; called at each handshake.
 
-        Raises `AuthorizationError` when its certificate or itself does not count.
+        Raises `AuthorizationError` when the certificate or the agent is not valid.
         """
         now = self._world.wall()
 
@@ -93,7 +94,7 @@ class Revocation:
         return await self._ledger.transact(step)
 
     async def lock_stolen(self, peer: Peer) -> NoReturn:
-        """Lock the agent of who was `outdated` and then proved its link key in a new session.
+        """Lock the agent of a peer that was `outdated` and proved the link key in a new session.
 
         Raises `AuthorizationError` always.
         """
@@ -108,7 +109,7 @@ class Revocation:
         raise AuthorizationError("certificate_refused", _REFUSED)
 
     async def lock_agent(self, name: AgentName, reason: str) -> None:
-        """Lock an agent: a person's decision. Raises `NotFoundError`, `ConflictError`."""
+        """Lock an agent by a person's decision. Raises `NotFoundError`, `ConflictError`."""
         await self._end(name, AgentState.LOCKED, reason)
 
     async def retire_agent(self, name: AgentName, reason: str) -> None:
@@ -116,7 +117,7 @@ class Revocation:
         await self._end(name, AgentState.RETIRED, reason)
 
     async def revoked_serials(self) -> frozenset[str]:
-        """Serials that are revoked and unexpired: for `verify_agent` where no ledger is at hand."""
+        """Revoked and unexpired serials: for `verify_agent` where no ledger is at hand."""
         now = self._world.wall()
         return frozenset(
             i.serial for i in await self._ledger.transact(lambda tx: tx.revoked_certificates(now))
@@ -125,9 +126,9 @@ class Revocation:
     def lock_in_transaction(
         self, tx: CaTransaction, agent: EnrolledAgent, now: int
     ) -> StolenCertificateLock:
-        """Inside a step: a stolen certificate. The step returns this, for raising rolls back.
+        """Lock the agent of a stolen certificate. The step returns this: raising would roll back.
 
-        The alert is part of the step: no crash comes between a theft and word of it.
+        The alert is part of the step: no crash comes between the lock and the alert.
         """
         alert = Alert(
             id=self._world.new_id(),
@@ -146,7 +147,7 @@ class Revocation:
         )
 
     def raise_if_locked(self, outcome: T | StolenCertificateLock) -> T:
-        """What a step returned. Tells of a lock and raises `AuthorizationError` for it."""
+        """Publish a lock that a step returned, and raise `AuthorizationError` for it."""
         if isinstance(outcome, StolenCertificateLock):
             self.notify_ended(outcome.agent, outcome.alert)
             raise AuthorizationError(
@@ -155,7 +156,7 @@ class Revocation:
         return outcome
 
     def notify_ended(self, agent: EnrolledAgent, alert: str = "") -> None:
-        """Have the agent's live connection ended."""
+        """End the agent's connections."""
         self._on_end(AgentEnded(agent.name, agent.state, agent.reason, alert))
 
     async def _end(self, name: AgentName, state: AgentState, reason: str) -> None:
@@ -173,7 +174,7 @@ class Revocation:
 
 
 def complete_enrolment(entry: EnrolmentResult, on_end: AgentEndedHandler) -> IssuedCertificate:
-    """The certificate of who has come in; the connection of whom it has replaced ends."""
+    """The certificate of an admitted agent; connections of the replaced one end."""
     if entry.replaced:
         reason = "another agent was enrolled under its name"
         generation = entry.issued.generation
@@ -184,10 +185,10 @@ def complete_enrolment(entry: EnrolmentResult, on_end: AgentEndedHandler) -> Iss
 def verify_presented(
     tx: CaTransaction, peer: Peer, now: int
 ) -> tuple[EnrolledAgent, IssuedCertificate]:
-    """The agent and the certificate that a peer shows, both good at this moment.
+    """The agent and the certificate that a peer shows, both valid at this moment.
 
-    Raises `AuthorizationError`, also for a certificate that was never recorded: whoever has the
-    intermediate's key and not the ledger cannot let anybody in.
+    Raises `AuthorizationError`, also for a certificate that was never recorded: an attacker with
+    the intermediate's key and without the ledger cannot admit anybody.
     """
     issued, agent = tx.certificate(peer.leaf.serial), tx.agent(peer.name)
     if issued is None or agent is None or issued.name != peer.name or issued.key != peer.leaf.key:

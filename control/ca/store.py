@@ -1,8 +1,8 @@
-"""What the CA keeps, and the one way in which it changes: a step that is committed whole.
+"""The interface of the CA's ledger: transactions that are committed as a whole.
 
-The store implements `CaStore`; `control.ca.memory_store` is a second implementation for simulations
-and tests, and `tests/contract/test_ca_ledger.py` holds both to the same promises. Every instant is
-in Unix nanoseconds, every key is the SHA-256 of its SubjectPublicKeyInfo in DER (32 bytes).
+The store implements `CaStore`; `tests/support/memory_ca_store.py` is a second implementation, and
+`tests/contract/control/test_ca_ledger.py` holds both to the same promises. Every instant is in Unix
+nanoseconds, every key is the SHA-256 of its SubjectPublicKeyInfo in DER (32 bytes).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class AgentState(StrEnum):
-    """Whether an agent's certificates count."""
+    """Whether an agent's certificates are valid."""
 
     ACTIVE = "active"
     LOCKED = "locked"
@@ -76,7 +76,7 @@ class IssuedCertificate(Struct, frozen=True, kw_only=True):
 
 
 class JoinState(StrEnum):
-    """What became of a request to join."""
+    """The state of a request to join."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -84,7 +84,7 @@ class JoinState(StrEnum):
 
 
 class JoinRecord(Struct, frozen=True, kw_only=True):
-    """An agent without a token asks to be let in. Nothing it says about itself is believed."""
+    """A request of an agent without a token. Nothing that it says about itself is believed."""
 
     id: str
     key: bytes
@@ -97,7 +97,7 @@ class JoinRecord(Struct, frozen=True, kw_only=True):
     source: str
     """Address that it came from."""
     client: str
-    """Whose that is (`protocols.client`)."""
+    """Whose that is (`protocols.client_network`)."""
     site: str
     requested_at: int
     expires_at: int
@@ -127,7 +127,7 @@ class CaTransaction(Protocol):
     """One transaction. It sees its own writes; nobody else sees any of them before the commit."""
 
     def has_organization(self, org: str) -> bool:
-        """Whether there is this organization: nobody is let into another."""
+        """Whether the organization exists."""
         ...
 
     def token(self, token_hash: bytes) -> EnrolmentToken | None:
@@ -199,7 +199,7 @@ class CaTransaction(Protocol):
         ...
 
     def count_joins(self, join: JoinRecord, since: int) -> "JoinCounts":
-        """Who else asks at the instant of this request (`requested_at`), and asked `since`."""
+        """Other requests at the instant of this one (`requested_at`), and those `since`."""
         ...
 
     def latest_expiry(self) -> int:
@@ -207,20 +207,20 @@ class CaTransaction(Protocol):
         ...
 
     def raise_alert(self, alert: Alert) -> None:
-        """Keep it for the people of its organization, who are told of it."""
+        """Store it for the people of its organization."""
         ...
 
     def delete_expired(self, before: int) -> int:
-        """Remove tokens and requests that expired before the instant, and certificates likewise.
+        """Delete tokens and requests that expired before the instant, and certificates likewise.
 
         An agent's newest certificate stays, and so do all from the one on that it was last seen
-        with: it may come back by that. Returns how many rows went.
+        with: it may return by that. Returns how many rows went.
         """
         ...
 
 
 class CaStore(Protocol):
-    """The door to it."""
+    """Runs transactions."""
 
     async def transact(self, step: Callable[[CaTransaction], T]) -> T:
         """Run `step` as one serializable transaction and return what it returns, once durable.

@@ -1,14 +1,16 @@
-"""Carries events between the bus of this process and those of the others.
+"""Joins the processes of one control plane, and relays events between their buses.
 
-An event only says when to look: the database is the truth, so nothing is lost with one, but time.
-Every message has its speaker's number, and there is one each second; so whoever misses one knows
-within a second, and its subscribers look at the store (`EventBus.mark_all_lost`). A process hears
-itself, too: as long as it does not, it is blind, and says so (`is_connected`).
+An event only says when to read the store, which is the truth: a lost event costs time and nothing
+else. Messages are numbered, and there is one each second. A process that misses one finds out
+within a second, and its subscribers read the store (`EventBus.mark_all_lost`). A process receives
+its own messages, too: without them it is disconnected (`is_connected`).
 """
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -18,7 +20,11 @@ from msgspec import Struct
 
 from actors import World
 from control.cluster.pubsub import Channel, PubSub, PubSubError
+from control.errors import UnavailableError
 from control.services.event_bus import Event, EventBus
+from control.store import shared_values
+from control.store.rows import Tx
+from control.store.store import Store
 
 HEARTBEAT_SECONDS: Final = 1.0
 """Seconds between two messages of one process."""
@@ -33,10 +39,12 @@ MAX_PEERS: Final = 64
 """How many are remembered; forgetting one costs a look at the store."""
 
 log: Final = logging.getLogger("freehold.control.relay")
+KEYS_NAME: Final = "keys"
+CLUSTER_NAME: Final = "cluster"
 
 
 class RelayMessage(Struct, frozen=True, array_like=True):
-    """One message. `number` grows by one with each, or by more where some were not said."""
+    """One message. `number` grows by one with each, or by more where some were not sent."""
 
     speaker: bytes
     number: int
@@ -48,7 +56,7 @@ _decode: Final = msgspec.msgpack.Decoder(RelayMessage).decode
 
 
 class EventRelay:
-    """One of a process."""
+    """The relay of one process."""
 
     def __init__(self, bus: EventBus, pubsub: PubSub, channel: str, world: World) -> None:
         self._bus = bus
@@ -66,11 +74,11 @@ class EventRelay:
 
     @property
     def is_connected(self) -> bool:
-        """Whether what others say is heard here at this moment."""
+        """Whether messages of other processes arrive at this moment."""
         return self._last_echo is not None
 
     async def run(self) -> None:
-        """Until cancelled: a line, and after its end another one."""
+        """Keep a channel open, and open another one after its end, until cancelled."""
         while True:
             try:
                 async with self._wire.open_channel(self._channel) as line:
@@ -81,7 +89,7 @@ class EventRelay:
             await self._world.sleep(MAX_RETRY_DELAY * self._world.jitter())
 
     async def _serve_channel(self, line: Channel) -> None:
-        """Raises `PubSubError` when the line is over."""
+        """Send and receive on one channel. Raises `PubSubError` at its end."""
         failed = PubSubError("over")
 
         async def guarded(task: Callable[[Channel], Awaitable[None]]) -> None:
@@ -148,14 +156,14 @@ class EventRelay:
         self._last_echo = self._world.monotonic()
 
     async def _watch_silence(self, _: Channel) -> None:
-        """Give up a line on which nothing is heard: it may be half open."""
+        """Close a channel on which nothing arrives: it may be half open."""
         since = self._world.monotonic()
         while self._world.monotonic() - (self._last_echo or since) < SILENCE_TIMEOUT:
             await self._world.sleep(HEARTBEAT_SECONDS)
         raise PubSubError("nothing is heard")
 
     def _reset(self) -> None:
-        """What waits is not said any more: the others see that some is missing."""
+        """Drop what waits to be sent: the others see that some is missing."""
         if self._waiting:
             self._waiting.clear()
             self._number += 1
@@ -169,3 +177,34 @@ class EventRelay:
             log.warning(
                 "events of other processes are not heard, the database is asked: %s", trouble
             )
+
+
+@asynccontextmanager
+async def join_cluster(
+    store: Store, bus: EventBus, pubsub: PubSub | None, keys: str, world: World
+) -> AsyncIterator[None]:
+    """Hold a lease and relay events, for the length of the block. No `pubsub`: alone.
+
+    `keys` is a fingerprint of this process' signing keys. Raises `UnavailableError` (`keys_differ`)
+    where other processes have other keys, and (`database_taken`) once the lease is lost.
+    """
+    cluster = await store.write(partial(agree_on_cluster, keys, world.new_id())) if pubsub else ""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.lease.keep)
+        if pubsub is not None:
+            nursery.start_soon(EventRelay(bus, pubsub, f"freehold:{cluster}", world).run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+def agree_on_cluster(keys: str, fresh: str, tx: Tx) -> str:
+    """The name of the cluster of this database, whose processes must have the same keys.
+
+    Agents accept what is signed by the keys that they were enrolled with, wherever they are linked.
+    """
+    if shared_values.get_or_set_shared_value(tx, KEYS_NAME, keys) != keys:
+        raise UnavailableError(
+            "keys_differ",
+            "the processes on this database sign with other keys: copy `keys.folder` from them",
+        )
+    return shared_values.get_or_set_shared_value(tx, CLUSTER_NAME, fresh)

@@ -1,6 +1,6 @@
-"""The wire between the processes of one control plane: whatever one says, all of them hear.
+"""The publish/subscribe interface between the processes of one control plane.
 
-It may lose, and it need not say so: the relay finds out.
+Messages can be lost without notice: the relay finds out.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -12,20 +12,29 @@ class PubSubError(Exception):
 
 
 class Channel(Protocol):
-    """An open connection, one channel of it."""
+    """One open channel."""
 
     async def publish(self, message: bytes) -> None:
-        """Everybody on the channel hears it, who says it too. Raises `PubSubError`."""
+        """Send a message to every subscriber of the channel, the sender included.
+
+        Raises `PubSubError`.
+        """
         ...
 
     async def receive(self) -> bytes:
-        """The next that was said since it is open, each sender's in order. Raises `PubSubError`."""
+        """The next message since the channel was opened, in order for each sender.
+
+        Raises `PubSubError`.
+        """
         ...
 
 
 class PubSub(Protocol):
-    """Opens lines."""
+    """Opens channels."""
 
     def open_channel(self, channel: str) -> AbstractAsyncContextManager[Channel]:
-        """A line that hears from now on, for the length of the block. Raises `PubSubError`."""
+        """A channel that receives from now on, for the length of the block.
+
+        Raises `PubSubError`.
+        """
         ...

@@ -1,7 +1,7 @@
-"""The wire over Redis: publish and subscribe (RESP3), on two connections.
+"""Publish/subscribe over Redis (RESP3), on two connections.
 
-Nothing is stored there and nothing secret goes there: names of organizations and agents, versions
-and ids. coredis is asked not to try again by itself: whoever has the line is to know of each cut.
+Redis stores nothing and is sent nothing secret: names of organizations and agents, versions, ids.
+coredis does not reconnect by itself: the relay has to know of each interruption.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +22,7 @@ _FAULTS: Final = (RedisError, OSError, TimeoutError, EndOfStream, ClosedResource
 
 
 class RedisChannel:
-    """See `Line`."""
+    """See `Channel`."""
 
     def __init__(self, client: coredis.Redis[bytes], sub: PubSub[bytes], channel: str) -> None:
         self._client = client
@@ -30,12 +30,12 @@ class RedisChannel:
         self._channel = channel
 
     async def publish(self, message: bytes) -> None:
-        """See `Line`."""
+        """See `Channel`."""
         with _translated_errors():
             await self._client.publish(self._channel, message)
 
     async def receive(self) -> bytes:
-        """See `Line`."""
+        """See `Channel`."""
         with _translated_errors():
             while True:
                 message = await self._sub.get_message()
@@ -72,7 +72,10 @@ class RedisPubSub:
 
 @contextmanager
 def _translated_errors() -> Iterator[None]:
-    """The client's errors as ours. Its text can hold an address; ours holds the kind alone."""
+    """Translate the client's errors.
+
+    Their texts can contain an address; ours name the kind alone.
+    """
     try:
         yield
     except _FAULTS as error:
@@ -87,7 +90,7 @@ def _translated_errors() -> Iterator[None]:
 
 
 def _error_text(error: BaseException) -> str:
-    """The kind, with what to do where waiting does not mend it."""
+    """The kind of the error, with what to do where waiting does not help."""
     if isinstance(error, AuthenticationError):
         return "authentication failed: see user and password in redis.url"
     if isinstance(error, AuthorizationError):

@@ -1,4 +1,4 @@
-"""All evidence of an organization over a period, one subject after the other."""
+"""Collects all evidence of an organization over a period."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -26,7 +26,7 @@ ProgressHandler = Callable[[int], Awaitable[None]]
 
 
 class Collector:
-    """Reads; each subject sees one state of the database."""
+    """Reads the evidence; each subject sees one state of the database."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The frameworks that reports are made for: data files, read once, each checked as it is read."""
+"""The compliance frameworks: data files, read and validated once."""
 
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -14,7 +14,7 @@ _FOLDER: Final = "frameworks"
 
 @cache
 def load_frameworks() -> Mapping[str, Framework]:
-    """All of them by id, in the order of their ids."""
+    """All frameworks by id, in the order of their ids."""
     folder = files("control.compliance") / _FOLDER
     found = sorted((item for item in folder.iterdir() if item.name.endswith(".json")), key=str)
     decoded = (json_text.decode(item.read_bytes(), type=Framework) for item in found)
@@ -22,7 +22,7 @@ def load_frameworks() -> Mapping[str, Framework]:
 
 
 def validated_ids(ids: Collection[str]) -> tuple[str, ...]:
-    """The ids in order, each once. Raises `ValidationError` for one that there is not."""
+    """The ids in order, each once. Raises `ValidationError` for an unknown one."""
     if not ids or not load_frameworks().keys() >= set(ids):
         names = ", ".join(load_frameworks())
         raise ValidationError(
@@ -32,7 +32,7 @@ def validated_ids(ids: Collection[str]) -> tuple[str, ...]:
 
 
 def require_control(framework: str, control: str) -> None:
-    """Return if there is such a control. Raises `ValidationError`."""
+    """Raise `ValidationError` unless there is such a control."""
     found = load_frameworks().get(framework)
     if found is None or control not in {each.id for each in found.controls}:
         raise ValidationError(
@@ -47,7 +47,7 @@ def assess_controls(
     evidence: Mapping[str, Evidence],
     notes: Mapping[tuple[str, str], tuple[NoteView, ...]],
 ) -> list[Judged]:
-    """Each of its controls with what came of it. Evidence that is not there shows nothing."""
+    """Each of its controls with its result. Missing evidence shows nothing."""
     return [
         _assess_control(framework.id, control, evidence, notes.get((framework.id, control.id), ()))
         for control in framework.controls
@@ -77,9 +77,9 @@ def _assess_control(
 
 
 def combined_result(results: Collection[Result], *, by_hand: bool) -> Result:
-    """Of several pieces of evidence; `by_hand`: a person still has something to add.
+    """The result of several pieces of evidence; `by_hand`: a person has to add a note.
 
-    A gap is one whatever stands beside it; met takes that all are, and nobody's word is missing.
+    One gap makes a gap. Met needs all of them, and the note.
     """
     told = set(results)
     if Result.GAP in told:

@@ -1,4 +1,4 @@
-"""What people add by hand to a control: a sentence, perhaps a document. It is never changed."""
+"""Notes of people for a control: a sentence, perhaps with a document. Notes are never changed."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ MOST: Final = 1000  # of an organization
 
 
 class ControlNotes:
-    """Add, list, read."""
+    """Adds, lists and reads notes."""
 
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class ControlNotes:
         caller: Caller,
         request_id: str,
     ) -> ControlNote:
-        """`document`: name and bytes, empty for none; its digest goes on the trail with it.
+        """Add a note. `document`: name and bytes, empty for none; its digest is in the audit log.
 
         Raises `ValidationError`, `TooLargeError`, `ConflictError`.
         """
@@ -74,7 +74,7 @@ class ControlNotes:
         return await self._store.write(change)
 
     async def list_notes(self, org: str) -> dict[tuple[str, str], tuple[NoteView, ...]]:
-        """By framework and control, without the documents."""
+        """Notes by framework and control, without the documents."""
         return await self._store.read(lambda tx: compliance.notes_by_control(tx, org))
 
     async def get_note(self, org: str, note_id: str) -> ControlNote:

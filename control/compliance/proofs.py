@@ -1,13 +1,11 @@
-"""Proofs: how each is made from what is stored, and held against itself without any database."""
+"""Proofs in reports: how each is made, and verified without any database."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from control.ca.store import IssuedCertificate
 from control.crypto import sha256
 from control.errors import ValidationError
 from control.model.compliance import (
-    CertificateProof,
     CheckpointProof,
     Evidence,
     Header,
@@ -22,7 +20,7 @@ from control.model.records import AuditEvent, WitnessedCheckpoint
 from control.services.audit_log import extends_chain
 from control.services.signed_heads import SignedHead, is_valid_head
 from control.services.witness import has_cosignature, verified_checkpoint
-from control.store.consistency_proofs import ConsistencyProof
+from control.store.audit_records import ConsistencyProof
 from control.store.rows import to_columns
 from protocols.merkle import verify_consistency
 
@@ -31,7 +29,7 @@ MAX_PROOFS: Final = 50
 
 
 def audit_proof(event: AuditEvent) -> TrailProof:
-    """A record of the trail."""
+    """A record of the audit log."""
     fields: dict[str, Any] = {
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in to_columns(event).items()
@@ -70,22 +68,8 @@ def policy_proof(row: SignedAssignment) -> PolicyProof:
     )
 
 
-def certificate_proof(issued: IssuedCertificate) -> CertificateProof:
-    """An agent's certificate."""
-    return CertificateProof(
-        vault=issued.name.vault,
-        serial=issued.serial,
-        generation=issued.generation,
-        not_before=issued.not_before,
-        not_after=issued.not_after,
-        revoked_at=issued.revoked_at or 0,
-        issuer=issued.issuer,
-        digest=sha256(issued.der).hex(),
-    )
-
-
 def audit_event_of(record: Record) -> AuditEvent:
-    """The record as the trail has it. Raises `ValueError`."""
+    """The audit event of the record. Raises `ValueError`."""
     fields: dict[str, Any] = to_columns(record)
     for name in ("previous", "hash"):
         fields[name] = bytes.fromhex(fields[name])
@@ -98,7 +82,7 @@ def signed_head_of(org: str, end: TrailEnd) -> SignedHead:
 
 
 def find_faults(header: Header, evidence: Mapping[str, Evidence], public: bytes) -> Iterable[str]:
-    """What of the proofs does not bear itself out."""
+    """The faults of proofs that do not verify."""
     if not _is_consistent(lambda: is_valid_head(signed_head_of(header.org, header.trail), public)):
         yield "header: the trail's end is not signed by this key"
     for item in evidence.values():
@@ -132,7 +116,7 @@ def _is_valid(header: Header, proof: Proof, public: bytes) -> bool:
 
 
 def _is_valid_checkpoint(proof: CheckpointProof, public: bytes) -> bool:
-    """The note says this size and root, its log and we have signed it, and it has grown."""
+    """Whether the note has this size and root, both signatures verify, and the log has grown."""
     root = bytes.fromhex(proof.root)
     head = verified_checkpoint(proof.note, bytes.fromhex(proof.signer))
     if (head.size, head.root) != (proof.size, root) or not has_cosignature(

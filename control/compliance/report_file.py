@@ -1,10 +1,10 @@
-"""A report as it is kept and handed out: parts, a manifest of their digests, one signature.
+"""The file format of reports: parts, a manifest of their digests, one signature.
 
 A JSON object with `format`, `header`, `evidence` (id → part), `controls` (framework/id → part),
 `manifest`, `digest`, `signature` and `key`. The manifest is a JSON object of the SHA-256 of each
-part's bytes exactly as they stand in the file; `digest` is that of the manifest's bytes, and
-signed (Ed25519, the witness key) are `freehold-report-v1 ‖ 00 ‖ manifest`. So whoever changes a
-part, takes one out or adds one is told which. The digest is on the trail, too.
+part's bytes exactly as they stand in the file; `digest` is that of the manifest's bytes, and signed
+(Ed25519, the witness key) are `freehold-report-v1 ‖ 00 ‖ manifest`. So verification names any part
+that was changed, removed or added. The digest is in the audit log, too.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -83,7 +83,7 @@ def sign_report(report: Report, sign: SignFunction, public: bytes) -> tuple[byte
 
 
 def parse_report_file(data: bytes) -> Report:
-    """What a file says, whole or not. Raises `msgspec.DecodeError`."""
+    """The report, whether it verifies or not. Raises `msgspec.DecodeError`."""
     file = json_text.decode(data, type=File)
     return Report(
         header=json_text.decode(file.header, type=Header),
@@ -93,7 +93,7 @@ def parse_report_file(data: bytes) -> Report:
 
 
 def verify_report_file(data: bytes, public: bytes) -> ReportVerification:
-    """Hold a file against its signature by this key (32 bytes), and each proof against itself."""
+    """Verify the signature with this key (32 bytes), and each proof."""
     try:
         file = json_text.decode(data, type=File)
         manifest = json_text.decode(file.manifest, type=Manifest)

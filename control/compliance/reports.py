@@ -1,7 +1,7 @@
-"""Reports: asked for, made by the process that leads, sealed, kept, verified.
+"""Reports: requested, made by the leader, signed, stored, verified.
 
-A report waits in the database until it is made, so it survives whoever made it. Its digest goes on
-the trail in the transaction that stores it.
+A request waits in the database until the report is made, so it survives any process. The digest is
+recorded in the audit log in the transaction that stores the report.
 """
 
 import logging
@@ -37,8 +37,8 @@ from control.store import audit_records, compliance, retention
 from control.store.audit_records import EventFilter
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.errors import where
-from protocols.instant import SECOND
+from protocols.errors import locate
+from protocols.instant import DAY, SECOND
 
 MOST: Final = 200  # reports of an organization; the oldest makes room
 MAX_WAITING: Final = 5  # of an organization
@@ -48,7 +48,7 @@ log: Final = logging.getLogger("freehold.control.reports")
 
 
 class Reports:
-    """Ask, make, list, read, verify."""
+    """Requests, makes, lists, reads and verifies reports."""
 
     def __init__(
         self,
@@ -72,12 +72,12 @@ class Reports:
     async def request_report(
         self, org: str, title: str, wanted: Sequence[str], *, period: tuple[int, int], by: str
     ) -> ReportRow:
-        """Have one made. Raises `ValidationError`, `ConflictError`."""
+        """Request a report. Raises `ValidationError`, `ConflictError`."""
         now, (since, until) = self._world.now(), period
-        if not 0 < until - since <= MAX_DAYS * 86_400 * SECOND or until > now + SECOND:
+        if not 0 < until - since <= MAX_DAYS * DAY or until > now + SECOND:
             raise ValidationError(
                 "period_invalid",
-                f"give a period that is over and has at most {MAX_DAYS} days",
+                f"give a period in the past of at most {MAX_DAYS} days",
                 field="until",
             )
         row = new_report(
@@ -99,19 +99,22 @@ class Reports:
         return row
 
     async def read_report(self, org: str, report_id: str) -> bytes:
-        """Its file. Raises `NotFoundError`, `ConflictError` for one that is not made yet."""
+        """The report's file.
+
+        Raises `NotFoundError`, `ConflictError` for one that is not made yet.
+        """
         data = await self._store.read(lambda tx: compliance.get_report_body(tx, org, report_id))
         if data is None:
             raise NotFoundError("not_found", "there is no such report")
         if not data:
             raise ConflictError(
                 "report_not_ready",
-                "this report is not made yet: ask again when its state is `ready`",
+                "this report is not ready: ask again when its state is `ready`",
             )
         return data
 
     async def verify_report(self, org: str, report_id: str) -> ReportVerification:
-        """Hold the stored file against its signature and against what is on the trail."""
+        """Verify the stored file against its signature and the audit log."""
         data = await self.read_report(org, report_id)
         verdict = await self._world.run_sync(
             partial(report_file.verify_report_file, data, self.public_key)
@@ -127,7 +130,7 @@ class Reports:
         return verdict
 
     async def make_waiting(self) -> None:
-        """Make those that wait. Raises `UnavailableError`; what waits is made later."""
+        """Make the requested reports. Raises `UnavailableError`; the rest is made later."""
         for row in await self._store.read(lambda tx: compliance.waiting_reports(tx, MAX_PER_TURN)):
             await self._make(row)
 
@@ -137,7 +140,7 @@ class Reports:
         except ControlError:
             raise
         except Exception as error:  # noqa: BLE001  # one that cannot be made must not stop the others
-            log.error("report %s failed with %s", row.id, where(error))  # noqa: TRY400
+            log.error("report %s failed with %s", row.id, locate(error))  # noqa: TRY400
             reason = "it could not be made; the control plane's log says why"
             body, made = b"", replace(row, state=State.FAILED, reason=reason)
         event = new_audit_event(
@@ -235,11 +238,11 @@ def new_report(
 
 
 def enqueue_report(tx: Tx, row: ReportRow) -> ReportRow:
-    """Let it wait; of too many the oldest goes. Raises `ConflictError`."""
+    """Store the request; of too many reports the oldest goes. Raises `ConflictError`."""
     if compliance.count_reports(tx, row.org, State.WAITING) >= MAX_WAITING:
         raise ConflictError(
             "reports_waiting",
-            f"{MAX_WAITING} reports wait to be made already: ask again when one is made",
+            f"{MAX_WAITING} reports are waiting already: ask again when one is ready",
         )
     over = compliance.count_reports(tx, row.org) + 1 - MOST
     if over > 0 and not retention.delete_oldest_report(tx, row.org):
@@ -252,7 +255,7 @@ def enqueue_report(tx: Tx, row: ReportRow) -> ReportRow:
 
 
 def count_results(controls: Sequence[Judged], framework: str) -> ResultCounts:
-    """How many of its controls came to what."""
+    """The number of its controls for each result."""
     counts = {str(result): 0 for result in Result}
     for control in controls:
         if control.framework == framework:

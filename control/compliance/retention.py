@@ -1,7 +1,7 @@
-"""Retention: what is past its time goes, by rule, in batches, on the trail; a legal hold stays it.
+"""Retention: deletes old rows by rule, in batches, with audit records; legal holds exempt rows.
 
-The trail goes from its beginning on, up to a base that is signed beforehand: the chain of what is
-left is held against that. Nothing goes of a trail that is not the one that was signed.
+The audit log is deleted from its beginning on, up to a base that is signed beforehand: the rest of
+the chain is verified against it. An audit log that does not match its signed head is left alone.
 """
 
 from functools import partial
@@ -23,14 +23,13 @@ from control.model.retention import (
 from control.services.audit_log import GENESIS_HASH, append_event, extends_chain, new_audit_event
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.signed_heads import SignedHead, SignedHeads, contains_head
-from control.store import audit_bases, audit_records, people, retention, shared_values
+from control.store import audit_records, people, retention, shared_values
 from control.store import legal_holds as held
-from control.store.audit_bases import AuditLogBase
+from control.store.audit_records import AuditLogBase
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
-DAY: Final = 86_400 * SECOND
 SWEEP_INTERVAL: Final = DAY
 """Between two runs for an organization; a run that has more to do goes on at the next turn."""
 BATCH: Final = 5000  # rows of one transaction
@@ -42,7 +41,7 @@ SWEEP_OPERATION: Final = "retention.swept"
 
 
 class RecordRetention:
-    """Rules and holds of people; `apply_rules` does what they say."""
+    """Rules and legal holds; `apply_rules` deletes by them."""
 
     def __init__(
         self,
@@ -59,11 +58,11 @@ class RecordRetention:
         self._world = world
 
     async def list_rules(self, org: str) -> dict[Kind, RetentionRule]:
-        """Of every kind, also of one without a rule of its own."""
+        """The rule of every kind, also of kinds without a rule of their own."""
         return await self._store.read(lambda tx: effective_rules(tx, org, self._limits))
 
     async def set_rule(self, org: str, kind: Kind, days: int) -> None:
-        """Set it; 0 takes it away. Raises `ValidationError`."""
+        """Set a rule; 0 removes it. Raises `ValidationError`."""
         bounds = effective_rule(kind, None, self._limits)
         if days and not bounds.least <= days <= bounds.most:
             told = f"{kind}: {bounds.least} to {bounds.most} days, or 0 for no rule"
@@ -71,7 +70,7 @@ class RecordRetention:
         await self._store.write(lambda tx: retention.put_rule(tx, org, kind, days))
 
     async def preview_deletion(self, org: str) -> list[PurgeCount]:
-        """What would go now, and what of it a hold keeps. Nothing is changed."""
+        """What would be deleted now, and what a hold keeps. Nothing is changed."""
         now = self._world.now()
         return await self._store.read(
             lambda tx: [
@@ -81,13 +80,13 @@ class RecordRetention:
         )
 
     async def list_holds(self, org: str) -> list[LegalHold]:
-        """The newest first; also those that were lifted."""
+        """Holds, the newest first; also those that were lifted."""
         return await self._store.read(lambda tx: held.list_holds(tx, org))
 
     async def place_hold(
         self, org: str, vault: str, span: tuple[int, int], reason: str, by: str
     ) -> LegalHold:
-        """Nothing of this agent (empty: of anybody) and time is deleted from now on."""
+        """Keep everything of this agent (empty: of all) and time from now on."""
         since, until = span
         if until and until <= since:
             raise ValidationError(
@@ -123,7 +122,7 @@ class RecordRetention:
         return await self._store.write(change)
 
     async def lift_hold(self, org: str, hold_id: str, why: str, by: str) -> LegalHold:
-        """Rules count again for what it covered. Raises `NotFoundError`, `ConflictError`."""
+        """Lift a hold: rules apply again. Raises `NotFoundError`, `ConflictError`."""
         now = self._world.now()
 
         def change(tx: Tx) -> LegalHold:
@@ -139,7 +138,7 @@ class RecordRetention:
         return await self._store.write(change)
 
     async def apply_rules(self) -> None:
-        """Once a day for each organization. Raises `UnavailableError`."""
+        """Delete by the rules, once a day for each organization. Raises `UnavailableError`."""
         after = ""
         while page := await self._store.read(
             partial(people.list_organizations, after=after, limit=ORGANIZATIONS_PAGE)
@@ -194,7 +193,7 @@ class RecordRetention:
         return total
 
     async def _shorten_audit_log(self, org: str, before: int) -> int:
-        """Let go of the oldest records of the trail; how many went."""
+        """Delete the oldest records of the audit log; how many."""
         kept = self._heads.saved_head(org)
         total = 0
         for _ in range(MAX_BATCHES if kept is not None else 0):
@@ -205,7 +204,7 @@ class RecordRetention:
         return total
 
     async def _step(self, org: str, before: int, kept: SignedHead | None) -> int:
-        """One batch: its records are whole and older than a base that takes their place."""
+        """One batch: its records verify, and are older than a signed base."""
         end = await self._store.read(lambda tx: self._end(tx, org, before, kept))
         if end is None:
             return 0
@@ -217,17 +216,17 @@ class RecordRetention:
             last = audit_records.list_events(tx, org, after=row.size - 1, limit=1)
             if not last or last[0].at >= _deletable_until(since, before):
                 return 0  # a hold came meanwhile, or another process was here
-            return audit_bases.truncate_to_base(tx, row)
+            return audit_records.truncate_to_base(tx, row)
 
         return await self._store.write(change)
 
     def _end(
         self, tx: Tx, org: str, before: int, kept: SignedHead | None
     ) -> tuple[int, bytes] | None:
-        """Number and hash of the last record that may go; None for nothing."""
+        """Number and hash of the last record that may be deleted; None for none."""
         if kept is None or not contains_head(tx, kept, self._heads.public):
             return None
-        base = audit_bases.get_base(tx, org)
+        base = audit_records.get_base(tx, org)
         size, head = (0, GENESIS_HASH) if base is None else (base.size, base.hash)
         limit, found = _deletable_until(held.held_since(tx, org), before), None
         for event in audit_records.list_events(tx, org, after=size, limit=BATCH):
@@ -240,7 +239,7 @@ class RecordRetention:
 
 
 def _deletable_until(since: int | None, before: int) -> int:
-    """The instant up to which the trail may go: a hold keeps all from its beginning on."""
+    """The instant up to which the audit log may be deleted: a hold keeps all from its start on."""
     return before if since is None else min(since, before)
 
 

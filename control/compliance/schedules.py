@@ -1,15 +1,24 @@
-"""Schedules: reports that are asked for again and again, at their time, by the one that leads."""
+"""Report schedules: cron expressions in a time zone, run by the leader.
+
+Changes of the clock are handled as Debian's cron does (cronsim): a time in a skipped hour is due
+once right after it, a time in a repeated hour is due once; but what is due at every hour is due in
+each.
+"""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from itertools import islice, pairwise
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
 from msgspec.structs import replace
 
 from actors import World
-from control.compliance import cron_schedule
 from control.compliance.frameworks import validated_ids
 from control.compliance.reports import enqueue_report, new_report
-from control.errors import ConflictError, NotFoundError
+from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.compliance import ReportSchedule
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
@@ -17,15 +26,68 @@ from control.services.delegated_authority import review_suspensions
 from control.store import compliance
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY, HOUR, SECOND
 
 MOST: Final = 20  # of an organization
 MAX_PER_TURN: Final = 50
-DAY: Final = 86_400 * SECOND
+MIN_INTERVAL: Final = HOUR  # the shortest time between two reports of a schedule
+FIELD_COUNT: Final = 5
+CHECKED_RUNS: Final = 50  # times of a schedule that are looked at for that
+
+
+def validated_next_run(cron: str, zone: str, now: int) -> int:
+    """The next time.
+
+    Raises `ValidationError` for an invalid expression, or one that is too frequent.
+    """
+    times = list(islice(_run_times(cron, zone, now), CHECKED_RUNS))
+    if not times:
+        raise ValidationError(
+            "cron_invalid", "this time never comes: give a day that exists", field="cron"
+        )
+    if any(later - sooner < MIN_INTERVAL for sooner, later in pairwise(times)):
+        raise ValidationError("cron_often", "at most once an hour", field="cron")
+    return times[0]
+
+
+def next_run(cron: str, zone: str, now: int) -> int:
+    """The first time behind `now`; both in Unix nanoseconds. Raises `ValidationError`."""
+    return next(iter(_run_times(cron, zone, now)))
+
+
+def _run_times(cron: str, zone: str, now: int) -> "map[int]":
+    begin = datetime.fromtimestamp(now // SECOND, tz=UTC).astimezone(_load_zone(zone))
+    if len(cron.split()) != FIELD_COUNT:  # cronsim would take seconds, too
+        raise _malformed()
+    try:
+        return map(_instant, CronSim(cron, begin))
+    except CronSimError:
+        raise _malformed() from None
+
+
+def _malformed() -> ValidationError:
+    told = "cron is five fields: minute hour day month weekday"
+    return ValidationError("cron_invalid", told, field="cron")
+
+
+@cache
+def _load_zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValidationError(
+            "zone_unknown",
+            "there is no such time zone: give one as Europe/Berlin, or UTC",
+            field="zone",
+        ) from None
+
+
+def _instant(moment: datetime) -> int:
+    return int(moment.timestamp()) * SECOND
 
 
 class ReportSchedules:
-    """Made, changed, removed by people; `request_due` does what is due."""
+    """Makes, changes and removes schedules; `request_due` requests their reports."""
 
     def __init__(self, store: Store, alerts: Alerts, world: World) -> None:
         self._store = store
@@ -63,7 +125,7 @@ class ReportSchedules:
             enabled=True,
             created_by=by,
             created_at=now,
-            next_at=cron_schedule.validated_next_run(cron, zone, now),
+            next_at=validated_next_run(cron, zone, now),
             last_at=0,
             owner=by,
         )
@@ -88,9 +150,7 @@ class ReportSchedules:
 
         def change(tx: Tx) -> ReportSchedule:
             changed = replace(_require_schedule(tx, org, schedule_id), **fields)
-            changed = replace(
-                changed, next_at=cron_schedule.validated_next_run(changed.cron, changed.zone, now)
-            )
+            changed = replace(changed, next_at=validated_next_run(changed.cron, changed.zone, now))
             compliance.put_schedule(tx, changed)
             return changed
 
@@ -107,9 +167,9 @@ class ReportSchedules:
         self._alerts.publish_alerts(*await self._store.write(change))
 
     async def adopt(self, org: str, schedule_id: str, by: str) -> ReportSchedule:
-        """Take it over: `by`, an account, is its owner, and it is not suspended any more.
+        """Make `by`, an account, the owner of the schedule, and end its suspension.
 
-        What was due meanwhile is asked for once. Raises `NotFoundError`.
+        A report that was due meanwhile is requested once. Raises `NotFoundError`.
         """
 
         def change(tx: Tx) -> tuple[ReportSchedule, list[Alert]]:
@@ -125,7 +185,7 @@ class ReportSchedules:
         return made
 
     async def request_due(self) -> None:
-        """Ask for what is due: once, however often it was missed."""
+        """Request the reports that are due: once, however often a time was missed."""
         now = self._world.now()
         for row in await self._store.read(
             lambda tx: compliance.due_schedules(tx, now, MAX_PER_TURN)
@@ -143,7 +203,7 @@ class ReportSchedules:
             by=f"schedule {row.id}",
             now=now,
         )
-        following = cron_schedule.next_run(row.cron, row.zone, now)
+        following = next_run(row.cron, row.zone, now)
 
         def change(tx: Tx) -> bool:
             current = compliance.get_schedule(tx, row.org, row.id)

@@ -1,4 +1,4 @@
-"""The control plane's settings from a file and the environment, or for a developer."""
+"""Loads the control plane's settings from a file and the environment, or makes a developer's."""
 
 import os
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from control.config.settings import (
     Settings,
     TlsSettings,
 )
-from protocols.settings import variables
-from protocols.settings.load import ConfigError as ConfigError
-from protocols.settings.load import load, of_options
+from protocols.settings import client_environment
+from protocols.settings.loader import ConfigError as ConfigError
+from protocols.settings.loader import explain_option_errors, load_model
 
 
 def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -28,7 +28,7 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
 
     What `freehold fleet` reads has the same prefix and is left out.
     """
-    return load(Settings, file, variables.PLANE, environment)
+    return load_model(Settings, file, client_environment.CONTROL_PREFIX, environment)
 
 
 def dev_settings(
@@ -36,7 +36,7 @@ def dev_settings(
 ) -> Settings:
     """Plain HTTP on loopback, everything in `folder`. Raises `ConfigError`.
 
-    Agents come to the next port. `presence`: heartbeat, offline.
+    Agents connect to the next port. `presence`: heartbeat, offline.
     """
     folder = folder.absolute()
     try:
@@ -53,7 +53,7 @@ def dev_settings(
             notify=NotifySettings(development=True),
         )
     except ValidationError as error:
-        raise of_options(error, {"listen": "--listen"}, "--listen") from None
+        raise explain_option_errors(error, {"listen": "--listen"}, "--listen") from None
 
 
 def _presence(heartbeat: str, offline_after: str) -> PresenceSettings:
@@ -63,4 +63,4 @@ def _presence(heartbeat: str, offline_after: str) -> PresenceSettings:
         )
     except ValidationError as error:
         options = {"heartbeat": "--heartbeat", "offline_after": "--offline-after"}
-        raise of_options(error, options, "--offline-after") from None
+        raise explain_option_errors(error, options, "--offline-after") from None

@@ -1,4 +1,4 @@
-"""`control.yaml`: each key is accepted, or refused with what to do."""
+"""The settings of the control plane: `control.yaml`."""
 
 import ipaddress
 from typing import Final, Self
@@ -6,19 +6,16 @@ from typing import Final, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from control.model.notices import Tls as MailTls
-from protocols.instant import SECOND
-from protocols.settings.proxies import Proxied
-from protocols.settings.telemetry import Telemetry
-from protocols.settings.units import Duration, FilePath, Section
+from protocols.instant import DAY, HOUR, MINUTE, SECOND
+from protocols.settings.field_types import Duration, FilePath, Section
+from protocols.settings.proxies import ProxySettings
+from protocols.settings.telemetry import TelemetrySettings
 
-MINUTE: Final = 60 * SECOND
-HOUR: Final = 60 * MINUTE
-DAY: Final = 24 * HOUR
 MAX_PORT: Final = 65_535
 
 
 class TlsSettings(Section):
-    """How the REST listener proves who it is."""
+    """The certificate of the REST listener."""
 
     enabled: bool = True
     cert_file: FilePath | None = None
@@ -39,7 +36,7 @@ class ServerSettings(Section):
     public_url: str = Field(default="", pattern=r"^(https?://[A-Za-z0-9.:\[\]-]{1,255})?$")
     """Where browsers reach it (`https://HOST[:PORT]`), if that is not what they name: behind a
     proxy that speaks TLS, or where people sign in by an identity provider."""
-    proxies: Proxied = Proxied()
+    proxies: ProxySettings = ProxySettings()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -121,7 +118,7 @@ class RedisSettings(Section):
 class PresenceSettings(Section):
     """When an agent counts as late (two heartbeats missed) and as offline."""
 
-    heartbeat: Duration = 60 * SECOND
+    heartbeat: Duration = MINUTE
     offline_after: Duration = 300 * SECOND
 
     @model_validator(mode="after")
@@ -132,7 +129,7 @@ class PresenceSettings(Section):
 
 
 class SessionSettings(Section):
-    """How long people stay signed in at most, and in a browser that they do not use."""
+    """How long sessions last at most, and unused ones in a browser."""
 
     absolute: Duration = 12 * HOUR
     idle: Duration = 2 * HOUR
@@ -227,7 +224,7 @@ class Settings(Section):
     keys: KeySettings
     presence: PresenceSettings = PresenceSettings()
     retention: RetentionSettings = RetentionSettings()
-    telemetry: Telemetry = Telemetry()
+    telemetry: TelemetrySettings = TelemetrySettings()
     sessions: SessionSettings = SessionSettings()
     identity: IdentitySettings = IdentitySettings()
     notify: NotifySettings = NotifySettings()

@@ -1,14 +1,20 @@
-"""One connected agent: an actor whose mailbox is its wire and one wake-up call.
+"""One connected agent: an actor whose mailbox is its connection and one wake-up event.
 
-Two tasks share the session, which never waits: one reads frames, has them applied and answers, the
-other writes whatever else is due. Most of an agent's life is pings, and a ping wakes one task so;
-what is due by time alone all connections have together (`deadlines`). A
-crash ends the connection and nothing else; the agent's own reconnecting
-is the restart, and everything durable is in the store.
+Two tasks share the session, which never blocks: one reads frames, has them applied and answers, the
+other writes everything else. Most of an agent's traffic is pings, and a ping wakes one task only;
+timers are shared by all connections (`deadlines`). A crash ends the connection and nothing else;
+the agent reconnects, and everything durable is in the store.
+
+Rate limits bound what one connection can make the writer store though it is not part of a durable
+stream (which has its window and cursor; pings have a limit of the session's own). They do not bound
+an agent that reconnects for each message. Each connection costs a write by itself; an agent has a
+bounded number of them at a time (`gateway.MAX_CONNECTIONS_PER_AGENT`), its address a bounded number
+of handshakes (`link.connection_admission`), and writes are made in batches. Locking the agent ends
+it.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 import trio
 
@@ -16,27 +22,49 @@ from actors import World
 from control.errors import ControlError
 from control.gateway.deadlines import Deadlines
 from control.gateway.link_observer import LinkObserver
-from control.gateway.rate_limits import ConnectionRateLimits
 from control.model.agents import Health
 from control.model.conditions import WORKERS_FAILING
 from control.model.links import AgentLink
 from control.services.presence import PresenceTracker
-from protocols.link import events as e
 from protocols.link import messages as m
-from protocols.link.delivery import Batch
-from protocols.link.ends import End, Moment
-from protocols.link.errors import LinkError, OutboxRolledBackError, PipeError
+from protocols.link import session_events as e
+from protocols.link.delivery import OutboxBatch
+from protocols.link.errors import LinkError, OutboxRolledBackError, TransportError
 from protocols.link.messages import MessageType
-from protocols.link.pipe import Pipe
-from protocols.link.session import Session
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
 from protocols.link.states import SENDABLE
+from protocols.link.token_bucket import TokenBucket
+from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import ByeReason, SkipReason, SyncPhase, WorkersState
 from protocols.link.vocabulary import Health as Words
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
 
 _WAITING: Final = frozenset({MessageType.COMMAND, MessageType.NOTIFICATION})
 _MILLI: Final = 10**6
+REGISTRATIONS_PER_MINUTE: Final = 1
+"""Agents register once in a session. With it goes the bundle anew, if the agent has lost it."""
+HEALTH_CHANGES_PER_MINUTE: Final = 10
+"""Changes of health and phase that are put on record. Those beyond are told with a later heartbeat,
+if they last: of the shortest 1 s, most commonly of a minute."""
+REPLAY_RESULTS_PER_MINUTE: Final = 80
+"""And as many at once. An agent ends a session with more than 60 questions at once and 60 a minute,
+and works on 8 more from before."""
+
+
+class ConnectionRateLimits(NamedTuple):
+    """The limits of one connection; the next one begins with all of them unused."""
+
+    registrations: TokenBucket
+    health_changes: TokenBucket
+    replay_results: TokenBucket
+
+    @classmethod
+    def unused(cls, now: float) -> Self:
+        """All of them unused."""
+        a_minute = (REGISTRATIONS_PER_MINUTE, HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE)
+        return cls(*(TokenBucket(each, each, now) for each in a_minute))
 
 
 class DurableLink(Protocol):
@@ -50,7 +78,7 @@ class DurableLink(Protocol):
         """See `LinkStore`."""
         ...
 
-    async def read_outbox(self, name: AgentName, after: int, limit: int) -> Batch:
+    async def read_outbox(self, name: AgentName, after: int, limit: int) -> OutboxBatch:
         """See `LinkStore`."""
         ...
 
@@ -128,9 +156,14 @@ class AgentConnection:
     )
 
     def __init__(
-        self, peer: Peer, pipe: Pipe, link: AgentLink, end: End, context: ConnectionContext
+        self,
+        peer: Peer,
+        pipe: LinkTransport,
+        link: AgentLink,
+        end: SessionConfig,
+        context: ConnectionContext,
     ) -> None:
-        """`peer` was admitted; `link` is where its streams stand, and so is `end`."""
+        """`peer` was admitted; `link` and `end` are the states of its streams."""
         self.name = peer.name
         self.serial = peer.leaf.serial
         self.bundle = link.bundle
@@ -142,7 +175,7 @@ class AgentConnection:
         self._around = context
         self._expires = peer.leaf.not_after
         self._newest = link.newest
-        self._ready: Batch | None = None
+        self._ready: OutboxBatch | None = None
         self.acknowledged = link.acknowledged
         self._owing = link.newest > link.acknowledged
         self._failure: Exception | None = None
@@ -157,13 +190,14 @@ class AgentConnection:
         self._workers_fail = False
         self._noted: tuple[str, str, frozenset[str] | None] | None = None
         self._paces = ConnectionRateLimits.unused(context.world.monotonic())
-        self._session = Session.control(end, self._now())
+        self._session = LinkSession.control(end, self._now())
 
     async def run(self) -> None:
         """Until the connection is over.
 
-        Raises `RemoteFaultError` when the agent broke the protocol, `PipeError` when it is gone,
-        `ControlError` when the store does not work: what was acknowledged is durable either way.
+        Raises `RemoteFaultError` when the agent broke the protocol, `TransportError` when it is
+        gone, `ControlError` when the store does not work: what was acknowledged is durable either
+        way.
         """
         try:
             async with trio.open_nursery() as nursery:
@@ -176,14 +210,14 @@ class AgentConnection:
         if self._failure is not None:
             raise self._failure
 
-    def notify_waiting(self, newest: int, ready: Batch | None = None) -> None:
-        """Something waits for the agent, up to the id `newest`; `ready` if it is at hand."""
+    def notify_waiting(self, newest: int, ready: OutboxBatch | None = None) -> None:
+        """A message waits for the agent, up to the id `newest`; `ready` if it is at hand."""
         self._newest = max(self._newest, newest)
         self._ready = ready
         self._wake.set()
 
     def notify_if_newer(self, newest: int) -> None:
-        """What waits by the store's word: nothing new, mostly."""
+        """The newest id by the store: usually nothing new."""
         if newest > self._newest:
             self.notify_waiting(newest)
 
@@ -198,33 +232,36 @@ class AgentConnection:
         self._wake.set()
 
     def observe(self, seconds: int) -> None:
-        """Have the agent say more of itself for so long, if it can be told anything now."""
+        """Have the agent report more of itself for so long, if it is ready for a message."""
         if self._session.state in SENDABLE:
-            self._session.send(m.Observe(seconds=seconds))
+            self._session.send_message(m.Observe(seconds=seconds))
             self._wake.set()
 
     def send_replay(self, replay: m.PolicyReplay) -> bool:
-        """Ask it, once on this connection; False if its version has no such question.
+        """Send the request, once on this connection; False if the agent's version lacks it.
 
-        If nothing can be sent to it now, it is to be asked again later.
+        If the agent is not ready for a message now, the request has to be repeated later.
         """
-        if m.kind_of(replay).since > self._session.version:
+        if m.spec_of(replay).since > self._session.version:
             return False
-        if self._session.room and replay.replay_id not in self._asked:
+        if self._session.window_room and replay.replay_id not in self._asked:
             self._asked.add(replay.replay_id)
-            self._session.send(replay)
+            self._session.send_message(replay)
             self._wake.set()
         return True
 
     def supersede(self, epoch: int) -> None:
-        """A connection of this epoch counts; this one is over if its own is an earlier one."""
+        """A connection of this epoch is the active one; an earlier one ends."""
         self._outdone = max(self._outdone, epoch)
         if self._epoch and self._outdone > self._epoch:
             self.close(ByeReason.REPLACED)
 
     def close(self, reason: ByeReason, spread: int = 0) -> None:
-        """End in order. `spread`: milliseconds over which the agent should spread its return."""
-        self._session.leave(reason, self._now(), spread)
+        """Close the session.
+
+        `spread`: milliseconds over which the agent should spread its return.
+        """
+        self._session.send_bye(reason, self._now(), spread)
         self._wake.set()
 
     async def _run_guarded(
@@ -244,7 +281,7 @@ class AgentConnection:
             self._wake = trio.Event()
             await self._send_waiting()
             await self._send()
-            if session.ended:
+            if session.is_ended:
                 return
             await self._wait_idle()
             session.tick(self._now())
@@ -261,34 +298,36 @@ class AgentConnection:
             ):
                 await self._wake.wait()
         if self._around.world.wall() >= self._expires:
-            raise PipeError("expired", "the agent's certificate has expired")
+            raise TransportError("expired", "the agent's certificate has expired")
 
     def _next_deadline(self) -> float:
         left = (self._expires - self._around.world.wall()) / 1e9
         return min(self._session.deadline, self._around.world.monotonic() + left)
 
     async def _send_waiting(self) -> None:
-        """Have the session send what waits, as far as there is room."""
+        """Have the session send waiting messages, as far as there is room."""
         session = self._session
-        while session.state in SENDABLE and session.sent < self._newest and session.room:
+        while (
+            session.state in SENDABLE and session.last_sent < self._newest and session.window_room
+        ):
             ready, self._ready = self._ready, None
-            if ready is None or ready.after != session.sent:
+            if ready is None or ready.after != session.last_sent:
                 ready = await self._around.link_store.read_outbox(
-                    self.name, session.sent, session.room
+                    self.name, session.last_sent, session.window_room
                 )
-            if ready.through == session.sent or session.state not in SENDABLE:
+            if ready.through == session.last_sent or session.state not in SENDABLE:
                 return
             self._owing = self._owing or any(x.name in _WAITING for x in ready.entries)
-            session.offer(ready)
+            session.send_batch(ready)
             await self._send()
 
     async def _send(self) -> None:
-        """Write all that is due; nothing when the other task is at it, which then writes this."""
+        """Write all frames that are due, unless the other task is writing: then that one does."""
         if self._writing:
             return
         self._writing = True
         try:
-            while frames := self._session.frames(self._now()):
+            while frames := self._session.take_frames(self._now()):
                 for frame in frames:
                     await self._pipe.send(frame)
         finally:
@@ -299,31 +338,31 @@ class AgentConnection:
     async def _read(self) -> None:
         while True:
             frame = await self._pipe.receive()
-            if self._session.ended:
+            if self._session.is_ended:
                 await (
                     trio.sleep_forever()
                 )  # its last words are being written, then we are cancelled
-            for event in self._session.receive(frame, self._now()):
+            for event in self._session.receive_frame(frame, self._now()):
                 await self._handle_event(event)
             await self._flush_reply()
 
     async def _flush_reply(self) -> None:
-        """Write what follows, unless more waits than an answer: that is the writer's."""
+        """Write what follows, unless it is more than an answer: then the writer does."""
         session = self._session
-        if session.state in SENDABLE and session.sent >= self._newest:
+        if session.state in SENDABLE and session.last_sent >= self._newest:
             await self._send()
         else:
             self._wake.set()
 
-    async def _handle_event(self, event: e.Event) -> None:
+    async def _handle_event(self, event: e.SessionEvent) -> None:
         match event:
-            case e.Opened():
+            case e.SessionOpened():
                 self._around.on_opened(self)
                 await self._claim_link()
                 self._wake.set()  # the time for greeting is over
-            case e.Received(id=0, message=message):
+            case e.MessageReceived(id=0, message=message):
                 await self._handle_transient(message)
-            case e.Received(id=id_, message=message):
+            case e.MessageReceived(id=id_, message=message):
                 self._mark_heard()
                 await self._around.link_store.apply_message(
                     self.name, self._session.peer_stream, id_, message
@@ -332,14 +371,14 @@ class AgentConnection:
                     self._noted = None  # it may be of long ago: what is so now is told by the next
                 self._mark_applied(id_)
                 self._around.observer.on_message(*self.name, message)
-            case e.Missed(first=first, last=last, reason=reason):
+            case e.MessagesSkipped(first=first, last=last, reason=reason):
                 stream = self._session.peer_stream
                 if reason is SkipReason.ACKNOWLEDGED:
                     await self._around.link_store.record_lost(self.name, stream, first, last)
                 else:
                     await self._around.link_store.apply_message(self.name, stream, last, None)
                 self._mark_applied(last)
-            case e.Acknowledged(through=through):
+            case e.MessagesAcknowledged(through=through):
                 self.acknowledged = through
                 if self._owing:
                     await self._around.link_store.record_acknowledged(self.name, through)
@@ -355,12 +394,15 @@ class AgentConnection:
             self.notify_waiting(link.newest)
 
     async def _handle_transient(self, message: m.Message) -> None:
-        """Raises `RemoteFaultError` (`flood`) for what no agent says as fast as this."""
+        """Handle a message that is not part of a stream.
+
+        Raises `RemoteFaultError` (`flood`) for a rate that no agent needs.
+        """
         self._mark_heard()
         now = self._around.world.monotonic()
         match message:
             case m.Registration():
-                self._paces.registrations.demand(now)
+                self._paces.registrations.consume(now)
                 await self._around.link_store.record_registration(
                     self.name, message, self.acknowledged
                 )
@@ -373,17 +415,18 @@ class AgentConnection:
             case m.SyncState():
                 await self._report_health(self.health, str(message.phase))
             case m.ReplayResult():
-                self._paces.replay_results.demand(now)
+                self._paces.replay_results.consume(now)
                 await self._around.link_store.record_replay_result(self.name, message)
             case _:
                 pass
         self._around.observer.on_message(*self.name, message)
 
     async def _report_health(self, health: str, sync: str) -> None:
-        """How it says it is, on record once it is complete, and at rest unless something is wrong.
+        """Store the agent's health once it is complete, and synced unless something is wrong.
 
-        Every connection begins by syncing, which is told while it lasts and not worth a write. Nor
-        is what changes faster than its pace: what is so still is on record with a later word.
+        Every connection begins by syncing, which is shown while it lasts and not worth a write.
+        Changes faster than the limit are not stored either: what lasts is stored with a later
+        message.
         """
         self.health, self.sync = health, sync
         codes = self._codes
@@ -394,17 +437,17 @@ class AgentConnection:
             return
         if sync == SyncPhase.SYNCING and health == Words.SERVING and not codes:
             return
-        if self._paces.health_changes.take(self._around.world.monotonic()):
+        if self._paces.health_changes.try_consume(self._around.world.monotonic()):
             self._noted = state
             found = await self._around.link_store.record_health(self.name, health, sync, codes)
             self._around.presence.set_health(*self.name, found)
 
     def _mark_applied(self, id_: int) -> None:
-        if not self._session.ended:
-            self._session.applied(id_)
+        if not self._session.is_ended:
+            self._session.mark_applied(id_)
 
     def _mark_heard(self) -> None:
         self._around.presence.record_known_message(*self.name)
 
-    def _now(self) -> Moment:
-        return Moment(self._around.world.monotonic(), self._around.world.wall() // _MILLI)
+    def _now(self) -> ClockReading:
+        return ClockReading(self._around.world.monotonic(), self._around.world.wall() // _MILLI)

@@ -1,8 +1,8 @@
-"""When connections have something to do though nothing came: one heap and one task for all.
+"""Timers of connections: one heap and one task for all.
 
 A timer of its own costs each of ten thousand connections a wait that is begun, cancelled and begun
-again, a fifth of what a link at rest takes (decision 0041). Here a connection is looked at when it
-would have been due; mostly something has come since, and it is put back for later.
+again, a fifth of the cost of an idle link (decision 15). Here a connection is checked when it
+would have been due; mostly something has arrived since, and it is put back for later.
 """
 
 from heapq import heappop, heappush
@@ -20,22 +20,25 @@ class TimedConnection(Protocol):
 
     @property
     def due(self) -> float:
-        """On the monotonic clock; infinite: no more, and for good.
+        """The deadline on the monotonic clock; infinite: none any more, for good.
 
-        Should it become earlier, that is noticed when the earlier word would have been due.
+        A deadline that becomes earlier is noticed when the one before would have been due.
         """
         ...
 
     def wake(self) -> None:
-        """It is time."""
+        """The deadline has come."""
         ...
 
 
 class Deadlines:
-    """Of this process; `run` is its task. A sleeper is woken anew for as long as it stays due."""
+    """The timers of this process; `run` is their task.
+
+    A connection that stays due is woken again.
+    """
 
     def __init__(self, world: World, timeout: float) -> None:
-        """`dead`: seconds of silence after which a connection is over."""
+        """`timeout`: seconds of silence after which a connection is closed."""
         self._world = world
         self._every = timeout / CHECKS_PER_TIMEOUT
         self._heap: list[tuple[float, int, TimedConnection]] = []
@@ -45,7 +48,7 @@ class Deadlines:
         return len(self._heap)
 
     def add_connection(self, connection: TimedConnection) -> None:
-        """To be asked for once; it is let go once its time is infinite."""
+        """Watch a connection, until its deadline is infinite. Call it once."""
         self._put(connection.due, connection)
 
     async def run(self) -> None:

@@ -1,8 +1,8 @@
-"""The desk: certificates over HTTPS, in four ways (docs/spec/pki.md, Messages).
+"""Certificates over HTTPS, for agents, in four ways (docs/spec/pki.md, Messages).
 
-It is not the REST API's: its callers are agents, which are let in by a
-token, a person, a certificate or a link key. What it grants is on record before it is handed out,
-and whom it refuses, at a pace (`RefusalLog`).
+It is apart from the REST API: callers are agents, which authenticate with a token, a person's
+approval, a certificate or a link key. Grants are recorded before they are sent, refusals at a
+bounded rate (`RefusalLog`).
 """
 
 import logging
@@ -31,12 +31,12 @@ from control.model.records import Severity
 from control.services.alerts import Alerts
 from control.services.audit_log import AuditLog
 from control.services.refusals import RefusalLog
-from protocols.errors import where
+from protocols.errors import locate
 from protocols.instant import SECOND, rfc3339
-from protocols.link.post import Answered, Asked
+from protocols.link.https_request import HttpRequest, HttpResponse
 from protocols.openapi import JSON, ErrorBody
-from protocols.pki.chain import Agent, read_agent
-from protocols.pki.errors import ChainError, PkiNameError, RequestError
+from protocols.pki.chain import VerifiedAgent, read_agent
+from protocols.pki.errors import ChainError, CsrError, PkiNameError
 from protocols.pki.messages import (
     EnrolRequest,
     Grant,
@@ -44,8 +44,8 @@ from protocols.pki.messages import (
     Pending,
     RejoinRequest,
     RenewRequest,
-    decode,
-    encode,
+    decode_request,
+    encode_message,
 )
 from protocols.pki.names import AgentName
 
@@ -55,12 +55,12 @@ ALERT_INTERVAL: Final = 3600.0  # seconds
 REMEMBERED: Final = 20_000
 """Agents whose newest certificate is known to be on record; the oldest is forgotten first."""
 
-EnrolmentMethod: TypeAlias = Callable[[Asked], Awaitable[Grant | Pending]]
+EnrolmentMethod: TypeAlias = Callable[[HttpRequest], Awaitable[Grant | Pending]]
 log: Final = logging.getLogger("freehold.control.desk")
 
 
 class EnrolmentServer:
-    """`admitted` is told of the organization whose agents have become more."""
+    """`on_admitted` is called with the organization of each new agent."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class EnrolmentServer:
             "rejoin": self._rejoin,
         }
 
-    async def __call__(self, request: Asked) -> Answered:
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; never raises for what a client sends."""
         request_id = self._world.new_id()
         try:
@@ -96,9 +96,9 @@ class EnrolmentServer:
                 await self._record_refusal(told, request, request_id)
             return self._refusal_response(told, request_id)
         status = 202 if isinstance(answer, Pending) else 200
-        return Answered(status, _headers(request_id), encode(answer))
+        return HttpResponse(status, _headers(request_id), encode_message(answer))
 
-    def _refusal_response(self, told: ControlError, request_id: str) -> Answered:
+    def _refusal_response(self, told: ControlError, request_id: str) -> HttpResponse:
         headers = _headers(request_id)
         if isinstance(told, RateLimitError | UnavailableError):
             after = told.details.get("retry_after", RETRY_AFTER)
@@ -113,9 +113,9 @@ class EnrolmentServer:
             timestamp=rfc3339(self._world.now() // SECOND * SECOND),
             details=dict(told.details),
         )
-        return Answered(told.status, headers, msgspec.json.encode(body))
+        return HttpResponse(told.status, headers, msgspec.json.encode(body))
 
-    async def _answer(self, asked: Asked, request_id: str) -> Grant | Pending:
+    async def _answer(self, asked: HttpRequest, request_id: str) -> Grant | Pending:
         way = asked.path.removeprefix(PATH_PREFIX)
         if PATH_PREFIX + way != asked.path or way not in self._methods:
             raise NotFoundError("not_found", "there is no such path")
@@ -123,7 +123,7 @@ class EnrolmentServer:
             raise MethodError("method_not_allowed", "this path has POST alone", allow=["POST"])
         try:
             answer = await self._methods[way](asked)
-        except RequestError as error:
+        except CsrError as error:
             raise ValidationError(error.code, str(error)) from None
         except UnavailableError as error:
             if error.code == CLOCK_BEHIND:
@@ -134,15 +134,17 @@ class EnrolmentServer:
         return answer
 
     async def _fire_alert(self, org: str, message: str) -> None:
-        """Nobody of the organization can come in: its people are told, once an hour."""
+        """Alert the organization's people, once an hour, that no agent of theirs can enrol."""
         now, before = self._world.monotonic(), self._alarmed.get(org)
         if before is None or now - before >= ALERT_INTERVAL:
             self._alarmed[org] = now
             made = self._alerts.new_alert(org, "", CLOCK_BEHIND, Severity.CRITICAL, message)
             await self._alerts.fire_alerts(made)
 
-    async def _record_grant(self, way: str, grant: Grant, asked: Asked, request_id: str) -> None:
-        """Once for each certificate: who asks for it again and again writes no more."""
+    async def _record_grant(
+        self, way: str, grant: Grant, asked: HttpRequest, request_id: str
+    ) -> None:
+        """Record a grant, once for each certificate: repetitions write no more records."""
         name = AgentName(grant.org, grant.vault)
         if self._recorded.get(name) == grant.generation:
             return
@@ -156,8 +158,13 @@ class EnrolmentServer:
         if way in {"enrol", "join"}:
             self._on_admitted(grant.org)
 
-    async def _record_refusal(self, told: ControlError, asked: Asked, request_id: str) -> None:
-        """A refusal stands whether its record can be written or not: nothing was done."""
+    async def _record_refusal(
+        self, told: ControlError, asked: HttpRequest, request_id: str
+    ) -> None:
+        """Record a refusal.
+
+        It stands whether the record can be written or not: nothing was done.
+        """
         way = asked.path.removeprefix(PATH_PREFIX)
         try:
             org, target = await self._proven_name(way, asked)
@@ -165,44 +172,44 @@ class EnrolmentServer:
                 _operation(way, asked, request_id, org, target), told
             )
         except ControlError as error:
-            log.error("request %s: refusal not recorded: %s", request_id, where(error))  # noqa: TRY400  # its text could hold a secret
+            log.error("request %s: refusal not recorded: %s", request_id, locate(error))  # noqa: TRY400  # its text could hold a secret
 
-    async def _proven_name(self, way: str, asked: Asked) -> tuple[str, str]:
-        """Organization and target, as far as they are proven; a name that is only said is target.
+    async def _proven_name(self, way: str, asked: HttpRequest) -> tuple[str, str]:
+        """Organization and target, as far as they are proven; an unproven name is the target.
 
-        A stranger writes to no organization's trail but by a token that was once made for it.
+        A stranger writes to an organization's audit log only by a token that was made for it.
         """
         try:
             if way == "renew" and asked.certificate is not None:
                 return read_agent(asked.certificate).name
             if way == "enrol":
-                token = decode(EnrolRequest, asked.body).token
+                token = decode_request(EnrolRequest, asked.body).token
                 return await self._ca.enrolment.token_subject(token) or ("", "")
             if way == "rejoin":
-                said = decode(RejoinRequest, asked.body)
-                return "", "/".join(AgentName.of(said.org, said.vault))
-        except (ChainError, RequestError, PkiNameError):
+                said = decode_request(RejoinRequest, asked.body)
+                return "", "/".join(AgentName.from_slugs(said.org, said.vault))
+        except (ChainError, CsrError, PkiNameError):
             pass  # what names nobody is of nobody
         return "", ""
 
-    async def _enrol(self, asked: Asked) -> Grant:
-        return await self._ca.enrolment.enrol_agent(decode(EnrolRequest, asked.body))
+    async def _enrol(self, asked: HttpRequest) -> Grant:
+        return await self._ca.enrolment.enrol_agent(decode_request(EnrolRequest, asked.body))
 
-    async def _join(self, asked: Asked) -> Grant | Pending:
+    async def _join(self, asked: HttpRequest) -> Grant | Pending:
         return await self._ca.join_requests.submit_request(
-            decode(JoinRequest, asked.body), asked.source
+            decode_request(JoinRequest, asked.body), asked.source
         )
 
-    async def _renew(self, asked: Asked) -> Grant:
+    async def _renew(self, asked: HttpRequest) -> Grant:
         return await self._ca.renewal.renew(
-            _peer(asked.certificate), decode(RenewRequest, asked.body)
+            _peer(asked.certificate), decode_request(RenewRequest, asked.body)
         )
 
-    async def _rejoin(self, asked: Asked) -> Grant:
-        return await self._ca.renewal.rejoin(decode(RejoinRequest, asked.body))
+    async def _rejoin(self, asked: HttpRequest) -> Grant:
+        return await self._ca.renewal.rejoin(decode_request(RejoinRequest, asked.body))
 
 
-def _operation(way: str, asked: Asked, request_id: str, org: str, target: str) -> Operation:
+def _operation(way: str, asked: HttpRequest, request_id: str, org: str, target: str) -> Operation:
     return Operation(
         name=f"link.{way}",
         request_id=request_id,
@@ -214,7 +221,7 @@ def _operation(way: str, asked: Asked, request_id: str, org: str, target: str) -
     )
 
 
-def _peer(certificate: bytes | None) -> Agent:
+def _peer(certificate: bytes | None) -> VerifiedAgent:
     """The agent whose certificate TLS has verified. Raises `AuthenticationError`."""
     if certificate is None:
         raise AuthenticationError("certificate_missing", "show the agent's present certificate")
@@ -227,7 +234,7 @@ def _peer(certificate: bytes | None) -> Agent:
 def _to_control_error(error: Exception, request_id: str) -> ControlError:
     if isinstance(error, ControlError):
         return error
-    log.error("request %s failed with %s", request_id, where(error))
+    log.error("request %s failed with %s", request_id, locate(error))
     return InternalError(
         "internal",
         f"internal error; the control plane's log has it under request id {request_id}",

@@ -1,30 +1,32 @@
-"""The gateway: admits agents, runs each connection, and brings what is new to who is connected.
+"""The gateway: admits agents, runs their connections, and sends them what is new.
 
-Fan-out is state: who has a bundle that it was not offered is found in the store, in chunks, one
-transaction for a chunk. An event only says when to look; losing one costs time, nothing else.
+Fan-out follows the store: agents with a bundle that they were not offered are found there, in
+chunks, one transaction for a chunk. An event only says when to look; a lost one costs time, nothing
+else.
 """
 
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from actors import World
 from control.ca.revocation import Revocation
 from control.errors import AuthorizationError, ControlError
 from control.gateway.agent_connection import AgentConnection, ConnectionContext
-from control.gateway.connections import Connections, ConnectionSlot
 from control.gateway.deadlines import Deadlines
-from control.gateway.link_key_proof import is_link_key_proven
 from control.gateway.link_observer import LinkObserver, NullLinkObserver
 from control.gateway.link_store import LinkStore, inbox_cursor, outbox_state
-from control.gateway.protocol_alerts import ProtocolAlerts
-from control.gateway.replay_dispatcher import ReplayDispatcher
 from control.model.agents import Life
-from control.services import outbox
+from control.model.records import Severity
+from control.model.replays import State
+from control.services import outbox, replays
 from control.services.agent_messages import new_stream_id
 from control.services.alerts import Alerts
 from control.services.event_bus import Event, EventBus, Topic
@@ -33,16 +35,19 @@ from control.store import agents, links
 from control.store.ca_store import revoked_serials
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.errors import where
-from protocols.link.delivery import Batch
-from protocols.link.ends import End
-from protocols.link.errors import OutboxRolledBackError, PipeError, RemoteFaultError
-from protocols.link.handshake import Channel
-from protocols.link.limits import DEAD_SECONDS
-from protocols.link.pipe import REFUSED, Pipe
+from protocols.errors import locate
+from protocols.link.delivery import OutboxBatch
+from protocols.link.errors import Fault, OutboxRolledBackError, RemoteFaultError, TransportError
+from protocols.link.handshake import ChannelBinding
+from protocols.link.limits import DEAD_SECONDS, HELLO_SECONDS
+from protocols.link.messages import PolicyReplay
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import SessionOpened
 from protocols.link.signing import Signer, Verifier, sha256
+from protocols.link.transport import REFUSED, LinkTransport
 from protocols.link.vocabulary import ByeReason
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
 
 AGENTS_PER_TRANSACTION: Final = 250
@@ -55,10 +60,232 @@ RECONNECTS_PER_SECOND: Final = 500
 """How many agents we ask to come back in a second when we end."""
 
 log: Final = logging.getLogger("freehold.control.gateway")
+ALERT_INTERVAL: Final = 3600.0  # seconds
+REMEMBERED: Final = 20_000
+"""Agents and kinds; what was told of longest ago is forgotten first."""
+MAX_CONNECTIONS_PER_AGENT: Final = 4
+"""Connections of one agent: one that counts, one that ends, and two that greet."""
+REPLAYS_PER_TRANSACTION: Final = 50
+"""Agents whose replay requests are read at once; one has up to 192 KiB of rules."""
+
+
+class ReplayTarget(Protocol):
+    """What it needs of `control.gateway.agent_connection.AgentConnection`."""
+
+    name: AgentName
+
+    def send_replay(self, replay: PolicyReplay) -> bool:
+        """See `AgentConnection`."""
+        ...
+
+
+class _Dispatched(NamedTuple):
+    """A request that was sent, or that the agent is too old for."""
+
+    vault: str
+    id: str
+    state: State
+
+
+class ReplayDispatcher:
+    """Sends pending replay requests to the agents that are linked here."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self._store = store
+        self._world = world
+
+    async def dispatch(self, linked: Iterable[ReplayTarget]) -> None:
+        """Send these agents their pending requests. While the database is away nothing is sent."""
+        by_org = sorted({agent.name: agent for agent in linked}.items())
+        for org, group in groupby(by_org, key=lambda item: item[0].org):
+            named = {name.vault: agent for name, agent in group}
+            vaults = list(named)
+            for start in range(0, len(vaults), REPLAYS_PER_TRANSACTION):
+                try:
+                    await self._dispatch_some(
+                        org, vaults[start : start + REPLAYS_PER_TRANSACTION], named
+                    )
+                except ControlError as error:
+                    log.warning("questions wait for the database: %s", error.code)
+
+    async def _dispatch_some(
+        self, org: str, vaults: list[str], named: dict[str, ReplayTarget]
+    ) -> None:
+        now = self._world.now()
+        if not await self._store.read(partial(_has_pending, org, vaults, now)):
+            return
+        asked = await self._store.write(lambda tx: replays.pending_replays(tx, org, vaults, now))
+        said = [
+            _Dispatched(
+                vault,
+                question.replay_id.hex(),
+                State.ASKED if named[vault].send_replay(question) else State.TOO_OLD,
+            )
+            for vault, question in asked
+        ]
+        await self._store.write(partial(_record_dispatched, org, said, now))
+
+
+def _has_pending(org: str, vaults: Sequence[str], now: int, tx: Tx) -> bool:
+    return replays.has_pending(tx, org, vaults, now)
+
+
+def _record_dispatched(org: str, said: Sequence[_Dispatched], now: int, tx: Tx) -> None:
+    for one in said:
+        replays.record_state(tx, (org, one.id, one.vault), one.state, now)
+
+
+class ConnectionSlot:
+    """A registered connection, with the generation of the certificate that admitted it."""
+
+    def __init__(self, scope: trio.CancelScope) -> None:
+        self.scope = scope
+        self.generation = 0
+
+
+class Connections:
+    """The connections of this process, by agent, and the active one of each."""
+
+    def __init__(self) -> None:
+        self._seats: dict[AgentName, list[ConnectionSlot]] = {}
+        self._live: dict[AgentName, AgentConnection] = {}
+
+    @contextmanager
+    def register(self, name: AgentName) -> Iterator[ConnectionSlot]:
+        """Register a connection of this agent for the length of the block.
+
+        `disconnect` ends the block. To be entered before the agent is admitted: then the lock of an
+        agent meanwhile finds it. Raises `TransportError` (`crowded`) when the agent has too many.
+        """
+        seats = self._seats.setdefault(name, [])
+        if len(seats) >= MAX_CONNECTIONS_PER_AGENT:
+            raise TransportError("crowded", "this agent has too many connections")
+        with trio.CancelScope() as scope:
+            seat = ConnectionSlot(scope)
+            seats.append(seat)
+            try:
+                yield seat
+            finally:
+                seats.remove(seat)
+                if not seats:
+                    del self._seats[name]
+
+    def set_active(self, agent: AgentConnection) -> None:
+        """This connection has proven itself: it is the active one, and the one before closes."""
+        before = self._live.get(agent.name)
+        self._live[agent.name] = agent
+        if before is not None and before is not agent:
+            before.close(ByeReason.REPLACED)
+
+    def remove_active(self, agent: AgentConnection) -> None:
+        """This connection has ended."""
+        if self._live.get(agent.name) is agent:
+            del self._live[agent.name]
+
+    def disconnect(self, name: AgentName, since: int = 0) -> None:
+        """End all connections of this agent now; those by a certificate of `since` or later stay.
+
+        0 ends all. Connections that are not admitted yet end, too: they may show an older
+        certificate.
+        """
+        for seat in self._seats.get(name, ()):
+            if not 0 < since <= seat.generation:
+                seat.scope.cancel()
+
+    def active_connection(self, org: str, vault: str) -> AgentConnection | None:
+        """The agent's active connection."""
+        return self._live.get(AgentName(org, vault))
+
+    def active_connections(self) -> list[AgentConnection]:
+        """The active connections, as of now."""
+        return list(self._live.values())
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+
+class _LastAlert(NamedTuple):
+    at: float
+    """On the monotonic clock."""
+    since: int
+    """Times that were not told yet."""
+
+
+class ProtocolAlerts:
+    """Alerts about agents that break the protocol, or whose messages show that our database is old.
+
+    At most one of each kind is fired an hour for each agent, with the number of occurrences.
+    """
+
+    def __init__(self, alerts: Alerts, world: World) -> None:
+        self._alerts = alerts
+        self._world = world
+        self._told: OrderedDict[tuple[AgentName, str], _LastAlert] = OrderedDict()
+
+    async def report_fault(self, name: AgentName, fault: Fault) -> None:
+        """The connection has ended by this fault. Silence is presence, and no fault.
+
+        Raises what the store raises.
+        """
+        if fault is Fault.TIMEOUT:
+            return
+        text = f"{name.vault} broke the link's protocol ({fault}) and was cut off"
+        await self._fire(name, "link_fault", Severity.WARNING, text)
+
+    async def report_rollback(self, name: AgentName) -> None:
+        """The agent has messages that our outbox never gave: our database is an old copy.
+
+        Raises what the store raises.
+        """
+        text = (
+            f"{name.vault} has applied messages that were never given by what is stored here: "
+            "a restored backup? What was not told to it since is told anew"
+        )
+        await self._fire(name, "link_lost", Severity.CRITICAL, text)
+
+    async def _fire(self, name: AgentName, code: str, severity: Severity, text: str) -> None:
+        key = name, code
+        now, told = self._world.monotonic(), self._told.get(key)
+        if told is not None and now - told.at < ALERT_INTERVAL:
+            self._told[key] = told._replace(since=told.since + 1)
+            return
+        before = told.since if told is not None else 0
+        self._told[key] = _LastAlert(now, 0)
+        self._told.move_to_end(key)
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        made = self._alerts.new_alert(*name, code, severity, text)
+        await self._alerts.fire_alerts(replace(made, count=before + 1))
+
+
+async def is_link_key_proven(pipe: LinkTransport, end: SessionConfig, world: World) -> bool:
+    """Whether a peer with an older certificate opens a session, and so has the link key.
+
+    The nonce is made after the certificate was found to be outdated, so the proof is new. Nothing
+    that the peer sends beyond it is read. Raises `RemoteFaultError` for an invalid proof,
+    `TransportError` when the peer is gone.
+    """
+    session = LinkSession.control(end, _now(world))
+    with trio.move_on_after(HELLO_SECONDS):
+        while True:
+            frame = await pipe.receive()
+            events = session.receive_frame(frame, _now(world))
+            if any(isinstance(event, SessionOpened) for event in events):
+                return True
+            for answer in session.take_frames(_now(world)):
+                await pipe.send(answer)
+    return False
+
+
+def _now(world: World) -> ClockReading:
+    return ClockReading(world.monotonic(), world.wall() // 10**6)
 
 
 class Gateway:
-    """One of a process. `serve_connection` is a connection's task, `run` is the gateway's own."""
+    """The gateway of a process.
+
+    `serve_connection` runs in a connection's task, `run` in its own.
+    """
 
     def __init__(
         self,
@@ -73,7 +300,7 @@ class Gateway:
         timeout: float = DEAD_SECONDS,
         observer: LinkObserver | None = None,
     ) -> None:
-        """`dead`: seconds of silence after which a connection is over."""
+        """`timeout`: seconds of silence after which a connection is closed."""
         self._store = store
         self._bus = bus
         self._watch = presence
@@ -96,10 +323,11 @@ class Gateway:
         self.refused = 0
         """Connections of agents that do not count."""
 
-    async def serve_connection(self, pipe: Pipe, peer: Peer, ours: bytes) -> None:
-        """Serve one connection until it is over. Raises `PipeError`.
+    async def serve_connection(self, pipe: LinkTransport, peer: Peer, ours: bytes) -> None:
+        """Serve one connection until it ends. Raises `TransportError`.
 
-        `peer` is what TLS has proven, `ours` SHA-256 over the certificate that we showed.
+        `peer`: the agent that TLS has verified. `ours`: SHA-256 over the certificate that we
+        showed.
         """
         try:
             with self.connections.register(peer.name) as seat:
@@ -122,7 +350,7 @@ class Gateway:
             await pipe.aclose()
 
     async def run(self) -> None:
-        """Bring what is new, and cut who no longer counts, until cancelled."""
+        """Send what is new, and close connections of ended agents, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_life_events)
             nursery.start_soon(self._follow_changes)
@@ -130,7 +358,7 @@ class Gateway:
             nursery.start_soon(self.deadlines.run)
 
     def close_all(self) -> None:
-        """Tell every agent that we end, and over how long to spread their return."""
+        """Close every connection; agents are told over how long to spread their return."""
         self._closing = True
         everybody = self.connections.active_connections()
         spread = 1000 + 1000 * len(everybody) // RECONNECTS_PER_SECOND
@@ -145,18 +373,20 @@ class Gateway:
 
     # --- one connection ---------------------------------------------------------------------------
 
-    async def _serve(self, pipe: Pipe, peer: Peer, ours: bytes, seat: ConnectionSlot) -> None:
+    async def _serve(
+        self, pipe: LinkTransport, peer: Peer, ours: bytes, seat: ConnectionSlot
+    ) -> None:
         known, outdated = await self._revocation.admit_peer(peer)
         # Admission confirms what it is shown, unless that is outdated: then it is older than this.
         seat.generation = 0 if outdated else known.confirmed
         link = await self._ends.open_link(peer.name)
-        channel = Channel(
+        channel = ChannelBinding(
             org=peer.name.org,
             vault=peer.name.vault,
             agent_certificate=sha256(pipe.peer_certificate),
             control_certificate=ours,
         )
-        end = End(
+        end = SessionConfig(
             channel=channel,
             signer=self._signer,
             verifier=Verifier([known.link_key]),
@@ -174,8 +404,10 @@ class Gateway:
             self.connections.remove_active(agent)
             self._audience.on_unlinked(*agent.name, agent)
 
-    async def _handle_outdated(self, pipe: Pipe, peer: Peer, end: End) -> NoReturn:
-        """An older certificate than the agent was seen with: a copy, or a handshake from before.
+    async def _handle_outdated(
+        self, pipe: LinkTransport, peer: Peer, end: SessionConfig
+    ) -> NoReturn:
+        """Handle an older certificate than the agent was seen with: a copy, or an old handshake.
 
         Raises `AuthorizationError`; the agent is locked if the peer has its link key.
         """
@@ -257,7 +489,7 @@ class Gateway:
             agent = named[AgentName(org, link.vault)]
             agent.bundle = link.bundle
             entry = outbox.bundle_entry(link, row)
-            agent.notify_waiting(link.newest, Batch(link.newest - 1, link.newest, (entry,)))
+            agent.notify_waiting(link.newest, OutboxBatch(link.newest - 1, link.newest, (entry,)))
 
     async def _resync_periodically(self) -> None:
         looked = self._world.monotonic()
@@ -270,7 +502,7 @@ class Gateway:
                 await self.resync_all()
 
     async def resync_all(self) -> None:
-        """Bring to everybody what the store has for him, whoever has put it there."""
+        """Send every linked agent what the store has for it, whichever process has stored it."""
         await self.offer_bundles(self.connections.active_connections())
         await self.replays.dispatch(self.connections.active_connections())
         for org, agents_ in groupby(
@@ -282,7 +514,7 @@ class Gateway:
                 await self._compare_links(org, linked[start : start + AGENTS_PER_TRANSACTION])
 
     async def _compare_links(self, org: str, linked: Sequence[AgentConnection]) -> None:
-        """Commands that wait, and connections that count at another process."""
+        """Waiting commands, and connections that another process has superseded."""
         named = {agent.name.vault: agent for agent in linked}
         try:
             found = await self._store.read(partial(_link_states, org, list(named)))
@@ -294,10 +526,10 @@ class Gateway:
             named[vault].notify_if_newer(newest)
 
     async def disconnect_inactive(self) -> None:
-        """Cut who no longer counts by the store's word, whoever has changed it.
+        """Close connections that the store does not allow any more, whichever process changed that.
 
-        That is who is not active, and who came by a certificate that was revoked since: he was
-        replaced under his name.
+        These are connections of agents that are not active, and of revoked certificates: the agent
+        was replaced under its name.
         """
         now = self._world.wall()
         try:
@@ -330,8 +562,8 @@ def _offer_bundles(org: str, vaults: list[str], tx: Tx) -> list[outbox.OfferedBu
 
 
 def log_connection_error(error: BaseException) -> None:
-    """What a connection failed of: the wire is the agent's matter, anything else is ours."""
-    if isinstance(error, PipeError):
+    """Log why a connection failed: the wire is the agent's matter, anything else is ours."""
+    if isinstance(error, TransportError):
         log.debug("connection ended: %s", error.reason)
     else:
-        log.error("connection failed: %s", where(error))
+        log.error("connection failed: %s", locate(error))

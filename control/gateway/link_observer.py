@@ -1,4 +1,4 @@
-"""Who looks at agents as they are now: it is told, and may ask an agent to say more of itself."""
+"""The interface between the gateway and live views: links, messages, glimpses on demand."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from protocols.link import messages as m
 
 
 class ObservedLink(Protocol):
-    """One agent's connection, as its audience sees it."""
+    """One agent's connection, as live views see it."""
 
     since: int
     """Unix nanoseconds."""
@@ -16,28 +16,28 @@ class ObservedLink(Protocol):
     """Up to which id of ours the agent has said that it has them."""
 
     def observe(self, seconds: int) -> None:
-        """Have the agent say more of itself for so long, if it can be told anything now."""
+        """Have the agent report more of itself for so long, if it is ready for a message."""
         ...
 
 
 class LinkObserver(Protocol):
-    """What it is told. Nothing here waits."""
+    """Is called for links and messages. Its methods do not wait."""
 
     def on_linked(self, org: str, vault: str, link: ObservedLink) -> None:
-        """This connection of the agent counts from now on."""
+        """This connection of the agent is the active one from now on."""
         ...
 
     def on_unlinked(self, org: str, vault: str, link: ObservedLink) -> None:
-        """This connection is over."""
+        """This connection has ended."""
         ...
 
     def on_message(self, org: str, vault: str, message: m.Message) -> None:
-        """The agent said this for the moment, or what it said is stored."""
+        """A message of the agent that is not stored, or one that was stored just now."""
         ...
 
 
 class NullLinkObserver:
-    """No audience."""
+    """Ignores everything."""
 
     def on_linked(self, org: str, vault: str, link: ObservedLink) -> None:
         """See `LinkObserver`."""

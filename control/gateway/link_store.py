@@ -1,7 +1,7 @@
-"""The control plane's durable end of one agent's link: outbox and inbox, over the store.
+"""The control plane's durable end of agents' links: outbox and inbox, over the store.
 
-A message's effect and the cursor that says it is applied are one transaction (`services.intake`);
-what follows for others in this process is published once that is durable.
+A message's effect and the cursor that says it is applied are one transaction
+(`services.agent_messages`); events are published once that is durable.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from actors import World
 from control.model.agents import Health
 from control.model.links import AgentLink
 from control.services import outbox, replays
-from control.services.agent_health import health_report, record_health
 from control.services.agent_messages import (
     AgentMessages,
     BundleStatusReport,
@@ -24,18 +23,19 @@ from control.services.agent_messages import (
 )
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.organization_batches import run_by_organization
+from control.services.presence import health_report, record_health
 from control.services.witness import Witness
 from control.store import links
 from control.store.grouped_change import GroupedChange
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.link.delivery import Batch, OutboxState
+from protocols.link.delivery import OutboxBatch, OutboxState
 from protocols.link.messages import Cursor, Message, Registration, ReplayResult
 from protocols.pki.names import AgentName
 
 
 class LinkStore:
-    """Of all agents: what is kept of one while it is connected is in its `AgentConnection`."""
+    """The links of all agents; the state of a connection is in its `AgentConnection`."""
 
     def __init__(
         self, store: Store, bus: EventBus, messages: AgentMessages, witness: Witness, world: World
@@ -54,10 +54,10 @@ class LinkStore:
         )
 
     async def claim_link(self, name: AgentName) -> AgentLink | None:
-        """The connection of this process counts from now on; the link as it is then.
+        """Make the connection of this process the active one; the link as it is then.
 
-        Its bundle is offered: what happened before this, and after `begin`, told nobody. None in a
-        process that is alone, which needs no such thing.
+        Its bundle is offered: changes between `open_link` and this sent no event. None in a single
+        process, which needs no claim.
         """
         if not self._store.lease.shared:
             return None
@@ -69,14 +69,14 @@ class LinkStore:
         return link
 
     async def restart_stream(self, name: AgentName) -> None:
-        """Begin a new stream: the agent has more of ours than we ever gave."""
+        """Begin a new stream: the agent has more messages than were ever given."""
         stream = new_stream_id(self._world)
         await self._store.write(
             lambda tx: outbox.restart_stream(tx, outbox.ensure_link(tx, *name, stream), stream)
         )
 
-    async def read_outbox(self, name: AgentName, after: int, limit: int) -> Batch:
-        """What waits behind `after`."""
+    async def read_outbox(self, name: AgentName, after: int, limit: int) -> OutboxBatch:
+        """Messages behind `after`."""
         sign = self._witness.cosignature_line
         return await self._store.read(
             lambda tx: outbox.read_outbox(tx, *name, after=after, limit=limit, sign=sign)
@@ -85,18 +85,18 @@ class LinkStore:
     async def apply_message(
         self, name: AgentName, stream: bytes, through: int, message: Message | None
     ) -> None:
-        """The message's effect and the cursor, both or neither; nothing when it was applied."""
+        """The message's effect and the cursor, both or neither; nothing if it was applied."""
         effect = None if message is None else self._intake.effect_of(message)
         await self._apply(name, stream, through, effect)
 
     async def record_lost(self, name: AgentName, stream: bytes, first: int, last: int) -> None:
-        """Move the cursor over what never comes though we had it once, and raise the alarm."""
+        """Move the cursor over messages that were lost here, and fire an alert."""
         await self._apply(name, stream, last, self._intake.lost_effect(first, last))
 
     async def record_registration(
         self, name: AgentName, message: Registration, acknowledged: int
     ) -> None:
-        """Note what the agent is, which has acknowledged all of ours up to there."""
+        """Store the agent's facts; it has acknowledged our messages up to there."""
         epoch = self._epochs.get(name, 0)
         said = self._intake.registration_of(name, message, acknowledged, epoch)
         self._bus.publish(
@@ -104,7 +104,7 @@ class LinkStore:
         )
 
     async def record_acknowledged(self, name: AgentName, through: int) -> None:
-        """The agent has all up to `through`."""
+        """The agent has all messages up to `through`."""
         if epoch := self._epochs.get(name):
             await self._store.write(partial(_acknowledge_once, name, through, epoch))
         else:
@@ -113,9 +113,9 @@ class LinkStore:
     async def record_health(
         self, name: AgentName, health: str, sync: str, codes: frozenset[str] | None
     ) -> Health:
-        """Note how the agent says it is; the word for it.
+        """Store the agent's health; the health that follows.
 
-        `codes`: what is wrong with it by its `Conditions`; None for one that has no such message.
+        `codes`: the faults of its `Conditions`; None for an agent without that message.
         """
         said = health_report(name, health, sync, codes, self._world)
         events = await self._store.write(GroupedChange(record_health, said))
@@ -123,7 +123,7 @@ class LinkStore:
         return said.health
 
     async def record_replay_result(self, name: AgentName, told: ReplayResult) -> None:
-        """Note what the agent found out about a candidate."""
+        """Store the agent's answer to a replay."""
         now = self._world.now()
         await self._store.write(lambda tx: replays.record_result(tx, *name, told, now))
 
@@ -177,10 +177,10 @@ def _acknowledge(tx: Tx, received: Sequence[tuple[str, str, int]]) -> Sequence[N
 
 
 def outbox_state(link: AgentLink) -> OutboxState:
-    """As a session takes it."""
+    """The outbox as a session takes it."""
     return OutboxState(link.stream, link.newest, link.acknowledged)
 
 
 def inbox_cursor(link: AgentLink) -> Cursor:
-    """As a session takes it."""
+    """The inbox as a session takes it."""
     return Cursor(stream=link.peer, applied=link.applied)

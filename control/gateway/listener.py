@@ -1,4 +1,4 @@
-"""The door: the one port where agents come, and what it leads to, for a process' length."""
+"""The listener for agents: one port for links and enrolment, for the life of the process."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,16 +8,15 @@ import trio
 
 from actors import World
 from actors.periodic import Job, run_periodic_jobs
-from control.config.settings import LinkSettings
 from control.gateway.enrolment_server import EnrolmentServer
 from control.gateway.gateway import Gateway, log_connection_error
 from control.gateway.server_certificate import CHECK_INTERVAL, ServerCertificate
 from control.services.refusals import SUMMARY_INTERVAL
-from protocols.binding import binding
-from protocols.link.errors import PipeError
-from protocols.link.stream import LinkServer
-from protocols.link.stream import serve as serve_link
-from protocols.link.websocket import WebSocketPipe
+from protocols.bind_address import name_bind_errors
+from protocols.link.errors import TransportError
+from protocols.link.network import LinkServer
+from protocols.link.network import serve as serve_link
+from protocols.link.websocket import WebSocketTransport
 from protocols.pki.chain import read_agent
 from protocols.pki.errors import ChainError
 
@@ -28,26 +27,26 @@ BACKLOG: Final = 1024
 
 
 class LinkListener(NamedTuple):
-    """What is open."""
+    """The open listener."""
 
     gateway: Gateway
     server: LinkServer
 
     @property
     def port(self) -> int:
-        """Where agents come."""
+        """The port that agents connect to."""
         return int(self.server.ports[0])
 
 
 @asynccontextmanager
 async def open_link_listener(
-    settings: LinkSettings,
+    address: tuple[str, int],
     gateway: Gateway,
     enrolment: EnrolmentServer,
     certificate: ServerCertificate,
     world: World,
 ) -> AsyncIterator[LinkListener]:
-    """Let agents in for the length of the block; then tell them to come back later.
+    """Accept agents for the length of the block; then tell them to return later.
 
     Raises `OSError` for an address that cannot be bound.
     """
@@ -58,17 +57,17 @@ async def open_link_listener(
     async with run_periodic_jobs(jobs, world), trio.open_nursery() as nursery:
         nursery.start_soon(gateway.run)
 
-        async def attend(pipe: WebSocketPipe) -> None:
+        async def attend(pipe: WebSocketTransport) -> None:
             try:
                 peer = read_agent(pipe.peer_certificate)
             except ChainError:
-                raise PipeError("tls", "the certificate is not an agent's") from None
+                raise TransportError("tls", "the certificate is not an agent's") from None
             await gateway.serve_connection(pipe, peer, certificate.leaf_digest(pipe.context))
 
         server = await serve_link(
             nursery,
             attend,
-            await _listeners(settings.address),
+            await _listeners(address),
             lambda: certificate.context,
             report=log_connection_error,
             answer=enrolment,
@@ -84,5 +83,5 @@ async def open_link_listener(
 
 async def _listeners(address: tuple[str, int]) -> Sequence[trio.SocketListener]:
     host, port = address
-    with binding(host, port):
+    with name_bind_errors(host, port):
         return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)

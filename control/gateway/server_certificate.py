@@ -1,8 +1,8 @@
-"""The listener's certificate: made at the start, made anew in time, and after each rollover step.
+"""The listener's certificate: made at the start, renewed in time, and after each rollover step.
 
-Connections made after a change have the new certificate and the new trust; those that are open
-stay as they are. Nothing needs a restart, and `freehold control ca rollover …` needs no word to
-this process: it looks at the authority's state.
+Connections made after a change have the new certificate and the new trust; those that are open stay
+as they are. Nothing needs a restart, and `freehold control ca rollover …` does not signal this
+process, which reads the authority's state.
 """
 
 import ssl
@@ -12,12 +12,12 @@ from weakref import WeakKeyDictionary
 
 from actors import World
 from control.ca.certificate_authority import CertificateAuthority
-from protocols.pki.certificates import der, parse_pem, validity
-from protocols.pki.contexts import server_context
-from protocols.pki.files import read
-from protocols.pki.issuing import Host
+from protocols.pki.certificates import parse_pem_chain, to_der, validity_period
+from protocols.pki.files import read_file
+from protocols.pki.issuance import Host
 from protocols.pki.keys import sha256
-from protocols.pki.renewing import renew_at
+from protocols.pki.renewal import renewal_time
+from protocols.pki.tls_contexts import server_context
 
 CHECK_INTERVAL: Final = 30.0
 """Seconds; after a rollover step it may take as long until new connections see it."""
@@ -41,7 +41,7 @@ class ServerCertificate:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """For connections from now on. Who shows no certificate may only ask for one."""
+        """The context of new connections. Peers without a certificate may only ask for one."""
         return self._context
 
     def leaf_digest(self, context: ssl.SSLContext) -> bytes:
@@ -71,8 +71,8 @@ class ServerCertificate:
             clients=ssl.CERT_OPTIONAL,
             issuers=[standing.authority.certificate],
         )
-        leaf = parse_pem(read(identity.chain))[0]
-        self._leaves[context] = sha256(der(leaf))
+        leaf = parse_pem_chain(read_file(identity.chain))[0]
+        self._leaves[context] = sha256(to_der(leaf))
         self._made = now
-        self._due = renew_at(now, validity(leaf)[1], self._world.jitter())
+        self._due = renewal_time(now, validity_period(leaf)[1], self._world.jitter())
         return context

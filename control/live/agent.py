@@ -1,6 +1,6 @@
 """Topic `agent`: everything about one agent, a row for each section.
 
-While somebody follows it the agent is asked for a glimpse of itself every few seconds.
+While a browser subscribes, the agent is asked for a glimpse of itself every few seconds.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from control.store.live_queries import AgentSummary
 from control.store.rows import Tx
 from protocols.link import messages as m
 from protocols.pki.names import AgentName
-from protocols.pki.renewing import renew_at
+from protocols.pki.renewal import renewal_time
 
 RELOAD_INTERVAL: Final = 5.0
 """Seconds until everything is read anew: certificates and checkpoints come without an event."""
@@ -58,7 +58,7 @@ class AgentProjection(Projection):
         self._stale = False
         now = around.world.now()
         found = await around.store.read(lambda tx: _read_agent(tx, org, vault, now))
-        self.collection.replace(self._sections(found) | self._reported_sections())
+        self.collection.replace_rows(self._sections(found) | self._reported_sections())
         if (live := around.live.get_link(org, vault)) is not None:
             live.observe(OBSERVE_SECONDS)
 
@@ -68,7 +68,7 @@ class AgentProjection(Projection):
             await self.load()
             return
         for section, row in self._reported_sections().items():
-            self.collection.put(section, row)
+            self.collection.put_row(section, row)
 
     def on_event(self, event: Event) -> bool:
         """See `Projection`."""
@@ -121,7 +121,7 @@ class AgentProjection(Projection):
 
 
 def _acknowledged_id(stored: AgentLink | None, live: ObservedLink | None) -> Columns:
-    """What is stored of acknowledgements are those that something waited for."""
+    """The newest acknowledged id. Only ids that something waited for are stored."""
     if stored is None:
         return {"newest": 0, "acknowledged": 0}
     known = max(stored.acknowledged, live.acknowledged if live else 0)
@@ -144,9 +144,9 @@ def metrics_columns(told: m.Glimpse | None) -> Columns:
 
 
 def tree_columns(told: m.Glimpse | None) -> Columns:
-    """The actors in the order of a walk, each with a path of its own; null while there is none.
+    """The agent's actors in walking order, each with its path; null while there are none.
 
-    Several may have one name: `other` is whatever the words of the link do not have.
+    Several actors may have one name: `other` is a name outside the link's vocabulary.
     """
     if told is None:
         return {"at": 0, "nodes": None}
@@ -221,7 +221,7 @@ def _certificate(held: IssuedCertificate | None, state: str) -> Columns:
         "serial": held.serial if held else "",
         "not_before": to_seconds(held.not_before) if held else 0,
         "not_after": to_seconds(held.not_after) if held else 0,
-        "renew_at": to_seconds(renew_at(held.not_before, held.not_after, 0.0)) if held else 0,
+        "renew_at": to_seconds(renewal_time(held.not_before, held.not_after, 0.0)) if held else 0,
         "revoked": bool(held and held.revoked_at),
         "standing": state,
     }

@@ -1,37 +1,45 @@
-"""`GET /api/v1/live`: who may open a feed. An ASGI application for websockets.
+"""`GET /api/v1/live`: live feeds for browsers. An ASGI application for WebSockets.
 
-It stands beside Quart's: a websocket has no body, no parameters and one path, and everything that
-Quart would add to it is between a browser and its bound.
+It does not run in Quart: a WebSocket has no body, no parameters and one path, and Quart would add
+buffers between a browser and its bound.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from actors import World
-from control.api.control_plane import ControlPlane
 from control.authn.cookies import read_browser
-from control.authn.sessions import ActiveSession
+from control.authn.sessions import ActiveSession, Sessions
+from control.authn.users import Users
 from control.errors import (
     AuthenticationError,
     AuthorizationError,
     ControlError,
     NotFoundError,
     RateLimitError,
+    ValidationError,
 )
-from control.live.connection import LiveConnection
-from control.live.hub import LiveHub
+from control.live.hub import LiveHub, ViewKey
+from control.live.topics import TOPICS
 from control.model.operation import Operation
-from control.model.people import Origin
+from control.model.people import Caller, Origin
+from control.pipeline import Pipeline
+from control.services.agent_registry import AgentRegistry
+from control.services.audit_log import AuditLog
 from control.store.read_scope import anonymous_scope, session_scope, use_read_scope
-from protocols.http.scope import Receive, Scope, Send
+from protocols.http.asgi import Receive, Scope, Send
 from protocols.http.session_key import SUBPROTOCOL
-from protocols.instant import SECOND, rfc3339
-from protocols.live.limits import Bounds
+from protocols.instant import MINUTE, SECOND, rfc3339
+from protocols.live.connection import CLOSE_SESSION_ENDED, CLOSE_TRY_AGAIN_LATER, FeedConnection
+from protocols.live.limits import LiveLimits
+from protocols.live.requests import UnwatchRequest, WatchRequest
 from protocols.openapi import JSON, ErrorBody
 
 LIVE_PATH: Final = "/api/v1/live"
@@ -41,20 +49,38 @@ MAX_FEEDS: Final = {"session": 16, "account": 32, "organization": 500}
 """Feeds that are open at once, of the server's 1,000 (`protocols.http.limits`): a feed is a tab."""
 RETRY_AFTER: Final = 30  # seconds
 RECORDS_PER_MINUTE: Final = 60
-"""Refusals of strangers that go on the trail; more are counted in the log: it is not theirs to
+"""Refusals of strangers that go in the audit log; more are counted in the log: it is not theirs to
 fill."""
 
 log: Final = logging.getLogger("freehold.control.live")
 
 
-class LiveEndpoint:
-    """Answers 401, 403 and 404 before the upgrade; what passes is a `Browser`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveServices:
+    """The services for live feeds."""
 
-    def __init__(self, plane: ControlPlane, hub: LiveHub, bounds: Bounds = Bounds()) -> None:  # noqa: B008  # frozen
-        self._plane = plane
+    world: World
+    public_url: str
+    pipeline: Pipeline
+    sessions: Sessions
+    users: Users
+    agents: AgentRegistry
+    audit_log: AuditLog
+
+
+class LiveEndpoint:
+    """Answers 401, 403 and 404 before the upgrade; the rest becomes a `LiveConnection`."""
+
+    def __init__(
+        self,
+        services: LiveServices,
+        hub: LiveHub,
+        bounds: LiveLimits = LiveLimits(),  # noqa: B008  # frozen
+    ) -> None:
+        self._services = services
         self._hub = hub
         self._bounds = bounds
-        self._world: World = plane.world
+        self._world: World = services.world
         self._minute = 0
         self._recorded = 0
         self._open_of: Counter[tuple[str, ...]] = Counter()
@@ -62,7 +88,7 @@ class LiveEndpoint:
         self.open_feeds = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one websocket."""
+        """Serve one WebSocket."""
         op = self._operation(scope)
         try:
             with use_read_scope(anonymous_scope(op.origin.ip)):
@@ -77,12 +103,15 @@ class LiveEndpoint:
         ):
             await receive()
             await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-            await LiveConnection(self._plane, self._hub, visit, op, self._bounds).run(receive, send)
+            await LiveConnection(self._services, self._hub, visit, op, self._bounds).run(
+                receive, send
+            )
 
     def _feed_owners(self, visit: ActiveSession) -> list[tuple[str, ...]]:
-        """What this feed counts among. Raises `RateLimitError` where it would be one too many.
+        """The session, account and organization that a feed counts for.
 
-        An account is one in every organization in which it acts.
+        Raises `RateLimitError` where it would be one too many. An account counts in all of its
+        organizations together.
         """
         named = {
             "session": (visit.token.id,),
@@ -118,13 +147,13 @@ class LiveEndpoint:
         named = any(name == b"origin" for name, _ in scope["headers"])
         if not (named and op.browser.same_origin):
             raise AuthorizationError("origin", "only our own pages may open a feed")
-        return await self._plane.sessions.authenticate_browser(op.browser)
+        return await self._services.sessions.authenticate_browser(op.browser)
 
     def _operation(self, scope: Scope) -> Operation:
         headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]]
         told = dict(headers)
         scheme = "https" if scope["scheme"] == "wss" else "http"
-        own = self._plane.public_url or f"{scheme}://{told.get('host', '')}"
+        own = self._services.public_url or f"{scheme}://{told.get('host', '')}"
         client = scope["client"]
         agent = told.get("user-agent", "")[:MAX_USER_AGENT]
         shown = "".join(c if c.isprintable() and c.isascii() else "?" for c in agent)
@@ -157,11 +186,99 @@ class LiveEndpoint:
         await send({"type": "websocket.http.response.body", "body": msgspec.json.encode(body)})
 
     async def _record_refusal(self, op: Operation, error: ControlError) -> None:
-        minute = self._world.now() // (60 * SECOND)
+        minute = self._world.now() // MINUTE
         if minute != self._minute:
             self._minute, self._recorded = minute, 0
         self._recorded += 1
         if self._recorded > RECORDS_PER_MINUTE:
             log.warning("feed refused: %s, from %s", error.code, op.origin.ip)
             return
-        await self._plane.audit_log.record(op, None, "outcome", "denied", error.code)
+        await self._services.audit_log.record(op, None, "outcome", "denied", error.code)
+
+
+class LiveConnection:
+    """One WebSocket: its subscriptions, its messages, and the end of its session."""
+
+    def __init__(
+        self,
+        services: LiveServices,
+        hub: LiveHub,
+        visit: ActiveSession,
+        op: Operation,
+        bounds: LiveLimits,
+    ) -> None:
+        self._services = services
+        self._hub = hub
+        self._visit = visit
+        self._op = op
+        self._views: dict[int, ViewKey] = {}
+        self._talk = FeedConnection(bounds, services.world.monotonic)
+        self._feed = self._talk.feed
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Serve it until it ends."""
+        try:
+            await self._talk.run(receive, send, self._handle_request, self._wait_session_end)
+        finally:
+            for number, view in self._views.items():
+                self._hub.unsubscribe(view, self._feed, number)
+
+    async def _wait_session_end(self) -> tuple[int, str]:
+        try:
+            await self._services.sessions.wait_ended(self._visit)
+        except ControlError:
+            return CLOSE_TRY_AGAIN_LATER, "sessions cannot be looked at for now"
+        return CLOSE_SESSION_ENDED, "the session is over"
+
+    async def _handle_request(self, request: WatchRequest | UnwatchRequest) -> None:
+        if isinstance(request, UnwatchRequest):
+            self._end_view(request.unwatch)
+            return
+        number = request.watch
+        self._end_view(number)
+        try:
+            view = await self._authorize_view(request)
+        except ControlError as error:
+            self._feed.refuse_watch(number, error.code, error.message)
+            return
+        self._hub.subscribe(view, self._feed, number)
+        self._views[number] = view
+
+    def _end_view(self, number: int) -> None:
+        self._feed.remove_watch(number)
+        view = self._views.pop(number, None)
+        if view is not None:
+            self._hub.unsubscribe(view, self._feed, number)
+
+    async def _authorize_view(self, request: WatchRequest) -> ViewKey:
+        """The requested view, through the pipeline: refusals are recorded as any other's."""
+        kind = TOPICS.get(request.topic)
+        if kind is None:
+            raise ValidationError(
+                "topic_unknown", "there is no such topic: docs/spec/live.md lists them"
+            )
+        if bool(request.of) is not kind.of:
+            raise ValidationError(
+                "of_missing",
+                "this topic needs an agent in `of`, or must not have one: docs/spec/live.md lists"
+                " them",
+            )
+        view = ViewKey(request.topic, request.org, request.of)
+        op = replace(
+            self._op,
+            name="live.watch",
+            request_id=self._services.world.new_id(),
+            org=request.org,
+            role=kind.role,
+            anyone=False,
+            target="/".join(filter(None, (request.topic, request.of))),
+        )
+
+        async def exists(caller: Caller) -> ViewKey:
+            if caller.org != view.org:
+                await self._services.users.get_organization(view.org)
+            if view.of:
+                await self._services.agents.get_agent(view.org, view.of)
+            return view
+
+        return await self._services.pipeline.run(op, exists)

@@ -13,14 +13,14 @@ from control.store.live_queries import AgentSummary
 from protocols.link import messages as m
 
 _BY_TARGET = ("agents.", "link.")
-"""Operations on the trail whose target is an agent: people's, and its own enrolment."""
+"""Operations in the audit log whose target is an agent: people's, and its own enrolment."""
 PAGE: Final = 500
 """Agents that are read in one go, so that a larger fleet holds the loop up no longer."""
 
 
 @dataclass
 class FleetScan:
-    """Through all agents by name: after whom it goes on, whom it met, whether another follows."""
+    """A walk through all agents by name: the next start, the agents met, whether to repeat it."""
 
     after: str = ""
     seen: set[str] = field(default_factory=set)
@@ -28,10 +28,10 @@ class FleetScan:
 
 
 class FleetProjection(Projection):
-    """What changes often comes from memory: presence, links, figures. The rest is read by name.
+    """Presence, links and figures come from memory; everything else is read by name.
 
-    Everything is read anew a page at a time, and what happens meanwhile is told between two pages:
-    ten thousand rows at once would hold up all that this process does.
+    Everything is read again a page at a time, and changes are sent between two pages: ten thousand
+    rows at once would block the process.
     """
 
     TOPICS: ClassVar = frozenset(
@@ -44,7 +44,7 @@ class FleetProjection(Projection):
         self._walk: FleetScan | None = None
 
     async def load(self) -> None:
-        """Begin to read everything; the first time, until all is there. See `Projection`."""
+        """Begin to read everything; the first time, until all rows are there. See `Projection`."""
         if self._walk is None:
             self._walk = FleetScan()
         else:
@@ -89,12 +89,12 @@ class FleetProjection(Projection):
         if len(rows) == PAGE:
             walk.after = rows[-1].vault
             return
-        self.collection.keep(walk.seen)
+        self.collection.retain_rows(walk.seen)
         self._walk = FleetScan() if walk.again else None
 
     def _put_rows(self, rows: Sequence[AgentSummary]) -> None:
         for row in rows:
-            self.collection.put(row.vault, agent_columns(self.context, self.org, row))
+            self.collection.put_row(row.vault, agent_columns(self.context, self.org, row))
         if self._walk is not None:
             self._walk.seen.update(row.vault for row in rows)
 
@@ -126,12 +126,12 @@ class FleetProjection(Projection):
         return bool(vault)
 
     def _set_live(self, vault: str) -> bool:
-        """Set what is known without asking the store."""
+        """Set what is known without a read."""
         row = self.collection.get(vault)
         if row is None:
             return self._mark_stale(vault)
         around = self.context
-        self.collection.merge(vault, live_columns(around, self.org, vault, row["life"]))
+        self.collection.merge_columns(vault, live_columns(around, self.org, vault, row["life"]))
         return True
 
 
@@ -154,7 +154,7 @@ def agent_columns(around: ProjectionContext, org: str, seen: AgentSummary) -> Co
 
 
 def live_columns(around: ProjectionContext, org: str, vault: str, life: str) -> Columns:
-    """What is in memory: state, link and figures."""
+    """State, link and figures, which are in memory."""
     columns: dict[str, Any] = {"linked": around.live.get_link(org, vault) is not None}
     live = around.presence.status_of(org, vault)
     if live is not None and life == "active":

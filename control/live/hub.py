@@ -1,28 +1,31 @@
-"""All that is live in this process: what happens goes in, to every projection that cares.
+"""The live views of one process: dispatches what happens to every projection that shows it.
 
-Three ways in: the bus (what is stored), agents' words for the moment, and their links.
+Inputs are the bus (changes of the store), messages of agents, and their links.
 """
 
+import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import trio
 
 from actors import World
+from control.errors import ControlError
 from control.gateway.link_observer import ObservedLink
-from control.live.projection import ProjectionContext
-from control.live.projection_worker import ProjectionWorker
+from control.live.projection import Projection, ProjectionContext
 from control.live.rates import RequestRates
 from control.live.topics import TOPICS
 from control.model.agents import SERVING
 from control.services.event_bus import EventBus, Topic
 from control.services.presence import PresenceTracker
 from control.store.store import Store
+from protocols.errors import locate
 from protocols.instant import SECOND
 from protocols.link import messages as m
-from protocols.live.feed import Feed
+from protocols.live.feed import LiveFeed
+from protocols.live.limits import MERGE_SECONDS
 
 POINT_INTERVAL: Final = 10
 """Seconds from one point of the curves to the next."""
@@ -30,10 +33,96 @@ MAX_POINTS: Final = 360
 """Of an organization: an hour."""
 
 CurvePoint = tuple[int, dict[str, Any]]
+RETRY_SECONDS: Final = 1.0
+"""Seconds until a database that did not answer is asked again."""
+MAX_BUSY_SHARE: Final = 4.0
+"""A projection rests at least so many times as long as it worked: a fifth of the loop at most."""
+LINGER_SECONDS: Final = 30.0
+"""Seconds for which it is kept when the last browser has left: pages come back."""
+
+log: Final = logging.getLogger("freehold.control.live")
+
+
+class ProjectionWorker:
+    """One projection, its subscribers and its task."""
+
+    def __init__(self, projection: Projection, world: World) -> None:
+        self.projection = projection
+        self._world = world
+        self._followers: dict[tuple[LiveFeed, int], None] = {}
+        self._stirred = trio.Event()
+        self._reload = True
+        self._left = world.monotonic()  # when one left
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether there is any subscriber."""
+        return bool(self._followers)
+
+    def subscribe(self, feed: LiveFeed, number: int) -> None:
+        """Send this feed the changes, under its number."""
+        self._followers[feed, number] = None
+        self._stirred.set()
+
+    def unsubscribe(self, feed: LiveFeed, number: int) -> None:
+        """Stop that."""
+        self._followers.pop((feed, number), None)
+        self._left = self._world.monotonic()
+
+    def wake(self) -> None:
+        """Have the task look for changes."""
+        self._stirred.set()
+
+    def request_reload(self) -> None:
+        """Have the task read everything: something may have been missed."""
+        self._reload = True
+        self._stirred.set()
+
+    async def run(self, over: Callable[["ProjectionWorker"], bool]) -> None:
+        """Run until there was no subscriber for a while, and `over` agrees."""
+        looked = began = self._world.monotonic()
+        while True:
+            self._stirred = trio.Event()
+            if began - looked >= self.projection.reload_interval:
+                looked, self._reload = began, True
+                if began - self._left >= LINGER_SECONDS and over(self):
+                    return
+            if self._followers and await self._refresh():
+                self._send_changes()
+            now = self._world.monotonic()
+            if not (self._followers and self.projection.has_more):
+                with trio.move_on_after(max(0.0, looked + self.projection.reload_interval - now)):
+                    await self._stirred.wait()
+            await self._world.sleep(max(MERGE_SECONDS, MAX_BUSY_SHARE * (now - began)))
+            began = self._world.monotonic()
+
+    async def _refresh(self) -> bool:
+        """Bring the projection up to date; False if that failed and has to be repeated."""
+        reload, self._reload = self._reload, False
+        try:
+            await (self.projection.load() if reload else self.projection.refresh())
+        except ControlError as error:
+            log.warning("a live view waits for the database: %s", error.code)
+        except Exception as error:  # noqa: BLE001  # told; the others go on
+            log.error("a live view failed: %s", locate(error))  # noqa: TRY400  # its text could hold anything
+        else:
+            return True
+        self._reload = True
+        self._stirred.set()
+        await self._world.sleep(RETRY_SECONDS)
+        return False
+
+    def _send_changes(self) -> None:
+        body = self.projection.collection.take_changes()
+        for feed, number in self._followers:
+            if body is not None:
+                feed.enqueue_changes(number, body)
+            else:
+                feed.notify_ready()
 
 
 class ViewKey(NamedTuple):
-    """What is followed."""
+    """Topic, organization and subject of a view."""
 
     topic: str
     org: str
@@ -41,7 +130,7 @@ class ViewKey(NamedTuple):
 
 
 class LiveHub:
-    """`run` it; browsers `subscribe` and `unsubscribe`; the gateway tells of agents."""
+    """`run` it; feeds `subscribe` and `unsubscribe`, the gateway reports links and messages."""
 
     def __init__(
         self, store: Store, bus: EventBus, presence: PresenceTracker, world: World
@@ -67,14 +156,14 @@ class LiveHub:
 
     # --- browsers ---------------------------------------------------------------------------------
 
-    def subscribe(self, view: ViewKey, feed: Feed, number: int) -> None:
-        """Have the feed told of this view. Raises `RequestError` for one watch too many."""
+    def subscribe(self, view: ViewKey, feed: LiveFeed, number: int) -> None:
+        """Send the feed this view. Raises `RequestError` for one subscription too many."""
         keeper = self._workers.get(view) or self._start_worker(view)
-        feed.watch(number, keeper.projection.collection)
+        feed.add_watch(number, keeper.projection.collection)
         keeper.subscribe(feed, number)
 
-    def unsubscribe(self, view: ViewKey, feed: Feed, number: int) -> None:
-        """No longer; may be repeated."""
+    def unsubscribe(self, view: ViewKey, feed: LiveFeed, number: int) -> None:
+        """Stop that; may be repeated."""
         if (keeper := self._workers.get(view)) is not None:
             keeper.unsubscribe(feed, number)
 
@@ -89,7 +178,7 @@ class LiveHub:
         return keeper
 
     def _stop_worker(self, view: ViewKey, keeper: ProjectionWorker) -> bool:
-        """Forget a view that nobody follows."""
+        """Drop a view without subscribers."""
         if keeper.has_subscribers:
             return False
         del self._workers[view]
@@ -101,14 +190,14 @@ class LiveHub:
     # --- agents -----------------------------------------------------------------------------------
 
     def on_linked(self, org: str, vault: str, link: ObservedLink) -> None:
-        """This connection of the agent counts from now on."""
+        """This connection of the agent is the active one from now on."""
         self._links[org, vault] = link
         for keeper in self._workers_of(org):
             if keeper.projection.on_link_change(vault):
                 keeper.wake()
 
     def on_unlinked(self, org: str, vault: str, link: ObservedLink) -> None:
-        """This connection is over."""
+        """This connection has ended."""
         if self._links.get((org, vault)) is not link:
             return
         del self._links[org, vault]
@@ -118,7 +207,7 @@ class LiveHub:
                 keeper.wake()
 
     def on_message(self, org: str, vault: str, message: m.Message) -> None:
-        """The agent said this for the moment, or what it said is stored."""
+        """A message of the agent that is not stored, or one that was stored just now."""
         if isinstance(message, m.Metrics):
             self.rates.record_report(org, vault, message, self._world.monotonic())
         elif isinstance(message, m.Glimpse):
@@ -145,7 +234,7 @@ class LiveHub:
 
     @property
     def view_count(self) -> int:
-        """How many projections are kept."""
+        """The number of projections."""
         return len(self._workers)
 
     # --- tasks ------------------------------------------------------------------------------------
@@ -168,7 +257,7 @@ class LiveHub:
             self.add_points()
 
     def add_points(self) -> None:
-        """Make a point of each organization's curves."""
+        """Add a point to each organization's curves."""
         now, at = self._world.monotonic(), round(self._world.now() / SECOND)
         online: dict[str, int] = {}
         for org, state in self._watch.list_statuses():
@@ -181,5 +270,5 @@ class LiveHub:
                     keeper.wake()
 
     def _workers_of(self, org: str) -> Iterable[ProjectionWorker]:
-        """The organization's keepers."""
+        """The organization's workers."""
         return self._by_org.get(org, {}).values()

@@ -1,6 +1,6 @@
-"""A topic for one organization: how its collection is filled, and what makes it change.
+"""Base of the topics: how a collection is filled for one organization, and what changes it.
 
-Shared by all browsers that follow it: an event is worked on once, whoever looks.
+All browsers that subscribe to a topic share one projection.
 """
 
 from abc import ABC, abstractmethod
@@ -15,25 +15,25 @@ from control.services.presence import PresenceTracker
 from control.store.store import Store
 from protocols.instant import SECOND
 from protocols.link import messages as m
-from protocols.live.collection import Collection
+from protocols.live.collection import LiveCollection
 
 RELOAD_INTERVAL: Final = 30.0
 """Seconds until everything is read anew: what another process has done, or no event tells."""
 
 
 class LiveState(Protocol):
-    """Who is connected here."""
+    """Links and glimpses of the agents that are connected to this process."""
 
     def get_link(self, org: str, vault: str) -> ObservedLink | None:
-        """The connection that counts."""
+        """The agent's active connection."""
         ...
 
     def get_glimpse(self, org: str, vault: str) -> m.Glimpse | None:
-        """The agent's newest word of itself, as long as it is connected."""
+        """The newest glimpse of the agent, as long as it is connected."""
         ...
 
     def curve_points(self, org: str) -> list[tuple[int, dict[str, Any]]]:
-        """Of the organization's curves: Unix second and columns, the oldest first."""
+        """Points of the organization's curves: Unix second and columns, the oldest first."""
         ...
 
 
@@ -56,40 +56,40 @@ class Projection(ABC):
         self.context = context
         self.org = org
         self.of = of
-        self.collection = Collection()
+        self.collection = LiveCollection()
 
     @abstractmethod
     async def load(self) -> None:
-        """Fill the collection with what is."""
+        """Fill the collection."""
 
     async def refresh(self) -> None:
-        """Read what `on_event` has found stale. By default that is everything."""
+        """Read what `on_event` has marked as stale; by default everything."""
         await self.load()
 
     @property
     def has_more(self) -> bool:
-        """Whether `refresh` has to go on though nothing happens: it does a bounded part at once."""
+        """Whether `refresh` has to be repeated without an event: it does a bounded part at once."""
         return False
 
     def on_event(self, event: Event) -> bool:
-        """Something happened in this organization; whether there is something to do."""
+        """An event of this organization; whether there is something to do."""
         return event.topic in self.TOPICS
 
     def on_message(self, vault: str, message: m.Message) -> bool:  # noqa: ARG002  # for those who care
-        """An agent said something for the moment; whether there is something to do."""
+        """A message of an agent; whether there is something to do."""
         return False
 
     def on_link_change(self, vault: str) -> bool:  # noqa: ARG002  # as above
-        """An agent's link came up or went down; whether there is something to do."""
+        """An agent's link was opened or closed; whether there is something to do."""
         return False
 
     def on_point(self) -> bool:
-        """A point of the organization's curves was made; whether there is something to do."""
+        """A point of the organization's curves was added; whether there is something to do."""
         return False
 
     @property
     def reload_interval(self) -> float:
-        """Seconds until everything is read anew."""
+        """Seconds until everything is read again."""
         return RELOAD_INTERVAL
 
 

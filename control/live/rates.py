@@ -1,7 +1,7 @@
-"""How busy each agent is, between its last two reports, and the whole of an organization.
+"""Request rates of each agent, between its last two reports, and of whole organizations.
 
-Kept for all agents from the start of the process on, whoever looks: about 1 KiB each. An agent's
-counters are totals since its own start, so one report says nothing yet.
+Kept for all agents from the start of the process on: about 1 KiB each. An agent's counters are
+totals since its own start, so the first report gives no rate.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ AgentKey = tuple[str, str]
 
 
 class AgentRate(Struct):
-    """What is known of one agent. `heard` is on the monotonic clock; `until` Unix milliseconds."""
+    """The rate of one agent. `heard`: on the monotonic clock; `until`: Unix milliseconds."""
 
     heard: float
     until: int
@@ -44,7 +44,7 @@ class AgentRate(Struct):
 
 
 class RequestRates:
-    """Of all agents."""
+    """The rates of all agents."""
 
     def __init__(self) -> None:
         self._paces: dict[str, dict[str, AgentRate]] = {}
@@ -73,7 +73,7 @@ class RequestRates:
         return new.columns
 
     def columns_of(self, org: str, vault: str, now: float) -> dict[str, Any]:
-        """The columns; null for what is not known, or was told too long ago."""
+        """The columns; null for what is unknown or too old."""
         pace = self._paces.get(org, {}).get(vault)
         if pace is None:
             return {**UNKNOWN_COLUMNS, "secrets": None}
@@ -82,11 +82,11 @@ class RequestRates:
         return pace.columns
 
     def organizations(self) -> list[str]:
-        """Those with an agent that has reported."""
+        """Organizations with an agent that has reported."""
         return list(self._paces)
 
     def organization_total(self, org: str, now: float) -> dict[str, Any]:
-        """Of all agents whose report counts."""
+        """The sum over agents with a recent report."""
         fresh = [
             pace
             for pace in self._paces.get(org, {}).values()
@@ -106,7 +106,7 @@ class RequestRates:
 
 
 def percentile(counts: Sequence[int], percent: int) -> float | None:
-    """Upper bound in milliseconds of the bucket that holds it; of the last one for what is above.
+    """Upper bound in milliseconds of the percentile's bucket; of the last one for what is above.
 
     None where nothing was counted.
     """
@@ -122,7 +122,7 @@ def percentile(counts: Sequence[int], percent: int) -> float | None:
 
 
 def _update_rate(before: AgentRate, new: AgentRate) -> None:
-    """Note what happened between two reports; nothing is known across an agent's restart."""
+    """Compute the rate between two reports; unknown across a restart of the agent."""
     seconds = (new.until - before.until) / 1000
     lately = tuple(map(sub, new.counts, before.counts))
     if seconds <= 0 or new.requests < before.requests or min(lately) < 0:

@@ -1,4 +1,4 @@
-"""Agents as the control plane knows them, and the table of their life."""
+"""Agents and their life cycle."""
 
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -67,7 +67,7 @@ SERVING: Final = frozenset({State.ONLINE, State.DEGRADED})
 
 
 def status_of(life: Life, presence: Presence, health: Health) -> State:
-    """What counts most comes first: who may not be linked, who is not heard, who does not serve."""
+    """The state of an agent: life goes before presence, presence before health."""
     if life is not Life.ACTIVE:
         return State(life.value)
     if presence in (Presence.UNKNOWN, Presence.OFFLINE):
@@ -102,7 +102,7 @@ class Agent(Struct, frozen=True):
 
 
 class TargetedAgent(NamedTuple):
-    """What decides which policies an agent has, and whether they are waited for."""
+    """The fields that decide which policies an agent has, and whether it is waited for."""
 
     vault: str
     life: Life
@@ -112,7 +112,10 @@ class TargetedAgent(NamedTuple):
 
 
 def with_life(agent: Agent, life: Life, reason: str, *, now: int) -> Agent:
-    """The agent in another life. Nobody listens for one that is not active: its last word stays."""
+    """The agent with another life.
+
+    An agent that is not active is not heard: its last message stays.
+    """
     presence = agent.presence if life is Life.ACTIVE else Presence.UNKNOWN
     health = agent.health if life is Life.ACTIVE else Health.UNSAID
     return replace(

@@ -202,7 +202,7 @@ ResultCounts = dict[str, int]
 
 
 class TrailEnd(Struct, frozen=True, kw_only=True):
-    """The end of the trail when the report was made, signed as `docs/people.md` says."""
+    """The end of the trail when the report was made, signed as `docs/guides/people.md` says."""
 
     size: int
     hash: str

@@ -1,7 +1,7 @@
-"""Which alerts end by themselves, and what is said of their end.
+"""Alerts that end by themselves (conditions), and texts of alerts.
 
-A condition lasts until the control plane learns that it is over. Everything else is an event, such
-as a lockout: nothing ends it but a person who acknowledges it.
+A condition lasts until the control plane learns that it is over. Every other alert is an event,
+such as a lockout: it ends when a person acknowledges it.
 """
 
 from collections.abc import Mapping
@@ -23,6 +23,8 @@ OWNER_GONE: Final = "owner_gone"
 """Channels or schedules are suspended; the alert's subject is the account whose they were."""
 CRITICAL_UNDELIVERED: Final = "critical_undelivered"
 """No channel is left that sends critical alerts, since others are suspended."""
+CREDENTIALS_RESET: Final = "credentials_reset"
+"""An event: the subject's credentials were reset, and what it set up goes on or was withdrawn."""
 REPORTED: Final = frozenset(
     str(code)
     for code in (
@@ -94,13 +96,13 @@ def ends_by_itself(code: str) -> bool:
 
 
 def end_message(alert: Alert) -> str:
-    """What is said of an alert that is over."""
+    """The text of an alert that is over."""
     end = _ENDS.get(alert.code, "over: {message}").format(vault=alert.vault, message=alert.message)
     return f"{end} (after {format_duration(alert.ended_at - alert.at)})"
 
 
 def alert_message(code: str, vault: str, subject: str = "") -> str:
-    """What is said of an agent's alert, however it became known. `subject`: an opaque id."""
+    """The text of an agent's alert, however it became known. `subject`: an opaque id."""
     message = _MESSAGES[code].format(vault=vault)
     return f"{message} (id {subject})" if subject else message
 

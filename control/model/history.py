@@ -1,4 +1,4 @@
-"""How things stood when: turns of what a report over a period has to know."""
+"""State history: changes that a report over a period has to know."""
 
 from enum import StrEnum
 from typing import Any, Final
@@ -15,7 +15,10 @@ SILENT: Final = "silent"
 
 
 class Aspect(StrEnum):
-    """What turns. The subject of the first two is a person or nobody, of the others an agent."""
+    """The kind of state.
+
+    The subject of the first two is a person or empty, of the others an agent.
+    """
 
     ROLE = "role"
     """A person's (`home/name`) in the organization; `NO_VALUE` when disabled or removed."""
@@ -36,10 +39,10 @@ AGENT_ASPECTS: Final = frozenset(Aspect) - {Aspect.ROLE, Aspect.SECOND_FACTOR}
 
 
 class StateChange(Struct, frozen=True, kw_only=True):
-    """From `at` (Unix nanoseconds) on it was so, until the next turn of the same subject.
+    """The state from `at` (Unix nanoseconds) on, until the next change of the same subject.
 
-    `before`: the instant of the turn before; 0: the subject began here; `UNKNOWN`: it was there
-    already, and nobody wrote down how.
+    `before`: the instant of the change before; 0: the subject began here; `UNKNOWN`: there was a
+    state before, which nobody recorded.
     """
 
     org: str

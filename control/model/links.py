@@ -1,4 +1,4 @@
-"""Where each agent's link stands: what is durable of it, whoever is connected."""
+"""The durable state of agents' links."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""Names: one spelling each, so that no second spelling can mean somebody else."""
+"""Names have one spelling each, so that no second spelling can mean something else."""
 
 import re
 from typing import Annotated, Final
@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from control.errors import ValidationError
-from protocols.text import BREAKS, CONTROLS, HIDDEN, JOINERS
+from protocols.hidden_characters import BREAKS, CONTROLS, HIDDEN, JOINERS
 
 MAX_TAGS: Final = 32  # of one agent
 MAX_ADDRESS: Final = 254  # RFC 5321, 4.5.3.1.3
@@ -50,7 +50,7 @@ def require_slug(text: str, field: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text as records hold it: what shows nothing replaced, and cut at `MAX_SHOWN`."""
+    """The text as records hold it: invisible characters replaced, cut at `MAX_SHOWN`."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:MAX_SHOWN])
 
 
@@ -69,10 +69,10 @@ def normalize_tags(given: tuple[str, ...]) -> tuple[str, ...]:
 def normalize_address(text: str) -> str:
     """An email address, in lower case. Raises `ValidationError`.
 
-    Only what would be dangerous is refused: whether mail arrives shows whether it is one.
+    Only dangerous ones are refused: whether an address works is shown by its mail.
     """
     local, _, domain = text.rpartition("@")
     fine = text.isascii() and text.isprintable() and not set(text) & set(' "<>(),:;\\[]')
     if not (local and "." in domain and fine and len(text) <= MAX_ADDRESS) or "@" in local:
-        raise ValidationError("email_invalid", "this is no email address", field="email")
+        raise ValidationError("email_invalid", "this is not an email address", field="email")
     return text.lower()

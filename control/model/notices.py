@@ -1,6 +1,6 @@
-"""What is told to people by channels: notices, the channels, and messages on their way.
+"""Notices, channels, and messages.
 
-Times are Unix nanoseconds, lengths of time in a channel's terms are seconds.
+Times are Unix nanoseconds, durations in a channel's terms are seconds.
 """
 
 from enum import StrEnum
@@ -53,7 +53,7 @@ class Notice(Struct, frozen=True):
 
     @property
     def effective_severity(self) -> Severity:
-        """How much it matters now: what is over wakes nobody."""
+        """The severity for urgency: an end is never urgent."""
         return Severity.INFO if self.kind is Kind.RESOLVED else self.severity
 
 

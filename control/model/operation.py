@@ -1,4 +1,4 @@
-"""What a caller asks for, as the pipeline sees it."""
+"""An operation, as the pipeline sees it."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from protocols.http.session_key import credential_of
 
 
 class BrowserCredentials(Struct, frozen=True):
-    """What a browser sends by itself, and what only a page of our own can make it send."""
+    """Credentials and headers of a browser."""
 
     cookie: str = ""
     """One half of the session's credential, which other ports of this host see, too."""
@@ -28,7 +28,7 @@ class BrowserCredentials(Struct, frozen=True):
 
 
 class ResolvedCaller(Struct):
-    """Who a public operation turned out to be of: its handler says so, for the record."""
+    """The caller of a public operation, set by its handler for the audit record."""
 
     caller: Caller | None = None
 

@@ -1,4 +1,4 @@
-"""People: who may sign in, as what, and with which credential."""
+"""People, their roles and credentials."""
 
 from enum import StrEnum
 from typing import Final
@@ -115,7 +115,7 @@ class Token(Struct, frozen=True):
 
 
 class Caller(Struct, frozen=True):
-    """Who is asking, and in which organization: with the smaller role of account and credential."""
+    """The caller and its organization, with the smaller role of account and credential."""
 
     org: str
     name: str

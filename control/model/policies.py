@@ -1,4 +1,4 @@
-"""Policies: documents in versions, whom they are for, how they are rolled out, what came of it."""
+"""Policies, versions, targets, roll-outs, assignments."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -38,7 +38,7 @@ class PolicyVersion(Struct, frozen=True):
     name: str
     version: int
     document: Any
-    """The agent's own policy document (`docs/policies.md`)."""
+    """The agent's own policy document (`docs/reference/policies.md`)."""
     comment: str
     created_by: str
     created_at: int

@@ -1,6 +1,6 @@
 """The shape of a policy document, as far as the control plane checks it.
 
-The agent has the last word (`docs/policies.md`): it knows every condition and has a ceiling of its
+The agent has the last word (`policies.md`): it knows every condition and has a ceiling of its
 own, and what it refuses comes back as that agent's failure. Here an obvious fault is found before
 anything is rolled out.
 """

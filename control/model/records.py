@@ -1,4 +1,4 @@
-"""What is only ever added: figures, alerts, what people did, and what was witnessed."""
+"""Samples, alerts, audit events, witnessed checkpoints."""
 
 from enum import StrEnum
 from typing import Any, Final
@@ -29,7 +29,7 @@ _RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def is_at_least(least: Severity, severity: Severity) -> bool:
-    """Whether `severity` is at least as severe as `least`."""
+    """Whether `severity` is at least `least`."""
     return _RANKS[severity] >= _RANKS[least]
 
 
@@ -65,7 +65,7 @@ class Alert(Struct, frozen=True):
     acknowledged_at: int
     subject: str = ""
     """What it is about: the agent's own random id, in hexadecimal, a roll-out's id, the other
-    agent whose log it is, or the head that a trail lacks; empty for nothing."""
+    agent whose log it is, or the head that an audit log lacks; empty for nothing."""
     note: str = ""
     """What the person who acknowledged it had to say. It is told to nobody by a channel."""
     count: int = 1

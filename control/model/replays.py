@@ -1,4 +1,4 @@
-"""A candidate held against agents' pasts before it is rolled out, and what each of them told."""
+"""Replays: a candidate policy and agents' answers about past accesses."""
 
 from enum import StrEnum
 from typing import Any, Final
@@ -56,7 +56,7 @@ class Change(Struct, frozen=True):
 
 
 class ReplayNumbers(Struct, frozen=True, kw_only=True):
-    """What an agent told (docs/policies.md); all 0 unless it is done. `reached`: Unix ns."""
+    """What an agent told (reference/policies.md); all 0 unless it is done. `reached`: Unix ns."""
 
     reached: int = 0
     records: int = 0

@@ -1,16 +1,16 @@
-"""What agents claim, as far as it is believed: numbers that can be added up, times that were.
+"""Bounds for values that agents report: numbers that can be added up, times in the past.
 
-The link lets any number of 63 bits through. Sums of those are none that a database or JSON holds,
-and times beyond the year 9999 are none that anybody can be shown.
+The link transports any number of 63 bits. Sums of those fit into no database or JSON, and times
+beyond the year 9999 cannot be shown.
 """
 
 from typing import Final
 
-from protocols.instant import MAX, SECOND
+from protocols.instant import MAX_NS, SECOND
 
 MAX_COUNT: Final = 2**40
 """Of one count: a million a second for twelve days. A million of these still fit into 63 bits."""
-MAX_SECONDS: Final = MAX // SECOND
+MAX_SECONDS: Final = MAX_NS // SECOND
 """Unix seconds; the last that an instant holds."""
 
 
@@ -24,11 +24,11 @@ _UNITS: Final = {"_permille": 2**24, "_bytes": 2**53, "_us": 2**53, "sealed": 1}
 
 
 def is_plausible(name: str, value: float) -> bool:
-    """Whether an agent can have measured this. One that cannot would bend the curve of all."""
+    """Whether an agent can have measured this. An impossible value would spoil the curve of all."""
     most = next((most for end, most in _UNITS.items() if name.endswith(end)), MAX_COUNT)
     return 0 <= value <= most  # False for what is no number
 
 
 def clamp_to_now(at: int, now: int) -> int:
-    """An instant that is over; `now` for one that is said to come. Any unit, the same for both."""
+    """The instant, or `now` for one in the future. Any unit, the same for both."""
     return min(at, now)

@@ -1,4 +1,4 @@
-"""How long what is kept, and what stays whatever the rule says."""
+"""Retention rules and legal holds."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What was used, as agents tell it: counts by hour or day, and what is known of opaque secrets."""
+"""Usage counts by hour or day, and inventories of secrets by opaque ids."""
 
 from enum import StrEnum
 

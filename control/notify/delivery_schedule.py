@@ -1,4 +1,4 @@
-"""When things are told: pure decisions. Times are Unix nanoseconds."""
+"""When notices are sent: pure decisions. Times are Unix nanoseconds."""
 
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
@@ -15,7 +15,7 @@ MAX_ATTEMPTS: Final = 12  # about an hour, all in all
 
 
 def is_wanted(terms: ChannelTerms, notice: Notice, tags: frozenset[str]) -> bool:
-    """Whether a channel tells it; `tags` are those of the agent that it is about."""
+    """Whether a channel sends the notice; `tags` are those of the agent that it is about."""
     if notice.kind not in terms.kinds:
         return False
     if notice.kind is Kind.RESOLVED and Kind.RAISED in terms.kinds:
@@ -30,9 +30,9 @@ def is_wanted(terms: ChannelTerms, notice: Notice, tags: frozenset[str]) -> bool
 
 
 def is_news(terms: ChannelTerms, last: LastNotice | None, notice: Notice) -> bool:
-    """Whether it belongs on a channel that was told `last` of the same condition.
+    """Whether a channel sends it that has sent `last` of the same condition.
 
-    An end goes where the start went. A channel that tells ends alone gets each.
+    An end goes where the start went. A channel for ends alone gets each.
     """
     if notice.kind is not Kind.RESOLVED or Kind.RAISED not in terms.kinds:
         return True
@@ -40,7 +40,7 @@ def is_news(terms: ChannelTerms, last: LastNotice | None, notice: Notice) -> boo
 
 
 def is_repeat(last: LastNotice | None, notice: Notice, window: int) -> bool:
-    """Whether the same was told within the window, and nothing else of that alert since."""
+    """Whether the same was sent within the window, and nothing else of that alert since."""
     if last is None or last.kind is not notice.kind:
         return False
     return notice.at - last.at < window * SECOND
@@ -52,7 +52,7 @@ def is_urgent(terms: ChannelTerms, severity: Severity) -> bool:
 
 
 def due_at(terms: ChannelTerms, notice: Notice, now: int, waiting: int | None) -> int:
-    """When it is told; `waiting`: when what waits already is."""
+    """When it is sent; `waiting`: when waiting notices of the channel are."""
     due = now
     if terms.digest and not is_urgent(terms, notice.effective_severity):
         due = now + terms.digest * SECOND
@@ -70,7 +70,7 @@ def not_before(terms: ChannelTerms, notices: Iterable[Notice], at: int) -> int:
 
 
 def quiet_until(quiet: Quiet, at: int) -> int:
-    """`at`, or the end of the quiet hours that it lies in."""
+    """`at`, or the end of the quiet hours that contain it."""
     zone = ZoneInfo(quiet.zone)
     local = datetime.fromtimestamp(at // SECOND, zone)
     begins, ends = time.fromisoformat(quiet.begins), time.fromisoformat(quiet.ends)
@@ -88,9 +88,9 @@ def quiet_until(quiet: Quiet, at: int) -> int:
 
 
 def retry_delay(attempts: int, chance: float, asked: float = 0.0) -> float:
-    """Seconds until the next attempt: exponential, with half of it left to chance in [0, 1).
+    """Seconds until the next attempt: exponential, with half of it left to `random` in [0, 1).
 
-    `asked`: what the other side wants; believed up to the longest.
+    `retry_after`: the receiver's wish; believed up to the longest delay.
     """
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY * 2.0 ** min(attempts - 1, 32))
     return max(delay * (0.5 + chance / 2), min(asked, MAX_RETRY_DELAY))

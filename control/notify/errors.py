@@ -1,4 +1,4 @@
-"""Why a message did not arrive, in words of our own: a remote's text goes no further."""
+"""Reasons for messages that did not arrive, in our own words: a remote's text goes no further."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ otherwise whoever names hosts learns which names and ports there are inside (SSR
 
 
 class DeliveryError(Exception):
-    """It did not arrive."""
+    """The message was not delivered."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -19,11 +19,11 @@ class DeliveryError(Exception):
 
 
 class PermanentDeliveryError(DeliveryError):
-    """To try again would change nothing, and the other side is alive."""
+    """A retry would change nothing, and the receiver is alive."""
 
 
 class TransientDeliveryError(DeliveryError):
-    """It may arrive another time. `retry_after`: seconds that the other side wants us to wait."""
+    """A retry may succeed. `retry_after`: seconds that the receiver wants us to wait."""
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""A letter as mail: plain text, and HTML that needs nothing from elsewhere and prints well."""
+"""Messages as mail: plain text, and HTML that loads nothing and prints well."""
 
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -40,7 +40,7 @@ _PAGE: Final = """<!doctype html>
 
 
 class InvitationMail(Struct, frozen=True):
-    """What an invitation's mail tells. `link` makes whoever has it a member, once."""
+    """The content of an invitation's mail. `link` makes its holder a member, once."""
 
     id: str
     email: str
@@ -53,7 +53,7 @@ class InvitationMail(Struct, frozen=True):
 
 
 class MailParts(NamedTuple):
-    """What is written."""
+    """Subject, text and HTML."""
 
     subject: str
     text: str
@@ -61,7 +61,7 @@ class MailParts(NamedTuple):
 
 
 def render_mail(letter: NotificationMessage, sender: str, to: tuple[str, ...]) -> EmailMessage:
-    """What a channel's recipients get."""
+    """The mail to a channel's recipients."""
     html = _PAGE.format(
         title=escape(message_title(letter)), body=_table(letter), foot=_foot(letter)
     )
@@ -71,7 +71,7 @@ def render_mail(letter: NotificationMessage, sender: str, to: tuple[str, ...]) -
 
 
 def render_invitation(told: InvitationMail, sender: str) -> EmailMessage:
-    """What somebody gets who was invited."""
+    """The mail to an invited person."""
     subject = single_line(f"You are invited to {told.organization} on Freehold", 120)
     until = f"It is good once, until {format_time(told.expires_at)}."
     first = (

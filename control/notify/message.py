@@ -1,4 +1,4 @@
-"""A message before it has a form: what it tells, and the words that every form shares."""
+"""A message independent of its form, and the texts that every form shares."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -15,9 +15,9 @@ _SEVEREST: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 
 
 class NotificationMessage(Struct, frozen=True):
-    """`id` is the same at every attempt; `omitted`: notices that had no place any more.
+    """`id` is the same at every attempt; `omitted`: notices that a full queue dropped.
 
-    `url`: where the dashboard is; empty if that is not known.
+    `url`: where the dashboard is; empty if unknown.
     """
 
     id: str
@@ -40,7 +40,7 @@ def single_line(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def notice_label(notice: Notice) -> str:
-    """How it is called."""
+    """The label of a notice."""
     match notice.kind:
         case Kind.RAISED:
             return str(notice.severity)
@@ -55,7 +55,7 @@ def describe_notice(notice: Notice) -> str:
 
 
 def message_title(letter: NotificationMessage) -> str:
-    """What a mail's subject and a message's heading say."""
+    """The subject of a mail and the heading of a message."""
     if len(letter.notices) == 1 and not letter.omitted:
         only = letter.notices[0]
         return single_line(
@@ -67,7 +67,7 @@ def message_title(letter: NotificationMessage) -> str:
 
 
 def highest_severity(letter: NotificationMessage) -> Severity:
-    """Of all that it tells."""
+    """The highest severity of its notices."""
     found = (
         s for s in _SEVEREST if any(is_at_least(s, n.effective_severity) for n in letter.notices)
     )
@@ -75,7 +75,7 @@ def highest_severity(letter: NotificationMessage) -> Severity:
 
 
 def omitted_text(letter: NotificationMessage) -> str:
-    """What is said of those that had no place; empty for none."""
+    """The sentence about dropped notices; empty for none."""
     if not letter.omitted:
         return ""
     return f"and {letter.omitted} more, which had no place in the queue: all are in the dashboard"

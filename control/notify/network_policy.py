@@ -1,7 +1,7 @@
-"""Where we go for others. Addresses are named by people, and must not reach all that we can.
+"""Which addresses may be contacted for others, who must not reach the inside by them (SSRF).
 
 A name is resolved once, every address of it has to be allowed, and the connection goes to the one
-that was looked at: a name that answers otherwise a moment later changes nothing (DNS rebinding).
+that was checked: a name that resolves otherwise a moment later changes nothing (DNS rebinding).
 """
 
 import logging
@@ -40,7 +40,7 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052, 2.1: the last 32 bits a
 
 
 class TargetUrl(NamedTuple):
-    """A URL taken apart: `path` with its query. `host` as it has to be proven."""
+    """A parsed URL: `path` with its query. `host` as TLS has to prove it."""
 
     scheme: str
     host: str
@@ -49,13 +49,13 @@ class TargetUrl(NamedTuple):
 
     @property
     def host_header(self) -> str:
-        """As a Host header names it."""
+        """The value of the Host header."""
         name = f"[{self.host}]" if ":" in self.host else self.host
         usual = HTTPS if self.scheme == "https" else HTTP
         return name if self.port == usual else f"{name}:{self.port}"
 
     def url_at(self, address: str) -> str:
-        """Its URL at the address that was looked at; `host` goes along as Host and for TLS."""
+        """The URL at the checked address; `host` goes along as Host and for TLS."""
         pinned = f"[{address}]" if ":" in address else address
         return f"{self.scheme}://{pinned}:{self.port}{self.path}"
 
@@ -70,7 +70,7 @@ class NetworkPolicy(Struct, frozen=True):
     development: bool = False
 
     def parse_url(self, url: str) -> TargetUrl:
-        """The URL, if it may be one. Raises `ValidationError`; its address is looked at later."""
+        """The parsed URL. Raises `ValidationError`; its address is checked later."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -87,15 +87,17 @@ class NetworkPolicy(Struct, frozen=True):
         return TargetUrl(parts.scheme, host, usual if port is None else port, path)
 
     def check_mail(self, host: str, port: int, *, plain: bool) -> None:
-        """Raises `ValidationError` for a mail server that is not asked."""
+        """Raise `ValidationError` for a mail server that must not be contacted."""
         if plain and not self.development:
-            raise ValidationError("tls_needed", "mail goes by TLS or STARTTLS", field="server")
+            raise ValidationError("tls_needed", "mail needs TLS or STARTTLS", field="server")
         if port not in MAIL_PORTS and not self.development:
             ports = ", ".join(str(each) for each in sorted(MAIL_PORTS))
-            raise ValidationError("port_invalid", f"mail goes to port {ports}", field="server")
+            raise ValidationError(
+                "port_invalid", f"mail is sent to port {ports}: choose one of these", field="server"
+            )
         if not host or any(not "!" <= c <= "~" for c in host):
             raise ValidationError(
-                "host_invalid", "this is no host: give a name or an IP address", field="server"
+                "host_invalid", "invalid host: give a name or an IP address", field="server"
             )
 
     async def resolve_address(
@@ -103,8 +105,8 @@ class NetworkPolicy(Struct, frozen=True):
     ) -> str:
         """The one address to connect to. Raises `DeliveryError`; `plain` goes to loopback alone.
 
-        Where several are there, the first; when any of them is not allowed, none. A host without
-        an address and one at an address that is not allowed are told alike; the log has which.
+        Of several addresses the first; if any of them is not allowed, none. A host without an
+        address and one at an address that is not allowed get the same error; the log says which.
         """
         found = [ip_address(each) for each in await _resolved(host, port, resolver)]
         if not found:
@@ -141,7 +143,7 @@ class NetworkPolicy(Struct, frozen=True):
 
 
 def embedded_ipv4(address: Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 one stands for: mapped, or by NAT64 where there is no IPv4."""
+    """The IPv4 address that an IPv6 one stands for: mapped, or by NAT64."""
     if not isinstance(address, IPv6Address):
         return None
     if address in _NAT64:
@@ -150,7 +152,7 @@ def embedded_ipv4(address: Address) -> IPv4Address | None:
 
 
 def _is_native(address: IPv6Address) -> bool:
-    """Global unicast, and no tunnel to an IPv4 address of somebody's choice."""
+    """Global unicast, and no tunnel to an IPv4 address."""
     return address in _UNICAST and not any(address in tunnel for tunnel in _TUNNELS)
 
 
@@ -179,10 +181,10 @@ async def _resolved(host: str, port: int, resolver: Resolver) -> list[str]:
 
 
 def unreachable_error(host: str, why: str) -> TransientDeliveryError:
-    """What is told of a host that is not reached; `why` goes to the operator's log alone."""
+    """The error for an unreachable host; `why` goes to the operator's log alone."""
     log.warning("host %s is not reached: %s", host, why)
     return TransientDeliveryError(UNREACHABLE)
 
 
 def _invalid_url() -> ValidationError:
-    return ValidationError("url_invalid", "this takes an https address", field="url")
+    return ValidationError("url_invalid", "this needs an https address", field="url")

@@ -1,4 +1,4 @@
-"""A letter for a Slack incoming webhook: blocks of plain text, in which nothing is markup."""
+"""Messages for Slack incoming webhooks: blocks of plain text, in which nothing is markup."""
 
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "Freehold"}
 
 
 def slack_body(letter: NotificationMessage) -> bytes:
-    """The JSON of it. `text` is what phones show; there `&`, `<` and `>` have to be escaped."""
+    """The JSON body. `text` is what phones show; there `&`, `<` and `>` are escaped."""
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": _text(message_title(letter), MAX_HEADER)}
     ]

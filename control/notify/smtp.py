@@ -1,7 +1,8 @@
-"""Mail by SMTP: smtplib in a thread, TLS checked, every conversation with an end.
+"""Mail by SMTP: smtplib in a thread, with TLS verification and a bound on the whole conversation.
 
-smtplib bounds one wait, not the whole: a server that says a byte every nine seconds would hold a
-thread for days. So the connection is cut from outside when the time is up, or we are cancelled.
+smtplib bounds one wait, not the whole: a server that sends a byte every nine seconds would hold a
+thread for days. So the connection is closed from outside when the time is up, or the task is
+cancelled.
 """
 
 import smtplib
@@ -28,7 +29,7 @@ _PERMANENT: Final = 500
 
 
 class MailRelay(Struct, frozen=True):
-    """A mail server and how we are let in. `trusted`: the settings name it; it may be anywhere."""
+    """A mail server and our credentials. `trusted`: the settings name it; it may be anywhere."""
 
     server: Server
     password: str = ""
@@ -36,7 +37,7 @@ class MailRelay(Struct, frozen=True):
 
 
 class SmtpMailer:
-    """Sends mail by whichever relay."""
+    """Sends mail by any relay."""
 
     def __init__(
         self, policy: NetworkPolicy, resolver: Resolver, tls: ssl.SSLContext, world: World
@@ -49,7 +50,7 @@ class SmtpMailer:
         self._threads = trio.CapacityLimiter(MAX_CONCURRENT)
 
     async def send_mail(self, relay: MailRelay, mail: EmailMessage, to: tuple[str, ...]) -> str:
-        """Raises `DeliveryError`. Returns what is to be said of those refused, or nothing."""
+        """Send it; a remark on refused recipients, or the empty string. Raises `DeliveryError`."""
         server = relay.server
         plain = server.tls is Tls.PLAIN
         reach = (
@@ -78,7 +79,7 @@ class SmtpMailer:
 
 
 class SmtpConnection:
-    """One connection to an address that was looked at; any thread may cut it."""
+    """One connection to a checked address; any thread may abort it."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -94,20 +95,20 @@ class SmtpConnection:
         return made
 
     def abort(self) -> None:
-        """Whoever waits on it hears at once that it is over."""
+        """Close the socket: a thread that waits on it returns at once."""
         self._is_over = True
         if self._handle is not None:
             with suppress(OSError):
                 self._handle.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of it, in the thread that made it."""
+        """Close it, in the thread that opened it."""
         if self._handle is not None:
             self._handle.close()
 
 
 class _Smtp(smtplib.SMTP):
-    """smtplib's, to an address of our choice; certificates are for the host's name all the same."""
+    """smtplib's client, to a given address; certificates are checked for the host's name."""
 
     def __init__(self, line: SmtpConnection, server: Server, tls: ssl.SSLContext) -> None:
         self._line = line

@@ -1,4 +1,4 @@
-"""How many messages an hour: a token bucket. Times are seconds of a monotonic clock."""
+"""A token bucket: so many an hour. Times are seconds of a monotonic clock."""
 
 from typing import Final
 
@@ -7,14 +7,14 @@ HOUR: Final = 3600.0
 
 
 class TokenBucket:
-    """Of one channel; full at first."""
+    """One bucket; full at first."""
 
     def __init__(self, now: float) -> None:
         self._left = float(BURST)
         self._last = now
 
     def try_take(self, per_hour: int, now: float) -> bool:
-        """Whether one more may go now; then it has."""
+        """Take a token, if there is one."""
         gained = (now - self._last) * per_hour / HOUR
         self._left = min(float(min(BURST, per_hour)), self._left + gained)
         self._last = now

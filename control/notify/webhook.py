@@ -1,4 +1,4 @@
-"""Webhooks after the Standard Webhooks specification, 1.0: who gets one can check whom it is from.
+"""Webhooks after the Standard Webhooks specification, 1.0: receivers can verify the sender.
 
 webhook-id: the message's id, the same at every attempt
 webhook-timestamp: Unix seconds of this attempt
@@ -27,12 +27,12 @@ def new_webhook_key() -> bytes:
 
 
 def encode_webhook_key(key: bytes) -> str:
-    """As its receiver has to know it."""
+    """The key in the form that its receiver configures."""
     return PREFIX + b64encode(key).decode()
 
 
 def webhook_body(letter: NotificationMessage) -> bytes:
-    """The same bytes at every attempt."""
+    """The body, the same bytes at every attempt."""
     data: dict[str, Any] = {
         "organization": letter.org,
         "omitted": letter.omitted,
@@ -62,7 +62,7 @@ def webhook_body(letter: NotificationMessage) -> bytes:
 def webhook_headers(
     identifier: str, body: bytes, keys: Sequence[bytes], seconds: int
 ) -> dict[str, str]:
-    """What goes beside the body, signed with each key."""
+    """The headers, with a signature by each key."""
     signed = f"{identifier}.{seconds}.".encode() + body
     signatures = (f"v1,{b64encode(mac(key, signed)).decode()}" for key in keys)
     return {

@@ -37,7 +37,7 @@ from control.services.witness import (
 )
 from control.store import alerts, links, policies
 from control.store.rows import Tx
-from protocols.instant import SECOND
+from protocols.instant import DAY, SECOND
 from protocols.link import messages as m
 from protocols.link.vocabulary import (
     BUCKETS_US,
@@ -54,7 +54,6 @@ Events: TypeAlias = Sequence[Event]
 Effect: TypeAlias = Callable[[Tx, AgentLink], Events]
 
 _MILLI: Final = 10**6
-DAY: Final = 86_400 * SECOND
 MOST_ALERTS: Final = 1_000
 """Of one agent and kind within a day, as many as secrets that it keeps in mind as expiring. Alerts
 stay until a person has seen them. By kind, so that no flood of one hides another."""
@@ -143,7 +142,7 @@ class AgentMessages:
                 raise TypeError(f"{type(message).__name__} is not a durable message of an agent")
 
     def lost_effect(self, first: int, last: int) -> Effect:
-        """We had acknowledged these messages and do not have them: our database is an old copy."""
+        """An acknowledged message that is not here: our database is an old copy."""
         mark = self._new_stamp()
         told = f"messages {first} to {last} were acknowledged once and are lost: a restored backup?"
 
@@ -155,14 +154,14 @@ class AgentMessages:
     def registration_of(
         self, name: AgentName, message: m.Registration, acknowledged: int, epoch: int = 0
     ) -> ReceivedRegistration:
-        """What an agent says when it connects, for `apply_registrations`."""
+        """The agent's registration at its connection, for `apply_registrations`."""
         world = self._world
         return ReceivedRegistration(
             name, new_stream_id(world), message, acknowledged, world.now(), epoch
         )
 
     def apply_messages(self, tx: Tx, arrived: Sequence[ReceivedMessage]) -> list[Events]:
-        """Effects and cursors of many messages; nothing of one that was applied already."""
+        """Apply effects and move cursors for many messages; an applied message changes nothing."""
         return run_by_organization(
             tx,
             [each.name for each in arrived],
@@ -174,7 +173,7 @@ class AgentMessages:
     def apply_registrations(
         self, tx: Tx, registered: Sequence[ReceivedRegistration]
     ) -> list[Events]:
-        """Note what agents are, and make our record and their bundles agree."""
+        """Store agents' facts, and reconcile our record with their bundles."""
         return run_by_organization(
             tx,
             [each.name for each in registered],
@@ -210,7 +209,7 @@ class AgentMessages:
     def apply_statuses(
         self, tx: Tx, org: str, said: Mapping[str, BundleStatusReport]
     ) -> dict[str, Events]:
-        """What agents (vault → what it says) make of their bundles."""
+        """Apply the bundle statuses of agents (vault → status)."""
         rows = policies.get_assignment_states(tx, org, list(said)) if said else []
         told = [(row, report) for row in rows if (report := _bundle_report(row, said[row.vault]))]
         return self._apply_reports(tx, told)
@@ -273,9 +272,9 @@ class AgentMessages:
     def _apply_reports(
         self, tx: Tx, told: Sequence[tuple[AssignmentState, BundleReport]]
     ) -> dict[str, Events]:
-        """What these agents say of their bundles, put on record; the events of each.
+        """Store agents' statuses of their bundles; the events of each.
 
-        An alert, one a day, for each that says it enforces what was never issued to it.
+        An agent that claims to enforce a bundle that was never issued gets an alert, one a day.
         """
         events: dict[str, Events] = {}
         after = self._policies.record_reports(tx, told)
@@ -305,11 +304,11 @@ class AgentMessages:
         return _outbox_event(outbox.offer_cosignature(tx, link, seen.size))
 
     def _record_fault(self, tx: Tx, link: AgentLink, fault: LogFault, mark: EffectStamp) -> Events:
-        """The agent's audit log went back or split: a person must look, at both ends.
+        """The agent's audit log went back or split: a person must look at both ends.
 
-        And at the enrolment for which its log was cosigned, where that is another one. An
-        organization is told of another's only that it exists. Each other enrolment is a condition
-        of its own (`subject`), so that none takes the place of the one before.
+        The enrolment for which the log was cosigned gets an alert, too, where it is another one. An
+        organization learns of another's only that it exists. Each other enrolment is a condition of
+        its own (`subject`), so that none replaces the one before.
         """
         events: list[Event] = []
         apart = fault.org != link.org
@@ -348,12 +347,12 @@ class AgentMessages:
 
 
 def is_already_applied(link: AgentLink, stream: bytes, through: int) -> bool:
-    """Whether what the agent sent up to there has had its effect."""
+    """Whether the agent's messages up to this one were applied."""
     return link.peer == stream and through <= link.applied  # not secret: random ids
 
 
 def new_stream_id(world: World) -> bytes:
-    """16 bytes that were never used before; 122 of their bits are random."""
+    """16 bytes that were never used before; 122 of the bits are random."""
     return bytes.fromhex(world.new_id().replace("-", ""))
 
 
@@ -370,12 +369,12 @@ def _not_issued_alert(tx: Tx, row: AssignmentState, now: int) -> Events:
 
 
 def _derived_id(identifier: str) -> str:
-    """An id for what comes of the same message beside the first: always the same one."""
+    """An id for a further row of the same message: always the same one."""
     return str(UUID(bytes=sha256(identifier.encode())[:16]))
 
 
 def _bundle_report(row: AssignmentState, said: BundleStatusReport) -> BundleReport | None:
-    """What the status says of where the agent stands; None if that is nothing new."""
+    """The status of the agent's current bundle; None if it is nothing new."""
     told = said.status
     if told.phase is PolicyPhase.RECEIVED:
         return None
@@ -424,10 +423,11 @@ def _record_usage(tx: Tx, link: AgentLink, told: m.Usage, mark: EffectStamp) -> 
 
 
 def figures_of(told: m.Metrics, before: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Series and their values. A histogram is its count, its sum and the bucket of its p99.
+    """Series and values of a report. A histogram gives its count, its sum and the bound of its p99.
 
-    An agent tells totals since its start. `before` has those of its previous report, by histogram:
-    the p99 is of what was counted since, and left out where that is nothing, or not known.
+    An agent reports totals since its start. `before`: the totals of its previous report, by
+    histogram. The p99 covers what was counted since, and is left out where that is nothing or
+    unknown.
     """
     found: dict[str, float] = {str(c.name): c.value for c in told.counters}
     found |= {str(gauge.name): gauge.value for gauge in told.gauges}
@@ -441,7 +441,7 @@ def figures_of(told: m.Metrics, before: Mapping[str, Sequence[int]]) -> dict[str
 
 
 def _counts_since(before: Sequence[int] | None, counts: Sequence[int]) -> Sequence[int]:
-    """What was counted between two reports; empty if that is not known."""
+    """What was counted between two reports; empty if unknown."""
     if before is None or len(before) != len(counts):
         return ()
     new = tuple(map(sub, counts, before))
@@ -449,7 +449,7 @@ def _counts_since(before: Sequence[int] | None, counts: Sequence[int]) -> Sequen
 
 
 def _percentile(counts: Sequence[int], percent: int) -> int:
-    """The upper bound of the bucket that holds it; of the last bound for what is above all."""
+    """The upper bound of the percentile's bucket; of the last bucket for what is above all."""
     wanted, seen = sum(counts) * percent, 0
     for bound, count in zip(BUCKETS_US, counts, strict=False):
         seen += count
@@ -459,7 +459,7 @@ def _percentile(counts: Sequence[int], percent: int) -> int:
 
 
 def _record_alert(tx: Tx, link: AgentLink, told: m.Alert, mark: EffectStamp) -> Events:
-    """The agent's word for when it began counts, as far as that is over."""
+    """Store an agent's alert; its start is the agent's own time, if that is in the past."""
     at = max(clamp_to_now(told.raised_at * _MILLI, mark.now), mark.now - key_rotation.MAX_SILENCE)
     if told.code is AlertCode.UNSEALED:
         over = alerts.resolve_alerts(tx, link.org, [SEALED], [link.vault], now=mark.now, before=at)

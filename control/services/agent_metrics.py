@@ -1,8 +1,9 @@
-"""What agents measure: kept singly for a while, by the minute longer, by the hour for long.
+"""Metrics of agents: single samples for a while, by the minute longer, by the hour for long.
 
-Each figure goes into its minute and its hour when it comes, not in a later run: one that an agent
-brings after weeks offline finds its place like any other. They come in the order in which they were
-measured, so whoever chooses other times fills no disk: at most one moment in ten seconds is taken.
+Each sample is added to its minute and its hour when it arrives, not in a later run: samples that an
+agent brings after weeks offline find their place like any other. Samples arrive in the order of
+measurement, and one moment in ten seconds is taken at most, so that an agent with invented times
+fills no disk.
 """
 
 from collections.abc import Mapping
@@ -37,15 +38,15 @@ class MetricsRetention(Struct, frozen=True):
     hours: int = 400 * 86_400
 
     def seconds_of(self, resolution: int) -> int:
-        """Of this resolution."""
+        """The retention of this resolution."""
         return {0: self.raw, 60: self.minutes, 3600: self.hours}[resolution]
 
 
 def accepted_time(at: int, last: int, now: int) -> int | None:
-    """When figures count as measured, all in Unix seconds; None if they are not to be taken.
+    """The time to store samples under, in Unix seconds; None if they are not taken.
 
-    `last`: of those that were taken before. One of our own clock that was wrong, and ahead, is
-    nothing to wait for.
+    `last`: of the samples before. A `last` that our own clock has stored while it was ahead is
+    ignored.
     """
     at = min(at, now + MAX_CLOCK_LEAD)
     fresh = is_later_slot(at, last) or last > now + MAX_CLOCK_LEAD
@@ -60,10 +61,10 @@ def is_later_slot(at: int, last: int) -> bool:
 def ingest_figures(
     tx: Tx, org: str, vault: str, at: int, figures: Mapping[str, float], *, now: int
 ) -> int:
-    """Store the figures of one moment (`at`, `now`: Unix seconds); how many were taken.
+    """Store the samples of one moment (`at`, `now`: Unix seconds); how many were taken.
 
-    A moment in the future counts as now. Series beyond the bound are not begun, and figures that
-    no agent can have measured not taken.
+    A moment in the future is stored as now. Series beyond the bound, and values that no agent can
+    have measured, are dropped.
     """
     at = min(at, now + MAX_CLOCK_LEAD)
     figures = {name: value for name, value in figures.items() if is_plausible(name, value)}
@@ -81,7 +82,7 @@ def ingest_figures(
 
 
 class AgentMetrics:
-    """Answers questions about the figures, and lets the old ones go."""
+    """Queries samples and deletes old ones."""
 
     def __init__(self, store: Store, retention: MetricsRetention, world: World) -> None:
         self._store = store
@@ -100,10 +101,10 @@ class AgentMetrics:
     async def query_samples(
         self, org: str, vault: str, name: str, *, resolution: int, since: int, until: int
     ) -> list[Sample]:
-        """Samples with `since` <= at < `until`, at most `MAX_SAMPLES`; none of what is unmeasured.
+        """Samples with `since` <= at < `until`, at most `MAX_SAMPLES`; none of an unknown series.
 
-        An agent that was just let in has measured nothing yet: that is no fault of whoever looks.
-        Raises `NotFoundError` if there is no such agent, `ValidationError` for the resolution.
+        An agent that was enrolled just now has no series yet, which is no error. Raises
+        `NotFoundError` if there is no such agent, `ValidationError` for the resolution.
         """
         if resolution not in RESOLUTIONS:
             raise ValidationError("resolution_invalid", "resolution is 0, 60 or 3600")

@@ -1,6 +1,7 @@
-"""The agents of each organization and their life."""
+"""The agents of each organization and their life cycle."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -17,28 +18,44 @@ from control.model.agents import (
     with_life,
 )
 from control.model.names import normalize_tags, require_slug
+from control.model.records import WitnessedCheckpoint
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.presence import PresenceTracker
-from control.store import agents, alerts, people
+from control.services.witness import Witness, is_disputed
+from control.store import agents, alerts, audit_records, people
 from control.store.ca_store import SqlCaTransaction
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.pki.names import AgentName
 
 
+class CosignedCheckpoint(NamedTuple):
+    """An agent's newest checkpoint with our cosignature. `disputed`: see `is_disputed`."""
+
+    seen: WitnessedCheckpoint
+    cosignature: str
+    disputed: bool
+
+
 class AgentRegistry:
     """Registers, finds, tags, locks, retires."""
 
     def __init__(
-        self, store: Store, bus: EventBus, presence: PresenceTracker, world: World
+        self,
+        store: Store,
+        bus: EventBus,
+        presence: PresenceTracker,
+        witness: Witness,
+        world: World,
     ) -> None:
         self._store = store
         self._bus = bus
         self._watch = presence
+        self._witness = witness
         self._world = world
 
     async def register_agent(self, org: str, vault: str, given: tuple[str, ...]) -> Agent:
-        """Expect an agent: it is pending until it enrols. Raises `ConflictError`."""
+        """Register an expected agent: pending until it enrols. Raises `ConflictError`."""
         name = require_slug(vault, "vault")
         made = new_agent(org, name, Life.PENDING, now=self._world.now(), tags=normalize_tags(given))
 
@@ -51,12 +68,12 @@ class AgentRegistry:
         return made
 
     async def get_agent(self, org: str, vault: str) -> Agent:
-        """As of this moment. Raises `NotFoundError`."""
+        """The agent, its presence as of this moment. Raises `NotFoundError`."""
         found = await self._store.read(lambda tx: _require_agent(tx, org, vault))
         return self._with_presence(found)
 
     async def find_agents(self, org: str, wanted: AgentFilter) -> list[Agent]:
-        """A page, by name. The filter on presence is as of the last batch, seconds ago."""
+        """Agents by name, a page. The filter on presence is as of the last batch, seconds ago."""
         found = await self._store.read(lambda tx: agents.find_agents(tx, org, wanted))
         return [self._with_presence(agent) for agent in found]
 
@@ -76,7 +93,7 @@ class AgentRegistry:
         return await self._store.write(change)
 
     async def change_life(self, org: str, vault: str, to: Life, reason: str) -> Agent:
-        """Lock or retire. Raises `ConflictError` where its life does not go that way."""
+        """Lock or retire. Raises `ConflictError` for a transition that does not exist."""
         now = self._world.now()
         word = self._watch.status_of(org, vault)
         heard = word[1] if word is not None else 0
@@ -88,8 +105,21 @@ class AgentRegistry:
         self.publish_life(agent)
         return agent
 
+    async def get_checkpoint(self, org: str, vault: str) -> CosignedCheckpoint:
+        """Its newest cosigned checkpoint. Raises `NotFoundError`."""
+
+        def read(tx: Tx) -> tuple[WitnessedCheckpoint | None, bool]:
+            _require_agent(tx, org, vault)
+            found = audit_records.get_checkpoint(tx, org, vault)
+            return found, is_disputed(tx, found)
+
+        seen, disputed = await self._store.read(read)
+        if seen is None or not seen.size:
+            raise NotFoundError("not_found", "nothing of its audit log is cosigned")
+        return CosignedCheckpoint(seen, self._witness.cosignature_line(seen), disputed)
+
     def publish_life(self, agent: Agent) -> None:
-        """Tell the process that an agent's life has changed, once that is stored."""
+        """Publish a change of an agent's life, once it is stored."""
         if agent.life is not Life.ACTIVE:
             self._watch.forget(agent.org, agent.vault)
         self._bus.publish(Event(Topic.LIFE, agent.org, agent.vault, str(agent.life)))
@@ -101,9 +131,9 @@ class AgentRegistry:
 def change_agent_life(
     tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int, heard: int = 0
 ) -> Agent:
-    """The step in its table; its certificates are revoked with it.
+    """Make a transition of the life cycle; the agent's certificates are revoked with it.
 
-    `heard`: when its last word came, as far as a process knows that the database does not.
+    `heard`: the time of its last message, where a process knows a newer one than the database.
     """
     agent = _require_agent(tx, org, vault)
     if to not in LIFECYCLE_TRANSITIONS[agent.life]:
@@ -124,7 +154,7 @@ def change_agent_life(
 def record_facts(
     tx: Tx, org: str, said: Mapping[str, dict[str, str | int]], *, now: int
 ) -> list[Agent]:
-    """Note what agents (vault → facts) say of themselves; those of whom that is new."""
+    """Store facts that agents (vault → facts) report of themselves; the agents that changed."""
     known = agents.get_agents(tx, org, list(said))
     changed = [
         replace(agent, facts=agent.facts | said[agent.vault], changed_at=now)

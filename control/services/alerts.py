@@ -1,4 +1,4 @@
-"""Alerts: fired by what goes wrong, ended when it is over, seen and acknowledged by people."""
+"""Alerts: fired by a condition or an event, resolved at its end, acknowledged by people."""
 
 from collections.abc import Collection
 
@@ -15,7 +15,7 @@ from control.store import agents, alerts, audit_records, notices
 from control.store.alerts import ANY_ALERT, AlertFilter
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
 
 class Alerts:
@@ -53,7 +53,7 @@ class Alerts:
         )
 
     async def fire_alerts(self, *rows: Alert, repeat: bool = True) -> None:
-        """Report conditions: store them, then publish. `repeat`: as `store.alerts.fire`."""
+        """Store alerts, then publish them. `repeat`: as `store.alerts.fire_alerts`."""
         self.publish_alerts(
             *await self._store.write(lambda tx: alerts.fire_alerts(tx, *rows, repeat=repeat))
         )
@@ -61,7 +61,7 @@ class Alerts:
     async def resolve_alerts(
         self, org: str, codes: Collection[str], vault: str = "", *, subject: str | None = None
     ) -> None:
-        """End what fires of these codes, then publish."""
+        """Resolve firing alerts of these codes, then publish."""
         now = self._world.now()
         self.publish_alerts(
             *await self._store.write(
@@ -95,9 +95,9 @@ class Alerts:
         return await self._store.read(read)
 
     async def acknowledge_alert(self, org: str, alert_id: str, by: str, note: str = "") -> Alert:
-        """Somebody has seen it; the first to do so stays on record. Raises `NotFoundError`.
+        """Acknowledge an alert; the first acknowledgement counts. Raises `NotFoundError`.
 
-        What does not end by itself is over with this.
+        An alert that does not end by itself is resolved by it.
         """
         now = self._world.now()
 
@@ -119,10 +119,10 @@ class Alerts:
         return seen
 
     async def accept_log(self, org: str, vault: str) -> None:
-        """Have an agent's log witnessed anew, and end the alerts about logs without a fault now.
+        """Witness an agent's log anew; resolve alerts about logs that have no fault now.
 
-        That can be other agents' too: one decision is enough for a log that several have shown.
-        Once more changes nothing. Raises `NotFoundError` for an agent that there is not.
+        These can be alerts of other agents, too: one decision is enough for a log that several have
+        shown. A repetition changes nothing. Raises `NotFoundError` for an unknown agent.
         """
         now = self._world.now()
 
@@ -142,19 +142,19 @@ class Alerts:
         self.publish_alerts(*await self._store.write(change))
 
     async def notify_settled(self) -> None:
-        """Notify the ends of conditions that came and went, once they have held."""
+        """Send notifications of conditions that ended, once the end has held for a while."""
         now = self._world.now()
         if await self._store.read(lambda tx: alerts.has_settled(tx, now)):
             await self._store.write(lambda tx: alerts.notify_settled(tx, now))
 
     async def delete_older(self, days: int) -> None:
-        """Remove alerts that were over so many days ago."""
-        before = self._world.now() - days * 86_400 * SECOND
+        """Delete alerts that were resolved so many days ago."""
+        before = self._world.now() - days * DAY
         await self._store.write(lambda tx: alerts.delete_older_alerts(tx, before))
 
 
 def alert_event(alert: Alert) -> Event:
-    """The event of an alert that fires, or is over."""
+    """The event of an alert that fires or was resolved."""
     return Event(Topic.ALERT, alert.org, alert.vault, alert.id)
 
 

@@ -1,8 +1,8 @@
-"""What people did, one hash chain for each organization.
+"""The audit log of people: one hash chain for each organization.
 
-`hash = SHA-256(previous ‖ canonical msgpack of all other fields)`: who edits, drops or inserts a
-record breaks the chain behind it. It shows tampering only against a head that somebody kept
-outside; `verify_chain` returns the head for that.
+`hash = SHA-256(previous ‖ canonical msgpack of all other fields)`: an edited, dropped or inserted
+record breaks the chain behind it. That shows tampering only against a head that was kept outside;
+`verify_chain` returns the head for that.
 """
 
 from typing import Any, Final
@@ -19,7 +19,7 @@ from control.model.people import PLATFORM, Caller
 from control.model.records import AuditEvent
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.signed_heads import is_valid_base
-from control.store import audit_bases, audit_records, people
+from control.store import audit_records, people
 from control.store.audit_records import ALL_EVENTS, EventFilter
 from control.store.rows import Tx, to_columns
 from control.store.store import Store, StoreReader
@@ -42,7 +42,7 @@ class ChainVerification(Struct, frozen=True):
 
 
 class AuditLogReader:
-    """Pages, verifies. `key`: whose bases count, the witness' public one."""
+    """Reads and verifies. `key`: the witness' public key, which has signed bases."""
 
     def __init__(self, store: StoreReader, key: bytes = b"") -> None:
         self._store = store
@@ -51,7 +51,7 @@ class AuditLogReader:
     async def newest_events(
         self, org: str, before: int, limit: int, wanted: EventFilter = ALL_EVENTS
     ) -> list[AuditEvent]:
-        """The newest that fit first, before the sequence number `before` unless that is 0."""
+        """Matching events, the newest first, before sequence number `before` unless that is 0."""
         return await self._store.read(
             lambda tx: audit_records.list_newest_events(
                 tx, org, before=before, limit=limit, filter_=wanted
@@ -59,7 +59,7 @@ class AuditLogReader:
         )
 
     async def events_after(self, org: str, after: int, limit: int) -> list[AuditEvent]:
-        """In order, beginning behind the sequence number `after`."""
+        """Events in order, behind the sequence number `after`."""
         return await self._store.read(
             lambda tx: audit_records.list_events(tx, org, after=after, limit=limit)
         )
@@ -67,12 +67,12 @@ class AuditLogReader:
     async def verify_chain(
         self, org: str, known: tuple[int, bytes] = (0, GENESIS_HASH)
     ) -> ChainVerification:
-        """Go through the whole chain from its base on, a page at a time.
+        """Verify the whole chain from its base on, a page at a time.
 
-        `known`: a size and hash from elsewhere, which the chain has to have been at; one that is
-        shorter, or was otherwise there, is broken behind the last record that may be believed.
+        `known`: size and hash of a head kept elsewhere. A chain that is shorter, or had another
+        hash there, is broken behind the last record that matches.
         """
-        base = await self._store.read(lambda tx: audit_bases.get_base(tx, org))
+        base = await self._store.read(lambda tx: audit_records.get_base(tx, org))
         if base is not None and not is_valid_base(base, self._key):
             return ChainVerification(0, GENESIS_HASH, 1)
         size, head = begin = (0, GENESIS_HASH) if base is None else (base.size, base.hash)
@@ -94,7 +94,7 @@ class AuditLogReader:
 
 
 class AuditLog(AuditLogReader):
-    """Appends, too."""
+    """Appends events as well."""
 
     def __init__(self, store: Store, bus: EventBus, world: World, key: bytes = b"") -> None:
         super().__init__(store, key)
@@ -105,7 +105,10 @@ class AuditLog(AuditLogReader):
     async def record(
         self, op: Operation, caller: Caller | None, phase: str, result: str, code: str = ""
     ) -> None:
-        """Append, durably. What concerns no existing organization goes to the platform's chain."""
+        """Append an event, durably.
+
+        Without an existing organization it goes to the platform's chain.
+        """
         event = new_audit_event(op, caller, phase, result, code, now=self._world.now())
         placed = await self._writes.write(lambda tx: append_event(tx, event))
         self._bus.publish(Event(Topic.TRAIL, placed.org, placed.target, placed.operation))
@@ -114,7 +117,7 @@ class AuditLog(AuditLogReader):
 def new_audit_event(
     op: Operation, caller: Caller | None, phase: str, result: str, code: str = "", *, now: int
 ) -> AuditEvent:
-    """For `append_event`, which finds its place. Callers choose paths: no record fails for one."""
+    """An event for `append_event`. Its texts are truncated: no record fails for a long path."""
     return AuditEvent(
         org=op.org if is_slug(op.org) else PLATFORM,
         seq=0,
@@ -135,7 +138,7 @@ def new_audit_event(
 
 
 def append_event(tx: Tx, event: AuditEvent) -> AuditEvent:
-    """The event with its place in the chain of its organization."""
+    """Append the event; it with its place in the chain of its organization."""
     if people.get_organization(tx, event.org) is None:
         event = replace(event, org=PLATFORM)
     last = audit_records.get_last_event(tx, event.org)
@@ -147,12 +150,12 @@ def append_event(tx: Tx, event: AuditEvent) -> AuditEvent:
 
 
 def event_hash(event: AuditEvent) -> bytes:
-    """What commits to the event and all before it."""
+    """The hash over the event and all before it."""
     fields: dict[str, Any] = to_columns(event)
     del fields["hash"]
     return sha256(event.previous + _encode(fields))
 
 
 def extends_chain(event: AuditEvent, head: bytes) -> bool:
-    """Whether the event follows `head` and is as it was written."""
+    """Whether the event follows `head` and is unchanged."""
     return event.previous == head and event_hash(event) == event.hash  # not secret: a public chain

@@ -1,4 +1,4 @@
-"""Whether what agents should have fits into their bundles."""
+"""Whether the policies that agents should have fit into their bundles."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -20,12 +20,11 @@ FitsBundle = Callable[[Mapping[str, int]], bool]
 
 
 def require_capacity(tx: Tx, org: str, policy: Policy, version: int, draft: Any = None) -> None:
-    """Raises `ValidationError` (`bundle_too_large`) for what some agent could not be sent.
+    """Raise `ValidationError` (`bundle_too_large`) for a version that some bundle cannot hold.
 
-    `draft`: the document of a version that is not stored yet.
-
-    Only where this version is to blame: an agent that is too full without it (a tag or target made
-    it so) keeps nobody else from it. What is on its way counts as it is largest.
+    `draft`: the document of a version that is not stored yet. Only bundles that this version makes
+    too large count: an agent whose bundle is too large without it (by a tag or a target) blocks
+    nobody else. A version that is being rolled out counts with its largest size.
     """
     known = {} if draft is None else {(policy.name, version): msgspec.json.encode(draft)}
     documents = BundleDocuments(tx, org, known)
@@ -42,7 +41,7 @@ def require_capacity(tx: Tx, org: str, policy: Policy, version: int, draft: Any 
 
 
 def agents_over_capacity(tx: Tx, org: str, vaults: Iterable[str]) -> frozenset[str]:
-    """Of these agents, those that should have more than a bundle holds: they get no other one."""
+    """Those of these agents whose policies exceed a bundle: they keep the one they have."""
     some = list(vaults)
     if not some:
         return frozenset()
@@ -58,9 +57,9 @@ def agents_over_capacity(tx: Tx, org: str, vaults: Iterable[str]) -> frozenset[s
 
 
 def _largest(tx: Tx, org: str, documents: BundleDocuments) -> list[Policy]:
-    """The policies, each with the larger of what it is and of what is on its way as `stable`.
+    """Policies, each with the larger of its stable version and the one that is being rolled out.
 
-    An open roll-out counts for the agents that have its policy by the targets before it, too.
+    An open roll-out also counts for agents that have its policy by the targets before it.
     """
     found = {policy.name: policy for policy in policies.list_policies(tx, org)}
     for rollout in policies.open_rollouts(tx, org):

@@ -1,7 +1,8 @@
-"""What the fleet will take: forecasts of what agents reported, each with its band.
+"""Capacity forecasts from agents' reports, each with its band.
 
 An organization's figure is the sum over its agents. It is added up once a day for the day before
-and kept as a series of no agent (`vault` empty), so that asking does not go through every agent's.
+and stored as a series without an agent (`vault` empty), so that a query does not read every agent's
+series.
 """
 
 from collections.abc import Sequence
@@ -31,9 +32,9 @@ TOO_LITTLE_DATA: Final = f"there are fewer than {MIN_DAYS} days of data"
 
 
 class FigureForecast(Struct, frozen=True):
-    """One figure: its daily means (`at`: Unix seconds), and what is expected of it.
+    """One figure: its daily means (`at`: Unix seconds) and its forecast.
 
-    `full_at`: when the expected value has taken the free space; 0 if it does not, or nobody knows.
+    `full_at`: when the expected value reaches the free space; 0 if never or unknown.
     """
 
     name: str
@@ -48,7 +49,7 @@ class FigureForecast(Struct, frozen=True):
 
 
 class CapacityForecasts:
-    """Answers what is to be expected, and adds up what that takes."""
+    """Makes forecasts, and adds up the daily sums for them."""
 
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
@@ -116,7 +117,7 @@ def _forecast(
 
 
 def _daily(tx: Tx, org: str, vault: str, name: str, today: int) -> list[tuple[int, float]]:
-    """The mean of each whole day of the time looked back at that there is anything of."""
+    """The mean of each whole day of the period that has values."""
     number = samples.list_series(tx, org, vault).get(name)
     if number is None:
         return []

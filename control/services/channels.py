@@ -1,4 +1,4 @@
-"""Channels: made and changed by people, their secrets sealed, tried out with one real message."""
+"""Notification channels: made and changed by people, with sealed secrets and a test message."""
 
 from datetime import time
 from typing import Final, NamedTuple
@@ -36,15 +36,15 @@ from control.services.delegated_authority import review_suspensions
 from control.store import alerts, channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
 MAX_CHANNELS: Final = 50  # of one organization
-KEY_OVERLAP: Final = 86_400 * SECOND  # for which a signing key signs on beside the next
+KEY_OVERLAP: Final = DAY  # for which a signing key signs on beside the next
 TESTS_PER_HOUR: Final = 60
 
 
 class ChannelDraft(Struct, frozen=True):
-    """What people say of a channel. `password` and `url` empty: as they are."""
+    """A channel as an administrator gives it. `password` and `url` empty: unchanged."""
 
     name: str
     type: Type
@@ -55,7 +55,7 @@ class ChannelDraft(Struct, frozen=True):
 
 
 class ChannelStatus(NamedTuple):
-    """A channel, how many notices and messages wait for it, and its dead letters."""
+    """A channel, its waiting notices and messages, and its dead letters."""
 
     channel: Channel
     waiting: int
@@ -63,7 +63,7 @@ class ChannelStatus(NamedTuple):
 
 
 class Channels:
-    """Of all organizations."""
+    """Channels of all organizations."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Channels:
         self._tests: dict[str, TokenBucket] = {}
 
     async def list_channels(self, org: str) -> list[ChannelStatus]:
-        """By name."""
+        """Channels by name."""
         return await self._store.read(
             lambda tx: _channel_statuses(tx, org, channels.list_channels(tx, org))
         )
@@ -101,11 +101,10 @@ class Channels:
     async def create_channel(
         self, org: str, draft: ChannelDraft, by: str
     ) -> tuple[ChannelStatus, str]:
-        """A new one, and its signing key as its receiver has to know it (of webhooks; else empty).
+        """Make a channel; it and its signing key (webhooks only; else empty).
 
-        `by`: the account, `organization/name`, whose it is.
-
-        Raises `ValidationError`, `ConflictError` for a name that is taken or one too many.
+        `by`: the account, `organization/name`, that owns it. Raises `ValidationError`,
+        `ConflictError` for a name that is taken or one too many.
         """
         host, now = self._validated_host(draft, None), self._world.now()
         keys = (webhook.new_webhook_key(),) if draft.type is Type.WEBHOOK else ()
@@ -138,12 +137,12 @@ class Channels:
     ) -> tuple[ChannelStatus, str]:
         """Replace its terms. Raises `NotFoundError`, `ValidationError`, `ConflictError`.
 
-        `by`, an account, owns it from then on if it sends elsewhere than before. A suspended one
-        stays suspended until somebody takes it over (`adopt`).
+        `by`, an account, becomes the owner if the channel sends to another destination than before.
+        A suspended channel stays suspended until somebody takes it over (`adopt`).
 
-        A password stays with the server that it was for: elsewhere it would be given away. So does
-        a signing key: a webhook at another address gets one of its own, told here, else empty.
-        What the new receiver is sent cannot be passed off to the old one.
+        A password stays with the server that it was given for, and a signing key with its address:
+        a webhook at another address gets a new key, returned here (else empty), so that messages
+        for the new receiver cannot be passed off to the old one.
         """
         before = (await self.get_channel(org, identifier)).channel
         host, now = self._validated_host(draft, before), self._world.now()
@@ -162,7 +161,9 @@ class Channels:
             row = require_channel(tx, org, identifier)
             changed = row.secret != before.secret  # not secret: sealed
             if changed or row.changed_at != before.changed_at:
-                raise ConflictError("changed", "somebody else has changed it; look again")
+                raise ConflictError(
+                    "changed", "somebody else has changed the channel: read it again and repeat"
+                )
             made = replace(
                 row, name=draft.name, host=host, enabled=draft.enabled, terms=draft.terms,
                 secret=sealed, changed_at=now,
@@ -178,9 +179,9 @@ class Channels:
         return held, webhook.encode_webhook_key(secrets.keys[0]) if moved else ""
 
     async def adopt(self, org: str, identifier: str, by: str) -> ChannelStatus:
-        """Take it over: `by`, an account, is its owner, and it is not suspended any more.
+        """Make `by`, an account, the owner of the channel, and end its suspension.
 
-        What waited for it is sent. Raises `NotFoundError`.
+        Messages that waited for it are sent. Raises `NotFoundError`.
         """
         now = self._world.now()
 
@@ -195,7 +196,7 @@ class Channels:
         return held
 
     async def remove_channel(self, org: str, identifier: str) -> None:
-        """And all that waits for it. Raises `NotFoundError`."""
+        """Delete it and everything that waits for it. Raises `NotFoundError`."""
 
         def change(tx: Tx) -> list[Alert]:
             row = require_channel(tx, org, identifier)
@@ -209,14 +210,14 @@ class Channels:
         self._alerts.publish_alerts(*await self._store.write(change))
 
     def _resolve_alerts_of(self, tx: Tx, org: str, identifier: str) -> list[Alert]:
-        """It sends nothing any more, so it does not fail; the alerts that are over with it."""
+        """Resolve the alerts of a channel that sends nothing any more."""
         now = self._world.now()
         return alerts.resolve_alerts(tx, org, [CHANNEL_FAILING], [""], now=now, subject=identifier)
 
     async def rotate_key(self, org: str, identifier: str) -> tuple[ChannelStatus, str]:
-        """Another signing key; the one before signs beside it for a day.
+        """Make another signing key; the one before signs beside it for a day.
 
-        Raises `NotFoundError`, `ConflictError` for what is no webhook.
+        Raises `NotFoundError`, `ConflictError` for a channel that is no webhook.
         """
         row = (await self.get_channel(org, identifier)).channel
         if row.type is not Type.WEBHOOK:
@@ -228,7 +229,9 @@ class Channels:
         def change(tx: Tx) -> ChannelStatus:
             current = require_channel(tx, org, identifier)
             if current.secret != row.secret:  # not secret: sealed
-                raise ConflictError("changed", "somebody else has changed it; look again")
+                raise ConflictError(
+                    "changed", "somebody else has changed the channel: read it again and repeat"
+                )
             made = replace(current, secret=sealed, changed_at=now)
             channels.put_channel(tx, made)
             return _channel_statuses(tx, org, [made])[0]
@@ -236,7 +239,7 @@ class Channels:
         return await self._store.write(change), webhook.encode_webhook_key(key)
 
     async def send_test(self, org: str, identifier: str, by: str) -> tuple[bool, str]:
-        """Send one message now: whether it was taken, and what there is to say.
+        """Send one message now: whether it was accepted, and the reason or remark.
 
         Raises `NotFoundError`, `RateLimitError`, `ConflictError` while it is suspended.
         """
@@ -244,13 +247,13 @@ class Channels:
         if row.suspended:
             raise ConflictError(
                 "channel_suspended",
-                f"this channel is suspended, {row.suspended}: check where it sends, then take it "
+                f"this channel is suspended, {row.suspended}: check its destination, then take it "
                 "over with 'freehold fleet channel adopt'",
             )
         now = self._world.monotonic()
         allowance = self._tests.setdefault(identifier, TokenBucket(now))
         if not allowance.try_take(TESTS_PER_HOUR, now):
-            raise RateLimitError("too_many_tests", "this channel was tried often; wait a minute")
+            raise RateLimitError("too_many_tests", "too many tests of this channel: wait a minute")
         if len(self._tests) > MAX_CHANNELS * 100:
             self._tests.clear()
         try:
@@ -261,7 +264,7 @@ class Channels:
             return False, error.reason
 
     def unseal_secrets(self, row: Channel) -> ChannelSecrets:
-        """Opened. Raises `TamperedError` for what is not as it was written there."""
+        """The channel's secrets. Raises `TamperedError` for a value that was changed or moved."""
         opened = self._sealer.open(row.secret, "channel", row.org, row.id)
         return msgspec.msgpack.decode(opened, type=ChannelSecrets)
 
@@ -278,10 +281,12 @@ class Channels:
         return self._sealer.seal(msgspec.msgpack.encode(secrets), "channel", row.org, row.id)
 
     def _validated_host(self, draft: ChannelDraft, before: Channel | None) -> str:
-        """Its host as it may be shown. Raises `ValidationError`."""
+        """The host of its destination, as pages show it. Raises `ValidationError`."""
         if before is not None and draft.type is not before.type:
             raise ValidationError(
-                "type_stays", "a channel's type stays: add another channel", field="type"
+                "type_stays",
+                "the type of a channel cannot be changed: create another channel",
+                field="type",
             )
         if draft.terms.quiet is not None:
             validate_quiet_hours(draft.terms.quiet)
@@ -293,7 +298,7 @@ class Channels:
             return self._reach.parse_url(draft.url).host_header
         if before is None:
             raise ValidationError(
-                "url_missing", "webhooks and Slack take a url: give one", field="url"
+                "url_missing", "webhooks and Slack need a url: give one", field="url"
             )
         return before.host
 
@@ -301,17 +306,17 @@ class Channels:
         server = draft.terms.server
         if draft.url:
             raise ValidationError(
-                "not_mail", "email takes no url: give addresses in `to`", field="url"
+                "not_mail", "email has no url: give addresses in `to`", field="url"
             )
         if not draft.terms.to:
-            raise ValidationError("to_missing", "email takes an address in `to`", field="to")
+            raise ValidationError("to_missing", "email needs an address in `to`", field="to")
         for each in draft.terms.to:
             normalize_address(each)
         if server is None:
             if not self._sender.can_mail or draft.password:
                 raise ValidationError(
                     "server_missing",
-                    "this takes a mail server: give one in `server`",
+                    "email needs a mail server: give one in `server`",
                     field="server",
                 )
             return ""
@@ -321,7 +326,7 @@ class Channels:
         if server.username and not draft.password and not kept:
             raise ValidationError(
                 "password_missing",
-                "a username takes a password: give it anew with another server",
+                "a username needs a password: give it again for another server",
                 field="password",
             )
         return server.host
@@ -336,7 +341,7 @@ def require_channel(tx: Tx, org: str, identifier: str) -> Channel:
 
 
 def validate_quiet_hours(quiet: Quiet) -> None:
-    """Raises `ValidationError` for hours that are none, or a zone that nobody knows."""
+    """Raise `ValidationError` for empty hours or an unknown zone."""
     try:
         begins, ends = time.fromisoformat(quiet.begins), time.fromisoformat(quiet.ends)
         ZoneInfo(quiet.zone)
@@ -347,7 +352,7 @@ def validate_quiet_hours(quiet: Quiet) -> None:
     if begins == ends:
         raise ValidationError(
             "quiet_invalid",
-            "quiet hours end when they begin: give two times, or leave them out",
+            "quiet hours begin and end at the same time: give two times, or leave them out",
             field="quiet",
         )
 
@@ -355,11 +360,11 @@ def validate_quiet_hours(quiet: Quiet) -> None:
 def _require_free_name(tx: Tx, made: Channel) -> None:
     others = [row for row in channels.list_channels(tx, made.org) if row.id != made.id]
     if any(row.name == made.name for row in others):
-        raise ConflictError("name_taken", "there is a channel of this name: take another")
+        raise ConflictError("name_taken", "a channel has this name already: choose another")
     if len(others) >= MAX_CHANNELS:
         raise ConflictError(
             "too_many_channels",
-            f"an organization has at most {MAX_CHANNELS} channels: remove one first",
+            f"an organization has at most {MAX_CHANNELS} channels: delete one first",
         )
 
 

@@ -1,4 +1,7 @@
-"""Commands: a listed word that an agent is asked to do. It may refuse, and it says what it did."""
+"""Commands for agents: words of a list, without arguments.
+
+An agent may refuse, and reports the outcome.
+"""
 
 from typing import Final
 from uuid import UUID
@@ -12,19 +15,19 @@ from control.services.event_bus import Event, EventBus, Topic
 from control.store import agents, links
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 from protocols.link import messages as m
 from protocols.link.vocabulary import CommandName
 
-COMMAND_LIFETIME: Final = 24 * 3600 * SECOND
+COMMAND_LIFETIME: Final = DAY
 """An agent that comes back later does not do it any more."""
-COMMAND_RETENTION: Final = 30 * 24 * 3600 * SECOND
+COMMAND_RETENTION: Final = 30 * DAY
 PAGE: Final = 100
 _MILLI: Final = 10**6
 
 
 class Commands:
-    """Asks, and lists what was asked."""
+    """Sends commands, and lists them."""
 
     def __init__(self, store: Store, bus: EventBus, world: World) -> None:
         self._store = store
@@ -32,10 +35,10 @@ class Commands:
         self._world = world
 
     async def send_command(self, org: str, vault: str, name: CommandName, by: str) -> AgentCommand:
-        """Have it wait for the agent, durably.
+        """Queue the command for the agent, durably.
 
-        Raises `NotFoundError`, `ConflictError` for an agent that is not active,
-        `UnavailableError` when too much waits for it.
+        Raises `NotFoundError`, `ConflictError` for an agent that is not active, `UnavailableError`
+        when too many wait for it.
         """
         now, fresh = self._world.now(), UUID(self._world.new_id())
         stream = UUID(self._world.new_id()).bytes
@@ -60,10 +63,10 @@ class Commands:
         return row
 
     async def list_commands(self, org: str, vault: str) -> list[AgentCommand]:
-        """The newest first."""
+        """Commands of an agent, the newest first."""
         return await self._store.read(lambda tx: links.list_commands(tx, org, vault, PAGE))
 
     async def delete_older(self) -> None:
-        """Remove old ones."""
+        """Delete old commands."""
         before = self._world.now() - COMMAND_RETENTION
         await self._store.write(lambda tx: links.delete_older_commands(tx, before))

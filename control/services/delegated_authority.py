@@ -1,19 +1,28 @@
 """What acts by a person's authority ends with it, in the transaction in which that is lost.
 
 An account loses authority when it is removed, disabled, or given a lower role, at home or as a
-guest. Its channels and schedules are then suspended until somebody takes them over, its roll-outs
-that run are halted, and what it let in and has not come yet waits for a decision again.
+guest. Its channels and schedules are then suspended until somebody takes them over, its running
+roll-outs are halted, and its approvals that no agent has used are open again (decision 17).
+
+An account whose credentials somebody else resets may have been in wrong hands. It keeps its
+authority; what it has issued and nobody has used is withdrawn, and what it has set up is listed
+(decision 17).
 """
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from actors import World
-from control.ca.store import JoinState
-from control.model.conditions import CRITICAL_UNDELIVERED, OWNER_GONE, ROLLOUT_HALTED
+from control.ca.store import JoinRecord, JoinState
+from control.model.conditions import (
+    CREDENTIALS_RESET,
+    CRITICAL_UNDELIVERED,
+    OWNER_GONE,
+    ROLLOUT_HALTED,
+)
 from control.model.operation import Operation, Origin
 from control.model.people import Role
 from control.model.policies import RolloutState
@@ -21,16 +30,34 @@ from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
 from control.services.audit_log import append_event, new_audit_event
 from control.services.event_bus import Event, EventBus, Topic
-from control.store import alerts, channels, compliance, members, people, policies
+from control.store import alerts, channels, compliance, invitations, members, people, policies
 from control.store.authority import accounts_relied_on, role_in
 from control.store.ca_store import SqlCaTransaction, unused_approvals
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.pki.names import AgentName
 
 OWNER_ROLE: Final = Role.ADMIN
 """What the owner of a channel or of a schedule has to be."""
 APPROVER_ROLE: Final = Role.OPERATOR
 """What whoever approves a request to join, or rolls out, has to be."""
+MAX_LISTED: Final = 10
+"""How many of a kind an alert names."""
+
+
+class Delegations(NamedTuple):
+    """What an account has set up, by organization. `withdrawn` is gone, `active` goes on.
+
+    Each is a phrase: `channel ops (hooks.example)`.
+    """
+
+    withdrawn: dict[str, list[str]]
+    active: dict[str, list[str]]
+
+    @property
+    def organizations(self) -> list[str]:
+        """Where there is any."""
+        return sorted({*self.withdrawn, *self.active})
 
 
 class DelegatedAuthority:
@@ -43,10 +70,10 @@ class DelegatedAuthority:
         self._world = world
 
     def withdraw_authority(self, tx: Tx, account: str) -> Callable[[], None]:
-        """Stop what acts by authority that `account`, `organization/name`, has not (any more).
+        """Stop what acts by authority that `account`, `organization/name`, does not have.
 
-        To be called after the change in the same transaction. Returns what publishes it, to be
-        called once that is durable.
+        Call it in the transaction of the change, after it. Returns a function that publishes it, to
+        be called once it is durable.
         """
         lost = _Withdrawal(tx, account, self._alerts, self._world)
         lost.suspend_channels()
@@ -61,10 +88,29 @@ class DelegatedAuthority:
 
         return publish
 
+    def withdraw_pending(self, tx: Tx, account: str) -> Callable[[], None]:
+        """Withdraw what `account` has issued and nobody has used; list what it has set up.
+
+        To be called after its credentials were reset, in the same transaction. Returns as
+        `withdraw_authority`.
+        """
+        return self.review_account(tx, account)[1]
+
+    def review_account(self, tx: Tx, account: str) -> tuple[Delegations, Callable[[], None]]:
+        """As `withdraw_pending`, with what was found."""
+        review = _Withdrawal(tx, account, self._alerts, self._world)
+        found = review.withdraw_pending()
+
+        def publish() -> None:
+            self._alerts.publish_alerts(*review.alerts)
+            self._bus.publish(*review.events)
+
+        return found, publish
+
     def record(
         self, tx: Tx, name: str, org: str, target: str, detail: dict[str, Any]
     ) -> Callable[[], None]:
-        """Append what the control plane itself did to the organization's trail.
+        """Append what the control plane itself did to the organization's audit log.
 
         Returns what publishes it, to be called once that is durable.
         """
@@ -73,9 +119,9 @@ class DelegatedAuthority:
         return lambda: self._bus.publish(event)
 
     async def withdraw_lost(self) -> None:
-        """Look at every account that something relies on.
+        """Check every account that something relies on.
 
-        That finds what was made while its maker was removed, and what an older release left.
+        That finds what was made in the moment of a removal, and what an older release left.
         """
         for account in await self._store.read(_accounts_without_authority):
             publish = await self._store.write(
@@ -85,7 +131,7 @@ class DelegatedAuthority:
 
 
 class _Withdrawal:
-    """Of one account, in one transaction."""
+    """The withdrawals of one account in one transaction."""
 
     def __init__(self, tx: Tx, account: str, alerts_: Alerts, world: World) -> None:
         self._tx = tx
@@ -97,7 +143,7 @@ class _Withdrawal:
         self.events: list[Event] = []
 
     def suspend_channels(self) -> None:
-        """They send nothing until somebody takes them over."""
+        """Suspend its channels until somebody takes them over."""
         for row in channels.channels_owned(self._tx, self._account):
             if not self._has(row.org, OWNER_ROLE):
                 why = self._why(row.org)
@@ -106,7 +152,7 @@ class _Withdrawal:
                 self._record("channels.suspend", row.org, row.id, {"name": row.name, "why": why})
 
     def suspend_schedules(self) -> None:
-        """They make no reports until somebody takes them over."""
+        """Suspend its report schedules until somebody takes them over."""
         for row in compliance.schedules_owned(self._tx, self._account):
             if not self._has(row.org, OWNER_ROLE):
                 why = self._why(row.org)
@@ -116,7 +162,7 @@ class _Withdrawal:
                 self._record("report-schedules.suspend", row.org, row.id, detail)
 
     def halt_rollouts(self) -> None:
-        """They stay where they are until somebody advances them or rolls them back."""
+        """Halt its roll-outs until somebody advances them or rolls them back."""
         for row in policies.list_running_rollouts(self._tx, self._account):
             if self._has(row.org, APPROVER_ROLE):
                 continue
@@ -131,23 +177,57 @@ class _Withdrawal:
             self._record("rollouts.halt", row.org, row.id, {"reason": why})
 
     def reopen_joins(self) -> None:
-        """An approval that no agent has used counts no longer: somebody else decides."""
-        ledger = SqlCaTransaction(self._tx)
+        """Reopen its approvals that no agent has used: somebody else decides."""
         for row in unused_approvals(self._tx, self._account):
-            if row.name is None or self._has(row.name.org, APPROVER_ROLE):
-                continue
-            pending = replace(
-                row, state=JoinState.PENDING, name=None, replace=False, decided_by="",
-                decided_at=None,
-            )  # fmt: skip
-            ledger.put_join(pending)
-            org = row.name.org
-            self._record(
-                "joins.reopen", org, row.id, {"vault": row.name.vault, "why": self._why(org)}
+            if row.name is not None and not self._has(row.name.org, APPROVER_ROLE):
+                self._reopen_join(row, row.name, self._why(row.name.org))
+
+    def withdraw_pending(self) -> Delegations:
+        """Withdraw what was issued and not used. Fires an alert where there is anything to review.
+
+        Enrolment tokens have ended with the credentials (`people.delete_tokens`).
+
+        Channels, schedules and roll-outs go on: most resets are of forgotten passwords, and a
+        suspended channel loses alerts.
+        """
+        tx, account, why = self._tx, self._account, f"the credentials of {self._account} were reset"
+        gone: dict[str, list[str]] = {}
+        left: dict[str, list[str]] = {}
+        for invited in invitations.open_invitations_of(tx, account, self._world.now()):
+            invitations.delete_invitation(tx, invited.org, invited.id)
+            detail = {"email": invited.email, "why": why}
+            self._record("invitations.revoke", invited.org, invited.id, detail)
+            gone.setdefault(invited.org, []).append(f"invitation of {invited.email}")
+        for join in unused_approvals(tx, account):
+            if join.name is not None:
+                self._reopen_join(join, join.name, why)
+                gone.setdefault(join.name.org, []).append(f"approval of {join.name.vault}")
+        for channel in channels.channels_owned(tx, account):
+            to = ", ".join(channel.terms.to) or channel.host
+            left.setdefault(channel.org, []).append(f"channel {channel.name} ({to})")
+        for schedule in compliance.schedules_owned(tx, account):
+            left.setdefault(schedule.org, []).append(f"report schedule {schedule.title}")
+        for rollout in policies.list_running_rollouts(tx, account):
+            named = f"roll-out of policy {rollout.policy} version {rollout.version}"
+            left.setdefault(rollout.org, []).append(named)
+        found = Delegations(gone, left)
+        for org in found.organizations:
+            message = f"{why}: {_review_text(gone.get(org, []), left.get(org, []))}"
+            alert = self._make(
+                org, "", CREDENTIALS_RESET, Severity.WARNING, message, subject=account
             )
+            self.alerts += alerts.fire_alerts(tx, alert)
+        return found
+
+    def _reopen_join(self, row: JoinRecord, name: AgentName, why: str) -> None:
+        pending = replace(
+            row, state=JoinState.PENDING, name=None, replace=False, decided_by="", decided_at=None
+        )
+        SqlCaTransaction(self._tx).put_join(pending)
+        self._record("joins.reopen", name.org, row.id, {"vault": name.vault, "why": why})
 
     def fire(self) -> None:
-        """Say what was suspended to those who are left."""
+        """Report what was suspended to the people who are left."""
         for org, counts in self._suspended.items():
             said = " and ".join(
                 f"{count} {kind}" if count == 1 else f"{count} {kind}s"
@@ -184,13 +264,23 @@ class _Withdrawal:
         self._suspended.setdefault(org, Counter())[kind] += 1
 
     def _record(self, name: str, org: str, target: str, detail: dict[str, Any]) -> None:
-        """On the trail of its organization. The account may be removed by another one's people."""
+        """Record it in the audit log of its organization, which need not be the account's."""
         op = _own(self._world, name, org, target, detail)
         self.events.append(_recorded(self._tx, op, self._world.now()))
 
 
+def _review_text(withdrawn: list[str], active: list[str]) -> str:
+    """`withdrawn: …; still active, review: …`, shortened to `MAX_LISTED` of each."""
+    parts = []
+    for said, names in (("withdrawn", withdrawn), ("still active, review", active)):
+        shown = ", ".join(names[:MAX_LISTED])
+        more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+        parts += [f"{said}: {shown}{more}"] if names else []
+    return "; ".join(parts)
+
+
 def _own(world: World, name: str, org: str, target: str, detail: dict[str, Any]) -> Operation:
-    """What the control plane itself does."""
+    """An operation of the control plane itself."""
     return Operation(
         name=name,
         request_id=world.new_id(),
@@ -210,10 +300,10 @@ def _recorded(tx: Tx, op: Operation, now: int) -> Event:
 def review_suspensions(
     tx: Tx, org: str, owner: str, make: Callable[..., Alert], now: int
 ) -> list[Alert]:
-    """Fire or resolve what depends on an organization's suspended channels and schedules.
+    """Fire or resolve the alerts about an organization's suspended channels and schedules.
 
-    To be called after each change of them; `owner`: whose the changed one was. Returns the alerts
-    that have changed, to be told once that is durable.
+    Call it after each change of them; `owner`: the owner of the changed one. Returns the alerts
+    that have changed, to be published once that is durable.
     """
     rows = channels.list_channels(tx, org)
     suspended = [row for row in rows if row.suspended]
@@ -237,7 +327,7 @@ def review_suspensions(
 
 
 def _accounts_without_authority(tx: Tx) -> list[str]:
-    """Accounts that something relies on and that are not what they were; the rest costs nothing."""
+    """Accounts that something relies on and that lack the authority for it."""
     return [account for account in sorted(accounts_relied_on(tx)) if _lacks_authority(tx, account)]
 
 

@@ -1,8 +1,9 @@
-"""Whether anything may be deleted by age: not while the machine's clock is far ahead of the time.
+"""Suspends deletion by age while the machine's clock is far ahead of the time that has passed.
 
-A clock that jumps for a moment makes everything old: samples, alerts, history, whole trails. So the
-time that is known to have passed is kept in the database, and while the machine's clock is more
-than a week ahead of it, the jobs that delete wait. An operator can say that the clock is right.
+A clock that jumps for a moment makes everything old: samples, alerts, history, whole audit logs.
+The time that is known to have passed is therefore kept in the database. While the machine's clock
+is more than a week ahead of it, the jobs that delete wait. An operator can confirm that the clock
+is right.
 """
 
 import logging
@@ -13,17 +14,17 @@ from actors import World
 from control.store.rows import Tx
 from control.store.shared_values import get_shared_value, put_shared_value
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY, HOUR, MINUTE, SECOND
 
 log: Final = logging.getLogger("freehold.control")
 CLOCK_NAME: Final = "deletion-clock"
 CONFIRMED: Final = "confirmed-clock"
-JUMP: Final = 3600 * SECOND
-CHECK_INTERVAL: Final = 60 * SECOND  # between two notes of how far it has come
+JUMP: Final = HOUR
+CHECK_INTERVAL: Final = MINUTE  # between two notes of how far it has come
 
 
 class DeletionGuard:
-    """The guard of one process; how far the clock has come is shared by all of a database."""
+    """The guard of one process; the time that has passed is shared through the database."""
 
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
@@ -34,11 +35,11 @@ class DeletionGuard:
 
     @property
     def is_suspended(self) -> bool:
-        """Whether the jobs wait, as far as this process has looked."""
+        """Whether deletion is suspended, as of this process' last check."""
         return self._confirmed is not None and self._clock.is_suspended
 
     def guard(self, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
-        """The job, unless deletions are suspended. It raises as the store does."""
+        """The job, which does nothing while deletion is suspended. It raises as the store does."""
 
         async def run() -> None:
             await self.look()
@@ -48,7 +49,7 @@ class DeletionGuard:
         return run
 
     async def look(self) -> None:
-        """Take over what is stored, and store how far this process has come."""
+        """Read the stored time, and store how far this process has come."""
         clock = self._clock
         stored, confirmed = await self._store.read(_stored)
         if self._confirmed is None:
@@ -72,7 +73,7 @@ class DeletionGuard:
             log.error(
                 "nothing is deleted by age: the machine's clock is %d days ahead of the time that "
                 "is known to have passed. Put it right, or run `freehold control confirm-clock`",
-                clock.lag // (86_400 * SECOND),
+                clock.lag // DAY,
             )
 
 
@@ -81,11 +82,11 @@ def _stored(tx: Tx) -> tuple[int, str]:
 
 
 def confirm(tx: Tx, wall: int) -> None:
-    """Go on from this reading of the machine's clock (Unix ns), also where that is less."""
+    """Continue from this reading of the machine's clock (Unix ns), also where it is less."""
     put_shared_value(tx, CLOCK_NAME, str(wall))
     put_shared_value(tx, CONFIRMED, str(wall))
 
 
 def record_clock(tx: Tx, value: int) -> None:
-    """How far the clock of deletions has come (Unix ns): never less than what is stored."""
+    """Store the time that has passed (Unix ns); it never goes back."""
     put_shared_value(tx, CLOCK_NAME, str(max(value, int(get_shared_value(tx, CLOCK_NAME) or 0))))

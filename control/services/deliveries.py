@@ -1,4 +1,4 @@
-"""Messages: on their way, sent, dead; dead letters are sent again when somebody says so."""
+"""Messages of channels: waiting, sent, dead; dead letters are retried on request."""
 
 from typing import Final
 
@@ -11,9 +11,8 @@ from control.services.channels import require_channel
 from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
-DAY: Final = 86_400 * SECOND
 SENT_RETENTION: Final = 30 * DAY  # how long what was sent can be looked at
 DEAD_RETENTION: Final = 90 * DAY
 LAST_NOTICE_RETENTION: Final = 2 * DAY  # a window is a day at most
@@ -21,7 +20,7 @@ MAX_RETRIED: Final = 1000  # of one request
 
 
 class Deliveries:
-    """Of all organizations."""
+    """Messages of all organizations."""
 
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
@@ -38,7 +37,7 @@ class Deliveries:
         )
 
     async def retry_dead_letter(self, org: str, identifier: str) -> Delivery:
-        """Try a dead letter anew. Raises `NotFoundError`, `ConflictError` for what is none."""
+        """Retry a dead letter. Raises `NotFoundError`, `ConflictError` for any other message."""
         now = self._world.now()
 
         def change(tx: Tx) -> Delivery:
@@ -47,7 +46,7 @@ class Deliveries:
         return await self._store.write(change)
 
     async def retry_dead_letters(self, org: str, channel: str) -> int:
-        """All dead letters of a channel; how many. Raises `NotFoundError`."""
+        """Retry all dead letters of a channel; how many. Raises `NotFoundError`."""
         now = self._world.now()
 
         def change(tx: Tx) -> int:
@@ -60,7 +59,7 @@ class Deliveries:
         return await self._store.write(change)
 
     async def discard_dead_letter(self, org: str, identifier: str) -> None:
-        """Let a dead letter go. Raises `NotFoundError`, `ConflictError` for what is none."""
+        """Delete a dead letter. Raises `NotFoundError`, `ConflictError` for any other message."""
 
         def change(tx: Tx) -> None:
             _require_dead(tx, org, identifier)
@@ -70,7 +69,7 @@ class Deliveries:
         await self._store.write(change)
 
     async def delete_finished(self) -> None:
-        """Remove what nobody has to look at any more."""
+        """Delete messages that were sent or died long ago."""
         now = self._world.now()
 
         def change(tx: Tx) -> None:
@@ -86,7 +85,9 @@ def _require_dead(tx: Tx, org: str, identifier: str) -> Delivery:
     if row is None:
         raise NotFoundError("not_found", "there is no such message")
     if row.state is not State.DEAD:
-        raise ConflictError("not_dead", f"this message is {row.state}: only dead letters go again")
+        raise ConflictError(
+            "not_dead", f"this message is {row.state}: only dead letters can be sent again"
+        )
     return row
 
 

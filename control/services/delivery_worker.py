@@ -1,8 +1,8 @@
-"""The queue's worker: notices to entries, entries to messages, messages to people.
+"""The worker of the notification queue: notices → entries → messages → people.
 
-The process that leads works it. What is sent is noted afterwards: who dies in between leaves the
-message waiting, and the next one sends it again with the same id. Each channel has a task of its
-own while it has something to send, so that a slow one holds up nobody else.
+The leader runs it. An outcome is stored after the message was sent: if the process dies in between,
+the next leader sends it again with the same id. Each channel with messages has a task of its own,
+so that a slow one delays no other.
 """
 
 import logging
@@ -26,14 +26,19 @@ from control.notify.sender import NotificationSender
 from control.notify.token_bucket import TokenBucket
 from control.services.alerts import Alerts
 from control.services.channels import Channels
-from control.services.delivery_outcomes import DeliveryAttempt, record_delivered, record_undelivered
 from control.services.invitation_mail import InvitationMailer
-from control.services.notification_batches import make_batch
-from control.services.notification_fan_out import NOTICES_PER_TRANSACTION, fan_out_notices
+from control.services.notification_queue import (
+    NOTICES_PER_TRANSACTION,
+    DeliveryAttempt,
+    fan_out_notices,
+    make_batch,
+    record_delivered,
+    record_undelivered,
+)
 from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.errors import TamperedError, where
+from protocols.errors import TamperedError, locate
 
 DRAIN_SECONDS: Final = 5.0  # seconds for what is being sent when the process ends
 BATCH: Final = 500  # messages of one look
@@ -50,7 +55,7 @@ log: Final = logging.getLogger("freehold.control.postman")
 
 @dataclass
 class DeliveryCounters:
-    """Since this process began; `waiting` and `dead` as of the last look."""
+    """Totals since the start of the process; `waiting` and `dead` as of the last look."""
 
     sent: int = 0
     failed: int = 0
@@ -60,7 +65,7 @@ class DeliveryCounters:
 
 
 class DueWork(NamedTuple):
-    """What is to be done."""
+    """What is due."""
 
     notices: bool
     channels: list[ChannelKey]
@@ -70,14 +75,14 @@ class DueWork(NamedTuple):
 
 @dataclass
 class ChannelState:
-    """What this process remembers of a channel."""
+    """The state of a channel in this process: rate, breaker, task."""
 
     breaker: Breaker
     allowance: TokenBucket
 
 
 class DeliveryWorker:
-    """Works while `working` is open."""
+    """Sends messages while `running` is open."""
 
     def __init__(
         self,
@@ -103,7 +108,7 @@ class DeliveryWorker:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Send in the background for the length of the block."""
+        """Run the sending tasks for the length of the block."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
@@ -115,13 +120,13 @@ class DeliveryWorker:
                 nursery.cancel_scope.cancel()
 
     async def wait_idle(self) -> None:
-        """Once nothing is being sent."""
+        """Wait until no message is being sent."""
         while self._busy:
             self._idle = trio.Event()
             await self._idle.wait()
 
     async def deliver_due(self) -> None:
-        """Do what is due, and begin to send. Raises what the store raises."""
+        """Make messages of what is due, and begin to send. Raises what the store raises."""
         now = self._world.now()
         await self._alerts.notify_settled()
         seen = await self._store.read(partial(_find_due, now))
@@ -177,13 +182,13 @@ class DeliveryWorker:
                 if not await self._may_try(key, delivery):
                     break
         except Exception as error:  # noqa: BLE001  # it waits as it was: tried again, with the same id
-            log.error("channel %s of %s: %s", key[1], key[0], where(error))  # noqa: TRY400  # its text could hold a secret
+            log.error("channel %s of %s: %s", key[1], key[0], locate(error))  # noqa: TRY400  # its text could hold a secret
         finally:
             self._busy.discard(key)
             self._idle.set()
 
     async def _may_try(self, key: ChannelKey, delivery: Delivery) -> bool:
-        """Whether the next one may be tried."""
+        """Whether the channel's next message may be sent now."""
         row = await self._store.read(lambda tx: channels.get_channel(tx, *key))
         if key[1] != MAIL_CHANNEL and (row is None or not row.is_active):
             return False
@@ -220,13 +225,13 @@ class DeliveryWorker:
         return found
 
     async def _send_recorded(self, row: Channel | None, delivery: Delivery) -> str:
-        """As `_send`; a fault of ours is a failure like any other, so that it has an end, too."""
+        """Send, and store the outcome; an unexpected exception counts as a failed attempt."""
         try:
             return await self._send(row, delivery)
         except DeliveryError:
             raise
         except Exception as error:
-            log.error("message %s of %s: %s", delivery.id, delivery.org, where(error))  # noqa: TRY400  # its text could hold a secret
+            log.error("message %s of %s: %s", delivery.id, delivery.org, locate(error))  # noqa: TRY400  # its text could hold a secret
             raise TransientDeliveryError(
                 "a fault of the control plane; its log has more"
             ) from error

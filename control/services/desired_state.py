@@ -1,4 +1,4 @@
-"""Which version of which policy each agent should have: a pure function of what is stored."""
+"""The policy versions that each agent should have: a pure function of what is stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -21,12 +21,12 @@ One that dies of what it is offered says no word after that: its last one may be
 
 
 def matches_target(target: Target, agent: TargetedAgent) -> bool:
-    """Whether the target means this agent."""
+    """Whether the target includes this agent."""
     return target.all or target.vault == agent.vault or target.tag in agent.tags
 
 
 def targeted_agents(policy: Policy, agents: Iterable[TargetedAgent]) -> list[str]:
-    """The agents that the policy is for, as they are given."""
+    """The agents that the policy is for, in the given order."""
     return [
         agent.vault
         for agent in agents
@@ -36,14 +36,14 @@ def targeted_agents(policy: Policy, agents: Iterable[TargetedAgent]) -> list[str
 
 
 def is_silent(agent: TargetedAgent) -> bool:
-    """Whether nobody can say when it will be heard: locked, offline, or never heard."""
+    """Whether it is unknown when the agent is next heard: locked, offline, or never heard."""
     return agent.life is Life.LOCKED or agent.presence in _SILENT
 
 
 def is_away(agent: TargetedAgent, offered: int) -> bool:
-    """Whether it is locked, or silent and was so when it was offered its bundle (Unix ns).
+    """Whether it is locked, or was silent already when its bundle was offered (Unix ns).
 
-    Who falls silent after that may have died of it.
+    An agent that falls silent afterwards may have died of the bundle.
     """
     return is_silent(agent) and (
         agent.life is Life.LOCKED or not agent.last_seen or agent.last_seen + AWAY_AFTER <= offered
@@ -58,8 +58,8 @@ def desired_contents(
 ) -> Mapping[str, dict[str, int]]:
     """Agent → policy → version, for every agent that keeps policies.
 
-    `rollouts` are those that run or are halted: a halted one stays where it is. `having` is what
-    their bundles hold now.
+    `rollouts`: those that run or are halted, which stay where they are. `having`: the contents of
+    the agents' present bundles.
     """
     wanted: dict[str, dict[str, int]] = {a.vault: {} for a in agents if a.life in ASSIGNED_LIVES}
     moving = {rollout.policy: rollout for rollout in rollouts}
@@ -78,6 +78,6 @@ def desired_contents(
 
 
 def _before(policy: Policy, rollout: Rollout) -> Policy:
-    """The policy with the targets that its stable version has while the roll-out is open."""
+    """The policy with the targets of its stable version, which hold while the roll-out is open."""
     previous = rollout.previous_targets
     return policy if previous is None else replace(policy, targets=previous)

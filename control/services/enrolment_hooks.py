@@ -1,7 +1,7 @@
-"""What follows once the CA has let somebody in or out: policies for newcomers, word of the ended.
+"""Hooks of the CA: policies for agents that enrolled, an event for agents that ended.
 
-Told without waiting; what a crash takes away of a newcomer's policies is made up for at the next
-start, which refreshes every organization. The alert of a theft is stored with the lock.
+Hooks do not wait. Policies of a new agent that a crash prevents are made up for at the next start,
+which refreshes every organization. The alert about a theft is stored with the lock.
 """
 
 import logging
@@ -18,7 +18,7 @@ log: Final = logging.getLogger("freehold.control.aftermath")
 
 
 class EnrolmentHooks:
-    """`on_admitted` and `ended` never wait."""
+    """`on_admitted` and `on_ended` do not wait."""
 
     def __init__(
         self, store: Store, bus: EventBus, presence: PresenceTracker, policies_service: Policies
@@ -29,18 +29,18 @@ class EnrolmentHooks:
         self._policies = policies_service
 
     async def mark_all_due(self) -> None:
-        """Every organization with a policy is due: agents may have come before we went."""
+        """Mark every organization with a policy: agents may have enrolled before a crash."""
         for org in await self._store.read(policies.organizations_with_policies):
             self._policies.mark_due(org)
 
     def on_admitted(self, org: str) -> None:
-        """An agent of this organization has come: it should have its policies."""
+        """An agent of this organization was enrolled: it should have its policies."""
         self._policies.mark_due(org)
 
     def on_ended(self, ended: AgentEnded) -> None:
-        """An agent no longer counts: its connection ends now, and who looks sees the alert.
+        """An agent was locked, retired or replaced: its connection ends now.
 
-        One that was replaced is another's name: that one is expected.
+        A replaced agent has a successor of the same name, which is expected.
         """
         org, vault = ended.name
         if ended.state != REPLACED:

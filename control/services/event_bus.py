@@ -1,8 +1,8 @@
-"""What changed, told inside the process: locks, revocations, wanted policies, alerts, presence.
+"""Events inside one process: locks, revocations, wanted policies, alerts, presence.
 
-A subscriber that does not keep up loses the oldest and is told that it lost some: it then has to
-look at the store itself. Publishing never waits. Where several processes share the work, what one
-publishes is delivered in the others (`control.cluster`), or they learn that they have lost some.
+A subscriber that is too slow loses the oldest events and learns that it lost some: it then reads
+the store. Publishing never waits. Where several processes share the work, each event is delivered
+in the others, too (`control.cluster`), or their subscribers learn that they lost some.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ MAX_QUEUED_EVENTS: Final = (
 
 
 class Topic(StrEnum):
-    """What an event is about."""
+    """The topic of an event."""
 
     LIFE = "life"
     POLICY = "policy"
@@ -30,7 +30,6 @@ class Topic(StrEnum):
     OUTBOX = "outbox"
     TRAIL = "trail"
     OWNER = "owner"
-    INVITATION = "invitation"
     REPLAY = "replay"
 
 
@@ -39,8 +38,7 @@ class Event(Struct, frozen=True):
 
     Of a life also `replaced` (`control.ca.revocation`): a connection is to end, but one by a
     certificate of `generation` or a later one. 0, as of a process that is older: every one.
-    Of an invitation: its id; `Invitations.link_secret` is what its link ends with.
-    Of the trail: the operation; `vault` is then its target, whatever that names.
+    Of the audit log: the operation; `vault` is then its target, whatever that names.
     Of a replay: its id; the agent is to be asked.
     Of an owner: the epoch of the connection that counts from now on.
     """
@@ -62,7 +60,7 @@ class EventSubscription:
         self._lost = 0
 
     def enqueue(self, event: Event) -> None:
-        """Queue it if it is of interest."""
+        """Add the event if its topic is subscribed."""
         if event.topic not in self._topics:
             return
         if len(self._queue) == self._queue.maxlen:
@@ -71,12 +69,12 @@ class EventSubscription:
         self._arrived.set()
 
     def mark_lost(self) -> None:
-        """Something may have happened that it was not told."""
+        """Report that events may have been lost."""
         self._lost += 1
         self._arrived.set()
 
     async def receive(self) -> tuple[list[Event], int]:
-        """All events since the last call, and how many were lost before them; not none of both."""
+        """All events since the last call, and how many were lost before them; waits for either."""
         while not (self._queue or self._lost):
             self._arrived = trio.Event()
             await self._arrived.wait()
@@ -87,7 +85,7 @@ class EventSubscription:
 
 
 class EventBus:
-    """One process' events."""
+    """The events of one process."""
 
     def __init__(self) -> None:
         self._subscriptions: list[EventSubscription] = []
@@ -97,18 +95,18 @@ class EventBus:
         """Whether what other processes publish is delivered here, at this moment."""
 
     def publish(self, *events: Event) -> None:
-        """Tell everybody; only after the change is durable."""
+        """Deliver to every subscriber; call it only after the change is durable."""
         self.publish_locally(*events)
         if events:
             self.forward(events)
 
     def mark_all_lost(self) -> None:
-        """Tell every subscriber here that something may have happened elsewhere."""
+        """Report to every subscriber here that events of other processes may have been lost."""
         for subscription in self._subscriptions:
             subscription.mark_lost()
 
     def publish_locally(self, *events: Event) -> None:
-        """Tell everybody in this process."""
+        """Deliver to the subscribers of this process."""
         for event in events:
             for subscription in self._subscriptions:
                 subscription.enqueue(event)
@@ -127,9 +125,9 @@ class EventBus:
 
 
 def _always_connected() -> bool:
-    """A process that is alone has nobody to hear."""
+    """A single process has no other to be connected to."""
     return True
 
 
 def _no_forward(_: tuple[Event, ...]) -> None:
-    """A process that is alone."""
+    """A single process forwards nothing."""

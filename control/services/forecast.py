@@ -1,12 +1,12 @@
-"""Where a figure is going: a straight line by least squares, and how far off it may be. Pure.
+"""Forecast of a figure: a straight line by least squares, and its prediction band. Pure.
 
-Two kinds of figure need two bands. One that comes back to its line (requests an hour) has the
-regression's prediction interval (Montgomery, Peck, Vining: Introduction to Linear Regression
-Analysis, 2.5), widened where errors of neighbouring days resemble each other: then there is less in
-them than their number says (effective sample size of an AR(1) process). One that goes on from where
-it is (what is stored) comes back to nothing: a random walk with drift, whose band grows with the
-root of time and with what is not known of the drift (Hyndman, Athanasopoulos: Forecasting, 5.2). A
-figure is taken for the second kind unless Dickey and Fuller's test says that it comes back.
+There are two kinds of figure, with a band each. A figure that returns to its line (requests an
+hour) has the regression's prediction interval (Montgomery, Peck, Vining: Introduction to Linear
+Regression Analysis, 2.5), widened where errors of neighbouring days correlate (effective sample
+size of an AR(1) process). A figure that continues from its last value (stored secrets) is a random
+walk with drift, whose band grows with the root of time and with the uncertainty of the drift
+(Hyndman, Athanasopoulos: Forecasting, 5.2). A figure counts as the second kind unless the
+Dickey-Fuller test says that it returns.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ Series, table 10.A.2); -3.60 for 25, -3.45 for 100."""
 
 
 class ForecastPoint(Struct, frozen=True):
-    """What is expected at a day, and the band that it is in nine times of ten."""
+    """The expected value of a day, and the band that contains it nine times of ten."""
 
     day: int
     expected: float
@@ -41,7 +41,7 @@ class ForecastPoint(Struct, frozen=True):
 
 
 class Trend(Struct, frozen=True):
-    """`per_day`: the slope. `weekly`: whether the weekdays differ enough to be told apart."""
+    """`per_day`: the slope. `weekly`: whether weekdays are distinguished."""
 
     per_day: float
     weekly: bool
@@ -51,7 +51,7 @@ class Trend(Struct, frozen=True):
 def forecast_trend(known: Sequence[tuple[int, float]], days: Sequence[int]) -> Trend | None:
     """The trend of (day, value) and its values at `days`; None for too little data.
 
-    Days are whole numbers; those that are missing from `known` are not made up.
+    Days are whole numbers; days that are missing from `known` are not filled in.
     """
     if len(known) < MIN_DAYS:
         return None
@@ -100,17 +100,17 @@ class _Line(NamedTuple):
         return _point(day, expected, off)
 
     def value(self, day: int) -> float:
-        """On the line."""
+        """The value of the line."""
         x, y, _ = self.middles[day % self.period]
         return y + self.slope * (day - x)
 
     def errors(self, known: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-        """How far off it each day was."""
+        """The distance from the line, day by day."""
         return [(day, value - self.value(day)) for day, value in known]
 
 
 class _Walk(NamedTuple):
-    """On from the last day's error, by `drift` a day beside the line; `spread`: of a day's step."""
+    """Continues from the last day's error, by `drift` a day; `spread`: of a day's step."""
 
     line: _Line
     last: int
@@ -130,7 +130,7 @@ class _Walk(NamedTuple):
 
 
 def _point(day: int, expected: float, off: float) -> ForecastPoint:
-    """Nothing that is forecast here is below zero."""
+    """Values below zero are cut: no figure here is negative."""
     return ForecastPoint(
         day, max(expected, 0.0), max(expected - off, 0.0), max(expected + off, 0.0)
     )
@@ -139,7 +139,7 @@ def _point(day: int, expected: float, off: float) -> ForecastPoint:
 def _dickey_fuller(
     known: Sequence[tuple[int, float]], errors: Sequence[tuple[int, float]]
 ) -> float:
-    """Dickey and Fuller's statistic: how surely an error is followed by a smaller one."""
+    """The Dickey-Fuller statistic: how surely an error is followed by a smaller one."""
     steps = [(a, b - a) for (x, a), (y, b) in pairwise(errors) if y == x + 1]
     whole = sum(a * a for a, _ in steps)
     scale = max(abs(value) for _, value in known) or 1.0
@@ -162,7 +162,7 @@ def _walk(line: _Line, errors: Sequence[tuple[int, float]]) -> _Walk:
 
 
 def _fit(known: Sequence[tuple[int, float]], period: int) -> _Line:
-    """Least squares with a level for each weekday: around each one's own mean (Frisch, Waugh)."""
+    """Least squares with a level for each weekday, around their own means (Frisch, Waugh)."""
     groups: list[list[tuple[int, float]]] = [[] for _ in range(period)]
     for day, value in known:
         groups[day % period].append((day, value))
@@ -182,7 +182,7 @@ def _fit(known: Sequence[tuple[int, float]], period: int) -> _Line:
 
 
 def _autocorrelation_factor(errors: Sequence[float]) -> float:
-    """By how much the band grows for errors that follow each other."""
+    """The factor by which correlated errors widen the band."""
     whole = sum(error * error for error in errors)
     if not whole:
         return 1.0

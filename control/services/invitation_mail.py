@@ -1,4 +1,4 @@
-"""The mail for somebody who was invited: its link is made when it is sent, and stored nowhere."""
+"""Mails invitations. The link is made when the mail is sent, and stored nowhere."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from control.store.store import Store
 
 
 class InvitationMailer:
-    """`secret`: what an invitation's link ends with; `url`: where the dashboard is."""
+    """`link_secret`: the secret of an invitation's link; `url`: where the dashboard is."""
 
     def __init__(
         self,
@@ -32,14 +32,17 @@ class InvitationMailer:
 
     @property
     def can_mail(self) -> bool:
-        """Whether invitations are mailed: there is a server, and we know our own address.
+        """Whether invitations are mailed: needs a mail server, and our address in the settings.
 
-        What a request calls us would not do: the link has to lead to us, whoever asked how.
+        The address of a request would not do: the link has to lead here, whatever a client sent.
         """
         return self._sender.can_mail and bool(self._url)
 
     async def send_invitation(self, delivery: Delivery) -> str:
-        """Raises `DeliveryError`; also for an invitation that counts no longer."""
+        """Send the mail.
+
+        Raises `DeliveryError`, also for an invitation that is not valid any more.
+        """
         identifier = delivery.notices[0].subject
 
         def query(tx: Tx) -> tuple[Invitation | None, str]:

@@ -1,9 +1,9 @@
-"""Agents' key-encryption keys, as they report them: which generation, and whether a change is due.
+"""Key-encryption keys of agents, from their reports: the generation, and whether a rotation is due.
 
-The link's words for it are as old as the link: `rotations` (how often it was changed, in all) and
-`rotations_due`. When it was changed is when it was first told. The count only grows: what is below
-it is not heard, or an agent that says two of them in turn had a new key each minute. A vault that
-was made anew, or came from a backup, is heard after a day.
+Agents report `rotations` (how often the key was changed, in all) and `rotations_due`. The time of a
+change is that of the first report of it. The count only grows: a lower one is ignored, so that an
+agent that alternates between two has no new key each minute. A vault that was made anew, or
+restored from a backup, is believed after a day.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,23 +17,23 @@ from control.model.history import UNKNOWN, Aspect, StateChange
 from control.store import agents, history
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 from protocols.link.vocabulary import CounterName, GaugeName
 
-MAX_SILENCE: Final = 90 * 86_400 * SECOND
+MAX_SILENCE: Final = 90 * DAY
 """Who was away for longer is not let in without a person (`return_within`), so that no agent can
 put on record a key for each hour since 1970."""
-RESTART_WINDOW: Final = 86_400 * SECOND
+RESTART_WINDOW: Final = DAY
 """Until a generation below the last one is heard."""
 _CHANGED: Final = str(CounterName.ROTATIONS)
 _DUE: Final = str(GaugeName.ROTATIONS_DUE)
 
 
 class KeyState(Struct, frozen=True):
-    """Of one agent. Times are Unix nanoseconds.
+    """The key of one agent. Times are Unix nanoseconds.
 
-    `since`: when this generation was first told; `exact`: it was not there before then, so this is
-    its age. `due_since`: 0 while no change is due.
+    `since`: when this generation was first reported; `exact`: the report before had another one, so
+    that this is the key's age. `due_since`: 0 while no rotation is due.
     """
 
     vault: str
@@ -46,10 +46,9 @@ class KeyState(Struct, frozen=True):
 def ingest_key_figures(
     tx: Tx, org: str, vault: str, at: int, figures: Mapping[str, float], *, now: int
 ) -> None:
-    """Put on record what is new of it; an agent that says nothing of it changes nothing.
+    """Store what is new in the report; a report without these figures changes nothing.
 
-    `at` is the agent's word for when it was so: not later than `now`, and not before it can have
-    been linked.
+    `at`: the agent's time of the report, at most `now`, and not before it can have been linked.
     """
     if _CHANGED not in figures:
         return
@@ -67,7 +66,7 @@ def ingest_key_figures(
 
 
 def key_state_of(vault: str, turns: Sequence[StateChange]) -> KeyState:
-    """Where its turns (in order, at least one) have led."""
+    """The state that follows from its changes (in order, at least one)."""
     last = turns[-1]
     first = last
     due = last.at if last.detail["due"] else 0
@@ -81,14 +80,17 @@ def key_state_of(vault: str, turns: Sequence[StateChange]) -> KeyState:
 
 
 class KeyRotation:
-    """Answers who owes a change."""
+    """Lists key states."""
 
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
         self._world = world
 
     async def list_key_states(self, org: str, vault: str) -> list[KeyState]:
-        """Of every agent that tells of it (or this one), by name. Raises `NotFoundError`."""
+        """The keys of every agent that reports them (or of this one), by name.
+
+        Raises `NotFoundError`.
+        """
         now = self._world.now()
 
         def find(tx: Tx) -> dict[str, list[StateChange]]:

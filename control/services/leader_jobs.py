@@ -1,4 +1,4 @@
-"""What one process does for all, and what is made up for when one of them dies."""
+"""Jobs that only the leader runs, and what the others do when a process has died."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +8,7 @@ from control.store.lease import Lease
 
 
 class LeaderJobs:
-    """Knows whether it is this process' turn."""
+    """Knows whether this process leads."""
 
     def __init__(self, lease: Lease, presence: PresenceTracker, hooks: EnrolmentHooks) -> None:
         self._lease = lease
@@ -18,7 +18,7 @@ class LeaderJobs:
         self._peers = lease.peers
 
     def when_leading(self, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
-        """The job, where this process leads."""
+        """The job, which does nothing unless this process leads."""
 
         async def run() -> None:
             if self._lease.leads:
@@ -27,10 +27,10 @@ class LeaderJobs:
         return run
 
     async def check_peers(self) -> None:
-        """See who is there. Raises `UnavailableError`; what was not done is due again.
+        """Notice new leaders and dead processes. Raises `UnavailableError`; then it is due again.
 
-        Whoever died may have stored a change and not what follows of it, so everything is looked
-        at; and it may have heard agents that it told nobody of.
+        A process that died may have stored a change and not what follows of it, so everything is
+        checked. It may also have heard agents without storing that, so all silences begin anew.
         """
         leads, peers = self._lease.leads, self._lease.peers
         gone = self._peers - peers

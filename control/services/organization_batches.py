@@ -1,7 +1,7 @@
-"""Work for many agents at once, cut so that each piece has one organization and no agent twice.
+"""Splits work for many agents into batches of one organization, with no agent twice.
 
-What a piece has read of an agent then holds until the piece is written, though two connections of
-one agent say something in the same transaction.
+What a batch has read of an agent then holds until the batch is written, though two connections of
+one agent send something in the same transaction.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ def run_by_organization(
     names: Sequence[tuple[str, str]],
     work: Callable[[Tx, str, Sequence[int]], Sequence[R]],
 ) -> list[R]:
-    """`work` for each piece: organization and places among `names`; all results in order."""
+    """Call `work` with organization and places among `names`; all results in order."""
     results: dict[int, R] = {}
     for org, places in batch_by_organization(names):
         results.update(zip(places, work(tx, org, places), strict=True))
@@ -25,7 +25,7 @@ def run_by_organization(
 
 
 def batch_by_organization(names: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[int]]]:
-    """Places of `names`, by organization; what an agent has second comes in a later piece."""
+    """Places of `names`, by organization; an agent's second place comes in a later batch."""
     seen: dict[tuple[str, str], int] = {}
     cut: dict[tuple[int, str], list[int]] = {}
     for place, name in enumerate(names):

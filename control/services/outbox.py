@@ -1,8 +1,8 @@
-"""What we owe each agent: the stream that its link carries, whether it is connected or not.
+"""The stream of messages to each agent, whether it is connected or not.
 
-Bundles and cosignatures are state: the newest counts, so the link's row says which id it has and
-`read_outbox` takes it from where it is kept anyway. An id is given once for each new state, in the
-transaction that notes it; a state that was superseded meanwhile is skipped. Commands and
+Bundles and cosignatures are state: only the newest counts. The link's row stores which id it has,
+and `read_outbox` reads it from its own table. An id is given once for each new state, in the
+transaction that stores it; a state that was superseded meanwhile is skipped. Commands and
 notifications wait one by one.
 """
 
@@ -19,7 +19,7 @@ from control.services.witness import cosigned_at
 from control.store import links, policies
 from control.store.rows import Tx
 from protocols.link import codec
-from protocols.link.delivery import NO_STREAM, Batch, Entry
+from protocols.link.delivery import NO_STREAM, OutboxBatch, OutboxEntry
 from protocols.link.messages import CheckpointCosignature, Message, MessageType, PolicyUpdate
 
 MAX_WAITING: Final = 256
@@ -49,30 +49,33 @@ def ensure_links(tx: Tx, org: str, streams: Mapping[str, bytes]) -> dict[str, Ag
 
 
 def require_current_epoch(link: AgentLink, epoch: int) -> None:
-    """Raises `ConflictError` for a connection that another one has followed, at another process.
+    """Raise `ConflictError` for a connection that a later one at another process has replaced.
 
-    `epoch` 0 is a process that is alone: it ends the one before by itself.
+    `epoch` 0: a single process, which ends the earlier connection itself.
     """
     if epoch and link.epoch != epoch:
-        raise ConflictError("outdone", "the agent has another connection, which counts")
+        raise ConflictError("outdone", "the agent has a newer connection")
 
 
 def enqueue_message(tx: Tx, link: AgentLink, message: Message) -> AgentLink:
-    """Have a command or notification wait. Raises `UnavailableError` when too many do."""
+    """Queue a command or notification. Raises `UnavailableError` when too many wait."""
     if links.count_waiting_messages(tx, link.org, link.vault) >= MAX_WAITING:
         raise UnavailableError(
-            "agent_busy", f"{MAX_WAITING} messages wait for this agent; is it connected?"
+            "agent_busy",
+            f"{MAX_WAITING} messages wait for this agent: check whether it is connected",
         )
     grown = replace(link, newest=link.newest + 1)
     links.put_links(tx, grown)
     payload = codec.encode_payload(message)
-    row = OutgoingMessage(link.org, link.vault, grown.newest, codec.name_of(message), payload)
+    row = OutgoingMessage(
+        link.org, link.vault, grown.newest, codec.message_type_of(message), payload
+    )
     links.add_outgoing(tx, row)
     return grown
 
 
 def offer_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[OfferedBundle]:
-    """Give an id to the bundle of each agent that has a newer one than it was offered."""
+    """Give an id to the bundle of each agent that was offered an older one."""
     found = [
         (replace(link, newest=link.newest + 1, bundle=row.version, bundle_id=link.newest + 1), row)
         for link, row in links.unoffered_bundles(tx, org, list(vaults))
@@ -82,7 +85,7 @@ def offer_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[OfferedBundle
 
 
 def reoffer_bundle(tx: Tx, link: AgentLink) -> AgentLink:
-    """Send the bundle once more: the agent has acknowledged it and does not have it."""
+    """Send the bundle again: the agent has acknowledged it and does not have it."""
     again = replace(link, newest=link.newest + 1, bundle_id=link.newest + 1)
     links.put_links(tx, again)
     return again
@@ -97,9 +100,9 @@ def offer_cosignature(tx: Tx, link: AgentLink, size: int) -> AgentLink:
 
 
 def restart_stream(tx: Tx, link: AgentLink, stream: bytes) -> AgentLink:
-    """A new stream with all that is owed: the agent knows ids that we never gave (a restored copy).
+    """Begin a new stream: the agent knows ids that were never given (a restored database).
 
-    State that has an id gets a new one; a bundle is offered by whoever connects the agent.
+    State that has an id gets a new one; the bundle is offered when the agent connects.
     """
     waiting = links.renumber_outgoing(tx, link.org, link.vault)
     anew = replace(
@@ -118,30 +121,30 @@ def restart_stream(tx: Tx, link: AgentLink, stream: bytes) -> AgentLink:
 
 def read_outbox(
     tx: Tx, org: str, vault: str, *, after: int, limit: int, sign: CosignFunction
-) -> Batch:
+) -> OutboxBatch:
     """Up to `limit` messages behind `after`, in order (`protocols.link.delivery.Outbox.read`)."""
     link = links.get_link(tx, org, vault)
     if link is None or link.newest <= after:
-        return Batch(after, after, ())
+        return OutboxBatch(after, after, ())
     rows = links.waiting_messages(tx, org, vault, after=after, limit=limit)
-    entries = [Entry(row.id, MessageType(row.name), row.payload) for row in rows]
+    entries = [OutboxEntry(row.id, MessageType(row.name), row.payload) for row in rows]
     entries += _bundle(tx, link, after) + _cosignature(tx, link, after, sign)
     entries = sorted(entries, key=lambda entry: entry.id)
     through = link.newest if len(entries) <= limit and len(rows) < limit else entries[limit - 1].id
-    return Batch(after, through, tuple(entry for entry in entries if entry.id <= through))
+    return OutboxBatch(after, through, tuple(entry for entry in entries if entry.id <= through))
 
 
 def _new_link(org: str, vault: str, stream: bytes) -> AgentLink:
     return AgentLink(org, vault, stream, 0, 0, 0, 0, 0, 0, NO_STREAM, 0)
 
 
-def bundle_entry(link: AgentLink, row: Assignment) -> Entry:
+def bundle_entry(link: AgentLink, row: Assignment) -> OutboxEntry:
     """The bundle as it is sent."""
     payload = codec.encode_payload(PolicyUpdate(bundle=row.bundle))
-    return Entry(link.bundle_id, MessageType.POLICY_UPDATE, payload)
+    return OutboxEntry(link.bundle_id, MessageType.POLICY_UPDATE, payload)
 
 
-def _bundle(tx: Tx, link: AgentLink, after: int) -> list[Entry]:
+def _bundle(tx: Tx, link: AgentLink, after: int) -> list[OutboxEntry]:
     if link.bundle_id <= after:
         return []
     row = policies.get_assignment(tx, link.org, link.vault)
@@ -150,7 +153,7 @@ def _bundle(tx: Tx, link: AgentLink, after: int) -> list[Entry]:
     return [bundle_entry(link, row)]
 
 
-def _cosignature(tx: Tx, link: AgentLink, after: int, sign: CosignFunction) -> list[Entry]:
+def _cosignature(tx: Tx, link: AgentLink, after: int, sign: CosignFunction) -> list[OutboxEntry]:
     if link.checkpoint_id <= after:
         return []
     seen = cosigned_at(tx, link.org, link.vault, link.checkpoint)
@@ -158,5 +161,7 @@ def _cosignature(tx: Tx, link: AgentLink, after: int, sign: CosignFunction) -> l
         return []
     line = CheckpointCosignature(size=seen.size, root=seen.root, cosignature=sign(seen))
     return [
-        Entry(link.checkpoint_id, MessageType.CHECKPOINT_COSIGNATURE, codec.encode_payload(line))
+        OutboxEntry(
+            link.checkpoint_id, MessageType.CHECKPOINT_COSIGNATURE, codec.encode_payload(line)
+        )
     ]

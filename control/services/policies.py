@@ -1,4 +1,4 @@
-"""Policies: written in versions, pointed at agents, and what has become of each agent's bundle."""
+"""Policies: their versions and targets, and each agent's signed bundle."""
 
 import difflib
 from collections import Counter
@@ -35,13 +35,13 @@ from control.store import agents, alerts, policies, shared_bodies, shared_values
 from control.store.policies import RefusalBounds
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import MINUTE, SECOND
 from protocols.link.vocabulary import PolicyReason
 
 TIME_REASONS: Final = (str(PolicyReason.NOT_YET_VALID), str(PolicyReason.EXPIRED))
 ANSWER_TIMEOUT: Final = 300 * SECOND
 """Until a bundle that was refused for its time is signed anew."""
-RENEWAL_INTERVAL: Final = 60 * SECOND
+RENEWAL_INTERVAL: Final = MINUTE
 """Between two bundles that are signed because an agent says that it has a newer one: each costs a
 signature, a turn of history and up to 192 KiB on its way. What it says is kept for
 `renew_refused`."""
@@ -56,7 +56,7 @@ MAX_POLICIES: Final = 200  # of one organization; an agent's bundle holds at mos
 
 
 class Policies:
-    """Writes, points, refreshes."""
+    """Writes versions, sets targets, refreshes bundles."""
 
     def __init__(
         self, store: Store, bus: EventBus, bundle_terms: BundleTerms, alerts: Alerts, world: World
@@ -75,7 +75,7 @@ class Policies:
     async def write_version(
         self, org: str, name: str, document: Document, comment: str, by: str
     ) -> PolicyVersion:
-        """The next version of a policy; nobody gets it before a roll-out."""
+        """Store the next version of a policy; a roll-out brings it to agents."""
         plain = msgspec.to_builtins(validate_document(document, require_slug(name, "policy")))
         now = self._world.now()
 
@@ -90,7 +90,7 @@ class Policies:
         return await self._store.write(change)
 
     async def list_policies(self, org: str) -> list[Policy]:
-        """By name."""
+        """Policies by name."""
         return await self._store.read(lambda tx: policies.list_policies(tx, org))
 
     async def get_policy(self, org: str, name: str) -> Policy:
@@ -98,7 +98,7 @@ class Policies:
         return await self._store.read(lambda tx: require_policy(tx, org, name))
 
     async def list_versions(self, org: str, name: str, limit: int) -> list[PolicyVersion]:
-        """The newest first. Raises `NotFoundError`."""
+        """Versions, the newest first. Raises `NotFoundError`."""
 
         def find(tx: Tx) -> list[PolicyVersion]:
             require_policy(tx, org, name)
@@ -117,7 +117,7 @@ class Policies:
         return await self._world.run_sync(_diff, before, after, limiter=self._comparing)
 
     async def set_targets(self, org: str, name: str, targets: tuple[Target, ...]) -> Policy:
-        """Whom the policy is for, from now on.
+        """Set the agents that the policy is for.
 
         Raises `ConflictError` (`rollout_open`) while a roll-out that changes them is open.
         """
@@ -138,17 +138,19 @@ class Policies:
         return pointed
 
     def mark_due(self, org: str) -> None:
-        """Agents of this organization may need other bundles: `refresh_due` is to see to it.
+        """Mark an organization whose bundles may be out of date, for `refresh_due`.
 
-        What a crash takes away is made up for at the next start, where everything is due.
+        A crash loses the mark; at the next start every organization is due.
         """
         self._due.add(org)
         self.trigger.fire()
 
     async def refresh_due(self) -> None:
-        """Do what is due. Raises `UnavailableError`; what was not done is due again.
+        """Refresh the organizations that are due.
 
-        An organization where that fails is in nobody else's way: it is told at the end.
+        Raises `UnavailableError`; what failed is due again.
+
+        A failure in one organization does not stop the others: it is raised at the end.
         """
         failed: Exception | None = None
         for org in sorted(self._due):
@@ -167,8 +169,8 @@ class Policies:
     async def refresh_bundles(self, org: str) -> int:
         """Give each agent the bundle that it should have; how many got another one.
 
-        May be called at any time and any number of times: it compares and does what is missing.
-        Where a person changes meanwhile what they should have, it stops and is due again.
+        It may be called at any time and any number of times: it compares, and does what is missing.
+        Where a person changes policies meanwhile, it stops and the organization is due again.
         """
         async with self._refreshing:
             turn = await self._refresh_number(org)
@@ -193,17 +195,17 @@ class Policies:
         return changed
 
     async def _resolve_full(self, org: str, full: set[str]) -> None:
-        """End the alerts of agents whose policies fit into a bundle again."""
+        """Resolve the alerts of agents whose policies fit into a bundle again."""
         firing = await self._store.read(lambda tx: alerts.firing_agents(tx, org, BUNDLE_FULL))
         for vault in sorted(firing - full):
             await self._alerts.resolve_alerts(org, [BUNDLE_FULL], vault)
 
     async def renew_refused(self) -> None:
-        """Sign anew what agents have refused for its time. Raises `UnavailableError`.
+        """Sign bundles again that agents have refused for their time. Raises `UnavailableError`.
 
-        A clock was wrong, ours or theirs, or an agent was away for longer than a bundle may be
-        accepted: nobody has to change a policy for it to be taken after all. And for whoever has a
-        newer one, and said so within a minute of getting another.
+        Their clock or ours was wrong, or an agent was away for longer than a bundle may be
+        accepted: no change of a policy is needed. It also serves agents that have a newer bundle
+        and said so within a minute of getting another.
         """
         now = self._world.wall()
 
@@ -219,15 +221,15 @@ class Policies:
         self.publish_assignments(*await self._store.write(change))
 
     async def delete_unused_bodies(self) -> None:
-        """Remove rules that no agent's bundle has any more."""
+        """Delete rules that no agent's bundle contains any more."""
         await self._store.write(shared_bodies.delete_unused_bodies)
 
     async def list_assignments(
         self, org: str, name: str = "", *, after: str = "", limit: int = MAX_PAGE
     ) -> list[AssignmentState]:
-        """What agents should have and have, by name behind `after`.
+        """Assigned and enforced policies of agents, by name behind `after`.
 
-        Only those with this policy if it is named. Raises `NotFoundError`.
+        Only agents with `policy`, if it is named. Raises `NotFoundError`.
         """
 
         def find(tx: Tx) -> list[AssignmentState]:
@@ -238,7 +240,7 @@ class Policies:
         return await self._store.read(find)
 
     async def get_assignment_state(self, org: str, vault: str) -> AssignmentState | None:
-        """What the agent should have and has; None if it never had a bundle."""
+        """The agent's assigned and enforced policies; None if it never had a bundle."""
         return await self._store.read(lambda tx: policies.get_assignment_state(tx, org, vault))
 
     async def get_assignment(self, org: str, vault: str) -> Assignment | None:
@@ -248,14 +250,14 @@ class Policies:
     def record_report(
         self, tx: Tx, org: str, vault: str, told: "BundleReport"
     ) -> AssignmentState | None:
-        """What an agent says of a bundle, by its own number; None if it never had one."""
+        """Store an agent's status of a bundle, by its number; None if it never had one."""
         row = policies.get_assignment_state(tx, org, vault)
         return None if row is None else self.record_reports(tx, [(row, told)])[0]
 
     def record_reports(
         self, tx: Tx, told: Sequence[tuple[AssignmentState, "BundleReport"]]
     ) -> list[AssignmentState]:
-        """What many agents say, each once, of what they stand at; where they stand then."""
+        """Store the statuses of many agents, one each; their rows afterwards."""
         after = [self._after_report(tx, row, report) for row, report in told]
         changed = [new for new, (row, _) in zip(after, told, strict=True) if new is not row]
         policies.put_reports(tx, changed)
@@ -276,16 +278,16 @@ class Policies:
         return renew_bundle(tx, self._terms, ahead, row.contents, now=told.now)
 
     async def _refresh_number(self, org: str) -> int:
-        """Where several processes may refresh: the number of this one, 0 in one that is alone.
+        """The number of this refresh where several processes may refresh; 0 for a single process.
 
-        What it is going to read is newer than what those before it have read, so they stop.
+        A refresh with a higher number has read newer data, so that earlier ones stop.
         """
         if not self._store.lease.shared:
             return 0
         return await self._store.write(lambda tx: shared_values.next_number(tx, f"refresh/{org}"))
 
     def _assign(self, piece: "RefreshBatch", now: int, tx: Tx) -> "RefreshResult | None":
-        """None where a later refresh, which knows better, is on its way at another process."""
+        """None where a later refresh at another process is under way."""
         org = piece.org
         if piece.number and shared_values.get_shared_value(tx, f"refresh/{org}") != str(
             piece.number
@@ -312,7 +314,7 @@ class Policies:
 
 
 class RefreshBatch(msgspec.Struct, frozen=True):
-    """Some agents of a refresh: what they should have, by which decisions, and whose turn it is."""
+    """Agents of a refresh: their contents, the decisions behind them, the refresh's number."""
 
     org: str
     wanted: dict[str, dict[str, int]]
@@ -321,7 +323,7 @@ class RefreshBatch(msgspec.Struct, frozen=True):
 
 
 class RefreshResult(msgspec.Struct, frozen=True):
-    """Bundles that were made, and alerts about those that could not be."""
+    """Bundles that were made, and alerts about agents whose policies do not fit."""
 
     made: list[Assignment]
     alerts: list[Alert]
@@ -339,7 +341,7 @@ class BundleReport(msgspec.Struct, frozen=True):
     now: int
 
     def is_ahead_of(self, row: AssignmentState) -> bool:
-        """Whether the agent has what we do not know of: our database came from a backup."""
+        """Whether the agent has a version that is unknown here: our database came from a backup."""
         return self.enforced_version(row) > row.version
 
     def is_impossible(self, row: AssignmentState) -> bool:
@@ -347,7 +349,7 @@ class BundleReport(msgspec.Struct, frozen=True):
         return self.version > max(row.version, row.applied) + MAX_VERSION_LEAD
 
     def enforced_version(self, row: AssignmentState) -> int:
-        """The version that the agent enforces after this."""
+        """The version that the agent enforces after this report."""
         return self.version if self.applied else row.applied
 
 
@@ -364,7 +366,9 @@ def policy_to_write(tx: Tx, org: str, name: str, now: int) -> Policy:
     found = policies.get_policy(tx, org, name)
     if found is None:
         if len(policies.list_policies(tx, org)) >= MAX_POLICIES:
-            raise ValidationError("too_many", f"at most {MAX_POLICIES} policies")
+            raise ValidationError(
+                "too_many", f"an organization has at most {MAX_POLICIES} policies"
+            )
         found = Policy(org, name, 0, 0, (), now, now)
     return found
 
@@ -379,7 +383,7 @@ def check_targets(targets: tuple[Target, ...]) -> None:
 
 
 def rollout_open(rollout: Rollout) -> ConflictError:
-    """What a policy's open roll-out does not allow."""
+    """The error for a change that a policy's open roll-out does not allow."""
     return ConflictError(
         "rollout_open",
         f"version {rollout.version} of {rollout.policy} has a roll-out on its way "
@@ -396,9 +400,9 @@ def require_version(tx: Tx, org: str, name: str, number: int) -> PolicyVersion:
 
 
 def _reported_row(row: AssignmentState, told: BundleReport) -> AssignmentState:
-    """The row after what its agent says of this bundle or of one before it.
+    """The row after the agent's report of this bundle or an earlier one.
 
-    One that it has refused and that is none of ours says nothing of what it has.
+    A report that it refused a bundle that is not ours says nothing of the one it has.
     """
     applied = told.enforced_version(row)
     if told.version > row.version:
@@ -411,10 +415,10 @@ def _reported_row(row: AssignmentState, told: BundleReport) -> AssignmentState:
 
 
 def _unknown_row(row: AssignmentState, told: BundleReport) -> AssignmentState:
-    """The row of an agent that says it enforces what cannot have been issued to it.
+    """The row of an agent that says it enforces a version that cannot have been issued to it.
 
-    The version is not noted: a bundle above it could not be signed. One that was only refused says
-    nothing of what the agent has.
+    The version is not stored: no bundle above it could be signed. A refused one says nothing of
+    what the agent has.
     """
     if not told.applied or row.outcome is Outcome.UNKNOWN:
         return row
@@ -424,7 +428,7 @@ def _unknown_row(row: AssignmentState, told: BundleReport) -> AssignmentState:
 def _stale_assignments(
     org: str, tx: Tx
 ) -> tuple[dict[str, dict[str, int]], policies.RolloutInputs]:
-    """Agent → contents, for each that should have other ones than its bundle has; and whereby."""
+    """Agent → contents, for each whose bundle has other contents; and the decisions behind them."""
     known = {vault: having for vault, _, having in policies.list_outcomes(tx, org)}
     every, moving = policies.list_policies(tx, org), policies.open_rollouts(tx, org)
     wanted = desired_contents(every, moving, agents.list_targeted_agents(tx, org), known)

@@ -1,7 +1,7 @@
-"""The signed bundle that an agent should have next.
+"""Makes the next signed bundle of an agent.
 
-Versions of one agent's bundles only grow, each names the hash of the one before, and an agent that
-is ahead of us (our database came from a backup) gets a version above its own.
+Versions of one agent's bundles only grow, and each names the hash of the one before. An agent with
+a newer version than ours (our database came from a backup) gets a version above its own.
 """
 
 import logging
@@ -31,7 +31,7 @@ RENEW_BEFORE: Final = 300 * SECOND
 
 
 class BundleTerms(Struct, frozen=True):
-    """`life`: how long a bundle may be accepted, in nanoseconds; in force it stays for good."""
+    """`life`: how long a bundle may be accepted, in nanoseconds. An accepted one stays in force."""
 
     signer: PolicySigner
     life: int
@@ -40,11 +40,11 @@ class BundleTerms(Struct, frozen=True):
 def assign_bundles(
     tx: Tx, terms: BundleTerms, org: str, wanted: Mapping[str, dict[str, int]], *, now: int
 ) -> tuple[list[Assignment], list[str]]:
-    """Store the next bundle of each agent (vault → contents) that should have another one.
+    """Store the next bundle of each agent (vault → contents) whose contents change.
 
-    And tell who should have more than a bundle holds and keeps the one that he has
-    (`Rollouts.start_rollout` refuses what makes it so; tags and targets can, too): he is in
-    nobody's way.
+    Agents whose policies exceed a bundle keep the one that they have, and are returned for an
+    alert. (`Rollouts.start_rollout` refuses a version that does not fit; tags and targets can have
+    the same effect.)
     """
     known = {row.vault: row for row in policies.get_assignment_states(tx, org, list(wanted))}
     documents = BundleDocuments(tx, org)
@@ -67,16 +67,16 @@ def assign_bundles(
 def renew_bundle(
     tx: Tx, terms: BundleTerms, last: AssignmentState, contents: dict[str, int], *, now: int
 ) -> Assignment:
-    """Store a bundle above `last` and above what the agent says it has."""
+    """Store a bundle above `last` and above the agent's own version."""
     made = _next_bundle(BundleDocuments(tx, last.org), terms, last, contents, now=now)
     policies.put_assignments(tx, made)
     return made
 
 
 class BundleDocuments:
-    """Documents as bundles carry them, each read once in a transaction.
+    """Documents in the encoding of bundles, each read once in a transaction.
 
-    `known`: those of versions that are not stored yet.
+    `known`: documents of versions that are not stored yet.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class BundleDocuments:
         return len(self._encoded(name, number))
 
     def fits_bundle(self, contents: Mapping[str, int]) -> bool:
-        """Whether a bundle can hold them."""
+        """Whether a bundle can hold these policies."""
         if len(contents) > MAX_RULES:
             return False
         return (

@@ -1,29 +1,38 @@
-"""Whether agents are heard: the seed's rule, and the clock that applies it.
+"""Presence and health of agents: the rule, its clock, and the alerts that follow.
 
-Live state is a few numbers for each agent in memory. Silence is measured on the clock that only
-moves forward: setting the wall clock makes nobody offline, and keeps nobody online. Heartbeats
-change nothing else; the database gets last words and presence in batches, and all changes of
-presence with their alerts.
+Live state is a few numbers in memory for each agent. Silence is measured on the monotonic clock: a
+change of the wall clock makes nobody offline, and keeps nobody online. The database gets the times
+of last messages in batches, and every change of presence with its alert.
 
-Where several processes share the work, each stores the words that it has heard, all of them compare
-what they know with the database, and the one that leads judges silence: any other could at once.
+Where several processes share the work, each stores the messages that it has received, all compare
+their state with the database, and only the leader judges silence. An agent that reports itself as
+sealed, refusing or faulty has an alert for as long as it does, whether that began while it was
+linked or before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
 from control.model.agents import Agent, Health, Life, Presence, State, status_of
+from control.model.conditions import REFUSING, REPORTED, SEALED, alert_message
+from control.model.records import Alert, Severity
+from control.services import agent_registry
+from control.services.alerts import alert_event
 from control.services.event_bus import Event, EventBus, Topic
+from control.services.organization_batches import run_by_organization
 from control.services.presence_store import AgentKey, PresenceResult, PresenceUpdate, store_presence
-from control.store import agents
+from control.store import agents, alerts
 from control.store.lease import Lease
+from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import MINUTE, SECOND
+from protocols.link.vocabulary import WARNINGS
+from protocols.pki.names import AgentName
 
 FLUSH_INTERVAL: Final = 30 * SECOND
 SHARED_FLUSH_INTERVAL: Final = 10 * SECOND
@@ -34,12 +43,93 @@ _COUNTED: Final = tuple(state for state in State if state not in {*Life})
 AGENTS_PER_TRANSACTION: Final = (
     2000  # agents of one transaction: the writer must not be held for long
 )
+_BY_HEALTH: Final = frozenset({SEALED, REFUSING})
+
+
+class HealthReport(NamedTuple):
+    """An agent's health: `alerts` begin to fire, firing alerts of the codes in `over` end."""
+
+    name: AgentName
+    health: Health
+    sync: str
+    alerts: tuple[Alert, ...]
+    over: frozenset[str]
+    now: int
+
+
+def health_report(
+    name: AgentName, health: str, sync: str, codes: frozenset[str] | None, world: World
+) -> HealthReport:
+    """What follows from a heartbeat and from the `Conditions` before it, if there are any.
+
+    A sealed agent cannot check its audit log or its keys: its former conditions stand.
+    """
+    word = Health(health)
+    if word is Health.SERVING and codes:
+        word = Health.DEGRADED
+    fires = (codes or frozenset()) & REPORTED - _BY_HEALTH
+    fires |= {str(word)} & _BY_HEALTH
+    known = _BY_HEALTH if codes is None or word is Health.SEALED else REPORTED | _BY_HEALTH
+    now = world.now()
+    made = tuple(_alert(name, code, world.new_id(), now) for code in sorted(fires))
+    return HealthReport(name, word, sync, made, frozenset(known - fires), now)
+
+
+def record_health(tx: Tx, said: Sequence[HealthReport]) -> list[Sequence[Event]]:
+    """Store changes of health; the events to publish for each report."""
+
+    def note(tx: Tx, org: str, places: Sequence[int]) -> list[Sequence[Event]]:
+        return _record_organization(tx, org, [said[place] for place in places])
+
+    return run_by_organization(tx, [each.name for each in said], note)
+
+
+def _record_organization(tx: Tx, org: str, said: Sequence[HealthReport]) -> list[Sequence[Event]]:
+    now = said[0].now
+    vaults = [each.name.vault for each in said]
+    rows = [row for row in agents.get_agents(tx, org, vaults) if row.life is Life.ACTIVE]
+    before = {row.vault: row.health for row in rows}
+    agent_registry.record_facts(
+        tx, org, {each.name.vault: {"sync": each.sync} for each in said}, now=now
+    )
+    other = {
+        each.name.vault: each.health
+        for each in said
+        if before.get(each.name.vault, each.health) is not each.health
+    }
+    agents.put_health(tx, org, other)
+    fires = (alert for each in said if each.name.vault in before for alert in each.alerts)
+    found = alerts.fire_alerts(tx, *fires, repeat=False)
+    for over in {each.over for each in said}:
+        some = [each.name.vault for each in said if each.over == over]
+        found += alerts.resolve_alerts(tx, org, over, some, now=now)
+    events: dict[str, list[Event]] = {vault: [] for vault in vaults}
+    for vault, health in other.items():
+        events[vault].append(Event(Topic.HEALTH, org, vault, str(health)))
+    for alert in found:
+        events[alert.vault].append(alert_event(alert))
+    return [events[vault] for vault in vaults]
+
+
+def _alert(name: AgentName, code: str, identifier: str, now: int) -> Alert:
+    return Alert(
+        id=identifier,
+        org=name.org,
+        vault=name.vault,
+        code=code,
+        severity=Severity.WARNING if code in WARNINGS else Severity.CRITICAL,
+        message=alert_message(code, name.vault),
+        at=now,
+        acknowledged_by="",
+        acknowledged_at=0,
+        last_at=now,
+    )
 
 
 class PresenceRule(Struct, frozen=True):
     """Nanoseconds. Late after two missed heartbeats, offline after five minutes."""
 
-    heartbeat: int = 60 * SECOND
+    heartbeat: int = MINUTE
     offline: int = 300 * SECOND
 
     @property
@@ -49,10 +139,10 @@ class PresenceRule(Struct, frozen=True):
 
 
 def judge_presence(rule: PresenceRule, before: Presence, silence: int) -> Presence:
-    """What an agent is after so many nanoseconds without a word from it.
+    """The presence of an agent after so many nanoseconds of silence.
 
-    Only a word makes an agent online again: a restart of ours, after which all silences begin at
-    0, turns nobody who was offline into somebody who is not.
+    Only a message makes an agent online again: after a restart of ours all silences begin at 0, and
+    an agent that was offline stays so.
     """
     if before is Presence.UNKNOWN or silence < rule.late:
         return before
@@ -62,7 +152,7 @@ def judge_presence(rule: PresenceRule, before: Presence, silence: int) -> Presen
 
 
 class AgentPresence:
-    """What is known of one agent."""
+    """The state of one agent."""
 
     __slots__ = ("dirty", "health", "heard", "here", "presence", "since", "stored")
 
@@ -83,7 +173,7 @@ class AgentPresence:
 
     @property
     def status(self) -> State:
-        """Of an agent that is active: others are not watched."""
+        """The state of an active agent: others are not watched."""
         return status_of(Life.ACTIVE, self.presence, self.health)
 
 
@@ -116,14 +206,14 @@ class PresenceTracker:
             self._flush_every = min(SHARED_FLUSH_INTERVAL, rule.late // 4)
 
     async def load(self) -> None:
-        """Go on where the last process ended. Silence counts from now: we could not have heard."""
+        """Read the stored state. Silence counts from now: nothing was heard before."""
         now = self._world.monotonic()
         for org, vault, presence, heard, health in await self._store.read(agents.list_presence):
             self._agents[org, vault] = AgentPresence(presence, heard, now, health)
         self._flushed = self._compared = now
 
     def record_message(self, org: str, vault: str) -> None:
-        """A word from this agent; costs no I/O."""
+        """The agent was heard; costs no I/O."""
         now = self._world.monotonic()
         pulse = self._agents.get((org, vault))
         if pulse is None:
@@ -134,52 +224,52 @@ class PresenceTracker:
             self._set_presence((org, vault), pulse, Presence.ONLINE)
 
     def record_known_message(self, org: str, vault: str) -> None:
-        """The same, of one that is watched: the last words of one that was just ended count not."""
+        """The same for a watched agent only: late messages of an ended one do not count."""
         if (org, vault) in self._agents:
             self.record_message(org, vault)
 
     def set_health(self, org: str, vault: str, health: Health) -> None:
-        """How this agent says that it is, once that is stored."""
+        """Set the agent's health, once it is stored."""
         if (pulse := self._agents.get((org, vault))) is not None:
             pulse.health = health
 
     def forget(self, org: str, vault: str) -> None:
-        """An agent that is locked or retired is neither late nor missed."""
+        """Stop watching an agent that was locked or retired."""
         self._agents.pop((org, vault), None)
         self._changed.discard((org, vault))
 
     def status_of(self, org: str, vault: str) -> tuple[State, int] | None:
-        """As of this moment, and when the last word came; None for one that is not watched."""
+        """State as of this moment and time of the last message; None for an unwatched agent."""
         pulse = self._agents.get((org, vault))
         return None if pulse is None else (pulse.status, pulse.heard)
 
     def with_current_presence(self, agent: Agent) -> Agent:
-        """The agent as of this moment: what is known here, unless what is stored is newer."""
+        """The agent with its presence as of this moment, unless the stored one is newer."""
         pulse = self._agents.get((agent.org, agent.vault))
         if pulse is None or (self._lease.shared and pulse.heard <= agent.last_seen):
             return agent
         return replace(agent, presence=pulse.presence, last_seen=pulse.heard, health=pulse.health)
 
     def list_statuses(self) -> Iterator[tuple[str, State]]:
-        """Organization and state of every agent that is watched."""
+        """Organization and state of every watched agent."""
         return ((name[0], pulse.status) for name, pulse in self._agents.items())
 
     def count_by_status(self) -> dict[State, int]:
-        """How many of the active agents are in each state."""
+        """How many active agents are in each state."""
         counts = dict.fromkeys(_COUNTED, 0)
         for pulse in self._agents.values():
             counts[pulse.status] += 1
         return counts
 
     def restart_silence(self) -> None:
-        """Another process has died: what it had heard, and nobody was told yet, is no silence."""
+        """Begin all silences anew: a process that died may have heard agents without storing it."""
         now, untold = self._world.monotonic(), (self._flush_every + self._compare_every) / SECOND
         for pulse in self._agents.values():
             if not pulse.here:
                 pulse.since = min(now, pulse.since + untold)
 
     async def update(self) -> None:
-        """Apply the rule; store what changed with its alerts, and last words when it is time."""
+        """Apply the rule; store changes with their alerts, and last messages when it is time."""
         now = self._world.monotonic()
         due = self._blind or (now - self._compared) * SECOND >= self._compare_every
         if self._lease.shared and due:
@@ -229,7 +319,7 @@ class PresenceTracker:
         return words
 
     def _apply_result(self, words: list[PresenceUpdate], found: PresenceResult) -> None:
-        """Take over what the database has, and tell what has changed."""
+        """Take over the stored state, and publish what has changed."""
         for word in words:
             if (pulse := self._agents.get((word.org, word.vault))) is not None:
                 pulse.stored = word.heard
@@ -241,7 +331,7 @@ class PresenceTracker:
         self._bus.publish(*(Event(Topic.ALERT, a.org, a.vault, a.id) for a in found.alerts))
 
     def _mark_unstored(self, names: list[AgentKey], changed: set[AgentKey]) -> None:
-        """Nothing was stored of these: they are due again."""
+        """Mark updates that were not stored: they are due again."""
         for name in names:
             if (pulse := self._agents.get(name)) is not None:
                 pulse.dirty = True
@@ -256,10 +346,10 @@ class PresenceTracker:
     # --- with other processes ---------------------------------------------------------------------
 
     async def _compare_with_store(self) -> None:
-        """Learn what the other processes have heard and judged.
+        """Read what the other processes have heard and judged.
 
-        A last word that is another one than before is a word of now: their clocks need not agree
-        with ours, and whatever it took to get here makes nobody offline too early.
+        A stored last message that has changed counts as heard now: the clocks of the processes may
+        differ, and a delay makes nobody offline too early.
         """
         began = self._compared = self._world.monotonic()
         try:
@@ -288,13 +378,13 @@ class PresenceTracker:
             pulse.presence, pulse.heard, pulse.here = presence, heard, False
 
     def _forget_ended(self, began: float, active: set[AgentKey]) -> None:
-        """Who was ended elsewhere is not watched here; whoever came while we read stays."""
+        """Forget agents that another process has ended, but not those that came meanwhile."""
         gone = [n for n, p in self._agents.items() if n not in active and p.since < began]
         for name in gone:
             self.forget(*name)
 
     def _restart_after_outage(self) -> None:
-        """The database was away, so nobody could tell us whom it has heard."""
+        """Begin all silences anew: other processes could not store what they heard."""
         self._blind = False
         now = self._world.monotonic()
         for pulse in self._agents.values():

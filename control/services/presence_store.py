@@ -1,8 +1,8 @@
-"""Last words and changes of presence, as they are stored: judged against what is there by then.
+"""Stores last messages and changes of presence, judged against the rows as they are by then.
 
-Several processes hear agents, and one of them judges silence. Whoever stores something compares it
-with the row in the same transaction, so that each change is made once, with its alert, and
-nobody becomes offline whom another process has heard meanwhile.
+Several processes hear agents, and one of them judges silence. Each update is compared with the row
+in its transaction, so that each change is made once, with its alert, and no agent becomes offline
+that another process has heard meanwhile.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ AgentKey = tuple[str, str]
 
 
 class PresenceUpdate(NamedTuple):
-    """What is to be stored of one agent.
+    """An update of one agent.
 
-    `known`: the last word that whoever judged took for the newest. `alert`: an id for the alert
-    that may come of it; empty where only the last word has moved.
+    `known`: the last message that the judgement was based on. `alert`: an id for an alert that may
+    follow; empty where only the last message has moved.
     """
 
     org: str
@@ -38,7 +38,7 @@ class PresenceUpdate(NamedTuple):
 
 
 class PresenceResult(NamedTuple):
-    """What came of it."""
+    """The outcome of the updates."""
 
     changed: list[tuple[str, str, Presence]]
     alerts: list[Alert]
@@ -47,7 +47,7 @@ class PresenceResult(NamedTuple):
 
 
 def store_presence(words: Sequence[PresenceUpdate], tx: Tx) -> PresenceResult:
-    """Store them."""
+    """Store the updates."""
     rows = _rows(tx, [word for word in words if word.alert])
     found = PresenceResult([], [], [])
     written: list[tuple[str, str, Presence, int]] = []
@@ -89,7 +89,7 @@ def _rows(tx: Tx, words: Sequence[PresenceUpdate]) -> dict[AgentKey, tuple[Prese
 
 
 def _state_change(word: PresenceUpdate) -> StateChange:
-    """Silence began with the last word: what was heard until then is known."""
+    """The change, dated to the last message: the state was known until then."""
     silent = word.presence is Presence.OFFLINE
     at = word.heard if silent and word.heard else word.at
     value = presence_value(word.presence)
@@ -97,7 +97,7 @@ def _state_change(word: PresenceUpdate) -> StateChange:
 
 
 def _offline_alert(word: PresenceUpdate) -> Alert:
-    """Being late for a while is shown, but wakes nobody."""
+    """The alert; an agent that is only late has none."""
     return Alert(
         id=word.alert,
         org=word.org,

@@ -1,11 +1,11 @@
-"""Who was not let in, on the trail, at a pace: strangers write there, and must not fill the disk.
+"""Audit records of refused requests, at a bounded rate: anonymous clients must not fill the disk.
 
-A client (an IPv6 /64 is one) leaves ten records at once and ten more an hour, all together 120 an
-hour. What is beyond is only counted, and how many those were is on the platform's trail once an
-hour. It limits records and nobody's way in. At 500 bytes a record that is 1.5 MB a day at most.
+A client (an IPv6 /64 is one) gets ten records at once and ten more an hour, all together 120 an
+hour. The rest is counted, and the count is recorded in the platform's audit log once an hour. Only
+records are limited, not requests. At 500 bytes a record that is 1.5 MB a day at most.
 
-Whether there is a record follows from the client alone, never from what it named: an account that
-exists must not take another time to refuse than one that does not.
+Whether there is a record depends on the client alone, not on the account that it named: a refusal
+must not take another time for an account that exists.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from control.model.operation import Operation, Origin
 from control.model.people import Caller, Role
 from control.notify.token_bucket import TokenBucket
 from control.services.audit_log import AuditLog
-from protocols.client import client_of
+from protocols.client_network import client_network
 
 EACH_PER_HOUR: Final = 10
 ALL_PER_HOUR: Final = 120
@@ -30,7 +30,7 @@ MAX_CALLERS: Final = 16_384
 
 
 class RefusalLog:
-    """Of one process and one door. `name`: the operation under which the rest is told."""
+    """The limiter for one operation of one process. `operation`: the name of the count's record."""
 
     def __init__(self, audit_log: AuditLog, world: World, operation: str) -> None:
         self._audit_log = audit_log
@@ -41,17 +41,17 @@ class RefusalLog:
         self._suppressed: Counter[str] = Counter()
 
     def should_record(self, error: ControlError, source: str) -> bool:
-        """Whether this refusal gets a record of its own; else it is counted, if it is one at all.
+        """Whether this refusal gets a record of its own; else it is counted.
 
-        What is malformed, or not to be had now, refuses nobody.
+        Errors of malformed or untimely requests are no refusals, and are not counted.
         """
         if not isinstance(error, AuthenticationError | AuthorizationError | ConflictError):
             return False
         return self.try_reserve(source)
 
     def try_reserve(self, source: str) -> bool:
-        """Whether one more of this client gets a record, whatever it is; else it is counted."""
-        client, now = client_of(source), self._world.monotonic()
+        """Whether one more refusal of this client gets a record; else it is counted."""
+        client, now = client_network(source), self._world.monotonic()
         each = self._each.setdefault(client, TokenBucket(now))
         if len(self._each) > MAX_CLIENTS:
             del self._each[next(iter(self._each))]
@@ -61,11 +61,11 @@ class RefusalLog:
         return False
 
     async def record_refusal(self, op: Operation, error: ControlError) -> None:
-        """Put it on the trail of `op.org`, or of the platform where no organization is known."""
+        """Record it in the audit log of `op.org`, or of the platform where that is unknown."""
         await self._audit_log.record(op, None, "outcome", "denied", error.code)
 
     async def record_suppressed(self) -> None:
-        """Put on the trail how many were only counted, if any. Raises `UnavailableError`."""
+        """Record how many refusals were only counted, if any. Raises `UnavailableError`."""
         beyond, self._suppressed = self._suppressed, Counter()
         if not beyond:
             return
@@ -85,10 +85,10 @@ class RefusalLog:
 
 
 class CallerRefusalLog:
-    """Refusals of callers who are signed in: recorded at a pace, the rest counted.
+    """Refusals of signed-in callers: recorded at a bounded rate, the rest counted.
 
-    Each operation of each caller has a pace of its own, so none hides another. What a caller was
-    allowed to change is always on record one by one. Of one process.
+    Each operation of each caller has a rate of its own, so that none hides another. Changes that
+    were allowed are always recorded one by one. Of one process.
     """
 
     def __init__(self, audit_log: AuditLog, world: World) -> None:
@@ -98,7 +98,7 @@ class CallerRefusalLog:
         self._suppressed: dict[tuple[str, str, str], tuple[Caller, int]] = {}
 
     def try_reserve(self, op: Operation, caller: Caller) -> bool:
-        """Whether one more gets a record on the trail of `op.org`; else it is counted."""
+        """Whether one more gets a record in the audit log of `op.org`; else it is counted."""
         now, key = self._world.monotonic(), (op.org, op.name, caller.actor)
         each = self._each.setdefault(key, TokenBucket(now))
         if len(self._each) > MAX_CALLERS:
@@ -112,7 +112,7 @@ class CallerRefusalLog:
         return False
 
     async def record_suppressed(self) -> None:
-        """Put on each trail how many were only counted, if any. Raises `UnavailableError`."""
+        """Record in each audit log how many were only counted. Raises `UnavailableError`."""
         for key in list(self._suppressed):  # more may come while one is told
             caller, count = self._suppressed.pop(key)
             op = Operation(
@@ -129,3 +129,31 @@ class CallerRefusalLog:
                 _, more = self._suppressed.get(key, (caller, 0))
                 self._suppressed[key] = caller, count + more
                 raise
+
+
+class AnonymousRefusalLog:
+    """Refusals of anonymous requests to the API. Of one process.
+
+    Each operation has a rate of its own: a flood of one hides no wrong passwords. About a dozen
+    operations are public, and a cookie without its session key has one rate for all, so that the
+    audit log grows by 20 MB a day at most.
+    """
+
+    def __init__(self, audit_log: AuditLog, world: World) -> None:
+        self._audit_log = audit_log
+        self._world = world
+        self._logs: dict[str, RefusalLog] = {}
+
+    def try_reserve(self, operation: str, source: str) -> bool:
+        """Whether one more refusal of this client gets a record; else it is counted.
+
+        `operation`: a declared one, never the client's text.
+        """
+        if operation not in self._logs:
+            self._logs[operation] = RefusalLog(self._audit_log, self._world, operation)
+        return self._logs[operation].try_reserve(source)
+
+    async def record_suppressed(self) -> None:
+        """Record how many were only counted, if any. Raises `UnavailableError`."""
+        for each in list(self._logs.values()):  # one may come while another is told
+            await each.record_suppressed()

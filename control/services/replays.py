@@ -1,8 +1,7 @@
-"""Ask agents what a candidate would have made of their past, before it is rolled out.
+"""Replays: agents are asked how a candidate policy would have judged their past accesses.
 
-What is asked waits durably, for the ten minutes that somebody looks at it; question and answer
-themselves are for the moment. A connection that is lost costs asking again, which an agent answers
-from memory.
+Requests wait durably for ten minutes; request and answer themselves are not stored in a stream.
+After a lost connection the agent is asked again, and answers from memory.
 """
 
 from collections.abc import Sequence
@@ -34,7 +33,7 @@ from control.services.policy_bundles import BundleDocuments
 from control.store import agents, policies, replays
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY, HOUR, SECOND
 from protocols.link import messages as m
 from protocols.link.limits import MAX_BUNDLE, MAX_RULES
 from protocols.link.vocabulary import ReplayOutcome
@@ -50,14 +49,13 @@ MAX_ROWS: Final = 25_000
 """Agents of those together, up to 8 KiB each; `MAX_LIVE` times `MAX_AGENTS` can be live."""
 MAX_OF_ALL: Final = 250_000
 """The same of all organizations, looked at by `delete_older`."""
-REPLAY_RETENTION: Final = 30 * 86_400 * SECOND
-HOUR: Final = 3600 * SECOND
+REPLAY_RETENTION: Final = 30 * DAY
 PAGE: Final = 50
 _MILLI: Final = 10**6
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate: a version that is stored, or a document that is not; and whom to ask."""
+    """A candidate, stored or not, and the agents to ask."""
 
     version: int = 0
     document: Document | None = None
@@ -67,7 +65,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replays:
-    """Begins them, and shows how they fare."""
+    """Starts replays, and shows their progress."""
 
     def __init__(self, store: Store, bus: EventBus, world: World) -> None:
         self._store = store
@@ -75,10 +73,10 @@ class Replays:
         self._world = world
 
     async def start_replay(self, org: str, policy: str, asked: ReplayRequest, by: str) -> Replay:
-        """Have each agent asked. Raises `NotFoundError`, `ValidationError`, `RateLimitError`."""
+        """Ask each agent. Raises `NotFoundError`, `ValidationError`, `RateLimitError`."""
         now, id_ = self._world.now(), UUID(self._world.new_id()).hex
         if (asked.document is None) == (asked.version == 0):
-            raise ValidationError("candidate_invalid", "give a version or a document, one of them")
+            raise ValidationError("candidate_invalid", "give either a version or a document")
 
         def change(tx: Tx) -> tuple[Replay, list[str]]:
             document = _document(tx, org, policy, asked)
@@ -86,7 +84,7 @@ class Replays:
             if replays.count_open_replays(tx, org, now) >= MAX_LIVE:
                 raise RateLimitError(
                     "too_many_replays",
-                    f"{MAX_LIVE} replays were begun within ten minutes: wait until one is over",
+                    f"{MAX_LIVE} replays were started within ten minutes: wait until one has ended",
                 )
             row = Replay(
                 *(org, id_, policy, asked.version, document),
@@ -102,7 +100,7 @@ class Replays:
         return row
 
     async def get_replay(self, org: str, id_: str) -> tuple[Replay, list[ReplayAgent]]:
-        """With all of its agents as they count now. Raises `NotFoundError`."""
+        """The replay with its agents as they count now. Raises `NotFoundError`."""
 
         def find(tx: Tx) -> tuple[Replay, list[ReplayAgent]]:
             row = _require_replay(tx, org, id_)
@@ -122,7 +120,7 @@ class Replays:
         return await self._store.read(find)
 
     async def delete_older(self) -> None:
-        """Remove old ones, and the oldest of all organizations together if they are too many."""
+        """Delete old replays, and the oldest of all organizations if there are too many."""
         before = self._world.now() - REPLAY_RETENTION
 
         def change(tx: Tx) -> None:
@@ -133,14 +131,14 @@ class Replays:
 
 
 def has_pending(tx: Tx, org: str, vaults: Sequence[str], now: int) -> bool:
-    """Whether anything is to be asked of any of these agents."""
+    """Whether any of these agents is to be asked."""
     return bool(replays.pending_replays(tx, org, vaults, now))
 
 
 def pending_replays(
     tx: Tx, org: str, vaults: Sequence[str], now: int
 ) -> list[tuple[str, m.PolicyReplay]]:
-    """What is to be asked of these agents, each with the rules that its bundle would have."""
+    """Requests for these agents, each with the rules that its bundle would have."""
     found = replays.pending_replays(tx, org, vaults, now)
     asked = {id_: _require_replay(tx, org, id_) for _, id_ in found}
     candidates = {id_: msgspec.json.encode(row.document) for id_, row in asked.items()}
@@ -160,14 +158,14 @@ def pending_replays(
 
 
 def record_state(tx: Tx, of: tuple[str, str, str], state: State, now: int) -> None:
-    """The agent (organization, replay, vault) was asked, or never will be."""
+    """Store that the agent (organization, replay, vault) was asked, or never will be."""
     row = replays.get_replay_agent(tx, *of)
     if row is not None and row.state in OPEN_STATES:
         replays.put_replay_agent(tx, replace(row, state=state, changed_at=now))
 
 
 def record_result(tx: Tx, org: str, vault: str, told: m.ReplayResult, now: int) -> None:
-    """What the agent says; once, and only if it was asked."""
+    """Store the agent's answer; once, and only if it was asked."""
     row = replays.get_replay_agent(tx, org, told.replay_id.hex(), vault)
     if row is not None and row.state in OPEN_STATES:
         numbers = (
@@ -227,11 +225,11 @@ def _targeted_vaults(tx: Tx, org: str, policy: str, targets: tuple[Target, ...])
     ]
     if not found:
         raise ValidationError(
-            "no_agents", "no active agent is meant: name agents or tags", field="targets"
+            "no_agents", "no active agent matches: name agents or tags", field="targets"
         )
     if len(found) > MAX_AGENTS:
         raise ValidationError(
-            "too_many", f"{len(found)} agents are meant, at most {MAX_AGENTS} can be: name fewer",
+            "too_many", f"{len(found)} agents match, at most {MAX_AGENTS} are possible: name fewer",
             field="targets",
         )  # fmt: skip
     return found

@@ -1,8 +1,8 @@
-"""How far a roll-out reaches and what comes next: pure decisions.
+"""Pure decisions of a roll-out: which agents a step reaches, and what comes next.
 
 The order of agents is that of SHA-256(roll-out's id ‖ name): fixed for one roll-out, different for
-the next, so that it is not always the same agents that try everything first. It decides who is
-next; who was given the new version keeps it.
+the next, so that it is not always the same agents that try everything first. It decides which agent
+is next; an agent that was given the new version keeps it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ _NOTHING: Final[Mapping[str, int]] = {}
 
 
 class RolloutDecision(Enum):
-    """What a running roll-out does now."""
+    """The next action of a running roll-out."""
 
     WAIT = auto()
     ADVANCE = auto()
@@ -45,10 +45,10 @@ class Progress(Struct, frozen=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether nobody is waited for: who is away is not, if the version is shown to work.
+        """Whether no agent is waited for. Agents that are away are not, if the version works.
 
-        That takes one of those whom the step has added. If it has added nobody, anybody will do.
-        A version that no agent was given is not shown to work.
+        It works if one of the agents that this step has added applies it, or any agent if the step
+        has added none. A version that no agent was given does not count as working.
         """
         if not self.wanted + self.applied + self.failed:
             return False
@@ -58,7 +58,7 @@ class Progress(Struct, frozen=True):
 
 
 def step_count(plan: Plan) -> int:
-    """How many there are: the canary, each percentage, everybody."""
+    """The number of steps: the canary, each percentage, all agents."""
     return (1 if plan.canary else 0) + len(_percentages(plan)) + 1
 
 
@@ -71,17 +71,17 @@ def agents_reached(plan: Plan, step: int, total: int) -> int:
 
 
 def rollout_order(rollout_id: str, vaults: Iterable[str]) -> list[str]:
-    """The agents in the order in which the roll-out comes to them."""
+    """The agents in the order of the roll-out."""
     return sorted(vaults, key=lambda vault: sha256(f"{rollout_id}\0{vault}".encode()))
 
 
 def reached_agents(
     rollout: Rollout, vaults: Sequence[str], having: CurrentVersions
 ) -> frozenset[str]:
-    """Which of the targeted agents should have the new version now.
+    """The targeted agents that should have the new version now.
 
-    Whose bundle has it keeps it: a newcomer takes nobody's place, whatever the order says. While
-    the roll-out is halted nobody else gets it, however many agents there are by now.
+    An agent whose bundle has it keeps it: new agents take nobody's place, whatever the order. While
+    the roll-out is halted no other agent gets it, however many agents there are by now.
     """
     kept = frozenset(
         vault
@@ -96,13 +96,13 @@ def reached_agents(
 
 
 def added_agents(rollout: Rollout, within: Collection[str], total: int) -> frozenset[str]:
-    """Whom of those that the step reaches the one before did not reach."""
+    """The agents that this step reaches and the one before did not."""
     before = agents_reached(rollout.plan, rollout.step - 1, total) if rollout.step else 0
     return frozenset(rollout_order(rollout.id, within)[before:])
 
 
 def decide_next(rollout: Rollout, progress: Progress) -> RolloutDecision:
-    """What follows from how the reached agents fare."""
+    """What follows from the outcomes of the reached agents."""
     if progress.failed > rollout.plan.max_failures:
         return RolloutDecision.HALT
     if not progress.is_complete:
@@ -113,7 +113,7 @@ def decide_next(rollout: Rollout, progress: Progress) -> RolloutDecision:
 
 
 def count_outcomes(outcomes: Iterable[Outcome]) -> Progress:
-    """Count them."""
+    """Count the outcomes."""
     counts = dict.fromkeys(Outcome, 0)
     for outcome in outcomes:
         counts[outcome] += 1

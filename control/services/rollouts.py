@@ -58,7 +58,7 @@ OPEN_STATES: Final = frozenset({RolloutState.RUNNING, RolloutState.HALTED})
 
 
 class Draft(Struct, frozen=True):
-    """A document that is to be a policy's next version."""
+    """A document that becomes a policy's next version."""
 
     document: Document
     comment: str = ""
@@ -69,7 +69,7 @@ class Draft(Struct, frozen=True):
 
 
 class RolloutSnapshot(Struct, frozen=True):
-    """What of an organization says whether to look closer; `at` on the monotonic clock."""
+    """Counts of an organization that say whether to look closer; `at` on the monotonic clock."""
 
     rollouts: list[Rollout]
     policies: list[Policy]
@@ -84,12 +84,12 @@ class RolloutSnapshot(Struct, frozen=True):
         return recent and replace(before, at=self.at, took=self.took) == self
 
     def is_too_soon(self, before: "RolloutSnapshot") -> bool:
-        """Whether looking closer already would take more than a twentieth of the time."""
+        """Whether a closer look now would take more than a twentieth of the time."""
         return self.at - before.at < min(20 * before.took, MAX_CHECK_TIME)
 
 
 class Rollouts:
-    """Starts, advances, halts, rolls back; `advance_running` does what no person has to."""
+    """Starts, advances, halts, rolls back; `advance_running` makes the automatic steps."""
 
     def __init__(self, store: Store, policies_: Policies, alerts: Alerts, world: World) -> None:
         self._store = store
@@ -108,14 +108,14 @@ class Rollouts:
         *,
         targets: tuple[Target, ...] | None = None,
     ) -> Rollout:
-        """Begin with the first step. One policy has one open roll-out at a time.
+        """Begin with the first step. A policy has one open roll-out at a time.
 
-        `what`: the number of a version, or a draft that becomes the next one. `targets`: whom the
-        policy is for with this roll-out; None leaves it. A refusal changes nothing.
+        `what`: the number of a version, or a draft that becomes the next one. `targets`: the agents
+        that the policy is for with this roll-out; None keeps them. A refusal changes nothing.
 
-        Raises `ValidationError` (`bundle_too_large`) for what some agent's bundle would not hold,
-        (`no_targets`) for a policy that is for nobody, and `ConflictError` (`rollout_open`,
-        `still_there`: what was taken back and has not left the agents yet).
+        Raises `ValidationError` (`bundle_too_large`) for a version that some agent's bundle cannot
+        hold, (`no_targets`) for a policy without targets, and `ConflictError` (`rollout_open`,
+        `still_there`: a version that was rolled back and is still in bundles).
         """
         now, rollout_id = self._world.now(), self._world.new_id()
         draft = None if isinstance(what, int) else what.plain(name)
@@ -134,7 +134,7 @@ class Rollouts:
             policy = before if targets is None else replace(before, targets=targets)
             if not policy.targets:
                 raise ValidationError(
-                    "no_targets", f"{name} is for nobody: say for whom with 'targets'"
+                    "no_targets", f"{name} has no targets: give them with 'targets'"
                 )
             return before, policy, version
 
@@ -182,7 +182,7 @@ class Rollouts:
             self._policies.mark_due(org)  # also when refused: so that what is still there goes
 
     async def list_rollouts(self, org: str, name: str, limit: int) -> list[Rollout]:
-        """The newest first. Raises `NotFoundError`."""
+        """Roll-outs, the newest first. Raises `NotFoundError`."""
 
         def find(tx: Tx) -> list[Rollout]:
             require_policy(tx, org, name)
@@ -191,7 +191,7 @@ class Rollouts:
         return await self._store.read(find)
 
     async def get_rollout(self, org: str, rollout_id: str) -> tuple[Rollout, Progress]:
-        """With how the agents of its step fare. Raises `NotFoundError`."""
+        """The roll-out, with the progress of its step. Raises `NotFoundError`."""
 
         def find(tx: Tx) -> tuple[Rollout, Progress]:
             rollout = _require_rollout(tx, org, rollout_id)
@@ -202,28 +202,29 @@ class Rollouts:
     async def advance_rollout(
         self, org: str, rollout_id: str, step: int | None = None, *, by: str
     ) -> Rollout:
-        """To the next step, whoever is still waited for; a halted one goes on with it.
+        """Go to the next step without waiting; a halted roll-out continues with it.
 
-        From then on it runs by the authority of `by`, `organization/name`.
+        From then on it runs by the authority of `by`, `organization/name`. After the last step it
+        is done: its version is the stable one, and agents that are away get it when they return.
 
-        From the last step it is done: its version is the stable one, and who has not got it gets it
-        on coming back.
-
-        `step` is the one that who asks has seen it at: if it is at another by now (somebody was
-        quicker, or this is said twice), it stays there. Raises `ConflictError` (`other_step`; or
-        `last_step` where it would be done and `step` is not said).
+        `step`: the step that the caller has seen. If the roll-out is at another one by now
+        (somebody else was quicker, or the request was repeated), it stays there. Raises
+        `ConflictError` (`other_step`; or `last_step` where it would be done and `step` is not
+        given).
         """
         now = self._world.now()
 
         def next_step(tx: Tx, rollout: Rollout) -> Rollout:
             if step is not None and step != rollout.step:
                 raise ConflictError(
-                    "other_step", f"it is at step {rollout.step} by now, not {step}: look again"
+                    "other_step",
+                    f"the roll-out is at step {rollout.step} now, not {step}: check it and repeat",
                 )
             if rollout.step + 1 >= step_count(rollout.plan):
                 if step is None:
                     raise ConflictError(
-                        "last_step", f"it is at its last step: say step {rollout.step} to finish it"
+                        "last_step",
+                        f"the roll-out is at its last step: give step {rollout.step} to finish it",
                     )
                 return _finish_rollout(tx, rollout, now)
             return replace(
@@ -233,7 +234,7 @@ class Rollouts:
         return await self._change_rollout(org, rollout_id, next_step)
 
     async def halt_rollout(self, org: str, rollout_id: str, reason: str) -> Rollout:
-        """Stay where it is; who has the new version keeps it."""
+        """Stop here; agents that have the new version keep it."""
         return await self._change_rollout(
             org,
             rollout_id,
@@ -241,10 +242,10 @@ class Rollouts:
         )
 
     async def roll_back_rollout(self, org: str, rollout_id: str, reason: str) -> Rollout:
-        """Everybody gets the previous version again, in a new bundle; also after it was done.
+        """Give all agents the previous version again, in a new bundle; also after it was done.
 
-        The targets that came with it go back too, unless they were changed since.
-        One that is done is not taken back while another of its policy is open (`rollout_open`).
+        The targets that came with it are restored, too, unless they were changed since. A finished
+        roll-out is not rolled back while another of its policy is open (`rollout_open`).
         """
         now = self._world.now()
 
@@ -264,10 +265,10 @@ class Rollouts:
         return await self._change_rollout(org, rollout_id, back, also=RolloutState.DONE)
 
     async def advance_running(self) -> None:
-        """Look at every roll-out that runs, where something has changed since the last time.
+        """Look at every running roll-out where something has changed since the last time.
 
-        Counting says so for next to nothing. Now and then everything is looked at anyway, and
-        bundles are made due: counts can stay the same, and another process can have died.
+        Cheap counts show changes. Now and then everything is read anyway, and bundles are made due:
+        counts can stay the same, and another process can have died.
         """
         rolling = await self._store.read(policies.organizations_with_rollouts)
         self._seen = {org: self._seen[org] for org in rolling if org in self._seen}
@@ -332,7 +333,7 @@ class Rollouts:
 
 
 def settle_rollout(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
-    """Do what follows for a roll-out that runs; the alert if that is a halt."""
+    """Make the next decision of a running roll-out; the alert if that is a halt."""
     fares, full = _progress_and_full(tx, rollout)
     match decide_next(rollout, fares):
         case RolloutDecision.HALT:
@@ -351,22 +352,22 @@ def settle_rollout(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | 
 
 
 def _finish_rollout(tx: Tx, rollout: Rollout, now: int) -> Rollout:
-    """Make its version the stable one; what is to be stored of the roll-out."""
+    """Make its version the stable one; the row to store."""
     policy = require_policy(tx, rollout.org, rollout.policy)
     policies.put_policy(tx, replace(policy, stable=rollout.version, changed_at=now))
     return replace(rollout, state=RolloutState.DONE, reason="", changed_at=now)
 
 
 def rollout_progress(tx: Tx, rollout: Rollout) -> Progress:
-    """How the agents that the step reaches fare; one without its bundle yet is waited for.
+    """Outcomes of the agents that the step reaches; one without its bundle yet is waited for.
 
-    One that should have more than a bundle holds has failed: it gets none.
+    An agent whose policies exceed a bundle has failed: it gets none.
     """
     return _progress_and_full(tx, rollout)[0]
 
 
 def _progress_and_full(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
-    """And how many of those that failed have no room."""
+    """The progress, and how many of the failed agents have no room."""
     policy = require_policy(tx, rollout.org, rollout.policy)
     members = agents.list_targeted_agents(tx, rollout.org)
     every = targeted_agents(policy, members)
@@ -397,7 +398,7 @@ def _progress_and_full(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
 def _away_agents(tx: Tx, rollout: Rollout, waited: list[TargetedAgent]) -> int:
     """How many of these were away before the version was offered to them.
 
-    Who has not said what became of several bundles may have got it with an earlier one than the
+    An agent that has not reported on several bundles may have got it with an earlier one than the
     last: at the earliest when the roll-out began.
     """
     silent = [one for one in waited if is_silent(one)]
@@ -426,9 +427,10 @@ def _require_none_open(tx: Tx, policy: Policy) -> None:
 
 
 def _require_not_in_use(tx: Tx, policy: Policy, version: int, plan: Plan) -> None:
-    """Whose bundle has the version keeps it: it must not be in more than the first step reaches.
+    """Raise `ConflictError` if more bundles have the version than the first step reaches.
 
-    Where it was taken back and is tried again before bundles say so, they would all keep it.
+    An agent whose bundle has it keeps it. If it was rolled back and is tried again before the
+    bundles have changed, all of them would keep it.
     """
     if policy.stable == version or step_count(plan) == 1:
         return

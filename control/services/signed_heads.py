@@ -1,15 +1,15 @@
-"""Signed heads of the trails, kept outside the database: what a changed trail is held against.
+"""Signed heads of the audit logs, kept outside the database, to verify the logs against.
 
-A chain shows what was edited in it, but whoever can write to the database can write it anew from
-any point on. So the newest head of each organization is signed (Ed25519, the witness key) and put
-into a file beside the keys, once a minute; `freehold control audit verify` compares. People keep a
-copy of `GET organizations/{org}/audit/head` where neither is in reach.
+A chain shows edits in it, but whoever can write to the database can write it anew from any point
+on. So the newest head of each organization is signed (Ed25519, the witness key) and put into a file
+beside the keys, once a minute; `freehold control audit verify` compares. For the case that an
+attacker reaches both, people keep a copy of `GET organizations/{org}/audit/head`.
 
 Signed are the bytes `freehold-trail-head-v1 ‖ 00 ‖ length (u32) ‖ org ‖ size (u64) ‖ hash (32) ‖
 time (u64, Unix nanoseconds)`, integers big-endian.
 
-Processes that share a folder share the file: each takes what another has put there for as good as
-its own, and puts no older head in the place of a newer one.
+Processes that share a folder share the file: each accepts the heads of the others, and replaces no
+head by an older one.
 """
 
 from collections.abc import Iterable
@@ -27,8 +27,8 @@ from control.model.conditions import TRAIL_BROKEN
 from control.model.people import PLATFORM
 from control.model.records import Severity
 from control.services.alerts import Alerts
-from control.store import alerts, audit_bases, audit_records
-from control.store.audit_bases import AuditLogBase
+from control.store import alerts, audit_records
+from control.store.audit_records import AuditLogBase
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols import json_text
@@ -38,16 +38,16 @@ from protocols.pki import files
 
 HEAD_DOMAIN: Final = b"freehold-trail-head-v1\0"
 BASE_DOMAIN: Final = b"freehold-trail-base-v1\0"
-"""The domain of a base: a head behind which a trail begins whose older records were deleted."""
+"""The domain of a base: a head behind which an audit log begins whose oldest records are gone."""
 HEADS_FILE: Final = "trail-heads.json"
 REPLACED: Final = "trail-heads.replaced.json"
-"""Heads that a person has set aside: what they show of a trail is known and meant."""
+"""Heads that a person has set aside: what they show of an audit log is known and meant."""
 MAX_FILE_BYTES: Final = 1 << 26
 """Bytes; an organization's head has some 220."""
 
 
 class SignedHead(Struct, frozen=True):
-    """The end of a trail at a time: `size` records, the last of which has this hash."""
+    """The end of an audit log at a time: `size` records, the last of which has this hash."""
 
     org: str
     size: int
@@ -57,12 +57,12 @@ class SignedHead(Struct, frozen=True):
 
 
 class SignedHeads:
-    """Signs them with the witness key, and keeps the newest in a file.
+    """Signs heads with the witness key, and keeps the newest in a file.
 
-    A head takes the place of an older one only when the trail still holds that: what was changed
-    while nobody looked is not signed over. It raises an alert, whose subject is that head, and the
-    file stays. The alert ends when the trail holds that head again, or a person has set it aside;
-    another process with another file does not end it.
+    A head replaces an older one only while the audit log still contains that: a rewritten log is
+    not signed. It raises an alert, whose subject is the missing head, and the file stays. The alert
+    ends when the audit log contains the head again, or a person has set it aside; another process
+    with another file does not end it.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class SignedHeads:
         """The subject of the alert about this process's file."""
 
     async def sign_head(self, org: str) -> SignedHead:
-        """Of the trail as it is now; of one that is empty: size 0."""
+        """The signed head of the audit log as it is now; of an empty one with size 0."""
         last = await self._store.read(lambda tx: audit_records.get_last_event(tx, org))
         return self._signed(org, *((0, bytes(32)) if last is None else (last.seq, last.hash)))
 
     async def save_heads(self) -> None:
-        """Put those that changed into the file. Raises `ControlError`, `PkiKeyError`."""
+        """Write changed heads into the file. Raises `ControlError`, `PkiKeyError`."""
         try:
             await self._save_heads()
         except TamperedError as error:
@@ -113,19 +113,19 @@ class SignedHeads:
             self._kept = await self._world.run_sync(partial(self._merge_into_file, signed))
 
     def saved_head(self, org: str) -> SignedHead | None:
-        """The one in the file; None before there is any."""
+        """The head in the file; None before there is any."""
         return self._kept.get(org)
 
     def sign_message(self, message: bytes) -> bytes:
-        """Ed25519 by the same key, for what has a domain of its own."""
+        """Ed25519 by the same key, for messages with a domain of their own."""
         return self._sign(message)
 
     def _newest_heads(self) -> dict[str, SignedHead]:
-        """Of what this process has signed or read, and of what is in the file by now."""
+        """The newer of the heads in memory and in the file."""
         return merge_heads(self._kept, self._read_file())
 
     def _merge_into_file(self, signed: dict[str, SignedHead]) -> dict[str, SignedHead]:
-        """Into the file, beside and never over what another process has put there meanwhile."""
+        """Merge into the file, without replacing newer heads of other processes."""
         lock = LockFile(self._path.with_suffix(".lock"))
         try:
             lock.acquire()
@@ -133,7 +133,9 @@ class SignedHeads:
             return self._kept  # another one is at it; what it does not know yet is next time's
         try:
             heads = merge_heads(self._newest_heads(), signed)
-            files.write(self._path, encode_heads(heads.values()), files.SECRET, replace=True)
+            files.write_atomically(
+                self._path, encode_heads(heads.values()), files.SECRET_MODE, replace=True
+            )
         finally:
             lock.release()
         return heads
@@ -141,7 +143,7 @@ class SignedHeads:
     def _read_file(self) -> dict[str, SignedHead]:
         if not self._path.exists():
             return {}
-        data = files.read(self._path, secret=True, most=MAX_FILE_BYTES)
+        data = files.read_file(self._path, secret=True, most=MAX_FILE_BYTES)
         if data != self._file[0]:
             self._file = data, decode_heads(data, self.public)
         return self._file[1]
@@ -150,17 +152,17 @@ class SignedHeads:
         path = self._path.with_name(REPLACED)
         if not path.exists():
             return {}
-        return decode_heads(files.read(path, secret=True, most=MAX_FILE_BYTES), self.public)
+        return decode_heads(files.read_file(path, secret=True, most=MAX_FILE_BYTES), self.public)
 
     async def _alert_rollback(self, org: str, message: str, subject: str) -> None:
-        """Fire, unless it fires already, whichever process said so."""
+        """Fire the alert, unless it fires already, by whichever process."""
         alert = self._alerts.new_alert(
             org, "", TRAIL_BROKEN, Severity.CRITICAL, message, subject=subject
         )
         await self._alerts.fire_alerts(alert, repeat=False)
 
     def sign_base(self, org: str, size: int, digest: bytes) -> SignedHead:
-        """What a trail may begin behind, signed as such: of records that are still there."""
+        """Sign the base that an audit log may begin behind; its record is still there."""
         return self._signed(org, size, digest, BASE_DOMAIN)
 
     def _signed(
@@ -173,7 +175,7 @@ class SignedHeads:
 def merge_heads(
     known: dict[str, SignedHead], others: dict[str, SignedHead]
 ) -> dict[str, SignedHead]:
-    """Of each organization the head of the longer trail; of two as long the one that was known."""
+    """For each organization the head of the longer audit log; of two as long the first."""
     found = dict(known)
     for org, head in others.items():
         if org not in found or head.size > found[org].size:
@@ -182,23 +184,23 @@ def merge_heads(
 
 
 def is_valid_base(base: AuditLogBase, public: bytes) -> bool:
-    """Whether a stored base is one that this key has signed."""
+    """Whether this key has signed the stored base."""
     return is_valid_head(
         SignedHead(base.org, base.size, base.hash, base.at, base.signature), public, BASE_DOMAIN
     )
 
 
 def _subject(head: SignedHead) -> str:
-    """What an alert about this head is told apart by."""
+    """The subject of an alert about this head."""
     return f"{head.size}-{head.hash.hex()}"
 
 
 def _compare_heads(
     tx: Tx, kept: dict[str, SignedHead], public: bytes
 ) -> tuple[dict[str, tuple[int, bytes]], list[str], list[tuple[str, str]]]:
-    """The ends that are to be signed, and the organizations whose trail lacks what was signed.
+    """Heads to sign, and organizations whose audit log lacks a signed head.
 
-    And organization and subject of each alert that says so.
+    The latter with the subject of the alert.
     """
     ends = {org: (size, digest) for org, size, digest in audit_records.chain_ends(tx)}
     broken = [
@@ -215,8 +217,8 @@ def _compare_heads(
 
 
 def contains_head(tx: Tx, head: SignedHead, public: bytes) -> bool:
-    """Whether the trail has this head, or a signed base that took its place."""
-    base = audit_bases.get_base(tx, head.org)
+    """Whether the audit log contains this head, or a signed base that replaced it."""
+    base = audit_records.get_base(tx, head.org)
     if base is not None and base.size >= head.size and is_valid_base(base, public):
         same = base.hash == head.hash  # not secret: a public chain
         return base.size > head.size or same
@@ -230,14 +232,14 @@ def is_valid_head(head: SignedHead, public: bytes, domain: bytes = HEAD_DOMAIN) 
 
 
 def signed_bytes(head: SignedHead, domain: bytes = HEAD_DOMAIN) -> bytes:
-    """What the signature is over."""
+    """The bytes that are signed."""
     name = head.org.encode()
     numbers = head.size.to_bytes(8, "big"), head.at.to_bytes(8, "big")
     return domain + len(name).to_bytes(4, "big") + name + numbers[0] + head.hash + numbers[1]
 
 
 def encode_heads(heads: Iterable[SignedHead]) -> bytes:
-    """As the file has them: a JSON list, bytes in base64."""
+    """The content of the file: a JSON list, bytes in base64."""
     return msgspec.json.encode(list(heads))
 
 
@@ -247,12 +249,13 @@ def decode_heads(data: bytes, public: bytes) -> dict[str, SignedHead]:
         heads = json_text.decode(data, type=list[SignedHead])
     except msgspec.DecodeError:
         raise TamperedError(
-            "trail_heads", "the file of heads is not one: take it from where it was kept apart"
+            "trail_heads", "the file of signed heads is damaged: restore it from a copy"
         ) from None
     for head in heads:
         if not is_valid_head(head, public):
             raise TamperedError(
                 "trail_heads",
-                "the file of heads is not signed by this key: compare it with the key you kept",
+                "the file of signed heads has another key's signature: compare the key with the "
+                "one you kept",
             )
     return {head.org: head for head in heads}

@@ -1,4 +1,4 @@
-"""How things stood when: begun where nobody wrote it down before, and swept."""
+"""History of states (presence, roles): begun where a row has none, old entries deleted."""
 
 from functools import partial
 from typing import Final
@@ -20,7 +20,7 @@ MAX_USERS: Final = 100_000  # accounts of one organization
 
 
 class StateHistory:
-    """`kept`: nanoseconds; what held at no instant since then is swept."""
+    """`kept`: nanoseconds; entries that ended before that are deleted."""
 
     def __init__(self, store: Store, retention: int, world: World) -> None:
         self._store = store
@@ -28,7 +28,7 @@ class StateHistory:
         self._world = world
 
     async def record_missing(self) -> None:
-        """Put on record what is there, of whatever has no record yet: after an upgrade, all."""
+        """Begin the history of every row without one: all of them after an upgrade."""
         after, now = "", self._world.now()
         while page := await self._store.read(
             partial(people.list_organizations, after=after, limit=ORGANIZATIONS_PAGE)
@@ -39,7 +39,7 @@ class StateHistory:
             after = page[-1].id
 
     async def delete_older(self) -> None:
-        """Remove what is older than the settings keep, but for what a legal hold covers."""
+        """Delete entries older than the settings keep, except under a legal hold."""
         before = self._world.now() - self._kept
         for _ in range(MAX_BATCHES):
             if (
@@ -59,7 +59,7 @@ def _unrecorded(tx: Tx, org: str, now: int) -> list[StateChange]:
 
 
 def _disabled(tx: Tx, org: str, now: int) -> list[StateChange]:
-    """Guests who may do nothing, and of whom an earlier release wrote down that they may."""
+    """Guests that are disabled at home, for which an earlier release stored a role."""
     turns = [members.guest_role_change(tx, guest, now) for guest in members.list_guests(tx, org)]
     gone = [turn for turn in turns if turn.value == NO_VALUE]
     last = [(turn, history.newest_change(tx, org, turn.aspect, turn.subject)) for turn in gone]
@@ -89,7 +89,7 @@ def _of_agents(tx: Tx, org: str, now: int) -> list[StateChange]:
 
 
 def _since(turn: StateChange, created: int) -> StateChange:
-    """A row that was never changed tells all; of another one only its last change is known."""
+    """The start of the state: creation for a row that was never changed, else its last change."""
     return turn if turn.at == created else _unknown(turn)
 
 

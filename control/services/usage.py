@@ -1,4 +1,4 @@
-"""What agents tell of use: taken once each, added up by hour and day, asked for page by page."""
+"""Usage reports of agents: stored once each, added up by hour and day, queried page by page."""
 
 from functools import partial
 from typing import Final, TypeVar
@@ -57,10 +57,9 @@ class UsageRetention(Struct, frozen=True):
 
 
 def ingest_usage(tx: Tx, org: str, vault: str, told: Told, *, now: int) -> bool:
-    """Take a report, unless a later one of the same beginning is there. `now`: Unix seconds.
+    """Store a report, unless a later one of the same beginning is there. `now`: Unix seconds.
 
-    One that is of no clock hour, of another time than an agent can have, or one part too many is
-    not taken.
+    A report that spans clock hours, has an impossible time, or is one part too many is dropped.
     """
     since, until = told.since // _MILLI, told.until // _MILLI
     part = UsageReport(org, vault, since, until, rolled=False)
@@ -94,7 +93,7 @@ def _is_within_limit(tx: Tx, part: UsageReport) -> bool:
 
 
 def inventory_figures(seen: Seen) -> dict[str, float]:
-    """The series of an agent's looks at its secrets."""
+    """The series of an agent's inventories of its secrets."""
     return {
         "secrets_never_read": seen.never_read,
         "secrets_expired": seen.expired,
@@ -105,17 +104,17 @@ def inventory_figures(seen: Seen) -> dict[str, float]:
 
 
 def count_above(classes: tuple[int, ...], days: int) -> int:
-    """How many for longer than this; `days` is one of `USAGE_DAYS`."""
+    """How many secrets for longer than this; `days` is one of `USAGE_DAYS`."""
     return sum(classes[USAGE_DAYS.index(days) + 1 :])
 
 
 def count_at_most(classes: tuple[int, ...], days: int) -> int:
-    """How many for at most this; `days` is one of `USAGE_DAYS`."""
+    """How many secrets for at most this; `days` is one of `USAGE_DAYS`."""
     return sum(classes[: USAGE_DAYS.index(days) + 1])
 
 
 class Usage:
-    """Answers questions about use, and lets the old counts go."""
+    """Queries usage, and deletes old counts."""
 
     def __init__(self, store: Store, retention: UsageRetention, world: World) -> None:
         self._store = store
@@ -123,7 +122,7 @@ class Usage:
         self._world = world
 
     async def list_inventories(self, org: str, vault: str) -> list[SecretInventory]:
-        """The newest look of each agent at its secrets. Raises `NotFoundError`."""
+        """The newest inventory of each agent's secrets. Raises `NotFoundError`."""
         await self._require_agent(org, vault)
         return await self._store.read(lambda tx: usage.list_inventories(tx, org, vault))
 
@@ -144,7 +143,7 @@ class Usage:
     async def most_used(
         self, span: UsagePeriod, kind: UsageKind | None, after: str, limit: int
     ) -> tuple[list[Ranked], str]:
-        """The most used (None: agents), and where the next page begins. Raises `NotFoundError`."""
+        """The most used (None: agents), and the cursor of the next page. Raises `NotFoundError`."""
         await self._require_agent(span.org, span.vault)
         begin = _parse_cursor(after)
         found = await self._store.read(lambda tx: usage.most_used(tx, span, kind, begin, limit))
@@ -154,7 +153,7 @@ class Usage:
     async def list_secrets(
         self, span: UsagePeriod, wanted: SecretQuery, after: str, limit: int
     ) -> tuple[list[SecretRow], str]:
-        """Secrets that agents named, and where the next page begins. Raises `NotFoundError`."""
+        """Secrets that agents named, and the cursor of the next page. Raises `NotFoundError`."""
         await self._require_agent(span.org, span.vault)
         begin = _parse_cursor(after)
         found = await self._store.read(
@@ -164,7 +163,7 @@ class Usage:
         return found, "" if last is None else f"{last.key}~{last.vault}~{last.secret}"
 
     async def roll_up_and_delete(self) -> None:
-        """Make days of old hours, and let go of old days."""
+        """Roll old hours up to days, and delete old days."""
         now = self._world.now() // SECOND
         rolled = ROLLED_AT_ONCE
         while rolled == ROLLED_AT_ONCE:
@@ -174,7 +173,7 @@ class Usage:
         await self._store.write(partial(_delete_older, now - PARTS_KEPT, old))
 
     def secret_query(self, which: Which, *, days: int, factor: int) -> SecretQuery:
-        """`days`: for so long unused or not rotated, or until it expires."""
+        """`days`: unused or not rotated for so long, or until it expires."""
         now = self._world.now() // SECOND
         if which is Which.OVERUSED:
             return SecretQuery(which, factor)
@@ -202,7 +201,7 @@ def _parse_cursor(text: str) -> PageCursor | None:
     key, _, rest = text.partition("~")
     vault, mark, subject = rest.partition("~")
     if not (key.isascii() and key.isdigit() and len(key) < 19 and mark):  # noqa: PLR2004  # BIGINT
-        raise ValidationError("query_invalid", "after is no page's next", field="after")
+        raise ValidationError("query_invalid", "`after` is not the `next` of a page", field="after")
     return PageCursor(int(key), vault, subject)
 
 

@@ -25,7 +25,7 @@ from control.crypto import is_valid_signature, sha256
 from control.errors import ConflictError, ValidationError
 from control.model.records import WitnessedCheckpoint, WitnessedLog
 from control.store import audit_records
-from control.store.consistency_proofs import ConsistencyProof, put_consistency_proof
+from control.store.audit_records import ConsistencyProof, put_consistency_proof
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.merkle import verify_consistency
@@ -50,7 +50,7 @@ class PresentedCheckpoint(Struct, frozen=True):
 
 
 class CheckpointHead(Struct, frozen=True):
-    """What the note's text says; `text` is all of it that is signed."""
+    """The parsed text of a note; `text` is all of it that is signed."""
 
     origin: str
     size: int
@@ -79,7 +79,7 @@ class StaleProofError(ConflictError):
 
 
 class Witness:
-    """`name` and `public` are what verifiers know us by, `sign` is plain Ed25519."""
+    """`name` and `public` identify us to verifiers, `sign` is plain Ed25519."""
 
     def __init__(self, name: str, public: bytes, sign: SignFunction) -> None:
         self._name = name
@@ -126,7 +126,7 @@ class Witness:
         return seen
 
     def cosignature_line(self, seen: WitnessedCheckpoint) -> str:
-        """Our line for a checkpoint that is stored: call it only after the commit.
+        """Our signature line for a stored checkpoint: call it only after the commit.
 
         Raises `ValueError` for a row that names a log of which nothing is cosigned.
         """
@@ -139,16 +139,16 @@ class Witness:
 
 
 def name_log(tx: Tx, org: str, vault: str, shown: PresentedCheckpoint, *, now: int) -> None:
-    """Note which log an enrolment shows of which nothing is cosigned for it yet."""
+    """Store which log an enrolment shows, before anything is cosigned for it."""
     last = audit_records.get_checkpoint(tx, org, vault)
     if last is None or not last.size:
         audit_records.put_checkpoint(tx, _presented_row(org, vault, shown, now))
 
 
 def cosigned_at(tx: Tx, org: str, vault: str, size: int) -> WitnessedCheckpoint | None:
-    """The checkpoint of this size of the enrolment's log, whichever enrolment it was cosigned for.
+    """The cosigned checkpoint of this size, of the enrolment's log.
 
-    It may be another one's: the agent has to prove from there.
+    It may be cosigned for another enrolment: the agent has to prove from there.
     """
     last = audit_records.get_checkpoint(tx, org, vault)
     if last is None or not size:
@@ -162,10 +162,10 @@ def cosigned_at(tx: Tx, org: str, vault: str, size: int) -> WitnessedCheckpoint 
 
 
 def accept_new_log(tx: Tx, org: str, vault: str) -> None:
-    """A person has looked: the enrolment's log may begin anew. Nothing changes without a fault.
+    """Let the enrolment's log begin anew, after a person has looked. No fault: nothing changes.
 
-    A log that was cosigned for another organization stays as it is remembered, and disputed: its
-    people decide what becomes of it. The enrolment only leaves it, for a log of its own.
+    A log that was cosigned for another organization stays remembered and disputed: its people
+    decide about it. The enrolment only leaves it, for a log of its own.
     """
     last = audit_records.get_checkpoint(tx, org, vault)
     if last is None or not (last.fault or is_disputed(tx, last)):
@@ -177,7 +177,7 @@ def accept_new_log(tx: Tx, org: str, vault: str) -> None:
 
 
 def is_disputed(tx: Tx, last: WitnessedCheckpoint | None) -> bool:
-    """Whether another history of the log that an enrolment shows was shown for some enrolment."""
+    """Whether some enrolment has shown another history of the log that this one shows."""
     if last is None:
         return False
     log = audit_records.get_witnessed_log(tx, parse_checkpoint(last.note).origin, last.signer)
@@ -225,7 +225,7 @@ def find_contradiction(
 def _presented_row(
     org: str, vault: str, shown: PresentedCheckpoint, now: int
 ) -> WitnessedCheckpoint:
-    """An enrolment for which nothing is cosigned yet, and which log it shows."""
+    """The row of an enrolment that shows a log and for which nothing is cosigned yet."""
     return WitnessedCheckpoint(org, vault, 0, b"", shown.note, now, "", shown.signer)
 
 

@@ -1,4 +1,4 @@
-"""Agents, their tags, and when they were last heard."""
+"""Agents, their tags, presence and health."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -98,7 +98,7 @@ def get_agents(tx: Tx, org: str, vaults: Sequence[str]) -> list[Agent]:
 
 
 def put_facts(tx: Tx, *rows: Agent) -> None:
-    """Note what these agents have said of themselves."""
+    """Store facts that these agents report of themselves."""
     values = [
         {"of_org": r.org, "of_vault": r.vault, "to_facts": r.facts, "to_changed_at": r.changed_at}
         for r in rows
@@ -108,7 +108,7 @@ def put_facts(tx: Tx, *rows: Agent) -> None:
 
 
 def put_health(tx: Tx, org: str, said: Mapping[str, Health]) -> None:
-    """Note how these agents say that they are; only of who is active by now."""
+    """Store the health of these agents; of active ones only."""
     values = [
         {"of_org": org, "of_vault": vault, "to_health": str(health)}
         for vault, health in said.items()
@@ -118,7 +118,7 @@ def put_health(tx: Tx, org: str, said: Mapping[str, Health]) -> None:
 
 
 def find_agents(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
-    """Those of the organization that the filter lets through, by name."""
+    """Agents of the organization that match the filter, by name."""
     t = agents.c
     chosen = sa.select(agents).where(t.org == org, t.vault > wanted.after)
     if wanted.life is not None:
@@ -173,7 +173,7 @@ def active_agents(tx: Tx) -> frozenset[tuple[str, str]]:
 
 
 def list_presence(tx: Tx) -> list[tuple[str, str, Presence, int, Health]]:
-    """Of every active agent: organization, vault, presence, last word (Unix ns), health."""
+    """Every active agent: organization, vault, presence, last message (Unix ns), health."""
     rows = tx.execute(_PULSES.add_columns(agents.c.org))
     return [
         (org, vault, Presence(presence), seen, Health(health))
@@ -182,15 +182,15 @@ def list_presence(tx: Tx) -> list[tuple[str, str, Presence, int, Health]]:
 
 
 def get_presence(tx: Tx, org: str, vaults: Sequence[str]) -> list[tuple[str, Presence, int]]:
-    """Of those of these agents that are active: vault, presence, last word."""
+    """Of these agents, the active ones: vault, presence, last message."""
     chosen = _PULSES.where(agents.c.org == org, agents.c.vault.in_(vaults))
     return [(vault, Presence(presence), seen) for vault, presence, seen, _ in tx.execute(chosen)]
 
 
 def put_presence(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:
-    """Note presence and last word of many: organization, vault, presence, Unix nanoseconds.
+    """Store presence and last message of many: organization, vault, presence, Unix nanoseconds.
 
-    Only of who is active by now: a word that was on its way makes nobody of the locked online.
+    Of active agents only: a late message makes no locked agent online.
     """
     values = [
         {"of_org": org, "of_vault": vault, "to_presence": presence, "to_last_seen": last_seen}
@@ -201,7 +201,7 @@ def put_presence(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> N
 
 
 def state_changes_of(agent: Agent) -> list[StateChange]:
-    """Its life and its presence, as of when its row was changed."""
+    """The changes of life and presence, as of when the row was changed."""
     values = {Aspect.LIFE: str(agent.life), Aspect.PRESENCE: presence_value(agent.presence)}
     return [
         StateChange(

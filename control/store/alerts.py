@@ -1,8 +1,8 @@
 """Alerts: a row for each condition, from its start to its end, and the notices of both.
 
-While a condition lasts there is one row, however often it is reported. One that comes back within
-`FLAPPING_WINDOW` after its end goes on in the same row; from then on its end is notified only once
-it has held for as long, so that a condition that comes and goes is three messages and not a storm.
+While a condition lasts there is one row, however often it is reported. A condition that returns
+within `FLAPPING_WINDOW` after its end continues in the same row; from then on its end is notified
+only once it has held for as long, so that a flapping condition is three messages and not a storm.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -50,9 +50,9 @@ _STATES: Final[Mapping[str, sa.ColumnElement[bool]]] = {
 
 
 def fire_alerts(tx: Tx, *rows: Alert, repeat: bool = True) -> list[Alert]:
-    """Report conditions, and have people told; the rows that are new or have changed.
+    """Store alerts with their notices; the rows that are new or have changed.
 
-    `repeat`: whether another report of what fires already counts.
+    `repeat`: whether another report of a firing alert is counted.
     """
     known = _known_alerts(tx, rows)
     fired: dict[str, Alert] = {}
@@ -78,9 +78,9 @@ def resolve_alerts(
     subject: str | None = None,
     before: int | None = None,
 ) -> list[Alert]:
-    """End what fires of these codes at these agents; the rows that are over.
+    """Resolve firing alerts of these codes at these agents; the resolved rows.
 
-    `subject`: of this one alone. `before`: only of what began until then.
+    `subject`: with this subject only. `before`: only those that began until then.
     """
     chosen = sa.select(alerts).where(_t.org == org, _t.code.in_(codes), _t.ended_at == 0)
     if subject is not None:
@@ -98,7 +98,7 @@ def resolve_alerts(
 
 
 def follow_life(tx: Tx, org: str, vault: str, life: Life, now: int) -> list[Alert]:
-    """End the conditions of an agent that are over with its new life."""
+    """Resolve an agent's conditions that its new life ends."""
     codes = frozenset[str]() if life is Life.ACTIVE else HEARD
     if life is not Life.LOCKED:
         codes |= {AGENT_LOCKED}
@@ -108,7 +108,7 @@ def follow_life(tx: Tx, org: str, vault: str, life: Life, now: int) -> list[Aler
 
 
 def end_alert(tx: Tx, row: Alert, now: int) -> Alert:
-    """End this one, which fires."""
+    """Resolve this alert, which fires."""
     over = replace(row, ended_at=max(now, row.at))
     if row.reopened:
         over = replace(over, resolve_at=now + FLAPPING_WINDOW)
@@ -119,7 +119,7 @@ def end_alert(tx: Tx, row: Alert, now: int) -> Alert:
 
 
 def notify_settled(tx: Tx, now: int) -> int:
-    """Notify the ends that have held for long enough; how many."""
+    """Send notices of ends that have held for long enough; how many."""
     found = fetch_all(tx, Alert, _OWED, now=now)
     for row in found:
         enqueue_notices(tx, resolution_notice(row))
@@ -133,7 +133,7 @@ def has_settled(tx: Tx, now: int) -> bool:
 
 
 def firing_agents(tx: Tx, org: str, code: str) -> set[str]:
-    """The agents at which this code fires."""
+    """The agents where this code fires."""
     mine = _t.org == org, _t.code == code, _t.ended_at == 0
     return set(tx.execute(sa.select(_t.vault).where(*mine).distinct()).scalars())
 
@@ -162,9 +162,9 @@ def put_alert(tx: Tx, row: Alert) -> None:
 
 
 class AlertFilter(Struct, frozen=True, kw_only=True):
-    """Which alerts; what is empty narrows nothing.
+    """Which alerts; an empty field matches all.
 
-    `state`: an `AlertState`, or `open` for what is not resolved. `text` is looked for as it is, in
+    `state`: an `AlertState`, or `open` for what is not resolved. `text` is searched literally, in
     any case. `behind`: those that follow this one in the list.
     """
 
@@ -196,14 +196,14 @@ def list_alerts(
 
 
 def delete_older_alerts(tx: Tx, before: int) -> int:
-    """Remove alerts that were over before, and that no legal hold covers; how many."""
+    """Delete alerts that were resolved before, except under a legal hold; how many."""
     free = sa.not_(is_held(_t.org, _t.at, _t.vault))
     old = _t.ended_at > 0, _t.ended_at < before, _t.resolve_at == 0
     return tx.execute(alerts.delete().where(*old, free)).rowcount
 
 
 def _fired_row(before: Alert | None, row: Alert) -> tuple[Alert, bool]:
-    """The row as it is now, and whether people are told."""
+    """The row after this report, and whether a notice is sent."""
     now = row.last_at or row.at
     if before is None:
         return replace(row, last_at=now), True
@@ -223,7 +223,7 @@ def _fired_row(before: Alert | None, row: Alert) -> tuple[Alert, bool]:
 
 
 def _known_alerts(tx: Tx, rows: Iterable[Alert]) -> dict[tuple[str, str, str, str], Alert]:
-    """Of each condition the row in which another report of it goes."""
+    """For each condition the row that another report of it continues."""
     known = {}
     for (org, code), some in groupby(sorted(rows, key=_alert_kind), _alert_kind):
         for row in _open_alerts(tx, org, code, list(some)):
@@ -237,7 +237,7 @@ def _alert_kind(row: Alert) -> tuple[str, str]:
 
 
 def _open_alerts(tx: Tx, org: str, code: str, some: Sequence[Alert]) -> Iterable[Alert]:
-    """What fires, and what may go on, the latest end first."""
+    """Firing alerts, and those that may continue, the latest end first."""
     now = min(row.last_at or row.at for row in some)
     lately = _t.ended_at > now - FLAPPING_WINDOW if ends_by_itself(code) else sa.false()
     mine = _t.org == org, _t.code == code, sa.or_(_t.ended_at == 0, lately)

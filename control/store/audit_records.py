@@ -1,4 +1,4 @@
-"""The audit trail of people, and witnessed checkpoints."""
+"""Rows of the audit log, its bases, witnessed checkpoints and their consistency proofs."""
 
 from typing import Final
 
@@ -14,10 +14,13 @@ from control.store.rows import (
     insert_row,
     select_by_key,
 )
-from control.store.tables import audit, witnessed, witnessed_logs
+from control.store.tables import audit, growths, trail_bases, witnessed, witnessed_logs
 
 _CHECKPOINT: Final = select_by_key(witnessed)
 _LOG: Final = select_by_key(witnessed_logs)
+_BASE: Final = select_by_key(trail_bases)
+_NODE: Final = 32  # bytes of SHA-256
+_GROWTH: Final = select_by_key(growths)
 
 
 def get_last_event(tx: Tx, org: str) -> AuditEvent | None:
@@ -39,9 +42,9 @@ def list_events(tx: Tx, org: str, *, after: int, limit: int) -> list[AuditEvent]
 
 
 class EventFilter(Struct, frozen=True):
-    """Which events: what is not empty has to be so. Times are Unix nanoseconds, `until` excluded.
+    """Which events; an empty field matches all. Times are Unix nanoseconds, `until` excluded.
 
-    `operation` and `target` are beginnings.
+    `operation` and `target` are prefixes.
     """
 
     actor: str = ""
@@ -60,7 +63,7 @@ ALL_EVENTS: Final = EventFilter()
 
 
 def newest_event_at(tx: Tx) -> int:
-    """When the newest record of any chain was made, Unix nanoseconds; 0 for none."""
+    """The time of the newest record of any chain, Unix nanoseconds; 0 for none."""
     t = audit.c
     newest = sa.select(t.org, sa.func.max(t.seq).label("seq")).group_by(t.org).subquery()
     same = sa.and_(t.org == newest.c.org, t.seq == newest.c.seq)
@@ -86,7 +89,7 @@ def count_events(tx: Tx, org: str, filter_: EventFilter) -> int:
 
 
 def count_older(tx: Tx, org: str, before: int) -> int:
-    """How many are older, the newest not among them: that one stays in any case."""
+    """How many are older, without the newest record, which always stays."""
     t = audit.c
     newest = sa.select(sa.func.max(t.seq)).where(t.org == org).scalar_subquery()
     chosen = sa.select(sa.func.count()).where(t.org == org, t.at < before, t.seq < newest)
@@ -138,3 +141,57 @@ def get_witnessed_log(tx: Tx, origin: str, signer: bytes) -> WitnessedLog | None
 def put_witnessed_log(tx: Tx, row: WitnessedLog) -> None:
     """Add, or replace."""
     insert_or_replace(tx, witnessed_logs, row)
+
+
+class AuditLogBase(Struct, frozen=True):
+    """The last record that is gone was number `size` and had this hash; signed at that time."""
+
+    org: str
+    size: int
+    hash: bytes
+    at: int
+    signature: bytes
+
+
+def get_base(tx: Tx, org: str) -> AuditLogBase | None:
+    """The organization's base; None for an audit log with its first record."""
+    return fetch_one(tx, AuditLogBase, _BASE, org=org)
+
+
+def truncate_to_base(tx: Tx, row: AuditLogBase) -> int:
+    """Delete the records up to the base, and store it; how many there were."""
+    insert_or_replace(tx, trail_bases, row)
+    t = audit.c
+    return tx.execute(audit.delete().where(t.org == row.org, t.seq <= row.size)).rowcount
+
+
+class ConsistencyProof(Struct, frozen=True):
+    """From `old_size` to `size`; `path` are the nodes of the proof (RFC 9162, 2.1.4.1) in a row."""
+
+    org: str
+    vault: str
+    size: int
+    old_size: int
+    old_root: bytes
+    path: bytes
+
+    @property
+    def nodes(self) -> list[bytes]:
+        """The proof."""
+        return [self.path[i : i + _NODE] for i in range(0, len(self.path), _NODE)]
+
+
+def get_consistency_proof(tx: Tx, org: str, vault: str) -> ConsistencyProof | None:
+    """The agent's."""
+    return fetch_one(tx, ConsistencyProof, _GROWTH, org=org, vault=vault)
+
+
+def list_consistency_proofs(tx: Tx, org: str) -> dict[str, ConsistencyProof]:
+    """Of all agents of an organization, by vault."""
+    found = fetch_all(tx, ConsistencyProof, growths.select().where(growths.c.org == org))
+    return {row.vault: row for row in found}
+
+
+def put_consistency_proof(tx: Tx, row: ConsistencyProof) -> None:
+    """Replace the agent's."""
+    insert_or_replace(tx, growths, row)

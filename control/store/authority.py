@@ -1,17 +1,15 @@
-"""What an account may do in an organization now, whatever it could when it made something."""
+"""What an account may do in an organization now."""
 
 import sqlalchemy as sa
 
 from control.ca.store import JoinState
 from control.model.people import PLATFORM, Role
 from control.model.policies import RolloutState
-from control.store.compliance_tables import report_schedules
 from control.store.members import get_membership
-from control.store.notice_tables import channels
 from control.store.people import get_user
 from control.store.policies import rollout_owner
 from control.store.rows import Tx
-from control.store.tables import ca_joins, rollouts
+from control.store.tables import ca_joins, channels, report_schedules, rollouts
 
 
 def role_in(tx: Tx, org: str, account: str, since: int | None = None) -> Role | None:

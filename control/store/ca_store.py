@@ -1,4 +1,4 @@
-"""`control.ca.store.CaStore` over the store: what the CA keeps, beside everything else."""
+"""The CA's ledger (`control.ca.store.CaStore`) in the database."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -41,7 +41,7 @@ _CERTIFICATE_OF: Final = sa.select(ca_certificates).where(
 
 
 class SqlCaStore:
-    """The door."""
+    """Transactions of the ledger."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -52,7 +52,7 @@ class SqlCaStore:
 
 
 def revoked_serials(tx: Tx, now: int) -> frozenset[str]:
-    """Of certificates that were revoked and have not expired."""
+    """Serials of certificates that were revoked and have not expired."""
     t = ca_certificates.c
     chosen = sa.select(t.serial).where(t.revoked_at.is_not(None), t.not_after >= now)
     return frozenset(tx.execute(chosen).scalars())
@@ -69,7 +69,7 @@ def unused_approvals(tx: Tx, account: str) -> list[JoinRecord]:
 
 
 class SqlCaTransaction:
-    """One transaction; also for steps that change more than the CA's own tables."""
+    """One transaction, also for steps that change other tables."""
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
@@ -112,7 +112,7 @@ class SqlCaTransaction:
         self._follow(agent)
 
     def _follow(self, agent: EnrolledAgent) -> None:
-        """The registry knows the same agent by the same life, from the same transaction."""
+        """Change the agent's life in the registry in the same transaction."""
         life = Life(agent.state.value)
         known = agents.get_agent(self._tx, *agent.name)
         if known is None:
@@ -212,7 +212,7 @@ class SqlCaTransaction:
         return 0 if found is None else int(found)
 
     def raise_alert(self, alert: Alert) -> None:
-        """With the notices of it."""
+        """Store the alert with its notices."""
         alerts.fire_alerts(self._tx, alert)
 
     def delete_expired(self, before: int) -> int:

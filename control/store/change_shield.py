@@ -1,7 +1,7 @@
-"""A change is not cut in two: from its first write on, a request goes on though its client left.
+"""Shields a request from cancellation, from its first write on.
 
-Until then nothing has happened, and a client that leaves gives its place in every queue to others.
-It is a context variable, since the write is many calls below the request that it is for.
+Until then nothing has happened, and a client that disconnects frees its place in every queue. It is
+a context variable, since the write is many calls below the request.
 """
 
 from collections.abc import Iterator
@@ -33,10 +33,7 @@ def start_shielding() -> None:
 
 
 def stop_shielding() -> None:
-    """What the running request has changed so far stands by itself: it may end here.
-
-    Until it changes something else.
-    """
+    """The changes so far are complete: the request can be cancelled until its next write."""
     scope = _current.get()
     if scope is not None:
         scope.shield = False

@@ -1,4 +1,4 @@
-"""Channels, and their messages on the way."""
+"""Channels and their messages."""
 
 from typing import Any, Final
 
@@ -6,7 +6,6 @@ import sqlalchemy as sa
 
 from control.model.notices import Channel, Delivery, State
 from control.store.legal_holds import is_held
-from control.store.notice_tables import channels, deliveries
 from control.store.rows import (
     Tx,
     fetch_all,
@@ -15,6 +14,7 @@ from control.store.rows import (
     insert_row,
     select_by_key,
 )
+from control.store.tables import channels, deliveries
 
 _CHANNEL: Final = select_by_key(channels)
 _DELIVERY: Final = select_by_key(deliveries)
@@ -88,13 +88,13 @@ def delete_channel(tx: Tx, org: str, identifier: str) -> None:
 
 
 def update_channel(tx: Tx, org: str, identifier: str, **values: Any) -> None:
-    """What became of a message of its, beside whatever people change."""
+    """Store the outcome of a message, beside fields that people change."""
     c = channels.c
     tx.execute(channels.update().where(c.org == org, c.id == identifier).values(**values))
 
 
 def count_omitted(tx: Tx, org: str, identifier: str, count: int) -> None:
-    """So many notices had no place in its queue."""
+    """Count notices that the full queue has dropped."""
     update_channel(tx, org, identifier, omitted=channels.c.omitted + count)
 
 
@@ -137,16 +137,15 @@ def list_deliveries(
 
 
 def due_deliveries(tx: Tx, now: int, limit: int) -> list[Delivery]:
-    """Those that may be tried: of each channel its first, then of each its second, and so on.
+    """Messages that may be tried: of each channel the first, then of each the second, and so on.
 
-    So channels of which much waits leave room for others. What is of a channel that is switched off
-    is not due.
+    Channels with many messages so leave room for others. Messages of disabled channels are not due.
     """
     return fetch_all(tx, Delivery, _DUE, now=now, most=limit)
 
 
 def delete_oldest_dead(tx: Tx, org: str, identifier: str) -> bool:
-    """Let a channel's oldest dead letter go, unless a legal hold covers all; whether one went."""
+    """Delete a channel's oldest dead letter that no legal hold covers; whether there was one."""
     d = deliveries.c
     mine = d.org == org, d.channel == identifier, d.state == str(State.DEAD)
     oldest = (

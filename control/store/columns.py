@@ -1,4 +1,4 @@
-"""The kinds of column, the same on every database."""
+"""Column types and partial indexes, the same on every database."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 class JsonColumn(sa.types.TypeDecorator[Any]):
-    """Any value that JSON has, as text: structs go in, plain data comes out."""
+    """Any JSON value, as text: structs go in, plain data comes out."""
 
     impl = sa.Text
     cache_ok = True
@@ -70,3 +70,9 @@ def optional_integer_column(title: str) -> sa.Column[int | None]:
 def optional_bytes_column(title: str) -> sa.Column[bytes | None]:
     """Bytes, or nothing."""
     return sa.Column(title, sa.LargeBinary(), nullable=True)
+
+
+def index_of(title: str, *columns: str, where: str) -> sa.Index:
+    """An index of the rows that match the condition, for queries with the same condition."""
+    condition = sa.text(where)
+    return sa.Index(title, *columns, sqlite_where=condition, postgresql_where=condition)

@@ -1,4 +1,4 @@
-"""Reports, their schedules, and what people add to controls."""
+"""Reports, their schedules, and notes on controls."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,7 +6,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from control.model.compliance import ControlNote, NoteView, ReportRow, ReportSchedule, State
-from control.store.compliance_tables import control_notes, report_schedules, reports
 from control.store.rows import (
     Tx,
     fetch_all,
@@ -16,6 +15,7 @@ from control.store.rows import (
     select_by_key,
     to_columns,
 )
+from control.store.tables import control_notes, report_schedules, reports
 
 _ASKED: Final = sa.select(*(reports.c[name] for name in ReportRow.__struct_fields__))
 _SCHEDULE: Final = select_by_key(report_schedules)

@@ -1,4 +1,4 @@
-"""What evidence is collected from, where no other page of the store asks for it."""
+"""Queries that only the collection of evidence needs."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from control.ca.store import IssuedCertificate
 from control.model.agents import Agent
-from control.model.links import AgentCommand
 from control.model.people import Role
 from control.model.policies import AssignmentState, PolicyVersion, Rollout, SignedAssignment
 from control.model.records import Alert, Sample, Severity, WitnessedCheckpoint
@@ -18,7 +17,6 @@ from control.store.tables import (
     alerts,
     assignments,
     ca_certificates,
-    commands,
     memberships,
     policy_versions,
     rollouts,
@@ -28,12 +26,12 @@ from control.store.tables import (
     users,
     witnessed,
 )
+from control.store.usage import HOUR
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.pki.names import AgentName
 
 MAX_ROWS: Final = 10_000
 """Rows of a kind that one report looks at: alerts, commands, versions, roll-outs."""
-HOUR: Final = 3600
 
 
 class PersonRow(Struct, frozen=True):
@@ -122,11 +120,6 @@ def critical_alerts_before(tx: Tx, org: str, until: int) -> list[Alert]:
     mine = a.org == org, a.severity == Severity.CRITICAL, a.at < until, lasts
     chosen = sa.select(alerts).where(*mine)
     return fetch_all(tx, Alert, chosen.order_by(a.at.desc(), a.id).limit(MAX_ROWS))
-
-
-def commands_between(tx: Tx, org: str, since: int, until: int) -> list[AgentCommand]:
-    """What agents were asked to do, the newest first."""
-    return fetch_all(tx, AgentCommand, _between(commands, commands.c.created_at, org, since, until))
 
 
 def versions_between(tx: Tx, org: str, since: int, until: int) -> list[PolicyVersion]:

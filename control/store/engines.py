@@ -1,8 +1,8 @@
-"""The two databases: SQLite in a file of ours, PostgreSQL at an address.
+"""Connections to the two databases: SQLite in a file of ours, PostgreSQL at an address.
 
-A commit must be durable, so what is weaker is refused: SQLite below `synchronous=FULL` (15 real
-power cuts cost NORMAL 3,652 acknowledged rows: `docs/decisions/0004-store.md`), PostgreSQL with
-`fsync`, `full_page_writes` or `synchronous_commit` off.
+A commit must be durable, so weaker settings are refused: SQLite below `synchronous=FULL`
+(decision 4), PostgreSQL with `fsync`, `full_page_writes` or
+`synchronous_commit` off.
 """
 
 import os
@@ -46,7 +46,7 @@ _DURABLE: Final = {
 
 
 class DatabaseEngines:
-    """A database that is in use: `reads` is a pool, `writes` one connection at a time.
+    """An open database: `reads` is a pool, `writes` one connection at a time.
 
     `place` is where a PostgreSQL is, for people. `leases` is for what a connection holds while it
     is open; on SQLite it is `writes`.

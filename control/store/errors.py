@@ -1,4 +1,4 @@
-"""What a database's refusal is called here. A driver's text goes no further: it may hold values."""
+"""Translates errors of the database. A driver's text goes no further: it may contain values."""
 
 import sqlalchemy as sa
 
@@ -46,16 +46,16 @@ class StoreError(UnavailableError):
 def translate_error(error: sa.exc.SQLAlchemyError, *, committing: bool = False) -> Exception:
     """The error to raise in place of SQLAlchemy's."""
     if isinstance(error, sa.exc.IntegrityError):
-        return ConflictError("exists", "this contradicts what is stored: it exists already")
+        return ConflictError("exists", "this exists already")
     if is_invalid_value(error):
         return invalid_value_error()
     if committing:
         return StoreError(
             "store_unavailable",
-            "the database failed in the middle: the change may be stored or not",
+            "the database failed: the change may be stored or not",
             "unknown",
         )
-    return StoreError("store_unavailable", "the database does not answer as it should")
+    return StoreError("store_unavailable", "the database does not answer")
 
 
 def connection_error(error: sa.exc.SQLAlchemyError, place: str) -> Exception:
@@ -72,9 +72,7 @@ def connection_error(error: sa.exc.SQLAlchemyError, place: str) -> Exception:
 
 def invalid_value_error() -> ValidationError:
     """For a value that no column holds: a NUL on PostgreSQL, a number beyond 64 bits."""
-    return ValidationError(
-        "value_invalid", "a text or number in it is none that the database can hold"
-    )
+    return ValidationError("value_invalid", "the database cannot store one of the texts or numbers")
 
 
 def is_invalid_value(error: sa.exc.SQLAlchemyError) -> bool:

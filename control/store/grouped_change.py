@@ -1,6 +1,6 @@
-"""A change that is made together with others of its kind, when several wait for the writer.
+"""Changes of one kind that are applied together when several wait for the writer.
 
-Many agents that say the same kind of thing at once then cost a few statements, not a few each.
+Ten thousand agents that report the same kind of thing at once then cost a few statements in all.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,13 +20,13 @@ have been changed. Raising anything takes all of them back, and each is tried al
 
 
 class GroupedChange(Struct, Generic[Item, Result], frozen=True, eq=False):
-    """As a change: `apply_all` with this item alone. Kinds are told apart by `apply_all` itself."""
+    """A change: `apply_all` with this item alone, or with others of the same `apply_all`."""
 
     apply_all: Callable[[Tx, Sequence[Item]], Sequence[Result | Failure]]
     item: Item
 
     def __call__(self, tx: Tx) -> Result:
-        """Alone."""
+        """Apply it alone."""
         (result,) = self.apply_all(tx, [self.item])
         if isinstance(result, Failure):
             raise result.error

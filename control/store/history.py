@@ -1,9 +1,8 @@
-"""Turns, written in the transaction that changes what they are about.
+"""State changes, written in the transaction that changes the state.
 
-A turn that says nothing new is none. Nothing is read here but by reports: how things stand now is
-in the tables of the things themselves. An agent that says something else again and again fills no
-disk: beyond `MAX_PER_HOUR` its newest turn is written over, so that the last word still stands.
-Only one that a legal hold covers stays.
+A change without a new value is not stored. Only reports read the history: present states are in the
+tables of their subjects. An agent that alternates between states fills no disk: beyond
+`MAX_PER_HOUR` its newest change is overwritten, unless a legal hold covers it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,6 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from control.model.history import AGENT_ASPECTS, Aspect, StateChange
-from control.store.history_tables import history
 from control.store.legal_holds import is_held
 from control.store.rows import (
     Tx,
@@ -25,9 +23,9 @@ from control.store.rows import (
     is_one_of,
     to_struct,
 )
-from protocols.instant import SECOND
+from control.store.tables import history
+from protocols.instant import HOUR
 
-HOUR: Final = 3600 * SECOND
 MAX_PER_HOUR: Final = {Aspect.POLICY: 64, Aspect.KEY: 8}
 """Turns of a subject, of what agents say and are given. A bundle that is brought and applied makes
 two, a key that becomes due and is changed makes two."""
@@ -98,9 +96,10 @@ _SUBJECTS: Final = sa.select(_h.subject).where(_ASPECT).distinct()
 
 
 def record_changes(tx: Tx, turns: Iterable[StateChange]) -> None:
-    """Put them on record, each behind what is there of its subject, unless they say the same.
+    """Store changes behind the newest of their subjects, unless the value is the same.
 
-    `before` is found here, but for one that is `UNKNOWN`. At most one a subject and aspect.
+    `before` is found here, except for one that is `UNKNOWN`. At most one change a subject and
+    aspect.
     """
     for (org, aspect), some in groupby(sorted(turns, key=_subject_key), key=_subject_key):
         rows = list(some)

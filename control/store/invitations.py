@@ -57,6 +57,13 @@ def delete_open_invitations(tx: Tx, org: str, email: str) -> None:
     tx.execute(invitations.delete().where(t.org == org, t.email == email, t.used_at == 0))
 
 
+def open_invitations_of(tx: Tx, account: str, now: int) -> list[Invitation]:
+    """Those that an account, `organization/name`, has made and that could be used."""
+    t = invitations.c
+    mine = t.created_by == account, t.used_at == 0, t.expires_at > now
+    return fetch_all(tx, Invitation, sa.select(invitations).where(*mine).order_by(t.org, t.id))
+
+
 def delete_invitation(tx: Tx, org: str, identifier: str) -> None:
     """Remove it."""
     t = invitations.c

@@ -1,12 +1,12 @@
-"""Who may be on a database, and which of its processes leads.
+"""The lease of a process on its database, and the election of the leader.
 
-Two locks of PostgreSQL on a connection of their own, both gone with it: every process holds the
-first, alone or together with others, and whoever has the second leads. A process that was killed
-lets go at once, one whose machine is gone after what TCP takes to notice (`GONE_MS`).
+Two locks of PostgreSQL on a connection of their own, both released with it: every process holds the
+first, alone or together with others, and the holder of the second leads. A process that was killed
+releases them at once, one whose machine is gone after what TCP takes to notice (`GONE_MS`).
 
-To lead is to do once what would otherwise be done by everybody. It guards no data: what a leader
-does is made of transactions that check what they change, so that one which lost its connection and
-does not know it yet does harm to nobody.
+The leader runs jobs that one process is enough for. It guards no data: its jobs are transactions
+that check what they change, so that a process which lost its connection and does not know it yet
+does no harm.
 """
 
 import logging
@@ -40,14 +40,14 @@ log: Final = logging.getLogger("freehold.control.lease")
 
 
 class Lease(Protocol):
-    """The place of this process on its database."""
+    """The lease of this process on its database."""
 
     shared: bool
     """Whether other processes may be there too."""
 
     @property
     def leads(self) -> bool:
-        """Whether this process does what is to be done once."""
+        """Whether this process leads."""
         ...
 
     @property
@@ -56,12 +56,12 @@ class Lease(Protocol):
         ...
 
     async def keep(self) -> None:
-        """Hold it until cancelled. Raises `UnavailableError` when others have taken the place."""
+        """Hold the lease until cancelled. Raises `UnavailableError` when others have taken it."""
         ...
 
 
 class ExclusiveLease:
-    """On SQLite, where the lock of the file lets nobody else in."""
+    """On SQLite, where the lock of the file keeps everybody else out."""
 
     shared = False
     leads = True
@@ -73,7 +73,7 @@ class ExclusiveLease:
 
 
 class SharedLease:
-    """On PostgreSQL. `shared` says whether it is content with company."""
+    """On PostgreSQL. `shared`: whether other processes may hold it, too."""
 
     def __init__(self, engines: DatabaseEngines, world: World, *, shared: bool) -> None:
         self.shared = shared
@@ -95,7 +95,7 @@ class SharedLease:
         return self._peers
 
     async def take(self) -> None:
-        """Get the place. Raises `UnavailableError` (`database_taken` when others have it)."""
+        """Take the lease. Raises `UnavailableError` (`database_taken` when others have it)."""
         await self._within(START, wait_for_database=False)
 
     async def keep(self) -> None:
@@ -105,11 +105,11 @@ class SharedLease:
             await self._within(REGAIN, wait_for_database=True)
 
     async def leave(self) -> None:
-        """Let go of everything."""
+        """Release the locks."""
         await self._world.run_sync(self._close, limiter=self._thread)
 
     async def _within(self, seconds: float, *, wait_for_database: bool) -> None:
-        """Look until it is ours, or somebody else's for so long; the database may take its time."""
+        """Try until it is taken, or others have held it for so long; the database may be slow."""
         refused_since = None
         while True:
             try:
@@ -126,7 +126,7 @@ class SharedLease:
             await self._world.sleep(LOOK_EVERY)
 
     def _look(self) -> bool:
-        """Whether we have our place; tries for the lead too."""
+        """Whether the lease is held; tries for the lead too."""
         try:
             connection = self._connection or self._enter()
             if connection is None:

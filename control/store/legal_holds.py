@@ -1,11 +1,10 @@
-"""Legal holds, and the one condition that every deletion has to ask."""
+"""Legal holds, and the condition that every deletion has to include."""
 
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from control.model.retention import LegalHold
-from control.store.compliance_tables import holds
 from control.store.rows import (
     Tx,
     fetch_all,
@@ -14,7 +13,7 @@ from control.store.rows import (
     insert_row,
     select_by_key,
 )
-from control.store.tables import samples, series
+from control.store.tables import holds, samples, series
 from protocols.instant import SECOND
 
 _HOLD: Final = select_by_key(holds)

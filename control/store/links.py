@@ -1,4 +1,4 @@
-"""Agents' links: where their streams stand, what waits for them, what they were asked to do."""
+"""Agents' links: positions of their streams, waiting messages, commands."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What the live feed shows of agents and roll-outs: no bundle, no more columns than that."""
+"""Queries of live feeds for agents and roll-outs, with the columns that they show."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple

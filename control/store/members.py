@@ -1,4 +1,4 @@
-"""Who is a member of an organization that is not the account's home."""
+"""Memberships of accounts in organizations that are not their home."""
 
 import sqlalchemy as sa
 
@@ -10,7 +10,7 @@ from control.store.tables import memberships, users
 
 
 def get_membership(tx: Tx, org: str, home: str, name: str) -> Membership | None:
-    """What this account is in `org`."""
+    """The membership of this account in `org`."""
     t = memberships.c
     chosen = sa.select(memberships).where(t.org == org, t.home == home, t.name == name)
     return fetch_one(tx, Membership, chosen)

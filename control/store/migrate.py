@@ -1,4 +1,4 @@
-"""Bring a database's schema to this program's, in one transaction, or refuse.
+"""Migrates a database's schema to this program's, in one transaction, or refuses.
 
 Several processes may start on one PostgreSQL at once: an advisory lock lets one at a time in.
 """

@@ -1,4 +1,4 @@
-"""What is to be told: notices, their entries on channels, and what was told last."""
+"""Notices, their entries on channels, and what each channel was sent last."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -7,9 +7,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from control.model.notices import LastNotice, Notice, QueuedNotice
-from control.store.notice_tables import entries, notices, told
 from control.store.rows import Tx, delete_statement, fetch_all, insert_or_replace, is_one_of
-from control.store.tables import alerts
+from control.store.tables import alerts, entries, notices, told
 
 
 class PendingNotice(Struct, frozen=True):

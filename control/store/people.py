@@ -1,4 +1,4 @@
-"""Organizations, their users, and what these sign in with."""
+"""Organizations, users, and their credentials."""
 
 import sqlalchemy as sa
 
@@ -139,7 +139,7 @@ def record_token_use(tx: Tx, digest: bytes, now: int) -> None:
 def record_proof(
     tx: Tx, org: str, user_name: str, token_id: str, now: int, *, factor: bool
 ) -> None:
-    """Note that its holder has shown who it is; `factor`: by the second factor."""
+    """Store that its holder has confirmed their identity; `factor`: by the second factor."""
     t = tokens.c
     mine = t.org == org, t.user == user_name, t.id == token_id
     noted = {"proven_at": now, "factor_at": now} if factor else {"proven_at": now}
@@ -167,7 +167,7 @@ def demand_change(organization: Organization, at: int) -> StateChange:
 
 
 def delete_tokens(tx: Tx, org: str, user_name: str) -> list[str]:
-    """End every credential of a user; their ids. What it made to let agents in ends too."""
+    """End every credential of a user; their ids. Its unused enrolment tokens end, too."""
     held = [token.id for token in list_tokens(tx, org, user_name)]
     end_enrolment_tokens(tx, org, user_name)
     tx.execute(tokens.delete().where(tokens.c.org == org, tokens.c.user == user_name))
@@ -175,9 +175,9 @@ def delete_tokens(tx: Tx, org: str, user_name: str) -> list[str]:
 
 
 def end_enrolment_tokens(tx: Tx, home: str, user_name: str, org: str = "") -> None:
-    """No enrolment token that an account made, and that is not used, counts any more.
+    """End the unused enrolment tokens that an account has made.
 
-    `org`: of this organization alone. The rows stay until they are tidied up.
+    `org`: of this organization alone. The rows stay until they are deleted as expired.
     """
     t = ca_tokens.c
     made = [t.created_by == f"{home}/{user_name}", t.used_at.is_(None)]

@@ -1,4 +1,4 @@
-"""Policies, their versions, roll-outs, and what each agent should have."""
+"""Policies, their versions, roll-outs, and agents' assignments."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple

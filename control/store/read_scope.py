@@ -1,7 +1,7 @@
-"""For whom the store is read: what shares the readers among organizations and sessions.
+"""The reader that a task reads for: readers share the database by organization and session.
 
-It is a context variable, since a read is many calls below the request that it is for. Whatever
-says nothing reads for the control plane itself.
+It is a context variable, since a read is many calls below the request. Without one a read is the
+control plane's own.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
-from protocols.client import client_of, site_of
+from protocols.client_network import client_network, site_network
 
 ORGANIZATION_PREFIX: Final = "org:"
 SITE_PREFIX: Final = "site:"
@@ -29,13 +29,13 @@ _current: Final = ContextVar("reader", default=INTERNAL_SCOPE)
 
 
 def current_scope() -> ReadScope:
-    """For whom the running task reads."""
+    """The reader of the running task."""
     return _current.get()
 
 
 def anonymous_scope(ip: str) -> ReadScope:
-    """Somebody who is not signed in: the clients of one site share its turns."""
-    return ReadScope(SITE_PREFIX + site_of(ip), client_of(ip))
+    """An anonymous client: the clients of one site share its turns."""
+    return ReadScope(SITE_PREFIX + site_network(ip), client_network(ip))
 
 
 def session_scope(org: str, session: str) -> ReadScope:

@@ -1,4 +1,4 @@
-"""Replays of candidates: what was asked, and where each agent stands."""
+"""Rows of replays and of the agents that are asked."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,7 +6,6 @@ from typing import Final
 import sqlalchemy as sa
 
 from control.model.replays import OPEN_STATES, Replay, ReplayAgent
-from control.store.replay_tables import replay_agents, replays
 from control.store.rows import (
     Tx,
     fetch_all,
@@ -16,6 +15,7 @@ from control.store.rows import (
     is_one_of,
     select_by_key,
 )
+from control.store.tables import replay_agents, replays
 
 _r, _a = replays.c, replay_agents.c
 _REPLAY: Final = select_by_key(replays)

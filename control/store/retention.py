@@ -1,6 +1,6 @@
-"""Rules for how long what is kept, and the deletions that follow, in bounded batches.
+"""Retention rules, and the deletions that follow, in bounded batches.
 
-Each deletion spares what a legal hold covers, in its own statement: a hold that is committed
+Each deletion exempts what a legal hold covers, in its own statement: a hold that is committed
 before it counts.
 """
 
@@ -10,14 +10,22 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from control.model.retention import Kind
-from control.store.compliance_tables import control_notes, holds, reports, retention_rules
 from control.store.history import IS_HELD, is_superseded
-from control.store.history_tables import history
 from control.store.legal_holds import is_held, is_sample_held
-from control.store.notice_tables import deliveries
 from control.store.rows import Tx, upsert_statement
-from control.store.tables import alerts, samples, series
-from control.store.usage_tables import usage_counts, usage_secrets
+from control.store.tables import (
+    alerts,
+    control_notes,
+    deliveries,
+    history,
+    holds,
+    reports,
+    retention_rules,
+    samples,
+    series,
+    usage_counts,
+    usage_secrets,
+)
 from protocols.instant import SECOND
 
 Rows = Callable[[str, int], sa.ColumnElement[bool]]
@@ -113,7 +121,7 @@ AGED_TABLES: Final[dict[Kind, tuple[AgedTable, ...]]] = {
     ),
     Kind.REPORTS: (AgedTable(reports, _reports_old, is_held(reports.c.org, reports.c.created_at)),),
 }
-"""What of each kind is deleted by age; the trail's way is `audit_bases.truncate_to_base`."""
+"""What of each kind is deleted by age; the audit log's way is `audit_bases.truncate_to_base`."""
 
 
 def get_rules(tx: Tx, org: str) -> dict[Kind, int]:

@@ -1,4 +1,4 @@
-"""Which step the schema is at, asked without Alembic: it is slow to load, and rarely needed."""
+"""The schema's revision, read without Alembic, which is slow to load and rarely needed."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _STEPS: Final = sa.text("SELECT version_num FROM alembic_version")
 
 
 def is_current(connection: sa.Connection) -> bool:
-    """Whether the database is at `HEAD`; else Alembic has steps to take, or to refuse."""
+    """Whether the database is at `HEAD`; else Alembic has to migrate, or to refuse."""
     with connection.begin():
         there = sa.inspect(connection).has_table("alembic_version")
         return there and connection.scalars(_STEPS).all() == [HEAD]

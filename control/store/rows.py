@@ -1,7 +1,7 @@
-"""Between rows and the structs of the model.
+"""Conversion between rows and the structs of the model.
 
-Statements are made once and given values: making one takes SQLAlchemy several times as long as the
-database takes for it, and ten thousand agents that report at once are ten thousand of them.
+Statements are made once and executed with values: making one takes SQLAlchemy several times as long
+as the database takes to run it.
 """
 
 from functools import cache

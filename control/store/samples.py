@@ -1,4 +1,4 @@
-"""Figures in time: series, and their samples at three resolutions."""
+"""Metric series, and their samples at three resolutions."""
 
 from collections.abc import Iterable
 from functools import cache

@@ -1,8 +1,8 @@
-"""What the bundles of many agents have in common, stored once: their rules, by hash.
+"""Rules that the bundles of many agents share, stored once, by hash.
 
-Each agent has a bundle of its own (version, predecessor, time), which is signed as a whole; but its
-rules are those of everybody whom the same policies are for. So a row of `assignments` has the bytes
-around the rules, and names the rules; together they are the very bytes that were signed.
+Each agent has a bundle of its own (version, predecessor, time), which is signed as a whole; its
+rules are those of all agents with the same policies. A row of `assignments` has the bytes around
+the rules, and names the rules; together they are the very bytes that were signed.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What all processes of one database have to agree on: few words, each under a name of ours."""
+"""Values that all processes of one database agree on, by name."""
 
 import sqlalchemy as sa
 

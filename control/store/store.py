@@ -1,7 +1,7 @@
-"""The store: reads in threads, changes through the one writer, both functions of a transaction.
+"""The store: reads in threads, changes through one writer; both are functions of a transaction.
 
 A change runs together with others and may run more than once, so it is a function of its `Tx` and
-of what it captured: no clock, no chance, no effect but on the database.
+of what it captured: no clock, no randomness, no effect but on the database.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -45,7 +45,7 @@ _RESTARTS: Final = RestartPolicy(
 
 
 class StoreReader:
-    """Made by `open_reader`."""
+    """Reads; made by `open_reader`."""
 
     def __init__(self, engines: DatabaseEngines, world: World) -> None:
         self._engines = engines
@@ -71,7 +71,9 @@ class StoreReader:
                     "too many requests of this caller wait for the database: wait and try again",
                     retry_after=RETRY_AFTER,
                 ) from None
-            raise StoreError("store_busy", "too many reads wait for the database") from None
+            raise StoreError(
+                "store_busy", "too many reads wait for the database: try again later"
+            ) from None
 
     def _read(self, query: Callable[[Tx], T]) -> T:
         try:
@@ -84,7 +86,7 @@ class StoreReader:
 
 
 class Store(StoreReader):
-    """Made by `open_store`."""
+    """Reads and writes; made by `open_store`."""
 
     def __init__(
         self,
@@ -110,15 +112,19 @@ class Store(StoreReader):
         try:
             return cast("T", await self._writer.call(change, deadline))
         except MailboxFull:
-            raise StoreError("store_busy", "too many changes wait for the database") from None
+            raise StoreError(
+                "store_busy", "too many changes wait for the database: try again later"
+            ) from None
         except ActorError:
             raise StoreError(
-                "store_timeout", "the database did not answer in time: stored or not", "unknown"
+                "store_timeout",
+                "the database did not answer in time: the change may be stored or not",
+                "unknown",
             ) from None
 
 
 def _fair_limiter(readers: int) -> FairLimiter:
-    """An organization leaves a quarter of the readers to others, a session half."""
+    """An organization may use three quarters of the readers, a session half."""
     return FairLimiter(
         readers,
         group=Share(max(readers - max(readers // 4, 1), 1), MAX_READS_OF_ORG),
@@ -198,7 +204,8 @@ def _require_current_schema(engines: DatabaseEngines) -> None:
             if not is_current(connection):
                 raise UnavailableError(
                     "store_outdated",
-                    "the database is of another version: start this version's control plane once",
+                    "the database has another version: start this version of the control plane "
+                    "once",
                 )
     except sa.exc.SQLAlchemyError as error:
         raise translate_error(error) from error

@@ -1,6 +1,10 @@
-"""The tables. Keys begin with the organization: what has no organization in its query is not found.
+"""The tables of the schema. Keys begin with the organization, which every query names.
 
-Times are Unix nanoseconds, but for samples (seconds). Nothing is deleted by cascade.
+Times are Unix nanoseconds, but for samples and usage (seconds). Nothing is deleted by cascade.
+
+Notifications: `notices` are written in the transaction of what they report, and deleted once they
+are `entries` of channels; entries are deleted once they are in a message (`deliveries`). `told` has
+the last notice of each condition and channel.
 """
 
 from typing import Final
@@ -12,13 +16,13 @@ from control.store.columns import (
     boolean_column,
     bytes_column,
     float_column,
+    index_of,
     integer_column,
     name_column,
     optional_bytes_column,
     optional_integer_column,
     prose_column,
 )
-from control.store.indexes import index_of
 
 metadata: Final = sa.MetaData()
 
@@ -443,3 +447,243 @@ ca_joins: Final = _table(
 # What all processes of one database have to agree on.
 
 marks: Final = _table("marks", name_column("name", key=True), name_column("value"))
+history: Final = _table(
+    "history",
+    name_column("org", key=True),
+    name_column("aspect", key=True),
+    name_column("subject", key=True),
+    integer_column("at", key=True),
+    name_column("value"),
+    JsonColumn.column("detail"),
+    integer_column("before"),
+    sa.Index("ix_history_at", "org", "aspect", "at"),
+)
+usage_parts: Final = _table(
+    "usage_parts",
+    name_column("org", key=True),
+    name_column("vault", key=True),
+    integer_column("since", key=True),
+    integer_column("until"),
+    boolean_column("rolled"),
+    sa.Index("ix_usage_parts_since", "since"),
+)
+usage_counts: Final = _table(
+    "usage_counts",
+    name_column("org", key=True),
+    name_column("vault", key=True),
+    integer_column("resolution", key=True),
+    integer_column("at", key=True),
+    name_column("kind", key=True),
+    name_column("subject", key=True),
+    integer_column("part", key=True),
+    integer_column("count"),
+    integer_column("failed"),
+    sa.Index("ix_usage_counts_at", "org", "kind", "at"),
+    sa.Index("ix_usage_counts_age", "resolution", "at"),
+)
+usage_secrets: Final = _table(
+    "usage_secrets",
+    name_column("org", key=True),
+    name_column("vault", key=True),
+    name_column("secret", key=True),
+    integer_column("last_read"),
+    integer_column("rotated_at"),
+    integer_column("expires_at"),
+    integer_column("seen_at"),
+    sa.Index("ix_usage_secrets_seen", "seen_at"),
+)
+usage_looks: Final = _table(
+    "usage_looks",
+    name_column("org", key=True),
+    name_column("vault", key=True),
+    integer_column("at"),
+    integer_column("total"),
+    integer_column("never_read"),
+    integer_column("expired"),
+    JsonColumn.column("idle"),
+    JsonColumn.column("age"),
+    JsonColumn.column("expires"),
+    boolean_column("opaque"),
+)
+channels: Final = _table(
+    "channels",
+    name_column("org", key=True),
+    name_column("id", key=True),
+    name_column("name"),
+    name_column("type"),
+    prose_column("host"),
+    boolean_column("enabled"),
+    JsonColumn.column("terms"),
+    bytes_column("secret"),
+    integer_column("created_at"),
+    integer_column("changed_at"),
+    integer_column("sent_at"),
+    integer_column("failed_at"),
+    integer_column("failures"),
+    prose_column("reason"),
+    integer_column("omitted"),
+    name_column("owner"),
+    prose_column("suspended"),
+    sa.UniqueConstraint("org", "name", name="uq_channels_name"),
+    sa.Index("ix_channels_owner", "owner"),
+)
+notices: Final = _table(
+    "notices",
+    name_column("id", key=True),
+    name_column("kind", key=True),
+    name_column("org"),
+    integer_column("at"),
+    JsonColumn.column("body"),
+    sa.Index("ix_notices_at", "at"),
+)
+entries: Final = _table(
+    "entries",
+    name_column("org", key=True),
+    name_column("channel", key=True),
+    name_column("notice", key=True),
+    integer_column("due_at"),
+    integer_column("at"),
+    JsonColumn.column("body"),
+    sa.Index("ix_entries_due", "due_at"),
+)
+told: Final = _table(
+    "told",
+    name_column("org", key=True),
+    name_column("channel", key=True),
+    name_column("key", key=True),
+    name_column("kind"),
+    integer_column("at"),
+    integer_column("count"),
+    sa.Index("ix_told_at", "at"),
+)
+deliveries: Final = _table(
+    "deliveries",
+    name_column("org", key=True),
+    name_column("id", key=True),
+    name_column("channel"),
+    name_column("state"),
+    integer_column("attempts"),
+    prose_column("reason"),
+    integer_column("created_at"),
+    integer_column("due_at"),
+    integer_column("finished_at"),
+    integer_column("omitted"),
+    JsonColumn.column("notices"),
+    sa.Index("ix_deliveries_due", "state", "due_at"),
+    sa.Index("ix_deliveries_created", "org", "created_at"),
+)
+reports: Final = _table(
+    "reports",
+    name_column("org", key=True),
+    name_column("id", key=True),
+    prose_column("title"),
+    JsonColumn.column("frameworks"),
+    integer_column("since"),
+    integer_column("until"),
+    name_column("state"),
+    integer_column("done"),
+    integer_column("steps"),
+    name_column("created_by"),
+    integer_column("created_at"),
+    integer_column("made_at"),
+    JsonColumn.column("counts"),
+    name_column("digest"),
+    integer_column("size"),
+    prose_column("reason"),
+    bytes_column("body"),
+    sa.Index("ix_reports_state", "state", "created_at"),
+    sa.Index("ix_reports_age", "org", "created_at"),
+)
+report_schedules: Final = _table(
+    "report_schedules",
+    name_column("org", key=True),
+    name_column("id", key=True),
+    prose_column("title"),
+    JsonColumn.column("frameworks"),
+    prose_column("cron"),
+    prose_column("zone"),
+    integer_column("days"),
+    boolean_column("enabled"),
+    name_column("created_by"),
+    integer_column("created_at"),
+    integer_column("next_at"),
+    integer_column("last_at"),
+    name_column("owner"),
+    prose_column("suspended"),
+    sa.Index("ix_report_schedules_due", "enabled", "next_at"),
+    sa.Index("ix_report_schedules_owner", "owner"),
+)
+control_notes: Final = _table(
+    "control_notes",
+    name_column("org", key=True),
+    name_column("id", key=True),
+    name_column("framework"),
+    name_column("control"),
+    prose_column("text"),
+    prose_column("name"),
+    name_column("digest"),
+    bytes_column("content"),
+    name_column("created_by"),
+    integer_column("created_at"),
+)
+retention_rules: Final = _table(
+    "retention_rules",
+    name_column("org", key=True),
+    name_column("kind", key=True),
+    integer_column("days"),
+)
+holds: Final = _table(
+    "holds",
+    name_column("org", key=True),
+    name_column("id", key=True),
+    name_column("vault"),
+    integer_column("since"),
+    integer_column("until"),
+    prose_column("reason"),
+    name_column("created_by"),
+    integer_column("created_at"),
+    name_column("lifted_by"),
+    integer_column("lifted_at"),
+    prose_column("lifted_why"),
+)
+trail_bases: Final = _table(
+    "trail_bases",
+    name_column("org", key=True),
+    integer_column("size"),
+    bytes_column("hash"),
+    integer_column("at"),
+    bytes_column("signature"),
+)
+growths: Final = _table(
+    "growths",
+    name_column("org", key=True),
+    name_column("vault", key=True),
+    integer_column("size"),
+    integer_column("old_size"),
+    bytes_column("old_root"),
+    bytes_column("path"),
+)
+replays: Final = _table(
+    "replays",
+    name_column("org", key=True),
+    name_column("id", key=True),
+    name_column("policy"),
+    integer_column("version"),
+    JsonColumn.column("document"),
+    integer_column("since"),
+    integer_column("until"),
+    name_column("created_by"),
+    integer_column("created_at"),
+    integer_column("expires_at"),
+    sa.Index("ix_replays_policy", "org", "policy", "created_at"),
+)
+replay_agents: Final = _table(
+    "replay_agents",
+    name_column("org", key=True),
+    name_column("replay", key=True),
+    name_column("vault", key=True),
+    name_column("state"),
+    JsonColumn.column("numbers"),
+    integer_column("changed_at"),
+    sa.Index("ix_replay_agents_vault", "org", "vault", "state"),
+)

@@ -1,4 +1,4 @@
-"""What was used: taken in report by report, added up when asked, let go by age."""
+"""Usage counts: stored by report, summed in queries, deleted by age."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -28,7 +28,7 @@ from control.store.rows import (
     insert_row,
     upsert_statement,
 )
-from control.store.usage_tables import usage_counts, usage_looks, usage_parts, usage_secrets
+from control.store.tables import usage_counts, usage_looks, usage_parts, usage_secrets
 from protocols.instant import SECOND
 from protocols.link.vocabulary import SYSTEM_OPERATIONS
 

@@ -1,11 +1,10 @@
-"""The writer of this process: one transaction for all changes that wait, one fsync for all of them.
+"""The writer of this process: one transaction and one fsync for all waiting changes.
 
-Ten thousand agents that report at once cost a commit each otherwise (measured in
-`docs/decisions/0004-store.md`: 2,300 a second alone, 53,000 together). Changes of a kind
-(`GroupedChange`) are made together as well: one statement for all of them. A change that fails is
-taken back, to its savepoint if others are with it, and fails alone, also one with a value that the
-database does not take. When the database fails, every change of the batch is told and the actor
-crashes: its next life has a fresh, checked connection.
+Ten thousand agents that report at once would cost a commit each (decision 4).
+Changes of a kind (`GroupedChange`) are one statement, as well. A change that fails is rolled back
+to its savepoint, and fails alone, also one with a value that the database does not take. When the
+database fails, every change of the batch gets the error and the actor crashes: its restart has a
+fresh, checked connection.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +33,10 @@ MAX_ATTEMPTS: Final = 20  # of a batch that met another process's; each try is a
 
 
 class StoreWriter(BatchActor[Change]):
-    """Its messages are changes, its replies what they return. A change may run more than once."""
+    """An actor: its messages are changes, its replies their results.
+
+    A change may run more than once.
+    """
 
     max_batch: ClassVar[int] = 512
 
@@ -45,7 +47,7 @@ class StoreWriter(BatchActor[Change]):
         self._connection: sa.Connection | None = None
 
     async def on_start(self) -> None:
-        """Ready with a connection whose durability was read back. Raises `StoreError`."""
+        """Open a connection, and verify its durability settings. Raises `StoreError`."""
         await self._world.run_sync(self._connect, limiter=self._thread)
 
     async def on_stop(self) -> None:
@@ -171,4 +173,4 @@ def _outcome(connection: sa.Connection, change: Change) -> object:
 
 
 def _busy() -> UnavailableError:
-    return UnavailableError("store_busy", "other changes came first every time; try again")
+    return UnavailableError("store_busy", "other changes came first every time: try again")

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtests import machine
-from loadtests.bench import report, stage
-from loadtests.bench.measure import say
+from loadtests.bench import contestants, report
+from loadtests.bench.measure import print_progress
 from loadtests.bench.plan import PROFILES, Depth, Profile
 from loadtests.bench.results import Results
-from loadtests.servers import own_folder, running
+from loadtests.servers import running_servers, scratch_folder
 
 DOCS = Path("docs/benchmarks")
 README = Path("README.md")
@@ -39,9 +39,9 @@ def main() -> int:
     results = _measure(profile)
     folder = chosen.out or (TRIAL if chosen.quick else DOCS)
     _keep(results, folder)
-    say(f"\nwritten: {folder}/results.md")
+    print_progress(f"\nwritten: {folder}/results.md")
     for void in results.voids:
-        say(f"VOID {void}")
+        print_progress(f"VOID {void}")
     return 1 if results.voids else 0
 
 
@@ -62,16 +62,16 @@ def _profile(chosen: argparse.Namespace) -> Profile:
 
 
 def _measure(profile: Profile) -> Results:
-    with own_folder() as folder:
+    with scratch_folder() as folder:
         taken = datetime.now(UTC).isoformat(timespec="seconds")
-        results = Results(taken, machine.describe(folder), asdict(profile))
-        say(machine.sentence(results.machine))
-        servers = stage.Contestants(folder)
-        with running(*servers.all):
+        results = Results(taken, machine.describe_machine(folder), asdict(profile))
+        print_progress(machine.sentence(results.machine))
+        servers = contestants.Contestants(folder)
+        with running_servers(*servers.all):
             servers.set_up()
             for stored in profile.stored:
                 servers.store(stored)
-                stage.run(stored, servers, profile, results)
+                contestants.run_stage(stored, servers, profile, results)
                 _keep(results, SO_FAR)
         return results
 

@@ -5,10 +5,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from loadtests import batch, h2load, process, wrk
+from loadtests import batch_read, h2load, process, wrk
 from loadtests.bench.results import BASE, Comparison
 from loadtests.load import Load, Sample, VoidError
-from loadtests.servers import Server, alone
+from loadtests.servers import Server, pausing_others
 
 WARM_UP = 1  # seconds, not counted
 
@@ -29,16 +29,16 @@ def compare(
     """
     load = row.load
     if load.operation == "batch" and not all(
-        batch.is_served(server.api()) for server in servers if server.kind != BASE
+        batch_read.is_served(server.api()) for server in servers if server.kind != BASE
     ):
-        row.skipped = f"{batch.PATH} is not served"
+        row.skipped = f"{batch_read.PATH} is not served"
         return row
     for number in range(rounds + 1):
         for server in servers[:: -1 if mirrored and number % 2 else 1]:
             if server.name in row.void:
                 continue
             try:
-                with alone(server, among):
+                with pausing_others(server, among):
                     sample = run(server, load, seconds if number else WARM_UP, row.others)
             except VoidError as void:
                 row.void[server.name] = str(void)
@@ -55,18 +55,18 @@ def run(server: Server, load: Load, seconds: int, others: list[float]) -> Sample
     at least a record for each request.
     """
     asked = replace(load, operation="read") if _singles(server, load) else load
-    lines, cpu, clock = server.audit_log.lines(), server.cpu_seconds(), time.monotonic()
+    lines, cpu, clock = server.audit_log.count_lines(), server.cpu_seconds(), time.monotonic()
     busy, generator = process.busy_seconds(), process.children_seconds()
-    generate = wrk.run if load.http == 1 else h2load.run
+    generate = wrk.run_load if load.http == 1 else h2load.run_load
     sample = generate(server, asked, seconds)
     took, spent = time.monotonic() - clock, server.cpu_seconds() - cpu
     rest = process.busy_seconds() - busy - spent - (process.children_seconds() - generator)
     others.append(round(max(0.0, rest) / took / process.CORES, 3))
-    need_audited(server.audit_log.lines() - lines, sample.requests * asked.per_request)
+    require_audited(server.audit_log.count_lines() - lines, sample.requests * asked.per_request)
     return replace(sample, cpu_us=spent / sample.requests * 1e6)
 
 
-def need_audited(grown: int, asked: int) -> None:
+def require_audited(grown: int, asked: int) -> None:
     """Raises `VoidError` when the log grew by fewer lines than what was asked for."""
     if grown < asked:
         raise VoidError(f"{asked} answers, and the audit log grew by {grown} lines")
@@ -77,6 +77,6 @@ def _singles(server: Server, load: Load) -> bool:
     return load.operation == "batch" and server.kind == BASE
 
 
-def say(words: str) -> None:
+def print_progress(words: str) -> None:
     """One line of progress, at once."""
     print(words, flush=True, file=sys.stdout)

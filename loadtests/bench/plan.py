@@ -20,7 +20,7 @@ class Depth(IntEnum):
 
 
 @dataclass(frozen=True)
-class Row:
+class PlannedRow:
     """One comparison: its load, from which depth on it is run, and whether fsync joins in."""
 
     load: Load
@@ -52,12 +52,12 @@ ROWS_AT = 1_000  # stored secrets with which every row is run
 MEMORY_AT = 10_000  # only memory and starts are measured there
 
 
-def read(http: int = 1, connections: int = 32, streams: int = 1) -> Load:
+def read_load(http: int = 1, connections: int = 32, streams: int = 1) -> Load:
     """Reads of 100 bytes, spread over all stored secrets."""
     return Load(operation="read", http=http, connections=connections, streams=streams, folder=SMALL)
 
 
-def write(http: int = 1, connections: int = 32, streams: int = 1) -> Load:
+def write_load(http: int = 1, connections: int = 32, streams: int = 1) -> Load:
     """Writes of 100 bytes to 2,000 names beside the stored ones."""
     return Load(
         operation="write", http=http, connections=connections, streams=streams,
@@ -72,40 +72,40 @@ def sized(load: Load, folder: str) -> Load:
 
 
 MAIN = (
-    Row(read(), Depth.QUICK, fsynced=True),
-    Row(read(http=2, connections=8, streams=8), Depth.QUICK, fsynced=True),
-    Row(write(), Depth.QUICK, fsynced=True),
+    PlannedRow(read_load(), Depth.QUICK, fsynced=True),
+    PlannedRow(read_load(http=2, connections=8, streams=8), Depth.QUICK, fsynced=True),
+    PlannedRow(write_load(), Depth.QUICK, fsynced=True),
 )
 """The rows that are run with every number of stored secrets."""
 
 ROWS = (
     *MAIN,
-    Row(write(http=2, connections=8, streams=8), Depth.DEFAULT, fsynced=True),
-    Row(replace(read(), operation="mixed"), Depth.QUICK, fsynced=True),
-    Row(replace(read(), operation="batch"), Depth.DEFAULT),
-    Row(replace(read(), operation="metadata"), Depth.DEFAULT),
-    Row(replace(read(), operation="list"), Depth.DEFAULT),
-    Row(replace(read(), operation="lookup"), Depth.DEFAULT),
-    Row(read(connections=1), Depth.DEFAULT, fsynced=True),
-    Row(read(connections=256), Depth.DEFAULT),
-    Row(write(connections=1), Depth.DEFAULT, fsynced=True),
-    Row(write(connections=256), Depth.DEFAULT),
-    Row(read(http=2, connections=1), Depth.DEFAULT),
-    Row(read(http=2, connections=32), Depth.FULL),
-    Row(read(http=2, connections=256), Depth.DEFAULT),
-    Row(write(http=2, connections=1), Depth.DEFAULT),
-    Row(write(http=2, connections=32), Depth.FULL),
-    Row(write(http=2, connections=256), Depth.DEFAULT),
-    Row(sized(read(), MEDIUM), Depth.DEFAULT),
-    Row(sized(read(), LARGE), Depth.DEFAULT),
-    Row(sized(write(), MEDIUM), Depth.DEFAULT),
-    Row(sized(write(), LARGE), Depth.DEFAULT),
-    Row(sized(read(http=2, connections=8, streams=8), MEDIUM), Depth.FULL),
-    Row(sized(read(http=2, connections=8, streams=8), LARGE), Depth.FULL),
+    PlannedRow(write_load(http=2, connections=8, streams=8), Depth.DEFAULT, fsynced=True),
+    PlannedRow(replace(read_load(), operation="mixed"), Depth.QUICK, fsynced=True),
+    PlannedRow(replace(read_load(), operation="batch"), Depth.DEFAULT),
+    PlannedRow(replace(read_load(), operation="metadata"), Depth.DEFAULT),
+    PlannedRow(replace(read_load(), operation="list"), Depth.DEFAULT),
+    PlannedRow(replace(read_load(), operation="lookup"), Depth.DEFAULT),
+    PlannedRow(read_load(connections=1), Depth.DEFAULT, fsynced=True),
+    PlannedRow(read_load(connections=256), Depth.DEFAULT),
+    PlannedRow(write_load(connections=1), Depth.DEFAULT, fsynced=True),
+    PlannedRow(write_load(connections=256), Depth.DEFAULT),
+    PlannedRow(read_load(http=2, connections=1), Depth.DEFAULT),
+    PlannedRow(read_load(http=2, connections=32), Depth.FULL),
+    PlannedRow(read_load(http=2, connections=256), Depth.DEFAULT),
+    PlannedRow(write_load(http=2, connections=1), Depth.DEFAULT),
+    PlannedRow(write_load(http=2, connections=32), Depth.FULL),
+    PlannedRow(write_load(http=2, connections=256), Depth.DEFAULT),
+    PlannedRow(sized(read_load(), MEDIUM), Depth.DEFAULT),
+    PlannedRow(sized(read_load(), LARGE), Depth.DEFAULT),
+    PlannedRow(sized(write_load(), MEDIUM), Depth.DEFAULT),
+    PlannedRow(sized(write_load(), LARGE), Depth.DEFAULT),
+    PlannedRow(sized(read_load(http=2, connections=8, streams=8), MEDIUM), Depth.FULL),
+    PlannedRow(sized(read_load(http=2, connections=8, streams=8), LARGE), Depth.FULL),
 )
 
 
-def rows(profile: Profile, stored: int) -> list[Row]:
+def rows(profile: Profile, stored: int) -> list[PlannedRow]:
     """The rows to run with so many secrets stored; reads are spread over all of them."""
     if stored == MEMORY_AT:
         return []

@@ -4,12 +4,12 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from loadtests.bench.contestants import COPIES
 from loadtests.bench.plan import MAIN, ROWS_AT
 from loadtests.bench.results import BASE, Comparison, Results
-from loadtests.bench.stage import COPIES
 from loadtests.machine import sentence
-from loadtests.page import fill, table
-from loadtests.plot import Axis, bars, lines
+from loadtests.markdown import fill_block, table
+from loadtests.plot import Axis, bar_chart, line_chart
 
 SERVERS = (BASE, *COPIES)
 NOTHING = "—"
@@ -23,14 +23,14 @@ def write(results: Results, folder: Path, readme: Path | None) -> None:
     Raises `ValueError` when the README lacks the marks of its block.
     """
     (folder / "results.json").write_text(results.to_json())
-    (folder / "results.md").write_text(page(results))
+    (folder / "results.md").write_text(render_page(results))
     for name, picture in plots(results).items():
         (folder / f"{name}.svg").write_text(picture)
     if readme is not None:
-        fill(readme, "bench", summary(results))
+        fill_block(readme, "bench", summary(results))
 
 
-def page(results: Results) -> str:
+def render_page(results: Results) -> str:
     """The whole page."""
     parts = [
         "# Freehold beside OpenBao",
@@ -69,8 +69,10 @@ def plots(results: Results) -> dict[str, str]:
     """File name without its end → the picture."""
     shown = [row for row in results.comparisons if row.stored == ROWS_AT and not row.skipped]
     found = {
-        "throughput": bars("Secrets a second (more is better)", _grouped(shown, "rate"), unit="/s"),
-        "latency": bars("p99 (less is better)", _grouped(shown, "p99"), unit="ms"),
+        "throughput": bar_chart(
+            "Secrets a second (more is better)", _grouped(shown, "rate"), unit="/s"
+        ),
+        "latency": bar_chart("p99 (less is better)", _grouped(shown, "p99"), unit="ms"),
     }
     scale = _scale(results)
     if len(scale) > 1:
@@ -80,7 +82,7 @@ def plots(results: Results) -> dict[str, str]:
         }
         axis = Axis("secrets stored", logarithmic=True)
         title = f"{MAIN[0].load.client}: reads by number of stored secrets"
-        found["scale"] = lines(title, series, axis, Axis("reads a second"))
+        found["scale"] = line_chart(title, series, axis, Axis("reads a second"))
     return found
 
 

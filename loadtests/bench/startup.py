@@ -4,7 +4,7 @@ import time
 from http import HTTPStatus
 
 from loadtests import wrk
-from loadtests.bench.plan import write
+from loadtests.bench.plan import write_load
 from loadtests.servers import Server
 
 FIRST = "/v1/secret/data/first"
@@ -13,20 +13,20 @@ LOOK = 2.0  # seconds
 IDLE = 0.03  # of a core
 
 
-def after_stop(server: Server) -> float:
+def seconds_after_stop(server: Server) -> float:
     """Seconds, after it was stopped in order."""
     server.stop()
     return _start(server)
 
 
-def after_kill(server: Server) -> float:
+def seconds_after_kill(server: Server) -> float:
     """Seconds, after kill -9 in the second in which writes ended."""
-    wrk.run(server, write(), 1)
+    wrk.run_load(server, write_load(), 1)
     server.kill()
     return _start(server)
 
 
-def at_rest(server: Server) -> None:
+def wait_idle(server: Server) -> None:
     """Return when it does nothing any more by itself, `REST_WITHIN` at the latest.
 
     Behind a start both kinds warm up, look through their logs or tidy; rows are of what comes then.
@@ -45,5 +45,5 @@ def _start(server: Server) -> float:
     began = time.monotonic()
     server.start()
     server.unseal()
-    server.api().wait(lambda status: status == HTTPStatus.OK, "GET", FIRST)
+    server.api().wait_status(lambda status: status == HTTPStatus.OK, "GET", FIRST)
     return time.monotonic() - began

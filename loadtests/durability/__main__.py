@@ -16,9 +16,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, get_args
 
-from loadtests.durability import kept, page, report, rounds, sweep
-from loadtests.durability.faults import gate, kill, power
-from loadtests.durability.live import NOT_REACHED
+from loadtests.durability import report, report_page, results, rounds, sweep
+from loadtests.durability.faults import kill, power, syscall_gate
+from loadtests.durability.live_faults import NOT_REACHED
 from loadtests.durability.positions import ALL, Choice
 from loadtests.durability.process import Weakness
 from tests.acceptance.agent import own_folder
@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--weaken", choices=get_args(Weakness), default="", help="the agent")
     parser.add_argument(
-        "--story", action="append", choices=sweep.STORIES, help="of points, these only"
+        "--story", action="append", choices=sweep.SCENARIO_NAMES, help="of points, these only"
     )
     parser.add_argument("--fault", action="append", choices=sweep.KINDS, help="the same")
     parser.add_argument("--every", action="store_true", help="position, not the rule's choice")
@@ -54,12 +54,12 @@ def main() -> int:
     _leave_no_mounts()
     print(f"seed {chosen.seed}", flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    run = kept.Run(chosen.seed, chosen.most if chosen.most < ALL else 0)
+    run = results.Run(chosen.seed, chosen.most if chosen.most < ALL else 0)
     found: dict[str, report.Tally] = {}
     for tally in (tally for kind in chosen.kinds or KINDS for tally in _run(kind, chosen)):
         found[tally.kind] = tally
-        kept.keep(chosen.out, run, tally)
-    print(report.table(found.values()))
+        results.save_result(chosen.out, run, tally)
+    print(report.format_table(found.values()))
     undone = bool(os.environ.get("CI")) and any(tally.undone for tally in found.values())
     return int(undone or not found or any(tally.failed for tally in found.values()))
 
@@ -75,9 +75,9 @@ def _run(kind: str, chosen: argparse.Namespace) -> Iterator[report.Tally]:
         for group, rest in groupby(found, key=lambda told: told.group):
             tally = report.Tally(group)
             for told in rest:
-                tally.add(told.round)
+                tally.add_round(told.round)
                 tally.missed += NOT_REACHED in told.label
-                print(report.line(f"{group} {told.label}", told.round), flush=True)
+                print(report.format_line(f"{group} {told.label}", told.round), flush=True)
                 if kind != SWEPT:
                     yield tally
             yield tally
@@ -85,38 +85,40 @@ def _run(kind: str, chosen: argparse.Namespace) -> Iterator[report.Tally]:
 
 def _rounds(
     kind: str,
-    make: Callable[..., rounds.Victim],
+    make: Callable[..., rounds.FaultTarget],
     folder: Path,
     chosen: argparse.Namespace,
-) -> Iterator[sweep.Told]:
-    name = f"{kind}{page.WEAKENED}{chosen.weaken}" if chosen.weaken else kind
+) -> Iterator[sweep.SweepResult]:
+    name = f"{kind}{report_page.WEAKENED}{chosen.weaken}" if chosen.weaken else kind
     for workers in chosen.workers or sweep.FORMS:
         own = folder / str(workers)
         own.mkdir()
         victim = partial(make, workers=workers)
         chance = random.Random(chosen.seed)  # noqa: S311  # chance of a test, not a key
-        found = rounds.run(victim, own, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken)
+        found = rounds.run_rounds(
+            victim, own, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken
+        )
         for number, this in enumerate(found, 1):
-            yield sweep.Told(sweep.in_form(name, workers), str(number), this)
+            yield sweep.SweepResult(sweep.in_form(name, workers), str(number), this)
 
 
-def _points(folder: Path, chosen: argparse.Namespace) -> Iterator[sweep.Told]:
-    stories = [s for s in sweep.STORIES if s in (chosen.story or sweep.STORIES)]
+def _points(folder: Path, chosen: argparse.Namespace) -> Iterator[sweep.SweepResult]:
+    stories = [s for s in sweep.SCENARIO_NAMES if s in (chosen.story or sweep.SCENARIO_NAMES)]
     kinds = [k for k in sweep.KINDS if k in (chosen.fault or sweep.KINDS)]
     choice, forms = Choice(chosen.every, chosen.most), chosen.workers or sweep.FORMS
-    return sweep.run(folder, sweep.Plan(stories, kinds, choice, forms))
+    return sweep.run_sweep(folder, sweep.Plan(stories, kinds, choice, forms))
 
 
-Find = Callable[[Path, argparse.Namespace], Iterator[sweep.Told]]
+Find = Callable[[Path, argparse.Namespace], Iterator[sweep.SweepResult]]
 RUN: Final[dict[str, Find]] = {
-    "kill": partial(_rounds, "kill", kill.Killed),
-    "power": partial(_rounds, "power", power.PoweredOff),
+    "kill": partial(_rounds, "kill", kill.KilledAgent),
+    "power": partial(_rounds, "power", power.PowerCutAgent),
     "points": _points,
 }
 WHY_NOT: Final[dict[str, Callable[[], str]]] = {
     "kill": kill.why_not,
     "power": power.why_not,
-    "points": gate.why_not,
+    "points": syscall_gate.why_not,
 }
 
 

@@ -12,31 +12,34 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from loadtests.durability.deeds import Deed, judge_deeds
 from loadtests.durability.history import Write
+from loadtests.durability.operations import ClientOperation, check_operations
 from tests.acceptance.agent import Agent, Client
 
 PHASES: Final = {"intent", "outcome"}
 
 
 def judge(
-    agent: Agent, writes: list[Write], deeds: Sequence[Deed] = (), reads: Sequence[str] = ()
+    agent: Agent,
+    writes: list[Write],
+    deeds: Sequence[ClientOperation] = (),
+    reads: Sequence[str] = (),
 ) -> list[str]:
     """What is wrong, nothing when all holds. The agent runs. `reads`: ids of those answered."""
-    told: Iterable[Write | Deed] = [*writes, *deeds]
-    findings = [*judge_log(agent, (each for each in told if each.state == "ok"), reads)]
-    findings += judge_deeds(agent, deeds)
+    told: Iterable[Write | ClientOperation] = [*writes, *deeds]
+    findings = [*check_audit_log(agent, (each for each in told if each.state == "ok"), reads)]
+    findings += check_operations(agent, deeds)
     by_name: dict[str, list[Write]] = defaultdict(list)
     for write in writes:
         by_name[write.name].append(write)
     with agent.client() as client:
         for name, of_name in by_name.items():
-            findings += judge_name(_stored(client, name), of_name)
+            findings += check_secret(_stored(client, name), of_name)
     return findings
 
 
-def judge_log(
-    agent: Agent, acknowledged: Iterable[Write | Deed], reads: Sequence[str] = ()
+def check_audit_log(
+    agent: Agent, acknowledged: Iterable[Write | ClientOperation], reads: Sequence[str] = ()
 ) -> Iterator[str]:
     """What is wrong with the audit log, given what it must hold."""
     verdict = agent.verify()
@@ -50,7 +53,7 @@ def judge_log(
         yield f"{unheard} of {len(reads)} reads were answered and are not on record"
 
 
-def judge_name(stored: dict[int, str], writes: list[Write]) -> Iterator[str]:
+def check_secret(stored: dict[int, str], writes: list[Write]) -> Iterator[str]:
     """What is wrong with one secret (version → value), given all writes to it."""
     if sorted(stored) != list(range(1, len(stored) + 1)):
         missing = sorted(set(range(1, max(stored))) - set(stored))

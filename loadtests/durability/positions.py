@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Final
 
-from loadtests.durability.faults.calls import Call
-from loadtests.durability.faults.gate import Kind, counts
+from loadtests.durability.faults.calls import FileCall
+from loadtests.durability.faults.syscall_gate import Kind, can_strike
 
 ALL: Final = 1 << 30  # positions; more than any operation has
 
@@ -31,10 +31,10 @@ class Choice:
 
 
 def positions(
-    trace: Sequence[Call], kind: Kind, choice: Choice, *, repeats: bool = False
+    trace: Sequence[FileCall], kind: Kind, choice: Choice, *, repeats: bool = False
 ) -> list[int]:
     """Where to strike, from 1, as `Fault.at` counts."""
-    counted = [call for call in trace if counts(call, kind)]
+    counted = [call for call in trace if can_strike(call, kind)]
     if choice.every:
         chosen = list(range(1, len(counted) + 1))
     elif kind == "delay" or kind.endswith("stays"):
@@ -48,17 +48,17 @@ def positions(
     return chosen[stride // 2 :: stride]  # not the first: an operation begins like others do
 
 
-def _what(call: Call) -> Hashable:
+def _what(call: FileCall) -> Hashable:
     return call.name, call.path, bool(call.worker)
 
 
-def _runs(calls: Sequence[Call]) -> list[Hashable]:
+def _runs(calls: Sequence[FileCall]) -> list[Hashable]:
     """For each call the number of its run."""
     number = count()
     return [run for _, group in groupby(calls, key=_what) for run in [next(number)] for _ in group]
 
 
-def _steps(calls: Sequence[Call]) -> list[Hashable]:
+def _steps(calls: Sequence[FileCall]) -> list[Hashable]:
     """For each call what it is, and what the call before it was."""
     what = [_what(call) for call in calls]
     return list(zip([None, *what], what, strict=False))

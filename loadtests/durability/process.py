@@ -15,11 +15,11 @@ Weakness = Literal["", "synchronous", "fdatasync", "early"]
 def make_agent(folder: Path, data: Path, workers: int = 1) -> Agent:
     """A development agent with its data elsewhere, not started."""
     agent = dev_agent(folder, data, workers=workers)
-    inherit(agent)
+    run_this_code(agent)
     return agent
 
 
-def inherit(agent: Agent) -> None:
+def run_this_code(agent: Agent) -> None:
     """It runs the code that this process runs, wherever that was imported from, started anew."""
     agent.anew = True
     agent.environment = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}

@@ -19,7 +19,7 @@ class Tally:
     undone: str = ""  # why this machine cannot do it
     missed: int = 0  # positions that the operation did not reach this time
 
-    def add(self, this: Round) -> None:
+    def add_round(self, this: Round) -> None:
         """Count a round."""
         self.faults += this.struck
         for state in STATES:
@@ -32,14 +32,14 @@ class Tally:
         return bool(self.wrong) or (not self.undone and not self.faults)
 
 
-def line(label: str, this: Round) -> str:
+def format_line(label: str, this: Round) -> str:
     """One round or position, its findings below it."""
     counts = ", ".join(f"{state} {this.count(state)}" for state in STATES)
     told = [f"  {label}: {counts}, wrong {len(this.findings)}"]
     return "\n".join(told + [f"    {finding}" for finding in this.findings[:SHOWN]])
 
 
-def table(tallies: Iterable[Tally]) -> str:
+def format_table(tallies: Iterable[Tally]) -> str:
     """Markdown: a row for each kind of fault."""
     rows = [
         "| fault | times | acknowledged | refused | unanswered | wrong |",

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
-from loadtests.durability.deeds import Deed
 from loadtests.durability.history import Round, Write
+from loadtests.durability.operations import ClientOperation
 from loadtests.durability.oracle import judge
 from loadtests.durability.process import Weakness, begin
-from loadtests.durability.writers import Work, send, writing
+from loadtests.durability.writers import RoundHistory, running_writers, send_write
 from tests.acceptance.agent import Agent, AgentError
 
 LONGEST: Final = 1.5  # seconds of writing before the fault
@@ -23,26 +23,26 @@ START: Final = 1.2  # seconds that a start takes at least
 LIFE: Final = 25  # rounds of one vault: its log is read whole after each
 
 
-class Victim(Protocol):
+class FaultTarget(Protocol):
     """An agent, what befalls it, and how it is brought back."""
 
     agent: Agent
 
-    def strike(self) -> None:
+    def inject(self) -> None:
         """The fault; may be called while another thread waits for the agent."""
 
-    def mend(self) -> None:
+    def recover(self) -> None:
         """After it: the agent is down and can be started."""
 
     def close(self) -> None:
         """Leave nothing behind."""
 
 
-MakeVictim = Callable[[Path], Victim]
+MakeTarget = Callable[[Path], FaultTarget]
 
 
-def run(
-    make: MakeVictim,
+def run_rounds(
+    make: MakeTarget,
     folder: Path,
     *,
     rounds: int,
@@ -64,9 +64,9 @@ def run(
             victim.close()
 
 
-def _life(victim: Victim, rounds: int, chance: random.Random) -> Iterator[Round]:
+def _life(victim: FaultTarget, rounds: int, chance: random.Random) -> Iterator[Round]:
     """Rounds on one vault; at the last the oracle is asked about all of its writes."""
-    everything, deeds, reads = list[Write](), list[Deed](), list[str]()
+    everything, deeds, reads = list[Write](), list[ClientOperation](), list[str]()
     for number in range(1, rounds + 1):
         work = _write_until_struck(victim, number, chance)
         this = Round(work.writes)
@@ -99,33 +99,33 @@ def _write_again(agent: Agent, number: int, writes: list[Write]) -> list[str]:
     write = Write(f"secret/round-{number}/after", f"{number}-after")
     writes.append(write)
     with contextlib.suppress(OSError, http.client.HTTPException), agent.client() as client:
-        answer = send(client, write)
+        answer = send_write(client, write)
         if write.state != "ok":
             return [f"{write}: not taken after the start, answered {answer.status}"]
         return []
     return [f"{write}: nobody answers after the start"]
 
 
-def _write_until_struck(victim: Victim, number: int, chance: random.Random) -> Work:
-    with writing(victim.agent, number, chance) as work:
+def _write_until_struck(victim: FaultTarget, number: int, chance: random.Random) -> RoundHistory:
+    with running_writers(victim.agent, number, chance) as work:
         time.sleep(chance.uniform(0.05, LONGEST))
         work.begun.wait(BEGUN_WITHIN)
         work.seen.wait(BEGUN_WITHIN)
-        victim.strike()
-    victim.mend()
+        victim.inject()
+    victim.recover()
     return work
 
 
-def _strike_a_start(victim: Victim, chance: random.Random) -> None:
+def _strike_a_start(victim: FaultTarget, chance: random.Random) -> None:
     """The fault once more, during the start and its recovery."""
 
     def strike() -> None:
         time.sleep(chance.uniform(0.3, START))
-        victim.strike()
+        victim.inject()
 
     with ThreadPoolExecutor(1) as other:
         struck = other.submit(strike)
         with contextlib.suppress(AgentError):  # struck before it was ready, as was meant
             victim.agent.start()
         struck.result()
-    victim.mend()
+    victim.recover()

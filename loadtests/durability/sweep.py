@@ -9,18 +9,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple, get_args
 
-from loadtests.durability import live, starts
-from loadtests.durability.faults.gate import OF_WORKERS, Gate, Kind, gate
+from loadtests.durability import live_faults, startup_faults
+from loadtests.durability.faults.syscall_gate import OF_WORKERS, Kind, SyscallGate, open_gate
 from loadtests.durability.history import Round
 from loadtests.durability.positions import Choice
-from loadtests.durability.stories import LIVE, STARTS
+from loadtests.durability.scenarios import LIVE, STARTS
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-STORIES: Final = tuple(story.name for story in (*LIVE, *STARTS))
+SCENARIO_NAMES: Final = tuple(story.name for story in (*LIVE, *STARTS))
 FORMS: Final = (1, 2)  # an agent of one process, and one of several, as it is by itself
 
 
-class Told(NamedTuple):
+class SweepResult(NamedTuple):
     """What came of one fault: of which story and kind, at which position and call."""
 
     group: str
@@ -32,7 +32,7 @@ class Told(NamedTuple):
 class Plan:
     """What to sweep: names of stories, kinds of faults, which positions of each, whose."""
 
-    stories: Sequence[str] = STORIES
+    stories: Sequence[str] = SCENARIO_NAMES
     kinds: Sequence[Kind] = KINDS
     choice: Choice = field(default_factory=Choice)
     forms: Sequence[int] = FORMS
@@ -54,9 +54,9 @@ def kinds_of(story: str, workers: int) -> tuple[Kind, ...]:
     return tuple(kind for kind in KINDS if is_worked_on or kind not in OF_WORKERS)
 
 
-def run(folder: Path, plan: Plan) -> Iterator[Told]:
+def run_sweep(folder: Path, plan: Plan) -> Iterator[SweepResult]:
     """All of it: a round for each fault, and a last look for each operation and kind."""
-    with gate(folder) as opened:
+    with open_gate(folder) as opened:
         for name in plan.stories:
             for workers in plan.forms:
                 here = folder / f"{name.replace(' ', '-')}-{workers}".replace("'", "")
@@ -64,19 +64,21 @@ def run(folder: Path, plan: Plan) -> Iterator[Told]:
                 yield from _story(here, opened, name, workers, plan)
 
 
-def _story(folder: Path, opened: Gate, name: str, workers: int, plan: Plan) -> Iterator[Told]:
+def _story(
+    folder: Path, opened: SyscallGate, name: str, workers: int, plan: Plan
+) -> Iterator[SweepResult]:
     kinds = [kind for kind in plan.kinds if kind in kinds_of(name, workers)]
     found = chain(
         *(
-            live.sweep(folder, opened, operation, kinds, plan.choice, workers=workers)
+            live_faults.sweep(folder, opened, operation, kinds, plan.choice, workers=workers)
             for operation in LIVE
             if operation.name == name
         ),
         *(
-            starts.sweep(folder, opened, start, kinds, plan.choice, workers=workers)
+            startup_faults.sweep(folder, opened, start, kinds, plan.choice, workers=workers)
             for start in STARTS
             if start.name == name
         ),
     )
     for kind, label, this in found:
-        yield Told(group(name, kind, workers), label, this)
+        yield SweepResult(group(name, kind, workers), label, this)

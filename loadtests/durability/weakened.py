@@ -16,14 +16,14 @@ from typing import Any, Final
 
 import trio
 
-from vault.audit.broker import Broker
+from vault.audit.broker import AuditBroker
 from vault.audit.record import AuditEvent
 
 EARLY: Final = 0.5  # seconds
 FULL: Final = 2  # what PRAGMA synchronous reads back as
 
 
-class Forgetful(sqlite3.Connection):
+class UnsyncedConnection(sqlite3.Connection):
     """A connection that is told FULL, does NORMAL, and says FULL."""
 
     def execute(self, sql: str, *more: Any) -> sqlite3.Cursor:
@@ -37,7 +37,7 @@ class Forgetful(sqlite3.Connection):
 
 def forget_synchronous() -> None:
     """Every connection that is opened from now on is weak."""
-    sqlite3.connect = partial(sqlite3.connect, factory=Forgetful)  # type: ignore[assignment]
+    sqlite3.connect = partial(sqlite3.connect, factory=UnsyncedConnection)  # type: ignore[assignment]
 
 
 def forget_fdatasync() -> None:
@@ -47,19 +47,19 @@ def forget_fdatasync() -> None:
 
 def forget_reads() -> None:
     """The audit log hears of a read when its client has the value already."""
-    record = Broker.record
+    record = AuditBroker.record
 
-    async def later(broker: Broker, event: AuditEvent) -> None:
+    async def later(broker: AuditBroker, event: AuditEvent) -> None:
         await trio.sleep(EARLY)
         await record(broker, event)
 
-    async def early(self: Broker, event: AuditEvent) -> None:
+    async def early(self: AuditBroker, event: AuditEvent) -> None:
         if event.operation == "secret.read":
             trio.lowlevel.spawn_system_task(later, self, event)
         else:
             await record(self, event)
 
-    Broker.record = early  # type: ignore[method-assign]
+    AuditBroker.record = early  # type: ignore[method-assign]
 
 
 WEAKNESSES: Final[dict[str, Callable[[], None]]] = {

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from loadtests.durability.deeds import KINDS_UNDER_LOAD, Deed, doing
 from loadtests.durability.history import Write
+from loadtests.durability.operations import KINDS_UNDER_LOAD, ClientOperation, run_operations
 from tests.acceptance.agent import Agent, Answer, Client
 
 WRITERS: Final = 16
@@ -23,14 +23,14 @@ BODY_PREFIX: Final = "secret/"
 
 
 @dataclass
-class Work:
+class RoundHistory:
     """What was done in a round, known at its end.
 
     `begun` is set once a write is acknowledged, `seen` once a read is answered.
     """
 
     writes: list[Write] = field(default_factory=list)
-    deeds: list[Deed] = field(default_factory=list)
+    deeds: list[ClientOperation] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
     """Request ids of the reads that were answered."""
     begun: threading.Event = field(default_factory=threading.Event)
@@ -38,11 +38,11 @@ class Work:
 
 
 @contextmanager
-def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[Work]:
+def running_writers(agent: Agent, number: int, chance: random.Random) -> Iterator[RoundHistory]:
     """Writers at work during the block; whoever ends it has ended the agent."""
-    done = Work()
+    done = RoundHistory()
     stop = threading.Event()
-    doers: list[list[Deed]] = [[] for _ in KINDS_UNDER_LOAD]
+    doers: list[list[ClientOperation]] = [[] for _ in KINDS_UNDER_LOAD]
     logs: list[list[Write]] = [[] for _ in range(WRITERS)]
     threads = [
         threading.Thread(
@@ -58,7 +58,9 @@ def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[Work]:
         for log in reads
     ]
     threads += [
-        threading.Thread(target=doing, args=(agent, kind, f"round-{number}/{kind}", stop, log))
+        threading.Thread(
+            target=run_operations, args=(agent, kind, f"round-{number}/{kind}", stop, log)
+        )
         for kind, log in zip(KINDS_UNDER_LOAD, doers, strict=True)
     ]
     for thread in threads:
@@ -74,7 +76,9 @@ def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[Work]:
         done.reads += [request_id for log in reads for request_id in log]
 
 
-def send(client: Client, write: Write, cas: int | None = None, *, native: bool = False) -> Answer:
+def send_write(
+    client: Client, write: Write, cas: int | None = None, *, native: bool = False
+) -> Answer:
     """One write, its end noted in `write`; returns the answer. `cas` may make it refused.
 
     Raises `OSError` or `http.client.HTTPException` when nobody answers: it stays unknown.
@@ -96,8 +100,8 @@ def send(client: Client, write: Write, cas: int | None = None, *, native: bool =
     return answer
 
 
-def send_together(client: Client, writes: Sequence[Write]) -> None:
-    """Several in one request, each with an end of its own. Raises as `send`."""
+def send_batch(client: Client, writes: Sequence[Write]) -> None:
+    """Several in one request, each with an end of its own. Raises as `send_write`."""
     items = [{"name": write.name, "value": {"w": write.value}} for write in writes]
     answer = client.call("POST", "/api/v1/batch/write", {"secrets": items})
     same = {"status": answer.status, "error": answer.json}
@@ -159,9 +163,9 @@ def _writer(
             cas = chance.randrange(20) if chance.random() < 1 / 4 else None
             try:
                 if several:
-                    send_together(client, writes)
+                    send_batch(client, writes)
                 else:
-                    send(client, writes[0], cas, native=chance.random() < 1 / 2)
+                    send_write(client, writes[0], cas, native=chance.random() < 1 / 2)
             except (OSError, http.client.HTTPException):
                 return
             if any(write.state == "ok" for write in writes):

@@ -12,13 +12,13 @@ from typing import Final, NamedTuple
 import trio
 
 from loadtests import machine
-from loadtests.fleet.clients import Clients, clients
-from loadtests.fleet.crew import enrol
-from loadtests.fleet.figures import Found, Spread, Window, latest, losses, merged
-from loadtests.fleet.plane import ORG, Plane
-from loadtests.fleet.report import page
-from loadtests.fleet.room import PORTS, files_for, lacking, ports_of
-from loadtests.servers import many_files
+from loadtests.fleet.bulk_enrolment import enrol_agents
+from loadtests.fleet.clients import ClientProcesses, running_clients
+from loadtests.fleet.control_plane import ORG, ControlPlaneProcess
+from loadtests.fleet.machine_limits import PORTS, files_for, missing_capacity, ports_of
+from loadtests.fleet.report import render_page
+from loadtests.fleet.results import CpuWindow, FleetResult, Percentiles, latest, losses, merged
+from loadtests.servers import raise_file_limit
 
 SIZES: Final = (100, 1_000)
 FULL: Final = 10_000
@@ -51,18 +51,20 @@ def main() -> int:
     chosen = parser.parse_args()
     sizes = chosen.agents or [*SIZES, *([FULL] if chosen.full else [])]
     most = max(sizes)
-    if lack := lacking(most, many_files(files_for(most)), ports_of(PORTS.read_text())):
+    if lack := missing_capacity(
+        most, raise_file_limit(files_for(most)), ports_of(PORTS.read_text())
+    ):
         sys.exit(lack)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # with its processes
     found = []
     chosen.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="freehold-fleet-") as name:
-        where = machine.describe(Path(name))
+        where = machine.describe_machine(Path(name))
         where = {what: where[what] for what in where if what not in LEFT_OUT}
         for agents in sizes:
             found.append(measure(Path(name) / str(agents), agents))
             print(f"  {found[-1]}", flush=True)
-            (chosen.out / "fleet.md").write_text(page(found, where))
+            (chosen.out / "fleet.md").write_text(render_page(found, where))
     wrong = [miss for each in found for miss in each.misses]
     for miss in wrong:
         print(f"not as it must be: {miss}", file=sys.stderr)
@@ -72,19 +74,19 @@ def main() -> int:
 LONG: Final = Lengths()
 
 
-def measure(folder: Path, agents: int, lengths: Lengths = LONG) -> Found:
+def measure(folder: Path, agents: int, lengths: Lengths = LONG) -> FleetResult:
     """One size, in a folder that is not there yet. Raises `ValueError` if nobody is linked."""
-    say = Steps(agents)
+    say = ProgressLog(agents)
     say("begun")
-    plane = Plane(folder)
+    plane = ControlPlaneProcess(folder)
     plane.start()
     try:
-        plane.found_organization()
+        plane.create_organization()
         plane.stop()
-        files = trio.run(enrol, folder, ORG, agents, PROCESSES)
+        files = trio.run(enrol_agents, folder, ORG, agents, PROCESSES)
         say("enrolled")
         plane.start()
-        with clients(files, "127.0.0.1", plane.link_port) as crowd:
+        with running_clients(files, "127.0.0.1", plane.link_port) as crowd:
             say("control plane and clients started")
             found = _measured(plane, crowd, agents, lengths, say)
     finally:
@@ -93,7 +95,7 @@ def measure(folder: Path, agents: int, lengths: Lengths = LONG) -> Found:
     return replace(found, took=say.seconds)
 
 
-class Steps:
+class ProgressLog:
     """Says what is done, and after how long: a run of 10,000 takes minutes."""
 
     def __init__(self, agents: int) -> None:
@@ -110,30 +112,36 @@ class Steps:
         return time.monotonic() - self._began
 
 
-def _measured(plane: Plane, crowd: Clients, agents: int, lengths: Lengths, say: Steps) -> Found:
-    empty, mark = plane.resident(), Mark.now(plane, crowd)
-    linked = crowd.ask(do="connect", within=linked_within(agents))
+def _measured(
+    plane: ControlPlaneProcess,
+    crowd: ClientProcesses,
+    agents: int,
+    lengths: Lengths,
+    say: ProgressLog,
+) -> FleetResult:
+    empty, mark = plane.resident(), CpuMark.now(plane, crowd)
+    linked = crowd.call(do="connect", within=linked_within(agents))
     connect = mark.until(latest(merged(linked, "times")))
     say(f"{len(merged(linked, 'times')):,} linked")
     time.sleep(lengths.settling)
-    full, mark = plane.resident(), Mark.now(plane, crowd)
+    full, mark = plane.resident(), CpuMark.now(plane, crowd)
     time.sleep(lengths.rest)
-    rest, mark = mark.until(), Mark.now(plane, crowd)
+    rest, mark = mark.until(), CpuMark.now(plane, crowd)
     say(f"rested, at {rest.share:.0%} of a core")
-    beats = crowd.ask(do="beat", seconds=lengths.beating)
+    beats = crowd.call(do="beat", seconds=lengths.beating)
     beating = mark.until()
     say("heartbeats taken")
     time.sleep(lengths.settling)
     version = plane.write_policy()
-    mark = Mark.now(plane, crowd)
-    crowd.begin(do="applied", version=version, within=APPLIED_WITHIN)
+    mark = CpuMark.now(plane, crowd)
+    crowd.send(do="applied", version=version, within=APPLIED_WITHIN)
     plane.roll_out(version)
     answered = time.monotonic() - mark.at
     answers = crowd.answers(APPLIED_WITHIN)
     times = [each - mark.at for each in merged(answers, "times")]
     push = mark.until(mark.at + latest(times))
     say(f"policy applied by {len(times):,} within {max(times):.1f} s")
-    return Found(
+    return FleetResult(
         agents=agents,
         linked=plane.links(),
         shown_applied=plane.applied(),
@@ -143,8 +151,8 @@ def _measured(plane: Plane, crowd: Clients, agents: int, lengths: Lengths, say: 
         rest=rest,
         beating=beating,
         beats=sum(answer["beats"] for answer in beats),
-        trip=Spread.of(merged(beats, "trips")),
-        policy=Spread.of(times),
+        trip=Percentiles.of(merged(beats, "trips")),
+        policy=Percentiles.of(times),
         push=push,
         answered=answered,
         first=min(times),
@@ -154,23 +162,23 @@ def _measured(plane: Plane, crowd: Clients, agents: int, lengths: Lengths, say: 
     )
 
 
-class Mark(NamedTuple):
+class CpuMark(NamedTuple):
     """A moment, and what CPU had been used by then."""
 
-    plane: Plane
-    crowd: Clients
+    plane: ControlPlaneProcess
+    crowd: ClientProcesses
     at: float
     cpu: float
     clients: float
 
     @classmethod
-    def now(cls, plane: Plane, crowd: Clients) -> "Mark":
+    def now(cls, plane: ControlPlaneProcess, crowd: ClientProcesses) -> "CpuMark":
         """This moment."""
         return cls(plane, crowd, time.monotonic(), plane.cpu_seconds(), crowd.cpu_seconds())
 
-    def until(self, end: float = 0.0) -> Window:
+    def until(self, end: float = 0.0) -> CpuWindow:
         """What was used since, by what ended at `end`, which is now if it is not given."""
-        return Window(
+        return CpuWindow(
             seconds=(end or time.monotonic()) - self.at,
             cpu=self.plane.cpu_seconds() - self.cpu,
             clients=self.crowd.cpu_seconds() - self.clients,

@@ -16,23 +16,36 @@ from typing import Final
 
 import trio
 
-from loadtests.fleet.crew import Recruit
-from loadtests.fleet.wire import Shown, Wire
+from loadtests.fleet.bulk_enrolment import EnrolledAgent
+from loadtests.fleet.websocket import ClientCertificate, WebSocketClient
 from protocols.link import backoff, codec
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import NO_BUNDLE, Accepted, Bundle, Stored, hash_of, open_bundle
-from protocols.link.ends import End, Moment
-from protocols.link.errors import LinkError, PipeError, RemoteFaultError
-from protocols.link.events import Acknowledged, Event, Missed, Opened, Received
+from protocols.link.bundle import (
+    NO_BUNDLE,
+    AcceptedVersion,
+    Bundle,
+    VerifiedBundle,
+    hash_of,
+    open_bundle,
+)
+from protocols.link.errors import LinkError, RemoteFaultError, TransportError
 from protocols.link.fields import SIGNATURE_SIZE
-from protocols.link.handshake import Channel
+from protocols.link.handshake import ChannelBinding
 from protocols.link.memory import MemoryInbox, MemoryOutbox
-from protocols.link.session import Session
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import (
+    MessageReceived,
+    MessagesAcknowledged,
+    MessagesSkipped,
+    SessionEvent,
+    SessionOpened,
+)
 from protocols.link.signing import LinkKey, Verifier, sha256
-from protocols.pki.certificates import parse
-from protocols.pki.contexts import Identity, agent_context
-from protocols.pki.trust import Trust
+from protocols.pki.certificates import parse_certificate
+from protocols.pki.tls_contexts import TlsIdentity, agent_context
+from protocols.pki.trust import TrustStore
 
 HEARTBEAT: Final = 60.0
 """Seconds, as an agent's default."""
@@ -40,7 +53,7 @@ CHECKING: Final = 20
 """One agent of so many verifies the control plane's certificate, frames and bundles."""
 
 
-class Credulous(Verifier):
+class TrustingVerifier(Verifier):
     """Takes every frame as signed."""
 
     __slots__ = ()
@@ -50,11 +63,11 @@ class Credulous(Verifier):
         return True
 
 
-class Agent:
+class SimulatedAgent:
     """Linked until it is cancelled; it comes back by itself. Times are `time.monotonic`'s."""
 
     def __init__(
-        self, number: int, recruit: Recruit, address: tuple[str, int], losses: Counter[str]
+        self, number: int, recruit: EnrolledAgent, address: tuple[str, int], losses: Counter[str]
     ) -> None:
         """`losses` counts why connections ended or did not begin, for all agents together."""
         self._grant = recruit.grant
@@ -65,9 +78,9 @@ class Agent:
         self._shown = _shown(recruit, checks=self._checks)
         self._outbox = MemoryOutbox(os.urandom(16))
         self._inbox = MemoryInbox()
-        self._stored = Stored()
-        self._session: Session | None = None
-        self._wire: Wire | None = None
+        self._stored = AcceptedVersion()
+        self._session: LinkSession | None = None
+        self._wire: WebSocketClient | None = None
         self._writing = False
         self._ponged = trio.Event()
         self._ahead = 0.0
@@ -89,7 +102,7 @@ class Agent:
             attempt = 0 if self.opened.is_set() else attempt + 1
             if not attempt:
                 self.opened = trio.Event()
-            await trio.sleep(backoff.delay(attempt, random.random()))  # noqa: S311  # no secret
+            await trio.sleep(backoff.reconnect_delay(attempt, random.random()))  # noqa: S311  # no secret
 
     async def beat(self, number: int) -> float:
         """So many heartbeats, and a ping whose answer says that the control plane has taken them.
@@ -102,7 +115,7 @@ class Agent:
             return 0.0
         began, self._ponged = time.monotonic(), trio.Event()
         for _ in range(number):
-            session.send(self._heartbeat())
+            session.send_message(self._heartbeat())
         self._ahead += max(0.0, session.deadline - self._now().monotonic)
         try:
             session.tick(self._now())
@@ -122,18 +135,18 @@ class Agent:
         return self._applied.get(version, 0.0)
 
     async def _talk(self) -> None:
-        self._wire = await Wire.dial(self._address, self._shown)
+        self._wire = await WebSocketClient.connect(self._address, self._shown)
         try:
-            self._session = session = Session.agent(await self._end(self._wire), self._now())
+            self._session = session = LinkSession.agent(await self._end(self._wire), self._now())
             await self._write()
-            while not session.ended:
+            while not session.is_ended:
                 await self._turn(session, self._wire)
         finally:
             self._session, self._writing = None, False
             self._ponged.set()
             await self._wire.aclose()
 
-    async def _turn(self, session: Session, wire: Wire) -> None:
+    async def _turn(self, session: LinkSession, wire: WebSocketClient) -> None:
         """Whatever comes next: a frame, a ping that is due, a heartbeat."""
         frame = b""
         wait = min(session.deadline - self._ahead, self._beat_at) - time.monotonic()
@@ -146,12 +159,12 @@ class Agent:
         if time.monotonic() >= self._beat_at:
             self._beat_at += HEARTBEAT
             if self.opened.is_set():
-                session.send(self._heartbeat())
+                session.send_message(self._heartbeat())
         await self._write()
 
-    async def _hear(self, session: Session, frame: bytes) -> None:
+    async def _hear(self, session: LinkSession, frame: bytes) -> None:
         trip = session.round_trip
-        for event in session.receive(frame, self._now()):
+        for event in session.receive_frame(frame, self._now()):
             await self._meet(session, event)
         if session.round_trip is not trip:
             self._ponged.set()
@@ -164,11 +177,11 @@ class Agent:
         self._writing = True
         try:
             while True:
-                if session.room and self._outbox.entries:
-                    batch = await self._outbox.read(session.sent, session.room)
-                    if batch.through > session.sent:
-                        session.offer(batch)
-                frames = session.frames(self._now())
+                if session.window_room and self._outbox.entries:
+                    batch = await self._outbox.read(session.last_sent, session.window_room)
+                    if batch.through > session.last_sent:
+                        session.send_batch(batch)
+                frames = session.take_frames(self._now())
                 if not frames:
                     return
                 for frame in frames:
@@ -176,38 +189,38 @@ class Agent:
         finally:
             self._writing = False
 
-    async def _end(self, wire: Wire) -> End:
+    async def _end(self, wire: WebSocketClient) -> SessionConfig:
         grant, keys = self._grant, [self._grant.link_key]
-        return End(
-            channel=Channel(
+        return SessionConfig(
+            channel=ChannelBinding(
                 org=grant.org,
                 vault=grant.vault,
                 agent_certificate=sha256(grant.chain[0]),
                 control_certificate=sha256(wire.peer_certificate),
             ),
             signer=self._key,
-            verifier=Verifier(keys) if self._checks else Credulous(keys),
+            verifier=Verifier(keys) if self._checks else TrustingVerifier(keys),
             nonce=os.urandom(16),
             outbox=await self._outbox.state(),
             cursor=await self._inbox.cursor(),
         )
 
-    async def _meet(self, session: Session, event: Event) -> None:
+    async def _meet(self, session: LinkSession, event: SessionEvent) -> None:
         match event:
-            case Opened():
+            case SessionOpened():
                 self.opened_at = time.monotonic()
-                session.send(self._registration())
+                session.send_message(self._registration())
                 self.opened.set()
-            case Received(id=id_, message=m.PolicyUpdate(bundle=bundle)):
+            case MessageReceived(id=id_, message=m.PolicyUpdate(bundle=bundle)):
                 await self._inbox.apply(session.peer_stream, id_, None)
                 await self._take(bundle)
-                session.applied(id_)
-            case Received(id=0):
+                session.mark_applied(id_)
+            case MessageReceived(id=0):
                 pass
-            case Received(id=id_) | Missed(last=id_):
+            case MessageReceived(id=id_) | MessagesSkipped(last=id_):
                 await self._inbox.apply(session.peer_stream, id_, None)
-                session.applied(id_)
-            case Acknowledged(through=through):
+                session.mark_applied(id_)
+            case MessagesAcknowledged(through=through):
                 await self._outbox.acknowledge(through)
                 self._acknowledged(through)
             case _:
@@ -216,14 +229,14 @@ class Agent:
     async def _take(self, signed: bytes) -> None:
         taken = self._checked(signed) if self._checks else _read(signed)
         version = taken.bundle.version
-        self._stored = Stored(version, taken.hash)
+        self._stored = AcceptedVersion(version, taken.hash)
         status = m.PolicyStatus(
             version=version, bundle_hash=taken.hash, phase=words.PolicyPhase.APPLIED,
             reason=words.PolicyReason.NONE, narrowed=0, at=time.time_ns() // 1_000_000,
         )  # fmt: skip
         self._reports[await self._outbox.append(status)] = version
 
-    def _checked(self, signed: bytes) -> Accepted:
+    def _checked(self, signed: bytes) -> VerifiedBundle:
         grant = self._grant
         return open_bundle(
             signed, [grant.policy_key], org=grant.org, vault=grant.vault,
@@ -250,14 +263,14 @@ class Agent:
             audit_size=1, secrets=100, outbox_messages=0, outbox_bytes=0,
         )  # fmt: skip
 
-    def _now(self) -> Moment:
-        return Moment(time.monotonic() + self._ahead, time.time_ns() // 1_000_000)
+    def _now(self) -> ClockReading:
+        return ClockReading(time.monotonic() + self._ahead, time.time_ns() // 1_000_000)
 
 
 def _reason(error: LinkError) -> str:
     """A word for why a connection ended."""
     match error:
-        case PipeError():
+        case TransportError():
             return error.reason
         case RemoteFaultError():
             return str(error.fault)
@@ -265,18 +278,18 @@ def _reason(error: LinkError) -> str:
             return type(error).__name__
 
 
-def _read(signed: bytes) -> Accepted:
+def _read(signed: bytes) -> VerifiedBundle:
     """The bundle, its signature unverified."""
     data = signed[SIGNATURE_SIZE:]
-    return Accepted(codec.decode(data, Bundle), hash_of(data))
+    return VerifiedBundle(codec.decode_struct(data, Bundle), hash_of(data))
 
 
-def _shown(recruit: Recruit, *, checks: bool) -> Shown:
+def _shown(recruit: EnrolledAgent, *, checks: bool) -> ClientCertificate:
     file = Path(recruit.certificate)
     if checks:
-        trust = Trust.of([parse(der) for der in recruit.grant.roots])
-        return Shown(agent_context(Identity(file, file), trust, time.time_ns), file)
-    return Shown(_TRUSTING, file)
+        trust = TrustStore.from_roots([parse_certificate(der) for der in recruit.grant.roots])
+        return ClientCertificate(agent_context(TlsIdentity(file, file), trust, time.time_ns), file)
+    return ClientCertificate(_TRUSTING, file)
 
 
 def _trusting() -> ssl.SSLContext:

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import trio
 
-from loadtests.fleet.agent import Agent
-from loadtests.fleet.crew import load
+from loadtests.fleet.agent import SimulatedAgent
+from loadtests.fleet.bulk_enrolment import load_agents
 from protocols.link.limits import DEAD_SECONDS
 
 DIALLING: Final = 12
@@ -31,15 +31,17 @@ BEATS: Final = 10
 """Heartbeats before an answer is awaited."""
 
 
-class Client:
+class FleetClient:
     """Its agents, and what can be asked of them."""
 
-    def __init__(self, agents: list[Agent], losses: Counter[str], nursery: trio.Nursery) -> None:
+    def __init__(
+        self, agents: list[SimulatedAgent], losses: Counter[str], nursery: trio.Nursery
+    ) -> None:
         self._agents = agents
         self._losses = losses
         self._nursery = nursery
 
-    async def do(self, asked: dict[str, Any]) -> dict[str, Any]:
+    async def run_command(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer to one line."""
         match asked["do"]:
             case "connect":
@@ -53,7 +55,7 @@ class Client:
     async def _connect(self, within: float) -> dict[str, Any]:
         dialling = trio.CapacityLimiter(DIALLING)
 
-        async def one(agent: Agent) -> None:
+        async def one(agent: SimulatedAgent) -> None:
             async with dialling:
                 self._nursery.start_soon(agent.run)
                 while not agent.opened_at:
@@ -86,7 +88,7 @@ class Client:
         return {"losses": dict(self._losses), **answer}
 
 
-async def _beat_in_turn(turns: Iterator[Agent], end: float, trips: list[float]) -> None:
+async def _beat_in_turn(turns: Iterator[SimulatedAgent], end: float, trips: list[float]) -> None:
     while time.monotonic() < end:
         if trip := await next(turns).beat(BEATS):
             trips.append(trip)
@@ -96,14 +98,15 @@ async def main(file: Path, host: str, port: int) -> None:
     """Serve the standard input until it ends."""
     losses: Counter[str] = Counter()
     agents = [
-        Agent(number, recruit, (host, port), losses) for number, recruit in enumerate(load(file))
+        SimulatedAgent(number, recruit, (host, port), losses)
+        for number, recruit in enumerate(load_agents(file))
     ]
     gc.disable()  # all of it stays, and looking at it again and again is most of what a client does
     async with trio.open_nursery() as nursery:
-        client = Client(agents, losses, nursery)
+        client = FleetClient(agents, losses, nursery)
         print(json.dumps({"ready": len(agents)}), flush=True)
         while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
-            print(json.dumps(await client.do(json.loads(line))), flush=True)
+            print(json.dumps(await client.run_command(json.loads(line))), flush=True)
         nursery.cancel_scope.cancel()
 
 

@@ -16,21 +16,21 @@ BEHIND: Final = 120.0
 """Seconds that a client may be behind what it was asked to be done with."""
 
 
-class Clients:
-    """See `clients`."""
+class ClientProcesses:
+    """See `running_clients`."""
 
     def __init__(self, processes: Sequence["subprocess.Popen[str]"]) -> None:
         self._processes = processes
 
-    def ask(self, **asked: Any) -> list[dict[str, Any]]:
+    def call(self, **asked: Any) -> list[dict[str, Any]]:
         """Ask all of them at once; their answers. Raises `ChildProcessError` if one is gone.
 
         And if one says nothing for so long that it must hang: `within` or `seconds`, and `BEHIND`.
         """
-        self.begin(**asked)
+        self.send(**asked)
         return self.answers(float(asked.get("within", 0)) + float(asked.get("seconds", 0)))
 
-    def begin(self, **asked: Any) -> None:
+    def send(self, **asked: Any) -> None:
         """Ask, without waiting."""
         for each in self._processes:
             _input(each).write(json.dumps(asked) + "\n")
@@ -45,12 +45,12 @@ class Clients:
         return sum(process.resident(each.pid) for each in self._processes)
 
     def answers(self, within: float = 0.0) -> list[dict[str, Any]]:
-        """One of each. Raises as `ask`."""
+        """One of each. Raises as `call`."""
         return [_answer(each, within + BEHIND) for each in self._processes]
 
 
 @contextmanager
-def clients(files: Sequence[Path], host: str, port: int) -> Iterator[Clients]:
+def running_clients(files: Sequence[Path], host: str, port: int) -> Iterator[ClientProcesses]:
     """A process for each file of recruits, ready; for the length of the block."""
     started: list[subprocess.Popen[str]] = []
     try:
@@ -61,7 +61,7 @@ def clients(files: Sequence[Path], host: str, port: int) -> Iterator[Clients]:
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
                 )
             )
-        made = Clients(started)
+        made = ClientProcesses(started)
         made.answers()
         yield made
     finally:

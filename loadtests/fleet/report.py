@@ -5,9 +5,9 @@ from typing import Final
 
 from loadtests.fleet.agent import CHECKING
 from loadtests.fleet.client import DIALLING
-from loadtests.fleet.figures import AIM, Found, Spread
+from loadtests.fleet.results import AIM, FleetResult, Percentiles
 from loadtests.machine import sentence
-from loadtests.page import table
+from loadtests.markdown import table
 
 INTRODUCTION: Final = f"""# A fleet on one control plane
 
@@ -31,7 +31,7 @@ no control plane's.
   all clients; a share is of one core.
 """
 
-Row = tuple[str, Callable[[Found], str]]
+Row = tuple[str, Callable[[FleetResult], str]]
 
 TOTALS: Final[Sequence[Row]] = (
     ("all linked", lambda f: f"{f.connect.seconds:.1f} s"),
@@ -64,19 +64,19 @@ EACH: Final[Sequence[Row]] = (
 )
 
 
-def page(found: Sequence[Found], where: Mapping[str, str]) -> str:
+def render_page(found: Sequence[FleetResult], where: Mapping[str, str]) -> str:
     """The whole page."""
     parts = [INTRODUCTION.strip(), f"Machine: {sentence(dict(where))}"]
     parts += ["## The fleet", _rows(TOTALS, found), "## Each agent", _rows(EACH, found)]
     return "\n\n".join(parts) + "\n"
 
 
-def _rows(rows: Sequence[Row], found: Sequence[Found]) -> str:
+def _rows(rows: Sequence[Row], found: Sequence[FleetResult]) -> str:
     head = ["", *(f"{each.agents:,} agents" for each in found)]
     return table(head, [[name, *map(show, found)] for name, show in rows])
 
 
-def _spread(spread: Spread, scale: float, unit: str) -> str:
+def _spread(spread: Percentiles, scale: float, unit: str) -> str:
     three = (spread.p50, spread.p99, spread.longest)
     digits = 0 if unit == "ms" else 2
     return ", ".join(f"{each * scale:,.{digits}f}" for each in three) + f" {unit}"

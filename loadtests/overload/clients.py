@@ -32,7 +32,7 @@ class Crowd:
 
 
 @asynccontextmanager
-async def staying(server: Server, count: int) -> AsyncIterator[Crowd]:
+async def idle_connections(server: Server, count: int) -> AsyncIterator[Crowd]:
     """So many TLS connections that did one read each and then stay, for the length of the block."""
     crowd, turn, number = Crowd(), asyncio.Semaphore(AT_ONCE), itertools.count()
     tls = ssl.create_default_context(cafile=str(server.ca))
@@ -57,7 +57,7 @@ async def staying(server: Server, count: int) -> AsyncIterator[Crowd]:
 
 
 @asynccontextmanager
-async def sipping(server: Server, count: int, name: str) -> AsyncIterator[None]:
+async def slow_readers(server: Server, count: int, name: str) -> AsyncIterator[None]:
     """So many clients that ask for a large secret again and again and read it slowly."""
     tls = ssl.create_default_context(cafile=str(server.ca))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from loadtests.load import Sample
 from loadtests.machine import sentence
+from loadtests.markdown import table
 from loadtests.overload.disks import FullDisk
-from loadtests.overload.openloop import CONNECTIONS, STREAMS, Outcome
-from loadtests.overload.parts import Seen
-from loadtests.page import table
-from loadtests.plot import Axis, lines
+from loadtests.overload.open_loop import CONNECTIONS, STREAMS, Outcome
+from loadtests.overload.scenarios import Impact
+from loadtests.plot import Axis, line_chart
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Findings:
     machine: dict[str, str]
     capacity: dict[str, float] = field(default_factory=dict)
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
-    seen: dict[str, list[Seen]] = field(default_factory=dict)
+    seen: dict[str, list[Impact]] = field(default_factory=dict)
     full_disk: dict[str, FullDisk | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -31,7 +31,7 @@ def write(findings: Findings, folder: Path) -> None:
     """All files, into the folder."""
     raw = json.dumps(asdict(findings), indent=1, ensure_ascii=False)
     (folder / "overload.json").write_text(raw + "\n")
-    (folder / "overload.md").write_text(page(findings))
+    (folder / "overload.md").write_text(render_page(findings))
     for name, picture in plots(findings.outcomes).items():
         (folder / f"{name}.svg").write_text(picture)
 
@@ -45,8 +45,8 @@ def plots(outcomes: Mapping[str, list[Outcome]]) -> dict[str, str]:
     # Where nothing was accepted there is no time of it to show.
     tail = {k: [(o.factor, o.p99_ms) for o in v if o.accepted] for k, v in outcomes.items()}
     return {
-        "overload": lines("Goodput under overload", goodput, across, Axis("accepted reads/s")),
-        "overload-p99": lines(
+        "overload": line_chart("Goodput under overload", goodput, across, Axis("accepted reads/s")),
+        "overload-p99": line_chart(
             "p99 of what is accepted, from when it was due", tail, across,
             Axis("milliseconds", logarithmic=True),
         ),
@@ -61,7 +61,7 @@ SEEN = """32 connections that read (or write), before and meanwhile. Freehold sy
 before each answer, OpenBao does not."""
 
 
-def page(findings: Findings) -> str:
+def render_page(findings: Findings) -> str:
     """The whole page."""
     where = f"Written by `make overload`. Machine: {sentence(findings.machine)}"
     parts = ["# Past capacity", where]
@@ -101,7 +101,7 @@ def _rates(server: str, capacity: float, outcomes: list[Outcome]) -> str:
     return f"**{server}**, capacity {capacity:,.0f}/s:\n\n{table(head, rows)}"
 
 
-def _seen(seen: Mapping[str, list[Seen]]) -> str:
+def _seen(seen: Mapping[str, list[Impact]]) -> str:
     head = ["Meanwhile", "Server", "before", "during", "failed", "resident", ""]
     rows = [
         [

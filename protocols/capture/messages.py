@@ -18,7 +18,7 @@ _CONTROL: Final[dict[Opcode, Literal["ping", "pong", "close"]]] = {
 }
 
 
-class Message(NamedTuple):
+class CapturedMessage(NamedTuple):
     """One piece. Those with a meaning of their own, which a ledger has, are `request` and `frame`.
 
     `request`: a request's body; `frame`: a message of a websocket, binary or text; `head`: of a
@@ -32,25 +32,25 @@ class Message(NamedTuple):
     whole: bool = True
 
 
-def messages(said: bytes) -> Iterator[Message]:
+def parse_messages(plaintext: bytes) -> Iterator[CapturedMessage]:
     """All pieces in their order; the beginning of a head or of a header is none of them.
 
     Raises `CaptureError`.
     """
     try:
         for _ in range(MAX_REQUESTS):
-            if not said:
+            if not plaintext:
                 return
-            said = yield from _request(said)
+            plaintext = yield from _request(plaintext)
     except h11.RemoteProtocolError:
         raise CaptureError("this is not HTTP/1.1") from None
     except ParseFailed:
         raise CaptureError("this is not a websocket") from None
-    if said:
+    if plaintext:
         raise CaptureError(f"more than {MAX_REQUESTS} requests on one connection")
 
 
-def _request(said: bytes) -> Generator[Message, None, bytes]:
+def _request(said: bytes) -> Generator[CapturedMessage, None, bytes]:
     """The pieces of one request, and what follows it."""
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(said)
@@ -58,14 +58,14 @@ def _request(said: bytes) -> Generator[Message, None, bytes]:
     if not isinstance(request, h11.Request):
         return b""
     path = request.target.decode("ascii")
-    yield Message("head", path, said[: len(said) - len(connection.trailing_data[0])])
+    yield CapturedMessage("head", path, said[: len(said) - len(connection.trailing_data[0])])
     body = b""
     while isinstance(event := connection.next_event(), h11.Data):
         body += bytes(event.data)
     whole = isinstance(event, h11.EndOfMessage)
     upgrades = (b"upgrade", b"websocket") in [(n, v.lower()) for n, v in request.headers]
     if body or (whole and not upgrades):
-        yield Message("request", path, body, whole)
+        yield CapturedMessage("request", path, body, whole)
     behind = connection.trailing_data[0] if whole else b""
     if not upgrades:
         return behind
@@ -73,7 +73,7 @@ def _request(said: bytes) -> Generator[Message, None, bytes]:
     return b""
 
 
-def _frames(path: str, said: bytes) -> Iterator[Message]:
+def _frames(path: str, said: bytes) -> Iterator[CapturedMessage]:
     """What follows the upgrade: RFC 6455, without extensions."""
     protocol = FrameProtocol(client=False, extensions=[])
     parts: list[bytes] = []
@@ -82,14 +82,14 @@ def _frames(path: str, said: bytes) -> Iterator[Message]:
         for frame in protocol.received_frames():
             content = _content(frame)
             if frame.opcode in _CONTROL:
-                yield Message(_CONTROL[frame.opcode], path, content)
+                yield CapturedMessage(_CONTROL[frame.opcode], path, content)
                 continue
             parts.append(content)
             if frame.message_finished:
-                yield Message("frame", path, b"".join(parts))
+                yield CapturedMessage("frame", path, b"".join(parts))
                 parts = []
     if any(parts):
-        yield Message("frame", path, b"".join(parts), whole=False)
+        yield CapturedMessage("frame", path, b"".join(parts), whole=False)
 
 
 def _content(frame: Frame) -> bytes:

@@ -30,7 +30,7 @@ class CaptureError(Exception):
     """The file, or what it shows, is not what can be read; says why."""
 
 
-class Place(NamedTuple):
+class SocketAddress(NamedTuple):
     """An address and a port."""
 
     host: str
@@ -41,8 +41,8 @@ class Segment(NamedTuple):
     """One TCP segment. `at`: seconds since 1970."""
 
     at: float
-    source: Place
-    target: Place
+    source: SocketAddress
+    target: SocketAddress
     number: int
     acknowledged: int
     flags: int
@@ -50,7 +50,7 @@ class Segment(NamedTuple):
 
 
 @dataclass
-class Side:
+class HalfStream:
     """What one end sent, as far as it was captured without a hole.
 
     `reached`: how far it had come by any packet's word, its own or an acknowledgement of the other
@@ -59,48 +59,48 @@ class Side:
 
     next: int | None = None
     data: bytearray = field(default_factory=bytearray)
-    ahead: dict[int, bytes] = field(default_factory=dict)
+    out_of_order: dict[int, bytes] = field(default_factory=dict)
     reached: int | None = None
     closed: int | None = None
 
     @property
-    def lacking(self) -> int:
+    def missing_bytes(self) -> int:
         """Bytes from the first hole on, the hole's own among them; 0: all of it was captured."""
         if self.next is None or self.reached is None:
             return 0
         behind = _past(self.next, self.reached)
         return 0 if behind == 1 and self.closed == self.next else behind  # an end has a number
 
-    def begin(self, number: int) -> None:
+    def start_at(self, number: int) -> None:
         """Its first byte has this number; said again, it begins nothing."""
         if self.next is None:
             self.next = number % 2**32
-            self.reach(number)
+            self.extend_to(number)
 
-    def reach(self, number: int) -> None:
+    def extend_to(self, number: int) -> None:
         """It has come as far as this, whatever was captured of it."""
         if self.reached is None or _past(self.reached, number):
             self.reached = number % 2**32
 
-    def close(self, number: int) -> None:
+    def close_at(self, number: int) -> None:
         """There is nothing behind this."""
         self.closed = number % 2**32
-        self.reach(number)
+        self.extend_to(number)
 
-    def take(self, number: int, data: bytes) -> None:
+    def add_segment(self, number: int, data: bytes) -> None:
         """A segment's bytes; what was seen already is not taken again."""
         if self.next is None or not data:
             return
-        self.ahead[number] = max(self.ahead.get(number, b""), data, key=len)
+        self.out_of_order[number] = max(self.out_of_order.get(number, b""), data, key=len)
         while found := self._following():
             self.data += found
             self.next = (self.next + len(found)) % 2**32
 
     def _following(self) -> bytes:
-        for number, data in list(self.ahead.items()):
+        for number, data in list(self.out_of_order.items()):
             behind = ((self.next or 0) - number) % 2**32
             if behind < 2**31:  # it begins at or before what comes next
-                del self.ahead[number]
+                del self.out_of_order[number]
                 if behind < len(data):
                     return data[behind:]
         return b""
@@ -113,32 +113,32 @@ def _past(number: int, other: int) -> int:
 
 
 @dataclass
-class Stream:
+class TcpStream:
     """A connection. `first`: its number; `began`, `ended`: seconds since 1970."""
 
-    client: Place
-    server: Place
+    client: SocketAddress
+    server: SocketAddress
     first: int
     began: float
     ended: float
-    sent: Side = field(default_factory=Side)
-    received: Side = field(default_factory=Side)
+    sent: HalfStream = field(default_factory=HalfStream)
+    received: HalfStream = field(default_factory=HalfStream)
 
 
 class Capture(NamedTuple):
     """What a file shows. `midway`: connections whose beginning it does not have."""
 
-    streams: list[Stream]
-    midway: frozenset[tuple[Place, Place]]
+    streams: list[TcpStream]
+    incomplete_streams: frozenset[tuple[SocketAddress, SocketAddress]]
     began: float
     ended: float
 
 
-def read(file: BinaryIO) -> Capture:
+def read_capture(file: BinaryIO) -> Capture:
     """The connections of a capture. Raises `CaptureError`."""
-    streams: list[Stream] = []
-    live: dict[tuple[Place, Place], Stream] = {}
-    midway: set[tuple[Place, Place]] = set()
+    streams: list[TcpStream] = []
+    live: dict[tuple[SocketAddress, SocketAddress], TcpStream] = {}
+    midway: set[tuple[SocketAddress, SocketAddress]] = set()
     began = ended = 0.0
     for segment in _segments(file):
         began, ended = began or segment.at, segment.at
@@ -146,8 +146,8 @@ def read(file: BinaryIO) -> Capture:
         if segment.flags & (_SYN | _ACK) == _SYN:
             known = live.get(way)
             if known is None or known.first != segment.number:  # else it was sent again
-                live[way] = Stream(*way, segment.number, segment.at, segment.at)
-                live[way].sent.begin(segment.number + 1)
+                live[way] = TcpStream(*way, segment.number, segment.at, segment.at)
+                live[way].sent.start_at(segment.number + 1)
                 streams.append(live[way])
             continue
         stream = live.get(way) or live.get(way[::-1])
@@ -160,18 +160,18 @@ def read(file: BinaryIO) -> Capture:
     return Capture(streams, frozenset(midway), began, ended)
 
 
-def _take(segment: Segment, side: Side, other: Side) -> None:
+def _take(segment: Segment, side: HalfStream, other: HalfStream) -> None:
     """What a segment says: its bytes, where its sender is, and what that has of the other end."""
     if segment.flags & _RST:  # its numbers are those of what it refuses
         return
     if segment.flags & _ACK:
-        other.reach(segment.acknowledged)
+        other.extend_to(segment.acknowledged)
     if segment.flags & _SYN:
-        side.begin(segment.number + 1)
+        side.start_at(segment.number + 1)
         return
     end = segment.number + len(segment.data)
-    (side.close if segment.flags & _FIN else side.reach)(end)
-    side.take(segment.number, segment.data)
+    (side.close_at if segment.flags & _FIN else side.extend_to)(end)
+    side.add_segment(segment.number, segment.data)
 
 
 def _segments(file: BinaryIO) -> Iterator[Segment]:
@@ -226,5 +226,5 @@ def _segment(at: float, packet: bytes) -> Segment | None:
     source, target, number, acknowledged, offset, flags = struct.unpack(">HHIIBB", tcp[:14])
     here, there = (str(ip_address(host)) for host in hosts)
     data = tcp[(offset >> 4) * 4 :]
-    ends = Place(here, source), Place(there, target)
+    ends = SocketAddress(here, source), SocketAddress(there, target)
     return Segment(at, *ends, number, acknowledged, flags, data)

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from protocols.capture.pcap import CaptureError, Stream
+from protocols.capture.pcap import CaptureError, TcpStream
 
-HEADER: Final = 5  # bytes of a record's
+RECORD_HEADER_SIZE: Final = 5  # bytes of a record's
 _HANDSHAKE, _APPLICATION, _CIPHER_CHANGE = 22, 23, 20
 _CLIENT_HELLO, _SERVER_HELLO, _FINISHED, _KEY_UPDATE = 1, 2, 20, 24
 _SUITES: Final[dict[int, tuple[type[AESGCM | ChaCha20Poly1305], int, HashAlgorithm]]] = {
@@ -23,11 +23,11 @@ _SUITES: Final[dict[int, tuple[type[AESGCM | ChaCha20Poly1305], int, HashAlgorit
     0x1303: (ChaCha20Poly1305, 32, SHA256()),
 }
 
-Secrets = dict[tuple[str, bytes], bytes]
+KeyLogSecrets = dict[tuple[str, bytes], bytes]
 """(label, client random) → secret."""
 
 
-class Said(NamedTuple):
+class ClientPlaintext(NamedTuple):
     """What a client said, and how many bytes that took.
 
     `records`: whole records; `handshake`: those of them that carry no data; `sealing`: what the
@@ -42,9 +42,9 @@ class Said(NamedTuple):
     rest: int
 
 
-def read_secrets(text: str) -> Secrets:
+def parse_key_log(text: str) -> KeyLogSecrets:
     """A key log. Raises `CaptureError`."""
-    found: Secrets = {}
+    found: KeyLogSecrets = {}
     try:
         for line in text.splitlines():
             if line and not line.startswith("#"):
@@ -55,7 +55,7 @@ def read_secrets(text: str) -> Secrets:
     return found
 
 
-def said(stream: Stream, secrets: Secrets) -> Said:
+def decrypt_client(stream: TcpStream, secrets: KeyLogSecrets) -> ClientPlaintext:
     """What the client of this connection said. Raises `CaptureError`."""
     sent, received = bytes(stream.sent.data), bytes(stream.received.data)
     hellos = list(_plain(sent))
@@ -65,7 +65,7 @@ def said(stream: Stream, secrets: Secrets) -> Said:
     suite = _suite(received)
     try:
         keys = [
-            _Key(secrets[label, random], suite)
+            _RecordKey(secrets[label, random], suite)
             for label in ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0")
         ]
     except KeyError:
@@ -75,7 +75,7 @@ def said(stream: Stream, secrets: Secrets) -> Said:
     return _opened(sent, *keys)
 
 
-class _Key:
+class _RecordKey:
     """Opens one direction's records, in their order."""
 
     def __init__(self, secret: bytes, suite: int) -> None:
@@ -86,12 +86,14 @@ class _Key:
         self._nonce = int.from_bytes(_expand(digest, secret, b"iv", 12))
         self._number = 0
 
-    def open(self, record: bytes) -> tuple[int, bytes]:
+    def decrypt_record(self, record: bytes) -> tuple[int, bytes]:
         """The kind and the content of an encrypted record. Raises `CaptureError`."""
         nonce = (self._nonce ^ self._number).to_bytes(12)
         self._number += 1
         try:
-            inner = self._aead.decrypt(nonce, record[HEADER:], record[:HEADER])
+            inner = self._aead.decrypt(
+                nonce, record[RECORD_HEADER_SIZE:], record[:RECORD_HEADER_SIZE]
+            )
         except InvalidTag:
             raise CaptureError("a record does not open: a hole in the capture?") from None
         content = inner.rstrip(b"\0")
@@ -99,20 +101,22 @@ class _Key:
             raise CaptureError("a record has no kind: the capture is damaged")
         return content[-1], content[:-1]
 
-    def updated(self) -> "_Key":
+    def next_key(self) -> "_RecordKey":
         """After a `KeyUpdate` (7.2)."""
         digest = _SUITES[self._suite][2]
-        return _Key(_expand(digest, self._secret, b"traffic upd", digest.digest_size), self._suite)
+        return _RecordKey(
+            _expand(digest, self._secret, b"traffic upd", digest.digest_size), self._suite
+        )
 
 
-def _opened(sent: bytes, first: _Key, then: _Key) -> Said:
+def _opened(sent: bytes, first: _RecordKey, then: _RecordKey) -> ClientPlaintext:
     key, data, spoken = first, bytearray(), bytearray()
     records = handshake = sealing = 0
     for record in _records(sent):
         records += len(record)
         kind, content = (record[0], b"")
         if kind == _APPLICATION:
-            kind, content = key.open(record)
+            kind, content = key.decrypt_record(record)
         if kind == _APPLICATION:
             data += content
             sealing += len(record) - len(content)
@@ -123,8 +127,8 @@ def _opened(sent: bytes, first: _Key, then: _Key) -> Said:
             if message == _FINISHED:
                 key = then
             elif message == _KEY_UPDATE:
-                key = key.updated()
-    return Said(bytes(data), records, handshake, sealing, len(sent) - records)
+                key = key.next_key()
+    return ClientPlaintext(bytes(data), records, handshake, sealing, len(sent) - records)
 
 
 def _messages(spoken: bytearray) -> Iterator[int]:
@@ -137,8 +141,8 @@ def _messages(spoken: bytearray) -> Iterator[int]:
 
 def _records(stream: bytes) -> Iterator[bytes]:
     at = 0
-    while len(stream) >= at + HEADER:
-        size = HEADER + struct.unpack(">H", stream[at + 3 : at + HEADER])[0]
+    while len(stream) >= at + RECORD_HEADER_SIZE:
+        size = RECORD_HEADER_SIZE + struct.unpack(">H", stream[at + 3 : at + RECORD_HEADER_SIZE])[0]
         if len(stream) < at + size:
             return
         yield stream[at : at + size]
@@ -149,7 +153,7 @@ def _plain(stream: bytes) -> Iterator[bytes]:
     """The contents of the records in clear at the beginning."""
     for record in _records(stream):
         if record[0] == _HANDSHAKE:
-            yield record[HEADER:]
+            yield record[RECORD_HEADER_SIZE:]
         elif record[0] != _CIPHER_CHANGE:
             return
 

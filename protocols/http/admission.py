@@ -15,92 +15,101 @@ _ONLY_READ = 4  # of the places one in so many is for reads alone
 _FEW = 32  # requests that a measurement needs to say anything
 
 
-class Admission:
+class AdmissionControl:
     """One server's count of requests in hand, and whether the next one may join them. Pure."""
 
-    __slots__ = ("_cost", "_ended", "_limits", "changing", "inside", "limit", "refused", "sockets")
+    __slots__ = (
+        "_cost",
+        "_ended",
+        "_limits",
+        "in_flight",
+        "limit",
+        "mutating",
+        "refusals",
+        "websockets",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._cost = 0.0  # seconds of the loop a request; 0: not measured yet
-        self._ended = 0  # since the last `measure`
-        self.inside = 0
-        self.changing = 0  # of those inside, how many may change something
+        self._ended = 0  # since the last `update_cost`
+        self.in_flight = 0
+        self.mutating = 0  # of those inside, how many may change something
         self.limit = limits.in_hand
-        self.refused = 0
-        self.sockets = 0  # websockets that are open
+        self.refusals = 0
+        self.websockets = 0  # websockets that are open
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """How many may come in to read; none or less with urgent ones in hand beyond the limit.
 
         Requests that may change something take no more than their places, however many of them
         were let in before their bodies came.
         """
-        room = self.limit - self.inside
-        over = self.changing - self._places
+        room = self.limit - self.in_flight
+        over = self.mutating - self._free_mutating_slots
         return room + over if over > 0 else room
 
     @property
-    def _places(self) -> int:
+    def _free_mutating_slots(self) -> int:
         """For requests that may change something."""
         return self.limit - self.limit // _ONLY_READ
 
-    def enter(self, *, changes: bool = False) -> bool:
+    def try_admit(self, *, mutating: bool = False) -> bool:
         """Count the next request in, unless as many as the limit are in hand.
 
-        `changes`: whether it may change something, here and wherever else it is counted.
+        `mutating`: whether it may change something, here and wherever else it is counted.
         """
-        if self.inside >= self.limit and self.room <= 0:
+        if self.in_flight >= self.limit and self.free_slots <= 0:
             return False
-        if changes and self.changing >= self._places:
+        if mutating and self.mutating >= self._free_mutating_slots:
             return False
-        self.step_in(changes=changes)
+        self.resume(mutating=mutating)
         return True
 
-    def enter_urgently(self) -> bool:
+    def try_admit_urgent(self) -> bool:
         """The same for what operators need; a lane of `urgent_in_hand` is kept free for it."""
-        if self.room + self._limits.urgent_in_hand <= 0:
+        if self.free_slots + self._limits.urgent_in_hand <= 0:
             return False
-        self.inside += 1
+        self.in_flight += 1
         return True
 
-    def step_out(self, *, changes: bool = False) -> None:
+    def suspend(self, *, mutating: bool = False) -> None:
         """A request in hand waits for its client from here on."""
-        self.inside -= 1
-        if changes:
-            self.changing -= 1
+        self.in_flight -= 1
+        if mutating:
+            self.mutating -= 1
 
-    def step_in(self, *, changes: bool = False) -> None:
+    def resume(self, *, mutating: bool = False) -> None:
         """It goes on: let in already, so not asked again."""
-        self.inside += 1
-        if changes:
-            self.changing += 1
+        self.in_flight += 1
+        if mutating:
+            self.mutating += 1
 
-    def leave(self, *, changes: bool = False) -> None:
+    def release_slot(self, *, mutating: bool = False) -> None:
         """A request in hand is done but for what its client has to read."""
-        self.inside -= 1
+        self.in_flight -= 1
         self._ended += 1
-        if changes:
-            self.changing -= 1
+        if mutating:
+            self.mutating -= 1
 
-    def refuse(self, count: int = 1) -> None:
+    def count_refusals(self, count: int = 1) -> None:
         """Count requests that were turned away."""
-        self.refused += count
+        self.refusals += count
 
-    def enter_socket(self) -> bool:
-        """Count a websocket in, unless as many as the limit are open; `sockets` goes down again."""
-        if self.sockets >= self._limits.websockets:
+    def try_admit_websocket(self) -> bool:
+        """Count a websocket in, unless the limit is reached; `websockets` goes down again."""
+        if self.websockets >= self._limits.websockets:
             return False
-        self.sockets += 1
+        self.websockets += 1
         return True
 
     @property
-    def crowded(self) -> bool:
+    def is_near_limit(self) -> bool:
         """Whether the limit may soon matter, so that it is worth knowing what a request costs."""
-        return self.inside >= self._limits.in_hand // _CROWD
+        return self.in_flight >= self._limits.in_hand // _CROWD
 
-    def measure(self, busy: float | None) -> None:
+    def update_cost(self, busy: float | None) -> None:
         """Take into account that the loop was busy for so many seconds since the last time.
 
         None: nobody has looked, so those that have ended since say nothing either.

@@ -17,7 +17,7 @@ def cookie_name(own_origin: str, name: str) -> str:
     return f"__Host-{name}" if own_origin.startswith("https://") else name
 
 
-def cookie(header: str, name: str) -> str:
+def read_cookie(header: str, name: str) -> str:
     """The value of the one cookie of this name, else nothing: of two, one is not from us."""
     pairs = (part.strip().partition("=") for part in header.split(";"))
     found = [value for key, _, value in pairs if key == name]

@@ -4,43 +4,43 @@ from typing import Protocol
 
 import trio
 
-from protocols.http.answers import Reservation
+from protocols.http.asgi import ConnectionInfo, Headers, Message
+from protocols.http.coarse_clock import NEVER
 from protocols.http.errors import AppError, PeerLeftError, RefusedError
-from protocols.http.events import app_failed
-from protocols.http.h1 import RequestHead, RequestReader
-from protocols.http.pace import Pace
-from protocols.http.pulse import NEVER
-from protocols.http.response import CONTINUE, Response
-from protocols.http.scope import Headers, Message, Peer
-from protocols.http.shared import Shared
+from protocols.http.h1_parser import H1RequestParser, RequestHead
+from protocols.http.h1_response import CONTINUE, ResponseEncoder
+from protocols.http.response_budget import Reservation
+from protocols.http.server_log import log_app_failure
+from protocols.http.server_state import ServerState
+from protocols.http.transfer_rate import MinimumTransferRate
 from protocols.http.transport import Transport
 
 _AHEAD = 64 * 1024  # pipelined bytes held while a handler runs; beyond, TCP holds the peer back
 
 
-class Carrier(Protocol):
+class ExchangeConnection(Protocol):
     """What an exchange needs of its connection."""
 
-    shared: Shared
+    state: ServerState
     transport: Transport
-    reader: RequestReader
-    peer: Peer
+    reader: H1RequestParser
+    peer: ConnectionInfo
     draining: bool
 
 
-class Exchange:
+class H1Exchange:
     """The two ASGI callables of one request, and what is left to do when its handler has ended."""
 
     __slots__ = (
         "_admission", "_body", "_connection", "_delivered", "_expects", "_failed", "_held",
         "_inside", "_left", "_pace", "_refusal", "_response", "_transport", "_waiting",
-        "changes", "reservation",
+        "is_mutating", "reservation",
     )  # fmt: skip
 
-    def __init__(self, connection: Carrier, head: RequestHead) -> None:
+    def __init__(self, connection: ExchangeConnection, head: RequestHead) -> None:
         self._connection = connection
-        self._admission = connection.shared.admission
-        self.changes = connection.shared.changes(head.method, head.target)
+        self._admission = connection.state.admission
+        self.is_mutating = connection.state.is_mutating(head.method, head.target)
         self._inside = True  # counted among the requests in hand
         self._held = 0  # bytes of the body that the app was given
         self._transport = connection.transport
@@ -51,10 +51,12 @@ class Exchange:
         self._waiting = False  # a task is inside `_disconnected`
         self._failed = False
         self._refusal: RefusedError | None = None  # the body was not acceptable
-        self._pace: Pace | None = None  # there once a body is waited for
-        self.reservation = Reservation(connection.shared.answers, self._transport.caller, self)
-        self._response = Response(
-            head.method, head.version, head.keep_alive, connection.shared.pulse.date_line
+        self._pace: MinimumTransferRate | None = None  # there once a body is waited for
+        self.reservation = Reservation(
+            connection.state.response_budget, self._transport.usage, self
+        )
+        self._response = ResponseEncoder(
+            head.method, head.version, head.keep_alive, connection.state.clock.date_line
         )
 
     async def receive(self) -> Message:
@@ -78,7 +80,7 @@ class Exchange:
         if not data and not body.done:
             self._left = True
             return {"type": "http.disconnect"}
-        if not self._connection.shared.bodies.take(self._held, len(data)):
+        if not self._connection.state.body_budget.try_reserve(self._held, len(data)):
             self._refusal = RefusedError(503, "bodies_full", "too many request bodies")
             self._left = True
             return {"type": "http.disconnect"}
@@ -99,7 +101,7 @@ class Exchange:
         if not (data or response.done):
             return  # a head waits for what follows
         if response.done:
-            self.leave()
+            self.release_slot()
         if data and not self._transport.gone:
             try:
                 await self._transport.send(data, self.reservation)
@@ -108,41 +110,41 @@ class Exchange:
         if not response.done:
             await trio.lowlevel.checkpoint()  # a stream to a fast reader must not hog the loop
         elif self._waiting:
-            self._transport.interrupt()
+            self._transport.interrupt_receive()
 
-    def leave(self) -> None:
+    def release_slot(self) -> None:
         """No longer in hand: what is left to do is the client's. May be repeated."""
         if self._inside:
             self._inside = False
-            self._admission.leave(changes=self.changes)
+            self._admission.release_slot(mutating=self.is_mutating)
 
-    def step_out(self) -> None:
+    def suspend(self) -> None:
         """The handler waits for something that is not ours to hurry, so it is not in hand."""
         if self._inside:
-            self._admission.step_out(changes=self.changes)
+            self._admission.suspend(mutating=self.is_mutating)
 
-    def step_in(self) -> None:
+    def resume(self) -> None:
         """It goes on."""
         if self._inside:
-            self._admission.step_in(changes=self.changes)
+            self._admission.resume(mutating=self.is_mutating)
 
-    def release(self) -> None:
+    def release_memory(self) -> None:
         """The handler has ended and holds no body and no answer any more."""
         self.reservation.release()
         if self._held:
-            self._connection.shared.bodies.give(self._held)
+            self._connection.state.body_budget.release_body(self._held)
             self._held = 0
 
-    async def turn_away(self, headers: Headers, body: bytes) -> None:
+    async def refuse_overloaded(self, headers: Headers, body: bytes) -> None:
         """Answer 503 in the handler's place: too many requests are in hand, and not this one."""
         self._inside = False
         await self.send({"type": "http.response.start", "status": 503, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
-    def failed(self, error: Exception) -> None:
+    def on_handler_failure(self, error: Exception) -> None:
         """The handler raised: log it; the client gets a 500 if it has nothing yet."""
         self._failed = True
-        app_failed(error, self._connection.peer, after_disconnect=self._left)
+        log_app_failure(error, self._connection.peer, after_disconnect=self._left)
 
     async def complete(self) -> bool:
         """Finish what the handler left open; whether the connection can carry another request.
@@ -162,7 +164,7 @@ class Exchange:
         if self._left and not self._failed:
             return False
         if not self._failed:
-            app_failed(AppError("no response"), self._connection.peer)
+            log_app_failure(AppError("no response"), self._connection.peer)
         raise RefusedError(500, "internal", "internal error")
 
     async def _next_body(self) -> bytes:
@@ -184,22 +186,22 @@ class Exchange:
 
     async def _receive_in_time(self) -> bytes:
         """One read, at the pace that the limits ask for."""
-        transport, shared = self._transport, self._connection.shared
-        pace = self._pace = self._pace or Pace(shared.limits, shared.pulse)
-        transport.read_by = shared.pulse.after(pace.wait())
+        transport, shared = self._transport, self._connection.state
+        pace = self._pace = self._pace or MinimumTransferRate(shared.limits, shared.clock)
+        transport.read_by = shared.clock.deadline_after(pace.begin_wait())
         data = await self._wait_for_client()
         transport.read_by = NEVER
         if not data and transport.read_expired:
             raise RefusedError(408, "body_timeout", "request body did not arrive in time")
-        pace.waited(len(data))
+        pace.end_wait(len(data))
         return data
 
     async def _wait_for_client(self) -> bytes:
-        self.step_out()
+        self.suspend()
         try:
             return await self._transport.receive()
         finally:
-            self.step_in()
+            self.resume()
 
     async def _disconnected(self) -> Message:
         """Wait until the client leaves or has its answer; hold some of what it pipelines."""
@@ -208,7 +210,7 @@ class Exchange:
             if reader.pending > _AHEAD:
                 if transport.peer_left():
                     break
-                await trio.sleep(self._connection.shared.pulse.tick)
+                await trio.sleep(self._connection.state.clock.tick)
                 continue
             self._waiting = True
             try:
@@ -223,7 +225,7 @@ class Exchange:
 
     async def _discard(self) -> bool:
         """Read away an unread body, if it is short; else the connection has to end."""
-        left = self._connection.shared.limits.discard_bytes
+        left = self._connection.state.limits.discard_bytes
         try:
             while not self._body.done:
                 data = await self._next_body()

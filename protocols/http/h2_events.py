@@ -3,14 +3,14 @@
 from typing import NamedTuple
 
 from protocols.http.errors import RefusedError
-from protocols.http.h2_request import Request
+from protocols.http.h2_request import H2Request
 
 
 class RequestReceived(NamedTuple):
     """A stream was opened with this request, or with one that has to be refused."""
 
     stream: int
-    request: Request | RefusedError
+    request: H2Request | RefusedError
     ended: bool  # no body follows
 
 

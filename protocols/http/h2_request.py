@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from protocols.http.asgi import Headers
 from protocols.http.errors import RefusedError
-from protocols.http.h1_section import AUTHORITY, TOKEN
+from protocols.http.h1_fields import AUTHORITY, TOKEN
 from protocols.http.limits import Limits
-from protocols.http.scope import Headers
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]++")  # lower case only: section 8.2.1
 _VALUE = re.compile(rb"(?![\t ])[\t\x20-\x7e\x80-\xff]*+(?<![\t ])")
@@ -21,7 +21,7 @@ _OF_HTTP1 = frozenset(  # section 8.2.2
 _OVERHEAD = 32  # what section 6.5.2 counts for a field beside its bytes
 
 
-class Request(NamedTuple):
+class H2Request(NamedTuple):
     """A vetted request; `host` comes first in its headers, cookies are joined.
 
     Several requests of a connection may share one: whoever changes the headers copies them first.
@@ -35,7 +35,7 @@ class Request(NamedTuple):
     size: int  # of the header list without the target, as section 6.5.2 counts it
 
 
-def vet_request(fields: Iterable[tuple[bytes, bytes]], limits: Limits) -> Request:
+def vet_request(fields: Iterable[tuple[bytes, bytes]], limits: Limits) -> H2Request:
     """Apply sections 8.2 and 8.3 to a decoded header list.
 
     Raises RefusedError: 400 malformed, 413, 414, 431 too large, 417, 501.
@@ -66,16 +66,16 @@ def vet_request(fields: Iterable[tuple[bytes, bytes]], limits: Limits) -> Reques
         headers.append((b"cookie", b"; ".join(cookies)))
     length = _length(single.get(b"content-length"), limits)
     expects = _expects_continue(single.get(b"expect"))
-    return Request(method, target, headers, expects, length, size - len(target))
+    return H2Request(method, target, headers, expects, length, size - len(target))
 
 
-def with_target(request: Request, target: bytes, limits: Limits) -> Request:
+def with_target(request: H2Request, target: bytes, limits: Limits) -> H2Request:
     """The same request for another target, which is vetted. Raises RefusedError as vet_request."""
     method, _, headers, expects, length, size = request
     if size + len(target) > limits.header_bytes:
         raise _too_large()
     _check_target(target, method == "OPTIONS", limits)
-    return Request(method, target, headers, expects, length, size)
+    return H2Request(method, target, headers, expects, length, size)
 
 
 def _split(

@@ -5,36 +5,36 @@ from typing import Protocol
 
 import trio
 
-from protocols.http.answers import Reservation, Unread
+from protocols.http.asgi import Headers, Message
+from protocols.http.coarse_clock import NEVER
 from protocols.http.errors import AppError, RefusedError
-from protocols.http.h2 import CANCEL, INTERNAL_ERROR, NO_ERROR, H2Machine
-from protocols.http.h2_blocked import Blocked
-from protocols.http.h2_request import Request
-from protocols.http.pace import Pace
-from protocols.http.pulse import NEVER
-from protocols.http.response import NO_BODY, check_start, vet_headers
-from protocols.http.scope import Headers, Message
-from protocols.http.shared import Shared
+from protocols.http.h1_response import NO_BODY, parse_start, split_headers
+from protocols.http.h2_machine import CANCEL, INTERNAL_ERROR, NO_ERROR, H2Machine
+from protocols.http.h2_request import H2Request
+from protocols.http.h2_send_waiters import SendWaiters
+from protocols.http.response_budget import PendingWrite, Reservation
+from protocols.http.server_state import ServerState
+from protocols.http.transfer_rate import MinimumTransferRate
 from protocols.http.transport import Transport
 
 _PIECE = 64 * 1024  # queued at a time, between looks at how much is queued already
 
 
-class Carrier(Protocol):
+class StreamConnection(Protocol):
     """What a stream needs of its connection."""
 
-    shared: Shared
+    state: ServerState
     machine: H2Machine
     transport: Transport
 
-    def wrote(self) -> None:
+    def notify_output(self) -> None:
         """The machine holds new output."""
 
-    async def room(self) -> None:
+    async def wait_output_room(self) -> None:
         """Wait until little enough is queued."""
 
     @property
-    def blocked(self) -> Blocked:
+    def send_waiters(self) -> SendWaiters:
         """Who waits for a window."""
         ...
 
@@ -47,26 +47,52 @@ class H2Stream:
     """
 
     __slots__ = (
-        "_arrival", "_body", "_carrier", "_changes", "_deaf", "_delivered", "_done", "_ended",
-        "_expects", "_head", "_headers", "_held", "_inside", "_left_at", "_limits", "_machine",
-        "_pace", "_received", "_refusal", "_silent", "_started", "_status", "_to_come", "failed",
-        "left", "number", "reservation", "scope",
+        "_arrival",
+        "_body",
+        "_connection",
+        "_deaf",
+        "_delivered",
+        "_done",
+        "_ended",
+        "_expects",
+        "_head",
+        "_headers",
+        "_held",
+        "_inside",
+        "_is_mutating",
+        "_left_at",
+        "_limits",
+        "_machine",
+        "_pace",
+        "_received",
+        "_refusal",
+        "_silent",
+        "_started",
+        "_status",
+        "_to_come",
+        "client_left",
+        "failed",
+        "number",
+        "reservation",
+        "scope",
     )  # fmt: skip
 
-    def __init__(self, carrier: Carrier, number: int, *, ended: bool, changes: bool) -> None:
+    def __init__(
+        self, connection: StreamConnection, number: int, *, ended: bool, mutating: bool
+    ) -> None:
         self.number = number
         self.scope: trio.CancelScope | None = None  # once the handler runs
-        self.left = False  # the client will not send more, or does not want the answer
+        self.client_left = False  # the client will not send more, or does not want the answer
         self.failed = False  # the handler raised
-        self._carrier = carrier
-        self._machine = carrier.machine
-        self._limits = carrier.shared.limits
+        self._connection = connection
+        self._machine = connection.machine
+        self._limits = connection.state.limits
         self._left_at = NEVER
         self._deaf = False  # nothing can be answered any more
         # Data, and what it took of the window. Like what follows, made for a body only.
         self._body: deque[tuple[bytes, int]] | None = None if ended else deque()
         self._arrival: trio.lowlevel.ParkingLot | None = None
-        self._pace: Pace | None = None
+        self._pace: MinimumTransferRate | None = None
         self._received = 0
         self._ended = ended
         self._delivered = False
@@ -79,12 +105,14 @@ class H2Stream:
         self._to_come = -1  # declared bytes still to be sent; -1: not declared
         self._started = False
         self._done = False
-        self._changes = changes
+        self._is_mutating = mutating
         self._inside = True  # counted among the requests in hand
         self._held = 0  # bytes of the body that have come
-        self.reservation = Reservation(carrier.shared.answers, carrier.transport.caller, self)
+        self.reservation = Reservation(
+            connection.state.response_budget, connection.transport.usage, self
+        )
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: H2Request) -> None:
         """The request was found acceptable."""
         self._head = request.method == "HEAD"
         self._expects = request.expects_continue
@@ -99,7 +127,7 @@ class H2Stream:
         elif self._refusal is None and not self._take(len(data)):
             self._refuse(RefusedError(503, "bodies_full", "too many request bodies"))
         if self._refusal is not None or self._done or not data or self._body is None:
-            self._machine.acknowledge(self.number, size)
+            self._machine.grant_window(self.number, size)
         else:
             self._body.append((data, size))
         self._arrived()
@@ -109,30 +137,30 @@ class H2Stream:
         self._ended = True
         self._arrived()
 
-    def on_left(self, *, answers: bool) -> None:
+    def on_client_left(self, *, answers: bool) -> None:
         """The client reset the stream or ended the connection."""
         self._deaf = self._deaf or not answers
-        if not self.left:
-            self.left = True
-            self._left_at = self._carrier.shared.pulse.after(self._limits.linger_seconds)
-            self.reservation.leave()
+        if not self.client_left:
+            self.client_left = True
+            self._left_at = self._connection.state.clock.deadline_after(self._limits.linger_seconds)
+            self.reservation.withdraw()
         self._arrived()
 
-    def leave(self) -> None:
+    def release_slot(self) -> None:
         """No longer in hand: what is left to do is the client's. May be repeated."""
         if self._inside:
             self._inside = False
-            self._carrier.shared.admission.leave(changes=self._changes)
+            self._connection.state.admission.release_slot(mutating=self._is_mutating)
 
-    def step_out(self) -> None:
+    def suspend(self) -> None:
         """The handler waits for something that is not ours to hurry, so it is not in hand."""
         if self._inside:
-            self._carrier.shared.admission.step_out(changes=self._changes)
+            self._connection.state.admission.suspend(mutating=self._is_mutating)
 
-    def step_in(self) -> None:
+    def resume(self) -> None:
         """It goes on."""
         if self._inside:
-            self._carrier.shared.admission.step_in(changes=self._changes)
+            self._connection.state.admission.resume(mutating=self._is_mutating)
 
     def tick(self, now: float) -> None:
         """A handler whose client left has had its time."""
@@ -147,15 +175,15 @@ class H2Stream:
         Returns without a checkpoint when the body is here already.
         """
         while not self._body:
-            if self.left or self._done or self._refusal is not None:
+            if self.client_left or self._done or self._refusal is not None:
                 return {"type": "http.disconnect"}
             if self._ended and not self._delivered:
                 return self._deliver(b"")
             await self._wait()
         data, size = self._body.popleft()
         if not self._deaf:
-            self._machine.acknowledge(self.number, size)
-            self._carrier.wrote()
+            self._machine.grant_window(self.number, size)
+            self._connection.notify_output()
         return self._deliver(data)
 
     async def send(self, message: Message) -> None:
@@ -173,19 +201,19 @@ class H2Stream:
         elif kind == "http.response.start":
             if self._status:
                 raise AppError("response started twice")
-            self._status, self._headers = check_start(message)
+            self._status, self._headers = parse_start(message)
         else:
             raise AppError("unknown kind of ASGI message")
 
     # After the handler.
 
     @property
-    def useful(self) -> bool:
+    def was_answered(self) -> bool:
         """Whether the client has a whole answer, and still wanted it."""
-        return self._done and not self.left
+        return self._done and not self.client_left
 
     @property
-    def refused(self) -> bool:
+    def body_refused(self) -> bool:
         """Whether the server refused the request's body while the handler ran."""
         return self._refusal is not None
 
@@ -195,11 +223,11 @@ class H2Stream:
             return None
         if self._refusal is not None:
             return self._refusal
-        if self.left and not self.failed:
+        if self.client_left and not self.failed:
             return None
         return RefusedError(500, "internal", "internal error")
 
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+    async def send_own_response(self, status: int, headers: Headers, body: bytes) -> None:
         """Send the server's own answer."""
         self._refusal = None
         self._status, self._headers = status, headers
@@ -207,10 +235,10 @@ class H2Stream:
 
     def close(self) -> None:
         """The handler has ended: let go of what it did not read or finish."""
-        self.leave()
+        self.release_slot()
         self.reservation.release()
         if self._held:
-            self._carrier.shared.bodies.give(self._held)
+            self._connection.state.body_budget.release_body(self._held)
             self._held = 0
         if self._deaf:
             return
@@ -218,8 +246,8 @@ class H2Stream:
         if self._done and self._ended:
             return
         # RFC 9113 section 8.1: after a whole answer the rest of the request is not needed.
-        self._machine.reset(self.number, NO_ERROR if self._done else INTERNAL_ERROR)
-        self._carrier.wrote()
+        self._machine.reset_stream(self.number, NO_ERROR if self._done else INTERNAL_ERROR)
+        self._connection.notify_output()
 
     # Receiving.
 
@@ -239,27 +267,27 @@ class H2Stream:
             await self._arrival.park()
             return
         if self._pace is None:
-            self._pace = Pace(self._limits, self._carrier.shared.pulse)
+            self._pace = MinimumTransferRate(self._limits, self._connection.state.clock)
         if self._expects:
             self._expects = False
-            self._machine.start(self.number, 100, ())
-            self._carrier.wrote()
+            self._machine.send_headers(self.number, 100, ())
+            self._connection.notify_output()
         before = self._received
-        with trio.move_on_after(self._pace.wait()) as scope:
+        with trio.move_on_after(self._pace.begin_wait()) as scope:
             await self._client(self._arrival)
-        self._pace.waited(self._received - before)
+        self._pace.end_wait(self._received - before)
         if scope.cancelled_caught and self._received == before:
             self._refuse(RefusedError(408, "body_timeout", "request body did not arrive in time"))
 
     async def _client(self, arrival: trio.lowlevel.ParkingLot) -> None:
-        self.step_out()
+        self.suspend()
         try:
             await arrival.park()
         finally:
-            self.step_in()
+            self.resume()
 
     def _take(self, size: int) -> bool:
-        if not self._carrier.shared.bodies.take(self._held, size):
+        if not self._connection.state.body_budget.try_reserve(self._held, size):
             return False
         self._held += size
         return True
@@ -272,13 +300,13 @@ class H2Stream:
     def _drop_body(self) -> None:
         while self._body:
             _, size = self._body.popleft()
-            self._machine.acknowledge(self.number, size)
+            self._machine.grant_window(self.number, size)
 
     # Sending.
 
     async def _send_body(self, data: bytes, *, more: bool) -> None:
         if not more:
-            self.leave()
+            self.release_slot()
         if self._refusal is not None:
             return
         if not self._started:
@@ -295,9 +323,9 @@ class H2Stream:
 
     def _start(self, size: int, more: bool) -> None:
         """Send the head, which ends the stream when no body follows."""
-        fields, _, length, dated = vet_headers(self._headers)
+        fields, _, length, dated = split_headers(self._headers)
         headers = [(name.lower(), value) for name, value in fields]
-        date = self._carrier.shared.pulse.date
+        date = self._connection.state.clock.date
         if date and not dated:
             headers.append((b"date", date))
         self._silent = self._head or self._status in NO_BODY
@@ -312,46 +340,53 @@ class H2Stream:
         if self._deaf:
             return
         self._silent = self._silent or (size == 0 and not more)
-        self._machine.start(self.number, self._status, headers, end=self._silent)
-        self._carrier.wrote()
+        self._machine.send_headers(self.number, self._status, headers, end=self._silent)
+        self._connection.notify_output()
 
     async def _write(self, data: bytes, *, end: bool) -> None:
         """Put `data` on the stream as its windows open; a reader too slow for that is reset."""
         sent = 0
         if len(data) <= _PIECE:
-            sent = self._machine.data(self.number, data, end=end)
-            self._carrier.wrote()
+            sent = self._machine.send_data(self.number, data, end=end)
+            self._connection.notify_output()
             if sent == len(data):
                 return
         allowed = (len(data) - sent) / self._limits.write_rate + self._limits.write_seconds
         with trio.move_on_after(allowed) as scope:
-            answers, caller = self._carrier.shared.answers, self._carrier.transport.caller
-            self.reservation.drop()
-            unread = answers.begin(len(data), scope.cancel, caller)
-            answers.grant()
+            answers, caller = (
+                self._connection.state.response_budget,
+                self._connection.transport.usage,
+            )
+            self.reservation.give_back()
+            unread = answers.track_write(len(data), scope.cancel, caller)
+            answers.grant_queued()
             try:
                 await self._write_slowly(data, sent, unread, end=end)
             finally:
-                unread.end()
-                self._carrier.blocked.wake()
+                unread.finish()
+                self._connection.send_waiters.wake_sendable()
         if scope.cancelled_caught:
-            self._machine.reset(self.number, CANCEL)
-            self._carrier.wrote()
-            self.on_left(answers=False)
+            self._machine.reset_stream(self.number, CANCEL)
+            self._connection.notify_output()
+            self.on_client_left(answers=False)
 
-    async def _write_slowly(self, data: bytes, position: int, unread: Unread, *, end: bool) -> None:
+    async def _write_slowly(
+        self, data: bytes, position: int, unread: PendingWrite, *, end: bool
+    ) -> None:
         while position < len(data) and not self._deaf:
             rest = position + _PIECE
             piece = data[position:rest]
-            sent = self._machine.data(self.number, piece, end=end and rest >= len(data))
+            sent = self._machine.send_data(self.number, piece, end=end and rest >= len(data))
             blocked = sent < len(piece)
             del piece  # not held while it waits
-            self._carrier.wrote()
+            self._connection.notify_output()
             position += sent
-            unread.took(sent)
-            await self._carrier.room()
+            unread.note_progress(sent)
+            await self._connection.wait_output_room()
             if blocked:
-                if self.left:  # no window will open any more
-                    self.on_left(answers=False)
+                if self.client_left:  # no window will open any more
+                    self.on_client_left(answers=False)
                 else:
-                    await self._carrier.blocked.wait(self.number, len(data) - position)
+                    await self._connection.send_waiters.wait_sendable(
+                        self.number, len(data) - position
+                    )

@@ -8,21 +8,21 @@ frame is late, an error of the stream, or one of the connection.
 from enum import Enum, auto
 
 from protocols.http.errors import ProtocolViolationError
-from protocols.http.frames import (
+from protocols.http.h2_frames import (
     DATA,
     HEADERS,
-    LARGEST_NUMBER,
+    MAX_INT31,
     PROTOCOL_ERROR,
     RST_STREAM,
     STREAM_CLOSED,
     WINDOW_UPDATE,
 )
-from protocols.http.windows import InboundWindow
+from protocols.http.h2_windows import ReceiveWindow
 
 _REMEMBERED = 512  # closed streams, twice; a frame that comes later than that is never innocent
 
 
-class State(Enum):
+class StreamState(Enum):
     """Of one stream, from the server's side."""
 
     IDLE = auto()
@@ -34,7 +34,7 @@ class State(Enum):
     FORGOTTEN = auto()  # long ago, or never opened while a later one was
 
 
-class Receipt(Enum):
+class FrameAction(Enum):
     """What to do with a frame."""
 
     TAKE = auto()
@@ -44,24 +44,28 @@ class Receipt(Enum):
     CONNECTION_PROTOCOL = auto()  # an error of the connection, PROTOCOL_ERROR
 
 
-_ALWAYS = {State.OPEN: Receipt.TAKE, State.IDLE: Receipt.CONNECTION_PROTOCOL}
+_ALWAYS = {StreamState.OPEN: FrameAction.TAKE, StreamState.IDLE: FrameAction.CONNECTION_PROTOCOL}
 _LATE = {
     **_ALWAYS,
-    State.HALF_CLOSED: Receipt.CLOSED,
-    State.ENDED: Receipt.CONNECTION_CLOSED,
-    State.RESET_HERE: Receipt.IGNORE,
-    State.RESET_THERE: Receipt.CLOSED,
-    State.FORGOTTEN: Receipt.CONNECTION_CLOSED,
+    StreamState.HALF_CLOSED: FrameAction.CLOSED,
+    StreamState.ENDED: FrameAction.CONNECTION_CLOSED,
+    StreamState.RESET_HERE: FrameAction.IGNORE,
+    StreamState.RESET_THERE: FrameAction.CLOSED,
+    StreamState.FORGOTTEN: FrameAction.CONNECTION_CLOSED,
 }
 _HARMLESS = {
-    **dict.fromkeys(State, Receipt.IGNORE),
+    **dict.fromkeys(StreamState, FrameAction.IGNORE),
     **_ALWAYS,
-    State.HALF_CLOSED: Receipt.TAKE,
+    StreamState.HALF_CLOSED: FrameAction.TAKE,
 }
-RECEIPTS: dict[int, dict[State, Receipt]] = {
+FRAME_ACTIONS: dict[int, dict[StreamState, FrameAction]] = {
     DATA: _LATE,
     # Section 5.1.1: a number that was passed over cannot be opened any more.
-    HEADERS: {**_LATE, State.IDLE: Receipt.TAKE, State.FORGOTTEN: Receipt.CONNECTION_PROTOCOL},
+    HEADERS: {
+        **_LATE,
+        StreamState.IDLE: FrameAction.TAKE,
+        StreamState.FORGOTTEN: FrameAction.CONNECTION_PROTOCOL,
+    },
     RST_STREAM: _HARMLESS,
     WINDOW_UPDATE: _HARMLESS,
 }
@@ -75,12 +79,12 @@ class Stream:
     def __init__(self, number: int, outbound: int, *, receiving: bool, to_come: int) -> None:
         self.number = number
         self.outbound = outbound  # bytes that the client takes now
-        self.inbound: InboundWindow | None = None  # made with the first DATA
+        self.inbound: ReceiveWindow | None = None  # made with the first DATA
         self.receiving = receiving  # the request is not complete
         self.sending = True  # nor is the response
         self.to_come = to_come  # bytes of the body still to come; -1: not declared
 
-    def count(self, size: int) -> bool:
+    def count_body(self, size: int) -> bool:
         """`size` bytes of the body came; False if that is more than was declared."""
         if self.to_come < 0:
             return True
@@ -96,52 +100,52 @@ class StreamTable:
     def __init__(self) -> None:
         self.live: dict[int, Stream] = {}
         self.highest = 0  # number that the client has opened
-        self._closed: dict[int, State] = {}
-        self._before: dict[int, State] = {}  # the generation before
+        self._closed: dict[int, StreamState] = {}
+        self._before: dict[int, StreamState] = {}  # the generation before
 
     def open(self, stream: Stream) -> None:
         """The client opens a stream."""
         self.highest = stream.number
         self.live[stream.number] = stream
 
-    def window(self, number: int) -> int:
+    def send_window(self, number: int) -> int:
         """How much the client takes on this stream; nothing of one that is over."""
         stream = self.live.get(number)
         return stream.outbound if stream is not None else 0
 
-    def close(self, number: int, how: State) -> None:
+    def close(self, number: int, how: StreamState) -> None:
         """A live stream, or one that had only just begun, is no more."""
         self.live.pop(number, None)
         if len(self._closed) >= _REMEMBERED:
             self._before, self._closed = self._closed, {}
         self._closed[number] = how
 
-    def state(self, number: int) -> State:
+    def state(self, number: int) -> StreamState:
         """What the client's next frame on this stream meets."""
         stream = self.live.get(number)
         if stream is not None:
-            return State.OPEN if stream.receiving else State.HALF_CLOSED
+            return StreamState.OPEN if stream.receiving else StreamState.HALF_CLOSED
         if number > self.highest:
-            return State.IDLE
-        return self._closed.get(number) or self._before.get(number) or State.FORGOTTEN
+            return StreamState.IDLE
+        return self._closed.get(number) or self._before.get(number) or StreamState.FORGOTTEN
 
-    def receipt(self, kind: int, number: int) -> Receipt:
+    def frame_action(self, kind: int, number: int) -> FrameAction:
         """What to do with a frame; raises ProtocolViolationError if it ends the connection."""
         if not number:
             raise ProtocolViolationError(PROTOCOL_ERROR, "no_stream")
-        receipt = RECEIPTS[kind][self.state(number)]
-        if receipt is Receipt.CONNECTION_CLOSED:
+        receipt = FRAME_ACTIONS[kind][self.state(number)]
+        if receipt is FrameAction.CONNECTION_CLOSED:
             raise ProtocolViolationError(STREAM_CLOSED, "stream_closed")
-        if receipt is Receipt.CONNECTION_PROTOCOL:
+        if receipt is FrameAction.CONNECTION_PROTOCOL:
             raise ProtocolViolationError(PROTOCOL_ERROR, "stream_number")
         if kind == HEADERS and number > self.highest and not number % 2:
             raise ProtocolViolationError(PROTOCOL_ERROR, "even_stream")
         return receipt
 
-    def shift(self, by: int) -> bool:
+    def shift_send_windows(self, by: int) -> bool:
         """Section 6.9.2: the initial window changed; False if a window is now too large."""
         for stream in self.live.values():
             stream.outbound += by
-            if stream.outbound > LARGEST_NUMBER:
+            if stream.outbound > MAX_INT31:
                 return False
         return True

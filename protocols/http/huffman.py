@@ -18,7 +18,7 @@ _Step = tuple[int, bytes, bool]
 _steps: dict[int, _Step] = {}
 
 
-def decode(code: bytes) -> bytes:
+def huffman_decode(code: bytes) -> bytes:
     """The text that `code` stands for. Raises ValueError for what stands for none."""
     state, complete = 0, True
     texts = []

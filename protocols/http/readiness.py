@@ -5,7 +5,7 @@ request. Here a socket is registered once, edge-triggered, in an epoll of the se
 Trio waits for as for any descriptor: one wait for all that became readable in a turn of the loop.
 
 All these are read before any of those who wait for them runs, so that this part of their requests
-is run in a row, while the processor has it in its caches (decisions 0043, 0053).
+is run in a row, while the processor has it in its caches (decision 14).
 """
 
 import select
@@ -25,16 +25,16 @@ Read: TypeAlias = Callable[[], bool]
 """Reads once, without a wait; whether whoever waits has something now, be it the end."""
 
 
-class Seat:
+class SocketReadiness:
     """One socket's place: whether it can be read, and the task that waits for it.
 
-    An edge is told once (epoll(7)), so `ready` stays true until `drained` says that the kernel has
-    no more; a socket whose peer has ended its side has an end to read for ever.
+    An edge is told once (epoll(7)), so `ready` stays true until `mark_drained` says that the
+    kernel has no more; a socket whose peer has ended its side has an end to read for ever.
     """
 
     __slots__ = ("_ended", "_error", "_fd", "_read", "_readiness", "_task", "ready")
 
-    def __init__(self, readiness: "Readiness", fd: int) -> None:
+    def __init__(self, readiness: "ReadinessPoller", fd: int) -> None:
         self._readiness = readiness
         self._fd = fd
         self._task: Task | None = None
@@ -43,8 +43,8 @@ class Seat:
         self._ended = False
         self.ready = True  # what came before it was registered is told by no edge
 
-    async def wait(self, read: Read) -> None:
-        """Until `read` has found something, or `wake`; it may have been called for nothing.
+    async def wait_readable(self, read: Read) -> None:
+        """Until `read` has found something, or `cancel_wait`; it may have been called for nothing.
 
         Always a checkpoint. Raises what `read` raises, and trio.BusyResourceError when another
         task waits already.
@@ -61,17 +61,17 @@ class Seat:
             error, self._error = self._error, None
             raise error
 
-    def wake(self) -> None:
+    def cancel_wait(self) -> None:
         """End the wait in hand, if there is one, though nothing may have come."""
         if self._task is not None:
             task, self._task = self._task, None
             reschedule(task)
 
-    def drained(self) -> None:
+    def mark_drained(self) -> None:
         """A read got less than it asked for: there is no more until the next edge."""
         self.ready = self._ended
 
-    def notice(self, events: int) -> None:
+    def on_edge(self, events: int) -> None:
         """An edge."""
         self.ready = True
         if events & _ENDED:
@@ -83,46 +83,46 @@ class Seat:
         except BaseException as error:  # noqa: BLE001  # raised in the task that waits
             self._error, found = error, True
         if found or self.ready:  # there is more, for which there will be no edge
-            self.wake()
+            self.cancel_wait()
 
-    def leave(self) -> None:
+    def unregister(self) -> None:
         """Before the socket is closed; ends the wait in hand. May be repeated."""
-        self._readiness.remove(self._fd, self)
-        self.wake()
+        self._readiness.unregister(self._fd, self)
+        self.cancel_wait()
 
     def _abort(self, _: RaiseCancelT) -> Abort:
         self._task = None
         return Abort.SUCCEEDED
 
 
-class Readiness:
+class ReadinessPoller:
     """All sockets of one server. `run` has to run for any wait to end."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._seats: dict[int, Seat] = {}
+        self._sockets: dict[int, SocketReadiness] = {}
 
-    def seat(self, sock: socket.socket) -> Seat:
+    def register(self, sock: socket.socket) -> SocketReadiness:
         """Register a connected socket. Raises OSError when the system has no room for it."""
         fd = sock.fileno()
         self._epoll.register(fd, _EVENTS)
-        seat = self._seats[fd] = Seat(self, fd)
+        seat = self._sockets[fd] = SocketReadiness(self, fd)
         return seat
 
-    def remove(self, fd: int, seat: Seat) -> None:
+    def unregister(self, fd: int, readiness: SocketReadiness) -> None:
         """Forget a socket, if it is known: its number may be another's by now."""
-        if self._seats.get(fd) is seat:
-            del self._seats[fd]
+        if self._sockets.get(fd) is readiness:
+            del self._sockets[fd]
             self._epoll.unregister(fd)
 
     async def run(self) -> NoReturn:
         """Read for whoever waits, until cancelled."""
-        seats, poll = self._seats, self._epoll.poll
+        seats, poll = self._sockets, self._epoll.poll
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             for fd, events in poll(0, _ROW):
                 if (seat := seats.get(fd)) is not None:
-                    seat.notice(events)
+                    seat.on_edge(events)
 
     def close(self) -> None:
         """Give up the epoll; all sockets have left and `run` has ended."""

@@ -11,27 +11,34 @@ from typing import TYPE_CHECKING, Self
 
 import trio
 
-from protocols.binding import binding
-from protocols.client import site_of
-from protocols.http.admission import Admission
-from protocols.http.answers import Answers
-from protocols.http.bodies import Bodies
-from protocols.http.busy import BusyMeter
+from protocols.bind_address import name_bind_errors
+from protocols.client_network import site_network
+from protocols.http.admission import AdmissionControl
+from protocols.http.asgi import (
+    Address,
+    App,
+    ConnectionInfo,
+    MakeOverloadResponse,
+    MakeRefusal,
+    MakeUnreadRefusal,
+)
+from protocols.http.body_budget import BodyBudget
+from protocols.http.coarse_clock import CoarseClock
 from protocols.http.errors import PeerLeftError, TlsConfigError
-from protocols.http.events import connection_failed, report
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
-from protocols.http.lull import Lull
-from protocols.http.pulse import Pulse
-from protocols.http.readiness import Readiness
-from protocols.http.scope import Address, App, Peer, Refuse, RefuseUnread, TurnAway
-from protocols.http.shared import Shared, refuse_as_json, turn_all_away
+from protocols.http.loop_meter import LoopMeter
+from protocols.http.readiness import ReadinessPoller
+from protocols.http.refusal_backoff import RefusalBackoff
+from protocols.http.response_budget import ResponseBudget
+from protocols.http.server_log import log_connection_failure, log_event
+from protocols.http.server_state import ServerState, overload_response, refuse_as_json
 from protocols.http.tls import TlsConfig, build_context, check_dates
 from protocols.http.transport import TlsTransport, Transport
 
 if TYPE_CHECKING:
-    from protocols.http.ws_connection import Upgrade
+    from protocols.http.ws_connection import UpgradeConnection
 
 _ACCEPT_BATCH = 64  # connections accepted before others get a turn
 _GIVE_WAY = 0.002  # seconds for another process to accept in our place; then we do
@@ -53,7 +60,7 @@ class Listener:
 
         Raises OSError, whose `filename` is the address.
         """
-        with binding(host, port):
+        with name_bind_errors(host, port):
             return await cls._bound(host, port, backlog)
 
     @classmethod
@@ -83,7 +90,7 @@ class Listener:
         """The descriptor, for other processes that are to accept from it."""
         return self._sock.fileno()
 
-    async def wait(self) -> None:
+    async def wait_connection(self) -> None:
         """Until somebody knocks. Raises trio.ClosedResourceError once closed."""
         await trio.lowlevel.wait_readable(self._sock)
         if self._gives_way is not None and self._gives_way():
@@ -124,7 +131,7 @@ class ServerHandle:
 
     def __init__(
         self,
-        shared: Shared,
+        state: ServerState,
         listener: Listener,
         tls: TlsConfig | None,
         on_connections: Callable[[int], None] | None,
@@ -132,7 +139,7 @@ class ServerHandle:
         *,
         trusts: Callable[[str], bool] | None = None,
     ) -> None:
-        self._shared = shared
+        self._state = state
         self._trusts = trusts
         self._from: Counter[str] = Counter()  # connections of each client
         self._wall_clock = wall_clock
@@ -141,8 +148,8 @@ class ServerHandle:
         self._context = build_context(tls) if tls is not None else None
         self._on_connections = on_connections
         self._live: dict[Transport, H1Connection | H2Connection | Transport] = {}
-        self._readiness = Readiness()
-        self._handshakes = trio.Semaphore(shared.limits.handshakes)
+        self._readiness = ReadinessPoller()
+        self._handshakes = trio.Semaphore(state.limits.handshakes)
         self._draining = False
         self._empty = trio.lowlevel.ParkingLot()
         self._stopped = trio.Event()
@@ -150,15 +157,15 @@ class ServerHandle:
         try:
             self._check_dates()
         except TlsConfigError as error:  # an old certificate is better than no service
-            report(logging.WARNING, "certificate_not_valid", reason=str(error))
+            log_event(logging.WARNING, "certificate_not_valid", reason=str(error))
 
     def connections(self) -> int:
         """How many connections are open now, handshakes included."""
         return len(self._live)
 
-    def shed(self) -> int:
+    def refused_requests(self) -> int:
         """How many requests were turned away because too many were in hand."""
-        return self._shared.admission.refused
+        return self._state.admission.refusals
 
     async def drain(self, grace: float) -> None:
         """Stop: accept no more, let answers in flight end for up to `grace` seconds, cut the rest.
@@ -188,7 +195,7 @@ class ServerHandle:
             context = build_context(self._tls)
             self._check_dates()
             self._context = context
-            report(logging.INFO, "certificate_loaded", file=str(self._tls.cert_file))
+            log_event(logging.INFO, "certificate_loaded", file=str(self._tls.cert_file))
 
     def _check_dates(self) -> None:
         if self._tls is not None and self._wall_clock is not None:
@@ -197,38 +204,47 @@ class ServerHandle:
     async def _run(self) -> None:
         with contextlib.closing(self._readiness):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._beat)
+                nursery.start_soon(self._run_clock)
                 nursery.start_soon(self._readiness.run)
                 nursery.start_soon(self._accept, nursery)
                 await self._stopped.wait()
                 nursery.cancel_scope.cancel()
 
-    async def _beat(self) -> None:
-        with BusyMeter() as meter:
+    async def _run_clock(self) -> None:
+        with LoopMeter() as meter:
             await self._tick(meter)
 
-    async def _tick(self, meter: BusyMeter) -> None:
-        pulse, admission, answers = self._shared.pulse, self._shared.admission, self._shared.answers
+    async def _tick(self, meter: LoopMeter) -> None:
+        pulse, admission, answers = (
+            self._state.clock,
+            self._state.admission,
+            self._state.response_budget,
+        )
         refused = cut = full = 0
         while True:
-            now = pulse.beat()
-            admission.measure(meter.take())
-            meter.attend(wanted=admission.crowded)
-            if admission.refused > refused:
-                report(
+            now = pulse.update()
+            admission.update_cost(meter.take_busy_seconds())
+            meter.set_enabled(wanted=admission.is_near_limit)
+            if admission.refusals > refused:
+                log_event(
                     logging.WARNING,
                     "overloaded",
-                    refused=admission.refused - refused,
-                    in_hand=admission.inside,
+                    refused=admission.refusals - refused,
+                    in_hand=admission.in_flight,
                     limit=admission.limit,
                 )
-                refused = admission.refused
+                refused = admission.refusals
             answers.tick()
-            if answers.cut > cut:
-                report(logging.WARNING, "answers_full", cut=answers.cut - cut, held=answers.held)
-                cut = answers.cut
+            if answers.disconnected > cut:
+                log_event(
+                    logging.WARNING,
+                    "answers_full",
+                    cut=answers.disconnected - cut,
+                    held=answers.held,
+                )
+                cut = answers.disconnected
             if answers.refused > full:
-                report(logging.WARNING, "answers_refused", refused=answers.refused - full)
+                log_event(logging.WARNING, "answers_refused", refused=answers.refused - full)
                 full = answers.refused
             for serving in list(self._live.values()):
                 serving.tick(now)
@@ -237,7 +253,7 @@ class ServerHandle:
     async def _accept(self, nursery: trio.Nursery) -> None:
         while not self._draining:
             try:
-                await self._listener.wait()
+                await self._listener.wait_connection()
                 for _ in range(self._listener.at_once):
                     sock = self._listener.accept()
                     if sock is None:
@@ -246,35 +262,40 @@ class ServerHandle:
             except trio.ClosedResourceError:
                 return
             except OSError as error:  # out of descriptors or memory: others must end first
-                report(logging.ERROR, "accept_failed", errno=error.errno)
-                await trio.sleep(self._shared.pulse.tick)
+                log_event(logging.ERROR, "accept_failed", errno=error.errno)
+                await trio.sleep(self._state.clock.tick)
 
     def _admit(self, sock: socket.socket, nursery: trio.Nursery) -> None:
-        if len(self._live) >= self._shared.limits.connections:
+        if len(self._live) >= self._state.limits.connections:
             sock.close()
-            report(logging.WARNING, "connection_refused", connections=len(self._live))
+            log_event(logging.WARNING, "connection_refused", connections=len(self._live))
             return
-        shared = self._shared
+        shared = self._state
         client = _address(sock.getpeername)
         source = self._source(client)
         if source and self._from[source] >= shared.limits.connections_each:
             sock.close()
-            report(logging.WARNING, "client_refused", client=source, of=self._from[source])
+            log_event(logging.WARNING, "client_refused", client=source, of=self._from[source])
             return
-        caller = shared.answers.caller(client[0] if client else None)
+        caller = shared.response_budget.usage_of(client[0] if client else None)
         if self._context is None:
             transport = Transport(
-                sock, shared.limits, shared.pulse, self._readiness, shared.answers, caller=caller
+                sock,
+                shared.limits,
+                shared.clock,
+                self._readiness,
+                shared.response_budget,
+                usage=caller,
             )
         else:
             transport = TlsTransport(
                 sock,
                 shared.limits,
-                shared.pulse,
+                shared.clock,
                 self._readiness,
-                shared.answers,
+                shared.response_budget,
                 context=self._context,
-                caller=caller,
+                usage=caller,
             )
         self._live[transport] = transport
         self._from[source] += 1
@@ -284,20 +305,20 @@ class ServerHandle:
         """Whose bound the connection counts against; empty: nobody's."""
         if client is None or (self._trusts is not None and self._trusts(client[0])):
             return ""
-        return site_of(client[0])
+        return site_network(client[0])
 
     async def _guard(
         self, transport: Transport, source: str, client: Address | None, server: Address | None
     ) -> None:
         """Whatever happens in one connection ends here."""
-        peer = Peer(client, server, "http" if self._context is None else "https")
+        peer = ConnectionInfo(client, server, "http" if self._context is None else "https")
         try:
             self._count()
             await self._connection(transport, peer)
         except PeerLeftError:
             pass
         except Exception as error:  # noqa: BLE001 - logged, and nobody else's business
-            connection_failed(error, peer)
+            log_connection_failure(error, peer)
         finally:
             transport.close()
             del self._live[transport]
@@ -308,13 +329,13 @@ class ServerHandle:
                 self._empty.unpark_all()
             self._count()
 
-    async def _connection(self, transport: Transport, peer: Peer) -> None:
+    async def _connection(self, transport: Transport, peer: ConnectionInfo) -> None:
         protocol: str | None = None
         if isinstance(transport, TlsTransport):
             protocol = await transport.handshake(self._handshakes)
-            peer.extensions["tls"] = transport.facts()
+            peer.extensions["tls"] = transport.tls_info()
         speak = H2Connection if protocol == "h2" else H1Connection
-        connection = speak(self._shared, transport, peer)
+        connection = speak(self._state, transport, peer)
         self._live[transport] = connection
         if self._draining:
             connection.drain()
@@ -332,11 +353,11 @@ def _address(ask: Callable[[], tuple[str, int]]) -> Address | None:
         return None
 
 
-def _upgrade() -> "Upgrade":
+def _upgrade() -> "UpgradeConnection":
     """Loaded by a server of websockets only: most agents are none, and start without it."""
-    from protocols.http.ws_connection import upgrade
+    from protocols.http.ws_connection import upgrade_to_websocket
 
-    return upgrade
+    return upgrade_to_websocket
 
 
 async def serve(
@@ -346,10 +367,10 @@ async def serve(
     port: int,
     tls: TlsConfig | None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
-    refuse: Refuse | None = None,
-    refuse_unread: RefuseUnread | None = None,
+    refuse: MakeRefusal | None = None,
+    refuse_unread: MakeUnreadRefusal | None = None,
     any_path: bool = False,
-    turn_away: TurnAway | None = None,
+    turn_away: MakeOverloadResponse | None = None,
     on_connections: Callable[[int], None] | None = None,
     wall_clock: Callable[[], float] | None = None,
     listener: Listener | None = None,
@@ -378,17 +399,17 @@ async def serve(
     Starts with a ServerHandle once connections are accepted. Raises OSError when the address
     cannot be bound, TlsConfigError when the certificate, key or trust store cannot be used.
     """
-    pulse = Pulse(limits, wall_clock)
-    shared = Shared(
+    pulse = CoarseClock(limits, wall_clock)
+    shared = ServerState(
         app,
         limits,
         pulse,
         refuse or refuse_as_json,
-        Admission(limits),
-        Bodies(limits),
-        Answers(limits, pulse),
-        Lull(limits.delay_seconds),
-        turn_away or turn_all_away,
+        AdmissionControl(limits),
+        BodyBudget(limits),
+        ResponseBudget(limits, pulse),
+        RefusalBackoff(limits.delay_seconds),
+        turn_away or overload_response,
         _upgrade() if websockets else None,
         refuse_unread,
         any_path,

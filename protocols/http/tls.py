@@ -60,15 +60,18 @@ def build_context(config: TlsConfig) -> ssl.SSLContext:
 
 def check_dates(config: TlsConfig, now: float) -> None:
     """Raise TlsConfigError if the certificate is not valid at `now` (seconds since the epoch)."""
-    from protocols.pki.certificates import parse_pem, validity  # servers without TLS load none
+    from protocols.pki.certificates import (  # servers without TLS load none
+        parse_pem_chain,
+        validity_period,
+    )
     from protocols.pki.errors import ChainError
 
     try:
-        chain = parse_pem(config.cert_file.read_bytes())
+        chain = parse_pem_chain(config.cert_file.read_bytes())
     except (OSError, ChainError) as error:
         raise TlsConfigError(f"cannot read certificate {config.cert_file}: {error}") from error
     for certificate in chain:
-        begin, end = (instant / SECOND for instant in validity(certificate))
+        begin, end = (instant / SECOND for instant in validity_period(certificate))
         if not begin <= now <= end:
             word, at = ("expired on", end) if now > end else ("is not valid before", begin)
             date = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

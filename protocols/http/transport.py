@@ -3,7 +3,7 @@
 TLS runs over two memory buffers (ssl.MemoryBIO). trio.SSLStream does the same with two locks and
 several checkpoints an operation, because it serves any stream and any number of tasks; here one
 task reads and one sends, on a socket that is tried before it is waited for. Measured, that is
-worth a quarter of a request (docs/decisions/0002-own-http-server.md).
+worth a quarter of a request (decision 2).
 """
 
 import contextlib
@@ -15,11 +15,16 @@ from typing import Any
 
 import trio
 
-from protocols.http.answers import Answers, Caller, Reservation, Unread
+from protocols.http.coarse_clock import NEVER, CoarseClock
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
-from protocols.http.pulse import NEVER, Pulse
-from protocols.http.readiness import Readiness
+from protocols.http.readiness import ReadinessPoller
+from protocols.http.response_budget import (
+    ConnectionUsage,
+    PendingWrite,
+    Reservation,
+    ResponseBudget,
+)
 
 _RECEIVE = 64 * 1024  # one read; also bounds what is parsed before the peer is asked for more
 _RECORD = 16 * 1024  # RFC 8446 section 5.1: no record holds more plain text
@@ -40,22 +45,22 @@ class Transport:
         self,
         sock: socket.socket,
         limits: Limits,
-        pulse: Pulse,
-        readiness: Readiness,
-        answers: Answers,
+        clock: CoarseClock,
+        readiness: ReadinessPoller,
+        budget: ResponseBudget,
         *,
-        caller: Caller | None = None,
+        usage: ConnectionUsage | None = None,
     ) -> None:
-        """`caller`: on whose account is what waits to be sent; None: a stranger's."""
+        """`usage`: on whose account is what waits to be sent; None: a stranger's."""
         self._sock = sock
-        self._seat = readiness.seat(sock)
+        self._readiness = readiness.register(sock)
         self._limits = limits
-        self._pulse = pulse
-        self._answers = answers
-        self.caller = caller or answers.caller(None)
+        self._clock = clock
+        self._budget = budget
+        self.usage = usage or budget.usage_of(None)
         self._unsent: list[memoryview] = []
         self._flushing = False  # a task waits until the peer takes it
-        self._unread: Unread | None = None  # of this reader, since it was first waited for
+        self._unread: PendingWrite | None = None  # of this reader, since it was first waited for
         self._held = 0  # bytes in memory because of that
         self._whole = 0  # bytes of an answer that is sealed piece by piece
         self.read_by = NEVER
@@ -78,7 +83,7 @@ class Transport:
             elif self._over():
                 return b""
             else:
-                await self._seat.wait(self._arrive)
+                await self._readiness.wait_readable(self._arrive)
             if interrupts != self._interrupts or self.gone or self.read_expired:
                 return b""
             if self._arrived:
@@ -95,20 +100,20 @@ class Transport:
         if not self._sent_at_once(data):
             await self._flush(len(data), reservation)
 
-    def behind(self, size: int) -> None:
+    def charge_buffered(self, size: int) -> None:
         """So many bytes wait in memory for the send in hand to end."""
         if self._unread is not None and self._flushing:
-            self._unread.hold(self._held + size)
+            self._unread.charge_memory(self._held + size)
 
     def close(self) -> None:
         """Close at once; what the kernel already holds is still delivered."""
         trio.lowlevel.notify_closing(self._sock)
         self.gone = True
         self._unread = None
-        self._seat.leave()
+        self._readiness.unregister()
         self._sock.close()
 
-    async def finish(self) -> None:
+    async def shutdown(self) -> None:
         """End our side, then read away what the peer still sends, for `close_seconds` at most.
 
         Without this a close with unread input makes the kernel send RST, which can destroy the
@@ -119,7 +124,7 @@ class Transport:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
         self.read_expired = False
-        self.read_by = self._pulse.after(self._limits.close_seconds)
+        self.read_by = self._clock.deadline_after(self._limits.close_seconds)
         left = self._limits.discard_bytes
         while left > 0 and (data := await Transport.receive(self)):
             left -= len(data)
@@ -131,12 +136,12 @@ class Transport:
         elif now >= self.read_by:
             self.read_by = NEVER
             self.read_expired = True
-            self._seat.wake()
+            self._readiness.cancel_wait()
 
-    def interrupt(self) -> None:
+    def interrupt_receive(self) -> None:
         """Make a pending receive return b"" without harm to the connection."""
         self._interrupts += 1
-        self._seat.wake()
+        self._readiness.cancel_wait()
 
     def abort(self) -> None:
         """Cut the peer: pending calls end, and the close that follows is a reset."""
@@ -145,7 +150,7 @@ class Transport:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             trio.lowlevel.notify_closing(self._sock)
-            self._seat.wake()
+            self._readiness.cancel_wait()
 
     def peer_left(self) -> bool:
         """Whether the peer has ended its side, asked of the kernel without reading."""
@@ -168,13 +173,13 @@ class Transport:
         try:
             data = self._sock.recv(_RECEIVE)
         except BlockingIOError:
-            self._seat.drained()
+            self._readiness.mark_drained()
             return b""
         except OSError:
             self.gone = True
             return b""
         if len(data) < _RECEIVE:
-            self._seat.drained()
+            self._readiness.mark_drained()
             self.ended = not data
         return data
 
@@ -182,32 +187,32 @@ class Transport:
         """Send what is unsent, which is of a message of `size` bytes, as the peer takes it."""
         unread = self._unread
         if reservation is not None:
-            reservation.drop()
+            reservation.give_back()
         if unread is not None and self._flushing:
             self._held += size * _COPIES
-            unread.hold(self._held)
-            self._answers.grant()
+            unread.charge_memory(self._held)
+            self._budget.grant_queued()
             return
         self._flushing = True
         self._held = max(size, self._whole) * _COPIES
         if unread is None:
-            unread = self._unread = self._answers.begin(self._held, self.abort, self.caller)
+            unread = self._unread = self._budget.track_write(self._held, self.abort, self.usage)
         else:
-            unread.again(self._held)
-        self._answers.grant()
+            unread.restart(self._held)
+        self._budget.grant_queued()
         allowed = sum(map(len, self._unsent)) / self._limits.write_rate
-        self.write_by = self._pulse.after(allowed + self._limits.write_seconds)
+        self.write_by = self._clock.deadline_after(allowed + self._limits.write_seconds)
         try:
             while self._unsent:
                 if not self.gone:
                     with contextlib.suppress(trio.ClosedResourceError):  # `abort`, `close`
                         await trio.lowlevel.wait_writable(self._sock)
-                unread.took(self._push())
+                unread.note_progress(self._push())
         finally:
             self.write_by = NEVER
             self._flushing = False
             if not self._whole or self.gone:
-                unread.end()
+                unread.finish()
             if self.gone:
                 self._unsent.clear()
 
@@ -218,7 +223,7 @@ class Transport:
             return False
         sent = self._try_send(data)
         if self._unread is not None:  # before the first wait it filled buffers, nobody read it
-            self._unread.took(sent)
+            self._unread.note_progress(sent)
         if sent < len(data):
             self._unsent.append(memoryview(data)[sent:])
             return False
@@ -253,14 +258,14 @@ class TlsTransport(Transport):
         self,
         sock: socket.socket,
         limits: Limits,
-        pulse: Pulse,
-        readiness: Readiness,
-        answers: Answers,
+        clock: CoarseClock,
+        readiness: ReadinessPoller,
+        budget: ResponseBudget,
         *,
         context: ssl.SSLContext,
-        caller: Caller | None = None,
+        usage: ConnectionUsage | None = None,
     ) -> None:
-        super().__init__(sock, limits, pulse, readiness, answers, caller=caller)
+        super().__init__(sock, limits, clock, readiness, budget, usage=usage)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -273,7 +278,7 @@ class TlsTransport(Transport):
         No more of them are computed in one turn of the event loop than `turns` allows. Raises
         PeerLeftError when the peer fails it, leaves or is too slow, or its turn came too late.
         """
-        self.read_by = self._pulse.after(self._limits.handshake_seconds)
+        self.read_by = self._clock.deadline_after(self._limits.handshake_seconds)
         while True:
             try:
                 self._tls.do_handshake()
@@ -296,7 +301,7 @@ class TlsTransport(Transport):
         self._open = True
         return self._tls.selected_alpn_protocol()
 
-    def facts(self) -> dict[str, Any]:
+    def tls_info(self) -> dict[str, Any]:
         """What the application may know: `version`, `cipher`, `peer_certificate` (DER or None)."""
         cipher = self._tls.cipher()
         return {
@@ -328,16 +333,16 @@ class TlsTransport(Transport):
         finally:
             self._whole = 0
             if self._unread is not None:
-                self._unread.end()
+                self._unread.finish()
 
-    async def finish(self) -> None:
+    async def shutdown(self) -> None:
         """Say close_notify, then as Transport.finish."""
         if not self.gone:
             with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()
             self._answer_tls()
         self._open = False
-        await super().finish()
+        await super().shutdown()
 
     def _encrypt(self, data: bytes | memoryview) -> bytes:
         try:

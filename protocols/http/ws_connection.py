@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias
 import trio
 from wsproto.frame_protocol import CloseReason
 
+from protocols.http.asgi import Message, build_scope
+from protocols.http.coarse_clock import NEVER
 from protocols.http.errors import (
     AppError,
     PeerLeftError,
@@ -15,20 +17,23 @@ from protocols.http.errors import (
     SocketClosedError,
     SocketViolationError,
 )
-from protocols.http.events import app_failed, broke_off
-from protocols.http.h1 import RequestHead
-from protocols.http.h1_exchange import Carrier, Exchange
-from protocols.http.pulse import NEVER
-from protocols.http.response import Response
-from protocols.http.scope import Message, build_scope
-from protocols.http.ws_frames import Closed, Frames, Pinged, Received
-from protocols.http.ws_handshake import acceptance, check_offer, offers_websocket, subprotocols
+from protocols.http.h1_exchange import ExchangeConnection, H1Exchange
+from protocols.http.h1_parser import RequestHead
+from protocols.http.h1_response import ResponseEncoder
+from protocols.http.server_log import log_app_failure, log_websocket_violation
+from protocols.http.ws_frames import CloseReceived, MessageReceived, PingReceived, WebSocketFrames
+from protocols.http.ws_handshake import (
+    acceptance,
+    check_offer,
+    offered_subprotocols,
+    offers_websocket,
+)
 
 _RESTART: Final = CloseReason.SERVICE_RESTART  # 1012, IANA's registry of close codes
 _DENIAL: Final = "websocket."  # what ASGI puts before the kinds of a denial's messages
 
 
-class State(Enum):
+class WebSocketState(Enum):
     """Where a websocket is."""
 
     OFFERED = auto()
@@ -46,17 +51,24 @@ class WebSocket:
     SocketClosedError; it then has `linger_seconds` to end.
     """
 
-    def __init__(self, connection: Carrier, head: RequestHead, exchange: Exchange) -> None:
+    def __init__(
+        self, connection: ExchangeConnection, head: RequestHead, exchange: H1Exchange
+    ) -> None:
         self._connection = connection
         self._transport = connection.transport
-        self._shared = connection.shared
+        self._shared = connection.state
         self._exchange = exchange
         self._head = head
         self._key = b""
         self._offered: list[str] = []
-        self._state = State.OFFERED
-        self._frames = Frames(self._shared.limits, self._shared.pulse.now)
-        self._denial = Response(head.method, head.version, False, self._shared.pulse.date_line)  # noqa: FBT003 - keep_alive
+        self._state = WebSocketState.OFFERED
+        self._frames = WebSocketFrames(self._shared.limits, self._shared.clock.now)
+        self._denial = ResponseEncoder(
+            head.method,
+            head.version,
+            False,  # noqa: FBT003 - keep_alive
+            self._shared.clock.date_line,
+        )
         self._writing = trio.Lock()
         self._scope = trio.CancelScope()
         self._over_at = NEVER  # when a handler whose peer left is cancelled
@@ -73,25 +85,25 @@ class WebSocket:
     async def run(self) -> None:
         """Have the application serve it. Raises RefusedError when the server has to answer."""
         self._key = check_offer(self._head)
-        self._offered = subprotocols(self._head)
+        self._offered = offered_subprotocols(self._head)
         admission = self._shared.admission
-        if not admission.enter_socket():
+        if not admission.try_admit_websocket():
             raise RefusedError(503, "overloaded", "too many websockets are open")
         try:
             failed = await self._serve()
         finally:
-            admission.sockets -= 1
-        if self._state is State.OFFERED and self._over_at == NEVER:
+            admission.websockets -= 1
+        if self._state is WebSocketState.OFFERED and self._over_at == NEVER:
             if not failed:
-                app_failed(AppError("neither accepted nor denied"), self._connection.peer)
+                log_app_failure(AppError("neither accepted nor denied"), self._connection.peer)
             raise RefusedError(500, "internal", "internal error")
-        if self._state is State.DENYING:
+        if self._state is WebSocketState.DENYING:
             self._transport.abort()  # half an answer
 
     def tick(self, now: float) -> None:
         """Enforce how long a handler may go on; called once a tick."""
         if self._over_at == NEVER:
-            if self._state is State.OFFERED and self._transport.peer_left():
+            if self._state is WebSocketState.OFFERED and self._transport.peer_left():
                 self._disconnect(CloseReason.ABNORMAL_CLOSURE)
             return
         if now >= self._over_at:
@@ -112,17 +124,20 @@ class WebSocket:
     async def send(self, message: Message) -> None:
         """ASGI send. Raises SocketClosedError once it is over, AppError for a broken contract."""
         kind = message["type"]
-        if self._state in (State.CLOSING, State.OVER) or self._transport.gone:
+        if self._state in (WebSocketState.CLOSING, WebSocketState.OVER) or self._transport.gone:
             raise SocketClosedError("the websocket is closed")
-        if kind == "websocket.send" and self._state is State.OPEN:
-            await self._write(self._frames.message(_data(message)))
-        elif kind == "websocket.accept" and self._state is State.OFFERED:
+        if kind == "websocket.send" and self._state is WebSocketState.OPEN:
+            await self._write(self._frames.encode_message(_data(message)))
+        elif kind == "websocket.accept" and self._state is WebSocketState.OFFERED:
             await self._accept(message)
-        elif kind == "websocket.close" and self._state is State.OPEN:
+        elif kind == "websocket.close" and self._state is WebSocketState.OPEN:
             await self._close(message.get("code", 1000), message.get("reason") or "")
-        elif kind == "websocket.close" and self._state is State.OFFERED:
+        elif kind == "websocket.close" and self._state is WebSocketState.OFFERED:
             await self._refuse()
-        elif kind.startswith("websocket.http.") and self._state in (State.OFFERED, State.DENYING):
+        elif kind.startswith("websocket.http.") and self._state in (
+            WebSocketState.OFFERED,
+            WebSocketState.DENYING,
+        ):
             await self._deny({**message, "type": kind.removeprefix(_DENIAL)})
         else:
             raise AppError("this message has no place here")
@@ -133,10 +148,10 @@ class WebSocket:
             message.get("subprotocol"),
             self._offered,
             list(message.get("headers", ())),
-            self._shared.pulse.date_line,
+            self._shared.clock.date_line,
         )
-        self._state = State.OPEN
-        self._exchange.leave()
+        self._state = WebSocketState.OPEN
+        self._exchange.release_slot()
         await self._write(data)
         self._nursery.start_soon(self._read)
 
@@ -148,10 +163,10 @@ class WebSocket:
 
     async def _deny(self, message: Message) -> None:
         data = self._denial.encode(message)
-        self._state = State.DENYING
+        self._state = WebSocketState.DENYING
         await self._write(data)
         if self._denial.done:
-            self._state = State.OVER
+            self._state = WebSocketState.OVER
             self._disconnect(CloseReason.ABNORMAL_CLOSURE)
 
     # --- the life of it ---------------------------------------------------------------------------
@@ -167,9 +182,9 @@ class WebSocket:
                     pass  # nobody is left to be told
                 except Exception as error:  # noqa: BLE001 - whatever the app raises ends here
                     failed = True
-                    left = self._state is State.OVER
-                    app_failed(error, self._connection.peer, after_disconnect=left)
-            self._exchange.leave()
+                    left = self._state is WebSocketState.OVER
+                    log_app_failure(error, self._connection.peer, after_disconnect=left)
+            self._exchange.release_slot()
             await self._part(CloseReason.INTERNAL_ERROR if failed else CloseReason.NORMAL_CLOSURE)
             self._nursery.cancel_scope.cancel()
         return failed
@@ -177,11 +192,11 @@ class WebSocket:
     async def _part(self, code: int) -> None:
         """Close, if that was not done, and give the peer a moment to agree."""
         try:
-            if self._state is State.OPEN:
+            if self._state is WebSocketState.OPEN:
                 await self._close(code, "")
         except SocketClosedError:
             return
-        if self._state is State.CLOSING:
+        if self._state is WebSocketState.CLOSING:
             await self._done.wait()
 
     def _asgi_scope(self) -> dict[str, Any]:
@@ -201,18 +216,18 @@ class WebSocket:
         }
 
     async def _close(self, code: int, reason: str) -> None:
-        data = self._frames.close(code, reason)
-        self._state = State.CLOSING
-        self._close_by = self._shared.pulse.after(self._shared.limits.close_seconds)
+        data = self._frames.encode_close(code, reason)
+        self._state = WebSocketState.CLOSING
+        self._close_by = self._shared.clock.deadline_after(self._shared.limits.close_seconds)
         self._disconnect(code, reason)
         await self._write(data)
-        self._transport.interrupt()  # the reader has a deadline from now on
+        self._transport.interrupt_receive()  # the reader has a deadline from now on
 
     def _disconnect(self, code: int, reason: str = "") -> None:
         """Have the application hear of the end; only the first reason counts."""
         if self._over_at == NEVER:
             self._code, self._reason = int(code), reason
-            self._over_at = self._shared.pulse.after(self._shared.limits.linger_seconds)
+            self._over_at = self._shared.clock.deadline_after(self._shared.limits.linger_seconds)
             self._inbox.close()
 
     async def _write(self, data: bytes) -> None:
@@ -221,19 +236,19 @@ class WebSocket:
             async with self._writing:
                 await self._transport.send(data)
         except PeerLeftError:
-            self._state = State.OVER
+            self._state = WebSocketState.OVER
             self._disconnect(CloseReason.ABNORMAL_CLOSURE)
             raise SocketClosedError("the peer is gone, or did not read") from None
 
     # --- reading ----------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        data: bytes | None = self._connection.reader.rest()
+        data: bytes | None = self._connection.reader.take_remaining()
         try:
-            while data is not None and self._state is not State.OVER:
+            while data is not None and self._state is not WebSocketState.OVER:
                 if data:
                     await self._take(data)
-                if self._connection.draining and self._state is State.OPEN:
+                if self._connection.draining and self._state is WebSocketState.OPEN:
                     await self._close(_RESTART, "the server restarts")
                 data = await self._next()
         except SocketViolationError as error:
@@ -241,20 +256,20 @@ class WebSocket:
         except SocketClosedError:
             pass
         finally:
-            self._state = State.OVER
+            self._state = WebSocketState.OVER
             self._disconnect(CloseReason.ABNORMAL_CLOSURE)
             self._done.set()
 
     async def _take(self, data: bytes) -> None:
-        for event in self._frames.feed(data, self._shared.pulse.now):
+        for event in self._frames.feed(data, self._shared.clock.now):
             match event:
-                case Received(data=content):
-                    if self._state is State.OPEN:
+                case MessageReceived(data=content):
+                    if self._state is WebSocketState.OPEN:
                         await self._deliver(content)
-                case Pinged(payload=payload):
-                    if self._state is State.OPEN:
-                        await self._write(self._frames.pong(payload))
-                case Closed(code=code, reason=reason):
+                case PingReceived(payload=payload):
+                    if self._state is WebSocketState.OPEN:
+                        await self._write(self._frames.encode_pong(payload))
+                case CloseReceived(code=code, reason=reason):
                     await self._agree(code, reason)
 
     async def _deliver(self, content: str | bytes) -> None:
@@ -264,51 +279,55 @@ class WebSocket:
 
     async def _agree(self, code: int, reason: str) -> None:
         """The peer said its Close: answer if we did not say ours first."""
-        was_open = self._state is State.OPEN
-        self._state = State.OVER
+        was_open = self._state is WebSocketState.OPEN
+        self._state = WebSocketState.OVER
         self._disconnect(code, reason)
         if was_open:
-            await self._write(self._frames.close(code, ""))
+            await self._write(self._frames.encode_close(code, ""))
 
     async def _cut_off(self, error: SocketViolationError) -> None:
-        broke_off(error, self._connection.peer)
-        if self._state is not State.OPEN:
+        log_websocket_violation(error, self._connection.peer)
+        if self._state is not WebSocketState.OPEN:
             return
-        self._state = State.OVER
+        self._state = WebSocketState.OVER
         self._disconnect(error.code, error.reason)
         try:
-            await self._write(self._frames.close(error.code, error.reason))
+            await self._write(self._frames.encode_close(error.code, error.reason))
         except SocketClosedError:
             return
 
     async def _next(self) -> bytes | None:
         """More bytes; none when something else woke us; None when there is nobody any more."""
-        transport, pulse = self._transport, self._shared.pulse
-        if self._state is State.CLOSING and pulse.now >= self._close_by:
+        transport, pulse = self._transport, self._shared.clock
+        if self._state is WebSocketState.CLOSING and pulse.now >= self._close_by:
             return None
-        quiet = pulse.after(self._shared.limits.socket_ping_seconds)
+        quiet = pulse.deadline_after(self._shared.limits.socket_ping_seconds)
         transport.read_by = min(quiet, self._close_by)
         data = await transport.receive()
         transport.read_by = NEVER
         if data:
             self._asked = False
             return data
-        if transport.ended or transport.gone or self._state is State.OVER:
+        if transport.ended or transport.gone or self._state is WebSocketState.OVER:
             return None
         if not transport.read_expired:
             return b""
         transport.read_expired = False
-        if self._asked or self._state is State.CLOSING:
+        if self._asked or self._state is WebSocketState.CLOSING:
             return None
         self._asked = True
-        await self._write(self._frames.ping())
+        await self._write(self._frames.encode_ping())
         return b""
 
 
-Upgrade: TypeAlias = Callable[[Carrier, RequestHead, Exchange], WebSocket | None]
+UpgradeConnection: TypeAlias = Callable[
+    [ExchangeConnection, RequestHead, H1Exchange], WebSocket | None
+]
 
 
-def upgrade(connection: Carrier, head: RequestHead, exchange: Exchange) -> WebSocket | None:
+def upgrade_to_websocket(
+    connection: ExchangeConnection, head: RequestHead, exchange: H1Exchange
+) -> WebSocket | None:
     """What the connection becomes with this request; None when it offers no websocket."""
     return WebSocket(connection, head, exchange) if offers_websocket(head) else None
 

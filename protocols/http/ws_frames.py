@@ -20,35 +20,35 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason
 
 from protocols.http.errors import ProtocolViolationError, SocketViolationError
+from protocols.http.h2_frame_meter import FrameMeter
 from protocols.http.limits import Limits
-from protocols.http.meter import FrameMeter
 
 _SMALL: Final = 64  # bytes; a fragment below this costs more to handle than it carries
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class MessageReceived:
     """A whole message."""
 
     data: str | bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Pinged:
+class PingReceived:
     """To be answered with the same bytes."""
 
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class CloseReceived:
     """The peer's Close; 1005 when it gave no code."""
 
     code: int
     reason: str
 
 
-class Frames:
+class WebSocketFrames:
     """The server's side of one websocket."""
 
     def __init__(self, limits: Limits, now: float) -> None:
@@ -58,9 +58,11 @@ class Frames:
         self._parts: list[str] | list[bytes] = []
         self._size = 0
 
-    def feed(self, data: bytes, now: float) -> Iterator[Received | Pinged | Closed]:
+    def feed(
+        self, data: bytes, now: float
+    ) -> Iterator[MessageReceived | PingReceived | CloseReceived]:
         """What these bytes complete. Raises SocketViolationError; then nothing more may be fed."""
-        self._meter.beat(now)
+        self._meter.refill(now)
         self._connection.receive_data(data)
         for event in self._connection.events():
             try:
@@ -71,41 +73,41 @@ class Frames:
             if found is not None:
                 yield found
 
-    def message(self, data: str | bytes) -> bytes:
+    def encode_message(self, data: str | bytes) -> bytes:
         """A message as one frame."""
         if isinstance(data, str):
             return self._connection.send(TextMessage(data=data))
         return self._connection.send(BytesMessage(data=data))
 
-    def ping(self) -> bytes:
+    def encode_ping(self) -> bytes:
         """Ask whether the peer is there."""
         return self._connection.send(Ping())
 
-    def pong(self, payload: bytes) -> bytes:
+    def encode_pong(self, payload: bytes) -> bytes:
         """The answer to a ping."""
         return self._connection.send(Pong(payload=payload))
 
-    def close(self, code: int, reason: str) -> bytes:
+    def encode_close(self, code: int, reason: str) -> bytes:
         """Our Close, or the answer to the peer's; nothing comes after it."""
         return self._connection.send(CloseConnection(code=code, reason=reason or None))
 
-    def _take(self, event: Event) -> Received | Pinged | Closed | None:
+    def _take(self, event: Event) -> MessageReceived | PingReceived | CloseReceived | None:
         match event:
             case TextMessage() | BytesMessage():
                 return self._assemble(event)
             case Ping(payload=payload):
                 self._meter.spend(1)
-                return Pinged(bytes(payload))
+                return PingReceived(bytes(payload))
             case CloseConnection(code=code, reason=reason):
                 if self._connection.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
                     # wsproto's word for a breach; its text repeats what the peer sent
                     raise SocketViolationError(code, "not websocket")
-                return Closed(int(code), reason or "")
+                return CloseReceived(int(code), reason or "")
             case _:
                 self._meter.spend(1)
                 return None
 
-    def _assemble(self, event: TextMessage | BytesMessage) -> Received | None:
+    def _assemble(self, event: TextMessage | BytesMessage) -> MessageReceived | None:
         piece = event.data
         self._size += len(piece.encode()) if isinstance(piece, str) else len(piece)
         if self._size > self._limits.socket_message:
@@ -117,6 +119,6 @@ class Frames:
             return None
         parts, self._parts, self._size = self._parts, [], 0
         if not parts:
-            return Received(piece if isinstance(piece, str) else bytes(piece))
+            return MessageReceived(piece if isinstance(piece, str) else bytes(piece))
         empty = piece[:0]
-        return Received(empty.join([*parts, piece]))  # type: ignore[arg-type,list-item]  # as above
+        return MessageReceived(empty.join([*parts, piece]))  # type: ignore[arg-type,list-item]  # as above

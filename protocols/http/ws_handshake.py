@@ -7,11 +7,11 @@ from typing import Final
 
 from wsproto.utilities import generate_accept_token
 
+from protocols.http.asgi import Headers
 from protocols.http.errors import AppError, RefusedError
-from protocols.http.h1 import RequestHead
-from protocols.http.h1_section import TOKEN
-from protocols.http.response import vet_headers
-from protocols.http.scope import Headers
+from protocols.http.h1_fields import TOKEN
+from protocols.http.h1_parser import RequestHead
+from protocols.http.h1_response import split_headers
 
 _VERSION: Final = b"13"
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
@@ -37,7 +37,7 @@ def check_offer(head: RequestHead) -> bytes:
     return keys[0]
 
 
-def subprotocols(head: RequestHead) -> list[str]:
+def offered_subprotocols(head: RequestHead) -> list[str]:
     """What the client offers to speak inside. Raises RefusedError for what is no list of tokens."""
     offered = _words(head, b"sec-websocket-protocol")
     if not all(_NAME.fullmatch(word) for word in offered):
@@ -51,7 +51,7 @@ def acceptance(
     """The whole 101. Raises AppError for a subprotocol that was not offered, or a bad header."""
     if chosen is not None and chosen not in offered:
         raise AppError("the client did not offer this subprotocol")
-    _, block, _, _ = vet_headers(headers)
+    _, block, _, _ = split_headers(headers)
     lines = [
         b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n",
         b"sec-websocket-accept: %b\r\n" % generate_accept_token(key),

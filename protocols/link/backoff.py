@@ -11,7 +11,9 @@ CAP_SECONDS: Final = 60.0
 _MAX_DOUBLINGS: Final = 62
 
 
-def delay(attempt: int, jitter: float, spread_ms: int = 0, cap: float = CAP_SECONDS) -> float:
+def reconnect_delay(
+    attempt: int, jitter: float, spread_ms: int = 0, cap: float = CAP_SECONDS
+) -> float:
     """Seconds before attempt number `attempt` (0 is the first after a connection was lost).
 
     Uniform in [0, min(`cap`, 2 ** attempt)) with `jitter` in [0, 1), of a window that is no smaller

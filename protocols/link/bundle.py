@@ -5,7 +5,7 @@ is neither the TLS key nor the link key and may live offline: whoever owns the c
 write policies with it. Each version names the hash of the one before, so history cannot branch
 unseen. What is signed is `freehold-policy-v1\0 ‖ bundle`.
 
-The rules are the agent's own policy documents (docs/policies.md), which the agent checks as it
+The rules are the agent's own policy documents (reference/policies.md), which the agent checks as it
 checks anybody's, and then meets with its local ceiling; here they are opaque.
 """
 
@@ -29,7 +29,7 @@ from protocols.link.fields import (
     Slug,
 )
 from protocols.link.limits import MAX_BUNDLE, MAX_FIRST_VERSION, MAX_VERSION_STEP
-from protocols.link.signing import sha256, signed_by
+from protocols.link.signing import sha256, verify_any
 from protocols.link.vocabulary import PolicyReason
 
 DOMAIN: Final = b"freehold-policy-v1\0"
@@ -55,7 +55,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class AcceptedVersion:
     """The bundle that an agent has accepted last; version 0 and `NO_BUNDLE` before the first."""
 
     version: int = 0
@@ -63,7 +63,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class VerifiedBundle:
     """A bundle that may replace the stored one. `hash` is what the next one's `prev_hash` is."""
 
     bundle: Bundle
@@ -116,11 +116,11 @@ def hash_of(bundle: bytes) -> bytes:
 
 def sign_bundle(bundle: Bundle, signer: PolicySigner) -> bytes:
     """The signed bundle for `PolicyUpdate`. Raises `LocalFaultError` if no agent would take it."""
-    data = codec.encode(bundle)
+    data = codec.encode_struct(bundle)
     if len(data) > MAX_BUNDLE:
         raise LocalFaultError(f"a bundle has at most {MAX_BUNDLE} bytes; split the policies")
     try:
-        codec.decode(data, Bundle)
+        codec.decode_struct(data, Bundle)
     except RemoteFaultError as error:
         raise LocalFaultError(error.message) from None
     if bundle.not_before >= bundle.expires:
@@ -129,8 +129,14 @@ def sign_bundle(bundle: Bundle, signer: PolicySigner) -> bytes:
 
 
 def open_bundle(
-    signed: bytes, keys: Sequence[bytes], *, org: str, vault: str, stored: Stored, now_ms: int
-) -> Accepted:
+    signed: bytes,
+    keys: Sequence[bytes],
+    *,
+    org: str,
+    vault: str,
+    stored: AcceptedVersion,
+    now_ms: int,
+) -> VerifiedBundle:
     """The bundle, if this agent may take it now. Raises `BundleError` by the first check it fails.
 
     In this order: `size`, `signature`, `malformed`, `not_canonical`, `wrong_org`, `wrong_vault`,
@@ -141,7 +147,7 @@ def open_bundle(
         raise BundleError(PolicyReason.SIZE, f"a bundle has at most {MAX_BUNDLE} bytes")
     signature, data = signed[:SIGNATURE_SIZE], signed[SIGNATURE_SIZE:]
     publics = [Ed25519PublicKey.from_public_bytes(key) for key in keys]
-    if not signed_by(publics, DOMAIN + data, signature):
+    if not verify_any(publics, DOMAIN + data, signature):
         raise BundleError(PolicyReason.SIGNATURE, "no policy key of ours has signed this")
     bundle, digest = _decode(data), hash_of(data)
     if bundle.org != org:
@@ -153,19 +159,19 @@ def open_bundle(
         raise BundleError(PolicyReason.NOT_YET_VALID, "the bundle begins later")
     if now_ms >= bundle.expires:
         raise BundleError(PolicyReason.EXPIRED, "the bundle has expired")
-    return Accepted(bundle, digest)
+    return VerifiedBundle(bundle, digest)
 
 
 def _decode(data: bytes) -> Bundle:
     try:
-        return codec.decode(data, Bundle)
+        return codec.decode_struct(data, Bundle)
     except RemoteFaultError as error:
         canonical = error.fault is Fault.NOT_CANONICAL
         reason = PolicyReason.NOT_CANONICAL if canonical else PolicyReason.MALFORMED
         raise BundleError(reason, error.message) from None
 
 
-def _check_place(bundle: Bundle, digest: bytes, stored: Stored) -> None:
+def _check_place(bundle: Bundle, digest: bytes, stored: AcceptedVersion) -> None:
     """Versions only go up, and the next one must name the stored one as its predecessor.
 
     Versions may be left out, because a newer bundle supersedes those before it, but not so many

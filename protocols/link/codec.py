@@ -14,31 +14,33 @@ import msgspec
 from msgspec import Raw, Struct
 
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
-from protocols.link.messages import KINDS, Message, MessageType, kind_of
+from protocols.link.messages import MESSAGE_SPECS, Message, MessageType, spec_of
 
 S = TypeVar("S", bound=Struct)
 
 _encoder: Final = msgspec.msgpack.Encoder(order="sorted")
 
 
-def encode(value: Struct) -> bytes:
+def encode_struct(value: Struct) -> bytes:
     """The canonical bytes of a struct, unchecked: fields of a wrong type or size go through."""
     return _encoder.encode(value)
 
 
-def decode(data: bytes, shape: type[S]) -> S:
+def decode_struct(data: bytes, struct_type: type[S]) -> S:
     """The struct that these bytes are the canonical form of. Raises `RemoteFaultError`.
 
     Faults: `malformed` (not msgpack, a wrong type, an unknown, missing or oversized field),
     `not_canonical`. The caller bounds the size of `data`.
     """
     try:
-        value: S = _decoder(shape).decode(data)
+        value: S = _decoder(struct_type).decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         # Not chained: msgspec's words can repeat what was sent.
-        raise RemoteFaultError(Fault.MALFORMED, f"this is no valid {shape.__name__}") from None
+        raise RemoteFaultError(
+            Fault.MALFORMED, f"this is no valid {struct_type.__name__}"
+        ) from None
     if _encoder.encode(value) != data:
-        raise RemoteFaultError(Fault.NOT_CANONICAL, f"this {shape.__name__} is not canonical")
+        raise RemoteFaultError(Fault.NOT_CANONICAL, f"this {struct_type.__name__} is not canonical")
     return value
 
 
@@ -47,9 +49,9 @@ def encode_payload(message: Message) -> bytes:
 
     Raises `LocalFaultError` for a message that the peer would have to refuse.
     """
-    payload = encode(message)
+    payload = encode_struct(message)
     try:
-        decode(payload, type(message))
+        decode_struct(payload, type(message))
     except RemoteFaultError as error:
         raise LocalFaultError(error.message) from None
     return payload
@@ -57,13 +59,13 @@ def encode_payload(message: Message) -> bytes:
 
 def decode_payload(name: MessageType, payload: bytes | Raw) -> Message:
     """The message of this type. Raises `RemoteFaultError` as `decode`."""
-    return decode(bytes(payload), KINDS[name].shape)
+    return decode_struct(bytes(payload), MESSAGE_SPECS[name].shape)
 
 
-def name_of(message: Message) -> MessageType:
+def message_type_of(message: Message) -> MessageType:
     """The type's name in the envelope. Raises `LocalFaultError` for what is no message."""
     try:
-        return kind_of(message).name
+        return spec_of(message).name
     except KeyError:
         raise LocalFaultError(f"{type(message).__name__} is not a message of the link") from None
 

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from protocols.link.errors import Fault, LocalFaultError, OutboxRolledBackError, RemoteFaultError
 from protocols.link.limits import WINDOW, WINDOW_BYTES
-from protocols.link.messages import KINDS, Cursor, Delivery, Message, MessageType, Skipped
+from protocols.link.messages import MESSAGE_SPECS, Cursor, Delivery, Message, MessageType, Skipped
 from protocols.link.vocabulary import SkipReason
 
 NO_STREAM: Final = bytes(16)
@@ -26,7 +26,7 @@ NO_CURSOR: Final = Cursor(stream=NO_STREAM, applied=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OutboxEntry:
     """A durable message as it lies in an outbox; `payload` is `codec.encode_payload`'s."""
 
     id: int
@@ -44,12 +44,12 @@ class OutboxState:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class OutboxBatch:
     """All that an outbox has of the ids after `after` up to `through`, in order."""
 
     after: int
     through: int
-    entries: tuple[Entry, ...]
+    entries: tuple[OutboxEntry, ...]
 
 
 class Outbox(Protocol):
@@ -60,13 +60,13 @@ class Outbox(Protocol):
         ...
 
     async def append(self, message: Message) -> int:
-        """Keep the message durably and return its id. Over its bound it drops `victims` first.
+        """Keep the message durably and return its id. Over its bound it drops `evictions` first.
 
         Raises `protocols.link.errors.LocalFaultError` for an ephemeral or invalid message.
         """
         ...
 
-    async def read(self, after: int, limit: int) -> Batch:
+    async def read(self, after: int, limit: int) -> OutboxBatch:
         """Up to `limit` entries behind `after`; `through` is `newest` when there are no more."""
         ...
 
@@ -87,12 +87,12 @@ class Inbox(Protocol):
 
         Nothing happens, and the answer is False, when this stream's cursor is there already: two
         sessions can overlap when a connection dies. `None` is a skip: only the cursor moves.
-        May raise `NoRoomError`: nothing happened, and it is to be tried again later.
+        May raise `InboxFullError`: nothing happened, and it is to be tried again later.
         """
         ...
 
 
-def victims(entries: Sequence[Entry], excess: int) -> Iterator[int]:
+def evictions(entries: Sequence[OutboxEntry], excess: int) -> Iterator[int]:
     """Ids to drop, oldest first, until `excess` bytes of payload are free or nothing may go.
 
     Messages that a newer one of their type supersedes go before metrics; evidence never goes.
@@ -102,7 +102,7 @@ def victims(entries: Sequence[Entry], excess: int) -> Iterator[int]:
         for entry in entries:
             if excess <= 0:
                 return
-            if KINDS[entry.name].delivery is not delivery:
+            if MESSAGE_SPECS[entry.name].delivery is not delivery:
                 continue
             if delivery is Delivery.SUPERSEDED and newest[entry.name] == entry.id:
                 continue
@@ -110,10 +110,10 @@ def victims(entries: Sequence[Entry], excess: int) -> Iterator[int]:
             yield entry.id
 
 
-class Sender:
+class DurableSender:
     """What is on its way to the peer, in one session."""
 
-    __slots__ = ("_floor", "_flying", "_flying_bytes", "acknowledged", "sent")
+    __slots__ = ("_floor", "_unacknowledged", "_unacknowledged_bytes", "acknowledged", "sent")
 
     def __init__(self, outbox: OutboxState, peer: Cursor) -> None:
         """Go on behind the peer's cursor; from the beginning if it is of another stream.
@@ -125,20 +125,22 @@ class Sender:
             raise OutboxRolledBackError("the peer has applied more than this outbox has given")
         self.sent = self.acknowledged
         self._floor = outbox.acknowledged
-        self._flying: deque[tuple[int, int]] = deque()
-        self._flying_bytes = 0
+        self._unacknowledged: deque[tuple[int, int]] = deque()
+        self._unacknowledged_bytes = 0
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether all that was sent is acknowledged."""
-        return not self._flying
+        return not self._unacknowledged
 
     @property
-    def room(self) -> int:
+    def window_room(self) -> int:
         """How many frames may be sent now."""
-        return WINDOW - len(self._flying) if self._flying_bytes < WINDOW_BYTES else 0
+        return (
+            WINDOW - len(self._unacknowledged) if self._unacknowledged_bytes < WINDOW_BYTES else 0
+        )
 
-    def frames(self, batch: Batch) -> Iterator[tuple[int, Message | Entry]]:
+    def frames_for(self, batch: OutboxBatch) -> Iterator[tuple[int, Message | OutboxEntry]]:
         """What to send for a batch, each with its id, as far as the window allows.
 
         The rest must be read again from `sent` on. Raises `LocalFaultError` for a batch that does
@@ -150,20 +152,20 @@ class Sender:
             if not self.sent < entry.id <= batch.through:
                 raise LocalFaultError("the batch is not in order")
             yield from self._skips(entry.id - 1)
-            if self.sent + 1 != entry.id or not self._fly(entry.id, len(entry.payload)):
+            if self.sent + 1 != entry.id or not self._track(entry.id, len(entry.payload)):
                 return
             yield entry.id, entry
         yield from self._skips(batch.through)
 
-    def acknowledge(self, ack: int) -> bool:
+    def apply_ack(self, ack: int) -> bool:
         """The peer's cursor, from an envelope; says whether it moved.
 
         Raises `RemoteFaultError` (`ack`) if it went back or is ahead of what was sent.
         """
         if not self.acknowledged <= ack <= self.sent:
             raise RemoteFaultError(Fault.ACK, "acknowledged what was not sent, or less than before")
-        while self._flying and self._flying[0][0] <= ack:
-            self._flying_bytes -= self._flying.popleft()[1]
+        while self._unacknowledged and self._unacknowledged[0][0] <= ack:
+            self._unacknowledged_bytes -= self._unacknowledged.popleft()[1]
         moved = ack > self.acknowledged
         self.acknowledged = ack
         return moved
@@ -174,36 +176,36 @@ class Sender:
             (last, SkipReason.DROPPED),
         ):
             first = self.sent + 1
-            if first <= end and self._fly(end, 0):
+            if first <= end and self._track(end, 0):
                 yield end, Skipped(first=first, reason=reason)
 
-    def _fly(self, last: int, size: int) -> bool:
-        if not self.room:
+    def _track(self, last: int, size: int) -> bool:
+        if not self.window_room:
             return False
-        self._flying.append((last, size))
-        self._flying_bytes += size
+        self._unacknowledged.append((last, size))
+        self._unacknowledged_bytes += size
         self.sent = last
         return True
 
 
-class Receiver:
+class DurableReceiver:
     """What has come from the peer, in one session."""
 
-    __slots__ = ("_waiting", "applied", "received", "stream", "told")
+    __slots__ = ("_waiting", "acknowledged", "applied", "received", "stream")
 
     def __init__(self, stream: bytes, cursor: Cursor) -> None:
         """`stream` is the peer's outbox; a cursor of another one counts for nothing."""
         self.stream = stream
         self.applied = cursor.applied if cursor.stream == stream else 0
-        self.received = self.told = self.applied
+        self.received = self.acknowledged = self.applied
         self._waiting: deque[int] = deque()
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether all that came is applied and acknowledged."""
-        return self.told == self.received
+        return self.acknowledged == self.received
 
-    def accept(self, id_: int, message: Message) -> None:
+    def accept_message(self, id_: int, message: Message) -> None:
         """Take the next durable message. Raises `RemoteFaultError`: `durable_id`, `gap`, `window`.
 
         `durable_id`: it was received before, which the cursor in our greeting rules out.
@@ -218,15 +220,15 @@ class Receiver:
         self._waiting.append(id_)
         self.received = id_
 
-    def apply(self, through: int) -> None:
+    def mark_applied(self, through: int) -> None:
         """All up to `through` is applied and durable. Raises `LocalFaultError` if it never came."""
         if not self.applied <= through <= self.received:
             raise LocalFaultError("only what was received can be applied, and in order")
         self.applied = through
 
-    def tell(self) -> int:
+    def take_ack(self) -> int:
         """The number for an envelope's `ack`; from now on the peer counts as told."""
-        self.told = self.applied
-        while self._waiting and self._waiting[0] <= self.told:
+        self.acknowledged = self.applied
+        while self._waiting and self._waiting[0] <= self.acknowledged:
             self._waiting.popleft()
-        return self.told
+        return self.acknowledged

@@ -56,11 +56,11 @@ class OutboxRolledBackError(LocalFaultError):
     """
 
 
-class NoRoomError(LinkError):
+class InboxFullError(LinkError):
     """An inbox has no room for this message now: nothing of it was applied; try again later."""
 
 
-class PipeError(LinkError):
+class TransportError(LinkError):
     """The connection is gone, or never came to be. `reason` is a short stable word."""
 
     def __init__(self, reason: str, message: str) -> None:

@@ -23,7 +23,7 @@ DOMAIN: Final = b"freehold-link-session-v1\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
+class ChannelBinding:
     """What TLS has proven: whose agent, and SHA-256 over the DER of both leaf certificates."""
 
     org: str
@@ -36,7 +36,9 @@ class Channel:
             raise LocalFaultError("a channel is bound to SHA-256 hashes of both certificates")
 
 
-def session_id(channel: Channel, agent_nonce: bytes, control_nonce: bytes, version: int) -> bytes:
+def derive_session_id(
+    channel: ChannelBinding, agent_nonce: bytes, control_nonce: bytes, version: int
+) -> bytes:
     """The first 16 bytes of SHA-256 over domain, version, certificates, nonces and names."""
     names = b"".join(_sized(name.encode()) for name in (channel.org, channel.vault))
     return sha256(
@@ -50,7 +52,9 @@ def session_id(channel: Channel, agent_nonce: bytes, control_nonce: bytes, versi
     )[:ID_SIZE]
 
 
-def check_hello(hello: Hello, vault_id: str, channel: Channel, versions: Sequence[int]) -> int:
+def check_hello(
+    hello: Hello, vault_id: str, channel: ChannelBinding, versions: Sequence[int]
+) -> int:
     """What the control plane asks of a `Hello`; the version to speak, one of `versions`.
 
     Raises `RemoteFaultError`: `identity`, `version`.

@@ -4,7 +4,7 @@ from typing import Final
 
 KIB: Final = 1024
 
-FIRST: Final = 1
+FIRST_VERSION: Final = 1
 """The oldest version of the link: greetings are in it, so that they are read by whoever comes."""
 VERSIONS: Final = (1, 2, 3, 4)
 """All that this code speaks; `Hello` offers them, and the highest that both know is spoken."""
@@ -66,10 +66,10 @@ HANDSHAKE_SECONDS: Final = 5.0
 MAX_HANDSHAKES: Final = 512
 """TLS and websocket handshakes at a time; others wait, which spreads a stampede. As many as two
 processors do within a second: all of them end in time."""
-MAX_HANDSHAKES_EACH: Final = 64
+MAX_HANDSHAKES_PER_CLIENT: Final = 64
 """Of one client: a fleet behind one address comes in at the pace that it was measured with, and
 eight clients that stall are needed to keep out a ninth."""
-MAX_SILENT_EACH: Final = 128
+MAX_SILENT_PER_CLIENT: Final = 128
 """Connections of one client that have not said anything yet; then the oldest goes."""
 MAX_REQUESTS: Final = 64
 """Requests for certificates that are answered at a time; others wait."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import trio
 
 from protocols.link import codec
-from protocols.link.delivery import NO_CURSOR, Batch, Entry, OutboxState, victims
-from protocols.link.errors import LocalFaultError, PipeError
-from protocols.link.messages import Cursor, Delivery, Message, kind_of
+from protocols.link.delivery import NO_CURSOR, OutboxBatch, OutboxEntry, OutboxState, evictions
+from protocols.link.errors import LocalFaultError, TransportError
+from protocols.link.messages import Cursor, Delivery, Message, spec_of
 
 
-class MemoryPipe:
+class MemoryTransport:
     """One end of a pair: a `Pipe` without a network."""
 
     def __init__(
@@ -20,7 +20,7 @@ class MemoryPipe:
         receive: trio.MemoryReceiveChannel[bytes],
         peer_certificate: bytes,
     ) -> None:
-        """Use `pipe_pair`."""
+        """Use `memory_transport_pair`."""
         self._send = send
         self._receive = receive
         self.peer_certificate = peer_certificate
@@ -32,14 +32,14 @@ class MemoryPipe:
         try:
             await self._send.send(frame)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise PipeError("closed", "the peer is gone") from None
+            raise TransportError("closed", "the peer is gone") from None
 
     async def receive(self) -> bytes:
         """See `Pipe`."""
         try:
             return await self._receive.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
-            raise PipeError("closed", "the peer is gone") from None
+            raise TransportError("closed", "the peer is gone") from None
 
     async def aclose(self, fault: str = "") -> None:
         """See `Pipe`."""
@@ -48,14 +48,14 @@ class MemoryPipe:
         await self._receive.aclose()
 
 
-def pipe_pair(
+def memory_transport_pair(
     client_certificate: bytes = b"agent", server_certificate: bytes = b"control", *, frames: int = 8
-) -> tuple[MemoryPipe, MemoryPipe]:
+) -> tuple[MemoryTransport, MemoryTransport]:
     """The client's and the server's end; each way holds at most so many `frames`."""
     up_in, up_out = trio.open_memory_channel[bytes](frames)
     down_in, down_out = trio.open_memory_channel[bytes](frames)
-    client = MemoryPipe(up_in, down_out, server_certificate)
-    return client, MemoryPipe(down_in, up_out, client_certificate)
+    client = MemoryTransport(up_in, down_out, server_certificate)
+    return client, MemoryTransport(down_in, up_out, client_certificate)
 
 
 @dataclass
@@ -64,10 +64,10 @@ class MemoryOutbox:
 
     stream: bytes
     bound: int = 1024 * 1024
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[OutboxEntry] = field(default_factory=list)
     newest: int = 0
     acknowledged: int = 0
-    dropped: list[Entry] = field(default_factory=list)
+    dropped: list[OutboxEntry] = field(default_factory=list)
     """What was let go, for a test to look at."""
 
     async def state(self) -> OutboxState:
@@ -76,19 +76,19 @@ class MemoryOutbox:
 
     async def append(self, message: Message) -> int:
         """See `Outbox`."""
-        if kind_of(message).delivery is Delivery.EPHEMERAL:
+        if spec_of(message).delivery is Delivery.EPHEMERAL:
             raise LocalFaultError("an outbox holds durable messages only")
         payload = codec.encode_payload(message)
         self.newest += 1
-        self.entries.append(Entry(self.newest, codec.name_of(message), payload))
-        self._drop(victims(self.entries, sum(len(e.payload) for e in self.entries) - self.bound))
+        self.entries.append(OutboxEntry(self.newest, codec.message_type_of(message), payload))
+        self._drop(evictions(self.entries, sum(len(e.payload) for e in self.entries) - self.bound))
         return self.newest
 
-    async def read(self, after: int, limit: int) -> Batch:
+    async def read(self, after: int, limit: int) -> OutboxBatch:
         """See `Outbox`."""
         behind = [entry for entry in self.entries if entry.id > after]
         through = behind[limit - 1].id if len(behind) > limit else self.newest
-        return Batch(after, max(after, through), tuple(behind[:limit]))
+        return OutboxBatch(after, max(after, through), tuple(behind[:limit]))
 
     async def acknowledge(self, through: int) -> None:
         """See `Outbox`."""

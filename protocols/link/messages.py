@@ -3,7 +3,7 @@
 An agent's messages are numbers, words of a closed list, random ids, hashes and names that the
 receiver knows already (`protocols.link.fields` says for each kind why it is safe): there is no
 field that a secret's value, name or path would fit into. All fields are always present, all
-numbers are whole. `KINDS` says who sends what and how it is delivered.
+numbers are whole. `MESSAGE_SPECS` says who sends what and how it is delivered.
 """
 
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ from protocols.link.fields import (
     Slug,
     TreeHead,
 )
-from protocols.link.figures import ActorNode as ActorNode
-from protocols.link.figures import CounterValue as CounterValue
-from protocols.link.figures import GaugeValue as GaugeValue
-from protocols.link.figures import Glimpse as Glimpse
-from protocols.link.figures import HistogramValue as HistogramValue
-from protocols.link.figures import Metrics as Metrics
-from protocols.link.limits import FIRST, MAX_CONDITIONS, MAX_OBSERVED
+from protocols.link.limits import FIRST_VERSION, MAX_CONDITIONS, MAX_OBSERVED
 from protocols.link.message import Message as Message
+from protocols.link.metrics import ActorNode as ActorNode
+from protocols.link.metrics import CounterValue as CounterValue
+from protocols.link.metrics import GaugeValue as GaugeValue
+from protocols.link.metrics import Glimpse as Glimpse
+from protocols.link.metrics import HistogramValue as HistogramValue
+from protocols.link.metrics import Metrics as Metrics
 from protocols.link.policy_replay import PolicyReplay as PolicyReplay
 from protocols.link.policy_replay import ReplayChange as ReplayChange
 from protocols.link.policy_replay import ReplayResult as ReplayResult
@@ -259,7 +259,7 @@ class Direction(Enum):
     TO_AGENT = b"\x02"
 
     @property
-    def back(self) -> "Direction":
+    def opposite(self) -> "Direction":
         """The other way."""
         return Direction.TO_AGENT if self is Direction.TO_CONTROL else Direction.TO_CONTROL
 
@@ -311,7 +311,7 @@ class MessageType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MessageSpec:
     """One row of the allow-list. `session`: the protocol's own, not a caller's to send.
 
     `since`: the version of the link that it came with; older peers do not know it. A durable
@@ -323,7 +323,7 @@ class Kind:
     directions: frozenset[Direction]
     delivery: Delivery
     session: bool = False
-    since: int = FIRST
+    since: int = FIRST_VERSION
 
 
 _UP: Final = frozenset({Direction.TO_CONTROL})
@@ -332,38 +332,38 @@ _T: TypeAlias = MessageType
 _D: TypeAlias = Delivery
 
 _TABLE: Final = (
-    Kind(_T.HELLO, Hello, _UP, _D.EPHEMERAL, session=True),
-    Kind(_T.WELCOME, Welcome, _DOWN, _D.EPHEMERAL, session=True),
-    Kind(_T.PING, Ping, _UP | _DOWN, _D.EPHEMERAL, session=True),
-    Kind(_T.PONG, Pong, _UP | _DOWN, _D.EPHEMERAL, session=True),
-    Kind(_T.ACK, Ack, _UP | _DOWN, _D.EPHEMERAL, session=True),
-    Kind(_T.SKIPPED, Skipped, _UP | _DOWN, _D.EVIDENCE, session=True),
-    Kind(_T.BYE, Bye, _UP | _DOWN, _D.EPHEMERAL, session=True),
-    Kind(_T.REGISTRATION, Registration, _UP, _D.EPHEMERAL),
-    Kind(_T.HEARTBEAT, Heartbeat, _UP, _D.EPHEMERAL),
-    Kind(_T.SYNC_STATE, SyncState, _UP, _D.EPHEMERAL),
-    Kind(_T.GLIMPSE, Glimpse, _UP, _D.EPHEMERAL),
-    Kind(_T.REPLAY_RESULT, ReplayResult, _UP, _D.EPHEMERAL, since=2),
-    Kind(_T.CONDITIONS, Conditions, _UP, _D.EPHEMERAL, since=3),
-    Kind(_T.WORKERS, Workers, _UP, _D.EPHEMERAL, since=4),
-    Kind(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
-    Kind(_T.USAGE, Usage, _UP, _D.DROPPABLE),
-    Kind(_T.ALERT, Alert, _UP, _D.EVIDENCE),
-    Kind(_T.AUDIT_CHECKPOINT, AuditCheckpoint, _UP, _D.EVIDENCE),
-    Kind(_T.POLICY_STATUS, PolicyStatus, _UP, _D.EVIDENCE),
-    Kind(_T.COMMAND_RESULT, CommandResult, _UP, _D.EVIDENCE),
-    Kind(_T.POLICY_UPDATE, PolicyUpdate, _DOWN, _D.SUPERSEDED),
-    Kind(_T.NOTIFICATION, Notification, _DOWN, _D.EVIDENCE),
-    Kind(_T.COMMAND, Command, _DOWN, _D.EVIDENCE),
-    Kind(_T.OBSERVE, Observe, _DOWN, _D.EPHEMERAL),
-    Kind(_T.POLICY_REPLAY, PolicyReplay, _DOWN, _D.EPHEMERAL, since=2),
-    Kind(_T.CHECKPOINT_COSIGNATURE, CheckpointCosignature, _DOWN, _D.SUPERSEDED),
+    MessageSpec(_T.HELLO, Hello, _UP, _D.EPHEMERAL, session=True),
+    MessageSpec(_T.WELCOME, Welcome, _DOWN, _D.EPHEMERAL, session=True),
+    MessageSpec(_T.PING, Ping, _UP | _DOWN, _D.EPHEMERAL, session=True),
+    MessageSpec(_T.PONG, Pong, _UP | _DOWN, _D.EPHEMERAL, session=True),
+    MessageSpec(_T.ACK, Ack, _UP | _DOWN, _D.EPHEMERAL, session=True),
+    MessageSpec(_T.SKIPPED, Skipped, _UP | _DOWN, _D.EVIDENCE, session=True),
+    MessageSpec(_T.BYE, Bye, _UP | _DOWN, _D.EPHEMERAL, session=True),
+    MessageSpec(_T.REGISTRATION, Registration, _UP, _D.EPHEMERAL),
+    MessageSpec(_T.HEARTBEAT, Heartbeat, _UP, _D.EPHEMERAL),
+    MessageSpec(_T.SYNC_STATE, SyncState, _UP, _D.EPHEMERAL),
+    MessageSpec(_T.GLIMPSE, Glimpse, _UP, _D.EPHEMERAL),
+    MessageSpec(_T.REPLAY_RESULT, ReplayResult, _UP, _D.EPHEMERAL, since=2),
+    MessageSpec(_T.CONDITIONS, Conditions, _UP, _D.EPHEMERAL, since=3),
+    MessageSpec(_T.WORKERS, Workers, _UP, _D.EPHEMERAL, since=4),
+    MessageSpec(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
+    MessageSpec(_T.USAGE, Usage, _UP, _D.DROPPABLE),
+    MessageSpec(_T.ALERT, Alert, _UP, _D.EVIDENCE),
+    MessageSpec(_T.AUDIT_CHECKPOINT, AuditCheckpoint, _UP, _D.EVIDENCE),
+    MessageSpec(_T.POLICY_STATUS, PolicyStatus, _UP, _D.EVIDENCE),
+    MessageSpec(_T.COMMAND_RESULT, CommandResult, _UP, _D.EVIDENCE),
+    MessageSpec(_T.POLICY_UPDATE, PolicyUpdate, _DOWN, _D.SUPERSEDED),
+    MessageSpec(_T.NOTIFICATION, Notification, _DOWN, _D.EVIDENCE),
+    MessageSpec(_T.COMMAND, Command, _DOWN, _D.EVIDENCE),
+    MessageSpec(_T.OBSERVE, Observe, _DOWN, _D.EPHEMERAL),
+    MessageSpec(_T.POLICY_REPLAY, PolicyReplay, _DOWN, _D.EPHEMERAL, since=2),
+    MessageSpec(_T.CHECKPOINT_COSIGNATURE, CheckpointCosignature, _DOWN, _D.SUPERSEDED),
 )
 
-KINDS: Final = {kind.name: kind for kind in _TABLE}
+MESSAGE_SPECS: Final = {kind.name: kind for kind in _TABLE}
 _KIND_OF: Final = {kind.shape: kind for kind in _TABLE}
 
 
-def kind_of(message: Message) -> Kind:
+def spec_of(message: Message) -> MessageSpec:
     """The row of this message. Raises `KeyError` for a struct that is no message of its own."""
     return _KIND_OF[type(message)]

@@ -1,7 +1,7 @@
 """One session of the link, either end, without I/O.
 
 Frames go in, events come out; messages go in, frames come out. The owner brings a connection
-(`protocols.link.pipe`), an `Outbox` and an `Inbox`, a nonce that was never used, and the time:
+(`protocols.link.transport`), an `Outbox` and an `Inbox`, a nonce that was never used, and the time:
 
     end = End(channel=…, nonce=…, outbox=await outbox.state(), cursor=await inbox.cursor(), …)
     session = Session.agent(end, now())
@@ -34,10 +34,11 @@ Frames go in, events come out; messages go in, frames come out. The owner brings
     if session.ended:
         await pipe.aclose()
 
-`RemoteFaultError` (from `receive` and `tick`): close the connection, take nothing of that frame,
-report its `fault`. `LocalFaultError`: our bug, nothing was sent; but `OutboxRolledBackError` asks
-for a new stream. Calls are quick and none waits. The control plane's end is `Session.control`,
-used alike. Two sessions of one vault can overlap: `Inbox.apply` refuses what is applied already.
+`RemoteFaultError` (from `receive_frame` and `tick`): close the connection, take nothing of that
+frame, report its `fault`. `LocalFaultError`: our bug, nothing was sent; but
+`OutboxRolledBackError` asks for a new stream. Calls are quick and none waits. The control plane's
+end is `LinkSession.control`, used alike. Two sessions of one vault can overlap: `Inbox.apply`
+refuses what is applied already.
 """
 
 from collections import deque
@@ -47,51 +48,66 @@ from msgspec import Raw
 
 from protocols.link import codec, handshake
 from protocols.link import messages as m
-from protocols.link.delivery import Batch, Entry, Receiver, Sender
-from protocols.link.ends import End, Moment
+from protocols.link.delivery import DurableReceiver, DurableSender, OutboxBatch, OutboxEntry
 from protocols.link.envelope import EPHEMERAL, NO_SESSION, Envelope
 from protocols.link.errors import Fault, LinkError, LocalFaultError, RemoteFaultError
-from protocols.link.events import Acknowledged, CaughtUp, Event, Leaving, Missed, Opened, Received
-from protocols.link.frame import open_frame, seal
+from protocols.link.frame import open_frame, seal_frame
 from protocols.link.limits import (
     CONTROL_PING_SECONDS,
     DEAD_SECONDS,
     DRAIN_SECONDS,
-    FIRST,
+    FIRST_VERSION,
     HELLO_SECONDS,
     MAX_QUEUED,
     PING_SECONDS,
     PINGS_A_MINUTE,
 )
 from protocols.link.messages import Direction, Message, MessageType
-from protocols.link.pace import Pace
-from protocols.link.replay import ReplayGuard
-from protocols.link.states import LAST_WORDS, RECEIVABLE, SENDABLE, State, Step, step
+from protocols.link.replay_guard import ReplayGuard
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import (
+    MessageReceived,
+    MessagesAcknowledged,
+    MessagesSkipped,
+    PeerLeaving,
+    SessionCaughtUp,
+    SessionEvent,
+    SessionOpened,
+)
+from protocols.link.states import (
+    RECEIVABLE,
+    RECEIVABLE_WHILE_DRAINING,
+    SENDABLE,
+    SessionState,
+    Transition,
+    next_state,
+)
+from protocols.link.token_bucket import TokenBucket
 from protocols.link.vocabulary import ByeReason
 
 
-class Session:
+class LinkSession:
     """See the module. Attributes without a leading underscore are for reading."""
 
-    def __init__(self, direction: Direction, end: End, now: Moment) -> None:
+    def __init__(self, direction: Direction, config: SessionConfig, now: ClockReading) -> None:
         """Use `agent` or `control`. `direction`: the way of our own frames."""
-        self.state = State.CONNECTING
+        self.state = SessionState.CONNECTING
         self.id = NO_SESSION
-        self.version = FIRST
+        self.version = FIRST_VERSION
         """That both ends speak, from `Opened` on."""
         self.round_trip: float | None = None
         """Seconds from our last ping to its answer."""
         self._out = direction
-        self._channel = end.channel
-        self._end = end
-        self._nonce = handshake.check_nonce(end.nonce)
-        self._sender: Sender | None = None
-        self._receiver: Receiver | None = None
-        self._guard = ReplayGuard(end.channel.vault, NO_SESSION, 0)
+        self._channel = config.channel
+        self._config = config
+        self._nonce = handshake.check_nonce(config.nonce)
+        self._sender: DurableSender | None = None
+        self._receiver: DurableReceiver | None = None
+        self._guard = ReplayGuard(config.channel.vault, NO_SESSION, 0)
         agent = direction is Direction.TO_CONTROL
-        self._dead_seconds = end.dead
+        self._dead_seconds = config.dead
         self._ping_seconds = (
-            (PING_SECONDS if agent else CONTROL_PING_SECONDS) * end.dead / DEAD_SECONDS
+            (PING_SECONDS if agent else CONTROL_PING_SECONDS) * config.dead / DEAD_SECONDS
         )
         self._seq = 0 if agent else 1
         self._queue: deque[tuple[MessageType, bytes, int]] = deque()
@@ -99,74 +115,74 @@ class Session:
         self._proof_due = False
         self._peer_newest = 0
         self._peer_left = False
-        self._began = self._heard = self._pinged = now.monotonic
+        self._began = self._last_received = self._pinged = now.monotonic
         self._pings = 0
-        self._asked = Pace(PINGS_A_MINUTE, PINGS_A_MINUTE, now.monotonic)
+        self._ping_bucket = TokenBucket(PINGS_A_MINUTE, PINGS_A_MINUTE, now.monotonic)
         self._left = 0.0
 
     @classmethod
-    def agent(cls, end: End, now: Moment) -> Self:
-        """The agent's end; its `Hello` is among the first `frames`."""
-        session = cls(Direction.TO_CONTROL, end, now)
+    def agent(cls, config: SessionConfig, now: ClockReading) -> Self:
+        """The agent's end; its `Hello` is among the first `take_frames`."""
+        session = cls(Direction.TO_CONTROL, config, now)
         hello = m.Hello(
-            versions=end.versions,
-            org=end.channel.org,
-            nonce=end.nonce,
-            stream=end.outbox.stream,
-            newest=end.outbox.newest,
-            received=end.cursor,
+            versions=config.versions,
+            org=config.channel.org,
+            nonce=config.nonce,
+            stream=config.outbox.stream,
+            newest=config.outbox.newest,
+            received=config.cursor,
         )
         session._queue_message(hello)
-        session._step(Step.GREET)
+        session._step(Transition.GREET)
         return session
 
     @classmethod
-    def control(cls, end: End, now: Moment) -> Self:
+    def control(cls, config: SessionConfig, now: ClockReading) -> Self:
         """The control plane's end; it waits for the `Hello` of the agent in `end.channel`."""
-        return cls(Direction.TO_AGENT, end, now)
+        return cls(Direction.TO_AGENT, config, now)
 
     # --- what the owner looks at ------------------------------------------------------------------
 
     @property
-    def ended(self) -> bool:
-        """Whether nothing more will come: after the last `frames`, close the connection."""
-        return self.state is State.CLOSED
+    def is_ended(self) -> bool:
+        """Whether nothing more will come: after the last `take_frames`, close the connection."""
+        return self.state is SessionState.CLOSED
 
     @property
     def peer_stream(self) -> bytes:
         """The stream that received ids belong to. Only once `Opened` has come."""
-        return self._met()[1].stream
+        return self._handshake_done()[1].stream
 
     @property
-    def sent(self) -> int:
+    def last_sent(self) -> int:
         """The highest id that was put on its way: read the outbox behind it."""
-        return self._met()[0].sent
+        return self._handshake_done()[0].sent
 
     @property
-    def room(self) -> int:
+    def window_room(self) -> int:
         """How many durable messages can be offered now."""
         if self._sender is None or self.state not in SENDABLE:
             return 0
-        return max(0, min(self._sender.room, MAX_QUEUED - len(self._queue)))
+        return max(0, min(self._sender.window_room, MAX_QUEUED - len(self._queue)))
 
     @property
     def deadline(self) -> float:
         """When `tick` is due, on the monotonic clock, if nothing happens before."""
         match self.state:
-            case State.CONNECTING | State.HELLO_SENT:
+            case SessionState.CONNECTING | SessionState.HELLO_SENT:
                 return self._began + HELLO_SECONDS
-            case State.DRAINING:
+            case SessionState.DRAINING:
                 return self._left + DRAIN_SECONDS
-            case State.CLOSED:
+            case SessionState.CLOSED:
                 return float("inf")
-        ping = max(self._heard, self._pinged) + self._ping_seconds
-        return min(ping, self._heard + self._dead_seconds)
+        ping = max(self._last_received, self._pinged) + self._ping_seconds
+        return min(ping, self._last_received + self._dead_seconds)
 
     # --- what the owner does ----------------------------------------------------------------------
 
-    def receive(self, frame: bytes, now: Moment) -> list[Event]:
+    def receive_frame(self, frame: bytes, now: ClockReading) -> list[SessionEvent]:
         """What a received frame means. Raises `RemoteFaultError`, and is closed then."""
-        if self.state is State.CLOSED:
+        if self.state is SessionState.CLOSED:
             raise LocalFaultError("the session is closed")
         try:
             return self._receive(frame, now)
@@ -174,13 +190,15 @@ class Session:
             self._fail()
             raise
 
-    def tick(self, now: Moment) -> None:
+    def tick(self, now: ClockReading) -> None:
         """Ping, or give up. Raises `RemoteFaultError` (`timeout`) when the peer is dead."""
         if now.monotonic < self.deadline:
             return
-        if self.state is State.DRAINING:
-            self._step(Step.END)
-        elif self.state not in SENDABLE or now.monotonic >= self._heard + self._dead_seconds:
+        if self.state is SessionState.DRAINING:
+            self._step(Transition.END)
+        elif (
+            self.state not in SENDABLE or now.monotonic >= self._last_received + self._dead_seconds
+        ):
             self._fail()
             raise RemoteFaultError(Fault.TIMEOUT, "the peer has fallen silent")
         else:
@@ -188,9 +206,9 @@ class Session:
             self._pinged = now.monotonic
             self._queue_message(m.Ping(number=self._pings))
 
-    def send(self, message: Message) -> None:
+    def send_message(self, message: Message) -> None:
         """Queue a message that is not durable. Raises `LocalFaultError`; nothing is queued then."""
-        kind = m.KINDS[codec.name_of(message)]
+        kind = m.MESSAGE_SPECS[codec.message_type_of(message)]
         if kind.session or kind.delivery is not m.Delivery.EPHEMERAL:
             raise LocalFaultError(f"{kind.name} is not a message to send: see its delivery")
         if self._out not in kind.directions:
@@ -200,50 +218,56 @@ class Session:
         self._check_sendable()
         self._queue_message(message)
 
-    def offer(self, batch: Batch) -> None:
+    def send_batch(self, batch: OutboxBatch) -> None:
         """Queue what an outbox has behind `sent`, as far as there is room."""
         self._check_sendable()
-        for id_, item in self._met()[0].frames(batch):
-            if isinstance(item, Entry):
+        for id_, item in self._handshake_done()[0].frames_for(batch):
+            if isinstance(item, OutboxEntry):
                 self._queue.append((item.name, item.payload, id_))
             else:
                 self._queue_message(item, id_)
 
-    def applied(self, through: int) -> list[Event]:
+    def mark_applied(self, through: int) -> list[SessionEvent]:
         """All received ids up to `through` are applied and durable: acknowledge them."""
-        self._met()[1].apply(through)
+        self._handshake_done()[1].mark_applied(through)
         return self._progress()
 
-    def leave(self, reason: ByeReason, now: Moment, spread: int = 0) -> None:
+    def send_bye(self, reason: ByeReason, now: ClockReading, spread: int = 0) -> None:
         """End in order. `spread`: milliseconds over which peers should spread their return."""
         if self.state in SENDABLE:
-            self._step(Step.LEAVE)
+            self._step(Transition.LEAVE)
             self._left = now.monotonic
             self._queue_message(m.Bye(reason=reason, spread=spread))
-        elif self.state is not State.DRAINING:
+        elif self.state is not SessionState.DRAINING:
             self._fail()
 
-    def frames(self, now: Moment) -> list[bytes]:
+    def take_frames(self, now: ClockReading) -> list[bytes]:
         """Everything that is due, signed, in the order in which it must be written."""
         if self._pong is not None:
             self._queue_message(m.Pong(number=self._pong))
             self._pong = None
         receiver = self._receiver
-        untold = receiver is not None and receiver.told != receiver.applied
-        if not self._queue and self.state is not State.CLOSED and (untold or self._proof_due):
+        untold = receiver is not None and receiver.acknowledged != receiver.applied
+        if (
+            not self._queue
+            and self.state is not SessionState.CLOSED
+            and (untold or self._proof_due)
+        ):
             self._queue_message(m.Ack())
         sealed = [self._seal(*item, now) for item in self._queue]
         self._queue.clear()
-        self._settle()
+        self._close_when_idle()
         return sealed
 
     # --- receiving --------------------------------------------------------------------------------
 
-    def _receive(self, frame: bytes, now: Moment) -> list[Event]:
-        opened = open_frame(frame, self._out.back, self._end.verifier, self.version)
+    def _receive(self, frame: bytes, now: ClockReading) -> list[SessionEvent]:
+        opened = open_frame(frame, self._out.opposite, self._config.verifier, self.version)
         envelope, message = opened.envelope, opened.message
-        allowed = RECEIVABLE.get((self.state, self._out.back), frozenset())
-        if envelope.message_type not in (allowed & LAST_WORDS if self._peer_left else allowed):
+        allowed = RECEIVABLE.get((self.state, self._out.opposite), frozenset())
+        if envelope.message_type not in (
+            allowed & RECEIVABLE_WHILE_DRAINING if self._peer_left else allowed
+        ):
             raise RemoteFaultError(Fault.STATE, f"{envelope.message_type} is out of place")
         match message:
             case m.Hello():
@@ -252,18 +276,18 @@ class Session:
             case m.Welcome():
                 events = self._welcome(envelope, message, now)
             case _:
-                self._guard.check(envelope, now.wall_ms)
+                self._guard.check_frame(envelope, now.wall_ms)
                 events = self._in_session(envelope, message, now)
-        self._heard = now.monotonic
+        self._last_received = now.monotonic
         events += self._progress()
-        self._settle()
+        self._close_when_idle()
         return events
 
-    def _hello(self, envelope: Envelope, hello: m.Hello, now: Moment) -> None:
-        self._guard.check(envelope, now.wall_ms)
-        end, channel = self._end, self._channel
+    def _hello(self, envelope: Envelope, hello: m.Hello, now: ClockReading) -> None:
+        self._guard.check_frame(envelope, now.wall_ms)
+        end, channel = self._config, self._channel
         version = handshake.check_hello(hello, envelope.vault_id, channel, end.versions)
-        session = handshake.session_id(channel, hello.nonce, self._nonce, version)
+        session = handshake.derive_session_id(channel, hello.nonce, self._nonce, version)
         self._begin(envelope, hello, session, version)
         self._guard = ReplayGuard(self._channel.vault, self.id, 1)
         welcome = m.Welcome(
@@ -275,16 +299,18 @@ class Session:
             received=end.cursor,
         )
         self._queue_message(welcome)
-        self._step(Step.GREET)
+        self._step(Transition.GREET)
 
-    def _welcome(self, envelope: Envelope, welcome: m.Welcome, now: Moment) -> list[Event]:
-        handshake.check_welcome(welcome, self._nonce, self._end.versions)
+    def _welcome(
+        self, envelope: Envelope, welcome: m.Welcome, now: ClockReading
+    ) -> list[SessionEvent]:
+        handshake.check_welcome(welcome, self._nonce, self._config.versions)
         version = welcome.version
-        session = handshake.session_id(self._channel, self._nonce, welcome.nonce, version)
+        session = handshake.derive_session_id(self._channel, self._nonce, welcome.nonce, version)
         self._guard = ReplayGuard(self._channel.vault, session, 1)
-        self._guard.check(envelope, now.wall_ms)
+        self._guard.check_frame(envelope, now.wall_ms)
         self._begin(envelope, welcome, session, version)
-        if welcome.newest < self._met()[1].applied:
+        if welcome.newest < self._handshake_done()[1].applied:
             raise RemoteFaultError(Fault.ROLLBACK, "the peer's outbox is older than our cursor")
         self._proof_due = True
         return self._prove()
@@ -294,45 +320,47 @@ class Session:
     ) -> None:
         if envelope.ack:
             raise RemoteFaultError(Fault.ACK, "a greeting acknowledges by its cursor")
-        self._sender = Sender(self._end.outbox, peer.received)
-        self._receiver = Receiver(peer.stream, self._end.cursor)
+        self._sender = DurableSender(self._config.outbox, peer.received)
+        self._receiver = DurableReceiver(peer.stream, self._config.cursor)
         self._peer_newest = peer.newest
         self.id, self.version = session, version
 
-    def _prove(self) -> list[Event]:
-        self._step(Step.PROVE)
-        events: list[Event] = [Opened(self.id)]
-        through = self._met()[0].acknowledged
-        if through > self._end.outbox.acknowledged:
-            events.append(Acknowledged(through))
+    def _prove(self) -> list[SessionEvent]:
+        self._step(Transition.PROVE)
+        events: list[SessionEvent] = [SessionOpened(self.id)]
+        through = self._handshake_done()[0].acknowledged
+        if through > self._config.outbox.acknowledged:
+            events.append(MessagesAcknowledged(through))
         return events
 
-    def _in_session(self, envelope: Envelope, message: Message, now: Moment) -> list[Event]:
-        sender, receiver = self._met()
-        events = self._prove() if self.state is State.HELLO_SENT else []
-        if sender.acknowledge(envelope.ack):
-            events.append(Acknowledged(sender.acknowledged))
+    def _in_session(
+        self, envelope: Envelope, message: Message, now: ClockReading
+    ) -> list[SessionEvent]:
+        sender, receiver = self._handshake_done()
+        events = self._prove() if self.state is SessionState.HELLO_SENT else []
+        if sender.apply_ack(envelope.ack):
+            events.append(MessagesAcknowledged(sender.acknowledged))
         if envelope.id != EPHEMERAL:
-            receiver.accept(envelope.id, message)
+            receiver.accept_message(envelope.id, message)
         match message:
             case m.Ack():
                 pass
             case m.Ping(number=number):
-                self._asked.demand(now.monotonic)
+                self._ping_bucket.consume(now.monotonic)
                 self._pong = number
             case m.Pong(number=number):
                 self._answered(number, now)
             case m.Bye(reason=reason, spread=spread):
                 self._peer_left = True
-                self.leave(reason, now)
-                events.append(Leaving(reason, spread))
+                self.send_bye(reason, now)
+                events.append(PeerLeaving(reason, spread))
             case m.Skipped(first=first, reason=why):
-                events.append(Missed(first, envelope.id, why))
+                events.append(MessagesSkipped(first, envelope.id, why))
             case _:
-                events.append(Received(envelope.id, message))
+                events.append(MessageReceived(envelope.id, message))
         return events
 
-    def _answered(self, number: int, now: Moment) -> None:
+    def _answered(self, number: int, now: ClockReading) -> None:
         if not 0 < number <= self._pings:
             raise RemoteFaultError(Fault.STATE, "a pong without its ping")
         if number == self._pings:
@@ -340,32 +368,32 @@ class Session:
 
     # --- moving on --------------------------------------------------------------------------------
 
-    def _progress(self) -> list[Event]:
-        if self.state is not State.SYNCING:
+    def _progress(self) -> list[SessionEvent]:
+        if self.state is not SessionState.SYNCING:
             return []
-        sender, receiver = self._met()
-        if sender.acknowledged < self._end.outbox.newest or receiver.applied < self._peer_newest:
+        sender, receiver = self._handshake_done()
+        if sender.acknowledged < self._config.outbox.newest or receiver.applied < self._peer_newest:
             return []
-        self._step(Step.CATCH_UP)
-        return [CaughtUp()]
+        self._step(Transition.CATCH_UP)
+        return [SessionCaughtUp()]
 
-    def _settle(self) -> None:
+    def _close_when_idle(self) -> None:
         """Close once both have left and nothing is on its way."""
-        if self.state is not State.DRAINING or not self._peer_left or self._queue:
+        if self.state is not SessionState.DRAINING or not self._peer_left or self._queue:
             return
-        sender, receiver = self._met()
-        if sender.idle and receiver.idle:
-            self._step(Step.END)
+        sender, receiver = self._handshake_done()
+        if sender.is_idle and receiver.is_idle:
+            self._step(Transition.END)
 
-    def _step(self, by: Step) -> None:
-        self.state = step(self.state, by)
+    def _step(self, by: Transition) -> None:
+        self.state = next_state(self.state, by)
 
     def _fail(self) -> None:
         self._queue.clear()
         self._pong = None
-        self._step(Step.END)
+        self._step(Transition.END)
 
-    def _met(self) -> tuple[Sender, Receiver]:
+    def _handshake_done(self) -> tuple[DurableSender, DurableReceiver]:
         if self._sender is None or self._receiver is None:
             raise LocalFaultError("the peer has not greeted yet")
         return self._sender, self._receiver
@@ -379,22 +407,22 @@ class Session:
     def _queue_message(self, message: Message, id_: int = EPHEMERAL) -> None:
         if len(self._queue) > MAX_QUEUED:
             raise LocalFaultError("nobody writes the frames of this session")
-        self._queue.append((codec.name_of(message), codec.encode_payload(message), id_))
+        self._queue.append((codec.message_type_of(message), codec.encode_payload(message), id_))
 
-    def _seal(self, name: MessageType, payload: bytes, id_: int, now: Moment) -> bytes:
+    def _seal(self, name: MessageType, payload: bytes, id_: int, now: ClockReading) -> bytes:
         greeting = name in {MessageType.HELLO, MessageType.WELCOME}
         envelope = Envelope(
-            version=FIRST if greeting else self.version,
+            version=FIRST_VERSION if greeting else self.version,
             timestamp=now.wall_ms,
             vault_id=self._channel.vault,
             session=NO_SESSION if name is MessageType.HELLO else self.id,
             seq=self._seq,
-            ack=0 if greeting else self._met()[1].tell(),
+            ack=0 if greeting else self._handshake_done()[1].take_ack(),
             id=id_,
             message_type=name,
             payload=Raw(payload),
         )
-        frame = seal(envelope, self._out, self._end.signer)
+        frame = seal_frame(envelope, self._out, self._config.signer)
         self._seq += 1
         self._proof_due &= greeting
         return frame

@@ -70,10 +70,10 @@ class Verifier:
 
     def verify(self, direction: Direction, envelope: bytes, signature: bytes) -> bool:
         """Whether one of the keys has signed these bytes for this way."""
-        return signed_by(self._keys, _framed(direction, envelope), signature)
+        return verify_any(self._keys, _framed(direction, envelope), signature)
 
 
-def signed_by(keys: Sequence[Ed25519PublicKey], message: bytes, signature: bytes) -> bool:
+def verify_any(keys: Sequence[Ed25519PublicKey], message: bytes, signature: bytes) -> bool:
     """Whether one of these keys has signed exactly this message."""
     for key in keys if len(signature) == SIGNATURE_SIZE else ():
         try:

@@ -19,7 +19,7 @@ from protocols.link.messages import Direction, MessageType
 
 
 @unique
-class State(StrEnum):
+class SessionState(StrEnum):
     """Where a session is."""
 
     CONNECTING = "connecting"
@@ -31,7 +31,7 @@ class State(StrEnum):
 
 
 @unique
-class Step(StrEnum):
+class Transition(StrEnum):
     """What moves a session on."""
 
     GREET = "greet"
@@ -46,17 +46,20 @@ class Step(StrEnum):
     """Both have said `Bye`, a fault, a time-out, or the connection is gone."""
 
 
-_ALIVE: Final = (State.HELLO_SENT, State.SYNCING, State.LIVE)
+_ALIVE: Final = (SessionState.HELLO_SENT, SessionState.SYNCING, SessionState.LIVE)
 
 TRANSITIONS: Final = MappingProxyType(
     {
-        (State.CONNECTING, Step.GREET): State.HELLO_SENT,
-        (State.HELLO_SENT, Step.PROVE): State.SYNCING,
-        (State.SYNCING, Step.CATCH_UP): State.LIVE,
-        **{(state, Step.LEAVE): State.DRAINING for state in _ALIVE[1:]},
-        **{(state, Step.END): State.CLOSED for state in (State.CONNECTING, *_ALIVE)},
-        (State.DRAINING, Step.END): State.CLOSED,
-        (State.CLOSED, Step.END): State.CLOSED,
+        (SessionState.CONNECTING, Transition.GREET): SessionState.HELLO_SENT,
+        (SessionState.HELLO_SENT, Transition.PROVE): SessionState.SYNCING,
+        (SessionState.SYNCING, Transition.CATCH_UP): SessionState.LIVE,
+        **{(state, Transition.LEAVE): SessionState.DRAINING for state in _ALIVE[1:]},
+        **{
+            (state, Transition.END): SessionState.CLOSED
+            for state in (SessionState.CONNECTING, *_ALIVE)
+        },
+        (SessionState.DRAINING, Transition.END): SessionState.CLOSED,
+        (SessionState.CLOSED, Transition.END): SessionState.CLOSED,
     }
 )
 
@@ -64,25 +67,25 @@ _TALK: Final = frozenset(MessageType) - {MessageType.HELLO, MessageType.WELCOME}
 
 RECEIVABLE: Final = MappingProxyType(
     {
-        (State.CONNECTING, Direction.TO_CONTROL): frozenset({MessageType.HELLO}),
-        (State.HELLO_SENT, Direction.TO_AGENT): frozenset({MessageType.WELCOME}),
-        (State.HELLO_SENT, Direction.TO_CONTROL): _TALK,
+        (SessionState.CONNECTING, Direction.TO_CONTROL): frozenset({MessageType.HELLO}),
+        (SessionState.HELLO_SENT, Direction.TO_AGENT): frozenset({MessageType.WELCOME}),
+        (SessionState.HELLO_SENT, Direction.TO_CONTROL): _TALK,
         **{
             (state, direction): _TALK
-            for state in (State.SYNCING, State.LIVE, State.DRAINING)
+            for state in (SessionState.SYNCING, SessionState.LIVE, SessionState.DRAINING)
             for direction in Direction
         },
     }
 )
 """(our state, which way the frame goes) → what the peer may send. After its own `Bye` a peer
-sends nothing more but `LAST_WORDS`."""
+sends nothing more but `RECEIVABLE_WHILE_DRAINING`."""
 
-LAST_WORDS: Final = frozenset({MessageType.ACK, MessageType.PING, MessageType.PONG})
-SENDABLE: Final = frozenset({State.SYNCING, State.LIVE})
+RECEIVABLE_WHILE_DRAINING: Final = frozenset({MessageType.ACK, MessageType.PING, MessageType.PONG})
+SENDABLE: Final = frozenset({SessionState.SYNCING, SessionState.LIVE})
 """Where our own messages may be sent."""
 
 
-def step(state: State, by: Step) -> State:
+def next_state(state: SessionState, by: Transition) -> SessionState:
     """The state that follows. Raises `LocalFaultError` where the table has nothing."""
     try:
         return TRANSITIONS[state, by]

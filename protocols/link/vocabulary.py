@@ -385,7 +385,7 @@ class ReplayOutcome(StrEnum):
 
 @unique
 class UndecidedReason(StrEnum):
-    """Why an access on record cannot be decided again (docs/policies.md). Of version 2."""
+    """Why an access on record cannot be decided again (reference/policies.md). Of version 2."""
 
     CREDENTIAL_GONE = "credential_gone"
     SECRET_CHANGED = "secret_changed"

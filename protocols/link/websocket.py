@@ -8,8 +8,8 @@ import trio
 import trio_websocket as ws
 
 from protocols.link import limits
-from protocols.link.errors import PipeError
-from protocols.link.pipe import REFUSED
+from protocols.link.errors import TransportError
+from protocols.link.transport import REFUSED
 
 NORMAL: Final = 1000
 POLICY: Final = 1008  # RFC 6455, 7.4.1: "a message that violates its policy"
@@ -21,11 +21,11 @@ _NOT_LET_IN: Final = (
 )
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Nobody waits for the end."""
 
 
-class Metered(trio.abc.Stream):
+class BoundedStream(trio.abc.Stream):
     """A stream that breaks when too much comes in without a frame being taken."""
 
     def __init__(self, stream: trio.abc.Stream, head: bytes = b"") -> None:
@@ -33,7 +33,7 @@ class Metered(trio.abc.Stream):
         self._stream = stream
         self._head = head
         self.unread = 0
-        self.on_end: Callable[[], None] = nothing
+        self.on_end: Callable[[], None] = do_nothing
         """Called when the peer is gone: trio-websocket's handshakes do not notice."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -66,13 +66,13 @@ class Metered(trio.abc.Stream):
         await self._stream.aclose()
 
 
-class WebSocketPipe:
+class WebSocketTransport:
     """A `Pipe` over a websocket."""
 
     def __init__(
         self,
         connection: ws.WebSocketConnection,
-        wire: Metered,
+        wire: BoundedStream,
         peer: bytes,
         context: ssl.SSLContext,
     ) -> None:
@@ -88,7 +88,7 @@ class WebSocketPipe:
         self.closed = trio.Event()
 
     async def send(self, frame: bytes) -> None:
-        """See `Pipe`. Raises `PipeError`: `closed`, `slow`."""
+        """See `Pipe`. Raises `TransportError`: `closed`, `slow`."""
         if self._broken:
             raise self._gone()
         self._broken = True  # until the whole frame is written
@@ -99,11 +99,11 @@ class WebSocketPipe:
                 raise self._gone() from self.failure
         if scope.cancelled_caught:
             await self.aclose()
-            raise PipeError("slow", "the peer does not read")
+            raise TransportError("slow", "the peer does not read")
         self._broken = False
 
     async def receive(self) -> bytes:
-        """See `Pipe`. Raises `PipeError`: `closed`, `text`."""
+        """See `Pipe`. Raises `TransportError`: `closed`, `text`."""
         try:
             frame = await self._connection.get_message()
         except ws.ConnectionClosed:
@@ -112,7 +112,7 @@ class WebSocketPipe:
         if isinstance(frame, bytes):
             return frame
         await self.aclose(TEXT)
-        raise PipeError(TEXT, "frames are binary messages")
+        raise TransportError(TEXT, "frames are binary messages")
 
     async def aclose(self, fault: str = "") -> None:
         """See `Pipe`."""
@@ -127,9 +127,9 @@ class WebSocketPipe:
         self.closed.set()
         await trio.aclose_forcefully(self._wire)
 
-    def _gone(self) -> PipeError:
+    def _gone(self) -> TransportError:
         why = self._connection.closed
         if why is not None and (why.code, why.reason) == (POLICY, REFUSED):
-            return PipeError(REFUSED, _NOT_LET_IN)
+            return TransportError(REFUSED, _NOT_LET_IN)
         told = f" ({why.code} {why.reason or ''})" if why is not None else ""
-        return PipeError("closed", f"the connection is closed{told}")
+        return TransportError("closed", f"the connection is closed{told}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from protocols.live.limits import PIECE
+from protocols.live.limits import SNAPSHOT_ROWS
 
 Row = dict[str, Any]
 
@@ -17,7 +17,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _MISSING: Final = object()
 
 
-class Collection:
+class LiveCollection:
     """Rows by key. `ready` is False until it was filled for the first time."""
 
     def __init__(self) -> None:
@@ -41,17 +41,17 @@ class Collection:
         return self._rows.keys()
 
     @property
-    def changed(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether there is something to tell."""
         return bool(self._changes)
 
-    def put(self, key: str, row: Mapping[str, Any]) -> None:
+    def put_row(self, key: str, row: Mapping[str, Any]) -> None:
         """Add or replace a row; a column that it lacks becomes null."""
         old = self._rows.get(key)
         gone = () if old is None else (name for name in old if name not in row)
-        self.merge(key, {**row, **dict.fromkeys(gone)})
+        self.merge_columns(key, {**row, **dict.fromkeys(gone)})
 
-    def merge(self, key: str, columns: Mapping[str, Any]) -> None:
+    def merge_columns(self, key: str, columns: Mapping[str, Any]) -> None:
         """Set some columns of a row, or add it; what is as it was is not told."""
         old = self._rows.get(key)
         if old is None:
@@ -68,26 +68,26 @@ class Collection:
         else:
             told.update(new)
 
-    def drop(self, key: str) -> None:
+    def remove_row(self, key: str) -> None:
         """Remove a row, if it is there."""
         if self._rows.pop(key, None) is not None:
             self._changes[key] = None
 
-    def replace(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    def replace_rows(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
         """Make these all there are; only what differs is told. It is ready from then on."""
         for key, row in rows.items():
-            self.put(key, row)
-        self.keep(rows.keys())
+            self.put_row(key, row)
+        self.retain_rows(rows.keys())
 
-    def keep(self, keys: Container[str]) -> None:
+    def retain_rows(self, keys: Container[str]) -> None:
         """Drop all other rows. It is ready from then on."""
         for key in [key for key in self._rows if key not in keys]:
-            self.drop(key)
+            self.remove_row(key)
         if not self.ready:
             self.ready = True
             self._changes = {}  # nobody has seen it yet: all get a snapshot
 
-    def take(self) -> str | None:
+    def take_changes(self) -> str | None:
         """The changes since the last call as one JSON object; None when there are none."""
         if not self._changes:
             return None
@@ -96,11 +96,11 @@ class Collection:
         self._pieces = None
         return body
 
-    def snapshot(self) -> tuple[str, ...]:
+    def snapshot_pages(self) -> tuple[str, ...]:
         """All rows as JSON objects of at most `PIECE` rows, at least one.
 
-        Made again only after a `take`: whoever gets it before the next one is told of what it
-        lacks by that.
+        Made again only after a `take_changes`: whoever gets it before the next one is told of what
+        it lacks by that.
         """
         if self._pieces is None:
             self._pieces = tuple(_pieces(self._rows))
@@ -109,7 +109,7 @@ class Collection:
 
 def _pieces(rows: dict[str, Row]) -> Iterator[str]:
     items = iter(rows.items())
-    while piece := dict(islice(items, PIECE)):
+    while piece := dict(islice(items, SNAPSHOT_ROWS)):
         yield _encode(piece).decode()
     if not rows:
         yield "{}"

@@ -1,7 +1,7 @@
 """What one browser has to be told: its watches, a bounded queue, and snapshots where that was lost.
 
-Nothing here waits. Whoever writes to the browser takes `next` until there is none, then waits to
-be stirred.
+Nothing here waits. Whoever writes to the browser takes `next_message` until there is none, then
+waits to be stirred.
 """
 
 from collections import deque
@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from protocols.live.collection import Collection
-from protocols.live.limits import Bounds
-from protocols.live.requests import RequestError
+from protocols.live.collection import LiveCollection
+from protocols.live.limits import LiveLimits
+from protocols.live.requests import WatchRequestError
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -22,27 +22,27 @@ class _Watch:
 
     __slots__ = ("collection", "pieces", "seq", "stale")
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: LiveCollection) -> None:
         self.collection = collection
         self.seq = 0
         self.stale = True  # it gets a snapshot
         self.pieces: deque[str] = deque()  # what is left of the one that it gets
 
 
-class _Waiting(NamedTuple):
+class _QueuedChange(NamedTuple):
     number: int
     body: str
 
 
-class Feed:
+class LiveFeed:
     """One browser's. Numbers are its own for its watches."""
 
-    def __init__(self, bounds: Bounds, stir: Callable[[], None]) -> None:
-        """`stir` is called when there may be something to send."""
+    def __init__(self, bounds: LiveLimits, on_pending: Callable[[], None]) -> None:
+        """`on_pending` is called when there may be something to send."""
         self._bounds = bounds
-        self._stir = stir
+        self._on_pending = on_pending
         self._watches: dict[int, _Watch] = {}
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_QueuedChange] = deque()
         self._queued_bytes = 0
         self._notes: deque[str] = deque()
         self.resyncs = 0
@@ -51,49 +51,49 @@ class Feed:
     def __len__(self) -> int:
         return len(self._watches)
 
-    def watch(self, number: int, collection: Collection) -> None:
+    def add_watch(self, number: int, collection: LiveCollection) -> None:
         """Begin, or begin anew. Raises `RequestError` for one watch too many."""
         if number not in self._watches and len(self._watches) >= self._bounds.watches:
-            raise RequestError(f"at most {self._bounds.watches} watches")
-        self.unwatch(number)
+            raise WatchRequestError(f"at most {self._bounds.watches} watches")
+        self.remove_watch(number)
         self._watches[number] = _Watch(collection)
-        self._stir()
+        self._on_pending()
 
-    def unwatch(self, number: int) -> None:
+    def remove_watch(self, number: int) -> None:
         """End it, if there is one; nothing more of it is sent."""
         if self._watches.pop(number, None) is not None:
             self._forget(lambda waiting: waiting.number == number)
 
-    def refuse(self, number: int, code: str, message: str) -> None:
+    def refuse_watch(self, number: int, code: str, message: str) -> None:
         """Say why there is no such watch."""
         if len(self._notes) < self._bounds.queued:  # its requests are bounded, so never reached
             error = {"id": number, "error": {"code": code, "message": message}}
             self._notes.append(_encode(error).decode())
-            self._stir()
+            self._on_pending()
 
-    def offer(self, number: int, body: str) -> None:
-        """Changes of what it watches under this number (`Collection.take`)."""
+    def enqueue_changes(self, number: int, body: str) -> None:
+        """Changes of what it watches under this number (`LiveCollection.take`)."""
         watch = self._watches.get(number)
         if watch is None or watch.stale:
             return  # the snapshot that it gets has them
-        self._queue.append(_Waiting(number, body))
+        self._queue.append(_QueuedChange(number, body))
         self._queued_bytes += len(body)
         if len(self._queue) > self._bounds.queued or self._queued_bytes > self._bounds.queued_bytes:
             self._fall_behind()
-        self._stir()
+        self._on_pending()
 
-    def wake(self) -> None:
+    def notify_ready(self) -> None:
         """A collection became ready."""
-        self._stir()
+        self._on_pending()
 
-    def next(self) -> str | None:
+    def next_message(self) -> str | None:
         """The next message; None when there is nothing to say for now."""
         if self._notes:
             return self._notes.popleft()
         for number, watch in self._watches.items():
             if watch.stale and watch.collection.ready:
                 watch.stale = False
-                watch.pieces = deque(watch.collection.snapshot())
+                watch.pieces = deque(watch.collection.snapshot_pages())
             if watch.pieces:
                 body = watch.pieces.popleft()
                 return _message(number, watch, "snapshot", body, more=bool(watch.pieces))
@@ -113,7 +113,7 @@ class Feed:
         self._queue.clear()
         self._queued_bytes = 0
 
-    def _forget(self, which: Callable[[_Waiting], bool]) -> None:
+    def _forget(self, which: Callable[[_QueuedChange], bool]) -> None:
         kept = [waiting for waiting in self._queue if not which(waiting)]
         self._queue = deque(kept)
         self._queued_bytes = sum(len(waiting.body) for waiting in kept)

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 KIB: Final = 1024
 
-PIECE: Final = 500
+SNAPSHOT_ROWS: Final = 500
 """Rows of a snapshot's message: about 100 KiB, so that others get their turn in between."""
 MERGE_SECONDS: Final = 0.05
 """Changes of this long become one message."""
@@ -18,7 +18,7 @@ MAX_REQUEST: Final = 4 * KIB
 MAX_ID: Final = 2**31 - 1
 
 
-class Bounds(Struct, frozen=True):
+class LiveLimits(Struct, frozen=True):
     """What one browser may cost."""
 
     watches: int = 16

@@ -6,57 +6,57 @@ import msgspec
 from msgspec import Meta, Struct
 
 from protocols import json_text
-from protocols.live.limits import MAX_ID, MAX_REQUEST, Bounds
+from protocols.live.limits import MAX_ID, MAX_REQUEST, LiveLimits
 
 Number = Annotated[int, Meta(ge=0, le=MAX_ID)]
-Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[a-z0-9-]+\Z")]
+TopicWord = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[a-z0-9-]+\Z")]
 
 
-class RequestError(Exception):
+class WatchRequestError(Exception):
     """The browser's message is none; its text says why and repeats nothing of it."""
 
 
-class Watch(Struct, frozen=True, forbid_unknown_fields=True):
+class WatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Follow a collection."""
 
     watch: Number
-    topic: Word
+    topic: TopicWord
     org: Annotated[str, Meta(max_length=64, pattern=r"\A[a-z0-9-]*\Z")] = ""
     of: Annotated[str, Meta(max_length=64, pattern=r"\A[a-z0-9-]*\Z")] = ""
 
 
-class Unwatch(Struct, frozen=True, forbid_unknown_fields=True):
+class UnwatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Follow it no longer."""
 
     unwatch: Number
 
 
-_watch: Final = json_text.decoder(Watch)
-_unwatch: Final = json_text.decoder(Unwatch)
+_watch: Final = json_text.decoder(WatchRequest)
+_unwatch: Final = json_text.decoder(UnwatchRequest)
 
 
-def parse(text: str) -> Watch | Unwatch:
-    """The request. Raises `RequestError`."""
+def parse_request(text: str) -> WatchRequest | UnwatchRequest:
+    """The request. Raises `WatchRequestError`."""
     if len(text) > MAX_REQUEST:
-        raise RequestError("a request has at most 4,096 bytes")
+        raise WatchRequestError("a request has at most 4,096 bytes")
     try:
         return _unwatch.decode(text) if '"unwatch"' in text else _watch.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise RequestError("a request is a watch or an unwatch") from None
+        raise WatchRequestError("a request is a watch or an unwatch") from None
 
 
-class Allowance:
+class RequestBucket:
     """A token bucket for requests. Times are seconds of any clock that only moves forward."""
 
-    def __init__(self, bounds: Bounds, now: float) -> None:
+    def __init__(self, bounds: LiveLimits, now: float) -> None:
         self._bounds = bounds
         self._left = float(bounds.burst)
         self._last = now
 
-    def spend(self, now: float) -> None:
-        """One request. Raises `RequestError` when there were too many."""
+    def consume(self, now: float) -> None:
+        """One request. Raises `WatchRequestError` when there were too many."""
         gained = (now - self._last) * self._bounds.rate
         self._left = min(float(self._bounds.burst), self._left + gained) - 1
         self._last = now
         if self._left < 0:
-            raise RequestError("too many requests")
+            raise WatchRequestError("too many requests")

@@ -2,8 +2,8 @@
 
     root (P-384, offline) → intermediate (P-384, path length 0) → leaves (P-256)
 
-The root may also be the user's own: it signs `make_authority_request`, and `Authority` takes what
-came back if it is what was asked for.
+The root may also be the user's own: it signs `make_authority_request`, and `IssuingAuthority`
+takes what came back if it is what was asked for.
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.x509 import BasicConstraints, Certificate, KeyUsage
 
-from protocols.pki.certificates import extension, key_identifier, public_key, validity
+from protocols.pki.certificates import find_extension, key_identifier, public_key, validity_period
 from protocols.pki.errors import AuthorityError
 from protocols.pki.keys import KeyKind, key_hash, kind_of
 
 
-class Root(NamedTuple):
+class RootAuthority(NamedTuple):
     """A root with its key in hand: for as long as it signs, and no longer."""
 
     key: EllipticCurvePrivateKey
     certificate: Certificate
 
 
-class Cross(NamedTuple):
+class CrossCertificate(NamedTuple):
     """A root as certified by the root before it."""
 
     certificate: Certificate
@@ -34,22 +34,22 @@ class Cross(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
-    """An intermediate and its key. Make one with `of`, which checks that it may issue."""
+class IssuingAuthority:
+    """An intermediate and its key. Make one with `verified`, which checks that it may issue."""
 
     key: EllipticCurvePrivateKey
     certificate: Certificate
     root: Certificate
-    cross: Cross | None = None
+    cross: CrossCertificate | None = None
     """Leads to the root before, for as long as there are agents that trust only that one."""
 
     @classmethod
-    def of(
+    def verified(
         cls,
         key: EllipticCurvePrivateKey,
         certificate: Certificate,
         root: Certificate,
-        cross: Cross | None = None,
+        cross: CrossCertificate | None = None,
     ) -> Self:
         """The authority these make.
 
@@ -79,7 +79,7 @@ class Authority:
     @property
     def not_after(self) -> int:
         """When the first of intermediate and root expires, in Unix nanoseconds."""
-        return min(validity(self.certificate)[1], validity(self.root)[1])
+        return min(validity_period(self.certificate)[1], validity_period(self.root)[1])
 
 
 def check_intermediate(certificate: Certificate, root: Certificate) -> None:
@@ -87,7 +87,7 @@ def check_intermediate(certificate: Certificate, root: Certificate) -> None:
 
     Raises `AuthorityError`, which says what is missing.
     """
-    constraints = extension(certificate, BasicConstraints)
+    constraints = find_extension(certificate, BasicConstraints)
     if constraints is None or not constraints.ca or constraints.path_length != 0:
         raise AuthorityError("an intermediate must be an authority of path length 0")
     _check_signer(certificate)
@@ -114,7 +114,7 @@ def check_cross(cross: Certificate, root: Certificate, signer: Certificate) -> N
 
 def check_signed(certificate: Certificate, issuer: Certificate) -> None:
     """Return if `issuer` is an authority and signed this. Raises `AuthorityError`."""
-    constraints = extension(issuer, BasicConstraints)
+    constraints = find_extension(issuer, BasicConstraints)
     if constraints is None or not constraints.ca:
         raise AuthorityError("the issuer is no authority")
     _check_signer(issuer)
@@ -126,14 +126,14 @@ def check_signed(certificate: Certificate, issuer: Certificate) -> None:
 
 def _has_below(certificate: Certificate, count: int) -> bool:
     """Whether this is an authority that may have a chain of so many others below it."""
-    constraints = extension(certificate, BasicConstraints)
+    constraints = find_extension(certificate, BasicConstraints)
     if constraints is None or not constraints.ca:
         return False
     return constraints.path_length is None or constraints.path_length >= count
 
 
 def _check_signer(certificate: Certificate) -> None:
-    usage = extension(certificate, KeyUsage)
+    usage = find_extension(certificate, KeyUsage)
     if usage is None or not usage.key_cert_sign:
         raise AuthorityError("an authority's key usage must allow it to sign certificates")
 

@@ -31,7 +31,7 @@ _UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm)
 
 
 @contextmanager
-def unreadable(error: type[PkiError], message: str) -> Iterator[None]:
+def parser_errors_as(error: type[PkiError], message: str) -> Iterator[None]:
     """Raise `error(message)` for whatever the X.509 parser raises inside."""
     try:
         yield
@@ -44,32 +44,32 @@ def unreadable(error: type[PkiError], message: str) -> Iterator[None]:
         raise error(message) from None
 
 
-def parse(der: bytes) -> Certificate:
+def parse_certificate(der: bytes) -> Certificate:
     """A certificate in DER, its key and extensions readable. Raises `ChainError` for the rest."""
     if len(der) > MAX_CERTIFICATE:
         raise ChainError(f"a certificate has at most {MAX_CERTIFICATE} bytes")
-    with unreadable(ChainError, "not an X.509 certificate that can be read"):
+    with parser_errors_as(ChainError, "not an X.509 certificate that can be read"):
         certificate = load_der_x509_certificate(der)
         _ = certificate.subject, certificate.extensions  # read on demand only
     public_key(certificate)
     return certificate
 
 
-def parse_pem(pem: bytes) -> list[Certificate]:
-    """The certificates of a PEM file, at most `MAX_CHAIN`. Raises `ChainError` as `parse`."""
-    with unreadable(ChainError, "not a PEM file of certificates"):
+def parse_pem_chain(pem: bytes) -> list[Certificate]:
+    """The certificates of a PEM file, at most `MAX_CHAIN`. Raises as `parse_certificate`."""
+    with parser_errors_as(ChainError, "not a PEM file of certificates"):
         found = load_pem_x509_certificates(pem)
     if len(found) > MAX_CHAIN:
         raise ChainError(f"a chain has at most {MAX_CHAIN} certificates")
-    return [parse(der(certificate)) for certificate in found]
+    return [parse_certificate(to_der(certificate)) for certificate in found]
 
 
-def der(certificate: Certificate) -> bytes:
+def to_der(certificate: Certificate) -> bytes:
     """The certificate's bytes."""
     return certificate.public_bytes(Encoding.DER)
 
 
-def pem(certificates: Iterable[Certificate]) -> bytes:
+def to_pem(certificates: Iterable[Certificate]) -> bytes:
     """A PEM file of them, in their order."""
     return b"".join(c.public_bytes(Encoding.PEM) for c in certificates)
 
@@ -81,14 +81,14 @@ def serial_of(certificate: Certificate) -> str:
 
 def public_key(certificate: Certificate) -> PublicKey:
     """The certified key. Raises `ChainError` when it is of no kind that an authority may have."""
-    with unreadable(ChainError, "a certificate's key cannot be read"):
+    with parser_errors_as(ChainError, "a certificate's key cannot be read"):
         key = certificate.public_key()
     if not isinstance(key, PublicKey):
         raise ChainError("a certificate's key is neither elliptic-curve, RSA nor Ed25519")
     return key
 
 
-def extension(certificate: Certificate, kind: type[E]) -> E | None:
+def find_extension(certificate: Certificate, kind: type[E]) -> E | None:
     """The value of this extension; None when it is not there."""
     for found in certificate.extensions:
         if isinstance(found.value, kind):
@@ -98,18 +98,18 @@ def extension(certificate: Certificate, kind: type[E]) -> E | None:
 
 def key_identifier(certificate: Certificate) -> str:
     """The subject key identifier in hex. Raises `ChainError` when there is none."""
-    identifier = extension(certificate, SubjectKeyIdentifier)
+    identifier = find_extension(certificate, SubjectKeyIdentifier)
     if identifier is None:
         raise ChainError("an authority's certificate needs a subject key identifier")
     return identifier.digest.hex()
 
 
-def validity(certificate: Certificate) -> tuple[int, int]:
+def validity_period(certificate: Certificate) -> tuple[int, int]:
     """First and last instant at which it counts, in Unix nanoseconds."""
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return int(begin.timestamp()) * SECOND, int(end.timestamp()) * SECOND
 
 
-def moment(instant: int) -> datetime:
+def whole_second(instant: int) -> datetime:
     """Unix nanoseconds as the whole second that certificates are written in."""
     return datetime.fromtimestamp(instant // SECOND, UTC)

@@ -26,18 +26,18 @@ from cryptography.x509.verification import (
 from protocols.pki import profile
 from protocols.pki.certificates import (
     MAX_CHAIN,
-    extension,
-    moment,
-    parse,
+    find_extension,
+    parse_certificate,
+    parser_errors_as,
     public_key,
     serial_of,
-    unreadable,
-    validity,
+    validity_period,
+    whole_second,
 )
 from protocols.pki.errors import ChainError, PkiNameError, RevokedError
 from protocols.pki.keys import KeyKind, key_hash, kind_of
 from protocols.pki.names import CONTROL_PLANE, AgentName
-from protocols.pki.trust import Trust
+from protocols.pki.trust import TrustStore
 
 _DEPTH: Final = profile.ROOT_PATH
 """Authorities between leaf and root."""
@@ -46,7 +46,7 @@ _REFUSED: Final = (
 )
 
 
-class Leaf(NamedTuple):
+class LeafCertificate(NamedTuple):
     """What a leaf of our profile says. Whether it may be believed is `verify_*`'s answer."""
 
     uri: str
@@ -57,16 +57,16 @@ class Leaf(NamedTuple):
     not_after: int
 
 
-class Agent(NamedTuple):
+class VerifiedAgent(NamedTuple):
     """An agent whose certificate was verified."""
 
     name: AgentName
-    leaf: Leaf
+    leaf: LeafCertificate
 
 
 def verify_agent(
-    chain: Sequence[bytes], trust: Trust, now: int, revoked: Container[str] = ()
-) -> Agent:
+    chain: Sequence[bytes], trust: TrustStore, now: int, revoked: Container[str] = ()
+) -> VerifiedAgent:
     """The agent that a TLS client's chain (DER, leaf first) names.
 
     Raises `RevokedError` when its serial is in `revoked`, `ChainError` for any other fault.
@@ -74,10 +74,10 @@ def verify_agent(
     leaf = read_leaf(_verified(chain, trust, now, profile.AGENT_USE), profile.AGENT_USE)
     if leaf.serial in revoked:
         raise RevokedError("the certificate was revoked")
-    return Agent(_agent_name(leaf.uri), leaf)
+    return VerifiedAgent(_agent_name(leaf.uri), leaf)
 
 
-def verify_control_plane(chain: Sequence[bytes], trust: Trust, now: int) -> Leaf:
+def verify_control_plane(chain: Sequence[bytes], trust: TrustStore, now: int) -> LeafCertificate:
     """The control plane's leaf in a TLS server's chain (DER, leaf first).
 
     The host that was dialled does not matter: behind a private authority the URI is the identity.
@@ -89,39 +89,42 @@ def verify_control_plane(chain: Sequence[bytes], trust: Trust, now: int) -> Leaf
     return leaf
 
 
-def read_agent(der: bytes) -> Agent:
+def read_agent(der: bytes) -> VerifiedAgent:
     """The agent that a leaf names, once TLS has verified its chain. Raises `ChainError`."""
-    leaf = read_leaf(parse(der), profile.AGENT_USE)
-    return Agent(_agent_name(leaf.uri), leaf)
+    leaf = read_leaf(parse_certificate(der), profile.AGENT_USE)
+    return VerifiedAgent(_agent_name(leaf.uri), leaf)
 
 
-def read_leaf(certificate: Certificate, use: ExtendedKeyUsage) -> Leaf:
+def read_leaf(certificate: Certificate, use: ExtendedKeyUsage) -> LeafCertificate:
     """What a certificate says. Raises `ChainError` when it is no leaf of our profile for `use`."""
-    constraints, usage = extension(certificate, BasicConstraints), extension(certificate, KeyUsage)
+    constraints, usage = (
+        find_extension(certificate, BasicConstraints),
+        find_extension(certificate, KeyUsage),
+    )
     if constraints is None or constraints.ca:
         raise ChainError("an authority's certificate is no leaf")
-    if usage != profile.leaf_usage() or extension(certificate, ExtendedKeyUsage) != use:
+    if usage != profile.leaf_usage() or find_extension(certificate, ExtendedKeyUsage) != use:
         raise ChainError("the certificate is not for this use")
     if kind_of(public_key(certificate)) is not KeyKind.LEAF:
         raise ChainError("a leaf's key must be P-256")
-    return Leaf(
+    return LeafCertificate(
         _uri(certificate),
         serial_of(certificate),
         key_hash(public_key(certificate)),
-        *validity(certificate),
+        *validity_period(certificate),
     )
 
 
 def _agent_name(uri: str) -> AgentName:
     try:
-        return AgentName.parse(uri)
+        return AgentName.from_uri(uri)
     except PkiNameError:
         raise ChainError("the certificate does not name an agent") from None
 
 
 def _uri(certificate: Certificate) -> str:
     """The one URI. An agent's certificate has no other name, so nothing can be read as another."""
-    names = extension(certificate, SubjectAlternativeName)
+    names = find_extension(certificate, SubjectAlternativeName)
     uris = names.get_values_for_type(UniformResourceIdentifier) if names is not None else []
     if len(uris) != 1 or list(certificate.subject):
         raise ChainError("a leaf has one URI for a name, and no subject")
@@ -130,19 +133,21 @@ def _uri(certificate: Certificate) -> str:
     return uris[0]
 
 
-def _verified(chain: Sequence[bytes], trust: Trust, now: int, use: ExtendedKeyUsage) -> Certificate:
+def _verified(
+    chain: Sequence[bytes], trust: TrustStore, now: int, use: ExtendedKeyUsage
+) -> Certificate:
     if not 0 < len(chain) <= MAX_CHAIN:
         raise ChainError(f"a chain has 1 to {MAX_CHAIN} certificates")
-    leaf, *others = map(parse, chain)
+    leaf, *others = map(parse_certificate, chain)
     verifier = (
         PolicyBuilder()
         .store(Store(list(trust.roots)))
-        .time(moment(now))
+        .time(whole_second(now))
         .max_chain_depth(_DEPTH)
         .extension_policies(ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=_leaf(use))
         .build_client_verifier()
     )
-    with unreadable(ChainError, "the chain cannot be read"):
+    with parser_errors_as(ChainError, "the chain cannot be read"):
         try:
             return verifier.verify(leaf, others).chain[0]
         except VerificationError:

@@ -21,7 +21,7 @@ class PkiKeyError(PkiError):
     code = "key_invalid"
 
 
-class RequestError(PkiError):
+class CsrError(PkiError):
     """A certificate request that asks for what it may not, or does not prove its key."""
 
     code = "request_invalid"

@@ -8,15 +8,15 @@ from typing import Final
 
 from protocols.pki.errors import PkiKeyError
 
-SECRET: Final = 0o600
-PUBLIC: Final = 0o644
+SECRET_MODE: Final = 0o600
+PUBLIC_MODE: Final = 0o644
 MAX_SIZE: Final = 64 * 1024
 """Bytes of a PEM file: some twenty certificates."""
 
 _OTHERS: Final = 0o077
 
 
-def write(path: Path, data: bytes, mode: int, *, replace: bool = False) -> None:
+def write_atomically(path: Path, data: bytes, mode: int, *, replace: bool = False) -> None:
     """Put `data` at `path`, synced with its directory. Without `replace` an old file is an error.
 
     The bytes go to a neighbouring file first, so a crash leaves the old file or the new one.
@@ -39,7 +39,7 @@ def write(path: Path, data: bytes, mode: int, *, replace: bool = False) -> None:
     sync_directory(path.parent)
 
 
-def read(path: Path, *, secret: bool = False, most: int = MAX_SIZE) -> bytes:
+def read_file(path: Path, *, secret: bool = False, most: int = MAX_SIZE) -> bytes:
     """The file's bytes.
 
     Raises `PkiKeyError` when it is missing, not a plain file, over `most` bytes, or (when `secret`)
@@ -70,7 +70,7 @@ def sync_directory(directory: Path) -> None:
 def _write_draft(draft: Path, data: bytes, mode: int) -> None:
     draft.unlink(missing_ok=True)  # a crash may have left it
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(draft, flags, SECRET), "wb") as file:
+    with os.fdopen(os.open(draft, flags, SECRET_MODE), "wb") as file:
         # The umask may have taken bits away; a certificate may be read by all.
         os.fchmod(file.fileno(), mode)
         file.write(data)

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from protocols.pki.errors import PkiKeyError
-from protocols.pki.files import SECRET, read, write
+from protocols.pki.files import SECRET_MODE, read_file, write_atomically
 
 PrivateKey: TypeAlias = EllipticCurvePrivateKey | Ed25519PrivateKey
 PublicKey: TypeAlias = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
@@ -90,7 +90,7 @@ def encode_private(key: PrivateKey) -> bytes:
 
 def store_key(path: Path, key: PrivateKey, *, replace: bool = False) -> None:
     """Write the key to a file of mode 0600. Raises `PkiKeyError` as `files.write`."""
-    write(path, encode_private(key), SECRET, replace=replace)
+    write_atomically(path, encode_private(key), SECRET_MODE, replace=replace)
 
 
 def load_curve_key(path: Path, kind: KeyKind) -> EllipticCurvePrivateKey:
@@ -114,7 +114,7 @@ def load_signing_key(path: Path) -> Ed25519PrivateKey:
 
 def _load(path: Path) -> object:
     try:
-        return load_pem_private_key(read(path, secret=True), password=None)
+        return load_pem_private_key(read_file(path, secret=True), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # TypeError: encrypted. The library's text is not passed on: it could hold parts of it.
         raise PkiKeyError(f"{path} does not hold a private key in PEM, in the clear") from None

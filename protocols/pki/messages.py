@@ -10,19 +10,19 @@ import msgspec
 from msgspec import Meta, Struct
 
 from protocols import json_text
+from protocols.hidden_characters import CONTROLS, HIDDEN, JOINERS
 from protocols.pki.certificates import MAX_CERTIFICATE, MAX_CHAIN
-from protocols.pki.errors import RequestError
+from protocols.pki.errors import CsrError
 from protocols.pki.names import SLUG
 from protocols.pki.requests import MAX_REQUEST
 from protocols.pki.trust import MAX_ROOTS
-from protocols.text import CONTROLS, HIDDEN, JOINERS
 
 M = TypeVar("M", bound=Struct)
 
 MAX_BODY: Final = 8 * 1024
 """Bytes of a request."""
-MAX_ANSWER: Final = 128 * 1024
-MAX_PAUSE: Final = 3600
+MAX_RESPONSE: Final = 128 * 1024
+MAX_RETRY_SECONDS: Final = 3600
 """Seconds until an agent asks again that waits to be let in."""
 LINE: Final = rf"\A[^{CONTROLS}{HIDDEN}{JOINERS}]*\Z"
 
@@ -90,7 +90,7 @@ class Grant(Struct, frozen=True, kw_only=True, tag="grant", tag_field="type"):
     """The leaf, then what to show after it."""
     roots: Annotated[list[Der], Meta(min_length=1, max_length=MAX_ROOTS)]
     cross: Der | None
-    """During a rollover, the newest root as certified by the one before (`Trust.follow`)."""
+    """During a rollover, the newest root as certified by the one before (`TrustStore.follow`)."""
     link_key: LinkKey
     """The control plane's: signs what it sends."""
     policy_key: LinkKey
@@ -106,28 +106,28 @@ class Pending(Struct, frozen=True, kw_only=True, tag="pending", tag_field="type"
     """Seconds, as said."""
 
     @property
-    def pause(self) -> int:
+    def retry_seconds(self) -> int:
         """Seconds to wait, however many were said: no answer silences an agent for days."""
-        return min(max(self.retry_after, 0), MAX_PAUSE)
+        return min(max(self.retry_after, 0), MAX_RETRY_SECONDS)
 
 
-def decode(kind: type[M], body: bytes) -> M:
+def decode_request(kind: type[M], body: bytes) -> M:
     """A request. Raises `RequestError`, which never quotes it."""
     if len(body) > MAX_BODY:
-        raise RequestError(f"a request has at most {MAX_BODY} bytes")
+        raise CsrError(f"a request has at most {MAX_BODY} bytes")
     message: M = _decoded(kind, body)
     return message
 
 
-def decode_answer(body: bytes) -> Grant | Pending:
+def decode_response(body: bytes) -> Grant | Pending:
     """An answer. Raises `RequestError`."""
-    if len(body) > MAX_ANSWER:
-        raise RequestError(f"an answer has at most {MAX_ANSWER} bytes")
+    if len(body) > MAX_RESPONSE:
+        raise CsrError(f"an answer has at most {MAX_RESPONSE} bytes")
     answer: Grant | Pending = _decoded(Grant | Pending, body)
     return answer
 
 
-def encode(message: Struct) -> bytes:
+def encode_message(message: Struct) -> bytes:
     """Its JSON."""
     return msgspec.json.encode(message)
 
@@ -136,4 +136,4 @@ def _decoded(kind: Any, body: bytes) -> Any:
     try:
         return json_text.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise RequestError("the body is not the JSON that docs/spec/pki.md describes") from None
+        raise CsrError("the body is not the JSON that docs/spec/pki.md describes") from None

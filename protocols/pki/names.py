@@ -25,18 +25,18 @@ _AGENT = re.compile(rf"freehold://({SLUG})/vaults/({SLUG})", re.ASCII)
 
 
 class AgentName(NamedTuple):
-    """Who an agent is. Make one with `of` or `parse`: both refuse what is no name."""
+    """Who an agent is. Make one with `from_slugs` or `from_uri`: both refuse what is no name."""
 
     org: str
     vault: str
 
     @classmethod
-    def of(cls, org: str, vault: str) -> Self:
+    def from_slugs(cls, org: str, vault: str) -> Self:
         """The name of these two slugs. Raises `PkiNameError`, which says which of them is none."""
-        return cls(slug(org, "organization"), slug(vault, "vault"))
+        return cls(check_slug(org, "organization"), check_slug(vault, "vault"))
 
     @classmethod
-    def parse(cls, uri: str) -> Self:
+    def from_uri(cls, uri: str) -> Self:
         """The name in an agent's SAN URI. Raises `PkiNameError` for any other text."""
         match = _AGENT.fullmatch(uri)
         if match is None:
@@ -49,7 +49,7 @@ class AgentName(NamedTuple):
         return f"freehold://{self.org}/vaults/{self.vault}"
 
 
-def slug(text: str, field: str) -> str:
+def check_slug(text: str, field: str) -> str:
     """`text` when it is a slug. Raises `PkiNameError`, which names `field` and not the text."""
     if _SLUG.fullmatch(text) is None:
         raise PkiNameError(

@@ -21,24 +21,24 @@ _SHAPE = re.compile(rf"{PREFIX}([A-Za-z0-9_-]{{43}})", re.ASCII)
 
 def pin_of(certificate: Certificate) -> str:
     """The pin of an authority's certificate."""
-    return write_pin(key_hash(public_key(certificate)))
+    return format_pin(key_hash(public_key(certificate)))
 
 
-def write_pin(digest: bytes) -> str:
+def format_pin(digest: bytes) -> str:
     """The text of a 32-byte key hash."""
     return PREFIX + urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def parse_pin(text: str) -> bytes:
-    """The key hash in a pin. Raises `PinError` for any text that `write_pin` would not write."""
+    """The key hash in a pin. Raises `PinError` for any text that `format_pin` would not write."""
     match = _SHAPE.fullmatch(text)
     digest = urlsafe_b64decode(match.group(1) + "=") if match else b""
     # 43 digits hold 258 bits: of four spellings of one hash, one is right.
-    if match is None or write_pin(digest) != text:  # not secret: a pin is public
+    if match is None or format_pin(digest) != text:  # not secret: a pin is public
         raise PinError("not a pin: sha256:<43 digits of base64url>, as `control ca get` prints it")
     return digest
 
 
-def matches(certificate: Certificate, digest: bytes) -> bool:
+def pin_matches(certificate: Certificate, digest: bytes) -> bool:
     """Whether the certificate's key is the pinned one."""
     return hmac.compare_digest(key_hash(public_key(certificate)), digest)

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from protocols.pki.certificates import parse, public_key
-from protocols.pki.errors import RequestError
+from protocols.pki.certificates import parse_certificate, public_key
+from protocols.pki.errors import CsrError
 from protocols.pki.names import AgentName
 
 _BIND: Final = b"freehold-pki-bind-v1\0"
@@ -32,41 +32,45 @@ _DIGEST: Final = ECDSA(SHA256())
 _U32 = Struct(">I")
 
 
-def bind(key: Ed25519PrivateKey, csr: bytes) -> bytes:
+def sign_binding(key: Ed25519PrivateKey, csr: bytes) -> bytes:
     """The proof for enrolling and joining: this link key goes with this request."""
     return key.sign(_statement(_BIND, [csr]))
 
 
-def check_bind(link_key: bytes, csr: bytes, proof: bytes) -> None:
-    """Return if `proof` is `bind`'s. Raises `RequestError`."""
+def verify_binding(link_key: bytes, csr: bytes, proof: bytes) -> None:
+    """Return if `proof` is `sign_binding`'s. Raises `RequestError`."""
     _check(link_key, _statement(_BIND, [csr]), proof)
 
 
-def rejoin(key: Ed25519PrivateKey, name: AgentName, serial: str, csr: bytes) -> bytes:
+def sign_rejoin(key: Ed25519PrivateKey, name: AgentName, serial: str, csr: bytes) -> bytes:
     """The proof for coming back: who asks is `name`, whose newest certificate is `serial`."""
     return key.sign(_statement(_REJOIN, _rejoining(name, serial, csr)))
 
 
-def check_rejoin(link_key: bytes, name: AgentName, serial: str, csr: bytes, proof: bytes) -> None:
-    """Return if `proof` is `rejoin`'s. Raises `RequestError`."""
+def verify_rejoin(link_key: bytes, name: AgentName, serial: str, csr: bytes, proof: bytes) -> None:
+    """Return if `proof` is `sign_rejoin`'s. Raises `RequestError`."""
     _check(link_key, _statement(_REJOIN, _rejoining(name, serial, csr)), proof)
 
 
-def held(key: EllipticCurvePrivateKey, name: AgentName, serial: str, csr: bytes) -> bytes:
+def sign_possession(
+    key: EllipticCurvePrivateKey, name: AgentName, serial: str, csr: bytes
+) -> bytes:
     """The proof for coming back that whoever asks also has the key of the certificate `serial`."""
     return key.sign(_statement(_HELD, _rejoining(name, serial, csr)), _DIGEST)
 
 
-def check_held(certificate: bytes, name: AgentName, serial: str, csr: bytes, proof: bytes) -> None:
-    """Return if `proof` is `held`'s, by the certificate (DER). Raises `RequestError`."""
-    key = public_key(parse(certificate))
+def verify_possession(
+    certificate: bytes, name: AgentName, serial: str, csr: bytes, proof: bytes
+) -> None:
+    """Return if `proof` is `sign_possession`'s, by the certificate (DER). Raises `RequestError`."""
+    key = public_key(parse_certificate(certificate))
     statement = _statement(_HELD, _rejoining(name, serial, csr))
     try:
         if not isinstance(key, EllipticCurvePublicKey):
-            raise RequestError("the certificate's key is of another kind")
+            raise CsrError("the certificate's key is of another kind")
         key.verify(proof, statement, _DIGEST)
     except InvalidSignature:
-        raise RequestError("the proof was not made by this certificate's key") from None
+        raise CsrError("the proof was not made by this certificate's key") from None
 
 
 def _rejoining(name: AgentName, serial: str, csr: bytes) -> Sequence[bytes]:
@@ -81,4 +85,4 @@ def _check(link_key: bytes, statement: bytes, proof: bytes) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(link_key).verify(proof, statement)
     except (InvalidSignature, ValueError):
-        raise RequestError("the proof was not made by this link key for this request") from None
+        raise CsrError("the proof was not made by this link key for this request") from None

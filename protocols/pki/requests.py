@@ -21,8 +21,8 @@ from cryptography.x509 import (
 )
 
 from protocols.pki import profile
-from protocols.pki.certificates import unreadable
-from protocols.pki.errors import RequestError
+from protocols.pki.certificates import parser_errors_as
+from protocols.pki.errors import CsrError
 from protocols.pki.keys import KeyKind, kind_of
 
 MAX_REQUEST: Final = 1024
@@ -30,30 +30,30 @@ MAX_REQUEST: Final = 1024
 MAX_AUTHORITY_REQUEST: Final = 8 * 1024
 
 
-def make_request(key: EllipticCurvePrivateKey) -> bytes:
+def create_csr(key: EllipticCurvePrivateKey) -> bytes:
     """The request of an agent's P-256 key, in DER."""
     builder = CertificateSigningRequestBuilder().subject_name(Name([]))
     return builder.sign(key, profile.LEAF_DIGEST).public_bytes(Encoding.DER)
 
 
-def check_request(der: bytes) -> EllipticCurvePublicKey:
+def verify_csr(der: bytes) -> EllipticCurvePublicKey:
     """The key that asks, proven to be the asker's.
 
     Raises `RequestError` when the request is over `MAX_REQUEST` bytes, cannot be read, is not
     signed by its own key, is not for a P-256 key, or says anything beside that key.
     """
     if len(der) > MAX_REQUEST:
-        raise RequestError(f"a certificate request has at most {MAX_REQUEST} bytes")
+        raise CsrError(f"a certificate request has at most {MAX_REQUEST} bytes")
     request = _load(der, pem=False)
     key = _proven(request, KeyKind.LEAF)
     if not isinstance(request.signature_hash_algorithm, SHA256):
-        raise RequestError("a certificate request is signed by ECDSA with SHA-256")
+        raise CsrError("a certificate request is signed by ECDSA with SHA-256")
     if list(request.subject) or list(request.extensions) or list(request.attributes):
-        raise RequestError("a certificate request names nobody: the name comes from who lets it in")
+        raise CsrError("a certificate request names nobody: the name comes from who lets it in")
     return key
 
 
-def make_authority_request(key: EllipticCurvePrivateKey, label: str) -> bytes:
+def create_authority_csr(key: EllipticCurvePrivateKey, label: str) -> bytes:
     """The request of our intermediate's P-384 key in PEM, for a root that is not ours.
 
     It asks for the constraints that `adopt` will insist on.
@@ -67,27 +67,27 @@ def make_authority_request(key: EllipticCurvePrivateKey, label: str) -> bytes:
     return builder.sign(key, profile.AUTHORITY_DIGEST).public_bytes(Encoding.PEM)
 
 
-def check_authority_request(pem: bytes) -> tuple[EllipticCurvePublicKey, Name]:
-    """Key and subject of an intermediate's request. Raises `RequestError` as `check_request`."""
+def verify_authority_csr(pem: bytes) -> tuple[EllipticCurvePublicKey, Name]:
+    """Key and subject of an intermediate's request. Raises `RequestError` as `verify_csr`."""
     if len(pem) > MAX_AUTHORITY_REQUEST:
-        raise RequestError(f"an authority's request has at most {MAX_AUTHORITY_REQUEST} bytes")
+        raise CsrError(f"an authority's request has at most {MAX_AUTHORITY_REQUEST} bytes")
     request = _load(pem, pem=True)
     return _proven(request, KeyKind.AUTHORITY), request.subject
 
 
 def _load(data: bytes, *, pem: bool) -> CertificateSigningRequest:
-    with unreadable(RequestError, "not a certificate request that can be read"):
+    with parser_errors_as(CsrError, "not a certificate request that can be read"):
         request = load_pem_x509_csr(data) if pem else load_der_x509_csr(data)
         _ = request.subject, request.extensions, list(request.attributes)  # read on demand only
         return request
 
 
 def _proven(request: CertificateSigningRequest, kind: KeyKind) -> EllipticCurvePublicKey:
-    with unreadable(RequestError, "a certificate request's key cannot be read"):
+    with parser_errors_as(CsrError, "a certificate request's key cannot be read"):
         key = request.public_key()
         proven = request.is_signature_valid
     if not isinstance(key, EllipticCurvePublicKey) or kind_of(key) is not kind:
-        raise RequestError(f"a certificate request here is for a {kind} key")
+        raise CsrError(f"a certificate request here is for a {kind} key")
     if not proven:
-        raise RequestError("a certificate request must be signed by its own key")
+        raise CsrError("a certificate request must be signed by its own key")
     return key

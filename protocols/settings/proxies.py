@@ -5,13 +5,13 @@ from ipaddress import ip_network
 
 from pydantic import Field, field_validator
 
-from protocols.http.local import LocalOnly
-from protocols.http.proxies import Behind, Header, Proxies
-from protocols.http.scope import App, Refuse, RefuseUnread
-from protocols.settings.units import Section
+from protocols.http.asgi import App, MakeRefusal, MakeUnreadRefusal
+from protocols.http.local_only import LocalOnly
+from protocols.http.trusted_proxies import ForwardingHeader, ProxyMiddleware, TrustedProxies
+from protocols.settings.field_types import Section
 
 
-class Proxied(Section):
+class ProxySettings(Section):
     """What is between clients and us. No `addresses`: nothing, and no header is believed.
 
     `addresses`: of the proxies, or networks (`10.1.2.0/28`) in which nobody else is. `header`: the
@@ -19,7 +19,7 @@ class Proxied(Section):
     """
 
     addresses: tuple[str, ...] = Field(default=(), max_length=64)
-    header: Header = Header.X_FORWARDED_FOR
+    header: ForwardingHeader = ForwardingHeader.X_FORWARDED_FOR
 
     @field_validator("addresses")
     @classmethod
@@ -29,17 +29,17 @@ class Proxied(Section):
                 raise ValueError("everybody would be a proxy: name the proxies' own addresses")
         return value
 
-    def trusts(self) -> Callable[[str], bool]:
+    def trust_predicate(self) -> Callable[[str], bool]:
         """Whether a connection from an address is a proxy's."""
-        return Proxies(self.addresses, self.header).trusts
+        return TrustedProxies(self.addresses, self.header).trusts
 
-    def around(
+    def wrap_app(
         self,
         app: App,
         *,
         tls: bool,
-        refuse: Refuse,
-        refuse_unread: RefuseUnread | None = None,
+        refuse: MakeRefusal,
+        refuse_unread: MakeUnreadRefusal | None = None,
     ) -> App:
         """The application as the clients of the proxies reach it.
 
@@ -47,5 +47,5 @@ class Proxied(Section):
         `refuse_unread`, or else `refuse`, makes the answer to others.
         """
         if self.addresses:
-            return Behind(app, Proxies(self.addresses, self.header))
+            return ProxyMiddleware(app, TrustedProxies(self.addresses, self.header))
         return app if tls else LocalOnly(app, refuse, refuse_unread)

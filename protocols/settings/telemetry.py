@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from protocols.instant import SECOND
-from protocols.settings.units import Duration, FilePath, Section
-from protocols.telemetry.plan import Plan, Target
+from protocols.settings.field_types import Duration, FilePath, Section
+from protocols.telemetry.export_plan import ExportPlan, ExportTarget
 
 
 def _address(value: str) -> str:
@@ -32,23 +32,23 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-Address = Annotated[str, AfterValidator(_address)]
+ReceiverUrl = Annotated[str, AfterValidator(_address)]
 
 
-class Remote(Section):
+class ReceiverSettings(Section):
     """One receiver; `url` empty: none."""
 
-    url: Address = ""
+    url: ReceiverUrl = ""
     token_file: FilePath | None = None
     ca_file: FilePath | None = None
 
     @property
-    def target(self) -> Target:
+    def export_target(self) -> ExportTarget:
         """As the exporter takes it."""
-        return Target(url=self.url, token_file=self.token_file, ca_file=self.ca_file)
+        return ExportTarget(url=self.url, token_file=self.token_file, ca_file=self.ca_file)
 
 
-class Otlp(Remote):
+class OtlpSettings(ReceiverSettings):
     """An OTLP/HTTP receiver (`https://HOST:4318`). `sample`: the share of requests traced."""
 
     metrics: bool = True
@@ -56,11 +56,11 @@ class Otlp(Remote):
     sample: float = Field(default=0.01, ge=0, le=1)
 
 
-class Telemetry(Section):
+class TelemetrySettings(Section):
     """What is sent, how often."""
 
-    remote_write: Remote = Remote()
-    otlp: Otlp = Otlp()
+    remote_write: ReceiverSettings = ReceiverSettings()
+    otlp: OtlpSettings = OtlpSettings()
     interval: Duration = Field(default=30 * SECOND, ge=SECOND, le=3600 * SECOND)
     instance: str = Field(default="", max_length=128)
 
@@ -71,11 +71,11 @@ class Telemetry(Section):
                 raise ValueError("has a token_file and no url to send it to")
         return self
 
-    def plan(self, job: str, instance: str) -> Plan:
+    def export_plan(self, job: str, instance: str) -> ExportPlan:
         """As the exporter takes it."""
-        return Plan(
-            remote_write=self.remote_write.target,
-            otlp=self.otlp.target,
+        return ExportPlan(
+            remote_write=self.remote_write.export_target,
+            otlp=self.otlp.export_target,
             metrics=self.otlp.metrics,
             traces=self.otlp.traces,
             sample=self.otlp.sample,

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 
-from protocols.telemetry.families import Families, Family, Sample
+from protocols.telemetry.metric_families import MetricFamilies, MetricFamily, MetricSample
 
 HEADERS: Final = {"Content-Type": "application/x-protobuf"}
 METRICS_PATH: Final = "/v1/metrics"
@@ -23,7 +23,7 @@ SCOPE: Final = "freehold"
 
 
 def metrics_request(
-    families: Families, resource: Mapping[str, str], *, since: int, now: int
+    families: MetricFamilies, resource: Mapping[str, str], *, since: int, now: int
 ) -> bytes:
     """The body of one export; `since`: when counting began; both Unix nanoseconds."""
     request = ExportMetricsServiceRequest()
@@ -37,7 +37,7 @@ def metrics_request(
     return request.SerializeToString()
 
 
-def _fill(metric: Metric, family: Family, since: int, now: int) -> None:
+def _fill(metric: Metric, family: MetricFamily, since: int, now: int) -> None:
     metric.name, metric.description = family.name, family.documentation
     match family.type:
         case "histogram":
@@ -58,13 +58,13 @@ def _fill(metric: Metric, family: Family, since: int, now: int) -> None:
                 _point(metric.gauge.data_points.add(), sample, since, now)
 
 
-def _point(point: Any, sample: Sample, since: int, now: int) -> None:
+def _point(point: Any, sample: MetricSample, since: int, now: int) -> None:
     point.start_time_unix_nano, point.time_unix_nano = since, now
     point.as_double = sample.value
     point.attributes.extend(_attributes(sample.labels))
 
 
-def _histograms(metric: Metric, samples: Sequence[Sample], since: int, now: int) -> None:
+def _histograms(metric: Metric, samples: Sequence[MetricSample], since: int, now: int) -> None:
     """One point a set of labels, `le` aside: cumulative buckets become counts of their own."""
     series: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}
     for sample in samples:

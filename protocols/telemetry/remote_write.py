@@ -9,7 +9,7 @@ from typing import Any, Final
 import cramjam
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from protocols.telemetry.families import Families
+from protocols.telemetry.metric_families import MetricFamilies
 
 HEADERS: Final = {
     "Content-Type": "application/x-protobuf",
@@ -48,7 +48,7 @@ def _made() -> Any:
 WriteRequest: Final = _made()
 
 
-def write_request(families: Families, labels: dict[str, str], at: int) -> bytes:
+def write_request(families: MetricFamilies, labels: dict[str, str], at: int) -> bytes:
     """The body of one request: every sample as of `at` (Unix milliseconds).
 
     `labels` tell this process from others; a sample's own come before them.

@@ -18,15 +18,15 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-QUEUE: Final = 8192
+MAX_QUEUED_SPANS: Final = 8192
 """Spans that wait for the next export; more are dropped, the newest first, and counted."""
-BATCH: Final = 1024
-HANDED: Final = 16 << 20
+MAX_BATCH_SPANS: Final = 1024
+MAX_CHILD_BYTES: Final = 16 << 20
 """Bytes of spans of the processes below that wait here; more are dropped, and counted."""
 _W3C: Final = TraceContextTextMapPropagator()
 
 
-class Waiting(SpanProcessor):
+class SpanQueue(SpanProcessor):
     """Where spans that ended wait."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Waiting(SpanProcessor):
         """Keep it, if there is room."""
         if span.context is None or not span.context.trace_flags.sampled:
             return
-        if len(self.spans) < QUEUE:
+        if len(self.spans) < MAX_QUEUED_SPANS:
             self.spans.append(span)
         else:
             self.dropped += 1
@@ -63,9 +63,9 @@ class Tracing:
     def __init__(
         self, resource: Mapping[str, str], sample: float, new_id: Callable[[], str]
     ) -> None:
-        self.waiting = Waiting()
-        self._handed: deque[bytes] = deque()
-        self._handed_bytes = 0
+        self.queue = SpanQueue()
+        self._child_spans: deque[bytes] = deque()
+        self._child_bytes = 0
         provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(sample)),
             resource=Resource(dict(resource)),
@@ -73,11 +73,11 @@ class Tracing:
             id_generator=_Ids(new_id),
             span_limits=SpanLimits(max_attributes=16, max_events=0, max_links=0),
         )
-        provider.add_span_processor(self.waiting)
+        provider.add_span_processor(self.queue)
         self._tracer = provider.get_tracer("freehold")
 
     @contextmanager
-    def request(self, method: str, traceparent: str) -> Iterator[Span]:
+    def request_span(self, method: str, traceparent: str) -> Iterator[Span]:
         """A request that somebody made of us; spans within the block are below it."""
         carrier = {"traceparent": traceparent} if traceparent else {}
         above = _W3C.extract(carrier, Context())
@@ -92,7 +92,7 @@ class Tracing:
             yield span
 
     @contextmanager
-    def below(self, traceparent: str) -> Iterator[None]:
+    def continue_trace(self, traceparent: str) -> Iterator[None]:
         """Spans within the block are below this one of another process, if there is one."""
         above = _W3C.extract({"traceparent": traceparent} if traceparent else {}, Context())
         token = attach(above)
@@ -102,7 +102,7 @@ class Tracing:
             detach(token)
 
     @contextmanager
-    def step(self, name: str, **attributes: str) -> Iterator[Span]:
+    def span(self, name: str, **attributes: str) -> Iterator[Span]:
         """A part of what is under way. An exception shows as its type alone.
 
         What is not an `Exception` (a cancellation, a request that is another process') is a signal:
@@ -122,38 +122,38 @@ class Tracing:
                 raise
 
     @property
-    def dropped(self) -> int:
+    def dropped_spans(self) -> int:
         """Spans that found no place, here or in a process below, since this one began."""
-        return self.waiting.dropped
+        return self.queue.dropped
 
-    def take(self) -> bytes:
+    def take_batch(self) -> bytes:
         """The next export's body; empty when nothing waits."""
-        queue = self.waiting.spans
-        spans = [queue.popleft() for _ in range(min(len(queue), BATCH))]
+        queue = self.queue.spans
+        spans = [queue.popleft() for _ in range(min(len(queue), MAX_BATCH_SPANS))]
         if spans:
             return encode_spans(spans).SerializeToString()
-        body = self._handed.popleft() if self._handed else b""
-        self._handed_bytes -= len(body)
+        body = self._child_spans.popleft() if self._child_spans else b""
+        self._child_bytes -= len(body)
         return body
 
-    def hand_over(self) -> Iterator[tuple[bytes, int, int]]:
-        """All that waits, for the `add` of the process above: body, spans in it, dropped before.
+    def take_for_parent(self) -> Iterator[tuple[bytes, int, int]]:
+        """All queued spans, for the parent's `add_child_spans`: body, spans in it, dropped before.
 
         What was dropped is counted there from then on.
         """
-        while self.waiting.spans or self.waiting.dropped:
-            count = min(len(self.waiting.spans), BATCH)
-            dropped, self.waiting.dropped = self.waiting.dropped, 0
-            yield self.take(), count, dropped
+        while self.queue.spans or self.queue.dropped:
+            count = min(len(self.queue.spans), MAX_BATCH_SPANS)
+            dropped, self.queue.dropped = self.queue.dropped, 0
+            yield self.take_batch(), count, dropped
 
-    def add(self, body: bytes, count: int, dropped: int) -> None:
+    def add_child_spans(self, body: bytes, count: int, dropped: int) -> None:
         """What a process below handed over: sent after our own, as far as there is room."""
-        self.waiting.dropped += dropped
-        if self._handed_bytes + len(body) > HANDED:
-            self.waiting.dropped += count
+        self.queue.dropped += dropped
+        if self._child_bytes + len(body) > MAX_CHILD_BYTES:
+            self.queue.dropped += count
         elif body:
-            self._handed.append(body)
-            self._handed_bytes += len(body)
+            self._child_spans.append(body)
+            self._child_bytes += len(body)
 
 
 def traceparent() -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from hpack import Encoder
 
-from loadtests.process import family
+from loadtests.process import process_tree
 from tests.acceptance.agent import PATIENCE, Agent
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -29,7 +29,7 @@ class Peaks:
 
     def __init__(self, agent: Agent) -> None:
         assert agent.process is not None
-        self._pids = family(agent.process.pid)
+        self._pids = process_tree(agent.process.pid)
         for pid in self._pids:
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets the peak
         self._before = {pid: self._now(pid) for pid in self._pids}

@@ -2,9 +2,9 @@
 
 What it makes has the arguments, the environment and the descriptors that `exec` would have given
 it; its modules are at hand, the kernel shows the maker's command line, its set order is that of
-all that this maker makes, and it ends without taking its modules apart. How the command starts by
-itself is for the README's tour, for `make run`, for agents with an environment of their own, and
-for the harness: these do not use this.
+all that this maker makes, it ends without taking its modules apart, and a control plane's hashes
+of passwords are cheap. How the command starts by itself is for the README's tour, for `make run`,
+for agents with an environment of their own, and for the harness: these do not use this.
 
 `python -m tests.acceptance.maker KIND` is told what to make by a socket that is its standard input.
 """
@@ -20,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -35,7 +35,7 @@ _FILES: Final = 3  # input, output, errors
 _AT_HAND: Final[dict[Kind, tuple[str, ...]]] = {
     "agent": (
         "protocols.http.ws_connection", "ui.cli.agent", "ui.cli.client", "vault.app",
-        "vault.config.load", "vault.store.migrate",
+        "vault.config.load", "vault.store.migration",
     ),
     "control": (
         "control.app", "control.config.load", "control.bootstrap", "control.store.migrate",
@@ -110,12 +110,16 @@ class Maker:
         out: IO[Any],
         errors: IO[Any] | None = None,
         given: IO[Any] | None = None,
+        *,
+        folder: str = "",
     ) -> Made:
         """One that runs here and now, as `Popen` does it; what it says wrong goes to `out` as well.
 
-        It is given nothing unless it is told what. Raises `OSError`.
+        It is given nothing unless it is told what, and runs in `folder` or else in this process's.
+        Raises `OSError`.
         """
-        told = {"command": command, "environment": environment, "folder": str(Path.cwd())}
+        where = folder or str(Path.cwd())
+        told = {"command": command, "environment": environment, "folder": where}
         with Path(os.devnull).open() as nothing:
             files = (given or nothing, out, errors or out)
             pid = self._ask(told, [file.fileno() for file in files])
@@ -168,6 +172,8 @@ def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     """Make what is asked for; each runs `prepare` first. Until nobody can ask any more."""
     for name in _AT_HAND[kind]:
         import_module(name)
+    if kind == "control":
+        _hash_cheaply()
     gc.freeze()  # else a collection in what is made writes to all of it
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is, and cleans up
     with socket.socket(fileno=os.dup(0)) as asked:
@@ -178,6 +184,17 @@ def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     become()
     prepare()
     _end_at_once(import_module("ui.cli.main").main)
+
+
+def _hash_cheaply() -> None:
+    """Let a password's hash take no time: a fifth of a second of a core, and a test has a dozen.
+
+    What one costs, and who waits for it, is for planes that are started `anew`.
+    """
+    passwords: Any = import_module("control.authn.passwords")
+    passwords.PasswordHasher = partial(
+        passwords.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1
+    )
 
 
 def _end_at_once(main: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.fleet.__main__ import Lengths, measure
-from loadtests.fleet.report import page
+from loadtests.fleet.report import render_page
 from tests.acceptance.command import FREEHOLD
 
 AGENTS = 4  # two for each client; one of each client verifies what it gets
@@ -21,4 +21,4 @@ def test_a_fleet_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert found.warnings == 0
     assert found.beats > 0
     assert min(found.connect.cpu, found.connect.clients, found.push.cpu) > 0
-    assert "| linked, shown as applied | 4, 4 |" in page([found], {"processor": "any"})
+    assert "| linked, shown as applied | 4, 4 |" in render_page([found], {"processor": "any"})

@@ -1,4 +1,4 @@
-"""Every alert there is: somebody raises it, it has a text, and docs/monitoring.md names it."""
+"""Every alert there is: somebody raises it, and docs/reference/alerts.md names it."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from control.model.conditions import CONDITIONS
 from protocols.link.vocabulary import AlertCode
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "monitoring.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "alerts.md").read_text()
 
 
 @pytest.mark.parametrize("code", AlertCode)

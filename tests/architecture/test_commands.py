@@ -31,11 +31,15 @@ def test_the_command_line_starts_without_the_agent(root: Path) -> None:
 def test_an_agent_starts_without_what_it_does_not_run(root: Path) -> None:
     """Loading is most of a start: no link without a control plane, no websocket without pages."""
     loaded = _loaded(root, "ui.cli.main", "vault.app")
-    assert {"vault.unit", "sqlalchemy.engine", "protocols.http.server"} <= loaded
+    assert {"vault.core", "sqlalchemy.engine", "protocols.http.server"} <= loaded
     packages = {name.partition(".")[0] for name in loaded}
     assert not packages & {"alembic", "httpx2", "h11", "trio_websocket", "wsproto", "control"}
     assert not loaded & {"sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.mysql"}
-    assert not loaded & {"vault.linking", "vault.uplink.uplink", "cryptography.x509"}
+    assert not loaded & {
+        "vault.control_link.wiring",
+        "vault.control_link.client",
+        "cryptography.x509",
+    }
 
 
 def _loaded(root: Path, *modules: str) -> set[str]:

@@ -1,21 +1,21 @@
-"""docs/vault-api.md says which of Vault's API is served: all of it, and nothing else."""
+"""docs/reference/vault-api.md says which of Vault's API is served: all of it, and nothing else."""
 
 import re
 from pathlib import Path
 
-from vault.edge.compat import Compat, kv1, kv2, kv2_metadata
+from vault.edge.compat import CompatDialect, kv1, kv2, kv2_metadata
 from vault.edge.router import Router
 
-REFUSALS = {"no_root", "no_path", "_list_data"}
+REFUSALS = {"refuse_root", "refuse_kv1_path", "_list_data"}
 """Functions that only say what is wrong with a path or a method."""
 
 
 def test_the_page_has_every_route_and_no_other(root: Path) -> None:
     """Whoever adds a route, or takes one away, is led to the page."""
-    sections = (root / "docs/vault-api.md").read_text().split("\n## ")
+    sections = (root / "docs/reference/vault-api.md").read_text().split("\n## ")
     told = {part.split("\n", 1)[0]: _rows(part) for part in sections[1:-1]}
     agent = told.pop("The agent") | told.pop("Tokens")
-    assert agent == _routes(Compat.router)
+    assert agent == _routes(CompatDialect.router)
     assert told.pop("KV version 1, under its mount") == _routes(kv1.routes)
     assert told.pop("KV version 2, under its mount") == _routes(kv2.routes, kv2_metadata.routes)
     assert not told

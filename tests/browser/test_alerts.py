@@ -217,3 +217,28 @@ def test_a_channel_of_somebody_who_was_removed_is_taken_over(
         card.get_by_role("button", name="Delete…").click()
         dialog.get_by_role("button", name="Delete", exact=True).click()
         window.see("No channels yet")
+
+
+def test_a_channel_without_an_owner_is_taken_over(visit: Visiting, estate: Estate) -> None:
+    """One that an older release made sends whoever leaves: it says so until somebody owns it."""
+    plane, base = estate.plane, "organizations/acme"
+    body = {"name": "old", "type": "webhook", "url": "https://hooks.invalid/old"}
+    plane.want(201, "POST", f"{base}/channels", body)
+    with closing(sqlite3.connect(plane.data / "control.db", timeout=30)) as database, database:
+        database.execute("UPDATE channels SET owner = '' WHERE name = 'old'")
+    with visit() as window:
+        page = window.page
+        window.open("/alerts?tab=channels")
+        card = page.get_by_role("region", name="old")
+        expect(card).to_contain_text("No owner: this channel keeps sending")
+        expect(card.get_by_role("button", name="Test")).to_have_count(1)
+        card.get_by_role("button", name="Take over…").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("until your account is removed")
+        assert window.findings() == []
+        dialog.get_by_role("button", name="Take over", exact=True).click()
+        expect(card).not_to_contain_text("No owner")
+        expect(card).to_contain_text("acme/admin")
+        card.get_by_role("button", name="Delete…").click()
+        dialog.get_by_role("button", name="Delete", exact=True).click()
+        window.see("No channels yet")

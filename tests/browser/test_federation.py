@@ -98,7 +98,7 @@ def test_a_provider_is_taken_used_and_taken_away(
             "Role mapping": "sec = operator",
         })  # fmt: skip
         press(owner, "Add provider")
-        owner.page.get_by_text("does not answer as one").wait_for()
+        owner.page.get_by_text("does not answer").wait_for()
         assert owner.findings() == []
         fill(owner, {"Issuer": issuer})
         press(owner, "Add provider")

@@ -147,7 +147,7 @@ def test_a_cut_is_shown_and_mended(visit: Visiting) -> None:
         window.page.get_by_text("Not live since").wait_for()
         cut["now"] = False
         window.see("Live")
-        expect(window.page.locator(".notice")).to_have_count(0)
+        expect(window.page.locator(".notice.old")).to_have_count(0)
 
 
 def test_a_session_that_ends_leads_to_the_door(visit: Visiting, estate: Estate) -> None:

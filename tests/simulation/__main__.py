@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
+from tests.scratch import use_memory
 from tests.simulation.bare import BareFleet
 from tests.simulation.fleet import RealFleet
 from tests.simulation.scenario import Build, Outcome, Plan, away, play
@@ -22,6 +23,7 @@ GARBAGE: Final = (100_000, 50, 1000)  # objects and turns: fewer looks, more mem
 def main() -> int:
     """The exit code: 1 when a seed failed."""
     arguments = _arguments()
+    use_memory()
     gc.freeze()  # modules live on; looking through them again and again is a tenth of a run
     gc.set_threshold(*GARBAGE)
     logging.disable()  # what the product says of injected faults is no news

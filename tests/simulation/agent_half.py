@@ -9,9 +9,9 @@ from typing import Any, Final, cast
 
 import trio
 
-from protocols.link.errors import PipeError
-from protocols.link.pipe import Pipe
+from protocols.link.errors import TransportError
 from protocols.link.signing import LinkKey
+from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import AlertCode, Severity
 from protocols.pki.chain import verify_control_plane
 from protocols.pki.errors import ChainError
@@ -22,13 +22,13 @@ from tests.simulation.keys import QuickKey
 from tests.simulation.machine import SimWorld
 from tests.simulation.network import Network
 from tests.simulation.vault_double import Estate, VaultDouble
+from vault.control_link.client import LinkClient
+from vault.control_link.database import open_link_database
+from vault.control_link.dependencies import LinkConfig, LinkDependencies
+from vault.control_link.egress_ledger import EgressLedger
+from vault.control_link.enrol_client import EnrolError, Enroller, EnrolTarget, refusal_error
+from vault.control_link.identity import AgentCredential, IdentityStore
 from vault.errors import UnavailableError
-from vault.uplink.database import opened
-from vault.uplink.enrolling import Door, EnrolError, Enroller, refusal
-from vault.uplink.identity import Credential, IdentityStore
-from vault.uplink.ledger import EgressLedger
-from vault.uplink.parts import Parts, UplinkConfig
-from vault.uplink.uplink import Uplink
 
 OUTBOX_BYTES: Final = 6 * 1024
 """Small, so that minutes offline have to let metrics go and merge evidence."""
@@ -59,9 +59,9 @@ class AgentHalf:
         self._control = control
         self._chance = chance
         self._quick = quick
-        self._door = Door(endpoint="https://control.example", pin=control.pin)
+        self._door = EnrolTarget(endpoint="https://control.example", pin=control.pin)
         self.identity = IdentityStore(kept.folder / "identity")
-        self.uplink: Uplink | None = None
+        self.uplink: LinkClient | None = None
         """Of the present life."""
 
     async def run(self, world: SimWorld) -> None:
@@ -72,12 +72,12 @@ class AgentHalf:
             self._kept.folder / "egress.log", world, file_bytes=LEDGER_BYTES, files=3
         )
         try:
-            async with opened(self._kept.folder / "uplink.db", world) as database:
+            async with open_link_database(self._kept.folder / "uplink.db", world) as database:
                 await ledger.open()
                 enroller = Enroller(self.identity, ledger, world, partial(self._post, world))
                 while not world.stopping.is_set():
                     await self._enrol(world, enroller)
-                    parts = Parts(
+                    parts = LinkDependencies(
                         database=database,
                         egress=ledger,
                         dial=partial(self._dial, world),
@@ -86,15 +86,15 @@ class AgentHalf:
                         host=vault,
                         world=world,
                     )
-                    config = UplinkConfig(
-                        outbox_bytes=OUTBOX_BYTES, door=self._door, label=self._kept.name
+                    config = LinkConfig(
+                        outbox_bytes=OUTBOX_BYTES, enrol_target=self._door, label=self._kept.name
                     )
-                    await self._live(world, vault, Uplink(parts, config))
+                    await self._live(world, vault, LinkClient(parts, config))
         finally:
             self.uplink = None
             await ledger.close()
 
-    async def _live(self, world: SimWorld, vault: VaultDouble, uplink: Uplink) -> None:
+    async def _live(self, world: SimWorld, vault: VaultDouble, uplink: LinkClient) -> None:
         """Until it is asked to stop, or its operator has a token for it."""
         self.uplink = uplink
         self._network.begins(self._kept.name)
@@ -106,7 +106,7 @@ class AgentHalf:
                 for event in (world.stopping, self._kept.called):
                     waits.start_soon(_end_at, event, waits.cancel_scope)
             self._weak.serving = False
-            await uplink.leave()
+            await uplink.shut_down()
             nursery.cancel_scope.cancel()
 
     async def _enrol(self, world: SimWorld, enroller: Enroller) -> None:
@@ -128,7 +128,7 @@ class AgentHalf:
                 continue
             self._kept.token, self._kept.unusable = "", False
 
-    async def _work(self, world: SimWorld, vault: VaultDouble, uplink: Uplink) -> None:
+    async def _work(self, world: SimWorld, vault: VaultDouble, uplink: LinkClient) -> None:
         """The vault serves: its log grows, and now and then there is something to tell."""
         while True:
             await world.sleep(self._chance.expovariate(1 / 20))
@@ -137,13 +137,15 @@ class AgentHalf:
                 for _ in range(self._chance.choice((1, 1, 2, 30))):
                     uplink.raise_alert(self._chance.choice(_CODES), Severity.WARNING)
 
-    def _load(self) -> Credential | None:
-        held = self.identity.load()
+    def _load(self) -> AgentCredential | None:
+        held = self.identity.load_credential()
         if held is None or not self._quick:
             return held
         return replace(held, signer=cast("LinkKey", QuickKey(held.signer.public)))
 
-    async def _dial(self, world: SimWorld, _: trio.Nursery, credential: Credential) -> Pipe:
+    async def _dial(
+        self, world: SimWorld, _: trio.Nursery, credential: AgentCredential
+    ) -> LinkTransport:
         shown = chain_in(credential.identity.chain)
 
         def handshake() -> tuple[bytes, bytes]:
@@ -156,7 +158,7 @@ class AgentHalf:
     async def _post(
         self, world: SimWorld, context: ssl.SSLContext, _endpoint: str, path: str, body: bytes
     ) -> bytes:
-        """See `vault.uplink.enrolling.Post`."""
+        """See `vault.control_link.enrol_client.HttpPost`."""
         shown = chain_in(self.identity.folder / "agent.crt") if path.endswith("/renew") else []
         checking: Any = context
 
@@ -168,10 +170,10 @@ class AgentHalf:
         work = partial(self._control.answer, shown, path, body, self._kept.name)
         try:
             status, answer = await self._network.ask(self._kept.name, path, handshake, work)
-        except PipeError as error:
+        except TransportError as error:
             raise EnrolError(str(error)) from error
         if status not in {200, 202}:
-            raise refusal(status, answer)
+            raise refusal_error(status, answer)
         return answer
 
 

@@ -12,11 +12,11 @@ import trio
 
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.backoff import delay
-from protocols.link.errors import PipeError
-from protocols.link.handshake import Channel
+from protocols.link.backoff import reconnect_delay
+from protocols.link.errors import TransportError
+from protocols.link.handshake import ChannelBinding
 from protocols.link.memory import MemoryInbox, MemoryOutbox
-from protocols.link.session import Session
+from protocols.link.session import LinkSession
 from protocols.link.signing import LinkKey
 from tests.simulation.faults import CONTROL, Fault
 from tests.simulation.keys import QuickKey, link_key, verifier_of
@@ -130,13 +130,13 @@ class BareFleet:
             try:
                 owner = Owner(world, party, await self._network.connect(name, _shown))
                 voice.owner = owner
-                await owner.run(Session.agent)
+                await owner.run(LinkSession.agent)
                 spread = owner.spread
                 attempt = 0 if owner.live else attempt + 1
-            except PipeError:
+            except TransportError:
                 attempt += 1
             voice.owner = None
-            await world.sleep(delay(attempt, world.jitter(), spread))
+            await world.sleep(reconnect_delay(attempt, world.jitter(), spread))
 
     async def _serve(self, world: SimWorld, pipe: SimPipe) -> None:
         name = pipe.conn.agent
@@ -145,7 +145,7 @@ class BareFleet:
         inbox = DurableInbox(world, kept.up_in, kept.up)
         owner = Owner(world, self._party(name, agent=False, outbox=outbox, inbox=inbox), pipe)
         self._live[name] = owner
-        await owner.run(Session.control)
+        await owner.run(LinkSession.control)
 
     async def _command(self, world: SimWorld, name: str) -> None:
         """The control plane has something to ask now and then."""
@@ -161,7 +161,7 @@ class BareFleet:
         self, name: str, *, agent: bool, outbox: DurableOutbox, inbox: DurableInbox
     ) -> Party:
         kept = self.agents[name]
-        channel = Channel(
+        channel = ChannelBinding(
             org="acme",
             vault=name,
             agent_certificate=hashlib.sha256(name.encode()).digest(),

@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509 import Certificate, CertificateBuilder, CertificateSigningRequestBuilder
 
 from control.ca.directory import CaDirectory
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from protocols.pki import keys
-from protocols.pki.certificates import der, parse, parse_pem, validity
+from protocols.pki.certificates import parse_certificate, parse_pem_chain, to_der, validity_period
 from protocols.pki.errors import PkiError
-from protocols.pki.files import read
-from protocols.pki.trust import Trust
+from protocols.pki.files import read_file
+from protocols.pki.trust import TrustStore
 from tests.simulation.machine import EPOCH
 from tests.simulation.observing import replaced
 
@@ -52,20 +52,20 @@ def new_authority(folder: Path) -> CaDirectory:
 
 def chain_in(file: Path) -> list[bytes]:
     """What is shown of a PEM file: DER, leaf first."""
-    return _ders(read(file))
+    return _ders(read_file(file))
 
 
 @lru_cache(maxsize=1000)
 def _ders(pem: bytes) -> list[bytes]:
-    return [der(certificate) for certificate in parse_pem(pem)]
+    return [to_der(certificate) for certificate in parse_pem_chain(pem)]
 
 
 def shaken(check: Callable[[], Any]) -> None:
-    """A side of a handshake. Raises `PipeError` (`tls`) when it does not like what it sees."""
+    """A side of a handshake. Raises `TransportError` (`tls`) when it does not like what it sees."""
     try:
         check()
     except PkiError as error:
-        raise PipeError("tls", str(error)) from None
+        raise TransportError("tls", str(error)) from None
 
 
 def remembered(verified: Callable[..., Certificate]) -> Callable[..., Certificate]:
@@ -76,13 +76,13 @@ def remembered(verified: Callable[..., Certificate]) -> Callable[..., Certificat
     """
     known: dict[Any, tuple[Certificate, int, int]] = {}
 
-    def verify(chain: Sequence[bytes], trust: Trust, now: int, use: Any) -> Certificate:
-        key = (*chain, *map(der, trust.roots), use)
+    def verify(chain: Sequence[bytes], trust: TrustStore, now: int, use: Any) -> Certificate:
+        key = (*chain, *map(to_der, trust.roots), use)
         leaf, since, until = known.get(key, (None, 0, 0))
         if leaf is not None and since <= now < until:
             return leaf
         leaf = verified(chain, trust, now, use)
-        times = [validity(each) for each in (*map(parse, chain), *trust.roots)]
+        times = [validity_period(each) for each in (*map(parse_certificate, chain), *trust.roots)]
         known[key] = leaf, max(t[0] for t in times), min(t[1] for t in times)
         return leaf
 

@@ -13,12 +13,11 @@ from argon2 import PasswordHasher
 
 from actors.errors import StopTimeout
 from actors.periodic import Job, run_periodic_jobs
-from control.api.control_plane import ControlPlane
 from control.ca.certificate_authority import CertificateAuthority
 from control.ca.clock_guard import CLOCK_BEHIND
 from control.ca.join_requests import join_fingerprint
 from control.config.load import dev_settings
-from control.core import open_control_plane
+from control.core import Core, open_control_plane
 from control.errors import ConflictError, ControlError, NotFoundError, UnavailableError
 from control.gateway.enrolment_server import EnrolmentServer
 from control.gateway.gateway import Gateway
@@ -33,8 +32,8 @@ from control.services.agent_messages import AgentMessages
 from control.store import agents, people
 from control.store.rows import Tx
 from protocols.link import vocabulary as words
-from protocols.link.errors import PipeError
-from protocols.link.post import Asked
+from protocols.link.errors import TransportError
+from protocols.link.https_request import HttpRequest
 from protocols.link.signing import LinkKey, Signer
 from protocols.pki.chain import read_agent, verify_agent
 from protocols.pki.keys import store_key
@@ -82,11 +81,11 @@ class ControlHalf:
         self.trust = new_authority(folder).issuing_state().trust
         self._server = folder / "ca" / "server.pem"
         self.pin = self.trust.pins[0]
-        self.plane: ControlPlane | None = None
+        self.core: Core | None = None
         """Of the present life, once it is open."""
         self.gateway: Gateway | None = None
         self._desk: EnrolmentServer | None = None
-        self.opened: Callable[[ControlPlane], None] = _unseen
+        self.opened: Callable[[Core], None] = _unseen
         self.agent_shows: Callable[[str], str] = _no_fingerprint
         """An agent → the fingerprint that its operator sees while it asks to join."""
         self.give: Callable[[str, str], None] = _no_token
@@ -103,17 +102,17 @@ class ControlHalf:
         """One life."""
         self.weak.serving = False
         try:
-            async with open_control_plane(self._settings, world, _CHEAP) as plane:
+            async with open_control_plane(self._settings, world, _CHEAP) as core:
                 with suppress(UnavailableError):  # its disk is slow; the first life's is not
-                    await plane.store.write(partial(_populate, world.now()))
-                self.plane = plane
-                self.opened(plane)
-                await self._serve(plane)
+                    await core.store.write(partial(_populate, world.now()))
+                self.core = core
+                self.opened(core)
+                await self._serve(core)
         except* StopTimeout:  # its disk was too slow for last words: said, and nothing is lost
             if not world.stopping.is_set():
                 raise
         finally:
-            self.plane = self.gateway = self._desk = None
+            self.core = self.gateway = self._desk = None
 
     def rows(self, query: str, *values: object) -> list[Any]:
         """What is durable now."""
@@ -126,48 +125,51 @@ class ControlHalf:
     def shows(self, chain: list[bytes]) -> list[bytes]:
         """Its side of a handshake: what it shows to who shows this, or nothing.
 
-        Raises `PipeError`.
+        Raises `TransportError`.
         """
-        if self.plane is None:
-            raise PipeError("unreachable", "nobody listens")
+        if self.core is None:
+            raise TransportError("unreachable", "nobody listens")
         if chain:
-            shaken(partial(verify_agent, chain, self.trust, self.plane.world.wall()))
+            shaken(partial(verify_agent, chain, self.trust, self.core.world.wall()))
         return chain_in(self._server)
 
     async def answer(
         self, shown: list[bytes], path: str, body: bytes, source: str
     ) -> tuple[int, bytes]:
         """A request for a certificate, as the door has the desk answer it."""
-        if self._desk is None or self.plane is None:
+        if self._desk is None or self.core is None:
             raise DeadError
-        self._switch(self.plane)
-        asked = Asked("POST", path, shown[0] if shown else None, source, body)
+        self._switch(self.core)
+        asked = HttpRequest("POST", path, shown[0] if shown else None, source, body)
         answered = await self._desk(asked)
         self._doubted = self._doubted or CLOCK_BEHIND.encode() in answered.body
         return answered.status, answered.body
 
-    def _switch(self, plane: ControlPlane) -> None:
+    def _switch(self, core: Core) -> None:
         """People who were told that the clock is behind, and see that it is right, say so."""
-        world, office = cast("SimWorld", plane.world), cast("CertificateAuthority", plane.ca)
+        world, office = (
+            cast("SimWorld", core.world),
+            cast("CertificateAuthority", core.enrolment.ca),
+        )
         office.issuer.clock_guard._checked = not (
             self._doubted and world.is_right()
         )  # `link.check_clock`
 
-    async def _serve(self, plane: ControlPlane) -> None:
-        world = cast("SimWorld", plane.world)
-        office = cast("CertificateAuthority", plane.ca)
+    async def _serve(self, core: Core) -> None:
+        world = cast("SimWorld", core.world)
+        office = cast("CertificateAuthority", core.enrolment.ca)
         certificate = await world.run_sync(ServerCertificate, office, ["control.example"], world)
         self._desk = EnrolmentServer(
-            office, plane.audit_log, world, plane.enrolment_hooks.on_admitted, plane.alerts
+            office, core.audit.log, world, core.enrolment_hooks.on_admitted, core.agents.alerts
         )
-        self.gateway = gateway = self._gateway(plane, office)
+        self.gateway = gateway = self._gateway(core, office)
         async with (
             run_periodic_jobs([Job("certificate", 300.0, certificate.refresh)], world),
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(gateway.run)
-            nursery.start_soon(self._people, plane)
-            nursery.start_soon(self._doorkeeper, plane, office)
+            nursery.start_soon(self._people, core)
+            nursery.start_soon(self._doorkeeper, core, office)
             with self._network.listening(nursery, partial(_attend, gateway, certificate)):
                 self.weak.serving = True
                 await world.stopping.wait()
@@ -176,33 +178,31 @@ class ControlHalf:
             await trio.sleep(6)
             nursery.cancel_scope.cancel()
 
-    def _gateway(self, plane: ControlPlane, office: CertificateAuthority) -> Gateway:
-        world = plane.world
-        intake = AgentMessages(plane.policies, plane.witness, world)
+    def _gateway(self, core: Core, office: CertificateAuthority) -> Gateway:
+        world = core.world
+        intake = AgentMessages(core.policies.policies, core.witness, world)
         return Gateway(
-            store=plane.store,
-            bus=plane.bus,
-            presence=plane.presence,
+            store=core.store,
+            bus=core.bus,
+            presence=core.presence,
             revocation=office.revocation,
-            link_store=LinkStore(plane.store, plane.bus, intake, plane.witness, world),
+            link_store=LinkStore(core.store, core.bus, intake, core.witness, world),
             signer=self._signer,
             world=world,
         )
 
-    async def _doorkeeper(self, plane: ControlPlane, office: CertificateAuthority) -> None:
+    async def _doorkeeper(self, core: Core, office: CertificateAuthority) -> None:
         """Somebody lets agents in, the first time and after they were locked; somebody steals."""
         while True:
-            await plane.world.sleep(15)
+            await core.world.sleep(15)
             with suppress(ControlError):  # he tries again
-                await self._let_in(plane, office)
+                await self._let_in(core, office)
             for theft in self.thefts:
                 if not theft.over and trio.current_time() >= theft.due:
                     await steal(theft, self._renew, office.revocation, self._network)
 
-    async def _let_in(self, plane: ControlPlane, office: CertificateAuthority) -> None:
-        known = {
-            agent.vault: agent.life for agent in await plane.store.read(agents.list_all_agents)
-        }
+    async def _let_in(self, core: Core, office: CertificateAuthority) -> None:
+        known = {agent.vault: agent.life for agent in await core.store.read(agents.list_all_agents)}
         for join in await office.join_requests.list_pending(None, 100):
             if join_fingerprint(join) == self.agent_shows(join.label):
                 await office.join_requests.approve_request(
@@ -211,7 +211,7 @@ class ControlHalf:
         now = trio.current_time()
         for name in self._agents:
             expected = name not in known and name in self._agents[::2]
-            vain = self.in_vain(name) and cast("SimWorld", plane.world).is_right()
+            vain = self.in_vain(name) and cast("SimWorld", core.world).is_right()
             if not (expected or known.get(name) is Life.LOCKED or vain):
                 self._tokens.pop(name, None)
             elif now >= self._tokens.get(name, 0.0):
@@ -224,56 +224,62 @@ class ControlHalf:
         self.shows(shown)
         return await self.answer(shown, "/link/v1/renew", body, "thief")
 
-    async def _people(self, plane: ControlPlane) -> None:
+    async def _people(self, core: Core) -> None:
         """Somebody writes policies, rolls them out, retargets them, and asks for things."""
         while True:
-            await plane.world.sleep(self._chance.expovariate(1 / 150))
+            await core.world.sleep(self._chance.expovariate(1 / 150))
             try:
                 await self._chance.choice(
                     (self._policy, self._target, self._steer, self._ask, self._ask)
-                )(plane)
+                )(core)
             except (ConflictError, UnavailableError):
                 pass  # a roll-out is on its way, an agent is locked, or the database is slow
             except ControlError as error:
                 if error.code != "agent_busy":
                     raise
 
-    async def _policy(self, plane: ControlPlane) -> None:
+    async def _policy(self, core: Core) -> None:
         name = self._chance.choice(("p", "q"))
         document = Document(rules=(_RULE,), description=str(self._chance.random()))
-        version = await plane.policies.write_version(ORG, name, document, "", "ann")
+        version = await core.policies.policies.write_version(ORG, name, document, "", "ann")
         if version.version == 1:
-            await plane.policies.set_targets(ORG, name, (Target(all=True),))
+            await core.policies.policies.set_targets(ORG, name, (Target(all=True),))
         plan = self._chance.choice((Plan(), Plan(canary=1, percentages=(50,), max_failures=9)))
-        await plane.rollouts.start_rollout(ORG, name, version.version, plan, "ann")
+        await core.policies.rollouts.start_rollout(ORG, name, version.version, plan, "ann")
 
-    async def _steer(self, plane: ControlPlane) -> None:
+    async def _steer(self, core: Core) -> None:
         """A roll-out is hurried, held or taken back."""
-        for policy in await plane.policies.list_policies(ORG):
-            for rollout in await plane.rollouts.list_rollouts(ORG, policy.name, 1):
+        for policy in await core.policies.policies.list_policies(ORG):
+            for rollout in await core.policies.rollouts.list_rollouts(ORG, policy.name, 1):
                 match self._chance.randrange(3):
                     case 0:
-                        await plane.rollouts.advance_rollout(
+                        await core.policies.rollouts.advance_rollout(
                             ORG, rollout.id, rollout.step, by=rollout.created_by
                         )
                     case 1:
-                        await plane.rollouts.halt_rollout(ORG, rollout.id, "somebody says so")
+                        await core.policies.rollouts.halt_rollout(
+                            ORG, rollout.id, "somebody says so"
+                        )
                     case _:
-                        await plane.rollouts.roll_back_rollout(ORG, rollout.id, "somebody says so")
+                        await core.policies.rollouts.roll_back_rollout(
+                            ORG, rollout.id, "somebody says so"
+                        )
 
-    async def _target(self, plane: ControlPlane) -> None:
-        if not any(policy.name == "p" for policy in await plane.policies.list_policies(ORG)):
+    async def _target(self, core: Core) -> None:
+        if not any(
+            policy.name == "p" for policy in await core.policies.policies.list_policies(ORG)
+        ):
             return
         some = self._chance.choice((None, *self._agents))
         targets = (Target(all=True),) if some is None else (Target(vault=some),)
-        await plane.policies.set_targets(ORG, "p", targets)
+        await core.policies.policies.set_targets(ORG, "p", targets)
 
-    async def _ask(self, plane: ControlPlane) -> None:
+    async def _ask(self, core: Core) -> None:
         """A command."""
         vault = self._chance.choice(self._agents)
         word = self._chance.choice(list(words.CommandName))
         with suppress(NotFoundError):  # not let in yet
-            await plane.commands.send_command(ORG, vault, word, "ann")
+            await core.agents.commands.send_command(ORG, vault, word, "ann")
 
 
 def _populate(now: int, tx: Tx) -> None:
@@ -287,14 +293,14 @@ async def _attend(gateway: Gateway, certificate: ServerCertificate, pipe: SimPip
     try:
         peer = read_agent(pipe.peer_certificate)
         await gateway.serve_connection(pipe, peer, certificate.leaf_digest(certificate.context))
-    except* (PipeError, CrashError):
+    except* (TransportError, CrashError):
         pass
     finally:
         with trio.CancelScope(shield=True):
             await pipe.aclose()
 
 
-def _unseen(_: ControlPlane) -> None:
+def _unseen(_: Core) -> None:
     """Nobody looks."""
 
 

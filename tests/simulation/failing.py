@@ -22,8 +22,8 @@ from control.store.store import StoreReader
 from control.store.writer import StoreWriter
 from tests.simulation.faults import CONTROL
 from tests.simulation.observing import replaced
-from vault.uplink.database import Database
-from vault.uplink.ledger import EgressLedger
+from vault.control_link.database import LinkDatabase
+from vault.control_link.egress_ledger import EgressLedger
 
 LATER: Final = 60.0
 """Seconds after a disk has worked again until what it broke is over, restarts and all."""
@@ -74,8 +74,8 @@ def failing(weak: Mapping[str, Weak]) -> Iterator[None]:
     """By the name of each process, for the length of the block; to be opened within `observed`."""
     with ExitStack() as stack:
         for owner, name, by in (
-            (Database, "_transact", _transacting),
-            (Database, "transact", _using),
+            (LinkDatabase, "_transact", _transacting),
+            (LinkDatabase, "transact", _using),
             (EgressLedger, "_write", _writing),
             (StoreWriter, "_attempt", _attempting),
             (StoreWriter, "_commit", _committing),

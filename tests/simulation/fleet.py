@@ -11,7 +11,7 @@ import trio
 from alembic.script import ScriptDirectory
 
 from control import core
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.gateway import gateway
 from control.key_files import public_bytes
 from control.model.records import WitnessedCheckpoint
@@ -35,7 +35,7 @@ from tests.simulation.recorded import Recorded
 from tests.simulation.scheduler import chance_of
 from tests.simulation.statements import read_once, taught
 from tests.simulation.vault_double import CANARY, ORG, Estate
-from vault.uplink import connecting, uplink
+from vault.control_link import client, connector
 
 EVIDENCE_BYTES: Final = 64 * 1024
 """What evidence may be above the outbox's bound: one message a topic, and results of commands."""
@@ -49,7 +49,7 @@ SELDOM: Final = (
     (core, "DELIVERY_INTERVAL", 60.0),
     (core, "REPORT_INTERVAL", 300.0),
     (core, "SCHEDULE_INTERVAL", 300.0),
-    (uplink, "RETRY", 15.0),
+    (client, "RETRY_DELAY", 15.0),
 )
 """Looks that find nothing (nearly) always cost most of a run: they come less often here."""
 
@@ -101,7 +101,7 @@ class RealFleet:
         """Observed, and with the keys of the run, for the length of the block."""
         with ExitStack() as stack:
             if self._quick:
-                for module in (gateway, connecting):
+                for module in (gateway, connector):
                     stack.enter_context(replaced(module, "Verifier", _quick_verifier))
             for module, name, seconds in SELDOM:
                 stack.enter_context(replaced(module, name, seconds))
@@ -153,7 +153,7 @@ class RealFleet:
                 self._steal(fault)
 
     def _steal(self, fault: Fault) -> None:
-        held = self.agents[fault.target].identity.load()
+        held = self.agents[fault.target].identity.load_credential()
         if held is not None:
             due = trio.current_time() + float(fault.detail)
             shown = chain_in(held.identity.chain)
@@ -215,8 +215,8 @@ class RealFleet:
         ]
 
     def _online(self, name: str) -> None:
-        plane = self.control_half.plane
-        known = None if plane is None else plane.presence.status_of(ORG, name)
+        core = self.control_half.core
+        known = None if core is None else core.presence.status_of(ORG, name)
         if known is None or known[0] != "online":
             broken("presence", f"{name} is {known} in a healthy world")
 
@@ -236,7 +236,7 @@ class RealFleet:
         query = "SELECT serial, revoked_at FROM ca_certificates"
         revoked = dict(self.control_half.rows(query))
         uplink = self.agents[name].uplink
-        held = None if uplink is None else uplink.held
+        held = None if uplink is None else uplink.credential
         if held is None or revoked.get(held.serial, 0) is not None:
             broken("certificates", f"{name} has none that counts")
 
@@ -249,10 +249,10 @@ class RealFleet:
             if file.is_file() and CANARY in file.read_bytes():
                 broken("sovereign", f"a value lies in the control plane's {file.name}")
 
-    def _opened(self, plane: ControlPlane) -> None:
-        self._attendance = Attendance.of(plane.presence)
-        witness: Any = plane.witness
-        witness.cosignature_line = partial(self._sign, plane.witness.cosignature_line)
+    def _opened(self, core: Core) -> None:
+        self._attendance = Attendance.of(core.presence)
+        witness: Any = core.witness
+        witness.cosignature_line = partial(self._sign, core.witness.cosignature_line)
 
     def _sign(self, sign: Any, seen: WitnessedCheckpoint) -> str:
         """The witness signs one history of each log only."""

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from protocols.link.limits import CONNECT_SECONDS
 from tests.simulation.clock import Wait, virtual_clock
 from tests.simulation.oracle import Arrival
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 Handler = Callable[[SimPipe], Awaitable[None]]
 Handshake = Callable[[], tuple[bytes, bytes]]
-"""What agent and control plane show each other. Raises `PipeError` when one does not like it."""
+"""The certificates of both ends. Raises `TransportError` when either end refuses the other's."""
 
 PATIENCE: Final = 90.0
 """Seconds within which a connection must be closed after a frame that is out of its place: nothing
@@ -28,7 +28,7 @@ more is read from it, but what its end has begun on the slowest disk (40 s a cal
 
 
 ANSWER_SECONDS: Final = 20.0
-"""What an agent waits for the answer to a request, as `vault.uplink.enrolling`."""
+"""What an agent waits for the answer to a request, as `vault.control_link.enrol_client`."""
 
 
 class Network:
@@ -69,7 +69,7 @@ class Network:
         self._nursery = self._handler = None
 
     async def connect(self, agent: str, handshake: Handshake) -> SimPipe:
-        """An agent's connection. Raises `PipeError`: `unreachable`, `timeout`, `tls`."""
+        """An agent's connection. Raises `TransportError`: `unreachable`, `timeout`, `tls`."""
         path = self.path(agent)
         nursery, handler = await self._reach(path)
         shown, seen = handshake()
@@ -88,7 +88,7 @@ class Network:
     ) -> T:
         """A request of an agent's on a connection of its own, answered by `work` over there.
 
-        Raises `PipeError`: then nobody knows whether it was heard.
+        Raises `TransportError`: then nobody knows whether it was heard.
         """
         path, clock, answers, waits = self.path(agent), virtual_clock(), list[T](), list[Wait]()
         nursery, _ = await self._reach(path)
@@ -107,7 +107,7 @@ class Network:
         await clock.sleep(min(path.delay(), ANSWER_SECONDS))
         if not answers or path.cut or path.silent:
             await clock.sleep(max(0.0, end - clock.now))
-            raise PipeError("timeout", "no answer")
+            raise TransportError("timeout", "no answer")
         self._trace.write(agent, f"is answered for {what}")
         return answers[0]
 
@@ -117,11 +117,11 @@ class Network:
         await trio.sleep(min(delay, CONNECT_SECONDS))
         if path.silent or delay > CONNECT_SECONDS:
             await trio.sleep(max(0.0, CONNECT_SECONDS - delay))
-            raise PipeError("timeout", "nobody answers")
+            raise TransportError("timeout", "nobody answers")
         if path.cut:
-            raise PipeError("unreachable", "no route")
+            raise TransportError("unreachable", "no route")
         if self._handler is None or self._nursery is None:
-            raise PipeError("unreachable", "nobody listens")
+            raise TransportError("unreachable", "nobody listens")
         return self._nursery, self._handler
 
     def begins(self, agent: str) -> None:

@@ -14,7 +14,7 @@ from control.store import links
 from control.store.writer import StoreWriter
 from protocols.link import codec
 from protocols.link.messages import Message, MessageType
-from vault.uplink.database import Database
+from vault.control_link.database import LinkDatabase
 
 _AT_AGENT: Final = """
 PRAGMA temp_store = MEMORY;
@@ -62,8 +62,8 @@ def observed(observer: Observer) -> Iterator[None]:
     """Both halves are observed for the length of the block."""
     with ExitStack() as stack:
         for owner, name, by in (
-            (Database, "_open", _opening),
-            (Database, "_transact", _transacting(observer)),
+            (LinkDatabase, "_open", _opening),
+            (LinkDatabase, "_transact", _transacting(observer)),
             (StoreWriter, "_connect", _connecting),
             (StoreWriter, "_attempt", _attempting(observer)),
             (links, "move_cursors", _moving),
@@ -178,7 +178,7 @@ def _effecting(before: Callable[..., Any]) -> Callable[..., Any]:
         inner = before(self, message)
         if isinstance(inner, BundleStatusReport):
             return inner
-        name, data = codec.name_of(message), codec.encode_payload(message)
+        name, data = codec.message_type_of(message), codec.encode_payload(message)
 
         def noted(tx: Any, link: Any) -> Any:
             events = inner(tx, link)
@@ -194,7 +194,7 @@ def _stating(before: Callable[..., Any]) -> Callable[..., Any]:
     def statuses(self: Any, tx: Any, org: str, said: Mapping[str, BundleStatusReport]) -> Any:
         events = before(self, tx, org, said)
         for vault, told in said.items():
-            name, data = codec.name_of(told.status), codec.encode_payload(told.status)
+            name, data = codec.message_type_of(told.status), codec.encode_payload(told.status)
             _note(tx, "effect", vault, 0, str(name), data)
         return events
 

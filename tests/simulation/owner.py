@@ -11,13 +11,20 @@ from typing import Any, TypeVar
 import trio
 
 from protocols.link.delivery import Inbox, Outbox
-from protocols.link.ends import End, Moment
-from protocols.link.errors import PipeError, RemoteFaultError
-from protocols.link.events import Acknowledged, CaughtUp, Event, Leaving, Missed, Received
-from protocols.link.handshake import Channel
+from protocols.link.errors import RemoteFaultError, TransportError
+from protocols.link.handshake import ChannelBinding
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.messages import Cursor, Message
-from protocols.link.session import Session
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import (
+    MessageReceived,
+    MessagesAcknowledged,
+    MessagesSkipped,
+    PeerLeaving,
+    SessionCaughtUp,
+    SessionEvent,
+)
 from protocols.link.signing import Signer, Verifier
 from tests.simulation.machine import SimWorld
 from tests.simulation.oracle import Stream
@@ -26,9 +33,9 @@ from tests.simulation.wire import SimPipe
 T = TypeVar("T")
 
 
-def now(world: SimWorld) -> Moment:
+def now(world: SimWorld) -> ClockReading:
     """For a session."""
-    return Moment(world.monotonic(), world.wall() // 1_000_000)
+    return ClockReading(world.monotonic(), world.wall() // 1_000_000)
 
 
 def at_once(step: Any) -> Any:
@@ -105,7 +112,7 @@ class DurableInbox:
 class Party:
     """What one end is made of."""
 
-    channel: Channel
+    channel: ChannelBinding
     signer: Signer
     verifier: Verifier
     outbox: Outbox
@@ -121,11 +128,11 @@ class Owner:
         self._party = party
         self._pipe = pipe
         self._news = trio.Event()
-        self.session: Session | None = None
+        self.session: LinkSession | None = None
         self.live = False
         self.spread = 0
 
-    async def run(self, make: Callable[[End, Moment], Session]) -> None:
+    async def run(self, make: Callable[[SessionConfig, ClockReading], LinkSession]) -> None:
         """Returns when the connection is over, whoever ended it."""
         fault = ""
         try:
@@ -134,7 +141,7 @@ class Owner:
                 nursery.start_soon(self._read, self.session)
                 await self._write(self.session)
                 nursery.cancel_scope.cancel()
-        except* PipeError:
+        except* TransportError:
             pass
         except* RemoteFaultError as group:
             fault = next(iter(_leaves(group))).fault
@@ -144,17 +151,17 @@ class Owner:
 
     def say(self, message: Message) -> None:
         """An ephemeral message, if it can be said now."""
-        if self.session is not None and self.session.room:
-            self.session.send(message)
+        if self.session is not None and self.session.window_room:
+            self.session.send_message(message)
             self.tell()
 
     def tell(self) -> None:
         """There is something to write."""
         self._news.set()
 
-    async def _end(self) -> End:
+    async def _end(self) -> SessionConfig:
         party = self._party
-        return End(
+        return SessionConfig(
             channel=party.channel,
             signer=party.signer,
             verifier=party.verifier,
@@ -163,51 +170,56 @@ class Owner:
             cursor=await party.inbox.cursor(),
         )
 
-    async def _write(self, session: Session) -> None:
+    async def _write(self, session: LinkSession) -> None:
         while True:
             self._news = trio.Event()
             session.tick(now(self._world))
             await self._fill(session)
-            for frame in session.frames(now(self._world)):
+            for frame in session.take_frames(now(self._world)):
                 await self._pipe.send(frame)
-            if session.ended:
+            if session.is_ended:
                 return
-            if session.room and (await self._party.outbox.state()).newest > session.sent:
+            if (
+                session.window_room
+                and (await self._party.outbox.state()).newest > session.last_sent
+            ):
                 continue
             with trio.move_on_at(session.deadline):
                 await self._news.wait()
 
-    async def _fill(self, session: Session) -> None:
-        while room := session.room:
-            batch = await self._party.outbox.read(session.sent, room)
-            if batch.through == session.sent or not session.room:
+    async def _fill(self, session: LinkSession) -> None:
+        while room := session.window_room:
+            batch = await self._party.outbox.read(session.last_sent, room)
+            if batch.through == session.last_sent or not session.window_room:
                 return
-            session.offer(batch)
+            session.send_batch(batch)
 
-    async def _read(self, session: Session) -> None:
-        while not session.ended:
+    async def _read(self, session: LinkSession) -> None:
+        while not session.is_ended:
             frame = await self._pipe.receive()
-            for event in session.receive(frame, now(self._world)):
+            for event in session.receive_frame(frame, now(self._world)):
                 await self._handle(session, event)
             self.tell()
 
-    async def _handle(self, session: Session, event: Event) -> None:
+    async def _handle(self, session: LinkSession, event: SessionEvent) -> None:
         match event:
-            case Received(id=id_, message=message) if id_:
+            case MessageReceived(id=id_, message=message) if id_:
                 await self._party.inbox.apply(session.peer_stream, id_, message)
                 self._applied(session, id_)
-            case Missed(last=last):
+            case MessagesSkipped(last=last):
                 await self._party.inbox.apply(session.peer_stream, last, None)
                 self._applied(session, last)
-            case Acknowledged(through=through):
+            case MessagesAcknowledged(through=through):
                 await self._party.outbox.acknowledge(through)
-            case CaughtUp():
+            case SessionCaughtUp():
                 self.live = True
-            case Leaving(spread=spread):
+            case PeerLeaving(spread=spread):
                 self.spread = spread
 
-    def _applied(self, session: Session, through: int) -> None:
-        if not session.ended and any(isinstance(e, CaughtUp) for e in session.applied(through)):
+    def _applied(self, session: LinkSession, through: int) -> None:
+        if not session.is_ended and any(
+            isinstance(e, SessionCaughtUp) for e in session.mark_applied(through)
+        ):
             self.live = True
 
 

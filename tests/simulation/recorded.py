@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.simulation.observing import replaced
 from tests.simulation.oracle import broken
-from vault.uplink.egress import BadLedgerError
-from vault.uplink.ledger import EgressLedger, Tally, read
+from vault.control_link.egress_chain import BadLedgerError
+from vault.control_link.egress_ledger import EgressLedger, LedgerTotals, read_entries
 
 
 class Recorded:
@@ -32,10 +32,10 @@ class Recorded:
     @staticmethod
     def settled(agent: str, path: Path) -> None:
         """Every entry that is kept follows from the one before."""
-        tally = Tally()
+        tally = LedgerTotals()
         try:
-            for entry in read(path):
-                tally.add(entry)
+            for entry in read_entries(path):
+                tally.add_entry(entry)
         except BadLedgerError as error:
             broken("recorded", f"{agent}: its egress ledger does not verify: {error}")
 

@@ -82,7 +82,7 @@ class HostileRelay:
 
 def _forged(frame: bytes) -> bytes:
     """Well formed, but one of its numbers is another; the signature stays what it was."""
-    envelope = codec.decode(frame[SIGNATURE_SIZE:], Envelope)
+    envelope = codec.decode_struct(frame[SIGNATURE_SIZE:], Envelope)
     payload = msgspec.msgpack.decode(envelope.payload)
     for name, value in payload.items():
         if isinstance(value, int):
@@ -91,7 +91,7 @@ def _forged(frame: bytes) -> bytes:
     forged = msgspec.structs.replace(
         envelope, timestamp=envelope.timestamp + 1, payload=Raw(_packed(payload))
     )
-    return frame[:SIGNATURE_SIZE] + codec.encode(forged)
+    return frame[:SIGNATURE_SIZE] + codec.encode_struct(forged)
 
 
 def _packed(payload: dict[str, Any]) -> bytes:

@@ -15,19 +15,19 @@ from control.gateway.agent_connection import AgentConnection
 from control.services import witness
 from control.services.agent_messages import AgentMessages, BundleStatusReport
 from protocols.link import backoff
-from protocols.link.delivery import Sender
+from protocols.link.delivery import DurableSender
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, RemoteFaultError
-from protocols.link.events import Received
 from protocols.link.memory import MemoryInbox
 from protocols.link.messages import Message
-from protocols.link.replay import ReplayGuard
+from protocols.link.replay_guard import ReplayGuard
+from protocols.link.session_events import MessageReceived
 from protocols.link.signing import Verifier
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from tests.simulation.observing import replaced
 from tests.simulation.owner import Owner
-from vault.uplink import commands, inbox, outbox
-from vault.uplink.ledger import EgressLedger
+from vault.control_link import commands, inbox, outbox
+from vault.control_link.egress_ledger import EgressLedger
 
 Sabotage = Callable[[], AbstractContextManager[None]]
 
@@ -59,13 +59,13 @@ def sequence_with_gaps() -> AbstractContextManager[None]:
 
 def sender_from_the_start() -> AbstractContextManager[None]:
     """A new session sends all again, whatever the peer has applied."""
-    before = Sender.__init__
+    before = DurableSender.__init__
 
-    def init(self: Sender, *args: Any) -> None:
+    def init(self: DurableSender, *args: Any) -> None:
         before(self, *args)
         self.sent = 0
 
-    return replaced(Sender, "__init__", init)
+    return replaced(DurableSender, "__init__", init)
 
 
 def signatures_unchecked() -> AbstractContextManager[None]:
@@ -78,7 +78,7 @@ def acknowledged_early() -> AbstractContextManager[None]:
     before = Owner._handle
 
     async def handle(self: Owner, session: Any, event: Any) -> None:
-        if isinstance(event, Received) and event.id:
+        if isinstance(event, MessageReceived) and event.id:
             self._applied(session, event.id)
             self.tell()
         await before(self, session, event)
@@ -110,7 +110,7 @@ def gateway_acknowledges_early() -> AbstractContextManager[None]:
     before = AgentConnection._handle_event
 
     async def meet(self: AgentConnection, event: Any) -> None:
-        if isinstance(event, Received) and event.id:
+        if isinstance(event, MessageReceived) and event.id:
             self._mark_applied(event.id)
             self._wake.set()
         await before(self, event)
@@ -175,7 +175,7 @@ def admitted_beside_a_thief() -> AbstractContextManager[None]:
 
 def return_without_jitter() -> AbstractContextManager[None]:
     """Whoever lost the control plane at the same moment comes back at the same moment."""
-    before = backoff.delay
+    before = backoff.reconnect_delay
     return replaced(backoff, "delay", lambda attempt, _, *more: before(attempt, 0.5, *more))
 
 

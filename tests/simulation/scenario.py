@@ -149,7 +149,7 @@ async def _run(plan: Plan, build: Build, trace: Trace) -> float:
     """Agent-hours that were played."""
     names = plan.names()
     network = Network(plan.seed, trace)
-    with TemporaryDirectory(dir=_memory()) as folder:
+    with TemporaryDirectory() as folder:
         fleet = build(plan.seed, names, network, Path(folder), quick=plan.quick)
         with fleet.seen():
             await _live(plan, fleet, network, trace)
@@ -177,11 +177,6 @@ async def _live(plan: Plan, fleet: Fleet, network: Network, trace: Trace) -> Non
         stampede(network.arrivals, healed, len(names))
         nursery.cancel_scope.cancel()
     _no_tasks_left()
-
-
-def _memory() -> str | None:
-    """Where files cost no disk; they are real files all the same."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # the kernel's own place for them
 
 
 async def _settle(fleet: Fleet, left: list[str]) -> None:

@@ -13,12 +13,12 @@ from typing import Any, Final
 from control.ca.revocation import Revocation
 from control.errors import ControlError
 from control.gateway.gateway import Gateway
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from protocols.pki.chain import read_agent
 from protocols.pki.keys import KeyKind, key_hash, new_curve_key
-from protocols.pki.messages import Grant, RenewRequest, decode_answer, encode
+from protocols.pki.messages import Grant, RenewRequest, decode_response, encode_message
 from protocols.pki.profile import SKEW
-from protocols.pki.requests import make_request
+from protocols.pki.requests import create_csr
 from tests.simulation.network import Network
 from tests.simulation.oracle import broken
 from tests.simulation.vault_double import ORG
@@ -26,7 +26,7 @@ from tests.simulation.vault_double import ORG
 Rows = Callable[..., list[Any]]
 """What a query with its values finds in the control plane's database."""
 Renew = Callable[[list[bytes], bytes], Awaitable[tuple[int, bytes]]]
-"""Ask the desk for the next certificate, showing a chain. Raises `PipeError`."""
+"""Ask the desk for the next certificate, showing a chain. Raises `TransportError`."""
 
 _OK: Final = 200  # HTTP's
 _NEWEST: Final = """
@@ -63,9 +63,9 @@ async def steal(theft: Theft, renew: Renew, revocation: Revocation, network: Net
     theft.over = True
     key = new_curve_key(KeyKind.LEAF)
     theft.key = key_hash(key.public_key())
-    with suppress(PipeError, ControlError):
-        status, answer = await renew(theft.shown, encode(RenewRequest(csr=make_request(key))))
-        granted = decode_answer(answer) if status == _OK else None
+    with suppress(TransportError, ControlError):
+        status, answer = await renew(theft.shown, encode_message(RenewRequest(csr=create_csr(key))))
+        granted = decode_response(answer) if status == _OK else None
         if isinstance(granted, Grant) and theft.connects:
             await revocation.admit_peer(read_agent(granted.chain[0]))
             theft.used = len(network.arrivals)

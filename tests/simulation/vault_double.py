@@ -1,8 +1,8 @@
 """The vault that an agent's uplink speaks for: its policies and its audit log, on a durable disk.
 
 It checks bundles with the product's own functions, keeps the version in force as the vault's store
-does, and proves the growth of its log with the product's own `Growth`. What it has none of is the
-data path: there are no requests here.
+does, and proves the growth of its log with the product's own `LogGrowth`. What it has none of is
+the data path: there are no requests here.
 """
 
 import hashlib
@@ -18,17 +18,17 @@ from actors.tree import Node
 from protocols.instant import rfc3339
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import NO_BUNDLE, Stored, open_bundle
+from protocols.link.bundle import NO_BUNDLE, AcceptedVersion, open_bundle
 from protocols.link.signing import sha256
 from protocols.merkle import Frontier, leaf_hash
 from tests.simulation.machine import SimWorld
 from tests.simulation.oracle import broken
-from vault.audit.checkpoint import Head, origin_of, sign
+from vault.audit.checkpoint import TreeHead, log_origin, sign_checkpoint
 from vault.audit.keys import AuditKeys
-from vault.authz import fleet
-from vault.model.seam import PolicyTrust
-from vault.uplink.growth import Growth
-from vault.uplink.host import Applied, Facts, Figures
+from vault.authz import policy_bundle
+from vault.control_link.host import AppliedBundle, MetricFigures, VaultFacts
+from vault.control_link.log_growth import LogGrowth
+from vault.model.link_ports import PolicyTrust
 
 ORG: Final = "acme"
 CANARY: Final = b"canary-7f3e-hunter2"
@@ -44,7 +44,7 @@ class Estate:
     folder: Path
     policy_key: bytes
     chance: random.Random
-    stored: Stored = field(default_factory=Stored)
+    stored: AcceptedVersion = field(default_factory=AcceptedVersion)
     expires: int = 0
     lines: list[bytes] = field(default_factory=list)
     tree: Frontier = field(default_factory=lambda: Frontier(sha256))
@@ -83,18 +83,18 @@ class Estate:
 
 
 class VaultDouble:
-    """`vault.uplink.host.Host` of one life."""
+    """`vault.control_link.host.Host` of one life."""
 
     def __init__(self, world: SimWorld, kept: Estate) -> None:
         self._world = world
         self._kept = kept
         self._started = world.now()
-        self._growth: Growth | None = None
+        self._growth: LogGrowth | None = None
         self.is_open = True
 
-    def facts(self) -> Facts:
+    def facts(self) -> VaultFacts:
         """See `Host`."""
-        return Facts(
+        return VaultFacts(
             health=words.Health.SERVING,
             release="0.1.0",
             platform=words.Platform.LINUX_AMD64,
@@ -109,21 +109,21 @@ class VaultDouble:
             secrets=1,
         )
 
-    def figures(self) -> Figures:
+    def figures(self) -> MetricFigures:
         """See `Host`."""
         counters = {name: self._kept.chance.randrange(10**6) for name in words.CounterName}
-        return Figures(counters=counters, gauges={}, histograms={})
+        return MetricFigures(counters=counters, gauges={}, histograms={})
 
-    def tree(self) -> Node | None:
+    def actor_tree(self) -> Node | None:
         """See `Host`: nobody looks at agents in a simulation."""
         return None
 
-    async def apply_bundle(self, signed: bytes) -> Applied:
+    async def apply_bundle(self, signed: bytes) -> AppliedBundle:
         """See `Host`: verified, validated, stored; versions only go up."""
         return await self._world.run_sync(self._apply, signed)
 
     async def checkpoint(self, old_size: int, old_root: bytes) -> m.AuditCheckpoint | None:
-        """See `Host`; as `vault.uplink.auditing.AuditView` does it."""
+        """See `Host`; as `vault.control_link.audit_follower.AuditLogFollower` does it."""
         return await self._world.run_sync(self._checkpoint, old_size, old_root)
 
     async def rotate_kek(self) -> None:
@@ -134,7 +134,7 @@ class VaultDouble:
         """Requests were served: the log grows."""
         await self._world.run_sync(self._record, count)
 
-    def _apply(self, signed: bytes) -> Applied:
+    def _apply(self, signed: bytes) -> AppliedBundle:
         kept = self._kept
         accepted = open_bundle(
             signed,
@@ -144,12 +144,12 @@ class VaultDouble:
             stored=kept.stored,
             now_ms=self._world.now() // _MILLI,
         )
-        found = fleet.read(PolicyTrust(ORG, kept.name, b""), accepted)
+        found = policy_bundle.parse_bundle(PolicyTrust(ORG, kept.name, b""), accepted)
         if found.version <= kept.stored.version:
             broken("policy", f"{kept.name} goes from {kept.stored.version} to {found.version}")
-        kept.stored, kept.expires = Stored(found.version, found.hash), found.expires
+        kept.stored, kept.expires = AcceptedVersion(found.version, found.hash), found.expires
         self._record(1)
-        return Applied(kept.stored, 0)
+        return AppliedBundle(kept.stored, 0)
 
     def _record(self, count: int) -> None:
         for _ in range(count):
@@ -158,7 +158,7 @@ class VaultDouble:
             )  # fmt: skip
             self._kept.record(line)
             if self._growth is not None:
-                self._growth.feed(line)
+                self._growth.append_line(line)
 
     def _rotate(self) -> None:
         self._kept.rotations += 1
@@ -168,8 +168,8 @@ class VaultDouble:
         if len(lines) == old or not lines:
             return None
         growth = self._growth_from(old) if old <= len(lines) else None
-        head = Head(
-            origin=origin_of(self._kept.name),
+        head = TreeHead(
+            origin=log_origin(self._kept.name),
             size=len(lines),
             root=self._kept.tree.root(),
             head=NO_BUNDLE,
@@ -179,8 +179,8 @@ class VaultDouble:
         proof: tuple[bytes, ...] = ()
         if growth is not None and growth.base_root == (old_root or growth.base_root):
             proof = growth.proof()
-            growth.mark()
-        note = sign(head, _KEYS)
+            growth.mark_base()
+        note = sign_checkpoint(head, _KEYS)
         return m.AuditCheckpoint(
             old_size=old,
             size=head.size,
@@ -190,15 +190,15 @@ class VaultDouble:
             proof=proof,
         )
 
-    def _growth_from(self, old: int) -> Growth:
+    def _growth_from(self, old: int) -> LogGrowth:
         growth = self._growth
         if growth is None or (growth.base != old and not growth.rebase(old)):
             tree = Frontier(sha256)
             for line in self._kept.lines[:old]:
                 tree.append(leaf_hash(sha256, line))
-            growth = self._growth = Growth(tree)
+            growth = self._growth = LogGrowth(tree)
             for line in self._kept.lines[old:]:
-                growth.feed(line)
+                growth.append_line(line)
         return growth
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from protocols.link.limits import WRITE_SECONDS
 from tests.simulation.clock import Wait, virtual_clock
 from tests.simulation.trace import Trace
@@ -182,10 +182,10 @@ class SimPipe:
         while len(self._out.queue) >= BUFFERED and not self._over() and self._time.now < end:
             await self._time.until(end, self._out.waits)
         if self._over():
-            raise PipeError("closed", "the connection is gone")
+            raise TransportError("closed", "the connection is gone")
         if len(self._out.queue) >= BUFFERED:
             await self.aclose()
-            raise PipeError("slow", "the peer does not read")
+            raise TransportError("slow", "the peer does not read")
         self._trace.frame(f"{self._name} {self._out.name}", frame)
         if not self.conn.lost(self._out):
             self._relay(self._out, frame)
@@ -198,7 +198,7 @@ class SimPipe:
         while not self._over() and (due := self._in.due()) > self._time.now:
             await self._time.until(due, self._in.waits)
         if self._over() or not self._in.queue:
-            raise PipeError("closed", "the connection is gone")
+            raise TransportError("closed", "the connection is gone")
         _, frame, bad = self._in.queue.popleft()
         self._in.wake()
         if bad:

@@ -82,7 +82,7 @@ def _nouns(module: Any) -> Iterator[type]:
 
 
 def _records(handler: Any) -> str:
-    if not handler.recorded:
+    if not handler.is_audited:
         return "refusals"
     return "intent, outcome" if handler.mutates else "outcome"
 

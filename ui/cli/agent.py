@@ -18,7 +18,7 @@ from ui.cli.process import in_one_line, load_or_exit, make_private_folder, prote
 
 if TYPE_CHECKING:
     from vault.config import Settings
-    from vault.gate import SealStatus
+    from vault.seal.manager import SealStatus
 
 app = CommandGroup("Run a vault agent.")
 
@@ -105,7 +105,7 @@ def _run(
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are of no use to a reader
     zygote = fork_workers(settings)
-    served = partial(serve, settings, dev_token=dev_token, zygote=zygote, listening=listening)
+    served = partial(serve, settings, dev_token=dev_token, zygote=zygote, on_listening=listening)
     in_one_line(partial(trio.run, served), VaultError, OSError)
 
 

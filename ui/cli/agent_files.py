@@ -47,13 +47,13 @@ def unseal_keys(config: Path) -> list[str]:
     another kind of vault, and for a file that cannot be read.
     """
     from vault.errors import UnavailableError
-    from vault.gate import shares_in
+    from vault.seal.manager import read_key_file_shares
 
     file = _settings(config).encryption.key_file
     if file is None:
         raise CliError(f"{config} has no encryption.key_file: this vault takes shares of people")
     try:
-        return [b64encode(share).decode() for share in shares_in(file)]
+        return [b64encode(share).decode() for share in read_key_file_shares(file)]
     except UnavailableError as error:
         raise CliError(
             f"{error.message}; run this as the agent's user, on its machine, after "

@@ -18,8 +18,8 @@ from ui.cli.progress import counted
 
 if TYPE_CHECKING:
     from vault.config import Settings
-    from vault.uplink.egress import Entry
-    from vault.uplink.enrolling import Door
+    from vault.control_link.egress_chain import LedgerEntry
+    from vault.control_link.enrol_client import EnrolTarget
 
 link = CommandGroup("The running agent's connection to its control plane.")
 link_policy = CommandGroup("Policies that the control plane has sent to this agent.")
@@ -177,13 +177,13 @@ def list_egress(
 @egress.command("freehold agent egress verify --config /etc/freehold/vault.yaml")
 def verify(context: typer.Context, config: Config = None, data_dir: DataDir = None) -> None:
     """Check the whole ledger: every hash, the chain, and each connection's offsets."""
-    from vault.uplink.ledger import Tally
+    from vault.control_link.egress_ledger import LedgerTotals
 
-    tally = Tally()
+    tally = LedgerTotals()
     with _errors_as_one_line():
         for entry in counted(_entries(config, data_dir), "Verifying entries"):
-            tally.add(entry)
-    cli_context(context).print_result(tally.found())
+            tally.add_entry(entry)
+    cli_context(context).print_result(tally.result())
 
 
 @egress.command(
@@ -200,29 +200,29 @@ def compare(
     """Compare the ledger with your own packet capture: every byte sent must be in both."""
     from msgspec.structs import asdict
 
-    from protocols.capture.pcap import CaptureError, read
-    from protocols.capture.tls import read_secrets
-    from vault.uplink.comparing import compare as hold
-    from vault.uplink.network import address_of
+    from protocols.capture.pcap import CaptureError, read_capture
+    from protocols.capture.tls import parse_key_log
+    from vault.control_link.capture_comparison import compare_capture as hold
+    from vault.control_link.tls_dialer import parse_address
 
     with _errors_as_one_line():
         entries = list(_entries(config, data_dir))
-        ports = sorted({address_of(entry.peer)[1] for entry in entries})
+        ports = sorted({parse_address(entry.peer)[1] for entry in entries})
         try:
             with pcap.open("rb") as file:
-                capture = read(file)
-            found = hold(entries, capture, read_secrets(keylog.read_text()), ports)
+                capture = read_capture(file)
+            found = hold(entries, capture, parse_key_log(keylog.read_text()), ports)
         except (CaptureError, UnicodeDecodeError) as error:
             raise CliError(f"cannot read the capture: {error}") from None
     cli_context(context).print_result(asdict(found))
-    if not found.holds:
+    if not found.is_accounted_for:
         raise CliError(
             "the capture does not prove the ledger: see missing, foreign, unread and midway"
         )
 
 
-def _row(entry: "Entry", *, raw: bool) -> dict[str, Any]:
-    from vault.uplink.ledger import told
+def _row(entry: "LedgerEntry", *, raw: bool) -> dict[str, Any]:
+    from vault.control_link.egress_ledger import describe_entry
 
     row: dict[str, Any] = {
         "entry": entry.entry,
@@ -234,16 +234,16 @@ def _row(entry: "Entry", *, raw: bool) -> dict[str, Any]:
         "offset": entry.offset,
         "length": entry.length,
         "sha256": entry.sha256,
-        "says": told(entry),
+        "says": describe_entry(entry),
     }
     return {**row, "data": entry.data} if raw else row
 
 
-def _entries(config: Path | None, data_dir: Path | None) -> Iterator["Entry"]:
-    from vault.unlinked import EGRESS, folder_of
-    from vault.uplink.ledger import read
+def _entries(config: Path | None, data_dir: Path | None) -> Iterator["LedgerEntry"]:
+    from vault.control_link.egress_ledger import read_entries
+    from vault.control_link.null import EGRESS, link_folder
 
-    return read(folder_of(_settings(config, data_dir)) / EGRESS)
+    return read_entries(link_folder(_settings(config, data_dir)) / EGRESS)
 
 
 def _settings(config: Path | None, data_dir: Path | None) -> "Settings":
@@ -258,30 +258,30 @@ def _settings(config: Path | None, data_dir: Path | None) -> "Settings":
     return load_or_exit(partial(load_settings, config or Path()))
 
 
-def _check_control_plane(control: str, pin: str) -> "Door":
+def _check_control_plane(control: str, pin: str) -> "EnrolTarget":
     """Where to go, looked at before anything is asked for or sent. Raises `CliError`."""
     from protocols.pki.errors import PinError
     from protocols.pki.pin import parse_pin
-    from vault.model.endpoint import endpoint_of
-    from vault.uplink.enrolling import Door
+    from vault.control_link.enrol_client import EnrolTarget
+    from vault.model.endpoint import parse_endpoint
 
     try:
-        endpoint = endpoint_of(control)
+        endpoint = parse_endpoint(control)
         parse_pin(pin)
     except PinError as error:
         raise CliError(f"--pin: {error}", Exit.USAGE) from None
     except ValueError as error:
         raise CliError(f"--control: {error}; nothing was sent", Exit.USAGE) from None
-    return Door(endpoint=endpoint, pin=pin)
+    return EnrolTarget(endpoint=endpoint, pin=pin)
 
 
-async def _enrol(settings: "Settings", door: "Door", token: str) -> None:
+async def _enrol(settings: "Settings", door: "EnrolTarget", token: str) -> None:
     from actors import SystemWorld
-    from vault.linking import egress_of, identity_of
-    from vault.uplink.enrolling import Enroller
+    from vault.control_link.enrol_client import Enroller
+    from vault.control_link.wiring import egress_ledger_for, identity_store_for
 
     world = SystemWorld()
-    identity, ledger = identity_of(settings), egress_of(settings, world)
+    identity, ledger = identity_store_for(settings), egress_ledger_for(settings, world)
     identity.prepare()
     try:
         await ledger.open()
@@ -315,9 +315,9 @@ def _exit(status: int) -> Exit:
 def _errors_as_one_line() -> Iterator[None]:
     """What can go wrong, as one line."""
     from protocols.pki.errors import PkiError
+    from vault.control_link.egress_chain import BadLedgerError
+    from vault.control_link.enrol_client import EnrolError
     from vault.errors import VaultError
-    from vault.uplink.egress import BadLedgerError
-    from vault.uplink.enrolling import EnrolError
 
     try:
         yield

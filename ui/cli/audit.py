@@ -20,8 +20,8 @@ from ui.cli.progress import counted
 from ui.cli.times import PAST, past_time
 
 if TYPE_CHECKING:
-    from vault.anchor.witness import Witness
-    from vault.audit.verify import Verdict
+    from vault.audit.verify import LogVerdict
+    from vault.seal.anchor.witness import LogWitness
 
 app = CommandGroup("Search the audit log and prove that it is whole.")
 keys = CommandGroup("The public key that signs the audit log.")
@@ -145,13 +145,13 @@ def check(
 
     from vault.audit.keys import VerifyKeys
     from vault.audit.proof import Proof
-    from vault.audit.proof import check as check_proof
+    from vault.audit.proof import verify_proof as check_proof
     from vault.crypto.digest import sha256
-    from vault.crypto.note import is_signed
+    from vault.crypto.note_signing import is_note_signature_valid
 
     try:
         proof = msgspec.convert(read_value(file, None, as_json=True), Proof)
-        check_proof(proof, VerifyKeys(sha256, is_signed), _key(key))
+        check_proof(proof, VerifyKeys(sha256, is_note_signature_valid), _key(key))
     except ValueError as error:
         raise CliError(f"this does not prove the record: {error}") from None
     current = cli_context(context)
@@ -174,15 +174,17 @@ def hash_(
     current.print_result(answer["hash"] if current.output_format is OutputFormat.TABLE else answer)
 
 
-def _newest_anchor(anchor: Path | None, database: Path | None) -> "Witness | None":
+def _newest_anchor(anchor: Path | None, database: Path | None) -> "LogWitness | None":
     """Who has seen the most of the log: asked before the log is read, which only grows."""
-    from vault.anchor.witness import in_anchor, in_database
+    from vault.seal.anchor.witness import read_anchor_witness, read_database_witness
 
-    found = [_query_log(in_anchor, anchor), _query_log(in_database, database)]
+    found = [_query_log(read_anchor_witness, anchor), _query_log(read_database_witness, database)]
     return max(filter(None, found), key=lambda witness: witness.size, default=None)
 
 
-def _query_log(ask: Callable[[Path], "Witness | None"], file: Path | None) -> "Witness | None":
+def _query_log(
+    ask: Callable[[Path], "LogWitness | None"], file: Path | None
+) -> "LogWitness | None":
     from vault.errors import VaultError
 
     try:
@@ -193,24 +195,26 @@ def _query_log(ask: Callable[[Path], "Witness | None"], file: Path | None) -> "W
         raise CliError(f"cannot read {file}: {error.strerror}") from None
 
 
-def _verified(log: Path, key: bytes | None, witness: "Witness | None" = None) -> "Verdict":
-    from vault.audit.fault import BadLogError
+def _verified(log: Path, key: bytes | None, witness: "LogWitness | None" = None) -> "LogVerdict":
+    from vault.audit.errors import BadLogError
     from vault.audit.keys import VerifyKeys
-    from vault.audit.layout import Layout
-    from vault.audit.verify import Verifier
+    from vault.audit.layout import LogLayout
+    from vault.audit.verify import LogVerifier
     from vault.crypto.digest import sha256
-    from vault.crypto.note import is_signed
+    from vault.crypto.note_signing import is_note_signature_valid
 
     try:
         note = witness.note if witness else ""
-        verifier = Verifier(Layout(log), VerifyKeys(sha256, is_signed), key, note)
+        verifier = LogVerifier(
+            LogLayout(log), VerifyKeys(sha256, is_note_signature_valid), key, note
+        )
         for _ in counted(verifier.records(), "Verifying records"):
             pass
         return verifier.verdict()
     except BadLogError as error:
         seen_by = f" (witness: {witness.file})" if witness else ""
-        layout = Layout(log)
-        if not layout.head.exists() and not layout.files():
+        layout = LogLayout(log)
+        if not layout.head_file.exists() and not layout.segment_files():
             raise CliError(f"there is no audit log: {log}{seen_by}") from None
         raise CliError(f"the log is not whole: {error}{seen_by}") from None
     except OSError as error:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from ui.cli.errors import CliError, Exit
 from ui.cli.input import read_new_password
 from ui.cli.output import print_note
 from ui.cli.process import in_one_line, load_or_exit, make_private_folder, protect_memory
+
+if TYPE_CHECKING:
+    from control.services.delegated_authority import Delegations
 
 app = CommandGroup("Run a control plane.")
 users = CommandGroup("Accounts, when nobody can sign in any more.")
@@ -152,15 +155,25 @@ def recover(
 ) -> None:
     """Set a new password, remove the second factor and enable the account.
 
-    The password is asked for, or read from stdin. Every credential of the account is revoked. Run
-    this on the control plane's machine; it is recorded in the audit log.
+    The password is asked for, or read from stdin. Every credential of the account is revoked, and
+    what it has issued and nobody has used: invitations, enrolment tokens, approvals of agents.
+    Channels, report schedules and running roll-outs that it set up are listed for you to review.
+    Run this on the control plane's machine; it is recorded in the audit log.
     """
     from control.offline import recover_account
 
     password = read_new_password("New password")
     do = partial(recover_account, org=organization, name=name, password=password)
-    run_offline(config, data_dir, do)
-    print_note(f"{organization}/{name} signs in with the new password")
+    found: Delegations = run_offline(config, data_dir, do)
+    account = f"{organization}/{name}"
+    print_note(f"{account} signs in with the new password")
+    for org in found.organizations:
+        for what in found.withdrawn.get(org, []):
+            print_note(f"{org}: withdrawn: {what}")
+        for what in found.active.get(org, []):
+            print_note(f"{org}: still active: {what}")
+    if found.active:
+        print_note(f"review what is still active, and in the audit log what {account} did lately")
 
 
 @reports.command("freehold control report verify report.json --key KEY")

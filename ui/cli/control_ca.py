@@ -81,10 +81,10 @@ def install(
     directory: Directory = DEFAULT,
 ) -> None:
     """Install the intermediate that your own root signed."""
-    from protocols.pki.files import read
+    from protocols.pki.files import read_file
 
     with _errors_as_one_line():
-        _directory(directory).install_intermediate(read(certificate), read(root))
+        _directory(directory).install_intermediate(read_file(certificate), read_file(root))
         cli_context(context).print_result(_summary(directory))
 
 
@@ -144,15 +144,15 @@ def adopt(
 ) -> None:
     """Announce a next root of your own to agents, once both roots have signed."""
     from control.ca.directory import load_root
-    from protocols.pki.files import read
+    from protocols.pki.files import read_file
 
     if (cross is None) == (old_root is None):
         raise CliError(
             "give either --cross FILE or --old-root FOLDER, to certify the next root", Exit.USAGE
         )
     with _errors_as_one_line():
-        leads = read(cross) if cross is not None else load_root(old_root or Path())
-        _directory(directory).rollover_adopt(read(certificate), read(root), leads, _now())
+        leads = read_file(cross) if cross is not None else load_root(old_root or Path())
+        _directory(directory).rollover_adopt(read_file(certificate), read_file(root), leads, _now())
         cli_context(context).print_result(_summary(directory))
     if old_root is not None:
         remind_to_remove(old_root)
@@ -201,7 +201,7 @@ def _directory(path: Path) -> "CaDirectory":
 
 def _summary(path: Path) -> dict[str, object]:
     from protocols.instant import rfc3339
-    from protocols.pki.certificates import validity
+    from protocols.pki.certificates import validity_period
     from protocols.pki.pin import pin_of
 
     directory = _directory(path)
@@ -212,8 +212,8 @@ def _summary(path: Path) -> dict[str, object]:
         "phase": state.phase.value,
         "since": rfc3339(state.since) if state.since else "",
         "trusted": standing.trust.pins,
-        "root_expires": rfc3339(validity(authority.root)[1]),
-        "intermediate_expires": rfc3339(validity(authority.certificate)[1]),
+        "root_expires": rfc3339(validity_period(authority.root)[1]),
+        "intermediate_expires": rfc3339(validity_period(authority.certificate)[1]),
     }
 
 

@@ -77,7 +77,7 @@ def loopback() -> Iterator[LoopbackReceiver]:
 
 
 async def _wait(listener: socket.socket) -> dict[str, str]:
-    """What the first request brings that brings something; nothing after `PATIENCE`.
+    """What the first request brings that brings something; nothing after `WAIT_SECONDS`.
 
     Each request is answered in its own task: one that stalls holds up no other.
     """

@@ -228,17 +228,19 @@ def confirm_clock(
 def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str) -> Path:
     """Leave an acceptance beside the anchor; where it is."""
     from actors.world import SystemWorld
-    from vault.anchor import acceptance
+    from vault.seal.anchor import acceptance
 
     file = anchor_path(config, anchor)
     if file is None:
         raise typer.BadParameter("give the agent's --config, or the --anchor file itself")
     if not 1 <= len(reason) <= acceptance.MAX_REASON:
         raise typer.BadParameter(f"--reason takes 1 to {acceptance.MAX_REASON} characters")
-    place = acceptance.path_of(file, acceptance.Subject(subject))
+    place = acceptance.acceptance_path(file, acceptance.AcceptanceSubject(subject))
     try:
-        acceptance.write(
-            file, acceptance.Acceptance(SystemWorld().now(), reason), acceptance.Subject(subject)
+        acceptance.write_acceptance(
+            file,
+            acceptance.Acceptance(SystemWorld().now(), reason),
+            acceptance.AcceptanceSubject(subject),
         )
     except OSError as error:
         raise CliError(f"cannot write {place}: {error.strerror}") from None

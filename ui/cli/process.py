@@ -36,7 +36,7 @@ def protect_memory() -> None:
 
 def load_or_exit(load: Callable[[], Settings]) -> Settings:
     """The settings. Raises `FaultsError` with a line for each fault."""
-    from protocols.settings.load import ConfigError
+    from protocols.settings.loader import ConfigError
 
     try:
         return load()

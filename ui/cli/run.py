@@ -16,55 +16,19 @@ TOKEN_VARIABLES: Final = (
     "BAO_TOKEN",
 )  # never handed to the program
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
-# Names that can choose what code a program loads or starts, whom it trusts, or where it sends what
-# it knows. Such a list is never complete: where the writers of a secret are trusted less than the
-# program, `--env` names each variable.
-_PREFIXES: Final = (
-    *("LD_", "DYLD_", "GCONV_", "MALLOC_", "GLIBC_", "LIBMYSQL_", "OPENSSL_", "ODBC", "SASL_"),
-    *("GTK_", "QT_", "GIO_", "GDK_", "GST_", "BASH_", "PYTHON", "PERL", "RUBY", "LUA_", "TCL"),
-    *("GUILE_", "JULIA_", "ERL_", "ELIXIR_", "CAML_", "PHP_", "R_PROFILE", "R_ENVIRON"),
-    *("DOTNET_", "CORECLR_", "COR_", "ELECTRON_", "DENO_", "BUN_", "NPM_CONFIG_", "PIP_", "UV_"),
-    *("POETRY_", "CONDA_", "BUNDLE_", "GEM_", "CARGO_", "RUSTC_", "GUNICORN_", "UVICORN_"),
-    *("HYPERCORN_", "CELERY_", "PYTEST_", "TOX_", "ANSIBLE_", "GIT_", "SVN_", "HGRC", "CVS_"),
-    *("RSYNC_", "TAR_", "MAKE", "SUDO_", "SYSTEMD_", "XDG_", "KUBE_"),
-    *("LESSKEY", "FZF_", "KRB5", "SSL_CERT_", "SSLKEYLOG", "NODE_TLS_", "NODE_EXTRA_", "TF_CLI_"),
-    *("PGSERVICE", "GOCACHE", "GOPROXY", "R_LIBS", "FREEHOLD_", "VAULT_", "BAO_"),
+# Whoever writes a secret chooses the names of its keys, and too many names choose what code a
+# program runs for a list of them. So of a whole secret only those keys become variables whose last
+# part says that it is a credential, or where that is used.
+_CREDENTIAL: Final = re.compile(
+    "PASSWORD|PASSWD|PASS|PASSPHRASE|TOKEN|SECRET|KEY|USER|USERNAME|ID|PORT|DB|DATABASE"
 )
-_SUFFIXES: Final = (
-    *("_EDITOR", "_PAGER", "_BROWSER", "_ASKPASS", "_RSH", "_WRAPPER", "_CONFIG_PATH"),
-    *("JAVA_OPTIONS", "JAVA_OPTS", "JAVA_TOOL_OPTIONS", "MAVEN_OPTS", "GRADLE_OPTS"),
-    *("_OPTS", "_OPTIONS", "_COMMAND", "_CA_BUNDLE", "_CA_CERTS", "_CA_FILE", "_PROXY"),
+_PLACE: Final = re.compile("URL|URI|DSN|HOST|CERT|CA")
+# Other parts of the name of a place: code is fetched from it, or another program is sent there.
+_FETCHES: Final = re.compile(
+    "BAO|BUN|CDN|CONTAINER|DENO|DOCKER|DOWNLOAD|DRIVER|FREEHOLD|HEX|HOSTED|INDEX|KUBERNETES|MIRROR|"
+    "NODE|NPM|PIP|PLUGIN|PROXY|REGISTRY|REPO|REPOSITORY|SSL|UV|VAULT|YARN"
 )
-_NAMES: Final = frozenset(
-    (
-        *("PATH", "HOME", "SHELL", "ENV", "IFS", "CDPATH", "PROMPT_COMMAND", "SHELLOPTS"),
-        *("BASHOPTS", "ZDOTDIR", "FPATH", "PS0", "PS1", "PS2", "PS3", "PS4", "LIBPATH"),
-        *("SHLIB_PATH", "LOCPATH", "NLSPATH", "HOSTALIASES", "RES_OPTIONS", "TERMINFO", "TERMCAP"),
-        *(
-            "CLASSPATH",
-            "JAVA_HOME",
-            "PSMODULEPATH",
-            "NODE_OPTIONS",
-            "NODE_PATH",
-            "PHPRC",
-            "GOFLAGS",
-        ),
-        *("GOROOT", "GOPATH", "GOENV", "GOTOOLCHAIN", "GNUMAKEFLAGS", "CC", "CXX", "LD", "AR"),
-        *(
-            "DJANGO_SETTINGS_MODULE",
-            "FLASK_APP",
-            "EDITOR",
-            "VISUAL",
-            "PAGER",
-            "MANPAGER",
-            "BROWSER",
-        ),
-        *("LESS", "LESSOPEN", "LESSCLOSE", "VIMINIT", "EXINIT", "MYVIMRC", "PSQLRC", "INPUTRC"),
-        *("KUBECONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "DOCKER_CONFIG"),
-        *("DOCKER_HOST", "SSH_ASKPASS", "CURL_HOME", "WGETRC", "TERRAFORM_CONFIG"),
-        *("AWKPATH", "AWKLIBPATH"),
-    )
-)
+_SHOWN: Final = 8  # keys in an error
 
 
 def run(
@@ -73,46 +37,46 @@ def run(
     secret: Annotated[
         list[str] | None,
         typer.Option(
-            "--secret", "-s", help="A secret with an object value: each key is a variable."
+            "--secret",
+            "-s",
+            help="NAME#KEY[,KEY...]: these keys of a secret with an object value, each a variable. "
+            "NAME alone: all keys, if each is called as credentials are.",
         ),
     ] = None,
     env: Annotated[
         list[str] | None,
         typer.Option("--env", "-e", help="NAME=secret or NAME=secret#field; may be repeated."),
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A key of --secret to accept although it can choose what code runs, such as PATH, "
-            "or is set already."
-        ),
-    ] = None,
 ) -> None:
     """Run a program with secrets in its environment; our own token is not passed on.
 
-    A key of --secret that can choose what code runs (PATH, LD_PRELOAD, PYTHONPATH, ...) is refused
-    unless --allow names it: whoever writes the secret would choose the program. So is one that your
-    own environment sets to something else.
+    Without keys, --secret takes a whole secret if the last part of each key is one of PASSWORD,
+    PASSWD, PASS, PASSPHRASE, TOKEN, SECRET, KEY, USER, USERNAME, ID, PORT, DB, DATABASE, URL, URI,
+    DSN, HOST, CERT, CA (DB_PASSWORD, user): whoever writes the secret would otherwise choose what
+    the program runs, by PATH or CFLAGS. A key that your own environment sets to something else has
+    to be named, too.
     """
     client = cli_context(context).client
     variables: dict[str, str] = {}
-    for name in secret or []:
+    for place in secret or []:
+        name, has_keys, keys = place.partition("#")
+        named = keys.split(",") if has_keys else None
+        if named is not None and "" in named:
+            raise typer.BadParameter("--secret must look like NAME or NAME#KEY[,KEY...]")
         value = _value(client, name)
         if not isinstance(value, dict):
             raise CliError(f"{name} is not an object; use --env NAME={name}")
-        _refuse_dangerous_names(name, value, allow or [])
-        variables |= {key: _text(item) for key, item in value.items()}
+        if named is None:
+            _refuse_unnamed(name, value)
+        for key in value if named is None else named:
+            variables[key] = _text(_field(name, value, key))
     for assignment in env or []:
         variable, sign, place = assignment.partition("=")
         if not sign:
             raise typer.BadParameter("--env must look like NAME=secret or NAME=secret#field")
         name, _, field = place.partition("#")
         value = _value(client, name)
-        if field:
-            if not isinstance(value, dict) or field not in value:
-                raise CliError(f"{name} has no field {field}", Exit.NOT_FOUND)
-            value = value[field]
-        variables[variable] = _text(value)
+        variables[variable] = _text(_field(name, value, field) if field else value)
     _execute(command, variables)
 
 
@@ -129,28 +93,35 @@ def _execute(command: list[str], variables: dict[str, str]) -> None:
         raise CliError(f"cannot run {command[0]}: {error.strerror}", Exit.CANNOT_RUN) from None
 
 
-def _refuse_dangerous_names(secret: str, value: dict[str, Any], allowed: list[str]) -> None:
-    found = sorted(key for key in value if _can_alter_program(key) and key not in allowed)
+def _refuse_unnamed(secret: str, value: dict[str, Any]) -> None:
+    """Raise `CliError` for a whole secret that has keys which a person has to name."""
+    found = sorted(key for key in value if not _is_credential(key))
+    why = "which is not what a credential is called and may choose what the program runs"
+    if not found:
+        texts = {key: _text(item) for key, item in value.items()}
+        found = sorted(key for key in texts if os.environ.get(key, texts[key]) != texts[key])
+        why = "which your environment sets to something else"
     if found:
+        keys = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
         raise CliError(
-            f"{secret} has the key {found[0]}, which can choose what code the program runs: "
-            f"pass --allow {found[0]} if that is intended, or name the keys to use with --env"
-        )
-    changed = sorted(
-        key
-        for key, item in value.items()
-        if os.environ.get(key, _text(item)) != _text(item) and key not in allowed
-    )
-    if changed:
-        raise CliError(
-            f"{secret} has the key {changed[0]}, which your environment sets to something else: "
-            f"pass --allow {changed[0]} to take the secret's, or unset it"
+            f"{secret} has {keys}, {why}: name each key to use, as in --secret '{secret}#KEY,KEY'"
         )
 
 
-def _can_alter_program(key: str) -> bool:
-    name = key.upper()
-    return name in _NAMES or name.startswith(_PREFIXES) or name.endswith(_SUFFIXES)
+def _is_credential(key: str) -> bool:
+    """Whether a key is called as credentials are: `DB_PASSWORD`, `user`."""
+    if not _NAME.match(key) or key.startswith("_"):
+        return False
+    *before, last = key.upper().split("_")
+    if _PLACE.fullmatch(last):
+        return not any(map(_FETCHES.fullmatch, before))
+    return _CREDENTIAL.fullmatch(last) is not None
+
+
+def _field(secret: str, value: Any, key: str) -> Any:
+    if not isinstance(value, dict) or key not in value:
+        raise CliError(f"{secret} has no field {key}", Exit.NOT_FOUND)
+    return value[key]
 
 
 def _value(client: Any, name: str) -> Any:

@@ -12,7 +12,7 @@ another origin, no frame around it.
 from collections.abc import Mapping
 from typing import Final
 
-from protocols.http.scope import App, Headers, Receive, Scope, Send
+from protocols.http.asgi import App, Headers, Receive, Scope, Send
 from ui.web.files import ASSETS, File
 
 CSP: Final = (

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from actors import World
+from vault.audit.batch import BatchComposer, LogPosition
 from vault.audit.chain import Chain
-from vault.audit.draft import Draft
-from vault.audit.end import End, SharedEnd
 from vault.audit.keys import AuditKeys
-from vault.audit.ledger import Ledger, Position
+from vault.audit.pending_record import PendingRecord
+from vault.audit.shared_tail import SharedTail, Tail
 from vault.audit.sinks.file import FileSink
 from vault.audit.writer import SWEEP_INTERVAL
 
@@ -24,7 +24,7 @@ class Appender:
 
     def __init__(
         self,
-        end: SharedEnd,
+        tail: SharedTail,
         sink: FileSink,
         keys: AuditKeys,
         vault_id: str,
@@ -33,62 +33,64 @@ class Appender:
         rotation_bytes: int,
     ) -> None:
         """`sink`: one that has not been loaded, without a reserve."""
-        self._end = end
+        self._tail = tail
         self._sink = sink
         self._keys = keys
         self._world = world
         self._thread = world.worker("audit sink")
         self._seen = 0  # the version of the end that we know
         self._owner_at = 0
-        sink.join(keys)
-        self._ledger = Ledger(
+        sink.attach(keys)
+        self._composer = BatchComposer(
             keys,
             vault_id,
-            Position(Chain(keys.digest), 0, 0, 0, closed=True, checkpoint=0),
+            LogPosition(Chain(keys.digest), 0, 0, 0, is_closed=True, checkpoint=0),
             rotation_bytes=rotation_bytes,
-            commits=partial(getattr, end, "commits"),
+            commits=partial(getattr, tail, "commits"),
         )
 
-    async def append(self, drafts: Sequence[Draft]) -> bool:
+    async def append(self, records: Sequence[PendingRecord]) -> bool:
         """Return True once they are durable, in the log's one order.
 
         False: nothing was written, the owner has to. Raises `OSError` when a write has failed: then
         they may be on record, or some of them.
         """
-        return await self._thread.run(self._append, drafts, self._world.now())
+        return await self._thread.run(self._append, records, self._world.now())
 
     async def aclose(self) -> None:
         """Give up files and thread."""
         await self._thread.run(self._close)
         self._thread.close()
 
-    def _append(self, drafts: Sequence[Draft], now: int) -> bool:
-        self._end.take()
+    def _append(self, drafts: Sequence[PendingRecord], now: int) -> bool:
+        self._tail.acquire()
         try:
-            return self._has_written(drafts, now)
+            return self._write(drafts, now)
         finally:
-            self._end.give()
+            self._tail.release()
 
-    def _has_written(self, drafts: Sequence[Draft], now: int) -> bool:
-        end = self._end
+    def _write(self, drafts: Sequence[PendingRecord], now: int) -> bool:
+        end = self._tail
         if not end.is_open:
             return False
         if end.version != self._seen:
             self._resume(end.load())
-        if self._ledger.begins or now - self._owner_at >= SWEEP_INTERVAL:
+        if self._composer.starts_segment or now - self._owner_at >= SWEEP_INTERVAL:
             return False
-        batch = self._ledger.compose(drafts, now)
-        end.begin()
+        batch = self._composer.compose(drafts, now)
+        end.begin_write()
         self._sink.write((batch,))
-        end.leave(End.of(self._ledger.position, self._sink, batch.note, self._owner_at))
+        end.publish(
+            Tail.from_position(self._composer.position, self._sink, batch.note, self._owner_at)
+        )
         self._seen = end.version
         return True
 
-    def _resume(self, end: End) -> None:
-        self._ledger.resume(end.position(self._keys.digest))
+    def _resume(self, end: Tail) -> None:
+        self._composer.resume(end.to_position(self._keys.digest))
         self._sink.resume(end)
         self._owner_at = end.owner_at
 
     def _close(self) -> None:
         self._sink.close()
-        self._end.close()
+        self._tail.close()

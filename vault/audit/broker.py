@@ -14,24 +14,24 @@ from typing import Final
 import trio
 
 from actors import ActorError, Child, Node, Ref, Supervisor, World, supervise
-from vault.audit.draft import Draft, draft_event
-from vault.audit.end import SharedEnd
-from vault.audit.feed import Feed, Follower
+from vault.audit.feed import LogFeed, LogFollower
 from vault.audit.hashing import ValueHasher
 from vault.audit.keys import AuditKeys
-from vault.audit.opening import open_sinks
+from vault.audit.open_sinks import open_sinks
+from vault.audit.pending_record import PendingRecord, prepare_event
 from vault.audit.record import AuditEvent
-from vault.audit.replica import RETRY_EVERY, DurableSink, Replica
-from vault.audit.retention import Retention
-from vault.audit.sharing import await_alone, sharing
-from vault.audit.sinks.syslog import Syslog, SyslogStats
-from vault.audit.writer import AuditConfig, Shared, Writer, unavailable
+from vault.audit.replica import RETRY_INTERVAL, DurableSink, Replica
+from vault.audit.retention import RetentionSchedule
+from vault.audit.shared_log import share_log, wait_all_exclusive
+from vault.audit.shared_tail import SharedTail
+from vault.audit.sinks.syslog import SyslogForwarder, SyslogStats
+from vault.audit.writer import AuditConfig, Writer, WriterState, audit_unavailable
 from vault.errors import UnavailableError, VaultError
 from vault.model.operation import Capability
 
 _MAX_VAULT_ID: Final = 64  # so that a signed head fits into a disk sector
-_LEAST: Final = 0.001  # seconds: what fails has failed for some time
-FULL: Final = "the audit log's disk is full"
+_MIN_SECONDS: Final = 0.001  # seconds: what fails has failed for some time
+DISK_FULL: Final = "the audit log's disk is full"
 _READS: Final = frozenset({Capability.READ, Capability.READ_METADATA, Capability.LIST})
 
 
@@ -63,23 +63,23 @@ class BrokerState:
     trouble: str
 
 
-class Broker:
+class AuditBroker:
     """Made by `open_audit`; to be used within its block."""
 
     def __init__(
         self,
         tree: Supervisor,
-        shared: Shared,
+        state: WriterState,
         hasher: ValueHasher,
         world: World,
         config: AuditConfig,
         *,
-        syslog: Syslog | None = None,
+        syslog: SyslogForwarder | None = None,
     ) -> None:
         self._syslog = syslog
         self._tree = tree
-        self._ref: Ref[Draft | list[Draft]] = tree.ref("writer")
-        self._shared = shared
+        self._ref: Ref[PendingRecord | list[PendingRecord]] = tree.ref("writer")
+        self._state = state
         self._world = world
         self._config = config
         self._hasher = hasher
@@ -91,27 +91,27 @@ class Broker:
         the same. On a full disk only the reserve is left: then nothing new is begun, while refusals
         and the ends of what runs are still recorded.
         """
-        if self.is_on_reserve() and begins_work(event, self._config.essential):
-            raise disk_full()
-        await self._write(draft_event(event, self._world.now(), self._hasher))
+        if self.is_on_reserve() and needs_disk_space(event, self._config.essential):
+            raise disk_full_error()
+        await self._write(prepare_event(event, self._world.now(), self._hasher))
 
-    async def record_together(self, drafts: list[Draft]) -> None:
+    async def record_batch(self, records: list[PendingRecord]) -> None:
         """As `record`, for events that were drafted elsewhere: all are durable, or it raises."""
-        await self._write(drafts)
+        await self._write(records)
 
-    async def _write(self, message: Draft | list[Draft]) -> None:
+    async def _write(self, message: PendingRecord | list[PendingRecord]) -> None:
         try:
             await self._ref.call(message, self._config.deadline)
         except VaultError:
             raise
         except ActorError as error:
-            raise unavailable("the audit writer does not answer") from error
+            raise audit_unavailable("the audit writer does not answer") from error
         except Exception as error:
-            raise unavailable("the audit writer failed") from error
+            raise audit_unavailable("the audit writer failed") from error
 
     def hash_value(self, value: object) -> str:
         """What `value` reads as in every record: `hmac-sha256:` and 64 hex digits."""
-        return self._hasher.value(value)
+        return self._hasher.hash_value(value)
 
     def state(self) -> BrokerState:
         """For health, metrics and people."""
@@ -123,46 +123,48 @@ class Broker:
                 behind=r.behind,
                 on_reserve=r.sink.on_reserve,
                 error=r.error,
-                failing_for=_since(r.failing_since, now),
+                failing_for=_seconds_since(r.failing_since, now),
             )
-            for r in self._shared.replicas
+            for r in self._state.replicas
         ]
         sinks += [
-            SinkState(name, 0, behind=True, on_reserve=False, error=why, failing_for=_LEAST)
-            for name, why in self._shared.failed.items()
+            SinkState(name, 0, behind=True, on_reserve=False, error=why, failing_for=_MIN_SECONDS)
+            for name, why in self._state.failed.items()
         ]
         labels = ("file", *(f"file-{number}" for number in range(2, len(sinks) + 1)))
         sinks = [replace(sink, label=name) for sink, name in zip(sinks, labels, strict=False)]
         if self._syslog is not None:
-            sinks.append(_forwarding(self._syslog.statistics(), now))
-        trouble = "; ".join(filter(None, (self._shared.trouble, self._shared.feed.trouble)))
-        return BrokerState(self._shared.acknowledged, tuple(sinks), trouble)
+            sinks.append(_syslog_state(self._syslog.statistics(), now))
+        trouble = "; ".join(
+            filter(None, (self._state.retention_error, self._state.feed.read_error))
+        )
+        return BrokerState(self._state.acknowledged, tuple(sinks), trouble)
 
-    def refusal(self) -> str:
+    def refusal_reason(self) -> str:
         """Why nothing is served now; empty while records are accepted."""
         if self.is_on_reserve():
-            return FULL
-        replicas = self._shared.replicas
+            return DISK_FULL
+        replicas = self._state.replicas
         if not replicas or not all(each.error for each in replicas):
             return ""
         return f"no audit sink accepts records ({replicas[0].error})"
 
-    async def watch(self) -> None:
+    async def probe_sinks(self) -> None:
         """Find out by itself that the log can be written again, until cancelled.
 
         Who refuses everything is sent no requests, and nobody else would try.
         """
-        end = self._shared.end
+        end = self._state.tail
         while True:
-            await self._world.sleep(RETRY_EVERY)
-            if self.refusal() or (end is not None and end.is_broken):
+            await self._world.sleep(RETRY_INTERVAL)
+            if self.refusal_reason() or (end is not None and end.is_broken):
                 with suppress(VaultError):
                     await self._write([])
 
     def _size_of(self, replica: Replica) -> int:
         """What others wrote is in the one copy that there is then, whether we looked or not."""
-        shared = self._shared
-        return replica.durable if shared.end is None else shared.acknowledged
+        shared = self._state
+        return replica.durable if shared.tail is None else shared.acknowledged
 
     def tree(self) -> Node:
         """The writer as an actor: mailbox depth, restarts, time per record."""
@@ -170,30 +172,30 @@ class Broker:
 
     def is_on_reserve(self) -> bool:
         """Whether every sink's disk is full, so that nothing new may be begun."""
-        for replica in self._shared.replicas:  # noqa: SIM110  # no generator in a hot path
+        for replica in self._state.replicas:  # noqa: SIM110  # no generator in a hot path
             if not replica.sink.on_reserve:
                 return False
         return True
 
 
-def begins_work(event: AuditEvent, essential: frozenset[str]) -> bool:
+def needs_disk_space(event: AuditEvent, essential: frozenset[str]) -> bool:
     """Whether this is the record of something that a full disk stops."""
     if event.operation in essential:
         return False
     return event.phase == "intent" or (event.result == "ok" and event.capability in _READS)
 
 
-def disk_full() -> UnavailableError:
+def disk_full_error() -> UnavailableError:
     """The error for what is not begun."""
-    return unavailable(FULL)
+    return audit_unavailable(DISK_FULL)
 
 
-def _since(instant: float | None, now: float) -> float:
+def _seconds_since(instant: float | None, now: float) -> float:
     """Seconds since then, at least a moment; 0 for never."""
-    return 0.0 if instant is None else max(now - instant, _LEAST)
+    return 0.0 if instant is None else max(now - instant, _MIN_SECONDS)
 
 
-def _forwarding(stats: SyslogStats, now: float) -> SinkState:
+def _syslog_state(stats: SyslogStats, now: float) -> SinkState:
     return SinkState(
         name="syslog",
         size=stats.sent,
@@ -201,7 +203,7 @@ def _forwarding(stats: SyslogStats, now: float) -> SinkState:
         on_reserve=False,
         error=stats.error,
         durable=False,
-        failing_for=_since(stats.failing_since, now),
+        failing_for=_seconds_since(stats.failing_since, now),
         label="syslog",
     )
 
@@ -214,12 +216,12 @@ async def open_audit(
     sinks: Sequence[DurableSink],
     world: World,
     *,
-    followers: Sequence[Follower] = (),
-    retention: Retention | None = None,
+    followers: Sequence[LogFollower] = (),
+    retention: RetentionSchedule | None = None,
     commits: Callable[[], int] = int,
-    end: SharedEnd | None = None,
-    syslog: Syslog | None = None,
-) -> AsyncIterator[Broker]:
+    end: SharedTail | None = None,
+    syslog: SyslogForwarder | None = None,
+) -> AsyncIterator[AuditBroker]:
     """The broker of one log for the length of the block; on exit the log's end is signed.
 
     At least one of `sinks` must take each record; `followers` are told afterwards. `retention` says
@@ -234,16 +236,18 @@ async def open_audit(
         raise ValueError("a vault id is at most 64 ASCII letters, digits and hyphens")
     if end is not None and len(sinks) != 1:
         raise ValueError("a log that several processes write has one copy")
-    await world.run_sync(await_alone, [sink.layout for sink in sinks])
+    await world.run_sync(wait_all_exclusive, [sink.layout for sink in sinks])
     opened = await open_sinks(sinks, keys, vault_id, world)
-    feed = Feed(followers, sinks[0].layout, end, keys.public, world)
-    async with sharing(end, feed, commits, world), trio.open_nursery() as nursery:
-        shared = Shared(sinks, feed, nursery, opened, retention=retention, commits=commits, end=end)
+    feed = LogFeed(followers, sinks[0].layout, end, keys.public, world)
+    async with share_log(end, feed, commits, world), trio.open_nursery() as nursery:
+        shared = WriterState(
+            sinks, feed, nursery, opened, retention=retention, commits=commits, tail=end
+        )
         factory = partial(Writer, shared, keys, vault_id, world, config)
         child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)
         async with supervise("audit", [child], world=world) as tree:
-            broker = Broker(tree, shared, ValueHasher(keys.mac), world, config, syslog=syslog)
+            broker = AuditBroker(tree, shared, ValueHasher(keys.mac), world, config, syslog=syslog)
             async with trio.open_nursery() as watching:
-                watching.start_soon(broker.watch)
+                watching.start_soon(broker.probe_sinks)
                 yield broker
                 watching.cancel_scope.cancel()

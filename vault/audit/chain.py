@@ -6,9 +6,9 @@ The chain tells where a line was touched, the tree proves one line without showi
 from typing import Final, Self
 
 from protocols.merkle import Frontier
-from vault.audit.keys import Digest
+from vault.audit.keys import HashFunction
 
-START: Final = bytes(32)  # what the first record's `prev` says
+EMPTY_HEAD: Final = bytes(32)  # what the first record's `prev` says
 
 
 class Chain:
@@ -16,7 +16,9 @@ class Chain:
 
     __slots__ = ("_digest", "head", "tree")
 
-    def __init__(self, digest: Digest, head: bytes = START, tree: Frontier | None = None) -> None:
+    def __init__(
+        self, digest: HashFunction, head: bytes = EMPTY_HEAD, tree: Frontier | None = None
+    ) -> None:
         self._digest = digest
         self.head = head
         self.tree = tree or Frontier(digest)

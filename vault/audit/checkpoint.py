@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Final, Self
 
-from vault.audit.keys import AuditKeys, Digest, VerifyKeys
+from vault.audit.keys import AuditKeys, HashFunction, VerifyKeys
 
 _ED25519: Final = b"\x01"  # signed-note: the signature type that goes into the key id
 _HASH: Final = 32
@@ -18,13 +18,13 @@ _SIGNATURE: Final = 64
 _KEY_ID: Final = 4
 
 
-def origin_of(vault_id: str) -> str:
+def log_origin(vault_id: str) -> str:
     """The log's identity: the checkpoint's first line, and the name of its key."""
     return f"freehold.audit/{vault_id}"
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class TreeHead:
     """A state of the log: `size` records, Merkle `root`, chain `head`, at `time` (RFC 3339).
 
     `store`: the store's count of commits then, so that an older database is noticed by the log.
@@ -65,20 +65,20 @@ class Head:
         return parsed
 
 
-def sign(head: Head, keys: AuditKeys) -> str:
+def sign_checkpoint(head: TreeHead, keys: AuditKeys) -> str:
     """The signed note."""
     text = head.text()
     signature = _key_id(keys.digest, head.origin, keys.public) + keys.sign(text)
     return f"{text.decode()}\n— {head.origin} {base64.b64encode(signature).decode()}\n"
 
 
-def open_note(note: str, keys: VerifyKeys, public: bytes) -> Head:
+def verify_checkpoint(note: str, keys: VerifyKeys, public: bytes) -> TreeHead:
     """The head that this key has signed. Raises `ValueError` if it has not, or not this note.
 
     Lines by other signers (witnesses) may follow ours; they are not looked at.
     """
     text, blank, signatures = note.partition("\n\n— ")
-    head = Head.parse((text + "\n").encode())
+    head = TreeHead.parse((text + "\n").encode())
     line = f"— {signatures}".split("\n")[0] if blank else ""
     name, _, encoded = line.removeprefix("— ").partition(" ")
     try:
@@ -95,10 +95,10 @@ def open_note(note: str, keys: VerifyKeys, public: bytes) -> Head:
     return head
 
 
-def unsigned_head(note: str) -> Head:
+def parse_unverified_head(note: str) -> TreeHead:
     """The head in a note that something else vouches for. Raises `ValueError`."""
-    return Head.parse((note.partition("\n\n— ")[0] + "\n").encode())
+    return TreeHead.parse((note.partition("\n\n— ")[0] + "\n").encode())
 
 
-def _key_id(digest: Digest, name: str, public: bytes) -> bytes:
+def _key_id(digest: HashFunction, name: str, public: bytes) -> bytes:
     return digest(name.encode() + b"\n" + _ED25519 + public)[:_KEY_ID]

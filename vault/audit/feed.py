@@ -12,25 +12,25 @@ from typing import Final, Protocol
 import trio
 
 from actors import World
-from protocols.errors import where
-from vault.audit.end import End, SharedEnd
-from vault.audit.layout import Layout
-from vault.audit.ledger import Batch, Position
-from vault.audit.tail import Place, read, resumed
+from protocols.errors import locate
+from vault.audit.batch import Batch, LogPosition
+from vault.audit.layout import LogLayout
+from vault.audit.log_reader import RecordLocation, read_range, resume_location
+from vault.audit.shared_tail import SharedTail, Tail
 
 log: Final = logging.getLogger("freehold.audit")
-EVERY: Final = 0.05  # seconds between two looks at what others have written
-MOST: Final = 1024  # records that are told in one go
+POLL_INTERVAL: Final = 0.05  # seconds between two looks at what others have written
+MAX_RECORDS: Final = 1024  # records that are told in one go
 
 
-class Follower(Protocol):
+class LogFollower(Protocol):
     """Somebody who is told of acknowledged batches and is never waited for."""
 
-    def begin(self, size: int) -> None:
+    def on_open(self, size: int) -> None:
         """The log was opened and has so many records; returns at once and does not raise."""
         ...
 
-    def offer(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """Take note of it; returns at once and does not raise.
 
         It may be several that others wrote, and has no note then where no head of just this size
@@ -38,97 +38,109 @@ class Follower(Protocol):
         """
         ...
 
-    def reads_lines(self) -> bool:
+    def wants_lines(self) -> bool:
         """Whether it looks at the next batch's lines, and not only at how far the log goes."""
         ...
 
 
-class Feed:
+class LogFeed:
     """Of one log. `run` while others write it as well."""
 
     def __init__(
         self,
-        followers: Sequence[Follower],
-        layout: Layout,
-        end: SharedEnd | None,
+        followers: Sequence[LogFollower],
+        layout: LogLayout,
+        tail: SharedTail | None,
         signer: bytes,
         world: World,
     ) -> None:
         """`end`: where others leave it; None: nobody else writes. `signer`: of the heads."""
         self._layout = layout
-        self._end = end
+        self._tail = tail
         self._signer = signer
         self._world = world
-        self._told = {follower: Place(0, 1, 0) for follower in followers}  # what comes next for him
-        self._begun = False
+        self._published = {
+            follower: RecordLocation(0, 1, 0) for follower in followers
+        }  # what comes next for him
+        self._started = False
         self._reading = trio.Lock()
-        self.trouble = ""
+        self.read_error = ""
         """Why what others wrote could not be read; empty when it could."""
 
-    def begin(self, position: Position) -> None:
+    def start(self, position: LogPosition) -> None:
         """The log was opened and ends here.
 
         Where others write, only the first opening is one for followers: later ones take nothing
         away, and what they add is told as any growth.
         """
-        if self._begun and self._end is not None:
+        if self._started and self._tail is not None:
             return
-        self._begun = True
+        self._started = True
         size, segment, length = position.chain.size, position.segment, position.length
-        place = Place(size, segment + 1, 0) if position.closed else Place(size, segment, length)
-        for follower in self._told:
-            self._told[follower] = place
-            follower.begin(size)
+        place = (
+            RecordLocation(size, segment + 1, 0)
+            if position.is_closed
+            else RecordLocation(size, segment, length)
+        )
+        for follower in self._published:
+            self._published[follower] = place
+            follower.on_open(size)
 
-    def offer(self, batch: Batch, length: int) -> None:
+    def publish(self, batch: Batch, length: int) -> None:
         """This process wrote it; its segment is so many bytes long now.
 
         Who reads lines and lacks some before these is told of them by `catch_up`.
         """
-        for follower, place in self._told.items():
-            if place.seq == batch.first or not follower.reads_lines():
-                self._tell(follower, batch, Place(batch.size, batch.segment, length))
+        for follower, place in self._published.items():
+            if place.seq == batch.first or not follower.wants_lines():
+                self._notify(follower, batch, RecordLocation(batch.size, batch.segment, length))
 
     async def run(self) -> None:
         """Tell of what others write, until cancelled."""
         while True:
-            await self._world.sleep(EVERY)
-            await self.catch_up()
+            await self._world.sleep(POLL_INTERVAL)
+            await self.wait_caught_up()
 
-    async def catch_up(self) -> None:
+    async def wait_caught_up(self) -> None:
         """Return when followers know of all that is acknowledged by now, or it cannot be read."""
         async with self._reading:
-            end = self._end.look() if self._end is not None else None
+            end = self._tail.peek() if self._tail is not None else None
             if end is None:
                 return
-            for follower in self._told:
-                if not follower.reads_lines():
-                    self._pass_on(follower, [], Place(end.size, end.segment, end.length), end)
+            for follower in self._published:
+                if not follower.wants_lines():
+                    self._forward(
+                        follower, [], RecordLocation(end.size, end.segment, end.length), end
+                    )
             try:
-                for follower in self._told:
-                    while self._told[follower].seq < end.size:
+                for follower in self._published:
+                    while self._published[follower].seq < end.size:
                         await self._read(follower, end)
-                self.trouble = ""
+                self.read_error = ""
             except (OSError, ValueError) as error:
-                if not self.trouble:
-                    log.error("audit: what was written cannot be read back: %s", where(error))  # noqa: TRY400  # one line tells all
-                self.trouble = f"followers lag: {error}"
+                if not self.read_error:
+                    log.error("audit: what was written cannot be read back: %s", locate(error))  # noqa: TRY400  # one line tells all
+                self.read_error = f"followers lag: {error}"
 
-    async def _read(self, follower: Follower, end: End) -> None:
-        place = self._told[follower]
+    async def _read(self, follower: LogFollower, end: Tail) -> None:
+        place = self._published[follower]
         try:
-            stretch = await self._world.run_sync(read, self._layout, place, end.size, MOST)
+            stretch = await self._world.run_sync(
+                read_range, self._layout, place, end.size, MAX_RECORDS
+            )
         except (FileNotFoundError, ValueError):
-            left = await self._world.run_sync(resumed, self._layout, place)
+            left = await self._world.run_sync(resume_location, self._layout, place)
             if left.seq == place.seq:
                 raise
-            self._told[follower] = left  # retention has taken what lay between
+            self._published[follower] = left  # retention has taken what lay between
             return
-        if self._told[follower] == place:  # nobody has told him more meanwhile
-            self._pass_on(follower, stretch.lines, stretch.end, end)
+        if self._published[follower] == place:  # nobody has told him more meanwhile
+            self._forward(follower, stretch.lines, stretch.end, end)
 
-    def _pass_on(self, follower: Follower, lines: list[bytes], following: Place, end: End) -> None:
-        first = self._told[follower].seq
+    def _forward(
+        self, follower: LogFollower, lines: list[bytes], following: RecordLocation, end: Tail
+    ) -> None:
+        first = self._published[follower].seq
         if following.seq <= first:
             return
         batch = Batch(
@@ -137,12 +149,12 @@ class Feed:
             size=following.seq,
             data=b"\n".join([*lines, b""]) if lines else b"",
             note=end.note if following.seq == end.size else "",
-            mark=end.mark,
-            settles=False,
+            checkpoint_offset=end.checkpoint_offset,
+            syncs_head=False,
             signer=self._signer,
         )
-        self._tell(follower, batch, following)
+        self._notify(follower, batch, following)
 
-    def _tell(self, follower: Follower, batch: Batch, following: Place) -> None:
-        self._told[follower] = following
-        follower.offer(batch)
+    def _notify(self, follower: LogFollower, batch: Batch, following: RecordLocation) -> None:
+        self._published[follower] = following
+        follower.on_batch(batch)

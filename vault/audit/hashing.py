@@ -14,8 +14,8 @@ import msgspec
 from msgspec.structs import astuple
 
 from vault.audit.keys import Mac
-from vault.model.memo import Memo
-from vault.model.reference import Reference
+from vault.model.memo import BoundedMemo
+from vault.model.reference import ReferencePayload
 
 PREFIX: Final = "hmac-sha256:"
 MAX_DEPTH: Final = 32  # security.md, "Memory DoS": a body's depth
@@ -35,12 +35,14 @@ class ValueHasher:
 
     def __init__(self, mac: Mac) -> None:
         self._mac = mac
-        self._known: Memo[Reference, msgspec.Raw] = Memo(MAX_KNOWN)
-        self._numbers: Memo[int, str] = Memo(MAX_NUMBERS)  # hashes of such as are in references
+        self._known: BoundedMemo[ReferencePayload, msgspec.Raw] = BoundedMemo(MAX_KNOWN)
+        self._numbers: BoundedMemo[int, str] = BoundedMemo(
+            MAX_NUMBERS
+        )  # hashes of such as are in references
         # The three values that no secret hides behind: of others only references' are remembered.
         self._plain = {literal: self._tag(_scalar(literal)) for literal in (True, False, None)}
 
-    def value(self, value: object) -> str:
+    def hash_value(self, value: object) -> str:
         """The hash that `value` has in every record: a scalar's own, or a whole tree's."""
         plain = _plain(value)
         if isinstance(plain, dict | list | tuple):
@@ -54,15 +56,15 @@ class ValueHasher:
         sorted), so the result has a bounded size. Raises `TypeError` for what JSON has no word for,
         `RecursionError` for what is nested a thousand deep.
         """
-        if not isinstance(data, Reference):
+        if not isinstance(data, ReferencePayload):
             return self._walk(_plain(data), MAX_DEPTH, [MAX_VALUES])
         known = self._known.get(data)
         if known is None:
             known = self._rendered(data)
-            self._known.keep(data, known)
+            self._known.put(data, known)
         return known
 
-    def _rendered(self, reference: Reference) -> msgspec.Raw:
+    def _rendered(self, reference: ReferencePayload) -> msgspec.Raw:
         """JSON of what `_walk` makes of its fields. Many are read once only: the way is short."""
         hashes: dict[str, object] = {}
         names = reference.__struct_encode_fields__
@@ -80,7 +82,7 @@ class ValueHasher:
         known = self._numbers.get(number)
         if known is None:
             known = self._tag(_scalar(number))
-            self._numbers.keep(number, known)
+            self._numbers.put(number, known)
         return known
 
     def _walk(self, data: Any, depth: int, budget: list[int]) -> object:
@@ -134,14 +136,14 @@ def _scalar(value: object) -> bytes:
         case bytes():
             return b"b" + value
         case int():
-            return b"n" + _decimal(value)
+            return b"n" + _decimal_text(value)
         case float():
             return b"n" + repr(value).encode()
         case _:
             raise TypeError(f"a value of type {type(value).__name__} cannot be hashed")
 
 
-def _decimal(value: int) -> bytes:
+def _decimal_text(value: int) -> bytes:
     if value.bit_length() <= _INT_BITS:
         return b"%d" % value
     return b"%x" % value + b"h"  # linear time: Python's decimal form of a huge integer is not

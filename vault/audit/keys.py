@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from protocols.merkle import Digest as Digest
+from protocols.merkle import HashFunction as HashFunction
 
 Mac: TypeAlias = Callable[[bytes], bytes]  # HMAC-SHA256 under the vault's audit key
 Sign: TypeAlias = Callable[
@@ -17,7 +17,7 @@ Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]  # (public key, messag
 class VerifyKeys:
     """What a reader of the log needs: no secret."""
 
-    digest: Digest
+    digest: HashFunction
     verify: Verify
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from vault.errors import ValidationError
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 
 MAX_PAGE: Final = 500  # rows; an answer of about 300 KB, of 4 MB with the longest texts
 _MAX_CURSOR: Final = 18  # digits that are below 2^63
@@ -29,7 +29,7 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
     cursor: str = ""
     limit: int = 100
 
-    def equals(self) -> dict[str, str | int | bool]:
+    def exact_filters(self) -> dict[str, str | int | bool]:
         """The fields that are asked for exactly."""
         wanted = {
             "actor_id": self.actor_id,
@@ -39,7 +39,7 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
         }
         return {name: value for name, value in wanted.items() if value}
 
-    def check(self) -> int | None:
+    def validated_cursor(self) -> int | None:
         """The record number to go on below. Raises `ValidationError` naming the faulty field."""
         if not 1 <= self.limit <= MAX_PAGE:
             raise ValidationError("limit_invalid", f"limit is 1 to {MAX_PAGE}", field="limit")
@@ -50,7 +50,7 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
         return int(self.cursor)
 
 
-class Page(Struct, frozen=True):
+class AuditPage(Struct, frozen=True):
     """Some events, newest first; `cursor` asks for older ones, empty if there are none.
 
     A page may be short, or empty, and have a cursor.

@@ -78,10 +78,10 @@ def service_alert(
     )
 
 
-Kind = Literal["genesis", "segment", "event", "checkpoint", "retention", "repair"]
+RecordKind = Literal["genesis", "segment", "event", "checkpoint", "retention", "repair"]
 
 
-class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class AuditRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A line. `prev` is the chain's head before it.
 
     `commit` is on the last record of a batch: an HMAC over `prev` and the line without it. After a
@@ -93,20 +93,20 @@ class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
     seq: int
     time: str  # RFC 3339 with nanoseconds
     vault: str
-    kind: Kind
+    kind: RecordKind
     body: Any  # `msgspec.Raw` when written
     prev: str
     commit: str = ""
 
 
-class Checkpoint(Struct, frozen=True, forbid_unknown_fields=True):
+class CheckpointBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of `checkpoint`: a signed note over the tree *before* this record, and its frontier."""
 
     note: str
     frontier: list[str]
 
 
-class Segment(Struct, frozen=True, forbid_unknown_fields=True):
+class SegmentBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of `genesis` and `segment`, the first record of a file: a checkpoint to start from."""
 
     number: int
@@ -115,14 +115,14 @@ class Segment(Struct, frozen=True, forbid_unknown_fields=True):
     frontier: list[str]
 
 
-class Retention(Struct, frozen=True, forbid_unknown_fields=True):
+class RetentionBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of `retention`: segments to `through` may be gone; `first` is then the first record."""
 
     through: int
     first: int
 
 
-class Repair(Struct, frozen=True, forbid_unknown_fields=True):
+class RepairBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of `repair`: what a start found beyond the head after a crash.
 
     `adopted` complete records that were kept, `dropped` bytes of a batch that was never
@@ -134,7 +134,7 @@ class Repair(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = json_text.decoder(Record)
+_DECODER: Final = json_text.decoder(AuditRecord)
 
 
 def encode_body(body: object) -> bytes:
@@ -142,23 +142,27 @@ def encode_body(body: object) -> bytes:
     return _ENCODER.encode(body)
 
 
-class Entry(NamedTuple):
+class RecordContent(NamedTuple):
     """What a line says, but for its place in the log."""
 
     time: str
-    kind: Kind
+    kind: RecordKind
     body: bytes
 
 
-def encode(entry: Entry, vault: str, seq: int, prev: bytes) -> bytes:
+def encode_record(entry: RecordContent, vault_id: str, seq: int, prev: bytes) -> bytes:
     """The line, without its newline."""
     time, kind, body = entry
-    return _ENCODER.encode(Record(VERSION, seq, time, vault, kind, msgspec.Raw(body), prev.hex()))
+    return _ENCODER.encode(
+        AuditRecord(VERSION, seq, time, vault_id, kind, msgspec.Raw(body), prev.hex())
+    )
 
 
-def encode_committed(entry: Entry, vault: str, seq: int, prev: bytes, keys: AuditKeys) -> bytes:
+def encode_committed(
+    entry: RecordContent, vault_id: str, seq: int, prev: bytes, keys: AuditKeys
+) -> bytes:
     """The line of the last record of a batch."""
-    line = encode(entry, vault, seq, prev)
+    line = encode_record(entry, vault_id, seq, prev)
     return line[:-1] + _COMMIT_FIELD + commit_mark(keys, prev, line).encode() + b'"}'
 
 
@@ -174,7 +178,7 @@ def split_commit(line: bytes) -> tuple[bytes, bytes]:
     return line[:-_TAIL] + b"}", line[-_MARK:-2]
 
 
-def decode(line: bytes) -> Record:
+def decode_record(line: bytes) -> AuditRecord:
     """The record of a line. Raises `ValueError` saying what is wrong with it."""
     try:
         record = _DECODER.decode(line)
@@ -185,7 +189,7 @@ def decode(line: bytes) -> Record:
     return record
 
 
-def body_as(record: Record, kind: type[Any]) -> Any:
+def decode_body(record: AuditRecord, kind: type[Any]) -> Any:
     """The body as its struct. Raises `ValueError` if it is not one."""
     try:
         return msgspec.convert(record.body, kind)

@@ -11,22 +11,22 @@ from typing import Final, Protocol
 import trio
 
 from actors.world import World
-from vault.audit.end import End, Files
+from vault.audit.batch import Batch
 from vault.audit.keys import AuditKeys
-from vault.audit.layout import Layout
-from vault.audit.ledger import Batch
-from vault.audit.record import Retention
-from vault.audit.recovery import Recovered
+from vault.audit.layout import LogLayout
+from vault.audit.record import RetentionBody
+from vault.audit.recovery import RecoveredLog
+from vault.audit.shared_tail import SinkFiles, Tail
 
 MAX_BACKLOG: Final = 64  # batches; a few MiB, and more than a second of a slow disk's fsyncs
 
-RETRY_EVERY: Final = 0.5  # seconds
+RETRY_INTERVAL: Final = 0.5  # seconds
 
 
-class DurableSink(Files, Protocol):
+class DurableSink(SinkFiles, Protocol):
     """What the writer needs of a copy. Synchronous; one thread at a time. See `FileSink`."""
 
-    layout: Layout
+    layout: LogLayout
 
     @property
     def on_reserve(self) -> bool:
@@ -38,15 +38,15 @@ class DurableSink(Files, Protocol):
         """For people."""
         ...
 
-    def load(self, keys: AuditKeys, vault_id: str) -> Recovered:
+    def load(self, keys: AuditKeys, vault_id: str) -> RecoveredLog:
         """Open it and find its end. Raises `OSError` and `TamperedError`, as all of these."""
         ...
 
-    def resume(self, end: End) -> None:
+    def resume(self, tail: Tail) -> None:
         """Go on from where another process has left it."""
         ...
 
-    def bring_up(self, ahead: Layout) -> None:
+    def catch_up_from(self, ahead: LogLayout) -> None:
         """Append what a longer copy has; `load` it again afterwards."""
         ...
 
@@ -54,15 +54,15 @@ class DurableSink(Files, Protocol):
         """Append those it does not have, durably."""
         ...
 
-    def tend(self, batch: Batch) -> None:
+    def maintain(self, batch: Batch) -> None:
         """Do what can wait, after the batch was acknowledged."""
         ...
 
-    def regain(self) -> None:
+    def reclaim_reserve(self) -> None:
         """Take the last room back, if it was given up and can be."""
         ...
 
-    def expired(self, before: int) -> Retention | None:
+    def expired_segments(self, before: int) -> RetentionBody | None:
         """Which closed segments ended before this instant."""
         ...
 
@@ -75,7 +75,7 @@ class Replica:
     """A sink, the batches it still needs, and the one task that uses it."""
 
     def __init__(
-        self, sink: DurableSink, world: World, size: int, changed: Callable[[], object]
+        self, sink: DurableSink, world: World, size: int, on_change: Callable[[], object]
     ) -> None:
         self.sink = sink
         self.durable = size  # records that it is known to hold
@@ -85,29 +85,29 @@ class Replica:
         """On the monotonic clock: since when it does not take records as it should."""
         self.idle = True  # nothing is being tried
         self.ended = trio.Event()
-        self._changed = changed
+        self._changed = on_change
         self._world = world
         self._thread = world.worker("audit sink")
         self._backlog: deque[Batch] = deque()
         self._work = trio.Event()
         self._ending = False
 
-    def offer(self, batch: Batch) -> None:
+    def submit(self, batch: Batch) -> None:
         """Add a batch and try to write all that is missing."""
         if self.behind:
             return
         if len(self._backlog) >= MAX_BACKLOG:
             self.behind = True
             self._backlog.clear()
-            self._judge()
+            self._update_state()
             return
         self._backlog.append(batch)
         self.retry()
 
-    def resume(self, end: End) -> None:
+    def resume(self, tail: Tail) -> None:
         """Another process has written since; nothing of ours is under way."""
-        self.sink.resume(end)
-        self.durable = end.size
+        self.sink.resume(tail)
+        self.durable = tail.size
 
     @property
     def failing(self) -> bool:
@@ -117,9 +117,9 @@ class Replica:
     def fail(self, error: str) -> None:
         """Its owner could not open it again."""
         self.error = error
-        self._judge()
+        self._update_state()
 
-    def _judge(self) -> None:
+    def _update_state(self) -> None:
         if not self.failing:
             self.failing_since = None
         elif self.failing_since is None:
@@ -131,7 +131,7 @@ class Replica:
             self.idle = False
             self._work.set()
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Have `run` return once it has tried to write what was offered."""
         self._ending = True
         self._work.set()
@@ -147,28 +147,28 @@ class Replica:
         with trio.CancelScope(shield=True):
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._remind)
+                    nursery.start_soon(self._retry_periodically)
                     ending = False
                     while not ending:
                         await self._work.wait()
                         self._work = trio.Event()
                         ending = self._ending
-                        await self._catch_up()
+                        await self._write_backlog()
                     nursery.cancel_scope.cancel()
             finally:
                 await self._thread.run(self.sink.close)
                 self._thread.close()
                 self.ended.set()
 
-    async def _remind(self) -> None:
+    async def _retry_periodically(self) -> None:
         while True:
-            await self._world.sleep(RETRY_EVERY)
+            await self._world.sleep(RETRY_INTERVAL)
             if self.sink.on_reserve:
                 self._work.set()
             else:
                 self.retry()
 
-    async def _catch_up(self) -> None:
+    async def _write_backlog(self) -> None:
         tried: tuple[Batch, ...] = ()
         try:
             while tried := tuple(self._backlog):
@@ -177,16 +177,16 @@ class Replica:
                     self._backlog.popleft()
                 self.durable, self.error = tried[-1].size, ""
                 self._changed()
-                await self._tend(tried)
+                await self._maintain(tried)
             if self.sink.on_reserve:
-                await self._thread.run(self.sink.regain)
+                await self._thread.run(self.sink.reclaim_reserve)
         except OSError as error:
             self.error = f"{type(error).__name__}: {error.strerror}"
-        self._judge()
+        self._update_state()
         self.idle = not self._work.is_set()
         self._changed()
 
-    async def _tend(self, batches: tuple[Batch, ...]) -> None:
+    async def _maintain(self, batches: tuple[Batch, ...]) -> None:
         for batch in batches:
             if batch.expire:
-                await self._thread.run(self.sink.tend, batch)
+                await self._thread.run(self.sink.maintain, batch)

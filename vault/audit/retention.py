@@ -11,15 +11,15 @@ from msgspec import Struct
 
 from actors.slewed_clock import SlewedClock
 from vault.audit.record import AuditEvent, service_alert
-from vault.audit.record import Retention as Released
+from vault.audit.record import RetentionBody as Released
 from vault.model.instant import SECOND, rfc3339
 
 DAY: Final = 86_400 * SECOND
-NOTICE: Final = 7 * DAY
+NOTICE_PERIOD: Final = 7 * DAY
 """From the announcement to the deletion; not longer than the retention itself."""
 
 
-class Notice(Struct, frozen=True):
+class RetentionNotice(Struct, frozen=True):
     """Segments to `through` go at `due` (Unix ns); `first` is then the first record."""
 
     through: int
@@ -27,30 +27,32 @@ class Notice(Struct, frozen=True):
     due: int
 
 
-class Step(NamedTuple):
+class RetentionStep(NamedTuple):
     """What one look has found. To be written: `event`, `released`, or neither.
 
     `notice` is what is announced once that is durable; `trouble` is for people.
     """
 
-    notice: Notice | None
+    notice: RetentionNotice | None
     event: AuditEvent | None = None
     released: Released | None = None
     trouble: str = ""
 
 
-class Retention:
+class RetentionSchedule:
     """The state of one log's retention; `notice` outlives the process in the database's mark."""
 
-    def __init__(self, clock: SlewedClock, days: int, notice: Notice | None = None) -> None:
+    def __init__(
+        self, clock: SlewedClock, days: int, notice: RetentionNotice | None = None
+    ) -> None:
         self.clock = clock
         self._notice = notice
         self._steps = clock.steps  # of the clock, when the notice was looked at
         self._days = days
-        self._told = False  # that it is suspended
+        self._reported = False  # that it is suspended
 
     @property
-    def notice(self) -> Notice | None:
+    def notice(self) -> RetentionNotice | None:
         """What is announced. None after a step of the clock, which may have carried it past `due`.
 
         Whoever can have the clock confirmed would have the deletion in an hour, not in a week.
@@ -58,11 +60,13 @@ class Retention:
         return self._notice if self._steps == self.clock.steps else None
 
     @notice.setter
-    def notice(self, notice: Notice | None) -> None:
+    def notice(self, notice: RetentionNotice | None) -> None:
         """What a look has found, and is durable. A step since that look makes nothing of it."""
         self._notice = notice
 
-    def look(self, expired: Callable[[int], Released | None], new_id: Callable[[], str]) -> Step:
+    def plan(
+        self, expired_segments: Callable[[int], Released | None], new_id: Callable[[], str]
+    ) -> RetentionStep:
         """What to do now. `expired` is a sink's; raises what it raises.
 
         It changes nothing but that a notice of before a step of the clock is forgotten.
@@ -71,37 +75,42 @@ class Retention:
             self._notice, self._steps = None, steps
         if self.clock.is_suspended:
             return self._suspended(new_id)
-        self._told = False
+        self._reported = False
         now, kept = self.clock.now(), self._days * DAY
-        period, notice = min(NOTICE, kept), self.notice  # after `now`, which a step could change
+        period, notice = (
+            min(NOTICE_PERIOD, kept),
+            self.notice,
+        )  # after `now`, which a step could change
         if notice is None or notice.due > now + period:  # by a clock that was wrong
-            return self._announced(expired(now - kept + period), now + period, new_id)
+            return self._announced(expired_segments(now - kept + period), now + period, new_id)
         if now < notice.due:
-            return Step(notice)
-        found = expired(now - kept)
+            return RetentionStep(notice)
+        found = expired_segments(now - kept)
         if found is not None and found.through > notice.through:
             found = Released(notice.through, notice.first)
-        return Step(None, released=found)
+        return RetentionStep(None, released=found)
 
-    def _announced(self, found: Released | None, due: int, new_id: Callable[[], str]) -> Step:
+    def _announced(
+        self, found: Released | None, due: int, new_id: Callable[[], str]
+    ) -> RetentionStep:
         if found is None:
-            return Step(None)
-        notice = Notice(found.through, found.first, due)
+            return RetentionStep(None)
+        notice = RetentionNotice(found.through, found.first, due)
         what = (
             f"segments up to {notice.through} (records before {notice.first}) will be deleted "
             f"after {rfc3339(due)}: they are older than audit.retention_days then"
         )
-        return Step(notice, event=_event("audit.retention_notice", what, new_id()))
+        return RetentionStep(notice, event=_event("audit.retention_notice", what, new_id()))
 
-    def _suspended(self, new_id: Callable[[], str]) -> Step:
+    def _suspended(self, new_id: Callable[[], str]) -> RetentionStep:
         days = self.clock.lag // DAY
         what = (
             f"the machine's clock is {days} days ahead of the time that is known to have passed; "
             "nothing is deleted. Correct the clock, or run `freehold operator confirm-clock`"
         )
-        told, self._told = self._told, True
+        told, self._reported = self._reported, True
         event = None if told else _event("audit.retention_suspended", what, new_id())
-        return Step(self.notice, event=event, trouble=f"retention is suspended: {what}")
+        return RetentionStep(self.notice, event=event, trouble=f"retention is suspended: {what}")
 
 
 def _event(operation: str, what: str, request_id: str) -> AuditEvent:

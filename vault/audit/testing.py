@@ -6,16 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from vault.audit.draft import Draft, draft_event
+from vault.audit.batch import BatchComposer
 from vault.audit.hashing import ValueHasher
 from vault.audit.keys import AuditKeys
-from vault.audit.ledger import Ledger
+from vault.audit.pending_record import PendingRecord, prepare_event
 from vault.audit.record import AuditEvent
 from vault.audit.sinks.disk import Disk
 from vault.audit.sinks.file import FileSink
 from vault.crypto.digest import sha256
-from vault.crypto.mac import hmac_sha256
-from vault.crypto.note import NoteKey, is_signed
+from vault.crypto.hmac import hmac_sha256
+from vault.crypto.note_signing import NoteKey, is_note_signature_valid
 from vault.model.instant import SECOND
 
 VAULT: Final = "vault-1"
@@ -27,7 +27,7 @@ def make_keys(seed: bytes = b"seed") -> AuditKeys:
     key = NoteKey.from_seed(sha256(seed))
     return AuditKeys(
         digest=sha256,
-        verify=is_signed,
+        verify=is_note_signature_valid,
         mac=partial(hmac_sha256, sha256(b"mac" + seed)),
         sign=key.sign,
         public=key.public,
@@ -55,21 +55,21 @@ def make_event(number: int = 0, **changes: Any) -> AuditEvent:
     return AuditEvent(**{**fields, **changes})
 
 
-def make_draft(number: int = 0, time: int = NOW) -> Draft:
+def make_pending_record(number: int = 0, time: int = NOW) -> PendingRecord:
     """The draft of such an event."""
-    return draft_event(make_event(number), time, ValueHasher(make_keys().mac))
+    return prepare_event(make_event(number), time, ValueHasher(make_keys().mac))
 
 
 def write_log(
     log: Path, batches: int, *, batch: int = 4, rotation: int = 2**30, step: int = SECOND // 4
-) -> Ledger:
+) -> BatchComposer:
     """A log of so many batches by the real sink; a checkpoint every `SECOND / step` batches."""
     keys = make_keys()
     sink = FileSink(log, reserve_bytes=0, durability="write")
-    ledger = Ledger(keys, VAULT, sink.load(keys, VAULT).position, rotation_bytes=rotation)
+    ledger = BatchComposer(keys, VAULT, sink.load(keys, VAULT).position, rotation_bytes=rotation)
     for number in range(batches):
         now = NOW + number * step
-        drafts = [make_draft(number * batch + i, now) for i in range(batch)]
+        drafts = [make_pending_record(number * batch + i, now) for i in range(batch)]
         sink.write((ledger.compose(drafts, now),))
     sink.close()
     return ledger

@@ -14,13 +14,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from vault.audit.fault import BadLogError
+from vault.audit.errors import BadLogError
 from vault.audit.keys import AuditKeys
-from vault.audit.layout import Layout
-from vault.audit.verify import Seen, Verifier
+from vault.audit.layout import LogLayout
+from vault.audit.verify import LogVerifier, VerifiedRecord
 
-SLICE: Final = 500  # records, about 5 ms of a thread
-REST: Final = 0.005  # seconds: half a core at most
+SLICE_RECORDS: Final = 500  # records, about 5 ms of a thread
+SLICE_PAUSE: Final = 0.005  # seconds: half a core at most
 
 
 class VerificationState(Struct, frozen=True, kw_only=True):
@@ -42,41 +42,41 @@ class VerificationState(Struct, frozen=True, kw_only=True):
     ended: int = 0
 
 
-class Verification:
+class VerificationJob:
     """Made by `verifying`."""
 
-    def __init__(self, layout: Layout, keys: AuditKeys, witness: str, world: World) -> None:
+    def __init__(self, layout: LogLayout, keys: AuditKeys, witness: str, world: World) -> None:
         self._layout = layout
         self._keys = keys
         self._witness = witness
         self._world = world
-        self._wanted = trio.Event()
+        self._requested = trio.Event()
         self.state = VerificationState()
 
     def start(self) -> VerificationState:
         """Begin, unless one is under way."""
         if self.state.state != "running":
             self.state = VerificationState(state="running", began=self._world.now())
-            self._wanted.set()
+            self._requested.set()
         return self.state
 
     async def run(self) -> None:
         """Do what is asked for, until cancelled."""
         while True:
-            await self._wanted.wait()
-            self._wanted = trio.Event()
-            self.state = replace(await self._look(), ended=self._world.now())
+            await self._requested.wait()
+            self._requested = trio.Event()
+            self.state = replace(await self._verify(), ended=self._world.now())
 
-    async def _look(self) -> VerificationState:
-        verifier = Verifier(self._layout, self._keys, self._keys.public, self._witness)
+    async def _verify(self) -> VerificationState:
+        verifier = LogVerifier(self._layout, self._keys, self._keys.public, self._witness)
         records = verifier.records()
         try:
-            while count := await self._world.run_sync(_take, records):
-                size = verifier.stored.head.size
+            while count := await self._world.run_sync(_verify_slice, records):
+                size = verifier.stored_head.head.size
                 self.state = replace(
                     self.state, checked=min(size, self.state.checked + count), size=size
                 )
-                await self._world.sleep(REST)
+                await self._world.sleep(SLICE_PAUSE)
         except BadLogError as error:
             return replace(self.state, state="damaged", fault=str(error))
         except OSError as error:
@@ -93,16 +93,16 @@ class Verification:
         )
 
 
-def _take(records: Iterator[Seen]) -> int:
-    return sum(1 for _ in islice(records, SLICE))
+def _verify_slice(records: Iterator[VerifiedRecord]) -> int:
+    return sum(1 for _ in islice(records, SLICE_RECORDS))
 
 
 @asynccontextmanager
-async def verifying(
-    layout: Layout, keys: AuditKeys, witness: str, world: World
-) -> AsyncIterator[Verification]:
+async def open_verification(
+    layout: LogLayout, keys: AuditKeys, witness: str, world: World
+) -> AsyncIterator[VerificationJob]:
     """For the length of the block. `witness`: a checkpoint of an earlier run."""
-    verification = Verification(layout, keys, witness, world)
+    verification = VerificationJob(layout, keys, witness, world)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(verification.run)
         yield verification

@@ -11,15 +11,15 @@ from msgspec import Struct
 
 from actors import BatchActor, Failure, World
 from vault.audit import record
-from vault.audit.draft import Draft
-from vault.audit.end import End, SharedEnd
-from vault.audit.feed import Feed
+from vault.audit.batch import Batch, BatchComposer
+from vault.audit.feed import LogFeed
 from vault.audit.keys import AuditKeys
-from vault.audit.ledger import Batch, Ledger
-from vault.audit.opening import Opened, open_sinks
+from vault.audit.open_sinks import OpenSinks, open_sinks
+from vault.audit.pending_record import PendingRecord
 from vault.audit.replica import DurableSink, Replica
 from vault.audit.retention import DAY as DAY
-from vault.audit.retention import Retention, Step
+from vault.audit.retention import RetentionSchedule, RetentionStep
+from vault.audit.shared_tail import SharedTail, Tail
 from vault.errors import TamperedError, UnavailableError
 from vault.model.instant import SECOND
 
@@ -37,36 +37,36 @@ class AuditConfig(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(slots=True)
-class Shared:
+class WriterState:
     """What outlives one incarnation of the writer, and what the broker looks at."""
 
     sinks: Sequence[DurableSink]
-    feed: Feed
+    feed: LogFeed
     nursery: trio.Nursery
-    opened: Opened | None  # by whoever made this, for the first incarnation
+    opened: OpenSinks | None  # by whoever made this, for the first incarnation
     replicas: list[Replica] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # sinks that could not be opened
     size: int = 0  # acknowledged records, as far as the writer knows
-    retention: Retention | None = None  # None: every segment stays
-    trouble: str = ""  # why the last look at retention failed, or did nothing
+    retention: RetentionSchedule | None = None  # None: every segment stays
+    retention_error: str = ""  # why the last look at retention failed, or did nothing
     commits: Callable[[], int] = int  # the store's count of durable commits
-    end: SharedEnd | None = None  # where other processes write, too
+    tail: SharedTail | None = None  # where other processes write, too
 
     @property
     def acknowledged(self) -> int:
         """Records of all processes."""
-        return self.size if self.end is None else max(self.size, self.end.size)
+        return self.size if self.tail is None else max(self.size, self.tail.size)
 
 
-def unavailable(why: str = "no audit sink accepts records") -> UnavailableError:
+def audit_unavailable(why: str = "no audit sink accepts records") -> UnavailableError:
     """The error for everybody whose record is not known to be durable."""
     return UnavailableError("audit_unavailable", f"{why}; nothing is served without a record")
 
 
-HOLD: Final = 0.002  # seconds; a batch costs a signature, two threads' turns and a sync
+BATCH_WINDOW: Final = 0.002  # seconds; a batch costs a signature, two threads' turns and a sync
 
 
-class Writer(BatchActor[Draft | list[Draft]]):
+class Writer(BatchActor[PendingRecord | list[PendingRecord]]):
     """Composes a batch, waits until one sink has it, answers. A list is answered as one.
 
     A batch that no sink accepted stays pending: everybody in it was refused, and it is written
@@ -76,12 +76,12 @@ class Writer(BatchActor[Draft | list[Draft]]):
     log: while it is in trouble nobody else writes, and what another one left broken it opens anew.
     """
 
-    hold: ClassVar[float] = HOLD
+    hold: ClassVar[float] = BATCH_WINDOW
 
     def __init__(
-        self, shared: Shared, keys: AuditKeys, vault_id: str, world: World, config: AuditConfig
+        self, state: WriterState, keys: AuditKeys, vault_id: str, world: World, config: AuditConfig
     ) -> None:
-        self._shared = shared
+        self._state = state
         self._keys = keys
         self._vault = vault_id
         self._world = world
@@ -90,7 +90,7 @@ class Writer(BatchActor[Draft | list[Draft]]):
         self._changed = trio.lowlevel.ParkingLot()
         self._replicas: list[Replica] = []
         self._next_sweep = 0.0  # by `World.uptime`
-        self._ledger: Ledger
+        self._composer: BatchComposer
         self._note = ""  # of the last batch that was written
         self._seen = 0  # the version of the shared end that we know
         self._lost = False  # somebody left the log broken, and it could not be opened anew so far
@@ -100,39 +100,43 @@ class Writer(BatchActor[Draft | list[Draft]]):
 
         Raises what `open_sinks` raises. If nothing can be written, that record is left pending.
         """
-        shared = self._shared
-        if shared.end is not None:
-            await self._take(shared.end)
-            shared.end.shut()
-            shared.end.give()
+        shared = self._state
+        if shared.tail is not None:
+            await self._acquire(shared.tail)
+            shared.tail.close_to_others()
+            shared.tail.release()
         opened, shared.opened = shared.opened, None
         await self._open(opened or await self._open_sinks())
 
-    async def receive_batch(self, batch: Sequence[Draft | list[Draft]]) -> Sequence[object]:
+    async def receive_batch(
+        self, batch: Sequence[PendingRecord | list[PendingRecord]]
+    ) -> Sequence[object]:
         """None for each message once it is durable, or `UnavailableError` for all."""
-        async with self._turn() as is_ours:
-            return await self._receive(batch) if is_ours else _refused(batch)
+        async with self._write_lock() as is_ours:
+            return await self._receive(batch) if is_ours else _failures(batch)
 
-    async def _receive(self, batch: Sequence[Draft | list[Draft]]) -> Sequence[object]:
+    async def _receive(
+        self, batch: Sequence[PendingRecord | list[PendingRecord]]
+    ) -> Sequence[object]:
         if not await self._write_pending():
-            return _refused(batch)
-        drafts = _drafts(batch)
+            return _failures(batch)
+        drafts = _pending_records(batch)
         if not drafts:
             return [None] * len(batch)
         now = self._world.now()
         is_due = self._world.uptime() >= self._next_sweep
-        step = await self._look_at_retention() if is_due else None
+        step = await self._plan_retention() if is_due else None
         if step is not None and step.event is not None:
-            drafts.append(Draft(now, "event", record.encode_body(step.event)))
+            drafts.append(PendingRecord(now, "event", record.encode_body(step.event)))
         if step is not None and step.released is not None:
-            drafts.append(Draft(now, "retention", record.encode_body(step.released)))
-            composed = self._ledger.compose(drafts, now, expire=step.released.through)
+            drafts.append(PendingRecord(now, "retention", record.encode_body(step.released)))
+            composed = self._composer.compose(drafts, now, expire=step.released.through)
         else:
-            composed = self._ledger.compose(drafts, now)
+            composed = self._composer.compose(drafts, now)
         if not await self._write(composed):
-            return _refused(batch)
-        if step is not None and self._shared.retention is not None:
-            self._shared.retention.notice = step.notice
+            return _failures(batch)
+        if step is not None and self._state.retention is not None:
+            self._state.retention.notice = step.notice
         return [None] * len(batch)
 
     async def on_stop(self) -> None:
@@ -141,55 +145,61 @@ class Writer(BatchActor[Draft | list[Draft]]):
         Nobody else writes from then on.
         """
         try:
-            async with self._turn(leaves=False) as is_ours:
-                if is_ours and await self._write_pending() and not self._ledger.settled:
-                    await self._write(self._ledger.compose([], self._world.now(), settle=True))
+            async with self._write_lock(leaves=False) as is_ours:
+                if (
+                    is_ours
+                    and await self._write_pending()
+                    and not self._composer.ends_with_checkpoint
+                ):
+                    await self._write(
+                        self._composer.compose([], self._world.now(), checkpoint=True)
+                    )
         finally:
-            await self._end_replicas()
+            await self._finish_replicas()
 
     # The end, where others write there, too.
 
     @asynccontextmanager
-    async def _turn(self, *, leaves: bool = True) -> AsyncIterator[bool]:
+    async def _write_lock(self, *, leaves: bool = True) -> AsyncIterator[bool]:
         """For the length of the block nobody else writes; False: nobody can.
 
         `leaves`: to others, behind it.
         """
-        end = self._shared.end
+        end = self._state.tail
         if end is None:
             yield True
             return
-        await self._take(end)
+        await self._acquire(end)
         try:
-            if is_ours := await self._knows(end):
+            if is_ours := await self._is_caught_up(end):
                 yield True
-                self._leave(end, leaves=leaves)
+                self._publish_tail(end, leaves=leaves)
         except BaseException:
-            end.shut()
+            end.close_to_others()
             raise
         finally:
-            end.give()
+            end.release()
         if not is_ours:
             yield False
 
-    async def _take(self, end: SharedEnd) -> None:
-        if not end.take_now():
-            await self._world.run_sync(end.take)
+    async def _acquire(self, end: SharedTail) -> None:
+        if not end.acquire_nowait():
+            await self._world.run_sync(end.acquire)
 
-    async def _knows(self, end: SharedEnd) -> bool:
+    async def _is_caught_up(self, end: SharedTail) -> bool:
         """Learn what others have written; False when that cannot be found out yet."""
         if end.is_broken or self._lost:
-            return await self._has_opened_anew(end)
+            return await self._reopen_broken(end)
         if end.is_open and end.version != self._seen:
             self._resume(end.load())
             self._seen = end.version
         return True
 
-    async def _has_opened_anew(self, end: SharedEnd) -> bool:
+    async def _reopen_broken(self, end: SharedTail) -> bool:
         """What somebody has left broken is opened as at a start: he may have died there."""
         self._lost, self._pending = True, None
-        end.shut()
-        await self._end_replicas()
+        end.close_to_others()
+        await self._finish_replicas()
         try:
             opened = await self._open_sinks()
         except UnavailableError as error:
@@ -200,32 +210,32 @@ class Writer(BatchActor[Draft | list[Draft]]):
         self._lost = False
         return True
 
-    def _resume(self, end: End) -> None:
-        self._ledger.resume(end.position(self._keys.digest))
+    def _resume(self, end: Tail) -> None:
+        self._composer.resume(end.to_position(self._keys.digest))
         for replica in self._replicas:
             replica.resume(end)
-        self._shared.size, self._note = end.size, end.note
+        self._state.size, self._note = end.size, end.note
 
-    def _leave(self, end: SharedEnd, *, leaves: bool) -> None:
+    def _publish_tail(self, end: SharedTail, *, leaves: bool) -> None:
         """Let others go on; on the reserve, and while a batch is pending, nobody does."""
-        position, sink = self._ledger.position, self._replicas[0].sink
+        position, sink = self._composer.position, self._replicas[0].sink
         if not self._note or self._pending is not None or sink.on_reserve:
-            end.shut()
+            end.close_to_others()
             return
-        end.leave(End.of(position, sink, self._note, self._world.now()))
+        end.publish(Tail.from_position(position, sink, self._note, self._world.now()))
         self._seen = end.version
         if not leaves:
-            end.shut()
+            end.close_to_others()
 
     # The log's files.
 
-    async def _open_sinks(self) -> Opened:
-        return await open_sinks(self._shared.sinks, self._keys, self._vault, self._world)
+    async def _open_sinks(self) -> OpenSinks:
+        return await open_sinks(self._state.sinks, self._keys, self._vault, self._world)
 
-    async def _open(self, opened: Opened) -> None:
-        shared, position = self._shared, opened.recovered.position
+    async def _open(self, opened: OpenSinks) -> None:
+        shared, position = self._state, opened.recovered.position
         shared.failed = opened.failed
-        self._ledger = Ledger(
+        self._composer = BatchComposer(
             self._keys,
             self._vault,
             position,
@@ -239,22 +249,22 @@ class Writer(BatchActor[Draft | list[Draft]]):
         ]
         for replica in self._replicas:
             shared.nursery.start_soon(replica.run)
-        shared.feed.begin(position)
-        await self._write_opening(opened)
+        shared.feed.start(position)
+        await self._write_first_records(opened)
 
-    async def _write_opening(self, opened: Opened) -> None:
+    async def _write_first_records(self, opened: OpenSinks) -> None:
         found, now = opened.recovered, self._world.now()
         drafts = []
         if found.adopted or found.dropped:
-            body = record.encode_body(record.Repair(found.adopted, found.dropped))
-            drafts = [Draft(now, "repair", body)]
-        if drafts or not self._ledger.size:
-            await self._write(self._ledger.compose(drafts, now, settle=True))
+            body = record.encode_body(record.RepairBody(found.adopted, found.dropped))
+            drafts = [PendingRecord(now, "repair", body)]
+        if drafts or not self._composer.size:
+            await self._write(self._composer.compose(drafts, now, checkpoint=True))
 
     async def _write(self, batch: Batch) -> bool:
         self._pending = batch
         for replica in self._replicas:
-            replica.offer(batch)
+            replica.submit(batch)
         return await self._confirm(batch)
 
     async def _write_pending(self) -> bool:
@@ -271,39 +281,39 @@ class Writer(BatchActor[Draft | list[Draft]]):
                 return False
             await self._changed.park()
         self._pending = None
-        self._shared.size, self._note = batch.size, batch.note
-        self._shared.feed.offer(batch, self._ledger.position.length)
+        self._state.size, self._note = batch.size, batch.note
+        self._state.feed.publish(batch, self._composer.position.length)
         return True
 
-    async def _look_at_retention(self) -> Step | None:
+    async def _plan_retention(self) -> RetentionStep | None:
         """What retention wants. A log that cannot be looked at is kept, and that is shown."""
-        shared, sink = self._shared, self._replicas[0].sink
+        shared, sink = self._state, self._replicas[0].sink
         self._next_sweep = self._world.uptime() + SWEEP_INTERVAL / SECOND
         if shared.retention is None:
             return None
         try:
             step = await self._world.run_sync(
-                shared.retention.look, sink.expired, self._world.new_id
+                shared.retention.plan, sink.expired_segments, self._world.new_id
             )
         except (OSError, TamperedError) as error:
-            shared.trouble = f"retention: {error}"
+            shared.retention_error = f"retention: {error}"
             return None
-        shared.trouble = step.trouble
+        shared.retention_error = step.trouble
         return step
 
-    async def _end_replicas(self) -> None:
+    async def _finish_replicas(self) -> None:
         for replica in self._replicas:
-            replica.end()
+            replica.finish()
         for replica in self._replicas:
             await replica.ended.wait()
 
 
-def _refused(batch: Sequence[object]) -> list[Failure]:
-    return [Failure(unavailable()) for _ in batch]
+def _failures(batch: Sequence[object]) -> list[Failure]:
+    return [Failure(audit_unavailable()) for _ in batch]
 
 
-def _drafts(batch: Sequence[Draft | list[Draft]]) -> list[Draft]:
-    drafts: list[Draft] = []
+def _pending_records(batch: Sequence[PendingRecord | list[PendingRecord]]) -> list[PendingRecord]:
+    drafts: list[PendingRecord] = []
     for message in batch:
         if isinstance(message, list):
             drafts += message

@@ -8,24 +8,30 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.authn.privilege import require_covers_key
+from vault.authn.credential_scheme import CredentialScheme
+from vault.authn.credential_usage import CredentialUsage
+from vault.authn.credential_validity import (
+    KEY_PARENT,
+    api_key_identity,
+    key_permissions,
+    resolve_identity,
+    user_policies,
+)
+from vault.authn.privilege import require_authority_over_key
 from vault.authn.revocation import Revoker
-from vault.authn.scheme import CredentialScheme
-from vault.authn.standing import KEY_PARENT, held_policies, judge, judge_key, permissions_of
-from vault.authn.usage import Usage
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.model.identity import Identity, Permission
-from vault.model.instant import MAX
-from vault.model.records import ApiKeyRow, Status, TokenRow, UserRow
+from vault.model.instant import MAX_NS
+from vault.model.records import ApiKeyRow, RecordStatus, TokenRow, UserRow
 from vault.store.store import Store
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import API_KEYS, USERS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_KEYS: Final = 100  # of one user that are not revoked
 MAX_REVOKED: Final = 100  # of one user that are kept to be seen; the oldest go
 MAX_NAME: Final = 128
-MADE_AT: Final = "sys/keys"  # `TokenRow.path` of a key that is looked at as a token
+KEY_CREATE_PATH: Final = "sys/keys"  # `TokenRow.path` of a key that is looked at as a token
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
@@ -63,7 +69,7 @@ class ApiKeys:
         store: Store,
         scheme: CredentialScheme,
         revoker: Revoker,
-        usage: Usage,
+        usage: CredentialUsage,
         world: World,
     ) -> None:
         self._store = store
@@ -89,7 +95,7 @@ class ApiKeys:
         now, granted = self._world.now(), tuple(permissions)
         if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
             raise _invalid("name", f"name must be 1 to {MAX_NAME} printable characters")
-        if expires_at and not now < expires_at <= MAX:
+        if expires_at and not now < expires_at <= MAX_NS:
             raise _invalid("expires_at", "expires_at must lie in the future")
         minted = self._scheme.mint_api_key()
         row = ApiKeyRow(
@@ -105,20 +111,22 @@ class ApiKeys:
             created_by=caller.name,
         )
 
-        def change(tx: Tx) -> tuple[ApiKeyRow, set[str]]:
+        def change(tx: StoreTx) -> tuple[ApiKeyRow, set[str]]:
             user = tx.get(USERS, user_id)
             if user is None:
                 raise NotFoundError("user_not_found", "no such user")
-            held = held_policies(tx.get, user)
-            require_covers_key(tx.get, caller, held, granted)
-            if user.status != Status.ACTIVE:
+            held = user_policies(tx.get, user)
+            require_authority_over_key(tx.get, caller, held, granted)
+            if user.status != RecordStatus.ACTIVE:
                 raise ConflictError("user_disabled", "the user is disabled")
             _make_room(tx, user_id)
             tx.put(API_KEYS, row)
             return row, held
 
         stored, held = await self._store.commit(change)
-        return CreatedKey(key=_shown(stored), text=minted.text, policies=tuple(sorted(held)))
+        return CreatedKey(
+            key=_public_key_info(stored), text=minted.text, policies=tuple(sorted(held))
+        )
 
     async def get(self, key_id: str) -> ApiKey:
         """Return a key with its last use; raises `NotFoundError`."""
@@ -130,10 +138,10 @@ class ApiKeys:
     async def identity_of(self, key_id: str, at: int) -> Identity | None:
         """Return whom a key stands for, were it `at` (ns), or None; no use is counted."""
         row = await self._store.get(API_KEYS, key_id)
-        rule = partial(judge_key, real=self._world.now())
-        return None if row is None else await judge(self._store, rule, row, at)
+        rule = partial(api_key_identity, real=self._world.now())
+        return None if row is None else await resolve_identity(self._store, rule, row, at)
 
-    async def as_token(self, caller: Identity) -> TokenRow:
+    async def own_key_as_token(self, caller: Identity) -> TokenRow:
         """Return the caller's own key as Vault's clients look at a token: one that is not renewed.
 
         Raises `AuthorizationError` when it is gone by now.
@@ -148,7 +156,7 @@ class ApiKeys:
             display_name=f"key-{caller.name}",
             user_id=row.user_id,
             policies=list(caller.policies),
-            path=MADE_AT,
+            path=KEY_CREATE_PATH,
             created_at=row.created_at,
             issued_at=row.created_at,
             ttl=row.expires_at - row.created_at if row.expires_at else 0,
@@ -156,9 +164,9 @@ class ApiKeys:
             renewable=False,
         )
 
-    async def of_user(self, user_id: str) -> list[ApiKey]:
+    async def list_for_user(self, user_id: str) -> list[ApiKey]:
         """Return the keys of a user with their last use, revoked ones too."""
-        rows = await self._store.select(API_KEYS, Query(equals={"user_id": user_id}))
+        rows = await self._store.select(API_KEYS, StoreQuery(equals={"user_id": user_id}))
         return [await self._with_usage(row) for row in rows]
 
     async def revoke(self, caller: Identity, key_id: str) -> None:
@@ -168,32 +176,32 @@ class ApiKeys:
         caller; everybody may end his own.
         """
 
-        def change(tx: Tx) -> list[str]:
+        def change(tx: StoreTx) -> list[str]:
             row = tx.get(API_KEYS, key_id)
             if row is None:
                 raise NotFoundError("key_not_found", "no such API key")
             user = tx.get(USERS, row.user_id)
-            if user is not None and not _own(caller, user, row):
-                held = held_policies(tx.get, user)
-                require_covers_key(tx.get, caller, held, permissions_of(row))
-            tx.put(API_KEYS, replace(row, status=Status.REVOKED))
+            if user is not None and not _is_own(caller, user, row):
+                held = user_policies(tx.get, user)
+                require_authority_over_key(tx.get, caller, held, key_permissions(row))
+            tx.put(API_KEYS, replace(row, status=RecordStatus.REVOKED))
             return [KEY_PARENT + key_id]
 
-        await self._revoker.revoke(change)
+        await self._revoker.revoke_families(change)
 
     async def _with_usage(self, row: ApiKeyRow) -> ApiKey:
         usage = await self._usage.get(row.id)
-        return replace(_shown(row), last_used=usage.last_used, uses=usage.uses)
+        return replace(_public_key_info(row), last_used=usage.last_used, uses=usage.uses)
 
 
-def _own(caller: Identity, user: UserRow, row: ApiKeyRow) -> bool:
+def _is_own(caller: Identity, user: UserRow, row: ApiKeyRow) -> bool:
     return caller.credential == row.id or (caller.id == user.id and not caller.permissions)
 
 
-def _make_room(tx: Tx, user_id: str) -> None:
-    rows = tx.select(API_KEYS, Query(equals={"user_id": user_id}))
+def _make_room(tx: StoreTx, user_id: str) -> None:
+    rows = tx.select(API_KEYS, StoreQuery(equals={"user_id": user_id}))
     revoked = sorted(
-        (r for r in rows if r.status == Status.REVOKED), key=lambda r: (r.created_at, r.id)
+        (r for r in rows if r.status == RecordStatus.REVOKED), key=lambda r: (r.created_at, r.id)
     )
     if len(rows) - len(revoked) >= MAX_KEYS:
         raise ConflictError("keys_full", f"a user has at most {MAX_KEYS} API keys; revoke one")
@@ -201,12 +209,12 @@ def _make_room(tx: Tx, user_id: str) -> None:
         tx.delete(API_KEYS, row.id)
 
 
-def _shown(row: ApiKeyRow) -> ApiKey:
+def _public_key_info(row: ApiKeyRow) -> ApiKey:
     return ApiKey(
         id=row.id,
         user_id=row.user_id,
         name=row.name,
-        permissions=permissions_of(row),
+        permissions=key_permissions(row),
         expires_at=row.expires_at,
         created_at=row.created_at,
         created_by=row.created_by,

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from actors.world import World
-from vault.authn.scheme import MAX_CREDENTIAL, CredentialScheme, Located
-from vault.authn.usage import Usage
+from vault.authn.credential_scheme import MAX_CREDENTIAL_BYTES, CredentialScheme, LocatedCredential
+from vault.authn.credential_usage import CredentialUsage
 from vault.errors import AuthenticationError
 from vault.model.identity import Identity
 from vault.model.operation import Origin
 
-REFUSAL_SECONDS: Final = 0.01
+REFUSAL_DELAY: Final = 0.01
 """A refusal takes this long from its start: a row found in the cache, in the database or nowhere
 then looks the same from outside (a cold read is 0.1 to 1 ms), and guessing has a pace."""
 
@@ -19,7 +19,7 @@ class CredentialMethod(Protocol):
     """One way of proving who one is; JWT and certificates will be two more."""
 
     async def identify(
-        self, located: Located, origin: Origin, *, use: bool = True
+        self, located: LocatedCredential, origin: Origin, *, use: bool = True
     ) -> Identity | None:
         """Return the identity, or None for whatever reason it is not proven.
 
@@ -35,7 +35,7 @@ class Authenticator:
         self,
         scheme: CredentialScheme,
         methods: Mapping[str, CredentialMethod],
-        usage: Usage,
+        usage: CredentialUsage,
         world: World,
     ) -> None:
         self._scheme = scheme
@@ -51,7 +51,7 @@ class Authenticator:
         `UnavailableError` when the store does.
         """
         started = self._world.monotonic()
-        identity = await self.find(credential, origin)
+        identity = await self.find_identity(credential, origin)
         if identity is not None:
             return identity
         await self._wait(started)
@@ -72,21 +72,23 @@ class Authenticator:
         return known
 
     async def _wait(self, started: float) -> None:
-        left = started + REFUSAL_SECONDS - self._world.monotonic()
+        left = started + REFUSAL_DELAY - self._world.monotonic()
         await self._world.sleep(max(0.0, left))
 
-    async def find(self, credential: str | None, origin: Origin) -> Identity | None:
+    async def find_identity(self, credential: str | None, origin: Origin) -> Identity | None:
         """Return who is asking, and count the use; None at once where `authenticate` refuses."""
         method, located = self._method(credential)
         if method is None or located is None:
             return None
         identity = await method.identify(located, origin)
         if identity is not None:
-            self._usage.count(identity.credential)
+            self._usage.count_use(identity.credential)
         return identity
 
-    def _method(self, credential: str | None) -> tuple[CredentialMethod | None, Located | None]:
-        if not credential or len(credential) > MAX_CREDENTIAL:
+    def _method(
+        self, credential: str | None
+    ) -> tuple[CredentialMethod | None, LocatedCredential | None]:
+        if not credential or len(credential) > MAX_CREDENTIAL_BYTES:
             return None, None
         located = self._scheme.locate(credential)
         return self._methods.get(located.kind), located

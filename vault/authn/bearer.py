@@ -9,29 +9,34 @@ from msgspec.structs import replace
 
 from actors.slewed_clock import EARLY
 from actors.world import World
-from vault.authn.judgements import Judgements
+from vault.authn.credential_scheme import CredentialScheme, LocatedCredential
+from vault.authn.credential_validity import (
+    IdentityRule,
+    api_key_identity,
+    not_before,
+    token_identity,
+)
+from vault.authn.identity_cache import IdentityCache
 from vault.authn.lockout import Lockout
-from vault.authn.scheme import CredentialScheme, Located
 from vault.authn.sessions import is_session
-from vault.authn.standing import Judge, judge_key, judge_token, not_before
 from vault.model.identity import Identity
 from vault.model.instant import SECOND
 from vault.model.operation import Origin
 from vault.model.records import ApiKeyRow, TokenRow
-from vault.store.cache import MISSING
+from vault.store.row_cache import MISSING
 from vault.store.store import Store
 from vault.store.table import Table
 from vault.store.tables import API_KEYS, TOKENS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 R = TypeVar("R", bound=Struct)
 
-TELL_EVERY: Final = 60.0  # seconds between two warnings of one table and process
+LOG_INTERVAL: Final = 60.0  # seconds between two warnings of one table and process
 
 log: Final = logging.getLogger("freehold.authn")
 
 
-class Bearer(Generic[R]):
+class BearerMethod(Generic[R]):
     """One kind: the table it is found in, its secret's column, and the rule by which it stands."""
 
     def __init__(
@@ -42,10 +47,10 @@ class Bearer(Generic[R]):
         world: World,
         *,
         table: Table[R],
-        stored: Callable[[R], bytes],
-        rule: Judge,
+        stored_hash: Callable[[R], bytes],
+        rule: IdentityRule,
         is_session: Callable[[R], bool] = lambda _: False,
-        spend: Callable[[R], Awaitable[bool]] | None = None,
+        consume_use: Callable[[R], Awaitable[bool]] | None = None,
     ) -> None:
         """`is_session`: it is a browser's, and counts in a cookie alone; any other never does."""
         self._is_session = is_session
@@ -54,52 +59,52 @@ class Bearer(Generic[R]):
         self._lockout = lockout
         self._world = world
         self._table = table
-        self._stored = stored
-        self._judgements: Judgements[R] = Judgements(store, rule)
-        self._spend = spend
-        self._tell_again = 0.0
+        self._stored_hash = stored_hash
+        self._identities: IdentityCache[R] = IdentityCache(store, rule)
+        self._consume_use = consume_use
+        self._next_log_time = 0.0
 
     async def identify(
-        self, located: Located, origin: Origin, *, use: bool = True
+        self, located: LocatedCredential, origin: Origin, *, use: bool = True
     ) -> Identity | None:
         """Return the holder; None for unknown, wrong, expired, revoked, spent, disabled, locked.
 
         And for what came in another way than it counts in. Unless it is a `use`, no failure is
         counted and no use of a limited token is spent.
         """
-        epoch: object = self._store.epoch
-        row = self._judgements.row(located.id, epoch)
+        epoch: object = self._store.change_token
+        row = self._identities.cached_row(located.id, epoch)
         if row is None:
-            cached = self._store.cached(self._table, located.id)
+            cached = self._store.get_cached(self._table, located.id)
             if cached is MISSING:
                 epoch, cached = None, await self._store.get(self._table, located.id)
             row = cached
         now, pair = self._world.now(), (located.id, origin.ip)
         # From here to the count of a failure nothing waits, so parallel guesses are counted too.
-        locked = self._lockout.locked(pair, now)
-        right = self._scheme.matches(located, None if row is None else self._stored(row))
+        locked = self._lockout.is_locked(pair, now)
+        right = self._scheme.matches(located, None if row is None else self._stored_hash(row))
         if row is None or locked:
             return None
         if not right:
             if use:
-                self._lockout.fail(pair, now)
+                self._lockout.record_failure(pair, now)
             return None
         if use:
-            self._lockout.succeed(pair)
+            self._lockout.record_success(pair)
         if self._is_session(row) is not origin.browser:
             return None
-        identity = await self._judgements.of(located.id, row, now, epoch)
+        identity = await self._identities.resolve(located.id, row, now, epoch)
         if identity is None and now < not_before(row):
-            self._tell_early(located, row, now)
-        if identity is None or self._spend is None or not use:
+            self._log_not_yet_valid(located, row, now)
+        if identity is None or self._consume_use is None or not use:
             return identity
-        return identity if await self._spend(row) else None
+        return identity if await self._consume_use(row) else None
 
-    def _tell_early(self, located: Located, row: R, now: int) -> None:
+    def _log_not_yet_valid(self, located: LocatedCredential, row: R, now: int) -> None:
         """Tell the operator, not the caller, why a credential is refused that is right."""
-        if (monotonic := self._world.monotonic()) < self._tell_again:
+        if (monotonic := self._world.monotonic()) < self._next_log_time:
             return
-        self._tell_again = monotonic + TELL_EVERY
+        self._next_log_time = monotonic + LOG_INTERVAL
         log.warning(
             "%s %s is refused: it was issued %d seconds from now, so the machine's clock was ahead "
             "then and its end is too late. Revoke it and issue another one",
@@ -111,44 +116,44 @@ class Bearer(Generic[R]):
 
 def api_key_method(
     store: Store, scheme: CredentialScheme, lockout: Lockout, world: World
-) -> Bearer[ApiKeyRow]:
+) -> BearerMethod[ApiKeyRow]:
     """Make the method for API keys."""
-    return Bearer(
+    return BearerMethod(
         store,
         scheme,
         lockout,
         world,
         table=API_KEYS,
-        stored=lambda row: row.key_hash,
-        rule=judge_key,
+        stored_hash=lambda row: row.key_hash,
+        rule=api_key_identity,
     )
 
 
 def token_method(
     store: Store, scheme: CredentialScheme, lockout: Lockout, world: World
-) -> Bearer[TokenRow]:
+) -> BearerMethod[TokenRow]:
     """Make the method for tokens; a use of a limited one is durably spent before it counts."""
 
     async def spend(row: TokenRow) -> bool:
         if not row.num_uses:
             return True
         now = world.now()
-        return await store.commit(lambda tx: _spend(tx, row.id, now))
+        return await store.commit(lambda tx: _consume_token_use(tx, row.id, now))
 
-    return Bearer(
+    return BearerMethod(
         store,
         scheme,
         lockout,
         world,
         table=TOKENS,
-        stored=lambda row: row.secret_hash,
-        rule=judge_token,
+        stored_hash=lambda row: row.secret_hash,
+        rule=token_identity,
         is_session=is_session,
-        spend=spend,
+        consume_use=spend,
     )
 
 
-def _spend(tx: Tx, token_id: str, now: int) -> bool:
+def _consume_token_use(tx: StoreTx, token_id: str, now: int) -> bool:
     row = tx.get(TOKENS, token_id)
     if row is None or row.uses_left <= 0:
         return False

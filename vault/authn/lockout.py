@@ -29,15 +29,15 @@ class Lockout:
         self.begun = 0
         """How many lockouts have begun."""
 
-    def locked(self, key: Key, now: int) -> bool:
+    def is_locked(self, key: Key, now: int) -> bool:
         """Say whether the pair has to wait still."""
         count, last = self._failed.get(key, (0, 0))
         return count >= FAILURES and abs(now - last) < DURATION
 
-    def fail(self, key: Key, now: int) -> None:
+    def record_failure(self, key: Key, now: int) -> None:
         """Count a wrong secret. A locked pair is not locked for longer by trying on."""
         count, last = self._failed.get(key, (0, 0))
-        if self.locked(key, now):
+        if self.is_locked(key, now):
             return
         # A lockout that ended starts anew: DURATION is no shorter. So does one of a clock ahead.
         fresh = abs(now - last) >= RESET
@@ -48,7 +48,7 @@ class Lockout:
         if len(self._failed) > self._max_keys:
             del self._failed[next(iter(self._failed))]
 
-    def succeed(self, key: Key) -> None:
+    def record_success(self, key: Key) -> None:
         """Forget the pair's failures."""
         self._failed.pop(key, None)
 

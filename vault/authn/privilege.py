@@ -8,7 +8,7 @@ lie within the caller's authority:
 - he has each policy that denies the caller something.
 
 Policies are compared by name, and a policy counts as denying while it has a rule that denies,
-disabled or not. All is read in the transaction of the change (docs/policies.md).
+disabled or not. All is read in the transaction of the change (docs/reference/policies.md).
 """
 
 from collections.abc import Collection, Iterable
@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from protocols import json_text
-from vault.authn.standing import Get
+from vault.authn.credential_validity import RowLookup
 from vault.errors import AuthorizationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Permission
 from vault.model.records import BUNDLE_ROW
@@ -28,7 +28,7 @@ MOST_NAMED: Final = 3  # policies in an error
 DENY: Final = "deny"  # `effect` of a rule, as it is stored
 
 
-def require_covers(get: Get, caller: Identity, policies: Collection[str]) -> None:
+def require_authority_over(get: RowLookup, caller: Identity, policies: Collection[str]) -> None:
     """Raise `AuthorizationError` unless these policies of a user lie within the caller's authority.
 
     A caller whose key is cut down by permissions holds no policy whole.
@@ -37,8 +37,8 @@ def require_covers(get: Get, caller: Identity, policies: Collection[str]) -> Non
     _require_within(get, caller, policies)
 
 
-def require_covers_key(
-    get: Get,
+def require_authority_over_key(
+    get: RowLookup,
     caller: Identity,
     policies: Collection[str],
     permissions: tuple[Permission, ...],
@@ -54,8 +54,8 @@ def require_covers_key(
         raise _refusal("the key's permissions must lie within those of the key that makes it")
 
 
-def require_covers_role(
-    get: Get, caller: Identity, before: Collection[str], after: Collection[str] | None
+def require_authority_over_role(
+    get: RowLookup, caller: Identity, before: Collection[str], after: Collection[str] | None
 ) -> None:
     """Raise `AuthorizationError` unless the caller may make this of a role; None: delete it.
 
@@ -63,9 +63,9 @@ def require_covers_role(
     whoever has the role would have more than the caller.
     """
     _require_whole(caller)
-    effects = _Effects(get)
+    effects = _PolicyEffects(get)
     _require_held(effects, caller, {*before, *(after or ())})
-    binding = effects.denying(caller.binding)
+    binding = effects.names_that_deny(caller.binding_policies)
     if after is not None:
         _require_bound(binding, after)
     elif lifted := sorted(binding.intersection(before)):
@@ -76,10 +76,10 @@ def require_covers_role(
         )
 
 
-def _require_within(get: Get, caller: Identity, policies: Collection[str]) -> None:
-    effects = _Effects(get)
+def _require_within(get: RowLookup, caller: Identity, policies: Collection[str]) -> None:
+    effects = _PolicyEffects(get)
     _require_held(effects, caller, policies)
-    _require_bound(effects.denying(caller.binding), policies)
+    _require_bound(effects.names_that_deny(caller.binding_policies), policies)
 
 
 def _require_whole(caller: Identity) -> None:
@@ -87,7 +87,7 @@ def _require_whole(caller: Identity) -> None:
         raise _refusal("an API key with permissions cannot edit users, roles or tokens")
 
 
-def _require_held(effects: "_Effects", caller: Identity, policies: Iterable[str]) -> None:
+def _require_held(effects: "_PolicyEffects", caller: Identity, policies: Iterable[str]) -> None:
     held = {*caller.policies, DEFAULT_POLICY}
     if ROOT_POLICY in held:
         return
@@ -130,14 +130,14 @@ class _Document(Struct, frozen=True):
     rules: list[_Rule] = []
 
 
-class _Effects:
+class _PolicyEffects:
     """What the stored policies do, local ones and those of a control plane's bundle."""
 
-    def __init__(self, get: Get) -> None:
+    def __init__(self, get: RowLookup) -> None:
         self._get = get
         self._bundle: dict[str, list[_Rule]] | None = None
 
-    def denying(self, names: Iterable[str]) -> frozenset[str]:
+    def names_that_deny(self, names: Iterable[str]) -> frozenset[str]:
         """Return those of the names whose policies have a rule that denies."""
         return frozenset(
             name for name in names if any(rule.effect == DENY for rule in self._rules(name))

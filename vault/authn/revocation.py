@@ -10,15 +10,15 @@ from functools import partial
 from typing import Final
 
 from actors.slewed_clock import SlewedClock
-from vault.authn.standing import KEY_PARENT, expired
-from vault.authn.streams import Sessions
+from vault.authn.credential_validity import KEY_PARENT, is_expired
+from vault.authn.stream_registry import StreamRegistry
 from vault.errors import UnavailableError
 from vault.model.records import TokenRow
 from vault.store.interface import UNKNOWN
 from vault.store.store import Store
-from vault.store.table import MAX_LIMIT, Query
+from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import TOKENS, USAGE
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_CASCADE: Final = 1_000  # tokens of one commit; about 0.1 s of the writer
 MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
@@ -27,11 +27,11 @@ MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
 class Revoker:
     """Removes tokens and what descends from them."""
 
-    def __init__(self, store: Store, sessions: Sessions) -> None:
+    def __init__(self, store: Store, sessions: StreamRegistry) -> None:
         self._store = store
         self._sessions = sessions
 
-    async def revoke(self, first: Callable[[Tx], list[str]]) -> int:
+    async def revoke_families(self, first: Callable[[StoreTx], list[str]]) -> int:
         """Commit `first`, which changes what it must and returns whose families end; end them.
 
         A member is a token id, or `key:ID` for what an API key made; that key's streams end too.
@@ -47,13 +47,13 @@ class Revoker:
                     raise
                 told = {**error.details, "outcome": UNKNOWN}
                 raise UnavailableError(error.code, error.message, **told) from error
-            self._sessions.revoke([*keys, *cut])
+            self._sessions.cancel_streams([*keys, *cut])
             removed += len(cut)
             if not left:
                 return removed
             members = partial(_same, left)
 
-    async def sweep(self, clock: SlewedClock) -> int:
+    async def revoke_expired(self, clock: SlewedClock) -> int:
         """Remove expired tokens with what descends from them; returns how many went.
 
         By a clock that no wrong reading moves: what is refused for a while comes back, what was
@@ -63,24 +63,26 @@ class Revoker:
         if clock.is_suspended:
             return removed
         for _ in range(MAX_SWEEPS):
-            query = Query(at_most=("expires_at", now), limit=MAX_LIMIT)
+            query = StoreQuery(at_most=("expires_at", now), limit=MAX_LIMIT)
             found = [row.id for row in await self._store.select(TOKENS, query)]
             if not found:
                 break
-            removed += await self.revoke(partial(_still_expired, found, now))
+            removed += await self.revoke_families(partial(_still_expired, found, now))
         return removed
 
 
-def _still_expired(ids: list[str], now: int, tx: Tx) -> list[str]:
+def _still_expired(ids: list[str], now: int, tx: StoreTx) -> list[str]:
     rows = tx.get_many(TOKENS, [(token_id,) for token_id in ids])
-    return [row.id for row in rows.values() if expired(row.expires_at, now)]
+    return [row.id for row in rows.values() if is_expired(row.expires_at, now)]
 
 
-def _same(members: list[str], _tx: Tx) -> list[str]:
+def _same(members: list[str], _tx: StoreTx) -> list[str]:
     return members
 
 
-def _cascade(first: Callable[[Tx], list[str]], tx: Tx) -> tuple[list[str], list[str], list[str]]:
+def _cascade(
+    first: Callable[[StoreTx], list[str]], tx: StoreTx
+) -> tuple[list[str], list[str], list[str]]:
     """Remove families breadth first.
 
     Returns the keys among their heads, the accessors removed, and whose children are left.
@@ -90,7 +92,7 @@ def _cascade(first: Callable[[Tx], list[str]], tx: Tx) -> tuple[list[str], list[
     heads = tx.get_many(TOKENS, [(member,) for member in waiting])
     cut = [_remove(tx, row) for row in heads.values()]
     while waiting and len(cut) < MAX_CASCADE:
-        children = children_of(tx, waiting[0], MAX_CASCADE)
+        children = child_tokens(tx, waiting[0], MAX_CASCADE)
         if not children:
             waiting.pop(0)
         for child in children:
@@ -99,12 +101,12 @@ def _cascade(first: Callable[[Tx], list[str]], tx: Tx) -> tuple[list[str], list[
     return keys, cut, waiting
 
 
-def _remove(tx: Tx, row: TokenRow) -> str:
+def _remove(tx: StoreTx, row: TokenRow) -> str:
     tx.delete(TOKENS, row.id)
     tx.delete(USAGE, row.accessor)
     return row.accessor
 
 
-def children_of(tx: Tx, parent: str, limit: int = MAX_LIMIT) -> list[TokenRow]:
+def child_tokens(tx: StoreTx, parent: str, limit: int = MAX_LIMIT) -> list[TokenRow]:
     """Return tokens that came from this token id or parent reference."""
-    return tx.select(TOKENS, Query(equals={"parent": parent}, limit=limit))
+    return tx.select(TOKENS, StoreQuery(equals={"parent": parent}, limit=limit))

@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.world import World
-from vault.authn.privilege import require_covers_role
+from vault.authn.privilege import require_authority_over_role
 from vault.errors import NotFoundError, ValidationError
 from vault.model.identity import Identity
 from vault.model.name import canonical_name
 from vault.model.records import RoleRow
 from vault.store.store import Store
-from vault.store.table import Key, Query
+from vault.store.table import Key, StoreQuery
 from vault.store.tables import ROLES
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_POLICIES: Final = 64  # of one role or user
 MAX_DESCRIPTION: Final = 1024
@@ -33,7 +33,11 @@ class Roles:
         Raises `ValidationError`, and `AuthorizationError` unless the caller holds the policies it
         has and those it gets, and has himself no denial that it would lift.
         """
-        name, wanted, now = canonical_name(name, "name"), policy_names(policies), self._world.now()
+        name, wanted, now = (
+            canonical_name(name, "name"),
+            normalized_policy_names(policies),
+            self._world.now(),
+        )
         if len(description) > MAX_DESCRIPTION:
             raise ValidationError(
                 "role_invalid",
@@ -41,9 +45,9 @@ class Roles:
                 field="description",
             )
 
-        def change(tx: Tx) -> RoleRow:
+        def change(tx: StoreTx) -> RoleRow:
             old = tx.get(ROLES, name)
-            require_covers_role(tx.get, caller, old.policies if old else (), wanted)
+            require_authority_over_role(tx.get, caller, old.policies if old else (), wanted)
             row = RoleRow(
                 name=name,
                 description=description,
@@ -63,11 +67,11 @@ class Roles:
             raise NotFoundError("role_not_found", "no such role")
         return row
 
-    async def all(self) -> list[RoleRow]:
+    async def list_roles(self) -> list[RoleRow]:
         """Return all roles by name."""
         found: list[RoleRow] = []
         after: Key | None = None
-        while page := await self._store.select(ROLES, Query(after=after)):
+        while page := await self._store.select(ROLES, StoreQuery(after=after)):
             found += page
             after = (page[-1].name,)
         return found
@@ -79,17 +83,17 @@ class Roles:
         """
         name = canonical_name(name, "name")
 
-        def change(tx: Tx) -> None:
+        def change(tx: StoreTx) -> None:
             row = tx.get(ROLES, name)
             if row is None:
                 raise NotFoundError("role_not_found", "no such role")
-            require_covers_role(tx.get, caller, row.policies, None)
+            require_authority_over_role(tx.get, caller, row.policies, None)
             tx.delete(ROLES, name)
 
         await self._store.commit(change)
 
 
-def policy_names(names: Iterable[str], field: str = "policies") -> list[str]:
+def normalized_policy_names(names: Iterable[str], field: str = "policies") -> list[str]:
     """Return names of policies in their one spelling, sorted; raises `ValidationError`."""
     given = list(names)
     if len(given) > MAX_POLICIES:

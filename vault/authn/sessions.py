@@ -7,15 +7,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from vault.authn.standing import KEY_PARENT, lapsed
+from vault.authn.credential_validity import KEY_PARENT, is_outside_validity
 from vault.errors import ConflictError
 from vault.model.instant import SECOND
 from vault.model.records import TokenRow
-from vault.store.table import MAX_LIMIT, Query
+from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import TOKENS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
-MADE_AT: Final = "sys/sessions"
+SESSION_CREATE_PATH: Final = "sys/sessions"
 """`TokenRow.path` of a browser's session; the token API has its own paths, so it makes none."""
 
 
@@ -27,28 +27,28 @@ _MOST_PAGES: Final = 10
 
 def is_session(row: TokenRow) -> bool:
     """Whether a token is a browser's session, whose text is in a cookie and counts there alone."""
-    return row.path == MADE_AT
+    return row.path == SESSION_CREATE_PATH
 
 
-class SessionRule(Struct, frozen=True, kw_only=True):
+class SessionLimits(Struct, frozen=True, kw_only=True):
     """`timeout` in ns: how long a session lasts at most; `most` of one user at a time.
 
     The defaults are the seed's (`authentication.session_timeout`, `max_sessions_per_user`).
     """
 
     timeout: int = 24 * 3600 * SECOND
-    most: int = 10
+    max_per_user: int = 10
 
-    def longest(self, explicit_max_ttl: int) -> int:
+    def max_ttl(self, explicit_max_ttl: int) -> int:
         """The explicit maximum of a session that asks for this one (0: none)."""
         return min(explicit_max_ttl or self.timeout, self.timeout)
 
-    def admit_browser(self, tx: Tx, token_id: str, now: int) -> None:
+    def admit_browser(self, tx: StoreTx, token_id: str, now: int) -> None:
         """Raise `ConflictError` (`sessions_full`) when a token has as many as it may."""
         live, after = 0, None
         for _ in range(_MOST_PAGES):
-            page = tx.select(TOKENS, Query(equals={"parent": token_id}, after=after))
-            live += sum(is_session(row) and not lapsed(row, now) for row in page)
+            page = tx.select(TOKENS, StoreQuery(equals={"parent": token_id}, after=after))
+            live += sum(is_session(row) and not is_outside_validity(row, now) for row in page)
             if live >= MOST_OF_TOKEN:
                 raise ConflictError(
                     "sessions_full",
@@ -59,17 +59,19 @@ class SessionRule(Struct, frozen=True, kw_only=True):
                 return
             after = (page[-1].id,)
 
-    def admit(self, tx: Tx, user_id: str, now: int) -> None:
+    def require_capacity(self, tx: StoreTx, user_id: str, now: int) -> None:
         """Raise `ConflictError` (`sessions_full`) when the user has as many as he may."""
         live, after = 0, None
         while True:
-            query = Query(equals={"user_id": user_id}, prefix=("parent", KEY_PARENT), after=after)
+            query = StoreQuery(
+                equals={"user_id": user_id}, prefix=("parent", KEY_PARENT), after=after
+            )
             page = tx.select(TOKENS, query)
-            live += sum(not lapsed(row, now) for row in page)
-            if live >= self.most:
+            live += sum(not is_outside_validity(row, now) for row in page)
+            if live >= self.max_per_user:
                 raise ConflictError(
                     "sessions_full",
-                    f"there are {self.most} sessions of this user, the most there may be: "
+                    f"there are {self.max_per_user} sessions of this user, the most there may be: "
                     "revoke one that is no longer needed",
                 )
             if len(page) < MAX_LIMIT:

@@ -13,29 +13,35 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.authn import lifetime
-from vault.authn.accessors import Accessors
-from vault.authn.revocation import Revoker, children_of
-from vault.authn.scheme import TOKEN, CredentialScheme, Minted
-from vault.authn.sessions import MADE_AT, SessionRule
-from vault.authn.standing import KEY_PARENT, MAX_DEPTH, judge, judge_key, judge_token
+from vault.authn import token_lifetime
+from vault.authn.accessors import AccessorIndex
+from vault.authn.credential_scheme import TOKEN, CredentialScheme, MintedCredential
+from vault.authn.credential_validity import (
+    KEY_PARENT,
+    MAX_DEPTH,
+    api_key_identity,
+    resolve_identity,
+    token_identity,
+)
+from vault.authn.revocation import Revoker, child_tokens
+from vault.authn.sessions import SESSION_CREATE_PATH, SessionLimits
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.name import canonical_name
 from vault.model.records import TokenRow
 from vault.store.store import Store
-from vault.store.table import MAX_LIMIT, Query
+from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import API_KEYS, TOKENS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_POLICIES: Final = 64  # of one token
 MAX_META: Final = 64  # entries, each at most 128 by 512 characters (as KV's custom_metadata)
 MAX_META_KEY: Final = 128
 MAX_META_VALUE: Final = 512
 MAX_DISPLAY_NAME: Final = 256
-CHOSEN_LENGTH: Final = range(4, 513)  # of a text that root chose
+CUSTOM_ID_LENGTH: Final = range(4, 513)  # of a text that root chose
 
-_UNCLEAN: Final = re.compile(r"[^a-zA-Z0-9-]")
+_NOT_IN_DISPLAY_NAME: Final = re.compile(r"[^a-zA-Z0-9-]")
 
 
 class NewToken(Struct, frozen=True, kw_only=True):
@@ -55,7 +61,7 @@ class NewToken(Struct, frozen=True, kw_only=True):
     path: str = "auth/token/create"
 
 
-class Issued(Struct, frozen=True, kw_only=True):
+class IssuedToken(Struct, frozen=True, kw_only=True):
     """A token that was made or renewed. `text` is there at its making, and never again."""
 
     row: TokenRow
@@ -75,21 +81,21 @@ class Tokens:
         scheme: CredentialScheme,
         revoker: Revoker,
         world: World,
-        sessions: SessionRule = SessionRule(),  # noqa: B008  # frozen
+        sessions: SessionLimits = SessionLimits(),  # noqa: B008  # frozen
     ) -> None:
         self._sessions = sessions
         self._store = store
         self._scheme = scheme
         self._revoker = revoker
         self._world = world
-        self._accessors = Accessors(store)
+        self._accessors = AccessorIndex(store)
 
     async def create(
         self, caller: Identity, new: NewToken, *, sudo: bool = False, orphan: bool = False
-    ) -> Issued:
+    ) -> IssuedToken:
         """Make a child of the caller's credential, or an orphan.
 
-        What an API key makes for its user is a session (`SessionRule`); when he has too many, the
+        What an API key makes for its user is a session (`SessionLimits`); when he has too many, the
         error is a `ConflictError`; so are a browser's, of one token.
 
         `sudo`: the caller holds that capability on the path. `orphan`: asked through the path that
@@ -97,64 +103,64 @@ class Tokens:
         credential no longer stands.
         """
         sudo = sudo or ROOT_POLICY in caller.policies
-        _check(new, sudo=sudo)
+        _check_request(new, sudo=sudo)
         policies = _policies(caller, new, sudo=sudo)
         orphan = orphan or new.no_parent
         if orphan and caller.permissions:
             raise AuthorizationError(
                 "more_privileged", "an API key with permissions cannot create orphan tokens"
             )
-        is_session = not orphan and caller.method is Method.API_KEY and _is_own(caller, policies)
+        is_session = not orphan and caller.method is Method.API_KEY and _holds_all(caller, policies)
         if is_session:
-            longest = self._sessions.longest(new.explicit_max_ttl)
+            longest = self._sessions.max_ttl(new.explicit_max_ttl)
             new = replace(new, ttl=new.ttl or longest, explicit_max_ttl=longest)
-        life = lifetime.grant(
+        life = token_lifetime.grant_lifetime(
             ttl=new.ttl,
             explicit_max_ttl=new.explicit_max_ttl,
             period=new.period,
             root=ROOT_POLICY in policies,
         )
-        minted = self._minted(new)
+        minted = self._mint(new)
         row = self._row(new, minted, policies, life)
 
-        def change(tx: Tx) -> TokenRow:
+        def change(tx: StoreTx) -> TokenRow:
             if is_session:
-                self._sessions.admit(tx, caller.id, row.created_at)
-            placed = _placed(tx, caller, row, orphan=orphan)
-            if placed.path == MADE_AT and not is_session:
+                self._sessions.require_capacity(tx, caller.id, row.created_at)
+            placed = _with_parent(tx, caller, row, orphan=orphan)
+            if placed.path == SESSION_CREATE_PATH and not is_session:
                 self._sessions.admit_browser(tx, placed.parent, row.created_at)
             return _insert(tx, placed)
 
         stored = await self._store.commit(change)
-        return Issued(row=stored, text=minted.text, warnings=life.warnings)
+        return IssuedToken(row=stored, text=minted.text, warnings=life.warnings)
 
-    async def create_root(self, chosen: str = "") -> Issued:
+    async def create_root(self, custom_id: str = "") -> IssuedToken:
         """Make a root token that nobody is asked for: at init, or with a text of the operator's.
 
         A chosen text that is a root token already stays as it is.
         """
-        minted = self._chosen(chosen) if chosen else self._scheme.mint_token()
+        minted = self._mint_custom(custom_id) if custom_id else self._scheme.mint_token()
         new = NewToken(display_name="", path="auth/token/root")
-        life = lifetime.Lifetime(ttl=0, period=0)
+        life = token_lifetime.TokenLifetime(ttl=0, period=0)
         row = replace(self._row(new, minted, (ROOT_POLICY,), life), display_name="root")
 
-        def change(tx: Tx) -> TokenRow:
+        def change(tx: StoreTx) -> TokenRow:
             old = tx.get(TOKENS, row.id)
             if old is not None and old.policies == [ROOT_POLICY] and not old.expires_at:
                 return old
             return _insert(tx, row)
 
-        return Issued(row=await self._store.commit(change), text=minted.text)
+        return IssuedToken(row=await self._store.commit(change), text=minted.text)
 
-    async def replace_root(self, chosen: str) -> Issued:
+    async def replace_root(self, custom_id: str) -> IssuedToken:
         """Make the chosen text the only orphan that holds root: the others end, with descendants.
 
         For development.
         """
-        issued, after = await self.create_root(chosen), ""
+        issued, after = await self.create_root(custom_id), ""
 
-        def former(tx: Tx) -> tuple[list[str], str]:
-            orphans = Query(
+        def former(tx: StoreTx) -> tuple[list[str], str]:
+            orphans = StoreQuery(
                 equals={"parent": ""}, after=(after,) if after else None, limit=MAX_LIMIT
             )
             rows = tx.select(TOKENS, orphans)
@@ -164,130 +170,134 @@ class Tokens:
         while True:
             found, after = await self._store.commit(former)
             if found:
-                await self._revoker.revoke(partial(_these, found))
+                await self._revoker.revoke_families(partial(_these, found))
             if not after:
                 return issued
 
-    async def find(self, text: str) -> TokenRow | None:
+    async def find_by_text(self, text: str) -> TokenRow | None:
         """Return the standing token of a text, or None."""
         located = self._scheme.locate(text)
         row = await self._store.get(TOKENS, located.id) if located.kind == TOKEN else None
         right = self._scheme.matches(located, None if row is None else row.secret_hash)
-        return row if right and row is not None and await self._stands(row) else None
+        return row if right and row is not None and await self._is_valid(row) else None
 
-    async def find_accessor(self, accessor: str) -> TokenRow | None:
+    async def find_by_accessor(self, accessor: str) -> TokenRow | None:
         """Return the standing token of an accessor, or None."""
-        row = await self._accessors.find(accessor)
-        return row if row is not None and await self._stands(row) else None
+        row = await self._accessors.find_token(accessor)
+        return row if row is not None and await self._is_valid(row) else None
 
     async def identity_of(self, accessor: str, at: int = 0) -> Identity | None:
         """Return whom the token of an accessor stands for now, or None; no use is counted.
 
         `at`: let it be this time instead (ns). What is stored is as it is now all the same.
         """
-        row = await self._accessors.find(accessor)
+        row = await self._accessors.find_token(accessor)
         if row is None:
             return None
         now = self._world.now()
-        return await judge(self._store, partial(judge_token, real=now), row, at or now)
+        return await resolve_identity(
+            self._store, partial(token_identity, real=now), row, at or now
+        )
 
     async def lookup(self, text: str) -> TokenRow:
         """Return the token of a text; raises `AuthorizationError` ("bad token")."""
-        row = await self.find(text)
+        row = await self.find_by_text(text)
         if row is None:
             raise AuthorizationError("bad_token", "bad token")
         return row
 
     async def lookup_accessor(self, accessor: str) -> TokenRow:
         """Return the token of an accessor; raises `ValidationError` ("invalid accessor")."""
-        row = await self.find_accessor(accessor)
+        row = await self.find_by_accessor(accessor)
         if row is None:
             raise ValidationError("invalid_accessor", "invalid accessor", field="accessor")
         return row
 
     async def lookup_self(self, caller: Identity) -> TokenRow:
         """Return the caller's own token, on its last use too. Raises `AuthorizationError`."""
-        row = await self._accessors.find(caller.credential) if _by_token(caller) else None
+        row = await self._accessors.find_token(caller.credential) if _by_token(caller) else None
         if row is None:
             raise AuthorizationError("bad_token", "bad token")
         return row
 
-    async def accessors(self) -> list[str]:
+    async def list_accessors(self) -> list[str]:
         """Return the accessors of all tokens that are stored, in no particular order."""
-        return await self._accessors.all()
+        return await self._accessors.list_accessors()
 
-    async def renew(self, row: TokenRow, increment: int = 0) -> Issued:
+    async def renew(self, row: TokenRow, increment: int = 0) -> IssuedToken:
         """Renew a token that was looked up; raises `ValidationError` when it cannot be."""
         now = self._world.now()
 
-        def change(tx: Tx) -> tuple[TokenRow, tuple[str, ...]]:
+        def change(tx: StoreTx) -> tuple[TokenRow, tuple[str, ...]]:
             current = tx.get(TOKENS, row.id)
-            if current is None or judge_token(tx.get, current, now) is None:
+            if current is None or token_identity(tx.get, current, now) is None:
                 raise ValidationError("token_not_found", "token not found")
-            renewed, warnings = lifetime.renew(current, increment, now)
+            renewed, warnings = token_lifetime.renew_lifetime(current, increment, now)
             tx.put(TOKENS, renewed)
             return renewed, warnings
 
         renewed, warnings = await self._store.commit(change)
-        return Issued(row=renewed, warnings=warnings)
+        return IssuedToken(row=renewed, warnings=warnings)
 
     async def revoke(self, row: TokenRow) -> None:
         """End a token and all that came from it; one that is gone is no error."""
-        await self._revoker.revoke(lambda _: [row.id])
+        await self._revoker.revoke_families(lambda _: [row.id])
 
     async def revoke_orphan(self, row: TokenRow) -> None:
         """End a token and leave its children as orphans; raises `ValidationError`."""
         now = self._world.now()
 
-        def change(tx: Tx) -> list[str]:
+        def change(tx: StoreTx) -> list[str]:
             current = tx.get(TOKENS, row.id)
-            identity = None if current is None else judge_token(tx.get, current, now)
+            identity = None if current is None else token_identity(tx.get, current, now)
             if identity is None:
                 raise ValidationError("token_not_found", "token to revoke not found")
             if identity.permissions:
                 raise AuthorizationError(
                     "more_privileged", "the children are held by the permissions of an API key"
                 )
-            while children := children_of(tx, row.id):
+            while children := child_tokens(tx, row.id):
                 for child in children:
-                    tx.put(TOKENS, _orphaned(child, identity))
+                    tx.put(TOKENS, _without_parent(child, identity))
             return [row.id]
 
-        await self._revoker.revoke(change)
+        await self._revoker.revoke_families(change)
 
-    def _minted(self, new: NewToken) -> Minted:
-        if new.path == MADE_AT:
+    def _mint(self, new: NewToken) -> MintedCredential:
+        if new.path == SESSION_CREATE_PATH:
             return self._scheme.mint_session()
-        return self._chosen(new.id) if new.id else self._scheme.mint_token()
+        return self._mint_custom(new.id) if new.id else self._scheme.mint_token()
 
-    def _chosen(self, text: str) -> Minted:
+    def _mint_custom(self, text: str) -> MintedCredential:
         fault = None
         if text.startswith("s."):
             fault = "custom token ID cannot have the 's.' prefix"
         elif "." in text:
             fault = "custom token ID cannot have a '.' in the value"
-        elif len(text) not in CHOSEN_LENGTH or not all("!" <= c <= "~" for c in text):
+        elif len(text) not in CUSTOM_ID_LENGTH or not all("!" <= c <= "~" for c in text):
             fault = "custom token ID must be 4 to 512 visible ASCII characters"
         located = self._scheme.locate(text)
         if fault or located.kind != TOKEN:
             raise ValidationError(
                 "token_id_invalid", fault or "custom token ID cannot be an API key", field="id"
             )
-        return _Chosen(located.id, text, located.secret_hash)
+        return _CustomCredential(located.id, text, located.secret_hash)
 
     def _row(
         self,
         new: NewToken,
-        minted: Minted,
+        minted: MintedCredential,
         policies: tuple[str, ...],
-        life: lifetime.Lifetime,
+        life: token_lifetime.TokenLifetime,
     ) -> TokenRow:
         now = self._world.now()
         return TokenRow(
             id=minted.id,
             accessor=self._scheme.mint_accessor(),
             secret_hash=minted.secret_hash,
-            display_name=_UNCLEAN.sub("-", f"token-{new.display_name}").removesuffix("-"),
+            display_name=_NOT_IN_DISPLAY_NAME.sub("-", f"token-{new.display_name}").removesuffix(
+                "-"
+            ),
             policies=list(policies),
             meta=new.meta,
             path=new.path,
@@ -302,11 +312,13 @@ class Tokens:
             uses_left=new.num_uses,
         )
 
-    async def _stands(self, row: TokenRow) -> bool:
-        return await judge(self._store, judge_token, row, self._world.now()) is not None
+    async def _is_valid(self, row: TokenRow) -> bool:
+        return (
+            await resolve_identity(self._store, token_identity, row, self._world.now()) is not None
+        )
 
 
-class _Chosen(Struct, frozen=True):
+class _CustomCredential(Struct, frozen=True):
     """As a minted one, with a text that somebody chose."""
 
     id: str
@@ -314,7 +326,7 @@ class _Chosen(Struct, frozen=True):
     secret_hash: bytes
 
 
-def _these(ids: list[str], _tx: Tx) -> list[str]:
+def _these(ids: list[str], _tx: StoreTx) -> list[str]:
     return ids
 
 
@@ -322,7 +334,7 @@ def _by_token(caller: Identity) -> bool:
     return caller.method is Method.TOKEN
 
 
-def _check(new: NewToken, *, sudo: bool) -> None:
+def _check_request(new: NewToken, *, sudo: bool) -> None:
     """Raise `ValidationError` for what is out of bounds or takes sudo."""
     for wanted, what in (
         (new.no_parent, "create orphan token"),
@@ -364,39 +376,39 @@ def _policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]
     return tuple(sorted(names))
 
 
-def _placed(tx: Tx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRow:
+def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRow:
     """Put a new token under what made it; raises unless that may have children."""
     if caller.method is Method.API_KEY:
         key = tx.get(API_KEYS, caller.credential)
-        maker = None if key is None else judge_key(tx.get, key, row.created_at)
+        maker = None if key is None else api_key_identity(tx.get, key, row.created_at)
         parent, user_id = KEY_PARENT + caller.credential, caller.id
     else:
         above = _parent(tx, caller)
-        maker = judge_token(tx.get, above, row.created_at)
+        maker = token_identity(tx.get, above, row.created_at)
         parent, user_id = above.id, above.user_id
         if not orphan and _depth(tx, above) >= MAX_DEPTH:
             raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
     if maker is None:  # it ended after the caller was authenticated
         raise ValidationError("no_parent", "parent token lookup failed: no parent found")
     if orphan:
-        return _orphaned(row, maker)
+        return _without_parent(row, maker)
     # What is made with sudo for somebody else must not be cut down to the maker's own policies.
-    return replace(row, parent=parent, user_id=user_id if _is_own(caller, row.policies) else "")
+    return replace(row, parent=parent, user_id=user_id if _holds_all(caller, row.policies) else "")
 
 
-def _orphaned(row: TokenRow, maker: Identity) -> TokenRow:
+def _without_parent(row: TokenRow, maker: Identity) -> TokenRow:
     """Return a token without its parent: what denied the parent something is kept in the row."""
-    kept = maker.binding.union(row.denied_by or ()).difference(row.policies)
+    kept = maker.binding_policies.union(row.denied_by or ()).difference(row.policies)
     return replace(row, parent="", denied_by=sorted(kept) if kept else UNSET)
 
 
-def _is_own(caller: Identity, policies: Iterable[str]) -> bool:
+def _holds_all(caller: Identity, policies: Iterable[str]) -> bool:
     """Whether the maker holds all of these policies himself."""
     return ROOT_POLICY in caller.policies or {*caller.policies, DEFAULT_POLICY} >= {*policies}
 
 
-def _parent(tx: Tx, caller: Identity) -> TokenRow:
-    query = Query(equals={"accessor": caller.credential}, limit=1)
+def _parent(tx: StoreTx, caller: Identity) -> TokenRow:
+    query = StoreQuery(equals={"accessor": caller.credential}, limit=1)
     found = tx.select(TOKENS, query) if _by_token(caller) else []
     if not found:
         raise ValidationError("no_parent", "parent token lookup failed: no parent found")
@@ -407,7 +419,7 @@ def _parent(tx: Tx, caller: Identity) -> TokenRow:
     return found[0]
 
 
-def _depth(tx: Tx, row: TokenRow) -> int:
+def _depth(tx: StoreTx, row: TokenRow) -> int:
     """Count the tokens from the first of the line to this one."""
     depth = 1
     while (above := tx.get(TOKENS, row.parent)) is not None and depth < MAX_DEPTH:
@@ -415,7 +427,7 @@ def _depth(tx: Tx, row: TokenRow) -> int:
     return depth
 
 
-def _insert(tx: Tx, row: TokenRow) -> TokenRow:
+def _insert(tx: StoreTx, row: TokenRow) -> TokenRow:
     if tx.get(TOKENS, row.id) is not None:
         raise _invalid("id", "cannot create a token with a duplicate ID")
     tx.put(TOKENS, row)

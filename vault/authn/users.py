@@ -6,18 +6,18 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.authn.names import fold, user_key
-from vault.authn.privilege import require_covers
+from vault.authn.credential_validity import KEY_PARENT, user_policies
+from vault.authn.privilege import require_authority_over
 from vault.authn.revocation import Revoker
-from vault.authn.roles import policy_names
-from vault.authn.standing import KEY_PARENT, held_policies
+from vault.authn.roles import normalized_policy_names
+from vault.authn.usernames import fold_username, username_key
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, Identity, Method
-from vault.model.records import RoleRow, Status, UserRow
+from vault.model.records import RecordStatus, RoleRow, UserRow
 from vault.store.store import Store
-from vault.store.table import MAX_LIMIT, Query
+from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import API_KEYS, ROLES, TOKENS, USAGE, USERS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_EMAIL: Final = 254  # RFC 5321 section 4.5.3.1.3, less the brackets of a path
 
@@ -49,19 +49,19 @@ class Users:
         row = UserRow(
             id=self._world.new_id(),
             username=username,
-            name_key=user_key(username),
+            name_key=username_key(username),
             email=_email(email),
-            roles=policy_names(roles, "roles"),
-            policies=policy_names(policies),
+            roles=normalized_policy_names(roles, "roles"),
+            policies=normalized_policy_names(policies),
             created_at=now,
             updated_at=now,
         )
 
-        def change(tx: Tx) -> UserRow:
-            if tx.select(USERS, Query(equals={"name_key": row.name_key}, limit=1)):
+        def change(tx: StoreTx) -> UserRow:
+            if tx.select(USERS, StoreQuery(equals={"name_key": row.name_key}, limit=1)):
                 raise ConflictError("user_exists", "a user of this name exists")
             _check_roles(tx, row)
-            require_covers(tx.get, caller, held_policies(tx.get, row))
+            require_authority_over(tx.get, caller, user_policies(tx.get, row))
             tx.put(USERS, row)
             return row
 
@@ -74,22 +74,22 @@ class Users:
             raise NotFoundError("user_not_found", "no such user")
         return row
 
-    async def find(self, username: str) -> UserRow:
+    async def find_by_name(self, username: str) -> UserRow:
         """Return the user of a name in any spelling; raises `NotFoundError`."""
-        query = Query(equals={"name_key": fold(username)}, limit=1)
+        query = StoreQuery(equals={"name_key": fold_username(username)}, limit=1)
         for row in await self._store.select(USERS, query):
             return row
         raise NotFoundError("user_not_found", "no such user")
 
-    async def identity(self, username: str) -> Identity:
+    async def identity_of(self, username: str) -> Identity:
         """Return whom an API key of this user, not cut down, would stand for; for a dry run.
 
         Raises `NotFoundError`. A disabled user has no policies.
         """
-        user = await self.find(username)
+        user = await self.find_by_name(username)
         names: set[str] = set()
-        if user.status == Status.ACTIVE:
-            roles = await self.roles(user)
+        if user.status == RecordStatus.ACTIVE:
+            roles = await self.roles_of(user)
             names = {*user.policies, DEFAULT_POLICY}.union(
                 *(role.policies for role in roles.values() if role is not None)
             )
@@ -100,15 +100,15 @@ class Users:
             policies=tuple(sorted(names)),
         )
 
-    async def roles(self, user: UserRow) -> dict[str, RoleRow | None]:
+    async def roles_of(self, user: UserRow) -> dict[str, RoleRow | None]:
         """Return the roles of a user by name; None for one that does not exist any more."""
         return {name: await self._store.get(ROLES, name) for name in user.roles}
 
-    async def page(self, *, after: str = "", limit: int = 100) -> list[UserRow]:
+    async def list_page(self, *, after: str = "", limit: int = 100) -> list[UserRow]:
         """Return up to `limit` users, by id, beyond the id `after`; raises `ValidationError`."""
         if not 1 <= limit <= MAX_LIMIT:
             raise ValidationError("limit_invalid", f"limit must be 1 to {MAX_LIMIT}", field="limit")
-        query = Query(after=(after,) if after else None, limit=limit)
+        query = StoreQuery(after=(after,) if after else None, limit=limit)
         return await self._store.select(USERS, query)
 
     async def update(
@@ -129,37 +129,37 @@ class Users:
         Raises `NotFoundError`, `ValidationError`, and `AuthorizationError` when the user is, or
         would become, more privileged than the caller.
         """
-        if status is not None and status not in {Status.ACTIVE, Status.DISABLED}:
+        if status is not None and status not in {RecordStatus.ACTIVE, RecordStatus.DISABLED}:
             raise ValidationError("status_invalid", "status is active or disabled", field="status")
         changes: dict[str, object] = {"updated_at": self._world.now()}
         if email is not None:
             changes["email"] = _email(email)
         if roles is not None:
-            changes["roles"] = policy_names(roles, "roles")
+            changes["roles"] = normalized_policy_names(roles, "roles")
         if policies is not None:
-            changes["policies"] = policy_names(policies)
+            changes["policies"] = normalized_policy_names(policies)
         if status is not None:
             changes["status"] = status
 
-        def change(tx: Tx) -> UserRow:
-            old = _of(tx, user_id)
+        def change(tx: StoreTx) -> UserRow:
+            old = _require_user(tx, user_id)
             row = replace(old, **changes)
             if roles is not None:
                 _check_roles(tx, row)
-            require_covers(tx.get, caller, held_policies(tx.get, old))
-            require_covers(tx.get, caller, held_policies(tx.get, row))
+            require_authority_over(tx.get, caller, user_policies(tx.get, old))
+            require_authority_over(tx.get, caller, user_policies(tx.get, row))
             tx.put(USERS, row)
             return row
 
-        if status != Status.DISABLED:
+        if status != RecordStatus.DISABLED:
             return await self._store.commit(change)
         disabled: list[UserRow] = []
 
-        def end(tx: Tx) -> list[str]:
+        def end(tx: StoreTx) -> list[str]:
             disabled[:] = [change(tx)]  # a batch may be run again
             return _credentials(tx, user_id)
 
-        await self._revoker.revoke(end)
+        await self._revoker.revoke_families(end)
         return disabled[0]
 
     async def delete(self, caller: Identity, user_id: str) -> None:
@@ -168,37 +168,37 @@ class Users:
         Raises `NotFoundError` and `AuthorizationError` as `update`.
         """
 
-        def change(tx: Tx) -> list[str]:
-            user = _of(tx, user_id)
-            require_covers(tx.get, caller, held_policies(tx.get, user))
+        def change(tx: StoreTx) -> list[str]:
+            user = _require_user(tx, user_id)
+            require_authority_over(tx.get, caller, user_policies(tx.get, user))
             ending = _credentials(tx, user_id)
-            for key in tx.select(API_KEYS, Query(equals={"user_id": user_id})):
+            for key in tx.select(API_KEYS, StoreQuery(equals={"user_id": user_id})):
                 tx.delete(API_KEYS, key.id)
                 tx.delete(USAGE, key.id)
             tx.delete(USERS, user_id)
             return ending
 
-        await self._revoker.revoke(change)
+        await self._revoker.revoke_families(change)
 
 
-def _credentials(tx: Tx, user_id: str) -> list[str]:
+def _credentials(tx: StoreTx, user_id: str) -> list[str]:
     """Return whose families end with a user: his tokens, and what his keys made.
 
     Beyond a page of tokens the rest does not stand without him, and goes with the sweep.
     """
-    query = Query(equals={"user_id": user_id})
+    query = StoreQuery(equals={"user_id": user_id})
     keys = [KEY_PARENT + row.id for row in tx.select(API_KEYS, query)]
     return keys + [row.id for row in tx.select(TOKENS, query)]
 
 
-def _of(tx: Tx, user_id: str) -> UserRow:
+def _require_user(tx: StoreTx, user_id: str) -> UserRow:
     row = tx.get(USERS, user_id)
     if row is None:
         raise NotFoundError("user_not_found", "no such user")
     return row
 
 
-def _check_roles(tx: Tx, row: UserRow) -> None:
+def _check_roles(tx: StoreTx, row: UserRow) -> None:
     for i, name in enumerate(row.roles):
         if tx.get(ROLES, name) is None:
             raise ValidationError(

@@ -5,11 +5,11 @@ from typing import Final
 from msgspec import Struct
 
 from vault.model.identity import Identity
-from vault.model.operation import NO_FACTS, Capability, Facts, Origin
+from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
 
 
-class Access(Struct, frozen=True, kw_only=True):
+class AccessRequest(Struct, frozen=True, kw_only=True):
     """The question: may `identity` do `capability` to `path`, from `origin`, at `now` (Unix ns).
 
     For `list` the path is the folder that is listed; its closing slash makes no difference.
@@ -19,7 +19,7 @@ class Access(Struct, frozen=True, kw_only=True):
     path: ResourcePath
     identity: Identity
     origin: Origin
-    facts: Facts = NO_FACTS
+    facts: SecretFacts = NO_FACTS
     now: int
 
 

@@ -12,12 +12,12 @@ from typing import Final
 import msgspec
 
 from protocols import json_text
-from vault.authz.access import Access
-from vault.authz.compile import Bound, compile_policies
+from vault.authz.access import AccessRequest
+from vault.authz.compile import CompiledCeiling, compile_policies
 from vault.authz.evaluate import evaluate
+from vault.authz.folder_reach import can_reach
 from vault.authz.pattern import SEGMENT, Pattern, parse_pattern
-from vault.authz.policy import ANY, MAX_BYTES, Effect, Policy, Rule, validate
-from vault.authz.reach import reaches
+from vault.authz.policy import ANY_CAPABILITY, MAX_BYTES, Effect, Policy, Rule, validate_policy
 from vault.errors import UnavailableError, ValidationError
 
 NO_CEILING: Final = Policy(
@@ -35,7 +35,9 @@ def read_ceiling(path: Path | None) -> Policy:
     try:
         with path.open("rb") as file:
             written = json_text.decode(file.read(MAX_BYTES + 1))
-        return validate({"name": "ceiling", **written} if isinstance(written, dict) else written)
+        return validate_policy(
+            {"name": "ceiling", **written} if isinstance(written, dict) else written
+        )
     except OSError as error:
         raise UnavailableError("ceiling_invalid", f"{path}: {error.strerror}") from None
     except (msgspec.DecodeError, ValidationError) as error:
@@ -43,21 +45,21 @@ def read_ceiling(path: Path | None) -> Policy:
         raise UnavailableError("ceiling_invalid", f"{path} is no policy document: {told}") from None
 
 
-def bound(ceiling: Policy) -> Bound:
+def compile_ceiling(ceiling: Policy) -> CompiledCeiling:
     """The ceiling as what holds a bundle's allow rules down."""
     rules = compile_policies([ceiling])
 
-    def holds(access: Access) -> bool:
+    def holds(access: AccessRequest) -> bool:
         return evaluate(rules, (), access).allowed
 
-    return Bound(
+    return CompiledCeiling(
         check=holds,
-        reaches=lambda folder: reaches(rules, (), folder),
+        reaches=lambda folder: can_reach(rules, (), folder),
         needs_facts=rules.needs_facts,
     )
 
 
-def narrowed(ceiling: Policy, policies: Iterable[Policy]) -> int:
+def count_narrowed(ceiling: Policy, policies: Iterable[Policy]) -> int:
     """How many of a bundle's allow rules the ceiling cuts, or may cut: those not surely inside it.
 
     For people, and on the safe side: conditions of the ceiling count as a cut. What decides is the
@@ -79,27 +81,33 @@ def narrowed(ceiling: Policy, policies: Iterable[Policy]) -> int:
 def _is_inside(rule: Rule, allows: list[Rule], denials: list[Rule]) -> bool:
     for text in rule.paths:
         inner = parse_pattern(text, "paths")
-        if any(_shares(rule, denial) and _meets(denial, inner) for denial in denials):
+        if any(
+            _shares_capability(rule, denial) and _overlaps_rule(denial, inner) for denial in denials
+        ):
             return False
         for capability in rule.capabilities:
-            if not any(_has(allow, capability) and _covers(allow, inner) for allow in allows):
+            if not any(
+                _has_capability(allow, capability) and _covers(allow, inner) for allow in allows
+            ):
                 return False
     return True
 
 
-def _has(rule: Rule, capability: str) -> bool:
-    return ANY in rule.capabilities or capability in rule.capabilities
+def _has_capability(rule: Rule, capability: str) -> bool:
+    return ANY_CAPABILITY in rule.capabilities or capability in rule.capabilities
 
 
-def _shares(rule: Rule, other: Rule) -> bool:
-    return ANY in rule.capabilities or any(_has(other, c) for c in rule.capabilities)
+def _shares_capability(rule: Rule, other: Rule) -> bool:
+    return ANY_CAPABILITY in rule.capabilities or any(
+        _has_capability(other, c) for c in rule.capabilities
+    )
 
 
 def _covers(rule: Rule, inner: Pattern) -> bool:
     return any(_includes(parse_pattern(text, "paths"), inner) for text in rule.paths)
 
 
-def _meets(rule: Rule, inner: Pattern) -> bool:
+def _overlaps_rule(rule: Rule, inner: Pattern) -> bool:
     return any(_overlap(parse_pattern(text, "paths"), inner) for text in rule.paths)
 
 

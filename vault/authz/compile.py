@@ -1,8 +1,8 @@
 """From policies to one immutable structure that answers in microseconds.
 
-A rule is filed by pattern (`vault.authz.filed`), for each capability; capabilities with the same
-rules share what is filed. All rules of a set stand in one order (denials first, then by priority,
-name and place), so the decision is the first of those that apply.
+A rule is filed by pattern (`vault.authz.pattern_index`), for each capability; capabilities with
+the same rules share what is filed. All rules of a set stand in one order (denials first, then by
+priority, name and place), so the decision is the first of those that apply.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -11,19 +11,19 @@ from typing import Final
 from msgspec import Struct
 
 from vault.authz import conditions
-from vault.authz.access import ALLOWED, DENY_RULE, Access, Decision
+from vault.authz.access import ALLOWED, DENY_RULE, AccessRequest, Decision
 from vault.authz.conditions import Check, Condition, UndecidableError
-from vault.authz.filed import Filed, file
+from vault.authz.folder_reach import FolderReach
 from vault.authz.pattern import Pattern, parse_pattern
-from vault.authz.policy import ANY, Effect, Policy
-from vault.authz.reach import Reach
+from vault.authz.pattern_index import PatternIndex, build_pattern_index
+from vault.authz.policy import ANY_CAPABILITY, Effect, Policy
 from vault.model.identity import ROOT_POLICY, Permission
 from vault.model.operation import Capability
 
 CEILING: Final = "ceiling"  # the name of the bound among a rule's conditions, for a dry run
 
 
-class Bound(Struct, frozen=True, kw_only=True):
+class CompiledCeiling(Struct, frozen=True, kw_only=True):
     """What holds the allow rules of a control plane's bundle down (`vault.authz.ceiling`)."""
 
     check: Check
@@ -42,9 +42,11 @@ class CompiledRule(Struct, frozen=True, kw_only=True):
     checks: tuple[tuple[Check, str], ...]  # with the condition's name, for a dry run
     order: int
     decision: Decision
-    bound: Bound | None = None  # of an allow rule that a bundle brought; it is among the checks
+    ceiling: CompiledCeiling | None = (
+        None  # of an allow rule that a bundle brought; it is among the checks
+    )
 
-    def holds(self, access: Access) -> bool:
+    def conditions_hold(self, access: AccessRequest) -> bool:
         """Say whether all conditions do; one that cannot be decided counts as what refuses."""
         for check, _ in self.checks:
             try:
@@ -56,7 +58,7 @@ class CompiledRule(Struct, frozen=True, kw_only=True):
         return True
 
 
-class Particular(Struct, frozen=True):
+class MixedFolders(Struct, frozen=True):
     """The folders in which patterns tell one thing from another; elsewhere they cover all or none.
 
     Of the things that lie in the folder itself, not of those in folders below it.
@@ -69,12 +71,12 @@ class Particular(Struct, frozen=True):
         return self.anywhere or folder in self.folders
 
 
-class Table(Struct, frozen=True):
+class RuleTable(Struct, frozen=True):
     """The rules of one capability, filed by pattern."""
 
-    filed: Filed[CompiledRule]
+    index: PatternIndex[CompiledRule]
     conditional: bool  # some rule asks for more than the path
-    particular: Particular
+    mixed_folders: MixedFolders
 
 
 class RuleSet(Struct, frozen=True, kw_only=True):
@@ -83,8 +85,10 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     root: bool = False
     needs_facts: bool = False
     rules: tuple[CompiledRule, ...] = ()
-    tables: dict[Capability, Table] = {}
-    reach: tuple[tuple[Bound | None, Reach], ...] = ()  # of the allow rules, by what bounds them
+    tables: dict[Capability, RuleTable] = {}
+    reach: tuple[
+        tuple[CompiledCeiling | None, FolderReach], ...
+    ] = ()  # of the allow rules, by what bounds them
 
 
 class Grant(Struct, frozen=True):
@@ -92,22 +96,22 @@ class Grant(Struct, frozen=True):
 
     capabilities: frozenset[Capability]
     patterns: tuple[Pattern, ...]
-    filed: Filed[Pattern]
-    particular: Particular
-    reach: Reach
+    index: PatternIndex[Pattern]
+    mixed_folders: MixedFolders
+    reach: FolderReach
 
 
-def tells_apart(table: Table, grants: tuple[Grant, ...], folder: str) -> bool:
+def is_mixed_folder(table: RuleTable, grants: tuple[Grant, ...], folder: str) -> bool:
     """Whether a pattern covers some of what lies in the folder itself, and not the rest."""
-    return folder in table.particular or any(folder in grant.particular for grant in grants)
+    return folder in table.mixed_folders or any(folder in grant.mixed_folders for grant in grants)
 
 
-class Part(Struct, frozen=True):
+class PolicyRule(Struct, frozen=True):
     """One rule of one policy; `bound` is set for those of a bundle."""
 
     policy: Policy
     index: int
-    bound: Bound | None
+    ceiling: CompiledCeiling | None
 
     @property
     def deny(self) -> bool:
@@ -119,8 +123,8 @@ def compile_policies(
     policies: Sequence[Policy],
     *,
     root: bool = False,
-    fleet: Sequence[Policy] = (),
-    bound: Bound | None = None,
+    bundle: Sequence[Policy] = (),
+    ceiling: CompiledCeiling | None = None,
     denied_by: Collection[str] = (),
 ) -> RuleSet:
     """Compile validated policies; disabled ones count for nothing. `root`: everything is allowed.
@@ -133,13 +137,13 @@ def compile_policies(
     enabled = sorted(
         (
             part
-            for part in [*local, *((policy, bound or NOTHING) for policy in fleet)]
+            for part in [*local, *((policy, ceiling or DENY_ALL) for policy in bundle)]
             if part[0].enabled and part[0].name != ROOT_POLICY
         ),
         key=lambda part: (-part[0].priority, part[0].name),  # stable: the local one of a name first
     )
     all_parts = [
-        Part(policy, i, held) for policy, held in enabled for i in range(len(policy.rules))
+        PolicyRule(policy, i, held) for policy, held in enabled for i in range(len(policy.rules))
     ]
     parts = [part for part in all_parts if part.deny or part.policy.name not in denied_by]
     parts.sort(key=lambda part: not part.deny)  # stable
@@ -147,11 +151,11 @@ def compile_policies(
     return RuleSet(
         root=root,
         needs_facts=any(
-            conditions.needs_facts(c)
+            conditions.condition_needs_facts(c)
             for part in parts
             for c in _conditions(part.policy, part.index)
         )
-        or any(rule.bound is not None and rule.bound.needs_facts for rule in rules),
+        or any(rule.ceiling is not None and rule.ceiling.needs_facts for rule in rules),
         rules=rules,
         tables=_tables(rules),
         reach=_reach(rules),
@@ -165,29 +169,32 @@ def compile_permissions(permissions: Iterable[Permission]) -> tuple[Grant, ...]:
 
 def _grant(permission: Permission) -> Grant:
     patterns = tuple(parse_pattern(text, "paths") for text in permission.paths)
-    filed = file((pattern, pattern) for pattern in patterns)
-    particular, reach = _particular(patterns), Reach(patterns)
+    filed = build_pattern_index((pattern, pattern) for pattern in patterns)
+    particular, reach = _mixed_folders(patterns), FolderReach(patterns)
     return Grant(_capabilities(permission.capabilities), patterns, filed, particular, reach)
 
 
-EVERY: Final = frozenset(Capability)
-NOTHING: Final = Bound(check=lambda _: False, reaches=lambda _: False, needs_facts=False)
+ALL_CAPABILITIES: Final = frozenset(Capability)
+DENY_ALL: Final = CompiledCeiling(check=lambda _: False, reaches=lambda _: False, needs_facts=False)
 
 
 def _capabilities(names: tuple[str, ...]) -> frozenset[Capability]:
-    return EVERY if ANY in names else frozenset(map(Capability, names))
+    return ALL_CAPABILITIES if ANY_CAPABILITY in names else frozenset(map(Capability, names))
 
 
 def _conditions(policy: Policy, index: int) -> tuple[Condition, ...]:
     return policy.conditions + policy.rules[index].conditions
 
 
-def _rule(part: Part, order: int) -> CompiledRule:
+def _rule(part: PolicyRule, order: int) -> CompiledRule:
     policy, index, deny = part.policy, part.index, part.deny
-    rule, bound = policy.rules[index], None if deny else part.bound
-    label = f"{'' if part.bound is None else 'fleet:'}{policy.name}/rules[{index}]"
+    rule, bound = policy.rules[index], None if deny else part.ceiling
+    label = f"{'' if part.ceiling is None else 'fleet:'}{policy.name}/rules[{index}]"
     alert = bool(policy.actions)
-    checks = [(conditions.compile_check(c), conditions.kind(c)) for c in _conditions(policy, index)]
+    checks = [
+        (conditions.compile_check(c), conditions.condition_kind(c))
+        for c in _conditions(policy, index)
+    ]
     if bound is not None:
         checks.append((bound.check, CEILING))
     return CompiledRule(
@@ -199,29 +206,31 @@ def _rule(part: Part, order: int) -> CompiledRule:
         checks=tuple(checks),
         order=order,
         decision=Decision(not deny, label, DENY_RULE if deny else ALLOWED, (), alert),
-        bound=bound,
+        ceiling=bound,
     )
 
 
-def _particular(patterns: Iterable[Pattern]) -> Particular:
+def _mixed_folders(patterns: Iterable[Pattern]) -> MixedFolders:
     folders, anywhere = set(), False
     for pattern in patterns:
         if pattern.parts:
             anywhere = True
         elif not (pattern.open_ended and pattern.text.endswith("/")):  # that is a folder, whole
             folders.add(pattern.text[: pattern.text.rfind("/") + 1])
-    return Particular(frozenset(folders), anywhere)
+    return MixedFolders(frozenset(folders), anywhere)
 
 
-def _reach(rules: tuple[CompiledRule, ...]) -> tuple[tuple[Bound | None, Reach], ...]:
-    bounds = {id(rule.bound): rule.bound for rule in rules if not rule.deny}
+def _reach(
+    rules: tuple[CompiledRule, ...],
+) -> tuple[tuple[CompiledCeiling | None, FolderReach], ...]:
+    bounds = {id(rule.ceiling): rule.ceiling for rule in rules if not rule.deny}
     return tuple(
         (
             bound,
-            Reach(
+            FolderReach(
                 pattern
                 for rule in rules
-                if not rule.deny and rule.bound is bound
+                if not rule.deny and rule.ceiling is bound
                 for pattern in rule.patterns
             ),
         )
@@ -229,8 +238,8 @@ def _reach(rules: tuple[CompiledRule, ...]) -> tuple[tuple[Bound | None, Reach],
     )
 
 
-def _tables(rules: tuple[CompiledRule, ...]) -> dict[Capability, Table]:
-    made: dict[tuple[int, ...], Table] = {}
+def _tables(rules: tuple[CompiledRule, ...]) -> dict[Capability, RuleTable]:
+    made: dict[tuple[int, ...], RuleTable] = {}
     tables = {}
     for capability in Capability:
         those = [rule for rule in rules if capability in rule.capabilities]
@@ -241,9 +250,9 @@ def _tables(rules: tuple[CompiledRule, ...]) -> dict[Capability, Table]:
     return tables
 
 
-def _table(rules: list[CompiledRule]) -> Table:
-    return Table(
-        filed=file((pattern, rule) for rule in rules for pattern in rule.patterns),
+def _table(rules: list[CompiledRule]) -> RuleTable:
+    return RuleTable(
+        index=build_pattern_index((pattern, rule) for rule in rules for pattern in rule.patterns),
         conditional=any(rule.checks for rule in rules),
-        particular=_particular(pattern for rule in rules for pattern in rule.patterns),
+        mixed_folders=_mixed_folders(pattern for rule in rules for pattern in rule.patterns),
     )

@@ -8,20 +8,20 @@ from typing import Final
 
 from msgspec import structs
 
-from vault.authz.access import ALLOWED, NO_RULE, NOT_PERMITTED, Access, Decision
+from vault.authz.access import ALLOWED, NO_RULE, NOT_PERMITTED, AccessRequest, Decision
 from vault.authz.compile import CEILING, CompiledRule, Grant, RuleSet
 from vault.authz.conditions import UndecidableError
 from vault.model.identity import ROOT_POLICY
 from vault.model.operation import Capability
 
-ROOT: Final = Decision(allowed=True, rule=ROOT_POLICY, reason=ALLOWED)
-NOTHING: Final = Decision(allowed=False, reason=NO_RULE)
-CUT_DOWN: Final = Decision(allowed=False, reason=NOT_PERMITTED)
+ALLOWED_BY_ROOT: Final = Decision(allowed=True, rule=ROOT_POLICY, reason=ALLOWED)
+NO_RULE_APPLIES: Final = Decision(allowed=False, reason=NO_RULE)
+OUTSIDE_KEY_PERMISSIONS: Final = Decision(allowed=False, reason=NOT_PERMITTED)
 
 MAX_MISSING: Final = 20  # sentences of a dry run
 
 
-def evaluate(rules: RuleSet, grants: tuple[Grant, ...], access: Access) -> Decision:
+def evaluate(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) -> Decision:
     """Decide. No `grants` means: not cut down.
 
     A listed folder is covered by a pattern for the folder itself and by one for what is in it:
@@ -32,7 +32,7 @@ def evaluate(rules: RuleSet, grants: tuple[Grant, ...], access: Access) -> Decis
     return _decide(rules, grants, access, (access.path,))
 
 
-def shows(rules: RuleSet, grants: tuple[Grant, ...], access: Access) -> bool:
+def is_listed(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) -> bool:
     """Say whether `access.path` appears when the folder that it is in is listed.
 
     Rules for the thing itself count and those for exactly its folder; a denial of either hides it.
@@ -48,45 +48,49 @@ def _folder_forms(path: str) -> tuple[str, ...]:
 
 
 def _decide(
-    rules: RuleSet, grants: tuple[Grant, ...], access: Access, forms: tuple[str, ...]
+    rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest, forms: tuple[str, ...]
 ) -> Decision:
-    decision = ROOT if rules.root else _first(rules, access, forms)
+    decision = ALLOWED_BY_ROOT if rules.root else _first_match(rules, access, forms)
     if decision.allowed and grants and not _granted(grants, access, forms):
-        return CUT_DOWN
+        return OUTSIDE_KEY_PERMISSIONS
     return decision
 
 
-def _first(rules: RuleSet, access: Access, forms: tuple[str, ...]) -> Decision:
+def _first_match(rules: RuleSet, access: AccessRequest, forms: tuple[str, ...]) -> Decision:
     table = rules.tables.get(access.capability)
     if table is None:
-        return NOTHING
+        return NO_RULE_APPLIES
     first: CompiledRule | None = None
     alert = False
+    failed = set[int]()  # a rule may be filed under several patterns that cover the path
     for path in forms:
-        for rule in table.filed.matching(path):
-            if rule.checks and not rule.holds(access):
+        for rule in table.index.matching(path):
+            if first is not None and rule.order >= first.order and (alert or not rule.alert):
+                continue  # it changes nothing
+            if rule.checks and (rule.order in failed or not rule.conditions_hold(access)):
+                failed.add(rule.order)
                 continue
             alert = alert or rule.alert
             if first is None or rule.order < first.order:
                 first = rule
     if first is None:
-        return NOTHING
+        return NO_RULE_APPLIES
     if alert and not first.alert:
         found = first.decision
         return Decision(found.allowed, found.rule, found.reason, (), alert=True)
     return first.decision
 
 
-def _granted(grants: tuple[Grant, ...], access: Access, forms: tuple[str, ...]) -> bool:
+def _granted(grants: tuple[Grant, ...], access: AccessRequest, forms: tuple[str, ...]) -> bool:
     return any(
-        grant.filed.covers(path)
+        grant.index.covers(path)
         for grant in grants
         if access.capability in grant.capabilities
         for path in forms
     )
 
 
-def explain(rules: RuleSet, grants: tuple[Grant, ...], access: Access) -> Decision:
+def explain(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) -> Decision:
     """Decide as `evaluate` does and, for a no, say what is missing (a dry run; not for speed)."""
     decision = evaluate(rules, grants, access)
     if decision.allowed:
@@ -101,11 +105,11 @@ def explain(rules: RuleSet, grants: tuple[Grant, ...], access: Access) -> Decisi
             if rule.label == decision.rule and (unclear := _failed(rule, access))
         ]
     else:
-        missing = _lacking(rules, access)
+        missing = _missing_conditions(rules, access)
     return structs.replace(decision, missing=tuple(missing))
 
 
-def _lacking(rules: RuleSet, access: Access) -> list[str]:
+def _missing_conditions(rules: RuleSet, access: AccessRequest) -> list[str]:
     """Name the allow rules that cover the path, and what each lacks; the nearest first."""
     held, other = [], []
     for rule in rules.rules:
@@ -119,7 +123,7 @@ def _lacking(rules: RuleSet, access: Access) -> list[str]:
     return (held + other)[:MAX_MISSING] or [f"no rule allows {access.capability} here"]
 
 
-def _covers(rule: CompiledRule, access: Access) -> bool:
+def _covers(rule: CompiledRule, access: AccessRequest) -> bool:
     forms = _folder_forms(access.path)
     return any(p.matches(path) for p in rule.patterns for path in forms)
 
@@ -128,7 +132,7 @@ OVER: Final = "the ceiling of this agent (control_plane.ceiling) does not allow 
 """Of a rule of the control plane's that allows it."""
 
 
-def _failed(rule: CompiledRule, access: Access) -> str:
+def _failed(rule: CompiledRule, access: AccessRequest) -> str:
     words = []
     for check, name in rule.checks:
         try:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vault.authz import conditions
-from vault.authz.conditions import KINDS, MAX_CONDITIONS, Condition
+from vault.authz.conditions import KINDS, MAX_CONDITIONS, Condition, condition_cost
 from vault.authz.pattern import SEGMENT, parse_pattern
 from vault.errors import ValidationError
 from vault.model.identity import ROOT_POLICY, Permission
@@ -24,9 +24,11 @@ MAX_PATHS: Final = 100  # a rule
 MAX_BYTES: Final = 256 * 1024  # of the whole document as JSON: OpenBao's entry bound is 1 MiB
 MAX_PERMISSIONS: Final = 64  # of an API key
 MAX_WILD: Final = 1_000  # paths with `+`, of a policy or an API key: each may cost a look
+MAX_SET_COST: Final = 2_000
+"""Of all policies of one identity together (`policy_cost`): a decision takes some 3 ms at most."""
 MAX_PRIORITY: Final = 1_000_000
 
-ANY: Final = "*"  # as the only capability: every one, those of later versions too
+ANY_CAPABILITY: Final = "*"  # as the only capability: every one, those of later versions too
 CAPABILITIES: Final = tuple(capability.value for capability in Capability)
 
 Conditions = Annotated[tuple[Condition, ...], Meta(max_length=MAX_CONDITIONS)]
@@ -79,7 +81,7 @@ class ShownPolicy(Policy, frozen=True, forbid_unknown_fields=True, kw_only=True)
     source: Literal["control_plane"] | msgspec.UnsetType = msgspec.UNSET
 
 
-def validate(document: object) -> Policy:
+def validate_policy(document: object) -> Policy:
     """Read a decoded JSON document; raises `ValidationError` with `field` and `errors`."""
     try:
         policy = msgspec.convert(document, Policy)
@@ -93,15 +95,27 @@ def validate(document: object) -> Policy:
     return msgspec.structs.replace(policy, name=canonical_name(policy.name, "name"))
 
 
-def validate_new(document: object) -> Policy:
+def validate_new_policy(document: object) -> Policy:
     """As `validate`, for what is about to be written: also what older versions let through."""
-    policy = validate(document)
-    if _wild(policy.rules) > MAX_WILD:
+    policy = validate_policy(document)
+    if _count_wildcards(policy.rules) > MAX_WILD:
         raise _refuse([("rules", _TOO_WILD)])
+    if (cost := policy_cost(policy)) > MAX_SET_COST:
+        fault = (
+            f"must have at most {MAX_SET_COST} conditions and paths with '{SEGMENT}', not {cost}"
+        )
+        raise _refuse([("rules", fault)])
     return policy
 
 
-def document(policy: Policy) -> dict[str, Any]:
+def policy_cost(policy: Policy) -> int:
+    """What a decision may cost: the conditions, of the policy for each rule, and wild paths."""
+    shared = sum(map(condition_cost, policy.conditions))
+    checks = sum(shared + sum(map(condition_cost, rule.conditions)) for rule in policy.rules)
+    return checks + _count_wildcards(policy.rules)
+
+
+def policy_document(policy: Policy) -> dict[str, Any]:
     """Return the policy as plain JSON data; `validate` reads it back to an equal policy."""
     plain: dict[str, Any] = msgspec.to_builtins(policy)
     return plain
@@ -119,7 +133,7 @@ def validate_permissions(plain: object) -> tuple[Permission, ...]:
         for i, permission in enumerate(permissions)
         for field, message in _grant_faults(permission.paths, permission.capabilities)
     ]
-    if not faults and _wild(permissions) > MAX_WILD:
+    if not faults and _count_wildcards(permissions) > MAX_WILD:
         faults = [("", _TOO_WILD)]
     if faults:
         raise _refuse(faults, "permissions")
@@ -129,7 +143,7 @@ def validate_permissions(plain: object) -> tuple[Permission, ...]:
 _TOO_WILD: Final = f"must hold at most {MAX_WILD} paths with '{SEGMENT}' in all"
 
 
-def _wild(grants: Iterable[Rule | Permission]) -> int:
+def _count_wildcards(grants: Iterable[Rule | Permission]) -> int:
     return sum(bool(parse_pattern(path, "path").parts) for grant in grants for path in grant.paths)
 
 
@@ -151,21 +165,21 @@ def _grant_faults(
 ) -> Iterator[tuple[str, str]]:
     if not paths or len(paths) > MAX_PATHS:
         yield "paths", f"must hold 1 to {MAX_PATHS} paths"
-    if not capabilities or (ANY in capabilities and len(capabilities) > 1):
-        yield "capabilities", f"must hold capabilities, or {ANY!r} alone"
+    if not capabilities or (ANY_CAPABILITY in capabilities and len(capabilities) > 1):
+        yield "capabilities", f"must hold capabilities, or {ANY_CAPABILITY!r} alone"
     for j, path in enumerate(paths[:MAX_PATHS]):
         try:
             parse_pattern(path, "path")
         except ValidationError as fault:
             yield f"paths[{j}]", fault.message.removeprefix("path: ")
     for j, capability in enumerate(capabilities[: len(CAPABILITIES)]):
-        if capability not in (*CAPABILITIES, ANY):
+        if capability not in (*CAPABILITIES, ANY_CAPABILITY):
             yield f"capabilities[{j}]", f"is not one of {', '.join(CAPABILITIES)}"
 
 
 def _condition_faults(found: tuple[Condition, ...], place: str) -> Iterator[tuple[str, str]]:
     for j, condition in enumerate(found):
-        for below, message in conditions.faults(condition):
+        for below, message in conditions.condition_faults(condition):
             yield f"{place}conditions[{j}]{'.' if below else ''}{below}", message
 
 

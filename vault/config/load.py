@@ -8,19 +8,19 @@ from urllib.parse import quote
 
 from pydantic import SecretStr, ValidationError
 
-from protocols.settings.load import ConfigError as ConfigError
-from protocols.settings.load import load, of_options
-from vault.config.linking import ControlPlane
+from protocols.settings.loader import ConfigError as ConfigError
+from protocols.settings.loader import explain_option_errors, load_model
+from vault.config.control_plane import ControlPlaneSettings
 from vault.config.settings import (
-    Audit,
-    Encryption,
-    Failures,
-    Limits,
+    AuditSettings,
+    EncryptionSettings,
+    FailureSettings,
+    LimitSettings,
     SelfService,
-    Server,
+    ServerSettings,
     Settings,
-    Storage,
-    Tls,
+    StorageSettings,
+    TlsSettings,
 )
 
 PREFIX: Final = "FREEHOLD_AGENT_"
@@ -43,7 +43,7 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
 
     Paths are as seen from the file's folder. Raises `ConfigError`.
     """
-    return load(Settings, file, PREFIX, environment)
+    return load_model(Settings, file, PREFIX, environment)
 
 
 def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "60s") -> Settings:
@@ -56,17 +56,19 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
     folder = folder.absolute()
     try:
         return Settings(
-            server=Server(listen=listen, workers=workers, web=True, tls=Tls(enabled=False)),
-            storage=Storage(
+            server=ServerSettings(
+                listen=listen, workers=workers, web=True, tls=TlsSettings(enabled=False)
+            ),
+            storage=StorageSettings(
                 connection_string=SecretStr(f"sqlite:///{quote(str(folder))}/vault.db")
             ),
-            encryption=Encryption(key_management="file", key_file=folder / "root.key"),
-            audit=Audit(log_file=folder / "audit.log"),
-            limits=Limits(  # of tests
-                failures=Failures(per_second=10_000, burst_size=100_000),
+            encryption=EncryptionSettings(key_management="file", key_file=folder / "root.key"),
+            audit=AuditSettings(log_file=folder / "audit.log"),
+            limits=LimitSettings(  # of tests
+                failures=FailureSettings(per_second=10_000, burst_size=100_000),
                 self_service=SelfService(per_second=10_000, burst_size=100_000),
             ),
-            control_plane=ControlPlane.model_validate(
+            control_plane=ControlPlaneSettings.model_validate(
                 {
                     "enabled": (folder / ENROLMENT).exists(),
                     **dict.fromkeys(_HEARTBEAT, heartbeat),
@@ -75,4 +77,4 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
             ),
         )
     except ValidationError as error:
-        raise of_options(error, _OPTIONS, "--listen") from None
+        raise explain_option_errors(error, _OPTIONS, "--listen") from None

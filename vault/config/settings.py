@@ -7,12 +7,19 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from protocols.settings.proxies import Proxied
-from protocols.settings.telemetry import Telemetry
-from protocols.settings.units import Duration, FilePath, Section, Size, not_yet, off_until
-from vault.config.caching import Cache
-from vault.config.linking import ControlPlane
-from vault.config.workers import AUTO, Workers
+from protocols.settings.field_types import (
+    Duration,
+    FilePath,
+    Section,
+    Size,
+    unsupported_switch,
+    unsupported_values,
+)
+from protocols.settings.proxies import ProxySettings
+from protocols.settings.telemetry import TelemetrySettings
+from vault.config.cache import CacheSettings
+from vault.config.control_plane import ControlPlaneSettings
+from vault.config.workers import AUTO, WorkerCount
 from vault.model.instant import SECOND
 
 DAY: Final = 86_400 * SECOND
@@ -27,7 +34,7 @@ ClientAuth = Literal["none", "optional", "required"]
 Method = Literal["api_key", "token"]
 
 
-class Tls(Section):
+class TlsSettings(Section):
     """How the listener proves who it is, and whom it asks to do the same."""
 
     enabled: bool = True
@@ -38,14 +45,14 @@ class Tls(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _ask(cls, data: Any) -> Any:
+    def _default_client_auth(cls, data: Any) -> Any:
         """A `ca_file` alone, as in the seed's file, asks clients for a certificate."""
         if isinstance(data, dict) and data.get("ca_file") and "client_auth" not in data:
             return {**data, "client_auth": "optional"}
         return data
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _check_complete(self) -> Self:
         if self.enabled and (self.cert_file is None or self.key_file is None):
             raise ValueError("needs cert_file and key_file (or, on loopback only, enabled: false)")
         if self.client_auth != "none" and self.ca_file is None:
@@ -53,25 +60,25 @@ class Tls(Section):
         return self
 
 
-class Server(Section):
+class ServerSettings(Section):
     """Where to listen. Without TLS only if the file says so, and then only on loopback."""
 
     listen: str = ""
     port: int | None = Field(default=None, ge=0, le=MAX_PORT)
-    workers: Workers = Field(default=AUTO, validate_default=True)
+    workers: WorkerCount = Field(default=AUTO, validate_default=True)
     web: bool = False
-    proxies: Proxied = Proxied()
-    tls: Tls
+    proxies: ProxySettings = ProxySettings()
+    tls: TlsSettings
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port. A `port` alone is on all interfaces with TLS, on loopback without."""
         if self.listen:
-            return _split(self.listen)
+            return _split_address(self.listen)
         return "0.0.0.0" if self.tls.enabled else "127.0.0.1", self.port or 0  # noqa: S104  # TLS
 
     @model_validator(mode="after")
-    def _reachable(self) -> Self:
+    def _check_address(self) -> Self:
         if (self.port is None) == (not self.listen):
             raise ValueError("needs either port or listen (host:port)")
         host, _ = self.address
@@ -80,12 +87,12 @@ class Server(Section):
         return self
 
 
-class Storage(Section):
+class StorageSettings(Section):
     """Where the sealed rows are kept."""
 
     type: Annotated[
         Literal["sqlite"],
-        not_yet(
+        unsupported_values(
             postgresql="comes with shared storage; this version keeps its data in sqlite",
             mysql="comes with shared storage; this version keeps its data in sqlite",
         ),
@@ -96,14 +103,14 @@ class Storage(Section):
 
     @field_validator("connection_timeout")
     @classmethod
-    def _some_time(cls, value: int) -> int:
+    def _check_timeout(cls, value: int) -> int:
         if not SECOND <= value <= 10 * MINUTE:
             raise ValueError("is 1s to 10m: how long a read waits for one of max_connections")
         return value
 
     @field_validator("connection_string")
     @classmethod
-    def _sqlite(cls, value: SecretStr) -> SecretStr:
+    def _check_connection_string(cls, value: SecretStr) -> SecretStr:
         url = value.get_secret_value()
         try:
             parts = urlsplit(url)
@@ -123,12 +130,12 @@ class Storage(Section):
         return Path(unquote(urlsplit(self.connection_string.get_secret_value()).path[1:]))
 
 
-class Encryption(Section):
+class EncryptionSettings(Section):
     """Where the root key is: dealt to people as shares, or in a file that unseals by itself."""
 
     key_management: Annotated[
         Literal["shamir", "file"],
-        not_yet(
+        unsupported_values(
             hsm="comes with the hardware key providers; use shamir or file",
             cloud_kms="comes with the cloud key providers; use shamir or file",
         ),
@@ -137,7 +144,7 @@ class Encryption(Section):
     rotation_interval: Duration = 90 * DAY  # security.md: at 2^30 wraps or 90 days
 
     @model_validator(mode="after")
-    def _key_file(self) -> Self:
+    def _check_key_file(self) -> Self:
         if self.key_management == "file" and self.key_file is None:
             raise ValueError("key_management: file needs key_file")
         if self.key_management == "shamir" and self.key_file is not None:
@@ -145,13 +152,13 @@ class Encryption(Section):
         return self
 
 
-class Authentication(Section):
+class AuthenticationSettings(Section):
     """Which credentials count, and for how long."""
 
     methods: tuple[
         Annotated[
             Method,
-            not_yet(
+            unsupported_values(
                 jwt="comes with external identities; use api_key and token",
                 certificate="comes with external identities; use api_key and token",
             ),
@@ -164,20 +171,20 @@ class Authentication(Section):
 
     @field_validator("session_idle")
     @classmethod
-    def _some_patience(cls, value: int) -> int:
+    def _check_idle(cls, value: int) -> int:
         if not MINUTE <= value <= DAY:
             raise ValueError("is 1m to 24h: how long a browser's session lasts with nobody there")
         return value
 
     @field_validator("session_timeout")
     @classmethod
-    def _some_time(cls, value: int) -> int:
+    def _check_session_timeout(cls, value: int) -> int:
         if not MINUTE <= value <= 32 * DAY:
             raise ValueError("is 1m to 32d: how long a token lives that an API key was turned into")
         return value
 
 
-class Audit(Section):
+class AuditSettings(Section):
     """The log that every answer waits for."""
 
     enabled: bool = True
@@ -189,19 +196,19 @@ class Audit(Section):
 
     @field_validator("enabled")
     @classmethod
-    def _always(cls, value: bool) -> bool:
+    def _check_enabled(cls, value: bool) -> bool:
         if not value:
             raise ValueError("cannot be false: no value leaves the agent without its record")
         return value
 
 
-class Anchor(Section):
+class AnchorSettings(Section):
     """What is remembered outside database and audit log, so that older copies are noticed."""
 
     file: FilePath | None = None
 
 
-class Destination(Section):
+class BackupDestination(Section):
     """Where a backup goes."""
 
     type: str
@@ -210,20 +217,20 @@ class Destination(Section):
     region: str = ""
 
 
-class Backup(Section):
+class BackupSettings(Section):
     """Known from the seed; can only be off."""
 
     enabled: Annotated[
         bool,
-        off_until(
-            "backups come with a later version; docs/backup.md says how to make them by hand"
+        unsupported_switch(
+            "backups come with a later version; docs/guides/backup.md says how to make them by hand"
         ),
     ] = False
     schedule: str = ""
-    destinations: tuple[Destination, ...] = ()
+    destinations: tuple[BackupDestination, ...] = ()
 
 
-class Monitoring(Section):
+class MonitoringSettings(Section):
     """What the agent tells about itself."""
 
     metrics_enabled: bool = True
@@ -231,11 +238,11 @@ class Monitoring(Section):
     health_check_interval: Duration = 30 * SECOND
     disk_low_free: Size = 1 << 30
     disk_low_percent: float = Field(default=10.0, ge=0, le=100)
-    telemetry: Telemetry = Telemetry()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @field_validator("health_check_interval")
     @classmethod
-    def _fixed(cls, value: int) -> int:
+    def _check_interval(cls, value: int) -> int:
         if value != 30 * SECOND:
             raise ValueError(
                 "cannot be changed: health is answered from the running state at each request"
@@ -243,7 +250,7 @@ class Monitoring(Section):
         return value
 
 
-class Rate(Section):
+class RateSettings(Section):
     """A token bucket for each identity, after the seed's `RateLimiter`.
 
     The default is above what one core can serve: it takes no part until somebody lowers it.
@@ -264,7 +271,7 @@ class SelfService(Section):
     burst_size: int = Field(default=200, ge=1, le=1_000_000)
 
 
-class Failures(Section):
+class FailureSettings(Section):
     """How often authentication may fail for one address, and for all of them (`share` times that).
 
     Each failure leaves a durable record of some 600 bytes: by default at most 2.6 GB a day.
@@ -275,7 +282,7 @@ class Failures(Section):
     share: int = Field(default=50, ge=1, le=65_536)
 
 
-class Refusals(Section):
+class RefusalSettings(Section):
     """How many refusals of one caller have a record of their own, and of all (`share` times that).
 
     The others share one record a minute. By default they are at most 4 GB a day.
@@ -286,37 +293,37 @@ class Refusals(Section):
     share: int = Field(default=10, ge=1, le=65_536)
 
 
-LEAST_BODIES: Final = 16 * MIB  # bytes of a process: some of the largest requests at a time
+MIN_BODY_BYTES: Final = 16 * MIB  # bytes of a process: some of the largest requests at a time
 
 
-class Limits(Section):
+class LimitSettings(Section):
     """What one caller may ask of the agent, and what all of them together may."""
 
-    rate: Rate = Rate()
+    rate: RateSettings = RateSettings()
     self_service: SelfService = SelfService()
-    failures: Failures = Failures()
-    refusals: Refusals = Refusals()
+    failures: FailureSettings = FailureSettings()
+    refusals: RefusalSettings = RefusalSettings()
     connections: int = Field(default=10_000, ge=16, le=1_000_000)
     in_hand: int = Field(default=400, ge=16, le=100_000)
     max_delay: Duration = 100 * MILLISECOND
-    body_bytes: Size = Field(default=128 * MIB, ge=LEAST_BODIES)
+    body_bytes: Size = Field(default=128 * MIB, ge=MIN_BODY_BYTES)
     answer_bytes: Size = Field(default=128 * MIB, ge=64 * MIB)
 
 
 class Settings(Section):
     """The whole file."""
 
-    server: Server
-    storage: Storage
-    encryption: Encryption = Encryption()
-    authentication: Authentication = Authentication()
-    audit: Audit = Audit()
-    anchor: Anchor = Anchor()
-    backup: Backup = Backup()
-    monitoring: Monitoring = Monitoring()
-    control_plane: ControlPlane = ControlPlane()
-    limits: Limits = Limits()
-    cache: Cache = Cache()
+    server: ServerSettings
+    storage: StorageSettings
+    encryption: EncryptionSettings = EncryptionSettings()
+    authentication: AuthenticationSettings = AuthenticationSettings()
+    audit: AuditSettings = AuditSettings()
+    anchor: AnchorSettings = AnchorSettings()
+    backup: BackupSettings = BackupSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    control_plane: ControlPlaneSettings = ControlPlaneSettings()
+    limits: LimitSettings = LimitSettings()
+    cache: CacheSettings = CacheSettings()
 
     @property
     def audit_log(self) -> Path:
@@ -329,17 +336,17 @@ class Settings(Section):
         return self.anchor.file or self.audit_log.with_name(ANCHOR_NAME)
 
     @property
-    def warming(self) -> int:
+    def warmup_workers(self) -> int:
         """How many workers warm up a cache after a start, each its own; 0: none."""
         return self.server.workers if self.cache.warmup_enabled else 0
 
     @property
-    def leader_warming(self) -> int:
+    def leader_warmup_workers(self) -> int:
         """1: the leader warms up its cache, too; 0: it does not, as beside workers that answer."""
-        return self.warming if self.server.workers == 1 else 0
+        return self.warmup_workers if self.server.workers == 1 else 0
 
 
-def _split(listen: str) -> tuple[str, int]:
+def _split_address(listen: str) -> tuple[str, int]:
     """`host:port` or `[v6]:port`; raises `ValueError`."""
     host, colon, port = listen.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")

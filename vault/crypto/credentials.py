@@ -30,18 +30,18 @@ from typing import NamedTuple
 from protocols.http.session_key import credential_of
 from vault.crypto.encoding import BASE62, base62
 from vault.crypto.errors import MalformedCredential
-from vault.crypto.mac import TAG_SIZE, MacKey
+from vault.crypto.hmac import TAG_SIZE, HmacKey
 from vault.crypto.random import random_bytes
 
 ID_SIZE = 10
 SECRET_SIZE = 32
 ACCESSOR_SIZE = 15
-MIN_CHOSEN = 4
+MIN_TOKEN_LENGTH = 4
 """Characters of a chosen token: short ones are for a dev agent on loopback."""
-MAX_CHOSEN = 512
+MAX_TOKEN_LENGTH = 512
 """Characters of a chosen token: well under any header bound."""
 
-DUMMY = bytes(TAG_SIZE)
+DUMMY_HASH = bytes(TAG_SIZE)
 """Stands for the stored hash of an id nobody has. No secret with this hash can be found."""
 
 _API_KEY = "fh_"
@@ -56,14 +56,14 @@ _CRC_LENGTH = 9
 """Underscore and eight digits."""
 
 
-class Kind(StrEnum):
+class CredentialKind(StrEnum):
     """Which table a credential is looked up in."""
 
     API_KEY = "api-key"
     TOKEN = "token"
 
 
-class Minted(NamedTuple):
+class MintedCredential(NamedTuple):
     """A new credential. `text` is shown once; the row keeps `id` and `secret_hash`."""
 
     id: str
@@ -77,7 +77,7 @@ class Minted(NamedTuple):
 class ParsedCredential(NamedTuple):
     """The parts of a well-formed credential."""
 
-    kind: Kind
+    kind: CredentialKind
     id: str
     secret: bytes
 
@@ -85,10 +85,10 @@ class ParsedCredential(NamedTuple):
         return f"ParsedCredential(kind={self.kind!s}, id={self.id!r})"
 
 
-class Located(NamedTuple):
+class LocatedCredential(NamedTuple):
     """Where to look a presented credential up, and what its row must hold."""
 
-    kind: Kind
+    kind: CredentialKind
     id: str
     secret_hash: bytes
 
@@ -96,26 +96,26 @@ class Located(NamedTuple):
         return f"Located(kind={self.kind!s}, id={self.id!r})"
 
 
-def mint_api_key(pepper: MacKey) -> Minted:
+def mint_api_key(pepper: HmacKey) -> MintedCredential:
     """A new API key."""
     name, secret = _base32(ID_SIZE), base62(random_bytes(SECRET_SIZE))
     body = f"{_API_KEY}{name}_{secret}"
-    return Minted(name, f"{body}_{_crc(body)}", hash_secret(pepper, secret.encode()))
+    return MintedCredential(name, f"{body}_{_crc(body)}", hash_secret(pepper, secret.encode()))
 
 
-def mint_token(pepper: MacKey) -> Minted:
+def mint_token(pepper: HmacKey) -> MintedCredential:
     """A new service token."""
     name, secret = _base32(ID_SIZE), base62(random_bytes(SECRET_SIZE))
-    return Minted(name, f"{_TOKEN}{name}{secret}", hash_secret(pepper, secret.encode()))
+    return MintedCredential(name, f"{_TOKEN}{name}{secret}", hash_secret(pepper, secret.encode()))
 
 
-def mint_session(pepper: MacKey) -> Minted:
+def mint_session(pepper: HmacKey) -> MintedCredential:
     """A browser's session: two secrets of 256 bits, of the cookie and of the page.
 
     It is stored and found by both together, so that neither says anything of the other.
     """
     cookie, key = (base62(random_bytes(SECRET_SIZE)) for _ in range(2))
-    return adopt(pepper, credential_of(cookie, key))
+    return adopt_token(pepper, credential_of(cookie, key))
 
 
 def mint_accessor() -> str:
@@ -123,21 +123,23 @@ def mint_accessor() -> str:
     return _base32(ACCESSOR_SIZE)
 
 
-def adopt(pepper: MacKey, text: str) -> Minted:
+def adopt_token(pepper: HmacKey, text: str) -> MintedCredential:
     """A token whose text an operator chose: 4 to 512 visible ASCII characters.
 
     Only as strong as the text. Raises `MalformedCredential` for another text, and for one that
     has the form of an API key.
     """
-    if not MIN_CHOSEN <= len(text) <= MAX_CHOSEN or not all("!" <= c <= "~" for c in text):
+    if not MIN_TOKEN_LENGTH <= len(text) <= MAX_TOKEN_LENGTH or not all(
+        "!" <= c <= "~" for c in text
+    ):
         raise MalformedCredential("a chosen token is 4 to 512 visible ASCII characters")
-    kind, name, secret_hash = locate(pepper, text)
-    if kind is not Kind.TOKEN:
+    kind, name, secret_hash = locate_credential(pepper, text)
+    if kind is not CredentialKind.TOKEN:
         raise MalformedCredential("a chosen token may not look like an API key")
-    return Minted(name, text, secret_hash)
+    return MintedCredential(name, text, secret_hash)
 
 
-def parse(text: str) -> ParsedCredential:
+def parse_credential(text: str) -> ParsedCredential:
     """The parts of an API key or service token.
 
     Raises `MalformedCredential` for any other text; the error does not quote it.
@@ -147,37 +149,37 @@ def parse(text: str) -> ParsedCredential:
         raise MalformedCredential("neither an API key nor a service token")
     key_id, key_secret, crc, token_id, token_secret = match.groups()
     if key_id is None:
-        return ParsedCredential(Kind.TOKEN, token_id, token_secret.encode())
+        return ParsedCredential(CredentialKind.TOKEN, token_id, token_secret.encode())
     if crc != _crc(text[:-_CRC_LENGTH]):
         raise MalformedCredential("an API key with a wrong checksum: mistyped or cut")
-    return ParsedCredential(Kind.API_KEY, key_id, key_secret.encode())
+    return ParsedCredential(CredentialKind.API_KEY, key_id, key_secret.encode())
 
 
-def hash_secret(pepper: MacKey, secret: bytes) -> bytes:
+def hash_secret(pepper: HmacKey, secret: bytes) -> bytes:
     """The 32-byte keyed hash under which a secret is stored."""
     return pepper.tag(_SECRET_DOMAIN + secret)
 
 
-def locate(pepper: MacKey, text: str) -> Located:
+def locate_credential(pepper: HmacKey, text: str) -> LocatedCredential:
     """Kind, id and hash of whatever a client presented. Never raises.
 
     Text that is no well-formed credential is a chosen token, or a wrong guess at one.
     """
     try:
-        kind, name, secret = parse(text)
+        kind, name, secret = parse_credential(text)
     except MalformedCredential:
         chosen = text.encode("utf-8", "surrogatepass")
         name = _name(pepper.tag(_CHOSEN_DOMAIN + chosen)[:ID_SIZE])
-        return Located(Kind.TOKEN, name, hash_secret(pepper, chosen))
-    return Located(kind, name, hash_secret(pepper, secret))
+        return LocatedCredential(CredentialKind.TOKEN, name, hash_secret(pepper, chosen))
+    return LocatedCredential(kind, name, hash_secret(pepper, secret))
 
 
-def matches(located: Located, stored: bytes | None) -> bool:
+def matches_stored_hash(located: LocatedCredential, stored: bytes | None) -> bool:
     """Whether the row's hash is that of the presented secret, in constant time.
 
     `stored` is None when no row has the id: the same work is done on `DUMMY`, and it is False.
     """
-    equal = hmac.compare_digest(located.secret_hash, DUMMY if stored is None else stored)
+    equal = hmac.compare_digest(located.secret_hash, DUMMY_HASH if stored is None else stored)
     return equal and stored is not None
 
 

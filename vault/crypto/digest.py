@@ -11,7 +11,7 @@ def sha256(data: bytes) -> bytes:
     """The 32-byte SHA-256 digest of `data`.
 
     Not a MAC: SHA-256 extends (`sha256(a)` gives `sha256(a + padding + b)`). Where a key is
-    involved use `vault.crypto.mac`.
+    involved use `vault.crypto.hmac`.
     """
     context = _BEGUN.copy()
     context.update(data)

@@ -26,7 +26,7 @@ def length_prefixed(fields: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def prefixed_last(first: Sequence[bytes]) -> Callable[[bytes], bytes]:
+def length_prefixer(first: Sequence[bytes]) -> Callable[[bytes], bytes]:
     """`length_prefixed([*first, last])` as a function of `last`: the rest is packed once."""
     pack = _U32.pack
     head = b"".join(

@@ -19,15 +19,15 @@ from typing import NoReturn
 from vault.crypto import aead
 from vault.crypto.aead import AeadKey
 from vault.crypto.errors import CommitmentMismatch, PlaintextTooLong, UnknownGeneration
-from vault.crypto.kdf import hkdf_sha256
+from vault.crypto.hkdf import hkdf_sha256
 from vault.crypto.random import random_bytes
-from vault.crypto.sealed import (
+from vault.crypto.sealed_value import (
     COMMITMENT_SIZE,
     MAX_GENERATION,
     MAX_PLAINTEXT,
-    Box,
-    Place,
-    Sealed,
+    SealedBox,
+    SealedValue,
+    ValuePlace,
     WrappedDek,
 )
 
@@ -54,15 +54,15 @@ class Kek:
         self._bytes = key
         self._key = AeadKey(key)
 
-    def export(self) -> bytes:
+    def export_bytes(self) -> bytes:
         """The key's 32 bytes, for the encoding of the keyring that holds it and nothing else."""
         return self._bytes
 
-    def wrap(self, place: Place, dek: bytes) -> WrappedDek:
-        """`dek` under this KEK, for this place only. Counts as one use (`uses.UseCounter`)."""
+    def wrap(self, place: ValuePlace, dek: bytes) -> WrappedDek:
+        """`dek` under this KEK, for this place only. Counts as one use (`uses.KekUseCounter`)."""
         return WrappedDek(self.generation, self._key.seal(dek, place.wrap_aad(self.generation)))
 
-    def unwrap(self, place: Place, wrapped: WrappedDek) -> bytes:
+    def unwrap(self, place: ValuePlace, wrapped: WrappedDek) -> bytes:
         """The DEK. Raises `UnknownGeneration` (not ours) or `AuthenticationFailed`."""
         if wrapped.generation != self.generation:
             raise UnknownGeneration(
@@ -77,17 +77,17 @@ class Kek:
         raise TypeError("keys are not copied or pickled")
 
 
-def seal_value(kek: Kek, place: Place, plaintext: bytes) -> Sealed:
+def seal_value(kek: Kek, place: ValuePlace, plaintext: bytes) -> SealedValue:
     """`plaintext` sealed for `place`. Raises `PlaintextTooLong` above 16 MiB."""
     if len(plaintext) > MAX_PLAINTEXT:
         raise PlaintextTooLong("a sealed value holds at most 16 MiB")
     dek = random_bytes(DEK_SIZE)
     commitment, key = _derive(dek)
-    box = Box(commitment, aead.seal(key, plaintext, place.box_aad()))
-    return Sealed(kek.wrap(place, dek), box)
+    box = SealedBox(commitment, aead.seal(key, plaintext, place.box_aad()))
+    return SealedValue(kek.wrap(place, dek), box)
 
 
-def data_key(kek: Kek, place: Place, sealed: Sealed) -> bytes:
+def unwrap_value_key(kek: Kek, place: ValuePlace, sealed: SealedValue) -> bytes:
     """K_enc, which opens the box of this value and nothing else.
 
     Raises `UnknownGeneration` when `kek` is not the one named in it, `AuthenticationFailed` when
@@ -96,12 +96,12 @@ def data_key(kek: Kek, place: Place, sealed: Sealed) -> bytes:
     return _checked(kek.unwrap(place, sealed.dek), sealed.box)
 
 
-def open_box(key: bytes, place: Place, box: Box) -> bytes:
+def open_value_box(key: bytes, place: ValuePlace, box: SealedBox) -> bytes:
     """The plaintext, by the `data_key` of its value. Raises `AuthenticationFailed`."""
     return aead.open_(key, box.ciphertext, place.box_aad())
 
 
-def rewrap(old_kek: Kek, new_kek: Kek, place: Place, sealed: Sealed) -> Sealed:
+def rewrap_value(old_kek: Kek, new_kek: Kek, place: ValuePlace, sealed: SealedValue) -> SealedValue:
     """The same value under `new_kek`: only the wrapped DEK changes; the box is not touched.
 
     Checks the wrap and the commitment first, and raises as `data_key` does: a rekey must not
@@ -109,10 +109,10 @@ def rewrap(old_kek: Kek, new_kek: Kek, place: Place, sealed: Sealed) -> Sealed:
     """
     dek = old_kek.unwrap(place, sealed.dek)
     _checked(dek, sealed.box)
-    return Sealed(new_kek.wrap(place, dek), sealed.box)
+    return SealedValue(new_kek.wrap(place, dek), sealed.box)
 
 
-def _checked(dek: bytes, box: Box) -> bytes:
+def _checked(dek: bytes, box: SealedBox) -> bytes:
     commitment, key = _derive(dek)
     if not hmac.compare_digest(commitment, box.commitment):
         raise CommitmentMismatch("the data key is not the one this value was sealed with")

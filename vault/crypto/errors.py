@@ -19,23 +19,23 @@ class BadSignature(CryptoError):
     """An Ed25519 signature does not verify for this key, domain and message."""
 
 
-class Malformed(CryptoError):
+class MalformedEncoding(CryptoError):
     """Bytes or text that are not an encoding this version knows. Never says what they held."""
 
 
-class MalformedSealed(Malformed):
+class MalformedSealed(MalformedEncoding):
     """Not a sealed value of format 1."""
 
 
-class MalformedKeyring(Malformed):
+class MalformedKeyring(MalformedEncoding):
     """Not a keyring of format 1."""
 
 
-class MalformedCredential(Malformed):
+class MalformedCredential(MalformedEncoding):
     """Text that is neither an API key nor a service token."""
 
 
-class MalformedShare(Malformed):
+class MalformedShare(MalformedEncoding):
     """A key share of the wrong length, with coordinate zero, or repeated."""
 
 

@@ -27,7 +27,7 @@ from vault.crypto.errors import (
 )
 from vault.crypto.random import random_bytes
 
-FORMAT = 1
+KEYRING_FORMAT = 1
 KEY_SIZE = 32
 MAX_GENERATIONS = 2**16 - 1
 """What the format can count: at 90 days each, sixteen thousand years."""
@@ -43,7 +43,7 @@ _U64 = Packing(">Q")
 _RETIRED, _HELD = 0, 1
 
 
-class Generation(Struct, frozen=True, eq=False):
+class KekGeneration(Struct, frozen=True, eq=False):
     """One KEK generation: when it was made (Unix ns), and its key until it is retired."""
 
     created_at: int
@@ -65,7 +65,7 @@ class Keyring(Struct, frozen=True, eq=False):
     org: str
     vault: str
     epoch: int
-    generations: tuple[Generation, ...]
+    generations: tuple[KekGeneration, ...]
     pepper: bytes
     """Hashes API keys and tokens (`credentials`)."""
     row_mac: bytes
@@ -94,7 +94,7 @@ class Keyring(Struct, frozen=True, eq=False):
     @classmethod
     def create(cls, now: int, *, org: str, vault: str) -> Self:
         """A new keyring at epoch 1 with one generation made at `now` (Unix ns)."""
-        first = Generation(now, Kek(1, random_bytes(KEY_SIZE)))
+        first = KekGeneration(now, Kek(1, random_bytes(KEY_SIZE)))
         subkeys = {name: random_bytes(KEY_SIZE) for name in SUBKEYS}
         return cls(org=org, vault=vault, epoch=1, generations=(first,), **subkeys)
 
@@ -114,10 +114,10 @@ class Keyring(Struct, frozen=True, eq=False):
 
     def rotate(self, now: int) -> Self:
         """The next epoch, with a new active generation made at `now` (Unix ns)."""
-        new = Generation(now, Kek(self.active + 1, random_bytes(KEY_SIZE)))
+        new = KekGeneration(now, Kek(self.active + 1, random_bytes(KEY_SIZE)))
         return replace(self, epoch=self.epoch + 1, generations=(*self.generations, new))
 
-    def raised(self, epoch: int) -> Self:
+    def at_epoch(self, epoch: int) -> Self:
         """The same keys at a later epoch: what was set back before then is recognisably old.
 
         Raises `ValueError` unless it is later.
@@ -141,7 +141,7 @@ class Keyring(Struct, frozen=True, eq=False):
     def encode(self, root_key: bytes) -> bytes:
         """`0x01 || u64 epoch || box` under `root_key` (docs/spec/keyring.md). Fresh each time."""
         aad = _aad(self.org, self.vault, self.epoch)
-        return _HEAD.pack(FORMAT, self.epoch) + aead.seal(root_key, _pack(self), aad)
+        return _HEAD.pack(KEYRING_FORMAT, self.epoch) + aead.seal(root_key, _pack(self), aad)
 
     @classmethod
     def decode(cls, root_key: bytes, blob: bytes, *, org: str, vault: str) -> Self:
@@ -153,7 +153,7 @@ class Keyring(Struct, frozen=True, eq=False):
         if len(blob) < _HEAD.size + aead.OVERHEAD:
             raise MalformedKeyring("a keyring is cut short")
         version, epoch = _HEAD.unpack_from(blob)
-        if version != FORMAT:
+        if version != KEYRING_FORMAT:
             raise MalformedKeyring("unknown format of a keyring")
         payload = aead.open_(root_key, blob[_HEAD.size :], _aad(org, vault, epoch))
         generations, subkeys = _unpack(payload)
@@ -179,12 +179,12 @@ def _pack(keyring: Keyring) -> bytes:
         held = generation.kek is not None
         parts.append(_GENERATION.pack(generation.created_at, _HELD if held else _RETIRED))
         if generation.kek is not None:
-            parts.append(generation.kek.export())
+            parts.append(generation.kek.export_bytes())
     parts.extend(getattr(keyring, name) for name in SUBKEYS)
     return b"".join(parts)
 
 
-def _unpack(payload: bytes) -> tuple[tuple[Generation, ...], dict[str, bytes]]:
+def _unpack(payload: bytes) -> tuple[tuple[KekGeneration, ...], dict[str, bytes]]:
     reader = _Reader(payload)
     (count,) = _COUNT.unpack(reader.take(_COUNT.size))
     generations = tuple(_generation(number, reader) for number in range(1, count + 1))
@@ -193,13 +193,13 @@ def _unpack(payload: bytes) -> tuple[tuple[Generation, ...], dict[str, bytes]]:
     return generations, subkeys
 
 
-def _generation(number: int, reader: "_Reader") -> Generation:
+def _generation(number: int, reader: "_Reader") -> KekGeneration:
     created_at, state = _GENERATION.unpack(reader.take(_GENERATION.size))
     if state == _RETIRED:
-        return Generation(created_at, None)
+        return KekGeneration(created_at, None)
     if state != _HELD:
         raise MalformedKeyring("a generation is held or retired")
-    return Generation(created_at, Kek(number, reader.take(KEY_SIZE)))
+    return KekGeneration(created_at, Kek(number, reader.take(KEY_SIZE)))
 
 
 class _Reader:

@@ -53,7 +53,7 @@ class SigningKey:
         raise TypeError("keys are not copied or pickled")
 
 
-def verify(public: bytes, domain: str, message: bytes, signature: bytes) -> None:
+def verify_signature(public: bytes, domain: str, message: bytes, signature: bytes) -> None:
     """Return only if `signature` is `public`'s over `message` for `domain`.
 
     Raises `BadSignature` otherwise, also for a public key or signature of the wrong shape: there

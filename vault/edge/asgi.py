@@ -6,23 +6,24 @@ from typing import Any, Final
 import trio
 
 from actors.world import World
+from protocols.http.asgi import Address
 from protocols.http.errors import RefusedError
-from protocols.http.scope import Address
-from vault.edge.dialect import UNCLEAR, Dialect
-from vault.edge.refusal import refusal
-from vault.edge.reply import Headers, Send, headers_of, send_reply
+from vault.authz.rate_limits import TokenBuckets
+from vault.edge.dialect import UNCLEAR_PATH, Dialect
+from vault.edge.reply import Headers, Send, all_headers, send_reply
 from vault.edge.request import Receive
+from vault.edge.server_error import server_error_reply
 from vault.errors import RateLimitError
 from vault.metrics import Metrics
+from vault.model.instant import SECOND
 from vault.model.operation import Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import RefusedRequest
 
-URGENT: Final = frozenset(
+ALWAYS_SERVED: Final = frozenset(
     {
         b"/health/live",
         b"/health/ready",
-        b"/metrics",
         b"/v1/sys/health",
         b"/v1/sys/seal-status",
         b"/v1/sys/seal",
@@ -36,15 +37,21 @@ URGENT: Final = frozenset(
 )
 """What whoever looks after an overloaded agent needs: see it, log in, stop it."""
 
+METRICS_PATH: Final = b"/metrics"
+MAX_SCRAPES: Final = 8
+"""Requests for the metrics in a second that are served in an overload. They need no credential and
+have long answers, so they are not always served: nobody should wait for them who seals."""
 
-class Edge:
+
+class EdgeApp:
     """Dialects by prefix; the last one takes what no other does."""
 
     def __init__(self, dialects: Sequence[Dialect], metrics: Metrics, world: World) -> None:
         self._dialects = [(dialect.prefix.encode(), dialect) for dialect in dialects[:-1]]
-        self._other = dialects[-1]
+        self._fallback = dialects[-1]
         self._metrics = metrics
         self._world = world
+        self._scrapes = TokenBuckets(MAX_SCRAPES, MAX_SCRAPES, 1)
         self._refusals: tuple[int, dict[str, tuple[Headers, bytes]]] = (-1, {})
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -52,23 +59,23 @@ class Edge:
 
         In three parts: read, run, send. Before the second and the third those that arrived with it
         are let on as far, so that each part is run for all of them while the processor has it in
-        its caches: a request's own way through all of them is longer than these (decision 0043).
+        its caches: a request's own way through all of them is longer than these (decision 14).
         """
         started = self._world.monotonic()
         path: bytes = scope["raw_path"]
-        dialect = self._dialect(path)
-        reply, endpoint = await dialect.answer(scope, receive)
+        dialect = self._dialect_for(path)
+        reply, endpoint = await dialect.handle(scope, receive)
         await trio.lowlevel.cancel_shielded_checkpoint()  # what was done is told
         await send_reply(send, reply)
         elapsed = self._world.monotonic() - started
         if reply.refused:
-            self._metrics.refuse(reply.refused)
-        self._metrics.request(scope["method"], endpoint, elapsed)
+            self._metrics.count_refusal(reply.refused)
+        self._metrics.observe_request(scope["method"], endpoint, elapsed)
 
-    def refuse(self, status: int, code: str, message: str) -> tuple[Headers, bytes]:
+    def error_response(self, status: int, code: str, message: str) -> tuple[Headers, bytes]:
         """What the server answers itself, before there is a request for a dialect."""
-        reply = refusal(status, code, message, self._world)
-        return headers_of(reply), reply.body
+        reply = server_error_reply(status, code, message, self._world)
+        return all_headers(reply), reply.body
 
     async def refuse_unread(
         self, error: RefusedError, client: Address | None
@@ -80,41 +87,44 @@ class Edge:
         request_id = self._world.new_request_id()
         status, code, message = error.status, error.code, error.message
         origin = Origin(ip=client[0] if client else "", dialect="http")
-        refused, path = RefusedRequest(code=code, message=message), ResourcePath.parse(UNCLEAR)
-        told = await self._other.refuse_unread(request_id, origin, path, refused)
+        refused, path = RefusedRequest(code=code, message=message), ResourcePath.parse(UNCLEAR_PATH)
+        told = await self._fallback.record_unread(request_id, origin, path, refused)
         if told is not None:
             status, code, message = told.status, told.code, told.message
-        reply = refusal(status, code, message, self._world, request_id)
+        reply = server_error_reply(status, code, message, self._world, request_id)
         if isinstance(told, RateLimitError):
             reply = reply.with_header(b"retry-after", str(told.details["retry_after"]))
-        return status, headers_of(reply), reply.body
+        return status, all_headers(reply), reply.body
 
-    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
+    def failure_response(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
         """How the dialect of this path tells what failed a request outside of it."""
-        reply = self._dialect(path).failure(error)
+        reply = self._dialect_for(path).failure_reply(error)
         if reply.refused:
-            self._metrics.refuse(reply.refused)
-        return reply.status, headers_of(reply), reply.body
+            self._metrics.count_refusal(reply.refused)
+        return reply.status, all_headers(reply), reply.body
 
-    def turn_away(self, target: bytes) -> tuple[Headers, bytes] | None:
+    def overload_response(self, target: bytes) -> tuple[Headers, bytes] | None:
         """The 503 for a request when too many are in hand; None for one that is `URGENT`.
 
         Made once a second for each dialect: it says nothing of the request, and has to be cheap.
         """
         path = target.partition(b"?")[0]
-        if path in URGENT:
+        now = self._world.monotonic()
+        if path in ALWAYS_SERVED or (
+            path == METRICS_PATH and not self._scrapes.take_token("", round(now * SECOND))
+        ):
             return None
-        dialect, second = self._dialect(path), int(self._world.monotonic())
+        dialect, second = self._dialect_for(path), int(now)
         if self._refusals[0] != second:
             self._refusals = second, {}
         answers = self._refusals[1]
         if (answer := answers.get(dialect.name)) is None:
-            reply = dialect.overloaded()
-            answer = answers[dialect.name] = headers_of(reply), reply.body
+            reply = dialect.overload_reply()
+            answer = answers[dialect.name] = all_headers(reply), reply.body
         return answer
 
-    def _dialect(self, path: bytes) -> Dialect:
+    def _dialect_for(self, path: bytes) -> Dialect:
         for prefix, dialect in self._dialects:
             if path.startswith(prefix):
                 return dialect
-        return self._other
+        return self._fallback

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from actors.pacer import Pacer
 from actors.world import World
-from vault.door import Door
+from vault.audit_context import internal_error
 from vault.edge.reply import Reply
-from vault.edge.request import Receive, Request, begin_request, told
+from vault.edge.request import Receive, Request, begin_request, validation_message
 from vault.edge.router import Route, Router
+from vault.edge.service import VaultService
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -22,19 +23,20 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.operation import Memory, Operation, Origin
+from vault.model.operation import Operation, Origin, ResponseBudget
 from vault.model.path import ResourcePath
 from vault.model.payloads import MALFORMED, REFUSED, MalformedRequest, RefusedRequest
-from vault.trail import unexpected
 
 T = TypeVar("T")
 
 RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
 NOTHING_DONE: Final = "none"  # an outcome, and what is meant where none is told
-SAFE: Final = frozenset({"GET", "HEAD", "LIST"})  # methods that change nothing
-UNCLEAR: Final = "sys/request"  # where a request is recorded that has no route
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "LIST"})  # methods that change nothing
+UNCLEAR_PATH: Final = "sys/request"  # where a request is recorded that has no route
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
-_SHUT: Final = frozenset({"sealed", "not_initialized"})  # there is no log to record anything in
+_NOT_SERVING: Final = frozenset(
+    {"sealed", "not_initialized"}
+)  # there is no log to record anything in
 
 MAX_UNKNOWN_BODY: Final = 8 << 10
 """Bytes of a body that is decoded before the caller is authenticated: a few shares, or a small
@@ -54,13 +56,13 @@ class Dialect:
     """Whether faults are told to anybody who shows no credential. Of another dialect those of its
     public routes alone are: who sends a request that is no operation has to show who he is."""
 
-    def __init__(self, gate: Door, world: World) -> None:
-        self.gate = gate
+    def __init__(self, service: VaultService, world: World) -> None:
+        self.service = service
         self.world = world
         self.pacer = Pacer(world.monotonic)
         """Of requests that are many operations, all of them together."""
 
-    async def answer(self, scope: Any, receive: Receive) -> tuple[Reply, str]:
+    async def handle(self, scope: Any, receive: Receive) -> tuple[Reply, str]:
         """The reply to one request, and the template of its route.
 
         Every reply names the request (`X-Request-Id`), and a "not now" says when (`Retry-After`),
@@ -70,24 +72,28 @@ class Dialect:
         request, route = begin_request(scope, request_id=request_id, dialect=self.name), None
         try:
             await request.read(scope, receive, max_body=self.max_body)
-            route, values = self.find(request, request.path.removeprefix(self.prefix))
+            route, values = self.find_route(request, request.path.removeprefix(self.prefix))
             endpoint = self.prefix + route.template
             if route.public:
                 refuse_cross_site(request)
             if len(request.body) > MAX_UNKNOWN_BODY:
                 await self._need_known(request, route)
-            await trio.lowlevel.checkpoint()  # see `Edge.__call__`
+            await trio.lowlevel.checkpoint()  # see `EdgeApp.__call__`
             reply = await route.answer(self, request, *values)
         except VaultError as error:
-            reply = self._refusal(await self.malformed(request, route, error), request_id)
+            reply = self._counted_error_reply(
+                await self.record_malformed(request, route, error), request_id
+            )
         except Exception as error:  # noqa: BLE001  # logged without its text, told as ours
-            fault = unexpected(request_id, endpoint, error)
-            reply = self._refusal(await self.malformed(request, route, fault), request_id)
+            fault = internal_error(request_id, endpoint, error)
+            reply = self._counted_error_reply(
+                await self.record_malformed(request, route, fault), request_id
+            )
         else:
-            if not (route.public or request.asked):
+            if not (route.public or request.reached_pipeline):
                 nothing = NotFoundError("no_operation", "this request asks for nothing")
-                told = await self.malformed(request, route, nothing)
-                reply = reply if told is nothing else self._refusal(told, request_id)
+                told = await self.record_malformed(request, route, nothing)
+                reply = reply if told is nothing else self._counted_error_reply(told, request_id)
         return reply.with_header(b"x-request-id", request_id), endpoint
 
     async def _need_known(self, request: Request, route: Route) -> None:
@@ -104,9 +110,9 @@ class Dialect:
 
     async def knows(self, request: Request) -> bool:
         """Whether the request's credential stands. The operation authenticates it again."""
-        return await self.gate.knows(self.credential(request), request.origin)
+        return await self.service.knows(self.credential(request), request.origin)
 
-    async def malformed(
+    async def record_malformed(
         self, request: Request, route: Route | None, error: VaultError
     ) -> VaultError:
         """Put on record that a request is no operation, under its route's template.
@@ -116,12 +122,14 @@ class Dialect:
         have changed something. Returns what is told: `error`, or what comes before it, as that the
         caller is not known.
         """
-        if request.asked or isinstance(error, UnavailableError):
+        if request.reached_pipeline or isinstance(error, UnavailableError):
             return error
-        path = ResourcePath.parse((self.prefix + route.template).strip("/") if route else UNCLEAR)
+        path = ResourcePath.parse(
+            (self.prefix + route.template).strip("/") if route else UNCLEAR_PATH
+        )
         public = self.is_public if route is None else route.public
         if request.is_ambiguous or (public and self.credential(request) is None):
-            if not request.is_ambiguous and (route is None or request.method in SAFE):
+            if not request.is_ambiguous and (route is None or request.method in SAFE_METHODS):
                 return error
             refused = RefusedRequest(
                 code=error.code,
@@ -130,21 +138,21 @@ class Dialect:
                 method=request.method,
                 path=request.path,
             )
-            return await self.refuse_unread(request.id, request.origin, path, refused) or error
+            return await self.record_unread(request.id, request.origin, path, refused) or error
         payload = MalformedRequest(
             error=error,
             method=request.method,
             path=request.path,
-            folder=self.told_within(request),
+            folder=self.disclosure_folder(request),
         )
         try:
-            await self.run(request, MALFORMED, path, payload)
+            await self.run_operation(request, MALFORMED, path, payload)
         except VaultError as refusal:
-            told_anyway = isinstance(refusal, AuthenticationError) or refusal.code in _SHUT
+            told_anyway = isinstance(refusal, AuthenticationError) or refusal.code in _NOT_SERVING
             return error if public and told_anyway else refusal
         return error
 
-    async def refuse_unread(
+    async def record_unread(
         self, request_id: str, origin: Origin, path: ResourcePath, refused: RefusedRequest
     ) -> VaultError | None:
         """Put on record, as anonymous, a request of which no credential is looked at.
@@ -161,16 +169,16 @@ class Dialect:
             origin=origin,
         )
         try:
-            await self.gate.run(op)
+            await self.service.run_operation(op)
         except VaultError as error:
-            return None if error.code == refused.code or error.code in _SHUT else error
+            return None if error.code == refused.code or error.code in _NOT_SERVING else error
         raise RuntimeError("a refused request was carried out")
 
-    def told_within(self, request: Request) -> str:  # noqa: ARG002  # a dialect's own
+    def disclosure_folder(self, request: Request) -> str:  # noqa: ARG002  # a dialect's own
         """The folder in which a caller must have some right to hear what is wrong; empty: none."""
         return ""
 
-    def find(self, request: Request, path: str) -> tuple[Route, tuple[Any, ...]]:
+    def find_route(self, request: Request, path: str) -> tuple[Route, tuple[Any, ...]]:
         """The route of a request, and the arguments that its path holds. Raises as the router."""
         return self.router.match(request.method, path)
 
@@ -181,13 +189,13 @@ class Dialect:
         scheme, _, text = request.header(b"authorization").partition(" ")
         return text.strip() or None if scheme.lower() == "bearer" else None
 
-    def overloaded(self) -> Reply:
+    def overload_reply(self) -> Reply:
         """The refusal of a request that was not looked at, because too many are in hand."""
         request_id = self.world.new_id()
         error = UnavailableError("overloaded", "too many requests; wait and try again")
-        return self._refusal(error, request_id).with_header(b"x-request-id", request_id)
+        return self._counted_error_reply(error, request_id).with_header(b"x-request-id", request_id)
 
-    def failure(self, error: Exception) -> Reply:
+    def failure_reply(self, error: Exception) -> Reply:
         """The reply to a request that something outside of `answer` has failed.
 
         Under an id of its own, with which the log has what it was.
@@ -196,23 +204,23 @@ class Dialect:
         if isinstance(error, VaultError):
             log.info("request %s failed on the way: %s", request_id, error.code)
         else:
-            error = unexpected(request_id, "its answer", error)
-        return self._refusal(error, request_id).with_header(b"x-request-id", request_id)
+            error = internal_error(request_id, "its answer", error)
+        return self._counted_error_reply(error, request_id).with_header(b"x-request-id", request_id)
 
-    def error(self, error: VaultError, request_id: str) -> Reply:
+    def error_reply(self, error: VaultError, request_id: str) -> Reply:
         """How this dialect tells an error."""
         raise NotImplementedError
 
-    def _refusal(self, error: VaultError, request_id: str) -> Reply:
-        reply = self.error(error, request_id)
+    def _counted_error_reply(self, error: VaultError, request_id: str) -> Reply:
+        reply = self.error_reply(error, request_id)
         if isinstance(error, UnavailableError):
             reply = replace(reply, refused=error.code)
         wait = error.details.get("retry_after")
-        if wait is None and isinstance(error, UnavailableError) and is_undone(error):
+        if wait is None and isinstance(error, UnavailableError) and is_certainly_undone(error):
             wait = RETRY_AFTER
         return reply if wait is None else reply.with_header(b"retry-after", str(wait))
 
-    async def run(
+    async def run_operation(
         self,
         request: Request,
         name: str,
@@ -220,15 +228,15 @@ class Dialect:
         payload: object,
         *,
         part: str = "",
-        memory: Memory | None = None,
+        memory: ResponseBudget | None = None,
     ) -> Any:
         """Run one operation with the request's credential; returns the handler's result.
 
         `part` is added to the request's id where a request has several operations, `memory` is
         what one of these may take of the request's.
         """
-        request.asked = True
-        return await self.gate.run(
+        request.reached_pipeline = True
+        return await self.service.run_operation(
             Operation(
                 name=name,
                 path=path,
@@ -249,7 +257,7 @@ def refuse_cross_site(request: Request) -> None:
     request comes from (Fetch Metadata; older ones with `Origin` alone); other clients say nothing.
     Raises `AuthorizationError` (`cross_site`).
     """
-    if request.method in SAFE:
+    if request.method in SAFE_METHODS:
         return
     site, origin = request.header(b"sec-fetch-site"), request.header(b"origin")
     own = "//" + request.header(b"host").lower()
@@ -263,15 +271,15 @@ def refuse_cross_site(request: Request) -> None:
     )
 
 
-def is_undone(error: VaultError) -> bool:
+def is_certainly_undone(error: VaultError) -> bool:
     """Whether nothing of the request was done, for sure: then it can be repeated as it is."""
     return error.details.get("outcome", NOTHING_DONE) == NOTHING_DONE
 
 
-def convert(fields: object, shape: type[T]) -> T:
+def convert_fields(fields: object, shape: type[T]) -> T:
     """Check loose fields (a query string) against a struct. Raises `ValidationError`."""
     try:
         return msgspec.convert(fields, shape, strict=False)
     except msgspec.ValidationError as error:
-        message = f"the query is not as expected: {told(error)}"
+        message = f"the query is not as expected: {validation_message(error)}"
         raise ValidationError("query_invalid", message) from None

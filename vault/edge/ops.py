@@ -6,23 +6,27 @@ from typing import ClassVar, Final
 import msgspec
 
 from actors.world import World
-from vault.door import Door
+from vault.authz.rate_limits import TokenBuckets
 from vault.edge.dialect import Dialect
-from vault.edge.native.dialect import Native
+from vault.edge.native.dialect import NativeDialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
+from vault.edge.service import VaultService
 from vault.errors import NotFoundError, VaultError
 from vault.metrics import Metrics
+from vault.model.instant import SECOND
 
 MAX_BODY: Final = 1 << 10
-LIVE: Final = msgspec.json.encode({"status": "live", "version": version("freehold")})
-TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"  # Prometheus exposition format
+LIVE_BODY: Final = msgspec.json.encode({"status": "live", "version": version("freehold")})
+METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"  # Prometheus exposition format
+MAX_RENDERINGS: Final = 4
+"""Of the metrics in a second: anybody may ask, and each takes milliseconds of the event loop."""
 
 _router = Router()
 
 
-class Ops(Dialect):
+class OpsDialect(Dialect):
     """Everything that no other dialect takes."""
 
     name = "ops"
@@ -31,26 +35,37 @@ class Ops(Dialect):
     max_body = MAX_BODY
     is_public = True
 
-    def __init__(self, gate: Door, world: World, metrics: Metrics, native: Native) -> None:
-        super().__init__(gate, world)
+    def __init__(
+        self, service: VaultService, world: World, metrics: Metrics, native: NativeDialect
+    ) -> None:
+        super().__init__(service, world)
         self.metrics = metrics
         self._native = native
+        self._renderings = TokenBuckets(MAX_RENDERINGS, MAX_RENDERINGS, 1)
+        self._rendered = b""
 
-    def error(self, error: VaultError, request_id: str) -> Reply:
+    def rendered_metrics(self) -> bytes:
+        """In Prometheus' text format, a second old at most; for whoever asks often the last one."""
+        now = round(self.world.monotonic() * SECOND)
+        if not self._renderings.take_token("", now) or not self._rendered:
+            self._rendered = self.metrics.render()
+        return self._rendered
+
+    def error_reply(self, error: VaultError, request_id: str) -> Reply:
         """As the native dialect tells it."""
-        return self._native.error(error, request_id)
+        return self._native.error_reply(error, request_id)
 
 
 @_router.add("GET", template="health/live", public=True)
-async def live(_ops: Ops, _request: Request) -> Reply:
+async def live(_ops: OpsDialect, _request: Request) -> Reply:
     """200 while the process answers at all: whoever restarts on this must not ask for more."""
-    return Reply(200, LIVE)
+    return Reply(200, LIVE_BODY)
 
 
 @_router.add("GET", template="health/ready", public=True)
-async def ready(ops: Ops, _request: Request) -> Reply:
+async def ready(ops: OpsDialect, _request: Request) -> Reply:
     """200 when operations are served, 503 when not: uninitialized, sealed, or refusing and why."""
-    status = ops.gate.status()
+    status = ops.service.status()
     if status.refusing:
         body = {"status": "refusing", "reason": status.refusing}
         return Reply(503, msgspec.json.encode(body))
@@ -59,8 +74,8 @@ async def ready(ops: Ops, _request: Request) -> Reply:
 
 
 @_router.add("GET", template="metrics", public=True)
-async def metrics(ops: Ops, _request: Request) -> Reply:
+async def metrics(ops: OpsDialect, _request: Request) -> Reply:
     """Prometheus metrics."""
     if not ops.metrics.enabled:
         raise NotFoundError("route_not_found", "metrics are switched off by the configuration")
-    return Reply(200, ops.metrics.render(), content_type=TEXT)
+    return Reply(200, ops.rendered_metrics(), content_type=METRICS_TYPE)

@@ -36,12 +36,12 @@ class Reply(Struct, frozen=True):
 
 async def send_reply(send: Send, reply: Reply) -> None:
     """Write a reply as two ASGI messages; the server joins them into one write."""
-    headers = headers_of(reply)
+    headers = all_headers(reply)
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
 
 
-def headers_of(reply: Reply) -> Headers:
+def all_headers(reply: Reply) -> Headers:
     """All of a reply's headers."""
     if reply.status == NO_CONTENT:
         return [NO_STORE, *reply.headers]

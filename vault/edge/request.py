@@ -8,21 +8,21 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 
 from protocols import json_text
-from protocols.http.scope import RESERVATION
+from protocols.http.asgi import RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
-from vault.model.operation import UNBOUNDED, Memory, Origin
+from vault.model.operation import UNBOUNDED_BUDGET, Origin, ResponseBudget
 
 MAX_QUERY_FIELDS: Final = 100
-MAX_AGENT: Final = 256  # characters of a User-Agent that are kept
+MAX_USER_AGENT: Final = 256  # characters of a User-Agent that are kept
 MAX_DEPTH: Final = 32  # of JSON; with the next, the memory bounds of `security.md`
 MAX_STRINGS: Final = 10_000
 MAX_BRACKETS: Final = 10_000  # opening ones, those inside strings included
 
-_SINGLE: Final = (
+_SINGLE_HEADERS: Final = (
     b"authorization", b"x-vault-token", b"origin", b"sec-fetch-site", b"x-session-key",
     b"x-vault-namespace", b"content-type",
 )  # fmt: skip
-_PROVING: Final = frozenset(_SINGLE[:5])  # who the caller is
+_CREDENTIAL_HEADERS: Final = frozenset(_SINGLE_HEADERS[:5])  # who the caller is
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[][{}]', re.DOTALL)
 """Strings are passed over whole; one that is not closed reaches to the end, so that no byte is
 looked at twice: else each quote in it would begin another scan of the rest."""
@@ -39,7 +39,16 @@ class Request:
     """One HTTP request. Made of its head by `begin_request`; `read` adds what can be at fault."""
 
     __slots__ = (
-        "asked", "body", "headers", "id", "memory", "method", "origin", "path", "query", "repeated",
+        "body",
+        "headers",
+        "id",
+        "memory",
+        "method",
+        "origin",
+        "path",
+        "query",
+        "reached_pipeline",
+        "repeated_header",
     )  # fmt: skip
 
     def __init__(
@@ -52,12 +61,14 @@ class Request:
         headers: dict[bytes, bytes],
         body: bytes = b"",
         origin: Origin,
-        memory: Memory = UNBOUNDED,
-        repeated: bytes = b"",
+        memory: ResponseBudget = UNBOUNDED_BUDGET,
+        repeated_header: bytes = b"",
     ) -> None:
         """`repeated`: a header that may come once and has come more often; empty: none."""
-        self.repeated = repeated
-        self.asked = False  # for an operation: then the pipeline has authenticated and recorded it
+        self.repeated_header = repeated_header
+        self.reached_pipeline = (
+            False  # for an operation: then the pipeline has authenticated and recorded it
+        )
         self.id = id
         self.method = method
         self.path = path
@@ -73,9 +84,9 @@ class Request:
         Raises `ValidationError` for a header that is given twice, an ambiguous path, a malformed
         query and a body that was cut short, `TooLargeError` for a body over `max_body`.
         """
-        if self.repeated:
+        if self.repeated_header:
             # Whoever checked the request on its way may have looked at the other one.
-            name = self.repeated.decode()
+            name = self.repeated_header.decode()
             raise ValidationError("header_invalid", f"{name} is given twice")
         self.path = _path(scope["raw_path"])
         self.query = _query(scope["query_string"])
@@ -84,13 +95,13 @@ class Request:
     @property
     def is_ambiguous(self) -> bool:
         """Whether its headers name more than one caller, so that none of them counts."""
-        return self.repeated in _PROVING
+        return self.repeated_header in _CREDENTIAL_HEADERS
 
     def header(self, name: bytes) -> str:
         """A header's value, empty when absent. Bytes outside ASCII are kept as Latin-1."""
         return self.headers.get(name, b"").decode("latin-1")
 
-    def json(self, shape: type[T]) -> T:
+    def decode_json(self, shape: type[T]) -> T:
         """The body as `shape`; an empty body counts as `{}`. Raises `ValidationError`."""
         if self.body.count(b'"') > 2 * MAX_STRINGS:
             raise ValidationError("body_invalid", f"a body may hold at most {MAX_STRINGS} strings")
@@ -99,12 +110,12 @@ class Request:
             return json_text.decode(self.body or b"{}", type=shape)
         except msgspec.ValidationError as error:
             raise ValidationError(
-                "body_invalid", f"the body is not as expected: {told(error)}"
+                "body_invalid", f"the body is not as expected: {validation_message(error)}"
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ValidationError("body_malformed", "the body is not well-formed JSON") from None
 
-    def need_media_type(self, media_type: str) -> None:
+    def require_media_type(self, media_type: str) -> None:
         """Raise `MediaTypeError` unless the body is labelled so; parameters are ignored."""
         if self.header(b"content-type").partition(";")[0].strip().lower() != media_type:
             raise MediaTypeError("media_type", f"the body must be labelled {media_type}")
@@ -117,7 +128,7 @@ def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
     tls = scope.get("extensions", {}).get("tls", {})
     origin = Origin(
         ip=client[0] if client else "",
-        user_agent=_printable(headers.get(b"user-agent", b"").decode("latin-1"), MAX_AGENT),
+        user_agent=_printable(headers.get(b"user-agent", b"").decode("latin-1"), MAX_USER_AGENT),
         dialect=dialect,
         peer_certificate=tls.get("peer_certificate"),
     )
@@ -126,8 +137,8 @@ def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
         method=scope["method"],
         headers=headers,
         origin=origin,
-        memory=scope.get(RESERVATION) or UNBOUNDED,
-        repeated=repeated,
+        memory=scope.get(RESERVATION) or UNBOUNDED_BUDGET,
+        repeated_header=repeated,
     )
 
 
@@ -136,7 +147,7 @@ def _headers(pairs: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], byte
     headers, repeated = dict(pairs), b""
     if len(headers) != len(pairs):
         names = [name for name, _ in pairs]
-        repeated = next((name for name in _SINGLE if names.count(name) > 1), b"")
+        repeated = next((name for name in _SINGLE_HEADERS if names.count(name) > 1), b"")
         if b"cookie" in headers:  # HTTP/2 sends it in pieces (RFC 9113, 8.2.3)
             headers[b"cookie"] = b"; ".join(value for name, value in pairs if name == b"cookie")
     return headers, repeated
@@ -220,7 +231,7 @@ def _check_depth(body: bytes) -> None:
             raise ValidationError("body_invalid", f"JSON nests deeper than {MAX_DEPTH}")
 
 
-def told(error: msgspec.ValidationError) -> str:
+def validation_message(error: msgspec.ValidationError) -> str:
     """What is wrong and where, without the value: of a wrong choice msgspec would quote it."""
     text = _CHOICE.sub("Value is not one of those allowed", str(error))
     if placed := _PLACE.fullmatch(text):

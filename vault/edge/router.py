@@ -30,7 +30,7 @@ class Router:
         self._deepest = 0  # slashes of the prefix that has most
 
     @classmethod
-    def of(cls, *parts: "Router") -> "Router":
+    def merge(cls, *parts: "Router") -> "Router":
         """One router with the routes of several."""
         whole = cls()
         for route in [route for part in parts for route in part.routes()]:
@@ -66,12 +66,12 @@ class Router:
             raise MethodError("method_not_allowed", f"use {', '.join(allow)}", allow=allow)
         return route, values
 
-    def below(self, method: str, folder: str) -> tuple[Route, int] | None:
+    def sole_route_below(self, method: str, folder: str) -> tuple[Route, int] | None:
         """The one route of all that lies in the folder itself; None unless there is one.
 
         `folder` has its closing slash. With it, where in a path that begins what `{path}` matches.
         """
-        if self._patterns or any(_lies_in(folder, path) for path in self._exact):
+        if self._patterns or any(_is_direct_child(folder, path) for path in self._exact):
             return None
         end = len(folder)
         while folder[:end] not in self._prefix and end:
@@ -110,7 +110,7 @@ class Router:
         return (None, ()) if table is None else (table, (path,))
 
 
-def _lies_in(folder: str, path: str) -> bool:
+def _is_direct_child(folder: str, path: str) -> bool:
     return path.startswith(folder) and "/" not in path[len(folder) :] and path != folder
 
 

@@ -4,23 +4,23 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from protocols.http.scope import App, Receive, Scope, Send
+from protocols.http.asgi import App, Receive, Scope, Send
 from ui.web.files import File
 from ui.web.site import Site
 
-PAGE: Final = "/agent.html"
+PAGE_PATH: Final = "/agent.html"
 
 log: Final = logging.getLogger("freehold.agent")
 
 
-def with_pages(app: App, live: App, files: Mapping[str, File]) -> App:
+def with_web_interface(app: App, live: App, files: Mapping[str, File]) -> App:
     """Websockets are the feed's, pages the build's, everything else the API's.
 
     Without a build programs are served all the same.
     """
     http = app
-    if PAGE in files:
-        http = Site(files, PAGE, app)
+    if PAGE_PATH in files:
+        http = Site(files, PAGE_PATH, app)
     else:
         log.warning("the web interface is not built (make setup builds it): the API alone")
 

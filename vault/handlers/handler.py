@@ -9,19 +9,20 @@ from msgspec import Struct
 from vault.errors import ValidationError
 from vault.model.identity import Identity
 from vault.model.name import canonical_name
-from vault.model.operation import NO_FACTS, Capability, Facts, Operation, answers_full
+from vault.model.operation import NO_FACTS, Capability, Operation, SecretFacts, answers_full
 
 
 class Call(Struct, frozen=True):
     """One authorized operation on its way into a handler.
 
-    `decisive`: tags and metadata may have decided, so they must still be `facts` when it happens.
+    `needs_facts`: tags and metadata may have decided, so they must still be `facts` when it
+    happens.
     """
 
     op: Operation
     identity: Identity
-    facts: Facts = NO_FACTS
-    decisive: bool = False
+    facts: SecretFacts = NO_FACTS
+    needs_facts: bool = False
 
     @property
     def payload(self) -> Any:
@@ -51,7 +52,7 @@ CHANGED_MEANWHILE: Final = "changed_meanwhile"
 the secret is there and, where these were decisive, its tags and metadata) is not so."""
 
 
-def create_or_update(facts: Facts) -> Capability:
+def create_or_update(facts: SecretFacts) -> Capability:
     """The capability of an upsert: `create` where nothing is, `update` where something is."""
     return Capability.UPDATE if facts.exists else Capability.CREATE
 
@@ -61,44 +62,54 @@ class Handler:
     """An entry of the operation table.
 
     `capability` None: any authenticated caller (the handler itself limits what he sees).
+    What such an operation fails with is a refusal, and its records have that pace.
     `mutates`: an intent record is durable before `run` is called.
-    `on_secret`: the path names a secret, so its facts are looked up for create-or-update and for
-    conditions on tags and metadata.
-    `proposes`: the facts as the operation would leave them, which must be allowed too.
-    `recorded` False: it reads and changes nothing that is stored and tells of the caller's own
+    `precondition`: raises, before that record, what the caller cannot do for what he is.
+    `targets_secret`: the path names a secret, so its facts are looked up for create-or-update and
+    for conditions on tags and metadata.
+    `proposed_facts`: the facts as the operation would leave them, which must be allowed too.
+    `is_audited` False: it reads and changes nothing that is stored and tells of the caller's own
     words alone, so that neither its answer nor a fault in those words is a record. Refusals are.
-    `of_self`: anybody may, with what is his own, and no secret is told: it has a pace for each
-    line of credentials (`limits.self_service`). `shows`: says of a result whether it shows anything
-    that not everybody is shown; one that shows nothing has that pace.
-    `refuses`: it does nothing but put a refusal on record.
-    `closes`: it only takes away. Where what is stored cannot be read, what was in force decides.
-    `by_share`: no credential is asked for, since the handler asks for shares of the root key.
-    `anonymous`: none is looked at; the caller is anonymous and held to the pace of those who fail.
-    `request`/`response`: what of the payload and of the result the audit record shows (hashed).
+    `is_self_service`: anybody may, with what is his own, and no secret is told: it has a pace for
+    each line of credentials (`limits.self_service`). `discloses`: says of a result whether it shows
+    anything that not everybody is shown; one that shows nothing has that pace.
+    `only_refuses`: it does nothing but put a refusal on record.
+    `closes`: called as soon as it is allowed, before its intent is on record. A log that does not
+    answer must not keep anybody from closing: its records are waited for shortly, and may be
+    missing.
+    `only_restricts`: it only takes away. Where what is stored cannot be read, what was in force
+    decides. `authorized_by_shares`: no credential is asked for, since the handler asks for shares
+    of the root key. `anonymous`: none is looked at; the caller is anonymous and held to the pace
+    of those who fail. `audit_request`/`audit_response`: what of the payload and of the result the
+    audit record shows (hashed).
     """
 
     run: Callable[[Call], Awaitable[object]]
-    capability: Capability | Callable[[Facts], Capability] | None
+    capability: Capability | Callable[[SecretFacts], Capability] | None
     mutates: bool = False
-    recorded: bool = True
-    of_self: bool = False
-    shows: Callable[[Any], bool] | None = None
-    refuses: bool = False
-    closes: bool = False
-    by_share: bool = False
+    precondition: Callable[[Identity], Awaitable[object]] | None = None
+    is_audited: bool = True
+    is_self_service: bool = False
+    discloses: Callable[[Any], bool] | None = None
+    only_refuses: bool = False
+    only_restricts: bool = False
+    closes: Callable[[], object] | None = None
+    authorized_by_shares: bool = False
     anonymous: bool = False
-    on_secret: bool = False
-    proposes: Callable[[Any, Facts], Facts] | None = None
-    request: Callable[[Any], object] | None = None
-    response: Callable[[Any], object] | None = None
+    targets_secret: bool = False
+    proposed_facts: Callable[[Any, SecretFacts], SecretFacts] | None = None
+    audit_request: Callable[[Any], object] | None = None
+    audit_response: Callable[[Any], object] | None = None
 
 
 Handlers = dict[str, Handler]
 
 
-def retagged(facts: Facts, tags: list[str] | None, metadata: dict[str, str] | None) -> Facts:
+def updated_facts(
+    facts: SecretFacts, tags: list[str] | None, metadata: dict[str, str] | None
+) -> SecretFacts:
     """The facts with what a write replaces; None keeps what is there."""
-    return Facts(
+    return SecretFacts(
         exists=facts.exists,
         tags=facts.tags if tags is None else frozenset(tags),
         metadata=facts.metadata if metadata is None else metadata,

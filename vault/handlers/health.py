@@ -11,37 +11,37 @@ from vault.audit.broker import BrokerState
 from vault.barrier import Barrier
 from vault.errors import ErrorType
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.metrics import BOUNDS, Metrics, Totals
+from vault.metrics import DURATION_BUCKETS, Metrics, RequestTotals
 from vault.model.health import HealthState, SinkHealth
 from vault.model.operation import Capability
 
-SPAN: Final = 2.0
+MIN_INTERVAL: Final = 2.0
 """Seconds that rates are over at least: whoever looks more often sees the ones before."""
 _OURS: Final = frozenset({ErrorType.INTERNAL, ErrorType.UNAVAILABLE})
 
 
-class Pace:
+class RequestRates:
     """How busy the agent was between two looks."""
 
     def __init__(self) -> None:
         self._at = 0.0
-        self._totals: Totals | None = None
+        self._totals: RequestTotals | None = None
         self.requests: float | None = None
         self.errors: float | None = None
         self.p50: float | None = None
         self.p99: float | None = None
 
-    def look(self, totals: Totals, now: float) -> None:
+    def sample(self, totals: RequestTotals, now: float) -> None:
         """`now`: seconds of a clock that only moves forward."""
         before, seconds = self._totals, now - self._at
-        if before is not None and seconds < SPAN:
+        if before is not None and seconds < MIN_INTERVAL:
             return
         self._at, self._totals = now, totals
         if before is None:
             return
         counts = tuple(map(sub, totals.counts, before.counts))
         self.requests = sum(counts) / seconds
-        self.errors = (_failed(totals) - _failed(before)) / seconds
+        self.errors = (_server_errors(totals) - _server_errors(before)) / seconds
         self.p50, self.p99 = quantile(counts, 0.5), quantile(counts, 0.99)
 
 
@@ -51,24 +51,24 @@ def quantile(counts: Sequence[int], share: float) -> float | None:
     if not wanted:
         return None
     index = next(i for i, reached in enumerate(accumulate(counts)) if reached >= wanted)
-    return min(BOUNDS[index], BOUNDS[-2]) * 1000
+    return min(DURATION_BUCKETS[index], DURATION_BUCKETS[-2]) * 1000
 
 
-def _failed(totals: Totals) -> int:
+def _server_errors(totals: RequestTotals) -> int:
     return sum(count for (_, status), count in totals.operations.items() if status in _OURS)
 
 
 @dataclass(frozen=True)
-class Health:
+class HealthHandlers:
     """The handler of `sys.health`."""
 
     barrier: Barrier
     metrics: Metrics
-    log: Callable[[], BrokerState]
+    audit_state: Callable[[], BrokerState]
     version: str
     opened_at: int
     world: World
-    pace: Pace = field(default_factory=Pace)
+    rates: RequestRates = field(default_factory=RequestRates)
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -80,13 +80,13 @@ class Health:
 
     def state(self) -> HealthState:
         """The same, for whoever follows it."""
-        pace, totals, log = self.pace, self.metrics.totals(), self.log()
-        pace.look(totals, self.world.monotonic())
+        pace, totals, log = self.rates, self.metrics.totals(), self.audit_state()
+        pace.sample(totals, self.world.monotonic())
         key, cache = self.barrier.keyring_state, self.barrier.cache_state
         return HealthState(
             version=self.version,
             opened_at=self.opened_at,
-            connections=int(self.metrics.value("active_connections")),
+            connections=int(self.metrics.gauge_value("active_connections")),
             requests=sum(totals.counts),
             requests_per_second=pace.requests,
             errors_per_second=pace.errors,

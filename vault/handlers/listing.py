@@ -12,17 +12,17 @@ import msgspec
 from actors.pacer import Pacer
 from actors.world import World
 from vault.authz.authorizer import Authorizer
-from vault.barrier import SECRETS, Barrier, Query
+from vault.barrier import SECRETS, Barrier, StoreQuery
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.sight import Sight, facts_of
-from vault.model.operation import COPIES, NO_FACTS, Capability, Facts
-from vault.model.payloads import MOST_ANSWERED, MOST_SHOWN, ListKeys, ListSecrets
+from vault.handlers.visibility import Visibility, secret_facts
+from vault.model.operation import COPIES, NO_FACTS, Capability, SecretFacts
+from vault.model.payloads import MAX_PAGE_SIZE, MAX_RESULT_BYTES, ListKeys, ListSecrets
 from vault.model.records import SecretRow
-from vault.model.results import Keys, Page
+from vault.model.results import KeyList, SecretPage
 
-MOST_SCANNED: Final = 20_000  # rows a search looks at before it hands out a cursor
-MOST_KEYS: Final = 100_000  # children of one folder in one answer
+MAX_SCANNED: Final = 20_000  # rows a search looks at before it hands out a cursor
+MAX_KEYS: Final = 100_000  # children of one folder in one answer
 _PAGE: Final = 1_000
 _STEP: Final = 1 << 18
 """Bytes of an answer for which memory is reserved at a time; the first so many are free."""
@@ -31,7 +31,7 @@ _REST: Final = 512  # bytes of a row on the wire beside its name, metadata and t
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListingHandlers:
     """The handlers of `secret.list` (search) and `secret.keys` (folder)."""
 
     barrier: Barrier
@@ -44,49 +44,49 @@ class Listing:
             "secret.list": Handler(
                 run=self.search,
                 capability=None,
-                shows=lambda page: bool(page.secrets),
-                response=lambda page: {"count": len(page.secrets)},
+                discloses=lambda page: bool(page.secrets),
+                audit_response=lambda page: {"count": len(page.secrets)},
             ),
             "secret.keys": Handler(
                 run=self.keys,
                 capability=Capability.LIST,
-                response=lambda keys: {"count": len(keys.keys)},
+                audit_response=lambda keys: {"count": len(keys.keys)},
             ),
         }
 
-    async def search(self, call: Call) -> Page:
+    async def search(self, call: Call) -> SecretPage:
         """The visible secrets below the folder for which all filters hold, in name order.
 
         Of one whose metadata the caller may not read there is the name alone, and no filter finds
         it: `list` is not `read_metadata`.
         """
         payload: ListSecrets = call.payload
-        if not 1 <= payload.limit <= MOST_SHOWN:
+        if not 1 <= payload.limit <= MAX_PAGE_SIZE:
             raise ValidationError(
-                "limit_invalid", f"limit must be 1 to {MOST_SHOWN}", field="limit"
+                "limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit"
             )
         after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
-        sight = Sight(self.authorizer, call, self.world.now())
-        found, reserved = _Search(payload, sight, Pacer(self.world.monotonic)), _Reserved(call)
+        sight = Visibility(self.authorizer, call, self.world.now())
+        found, reserved = _Search(payload, sight, Pacer(self.world.monotonic)), _AnswerMemory(call)
         while True:
             page = await self._page(call.op.path, after)
-            await found.add(page)
+            await found.add_page(page)
             is_last = len(page) < _PAGE
             del page  # not held while there is no room for what was found
-            await reserved.hold(found.size)
+            await reserved.reserve_total(found.size)
             after = found.last
             if found.is_over:
-                return Page(secrets=found.shown, cursor=self.barrier.seal_cursor(after))
+                return SecretPage(secrets=found.shown, cursor=self.barrier.seal_cursor(after))
             if is_last:
-                return Page(secrets=found.shown, cursor="")
+                return SecretPage(secrets=found.shown, cursor="")
 
-    async def keys(self, call: Call) -> Keys:
+    async def keys(self, call: Call) -> KeyList:
         """Direct children of the folder. A sub-folder shows when something visible lies in it."""
         payload: ListKeys = call.payload
-        folder, sight = call.op.path, Sight(self.authorizer, call, self.world.now())
-        most = min(payload.limit or MOST_KEYS, MOST_KEYS)
+        folder, sight = call.op.path, Visibility(self.authorizer, call, self.world.now())
+        most = min(payload.limit or MAX_KEYS, MAX_KEYS)
         found: list[str] = []
-        size, reserved, pacer = 0, _Reserved(call), Pacer(self.world.monotonic)
+        size, reserved, pacer = 0, _AnswerMemory(call), Pacer(self.world.monotonic)
         last = ""  # of these
         cursor = _last_below(folder, payload.after) if payload.after else folder
         while True:
@@ -94,23 +94,25 @@ class Listing:
             for name, facts in page:
                 await pacer.pace()
                 key = _child(folder, name)
-                if key == last or not sight.shows(name, facts):
+                if key == last or not sight.is_listed(name, facts):
                     continue
                 if len(found) == most:
-                    return Keys(keys=found)
+                    return KeyList(keys=found)
                 found.append(key)
                 size += _ENTRY + len(key)
                 last = key
-            await reserved.hold(size)
+            await reserved.reserve_total(size)
             if len(page) < _PAGE:
-                return Keys(keys=found)
+                return KeyList(keys=found)
             end, _ = page[-1]
             cursor = _last_below(folder, last) if _child(folder, end) == last else end
 
-    async def _names(self, folder: str, after: str, *, facts: bool) -> list[tuple[str, Facts]]:
+    async def _names(
+        self, folder: str, after: str, *, facts: bool
+    ) -> list[tuple[str, SecretFacts]]:
         """Of a page the names, with their facts where these are needed: rows stay packed if not."""
         if facts:
-            return [(row.name, facts_of(row)) for row in await self._page(folder, after)]
+            return [(row.name, secret_facts(row)) for row in await self._page(folder, after)]
         keys = await self.barrier.checked_keys(SECRETS, _below(folder, after))
         return [(name, NO_FACTS) for (name,) in cast("list[tuple[str]]", keys)]
 
@@ -122,41 +124,41 @@ class Listing:
 class _Search:
     """What a search has found so far, and where it is."""
 
-    def __init__(self, wanted: ListSecrets, sight: Sight, pacer: Pacer) -> None:
+    def __init__(self, wanted: ListSecrets, sight: Visibility, pacer: Pacer) -> None:
         self._wanted = wanted
         self._pacer = pacer
-        self._sight = sight
+        self._visibility = sight
         self._scanned = 0
         self.shown: list[SecretRow] = []
         self.size = 0  # bytes of these on the wire, about
         self.last = ""  # name of the row that was looked at last
         self.is_over = False  # as many as may be were found, or looked at
 
-    async def add(self, page: list[SecretRow]) -> None:
+    async def add_page(self, page: list[SecretRow]) -> None:
         """Look at some more rows, until it is over."""
         for row in page:
             await self._pacer.pace()
             self._scanned += 1
             self.last = row.name
-            if self._sight.lists(row):
-                known = row if self._sight.describes(row) else _name_only(row)
+            if self._visibility.can_list(row):
+                known = row if self._visibility.can_read_metadata(row) else _name_only(row)
                 if _matches(known, self._wanted):
                     self.shown.append(known)
                     self.size += _size(known)
-            is_full = len(self.shown) == self._wanted.limit or self.size > MOST_ANSWERED
-            if is_full or self._scanned == MOST_SCANNED:
+            is_full = len(self.shown) == self._wanted.limit or self.size > MAX_RESULT_BYTES
+            if is_full or self._scanned == MAX_SCANNED:
                 self.is_over = True
                 return
 
 
-class _Reserved:
+class _AnswerMemory:
     """The memory that is reserved for an answer which grows."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._size = _STEP
 
-    async def hold(self, size: int) -> None:
+    async def reserve_total(self, size: int) -> None:
         """The answer has so many bytes by now. Raises `UnavailableError`."""
         if size > self._size:
             more = size - self._size + _STEP
@@ -164,8 +166,8 @@ class _Reserved:
             self._size += more
 
 
-def _below(folder: str, after: str) -> Query:
-    return Query(
+def _below(folder: str, after: str) -> StoreQuery:
+    return StoreQuery(
         prefix=("name", folder) if folder else None,
         after=(after,) if after else None,
         limit=_PAGE,

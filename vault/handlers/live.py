@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from actors.world import World
-from vault.authn.guest import Guest
-from vault.authn.streams import Sessions
+from vault.authn.stream_registry import StreamRegistry
+from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import Tokens
-from vault.authz.access import Access
+from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.identity import Method
-from vault.model.live import PATHS, Read, Watching
+from vault.model.live_topics import TOPIC_PATHS, ReadTopic, TopicWatch
 from vault.model.operation import Capability
 
 
 @dataclass(frozen=True)
-class Watchers:
+class SubscriberAccess:
     """What says who may follow, and for how long."""
 
     tokens: Tokens
-    streams: Sessions
+    streams: StreamRegistry
     authorizer: Authorizer
     world: World
 
@@ -33,43 +33,48 @@ class Watchers:
 class LiveHandlers:
     """The handlers of `live.*`. `topics` has a reader for each of `PATHS`."""
 
-    topics: Mapping[str, Read]
-    watchers: Watchers
+    topics: Mapping[str, ReadTopic]
+    access: SubscriberAccess
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
         return {
-            "live.open": Handler(run=self.open, capability=None, of_self=True, response=_nothing),
+            "live.open": Handler(
+                run=self.open, capability=None, is_self_service=True, audit_response=_nothing
+            ),
             "live.watch": Handler(
-                run=self.watch, capability=Capability.READ, request=_nothing, response=_nothing
+                run=self.watch,
+                capability=Capability.READ,
+                audit_request=_nothing,
+                audit_response=_nothing,
             ),
         }
 
-    async def open(self, call: Call) -> Guest:
+    async def open(self, call: Call) -> StreamSubscriber:
         """Let a browser in. A page has a session, so it comes with a token."""
         if call.identity.method is not Method.TOKEN:
             raise ValidationError("session_missing", "a feed is opened by a browser's session")
-        found = self.watchers
-        return Guest(call.identity, found.tokens, found.streams, found.world)
+        found = self.access
+        return StreamSubscriber(call.identity, found.tokens, found.streams, found.world)
 
-    async def watch(self, call: Call) -> Watching:
+    async def watch(self, call: Call) -> TopicWatch:
         """Follow the topic whose path was authorized; the payload is the guest who asks."""
-        guest: Guest = call.payload
-        topic = next((name for name, path in PATHS.items() if path == call.op.path), "")
+        guest: StreamSubscriber = call.payload
+        topic = next((name for name, path in TOPIC_PATHS.items() if path == call.op.path), "")
         if topic not in self.topics:
             raise ValidationError("topic_unknown", "there is no such topic")
 
         def allowed() -> bool:
-            access = Access(
+            access = AccessRequest(
                 capability=Capability.READ,
                 path=call.op.path,
                 identity=guest.identity,
                 origin=call.op.origin,
-                now=self.watchers.world.now(),
+                now=self.access.world.now(),
             )
-            return self.watchers.authorizer.decide(access).allowed
+            return self.access.authorizer.decide(access).allowed
 
-        return Watching(self.topics[topic], allowed)
+        return TopicWatch(self.topics[topic], allowed)
 
 
 def _nothing(_: object) -> None:

@@ -7,40 +7,42 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.barrier import MISSING, SECRETS, VERSIONS, Barrier, Query, VaultTx
+from vault.barrier import MISSING, SECRETS, VERSIONS, Barrier, StoreQuery, VaultTx
 from vault.errors import NotFoundError
-from vault.handlers.access import AccessCounters
-from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
+from vault.handlers.access_counters import AccessCounters
+from vault.handlers.handler import Call, Handler, Handlers, create_or_update, updated_facts
+from vault.handlers.secret_settings import validate_max_versions, validate_metadata, validate_tags
 from vault.handlers.secrets import (
-    LOOKS,
+    MAX_ATTEMPTS,
     changed_meanwhile,
-    check_decided,
-    check_upsert,
-    has_moved,
-    head_again,
-    no_secret,
-    with_expiry,
+    check_existence_unchanged,
+    check_facts_unchanged,
+    is_other_version,
+    reload_head,
+    secret_not_found,
+    version_with_expiry,
 )
-from vault.handlers.settings import checked_metadata, checked_tags, checked_versions
 from vault.model.labels import Labels
-from vault.model.mounts import MountBook
-from vault.model.operation import Capability, Facts
+from vault.model.mounts import MountTable
+from vault.model.operation import Capability, SecretFacts
 from vault.model.payloads import CompareVersions, ReadMetadata, WriteMetadata
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import Compared, Labelled, SecretInfo
+from vault.model.results import SecretInfo, VersionComparison, VersionLabels
 
 _PAGE = 100  # version rows a query; each has its sealed value and its labels with it
 _FIRST_PAGE = 16  # the same, while it is not known how large they are
-FEW = 32  # versions that are looked for one by one; a mount keeps 10 unless it is told otherwise
-SMALL = 1 << 18  # bytes that they have together: they are unpacked while everybody waits
+CACHED_VERSIONS = (
+    32  # versions that are looked for one by one; a mount keeps 10 unless it is told otherwise
+)
+SMALL_BYTES = 1 << 18  # bytes that they have together: they are unpacked while everybody waits
 
 
 @dataclass(frozen=True)
-class Metadata:
+class MetadataHandlers:
     """The handlers of `secret.metadata.read`, `.diff` and `.write`."""
 
     barrier: Barrier
-    mounts: MountBook
+    mounts: MountTable
     access: AccessCounters
     world: World
 
@@ -50,23 +52,23 @@ class Metadata:
             "secret.metadata.read": Handler(
                 run=self.read,
                 capability=Capability.READ_METADATA,
-                on_secret=True,
-                response=lambda info: {"secret_id": info.secret.id},
+                targets_secret=True,
+                audit_response=lambda info: {"secret_id": info.secret.id},
             ),
             "secret.metadata.diff": Handler(
                 run=self.diff,
                 capability=Capability.READ_METADATA,
-                on_secret=True,
-                request=lambda asked: {"before": asked.before, "after": asked.after},
-                response=lambda found: {"secret_id": found.secret.id},
+                targets_secret=True,
+                audit_request=lambda asked: {"before": asked.before, "after": asked.after},
+                audit_response=lambda found: {"secret_id": found.secret.id},
             ),
             "secret.metadata.write": Handler(
                 run=self.write,
                 capability=create_or_update,
                 mutates=True,
-                on_secret=True,
-                proposes=_proposed,
-                response=lambda secret: {"secret_id": secret.id},
+                targets_secret=True,
+                proposed_facts=_proposed,
+                audit_response=lambda secret: {"secret_id": secret.id},
             ),
         }
 
@@ -75,13 +77,13 @@ class Metadata:
         asked: ReadMetadata = call.payload
         secret, versions, relabelled = await self._with_versions(call)
         access = await self.access.get(secret.id) if asked.uses else None
-        self.access.metadata_read(secret.id)
-        mount = self.mounts.match(call.op.path)
+        self.access.count_metadata_read(secret.id)
+        mount = self.mounts.find_for_path(call.op.path)
         return SecretInfo(
             secret=secret, versions=versions, relabelled=relabelled, access=access, mount=mount
         )
 
-    async def diff(self, call: Call) -> Compared:
+    async def diff(self, call: Call) -> VersionComparison:
         """The labels of two versions. Whoever may read the metadata may read what they were.
 
         Raises `NotFoundError`: `version_not_found`, or `labels_not_kept` for a version that was
@@ -89,12 +91,12 @@ class Metadata:
         """
         asked: CompareVersions = call.payload
         secret = await self._secret(call)
-        found = Compared(
+        found = VersionComparison(
             secret=secret,
             before=await self._labelled(secret, asked.before),
             after=await self._labelled(secret, asked.after),
         )
-        self.access.metadata_read(secret.id)
+        self.access.count_metadata_read(secret.id)
         return found
 
     async def write(self, call: Call) -> SecretRow:
@@ -105,8 +107,8 @@ class Metadata:
             now = self.world.now()
             secret = tx.get(SECRETS, call.op.path)
             if secret is None and payload.must_exist:
-                raise no_secret()
-            check_upsert(call, secret)
+                raise secret_not_found()
+            check_existence_unchanged(call, secret)
             head = secret or SecretRow(
                 name=str(call.op.path), id=self.world.new_id(), created_at=now, updated_at=now,
                 created_by=call.identity.name,
@@ -120,7 +122,7 @@ class Metadata:
         return await self.barrier.commit(change)
 
     async def _secret(self, call: Call) -> SecretRow:
-        return _there(call, await self.barrier.get(SECRETS, call.op.path))
+        return _require_secret(call, await self.barrier.get(SECRETS, call.op.path))
 
     async def _with_versions(
         self, call: Call
@@ -130,23 +132,23 @@ class Metadata:
         They are looked up in two views of the database: see `Secrets.read`.
         """
         secret = await self._secret(call)
-        for _ in range(LOOKS):
+        for _ in range(MAX_ATTEMPTS):
             versions, relabelled = await self._versions(secret)
             if secret.current_version == (versions[-1].version if versions else 0):
                 return secret, versions, relabelled
             before = secret
-            secret = _there(call, await head_again(self.barrier, call, before))
-            if not has_moved(before, secret):
+            secret = _require_secret(call, await reload_head(self.barrier, call, before))
+            if not is_other_version(before, secret):
                 return secret, versions, relabelled
         raise changed_meanwhile()
 
-    async def _labelled(self, secret: SecretRow, number: int) -> Labelled:
+    async def _labelled(self, secret: SecretRow, number: int) -> VersionLabels:
         if not number:
-            return Labelled.now(secret)
-        version = await self.barrier.version(secret.id, number)
+            return VersionLabels.current(secret)
+        version = await self.barrier.get_version(secret.id, number)
         if version is None:
             raise NotFoundError("version_not_found", "there is no such version of this secret")
-        labelled = Labelled.of(version)
+        labelled = VersionLabels.of_version(version)
         if labelled is None:
             raise NotFoundError(
                 "labels_not_kept",
@@ -157,20 +159,23 @@ class Metadata:
 
     async def _versions(self, secret: SecretRow) -> tuple[list[VersionRow], dict[int, bool]]:
         """As `SecretInfo` has them; of few versions as they are cached, where all of them are."""
-        told = _Told()
+        told = _VersionHistory()
         numbers = range(max(secret.oldest_version, 1), secret.current_version + 1)
-        if len(numbers) <= FEW and (rows := await self._few(secret, numbers)) is not None:
-            told.add(rows)
+        if (
+            len(numbers) <= CACHED_VERSIONS
+            and (rows := await self._few(secret, numbers)) is not None
+        ):
+            told.extend(rows)
             return told.rows, told.relabelled
         after, limit = None, self._first_page(secret)
         while True:
-            query = Query(equals={"secret_id": secret.id}, after=after, limit=limit)
+            query = StoreQuery(equals={"secret_id": secret.id}, after=after, limit=limit)
             page = await self.barrier.select(VERSIONS, query)
-            told.add(page)
+            told.extend(page)
             if len(page) < limit:
                 return told.rows, told.relabelled
             after = (secret.id, page[-1].version)
-            limit = _PAGE if sum(map(_size, page)) <= SMALL else _FIRST_PAGE
+            limit = _PAGE if sum(map(_size, page)) <= SMALL_BYTES else _FIRST_PAGE
             del page  # its values are not held while the next page is loaded
 
     def _first_page(self, secret: SecretRow) -> int:
@@ -178,7 +183,7 @@ class Metadata:
         newest = self.barrier.cached(VERSIONS, secret.id, secret.current_version)
         if newest is None or newest is MISSING:
             return _FIRST_PAGE
-        return _PAGE if _size(newest) * _PAGE <= SMALL else _FIRST_PAGE
+        return _PAGE if _size(newest) * _PAGE <= SMALL_BYTES else _FIRST_PAGE
 
     async def _few(self, secret: SecretRow, numbers: range) -> Sequence[VersionRow] | None:
         """These versions; None where they have to be asked for.
@@ -188,28 +193,28 @@ class Metadata:
         """
         keys = [(secret.id, number) for number in numbers]
         versions = [(VERSIONS, key) for key in keys]
-        rows = self.barrier.together([(SECRETS, (secret.name,)), *versions], SMALL)
+        rows = self.barrier.get_cached_snapshot([(SECRETS, (secret.name,)), *versions], SMALL_BYTES)
         if rows is not None:
             return rows[1:] if rows[0] == secret else None  # not secret: its head
         newest = self.barrier.cached(VERSIONS, *keys[-1]) if keys else None
-        if newest is None or newest is MISSING or _size(newest) * len(keys) > SMALL:
+        if newest is None or newest is MISSING or _size(newest) * len(keys) > SMALL_BYTES:
             return None
-        found = await self.barrier.warm(VERSIONS, keys)
+        found = await self.barrier.load_into_cache(VERSIONS, keys)
         return found if len(found) == len(keys) else None
 
 
-class _Told:
+class _VersionHistory:
     """What is told of versions, which are added in their order: nothing of what is sealed."""
 
     def __init__(self) -> None:
         self.rows: list[VersionRow] = []
         self.relabelled: dict[int, bool] = {}
-        self._before: Labelled | None = None
+        self._before: VersionLabels | None = None
 
-    def add(self, rows: Iterable[VersionRow]) -> None:
+    def extend(self, rows: Iterable[VersionRow]) -> None:
         """Some more."""
         for row in rows:
-            labelled = Labelled.of(row)
+            labelled = VersionLabels.of_version(row)
             if labelled and self._before:
                 self.relabelled[row.version] = labelled.labels != self._before.labels
             self._before = labelled
@@ -225,10 +230,10 @@ def _size(row: VersionRow) -> int:
     return len(row.box) + words + sum(map(len, labels.tags))
 
 
-def _there(call: Call, secret: SecretRow | None) -> SecretRow:
-    check_decided(call, secret)
+def _require_secret(call: Call, secret: SecretRow | None) -> SecretRow:
+    check_facts_unchanged(call, secret)
     if secret is None:
-        raise no_secret()
+        raise secret_not_found()
     return secret
 
 
@@ -236,14 +241,14 @@ def _expire_current(tx: VaultTx, head: SecretRow) -> None:
     """Have the current version expire when its head does."""
     current = tx.get(VERSIONS, head.id, head.current_version) if head.current_version else None
     if current is not None:
-        tx.put(VERSIONS, with_expiry(head, current, head.expires_at))
+        tx.put(VERSIONS, version_with_expiry(head, current, head.expires_at))
 
 
-def _proposed(payload: WriteMetadata, facts: Facts) -> Facts:
+def _proposed(payload: WriteMetadata, facts: SecretFacts) -> SecretFacts:
     metadata = None
     if payload.metadata is not None:
         metadata = _merged(facts.metadata, payload)
-    return retagged(facts, payload.tags, metadata)
+    return updated_facts(facts, payload.tags, metadata)
 
 
 def _merged(old: dict[str, str], payload: WriteMetadata) -> dict[str, str]:
@@ -259,9 +264,9 @@ def _edited(head: SecretRow, payload: WriteMetadata) -> SecretRow:
         if (value := getattr(payload, name)) is not None
     }
     if payload.max_versions is not None:
-        changes["max_versions"] = checked_versions(payload.max_versions)
+        changes["max_versions"] = validate_max_versions(payload.max_versions)
     if payload.tags is not None:
-        changes["tags"] = checked_tags(payload.tags)
+        changes["tags"] = validate_tags(payload.tags)
     if payload.metadata is not None:
-        changes["metadata"] = checked_metadata(_merged(head.metadata, payload), payload.metadata)
+        changes["metadata"] = validate_metadata(_merged(head.metadata, payload), payload.metadata)
     return replace(head, **changes)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.authz.authorizer import Authorizer
-from vault.barrier import MOUNTS, SECRETS, Barrier, Query, Turn, VaultTx
+from vault.barrier import MOUNTS, SECRETS, Barrier, StoreQuery, TimedLock, VaultTx
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -18,75 +18,77 @@ from vault.errors import (
     ValidationError,
 )
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.settings import checked_versions
-from vault.handlers.versions import erase
-from vault.model.mounts import MountBook
+from vault.handlers.secret_settings import validate_max_versions
+from vault.handlers.versions import erase_secret
+from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import RESERVED, ResourcePath
 from vault.model.payloads import TuneMount, WriteMount
 from vault.model.records import MountRow
 
 PREFIX: Final = "sys/mounts/"  # where a mount lies in the path space of policies
-MOST_MOUNTS: Final = 1_000  # held in memory, and read whole at unseal and at each change
-ERASED_AT_ONCE: Final = 100  # secrets a transaction, so that a large mount never holds the writer
-MOST_TURNS: Final = 1_000  # transactions of one delete: nobody waits for the end of endless writes
+MAX_MOUNTS: Final = 1_000  # held in memory, and read whole at unseal and at each change
+ERASE_BATCH: Final = 100  # secrets a transaction, so that a large mount never holds the writer
+MAX_ERASE_BATCHES: Final = (
+    1_000  # transactions of one delete: nobody waits for the end of endless writes
+)
 
 
 @dataclass(frozen=True)
-class Mounts:
+class MountHandlers:
     """The handlers of `mount.*`."""
 
     barrier: Barrier
-    mounts: MountBook
+    mounts: MountTable
     authorizer: Authorizer
     world: World
-    _changing: Turn = field(default_factory=Turn)  # a change and the book's follow-up
-    _reading: Turn = field(default_factory=Turn)
+    _changing: TimedLock = field(default_factory=TimedLock)  # a change and the book's follow-up
+    _reading: TimedLock = field(default_factory=TimedLock)
     _seen: list[int] = field(default_factory=lambda: [-1])  # transactions that the book has
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
         return {
-            "mount.list": Handler(run=self.all, capability=Capability.LIST),
-            "mount.visible": Handler(run=self.visible, capability=None, shows=bool),
-            "mount.preflight": Handler(run=self.preflight, capability=None),
+            "mount.list": Handler(run=self.list_all, capability=Capability.LIST),
+            "mount.visible": Handler(run=self.list_visible, capability=None, discloses=bool),
+            "mount.preflight": Handler(run=self.resolve_path, capability=None),
             "mount.read": Handler(run=self.read, capability=Capability.READ),
             "mount.write": Handler(run=self.write, capability=Capability.CREATE, mutates=True),
             "mount.tune": Handler(run=self.tune, capability=Capability.UPDATE, mutates=True),
             "mount.delete": Handler(run=self.delete, capability=Capability.DESTROY, mutates=True),
         }
 
-    async def all(self, _: Call) -> list[MountRow]:
+    async def list_all(self, _: Call) -> list[MountRow]:
         """Every mount in path order."""
-        return self.mounts.all()
+        return self.mounts.list_mounts()
 
-    async def visible(self, call: Call) -> list[MountRow]:
+    async def list_visible(self, call: Call) -> list[MountRow]:
         """The mounts in which the caller may do anything at all."""
         found = []
-        for row in self.mounts.all():
+        for row in self.mounts.list_mounts():
             await trio.lowlevel.checkpoint()  # it takes long where there are many rules
-            if self.authorizer.reaches(call.identity, row.path):
+            if self.authorizer.can_reach(call.identity, row.path):
                 found.append(row)
         return found
 
-    async def preflight(self, call: Call) -> MountRow:
+    async def resolve_path(self, call: Call) -> MountRow:
         """The mount that a path lies in, for whoever may do anything in it.
 
         Raises `AuthorizationError` for anybody else, and `NotFoundError` for no such mount.
         """
         path = f"{call.op.path}/"
-        row = self.mounts.match(path)
-        if not self.authorizer.reaches(call.identity, path if row is None else row.path):
+        row = self.mounts.find_for_path(path)
+        if not self.authorizer.can_reach(call.identity, path if row is None else row.path):
             raise AuthorizationError("permission_denied", "permission denied")
         if row is None:
-            raise _no_mount()
+            raise _mount_not_found()
         return row
 
     async def read(self, call: Call) -> MountRow:
         """One mount."""
         row = self.mounts.get(_path(call))
         if row is None:
-            raise _no_mount()
+            raise _mount_not_found()
         return row
 
     async def write(self, call: Call) -> MountRow:
@@ -100,10 +102,10 @@ class Mounts:
             raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
 
         def change(tx: VaultTx) -> MountRow:
-            others = tx.select(MOUNTS, Query(limit=MOST_MOUNTS))
-            if len(others) == MOST_MOUNTS:
-                raise ValidationError("mounts_full", f"there are {MOST_MOUNTS} mounts")
-            other = MountBook(others).overlapping(path)
+            others = tx.select(MOUNTS, StoreQuery(limit=MAX_MOUNTS))
+            if len(others) == MAX_MOUNTS:
+                raise ValidationError("mounts_full", f"there are {MAX_MOUNTS} mounts")
+            other = MountTable(others).find_overlapping(path)
             if other is not None:
                 raise ConflictError("mount_exists", f"path is already in use at {other.path}")
             new = self.world.new_id()
@@ -114,7 +116,7 @@ class Mounts:
             tx.put(MOUNTS, row)
             return row
 
-        async with self._changing.taken():
+        async with self._changing.hold():
             try:
                 return await self.barrier.commit(change)
             finally:
@@ -124,14 +126,14 @@ class Mounts:
         """Change what the payload names. Raises `ValidationError` for a downgrade."""
         payload: TuneMount = call.payload
         if payload.max_versions is not None:
-            checked_versions(payload.max_versions)
+            validate_max_versions(payload.max_versions)
         if payload.version is not None:
             _checked_version(payload.version)
 
         def change(tx: VaultTx) -> MountRow:
             row = tx.get(MOUNTS, _path(call))
             if row is None:
-                raise _no_mount()
+                raise _mount_not_found()
             if payload.version is not None and payload.version < row.version:
                 raise ValidationError(
                     "version_downgrade", f"cannot downgrade mount from version {row.version}"
@@ -140,7 +142,7 @@ class Mounts:
             tx.put(MOUNTS, row)
             return row
 
-        async with self._changing.taken():
+        async with self._changing.hold():
             try:
                 return await self.barrier.commit(change)
             finally:
@@ -153,27 +155,28 @@ class Mounts:
         """
         path = _path(call)
         if self.mounts.get(path) is None:
-            raise _no_mount()
+            raise _mount_not_found()
 
         def change(tx: VaultTx) -> bool:
-            secrets = tx.select(SECRETS, Query(prefix=("name", path), limit=ERASED_AT_ONCE))
+            secrets = tx.select(SECRETS, StoreQuery(prefix=("name", path), limit=ERASE_BATCH))
             for secret in secrets:
-                erase(tx, secret)
-            done = len(secrets) < ERASED_AT_ONCE
+                erase_secret(tx, secret)
+            done = len(secrets) < ERASE_BATCH
             if done and tx.get(MOUNTS, path) is not None:
                 tx.delete(MOUNTS, path)
             return done
 
-        async with self._changing.taken():
+        async with self._changing.hold():
             try:
-                for _ in range(MOST_TURNS):
+                for _ in range(MAX_ERASE_BATCHES):
                     if await self.barrier.commit(change):
                         return
             finally:
                 await self._follow_up()
         raise UnavailableError(
             "mount_not_empty",
-            f"{MOST_TURNS * ERASED_AT_ONCE:,} secrets are erased, more are left: delete it again",
+            f"{MAX_ERASE_BATCHES * ERASE_BATCH:,} secrets are erased, more are left: "
+            "delete it again",
         )
 
     async def _follow_up(self) -> None:
@@ -183,20 +186,20 @@ class Mounts:
 
     async def reload(self) -> None:
         """Take the book to what is stored."""
-        seen = self.barrier.ended(MOUNTS)
-        rows = await self.barrier.select(MOUNTS, Query(limit=MOST_MOUNTS))
+        seen = self.barrier.count_transactions(MOUNTS)
+        rows = await self.barrier.select(MOUNTS, StoreQuery(limit=MAX_MOUNTS))
         if seen >= self._seen[0]:  # else another one was quicker, and read later
             self._seen[0] = seen
             self.mounts.replace(rows)
 
     @property
     def is_stale(self) -> bool:
-        """Whether a transaction has ended that the book may not have, as `PolicyBook.is_stale`."""
-        return self.barrier.ended(MOUNTS) > self._seen[0]
+        """Whether a transaction has ended that the book may not have, as `PolicyStore.is_stale`."""
+        return self.barrier.count_transactions(MOUNTS) > self._seen[0]
 
     async def refresh(self) -> None:
         """Have the book follow what is stored. Raises as `Barrier.select`."""
-        async with self._reading.taken():
+        async with self._reading.hold():
             if self.is_stale:
                 await self.reload()
 
@@ -205,7 +208,7 @@ def _path(call: Call) -> ResourcePath:
     return ResourcePath.parse_folder(call.op.path.removeprefix(PREFIX))
 
 
-def _no_mount() -> NotFoundError:
+def _mount_not_found() -> NotFoundError:
     return NotFoundError("mount_not_found", "there is no mount at this path")
 
 

@@ -11,32 +11,32 @@ from msgspec.structs import replace
 from actors.world import World
 from vault.authn.roles import MAX_POLICIES
 from vault.authn.users import Users
-from vault.authz.access import Access, Decision
+from vault.authz.access import AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
-from vault.authz.book import Effective, PolicyBook, PolicyNames
 from vault.authz.conditions import HiddenFacts
 from vault.authz.policy import Policy, ShownPolicy
+from vault.authz.policy_store import Effective, PolicyNames, PolicyStore
 from vault.barrier import SECRETS, Barrier
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.sight import facts_of
+from vault.handlers.visibility import secret_facts
 from vault.model.identity import Identity, Method
-from vault.model.operation import NO_FACTS, Capability, Facts
+from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRun, WritePolicy
+from vault.model.payloads import DryRunAccess, WritePolicy
 from vault.model.records import PolicyRow
 
 _DRY_RUN: Final = ResourcePath.parse("sys/policies-dry-run")
-_HIDDEN: Final = cast("Facts", HiddenFacts())
+_HIDDEN: Final = cast("SecretFacts", HiddenFacts())
 _SIGHT: Final = (Capability.READ_METADATA, Capability.READ)
 """Either shows the tags and metadata of a secret."""
 
 
 @dataclass(frozen=True)
-class Policies:
+class PolicyHandlers:
     """The handlers of `policy.*`."""
 
-    book: PolicyBook
+    policies: PolicyStore
     authorizer: Authorizer
     users: Users
     barrier: Barrier
@@ -49,28 +49,28 @@ class Policies:
             "policy.list": Handler(run=self.list, capability=Capability.LIST),
             "policy.read": Handler(run=self.read, capability=Capability.READ),
             "policy.validate": Handler(
-                run=self.validate, capability=Capability.UPDATE, recorded=False
+                run=self.validate, capability=Capability.UPDATE, is_audited=False
             ),
             "policy.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
             "policy.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
-            "policy.effective": Handler(run=self.effective, capability=None, of_self=True),
-            "policy.check": Handler(run=self.check, capability=None, of_self=True),
+            "policy.effective": Handler(run=self.effective, capability=None, is_self_service=True),
+            "policy.check": Handler(run=self.check, capability=None, is_self_service=True),
             "policy.dry_run": Handler(run=self.dry_run, capability=Capability.READ),
         }
 
     async def list(self, _: Call) -> PolicyNames:
         """All names, the built-in ones among them."""
-        return self.book.listing()
+        return self.policies.listing()
 
     async def read(self, call: Call) -> ShownPolicy:
         """One policy."""
-        return self.book.get(call.canonical_name)
+        return self.policies.get(call.canonical_name)
 
     async def write(self, call: Call) -> PolicyRow:
         """Validate and put a policy; it is in force when this returns."""
         payload: WritePolicy = call.payload
-        document = _named(call)
-        return await self.book.put(document, by=call.identity, create_only=payload.create_only)
+        document = _document_with_name(call)
+        return await self.policies.put(document, by=call.identity, create_only=payload.create_only)
 
     async def validate(self, call: Call) -> Policy:
         """What `write` would take the document for; raises what it would. Changes nothing.
@@ -78,15 +78,15 @@ class Policies:
         For who may write it, since it costs as much. An editor asks at each pause in typing, so
         it leaves no record: they would bury those that somebody looks for.
         """
-        return await self.book.validated(_named(call))
+        return await self.policies.validate(_document_with_name(call))
 
     async def delete(self, call: Call) -> None:
         """Delete a policy; it is out of force when this returns."""
-        await self.book.delete(call.canonical_name, by=call.identity)
+        await self.policies.delete(call.canonical_name, by=call.identity)
 
     async def effective(self, call: Call) -> Effective:
         """The policies of the caller as they count now."""
-        return self.book.effective(call.identity)
+        return self.policies.effective_policies(call.identity)
 
     async def check(self, call: Call) -> Decision:
         """What the decision on a request of the caller would be now, for any caller.
@@ -95,8 +95,8 @@ class Policies:
         another address or time. A secret that he may not read stays as unknown as in a refusal:
         its tags and metadata decide nothing, and one that is not there gets the same answer.
         """
-        payload: DryRun = call.payload
-        asked = DryRun(capability=payload.capability, path=payload.path)
+        payload: DryRunAccess = call.payload
+        asked = DryRunAccess(capability=payload.capability, path=payload.path)
         return await self._decide(call, asked, withholds=not self._may_dry_run(call))
 
     async def dry_run(self, call: Call) -> Decision:
@@ -108,7 +108,7 @@ class Policies:
         return await self._decide(call, call.payload)
 
     def _may_dry_run(self, call: Call) -> bool:
-        access = Access(
+        access = AccessRequest(
             capability=Capability.READ,
             path=_DRY_RUN,
             identity=call.identity,
@@ -117,7 +117,9 @@ class Policies:
         )
         return self.authorizer.decide(access).allowed
 
-    async def _decide(self, call: Call, payload: DryRun, *, withholds: bool = False) -> Decision:
+    async def _decide(
+        self, call: Call, payload: DryRunAccess, *, withholds: bool = False
+    ) -> Decision:
         if payload.capability not in set(Capability):
             raise ValidationError("capability_unknown", "no such capability", field="capability")
         if payload.policies is not None and len(payload.policies) > MAX_POLICIES:
@@ -131,7 +133,7 @@ class Policies:
         path = ResourcePath.parse_folder(payload.path) if _is_folder(payload) else None
         path = ResourcePath.parse(payload.path) if path is None else path
         origin = call.op.origin
-        access = Access(
+        access = AccessRequest(
             capability=Capability(payload.capability),
             path=path,
             identity=await self._subject(call, payload),
@@ -139,46 +141,46 @@ class Policies:
             facts=await self._facts(path, payload),
             now=payload.at or self.world.now(),
         )
-        written = () if payload.draft is None else (await self._draft(payload.draft),)
+        written = () if payload.draft is None else (await self._validate_draft(payload.draft),)
         decide = self.authorizer.dry_run(written)
         if withholds:
             decide = partial(_withheld, decide)
         decision = await self.world.run_sync(decide, access, limiter=self._deciding)
         drafts = {policy.name for policy in written}
-        unknown = self.book.effective(access.identity).unknown
+        unknown = self.policies.effective_policies(access.identity).unknown
         return replace(decision, unknown=tuple(n for n in unknown if n not in drafts))
 
-    async def _draft(self, document: dict[str, object]) -> Policy:
+    async def _validate_draft(self, document: dict[str, object]) -> Policy:
         """The document, validated; faults are told with their place. Raises `ValidationError`."""
         try:
-            return await self.book.validated(document)
+            return await self.policies.validate(document)
         except ValidationError as fault:
             inner = fault.details.get("field") or ""
             raise ValidationError(
                 fault.code, f"draft: {fault.message}", field=f"draft.{inner}".rstrip(".")
             ) from None
 
-    async def _subject(self, call: Call, payload: DryRun) -> Identity:
+    async def _subject(self, call: Call, payload: DryRunAccess) -> Identity:
         identity = call.identity
         if payload.user is not None:
-            identity = await self.users.identity(payload.user)
+            identity = await self.users.identity_of(payload.user)
         if payload.policies is not None:
             identity = replace(identity, policies=payload.policies, permissions=(), denied_by=())
         if payload.method is not None:
             identity = replace(identity, method=Method(payload.method))
         return identity if payload.mfa is None else replace(identity, mfa=payload.mfa)
 
-    async def _facts(self, path: ResourcePath, payload: DryRun) -> Facts:
+    async def _facts(self, path: ResourcePath, payload: DryRunAccess) -> SecretFacts:
         row = await self.barrier.get(SECRETS, path)
-        facts = NO_FACTS if row is None else facts_of(row)
-        return Facts(
+        facts = NO_FACTS if row is None else secret_facts(row)
+        return SecretFacts(
             exists=facts.exists,
             tags=facts.tags if payload.tags is None else frozenset(payload.tags),
             metadata=facts.metadata if payload.metadata is None else payload.metadata,
         )
 
 
-def _withheld(decide: Callable[[Access], Decision], access: Access) -> Decision:
+def _withheld(decide: Callable[[AccessRequest], Decision], access: AccessRequest) -> Decision:
     """As `decide`, with the facts of the secret only if the caller could read them himself.
 
     Of one that is not there, only if he could whatever its facts were.
@@ -192,7 +194,7 @@ def _withheld(decide: Callable[[Access], Decision], access: Access) -> Decision:
     return decide(hidden)
 
 
-def _named(call: Call) -> dict[str, object]:
+def _document_with_name(call: Call) -> dict[str, object]:
     """The document with the name of the path."""
     payload: WritePolicy = call.payload
     name, given = call.canonical_name, payload.document.get("name")
@@ -203,5 +205,5 @@ def _named(call: Call) -> dict[str, object]:
     return {**payload.document, "name": name}
 
 
-def _is_folder(payload: DryRun) -> bool:
+def _is_folder(payload: DryRunAccess) -> bool:
     return payload.capability == Capability.LIST and payload.path.endswith("/")

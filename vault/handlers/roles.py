@@ -24,7 +24,7 @@ class RoleHandlers:
             "role.list": Handler(
                 run=self.list,
                 capability=Capability.LIST,
-                response=lambda rows: {"count": len(rows)},
+                audit_response=lambda rows: {"count": len(rows)},
             ),
             "role.read": Handler(run=self.read, capability=Capability.READ),
             "role.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
@@ -33,7 +33,7 @@ class RoleHandlers:
 
     async def list(self, _: Call) -> list[RoleRow]:
         """All roles by name."""
-        return await self.roles.all()
+        return await self.roles.list_roles()
 
     async def read(self, call: Call) -> RoleRow:
         """One role."""
@@ -48,7 +48,9 @@ class RoleHandlers:
             policies=payload.policies,
             description=payload.description,
         )
-        return RoleWritten(role=role, warnings=self.authorizer.warnings(role.policies))
+        return RoleWritten(
+            role=role, warnings=self.authorizer.unknown_policy_warnings(role.policies)
+        )
 
     async def delete(self, call: Call) -> None:
         """Delete a role."""

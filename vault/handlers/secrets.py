@@ -9,44 +9,44 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
-from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
+from vault.barrier import SECRETS, VERSIONS, Barrier, StoreQuery, VaultTx
 from vault.errors import (
     ConflictError,
     NotFoundError,
     TooLargeError,
     ValidationError,
 )
-from vault.handlers.access import AccessCounters
+from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import (
     CHANGED_MEANWHILE,
     Call,
     Handler,
     Handlers,
     create_or_update,
-    retagged,
+    updated_facts,
 )
-from vault.handlers.settings import (
-    MAX_VALUE,
+from vault.handlers.secret_settings import (
+    MAX_VALUE_BYTES,
     cas_required,
-    checked_metadata,
-    checked_tags,
-    settings_of,
+    resolve_settings,
+    validate_metadata,
+    validate_tags,
 )
-from vault.handlers.sight import facts_of
-from vault.model.instant import MAX
+from vault.handlers.visibility import secret_facts
+from vault.model.instant import MAX_NS
 from vault.model.labels import Labels
-from vault.model.mounts import MountBook
-from vault.model.operation import COPIES, LARGE, NO_FACTS, Capability
+from vault.model.mounts import MountTable
+from vault.model.operation import COPIES, LARGE_VALUE, NO_FACTS, Capability
 from vault.model.path import ResourcePath
-from vault.model.payloads import PatchSecret, ReadSecret, Rollback, WriteSecret
-from vault.model.records import SecretRow, Status, VersionRow
-from vault.model.reference import Reference
-from vault.model.results import SecretValue, Written
+from vault.model.payloads import PatchSecret, ReadSecret, RollbackSecret, WriteSecret
+from vault.model.records import RecordStatus, SecretRow, VersionRow
+from vault.model.reference import ReferencePayload
+from vault.model.results import SecretValue, SecretWritten
 
-LOOKS: Final = 10  # at a head and its version; a write has to fall between the two in each
+MAX_ATTEMPTS: Final = 10  # at a head and its version; a write has to fall between the two in each
 
 
-class Seen(Reference, frozen=True):
+class SecretVersionRef(ReferencePayload, frozen=True):
     """Which value an answer had."""
 
     secret_id: str
@@ -54,11 +54,11 @@ class Seen(Reference, frozen=True):
 
 
 @dataclass(frozen=True)
-class Secrets:
+class SecretHandlers:
     """The handlers of `secret.read`, `.write`, `.patch` and `.rollback`."""
 
     barrier: Barrier
-    mounts: MountBook
+    mounts: MountTable
     access: AccessCounters
     world: World
 
@@ -66,31 +66,36 @@ class Secrets:
         """The operations this file serves."""
         return {
             "secret.read": Handler(
-                run=self.read, capability=Capability.READ, on_secret=True, response=_seen
+                run=self.read,
+                capability=Capability.READ,
+                targets_secret=True,
+                audit_response=_audit_response,
             ),
             "secret.write": Handler(
                 run=self.write,
                 capability=create_or_update,
                 mutates=True,
-                on_secret=True,
-                proposes=lambda payload, facts: retagged(facts, payload.tags, payload.metadata),
-                request=_write_request,
-                response=_seen,
+                targets_secret=True,
+                proposed_facts=lambda payload, facts: updated_facts(
+                    facts, payload.tags, payload.metadata
+                ),
+                audit_request=_write_request,
+                audit_response=_audit_response,
             ),
             "secret.patch": Handler(
                 run=self.patch,
                 capability=Capability.UPDATE,
                 mutates=True,
-                on_secret=True,
-                request=_patch_request,
-                response=_seen,
+                targets_secret=True,
+                audit_request=_patch_request,
+                audit_response=_audit_response,
             ),
             "secret.rollback": Handler(
                 run=self.rollback,
                 capability=Capability.UPDATE,
                 mutates=True,
-                on_secret=True,
-                response=_seen,
+                targets_secret=True,
+                audit_response=_audit_response,
             ),
         }
 
@@ -101,15 +106,15 @@ class Secrets:
         """
         payload: ReadSecret = call.payload
         secret, version = await self._find(call, payload.version)
-        expires_at = expiry_of(secret, version)
+        expires_at = version_expiry(secret, version)
         self._check_expiry(expires_at)
         if expires_at != secret.expires_at:
             secret = replace(secret, expires_at=expires_at)  # of what is shown
         if not is_live(version, self.world.now()):
             return SecretValue(secret=secret, version=version, value=None)
         value = self.barrier.open_value(version)
-        self.access.value_read(secret.id)
-        if len(version.box) >= LARGE:
+        self.access.count_value_read(secret.id)
+        if len(version.box) >= LARGE_VALUE:
             version = replace(version, box=b"")  # not held until the value is sent
         return SecretValue(secret=secret, version=version, value=value)
 
@@ -124,11 +129,11 @@ class Secrets:
         """
         secret = self._readable(call, await self.barrier.get(SECRETS, call.op.path))
         reserved = 0
-        for _ in range(LOOKS):
+        for _ in range(MAX_ATTEMPTS):
             wanted = number or secret.current_version
-            version = await self.barrier.version(secret.id, wanted) if wanted else None
+            version = await self.barrier.get_version(secret.id, wanted) if wanted else None
             if version is not None:
-                needed = _memory(version) - reserved
+                needed = _memory_needed(version) - reserved
                 if needed <= 0 or call.op.memory.take_nowait(needed):
                     return secret, version
                 del version
@@ -139,39 +144,39 @@ class Secrets:
             if number or not wanted:
                 raise _no_version()
             before = secret
-            secret = self._readable(call, await head_again(self.barrier, call, before))
-            if not has_moved(before, secret):
+            secret = self._readable(call, await reload_head(self.barrier, call, before))
+            if not is_other_version(before, secret):
                 raise _no_version()
         raise changed_meanwhile()
 
     def _readable(self, call: Call, secret: SecretRow | None) -> SecretRow:
-        check_decided(call, secret)
+        check_facts_unchanged(call, secret)
         if secret is None:
-            raise no_secret()
+            raise secret_not_found()
         return secret
 
     def _check_expiry(self, expires_at: int) -> None:
         if expires_at and expires_at <= self.world.now():
             raise NotFoundError("secret_expired", "the secret has expired; write it anew to use it")
 
-    async def write(self, call: Call) -> Written:
+    async def write(self, call: Call) -> SecretWritten:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
-        return await self.barrier.commit(self.writing(call), seals=1)
+        return await self.barrier.commit(self.prepare_write(call), max_seals=1)
 
-    def writing(self, call: Call) -> Callable[[VaultTx], Written]:
+    def prepare_write(self, call: Call) -> Callable[[VaultTx], SecretWritten]:
         """The change that makes a new version. Raises `ValidationError`; it, as `write`."""
         payload: WriteSecret = call.payload
         _check_size(payload.value)
-        metadata = None if payload.metadata is None else checked_metadata(payload.metadata)
-        tags = None if payload.tags is None else checked_tags(payload.tags)
+        metadata = None if payload.metadata is None else validate_metadata(payload.metadata)
+        tags = None if payload.tags is None else validate_tags(payload.tags)
 
-        def change(tx: VaultTx) -> Written:
+        def change(tx: VaultTx) -> SecretWritten:
             secret = tx.get(SECRETS, call.op.path)
             if payload.create_only and secret is not None:
                 raise ConflictError("secret_exists", "a secret of this name exists; update it")
             if payload.must_exist and secret is None:
-                raise no_secret()
-            check_upsert(call, secret)
+                raise secret_not_found()
+            check_existence_unchanged(call, secret)
             self._check_cas(call.op.path, secret, payload.cas)
             head = secret or self._head(call)
             head = replace(
@@ -183,50 +188,50 @@ class Secrets:
 
         return change
 
-    async def patch(self, call: Call) -> Written:
+    async def patch(self, call: Call) -> SecretWritten:
         """A new version: the current value with a JSON merge patch applied (RFC 7396).
 
         It expires as the current one does, whose value it has in part.
         """
         payload: PatchSecret = call.payload
 
-        def change(tx: VaultTx) -> Written:
+        def change(tx: VaultTx) -> SecretWritten:
             secret, current = self._live_version(tx, call, 0)
             self._check_cas(call.op.path, secret, payload.cas)
             value = _merge(tx.open_value(current), payload.patch)
             _check_size(value)
             return self._append(tx, call, secret, value, secret.expires_at)
 
-        return await self.barrier.commit(change, seals=1)
+        return await self.barrier.commit(change, max_seals=1)
 
-    async def rollback(self, call: Call) -> Written:
+    async def rollback(self, call: Call) -> SecretWritten:
         """A new version with the value of an older one, which must not be deleted or expired.
 
         It expires when that one does.
         """
-        payload: Rollback = call.payload
+        payload: RollbackSecret = call.payload
 
-        def change(tx: VaultTx) -> Written:
+        def change(tx: VaultTx) -> SecretWritten:
             secret, old = self._live_version(tx, call, payload.version)
             self._check_cas(call.op.path, secret, payload.cas)
-            return self._append(tx, call, secret, tx.open_value(old), expiry_of(secret, old))
+            return self._append(tx, call, secret, tx.open_value(old), version_expiry(secret, old))
 
-        return await self.barrier.commit(change, seals=1)
+        return await self.barrier.commit(change, max_seals=1)
 
     def _live_version(self, tx: VaultTx, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
         secret = tx.get(SECRETS, call.op.path)
-        check_decided(call, secret)
+        check_facts_unchanged(call, secret)
         if secret is None:
-            raise no_secret()
+            raise secret_not_found()
         version = tx.get(VERSIONS, secret.id, number or secret.current_version)
         if version is None or not is_live(version, self.world.now()):
             raise NotFoundError("version_not_found", "that version is not there or is deleted")
-        self._check_expiry(expiry_of(secret, version))
+        self._check_expiry(version_expiry(secret, version))
         return secret, version
 
     def _check_cas(self, path: ResourcePath, secret: SecretRow | None, cas: int | None) -> None:
         if cas is None:
-            if cas_required(secret, self.mounts.match(path)):
+            if cas_required(secret, self.mounts.find_for_path(path)):
                 raise ValidationError(
                     "cas_required", "check-and-set parameter required for this call", field="cas"
                 )
@@ -241,8 +246,8 @@ class Secrets:
 
         Raises `ValidationError` for a name below no mount.
         """
-        if self.mounts.match(call.op.path) is None:
-            raise _no_mount(call.op.path)
+        if self.mounts.find_for_path(call.op.path) is None:
+            raise _mount_not_found(call.op.path)
         return SecretRow(
             name=str(call.op.path), id=self.world.new_id(), created_at=0, updated_at=0,
             created_by=call.identity.name,
@@ -250,38 +255,38 @@ class Secrets:
 
     def _append(
         self, tx: VaultTx, call: Call, head: SecretRow, value: bytes, expires_at: int
-    ) -> Written:
+    ) -> SecretWritten:
         """Put the next version and the head that points to it, and prune the oldest.
 
         The head has the expiry of the current version once more, for lists and looks.
         """
         now = self.world.now()
-        settings = settings_of(head, self.mounts.match(call.op.path))
+        settings = resolve_settings(head, self.mounts.find_for_path(call.op.path))
         number = head.current_version + 1
         wrapped_dek, box, generation = tx.seal(head.id, number, value)
         version = VersionRow(
             secret_id=head.id, version=number, wrapped_dek=wrapped_dek, box=box,
             kek_generation=generation, created_at=now, created_by=call.identity.name,
-            deletion_time=min(now + settings.delete_after, MAX) if settings.delete_after else 0,
+            deletion_time=min(now + settings.delete_after, MAX_NS) if settings.delete_after else 0,
             labels=Labels(metadata=head.metadata, tags=head.tags, expires_at=expires_at),
         )  # fmt: skip
         if head.expires_at or expires_at:
-            _keep_expiry(tx, head)
-        tx.add(VERSIONS, [version])
+            _copy_head_expiry(tx, head)
+        tx.insert_new(VERSIONS, [version])
         oldest = max(head.oldest_version, 1)
         keep_from = max(oldest, number - settings.max_versions + 1)
         for pruned in range(oldest, keep_from):
             tx.delete(VERSIONS, head.id, pruned)
         head = replace(
             head, current_version=number, oldest_version=keep_from, expires_at=expires_at,
-            status=Status.ACTIVE.value,  # plain text, as it is read back
+            status=RecordStatus.ACTIVE.value,  # plain text, as it is read back
             created_at=head.created_at or now, updated_at=now,
         )  # fmt: skip
         tx.put(SECRETS, head)
-        return Written(secret=head, version=version)
+        return SecretWritten(secret=head, version=version)
 
 
-def _no_mount(path: ResourcePath) -> ValidationError:
+def _mount_not_found(path: ResourcePath) -> ValidationError:
     """A secret below no mount could not be reached by Vault's clients, or be found by its mount."""
     folder, below, _ = path.partition("/")
     return ValidationError(
@@ -293,21 +298,21 @@ def _no_mount(path: ResourcePath) -> ValidationError:
     )
 
 
-def no_secret() -> NotFoundError:
+def secret_not_found() -> NotFoundError:
     """The one answer for a secret that is not there."""
     return NotFoundError("secret_not_found", "there is no secret of this name")
 
 
-def check_upsert(call: Call, secret: SecretRow | None) -> None:
+def check_existence_unchanged(call: Call, secret: SecretRow | None) -> None:
     """Refuse when the secret came or went since step 2 asked for `create` or `update`."""
     if (secret is not None) != call.facts.exists:
         raise changed_meanwhile()
-    check_decided(call, secret)
+    check_facts_unchanged(call, secret)
 
 
-def check_decided(call: Call, secret: SecretRow | None) -> None:
+def check_facts_unchanged(call: Call, secret: SecretRow | None) -> None:
     """Refuse when tags or metadata that step 2 may have decided on are no longer those."""
-    if call.decisive and call.facts != (NO_FACTS if secret is None else facts_of(secret)):
+    if call.needs_facts and call.facts != (NO_FACTS if secret is None else secret_facts(secret)):
         raise changed_meanwhile()
 
 
@@ -316,7 +321,7 @@ def changed_meanwhile() -> ConflictError:
     return ConflictError(CHANGED_MEANWHILE, "the secret was changed meanwhile; try again")
 
 
-async def head_again(barrier: Barrier, call: Call, before: SecretRow) -> SecretRow | None:
+async def reload_head(barrier: Barrier, call: Call, before: SecretRow) -> SecretRow | None:
     """The head, after a look at its versions did not find the one that it named.
 
     If it is still `before`, it is as the database has it: a cache hears of a commit a moment after
@@ -324,21 +329,21 @@ async def head_again(barrier: Barrier, call: Call, before: SecretRow) -> SecretR
     are looked up there without a wait, so without a write, in between.
     """
     secret = await barrier.get(SECRETS, call.op.path)
-    if secret is None or has_moved(before, secret):
+    if secret is None or is_other_version(before, secret):
         return secret
-    found = await barrier.select(SECRETS, Query(equals={"name": call.op.path}, limit=1))
+    found = await barrier.select(SECRETS, StoreQuery(equals={"name": call.op.path}, limit=1))
     return next(iter(found), None)
 
 
-def has_moved(before: SecretRow, after: SecretRow) -> bool:
+def is_other_version(before: SecretRow, after: SecretRow) -> bool:
     """Whether a write made another current version between two looks."""
     return (before.id, before.current_version) != (after.id, after.current_version)
 
 
-def _memory(version: VersionRow) -> int:
+def _memory_needed(version: VersionRow) -> int:
     """Bytes to reserve before a version is decrypted."""
     size = len(version.box)
-    return COPIES * size if size >= LARGE else 0
+    return COPIES * size if size >= LARGE_VALUE else 0
 
 
 def _no_version() -> NotFoundError:
@@ -351,17 +356,17 @@ def is_live(version: VersionRow, now: int) -> bool:
 
 
 def _check_size(value: bytes) -> None:
-    if len(value) > MAX_VALUE:
-        raise TooLargeError("value_too_large", f"a value may have at most {MAX_VALUE} bytes")
+    if len(value) > MAX_VALUE_BYTES:
+        raise TooLargeError("value_too_large", f"a value may have at most {MAX_VALUE_BYTES} bytes")
 
 
-def expiry_of(secret: SecretRow, version: VersionRow) -> int:
+def version_expiry(secret: SecretRow, version: VersionRow) -> int:
     """When a version expires, in Unix ns; 0: never."""
-    own = _own_expiry(version)
+    own = _version_own_expiry(version)
     return secret.expires_at if own is None else own
 
 
-def with_expiry(secret: SecretRow, version: VersionRow, expires_at: int) -> VersionRow:
+def version_with_expiry(secret: SecretRow, version: VersionRow, expires_at: int) -> VersionRow:
     """The version with an expiry of its own."""
     labels = version.labels
     if not isinstance(labels, Labels):
@@ -369,19 +374,19 @@ def with_expiry(secret: SecretRow, version: VersionRow, expires_at: int) -> Vers
     return replace(version, labels=replace(labels, expires_at=expires_at))
 
 
-def _own_expiry(version: VersionRow) -> int | None:
+def _version_own_expiry(version: VersionRow) -> int | None:
     return version.labels.expires_at if isinstance(version.labels, Labels) else None
 
 
-def _keep_expiry(tx: VaultTx, head: SecretRow) -> None:
+def _copy_head_expiry(tx: VaultTx, head: SecretRow) -> None:
     """Write the head's expiry into the versions of an older program, of all of which it is."""
     for number in range(head.current_version, max(head.oldest_version, 1) - 1, -1):
         version = tx.get(VERSIONS, head.id, number)
         if version is None:
             continue
-        if _own_expiry(version) is not None:
+        if _version_own_expiry(version) is not None:
             return  # and so have all before it
-        tx.put(VERSIONS, with_expiry(head, version, head.expires_at))
+        tx.put(VERSIONS, version_with_expiry(head, version, head.expires_at))
 
 
 def _merge(target: bytes, patch: bytes) -> bytes:
@@ -401,9 +406,9 @@ def _merge(target: bytes, patch: bytes) -> bytes:
     return msgspec.json.encode(result)
 
 
-def _seen(result: SecretValue | Written) -> object:
+def _audit_response(result: SecretValue | SecretWritten) -> object:
     """What the audit record tells of the answer: which value it was, not the value."""
-    return Seen(result.secret.id, result.version.version)
+    return SecretVersionRef(result.secret.id, result.version.version)
 
 
 def _write_request(payload: WriteSecret) -> object:

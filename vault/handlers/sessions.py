@@ -6,13 +6,13 @@ timeout: a page renews it while a person is there. `session_timeout` bounds it i
 
 from dataclasses import dataclass, replace
 
-from vault.authn.sessions import MADE_AT, is_session
-from vault.authn.tokens import MAX_DISPLAY_NAME, Issued, NewToken, Tokens
+from vault.authn.sessions import SESSION_CREATE_PATH, is_session
+from vault.authn.tokens import MAX_DISPLAY_NAME, IssuedToken, NewToken, Tokens
 from vault.errors import AuthorizationError, ConflictError, NotFoundError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.identity import ROOT_POLICY, Identity, Method
 from vault.model.records import TokenRow
-from vault.model.results import Session
+from vault.model.results import BrowserSession
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,25 @@ class SessionHandlers:
     """The handlers of `session.*`. `idle` and `longest` in ns."""
 
     tokens: Tokens
-    idle: int
-    longest: int
+    idle_timeout: int
+    max_ttl: int
 
     def handlers(self) -> Handlers:
         """The operations this file serves. Anybody may, with what is his own."""
         return {
-            "session.open": replace(_changer(self.open), of_self=True),
+            "session.open": replace(_mutation(self.open), is_self_service=True),
             "session.current": Handler(
-                run=self.current, capability=None, of_self=True, response=_seen
+                run=self.current,
+                capability=None,
+                is_self_service=True,
+                audit_response=_audit_response,
             ),
-            "session.renew": replace(_changer(self.renew), of_self=True),
-            "session.close": _changer(self.close),
-            "session.refuse": Handler(run=self.refuse, capability=None, refuses=True),
+            "session.renew": replace(_mutation(self.renew), is_self_service=True),
+            "session.close": replace(_mutation(self.close), precondition=self._own),
+            "session.refuse": Handler(run=self.refuse, capability=None, only_refuses=True),
         }
 
-    async def open(self, call: Call) -> Session:
+    async def open(self, call: Call) -> BrowserSession:
         """Sign in. Raises as `Tokens.create`, `ConflictError` (`signed_in`) by a session."""
         if call.identity.method is Method.TOKEN:
             own = await self.tokens.lookup_self(call.identity)
@@ -43,28 +46,28 @@ class SessionHandlers:
                 raise ConflictError("signed_in", "this is a session already: sign out first")
         new = NewToken(
             ttl=self._at_once,
-            explicit_max_ttl=self.longest,
+            explicit_max_ttl=self.max_ttl,
             display_name=call.identity.name[:MAX_DISPLAY_NAME],
-            path=MADE_AT,
+            path=SESSION_CREATE_PATH,
         )
-        issued: Issued = await self.tokens.create(call.identity, new)
-        return self._told(call.identity, issued.row, issued.text)
+        issued: IssuedToken = await self.tokens.create(call.identity, new)
+        return self._session(call.identity, issued.row, issued.text)
 
-    async def current(self, call: Call) -> Session:
+    async def current(self, call: Call) -> BrowserSession:
         """Who is signed in."""
-        return self._told(call.identity, await self._own(call.identity))
+        return self._session(call.identity, await self._own(call.identity))
 
-    async def renew(self, call: Call) -> Session:
+    async def renew(self, call: Call) -> BrowserSession:
         """Somebody is there: the idle time begins anew."""
         row = await self._own(call.identity)
         issued = await self.tokens.renew(row, self._at_once)
-        return self._told(call.identity, issued.row)
+        return self._session(call.identity, issued.row)
 
-    async def close(self, call: Call) -> Session:
+    async def close(self, call: Call) -> BrowserSession:
         """Sign out: the session and what came from it is over."""
         row = await self._own(call.identity)
         await self.tokens.revoke(row)
-        return self._told(call.identity, row)
+        return self._session(call.identity, row)
 
     async def refuse(self, _: Call) -> None:
         """Put on record that a session came with a request that no page of ours made."""
@@ -86,10 +89,10 @@ class SessionHandlers:
 
     @property
     def _at_once(self) -> int:
-        return min(self.idle, self.longest)
+        return min(self.idle_timeout, self.max_ttl)
 
-    def _told(self, identity: Identity, row: TokenRow, text: str = "") -> Session:
-        return Session(
+    def _session(self, identity: Identity, row: TokenRow, text: str = "") -> BrowserSession:
+        return BrowserSession(
             name=identity.name,
             policies=identity.policies,
             root=ROOT_POLICY in identity.policies,
@@ -102,10 +105,10 @@ class SessionHandlers:
         )
 
 
-def _changer(run: object) -> Handler:
-    return Handler(run=run, capability=None, mutates=True, response=_seen)  # type: ignore[arg-type]  # one of the above
+def _mutation(run: object) -> Handler:
+    return Handler(run=run, capability=None, mutates=True, audit_response=_audit_response)  # type: ignore[arg-type]  # one of the above
 
 
-def _seen(session: Session) -> object:
+def _audit_response(session: BrowserSession) -> object:
     """What the audit record tells: which session, never its text."""
     return {"accessor": session.accessor}

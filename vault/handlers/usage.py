@@ -10,21 +10,30 @@ from typing import Final
 from actors.world import World
 from protocols.link.limits import MAX_IDENTITIES
 from protocols.link.vocabulary import USAGE_DAYS
-from vault.authn.owners import Owners
+from vault.authn.credential_owners import CredentialOwners
 from vault.authz.authorizer import Authorizer
-from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, Query
+from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, StoreQuery
 from vault.errors import NotFoundError
-from vault.handlers.expiring import ExpiringHandlers
+from vault.handlers.expiring_secrets import ExpiringSecretHandlers
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.sight import Sight
+from vault.handlers.visibility import Visibility
 from vault.model.instant import SECOND
 from vault.model.operation import Capability
-from vault.model.records import SecretRow, Status
-from vault.model.usage import AskWho, LookAtUsage, Looked, NamedIdentity, NamedSecret, Who
+from vault.model.records import RecordStatus, SecretRow
+from vault.model.usage import (
+    IdentityUsage,
+    ReportUsage,
+    ResolvedId,
+    ResolveOpaqueId,
+    SecretUsage,
+    UsageReport,
+)
 
-MOST_READ: Final = 64
-OTHERS: Final = 32  # each: idle, old, soon expired; together `protocols.link.limits.MAX_NAMED`
-CREDENTIALS: Final = 256  # looked up for their owners, the most used first
+MAX_MOST_READ: Final = 64
+MAX_NAMED_EACH: Final = (
+    32  # each: idle, old, soon expired; together `protocols.link.limits.MAX_NAMED`
+)
+MAX_CREDENTIALS: Final = 256  # looked up for their owners, the most used first
 _PAGE: Final = 1_000
 _DAY: Final = 86_400 * SECOND
 
@@ -39,83 +48,85 @@ class UsageHandlers:
     barrier: Barrier
     authorizer: Authorizer
     opaque: OpaqueId
-    owners: Owners
+    owners: CredentialOwners
     world: World
 
     def handlers(self) -> Handlers:
         """The operations this file serves, and `usage.expiring`."""
         return {
-            **ExpiringHandlers(self.barrier, self.opaque, self.world).handlers(),
+            **ExpiringSecretHandlers(self.barrier, self.opaque, self.world).handlers(),
             "usage.look": Handler(
-                run=self.look,
+                run=self.survey,
                 capability=Capability.READ,
-                request=lambda asked: {"opaque": asked.opaque},
-                response=lambda found: {"total": found.total, "named": len(found.named)},
+                audit_request=lambda asked: {"opaque": asked.opaque},
+                audit_response=lambda found: {"total": found.total, "named": len(found.named)},
             ),
             "usage.who": Handler(
-                run=self.who, capability=Capability.READ, response=lambda who: {"kind": who.kind}
+                run=self.resolve_opaque_id,
+                capability=Capability.READ,
+                audit_response=lambda who: {"kind": who.kind},
             ),
         }
 
-    async def look(self, call: Call) -> Looked:
+    async def survey(self, call: Call) -> UsageReport:
         """Count every secret; the time it takes grows with their number, no request waits for it.
 
         Each is a row of the database that is read and checked, past the cache. Named are those
         whose metadata the caller may read; the agent's own look names all, by opaque ids.
         """
-        asked: LookAtUsage = call.payload
-        survey = _Survey(self.world.now())
-        sight = None if call.op.service else self._sight(call)
+        asked: ReportUsage = call.payload
+        survey = _UsageSurvey(self.world.now())
+        sight = None if call.op.service else self._visibility(call)
         seen = await self._last_reads()
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
-                known = _Known(row, seen.get(row.id, 0), await self._rotated_at(row))
-                survey.count(known)
-                if sight is None or sight.describes(row):
-                    survey.consider(known, asked.reads.get(row.id, 0))
-        return survey.found(
+                known = _SurveyedSecret(row, seen.get(row.id, 0), await self._rotated_at(row))
+                survey.add(known)
+                if sight is None or sight.can_read_metadata(row):
+                    survey.add_candidate(known, asked.reads.get(row.id, 0))
+        return survey.result(
             self.opaque if asked.opaque else None,
             await self._identities(asked.uses) if asked.opaque else (),
         )
 
-    async def who(self, call: Call) -> Who:
+    async def resolve_opaque_id(self, call: Call) -> ResolvedId:
         """The secret or identity of an opaque id of this vault, among those he may list.
 
         Raises `NotFoundError`, the same for one that is not there and for one he may not see.
         """
-        asked: AskWho = call.payload
-        sight = self._sight(call)
+        asked: ResolveOpaqueId = call.payload
+        sight = self._visibility(call)
         for id_, name in await self._identities_in(sight):
             if self.opaque("identity", id_).hex() == asked.opaque:
-                return Who(kind="identity", name=name, id=id_)
+                return ResolvedId(kind="identity", name=name, id=id_)
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
-                if self.opaque("secret", row.id).hex() == asked.opaque and sight.lists(row):
-                    return Who(kind="secret", name=row.name, id=row.id)
+                if self.opaque("secret", row.id).hex() == asked.opaque and sight.can_list(row):
+                    return ResolvedId(kind="secret", name=row.name, id=row.id)
         raise NotFoundError(
             "not_found", "no secret or identity that you may list here has this opaque id"
         )
 
-    def _sight(self, call: Call) -> Sight:
-        return Sight(self.authorizer, call, self.world.now())
+    def _visibility(self, call: Call) -> Visibility:
+        return Visibility(self.authorizer, call, self.world.now())
 
-    async def _identities_in(self, sight: Sight) -> list[tuple[str, str]]:
-        users = await self.owners.users() if sight.users() else []
-        return users + (await self.owners.tokens() if sight.accessors() else [])
+    async def _identities_in(self, sight: Visibility) -> list[tuple[str, str]]:
+        users = await self.owners.list_users() if sight.can_list_users() else []
+        return users + (await self.owners.list_tokens() if sight.can_list_accessors() else [])
 
     async def _secrets(self) -> AsyncGenerator[SecretRow, None]:
         """Those that have a value to be read."""
         after = None
-        while page := await self.barrier.select(SECRETS, Query(after=after, limit=_PAGE)):
+        while page := await self.barrier.select(SECRETS, StoreQuery(after=after, limit=_PAGE)):
             after = (page[-1].name,)
             for row in page:
-                if row.status == Status.ACTIVE:
+                if row.status == RecordStatus.ACTIVE:
                     yield row
 
     async def _last_reads(self) -> dict[str, int]:
         found: dict[str, int] = {}
         after = None
-        while page := await self.barrier.select(ACCESS, Query(after=after, limit=_PAGE)):
+        while page := await self.barrier.select(ACCESS, StoreQuery(after=after, limit=_PAGE)):
             after = (page[-1].secret_id,)
             found |= {row.secret_id: row.last_value_read for row in page if row.last_value_read}
         return found
@@ -124,25 +135,25 @@ class UsageHandlers:
         """When the current version was made: `updated_at` moves with metadata, too."""
         if row.current_version <= 1:
             return row.created_at
-        newest = Query(equals={"secret_id": row.id}, descending=True, limit=1)
+        newest = StoreQuery(equals={"secret_id": row.id}, descending=True, limit=1)
         found = await self.barrier.select(VERSIONS, newest)
         return found[0].created_at if found else row.created_at
 
-    async def _identities(self, uses: dict[str, int]) -> tuple[NamedIdentity, ...]:
+    async def _identities(self, uses: dict[str, int]) -> tuple[IdentityUsage, ...]:
         counts: dict[tuple[str, str], int] = {}
-        for credential in nlargest(CREDENTIALS, uses, key=lambda key: uses[key]):
-            owner = await self.owners.owner(credential)
+        for credential in nlargest(MAX_CREDENTIALS, uses, key=lambda key: uses[key]):
+            owner = await self.owners.find_owner(credential)
             if owner is not None:
                 counts[owner] = counts.get(owner, 0) + uses[credential]
         most = nlargest(MAX_IDENTITIES, counts.items(), key=lambda pair: pair[1])
         return tuple(
-            NamedIdentity(opaque=self.opaque("identity", id_), name=name, count=count)
+            IdentityUsage(opaque=self.opaque("identity", id_), name=name, count=count)
             for (id_, name), count in most
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _SurveyedSecret:
     row: SecretRow
     last_read: int
     rotated_at: int
@@ -152,7 +163,7 @@ class _Known:
         return self.last_read or self.row.created_at
 
 
-class _Survey:
+class _UsageSurvey:
     """Counts secret by secret, and keeps the few of each kind that may be named."""
 
     def __init__(self, now: int) -> None:
@@ -160,21 +171,26 @@ class _Survey:
         self._total = self._never = self._expired = 0
         self._idle, self._age, self._expires = ([0] * (len(USAGE_DAYS) + 1) for _ in range(3))
         self._reads: dict[str, int] = {}
-        self._pool: dict[str, list[_Known]] = {"reads": [], "idle": [], "age": [], "expires": []}
+        self._pool: dict[str, list[_SurveyedSecret]] = {
+            "reads": [],
+            "idle": [],
+            "age": [],
+            "expires": [],
+        }
 
-    def count(self, known: _Known) -> None:
+    def add(self, known: _SurveyedSecret) -> None:
         """One more."""
         row = known.row
         self._total += 1
         self._never += not known.last_read
-        self._idle[_class(self._now - known.used_at)] += 1
-        self._age[_class(self._now - known.rotated_at)] += 1
+        self._idle[_age_class(self._now - known.used_at)] += 1
+        self._age[_age_class(self._now - known.rotated_at)] += 1
         if 0 < row.expires_at <= self._now:
             self._expired += 1
         elif row.expires_at:
-            self._expires[_class(row.expires_at - self._now)] += 1
+            self._expires[_age_class(row.expires_at - self._now)] += 1
 
-    def consider(self, known: _Known, reads: int) -> None:
+    def add_candidate(self, known: _SurveyedSecret, reads: int) -> None:
         """One that may be named, for so many reads."""
         row = known.row
         if reads:
@@ -185,10 +201,10 @@ class _Survey:
         self._keep("idle", known)
         self._keep("age", known)
 
-    def found(self, opaque: OpaqueId | None, identities: tuple[NamedIdentity, ...]) -> Looked:
+    def result(self, opaque: OpaqueId | None, identities: tuple[IdentityUsage, ...]) -> UsageReport:
         """All of it; without `opaque` nobody is named."""
         chosen = {known.row.id: known for kind in self._pool for known in self._best(kind)}
-        return Looked(
+        return UsageReport(
             total=self._total,
             never_read=self._never,
             expired=self._expired,
@@ -199,9 +215,9 @@ class _Survey:
             named=() if opaque is None else tuple(self._named(opaque, k) for k in chosen.values()),
         )
 
-    def _named(self, opaque: OpaqueId, known: _Known) -> NamedSecret:
+    def _named(self, opaque: OpaqueId, known: _SurveyedSecret) -> SecretUsage:
         row = known.row
-        return NamedSecret(
+        return SecretUsage(
             opaque=opaque("secret", row.id),
             name=row.name,
             reads=self._reads.get(row.id, 0),
@@ -210,25 +226,25 @@ class _Survey:
             expires_at=row.expires_at,
         )
 
-    def _keep(self, kind: str, known: _Known) -> None:
+    def _keep(self, kind: str, known: _SurveyedSecret) -> None:
         """Keep it for now; of many the best are left now and then, so that this stays small."""
         pool = self._pool[kind]
         pool.append(known)
         if len(pool) > _PAGE:
             self._pool[kind] = self._best(kind)
 
-    def _best(self, kind: str) -> list[_Known]:
+    def _best(self, kind: str) -> list[_SurveyedSecret]:
         pool = self._pool[kind]
         match kind:
             case "reads":
-                return nlargest(MOST_READ, pool, key=lambda known: self._reads[known.row.id])
+                return nlargest(MAX_MOST_READ, pool, key=lambda known: self._reads[known.row.id])
             case "idle":
-                return nsmallest(OTHERS, pool, key=lambda known: known.used_at)
+                return nsmallest(MAX_NAMED_EACH, pool, key=lambda known: known.used_at)
             case "age":
-                return nsmallest(OTHERS, pool, key=lambda known: known.rotated_at)
-        return nsmallest(OTHERS, pool, key=lambda known: known.row.expires_at)
+                return nsmallest(MAX_NAMED_EACH, pool, key=lambda known: known.rotated_at)
+        return nsmallest(MAX_NAMED_EACH, pool, key=lambda known: known.row.expires_at)
 
 
-def _class(age: int) -> int:
+def _age_class(age: int) -> int:
     """Which of `USAGE_DAYS`, or above them."""
     return bisect_left(USAGE_DAYS, age / _DAY)

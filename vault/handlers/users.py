@@ -7,7 +7,7 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.payloads import MOST_SHOWN, CreateUser, ListUsers, UpdateUser
+from vault.model.payloads import MAX_PAGE_SIZE, CreateUser, ListUsers, UpdateUser
 from vault.model.records import UserRow
 from vault.model.results import UserWritten
 
@@ -25,14 +25,22 @@ class UserHandlers:
             "user.list": Handler(
                 run=self.list,
                 capability=Capability.LIST,
-                response=lambda rows: {"count": len(rows)},
+                audit_response=lambda rows: {"count": len(rows)},
             ),
-            "user.read": Handler(run=self.read, capability=Capability.READ, response=_seen),
+            "user.read": Handler(
+                run=self.read, capability=Capability.READ, audit_response=_audit_response
+            ),
             "user.create": Handler(
-                run=self.create, capability=Capability.CREATE, mutates=True, response=_changed
+                run=self.create,
+                capability=Capability.CREATE,
+                mutates=True,
+                audit_response=_audit_written,
             ),
             "user.update": Handler(
-                run=self.update, capability=Capability.UPDATE, mutates=True, response=_changed
+                run=self.update,
+                capability=Capability.UPDATE,
+                mutates=True,
+                audit_response=_audit_written,
             ),
             "user.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
         }
@@ -40,14 +48,14 @@ class UserHandlers:
     async def list(self, call: Call) -> list[UserRow]:
         """A page of users by id, or the one of a name (none, where there is none)."""
         payload: ListUsers = call.payload
-        if not 1 <= payload.limit <= MOST_SHOWN:
+        if not 1 <= payload.limit <= MAX_PAGE_SIZE:
             raise ValidationError(
-                "limit_invalid", f"limit must be 1 to {MOST_SHOWN}", field="limit"
+                "limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit"
             )
         if not payload.username:
-            return await self.users.page(after=payload.after, limit=payload.limit)
+            return await self.users.list_page(after=payload.after, limit=payload.limit)
         try:
-            return [await self.users.find(payload.username)]
+            return [await self.users.find_by_name(payload.username)]
         except NotFoundError:
             return []
 
@@ -65,7 +73,7 @@ class UserHandlers:
             roles=payload.roles,
             policies=payload.policies,
         )
-        return await self._written(user)
+        return await self._with_warnings(user)
 
     async def update(self, call: Call) -> UserWritten:
         """Change what the payload names. Raises as `Users.update`."""
@@ -78,28 +86,28 @@ class UserHandlers:
             policies=payload.policies,
             status=payload.status,
         )
-        return await self._written(user)
+        return await self._with_warnings(user)
 
     async def delete(self, call: Call) -> None:
         """Delete a user with his keys and tokens."""
         await self.users.delete(call.identity, call.name)
 
-    async def _written(self, user: UserRow) -> UserWritten:
+    async def _with_warnings(self, user: UserRow) -> UserWritten:
         """The user, with a warning for whatever he is given, by a role too, and is not there."""
         policies, gone = list(user.policies), []
-        for name, role in (await self.users.roles(user)).items():
+        for name, role in (await self.users.roles_of(user)).items():
             if role is None:
                 gone.append(f'Role "{name}" does not exist')
             else:
                 policies += role.policies
-        warnings = self.authorizer.warnings(dict.fromkeys(policies))
+        warnings = self.authorizer.unknown_policy_warnings(dict.fromkeys(policies))
         return UserWritten(user=user, warnings=(*gone, *warnings))
 
 
-def _seen(row: UserRow) -> object:
+def _audit_response(row: UserRow) -> object:
     """What the audit record tells of the answer."""
     return {"id": row.id, "username": row.username, "roles": row.roles, "policies": row.policies}
 
 
-def _changed(written: UserWritten) -> object:
-    return _seen(written.user)
+def _audit_written(written: UserWritten) -> object:
+    return _audit_response(written.user)

@@ -10,18 +10,18 @@ from actors.world import World
 from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, VaultTx
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.secrets import check_decided, is_live, no_secret
+from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
 from vault.model.operation import Capability
-from vault.model.payloads import Versions
-from vault.model.records import SecretRow, Status, VersionRow
+from vault.model.payloads import SecretVersions
+from vault.model.records import RecordStatus, SecretRow, VersionRow
 
-MOST_AT_ONCE: Final = 1_000  # versions that one operation changes
+MAX_VERSIONS_AT_ONCE: Final = 1_000  # versions that one operation changes
 
 Edit = Callable[[VersionRow, int], VersionRow]
 
 
 @dataclass(frozen=True)
-class VersionLife:
+class VersionHandlers:
     """The handlers of `secret.delete`, `.undelete`, `.destroy` and `.purge`."""
 
     barrier: Barrier
@@ -55,27 +55,29 @@ class VersionLife:
 
         def change(tx: VaultTx) -> SecretRow:
             secret = tx.get(SECRETS, call.op.path)
-            check_decided(call, secret)
+            check_facts_unchanged(call, secret)
             if secret is None:
-                raise no_secret()
-            erase(tx, secret)
+                raise secret_not_found()
+            erase_secret(tx, secret)
             return secret
 
         return await self.barrier.commit(change)
 
     async def _edit(self, call: Call, edit: Edit) -> SecretRow:
-        payload: Versions = call.payload
+        payload: SecretVersions = call.payload
         wanted = frozenset(payload.versions)
-        if len(wanted) > MOST_AT_ONCE:  # the writer is held for as long as this takes
+        if len(wanted) > MAX_VERSIONS_AT_ONCE:  # the writer is held for as long as this takes
             raise ValidationError(
-                "versions_invalid", f"at most {MOST_AT_ONCE} versions at once", field="versions"
+                "versions_invalid",
+                f"at most {MAX_VERSIONS_AT_ONCE} versions at once",
+                field="versions",
             )
 
         def change(tx: VaultTx) -> SecretRow:
             secret = tx.get(SECRETS, call.op.path)
-            check_decided(call, secret)
+            check_facts_unchanged(call, secret)
             if secret is None:
-                raise no_secret()
+                raise secret_not_found()
             now = self.world.now()
             kept = range(secret.oldest_version, secret.current_version + 1)
             for number in sorted(n for n in wanted or (secret.current_version,) if n in kept):
@@ -90,7 +92,7 @@ class VersionLife:
         return await self.barrier.commit(change)
 
 
-def erase(tx: VaultTx, secret: SecretRow) -> None:
+def erase_secret(tx: VaultTx, secret: SecretRow) -> None:
     """Remove a secret with all that belongs to it."""
     for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
         tx.delete(VERSIONS, secret.id, number)
@@ -103,8 +105,8 @@ def _handler(run: Callable[[Call], Awaitable[SecretRow]], capability: Capability
         run=run,
         capability=capability,
         mutates=True,
-        on_secret=True,
-        response=lambda secret: {"secret_id": secret.id},
+        targets_secret=True,
+        audit_response=lambda secret: {"secret_id": secret.id},
     )
 
 
@@ -128,9 +130,9 @@ def _with_status(tx: VaultTx, secret: SecretRow, now: int) -> SecretRow:
     current = tx.get(VERSIONS, secret.id, secret.current_version)
     if current is None:
         return secret
-    status = Status.ACTIVE
+    status = RecordStatus.ACTIVE
     if current.destroyed:
-        status = Status.DESTROYED
+        status = RecordStatus.DESTROYED
     elif not is_live(current, now):
-        status = Status.DELETED
+        status = RecordStatus.DELETED
     return secret if status == secret.status else replace(secret, status=status, updated_at=now)

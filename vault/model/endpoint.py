@@ -13,7 +13,7 @@ _SIGNS: Final = frozenset("@?#\\")
 readers of addresses take for a slash."""
 
 
-def endpoint_of(text: str) -> str:
+def parse_endpoint(text: str) -> str:
     """The address without a closing slash. Raises `ValueError`, which does not repeat it."""
     if not text.isascii():
         raise ValueError(f"is not {FORM} (write a name beyond ASCII in its xn-- form)")

@@ -52,7 +52,7 @@ class Identity(Struct, frozen=True, kw_only=True):
         return self.line or self.id
 
     @property
-    def binding(self) -> frozenset[str]:
+    def binding_policies(self) -> frozenset[str]:
         """The names of all policies whose denials count for the caller; none for root."""
         if ROOT_POLICY in self.policies:
             return frozenset()

@@ -17,7 +17,7 @@ class Labels(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: int | None = None
 
 
-class Change(Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
+class MetadataChange(Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
     """The value of a metadata key on both sides."""
 
     before: str
@@ -29,7 +29,7 @@ class LabelDiff(Struct, frozen=True, kw_only=True):
 
     metadata_added: dict[str, str]
     metadata_removed: dict[str, str]
-    metadata_changed: dict[str, Change]
+    metadata_changed: dict[str, MetadataChange]
     tags_added: list[str]
     tags_removed: list[str]
 
@@ -41,7 +41,7 @@ class LabelDiff(Struct, frozen=True, kw_only=True):
             metadata_added={key: new[key] for key in new if key not in old},
             metadata_removed={key: old[key] for key in old if key not in new},
             metadata_changed={
-                key: Change(before=old[key], after=new[key])
+                key: MetadataChange(before=old[key], after=new[key])
                 for key in new
                 if key in old and old[key] != new[key]
             },

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-REST: Final = 8
+ADMIT_ONE_IN: Final = 8
 """How many times as many as it holds are not kept, once it is full, before it begins anew.
 
 Who asks for many more things than it holds would else find nothing, and pay for keeping each; so he
@@ -15,7 +15,7 @@ millisecond and more, so that is not to be often.
 """
 
 
-class Memo(dict[K, V]):
+class BoundedMemo(dict[K, V]):
     """Look by `get`; what was not there is found out, and offered by `keep`.
 
     Any thread may: what two of them do at once costs one of them a look.
@@ -26,12 +26,12 @@ class Memo(dict[K, V]):
         self._most = most
         self._passed = 0
 
-    def keep(self, key: K, value: V) -> None:
+    def put(self, key: K, value: V) -> None:
         """Hold it, if there is room."""
         if len(self) < self._most:
             self[key] = value
             return
         self._passed += 1
-        if self._passed >= self._most * REST:
+        if self._passed >= self._most * ADMIT_ONE_IN:
             self._passed = 0
             self.clear()

@@ -1,4 +1,4 @@
-"""`MountBook`: the current mounts. A mount is a prefix of the name space with KV settings."""
+"""`MountTable`: the current mounts. A mount is a prefix of the name space with KV settings."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,7 +6,7 @@ from vault.model.path import ResourcePath
 from vault.model.records import MountRow
 
 
-class MountBook:
+class MountTable:
     """An immutable snapshot that is replaced whole; lookups are one dict access a segment."""
 
     def __init__(self, rows: Iterable[MountRow] = ()) -> None:
@@ -21,7 +21,7 @@ class MountBook:
         """Take over a new set of mounts, all at once."""
         self._rows = {row.path: row for row in rows}
 
-    def all(self) -> list[MountRow]:
+    def list_mounts(self) -> list[MountRow]:
         """Every mount in path order."""
         return [self._rows[path] for path in sorted(self._rows)]
 
@@ -29,7 +29,7 @@ class MountBook:
         """The mount at exactly this path (with its closing `/`)."""
         return self._rows.get(path)
 
-    def match(self, path: str) -> MountRow | None:
+    def find_for_path(self, path: str) -> MountRow | None:
         """The mount that `path` lies in. Mounts never nest, so there is at most one."""
         end = path.find("/")
         while end >= 0:
@@ -39,8 +39,8 @@ class MountBook:
             end = path.find("/", end + 1)
         return None
 
-    def overlapping(self, path: ResourcePath) -> MountRow | None:
+    def find_overlapping(self, path: ResourcePath) -> MountRow | None:
         """A mount that lies above, at or below the folder `path`: the two could not coexist."""
-        return self.match(path) or next(
+        return self.find_for_path(path) or next(
             (row for row in self._rows.values() if row.path.startswith(path)), None
         )

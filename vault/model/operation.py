@@ -32,13 +32,13 @@ class Origin(Struct, frozen=True, kw_only=True):
     peer_certificate: bytes | None = None  # DER, verified by TLS
 
 
-LARGE: Final = 16 << 10
+LARGE_VALUE: Final = 16 << 10
 """Bytes of an answer from which on memory is reserved for it. Smaller ones are bounded by the
 requests in hand."""
 COPIES: Final = 2  # of an answer while it is made: what was read, and what is sent
 
 
-class Memory(Protocol):
+class ResponseBudget(Protocol):
     """What the answer to a request may hold until its client has it. It ends with the request."""
 
     def take_nowait(self, size: int) -> bool:
@@ -48,7 +48,7 @@ class Memory(Protocol):
         """Hold `size` bytes more, waiting for room; False if there was none for a while."""
 
 
-class UnboundedMemory:
+class UnboundedBudget:
     """For the agent's own operations, whose results wait for no client."""
 
     def take_nowait(self, size: int) -> bool:  # noqa: ARG002  # as `Memory` has it
@@ -60,7 +60,7 @@ class UnboundedMemory:
         return True
 
 
-UNBOUNDED: Final = UnboundedMemory()
+UNBOUNDED_BUDGET: Final = UnboundedBudget()
 
 
 def answers_full() -> UnavailableError:
@@ -89,19 +89,19 @@ class Operation(Struct, frozen=True, kw_only=True):
     origin: Origin
     service: str = ""
     part: bool = False
-    memory: Memory = UNBOUNDED
+    memory: ResponseBudget = UNBOUNDED_BUDGET
 
     def __repr__(self) -> str:
         return f"Operation(name={self.name!r}, request_id={self.request_id!r})"
 
 
-class Facts(Struct, frozen=True):
+class SecretFacts(Struct, frozen=True):
     """What a policy condition may ask about the thing itself. A `guess` was not looked up."""
 
     exists: bool = False
     tags: frozenset[str] = frozenset()
     metadata: dict[str, str] = {}
-    guess: bool = False
+    is_guess: bool = False
 
 
-NO_FACTS = Facts()
+NO_FACTS = SecretFacts()

@@ -10,12 +10,12 @@ import unicodedata
 from typing import Final
 
 from vault.errors import ValidationError
-from vault.model.memo import Memo
+from vault.model.memo import BoundedMemo
 
 MAX_BYTES: Final = 512  # of UTF-8; fits a key column of every database we mean to support
 MAX_SEGMENTS: Final = 32  # the nesting depth bound of `security.md` (memory DoS)
 RESERVED: Final = frozenset({"sys", "auth", "identity", "cubbyhole"})  # first segments of no secret
-HOT: Final = 32_768  # names that are remembered: parsed, routed, decided on (decision 0046)
+MAX_REMEMBERED: Final = 32_768  # names that are remembered: parsed, routed, decided on (decision 5)
 _SHORT: Final = 128  # characters of a name that is; anybody may ask for names of his own making
 _SEGMENT: Final = r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]*"
 _ORDINARY: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,{MAX_SEGMENTS - 1}}}")
@@ -36,7 +36,7 @@ class ResourcePath(str):
         if known is None:
             known = _parse(text)
             if is_short(text):
-                _parsed.keep(text, known)
+                _parsed.put(text, known)
         return known
 
     @classmethod
@@ -74,7 +74,7 @@ def _parse(text: str) -> ResourcePath:
     return str.__new__(ResourcePath, text)
 
 
-_parsed: Final = Memo[str, ResourcePath](HOT)
+_parsed: Final = BoundedMemo[str, ResourcePath](MAX_REMEMBERED)
 
 
 def _fault(text: str) -> str | None:

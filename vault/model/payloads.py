@@ -9,18 +9,18 @@ from typing import Final
 from msgspec import Struct
 
 from vault.errors import VaultError
-from vault.model.reference import Reference
+from vault.model.reference import ReferencePayload
 
-MOST_SHOWN: Final = 1_000  # rows of one page of a list
-MOST_ANSWERED: Final = 8 << 20  # bytes of one answer about many secrets; the last may be over it
-MOST_VERSIONS: Final = 10_000  # of one secret; bounds what one write may have to prune
+MAX_PAGE_SIZE: Final = 1_000  # rows of one page of a list
+MAX_RESULT_BYTES: Final = 8 << 20  # bytes of one answer about many secrets; the last may be over it
+MAX_VERSIONS: Final = 10_000  # of one secret; bounds what one write may have to prune
 
 
-class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+class NoParameters(Struct, frozen=True, forbid_unknown_fields=True):
     """For operations that take no parameters."""
 
 
-class Rewrap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RewrapDataKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A step of putting data keys under the newest key; `again`: look at all of them once more."""
 
     again: bool = False
@@ -62,7 +62,7 @@ class ReadMetadata(Struct, frozen=True, kw_only=True):
     uses: bool = False
 
 
-class ReadSecret(Reference, frozen=True, kw_only=True):
+class ReadSecret(ReferencePayload, frozen=True, kw_only=True):
     """Read a version's value; 0 is the current one."""
 
     version: int = 0
@@ -87,14 +87,14 @@ class PatchSecret(Struct, frozen=True, kw_only=True):
     cas: int | None = None
 
 
-class Rollback(Struct, frozen=True, kw_only=True):
+class RollbackSecret(Struct, frozen=True, kw_only=True):
     """Write the value of an older version again, as a new version."""
 
     version: int
     cas: int | None = None
 
 
-class Versions(Struct, frozen=True, kw_only=True):
+class SecretVersions(Struct, frozen=True, kw_only=True):
     """Some versions of one secret; empty is the current one. Unknown ones are skipped."""
 
     versions: tuple[int, ...] = ()
@@ -166,7 +166,7 @@ class WritePolicy(Struct, frozen=True, kw_only=True):
     create_only: bool = False
 
 
-class DryRun(Struct, frozen=True, kw_only=True):
+class DryRunAccess(Struct, frozen=True, kw_only=True):
     """Would this be allowed? Asked for a user, for a set of policies, or for the caller himself.
 
     What is None is taken from the asking request, or from the secret as it is. `draft`: a document
@@ -186,13 +186,13 @@ class DryRun(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None = None
 
 
-class ByToken(Struct, frozen=True, kw_only=True):
+class TokenSelector(Struct, frozen=True, kw_only=True):
     """The token with this text (`token.lookup`, `token.revoke`, `token.revoke_orphan`)."""
 
     token: str
 
 
-class ByAccessor(Struct, frozen=True, kw_only=True):
+class AccessorSelector(Struct, frozen=True, kw_only=True):
     """The token with this accessor (`token.lookup_accessor`, `token.revoke_accessor`)."""
 
     accessor: str
@@ -239,7 +239,7 @@ class WriteRole(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...] = ()
 
 
-class CreateKey(Struct, frozen=True, kw_only=True):
+class CreateApiKey(Struct, frozen=True, kw_only=True):
     """A new API key of the user with this name. `permissions` are plain data, not yet validated."""
 
     user: str
@@ -248,19 +248,19 @@ class CreateKey(Struct, frozen=True, kw_only=True):
     expires_at: int = 0
 
 
-class KeysOf(Struct, frozen=True, kw_only=True):
+class ListApiKeys(Struct, frozen=True, kw_only=True):
     """The API keys of the user with this name."""
 
     user: str
 
 
-class AuditRecord(Struct, frozen=True, kw_only=True):
+class ReadAuditRecord(Struct, frozen=True, kw_only=True):
     """One record of the audit log, by its number."""
 
     seq: int
 
 
-class HashValue(Struct, frozen=True, kw_only=True):
+class HashAuditValue(Struct, frozen=True, kw_only=True):
     """A value whose hash is looked for in the audit log."""
 
     value: object
@@ -272,7 +272,7 @@ class ApplyBundle(Struct, frozen=True, kw_only=True):
     signed: bytes
 
 
-class SentBefore(Struct, frozen=True, kw_only=True):
+class ListEgress(Struct, frozen=True, kw_only=True):
     """A page of the egress ledger: the newest entries below number `before`, 0 for all."""
 
     before: int = 0

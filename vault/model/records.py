@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from vault.model.labels import Labels
 
 
-class Status(StrEnum):
+class RecordStatus(StrEnum):
     """The seed's status of a secret, user or key."""
 
     ACTIVE = "active"
@@ -38,7 +38,7 @@ class SecretRow(Struct, frozen=True, kw_only=True, gc=False):
     delete_version_after: int = 0  # ns; negative: switched off
     metadata: dict[str, str] = {}
     tags: list[str] = []
-    status: str = Status.EMPTY
+    status: str = RecordStatus.EMPTY
     created_at: int
     updated_at: int
     created_by: str
@@ -107,7 +107,7 @@ class UserRow(Struct, frozen=True, kw_only=True, gc=False):
     created_at: int
     updated_at: int
     last_login: int = 0
-    status: str = Status.ACTIVE
+    status: str = RecordStatus.ACTIVE
     mac: bytes = b""
 
 
@@ -133,7 +133,7 @@ class ApiKeyRow(Struct, frozen=True, kw_only=True, gc=False):
     expires_at: int = 0
     created_at: int
     created_by: str
-    status: str = Status.ACTIVE
+    status: str = RecordStatus.ACTIVE
     mac: bytes = b""
 
 
@@ -203,7 +203,8 @@ class BlockRow(Struct, frozen=True, gc=False):
     Its key is `(log, first)`: the log's vault id and the number of its first record. `prev` is what
     the last record says of the one before, so of all: another log of the same vault has another.
     `start` is where the first begins in its segment, in bytes; `began` and `ended` are the earliest
-    and the latest time of an event, 0 if there is none; `terms` is a filter (`vault.audit.bloom`).
+    and the latest time of an event, 0 if there is none; `terms` is a filter
+    (`vault.audit.bloom_filter`).
     """
 
     log: str

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Reference(Struct, frozen=True):
+class ReferencePayload(Struct, frozen=True):
     """Base of structs whose fields are identifiers and numbers of ours: hashable, and no secret.
 
     Whatever a caller stored, or chose to keep from others, does not belong into one: the audit log

@@ -11,20 +11,20 @@ MAX_RECORDS: Final = 200_000  # records of one replay; its time has a bound of i
 
 
 @unique
-class Undecided(StrEnum):
+class ReplayUndecided(StrEnum):
     """Why an access on record cannot be decided again."""
 
     CREDENTIAL_GONE = "credential_gone"
     """Its token or key is no longer stored, or its user is gone: what it held is not known."""
     SECRET_CHANGED = "secret_changed"
     """A condition asks for tags, metadata or the address, and what they were is not known, or is
-    not for whoever asks (`Fact`)."""
+    not for whoever asks (`ConditionFact`)."""
     RECORD_CUT = "record_cut"
     """The index has its path shortened, or in a form that is no path of this version."""
 
 
 @unique
-class Stop(StrEnum):
+class StopReason(StrEnum):
     """What ended a replay before it had seen all that was asked for."""
 
     NOTHING = ""
@@ -33,7 +33,7 @@ class Stop(StrEnum):
 
 
 @unique
-class Fact(StrEnum):
+class ConditionFact(StrEnum):
     """What conditions can ask of an access on record that whoever asks may not know."""
 
     TAGS = "tags"
@@ -56,13 +56,13 @@ class ReplayPolicies(Struct, frozen=True, kw_only=True):
     limit: int = 100
     """Changes to name."""
     records: int = MAX_RECORDS
-    facts: frozenset[Fact] = frozenset(Fact)
+    facts: frozenset[ConditionFact] = frozenset(ConditionFact)
     """What conditions may be decided by; where others have a say, an access counts as undecided."""
     opaque: bool = False
     """Name them by opaque ids too, for whoever may not be told names."""
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class DecisionChange(Struct, frozen=True, kw_only=True):
     """Accesses of one kind that would be decided otherwise; times are Unix nanoseconds.
 
     `allowed`: whether they are from now on; `rule` is what decides it then (empty: no rule allows
@@ -86,7 +86,7 @@ class Change(Struct, frozen=True, kw_only=True):
     """Opaque ids; empty if not asked for, or if it is about no secret that exists."""
 
 
-class Replayed(Struct, frozen=True, kw_only=True):
+class ReplayReport(Struct, frozen=True, kw_only=True):
     """What a replay found. All counts but `records` are accesses.
 
     `denied`: allowed by the policies in force and not by the candidate; `allowed`: the other way.
@@ -98,13 +98,13 @@ class Replayed(Struct, frozen=True, kw_only=True):
     until: int
     reached: int
     """Nothing older than this was looked at; `since` for a replay that saw all of it."""
-    stopped: Stop
+    stopped: StopReason
     records: int
     accesses: int
     unchanged: int
     denied: int
     allowed: int
-    undecided: dict[Undecided, int]
+    undecided: dict[ReplayUndecided, int]
     drifted: int
-    changes: tuple[Change, ...]
+    changes: tuple[DecisionChange, ...]
     others: int

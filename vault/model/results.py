@@ -55,7 +55,7 @@ class SecretInfo(Struct, frozen=True, kw_only=True):
     mount: MountRow | None
 
 
-class Labelled(Struct, frozen=True, kw_only=True):
+class VersionLabels(Struct, frozen=True, kw_only=True):
     """The labels of a version but for its expiry, with who wrote it when (Unix ns).
 
     `version` 0 is the secret as it is now, whose labels may have been changed since its newest
@@ -68,13 +68,13 @@ class Labelled(Struct, frozen=True, kw_only=True):
     labels: Labels
 
     @classmethod
-    def now(cls, secret: SecretRow) -> Self:
+    def current(cls, secret: SecretRow) -> Self:
         """The secret as it is."""
         labels = Labels(metadata=secret.metadata, tags=secret.tags)
         return cls(version=0, at=secret.updated_at, by="", labels=labels)
 
     @classmethod
-    def of(cls, version: VersionRow) -> Self | None:
+    def of_version(cls, version: VersionRow) -> Self | None:
         """A version; None if it is older than the keeping of labels."""
         if not isinstance(version.labels, Labels):
             return None
@@ -86,35 +86,35 @@ class Labelled(Struct, frozen=True, kw_only=True):
         )
 
 
-class Compared(Struct, frozen=True, kw_only=True):
+class VersionComparison(Struct, frozen=True, kw_only=True):
     """Two sides of one secret."""
 
     secret: SecretRow
-    before: Labelled
-    after: Labelled
+    before: VersionLabels
+    after: VersionLabels
 
 
-class Written(Struct, frozen=True, kw_only=True):
+class SecretWritten(Struct, frozen=True, kw_only=True):
     """The head and the version that a write has made."""
 
     secret: SecretRow
     version: VersionRow
 
 
-class Page(Struct, frozen=True, kw_only=True):
+class SecretPage(Struct, frozen=True, kw_only=True):
     """Some secrets in name order; `cursor` is empty on the last page."""
 
     secrets: list[SecretRow]
     cursor: str
 
 
-class Keys(Struct, frozen=True, kw_only=True):
+class KeyList(Struct, frozen=True, kw_only=True):
     """Direct children of a folder in byte order."""
 
     keys: list[str]
 
 
-class Session(Struct, frozen=True, kw_only=True):
+class BrowserSession(Struct, frozen=True, kw_only=True):
     """A browser's session. Instants are Unix ns; `text`, when just opened: cookie and session key.
 
     It ends at `expires_at` unless it is renewed, for `idle` ns each time, and at `ends_at` at last.

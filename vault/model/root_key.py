@@ -1,4 +1,4 @@
-"""What is told of attempts to make a root token or to replace the root key (`vault.root_key`)."""
+"""States of the attempts to make a root token or to replace the root key."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ NO_ATTEMPT: Final = "no_attempt"
 """Code of the `ValidationError` of what an attempt is needed for."""
 
 
-class RootState(Struct, frozen=True, kw_only=True):
+class GenerateRootStatus(Struct, frozen=True, kw_only=True):
     """An attempt to make a root token; `otp` is told once, `encoded_token` when it is complete."""
 
     nonce: str = ""
@@ -24,7 +24,7 @@ class RootState(Struct, frozen=True, kw_only=True):
         return f"RootState(progress={self.progress}, complete={self.complete})"
 
 
-class RekeyState(Struct, frozen=True, kw_only=True):
+class RekeyStatus(Struct, frozen=True, kw_only=True):
     """An attempt to replace the root key: by shares `t` of `n`, with `required` of the old ones."""
 
     nonce: str = ""
@@ -49,13 +49,13 @@ class NewShares(Struct, frozen=True, kw_only=True):
         return f"NewShares({len(self.shares)})"
 
 
-class Rekeyed(Struct, frozen=True):
+class RekeyResult(Struct, frozen=True):
     """Another root key is in force. `warning`: what is left to be done by hand; empty: nothing."""
 
     warning: str = ""
 
 
-class VerifyState(Struct, frozen=True, kw_only=True):
+class VerificationStatus(Struct, frozen=True, kw_only=True):
     """How many of the new shares have been shown; complete: they are in force."""
 
     nonce: str
@@ -66,7 +66,7 @@ class VerifyState(Struct, frozen=True, kw_only=True):
     complete: bool = False
 
 
-class BeginRoot(Struct, frozen=True):
+class StartGenerateRoot(Struct, frozen=True):
     """What to mask the token with; empty: something new."""
 
     otp: str = ""
@@ -75,7 +75,7 @@ class BeginRoot(Struct, frozen=True):
         return "BeginRoot()"
 
 
-class BeginRekey(Struct, frozen=True, kw_only=True):
+class StartRekey(Struct, frozen=True, kw_only=True):
     """How many new shares, and how many of them unseal. `verifies`: they have to be shown."""
 
     shares: int
@@ -83,7 +83,7 @@ class BeginRekey(Struct, frozen=True, kw_only=True):
     verifies: bool = False
 
 
-class OfferShare(Struct, frozen=True):
+class SubmitShare(Struct, frozen=True):
     """A share, to the attempt with this nonce."""
 
     share: bytes
@@ -93,7 +93,7 @@ class OfferShare(Struct, frozen=True):
         return f"OfferShare(nonce={self.nonce!r})"
 
 
-class ByNonce(Struct, frozen=True):
+class AttemptNonce(Struct, frozen=True):
     """The attempt with this nonce."""
 
     nonce: str

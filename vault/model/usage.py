@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class LookAtUsage(Struct, frozen=True, kw_only=True):
+class ReportUsage(Struct, frozen=True, kw_only=True):
     """Count all secrets. `reads` and `uses`: by secret and by credential, for the most used."""
 
     reads: dict[str, int] = {}
@@ -12,7 +12,7 @@ class LookAtUsage(Struct, frozen=True, kw_only=True):
     """Name some of them, by opaque ids."""
 
 
-class NamedSecret(Struct, frozen=True, kw_only=True):
+class SecretUsage(Struct, frozen=True, kw_only=True):
     """One secret. Unix nanoseconds, 0 for never. `name` is for this agent's people alone."""
 
     opaque: bytes
@@ -23,7 +23,7 @@ class NamedSecret(Struct, frozen=True, kw_only=True):
     expires_at: int
 
 
-class NamedIdentity(Struct, frozen=True, kw_only=True):
+class IdentityUsage(Struct, frozen=True, kw_only=True):
     """A user, or a token without one. `name` is for this agent's people alone."""
 
     opaque: bytes
@@ -31,7 +31,7 @@ class NamedIdentity(Struct, frozen=True, kw_only=True):
     count: int
 
 
-class Looked(Struct, frozen=True, kw_only=True):
+class UsageReport(Struct, frozen=True, kw_only=True):
     """All secrets, counted; the classes are `protocols.link.usage.Secrets`'."""
 
     total: int = 0
@@ -40,17 +40,17 @@ class Looked(Struct, frozen=True, kw_only=True):
     idle: tuple[int, ...]
     age: tuple[int, ...]
     expires: tuple[int, ...]
-    named: tuple[NamedSecret, ...] = ()
-    identities: tuple[NamedIdentity, ...] = ()
+    named: tuple[SecretUsage, ...] = ()
+    identities: tuple[IdentityUsage, ...] = ()
 
 
-class AskWho(Struct, frozen=True, kw_only=True):
+class ResolveOpaqueId(Struct, frozen=True, kw_only=True):
     """Whose opaque id this is, in hexadecimal."""
 
     opaque: str
 
 
-class Who(Struct, frozen=True, kw_only=True):
+class ResolvedId(Struct, frozen=True, kw_only=True):
     """`kind`: `secret` or `identity`."""
 
     kind: str
@@ -58,7 +58,7 @@ class Who(Struct, frozen=True, kw_only=True):
     id: str
 
 
-class LookForExpiring(Struct, frozen=True, kw_only=True):
+class FindExpiring(Struct, frozen=True, kw_only=True):
     """Secrets that expire from now on until `within` nanoseconds have passed, and that have.
 
     Of the latter those whose end and opaque id come after `ended`: those until there are known.
@@ -76,7 +76,7 @@ class ExpiringSecret(Struct, frozen=True, kw_only=True):
     expires_at: int
 
 
-class FoundExpiring(Struct, frozen=True, kw_only=True):
+class ExpiringReport(Struct, frozen=True, kw_only=True):
     """The soonest first, `protocols.link.limits.MAX_EXPIRING` at most of each.
 
     `total`: how many will expire. `ended`: those that have, by end and opaque id.

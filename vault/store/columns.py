@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from vault.store.table import NAME_BYTES, Kind
+from vault.store.table import NAME_BYTES, ColumnKind
 
 
-class Utf8(TypeDecorator[str]):
+class Utf8Column(TypeDecorator[str]):
     """Text as its bytes: MySQL's collations fold case, or ignore closing spaces, or both."""
 
     impl = sa.VARBINARY
@@ -31,14 +31,14 @@ class Utf8(TypeDecorator[str]):
         return None if value is None else value.decode()
 
 
-class Prose(sa.Text):
+class TextColumn(sa.Text):
     """Text that is never compared; MySQL's plain TEXT would end at 64 KiB."""
 
     cache_ok = True
 
 
-class Blob(sa.LargeBinary):
-    """Bytes as the driver returns them; a damaged cell must reach `Statements.read` to be named.
+class BlobColumn(sa.LargeBinary):
+    """Bytes as the driver returns them; `TableStatements.read` names a damaged cell.
 
     MySQL's plain BLOB would end at 64 KiB.
     """
@@ -49,56 +49,56 @@ class Blob(sa.LargeBinary):
         """None to do."""
 
 
-@compiles(Prose, "mysql", "mariadb")
+@compiles(TextColumn, "mysql", "mariadb")
 def _mysql_prose(*_: object, **__: object) -> str:
     return "MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 
-@compiles(Blob, "mysql", "mariadb")
+@compiles(BlobColumn, "mysql", "mariadb")
 def _mysql_blob(*_: object, **__: object) -> str:
     return "MEDIUMBLOB"
 
 
-def name() -> TypeEngine[str]:
+def name_type() -> TypeEngine[str]:
     """Text compared bytewise, at most 512 bytes: it fits an index of every database."""
     postgres = sa.VARCHAR(NAME_BYTES, collation="C")
     return (
         sa.String(NAME_BYTES)
         .with_variant(postgres, "postgresql")
-        .with_variant(Utf8(NAME_BYTES), "mysql", "mariadb")
+        .with_variant(Utf8Column(NAME_BYTES), "mysql", "mariadb")
     )
 
 
-def text() -> TypeEngine[str]:
+def text_type() -> TypeEngine[str]:
     """Text that is never compared."""
-    return Prose()
+    return TextColumn()
 
 
-def integer() -> TypeEngine[int]:
+def integer_type() -> TypeEngine[int]:
     """64 bits; instants are Unix nanoseconds, which no database's own time type keeps whole."""
     return sa.BigInteger()
 
 
-def boolean() -> TypeEngine[bool]:
+def boolean_type() -> TypeEngine[bool]:
     """True or false."""
     return sa.Boolean()
 
 
-def blob() -> TypeEngine[bytes]:
+def blob_type() -> TypeEngine[bytes]:
     """Bytes."""
-    return Blob()
+    return BlobColumn()
 
 
-def json() -> TypeEngine[Any]:
+def json_type() -> TypeEngine[Any]:
     """A JSON value; Python's None is SQL's NULL."""
     return sa.JSON(none_as_null=True)
 
 
-TYPES: Final[Mapping[Kind, TypeEngine[Any]]] = {
-    Kind.NAME: name(),
-    Kind.TEXT: text(),
-    Kind.INTEGER: integer(),
-    Kind.BOOLEAN: boolean(),
-    Kind.BLOB: blob(),
-    Kind.JSON: json(),
+COLUMN_TYPES: Final[Mapping[ColumnKind, TypeEngine[Any]]] = {
+    ColumnKind.NAME: name_type(),
+    ColumnKind.TEXT: text_type(),
+    ColumnKind.INTEGER: integer_type(),
+    ColumnKind.BOOLEAN: boolean_type(),
+    ColumnKind.BLOB: blob_type(),
+    ColumnKind.JSON: json_type(),
 }

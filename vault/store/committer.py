@@ -19,76 +19,76 @@ from threading import Lock
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from actors import Failure
-from protocols.errors import where
+from protocols.errors import locate
 from vault.errors import UnavailableError
-from vault.store.cache import Cache
-from vault.store.endings import Endings
-from vault.store.guard import Guard
 from vault.store.interface import (
     NOTHING_STORED,
     UNKNOWN,
-    Backend,
     BackendError,
     ConstraintError,
-    Session,
-    Writes,
+    StoreBackend,
+    StoreSession,
+    WriteSet,
 )
+from vault.store.row_cache import RowCache
+from vault.store.row_guard import RowGuard
 from vault.store.row_index import Exchanged, RowIndex
-from vault.store.tx import Batch, Tx
+from vault.store.table_versions import TableVersions
+from vault.store.transaction import StoreTx, TransactionBatch
 
-MOST: Final = 256
+MAX_BATCH_CHANGES: Final = 256
 """Changes of a transaction: ~5 ms of them at 20 µs each, the longest that one waits for others."""
 
-NEVER: Final = inf
+NO_DEADLINE: Final = inf
 
 log: Final = logging.getLogger("freehold.store")
 
-Change: TypeAlias = Callable[[Tx], Any]
+Change: TypeAlias = Callable[[StoreTx], Any]
 T = TypeVar("T")
 
 
-class Mark(Protocol):
+class CommitStamper(Protocol):
     """What every transaction leaves in the database, so that an older copy of it is noticed."""
 
-    def stamp(self, batch: Batch, /) -> None:
+    def stamp(self, batch: TransactionBatch, /) -> None:
         """Add to a transaction whose changes are done; it may come to nothing, and be done again.
 
         In the thread that commits, which nobody else does meanwhile.
         """
         ...
 
-    def stored(self) -> None:
+    def on_durable(self) -> None:
         """The transaction that was stamped last is durable."""
         ...
 
 
-class Counts:
+class CommitCounts:
     """What was committed to one store; written by whoever commits."""
 
     def __init__(self) -> None:
         self.transactions = 0
         self.changes = 0
         self.largest = 0
-        self.endings = Endings()
-        self.failing = False
+        self.table_versions = TableVersions()
+        self.is_failing = False
         """Whether the last transaction could not be stored."""
 
-    def add(self, changes: int) -> None:
+    def record_commit(self, changes: int) -> None:
         """One more transaction is durable."""
-        self.failing = False
+        self.is_failing = False
         self.transactions += 1
         self.changes += changes
         self.largest = max(self.largest, changes)
 
 
-class _Waiting:
+class _CommitRequest:
     """Somebody's changes, and what became of them."""
 
-    __slots__ = ("changes", "error", "results", "until")
+    __slots__ = ("changes", "deadline", "error", "results")
 
     def __init__(self, changes: Sequence[Change], until: float) -> None:
         self.changes = changes
-        self.until = until
+        self.deadline = until
         self.results: list[object] | None = None
         self.error: BaseException | None = None
 
@@ -98,15 +98,15 @@ class Committer:
 
     def __init__(
         self,
-        backend: Backend,
-        guard: Guard,
-        cache: Cache,
-        counts: Counts,
+        backend: StoreBackend,
+        guard: RowGuard,
+        cache: RowCache,
+        counts: CommitCounts,
         clock: Callable[[], float],
         *,
-        mark: Mark | None = None,
+        stamper: CommitStamper | None = None,
         index: RowIndex | None = None,
-        changed: Callable[[int], None] = lambda _: None,
+        on_rows_changed: Callable[[int], None] = lambda _: None,
     ) -> None:
         """`clock` is `World.uptime`, of which the deadlines are.
 
@@ -117,38 +117,38 @@ class Committer:
         self._cache = cache
         self._counts = counts
         self._clock = clock
-        self._mark = mark
+        self._stamper = stamper
         self.index = index
         """What the rows have to be; None: whatever they are."""
-        self._changed = changed
-        self._turn = Lock()
-        self._queue: deque[_Waiting] = deque()
+        self._on_rows_changed = on_rows_changed
+        self._commit_lock = Lock()
+        self._queue: deque[_CommitRequest] = deque()
         self._closed = False
 
     def connect(self) -> None:
         """A fresh connection whose durability was read back. Raises `BackendError`."""
-        with self._turn:
+        with self._commit_lock:
             self._backend.connect()
 
-    def inspect(self, begin: Callable[[], Callable[[Session], T]]) -> T:
+    def inspect(self, begin_inspection: Callable[[], Callable[[StoreSession], T]]) -> T:
         """Ask one view of the database, which is of the moment at which `begin` was called.
 
         No commit of ours is between the two; they go on while the view is asked. Raises as both.
         """
         with ExitStack() as stack:
-            with self._turn:
+            with self._commit_lock:
                 if self._closed:
                     raise BackendError("store_unavailable", "the database is not open")
                 session = stack.enter_context(self._backend.read())
-                ask = begin()
+                ask = begin_inspection()
             return ask(session)
 
-    def settled(self, ask: Callable[[Session, RowIndex], T]) -> T:
+    def settled(self, ask: Callable[[StoreSession, RowIndex], T]) -> T:
         """Ask a view of the database beside which nothing is committed. Raises what it raises."""
         index = self.index
         if index is None:
             raise RuntimeError("there is no index of rows")
-        with self._turn, self._backend.read() as session:
+        with self._commit_lock, self._backend.read() as session:
             return ask(session, index)
 
     def forget(self) -> None:
@@ -156,25 +156,25 @@ class Committer:
 
         No commit of ours is under way, so what they are told of one is not mixed up with this.
         """
-        with self._turn:
+        with self._commit_lock:
             self._cache.clear()
-            self._counts.endings.note_all()
+            self._counts.table_versions.note_all()
 
     def close(self) -> None:
         """Wait for the transaction that is under way; no other one begins."""
-        with self._turn:
+        with self._commit_lock:
             self._closed = True
 
-    def commit(self, changes: Sequence[Change], *, until: float = NEVER) -> list[object]:
+    def commit(self, changes: Sequence[Change], *, deadline: float = NO_DEADLINE) -> list[object]:
         """Their results, in order, once they are durable; a `Failure` where a change raised.
 
         As many transactions as it takes: each has a bound. Raises `BackendError` when none of the
         changes is known to be stored, and `UnavailableError` (`store_timeout`) when they were not
         begun `until` then: whoever asked may have been told already, and have asked again.
         """
-        mine = _Waiting(changes, until)
+        mine = _CommitRequest(changes, deadline)
         self._queue.append(mine)
-        with self._turn:
+        with self._commit_lock:
             while mine.results is None and mine.error is None:
                 self._commit_queued(mine)
         if mine.results is not None:
@@ -184,18 +184,18 @@ class Committer:
         finally:
             del mine  # else error → traceback → this frame → it → error is a cycle for the GC
 
-    def _commit_queued(self, mine: _Waiting) -> None:
+    def _commit_queued(self, mine: _CommitRequest) -> None:
         """What is queued, as far as it is one transaction: `mine` sooner or later.
 
         Who comes with more than that is not taken beside others.
         """
-        taken, changes = list[_Waiting](), list[Change]()
+        taken, changes = list[_CommitRequest](), list[Change]()
         while self._queue:
-            if taken and len(changes) + len(self._queue[0].changes) > MOST:
+            if taken and len(changes) + len(self._queue[0].changes) > MAX_BATCH_CHANGES:
                 break
             one = self._queue.popleft()
-            if one.until < self._clock():
-                one.error = late()
+            if one.deadline < self._clock():
+                one.error = commit_timeout_error()
                 continue
             taken.append(one)
             changes += one.changes
@@ -203,7 +203,7 @@ class Committer:
             results = iter(self._commit_all(changes) if taken else ())
         except BaseException as error:  # noqa: BLE001  # raised in each one's thread
             for one in taken:
-                one.error = error if one is mine else _copied(error)
+                one.error = error if one is mine else _copy_error(error)
             del one, taken, mine  # as in `commit`
         else:
             for one in taken:
@@ -212,12 +212,12 @@ class Committer:
     def _commit_all(self, changes: Sequence[Change]) -> list[object]:
         if self._closed:
             raise BackendError("store_unavailable", "the database is not open")
-        results = self._commit(changes[:MOST])
-        for start in range(MOST, len(changes), MOST):
+        results = self._commit(changes[:MAX_BATCH_CHANGES])
+        for start in range(MAX_BATCH_CHANGES, len(changes), MAX_BATCH_CHANGES):
             try:
-                results += self._commit(changes[start : start + MOST])
+                results += self._commit(changes[start : start + MAX_BATCH_CHANGES])
             except Exception as error:  # noqa: BLE001  # what came before is stored, and has to be told so
-                results += [Failure(_copied(error)) for _ in changes[start:]]
+                results += [Failure(_copy_error(error)) for _ in changes[start:]]
                 break
         return results
 
@@ -237,45 +237,45 @@ class Committer:
         try:
             results += self._commit(changes[middle:])
         except Exception as error:  # noqa: BLE001  # the first half is stored, and has to be told so
-            results += [Failure(_copied(error)) for _ in changes[middle:]]
+            results += [Failure(_copy_error(error)) for _ in changes[middle:]]
         return results
 
     def _transact(self, changes: Sequence[Change]) -> list[object]:
         results: list[object] = []
-        batches: list[Batch] = []
+        batches: list[TransactionBatch] = []
         exchanged: Exchanged = {}
 
-        def apply(session: Session) -> Writes:
+        def apply(session: StoreSession) -> WriteSet:
             nonlocal exchanged
-            batch = Batch(session, self._guard, self._cache, self.index)
+            batch = TransactionBatch(session, self._guard, self._cache, self.index)
             batches.append(batch)
-            results[:] = [_outcome(batch, change) for change in changes]
-            if self._mark is not None:
-                self._mark.stamp(batch)
+            results[:] = [_run_change(batch, change) for change in changes]
+            if self._stamper is not None:
+                self._stamper.stamp(batch)
             if self.index is not None:
-                exchanged = batch.exchanged()
-            return batch.writes()
+                exchanged = batch.stamp_changes()
+            return batch.write_set()
 
         try:
             self._backend.write(apply)
         except BaseException as error:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
-            self._counts.failing |= isinstance(error, BackendError)
+            self._counts.is_failing |= isinstance(error, BackendError)
             if self.index is not None and not known:
                 self.index.doubt(exchanged)
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
-                touched = batch.written()
-                self._cache.forget([*touched, *batch.counted()])
+                touched = batch.changed_rows()
+                self._cache.invalidate([*touched, *batch.counted_rows()])
                 if not known:
-                    self._counts.endings.note(touched)
+                    self._counts.table_versions.record_transaction(touched)
             raise
-        self._remember(batches[-1], exchanged)
-        self._counts.endings.note(batches[-1].written())
-        self._counts.add(len(changes))
-        self._changed(batches[-1].size)
+        self._publish_commit(batches[-1], exchanged)
+        self._counts.table_versions.record_transaction(batches[-1].changed_rows())
+        self._counts.record_commit(len(changes))
+        self._on_rows_changed(batches[-1].size)
         return results
 
-    def _remember(self, batch: Batch, exchanged: Exchanged) -> None:
+    def _publish_commit(self, batch: TransactionBatch, exchanged: Exchanged) -> None:
         """Take over what is durable now. A fault here is not the answer's: the change is stored.
 
         Nothing is answered from memory then of the rows that the transaction touched.
@@ -283,24 +283,24 @@ class Committer:
         try:
             if self.index is not None:
                 self.index.exchange(exchanged)
-            if self._mark is not None:
-                self._mark.stored()
-            self._cache.replace(batch.seen())
+            if self._stamper is not None:
+                self._stamper.on_durable()
+            self._cache.apply_commit(batch.cacheable_rows())
         except Exception as error:  # noqa: BLE001  # whoever asked for the change is told that it is done
-            log.error("what a transaction left is not kept in memory: %s", where(error))  # noqa: TRY400  # its text could hold a name
-            self._cache.forget(batch.seen())
+            log.error("what a transaction left is not kept in memory: %s", locate(error))  # noqa: TRY400  # its text could hold a name
+            self._cache.invalidate(batch.cacheable_rows())
 
 
-def _outcome(batch: Batch, change: Change) -> object:
+def _run_change(batch: TransactionBatch, change: Change) -> object:
     try:
-        return batch.run(change)
+        return batch.run_change(change)
     except BackendError:
         raise  # the transaction itself is broken
     except Exception as error:  # noqa: BLE001  # raised where the change was asked for
         return Failure(error)
 
 
-def _copied(error: BaseException) -> Exception:
+def _copy_error(error: BaseException) -> Exception:
     """For somebody else than whom it was raised in; better shared than lost."""
     if not isinstance(error, Exception):  # what ends one thread is nothing to the others
         return BackendError("store_unavailable", "the transaction was cut off", UNKNOWN)
@@ -310,7 +310,7 @@ def _copied(error: BaseException) -> Exception:
         return error
 
 
-def late() -> UnavailableError:
+def commit_timeout_error() -> UnavailableError:
     """The error for what was not begun in time."""
     text = "the database did not answer in time; nothing of this was begun"
     return UnavailableError("store_timeout", text, outcome=NOTHING_STORED)

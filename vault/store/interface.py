@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from vault.errors import ConflictError, UnavailableError
-from vault.store.table import Key, Query, Ranking, Table
+from vault.store.table import Key, RankedQuery, StoreQuery, Table
 
 R = TypeVar("R", bound=Struct)
 
@@ -46,7 +46,7 @@ class ConstraintError(ConflictError):
         return type(self), (self.table,)
 
 
-class Writes(Struct, frozen=True):
+class WriteSet(Struct, frozen=True):
     """What one transaction changes: rows that were not there, and rows that were: to change, to go.
 
     The backend does the deletes first, children before parents, then the rest, parents first.
@@ -55,14 +55,14 @@ class Writes(Struct, frozen=True):
     inserts: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
     updates: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
     deletes: dict[Table[Any], list[Key]] = msgspec.field(default_factory=dict)
-    known: dict[Table[Any], dict[Key, Any]] = msgspec.field(default_factory=dict)
+    previous: dict[Table[Any], dict[Key, Any]] = msgspec.field(default_factory=dict)
     """Rows as they were, of those that were looked at: a backend may spare what stays the same."""
     counts: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
     """Rows whose numbers are added to those that are there, as `Table` says, when all else is done;
     none of them twice."""
 
 
-class Session(Protocol):
+class StoreSession(Protocol):
     """One transaction's view; rows are as stored, unchecked by any guard.
 
     Raises `BackendError`, and `TamperedError` for a row that is not one of its table's struct.
@@ -93,31 +93,31 @@ class Session(Protocol):
         """The `mac` of those that have a row, be it readable or not; for a guarded table."""
         ...
 
-    def every_mark(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
+    def iter_macs(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
         """Key and `mac` of every row of a guarded table, in no order, for use within the session.
 
         Keys are as they are stored, be they of the right type or not.
         """
         ...
 
-    def select(self, table: Table[R], query: Query) -> list[R]:
+    def select(self, table: Table[R], query: StoreQuery) -> list[R]:
         """The rows of the query, in its order."""
         ...
 
-    def keys(self, table: Table[Any], query: Query) -> list[Key]:
+    def keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the query's rows, in its order; a damaged row has one as well."""
         ...
 
-    def marks(self, table: Table[Any], query: Query) -> list[tuple[Key, bytes]]:
+    def marks(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
         """The keys of the query's rows as `keys`, each with its row's `mac`; of a guarded table."""
         ...
 
-    def ranked(self, ranking: Ranking) -> list[Key]:
+    def ranked(self, ranking: RankedQuery) -> list[Key]:
         """The keys of its rows, in its order; equal ones by the key of `by`."""
         ...
 
 
-class Backend(Protocol):
+class StoreBackend(Protocol):
     """One database. Reads may run in up to `readers` threads at once beside the one writer."""
 
     @property
@@ -152,11 +152,11 @@ class Backend(Protocol):
         """Give the writer a fresh connection, its durability checked. Raises `BackendError`."""
         ...
 
-    def read(self) -> AbstractContextManager[Session]:
+    def read(self) -> AbstractContextManager[StoreSession]:
         """A consistent view of what is committed."""
         ...
 
-    def write(self, apply: Callable[[Session], Writes]) -> None:
+    def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """Store what `apply` returns in one transaction, which is durable on return.
 
         `apply` may read and may raise: then nothing is stored. One call at a time. Raises

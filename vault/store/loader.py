@@ -12,28 +12,28 @@ from typing import Any, ClassVar, Final, TypeAlias
 from actors import BatchActor, Failure, Worker, World
 from vault.errors import TamperedError
 from vault.model.records import SecretRow
-from vault.store.cache import MISSING, Cache
-from vault.store.guard import Guard, checked
-from vault.store.interface import Backend, BackendError, Session
+from vault.store.interface import BackendError, StoreBackend, StoreSession
+from vault.store.row_cache import MISSING, RowCache
+from vault.store.row_guard import RowGuard, check_row
 from vault.store.row_index import InDoubtError, RowIndex, RowReader
 from vault.store.table import Key, Table
 from vault.store.tables import SECRETS, VERSIONS
 
-Slot: TypeAlias = tuple[Table[Any], Key]
-BROUGHT_AT_ONCE: Final = 16  # versions: each may hold a large value
-_Found: TypeAlias = dict[Slot, Any]  # a row, None, or a `Failure`
-Settled: TypeAlias = Callable[[Callable[[Session, RowIndex], _Found]], _Found]
+RowAddress: TypeAlias = tuple[Table[Any], Key]
+PREFETCH_BATCH: Final = 16  # versions: each may hold a large value
+_Found: TypeAlias = dict[RowAddress, Any]  # a row, None, or a `Failure`
+Settled: TypeAlias = Callable[[Callable[[StoreSession, RowIndex], _Found]], _Found]
 """See `Committer.settled`."""
 
 
-class Loading:
+class CacheLoader:
     """Loads rows into a cache, in the thread of whoever asks."""
 
     def __init__(
         self,
-        backend: Backend,
-        guard: Guard,
-        cache: Cache,
+        backend: StoreBackend,
+        guard: RowGuard,
+        cache: RowCache,
         index: RowReader | None = None,
         settled: Settled | None = None,
     ) -> None:
@@ -44,38 +44,45 @@ class Loading:
         self._guard = guard
         self._cache = cache
 
-    def load(self, slots: Sequence[Slot], *, wanted: bool = True) -> list[object]:
+    def load_rows(
+        self, slots: Sequence[RowAddress], *, counts_as_miss: bool = True
+    ) -> list[object]:
         """The rows, None for one that is not there, `Failure` for one that cannot be told.
 
         `wanted`: somebody waits for them, so that each is a miss of the cache.
         """
-        rows = self._loaded(slots, wanted=wanted)
+        rows = self._load(slots, wanted=counts_as_miss)
         if self._cache.config.max_bytes:
             # In a view of its own: a load is announced before its view is opened.
-            brought = self._brought(slots, rows)
-            for first in range(0, len(brought), BROUGHT_AT_ONCE):
-                self._loaded(brought[first : first + BROUGHT_AT_ONCE], wanted=False)
+            brought = self._uncached_versions(slots, rows)
+            for first in range(0, len(brought), PREFETCH_BATCH):
+                self._load(brought[first : first + PREFETCH_BATCH], wanted=False)
         return rows
 
-    def bring(self, table: Table[Any], keys: Sequence[Key]) -> dict[Key, Any]:
+    def prefetch(self, table: Table[Any], keys: Sequence[Key]) -> dict[Key, Any]:
         """Load rows of one table that nobody waits for; those that are there and can be told."""
-        rows = self._loaded([(table, key) for key in keys], wanted=False)
+        rows = self._load([(table, key) for key in keys], wanted=False)
         pairs = zip(keys, rows, strict=True)
         return {key: row for key, row in pairs if row is not None and type(row) is not Failure}
 
-    def _brought(self, slots: Sequence[Slot], rows: Sequence[object]) -> list[Slot]:
+    def _uncached_versions(
+        self, slots: Sequence[RowAddress], rows: Sequence[object]
+    ) -> list[RowAddress]:
         """The current versions of these heads that are not cached."""
         versions = [
             (row.id, row.current_version)
             for (table, _), row in zip(slots, rows, strict=True)
             if table is SECRETS and isinstance(row, SecretRow) and row.current_version
         ]
-        return [(VERSIONS, key) for key in versions if not self._cache.holds(VERSIONS, key)]
+        return [(VERSIONS, key) for key in versions if not self._cache.contains(VERSIONS, key)]
 
-    def _loaded(self, slots: Sequence[Slot], *, wanted: bool) -> list[object]:
+    def _load(self, slots: Sequence[RowAddress], *, wanted: bool) -> list[object]:
         if not slots:
             return []
-        loads = {slot: self._cache.begin(*slot, wanted=wanted) for slot in dict.fromkeys(slots)}
+        loads = {
+            slot: self._cache.begin_load(*slot, counts_as_miss=wanted)
+            for slot in dict.fromkeys(slots)
+        }
         found: _Found = {}
         try:
             with self._backend.read() as session:
@@ -87,10 +94,10 @@ class Loading:
         finally:
             for slot, load in loads.items():
                 row = found.get(slot, MISSING)
-                self._cache.end(load, slot[0], MISSING if type(row) is Failure else row)
+                self._cache.end_load(load, slot[0], MISSING if type(row) is Failure else row)
         return [found[slot] for slot in slots]
 
-    def _doubted(self, found: _Found) -> list[Slot]:
+    def _doubted(self, found: _Found) -> list[RowAddress]:
         """Those that are not what the index says; the database may be ahead of it, or behind."""
         index = self._index
         if index is None:
@@ -98,56 +105,60 @@ class Loading:
         return [
             (table, key)
             for (table, key), row in found.items()
-            if table.guarded
+            if table.is_guarded
             and type(row) is not Failure
             and not index.agrees(table, key, None if row is None else row.mac)
         ]
 
-    def _again(self, doubted: list[Slot]) -> _Found:
+    def _again(self, doubted: list[RowAddress]) -> _Found:
         if self._settled is None:
             return {slot: Failure(InDoubtError()) for slot in doubted}
 
-        def ask(session: Session, index: RowIndex) -> _Found:
+        def ask(session: StoreSession, index: RowIndex) -> _Found:
             rows = self._read(session, dict.fromkeys(doubted))
             return {slot: _required(index, slot, row) for slot, row in rows.items()}
 
         return self._settled(ask)
 
-    def _read(self, session: Session, slots: _Found) -> _Found:
+    def _read(self, session: StoreSession, slots: _Found) -> _Found:
         keys: dict[Table[Any], list[Key]] = {}
         for table, key in slots:
             keys.setdefault(table, []).append(key)
         found: _Found = {}
         for table, some in keys.items():
-            rows = self._together(session, table, some) or self._singly(session, table, some)
+            rows = self._load_many(session, table, some) or self._load_singly(session, table, some)
             found |= {(table, key): row for key, row in rows.items()}
         return found
 
-    def _together(self, session: Session, table: Table[Any], keys: list[Key]) -> dict[Key, Any]:
+    def _load_many(
+        self, session: StoreSession, table: Table[Any], keys: list[Key]
+    ) -> dict[Key, Any]:
         """The rows, or None for one that is not there; nothing when it has to be done singly."""
         if len(keys) == 1:
             return {}
         try:
             rows = session.get_many(table, keys)
             for row in rows.values():
-                checked(self._guard, table, row)
+                check_row(self._guard, table, row)
         except TamperedError:
             return {}
         return {key: rows.get(key) for key in keys}
 
-    def _singly(self, session: Session, table: Table[Any], keys: list[Key]) -> dict[Key, Any]:
+    def _load_singly(
+        self, session: StoreSession, table: Table[Any], keys: list[Key]
+    ) -> dict[Key, Any]:
         """The same, with a failure for each that is damaged."""
         rows: dict[Key, Any] = {}
         for key in keys:
             try:
                 row = session.get(table, key)
-                rows[key] = None if row is None else checked(self._guard, table, row)
+                rows[key] = None if row is None else check_row(self._guard, table, row)
             except TamperedError as error:
                 rows[key] = Failure(error)
         return rows
 
 
-def _required(index: RowIndex, slot: Slot, row: Any) -> Any:
+def _required(index: RowIndex, slot: RowAddress, row: Any) -> Any:
     """The row, or the failure for one that is not ours."""
     if type(row) is Failure:
         return row
@@ -158,13 +169,13 @@ def _required(index: RowIndex, slot: Slot, row: Any) -> Any:
     return row
 
 
-class Loader(BatchActor[Slot]):
+class LoaderActor(BatchActor[RowAddress]):
     """Its messages are places of rows, its replies the rows, or None; one that is damaged fails."""
 
     # The longest that a read waits for its neighbours: ~5 ms of them at 20 µs each.
     max_batch: ClassVar[int] = 256
 
-    def __init__(self, loading: Loading, world: World) -> None:
+    def __init__(self, loading: CacheLoader, world: World) -> None:
         self._loading = loading
         self._world = world
         self._thread: Worker
@@ -173,9 +184,9 @@ class Loader(BatchActor[Slot]):
         """Take a thread."""
         self._thread = self._world.worker("store loader")
 
-    async def receive_batch(self, batch: Sequence[Slot]) -> Sequence[object]:
+    async def receive_batch(self, batch: Sequence[RowAddress]) -> Sequence[object]:
         """Load them together; a database that fails is told to each, and asked again next time."""
-        return await self._thread.run(self._loading.load, batch)
+        return await self._thread.run(self._loading.load_rows, batch)
 
     async def on_stop(self) -> None:
         """Let the thread go."""

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from protocols import json_text
 from vault.errors import TamperedError
-from vault.store.interface import ConstraintError, Session, Writes
-from vault.store.query import arrange
-from vault.store.table import Key, Query, Ranking, Table
+from vault.store.interface import ConstraintError, StoreSession, WriteSet
+from vault.store.query import apply_query
+from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import ALL
 
 R = TypeVar("R", bound=Struct)
@@ -49,11 +49,11 @@ class MemoryBackend:
         """There is no connection that could be broken."""
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self) -> Iterator[StoreSession]:
         """What is committed now."""
         yield _MemorySession(self._tables)
 
-    def write(self, apply: Callable[[Session], Writes]) -> None:
+    def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """All or nothing; raises `ConstraintError`."""
         with self._one_writer:
             self._write(apply)
@@ -71,7 +71,7 @@ class MemoryBackend:
         for table in ALL:
             session.rows(table)
 
-    def _write(self, apply: Callable[[Session], Writes]) -> None:
+    def _write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         before = self._tables
         writes = apply(_MemorySession(before))
         tables = {**before, **{name: dict(before[name]) for name in _touched(writes)}}
@@ -110,20 +110,20 @@ class _MemorySession:
     def stamps(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
         return {key: row.mac for key, row in self.get_many(table, keys).items()}
 
-    def every_mark(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
+    def iter_macs(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
         rows = self._tables[table.name].items()
         return ((key, _decode(table, key, data).mac) for key, data in rows)
 
-    def select(self, table: Table[R], query: Query) -> list[R]:
-        return arrange(table, query, self.rows(table))
+    def select(self, table: Table[R], query: StoreQuery) -> list[R]:
+        return apply_query(table, query, self.rows(table))
 
-    def keys(self, table: Table[Any], query: Query) -> list[Key]:
+    def keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         return [table.key_of(row) for row in self.select(table, query)]
 
-    def marks(self, table: Table[Any], query: Query) -> list[tuple[Key, bytes]]:
+    def marks(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
         return [(table.key_of(row), row.mac) for row in self.select(table, query)]
 
-    def ranked(self, ranking: Ranking) -> list[Key]:
+    def ranked(self, ranking: RankedQuery) -> list[Key]:
         by, table = ranking.by, ranking.table
         numbers = [(-getattr(row, ranking.column), by.key_of(row)) for row in self.rows(by)]
         first = sorted(entry for entry in numbers if entry[0] < 0)[: ranking.limit]
@@ -152,7 +152,7 @@ def _decode(table: Table[R], key: Key, data: bytes) -> R:
         ) from None
 
 
-def _touched(writes: Writes) -> set[str]:
+def _touched(writes: WriteSet) -> set[str]:
     parts = (writes.inserts, writes.updates, writes.deletes, writes.counts)
     return {table.name for part in parts for table in part}
 
@@ -169,15 +169,15 @@ def _count(table: Table[Any], rows: _Rows, counts: list[Any]) -> None:
     for row in counts:
         key = table.key_of(row)
         there = rows.get(key)
-        total = row if there is None else table.sum_of(_decode(table, key, there), row)
+        total = row if there is None else table.add_counts(_decode(table, key, there), row)
         rows[key] = msgspec.json.encode(total)
 
 
 def _subjects(table: Table[Any], after: _MemorySession) -> set[Any]:
-    return {value for other, name in table.about for value in after.column(other, name)}
+    return {value for other, name in table.counted_subject for value in after.column(other, name)}
 
 
-def _check_constraints(writes: Writes, after: _MemorySession) -> None:
+def _check_constraints(writes: WriteSet, after: _MemorySession) -> None:
     """What a database checks by its indexes, for the tables that were touched."""
     touched = _touched(writes)
     for table in ALL:

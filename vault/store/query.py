@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 
 from vault.errors import ValidationError
-from vault.store.table import INTEGER_MAX, INTEGER_MIN, MAX_LIMIT, Kind, Query, Table
+from vault.store.table import INTEGER_MAX, INTEGER_MIN, MAX_LIMIT, ColumnKind, StoreQuery, Table
 
 R = TypeVar("R", bound=Struct)
 
@@ -14,7 +14,7 @@ _LAST_CHARACTER: Final = "\U0010ffff"
 _SURROGATES: Final = range(0xD800, 0xE000)  # code points that UTF-8 does not have
 
 
-def check(table: Table[Any], query: Query) -> None:
+def check_query(table: Table[Any], query: StoreQuery) -> None:
     """Raise `ValueError` unless the query can be asked of this table: a fault of the program.
 
     Raises `ValidationError` for a value that no database could hold: a fault of the request.
@@ -24,18 +24,18 @@ def check(table: Table[Any], query: Query) -> None:
     if query.after is not None and len(query.after) != len(table.key):
         raise ValueError(f"{table.name}: `after` is not a key")
     for name in query.equals:
-        if table.kinds[name] in {Kind.TEXT, Kind.BLOB, Kind.JSON}:
+        if table.kinds[name] in {ColumnKind.TEXT, ColumnKind.BLOB, ColumnKind.JSON}:
             raise ValueError(f"{table.name}.{name} cannot be compared")
-    if query.prefix is not None and table.kinds[query.prefix[0]] is not Kind.NAME:
+    if query.prefix is not None and table.kinds[query.prefix[0]] is not ColumnKind.NAME:
         raise ValueError(f"{table.name}.{query.prefix[0]} has no prefixes")
-    if query.at_most is not None and table.kinds[query.at_most[0]] is not Kind.INTEGER:
+    if query.at_most is not None and table.kinds[query.at_most[0]] is not ColumnKind.INTEGER:
         raise ValueError(f"{table.name}.{query.at_most[0]} is not an integer")
     values = [*query.equals.values(), *(query.prefix or ())[1:], *(query.after or ())]
-    if not all(storable(value) for value in [*values, *(query.at_most or ())[1:]]):
+    if not all(is_storable(value) for value in [*values, *(query.at_most or ())[1:]]):
         raise ValidationError("query_invalid", f"{table.name}: no row can have this value")
 
 
-def storable(value: str | int) -> bool:
+def is_storable(value: str | int) -> bool:
     """Whether a database could hold the value: 64 bits, or UTF-8 without NUL."""
     if isinstance(value, int):
         return INTEGER_MIN <= value <= INTEGER_MAX
@@ -45,7 +45,7 @@ def storable(value: str | int) -> bool:
         return False
 
 
-def matches(table: Table[Any], query: Query, row: Struct) -> bool:
+def matches_query(table: Table[Any], query: StoreQuery, row: Struct) -> bool:
     """Whether the row is one of the query's, the limit aside."""
     if any(getattr(row, name) != value for name, value in query.equals.items()):
         return False
@@ -62,14 +62,14 @@ def matches(table: Table[Any], query: Query, row: Struct) -> bool:
     return key < query.after if query.descending else key > query.after
 
 
-def arrange(table: Table[R], query: Query, rows: list[R]) -> list[R]:
+def apply_query(table: Table[R], query: StoreQuery, rows: list[R]) -> list[R]:
     """The matching rows among these, in the query's order, at most its limit."""
-    found = [row for row in rows if matches(table, query, row)]
+    found = [row for row in rows if matches_query(table, query, row)]
     found.sort(key=table.key_of, reverse=query.descending)
     return list(islice(found, query.limit))
 
 
-def beyond_prefix(text: str) -> str | None:
+def end_of_prefix(text: str) -> str | None:
     """The first text that sorts behind all that start with `text`; None if there is none.
 
     So a prefix is a range, `text <= column < beyond`, which every database answers from an index

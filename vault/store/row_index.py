@@ -20,12 +20,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 from vault.errors import TamperedError, UnavailableError
-from vault.store.cache import Stamped
-from vault.store.shelf import slot_of
+from vault.store.bounded_cache import slot_of
+from vault.store.row_cache import StampedKey
 from vault.store.table import Key, Table
 
-Exchanged: TypeAlias = Mapping[Table[Any], tuple[Sequence[Stamped], Sequence[Stamped]]]
-"""See `vault.store.tx.Batch.exchanged`."""
+Exchanged: TypeAlias = Mapping[Table[Any], tuple[Sequence[StampedKey], Sequence[StampedKey]]]
+"""See `vault.store.transaction.Batch.exchanged`."""
 Segment: TypeAlias = memoryview
 """64-bit words in pairs: the hash of a row's place, 0 where none is, and its stamp's beginning."""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from vault.store.columns import TYPES
+from vault.store.columns import COLUMN_TYPES
 from vault.store.table import Table
 from vault.store.tables import ALL
 
@@ -17,11 +17,11 @@ METADATA: Final = sa.MetaData()
 
 def _build(table: Table[Any]) -> sa.Table:
     parts: list[Any] = [
-        sa.Column(c.name, TYPES[c.kind], nullable=c.nullable, autoincrement=False)
+        sa.Column(c.name, COLUMN_TYPES[c.kind], nullable=c.nullable, autoincrement=False)
         for c in table.columns
     ]
     # What is counted is flushed in the order of its keys; SQLite has rows in that of their arrival.
-    by_arrival = not table.about
+    by_arrival = not table.counted_subject
     constraints = _constraints(table)
     return sa.Table(table.name, METADATA, *parts, *constraints, sqlite_with_rowid=by_arrival)
 

@@ -8,16 +8,16 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from vault.errors import TamperedError
-from vault.store.interface import ConstraintError, Writes
-from vault.store.prepared import Bound, Prepared
-from vault.store.query import storable
-from vault.store.statements import Statements
-from vault.store.table import Key, Query, Ranking, Table
+from vault.store.interface import ConstraintError, WriteSet
+from vault.store.prepared_statements import BoundParameters, PreparedStatements
+from vault.store.query import is_storable
+from vault.store.statements import TableStatements
+from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import ALL
 
 R = TypeVar("R", bound=Struct)
 
-STATEMENTS: Final = {table: Statements(table) for table in ALL}
+STATEMENTS: Final = {table: TableStatements(table) for table in ALL}
 _MARKS_AT_ONCE: Final = 500  # more of them leave the processor's cache before they are summed
 
 
@@ -28,7 +28,7 @@ class SqlSession:
         self,
         connection: sa.PoolProxiedConnection,
         dialect: sa.Dialect,
-        prepared: Mapping[Table[Any], Prepared],
+        prepared: Mapping[Table[Any], PreparedStatements],
         fault: Callable[[Exception], Exception],
         inspect: Callable[[sa.PoolProxiedConnection], None],
     ) -> None:
@@ -45,12 +45,12 @@ class SqlSession:
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""
         prepared = self._prepared[table]
-        records = self._driver_records(table, prepared.get, prepared.key(key))
-        return prepared.read(records[0]) if records else None
+        records = self._driver_records(table, prepared.get, prepared.key_parameters(key))
+        return prepared.read_row(records[0]) if records else None
 
     def get_many(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
         """The rows that exist, a few hundred a statement."""
-        read = self._prepared[table].read
+        read = self._prepared[table].read_row
         rows = [read(record) for record in self._among(table, keys, "get_many")]
         return {table.key_of(row): row for row in rows}
 
@@ -65,42 +65,42 @@ class SqlSession:
         records = self._among(table, keys, "stamps")
         return {key(record[:-1]): _stamp(record[-1]) for record in records}
 
-    def every_mark(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
+    def iter_macs(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
         """The keys and stamps of all rows, some in memory at a time."""
         prepared = self._prepared[table]
         try:
             with closing(self._connection.cursor()) as cursor:
-                cursor.execute(prepared.every_mark)
+                cursor.execute(prepared.select_all_macs)
                 while some := cursor.fetchmany(_MARKS_AT_ONCE):
                     yield from [(prepared.read_key(cells), _stamp(mac)) for *cells, mac in some]
         except Exception as error:
             raise self._fault(error) from error
 
-    def select(self, table: Table[R], query: Query) -> list[R]:
+    def select(self, table: Table[R], query: StoreQuery) -> list[R]:
         """The rows of the query, in its order."""
         prepared = self._prepared[table]
         records = self._driver_records(table, *prepared.query("select", query))
-        return [prepared.read(record) for record in records]
+        return [prepared.read_row(record) for record in records]
 
-    def keys(self, table: Table[Any], query: Query) -> list[Key]:
+    def keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the query's rows, in its order."""
         prepared = self._prepared[table]
         records = self._driver_records(table, *prepared.query("keys", query))
         return [prepared.read_key(record) for record in records]
 
-    def marks(self, table: Table[Any], query: Query) -> list[tuple[Key, bytes]]:
+    def marks(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
         """The keys and stamps of the query's rows, in its order."""
         prepared = self._prepared[table]
         records = self._driver_records(table, *prepared.query("marks", query))
         return [(prepared.read_key(record[:-1]), _stamp(record[-1])) for record in records]
 
-    def ranked(self, ranking: Ranking) -> list[Key]:
+    def ranked(self, ranking: RankedQuery) -> list[Key]:
         """The keys of its rows, in its order."""
         prepared = self._prepared[ranking.table]
         records = self._driver_records(ranking.table, *prepared.ranked(ranking))
         return [prepared.read_key(record) for record in records]
 
-    def flush(self, writes: Writes) -> None:
+    def flush(self, writes: WriteSet) -> None:
         """One executemany for each table and kind of change; counts many rows a statement.
 
         Raises `ConstraintError`.
@@ -108,16 +108,18 @@ class SqlSession:
         for table in reversed(ALL):
             if keys := writes.deletes.get(table):
                 prepared = self._prepared[table]
-                met = self._many(table, prepared.delete, [prepared.key(key) for key in keys])
+                met = self._many(
+                    table, prepared.delete, [prepared.key_parameters(key) for key in keys]
+                )
                 _expect(table, met, len(keys))
         for table in ALL:
             if rows := writes.updates.get(table):
-                self._update(table, rows, writes.known.get(table, {}))
+                self._update(table, rows, writes.previous.get(table, {}))
             if rows := writes.inserts.get(table):
                 insert = self._prepared[table].insert
-                _expect(table, self._many(table, insert.text, insert.bound(rows)), len(rows))
+                _expect(table, self._many(table, insert.text, insert.bind_rows(rows)), len(rows))
         for table, rows in writes.counts.items():
-            for text, bound in self._prepared[table].count(rows):
+            for text, bound in self._prepared[table].upsert_counts(rows):
                 self._many(table, text, [bound])
 
     def _update(self, table: Table[Any], rows: list[Any], known: dict[Key, Any]) -> None:
@@ -130,15 +132,17 @@ class SqlSession:
             stays = old is not None and searched_of(old) == searched_of(row)
             (rest if stays else whole).append(row)
         for update, some in ((prepared.update, whole), (prepared.update_rest, rest)):
-            if some and self._many(table, update.text, update.bound(some)) != len(some):
+            if some and self._many(table, update.text, update.bind_rows(some)) != len(some):
                 raise ConstraintError(table.name)
 
     def _among(self, table: Table[Any], keys: Iterable[Key], what: str) -> Iterator[Sequence[Any]]:
-        some = [key for key in keys if all(map(storable, key))]  # another is not there
-        for text, bound in self._prepared[table].among(some, what):
+        some = [key for key in keys if all(map(is_storable, key))]  # another is not there
+        for text, bound in self._prepared[table].select_by_keys(some, what):
             yield from self._driver_records(table, text, bound)
 
-    def _driver_records(self, table: Table[Any], text: str, bound: Bound) -> Sequence[Any]:
+    def _driver_records(
+        self, table: Table[Any], text: str, bound: BoundParameters
+    ) -> Sequence[Any]:
         def fetch() -> Sequence[Any]:
             with closing(self._connection.cursor()) as cursor:
                 cursor.execute(text, bound)
@@ -159,7 +163,7 @@ class SqlSession:
                 )
             raise fault from error
 
-    def _many(self, table: Table[Any], text: str, rows: list[Bound]) -> int:
+    def _many(self, table: Table[Any], text: str, rows: list[BoundParameters]) -> int:
         """How many rows it met. Raises `ConstraintError`."""
         driver = self._dialect.loaded_dbapi
         try:

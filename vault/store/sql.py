@@ -10,8 +10,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from vault.errors import UnavailableError, VaultError
-from vault.store.interface import UNKNOWN, BackendError, Session, Writes
-from vault.store.prepared import Prepared
+from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
+from vault.store.prepared_statements import PreparedStatements
 from vault.store.session import STATEMENTS, SqlSession
 from vault.store.table import Table
 
@@ -28,7 +28,7 @@ class SqlBackend(ABC):
         self._reads: sa.Engine | None = None
         self._writes: sa.Engine | None = None
         self._writer: sa.Connection | None = None
-        self._prepared: dict[Table[Any], Prepared] = {}
+        self._prepared: dict[Table[Any], PreparedStatements] = {}
         self._dialect: sa.Dialect
         self._one_writer = Lock()  # two threads in one transaction would be stored as one
 
@@ -116,12 +116,12 @@ class SqlBackend(ABC):
             raise self._fault(error) from error
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self) -> Iterator[StoreSession]:
         """A pooled connection's transaction."""
         with self._reader() as connection:
             yield self._session(connection, self._dialect)
 
-    def write(self, apply: Callable[[Session], Writes]) -> None:
+    def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """One transaction; see the interface."""
         with self._one_writer:
             self._write(apply)
@@ -140,7 +140,7 @@ class SqlBackend(ABC):
 
     # The writer.
 
-    def _write(self, apply: Callable[[Session], Writes]) -> None:
+    def _write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         writer = self._connected()
         try:
             self._fill(writer, apply)
@@ -163,7 +163,7 @@ class SqlBackend(ABC):
             raise BackendError("store_unavailable", "the database is not open")
         return self._writer
 
-    def _fill(self, writer: sa.Connection, apply: Callable[[Session], Writes]) -> None:
+    def _fill(self, writer: sa.Connection, apply: Callable[[StoreSession], WriteSet]) -> None:
         self._begin(writer)
         session = self._session(writer.connection, writer.dialect)
         writes = apply(session)
@@ -203,7 +203,7 @@ class SqlBackend(ABC):
 
     def _session(self, connection: sa.PoolProxiedConnection, dialect: sa.Dialect) -> SqlSession:
         if not self._prepared:
-            made = {t: Prepared(s, dialect) for t, s in STATEMENTS.items()}
+            made = {t: PreparedStatements(s, dialect) for t, s in STATEMENTS.items()}
             self._prepared = made  # whole or not at all: another thread may be here too
         inspect = partial(self._translated, self._inspect)
         return SqlSession(connection, dialect, self._prepared, self._fault, inspect)

@@ -18,15 +18,15 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.interface import UNKNOWN, BackendError, Session, Writes
-from vault.store.revision import is_current
+from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
+from vault.store.schema_revision import is_at_head
 from vault.store.sql import READERS, SqlBackend
 from vault.store.sqlite_schema import check_schema
-from vault.store.statements import encode_json, leave_json
+from vault.store.statements import encode_json, pass_json_through
 from vault.store.tables import ALL, VERSIONS
 
 _BUSY_MS: Final = 5000  # an administrator's `sqlite3` on the file may hold it that long
-POOL_SECONDS: Final = 30.0  # the store's limiter admits no more readers than there are connections
+POOL_TIMEOUT: Final = 30.0  # the store's limiter admits no more readers than there are connections
 _WAL_BYTES: Final = 64 * 2**20  # what a burst leaves of the log is cut back to this
 
 _WAL_PAGES: Final = 4000  # from here on a commit itself copies what `checkpoint` has left
@@ -55,14 +55,14 @@ _READ_ONLY: Final = (
 )
 _SCHEMA: Final = "schema"
 """Of a connection for reads: the number of the schema that was checked with it."""
-_CHECKED: Final = tuple(t.name for t in ALL if t is not VERSIONS and t.guarded)
+_CHECKED: Final = tuple(t.name for t in ALL if t is not VERSIONS and t.is_guarded)
 """Tables of which each index is held against the rows at an opening: a row that its index does not
 have is there for the totals and nowhere else. Versions are left to `check`: they are most of the
 file, and who lacks one is told so."""
 _UNDECODABLE: Final = "Could not decode to UTF-8"
 
 
-def path_of(url: str) -> Path:
+def database_path(url: str) -> Path:
     """The file of `sqlite:////absolute/path`; raises `ValidationError` for what is unsafe in it."""
     parts = urlsplit(url)
     if parts.scheme not in {"sqlite", "sqlite+pysqlite"} or parts.netloc or parts.fragment:
@@ -78,7 +78,7 @@ def path_of(url: str) -> Path:
     return Path(path)
 
 
-def verify(database: sqlite3.Connection) -> None:
+def verify_durability(database: sqlite3.Connection) -> None:
     """Raise `UnavailableError` (`store_unsafe`) unless the database says that it is durable."""
 
     def pragma(name: str) -> object:
@@ -100,7 +100,7 @@ class SqliteBackend(SqlBackend):
 
     exclusive = True
 
-    def __init__(self, url: str, readers: int = READERS, patience: float = POOL_SECONDS) -> None:
+    def __init__(self, url: str, readers: int = READERS, patience: float = POOL_TIMEOUT) -> None:
         """`url` as in the configuration; raises `ValidationError` (`storage_invalid`).
 
         `patience`: seconds that a read waits for one of `readers` connections.
@@ -114,7 +114,7 @@ class SqliteBackend(SqlBackend):
         until there is another. To it our own commits are a change, so it is only asked then."""
         self._watched: object = None  # its `data_version` after our last commit
         self._patience = patience
-        self._path = path_of(url)
+        self._path = database_path(url)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
 
     def _take(self) -> tuple[sa.Engine, sa.Engine]:
@@ -225,7 +225,7 @@ class SqliteBackend(SqlBackend):
                 self._look_for_others(_driver(self._writer))
         super()._discard()
 
-    def _write(self, apply: Callable[[Session], Writes]) -> None:
+    def _write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         try:
             super()._write(apply)
         except BackendError as error:
@@ -256,15 +256,15 @@ class SqliteBackend(SqlBackend):
 
     def _prepare(self, writer: sa.Connection) -> None:
         try:
-            if not is_current(writer):
-                from vault.store.migrate import migrate  # slow to load, and rarely needed
+            if not is_at_head(writer):
+                from vault.store.migration import migrate_schema  # slow to load, and rarely needed
 
-                migrate(writer)
+                migrate_schema(writer)
         except sa.exc.SQLAlchemyError as error:
             raise self._fault(error) from error
 
     def _verify(self, writer: sa.Connection) -> None:
-        verify(_driver(writer))
+        verify_durability(_driver(writer))
 
     def _is_transacting(self, writer: sa.Connection) -> bool:
         return _driver(writer).in_transaction
@@ -298,7 +298,7 @@ class SqliteBackend(SqlBackend):
         return error
 
 
-class SqliteReader(SqliteBackend):
+class SqliteReadOnlyBackend(SqliteBackend):
     """The same file in a process that only reads, while a process of the same agent holds it."""
 
     def open(self) -> None:
@@ -307,7 +307,7 @@ class SqliteReader(SqliteBackend):
         self._dialect = self._reads.dialect
 
 
-class ForeignReader(SqliteReader):
+class ForeignSqliteReader(SqliteReadOnlyBackend):
     """A file that no process of ours may have: of any release, or a copy that somebody kept.
 
     Its schema is not checked, so its rows are worth what is signed in them, and nothing more.
@@ -323,7 +323,7 @@ def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: objec
         creator=connect,
         hide_parameters=True,  # an error's text must not repeat a value
         json_serializer=encode_json,
-        json_deserializer=leave_json,
+        json_deserializer=pass_json_through,
         **pool,
     )
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from vault.errors import TamperedError
 
-MOST: Final = 1000  # objects that are read: a file of ours has about 40
+MAX_OBJECTS: Final = 1000  # objects that are read: a file of ours has about 40
 _NAMED: Final = 3  # objects that an error names
 _LONGEST: Final = 64  # characters of a name in an error
 
@@ -112,7 +112,7 @@ _SPACE: Final = re.compile(r"[ \t\n\f\r]+")
 _AROUND: Final = re.compile(r" ?([(),]) ?")
 
 
-def normalized(sql: str) -> str:
+def normalize_sql(sql: str) -> str:
     """The statement with one space where white space is needed, and none elsewhere.
 
     Ours have no quotes and are ASCII: so whatever is neither stays in it, and fits none of them.
@@ -121,7 +121,7 @@ def normalized(sql: str) -> str:
 
 
 def _described(statement: str) -> SchemaObject:
-    sql = normalized(statement)
+    sql = normalize_sql(statement)
     head = _HEAD.match(sql)
     if head is None:
         raise AssertionError(f"not a statement of ours: {sql}")
@@ -147,9 +147,11 @@ def read_schema(database: sqlite3.Connection) -> list[SchemaObject]:
     see to it that the number does.
     """
     database.execute("PRAGMA writable_schema=RESET")  # forget what was parsed before
-    rows = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?", [MOST])
+    rows = database.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?", [MAX_OBJECTS]
+    )
     return [
-        SchemaObject(_text(kind), _text(name), _text(table), normalized(_text(sql)))
+        SchemaObject(_text(kind), _text(name), _text(table), normalize_sql(_text(sql)))
         for kind, name, table, sql in rows
     ]
 

@@ -8,13 +8,13 @@ import sqlalchemy as sa
 
 from protocols import json_text
 from vault.errors import TamperedError
-from vault.store.query import beyond_prefix
+from vault.store.query import end_of_prefix
 from vault.store.schema import SQL_TABLES
-from vault.store.table import Kind, Query, Ranking, Table
+from vault.store.table import ColumnKind, RankedQuery, StoreQuery, Table
 
 
-class Statements:
-    """SQL for one table, and the way of its records to rows; `Prepared` runs it."""
+class TableStatements:
+    """SQL for one table, and the way of its records to rows; `PreparedStatements` runs it."""
 
     def __init__(self, table: Table[Any]) -> None:
         self.table = table
@@ -30,9 +30,9 @@ class Statements:
         self.get = sa.select(sql).where(is_key)
         self.get_many = sa.select(sql).where(among)
         self.existing = sa.select(*keys).where(among)
-        stamp = [sql.c.mac] if table.guarded else []
+        stamp = [sql.c.mac] if table.is_guarded else []
         self.stamps = sa.select(*keys, *stamp).where(among)
-        self.every_mark = sa.select(*keys, *stamp)
+        self.all_macs = sa.select(*keys, *stamp)
         self.insert = sa.insert(sql)
         self.update = sa.update(sql).where(is_key).values(rest)
         # An index whose column is set is written anew, be the value the same or not: half of all
@@ -50,7 +50,7 @@ class Statements:
         }
         """Which column is bound under each name, in `insert`, `update` and `update_rest`."""
 
-    def read(self, record: Iterable[Any]) -> Any:
+    def read_row(self, record: Iterable[Any]) -> Any:
         """The row struct of a record; raises `TamperedError` if it is not one."""
         values = list(record)
         try:
@@ -72,7 +72,7 @@ class Statements:
                 key=tuple(named[name] for name in self.table.key),
             ) from None
 
-    def select(self, query: Query) -> sa.Select[Any]:
+    def select(self, query: StoreQuery) -> sa.Select[Any]:
         """The statement of all queries of this form, which `values` fills in."""
         columns, names = self.sql.c, self.table.key
         statement = sa.select(self.sql).limit(sa.bindparam("limit", type_=sa.Integer))
@@ -85,7 +85,7 @@ class Statements:
         if query.prefix is not None:
             column = columns[query.prefix[0]]
             statement = statement.where(column >= sa.bindparam("begin"))
-            if beyond_prefix(query.prefix[1]) is not None:
+            if end_of_prefix(query.prefix[1]) is not None:
                 statement = statement.where(column < sa.bindparam("end"))
         if query.at_most is not None:
             column = columns[query.at_most[0]]
@@ -94,38 +94,38 @@ class Statements:
             statement = statement.where(_behind(self.sql, names, descending=query.descending))
         return statement
 
-    def keys(self, query: Query) -> sa.Select[Any]:
+    def keys(self, query: StoreQuery) -> sa.Select[Any]:
         """The same, of the keys alone."""
         return self.select(query).with_only_columns(*(self.sql.c[name] for name in self.table.key))
 
-    def marks(self, query: Query) -> sa.Select[Any]:
+    def marks(self, query: StoreQuery) -> sa.Select[Any]:
         """The same, of the keys and the stamp."""
         names = (*self.table.key, "mac")
         return self.select(query).with_only_columns(*(self.sql.c[name] for name in names))
 
-    def values(self, query: Query) -> dict[str, Any]:
+    def values(self, query: StoreQuery) -> dict[str, Any]:
         """What is bound in the statement of its form, by name."""
         values: dict[str, Any] = {"limit": query.limit}
-        values |= {f"is_{name}": plain(value) for name, value in query.equals.items()}
+        values |= {f"is_{name}": to_base_type(value) for name, value in query.equals.items()}
         if query.prefix is not None:
             text = str(query.prefix[1])
-            values |= {"begin": text, "end": beyond_prefix(text)}
+            values |= {"begin": text, "end": end_of_prefix(text)}
         if query.at_most is not None:
             values["at_most"] = query.at_most[1]
         if query.after is not None:
             after = zip(self.table.key, query.after, strict=True)
-            values |= {f"after_{name}": plain(value) for name, value in after}
+            values |= {f"after_{name}": to_base_type(value) for name, value in after}
         return values
 
 
-def form(query: Query) -> tuple[object, ...]:
+def query_shape(query: StoreQuery) -> tuple[object, ...]:
     """What two queries have in common that differ in their values alone."""
-    prefix = query.prefix and (query.prefix[0], beyond_prefix(query.prefix[1]) is None)
+    prefix = query.prefix and (query.prefix[0], end_of_prefix(query.prefix[1]) is None)
     at_most = query.at_most and query.at_most[0]
     return (*query.equals, None, prefix, at_most, query.after is None, query.descending)
 
 
-def ranked(ranking: Ranking) -> sa.Select[Any]:
+def select_ranked(ranking: RankedQuery) -> sa.Select[Any]:
     """The keys of the ranking's rows. The greatest are picked before anything is joined."""
     by, sql = SQL_TABLES[ranking.by], SQL_TABLES[ranking.table]
     number, about = by.c[ranking.column], by.c[ranking.by.key[0]]
@@ -143,7 +143,7 @@ def ranked(ranking: Ranking) -> sa.Select[Any]:
     )
 
 
-def plain(value: Any) -> Any:
+def to_base_type(value: Any) -> Any:
     """The value as its base type: a driver may choose by the exact one."""
     return str(value) if isinstance(value, str) and type(value) is not str else value
 
@@ -153,13 +153,13 @@ def encode_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def leave_json(text: str | bytes) -> str | bytes:
-    """How the engine reads JSON columns: not at all, `Statements.read` knows their type."""
+def pass_json_through(text: str | bytes) -> str | bytes:
+    """How the engine reads JSON columns: not at all, `TableStatements.read` knows their type."""
     return text
 
 
 def _json(table: Table[Any]) -> list[tuple[int, Any]]:
-    return [(i, c) for i, c in enumerate(table.columns) if c.kind is Kind.JSON]
+    return [(i, c) for i, c in enumerate(table.columns) if c.kind is ColumnKind.JSON]
 
 
 def _decoder(annotation: Any) -> Callable[[str | bytes], Any]:

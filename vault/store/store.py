@@ -32,32 +32,40 @@ from actors import (
 from actors.report import Reporter, log_failure
 from actors.world import uptime_ns
 from vault.errors import TamperedError, UnavailableError
-from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing, Stamped
-from vault.store.checkpoints import Checkpoints, checkpointing
-from vault.store.committer import Change, Committer, Counts, Mark
-from vault.store.guard import Guard, checked
-from vault.store.interface import NOTHING_STORED, UNKNOWN, Backend, BackendError, Session
-from vault.store.loader import Loader, Loading, Slot
-from vault.store.queries import Queries
-from vault.store.query import check
+from vault.store.checkpointer import Checkpointer, run_checkpointer
+from vault.store.committer import Change, CommitCounts, CommitStamper, Committer
+from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend, StoreSession
+from vault.store.loader import CacheLoader, LoaderActor, RowAddress
+from vault.store.query import check_query
+from vault.store.query_actor import QueryActor
+from vault.store.row_cache import (
+    DEFAULT,
+    MISSING,
+    CacheConfig,
+    CacheStats,
+    Missing,
+    RowCache,
+    StampedKey,
+)
+from vault.store.row_guard import RowGuard, check_row
 from vault.store.row_index import InDoubtError, RowIndex, RowReader
-from vault.store.table import Key, Query, Ranking, Table
+from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import VERSIONS
-from vault.store.tx import Tx
-from vault.store.writer import Writer
+from vault.store.transaction import StoreTx
+from vault.store.writer import WriterActor
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
 
 log: Final = logging.getLogger("freehold.store")
 
-COMMIT_SECONDS: Final = 30.0  # the time-out of the slowest client we know of is 60 s (bao, hvac)
-LOAD_SECONDS: Final = 30.0  # the same
+COMMIT_TIMEOUT: Final = 30.0  # the time-out of the slowest client we know of is 60 s (bao, hvac)
+LOAD_TIMEOUT: Final = 30.0  # the same
 STOP_SECONDS: Final = 20.0
 """For what is under way: a database that another process locks keeps a transaction for 5 s, and the
 connection after it as long."""
 MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, and 16 batches
-BROUGHT: Final = 64
+MAX_PREFETCH: Final = 64
 """Rows that a query brings into the cache, so that what is asked for again is there: not all, or
 whoever looks through everything once would push out what others read. Values never: they are large,
 and most of them are nobody's current ones."""
@@ -86,15 +94,15 @@ class Store:
 
     def __init__(
         self,
-        backend: Backend,
-        guard: Guard,
+        backend: StoreBackend,
+        guard: RowGuard,
         world: World,
         *,
-        cache: Cache,
-        counts: Counts,
+        cache: RowCache,
+        counts: CommitCounts,
         committer: Committer,
         tree: Supervisor,
-        loading: Loading,
+        loading: CacheLoader,
         index: RowReader | None = None,
         doubtful: Callable[[], BaseException] = InDoubtError,
         writes: bool = True,
@@ -108,34 +116,34 @@ class Store:
         self._tree = tree
         self._writer = tree.ref("writer") if writes else None
         self._loader = tree.ref("loader")
-        self._loading = loading
+        self._cache_loader = loading
         self._index = index
         self._doubtful = doubtful
         self._queries = tree.ref("queries") if backend.exclusive else None
         views = _VIEWS if backend.exclusive else 1
-        self._beside = trio.CapacityLimiter(max(backend.readers - views, 1))
+        self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
 
-    def cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
+    def get_cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
         return self._cache.lookup(table, key)
 
-    def together(self, slots: Sequence[Slot], most: int) -> list[Any] | None:
+    def get_cached_snapshot(self, slots: Sequence[RowAddress], max_bytes: int) -> list[Any] | None:
         """Rows of one moment that are cached, all of them: see `Cache.together`."""
-        return self._cache.together(slots, most)
+        return self._cache.get_snapshot(slots, max_bytes)
 
     @property
-    def epoch(self) -> object:
+    def change_token(self) -> object:
         """Another object once any row was changed, or may have been: see `Cache.epoch`."""
-        return self._cache.epoch
+        return self._cache.change_token
 
     @property
-    def rows_that_left(self) -> int:
+    def evicted_rows(self) -> int:
         """How many rows the cache has let go by itself: see `Cache.rows_that_left`."""
-        return self._cache.rows_that_left
+        return self._cache.evicted_rows
 
-    def holds(self, table: Table[Any], *key: str | int) -> bool:
+    def is_cached(self, table: Table[Any], *key: str | int) -> bool:
         """Whether a row is cached; it counts as no look."""
-        return self._cache.holds(table, key)
+        return self._cache.contains(table, key)
 
     async def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row; without a checkpoint when it is cached: a read has several, and waits anyway.
@@ -146,50 +154,54 @@ class Store:
         if row is not MISSING:
             return row
         try:
-            return cast("R | None", await _within(self._loader.call((table, key), LOAD_SECONDS)))
+            return cast(
+                "R | None", await _await_reader(self._loader.call((table, key), LOAD_TIMEOUT))
+            )
         except InDoubtError:
             raise self._doubtful() from None
 
-    async def select(self, table: Table[R], query: Query) -> list[R]:
+    async def select(self, table: Table[R], query: StoreQuery) -> list[R]:
         """The rows of the query, as one view of the database has them.
 
         Raises as `get`, naming the damaged row, and `ValidationError` for a value that no row can
         have.
         """
-        check(table, query)
+        check_query(table, query)
         try:
-            return await self._asked(table, partial(self._select, table, query))
+            return await self._run_query(table, partial(self._select, table, query))
         except InDoubtError:
             return await self._settled(table, query)
 
-    async def keys(self, table: Table[Any], query: Query) -> list[Key]:
+    async def select_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the query's rows, in its order. Raises as `select`, but for a damaged row."""
-        check(table, query)
-        return await self._asked(table, lambda session: session.keys(table, query))
+        check_query(table, query)
+        return await self._run_query(table, lambda session: session.keys(table, query))
 
-    async def checked_keys(self, table: Table[Any], query: Query) -> list[Key]:
+    async def select_checked_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the rows that `select` would return. Raises as it does."""
-        check(table, query)
+        check_query(table, query)
         try:
-            return await self._asked(table, partial(self._checked_keys, table, query))
+            return await self._run_query(table, partial(self._checked_keys, table, query))
         except InDoubtError:
             return [table.key_of(row) for row in await self._settled(table, query)]
 
-    async def ranked(self, ranking: Ranking) -> list[Key]:
+    async def select_ranked(self, ranking: RankedQuery) -> list[Key]:
         """The keys of the ranking's rows, in its order. Raises as `get`.
 
         It looks at every row, so it is in no other query's way.
         """
-        return await self._in_thread(self._ask, lambda session: session.ranked(ranking))
+        return await self._in_thread(self._query_in_view, lambda session: session.ranked(ranking))
 
-    async def warm(self, table: Table[R], keys: Sequence[Key]) -> list[R]:
+    async def load_into_cache(self, table: Table[R], keys: Sequence[Key]) -> list[R]:
         """Load rows into the cache that nobody asked for yet, in one view of the database.
 
         Those that are not there or cannot be told are left for whoever asks for them.
         """
         return cast("list[R]", await self._in_thread(self._warm, table, keys))
 
-    async def commit(self, change: Callable[[Tx], T], *, deadline: float = COMMIT_SECONDS) -> T:
+    async def commit(
+        self, change: Callable[[StoreTx], T], *, deadline: float = COMMIT_TIMEOUT
+    ) -> T:
         """Run `change` in a transaction and return its result once it is durable.
 
         `change` runs in a thread that commits, together with others, and may run more than once: it
@@ -197,16 +209,16 @@ class Store:
         is stored), `ConstraintError`, or `UnavailableError`, whose `details["outcome"]` is `none`
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
         """
-        return cast("T", await self._written(change, deadline))
+        return cast("T", await self._send_to_writer(change, deadline))
 
-    async def commit_together(
-        self, changes: Sequence[Callable[[Tx], T]], *, deadline: float = COMMIT_SECONDS
+    async def commit_batch(
+        self, changes: Sequence[Callable[[StoreTx], T]], *, deadline: float = COMMIT_TIMEOUT
     ) -> list[T | Failure]:
         """As `commit`, of many: of each its result, or what it raised."""
-        return cast("list[T | Failure]", await self._written(list(changes), deadline))
+        return cast("list[T | Failure]", await self._send_to_writer(list(changes), deadline))
 
-    def commit_here(
-        self, changes: Sequence[Callable[[Tx], T]], *, until: float
+    def commit_in_thread(
+        self, changes: Sequence[Callable[[StoreTx], T]], *, deadline: float
     ) -> list[T | Failure] | None:
         """As `commit_together`, in the thread that calls, which may be any; blocks it.
 
@@ -214,22 +226,22 @@ class Store:
         `commit_together` may say why: the database failed, and the writer is started anew if it
         fails him, too. Raises `BackendError` when it may be stored.
         """
-        self._asked_to_write()
+        self._writer_ref()
         try:
-            return cast("list[T | Failure]", self._committer.commit(changes, until=until))
+            return cast("list[T | Failure]", self._committer.commit(changes, deadline=deadline))
         except BackendError as error:
             if error.details["outcome"] == NOTHING_STORED:
                 return None
             log.error("a transaction may be stored or not: %s", error)  # noqa: TRY400  # one line tells all
             raise
 
-    def _asked_to_write(self) -> Ref[Any]:
+    def _writer_ref(self) -> Ref[Any]:
         if self._writer is None:
             raise UnavailableError("store_read_only", "another process writes", outcome="none")
         return self._writer
 
-    async def _written(self, message: Change | list[Change], deadline: float) -> object:
-        writer = self._asked_to_write()
+    async def _send_to_writer(self, message: Change | list[Change], deadline: float) -> object:
+        writer = self._writer_ref()
         try:
             return await writer.call(message, deadline)
         except MailboxFull:
@@ -243,13 +255,13 @@ class Store:
                 outcome=UNKNOWN,
             ) from None
 
-    def ended(self, table: Table[Any], *key: str | int) -> int:
-        """How many transactions of this process that touched it are over: see `Endings`."""
-        return self._counts.endings.of(table, *key)
+    def count_transactions(self, table: Table[Any], *key: str | int) -> int:
+        """How many transactions of this process that touched it are over: see `TableVersions`."""
+        return self._counts.table_versions.version_of(table, *key)
 
-    def ended_at_all(self) -> int:
+    def count_all_transactions(self) -> int:
         """How many transactions of this process are over."""
-        return self._counts.endings.total
+        return self._counts.table_versions.total
 
     async def check(self) -> None:
         """Read the whole database once. Raises `BackendError` (`store_corrupt`)."""
@@ -269,7 +281,7 @@ class Store:
         """See `Committer`: each row is read anew, and what was made of rows is made anew."""
         await self._in_thread(self._committer.forget)
 
-    async def inspect(self, begin: Callable[[], Callable[[Session], T]]) -> T:
+    async def inspect(self, begin: Callable[[], Callable[[StoreSession], T]]) -> T:
         """See `Committer`: a view of the database as our last commit has left it."""
         return await self._in_thread(self._committer.inspect, begin)
 
@@ -281,95 +293,97 @@ class Store:
         )
 
     @property
-    def failing(self) -> bool:
+    def is_failing(self) -> bool:
         """Whether the last transaction could not be stored."""
-        return self._counts.failing
+        return self._counts.is_failing
 
     def tree(self) -> Node:
         """Writer and loader as actors: mailbox depth, restarts, time per message."""
         return self._tree.snapshot()
 
     async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
-        return await self._world.run_sync(fn, *args, limiter=self._beside)
+        return await self._world.run_sync(fn, *args, limiter=self._reader_limiter)
 
-    async def _asked(self, table: Table[Any], question: Callable[[Session], T]) -> T:
+    async def _run_query(self, table: Table[Any], question: Callable[[StoreSession], T]) -> T:
         if self._queries is None or table is VERSIONS:  # a page of values takes its time
-            return await self._in_thread(self._ask, question)
-        return cast("T", await _within(self._queries.call(question, LOAD_SECONDS)))
+            return await self._in_thread(self._query_in_view, question)
+        return cast("T", await _await_reader(self._queries.call(question, LOAD_TIMEOUT)))
 
-    def _ask(self, question: Callable[[Session], T]) -> T:
+    def _query_in_view(self, question: Callable[[StoreSession], T]) -> T:
         with self._backend.read() as session:
             return question(session)
 
     def _warm(self, table: Table[Any], keys: Sequence[Key]) -> list[object]:
-        rows = self._loading.load([(table, key) for key in keys], wanted=False)
+        rows = self._cache_loader.load_rows([(table, key) for key in keys], counts_as_miss=False)
         return [row for row in rows if row is not None and type(row) is not Failure]
 
-    def _select(self, table: Table[R], query: Query, session: Session) -> list[R]:
-        if table.guarded and self._cache.config.max_bytes:
+    def _select(self, table: Table[R], query: StoreQuery, session: StoreSession) -> list[R]:
+        if table.is_guarded and self._cache.config.max_bytes:
             marks = session.marks(table, query)
             known = self._known(table, marks)
             if len(known) == len(marks):
                 return [known[key] for key, _ in marks]
         return self._checked(table, query, session)
 
-    def _checked(self, table: Table[R], query: Query, session: Session) -> list[R]:
-        rows = [checked(self._guard, table, row) for row in session.select(table, query)]
+    def _checked(self, table: Table[R], query: StoreQuery, session: StoreSession) -> list[R]:
+        rows = [check_row(self._guard, table, row) for row in session.select(table, query)]
         index = self._index
-        if index is not None and table.guarded:
+        if index is not None and table.is_guarded:
             for row in rows:
                 if not index.agrees(table, table.key_of(row), _mac(row)):
                     raise InDoubtError
         return rows
 
-    async def _settled(self, table: Table[R], query: Query) -> list[R]:
+    async def _settled(self, table: Table[R], query: StoreQuery) -> list[R]:
         """The rows of the query once more, beside no commit. Raises as `select`."""
         if self._writer is None:
             raise self._doubtful() from None
 
-        def ask(session: Session, index: RowIndex) -> list[R]:
-            rows = [checked(self._guard, table, row) for row in session.select(table, query)]
+        def ask(session: StoreSession, index: RowIndex) -> list[R]:
+            rows = [check_row(self._guard, table, row) for row in session.select(table, query)]
             for row in rows:
                 index.require(table, table.key_of(row), _mac(row))
             return rows
 
         return await self._in_thread(self._committer.settled, ask)
 
-    def _known(self, table: Table[R], marks: list[Stamped]) -> dict[Key, R]:
+    def _known(self, table: Table[R], marks: list[StampedKey]) -> dict[Key, R]:
         """Those rows of these marks that are cached, some of the others brought in.
 
         One that is cached was checked when it came, which is most of what reading it takes. The
         same stamp is the same row: what a view tells is of one moment, whatever the cache has.
         """
-        known = _same(marks, self._cache.known(table, [key for key, _ in marks]))
-        return known | self._brought(table, [mark for mark in marks if mark[0] not in known])
+        known = _with_same_stamp(marks, self._cache.peek_rows(table, [key for key, _ in marks]))
+        return known | self._prefetch(table, [mark for mark in marks if mark[0] not in known])
 
-    def _checked_keys(self, table: Table[Any], query: Query, session: Session) -> list[Key]:
+    def _checked_keys(
+        self, table: Table[Any], query: StoreQuery, session: StoreSession
+    ) -> list[Key]:
         """As `_select`, but rows that are cached stay packed."""
-        if table.guarded and self._cache.config.max_bytes:
+        if table.is_guarded and self._cache.config.max_bytes:
             marks = session.marks(table, query)
-            lacking = self._cache.lacking(table, marks)
-            if len(self._brought(table, lacking)) == len(lacking):
+            lacking = self._cache.find_uncached(table, marks)
+            if len(self._prefetch(table, lacking)) == len(lacking):
                 return [key for key, _ in marks]
         return [table.key_of(row) for row in self._checked(table, query, session)]
 
-    def _brought(self, table: Table[R], lacking: list[Stamped]) -> dict[Key, R]:
+    def _prefetch(self, table: Table[R], lacking: list[StampedKey]) -> dict[Key, R]:
         """Some of the rows of these marks, which are not cached, brought in."""
         if not lacking or table is VERSIONS or self._backend.readers <= _VIEWS:
             return {}
-        keys = [key for key, _ in lacking[:BROUGHT]]
-        return _same(lacking, self._loading.bring(table, keys))
+        keys = [key for key, _ in lacking[:MAX_PREFETCH]]
+        return _with_same_stamp(lacking, self._cache_loader.prefetch(table, keys))
 
 
 @asynccontextmanager
 async def open_store(
-    backend: Backend,
-    guard: Guard,
+    backend: StoreBackend,
+    guard: RowGuard,
     world: World,
     *,
-    cache: Cache | CacheConfig = DEFAULT,
+    cache: RowCache | CacheConfig = DEFAULT,
     report: Reporter = log_failure,
-    mark: Mark | None = None,
+    mark: CommitStamper | None = None,
     index: RowReader | None = None,
     doubtful: Callable[[], BaseException] = InDoubtError,
     writes: bool = True,
@@ -382,30 +396,30 @@ async def open_store(
     ready is true by whoever fills it; one that is described holds nothing where others may write
     the database too.
     """
-    kept = cache if isinstance(cache, Cache) else _cache(cache, backend, world)
-    counts = Counts()
-    checkpoints = Checkpoints(backend, world)
+    kept = cache if isinstance(cache, RowCache) else _cache(cache, backend, world)
+    counts = CommitCounts()
+    checkpoints = Checkpointer(backend, world)
     committer = Committer(
         backend,
         guard,
         kept,
         counts,
         world.uptime,
-        mark=mark,
+        stamper=mark,
         index=index if isinstance(index, RowIndex) else None,
-        changed=checkpoints.changed,
+        on_rows_changed=checkpoints.on_rows_changed,
     )
     settled = committer.settled if committer.index is not None else None
-    loading = Loading(backend, guard, kept, index, settled)
+    loading = CacheLoader(backend, guard, kept, index, settled)
 
-    def writer() -> Writer:
-        return Writer(committer, world)
+    def writer() -> WriterActor:
+        return WriterActor(committer, world)
 
-    def loader() -> Loader:
-        return Loader(loading, world)
+    def loader() -> LoaderActor:
+        return LoaderActor(loading, world)
 
-    def queries() -> Queries:
-        return Queries(backend, world)
+    def queries() -> QueryActor:
+        return QueryActor(backend, world)
 
     children = [
         Child(
@@ -423,10 +437,10 @@ async def open_store(
         if wanted
     ]
     async with (
-        _opened(backend, world),
-        _committing(committer, world),
+        _open_backend(backend, world),
+        _close_committer_after(committer, world),
         supervise("store", children, world=world, policy=_RESTARTS, report=report) as tree,
-        checkpointing(checkpoints),
+        run_checkpointer(checkpoints),
     ):
         yield Store(
             backend, guard, world,
@@ -441,13 +455,13 @@ def _mac(row: Any) -> bytes:
     return mac
 
 
-def _same(marks: Iterable[tuple[Key, bytes]], rows: Mapping[Key, Any]) -> dict[Key, Any]:
+def _with_same_stamp(marks: Iterable[tuple[Key, bytes]], rows: Mapping[Key, Any]) -> dict[Key, Any]:
     """Those that have these stamps."""
     pairs = [(key, stamp, rows[key]) for key, stamp in marks if key in rows]
     return {key: row for key, stamp, row in pairs if row.mac == stamp}  # not secret: both stored
 
 
-async def _within(asked: Awaitable[T]) -> T:
+async def _await_reader(asked: Awaitable[T]) -> T:
     """What an actor that reads replies, in the words of whoever waits for it."""
     try:
         return await asked
@@ -457,13 +471,13 @@ async def _within(asked: Awaitable[T]) -> T:
         raise UnavailableError("store_timeout", "the database did not answer in time") from None
 
 
-def _cache(config: CacheConfig, backend: Backend, world: World) -> Cache:
+def _cache(config: CacheConfig, backend: StoreBackend, world: World) -> RowCache:
     config = config if backend.exclusive else CacheConfig(max_bytes=0)
-    return Cache(config, partial(uptime_ns, world))
+    return RowCache(config, partial(uptime_ns, world))
 
 
 @asynccontextmanager
-async def _committing(committer: Committer, world: World) -> AsyncIterator[None]:
+async def _close_committer_after(committer: Committer, world: World) -> AsyncIterator[None]:
     """No transaction is under way behind the block, in whosever thread."""
     try:
         yield
@@ -473,7 +487,7 @@ async def _committing(committer: Committer, world: World) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def _opened(backend: Backend, world: World) -> AsyncIterator[None]:
+async def _open_backend(backend: StoreBackend, world: World) -> AsyncIterator[None]:
     if backend.is_open:
         yield
         return

@@ -26,7 +26,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _MAC: Final = _encode("mac")
 
 
-def plain(key: Key) -> Key:
+def plain_key(key: Key) -> Key:
     """The key with `str` and `int` themselves in place of their subclasses, such as a path.
 
     They are equal, but msgpack and the database drivers know the plain types only.
@@ -34,7 +34,7 @@ def plain(key: Key) -> Key:
     return tuple([str(part) if isinstance(part, str) else int(part) for part in key])
 
 
-class Kind(Enum):
+class ColumnKind(Enum):
     """What a column holds; `vault.store.columns` says which SQL type that is."""
 
     NAME = "name"  # text of at most NAME_BYTES, compared and ordered bytewise
@@ -45,28 +45,28 @@ class Kind(Enum):
     JSON = "json"
 
 
-_KINDS: Final[Mapping[object, Kind]] = {
-    str: Kind.NAME,
-    int: Kind.INTEGER,
-    bool: Kind.BOOLEAN,
-    bytes: Kind.BLOB,
+_KINDS: Final[Mapping[object, ColumnKind]] = {
+    str: ColumnKind.NAME,
+    int: ColumnKind.INTEGER,
+    bool: ColumnKind.BOOLEAN,
+    bytes: ColumnKind.BLOB,
 }
 
 
-class Column(Struct, frozen=True):
+class TableColumn(Struct, frozen=True):
     """One field of the row struct as a column. `type` is the field's annotation.
 
     `later`: rows may be older than the column; a field that is unset is SQL's NULL.
     """
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     type: Any
     nullable: bool
     later: bool = False
 
 
-def is_stamped(packed: bytes, stamp: bytes) -> bool:
+def packed_has_stamp(packed: bytes, stamp: bytes) -> bool:
     """Whether a row that `Table.pack` made has this `mac`: its last field, in all that have one."""
     return packed.endswith(_MAC + _encode(stamp))  # with its name: no end of a stamp is a stamp
 
@@ -105,14 +105,14 @@ class Table(Generic[R]):
         self.unique = unique
         self.indexes = indexes
         self.references = dict(references or {})
-        self.cached = cached
+        self.is_cached = cached
         self.sums = sums
         self.latest = latest
-        self.about = about
-        self.many = many
+        self.counted_subject = about
+        self.kept_packed = many
         self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
         self.kinds = {column.name: column.kind for column in self.columns}
-        self.guarded = "mac" in self.kinds
+        self.is_guarded = "mac" in self.kinds
         self.key_of = _getter(key)
         self.unpack: Callable[[bytes], R] = msgspec.msgpack.Decoder(row).decode
         """A row equal to the one that `pack` was given."""
@@ -125,13 +125,13 @@ class Table(Generic[R]):
         self.searched_of = _getter(self.searched)
         self._strings = tuple(c.name for c in self.columns if c.type is str)
         self._strings_of = _getter(self._strings)
-        self._integers = tuple(c.name for c in self.columns if c.kind is Kind.INTEGER)
+        self._integers = tuple(c.name for c in self.columns if c.kind is ColumnKind.INTEGER)
         self._integers_of = _getter(self._integers)
 
     def __repr__(self) -> str:
         return f"<Table {self.name}>"
 
-    def admit(self, row: R) -> R:
+    def normalize_row(self, row: R) -> R:
         """The row as any database would return it: its strings are plain `str`.
 
         Raises `ValidationError` naming the field when some database could not hold it: a string
@@ -164,7 +164,7 @@ class Table(Generic[R]):
             text = getattr(row, name)
             if type(text) is not str:
                 plain[name] = text = str(text)
-            bound = NAME_BYTES if self.kinds[name] is Kind.NAME else TEXT_BYTES
+            bound = NAME_BYTES if self.kinds[name] is ColumnKind.NAME else TEXT_BYTES
             if "\0" in text or (len(text) * 4 > bound and _utf8_length(text) > bound):
                 raise self._refusal(name)
         return msgspec.structs.replace(row, **plain) if plain else row
@@ -180,7 +180,7 @@ class Table(Generic[R]):
         except (UnicodeEncodeError, OverflowError, TypeError, RecursionError):
             raise self._refusal("row") from None
 
-    def sum_of(self, row: R, more: R) -> R:
+    def add_counts(self, row: R, more: R) -> R:
         """Two rows of one key, counted together; a sum stays where integers end."""
         sums = {
             name: min(getattr(row, name) + getattr(more, name), INTEGER_MAX) for name in self.sums
@@ -194,7 +194,7 @@ class Table(Generic[R]):
         )
 
 
-class Query(Struct, frozen=True, kw_only=True):
+class StoreQuery(Struct, frozen=True, kw_only=True):
     """Rows for which all of this holds, in the order of their keys (bytewise, as UTF-8).
 
     `equals` fixes columns, `prefix` is `(column, text)` it starts with, `at_most` is `(column, n)`
@@ -210,10 +210,10 @@ class Query(Struct, frozen=True, kw_only=True):
     limit: int = MAX_LIMIT
 
 
-def _column(field: msgspec.structs.FieldInfo, texts: tuple[str, ...]) -> Column:
-    kind = Kind.TEXT if field.name in texts else _KINDS.get(field.type, Kind.JSON)
+def _column(field: msgspec.structs.FieldInfo, texts: tuple[str, ...]) -> TableColumn:
+    kind = ColumnKind.TEXT if field.name in texts else _KINDS.get(field.type, ColumnKind.JSON)
     later = field.default is UNSET
-    return Column(field.name, kind, field.type, later or field.default is None, later)
+    return TableColumn(field.name, kind, field.type, later or field.default is None, later)
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Struct], tuple[Any, ...]]:
@@ -229,7 +229,7 @@ def _utf8_length(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-class Ranking(Struct, frozen=True, kw_only=True):
+class RankedQuery(Struct, frozen=True, kw_only=True):
     """Rows of `table` by a number that `by` keeps of them, the greatest first.
 
     A row of `by` is about the row whose unique field `link` is its key, which is of one field. Rows

@@ -8,13 +8,13 @@ from vault.store.schema import SQL_TABLES
 from vault.store.table import INTEGER_MAX, Table
 
 
-def counted(table: Table[Any], rows: int) -> dict[str, str]:
+def count_columns(table: Table[Any], rows: int) -> dict[str, str]:
     """Which column is bound under each name, in the order of `counting`'s parameters."""
     names = [column.name for column in table.columns]
     return {f"{name}_{number}": name for number in range(rows) for name in names}
 
 
-def counting(table: Table[Any], rows: int, dialect: str) -> sa.Insert:
+def count_statement(table: Table[Any], rows: int, dialect: str) -> sa.Insert:
     """Add so many rows' numbers to those that are there, as `Table` says.
 
     Raises `ValueError` for a database that is not known here.
@@ -51,7 +51,9 @@ def _wanted(table: Table[Any], rows: int) -> sa.Select[Any]:
         for number in range(rows)
     ]
     new = (sa.union_all(*each) if rows > 1 else each[0]).subquery("new")
-    subjects = [(SQL_TABLES[other].c[name], new.c[table.key[0]]) for other, name in table.about]
+    subjects = [
+        (SQL_TABLES[other].c[name], new.c[table.key[0]]) for other, name in table.counted_subject
+    ]
     return sa.select(new).where(
         sa.or_(*(sa.exists().where(subject == key) for subject, key in subjects))
     )

@@ -8,20 +8,22 @@ from itertools import islice
 from typing import ClassVar, Final
 
 from actors import BatchActor, Worker, World
-from vault.store.committer import MOST, Change, Committer
+from vault.store.committer import MAX_BATCH_CHANGES, Change, Committer
 
-HOLD: Final = 0.002  # seconds; a transaction costs a thread's turns and a sync, whatever is in it
+BATCH_DELAY: Final = (
+    0.002  # seconds; a transaction costs a thread's turns and a sync, whatever is in it
+)
 
 
-class Writer(BatchActor[Change | list[Change]]):
+class WriterActor(BatchActor[Change | list[Change]]):
     """The thread that commits. Its messages are changes, its replies what they return.
 
     Of a list the reply is a list: results, and a `Failure` where one raised. A list counts as one
     message.
     """
 
-    max_batch: ClassVar[int] = MOST
-    hold: ClassVar[float] = HOLD
+    max_batch: ClassVar[int] = MAX_BATCH_CHANGES
+    hold: ClassVar[float] = BATCH_DELAY
 
     def __init__(self, committer: Committer, world: World) -> None:
         self._committer = committer

@@ -21,13 +21,13 @@ import trio
 
 from actors import World
 from actors.latch import Latch
-from protocols.errors import where
+from protocols.errors import locate
 from vault.audit.appender import Appender
-from vault.audit.broker import begins_work, disk_full
-from vault.audit.draft import Draft, draft_event
+from vault.audit.broker import disk_full_error, needs_disk_space
 from vault.audit.hashing import ValueHasher
+from vault.audit.pending_record import PendingRecord, prepare_event
 from vault.audit.record import AuditEvent
-from vault.audit.writer import AuditConfig, unavailable
+from vault.audit.writer import AuditConfig, audit_unavailable
 from vault.errors import UnavailableError
 from vault.workers.line import Line
 from vault.workers.wire import Drafted, Lane, Recorded
@@ -92,7 +92,7 @@ class AuditLane:
         """
         since = self._looks
         if draft.begins and len(self._queue) >= _CONFIG.queue and not await self._line.has_waited():
-            raise unavailable("too many records wait for the audit writer")
+            raise audit_unavailable("too many records wait for the audit writer")
         waiting = _Waiting(draft, since, intent=intent)
         self._queue.append(waiting)
         self._wake.set()
@@ -143,15 +143,15 @@ class AuditLane:
         """Write them here; returns those that the leader has to."""
         if self._appender is None:
             return self._sent
-        drafts = [Draft(one.draft.time, "event", one.draft.body) for one in self._sent]
+        drafts = [PendingRecord(one.draft.time, "event", one.draft.body) for one in self._sent]
         try:
             return [] if await self._appender.append(drafts) else self._sent
         except OSError as error:
-            log.error("audit: a worker could not write: %s", where(error))  # noqa: TRY400  # one line tells all
+            log.error("audit: a worker could not write: %s", locate(error))  # noqa: TRY400  # one line tells all
             is_full = error.errno == errno.ENOSPC
         for waiting in self._sent:
             if waiting.draft.begins:
-                waiting.fail(disk_full() if is_full else unavailable(_UNWRITTEN))
+                waiting.fail(disk_full_error() if is_full else audit_unavailable(_UNWRITTEN))
         return [waiting for waiting in self._sent if not waiting.draft.begins]
 
     async def _ask(self, asked: list[_Waiting]) -> None:
@@ -162,10 +162,10 @@ class AuditLane:
         except ValueError:
             answer = Recorded("what became of the records is not readable")
         for place in answer.refused:
-            asked[place].fail(disk_full())
+            asked[place].fail(disk_full_error())
         if answer.error:
             for waiting in asked:
-                waiting.fail(unavailable(answer.error))
+                waiting.fail(audit_unavailable(answer.error))
 
     async def _give_up(self) -> None:
         """Tell those that have waited too long; their frame stays under way, in step."""
@@ -175,7 +175,7 @@ class AuditLane:
             for waiting in (*self._sent, *self._queue):
                 looks = self._looks - waiting.since
                 if (looks - 1) * _LOOK_EVERY >= _CONFIG.deadline and not waiting.known.is_open:
-                    waiting.fail(unavailable("the audit writer does not answer"))
+                    waiting.fail(audit_unavailable("the audit writer does not answer"))
                     waiting.known.open()
 
 
@@ -188,7 +188,7 @@ class RemoteAudit:
         self._world = world
 
     async def record(self, event: AuditEvent) -> None:
-        """As `vault.audit.broker.Broker.record`."""
-        draft = draft_event(event, self._world.now(), self._hasher)
-        drafted = Drafted(draft.time, draft.body, begins_work(event, _CONFIG.essential))
+        """As `vault.audit.broker.AuditBroker.record`."""
+        draft = prepare_event(event, self._world.now(), self._hasher)
+        drafted = Drafted(draft.time, draft.body, needs_disk_space(event, _CONFIG.essential))
         await self._lane.write(drafted, intent=event.phase == "intent")

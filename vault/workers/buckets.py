@@ -1,14 +1,14 @@
 """Rate limits of all processes together: token buckets in shared memory.
 
-As `vault.authz.limits`, a bucket is one number, the instant at which it will be full again. Nobody
-locks: of two processes that change one bucket at once (or of which one is suspended in between) the
-later one's figure counts, and the other's token is not counted. A limit survives that, and a lock
-in every request would cost more.
+As `vault.authz.rate_limits`, a bucket is one number, the instant at which it will be full again.
+Nobody locks: of two processes that change one bucket at once (or of which one is suspended in
+between) the later one's figure counts, and the other's token is not counted. A limit survives
+that, and a lock in every request would cost more.
 """
 
 from typing import Final
 
-from vault.authz.limits import TokenBuckets
+from vault.authz.rate_limits import TokenBuckets
 from vault.workers.page import BUCKETS, Page
 
 _PROBES: Final = 8  # places where a bucket may be
@@ -21,13 +21,13 @@ class SharedBuckets(TokenBuckets):
         super().__init__(rate, burst)
         self._words = page.buckets
 
-    def take(self, key: str, now: int) -> int:
+    def take_token(self, key: str, now: int) -> int:
         """As `TokenBuckets.take`."""
         words = self._words
         tag = _tag(key)
         place = self._place(tag)
         full_at = self._capped(words[place + 1], now) if words[place] == tag else now
-        wait = full_at - now - self._room
+        wait = full_at - now - self._burst_ns
         if wait > 0:
             return wait
         words[place + 1] = full_at + self._step

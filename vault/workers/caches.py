@@ -7,21 +7,21 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from vault.store.cache import (
+from vault.store.bounded_cache import Slot, slot_of
+from vault.store.committer import CommitStamper
+from vault.store.row_cache import (
     DEFAULT,
     MISSING,
-    Cache,
     CacheConfig,
-    Load,
+    ChangedRow,
     Missing,
-    Stamped,
-    Touched,
+    PendingLoad,
+    RowCache,
+    StampedKey,
 )
-from vault.store.committer import Mark
-from vault.store.shelf import Slot, slot_of
 from vault.store.table import Key, Table
 from vault.store.tables import ACCESS, AUDIT, MOUNTS, POLICIES, SYSTEM, USAGE
-from vault.store.tx import Batch
+from vault.store.transaction import TransactionBatch
 from vault.workers.journal import JournalWriter, Row, row_of
 
 R = TypeVar("R", bound=Struct)
@@ -49,7 +49,7 @@ def is_of_snapshots(row: Row) -> bool:
     return row[0] in SNAPSHOTS and (row[0] != SYSTEM.name or row == KEYRING)
 
 
-class FencedCache(Cache):
+class FencedCache(RowCache):
     """A cache that keeps nothing of the rows that are being changed at the moment."""
 
     def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
@@ -59,17 +59,17 @@ class FencedCache(Cache):
     def hold(self, slots: Iterable[Slot]) -> None:
         """Forget what is on these slots, and keep nothing there until `release`."""
         self._fenced = frozenset(slots)
-        self.drop(self._fenced)
+        self.invalidate_slots(self._fenced)
 
     def release(self) -> None:
         """The transaction has ended: rows that are loaded from now on are kept."""
         self._fenced = frozenset()
 
-    def begin(self, table: Table[Any], key: Key, **more: Any) -> Load:
+    def begin_load(self, table: Table[Any], key: Key, **more: Any) -> PendingLoad:
         """As `Cache.begin`; what is loaded behind the fence is not kept."""
-        load = super().begin(table, key, **more)
+        load = super().begin_load(table, key, **more)
         if load.slot in self._fenced:
-            load.fresh = False
+            load.is_fresh = False
         return load
 
 
@@ -78,7 +78,7 @@ class WorkerCache(FencedCache):
 
     def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
         super().__init__(config, clock)
-        self._loading: set[Load] = set()
+        self._loading: set[PendingLoad] = set()
         self._closed = False  # a fence around everything
         self._guard = Lock()
 
@@ -86,7 +86,7 @@ class WorkerCache(FencedCache):
         """Forget everything, and keep nothing until `release`."""
         with self._guard:
             for load in self._loading:
-                load.fresh = False
+                load.is_fresh = False
             self.clear()
             self._closed = True
 
@@ -95,30 +95,32 @@ class WorkerCache(FencedCache):
         super().release()
         self._closed = False
 
-    def known(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
+    def peek_rows(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
         """As `Cache.known`; for a query's thread, which `hold_all` keeps out."""
         with self._guard:
-            return super().known(table, keys)
+            return super().peek_rows(table, keys)
 
-    def lacking(self, table: Table[Any], marks: Sequence[Stamped]) -> list[Stamped]:
+    def find_uncached(
+        self, table: Table[Any], stamped_keys: Sequence[StampedKey]
+    ) -> list[StampedKey]:
         """As `Cache.lacking`; as `known`."""
         with self._guard:
-            return super().lacking(table, marks)
+            return super().find_uncached(table, stamped_keys)
 
-    def begin(self, table: Table[Any], key: Key, **more: Any) -> Load:
+    def begin_load(self, table: Table[Any], key: Key, **more: Any) -> PendingLoad:
         """As `FencedCache.begin`."""
         with self._guard:
-            load = super().begin(table, key, **more)
+            load = super().begin_load(table, key, **more)
             self._loading.add(load)
             if self._closed or table.name in UNTOLD:
-                load.fresh = False
+                load.is_fresh = False
             return load
 
-    def end(self, load: Load, table: Table[Any], row: Any | Missing | None) -> None:
+    def end_load(self, load: PendingLoad, table: Table[Any], row: Any | Missing | None) -> None:
         """As `Cache.end`."""
         with self._guard:
             self._loading.discard(load)
-            super().end(load, table, row if load.fresh else MISSING)
+            super().end_load(load, table, row if load.is_fresh else MISSING)
 
 
 class LeaderCache(FencedCache):
@@ -134,7 +136,7 @@ class LeaderCache(FencedCache):
         self._journal = journal
         self._announced = False
 
-    def fence(self, touched: Iterable[Touched]) -> None:
+    def fence(self, touched: Iterable[ChangedRow]) -> None:
         """Announce what is about to be committed."""
         rows = [row_of(table.name, key) for table, key, _ in touched if table.name not in UNTOLD]
         if rows:
@@ -143,17 +145,17 @@ class LeaderCache(FencedCache):
             self.hold(slots)
             self._journal.fence(slots, filter(is_of_snapshots, rows))
 
-    def replace(self, touched: Iterable[Touched]) -> None:
+    def apply_commit(self, touched: Iterable[ChangedRow]) -> None:
         """These are committed now; the transaction has ended, even if the cache fails."""
         try:
-            super().replace(touched)
+            super().apply_commit(touched)
         finally:
             self._settle()
 
-    def forget(self, touched: Iterable[Touched]) -> None:
+    def invalidate(self, touched: Iterable[ChangedRow]) -> None:
         """Nobody knows what these are now."""
         try:
-            super().forget(touched)
+            super().invalidate(touched)
         finally:
             self._settle()
 
@@ -175,15 +177,15 @@ class LeaderCache(FencedCache):
 class FencingMark:
     """A `Mark` that, once a transaction's changes are done, has the cache announce them."""
 
-    def __init__(self, mark: Mark, cache: LeaderCache) -> None:
+    def __init__(self, mark: CommitStamper, cache: LeaderCache) -> None:
         self._mark = mark
         self._cache = cache
 
-    def stamp(self, batch: Batch) -> None:
+    def stamp(self, batch: TransactionBatch) -> None:
         """As the mark below; its own row is announced too."""
         self._mark.stamp(batch)
-        self._cache.fence(batch.written())
+        self._cache.fence(batch.changed_rows())
 
-    def stored(self) -> None:
+    def on_durable(self) -> None:
         """As the mark below."""
-        self._mark.stored()
+        self._mark.on_durable()

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from vault import errors
 from vault.errors import VaultError
 from vault.model.records import VersionRow
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import End
 from vault.workers.wire import Carried, Told
 
@@ -21,8 +21,8 @@ _NOTHING: Final = Carried()
 
 def carried_of(end: End) -> Carried:
     """What the leader tells of one write; the sealed parts of the version stay with him."""
-    if isinstance(end, Written):
-        return Carried(written=Written(secret=end.secret, version=_bare(end.version)))
+    if isinstance(end, SecretWritten):
+        return Carried(written=SecretWritten(secret=end.secret, version=_bare(end.version)))
     kind = next(base.__name__ for base in type(end).__mro__ if base.__name__ in _KINDS)
     return Carried(kind=kind, code=end.code, message=end.message, details=dict(end.details))
 
@@ -34,7 +34,7 @@ def told_of(number: int, end: SecretValue | End, *, reserved: bool = False) -> T
     return Told(number, carried_of(end), None, reserved)
 
 
-def result_of(told: Told) -> SecretValue | Written:
+def result_of(told: Told) -> SecretValue | SecretWritten:
     """What it tells of. Raises the error that it was."""
     found = told.value or told.end.written
     if found is None:

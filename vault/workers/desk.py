@@ -7,19 +7,20 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 import msgspec
 import trio
 
-from protocols.http.answers import Answers, Reservation
-from protocols.http.scope import RESERVATION
-from vault.audit.broker import Broker
-from vault.audit.draft import Draft
-from vault.edge.asgi import URGENT
+from protocols.http import response_budget
+from protocols.http.asgi import RESERVATION
+from protocols.http.response_budget import Reservation
+from vault.audit.broker import AuditBroker
+from vault.audit.pending_record import PendingRecord
+from vault.audit_context import internal_error
+from vault.edge.asgi import ALWAYS_SERVED
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, VaultError
-from vault.model.operation import Memory, Operation
+from vault.model.operation import Operation, ResponseBudget
 from vault.model.path import ResourcePath
 from vault.model.payloads import REFUSED, ReadSecret, RefusedRequest, WriteSecret
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import End
-from vault.trail import unexpected
 from vault.workers.carried import told_of
 from vault.workers.wire import (
     MOST,
@@ -62,14 +63,14 @@ class Answering(Protocol):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, as ASGI has it."""
 
-    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
+    def failure_response(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
         """The answer to a request at this path that has failed: status, headers, body."""
 
 
 class AuditDesk:
     """Takes a frame of drafts, has them recorded, answers; in turn."""
 
-    def __init__(self, lane: Lane[list[Drafted]], broker: Callable[[], Broker | None]) -> None:
+    def __init__(self, lane: Lane[list[Drafted]], broker: Callable[[], AuditBroker | None]) -> None:
         self._lane = lane
         self._broker = broker
 
@@ -88,7 +89,7 @@ class AuditDesk:
         taken = [one for one in drafts if not one.begins] if stopped else drafts
         try:
             if taken:
-                await broker.record_together([Draft(d.time, "event", d.body) for d in taken])
+                await broker.record_batch([PendingRecord(d.time, "event", d.body) for d in taken])
         except VaultError as error:
             return Recorded(error.message, refused)
         return Recorded("", refused)
@@ -102,7 +103,11 @@ class RelayDesk:
     """
 
     def __init__(
-        self, lane: Lane[ToLeader], edge: Answering, run: RunBelow, answers: Answers
+        self,
+        lane: Lane[ToLeader],
+        edge: Answering,
+        run: RunBelow,
+        answers: response_budget.ResponseBudget,
     ) -> None:
         """`answers` is the budget of this process for all its workers."""
         self._lane = lane
@@ -129,7 +134,7 @@ class RelayDesk:
             if (reservation := self._reserved.pop(request.id, None)) is not None:
                 reservation.release()
             return
-        urgent = isinstance(request, Relayed) and request.raw_path in URGENT
+        urgent = isinstance(request, Relayed) and request.raw_path in ALWAYS_SERVED
         places = self._urgent if urgent else self._places
         try:
             places.acquire_nowait()
@@ -141,7 +146,7 @@ class RelayDesk:
         address = request.client[0] if isinstance(request, Relayed) and request.client else None
         if isinstance(request, Asked):
             address = request.origin.ip
-        reservation = Reservation(self._answers, self._answers.caller(address))
+        reservation = Reservation(self._answers, self._answers.usage_of(address))
         self._reserved[request.id] = reservation
         try:
             if isinstance(request, Relayed):
@@ -159,13 +164,13 @@ class RelayDesk:
             self._lane.post(told_of(asked.id, end, reserved=bool(reservation.held)))
         except Exception as error:  # noqa: BLE001  # as in a server: no other request's business
             reservation.release()
-            fault = unexpected(asked.request_id, asked.name, error)
+            fault = internal_error(asked.request_id, asked.name, error)
             self._lane.post(told_of(asked.id, fault))
 
     async def _end(self, asked: Asked, reservation: Reservation) -> SecretValue | End:
         try:
             found = await self._run(_operation(asked, _Relaying(reservation)), asked.above)
-            return cast("SecretValue | Written", found)
+            return cast("SecretValue | SecretWritten", found)
         except VaultError as error:
             return error
 
@@ -190,7 +195,7 @@ class RelayDesk:
 
     def _fail(self, request: Relayed, error: Exception) -> None:
         self._reserved[request.id].release()
-        self._lane.post(Answered(request.id, *self._edge.tell(request.raw_path, error)))
+        self._lane.post(Answered(request.id, *self._edge.failure_response(request.raw_path, error)))
 
 
 class _Relaying:
@@ -238,7 +243,7 @@ class _Reply:
             self.body += part
 
 
-def _operation(asked: Asked, memory: Memory) -> Operation:
+def _operation(asked: Asked, memory: ResponseBudget) -> Operation:
     return Operation(
         name=asked.name,
         path=ResourcePath.parse(asked.path),
@@ -251,7 +256,7 @@ def _operation(asked: Asked, memory: Memory) -> Operation:
     )
 
 
-def _scope(request: Relayed, memory: Memory) -> dict[str, Any]:
+def _scope(request: Relayed, memory: ResponseBudget) -> dict[str, Any]:
     tls = {"tls": {"peer_certificate": request.certificate}}
     return {
         "type": "http",

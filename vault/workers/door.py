@@ -6,10 +6,10 @@ from typing import Final, NoReturn
 
 import trio
 
-from vault.gate import DRAIN, Initialised, SealStatus
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin
 from vault.model.payloads import REFUSED, ListKeys, ReadMetadata
+from vault.seal.manager import DRAIN_TIMEOUT, InitResult, SealStatus
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.reading import LOCAL, Reading
 from vault.workers.writes import is_large
@@ -35,7 +35,7 @@ def may_serve(method: str, path: bytes) -> bool:
 
 
 class WorkerDoor:
-    """`vault.door.Door` in a worker: raises `Elsewhere` for what it does not do itself."""
+    """`vault.edge.service.Door` in a worker: raises `Elsewhere` for what it does not do itself."""
 
     def __init__(self, run_there: Callable[[Operation], Awaitable[object]]) -> None:
         """`run_there` has a read or a write run by the leader."""
@@ -54,7 +54,7 @@ class WorkerDoor:
         reading = self._reading
         return reading is not None and await reading.follower.is_current()
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """Run a read, or a write; `Elsewhere` for anything else.
 
         Of a request of several each is decided on by itself, on what is so then: others may be done
@@ -89,7 +89,7 @@ class WorkerDoor:
             raise Elsewhere
         self._in_flight += 1
         try:
-            return await reading.pipeline.run(op)
+            return await reading.pipeline.run_operation(op)
         finally:
             self._leave()
 
@@ -99,7 +99,7 @@ class WorkerDoor:
             self._idle.set()
 
     @property
-    def mounts(self) -> MountBook:
+    def mounts(self) -> MountTable:
         """The current mounts."""
         if self._reading is None:
             raise Elsewhere
@@ -113,7 +113,7 @@ class WorkerDoor:
         """Let none in any more, and give those in flight their time."""
         self._reading = None
         self._idle = trio.Event()
-        with trio.move_on_after(DRAIN):
+        with trio.move_on_after(DRAIN_TIMEOUT):
             if self._in_flight:
                 await self._idle.wait()
 
@@ -126,9 +126,9 @@ class WorkerDoor:
         """The leader knows."""
         raise Elsewhere
 
-    async def initialise(
+    async def initialize(
         self, shares: int, threshold: int, root_token: str | None = None
-    ) -> Initialised:
+    ) -> InitResult:
         """The leader does."""
         _elsewhere(shares, threshold, root_token)
 
@@ -140,7 +140,7 @@ class WorkerDoor:
         """The leader does."""
         raise Elsewhere
 
-    async def unseal_alone(self) -> bool:
+    async def auto_unseal(self) -> bool:
         """The leader does."""
         raise Elsewhere
 

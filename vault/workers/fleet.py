@@ -12,21 +12,21 @@ import trio
 
 from actors import RestartAfter, RestartPolicy, World, decide_restart
 from actors.world import uptime_ns
-from protocols.errors import where
+from protocols.errors import locate
 from protocols.http import Limits
-from protocols.http.answers import Answers
-from protocols.http.pulse import Pulse
-from vault.audit.broker import Broker
-from vault.audit.end import SharedEnd
-from vault.audit.layout import Layout
+from protocols.http.coarse_clock import CoarseClock
+from protocols.http.response_budget import ResponseBudget
+from vault.audit.broker import AuditBroker
+from vault.audit.layout import LogLayout
+from vault.audit.shared_tail import SharedTail
 from vault.beside import Opening
 from vault.errors import UnavailableError
-from vault.gate import DRAIN
 from vault.metrics import Metrics
 from vault.mutations import Mutations
-from vault.store.cache import Cache, CacheConfig
-from vault.store.committer import Mark
-from vault.telemetry import Run, below
+from vault.seal.manager import DRAIN_TIMEOUT
+from vault.store.committer import CommitStamper
+from vault.store.row_cache import CacheConfig, RowCache
+from vault.telemetry.wiring import RunOperation, run_below_span
 from vault.workers import page
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import LEADER, FencingMark, LeaderCache, share
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
 
 OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
-SEAL_SECONDS: Final = DRAIN + 5.0
+SEAL_SECONDS: Final = DRAIN_TIMEOUT + 5.0
 END_SECONDS: Final = 2.0  # to end a process once its last answer is given
 _FORK_AGAIN: Final = 2.0  # until a process is asked for again: memory or a limit was short of one
 FAILING_DEATHS: Final = 4
@@ -83,12 +83,14 @@ class Fleet:
         self._shed_before = 0
         self._replaced = 0
         self._deaths = deque[float](maxlen=FAILING_DEATHS)
-        metrics.count(worker_restarts=lambda: float(self._replaced))
+        metrics.register_counters(worker_restarts=lambda: float(self._replaced))
         self.port = 0
 
     # What the leader's own data path is built with.
 
-    def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
+    def fenced(
+        self, mark: CommitStamper, config: CacheConfig
+    ) -> tuple[RowCache | CacheConfig, CommitStamper]:
         """The leader's cache and its store's mark; the workers hear of each change."""
         cache = LeaderCache(
             self._journal, share(config, self._count, LEADER), partial(uptime_ns, self._world)
@@ -99,9 +101,9 @@ class Fleet:
         """The index of rows, which the workers read."""
         return page.SharedRows(self._page)
 
-    def end(self, layout: Layout) -> SharedEnd:
+    def end(self, layout: LogLayout) -> SharedTail:
         """The end of the audit log, where the workers write, too."""
-        return SharedEnd(self._page.end, layout.head, evict=self._evict)
+        return SharedTail(self._page.end, layout.head_file, evict=self._evict)
 
     def _evict(self, pid: int) -> None:
         """End a worker that keeps all others from the log, if it hangs."""
@@ -171,7 +173,7 @@ class Fleet:
     async def run(
         self,
         edge: Answering,
-        run: Run,
+        run: RunOperation,
         listener: int,
         port: int,
         *,
@@ -193,9 +195,9 @@ class Fleet:
             page=self._page_fd,
             listener=listener,
             edge=edge,
-            run=below(run, self._tracing),
+            run=run_below_span(run, self._tracing),
             live=live,
-            answers=Answers(limits, Pulse(limits, None)),
+            answers=ResponseBudget(limits, CoarseClock(limits, None)),
             broker=self._broker,
             mutations=self._mutations,
             counted=self._counted,
@@ -242,7 +244,7 @@ class Fleet:
             return False
         return self._world.monotonic() - self._deaths[0] < FAILING_SECONDS
 
-    def shed(self) -> int:
+    def refused_requests(self) -> int:
         """How many requests were turned away, as of a second ago."""
         return self._shed_before + sum(counts.shed for counts in self._counts.values())
 
@@ -275,7 +277,9 @@ class Fleet:
         except* OSError as errors:
             if not serving.is_set():
                 raise  # the first: better no agent than one with fewer processes than it is told
-            log.error("no process for worker %d, to be tried again: %s", seat.number, where(errors))  # noqa: TRY400  # one line tells all
+            log.error(  # noqa: TRY400  # one line tells all
+                "no process for worker %d, to be tried again: %s", seat.number, locate(errors)
+            )
             begun = False
         return begun
 
@@ -338,7 +342,7 @@ class Fleet:
 
     # What they tell.
 
-    def _broker(self) -> Broker | None:
+    def _broker(self) -> AuditBroker | None:
         return None if self._opening is None else self._opening.audit
 
     def _mutations(self) -> Mutations | None:
@@ -347,11 +351,11 @@ class Fleet:
 
     def _counted(self, number: int, counts: Counts) -> None:
         self._counts[number] = counts
-        self._metrics.add(counts.operations, counts.requests, counts.refused)
+        self._metrics.merge_counts(counts.operations, counts.requests, counts.refused)
         if self._opening is not None:
-            self._opening.access.add(counts.access)
-            self._opening.usage.add(counts.usage)
+            self._opening.access.merge(counts.access)
+            self._opening.usage.merge(counts.usage)
 
     def _traced(self, spans: Spans) -> None:
         if self._tracing is not None:
-            self._tracing.add(spans.body, spans.count, spans.dropped)
+            self._tracing.add_child_spans(spans.body, spans.count, spans.dropped)

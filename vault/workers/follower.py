@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 import trio
 
 from vault.errors import VaultError
-from vault.store.shelf import Slot
+from vault.store.bounded_cache import Slot
 from vault.store.table import Key
 from vault.workers.caches import SNAPSHOTS, WorkerCache
 from vault.workers.journal import LOST, Cleared, Entry, Failed, Fence, JournalReader, Row, Settled

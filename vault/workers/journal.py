@@ -18,9 +18,9 @@ from typing import Final, Literal, NewType, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from protocols.errors import where
-from vault.store.shelf import Slot
-from vault.store.table import Key, plain
+from protocols.errors import locate
+from vault.store.bounded_cache import Slot
+from vault.store.table import Key, plain_key
 from vault.workers.page import BEGUN, FAILED_AT, RESERVED, RING, WRITTEN, Page
 
 Row = NewType("Row", tuple[str, tuple[str | int, ...]])
@@ -68,7 +68,7 @@ log: Final = logging.getLogger("freehold.workers")
 
 def row_of(table: str, key: Key) -> Row:
     """The row with this key. A key may hold a `ResourcePath`, which msgpack does not encode."""
-    return Row((table, plain(key)))
+    return Row((table, plain_key(key)))
 
 
 class Lost(Enum):
@@ -98,7 +98,7 @@ class JournalWriter:
         try:
             data = _encode(Fence(tuple(slots), tuple(snapshots)))
         except Exception as error:  # noqa: BLE001  # else the transaction fails, and its neighbours
-            log.error("a fence is around everything, since it failed with %s", where(error))  # noqa: TRY400  # its text could hold a name
+            log.error("a fence is around everything, since it failed with %s", locate(error))  # noqa: TRY400  # its text could hold a name
             data = _EVERYTHING
         with self._lock:
             self._append(data if len(data) <= _MOST else _EVERYTHING, begins=True)

@@ -8,12 +8,12 @@ a worker guesses, and the leader, who has the rows, looks before anything is cha
 from typing import Final
 
 from vault.barrier import MISSING, SECRETS, Barrier
-from vault.model.operation import Facts
-from vault.model.path import HOT, ResourcePath, is_short
-from vault.pipeline import stored_facts
+from vault.model.operation import SecretFacts
+from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
+from vault.pipeline import load_stored_facts
 
-THERE: Final = Facts(exists=True, guess=True)
-ABSENT: Final = Facts(guess=True)
+THERE: Final = SecretFacts(exists=True, is_guess=True)
+ABSENT: Final = SecretFacts(is_guess=True)
 
 
 class Known:
@@ -24,20 +24,20 @@ class Known:
         self._there: set[ResourcePath] = set()
         self._likely = ABSENT
 
-    async def facts(self, path: ResourcePath, *, decisive: bool) -> Facts:
-        """See `vault.pipeline.Look`. What tags or metadata decide on is never guessed."""
+    async def facts(self, path: ResourcePath, *, decisive: bool) -> SecretFacts:
+        """See `vault.pipeline.FactsLookup`. What tags or metadata decide on is never guessed."""
         if not decisive and self._barrier.cached(SECRETS, path) is MISSING:
             return THERE if path in self._there else self._likely
-        return await stored_facts(self._barrier, path, decisive=decisive)
+        return await load_stored_facts(self._barrier, path, decisive=decisive)
 
     def written(self, path: ResourcePath) -> None:
         """It is there."""
         if is_short(path) and path not in self._there:
-            if len(self._there) >= HOT:
+            if len(self._there) >= MAX_REMEMBERED:
                 self._there.clear()
             self._there.add(path)
 
-    def was_wrong(self, path: ResourcePath, facts: Facts) -> None:
+    def was_wrong(self, path: ResourcePath, facts: SecretFacts) -> None:
         """A guess was not so."""
         if facts.exists:
             self._there.discard(path)

@@ -21,15 +21,15 @@ class LeaderLockout(Lockout):
         super().__init__(max_keys)
         self._journal = journal
 
-    def fail(self, key: Key, now: int) -> None:
+    def record_failure(self, key: Key, now: int) -> None:
         """As `Lockout.fail`."""
-        super().fail(key, now)
+        super().record_failure(key, now)
         self._journal.failed(key, now)
 
-    def succeed(self, key: Key) -> None:
+    def record_success(self, key: Key) -> None:
         """As `Lockout.succeed`."""
         if key in self._failed:
-            super().succeed(key)
+            super().record_success(key)
             self._journal.cleared(key)
 
 
@@ -43,17 +43,17 @@ class WorkerLockout(Lockout):
         self._last = 0  # failure of a pair that may have been missed
         self.lost()
 
-    def locked(self, key: Key, now: int) -> bool:
+    def is_locked(self, key: Key, now: int) -> bool:
         """Raise `Elsewhere` for a pair with failures; False for others."""
         if key in self._pairs or (self._last and abs(now - self._last) < _REMEMBERED):
             raise Elsewhere
         return False
 
-    def fail(self, key: Key, now: int) -> None:  # noqa: ARG002  # the leader looks itself
+    def record_failure(self, key: Key, now: int) -> None:  # noqa: ARG002  # the leader looks itself
         """Raise `Elsewhere`: the leader looks again, counts and refuses."""
         raise Elsewhere
 
-    def succeed(self, key: Key) -> None:
+    def record_success(self, key: Key) -> None:
         """Nothing to forget: a pair with failures does not come this far."""
 
     def note(self, key: Key) -> None:

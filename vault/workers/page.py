@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from vault.audit.end import BYTES as END
+from vault.audit.shared_tail import BYTES as END
 from vault.store.row_index import MOST, Segment
 
 WRITTEN: Final = 0  # the journal's end

@@ -15,49 +15,49 @@ from actors import World
 from actors.periodic import Job, run_periodic_jobs
 from actors.world import uptime_ns
 from vault.audit.appender import Appender
-from vault.audit.end import SharedEnd
 from vault.audit.hashing import ValueHasher
+from vault.audit.shared_tail import SharedTail
 from vault.audit.sinks.file import FileSink
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
-from vault.authn.bearer import Bearer, api_key_method
+from vault.authn.bearer import BearerMethod, api_key_method
+from vault.authn.credential_scheme import API_KEY, TOKEN
+from vault.authn.credential_usage import CredentialUsage
+from vault.authn.credential_validity import token_identity
 from vault.authn.revocation import Revoker
-from vault.authn.scheme import API_KEY, TOKEN
 from vault.authn.sessions import is_session
-from vault.authn.standing import judge_token
-from vault.authn.streams import Sessions
+from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
-from vault.authn.usage import Usage
 from vault.authz.authorizer import Authorizer
-from vault.authz.book import PolicyBook
-from vault.authz.failures import RecordLimits
-from vault.authz.limits import SELF_SERVICE, RateLimits
-from vault.barrier import KEYRING_ROW, Barrier, RowGuard
+from vault.authz.policy_store import PolicyStore
+from vault.authz.rate_limits import SELF_SERVICE, RateLimiter
+from vault.authz.record_limits import RecordLimits
+from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard
 from vault.config import Settings
+from vault.core import cache_config
 from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError
-from vault.handlers.access import AccessCounters
+from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import Handlers
-from vault.handlers.listing import Listing
-from vault.handlers.metadata import Metadata
-from vault.handlers.mounts import Mounts
-from vault.handlers.secrets import Secrets, changed_meanwhile
+from vault.handlers.listing import ListingHandlers
+from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.mounts import MountHandlers
+from vault.handlers.secrets import SecretHandlers, changed_meanwhile
 from vault.handlers.tokens import TokenHandlers
-from vault.keyed import Scheme, audit_keys
+from vault.jobs.refused_report import AUTHORIZATIONS_REFUSED, REPORT_INTERVAL, RefusedReport
 from vault.metrics import Metrics
 from vault.model.identity import Identity
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import Origin
 from vault.model.records import TokenRow
 from vault.mutations import WRITE
-from vault.pipeline import Following, Pipeline
-from vault.store.interface import Backend
+from vault.pipeline import Pipeline, SnapshotRefresher
+from vault.seal.bound_keys import PepperedScheme, bind_audit_keys
+from vault.store.cache_warmup import run_cache_warmup
+from vault.store.interface import StoreBackend
 from vault.store.row_index import InDoubtError, RowReader
 from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
-from vault.store.warmup import warming
-from vault.unit import cache_config
-from vault.work.failures import EVERY, REFUSALS, RefusedReport
 from vault.workers.audit import AuditLane, RemoteAudit
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WORKER, WorkerCache, share
@@ -83,7 +83,7 @@ class WorkerParts:
     """What outlives an opening."""
 
     settings: Settings
-    backend: Backend
+    backend: StoreBackend
     metrics: Metrics
     page: Page
     audit: AuditLane
@@ -97,10 +97,10 @@ class Reading:
     """An open data path for reads."""
 
     pipeline: Pipeline
-    mounts: MountBook
+    mounts: MountTable
     follower: Follower
     access: AccessCounters
-    usage: Usage
+    usage: CredentialUsage
     report_refusals: RefusedReport
 
 
@@ -119,7 +119,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
     keyring = await world.run_sync(keyring_of_now)
     async with open_store(
         parts.backend,
-        RowGuard(keyring),
+        HmacRowGuard(keyring),
         world,
         cache=cache,
         index=RowReader(SharedRows(page)),
@@ -127,19 +127,19 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         writes=False,
     ) as store:
         barrier = Barrier(store, keyring, order.root_key, world)
-        book = PolicyBook(store, world, order.ceiling)
+        book = PolicyStore(store, world, order.ceiling)
         authorizer = Authorizer(book)
-        mounts = Mounts(barrier, MountBook(), authorizer, world)
-        access, usage = AccessCounters(barrier, world), Usage(store, world)
+        mounts = MountHandlers(barrier, MountTable(), authorizer, world)
+        access, usage = AccessCounters(barrier, world), CredentialUsage(store, world)
 
         async def renew_keyring(_rows: Rows) -> None:
-            barrier.adopt(await world.run_sync(keyring_of_now))
+            barrier.replace_keyring(await world.run_sync(keyring_of_now))
 
         async def renew_mounts(_rows: Rows) -> None:
             await mounts.reload()
 
         async def renew_policies(rows: Rows) -> None:
-            await book.follow(None if rows is None else [str(name) for (name,) in rows])
+            await book.reload_changed(None if rows is None else [str(name) for (name,) in rows])
 
         renewals = {
             POLICIES.name: renew_policies,
@@ -148,18 +148,18 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         }
         await follower.begin({name: _here(renew) for name, renew in renewals.items()})
         known = Known(barrier)
-        audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
+        audit = RemoteAudit(parts.audit, ValueHasher(bind_audit_keys(keyring).mac), world)
         refusals = _refusals(parts)
         pipeline = parts.pipeline(
             authenticator=_authenticator(parts, store, keyring, lockout, usage),
             authorizer=authorizer,
             limits=_limits(parts),
             audit=audit,
-            facts=known.facts,
+            load_facts=known.facts,
             handlers=_local(
-                Secrets(barrier, mounts.mounts, access, world).handlers()
-                | Metadata(barrier, mounts.mounts, access, world).handlers()
-                | Listing(barrier, authorizer, world).handlers()
+                SecretHandlers(barrier, mounts.mounts, access, world).handlers()
+                | MetadataHandlers(barrier, mounts.mounts, access, world).handlers()
+                | ListingHandlers(barrier, authorizer, world).handlers()
                 | _token_handlers(store, keyring, usage, authorizer, world),
                 RemoteWrites(parts.writes, known),
             ),
@@ -167,23 +167,23 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             world=world,
             refusals=refusals,
             self_service=_self_service(parts),
-            following=CaughtUp(follower),
+            snapshots=CaughtUp(follower),
         )
-        report = RefusedReport(REFUSALS, refusals, audit.record, world)
+        report = RefusedReport(AUTHORIZATIONS_REFUSED, refusals, audit.record, world)
         jobs = [
-            Job("refused-requests", EVERY, report, at_end=True),
+            Job("refused-requests", REPORT_INTERVAL, report, at_end=True),
             Job("clock", READ_CLOCK_EVERY, partial(_read_clock, world)),
         ]
         appending = parts.audit.appending(_appender(parts, keyring))
         async with (
             appending,
             run_periodic_jobs(jobs, world),
-            warming(store, world, settings.warming),
+            run_cache_warmup(store, world, settings.warmup_workers),
         ):
             try:
                 yield Reading(pipeline, mounts.mounts, follower, access, usage, report)
             finally:
-                barrier.forget()
+                barrier.clear_data_keys()
 
 
 def _here(renew: Reload) -> Reload:
@@ -211,25 +211,25 @@ def _appender(parts: WorkerParts, keyring: Keyring) -> Appender:
     settings = parts.settings
     sink = FileSink(settings.audit_log, durability=settings.audit.durability, reserve_bytes=0)
     return Appender(
-        SharedEnd(parts.page.end, sink.layout.head),
+        SharedTail(parts.page.end, sink.layout.head_file),
         sink,
-        audit_keys(keyring),
+        bind_audit_keys(keyring),
         keyring.vault,
         parts.world,
         rotation_bytes=settings.audit.rotation_size,
     )
 
 
-def _limits(parts: WorkerParts) -> RateLimits:
+def _limits(parts: WorkerParts) -> RateLimiter:
     rate = parts.settings.limits.rate
     buckets = SharedBuckets(parts.page, rate.requests_per_second, rate.burst_size)
-    return RateLimits(buckets, parts.world.now)
+    return RateLimiter(buckets, parts.world.now)
 
 
-def _self_service(parts: WorkerParts) -> RateLimits:
+def _self_service(parts: WorkerParts) -> RateLimiter:
     own = parts.settings.limits.self_service
     buckets = SharedBuckets(parts.page, own.per_second, own.burst_size)
-    return RateLimits(buckets, parts.world.now, SELF_SERVICE)
+    return RateLimiter(buckets, parts.world.now, SELF_SERVICE)
 
 
 def _refusals(parts: WorkerParts) -> RecordLimits:
@@ -239,7 +239,7 @@ def _refusals(parts: WorkerParts) -> RecordLimits:
     return RecordLimits(denied.per_second / workers, burst, denied.share, parts.world.now)
 
 
-class CaughtUp(Following):
+class CaughtUp(SnapshotRefresher):
     """A worker's: its door has made all current for what begins."""
 
     def __init__(self, follower: Follower) -> None:
@@ -258,10 +258,10 @@ class CaughtUp(Following):
 
 
 def _token_handlers(
-    store: Store, keyring: Keyring, usage: Usage, authorizer: Authorizer, world: World
+    store: Store, keyring: Keyring, usage: CredentialUsage, authorizer: Authorizer, world: World
 ) -> Handlers:
     """To look up; no credential is made or revoked here."""
-    scheme, revoker = Scheme(keyring.pepper), Revoker(store, Sessions())
+    scheme, revoker = PepperedScheme(keyring.pepper), Revoker(store, StreamRegistry())
     keys = ApiKeys(store, scheme, revoker, usage, world)
     return TokenHandlers(Tokens(store, scheme, revoker, world), keys, authorizer, world).handlers()
 
@@ -272,19 +272,23 @@ def _local(handlers: Handlers, writes: RemoteWrites) -> Handlers:
 
 
 def _authenticator(
-    parts: WorkerParts, store: Store, keyring: Keyring, lockout: WorkerLockout, usage: Usage
+    parts: WorkerParts,
+    store: Store,
+    keyring: Keyring,
+    lockout: WorkerLockout,
+    usage: CredentialUsage,
 ) -> Authenticator:
-    scheme, world = Scheme(keyring.pepper), parts.world
-    tokens: Bearer[TokenRow] = Bearer(
+    scheme, world = PepperedScheme(keyring.pepper), parts.world
+    tokens: BearerMethod[TokenRow] = BearerMethod(
         store,
         scheme,
         lockout,
         world,
         table=TOKENS,
-        stored=lambda row: row.secret_hash,
-        rule=judge_token,
+        stored_hash=lambda row: row.secret_hash,
+        rule=token_identity,
         is_session=is_session,
-        spend=_unlimited,
+        consume_use=_unlimited,
     )
     known: dict[str, CredentialMethod] = {
         TOKEN: tokens,
@@ -307,13 +311,13 @@ class Proving(Authenticator):
 
     async def authenticate(self, credential: str | None, origin: Origin) -> Identity:
         """Return who is asking; raise `Elsewhere` unless it is proven here."""
-        identity = await self.find(credential, origin)
+        identity = await self.find_identity(credential, origin)
         if identity is None:
             raise Elsewhere
         return identity
 
 
-def _load_keyring(backend: Backend, order: Open) -> Keyring:
+def _load_keyring(backend: StoreBackend, order: Open) -> Keyring:
     with backend.read() as session:
         row = session.get(SYSTEM, (KEYRING_ROW,))
     if row is None:

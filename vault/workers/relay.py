@@ -11,15 +11,15 @@ import msgspec
 import trio
 from msgspec import Raw
 
-from protocols.http.scope import RESERVATION
-from vault.edge.asgi import URGENT, Edge
+from protocols.http.asgi import RESERVATION
+from vault.edge.asgi import ALWAYS_SERVED, EdgeApp
 from vault.edge.compat.dialect import MAX_BODY as COMPAT_BODY
 from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
 from vault.edge.reply import Send
 from vault.edge.request import Receive
 from vault.errors import UnavailableError
-from vault.model.operation import COPIES, UNBOUNDED, Memory, Operation, answers_full
-from vault.model.results import SecretValue, Written
+from vault.model.operation import COPIES, UNBOUNDED_BUDGET, Operation, ResponseBudget, answers_full
+from vault.model.results import SecretValue, SecretWritten
 from vault.workers.carried import result_of
 from vault.workers.door import WorkerDoor, may_serve
 from vault.workers.elsewhere import Elsewhere
@@ -94,11 +94,11 @@ class Relay:
         Raises `UnavailableError`.
         """
         above = self._traceparent().encode()
-        places = self._urgent if scope["raw_path"] in URGENT else self._places
+        places = self._urgent if scope["raw_path"] in ALWAYS_SERVED else self._places
         answer = await self._asked(lambda number: _relayed(number, scope, body, above), places)
         return cast("Answered", answer)
 
-    async def run_there(self, op: Operation) -> SecretValue | Written:
+    async def run_there(self, op: Operation) -> SecretValue | SecretWritten:
         """What a read or a write of a secret comes to that the leader runs, or what it raises."""
         above = self._traceparent()
         async with self._parts:
@@ -108,7 +108,7 @@ class Relay:
         await self.account(told, op.memory, len(value or b""))
         return result_of(told)
 
-    async def account(self, answer: ToWorker, memory: Memory, size: int) -> None:
+    async def account(self, answer: ToWorker, memory: ResponseBudget, size: int) -> None:
         """Take an answer of `size` bytes on this process's account, for which the leader waits.
 
         Raises `UnavailableError` where there is no room for it.
@@ -185,16 +185,16 @@ class WorkerApp:
     """ASGI: the edge for what may be done here, the relay for the rest."""
 
     def __init__(
-        self, edge: Edge, door: WorkerDoor, relay: Relay, *, browsers: bool = False
+        self, edge: EdgeApp, door: WorkerDoor, relay: Relay, *, browsers: bool = False
     ) -> None:
         """`browsers`: a cookie may be a session, which the leader alone reads."""
         self._browsers = browsers
         self._edge = edge
         self._door = door
         self._relay = relay
-        self.refuse = edge.refuse
+        self.error_response = edge.error_response
         self.refuse_unread = edge.refuse_unread
-        self.turn_away = edge.turn_away
+        self.overload_response = edge.overload_response
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request. Here it is decided by whom; of several operations by the door.
@@ -211,10 +211,10 @@ class WorkerApp:
                 return
         try:
             answer = await self._relay.answer(scope, body)
-            memory = scope.get(RESERVATION) or UNBOUNDED
+            memory = scope.get(RESERVATION) or UNBOUNDED_BUDGET
             await self._relay.account(answer, memory, len(answer.body))
         except UnavailableError as error:
-            answer = Answered(0, *self._edge.tell(scope["raw_path"], error))
+            answer = Answered(0, *self._edge.failure_response(scope["raw_path"], error))
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         await send(start)
         await send({"type": "http.response.body", "body": answer.body})

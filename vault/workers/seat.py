@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 import msgspec
 import trio
 
-from protocols.errors import where
-from protocols.http.answers import Answers
-from vault.audit.broker import Broker
+from protocols.errors import locate
+from protocols.http.response_budget import ResponseBudget
+from vault.audit.broker import AuditBroker
 from vault.mutations import Mutations
 from vault.workers.desk import Answering, App, AuditDesk, RelayDesk, RunBelow
 from vault.workers.pipe import Pipe
@@ -62,8 +62,8 @@ class Staff:
     edge: Answering
     run: RunBelow
     live: App | None  # of websockets; None: there are none
-    answers: Answers  # the leader's own budget for what it answers to all of them
-    broker: Callable[[], Broker | None]
+    answers: ResponseBudget  # the leader's own budget for what it answers to all of them
+    broker: Callable[[], AuditBroker | None]
     mutations: Callable[[], Mutations | None]
     counted: Callable[[int, Counts], None]
     traced: Callable[[Spans], None]
@@ -154,7 +154,7 @@ class Seat:
         except* (LaneClosed, trio.TooSlowError):
             log.info("worker %d has ended", self.number)
         except* Exception as failures:  # noqa: BLE001  # one worker's fault is no other's
-            log.error("worker %d is ended: %s", self.number, where(failures))  # noqa: TRY400  # its text could hold a secret
+            log.error("worker %d is ended: %s", self.number, locate(failures))  # noqa: TRY400  # its text could hold a secret
 
     def _close(self) -> None:
         process, self._process = self._process, -1

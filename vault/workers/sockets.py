@@ -11,9 +11,9 @@ from typing import Any, Final, TypeAlias
 import trio
 from msgspec import Struct
 
-from protocols.errors import where
+from protocols.errors import locate
+from protocols.http.asgi import App, Receive, Scope, Send
 from protocols.http.errors import SocketClosedError
-from protocols.http.scope import App, Receive, Scope, Send
 from vault.workers.wire import Lane
 
 MOST_CALLS: Final = 64  # of one websocket at a time; an application has a few
@@ -152,7 +152,7 @@ class SocketDesk:
         except SocketClosedError:
             pass  # nobody is left to be told
         except Exception as error:  # noqa: BLE001  # as in a server: one browser's fault is no other's
-            log.error("a websocket failed: %s", where(error))  # noqa: TRY400  # its text could hold a secret
+            log.error("a websocket failed: %s", locate(error))  # noqa: TRY400  # its text could hold a secret
             failed = True
         del self._far[met.id]
         self._lane.post(Over(met.id, failed))

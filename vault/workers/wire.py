@@ -19,12 +19,12 @@ import msgspec
 import trio
 from msgspec import Raw, Struct
 
-from protocols.errors import where
+from protocols.errors import locate
 from vault.authz.policy import Policy
 from vault.errors import UnavailableError
 from vault.model.operation import Origin
 from vault.model.records import AccessRow
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import Decided
 
 LENGTH: Final = 4  # bytes of a frame's length
@@ -87,7 +87,7 @@ class Opened(Struct, frozen=True, tag="opened"):
 
 
 class Sealed(Struct, frozen=True, tag="sealed"):
-    """Worker: the keys are gone: nothing refers to them (decision 0008 says what may remain)."""
+    """Worker: the keys are gone: nothing refers to them (decision 8 says what may remain)."""
 
 
 class Counts(Struct, frozen=True, tag="counts"):
@@ -161,7 +161,7 @@ class Ends(Struct, frozen=True, array_like=True):
 class Carried(Struct, frozen=True, array_like=True):
     """What became of a write that a worker had decided: what was written, or an error."""
 
-    written: Written | None = None
+    written: SecretWritten | None = None
     kind: str = ""
     code: str = ""
     message: str = ""
@@ -317,7 +317,7 @@ class Lane(Generic[M]):
             try:
                 return await self.receive()
             except ValueError as error:
-                log.error("a frame between processes is passed over: %s", where(error))  # noqa: TRY400  # its text could hold a secret
+                log.error("a frame between processes is passed over: %s", locate(error))  # noqa: TRY400  # its text could hold a secret
 
     async def aclose(self) -> None:
         """Close this end."""

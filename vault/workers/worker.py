@@ -15,17 +15,17 @@ from protocols.http import Listener, ServerHandle
 from protocols.http.errors import TlsConfigError
 from ui.web.files import read_files
 from vault.config import Settings
-from vault.config.settings import Storage
-from vault.edge.asgi import Edge
-from vault.edge.compat import Compat
-from vault.edge.native.dialect import Native
-from vault.edge.ops import Ops
-from vault.edge.web import with_pages
+from vault.config.settings import StorageSettings
+from vault.edge.asgi import EdgeApp
+from vault.edge.compat import CompatDialect
+from vault.edge.native.dialect import NativeDialect
+from vault.edge.ops import OpsDialect
+from vault.edge.web import with_web_interface
 from vault.errors import VaultError
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
-from vault.store.sqlite import SqliteReader
-from vault.telemetry import header_of, pipeline_of, traced, worker_tracing
+from vault.store.sqlite import SqliteReadOnlyBackend
+from vault.telemetry.wiring import pipeline_factory, trace_app, traceparent_source, worker_tracing
 from vault.workers.audit import AuditLane
 from vault.workers.door import WorkerDoor
 from vault.workers.elsewhere import Elsewhere
@@ -88,15 +88,15 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     sockets = SocketRelay(live_lane)
     web = settings.server.web
     async with trio.open_nursery() as nursery:
-        pipeline = pipeline_of(tracing)
+        pipeline = pipeline_factory(tracing)
         parts = WorkerParts(
             settings, backend, metrics, Page(page), audit_lane, write_lane, world, pipeline
         )
-        relay = Relay(relay_lane, header_of(tracing))
+        relay = Relay(relay_lane, traceparent_source(tracing))
         door = WorkerDoor(relay.run_there)
         worker = Worker(parts, Lane(control, Order), door, nursery, tracing)  # type: ignore[arg-type]
         edge = _edge(door, metrics, world)
-        app = traced(WorkerApp(edge, door, relay, browsers=web), tracing)
+        app = trace_app(WorkerApp(edge, door, relay, browsers=web), tracing)
         lanes_ = (
             audit_lane.run,
             write_lane.run,
@@ -109,7 +109,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
             nursery.start_soon(_until_closed, run_)
         if web:
             files = await trio.to_thread.run_sync(read_files)
-            listen = partial(listen, app=with_pages(app, sockets, files))
+            listen = partial(listen, app=with_web_interface(app, sockets, files))
         others = Others(parts.page, spawn.number, settings.server.workers)
         listen = partial(listen, on_connections=others.tell)
         bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
@@ -122,9 +122,9 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
         os._exit(0)  # drained: nothing is in flight, and the leader has all that was counted
 
 
-def reader_of(storage: Storage) -> SqliteReader:
+def reader_of(storage: StorageSettings) -> SqliteReadOnlyBackend:
     """The database as a worker reads it: as many readers, as patient, as the leader's."""
-    return SqliteReader(
+    return SqliteReadOnlyBackend(
         storage.connection_string.get_secret_value(),
         readers=storage.max_connections,
         patience=storage.connection_timeout / SECOND,
@@ -147,9 +147,13 @@ class WorkerMetrics(Metrics):
         raise Elsewhere
 
 
-def _edge(door: WorkerDoor, metrics: Metrics, world: World) -> Edge:
-    native = Native(door, world)
-    return Edge([Compat(door, world), native, Ops(door, world, metrics, native)], metrics, world)
+def _edge(door: WorkerDoor, metrics: Metrics, world: World) -> EdgeApp:
+    native = NativeDialect(door, world)
+    return EdgeApp(
+        [CompatDialect(door, world), native, OpsDialect(door, world, metrics, native)],
+        metrics,
+        world,
+    )
 
 
 class Others:
@@ -264,12 +268,12 @@ class Worker:
             log.error("the last refusals are not on record: %s", error)  # noqa: TRY400  # one line tells all
 
     def _send_spans(self) -> None:
-        for body, count, dropped in self._tracing.hand_over() if self._tracing else ():
+        for body, count, dropped in self._tracing.take_for_parent() if self._tracing else ():
             self.control.post(Spans(body, count, dropped))
 
     def _send_counts(self) -> None:
         reading = self._reading
-        operations, requests, refused = self._parts.metrics.drain()
+        operations, requests, refused = self._parts.metrics.drain_counts()
         self.control.post(
             Counts(
                 access=[] if reading is None else reading.access.drain(),
@@ -278,6 +282,6 @@ class Worker:
                 requests=requests,
                 refused=refused,
                 connections=self.handle.connections(),
-                shed=int(self.handle.shed()),
+                shed=int(self.handle.refused_requests()),
             )
         )

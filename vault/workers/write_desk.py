@@ -7,10 +7,10 @@ from typing import Final
 
 import trio
 
-from protocols.errors import where
+from protocols.errors import locate
 from vault.errors import UnavailableError
 from vault.mutations import Decided, End, Mutations
-from vault.store.store import COMMIT_SECONDS
+from vault.store.store import COMMIT_TIMEOUT
 from vault.workers.carried import carried_of
 from vault.workers.pipe import Pipe
 from vault.workers.wire import Ends, Frame, LaneClosed
@@ -59,7 +59,7 @@ class WriteDesk:
         frames = self._pipe.receive()
         decided = [one for frame in frames for one in frame.decided]
         if decided:
-            ends = iter(self._ends(decided, frames[0].at + COMMIT_SECONDS))
+            ends = iter(self._ends(decided, frames[0].at + COMMIT_TIMEOUT))
             for frame in frames:
                 self._answer(frame, list(islice(ends, len(frame.decided))))
         return bool(frames)
@@ -85,5 +85,5 @@ class WriteDesk:
 
 
 def _lost(decided: Sequence[Decided], error: Exception) -> list[End]:
-    log.error("a frame of writes failed with %s", where(error))  # its text could hold a secret
+    log.error("a frame of writes failed with %s", locate(error))  # its text could hold a secret
     return [_LOST] * len(decided)

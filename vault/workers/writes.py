@@ -17,9 +17,9 @@ from vault.errors import ConflictError
 from vault.handlers.handler import CHANGED_MEANWHILE, Call
 from vault.model.operation import Operation
 from vault.model.payloads import WriteSecret
-from vault.model.results import Written
+from vault.model.results import SecretWritten
 from vault.mutations import Decided
-from vault.store.store import COMMIT_SECONDS
+from vault.store.store import COMMIT_TIMEOUT
 from vault.workers.carried import carried_of, error_of
 from vault.workers.known import Known
 from vault.workers.line import Line
@@ -38,7 +38,7 @@ MOST_AT_ONCE: Final = 64  # writes of a frame
 MOST_FRAMES: Final = 4  # of a worker under way; what comes meanwhile gathers for the next
 MOST_BYTES: Final = 1 << 16
 """Of a value that goes this way. Larger ones go with their requests, on a lane of their own."""
-PATIENCE: Final = COMMIT_SECONDS + 10.0
+PATIENCE: Final = COMMIT_TIMEOUT + 10.0
 """Seconds until an answer. The leader's thread waits for its disk without a bound, but begins
 nothing that was sent `COMMIT_SECONDS` before."""
 _MOST_LOOKS: Final = ceil(PATIENCE / LOOK_EVERY)  # at one who waits: he has waited that long then
@@ -84,7 +84,7 @@ class WriteLane:
         self._looks = 0  # at who has waited too long
         self._wake = trio.Event()
 
-    async def ask(self, write: Raw) -> Written:
+    async def ask(self, write: Raw) -> SecretWritten:
         """Have a `Decided` carried out; return what was written, or raise what is told of it.
 
         `PATIENCE` at most for room in the queue, where that is full, and as long again.
@@ -159,13 +159,13 @@ class RemoteWrites:
         self._lane = lane
         self._known = known
 
-    async def __call__(self, call: Call) -> Written:
+    async def __call__(self, call: Call) -> SecretWritten:
         """As `vault.handlers.secrets.Secrets.write`."""
         path, facts = call.op.path, call.facts
         try:
             written = await self._lane.ask(Raw(_encode(Decided.of(call))))
         except ConflictError as error:
-            if facts.guess and error.code == CHANGED_MEANWHILE:
+            if facts.is_guess and error.code == CHANGED_MEANWHILE:
                 self._known.was_wrong(path, facts)
             raise
         self._known.written(path)

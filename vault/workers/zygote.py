@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Final, Self
 
 from actors import garbage_collector
-from protocols.errors import where
+from protocols.errors import locate
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _MOST_FDS: Final = 8
@@ -55,7 +55,7 @@ class Zygote:
                 _serve(theirs, main)
                 status = 0
             except Exception as error:  # noqa: BLE001  # the process ends; its text could hold a secret
-                log.error("a worker failed: %s", where(error))  # noqa: TRY400  # the same
+                log.error("a worker failed: %s", locate(error))  # noqa: TRY400  # the same
             finally:
                 os._exit(status)
         theirs.close()

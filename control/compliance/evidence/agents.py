@@ -1,4 +1,4 @@
-"""Agents: whether they are heard, their certificates, what holds their keys, what was cut off."""
+"""Evidence about agents: presence, certificates, holders of root keys, revocations."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -13,7 +13,6 @@ from control.compliance.evidence.assessment import (
     plural,
 )
 from control.compliance.evidence.timeline import (
-    HOUR,
     Intervals,
     Timeline,
     TimelineInterval,
@@ -30,9 +29,9 @@ from control.model.compliance import Evidence, Proof, ReportedProof, Result
 from control.model.history import HEARD, SILENT, Aspect
 from control.store import compliance_queries as reads
 from control.store.rows import Tx
+from protocols.instant import DAY, HOUR
 from protocols.link.vocabulary import KeyHolder
 
-DAY: Final = 24 * HOUR
 HEARTBEAT_SLACK: Final = HOUR // 4
 """Of a link without a certificate in force: an agent is heard until its silence is noticed."""
 EXTERNAL_KEY_HOLDERS: Final = frozenset({KeyHolder.SHAMIR, KeyHolder.PKCS11, KeyHolder.CLOUD})
@@ -40,7 +39,7 @@ EXTERNAL_KEY_HOLDERS: Final = frozenset({KeyHolder.SHAMIR, KeyHolder.PKCS11, Key
 
 
 def collect_agents(tx: Tx, span: Period) -> list[Evidence]:
-    """All that there is about agents."""
+    """All evidence about agents."""
     everybody = reads.list_agents(tx, span.org)
     active = [agent for agent in everybody if agent.life is Life.ACTIVE]
     course = read_agent_history(tx, span)
@@ -59,7 +58,7 @@ def _reported_proof(agent: Agent, name: str) -> ReportedProof:
 
 
 def _presence(span: Period, course: AgentHistory, agents: Sequence[Agent]) -> Evidence:
-    """Who is sealed, or refuses everything, is heard and of no use: that counts as it is now."""
+    """Agents that are sealed or refuse everything count as they are now: they do not serve."""
     shut = {
         agent.vault: str(agent.state)
         for agent in agents
@@ -97,7 +96,7 @@ def _presence(span: Period, course: AgentHistory, agents: Sequence[Agent]) -> Ev
 
 
 def _longest_silences(lines: Iterable[Timeline | None]) -> list[TimelineInterval]:
-    """Of each the longest silence."""
+    """The longest silence of each agent."""
     found = []
     for line in lines:
         silent = [s for s in line.intervals if s.value == SILENT] if line else []

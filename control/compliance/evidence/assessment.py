@@ -1,4 +1,4 @@
-"""What all collectors share: the period, the judgement of a share, and records of the trail."""
+"""What all collectors share: the period, the assessment of a share, audit records as proofs."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -17,7 +17,10 @@ MAX_NAMES: Final = 50  # of what is wrong
 
 
 class Period(Struct, frozen=True):
-    """Whose evidence, of which time; `until` is not in it. `now`: when it was looked at."""
+    """The organization and time of the evidence; `until` is excluded.
+
+    `now`: the time of collection.
+    """
 
     org: str
     since: int
@@ -26,24 +29,24 @@ class Period(Struct, frozen=True):
 
     @property
     def end(self) -> int:
-        """Of what can be known of it, this very instant included."""
+        """The end of what can be known, this instant included."""
         return min(self.until, self.now + 1)
 
 
 def read_timelines(tx: Tx, span: Period, aspect: Aspect) -> list[Timeline]:
-    """How every subject stood over the period, by name."""
+    """The timeline of every subject over the period, by name."""
     found = history.changes_between(tx, span.org, aspect, span.since, span.end)
     return build_timelines(found, span.since, span.end)
 
 
 def assess_share(fine: int, total: int, unknown: Sequence[str]) -> Result:
-    """As `share_result`; what is not known for all of the period is not met."""
+    """As `share_result`; without a history of the whole period it is not met."""
     result = share_result(fine, total)
     return Result.PARTLY if result is Result.MET and unknown else result
 
 
 def describe_unknown(unknown: Sequence[str]) -> str:
-    """In words, what of the period nobody knows."""
+    """Which part of the period has no history, in words."""
     if not unknown:
         return ""
     more = len(unknown) - MAX_NAMES
@@ -52,7 +55,7 @@ def describe_unknown(unknown: Sequence[str]) -> str:
 
 
 def share_result(fine: int, total: int) -> Result:
-    """Of all: met; of none: a gap; of nothing at all: not evidenced."""
+    """All: met; none: a gap; of nothing at all: not evidenced."""
     if not total:
         return Result.NOT_EVIDENCED
     if fine == total:
@@ -73,7 +76,7 @@ def make_evidence(
     exceptions: Iterable[str] = (),
     lacking: str = "",
 ) -> Evidence:
-    """One piece; of many proofs those of what is wrong are kept first."""
+    """One piece of evidence; of many proofs those of faults are kept first."""
     found = [*wrong, *fine]
     names = sorted(exceptions)
     more = len(names) - MAX_NAMES
@@ -91,7 +94,7 @@ def make_evidence(
 
 
 def audit_proofs(tx: Tx, span: Period, *operations: str, **wanted: Any) -> tuple[list[Proof], int]:
-    """The newest records of the period whose operation begins so, and how many there are."""
+    """The newest records of the period with this prefix of the operation, and their number."""
     found: list[Proof] = []
     total = 0
     for operation in operations:

@@ -1,4 +1,4 @@
-"""Audit: the trail of people, the witnessed logs of agents, and what became of alerts."""
+"""Evidence about audit: the audit log, the witnessed logs of agents, acknowledgement of alerts."""
 
 from typing import Final
 
@@ -17,20 +17,19 @@ from control.services.audit_log import ChainVerification
 from control.services.witness import Witness
 from control.store import audit_records
 from control.store import compliance_queries as reads
-from control.store.audit_records import EventFilter
-from control.store.consistency_proofs import list_consistency_proofs
+from control.store.audit_records import EventFilter, list_consistency_proofs
 from control.store.rows import Tx
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
-MAX_CHECKPOINT_AGE: Final = 24 * 3600 * SECOND
-MAX_ACKNOWLEDGE_TIME: Final = 24 * 3600 * SECOND
+MAX_CHECKPOINT_AGE: Final = DAY
+MAX_ACKNOWLEDGE_TIME: Final = DAY
 """Within which a critical alert should be acknowledged, or its condition over."""
 
 
 def collect_audit(
     tx: Tx, span: Period, verdict: ChainVerification, witness: Witness
 ) -> list[Evidence]:
-    """All that there is about records. `verdict`: of the whole trail, gone through before."""
+    """All evidence about audit. `verdict`: of the whole audit log, verified before."""
     return [
         _audit_log_evidence(tx, span, verdict),
         _checkpoint_evidence(tx, span, witness),

@@ -1,4 +1,4 @@
-"""Upkeep, as agents report it: backups, rotations, keys."""
+"""Evidence about maintenance, as agents report it: backups, rotations, keys."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -14,7 +14,6 @@ from control.compliance.evidence.assessment import (
     share_result,
 )
 from control.compliance.evidence.timeline import (
-    HOUR,
     Timeline,
     longest_interval,
     state_proof,
@@ -30,11 +29,10 @@ from control.services.usage import count_above
 from control.store import compliance_queries as reads
 from control.store import usage
 from control.store.rows import Tx
-from protocols.instant import SECOND
+from protocols.instant import DAY, SECOND
 
 MAX_KEY_AGE: Final = 90
 """Days after which a secret should have another version: one of the link's classes."""
-DAY: Final = 24 * HOUR
 NO_BACKUPS: Final = (
     "No agent reported a backup in the period. Agents of this release make none: show by hand that "
     "their databases and keys are copied, and that a copy was put back."
@@ -44,7 +42,7 @@ Series = Mapping[str, Sequence[Sample]]
 
 
 def collect_maintenance(tx: Tx, span: Period) -> list[Evidence]:
-    """All that agents report of their upkeep."""
+    """All evidence from agents' reports of their maintenance."""
     active = [a.vault for a in reads.list_agents(tx, span.org) if a.life is Life.ACTIVE]
     return [_backups(tx, span, active), _rotations(tx, span, active), _keys(tx, span, active)]
 
@@ -128,13 +126,16 @@ def _keys(tx: Tx, span: Period, active: list[str]) -> Evidence:
 
 
 def _is_late(line: Timeline) -> bool:
-    """Due for more than a day at a stretch: an agent looks every few minutes, and may be sealed."""
+    """Whether a rotation was due for more than a day at a stretch.
+
+    Agents check every few minutes, and may be sealed.
+    """
     due = union_of((s.since, s.until) for s in line.intervals if s.detail["due"])
     return longest_interval(due) > DAY
 
 
 def total_growth(samples: Sequence[Sample]) -> int:
-    """By how much a total grew; one that begins anew has begun at 0."""
+    """The growth of a total; one that is smaller than before has begun at 0."""
     steps = (b.last - a.last if b.last >= a.last else b.last for a, b in pairwise(samples))
     first = samples[0].high - samples[0].low if samples else 0
     return clamp_count(int(first + sum(steps)))

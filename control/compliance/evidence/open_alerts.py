@@ -1,7 +1,7 @@
 """Open critical alerts against the evidence that they contradict.
 
-A statement is not met while an alert says that it does not hold now: whatever the rest of the
-period shows, the evidence becomes a gap and names the alert.
+A statement is not met while an alert contradicts it: whatever the rest of the period shows, the
+evidence becomes a gap and names the alert.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,18 +50,18 @@ CONTRADICTED_EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def open_alerts(tx: Tx, span: Period) -> list[Alert]:
-    """Critical ones that are open at the end of the period, the newest first."""
+    """Critical alerts that are open at the end of the period, the newest first."""
     found = reads.critical_alerts_before(tx, span.org, span.end)
     return [alert for alert in found if is_open(alert, span.end)]
 
 
 def is_open(alert: Alert, at: int) -> bool:
-    """Whether it was raised by then and was not over (`at`: Unix nanoseconds)."""
+    """Whether it was fired by then and not resolved (`at`: Unix nanoseconds)."""
     return alert.at < at and not 0 < alert.ended_at < at
 
 
 def apply_open_alerts(found: Iterable[Evidence], alerts: Sequence[Alert]) -> list[Evidence]:
-    """The evidence; what open alerts bear on is a gap, and names them."""
+    """The evidence; what open alerts contradict is a gap, and names them."""
     bearing: dict[str, list[Alert]] = {}
     for alert in alerts:
         for id_ in CONTRADICTED_EVIDENCE.get(alert.code, ()):

@@ -1,9 +1,9 @@
-"""People: second factors, roles, sessions, sign-ins, and what was changed about accounts."""
+"""Evidence about people: second factors, roles, sessions, logins, changes of accounts."""
 
 from collections import Counter
 from typing import Final
 
-from control.authn import lockout
+from control.authn import attempts
 from control.authn.sessions import SessionLimits
 from control.compliance.evidence.assessment import (
     Period,
@@ -13,24 +13,24 @@ from control.compliance.evidence.assessment import (
     plural,
     read_timelines,
 )
-from control.compliance.evidence.timeline import HOUR, Timeline, state_proof, unknown_periods
+from control.compliance.evidence.timeline import Timeline, state_proof, unknown_periods
 from control.model.compliance import Evidence, Result, SettingProof
 from control.model.history import Aspect
 from control.model.people import Role
 from control.store.compliance_queries import PersonRow, list_persons
 from control.store.rows import Tx
-from protocols.instant import SECOND
+from protocols.instant import DAY, HOUR, MINUTE
 
-DORMANT_AFTER: Final = 90 * 86_400 * SECOND
-MAX_IDLE: Final = 15 * 60 * SECOND
-MIN_LOCKOUT: Final = 30 * 60 * SECOND
+DORMANT_AFTER: Final = 90 * DAY
+MAX_IDLE: Final = 15 * MINUTE
+MIN_LOCKOUT: Final = 30 * MINUTE
 STRONG: Final = frozenset(str(role) for role in Role if role.covers(Role.ADMIN))
 MAX_OWNERS: Final = 5
 """Owners and admins that no organization has to explain."""
 
 
 def collect_people(tx: Tx, span: Period, rules: SessionLimits) -> list[Evidence]:
-    """All that there is about people."""
+    """All evidence about people."""
     found = list_persons(tx, span.org)
     return [
         _second_factor(tx, span, found),
@@ -83,7 +83,7 @@ def _how_long(hours: int, *, demanded: bool) -> str:
 
 
 def _roles(lines: list[Timeline]) -> Evidence:
-    """Judged at its worst moment: whoever had much for a day could do much on that day."""
+    """Assessed at the worst moment: a day as owner is enough to use the role."""
     moments = sorted({stretch.since for line in lines for stretch in line.intervals})
     counted = [Counter(filter(None, (line.value_at(now) for line in lines))) for now in moments]
     bad = [counts for counts in counted if not _few(counts)]
@@ -128,7 +128,7 @@ def _dormant(span: Period, found: list[PersonRow]) -> Evidence:
 
 
 def _sessions(rules: SessionLimits) -> list[Evidence]:
-    idle, absolute = rules.idle // (60 * SECOND), rules.absolute // (60 * SECOND)
+    idle, absolute = rules.idle // MINUTE, rules.absolute // MINUTE
     said = f"A session ends after {idle} minutes without use and after {absolute} in any case."
     setting = [
         SettingProof("sessions.idle", f"{idle}m"),
@@ -154,14 +154,14 @@ def _sessions(rules: SessionLimits) -> list[Evidence]:
 def _sign_ins(tx: Tx, span: Period) -> list[Evidence]:
     good, signed_in = audit_proofs(tx, span, "sessions.login", result="ok")
     bad, failed = audit_proofs(tx, span, "sessions.login", result="denied")
-    minutes = lockout.LOCKOUT_DURATION // (60 * SECOND)
+    minutes = attempts.LOCKOUT_DURATION // MINUTE
     rule = (
-        f"After {lockout.MAX_FAILURES} wrong passwords in a row an account is locked for "
+        f"After {attempts.MAX_FAILURES} wrong passwords in a row an account is locked for "
         f"{minutes} minutes."
     )
-    figures = {"signed_in": signed_in, "refused": failed, "attempts": lockout.MAX_FAILURES}
-    lock = SettingProof("lockout", f"{lockout.MAX_FAILURES} attempts, {minutes} minutes")
-    long = lockout.LOCKOUT_DURATION >= MIN_LOCKOUT
+    figures = {"signed_in": signed_in, "refused": failed, "attempts": attempts.MAX_FAILURES}
+    lock = SettingProof("lockout", f"{attempts.MAX_FAILURES} attempts, {minutes} minutes")
+    long = attempts.LOCKOUT_DURATION >= MIN_LOCKOUT
     return [
         make_evidence(
             "people.sign-ins",

@@ -1,4 +1,4 @@
-"""Policies: in force where they should be, changed by two people, and not wider than needed."""
+"""Evidence about policies: enforced where assigned, changed by two people, not too broad."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -16,7 +16,6 @@ from control.compliance.evidence.assessment import (
     share_result,
 )
 from control.compliance.evidence.timeline import (
-    HOUR,
     Timeline,
     TimelineInterval,
     intersection_of,
@@ -30,14 +29,14 @@ from control.model.policies import Outcome, PolicyVersion
 from control.store import compliance_queries as reads
 from control.store import policies
 from control.store.rows import Tx
+from protocols.instant import DAY
 
-DAY: Final = 24 * HOUR
 _WIDE: Final = frozenset({"*", "**", "secret/*", "secret/**", "+/*"})
 _STRONG: Final = frozenset({"*", "sudo", "root"})
 
 
 def collect_policies(tx: Tx, span: Period) -> list[Evidence]:
-    """All that there is about policies."""
+    """All evidence about policies."""
     course = read_agent_history(tx, span)
     lines = [
         line for line in read_timelines(tx, span, Aspect.POLICY) if line.subject in course.active
@@ -80,7 +79,7 @@ def _enforced_versions(lines: Iterable[Timeline]) -> list[str]:
 
 
 def _is_behind(line: Timeline, course: AgentHistory, span: Period) -> bool:
-    """One that is away cannot follow: only the time that it was heard counts."""
+    """An agent that is away cannot follow: only the time in which it was heard counts."""
     active = course.active[line.subject]
     if active[-1][1] == span.end and line.final_value != Outcome.APPLIED:
         return True
@@ -121,7 +120,7 @@ def _changes(tx: Tx, span: Period) -> Evidence:
 
 
 def _breadth(tx: Tx, span: Period, lines: list[Timeline]) -> Evidence:
-    """Of what is in general use now, and of what any agent enforced in the period."""
+    """Breadth of the policies in use now, and of those that any agent enforced in the period."""
     used = {
         (name, int(number))
         for line in lines

@@ -1,4 +1,4 @@
-"""Keeping: rules for how long records stay, legal holds, and deletions that were made."""
+"""Evidence about retention: rules, legal holds, deletions."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ SIX_YEARS: Final = 6 * YEAR + 1
 
 
 def collect_retention(tx: Tx, span: Period, limits: RetentionLimits) -> list[Evidence]:
-    """All that there is about keeping."""
+    """All evidence about retention."""
     rules = retention.get_rules(tx, span.org)
     days = {kind: effective_rule(kind, rules.get(kind), limits).days for kind in Kind}
     active = [hold for hold in legal_holds.list_holds(tx, span.org) if not hold.lifted_at]

@@ -1,7 +1,7 @@
-"""How something stood over a period: stretches between turns, and the time in them. Pure."""
+"""Timelines of states over a period, and the time in each state. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -9,13 +9,12 @@ from control.model.compliance import StateProof
 from control.model.history import Aspect, StateChange
 from protocols.instant import SECOND, rfc3339
 
-HOUR: Final = 3600 * SECOND
 Intervals: TypeAlias = list[tuple[int, int]]
 """Spans of time, in order and apart; the end is not in them."""
 
 
 class TimelineInterval(Struct, frozen=True):
-    """So it was from `since` to `until`, both within the period."""
+    """The state from `since` to `until`, both within the period."""
 
     since: int
     until: int
@@ -23,12 +22,12 @@ class TimelineInterval(Struct, frozen=True):
 
     @property
     def value(self) -> str:
-        """What it was."""
+        """The state."""
         return self.change.value
 
     @property
     def detail(self) -> dict[str, Any]:
-        """What belongs to it."""
+        """Details of the state."""
         return self.change.detail
 
     @property
@@ -38,7 +37,7 @@ class TimelineInterval(Struct, frozen=True):
 
 
 class Timeline(Struct, frozen=True):
-    """One subject's. `known_from`: before it there was something, and nobody knows what."""
+    """One subject's timeline. `known_from`: before it there was a state that nobody recorded."""
 
     subject: str
     since: int
@@ -47,33 +46,33 @@ class Timeline(Struct, frozen=True):
 
     @property
     def final_value(self) -> str:
-        """What it was last; empty for nothing."""
+        """The last state; empty for none."""
         return self.intervals[-1].value if self.intervals else ""
 
     def value_at(self, instant: int) -> str:
-        """What it was then; empty for nothing."""
+        """The state at that time; empty for none."""
         return next((s.value for s in self.intervals if s.since <= instant < s.until), "")
 
     def intervals_of(self, wanted: Callable[[str], bool]) -> Intervals:
-        """When it was something that is wanted."""
+        """The intervals whose state is wanted."""
         return union_of((s.since, s.until) for s in self.intervals if wanted(s.value))
 
     def intervals_equal(self, value: str) -> Intervals:
-        """When it was this."""
+        """The intervals with this state."""
         return self.intervals_of(lambda other: other == value)
 
 
 def build_timelines(
     found: Mapping[str, Sequence[StateChange]], since: int, until: int
 ) -> list[Timeline]:
-    """Of each subject (subject → its turns in order), by name."""
+    """The timeline of each subject (subject → its changes in order), by name."""
     return [build_timeline(subject, found[subject], since, until) for subject in sorted(found)]
 
 
 def build_timeline(
     subject: str, changes: Sequence[StateChange], since: int, until: int
 ) -> Timeline:
-    """Of one subject with at least one turn before `until`."""
+    """The timeline of one subject with at least one change before `until`."""
     ends = [turn.at for turn in changes[1:]] + [until]
     stretches = tuple(
         TimelineInterval(max(turn.at, since), min(end, until), turn)
@@ -86,7 +85,7 @@ def build_timeline(
 
 
 def union_of(spans: Iterable[tuple[int, int]]) -> Intervals:
-    """Of spans in any order, what they cover."""
+    """The union of intervals in any order."""
     found: Intervals = []
     for since, until in sorted(spans):
         if until <= since:
@@ -99,14 +98,14 @@ def union_of(spans: Iterable[tuple[int, int]]) -> Intervals:
 
 
 def intersection_of(these: Intervals, those: Intervals) -> Intervals:
-    """What is in both."""
+    """The intersection of both."""
     return union_of(
         (max(a, c), min(b, d)) for a, b in these for c, d in those if max(a, c) < min(b, d)
     )
 
 
 def difference_of(these: Intervals, those: Intervals) -> Intervals:
-    """What is in `these` alone."""
+    """The intervals in `these` alone."""
     found: Intervals = []
     for begin, end in these:
         at = begin
@@ -127,12 +126,12 @@ def total_length(times: Intervals) -> int:
 
 
 def longest_interval(times: Intervals) -> int:
-    """The longest at a stretch, in nanoseconds."""
+    """The longest interval, in nanoseconds."""
     return max((until - since for since, until in times), default=0)
 
 
 def state_proof(aspect: Aspect, stretch: TimelineInterval) -> StateProof:
-    """That it was so."""
+    """The proof that the state was so."""
     return StateProof(
         subject=stretch.change.subject,
         name=str(aspect),
@@ -143,7 +142,7 @@ def state_proof(aspect: Aspect, stretch: TimelineInterval) -> StateProof:
 
 
 def unknown_periods(lines: Iterable[Timeline]) -> list[str]:
-    """Whose history begins within the period, and when."""
+    """Subjects whose history begins within the period, and when."""
     return [
         f"{line.subject or 'the organization'}: known from {_format_instant(line.known_from)} on"
         for line in lines

@@ -19,7 +19,7 @@ _PAGE: Final = 4096
 
 
 @dataclass
-class Call:
+class FileCall:
     """One call on a file of the agent's data; `fault` once one has struck it."""
 
     name: str
@@ -32,7 +32,7 @@ class Call:
         return f"{self.name} {self.path.name}" + (f" ({self.fault})" if self.fault else "")
 
 
-def of(asked: Notification, folder: Path, leader: int) -> Call | None:
+def identify_call(asked: Notification, folder: Path, leader: int) -> FileCall | None:
     """The call, None when it is not about this folder or a file in it.
 
     `leader` is the id of the agent's first process.
@@ -42,7 +42,7 @@ def of(asked: Notification, folder: Path, leader: int) -> Call | None:
         if path is None or not path.is_relative_to(folder) or path.suffix == _PRINTED:
             return None
         process = process_of(asked.thread)
-        return Call(asked.name, path, worker=0 if process == leader else process)
+        return FileCall(asked.name, path, worker=0 if process == leader else process)
     except OSError:
         return None  # killed meanwhile
 

@@ -5,17 +5,17 @@ from pathlib import Path
 from loadtests.durability.process import make_agent
 
 
-class Killed:
+class KilledAgent:
     """An agent whose process ends at once, and any workers with it; the kernel keeps its writes."""
 
     def __init__(self, folder: Path, workers: int = 1) -> None:
         self.agent = make_agent(folder, folder / "data", workers)
 
-    def strike(self) -> None:
+    def inject(self) -> None:
         """Kill it, from another thread."""
         self.agent.strike()
 
-    def mend(self) -> None:
+    def recover(self) -> None:
         """Wait for its end; it can be started again."""
         self.agent.kill()
 

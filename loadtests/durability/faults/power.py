@@ -37,7 +37,7 @@ class Disk:
         """Mount it; after a cut, the journal that was flushed is replayed."""
         _run("mount", "-o", "loop", str(self._image), str(self.point))
 
-    def cut(self) -> None:
+    def cut_power(self) -> None:
         """From now on nothing is read or written, and what is only in memory is lost."""
         fd = os.open(self.point, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -57,19 +57,19 @@ class Disk:
             time.sleep(0.05)
 
 
-class PoweredOff:
+class PowerCutAgent:
     """An agent with its data on a disk whose power is cut."""
 
     def __init__(self, folder: Path, workers: int = 1) -> None:
         self._disk = Disk(folder)
         self.agent = make_agent(folder, self._disk.point / "data", workers)
 
-    def strike(self) -> None:
+    def inject(self) -> None:
         """Cut the power, from another thread; the process does not outlive it for long."""
-        self._disk.cut()
+        self._disk.cut_power()
         self.agent.strike()
 
-    def mend(self) -> None:
+    def recover(self) -> None:
         """Power is back."""
         self.agent.kill()
         self._disk.unmount()
@@ -94,7 +94,7 @@ def why_not() -> str:
         except subprocess.CalledProcessError as error:
             return str(error.stderr).strip()
         try:
-            disk.cut()
+            disk.cut_power()
         except OSError as error:
             return f"the file system cannot be shut down: {error.strerror}"
         finally:

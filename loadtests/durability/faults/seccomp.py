@@ -112,17 +112,17 @@ def waits(listener: int, call: Notification) -> bool:
     return True
 
 
-def let_pass(listener: int, call: Notification) -> None:
+def continue_call(listener: int, call: Notification) -> None:
     """Have the kernel do it."""
     _answer(listener, _ANSWER.pack(call.id, 0, 0, _CONTINUE))
 
 
-def fail(listener: int, call: Notification, code: int) -> None:
+def fail_call(listener: int, call: Notification, code: int) -> None:
     """It did not happen, and its caller gets this errno."""
     _answer(listener, _ANSWER.pack(call.id, 0, -code, 0))
 
 
-def succeed(listener: int, call: Notification, value: int) -> None:
+def complete_call(listener: int, call: Notification, value: int) -> None:
     """It is done already, and this is what it returns."""
     _answer(listener, _ANSWER.pack(call.id, value, 0, 0))
 

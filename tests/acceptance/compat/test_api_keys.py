@@ -12,7 +12,6 @@ from tests.acceptance.compat.client import tell
 from tests.acceptance.compat.servers import Server
 from tests.acceptance.compat.stories import Step
 from tests.acceptance.native.test_story import API, ok
-from tests.acceptance.workers.fleet import fleet_agent
 
 RULES = [
     {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read", "create", "list"]},
@@ -21,15 +20,13 @@ RULES = [
 ENDS = "2100-01-01T00:00:00Z"
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["1 process", "2 workers"])
+@pytest.fixture(scope="module", params=[1, 2], ids=["1 worker", "2 workers"])
 def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """With a user who has a policy that is there and one that is not."""
-    with own_folder() as folder:
-        made = dev_agent(folder) if request.param == 1 else fleet_agent(folder)
-        with running(made) as started:
-            ok(started, "PUT", "policies/app", {"rules": RULES})
-            ok(started, "POST", "users", {"username": "ann", "policies": ["app"]})
-            yield started
+    with own_folder() as folder, running(dev_agent(folder, workers=request.param)) as started:
+        ok(started, "PUT", "policies/app", {"rules": RULES})
+        ok(started, "POST", "users", {"username": "ann", "policies": ["app"]})
+        yield started
 
 
 def key(agent: Agent, **more: str) -> tuple[str, str]:

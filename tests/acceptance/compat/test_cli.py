@@ -1,4 +1,9 @@
-"""The `bao` client cannot tell Freehold from OpenBao: exit codes, JSON, words."""
+"""The `bao` client cannot tell Freehold from OpenBao: exit codes, JSON, words.
+
+The stories start it a thousand times, so they are told to an agent of several processes alone: that
+one process answers the same is in tests/acceptance/workers/test_every_route.py and in the tests of
+hvac, which are run with either.
+"""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -7,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.acceptance.agent import SEVERAL
 from tests.acceptance.compat.agent import AGENT, SEAL
 from tests.acceptance.compat.client import Outcome, tell
 from tests.acceptance.compat.conftest import Both
@@ -14,6 +20,9 @@ from tests.acceptance.compat.kv import KV1, KV2, READER, READER_HCL, READER_RULE
 from tests.acceptance.compat.servers import NEW, Server
 from tests.acceptance.compat.stories import Step
 
+pytestmark = pytest.mark.parametrize(
+    "workers", [SEVERAL], ids=["2 workers"], indirect=True, scope="session"
+)
 Once = Callable[[str, Callable[[], list[Outcome]]], list[Outcome]]
 
 

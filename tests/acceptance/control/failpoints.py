@@ -4,7 +4,7 @@
 that says `commit 2`, steps are counted by their names, and the process kills itself at that one. A
 step is a commit, a read or write of the link's TLS, or a signature; a commit has one before and one
 after it (`committed`). Each name is counted by itself: which of two tasks goes first is chance.
-Between two steps nothing that outlives the process changes (decision 0010 says so of system calls).
+Between two steps nothing that outlives the process changes (decision 10 says so of system calls).
 
 With a file `watch` it dies of nothing: whoever commits, signs or touches TLS is written to `seen`,
 as the interpreter tells of each call into C. A test holds that against `PLACES`.
@@ -26,10 +26,10 @@ PLACES: Final = {
     "certificate": "cryptography.x509.base.CertificateBuilder.sign",
     "sign link": "protocols.link.signing.LinkKey.sign",
     "sign policy": "protocols.link.bundle.PolicyKey.sign",
-    "handshake": "protocols.link.secured.SecuredStream.do_handshake",
-    "send": "protocols.link.secured.SecuredStream.send_all",
-    "receive": "protocols.link.secured.SecuredStream.receive_some",
-    "end": "protocols.link.secured.SecuredStream.aclose",
+    "handshake": "protocols.link.tls_stream.TlsStream.do_handshake",
+    "send": "protocols.link.tls_stream.TlsStream.send_all",
+    "receive": "protocols.link.tls_stream.TlsStream.receive_some",
+    "end": "protocols.link.tls_stream.TlsStream.aclose",
 }
 """Where a step is, by what it is called."""
 WATCHED: Final = frozenset(

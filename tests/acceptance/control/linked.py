@@ -19,24 +19,30 @@ import trio
 from actors.world import SystemWorld
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import Stored, open_bundle
+from protocols.link.bundle import AcceptedVersion, open_bundle
 from protocols.link.delivery import OutboxState
-from protocols.link.ends import End, Moment
-from protocols.link.errors import PipeError
-from protocols.link.events import Acknowledged, Event, Missed, Opened, Received
-from protocols.link.handshake import Channel
+from protocols.link.errors import TransportError
+from protocols.link.handshake import ChannelBinding
 from protocols.link.memory import MemoryInbox, MemoryOutbox
-from protocols.link.session import Session
+from protocols.link.network import connect
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import (
+    MessageReceived,
+    MessagesAcknowledged,
+    MessagesSkipped,
+    SessionEvent,
+    SessionOpened,
+)
 from protocols.link.signing import LinkKey, Verifier, sha256
-from protocols.link.stream import connect
-from protocols.link.websocket import WebSocketPipe
-from protocols.pki.certificates import parse, pem
-from protocols.pki.contexts import Identity, agent_context, pinned_context
+from protocols.link.websocket import WebSocketTransport
+from protocols.pki.certificates import parse_certificate, to_pem
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key, store_key
-from protocols.pki.messages import Grant, decode_answer
-from protocols.pki.proof import bind
-from protocols.pki.requests import make_request
-from protocols.pki.trust import Trust
+from protocols.pki.messages import Grant, decode_response
+from protocols.pki.proof import sign_binding
+from protocols.pki.requests import create_csr
+from protocols.pki.tls_contexts import TlsIdentity, agent_context, pinned_context
+from protocols.pki.trust import TrustStore
 
 WORLD = SystemWorld()
 PATIENCE = 20.0
@@ -67,7 +73,7 @@ class Linked:
     port: int
     pin: str
     grant: Grant | None = None
-    stored: Stored = field(default_factory=Stored)
+    stored: AcceptedVersion = field(default_factory=AcceptedVersion)
     bundles: list[int] = field(default_factory=list)
     heard: list[m.Message] = field(default_factory=list)
     refuse: bool = False
@@ -82,24 +88,24 @@ class Linked:
         self.inbox = MemoryInbox()
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> TlsIdentity:
         """Its files."""
-        return Identity(self.folder / "agent.pem", self.folder / "agent.key")
+        return TlsIdentity(self.folder / "agent.pem", self.folder / "agent.key")
 
     @property
     def context(self) -> ssl.SSLContext:
         """With its certificate."""
         assert self.grant is not None
-        trust = Trust.of([parse(root) for root in self.grant.roots])
+        trust = TrustStore.from_roots([parse_certificate(root) for root in self.grant.roots])
         return agent_context(self.identity, trust, WORLD.now)
 
     def binding(self) -> dict[str, Any]:
         """What `enrol` and `join` have in common."""
-        csr = make_request(self.leaf_key)
+        csr = create_csr(self.leaf_key)
         return {
             "csr": b64(csr),
             "link_key": b64(self.link_key.public),
-            "proof": b64(bind(self.key, csr)),
+            "proof": b64(sign_binding(self.key, csr)),
         }
 
     def enrol(self, token: str) -> None:
@@ -111,16 +117,16 @@ class Linked:
 
     def take(self, answer: bytes) -> None:
         """Keep a grant."""
-        grant = decode_answer(answer)
+        grant = decode_response(answer)
         assert isinstance(grant, Grant)
         self.grant = grant
         store_key(self.identity.key, self.leaf_key, replace=True)
-        self.identity.chain.write_bytes(pem([parse(c) for c in grant.chain]))
+        self.identity.chain.write_bytes(to_pem([parse_certificate(c) for c in grant.chain]))
 
     def renew(self) -> tuple[int, bytes]:
         """The next certificate, for a new key; it is used once it is taken."""
         self.leaf_key = new_curve_key(KeyKind.LEAF)
-        return ask(self.port, "renew", {"csr": b64(make_request(self.leaf_key))}, self.context)
+        return ask(self.port, "renew", {"csr": b64(create_csr(self.leaf_key))}, self.context)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator["Talk"]:
@@ -138,11 +144,11 @@ class Linked:
         pipe = await connect(nursery, "127.0.0.1", self.port, self.context)
         return Talk(self, pipe, await self.end(pipe))
 
-    async def end(self, pipe: WebSocketPipe) -> End:
+    async def end(self, pipe: WebSocketTransport) -> SessionConfig:
         """Its end of a session on this connection."""
         assert self.grant is not None
-        return End(
-            channel=Channel(
+        return SessionConfig(
+            channel=ChannelBinding(
                 org=self.grant.org,
                 vault=self.grant.vault,
                 agent_certificate=sha256(self.grant.chain[0]),
@@ -159,10 +165,10 @@ class Linked:
 class Talk:
     """One session. `ended` is set when the connection is over, `why` says by what."""
 
-    def __init__(self, agent: Linked, pipe: WebSocketPipe, end: End) -> None:
+    def __init__(self, agent: Linked, pipe: WebSocketTransport, end: SessionConfig) -> None:
         self.agent = agent
         self.pipe = pipe
-        self.session = Session.agent(end, now())
+        self.session = LinkSession.agent(end, now())
         self.opened = trio.Event()
         self.ended = trio.Event()
         self.met = trio.Condition()
@@ -175,15 +181,15 @@ class Talk:
             nursery.start_soon(self._write)
             try:
                 await self._read()
-            except PipeError as error:
+            except TransportError as error:
                 self.why = str(error)
             self.ended.set()
             nursery.cancel_scope.cancel()
 
     async def say(self, message: m.Message) -> None:
         """Send an ephemeral message, or put a durable one into the outbox."""
-        if m.kind_of(message).delivery is m.Delivery.EPHEMERAL:
-            self.session.send(message)
+        if m.spec_of(message).delivery is m.Delivery.EPHEMERAL:
+            self.session.send_message(message)
         else:
             await self.agent.outbox.append(message)
         self._wake.set()
@@ -198,17 +204,17 @@ class Talk:
     async def _write(self) -> None:
         while True:
             self._wake = trio.Event()
-            while room := self.session.room:
-                batch = await self.agent.outbox.read(self.session.sent, room)
-                if batch.through == self.session.sent:
+            while room := self.session.window_room:
+                batch = await self.agent.outbox.read(self.session.last_sent, room)
+                if batch.through == self.session.last_sent:
                     break
-                self.session.offer(batch)
+                self.session.send_batch(batch)
             try:
-                for frame in self.session.frames(now()):
+                for frame in self.session.take_frames(now()):
                     await self.pipe.send(frame)
-            except PipeError:
+            except TransportError:
                 return
-            if self.session.ended:
+            if self.session.is_ended:
                 await self.pipe.aclose()
                 return
             with trio.move_on_after(max(0.0, self.session.deadline - trio.current_time())):
@@ -217,27 +223,27 @@ class Talk:
 
     async def _read(self) -> None:
         while True:
-            for event in self.session.receive(await self.pipe.receive(), now()):
+            for event in self.session.receive_frame(await self.pipe.receive(), now()):
                 await self._meet(event)
                 async with self.met:
                     self.met.notify_all()
             self._wake.set()
 
-    async def _meet(self, event: Event) -> None:
+    async def _meet(self, event: SessionEvent) -> None:
         match event:
-            case Opened():
-                self.session.send(registration(self.agent))
+            case SessionOpened():
+                self.session.send_message(registration(self.agent))
                 self.opened.set()
-            case Received(id=0, message=message):
+            case MessageReceived(id=0, message=message):
                 self.agent.heard.append(message)
-            case Received(id=id_, message=message):
+            case MessageReceived(id=id_, message=message):
                 if await self.agent.inbox.apply(self.session.peer_stream, id_, message):
                     await self._effect(message)
-                self.session.applied(id_)
-            case Missed(last=last):
+                self.session.mark_applied(id_)
+            case MessagesSkipped(last=last):
                 await self.agent.inbox.apply(self.session.peer_stream, last, None)
-                self.session.applied(last)
-            case Acknowledged(through=through):
+                self.session.mark_applied(last)
+            case MessagesAcknowledged(through=through):
                 await self.agent.outbox.acknowledge(through)
             case _:
                 pass
@@ -257,7 +263,7 @@ class Talk:
             now_ms=now().wall_ms,
         )
         if not agent.refuse:
-            agent.stored = Stored(taken.bundle.version, taken.hash)
+            agent.stored = AcceptedVersion(taken.bundle.version, taken.hash)
             agent.bundles.append(taken.bundle.version)
         await self.say(
             m.PolicyStatus(
@@ -273,9 +279,9 @@ class Talk:
         )
 
 
-def now() -> Moment:
+def now() -> ClockReading:
     """The real time."""
-    return Moment(trio.current_time(), WORLD.now() // 10**6)
+    return ClockReading(trio.current_time(), WORLD.now() // 10**6)
 
 
 def registration(agent: Linked) -> m.Registration:

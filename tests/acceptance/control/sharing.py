@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from control.ca.directory import CaDirectory
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from tests.acceptance.command import FREEHOLD
 from tests.acceptance.control.linked import WORLD, Linked, Talk, heartbeat
 from tests.acceptance.control.plane import Plane, initialize
@@ -131,7 +131,7 @@ class Mover:
             with trio.move_on_after(PATIENCE) as opening:
                 try:
                     await self._once(opening)
-                except* (PipeError, OSError):
+                except* (TransportError, OSError):
                     pass
             self.talk = None
             self.at = 1 - self.at

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from control.live.topics import TOPICS
-from protocols.link.messages import KINDS, Direction
+from protocols.link.messages import MESSAGE_SPECS, Direction
 from protocols.pki.messages import EnrolRequest, JoinRequest, RejoinRequest, RenewRequest
 from tests.acceptance.control.attack import (
     BODIES,
@@ -84,7 +84,9 @@ def test_what_may_be_any_text_is_a_named_list(attack: Attack) -> None:
 
 def test_what_an_agent_may_say_is_a_named_list() -> None:
     """All else is a word of a closed list or has a narrow shape, or is refused with its frame."""
-    shapes = [kind.shape for kind in KINDS.values() if Direction.TO_CONTROL in kind.directions]
+    shapes = [
+        kind.shape for kind in MESSAGE_SPECS.values() if Direction.TO_CONTROL in kind.directions
+    ]
     free = {
         place
         for shape in (*shapes, EnrolRequest, JoinRequest, RejoinRequest, RenewRequest)

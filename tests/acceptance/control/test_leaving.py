@@ -21,9 +21,10 @@ BODY: Final = json.dumps({"organization": "acme", "name": "nobody", "password": 
 
 @pytest.fixture(scope="module")
 def behind_tls() -> Iterator[Plane]:
-    """A control plane with the organization `acme`."""
+    """A control plane with the organization `acme`, whose passwords cost what they cost a user."""
     with own_folder() as folder:
         plane = tls_plane(folder, Pki(folder))
+        plane.anew = True
         with running(plane):
             plane.sign_in()
             plane.organization("acme")

@@ -13,15 +13,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from protocols.link import limits
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import Stored
-from protocols.link.errors import PipeError
-from protocols.link.session import Session
+from protocols.link.bundle import AcceptedVersion
+from protocols.link.errors import TransportError
+from protocols.link.network import connect
+from protocols.link.session import LinkSession
 from protocols.link.signing import sha256
-from protocols.link.stream import connect
-from protocols.pki.contexts import agent_context, pinned_context
 from protocols.pki.keys import KeyKind, new_curve_key
-from protocols.pki.requests import make_request
-from protocols.pki.trust import Trust
+from protocols.pki.requests import create_csr
+from protocols.pki.tls_contexts import agent_context, pinned_context
+from protocols.pki.trust import TrustStore
 from tests.acceptance.agent import own_folder, running
 from tests.acceptance.control.linked import (
     WORLD,
@@ -198,17 +198,17 @@ async def forged(talk: Talk) -> None:
 
 async def replayed(talk: Talk) -> None:
     """A good frame, twice."""
-    talk.session.send(heartbeat())
-    frames = talk.session.frames(now())
+    talk.session.send_message(heartbeat())
+    frames = talk.session.take_frames(now())
     for frame in [*frames, frames[-1]]:
         await talk.pipe.send(frame)
 
 
 async def left_out(talk: Talk) -> None:
     """The second of two, without the first."""
-    talk.session.send(heartbeat())
-    talk.session.send(heartbeat())
-    frames = talk.session.frames(now())
+    talk.session.send_message(heartbeat())
+    talk.session.send_message(heartbeat())
+    frames = talk.session.take_frames(now())
     for frame in [*frames[:-2], frames[-1]]:
         await talk.pipe.send(frame)
 
@@ -219,7 +219,7 @@ async def huge(talk: Talk) -> None:
     By one byte: what a peer has not read when it closes makes TCP reset the connection, and the
     word of the close can be lost with it.
     """
-    with contextlib.suppress(PipeError):
+    with contextlib.suppress(TransportError):
         await talk.pipe.send(bytes(limits.MAX_FRAME + 1))
 
 
@@ -242,7 +242,7 @@ async def test_a_recorded_greeting_leads_nowhere(linked_plane: Plane, tmp_path: 
     agent = newcomer(linked_plane, tmp_path, "recorded")
     async with trio.open_nursery() as nursery:
         first = await agent.dial(nursery)
-        [hello] = first.session.frames(now())
+        [hello] = first.session.take_frames(now())
         second = await agent.dial(nursery)
         await second.pipe.send(hello)
         await second.pipe.receive()  # a welcome to whoever that is
@@ -262,7 +262,7 @@ async def test_an_agent_cannot_speak_for_another(linked_plane: Plane, tmp_path: 
             await talk.ended.wait()
         nursery.cancel_scope.cancel()
     assert not talk.opened.is_set()
-    assert isinstance(talk.session, Session)
+    assert isinstance(talk.session, LinkSession)
 
 
 async def test_without_a_certificate_there_is_the_desk_and_no_link(
@@ -271,11 +271,11 @@ async def test_without_a_certificate_there_is_the_desk_and_no_link(
     """Nor with one of an authority that is not ours."""
     agent = newcomer(linked_plane, tmp_path, "naked")
     assert agent.grant is not None
-    trust = Trust.pinned([agent.grant.chain[0], *agent.grant.roots], agent.pin)
+    trust = TrustStore.from_pin([agent.grant.chain[0], *agent.grant.roots], agent.pin)
     async with trio.open_nursery() as nursery:
-        with pytest.raises(PipeError):
+        with pytest.raises(TransportError):
             await connect(nursery, "127.0.0.1", agent.port, agent_context(None, trust, WORLD.now))
-    csr = {"csr": b64(make_request(new_curve_key(KeyKind.LEAF)))}
+    csr = {"csr": b64(create_csr(new_curve_key(KeyKind.LEAF)))}
     status, _ = ask(agent.port, "renew", csr, pinned_context(agent.pin, WORLD.now))
     assert status == 401
 
@@ -402,7 +402,7 @@ async def test_an_agent_that_says_what_was_never_issued_is_unknown(
         await shown(plane, "liar", outcome="applied")
         honest = agent.stored
     for version in (2**63 - 1, 2**53):
-        agent.stored = Stored(version, b"x" * 32)
+        agent.stored = AcceptedVersion(version, b"x" * 32)
         async with agent.connected():
             await shown(plane, "liar", outcome="unknown", reason="not_issued", applied_version=1)
         agent.stored = honest
@@ -427,7 +427,7 @@ async def test_two_registrations_of_one_session_end_it(linked_plane: Plane, tmp_
     """Each costs a write, and may have the bundle sent anew."""
     agent = newcomer(linked_plane, tmp_path, "eager")
     async with agent.connected() as talk:
-        talk.session.send(registration(agent))
+        talk.session.send_message(registration(agent))
         await talk.say(registration(agent))
         with trio.fail_after(10):
             await talk.ended.wait()

@@ -25,6 +25,10 @@ _VOLATILE: Final = (
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
     (re.compile(r"\b(fh[a-z]+[_.-]|hvs\.)[A-Za-z0-9_-]{8,}"), "TOKEN"),
     (re.compile(r"sha256:[A-Za-z0-9_-]{43}"), "PIN"),
+    (re.compile(r"\b([0-9a-f]{4}-){4}[0-9a-f]{4}\b"), "FINGERPRINT"),
+    (re.compile(r"freehold-[0-9a-f]{8}\b"), "freehold-ID"),
+    (re.compile(r"accessor +[a-z0-9]{24}"), "accessor ACCESSOR"),
+    (re.compile(r"\bs\.[A-Za-z0-9]{40,}"), "TOKEN"),
     (re.compile(r"size +\d+"), "size N"),
     (re.compile(r"line \d+, record \d+: .*"), "line N, record N: WHY"),
     (re.compile(r"^\d+ +TIME", re.MULTILINE), "N TIME"),
@@ -54,10 +58,15 @@ def examples(text: str) -> list[Example]:
     return [Example("\n".join(command), "\n".join(shown).strip()) for command, shown in found]
 
 
-def run(commands: list[str], folder: Path, environment: Mapping[str, str]) -> list[str]:
-    """The output of each command, all of them run by one shell in `folder`."""
+def run(
+    commands: list[str], folder: Path, environment: Mapping[str, str], programs: str
+) -> list[str]:
+    """The output of each command, all of them run by one shell in `folder`.
+
+    `programs`: a folder in which the shell looks first.
+    """
     script = "".join(f"{command}\necho '{_MARK}'\n" for command in commands)
-    path = f"{Path(FREEHOLD).parent}:{os.environ['PATH']}"
+    path = f"{programs}:{Path(FREEHOLD).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash"], input=script, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, timeout=PATIENCE, check=True,

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from tests.acceptance.agent import Agent, dev_agent, own_folder, running, served
 from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.documents.console import examples, run
+from tests.acceptance.documents.shim import quick_commands
 
 _CHOICE: Final = re.compile(r"<!-- examples: ([a-z-]+) -->")
 ORGANIZATION: Final = "acme"
@@ -97,9 +98,15 @@ def setting_of(text: str) -> str:
 def outputs(text: str) -> list[str]:
     """What the examples of a page give, run in order against a setting of its own."""
     commands = [example.command for example in examples(text)]
-    with own_folder() as folder, SETTINGS[setting_of(text)](folder) as environment:
+    name = setting_of(text)
+    with ExitStack() as stack:
+        folder = stack.enter_context(own_folder())
+        environment = stack.enter_context(SETTINGS[name](folder))
+        # How the command starts by itself is for the README's tour.
+        programs = "" if name == "bare" else str(stack.enter_context(quick_commands()))
         here = f"{_ADDRESS}={environment[_ADDRESS]}"
-        given = run([_SET_ADDRESS.sub(here, each) for each in commands], folder, environment)
+        commands = [_SET_ADDRESS.sub(here, each) for each in commands]
+        given = run(commands, folder, environment, programs)
         return [output.replace(str(folder), "…") for output in given]
 
 

@@ -6,7 +6,13 @@ from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
-from loadtests.durability.deeds import KINDS_UNDER_LOAD, Deed, Kind, doing, judge_deeds
+from loadtests.durability.operations import (
+    KINDS_UNDER_LOAD,
+    ClientOperation,
+    Kind,
+    check_operations,
+    run_operations,
+)
 from loadtests.durability.process import begin, make_agent
 from tests.acceptance.link.estate import until
 
@@ -21,22 +27,22 @@ def test_the_oracle_tells_what_was_undone(folder: Path) -> None:
             agent.call("POST", f"/v1/secret/data/{name}", {"data": {"w": "doomed"}})
         token = made.json["auth"]["client_token"]
         deeds = {
-            "the token was revoked": Deed("revoke", token, "ok"),
-            "the value was destroyed": Deed("destroy", "secret/doomed", "ok"),
-            "the value was deleted": Deed("delete", "secret/gone", "ok"),
-            "the token was issued": Deed("issue", "s.nobody-issued-this-one", "ok"),
-            "the policy was written": Deed("policy", "written", "ok"),
-            "lost, the key": Deed("rotate", "2", "ok"),
+            "the token was revoked": ClientOperation("revoke", token, "ok"),
+            "the value was destroyed": ClientOperation("destroy", "secret/doomed", "ok"),
+            "the value was deleted": ClientOperation("delete", "secret/gone", "ok"),
+            "the token was issued": ClientOperation("issue", "s.nobody-issued-this-one", "ok"),
+            "the policy was written": ClientOperation("policy", "written", "ok"),
+            "lost, the key": ClientOperation("rotate", "2", "ok"),
         }
-        told = list(judge_deeds(agent, deeds.values()))
+        told = list(check_operations(agent, deeds.values()))
         assert [words in line for words, line in zip(deeds, told, strict=True)] == [True] * 6
         agent.call("POST", "/v1/auth/token/revoke", {"token": token})
         agent.call("POST", "/v1/secret/destroy/doomed", {"versions": [1]})
         agent.call("DELETE", "/v1/secret/data/gone")
         agent.call("POST", "/api/v1/system/rotate")
         done = [deed for deed in deeds.values() if deed.kind not in {"issue", "policy"}]
-        assert list(judge_deeds(agent, done)) == []
-        assert list(judge_deeds(agent, done[:1] * 120)) == []  # beyond the pace of failures
+        assert list(check_operations(agent, done)) == []
+        assert list(check_operations(agent, done[:1] * 120)) == []  # beyond the pace of failures
     finally:
         agent.kill()
 
@@ -46,13 +52,13 @@ def test_what_is_done_under_load_is_judged(folder: Path) -> None:
     agent = make_agent(folder, folder / "data")
     begin(agent)
     stop = threading.Event()
-    done: dict[Kind, list[Deed]] = {kind: [] for kind in KINDS_UNDER_LOAD}
+    done: dict[Kind, list[ClientOperation]] = {kind: [] for kind in KINDS_UNDER_LOAD}
     try:
         with ThreadPoolExecutor(len(done)) as pool, ExitStack() as ending:
             ending.callback(stop.set)
             for kind, log in done.items():
-                pool.submit(doing, agent, kind, f"load/{kind}", stop, log)
+                pool.submit(run_operations, agent, kind, f"load/{kind}", stop, log)
             until(lambda: all(any(d.state == "ok" for d in log) for log in done.values()), "deeds")
-        assert list(judge_deeds(agent, chain.from_iterable(done.values()))) == []
+        assert list(check_operations(agent, chain.from_iterable(done.values()))) == []
     finally:
         agent.kill()

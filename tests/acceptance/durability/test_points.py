@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.durability import sweep
-from loadtests.durability.faults import gate
+from loadtests.durability.faults import syscall_gate
 from loadtests.durability.positions import Choice
 from loadtests.durability.sweep import Plan
 
@@ -23,9 +23,9 @@ PLANS = (
 @pytest.mark.parametrize("plan", PLANS, ids=[plan.stories[0] for plan in PLANS])
 def test_a_fault_at_a_system_call_loses_nothing(folder: Path, plan: Plan) -> None:
     """503 or an answer, never a lie; the agent heals, or starts again after its death."""
-    if why_not := gate.why_not():
+    if why_not := syscall_gate.why_not():
         pytest.skip(why_not)
-    done = list(sweep.run(folder, plan))
+    done = list(sweep.run_sweep(folder, plan))
     assert [told for told in done if told.round.findings] == []
     struck = {told.group for told in done if told.round.struck}
     [story], [workers] = plan.stories, plan.forms

@@ -10,7 +10,6 @@ import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, running
 from tests.acceptance.command import freehold
-from tests.acceptance.workers.fleet import fleet_agent
 from tests.acceptance.workers.waiting import await_true
 
 CODE: Final = re.compile(r"freehold: (\w+): ")
@@ -21,7 +20,7 @@ HIDE: Final = "DELETE FROM sqlite_master WHERE name = 'planted'"
 @pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
 def agent(request: pytest.FixtureRequest, folder: Path) -> Agent:
     """An agent that is down."""
-    return fleet_agent(folder, request.param) if request.param > 1 else dev_agent(folder)
+    return dev_agent(folder, workers=request.param)
 
 
 def execute(agent: Agent, *statements: str) -> None:

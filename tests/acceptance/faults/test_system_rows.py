@@ -10,7 +10,6 @@ import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, running
 from tests.acceptance.command import freehold
-from tests.acceptance.workers.fleet import fleet_agent
 
 CODE: Final = re.compile(r"freehold: (\w+): ")
 
@@ -18,7 +17,7 @@ CODE: Final = re.compile(r"freehold: (\w+): ")
 @pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
 def agent(request: pytest.FixtureRequest, folder: Path) -> Agent:
     """An agent that has sealed a value and is down."""
-    made = fleet_agent(folder, request.param) if request.param > 1 else dev_agent(folder)
+    made = dev_agent(folder, workers=request.param)
     with running(made):
         assert made.call("POST", "/v1/secret/data/a", {"data": {"k": "v"}}).status == 200
     return made

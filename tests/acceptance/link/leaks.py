@@ -5,12 +5,12 @@ from pathlib import Path
 
 from tests.acceptance.agent import Agent
 from tests.acceptance.canary.test_canary import forms
-from vault.uplink.ledger import read
+from vault.control_link.egress_ledger import read_entries
 
 
 def frames(folder: Path) -> bytes:
     """Every byte that the agent of this uplink's folder has handed to TLS, as it was sent."""
-    return b"".join(entry.content for entry in read(folder / "egress.log"))
+    return b"".join(entry.content for entry in read_entries(folder / "egress.log"))
 
 
 def files(folder: Path) -> Iterator[bytes]:

@@ -10,8 +10,8 @@ import pytest
 from actors.world import SystemWorld
 from control.ca.directory import CaDirectory
 from protocols.pki import files
-from protocols.pki.certificates import der, pem, serial_of, validity
-from protocols.pki.issuing import issue_agent
+from protocols.pki.certificates import serial_of, to_der, to_pem, validity_period
+from protocols.pki.issuance import issue_agent
 from protocols.pki.keys import KeyKind, key_hash, load_curve_key, new_curve_key, store_key
 from protocols.pki.names import AgentName
 from tests.acceptance.agent import Agent, dev_agent, running
@@ -20,7 +20,7 @@ from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.link.estate import BASE, LINK, until
 
 DAY = 86_400 * 10**9
-NAME = AgentName.of("acme", "away")
+NAME = AgentName.from_slugs("acme", "away")
 
 
 @contextmanager
@@ -56,11 +56,11 @@ class Past:
         """The agent's certificate, the same but for its serial and times."""
         key = load_curve_key(self.uplink / "agent.key", KeyKind.LEAF)
         leaf = issue_agent(self.authority, NAME, key.public_key(), self.now - days * DAY)
-        chain = pem([leaf, self.authority.certificate])
-        files.write(self.uplink / "agent.crt", chain, files.PUBLIC, replace=True)
+        chain = to_pem([leaf, self.authority.certificate])
+        files.write_atomically(self.uplink / "agent.crt", chain, files.PUBLIC_MODE, replace=True)
         self._change(
             "UPDATE ca_certificates SET serial = ?, der = ?, not_before = ?, not_after = ?",
-            serial_of(leaf), der(leaf), *validity(leaf),
+            serial_of(leaf), to_der(leaf), *validity_period(leaf),
         )  # fmt: skip
 
     def lost_renewal(self, days: int) -> None:
@@ -71,8 +71,8 @@ class Past:
         self._change(
             "INSERT INTO ca_certificates (serial, key, org, vault, generation, der, issuer,"
             " not_before, not_after) VALUES (?, ?, ?, ?, 2, ?, ?, ?, ?)",
-            serial_of(leaf), key_hash(key.public_key()), *NAME, der(leaf), self.authority.id,
-            *validity(leaf),
+            serial_of(leaf), key_hash(key.public_key()), *NAME, to_der(leaf), self.authority.id,
+            *validity_period(leaf),
         )  # fmt: skip
         self._change("UPDATE ca_agents SET generation = 2")
 

@@ -23,7 +23,7 @@ from tests.acceptance.agent import Agent, running, served_agent
 from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import dev_plane
 from tests.acceptance.link.villain import MILLI, WORLD, Grip, Villain, spellings
-from vault.uplink.inbox import MAX_OPEN
+from vault.control_link.inbox import MAX_UNANSWERED
 
 CANARY = "canary-7d41e0b2-of-the-victim"
 EVERYTHING = {"effect": "allow", "paths": ["*"], "capabilities": ["*"]}
@@ -164,20 +164,20 @@ async def test_a_control_plane_that_never_acknowledges_does_not_fill_the_disk(
         before = villain.applied
         villain.acknowledges = False
         grip = await villain.grip()
-        last, given = villain.said + MAX_OPEN, 0
-        while given < 2 * MAX_OPEN and not await quiet(grip):
-            while given < 2 * MAX_OPEN and grip.session.room:
+        last, given = villain.said + MAX_UNANSWERED, 0
+        while given < 2 * MAX_UNANSWERED and not await quiet(grip):
+            while given < 2 * MAX_UNANSWERED and grip.session.window_room:
                 given += 1
                 id_ = bytes.fromhex(WORLD.new_id().replace("-", ""))
                 word = CommandName.SEND_METRICS
                 assert await grip.gave(m.Command(command_id=id_, command=word, expires_at=2**62))
-        assert await trio.to_thread.run_sync(owed, prey.agent) == (MAX_OPEN, last)
+        assert await trio.to_thread.run_sync(owed, prey.agent) == (MAX_UNANSWERED, last)
         assert villain.live is grip
         assert (await prey.call("GET", "/v1/secret/data/app")).status == 200
         villain.acknowledges = True
         await grip.pipe.aclose()  # it comes back, and what it is owed is sent again
         await villain.until(lambda: villain.live not in {None, grip})
-        await villain.until(lambda: villain.applied > before + MAX_OPEN)
+        await villain.until(lambda: villain.applied > before + MAX_UNANSWERED)
 
 
 async def test_a_poisoned_version_is_bounded_and_the_owner_gets_rid_of_it(folder: Path) -> None:
@@ -225,7 +225,7 @@ async def alerted(prey: Prey, bundle: bytes) -> None:
 async def quiet(grip: Grip) -> bool:
     """Whether the agent takes no more, for as long as it would need for what is on its way."""
     with trio.move_on_after(10):
-        while not grip.session.room:  # noqa: ASYNC110  # no event of it
+        while not grip.session.window_room:  # noqa: ASYNC110  # no event of it
             await trio.sleep(0.05)
         return False
     return True

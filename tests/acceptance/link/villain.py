@@ -20,28 +20,28 @@ from control.ca.directory import CaDirectory
 from protocols.link import codec
 from protocols.link import messages as m
 from protocols.link.bundle import Bundle, PolicyKey, sign_bundle
-from protocols.link.delivery import Batch, Entry, OutboxState
-from protocols.link.ends import End, Moment
+from protocols.link.delivery import OutboxBatch, OutboxEntry, OutboxState
 from protocols.link.envelope import Envelope
-from protocols.link.errors import PipeError
-from protocols.link.events import Opened, Received
+from protocols.link.errors import TransportError
 from protocols.link.fields import SIGNATURE_SIZE
-from protocols.link.frame import seal
-from protocols.link.handshake import Channel
-from protocols.link.post import Answered, Asked
-from protocols.link.session import Session
+from protocols.link.frame import seal_frame
+from protocols.link.handshake import ChannelBinding
+from protocols.link.https_request import HttpRequest, HttpResponse
+from protocols.link.network import serve
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import MessageReceived, SessionOpened
 from protocols.link.signing import LinkKey, Verifier, sha256
-from protocols.link.stream import serve
-from protocols.link.websocket import WebSocketPipe
-from protocols.pki.authority import Authority
-from protocols.pki.ceremony import new_root, sign_intermediate
-from protocols.pki.certificates import der, parse_pem
+from protocols.link.websocket import WebSocketTransport
+from protocols.pki.authority import IssuingAuthority
+from protocols.pki.ceremony import create_root, sign_intermediate
+from protocols.pki.certificates import parse_pem_chain, to_der
 from protocols.pki.chain import read_agent
-from protocols.pki.contexts import server_context
-from protocols.pki.issuing import issue_agent
+from protocols.pki.issuance import issue_agent
 from protocols.pki.keys import KeyKind, load_signing_key, new_curve_key
-from protocols.pki.messages import Grant, RenewRequest, decode, encode
-from protocols.pki.requests import check_request, make_authority_request
+from protocols.pki.messages import Grant, RenewRequest, decode_request, encode_message
+from protocols.pki.requests import create_authority_csr, verify_csr
+from protocols.pki.tls_contexts import server_context
 
 WORLD = SystemWorld()
 MILLI = 10**6
@@ -49,9 +49,9 @@ STREAM = os.urandom(16)
 VAULT = "prey"
 
 
-def now() -> Moment:
+def now() -> ClockReading:
     """The real time."""
-    return Moment(trio.current_time(), WORLD.now() // MILLI)
+    return ClockReading(trio.current_time(), WORLD.now() // MILLI)
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Villain:
         directory = CaDirectory(self.folder / "ca")
         identity = directory.issue_server_certificate(["127.0.0.1"], WORLD.now())
         self.context = server_context(identity, directory.issuing_state().trust)
-        self.leaf = der(parse_pem(identity.chain.read_bytes())[0])
+        self.leaf = to_der(parse_pem_chain(identity.chain.read_bytes())[0])
         self.honest = directory.issuing_state().authority
         self.own = self._crown()
 
@@ -136,15 +136,15 @@ class Villain:
                     return
                 await trio.sleep(0.02)
 
-    async def _attend(self, pipe: WebSocketPipe) -> None:
+    async def _attend(self, pipe: WebSocketTransport) -> None:
         name = read_agent(pipe.peer_certificate).name
-        channel = Channel(
+        channel = ChannelBinding(
             org=name.org,
             vault=name.vault,
             agent_certificate=sha256(pipe.peer_certificate),
             control_certificate=sha256(self.leaf),
         )
-        end = End(
+        end = SessionConfig(
             channel=channel,
             signer=self.link_key,
             verifier=Verifier([self.agent_link_key]),
@@ -152,40 +152,42 @@ class Villain:
             outbox=OutboxState(STREAM, self.said, self.said),
             cursor=m.Cursor(stream=self.peer, applied=self.applied),
         )
-        grip = Grip(self, pipe, Session.control(end, now()))
+        grip = Grip(self, pipe, LinkSession.control(end, now()))
         try:
             await grip.run()
         finally:
             if self.live is grip:
                 self.live = None
 
-    def _crown(self) -> Authority:
+    def _crown(self) -> IssuingAuthority:
         """An intermediate of a root that it made of the real intermediate's key and name."""
         stolen = self.honest
         name = stolen.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-        root = new_root(stolen.key, str(name), WORLD.now())
+        root = create_root(stolen.key, str(name), WORLD.now())
         key = new_curve_key(KeyKind.AUTHORITY)
-        request = make_authority_request(key, "villain")
-        return Authority.of(key, sign_intermediate(root, request, WORLD.now()), root.certificate)
+        request = create_authority_csr(key, "villain")
+        return IssuingAuthority.verified(
+            key, sign_intermediate(root, request, WORLD.now()), root.certificate
+        )
 
-    async def _renew(self, asked: Asked) -> Answered:
+    async def _renew(self, asked: HttpRequest) -> HttpResponse:
         """As the real one would, but for the authority."""
         authority = self.own if self.crowned else self.honest
         name = read_agent(asked.certificate or b"").name
-        key = check_request(decode(RenewRequest, asked.body).csr)
+        key = verify_csr(decode_request(RenewRequest, asked.body).csr)
         self.grants += 1
         leaf = issue_agent(authority, name, key, WORLD.now())
         grant = Grant(
             org=name.org,
             vault=name.vault,
             generation=1 + self.grants,
-            chain=[der(leaf), der(authority.certificate)],
-            roots=[der(authority.root)],
-            cross=der(self.honest.certificate),
+            chain=[to_der(leaf), to_der(authority.certificate)],
+            roots=[to_der(authority.root)],
+            cross=to_der(self.honest.certificate),
             link_key=self.link_key.public,
             policy_key=self.policy_key.public,
         )
-        return Answered(200, [(b"content-type", b"application/json")], encode(grant))
+        return HttpResponse(200, [(b"content-type", b"application/json")], encode_message(grant))
 
     def _report(self, error: BaseException) -> None:
         self.ends.append(str(error))
@@ -194,7 +196,7 @@ class Villain:
 class Grip:
     """One session with an agent."""
 
-    def __init__(self, villain: Villain, pipe: WebSocketPipe, session: Session) -> None:
+    def __init__(self, villain: Villain, pipe: WebSocketTransport, session: LinkSession) -> None:
         self.villain = villain
         self.pipe = pipe
         self.session = session
@@ -204,16 +206,16 @@ class Grip:
         while True:
             frame = await self.pipe.receive()
             self.villain.raw += frame
-            for event in self.session.receive(frame, now()):
+            for event in self.session.receive_frame(frame, now()):
                 match event:
-                    case Opened():
+                    case SessionOpened():
                         self.villain.live = self
                         self.villain.peer = self.session.peer_stream
-                    case Received(id=id_, message=message):
+                    case MessageReceived(id=id_, message=message):
                         self.villain.heard.append(message)
                         if id_ and self.villain.acknowledges:
                             self.villain.applied = id_
-                            self.session.applied(id_)
+                            self.session.mark_applied(id_)
                     case _:
                         pass
             await self._flush()
@@ -221,12 +223,14 @@ class Grip:
     async def gave(self, message: m.Message) -> bool:
         """A durable message, as the protocol wants it; false if the agent is gone."""
         after = self.villain.said
-        entry = Entry(after + 1, codec.name_of(message), codec.encode_payload(message))
+        entry = OutboxEntry(
+            after + 1, codec.message_type_of(message), codec.encode_payload(message)
+        )
         self.villain.said = entry.id
-        self.session.offer(Batch(after, entry.id, (entry,)))
+        self.session.send_batch(OutboxBatch(after, entry.id, (entry,)))
         try:
             await self._flush()
-        except PipeError:
+        except TransportError:
             self.villain.said = after
             if self.villain.live is self:
                 self.villain.live = None
@@ -237,21 +241,23 @@ class Grip:
         """A good frame, the next one of the session, not sent."""
         self.session._pings += 1  # what a caller of the session cannot say, a villain can
         self.session._queue_message(m.Ping(number=self.session._pings))
-        return self.session.frames(now())[-1]
+        return self.session.take_frames(now())[-1]
 
     def forged(self, **changes: Any) -> bytes:
         """A good frame with another envelope, signed by the stolen key."""
-        envelope = msgspec.structs.replace(codec.decode(self.ping()[64:], Envelope), **changes)
-        return seal(envelope, m.Direction.TO_AGENT, self.villain.link_key)
+        envelope = msgspec.structs.replace(
+            codec.decode_struct(self.ping()[64:], Envelope), **changes
+        )
+        return seal_frame(envelope, m.Direction.TO_AGENT, self.villain.link_key)
 
     async def send(self, frames: list[bytes]) -> None:
         """As they are. Why the agent leaves meanwhile is for `run` to hear."""
-        with suppress(PipeError):
+        with suppress(TransportError):
             for frame in frames:
                 await self.pipe.send(frame)
 
     async def _flush(self) -> None:
-        for frame in self.session.frames(now()):
+        for frame in self.session.take_frames(now()):
             await self.pipe.send(frame)
 
 

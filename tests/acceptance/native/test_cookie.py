@@ -7,16 +7,13 @@ import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 from tests.acceptance.native.test_story import API, ok
-from tests.acceptance.workers.fleet import fleet_agent
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["1 process", "2 workers"])
 def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """With its web interface."""
-    with own_folder() as folder:
-        made = dev_agent(folder) if request.param == 1 else fleet_agent(folder)
-        with running(made) as started:
-            yield started
+    with own_folder() as folder, running(dev_agent(folder, workers=request.param)) as started:
+        yield started
 
 
 def signed_in(agent: Agent) -> tuple[str, str, dict[str, str]]:

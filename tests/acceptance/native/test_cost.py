@@ -8,7 +8,6 @@ import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 from tests.acceptance.native.test_story import API, ok
-from tests.acceptance.workers.fleet import fleet_agent
 
 RULES = 139
 WINDOWS = 16
@@ -19,10 +18,8 @@ EACH = 6  # documents that a connection sends
 @pytest.fixture(scope="module", params=[1, 2], ids=["1 process", "2 workers"])
 def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """With a token that may do nothing but look at itself, and one that may write policies."""
-    with own_folder() as folder:
-        made = dev_agent(folder) if request.param == 1 else fleet_agent(folder)
-        with running(made) as started:
-            yield started
+    with own_folder() as folder, running(dev_agent(folder, workers=request.param)) as started:
+        yield started
 
 
 def unknown_zones() -> dict[str, object]:
@@ -99,3 +96,28 @@ def test_what_needs_no_credential_takes_no_large_body(agent: Agent) -> None:
     """A share is short."""
     answer = agent.call("PUT", "/v1/sys/unseal", _large(b'{"key":['), token="")
     assert answer.status == 413
+
+
+def test_policies_that_are_too_heavy_together_allow_nothing(agent: Agent) -> None:
+    """Each is all right: who has them all is refused at once, told why, and on record."""
+    rule = {
+        "effect": "allow",
+        "paths": ["secret/app/*"],
+        "capabilities": ["read"],
+        "conditions": [{"type": "mfa_present"} for _ in range(15)],
+    }
+    names = [f"heavy{number}" for number in range(3)]
+    for name in names:
+        ok(agent, "PUT", f"policies/{name}", {"rules": [rule] * 60})
+    sets = (names[:2], names)
+    held = [ok(agent, "POST", "tokens", {"policies": those})["token"] for those in sets]
+    answers = [agent.call("GET", "/v1/secret/data/app/x", token=token) for token in held]
+    assert [answer.status for answer in answers] == [403, 403]
+    refused = [agent.call("GET", f"{API}/secrets/secret/app/x", token=token) for token in held]
+    assert [answer.json["code"] for answer in refused] == [
+        "permission_denied",
+        "policy_set_too_heavy",
+    ]
+    assert "heavy0 (900)" in refused[1].json["message"]
+    (record,) = ok(agent, "GET", f"audit/events?request_id={refused[1].request_id}")["events"]
+    assert (record["result"], record["code"]) == ("denied", "policy_set_too_heavy")

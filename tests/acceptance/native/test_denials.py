@@ -11,7 +11,6 @@ import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 from tests.acceptance.native.test_story import API, ok
-from tests.acceptance.workers.fleet import fleet_agent
 
 DB = "secret/db/main"
 ALL = {"effect": "allow", "paths": ["*"], "capabilities": ["*"]}
@@ -22,13 +21,11 @@ NO_KV = {"effect": "deny", "paths": ["secret/kv/*"], "capabilities": ["read"]}
 @pytest.fixture(scope="module", params=[1, 2], ids=["1 process", "2 workers"])
 def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """A secret, a policy that allows everything, and one that denies the secret."""
-    with own_folder() as folder:
-        made = dev_agent(folder) if request.param == 1 else fleet_agent(folder)
-        with running(made) as started:
-            ok(started, "POST", "secrets", {"name": DB, "value": 1})
-            ok(started, "PUT", "policies/app-all", {"rules": [ALL]})
-            ok(started, "PUT", "policies/no-db", {"rules": [NO_DB]})
-            yield started
+    with own_folder() as folder, running(dev_agent(folder, workers=request.param)) as started:
+        ok(started, "POST", "secrets", {"name": DB, "value": 1})
+        ok(started, "PUT", "policies/app-all", {"rules": [ALL]})
+        ok(started, "PUT", "policies/no-db", {"rules": [NO_DB]})
+        yield started
 
 
 def bound(agent: Agent) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, running
-from tests.acceptance.workers.fleet import fleet_agent
 
 PAST = "2020-01-01T00:00:00Z"
 FUTURE = "2099-01-01T00:00:00Z"
@@ -14,7 +13,7 @@ FUTURE = "2099-01-01T00:00:00Z"
 @pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
 def agent(request: pytest.FixtureRequest, folder: Path) -> Agent:
     """One that is down."""
-    return fleet_agent(folder, request.param) if request.param > 1 else dev_agent(folder)
+    return dev_agent(folder, workers=request.param)
 
 
 def test_a_new_version_is_readable(agent: Agent) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from tests.acceptance.agent import Agent, Answer, dev_agent, own_folder, running
 from tests.acceptance.native.test_story import API, ok
-from tests.acceptance.workers.fleet import fleet_agent
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 IN_A_MOUNT: list[tuple[str, str, Any, dict[str, str]]] = [
@@ -38,11 +37,9 @@ IN_A_MOUNT: list[tuple[str, str, Any, dict[str, str]]] = [
 @pytest.fixture(scope="module", params=[1, 2], ids=["1 process", "2 workers"])
 def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """KV version 2 at `secret/` and version 1 at `first/`."""
-    with own_folder() as folder:
-        made = dev_agent(folder) if request.param == 1 else fleet_agent(folder)
-        with running(made) as started:
-            ok(started, "POST", "system/mounts/first", {"version": 1})
-            yield started
+    with own_folder() as folder, running(dev_agent(folder, workers=request.param)) as started:
+        ok(started, "POST", "system/mounts/first", {"version": 1})
+        yield started
 
 
 def records(agent: Agent, answer: Answer) -> list[tuple[str, str, str]]:

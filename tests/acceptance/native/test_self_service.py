@@ -36,7 +36,9 @@ def agent(workers: int) -> Iterator[Agent]:
         "refusals": {"per_second": 0.001, "burst_size": 2 * workers},  # each worker has its part
     }
     with own_folder() as folder:
-        server = {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": workers}
+        server = {
+            "listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": workers, "web": True,
+        }  # fmt: skip
         with running(served_agent(folder, {"server": server, "limits": limits})) as started:
             shares = {"secret_shares": 1, "secret_threshold": 1}
             made = started.call("POST", "/v1/sys/init", shares).json
@@ -64,6 +66,25 @@ def test_each_has_a_pace(agent: Agent, method: str, path: str) -> None:
     recorded = [len(outcomes(agent, answer)) for answer in answers]
     assert recorded[:BURST] == [1] * BURST
     assert sum(recorded[BURST:]) <= 4  # of either worker as many as `refusals` lets through
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", f"{API}/sessions/current"),
+        ("GET", "/v1/sys/internal/ui/mounts/secret/x"),
+        ("GET", "/v1/nothing/x"),
+        ("GET", f"{API}/secrets?limit=0"),
+    ],
+)
+def test_what_everybody_fails_at_has_a_pace(agent: Agent, method: str, path: str) -> None:
+    """Nobody has allowed it: it is refused each time, and few of the refusals have a record."""
+    token = made_token(agent, "default")
+    size = ok(agent, "GET", "audit/status")["size"]
+    for _ in range(10 * BURST):
+        assert 400 <= agent.call(method, path, token=token).status < 500
+    own = 1  # of the first look
+    assert ok(agent, "GET", "audit/status")["size"] - size - own <= 2 * 4  # of either worker
 
 
 def outcomes(agent: Agent, answer: Answer) -> list[str]:

@@ -9,7 +9,7 @@ from tests.acceptance.workers.waiting import await_true
 from vault.audit import proof
 from vault.audit.keys import VerifyKeys
 from vault.crypto.digest import sha256
-from vault.crypto.note import is_signed
+from vault.crypto.note_signing import is_note_signature_valid
 
 API = "/api/v1"
 
@@ -102,7 +102,9 @@ def test_what_happened_can_be_found_and_proven(shared_agent: Agent) -> None:
     first = json.loads(ok(shared_agent, "GET", "audit/proofs/0")["record"])
     public = base64.b64decode(first["body"]["public_key"])
     given = ok(shared_agent, "GET", f"audit/proofs/{event['seq']}")
-    proven = proof.check(proof.Proof(**given), VerifyKeys(sha256, is_signed), public)
+    proven = proof.verify_proof(
+        proof.Proof(**given), VerifyKeys(sha256, is_note_signature_valid), public
+    )
     assert proven.body["request_id"] == answer.request_id
     assert shared_agent.call("GET", f"{API}/audit/proofs/99999999").status == 404
 

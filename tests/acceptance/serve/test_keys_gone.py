@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtests.process import family
+from loadtests.process import process_tree
 from tests.acceptance.agent import Agent, AgentError, own_folder, running, served_agent
-from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import SUBKEYS, Keyring
 from vault.crypto.shamir import combine
-from vault.gate import KEYRING_ROW, SEAL_ROW, SealRecord
-from vault.store.sqlite import SqliteReader
+from vault.seal.manager import KEYRING_ROW, SEAL_ROW, SealRecord
+from vault.seal.root_keys.file import FileRootKey
+from vault.store.sqlite import SqliteReadOnlyBackend
 from vault.store.tables import SYSTEM
 
 SECRET = "/v1/secret/data/app"
@@ -76,7 +76,7 @@ def _initialised(agent: Agent) -> list[bytes]:
 
 def _keys(folder: Path, root_key: bytes) -> bytes:
     """All that the witness looks for, of 32 bytes each."""
-    reader = SqliteReader(f"sqlite:///{folder}/vault.db")
+    reader = SqliteReadOnlyBackend(f"sqlite:///{folder}/vault.db")
     reader.open()
     try:
         with reader.read() as session:
@@ -88,7 +88,7 @@ def _keys(folder: Path, root_key: bytes) -> bytes:
     record = msgspec.json.decode(seal.value, type=SealRecord)
     keyring = Keyring.decode(root_key, stored.value, org=record.org, vault=record.vault)
     subkeys = (getattr(keyring, name) for name in SUBKEYS)
-    return b"".join((root_key, keyring.kek(keyring.active).export(), *subkeys))
+    return b"".join((root_key, keyring.kek(keyring.active).export_bytes(), *subkeys))
 
 
 def _use(agent: Agent, *, first: bool) -> None:
@@ -103,7 +103,7 @@ def _use(agent: Agent, *, first: bool) -> None:
 
 def _members(agent: Agent) -> list[int]:
     """The process that writes, the one that starts others, and those."""
-    return family(agent.process.pid) if agent.process else []
+    return process_tree(agent.process.pid) if agent.process else []
 
 
 def _looked(folder: Path, members: list[int]) -> dict[int, list[str]]:

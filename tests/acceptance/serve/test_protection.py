@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from loadtests.process import family
+from loadtests.process import process_tree
 from tests.acceptance.agent import Agent, own_folder, running
 from tests.acceptance.command import FREEHOLD
 
@@ -71,7 +71,7 @@ def test_its_memory_is_not_for_others_of_its_user(
     """Of each process: no memory, no core file; what a monitor reads is still there."""
     with plain(command, *options) as agent:
         assert agent.process is not None
-        pids = family(agent.process.pid)
+        pids = process_tree(agent.process.pid)
         assert len(pids) == processes  # with workers: a leader, who forks them, and they
         for pid in pids:
             limits = Path(f"/proc/{pid}/limits").read_text()

@@ -114,6 +114,7 @@ def test_the_order_cannot_be_edited_out_of_the_database(agent: Agent, folder: Pa
     agent.kill()
     for name in ("vault.db", "vault.db-wal", "vault.db-shm"):
         (folder / name).unlink(missing_ok=True)
+    (folder / "vault.db").touch(mode=0o600)
     (folder / "vault.db").write_bytes(older)
     assert "commit" in agent.refused_start()
     reason = ("--reason", "somebody put back an older database")

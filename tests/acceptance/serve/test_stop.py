@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.process import family
+from loadtests.process import process_tree
 from tests.acceptance.agent import STOPPED_WITHIN, Agent, dev_agent, running, served_agent
 
 pytestmark = pytest.mark.usefixtures("workers")
@@ -110,7 +110,7 @@ def test_an_ordinary_stop_logs_no_error(folder: Path, *, to_all: bool) -> None:
         assert agent.call("POST", "/v1/secret/data/a", {"data": {"a": 1}}).status == 200
         assert agent.process is not None
         if to_all:
-            for pid in family(agent.process.pid):
+            for pid in process_tree(agent.process.pid):
                 os.kill(pid, signal.SIGINT)
             assert agent.process.wait(STOPPED_WITHIN) == 0
         assert agent.stop() == 0

@@ -18,11 +18,30 @@ def a_folder(file: Path) -> None:
 def no_database(file: Path) -> None:
     """It is some other file."""
     file.write_bytes(b"no database" * 1000)
+    file.chmod(0o600)
+
+
+def of_everybody(file: Path) -> None:
+    """Whoever likes can write to it."""
+    file.touch()
+    file.chmod(0o666)
+
+
+def elsewhere(file: Path) -> None:
+    """It is where somebody has had a link lead."""
+    target = file.with_name("target")
+    target.touch(mode=0o600)
+    file.symlink_to(target)
 
 
 @pytest.mark.parametrize(
     ("broken", "why"),
-    [(a_folder, "unable to open database file"), (no_database, "SQLite cannot read it")],
+    [
+        (a_folder, "is not a plain file"),
+        (no_database, "SQLite cannot read it"),
+        (of_everybody, "run chmod 600"),
+        (elsewhere, "set `storage.connection_string` to the file itself"),
+    ],
 )
 def test_a_start_without_its_database_names_it(
     folder: Path, broken: Callable[[Path], None], why: str

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from loadtests.process import family
+from loadtests.process import process_tree
 from tests.acceptance.agent import Agent, AgentError, Client, dev_agent
 
 ATTEMPTS = 200  # connections until each worker has one
@@ -23,7 +23,9 @@ def workers_of(agent: Agent) -> list[int]:
     if agent.process is None:
         return []
     leader = agent.process.pid
-    return [pid for pid in family(leader) if pid != leader and _parent(pid) not in {None, leader}]
+    return [
+        pid for pid in process_tree(leader) if pid != leader and _parent(pid) not in {None, leader}
+    ]
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from tests.acceptance.workers.test_consistency import (
     write,
 )
 from tests.acceptance.workers.waiting import await_true
-from vault.edge.native.batch import AT_ONCE
+from vault.edge.native.batch import MAX_CONCURRENT
 
 ATTEMPTS = 50  # at a revocation in the middle of a request
 
@@ -125,7 +125,7 @@ def test_a_token_that_is_revoked_while_many_are_read(agent: Agent) -> None:
                 if ok and ok < len(names):
                     break
             assert 0 < ok < len(names)
-            assert behind <= AT_ONCE  # which were under way
+            assert behind <= MAX_CONCURRENT  # which were under way
 
 
 def reads_around_a_revocation(

@@ -7,12 +7,12 @@ from pydantic import TypeAdapter
 
 from tests.acceptance.agent import running, served_agent
 from tests.acceptance.workers.fleet import workers_of
-from vault.config.workers import AUTO, Workers
+from vault.config.workers import AUTO, WorkerCount
 
 
 def test_as_many_workers_as_fit_the_machine(folder: Path) -> None:
     """Where one process is all that fits, there is no other; it answers in either form."""
-    adapter: TypeAdapter[int] = TypeAdapter(Workers)
+    adapter: TypeAdapter[int] = TypeAdapter(WorkerCount)
     expected = adapter.validate_python(AUTO)
     agent = served_agent(folder)
     file = folder / "vault.yaml"

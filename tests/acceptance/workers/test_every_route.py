@@ -16,9 +16,9 @@ import pytest
 
 from tests.acceptance.agent import Agent, Answer, Client, running, served_agent
 from tests.acceptance.workers.fleet import pinned
-from vault.edge.compat.dialect import ENGINES, Compat
-from vault.edge.native.dialect import Native
-from vault.edge.ops import Ops
+from vault.edge.compat.dialect import ENGINES, CompatDialect
+from vault.edge.native.dialect import NativeDialect
+from vault.edge.ops import OpsDialect
 from vault.edge.router import Router
 
 MOST: Final = 1_000  # things of a round
@@ -126,9 +126,9 @@ SEALS: Final = ("v1/sys/seal", "api/v1/system/seal")
 def routes() -> list[Route]:
     """Those of all dialects; reads first and deletions last."""
     tables: list[tuple[str, Router]] = [
-        (Ops.prefix, Ops.router),
-        (Native.prefix, Native.router),
-        (Compat.prefix, Compat.router),
+        (OpsDialect.prefix, OpsDialect.router),
+        (NativeDialect.prefix, NativeDialect.router),
+        (CompatDialect.prefix, CompatDialect.router),
         ("/v1/one/", ENGINES[1]),
         ("/v1/two/", ENGINES[2]),
     ]

@@ -5,23 +5,23 @@ from collections.abc import Callable
 import pytest
 
 from vault.audit import record
-from vault.audit.draft import Draft
-from vault.audit.ledger import Batch, Ledger
+from vault.audit.batch import Batch, BatchComposer
+from vault.audit.pending_record import PendingRecord
 from vault.audit.replica import DurableSink
-from vault.audit.testing import NOW, VAULT, make_draft, make_keys
-from vault.audit.verify import verify
+from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
+from vault.audit.verify import verify_log
 from vault.model.instant import SECOND
 
 KEYS = make_keys()
 Make = Callable[[str], DurableSink]
 
 
-def _start(sink: DurableSink, rotation: int = 2**30) -> Ledger:
-    return Ledger(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=rotation)
+def _start(sink: DurableSink, rotation: int = 2**30) -> BatchComposer:
+    return BatchComposer(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=rotation)
 
 
-def _batches(ledger: Ledger, count: int) -> tuple[Batch, ...]:
-    return tuple(ledger.compose([make_draft(n)], NOW + n * SECOND) for n in range(count))
+def _batches(ledger: BatchComposer, count: int) -> tuple[Batch, ...]:
+    return tuple(ledger.compose([make_pending_record(n)], NOW + n * SECOND) for n in range(count))
 
 
 def test_what_is_written_is_found_at_the_next_load(make: Make) -> None:
@@ -37,7 +37,7 @@ def test_what_is_written_is_found_at_the_next_load(make: Make) -> None:
     assert found.position.chain.size == ledger.size
     assert (found.adopted, found.dropped) == (0, 0)
     again.close()
-    assert verify(sink.layout.log, KEYS).size == ledger.size
+    assert verify_log(sink.layout.log, KEYS).size == ledger.size
 
 
 def test_a_batch_is_written_once(make: Make) -> None:
@@ -49,7 +49,7 @@ def test_a_batch_is_written_once(make: Make) -> None:
     sink.write(batches[:2])
     sink.write(batches)
     sink.close()
-    assert verify(sink.layout.log, KEYS).size == ledger.size
+    assert verify_log(sink.layout.log, KEYS).size == ledger.size
 
 
 def test_one_writer_at_a_time(make: Make) -> None:
@@ -69,11 +69,11 @@ def test_a_copy_is_brought_up(make: Make) -> None:
     long.write(batches)
     short.load(KEYS, VAULT)
     short.write(batches[:5])
-    short.bring_up(long.layout)
+    short.catch_up_from(long.layout)
     assert short.load(KEYS, VAULT).position.chain.size == ledger.size
     long.close()
     short.close()
-    assert verify(short.layout.log, KEYS) == verify(long.layout.log, KEYS)
+    assert verify_log(short.layout.log, KEYS) == verify_log(long.layout.log, KEYS)
 
 
 def test_old_segments_are_named_and_removed(make: Make) -> None:
@@ -81,17 +81,19 @@ def test_old_segments_are_named_and_removed(make: Make) -> None:
     sink = make("a")
     ledger = _start(sink, 5_000)
     sink.write(_batches(ledger, 12))
-    assert sink.expired(NOW) is None
-    found = sink.expired(NOW + 100 * SECOND)
+    assert sink.expired_segments(NOW) is None
+    found = sink.expired_segments(NOW + 100 * SECOND)
     assert found is not None
-    draft = Draft(NOW, "retention", record.encode_body(found))
-    batch = ledger.compose([draft], NOW, settle=True, expire=found.through)
+    draft = PendingRecord(NOW, "retention", record.encode_body(found))
+    batch = ledger.compose([draft], NOW, checkpoint=True, expire=found.through)
     sink.write((batch,))
-    before = sink.layout.numbers()
-    sink.tend(batch)
-    assert sink.layout.numbers() == [number for number in before if number > found.through]
+    before = sink.layout.closed_segment_numbers()
+    sink.maintain(batch)
+    assert sink.layout.closed_segment_numbers() == [
+        number for number in before if number > found.through
+    ]
     sink.close()
-    assert verify(sink.layout.log, KEYS).first == found.first
+    assert verify_log(sink.layout.log, KEYS).first == found.first
 
 
 def test_a_name_for_people(make: Make) -> None:

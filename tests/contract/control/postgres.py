@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.newest import bring_up
+from tests.scratch import open_folder
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 START_SECONDS = 60
@@ -91,7 +92,7 @@ class Postgres:
 def postgres() -> Iterator[Postgres]:
     """A running server for the length of the block."""
     with tempfile.TemporaryDirectory(
-        prefix="freehold-pg-", dir="/tmp", ignore_cleanup_errors=True
+        prefix="freehold-pg-", dir=open_folder(), ignore_cleanup_errors=True
     ) as name:
         server = Postgres(Path(name))
         server.create()

@@ -10,7 +10,6 @@ import trio
 from msgspec.structs import replace
 
 from actors import SystemWorld
-from control.ca.memory_store import MemoryCaStore
 from control.ca.store import (
     AgentState,
     CaStore,
@@ -32,9 +31,10 @@ from control.store.tables import ca_certificates
 from protocols.pki.names import AgentName
 from tests.contract.control.postgres import Postgres
 from tests.newest import place_control
+from tests.support.memory_ca_store import MemoryCaStore
 from tests.unit.control.ca.harness import Asking, Ca
 
-NAME, OTHER = AgentName.of("acme", "prod"), AgentName.of("acme", "dev")
+NAME, OTHER = AgentName.from_slugs("acme", "prod"), AgentName.from_slugs("acme", "dev")
 NOW = 1_800_000_000_000_000_000
 
 
@@ -59,7 +59,7 @@ async def test_it_knows_which_organizations_there_are(ledger: CaStore) -> None:
     for org, there in (("acme", True), ("amce", False), ("", False)):
         assert await ledger.transact(lambda tx, org=org: tx.has_organization(org)) is there
     with pytest.raises(NotFoundError, match="organization"):
-        await Ca(ledger).token(name=AgentName.of("amce", "prod"))
+        await Ca(ledger).token(name=AgentName.from_slugs("amce", "prod"))
 
 
 def _token(n: int, name: AgentName = NAME, **fields: object) -> EnrolmentToken:
@@ -172,7 +172,7 @@ async def test_lists_are_in_their_order_and_within_their_bounds(ledger: CaStore)
             tx.put_token(_token(n))
             tx.put_certificate(_issued(n))
             tx.put_join(_join(n, client=f"{n}", org="" if n == 3 else "acme"))
-        tx.put_token(_token(4, AgentName.of("other", "prod")))
+        tx.put_token(_token(4, AgentName.from_slugs("other", "prod")))
         tx.put_certificate(_issued(5, OTHER, revoked_at=NOW))
         tx.put_certificate(_issued(4, not_after=NOW + 9, revoked_at=NOW))
 

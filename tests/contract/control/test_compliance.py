@@ -5,19 +5,17 @@ from typing import Any, Final
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from control.compliance.cron_schedule import validated_next_run
 from control.compliance.reports import new_report
+from control.compliance.schedules import validated_next_run
 from control.model.compliance import ControlNote, ReportSchedule, State
 from control.model.history import Aspect, StateChange
 from control.model.retention import Kind, LegalHold
 from control.services.deliveries import State as Sent
 from control.store import alerts as alert_rows
 from control.store import (
-    audit_bases,
     audit_records,
     channels,
     compliance,
-    consistency_proofs,
     invitations,
     legal_holds,
     links,
@@ -27,10 +25,6 @@ from control.store import (
 )
 from control.store import history as turns
 from control.store.ca_store import SqlCaTransaction
-from control.store.compliance_tables import control_notes, reports
-from control.store.compliance_tables import holds as legal
-from control.store.history_tables import history
-from control.store.notice_tables import deliveries
 from control.store.rows import Tx
 from control.store.store import Store
 from control.store.tables import (
@@ -40,11 +34,18 @@ from control.store.tables import (
     ca_joins,
     ca_tokens,
     commands,
+    control_notes,
+    deliveries,
+    history,
+    reports,
     series,
+    usage_counts,
+    usage_parts,
+    usage_secrets,
 )
+from control.store.tables import holds as legal
 from control.store.tables import invitations as invited
 from control.store.tables import samples as sampled
-from control.store.usage_tables import usage_counts, usage_parts, usage_secrets
 from protocols.instant import SECOND
 
 OLD: Final = 1_700_000_000 * SECOND
@@ -311,11 +312,11 @@ async def test_reports_schedules_and_notes_come_back_as_they_went(store: Store) 
         [(control, [shown])] = compliance.notes_by_control(tx, "acme").items()
         assert (control, shown.text) == (("soc2", "CC1.4"), "t")
         assert compliance.notes_by_control(tx, "acme", OLD + 1) == {}
-        growth = consistency_proofs.ConsistencyProof("acme", "v1", 5, 3, b"r", b"a" * 64)
-        consistency_proofs.put_consistency_proof(tx, growth)
+        growth = audit_records.ConsistencyProof("acme", "v1", 5, 3, b"r", b"a" * 64)
+        audit_records.put_consistency_proof(tx, growth)
         assert (
-            consistency_proofs.get_consistency_proof(tx, "acme", "v1")
-            == consistency_proofs.list_consistency_proofs(tx, "acme")["v1"]
+            audit_records.get_consistency_proof(tx, "acme", "v1")
+            == audit_records.list_consistency_proofs(tx, "acme")["v1"]
             == growth
         )
         assert growth.nodes == [b"a" * 32, b"a" * 32]
@@ -333,9 +334,9 @@ async def test_a_trail_begins_behind_its_base(store: Store) -> None:
             )
         assert audit_records.count_older(tx, "acme", 9) == 2  # the newest stays
         assert audit_records.count_older(tx, "acme", 2) == 1
-        base = audit_bases.AuditLogBase("acme", 2, b"h", NOW, b"s")
-        assert audit_bases.truncate_to_base(tx, base) == 2
-        assert audit_bases.get_base(tx, "acme") == base
+        base = audit_records.AuditLogBase("acme", 2, b"h", NOW, b"s")
+        assert audit_records.truncate_to_base(tx, base) == 2
+        assert audit_records.get_base(tx, "acme") == base
         assert [e.seq for e in audit_records.list_events(tx, "acme", after=0, limit=9)] == [3]
         assert len(audit_records.list_events(tx, "other", after=0, limit=9)) == 3
 

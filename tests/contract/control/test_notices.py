@@ -19,22 +19,15 @@ from control.model.notices import (
     Type,
 )
 from control.model.records import Severity
-from control.notify.network_policy import NetworkPolicy
-from control.notify.sender import SenderConfig
 from control.services.alerts import Alerts
 from control.services.channels import ChannelDraft
 from control.services.event_bus import EventBus
-from control.services.notification_batches import make_batch
-from control.services.notification_fan_out import fan_out_notices
-from control.services.notifications import (
-    NotificationConfig,
-    NotificationServices,
-    build_notifications,
-)
+from control.services.notification_queue import fan_out_notices, make_batch
 from control.store import alerts as alert_rows
 from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
+from tests.support.notifications import Notifications, notifications
 from tests.unit.control.notify.receiving import receiver
 
 NOTICE = Notice("n", "acme", Kind.RAISED, "c", Severity.CRITICAL, "v", "s", "m", 5, 1)
@@ -44,19 +37,11 @@ CHANNEL = Channel(
 )  # fmt: skip
 
 
-def worker(store: Store) -> NotificationServices:
+def worker(store: Store) -> Notifications:
     """As each process has one."""
     world = SystemWorld()
-    means = NotificationConfig(SenderConfig(), NetworkPolicy(development=True), "")
     alerts = Alerts(store, EventBus(), world)
-    return build_notifications(
-        store,
-        sealer=Sealer(bytes(32)),
-        config=means,
-        link_secret=lambda *_: "",
-        alerts=alerts,
-        world=world,
-    )
+    return notifications(store, alerts, world, sealer=Sealer(bytes(32)))
 
 
 async def test_an_alert_and_its_notice_are_one(store: Store) -> None:

@@ -10,13 +10,11 @@ from msgspec.structs import replace
 
 from actors import SystemWorld
 from control.authn.accounts import Accounts
-from control.authn.attempts import Purpose, clear_attempts
-from control.authn.factor_replacement import FactorReplacement
+from control.authn.attempts import MAX_FAILURES, Purpose, clear_attempts
 from control.authn.invitations import Invitations
-from control.authn.lockout import MAX_FAILURES
 from control.authn.members import Members
 from control.authn.passwords import Passwords
-from control.authn.second_factors import SecondFactors
+from control.authn.second_factors import FactorReplacement, SecondFactors
 from control.authn.session_ends import SessionEnds
 from control.authn.session_opener import SessionOpener, SessionRequest
 from control.authn.sessions import SessionLimits, Sessions
@@ -48,7 +46,7 @@ class People:
         self.store, self.world, ends = (
             store,
             SystemWorld(),
-            SessionEnds(lambda _tx, _account: lambda: None),
+            SessionEnds(*[lambda _tx, _account: lambda: None] * 2),
         )
         cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         passwords, sealer = Passwords(self.world, cheap), Sealer(bytes(32))

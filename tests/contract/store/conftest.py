@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.contract.store.faulty import FaultyBackend
-from vault.store.interface import Backend
+from vault.store.interface import StoreBackend
 from vault.store.memory import MemoryBackend
 from vault.store.sqlite import SqliteBackend
 
 
-def _make(kind: str, folder: Path) -> Backend:
+def _make(kind: str, folder: Path) -> StoreBackend:
     match kind:
         case "memory":
             return MemoryBackend()
@@ -22,7 +22,7 @@ def _make(kind: str, folder: Path) -> Backend:
 
 
 @pytest.fixture(params=["memory", "sqlite", "faulty"])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreBackend]:
     """An open, empty backend of each kind; a wrapper without faults is one of them."""
     made = _make(request.param, tmp_path)
     made.open()

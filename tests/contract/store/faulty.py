@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vault.store.interface import Backend, Session, Writes
+from vault.store.interface import StoreBackend, StoreSession, WriteSet
 
 
 class FaultyBackend:
@@ -16,7 +16,7 @@ class FaultyBackend:
     `on_read` is called after every get of a reader, with the row still in his hand.
     """
 
-    def __init__(self, inner: Backend) -> None:
+    def __init__(self, inner: StoreBackend) -> None:
         self.inner = inner
         self.faults: list[tuple[str, Exception]] = []
         self.armed_from = 0
@@ -67,19 +67,19 @@ class FaultyBackend:
         self.inner.connect()
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self) -> Iterator[StoreSession]:
         """Counted and watched."""
         self.reads += 1
         self._strike("read")
         with self.inner.read() as session:
             yield _Watched(session, self)
 
-    def write(self, apply: Callable[[Session], Writes]) -> None:
+    def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """Counted."""
         self.transactions += 1
         self._strike("begin")
 
-        def broken(session: Session) -> Writes:
+        def broken(session: StoreSession) -> WriteSet:
             writes = apply(session)
             self._strike("flush")
             self._strike("lost")
@@ -95,7 +95,7 @@ class FaultyBackend:
 
 
 class _Watched:
-    def __init__(self, inner: Session, backend: FaultyBackend) -> None:
+    def __init__(self, inner: StoreSession, backend: FaultyBackend) -> None:
         self._inner = inner
         self._backend = backend
 

@@ -10,20 +10,20 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors import SystemWorld
 from tests.contract.store.samples import StampGuard
-from vault.store.interface import Backend
+from vault.store.interface import StoreBackend
 from vault.store.store import Store, open_store
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 
 @asynccontextmanager
-async def opened(backend: Backend, **options: Any) -> AsyncIterator[Store]:
+async def opened(backend: StoreBackend, **options: Any) -> AsyncIterator[Store]:
     """A store over real threads; failures of the writer are expected."""
     options = {"report": lambda _: None} | options
     async with open_store(backend, StampGuard(), SystemWorld(), **options) as store:
         yield store
 
 
-async def together(store: Store, *changes: Callable[[Tx], Any]) -> list[Any]:
+async def together(store: Store, *changes: Callable[[StoreTx], Any]) -> list[Any]:
     """Commit all as one batch, in this order; what each returned or raised."""
     outcomes: list[Any] = [None] * len(changes)
     all_are_there = threading.Event()

@@ -12,7 +12,7 @@ from vault.model import records
 from vault.model.labels import Labels
 from vault.store import tables
 from vault.store.table import INTEGER_MAX, INTEGER_MIN, Table
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 HOSTILE = '\'; DROP TABLE "x" -- %_\\ \t\n ä😀 A'
 
@@ -111,25 +111,25 @@ class StampGuard:
         return zlib.crc32(content).to_bytes(4)
 
 
-def put(table: Table[Any], *rows: Any) -> Callable[[Tx], None]:
+def put(table: Table[Any], *rows: Any) -> Callable[[StoreTx], None]:
     """A change that puts rows."""
 
-    def change(tx: Tx) -> None:
+    def change(tx: StoreTx) -> None:
         for row in rows:
             tx.put(table, row)
 
     return change
 
 
-def remove(table: Table[Any], *key: Any) -> Callable[[Tx], None]:
+def remove(table: Table[Any], *key: Any) -> Callable[[StoreTx], None]:
     """A change that deletes a row."""
     return lambda tx: tx.delete(table, *key)
 
 
-def next_version(name: str) -> Callable[[Tx], int]:
+def next_version(name: str) -> Callable[[StoreTx], int]:
     """The change that the store is for: a version more, and the head that points to it."""
 
-    def change(tx: Tx) -> int:
+    def change(tx: StoreTx) -> int:
         head = tx.get(tables.SECRETS, name) or secret(name)
         number = head.current_version + 1
         tx.put(tables.SECRETS, msgspec.structs.replace(head, current_version=number))

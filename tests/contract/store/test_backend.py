@@ -7,9 +7,9 @@ import pytest
 
 from tests.contract.store import samples
 from tests.contract.store.samples import StampGuard, put, remove, secret, system, user, version
-from vault.store.interface import Backend, ConstraintError, Session, Writes
-from vault.store.query import arrange
-from vault.store.table import Key, Query, Table
+from vault.store.interface import ConstraintError, StoreBackend, StoreSession, WriteSet
+from vault.store.query import apply_query
+from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import (
     ALL,
     API_KEYS,
@@ -20,7 +20,7 @@ from vault.store.tables import (
     USERS,
     VERSIONS,
 )
-from vault.store.tx import Tx, transact
+from vault.store.transaction import StoreTx, transact
 
 NAMES = [
     *(
@@ -60,18 +60,18 @@ NAMES = [
 BYTEWISE = sorted(NAMES, key=str.encode)
 
 
-def store(backend: Backend, table: Table[Any], *rows: Any) -> None:
+def store(backend: StoreBackend, table: Table[Any], *rows: Any) -> None:
     """Put rows in one transaction."""
     transact(backend, put(table, *rows), StampGuard())
 
 
-def select(backend: Backend, table: Table[Any], **query: Any) -> list[Any]:
+def select(backend: StoreBackend, table: Table[Any], **query: Any) -> list[Any]:
     """What a reader finds."""
     with backend.read() as session:
-        return session.select(table, Query(**query))
+        return session.select(table, StoreQuery(**query))
 
 
-def get(backend: Backend, table: Table[Any], *key: Any) -> Any:
+def get(backend: StoreBackend, table: Table[Any], *key: Any) -> Any:
     """What a reader gets."""
     with backend.read() as session:
         return session.get(table, key)
@@ -80,18 +80,18 @@ def get(backend: Backend, table: Table[Any], *key: Any) -> Any:
 class TestRoundTrip:
     """What goes in comes out."""
 
-    def test_extreme_rows(self, backend: Backend) -> None:
+    def test_extreme_rows(self, backend: StoreBackend) -> None:
         """A row comes back equal and of the same types, whatever its columns hold."""
         rows = samples.extreme_rows()
 
-        def change(tx: Tx) -> None:
+        def change(tx: StoreTx) -> None:
             for table, row in rows:
                 tx.put(table, row)
 
         transact(backend, change, StampGuard())
         for table, row in rows:
             found = get(backend, table, *table.key_of(row))
-            if table.guarded:
+            if table.is_guarded:
                 StampGuard().check(table.name, found)
             for column in table.columns:
                 if column.name != "mac":
@@ -99,7 +99,7 @@ class TestRoundTrip:
                     assert kept == given
                     assert type(kept) is type(given)
 
-    def test_updated_row(self, backend: Backend) -> None:
+    def test_updated_row(self, backend: StoreBackend) -> None:
         """Every column that is not of the key can change."""
         for table, row in samples.extreme_rows():
             store(backend, table, row)
@@ -110,7 +110,7 @@ class TestRoundTrip:
             found = get(backend, table, *table.key_of(row))
             assert all(getattr(found, name) == value for name, value in plain.items())
 
-    def test_survives_close(self, backend: Backend) -> None:
+    def test_survives_close(self, backend: StoreBackend) -> None:
         """What was written is there after the backend was closed and opened again."""
         store(backend, SYSTEM, system("a", b"x" * 100_000))
         backend.close()
@@ -131,7 +131,7 @@ def _pinned(table: Table[Any]) -> set[str]:
 class TestKeys:
     """Rows by key."""
 
-    def test_absent(self, backend: Backend) -> None:
+    def test_absent(self, backend: StoreBackend) -> None:
         """A key without a row is None, and is not among the many."""
         store(backend, SYSTEM, system("a"))
         with backend.read() as session:
@@ -141,13 +141,13 @@ class TestKeys:
             assert session.existing(SYSTEM, [("a",), ("b",)]) == {("a",)}
 
     @pytest.mark.parametrize("key", [("x", 2**63), ("x", -(2**70)), ("\ud800", 1), ("x\0", 1)])
-    def test_impossible(self, backend: Backend, key: Key) -> None:
+    def test_impossible(self, backend: StoreBackend, key: Key) -> None:
         """A key that no database can hold is a key without a row, not a failure."""
         with backend.read() as session:
             assert session.get(VERSIONS, key) is None
             assert session.get_many(VERSIONS, [key]) == {}
 
-    def test_many_of_two_parts(self, backend: Backend) -> None:
+    def test_many_of_two_parts(self, backend: StoreBackend) -> None:
         """More keys than one statement takes, of more than one column."""
         store(backend, SECRETS, secret("a", id="a"), secret("b", id="b"))
         rows = [version(name, n) for name in "ab" for n in range(1, 700)]
@@ -161,7 +161,7 @@ class TestKeys:
         assert len(found) == 2 * 349
         assert all(VERSIONS.key_of(row) == key for key, row in found.items())
 
-    def test_stamps(self, backend: Backend) -> None:
+    def test_stamps(self, backend: StoreBackend) -> None:
         """The stamp of each row by key, and of all rows of a table, without reading the rows."""
         head = secret("a", id="a")
         store(backend, SECRETS, head)
@@ -172,11 +172,11 @@ class TestKeys:
             found = session.stamps(VERSIONS, [("a", n) for n in range(0, 2400, 2)] + [("b", 1)])
             assert found == {key: mac for key, mac in stamp.items() if key[1] % 2 == 0}
             assert session.stamps(VERSIONS, []) == {}
-            assert sorted(session.every_mark(VERSIONS)) == sorted(stamp.items())
+            assert sorted(session.iter_macs(VERSIONS)) == sorted(stamp.items())
             mac = StampGuard().stamp("secrets", head).mac
-            assert list(session.every_mark(SECRETS)) == [(("a",), mac)]
+            assert list(session.iter_macs(SECRETS)) == [(("a",), mac)]
 
-    def test_no_two_keys_are_alike(self, backend: Backend) -> None:
+    def test_no_two_keys_are_alike(self, backend: StoreBackend) -> None:
         """Case, closing spaces, accents and normal forms all tell keys and unique columns apart."""
         store(backend, SYSTEM, *(system(name, name.encode()) for name in NAMES))
         for name in NAMES:
@@ -188,13 +188,13 @@ class TestKeys:
 class TestSelect:
     """Rows by query."""
 
-    def test_order_is_bytewise(self, backend: Backend) -> None:
+    def test_order_is_bytewise(self, backend: StoreBackend) -> None:
         """Keys come in the order of their UTF-8, either way round."""
         store(backend, SYSTEM, *(system(name) for name in NAMES))
         assert [row.name for row in select(backend, SYSTEM)] == BYTEWISE
         assert [row.name for row in select(backend, SYSTEM, descending=True)] == BYTEWISE[::-1]
 
-    def test_prefix_is_literal(self, backend: Backend) -> None:
+    def test_prefix_is_literal(self, backend: StoreBackend) -> None:
         """A prefix is a range of bytes: no wildcard, no folding, no last character to trip over."""
         store(backend, SYSTEM, *(system(name) for name in {a + b for a in NAMES for b in NAMES}))
         everything = [row.name for row in select(backend, SYSTEM)]
@@ -204,7 +204,7 @@ class TestSelect:
 
     @pytest.mark.parametrize("descending", [False, True])
     @pytest.mark.parametrize("equals", [{}, {"secret_id": "b"}])
-    def test_pages(self, backend: Backend, descending: bool, equals: dict[str, Any]) -> None:
+    def test_pages(self, backend: StoreBackend, descending: bool, equals: dict[str, Any]) -> None:
         """Page after page by the last key, every row comes exactly once, in order."""
         store(backend, SECRETS, *(secret(name, id=name) for name in "abc"))
         store(backend, VERSIONS, *(version(name, n) for name in "abc" for n in range(1, 8)))
@@ -219,14 +219,14 @@ class TestSelect:
             pages += [VERSIONS.key_of(row) for row in page]
         assert pages == whole == sorted(whole, reverse=descending)
 
-    def test_at_most_leaves_out_never(self, backend: Backend) -> None:
+    def test_at_most_leaves_out_never(self, backend: StoreBackend) -> None:
         """Zero means never, and is not before any instant."""
         times = (0, 1, 5, 6, -3)
         store(backend, SECRETS, *(secret(f"s{n}", expires_at=n) for n in times))
         found = select(backend, SECRETS, at_most=("expires_at", 5))
         assert {row.expires_at for row in found} == {1, 5, -3}
 
-    def test_equals(self, backend: Backend) -> None:
+    def test_equals(self, backend: StoreBackend) -> None:
         """Text, number and truth are compared as they are, and all have to hold."""
         store(backend, SECRETS, secret("a", id="a"))
         rows = [version("a", n, created_by=by, destroyed=n > 2) for n, by in enumerate("uuvv", 1)]
@@ -241,7 +241,7 @@ class TestSelect:
         assert numbers(created_by="V") == []
         assert numbers(version=3, secret_id="a") == [3]
 
-    def test_agrees_with_its_definition(self, backend: Backend) -> None:
+    def test_agrees_with_its_definition(self, backend: StoreBackend) -> None:
         """All parts of a query together mean what `query.arrange` says they mean."""
         rows = [
             secret(name, expires_at=i % 4, status="active" if i % 3 else "deleted", id=f"{i}")
@@ -252,7 +252,7 @@ class TestSelect:
         for descending in (False, True):
             for after in (None, *((name,) for name in BYTEWISE[::5])):
                 for prefix in (None, ("name", "a"), ("created_by", "u"), ("name", "\ud7ff")):
-                    query = Query(
+                    query = StoreQuery(
                         equals={"status": "active"},
                         at_most=("expires_at", 2),
                         prefix=prefix,
@@ -261,16 +261,16 @@ class TestSelect:
                         limit=5,
                     )
                     with backend.read() as session:
-                        assert session.select(SECRETS, query) == arrange(SECRETS, query, kept)
+                        assert session.select(SECRETS, query) == apply_query(SECRETS, query, kept)
 
 
 class TestWrite:
     """One transaction."""
 
-    def test_raising_stores_nothing(self, backend: Backend) -> None:
+    def test_raising_stores_nothing(self, backend: StoreBackend) -> None:
         """When `apply` raises, what it raised comes out and the next write works."""
 
-        def apply(session: Session) -> Writes:
+        def apply(session: StoreSession) -> WriteSet:
             assert session.get(SYSTEM, ("a",)) is None
             raise ZeroDivisionError
 
@@ -282,16 +282,16 @@ class TestWrite:
     @pytest.mark.parametrize(
         "writes",
         [
-            Writes(inserts={SYSTEM: [system("new"), system("old")]}),
-            Writes(inserts={SYSTEM: [system("new")]}, updates={SYSTEM: [system("absent")]}),
-            Writes(inserts={SYSTEM: [system("new")], USERS: [user("x", name_key="ann")]}),
-            Writes(inserts={SYSTEM: [system("new")], VERSIONS: [version("nobody", 1)]}),
-            Writes(inserts={SYSTEM: [system("new")]}, deletes={USERS: [("ann",)]}),
-            Writes(inserts={SYSTEM: [system("new")]}, updates={SECRETS: [secret("s", id="y")]}),
+            WriteSet(inserts={SYSTEM: [system("new"), system("old")]}),
+            WriteSet(inserts={SYSTEM: [system("new")]}, updates={SYSTEM: [system("absent")]}),
+            WriteSet(inserts={SYSTEM: [system("new")], USERS: [user("x", name_key="ann")]}),
+            WriteSet(inserts={SYSTEM: [system("new")], VERSIONS: [version("nobody", 1)]}),
+            WriteSet(inserts={SYSTEM: [system("new")]}, deletes={USERS: [("ann",)]}),
+            WriteSet(inserts={SYSTEM: [system("new")]}, updates={SECRETS: [secret("s", id="y")]}),
         ],
         ids=["key", "absent", "unique", "reference", "referenced", "moved"],
     )
-    def test_constraints(self, backend: Backend, writes: Writes) -> None:
+    def test_constraints(self, backend: StoreBackend, writes: WriteSet) -> None:
         """Writes that contradict the schema are refused whole, and the backend goes on."""
         store(backend, SYSTEM, system("old"))
         store(backend, USERS, user("ann"))
@@ -304,14 +304,14 @@ class TestWrite:
         store(backend, SYSTEM, system("new"))
         assert get(backend, SYSTEM, "new") is not None
 
-    def test_parent_and_children_go_together(self, backend: Backend) -> None:
+    def test_parent_and_children_go_together(self, backend: StoreBackend) -> None:
         """One transaction may store a parent with its children, and delete them, in any order."""
 
-        def come(tx: Tx) -> None:
+        def come(tx: StoreTx) -> None:
             tx.put(VERSIONS, version("s", 1))
             tx.put(SECRETS, secret("s", id="s"))
 
-        def go(tx: Tx) -> None:
+        def go(tx: StoreTx) -> None:
             tx.delete(SECRETS, "s")
             tx.delete(VERSIONS, "s", 1)
 
@@ -320,36 +320,36 @@ class TestWrite:
         assert get(backend, SECRETS, "s") is None
         assert get(backend, VERSIONS, "s", 1) is None
 
-    def test_delete_then_insert(self, backend: Backend) -> None:
+    def test_delete_then_insert(self, backend: StoreBackend) -> None:
         """A unique value that one row gives up another may take in the same transaction."""
         store(backend, USERS, user("ann", name_key="boss"))
 
-        def change(tx: Tx) -> None:
+        def change(tx: StoreTx) -> None:
             tx.put(USERS, user("bob", name_key="boss"))
             tx.delete(USERS, "ann")
 
         transact(backend, change, StampGuard())
         assert [row.id for row in select(backend, USERS)] == ["bob"]
 
-    def test_deleting_nothing(self, backend: Backend) -> None:
+    def test_deleting_nothing(self, backend: StoreBackend) -> None:
         """Deleting what is not there is no error."""
         transact(backend, remove(SYSTEM, "absent"))
         assert select(backend, SYSTEM) == []
 
-    def test_readers_keep_their_view(self, backend: Backend) -> None:
+    def test_readers_keep_their_view(self, backend: StoreBackend) -> None:
         """A session sees one moment, and the next one the next."""
         store(backend, SYSTEM, system("a", b"1"))
         with backend.read() as session:
             assert session.get(SYSTEM, ("a",)) == system("a", b"1")
             store(backend, SYSTEM, system("a", b"2"), system("b"))
             assert session.get(SYSTEM, ("a",)) == system("a", b"1")
-            assert session.select(SYSTEM, Query()) == [system("a", b"1")]
+            assert session.select(SYSTEM, StoreQuery()) == [system("a", b"1")]
         assert get(backend, SYSTEM, "a") == system("a", b"2")
 
-    def test_one_writer(self, backend: Backend) -> None:
+    def test_one_writer(self, backend: StoreBackend) -> None:
         """Writes from several threads are done one after the other."""
 
-        def count(tx: Tx) -> None:
+        def count(tx: StoreTx) -> None:
             row = tx.get(SYSTEM, "n") or system("n", b"")
             tx.put(SYSTEM, system("n", row.value + b"."))
 
@@ -358,15 +358,15 @@ class TestWrite:
                 done.result()
         assert get(backend, SYSTEM, "n").value == b"." * 100
 
-    def test_own_view(self, backend: Backend) -> None:
+    def test_own_view(self, backend: StoreBackend) -> None:
         """`apply` reads what was committed before it."""
         store(backend, SYSTEM, system("a"))
         seen = []
 
-        def apply(session: Session) -> Writes:
-            seen.append(session.select(SYSTEM, Query()))
+        def apply(session: StoreSession) -> WriteSet:
+            seen.append(session.select(SYSTEM, StoreQuery()))
             seen.append(session.get_many(SYSTEM, [("a",)]))
-            return Writes()
+            return WriteSet()
 
         backend.write(apply)
         assert seen == [[system("a")], {("a",): system("a")}]
@@ -375,7 +375,7 @@ class TestWrite:
 class TestLife:
     """Open, closed, connected anew."""
 
-    def test_check(self, backend: Backend) -> None:
+    def test_check(self, backend: StoreBackend) -> None:
         """A sound database passes."""
         store(backend, MOUNTS, samples.extreme_rows()[2][1])
         store(
@@ -383,7 +383,7 @@ class TestLife:
         )
         backend.check()
 
-    def test_is_open(self, backend: Backend) -> None:
+    def test_is_open(self, backend: StoreBackend) -> None:
         """It says whether it is open, and may be closed twice."""
         assert backend.is_open
         backend.close()
@@ -391,7 +391,7 @@ class TestLife:
         assert not backend.is_open
         backend.open()
 
-    def test_connect_again(self, backend: Backend) -> None:
+    def test_connect_again(self, backend: StoreBackend) -> None:
         """A fresh connection loses nothing."""
         store(backend, SYSTEM, system("a"))
         backend.connect()

@@ -26,19 +26,19 @@ from actors import SystemWorld
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, system
-from vault.store.cache import MISSING, Cache, CacheConfig, Load
+from vault.store.bounded_cache import EvictionPolicy
 from vault.store.memory import MemoryBackend
-from vault.store.shelf import Policy
+from vault.store.row_cache import MISSING, CacheConfig, PendingLoad, RowCache
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import SYSTEM
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 KEYS = ["a", "b"]
 ROOM = 16_000  # bytes: both rows while they are of 5 KB, one once they are of 10 KB
 LITTLE = 3_000  # bytes: two or three of the four small rows
 TTL = 10  # seconds
-SETTINGS = [(policy, ttl) for policy in Policy for ttl in (0, TTL)]
+SETTINGS = [(policy, ttl) for policy in EvictionPolicy for ttl in (0, TTL)]
 
 keys = st.sampled_from(KEYS)
 
@@ -46,25 +46,25 @@ keys = st.sampled_from(KEYS)
 class Interleavings(RuleBasedStateMachine):
     """One cache over a model: what is committed, what of it was acknowledged, who is loading."""
 
-    policy = Policy.LRU
+    policy = EvictionPolicy.LRU
     ttl = 0
 
     def __init__(self) -> None:
         super().__init__()
         self.world = FakeWorld()
         config = CacheConfig(max_bytes=ROOM, policy=self.policy, ttl=self.ttl * 10**9)
-        self.cache = Cache(config, self.world.now)
+        self.cache = RowCache(config, self.world.now)
         self.count = 0
         self.committed: dict[str, Any] = {key: system(key, b"0") for key in KEYS}
         self.acknowledged = dict(self.committed)
         self.pending: dict[str, Any] | None = None
-        self.loads: list[tuple[Load, str, list[Any]]] = []  # with the view, once it is open
+        self.loads: list[tuple[PendingLoad, str, list[Any]]] = []  # with the view, once it is open
 
     @rule(key=keys, at_once=st.booleans())
     def begin(self, key: str, at_once: bool) -> None:
         """Somebody announces a load; his view of the database may open a while later."""
         if len(self.loads) < 4:
-            self.loads.append((self.cache.begin(SYSTEM, (key,)), key, []))
+            self.loads.append((self.cache.begin_load(SYSTEM, (key,)), key, []))
             if at_once:
                 self.loads[-1][2].append(self.committed[key])
 
@@ -83,7 +83,7 @@ class Interleavings(RuleBasedStateMachine):
         load = data.draw(st.sampled_from([load for load in self.loads if load[2]]))
         self.loads.remove(load)
         failed = data.draw(st.sampled_from([False, False, False, True]))
-        self.cache.end(load[0], SYSTEM, MISSING if failed else load[2][0])
+        self.cache.end_load(load[0], SYSTEM, MISSING if failed else load[2][0])
 
     @precondition(lambda self: self.pending is None)
     @rule(
@@ -110,7 +110,7 @@ class Interleavings(RuleBasedStateMachine):
         assert self.pending is not None
         stored = all(self.committed[key] is row for key, row in self.pending.items())
         touched = [(SYSTEM, (key,), row) for key, row in self.pending.items()]
-        (self.cache.replace if stored and not doubt else self.cache.forget)(touched)
+        (self.cache.apply_commit if stored and not doubt else self.cache.invalidate)(touched)
         self.acknowledged |= {key: self.committed[key] for key in self.pending}
         self.pending = None
 
@@ -135,7 +135,7 @@ class Interleavings(RuleBasedStateMachine):
         assert self.cache.statistics().bytes <= ROOM
 
 
-def explore(policy: Policy, ttl: int, **more: Any) -> None:
+def explore(policy: EvictionPolicy, ttl: int, **more: Any) -> None:
     """Try many orders of the steps, the same ones each time; raises where one tells what is old."""
     machine = type("Machine", (Interleavings,), {"policy": policy, "ttl": ttl})
     options = {"max_examples": 100, "stateful_step_count": 30, "derandomize": True, **more}
@@ -143,7 +143,7 @@ def explore(policy: Policy, ttl: int, **more: Any) -> None:
 
 
 @pytest.mark.parametrize(("policy", "ttl"), SETTINGS)
-def test_every_order_of_steps(policy: Policy, ttl: int) -> None:
+def test_every_order_of_steps(policy: EvictionPolicy, ttl: int) -> None:
     """Whatever order the steps of readers and of the writer come in."""
     explore(policy, ttl)
 
@@ -193,7 +193,7 @@ class Run:
     async def cached(self, key: str) -> None:
         """From the cache alone."""
         history = self.histories[key]
-        row = self.store.cached(SYSTEM, key)
+        row = self.store.get_cached(SYSTEM, key)
         if row is not MISSING:
             history.check(history.acknowledged, None if row is None else int(row.value))
         await trio.lowlevel.checkpoint()
@@ -216,7 +216,7 @@ class Run:
     async def fail(self, key: str) -> None:
         """A change that raises: nobody may ever see it."""
 
-        def change(tx: Tx) -> None:
+        def change(tx: StoreTx) -> None:
             tx.put(SYSTEM, system(key, b"-1"))
             raise LookupError(key)
 
@@ -231,7 +231,7 @@ class Run:
     async def _commit(self, key: str, *, gone: bool) -> None:
         history = self.histories[key]
 
-        def change(tx: Tx) -> int:
+        def change(tx: StoreTx) -> int:
             # The count outlives the row, so that the order of commits is known; run again it is
             # the same state, for nothing of the first run was stored.
             counter = tx.get(SYSTEM, f"count/{key}")
@@ -275,7 +275,7 @@ async def _run(program: list[list[Step]], kind: str, folder: Path, config: Cache
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @pytest.mark.parametrize(("policy", "ttl"), SETTINGS)
-def test_readers_and_writers(policy: Policy, ttl: int, kind: str, tmp_path: Path) -> None:
+def test_readers_and_writers(policy: EvictionPolicy, ttl: int, kind: str, tmp_path: Path) -> None:
     """After an acknowledgement nobody reads what was before it, be it overwritten or deleted."""
     config = CacheConfig(max_bytes=LITTLE, policy=policy, ttl=ttl * 10**9)
 
@@ -295,9 +295,9 @@ def test_readers_and_writers(policy: Policy, ttl: int, kind: str, tmp_path: Path
 def test_it_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache that keeps what a commit overtook is caught by it: the test can fail."""
 
-    def keep_all(_cache: Cache, _slots: object) -> None:
+    def keep_all(_cache: RowCache, _slots: object) -> None:
         """Overtake nobody."""
 
-    monkeypatch.setattr(Cache, "_overtake", keep_all)
+    monkeypatch.setattr(RowCache, "_mark_loads_stale", keep_all)
     with pytest.raises(AssertionError):
-        explore(Policy.LRU, 0, phases=[Phase.generate])
+        explore(EvictionPolicy.LRU, 0, phases=[Phase.generate])

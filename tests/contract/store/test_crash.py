@@ -13,7 +13,7 @@ from tests.contract.store.samples import StampGuard, next_version, put, system
 from vault.store.interface import BackendError
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import open_store
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 
 ROOT = Path(__file__).parents[3]
@@ -46,14 +46,14 @@ def verify(url: str, promised: Counter[str]) -> None:
     try:
         backend.check()
         with backend.read() as session:
-            heads = session.select(SECRETS, Query())
+            heads = session.select(SECRETS, StoreQuery())
             for head in heads:
                 StampGuard().check("secrets", head)
                 assert head.current_version >= promised[head.name]
                 last = None
                 numbers = []
                 while page := session.select(
-                    VERSIONS, Query(equals={"secret_id": head.id}, after=last)
+                    VERSIONS, StoreQuery(equals={"secret_id": head.id}, after=last)
                 ):
                     numbers += [row.version for row in page]
                     last = (head.id, page[-1].version)
@@ -124,7 +124,7 @@ async def test_full(tmp_path: Path) -> None:
         assert caught.value.code == "store_full"
         assert caught.value.details == {"outcome": "none"}
         assert stored > 5
-        rows = await store.select(SYSTEM, Query())
+        rows = await store.select(SYSTEM, StoreQuery())
         assert [row.name for row in rows] == [f"{i:04}" for i in range(stored)]
         await store.commit(put(SYSTEM, system("more", b"x" * 10_000)))
         assert await store.commit(next_version("a")) == 1

@@ -6,11 +6,11 @@ from actors.report import FailureReport
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.harness import opened, together
 from tests.contract.store.samples import put, system, user
-from vault.store.cache import MISSING
-from vault.store.interface import UNKNOWN, Backend, BackendError
-from vault.store.table import Query
+from vault.store.interface import UNKNOWN, BackendError, StoreBackend
+from vault.store.row_cache import MISSING
+from vault.store.table import StoreQuery
 from vault.store.tables import SYSTEM, USERS
-from vault.store.tx import Tx, transact
+from vault.store.transaction import StoreTx, transact
 
 FULL = BackendError("store_full", "the disk of the database is full")
 BROKEN = BackendError("store_unavailable", "the disk is gone", UNKNOWN)
@@ -21,7 +21,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("stage", ["begin", "flush", "lost", "stored"])
     @pytest.mark.parametrize("fault", [FULL, BROKEN])
-    async def test_each_stage(self, backend: Backend, stage: str, fault: BackendError) -> None:
+    async def test_each_stage(self, backend: StoreBackend, stage: str, fault: BackendError) -> None:
         """All changes of the batch fail alike, the writer connects anew, the next are stored."""
         faulty = FaultyBackend(backend)
         reports: list[FailureReport] = []
@@ -42,13 +42,13 @@ class TestFaults:
             expected = {"before": b"1", "after": b"value"}
             if stage == "stored":
                 expected |= {"a": b"value", "before": b"2"}
-            rows = await store.select(SYSTEM, Query())
+            rows = await store.select(SYSTEM, StoreQuery())
             assert {row.name: row.value for row in rows} == expected
             for name in ("a", "before"):
                 row = await store.get(SYSTEM, name)
                 assert expected.get(name) == (row.value if row else None)
 
-    async def test_unknown_outcome_is_looked_up(self, backend: Backend) -> None:
+    async def test_unknown_outcome_is_looked_up(self, backend: StoreBackend) -> None:
         """After a commit of unknown outcome no row of it is answered from memory."""
         faulty = FaultyBackend(backend)
         async with opened(faulty) as store:
@@ -56,13 +56,13 @@ class TestFaults:
             faulty.faults = [("stored", BROKEN)]
             with pytest.raises(BackendError):
                 await store.commit(put(SYSTEM, system("a", b"2")))
-            assert store.cached(SYSTEM, "a") is MISSING
+            assert store.get_cached(SYSTEM, "a") is MISSING
             assert await store.get(SYSTEM, "a") == system("a", b"2")
 
-    async def test_fault_inside_a_change(self, backend: Backend) -> None:
+    async def test_fault_inside_a_change(self, backend: StoreBackend) -> None:
         """A change that meets the database's failure takes the whole transaction with it."""
 
-        def failing(tx: Tx) -> None:
+        def failing(tx: StoreTx) -> None:
             tx.put(SYSTEM, system("a"))
             raise FULL  # as a read of the session would
 
@@ -71,9 +71,9 @@ class TestFaults:
                 store, put(SYSTEM, system("b")), failing, put(SYSTEM, system("c"))
             )
             assert [type(outcome) for outcome in outcomes] == [BackendError] * 3
-            assert await store.select(SYSTEM, Query()) == []
+            assert await store.select(SYSTEM, StoreQuery()) == []
 
-    async def test_halves(self, backend: Backend) -> None:
+    async def test_halves(self, backend: StoreBackend) -> None:
         """When the disk fails while a contradiction is looked for, those stored are told so."""
         faulty = FaultyBackend(backend)
         async with opened(faulty) as store:
@@ -91,10 +91,10 @@ class TestFaults:
             )
             assert outcomes[:2] == [None, None]
             assert [o.code for o in outcomes[2:]] == ["store_full", "store_full"]
-            rows = await store.select(SYSTEM, Query())
+            rows = await store.select(SYSTEM, StoreQuery())
             assert [row.name for row in rows] == ["a", "b"]
 
-    async def test_long_outage(self, backend: Backend) -> None:
+    async def test_long_outage(self, backend: StoreBackend) -> None:
         """However often the disk is full, reads go on, and writes do once there is room."""
         faulty = FaultyBackend(backend)
         async with opened(faulty) as store:
@@ -103,10 +103,10 @@ class TestFaults:
             for _ in range(5):
                 with pytest.raises(BackendError, match="full"):
                     await store.commit(put(SYSTEM, system("b")))
-                assert await store.select(SYSTEM, Query()) == [system("a")]
+                assert await store.select(SYSTEM, StoreQuery()) == [system("a")]
             await store.commit(put(SYSTEM, system("b")))
 
-    async def test_connect_fails(self, backend: Backend) -> None:
+    async def test_connect_fails(self, backend: StoreBackend) -> None:
         """A writer that cannot connect is tried again; who waits is served then."""
         faulty = FaultyBackend(backend)
         async with opened(faulty) as store:
@@ -116,7 +116,7 @@ class TestFaults:
             await store.commit(put(SYSTEM, system("b")))
             assert await store.get(SYSTEM, "b") is not None
 
-    async def test_read_fails(self, backend: Backend) -> None:
+    async def test_read_fails(self, backend: StoreBackend) -> None:
         """A failed read is an error of that read and is not remembered."""
         faulty = FaultyBackend(backend)
         async with opened(faulty) as store:
@@ -125,5 +125,5 @@ class TestFaults:
             with pytest.raises(BackendError):
                 await store.get(SYSTEM, "a")
             with pytest.raises(BackendError):
-                await store.select(SYSTEM, Query())
+                await store.select(SYSTEM, StoreQuery())
             assert await store.get(SYSTEM, "a") == system("a")

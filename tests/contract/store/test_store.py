@@ -20,16 +20,16 @@ from tests.contract.store.samples import (
     version,
 )
 from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.cache import MISSING
-from vault.store.interface import UNKNOWN, Backend, ConstraintError, Session, Writes
+from vault.store.interface import UNKNOWN, ConstraintError, StoreBackend, StoreSession, WriteSet
+from vault.store.row_cache import MISSING
 from vault.store.store import MAX_WAITING, Store
-from vault.store.table import Query, Ranking
+from vault.store.table import RankedQuery, StoreQuery
 from vault.store.tables import ACCESS, SECRETS, SYSTEM, USERS, VERSIONS
-from vault.store.tx import Tx, transact
+from vault.store.transaction import StoreTx, transact
 
 
 @pytest.fixture
-async def store(backend: Backend) -> AsyncIterator[Store]:
+async def store(backend: StoreBackend) -> AsyncIterator[Store]:
     """One for the whole test."""
     async with opened(backend) as made:
         yield made
@@ -41,52 +41,52 @@ class TestReads:
     async def test_after_commit(self, store: Store) -> None:
         """After an acknowledged commit everybody sees it: get, cached and select."""
         assert await store.get(SECRETS, "a") is None
-        assert store.cached(SECRETS, "a") is None
+        assert store.get_cached(SECRETS, "a") is None
         await store.commit(put(SECRETS, secret("a")))
         row = await store.get(SECRETS, "a")
         assert row is not None
-        assert store.cached(SECRETS, "a") == row
-        assert await store.select(SECRETS, Query()) == [row]
+        assert store.get_cached(SECRETS, "a") == row
+        assert await store.select(SECRETS, StoreQuery()) == [row]
         await store.commit(remove(SECRETS, "a"))
-        assert store.cached(SECRETS, "a") is None
+        assert store.get_cached(SECRETS, "a") is None
         assert await store.get(SECRETS, "a") is None
-        assert await store.select(SECRETS, Query()) == []
+        assert await store.select(SECRETS, StoreQuery()) == []
 
-    async def test_unknown_until_loaded(self, backend: Backend, store: Store) -> None:
+    async def test_unknown_until_loaded(self, backend: StoreBackend, store: Store) -> None:
         """`cached` says that it does not know rather than that there is nothing."""
         transact(backend, put(SYSTEM, system("a")))
-        assert store.cached(SYSTEM, "a") is MISSING
+        assert store.get_cached(SYSTEM, "a") is MISSING
         assert await store.get(SYSTEM, "a") == system("a")
-        assert store.cached(SYSTEM, "a") == system("a")
+        assert store.get_cached(SYSTEM, "a") == system("a")
 
     async def test_bad_query(self, store: Store) -> None:
         """A value that no row can have is the request's fault, a column that is none the code's."""
         with pytest.raises(ValidationError):
-            await store.select(VERSIONS, Query(equals={"version": 2**70}))
+            await store.select(VERSIONS, StoreQuery(equals={"version": 2**70}))
         with pytest.raises(ValueError, match="limit"):
-            await store.select(VERSIONS, Query(limit=1001))
+            await store.select(VERSIONS, StoreQuery(limit=1001))
 
-    async def test_tampered_row(self, backend: Backend, store: Store) -> None:
+    async def test_tampered_row(self, backend: StoreBackend, store: Store) -> None:
         """A row that fails its guard is refused by name, each time; the others can be read."""
         await store.commit(put(SECRETS, secret("good"), secret("other")))
         forged = secret("bad", mac=b"forged")
-        backend.write(lambda _: Writes(inserts={SECRETS: [forged]}))
+        backend.write(lambda _: WriteSet(inserts={SECRETS: [forged]}))
         for _ in range(2):
             with pytest.raises(TamperedError) as caught:
                 await store.get(SECRETS, "bad")
             assert caught.value.details == {"table": "secrets", "key": ("bad",)}
-        assert store.cached(SECRETS, "bad") is MISSING
+        assert store.get_cached(SECRETS, "bad") is MISSING
         with pytest.raises(TamperedError) as caught:
-            await store.select(SECRETS, Query())
+            await store.select(SECRETS, StoreQuery())
         assert caught.value.details == {"table": "secrets", "key": ("bad",)}
-        found = await store.select(SECRETS, Query(prefix=("name", "g")))
+        found = await store.select(SECRETS, StoreQuery(prefix=("name", "g")))
         assert [row.name for row in found] == ["good"]
         with pytest.raises(TamperedError):
             await store.commit(lambda tx: tx.get(SECRETS, "bad"))
         await store.commit(remove(SECRETS, "bad"))
-        assert len(await store.select(SECRETS, Query())) == 2
+        assert len(await store.select(SECRETS, StoreQuery())) == 2
 
-    async def test_overtaken_load(self, backend: Backend) -> None:
+    async def test_overtaken_load(self, backend: StoreBackend) -> None:
         """An old row in a reader's hand never replaces the newer one of a commit meanwhile."""
         faulty, token = FaultyBackend(backend), trio.lowlevel.current_trio_token()
         async with opened(faulty) as store:
@@ -100,10 +100,10 @@ class TestReads:
 
             faulty.on_read = commit_meanwhile
             assert await store.get(SYSTEM, "a") == system("a", b"old")
-            assert store.cached(SYSTEM, "a") == system("a", b"new")
+            assert store.get_cached(SYSTEM, "a") == system("a", b"new")
             assert await store.get(SYSTEM, "a") == system("a", b"new")
 
-    async def test_overtaken_deletion(self, backend: Backend) -> None:
+    async def test_overtaken_deletion(self, backend: StoreBackend) -> None:
         """Nor does it come back after it was deleted."""
         faulty, token = FaultyBackend(backend), trio.lowlevel.current_trio_token()
         async with opened(faulty) as store:
@@ -115,9 +115,9 @@ class TestReads:
 
             faulty.on_read = delete_meanwhile
             await store.get(SYSTEM, "a")
-            assert store.cached(SYSTEM, "a") is None
+            assert store.get_cached(SYSTEM, "a") is None
 
-    async def test_queries_of_a_moment(self, backend: Backend) -> None:
+    async def test_queries_of_a_moment(self, backend: StoreBackend) -> None:
         """A file is asked by one who asks all of them in one view; a server by each for himself."""
         for faulty in (FaultyBackend(backend), FaultyBackend(_Shared(backend))):
             async with opened(faulty) as store:
@@ -126,10 +126,10 @@ class TestReads:
                 found: list[object] = []
 
                 async def look(store: Store = store, found: list[object] = found) -> None:
-                    found.append(await store.select(SYSTEM, Query()))
+                    found.append(await store.select(SYSTEM, StoreQuery()))
 
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(store._asked, SYSTEM, lambda _, may=may: may.wait(10))
+                    nursery.start_soon(store._run_query, SYSTEM, lambda _, may=may: may.wait(10))
                     await wait_all_tasks_blocked()
                     for _ in range(3):
                         nursery.start_soon(look)
@@ -141,47 +141,49 @@ class TestReads:
                 assert faulty.reads - before == (2 if faulty.exclusive else 4)
 
     @pytest.mark.parametrize("large", ["ranking", "values"])
-    async def test_what_takes_long_is_in_no_querys_way(self, backend: Backend, large: str) -> None:
+    async def test_what_takes_long_is_in_no_querys_way(
+        self, backend: StoreBackend, large: str
+    ) -> None:
         """It looks at every row, or at values; others are answered beside it."""
         async with opened(backend) as store, trio.open_nursery() as nursery:
-            rank, may = store._ask, threading.Event()
+            rank, may = store._query_in_view, threading.Event()
 
-            def held(question: Callable[[Session], Any]) -> Any:
+            def held(question: Callable[[StoreSession], Any]) -> Any:
                 may.wait(10)
                 return rank(question)
 
-            store._ask = held
-            by = Ranking(table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=1)
+            store._query_in_view = held
+            by = RankedQuery(table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=1)
             if backend.exclusive:
                 if large == "ranking":
-                    nursery.start_soon(store.ranked, by)
+                    nursery.start_soon(store.select_ranked, by)
                 else:
-                    nursery.start_soon(store.select, VERSIONS, Query())
+                    nursery.start_soon(store.select, VERSIONS, StoreQuery())
                 await wait_all_tasks_blocked()
-                assert await store.select(SYSTEM, Query()) == []
+                assert await store.select(SYSTEM, StoreQuery()) == []
             may.set()
 
-    async def test_who_asks_too_late_or_too_much(self, backend: Backend) -> None:
+    async def test_who_asks_too_late_or_too_much(self, backend: StoreBackend) -> None:
         """Is told so: a query that was not answered in time, and one for which there is no room."""
         if not backend.exclusive:
             return
         async with opened(backend) as store, trio.open_nursery() as nursery:
             may = threading.Event()
-            nursery.start_soon(store._asked, SYSTEM, lambda _: may.wait(10))
+            nursery.start_soon(store._run_query, SYSTEM, lambda _: may.wait(10))
             await wait_all_tasks_blocked()
             for _ in range(MAX_WAITING):
-                nursery.start_soon(store.select, SYSTEM, Query())
+                nursery.start_soon(store.select, SYSTEM, StoreQuery())
             await wait_all_tasks_blocked()
             with pytest.raises(UnavailableError, match="store_busy"):
-                await store.select(SYSTEM, Query())
+                await store.select(SYSTEM, StoreQuery())
             may.set()
 
-    async def test_shared_database_is_not_cached(self, backend: Backend) -> None:
+    async def test_shared_database_is_not_cached(self, backend: StoreBackend) -> None:
         """Where others write too, every read asks the database."""
         shared = _Shared(backend)
         async with opened(shared) as store:
             await store.commit(put(SYSTEM, system("a", b"1")))
-            assert store.cached(SYSTEM, "a") is MISSING
+            assert store.get_cached(SYSTEM, "a") is MISSING
             transact(backend, put(SYSTEM, system("a", b"2")))
             assert await store.get(SYSTEM, "a") == system("a", b"2")
             assert await store.commit(lambda tx: tx.get(SYSTEM, "a")) == system("a", b"2")
@@ -202,13 +204,13 @@ class TestCommits:
         assert stats.changes == 201
         assert stats.transactions == 2
         assert stats.largest == 200
-        versions = await store.select(VERSIONS, Query())
+        versions = await store.select(VERSIONS, StoreQuery())
         assert [row.version for row in versions] == list(range(1, 201))
 
     async def test_raising_change(self, store: Store) -> None:
         """A change that raises leaves no trace; its neighbours in the batch are stored."""
 
-        def bad(tx: Tx) -> None:
+        def bad(tx: StoreTx) -> None:
             tx.put(SYSTEM, system("bad"))
             tx.put(SYSTEM, system("a", b"bad"))
             tx.delete(SYSTEM, "b")
@@ -219,13 +221,13 @@ class TestCommits:
             put(SYSTEM, system("a"), system("b")),
             bad,
             put(SYSTEM, system("c")),
-            lambda tx: tx.select(SYSTEM, Query()),
+            lambda tx: tx.select(SYSTEM, StoreQuery()),
         )
         assert isinstance(outcomes[1], ZeroDivisionError)
         assert [o for i, o in enumerate(outcomes[:3]) if i != 1] == [None, None]
-        assert [row.name for row in await store.select(SYSTEM, Query())] == [*"abc"]
+        assert [row.name for row in await store.select(SYSTEM, StoreQuery())] == [*"abc"]
         assert await store.get(SYSTEM, "a") == system("a")
-        assert store.cached(SYSTEM, "bad") is MISSING
+        assert store.get_cached(SYSTEM, "bad") is MISSING
 
     async def test_impossible_row(self, store: Store) -> None:
         """A row that no database can hold is refused by name, before it can hurt its neighbours."""
@@ -249,9 +251,9 @@ class TestCommits:
         )
         assert [i for i, o in enumerate(outcomes) if isinstance(o, ConstraintError)] == [8, 14]
         assert outcomes.count(None) == 21
-        assert len(await store.select(SYSTEM, Query())) == 20
-        assert [row.id for row in await store.select(USERS, Query())] == ["ann"]
-        assert store.cached(USERS, "bob") is not None  # not "known to be absent"
+        assert len(await store.select(SYSTEM, StoreQuery())) == 20
+        assert [row.id for row in await store.select(USERS, StoreQuery())] == ["ann"]
+        assert store.get_cached(USERS, "bob") is not None  # not "known to be absent"
         assert await store.get(USERS, "bob") is None
 
     async def test_cancelled(self, store: Store) -> None:
@@ -261,7 +263,7 @@ class TestCommits:
             await store.commit(put(SYSTEM, system("a")))
         assert scope.cancelled_caught
         await store.commit(put(SYSTEM, system("b")))
-        assert [row.name for row in await store.select(SYSTEM, Query())] == ["b"]
+        assert [row.name for row in await store.select(SYSTEM, StoreQuery())] == ["b"]
 
     async def test_too_late(self, store: Store) -> None:
         """A deadline that passed is unavailability, with an outcome that says what is known."""
@@ -291,21 +293,21 @@ class TestCommits:
         names = [f"{i:04}" for i in range(3000)]
         await store.commit(put(SYSTEM, *(system(name) for name in names)))
 
-        def flush(tx: Tx) -> int:
+        def flush(tx: StoreTx) -> int:
             rows = tx.get_many(SYSTEM, [(name,) for name in [*names, "none"]])
             for row in rows.values():
                 tx.put(SYSTEM, system(row.name, row.value + b"!"))
             return len(rows)
 
         assert await store.commit(flush) == 3000
-        page = await store.select(SYSTEM, Query(after=("2000",)))
+        page = await store.select(SYSTEM, StoreQuery(after=("2000",)))
         assert {row.value for row in page} == {b"value!"}
 
 
 class TestLife:
     """Who opens, closes."""
 
-    async def test_opens_and_closes(self, backend: Backend) -> None:
+    async def test_opens_and_closes(self, backend: StoreBackend) -> None:
         """A closed backend is opened for the block; an open one is left open."""
         async with opened(backend):
             pass
@@ -320,14 +322,14 @@ class TestLife:
             await store.check()
             assert store.tree().children[0].name == "store/writer"
 
-    async def test_queue_is_served_at_the_end(self, backend: Backend) -> None:
+    async def test_queue_is_served_at_the_end(self, backend: StoreBackend) -> None:
         """What was asked before the store closes is stored."""
         async with trio.open_nursery() as nursery, opened(backend) as store:
             for i in range(300):
                 nursery.start_soon(store.commit, put(SYSTEM, system(f"{i}")))
             await wait_all_tasks_blocked()
         with backend.read() as session:
-            assert len(session.select(SYSTEM, Query())) == 300
+            assert len(session.select(SYSTEM, StoreQuery())) == 300
 
 
 class _Shared(FaultyBackend):

@@ -20,7 +20,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from protocols.http.scope import Receive, Scope, Send
+from protocols.http.asgi import Receive, Scope, Send
 
 Fixture = Callable[..., Awaitable[Any]]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

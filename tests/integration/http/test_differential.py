@@ -12,7 +12,7 @@ import trio
 from hypercorn.config import Config
 
 from protocols.http import Limits, serve
-from protocols.http.scope import Receive, Scope, Send
+from protocols.http.asgi import Receive, Scope, Send
 
 OURS_ALONE = {"date", "server", "connection", "transfer-encoding"}
 Body = bytes | Callable[[], AsyncIterator[bytes]] | None

@@ -35,10 +35,10 @@ from hypothesis import strategies as st
 
 from protocols.http import h2_events as ours
 from protocols.http.errors import ProtocolViolationError, RefusedError
-from protocols.http.frames import LARGEST_NUMBER as WIDE
-from protocols.http.frames import PREFACE
-from protocols.http.h2 import H2Machine
-from protocols.http.h2_request import Request, vet_request
+from protocols.http.h2_frames import MAX_INT31 as WIDE
+from protocols.http.h2_frames import PREFACE
+from protocols.http.h2_machine import H2Machine
+from protocols.http.h2_request import H2Request, vet_request
 from protocols.http.limits import Limits
 
 LIMITS = Limits(frame_burst=10_000_000, streams=1_000, stream_window=70_000)
@@ -74,8 +74,8 @@ DIFFERENCES = {
 NAMES = {0: "data", 1: "headers", 2: "priority", 3: "reset", 4: "settings", 8: "window"}
 
 
-def _comparable(request: Request | RefusedError) -> Request | str:
-    return request if isinstance(request, Request) else request.code
+def _comparable(request: H2Request | RefusedError) -> H2Request | str:
+    return request if isinstance(request, H2Request) else request.code
 
 
 class Seen:
@@ -104,7 +104,7 @@ class Here:
     def __init__(self) -> None:
         self.machine = H2Machine(LIMITS, 0.0)
         self.machine.feed(HELLO, 0.0)
-        self.machine.output()
+        self.machine.take_output()
 
     def feed(self, data: bytes) -> Seen:
         """Events, verdict, resets."""
@@ -121,18 +121,18 @@ class Here:
                     seen.what.append((type(event).__name__, *event))
         except ProtocolViolationError:
             seen.verdict = "connection"
-        seen.look_at(self.machine.output())
+        seen.look_at(self.machine.take_output())
         return seen
 
     def answer(self, stream: int) -> bytes:
         """A whole answer, small enough for any window; nothing if the stream is no more."""
-        self.machine.start(stream, 200, [(b"x", b"y")], end=True)
-        return self.machine.output()
+        self.machine.send_headers(stream, 200, [(b"x", b"y")], end=True)
+        return self.machine.take_output()
 
     def reset(self, stream: int) -> None:
         """Reset by us."""
-        self.machine.reset(stream, 2)
-        self.machine.output()
+        self.machine.reset_stream(stream, 2)
+        self.machine.take_output()
 
     def live(self) -> list[int]:
         """Streams that can be answered."""
@@ -192,7 +192,7 @@ class There:
     def _on_event(self, event: object, seen: Seen) -> None:
         if isinstance(event, RequestReceived):
             try:
-                request: Request | RefusedError = vet_request(event.headers or (), LIMITS)
+                request: H2Request | RefusedError = vet_request(event.headers or (), LIMITS)
             except RefusedError as error:
                 request = error
             seen.what.append(("request", event.stream_id, _comparable(request)))

@@ -10,8 +10,8 @@ import trio
 import trustme
 from cryptography import x509
 
+from protocols.http.asgi import Receive, Scope, Send
 from protocols.http.errors import TlsConfigError
-from protocols.http.scope import Receive, Scope, Send
 
 Fixture = Callable[..., Awaitable[Any]]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio_websocket as ws
 
+from protocols.http.asgi import Receive, Scope, Send
 from protocols.http.errors import SocketClosedError
-from protocols.http.scope import Receive, Scope, Send
 from tests.integration.http.conftest import HOST, Certificates, Serving
 
 OFFER = (

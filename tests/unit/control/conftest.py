@@ -7,13 +7,11 @@ import pytest
 from argon2 import PasswordHasher
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
-from control.bootstrap import create_dev_authority
 from control.config.load import dev_settings
-from control.core import open_control_plane
+from control.core import Core, open_control_plane
 from control.model.people import PLATFORM, Caller, Organization, Role
 from control.store import people
-from tests.newest import place_control
+from tests.newest import place_authority, place_control
 
 ROOT = Caller(PLATFORM, "admin", Role.OWNER, "t")
 PASSWORD = "correct horse battery"
@@ -26,14 +24,14 @@ def world() -> FakeWorld:
 
 
 @pytest.fixture
-async def plane(tmp_path: Path, world: FakeWorld) -> AsyncIterator[ControlPlane]:
+async def core(tmp_path: Path, world: FakeWorld) -> AsyncIterator[Core]:
     """With the organizations `acme` and `platform`, and the owner `acme/ann`."""
-    create_dev_authority(tmp_path, world.now())
+    place_authority(tmp_path, world.now())
     place_control(tmp_path)
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     async with open_control_plane(dev_settings("127.0.0.1:0", tmp_path), world, cheap) as opened:
         for org in (PLATFORM, "acme"):
             row = Organization(org, org, world.now())
             await opened.store.write(lambda tx, row=row: people.add_organization(tx, row))
-        await opened.users.create_user(None, "acme", "ann", Role.OWNER, PASSWORD)
+        await opened.people.users.create_user(None, "acme", "ann", Role.OWNER, PASSWORD)
         yield opened

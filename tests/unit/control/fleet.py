@@ -1,15 +1,13 @@
 """Agents that are enrolled, in tests."""
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.model.agents import Life, new_agent
 from control.store import agents
 
 
-async def enrolled(
-    plane: ControlPlane, world: FakeWorld, *vaults: str, tags: tuple[str, ...] = ()
-) -> None:
+async def enrolled(core: Core, world: FakeWorld, *vaults: str, tags: tuple[str, ...] = ()) -> None:
     """Active agents of `acme`."""
     for vault in vaults:
         row = new_agent("acme", vault, Life.ACTIVE, now=world.now(), tags=tags)
-        await plane.store.write(lambda tx, row=row: agents.add_agent(tx, row))
+        await core.store.write(lambda tx, row=row: agents.add_agent(tx, row))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from control.app import serve
-from protocols import shapes
+from protocols import msgspec_init
 
 
 class Made(Exception):  # noqa: N818  # no error: as far as this test goes
@@ -18,7 +18,7 @@ async def test_shapes_are_ready_before_there_are_threads(monkeypatch: pytest.Mon
     def complete() -> None:
         raise Made
 
-    monkeypatch.setattr(shapes, "complete", complete)
+    monkeypatch.setattr(msgspec_init, "prepare_structs", complete)
     nothing: Any = None
     with pytest.raises(Made):
         await serve(nothing, print)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from control.api.control_plane import ControlPlane
 from control.bootstrap import (
     create_admin,
     create_organization,
@@ -12,23 +11,24 @@ from control.bootstrap import (
     read_or_create_password,
     require_uninitialized,
 )
+from control.core import Core
 from control.errors import ConflictError
 from protocols.pki.errors import PkiKeyError
 
 
-async def test_the_first_account_may_do_everything_and_is_on_record(plane: ControlPlane) -> None:
+async def test_the_first_account_may_do_everything_and_is_on_record(core: Core) -> None:
     """Its password signs a super-admin in, and there is no second first account."""
-    await require_uninitialized(plane)
-    await create_organization(plane, "newco", "New")
-    await create_admin(plane, "correct horse battery")
-    secret, _ = await plane.accounts.login("platform", "admin", "correct horse battery")
-    assert (await plane.sessions.authenticate(secret)).is_platform
-    assert await is_initialized(plane)
+    await require_uninitialized(core)
+    await create_organization(core, "newco", "New")
+    await create_admin(core, "correct horse battery")
+    secret, _ = await core.people.accounts.login("platform", "admin", "correct horse battery")
+    assert (await core.people.sessions.authenticate(secret)).is_platform
+    assert await is_initialized(core)
     with pytest.raises(ConflictError, match="already_initialized"):
-        await require_uninitialized(plane)
-    [event] = await plane.audit_log.newest_events("platform", 0, 10)
+        await require_uninitialized(core)
+    [event] = await core.audit.log.newest_events("platform", 0, 10)
     assert (event.operation, event.target) == ("users.create_user", "admin")
-    [event] = await plane.audit_log.newest_events("newco", 0, 10)
+    [event] = await core.audit.log.newest_events("newco", 0, 10)
     assert (event.operation, event.target) == ("organizations.create", "newco")
 
 

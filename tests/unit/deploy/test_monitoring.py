@@ -42,17 +42,17 @@ def queries() -> Iterator[tuple[str, str]]:
 def exposed() -> set[str]:
     """The names that both sides show when everything has been counted once."""
     metrics, control = Metrics(), ControlMetrics()
-    metrics.operation("secret.read", "ok")
-    metrics.request("GET", "x", 0.1)
-    metrics.count(requests_shed=lambda: 1.0, worker_restarts=lambda: 1.0)
+    metrics.count_operation("secret.read", "ok")
+    metrics.observe_request("GET", "x", 0.1)
+    metrics.register_counters(requests_shed=lambda: 1.0, worker_restarts=lambda: 1.0)
     box = MailboxStats(1, 2, "refuse", 0, 0, 0, 0, 0)
     node = Node(name="a", kind="k", state="running", restarts=0, last_failure="", handled=1,
                 mean_time=0.1, max_time=0.1, mailbox=box, children=())  # fmt: skip
     disk = DiskHealth(place="data", free=1, total=2, low=False)
     with (
-        metrics.follow_actors(lambda: node),
-        metrics.follow_sinks(lambda: {"file": 0.0}),
-        metrics.follow_disks(lambda: (disk,)),
+        metrics.track_actors(lambda: node),
+        metrics.track_sinks(lambda: {"file": 0.0}),
+        metrics.track_disks(lambda: (disk,)),
     ):
         text = metrics.render().decode()
     control.count_request("GET", 200)

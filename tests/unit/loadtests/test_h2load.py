@@ -4,18 +4,18 @@ import json
 
 import pytest
 
-from loadtests.h2load import Answer, parse, sample, value
+from loadtests.h2load import LoggedAnswer, parse, sample, value
 from loadtests.load import VoidError
 
 
 def test_a_line_is_an_answer() -> None:
     """Start, status, duration; columns that later versions add are left out."""
-    assert parse("5\t200\t7\n6\t-1\t8\t9\n") == [Answer(5, 200, 7), Answer(6, -1, 8)]
+    assert parse("5\t200\t7\n6\t-1\t8\t9\n") == [LoggedAnswer(5, 200, 7), LoggedAnswer(6, -1, 8)]
 
 
 def test_p99_comes_from_all_answers() -> None:
     """In milliseconds, whatever their order."""
-    found = sample([Answer(0, 200, us) for us in (3000, 1000, 2000)], seconds=3)
+    found = sample([LoggedAnswer(0, 200, us) for us in (3000, 1000, 2000)], seconds=3)
     assert (found.rate, found.p50_ms, found.p99_ms) == (1, 2, 3)
 
 
@@ -23,7 +23,7 @@ def test_p99_comes_from_all_answers() -> None:
 def test_one_answer_that_is_not_2xx_makes_a_run_void(status: int) -> None:
     """However many others were."""
     with pytest.raises(VoidError, match="1 of 2"):
-        sample([Answer(0, 200, 1), Answer(0, status, 1)], seconds=1)
+        sample([LoggedAnswer(0, 200, 1), LoggedAnswer(0, status, 1)], seconds=1)
 
 
 def test_no_answer_makes_a_run_void() -> None:

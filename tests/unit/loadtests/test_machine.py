@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.machine import PAGES, commit
+from loadtests.machine import PAGES, current_commit
 
 
 @pytest.fixture
@@ -24,15 +24,15 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_pages_are_not_what_was_measured(checkout: Path) -> None:
     """A command that has written its page leaves the commit to the next one as it is."""
-    clean = commit()
+    clean = current_commit()
     for page in ("docs/benchmarks/results.md", "README.md"):
         (checkout / page).write_text("after")
-    assert commit() == clean
+    assert current_commit() == clean
     assert "dirty" not in clean
 
 
 def test_changed_code_is_told(checkout: Path) -> None:
     """It is not the commit's."""
-    clean = commit()
+    clean = current_commit()
     (checkout / "module.py").write_text("after")
-    assert commit() == f"{clean}-dirty"
+    assert current_commit() == f"{clean}-dirty"

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree as ET
 
-from loadtests.plot import Axis, bars, lines
+from loadtests.plot import Axis, bar_chart, line_chart
 
 read = ET.fromstring  # our own picture
 SVG = "{http://www.w3.org/2000/svg}"
@@ -15,7 +15,7 @@ def words(picture: str) -> list[str]:
 
 def test_bars_are_to_scale_and_say_their_figures() -> None:
     """Twice as much is twice as long."""
-    picture = bars("t", {"read & write": {"one": 1000.0, "two": 2000.0}}, unit="/s")
+    picture = bar_chart("t", {"read & write": {"one": 1000.0, "two": 2000.0}}, unit="/s")
     drawn = [
         float(found.attrib["width"])
         for found in read(picture).iter(f"{SVG}rect")
@@ -27,7 +27,7 @@ def test_bars_are_to_scale_and_say_their_figures() -> None:
 
 def test_a_series_that_a_group_lacks_keeps_its_colour() -> None:
     """A colour is one server's in the whole picture."""
-    picture = bars("t", {"a": {"one": 1.0, "two": 1.0}, "b": {"two": 1.0}}, unit="")
+    picture = bar_chart("t", {"a": {"one": 1.0, "two": 1.0}, "b": {"two": 1.0}}, unit="")
     drawn = [r for r in read(picture).iter(f"{SVG}rect") if "stroke" in r.attrib]
     assert [r.attrib["class"] for r in drawn] == ["s0", "s1", "s1"]
 
@@ -35,7 +35,7 @@ def test_a_series_that_a_group_lacks_keeps_its_colour() -> None:
 def test_lines_have_a_dot_at_each_point() -> None:
     """To scale: the middle of a linear axis is half its value, of a logarithmic one its root."""
     series = {"s": [(1.0, 0.0), (10.0, 5.0), (100.0, 10.0)]}
-    picture = lines("t", series, Axis("x", logarithmic=True), Axis("y"))
+    picture = line_chart("t", series, Axis("x", logarithmic=True), Axis("y"))
     dots = [
         (float(dot.attrib["cx"]), float(dot.attrib["cy"]))
         for dot in read(picture).iter(f"{SVG}circle")
@@ -46,10 +46,10 @@ def test_lines_have_a_dot_at_each_point() -> None:
 
 def test_nothing_to_show_is_still_a_picture() -> None:
     """A run of which every row was void."""
-    read(bars("t", {"a": {}}, unit=""))
-    read(lines("t", {"s": []}, Axis("x", logarithmic=True), Axis("y")))
+    read(bar_chart("t", {"a": {}}, unit=""))
+    read(line_chart("t", {"s": []}, Axis("x", logarithmic=True), Axis("y")))
 
 
 def test_dark_pages_have_colours_of_their_own() -> None:
     """In the same file."""
-    assert "prefers-color-scheme:dark" in bars("t", {}, unit="")
+    assert "prefers-color-scheme:dark" in bar_chart("t", {}, unit="")

@@ -10,7 +10,7 @@ from loadtests import process
 def test_a_family_has_its_children() -> None:
     """Each counts, and the whole is more than the parent."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        assert {os.getpid(), child.pid} <= set(process.family(os.getpid()))
+        assert {os.getpid(), child.pid} <= set(process.process_tree(os.getpid()))
         assert process.resident(os.getpid()) > process.resident(child.pid) > 0
         child.communicate(b"\n")
 

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from loadtests import process
-from loadtests.api import Api
-from loadtests.servers import Server, alone, running
+from loadtests.api import VaultApi
+from loadtests.servers import Server, pausing_others, running_servers
 from tests.acceptance.link.estate import until
 
 
@@ -18,29 +18,31 @@ class Sleeper(Server):
         """A shell and its child."""
         return ["sh", "-c", "sleep 60; true"]
 
-    def allow(self, api: Api) -> None:
+    def allow(self, api: VaultApi) -> None:
         """Nobody asks."""
 
 
 def programs(server: Server) -> set[str]:
     """Of its processes; a child has its parent's until it begins its own."""
-    return {Path(f"/proc/{one}/comm").read_text().strip() for one in process.family(server.pid)}
+    return {
+        Path(f"/proc/{one}/comm").read_text().strip() for one in process.process_tree(server.pid)
+    }
 
 
 def states(server: Server) -> set[str]:
     """Of its processes, the letters of proc(5)."""
-    members = process.family(server.pid)
+    members = process.process_tree(server.pid)
     return {Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[0] for one in members}
 
 
 def test_in_a_turn_the_others_stand_still(tmp_path: Path) -> None:
     """All of their processes, and they go on afterwards."""
     first, second = Sleeper(tmp_path), Sleeper(tmp_path)
-    with running(first, second):
+    with running_servers(first, second):
         first.start()
         second.start()
         until(lambda: programs(second) == {"sh", "sleep"}, "a child")
-        with alone(first, (first, second)):
+        with pausing_others(first, (first, second)):
             until(lambda: states(second) == {"T"}, "stopped")
             assert "T" not in states(first)
         until(lambda: "T" not in states(second), "going on")
@@ -52,6 +54,6 @@ def test_a_copy_begins_to_count_anew(tmp_path: Path) -> None:
     for server, log in ((one, b"1\n2\n3\n"), (two, b"1\n2\n3\n4\n")):
         server.folder.mkdir()
         (server.folder / "audit.log").write_bytes(log)
-    assert two.audit_log.lines() == 4
+    assert two.audit_log.count_lines() == 4
     shutil.rmtree(two.folder)
-    assert two.take_over(one).audit_log.lines() == 3
+    assert two.copy_from(one).audit_log.count_lines() == 3

@@ -3,7 +3,7 @@
 import pytest
 
 from protocols import errors
-from protocols.errors import ApiError, ErrorType, where
+from protocols.errors import ApiError, ErrorType, locate
 
 STATUS = {
     errors.ValidationError: (ErrorType.VALIDATION, 400),
@@ -49,7 +49,7 @@ def test_a_log_gets_type_and_place_without_the_text() -> None:
     """The text of an unexpected error could hold a secret, inside a group too."""
     with pytest.raises(ValueError, match="s3cret") as raised:
         int("s3cret")
-    told = where(ExceptionGroup("s3cret", [raised.value, KeyError("s3cret")]))
+    told = locate(ExceptionGroup("s3cret", [raised.value, KeyError("s3cret")]))
     assert "s3cret" not in told
     assert "ValueError at " in told
     assert f"{__file__}:" in told

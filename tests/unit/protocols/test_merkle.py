@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.merkle import (
-    Collector,
     Frontier,
+    ProofBuilder,
     consistency_ranges,
     inclusion_ranges,
     leaf_hash,
@@ -99,10 +99,10 @@ def _tree(data: Sequence[bytes]) -> Frontier:
 
 
 def _collect(ranges: list[tuple[int, int]], data: Sequence[bytes], begin: int) -> list[bytes]:
-    collector = Collector(sha256, ranges, _tree(data[:begin]))
+    collector = ProofBuilder(sha256, ranges, _tree(data[:begin]))
     for item in data[begin:]:
-        collector.feed(leaf_hash(sha256, item))
-    return collector.hashes()
+        collector.add_leaf(leaf_hash(sha256, item))
+    return collector.proof_hashes()
 
 
 @pytest.mark.parametrize("size", range(len(ROOTS)))

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from openapi_spec_validator import validate
 
-from protocols.openapi import JSON, About, document
+from protocols.openapi import JSON, ApiInfo, build_document
 
 
 class Nothing(Struct):
@@ -57,12 +57,12 @@ class Things:
 def test_a_declaration_is_described() -> None:
     """Valid 3.1; statuses, body, path, documents; what is public needs no credential."""
     texts = dict.fromkeys((400, 401, 403, 404, 409, 413, 429, 500, 503), "why")
-    about = About(
+    about = ApiInfo(
         title="T", description="D", version="1", prefix="/x/", credential="C", errors=texts
     )
     open_one = Endpoint(method="GET", template="open", body=Nothing, public=True, status=204)
     open_one.answer = test_a_declaration_is_described
-    found = document([Things([Endpoint(), open_one])], about)
+    found = build_document([Things([Endpoint(), open_one])], about)
     validate(found)
     made = found["paths"]["/x/things/{name}"]["post"]
     assert {"201", "401", "404", "409", "503"} <= set(made["responses"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocols.systemd import Service
+from protocols.systemd import SystemdNotifier
 
 
 @pytest.fixture
@@ -19,11 +19,11 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
 
 def test_each_call_is_one_datagram(manager: socket.socket) -> None:
     """The assignments of sd_notify(3), in the order they were made."""
-    service = Service(manager.getsockname())
-    service.ready("sealed")
-    service.alive()
-    service.status("serving")
-    service.stopping()
+    service = SystemdNotifier(manager.getsockname())
+    service.notify_ready("sealed")
+    service.notify_watchdog()
+    service.notify_status("serving")
+    service.notify_stopping()
     assert [manager.recv(256) for _ in range(4)] == [
         b"READY=1\nSTATUS=sealed",
         b"WATCHDOG=1",
@@ -34,7 +34,7 @@ def test_each_call_is_one_datagram(manager: socket.socket) -> None:
 
 def test_a_status_cannot_bring_assignments_of_its_own(manager: socket.socket) -> None:
     """A line break inside it would be read as a new variable."""
-    Service(manager.getsockname()).status("odd\nMAINPID=1")
+    SystemdNotifier(manager.getsockname()).notify_status("odd\nMAINPID=1")
     assert manager.recv(256) == b"STATUS=odd MAINPID=1"
 
 
@@ -44,22 +44,22 @@ def test_an_abstract_socket_is_reached() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"\0{name}")
         sock.settimeout(5)
-        Service.from_environment({"NOTIFY_SOCKET": f"@{name}"}).alive()
+        SystemdNotifier.from_environment({"NOTIFY_SOCKET": f"@{name}"}).notify_watchdog()
         assert sock.recv(256) == b"WATCHDOG=1"
 
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": "vsock:2:1234"}])
 def test_outside_of_systemd_nothing_happens(environment: dict[str, str]) -> None:
     """The same program runs in a terminal."""
-    service = Service.from_environment(environment)
-    service.ready("serving")
-    assert service.watchdog == 0
+    service = SystemdNotifier.from_environment(environment)
+    service.notify_ready("serving")
+    assert service.watchdog_seconds == 0
 
 
 def test_a_manager_that_is_gone_is_an_error(tmp_path: Path) -> None:
     """Not swallowed: whoever feeds the watchdog is to fail with it."""
     with pytest.raises(OSError, match="No such file"):
-        Service(str(tmp_path / "gone")).alive()
+        SystemdNotifier(str(tmp_path / "gone")).notify_watchdog()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_manager_that_is_gone_is_an_error(tmp_path: Path) -> None:
 def test_the_watchdogs_patience_is_read(pid: str, usec: str, seconds: float) -> None:
     """sd_watchdog_enabled(3): in seconds, and only if it is meant for this process."""
     own = pid.format(self=os.getpid())
-    service = Service.from_environment(
+    service = SystemdNotifier.from_environment(
         {"NOTIFY_SOCKET": "/run/none", "WATCHDOG_PID": own, "WATCHDOG_USEC": usec}
     )
-    assert service.watchdog == pytest.approx(seconds)
+    assert service.watchdog_seconds == pytest.approx(seconds)

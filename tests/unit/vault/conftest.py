@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from actors.testing import FakeWorld
-from vault.barrier import SECRETS, VERSIONS, Barrier, RowGuard, VaultTx
+from vault.barrier import SECRETS, VERSIONS, Barrier, HmacRowGuard, VaultTx
 from vault.crypto.keyring import Keyring
 from vault.model.records import SecretRow, VersionRow
 from vault.store.memory import MemoryBackend
@@ -41,7 +41,7 @@ class Vault:
             tx.put(VERSIONS, row)
             return row
 
-        return await self.barrier.commit(change, seals=1)
+        return await self.barrier.commit(change, max_seals=1)
 
     async def reserved(self) -> int:
         """The stored reservation of uses of the first key."""
@@ -59,7 +59,7 @@ def head(secret_id: str) -> SecretRow:
 async def vault() -> AsyncIterator[Vault]:
     """An open, empty one."""
     keyring, world, backend = Keyring.create(NOW, org="o", vault="v"), FakeWorld(), MemoryBackend()
-    async with open_store(backend, RowGuard(keyring), world) as store:
+    async with open_store(backend, HmacRowGuard(keyring), world) as store:
         barrier = Barrier(store, keyring, ROOT_KEY, world)
-        await barrier.open()
+        await barrier.load_use_counter()
         yield Vault(barrier, store, keyring, world, backend)

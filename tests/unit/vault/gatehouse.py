@@ -7,13 +7,13 @@ from typing import Any
 import trio
 
 from actors.testing import FakeWorld
-from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
 from vault.errors import VaultError
-from vault.gate import Gate, Initialised, Unit
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import Operation
 from vault.model.records import SystemRow
+from vault.seal.manager import Core, InitResult, SealManager
+from vault.seal.root_keys.file import FileRootKey
 
 
 class FakeSystem:
@@ -24,14 +24,16 @@ class FakeSystem:
         self.root_tokens: list[str | None] = []
         self.error: VaultError | None = None
 
-    async def load(self) -> dict[str, bytes]:
+    async def load_rows(self) -> dict[str, bytes]:
         """As they are."""
         await trio.lowlevel.checkpoint()
         if self.error is not None:
             raise self.error
         return dict(self.rows)
 
-    async def create(self, _keyring: Keyring, rows: list[SystemRow], root_token: str | None) -> str:
+    async def create_vault(
+        self, _keyring: Keyring, rows: list[SystemRow], root_token: str | None
+    ) -> str:
         """All of them."""
         await trio.lowlevel.checkpoint()
         self.rows |= {row.name: row.value for row in rows}
@@ -53,7 +55,7 @@ class FakeUnit:
     @asynccontextmanager
     async def open(
         self, keyring: Keyring, _root_key: bytes, by_person: bool
-    ) -> AsyncIterator[Unit]:
+    ) -> AsyncIterator[Core]:
         """Build it."""
         await trio.lowlevel.checkpoint()
         if self.refuse is not None:
@@ -64,7 +66,7 @@ class FakeUnit:
         parts.append(parts)  # as those of a real one, they know each other
         self.diary.append("built")
         try:
-            yield Unit(self, MountBook(), shut=self.shut)
+            yield Core(self, MountTable(), shut=self.shut)
         finally:
             self.diary.append("taken down")
 
@@ -72,7 +74,7 @@ class FakeUnit:
         """Other processes are told that nothing new is answered."""
         self.shuts += 1
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """One operation."""
         await trio.lowlevel.checkpoint()
         self.diary.append(f"run {op.name}")
@@ -86,19 +88,19 @@ class Vault:
     """A gate and its fakes."""
 
     def __init__(self, nursery: trio.Nursery, key_file: FileRootKey | None) -> None:
-        self.system, self.unit, self.nursery = FakeSystem(), FakeUnit(), nursery
+        self.system, self.fake_core, self.nursery = FakeSystem(), FakeUnit(), nursery
         self.lacks: VaultError | None = None
-        self.gate = self.make(key_file)
+        self.seal_manager = self.make(key_file)
 
-    def make(self, key_file: FileRootKey | None = None) -> Gate:
+    def make(self, key_file: FileRootKey | None = None) -> SealManager:
         """Another process on the same database."""
-        return Gate(
-            system=self.system,
-            open_unit=self.unit.open,
+        return SealManager(
+            system_table=self.system,
+            open_core=self.fake_core.open,
             key_file=key_file,
             org="org",
             world=FakeWorld(),
-            try_out=self.try_out,
+            check_paths=self.try_out,
         )
 
     async def try_out(self) -> None:
@@ -107,14 +109,14 @@ class Vault:
         if self.lacks is not None:
             raise self.lacks
 
-    async def init(self, shares: int = 3, threshold: int = 2) -> Initialised:
+    async def init(self, shares: int = 3, threshold: int = 2) -> InitResult:
         """A new vault whose gate is served."""
-        await self.nursery.start(self.gate.run_until_cancelled)
-        return await self.gate.initialise(shares, threshold)
+        await self.nursery.start(self.seal_manager.run_until_cancelled)
+        return await self.seal_manager.initialize(shares, threshold)
 
-    async def opened(self) -> Initialised:
+    async def init_and_unseal(self) -> InitResult:
         """A new vault, unsealed."""
         made = await self.init()
         for share in made.shares[:2]:
-            await self.gate.unseal(share)
+            await self.seal_manager.unseal(share)
         return made

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from protocols import shapes
+from protocols import msgspec_init
 from vault import app
-from vault.app import limits_of
+from vault.app import http_limits
 from vault.config import Settings
 
 MIB = 1 << 20
@@ -31,12 +31,12 @@ def settings(workers: int, body_bytes: str) -> Settings:
 )
 def test_bytes_of_bodies_are_shared_by_the_workers(workers: int, total: str, each: int) -> None:
     """So that all hold what is written; no part is too small for the largest requests."""
-    assert limits_of(settings(workers, total)).bodies_bytes == each * MIB
+    assert http_limits(settings(workers, total)).bodies_bytes == each * MIB
 
 
 def test_counts_are_of_each_worker() -> None:
     """As the README says."""
-    limits = limits_of(settings(4, "128MiB"))
+    limits = http_limits(settings(4, "128MiB"))
     assert (limits.connections, limits.in_hand) == (99, 77)
 
 
@@ -45,13 +45,13 @@ class Made(Exception):  # noqa: N818  # no error: as far as a test goes
 
 
 def made_ready(*_: object) -> None:
-    """In place of `shapes.complete`."""
+    """In place of `msgspec_init.complete`."""
     raise Made
 
 
 async def test_shapes_are_ready_before_there_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before an agent looks at anything of its settings."""
-    monkeypatch.setattr(shapes, "complete", made_ready)
+    monkeypatch.setattr(msgspec_init, "prepare_structs", made_ready)
     nothing: Any = None
     with pytest.raises(Made):
         await app.serve(nothing)
@@ -64,14 +64,14 @@ enrolled: Any = SimpleNamespace(control_plane=SimpleNamespace(enabled=True))
     "load",
     [
         lambda: app.fork_workers(settings(2, "128MiB")),
-        lambda: app._linking(enrolled, enrolled, enrolled),
+        lambda: app._make_control_link(enrolled, enrolled, enrolled),
     ],
 )
 def test_shapes_are_ready_before_they_are_shared(
     load: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With processes that have them, too, and where more are loaded."""
-    monkeypatch.setattr(shapes, "complete", made_ready)
+    monkeypatch.setattr(msgspec_init, "prepare_structs", made_ready)
     monkeypatch.setattr(app, "Zygote", SimpleNamespace(fork=lambda _: None))
     with pytest.raises(Made):
         load()

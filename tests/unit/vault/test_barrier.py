@@ -9,14 +9,14 @@ from msgspec.structs import asdict, replace
 
 from actors import Failure
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault, head
-from vault.barrier import KEYRING_ROW, SECRETS, Barrier, RowGuard, VaultTx
+from vault.barrier import KEYRING_ROW, SECRETS, Barrier, HmacRowGuard, VaultTx
+from vault.crypto.kek_uses import BLOCK
 from vault.crypto.keyring import Keyring
-from vault.crypto.uses import BLOCK
 from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
 from vault.model.labels import Labels
 from vault.model.records import SystemRow, UserRow, VersionRow
-from vault.store.committer import NEVER
-from vault.store.interface import Writes
+from vault.store.committer import NO_DEADLINE
+from vault.store.interface import WriteSet
 from vault.store.store import open_store
 from vault.store.tables import SYSTEM
 
@@ -28,9 +28,9 @@ USER = UserRow(
 # Rows.
 
 
-def guard(org: str = "o", vault: str = "v") -> RowGuard:
+def guard(org: str = "o", vault: str = "v") -> HmacRowGuard:
     """Of a vault with a key of its own."""
-    return RowGuard(Keyring.create(NOW, org=org, vault=vault))
+    return HmacRowGuard(Keyring.create(NOW, org=org, vault=vault))
 
 
 def test_a_version_from_before_labels_keeps_its_stamp() -> None:
@@ -108,10 +108,10 @@ def test_a_row_does_not_move_to_another_table() -> None:
 def test_a_row_does_not_move_to_another_vault() -> None:
     """Nor organization, even under the same key."""
     keyring = Keyring.create(NOW, org="o", vault="v")
-    row = RowGuard(keyring).stamp("users", USER)
+    row = HmacRowGuard(keyring).stamp("users", USER)
     for other in (replace(keyring, org="o2"), replace(keyring, vault="v2")):
         with pytest.raises(TamperedError):
-            RowGuard(other).check("users", row)
+            HmacRowGuard(other).check("users", row)
 
 
 async def test_a_row_edited_below_is_refused(vault: Vault) -> None:
@@ -120,8 +120,8 @@ async def test_a_row_edited_below_is_refused(vault: Vault) -> None:
     head = await vault.store.get(SECRETS, "s/i")
     assert head is not None
     forged = replace(head, current_version=9)
-    vault.backend.write(lambda _: Writes(updates={SECRETS: [forged]}))
-    async with open_store(vault.backend, RowGuard(vault.keyring), vault.world) as cold:
+    vault.backend.write(lambda _: WriteSet(updates={SECRETS: [forged]}))
+    async with open_store(vault.backend, HmacRowGuard(vault.keyring), vault.world) as cold:
         with pytest.raises(TamperedError):
             await cold.get(SECRETS, "s/i")
 
@@ -185,7 +185,7 @@ async def test_another_keyring_opens_by_its_own_keys(vault: Vault) -> None:
     row = await vault.put()
     assert vault.barrier.open_value(row) == b'"v"'
     stranger = Keyring.create(NOW, org="o", vault="v")
-    vault.barrier.adopt(stranger)
+    vault.barrier.replace_keyring(stranger)
     with pytest.raises(TamperedError):
         vault.barrier.open_value(row)
 
@@ -194,9 +194,9 @@ async def test_what_was_read_is_forgotten(vault: Vault) -> None:
     """No data key stays when the vault is taken down; who reads yet unwraps it again."""
     row = await vault.put(b"1")
     assert vault.barrier.open_value(row) == b"1"
-    assert len(vault.barrier._keys) == 1
-    vault.barrier.forget()
-    assert len(vault.barrier._keys) == 0
+    assert len(vault.barrier._data_keys) == 1
+    vault.barrier.clear_data_keys()
+    assert len(vault.barrier._data_keys) == 0
     assert vault.barrier.open_value(row) == b"1"
 
 
@@ -225,11 +225,11 @@ async def test_rewrap_moves_the_key_alone(vault: Vault) -> None:
     """The ciphertext stays, the value opens, and no other place's row is taken for it."""
     row = await vault.put(b"1")
     await vault.barrier.rotate()
-    moved = await vault.barrier.commit(lambda tx: tx.rewrap(row), seals=1)
+    moved = await vault.barrier.commit(lambda tx: tx.rewrap(row), max_seals=1)
     assert (moved.kek_generation, moved.box) == (2, row.box)
     assert vault.barrier.open_value(moved) == b"1"
     with pytest.raises(TamperedError):
-        await vault.barrier.commit(lambda tx: tx.rewrap(replace(row, version=7)), seals=1)
+        await vault.barrier.commit(lambda tx: tx.rewrap(replace(row, version=7)), max_seals=1)
 
 
 async def test_rotation_due(vault: Vault) -> None:
@@ -252,14 +252,14 @@ async def test_uses_are_reserved_before_they_happen(vault: Vault) -> None:
     assert await vault.reserved() == BLOCK
     assert vault.barrier.keyring_state["encryptions"] == 1
     after_a_crash = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
-    await after_a_crash.open()
+    await after_a_crash.load_use_counter()
     assert after_a_crash.keyring_state["encryptions"] == BLOCK
 
 
 async def reopened(vault: Vault) -> int:
     """How many uses the next opening counts."""
     barrier = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
-    await barrier.open()
+    await barrier.load_use_counter()
     count: int = barrier.keyring_state["encryptions"]
     return count
 
@@ -290,7 +290,7 @@ async def test_what_is_sealed_beside_an_orderly_stop_is_counted_or_refused(vault
         made.append(sealing(tx))
         made.append(sealing(tx))
 
-    await vault.barrier.commit(twice, seals=1)
+    await vault.barrier.commit(twice, max_seals=1)
     assert len(made) == 2
     await vault.barrier.store_use_count()
     assert await vault.reserved() == 1 + 2
@@ -305,7 +305,7 @@ async def test_an_orderly_stop_stores_what_was_used_beyond_the_reservation(
     """All that was reserved counts as used, and more has happened; nothing is sealed behind it."""
     await vault.put()
     barrier = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
-    await barrier.open()
+    await barrier.load_use_counter()
     held: list[VaultTx] = []
 
     def beyond(tx: VaultTx) -> None:
@@ -356,7 +356,7 @@ async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) ->
         for number in (1, 2, 3):
             tx.seal("i", number, b"1")
 
-    await vault.barrier.commit(twice, seals=1)
+    await vault.barrier.commit(twice, max_seals=1)
     assert vault.barrier.keyring_state["encryptions"] == 3
 
 
@@ -370,7 +370,7 @@ async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
         raise ConflictError("cas_mismatch", "no")
 
     before = vault.barrier.keyring_state["encryptions"]
-    one, no, two = await vault.barrier.commit_together([sealing, failing, sealing], seals=3)
+    one, no, two = await vault.barrier.commit_batch([sealing, failing, sealing], max_seals=3)
     assert (one, two) == (1, 1)
     assert isinstance(no, Failure)
     assert no.error.args == ("cas_mismatch", "no")
@@ -381,7 +381,7 @@ async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
 
 def here(vault: Vault, *changes: Callable[[VaultTx], Any]) -> list[Any] | None:
     """Committed in this thread; each seals once."""
-    return vault.barrier.commit_here(changes, seals=len(changes), until=NEVER)
+    return vault.barrier.commit_in_thread(changes, max_seals=len(changes), deadline=NO_DEADLINE)
 
 
 def sealing(tx: VaultTx) -> int:
@@ -419,7 +419,7 @@ async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_cu
     assert here(vault, sealing) == [1]
     await vault.barrier.rotate()
     assert here(vault, sealing) is None
-    await vault.barrier.commit(sealing, seals=1)
+    await vault.barrier.commit(sealing, max_seals=1)
     assert here(vault, sealing) == [2]
 
 
@@ -429,11 +429,11 @@ async def test_in_the_calling_thread_a_rotation_that_is_under_way_is_waited_for(
     """With the key of one generation and the count of another; with a keyring that is stale."""
     await vault.put()
     now = vault.barrier._keyring
-    vault.barrier.adopt(now.rotate(NOW))
+    vault.barrier.replace_keyring(now.rotate(NOW))
     assert here(vault, sealing) is None
-    vault.barrier.adopt(now)
+    vault.barrier.replace_keyring(now)
     assert here(vault, sealing) == [1]
-    vault.store._counts.endings.note([(SYSTEM, (KEYRING_ROW,), None)])
+    vault.store._counts.table_versions.record_transaction([(SYSTEM, (KEYRING_ROW,), None)])
     assert here(vault, sealing) is None
 
 

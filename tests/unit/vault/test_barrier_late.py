@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault
 from vault.barrier import VaultTx
-from vault.crypto import uses
+from vault.crypto import kek_uses
 from vault.errors import ConflictError, TamperedError, UnavailableError
 from vault.model.records import SystemRow
 from vault.store.tables import SYSTEM
@@ -53,7 +53,7 @@ async def test_what_is_committed_is_told_as_committed(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Uses that a batch has made more of are reserved before the next seal, not instead of it."""
-    monkeypatch.setattr(uses, "BLOCK", block := 1000)
+    monkeypatch.setattr(kek_uses, "BLOCK", block := 1000)
     commit, failing = vault.store.commit, [False]
 
     def many(tx: VaultTx) -> str:
@@ -68,7 +68,7 @@ async def test_what_is_committed_is_told_as_committed(
         return await commit(change)
 
     vault.store.commit = full  # type: ignore[method-assign,assignment]  # full from there on
-    assert await vault.barrier.commit(many, seals=1) == "done"
+    assert await vault.barrier.commit(many, max_seals=1) == "done"
     with pytest.raises(UnavailableError, match="store_full"):
         await vault.put()
     failing[0] = False

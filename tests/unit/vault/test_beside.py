@@ -1,9 +1,9 @@
 """vault.beside: an agent of one process."""
 
 from vault.authn.lockout import Lockout
-from vault.authz.limits import TokenBuckets
+from vault.authz.rate_limits import TokenBuckets
 from vault.beside import ALONE
-from vault.store.cache import CacheConfig
+from vault.store.row_cache import CacheConfig
 
 
 class Mark:
@@ -12,7 +12,7 @@ class Mark:
     def stamp(self, _batch: object) -> None:
         """Nothing."""
 
-    def stored(self) -> None:
+    def on_durable(self) -> None:
         """Nothing."""
 
 

@@ -20,10 +20,10 @@ def samples(metrics: Metrics) -> Mapping[str, float]:
 def test_the_names_of_the_seed() -> None:
     """Dashboards built on the seed's four names keep working."""
     metrics = Metrics()
-    metrics.operation("secret.read", "ok")
-    metrics.operation("secret.read", "ok")
-    metrics.operation("secret.read", "not_found")
-    metrics.request("GET", "/api/v1/secrets/{path}", 0.02)
+    metrics.count_operation("secret.read", "ok")
+    metrics.count_operation("secret.read", "ok")
+    metrics.count_operation("secret.read", "not_found")
+    metrics.observe_request("GET", "/api/v1/secrets/{path}", 0.02)
     found = samples(metrics)
     assert found["vault_secret_operations_total{operation=secret.read,status=ok}"] == 2
     assert found["vault_secret_operations_total{operation=secret.read,status=not_found}"] == 1
@@ -40,17 +40,17 @@ def test_the_names_of_the_seed() -> None:
 def test_two_registries_share_nothing() -> None:
     """No global: an agent in a test, or beside another, counts for itself."""
     one, other = Metrics(), Metrics()
-    one.operation("secret.read", "ok")
+    one.count_operation("secret.read", "ok")
     assert b'secret.read"' not in other.render()
 
 
 def test_labels_stay_bounded() -> None:
     """A caller who invents methods, or a bug that invents labels, cannot fill the memory."""
     metrics = Metrics()
-    metrics.request("BREW", "/coffee", 1.0)
+    metrics.observe_request("BREW", "/coffee", 1.0)
     for n in range(MAX_SERIES + 50):
-        metrics.operation(f"op{n}", "ok")
-        metrics.request("GET", f"/{n}", 0.1)
+        metrics.count_operation(f"op{n}", "ok")
+        metrics.observe_request("GET", f"/{n}", 0.1)
     found = samples(metrics)
     assert found["vault_secret_operations_total{operation=other,status=other}"] == 50
     assert found["vault_request_duration_seconds_count{endpoint=other,method=other}"] == 51
@@ -63,7 +63,7 @@ def test_a_gauge_follows_its_source_while_it_lives() -> None:
     """The value is read at each scrape, and is 0 once what it came from is torn down."""
     metrics = Metrics()
     rate = 50.0
-    with metrics.follow(cache_hit_rate=lambda: rate):
+    with metrics.track_gauges(cache_hit_rate=lambda: rate):
         assert samples(metrics)["vault_cache_hit_rate{}"] == 50.0
         rate = 75.0
         assert samples(metrics)["vault_cache_hit_rate{}"] == 75.0
@@ -73,7 +73,10 @@ def test_a_gauge_follows_its_source_while_it_lives() -> None:
 def test_an_unknown_gauge_is_refused() -> None:
     """A misspelt name is an error where it is written, and nothing is bound."""
     metrics = Metrics()
-    with pytest.raises(KeyError), metrics.follow(sealed=lambda: 1.0, cache_hitrate=lambda: 1.0):
+    with (
+        pytest.raises(KeyError),
+        metrics.track_gauges(sealed=lambda: 1.0, cache_hitrate=lambda: 1.0),
+    ):
         pytest.fail("the block must not run")
     assert samples(metrics)["vault_sealed{}"] == 0.0
     assert set(GAUGES) == {
@@ -91,7 +94,7 @@ def test_actors_are_shown_while_they_live() -> None:
     writer = Node("agent/writer", "Writer", "running", 2, None, 10, 0.5, 1.0, box)
     root = Node("agent", "one_for_one", "running", children=(writer,))
     metrics = Metrics()
-    with metrics.follow_actors(lambda: root):
+    with metrics.track_actors(lambda: root):
         found = samples(metrics)
     assert found["vault_actor_mailbox_depth{actor=agent/writer}"] == 3
     assert found["vault_actor_restarts_total{actor=agent/writer}"] == 2
@@ -112,29 +115,29 @@ def test_switched_off_is_said() -> None:
 def test_counters_are_read_where_they_are_kept() -> None:
     """At each scrape; a name that nobody declared is an error."""
     metrics, shed = Metrics(), 3.0
-    metrics.count(requests_shed=lambda: shed)
+    metrics.register_counters(requests_shed=lambda: shed)
     assert samples(metrics)["vault_requests_shed_total{}"] == 3
     shed = 5.0
     assert samples(metrics)["vault_requests_shed_total{}"] == 5
     with pytest.raises(KeyError):
-        metrics.count(made_up=float)
+        metrics.register_counters(made_up=float)
 
 
 def test_a_gauge_can_be_asked() -> None:
     """As it reads now."""
     metrics = Metrics()
-    assert metrics.value("sealed") == 0.0
-    with metrics.follow(sealed=lambda: 1.0):
-        assert metrics.value("sealed") == 1.0
+    assert metrics.gauge_value("sealed") == 0.0
+    with metrics.track_gauges(sealed=lambda: 1.0):
+        assert metrics.gauge_value("sealed") == 1.0
 
 
 def test_totals_are_all_that_was_counted() -> None:
     """Over all endpoints, in the buckets of the durations."""
     metrics = Metrics()
     assert sum(metrics.totals().counts) == 0
-    metrics.operation("secret.read", "ok")
-    metrics.request("GET", "a", 0.001)
-    metrics.request("GET", "b", 100.0)
+    metrics.count_operation("secret.read", "ok")
+    metrics.observe_request("GET", "a", 0.001)
+    metrics.observe_request("GET", "b", 100.0)
     totals = metrics.totals()
     assert totals.operations == {("secret.read", "ok"): 1}
     assert (totals.counts[0], totals.counts[-1], len(totals.counts)) == (1, 1, 15)
@@ -145,12 +148,12 @@ def test_refused_requests_are_counted_by_reason_and_bounded() -> None:
     """Also those of other processes; the usual reasons are there before the first one."""
     one, other = Metrics(), Metrics()
     assert samples(one)["vault_requests_refused_total{reason=audit_unavailable}"] == 0
-    one.refuse("audit_unavailable")
-    other.refuse("audit_unavailable")
+    one.count_refusal("audit_unavailable")
+    other.count_refusal("audit_unavailable")
     for n in range(MAX_REASONS):
-        other.refuse(f"reason-{n}")
-    one.add(*other.drain())
-    one.add(*other.drain())
+        other.count_refusal(f"reason-{n}")
+    one.merge_counts(*other.drain_counts())
+    one.merge_counts(*other.drain_counts())
     found = samples(one)
     assert found["vault_requests_refused_total{reason=audit_unavailable}"] == 2
     assert found["vault_requests_refused_total{reason=other}"] == 4
@@ -161,7 +164,7 @@ def test_refused_requests_are_counted_by_reason_and_bounded() -> None:
 def test_each_audit_sink_is_shown_while_it_is_followed() -> None:
     """Whether it fails, and for how long."""
     metrics = Metrics()
-    with metrics.follow_sinks(lambda: {"file": 0.0, "syslog": 61.5}):
+    with metrics.track_sinks(lambda: {"file": 0.0, "syslog": 61.5}):
         found = samples(metrics)
         assert metrics.sinks()["syslog"] == 61.5
     assert found["vault_audit_sink_failing{sink=file}"] == 0

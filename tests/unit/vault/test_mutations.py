@@ -10,30 +10,32 @@ from msgspec.structs import replace
 
 from tests.unit.vault.conftest import Vault
 from vault.barrier import SECRETS, VERSIONS
-from vault.crypto.uses import UseCounter, WrapLimitReached
+from vault.crypto.kek_uses import KekUseCounter, WrapLimitReached
 from vault.errors import TamperedError, UnavailableError, VaultError
-from vault.handlers.access import AccessCounters
+from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import Call
-from vault.handlers.secrets import Secrets
+from vault.handlers.secrets import SecretHandlers
 from vault.model.identity import Identity, Method, Permission
-from vault.model.mounts import MountBook
-from vault.model.operation import NO_FACTS, Facts, Operation, Origin
+from vault.model.mounts import MountTable
+from vault.model.operation import NO_FACTS, Operation, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.records import MountRow
-from vault.model.results import Written
+from vault.model.results import SecretWritten
 from vault.mutations import WRITE, Decided, Mutations
-from vault.store.committer import NEVER
+from vault.store.committer import NO_DEADLINE
 from vault.store.interface import UNKNOWN, BackendError
 
-THERE = Facts(exists=True)
+THERE = SecretFacts(exists=True)
 ANN = Identity(
     id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1",
     permissions=(Permission(capabilities=("create",), paths=("s/*",)),),
 )  # fmt: skip
 
 
-def asked(path: str, facts: Facts = NO_FACTS, *, decisive: bool = False, **payload: Any) -> Call:
+def asked(
+    path: str, facts: SecretFacts = NO_FACTS, *, decisive: bool = False, **payload: Any
+) -> Call:
     """A write that ann may do."""
     op = Operation(
         name=WRITE,
@@ -46,7 +48,7 @@ def asked(path: str, facts: Facts = NO_FACTS, *, decisive: bool = False, **paylo
     return Call(op, ANN, facts, decisive)
 
 
-def decided(path: str, facts: Facts = NO_FACTS, **more: Any) -> Decided:
+def decided(path: str, facts: SecretFacts = NO_FACTS, **more: Any) -> Decided:
     """The same, as a worker sends it."""
     wire = msgspec.msgpack.encode(Decided.of(asked(path, facts, **more)))
     return msgspec.msgpack.decode(wire, type=Decided)
@@ -57,8 +59,8 @@ class House:
 
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
-        mounts = MountBook([MountRow(path="s/", id="s", accessor="s", created_at=0)])
-        self.secrets = Secrets(
+        mounts = MountTable([MountRow(path="s/", id="s", accessor="s", created_at=0)])
+        self.secrets = SecretHandlers(
             vault.barrier, mounts, AccessCounters(vault.barrier, vault.world), vault.world
         )
         self.followed = 0
@@ -68,7 +70,7 @@ class House:
         self.here = False
         """Whether they are carried out in the thread that calls, where that is possible."""
 
-    async def follow(self) -> None:
+    async def refresh_stale(self) -> None:
         """Make current what is held."""
         await trio.lowlevel.checkpoint()
         self.followed += 1
@@ -78,10 +80,10 @@ class House:
 
     async def carry_out(self, *writes: Decided) -> list[Any]:
         """Of each the number of the version, or the code of the error."""
-        ends = self.mutations.carry_out_here(writes, until=NEVER) if self.here else None
+        ends = self.mutations.carry_out_here(writes, until=NO_DEADLINE) if self.here else None
         if ends is None:
             ends = await self.mutations.carry_out(writes)
-        return [end.version.version if isinstance(end, Written) else end.code for end in ends]
+        return [end.version.version if isinstance(end, SecretWritten) else end.code for end in ends]
 
 
 @pytest.fixture
@@ -100,13 +102,13 @@ async def either(request: pytest.FixtureRequest, house: House) -> House:
 
 async def test_all_are_one_transaction(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has its end, in order, and is stored under its caller's name."""
-    commit, sizes = house.vault.store.commit_together, []
+    commit, sizes = house.vault.store.commit_batch, []
 
     async def counting(changes: Sequence[Any]) -> list[Any]:
         sizes.append(len(changes))
         return await commit(changes)
 
-    monkeypatch.setattr(house.vault.store, "commit_together", counting)
+    monkeypatch.setattr(house.vault.store, "commit_batch", counting)
     assert await house.carry_out(decided("s/a", value=b'{"a":1}'), decided("s/b")) == [1, 1]
     assert sizes == [2]
     head = await house.vault.barrier.get(SECRETS, "s/a")
@@ -125,7 +127,7 @@ def test_what_is_sent_is_what_step_4_needs() -> None:
         assert kept not in sent
     again = decided("s/a", THERE, decisive=True, cas=3).call()
     assert again.op == replace(call.op, credential=None, origin=Origin(ip=""))
-    assert (again.identity.name, again.facts, again.decisive) == ("ann", THERE, True)
+    assert (again.identity.name, again.facts, again.needs_facts) == ("ann", THERE, True)
 
 
 async def test_one_that_fails_fails_alone(either: House) -> None:
@@ -146,7 +148,7 @@ async def test_what_the_store_does_not_know_is_unknown(
         await trio.lowlevel.checkpoint()
         raise late
 
-    monkeypatch.setattr(house.vault.store, "commit_together", commit)
+    monkeypatch.setattr(house.vault.store, "commit_batch", commit)
     assert await house.mutations.carry_out([decided("s/a"), decided("s/b")]) == [late, late]
 
 
@@ -162,10 +164,10 @@ async def test_what_cannot_be_begun_is_told_to_each(
 ) -> None:
     """Also where it is no error of ours that says so: with a key that has no use left."""
 
-    def take(_: UseCounter, _count: int) -> None:
+    def reserve_uses(_: KekUseCounter, _count: int) -> None:
         raise WrapLimitReached("canary")
 
-    monkeypatch.setattr(UseCounter, "take", take)
+    monkeypatch.setattr(KekUseCounter, "reserve_uses", reserve_uses)
     assert await house.carry_out(decided("s/a"), decided("s/b")) == ["internal", "internal"]
     assert caplog.text.count("request r1: secret.write failed with WrapLimitReached") == 2
     assert "canary" not in caplog.text
@@ -175,7 +177,7 @@ async def test_who_leaves_cuts_nothing_in_two(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that dies with a transaction under way: that ends first, and what it used counts."""
-    commit, ended = house.vault.store.commit_together, []
+    commit, ended = house.vault.store.commit_batch, []
 
     async def slow(changes: Sequence[Any]) -> list[Any]:
         scope.cancel()
@@ -183,7 +185,7 @@ async def test_who_leaves_cuts_nothing_in_two(
         ended.append(await commit(changes))
         return ended[-1]
 
-    monkeypatch.setattr(house.vault.store, "commit_together", slow)
+    monkeypatch.setattr(house.vault.store, "commit_batch", slow)
     with trio.CancelScope() as scope:
         await house.carry_out(decided("s/a"))
     assert len(ended) == 1
@@ -201,7 +203,7 @@ async def test_tags_must_be_those_that_were_decided_on(either: House) -> None:
     """Where they have a say; else whether there is a secret is all that counts."""
     assert await either.carry_out(decided("s/a", tags=["x"])) == [1]
     for tags, end in ((frozenset("y"), "changed_meanwhile"), (frozenset("x"), 2)):
-        facts = Facts(exists=True, tags=tags)
+        facts = SecretFacts(exists=True, tags=tags)
         assert await either.carry_out(decided("s/a", facts, decisive=True)) == [end]
     assert await either.carry_out(decided("s/a", THERE)) == [3]
 
@@ -209,14 +211,14 @@ async def test_tags_must_be_those_that_were_decided_on(either: House) -> None:
 @pytest.mark.parametrize(
     ("guess", "payload"),
     [
-        (Facts(guess=True), {"create_only": True}),
-        (Facts(guess=True), {"cas": 7}),
-        (Facts(guess=True), {"tags": ["x"] * 1000}),
-        (Facts(exists=True, guess=True), {"must_exist": True}),
+        (SecretFacts(is_guess=True), {"create_only": True}),
+        (SecretFacts(is_guess=True), {"cas": 7}),
+        (SecretFacts(is_guess=True), {"tags": ["x"] * 1000}),
+        (SecretFacts(exists=True, is_guess=True), {"must_exist": True}),
     ],
 )
 async def test_a_wrong_guess_is_told_before_anything_else(
-    either: House, guess: Facts, payload: dict[str, Any]
+    either: House, guess: SecretFacts, payload: dict[str, Any]
 ) -> None:
     """Whoever is denied what is really asked for is told neither of a version nor of a fault."""
     assert await either.carry_out(decided("s/a")) == [1]
@@ -243,10 +245,10 @@ async def test_here_they_are_one_transaction_in_this_thread(house: House) -> Non
     await house.vault.put(secret_id="before")
     before = house.vault.store.statistics()
     ends = house.mutations.carry_out_here(
-        [decided("s/a", value=b'{"a":1}'), decided("s/b")], until=NEVER
+        [decided("s/a", value=b'{"a":1}'), decided("s/b")], until=NO_DEADLINE
     )
     assert ends is not None
-    assert [type(end) for end in ends] == [Written, Written]
+    assert [type(end) for end in ends] == [SecretWritten, SecretWritten]
     after = house.vault.store.statistics()
     assert (after.transactions, after.changes) == (before.transactions + 1, before.changes + 2)
     assert house.followed == 0
@@ -256,14 +258,14 @@ async def test_here_they_are_one_transaction_in_this_thread(house: House) -> Non
 async def test_here_nothing_is_done_that_has_to_be_waited_for(house: House) -> None:
     """Uses that are not reserved; what is held and not current: of the loop it may be asked."""
     one = [decided("s/a")]
-    assert house.mutations.carry_out_here(one, until=NEVER) is None
+    assert house.mutations.carry_out_here(one, until=NO_DEADLINE) is None
     assert await house.vault.reserved() == 0
     await house.vault.put(secret_id="before")
     house.is_stale = True
-    assert house.mutations.carry_out_here(one, until=NEVER) is None
+    assert house.mutations.carry_out_here(one, until=NO_DEADLINE) is None
     assert await house.vault.barrier.get(SECRETS, "s/a") is None
     assert await house.carry_out(*one) == [1]
-    assert house.mutations.carry_out_here([decided("s/b")], until=NEVER) is not None
+    assert house.mutations.carry_out_here([decided("s/b")], until=NO_DEADLINE) is not None
 
 
 async def test_here_what_may_be_stored_is_told_so(
@@ -279,7 +281,7 @@ async def test_here_what_may_be_stored_is_told_so(
             raise error
 
         monkeypatch.setattr(house.vault.backend, "write", write)
-        ends = house.mutations.carry_out_here([decided("s/a"), decided("s/b")], until=NEVER)
+        ends = house.mutations.carry_out_here([decided("s/a"), decided("s/b")], until=NO_DEADLINE)
         assert ends == told
 
 
@@ -305,4 +307,4 @@ async def test_what_the_loop_has_to_do_is_not_begun_late_either(house: House) ->
     assert (late.code, late.details) == ("store_timeout", {"outcome": "none"})
     assert await house.vault.barrier.get(SECRETS, "s/a") is None
     [done] = await house.mutations.carry_out(one, 11.0)
-    assert isinstance(done, Written)
+    assert isinstance(done, SecretWritten)

@@ -1,5 +1,6 @@
 """Tests of the one way through: the six steps, their order, and what the caller hears."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +9,14 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from vault.audit.record import AuditEvent
-from vault.authz.access import Access, Decision
-from vault.authz.failures import FailureLimits, RecordLimits, TooManyFailuresError
-from vault.authz.limits import RateLimits, TokenBuckets
+from vault.authz.access import AccessRequest, Decision
+from vault.authz.rate_limits import RateLimiter, TokenBuckets
+from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -27,11 +29,17 @@ from vault.errors import (
 )
 from vault.handlers.handler import Call, Handler, create_or_update
 from vault.model.identity import Identity, Method, service_identity
-from vault.model.operation import Capability, Facts, Operation, Origin
+from vault.model.operation import Capability, Operation, Origin, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import NoParameters
 from vault.model.records import SecretRow
-from vault.pipeline import Following, Held, Pipeline, stored_facts
+from vault.pipeline import (
+    CLOSING_RECORD_TIMEOUT,
+    Pipeline,
+    Snapshot,
+    SnapshotRefresher,
+    load_stored_facts,
+)
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
@@ -47,18 +55,21 @@ class Parts:
 
     diary: list[str] = field(default_factory=list)
     events: list[AuditEvent] = field(default_factory=list)
-    accesses: list[Access] = field(default_factory=list)
+    accesses: list[AccessRequest] = field(default_factory=list)
     counts: list[tuple[str, str]] = field(default_factory=list)
     who: Identity | VaultError = ANN
     limit: VaultError | None = None
     failures: FailureLimits | None = None
     refusals: RecordLimits | None = None
-    self_service: RateLimits | None = None
-    decide_: Callable[[Access], Decision] = lambda _: Decision(allowed=True, rule="p/rules[0]")
+    self_service: RateLimiter | None = None
+    decide_: Callable[[AccessRequest], Decision] = lambda _: Decision(
+        allowed=True, rule="p/rules[0]"
+    )
     facts_needed: bool = False
     ready: bool = True
     row: SecretRow | None = None
     refuse: Callable[[AuditEvent], bool] = lambda _: False
+    log_hangs: bool = False
     ended: int = 0  # transactions that are over
 
     # Authenticator, rate limits, authorizer, barrier, broker and metrics, as far as they are asked.
@@ -71,7 +82,7 @@ class Parts:
             raise self.who
         return self.who
 
-    def take(self, key: str) -> None:
+    def acquire(self, key: str) -> None:
         """The limits."""
         self.diary.append(f"limit {key}")
         if self.limit is not None:
@@ -90,7 +101,7 @@ class Parts:
         """Whether conditions ask for tags or metadata."""
         return self.facts_needed
 
-    def decide(self, access: Access) -> Decision:
+    def decide(self, access: AccessRequest) -> Decision:
         """Step 2."""
         self.diary.append(f"decide {access.capability}")
         self.accesses.append(access)
@@ -105,23 +116,25 @@ class Parts:
         """Steps 3 and 5."""
         await trio.lowlevel.checkpoint()
         self.diary.append(f"{event.phase} {event.result}")
+        if self.log_hangs:
+            await trio.sleep_forever()
         if self.refuse(event):
             raise REFUSED
         self.events.append(event)
 
-    def operation(self, name: str, status: str) -> None:
+    def count_operation(self, name: str, status: str) -> None:
         """The metrics'."""
         self.counts.append((name, status))
 
-    def pipeline(self, *, held: Sequence[Held] = (), **handlers: Handler) -> Pipeline:
+    def pipeline(self, *, held: Sequence[Snapshot] = (), **handlers: Handler) -> Pipeline:
         """Over these handlers."""
         everything: Any = self
         return Pipeline(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
-            facts=partial(stored_facts, everything), handlers=handlers, metrics=everything,
-            world=FakeWorld(), failures=self.failures, refusals=self.refusals,
+            load_facts=partial(load_stored_facts, everything), handlers=handlers,
+            metrics=everything, world=FakeWorld(), failures=self.failures, refusals=self.refusals,
             self_service=self.self_service,
-            following=Following(held, lambda: self.ended),
+            snapshots=SnapshotRefresher(held, lambda: self.ended),
         )  # fmt: skip
 
 
@@ -134,7 +147,7 @@ def parts() -> Parts:
 def op(payload: object = None, **more: Any) -> Operation:
     """An operation on `s/a`."""
     fields: dict[str, Any] = {
-        "name": "op", "path": ResourcePath.parse("s/a"), "payload": payload or Nothing(),
+        "name": "op", "path": ResourcePath.parse("s/a"), "payload": payload or NoParameters(),
         "request_id": "r1", "credential": "s.text", "origin": Origin(ip="10.0.0.1"),
     }  # fmt: skip
     return Operation(**(fields | more))
@@ -155,7 +168,7 @@ def handler(parts: Parts, answer: object = "done", **declared: Any) -> Handler:
 
 async def test_a_read(parts: Parts) -> None:
     """One record, durable before the value is there for the caller."""
-    assert await parts.pipeline(op=handler(parts)).run(op()) == "done"
+    assert await parts.pipeline(op=handler(parts)).run_operation(op()) == "done"
     assert parts.diary == ["authenticate s.text", "limit u1", "decide read", "handle", "outcome ok"]
     assert parts.counts == [("op", "ok")]
 
@@ -163,21 +176,24 @@ async def test_a_read(parts: Parts) -> None:
 async def test_large_policies_are_compiled_before_they_decide(parts: Parts) -> None:
     """Elsewhere, and not in the decision, for which nobody else gets a turn."""
     parts.ready = False
-    await parts.pipeline(op=handler(parts)).run(op())
+    await parts.pipeline(op=handler(parts)).run_operation(op())
     assert parts.diary[1:4] == ["limit u1", "prepare", "decide read"]
 
 
 async def test_a_mutation(parts: Parts) -> None:
     """Two records: what is going to be done, before anything changes, and that it was."""
-    await parts.pipeline(op=handler(parts, mutates=True)).run(op())
+    await parts.pipeline(op=handler(parts, mutates=True)).run_operation(op())
     assert parts.diary[2:] == ["decide read", "intent ok", "handle", "outcome ok"]
 
 
 async def test_what_the_records_say(parts: Parts) -> None:
     """Who, what, where, whence, by which rule; the request once, at the first of the records."""
-    views = {"request": lambda _: {"asked": 1}, "response": lambda answer: {"got": answer}}
-    await parts.pipeline(op=handler(parts, mutates=True, **views)).run(op())
-    await parts.pipeline(op=handler(parts, **views)).run(op())
+    views = {
+        "audit_request": lambda _: {"asked": 1},
+        "audit_response": lambda answer: {"got": answer},
+    }
+    await parts.pipeline(op=handler(parts, mutates=True, **views)).run_operation(op())
+    await parts.pipeline(op=handler(parts, **views)).run_operation(op())
     intent, outcome, read = parts.events
     assert (intent.request, intent.response) == ({"asked": 1}, None)
     assert (outcome.request, outcome.response) == (None, {"got": "done"})
@@ -191,8 +207,8 @@ async def test_what_the_records_say(parts: Parts) -> None:
 
 async def test_without_a_view_the_payload_is_recorded_and_no_result(parts: Parts) -> None:
     """A result is not recorded unless somebody has said what of it."""
-    payload = Nothing()
-    await parts.pipeline(op=handler(parts, "the value")).run(op(payload))
+    payload = NoParameters()
+    await parts.pipeline(op=handler(parts, "the value")).run_operation(op(payload))
     assert parts.events[0].request is payload
     assert parts.events[0].response is None
 
@@ -201,7 +217,7 @@ async def test_nobody_unknown(parts: Parts) -> None:
     """No identity: no decision and no handler, and the refusal is on record."""
     parts.who = AuthenticationError("unauthenticated", "permission denied")
     with pytest.raises(AuthenticationError):
-        await parts.pipeline(op=handler(parts)).run(op())
+        await parts.pipeline(op=handler(parts)).run_operation(op())
     assert parts.diary == ["authenticate s.text", "outcome denied"]
     assert (parts.events[0].code, parts.events[0].actor_id) == ("unauthenticated", "anonymous")
     assert parts.counts == [("op", "authentication")]
@@ -211,7 +227,7 @@ async def test_too_many_requests(parts: Parts) -> None:
     """Limited by who asks, before anything is looked up."""
     parts.limit = RateLimitError("rate_limited", "wait", retry_after=1)
     with pytest.raises(RateLimitError):
-        await parts.pipeline(op=handler(parts)).run(op())
+        await parts.pipeline(op=handler(parts)).run_operation(op())
     assert parts.diary == ["authenticate s.text", "limit u1", "outcome denied"]
 
 
@@ -220,7 +236,7 @@ async def test_nothing_without_a_yes(parts: Parts, *, mutates: bool) -> None:
     """A denial: no intent, no handler; the record names the rule and what was wanted."""
     parts.decide_ = lambda _: Decision(allowed=False, rule="p/rules[3]", reason="deny_rule")
     with pytest.raises(AuthorizationError) as caught:
-        await parts.pipeline(op=handler(parts, mutates=mutates)).run(op())
+        await parts.pipeline(op=handler(parts, mutates=mutates)).run_operation(op())
     assert parts.diary[2:] == ["decide read", "outcome denied"]
     event = parts.events[0]
     assert (event.code, event.rule, event.capability) == ("permission_denied", "p/rules[3]", "read")
@@ -241,9 +257,9 @@ async def test_a_denied_upsert_does_not_tell_whether_the_secret_is_there(
     async def run(_: Call) -> str:
         raise AssertionError
 
-    upsert = Handler(run=run, capability=create_or_update, on_secret=True)
+    upsert = Handler(run=run, capability=create_or_update, targets_secret=True)
     with pytest.raises(AuthorizationError) as caught:
-        await parts.pipeline(op=upsert).run(op())
+        await parts.pipeline(op=upsert).run_operation(op())
     assert "permission denied: create or update on s/a is not allowed;" in caught.value.message
     assert caught.value.details == {"capability": "create or update", "path": "s/a"}
     assert parts.events[0].capability == ("create" if row is None else "update")
@@ -251,7 +267,7 @@ async def test_a_denied_upsert_does_not_tell_whether_the_secret_is_there(
 
 async def test_no_capability_is_open_to_every_caller(parts: Parts) -> None:
     """To every authenticated one: the handler itself limits what he sees."""
-    assert await parts.pipeline(op=handler(parts, capability=None)).run(op()) == "done"
+    assert await parts.pipeline(op=handler(parts, capability=None)).run_operation(op()) == "done"
     assert "decide" not in "".join(parts.diary)
     assert parts.diary[0] == "authenticate s.text"
 
@@ -259,7 +275,7 @@ async def test_no_capability_is_open_to_every_caller(parts: Parts) -> None:
 async def test_an_operation_nobody_has_heard_of(parts: Parts) -> None:
     """Is the program's fault, and runs nothing."""
     with pytest.raises(KeyError):
-        await parts.pipeline().run(op())
+        await parts.pipeline().run_operation(op())
     assert parts.diary == []
 
 
@@ -267,13 +283,13 @@ async def test_an_operation_nobody_has_heard_of(parts: Parts) -> None:
 async def test_an_upsert_asks_what_it_is(parts: Parts, row: SecretRow | None, wanted: str) -> None:
     """`create` where nothing is, `update` where something is, and the handler knows which."""
     parts.row = row
-    seen: list[Facts] = []
+    seen: list[SecretFacts] = []
 
     async def run(call: Call) -> None:
         seen.append(call.facts)
 
-    upsert = Handler(run=run, capability=create_or_update, on_secret=True)
-    await parts.pipeline(op=upsert).run(op())
+    upsert = Handler(run=run, capability=create_or_update, targets_secret=True)
+    await parts.pipeline(op=upsert).run_operation(op())
     assert parts.accesses[0].capability == wanted
     assert seen[0].exists == (row is not None)
 
@@ -285,10 +301,10 @@ async def test_facts_are_looked_up_when_a_policy_asks(parts: Parts, *, needed: b
     seen: list[bool] = []
 
     async def run(call: Call) -> None:
-        seen.append(call.decisive)
+        seen.append(call.needs_facts)
 
-    read = Handler(run=run, capability=Capability.READ, on_secret=True)
-    await parts.pipeline(op=read).run(op())
+    read = Handler(run=run, capability=Capability.READ, targets_secret=True)
+    await parts.pipeline(op=read).run_operation(op())
     assert ("facts s/a" in parts.diary) == needed
     assert parts.accesses[0].facts.tags == (frozenset({"old"}) if needed else frozenset())
     assert seen == [needed]
@@ -300,12 +316,12 @@ async def test_new_facts_are_decided_on_too(parts: Parts) -> None:
     parts.decide_ = lambda access: Decision(allowed="new" not in access.facts.tags)
     proposing = handler(
         parts,
-        on_secret=True,
+        targets_secret=True,
         mutates=True,
-        proposes=lambda _, facts: Facts(exists=facts.exists, tags=frozenset({"new"})),
+        proposed_facts=lambda _, facts: SecretFacts(exists=facts.exists, tags=frozenset({"new"})),
     )
     with pytest.raises(AuthorizationError):
-        await parts.pipeline(op=proposing).run(op())
+        await parts.pipeline(op=proposing).run_operation(op())
     assert [access.facts.tags for access in parts.accesses] == [{"old"}, {"new"}]
     assert "handle" not in parts.diary
 
@@ -314,7 +330,7 @@ async def test_no_intent_no_change(parts: Parts) -> None:
     """Where the intent cannot be recorded the handler does not run."""
     parts.refuse = lambda _: True
     with pytest.raises(UnavailableError, match="audit_unavailable"):
-        await parts.pipeline(op=handler(parts, mutates=True)).run(op())
+        await parts.pipeline(op=handler(parts, mutates=True)).run_operation(op())
     assert "handle" not in parts.diary
 
 
@@ -325,7 +341,7 @@ async def test_no_record_no_value(parts: Parts) -> None:
     """
     parts.refuse = lambda _: True
     with pytest.raises(UnavailableError, match="audit_unavailable") as caught:
-        await parts.pipeline(op=handler(parts, "the value")).run(op())
+        await parts.pipeline(op=handler(parts, "the value")).run_operation(op())
     assert "the value" not in repr(caught.value.__dict__)
     assert [status for _, status in parts.counts] == ["unavailable"]
 
@@ -334,7 +350,7 @@ async def test_a_refusal_that_cannot_be_recorded(parts: Parts) -> None:
     """Is no longer the refusal that it was: the caller hears that nothing is served."""
     parts.who, parts.refuse = AuthenticationError("unauthenticated", "no"), lambda _: True
     with pytest.raises(UnavailableError, match="audit_unavailable"):
-        await parts.pipeline(op=handler(parts)).run(op())
+        await parts.pipeline(op=handler(parts)).run_operation(op())
 
 
 @pytest.mark.parametrize("mutates", [False, True])
@@ -342,7 +358,7 @@ async def test_what_fails_is_on_record(parts: Parts, *, mutates: bool) -> None:
     """With its code; the caller hears the handler's own error."""
     error = NotFoundError("secret_not_found", "there is no secret of this name")
     with pytest.raises(NotFoundError) as caught:
-        await parts.pipeline(op=handler(parts, error, mutates=mutates)).run(op())
+        await parts.pipeline(op=handler(parts, error, mutates=mutates)).run_operation(op())
     assert caught.value is error
     assert (parts.events[-1].result, parts.events[-1].code) == ("failed", "secret_not_found")
     assert parts.counts == [("op", "not_found")]
@@ -358,7 +374,7 @@ async def test_a_fault_of_ours_says_nothing_of_itself(
     """Caller, record and log get a type and a request id; the text could hold a secret."""
     caplog.set_level(logging.DEBUG)
     with pytest.raises(InternalError) as caught:
-        await parts.pipeline(op=handler(parts, error)).run(op())
+        await parts.pipeline(op=handler(parts, error)).run_operation(op())
     told = f"{caught.value} {caught.value.details} {parts.events} {caplog.text}"
     assert "canary" not in told
     assert "r1" in caught.value.message
@@ -375,7 +391,7 @@ async def test_a_caller_who_leaves_does_not_cut_a_mutation(parts: Parts) -> None
         parts.diary.clear()
         with trio.CancelScope() as scope:
             pipeline = parts.pipeline(op=_leaving(scope, parts, mutates=mutates))
-            await pipeline.run(op())
+            await pipeline.run_operation(op())
         assert scope.cancelled_caught == (not mutates)
         assert [entry for entry in parts.diary if entry in done] == done
         assert mutates or "outcome ok" not in parts.diary
@@ -397,19 +413,21 @@ async def test_the_refusal_of_a_caller_who_left_is_recorded(parts: Parts) -> Non
     """Hanging up does not hide an attempt."""
     with trio.CancelScope() as scope:
 
-        def decide(_: Access) -> Decision:
+        def decide(_: AccessRequest) -> Decision:
             scope.cancel()
             return Decision(allowed=False)
 
         parts.decide_ = decide
         with pytest.raises(AuthorizationError):
-            await parts.pipeline(op=handler(parts)).run(op())
+            await parts.pipeline(op=handler(parts)).run_operation(op())
     assert parts.events[0].code == "permission_denied"
 
 
 async def test_background_work_is_a_caller_too(parts: Parts) -> None:
     """It needs no credential, is decided on, and is recorded under its own name."""
-    await parts.pipeline(op=handler(parts)).run(op(credential=None, service="key-rotation"))
+    await parts.pipeline(op=handler(parts)).run_operation(
+        op(credential=None, service="key-rotation")
+    )
     assert parts.diary == ["limit service:key-rotation", "decide read", "handle", "outcome ok"]
     assert parts.events[0].actor_name == "service:key-rotation"
     assert parts.accesses[0].identity == service_identity("key-rotation")
@@ -419,13 +437,15 @@ async def test_background_work_is_a_caller_too(parts: Parts) -> None:
 async def test_who_comes_with_shares_is_nobody_and_is_paced(parts: Parts) -> None:
     """No credential counts, not even a good one; each try is on record, at the pace of failures."""
     parts.failures = FailureLimits(1, 1, 10, lambda: 0)
-    pipeline = parts.pipeline(op=handler(parts, mutates=True, capability=None, by_share=True))
-    assert await pipeline.run(op()) == "done"
+    pipeline = parts.pipeline(
+        op=handler(parts, mutates=True, capability=None, authorized_by_shares=True)
+    )
+    assert await pipeline.run_operation(op()) == "done"
     assert parts.diary == ["limit service:operator", "intent ok", "handle", "outcome ok"]
     assert {event.actor_id for event in parts.events} == {"service:operator"}
     assert {event.method for event in parts.events} == {"anonymous"}
     with pytest.raises(TooManyFailuresError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     assert len(parts.events) == 2
 
 
@@ -435,13 +455,13 @@ async def test_failures_beyond_the_pace_leave_no_record(parts: Parts) -> None:
     pipeline = parts.pipeline(op=handler(parts))
     parts.who = AuthenticationError("unauthenticated", "permission denied")
     with pytest.raises(AuthenticationError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     with pytest.raises(TooManyFailuresError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     assert [event.code for event in parts.events] == ["unauthenticated"]
     assert parts.counts == [("op", "authentication"), ("op", "rate_limit")]
     parts.who = ANN
-    assert await pipeline.run(op()) == "done"
+    assert await pipeline.run_operation(op()) == "done"
 
 
 async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
@@ -454,17 +474,17 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
     pipeline = parts.pipeline(
         op=handler(parts),
         absent=Handler(run=gone, capability=Capability.READ),
-        odd=Handler(run=gone, capability=None, refuses=True),
+        odd=Handler(run=gone, capability=None, only_refuses=True),
     )
     parts.decide_ = lambda _: Decision(allowed=False)
     for _ in range(5):
         with pytest.raises(AuthorizationError):
-            await pipeline.run(op())
+            await pipeline.run_operation(op())
     parts.decide_ = lambda _: Decision(allowed=True)
-    await pipeline.run(op())
+    await pipeline.run_operation(op())
     for name in ("absent", "odd"):
         with pytest.raises(NotFoundError):
-            await pipeline.run(op(name=name))
+            await pipeline.run_operation(op(name=name))
     assert [event.code for event in parts.events] == ["permission_denied"] * 2 + ["", "gone"]
     refused = parts.refusals.drain()
     assert refused is not None
@@ -473,27 +493,27 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
 
 async def test_what_anybody_may_do_has_a_pace(parts: Parts) -> None:
     """For all of a line; so has what shows nothing. Of those beyond it few have a record."""
-    parts.self_service = RateLimits(TokenBuckets(1, 2), lambda: 0, "own ")
+    parts.self_service = RateLimiter(TokenBuckets(1, 2), lambda: 0, "own ")
     parts.refusals = RecordLimits(1, 1, 10, lambda: 0)
     pipeline = parts.pipeline(
-        own=handler(parts, of_self=True),
-        search=handler(parts, answer=[], shows=bool),
-        found=handler(parts, answer=[1], shows=bool),
+        own=handler(parts, is_self_service=True),
+        search=handler(parts, answer=[], discloses=bool),
+        found=handler(parts, answer=[1], discloses=bool),
     )
     for name, line in (("own", "first"), ("search", "first")):
         parts.who = replace(ANN, id=name, line=line)
-        await pipeline.run(op(name=name))
+        await pipeline.run_operation(op(name=name))
     for name in ("own", "search", "own", "search"):
         parts.who = replace(ANN, id=f"another {name}", line="first")
         with pytest.raises(RateLimitError, match="rate_limited"):
-            await pipeline.run(op(name=name))
-        assert await pipeline.run(op(name="found")) == [1]
+            await pipeline.run_operation(op(name=name))
+        assert await pipeline.run_operation(op(name="found")) == [1]
     assert [event.code for event in parts.events if event.code] == ["rate_limited"]
     refused = parts.refusals.drain()
     assert refused is not None
     assert (refused.count, refused.most) == (3, "first")
     parts.who = ANN
-    assert await pipeline.run(op(name="own")) == "done"
+    assert await pipeline.run_operation(op(name="own")) == "done"
 
 
 async def test_who_needs_no_credential_is_anonymous(parts: Parts) -> None:
@@ -503,11 +523,13 @@ async def test_who_needs_no_credential_is_anonymous(parts: Parts) -> None:
     async def refuse(_: Call) -> object:
         raise ValidationError("bad_host", "bad")
 
-    pipeline = parts.pipeline(op=Handler(run=refuse, capability=None, refuses=True, anonymous=True))
+    pipeline = parts.pipeline(
+        op=Handler(run=refuse, capability=None, only_refuses=True, anonymous=True)
+    )
     with pytest.raises(ValidationError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     with pytest.raises(TooManyFailuresError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     (event,) = parts.events
     assert (event.actor_id, event.code, event.result) == ("anonymous", "bad_host", "failed")
     assert "authenticate s.text" not in parts.diary
@@ -524,5 +546,42 @@ def test_what_is_held_is_stale_if_any_of_it_is() -> None:
             """Nobody does."""
 
     fresh, stale = Thing(is_stale=False), Thing(is_stale=True)
-    assert Following((fresh, stale), lambda: 1).is_stale
-    assert not Following((fresh, fresh), lambda: 1).is_stale
+    assert SnapshotRefresher((fresh, stale), lambda: 1).is_stale
+    assert not SnapshotRefresher((fresh, fresh), lambda: 1).is_stale
+
+
+def closing(parts: Parts) -> Handler:
+    """Of a seal."""
+    return dataclasses.replace(
+        handler(parts, mutates=True), closes=lambda: parts.diary.append("close")
+    )
+
+
+async def test_what_closes_does_so_before_its_intent_is_on_record(parts: Parts) -> None:
+    """All else is as of any mutation."""
+    assert await parts.pipeline(op=closing(parts)).run_operation(op()) == "done"
+    steps = ("close", "intent ok", "outcome ok")
+    assert [step for step in parts.diary if step in steps] == [*steps]
+
+
+async def test_what_closes_is_still_refused(parts: Parts) -> None:
+    """Who may not seal does not."""
+    parts.decide_ = lambda _: Decision(allowed=False)
+    with pytest.raises(AuthorizationError):
+        await parts.pipeline(op=closing(parts)).run_operation(op())
+    assert "close" not in parts.diary
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_what_closes_does_not_depend_on_the_log(
+    how: str, parts: Parts, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is done in a bounded time, and the caller is told that there is no record."""
+    parts.refuse, parts.log_hangs = (lambda _: how == "refuses"), how == "hangs"
+    begun = trio.current_time()
+    with pytest.raises(UnavailableError, match="outcome_unrecorded") as told:
+        await parts.pipeline(op=closing(parts)).run_operation(op())
+    assert told.value.details["outcome"] == "done"
+    assert "close" in parts.diary
+    assert trio.current_time() - begun <= 2 * CLOSING_RECORD_TIMEOUT
+    assert "its intent is not on record" in caplog.text

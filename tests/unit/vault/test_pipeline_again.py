@@ -10,10 +10,10 @@ from tests.unit.vault.test_pipeline import SECRET, Parts, op
 from vault.authz.access import Decision
 from vault.errors import AuthorizationError, ConflictError
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, create_or_update
-from vault.model.operation import Capability, Facts
+from vault.model.operation import Capability, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.records import SecretRow
-from vault.pipeline import DECISIONS
+from vault.pipeline import MAX_DECISIONS
 
 NOT_SO = ConflictError(CHANGED_MEANWHILE, "the secret was changed meanwhile; try again")
 
@@ -28,20 +28,20 @@ def upsert(parts: Parts, changes: int = 1) -> Handler:
     """One that finds so many times that what was decided on is not so."""
     left = [NOT_SO] * changes
 
-    async def run(call: Call) -> Facts:
+    async def run(call: Call) -> SecretFacts:
         await trio.lowlevel.checkpoint()
         parts.diary.append("handle")
         if left:
             raise left.pop()
         return call.facts
 
-    return Handler(run=run, capability=create_or_update, mutates=True, on_secret=True)
+    return Handler(run=run, capability=create_or_update, mutates=True, targets_secret=True)
 
 
 async def test_what_came_meanwhile_is_decided_on_again(parts: Parts) -> None:
     """On what is so, under the one intent; the outcome has what was allowed in the end."""
     made = parts.pipeline(op=upsert(parts))
-    assert await made.run(op()) == Facts(exists=True)
+    assert await made.run_operation(op()) == SecretFacts(exists=True)
     assert parts.diary[3:] == [
         "decide create", "intent ok", "handle", "decide update", "handle", "outcome ok",
     ]  # fmt: skip
@@ -52,19 +52,19 @@ async def test_what_came_meanwhile_is_decided_on_again(parts: Parts) -> None:
 async def test_what_went_meanwhile_is_decided_on_again(parts: Parts) -> None:
     """And what came again after that."""
     parts.row = SECRET
-    assert await parts.pipeline(op=upsert(parts, 2)).run(op()) == Facts(exists=True)
+    assert await parts.pipeline(op=upsert(parts, 2)).run_operation(op()) == SecretFacts(exists=True)
     assert [access.capability for access in parts.accesses] == ["update", "create", "update"]
     assert parts.diary.count("intent ok") == 1
 
 
 async def test_whoever_meets_another_change_each_time_is_told(parts: Parts) -> None:
     """It is tried a few times and not for ever; the failure is on record."""
-    made = parts.pipeline(op=upsert(parts, DECISIONS - 1))
-    assert await made.run(op()) == Facts(exists=bool((DECISIONS - 1) % 2))
+    made = parts.pipeline(op=upsert(parts, MAX_DECISIONS - 1))
+    assert await made.run_operation(op()) == SecretFacts(exists=bool((MAX_DECISIONS - 1) % 2))
     parts.diary.clear()
     with pytest.raises(ConflictError, match="changed_meanwhile"):
-        await parts.pipeline(op=upsert(parts, DECISIONS)).run(op())
-    assert parts.diary.count("handle") == DECISIONS
+        await parts.pipeline(op=upsert(parts, MAX_DECISIONS)).run_operation(op())
+    assert parts.diary.count("handle") == MAX_DECISIONS
     assert parts.diary[-1] == "outcome failed"
 
 
@@ -77,7 +77,7 @@ async def test_another_conflict_is_told_at_once(parts: Parts) -> None:
         raise ConflictError("cas_mismatch", "another version")
 
     with pytest.raises(ConflictError, match="cas_mismatch"):
-        await parts.pipeline(op=replace(upsert(parts), run=run)).run(op())
+        await parts.pipeline(op=replace(upsert(parts), run=run)).run_operation(op())
     assert parts.diary.count("handle") == 1
 
 
@@ -85,7 +85,7 @@ async def test_what_is_so_may_be_denied(parts: Parts) -> None:
     """Nothing is done then, and the denial is on record."""
     parts.decide_ = lambda access: Decision(allowed=access.capability is Capability.CREATE)
     with pytest.raises(AuthorizationError):
-        await parts.pipeline(op=upsert(parts)).run(op())
+        await parts.pipeline(op=upsert(parts)).run_operation(op())
     assert parts.diary[4:] == ["intent ok", "handle", "decide update", "outcome denied"]
 
 
@@ -99,14 +99,14 @@ async def test_tags_that_have_changed_are_looked_up(parts: Parts) -> None:
         parts.row = tagged("new")
         return await made.run(call)
 
-    assert await parts.pipeline(op=replace(made, run=run)).run(op()) == seen[-1].facts
-    assert [(call.decisive, set(call.facts.tags)) for call in seen] == [
+    assert await parts.pipeline(op=replace(made, run=run)).run_operation(op()) == seen[-1].facts
+    assert [(call.needs_facts, set(call.facts.tags)) for call in seen] == [
         (True, {"old"}), (True, {"new"}),
     ]  # fmt: skip
     parts.row, made = SECRET, upsert(parts)
     parts.decide_ = lambda access: Decision(allowed="new" not in access.facts.tags)
     with pytest.raises(AuthorizationError):
-        await parts.pipeline(op=replace(made, run=run)).run(op())
+        await parts.pipeline(op=replace(made, run=run)).run_operation(op())
 
 
 async def test_tags_that_no_longer_decide_are_none(parts: Parts) -> None:
@@ -119,8 +119,8 @@ async def test_tags_that_no_longer_decide_are_none(parts: Parts) -> None:
         parts.facts_needed = False
         return await made.run(call)
 
-    await parts.pipeline(op=replace(made, run=run)).run(op())
-    assert [(call.decisive, call.facts.exists) for call in seen] == [(True, True), (False, True)]
+    await parts.pipeline(op=replace(made, run=run)).run_operation(op())
+    assert [(call.needs_facts, call.facts.exists) for call in seen] == [(True, True), (False, True)]
 
 
 async def test_it_is_decided_on_what_counts_by_now(parts: Parts) -> None:
@@ -135,12 +135,12 @@ async def test_it_is_decided_on_what_counts_by_now(parts: Parts) -> None:
 
     parts.decide_ = lambda access: Decision(allowed="old" not in access.facts.tags)
     with pytest.raises(AuthorizationError):
-        await parts.pipeline(op=replace(made, run=run)).run(op())
+        await parts.pipeline(op=replace(made, run=run)).run_operation(op())
     parts.decide_ = lambda _: Decision(allowed=True)
     made = upsert(parts)
     parts.facts_needed, parts.row = False, None
-    await parts.pipeline(op=replace(made, run=run)).run(op())
-    assert [(call.decisive, call.facts.exists) for call in seen] == [
+    await parts.pipeline(op=replace(made, run=run)).run_operation(op())
+    assert [(call.needs_facts, call.facts.exists) for call in seen] == [
         (False, False), (False, False), (True, True),
     ]  # fmt: skip
     assert seen[-1].facts.tags == frozenset(SECRET.tags)
@@ -167,7 +167,7 @@ async def test_it_is_decided_on_the_policies_of_now(parts: Parts) -> None:
         return await made.run(call)
 
     with pytest.raises(AuthorizationError):
-        await parts.pipeline(held=[rules], op=replace(made, run=run)).run(op())
+        await parts.pipeline(held=[rules], op=replace(made, run=run)).run_operation(op())
     assert parts.diary[-2:] == ["decide update", "outcome denied"]
 
 
@@ -191,7 +191,7 @@ async def test_what_cannot_be_followed_is_told(parts: Parts) -> None:
         return await made.run(call)
 
     with pytest.raises(ConflictError, match=CHANGED_MEANWHILE):
-        await parts.pipeline(held=[gone], op=replace(made, run=run)).run(op())
+        await parts.pipeline(held=[gone], op=replace(made, run=run)).run_operation(op())
     assert parts.diary.count("handle") == 1
 
 
@@ -200,14 +200,14 @@ async def test_what_decides_is_looked_up_and_not_guessed(parts: Parts) -> None:
     made = parts.pipeline(op=upsert(parts))
     looks: list[bool] = []
 
-    async def look(_path: ResourcePath, *, decisive: bool) -> Facts:
+    async def look(_path: ResourcePath, *, decisive: bool) -> SecretFacts:
         await trio.lowlevel.checkpoint()
         looks.append(decisive)
         parts.facts_needed = True
-        return Facts(exists=True)
+        return SecretFacts(exists=True)
 
-    made._look = look
-    await made.run(op())
+    made._lookup_facts = look
+    await made.run_operation(op())
     assert looks == [False, True]
 
 

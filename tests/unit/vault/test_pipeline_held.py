@@ -26,8 +26,8 @@ async def test_what_decides_follows_what_is_stored() -> None:
     """What is behind is read before the decision, once; what is not costs nothing."""
     parts = Parts()
     pipeline = parts.pipeline(op=handler(parts), held=[Snapshot(parts)])
-    await pipeline.run(op())
-    await pipeline.run(op())
+    await pipeline.run_operation(op())
+    await pipeline.run_operation(op())
     assert parts.diary[:4] == ["authenticate s.text", "limit u1", "refresh", "decide read"]
     assert parts.diary.count("refresh") == 1
 
@@ -37,10 +37,10 @@ async def test_it_is_looked_for_anew_once_a_transaction_has_ended() -> None:
     parts = Parts()
     snapshot = Snapshot(parts)
     pipeline = parts.pipeline(op=handler(parts), held=[snapshot])
-    await pipeline.run(op())
+    await pipeline.run_operation(op())
     snapshot.is_stale = True  # only what ends makes it so
     parts.ended += 1
-    await pipeline.run(op())
+    await pipeline.run_operation(op())
     assert parts.diary.count("refresh") == 2
 
 
@@ -55,9 +55,9 @@ async def test_what_ends_during_a_look_is_looked_for_again() -> None:
 
     snapshot = Overtaken(parts)
     pipeline = parts.pipeline(op=handler(parts), held=[snapshot])
-    await pipeline.run(op())
+    await pipeline.run_operation(op())
     snapshot.is_stale = True
-    await pipeline.run(op())
+    await pipeline.run_operation(op())
     assert parts.diary.count("refresh") == 2
 
 
@@ -68,7 +68,7 @@ async def test_nothing_is_decided_on_what_is_behind() -> None:
     pipeline = parts.pipeline(op=handler(parts), held=held)
     for _ in range(2):
         with pytest.raises(UnavailableError, match="store_unavailable"):
-            await pipeline.run(op())
+            await pipeline.run_operation(op())
     assert parts.diary[2:] == ["refresh", "outcome failed", *parts.diary[:2], *parts.diary[2:4]]
 
 
@@ -76,5 +76,8 @@ async def test_what_only_takes_away_is_decided_all_the_same() -> None:
     """Sealing by what was in force: a database that is gone must not keep a vault open."""
     parts = Parts()
     held = [Snapshot(parts, UnavailableError("store_unavailable", "gone"))]
-    assert await parts.pipeline(op=handler(parts, closes=True), held=held).run(op()) == "done"
+    assert (
+        await parts.pipeline(op=handler(parts, only_restricts=True), held=held).run_operation(op())
+        == "done"
+    )
     assert parts.diary[2:] == ["refresh", "decide read", "handle", "outcome ok"]

@@ -11,7 +11,7 @@ async def test_an_unknown_outcome_stays_unknown_without_a_record() -> None:
     parts = Parts(refuse=lambda event: event.phase == "outcome")
     late = UnavailableError("store_timeout", "late", outcome="unknown")
     with pytest.raises(UnavailableError, match="audit_unavailable") as caught:
-        await parts.pipeline(op=handler(parts, late, mutates=True)).run(op())
+        await parts.pipeline(op=handler(parts, late, mutates=True)).run_operation(op())
     assert caught.value.details == {"outcome": "unknown"}
 
 
@@ -20,7 +20,7 @@ async def test_a_change_whose_outcome_is_not_on_record() -> None:
     parts = Parts()
     parts.refuse = lambda event: event.phase == "outcome"
     with pytest.raises(UnavailableError, match="outcome_unrecorded") as caught:
-        await parts.pipeline(op=handler(parts, "the value", mutates=True)).run(op())
+        await parts.pipeline(op=handler(parts, "the value", mutates=True)).run_operation(op())
     assert parts.diary[-3:] == ["intent ok", "handle", "outcome ok"]
     assert caught.value.message.startswith("it was done")
     assert caught.value.details["outcome"] == "done"

@@ -8,6 +8,7 @@ import {
   forecastCsv,
   forecastSeries,
   formatShare,
+  readClasses,
 } from "../src/control/pages/usage/series";
 import { timeAxisRange } from "../src/lib/time-axis";
 
@@ -84,4 +85,13 @@ test("an age class has a label", () => {
 test("shares are formatted as percentages", () => {
   assert.equal(formatShare(942, 1000), "94.2 %");
   assert.equal(formatShare(0, 0), "–");
+});
+
+test("secrets that were never read are a class of their own", () => {
+  const classes = (...counts: number[]) => counts.map((count, days) => ({ days, count }));
+  assert.deepEqual(readClasses(classes(12, 0), 12), { read: classes(0, 0), exact: true }); // all new
+  assert.deepEqual(readClasses(classes(0, 5), 2), { read: classes(0, 3), exact: true });
+  assert.deepEqual(readClasses(classes(4, 5), 9), { read: classes(0, 0), exact: true });
+  assert.deepEqual(readClasses(classes(4, 5), 0), { read: classes(4, 5), exact: true });
+  assert.deepEqual(readClasses(classes(4, 5), 2), { read: classes(4, 5), exact: false }); // of which?
 });

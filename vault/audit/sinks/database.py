@@ -22,28 +22,39 @@ import trio
 from msgspec.structs import replace
 
 from actors import World
-from vault.audit.block import Block, Digest, Sought
-from vault.audit.end import SharedEnd
+from vault.audit.batch import Batch
+from vault.audit.index_block import BlockBuilder, IndexBlock, Search
 from vault.audit.keys import Mac
-from vault.audit.layout import Layout
-from vault.audit.ledger import Batch
-from vault.audit.query import AuditQuery, Page
-from vault.audit.tail import Place, Stretch, beginning, link_of, read, resumed
+from vault.audit.layout import LogLayout
+from vault.audit.log_reader import (
+    RecordLocation,
+    RecordRange,
+    first_location,
+    parse_chain_link,
+    read_range,
+    resume_location,
+)
+from vault.audit.query import AuditPage, AuditQuery
+from vault.audit.shared_tail import SharedTail
 from vault.errors import UnavailableError, VaultError
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 from vault.model.records import BlockRow
-from vault.store.table import Query, Table
-from vault.store.tx import Tx
+from vault.store.table import StoreQuery, Table
+from vault.store.transaction import StoreTx
 
 T = TypeVar("T")
 Alarm: TypeAlias = Callable[[str], Awaitable[None]]
 
 log: Final = logging.getLogger("freehold.audit")
-BLOCK: Final = 1024  # records; a search reads a block in some 5 ms
+BLOCK_RECORDS: Final = 1024  # records; a search reads a block in some 5 ms
 BLOCK_BYTES: Final = 4 * 2**20  # from here on a block is whole, with however few records
-PIECE: Final = 256  # records that are looked at in one go: a requests' batch waits for 1 ms of it
-REST: Final = 0.0125  # seconds between pieces: the machine is the requests', the index may lag
-LAG: Final = 25_000  # records; the further behind, the shorter the rest, and from here on none
+READ_RECORDS: Final = (
+    256  # records that are looked at in one go: a requests' batch waits for 1 ms of it
+)
+READ_PAUSE: Final = (
+    0.0125  # seconds between pieces: the machine is the requests', the index may lag
+)
+MAX_LAG: Final = 25_000  # records; the further behind, the shorter the rest, and from here on none
 FILTERS: Final = 256  # blocks whose filters, of at most 16 KiB, a search has in memory at once
 READ: Final = 64  # blocks that one search reads, some 0.3 s; what it has not found by then is said
 ATTEMPTS: Final = 3  # at a search whose rows are found changed; each has made them anew
@@ -51,17 +62,17 @@ _MAC: Final = 32
 _LABEL: Final = b"freehold-audit-block-v1\n"
 _FORMAT: Final = "/2"
 """Behind the log's name, in the key of rows with a MAC: those before had none, and are dropped."""
-RETRY: Final = 1.0  # seconds until a database that failed is tried again
+RETRY_INTERVAL: Final = 1.0  # seconds until a database that failed is tried again
 
 
-class Rows(Protocol):
+class BlockRows(Protocol):
     """What the index needs of `vault.store.Store`."""
 
-    async def select(self, table: Table[BlockRow], query: Query) -> list[BlockRow]:
+    async def select(self, table: Table[BlockRow], query: StoreQuery) -> list[BlockRow]:
         """The rows of the query."""
         ...
 
-    async def commit(self, change: Callable[[Tx], T]) -> T:
+    async def commit(self, change: Callable[[StoreTx], T]) -> T:
         """Run a transaction."""
         ...
 
@@ -85,19 +96,19 @@ def opened(row: BlockRow, mac: Mac) -> BlockRow | None:
     return bare if hmac.compare_digest(sealed(bare, mac).terms, row.terms) else None
 
 
-class Index:
+class AuditIndex:
     """A follower of one log, and the place to search it. Made by `open_index`."""
 
     def __init__(
         self,
-        rows: Rows,
+        rows: BlockRows,
         table: Table[BlockRow],
-        layout: Layout,
+        layout: LogLayout,
         vault_id: str,
         world: World,
         *,
         mac: Mac,
-        end: SharedEnd | None = None,
+        tail: SharedTail | None = None,
     ) -> None:
         self._mac = mac
         self._alarm: Alarm | None = None
@@ -109,10 +120,10 @@ class Index:
         self._old = vault_id
         self._log = vault_id + _FORMAT
         self._world = world
-        self._end = end
+        self._tail = tail
         self._size = 0  # acknowledged records that we were told of
-        self._place: Place | None = None  # behind the last block; None: to be found
-        self._digest: Digest | None = None  # of what comes there
+        self._location: RecordLocation | None = None  # behind the last block; None: to be found
+        self._builder: BlockBuilder | None = None  # of what comes there
         self._moved = trio.Event()
         self._reading = trio.CapacityLimiter(1)  # searches take turns: the machine is the requests'
         self.error = ""
@@ -121,23 +132,23 @@ class Index:
     @property
     def indexed(self) -> int:
         """Records that have their block; up to `BLOCK` less than there are need none yet."""
-        return self._place.seq if self._place else 0
+        return self._location.seq if self._location else 0
 
-    def begin(self, size: int) -> None:
+    def on_open(self, size: int) -> None:
         """The log has so many records."""
         self._size = size
         if self._is_due():
             self._moved.set()
 
-    def offer(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """The log has grown."""
-        self.begin(batch.size)
+        self.on_open(batch.size)
 
-    def reads_lines(self) -> bool:
+    def wants_lines(self) -> bool:
         """From the log itself, when their block is due."""
         return False
 
-    async def search(self, query: AuditQuery) -> Page:
+    async def search(self, query: AuditQuery) -> AuditPage:
         """One page of events, newest first: of all that was on record when it was asked.
 
         A page may be short, or empty, and have a cursor all the same: then there is more to look
@@ -147,7 +158,7 @@ class Index:
         and what the store raises.
         """
         for _ in range(ATTEMPTS):
-            search = _Search(query)
+            search = _SearchRun(query)
             try:
                 await self._search(search)
             except _ForeignError as found:
@@ -174,20 +185,20 @@ class Index:
     async def _make_anew(self, first: int) -> None:
         """Drop all rows from this record on, and tell; they are made of the log again."""
         async with self._changing:
-            self._place = self._digest = None
+            self._location = self._builder = None
             await self._drop_foreign(first)
         self._moved.set()
         await self._tell(first)
 
     async def _drop_foreign(self, first: int) -> None:
         """All from this record on, and those below that are not ours either."""
-        while newest := await self._newest(None, FILTERS):
+        while newest := await self._newest_blocks(None, FILTERS):
             gone = list(
                 takewhile(lambda row: row.first >= first or opened(row, self._mac) is None, newest)
             )
             if not gone:
                 return
-            await _drop(self._rows, self._table, gone)
+            await _delete_blocks(self._rows, self._table, gone)
 
     async def _tell(self, first: int) -> None:
         what = (
@@ -211,36 +222,36 @@ class Index:
             if block is None:
                 raise _ForeignError(row.first)
             if row.last + 1 < below:
-                if below <= beginning(self._layout).seq:  # retention has let the others go
+                if below <= first_location(self._layout).seq:  # retention has let the others go
                     return proven
                 raise _ForeignError(row.first + 1)
             proven.append(block)
             below = row.first
-        if len(blocks) < FILTERS and below > beginning(self._layout).seq:
+        if len(blocks) < FILTERS and below > first_location(self._layout).seq:
             raise _ForeignError(0)
         return proven
 
-    async def _search(self, search: "_Search") -> None:
-        size = self._size if self._end is None else max(self._size, self._end.size)
+    async def _search(self, search: "_SearchRun") -> None:
+        size = self._size if self._tail is None else max(self._size, self._tail.size)
         if not size:
             return
-        place = self._place or await self._last()
+        place = self._location or await self._last_location()
         if search.below is None or search.below > place.seq:
             await self._search_range(search, place, size)
             search.below = place.seq
         while search.wanted:
-            found = await self._newest(search.below, FILTERS)
+            found = await self._newest_blocks(search.below, FILTERS)
             blocks = await self._world.run_sync(self._prove, found, search.below)
-            for block in filter(search.sought.may_be_in, blocks):
+            for block in filter(search.search.may_match_block, blocks):
                 if search.left == 0:
                     return
                 search.left -= 1
-                await self._search_range(search, _place_of(block), block.last + 1, block.prev)
+                await self._search_range(search, _location_of(block), block.last + 1, block.prev)
                 search.below = block.first
                 if not search.wanted:
                     return
             is_over = self._world.now() >= search.since and all(
-                map(search.sought.is_before, blocks)
+                map(search.search.is_before_range, blocks)
             )
             if len(found) < FILTERS or is_over:
                 search.below = None
@@ -248,22 +259,22 @@ class Index:
             search.below = found[-1].first
 
     async def _search_range(
-        self, search: "_Search", place: Place, until: int, prev: str = ""
+        self, search: "_SearchRun", place: RecordLocation, until: int, prev: str = ""
     ) -> None:
         """Add what the log holds from the place on, a stretch at a time."""
         found: list[AuditRow] = []
         while place.seq < until:
             rows, place = await self._world.run_sync(
-                self._look, search, place, until, prev, limiter=self._reading
+                self._read_matches, search, place, until, prev, limiter=self._reading
             )
             found = [*rows, *found][: search.wanted]
         search.found += found
 
-    def _look(
-        self, search: "_Search", place: Place, until: int, prev: str
-    ) -> tuple[list[AuditRow], Place]:
-        stretch = self._read(place, until, BLOCK, prev)
-        return search.sought.newest(stretch, search.wanted), stretch.end
+    def _read_matches(
+        self, search: "_SearchRun", place: RecordLocation, until: int, prev: str
+    ) -> tuple[list[AuditRow], RecordLocation]:
+        stretch = self._read(place, until, BLOCK_RECORDS, prev)
+        return search.search.newest_matches(stretch, search.wanted), stretch.end
 
     async def run(self) -> None:
         """Follow the log until cancelled."""
@@ -273,26 +284,26 @@ class Index:
             try:
                 await self._follow()
             except (VaultError, OSError, ValueError) as error:
-                self._place = self._digest = None
+                self._location = self._builder = None
                 told = f"{type(error).__name__}: {error}"
                 if told != self.error:
                     log.warning("the index of the audit log does not follow: %s", told)
                 self.error = told
-                await self._world.sleep(RETRY)
+                await self._world.sleep(RETRY_INTERVAL)
                 self._moved.set()
 
     def _is_due(self) -> bool:
-        if self._place is None:
+        if self._location is None:
             return True
-        end = self._digest.end if self._digest else self._place
-        return self._size - end.seq >= PIECE
+        end = self._builder.end if self._builder else self._location
+        return self._size - end.seq >= READ_RECORDS
 
-    async def _newest(self, below: int | None, limit: int) -> list[BlockRow]:
+    async def _newest_blocks(self, below: int | None, limit: int) -> list[BlockRow]:
         after = None if below is None else (self._log, below)
-        query = Query(equals={"log": self._log}, after=after, descending=True, limit=limit)
+        query = StoreQuery(equals={"log": self._log}, after=after, descending=True, limit=limit)
         return await self._rows.select(self._table, query)
 
-    async def _last(self) -> Place:
+    async def _last_location(self) -> RecordLocation:
         """Behind the newest block that is of this log.
 
         Others are dropped. They are left where the database is older than the log, or where an
@@ -300,27 +311,27 @@ class Index:
         are: each record holds the hash of all that came before.
         """
         await self._drop_old()
-        while newest := await self._newest(None, 1):
+        while newest := await self._newest_blocks(None, 1):
             if opened(newest[0], self._mac) is None:
                 await self._drop_foreign(newest[0].first)
                 await self._tell(newest[0].first)
                 continue
             try:
-                return await self._world.run_sync(self._behind, newest[0])
+                return await self._world.run_sync(self._location_after, newest[0])
             except ValueError:
-                await _drop(self._rows, self._table, newest)
-        return await self._world.run_sync(beginning, self._layout)
+                await _delete_blocks(self._rows, self._table, newest)
+        return await self._world.run_sync(first_location, self._layout)
 
     async def _drop_old(self) -> None:
         """Rows that a program before wrote without a MAC."""
-        query = Query(equals={"log": self._old}, limit=FILTERS)
+        query = StoreQuery(equals={"log": self._old}, limit=FILTERS)
         while old := await self._rows.select(self._table, query):
-            await _drop(self._rows, self._table, old)
+            await _delete_blocks(self._rows, self._table, old)
 
-    def _behind(self, block: BlockRow) -> Place:
-        place, until = _place_of(block), block.last + 1
+    def _location_after(self, block: BlockRow) -> RecordLocation:
+        place, until = _location_of(block), block.last + 1
         while place.seq < until:
-            place = self._read(place, until, BLOCK, block.prev).end
+            place = self._read(place, until, BLOCK_RECORDS, block.prev).end
         return place
 
     async def _follow(self) -> None:
@@ -330,61 +341,67 @@ class Index:
             async with self._changing:
                 await self._step()
             self.error = ""
-            await self._world.sleep(REST * max(0.0, 1 - (self._size - self.indexed) / LAG))
+            await self._world.sleep(
+                READ_PAUSE * max(0.0, 1 - (self._size - self.indexed) / MAX_LAG)
+            )
 
     async def _step(self) -> None:
-        self._place = self._place or await self._last()
+        self._location = self._location or await self._last_location()
         if not self._is_due():
             return
-        self._digest = self._digest or Digest(self._log, self._place)
-        block = await self._world.run_sync(self._advance, self._digest)
+        self._builder = self._builder or BlockBuilder(self._log, self._location)
+        block = await self._world.run_sync(self._advance, self._builder)
         if block is not None:
-            await self._rows.commit(partial(_add, self._table, sealed(block.row, self._mac)))
-            if block.gone_before:
-                await self._forget(block.gone_before)
-            self._place, self._digest = self._digest.end, None
+            await self._rows.commit(
+                partial(_insert_block, self._table, sealed(block.row, self._mac))
+            )
+            if block.retained_from:
+                await self._delete_expired(block.retained_from)
+            self._location, self._builder = self._builder.end, None
 
-    def _advance(self, digest: Digest) -> Block | None:
+    def _advance(self, digest: BlockBuilder) -> IndexBlock | None:
         """Look at what comes next, in a thread; the block if it is whole, as at a segment's end."""
-        stretch = self._read(digest.end, self._size, min(PIECE, BLOCK - digest.count))
-        if digest.count and stretch.place != digest.end:
-            return digest.block()
-        digest.add(stretch)
-        is_whole = digest.count == BLOCK or digest.bytes >= BLOCK_BYTES
-        return digest.block() if is_whole else None
+        stretch = self._read(
+            digest.end, self._size, min(READ_RECORDS, BLOCK_RECORDS - digest.count)
+        )
+        if digest.count and stretch.start != digest.end:
+            return digest.build()
+        digest.append(stretch)
+        is_whole = digest.count == BLOCK_RECORDS or digest.bytes >= BLOCK_BYTES
+        return digest.build() if is_whole else None
 
-    def _read(self, place: Place, until: int, limit: int, prev: str = "") -> Stretch:
+    def _read(self, place: RecordLocation, until: int, limit: int, prev: str = "") -> RecordRange:
         """The log from the place on, or from the first record that retention has left.
 
         `prev`: for a block, what its last record says of the one before. Raises `OSError`, and
         `ValueError` if it does not, or something is not where it should be.
         """
         try:
-            return _checked(read(self._layout, place, until, limit), until, prev)
+            return _checked(read_range(self._layout, place, until, limit), until, prev)
         except (FileNotFoundError, ValueError):
-            left = resumed(self._layout, place)
+            left = resume_location(self._layout, place)
             if left == place or (prev and left.seq < until):
                 raise
-            return read(self._layout, left, until, limit)
+            return read_range(self._layout, left, until, limit)
 
-    async def _forget(self, first: int) -> None:
+    async def _delete_expired(self, first: int) -> None:
         """Remove the blocks of records that retention has removed from the log."""
         while True:
-            query = Query(equals={"log": self._log}, limit=FILTERS)
+            query = StoreQuery(equals={"log": self._log}, limit=FILTERS)
             oldest = await self._rows.select(self._table, query)
             gone = [block for block in oldest if block.last < first]
             if not gone:
                 return
-            await _drop(self._rows, self._table, gone)
+            await _delete_blocks(self._rows, self._table, gone)
 
 
-class _Search:
+class _SearchRun:
     """One search on its way."""
 
     def __init__(self, query: AuditQuery) -> None:
-        self.sought = Sought(query)
+        self.search = Search(query)
         self.since = query.since
-        self.below = query.check()
+        self.below = query.validated_cursor()
         """The record that was reached: what lies below is still to be looked through."""
         self.found: list[AuditRow] = []
         self.left = READ
@@ -396,30 +413,30 @@ class _Search:
         """How many more: one beyond the page, which tells that there is another."""
         return self._limit + 1 - len(self.found)
 
-    def page(self) -> Page:
+    def page(self) -> AuditPage:
         """What was found, and where to go on."""
         rows = self.found[: self._limit]
         if not self.wanted:
-            return Page(rows, str(rows[-1].seq))
-        return Page(rows, "" if self.below is None else str(self.below))
+            return AuditPage(rows, str(rows[-1].seq))
+        return AuditPage(rows, "" if self.below is None else str(self.below))
 
 
-def _checked(stretch: Stretch, until: int, prev: str) -> Stretch:
-    if prev and stretch.end.seq == until and link_of(stretch.lines[-1]).prev != prev:
+def _checked(stretch: RecordRange, until: int, prev: str) -> RecordRange:
+    if prev and stretch.end.seq == until and parse_chain_link(stretch.lines[-1]).prev != prev:
         raise ValueError(f"record {until - 1} is of another log")
     return stretch
 
 
-def _place_of(block: BlockRow) -> Place:
-    return Place(block.first, block.segment, block.start)
+def _location_of(block: BlockRow) -> RecordLocation:
+    return RecordLocation(block.first, block.segment, block.start)
 
 
-def _add(table: Table[BlockRow], row: BlockRow, tx: Tx) -> None:
-    tx.add(table, [row])
+def _insert_block(table: Table[BlockRow], row: BlockRow, tx: StoreTx) -> None:
+    tx.insert_new(table, [row])
 
 
-async def _drop(rows: Rows, table: Table[BlockRow], blocks: list[BlockRow]) -> None:
-    def change(tx: Tx) -> None:
+async def _delete_blocks(rows: BlockRows, table: Table[BlockRow], blocks: list[BlockRow]) -> None:
+    def change(tx: StoreTx) -> None:
         for block in blocks:
             tx.delete(table, block.log, block.first)
 
@@ -427,21 +444,21 @@ async def _drop(rows: Rows, table: Table[BlockRow], blocks: list[BlockRow]) -> N
 
 
 @asynccontextmanager
-async def open_index(
-    rows: Rows,
+async def open_audit_index(
+    rows: BlockRows,
     table: Table[BlockRow],
-    layout: Layout,
+    layout: LogLayout,
     vault_id: str,
     world: World,
     *,
     mac: Mac,
-    end: SharedEnd | None = None,
-) -> AsyncIterator[Index]:
+    end: SharedTail | None = None,
+) -> AsyncIterator[AuditIndex]:
     """An index that follows the log for the length of the block.
 
     `mac` is of its rows. `end`: where others write, too, of which it is told later.
     """
-    index = Index(rows, table, layout, vault_id, world, mac=mac, end=end)
+    index = AuditIndex(rows, table, layout, vault_id, world, mac=mac, tail=end)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(index.run)
         yield index

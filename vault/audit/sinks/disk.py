@@ -11,7 +11,7 @@ _BLOCK: Final = 512  # bytes; what st_blocks counts in, see stat(2)
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def is_full(error: OSError) -> bool:
+def is_disk_full(error: OSError) -> bool:
     """Whether the error says that there is no room."""
     return error.errno in _FULL
 
@@ -58,7 +58,7 @@ class Disk:
         """How much of the disk the file takes, in bytes."""
         return os.fstat(fd).st_blocks * _BLOCK
 
-    def room(self, folder: Path) -> tuple[int, int]:
+    def disk_space(self, folder: Path) -> tuple[int, int]:
         """The disk's size and what is free of it for us, in bytes; 0 and 0 when it does not say."""
         found = os.statvfs(folder)
         return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize

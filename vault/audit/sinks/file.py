@@ -5,8 +5,8 @@ failed fsync is never tried again on the same one, since the kernel has already 
 could not write. The next attempt opens the files afresh, checks that the acknowledged end is as it
 was left, and its owner cuts off whatever lies behind it and writes the same batch again.
 
-Several processes can write one copy in turn (`vault.audit.end`). One of them owns it: he loads it,
-locks it, begins its segments and keeps its reserve. The others `join`.
+Several processes can write one copy in turn (`vault.audit.shared_tail`). One of them owns it: he
+loads it, locks it, begins its segments and keeps its reserve. The others `join`.
 """
 
 import errno
@@ -15,26 +15,26 @@ from typing import Final, Literal, TypeAlias
 
 from protocols.merkle import Frontier
 from vault.audit import record
-from vault.audit.chain import START
-from vault.audit.checkpoint import Head, origin_of, sign
-from vault.audit.end import End, Tail
-from vault.audit.headfile import SLOTS, SPACING, encode_slot
-from vault.audit.keys import AuditKeys, Digest
-from vault.audit.layout import Layout, first_record
-from vault.audit.ledger import Batch
-from vault.audit.recovery import Recovered, damaged, recover
-from vault.audit.sinks.copy import bring_up
-from vault.audit.sinks.disk import Disk, is_full
-from vault.audit.sinks.reserve import Reserve
+from vault.audit.batch import Batch
+from vault.audit.chain import EMPTY_HEAD
+from vault.audit.checkpoint import TreeHead, log_origin, sign_checkpoint
+from vault.audit.head_file import SLOTS, SPACING, encode_slot
+from vault.audit.keys import AuditKeys, HashFunction
+from vault.audit.layout import LogLayout, read_segment_header
+from vault.audit.recovery import RecoveredLog, recover_log, tampered_error
+from vault.audit.shared_tail import LastLine, Tail
+from vault.audit.sinks.catch_up import catch_up
+from vault.audit.sinks.disk import Disk, is_disk_full
+from vault.audit.sinks.reserve import DiskReserve
 from vault.model.instant import parse_rfc3339
 
-RESERVE: Final = 64 * 2**20  # bytes; security.md, "Audit tampering"
+DEFAULT_RESERVE_BYTES: Final = 64 * 2**20  # bytes; security.md, "Audit tampering"
 _PIECE: Final = 2**20  # bytes
 Durability: TypeAlias = Literal["fsync", "write"]
 
 
 class FileSink:
-    """One copy of the log in one folder, with `Layout`'s names.
+    """One copy of the log in one folder, with `LogLayout`'s names.
 
     `durability` "fsync": a batch survives a power cut; "write": it survives the end of the process.
     """
@@ -44,24 +44,24 @@ class FileSink:
         log: Path,
         *,
         durability: Durability = "fsync",
-        reserve_bytes: int = RESERVE,
+        reserve_bytes: int = DEFAULT_RESERVE_BYTES,
         disk: Disk | None = None,
     ) -> None:
-        self.layout = Layout(log)
+        self.layout = LogLayout(log)
         self._syncs = durability == "fsync"
         self._disk = disk or Disk()
-        self._reserve = Reserve(self.layout.reserve, reserve_bytes, self._disk)
+        self._reserve = DiskReserve(self.layout.reserve_file, reserve_bytes, self._disk)
         self._log: int | None = None
         self._head: int | None = None
         self._size = 0  # of the log, in records, acknowledged
         self._segment = 0
-        self._end = 0  # of audit.log, in bytes, acknowledged
-        self.tail = Tail()
+        self._end_offset = 0  # of audit.log, in bytes, acknowledged
+        self.last_line = LastLine()
         self.slot = 0
         """Of the head file: the one that was written last."""
         self._closed = True  # audit.log has its final name already, or never existed
-        self._joined = False
-        self._digest: Digest
+        self._is_attached = False
+        self._digest: HashFunction
 
     @property
     def name(self) -> str:
@@ -71,9 +71,9 @@ class FileSink:
     @property
     def on_reserve(self) -> bool:
         """Whether the reserve is given up: the disk is full but for that."""
-        return self._reserve.given_up
+        return self._reserve.is_released
 
-    def load(self, keys: AuditKeys, vault_id: str) -> Recovered:
+    def load(self, keys: AuditKeys, vault_id: str) -> RecoveredLog:
         """Lock the log, find its end and cut off what was never acknowledged.
 
         Raises `OSError` and what `recover` raises.
@@ -81,39 +81,43 @@ class FileSink:
         self.layout.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.close()
         self._digest = keys.digest
-        if self.layout.head.exists():
+        if self.layout.head_file.exists():
             self._open_head()
-        found = recover(self.layout, keys, vault_id)
+        found = recover_log(self.layout, keys, vault_id)
         if found.stored is None:
             self._create_head(keys, vault_id)
         position = found.position
         self._size, self._segment = position.chain.size, position.segment
-        self._closed, self._end, self.tail = position.closed, found.keep, self._tail(found.last)
+        self._closed, self._end_offset, self.last_line = (
+            position.is_closed,
+            found.keep_bytes,
+            self._last_line(found.last_line),
+        )
         self.slot = found.stored.slot if found.stored else 0
         if self._closed:
             self._disk.unlink(self.layout.log)
             self._disk.sync_folder(self.layout.log.parent)
         else:
-            self._write_again(self._open_log(), found.covered)
+            self._write_again(self._open_log(), found.covered_bytes)
         self._reserve.open()
         return found
 
-    def join(self, keys: AuditKeys) -> None:
+    def attach(self, keys: AuditKeys) -> None:
         """Be one who writes what another process owns, once `resume` has said where that ends."""
-        self._joined, self._digest = True, keys.digest
+        self._is_attached, self._digest = True, keys.digest
 
-    def resume(self, end: End) -> None:
+    def resume(self, tail: Tail) -> None:
         """Go on from where another process has left the log."""
-        if end.segment != self._segment and self._log is not None:
+        if tail.segment != self._segment and self._log is not None:
             self._disk.close(self._log)
             self._log = None
-        self._size, self._segment, self._closed = end.size, end.segment, False
-        self._end, self.tail, self.slot = end.length, end.tail, end.slot
+        self._size, self._segment, self._closed = tail.size, tail.segment, False
+        self._end_offset, self.last_line, self.slot = tail.length, tail.last_line, tail.slot
 
-    def bring_up(self, ahead: Layout) -> None:
+    def catch_up_from(self, ahead: LogLayout) -> None:
         """Append what a longer copy has; `load` again afterwards. Raises as `copy.bring_up`."""
         self.close()
-        bring_up(self.layout, ahead, self._disk)
+        catch_up(self.layout, ahead, self._disk)
 
     def write(self, batches: tuple[Batch, ...]) -> None:
         """Append the batches that are not here yet, each durable before the next; in order.
@@ -125,34 +129,34 @@ class FileSink:
             if batch.size > self._size:
                 self._write(batch)
 
-    def expired(self, before: int) -> record.Retention | None:
+    def expired_segments(self, before: int) -> record.RetentionBody | None:
         """Which closed segments ended before this instant (Unix nanoseconds). Raises `OSError`."""
         found = None
-        files = self.layout.files()
-        for number, following in zip(self.layout.numbers(), files[1:], strict=False):
+        files = self.layout.segment_files()
+        for number, following in zip(self.layout.closed_segment_numbers(), files[1:], strict=False):
             try:
-                header = first_record(following)
+                header = read_segment_header(following)
             except ValueError as error:
-                raise damaged(following.name, str(error)) from None
+                raise tampered_error(following.name, str(error)) from None
             if parse_rfc3339(header.time, "time") >= before:
                 break
-            found = record.Retention(through=number, first=header.seq)
+            found = record.RetentionBody(through=number, first=header.seq)
         return found
 
-    def tend(self, batch: Batch) -> None:
+    def maintain(self, batch: Batch) -> None:
         """What can wait until a batch was acknowledged: remove the segments that it lets go.
 
         Raises `OSError`; the batch is durable all the same.
         """
-        old = [number for number in self.layout.numbers() if number <= batch.expire]
+        old = [number for number in self.layout.closed_segment_numbers() if number <= batch.expire]
         for number in old:
-            self._disk.unlink(self.layout.closed(number))
+            self._disk.unlink(self.layout.closed_segment(number))
         if old:
             self._disk.sync_folder(self.layout.log.parent)
 
-    def regain(self) -> None:
+    def reclaim_reserve(self) -> None:
         """Take the reserve back if there is room again. Raises `OSError`."""
-        self._reserve.regain()
+        self._reserve.reclaim()
 
     def close(self) -> None:
         """Give up the descriptors and the lock."""
@@ -165,33 +169,33 @@ class FileSink:
 
     def _write(self, batch: Batch) -> None:
         try:
-            self._attempt(batch)
+            self._try_write(batch)
         except OSError as error:
             self.close()
-            if not is_full(error) or not self._reserve.release():
+            if not is_disk_full(error) or not self._reserve.release():
                 raise
             try:
-                self._attempt(batch)
+                self._try_write(batch)
             except OSError:
                 self.close()
                 raise
 
-    def _attempt(self, batch: Batch) -> None:
+    def _try_write(self, batch: Batch) -> None:
         head = self._open_head() if self._head is None else self._head
         if batch.segment != self._segment:
             self._rotate(head, batch.segment)
         log = self._open_log() if self._log is None else self._log
-        if self._disk.size(log) != self._end:
+        if self._disk.size(log) != self._end_offset:
             raise OSError(errno.ESTALE, "the audit log was changed by somebody else")
-        self._put(log, batch.data, self._end)
+        self._write_at(log, batch.data, self._end_offset)
         if self._syncs:
             self._disk.sync(log)
         self._move_head(head, batch)
-        self._end += len(batch.data)
+        self._end_offset += len(batch.data)
         self._size = batch.size
-        self.tail = self._tail(batch.data[batch.data.rfind(b"\n", 0, -1) + 1 : -1])
+        self.last_line = self._last_line(batch.data[batch.data.rfind(b"\n", 0, -1) + 1 : -1])
 
-    def _put(self, fd: int, data: bytes, offset: int) -> None:
+    def _write_at(self, fd: int, data: bytes, offset: int) -> None:
         rest = memoryview(data)
         while rest:
             written = self._disk.write(fd, rest, offset)
@@ -201,10 +205,10 @@ class FileSink:
 
     def _move_head(self, head: int, batch: Batch) -> None:
         slot = (self.slot + 1) % SLOTS
-        self._put(head, encode_slot(batch.note, batch.mark), slot * SPACING)
+        self._write_at(head, encode_slot(batch.note, batch.checkpoint_offset), slot * SPACING)
         # The log itself is durable, so a head that a power cut sets back loses no record. It is
         # made durable with each checkpoint, so that it is never set back by more than that.
-        if batch.settles and self._syncs:
+        if batch.syncs_head and self._syncs:
             self._disk.sync(head)
         self.slot = slot
 
@@ -214,30 +218,35 @@ class FileSink:
             self._disk.sync(head)  # the head covers a closed segment whole
         folder = self.layout.log.parent
         if not self._closed:
-            self._disk.rename(self.layout.log, self.layout.closed(self._segment))
+            self._disk.rename(self.layout.log, self.layout.closed_segment(self._segment))
             self._closed = True
         if self._log is not None:
             self._disk.close(self._log)
             self._log = None
         self._log = self._disk.open(self.layout.log, create=True, truncate=True)
         self._disk.sync_folder(folder)
-        self._segment, self._end, self.tail, self._closed = segment, 0, Tail(), False
+        self._segment, self._end_offset, self.last_line, self._closed = (
+            segment,
+            0,
+            LastLine(),
+            False,
+        )
 
     # Opening.
 
     def _open_head(self, *, create: bool = False) -> int:
-        self._head = self._disk.open(self.layout.head, create=create)
-        if not self._joined:
+        self._head = self._disk.open(self.layout.head_file, create=create)
+        if not self._is_attached:
             self._disk.lock(self._head)
         return self._head
 
     def _create_head(self, keys: AuditKeys, vault_id: str) -> None:
         tree = Frontier(keys.digest)
-        empty = Head(origin_of(vault_id), 0, tree.root(), START, "1970-01-01T00:00:00Z")
+        empty = TreeHead(log_origin(vault_id), 0, tree.root(), EMPTY_HEAD, "1970-01-01T00:00:00Z")
         fd = self._open_head(create=True) if self._head is None else self._head
-        block = encode_slot(sign(empty, keys), 0)
+        block = encode_slot(sign_checkpoint(empty, keys), 0)
         for slot in range(SLOTS):
-            self._put(fd, block, slot * SPACING)
+            self._write_at(fd, block, slot * SPACING)
         self._disk.sync(fd)
         self._disk.sync_folder(self.layout.log.parent)
 
@@ -246,8 +255,8 @@ class FileSink:
         fd = self._disk.open(self.layout.log)
         try:
             self._check_end(fd)
-            if not self._joined:
-                self._disk.truncate(fd, self._end)
+            if not self._is_attached:
+                self._disk.truncate(fd, self._end_offset)
                 self._disk.sync(fd)
         except OSError:
             self._disk.close(fd)
@@ -260,19 +269,22 @@ class FileSink:
 
         In place: some of it may have been acknowledged, by a head that a power cut has set back.
         """
-        if start >= self._end:
+        if start >= self._end_offset:
             return
-        while start < self._end:
-            data = self._disk.read(log, min(_PIECE, self._end - start), start)
-            self._put(log, data, start)
+        while start < self._end_offset:
+            data = self._disk.read(log, min(_PIECE, self._end_offset - start), start)
+            self._write_at(log, data, start)
             start += len(data)
         self._disk.sync(log)
 
     def _check_end(self, fd: int) -> None:
-        length = self.tail.length
-        tail = self._digest(self._disk.read(fd, length, self._end - length)) if length else b""
-        if self._disk.size(fd) < self._end or tail != self.tail.digest:  # not secret: of a file
+        length = self.last_line.length
+        tail = (
+            self._digest(self._disk.read(fd, length, self._end_offset - length)) if length else b""
+        )
+        changed = tail != self.last_line.digest  # not secret: the digest of a file's line
+        if changed or self._disk.size(fd) < self._end_offset:
             raise OSError(errno.ESTALE, "the end of the audit log is not as it was left")
 
-    def _tail(self, line: bytes) -> Tail:
-        return Tail(len(line) + 1, self._digest(line + b"\n")) if line else Tail()
+    def _last_line(self, line: bytes) -> LastLine:
+        return LastLine(len(line) + 1, self._digest(line + b"\n")) if line else LastLine()

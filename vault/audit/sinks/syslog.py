@@ -13,12 +13,12 @@ import trio
 from msgspec import Struct
 
 from actors import World
-from vault.audit.ledger import Batch
-from vault.audit.record import Record, decode
+from vault.audit.batch import Batch
+from vault.audit.record import AuditRecord, decode_record
 
-QUEUE: Final = 1024  # batches; the oldest gives way
-PATIENCE: Final = 5.0  # seconds for a connection, and for sending one batch
-BACK_OFF: Final = 1.0  # seconds until a receiver that failed is tried again
+QUEUE_BATCHES: Final = 1024  # batches; the oldest gives way
+SEND_TIMEOUT: Final = 5.0  # seconds for a connection, and for sending one batch
+RETRY_DELAY: Final = 1.0  # seconds until a receiver that failed is tried again
 MAX_DATAGRAM: Final = 60_000  # bytes; below UDP's limit of 65,507 whatever the headers
 
 _LOG_AUDIT: Final = 13  # facility "log audit" (RFC 5424, table 1)
@@ -45,7 +45,7 @@ class SyslogStats(Struct, frozen=True):
     failing_since: float | None = None  # on the monotonic clock
 
 
-def message(entry: Record, line: bytes, hostname: str) -> bytes:
+def format_message(entry: AuditRecord, line: bytes, hostname: str) -> bytes:
     """The syslog message of a record: its line, behind the header of RFC 5424, section 6."""
     body = entry.body if isinstance(entry.body, dict) else {}
     severity = _NOTICE if body.get("result", "ok") != "ok" else _INFORMATIONAL
@@ -55,7 +55,7 @@ def message(entry: Record, line: bytes, hostname: str) -> bytes:
     return header.encode() + line
 
 
-class Syslog:
+class SyslogForwarder:
     """A follower of the log. Made by `open_syslog`."""
 
     def __init__(self, config: SyslogConfig, world: World) -> None:
@@ -63,23 +63,23 @@ class Syslog:
         self._world = world
         self._queue: deque[Batch] = deque()
         self._offered = trio.Event()
-        self._wire: Wire | None = None
+        self._transport: SyslogTransport | None = None
         self._sent = self._dropped = 0
         self._error = ""
         self._failing_since: float | None = None
 
-    def begin(self, size: int) -> None:
+    def on_open(self, size: int) -> None:
         """What was logged before is not sent again."""
 
-    def offer(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """Queue a batch; when the queue is full the oldest one in it is dropped."""
-        if len(self._queue) >= QUEUE:
+        if len(self._queue) >= QUEUE_BATCHES:
             oldest = self._queue.popleft()
             self._dropped += oldest.size - oldest.first
         self._queue.append(batch)
         self._offered.set()
 
-    def reads_lines(self) -> bool:
+    def wants_lines(self) -> bool:
         """It sends them."""
         return True
 
@@ -96,16 +96,18 @@ class Syslog:
                 while self._queue:
                     await self._send(self._queue.popleft().lines())
         finally:
-            await self._hang_up()
+            await self._disconnect()
 
     async def _send(self, lines: list[bytes]) -> None:
         """Send one batch; after a fault the rest of it is dropped, and nothing sent for a while."""
         done = 0
         try:
-            with trio.fail_after(PATIENCE):
-                self._wire = self._wire or await connect(self._config)
+            with trio.fail_after(SEND_TIMEOUT):
+                self._transport = self._transport or await connect_syslog(self._config)
                 for line in lines:
-                    await self._wire.send(message(decode(line), line, self._config.hostname))
+                    await self._transport.send(
+                        format_message(decode_record(line), line, self._config.hostname)
+                    )
                     done += 1
         except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
             self._error = type(error).__name__
@@ -116,16 +118,16 @@ class Syslog:
         if self._error:
             if self._failing_since is None:
                 self._failing_since = self._world.monotonic()
-            await self._hang_up()
-            await self._world.sleep(BACK_OFF)
+            await self._disconnect()
+            await self._world.sleep(RETRY_DELAY)
 
-    async def _hang_up(self) -> None:
-        wire, self._wire = self._wire, None
+    async def _disconnect(self) -> None:
+        wire, self._transport = self._transport, None
         if wire is not None:
             await trio.aclose_forcefully(wire)
 
 
-class Wire(trio.abc.AsyncResource):
+class SyslogTransport(trio.abc.AsyncResource):
     """A connection that takes whole messages."""
 
     @abstractmethod
@@ -133,7 +135,7 @@ class Wire(trio.abc.AsyncResource):
         """Send one. Raises `OSError` or `trio.BrokenResourceError`."""
 
 
-class Datagrams(Wire):
+class DatagramTransport(SyslogTransport):
     """One message a datagram (RFC 5426, and local sockets)."""
 
     def __init__(self, socket: trio.socket.SocketType) -> None:
@@ -149,7 +151,7 @@ class Datagrams(Wire):
         await trio.lowlevel.checkpoint()
 
 
-class Frames(Wire):
+class StreamTransport(SyslogTransport):
     """Messages with their length before them on one stream (RFC 6587, 3.4.1: octet counting)."""
 
     def __init__(self, stream: trio.abc.SendStream) -> None:
@@ -164,30 +166,30 @@ class Frames(Wire):
         await self._stream.aclose()
 
 
-async def connect(config: SyslogConfig) -> Wire:
+async def connect_syslog(config: SyslogConfig) -> SyslogTransport:
     """A wire to the receiver. Raises `OSError`."""
     if config.transport == "tcp":
-        return Frames(await trio.open_tcp_stream(config.host, config.port))
+        return StreamTransport(await trio.open_tcp_stream(config.host, config.port))
     if config.transport == "unix":
-        return await _datagrams(trio.socket.AF_UNIX, config.host)
+        return await _datagram_transport(trio.socket.AF_UNIX, config.host)
     found = await trio.socket.getaddrinfo(config.host, config.port, type=trio.socket.SOCK_DGRAM)
-    return await _datagrams(found[0][0], found[0][4])
+    return await _datagram_transport(found[0][0], found[0][4])
 
 
-async def _datagrams(family: int, target: object) -> Datagrams:
+async def _datagram_transport(family: int, target: object) -> DatagramTransport:
     socket = trio.socket.socket(family, trio.socket.SOCK_DGRAM)
     try:
         await socket.connect(target)
     except BaseException:
         socket.close()
         raise
-    return Datagrams(socket)
+    return DatagramTransport(socket)
 
 
 @asynccontextmanager
-async def open_syslog(config: SyslogConfig, world: World) -> AsyncIterator[Syslog]:
+async def open_syslog(config: SyslogConfig, world: World) -> AsyncIterator[SyslogForwarder]:
     """A forwarder for the length of the block; what is queued at its end is dropped."""
-    syslog = Syslog(config, world)
+    syslog = SyslogForwarder(config, world)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(syslog.run)
         yield syslog

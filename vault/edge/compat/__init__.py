@@ -4,4 +4,4 @@ A route is a function in a file's `routes`; `dialect` joins them and says how re
 look. Everything behind it is shared with the native API: the same secrets, tokens and policies.
 """
 
-from vault.edge.compat.dialect import Compat as Compat
+from vault.edge.compat.dialect import CompatDialect as CompatDialect

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
-from vault.door import Door
 from vault.edge.compat import health, kv1, kv2, kv2_metadata, mounts, root_key, seal, token
-from vault.edge.compat.envelope import failed
+from vault.edge.compat.envelope import errors_reply
 from vault.edge.compat.fields import parse_bool
-from vault.edge.compat.kv import NOWHERE, is_reserved
+from vault.edge.compat.kv import NO_MOUNT, is_reserved
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Route, Router
+from vault.edge.service import VaultService
 from vault.errors import (
     AuthenticationError,
     ConflictError,
@@ -21,124 +21,126 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.memo import Memo
-from vault.model.mounts import MountBook
-from vault.model.path import HOT, is_short
+from vault.model.memo import BoundedMemo
+from vault.model.mounts import MountTable
+from vault.model.path import MAX_REMEMBERED, is_short
 from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
 MAX_BODY: Final = 2 << 20  # as native: it is read before we know the caller, a value has 1 MiB
 
-Found: TypeAlias = tuple[Route, tuple[Any, ...]]
-Below: TypeAlias = tuple[Route, MountRow, int]
+FoundRoute: TypeAlias = tuple[Route, tuple[Any, ...]]
+FolderRoute: TypeAlias = tuple[Route, MountRow, int]
 """What answers all that lies in a folder, the mount, and where in a path its rest begins."""
 
 PERMISSION_DENIED: Final = "permission_denied"
-_LISTED: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
-ENGINES: Final = {1: kv1.routes, 2: Router.of(kv2.routes, kv2_metadata.routes)}
+_ERROR_LIST: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
+ENGINES: Final = {1: kv1.routes, 2: Router.merge(kv2.routes, kv2_metadata.routes)}
 
 
-class Compat(Dialect):
+class CompatDialect(Dialect):
     """The dialect under `/v1/`."""
 
     name = "compat"
     prefix = PREFIX
-    router: ClassVar[Router] = Router.of(
+    router: ClassVar[Router] = Router.merge(
         health.routes, seal.routes, root_key.routes, mounts.routes, token.routes
     )
     max_body = MAX_BODY
 
-    def __init__(self, gate: Door, world: World) -> None:
-        super().__init__(gate, world)
+    def __init__(self, service: VaultService, world: World) -> None:
+        super().__init__(service, world)
         self._mounts: Mapping[str, MountRow] = {}  # those that `_below` was found in
-        self._below: Memo[tuple[str, str], Below] = Memo(HOT)
+        self._folder_routes: BoundedMemo[tuple[str, str], FolderRoute] = BoundedMemo(MAX_REMEMBERED)
 
-    def find(self, request: Request, path: str) -> Found:
+    def find_route(self, request: Request, path: str) -> FoundRoute:
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
-        _refuse_unkept(request)
+        _refuse_unsupported(request)
         verb = _verb(request)
         if is_reserved(path):
             return self.router.match(verb, path)
-        book = self.gate.mounts
+        book = self.service.mounts
         if self._mounts is not book.rows:
-            self._mounts, self._below = book.rows, Memo(HOT)
+            self._mounts, self._folder_routes = book.rows, BoundedMemo(MAX_REMEMBERED)
         folder = path[: path.rfind("/") + 1]
-        below = self._below.get((verb, folder)) or self._find_below(verb, folder)
+        below = self._folder_routes.get((verb, folder)) or self._find_folder_route(verb, folder)
         if below is None or path == folder:
-            return _in_mount(book, verb, path)
+            return _find_in_mount(book, verb, path)
         route, mount, begin = below
         return route, (mount, path[begin:])
 
-    def told_within(self, request: Request) -> str:
+    def disclosure_folder(self, request: Request) -> str:
         """The mount, or where one could be: what is wrong with a path says whether one is there."""
         path = request.path.removeprefix(self.prefix)
         first = path.partition("/")[0]
         if not first or is_reserved(path):
             return ""
-        mount = self.gate.mounts.match(path if path.endswith("/") else path + "/")
+        mount = self.service.mounts.find_for_path(path if path.endswith("/") else path + "/")
         return f"{first}/" if mount is None else mount.path
 
-    def _find_below(self, verb: str, folder: str) -> Below | None:
+    def _find_folder_route(self, verb: str, folder: str) -> FolderRoute | None:
         """What answers all that lies in this folder, where one route does; it is remembered."""
-        mount = self.gate.mounts.match(folder)
+        mount = self.service.mounts.find_for_path(folder)
         if mount is None:
             return None
         begin = len(mount.path)
-        found = ENGINES[mount.version].below(verb, folder[begin:])
+        found = ENGINES[mount.version].sole_route_below(verb, folder[begin:])
         if found is None:
             return None
         below = found[0], mount, begin + found[1]
         if is_short(folder):  # anybody may send the others
-            self._below.keep((verb, folder), below)
+            self._folder_routes.put((verb, folder), below)
         return below
 
-    def error(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
+    def error_reply(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
         """OpenBao's statuses and words, where clients go by them."""
         if isinstance(error, AuthenticationError):
-            return failed(403, "permission denied")
+            return errors_reply(403, "permission denied")
         if isinstance(error, NotFoundError):
-            return _absent(error)
+            return _not_found_reply(error)
         if isinstance(error, ConflictError):
             # A change between two steps of one request: 412 is what clients repeat by themselves.
-            return failed(412 if error.code == "changed_meanwhile" else 400, error.message)
+            return errors_reply(412 if error.code == "changed_meanwhile" else 400, error.message)
         if isinstance(error, MethodError):
-            return failed(405, _LISTED.format("unsupported operation"))
+            return errors_reply(405, _ERROR_LIST.format("unsupported operation"))
         if error.code == PERMISSION_DENIED:  # clients print and match OpenBao's words alone
-            return failed(error.status, _LISTED.format("permission denied"))
-        if error.code in _IN_A_LIST:
-            return failed(error.status, _LISTED.format(error.message))
-        return failed(error.status, error.message, *_outcome(error))
+            return errors_reply(error.status, _ERROR_LIST.format("permission denied"))
+        if error.code in _LISTED_CODES:
+            return errors_reply(error.status, _ERROR_LIST.format(error.message))
+        return errors_reply(error.status, error.message, *_outcome_messages(error))
 
 
-def _in_mount(book: MountBook, verb: str, path: str) -> Found:
+def _find_in_mount(book: MountTable, verb: str, path: str) -> FoundRoute:
     """The route of the engine in whose mount the path lies."""
-    mount = book.match(path if path.endswith("/") else path + "/")
+    mount = book.find_for_path(path if path.endswith("/") else path + "/")
     if mount is None:
-        return NOWHERE, (path,)
+        return NO_MOUNT, (path,)
     route, values = ENGINES[mount.version].match(verb, path[len(mount.path) :])
     return route, (mount, *values)
 
 
-_IN_A_LIST: Final = frozenset({"invalid_accessor", "missing_accessor"})
+_LISTED_CODES: Final = frozenset({"invalid_accessor", "missing_accessor"})
 _OUTCOMES: Final = {
     "none": "outcome: none; nothing was done, it can be repeated",
     "unknown": "outcome: unknown; it may be done or not, look before you repeat it",
     "done": "outcome: done; do not repeat it",
 }
-_WITH_WORDS: Final = frozenset({"no_handler", "namespace_not_found"})
+_CODES_WITH_MESSAGE: Final = frozenset({"no_handler", "namespace_not_found"})
 
 
-def _outcome(error: VaultError) -> tuple[str, ...]:
+def _outcome_messages(error: VaultError) -> tuple[str, ...]:
     """What else to say of a change that has failed: clients show all errors of the list."""
     outcome = error.details.get("outcome")
     return () if outcome is None else (_OUTCOMES[str(outcome)],)
 
 
-def _absent(error: NotFoundError) -> Reply:
+def _not_found_reply(error: NotFoundError) -> Reply:
     """Absence is an empty list of errors; only a path that leads nowhere gets a word."""
     if error.code == "route_not_found":
-        return failed(404, _LISTED.format("unsupported path"))
-    return failed(404, error.message) if error.code in _WITH_WORDS else failed(404)
+        return errors_reply(404, _ERROR_LIST.format("unsupported path"))
+    return (
+        errors_reply(404, error.message) if error.code in _CODES_WITH_MESSAGE else errors_reply(404)
+    )
 
 
 def _verb(request: Request) -> str:
@@ -152,7 +154,7 @@ def _verb(request: Request) -> str:
     return "POST" if method == "PUT" else method
 
 
-def _refuse_unkept(request: Request) -> None:
+def _refuse_unsupported(request: Request) -> None:
     """Refuse what would be dangerous to ignore: another tenant's names, a secret to be wrapped."""
     if request.headers.get(b"x-vault-namespace", b"").strip(b"/") not in {b"", b"root"}:
         raise NotFoundError("namespace_not_found", "namespace not found")

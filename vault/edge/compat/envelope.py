@@ -8,7 +8,7 @@ from msgspec import Struct
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 
-DONE: Final = Reply(NO_CONTENT)
+NO_CONTENT_REPLY: Final = Reply(NO_CONTENT)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -31,27 +31,27 @@ class Errors(Struct, frozen=True):
     errors: list[str]
 
 
-def bare(body: object, status: int = 200) -> Reply:
+def plain_reply(body: object, status: int = 200) -> Reply:
     """A JSON answer outside of the envelope: the routes that need no token have such."""
     return Reply(status, _encode(body))
 
 
-def told(request: Request, data: object, *, status: int = 200, **more: Any) -> Reply:
+def data_reply(request: Request, data: object, *, status: int = 200, **more: Any) -> Reply:
     """`data` in the envelope; `more` are other keys of it."""
     return Reply(status, _encode(Envelope(request_id=request.id, data=data, **more)))
 
 
-def told_twice(request: Request, data: dict[str, Any], **more: Any) -> Reply:
+def system_reply(request: Request, data: dict[str, Any], **more: Any) -> Reply:
     """As `sys/` answers: the keys of `data` stand beside the envelope's own, too."""
     envelope = msgspec.to_builtins(Envelope(request_id=request.id, data=data, **more))
     return Reply(200, _encode({**data, **envelope}))
 
 
-def warned(request: Request, warnings: list[str]) -> Reply:
+def warnings_reply(request: Request, warnings: list[str]) -> Reply:
     """Done with a remark, or simply done."""
-    return told(request, None, warnings=warnings) if warnings else DONE
+    return data_reply(request, None, warnings=warnings) if warnings else NO_CONTENT_REPLY
 
 
-def failed(status: int, *messages: str) -> Reply:
+def errors_reply(status: int, *messages: str) -> Reply:
     """An error; no message is how absence is told."""
     return Reply(status, _encode(Errors(list(messages))))

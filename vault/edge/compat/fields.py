@@ -36,16 +36,16 @@ class Fields:
 
     def __init__(self, given: Mapping[str, object]) -> None:
         self._given = given
-        self._asked: set[str] = set()
+        self._read: set[str] = set()
 
     @classmethod
-    def of(cls, request: Request) -> "Fields":
+    def from_body(cls, request: Request) -> "Fields":
         """Those of a body, which must be a JSON object (or empty), whatever its label."""
-        return cls(request.json(dict[str, Raw]))
+        return cls(request.decode_json(dict[str, Raw]))
 
     def __contains__(self, name: str) -> bool:
         """Whether it was given, be it as null."""
-        self._asked.add(name)
+        self._read.add(name)
         return name in self._given
 
     def raw_mapping(self, name: str) -> bytes:
@@ -56,7 +56,7 @@ class Fields:
 
     def value(self, name: str) -> Any:
         """The field as it was given."""
-        self._asked.add(name)
+        self._read.add(name)
         given = self._given.get(name)
         if not isinstance(given, Raw):
             return given
@@ -113,9 +113,9 @@ class Fields:
         value = self.mapping(name)
         return None if value is None else {key: _text(item, name) for key, item in value.items()}
 
-    def ignored(self) -> list[str]:
+    def ignored_field_warnings(self) -> list[str]:
         """OpenBao's remark on fields that nobody asked for; none is no remark."""
-        unknown = sorted(self._given.keys() - self._asked)
+        unknown = sorted(self._given.keys() - self._read)
         words = " ".join(unknown)
         return [f"Endpoint ignored these unrecognized parameters: [{words}]"] if unknown else []
 

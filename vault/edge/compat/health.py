@@ -4,13 +4,13 @@ from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
-from vault.edge.compat.envelope import bare, failed
+from vault.edge.compat.envelope import errors_reply, plain_reply
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
-from vault.gate import SealStatus
 from vault.model.instant import SECOND
+from vault.seal.manager import SealStatus
 
 routes: Final = Router()
 
@@ -79,14 +79,14 @@ async def health(dialect: Dialect, request: Request) -> Reply:
     a load balancer that is what sealed is, and whoever asks for another code for a sealed server,
     so that it is not restarted, does not want this one restarted either.
     """
-    status = dialect.gate.status()
+    status = dialect.service.status()
     serves = not status.sealed and not status.refusing
     state = "activecode" if serves else "sealedcode"
     state, code = (state, 200 if serves else 503) if status.initialized else _UNINITIALISED
     asked = {name: request.query[name] for name in _STATES if request.query.get(name)}
     for text in asked.values():
         if not text.isascii() or not text.isdigit() or int(text[:4]) not in _CODES:
-            return failed(400)
+            return errors_reply(400)
     replication = "unknown" if status.sealed else "disabled"
     body = HealthBody(
         initialized=status.initialized,
@@ -99,19 +99,19 @@ async def health(dialect: Dialect, request: Request) -> Reply:
         cluster_id=UNSET if status.sealed else status.vault,
         refusing=status.refusing or UNSET,
     )
-    return bare(body, int(asked.get(state, code)))
+    return plain_reply(body, int(asked.get(state, code)))
 
 
 @routes.add("GET", template="sys/seal-status", public=True)
 async def seal_status(dialect: Dialect, _request: Request) -> Reply:
     """How far unsealing is."""
-    return bare(SealBody.of(dialect.gate.status()))
+    return plain_reply(SealBody.of(dialect.service.status()))
 
 
 @routes.add("GET", template="sys/leader", public=True)
 async def leader(_dialect: Dialect, _request: Request) -> Reply:
     """There is one agent, and it leads."""
-    return bare({"ha_enabled": False})
+    return plain_reply({"ha_enabled": False})
 
 
 _UNINITIALISED: Final = ("uninitcode", 501)

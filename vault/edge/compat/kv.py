@@ -15,32 +15,34 @@ from vault.edge.request import Request
 from vault.edge.router import Route
 from vault.errors import MethodError, NotFoundError, ValidationError
 from vault.model.path import RESERVED, ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import NoParameters
 from vault.model.records import MountRow
 
-KEPT: Final = 2_764_800  # seconds; 768 h, OpenBao's lease where nothing says otherwise
+DEFAULT_LEASE_SECONDS: Final = (
+    2_764_800  # seconds; 768 h, OpenBao's lease where nothing says otherwise
+)
 
 
-def secret_name(mount: MountRow, path: str) -> ResourcePath:
+def secret_path(mount: MountRow, path: str) -> ResourcePath:
     """The secret to read. Raises `NotFoundError` where only a folder can be."""
     if not path or path.endswith("/"):
         raise NotFoundError("secret_not_found", "there is no secret of this name")
     return ResourcePath.parse_secret(mount.path + path)
 
 
-def new_name(mount: MountRow, path: str) -> ResourcePath:
+def new_secret_path(mount: MountRow, path: str) -> ResourcePath:
     """The secret to write. Raises `ValidationError` where only a folder can be."""
     if not path or path.endswith("/"):
         raise ValidationError("path_invalid", "cannot write to a path ending in '/'", field="path")
     return ResourcePath.parse_secret(mount.path + path)
 
 
-def folder_name(mount: MountRow, path: str) -> ResourcePath:
+def folder_path(mount: MountRow, path: str) -> ResourcePath:
     """The folder to list, with or without its closing slash."""
     return ResourcePath.parse_folder(mount.path + path)
 
 
-def shown_value(value: bytes) -> Raw:
+def kv_value(value: bytes) -> Raw:
     """A value as KV clients expect it: an object. Another one, written natively, is put into one.
 
     A null is no object either, but OpenBao keeps and shows it, and so do we.
@@ -50,20 +52,20 @@ def shown_value(value: bytes) -> Raw:
     return Raw(b'{"value":%b}' % value)
 
 
-async def nowhere(dialect: Dialect, request: Request, path: str) -> Reply:
+async def no_mount(dialect: Dialect, request: Request, path: str) -> Reply:
     """A path in no mount: who may not see what lies there hears 403, as everywhere."""
     name = ResourcePath.parse(path.rstrip("/"))
     with suppress(NotFoundError):
-        await dialect.run(request, "mount.preflight", name, Nothing())
+        await dialect.run_operation(request, "mount.preflight", name, NoParameters())
     raise NotFoundError("no_handler", f'no handler for route "{path}". route entry not found.')
 
 
-async def unsupported(_dialect: Dialect, _request: Request, *_values: object) -> Reply:
+async def unsupported_method(_dialect: Dialect, _request: Request, *_values: object) -> Reply:
     """The path is one of the mount's, the method is not one of the path's."""
     raise MethodError("method_not_allowed", "unsupported operation")
 
 
-NOWHERE: Final = Route("*", "{path}", nowhere)
+NO_MOUNT: Final = Route("*", "{path}", no_mount)
 
 
 def is_reserved(path: str) -> bool:

@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from protocols import json_text
-from vault.edge.compat.envelope import DONE, told
+from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
-from vault.edge.compat.kv import KEPT, new_name, secret_name, shown_value
+from vault.edge.compat.kv import DEFAULT_LEASE_SECONDS, kv_value, new_secret_path, secret_path
 from vault.edge.compat.kv2 import list_keys
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -17,14 +17,14 @@ from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
 from vault.model.instant import SECOND
-from vault.model.payloads import ListKeys, Nothing, ReadSecret, WriteSecret
+from vault.model.payloads import ListKeys, NoParameters, ReadSecret, WriteSecret
 from vault.model.records import MountRow
 from vault.model.results import SecretValue
 
 routes: Final = Router()
 
 
-class Lease(Struct, frozen=True):
+class LeaseFields(Struct, frozen=True):
     """The two fields of a value that say how long a client may keep it."""
 
     ttl: Any = msgspec.UNSET
@@ -34,15 +34,15 @@ class Lease(Struct, frozen=True):
 @routes.add("GET", template="{path}")
 async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """A value."""
-    name = secret_name(mount, path)
-    found: SecretValue = await dialect.run(request, "secret.read", name, ReadSecret())
+    name = secret_path(mount, path)
+    found: SecretValue = await dialect.run_operation(request, "secret.read", name, ReadSecret())
     if found.value is None:
         raise NotFoundError("version_deleted", "this secret is deleted")
-    return told(
+    return data_reply(
         request,
-        shown_value(found.value),
+        kv_value(found.value),
         lease_duration=lease_seconds(found.value),
-        warnings=Fields(request.query).ignored() or None,
+        warnings=Fields(request.query).ignored_field_warnings() or None,
     )
 
 
@@ -50,21 +50,25 @@ async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -
 @routes.add("POST", template="")
 async def write(dialect: Dialect, request: Request, mount: MountRow, path: str = "") -> Reply:
     """Replace the value by the body."""
-    name = new_name(mount, path)
-    fields = request.json(dict[str, Raw])
+    name = new_secret_path(mount, path)
+    fields = request.decode_json(dict[str, Raw])
     if not fields:
         raise ValidationError("no_data", "missing data fields")
-    request.json(dict[str, Any])  # to the last character: what is kept must be readable
-    await dialect.run(request, "secret.write", name, WriteSecret(value=request.body.strip()))
-    return DONE
+    request.decode_json(dict[str, Any])  # to the last character: what is kept must be readable
+    await dialect.run_operation(
+        request, "secret.write", name, WriteSecret(value=request.body.strip())
+    )
+    return NO_CONTENT_REPLY
 
 
 @routes.add("DELETE", template="{path}")
 async def delete(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Erase the secret: there is no version to keep."""
     with suppress(NotFoundError):
-        await dialect.run(request, "secret.remove", secret_name(mount, path), Nothing())
-    return DONE
+        await dialect.run_operation(
+            request, "secret.remove", secret_path(mount, path), NoParameters()
+        )
+    return NO_CONTENT_REPLY
 
 
 @routes.add("LIST", template="{path}")
@@ -74,7 +78,7 @@ async def list_(dialect: Dialect, request: Request, mount: MountRow, path: str =
     fields = Fields(request.query)
     fields.text("list")
     keys = await list_keys(dialect, request, mount, path, ListKeys())
-    return told(request, {"keys": keys}, warnings=fields.ignored() or None)
+    return data_reply(request, {"keys": keys}, warnings=fields.ignored_field_warnings() or None)
 
 
 def lease_seconds(value: bytes) -> int:
@@ -83,12 +87,12 @@ def lease_seconds(value: bytes) -> int:
     A `ttl` that is no duration counts as absent, and an empty or null one as 0.
     """
     if b'"ttl"' not in value and b'"lease"' not in value:
-        return KEPT
+        return DEFAULT_LEASE_SECONDS
     try:
-        lease = json_text.decode(value, type=Lease)
+        lease = json_text.decode(value, type=LeaseFields)
         asked = lease.lease if lease.ttl is msgspec.UNSET else lease.ttl
         if asked is msgspec.UNSET or isinstance(asked, float):
-            return KEPT
+            return DEFAULT_LEASE_SECONDS
         return (Fields({"ttl": asked}).duration("ttl") or 0) // SECOND
     except (msgspec.ValidationError, ValidationError):
-        return KEPT
+        return DEFAULT_LEASE_SECONDS

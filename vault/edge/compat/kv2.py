@@ -10,18 +10,18 @@ from typing import Any, Final
 from msgspec import Struct
 
 from protocols import json_text
-from vault.edge.compat.envelope import DONE, told
+from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
-from vault.edge.compat.kv import folder_name, new_name, secret_name, shown_value
+from vault.edge.compat.kv import folder_path, kv_value, new_secret_path, secret_path
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
 from vault.model.instant import rfc3339
-from vault.model.payloads import ListKeys, PatchSecret, ReadSecret, Versions, WriteSecret
+from vault.model.payloads import ListKeys, PatchSecret, ReadSecret, SecretVersions, WriteSecret
 from vault.model.records import MountRow, SecretRow, VersionRow
-from vault.model.results import Keys, SecretValue, Written
+from vault.model.results import KeyList, SecretValue, SecretWritten
 
 routes: Final = Router()
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -68,42 +68,44 @@ async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -
     found = await _read(dialect, request, mount, path)
     body = VersionBody.of(found.secret, found.version)
     if found.value is None:
-        return told(request, DataBody(None, body), status=404)
-    return told(request, DataBody(shown_value(found.value), body))
+        return data_reply(request, DataBody(None, body), status=404)
+    return data_reply(request, DataBody(kv_value(found.value), body))
 
 
 @routes.add("POST", template="data/{path}")
 async def write(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """A new version."""
-    name, fields = new_name(mount, path), Fields.of(request)
+    name, fields = new_secret_path(mount, path), Fields.from_body(request)
     payload = WriteSecret(value=_value(fields), cas=_cas(fields))
-    written: Written = await dialect.run(request, "secret.write", name, payload)
+    written: SecretWritten = await dialect.run_operation(request, "secret.write", name, payload)
     body = VersionBody.of(written.secret, written.version)
-    return told(request, body, warnings=fields.ignored() or None)
+    return data_reply(request, body, warnings=fields.ignored_field_warnings() or None)
 
 
 @routes.add("PATCH", template="data/{path}")
 async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """A new version: the current value with a JSON merge patch applied."""
-    request.need_media_type(MERGE_PATCH)
-    name, fields = new_name(mount, path), Fields.of(request)
+    request.require_media_type(MERGE_PATCH)
+    name, fields = new_secret_path(mount, path), Fields.from_body(request)
     payload = PatchSecret(patch=_value(fields), cas=_cas(fields))
     try:
-        written: Written = await dialect.run(request, "secret.patch", name, payload)
+        written: SecretWritten = await dialect.run_operation(request, "secret.patch", name, payload)
     except NotFoundError as error:
         if error.code == "secret_not_found":
             return Reply(404)  # without a body, as OpenBao
         raise
     body = VersionBody.of(written.secret, written.version)
-    return told(request, body, warnings=fields.ignored() or None)
+    return data_reply(request, body, warnings=fields.ignored_field_warnings() or None)
 
 
 @routes.add("DELETE", template="data/{path}")
 async def delete_current(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Hide the current version."""
     with suppress(NotFoundError):
-        await dialect.run(request, "secret.delete", secret_name(mount, path), Versions())
-    return DONE
+        await dialect.run_operation(
+            request, "secret.delete", secret_path(mount, path), SecretVersions()
+        )
+    return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="delete/{path}")
@@ -111,8 +113,8 @@ async def delete(dialect: Dialect, request: Request, mount: MountRow, path: str)
     """Hide versions."""
     versions = _versions(request)
     with suppress(NotFoundError):
-        await dialect.run(request, "secret.delete", secret_name(mount, path), versions)
-    return DONE
+        await dialect.run_operation(request, "secret.delete", secret_path(mount, path), versions)
+    return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="undelete/{path}")
@@ -120,8 +122,8 @@ async def undelete(dialect: Dialect, request: Request, mount: MountRow, path: st
     """Show hidden versions again."""
     versions = _versions(request)
     with suppress(NotFoundError):
-        await dialect.run(request, "secret.undelete", secret_name(mount, path), versions)
-    return DONE
+        await dialect.run_operation(request, "secret.undelete", secret_path(mount, path), versions)
+    return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="destroy/{path}")
@@ -129,8 +131,8 @@ async def destroy(dialect: Dialect, request: Request, mount: MountRow, path: str
     """Erase versions for good."""
     versions = _versions(request)
     with suppress(NotFoundError):
-        await dialect.run(request, "secret.destroy", secret_name(mount, path), versions)
-    return DONE
+        await dialect.run_operation(request, "secret.destroy", secret_path(mount, path), versions)
+    return NO_CONTENT_REPLY
 
 
 @routes.add("GET", template="subkeys/{path}")
@@ -140,17 +142,17 @@ async def subkeys(dialect: Dialect, request: Request, mount: MountRow, path: str
     found = await _read(dialect, request, mount, path)
     body = VersionBody.of(found.secret, found.version)
     if found.value is None:
-        return told(request, SubkeysBody(body, None), status=404)
-    keys = _without_leaves(json_text.decode(shown_value(found.value)), depth)
-    return told(request, SubkeysBody(body, keys))
+        return data_reply(request, SubkeysBody(body, None), status=404)
+    keys = _subkeys(json_text.decode(kv_value(found.value)), depth)
+    return data_reply(request, SubkeysBody(body, keys))
 
 
 async def list_keys(
     dialect: Dialect, request: Request, mount: MountRow, path: str, payload: ListKeys
 ) -> list[str]:
     """The children of a folder. Raises `NotFoundError` for none: that is how clients take it."""
-    folder = folder_name(mount, path)
-    found: Keys = await dialect.run(request, "secret.keys", folder, payload)
+    folder = folder_path(mount, path)
+    found: KeyList = await dialect.run_operation(request, "secret.keys", folder, payload)
     if not found.keys:
         raise NotFoundError("folder_empty", "nothing lies in this folder")
     return found.keys
@@ -159,8 +161,8 @@ async def list_keys(
 async def _read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> SecretValue:
     version = Fields(request.query).integer("version") if request.query else 0
     payload = ReadSecret(version=max(version or 0, 0))
-    found: SecretValue = await dialect.run(
-        request, "secret.read", secret_name(mount, path), payload
+    found: SecretValue = await dialect.run_operation(
+        request, "secret.read", secret_path(mount, path), payload
     )
     return found
 
@@ -181,17 +183,15 @@ def _cas(fields: Fields) -> int | None:
         ) from None
 
 
-def _versions(request: Request) -> Versions:
-    versions = Fields.of(request).integers("versions")
+def _versions(request: Request) -> SecretVersions:
+    versions = Fields.from_body(request).integers("versions")
     if not versions:
         raise ValidationError("no_versions", "No version number provided", field="versions")
-    return Versions(versions=versions)
+    return SecretVersions(versions=versions)
 
 
-def _without_leaves(value: Any, depth: int) -> Any:
+def _subkeys(value: Any, depth: int) -> Any:
     """A copy with null for whatever is no object, and below `depth` (0: nowhere) for these too."""
     if not isinstance(value, dict):
         return None
-    return {
-        key: _without_leaves(item, depth - 1) if depth != 1 else None for key, item in value.items()
-    }
+    return {key: _subkeys(item, depth - 1) if depth != 1 else None for key, item in value.items()}

@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from vault.edge.compat.envelope import DONE, told
+from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
-from vault.edge.compat.kv import new_name, secret_name, unsupported
+from vault.edge.compat.kv import new_secret_path, secret_path, unsupported_method
 from vault.edge.compat.kv2 import MERGE_PATCH, list_keys
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -19,9 +19,9 @@ from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.instant import go_duration, rfc3339
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
-    MOST_ANSWERED,
+    MAX_RESULT_BYTES,
     ListKeys,
-    Nothing,
+    NoParameters,
     ReadMetadata,
     TuneMount,
     WriteMetadata,
@@ -31,7 +31,7 @@ from vault.model.results import SecretInfo
 
 routes: Final = Router()
 _METADATA: Final = ReadMetadata()
-MOST_DETAILED: Final = 1_000  # secrets in one answer: each is a read with its own audit record
+MAX_DETAILED: Final = 1_000  # secrets in one answer: each is a read with its own audit record
 
 
 class VersionBody(Struct, frozen=True):
@@ -93,14 +93,16 @@ class ConfigBody(Struct, frozen=True):
 @routes.add("GET", template="metadata/{path}")
 async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Everything about a secret but its values."""
-    info = await dialect.run(request, "secret.metadata.read", secret_name(mount, path), _METADATA)
-    return told(request, MetadataBody.of(info))
+    info = await dialect.run_operation(
+        request, "secret.metadata.read", secret_path(mount, path), _METADATA
+    )
+    return data_reply(request, MetadataBody.of(info))
 
 
 @routes.add("POST", template="metadata/{path}")
 async def write(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Set what is given; `custom_metadata` is replaced whole. May come before the first value."""
-    name, fields = new_name(mount, path), Fields.of(request)
+    name, fields = new_secret_path(mount, path), Fields.from_body(request)
     payload = WriteMetadata(
         metadata=fields.text_map("custom_metadata"),  # type: ignore[arg-type]  # dict is invariant
         max_versions=fields.integer("max_versions"),
@@ -110,15 +112,15 @@ async def write(dialect: Dialect, request: Request, mount: MountRow, path: str) 
     if payload == WriteMetadata():
         payload = WriteMetadata(must_exist=True)  # a write of nothing makes nothing
     with suppress(NotFoundError):
-        await dialect.run(request, "secret.metadata.write", name, payload)
-    return DONE
+        await dialect.run_operation(request, "secret.metadata.write", name, payload)
+    return NO_CONTENT_REPLY
 
 
 @routes.add("PATCH", template="metadata/{path}")
 async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Merge: a null sets a field back, and takes a key out of `custom_metadata`."""
-    request.need_media_type(MERGE_PATCH)
-    name, fields = new_name(mount, path), Fields.of(request)
+    request.require_media_type(MERGE_PATCH)
+    name, fields = new_secret_path(mount, path), Fields.from_body(request)
     custom = fields.mapping("custom_metadata")
     cleared = "custom_metadata" in fields and custom is None
     payload = WriteMetadata(
@@ -131,18 +133,20 @@ async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) 
         must_exist=True,
     )
     try:
-        await dialect.run(request, "secret.metadata.write", name, payload)
+        await dialect.run_operation(request, "secret.metadata.write", name, payload)
     except NotFoundError:
         return Reply(404)
-    return DONE
+    return NO_CONTENT_REPLY
 
 
 @routes.add("DELETE", template="metadata/{path}")
 async def purge(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Erase a secret whole."""
     with suppress(NotFoundError):
-        await dialect.run(request, "secret.purge", secret_name(mount, path), Nothing())
-    return DONE
+        await dialect.run_operation(
+            request, "secret.purge", secret_path(mount, path), NoParameters()
+        )
+    return NO_CONTENT_REPLY
 
 
 @routes.add("LIST", template="metadata")
@@ -150,7 +154,7 @@ async def purge(dialect: Dialect, request: Request, mount: MountRow, path: str) 
 async def list_(dialect: Dialect, request: Request, mount: MountRow, path: str = "") -> Reply:
     """The children of a folder; `after` and `limit` page through it."""
     keys = await list_keys(dialect, request, mount, path, _page(request))
-    return told(request, {"keys": keys})
+    return data_reply(request, {"keys": keys})
 
 
 @routes.add("LIST", template="detailed-metadata")
@@ -161,66 +165,72 @@ async def list_detailed(
     """The children of a folder, with the metadata of those that the caller may read."""
     asked = replace(_page(request), looked_at=True)
     keys = await list_keys(dialect, request, mount, path, asked)
-    if len(keys) > MOST_DETAILED:
-        raise ValidationError("limit_needed", f"ask for a limit of at most {MOST_DETAILED}")
+    if len(keys) > MAX_DETAILED:
+        raise ValidationError("limit_needed", f"ask for a limit of at most {MAX_DETAILED}")
     folder = path and path.removesuffix("/") + "/"
     info: dict[str, object] = {key: {} for key in keys}
     size = 0
     for key in keys:
         if not key.endswith("/"):
-            name = secret_name(mount, folder + key)
+            name = secret_path(mount, folder + key)
             try:
-                found = await dialect.run(request, "secret.metadata.read", name, _METADATA)
+                found = await dialect.run_operation(
+                    request, "secret.metadata.read", name, _METADATA
+                )
             except (AuthorizationError, NotFoundError):
                 continue
             shown = msgspec.json.encode(MetadataBody.of(found))
             size += len(shown)
-            if size > MOST_ANSWERED:
+            if size > MAX_RESULT_BYTES:
                 raise ValidationError("limit_needed", "too much for one answer; lower the limit")
             info[key] = Raw(shown)
-    return told(request, {"key_info": info, "keys": keys})
+    return data_reply(request, {"key_info": info, "keys": keys})
 
 
 @routes.add("GET", template="config")
 async def read_config(dialect: Dialect, request: Request, mount: MountRow) -> Reply:
     """The mount's settings."""
-    row: MountRow = await dialect.run(request, "mount.read", _settings(mount), Nothing())
+    row: MountRow = await dialect.run_operation(
+        request, "mount.read", _settings(mount), NoParameters()
+    )
     after = go_duration(row.delete_version_after)
-    return told(request, ConfigBody(row.cas_required, after, row.max_versions))
+    return data_reply(request, ConfigBody(row.cas_required, after, row.max_versions))
 
 
 @routes.add("POST", template="config")
 async def write_config(dialect: Dialect, request: Request, mount: MountRow) -> Reply:
     """Change the mount's settings; a negative `delete_version_after` switches it off."""
-    fields = Fields.of(request)
+    fields = Fields.from_body(request)
     payload = TuneMount(
         max_versions=fields.integer("max_versions"),
         cas_required=fields.boolean("cas_required"),
         delete_version_after=fields.duration("delete_version_after"),
     )
-    await dialect.run(request, "mount.tune", _settings(mount), payload)
-    return DONE
+    await dialect.run_operation(request, "mount.tune", _settings(mount), payload)
+    return NO_CONTENT_REPLY
 
 
 @routes.add("LIST", template="data/{path}")
 @routes.add("LIST", template="data")
 async def _list_data(_dialect: Dialect, _request: Request, *values: object) -> Reply:
-    return await unsupported(_dialect, _request, *values)
+    return await unsupported_method(_dialect, _request, *values)
 
 
 @routes.add("GET", "POST", "DELETE", template="data")
 @routes.add("GET", "POST", "DELETE", template="metadata")
-async def no_root(_dialect: Dialect, request: Request, _mount: MountRow) -> Reply:
+async def refuse_root(_dialect: Dialect, request: Request, _mount: MountRow) -> Reply:
     """The roots of the two trees hold nothing themselves."""
-    return _astray(
+    return _wrong_path_reply(
         request, "Non-listing operations on the root of a K/V v2 mount are not supported."
     )
 
 
 @routes.add("GET", "LIST", "POST", "DELETE", template="{path}")
-async def no_path(_dialect: Dialect, request: Request, _mount: MountRow, _path: str) -> Reply:
+async def refuse_kv1_path(
+    _dialect: Dialect, request: Request, _mount: MountRow, _path: str
+) -> Reply:
     """A path of KV version 1: whoever sends it is told what is wrong."""
-    return _astray(
+    return _wrong_path_reply(
         request,
         "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate "
         "API endpoints to use. If using the OpenBao CLI, use "
@@ -233,8 +243,8 @@ _COMMANDS: Final = {
 }  # fmt: skip
 
 
-def _astray(request: Request, warning: str) -> Reply:
-    return told(request, None, status=404, warnings=[warning])
+def _wrong_path_reply(request: Request, warning: str) -> Reply:
+    return data_reply(request, None, status=404, warnings=[warning])
 
 
 def _settings(mount: MountRow) -> ResourcePath:

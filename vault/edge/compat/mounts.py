@@ -3,17 +3,17 @@
 from contextlib import suppress
 from typing import Any, Final
 
-from vault.edge.compat.envelope import DONE, told, told_twice, warned
+from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, system_reply, warnings_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.health import API_VERSION
-from vault.edge.compat.kv import KEPT
+from vault.edge.compat.kv import DEFAULT_LEASE_SECONDS
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing, TuneMount, WriteMount
+from vault.model.payloads import NoParameters, TuneMount, WriteMount
 from vault.model.records import MountRow
 
 routes: Final = Router()
@@ -26,35 +26,41 @@ _PLUGIN: Final = f"v{API_VERSION}+builtin.freehold"
 @routes.add("GET", template="sys/mounts")
 async def list_(dialect: Dialect, request: Request) -> Reply:
     """Every mount, the agent's own `sys/` among them."""
-    rows = await dialect.run(request, "mount.list", ResourcePath.parse("sys/mounts"), Nothing())
-    return told_twice(request, _engines(rows))
+    rows = await dialect.run_operation(
+        request, "mount.list", ResourcePath.parse("sys/mounts"), NoParameters()
+    )
+    return system_reply(request, _engines(rows))
 
 
 @routes.add("GET", template="sys/auth")
 async def list_auth(dialect: Dialect, request: Request) -> Reply:
     """Every way to log in: tokens need no login."""
-    await dialect.run(request, "mount.list", ResourcePath.parse("sys/auth"), Nothing())
-    return told_twice(request, {"token/": _TOKENS})
+    await dialect.run_operation(
+        request, "mount.list", ResourcePath.parse("sys/auth"), NoParameters()
+    )
+    return system_reply(request, {"token/": _TOKENS})
 
 
 @routes.add("GET", template="sys/mounts/{path}")
 async def read(dialect: Dialect, request: Request, path: str) -> Reply:
     """One mount, or its tunable settings."""
-    name, tune = _named(path)
+    name, tune = _mount_path(path)
     try:
-        row = await dialect.run(request, "mount.read", _resource(name), Nothing())
+        row = await dialect.run_operation(request, "mount.read", _resource(name), NoParameters())
     except NotFoundError:
         what = "cannot fetch sysview for path" if tune else "No secret engine mount at"
-        raise ValidationError("mount_not_found", f"{what} {_shown(name, quoted=tune)}") from None
+        raise ValidationError(
+            "mount_not_found", f"{what} {_path_in_message(name, quoted=tune)}"
+        ) from None
     if not tune:
-        return told_twice(request, _engine(row))
-    return told_twice(
+        return system_reply(request, _engine(row))
+    return system_reply(
         request,
         {
-            "default_lease_ttl": KEPT,
+            "default_lease_ttl": DEFAULT_LEASE_SECONDS,
             "description": row.description,
             "force_no_cache": False,
-            "max_lease_ttl": KEPT,
+            "max_lease_ttl": DEFAULT_LEASE_SECONDS,
             "options": {"version": str(row.version)},
         },
     )
@@ -63,27 +69,27 @@ async def read(dialect: Dialect, request: Request, path: str) -> Reply:
 @routes.add("POST", template="sys/mounts/{path}")
 async def write(dialect: Dialect, request: Request, path: str) -> Reply:
     """Make a mount, or change the settings of one."""
-    name, tune = _named(path)
+    name, tune = _mount_path(path)
     return await (_tune if tune else _enable)(dialect, request, name)
 
 
 @routes.add("DELETE", template="sys/mounts/{path}")
 async def disable(dialect: Dialect, request: Request, path: str) -> Reply:
     """Take a mount away with everything in it."""
-    name, _ = _named(path)
+    name, _ = _mount_path(path)
     with suppress(NotFoundError):
-        await dialect.run(request, "mount.delete", _resource(name), Nothing())
-    return DONE
+        await dialect.run_operation(request, "mount.delete", _resource(name), NoParameters())
+    return NO_CONTENT_REPLY
 
 
 @routes.add("GET", template="sys/internal/ui/mounts", public=True)
 async def visible(dialect: Dialect, request: Request) -> Reply:
     """The mounts in which the caller may do anything at all; nothing without a token."""
     if dialect.credential(request) is None:
-        return told(request, {"auth": {}, "secret": {}})
+        return data_reply(request, {"auth": {}, "secret": {}})
     path = ResourcePath.parse("sys/internal/ui/mounts")
-    rows = await dialect.run(request, "mount.visible", path, Nothing())
-    return told(request, {"auth": {"token/": _TOKENS}, "secret": _engines(rows)})
+    rows = await dialect.run_operation(request, "mount.visible", path, NoParameters())
+    return data_reply(request, {"auth": {"token/": _TOKENS}, "secret": _engines(rows)})
 
 
 @routes.add("GET", template="sys/internal/ui/mounts/{path}")
@@ -94,18 +100,18 @@ async def preflight(dialect: Dialect, request: Request, path: str) -> Reply:
     """
     name = ResourcePath.parse(path.removesuffix("/"))
     try:
-        row = await dialect.run(request, "mount.preflight", name, Nothing())
+        row = await dialect.run_operation(request, "mount.preflight", name, NoParameters())
     except (AuthorizationError, NotFoundError):
         raise AuthorizationError(
             "preflight_denied",
             "preflight capability check returned 403, please ensure client's policies grant "
             f'access to path "{name}/"',
         ) from None
-    return told(request, {**_engine(row), "path": row.path})
+    return data_reply(request, {**_engine(row), "path": row.path})
 
 
 async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Reply:
-    fields = Fields.of(request)
+    fields = Fields.from_body(request)
     kind, options = fields.text("type"), Fields(fields.mapping("options") or {})
     if not kind:
         raise ValidationError(
@@ -119,29 +125,29 @@ async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Rep
         version=_version(options) or version, description=fields.text("description")
     )
     try:
-        await dialect.run(request, "mount.write", _resource(name), payload)
+        await dialect.run_operation(request, "mount.write", _resource(name), payload)
     except ValidationError as error:
         if error.code != "path_reserved":
             raise
         raise ValidationError(error.code, f'cannot mount "{name}/"', field="path") from None
-    return DONE
+    return NO_CONTENT_REPLY
 
 
 async def _tune(dialect: Dialect, request: Request, name: ResourcePath) -> Reply:
-    fields = Fields.of(request)
+    fields = Fields.from_body(request)
     _refuse_leases(fields)
     version = _version(Fields(fields.mapping("options") or {}))
     description = fields.text("description") if "description" in fields else None
     payload = TuneMount(version=version, description=description)
-    old = dialect.gate.mounts.get(f"{name}/")
+    old = dialect.service.mounts.get(f"{name}/")
     try:
-        await dialect.run(request, "mount.tune", _resource(name), payload)
+        await dialect.run_operation(request, "mount.tune", _resource(name), payload)
     except NotFoundError:
         raise ValidationError(
             "mount_not_found", f'tune of path "{name}/" failed: no mount entry found'
         ) from None
     upgraded = old is not None and version is not None and version > old.version
-    return warned(request, [_UPGRADED] if upgraded else [])
+    return warnings_reply(request, [_UPGRADED] if upgraded else [])
 
 
 _UPGRADED: Final = (
@@ -204,12 +210,12 @@ def _engines(rows: list[MountRow]) -> dict[str, Any]:
     return {row.path: _engine(row) for row in rows} | {"sys/": _SYSTEM}
 
 
-def _named(path: str) -> tuple[ResourcePath, bool]:
+def _mount_path(path: str) -> tuple[ResourcePath, bool]:
     """The mount's path, without its closing slash, and whether `/tune` was asked for."""
     return ResourcePath.parse(path.removesuffix(TUNE).rstrip("/")), path.endswith(TUNE)
 
 
-def _shown(name: str, *, quoted: bool) -> str:
+def _path_in_message(name: str, *, quoted: bool) -> str:
     return f'"{name}/"' if quoted else f"{name}/"
 
 

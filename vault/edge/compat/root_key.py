@@ -8,25 +8,25 @@ from typing import Any, Final
 
 import msgspec
 
-from vault.edge.compat.envelope import DONE, told_twice
+from vault.edge.compat.envelope import NO_CONTENT_REPLY, system_reply
 from vault.edge.compat.fields import Fields
-from vault.edge.compat.seal import refuse_pgp, share_of
-from vault.edge.dialect import Dialect, is_undone
+from vault.edge.compat.seal import decode_share, refuse_pgp_keys
+from vault.edge.dialect import Dialect, is_certainly_undone
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import ValidationError, VaultError
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import NoParameters
 from vault.model.root_key import (
-    BeginRekey,
-    BeginRoot,
-    ByNonce,
+    AttemptNonce,
+    GenerateRootStatus,
     NewShares,
-    OfferShare,
-    RekeyState,
-    RootState,
-    VerifyState,
+    RekeyStatus,
+    StartGenerateRoot,
+    StartRekey,
+    SubmitShare,
+    VerificationStatus,
 )
 
 routes: Final = Router()
@@ -38,66 +38,77 @@ _REKEY: Final = ResourcePath.parse("sys/rekey")
 @routes.add("GET", template="sys/generate-root-token/attempt", public=True)
 async def root_state(dialect: Dialect, request: Request) -> Reply:
     """How far it is."""
-    return _root(request, await dialect.run(request, "sys.generate_root.read", _ROOT, Nothing()))
+    return _root_reply(
+        request,
+        await dialect.run_operation(request, "sys.generate_root.read", _ROOT, NoParameters()),
+    )
 
 
 @routes.add("POST", template="sys/generate-root/attempt", public=True)
 @routes.add("POST", template="sys/generate-root-token/attempt", public=True)
 async def begin_root(dialect: Dialect, request: Request) -> Reply:
     """Begin; the one-time password is told here and never again."""
-    fields = Fields.of(request)
-    refuse_pgp(fields, "pgp_key")
-    payload = BeginRoot(fields.text("otp"))
-    return _root(request, await dialect.run(request, "sys.generate_root.begin", _ROOT, payload))
+    fields = Fields.from_body(request)
+    refuse_pgp_keys(fields, "pgp_key")
+    payload = StartGenerateRoot(fields.text("otp"))
+    return _root_reply(
+        request, await dialect.run_operation(request, "sys.generate_root.begin", _ROOT, payload)
+    )
 
 
 @routes.add("DELETE", template="sys/generate-root/attempt", public=True)
 @routes.add("DELETE", template="sys/generate-root-token/attempt", public=True)
 async def cancel_root(dialect: Dialect, request: Request) -> Reply:
     """Give it up."""
-    await dialect.run(request, "sys.generate_root.cancel", _ROOT, Nothing())
-    return DONE
+    await dialect.run_operation(request, "sys.generate_root.cancel", _ROOT, NoParameters())
+    return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="sys/generate-root/update", public=True)
 @routes.add("POST", template="sys/generate-root-token/update", public=True)
 async def offer_root(dialect: Dialect, request: Request) -> Reply:
     """Offer a share; after the last one the token is told, masked with the one-time password."""
-    found = await dialect.run(request, "sys.generate_root.offer", _ROOT, _offered(request))
-    return _root(request, found)
+    found = await dialect.run_operation(
+        request, "sys.generate_root.offer", _ROOT, _offered_share(request)
+    )
+    return _root_reply(request, found)
 
 
 @routes.add("GET", template="sys/rekey/init")
 @routes.add("GET", template="sys/rotate/root/init")
 async def rekey_state(dialect: Dialect, request: Request) -> Reply:
     """How far it is."""
-    return _rekey(request, await dialect.run(request, "sys.rekey.read", _REKEY, Nothing()))
+    return _rekey_reply(
+        request, await dialect.run_operation(request, "sys.rekey.read", _REKEY, NoParameters())
+    )
 
 
 @routes.add("POST", template="sys/rekey/init")
 @routes.add("POST", template="sys/rotate/root/init")
 async def begin_rekey(dialect: Dialect, request: Request) -> Reply:
     """Begin: how many new shares, and how many of them unseal."""
-    fields = Fields.of(request)
-    refuse_pgp(fields, "pgp_keys")
+    fields = Fields.from_body(request)
+    refuse_pgp_keys(fields, "pgp_keys")
     if fields.boolean("backup"):
         raise ValidationError(
             "pgp_unsupported", "a backup needs pgp_keys, which are not supported", field="backup"
         )
-    payload = BeginRekey(
+    payload = StartRekey(
         shares=fields.integer("secret_shares") or 0,
         threshold=fields.integer("secret_threshold") or 0,
         verifies=bool(fields.boolean("require_verification")),
     )
-    return _rekey(request, await dialect.run(request, "sys.rekey.begin", _REKEY, payload))
+    return _rekey_reply(
+        request, await dialect.run_operation(request, "sys.rekey.begin", _REKEY, payload)
+    )
 
 
 @routes.add("DELETE", template="sys/rekey/init")
 @routes.add("DELETE", template="sys/rotate/root/init")
 async def cancel_rekey(dialect: Dialect, request: Request) -> Reply:
     """Give it up: the old shares stay in force."""
-    await dialect.run(request, "sys.rekey.cancel", _REKEY, Nothing())
-    return DONE
+    await dialect.run_operation(request, "sys.rekey.cancel", _REKEY, NoParameters())
+    return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="sys/rekey/update")
@@ -108,9 +119,9 @@ async def offer_rekey(dialect: Dialect, request: Request) -> Reply:
     They are in force then, or once they are verified. Whoever has them is told so in any case:
     where it is not known, the old ones are to be kept too.
     """
-    found = await dialect.run(request, "sys.rekey.offer", _REKEY, _offered(request))
-    if isinstance(found, RekeyState):
-        return _rekey(request, found)
+    found = await dialect.run_operation(request, "sys.rekey.offer", _REKEY, _offered_share(request))
+    if isinstance(found, RekeyStatus):
+        return _rekey_reply(request, found)
     warnings = None if found.verification_required else await _commit(dialect, request, found)
     data = {
         "nonce": found.nonce,
@@ -122,16 +133,18 @@ async def offer_rekey(dialect: Dialect, request: Request) -> Reply:
         "verification_required": found.verification_required,
         "verification_nonce": found.verification_nonce,
     }
-    return told_twice(request, data, warnings=warnings)
+    return system_reply(request, data, warnings=warnings)
 
 
 async def _commit(dialect: Dialect, request: Request, found: NewShares) -> list[str] | None:
     """Have the new root key in force; what to say of it. Raises where it is not in force."""
-    payload = ByNonce(found.nonce)
+    payload = AttemptNonce(found.nonce)
     try:
-        done = await dialect.run(request, "sys.rekey.commit", _REKEY, payload, part=".commit")
+        done = await dialect.run_operation(
+            request, "sys.rekey.commit", _REKEY, payload, part=".commit"
+        )
     except VaultError as error:
-        if is_undone(error):
+        if is_certainly_undone(error):
             raise
         return [f"keep the old shares too until the new ones have unsealed: {error.message}"]
     return [done.warning] if done.warning else None
@@ -141,53 +154,55 @@ async def _commit(dialect: Dialect, request: Request, found: NewShares) -> list[
 @routes.add("GET", template="sys/rotate/root/verify")
 async def verify_state(dialect: Dialect, request: Request) -> Reply:
     """How many of the new shares have been shown."""
-    found = await dialect.run(request, "sys.rekey.verify.read", _REKEY, Nothing())
-    return _verify(request, found)
+    found = await dialect.run_operation(request, "sys.rekey.verify.read", _REKEY, NoParameters())
+    return _verify_reply(request, found)
 
 
 @routes.add("POST", template="sys/rekey/verify")
 @routes.add("POST", template="sys/rotate/root/verify")
 async def offer_verify(dialect: Dialect, request: Request) -> Reply:
     """Show a new share; after the last one they are in force."""
-    found = await dialect.run(request, "sys.rekey.verify.offer", _REKEY, _offered(request))
-    return _verify(request, found)
+    found = await dialect.run_operation(
+        request, "sys.rekey.verify.offer", _REKEY, _offered_share(request)
+    )
+    return _verify_reply(request, found)
 
 
 @routes.add("DELETE", template="sys/rekey/verify")
 @routes.add("DELETE", template="sys/rotate/root/verify")
 async def restart_verify(dialect: Dialect, request: Request) -> Reply:
     """Show them from the first one on, under a new nonce."""
-    found = await dialect.run(request, "sys.rekey.verify.restart", _REKEY, Nothing())
-    return _verify(request, found)
+    found = await dialect.run_operation(request, "sys.rekey.verify.restart", _REKEY, NoParameters())
+    return _verify_reply(request, found)
 
 
 @routes.add("GET", template="sys/rekey/backup")
 @routes.add("GET", template="sys/rotate/root/backup")
 async def backup(dialect: Dialect, request: Request) -> Reply:
     """There is none: only shares that PGP keys have sealed would be kept."""
-    await dialect.run(request, "sys.rekey.read", _REKEY, Nothing())
+    await dialect.run_operation(request, "sys.rekey.read", _REKEY, NoParameters())
     raise ValidationError("no_backup", "no backed-up keys found")
 
 
-def _offered(request: Request) -> OfferShare:
-    fields = Fields.of(request)
-    return OfferShare(share_of(fields.text("key")), fields.text("nonce"))
+def _offered_share(request: Request) -> SubmitShare:
+    fields = Fields.from_body(request)
+    return SubmitShare(decode_share(fields.text("key")), fields.text("nonce"))
 
 
-def _root(request: Request, state: RootState) -> Reply:
+def _root_reply(request: Request, state: GenerateRootStatus) -> Reply:
     data = msgspec.structs.asdict(state)
     more = {"encoded_root_token": state.encoded_token, "pgp_fingerprint": ""}
-    return told_twice(request, data | more)
+    return system_reply(request, data | more)
 
 
-def _rekey(request: Request, state: RekeyState) -> Reply:
-    return told_twice(
+def _rekey_reply(request: Request, state: RekeyStatus) -> Reply:
+    return system_reply(
         request, msgspec.structs.asdict(state) | {"pgp_fingerprints": None, "backup": False}
     )
 
 
-def _verify(request: Request, state: VerifyState) -> Reply:
+def _verify_reply(request: Request, state: VerificationStatus) -> Reply:
     data: dict[str, Any] = msgspec.structs.asdict(state)
     if state.complete:
         data = {"nonce": state.nonce, "complete": True}
-    return told_twice(request, data)
+    return system_reply(request, data)

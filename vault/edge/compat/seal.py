@@ -4,7 +4,7 @@ import binascii
 from base64 import b64decode, b64encode
 from typing import Final
 
-from vault.edge.compat.envelope import DONE, bare, told_twice
+from vault.edge.compat.envelope import NO_CONTENT_REPLY, plain_reply, system_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.health import SealBody
 from vault.edge.dialect import Dialect
@@ -14,7 +14,7 @@ from vault.edge.router import Router
 from vault.errors import UnavailableError, ValidationError
 from vault.model.instant import rfc3339
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import NoParameters
 
 routes: Final = Router()
 _PGP: Final = ("pgp_keys", "recovery_pgp_keys", "root_token_pgp_key")  # of `sys/init`
@@ -22,22 +22,22 @@ _RECOVERY: Final = ("recovery_shares", "recovery_threshold", "stored_shares")
 
 
 @routes.add("GET", template="sys/init", public=True)
-async def initialised(dialect: Dialect, _request: Request) -> Reply:
+async def is_initialised(dialect: Dialect, _request: Request) -> Reply:
     """Whether it has been done."""
-    return bare({"initialized": dialect.gate.status().initialized})
+    return plain_reply({"initialized": dialect.service.status().initialized})
 
 
 @routes.add("POST", template="sys/init", public=True)
 async def initialise(dialect: Dialect, request: Request) -> Reply:
     """Make the keys. The shares and the root token are told here and never again."""
-    fields = Fields.of(request)
-    refuse_pgp(fields, *_PGP)
+    fields = Fields.from_body(request)
+    refuse_pgp_keys(fields, *_PGP)
     for name in _RECOVERY:
         if fields.integer(name):
             raise ValidationError(
                 "recovery_unsupported", f"parameter {name} does not apply to this seal", field=name
             )
-    new = await dialect.gate.initialise(
+    new = await dialect.service.initialize(
         fields.integer("secret_shares") or 0, fields.integer("secret_threshold") or 0
     )
     told = {
@@ -46,10 +46,12 @@ async def initialise(dialect: Dialect, request: Request) -> Reply:
         "root_token": new.root_token,
     }
     try:
-        await dialect.gate.unseal_alone()  # with a key file there is nobody to wait for
+        await dialect.service.auto_unseal()  # with a key file there is nobody to wait for
     except UnavailableError as error:  # the token is shown once: it is told all the same
-        return bare({**told, "warnings": [f"the vault was made and is sealed: {error.message}"]})
-    return bare(told)
+        return plain_reply(
+            {**told, "warnings": [f"the vault was made and is sealed: {error.message}"]}
+        )
+    return plain_reply(told)
 
 
 @routes.add("POST", template="sys/unseal", public=True)
@@ -59,30 +61,32 @@ async def unseal(dialect: Dialect, request: Request) -> Reply:
     The one share of a vault with a key file is what the file holds: whoever has nothing to show
     does not end a seal that somebody has ordered.
     """
-    fields, gate = Fields.of(request), dialect.gate
+    fields, gate = Fields.from_body(request), dialect.service
     if fields.boolean("reset"):
         if gate.is_open:
             raise ValidationError("unsealed", "vault is unsealed")
-        return bare(SealBody.of(gate.reset_unseal()))
-    share = share_of(fields.text("key"), ", or 'reset' set to true")
-    return bare(SealBody.of(await gate.unseal(share)))
+        return plain_reply(SealBody.of(gate.reset_unseal()))
+    share = decode_share(fields.text("key"), ", or 'reset' set to true")
+    return plain_reply(SealBody.of(await gate.unseal(share)))
 
 
 @routes.add("POST", template="sys/seal")
 async def seal(dialect: Dialect, request: Request) -> Reply:
     """Take the data path down; the answer comes when it is gone. Sealed already: done."""
-    if dialect.gate.is_open:
-        await dialect.run(request, "sys.seal", ResourcePath.parse("sys/seal"), Nothing())
-        await dialect.gate.wait_sealed()
-    return DONE
+    if dialect.service.is_open:
+        await dialect.run_operation(
+            request, "sys.seal", ResourcePath.parse("sys/seal"), NoParameters()
+        )
+    await dialect.service.wait_sealed()
+    return NO_CONTENT_REPLY
 
 
 @routes.add("GET", template="sys/key-status")
 async def key_status(dialect: Dialect, request: Request) -> Reply:
     """The generation of the key-encryption key, and how often it was used."""
     path = ResourcePath.parse("sys/key-status")
-    state = await dialect.run(request, "sys.key_status", path, Nothing())
-    return told_twice(
+    state = await dialect.run_operation(request, "sys.key_status", path, NoParameters())
+    return system_reply(
         request,
         {
             "term": state["term"],
@@ -96,11 +100,13 @@ async def key_status(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="sys/rotate/keyring")
 async def rotate(dialect: Dialect, request: Request) -> Reply:
     """Make a new generation of the key-encryption key."""
-    await dialect.run(request, "sys.rotate", ResourcePath.parse("sys/rotate"), Nothing())
-    return DONE
+    await dialect.run_operation(
+        request, "sys.rotate", ResourcePath.parse("sys/rotate"), NoParameters()
+    )
+    return NO_CONTENT_REPLY
 
 
-def refuse_pgp(fields: Fields, *names: str) -> None:
+def refuse_pgp_keys(fields: Fields, *names: str) -> None:
     """Ignoring a key would tell in clear what is asked for sealed. Raises `ValidationError`."""
     for name in names:
         if fields.value(name):
@@ -109,12 +115,12 @@ def refuse_pgp(fields: Fields, *names: str) -> None:
             )
 
 
-def share_of(text: str, instead: str = "") -> bytes:
+def decode_share(text: str, alternative: str = "") -> bytes:
     """A share, in hex or base64. Raises `ValidationError`; `instead`: what else there could be."""
     if not text:
         raise ValidationError(
             "share_missing",
-            f"'key' must be specified in request body as JSON{instead}",
+            f"'key' must be specified in request body as JSON{alternative}",
             field="key",
         )
     for decode in (bytes.fromhex, _base64):

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from vault.authn.tokens import Issued, NewToken
-from vault.edge.compat.envelope import DONE, told, warned
+from vault.authn.tokens import IssuedToken, NewToken
+from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, warnings_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -16,14 +16,14 @@ from vault.edge.router import Router
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.instant import SECOND, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
-from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
+from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 routes: Final = Router()
 
-CREATE: Final = "auth/token/create"
-FIRST: Final = "auth/token/root"
-CREATE_ORPHAN: Final = "auth/token/create-orphan"
+CREATE_PATH: Final = "auth/token/create"
+ROOT_TOKEN_PATH: Final = "auth/token/root"
+CREATE_ORPHAN_PATH: Final = "auth/token/create-orphan"
 
 
 class AuthBody(Struct, frozen=True, kw_only=True):
@@ -58,16 +58,16 @@ class AuthBody(Struct, frozen=True, kw_only=True):
         )
 
 
-@routes.add("POST", template=CREATE)
+@routes.add("POST", template=CREATE_PATH)
 async def create(dialect: Dialect, request: Request) -> Reply:
     """A child of the caller's token."""
-    return await _create(dialect, request, CREATE)
+    return await _create(dialect, request, CREATE_PATH)
 
 
-@routes.add("POST", template=CREATE_ORPHAN)
+@routes.add("POST", template=CREATE_ORPHAN_PATH)
 async def create_orphan(dialect: Dialect, request: Request) -> Reply:
     """A token that no other takes down with it."""
-    return await _create(dialect, request, CREATE_ORPHAN)
+    return await _create(dialect, request, CREATE_ORPHAN_PATH)
 
 
 @routes.add("POST", template="auth/token/create/{role}")
@@ -79,104 +79,118 @@ async def create_by_role(_dialect: Dialect, _request: Request, role: str) -> Rep
 @routes.add("GET", "POST", template="auth/token/lookup-self")
 async def lookup_self(dialect: Dialect, request: Request) -> Reply:
     """The caller's own token."""
-    row = await dialect.run(request, "token.lookup_self", _at("lookup-self"), Nothing())
-    return told(request, _lookup_body(row, dialect.credential(request) or "", dialect.world.now()))
+    row = await dialect.run_operation(
+        request, "token.lookup_self", _at("lookup-self"), NoParameters()
+    )
+    return data_reply(
+        request, _lookup_body(row, dialect.credential(request) or "", dialect.world.now())
+    )
 
 
 @routes.add("GET", "POST", template="auth/token/lookup")
 async def lookup(dialect: Dialect, request: Request) -> Reply:
     """Any token by its text; without one, the caller's own."""
-    text = _given(Fields.of(request)) or dialect.credential(request) or ""
-    row = await dialect.run(request, "token.lookup", _at("lookup"), ByToken(token=text))
-    return told(request, _lookup_body(row, text, dialect.world.now()))
+    text = _token_text(Fields.from_body(request)) or dialect.credential(request) or ""
+    row = await dialect.run_operation(
+        request, "token.lookup", _at("lookup"), TokenSelector(token=text)
+    )
+    return data_reply(request, _lookup_body(row, text, dialect.world.now()))
 
 
 @routes.add("POST", template="auth/token/lookup-accessor")
 async def lookup_accessor(dialect: Dialect, request: Request) -> Reply:
     """Any token by its accessor, its text left out."""
-    payload = ByAccessor(accessor=_accessor(Fields.of(request)))
-    row = await dialect.run(request, "token.lookup_accessor", _at("lookup-accessor"), payload)
-    return told(request, _lookup_body(row, "", dialect.world.now()))
+    payload = AccessorSelector(accessor=_accessor(Fields.from_body(request)))
+    row = await dialect.run_operation(
+        request, "token.lookup_accessor", _at("lookup-accessor"), payload
+    )
+    return data_reply(request, _lookup_body(row, "", dialect.world.now()))
 
 
 @routes.add("POST", template="auth/token/renew-self")
 async def renew_self(dialect: Dialect, request: Request) -> Reply:
     """Renew the caller's own token."""
-    payload = RenewToken(increment=_increment(Fields.of(request)))
-    issued = await dialect.run(request, "token.renew_self", _at("renew-self"), payload)
-    return _issued(request, issued, dialect.credential(request) or "")
+    payload = RenewToken(increment=_increment(Fields.from_body(request)))
+    issued = await dialect.run_operation(request, "token.renew_self", _at("renew-self"), payload)
+    return _issued_reply(request, issued, dialect.credential(request) or "")
 
 
 @routes.add("POST", template="auth/token/renew")
 async def renew(dialect: Dialect, request: Request) -> Reply:
     """Renew a token by its text."""
-    fields = Fields.of(request)
+    fields = Fields.from_body(request)
     payload = RenewToken(token=_token(fields), increment=_increment(fields))
-    with _gone_is("token not found"):
-        issued = await dialect.run(request, "token.renew", _at("renew"), payload)
-    return _issued(request, issued, payload.token)
+    with _missing_token_is("token not found"):
+        issued = await dialect.run_operation(request, "token.renew", _at("renew"), payload)
+    return _issued_reply(request, issued, payload.token)
 
 
 @routes.add("POST", template="auth/token/renew-accessor")
 async def renew_accessor(dialect: Dialect, request: Request) -> Reply:
     """Renew a token by its accessor."""
-    fields = Fields.of(request)
+    fields = Fields.from_body(request)
     payload = RenewToken(accessor=_accessor(fields), increment=_increment(fields))
-    issued = await dialect.run(request, "token.renew_accessor", _at("renew-accessor"), payload)
-    return _issued(request, issued, "")
+    issued = await dialect.run_operation(
+        request, "token.renew_accessor", _at("renew-accessor"), payload
+    )
+    return _issued_reply(request, issued, "")
 
 
 @routes.add("POST", template="auth/token/revoke-self")
 async def revoke_self(dialect: Dialect, request: Request) -> Reply:
     """End the caller's own token and all that came from it."""
-    await dialect.run(request, "token.revoke_self", _at("revoke-self"), Nothing())
-    return DONE
+    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), NoParameters())
+    return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="auth/token/revoke")
 async def revoke(dialect: Dialect, request: Request) -> Reply:
     """End a token by its text; one that is gone already is no error."""
-    payload = ByToken(token=_token(Fields.of(request)))
+    payload = TokenSelector(token=_token(Fields.from_body(request)))
     try:
-        await dialect.run(request, "token.revoke", _at("revoke"), payload)
+        await dialect.run_operation(request, "token.revoke", _at("revoke"), payload)
     except AuthorizationError as error:
         if error.code != "bad_token":
             raise
-    return DONE
+    return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="auth/token/revoke-accessor")
 async def revoke_accessor(dialect: Dialect, request: Request) -> Reply:
     """End a token by its accessor; one that is gone already is worth a remark."""
-    payload = ByAccessor(accessor=_accessor(Fields.of(request)))
+    payload = AccessorSelector(accessor=_accessor(Fields.from_body(request)))
     try:
-        await dialect.run(request, "token.revoke_accessor", _at("revoke-accessor"), payload)
+        await dialect.run_operation(
+            request, "token.revoke_accessor", _at("revoke-accessor"), payload
+        )
     except ValidationError as error:
         if error.code != "invalid_accessor":
             raise
-        return warned(request, ["No token found with this accessor"])
-    return DONE
+        return warnings_reply(request, ["No token found with this accessor"])
+    return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="auth/token/revoke-orphan")
 async def revoke_orphan(dialect: Dialect, request: Request) -> Reply:
     """End a token by its text and leave its children."""
-    payload = ByToken(token=_token(Fields.of(request)))
-    with _gone_is("token to revoke not found"):
-        await dialect.run(request, "token.revoke_orphan", _at("revoke-orphan"), payload)
-    return DONE
+    payload = TokenSelector(token=_token(Fields.from_body(request)))
+    with _missing_token_is("token to revoke not found"):
+        await dialect.run_operation(request, "token.revoke_orphan", _at("revoke-orphan"), payload)
+    return NO_CONTENT_REPLY
 
 
 @routes.add("LIST", template="auth/token/accessors")
 @routes.add("LIST", template="auth/token/accessors/")
 async def accessors(dialect: Dialect, request: Request) -> Reply:
     """The accessors of all tokens."""
-    found = await dialect.run(request, "token.accessors", _at("accessors"), Nothing())
-    return told(request, {"keys": found})
+    found = await dialect.run_operation(
+        request, "token.accessors", _at("accessors"), NoParameters()
+    )
+    return data_reply(request, {"keys": found})
 
 
 async def _create(dialect: Dialect, request: Request, path: str) -> Reply:
-    fields = Fields.of(request)
+    fields = Fields.from_body(request)
     kind = fields.text("type")
     if kind not in {"", "service", "default", "default-service"}:
         known = kind in {"batch", "default-batch"}
@@ -202,13 +216,17 @@ async def _create(dialect: Dialect, request: Request, path: str) -> Reply:
         id=fields.text("id"),
         path=path,
     )
-    issued: Issued = await dialect.run(request, "token.create", ResourcePath.parse(path), payload)
-    return _issued(request, issued, issued.text, fields.ignored())
+    issued: IssuedToken = await dialect.run_operation(
+        request, "token.create", ResourcePath.parse(path), payload
+    )
+    return _issued_reply(request, issued, issued.text, fields.ignored_field_warnings())
 
 
-def _issued(request: Request, issued: Issued, text: str, remarks: list[str] | None = None) -> Reply:
+def _issued_reply(
+    request: Request, issued: IssuedToken, text: str, remarks: list[str] | None = None
+) -> Reply:
     warnings = [*issued.warnings, *(remarks or [])]
-    return told(request, None, auth=AuthBody.of(issued.row, text), warnings=warnings or None)
+    return data_reply(request, None, auth=AuthBody.of(issued.row, text), warnings=warnings or None)
 
 
 def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
@@ -230,7 +248,9 @@ def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
         "ttl": _seconds(max(row.expires_at - now, 0)) if row.expires_at else 0,
         "type": "service",
     }
-    if row.path != FIRST:  # the token of `sys/init` has no lease, the only place of these two
+    if (
+        row.path != ROOT_TOKEN_PATH
+    ):  # the token of `sys/init` has no lease, the only place of these two
         body["issue_time"] = rfc3339(row.created_at)
         body["renewable"] = row.renewable
     if row.period:
@@ -242,7 +262,7 @@ def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _gone_is(told: str) -> Iterator[None]:
+def _missing_token_is(told: str) -> Iterator[None]:
     """A token that is not there is the caller's fault here, and a matter of rights elsewhere."""
     try:
         yield
@@ -256,7 +276,7 @@ def _at(name: str) -> ResourcePath:
     return ResourcePath.parse(f"auth/token/{name}")
 
 
-def _given(fields: Fields) -> str:
+def _token_text(fields: Fields) -> str:
     """The text of a token, empty where none is given. A null is none, and not the caller's own."""
     if "token" in fields and fields.value("token") is None:
         raise AuthorizationError("invalid_token", "invalid token")
@@ -264,7 +284,7 @@ def _given(fields: Fields) -> str:
 
 
 def _token(fields: Fields) -> str:
-    text = _given(fields)
+    text = _token_text(fields)
     if not text:
         raise ValidationError("missing_token", "missing token ID", field="token")
     return text

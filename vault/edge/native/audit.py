@@ -7,15 +7,15 @@ from msgspec import Meta, Struct
 
 from vault.audit.broker import BrokerState
 from vault.audit.proof import Proof
-from vault.audit.query import MAX_PAGE, AuditQuery, Page
+from vault.audit.query import MAX_PAGE, AuditPage, AuditQuery
 from vault.audit.verification import VerificationState
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
 from vault.errors import ValidationError
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
-from vault.model.payloads import AuditRecord, HashValue, Nothing
+from vault.model.payloads import HashAuditValue, NoParameters, ReadAuditRecord
 
 audit = Endpoints("audit", "What happened: search it, prove a record, see how the log does.")
 
@@ -145,7 +145,9 @@ async def events(dialect: Dialect, request: Request, *, query: EventQuery) -> Ev
         cursor=query.cursor,
         limit=query.limit,
     )
-    page: Page = await dialect.run(request, "audit.query", system_path("audit"), payload)
+    page: AuditPage = await dialect.run_operation(
+        request, "audit.query", system_path("audit"), payload
+    )
     return EventPage(events=[EventBody.of(row) for row in page.events], cursor=page.cursor)
 
 
@@ -156,14 +158,18 @@ async def events(dialect: Dialect, request: Request, *, query: EventQuery) -> Ev
     returns=Proof,
 )
 async def proof(dialect: Dialect, request: Request, seq: str) -> Proof:
-    payload = AuditRecord(seq=_number(seq))
-    found: Proof = await dialect.run(request, "audit.proof", system_path("audit"), payload)
+    payload = ReadAuditRecord(seq=_number(seq))
+    found: Proof = await dialect.run_operation(
+        request, "audit.proof", system_path("audit"), payload
+    )
     return found
 
 
 @audit.add("GET", "audit/status", "How the log does", returns=StatusBody)
 async def status(dialect: Dialect, request: Request) -> StatusBody:
-    state: BrokerState = await dialect.run(request, "audit.status", system_path("audit"), Nothing())
+    state: BrokerState = await dialect.run_operation(
+        request, "audit.status", system_path("audit"), NoParameters()
+    )
     sinks = [
         SinkBody(
             name=sink.name,
@@ -193,7 +199,9 @@ async def verification(dialect: Dialect, request: Request) -> VerificationBody:
 
 
 async def _verification(dialect: Dialect, request: Request, name: str) -> VerificationBody:
-    found = await dialect.run(request, name, system_path("audit-verification"), Nothing())
+    found = await dialect.run_operation(
+        request, name, system_path("audit-verification"), NoParameters()
+    )
     return VerificationBody.of(found)
 
 
@@ -201,9 +209,9 @@ async def _verification(dialect: Dialect, request: Request, name: str) -> Verifi
     "POST", "audit/hash", "What a value reads as in the log", body=ValueBody, returns=HashBody
 )
 async def hash_(dialect: Dialect, request: Request, *, body: ValueBody) -> HashBody:
-    payload = HashValue(value=body.value)
+    payload = HashAuditValue(value=body.value)
     return HashBody(
-        hash=await dialect.run(request, "audit.hash", system_path("audit-hash"), payload)
+        hash=await dialect.run_operation(request, "audit.hash", system_path("audit-hash"), payload)
     )
 
 

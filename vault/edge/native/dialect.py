@@ -4,14 +4,14 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from vault.edge.browsers import Browsers
+from vault.edge.browser_sessions import BrowserSessions
 from vault.edge.dialect import Dialect
 from vault.edge.native.audit import audit
 from vault.edge.native.batch import batch
-from vault.edge.native.endpoint import routed
+from vault.edge.native.endpoint import build_router
 from vault.edge.native.errors import error_body
 from vault.edge.native.keys import keys
-from vault.edge.native.openapi import describe
+from vault.edge.native.openapi import openapi_endpoint
 from vault.edge.native.policies import policies
 from vault.edge.native.replays import replays
 from vault.edge.native.roles import roles
@@ -28,7 +28,7 @@ from vault.errors import AuthenticationError, MethodError, VaultError
 PREFIX: Final = "/api/v1/"
 MAX_BODY: Final = 1 << 21  # a value of 1 MiB, escaped and with its metadata
 
-_DESCRIBED: Final = (
+_DOCUMENTED: Final = (
     secrets,
     batch,
     policies,
@@ -43,22 +43,22 @@ _DESCRIBED: Final = (
     usage,
 )
 RESOURCES: Final = (
-    *_DESCRIBED,
-    describe(_DESCRIBED),
+    *_DOCUMENTED,
+    openapi_endpoint(_DOCUMENTED),
 )
 
 
-class Native(Dialect):
+class NativeDialect(Dialect):
     """The dialect under `/api/v1/`."""
 
     name = "native"
     prefix = PREFIX
-    router: ClassVar[Router] = routed(RESOURCES)
+    router: ClassVar[Router] = build_router(RESOURCES)
     max_body = MAX_BODY
-    browsers: Browsers | None = None
+    browsers: BrowserSessions | None = None
     """How a browser's cookies are read; None while the web interface is off."""
 
-    def error(self, error: VaultError, request_id: str) -> Reply:
+    def error_reply(self, error: VaultError, request_id: str) -> Reply:
         """The typed error, with what HTTP asks to be beside it."""
         body = error_body(error, request_id, self.world.now())
         return Reply(error.status, msgspec.json.encode(body), headers=_headers(error))

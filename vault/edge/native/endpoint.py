@@ -11,13 +11,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from vault.edge.dialect import Dialect, convert
+from vault.edge.dialect import Dialect, convert_fields
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.edge.router import Answer, Router
 from vault.errors import ValidationError
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import NoParameters
 
 encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 JSON: Final = "application/json"
@@ -39,11 +39,11 @@ class Endpoint:
     summary: str
     answer: Answer
     tag: str
-    body: Any = Nothing
+    body: Any = NoParameters
     schema: Any = None
     media_type: str = JSON
     documents: tuple[str, ...] = ()
-    query: type[Struct] = Nothing
+    query: type[Struct] = NoParameters
     returns: Any = None
     status: int = 200
     also: tuple[int, ...] = ()
@@ -89,12 +89,12 @@ class Endpoints:
         return register
 
 
-def routed(resources: Iterable[Endpoints]) -> Router:
+def build_router(resources: Iterable[Endpoints]) -> Router:
     """A router with every endpoint behind its decoding and encoding."""
     router = Router()
     for endpoint in (endpoint for resource in resources for endpoint in resource.all):
         router.add(endpoint.method, template=endpoint.template, public=endpoint.public)(
-            _answering(endpoint)
+            _answer_for(endpoint)
         )
     return router
 
@@ -109,34 +109,34 @@ def system_folder(resource: str) -> ResourcePath:
     return ResourcePath.parse_folder(f"sys/{resource}")
 
 
-def _answering(endpoint: Endpoint) -> Answer:
+def _answer_for(endpoint: Endpoint) -> Answer:
     async def answer(dialect: Dialect, request: Request, *values: str) -> Reply:
-        decoded = _decoded(endpoint, request)
+        decoded = _decode_arguments(endpoint, request)
         result = await endpoint.answer(dialect, request, *values, **decoded)
         if isinstance(result, Reply):
             return result
         if endpoint.status == NO_CONTENT:
             return Reply(NO_CONTENT)
-        return encoded(result, endpoint.status)
+        return encode_reply(result, endpoint.status)
 
     return answer
 
 
-def encoded(result: object, status: int) -> Reply:
+def encode_reply(result: object, status: int) -> Reply:
     """What an endpoint returns, on its way to the wire."""
     return Reply(status, encode(result))
 
 
-def _decoded(endpoint: Endpoint, request: Request) -> dict[str, object]:
+def _decode_arguments(endpoint: Endpoint, request: Request) -> dict[str, object]:
     """The keyword arguments of the endpoint's function. Raises `ValidationError`."""
     if endpoint.media_type != JSON:
-        request.need_media_type(endpoint.media_type)
+        request.require_media_type(endpoint.media_type)
     if endpoint.needs_body and not request.body:
         raise ValidationError("body_missing", "this request needs a body")
-    query, body = convert(request.query, endpoint.query), request.json(endpoint.body)
+    query, body = convert_fields(request.query, endpoint.query), request.decode_json(endpoint.body)
     decoded: dict[str, object] = {}
-    if endpoint.query is not Nothing:
+    if endpoint.query is not NoParameters:
         decoded["query"] = query
-    if endpoint.body is not Nothing:
+    if endpoint.body is not NoParameters:
         decoded["body"] = body
     return decoded

@@ -10,7 +10,7 @@ from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.identity import Permission
 from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
-from vault.model.payloads import CreateKey, KeysOf, Nothing
+from vault.model.payloads import CreateApiKey, ListApiKeys, NoParameters
 
 keys = Endpoints("keys", "API keys of users. A key is shown once, when it is made.")
 
@@ -72,7 +72,9 @@ class NewKey(Struct, frozen=True, forbid_unknown_fields=True):
 
 @keys.add("GET", "keys", "List a user's keys", query=KeyQuery, returns=KeyList, errors=(404,))
 async def list_(dialect: Dialect, request: Request, *, query: KeyQuery) -> KeyList:
-    found = await dialect.run(request, "key.list", system_folder("keys"), KeysOf(user=query.user))
+    found = await dialect.run_operation(
+        request, "key.list", system_folder("keys"), ListApiKeys(user=query.user)
+    )
     return KeyList(keys=[KeyBody.of(key) for key in found])
 
 
@@ -86,20 +88,22 @@ async def list_(dialect: Dialect, request: Request, *, query: KeyQuery) -> KeyLi
     errors=(404, 409),
 )
 async def create(dialect: Dialect, request: Request, *, body: NewKey) -> KeyBody:
-    payload = CreateKey(
+    payload = CreateApiKey(
         user=body.user,
         name=body.name,
         permissions=body.permissions,
         expires_at=parse_rfc3339(body.expires_at, "expires_at") if body.expires_at else 0,
     )
-    made: CreatedKey = await dialect.run(request, "key.create", system_folder("keys"), payload)
+    made: CreatedKey = await dialect.run_operation(
+        request, "key.create", system_folder("keys"), payload
+    )
     return KeyBody.of(made.key, key=made.text, warnings=list(made.warnings))
 
 
 @keys.add("GET", "keys/{id}", "Read what may be shown of a key", returns=KeyBody)
 async def read(dialect: Dialect, request: Request, key_id: str) -> KeyBody:
     path = system_path("keys", key_id)
-    return KeyBody.of(await dialect.run(request, "key.read", path, Nothing()))
+    return KeyBody.of(await dialect.run_operation(request, "key.read", path, NoParameters()))
 
 
 @keys.add(
@@ -109,4 +113,4 @@ async def read(dialect: Dialect, request: Request, key_id: str) -> KeyBody:
     status=204,
 )
 async def revoke(dialect: Dialect, request: Request, key_id: str) -> None:
-    await dialect.run(request, "key.revoke", system_path("keys", key_id), Nothing())
+    await dialect.run_operation(request, "key.revoke", system_path("keys", key_id), NoParameters())

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from protocols.openapi import About, ApiDocument, Schema
+from protocols.openapi import ApiDocument, ApiInfo, Schema
 from protocols.openapi import ErrorBody as ErrorBody
-from protocols.openapi import document as describe_all
+from protocols.openapi import build_document as describe_all
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints
 from vault.edge.reply import Reply
@@ -41,7 +41,7 @@ _SEGMENTS: Final[dict[str, Schema]] = {
     "name": {"type": "string", "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"},
     "seq": {"type": "string", "pattern": "^[0-9]{1,18}$"},
 }
-ABOUT: Final = About(
+ABOUT: Final = ApiInfo(
     title="Freehold",
     description="Secrets on the ground of whoever owns them.",
     version=VERSION,
@@ -52,13 +52,13 @@ ABOUT: Final = About(
 )
 
 
-def describe(resources: Iterable[Endpoints]) -> Endpoints:
+def openapi_endpoint(resources: Iterable[Endpoints]) -> Endpoints:
     """The endpoint that serves the document of these resources, and of itself."""
     api = Endpoints("api", "This document.")
 
     @cache
     def encoded() -> bytes:
-        return msgspec.json.encode(document([*resources, api]))
+        return msgspec.json.encode(openapi_document([*resources, api]))
 
     @api.add("GET", "openapi.json", "This document", public=True, returns=ApiDocument)
     async def openapi(dialect: Dialect, request: Request) -> Reply:
@@ -67,6 +67,6 @@ def describe(resources: Iterable[Endpoints]) -> Endpoints:
     return api
 
 
-def document(resources: Iterable[Endpoints]) -> Schema:
+def openapi_document(resources: Iterable[Endpoints]) -> Schema:
     """The document, as plain data."""
     return describe_all(resources, ABOUT)

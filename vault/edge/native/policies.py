@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from vault.authz.access import Decision
-from vault.authz.book import Effective, PolicyNames
 from vault.authz.policy import MAX_RULES, Action, Conditions, Policy, Rule, ShownPolicy
+from vault.authz.policy_store import Effective, PolicyNames
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
@@ -15,7 +15,7 @@ from vault.model.instant import parse_rfc3339, rfc3339
 from vault.model.name import canonical_name
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRun, Nothing, WritePolicy
+from vault.model.payloads import DryRunAccess, NoParameters, WritePolicy
 from vault.model.records import PolicyRow
 
 policies = Endpoints("policies", "Who may do what: deny by default, and a denial wins.")
@@ -67,13 +67,15 @@ class DryRunBody(Struct, frozen=True, forbid_unknown_fields=True):
 @policies.add("GET", "policies", "List the policies' names", returns=PolicyNames)
 async def list_(dialect: Dialect, request: Request) -> PolicyNames:
     path = system_folder("policies")
-    found: PolicyNames = await dialect.run(request, "policy.list", path, Nothing())
+    found: PolicyNames = await dialect.run_operation(request, "policy.list", path, NoParameters())
     return found
 
 
 @policies.add("GET", "policies/{name}", "Read a policy", returns=ShownPolicy)
 async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
-    policy: ShownPolicy = await dialect.run(request, "policy.read", _at(name), Nothing())
+    policy: ShownPolicy = await dialect.run_operation(
+        request, "policy.read", _at(name), NoParameters()
+    )
     return policy
 
 
@@ -88,7 +90,7 @@ async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
 async def write(
     dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
 ) -> WrittenPolicy:
-    row: PolicyRow = await dialect.run(
+    row: PolicyRow = await dialect.run_operation(
         request, "policy.write", _at(name), WritePolicy(document=body)
     )
     return WrittenPolicy(
@@ -113,7 +115,7 @@ async def validate(
     dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
 ) -> Policy:
     payload = WritePolicy(document=body)
-    policy: Policy = await dialect.run(request, "policy.validate", _at(name), payload)
+    policy: Policy = await dialect.run_operation(request, "policy.validate", _at(name), payload)
     return policy
 
 
@@ -121,13 +123,15 @@ async def validate(
     "DELETE", "policies/{name}", "Delete a policy; it is out of force at once", status=204
 )
 async def delete(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run(request, "policy.delete", _at(name), Nothing())
+    await dialect.run_operation(request, "policy.delete", _at(name), NoParameters())
 
 
 @policies.add("GET", "policies-effective", "The policies that count for you", returns=Effective)
 async def effective(dialect: Dialect, request: Request) -> Effective:
     path = system_path("policies-effective")
-    found: Effective = await dialect.run(request, "policy.effective", path, Nothing())
+    found: Effective = await dialect.run_operation(
+        request, "policy.effective", path, NoParameters()
+    )
     return found
 
 
@@ -140,7 +144,7 @@ async def effective(dialect: Dialect, request: Request) -> Effective:
     errors=(404,),
 )
 async def dry_run(dialect: Dialect, request: Request, *, body: DryRunBody) -> Decision:
-    payload = DryRun(
+    payload = DryRunAccess(
         capability=body.capability,
         path=body.path,
         draft=body.draft,
@@ -153,12 +157,12 @@ async def dry_run(dialect: Dialect, request: Request, *, body: DryRunBody) -> De
         tags=None if body.tags is None else tuple(body.tags),
         metadata=body.metadata,
     )
-    own = payload == DryRun(
+    own = payload == DryRunAccess(
         capability=payload.capability, path=payload.path
     )  # takes no policy: see `Policies`
     name = "policy.check" if own else "policy.dry_run"
     path = system_path("policies-dry-run")
-    decision: Decision = await dialect.run(request, name, path, payload)
+    decision: Decision = await dialect.run_operation(request, name, path, payload)
     return decision
 
 

@@ -13,11 +13,11 @@ from vault.model.instant import SECOND, parse_rfc3339, rfc3339
 from vault.model.replay import (
     MAX_CHANGES,
     MAX_WRITTEN,
-    Change,
-    Replayed,
+    DecisionChange,
     ReplayPolicies,
-    Stop,
-    Undecided,
+    ReplayReport,
+    ReplayUndecided,
+    StopReason,
 )
 
 replays = Endpoints("replays", "Policies held against the accesses on record.")
@@ -76,7 +76,7 @@ class ChangeBody(Struct, frozen=True, kw_only=True):
     ip: str
 
     @classmethod
-    def of(cls, change: Change) -> "ChangeBody":
+    def of(cls, change: DecisionChange) -> "ChangeBody":
         """From a replay."""
         fields = asdict(change)
         plain = {name: fields[name] for name in cls.__struct_fields__ if name in fields}
@@ -95,13 +95,13 @@ class ReplayedBody(Struct, frozen=True, kw_only=True):
     since: str
     until: str
     reached: str
-    stopped: Stop
+    stopped: StopReason
     records: int
     accesses: int
     unchanged: int
     denied: int
     allowed: int
-    undecided: dict[Undecided, int]
+    undecided: dict[ReplayUndecided, int]
     drifted: int
     changes: list[ChangeBody]
     others: int
@@ -127,7 +127,7 @@ async def replay(dialect: Dialect, request: Request, *, body: ReplayBody) -> Rep
         limit=body.limit,
     )
     path = system_path("policies-replay")
-    found: Replayed = await dialect.run(request, "policy.replay", path, payload)
+    found: ReplayReport = await dialect.run_operation(request, "policy.replay", path, payload)
     fields = asdict(found) | {"changes": [ChangeBody.of(change) for change in found.changes]}
     times = {name: rfc3339(fields[name]) for name in ("since", "until", "reached")}
     return ReplayedBody(**fields | times)

@@ -25,27 +25,27 @@ from vault.errors import NotFoundError, ValidationError
 from vault.model.instant import parse_duration, parse_rfc3339
 from vault.model.path import MAX_BYTES, ResourcePath
 from vault.model.payloads import (
-    MOST_SHOWN,
-    MOST_VERSIONS,
+    MAX_PAGE_SIZE,
+    MAX_VERSIONS,
     CompareVersions,
     ListSecrets,
-    Nothing,
+    NoParameters,
     PatchSecret,
     ReadMetadata,
     ReadSecret,
-    Rollback,
-    Versions,
+    RollbackSecret,
+    SecretVersions,
     WriteMetadata,
     WriteSecret,
 )
 from vault.model.results import SecretValue
 
 secrets = Endpoints("secrets", "Values with their versions, metadata and tags.")
-named = ResourcePath.parse_secret
+secret_path = ResourcePath.parse_secret
 
 Number = Annotated[int, Meta(ge=0, lt=2**31)]  # of a version; 0: the current one, or none
 Counted = Annotated[int, Meta(ge=1, lt=2**31)]
-MOST_AT_ONCE = 1_000  # versions of one edit
+MAX_VERSIONS_AT_ONCE = 1_000  # versions of one edit
 
 
 class CreateSecret(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +77,7 @@ class UpdateMetadata(Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, str | None] | None = None
     tags: list[str] | None = None
     expires_at: str | None = None
-    max_versions: Annotated[int, Meta(ge=0, le=MOST_VERSIONS)] | None = None
+    max_versions: Annotated[int, Meta(ge=0, le=MAX_VERSIONS)] | None = None
     cas_required: bool | None = None
     delete_version_after: str | int | None = None
 
@@ -85,7 +85,7 @@ class UpdateMetadata(Struct, frozen=True, forbid_unknown_fields=True):
 class VersionList(Struct, frozen=True, forbid_unknown_fields=True):
     """Which versions; empty means the current one."""
 
-    versions: Annotated[list[Counted], Meta(max_length=MOST_AT_ONCE)] = []
+    versions: Annotated[list[Counted], Meta(max_length=MAX_VERSIONS_AT_ONCE)] = []
 
 
 class RollbackTo(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,7 +123,7 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     status: Literal["", "active", "deleted", "destroyed", "empty"] = ""
     expiring_before: str = ""
     cursor: str = ""
-    limit: Annotated[int, Meta(ge=1, le=MOST_SHOWN)] = 100
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE)] = 100
 
 
 @secrets.add("GET", "secrets", "List the secrets you may see", query=ListQuery, returns=PageBody)
@@ -132,12 +132,12 @@ async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> Page
         tags=tuple(tag for tag in query.tags.split(",") if tag),
         metadata=_pairs(query.metadata),
         status=query.status,
-        expiring_before=instant_of(query.expiring_before, "expiring_before") or 0,
+        expiring_before=parse_expiry(query.expiring_before, "expiring_before") or 0,
         cursor=query.cursor,
         limit=query.limit,
     )
     folder = ResourcePath.parse_folder(query.prefix)
-    page = await dialect.run(request, "secret.list", folder, payload)
+    page = await dialect.run_operation(request, "secret.list", folder, payload)
     return PageBody(secrets=[secret_body(row) for row in page.secrets], cursor=page.cursor)
 
 
@@ -152,22 +152,22 @@ async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> Page
 )
 async def create(dialect: Dialect, request: Request, *, body: CreateSecret) -> SecretBody:
     payload = WriteSecret(
-        value=value_of(body.value),
+        value=raw_value(body.value),
         metadata=body.metadata,
         tags=body.tags,
-        expires_at=instant_of(body.expires_at, "expires_at"),
+        expires_at=parse_expiry(body.expires_at, "expires_at"),
         create_only=True,
     )
-    written = await dialect.run(request, "secret.write", named(body.name), payload)
+    written = await dialect.run_operation(request, "secret.write", secret_path(body.name), payload)
     return secret_body(written.secret)
 
 
 @secrets.add("GET", "secrets/{path}", "Read a value", query=ReadQuery, returns=SecretBody)
 async def read(dialect: Dialect, request: Request, name: str, *, query: ReadQuery) -> SecretBody:
-    result = await dialect.run(
-        request, "secret.read", named(name), ReadSecret(version=query.version)
+    result = await dialect.run_operation(
+        request, "secret.read", secret_path(name), ReadSecret(version=query.version)
     )
-    return read_body(result)
+    return value_read_body(result)
 
 
 @secrets.add(
@@ -177,14 +177,14 @@ async def update(
     dialect: Dialect, request: Request, name: str, *, body: UpdateSecret
 ) -> SecretBody:
     payload = WriteSecret(
-        value=value_of(body.value),
+        value=raw_value(body.value),
         cas=body.cas,
         metadata=body.metadata,
         tags=body.tags,
-        expires_at=instant_of(body.expires_at, "expires_at"),
+        expires_at=parse_expiry(body.expires_at, "expires_at"),
         must_exist=True,
     )
-    written = await dialect.run(request, "secret.write", named(name), payload)
+    written = await dialect.run_operation(request, "secret.write", secret_path(name), payload)
     return secret_body(written.secret)
 
 
@@ -202,13 +202,13 @@ async def patch(
     dialect: Dialect, request: Request, name: str, *, body: dict[str, Any], query: CasQuery
 ) -> SecretBody:
     payload = PatchSecret(patch=request.body, cas=query.cas)
-    written = await dialect.run(request, "secret.patch", named(name), payload)
+    written = await dialect.run_operation(request, "secret.patch", secret_path(name), payload)
     return secret_body(written.secret)
 
 
 @secrets.add("DELETE", "secrets/{path}", "Delete the current version (undelete undoes)", status=204)
 async def delete_current(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run(request, "secret.delete", named(name), Versions())
+    await dialect.run_operation(request, "secret.delete", secret_path(name), SecretVersions())
 
 
 @secrets.add("POST", "delete/{path}", "Delete versions", body=VersionList, returns=SecretBody)
@@ -243,14 +243,16 @@ async def destroy(
 async def rollback(
     dialect: Dialect, request: Request, name: str, *, body: RollbackTo
 ) -> SecretBody:
-    payload = Rollback(version=body.version, cas=body.cas)
-    written = await dialect.run(request, "secret.rollback", named(name), payload)
+    payload = RollbackSecret(version=body.version, cas=body.cas)
+    written = await dialect.run_operation(request, "secret.rollback", secret_path(name), payload)
     return secret_body(written.secret)
 
 
 @secrets.add("GET", "versions/{path}", "List the versions", returns=list[VersionBody])
 async def versions(dialect: Dialect, request: Request, name: str) -> list[VersionBody]:
-    info = await dialect.run(request, "secret.metadata.read", named(name), ReadMetadata())
+    info = await dialect.run_operation(
+        request, "secret.metadata.read", secret_path(name), ReadMetadata()
+    )
     return version_bodies(info)
 
 
@@ -263,13 +265,17 @@ async def versions(dialect: Dialect, request: Request, name: str) -> list[Versio
 )
 async def diff(dialect: Dialect, request: Request, name: str, *, query: DiffQuery) -> DiffBody:
     asked = CompareVersions(before=query.before, after=query.to)
-    return diff_body(await dialect.run(request, "secret.metadata.diff", named(name), asked))
+    return diff_body(
+        await dialect.run_operation(request, "secret.metadata.diff", secret_path(name), asked)
+    )
 
 
 @secrets.add("GET", "metadata/{path}", "Read everything but the values", returns=InfoBody)
 async def metadata(dialect: Dialect, request: Request, name: str) -> InfoBody:
     payload = ReadMetadata(uses=True)
-    return info_body(await dialect.run(request, "secret.metadata.read", named(name), payload))
+    return info_body(
+        await dialect.run_operation(request, "secret.metadata.read", secret_path(name), payload)
+    )
 
 
 @secrets.add(
@@ -288,7 +294,7 @@ async def write_metadata(
         metadata=body.metadata,
         merge=True,
         tags=body.tags,
-        expires_at=instant_of(body.expires_at, "expires_at"),
+        expires_at=parse_expiry(body.expires_at, "expires_at"),
         max_versions=body.max_versions,
         cas_required=body.cas_required,
         delete_version_after=None
@@ -296,29 +302,31 @@ async def write_metadata(
         else parse_duration(after, "delete_version_after"),
         must_exist=True,
     )
-    return secret_body(await dialect.run(request, "secret.metadata.write", named(name), payload))
+    return secret_body(
+        await dialect.run_operation(request, "secret.metadata.write", secret_path(name), payload)
+    )
 
 
 @secrets.add("DELETE", "metadata/{path}", "Erase a secret with all its versions", status=204)
 async def purge(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run(request, "secret.purge", named(name), Nothing())
+    await dialect.run_operation(request, "secret.purge", secret_path(name), NoParameters())
 
 
 async def _edit(
     dialect: Dialect, request: Request, operation: str, name: str, body: VersionList
 ) -> SecretBody:
-    payload = Versions(versions=tuple(body.versions))
-    return secret_body(await dialect.run(request, operation, named(name), payload))
+    payload = SecretVersions(versions=tuple(body.versions))
+    return secret_body(await dialect.run_operation(request, operation, secret_path(name), payload))
 
 
-def read_body(result: SecretValue) -> SecretBody:
+def value_read_body(result: SecretValue) -> SecretBody:
     """A value that was read. Raises `NotFoundError` where its version is deleted or destroyed."""
     if result.value is None:
         raise NotFoundError("version_deleted", "this version is deleted or destroyed")
     return value_body(result)
 
 
-def value_of(raw: Raw) -> bytes:
+def raw_value(raw: Raw) -> bytes:
     """The bytes of a value, read once in full: what is sealed can be read again."""
     try:
         json_text.decode(raw)
@@ -329,7 +337,7 @@ def value_of(raw: Raw) -> bytes:
     return bytes(raw)
 
 
-def instant_of(text: str | None, field: str) -> int | None:
+def parse_expiry(text: str | None, field: str) -> int | None:
     """None: leave it; "" : never; else an RFC 3339 time."""
     if text is None:
         return None

@@ -10,17 +10,17 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from protocols.http.session_key import parts_of
-from vault.edge.browsers import Browsers
-from vault.edge.native.endpoint import Endpoints, encoded, system_path
+from vault.edge.browser_sessions import BrowserSessions
+from vault.edge.native.endpoint import Endpoints, encode_reply, system_path
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.errors import NotFoundError
 from vault.model.instant import SECOND, rfc3339
-from vault.model.payloads import Nothing
-from vault.model.results import Session
+from vault.model.payloads import NoParameters
+from vault.model.results import BrowserSession
 
 if TYPE_CHECKING:
-    from vault.edge.native.dialect import Native
+    from vault.edge.native.dialect import NativeDialect
 
 sessions = Endpoints("sessions", "Signing in and out of the agent's own web interface.")
 
@@ -52,54 +52,58 @@ class OpenedBody(SessionBody, frozen=True, kw_only=True):
     "POST", "sessions", "Open a browser's session with a token or API key: cookie and session key",
     returns=OpenedBody, status=201, errors=(404, 409),
 )  # fmt: skip
-async def open_(dialect: "Native", request: Request) -> Reply:
-    made: Session = await _run(dialect, request, "session.open")
+async def open_(dialect: "NativeDialect", request: Request) -> Reply:
+    made: BrowserSession = await _run(dialect, request, "session.open")
     browsers = _browsers(dialect)
     cookie, key = parts_of(made.text)
     told = OpenedBody(**asdict(_body(made, dialect.world.now())), session_key=key)
-    return encoded(told, 201).with_header(*browsers.set_cookie(browsers.of(request), cookie))
+    return encode_reply(told, 201).with_header(
+        *browsers.set_cookie(browsers.read_request(request), cookie)
+    )
 
 
 @sessions.add("GET", "sessions/current", "Who is signed in", returns=SessionBody, errors=(404,))
-async def current(dialect: "Native", request: Request) -> SessionBody:
-    return await _told(dialect, request, "session.current")
+async def current(dialect: "NativeDialect", request: Request) -> SessionBody:
+    return await _session_body(dialect, request, "session.current")
 
 
 @sessions.add(
     "POST", "sessions/current/renew", "Somebody is there: the idle time begins anew",
     returns=SessionBody, errors=(404,),
 )  # fmt: skip
-async def renew(dialect: "Native", request: Request) -> SessionBody:
-    return await _told(dialect, request, "session.renew")
+async def renew(dialect: "NativeDialect", request: Request) -> SessionBody:
+    return await _session_body(dialect, request, "session.renew")
 
 
 @sessions.add("DELETE", "sessions/current", "Sign out", status=204, errors=(404,))
-async def close(dialect: "Native", request: Request) -> Reply:
+async def close(dialect: "NativeDialect", request: Request) -> Reply:
     await _run(dialect, request, "session.close")
     browsers = _browsers(dialect)
-    return Reply(NO_CONTENT).with_header(*browsers.set_cookie(browsers.of(request), ""))
+    return Reply(NO_CONTENT).with_header(*browsers.set_cookie(browsers.read_request(request), ""))
 
 
-async def _run(dialect: "Native", request: Request, name: str) -> Session:
+async def _run(dialect: "NativeDialect", request: Request, name: str) -> BrowserSession:
     """Without a web interface one learns that, once one has shown who one is."""
     asked = name if dialect.browsers is not None else "session.current"
-    found: Session = await dialect.run(request, asked, system_path("sessions"), Nothing())
+    found: BrowserSession = await dialect.run_operation(
+        request, asked, system_path("sessions"), NoParameters()
+    )
     _browsers(dialect)
     return found
 
 
-def _browsers(dialect: "Native") -> Browsers:
+def _browsers(dialect: "NativeDialect") -> BrowserSessions:
     if dialect.browsers is None:
         raise NotFoundError("web_off", "the web interface is off (server.web)")
     return dialect.browsers
 
 
-async def _told(dialect: "Native", request: Request, name: str) -> SessionBody:
+async def _session_body(dialect: "NativeDialect", request: Request, name: str) -> SessionBody:
     found = await _run(dialect, request, name)
     return _body(found, dialect.world.now())
 
 
-def _body(found: Session, now: int) -> SessionBody:
+def _body(found: BrowserSession, now: int) -> SessionBody:
     return SessionBody(
         name=found.name,
         policies=list(found.policies),

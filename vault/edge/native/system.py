@@ -14,11 +14,11 @@ from vault.model.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.link import CentralBundle, CentralPolicy, LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
-    MOST_SHOWN,
-    MOST_VERSIONS,
-    Nothing,
-    Rewrap,
-    SentBefore,
+    MAX_PAGE_SIZE,
+    MAX_VERSIONS,
+    ListEgress,
+    NoParameters,
+    RewrapDataKeys,
     TuneMount,
     WriteMount,
 )
@@ -262,7 +262,7 @@ class EgressQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Entries below number `before`; 0: the newest."""
 
     before: Annotated[int, Meta(ge=0, lt=2**53)] = 0
-    limit: Annotated[int, Meta(ge=1, le=MOST_SHOWN)] = 100
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE)] = 100
 
 
 class NewMount(Struct, frozen=True, forbid_unknown_fields=True):
@@ -277,7 +277,7 @@ class MountChanges(Struct, frozen=True, forbid_unknown_fields=True):
 
     version: Literal[1, 2] | None = None
     description: Annotated[str, Meta(max_length=1024)] | None = None
-    max_versions: Annotated[int, Meta(ge=0, le=MOST_VERSIONS)] | None = None
+    max_versions: Annotated[int, Meta(ge=0, le=MAX_VERSIONS)] | None = None
     cas_required: bool | None = None
     delete_version_after: str | int | None = None
 
@@ -286,13 +286,15 @@ class MountChanges(Struct, frozen=True, forbid_unknown_fields=True):
     "POST", "system/seal", "Seal the vault once the requests in flight are done", status=204
 )
 async def seal(dialect: Dialect, request: Request) -> None:
-    await dialect.run(request, "sys.seal", system_path("seal"), Nothing())
-    await dialect.gate.wait_sealed()  # answered when it is so
+    await dialect.run_operation(request, "sys.seal", system_path("seal"), NoParameters())
+    await dialect.service.wait_sealed()  # answered when it is so
 
 
 @system.add("POST", "system/rotate", "Make a new key-encryption key", returns=Rotated)
 async def rotate(dialect: Dialect, request: Request) -> Rotated:
-    return Rotated(await dialect.run(request, "sys.rotate", system_path("rotate"), Nothing()))
+    return Rotated(
+        await dialect.run_operation(request, "sys.rotate", system_path("rotate"), NoParameters())
+    )
 
 
 @system.add(
@@ -303,8 +305,8 @@ async def rotate(dialect: Dialect, request: Request) -> Rotated:
     returns=Rewrapped,
 )
 async def rewrap(dialect: Dialect, request: Request, *, body: NewRewrap) -> Rewrapped:
-    payload = Rewrap(again=body.again)
-    step = await dialect.run(request, "sys.rewrap", system_path("rewrap"), payload)
+    payload = RewrapDataKeys(again=body.again)
+    step = await dialect.run_operation(request, "sys.rewrap", system_path("rewrap"), payload)
     return Rewrapped(
         versions=step.moved,
         looked_at=step.looked_at,
@@ -322,12 +324,14 @@ async def rewrap(dialect: Dialect, request: Request, *, body: NewRewrap) -> Rewr
 )
 async def retire_keys(dialect: Dialect, request: Request) -> Retired:
     path = system_path("retire-keys")
-    return Retired(await dialect.run(request, "sys.retire_keys", path, Nothing()))
+    return Retired(await dialect.run_operation(request, "sys.retire_keys", path, NoParameters()))
 
 
 @system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)
 async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
-    state = await dialect.run(request, "sys.key_status", system_path("key-status"), Nothing())
+    state = await dialect.run_operation(
+        request, "sys.key_status", system_path("key-status"), NoParameters()
+    )
     return KeyStatus(
         epoch=state["epoch"],
         generation=state["term"],
@@ -345,20 +349,22 @@ async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
     returns=ActorList,
 )  # fmt: skip
 async def actors(dialect: Dialect, request: Request) -> ActorList:
-    tree = await dialect.run(request, "sys.tree", system_path("tree"), Nothing())
+    tree = await dialect.run_operation(request, "sys.tree", system_path("tree"), NoParameters())
     return ActorList(actors=[_actor(node) for node in tree.walk()])
 
 
 @system.add("GET", "system/cache", "The cache of sealed rows", returns=CacheBody)
 async def cache(dialect: Dialect, request: Request) -> CacheBody:
-    state = await dialect.run(request, "sys.cache", system_path("cache"), Nothing())
+    state = await dialect.run_operation(request, "sys.cache", system_path("cache"), NoParameters())
     policy, ttl = state.pop("policy"), state.pop("ttl")
     return CacheBody(eviction_policy=policy, ttl_seconds=ttl / SECOND, **state)
 
 
 @system.add("GET", "system/link", "The link to the control plane", returns=LinkBody)
 async def link(dialect: Dialect, request: Request) -> LinkBody:
-    found: LinkStatus = await dialect.run(request, "fleet.link", system_path("link"), Nothing())
+    found: LinkStatus = await dialect.run_operation(
+        request, "fleet.link", system_path("link"), NoParameters()
+    )
     return LinkBody.of(found)
 
 
@@ -366,7 +372,9 @@ async def link(dialect: Dialect, request: Request) -> LinkBody:
     "GET", "system/link/policies", "The control plane's bundle in force", returns=BundleBody
 )
 async def link_policies(dialect: Dialect, request: Request) -> BundleBody:
-    return BundleBody.of(await dialect.run(request, "fleet.bundle", _BUNDLE, Nothing()))
+    return BundleBody.of(
+        await dialect.run_operation(request, "fleet.bundle", _BUNDLE, NoParameters())
+    )
 
 
 @system.add(
@@ -375,7 +383,9 @@ async def link_policies(dialect: Dialect, request: Request) -> BundleBody:
     returns=BundleBody,
 )  # fmt: skip
 async def reset_policies(dialect: Dialect, request: Request) -> BundleBody:
-    return BundleBody.of(await dialect.run(request, "fleet.reset", _BUNDLE, Nothing()))
+    return BundleBody.of(
+        await dialect.run_operation(request, "fleet.reset", _BUNDLE, NoParameters())
+    )
 
 
 @system.add(
@@ -383,8 +393,10 @@ async def reset_policies(dialect: Dialect, request: Request) -> BundleBody:
     returns=SentPage,
 )  # fmt: skip
 async def egress(dialect: Dialect, request: Request, *, query: EgressQuery) -> SentPage:
-    payload = SentBefore(before=query.before, limit=query.limit)
-    found: SentPage = await dialect.run(request, "fleet.sent", system_path("egress"), payload)
+    payload = ListEgress(before=query.before, limit=query.limit)
+    found: SentPage = await dialect.run_operation(
+        request, "fleet.sent", system_path("egress"), payload
+    )
     return found
 
 
@@ -393,25 +405,31 @@ async def egress(dialect: Dialect, request: Request, *, query: EgressQuery) -> S
 )
 async def egress_verification(dialect: Dialect, request: Request) -> SentVerdict:
     path = system_path("egress")
-    found: SentVerdict = await dialect.run(request, "fleet.sent_verify", path, Nothing())
+    found: SentVerdict = await dialect.run_operation(
+        request, "fleet.sent_verify", path, NoParameters()
+    )
     return found
 
 
 @system.add("GET", "system/health", "How the open agent does", returns=HealthBody)
 async def health(dialect: Dialect, request: Request) -> HealthBody:
     path = system_path("health")
-    return HealthBody.of(await dialect.run(request, "sys.health", path, Nothing()))
+    return HealthBody.of(await dialect.run_operation(request, "sys.health", path, NoParameters()))
 
 
 @system.add("GET", "system/mounts", "List the mounts", returns=MountList)
 async def mounts(dialect: Dialect, request: Request) -> MountList:
-    found = await dialect.run(request, "mount.list", system_folder("mounts"), Nothing())
+    found = await dialect.run_operation(
+        request, "mount.list", system_folder("mounts"), NoParameters()
+    )
     return MountList(mounts=[MountBody.of(row) for row in found])
 
 
 @system.add("GET", "system/mounts/{path}", "Read a mount", returns=MountBody)
 async def mount(dialect: Dialect, request: Request, path: str) -> MountBody:
-    return MountBody.of(await dialect.run(request, "mount.read", _at(path), Nothing()))
+    return MountBody.of(
+        await dialect.run_operation(request, "mount.read", _at(path), NoParameters())
+    )
 
 
 @system.add(
@@ -420,7 +438,7 @@ async def mount(dialect: Dialect, request: Request, path: str) -> MountBody:
 )  # fmt: skip
 async def make_mount(dialect: Dialect, request: Request, path: str, *, body: NewMount) -> MountBody:
     payload = WriteMount(version=body.version, description=body.description)
-    return MountBody.of(await dialect.run(request, "mount.write", _at(path), payload))
+    return MountBody.of(await dialect.run_operation(request, "mount.write", _at(path), payload))
 
 
 @system.add(
@@ -440,14 +458,14 @@ async def change_mount(
         if after is None
         else parse_duration(after, "delete_version_after"),
     )
-    return MountBody.of(await dialect.run(request, "mount.tune", _at(path), payload))
+    return MountBody.of(await dialect.run_operation(request, "mount.tune", _at(path), payload))
 
 
 @system.add(
     "DELETE", "system/mounts/{path}", "Erase a mount with every secret in it, for good", status=204
 )
 async def erase_mount(dialect: Dialect, request: Request, path: str) -> None:
-    await dialect.run(request, "mount.delete", _at(path), Nothing())
+    await dialect.run_operation(request, "mount.delete", _at(path), NoParameters())
 
 
 def _at(path: str) -> ResourcePath:

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from vault.authn.tokens import Issued, NewToken
+from vault.authn.tokens import IssuedToken, NewToken
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints
 from vault.edge.request import Request
 from vault.errors import NotFoundError, VaultError
-from vault.model.instant import MAX, SECOND, parse_duration, rfc3339, rfc3339_or_none
+from vault.model.instant import MAX_NS, SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
-from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
+from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 tokens = Endpoints("tokens", "Credentials that expire, are renewed, and end with their parent.")
@@ -79,7 +79,7 @@ class NewTokenBody(Struct, frozen=True, forbid_unknown_fields=True):
     ttl: Duration = 0
     explicit_max_ttl: Duration = 0
     period: Duration = 0
-    num_uses: Annotated[int, Meta(ge=0, le=MAX)] = 0
+    num_uses: Annotated[int, Meta(ge=0, le=MAX_NS)] = 0
     renewable: bool = True
     display_name: str = ""
     metadata: dict[str, str] = {}
@@ -124,31 +124,37 @@ async def create(dialect: Dialect, request: Request, *, body: NewTokenBody) -> T
         no_default_policy=body.no_default_policy,
         path=str(path),
     )
-    issued: Issued = await dialect.run(request, "token.create", path, payload)
+    issued: IssuedToken = await dialect.run_operation(request, "token.create", path, payload)
     return TokenBody.of(issued.row, token=issued.text, warnings=list(issued.warnings))
 
 
 @tokens.add("GET", "tokens", "List the accessors of all tokens", returns=AccessorList)
 async def accessors(dialect: Dialect, request: Request) -> AccessorList:
-    found = await dialect.run(request, "token.accessors", _at("accessors"), Nothing())
+    found = await dialect.run_operation(
+        request, "token.accessors", _at("accessors"), NoParameters()
+    )
     return AccessorList(accessors=found)
 
 
 @tokens.add("GET", "tokens/self", "Look at your own token", returns=TokenBody)
 async def read_self(dialect: Dialect, request: Request) -> TokenBody:
-    row = await dialect.run(request, "token.lookup_self", _at("lookup-self"), Nothing())
+    row = await dialect.run_operation(
+        request, "token.lookup_self", _at("lookup-self"), NoParameters()
+    )
     return TokenBody.of(row)
 
 
 @tokens.add("POST", "tokens/self/renew", "Renew your own token", body=Renewal, returns=TokenBody)
 async def renew_self(dialect: Dialect, request: Request, *, body: Renewal) -> TokenBody:
     payload = RenewToken(increment=parse_duration(body.increment, "increment"))
-    return _renewed(await dialect.run(request, "token.renew_self", _at("renew-self"), payload))
+    return _renewed_body(
+        await dialect.run_operation(request, "token.renew_self", _at("renew-self"), payload)
+    )
 
 
 @tokens.add("DELETE", "tokens/self", "Revoke your own token and what came from it", status=204)
 async def revoke_self(dialect: Dialect, request: Request) -> None:
-    await dialect.run(request, "token.revoke_self", _at("revoke-self"), Nothing())
+    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), NoParameters())
 
 
 @tokens.add(
@@ -156,9 +162,11 @@ async def revoke_self(dialect: Dialect, request: Request) -> None:
     errors=(404,),
 )  # fmt: skip
 async def lookup(dialect: Dialect, request: Request, *, body: TokenText) -> TokenBody:
-    payload = ByToken(token=body.token)
-    with _absence():
-        return TokenBody.of(await dialect.run(request, "token.lookup", _at("lookup"), payload))
+    payload = TokenSelector(token=body.token)
+    with _missing_token_is_404():
+        return TokenBody.of(
+            await dialect.run_operation(request, "token.lookup", _at("lookup"), payload)
+        )
 
 
 @tokens.add(
@@ -170,19 +178,23 @@ async def lookup(dialect: Dialect, request: Request, *, body: TokenText) -> Toke
     errors=(404,),
 )
 async def revoke_text(dialect: Dialect, request: Request, *, body: RevokeText) -> None:
-    payload = ByToken(token=body.token)
-    with _absence():
+    payload = TokenSelector(token=body.token)
+    with _missing_token_is_404():
         if body.keep_children:
-            await dialect.run(request, "token.revoke_orphan", _at("revoke-orphan"), payload)
+            await dialect.run_operation(
+                request, "token.revoke_orphan", _at("revoke-orphan"), payload
+            )
         else:
-            await dialect.run(request, "token.revoke", _at("revoke"), payload)
+            await dialect.run_operation(request, "token.revoke", _at("revoke"), payload)
 
 
 @tokens.add("GET", "tokens/{accessor}", "Look at a token by its accessor", returns=TokenBody)
 async def read(dialect: Dialect, request: Request, accessor: str) -> TokenBody:
-    payload = ByAccessor(accessor=accessor)
-    with _absence():
-        row = await dialect.run(request, "token.lookup_accessor", _at("lookup-accessor"), payload)
+    payload = AccessorSelector(accessor=accessor)
+    with _missing_token_is_404():
+        row = await dialect.run_operation(
+            request, "token.lookup_accessor", _at("lookup-accessor"), payload
+        )
     return TokenBody.of(row)
 
 
@@ -192,9 +204,11 @@ async def read(dialect: Dialect, request: Request, accessor: str) -> TokenBody:
 )  # fmt: skip
 async def renew(dialect: Dialect, request: Request, accessor: str, *, body: Renewal) -> TokenBody:
     payload = RenewToken(accessor=accessor, increment=parse_duration(body.increment, "increment"))
-    with _absence():
-        issued = await dialect.run(request, "token.renew_accessor", _at("renew-accessor"), payload)
-    return _renewed(issued)
+    with _missing_token_is_404():
+        issued = await dialect.run_operation(
+            request, "token.renew_accessor", _at("renew-accessor"), payload
+        )
+    return _renewed_body(issued)
 
 
 @tokens.add(
@@ -204,9 +218,12 @@ async def renew(dialect: Dialect, request: Request, accessor: str, *, body: Rene
     status=204,
 )
 async def revoke(dialect: Dialect, request: Request, accessor: str) -> None:
-    with _absence():
-        await dialect.run(
-            request, "token.revoke_accessor", _at("revoke-accessor"), ByAccessor(accessor=accessor)
+    with _missing_token_is_404():
+        await dialect.run_operation(
+            request,
+            "token.revoke_accessor",
+            _at("revoke-accessor"),
+            AccessorSelector(accessor=accessor),
         )
 
 
@@ -214,7 +231,7 @@ _ABSENT = frozenset({"bad_token", "invalid_accessor", "token_not_found"})
 
 
 @contextmanager
-def _absence() -> Iterator[None]:
+def _missing_token_is_404() -> Iterator[None]:
     """A token that is not there is 404 here; other clients expect 400 or 403 of the same."""
     try:
         yield
@@ -228,5 +245,5 @@ def _at(name: str) -> ResourcePath:
     return ResourcePath.parse(f"auth/token/{name}")
 
 
-def _renewed(issued: Issued) -> TokenBody:
+def _renewed_body(issued: IssuedToken) -> TokenBody:
     return TokenBody.of(issued.row, warnings=list(issued.warnings))

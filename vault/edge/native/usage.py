@@ -6,7 +6,7 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
 from vault.model.instant import rfc3339, rfc3339_or_none
-from vault.model.usage import AskWho, LookAtUsage, Looked, NamedSecret, Who
+from vault.model.usage import ReportUsage, ResolvedId, ResolveOpaqueId, SecretUsage, UsageReport
 
 usage = Endpoints("usage", "What is used; opaque ids are what the control plane knows.")
 
@@ -40,8 +40,10 @@ class UsageBody(Struct, frozen=True):
     "GET", "system/usage", "All secrets, counted as the control plane is told", returns=UsageBody
 )
 async def look(dialect: Dialect, request: Request) -> UsageBody:
-    asked = LookAtUsage(opaque=True)
-    found: Looked = await dialect.run(request, "usage.look", system_path("usage"), asked)
+    asked = ReportUsage(opaque=True)
+    found: UsageReport = await dialect.run_operation(
+        request, "usage.look", system_path("usage"), asked
+    )
     return UsageBody(
         total=found.total,
         never_read=found.never_read,
@@ -54,15 +56,20 @@ async def look(dialect: Dialect, request: Request) -> UsageBody:
 
 
 @usage.add(
-    "GET", "system/usage/{opaque}", "Whose this opaque id is, of this agent alone", returns=Who
+    "GET",
+    "system/usage/{opaque}",
+    "Whose this opaque id is, of this agent alone",
+    returns=ResolvedId,
 )
-async def who(dialect: Dialect, request: Request, opaque: str) -> Who:
-    asked = AskWho(opaque=opaque)
-    found: Who = await dialect.run(request, "usage.who", system_path("usage"), asked)
+async def who(dialect: Dialect, request: Request, opaque: str) -> ResolvedId:
+    asked = ResolveOpaqueId(opaque=opaque)
+    found: ResolvedId = await dialect.run_operation(
+        request, "usage.who", system_path("usage"), asked
+    )
     return found
 
 
-def _secret(one: NamedSecret) -> SecretBody:
+def _secret(one: SecretUsage) -> SecretBody:
     return SecretBody(
         opaque=one.opaque.hex(),
         name=one.name,

@@ -10,7 +10,7 @@ from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
-from vault.model.payloads import MOST_SHOWN, CreateUser, ListUsers, Nothing, UpdateUser
+from vault.model.payloads import MAX_PAGE_SIZE, CreateUser, ListUsers, NoParameters, UpdateUser
 from vault.model.records import UserRow
 from vault.model.results import UserWritten
 
@@ -64,7 +64,7 @@ class UserQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     username: str = ""
     cursor: str = ""
-    limit: Annotated[int, Meta(ge=1, le=MOST_SHOWN)] = 100
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE)] = 100
 
 
 class NewUser(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +88,7 @@ class UserChanges(Struct, frozen=True, forbid_unknown_fields=True):
 @users.add("GET", "users", "List users, or find one by name", query=UserQuery, returns=UserPage)
 async def list_(dialect: Dialect, request: Request, *, query: UserQuery) -> UserPage:
     payload = ListUsers(username=query.username, after=query.cursor, limit=query.limit)
-    found = await dialect.run(request, "user.list", system_folder("users"), payload)
+    found = await dialect.run_operation(request, "user.list", system_folder("users"), payload)
     full = len(found) == query.limit and not query.username
     return UserPage(users=[UserBody.of(row) for row in found], cursor=found[-1].id if full else "")
 
@@ -103,13 +103,15 @@ async def create(dialect: Dialect, request: Request, *, body: NewUser) -> UserBo
         roles=tuple(body.roles),
         policies=tuple(body.policies),
     )
-    made = await dialect.run(request, "user.create", system_folder("users"), payload)
+    made = await dialect.run_operation(request, "user.create", system_folder("users"), payload)
     return UserBody.written(made)
 
 
 @users.add("GET", "users/{id}", "Read a user", returns=UserBody)
 async def read(dialect: Dialect, request: Request, user_id: str) -> UserBody:
-    return UserBody.of(await dialect.run(request, "user.read", _at(user_id), Nothing()))
+    return UserBody.of(
+        await dialect.run_operation(request, "user.read", _at(user_id), NoParameters())
+    )
 
 
 @users.add(
@@ -128,12 +130,14 @@ async def update(
         policies=None if body.policies is None else tuple(body.policies),
         status=body.status,
     )
-    return UserBody.written(await dialect.run(request, "user.update", _at(user_id), payload))
+    return UserBody.written(
+        await dialect.run_operation(request, "user.update", _at(user_id), payload)
+    )
 
 
 @users.add("DELETE", "users/{id}", "Delete a user with his keys and tokens", status=204)
 async def delete(dialect: Dialect, request: Request, user_id: str) -> None:
-    await dialect.run(request, "user.delete", _at(user_id), Nothing())
+    await dialect.run_operation(request, "user.delete", _at(user_id), NoParameters())
 
 
 def _at(user_id: str) -> ResourcePath:

@@ -5,7 +5,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.labels import LabelDiff
 from vault.model.records import SecretRow
-from vault.model.results import Compared, Labelled, SecretInfo, SecretValue
+from vault.model.results import SecretInfo, SecretValue, VersionComparison, VersionLabels
 
 
 class SecretBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,16 +127,16 @@ def version_bodies(info: SecretInfo) -> list[VersionBody]:
     ]
 
 
-def diff_body(found: Compared) -> DiffBody:
+def diff_body(found: VersionComparison) -> DiffBody:
     """Both sides with their difference."""
     return DiffBody(
-        before=_side(found.before),
-        after=_side(found.after),
+        before=_side_body(found.before),
+        after=_side_body(found.after),
         changes=LabelDiff.between(found.before.labels, found.after.labels),
     )
 
 
-def _side(of: Labelled) -> SideBody:
+def _side_body(of: VersionLabels) -> SideBody:
     return SideBody(
         version=of.version,
         at=rfc3339(of.at),

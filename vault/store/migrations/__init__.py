@@ -1,1 +1,1 @@
-"""The steps from each released schema to the next; run by `vault.store.migrate`."""
+"""The steps from each released schema to the next; run by `vault.store.migration`."""

@@ -16,10 +16,12 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 
 HOLDERS = frozenset(
     {
-        "vault.audit.keys.AuditKeys", "vault.barrier.Barrier", "vault.barrier.RowGuard",
-        "vault.beside.Opening", "vault.crypto.aead.AeadKey", "vault.crypto.anchoring.AnchoringKeys",
-        "vault.crypto.datakeys.DataKeys", "vault.crypto.envelope.Kek",
-        "vault.crypto.keyring.Keyring", "vault.crypto.mac.MacKey", "vault.keyed.Scheme",
+        "vault.audit.keys.AuditKeys", "vault.barrier.Barrier", "vault.barrier.HmacRowGuard",
+        "vault.beside.Opening", "vault.crypto.aead.AeadKey",
+        "vault.crypto.anchor_keys.DerivedAnchorKeys",
+        "vault.crypto.data_key_cache.DataKeyCache", "vault.crypto.envelope.Kek",
+        "vault.crypto.keyring.Keyring", "vault.crypto.hmac.HmacKey",
+        "vault.seal.bound_keys.PepperedScheme",
         "vault.workers.wire.Open",
     }
 )  # fmt: skip

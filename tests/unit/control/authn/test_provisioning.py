@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from control.api.control_plane import ControlPlane
 from control.authn.provisioning import AccountProvisioner, claimed_role, require_verified_email
 from control.authn.session_opener import PROGRAM_SESSION
+from control.core import Core
 from control.errors import AuthorizationError, NotFoundError
 from control.model.identity import IdentityProvider, Terms
 from control.model.people import Caller, Role, User
@@ -25,9 +25,9 @@ def claims(subject: str, email: object = "joe@corp.example", **more: object) -> 
 
 
 @pytest.fixture
-def admission(plane: ControlPlane) -> AccountProvisioner:
+def admission(core: Core) -> AccountProvisioner:
     """Of the plane's store."""
-    return plane.federation._provisioner
+    return core.federation.federation._provisioner
 
 
 def test_the_highest_role_of_the_claim() -> None:
@@ -51,7 +51,7 @@ def test_an_address_has_to_be_verified(verified: object) -> None:
             require_verified_email(claims("s", address))
 
 
-async def test_names_do_not_meet(plane: ControlPlane, admission: AccountProvisioner) -> None:
+async def test_names_do_not_meet(core: Core, admission: AccountProvisioner) -> None:
     """A newcomer never becomes an account that is there, whatever the address begins with."""
     ann = await admission.provision(ACME, claims("s-1", "Ann@corp.example"), "")
     assert (ann.name, ann.password) == ("ann-2", "")
@@ -65,20 +65,18 @@ async def test_names_do_not_meet(plane: ControlPlane, admission: AccountProvisio
     assert (await admission.provision(other, claims("s-1"), "")).name == "joe"
 
 
-async def test_a_role_that_changes_ends_sessions(
-    plane: ControlPlane, admission: AccountProvisioner
-) -> None:
+async def test_a_role_that_changes_ends_sessions(core: Core, admission: AccountProvisioner) -> None:
     """As a change by a person does."""
     joe = await admission.provision(ACME, claims("s-1", groups=["a"]), "")
     assert joe.role is Role.ADMIN
-    secret, _ = await plane.federation._session_opener.open_session(joe, PROGRAM_SESSION)
-    await plane.sessions.authenticate(secret)
+    secret, _ = await core.federation.federation._session_opener.open_session(joe, PROGRAM_SESSION)
+    await core.people.sessions.authenticate(secret)
     assert (await admission.provision(ACME, claims("s-1"), "")).role is Role.VIEWER
-    held = await plane.store.read(lambda tx: people.list_tokens(tx, "acme", joe.name))
+    held = await core.store.read(lambda tx: people.list_tokens(tx, "acme", joe.name))
     assert held == []
 
 
-async def test_the_last_owner_stays_one(plane: ControlPlane, admission: AccountProvisioner) -> None:
+async def test_the_last_owner_stays_one(core: Core, admission: AccountProvisioner) -> None:
     """Else a mapping that was typed wrong would leave an organization to nobody."""
 
     def only_owner(tx: Any) -> None:
@@ -88,16 +86,14 @@ async def test_the_last_owner_stays_one(plane: ControlPlane, admission: AccountP
 
     owners = replace(ACME, terms=replace(TERMS, roles={"o": Role.OWNER, "v": Role.VIEWER}))
     await admission.provision(owners, claims("s-1", groups=["o"]), "")
-    await plane.store.write(only_owner)
+    await core.store.write(only_owner)
     assert (await admission.provision(owners, claims("s-1"), "")).role is Role.OWNER
 
 
-async def test_a_link_is_for_whom_it_names(
-    plane: ControlPlane, admission: AccountProvisioner
-) -> None:
+async def test_a_link_is_for_whom_it_names(core: Core, admission: AccountProvisioner) -> None:
     """Another's link lets nobody in, not even who would come in without one; it stays good."""
     ann = Caller("acme", "ann", Role.OWNER, "t")
-    secret, made = await plane.invitations.create_invitation(
+    secret, made = await core.invitations.invitations.create_invitation(
         ann, "acme", "new@x.example", Role.ADMIN
     )
     open_terms = replace(ACME, terms=replace(TERMS, role_claim=""))
@@ -106,27 +102,25 @@ async def test_a_link_is_for_whom_it_names(
     new = await admission.provision(open_terms, claims("s-2", "new@x.example"), made.digest.hex())
     assert new.role is Role.ADMIN
     with pytest.raises(NotFoundError):
-        await plane.invitations.get_details(secret)
+        await core.invitations.invitations.get_details(secret)
 
 
-async def test_a_disabled_account_is_not_let_in(
-    plane: ControlPlane, admission: AccountProvisioner
-) -> None:
+async def test_a_disabled_account_is_not_let_in(core: Core, admission: AccountProvisioner) -> None:
     """Nor given a role meanwhile."""
     joe = await admission.provision(ACME, claims("s-1"), "")
-    await plane.store.write(lambda tx: people.put_user(tx, replace(joe, disabled=True)))
+    await core.store.write(lambda tx: people.put_user(tx, replace(joe, disabled=True)))
     with pytest.raises(AuthorizationError):
         await admission.provision(ACME, claims("s-1", groups=["a"]), "")
-    stored = await plane.store.read(lambda tx: people.get_user(tx, "acme", joe.name))
+    stored = await core.store.read(lambda tx: people.get_user(tx, "acme", joe.name))
     assert stored is not None
     assert stored.role is Role.VIEWER
 
 
 async def test_an_account_that_went_does_not_come_back(
-    plane: ControlPlane, admission: AccountProvisioner
+    core: Core, admission: AccountProvisioner
 ) -> None:
     """Its link to the provider went with it."""
     joe = await admission.provision(ACME, claims("s-1"), "")
-    await plane.store.write(lambda tx: people.delete_user(tx, "acme", joe.name, 9))
-    none = await plane.store.read(lambda tx: identities.list_identities(tx, "acme", joe.name))
+    await core.store.write(lambda tx: people.delete_user(tx, "acme", joe.name, 9))
+    none = await core.store.read(lambda tx: identities.list_identities(tx, "acme", joe.name))
     assert none == []

@@ -5,7 +5,7 @@ from control.authn.session_ends import SessionEnds
 
 def test_only_those_who_wait_for_it_are_told() -> None:
     """Each of them; nothing is kept of those who no longer wait."""
-    endings = SessionEnds(lambda _tx, _account: lambda: None)
+    endings = SessionEnds(*[lambda _tx, _account: lambda: None] * 2)
     with (
         endings.subscribe("a") as one,
         endings.subscribe("a") as two,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.errors import AuthenticationError, AuthorizationError, ConflictError, NotFoundError
 from control.model.people import Caller, Role
 from tests.unit.control.conftest import PASSWORD, ROOT
@@ -11,9 +11,9 @@ ANN = Caller("acme", "ann", Role.OWNER, "t")
 ADMIN = Caller("acme", "adm", Role.ADMIN, "t")
 
 
-async def test_nobody_touches_a_superior(plane: ControlPlane) -> None:
+async def test_nobody_touches_a_superior(core: Core) -> None:
     """Not the role, the password or the account, and makes none either."""
-    users = plane.users
+    users = core.people.users
     with pytest.raises(AuthorizationError):
         await users.create_user(ADMIN, "acme", "boss", Role.OWNER, PASSWORD)
     with pytest.raises(AuthorizationError):
@@ -27,63 +27,66 @@ async def test_nobody_touches_a_superior(plane: ControlPlane) -> None:
         await users.change_user(ADMIN, "acme", "bob", role=Role.OWNER, disabled=None)
 
 
-async def test_an_organization_keeps_an_owner(plane: ControlPlane) -> None:
+async def test_an_organization_keeps_an_owner(core: Core) -> None:
     """Its last one is neither deleted, nor disabled, nor made less."""
     for attempt in (
-        lambda: plane.users.delete_user(ANN, "acme", "ann"),
-        lambda: plane.users.change_user(ANN, "acme", "ann", role=None, disabled=True),
-        lambda: plane.users.change_user(ROOT, "acme", "ann", role=Role.ADMIN, disabled=None),
+        lambda: core.people.users.delete_user(ANN, "acme", "ann"),
+        lambda: core.people.users.change_user(ANN, "acme", "ann", role=None, disabled=True),
+        lambda: core.people.users.change_user(ROOT, "acme", "ann", role=Role.ADMIN, disabled=None),
     ):
         with pytest.raises(ConflictError, match="last_owner"):
             await attempt()  # type: ignore[no-untyped-call]
-    assert (await plane.users.get_user("acme", "ann")).role is Role.OWNER
+    assert (await core.people.users.get_user("acme", "ann")).role is Role.OWNER
 
 
-async def test_every_change_ends_what_the_user_held(plane: ControlPlane) -> None:
+async def test_every_change_ends_what_the_user_held(core: Core) -> None:
     """Password, role, disabling, deletion: a session from before is worth nothing."""
-    await plane.users.create_user(ANN, "acme", "bob", Role.ADMIN, PASSWORD)
-    users = plane.users
+    await core.people.users.create_user(ANN, "acme", "bob", Role.ADMIN, PASSWORD)
+    users = core.people.users
     for change in (
         lambda: users.set_password(ANN, "acme", "bob", PASSWORD),
         lambda: users.change_user(ANN, "acme", "bob", role=Role.VIEWER, disabled=None),
         lambda: users.delete_user(ANN, "acme", "bob"),
     ):
-        secret, _ = await plane.accounts.login("acme", "bob", PASSWORD)
+        secret, _ = await core.people.accounts.login("acme", "bob", PASSWORD)
         await change()  # type: ignore[no-untyped-call]
         with pytest.raises(AuthenticationError):
-            await plane.sessions.authenticate(secret)
+            await core.people.sessions.authenticate(secret)
 
 
-async def test_organizations_are_apart(plane: ControlPlane) -> None:
+async def test_organizations_are_apart(core: Core) -> None:
     """One that is not there has no users, and a name counts in its own."""
     with pytest.raises(NotFoundError):
-        await plane.users.create_user(ROOT, "nowhere", "bob", Role.VIEWER, PASSWORD)
-    await plane.users.create_organization("other", "Other")
-    await plane.users.create_user(ROOT, "other", "ann", Role.VIEWER, PASSWORD)
-    assert (await plane.users.get_user("other", "ann")).role is Role.VIEWER
-    assert [o.id for o in await plane.users.list_organizations("acme", 9)] == ["other", "platform"]
+        await core.people.users.create_user(ROOT, "nowhere", "bob", Role.VIEWER, PASSWORD)
+    await core.people.users.create_organization("other", "Other")
+    await core.people.users.create_user(ROOT, "other", "ann", Role.VIEWER, PASSWORD)
+    assert (await core.people.users.get_user("other", "ann")).role is Role.VIEWER
+    assert [o.id for o in await core.people.users.list_organizations("acme", 9)] == [
+        "other",
+        "platform",
+    ]
     with pytest.raises(NotFoundError):
-        await plane.users.get_organization("nowhere")
-    assert [u.name for u in await plane.users.list_users("acme", "", 9)] == ["ann"]
+        await core.people.users.get_organization("nowhere")
+    assert [u.name for u in await core.people.users.list_users("acme", "", 9)] == ["ann"]
 
 
 @pytest.mark.parametrize("change", ["disable", "lessen", "delete", "password"])
-async def test_no_agent_comes_by_what_a_former_member_made(
-    plane: ControlPlane, change: str
-) -> None:
+async def test_no_agent_comes_by_what_a_former_member_made(core: Core, change: str) -> None:
     """An enrolment token ends with the authority of who made it; others' stay."""
-    assert plane.ca is not None
-    await plane.users.create_user(ANN, "acme", "bob", Role.ADMIN, PASSWORD)
-    enrolment = plane.ca.enrolment
+    assert core.enrolment.ca is not None
+    await core.people.users.create_user(ANN, "acme", "bob", Role.ADMIN, PASSWORD)
+    enrolment = core.enrolment.ca.enrolment
     for vault, by in (("v1", "acme/bob"), ("v2", "acme/ann")):
         await enrolment.create_token("acme", vault, by)
     if change == "delete":
-        await plane.users.delete_user(ANN, "acme", "bob")
+        await core.people.users.delete_user(ANN, "acme", "bob")
     elif change == "password":
-        await plane.users.set_password(ANN, "acme", "bob", PASSWORD)
+        await core.people.users.set_password(ANN, "acme", "bob", PASSWORD)
     else:
         role = Role.VIEWER if change == "lessen" else None
-        await plane.users.change_user(ANN, "acme", "bob", role=role, disabled=change == "disable")
+        await core.people.users.change_user(
+            ANN, "acme", "bob", role=role, disabled=change == "disable"
+        )
     lives = {
         row.created_by: row.expires_at > row.created_at
         for row in await enrolment.list_tokens("acme")

@@ -7,21 +7,21 @@ from control.ca.clock_guard import ClockGuard
 from control.ca.enrolment import Enrolment
 from control.ca.issuer import ControlKeys, Issuer, IssuingState
 from control.ca.join_requests import JoinRequests
-from control.ca.memory_store import MemoryCaStore
 from control.ca.renewal import Renewal
 from control.ca.revocation import AgentEnded, Revocation
 from control.ca.store import CaStore, CaTransaction, EnrolledAgent
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.chain import verify_agent
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
 from protocols.pki.messages import EnrolRequest, Grant, JoinRequest, RejoinRequest, RenewRequest
 from protocols.pki.names import AgentName
-from protocols.pki.proof import bind, held, rejoin
-from protocols.pki.requests import make_request
+from protocols.pki.proof import sign_binding, sign_possession, sign_rejoin
+from protocols.pki.requests import create_csr
+from tests.support.memory_ca_store import MemoryCaStore
 from tests.unit.protocols.pki.samples import NOW, make_pki
 
 PKI = make_pki("ca")
-NAME = AgentName.of("acme", "prod")
+NAME = AgentName.from_slugs("acme", "prod")
 
 
 class Ca:
@@ -86,19 +86,21 @@ class Asking:
     def fresh(self) -> RenewRequest:
         """A request with a new key."""
         self.key = new_curve_key(KeyKind.LEAF)
-        return RenewRequest(csr=make_request(self.key))
+        return RenewRequest(csr=create_csr(self.key))
 
     def enrol(self, token: str) -> EnrolRequest:
         """With its present key."""
-        csr = make_request(self.key)
+        csr = create_csr(self.key)
         public = self.link_key.public_key().public_bytes_raw()
-        return EnrolRequest(token=token, csr=csr, link_key=public, proof=bind(self.link_key, csr))
+        return EnrolRequest(
+            token=token, csr=csr, link_key=public, proof=sign_binding(self.link_key, csr)
+        )
 
     def join(self, org: str = "acme") -> JoinRequest:
         """With its present key."""
-        csr = make_request(self.key)
+        csr = create_csr(self.key)
         public = self.link_key.public_key().public_bytes_raw()
-        proof = bind(self.link_key, csr)
+        proof = sign_binding(self.link_key, csr)
         return JoinRequest(csr=csr, link_key=public, proof=proof, org=org, label="host")
 
     def rejoin(self, *, name: AgentName = NAME) -> RejoinRequest:
@@ -109,6 +111,6 @@ class Asking:
             vault=name.vault,
             serial=serial,
             csr=csr,
-            proof=rejoin(self.link_key, name, serial, csr),
-            held=held(own, name, serial, csr),
+            proof=sign_rejoin(self.link_key, name, serial, csr),
+            held=sign_possession(own, name, serial, csr),
         )

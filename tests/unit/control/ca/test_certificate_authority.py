@@ -9,8 +9,8 @@ from control.bootstrap import create_dev_authority
 from control.ca.certificate_authority import CertificateAuthority
 from control.ca.directory import CaDirectory
 from control.ca.issuer import ControlKeys
-from control.ca.memory_store import MemoryCaStore
 from control.errors import NotFoundError
+from tests.support.memory_ca_store import MemoryCaStore
 from tests.unit.control.ca.harness import Asking
 
 KEYS = ControlKeys(b"l" * 32, b"p" * 32)

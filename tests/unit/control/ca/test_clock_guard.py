@@ -9,7 +9,7 @@ from protocols.pki.names import AgentName
 from tests.unit.control.ca.harness import NAME, Ca
 from tests.unit.protocols.pki.samples import NOW
 
-OTHER = AgentName.of("acme", "dev")
+OTHER = AgentName.from_slugs("acme", "dev")
 DAY = 86_400
 NANO = 1_000_000_000
 
@@ -17,7 +17,7 @@ NANO = 1_000_000_000
 async def behind(ca: Ca) -> None:
     """A return that is asked for is refused, and the agent stays what it was."""
     with pytest.raises(UnavailableError) as told:
-        await ca.enrolled(AgentName.of("acme", "new"))
+        await ca.enrolled(AgentName.from_slugs("acme", "new"))
     assert (told.value.code, told.value.details["org"]) == ("clock_behind", "acme")
     assert (await ca.agent()).state is AgentState.ACTIVE
 

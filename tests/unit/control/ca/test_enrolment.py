@@ -2,11 +2,11 @@ import pytest
 import trio
 
 from control.ca.enrolment import agent_name, check_binding, check_name_free, is_certificate_valid
-from control.ca.memory_store import MemoryCaStore
 from control.ca.revocation import REPLACED
 from control.ca.store import AgentState
 from control.errors import (
     AuthenticationError,
+    AuthorizationError,
     ConflictError,
     ControlError,
     NotFoundError,
@@ -14,6 +14,7 @@ from control.errors import (
 )
 from protocols.pki.names import AgentName
 from protocols.pki.pin import pin_of
+from tests.support.memory_ca_store import MemoryCaStore
 from tests.unit.control.ca.harness import NAME, PKI, Asking, Ca
 
 
@@ -98,6 +99,8 @@ async def test_a_name_is_taken_over_only_when_a_person_said_so() -> None:
     assert await ca.enrolment.enrol_agent(anew.enrol(token)) == grant
     assert len(ca.ended) == 1
     assert await ca.revocation.revoked_serials() == {before.shown().leaf.serial}
+    with pytest.raises(AuthorizationError, match="not valid any more"):
+        await ca.revocation.admit_peer(before.shown())
     await ca.revocation.retire_agent(NAME, "done")
     with pytest.raises(ConflictError, match="retired"):
         await ca.token(replace_agent=True)
@@ -107,7 +110,7 @@ async def test_nobody_is_let_in_nowhere() -> None:
     """A slip in an organization's name makes no token."""
     ca = Ca(MemoryCaStore({"acme"}))
     with pytest.raises(NotFoundError, match="organization"):
-        await ca.token(name=AgentName.of("amce", "prod"))
+        await ca.token(name=AgentName.from_slugs("amce", "prod"))
     assert await ca.enrolment.list_tokens("amce") == []
     await ca.token()
 

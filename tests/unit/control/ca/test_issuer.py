@@ -4,10 +4,10 @@ from msgspec.structs import replace
 from control.ca.issuer import IssuingState, no_observer, verify_request
 from control.ca.store import AgentState
 from control.errors import ConflictError, UnavailableError, ValidationError
-from protocols.pki.certificates import der
+from protocols.pki.certificates import to_der
 from protocols.pki.pin import pin_of
 from protocols.pki.profile import DAY
-from protocols.pki.requests import make_request
+from protocols.pki.requests import create_csr
 from tests.unit.control.ca.harness import NAME, PKI, Asking, Ca
 from tests.unit.protocols.pki.samples import make_pki
 
@@ -17,7 +17,7 @@ async def test_a_grant_shows_the_authority_that_signed_it() -> None:
     ca, asking = Ca(), Asking()
     request = asking.enrol(await ca.token())
     grant = await ca.enrolment.enrol_agent(request)
-    assert grant.chain[1] == der(PKI.authority.certificate)
+    assert grant.chain[1] == to_der(PKI.authority.certificate)
     assert grant.roots == PKI.trust.to_der()
     new = make_pki("next")
     ca.issuer.issuing_state = IssuingState(new.authority, new.trust, (PKI.authority.certificate,))
@@ -55,6 +55,6 @@ async def test_an_end_revokes_all() -> None:
 def test_who_asks_is_a_proven_key() -> None:
     """A bad request is the asker's fault."""
     asking = Asking()
-    assert len(verify_request(make_request(asking.key)).hash) == 32
+    assert len(verify_request(create_csr(asking.key)).hash) == 32
     with pytest.raises(ValidationError):
         verify_request(b"")

@@ -10,7 +10,6 @@ from control.ca.join_requests import (
     MAX_PER_MINUTE_FOR_ORG,
     join_fingerprint,
 )
-from control.ca.memory_store import MemoryCaStore
 from control.ca.revocation import REPLACED
 from control.ca.store import JoinState
 from control.errors import (
@@ -21,6 +20,7 @@ from control.errors import (
     ValidationError,
 )
 from protocols.pki.messages import Grant, Pending
+from tests.support.memory_ca_store import MemoryCaStore
 from tests.unit.control.ca.harness import NAME, Asking, Ca
 
 

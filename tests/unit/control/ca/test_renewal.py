@@ -14,7 +14,7 @@ from protocols.pki.messages import RenewRequest
 from protocols.pki.names import AgentName
 from tests.unit.control.ca.harness import NAME, Asking, Ca
 
-OTHER = AgentName.of("acme", "dev")
+OTHER = AgentName.from_slugs("acme", "dev")
 DAY = 86_400
 
 
@@ -36,7 +36,7 @@ async def test_a_clock_that_was_ahead_shuts_nobody_out() -> None:
     asking = await ca.enrolled()
     ca.world.step_wall(2 * DAY)
     assert ca.world.now() == ca.world.wall()
-    other = await ca.token(name=AgentName.of("acme", "other"))
+    other = await ca.token(name=AgentName.from_slugs("acme", "other"))
     await ca.enrolment.enrol_agent(Asking().enrol(other))
     ca.world.step_wall(-2 * DAY)
     assert (await ca.revocation.admit_peer(asking.shown())).agent.name == NAME

@@ -2,13 +2,13 @@ from typing import cast
 
 import pytest
 
-from control.ca.memory_store import MemoryCaTransaction
 from control.ca.revocation import StolenCertificateLock, verify_presented
 from control.ca.store import AgentState, CaTransaction
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.records import Severity
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
+from tests.support.memory_ca_store import MemoryCaTransaction
 from tests.unit.control.ca.harness import NAME, Asking, Ca
 from tests.unit.protocols.pki.samples import NOW, make_agent, make_pki
 
@@ -65,7 +65,7 @@ async def test_a_recorded_serial_with_another_key_or_name_is_refused() -> None:
     ca = Ca()
     peer = (await ca.enrolled()).shown()
     for wrong in (
-        Peer(AgentName.of("acme", "dev"), peer.leaf),
+        Peer(AgentName.from_slugs("acme", "dev"), peer.leaf),
         Peer(NAME, peer.leaf._replace(key=bytes(32))),
         Peer(NAME, peer.leaf._replace(serial="0" * 40)),
     ):
@@ -89,7 +89,7 @@ async def test_a_person_ends_an_agent(state: AgentState) -> None:
     with pytest.raises(AuthorizationError):
         await ca.revocation.admit_peer(peer)
     with pytest.raises(NotFoundError):
-        await end(AgentName.of("acme", "nobody"), "x")
+        await end(AgentName.from_slugs("acme", "nobody"), "x")
 
 
 async def test_a_retired_agent_stays_retired() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.model.compliance import Evidence, ReportRow
 from control.model.operation import Operation, Origin
 from protocols.instant import SECOND
@@ -15,34 +15,34 @@ from tests.unit.control.conftest import ROOT
 DAY = 86_400 * SECOND
 
 
-async def noted(plane: ControlPlane, name: str, result: str = "ok", **more: Any) -> None:
+async def noted(core: Core, name: str, result: str = "ok", **more: Any) -> None:
     """One record in the trail of acme."""
     op = Operation(
         name=name, request_id="r", credential=None, origin=Origin("::1"), org="acme", **more
     )
-    await plane.audit_log.record(op, ROOT, "outcome", result)
+    await core.audit.log.record(op, ROOT, "outcome", result)
 
 
-async def asked(plane: ControlPlane, *frameworks: str, days: int = 30) -> ReportRow:
+async def asked(core: Core, *frameworks: str, days: int = 30) -> ReportRow:
     """Waiting to be made."""
-    now = plane.world.now()
+    now = core.world.now()
     period = (now - days * DAY, now)
-    return await plane.reports.request_report(
+    return await core.compliance.reports.request_report(
         "acme", "Q", frameworks or ("soc2",), period=period, by="acme/ann"
     )
 
 
-async def made(plane: ControlPlane, *frameworks: str, days: int = 30) -> tuple[ReportRow, bytes]:
+async def made(core: Core, *frameworks: str, days: int = 30) -> tuple[ReportRow, bytes]:
     """A report, and its file."""
-    row = await asked(plane, *frameworks, days=days)
-    await plane.reports.make_waiting()
-    return await plane.reports.get_report("acme", row.id), await plane.reports.read_report(
+    row = await asked(core, *frameworks, days=days)
+    await core.compliance.reports.make_waiting()
+    return await core.compliance.reports.get_report(
         "acme", row.id
-    )
+    ), await core.compliance.reports.read_report("acme", row.id)
 
 
 @pytest.fixture
-def shown(plane: ControlPlane, world: FakeWorld) -> Callable[[], Any]:
+def shown(core: Core, world: FakeWorld) -> Callable[[], Any]:
     """All evidence as of now, by id."""
     from control.compliance.evidence.assessment import Period
 
@@ -51,6 +51,6 @@ def shown(plane: ControlPlane, world: FakeWorld) -> Callable[[], Any]:
             pass
 
         span = Period("acme", world.now() - 30 * DAY, world.now() + SECOND, world.now())
-        return await plane.reports._collector.collect_evidence(span, told)
+        return await core.compliance.reports._collector.collect_evidence(span, told)
 
     return collect

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from control.api.control_plane import ControlPlane
 from control.compliance import proofs
 from control.compliance.report_file import parse_report_file
+from control.core import Core
 from control.model.compliance import (
     CheckpointProof,
     Evidence,
@@ -17,7 +17,7 @@ from control.model.compliance import (
     TrailProof,
 )
 from control.model.records import WitnessedCheckpoint
-from control.store.consistency_proofs import get_consistency_proof
+from control.store.audit_records import get_consistency_proof
 from tests.unit.control.compliance.conftest import made, noted
 from tests.unit.control.services.test_witness import leaves, shown
 
@@ -30,26 +30,26 @@ def holding(*found: Proof) -> dict[str, Evidence]:
     return {"x": item}
 
 
-async def witnessed(plane: ControlPlane) -> CheckpointProof:
+async def witnessed(core: Core) -> CheckpointProof:
     """An agent's log of five records that grew from three, cosigned each time."""
     log = leaves(5)
     for size, old in ((3, 0), (5, 3)):
         what = shown(log[:size], old)
-        seen = await plane.store.write(
-            lambda tx, what=what: plane.witness.cosign_checkpoint(
-                tx, "acme", "v1", what, now=plane.world.now()
+        seen = await core.store.write(
+            lambda tx, what=what: core.witness.cosign_checkpoint(
+                tx, "acme", "v1", what, now=core.world.now()
             )
         )
         assert isinstance(seen, WitnessedCheckpoint)
-    grown = await plane.store.read(lambda tx: get_consistency_proof(tx, "acme", "v1"))
-    return proofs.checkpoint_proof(seen, grown, plane.witness.cosignature_line(seen))
+    grown = await core.store.read(lambda tx: get_consistency_proof(tx, "acme", "v1"))
+    return proofs.checkpoint_proof(seen, grown, core.witness.cosignature_line(seen))
 
 
-async def test_a_checkpoint_is_proven_whole(plane: ControlPlane) -> None:
+async def test_a_checkpoint_is_proven_whole(core: Core) -> None:
     """Size, root, both signatures and the growth; each of them edited is found."""
-    _, body = await made(plane)
-    header, public = parse_report_file(body).header, plane.reports.public_key
-    proof = await witnessed(plane)
+    _, body = await made(core)
+    header, public = parse_report_file(body).header, core.compliance.reports.public_key
+    proof = await witnessed(core)
     assert (proof.size, proof.grown_from) == (5, 3)
     assert list(proofs.find_faults(header, holding(proof), public)) == []
     edits: list[dict[str, Any]] = [
@@ -63,12 +63,12 @@ async def test_a_checkpoint_is_proven_whole(plane: ControlPlane) -> None:
 
 
 @pytest.mark.parametrize("field", ["actor", "at", "org", "seq", "hash", "previous"])
-async def test_a_record_is_held_against_its_hash(plane: ControlPlane, field: str) -> None:
+async def test_a_record_is_held_against_its_hash(core: Core, field: str) -> None:
     """Of this organization, and before the trail's end."""
-    await noted(plane, "users.create")
-    _, body = await made(plane)
-    header, public = parse_report_file(body).header, plane.reports.public_key
-    [event] = await plane.audit_log.events_after("acme", 0, 1)
+    await noted(core, "users.create")
+    _, body = await made(core)
+    header, public = parse_report_file(body).header, core.compliance.reports.public_key
+    [event] = await core.audit.log.events_after("acme", 0, 1)
     proof = proofs.audit_proof(event)
     assert list(proofs.find_faults(header, holding(proof), public)) == []
     value = getattr(proof.record, field)
@@ -77,22 +77,22 @@ async def test_a_record_is_held_against_its_hash(plane: ControlPlane, field: str
     assert len(list(proofs.find_faults(header, holding(edited), public))) == 1
 
 
-async def test_a_record_behind_the_trails_end_proves_nothing(plane: ControlPlane) -> None:
+async def test_a_record_behind_the_trails_end_proves_nothing(core: Core) -> None:
     """The signed head in the header says nothing of it, whole though it is."""
-    await noted(plane, "users.create")
-    _, body = await made(plane)
-    header, public = parse_report_file(body).header, plane.reports.public_key
-    await noted(plane, "users.delete")
-    [last, *_] = await plane.audit_log.newest_events("acme", 0, 1)
+    await noted(core, "users.create")
+    _, body = await made(core)
+    header, public = parse_report_file(body).header, core.compliance.reports.public_key
+    await noted(core, "users.delete")
+    [last, *_] = await core.audit.log.newest_events("acme", 0, 1)
     assert last.seq > header.trail.size
     told = list(proofs.find_faults(header, holding(proofs.audit_proof(last)), public))
     assert told == ["evidence x: proof 1 (trail) does not hold"]
 
 
-async def test_the_trails_end_is_signed(plane: ControlPlane) -> None:
+async def test_the_trails_end_is_signed(core: Core) -> None:
     """By this key; and what is said of it is what was signed."""
-    _, body = await made(plane)
-    header, public = parse_report_file(body).header, plane.reports.public_key
+    _, body = await made(core)
+    header, public = parse_report_file(body).header, core.compliance.reports.public_key
     assert list(proofs.find_faults(header, {}, public)) == []
     told = ["header: the trail's end is not signed by this key"]
     assert list(proofs.find_faults(header, {}, bytes(32))) == told

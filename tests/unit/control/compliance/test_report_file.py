@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
 from control.compliance.report_file import parse_report_file, verify_report_file
+from control.core import Core
 from tests.unit.control.compliance.conftest import made, noted
 from tests.unit.control.fleet import enrolled
 
@@ -57,27 +57,27 @@ def _signature(file: dict[str, Any]) -> None:
     ],
     ids=["result", "out", "in", "header", "manifest", "key", "signature"],
 )
-async def test_what_was_changed_is_named(plane: ControlPlane, edit: Edit, where: str) -> None:
+async def test_what_was_changed_is_named(core: Core, edit: Edit, where: str) -> None:
     """And nothing else of the same kind."""
-    _, body = await made(plane)
-    assert verify_report_file(body, plane.reports.public_key).faults == ()
+    _, body = await made(core)
+    assert verify_report_file(body, core.compliance.reports.public_key).faults == ()
     file = msgspec.json.decode(body)
     edit(file)
-    told = verify_report_file(msgspec.json.encode(file), plane.reports.public_key).faults
+    told = verify_report_file(msgspec.json.encode(file), core.compliance.reports.public_key).faults
     assert where in told
     assert len(told) <= 3  # a manifest that was edited has another digest, and other parts
 
 
-async def test_a_proof_is_held_against_itself(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_a_proof_is_held_against_itself(core: Core, world: FakeWorld) -> None:
     """Signed or not: a record whose hash does not fit is named. Other bytes are no report."""
-    await enrolled(plane, world, "one")
-    await noted(plane, "users.create")
+    await enrolled(core, world, "one")
+    await noted(core, "users.create")
     world.advance(1e-9)
-    _, body = await made(plane)
+    _, body = await made(core)
     report = parse_report_file(body)
     proofs = report.evidence["people.changes"].proofs
     assert len(proofs) == 1
     assert verify_report_file(body, bytes(32)).faults != ()
     for data in (b"", b"{}", b"[]", body[:-2], b"\xff"):
-        told = verify_report_file(data, plane.reports.public_key)
+        told = verify_report_file(data, core.compliance.reports.public_key)
         assert told.faults == ("this is no report, or its outline was edited",)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from control.config.load import ConfigError, dev_settings, load_settings
-from protocols.settings.variables import NAMES
+from protocols.settings.client_environment import NAMES
 from tests.unit.control.config.test_settings import GOOD
 
 

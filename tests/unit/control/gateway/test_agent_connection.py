@@ -5,7 +5,12 @@ import trio
 from msgspec.structs import replace
 
 from control.errors import UnavailableError
-from control.gateway.rate_limits import HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE
+from control.gateway.agent_connection import (
+    HEALTH_CHANGES_PER_MINUTE,
+    REGISTRATIONS_PER_MINUTE,
+    REPLAY_RESULTS_PER_MINUTE,
+    ConnectionRateLimits,
+)
 from control.model.agents import Health
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
@@ -15,6 +20,8 @@ from protocols.pki.profile import AGENT_LIFE, SECOND
 from tests.unit.control.gateway.test_link_store import alert, alerts
 from tests.unit.control.gateway.wired import Hub, Talk, registration
 from tests.unit.control.services.test_replays import told
+from vault.control_link.intake_queue import REPLAY_QUERIES_PER_MINUTE
+from vault.control_link.policy_replays import MAX_WAITING
 
 BEAT = m.Heartbeat(
     health=words.Health.SEALED,
@@ -34,6 +41,8 @@ async def test_nothing_is_acknowledged_that_is_not_stored(
     one = await hub.enrolled("one")
 
     async def broken(*_: object) -> None:
+        (await hub.live("one")).wake()  # what is due is written while the store is asked
+        await trio.testing.wait_all_tasks_blocked()
         raise UnavailableError("store_unavailable", "not now")
 
     with monkeypatch.context() as patched:
@@ -77,7 +86,7 @@ async def test_health_and_phase_are_on_record_at_rest(hub: Hub) -> None:
     serving = replace(BEAT, health=words.Health.SERVING)
 
     async def told() -> tuple[object, object]:
-        agent = await hub.plane.agents.get_agent("acme", "one")
+        agent = await hub.core.agents.registry.get_agent("acme", "one")
         return agent.health, agent.facts.get("sync")
 
     async with hub.connected(one) as talk:
@@ -111,7 +120,7 @@ async def test_workers_that_fail_are_an_alert_until_they_are_steady(hub: Hub) ->
         await talk.say(serving)
         await talk.say(alert())
         await talk.delivered()
-        found = await hub.plane.alerts.list_alerts("acme", vault="one", before=0, limit=9)
+        found = await hub.core.agents.alerts.list_alerts("acme", vault="one", before=0, limit=9)
         return {row.code for row in found if not row.ended_at} - {"disk_low"}
 
     failing, steady = words.WorkersState.FAILING, words.WorkersState.STEADY
@@ -128,7 +137,9 @@ async def test_an_agent_that_knows_more_than_we_gave_gets_a_new_stream(hub: Hub)
     one = await hub.enrolled("one")
     link = await hub.ends.open_link(AgentName("acme", "one"))
     one.inbox.stream, one.inbox.through = link.stream, 40
-    await hub.plane.commands.send_command("acme", "one", words.CommandName.SEND_METRICS, "ann")
+    await hub.core.agents.commands.send_command(
+        "acme", "one", words.CommandName.SEND_METRICS, "ann"
+    )
     async with hub.connected(one) as talk:
         await talk.until(lambda: talk.ended)
     async with hub.connected(one) as talk:
@@ -257,8 +268,25 @@ async def test_the_last_words_of_one_that_was_ended_count_not(hub: Hub) -> None:
     async with hub.connected(one) as talk:
         await talk.say(alert())
         await talk.delivered()
-        assert hub.plane.presence.status_of("acme", "one") is not None
-        hub.plane.presence.forget("acme", "one")  # as it is locked, before its connection is cut
+        assert hub.core.presence.status_of("acme", "one") is not None
+        hub.core.presence.forget("acme", "one")  # as it is locked, before its connection is cut
         await talk.say(alert())
         await talk.delivered()
-    assert hub.plane.presence.status_of("acme", "one") is None
+    assert hub.core.presence.status_of("acme", "one") is None
+
+
+def test_each_has_its_own() -> None:
+    """So much at once, and as much a minute from then on; one does not use up another's."""
+    paces = ConnectionRateLimits.unused(5.0)
+    for now in (5.0, 65.0):
+        taken = [sum(pace.try_consume(now) for _ in range(200)) for pace in paces]
+        assert taken == [
+            REGISTRATIONS_PER_MINUTE,
+            HEALTH_CHANGES_PER_MINUTE,
+            REPLAY_RESULTS_PER_MINUTE,
+        ]
+
+
+def test_no_honest_agent_answers_as_fast() -> None:
+    """As many as it takes questions, and those that it was at before."""
+    assert REPLAY_RESULTS_PER_MINUTE > REPLAY_QUERIES_PER_MINUTE + MAX_WAITING

@@ -11,7 +11,7 @@ from control.model.people import PLATFORM
 from control.model.records import AuditEvent
 from control.store import audit_records
 from control.store.tables import ca_certificates
-from protocols.link.post import Answered, Asked
+from protocols.link.https_request import HttpRequest, HttpResponse
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
 from protocols.pki.messages import (
     EnrolRequest,
@@ -19,12 +19,12 @@ from protocols.pki.messages import (
     JoinRequest,
     RejoinRequest,
     RenewRequest,
-    decode_answer,
+    decode_response,
 )
-from protocols.pki.messages import encode as encoded
+from protocols.pki.messages import encode_message as encoded
 from protocols.pki.names import AgentName
-from protocols.pki.proof import bind
-from protocols.pki.requests import make_request
+from protocols.pki.proof import sign_binding
+from protocols.pki.requests import create_csr
 from tests.unit.control.gateway.wired import Hub
 
 
@@ -33,32 +33,32 @@ def desk(hub: Hub) -> EnrolmentServer:
     """Over the plane's CA."""
     return EnrolmentServer(
         hub.office,
-        hub.plane.audit_log,
+        hub.core.audit.log,
         hub.world,
-        hub.plane.enrolment_hooks.on_admitted,
-        hub.plane.alerts,
+        hub.core.enrolment_hooks.on_admitted,
+        hub.core.agents.alerts,
     )
 
 
 async def refusals(hub: Hub, org: str) -> list[AuditEvent]:
     """Of an organization's trail, the newest first."""
-    found = await hub.plane.audit_log.newest_events(org, 0, 500)
+    found = await hub.core.audit.log.newest_events(org, 0, 500)
     return [event for event in found if event.result == "denied"]
 
 
 async def ask(
     desk: EnrolmentServer, path: str, body: object, certificate: bytes | None = None
-) -> Answered:
+) -> HttpResponse:
     """One request."""
     content = body if isinstance(body, bytes) else encoded(body)  # type: ignore[arg-type]
-    return await desk(Asked("POST", path, certificate, "192.0.2.7", content))
+    return await desk(HttpRequest("POST", path, certificate, "192.0.2.7", content))
 
 
 def asking(token: str = "") -> EnrolRequest:
     """With fresh keys."""
-    key, csr = new_signing_key(), make_request(new_curve_key(KeyKind.LEAF))
+    key, csr = new_signing_key(), create_csr(new_curve_key(KeyKind.LEAF))
     public = key.public_key().public_bytes_raw()
-    return EnrolRequest(token=token, csr=csr, link_key=public, proof=bind(key, csr))
+    return EnrolRequest(token=token, csr=csr, link_key=public, proof=sign_binding(key, csr))
 
 
 async def test_a_token_lets_in_and_is_on_record(hub: Hub, desk: EnrolmentServer) -> None:
@@ -67,10 +67,10 @@ async def test_a_token_lets_in_and_is_on_record(hub: Hub, desk: EnrolmentServer)
     request = asking(made.text)
     answer = await ask(desk, "/link/v1/enrol", request)
     assert answer.status == 200
-    grant = decode_answer(answer.body)
+    grant = decode_response(answer.body)
     assert isinstance(grant, Grant)
     assert (grant.org, grant.vault) == ("acme", "one")
-    events = await hub.plane.store.read(
+    events = await hub.core.store.read(
         lambda tx: audit_records.list_newest_events(tx, "acme", before=0, limit=10)
     )
     [event] = [e for e in events if e.operation == "link.enrol"]
@@ -82,7 +82,7 @@ async def test_a_token_lets_in_and_is_on_record(hub: Hub, desk: EnrolmentServer)
 async def test_renewal_needs_the_certificate(hub: Hub, desk: EnrolmentServer) -> None:
     """Which the connection shows."""
     one = await hub.enrolled("one")
-    csr = make_request(new_curve_key(KeyKind.LEAF))
+    csr = create_csr(new_curve_key(KeyKind.LEAF))
     refused = await ask(desk, "/link/v1/renew", RenewRequest(csr=csr))
     assert (refused.status, json.loads(refused.body)["code"]) == (401, "certificate_missing")
     granted = await ask(desk, "/link/v1/renew", RenewRequest(csr=csr), one.grant.chain[0])
@@ -93,19 +93,19 @@ async def test_who_renews_again_and_again_fills_no_disk(hub: Hub, desk: Enrolmen
     """The same key is answered and leaves one record; another is told when to come again."""
     one = await hub.enrolled("one")
     hub.world.advance(1)
-    request = RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF)))
+    request = RenewRequest(csr=create_csr(new_curve_key(KeyKind.LEAF)))
     answers = [await ask(desk, "/link/v1/renew", request, one.grant.chain[0]) for _ in range(3)]
     assert {answer.body for answer in answers} == {answers[0].body}
-    granted = decode_answer(answers[0].body)
+    granted = decode_response(answers[0].body)
     assert isinstance(granted, Grant)
-    other = RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF)))
+    other = RenewRequest(csr=create_csr(new_curve_key(KeyKind.LEAF)))
     for _ in range(3):
         refused = await ask(desk, "/link/v1/renew", other, granted.chain[0])
         assert (refused.status, json.loads(refused.body)["code"]) == (429, "renewed_just_now")
         assert (b"retry-after", b"60") in refused.headers
-    found = await hub.plane.audit_log.newest_events("acme", 0, 500)
+    found = await hub.core.audit.log.newest_events("acme", 0, 500)
     assert [event.result for event in found if event.operation == "link.renew"] == ["ok"]
-    rows = await hub.plane.store.read(
+    rows = await hub.core.store.read(
         lambda tx: tx.execute(sa.select(sa.func.count()).select_from(ca_certificates)).scalar()
     )
     assert rows == 2
@@ -157,11 +157,11 @@ async def test_a_refusal_is_on_the_trail_of_whom_it_concerns(
 ) -> None:
     """A token that was used, a certificate that counts no more; a name that is only said is not."""
     made = await hub.office.enrolment.create_token("acme", "one", "ann")
-    granted = decode_answer((await ask(desk, "/link/v1/enrol", asking(made.text))).body)
+    granted = decode_response((await ask(desk, "/link/v1/enrol", asking(made.text))).body)
     assert isinstance(granted, Grant)
     assert (await ask(desk, "/link/v1/enrol", asking(made.text))).status == 401
     await hub.office.revocation.lock_agent(AgentName("acme", "one"), "lost")
-    csr = make_request(new_curve_key(KeyKind.LEAF))
+    csr = create_csr(new_curve_key(KeyKind.LEAF))
     await ask(desk, "/link/v1/renew", RenewRequest(csr=csr), granted.chain[0])
     rejoin = RejoinRequest(
         org="acme", vault="one", serial="0" * 40, csr=csr, proof=bytes(64), held=bytes(70)
@@ -197,13 +197,13 @@ async def test_a_refusal_stands_without_its_record(
     async def broken(*_: object) -> None:
         raise UnavailableError("store_unavailable", "not now")
 
-    monkeypatch.setattr(hub.plane.audit_log, "record", broken)
+    monkeypatch.setattr(hub.core.audit.log, "record", broken)
     assert (await ask(desk, "/link/v1/enrol", asking("fhe_" + "0" * 43))).status == 401
 
 
 async def test_another_method_is_told_the_right_one(desk: EnrolmentServer) -> None:
     """As HTTP has it."""
-    answer = await desk(Asked("PUT", "/link/v1/enrol", None, "", b"{}"))
+    answer = await desk(HttpRequest("PUT", "/link/v1/enrol", None, "", b"{}"))
     assert answer.status == 405
     assert (b"allow", b"POST") in answer.headers
 
@@ -231,7 +231,7 @@ async def test_a_clock_that_is_behind_is_told_to_people_once(
     for _ in range(2):
         answer = await ask(desk, "/link/v1/enrol", asking(made.text))
         assert (answer.status, json.loads(answer.body)["code"]) == (503, "clock_behind")
-    told = await hub.plane.alerts.list_alerts("acme", vault="", before=0, limit=9)
+    told = await hub.core.agents.alerts.list_alerts("acme", vault="", before=0, limit=9)
     assert [one.code for one in told] == ["clock_behind"]
     hub.office.issuer.clock_guard.earliest = 0
     assert (await ask(desk, "/link/v1/enrol", asking(made.text))).status == 200
@@ -239,7 +239,7 @@ async def test_a_clock_that_is_behind_is_told_to_people_once(
 
 async def test_what_time_it_was_is_known_from_the_trail(hub: Hub, desk: EnrolmentServer) -> None:
     """Of all chains; a process that starts asks it (`open_control_plane`)."""
-    assert await hub.plane.store.read(audit_records.newest_event_at) == 0
+    assert await hub.core.store.read(audit_records.newest_event_at) == 0
     made = await hub.office.enrolment.create_token("acme", "one", "ann")
     await ask(desk, "/link/v1/enrol", asking(made.text))
-    assert await hub.plane.store.read(audit_records.newest_event_at) == hub.world.now()
+    assert await hub.core.store.read(audit_records.newest_event_at) == hub.world.now()

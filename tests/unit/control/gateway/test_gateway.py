@@ -1,33 +1,66 @@
 """Agents are admitted, brought what is theirs, and cut when they no longer count."""
 
+import hashlib
+import os
+from contextlib import ExitStack
 from typing import Any, Final
 
 import pytest
 import trio
+import trio.testing
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.gateway.gateway import RESYNC_INTERVAL
+from control.gateway import gateway
+from control.gateway.gateway import (
+    ALERT_INTERVAL,
+    MAX_CONNECTIONS_PER_AGENT,
+    RESYNC_INTERVAL,
+    Connections,
+    ProtocolAlerts,
+    is_link_key_proven,
+)
 from control.model.agents import Life, Presence
 from control.model.links import AgentLink
 from control.model.policies import Outcome, Plan, Target
 from control.model.policy_documents import Document, Rule
+from control.model.replays import State
 from control.services.agent_registry import change_agent_life
 from control.services.event_bus import Topic
+from control.services.replays import ReplayRequest
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.errors import PipeError
+from protocols.link.errors import Fault, RemoteFaultError, TransportError
+from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import VERSIONS
+from protocols.link.memory import MemoryOutbox, MemoryTransport, memory_transport_pair
+from protocols.link.messages import Cursor
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.signing import LinkKey, Verifier
+from protocols.pki.keys import new_signing_key
 from protocols.pki.names import AgentName
 from tests.unit.control.gateway.wired import Hub
+from tests.unit.control.services.test_replays import states, told
 
 NEW: Final[dict[str, Any]] = {"vault": "one", "before": 0, "limit": 9}
 RULE = Rule(effect="allow", paths=("secret/*",), capabilities=("read",))
+CHANNEL = ChannelBinding(
+    org="acme",
+    vault="one",
+    agent_certificate=hashlib.sha256(b"agent").digest(),
+    control_certificate=hashlib.sha256(b"control").digest(),
+)
+AGENT, CONTROL = LinkKey(new_signing_key()), LinkKey(new_signing_key())
+NOW = ClockReading(0.0, 0)
+ONE, TWO = AgentName("acme", "one"), AgentName("acme", "two")
+ONE, TWO = AgentName("acme", "one"), AgentName("acme", "two")
+DRAFT = ReplayRequest(document=Document(), targets=(Target(all=True),))
 
 
 async def pushed(hub: Hub, text: str) -> str:
     """The next version of a policy for everybody, rolled out at once; the roll-out's id."""
-    policies, rollouts = hub.plane.policies, hub.plane.rollouts
+    policies, rollouts = hub.core.policies.policies, hub.core.policies.rollouts
     made = await policies.write_version(
         "acme", "p", Document(description=text, rules=(RULE,)), "", "x"
     )
@@ -40,7 +73,7 @@ async def pushed(hub: Hub, text: str) -> str:
 
 async def outcome(hub: Hub, vault: str) -> tuple[Outcome, int]:
     """What is on record of the agent's bundle."""
-    row = await hub.plane.policies.get_assignment("acme", vault)
+    row = await hub.core.policies.policies.get_assignment("acme", vault)
     assert row is not None
     return row.outcome, row.applied
 
@@ -74,21 +107,21 @@ async def test_a_policy_reaches_every_live_agent_and_is_shown_as_applied(hub: Hu
         await second.delivered()
         for vault in ("one", "two"):
             assert await outcome(hub, vault) == (Outcome.APPLIED, 1)
-        await hub.plane.rollouts.advance_running()
-        assert [p.stable for p in await hub.plane.policies.list_policies("acme")] == [1]
+        await hub.core.policies.rollouts.advance_running()
+        assert [p.stable for p in await hub.core.policies.policies.list_policies("acme")] == [1]
 
 
 async def test_an_agent_that_was_away_gets_the_newest_alone(hub: Hub) -> None:
     """What was superseded meanwhile is skipped, not sent."""
     one = await hub.enrolled("one")
     await pushed(hub, "v1")
-    await hub.plane.rollouts.advance_running()
+    await hub.core.policies.rollouts.advance_running()
     async with hub.connected(one) as talk:
         await talk.until(lambda: one.bundles == [1])
         await talk.delivered()
-    await hub.plane.rollouts.advance_running()
-    await hub.plane.rollouts.roll_back_rollout("acme", await pushed(hub, "v2"), "no")
-    await hub.plane.policies.refresh_due()
+    await hub.core.policies.rollouts.advance_running()
+    await hub.core.policies.rollouts.roll_back_rollout("acme", await pushed(hub, "v2"), "no")
+    await hub.core.policies.policies.refresh_due()
     async with hub.connected(one) as talk:
         await talk.until(lambda: one.bundles == [1, 3])
         await talk.delivered()
@@ -102,11 +135,11 @@ async def test_a_refusal_is_that_agents_failure(hub: Hub) -> None:
     async with hub.connected(one) as talk:
         await pushed(hub, "v1")
         await talk.until(lambda: one.outbox.newest and not one.outbox.entries)
-        row = await hub.plane.policies.get_assignment("acme", "one")
+        row = await hub.core.policies.policies.get_assignment("acme", "one")
         assert row is not None
         assert (row.outcome, row.reason) == (Outcome.FAILED, "above_ceiling")
-        await hub.plane.rollouts.advance_running()
-        [rollout] = await hub.plane.rollouts.list_rollouts("acme", "p", 5)
+        await hub.core.policies.rollouts.advance_running()
+        [rollout] = await hub.core.policies.rollouts.list_rollouts("acme", "p", 5)
         assert rollout.state == "halted"
 
 
@@ -126,7 +159,7 @@ async def test_a_word_makes_an_agent_online(hub: Hub) -> None:
     """From the moment that it has proven itself."""
     one = await hub.enrolled("one")
     async with hub.connected(one):
-        found = await hub.plane.agents.get_agent("acme", "one")
+        found = await hub.core.agents.registry.get_agent("acme", "one")
         assert found.presence is Presence.ONLINE
 
 
@@ -134,7 +167,7 @@ async def test_a_locked_agent_is_cut_at_once_and_stays_out(hub: Hub) -> None:
     """By a person's lock, which revokes its certificates."""
     one = await hub.enrolled("one")
     async with hub.connected(one) as talk:
-        await hub.plane.agents.change_life("acme", "one", Life.LOCKED, "lost")
+        await hub.core.agents.registry.change_life("acme", "one", Life.LOCKED, "lost")
         await talk.until(lambda: talk.ended)
     async with hub.connected(one) as talk:
         await talk.until(lambda: talk.ended)
@@ -168,22 +201,22 @@ async def test_who_was_replaced_is_cut_at_once_and_stays_out(hub: Hub) -> None:
 
 async def test_late_word_of_who_was_replaced_spares_the_new_one(hub: Hub) -> None:
     """It is connected already when another process' word arrives; the old one would be cut."""
-    with hub.plane.bus.subscribe(Topic.LIFE) as lives:
+    with hub.core.bus.subscribe(Topic.LIFE) as lives:
         await hub.enrolled("one")
         new = await hub.enrolled("one")
         (word,), _ = await lives.receive()
     await trio.testing.wait_all_tasks_blocked()  # the gateway has had it, too
     async with hub.connected(new) as talk:
         await hub.live("one")
-        hub.plane.bus.publish(word)
+        hub.core.bus.publish(word)
         await trio.testing.wait_all_tasks_blocked()
         assert not talk.ended
         async with hub.connected(await hub.renewed(new)) as later:
             await talk.until(lambda: talk.ended)
-            hub.plane.bus.publish(word)
+            hub.core.bus.publish(word)
             await trio.testing.wait_all_tasks_blocked()
             assert not later.ended
-            hub.plane.bus.publish(replace(word, generation=0))
+            hub.core.bus.publish(replace(word, generation=0))
             await later.until(lambda: later.ended)
 
 
@@ -193,7 +226,7 @@ async def test_who_is_locked_while_it_connects_is_not_missed(hub: Hub) -> None:
 
     async def locked(name: AgentName) -> AgentLink:
         link = await begin(name)
-        await hub.plane.store.write(
+        await hub.core.store.write(
             lambda tx: change_agent_life(tx, "acme", "one", Life.LOCKED, "", now=hub.world.now())
         )
         return link
@@ -201,17 +234,17 @@ async def test_who_is_locked_while_it_connects_is_not_missed(hub: Hub) -> None:
     hub.ends.open_link = locked  # type: ignore[method-assign]
     async with hub.connected(one) as talk:
         await hub.live("one")
-        assert hub.plane.presence.status_of("acme", "one") is not None
+        assert hub.core.presence.status_of("acme", "one") is not None
         await hub.gateway.disconnect_inactive()
         await talk.until(lambda: talk.ended)
-    assert hub.plane.presence.status_of("acme", "one") is None
+    assert hub.core.presence.status_of("acme", "one") is None
 
 
 async def test_who_was_replaced_elsewhere_is_found(hub: Hub, world: FakeWorld) -> None:
     """Without an event, by the certificate that was revoked; the one enrolled instead stays."""
     old, two = await hub.enrolled("one"), await hub.enrolled("two")
     async with hub.connected(old) as stolen, hub.connected(two) as other:
-        hub.plane.bus.publish = lambda *_: None  # type: ignore[method-assign]
+        hub.core.bus.publish = lambda *_: None  # type: ignore[method-assign]
         new = await hub.enrolled("one")
         await trio.testing.wait_all_tasks_blocked()
         assert not stolen.ended
@@ -229,8 +262,8 @@ async def test_what_another_process_has_changed_is_found(hub: Hub, world: FakeWo
     """Without an event: a lock and a bundle are seen at the next look around."""
     one, two = await hub.enrolled("one"), await hub.enrolled("two")
     async with hub.connected(one) as first, hub.connected(two) as second:
-        hub.plane.bus.publish = lambda *_: None  # type: ignore[method-assign]
-        await hub.plane.agents.change_life("acme", "one", Life.LOCKED, "")
+        hub.core.bus.publish = lambda *_: None  # type: ignore[method-assign]
+        await hub.core.agents.registry.change_life("acme", "one", Life.LOCKED, "")
         await pushed(hub, "v1")
         await trio.testing.wait_all_tasks_blocked()
         assert not first.ended
@@ -279,7 +312,7 @@ async def test_a_handshake_that_was_held_back_locks_nobody(hub: Hub) -> None:
         await held.pipe.send(hello)
         await held.pipe.receive()
         await held.pipe.send(hello)
-        with pytest.raises(PipeError):
+        with pytest.raises(TransportError):
             await held.pipe.receive()
         silent = hub.dial(old, nursery)
         await silent.pipe.send(hello)
@@ -299,7 +332,7 @@ async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:
         await talk.until(lambda: talk.ended)
         assert hub.gateway.faults == 1
         with trio.fail_after(30):  # it is cut off first
-            while not (found := await hub.plane.alerts.list_alerts("acme", **NEW)):  # noqa: ASYNC110
+            while not (found := await hub.core.agents.alerts.list_alerts("acme", **NEW)):  # noqa: ASYNC110
                 await trio.sleep(0.01)
     assert [row.code for row in found] == ["link_fault"]
 
@@ -307,7 +340,7 @@ async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:
 async def test_a_command_waits_for_the_agent_and_its_result_is_on_record(hub: Hub) -> None:
     """Once, across connections."""
     one = await hub.enrolled("one")
-    asked = await hub.plane.commands.send_command(
+    asked = await hub.core.agents.commands.send_command(
         "acme", "one", words.CommandName.RUN_BACKUP, "ann"
     )
     async with hub.connected(one) as talk:
@@ -320,7 +353,7 @@ async def test_a_command_waits_for_the_agent_and_its_result_is_on_record(hub: Hu
     async with hub.connected(one):
         pass
     assert len([x for x in one.heard if isinstance(x, m.Command)]) == 1
-    [row] = await hub.plane.commands.list_commands("acme", "one")
+    [row] = await hub.core.agents.commands.list_commands("acme", "one")
     assert (row.outcome, row.done_at) == ("done", 5 * 10**6)
 
 
@@ -348,3 +381,252 @@ async def test_an_agent_that_knows_ids_we_never_gave_is_an_alert(hub: Hub) -> No
             await trio.sleep(0.01)
     async with hub.connected(one) as talk:
         assert talk.opened
+
+
+async def end(signer: LinkKey, peer: LinkKey) -> SessionConfig:
+    """Of one side."""
+    return SessionConfig(
+        channel=CHANNEL,
+        signer=signer,
+        verifier=Verifier([peer.public]),
+        nonce=os.urandom(16),
+        outbox=await MemoryOutbox(os.urandom(16)).state(),
+        cursor=Cursor(stream=bytes(16), applied=0),
+    )
+
+
+async def said(pipe: MemoryTransport, key: LinkKey) -> list[bytes]:
+    """All that an agent with this key says to prove itself."""
+    session = LinkSession.agent(await end(key, CONTROL), NOW)
+    frames = session.take_frames(NOW)
+    await pipe.send(frames[0])
+    session.receive_frame(await pipe.receive(), NOW)
+    frames += session.take_frames(NOW)
+    await pipe.send(frames[-1])
+    return frames
+
+
+async def asked(theirs: MemoryTransport) -> bool:
+    """What comes of it."""
+    world = FakeWorld(0)
+    return await is_link_key_proven(theirs, await end(CONTROL, AGENT), world)
+
+
+async def test_the_link_key_proves_itself_once() -> None:
+    """And nothing of that can be said again: our nonce is another one each time."""
+    ours, theirs = memory_transport_pair(b"agent", b"control")
+    frames: list[bytes] = []
+
+    async def once() -> None:
+        frames.extend(await said(ours, AGENT))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(once)
+        assert await asked(theirs)
+    ours, theirs = memory_transport_pair(b"agent", b"control")
+    for frame in frames:
+        await ours.send(frame)
+    with pytest.raises(RemoteFaultError):
+        await asked(theirs)
+
+
+async def test_another_key_proves_nothing() -> None:
+    """A stolen certificate without its agent's link key."""
+    ours, theirs = memory_transport_pair(b"agent", b"control")
+    stranger = LinkSession.agent(await end(CONTROL, CONTROL), NOW)
+    await ours.send(stranger.take_frames(NOW)[0])
+    with pytest.raises(RemoteFaultError):
+        await asked(theirs)
+
+
+@pytest.mark.parametrize("greets", [False, True])
+async def test_silence_proves_nothing(greets: bool, autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever holds back what was said, or never had more than the beginning; it has an end."""
+    ours, theirs = memory_transport_pair(b"agent", b"control")
+    if greets:
+        await ours.send(LinkSession.agent(await end(AGENT, CONTROL), NOW).take_frames(NOW)[0])
+    assert not await asked(theirs)
+    assert 0 < autojump_clock.current_time() < 60
+
+
+async def reported(hub: Hub) -> list[tuple[str, str, int, str]]:
+    """Oldest first."""
+    page = hub.core.agents.alerts.list_alerts("acme", vault="", before=0, limit=100)
+    return [(row.vault, row.code, row.count, row.message) for row in reversed(await page)]
+
+
+async def test_each_agent_once_an_hour(hub: Hub) -> None:
+    """However often it comes back with the same; then with how often that was."""
+    made = ProtocolAlerts(hub.core.agents.alerts, hub.world)
+    for _ in range(50):
+        await made.report_fault(ONE, Fault.SIGNATURE)
+    hub.world.advance(1)
+    await made.report_fault(TWO, Fault.SEQUENCE)
+    assert [row[:3] for row in await reported(hub)] == [
+        ("one", "link_fault", 1),
+        ("two", "link_fault", 1),
+    ]
+    hub.world.advance(ALERT_INTERVAL)
+    await made.report_fault(ONE, Fault.GAP)
+    one, _ = await reported(hub)
+    assert one[:3] == ("one", "link_fault", 51)
+    assert "(gap)" in one[3]
+
+
+async def test_an_agent_that_is_ahead_of_us_is_told_beside_its_faults(hub: Hub) -> None:
+    """Another kind, with an hour of its own."""
+    made = ProtocolAlerts(hub.core.agents.alerts, hub.world)
+    await made.report_fault(ONE, Fault.GAP)
+    for _ in range(3):
+        hub.world.advance(1)
+        await made.report_rollback(ONE)
+    assert [code for _, code, *_ in await reported(hub)] == ["link_fault", "link_lost"]
+
+
+async def test_silence_is_presence_and_no_fault(hub: Hub) -> None:
+    """That an agent is gone is told by its presence."""
+    await ProtocolAlerts(hub.core.agents.alerts, hub.world).report_fault(ONE, Fault.TIMEOUT)
+    assert await reported(hub) == []
+
+
+async def test_what_is_remembered_is_bounded(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was told of longest ago is forgotten, and told of anew."""
+    monkeypatch.setattr(gateway, "REMEMBERED", 1)
+    made = ProtocolAlerts(hub.core.agents.alerts, hub.world)
+    for name in (ONE, TWO, ONE):
+        await made.report_fault(name, Fault.SIGNATURE)
+        hub.world.advance(1)
+    assert [row[:3] for row in await reported(hub)] == [
+        ("one", "link_fault", 2),
+        ("two", "link_fault", 1),
+    ]
+
+
+async def test_one_agent_cannot_take_all_seats() -> None:
+    """Beyond its few it is turned away; others are not."""
+    roster = Connections()
+    with ExitStack() as seats:
+        for _ in range(MAX_CONNECTIONS_PER_AGENT):
+            seats.enter_context(roster.register(ONE))
+        with pytest.raises(TransportError, match="crowded"), roster.register(ONE):
+            pass
+        with roster.register(TWO):
+            pass
+    with roster.register(ONE):
+        pass
+
+
+async def test_a_cut_ends_every_connection_of_that_agent() -> None:
+    """And nobody else's, whether or not it has proven itself."""
+    roster, ended = Connections(), []
+
+    async def hold(name: AgentName) -> None:
+        with roster.register(name):
+            await trio.sleep_forever()
+        ended.append(name)
+
+    async with trio.open_nursery() as nursery:
+        for name in (ONE, ONE, TWO):
+            nursery.start_soon(hold, name)
+        await trio.testing.wait_all_tasks_blocked()
+        roster.disconnect(ONE)
+        await trio.testing.wait_all_tasks_blocked()
+        assert ended == [ONE, ONE]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cut_spares_who_came_by_a_newer_certificate() -> None:
+    """Not who has not shown one yet; without a generation it spares nobody."""
+    roster, ended = Connections(), []
+
+    async def hold(generation: int) -> None:
+        with roster.register(ONE) as seat:
+            seat.generation = generation
+            await trio.sleep_forever()
+        ended.append(generation)
+
+    async with trio.open_nursery() as nursery:
+        for generation in (0, 1, 2, 3):
+            nursery.start_soon(hold, generation)
+        await trio.testing.wait_all_tasks_blocked()
+        roster.disconnect(ONE, 2)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(ended) == [0, 1]
+        roster.disconnect(ONE)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(ended) == [0, 1, 2, 3]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cut_of_nobody_is_nothing() -> None:
+    """An agent may have gone a moment before."""
+    Connections().disconnect(ONE)
+
+
+async def begun(hub: Hub) -> str:
+    """A replay for everybody."""
+    return (await hub.core.policies.replays.start_replay("acme", "p", DRAFT, "acme/ann")).id
+
+
+async def becomes(hub: Hub, id_: str, **wanted: State) -> None:
+    """Wait until the agents are so far."""
+    with trio.fail_after(20):
+        while await states(hub.core, id_) != wanted:
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_who_is_linked_is_asked_at_once_and_answers(hub: Hub) -> None:
+    """The answer is one of the moment; what it says is stored."""
+    vault = await hub.enrolled("one")
+    async with hub.connected(vault) as talk:
+        await hub.live("one")
+        id_ = await begun(hub)
+        await talk.until(lambda: any(isinstance(x, m.PolicyReplay) for x in vault.heard))
+        await becomes(hub, id_, one=State.ASKED)
+        await talk.say(told(id_))
+        await becomes(hub, id_, one=State.DONE)
+
+
+async def test_who_comes_later_is_asked_then_and_nobody_twice(hub: Hub) -> None:
+    """By the gateway's own look; a connection is asked once, the next one again."""
+    vault = await hub.enrolled("one")
+    id_ = await begun(hub)
+    for _ in range(2):
+        vault.heard.clear()
+        async with hub.connected(vault) as talk:
+            await hub.live("one")
+            await hub.gateway.resync_all()
+            await hub.gateway.resync_all()
+            await talk.until(lambda: vault.heard)
+            await becomes(hub, id_, one=State.ASKED)
+            assert len([x for x in vault.heard if isinstance(x, m.PolicyReplay)]) == 1
+
+
+async def test_what_finds_no_room_is_asked_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More questions than an agent's session queues harm neither it nor whoever brings them."""
+    monkeypatch.setattr("protocols.link.session.MAX_QUEUED", 2)
+    vault = await hub.enrolled("one")
+    ids = [await begun(hub) for _ in range(7)]
+    async with hub.connected(vault) as talk:
+        await hub.live("one")
+        for _ in ids:
+            await hub.gateway.resync_all()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        await talk.until(lambda: len(vault.heard) == len(ids))
+        assert [x.replay_id.hex() for x in vault.heard if isinstance(x, m.PolicyReplay)] == ids
+
+
+async def test_an_older_agent_keeps_its_session(hub: Hub) -> None:
+    """It is told as too old, and never hears the question."""
+    vault = await hub.enrolled("one")
+    async with trio.open_nursery() as nursery:
+        talk = hub.dial(vault, nursery)
+        talk.versions = (1,)
+        nursery.start_soon(talk.run)
+        await talk.until(lambda: talk.opened)
+        await hub.live("one")
+        id_ = await begun(hub)
+        await becomes(hub, id_, one=State.TOO_OLD)
+        assert not talk.ended
+        assert vault.heard == []
+        nursery.cancel_scope.cancel()

@@ -29,7 +29,7 @@ def alert(count: int = 1) -> m.Alert:
 
 async def alerts(hub: Hub) -> list[tuple[str, int]]:
     """What is on record, and how often it was said."""
-    found = await hub.plane.alerts.list_alerts("acme", vault="one", before=0, limit=100)
+    found = await hub.core.agents.alerts.list_alerts("acme", vault="one", before=0, limit=100)
     return [(row.code, row.count) for row in found]
 
 
@@ -73,14 +73,14 @@ async def test_commands_wait_in_order_until_they_are_acknowledged(hub: Hub) -> N
     """And are read behind whatever the agent has."""
     await hub.enrolled("one")
     for word in (words.CommandName.SEND_METRICS, words.CommandName.RUN_BACKUP):
-        await hub.plane.commands.send_command("acme", "one", word, "ann")
+        await hub.core.agents.commands.send_command("acme", "one", word, "ann")
     batch = await hub.ends.read_outbox(NAME, 0, 10)
     assert ([e.id for e in batch.entries], batch.through) == ([1, 2], 2)
     assert [e.id for e in (await hub.ends.read_outbox(NAME, 0, 1)).entries] == [1]
     assert (await hub.ends.read_outbox(NAME, 0, 1)).through == 1
     await hub.ends.record_acknowledged(NAME, 1)
     assert [e.id for e in (await hub.ends.read_outbox(NAME, 1, 10)).entries] == [2]
-    rows = await hub.plane.store.read(
+    rows = await hub.core.store.read(
         lambda tx: links.waiting_messages(tx, "acme", "one", after=0, limit=9)
     )
     assert [row.id for row in rows] == [2]
@@ -90,7 +90,9 @@ async def test_a_new_stream_of_ours_has_all_that_is_owed(hub: Hub) -> None:
     """The agent knew ids that a restored database never gave."""
     await hub.enrolled("one")
     for _ in range(3):
-        await hub.plane.commands.send_command("acme", "one", words.CommandName.SEND_METRICS, "ann")
+        await hub.core.agents.commands.send_command(
+            "acme", "one", words.CommandName.SEND_METRICS, "ann"
+        )
     await hub.ends.record_acknowledged(NAME, 2)
     before = await hub.ends.open_link(NAME)
     await hub.ends.restart_stream(NAME)
@@ -115,7 +117,7 @@ async def test_a_cosignature_waits_for_the_agent(hub: Hub) -> None:
     await hub.ends.apply_message(NAME, STREAM, 1, message)
     [entry] = (await hub.ends.read_outbox(NAME, 0, 10)).entries
     assert entry.name is m.MessageType.CHECKPOINT_COSIGNATURE
-    seen = await hub.plane.store.read(lambda tx: audit_records.get_checkpoint(tx, "acme", "one"))
+    seen = await hub.core.store.read(lambda tx: audit_records.get_checkpoint(tx, "acme", "one"))
     assert seen is not None
     assert seen.size == 3
 

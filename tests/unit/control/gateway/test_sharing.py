@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.errors import ConflictError
 from control.key_files import read_signing_key
 from control.services.event_bus import EventBus
@@ -37,11 +37,11 @@ class Two(NamedTuple):
 
 
 @pytest.fixture
-async def two(plane: ControlPlane, world: FakeWorld, tmp_path: Path) -> AsyncIterator[Two]:
+async def two(core: Core, world: FakeWorld, tmp_path: Path) -> AsyncIterator[Two]:
     """Over one store; what one publishes reaches the other."""
-    plane.store.lease = Shared()
+    core.store.lease = Shared()
     key = LinkKey(read_signing_key(tmp_path / "keys", "link"))
-    made = Two(Hub(plane, world, key), Hub(plane, world, key))
+    made = Two(Hub(core, world, key), Hub(core, world, key))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.here.gateway.run)
         nursery.start_soon(made.there.gateway.run)
@@ -96,7 +96,7 @@ async def test_without_a_word_the_next_look_finds_it(two: Two) -> None:
 async def test_a_command_that_nobody_told_of_is_found(two: Two) -> None:
     """As bundles are."""
     one = await two.here.enrolled("one")
-    commands = two.here.plane.commands
+    commands = two.here.core.agents.commands
     commands._bus = EventBus()
     async with two.here.connected(one) as talk:
         await two.here.live("one")
@@ -108,9 +108,9 @@ async def test_a_command_that_nobody_told_of_is_found(two: Two) -> None:
 async def test_who_is_deaf_looks_often(two: Two, world: FakeWorld) -> None:
     """While other processes are not heard, what they change waits for two seconds at most."""
     one = await two.here.enrolled("one")
-    commands = two.here.plane.commands
+    commands = two.here.core.agents.commands
     commands._bus = EventBus()
-    two.here.plane.bus.is_connected = lambda: False
+    two.here.core.bus.is_connected = lambda: False
     async with two.here.connected(one) as talk:
         await two.here.live("one")
         await commands.send_command("acme", "one", CommandName.RUN_BACKUP, "ann")

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.gateway.agent_connection import AgentConnection
 from control.gateway.gateway import Gateway
 from control.gateway.link_store import LinkStore
@@ -18,21 +18,27 @@ from control.model.agents import Life
 from control.services.agent_messages import AgentMessages
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import Stored, open_bundle
-from protocols.link.ends import End, Moment
-from protocols.link.errors import PipeError, RemoteFaultError
-from protocols.link.events import Acknowledged, Leaving, Missed, Opened, Received
-from protocols.link.handshake import Channel
+from protocols.link.bundle import AcceptedVersion, open_bundle
+from protocols.link.errors import RemoteFaultError, TransportError
+from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import VERSIONS
-from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryPipe, pipe_pair
-from protocols.link.session import Session
+from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryTransport, memory_transport_pair
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import (
+    MessageReceived,
+    MessagesAcknowledged,
+    MessagesSkipped,
+    PeerLeaving,
+    SessionOpened,
+)
 from protocols.link.signing import LinkKey, Verifier
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.chain import read_agent
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
 from protocols.pki.messages import EnrolRequest, Grant, RenewRequest
-from protocols.pki.proof import bind
-from protocols.pki.requests import make_request
+from protocols.pki.proof import sign_binding
+from protocols.pki.requests import create_csr
 
 CONTROL = hashlib.sha256(b"control").digest()
 PATIENCE = 20.0
@@ -46,7 +52,7 @@ class Vault:
     key: LinkKey
     outbox: MemoryOutbox = field(default_factory=lambda: MemoryOutbox(os.urandom(16)))
     inbox: MemoryInbox = field(default_factory=MemoryInbox)
-    stored: Stored = field(default_factory=Stored)
+    stored: AcceptedVersion = field(default_factory=AcceptedVersion)
     heard: list[m.Message] = field(default_factory=list)
     bundles: list[int] = field(default_factory=list)
     refuse: bool = False
@@ -62,16 +68,16 @@ class Vault:
 class Hub:
     """The gateway, and what a test needs beside it."""
 
-    def __init__(self, plane: ControlPlane, world: FakeWorld, link_key: LinkKey) -> None:
-        assert plane.ca is not None
-        self.plane, self.world, self.office = plane, world, plane.ca
-        intake = AgentMessages(plane.policies, plane.witness, world)
-        self.ends = LinkStore(plane.store, plane.bus, intake, plane.witness, world)
+    def __init__(self, core: Core, world: FakeWorld, link_key: LinkKey) -> None:
+        assert core.enrolment.ca is not None
+        self.core, self.world, self.office = core, world, core.enrolment.ca
+        intake = AgentMessages(core.policies.policies, core.witness, world)
+        self.ends = LinkStore(core.store, core.bus, intake, core.witness, world)
         self.gateway = Gateway(
-            store=plane.store,
-            bus=plane.bus,
-            presence=plane.presence,
-            revocation=plane.ca.revocation,
+            store=core.store,
+            bus=core.bus,
+            presence=core.presence,
+            revocation=core.enrolment.ca.revocation,
             link_store=self.ends,
             signer=link_key,
             world=world,
@@ -81,24 +87,26 @@ class Hub:
         """By a token, through the CA."""
         made = await self.office.enrolment.create_token("acme", vault, "ann", replace_agent=True)
         signing, leaf = new_signing_key(), new_curve_key(KeyKind.LEAF)
-        csr = make_request(leaf)
+        csr = create_csr(leaf)
         public = signing.public_key().public_bytes_raw()
-        request = EnrolRequest(token=made.text, csr=csr, link_key=public, proof=bind(signing, csr))
+        request = EnrolRequest(
+            token=made.text, csr=csr, link_key=public, proof=sign_binding(signing, csr)
+        )
         return Vault(await self.office.enrolment.enrol_agent(request), LinkKey(signing))
 
     async def renewed(self, vault: Vault) -> Vault:
         """The same agent by its next certificate."""
-        request = RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF)))
+        request = RenewRequest(csr=create_csr(new_curve_key(KeyKind.LEAF)))
         grant = await self.office.renewal.renew(vault.peer, request)
         return Vault(grant, vault.key, vault.outbox, vault.inbox, vault.stored)
 
     async def life(self, vault: str) -> Life:
         """Whether it counts."""
-        return (await self.plane.agents.get_agent("acme", vault)).life
+        return (await self.core.agents.registry.get_agent("acme", vault)).life
 
     async def alerted(self) -> list[str]:
         """Codes of all alerts."""
-        found = await self.plane.alerts.list_alerts("acme", vault="", before=0, limit=99)
+        found = await self.core.agents.alerts.list_alerts("acme", vault="", before=0, limit=99)
         return [alert.code for alert in found]
 
     @asynccontextmanager
@@ -120,33 +128,33 @@ class Hub:
 
     def dial(self, vault: Vault, nursery: trio.Nursery) -> "Talk":
         """A connection; the gateway serves it."""
-        ours, theirs = pipe_pair(vault.grant.chain[0], b"control")
+        ours, theirs = memory_transport_pair(vault.grant.chain[0], b"control")
         talk = Talk(self, vault, ours)
         nursery.start_soon(self._attend, theirs, vault.peer)
         return talk
 
-    async def _attend(self, pipe: MemoryPipe, peer: Peer) -> None:
+    async def _attend(self, pipe: MemoryTransport, peer: Peer) -> None:
         try:
             await self.gateway.serve_connection(pipe, peer, CONTROL)
-        except PipeError:
+        except TransportError:
             pass
         finally:
             with trio.CancelScope(shield=True):
                 await pipe.aclose()
 
-    def moment(self) -> Moment:
+    def moment(self) -> ClockReading:
         """Now."""
-        return Moment(self.world.monotonic(), self.world.wall() // 10**6)
+        return ClockReading(self.world.monotonic(), self.world.wall() // 10**6)
 
 
 class Talk:
     """The agent's side of one session."""
 
-    def __init__(self, hub: Hub, vault: Vault, pipe: MemoryPipe) -> None:
+    def __init__(self, hub: Hub, vault: Vault, pipe: MemoryTransport) -> None:
         self.hub, self.vault, self.pipe = hub, vault, pipe
         self.opened = self.ended = False
         self.left: words.ByeReason | None = None
-        self.session: Session | None = None
+        self.session: LinkSession | None = None
         self.versions = vault.versions
         self._met = trio.Condition()
         self._wake = trio.Event()
@@ -161,8 +169,8 @@ class Talk:
     async def say(self, message: m.Message) -> None:
         """Ephemeral or durable."""
         assert self.session is not None
-        if m.kind_of(message).delivery is m.Delivery.EPHEMERAL:
-            self.session.send(message)
+        if m.spec_of(message).delivery is m.Delivery.EPHEMERAL:
+            self.session.send_message(message)
         else:
             await self.vault.outbox.append(message)
         self._wake.set()
@@ -173,28 +181,28 @@ class Talk:
 
     async def hello(self) -> bytes:
         """What it says first."""
-        session = Session.agent(await self._end(), self.hub.moment())
-        [frame] = session.frames(self.hub.moment())
+        session = LinkSession.agent(await self._end(), self.hub.moment())
+        [frame] = session.take_frames(self.hub.moment())
         return frame
 
     async def run(self) -> None:
         """Until it is over."""
-        self.session = Session.agent(await self._end(), self.hub.moment())
+        self.session = LinkSession.agent(await self._end(), self.hub.moment())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, self.session)
             try:
                 while True:
                     await self._take(self.session, await self.pipe.receive())
-            except (PipeError, RemoteFaultError):
+            except (TransportError, RemoteFaultError):
                 pass
             self.ended = True
             await self._tell()
             nursery.cancel_scope.cancel()
 
-    async def _end(self) -> End:
+    async def _end(self) -> SessionConfig:
         vault = self.vault
-        return End(
-            channel=Channel(
+        return SessionConfig(
+            channel=ChannelBinding(
                 org=vault.grant.org,
                 vault=vault.grant.vault,
                 agent_certificate=hashlib.sha256(vault.grant.chain[0]).digest(),
@@ -208,24 +216,24 @@ class Talk:
             versions=self.versions,
         )
 
-    async def _take(self, session: Session, frame: bytes) -> None:
-        for event in session.receive(frame, self.hub.moment()):
+    async def _take(self, session: LinkSession, frame: bytes) -> None:
+        for event in session.receive_frame(frame, self.hub.moment()):
             match event:
-                case Opened():
+                case SessionOpened():
                     self.opened = True
-                    session.send(registration(self.vault))
-                case Received(id=0, message=message):
+                    session.send_message(registration(self.vault))
+                case MessageReceived(id=0, message=message):
                     self.vault.heard.append(message)
-                case Received(id=id_, message=message):
+                case MessageReceived(id=id_, message=message):
                     if await self.vault.inbox.apply(session.peer_stream, id_, message):
                         await self._effect(message)
-                    session.applied(id_)
-                case Missed(last=last):
+                    session.mark_applied(id_)
+                case MessagesSkipped(last=last):
                     await self.vault.inbox.apply(session.peer_stream, last, None)
-                    session.applied(last)
-                case Acknowledged(through=through):
+                    session.mark_applied(last)
+                case MessagesAcknowledged(through=through):
                     await self.vault.outbox.acknowledge(through)
-                case Leaving(reason=reason):
+                case PeerLeaving(reason=reason):
                     self.left = reason
                 case _:
                     pass
@@ -246,7 +254,7 @@ class Talk:
             now_ms=self.hub.moment().wall_ms,
         )
         if not vault.refuse:
-            vault.stored = Stored(taken.bundle.version, taken.hash)
+            vault.stored = AcceptedVersion(taken.bundle.version, taken.hash)
             vault.bundles.append(taken.bundle.version)
         await vault.outbox.append(status(taken.bundle.version, taken.hash, refuse=vault.refuse))
 
@@ -254,20 +262,20 @@ class Talk:
         async with self._met:
             self._met.notify_all()
 
-    async def _write(self, session: Session) -> None:
+    async def _write(self, session: LinkSession) -> None:
         while True:
             self._wake = trio.Event()
-            while room := session.room:
-                batch = await self.vault.outbox.read(session.sent, room)
-                if batch.through == session.sent:
+            while room := session.window_room:
+                batch = await self.vault.outbox.read(session.last_sent, room)
+                if batch.through == session.last_sent:
                     break
-                session.offer(batch)
+                session.send_batch(batch)
             try:
-                for frame in session.frames(self.hub.moment()):
+                for frame in session.take_frames(self.hub.moment()):
                     await self.pipe.send(frame)
-            except PipeError:
+            except TransportError:
                 return
-            if session.ended:
+            if session.is_ended:
                 await self.pipe.aclose()
                 return
             await self._wake.wait()

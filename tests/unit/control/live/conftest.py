@@ -9,13 +9,13 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.live.hub import LiveHub, ViewKey
 from control.live.projection import ProjectionContext
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.live.feed import Feed
-from protocols.live.limits import Bounds
+from protocols.live.feed import LiveFeed
+from protocols.live.limits import LiveLimits
 
 PATIENCE = 10.0
 
@@ -60,7 +60,7 @@ class Page:
 
     def __init__(self, hub: LiveHub) -> None:
         self.hub = hub
-        self.feed = Feed(Bounds(), self._stir)
+        self.feed = LiveFeed(LiveLimits(), self._stir)
         self.rows: dict[int, dict[str, Any]] = {}
         self.said: list[Any] = []
         self._stirred = trio.Event()
@@ -80,7 +80,7 @@ class Page:
     def take(self) -> bool:
         """All that there is; whether there was something."""
         count = len(self.said)
-        while (text := self.feed.next()) is not None:
+        while (text := self.feed.next_message()) is not None:
             self.said.append(message := json.loads(text))
             kept = self.rows.setdefault(message["id"], {})
             if "snapshot" in message:
@@ -125,11 +125,9 @@ def world() -> FakeWorld:
 
 
 @pytest.fixture
-async def hub(
-    plane: ControlPlane, world: FakeWorld, nursery: trio.Nursery
-) -> AsyncIterator[LiveHub]:
+async def hub(core: Core, world: FakeWorld, nursery: trio.Nursery) -> AsyncIterator[LiveHub]:
     """One that runs."""
-    made = LiveHub(plane.store, plane.bus, plane.presence, world)
+    made = LiveHub(core.store, core.bus, core.presence, world)
     await nursery.start(made.run)
     yield made
     nursery.cancel_scope.cancel()

@@ -9,8 +9,8 @@ from typing import Any
 import trio
 import trio_websocket as ws
 
-from control.api.control_plane import ControlPlane
 from control.authn.session_opener import SessionRequest
+from control.core import Core
 from control.live.endpoint import LIVE_PATH, LiveEndpoint
 from control.model.people import TokenKind
 from protocols.http.session_key import parts_of
@@ -48,7 +48,7 @@ class Talk:
 class Site:
     """A served door."""
 
-    plane: ControlPlane
+    core: Core
     door: LiveEndpoint
     port: int
 
@@ -60,7 +60,7 @@ class Site:
     async def session(self, name: str = "ann") -> str:
         """A new one of this user of `acme`: cookie and session key."""
         return (
-            await self.plane.accounts.login(
+            await self.core.people.accounts.login(
                 "acme", name, PASSWORD, SessionRequest(TokenKind.BROWSER)
             )
         )[0]

@@ -1,7 +1,7 @@
 """What control.live.agent promises."""
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.live.agent import OBSERVE_SECONDS, tree_columns
 from control.live.hub import LiveHub
 from control.model import links
@@ -37,10 +37,10 @@ def glimpse(at: int, requests: int = 7) -> m.Glimpse:
 
 
 async def test_every_section_is_there_from_the_beginning(
-    plane: ControlPlane, world: FakeWorld, page: Page
+    core: Core, world: FakeWorld, page: Page
 ) -> None:
     """Also for an agent that never came."""
-    await enrolled(plane, world, "v1", tags=("prod",))
+    await enrolled(core, world, "v1", tags=("prod",))
     page.watch(1, "agent", "v1")
     await page.until(lambda: 1 in page.rows)
     sections = page.rows[1]
@@ -56,12 +56,12 @@ async def test_every_section_is_there_from_the_beginning(
 
 
 async def test_a_log_is_disputed_without_a_fault_of_its_own(
-    plane: ControlPlane, world: FakeWorld, page: Page
+    core: Core, world: FakeWorld, page: Page
 ) -> None:
     """Another agent has shown another history of it: a person decides here, too."""
-    await enrolled(plane, world, "v1")
-    await cosign(plane, world, shown(leaves(7), 0))
-    assert isinstance(await cosign(plane, world, shown(leaves(7, "x"), 0), vault="v2"), LogFault)
+    await enrolled(core, world, "v1")
+    await cosign(core, world, shown(leaves(7), 0))
+    assert isinstance(await cosign(core, world, shown(leaves(7, "x"), 0), vault="v2"), LogFault)
     page.watch(1, "agent", "v1")
     await page.until(lambda: 1 in page.rows)
     audit = page.rows[1]["audit"]
@@ -69,10 +69,10 @@ async def test_a_log_is_disputed_without_a_fault_of_its_own(
 
 
 async def test_whoever_is_looked_at_is_asked_for_more_and_nobody_else(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """When the page is opened, and when the link comes up while it is open."""
-    await enrolled(plane, world, "v1", "v2")
+    await enrolled(core, world, "v1", "v2")
     here, other = Link(), Link()
     hub.on_linked("acme", "v2", other)
     page.watch(1, "agent", "v1")
@@ -85,12 +85,12 @@ async def test_whoever_is_looked_at_is_asked_for_more_and_nobody_else(
 
 
 async def test_what_an_agent_has_acknowledged_is_told_as_it_is_now(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """The stored figure is that of what something waited for; more was never sent than was."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     stored = links.AgentLink("acme", "v1", b"s" * 16, 5, 1, 0, 0, 0, 0, b"", 0)
-    await plane.store.write(lambda tx: store.put_links(tx, stored))
+    await core.store.write(lambda tx: store.put_links(tx, stored))
     here = Link(acknowledged=4)
     hub.on_linked("acme", "v1", here)
     page.watch(1, "agent", "v1")
@@ -102,10 +102,10 @@ async def test_what_an_agent_has_acknowledged_is_told_as_it_is_now(
 
 
 async def test_the_lease_is_renewed_while_somebody_looks_and_no_longer(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page, autojump_clock: object
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page, autojump_clock: object
 ) -> None:
     """An agent goes on saying less once the page is closed."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     link = Link()
     hub.on_linked("acme", "v1", link)
     page.watch(1, "agent", "v1")
@@ -118,10 +118,10 @@ async def test_the_lease_is_renewed_while_somebody_looks_and_no_longer(
 
 
 async def test_glimpses_are_shown_and_forgotten_with_the_link(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """Figures and actors as they are, without a read; of an agent that is gone there are none."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     link = Link()
     hub.on_linked("acme", "v1", link)
     page.watch(1, "agent", "v1")
@@ -136,10 +136,10 @@ async def test_glimpses_are_shown_and_forgotten_with_the_link(
 
 
 async def test_events_of_other_agents_are_none(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """Theirs are read for their own pages."""
-    await enrolled(plane, world, "v1", "v2")
+    await enrolled(core, world, "v1", "v2")
     page.watch(1, "agent", "v1")
     await page.until(lambda: 1 in page.rows)
     projection = next(iter(hub._workers.values())).projection

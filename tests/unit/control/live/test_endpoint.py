@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
 from control.authn.session_opener import SessionRequest
+from control.core import Core, live_services
 from control.live.endpoint import MAX_FEEDS, RECORDS_PER_MINUTE, LiveEndpoint
 from control.live.hub import LiveHub
 from control.model.people import PLATFORM, Role, TokenKind
@@ -18,17 +18,17 @@ from tests.unit.control.live.serving import PATIENCE, Site
 
 
 @pytest.fixture
-async def site(plane: ControlPlane, hub: LiveHub, nursery: trio.Nursery) -> Site:
+async def site(core: Core, hub: LiveHub, nursery: trio.Nursery) -> Site:
     """Served."""
-    door = LiveEndpoint(plane, hub)
+    door = LiveEndpoint(live_services(core), hub)
     run = partial(serve, door, host="127.0.0.1", port=0, tls=None, limits=Limits(), websockets=True)
     handle = await nursery.start(run)
-    return Site(plane, door, handle.port)
+    return Site(core, door, handle.port)
 
 
-async def told(plane: ControlPlane) -> list[tuple[str, str, str, str]]:
+async def told(core: Core) -> list[tuple[str, str, str, str]]:
     """The platform's trail of refused feeds."""
-    rows = await plane.audit_log.newest_events(PLATFORM, 0, 1000)
+    rows = await core.audit.log.newest_events(PLATFORM, 0, 1000)
     return [(r.operation, r.result, r.code, r.ip) for r in rows if r.operation == "live.open"]
 
 
@@ -44,7 +44,7 @@ async def test_a_session_of_our_own_page_opens_a_feed(site: Site) -> None:
 async def test_without_a_session_there_is_no_upgrade(site: Site, session: str) -> None:
     """401 before it, on the platform's trail, with where it came from."""
     assert await site.refusal(session) == (401, "unauthenticated")
-    assert await told(site.plane) == [("live.open", "denied", "unauthenticated", "127.0.0.1")]
+    assert await told(site.core) == [("live.open", "denied", "unauthenticated", "127.0.0.1")]
     assert site.door.refused_feeds == 1
 
 
@@ -54,12 +54,12 @@ async def test_another_origin_is_refused_whatever_its_cookie(
 ) -> None:
     """403 before the upgrade, on the trail: also where a browser says no origin at all."""
     assert await site.refusal(origin=origin) == (403, "origin")
-    assert await told(site.plane) == [("live.open", "denied", "origin", "127.0.0.1")]
+    assert await told(site.core) == [("live.open", "denied", "origin", "127.0.0.1")]
 
 
 async def test_a_bearer_credential_is_no_cookie(site: Site) -> None:
     """What a program signed in with opens no feed, even if a cookie carries it."""
-    secret, _ = await site.plane.accounts.login("acme", "ann", "correct horse battery")
+    secret, _ = await site.core.people.accounts.login("acme", "ann", "correct horse battery")
     assert await site.refusal(f"{secret}:fhk_guess") == (401, "unauthenticated")
 
 
@@ -67,7 +67,7 @@ async def test_a_cookie_alone_opens_no_feed(site: Site) -> None:
     """Another port of the host reads it: without the session key it is nobody's, on the trail."""
     cookie, _, key = (await site.session()).partition(":")
     assert await site.refusal(cookie) == (401, "session_key")
-    assert await told(site.plane) == [("live.open", "denied", "session_key", "127.0.0.1")]
+    assert await told(site.core) == [("live.open", "denied", "session_key", "127.0.0.1")]
     foreign = (await site.session()).partition(":")[2]
     assert await site.refusal(f"{cookie}:{foreign}") == (401, "unauthenticated")
     async with site.open(f"{cookie}:{key}"):
@@ -84,7 +84,7 @@ async def test_strangers_do_not_fill_the_trail(site: Site, world: FakeWorld) -> 
     world.step_wall(60 - world.now() / 1e9 % 60)  # a minute that does not end meanwhile
     for _ in range(RECORDS_PER_MINUTE + 5):
         assert (await site.refusal(""))[0] == 401
-    assert len(await told(site.plane)) == RECORDS_PER_MINUTE
+    assert len(await told(site.core)) == RECORDS_PER_MINUTE
     assert site.door.refused_feeds == RECORDS_PER_MINUTE + 5
 
 
@@ -120,11 +120,11 @@ async def test_one_organization_does_not_take_all_feeds(
 ) -> None:
     """However many accounts it has: another organization's pages are live."""
     monkeypatch.setitem(MAX_FEEDS, "organization", 1)
-    await site.plane.users.create_user(ROOT, "acme", "bob", Role.VIEWER, PASSWORD)
-    await site.plane.users.create_user(None, PLATFORM, "pam", Role.OWNER, PASSWORD)
+    await site.core.people.users.create_user(ROOT, "acme", "bob", Role.VIEWER, PASSWORD)
+    await site.core.people.users.create_user(None, PLATFORM, "pam", Role.OWNER, PASSWORD)
     async with site.open(await site.session()):
         assert await site.refusal(session=await site.session("bob")) == (429, "too_many_feeds")
-        secret, _ = await site.plane.accounts.login(
+        secret, _ = await site.core.people.accounts.login(
             PLATFORM, "pam", PASSWORD, SessionRequest(TokenKind.BROWSER)
         )
         async with site.open(secret):

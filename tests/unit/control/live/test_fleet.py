@@ -3,7 +3,7 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.live.fleet import FleetProjection
 from control.live.hub import LiveHub
 from control.live.projection import ProjectionContext
@@ -31,10 +31,10 @@ FACTS = m.Registration(
 
 
 async def test_every_agent_has_a_row_with_all_columns(
-    plane: ControlPlane, world: FakeWorld, page: Page
+    core: Core, world: FakeWorld, page: Page
 ) -> None:
     """Of its organization alone."""
-    await enrolled(plane, world, "v1", "v2", tags=("prod",))
+    await enrolled(core, world, "v1", "v2", tags=("prod",))
     page.watch(1, "fleet")
     await page.until(lambda: len(page.rows.get(1, {})) == 2)
     assert page.rows[1]["v1"] == {
@@ -48,57 +48,53 @@ async def test_every_agent_has_a_row_with_all_columns(
 
 
 async def test_who_is_locked_is_seen_online_no_more(
-    plane: ControlPlane, world: FakeWorld, page: Page
+    core: Core, world: FakeWorld, page: Page
 ) -> None:
     """With the lock itself; its last word stays."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     page.watch(1, "fleet")
     await page.until(lambda: "v1" in page.rows.get(1, {}))
-    plane.presence.record_message("acme", "v1")
-    await plane.presence.update()
+    core.presence.record_message("acme", "v1")
+    await core.presence.update()
     await page.until(lambda: page.rows[1]["v1"]["state"] == "online")
     heard = page.rows[1]["v1"]["heard"]
-    await plane.agents.change_life("acme", "v1", Life.LOCKED, "lost")
+    await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "lost")
     await page.until(lambda: page.rows[1]["v1"]["life"] == "locked")
     assert (page.rows[1]["v1"]["state"], page.rows[1]["v1"]["heard"]) == ("locked", heard)
 
 
-async def test_what_people_do_to_an_agent_is_seen(
-    plane: ControlPlane, world: FakeWorld, page: Page
-) -> None:
+async def test_what_people_do_to_an_agent_is_seen(core: Core, world: FakeWorld, page: Page) -> None:
     """Lock and tags: as soon as they are on the trail or told as events."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     page.watch(1, "fleet")
     await page.until(lambda: "v1" in page.rows.get(1, {}))
-    await plane.agents.change_life("acme", "v1", Life.LOCKED, "lost")
+    await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "lost")
     await page.until(lambda: page.rows[1]["v1"]["life"] == "locked")
     assert page.said[-1]["rows"] == {"v1": {"life": "locked", "reason": "lost", "state": "locked"}}
-    await plane.agents.set_tags("acme", "v1", ("west",))
-    plane.bus.publish(Event(Topic.TRAIL, "acme", "v1", "agents.tag"))
+    await core.agents.registry.set_tags("acme", "v1", ("west",))
+    core.bus.publish(Event(Topic.TRAIL, "acme", "v1", "agents.tag"))
     await page.until(lambda: page.rows[1]["v1"]["tags"] == ["west"])
 
 
-async def test_an_agent_that_comes_is_a_new_row(
-    plane: ControlPlane, world: FakeWorld, page: Page
-) -> None:
+async def test_an_agent_that_comes_is_a_new_row(core: Core, world: FakeWorld, page: Page) -> None:
     """Whole, in a message of changes."""
     page.watch(1, "fleet")
     await page.until(lambda: 1 in page.rows)
-    await enrolled(plane, world, "new")
-    plane.bus.publish(Event(Topic.TRAIL, "acme", "new", "link.enrol"))
+    await enrolled(core, world, "new")
+    core.bus.publish(Event(Topic.TRAIL, "acme", "new", "link.enrol"))
     await page.until(lambda: "new" in page.rows[1])
     assert len(page.rows[1]["new"]) == 16
 
 
 async def test_links_presence_and_figures_cost_no_read(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """They are in memory: what is told is what has changed of them."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     page.watch(1, "fleet")
     await page.until(lambda: "v1" in page.rows.get(1, {}))
     link = Link()
-    plane.presence.record_message("acme", "v1")
+    core.presence.record_message("acme", "v1")
     hub.on_linked("acme", "v1", link)
     await page.until(lambda: page.rows[1]["v1"]["linked"])
     assert page.rows[1]["v1"]["state"] == "online"
@@ -112,7 +108,7 @@ async def test_links_presence_and_figures_cost_no_read(
 
 
 async def test_a_connection_that_was_replaced_ends_nothing(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub
+    core: Core, world: FakeWorld, hub: LiveHub
 ) -> None:
     """The newer one counts."""
     old, new = Link(), Link()
@@ -123,10 +119,10 @@ async def test_a_connection_that_was_replaced_ends_nothing(
 
 
 async def test_a_registration_has_its_facts_read(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """They are stored by then."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     page.watch(1, "fleet")
     await page.until(lambda: "v1" in page.rows.get(1, {}))
 
@@ -136,19 +132,19 @@ async def test_a_registration_has_its_facts_read(
         told = new_agent("acme", "v1", Life.ACTIVE, now=world.now())
         agents.put_agent(tx, type(row)(**{**_plain(told), "facts": {"release": "1.2.3"}}))
 
-    await plane.store.write(say)
+    await core.store.write(say)
     hub.on_message("acme", "v1", FACTS)
     await page.until(lambda: page.rows[1]["v1"]["version"] == "1.2.3")
 
 
 async def test_silence_makes_an_agent_late_and_offline(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page, autojump_clock: object
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page, autojump_clock: object
 ) -> None:
     """By the watch's rule, and figures of one that is gone are none."""
-    await enrolled(plane, world, "v1")
-    plane.presence._rule = PresenceRule(heartbeat=SECOND, offline=4 * SECOND)
+    await enrolled(core, world, "v1")
+    core.presence._rule = PresenceRule(heartbeat=SECOND, offline=4 * SECOND)
     page.watch(1, "fleet")
-    plane.presence.record_message("acme", "v1")
+    core.presence.record_message("acme", "v1")
     hub.on_message("acme", "v1", metrics(100, 0))
     hub.on_message("acme", "v1", metrics(160, 600))
     await page.until(lambda: page.rows.get(1, {}).get("v1", {}).get("state") == "online")
@@ -158,14 +154,14 @@ async def test_silence_makes_an_agent_late_and_offline(
 
 
 async def test_what_is_stale_is_read_a_page_at_a_time(
-    plane: ControlPlane,
+    core: Core,
     world: FakeWorld,
     around: ProjectionContext,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the order in which it became so, until nothing is due."""
     monkeypatch.setattr("control.live.fleet.PAGE", 2)
-    await enrolled(plane, world, "v1", "v2", "v3")
+    await enrolled(core, world, "v1", "v2", "v3")
     fleet = FleetProjection(around, "acme", "")
     await fleet.load()
     assert not fleet.has_more
@@ -178,22 +174,24 @@ async def test_what_is_stale_is_read_a_page_at_a_time(
 
 
 async def test_everything_is_read_anew_between_what_happens(
-    plane: ControlPlane,
+    core: Core,
     world: FakeWorld,
     around: ProjectionContext,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No look holds up what is told: a page at a time; who came is kept, who is gone is dropped."""
     monkeypatch.setattr("control.live.fleet.PAGE", 2)
-    await enrolled(plane, world, "v1", "v2", "v3", "v4")
+    await enrolled(core, world, "v1", "v2", "v3", "v4")
     fleet = FleetProjection(around, "acme", "")
     await fleet.load()
     assert set(fleet.collection.keys()) == {"v1", "v2", "v3", "v4"}
-    await plane.agents.set_tags("acme", "v4", ("west",))  # without an event: another process
-    fleet.collection.put("ghost", {"life": "active"})
+    await core.agents.registry.set_tags(
+        "acme", "v4", ("west",)
+    )  # without an event: another process
+    fleet.collection.put_row("ghost", {"life": "active"})
     await fleet.load()  # v1, v2
     assert fleet.has_more
-    await enrolled(plane, world, "v0")
+    await enrolled(core, world, "v0")
     fleet.on_event(Event(Topic.LIFE, "acme", "v0", "active"))
     await fleet.refresh()  # v0, which the walk has passed; v3, v4
     assert fleet.collection.get("v4") is not None
@@ -206,9 +204,7 @@ async def test_everything_is_read_anew_between_what_happens(
     assert not fleet.has_more
 
 
-async def test_events_of_no_concern_are_none(
-    plane: ControlPlane, around: ProjectionContext
-) -> None:
+async def test_events_of_no_concern_are_none(core: Core, around: ProjectionContext) -> None:
     """What is not about an agent, and what people read."""
     fleet = FleetProjection(around, "acme", "")
     assert not fleet.on_event(Event(Topic.ALERT, "acme", "v1", "id"))

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.model.conditions import REPORTED
 from control.model.links import AgentCommand, AgentLink
 from control.model.policies import Outcome, PolicyVersion
@@ -37,14 +37,14 @@ NAME = AgentName("acme", "v1")
 
 
 @pytest.fixture
-async def intake(plane: ControlPlane, world: FakeWorld) -> AgentMessages:
+async def intake(core: Core, world: FakeWorld) -> AgentMessages:
     """With the agent `acme/v1`."""
-    await enrolled(plane, world, "v1")
-    return AgentMessages(plane.policies, plane.witness, world)
+    await enrolled(core, world, "v1")
+    return AgentMessages(core.policies.policies, core.witness, world)
 
 
 async def take(
-    plane: ControlPlane, effect: Effect | BundleStatusReport, name: AgentName = NAME
+    core: Core, effect: Effect | BundleStatusReport, name: AgentName = NAME
 ) -> list[Event]:
     """Apply it, as the next message of the agent."""
 
@@ -52,28 +52,28 @@ async def take(
         through = ensure_link(tx, *name, b"s" * 16).applied + 1
         arrived = ReceivedMessage(name, b"f" * 16, b"p" * 16, through, effect)
         return list(
-            AgentMessages(plane.policies, plane.witness, plane.world).apply_messages(tx, [arrived])[
-                0
-            ]
+            AgentMessages(core.policies.policies, core.witness, core.world).apply_messages(
+                tx, [arrived]
+            )[0]
         )
 
-    return await plane.store.write(change)
+    return await core.store.write(change)
 
 
-async def greet(plane: ControlPlane, intake: AgentMessages, message: m.Registration) -> list[Event]:
+async def greet(core: Core, intake: AgentMessages, message: m.Registration) -> list[Event]:
     """The agent connects."""
     said = intake.registration_of(NAME, message, 0)
-    return list(await plane.store.write(lambda tx: intake.apply_registrations(tx, [said])[0]))
+    return list(await core.store.write(lambda tx: intake.apply_registrations(tx, [said])[0]))
 
 
-async def alerts(plane: ControlPlane, name: AgentName = NAME) -> list[Alert]:
+async def alerts(core: Core, name: AgentName = NAME) -> list[Alert]:
     """Of the agent."""
-    return await plane.alerts.list_alerts(name.org, vault=name.vault, before=0, limit=50)
+    return await core.agents.alerts.list_alerts(name.org, vault=name.vault, before=0, limit=50)
 
 
-async def link(plane: ControlPlane, name: AgentName = NAME) -> AgentLink:
+async def link(core: Core, name: AgentName = NAME) -> AgentLink:
     """As it is."""
-    found = await plane.store.read(lambda tx: links.get_link(tx, *name))
+    found = await core.store.read(lambda tx: links.get_link(tx, *name))
     assert found is not None
     return found
 
@@ -112,18 +112,18 @@ def metrics(**counters: int) -> m.Metrics:
     )
 
 
-async def test_figures_become_samples(plane: ControlPlane, intake: AgentMessages) -> None:
+async def test_figures_become_samples(core: Core, intake: AgentMessages) -> None:
     """Counters and gauges by their name; a histogram by count, sum and the bucket of its p99."""
-    assert await take(plane, intake.effect_of(metrics(reads=5))) == []
+    assert await take(core, intake.effect_of(metrics(reads=5))) == []
     later = replace(timed(198, 1, 1), until=1_800_000_060_000)
-    assert await take(plane, intake.effect_of(later)) == []
-    names = await plane.agent_metrics.list_series("acme", "v1")
+    assert await take(core, intake.effect_of(later)) == []
+    names = await core.agents.metrics.list_series("acme", "v1")
     assert names == [
         "reads", "request_duration_count", "request_duration_p99_us", "request_duration_sum_us",
         "secrets",
     ]  # fmt: skip
-    number = await plane.store.read(lambda tx: samples.list_series(tx, "acme", "v1")["reads"])
-    [sample, *_] = await plane.store.read(
+    number = await core.store.read(lambda tx: samples.list_series(tx, "acme", "v1")["reads"])
+    [sample, *_] = await core.store.read(
         lambda tx: samples.samples_between(tx, number, 0, since=0, until=2**33, limit=9)
     )
     assert (sample.at, sample.last) == (1_800_000_000, 5.0)
@@ -161,7 +161,7 @@ def test_a_percentile_is_of_the_requests_since_the_last_report() -> None:
     assert figures_of(anew, totals(burst))[P99] == words.BUCKETS_US[0]
 
 
-async def test_an_alert_is_stored_under_our_id(plane: ControlPlane, intake: AgentMessages) -> None:
+async def test_an_alert_is_stored_under_our_id(core: Core, intake: AgentMessages) -> None:
     """An agent that sends the same id twice cannot stop its own stream; one row says how often."""
     told = m.Alert(
         alert_id=bytes(16),
@@ -172,15 +172,15 @@ async def test_an_alert_is_stored_under_our_id(plane: ControlPlane, intake: Agen
         count=3,
     )
     for _ in range(2):
-        [event] = await take(plane, intake.effect_of(told))
+        [event] = await take(core, intake.effect_of(told))
         assert event.topic is Topic.ALERT
-    [found] = await alerts(plane)
+    [found] = await alerts(core)
     assert (found.count, "agent v1 has locked out" in found.message) == (6, True)
 
 
 @pytest.mark.parametrize("code", sorted(set(words.AlertCode) - {words.AlertCode.UNSEALED}))
 async def test_every_alert_of_an_agent_has_a_text(
-    plane: ControlPlane, intake: AgentMessages, code: words.AlertCode
+    core: Core, intake: AgentMessages, code: words.AlertCode
 ) -> None:
     """It names the agent; what is a condition has its own severity, whatever the agent says."""
     told = m.Alert(
@@ -191,8 +191,8 @@ async def test_every_alert_of_an_agent_has_a_text(
         subject=bytes(16),
         count=1,
     )
-    await take(plane, intake.effect_of(told))
-    [found] = await alerts(plane)
+    await take(core, intake.effect_of(told))
+    [found] = await alerts(core)
     assert "v1" in found.message
     assert "_" not in found.message.replace("store.foreign_write", "")
     if code not in REPORTED:
@@ -201,7 +201,7 @@ async def test_every_alert_of_an_agent_has_a_text(
         assert found.severity is not Severity.INFO
 
 
-async def test_an_alert_names_what_it_is_about(plane: ControlPlane, intake: AgentMessages) -> None:
+async def test_an_alert_names_what_it_is_about(core: Core, intake: AgentMessages) -> None:
     """By the agent's own random id: people are told, and each thing is an alert of its own."""
     told = m.Alert(
         alert_id=bytes(16),
@@ -211,16 +211,16 @@ async def test_an_alert_names_what_it_is_about(plane: ControlPlane, intake: Agen
         subject=bytes(15) + b"\x0f",
         count=1,
     )
-    await take(plane, intake.effect_of(told))
-    [found] = await alerts(plane)
+    await take(core, intake.effect_of(told))
+    [found] = await alerts(core)
     assert found.subject == "0000000000000000000000000000000f"
     assert found.message == f"a secret of agent v1 expires soon (id {found.subject})"
-    [notice] = await plane.store.read(lambda tx: notices.oldest_notices(tx, 9))
+    [notice] = await core.store.read(lambda tx: notices.oldest_notices(tx, 9))
     assert notice.key == f"secret_expiring/v1/{found.subject}"
 
 
 async def test_a_seal_is_critical_whatever_its_agent_calls_it(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld
+    core: Core, intake: AgentMessages, world: FakeWorld
 ) -> None:
     """Agents of before call it information, of which no channel is told."""
     told = m.Alert(
@@ -231,28 +231,28 @@ async def test_a_seal_is_critical_whatever_its_agent_calls_it(
         subject=bytes(16),
         count=1,
     )
-    await take(plane, intake.effect_of(told))
-    [found] = await alerts(plane)
+    await take(core, intake.effect_of(told))
+    [found] = await alerts(core)
     assert (found.code, found.severity, str(found.state)) == ("sealed", Severity.CRITICAL, "firing")
 
 
 async def test_a_log_that_grows_is_offered_its_cosignature(
-    plane: ControlPlane, intake: AgentMessages
+    core: Core, intake: AgentMessages
 ) -> None:
     """Each newer one supersedes the one before."""
-    await take(plane, intake.effect_of(checkpoint(3)))
-    [event] = await take(plane, intake.effect_of(checkpoint(7, 3)))
-    row = await link(plane)
+    await take(core, intake.effect_of(checkpoint(3)))
+    [event] = await take(core, intake.effect_of(checkpoint(7, 3)))
+    row = await link(core)
     assert (row.checkpoint, row.checkpoint_id, event.subject) == (7, 2, 2)
 
 
 async def test_a_stale_proof_is_answered_with_what_to_prove_from(
-    plane: ControlPlane, intake: AgentMessages
+    core: Core, intake: AgentMessages
 ) -> None:
     """The agent that missed our last line gets it again."""
-    await take(plane, intake.effect_of(checkpoint(3)))
-    await take(plane, intake.effect_of(checkpoint(7, 2)))
-    row = await link(plane)
+    await take(core, intake.effect_of(checkpoint(3)))
+    await take(core, intake.effect_of(checkpoint(7, 2)))
+    row = await link(core)
     assert (row.checkpoint, row.checkpoint_id) == (3, 2)
 
 
@@ -265,30 +265,30 @@ async def test_a_stale_proof_is_answered_with_what_to_prove_from(
     ],
 )
 async def test_a_log_that_contradicts_is_an_alarm_at_both_ends(
-    plane: ControlPlane, intake: AgentMessages, later: m.AuditCheckpoint, code: str
+    core: Core, intake: AgentMessages, later: m.AuditCheckpoint, code: str
 ) -> None:
     """Once: then a person must look, and nothing is cosigned until then."""
-    await take(plane, intake.effect_of(checkpoint(7)))
-    before = await link(plane)
-    await take(plane, intake.effect_of(later))
-    await take(plane, intake.effect_of(later))
-    assert [alert.code for alert in await alerts(plane)] == [code]
-    waiting = await plane.store.read(
+    await take(core, intake.effect_of(checkpoint(7)))
+    before = await link(core)
+    await take(core, intake.effect_of(later))
+    await take(core, intake.effect_of(later))
+    assert [alert.code for alert in await alerts(core)] == [code]
+    waiting = await core.store.read(
         lambda tx: links.waiting_messages(tx, "acme", "v1", after=0, limit=9)
     )
     assert [row.name for row in waiting] == ["notification"]
-    assert (await link(plane)).checkpoint == before.checkpoint
+    assert (await link(core)).checkpoint == before.checkpoint
 
 
 @pytest.mark.parametrize("name", [AgentName("acme", "v2"), AgentName("globex", "v1")])
 async def test_two_enrolments_that_split_one_log_are_an_alarm_of_both(
-    plane: ControlPlane, intake: AgentMessages, name: AgentName
+    core: Core, intake: AgentMessages, name: AgentName
 ) -> None:
     """Each is told of the other; across organizations only that there is one."""
-    await take(plane, intake.effect_of(checkpoint(7)))
-    await take(plane, intake.effect_of(checkpoint(7, seed="other")), name)
-    await take(plane, intake.effect_of(checkpoint(8, seed="third")), name)
-    [first], [second] = await alerts(plane), await alerts(plane, name)
+    await take(core, intake.effect_of(checkpoint(7)))
+    await take(core, intake.effect_of(checkpoint(7, seed="other")), name)
+    await take(core, intake.effect_of(checkpoint(8, seed="third")), name)
+    [first], [second] = await alerts(core), await alerts(core, name)
     assert {(each.code, each.severity) for each in (first, second)} == {
         ("audit_fork", Severity.CRITICAL)
     }
@@ -300,64 +300,64 @@ async def test_two_enrolments_that_split_one_log_are_an_alarm_of_both(
             assert "not of this organization" in alert.message
             assert foreign not in alert.message
             assert "7" not in alert.message
-    assert (await link(plane, name)).checkpoint == 0
+    assert (await link(core, name)).checkpoint == 0
 
 
 async def test_each_that_shows_another_history_is_an_alarm_of_its_own(
-    plane: ControlPlane, intake: AgentMessages
+    core: Core, intake: AgentMessages
 ) -> None:
     """None takes the place of the one before; those of other organizations are not told apart."""
-    await take(plane, intake.effect_of(checkpoint(7)))
+    await take(core, intake.effect_of(checkpoint(7)))
     others = [AgentName("acme", "v2"), AgentName("acme", "v3")]
     for n, name in enumerate((*others, AgentName("globex", "v1"), AgentName("globex", "v2"))):
-        await take(plane, intake.effect_of(checkpoint(7, seed=f"other{n}")), name)
-    found = {alert.subject: alert for alert in await alerts(plane)}
+        await take(core, intake.effect_of(checkpoint(7, seed=f"other{n}")), name)
+    found = {alert.subject: alert for alert in await alerts(core)}
     assert {subject: alert.count for subject, alert in found.items()} == {
         "v2": 1, "v3": 1, "other organization": 2,
     }  # fmt: skip
     assert "not of this organization" in found["other organization"].message
     for name in others:
         assert f"agent {name.vault} " in found[name.vault].message
-        [alert] = await alerts(plane, name)
+        [alert] = await alerts(core, name)
         assert alert.subject == "v1"
 
 
 async def test_an_agent_that_enrols_again_is_told_where_to_prove_from(
-    plane: ControlPlane, intake: AgentMessages
+    core: Core, intake: AgentMessages
 ) -> None:
     """It gets what was cosigned for it under its old name; nothing is cosigned for the new one."""
     name = AgentName("other", "v9")
-    await take(plane, intake.effect_of(checkpoint(3)))
-    await take(plane, intake.effect_of(checkpoint(7)), name)
-    batch = await plane.store.read(
-        lambda tx: read_outbox(tx, *name, after=0, limit=9, sign=plane.witness.cosignature_line)
+    await take(core, intake.effect_of(checkpoint(3)))
+    await take(core, intake.effect_of(checkpoint(7)), name)
+    batch = await core.store.read(
+        lambda tx: read_outbox(tx, *name, after=0, limit=9, sign=core.witness.cosignature_line)
     )
     [entry] = batch.entries
     offered = codec.decode_payload(entry.name, entry.payload)
     assert isinstance(offered, m.CheckpointCosignature)
     assert (offered.size, offered.root) == (3, checkpoint(3).root)
-    seen = await plane.store.read(lambda tx: audit_records.get_checkpoint(tx, *name))
+    seen = await core.store.read(lambda tx: audit_records.get_checkpoint(tx, *name))
     assert seen is not None
     assert (seen.size, seen.fault, seen.note) == (0, "", checkpoint(7).note)
-    await take(plane, intake.effect_of(checkpoint(7, 3)), name)
-    seen = await plane.store.read(lambda tx: audit_records.get_checkpoint(tx, *name))
+    await take(core, intake.effect_of(checkpoint(7, 3)), name)
+    seen = await core.store.read(lambda tx: audit_records.get_checkpoint(tx, *name))
     assert seen is not None
     assert seen.size == 7
-    assert await alerts(plane, name) == []
+    assert await alerts(core, name) == []
 
 
 async def test_a_checkpoint_that_disagrees_with_itself_is_an_alarm(
-    plane: ControlPlane, intake: AgentMessages
+    core: Core, intake: AgentMessages
 ) -> None:
     """The signed note counts; a message that says something else is not believed."""
     good = checkpoint(7)
     lying = msgspec.structs.replace(good, size=8)
-    await take(plane, intake.effect_of(lying))
-    assert [alert.code for alert in await alerts(plane)] == ["checkpoint_invalid"]
-    assert await plane.store.read(lambda tx: audit_records.get_checkpoint(tx, "acme", "v1")) is None
+    await take(core, intake.effect_of(lying))
+    assert [alert.code for alert in await alerts(core)] == ["checkpoint_invalid"]
+    assert await core.store.read(lambda tx: audit_records.get_checkpoint(tx, "acme", "v1")) is None
 
 
-async def bundled(plane: ControlPlane, world: FakeWorld) -> bytes:
+async def bundled(core: Core, world: FakeWorld) -> bytes:
     """The agent should have an (empty) bundle; its hash."""
     terms = BundleTerms(PolicyKey(KEY), 10**18)
     wanted = {"v1": {"none": 1}}
@@ -367,12 +367,12 @@ async def bundled(plane: ControlPlane, world: FakeWorld) -> bytes:
         [row], _ = assign_bundles(tx, terms, "acme", wanted, now=world.now())
         return row.digest
 
-    return await plane.store.write(change)
+    return await core.store.write(change)
 
 
-async def outcome(plane: ControlPlane) -> tuple[Outcome, int, int]:
+async def outcome(core: Core) -> tuple[Outcome, int, int]:
     """Of the bundle: outcome, version applied, version wanted."""
-    row = await plane.policies.get_assignment("acme", "v1")
+    row = await core.policies.policies.get_assignment("acme", "v1")
     assert row is not None
     return row.outcome, row.applied, row.version
 
@@ -403,34 +403,34 @@ def status(version: int, digest: bytes) -> m.PolicyStatus:
     )
 
 
-async def test_a_registration_is_kept_as_facts(plane: ControlPlane, intake: AgentMessages) -> None:
+async def test_a_registration_is_kept_as_facts(core: Core, intake: AgentMessages) -> None:
     """Only what the link's lists know."""
-    await greet(plane, intake, registration(0, bytes(32)))
-    found = await plane.agents.get_agent("acme", "v1")
+    await greet(core, intake, registration(0, bytes(32)))
+    found = await core.agents.registry.get_agent("acme", "v1")
     assert found.facts["release"] == "1.2.3"
     assert found.facts["key_holder"] == "shamir"
 
 
 async def test_a_registration_settles_what_was_not_heard(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld
+    core: Core, intake: AgentMessages, world: FakeWorld
 ) -> None:
     """An agent that applied a bundle while we were restored from a backup says so by its hash."""
-    digest = await bundled(plane, world)
-    [event] = await greet(plane, intake, registration(1, digest))
+    digest = await bundled(core, world)
+    [event] = await greet(core, intake, registration(1, digest))
     assert event.topic is Topic.POLICY
-    assert await outcome(plane) == (Outcome.APPLIED, 1, 1)
-    assert await greet(plane, intake, registration(1, digest)) == []
+    assert await outcome(core) == (Outcome.APPLIED, 1, 1)
+    assert await greet(core, intake, registration(1, digest)) == []
 
 
 @pytest.mark.parametrize("version", [1, 5])
 async def test_an_agent_that_is_ahead_gets_a_version_above_its_own(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld, version: int
+    core: Core, intake: AgentMessages, world: FakeWorld, version: int
 ) -> None:
     """Also when it has another bundle of the same version: ours comes from an older copy."""
-    await bundled(plane, world)
+    await bundled(core, world)
     world.advance(60)
-    await greet(plane, intake, registration(version, b"x" * 32))
-    found, _, wanted = await outcome(plane)
+    await greet(core, intake, registration(version, b"x" * 32))
+    found, _, wanted = await outcome(core)
     assert found is Outcome.WANTED
     assert wanted > version + 1
 
@@ -442,67 +442,67 @@ ABSURD = (2**63 - 1, 2**63 - 2, 2**53, 1_000_002)
 @pytest.mark.parametrize("version", ABSURD)
 @pytest.mark.parametrize("by", ["registration", "status"])
 async def test_an_agent_that_says_what_was_never_issued_has_not_applied_its_bundle(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld, version: int, by: str
+    core: Core, intake: AgentMessages, world: FakeWorld, version: int, by: str
 ) -> None:
     """It is unknown what it has; an alert that counts up once a day; what it says later counts."""
-    digest = await bundled(plane, world)
-    await greet(plane, intake, registration(1, digest))
+    digest = await bundled(core, world)
+    await greet(core, intake, registration(1, digest))
     for _ in range(2):
         if by == "registration":
-            await greet(plane, intake, registration(version, b"x" * 32))
+            await greet(core, intake, registration(version, b"x" * 32))
         else:
-            await take(plane, intake.effect_of(status(version, b"x" * 32)))
-        row = await plane.policies.get_assignment_state("acme", "v1")
+            await take(core, intake.effect_of(status(version, b"x" * 32)))
+        row = await core.policies.policies.get_assignment_state("acme", "v1")
         assert row is not None
         assert (row.outcome, row.reason, row.applied) == (Outcome.UNKNOWN, "not_issued", 1)
-        await greet(plane, intake, registration(0, bytes(32)))  # sealed: it knows nothing
-    [alert] = await alerts(plane)
+        await greet(core, intake, registration(0, bytes(32)))  # sealed: it knows nothing
+    [alert] = await alerts(core)
     assert (alert.code, alert.severity) == ("policy_not_issued", Severity.CRITICAL)
-    await greet(plane, intake, registration(1, digest))
-    assert await outcome(plane) == (Outcome.APPLIED, 1, 1)
-    await greet(plane, intake, registration(version, b"x" * 32))
-    assert [found.count for found in await alerts(plane)] == [1]
+    await greet(core, intake, registration(1, digest))
+    assert await outcome(core) == (Outcome.APPLIED, 1, 1)
+    await greet(core, intake, registration(version, b"x" * 32))
+    assert [found.count for found in await alerts(core)] == [1]
     for count in ([2], [1, 2]):  # a person who acknowledges it ends it: the next is another one
         world.advance(86_401)
-        await greet(plane, intake, registration(1, digest))
-        await greet(plane, intake, registration(version, b"x" * 32))
-        assert [found.count for found in await alerts(plane)] == count
-        await plane.alerts.acknowledge_alert("acme", alert.id, "acme/ann")
+        await greet(core, intake, registration(1, digest))
+        await greet(core, intake, registration(version, b"x" * 32))
+        assert [found.count for found in await alerts(core)] == count
+        await core.agents.alerts.acknowledge_alert("acme", alert.id, "acme/ann")
 
 
 async def test_to_refuse_an_absurd_version_says_nothing(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld
+    core: Core, intake: AgentMessages, world: FakeWorld
 ) -> None:
     """The agent has what it had before."""
-    digest = await bundled(plane, world)
-    await greet(plane, intake, registration(1, digest))
+    digest = await bundled(core, world)
+    await greet(core, intake, registration(1, digest))
     told = replace(status(2**62, b"x" * 32), phase=words.PolicyPhase.REFUSED)
-    await take(plane, intake.effect_of(told))
-    assert await outcome(plane) == (Outcome.APPLIED, 1, 1)
+    await take(core, intake.effect_of(told))
+    assert await outcome(core) == (Outcome.APPLIED, 1, 1)
 
 
 async def test_an_agent_that_went_back_has_not_applied_its_bundle_any_more(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld
+    core: Core, intake: AgentMessages, world: FakeWorld
 ) -> None:
     """Its database came from a backup; one that says 0 may just be sealed."""
-    await bundled(plane, world)
+    await bundled(core, world)
     world.advance(60)
-    await greet(plane, intake, registration(5, b"x" * 32))
-    row = await plane.policies.get_assignment_state("acme", "v1")
+    await greet(core, intake, registration(5, b"x" * 32))
+    row = await core.policies.policies.get_assignment_state("acme", "v1")
     assert row is not None
-    await greet(plane, intake, registration(row.version, row.digest))
-    assert (await outcome(plane))[0] is Outcome.APPLIED
-    await greet(plane, intake, registration(0, bytes(32)))
-    assert (await outcome(plane))[0] is Outcome.APPLIED
-    await greet(plane, intake, registration(5, b"x" * 32))
-    assert await outcome(plane) == (Outcome.WANTED, 5, row.version)
+    await greet(core, intake, registration(row.version, row.digest))
+    assert (await outcome(core))[0] is Outcome.APPLIED
+    await greet(core, intake, registration(0, bytes(32)))
+    assert (await outcome(core))[0] is Outcome.APPLIED
+    await greet(core, intake, registration(5, b"x" * 32))
+    assert await outcome(core) == (Outcome.WANTED, 5, row.version)
 
 
 async def test_what_was_received_only_changes_nothing(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld
+    core: Core, intake: AgentMessages, world: FakeWorld
 ) -> None:
     """Applied or refused is what counts."""
-    digest = await bundled(plane, world)
+    digest = await bundled(core, world)
     told = m.PolicyStatus(
         version=1,
         bundle_hash=digest,
@@ -511,8 +511,8 @@ async def test_what_was_received_only_changes_nothing(
         narrowed=0,
         at=1,
     )
-    assert await take(plane, intake.effect_of(told)) == []
-    assert await outcome(plane) == (Outcome.WANTED, 0, 1)
+    assert await take(core, intake.effect_of(told)) == []
+    assert await outcome(core) == (Outcome.WANTED, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -524,30 +524,32 @@ async def test_what_was_received_only_changes_nothing(
     ],
 )
 async def test_another_bundle_is_not_shown_as_ours(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld, digest: bytes | None,
+    core: Core, intake: AgentMessages, world: FakeWorld, digest: bytes | None,
     phase: words.PolicyPhase, expected: tuple[Outcome, str, int],
 ) -> None:  # fmt: skip
     """An agent that says it applied one of this number, under another hash, has not applied it."""
     told = m.PolicyStatus(
-        version=1, bundle_hash=await bundled(plane, world), phase=phase,
+        version=1, bundle_hash=await bundled(core, world), phase=phase,
         reason=words.PolicyReason.NONE, narrowed=0, at=1,
     )  # fmt: skip
-    await take(plane, intake.effect_of(replace(told, bundle_hash=digest or told.bundle_hash)))
-    row = await plane.policies.get_assignment_state("acme", "v1")
+    await take(core, intake.effect_of(replace(told, bundle_hash=digest or told.bundle_hash)))
+    row = await core.policies.policies.get_assignment_state("acme", "v1")
     assert row is not None
     assert (row.outcome, row.reason, row.applied) == expected
 
 
-async def test_a_result_of_nobodys_command_is_nothing(
-    plane: ControlPlane, intake: AgentMessages
-) -> None:
+async def test_a_result_of_nobodys_command_is_nothing(core: Core, intake: AgentMessages) -> None:
     """An agent cannot answer for another one, or for what was never asked."""
     told = m.CommandResult(command_id=b"c" * 16, outcome=words.CommandOutcome.DONE, at=1)
-    assert await take(plane, intake.effect_of(told)) == []
+    assert await take(core, intake.effect_of(told)) == []
+    row = AgentCommand("acme", told.command_id.hex(), "v2", "send_metrics", "ann", 1, 2**62, "", 0)
+    await core.store.write(lambda tx: links.put_command(tx, row))
+    assert await take(core, intake.effect_of(told)) == []
+    assert await core.store.read(lambda tx: links.get_command(tx, "acme", row.id)) == row
 
 
 async def test_an_agent_chooses_no_moments_for_its_figures(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld
+    core: Core, intake: AgentMessages, world: FakeWorld
 ) -> None:
     """One in ten seconds, in order; what it brings from weeks offline is taken all the same."""
     now = world.now() // 10**6
@@ -558,29 +560,29 @@ async def test_an_agent_chooses_no_moments_for_its_figures(
         (now - week + 60_000, 2), (now, 3), (now - 60_000, 3), (2**63 - 1, 4), (now, 4),
     ):  # fmt: skip
         await take(
-            plane, intake.effect_of(replace(metrics(reads=1), until=until // 10_000 * 10_000))
+            core, intake.effect_of(replace(metrics(reads=1), until=until // 10_000 * 10_000))
         )
-        found = await plane.agent_metrics.query_samples(
+        found = await core.agents.metrics.query_samples(
             "acme", "v1", "reads", resolution=3600, since=0, until=2**40
         )
         assert sum(sample.count for sample in found) == taken
 
 
 async def test_a_command_was_not_done_in_the_future(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld
+    core: Core, intake: AgentMessages, world: FakeWorld
 ) -> None:
     """A time that no database holds, nor anybody can be shown, would stop the agent's stream."""
     row = AgentCommand("acme", (b"c" * 16).hex(), "v1", "send_metrics", "ann", 1, 2**62, "", 0)
-    await plane.store.write(lambda tx: links.put_command(tx, row))
+    await core.store.write(lambda tx: links.put_command(tx, row))
     told = m.CommandResult(command_id=b"c" * 16, outcome=words.CommandOutcome.DONE, at=2**63 - 1)
-    await take(plane, intake.effect_of(told))
-    found = await plane.store.read(lambda tx: links.get_command(tx, "acme", row.id))
+    await take(core, intake.effect_of(told))
+    found = await core.store.read(lambda tx: links.get_command(tx, "acme", row.id))
     assert found is not None
     assert (found.outcome, found.done_at) == ("done", world.now())
 
 
 async def test_an_agent_fills_no_disk_with_alerts(
-    plane: ControlPlane, intake: AgentMessages, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    core: Core, intake: AgentMessages, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So many of a kind within a day, the last says so; other kinds are heard, and the next day."""
     monkeypatch.setattr(module, "MOST_ALERTS", 3)
@@ -593,14 +595,14 @@ async def test_an_agent_fills_no_disk_with_alerts(
                 alert_id=bytes(16), code=code, severity=words.Severity.INFO,
                 raised_at=world.now() // 10**6, subject=next(subjects).to_bytes(16), count=1,
             )  # fmt: skip
-            await take(plane, intake.effect_of(said))
+            await take(core, intake.effect_of(said))
             world.advance(1)
 
     first, second = list(words.AlertCode)[:2]
     await say(first, 5)
-    assert ["last" in alert.message for alert in await alerts(plane)] == [True, False, False]
+    assert ["last" in alert.message for alert in await alerts(core)] == [True, False, False]
     await say(second)
-    assert len(await alerts(plane)) == 4
+    assert len(await alerts(core)) == 4
     world.advance(86_400)
     await say(first)
-    assert len(await alerts(plane)) == 5
+    assert len(await alerts(core)) == 5

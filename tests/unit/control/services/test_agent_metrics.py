@@ -3,7 +3,7 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.errors import NotFoundError, ValidationError
 from control.model.records import Sample
 from control.services.agent_metrics import (
@@ -18,70 +18,68 @@ from protocols.instant import SECOND
 from tests.unit.control.fleet import enrolled
 
 
-async def put(plane: ControlPlane, world: FakeWorld, at: int, **figures: float) -> int:
+async def put(core: Core, world: FakeWorld, at: int, **figures: float) -> int:
     """What v1 says."""
     now = world.now() // SECOND
-    return await plane.store.write(
-        lambda tx: ingest_figures(tx, "acme", "v1", at, figures, now=now)
-    )
+    return await core.store.write(lambda tx: ingest_figures(tx, "acme", "v1", at, figures, now=now))
 
 
-async def query(plane: ControlPlane, resolution: int) -> list[Sample]:
+async def query(core: Core, resolution: int) -> list[Sample]:
     """All of `cpu`."""
-    return await plane.agent_metrics.query_samples(
+    return await core.agents.metrics.query_samples(
         "acme", "v1", "cpu", resolution=resolution, since=0, until=2**40
     )
 
 
-async def test_three_resolutions(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_three_resolutions(core: Core, world: FakeWorld) -> None:
     """The late one is in its hour, and one from the future is now's."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     hour = world.now() // SECOND // 3600 * 3600
     for offset, value in ((0, 4.0), (59, 2.0), (60, 9.0), (-7200, 1.0)):
-        await put(plane, world, hour + offset, cpu=value)
-    assert len(await query(plane, 0)) == 4
-    assert await query(plane, 3600) == [
+        await put(core, world, hour + offset, cpu=value)
+    assert len(await query(core, 0)) == 4
+    assert await query(core, 3600) == [
         Sample(hour - 7200, 1, 1.0, 1.0, 1.0, 1.0),
         Sample(hour, 3, 15.0, 2.0, 9.0, 9.0),
     ]
-    assert [s.count for s in await query(plane, 60)] == [1, 2, 1]
-    await put(plane, world, hour + 10**9, cpu=1.0)
-    assert (await query(plane, 0))[-1].at == world.now() // SECOND + 300
+    assert [s.count for s in await query(core, 60)] == [1, 2, 1]
+    await put(core, world, hour + 10**9, cpu=1.0)
+    assert (await query(core, 0))[-1].at == world.now() // SECOND + 300
 
 
-async def test_series_are_bounded(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_series_are_bounded(core: Core, world: FakeWorld) -> None:
     """An agent that invents names gets no further than this."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     figures = {f"x{number}": 1.0 for number in range(MAX_SERIES + 10)}
-    assert await put(plane, world, 60, **figures) == MAX_SERIES
-    assert await put(plane, world, 60, another=1.0) == 0
+    assert await put(core, world, 60, **figures) == MAX_SERIES
+    assert await put(core, world, 60, another=1.0) == 0
 
 
-async def test_old_ones_go_by_resolution(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_old_ones_go_by_resolution(core: Core, world: FakeWorld) -> None:
     """Single figures first, hours last."""
-    await enrolled(plane, world, "v1")
-    await put(plane, world, world.now() // SECOND, cpu=1.0)
+    await enrolled(core, world, "v1")
+    await put(core, world, world.now() // SECOND, cpu=1.0)
     for seconds, left in (
         (7 * 3600, (0, 1, 1)),
         (15 * 86_400, (0, 0, 1)),
         (400 * 86_400, (0, 0, 0)),
     ):
         world.advance(seconds)
-        await plane.agent_metrics.delete_older()
-        assert tuple([len(await query(plane, r)) for r in (0, 60, 3600)]) == left
+        await core.agents.metrics.delete_older()
+        assert tuple([len(await query(core, r)) for r in (0, 60, 3600)]) == left
 
 
-async def test_what_is_not_there(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_what_is_not_there(core: Core, world: FakeWorld) -> None:
     """No agent and no resolution are faults; an agent that has measured nothing yet is none."""
     with pytest.raises(NotFoundError):
-        await query(plane, 60)
-    await enrolled(plane, world, "v1")
+        await query(core, 60)
+    await enrolled(core, world, "v1")
     with pytest.raises(NotFoundError):
-        await plane.agent_metrics.list_series("other", "v1")
+        await core.agents.metrics.list_series("other", "v1")
     with pytest.raises(ValidationError):
-        await query(plane, 61)
-    assert await query(plane, 60) == []
-    assert await plane.agent_metrics.list_series("acme", "v1") == []
+        await query(core, 61)
+    assert await query(core, 60) == []
+    assert await core.agents.metrics.list_series("acme", "v1") == []
 
 
 def test_a_moment_is_taken_once_and_in_its_order() -> None:
@@ -105,16 +103,14 @@ def test_a_moment_to_come_counts_as_now() -> None:
     assert accepted_time(now, now + 86_400, now) == now
 
 
-async def test_what_no_agent_can_have_measured_is_not_taken(
-    plane: ControlPlane, world: FakeWorld
-) -> None:
+async def test_what_no_agent_can_have_measured_is_not_taken(core: Core, world: FakeWorld) -> None:
     """It would bend the curve of its organization; the rest of the report is taken."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     at = world.now() // SECOND
     wrong = {
         "requests": 1e20, "secrets": -1.0, "a": float("nan"), "b": float("inf"),
         "store_bytes": 2.0**60, "sealed": 2.0, "request_duration_sum_us": 2.0**60,
     }  # fmt: skip
     right = {"cpu": 4.0, "disk_free_bytes": 2.0**50, "cpu_permille": 64_000.0}
-    assert await put(plane, world, at, **wrong, **right) == len(right)
-    assert await plane.agent_metrics.list_series("acme", "v1") == sorted(right)
+    assert await put(core, world, at, **wrong, **right) == len(right)
+    assert await core.agents.metrics.list_series("acme", "v1") == sorted(right)

@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
 from control.ca.store import AgentState
 from control.ca.store import EnrolledAgent as Enrolled
+from control.core import Core
 from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.agents import AgentFilter, Life, Presence
 from control.model.history import SILENT, Aspect
@@ -29,105 +29,103 @@ def certified(now: int, state: AgentState = AgentState.ACTIVE) -> Enrolled:
     )  # fmt: skip
 
 
-async def test_enrolling_makes_active(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_enrolling_makes_active(core: Core, world: FakeWorld) -> None:
     """With the tags it was expected with, in the CA's own transaction; a stranger joins too."""
-    await plane.agents.register_agent("acme", "v1", ("prod",))
-    await SqlCaStore(plane.store).transact(lambda tx: tx.put_agent(certified(world.now())))
-    agent = await plane.agents.get_agent("acme", "v1")
+    await core.agents.registry.register_agent("acme", "v1", ("prod",))
+    await SqlCaStore(core.store).transact(lambda tx: tx.put_agent(certified(world.now())))
+    agent = await core.agents.registry.get_agent("acme", "v1")
     assert (agent.life, agent.tags) == (Life.ACTIVE, ("prod",))
 
 
-async def test_a_lock_holds_for_certificates_too(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_a_lock_holds_for_certificates_too(core: Core, world: FakeWorld) -> None:
     """Both ways: a person's lock reaches the CA, the CA's reaches the registry."""
-    ledger = SqlCaStore(plane.store)
+    ledger = SqlCaStore(core.store)
     await ledger.transact(lambda tx: tx.put_agent(certified(world.now())))
-    with plane.bus.subscribe(Topic.LIFE) as heard:
-        await plane.agents.change_life("acme", "v1", Life.LOCKED, "stolen")
+    with core.bus.subscribe(Topic.LIFE) as heard:
+        await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "stolen")
         [event], _ = await heard.receive()
     assert (event.vault, event.subject) == ("v1", "locked")
-    found = await plane.store.read(lambda tx: SqlCaTransaction(tx).agent(NAME))
+    found = await core.store.read(lambda tx: SqlCaTransaction(tx).agent(NAME))
     assert found is not None
     assert (found.state, found.reason) == (AgentState.LOCKED, "stolen")
     with pytest.raises(ConflictError, match="not_enrolled"):
-        await plane.agents.change_life("acme", "v1", Life.ACTIVE, "found")
+        await core.agents.registry.change_life("acme", "v1", Life.ACTIVE, "found")
     await ledger.transact(lambda tx: tx.put_agent(certified(world.now())))
-    assert (await plane.agents.get_agent("acme", "v1")).life is Life.ACTIVE
+    assert (await core.agents.registry.get_agent("acme", "v1")).life is Life.ACTIVE
     await ledger.transact(lambda tx: tx.put_agent(certified(world.now(), AgentState.LOCKED)))
-    assert (await plane.agents.get_agent("acme", "v1")).life is Life.LOCKED
+    assert (await core.agents.registry.get_agent("acme", "v1")).life is Life.LOCKED
 
 
 @pytest.mark.parametrize("by_ca", [False, True])
-async def test_who_is_locked_is_not_online(
-    plane: ControlPlane, world: FakeWorld, by_ca: bool
-) -> None:
+async def test_who_is_locked_is_not_online(core: Core, world: FakeWorld, by_ca: bool) -> None:
     """From the transaction of the lock on, for every filter and count; unlocked it begins anew."""
-    ledger = SqlCaStore(plane.store)
+    ledger = SqlCaStore(core.store)
     await ledger.transact(lambda tx: tx.put_agent(certified(world.now())))
-    await plane.presence.load()
-    plane.presence.record_message("acme", "v1")
-    await plane.presence.update()
+    await core.presence.load()
+    core.presence.record_message("acme", "v1")
+    await core.presence.update()
     last = world.now()
     world.advance(5)
     if by_ca:
         await ledger.transact(lambda tx: tx.put_agent(certified(world.now(), AgentState.LOCKED)))
-        plane.presence.forget("acme", "v1")
+        core.presence.forget("acme", "v1")
     else:
-        await plane.agents.change_life("acme", "v1", Life.LOCKED, "stolen")
-    agent = await plane.agents.get_agent("acme", "v1")
+        await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "stolen")
+    agent = await core.agents.registry.get_agent("acme", "v1")
     assert (agent.presence, agent.last_seen) == (Presence.UNKNOWN, last)
-    assert await plane.agents.find_agents("acme", AgentFilter(presence=Presence.ONLINE)) == []
-    assert not any(plane.presence.count_by_status().values())
+    assert (
+        await core.agents.registry.find_agents("acme", AgentFilter(presence=Presence.ONLINE)) == []
+    )
+    assert not any(core.presence.count_by_status().values())
     about = partial(history.newest_change, org="acme", aspect=Aspect.PRESENCE, subject="v1")
-    turn = await plane.store.read(about)
+    turn = await core.store.read(about)
     assert turn is not None
     assert (turn.value, turn.at) == (SILENT, world.now())
     await ledger.transact(lambda tx: tx.put_agent(certified(world.now())))
-    assert (await plane.agents.get_agent("acme", "v1")).presence is Presence.UNKNOWN
-    plane.presence.record_message("acme", "v1")
-    await plane.presence.update()
-    assert (await plane.agents.get_agent("acme", "v1")).presence is Presence.ONLINE
-    [found] = await plane.agents.find_agents("acme", AgentFilter(presence=Presence.ONLINE))
+    assert (await core.agents.registry.get_agent("acme", "v1")).presence is Presence.UNKNOWN
+    core.presence.record_message("acme", "v1")
+    await core.presence.update()
+    assert (await core.agents.registry.get_agent("acme", "v1")).presence is Presence.ONLINE
+    [found] = await core.agents.registry.find_agents("acme", AgentFilter(presence=Presence.ONLINE))
     assert found.last_seen == world.now()
 
 
 @pytest.mark.parametrize("life", [Life.LOCKED, Life.RETIRED])
 async def test_a_last_word_that_is_not_stored_yet_stays(
-    plane: ControlPlane, world: FakeWorld, life: Life
+    core: Core, world: FakeWorld, life: Life
 ) -> None:
     """It is stored with the lock: presence is written now and then, and nobody listens after it."""
-    await enrolled(plane, world, "v1")
-    plane.presence.record_message("acme", "v1")
+    await enrolled(core, world, "v1")
+    core.presence.record_message("acme", "v1")
     said = world.now()
     world.advance(1)
-    assert (await plane.agents.change_life("acme", "v1", life, "lost")).last_seen == said
-    assert (await plane.agents.get_agent("acme", "v1")).last_seen == said
+    assert (await core.agents.registry.change_life("acme", "v1", life, "lost")).last_seen == said
+    assert (await core.agents.registry.get_agent("acme", "v1")).last_seen == said
 
 
-async def test_life_goes_its_way(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_life_goes_its_way(core: Core, world: FakeWorld) -> None:
     """Pending does not become active by hand, and retired is for good."""
-    await plane.agents.register_agent("acme", "v1", ())
+    await core.agents.registry.register_agent("acme", "v1", ())
     with pytest.raises(ConflictError, match="not_enrolled"):
-        await plane.agents.change_life("acme", "v1", Life.ACTIVE, "")
-    await plane.agents.change_life("acme", "v1", Life.RETIRED, "")
+        await core.agents.registry.change_life("acme", "v1", Life.ACTIVE, "")
+    await core.agents.registry.change_life("acme", "v1", Life.RETIRED, "")
     with pytest.raises(ConflictError, match="life_conflict"):
-        await plane.agents.change_life("acme", "v1", Life.ACTIVE, "")
+        await core.agents.registry.change_life("acme", "v1", Life.ACTIVE, "")
     with pytest.raises(ConflictError):
-        await plane.agents.register_agent("acme", "v1", ())
+        await core.agents.registry.register_agent("acme", "v1", ())
     with pytest.raises(NotFoundError):
-        await plane.agents.change_life("other", "v1", Life.LOCKED, "")
+        await core.agents.registry.change_life("other", "v1", Life.LOCKED, "")
     with pytest.raises(NotFoundError):
-        await plane.agents.register_agent("nowhere", "v1", ())
+        await core.agents.registry.register_agent("nowhere", "v1", ())
 
 
-async def test_tags_and_facts(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_tags_and_facts(core: Core, world: FakeWorld) -> None:
     """Sorted, each once, bounded in form; facts are what the registration said."""
-    await enrolled(plane, world, "v1")
-    assert (await plane.agents.set_tags("acme", "v1", ("b", "a", "b"))).tags == ("a", "b")
+    await enrolled(core, world, "v1")
+    assert (await core.agents.registry.set_tags("acme", "v1", ("b", "a", "b"))).tags == ("a", "b")
     with pytest.raises(ValidationError):
-        await plane.agents.set_tags("acme", "v1", ("UPPER",))
-    await plane.store.write(
-        lambda tx: record_facts(tx, "acme", {"v1": {"release": "1.0.0"}}, now=1)
-    )
-    [found] = await plane.agents.find_agents("acme", AgentFilter(tag="a"))
+        await core.agents.registry.set_tags("acme", "v1", ("UPPER",))
+    await core.store.write(lambda tx: record_facts(tx, "acme", {"v1": {"release": "1.0.0"}}, now=1))
+    [found] = await core.agents.registry.find_agents("acme", AgentFilter(tag="a"))
     assert found.facts == {"release": "1.0.0"}
-    assert await plane.store.write(lambda tx: record_facts(tx, "acme", {"v9": {}}, now=1)) == []
+    assert await core.store.write(lambda tx: record_facts(tx, "acme", {"v9": {}}, now=1)) == []

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from control.model.notices import ChannelTerms, Kind, Quiet, State, Type
 from control.model.records import Severity
 from control.notify.delivery_schedule import MAX_ATTEMPTS
-from control.services import delivery_outcomes, delivery_worker
+from control.services import delivery_worker, notification_queue
 from control.services.channels import ChannelDraft
 from control.services.delivery_worker import BREAKER_COOLDOWN, BREAKER_THRESHOLD
 from control.store.channels import due_deliveries
@@ -389,7 +389,7 @@ async def test_dead_letters_have_a_bound(
     there: Rig, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest of the channel makes room."""
-    monkeypatch.setattr(delivery_outcomes, "DEAD", 2)
+    monkeypatch.setattr(notification_queue, "DEAD", 2)
     await there.channel(hook.url(), per_hour=3600, kinds=(Kind.RAISED,), events=("agent_offline",))
     hook.answers = [status(410)] * 3
     for vault in ("a", "b", "c"):

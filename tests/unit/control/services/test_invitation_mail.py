@@ -42,7 +42,7 @@ def invitations(there: Rig) -> Invitations:
 
 async def test_the_link_arrives(there: Rig, box: Mailbox, tmp_path: Path) -> None:
     """At the address alone; it is the one that was shown, and nowhere in the database."""
-    assert there.parts.invitation_mail.can_mail
+    assert there.parts.mailer.can_mail
     secret, _ = await invitations(there).create_invitation(
         ANN, "acme", "bob@b.example", Role.VIEWER, mail=True
     )
@@ -74,5 +74,5 @@ async def test_only_if_it_is_asked_for(there: Rig, box: Mailbox) -> None:
     await invitations(there).create_invitation(ANN, "acme", "bob@b.example", Role.VIEWER)
     await there.turn()
     assert not box.mails
-    there.parts.invitation_mail._url = ""
-    assert not there.parts.invitation_mail.can_mail
+    there.parts.mailer._url = ""
+    assert not there.parts.mailer.can_mail

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.errors import UnavailableError
 from control.services.leader_jobs import LeaderJobs
 from control.services.presence import PresenceTracker
@@ -50,9 +50,9 @@ def loads() -> Loads:
 
 
 @pytest.fixture
-def duty(plane: ControlPlane, place: Place, loads: Loads) -> LeaderJobs:
+def duty(core: Core, place: Place, loads: Loads) -> LeaderJobs:
     """Of that place."""
-    return LeaderJobs(place, plane.presence, loads)  # type: ignore[arg-type]
+    return LeaderJobs(place, core.presence, loads)  # type: ignore[arg-type]
 
 
 async def test_a_job_is_done_where_somebody_leads(duty: LeaderJobs, place: Place) -> None:
@@ -102,11 +102,11 @@ async def test_what_failed_is_due_again(duty: LeaderJobs, place: Place, loads: L
 
 
 async def test_whom_the_dead_heard_is_excused(
-    plane: ControlPlane, world: FakeWorld, place: Place, loads: Loads
+    core: Core, world: FakeWorld, place: Place, loads: Loads
 ) -> None:
     """Everywhere, for anybody may lead next."""
-    await enrolled(plane, world, "v1")
-    watch = PresenceTracker(plane.store, plane.bus, plane.presence._rule, world, place)
+    await enrolled(core, world, "v1")
+    watch = PresenceTracker(core.store, core.bus, core.presence._rule, world, place)
     await watch.load()
     duty = LeaderJobs(place, watch, loads)  # type: ignore[arg-type]
     world.advance(100)

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.errors import UnavailableError
 from control.model.policies import Assignment, Outcome
 from control.services import outbox
@@ -11,7 +11,7 @@ from control.store import policies
 from control.store.rows import Tx
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.delivery import Batch
+from protocols.link.delivery import OutboxBatch
 from tests.unit.control.fleet import enrolled
 
 STREAM = b"s" * 16
@@ -34,18 +34,18 @@ def assignment(version: int) -> Assignment:
     )
 
 
-def read(tx: Tx, after: int, limit: int = 10) -> Batch:
+def read(tx: Tx, after: int, limit: int = 10) -> OutboxBatch:
     """Without a witness."""
     return outbox.read_outbox(tx, "acme", "v1", after=after, limit=limit, sign=lambda _: "")
 
 
 @pytest.fixture
-async def _agent(plane: ControlPlane, world: FakeWorld) -> None:
-    await enrolled(plane, world, "v1")
+async def _agent(core: Core, world: FakeWorld) -> None:
+    await enrolled(core, world, "v1")
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_a_bundle_has_one_id_however_often_it_is_looked_for(plane: ControlPlane) -> None:
+async def test_a_bundle_has_one_id_however_often_it_is_looked_for(core: Core) -> None:
     """A newer one gets the next, and the old id is passed over."""
 
     def change(tx: Tx) -> list[tuple[int, ...]]:
@@ -57,30 +57,30 @@ async def test_a_bundle_has_one_id_however_often_it_is_looked_for(plane: Control
         batch = read(tx, 0)
         return [*seen, tuple(e.id for e in batch.entries), (batch.through,)]
 
-    assert await plane.store.write(change) == [(1,), (2,), (2,), (2,)]
+    assert await core.store.write(change) == [(1,), (2,), (2,), (2,)]
 
 
 @pytest.mark.usefixtures("_agent")
 async def test_a_bundle_that_was_superseded_is_not_sent_under_the_old_id(
-    plane: ControlPlane,
+    core: Core,
 ) -> None:
     """Its successor has an id of its own soon; until then there is a gap, which is told."""
 
-    def change(tx: Tx) -> Batch:
+    def change(tx: Tx) -> OutboxBatch:
         outbox.ensure_link(tx, "acme", "v1", STREAM)
         policies.put_assignments(tx, assignment(1))
         outbox.offer_bundles(tx, "acme", ["v1"])
         policies.put_assignments(tx, assignment(2))
         return read(tx, 0)
 
-    assert await plane.store.write(change) == Batch(0, 1, ())
+    assert await core.store.write(change) == OutboxBatch(0, 1, ())
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_kinds_are_read_in_the_order_of_their_ids(plane: ControlPlane) -> None:
+async def test_kinds_are_read_in_the_order_of_their_ids(core: Core) -> None:
     """And no further than asked."""
 
-    def change(tx: Tx) -> list[Batch]:
+    def change(tx: Tx) -> list[OutboxBatch]:
         link = outbox.enqueue_message(tx, outbox.ensure_link(tx, "acme", "v1", STREAM), notice())
         policies.put_assignments(tx, assignment(1))
         outbox.offer_bundles(tx, "acme", ["v1"])
@@ -88,16 +88,16 @@ async def test_kinds_are_read_in_the_order_of_their_ids(plane: ControlPlane) -> 
         outbox.enqueue_message(tx, link, notice())
         return [read(tx, 0), read(tx, 0, 2), read(tx, 2), read(tx, 3)]
 
-    whole, two, rest, nothing = await plane.store.write(change)
+    whole, two, rest, nothing = await core.store.write(change)
     names = [entry.name for entry in whole.entries]
     assert names == ["notification", "policy_update", "notification"]
     assert [entry.id for entry in two.entries] == [1, 2]
     assert ([entry.id for entry in rest.entries], two.through, rest.through) == ([3], 2, 3)
-    assert nothing == Batch(3, 3, ())
+    assert nothing == OutboxBatch(3, 3, ())
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_an_agent_that_is_away_is_owed_so_much_and_no_more(plane: ControlPlane) -> None:
+async def test_an_agent_that_is_away_is_owed_so_much_and_no_more(core: Core) -> None:
     """Whoever wants to send more is told."""
 
     def change(tx: Tx) -> None:
@@ -107,4 +107,4 @@ async def test_an_agent_that_is_away_is_owed_so_much_and_no_more(plane: ControlP
         with pytest.raises(UnavailableError, match="agent_busy"):
             outbox.enqueue_message(tx, link, notice())
 
-    await plane.store.write(change)
+    await core.store.write(change)

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.model.agents import Life, Presence, with_life
 from control.services.presence_store import PresenceResult, PresenceUpdate, store_presence
 from control.store import agents
@@ -18,9 +18,9 @@ def word(presence: Presence, heard: int, known: int, alert: str = "a") -> Presen
     return PresenceUpdate("acme", "v1", presence, heard, known, alert, 9)
 
 
-async def write(plane: ControlPlane, *words: PresenceUpdate) -> PresenceResult:
+async def write(core: Core, *words: PresenceUpdate) -> PresenceResult:
     """One transaction."""
-    return await plane.store.write(lambda tx: store_presence(words, tx))
+    return await core.store.write(lambda tx: store_presence(words, tx))
 
 
 @pytest.mark.parametrize(
@@ -34,54 +34,52 @@ async def write(plane: ControlPlane, *words: PresenceUpdate) -> PresenceResult:
     ],
 )
 async def test_a_change_and_its_alert(
-    plane: ControlPlane, world: FakeWorld, before: Presence, after: Presence, state: str | None
+    core: Core, world: FakeWorld, before: Presence, after: Presence, state: str | None
 ) -> None:
     """Told once; the same word once more changes nothing."""
-    await enrolled(plane, world, "v1")
-    await write(plane, word(before, 5, 0, "first" if before is P.OFFLINE else ""))
-    found = await write(plane, word(after, 5, 5))
+    await enrolled(core, world, "v1")
+    await write(core, word(before, 5, 0, "first" if before is P.OFFLINE else ""))
+    found = await write(core, word(after, 5, 5))
     assert found.changed == [("acme", "v1", after)]
     assert [(alert.code, str(alert.state)) for alert in found.alerts] == (
         [("agent_offline", state)] if state else []
     )
-    assert await write(plane, word(after, 5, 5, "b")) == PresenceResult([], [], [])
+    assert await write(core, word(after, 5, 5, "b")) == PresenceResult([], [], [])
 
 
-async def test_who_was_heard_meanwhile_is_not_silent(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_who_was_heard_meanwhile_is_not_silent(core: Core, world: FakeWorld) -> None:
     """Whoever judged learns what is stored."""
-    await enrolled(plane, world, "v1")
-    await write(plane, word(P.ONLINE, 7, 0))
-    found = await write(plane, word(P.OFFLINE, 5, 5))
+    await enrolled(core, world, "v1")
+    await write(core, word(P.ONLINE, 7, 0))
+    found = await write(core, word(P.OFFLINE, 5, 5))
     assert found == PresenceResult([], [], [(("acme", "v1"), P.ONLINE, 7)])
-    assert (await plane.agents.get_agent("acme", "v1")).presence is P.ONLINE
+    assert (await core.agents.registry.get_agent("acme", "v1")).presence is P.ONLINE
 
 
-async def test_nobody_is_not_stored(plane: ControlPlane) -> None:
+async def test_nobody_is_not_stored(core: Core) -> None:
     """An agent that was locked or was never there."""
-    assert await write(plane, word(P.ONLINE, 7, 0)) == PresenceResult([], [], [])
+    assert await write(core, word(P.ONLINE, 7, 0)) == PresenceResult([], [], [])
 
 
-async def test_a_word_of_who_was_locked_comes_too_late(
-    plane: ControlPlane, world: FakeWorld
-) -> None:
+async def test_a_word_of_who_was_locked_comes_too_late(core: Core, world: FakeWorld) -> None:
     """It was on its way when the lock was stored: it makes nobody online."""
-    await enrolled(plane, world, "v1", "v2")
-    await plane.agents.change_life("acme", "v1", Life.LOCKED, "lost")
-    await write(plane, word(P.ONLINE, 7, 0, ""), word(P.ONLINE, 7, 0, "")._replace(vault="v2"))
-    found = [await plane.agents.get_agent("acme", vault) for vault in ("v1", "v2")]
+    await enrolled(core, world, "v1", "v2")
+    await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "lost")
+    await write(core, word(P.ONLINE, 7, 0, ""), word(P.ONLINE, 7, 0, "")._replace(vault="v2"))
+    found = [await core.agents.registry.get_agent("acme", vault) for vault in ("v1", "v2")]
     assert [(a.presence, a.last_seen) for a in found] == [(P.UNKNOWN, 0), (P.ONLINE, 7)]
 
 
-async def test_the_alert_of_who_is_locked_is_over(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_the_alert_of_who_is_locked_is_over(core: Core, world: FakeWorld) -> None:
     """Nobody listens for it any more; enrolled anew it is heard, and that is no news."""
-    await enrolled(plane, world, "v1")
-    await write(plane, word(P.ONLINE, 5, 0))
-    await write(plane, word(P.OFFLINE, 5, 5, "gone"))
-    await plane.agents.change_life("acme", "v1", Life.LOCKED, "lost")
-    [over] = await plane.alerts.list_alerts("acme", vault="v1", before=0, limit=9)
+    await enrolled(core, world, "v1")
+    await write(core, word(P.ONLINE, 5, 0))
+    await write(core, word(P.OFFLINE, 5, 5, "gone"))
+    await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "lost")
+    [over] = await core.agents.alerts.list_alerts("acme", vault="v1", before=0, limit=9)
     assert (over.code, str(over.state)) == ("agent_offline", "resolved")
-    await plane.store.write(lambda tx: _anew(tx, "v1", world.now()))
-    assert not (await write(plane, word(P.ONLINE, 12, 5, "back")._replace(at=12))).alerts
+    await core.store.write(lambda tx: _anew(tx, "v1", world.now()))
+    assert not (await write(core, word(P.ONLINE, 12, 5, "back")._replace(at=12))).alerts
 
 
 def _anew(tx: Tx, vault: str, now: int) -> None:

@@ -10,18 +10,12 @@ from actors.testing import FakeWorld
 from control.crypto import Sealer
 from control.model.notices import Channel, ChannelTerms, Delivery, Server, State, Tls, Type
 from control.model.records import Alert, Severity
-from control.notify.network_policy import NetworkPolicy
-from control.notify.sender import SenderConfig
 from control.notify.smtp import MailRelay
 from control.services.alerts import Alerts
 from control.services.channels import ChannelDraft, ChannelStatus
 from control.services.event_bus import EventBus
-from control.services.notifications import (
-    NotificationConfig,
-    NotificationServices,
-    build_notifications,
-)
 from control.store.store import Store, open_store
+from tests.support.notifications import Notifications, notifications
 
 URL = "https://control.example"
 SEALER = Sealer(bytes(32))
@@ -34,7 +28,7 @@ class Rig:
     store: Store
     world: FakeWorld
     alerts: Alerts
-    parts: NotificationServices
+    parts: Notifications
 
     async def channel(self, url: str, name: str = "hook", **terms: Any) -> ChannelStatus:
         """A webhook."""
@@ -71,18 +65,17 @@ def bytes_of(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.glob("control.db*"))
 
 
-def means(port: int = 0) -> NotificationConfig:
-    """May reach this machine; with a mail server of ours on that port."""
+def parts(store: Store, world: FakeWorld, alerts: Alerts, port: int = 0) -> Notifications:
+    """The services of one process; with a mail server of ours on that port."""
     server = Server("127.0.0.1", port, Tls.PLAIN, "", "freehold@a.example")
-    post = SenderConfig(MailRelay(server, trusted=True) if port else None)
-    return NotificationConfig(post, NetworkPolicy(development=True), URL)
-
-
-def parts(store: Store, world: FakeWorld, alerts: Alerts, port: int = 0) -> NotificationServices:
-    """The services of one process."""
-    secret = lambda org, identifier: SEALER.derive_secret("fhi", "invitation", org, identifier)  # noqa: E731
-    return build_notifications(
-        store, sealer=SEALER, config=means(port), link_secret=secret, alerts=alerts, world=world
+    return notifications(
+        store,
+        alerts,
+        world,
+        sealer=SEALER,
+        link_secret=lambda org, id_: SEALER.derive_secret("fhi", "invitation", org, id_),
+        relay=MailRelay(server, trusted=True) if port else None,
+        url=URL,
     )
 
 

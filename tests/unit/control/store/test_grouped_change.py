@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from actors import Failure
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.errors import NotFoundError
 from control.store import links
 from control.store.grouped_change import GroupedChange
@@ -32,13 +32,13 @@ class Kind:
         ]
 
 
-async def made(plane: ControlPlane, kind: Kind, *items: str) -> dict[str, object]:
+async def made(core: Core, kind: Kind, *items: str) -> dict[str, object]:
     """What came of each, asked for at once."""
     found: dict[str, object] = {}
 
     async def one(item: str) -> None:
         try:
-            found[item] = await plane.store.write(GroupedChange(kind.together, item))
+            found[item] = await core.store.write(GroupedChange(kind.together, item))
         except (NotFoundError, ZeroDivisionError) as error:
             found[item] = type(error)
 
@@ -48,34 +48,34 @@ async def made(plane: ControlPlane, kind: Kind, *items: str) -> dict[str, object
     return found
 
 
-async def stored(plane: ControlPlane) -> list[str]:
+async def stored(core: Core) -> list[str]:
     """Whose links there are."""
     names = ["a", "b", "c", "bad", "break"]
-    found = await plane.store.read(lambda tx: links.get_links(tx, "acme", names))
+    found = await core.store.read(lambda tx: links.get_links(tx, "acme", names))
     return sorted(link.vault for link in found)
 
 
-async def test_many_are_one_call(plane: ControlPlane) -> None:
+async def test_many_are_one_call(core: Core) -> None:
     """What waits while the writer is busy is made together; the failure is one's own."""
     kind = Kind()
-    found = await made(plane, kind, "a", "b", "bad", "c")
+    found = await made(core, kind, "a", "b", "bad", "c")
     assert found == {"a": "made a", "b": "made b", "c": "made c", "bad": NotFoundError}
     assert sum(kind.sizes) == 4
     assert len(kind.sizes) < 4
-    assert await stored(plane) == ["a", "b", "c"]
+    assert await stored(core) == ["a", "b", "c"]
 
 
-async def test_one_that_breaks_the_rest_is_tried_alone(plane: ControlPlane) -> None:
+async def test_one_that_breaks_the_rest_is_tried_alone(core: Core) -> None:
     """Nothing of it stays, and all of the others does."""
     kind = Kind()
-    found = await made(plane, kind, "a", "break", "b")
+    found = await made(core, kind, "a", "break", "b")
     assert found == {"a": "made a", "b": "made b", "break": ZeroDivisionError}
-    assert await stored(plane) == ["a", "b"]
+    assert await stored(core) == ["a", "b"]
 
 
-async def test_alone_it_is_a_change_like_any_other(plane: ControlPlane) -> None:
+async def test_alone_it_is_a_change_like_any_other(core: Core) -> None:
     """And raises like any other."""
     kind = Kind()
-    assert await plane.store.write(GroupedChange(kind.together, "a")) == "made a"
+    assert await core.store.write(GroupedChange(kind.together, "a")) == "made a"
     with pytest.raises(NotFoundError):
-        await plane.store.write(GroupedChange(kind.together, "bad"))
+        await core.store.write(GroupedChange(kind.together, "bad"))

@@ -1,6 +1,6 @@
 """Links move forward, and only for the agent that is meant."""
 
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.model.links import AgentLink, OutgoingMessage
 from control.store import links
 from control.store.rows import Tx
@@ -13,7 +13,7 @@ def row(vault: str, **fields: int) -> AgentLink:
     return AgentLink(org="acme", vault=vault, stream=b"s" * 16, peer=b"", **whole)
 
 
-async def test_an_acknowledgement_never_goes_back(plane: ControlPlane) -> None:
+async def test_an_acknowledgement_never_goes_back(core: Core) -> None:
     """And forgets what waited, of this agent alone."""
 
     def change(tx: Tx) -> tuple[int, list[int], list[int]]:
@@ -31,10 +31,10 @@ async def test_an_acknowledgement_never_goes_back(plane: ControlPlane) -> None:
         ]
         return found.acknowledged, left[0], left[1]
 
-    assert await plane.store.write(change) == (2, [3], [1, 2, 3])
+    assert await core.store.write(change) == (2, [3], [1, 2, 3])
 
 
-async def test_what_waits_gets_new_numbers_for_a_new_stream(plane: ControlPlane) -> None:
+async def test_what_waits_gets_new_numbers_for_a_new_stream(core: Core) -> None:
     """From 1 on, in the old order."""
 
     def change(tx: Tx) -> list[tuple[int, bytes]]:
@@ -45,10 +45,10 @@ async def test_what_waits_gets_new_numbers_for_a_new_stream(plane: ControlPlane)
             (x.id, x.payload) for x in links.waiting_messages(tx, "acme", "a", after=0, limit=9)
         ]
 
-    assert await plane.store.write(change) == [(1, b"4"), (2, b"7"), (3, b"9")]
+    assert await core.store.write(change) == [(1, b"4"), (2, b"7"), (3, b"9")]
 
 
-async def test_a_cursor_is_of_one_agent(plane: ControlPlane) -> None:
+async def test_a_cursor_is_of_one_agent(core: Core) -> None:
     """The same vault name in another organization has its own."""
 
     def change(tx: Tx) -> list[int]:
@@ -58,7 +58,7 @@ async def test_a_cursor_is_of_one_agent(plane: ControlPlane) -> None:
         found = [links.get_link(tx, org, "a") for org in ("acme", "other")]
         return [x.applied for x in found if x is not None]
 
-    assert await plane.store.write(change) == [5, 0]
+    assert await core.store.write(change) == [5, 0]
 
 
 def _fields(link: AgentLink) -> dict:  # type: ignore[type-arg]

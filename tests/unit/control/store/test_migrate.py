@@ -12,11 +12,11 @@ from control.model.agents import AgentFilter
 from control.model.policies import Assignment, Outcome, Plan, Target
 from control.model.records import AlertState, Severity
 from control.store import agents, alerts, notices, policies
-from control.store.compliance_tables import metadata as ours
 from control.store.engines import open_engines
 from control.store.migrate import SCRIPTS, migrate
-from control.store.notice_tables import metadata
-from control.store.usage_tables import metadata as same
+from control.store.tables import metadata
+from control.store.tables import metadata as ours
+from control.store.tables import metadata as same
 
 
 def test_the_steps_lead_to_the_tables(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Replays in the store: which agents wait for a question, and what goes with age."""
 
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.model.replays import Replay, ReplayAgent, ReplayNumbers, State
 from control.store import replays
 
@@ -10,7 +10,7 @@ def row(id_: str, at: int, expires: int = 100) -> Replay:
     return Replay("acme", id_, "p", 0, {"name": "p"}, 1, 2, "ann", at, expires)
 
 
-async def test_what_is_pending(plane: ControlPlane) -> None:
+async def test_what_is_pending(core: Core) -> None:
     """Of these agents, in time, not answered; the oldest first; of this organization alone."""
     states = {"v1": State.WAITING, "v2": State.ASKED, "v3": State.DONE}
 
@@ -22,30 +22,30 @@ async def test_what_is_pending(plane: ControlPlane) -> None:
             ]
             replays.add_replay(tx, one, of)
 
-    await plane.store.write(change)
-    found = await plane.store.read(
+    await core.store.write(change)
+    found = await core.store.read(
         lambda tx: replays.pending_replays(tx, "acme", ["v1", "v2", "v3"], 5)
     )
     assert [id_ for vault, id_ in found if vault == "v1"] == ["a", "b"]
     assert {vault for vault, _ in found} == {"v1", "v2"}
-    assert await plane.store.read(lambda tx: replays.get_replay(tx, "acme", "a")) == row("a", 1)
-    live = await plane.store.read(lambda tx: replays.count_open_replays(tx, "acme", 5))
+    assert await core.store.read(lambda tx: replays.get_replay(tx, "acme", "a")) == row("a", 1)
+    live = await core.store.read(lambda tx: replays.count_open_replays(tx, "acme", 5))
     assert live == 2  # the late one is no longer asked of anybody
-    other = await plane.store.read(lambda tx: replays.pending_replays(tx, "platform", ["v1"], 5))
+    other = await core.store.read(lambda tx: replays.pending_replays(tx, "platform", ["v1"], 5))
     assert other == []
-    page = await plane.store.read(
+    page = await core.store.read(
         lambda tx: replays.list_replay_agents(tx, "acme", "a", after="v1", limit=1)
     )
     assert [one.vault for one in page] == ["v2"]
 
 
-async def test_old_ones_go_with_their_agents(plane: ControlPlane) -> None:
+async def test_old_ones_go_with_their_agents(core: Core) -> None:
     """Others stay."""
     for one in (row("old", 1), row("new", 9)):
         of = [ReplayAgent("acme", one.id, "v1", State.DONE, ReplayNumbers(denied=3), 1)]
-        await plane.store.write(lambda tx, one=one, of=of: replays.add_replay(tx, one, of))
-    assert await plane.store.write(lambda tx: replays.delete_older_replays(tx, 9)) == 1
-    kept = await plane.store.read(
+        await core.store.write(lambda tx, one=one, of=of: replays.add_replay(tx, one, of))
+    assert await core.store.write(lambda tx: replays.delete_older_replays(tx, 9)) == 1
+    kept = await core.store.read(
         lambda tx: [
             (id_, replays.get_replay(tx, "acme", id_) is not None,
              replays.get_replay_agent(tx, "acme", id_, "v1") is not None)
@@ -55,25 +55,25 @@ async def test_old_ones_go_with_their_agents(plane: ControlPlane) -> None:
     assert kept == [("old", False, False), ("new", True, True)]
 
 
-async def test_there_is_room_for_the_newest(plane: ControlPlane) -> None:
+async def test_there_is_room_for_the_newest(core: Core) -> None:
     """By count and by agents; of one organization, or of all."""
     for at, id_ in enumerate(("a", "b", "c")):
         one = row(id_, at)
         of = [ReplayAgent("acme", id_, f"v{n}", State.DONE, ReplayNumbers(), 1) for n in range(2)]
-        await plane.store.write(lambda tx, one=one, of=of: replays.add_replay(tx, one, of))
+        await core.store.write(lambda tx, one=one, of=of: replays.add_replay(tx, one, of))
     lone = Replay("platform", "d", "p", 0, {"name": "p"}, 1, 2, "ann", 9, 100)
-    await plane.store.write(lambda tx: replays.add_replay(tx, lone, []))
+    await core.store.write(lambda tx: replays.add_replay(tx, lone, []))
 
     async def beyond(org: str, most: int, rows: int) -> list[str]:
-        found = await plane.store.read(lambda tx: replays.replays_over_limit(tx, org, most, rows))
+        found = await core.store.read(lambda tx: replays.replays_over_limit(tx, org, most, rows))
         return [id_ for _, id_ in found]
 
     assert await beyond("acme", 9, 99) == []
     assert await beyond("acme", 2, 99) == ["a"]
     assert await beyond("acme", 9, 3) == ["b", "a"]
     assert await beyond("", 3, 99) == ["a"]
-    await plane.store.write(lambda tx: replays.delete_replays(tx, [("acme", "a")]))
-    left = await plane.store.read(
+    await core.store.write(lambda tx: replays.delete_replays(tx, [("acme", "a")]))
+    left = await core.store.read(
         lambda tx: [
             (id_, replays.get_replay(tx, "acme", id_) is not None,
              replays.get_replay_agent(tx, "acme", id_, "v1") is not None)

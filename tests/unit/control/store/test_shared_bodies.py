@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.model.policies import Assignment, Outcome
 from control.store import policies, shared_bodies
 from control.store.rows import Tx
@@ -35,58 +35,58 @@ def sizes(tx: Tx) -> tuple[list[int], list[int]]:
     return list(tx.execute(own).scalars()), list(tx.execute(shared).scalars())
 
 
-async def test_agents_with_the_same_rules_share_them(plane: ControlPlane) -> None:
+async def test_agents_with_the_same_rules_share_them(core: Core) -> None:
     """To the byte that was signed, however long the names and numbers around them are."""
     rows = [row(vault, LARGE, version) for vault, version in (("a", 1), ("b" * 40, 70_000))]
-    await plane.store.write(lambda tx: policies.put_assignments(tx, *rows))
+    await core.store.write(lambda tx: policies.put_assignments(tx, *rows))
     for each in rows:
-        found = await plane.store.read(
+        found = await core.store.read(
             lambda tx, vault=each.vault: policies.get_assignment(tx, "acme", vault)
         )
         assert found == each
-    own, shared = await plane.store.read(sizes)
+    own, shared = await core.store.read(sizes)
     assert max(own) < 300
     assert len(shared) == 1
     assert own[0] + shared[0] == len(rows[0].bundle)
 
 
-async def test_little_is_not_shared(plane: ControlPlane) -> None:
+async def test_little_is_not_shared(core: Core) -> None:
     """And what is no bundle is stored as it is."""
     small = row("a", (b"{}",))
     odd = Assignment("acme", "b", 1, {}, b"d", Outcome.WANTED, "", 0, 1, b"\xc1" * 5000)
-    await plane.store.write(lambda tx: policies.put_assignments(tx, small, odd))
-    assert (await plane.store.read(sizes))[1] == []
+    await core.store.write(lambda tx: policies.put_assignments(tx, small, odd))
+    assert (await core.store.read(sizes))[1] == []
     for each in (small, odd):
-        found = await plane.store.read(
+        found = await core.store.read(
             lambda tx, vault=each.vault: policies.get_assignment(tx, "acme", vault)
         )
         assert found == each
 
 
-async def test_what_nobody_has_any_more_is_removed(plane: ControlPlane) -> None:
+async def test_what_nobody_has_any_more_is_removed(core: Core) -> None:
     """Once the last agent has other rules, and not before."""
     other = (b"{}", *LARGE)
 
-    await plane.store.write(
+    await core.store.write(
         lambda tx: policies.put_assignments(tx, row("a", LARGE), row("b", LARGE))
     )
     for vault, left in (("a", 2), ("b", 1)):
-        await plane.store.write(
+        await core.store.write(
             lambda tx, vault=vault: policies.put_assignments(tx, row(vault, other, 2))
         )
-        assert await plane.store.write(shared_bodies.delete_unused_bodies) == 2 - left
-        assert len((await plane.store.read(sizes))[1]) == left
-    found = await plane.store.read(lambda tx: policies.get_assignment(tx, "acme", "a"))
+        assert await core.store.write(shared_bodies.delete_unused_bodies) == 2 - left
+        assert len((await core.store.read(sizes))[1]) == left
+    found = await core.store.read(lambda tx: policies.get_assignment(tx, "acme", "a"))
     assert found == row("a", other, 2)
 
 
-async def test_a_bundle_of_a_process_of_before_is_given_as_it_is(plane: ControlPlane) -> None:
+async def test_a_bundle_of_a_process_of_before_is_given_as_it_is(core: Core) -> None:
     """It knows of no rules apart: its upsert leaves their name and place in the row."""
     new = row("a", (b"{}", *LARGE), 2)
-    await plane.store.write(lambda tx: policies.put_assignments(tx, row("a", LARGE)))
+    await core.store.write(lambda tx: policies.put_assignments(tx, row("a", LARGE)))
     changed = assignments.update().values(
         version=new.version, contents=new.contents, digest=new.digest, bundle=new.bundle,
         changed_at=new.changed_at,
     )  # fmt: skip
-    await plane.store.write(lambda tx: tx.execute(changed))
-    assert await plane.store.read(lambda tx: policies.get_assignment(tx, "acme", "a")) == new
+    await core.store.write(lambda tx: tx.execute(changed))
+    assert await core.store.read(lambda tx: policies.get_assignment(tx, "acme", "a")) == new

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loadtests.bench import measure
-from loadtests.bench.plan import read
+from loadtests.bench.plan import read_load
 from loadtests.bench.results import Comparison
 from loadtests.load import Load, Sample
 
@@ -24,10 +24,10 @@ def test_who_comes_first(monkeypatch: pytest.MonkeyPatch, mirrored: bool, order:
         return SAMPLE
 
     monkeypatch.setattr(measure, "run", run)
-    monkeypatch.setattr(measure, "alone", lambda *_: nullcontext())
+    monkeypatch.setattr(measure, "pausing_others", lambda *_: nullcontext())
     servers: Any = [SimpleNamespace(name=name, kind="server") for name in "ab"]
     row = measure.compare(
-        Comparison(1, read()), servers, servers, seconds=1, rounds=2, mirrored=mirrored
+        Comparison(1, read_load()), servers, servers, seconds=1, rounds=2, mirrored=mirrored
     )
     assert "".join(seen) == order.replace(" ", "")
     assert {name: len(rounds) for name, rounds in row.rounds.items()} == {"a": 2, "b": 2}

@@ -1,7 +1,7 @@
 """The oracle notices each kind of wrong."""
 
 from loadtests.durability.history import Round, Write
-from loadtests.durability.oracle import judge_name
+from loadtests.durability.oracle import check_secret
 
 
 def test_the_oracle_sees_each_kind_of_wrong() -> None:
@@ -11,15 +11,15 @@ def test_the_oracle_sees_each_kind_of_wrong() -> None:
     unknown = Write("secret/a", "unknown")
     writes = [ok, refused, unknown]
     told = {
-        "lost": judge_name({1: "unknown"}, writes),
-        "was refused": judge_name({1: "ok", 2: "refused"}, writes),
-        "2 times": judge_name({1: "ok", 2: "unknown", 3: "unknown"}, writes),
-        "gap": judge_name({1: "ok", 3: "unknown"}, writes),
-        "nobody wrote": judge_name({1: "ok", 2: "other"}, writes),
+        "lost": check_secret({1: "unknown"}, writes),
+        "was refused": check_secret({1: "ok", 2: "refused"}, writes),
+        "2 times": check_secret({1: "ok", 2: "unknown", 3: "unknown"}, writes),
+        "gap": check_secret({1: "ok", 3: "unknown"}, writes),
+        "nobody wrote": check_secret({1: "ok", 2: "other"}, writes),
     }
     found = {word: list(findings) for word, findings in told.items()}
     assert {word: len(findings) for word, findings in found.items()} == dict.fromkeys(told, 1)
     assert all(word in findings[0] for word, findings in found.items())
     assert "[2]" in found["gap"][0]
-    assert not list(judge_name({1: "ok", 2: "unknown"}, writes))
+    assert not list(check_secret({1: "ok", 2: "unknown"}, writes))
     assert Round(writes).count("ok") == 1

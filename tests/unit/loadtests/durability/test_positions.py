@@ -5,25 +5,25 @@ from typing import get_args
 
 import pytest
 
-from loadtests.durability.faults.calls import Call
-from loadtests.durability.faults.gate import Kind
+from loadtests.durability.faults.calls import FileCall
+from loadtests.durability.faults.syscall_gate import Kind
 from loadtests.durability.positions import Choice, positions
 
 LOG = Path("/data/audit.log")
 DATABASE = Path("/data/vault.db")
 WAL = Path("/data/vault.db-wal")
 RULE = Choice()
-WORKERS = Call("pwrite", LOG, worker=7)
+WORKERS = FileCall("pwrite", LOG, worker=7)
 TRACE = [
-    *(Call("pwrite", LOG) for _ in range(5)),
-    Call("fdatasync", LOG),
-    Call("pwrite", DATABASE),
-    Call("pwrite", LOG),
+    *(FileCall("pwrite", LOG) for _ in range(5)),
+    FileCall("fdatasync", LOG),
+    FileCall("pwrite", DATABASE),
+    FileCall("pwrite", LOG),
 ]
-ROUND = [Call("pwrite", WAL), Call("fdatasync", WAL), Call("pwrite", DATABASE)]
+ROUND = [FileCall("pwrite", WAL), FileCall("fdatasync", WAL), FileCall("pwrite", DATABASE)]
 
 
-def what(call: Call) -> tuple[str, Path, bool]:
+def what(call: FileCall) -> tuple[str, Path, bool]:
     """The same call of a worker and of the first process are two."""
     return call.name, call.path, bool(call.worker)
 
@@ -43,7 +43,7 @@ def test_what_stays_or_changes_nothing_strikes_each_call_on_each_file_once(kind:
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_call_on_every_file_is_struck_with_every_kind(kind: Kind) -> None:
     """The rule leaves out repetitions, never a call; a write by half is of writes only."""
-    trace = [*TRACE, *ROUND * 20, WORKERS, Call("fdatasync", LOG, worker=7)]
+    trace = [*TRACE, *ROUND * 20, WORKERS, FileCall("fdatasync", LOG, worker=7)]
     writes_only = kind in {"tear", "short", "worker torn"}
     of_workers = kind.startswith("worker")
     counted = [

@@ -1,23 +1,23 @@
 """A run that proved nothing does not look like one that did."""
 
 from loadtests.durability.history import Round, Write
-from loadtests.durability.report import Tally, line, table
+from loadtests.durability.report import Tally, format_line, format_table
 
 
 def test_a_finding_fails_the_run() -> None:
     """One is enough."""
     tally = Tally("kill")
-    tally.add(Round([Write("a", "1", "ok")]))
+    tally.add_round(Round([Write("a", "1", "ok")]))
     assert not tally.failed
-    tally.add(Round([Write("a", "2", "ok")], ["lost"]))
+    tally.add_round(Round([Write("a", "2", "ok")], ["lost"]))
     assert tally.failed
-    assert table([tally]).splitlines()[-1] == "| kill | 2 | 2 | 0 | 0 | 1 |"
+    assert format_table([tally]).splitlines()[-1] == "| kill | 2 | 2 | 0 | 0 | 1 |"
 
 
 def test_a_look_without_a_fault_is_not_counted_as_one() -> None:
     """A position that was not reached proves nothing."""
     tally = Tally("write, kill")
-    tally.add(Round(struck=False))
+    tally.add_round(Round(struck=False))
     assert (tally.faults, tally.failed) == (0, True)
 
 
@@ -30,10 +30,10 @@ def test_what_was_not_done_says_so_in_the_table() -> None:
     """With its reason, and without figures."""
     tally = Tally("power", undone="only root mounts a file system")
     assert not tally.failed
-    assert "not done: only root mounts" in table([tally])
+    assert "not done: only root mounts" in format_table([tally])
 
 
 def test_a_line_shows_what_was_found() -> None:
     """Below the counts of its round."""
-    told = line("kill 1", Round([Write("a", "1", "ok"), Write("a", "2")], ["lost"]))
+    told = format_line("kill 1", Round([Write("a", "1", "ok"), Write("a", "2")], ["lost"]))
     assert told == "  kill 1: ok 1, refused 0, unknown 1, wrong 1\n    lost"

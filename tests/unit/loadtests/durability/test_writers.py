@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from loadtests.durability.history import Write
-from loadtests.durability.writers import send, send_together
+from loadtests.durability.writers import send_batch, send_write
 from tests.acceptance.agent import Answer, Client
 
 STORED = {"name": "n", "status": 200, "secret": {"version": 7}}
@@ -34,7 +34,7 @@ def ends(status: int, told: object, count: int) -> list[tuple[str, int, str]]:
     """State, version and request id of so many writes of one request."""
     writes = [Write(f"secret/{number}", f"v{number}") for number in range(count)]
     client = FakeClient(status, told)
-    send_together(cast("Client", client), writes)
+    send_batch(cast("Client", client), writes)
     [(method, path, body)] = client.asked
     assert (method, path) == ("POST", "/api/v1/batch/write")
     assert body["secrets"][-1] == {"name": f"secret/{count - 1}", "value": {"w": f"v{count - 1}"}}
@@ -75,5 +75,5 @@ def test_what_is_told_of_all_is_told_of_each(
 def test_one_write(status: int, told: object, state: str, *, native: bool) -> None:
     """By either dialect; Vault's has no field that vouches."""
     write = Write("secret/a", "v")
-    send(cast("Client", FakeClient(status, told)), write, native=native)
+    send_write(cast("Client", FakeClient(status, told)), write, native=native)
     assert (write.state, write.version, write.request_id) == (state, 3 * (state == "ok"), "id")

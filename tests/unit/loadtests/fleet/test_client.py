@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from loadtests.fleet import client
-from loadtests.fleet.agent import Agent
-from loadtests.fleet.client import Client
+from loadtests.fleet.agent import SimulatedAgent
+from loadtests.fleet.client import FleetClient
 
 
 class Never:
@@ -70,8 +70,8 @@ async def test_who_is_not_there_in_time_is_left_out(
 ) -> None:
     """The run goes on with the others and says how many are missing; it does not hang."""
     async with trio.open_nursery() as nursery:
-        agents = cast("list[Agent]", [Never(), Quick()])
-        answer = await Client(agents, Counter(tls=1), nursery).do(asked)
+        agents = cast("list[SimulatedAgent]", [Never(), Quick()])
+        answer = await FleetClient(agents, Counter(tls=1), nursery).run_command(asked)
         nursery.cancel_scope.cancel()
     assert answer == {"losses": {"tls": 1}, "times": found}
 
@@ -81,8 +81,10 @@ async def test_a_turn_of_heartbeats_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(client, "DEAD_SECONDS", 0.05)
     began = time.monotonic()
     async with trio.open_nursery() as nursery:
-        agents = cast("list[Agent]", [Never(), Quick()])
-        answer = await Client(agents, Counter(), nursery).do({"do": "beat", "seconds": 0.05})
+        agents = cast("list[SimulatedAgent]", [Never(), Quick()])
+        answer = await FleetClient(agents, Counter(), nursery).run_command(
+            {"do": "beat", "seconds": 0.05}
+        )
         nursery.cancel_scope.cancel()
     assert answer["beats"] == 10 * len(answer["trips"]) > 0
     assert time.monotonic() - began < 5

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from loadtests.fleet import clients
-from loadtests.fleet.clients import Clients
+from loadtests.fleet.clients import ClientProcesses
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,6 @@ def test_a_client_that_hangs_or_is_gone_ends_the_run(
     ) as process:
         try:
             with pytest.raises(ChildProcessError, match=told):
-                Clients([process]).answers()
+                ClientProcesses([process]).answers()
         finally:
             process.kill()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from protocols.pki.certificates import pem
-from protocols.pki.contexts import Identity, server_context
-from protocols.pki.issuing import issue_server
+from protocols.pki.certificates import to_pem
+from protocols.pki.issuance import issue_server
 from protocols.pki.keys import KeyKind, new_curve_key, store_key
+from protocols.pki.tls_contexts import TlsIdentity, server_context
 from tests.unit.protocols.pki.samples import NOW, make_pki
 
 
@@ -16,8 +16,8 @@ from tests.unit.protocols.pki.samples import NOW, make_pki
 def server(tmp_path: Path) -> ssl.SSLContext:
     """The control plane's own context; clients need no certificate here."""
     pki, key = make_pki("capture"), new_curve_key(KeyKind.LEAF)
-    identity = Identity(tmp_path / "server.pem", tmp_path / "server.key")
+    identity = TlsIdentity(tmp_path / "server.pem", tmp_path / "server.key")
     leaf = issue_server(pki.authority, ["localhost"], key.public_key(), NOW)
-    identity.chain.write_bytes(pem([leaf, *pki.authority.issuers]))
+    identity.chain.write_bytes(to_pem([leaf, *pki.authority.issuers]))
     store_key(identity.key, key)
     return server_context(identity, pki.trust, clients=ssl.CERT_NONE)

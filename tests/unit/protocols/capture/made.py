@@ -10,9 +10,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-from protocols.capture.pcap import Place
+from protocols.capture.pcap import SocketAddress
 
-HERE, THERE = Place("10.0.0.2", 40_000), Place("10.0.0.1", 8301)
+HERE, THERE = SocketAddress("10.0.0.2", 40_000), SocketAddress("10.0.0.1", 8301)
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 FIRST = 2**32 - 10  # sequence numbers turn over early
 
@@ -64,8 +64,8 @@ def pcap(packets: Iterable[bytes], link: int = 101) -> io.BytesIO:
 
 
 def packet(
-    source: Place,
-    target: Place,
+    source: SocketAddress,
+    target: SocketAddress,
     number: int,
     data: bytes = b"",
     flags: int = 0,
@@ -84,7 +84,11 @@ def packet(
 
 
 def carried(
-    made: Talk, size: int = 700, here: Place = HERE, there: Place = THERE, first: int = FIRST
+    made: Talk,
+    size: int = 700,
+    here: SocketAddress = HERE,
+    there: SocketAddress = THERE,
+    first: int = FIRST,
 ) -> list[bytes]:
     """The packets of a conversation, each direction in its order."""
     packets = [

@@ -3,7 +3,7 @@
 import pytest
 from wsproto.frame_protocol import FrameProtocol
 
-from protocols.capture.messages import MAX_REQUESTS, Message, messages
+from protocols.capture.messages import MAX_REQUESTS, CapturedMessage, parse_messages
 from protocols.capture.pcap import CaptureError
 
 HEAD = (
@@ -17,20 +17,26 @@ RENEW = "/link/v1/renew"
 
 def test_a_request_is_its_head_and_its_body() -> None:
     """Of half of one what there is, marked as such; the beginning of a head is nothing."""
-    head = Message("head", RENEW, POST)
-    assert list(messages(POST + b"body")) == [head, Message("request", RENEW, b"body")]
-    assert list(messages(POST + b"bod")) == [head, Message("request", RENEW, b"bod", whole=False)]
-    assert list(messages(POST)) == [head]
-    assert list(messages(b"POST /l")) == []
+    head = CapturedMessage("head", RENEW, POST)
+    assert list(parse_messages(POST + b"body")) == [
+        head,
+        CapturedMessage("request", RENEW, b"body"),
+    ]
+    assert list(parse_messages(POST + b"bod")) == [
+        head,
+        CapturedMessage("request", RENEW, b"bod", whole=False),
+    ]
+    assert list(parse_messages(POST)) == [head]
+    assert list(parse_messages(b"POST /l")) == []
     for wrong in (b"\0\1\2\r\n\r\n", HEAD + b"\xff\xff"):
         with pytest.raises(CaptureError):
-            list(messages(wrong))
+            list(parse_messages(wrong))
 
 
 def test_every_request_of_a_connection() -> None:
     """Without a body, too; so many that it can only be a way to wear the reader out are refused."""
     get = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
-    found = list(messages(POST + b"body" + get + POST + b"more"))
+    found = list(parse_messages(POST + b"body" + get + POST + b"more"))
     assert [(one.kind, one.content) for one in found] == [
         ("head", POST),
         ("request", b"body"),
@@ -39,9 +45,9 @@ def test_every_request_of_a_connection() -> None:
         ("head", POST),
         ("request", b"more"),
     ]
-    assert len(list(messages(get * MAX_REQUESTS))) == 2 * MAX_REQUESTS
+    assert len(list(parse_messages(get * MAX_REQUESTS))) == 2 * MAX_REQUESTS
     with pytest.raises(CaptureError, match="100"):
-        list(messages(get * (MAX_REQUESTS + 1)))
+        list(parse_messages(get * (MAX_REQUESTS + 1)))
 
 
 def test_frames_are_unmasked_and_put_together() -> None:
@@ -53,7 +59,7 @@ def test_frames_are_unmasked_and_put_together() -> None:
     wire += protocol.send_data(b"o", fin=True) + protocol.send_data("text \u00e4", fin=True)
     large = protocol.send_data(b"x" * 70_000, fin=True)
     wire += large + protocol.close(1000, "why")
-    found = list(messages(HEAD + wire))
+    found = list(parse_messages(HEAD + wire))
     assert {one.path for one in found} == {"/link/v1"}
     whole = [(one.kind, one.content) for one in found]
     assert whole == [
@@ -67,8 +73,10 @@ def test_frames_are_unmasked_and_put_together() -> None:
         ("close", b"\x03\xe8why"),
     ]
     cut = HEAD + wire[: wire.index(large) + 50]
-    assert list(messages(cut)) == [
+    assert list(parse_messages(cut)) == [
         *found[:6],
-        Message("frame", "/link/v1", b"x" * 36, whole=False),
+        CapturedMessage("frame", "/link/v1", b"x" * 36, whole=False),
     ]
-    assert list(messages(HEAD + protocol.close()))[1:] == [Message("close", "/link/v1", b"")]
+    assert list(parse_messages(HEAD + protocol.close()))[1:] == [
+        CapturedMessage("close", "/link/v1", b"")
+    ]

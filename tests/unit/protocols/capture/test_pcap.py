@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from protocols.capture.pcap import CaptureError, Place, read
+from protocols.capture.pcap import CaptureError, SocketAddress, read_capture
 from tests.unit.protocols.capture.made import (
     FIN,
     FIRST,
@@ -31,20 +31,20 @@ def test_packets_that_were_lost_repeated_and_out_of_order(seed: int) -> None:
     mixed = rest + chance.sample(more, len(more) // 2)
     chance.shuffle(mixed)
     again = [packet(THERE, HERE, FIRST, flags=SYN, acknowledged=FIRST + 1), first]
-    [stream] = read(pcap([first, again[0], *mixed, *again])).streams
+    [stream] = read_capture(pcap([first, again[0], *mixed, *again])).streams
     assert (stream.client, stream.server) == (HERE, THERE)
     assert bytes(stream.sent.data) == TALK.sent
     assert bytes(stream.received.data) == TALK.received
-    assert (stream.sent.lacking, stream.received.lacking) == (0, 0)
+    assert (stream.sent.missing_bytes, stream.received.missing_bytes) == (0, 0)
 
 
 def test_what_comes_behind_a_hole_is_not_taken() -> None:
     """Nobody knows what was in it."""
     packets = carried(TALK, 1000)
     del packets[-2]
-    [stream] = read(pcap(packets)).streams
+    [stream] = read_capture(pcap(packets)).streams
     assert bytes(stream.sent.data) == TALK.sent[:4000]
-    assert stream.sent.lacking == len(TALK.sent) - 4000
+    assert stream.sent.missing_bytes == len(TALK.sent) - 4000
 
 
 def test_a_hole_is_told_by_whatever_came_after_it() -> None:
@@ -70,20 +70,20 @@ def test_a_hole_is_told_by_whatever_came_after_it() -> None:
             0,
         ),
     ):
-        [stream] = read(pcap(packets)).streams
-        assert stream.sent.lacking == lacking
+        [stream] = read_capture(pcap(packets)).streams
+        assert stream.sent.missing_bytes == lacking
 
 
 def test_connections_are_kept_apart_and_told_when_they_began_before() -> None:
     """Two over IPv6 on the same ports after one another; one whose beginning nobody saw."""
-    here, there = Place("fd00::2", 5), Place("fd00::1", 8301)
+    here, there = SocketAddress("fd00::2", 5), SocketAddress("fd00::1", 8301)
     other = Talk(b"second", b"", "")
     packets = carried(TALK, here=here, there=there) + carried(
         other, here=here, there=there, first=77
     )
-    found = read(pcap([packet(HERE, THERE, 7, b"midway"), *packets]))
+    found = read_capture(pcap([packet(HERE, THERE, 7, b"midway"), *packets]))
     assert [bytes(stream.sent.data) for stream in found.streams] == [TALK.sent, other.sent]
-    assert found.midway == {(THERE, HERE)}
+    assert found.incomplete_streams == {(THERE, HERE)}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_connections_are_kept_apart_and_told_when_they_began_before() -> None:
 )
 def test_the_links_headers(link: int, head: bytes) -> None:
     """Ethernet with and without a VLAN, and Linux's own for `any`."""
-    [stream] = read(pcap([head + one for one in carried(TALK)], link)).streams
+    [stream] = read_capture(pcap([head + one for one in carried(TALK)], link)).streams
     assert bytes(stream.sent.data) == TALK.sent
 
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_read_is_told() -> None:
         (io.BytesIO(cut), "cut off"),
     ):
         with pytest.raises(CaptureError, match=told):
-            read(file)
+            read_capture(file)
     udp = bytearray(packet(HERE, THERE, 1))
     udp[9] = 17
-    assert read(pcap([bytes(udp), b"", b"\xff" * 30])).streams == []
+    assert read_capture(pcap([bytes(udp), b"", b"\xff" * 30])).streams == []

@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from protocols.capture.pcap import CaptureError, Stream, read
-from protocols.capture.tls import read_secrets, said
+from protocols.capture.pcap import CaptureError, TcpStream, read_capture
+from protocols.capture.tls import decrypt_client, parse_key_log
 from tests.unit.protocols.capture.made import Talk, carried, pcap, talk
 
 PARTS = [b"first", b"x" * 40_000, b"last"]
 
 
-def stream(made: Talk) -> Stream:
+def stream(made: Talk) -> TcpStream:
     """As a capture shows it."""
-    [found] = read(pcap(carried(made))).streams
+    [found] = read_capture(pcap(carried(made))).streams
     return found
 
 
 def test_what_was_said_and_what_it_took(tmp_path: Path, server: ssl.SSLContext) -> None:
     """Every byte is data, handshake or seal: 22 for each record of data."""
     made = talk(tmp_path, server, PARTS)
-    found = said(stream(made), read_secrets(made.keylog))
+    found = decrypt_client(stream(made), parse_key_log(made.keylog))
     assert found.data == b"".join(PARTS)
     assert found.rest == 0
     assert found.sealing == 22 * (1 + 3 + 1)
@@ -32,7 +32,7 @@ def test_a_record_that_was_cut_off(tmp_path: Path, server: ssl.SSLContext) -> No
     """What is whole counts, the rest is counted."""
     made = talk(tmp_path, server, PARTS)
     short = made._replace(sent=made.sent[:-9])
-    found = said(stream(short), read_secrets(made.keylog))
+    found = decrypt_client(stream(short), parse_key_log(made.keylog))
     assert found.data == b"".join(PARTS[:-1])
     assert found.records + found.rest == len(short.sent)
 
@@ -40,7 +40,7 @@ def test_a_record_that_was_cut_off(tmp_path: Path, server: ssl.SSLContext) -> No
 def test_what_does_not_open_is_told(tmp_path: Path, server: ssl.SSLContext) -> None:
     """Other keys, changed bytes, no hello, no TLS, no key log."""
     made = talk(tmp_path, server, PARTS)
-    secrets = read_secrets(made.keylog)
+    secrets = parse_key_log(made.keylog)
     bent = bytearray(made.sent)
     bent[-1] ^= 1
     wrong = {key: bytes(len(secret)) for key, secret in secrets.items()}
@@ -52,7 +52,7 @@ def test_what_does_not_open_is_told(tmp_path: Path, server: ssl.SSLContext) -> N
         (made._replace(sent=b"GET / HTTP/1.1\r\n\r\n"), secrets, "not TLS"),
     ):
         with pytest.raises(CaptureError, match=told):
-            said(stream(shown), keys)
+            decrypt_client(stream(shown), keys)
     with pytest.raises(CaptureError, match="key log"):
-        read_secrets("CLIENT_RANDOM only")
-    assert read_secrets("# a comment\n\n") == {}
+        parse_key_log("CLIENT_RANDOM only")
+    assert parse_key_log("# a comment\n\n") == {}

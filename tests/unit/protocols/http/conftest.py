@@ -14,28 +14,28 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection as H2Engine
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
-from protocols.http.admission import Admission
-from protocols.http.answers import Answers
-from protocols.http.bodies import Bodies
+from protocols.http.admission import AdmissionControl
+from protocols.http.asgi import App, ConnectionInfo, Headers
+from protocols.http.body_budget import BodyBudget
+from protocols.http.coarse_clock import CoarseClock
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
-from protocols.http.lull import Lull
-from protocols.http.pulse import Pulse
-from protocols.http.readiness import Readiness
-from protocols.http.scope import App, Headers, Peer
-from protocols.http.shared import Shared, refuse_as_json, turn_all_away
+from protocols.http.readiness import ReadinessPoller
+from protocols.http.refusal_backoff import RefusalBackoff
+from protocols.http.response_budget import ResponseBudget
+from protocols.http.server_state import ServerState, overload_response, refuse_as_json
 from protocols.http.transport import Transport
-from protocols.http.ws_connection import upgrade
+from protocols.http.ws_connection import upgrade_to_websocket
 
-PEER = Peer(("10.0.0.7", 4711), ("10.0.0.1", 8200), "http")
+PEER = ConnectionInfo(("10.0.0.7", 4711), ("10.0.0.1", 8200), "http")
 URGENT = b"/urgent"
 JUMP = 0.01  # real seconds without anything happening, after which time jumps
 
 
 def turn_away(target: bytes) -> tuple[Headers, bytes] | None:
     """All but one path."""
-    return None if target == URGENT else turn_all_away(target)
+    return None if target == URGENT else overload_response(target)
 
 
 @dataclass
@@ -212,16 +212,16 @@ def clock() -> trio.testing.MockClock:
 
 
 @pytest.fixture
-async def readiness(nursery: trio.Nursery) -> Readiness:
+async def readiness(nursery: trio.Nursery) -> ReadinessPoller:
     """At work."""
-    made = Readiness()
+    made = ReadinessPoller()
     nursery.start_soon(made.run)
     return made
 
 
 @pytest.fixture
 async def wired(
-    nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket], readiness: Readiness
+    nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket], readiness: ReadinessPoller
 ) -> Wired:
     """Wire a client to a connection that serves `app` within the limits named."""
 
@@ -229,13 +229,13 @@ async def wired(
         app: App, speak: type[H1Connection] | type[H2Connection] = H1Connection, **limits: float
     ) -> Wire:
         bounds = Limits(**limits)  # type: ignore[arg-type]  # ints and floats, by name
-        pulse = Pulse(bounds, None)
-        answers = Answers(bounds, pulse)
+        pulse = CoarseClock(bounds, None)
+        answers = ResponseBudget(bounds, pulse)
         transport = Transport(pair[0], bounds, pulse, readiness, answers)
-        admission, bodies = Admission(bounds), Bodies(bounds)
-        shared = Shared(
+        admission, bodies = AdmissionControl(bounds), BodyBudget(bounds)
+        shared = ServerState(
             app, bounds, pulse, refuse_as_json, admission, bodies, answers,
-            Lull(bounds.delay_seconds), turn_away, upgrade,
+            RefusalBackoff(bounds.delay_seconds), turn_away, upgrade_to_websocket,
         )  # fmt: skip
         connection = speak(shared, transport, PEER)
         wire = Wire(trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])), connection)
@@ -249,7 +249,7 @@ async def wired(
 
         async def beat() -> None:
             while True:
-                connection.tick(pulse.beat())
+                connection.tick(pulse.update())
                 await trio.sleep(pulse.tick)
 
         nursery.start_soon(run)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from protocols.http.cookies import cookie, cookie_name, is_same_origin
+from protocols.http.cookies import cookie_name, is_same_origin, read_cookie
 
 OWN = "https://plane.example"
 
@@ -20,7 +20,7 @@ OWN = "https://plane.example"
 )
 def test_one_cookie_of_our_name(header: str, value: str) -> None:
     """Under TLS with the prefix that no neighbour can plant; of two neither counts."""
-    assert cookie(header, cookie_name(OWN, "freehold-session")) == value
+    assert read_cookie(header, cookie_name(OWN, "freehold-session")) == value
     assert cookie_name("http://127.0.0.1:1", "freehold-session") == "freehold-session"
 
 

@@ -9,9 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from protocols.http.answers import WAIT
+from protocols.http.asgi import RESERVATION, Receive, Scope, Send
 from protocols.http.limits import MIB, Limits
-from protocols.http.scope import RESERVATION, Receive, Scope, Send
+from protocols.http.response_budget import WAIT
 
 Clock = trio.testing.MockClock
 Wired = Callable[..., Awaitable[Any]]  # the fixture of conftest.py
@@ -363,47 +363,47 @@ async def test_too_many_requests_are_turned_away(wired: Wired, clock: Clock) -> 
         await reply(send, b"done")
 
     wire = await wired(app, in_hand=1, urgent_in_hand=1)
-    admission = wire.connection.shared.admission
-    assert admission.enter()  # somebody else's
+    admission = wire.connection.state.admission
+    assert admission.try_admit()  # somebody else's
     await wire.send(GET + post(b"Content-Length: 3", body=b"abc") + GET)
     answers = await wire.answers(3)
     assert [answer.status for answer in answers] == [503, 503, 503]
     assert answers[0].headers[b"retry-after"] == b"1"
-    assert (begun, admission.refused) == (0, 3)
+    assert (begun, admission.refusals) == (0, 3)
     await wire.send(b"GET /urgent HTTP/1.1\r\nHost: a\r\n\r\n")
     await trio.sleep(2 * LULL)
-    assert (begun, admission.inside) == (1, 2)
+    assert (begun, admission.in_flight) == (1, 2)
     go.set()
     assert [answer.status for answer in await wire.answers()] == [200]
-    admission.leave()
+    admission.release_slot()
     assert (await wire.ask(GET)).status == 200
-    assert admission.inside == 0
+    assert admission.in_flight == 0
 
 
 async def test_a_read_is_served_beside_writes_that_wait(wired: Wired, clock: Clock) -> None:
     """Writes have three quarters of the places; a read takes none of theirs, nor they its own."""
     wire = await wired(early, in_hand=4)
-    admission = wire.connection.shared.admission
+    admission = wire.connection.state.admission
     for _ in range(3):
-        assert admission.enter(changes=True)  # others', which wait for a disk
+        assert admission.try_admit(mutating=True)  # others', which wait for a disk
     write = post(b"Content-Length: 0")
     assert [(await wire.ask(ask)).status for ask in (GET, write, GET)] == [401, 503, 401]
     urgent = post(b"Content-Length: 0", path=b"/urgent")  # has a place of its own
     assert (await wire.ask(urgent)).status == 401
-    admission.leave(changes=True)
+    admission.release_slot(mutating=True)
     assert (await wire.ask(write)).status == 401
-    assert (admission.inside, admission.changing) == (2, 2)
+    assert (admission.in_flight, admission.mutating) == (2, 2)
 
 
 async def test_who_was_turned_away_is_not_read_for_a_moment(wired: Wired, clock: Clock) -> None:
     """Whoever asks again at once costs one read a lull, not one as often as he likes."""
     wire = await wired(early, in_hand=1)
-    admission = wire.connection.shared.admission
-    assert admission.enter()  # somebody else's
+    admission = wire.connection.state.admission
+    assert admission.try_admit()  # somebody else's
     began = trio.current_time()
     for _ in range(4):
         assert (await wire.ask(GET)).status == 503
-    admission.leave()
+    admission.release_slot()
     assert (await wire.ask(GET)).status == 401
     assert trio.current_time() - began >= 4 * LULL
 
@@ -418,16 +418,16 @@ async def test_a_slow_client_takes_no_place(wired: Wired, clock: Clock) -> None:
         await reply(send)
 
     wire = await wired(app, in_hand=1)
-    admission = wire.connection.shared.admission
+    admission = wire.connection.state.admission
     await wire.send(post(b"Content-Length: 3", body=b"a"))
     await trio.testing.wait_all_tasks_blocked()
-    assert admission.inside == 0
+    assert admission.in_flight == 0
     await wire.send(b"bc")
     await trio.testing.wait_all_tasks_blocked()
-    assert admission.inside == 1
+    assert admission.in_flight == 1
     go.set()
     assert (await wire.answers())[0].status == 200
-    assert admission.inside == 0
+    assert admission.in_flight == 0
 
 
 @pytest.mark.parametrize(

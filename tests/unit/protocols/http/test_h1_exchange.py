@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from protocols.http.scope import Message, Receive, Scope, Send
+from protocols.http.asgi import Message, Receive, Scope, Send
 
 Clock = trio.testing.MockClock
 Wired = Callable[..., Awaitable[Any]]  # the fixture of conftest.py
@@ -306,10 +306,10 @@ async def test_streaming_lets_others_run(wired: Wired, clock: Clock) -> None:
 async def test_bodies_beyond_the_budget_are_refused(wired: Wired, clock: Clock) -> None:
     """503 with a time to come back; the budget is whole again afterwards."""
     wire = await wired(echo, bodies_bytes=200_000)
-    bodies = wire.connection.shared.bodies
+    bodies = wire.connection.state.body_budget
     assert (await wire.ask(post(b"Content-Length: 20000", body=b"x" * 20_000))).status == 200
     assert bodies.held == 0
-    assert bodies.take(0, 140_000)  # somebody else's
+    assert bodies.try_reserve(0, 140_000)  # somebody else's
     answer = await wire.ask(post(b"Content-Length: 20000", body=b"x" * 20_000))
     assert answer.status == 503
     assert answer.headers[b"retry-after"] == b"1"

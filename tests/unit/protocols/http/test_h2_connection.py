@@ -9,9 +9,9 @@ import trio
 import trio.testing
 from hyperframe.frame import HeadersFrame, PingFrame, SettingsFrame
 
+from protocols.http.asgi import App, Receive, Scope, Send
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
-from protocols.http.scope import App, Receive, Scope, Send
 
 Clock = trio.testing.MockClock
 Dial = Callable[..., Awaitable[Any]]
@@ -292,14 +292,14 @@ async def test_answers_to_a_peer_that_does_not_read_are_bounded(dial: Dial, cloc
             await client.wire.send(PingFrame(0, b"12345678").serialize() * 10_000)
     assert scope.cancelled_caught
     connection = client.wire.connection
-    assert connection.machine.queued + connection._in_flight < 300_000
+    assert connection.machine.queued_bytes + connection._in_flight < 300_000
 
 
 async def test_too_many_requests_are_turned_away(dial: Dial, clock: Clock) -> None:
     """503 at once, with a body or without; what is urgent, and what is in hand, is answered."""
     go = trio.Event()
     client = await dial(waiting(go), in_hand=2, urgent_in_hand=1)
-    admission = client.wire.connection.shared.admission
+    admission = client.wire.connection.state.admission
     taken = [client.request(), client.request()]
     await client.flush()
     await trio.testing.wait_all_tasks_blocked()
@@ -311,11 +311,11 @@ async def test_too_many_requests_are_turned_away(dial: Dial, clock: Clock) -> No
     urgent = client.request(path=b"/urgent")
     await client.flush()
     await trio.sleep(2 * LULL)
-    assert (admission.inside, admission.refused) == (3, 3)
+    assert (admission.in_flight, admission.refusals) == (3, 3)
     go.set()
     assert [(await client.answer(s)).status for s in (*taken, urgent)] == [200] * 3
     await trio.testing.wait_all_tasks_blocked()
-    assert admission.inside == 0
+    assert admission.in_flight == 0
 
 
 async def test_reads_are_served_beside_writes_that_wait(dial: Dial, clock: Clock) -> None:
@@ -336,8 +336,8 @@ async def test_reads_are_served_beside_writes_that_wait(dial: Dial, clock: Clock
     statuses = [(await client.answer(stream)).status for stream in writes]
     assert statuses == [200] * 6 + [503] * 4
     await trio.testing.wait_all_tasks_blocked()
-    admission = client.wire.connection.shared.admission
-    assert (admission.inside, admission.changing) == (0, 0)
+    admission = client.wire.connection.state.admission
+    assert (admission.in_flight, admission.mutating) == (0, 0)
 
 
 async def test_who_was_turned_away_is_read_a_moment_later(dial: Dial, clock: Clock) -> None:
@@ -361,7 +361,7 @@ async def test_a_drain_reaches_a_connection_that_is_not_read(dial: Dial, clock: 
     """Its end comes with the next tick, not with the idle time."""
     client = await dial(hello, in_hand=1, delay_seconds=10, idle_seconds=1000)
     connection = client.wire.connection
-    assert connection.shared.admission.enter()  # somebody else's
+    assert connection.state.admission.try_admit()  # somebody else's
     assert (await client.answer(client.request())).status == 503
     connection.drain()
     with trio.fail_after(10):
@@ -389,13 +389,13 @@ async def test_a_slow_upload_takes_no_place(dial: Dial, clock: Clock) -> None:
         await hello(scope, receive, send)
 
     client = await dial(app, in_hand=1)
-    admission = client.wire.connection.shared.admission
+    admission = client.wire.connection.state.admission
     slow = client.request(end=False, method=b"POST")
     await client.flush()
     await trio.testing.wait_all_tasks_blocked()
-    assert admission.inside == 0
+    assert admission.in_flight == 0
     assert (await client.answer(client.request())).status == 200
     client.engine.end_stream(slow)
     assert (await client.answer(slow)).status == 200
     await trio.testing.wait_all_tasks_blocked()
-    assert admission.inside == 0
+    assert admission.in_flight == 0

@@ -2,19 +2,6 @@
 
 from hpack import Encoder
 
-from protocols.http.frames import (
-    DATA,
-    END_HEADERS,
-    END_STREAM,
-    HEADERS,
-    PADDED,
-    PREFACE,
-    frame,
-    reset_frame,
-    settings_frame,
-    window_frame,
-)
-from protocols.http.h2 import H2Machine
 from protocols.http.h2_events import (
     DataReceived,
     RequestReceived,
@@ -22,6 +9,19 @@ from protocols.http.h2_events import (
     StreamReset,
     WindowOpened,
 )
+from protocols.http.h2_frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PADDED,
+    PREFACE,
+    encode_frame,
+    reset_frame,
+    settings_frame,
+    window_frame,
+)
+from protocols.http.h2_machine import H2Machine
 from protocols.http.h2_request import vet_request
 from protocols.http.limits import Limits
 
@@ -32,9 +32,9 @@ def test_one_of_each() -> None:
     """A connection in events: they are values, and say all that a handler has to know."""
     encoder = Encoder()
     data = PREFACE + settings_frame([])
-    data += frame(HEADERS, END_HEADERS, 1, encoder.encode(FIELDS))
-    data += frame(HEADERS, END_HEADERS | END_STREAM, 3, encoder.encode(FIELDS))
-    data += frame(DATA, PADDED | END_STREAM, 1, b"\x02abc..") + window_frame(0, 9)
+    data += encode_frame(HEADERS, END_HEADERS, 1, encoder.encode(FIELDS))
+    data += encode_frame(HEADERS, END_HEADERS | END_STREAM, 3, encoder.encode(FIELDS))
+    data += encode_frame(DATA, PADDED | END_STREAM, 1, b"\x02abc..") + window_frame(0, 9)
     data += reset_frame(3, 8)
     request = vet_request(FIELDS, Limits())
     assert H2Machine(Limits(), 0.0).feed(data, 0.0) == [

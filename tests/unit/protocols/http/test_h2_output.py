@@ -5,9 +5,9 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded
 
-from protocols.http.frames import LARGEST, FrameReader, settings_frame
-from protocols.http.h2_output import Output
-from protocols.http.scope import Headers
+from protocols.http.asgi import Headers
+from protocols.http.h2_frames import MAX_FRAME_PAYLOAD, FrameReader, settings_frame
+from protocols.http.h2_output import OutputQueue
 
 
 def client() -> H2Connection:
@@ -23,58 +23,61 @@ def client() -> H2Connection:
     return made
 
 
-@pytest.mark.parametrize("size", [0, 1, LARGEST - 1, LARGEST, LARGEST + 1, 3 * LARGEST])
+@pytest.mark.parametrize(
+    "size",
+    [0, 1, MAX_FRAME_PAYLOAD - 1, MAX_FRAME_PAYLOAD, MAX_FRAME_PAYLOAD + 1, 3 * MAX_FRAME_PAYLOAD],
+)
 def test_heads_and_bodies_of_any_size(size: int) -> None:
     """No frame is above what every peer takes; the end is said once, at the end."""
-    output = Output()
-    output.head(1, 200, [(b"x", b"y" * size)], end=False)
-    output.body(1, b"z" * size, end=True)
+    output = OutputQueue()
+    output.add_headers(1, 200, [(b"x", b"y" * size)], end=False)
+    output.add_data(1, b"z" * size, end=True)
     assert output.size > 2 * size
-    size_said, data = output.size, output.take()
-    assert (size_said, output.size, output.take()) == (len(data), 0, b"")
+    size_said, data = output.size, output.take_bytes()
+    assert (size_said, output.size, output.take_bytes()) == (len(data), 0, b"")
     events = client().receive_data(data)
     response = next(e for e in events if isinstance(e, ResponseReceived))
     assert [tuple(f) for f in response.headers] == [(b":status", b"200"), (b"x", b"y" * size)]
     bodies = [e.data for e in events if isinstance(e, DataReceived)]
     assert b"".join(bodies) == b"z" * size
-    assert max(map(len, bodies)) <= LARGEST
+    assert max(map(len, bodies)) <= MAX_FRAME_PAYLOAD
     assert sum(isinstance(e, StreamEnded) for e in events) == 1
 
 
 def test_a_window_is_not_opened_by_nothing() -> None:
     """RFC 9113 section 6.9: an increment of 0 is an error."""
-    output = Output()
-    output.window(1, 0)
-    assert output.take() == b""
-    output.window(1, 7)
+    output = OutputQueue()
+    output.add_window_update(1, 0)
+    assert output.take_bytes() == b""
+    output.add_window_update(1, 7)
     assert output.size == 13
 
 
 def test_only_the_head_ends_an_answer_without_body() -> None:
     """END_STREAM on HEADERS, also where CONTINUATION follows (section 6.2)."""
-    output = Output()
-    output.head(1, 204, [], end=True)
-    output.head(3, 200, [(b"x", b"y" * LARGEST)], end=True)
+    output = OutputQueue()
+    output.add_headers(1, 204, [], end=True)
+    output.add_headers(3, 200, [(b"x", b"y" * MAX_FRAME_PAYLOAD)], end=True)
     reader = FrameReader()
     reader._greeted = True
-    assert [f.flags & 1 for f in reader.feed(output.take())] == [1, 1, 0]
+    assert [f.flags & 1 for f in reader.feed(output.take_bytes())] == [1, 1, 0]
 
 
 def test_the_same_refusal_again_is_the_same_frames() -> None:
     """Encoded once for all streams that get it, with its length; another one is another."""
-    output = Output()
+    output = OutputQueue()
     busy: Headers = [(b"retry-after", b"1")]
-    output.refusal(1, busy, b"no")
-    output.take()  # with what the first block says of the table
+    output.add_refusal(1, busy, b"no")
+    output.take_bytes()  # with what the first block says of the table
     other: Headers = [(b"retry-after", b"2")]
     seen = []
     for number, headers in ((3, busy), (5, busy), (7, other)):
-        output.refusal(number, headers, b"no")
-        seen.append(output.take().replace(number.to_bytes(4, "big"), b"????"))
-    plain = Output()
-    plain.head(9, 200, [], end=False)
-    plain.take()
-    plain.head(7, 503, [*other, (b"content-length", b"2")], end=False)
-    plain.body(7, b"no", end=True)
+        output.add_refusal(number, headers, b"no")
+        seen.append(output.take_bytes().replace(number.to_bytes(4, "big"), b"????"))
+    plain = OutputQueue()
+    plain.add_headers(9, 200, [], end=False)
+    plain.take_bytes()
+    plain.add_headers(7, 503, [*other, (b"content-length", b"2")], end=False)
+    plain.add_data(7, b"no", end=True)
     assert seen[0] == seen[1] != seen[2]
-    assert seen[2] == plain.take().replace((7).to_bytes(4, "big"), b"????")
+    assert seen[2] == plain.take_bytes().replace((7).to_bytes(4, "big"), b"????")

@@ -2,10 +2,10 @@
 
 import pytest
 
+from protocols.http.asgi import Headers
 from protocols.http.errors import RefusedError
-from protocols.http.h2_request import Request, vet_request
+from protocols.http.h2_request import H2Request, vet_request
 from protocols.http.limits import Limits
-from protocols.http.scope import Headers
 
 BASE: Headers = [
     (b":method", b"GET"),
@@ -15,7 +15,7 @@ BASE: Headers = [
 ]
 
 
-def vet(*more: tuple[bytes, bytes], **changed: bytes | None) -> Request:
+def vet(*more: tuple[bytes, bytes], **changed: bytes | None) -> H2Request:
     """The base request with pseudo-headers changed or left out, and more fields."""
     pseudo = [(name, changed.get(name[1:].decode(), value)) for name, value in BASE]
     fields = [(name, value) for name, value in pseudo if value is not None]

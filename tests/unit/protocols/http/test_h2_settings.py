@@ -3,12 +3,12 @@
 import pytest
 
 from protocols.http.errors import ProtocolViolationError
-from protocols.http.frames import (
+from protocols.http.h2_frames import (
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     PROTOCOL_ERROR,
     FrameReader,
-    settings,
+    parse_settings,
     settings_frame,
 )
 from protocols.http.h2_settings import initial_window, our_settings
@@ -26,7 +26,7 @@ def test_our_limits_are_what_we_announce() -> None:
     reader = FrameReader()
     reader._greeted = True
     (frame,) = reader.feed(our_settings(limits))
-    assert settings(frame.payload) == [(2, 0), (3, 7), (4, 70_000), (6, 9_000)]
+    assert parse_settings(frame.payload) == [(2, 0), (3, 7), (4, 70_000), (6, 9_000)]
 
 
 def test_the_window_that_counts_is_the_last() -> None:

@@ -9,10 +9,10 @@ import trio
 import trio.testing
 from h2.settings import SettingCodes
 
-from protocols.http.answers import WAIT
+from protocols.http.asgi import RESERVATION, App, Message, Receive, Scope, Send
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import MIB
-from protocols.http.scope import RESERVATION, App, Message, Receive, Scope, Send
+from protocols.http.response_budget import WAIT
 
 Clock = trio.testing.MockClock
 Dial = Callable[..., Awaitable[Any]]
@@ -411,10 +411,10 @@ async def test_bodies_beyond_the_budget_are_refused(dial: Dial, clock: Clock) ->
         await reply(send, b"done")
 
     client = await dial(app, bodies_bytes=200_000)
-    bodies = client.wire.connection.shared.bodies
+    bodies = client.wire.connection.state.body_budget
     statuses = []
     for others in (0, 140_000, 0):
-        assert bodies.take(0, others)
+        assert bodies.try_reserve(0, others)
         stream = client.request(method=b"POST", end=False)
         client.engine.send_data(stream, b"x" * 16_000)
         client.engine.send_data(stream, b"x" * 4_000, end_stream=True)
@@ -422,5 +422,5 @@ async def test_bodies_beyond_the_budget_are_refused(dial: Dial, clock: Clock) ->
         statuses.append((answer.status, answer.headers.get(b"retry-after")))
         await trio.testing.wait_all_tasks_blocked()
         assert bodies.held == others
-        bodies.give(others)
+        bodies.release_body(others)
     assert statuses == [(200, None), (503, b"1"), (200, None)]

@@ -4,7 +4,7 @@ import pytest
 from hyperframe.frame import DataFrame
 
 from protocols.http.errors import ProtocolViolationError
-from protocols.http.frames import (
+from protocols.http.h2_frames import (
     DATA,
     HEADERS,
     PROTOCOL_ERROR,
@@ -12,10 +12,10 @@ from protocols.http.frames import (
     STREAM_CLOSED,
     WINDOW_UPDATE,
 )
-from protocols.http.h2 import NO_ERROR
-from protocols.http.h2_streams import RECEIPTS, Receipt, State, Stream, StreamTable
+from protocols.http.h2_machine import NO_ERROR
+from protocols.http.h2_streams import FRAME_ACTIONS, FrameAction, Stream, StreamState, StreamTable
 from protocols.http.limits import Limits
-from tests.unit.protocols.http.test_h2 import Pair
+from tests.unit.protocols.http.test_h2_machine import Pair
 
 
 def table(*numbers: int, receiving: bool = True) -> StreamTable:
@@ -28,41 +28,41 @@ def table(*numbers: int, receiving: bool = True) -> StreamTable:
 
 def test_every_state_has_a_receipt_for_every_frame() -> None:
     """No frame meets a hole in the table."""
-    assert set(RECEIPTS) == {DATA, HEADERS, RST_STREAM, WINDOW_UPDATE}
-    for receipts in RECEIPTS.values():
-        assert set(receipts) == set(State)
+    assert set(FRAME_ACTIONS) == {DATA, HEADERS, RST_STREAM, WINDOW_UPDATE}
+    for receipts in FRAME_ACTIONS.values():
+        assert set(receipts) == set(StreamState)
 
 
 def test_states_follow_what_happened() -> None:
     """RFC 9113 section 5.1, as a receiver sees it."""
     streams = table(1, 3, 9)
     streams.live[3].receiving = False
-    streams.close(1, State.RESET_HERE)
+    streams.close(1, StreamState.RESET_HERE)
     found = {number: streams.state(number) for number in (1, 3, 5, 9, 11)}
     assert found == {
-        1: State.RESET_HERE,
-        3: State.HALF_CLOSED,
-        5: State.FORGOTTEN,  # passed over
-        9: State.OPEN,
-        11: State.IDLE,
+        1: StreamState.RESET_HERE,
+        3: StreamState.HALF_CLOSED,
+        5: StreamState.FORGOTTEN,  # passed over
+        9: StreamState.OPEN,
+        11: StreamState.IDLE,
     }
 
 
 @pytest.mark.parametrize(
     ("kind", "how", "code"),
     [
-        (DATA, State.ENDED, STREAM_CLOSED),
-        (HEADERS, State.ENDED, STREAM_CLOSED),
-        (DATA, State.FORGOTTEN, STREAM_CLOSED),
-        (HEADERS, State.FORGOTTEN, PROTOCOL_ERROR),
+        (DATA, StreamState.ENDED, STREAM_CLOSED),
+        (HEADERS, StreamState.ENDED, STREAM_CLOSED),
+        (DATA, StreamState.FORGOTTEN, STREAM_CLOSED),
+        (HEADERS, StreamState.FORGOTTEN, PROTOCOL_ERROR),
     ],
 )
-def test_late_frames_end_the_connection(kind: int, how: State, code: int) -> None:
+def test_late_frames_end_the_connection(kind: int, how: StreamState, code: int) -> None:
     """Nobody sends more after END_STREAM by mistake."""
     streams = table(1, 3)
     streams.close(1, how)
     with pytest.raises(ProtocolViolationError) as violated:
-        streams.receipt(kind, 1)
+        streams.frame_action(kind, 1)
     assert violated.value.code == code
 
 
@@ -71,25 +71,27 @@ def test_late_frames_end_the_connection(kind: int, how: State, code: int) -> Non
 def test_only_headers_open_a_stream(kind: int, number: int) -> None:
     """Sections 5.1 and 5.1.1."""
     with pytest.raises(ProtocolViolationError) as violated:
-        StreamTable().receipt(kind, number)
+        StreamTable().frame_action(kind, number)
     assert violated.value.code == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_client_opens_odd_streams(number: int) -> None:
     """Section 5.1.1."""
-    assert StreamTable().receipt(HEADERS, 1) is Receipt.TAKE
+    assert StreamTable().frame_action(HEADERS, 1) is FrameAction.TAKE
     with pytest.raises(ProtocolViolationError):
-        StreamTable().receipt(HEADERS, number)
+        StreamTable().frame_action(HEADERS, number)
 
 
 @pytest.mark.parametrize("kind", [RST_STREAM, WINDOW_UPDATE])
-@pytest.mark.parametrize("how", [State.ENDED, State.RESET_HERE, State.RESET_THERE])
-def test_what_may_be_late_is_ignored(kind: int, how: State) -> None:
+@pytest.mark.parametrize(
+    "how", [StreamState.ENDED, StreamState.RESET_HERE, StreamState.RESET_THERE]
+)
+def test_what_may_be_late_is_ignored(kind: int, how: StreamState) -> None:
     """Section 5.1, closed."""
     streams = table(1)
     streams.close(1, how)
-    assert streams.receipt(kind, 1) is Receipt.IGNORE
+    assert streams.frame_action(kind, 1) is FrameAction.IGNORE
 
 
 def test_closed_streams_are_forgotten_in_the_end() -> None:
@@ -97,27 +99,27 @@ def test_closed_streams_are_forgotten_in_the_end() -> None:
     streams = StreamTable()
     for number in range(1, 20_001, 2):
         streams.open(Stream(number, 1, receiving=False, to_come=-1))
-        streams.close(number, State.RESET_HERE)
+        streams.close(number, StreamState.RESET_HERE)
     assert not streams.live
     assert len(streams._closed) + len(streams._before) <= 1_024
-    assert streams.state(19_999 - 2 * 511) is State.RESET_HERE
-    assert streams.state(1) is State.FORGOTTEN
+    assert streams.state(19_999 - 2 * 511) is StreamState.RESET_HERE
+    assert streams.state(1) is StreamState.FORGOTTEN
 
 
 def test_windows_shift_together() -> None:
     """Section 6.9.2: also below zero, and not above 2^31-1."""
     streams = table(1, 3)
-    assert streams.shift(-70_000)
+    assert streams.shift_send_windows(-70_000)
     assert [stream.outbound for stream in streams.live.values()] == [-4_465] * 2
-    assert not streams.shift(2**31 + 10_000)
+    assert not streams.shift_send_windows(2**31 + 10_000)
 
 
 def test_declared_lengths_are_kept() -> None:
     """One byte too many is seen; what was not declared may be anything."""
     stream = Stream(1, 0, receiving=True, to_come=10)
-    assert stream.count(10)
-    assert not stream.count(1)
-    assert Stream(3, 0, receiving=True, to_come=-1).count(10**9)
+    assert stream.count_body(10)
+    assert not stream.count_body(1)
+    assert Stream(3, 0, receiving=True, to_come=-1).count_body(10**9)
 
 
 def test_data_of_a_stream_that_is_over_is_counted() -> None:
@@ -125,7 +127,7 @@ def test_data_of_a_stream_that_is_over_is_counted() -> None:
     pair = Pair(Limits(frame_burst=100))
     stream = pair.request(end=False)
     pair.to_server()
-    pair.machine.reset(stream, NO_ERROR)
+    pair.machine.reset_stream(stream, NO_ERROR)
     ends = DataFrame(stream, b"", flags=["END_STREAM"]).serialize()
     with pytest.raises(ProtocolViolationError, match="flood"):
         pair.machine.feed(ends * 101, 0.0)

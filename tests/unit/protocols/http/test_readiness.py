@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from protocols.http import readiness as module
-from protocols.http.readiness import Readiness, Seat
+from protocols.http.readiness import ReadinessPoller, SocketReadiness
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -17,99 +17,99 @@ def found() -> bool:
     return True
 
 
-async def _drained(seat: Seat) -> None:
+async def _drained(seat: SocketReadiness) -> None:
     """A new seat is ready once, for what came before it; a read that finds nothing says so."""
-    await seat.wait(found)
-    seat.drained()
+    await seat.wait_readable(found)
+    seat.mark_drained()
 
 
-async def test_what_comes_wakes_who_waits(pair: Pair, readiness: Readiness) -> None:
+async def test_what_comes_wakes_who_waits(pair: Pair, readiness: ReadinessPoller) -> None:
     """A wait ends when there is something to read, and not before."""
-    seat = readiness.seat(pair[0])
+    seat = readiness.register(pair[0])
     await _drained(seat)
     with trio.move_on_after(0.02) as nothing:
-        await seat.wait(found)
+        await seat.wait_readable(found)
     assert nothing.cancelled_caught
     pair[1].send(b"x")
     with trio.fail_after(5):
-        await seat.wait(found)
+        await seat.wait_readable(found)
     assert pair[0].recv(10) == b"x"
-    seat.leave()
+    seat.unregister()
 
 
 async def test_what_came_while_nobody_waited_is_not_missed(
-    pair: Pair, readiness: Readiness
+    pair: Pair, readiness: ReadinessPoller
 ) -> None:
     """An edge is told once; it is kept until a read has found the end."""
-    seat = readiness.seat(pair[0])
+    seat = readiness.register(pair[0])
     await _drained(seat)
     pair[1].send(b"x")
     await trio.testing.wait_all_tasks_blocked(0.01)
     with trio.fail_after(5):
-        await seat.wait(found)
-        await seat.wait(found)  # not drained: there may be more
-    seat.leave()
+        await seat.wait_readable(found)
+        await seat.wait_readable(found)  # not drained: there may be more
+    seat.unregister()
 
 
-async def test_the_end_stays_readable(pair: Pair, readiness: Readiness) -> None:
+async def test_the_end_stays_readable(pair: Pair, readiness: ReadinessPoller) -> None:
     """Data and the peer's end can come as one edge: after the data the end is still there."""
-    seat = readiness.seat(pair[0])
+    seat = readiness.register(pair[0])
     await _drained(seat)
     pair[1].send(b"x")
     pair[1].shutdown(socket.SHUT_WR)
     with trio.fail_after(5):
-        await seat.wait(found)
+        await seat.wait_readable(found)
         assert pair[0].recv(10) == b"x"
-        seat.drained()
-        await seat.wait(found)
+        seat.mark_drained()
+        await seat.wait_readable(found)
     assert pair[0].recv(10) == b""
-    seat.leave()
+    seat.unregister()
 
 
 async def test_a_wait_can_be_ended_and_another_begun(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
     """`wake`, `leave` and a cancellation end it; a second reader at a time is refused."""
-    seat = readiness.seat(pair[0])
+    seat = readiness.register(pair[0])
     await _drained(seat)
     ended: list[str] = []
 
     async def wait(name: str) -> None:
-        await seat.wait(found)
+        await seat.wait_readable(found)
         ended.append(name)
 
-    for name, end in (("wake", seat.wake), ("leave", seat.leave)):
+    for name, end in (("wake", seat.cancel_wait), ("leave", seat.unregister)):
         nursery.start_soon(wait, name)
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(trio.BusyResourceError):
-            await seat.wait(found)
+            await seat.wait_readable(found)
         end()
         await trio.testing.wait_all_tasks_blocked()
     assert ended == ["wake", "leave"]
-    seat.leave()
+    seat.unregister()
     with trio.move_on_after(0) as cancelled:
-        await seat.wait(found)
+        await seat.wait_readable(found)
     assert cancelled.cancelled_caught
-    seat.wake()  # nobody is there
+    seat.cancel_wait()  # nobody is there
 
 
 @pytest.mark.parametrize("row", [1, 3])
 async def test_all_are_read_before_one_goes_on(
-    readiness: Readiness, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, row: int
+    readiness: ReadinessPoller, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, row: int
 ) -> None:
     """What comes in one turn of the loop is read for all who wait for it, so many in a row."""
     monkeypatch.setattr(module, "_ROW", row)
     told: list[str] = []
     pairs = [socket.socketpair() for _ in range(3)]
-    seats = [readiness.seat(ours) for ours, _ in pairs]
+    seats = [readiness.register(ours) for ours, _ in pairs]
 
-    async def wait(seat: Seat, ours: socket.socket) -> None:
+    async def wait(seat: SocketReadiness, ours: socket.socket) -> None:
         def read() -> bool:
             ours.recv(10)
             told.append("read")
             return True
 
-        await seat.wait(read)
+        await seat.wait_readable(read)
         told.append("goes on")
 
     for seat, (ours, _) in zip(seats, pairs, strict=True):
@@ -122,16 +122,16 @@ async def test_all_are_read_before_one_goes_on(
     assert sorted(told) == ["goes on"] * 3 + ["read"] * 3
     assert (told[:3] == ["read"] * 3) is (row == 3)
     for seat, (ours, theirs) in zip(seats, pairs, strict=True):
-        seat.leave()
+        seat.unregister()
         ours.close()
         theirs.close()
 
 
 async def test_who_reads_nothing_waits_on(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
     """An edge may bring less than is needed: the next one is told. Unless there is more."""
-    seat = readiness.seat(pair[0])
+    seat = readiness.register(pair[0])
     await _drained(seat)
     told: list[str] = []
     drains = [True, False]
@@ -139,11 +139,11 @@ async def test_who_reads_nothing_waits_on(
     def read() -> bool:
         told.append("read")
         if drains.pop(0):
-            seat.drained()
+            seat.mark_drained()
         return False
 
     async def wait() -> None:
-        await seat.wait(read)
+        await seat.wait_readable(read)
         told.append("goes on")
 
     nursery.start_soon(wait)
@@ -152,12 +152,12 @@ async def test_who_reads_nothing_waits_on(
         pair[1].send(b"x")
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert told == expected
-    seat.leave()
+    seat.unregister()
 
 
-async def test_a_read_that_fails_fails_who_waits(pair: Pair, readiness: Readiness) -> None:
+async def test_a_read_that_fails_fails_who_waits(pair: Pair, readiness: ReadinessPoller) -> None:
     """And nobody else, and not the next wait: the server goes on."""
-    seat = readiness.seat(pair[0])
+    seat = readiness.register(pair[0])
     await _drained(seat)
     pair[1].send(b"x")
 
@@ -166,30 +166,30 @@ async def test_a_read_that_fails_fails_who_waits(pair: Pair, readiness: Readines
 
     with trio.fail_after(5):
         with pytest.raises(ZeroDivisionError):
-            await seat.wait(read)
-        seat.drained()
+            await seat.wait_readable(read)
+        seat.mark_drained()
         pair[1].send(b"x")
-        await seat.wait(found)
-    seat.leave()
+        await seat.wait_readable(found)
+    seat.unregister()
 
 
-async def test_an_edge_of_one_that_left_is_nobodys(pair: Pair, readiness: Readiness) -> None:
+async def test_an_edge_of_one_that_left_is_nobodys(pair: Pair, readiness: ReadinessPoller) -> None:
     """It may have been told already when the socket left."""
-    seat = readiness.seat(pair[0])
+    seat = readiness.register(pair[0])
     pair[1].send(b"x")
-    readiness.remove(pair[0].fileno(), seat)
+    readiness.unregister(pair[0].fileno(), seat)
     await trio.testing.wait_all_tasks_blocked(0.01)
-    seat.leave()
+    seat.unregister()
 
 
-async def test_who_has_left_takes_nobody_along(pair: Pair, readiness: Readiness) -> None:
+async def test_who_has_left_takes_nobody_along(pair: Pair, readiness: ReadinessPoller) -> None:
     """The kernel gives the number of a closed socket to the next: to leave again is for nobody."""
-    gone = readiness.seat(pair[0])
-    gone.leave()
-    seat = readiness.seat(pair[0])  # the same number
-    gone.leave()
+    gone = readiness.register(pair[0])
+    gone.unregister()
+    seat = readiness.register(pair[0])  # the same number
+    gone.unregister()
     await _drained(seat)
     pair[1].send(b"x")
     with trio.fail_after(5):
-        await seat.wait(found)
-    seat.leave()
+        await seat.wait_readable(found)
+    seat.unregister()

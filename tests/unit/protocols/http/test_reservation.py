@@ -8,12 +8,19 @@ import pytest
 import trio
 import trio.testing
 
-from protocols.http.answers import LATE, MOST_WAITING, WAIT, Answers, Caller, Reservation
+from protocols.http.asgi import RESERVATION, App, Receive, Scope, Send
+from protocols.http.coarse_clock import CoarseClock
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import MIB, Limits
-from protocols.http.pulse import Pulse
-from protocols.http.scope import RESERVATION, App, Receive, Scope, Send
+from protocols.http.response_budget import (
+    LATE,
+    MAX_QUEUED_REQUESTS,
+    WAIT,
+    ConnectionUsage,
+    Reservation,
+    ResponseBudget,
+)
 
 Clock = trio.testing.MockClock
 Wired = Callable[..., Awaitable[Any]]  # the fixture of conftest.py
@@ -26,15 +33,15 @@ def nothing() -> None:
 
 
 @pytest.fixture
-def answers(clock: Clock) -> Answers:
+def answers(clock: Clock) -> ResponseBudget:
     """A budget that holds nothing yet."""
     limits = Limits(answers_bytes=LIMIT)
-    pulse = Pulse.__new__(Pulse)
+    pulse = CoarseClock.__new__(CoarseClock)
     pulse.now, pulse.tick = 0.0, 1.0
-    return Answers(limits, pulse)
+    return ResponseBudget(limits, pulse)
 
 
-def fill(answers: Answers, caller: Caller, piece: int = MIB) -> list[Reservation]:
+def fill(answers: ResponseBudget, caller: ConnectionUsage, piece: int = MIB) -> list[Reservation]:
     """Reserve for one connection as much as it may have."""
     made: list[Reservation] = []
     while (one := Reservation(answers, caller)).take_nowait(piece):
@@ -42,17 +49,17 @@ def fill(answers: Answers, caller: Caller, piece: int = MIB) -> list[Reservation
     return made
 
 
-def test_a_connection_has_half_and_an_address_three_quarters(answers: Answers) -> None:
+def test_a_connection_has_half_and_an_address_three_quarters(answers: ResponseBudget) -> None:
     """Others find room beside whoever takes all that he can."""
-    made = [fill(answers, answers.caller("10.0.0.1")) for _ in range(50)]
+    made = [fill(answers, answers.usage_of("10.0.0.1")) for _ in range(50)]
     assert any(made)
     assert LIMIT // 2 <= answers.held <= LIMIT * 3 // 4
-    assert Reservation(answers, answers.caller("10.0.0.2")).take_nowait(10 * MIB)
+    assert Reservation(answers, answers.usage_of("10.0.0.2")).take_nowait(10 * MIB)
 
 
-def test_one_connection_alone_has_half(answers: Answers) -> None:
+def test_one_connection_alone_has_half(answers: ResponseBudget) -> None:
     """With many requests; a single request may have more."""
-    caller = answers.caller("10.0.0.1")
+    caller = answers.usage_of("10.0.0.1")
     made = fill(answers, caller)
     assert answers.held == LIMIT // 2
     for one in made:
@@ -62,23 +69,23 @@ def test_one_connection_alone_has_half(answers: Answers) -> None:
     assert Reservation(answers, caller).take_nowait(40 * MIB)
 
 
-async def test_who_holds_least_is_first(answers: Answers, clock: Clock) -> None:
+async def test_who_holds_least_is_first(answers: ResponseBudget, clock: Clock) -> None:
     """Not who came first: another connection, and before it another address."""
-    greedy = answers.caller("10.0.0.1")
+    greedy = answers.usage_of("10.0.0.1")
     made = fill(answers, greedy)
-    made += [one for _ in range(20) for one in fill(answers, answers.caller("10.0.0.1"))]
-    made += [one for _ in range(20) for one in fill(answers, answers.caller("10.0.0.3"))]
+    made += [one for _ in range(20) for one in fill(answers, answers.usage_of("10.0.0.1"))]
+    made += [one for _ in range(20) for one in fill(answers, answers.usage_of("10.0.0.3"))]
     order: list[str] = []
 
-    async def take(name: str, caller: Caller) -> None:
+    async def take(name: str, caller: ConnectionUsage) -> None:
         assert await Reservation(answers, caller).take(4 * MIB)
         order.append(name)
 
     async with trio.open_nursery() as nursery:
         for name, caller in (
             ("greedy", greedy),
-            ("beside", answers.caller("10.0.0.1")),
-            ("other", answers.caller("10.0.0.2")),
+            ("beside", answers.usage_of("10.0.0.1")),
+            ("other", answers.usage_of("10.0.0.2")),
         ):
             nursery.start_soon(take, name, caller)
             await trio.testing.wait_all_tasks_blocked()
@@ -88,15 +95,15 @@ async def test_who_holds_least_is_first(answers: Answers, clock: Clock) -> None:
     assert order == ["other", "beside", "greedy"]
 
 
-async def test_nobody_overtakes_who_waits(answers: Answers, clock: Clock) -> None:
+async def test_nobody_overtakes_who_waits(answers: ResponseBudget, clock: Clock) -> None:
     """A newcomer that would fit waits behind a larger one that holds no more than he."""
-    made = fill(answers, answers.caller("10.0.0.1"))
-    filler = Reservation(answers, answers.caller("10.0.0.2"))
+    made = fill(answers, answers.usage_of("10.0.0.1"))
+    filler = Reservation(answers, answers.usage_of("10.0.0.2"))
     assert filler.take_nowait(LIMIT - answers.held - MIB)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Reservation(answers, answers.caller("10.0.0.3")).take, 2 * MIB)
+        nursery.start_soon(Reservation(answers, answers.usage_of("10.0.0.3")).take, 2 * MIB)
         await trio.testing.wait_all_tasks_blocked()
-        late = Reservation(answers, answers.caller("10.0.0.4"))
+        late = Reservation(answers, answers.usage_of("10.0.0.4"))
         assert not late.take_nowait(MIB)
         made[0].release()
         assert late.take_nowait(0)
@@ -104,53 +111,55 @@ async def test_nobody_overtakes_who_waits(answers: Answers, clock: Clock) -> Non
     assert late.take_nowait(MIB)
 
 
-async def test_one_waits_for_so_long(answers: Answers, clock: Clock) -> None:
+async def test_one_waits_for_so_long(answers: ResponseBudget, clock: Clock) -> None:
     """Then it is refused, which is counted; it holds nothing."""
-    fill(answers, answers.caller("10.0.0.1"))
-    caller = answers.caller("10.0.0.2")
+    fill(answers, answers.usage_of("10.0.0.1"))
+    caller = answers.usage_of("10.0.0.2")
     filler = Reservation(answers, caller)
     assert filler.take_nowait(LIMIT - answers.held)
-    began, late = trio.current_time(), Reservation(answers, answers.caller("10.0.0.3"))
+    began, late = trio.current_time(), Reservation(answers, answers.usage_of("10.0.0.3"))
     assert not await late.take(MIB)
     assert trio.current_time() - began == pytest.approx(WAIT)
     assert (late.held, answers.refused) == (0, 1)
 
 
-async def test_so_many_wait(answers: Answers, clock: Clock) -> None:
+async def test_so_many_wait(answers: ResponseBudget, clock: Clock) -> None:
     """Beyond, whoever holds most is refused at once, and not whoever came last."""
-    greedy = answers.caller("10.0.0.1")
+    greedy = answers.usage_of("10.0.0.1")
     made = fill(answers, greedy)
-    filler = Reservation(answers, answers.caller("10.0.0.2"))
+    filler = Reservation(answers, answers.usage_of("10.0.0.2"))
     assert filler.take_nowait(LIMIT - answers.held)
     ended: list[bool] = []
 
-    async def take(caller: Caller) -> None:
+    async def take(caller: ConnectionUsage) -> None:
         ended.append(await Reservation(answers, caller).take(1))
 
     async with trio.open_nursery() as nursery:
-        for _ in range(MOST_WAITING):
+        for _ in range(MAX_QUEUED_REQUESTS):
             nursery.start_soon(take, greedy)
         await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(take, answers.caller("10.0.0.3"))
+        nursery.start_soon(take, answers.usage_of("10.0.0.3"))
         await trio.testing.wait_all_tasks_blocked()
         assert ended == [False]
         for one in (*made, filler):
             one.release()
-    assert ended == [False] + [True] * MOST_WAITING
+    assert ended == [False] + [True] * MAX_QUEUED_REQUESTS
 
 
-async def test_who_does_not_read_makes_room_for_who_waits(answers: Answers, clock: Clock) -> None:
+async def test_who_does_not_read_makes_room_for_who_waits(
+    answers: ResponseBudget, clock: Clock
+) -> None:
     """After `LATE`, though the budget is not full."""
-    caller = answers.caller("10.0.0.1")
+    caller = answers.usage_of("10.0.0.1")
     cut: list[int] = []
     for who in range(30):
-        answers.begin(MIB, lambda who=who: cut.append(who), caller)  # type: ignore[misc]
+        answers.track_write(MIB, lambda who=who: cut.append(who), caller)  # type: ignore[misc]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(Reservation(answers, caller).take, 3 * MIB)
         await trio.testing.wait_all_tasks_blocked()
         answers.tick()
         assert cut == []
-        answers._pulse.now = LATE + 1
+        answers._clock.now = LATE + 1
         answers.tick()
     assert cut == [0, 1]  # no more than that
 
@@ -172,7 +181,7 @@ async def test_a_reservation_ends_with_the_answer(wired: Wired, clock: Clock, si
     """HTTP/1.1: while the answer waits for its reader that alone is charged, then nothing."""
     seen: list[int] = []
     wire = await wired(reserving(size, seen))
-    answers = wire.connection.shared.answers
+    answers = wire.connection.state.response_budget
     await wire.send(GET)
     await trio.testing.wait_all_tasks_blocked()
     assert seen == [size]
@@ -191,19 +200,19 @@ async def test_a_reset_gives_it_back(
     client = h2_client(
         await wired(reserving(3_000_000, seen), H2Connection, answers_bytes=4_000_000)
     )
-    shared = client.wire.connection.shared
+    shared = client.wire.connection.state
     first, second = client.request(), client.request()
     client.engine.update_settings({4: 0})
     await client.flush()
     await trio.testing.wait_all_tasks_blocked()
     assert seen == [3_000_000]
-    assert shared.admission.inside == 0
+    assert shared.admission.in_flight == 0
     client.engine.reset_stream(first)
     client.engine.update_settings({4: 3_000_000})
     client.engine.increment_flow_control_window(2**26)
     assert len((await client.answer(second)).body) == 3_000_000
     await trio.testing.wait_all_tasks_blocked()
-    assert shared.answers.held == 0
+    assert shared.response_budget.held == 0
     assert isinstance(client.wire.connection, H2Connection)
     assert not isinstance(client.wire.connection, H1Connection)
 

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from protocols.http import Limits, Listener, ServerHandle, serve
-from protocols.http.scope import App, Receive, Scope, Send
+from protocols.http.asgi import App, Receive, Scope, Send
 
 Clock = trio.testing.MockClock
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -7,11 +7,11 @@ import pytest
 import trio
 import trio.testing
 
-from protocols.http.answers import DECENT, EACH, Answers
+from protocols.http.coarse_clock import CoarseClock
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
-from protocols.http.pulse import Pulse
-from protocols.http.readiness import Readiness
+from protocols.http.readiness import ReadinessPoller
+from protocols.http.response_budget import FAIR_READ_RATE, WRITE_OVERHEAD, ResponseBudget
 from protocols.http.transport import TlsTransport, Transport
 
 Pair = tuple[socket.socket, socket.socket]
@@ -22,25 +22,25 @@ def client_of(pair: Pair) -> trio.SocketStream:
     return trio.SocketStream(trio.socket.from_stdlib_socket(pair[1]))
 
 
-def plain(pair: Pair, limits: Limits, pulse: Pulse, readiness: Readiness) -> Transport:
+def plain(pair: Pair, limits: Limits, pulse: CoarseClock, readiness: ReadinessPoller) -> Transport:
     """Ours, without TLS."""
-    return Transport(pair[0], limits, pulse, readiness, Answers(limits, pulse))
+    return Transport(pair[0], limits, pulse, readiness, ResponseBudget(limits, pulse))
 
 
-def ticking(nursery: trio.Nursery, transport: Transport, pulse: Pulse) -> None:
+def ticking(nursery: trio.Nursery, transport: Transport, pulse: CoarseClock) -> None:
     """Let `transport` feel the pulse."""
 
     async def beat() -> None:
         while True:
-            transport.tick(pulse.beat())
+            transport.tick(pulse.update())
             await trio.sleep(pulse.tick)
 
     nursery.start_soon(beat)
 
 
-async def test_bytes_go_both_ways(pair: Pair, readiness: Readiness) -> None:
+async def test_bytes_go_both_ways(pair: Pair, readiness: ReadinessPoller) -> None:
     """What one side sends the other receives; the end is an empty read."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     async with client_of(pair) as client:
         await client.send_all(b"ping")
         assert await transport.receive() == b"ping"
@@ -56,10 +56,10 @@ async def test_bytes_go_both_ways(pair: Pair, readiness: Readiness) -> None:
 
 
 async def test_large_output_waits_for_its_reader(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
     """Nothing is lost when the kernel takes only part."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     body = bytes(range(256)) * 4_000
     got = bytearray()
     async with client_of(pair) as client:
@@ -75,13 +75,13 @@ async def test_large_output_waits_for_its_reader(
 
 
 async def test_late_read_ends_empty(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery, clock: trio.testing.MockClock
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery, clock: trio.testing.MockClock
 ) -> None:
     """After `read_by` a read returns b"" and the connection can still be answered."""
-    pulse = Pulse(Limits(), None)
+    pulse = CoarseClock(Limits(), None)
     transport = plain(pair, Limits(), pulse, readiness)
     ticking(nursery, transport, pulse)
-    transport.read_by = pulse.after(5)
+    transport.read_by = pulse.deadline_after(5)
     began = trio.current_time()
     assert await transport.receive() == b""
     assert 5 <= trio.current_time() - began <= 5 + 2 * pulse.tick
@@ -93,11 +93,11 @@ async def test_late_read_ends_empty(
 
 
 async def test_slow_reader_is_cut(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery, clock: trio.testing.MockClock
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery, clock: trio.testing.MockClock
 ) -> None:
     """A client that does not read holds a sender for a bounded time, then is gone."""
     limits = Limits(write_seconds=5, write_rate=100_000)
-    pulse = Pulse(limits, None)
+    pulse = CoarseClock(limits, None)
     transport = plain(pair, limits, pulse, readiness)
     ticking(nursery, transport, pulse)
     began = trio.current_time()
@@ -112,9 +112,9 @@ async def test_slow_reader_is_cut(
     pair[1].close()
 
 
-async def test_peer_that_is_gone_is_said_to_be(pair: Pair, readiness: Readiness) -> None:
+async def test_peer_that_is_gone_is_said_to_be(pair: Pair, readiness: ReadinessPoller) -> None:
     """A send to nobody raises, and `peer_left` knows it before that."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     assert not transport.peer_left()
     pair[1].send(b"unread")
     pair[1].close()
@@ -125,10 +125,10 @@ async def test_peer_that_is_gone_is_said_to_be(pair: Pair, readiness: Readiness)
 
 
 async def test_sends_at_once_keep_their_order(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
     """While one send waits, another's bytes queue behind it, whole."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     nursery.start_soon(transport.send, b"a" * 500_000)
     await trio.testing.wait_all_tasks_blocked()
     await transport.send(b"b" * 10)
@@ -141,17 +141,17 @@ async def test_sends_at_once_keep_their_order(
 
 
 async def test_finish_reads_away_a_bounded_rest(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery, clock: trio.testing.MockClock
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery, clock: trio.testing.MockClock
 ) -> None:
     """A refused client may go on sending for a while, so that it gets to read why."""
     limits = Limits(close_seconds=4)
-    pulse = Pulse(limits, None)
+    pulse = CoarseClock(limits, None)
     transport = plain(pair, limits, pulse, readiness)
     ticking(nursery, transport, pulse)
     client = client_of(pair)
     await client.send_all(b"more")
     began = trio.current_time()
-    await transport.finish()
+    await transport.shutdown()
     assert 4 <= trio.current_time() - began <= 4 + 2 * pulse.tick
     assert await client.receive_some() == b""
     transport.close()
@@ -162,18 +162,18 @@ async def test_finish_reads_away_a_bounded_rest(
 
 
 def secure(
-    pair: Pair, readiness: Readiness, server: ssl.SSLContext, limits: Limits | None = None
+    pair: Pair, readiness: ReadinessPoller, server: ssl.SSLContext, limits: Limits | None = None
 ) -> TlsTransport:
     """The transport under test."""
     limits = limits or Limits()
-    pulse = Pulse(limits, None)
-    answers = Answers(limits, pulse)
+    pulse = CoarseClock(limits, None)
+    answers = ResponseBudget(limits, pulse)
     return TlsTransport(pair[0], limits, pulse, readiness, answers, context=server)
 
 
 async def test_tls_bytes_go_both_ways(
     pair: Pair,
-    readiness: Readiness,
+    readiness: ReadinessPoller,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
     nursery: trio.Nursery,
 ) -> None:
@@ -185,12 +185,14 @@ async def test_tls_bytes_go_both_ways(
     body = bytes(range(256)) * 4_000
     nursery.start_soon(client.send_all, b"first")
     assert await transport.handshake(trio.Semaphore(1)) == "h2"
-    facts = transport.facts()
+    facts = transport.tls_info()
     assert (facts["version"], facts["peer_certificate"]) == ("TLSv1.3", None)
     assert await transport.receive() == b"first"
     nursery.start_soon(transport.send, body)
     await trio.testing.wait_all_tasks_blocked()
-    assert transport._answers.held == 2 * len(body) + EACH  # though it is sealed by the piece
+    assert (
+        transport._budget.held == 2 * len(body) + WRITE_OVERHEAD
+    )  # though it is sealed by the piece
     got = b""
     while len(got) < len(body):
         got += await client.receive_some()
@@ -208,7 +210,7 @@ async def test_tls_bytes_go_both_ways(
 
 async def test_a_reader_over_tls_is_ahead_by_all_that_it_took(
     pair: Pair,
-    readiness: Readiness,
+    readiness: ReadinessPoller,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
     nursery: trio.Nursery,
 ) -> None:
@@ -219,22 +221,22 @@ async def test_a_reader_over_tls_is_ahead_by_all_that_it_took(
     await transport.handshake(trio.Semaphore(1))
     nursery.start_soon(transport.send, b"x" * 1_000_000)
     await trio.testing.wait_all_tasks_blocked()
-    [reader] = transport._answers._waiting
+    [reader] = transport._budget._waiting
     for size in (400_000, 300_000, 300_000):
         due, left = reader.due, size
         while left:
             left -= len(await client.receive_some(left))
         await trio.testing.wait_all_tasks_blocked()
-        assert size - 100_000 < (reader.due - due) * DECENT < size + 100_000
-        transport._pulse.now += 100  # no piece forgives that nothing was read
-    assert transport._answers.held == 0
+        assert size - 100_000 < (reader.due - due) * FAIR_READ_RATE < size + 100_000
+        transport._clock.now += 100  # no piece forgives that nothing was read
+    assert transport._budget.held == 0
     transport.close()
     await client.transport_stream.aclose()
 
 
 async def test_close_notify_ends_though_tcp_stays(
     pair: Pair,
-    readiness: Readiness,
+    readiness: ReadinessPoller,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
     nursery: trio.Nursery,
 ) -> None:
@@ -254,7 +256,10 @@ async def test_close_notify_ends_though_tcp_stays(
 
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b""])
 async def test_failed_handshake_is_the_peers_end(
-    pair: Pair, readiness: Readiness, contexts: tuple[ssl.SSLContext, ssl.SSLContext], data: bytes
+    pair: Pair,
+    readiness: ReadinessPoller,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    data: bytes,
 ) -> None:
     """Plain text, garbage or silence where a handshake should be: PeerLeftError, nothing else."""
     transport = secure(pair, readiness, contexts[0])
@@ -270,16 +275,16 @@ async def test_failed_handshake_is_the_peers_end(
 
 async def test_slow_handshake_is_cut(
     pair: Pair,
-    readiness: Readiness,
+    readiness: ReadinessPoller,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
     nursery: trio.Nursery,
     clock: trio.testing.MockClock,
 ) -> None:
     """A client that says nothing holds a slot for `handshake_seconds`."""
     limits = Limits(handshake_seconds=3)
-    pulse = Pulse(limits, None)
+    pulse = CoarseClock(limits, None)
     transport = TlsTransport(
-        pair[0], limits, pulse, readiness, Answers(limits, pulse), context=contexts[0]
+        pair[0], limits, pulse, readiness, ResponseBudget(limits, pulse), context=contexts[0]
     )
     ticking(nursery, transport, pulse)
     began = trio.current_time()
@@ -292,7 +297,7 @@ async def test_slow_handshake_is_cut(
 
 async def test_garbage_after_the_handshake_ends_the_session(
     pair: Pair,
-    readiness: Readiness,
+    readiness: ReadinessPoller,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
     nursery: trio.Nursery,
 ) -> None:
@@ -311,7 +316,7 @@ async def test_garbage_after_the_handshake_ends_the_session(
 
 async def test_handshakes_wait_for_their_turn(
     pair: Pair,
-    readiness: Readiness,
+    readiness: ReadinessPoller,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
     nursery: trio.Nursery,
 ) -> None:
@@ -338,7 +343,7 @@ async def test_handshakes_wait_for_their_turn(
 
 async def test_a_turn_that_comes_too_late_is_not_used(
     pair: Pair,
-    readiness: Readiness,
+    readiness: ReadinessPoller,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
     nursery: trio.Nursery,
 ) -> None:

@@ -6,9 +6,9 @@ import socket
 import trio
 import trio.testing
 
+from protocols.http.coarse_clock import CoarseClock
 from protocols.http.limits import Limits
-from protocols.http.pulse import Pulse
-from protocols.http.readiness import Readiness
+from protocols.http.readiness import ReadinessPoller
 from protocols.http.transport import Transport
 from tests.unit.protocols.http.test_transport import client_of, plain
 
@@ -20,18 +20,18 @@ async def _receive(transport: Transport, told: list[bytes]) -> None:
 
 
 async def test_interrupt_ends_only_a_read_that_waits(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
     """An interrupt without a reader does nothing to the next read."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
-    transport.interrupt()
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
+    transport.interrupt_receive()
     got: list[bytes] = []
     async with client_of(pair) as client, trio.open_nursery() as inner:
         await client.send_all(b"a")
         await _receive(transport, got)
         inner.start_soon(_receive, transport, got)
         await trio.testing.wait_all_tasks_blocked()
-        transport.interrupt()
+        transport.interrupt_receive()
         await trio.testing.wait_all_tasks_blocked()
         assert got == [b"a", b""]
         await client.send_all(b"b")
@@ -41,10 +41,10 @@ async def test_interrupt_ends_only_a_read_that_waits(
 
 
 async def test_what_was_read_for_an_interrupted_one_is_the_next_ones(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
     """All of it, in order, although more comes before either of them has had his turn."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     told: list[bytes] = []
     for _ in range(16):  # Trio runs them in either order
         told.clear()
@@ -52,13 +52,15 @@ async def test_what_was_read_for_an_interrupted_one_is_the_next_ones(
         await trio.testing.wait_all_tasks_blocked()
         for sent in (b"one ", b"two"):
             pair[1].send(sent)
-            transport._seat.notice(select.EPOLLIN)  # in a turn in which he is interrupted, too
+            transport._readiness.on_edge(
+                select.EPOLLIN
+            )  # in a turn in which he is interrupted, too
             if not told and sent == b"one ":
-                transport.interrupt()
+                transport.interrupt_receive()
                 nursery.start_soon(_receive, transport, told)
         await trio.testing.wait_all_tasks_blocked()
         rest = b""
-        if transport._seat.ready:
+        if transport._readiness.ready:
             rest = await transport.receive()
         assert told[0] == b"" or told[1] == b""
         assert b"".join((*told, rest)) == b"one two"
@@ -66,10 +68,10 @@ async def test_what_was_read_for_an_interrupted_one_is_the_next_ones(
 
 
 async def test_others_have_their_turn_before_what_is_there_is_taken(
-    pair: Pair, readiness: Readiness
+    pair: Pair, readiness: ReadinessPoller
 ) -> None:
     """A read always lets other tasks run once."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     transport._arrived = b"x"
     with trio.testing.assert_checkpoints():
         assert await transport.receive() == b"x"
@@ -77,37 +79,37 @@ async def test_others_have_their_turn_before_what_is_there_is_taken(
 
 
 async def test_two_that_read_at_once_lose_nothing(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
     """Of whom one is interrupted, whichever comes first."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     for _ in range(16):
         told: list[bytes] = []
         pair[1].send(b"x")
-        transport._seat.ready = True
+        transport._readiness.ready = True
         nursery.start_soon(_receive, transport, told)
         await trio.lowlevel.checkpoint()
-        transport.interrupt()
+        transport.interrupt_receive()
         nursery.start_soon(_receive, transport, told)
         await trio.testing.wait_all_tasks_blocked()
         assert b"".join(told) == b"x"
         if len(told) == 1:  # the one was done before he was interrupted: the other waits
-            transport.interrupt()
+            transport.interrupt_receive()
             await trio.testing.wait_all_tasks_blocked()
     transport.close()
 
 
 async def test_a_read_that_is_late_takes_nothing(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
     """Its time has passed before it had its turn: the connection ends as if nothing had come."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     told: list[bytes] = []
     nursery.start_soon(_receive, transport, told)
     await trio.testing.wait_all_tasks_blocked()
     transport.read_by = 0.0
     pair[1].send(b"x")
-    transport._seat.notice(select.EPOLLIN)
+    transport._readiness.on_edge(select.EPOLLIN)
     transport.tick(1.0)
     await trio.testing.wait_all_tasks_blocked()
     assert (told, transport.read_expired) == ([b""], True)

@@ -9,9 +9,9 @@ import trio
 import trio.testing
 
 from protocols.http import transport as module
+from protocols.http.coarse_clock import CoarseClock
 from protocols.http.limits import Limits
-from protocols.http.pulse import Pulse
-from protocols.http.readiness import Readiness
+from protocols.http.readiness import ReadinessPoller
 from protocols.http.transport import TlsTransport, Transport
 from tests.unit.protocols.http.test_transport import client_of, plain, secure
 
@@ -22,14 +22,14 @@ Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 @pytest.mark.parametrize("waits", [False, True])
 async def test_what_is_left_by_a_full_read_is_not_forgotten(
     pair: Pair,
-    readiness: Readiness,
+    readiness: ReadinessPoller,
     nursery: trio.Nursery,
     monkeypatch: pytest.MonkeyPatch,
     waits: bool,
 ) -> None:
     """There is no second edge for it."""
     monkeypatch.setattr(module, "_RECEIVE", 4)
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     told: list[bytes] = []
 
     async def receive() -> None:
@@ -47,9 +47,9 @@ async def test_what_is_left_by_a_full_read_is_not_forgotten(
     transport.close()
 
 
-async def test_a_peer_that_resets_is_gone(pair: Pair, readiness: Readiness) -> None:
+async def test_a_peer_that_resets_is_gone(pair: Pair, readiness: ReadinessPoller) -> None:
     """The read ends empty, and nothing more is sent."""
-    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
     await transport.send(b"x")
     pair[1].close()  # with something unread
     with trio.fail_after(5):
@@ -59,7 +59,7 @@ async def test_a_peer_that_resets_is_gone(pair: Pair, readiness: Readiness) -> N
 
 
 async def test_half_a_record_wakes_nobody(
-    pair: Pair, readiness: Readiness, contexts: Contexts, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, contexts: Contexts, nursery: trio.Nursery
 ) -> None:
     """Its reader waits for the rest."""
     transport, seal = await _connected(pair, readiness, contexts, nursery)
@@ -80,7 +80,7 @@ async def test_half_a_record_wakes_nobody(
 
 async def test_records_that_say_nothing_hold_nobody_up(
     pair: Pair,
-    readiness: Readiness,
+    readiness: ReadinessPoller,
     contexts: Contexts,
     nursery: trio.Nursery,
     monkeypatch: pytest.MonkeyPatch,
@@ -115,7 +115,7 @@ async def test_records_that_say_nothing_hold_nobody_up(
 
 
 async def _connected(
-    pair: Pair, readiness: Readiness, contexts: Contexts, nursery: trio.Nursery
+    pair: Pair, readiness: ReadinessPoller, contexts: Contexts, nursery: trio.Nursery
 ) -> tuple[TlsTransport, Callable[[bytes], bytes]]:
     """Ours, and what seals as the peer does."""
     transport = secure(pair, readiness, contexts[0])

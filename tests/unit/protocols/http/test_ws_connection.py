@@ -8,8 +8,8 @@ import trio.testing
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
 
+from protocols.http.asgi import Message, Receive, Scope, Send
 from protocols.http.errors import SocketClosedError
-from protocols.http.scope import Message, Receive, Scope, Send
 
 Clock = trio.testing.MockClock
 Wired = Callable[..., Awaitable[Any]]  # the fixture of conftest.py
@@ -177,15 +177,15 @@ async def test_more_websockets_than_allowed_are_refused(wired: Wired, clock: Clo
     wire = await wired(echo, websockets=0)
     assert (await wire.ask(OFFER)).status == 503
     await wire.ended.wait()
-    assert wire.connection.shared.admission.sockets == 0
+    assert wire.connection.state.admission.websockets == 0
 
 
 async def test_an_open_websocket_is_no_request_in_hand(wired: Wired, clock: Clock) -> None:
     """It would take a place from requests for as long as a page is open."""
     wire = await wired(echo)
     await Client(wire).open()
-    admission = wire.connection.shared.admission
-    assert (admission.inside, admission.sockets) == (0, 1)
+    admission = wire.connection.state.admission
+    assert (admission.in_flight, admission.websockets) == (0, 1)
 
 
 async def test_the_peers_close_is_answered_and_told(wired: Wired, clock: Clock) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from protocols.http.errors import SocketViolationError
 from protocols.http.limits import Limits
-from protocols.http.ws_frames import Closed, Frames, Pinged, Received
+from protocols.http.ws_frames import CloseReceived, MessageReceived, PingReceived, WebSocketFrames
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 FIN = 0x80
@@ -31,17 +31,19 @@ def frame(
     return head + MASK + bytes(byte ^ MASK[i % 4] for i, byte in enumerate(payload))
 
 
-def frames(**limits: int) -> Frames:
+def frames(**limits: int) -> WebSocketFrames:
     """A fresh websocket."""
-    return Frames(Limits(**limits), 0.0)
+    return WebSocketFrames(Limits(**limits), 0.0)
 
 
-def fed(socket: Frames, *data: bytes, now: float = 0.0) -> list[Received | Pinged | Closed]:
+def fed(
+    socket: WebSocketFrames, *data: bytes, now: float = 0.0
+) -> list[MessageReceived | PingReceived | CloseReceived]:
     """Everything that these bytes give."""
     return [event for piece in data for event in socket.feed(piece, now)]
 
 
-def code_of(socket: Frames, *data: bytes) -> int:
+def code_of(socket: WebSocketFrames, *data: bytes) -> int:
     """With which code this is refused."""
     with pytest.raises(SocketViolationError) as violation:
         fed(socket, *data)
@@ -54,7 +56,12 @@ def test_messages_come_whole_whatever_the_cuts() -> None:
         frame(TEXT, "grü".encode()[:3], fin=False) + frame(PING, b"p") + frame(0, b"\xbc\xc3\x9f")
     )
     data += frame(BINARY, b"\x00\x01") + frame(TEXT)
-    found = [Pinged(b"p"), Received("grüß"), Received(b"\x00\x01"), Received("")]
+    found = [
+        PingReceived(b"p"),
+        MessageReceived("grüß"),
+        MessageReceived(b"\x00\x01"),
+        MessageReceived(""),
+    ]
     assert fed(frames(), data) == found
     assert fed(frames(), *(data[i : i + 1] for i in range(len(data)))) == found
 
@@ -124,15 +131,17 @@ def test_a_flood_of_frames_without_use_is_refused(useless: bytes) -> None:
 
 def test_the_peers_close_has_its_code_and_reason() -> None:
     """1005 stands for a Close without a code; a private code passes."""
-    assert fed(frames(), frame(CLOSE, struct.pack("!H", 4000) + b"bye")) == [Closed(4000, "bye")]
-    assert fed(frames(), frame(CLOSE)) == [Closed(1005, "")]
+    assert fed(frames(), frame(CLOSE, struct.pack("!H", 4000) + b"bye")) == [
+        CloseReceived(4000, "bye")
+    ]
+    assert fed(frames(), frame(CLOSE)) == [CloseReceived(1005, "")]
 
 
 def test_what_we_send_is_unmasked_and_whole() -> None:
     """RFC 6455 section 5.1; one frame a message."""
     socket = frames()
-    assert socket.message("hé") == b"\x81\x03h\xc3\xa9"
-    assert socket.message(b"\x00") == b"\x82\x01\x00"
-    assert socket.pong(b"p") == b"\x8a\x01p"
-    assert socket.ping() == b"\x89\x00"
-    assert socket.close(1012, "later") == b"\x88\x07\x03\xf4later"
+    assert socket.encode_message("hé") == b"\x81\x03h\xc3\xa9"
+    assert socket.encode_message(b"\x00") == b"\x82\x01\x00"
+    assert socket.encode_pong(b"p") == b"\x8a\x01p"
+    assert socket.encode_ping() == b"\x89\x00"
+    assert socket.encode_close(1012, "later") == b"\x88\x07\x03\xf4later"

@@ -3,9 +3,14 @@
 import pytest
 
 from protocols.http.errors import AppError, RefusedError
-from protocols.http.h1 import RequestHead, RequestReader
+from protocols.http.h1_parser import H1RequestParser, RequestHead
 from protocols.http.limits import Limits
-from protocols.http.ws_handshake import acceptance, check_offer, offers_websocket, subprotocols
+from protocols.http.ws_handshake import (
+    acceptance,
+    check_offer,
+    offered_subprotocols,
+    offers_websocket,
+)
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3
 OFFER = (
@@ -20,7 +25,7 @@ OFFER = (
 def offer(*more: bytes, start: bytes = b"GET /x HTTP/1.1", without: bytes = b"-") -> RequestHead:
     """A head with an offer, less the lines that begin with `without`."""
     lines = [line for line in OFFER if not line.startswith(without)]
-    reader = RequestReader(Limits())
+    reader = H1RequestParser(Limits())
     reader.feed(b"\r\n".join([start, *lines, *more, b"", b""]))
     head = reader.next_head()
     assert head is not None
@@ -82,9 +87,9 @@ def test_a_refused_version_says_which_one_is_spoken() -> None:
 def test_subprotocols_are_tokens_of_all_fields() -> None:
     """In their order, without spaces; anything else is refused."""
     head = offer(b"Sec-WebSocket-Protocol: a, b", b"Sec-WebSocket-Protocol: c")
-    assert subprotocols(head) == ["a", "b", "c"]
+    assert offered_subprotocols(head) == ["a", "b", "c"]
     with pytest.raises(RefusedError):
-        subprotocols(offer(b'Sec-WebSocket-Protocol: a, "b c"'))
+        offered_subprotocols(offer(b'Sec-WebSocket-Protocol: a, "b c"'))
 
 
 def test_only_an_offered_subprotocol_can_be_chosen() -> None:

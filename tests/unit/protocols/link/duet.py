@@ -10,22 +10,22 @@ from msgspec import Raw
 
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.codec import decode, encode_payload, name_of
-from protocols.link.delivery import NO_CURSOR, Batch, Entry, OutboxState
-from protocols.link.ends import End, Moment
+from protocols.link.codec import decode_struct, encode_payload, message_type_of
+from protocols.link.delivery import NO_CURSOR, OutboxBatch, OutboxEntry, OutboxState
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
-from protocols.link.events import Event
-from protocols.link.frame import seal
-from protocols.link.handshake import Channel
+from protocols.link.frame import seal_frame
+from protocols.link.handshake import ChannelBinding
 from protocols.link.messages import Direction
-from protocols.link.session import Session
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import SessionEvent
 from protocols.link.signing import LinkKey, Verifier
 
 WALL = 1_790_000_000_000
 AGENT_KEY = LinkKey.from_seed(b"a" * 32)
 CONTROL_KEY = LinkKey.from_seed(b"c" * 32)
-CHANNEL = Channel(
+CHANNEL = ChannelBinding(
     org="acme", vault="prod", agent_certificate=b"A" * 32, control_certificate=b"C" * 32
 )
 UP, DOWN = b"u" * 16, b"d" * 16
@@ -37,14 +37,14 @@ def fixed(label: str, size: int = 16) -> bytes:
     return hashlib.shake_256(label.encode()).digest(size)
 
 
-def at(seconds: float) -> Moment:
+def at(seconds: float) -> ClockReading:
     """So many seconds after the beginning."""
-    return Moment(1000.0 + seconds, WALL + int(seconds * 1000))
+    return ClockReading(1000.0 + seconds, WALL + int(seconds * 1000))
 
 
-def agent_end(outbox: OutboxState | None = None, cursor: m.Cursor = NO_CURSOR) -> End:
+def agent_end(outbox: OutboxState | None = None, cursor: m.Cursor = NO_CURSOR) -> SessionConfig:
     """The agent's, its outbox empty unless given."""
-    return End(
+    return SessionConfig(
         channel=CHANNEL,
         signer=AGENT_KEY,
         verifier=Verifier([CONTROL_KEY.public]),
@@ -54,7 +54,7 @@ def agent_end(outbox: OutboxState | None = None, cursor: m.Cursor = NO_CURSOR) -
     )
 
 
-def control_end(outbox: OutboxState | None = None, cursor: m.Cursor = NO_CURSOR) -> End:
+def control_end(outbox: OutboxState | None = None, cursor: m.Cursor = NO_CURSOR) -> SessionConfig:
     """The control plane's."""
     return replace(
         agent_end(),
@@ -70,18 +70,18 @@ def control_end(outbox: OutboxState | None = None, cursor: m.Cursor = NO_CURSOR)
 class Duet:
     """Two sessions with nothing between them; `heard` is what each was told, in order."""
 
-    agent: Session
-    control: Session
-    heard: dict[Direction, list[Event]] = field(
+    agent: LinkSession
+    control: LinkSession
+    heard: dict[Direction, list[SessionEvent]] = field(
         default_factory=lambda: {direction: [] for direction in Direction}
     )
 
     @classmethod
-    def of(cls, agent: End | None = None, control: End | None = None) -> "Duet":
+    def of(cls, agent: SessionConfig | None = None, control: SessionConfig | None = None) -> "Duet":
         """Sessions that have not exchanged anything."""
         return cls(
-            Session.agent(agent or agent_end(), at(0)),
-            Session.control(control or control_end(), at(0)),
+            LinkSession.agent(agent or agent_end(), at(0)),
+            LinkSession.control(control or control_end(), at(0)),
         )
 
     def pump(self, seconds: float = 0) -> None:
@@ -94,13 +94,15 @@ class Duet:
                 (self.agent, self.control, Direction.TO_CONTROL),
                 (self.control, self.agent, Direction.TO_AGENT),
             ):
-                for frame in source.frames(now):
+                for frame in source.take_frames(now):
                     moved = True
-                    if not sink.ended:
-                        self.heard[direction] += sink.receive(frame, now)
+                    if not sink.is_ended:
+                        self.heard[direction] += sink.receive_frame(frame, now)
 
     @classmethod
-    def live(cls, agent: End | None = None, control: End | None = None) -> "Duet":
+    def live(
+        cls, agent: SessionConfig | None = None, control: SessionConfig | None = None
+    ) -> "Duet":
         """Sessions that have greeted and are live; what they were told is forgotten."""
         duet = cls.of(agent, control)
         duet.pump()
@@ -158,19 +160,19 @@ def command(number: int = 1) -> m.Command:
     )
 
 
-def batch(after: int, *messages: m.Message) -> Batch:
+def batch(after: int, *messages: m.Message) -> OutboxBatch:
     """These messages behind an id."""
     entries = tuple(
-        Entry(id_, name_of(message), encode_payload(message))
+        OutboxEntry(id_, message_type_of(message), encode_payload(message))
         for id_, message in enumerate(messages, after + 1)
     )
-    return Batch(after, after + len(messages), entries)
+    return OutboxBatch(after, after + len(messages), entries)
 
 
 def altered(frame: bytes, direction: Direction, **changes: Any) -> bytes:
     """The frame with changes in its envelope, properly signed by its sender."""
-    envelope = msgspec.structs.replace(decode(frame[64:], Envelope), **changes)
-    return seal(
+    envelope = msgspec.structs.replace(decode_struct(frame[64:], Envelope), **changes)
+    return seal_frame(
         envelope, direction, AGENT_KEY if direction is Direction.TO_CONTROL else CONTROL_KEY
     )
 
@@ -178,15 +180,17 @@ def altered(frame: bytes, direction: Direction, **changes: Any) -> bytes:
 def said(frame: bytes, message: m.Message, direction: Direction, **changes: Any) -> bytes:
     """The frame with another message in its place."""
     payload = Raw(encode_payload(message))
-    return altered(frame, direction, message_type=name_of(message), payload=payload, **changes)
+    return altered(
+        frame, direction, message_type=message_type_of(message), payload=payload, **changes
+    )
 
 
-def refusal(session: Session, frame: bytes, seconds: float = 0) -> Fault:
+def refusal(session: LinkSession, frame: bytes, seconds: float = 0) -> Fault:
     """Why the frame is refused; the session is closed and silent then."""
     with pytest.raises(RemoteFaultError) as caught:
-        session.receive(frame, at(seconds))
-    assert session.ended
-    assert session.frames(at(seconds)) == []
+        session.receive_frame(frame, at(seconds))
+    assert session.is_ended
+    assert session.take_frames(at(seconds)) == []
     with pytest.raises(LocalFaultError):
-        session.receive(frame, at(seconds))
+        session.receive_frame(frame, at(seconds))
     return caught.value.fault

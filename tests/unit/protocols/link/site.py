@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import trio
 import trustme
 
-from protocols.link.errors import PipeError
-from protocols.link.stream import Bounds, LinkServer, WebSocketPipe, connect, serve
+from protocols.link.errors import TransportError
+from protocols.link.network import LinkServer, ServerLimits, WebSocketTransport, connect, serve
 
 HOST = "127.0.0.1"
 
@@ -41,7 +41,7 @@ class Site:
     nursery: trio.Nursery
     reports: list[BaseException] = field(default_factory=list)
 
-    async def connect(self, context: ssl.SSLContext | None = None) -> WebSocketPipe:
+    async def connect(self, context: ssl.SSLContext | None = None) -> WebSocketTransport:
         """An agent's connection to it."""
         return await connect(self.nursery, HOST, self.server.ports[0], context or AUTHORITY.agent)
 
@@ -58,19 +58,19 @@ class Site:
         return tls
 
 
-async def echo(pipe: WebSocketPipe) -> None:
+async def echo(pipe: WebSocketTransport) -> None:
     """Sends back what comes, until the peer goes."""
     while True:
         try:
             await pipe.send(await pipe.receive())
-        except PipeError:
+        except TransportError:
             return
 
 
 @asynccontextmanager
 async def serving(
-    handler: Callable[[WebSocketPipe], Awaitable[None]] = echo,
-    bounds: Bounds | None = None,
+    handler: Callable[[WebSocketTransport], Awaitable[None]] = echo,
+    bounds: ServerLimits | None = None,
 ) -> AsyncIterator[Site]:
     """A server on a free port; it and all its connections are gone after the block."""
     listeners = await trio.open_tcp_listeners(0, host=HOST)

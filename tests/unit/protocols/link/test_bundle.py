@@ -13,10 +13,10 @@ from protocols.link import codec
 from protocols.link.bundle import (
     DOMAIN,
     NO_BUNDLE,
+    AcceptedVersion,
     Bundle,
     BundleError,
     PolicyKey,
-    Stored,
     hash_of,
     open_bundle,
     sign_bundle,
@@ -26,7 +26,7 @@ from protocols.link.limits import MAX_BUNDLE
 from protocols.link.signing import LinkKey
 from tests.unit.protocols.link.duet import WALL
 
-NOTHING = Stored()
+NOTHING = AcceptedVersion()
 KEY = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"p" * 32))
 FIRST = Bundle(
     org="acme",
@@ -37,16 +37,16 @@ FIRST = Bundle(
     expires=WALL + 1000,
     rules=(b'{"name":"readers"}',),
 )
-HASH = hash_of(codec.encode(FIRST))
+HASH = hash_of(codec.encode_struct(FIRST))
 
 
-def opened(bundle: Bundle | bytes, stored: Stored = NOTHING, now: int = WALL) -> Any:
+def opened(bundle: Bundle | bytes, stored: AcceptedVersion = NOTHING, now: int = WALL) -> Any:
     """The bundle as the agent acme/prod takes it."""
     signed = bundle if isinstance(bundle, bytes) else sign_bundle(bundle, KEY)
     return open_bundle(signed, [KEY.public], org="acme", vault="prod", stored=stored, now_ms=now)
 
 
-def refusal(bundle: Bundle | bytes, stored: Stored = NOTHING, now: int = WALL) -> str:
+def refusal(bundle: Bundle | bytes, stored: AcceptedVersion = NOTHING, now: int = WALL) -> str:
     """Why it does not."""
     with pytest.raises(BundleError) as caught:
         opened(bundle, stored, now)
@@ -63,7 +63,7 @@ def test_a_bundle_opens_to_what_was_signed():
     accepted = opened(FIRST)
     assert accepted.bundle == FIRST
     second = changed(version=2, prev_hash=accepted.hash)
-    assert opened(second, Stored(1, accepted.hash)).bundle == second
+    assert opened(second, AcceptedVersion(1, accepted.hash)).bundle == second
 
 
 def test_a_bundle_for_every_vault_is_for_ours():
@@ -74,20 +74,20 @@ def test_a_bundle_for_every_vault_is_for_ours():
 @pytest.mark.parametrize(
     ("changes", "stored", "now", "reason"),
     [
-        ({"org": "other"}, Stored(), WALL, "wrong_org"),
-        ({"vault": "test"}, Stored(), WALL, "wrong_vault"),
-        ({}, Stored(1, HASH), WALL, "older"),
-        ({}, Stored(2, bytes(32)), WALL, "older"),
-        ({}, Stored(1, bytes(32)), WALL, "equivocation"),
-        ({"version": 2}, Stored(1, HASH), WALL, "broken_chain"),
-        ({"prev_hash": b"x" * 32}, Stored(), WALL, "broken_chain"),
-        ({}, Stored(), WALL - 1, "not_yet_valid"),
-        ({}, Stored(), WALL + 1000, "expired"),
-        ({"org": "other", "vault": "test"}, Stored(9), WALL + 9999, "wrong_org"),
+        ({"org": "other"}, AcceptedVersion(), WALL, "wrong_org"),
+        ({"vault": "test"}, AcceptedVersion(), WALL, "wrong_vault"),
+        ({}, AcceptedVersion(1, HASH), WALL, "older"),
+        ({}, AcceptedVersion(2, bytes(32)), WALL, "older"),
+        ({}, AcceptedVersion(1, bytes(32)), WALL, "equivocation"),
+        ({"version": 2}, AcceptedVersion(1, HASH), WALL, "broken_chain"),
+        ({"prev_hash": b"x" * 32}, AcceptedVersion(), WALL, "broken_chain"),
+        ({}, AcceptedVersion(), WALL - 1, "not_yet_valid"),
+        ({}, AcceptedVersion(), WALL + 1000, "expired"),
+        ({"org": "other", "vault": "test"}, AcceptedVersion(9), WALL + 9999, "wrong_org"),
     ],
 )
 def test_a_bundle_out_of_place_is_refused(
-    changes: dict[str, Any], stored: Stored, now: int, reason: str
+    changes: dict[str, Any], stored: AcceptedVersion, now: int, reason: str
 ):
     """Not ours, not newer, not the successor, not now: by name, in a fixed order."""
     assert refusal(changed(**changes), stored, now) == reason
@@ -95,7 +95,10 @@ def test_a_bundle_out_of_place_is_refused(
 
 def test_versions_may_be_left_out():
     """A newer bundle supersedes those that never came; their hashes cannot be checked."""
-    assert opened(changed(version=7, prev_hash=b"x" * 32), Stored(1, HASH)).bundle.version == 7
+    assert (
+        opened(changed(version=7, prev_hash=b"x" * 32), AcceptedVersion(1, HASH)).bundle.version
+        == 7
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,17 +114,17 @@ def test_no_bundle_takes_so_many_versions_that_none_are_left(
     stored: int, taken: list[int], refused: list[int]
 ):
     """Whoever holds the policy key for an hour must not keep later ones out for good."""
-    there = Stored(stored, HASH if stored else NO_BUNDLE)
+    there = AcceptedVersion(stored, HASH if stored else NO_BUNDLE)
     for version in taken:
         assert opened(changed(version=version), there).bundle.version == version
     for version in refused:
-        data = codec.encode(changed(version=version))
+        data = codec.encode_struct(changed(version=version))
         assert refusal(KEY.sign(data) + data, there) in {"broken_chain", "older", "malformed"}
 
 
 def test_only_the_policy_key_counts():
     """Not the link's key, not another domain, not another byte."""
-    data = codec.encode(FIRST)
+    data = codec.encode_struct(FIRST)
     link = LinkKey.from_seed(b"p" * 32)  # the very same seed, in the link's domain
     assert refusal(link._key.sign(b"freehold-link-v1\0\x02" + data) + data) == "signature"
     assert refusal(link._key.sign(data) + data) == "signature"
@@ -134,7 +137,12 @@ def test_without_keys_nothing_counts():
     """An agent that holds no policy key takes no bundle."""
     with pytest.raises(BundleError, match="signature"):
         open_bundle(
-            sign_bundle(FIRST, KEY), [], org="acme", vault="prod", stored=Stored(), now_ms=WALL
+            sign_bundle(FIRST, KEY),
+            [],
+            org="acme",
+            vault="prod",
+            stored=AcceptedVersion(),
+            now_ms=WALL,
         )
 
 
@@ -150,11 +158,11 @@ def test_no_bit_of_a_bundle_can_be_turned(bit: int):
     ("data", "reason"),
     [
         (b"\x80", "malformed"),
-        (codec.encode(FIRST) + b"\0", "malformed"),
-        (b"\xde\x00\x07" + codec.encode(FIRST)[1:], "not_canonical"),
-        (codec.encode(changed(vault="**")), "malformed"),
-        (codec.encode(changed(vault="prod\n")), "malformed"),
-        (codec.encode(changed(rules=(b"{}",) * 501)), "malformed"),
+        (codec.encode_struct(FIRST) + b"\0", "malformed"),
+        (b"\xde\x00\x07" + codec.encode_struct(FIRST)[1:], "not_canonical"),
+        (codec.encode_struct(changed(vault="**")), "malformed"),
+        (codec.encode_struct(changed(vault="prod\n")), "malformed"),
+        (codec.encode_struct(changed(rules=(b"{}",) * 501)), "malformed"),
     ],
 )
 def test_a_signed_bundle_can_still_be_wrong(data: bytes, reason: str):

@@ -12,7 +12,7 @@ from protocols.link import codec
 from protocols.link import messages as m
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
-from protocols.link.messages import KINDS, MessageType
+from protocols.link.messages import MESSAGE_SPECS, MessageType
 from tests.unit.protocols.link.duet import alert, heartbeat, metrics
 
 PING = b"\x81\xa6number\x07"
@@ -21,7 +21,7 @@ PING = b"\x81\xa6number\x07"
 def refusal(data: bytes, shape: type[Any] = m.Ping) -> Fault:
     """Why these bytes are not decoded."""
     with pytest.raises(RemoteFaultError) as caught:
-        codec.decode(data, shape)
+        codec.decode_struct(data, shape)
     return caught.value.fault
 
 
@@ -29,13 +29,13 @@ def refusal(data: bytes, shape: type[Any] = m.Ping) -> Fault:
 def test_a_message_reads_back_as_it_was_written(message: m.Message):
     """Encoding and decoding are inverse."""
     payload = codec.encode_payload(message)
-    assert codec.decode_payload(codec.name_of(message), payload) == message
+    assert codec.decode_payload(codec.message_type_of(message), payload) == message
 
 
 def test_the_canonical_form_is_sorted_and_short():
     """The form that the spec describes, byte by byte."""
-    assert codec.encode(m.Ping(number=7)) == PING
-    assert codec.encode(m.Bye(reason="restart", spread=300)) == (  # type: ignore[arg-type]
+    assert codec.encode_struct(m.Ping(number=7)) == PING
+    assert codec.encode_struct(m.Bye(reason="restart", spread=300)) == (  # type: ignore[arg-type]
         b"\x82\xa6reason\xa7restart\xa6spread\xcd\x01\x2c"
     )
 
@@ -74,7 +74,7 @@ def test_deep_nesting_is_refused(head: bytes):
     """Nesting down to the end of the largest frame is an error, not a crash."""
     deep = head * (200_000 // len(head))
     assert refusal(b"\x81\xa6number" + deep) == Fault.MALFORMED
-    whole = codec.encode(
+    whole = codec.encode_struct(
         Envelope(
             version=1,
             timestamp=0,
@@ -110,7 +110,7 @@ def test_what_is_refused_is_not_repeated():
     """The error of a malformed payload holds nothing of it: it could be a secret."""
     leak = msgspec.msgpack.encode({"reason": "hunter2-canary", "spread": 1, "hunter3": 2})
     with pytest.raises(RemoteFaultError) as caught:
-        codec.decode(leak, m.Bye)
+        codec.decode_struct(leak, m.Bye)
     seen: BaseException | None = caught.value
     assert "hunter" not in str(seen)
     assert seen.__cause__ is None
@@ -141,7 +141,7 @@ def test_random_bytes_meet_typed_errors_only(data: bytes, name: str):
         message = codec.decode_payload(MessageType(name), data)
     except RemoteFaultError:
         return
-    assert codec.encode(message) == data
+    assert codec.encode_struct(message) == data
 
 
 @given(at=st.integers(0, 10_000), to=st.integers(0, 255), cut=st.booleans())
@@ -151,7 +151,7 @@ def test_altered_messages_meet_typed_errors_only(at: int, to: int, cut: bool):
     at %= len(payload)
     altered = payload[:at] if cut else payload[:at] + bytes([to]) + payload[at + 1 :]
     try:
-        message = codec.decode(altered, KINDS[MessageType.METRICS].shape)
+        message = codec.decode_struct(altered, MESSAGE_SPECS[MessageType.METRICS].shape)
     except RemoteFaultError:
         return
-    assert codec.encode(message) == altered
+    assert codec.encode_struct(message) == altered

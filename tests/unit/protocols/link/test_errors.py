@@ -4,8 +4,8 @@ from protocols.link.errors import (
     Fault,
     LocalFaultError,
     OutboxRolledBackError,
-    PipeError,
     RemoteFaultError,
+    TransportError,
 )
 
 
@@ -19,4 +19,4 @@ def test_a_fault_is_the_peers_or_ours_never_both():
 def test_an_error_says_its_stable_word_first():
     """Logs and counters find the word without parsing the sentence."""
     assert str(RemoteFaultError(Fault.GAP, "ids are missing")) == "gap: ids are missing"
-    assert str(PipeError("slow", "the peer does not read")) == "slow: the peer does not read"
+    assert str(TransportError("slow", "the peer does not read")) == "slow: the peer does not read"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from protocols.link import codec
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
-from protocols.link.frame import open_frame, seal
+from protocols.link.frame import open_frame, seal_frame
 from protocols.link.limits import MAX_FRAME
 from protocols.link.messages import Direction, MessageType
 from protocols.link.signing import Verifier
@@ -34,7 +34,7 @@ BASE = Envelope(
 
 def framed(**changes: Any) -> bytes:
     """The agent's frame of `BASE` with these changes."""
-    return seal(replace(BASE, **changes), UP, AGENT_KEY)
+    return seal_frame(replace(BASE, **changes), UP, AGENT_KEY)
 
 
 def refusal(frame: bytes, direction: Direction = UP) -> Fault:
@@ -64,8 +64,8 @@ def test_what_is_not_signed_is_not_decoded(monkeypatch: pytest.MonkeyPatch):
         raise AssertionError("decoded before verification")
 
     frame = framed()
-    other = seal(BASE, UP, CONTROL_KEY)
-    monkeypatch.setattr(codec, "decode", never)
+    other = seal_frame(BASE, UP, CONTROL_KEY)
+    monkeypatch.setattr(codec, "decode_struct", never)
     assert refusal(other) == Fault.SIGNATURE
     assert refusal(frame, DOWN) == Fault.SIGNATURE
     assert refusal(frame[:-1]) == Fault.SIGNATURE

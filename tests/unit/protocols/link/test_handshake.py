@@ -8,11 +8,11 @@ import pytest
 from protocols.link.delivery import NO_CURSOR
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
 from protocols.link.handshake import (
-    Channel,
+    ChannelBinding,
     check_hello,
     check_nonce,
     check_welcome,
-    session_id,
+    derive_session_id,
 )
 from protocols.link.messages import Hello, Welcome
 from tests.unit.protocols.link.duet import CHANNEL, UP, fixed
@@ -27,14 +27,14 @@ def test_everything_that_makes_a_session_changes_its_id():
     """Certificates, names, nonces and the version: change any, and it is another session."""
     one, two = fixed("one"), fixed("two")
     ids = {
-        session_id(CHANNEL, one, two, 1),
-        session_id(CHANNEL, two, one, 1),
-        session_id(CHANNEL, one, one, 1),
-        session_id(replace(CHANNEL, agent_certificate=bytes(32)), one, two, 1),
-        session_id(replace(CHANNEL, control_certificate=bytes(32)), one, two, 1),
-        session_id(replace(CHANNEL, org="acm", vault="eprod"), one, two, 1),
-        session_id(replace(CHANNEL, vault="test"), one, two, 1),
-        session_id(CHANNEL, one, two, 2),
+        derive_session_id(CHANNEL, one, two, 1),
+        derive_session_id(CHANNEL, two, one, 1),
+        derive_session_id(CHANNEL, one, one, 1),
+        derive_session_id(replace(CHANNEL, agent_certificate=bytes(32)), one, two, 1),
+        derive_session_id(replace(CHANNEL, control_certificate=bytes(32)), one, two, 1),
+        derive_session_id(replace(CHANNEL, org="acm", vault="eprod"), one, two, 1),
+        derive_session_id(replace(CHANNEL, vault="test"), one, two, 1),
+        derive_session_id(CHANNEL, one, two, 2),
     }
     assert len(ids) == 8
     assert {len(id_) for id_ in ids} == {16}
@@ -78,4 +78,4 @@ def test_our_own_part_has_its_sizes():
     with pytest.raises(LocalFaultError, match="nonce"):
         check_nonce(b"short")
     with pytest.raises(LocalFaultError, match="SHA-256"):
-        Channel(org="a", vault="b", agent_certificate=b"DER", control_certificate=bytes(32))
+        ChannelBinding(org="a", vault="b", agent_certificate=b"DER", control_certificate=bytes(32))

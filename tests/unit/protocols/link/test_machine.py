@@ -14,12 +14,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from protocols.link.ends import End
 from protocols.link.errors import LinkError
-from protocols.link.events import Acknowledged, Event, Missed, Received
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.messages import Direction, Message
-from protocols.link.session import Session
+from protocols.link.session import LinkSession
+from protocols.link.session_config import SessionConfig
+from protocols.link.session_events import (
+    MessageReceived,
+    MessagesAcknowledged,
+    MessagesSkipped,
+    SessionEvent,
+)
 from protocols.link.vocabulary import ByeReason, SkipReason
 from tests.unit.protocols.link.duet import (
     DOWN,
@@ -55,20 +60,20 @@ class Side:
     out: Direction
     outbox: MemoryOutbox
     inbox: MemoryInbox = field(default_factory=MemoryInbox)
-    session: Session | None = None
+    session: LinkSession | None = None
     wire: deque[bytes] = field(default_factory=deque)
     """Frames on their way to the other."""
-    todo: deque[Event] = field(default_factory=deque)
+    todo: deque[SessionEvent] = field(default_factory=deque)
     """Events that are not handled yet."""
     written: dict[int, Message] = field(default_factory=dict)
     """All that was ever appended."""
     missed: set[int] = field(default_factory=set)
 
-    def end(self, nonce: int) -> End:
+    def end(self, nonce: int) -> SessionConfig:
         """What the owner brings to a new session, read from what survived."""
         make = agent_end if self.out is Direction.TO_CONTROL else control_end
         base = make(run(self.outbox.state), run(self.inbox.cursor))
-        return End(
+        return SessionConfig(
             channel=base.channel,
             signer=base.signer,
             verifier=base.verifier,
@@ -105,8 +110,8 @@ class Link(RuleBasedStateMachine):
             each.crash()
         self.count += 1
         agent, control = self.sides[SIDES[0]], self.sides[SIDES[1]]
-        agent.session = Session.agent(agent.end(self.count), at(self.now))
-        control.session = Session.control(control.end(self.count), at(self.now))
+        agent.session = LinkSession.agent(agent.end(self.count), at(self.now))
+        control.session = LinkSession.control(control.end(self.count), at(self.now))
 
     @rule(from_=side, kinds=st.lists(st.sampled_from([alert, metrics]), min_size=1, max_size=8))
     def append(self, from_: Direction, kinds: list[Callable[[int], Message]]) -> None:
@@ -133,31 +138,31 @@ class Link(RuleBasedStateMachine):
         each = self.sides[from_]
         if (session := each.session) is None:
             return
-        if session.room:
-            session.offer(run(each.outbox.read, session.sent, session.room))
-        each.wire.extend(session.frames(at(self.now)))
+        if session.window_room:
+            session.send_batch(run(each.outbox.read, session.last_sent, session.window_room))
+        each.wire.extend(session.take_frames(at(self.now)))
 
     @rule(from_=side)
     def chat(self, from_: Direction) -> None:
         """An ephemeral message among the durable ones."""
         session = self.sides[from_].session
-        if session is not None and from_ is Direction.TO_CONTROL and session.room:
-            session.send(heartbeat())
+        if session is not None and from_ is Direction.TO_CONTROL and session.window_room:
+            session.send_message(heartbeat())
 
     @rule(to=side, frames=st.integers(1, 5))
     def carry(self, to: Direction, frames: int) -> None:
         """Frames arrive, whole and in order."""
-        sink, source = self.sides[to], self.sides[to.back]
+        sink, source = self.sides[to], self.sides[to.opposite]
         for _ in range(frames):
             if source.wire:
                 self.deliver(sink, source.wire.popleft())
 
     def deliver(self, sink: Side, frame: bytes) -> None:
         """A faulty frame cuts the connection; anything but a typed error fails the test."""
-        if sink.session is None or sink.session.ended:
+        if sink.session is None or sink.session.is_ended:
             return
         try:
-            sink.todo.extend(sink.session.receive(frame, at(self.now)))
+            sink.todo.extend(sink.session.receive_frame(frame, at(self.now)))
         except LinkError:
             self.connect()
 
@@ -169,20 +174,20 @@ class Link(RuleBasedStateMachine):
             if each.todo:
                 self.handle(each, each.todo.popleft())
 
-    def handle(self, each: Side, event: Event) -> None:
+    def handle(self, each: Side, event: SessionEvent) -> None:
         """As the docstring of `session` shows it."""
         session = each.session
         assert session is not None
         match event:
-            case Received(id=id_, message=message) if id_:
+            case MessageReceived(id=id_, message=message) if id_:
                 run(each.inbox.apply, session.peer_stream, id_, message)
-                session.applied(id_)
-            case Missed(first=first, last=last, reason=reason):
+                session.mark_applied(id_)
+            case MessagesSkipped(first=first, last=last, reason=reason):
                 assert reason is SkipReason.DROPPED
                 each.missed |= set(range(first, last + 1))
                 run(each.inbox.apply, session.peer_stream, last, None)
-                session.applied(last)
-            case Acknowledged(through=through):
+                session.mark_applied(last)
+            case MessagesAcknowledged(through=through):
                 run(each.outbox.acknowledge, through)
 
     # --- faults ---
@@ -201,7 +206,7 @@ class Link(RuleBasedStateMachine):
     def overlap(self, of: Direction) -> None:
         """A new session begins while the old one's owner is still applying what had come."""
         each = self.sides[of]
-        old, late = each.session, [e for e in each.todo if isinstance(e, Received) and e.id]
+        old, late = each.session, [e for e in each.todo if isinstance(e, MessageReceived) and e.id]
         self.connect()
         for event in late if old is not None else []:
             run(each.inbox.apply, old.peer_stream, event.id, event.message)
@@ -229,7 +234,7 @@ class Link(RuleBasedStateMachine):
         self.now += seconds
         for each in self.sides.values():
             try:
-                if each.session is not None and not each.session.ended:
+                if each.session is not None and not each.session.is_ended:
                     each.session.tick(at(self.now))
             except LinkError:
                 self.connect()
@@ -240,9 +245,9 @@ class Link(RuleBasedStateMachine):
     def leave(self, from_: Direction) -> None:
         """One side ends the session in order."""
         session = self.sides[from_].session
-        if session is not None and not session.ended:
-            session.leave(ByeReason.RESTART, at(self.now))
-        if all(each.session is None or each.session.ended for each in self.sides.values()):
+        if session is not None and not session.is_ended:
+            session.send_bye(ByeReason.RESTART, at(self.now))
+        if all(each.session is None or each.session.is_ended for each in self.sides.values()):
             self.connect()
 
     # --- what must hold ---
@@ -251,7 +256,7 @@ class Link(RuleBasedStateMachine):
     def once_in_order_and_true(self) -> None:
         """Each id at most once, in order, exactly as it was written; gaps only where told."""
         for to in SIDES:
-            receiver, sender = self.sides[to], self.sides[to.back]
+            receiver, sender = self.sides[to], self.sides[to.opposite]
             ids = [id_ for id_, _ in receiver.inbox.applied]
             assert ids == sorted(set(ids))
             assert all(sender.written[id_] == message for id_, message in receiver.inbox.applied)
@@ -263,7 +268,7 @@ class Link(RuleBasedStateMachine):
     def nothing_is_forgotten_before_it_is_applied(self) -> None:
         """An outbox lets go only what the other has applied, or what may be dropped."""
         for to in SIDES:
-            receiver, sender = self.sides[to], self.sides[to.back]
+            receiver, sender = self.sides[to], self.sides[to.opposite]
             assert sender.outbox.acknowledged <= receiver.inbox.through
 
     def teardown(self) -> None:
@@ -272,7 +277,7 @@ class Link(RuleBasedStateMachine):
         self.flow(20, 1000)
         self.once_in_order_and_true()
         for to in SIDES:
-            receiver, sender = self.sides[to], self.sides[to.back]
+            receiver, sender = self.sides[to], self.sides[to.opposite]
             applied = {id_ for id_, _ in receiver.inbox.applied}
             dropped = {entry.id for entry in sender.outbox.dropped}
             assert applied | dropped == set(sender.written)

@@ -2,15 +2,15 @@
 
 import pytest
 
-from protocols.link.errors import LocalFaultError, PipeError
-from protocols.link.memory import MemoryInbox, MemoryOutbox, pipe_pair
+from protocols.link.errors import LocalFaultError, TransportError
+from protocols.link.memory import MemoryInbox, MemoryOutbox, memory_transport_pair
 from protocols.link.messages import Cursor
 from tests.unit.protocols.link.duet import DOWN, UP, alert, heartbeat, metrics
 
 
 async def test_a_pair_carries_frames_both_ways_in_order():
     """Whole frames, and each end sees the other's certificate."""
-    client, server = pipe_pair(b"C", b"S")
+    client, server = memory_transport_pair(b"C", b"S")
     await client.send(b"1")
     await client.send(b"2")
     await server.send(b"3")
@@ -24,13 +24,13 @@ async def test_a_pair_carries_frames_both_ways_in_order():
 
 async def test_a_closed_pair_says_so_after_what_was_sent():
     """What was written before the end is read; then it is over for both."""
-    client, server = pipe_pair()
+    client, server = memory_transport_pair()
     await client.send(b"last")
     await client.aclose("gap")
     assert client.fault == "gap"
     assert await server.receive() == b"last"
     for use in (server.receive, client.receive, lambda: client.send(b""), lambda: server.send(b"")):
-        with pytest.raises(PipeError):
+        with pytest.raises(TransportError):
             await use()
 
 

@@ -12,7 +12,7 @@ from protocols.link import codec
 from protocols.link import messages as m
 from protocols.link.envelope import Envelope
 from protocols.link.errors import LocalFaultError
-from protocols.link.messages import KINDS, Delivery, Direction, MessageType
+from protocols.link.messages import MESSAGE_SPECS, Delivery, Direction, MessageType
 from protocols.link.vocabulary import OperationName
 from tests.unit.protocols.link.duet import metrics
 
@@ -47,8 +47,8 @@ def faults(kind: Any, place: str, safe: bool = False) -> list[str]:
     return [f"{place} is {type(kind).__name__}, or nothing says why it is safe"]
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
-def test_an_agents_messages_cannot_hold_a_secret(kind: m.Kind):
+@pytest.mark.parametrize("kind", MESSAGE_SPECS.values(), ids=lambda kind: kind.name)
+def test_an_agents_messages_cannot_hold_a_secret(kind: m.MessageSpec):
     """What an agent sends is bounded numbers, listed words, hashes, ids and set forms."""
     if Direction.TO_CONTROL in kind.directions:
         assert faults(inspect.type_info(kind.shape), kind.name) == []
@@ -74,10 +74,10 @@ def test_the_walk_itself_refuses_what_is_free(annotation: Any):
 
 def test_every_type_has_one_row():
     """The table names each type once, each shape once, and each has a way to go."""
-    assert set(KINDS) == set(MessageType)
-    assert len({kind.shape for kind in KINDS.values()}) == len(KINDS)
-    assert all(kind.directions for kind in KINDS.values())
-    assert m.kind_of(metrics()) is KINDS[MessageType.METRICS]
+    assert set(MESSAGE_SPECS) == set(MessageType)
+    assert len({kind.shape for kind in MESSAGE_SPECS.values()}) == len(MESSAGE_SPECS)
+    assert all(kind.directions for kind in MESSAGE_SPECS.values())
+    assert m.spec_of(metrics()) is MESSAGE_SPECS[MessageType.METRICS]
 
 
 def test_what_waits_in_an_outbox_is_of_the_first_version():
@@ -85,9 +85,9 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
 
     A newer message that is durable would end each session with an older peer, for good.
     """
-    durable = [kind for kind in KINDS.values() if kind.delivery is not Delivery.EPHEMERAL]
+    durable = [kind for kind in MESSAGE_SPECS.values() if kind.delivery is not Delivery.EPHEMERAL]
     assert {kind.since for kind in durable} == {1}
-    assert {kind.name for kind in KINDS.values() if kind.since > 1} == {
+    assert {kind.name for kind in MESSAGE_SPECS.values() if kind.since > 1} == {
         MessageType.POLICY_REPLAY,
         MessageType.REPLAY_RESULT,
         MessageType.CONDITIONS,
@@ -97,7 +97,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
 
 def test_evidence_is_never_droppable():
     """What an auditor or operator must see is not in the classes that may be let go."""
-    evidence = {kind.name for kind in KINDS.values() if kind.delivery is Delivery.EVIDENCE}
+    evidence = {kind.name for kind in MESSAGE_SPECS.values() if kind.delivery is Delivery.EVIDENCE}
     assert evidence >= {
         MessageType.ALERT,
         MessageType.AUDIT_CHECKPOINT,
@@ -105,7 +105,9 @@ def test_evidence_is_never_droppable():
         MessageType.COMMAND_RESULT,
         MessageType.COMMAND,
     }
-    droppable = [kind.name for kind in KINDS.values() if kind.delivery is Delivery.DROPPABLE]
+    droppable = [
+        kind.name for kind in MESSAGE_SPECS.values() if kind.delivery is Delivery.DROPPABLE
+    ]
     assert droppable == [MessageType.METRICS, MessageType.USAGE]
 
 
@@ -120,16 +122,16 @@ def test_no_command_takes_an_argument():
 
 def test_directions_are_each_others_back():
     """Two ways, and no third."""
-    assert Direction.TO_AGENT.back is Direction.TO_CONTROL
-    assert Direction.TO_CONTROL.back is Direction.TO_AGENT
+    assert Direction.TO_AGENT.opposite is Direction.TO_CONTROL
+    assert Direction.TO_CONTROL.opposite is Direction.TO_AGENT
 
 
 def test_a_part_of_a_message_is_no_message():
     """A struct that only lives inside others has no row, and cannot be sent."""
     with pytest.raises(KeyError):
-        m.kind_of(m.Cursor(stream=bytes(16), applied=0))
+        m.spec_of(m.Cursor(stream=bytes(16), applied=0))
     with pytest.raises(LocalFaultError, match="not a message"):
-        codec.name_of(m.Cursor(stream=bytes(16), applied=0))
+        codec.message_type_of(m.Cursor(stream=bytes(16), applied=0))
 
 
 def test_every_operation_of_the_agent_has_its_word():

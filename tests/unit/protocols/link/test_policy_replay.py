@@ -28,7 +28,7 @@ def test_they_are_messages():
     """Both go over the wire as they are."""
     for message in (ASKED, FOUND):
         payload = codec.encode_payload(message)
-        assert codec.decode_payload(codec.name_of(message), payload) == message
+        assert codec.decode_payload(codec.message_type_of(message), payload) == message
 
 
 def test_rules_fit_into_a_frame_or_are_no_message():

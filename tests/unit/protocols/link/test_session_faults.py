@@ -8,15 +8,15 @@ import msgspec
 import pytest
 
 from protocols.link import messages as m
-from protocols.link.codec import decode
+from protocols.link.codec import decode_struct
 from protocols.link.delivery import OutboxState
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, LocalFaultError, OutboxRolledBackError
-from protocols.link.events import CaughtUp, Opened
 from protocols.link.messages import Direction
-from protocols.link.session import Session
+from protocols.link.session import LinkSession
+from protocols.link.session_events import SessionCaughtUp, SessionOpened
 from protocols.link.signing import Verifier
-from protocols.link.states import State
+from protocols.link.states import SessionState
 from protocols.link.vocabulary import SkipReason
 from tests.unit.protocols.link.duet import (
     CHANNEL,
@@ -45,36 +45,39 @@ UPWARDS, DOWNWARDS = Direction.TO_CONTROL, Direction.TO_AGENT
 def test_two_ends_become_live():
     """Hello, Welcome, and the agent's first frame: both know the same session."""
     duet = Duet.of()
-    assert (duet.agent.state, duet.control.state) == (State.HELLO_SENT, State.CONNECTING)
+    assert (duet.agent.state, duet.control.state) == (
+        SessionState.HELLO_SENT,
+        SessionState.CONNECTING,
+    )
     duet.pump()
-    assert (duet.agent.state, duet.control.state) == (State.LIVE, State.LIVE)
+    assert (duet.agent.state, duet.control.state) == (SessionState.LIVE, SessionState.LIVE)
     assert duet.agent.id == duet.control.id != bytes(16)
     for events in duet.heard.values():
-        assert events == [Opened(duet.agent.id), CaughtUp()]
+        assert events == [SessionOpened(duet.agent.id), SessionCaughtUp()]
 
 
 def test_nobody_talks_before_the_other_has_proven_itself():
     """The control plane sends nothing durable to what may be a recorded hello."""
     duet = Duet.of()
-    duet.control.receive(duet.agent.frames(at(0))[0], at(0))
-    assert duet.control.state is State.HELLO_SENT
-    assert duet.control.room == 0
+    duet.control.receive_frame(duet.agent.take_frames(at(0))[0], at(0))
+    assert duet.control.state is SessionState.HELLO_SENT
+    assert duet.control.window_room == 0
     for session, message in ((duet.agent, heartbeat()), (duet.control, command())):
         with pytest.raises(LocalFaultError):
-            session.send(message)
+            session.send_message(message)
         with pytest.raises(LocalFaultError):
-            session.offer(batch(0, alert()))
+            session.send_batch(batch(0, alert()))
 
 
 def test_a_recorded_hello_gets_no_further():
     """Replayed, it opens another session, in which the recording's next frame has no place."""
     duet = Duet.of()
-    hello = duet.agent.frames(at(0))
-    duet.control.receive(hello[0], at(0))
-    duet.agent.receive(duet.control.frames(at(0))[0], at(0))
-    first = duet.agent.frames(at(0))
-    fresh = Session.control(replace(control_end(), nonce=fixed("fresh")), at(9))
-    fresh.receive(hello[0], at(9))
+    hello = duet.agent.take_frames(at(0))
+    duet.control.receive_frame(hello[0], at(0))
+    duet.agent.receive_frame(duet.control.take_frames(at(0))[0], at(0))
+    first = duet.agent.take_frames(at(0))
+    fresh = LinkSession.control(replace(control_end(), nonce=fixed("fresh")), at(9))
+    fresh.receive_frame(hello[0], at(9))
     assert refusal(fresh, first[0], 9) is Fault.SESSION
 
 
@@ -93,51 +96,51 @@ def test_a_recorded_hello_gets_no_further():
 def test_a_hello_out_of_form_is_refused(changes: dict[str, Any], fault: str):
     """Every field of the first envelope is fixed."""
     duet = Duet.of()
-    hello = altered(duet.agent.frames(at(0))[0], UPWARDS, **changes)
+    hello = altered(duet.agent.take_frames(at(0))[0], UPWARDS, **changes)
     assert refusal(duet.control, hello) == fault
 
 
 def test_a_hello_of_another_identity_is_refused():
     """A valid agent cannot speak for another vault or organization of the same authority."""
     other = replace(CHANNEL, org="other")
-    hello = Session.agent(replace(agent_end(), channel=other), at(0)).frames(at(0))[0]
-    assert refusal(Session.control(control_end(), at(0)), hello) is Fault.IDENTITY
+    hello = LinkSession.agent(replace(agent_end(), channel=other), at(0)).take_frames(at(0))[0]
+    assert refusal(LinkSession.control(control_end(), at(0)), hello) is Fault.IDENTITY
 
 
 def test_a_session_is_bound_to_its_certificates():
     """If the two ends see different certificates, someone is between them."""
     for change in ({"agent_certificate": bytes(32)}, {"control_certificate": bytes(32)}):
         duet = Duet.of(control=replace(control_end(), channel=replace(CHANNEL, **change)))
-        duet.control.receive(duet.agent.frames(at(0))[0], at(0))
-        assert refusal(duet.agent, duet.control.frames(at(0))[0]) is Fault.SESSION
+        duet.control.receive_frame(duet.agent.take_frames(at(0))[0], at(0))
+        assert refusal(duet.agent, duet.control.take_frames(at(0))[0]) is Fault.SESSION
 
 
 def test_only_the_known_link_key_counts():
     """A certificate alone does not make a peer: its frames must bear its link key's signature."""
     stranger = Verifier([b"\x01" + bytes(31)])
     duet = Duet.of(control=replace(control_end(), verifier=stranger))
-    assert refusal(duet.control, duet.agent.frames(at(0))[0]) is Fault.SIGNATURE
+    assert refusal(duet.control, duet.agent.take_frames(at(0))[0]) is Fault.SIGNATURE
 
 
 def test_a_welcome_that_answers_another_hello_is_refused():
     """A recorded welcome does not fit a fresh nonce."""
     duet = Duet.of()
-    duet.control.receive(duet.agent.frames(at(0))[0], at(0))
-    later = Session.agent(replace(agent_end(), nonce=fixed("later")), at(0))
-    assert refusal(later, duet.control.frames(at(0))[0]) is Fault.NONCE
+    duet.control.receive_frame(duet.agent.take_frames(at(0))[0], at(0))
+    later = LinkSession.agent(replace(agent_end(), nonce=fixed("later")), at(0))
+    assert refusal(later, duet.control.take_frames(at(0))[0]) is Fault.NONCE
 
 
 def test_a_control_plane_that_went_back_is_noticed():
     """Its outbox is older than what we have applied: both ends see it, each by its own error."""
     cursor = m.Cursor(stream=DOWN, applied=5)
     duet = Duet.of(agent_end(cursor=cursor), control_end(OutboxState(DOWN, 4, 0)))
-    hello = duet.agent.frames(at(0))[0]
+    hello = duet.agent.take_frames(at(0))[0]
     with pytest.raises(OutboxRolledBackError):
-        duet.control.receive(hello, at(0))
+        duet.control.receive_frame(hello, at(0))
     duet = Duet.of(agent_end(cursor=cursor), control_end(OutboxState(DOWN, 5, 0)))
-    duet.control.receive(duet.agent.frames(at(0))[0], at(0))
-    welcome = duet.control.frames(at(0))[0]
-    message = decode(bytes(decode(welcome[64:], Envelope).payload), m.Welcome)
+    duet.control.receive_frame(duet.agent.take_frames(at(0))[0], at(0))
+    welcome = duet.control.take_frames(at(0))[0]
+    message = decode_struct(bytes(decode_struct(welcome[64:], Envelope).payload), m.Welcome)
     older = said(welcome, msgspec.structs.replace(message, newest=4), DOWNWARDS)
     assert refusal(duet.agent, older) is Fault.ROLLBACK
 
@@ -147,23 +150,23 @@ def test_an_agent_that_went_back_is_told_to_begin_anew():
     duet = Duet.of(
         agent_end(OutboxState(UP, 4, 0)), control_end(cursor=m.Cursor(stream=UP, applied=5))
     )
-    duet.control.receive(duet.agent.frames(at(0))[0], at(0))
+    duet.control.receive_frame(duet.agent.take_frames(at(0))[0], at(0))
     with pytest.raises(OutboxRolledBackError):
-        duet.agent.receive(duet.control.frames(at(0))[0], at(0))
-    assert duet.agent.ended
+        duet.agent.receive_frame(duet.control.take_frames(at(0))[0], at(0))
+    assert duet.agent.is_ended
 
 
 # --- breaking the rules ---------------------------------------------------------------------------
 
 
-def in_session() -> Iterator[tuple[Duet, Session, bytes, Direction]]:
+def in_session() -> Iterator[tuple[Duet, LinkSession, bytes, Direction]]:
     """A frame on its way in a live session, either way."""
     duet = Duet.live()
-    duet.agent.send(heartbeat())
-    yield duet, duet.control, duet.agent.frames(at(0))[0], UPWARDS
+    duet.agent.send_message(heartbeat())
+    yield duet, duet.control, duet.agent.take_frames(at(0))[0], UPWARDS
     duet = Duet.live()
-    duet.control.offer(batch(0, command()))
-    yield duet, duet.agent, duet.control.frames(at(0))[0], DOWNWARDS
+    duet.control.send_batch(batch(0, command()))
+    yield duet, duet.agent, duet.control.take_frames(at(0))[0], DOWNWARDS
 
 
 @pytest.mark.parametrize(
@@ -186,30 +189,30 @@ def test_a_frame_out_of_place_closes_the_session(changes: dict[str, Any], fault:
 def test_a_repeated_frame_closes_the_session():
     """The same bytes a second time have a number that was used."""
     for _, session, frame, _ in in_session():
-        session.receive(frame, at(0))
+        session.receive_frame(frame, at(0))
         assert refusal(session, frame) is Fault.SEQUENCE
 
 
 def test_frames_that_change_places_close_the_session():
     """Neither can the first be lost or come second."""
     duet = Duet.live()
-    duet.agent.send(heartbeat(1))
-    duet.agent.send(heartbeat(2))
-    assert refusal(duet.control, duet.agent.frames(at(0))[1]) is Fault.SEQUENCE
+    duet.agent.send_message(heartbeat(1))
+    duet.agent.send_message(heartbeat(2))
+    assert refusal(duet.control, duet.agent.take_frames(at(0))[1]) is Fault.SEQUENCE
 
 
 def test_a_frame_sent_back_to_its_sender_closes_the_session():
     """The direction is signed: a reflected frame is nobody's."""
     duet = Duet.live()
-    duet.agent.send(heartbeat())
-    assert refusal(duet.agent, duet.agent.frames(at(0))[0]) is Fault.SIGNATURE
+    duet.agent.send_message(heartbeat())
+    assert refusal(duet.agent, duet.agent.take_frames(at(0))[0]) is Fault.SIGNATURE
 
 
 def test_a_frame_of_an_earlier_session_closes_the_session():
     """Old sessions do not come back."""
     old, new = Duet.live(), Duet.live(replace(agent_end(), nonce=fixed("another")))
-    old.agent.send(heartbeat())
-    assert refusal(new.control, old.agent.frames(at(0))[0]) is Fault.SESSION
+    old.agent.send_message(heartbeat())
+    assert refusal(new.control, old.agent.take_frames(at(0))[0]) is Fault.SESSION
 
 
 @pytest.mark.parametrize(
@@ -236,17 +239,17 @@ def test_a_frame_of_an_earlier_session_closes_the_session():
 def test_a_message_out_of_place_closes_the_session(message: m.Message, id_: int, fault: str):
     """Unexplained gaps, skips that do not fit, answers to nothing, a second greeting."""
     duet = Duet.live()
-    duet.agent.send(heartbeat())
-    frame = said(duet.agent.frames(at(0))[0], message, UPWARDS, id=id_)
+    duet.agent.send_message(heartbeat())
+    frame = said(duet.agent.take_frames(at(0))[0], message, UPWARDS, id=id_)
     assert refusal(duet.control, frame) == fault
 
 
 def test_nothing_but_a_greeting_is_heard_first():
     """A peer that begins with something else is cut."""
     duet = Duet.of()
-    hello = duet.agent.frames(at(0))[0]
+    hello = duet.agent.take_frames(at(0))[0]
     assert refusal(duet.control, said(hello, heartbeat(), UPWARDS)) is Fault.STATE
     duet = Duet.of()
-    duet.control.receive(duet.agent.frames(at(0))[0], at(0))
-    welcome = duet.control.frames(at(0))[0]
+    duet.control.receive_frame(duet.agent.take_frames(at(0))[0], at(0))
+    welcome = duet.control.take_frames(at(0))[0]
     assert refusal(duet.agent, said(welcome, m.Ack(), DOWNWARDS)) is Fault.STATE

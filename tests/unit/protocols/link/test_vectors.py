@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from protocols.link import codec
-from protocols.link.bundle import BundleError, Stored, open_bundle
+from protocols.link.bundle import AcceptedVersion, BundleError, open_bundle
 from protocols.link.errors import RemoteFaultError
-from protocols.link.frame import open_frame, seal
-from protocols.link.handshake import Channel, session_id
+from protocols.link.frame import open_frame, seal_frame
+from protocols.link.handshake import ChannelBinding, derive_session_id
 from protocols.link.messages import Direction, MessageType
 from protocols.link.signing import Verifier
 from tests.unit.protocols.link.duet import AGENT_KEY, CONTROL_KEY
@@ -45,7 +45,7 @@ def test_a_frame_is_read_as_the_vector_says(case: Case):
     assert codec.encode_payload(opened.message).hex() == case["payload"]
     way = Direction(bytes([case["direction"]]))
     key = AGENT_KEY if way is Direction.TO_CONTROL else CONTROL_KEY
-    assert seal(opened.envelope, way, key).hex() == case["frame"]
+    assert seal_frame(opened.envelope, way, key).hex() == case["frame"]
 
 
 def test_every_type_has_a_vector():
@@ -57,21 +57,21 @@ def test_every_type_has_a_vector():
 def test_the_session_id_is_the_vectors():
     """Out of version, certificates, nonces and names."""
     given = VECTORS["session"]
-    channel = Channel(
+    channel = ChannelBinding(
         org=given["org"],
         vault=given["vault"],
         agent_certificate=bytes.fromhex(given["agent_certificate"]),
         control_certificate=bytes.fromhex(given["control_certificate"]),
     )
     nonces = (bytes.fromhex(given["agent_nonce"]), bytes.fromhex(given["control_nonce"]))
-    assert session_id(channel, *nonces, 1).hex() == given["id"]
-    assert session_id(channel, *nonces, 2).hex() == given["id_of_version_2"]
+    assert derive_session_id(channel, *nonces, 1).hex() == given["id"]
+    assert derive_session_id(channel, *nonces, 2).hex() == given["id_of_version_2"]
 
 
 @pytest.mark.parametrize("case", BUNDLES, ids=lambda case: case["name"])
 def test_a_bundle_is_judged_as_the_vector_says(case: Case):
     """Accepted with this hash, or refused for this reason."""
-    stored = Stored(case["stored_version"], bytes.fromhex(case["stored_hash"]))
+    stored = AcceptedVersion(case["stored_version"], bytes.fromhex(case["stored_hash"]))
     keys = [bytes.fromhex(VECTORS["public_keys"]["policy"])]
     try:
         accepted = open_bundle(

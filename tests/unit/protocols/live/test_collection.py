@@ -6,29 +6,29 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.live.collection import Collection
-from protocols.live.limits import PIECE
+from protocols.live.collection import LiveCollection
+from protocols.live.limits import SNAPSHOT_ROWS
 
 
-def filled(rows: dict[str, dict[str, Any]]) -> Collection:
+def filled(rows: dict[str, dict[str, Any]]) -> LiveCollection:
     """A collection that has these."""
-    collection = Collection()
-    collection.replace(rows)
+    collection = LiveCollection()
+    collection.replace_rows(rows)
     return collection
 
 
-def taken(collection: Collection) -> Any:
+def taken(collection: LiveCollection) -> Any:
     """What has changed."""
-    body = collection.take()
+    body = collection.take_changes()
     return None if body is None else json.loads(body)
 
 
 def test_only_changed_columns_are_told() -> None:
     """And those of several changes as one."""
     collection = filled({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 2}})
-    collection.put("a", {"x": 1, "y": 3})
-    collection.merge("a", {"x": 5})
-    collection.merge("b", {"x": 1})
+    collection.put_row("a", {"x": 1, "y": 3})
+    collection.merge_columns("a", {"x": 5})
+    collection.merge_columns("b", {"x": 1})
     assert taken(collection) == {"a": {"x": 5, "y": 3}}
     assert taken(collection) is None
 
@@ -36,47 +36,47 @@ def test_only_changed_columns_are_told() -> None:
 def test_a_new_row_is_told_whole_and_a_dropped_one_as_null() -> None:
     """Dropping what is not there is nothing."""
     collection = filled({"a": {"x": 1}})
-    collection.put("b", {"x": 2})
-    collection.drop("a")
-    collection.drop("c")
+    collection.put_row("b", {"x": 2})
+    collection.remove_row("a")
+    collection.remove_row("c")
     assert taken(collection) == {"a": None, "b": {"x": 2}}
 
 
 def test_a_column_that_is_gone_becomes_null() -> None:
     """The browser lays what it gets over what it has."""
     collection = filled({"a": {"x": 1, "y": 2}})
-    collection.put("a", {"x": 1})
+    collection.put_row("a", {"x": 1})
     assert taken(collection) == {"a": {"y": None}}
 
 
 def test_what_is_filled_first_is_a_snapshot_and_no_change() -> None:
     """Nobody has seen anything before."""
-    collection = Collection()
+    collection = LiveCollection()
     assert not collection.ready
-    collection.replace({"a": {"x": 1}})
+    collection.replace_rows({"a": {"x": 1}})
     assert collection.ready
     assert taken(collection) is None
-    collection.replace({"b": {"x": 1}})
+    collection.replace_rows({"b": {"x": 1}})
     assert taken(collection) == {"a": None, "b": {"x": 1}}
 
 
 def test_snapshots_come_in_pieces_and_an_empty_one_is_one() -> None:
     """All rows, each once."""
-    rows = {f"v{n}": {"x": n} for n in range(2 * PIECE + 1)}
-    pieces = [json.loads(piece) for piece in filled(rows).snapshot()]
-    assert [len(piece) for piece in pieces] == [PIECE, PIECE, 1]
+    rows = {f"v{n}": {"x": n} for n in range(2 * SNAPSHOT_ROWS + 1)}
+    pieces = [json.loads(piece) for piece in filled(rows).snapshot_pages()]
+    assert [len(piece) for piece in pieces] == [SNAPSHOT_ROWS, SNAPSHOT_ROWS, 1]
     assert {key: row for piece in pieces for key, row in piece.items()} == rows
-    assert filled({}).snapshot() == ("{}",)
+    assert filled({}).snapshot_pages() == ("{}",)
 
 
 def test_a_snapshot_is_made_once_for_all_who_come_together() -> None:
     """Until the next changes were told."""
     collection = filled({"a": {"x": 1}})
-    first = collection.snapshot()
-    collection.merge("a", {"x": 2})
-    assert collection.snapshot() is first
-    collection.take()
-    assert collection.snapshot() is not first
+    first = collection.snapshot_pages()
+    collection.merge_columns("a", {"x": 2})
+    assert collection.snapshot_pages() is first
+    collection.take_changes()
+    assert collection.snapshot_pages() is not first
 
 
 Steps = st.lists(
@@ -93,16 +93,16 @@ Steps = st.lists(
 def test_snapshot_and_changes_lead_to_what_is(steps: Any) -> None:
     """Whenever somebody comes, and whatever changes in between."""
     collection = filled({"a": {"x": 0, "y": 0}})
-    seen: list[dict[str, Any]] = [json.loads(collection.snapshot()[0])]
+    seen: list[dict[str, Any]] = [json.loads(collection.snapshot_pages()[0])]
     for step, key, row in steps:
         if step == "put":
-            collection.put(key, row)
+            collection.put_row(key, row)
         elif step == "merge" and key in collection:
-            collection.merge(key, {"x": row["x"]})
+            collection.merge_columns(key, {"x": row["x"]})
         elif step == "drop":
-            collection.drop(key)
+            collection.remove_row(key)
         elif step == "late":
-            seen.append(json.loads(collection.snapshot()[0]))
+            seen.append(json.loads(collection.snapshot_pages()[0]))
         elif step == "take":
             tell(seen, taken(collection))
     tell(seen, taken(collection))

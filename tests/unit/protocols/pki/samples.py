@@ -23,29 +23,29 @@ from cryptography.x509 import (
 from cryptography.x509.oid import NameOID
 
 from protocols.pki import profile
-from protocols.pki.authority import Authority, Root
-from protocols.pki.ceremony import new_root, sign_intermediate
-from protocols.pki.certificates import der, moment, public_key
-from protocols.pki.issuing import issue_agent, issue_server
+from protocols.pki.authority import IssuingAuthority, RootAuthority
+from protocols.pki.ceremony import create_root, sign_intermediate
+from protocols.pki.certificates import public_key, to_der, whole_second
+from protocols.pki.issuance import issue_agent, issue_server
 from protocols.pki.keys import KeyKind, new_curve_key
 from protocols.pki.names import AgentName
-from protocols.pki.requests import make_authority_request
-from protocols.pki.trust import Trust
+from protocols.pki.requests import create_authority_csr
+from protocols.pki.trust import TrustStore
 
 NOW = 1_800_000_000 * profile.SECOND
-NAME = AgentName.of("acme", "prod")
+NAME = AgentName.from_slugs("acme", "prod")
 
 
 class Pki(NamedTuple):
     """A root in hand, and the intermediate below it."""
 
-    root: Root
-    authority: Authority
+    root: RootAuthority
+    authority: IssuingAuthority
 
     @property
-    def trust(self) -> Trust:
+    def trust(self) -> TrustStore:
         """In this root alone."""
-        return Trust.of([self.root.certificate])
+        return TrustStore.from_roots([self.root.certificate])
 
 
 class Holder(NamedTuple):
@@ -57,16 +57,16 @@ class Holder(NamedTuple):
     @property
     def ders(self) -> list[bytes]:
         """The chain as TLS carries it."""
-        return [der(certificate) for certificate in self.chain]
+        return [to_der(certificate) for certificate in self.chain]
 
 
 @lru_cache
 def make_pki(label: str, now: int = NOW) -> Pki:
     """The same for the same label."""
-    root = new_root(new_curve_key(KeyKind.AUTHORITY), f"{label} root", now)
+    root = create_root(new_curve_key(KeyKind.AUTHORITY), f"{label} root", now)
     key = new_curve_key(KeyKind.AUTHORITY)
-    signed = sign_intermediate(root, make_authority_request(key, f"{label} intermediate"), now)
-    return Pki(root, Authority.of(key, signed, root.certificate))
+    signed = sign_intermediate(root, create_authority_csr(key, f"{label} intermediate"), now)
+    return Pki(root, IssuingAuthority.verified(key, signed, root.certificate))
 
 
 def make_agent(pki: Pki, name: AgentName = NAME, now: int = NOW) -> Holder:
@@ -100,8 +100,8 @@ def forge(
         .issuer_name(authority.certificate.subject)
         .public_key(key.public_key())
         .serial_number(random_serial_number())
-        .not_valid_before(moment(NOW))
-        .not_valid_after(moment(NOW + profile.AGENT_LIFE))
+        .not_valid_before(whole_second(NOW))
+        .not_valid_after(whole_second(NOW + profile.AGENT_LIFE))
         .add_extension(constraints or BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(profile.leaf_usage(), critical=True)
         .add_extension(use, critical=True)
@@ -113,7 +113,7 @@ def forge(
 
 
 def cross_of(
-    root: Root, successor: Certificate, path: int | None, *, usage: KeyUsage | None = None
+    root: RootAuthority, successor: Certificate, path: int | None, *, usage: KeyUsage | None = None
 ) -> Certificate:
     """The successor's key and name by the root's true signature, with any path length and usage."""
     identifier = SubjectKeyIdentifier.from_public_key(root.key.public_key())
@@ -125,8 +125,8 @@ def cross_of(
         .issuer_name(root.certificate.subject)
         .public_key(public_key(successor))
         .serial_number(random_serial_number())
-        .not_valid_before(moment(NOW))
-        .not_valid_after(moment(NOW + profile.ROOT_LIFE))
+        .not_valid_before(whole_second(NOW))
+        .not_valid_after(whole_second(NOW + profile.ROOT_LIFE))
         .add_extension(BasicConstraints(ca=True, path_length=path), critical=True)
         .add_extension(usage or profile.authority_usage(), critical=True)
         .add_extension(own, critical=False)
@@ -135,10 +135,10 @@ def cross_of(
     )
 
 
-def intermediate_as_root(pki: Pki) -> Root:
+def intermediate_as_root(pki: Pki) -> RootAuthority:
     """What whoever holds only the intermediate's key makes: a root of that key and name."""
     name = pki.authority.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0]
-    return new_root(pki.authority.key, str(name.value), NOW)
+    return create_root(pki.authority.key, str(name.value), NOW)
 
 
 def uris(*texts: str) -> list[GeneralName]:

@@ -1,11 +1,17 @@
 import pytest
 
 from protocols.pki import profile
-from protocols.pki.authority import Authority, Cross, check_signed, is_cross, same_authority
+from protocols.pki.authority import (
+    CrossCertificate,
+    IssuingAuthority,
+    check_signed,
+    is_cross,
+    same_authority,
+)
 from protocols.pki.ceremony import cross_sign, sign_intermediate
 from protocols.pki.errors import AuthorityError
 from protocols.pki.keys import KeyKind, new_curve_key
-from protocols.pki.requests import make_authority_request
+from protocols.pki.requests import create_authority_csr
 from tests.unit.protocols.pki.samples import NOW, cross_of, make_agent, make_pki
 
 A, B = make_pki("a"), make_pki("b")
@@ -14,31 +20,38 @@ A, B = make_pki("a"), make_pki("b")
 def test_an_authority_is_a_key_with_its_certificate_under_its_root() -> None:
     """Anything else is refused before it issues."""
     key = new_curve_key(KeyKind.AUTHORITY)
-    signed = sign_intermediate(A.root, make_authority_request(key, "x"), NOW)
-    assert Authority.of(key, signed, A.root.certificate).issuers == (signed, A.root.certificate)
+    signed = sign_intermediate(A.root, create_authority_csr(key, "x"), NOW)
+    assert IssuingAuthority.verified(key, signed, A.root.certificate).issuers == (
+        signed,
+        A.root.certificate,
+    )
     with pytest.raises(AuthorityError, match="another key"):
-        Authority.of(A.authority.key, signed, A.root.certificate)
+        IssuingAuthority.verified(A.authority.key, signed, A.root.certificate)
     with pytest.raises(AuthorityError, match="not signed by"):
-        Authority.of(key, signed, B.root.certificate)
+        IssuingAuthority.verified(key, signed, B.root.certificate)
     with pytest.raises(AuthorityError, match="path length 0"):
-        Authority.of(A.root.key, A.root.certificate, A.root.certificate)
+        IssuingAuthority.verified(A.root.key, A.root.certificate, A.root.certificate)
     agent = make_agent(A)
     with pytest.raises(AuthorityError, match="path length 0"):
-        Authority.of(agent.key, agent.chain[0], A.root.certificate)
+        IssuingAuthority.verified(agent.key, agent.chain[0], A.root.certificate)
 
 
 def test_a_cross_certificate_must_be_of_the_root() -> None:
     """And by its signer; servers then show the way to either root."""
     a, b = A.root, B.root
     parts = (B.authority.key, B.authority.certificate, b.certificate)
-    cross = Cross(cross_sign(a, b.certificate, NOW), a.certificate)
-    assert Authority.of(*parts, cross).issuers == (B.authority.certificate, *cross)
+    cross = CrossCertificate(cross_sign(a, b.certificate, NOW), a.certificate)
+    assert IssuingAuthority.verified(*parts, cross).issuers == (B.authority.certificate, *cross)
     with pytest.raises(AuthorityError, match="another root"):
-        Authority.of(*parts, Cross(cross_sign(b, a.certificate, NOW), b.certificate))
+        IssuingAuthority.verified(
+            *parts, CrossCertificate(cross_sign(b, a.certificate, NOW), b.certificate)
+        )
     with pytest.raises(AuthorityError, match="not signed by"):
-        Authority.of(*parts, Cross(cross.certificate, b.certificate))
+        IssuingAuthority.verified(*parts, CrossCertificate(cross.certificate, b.certificate))
     with pytest.raises(AuthorityError, match="an intermediate below it"):
-        Authority.of(*parts, Cross(cross_of(a, b.certificate, 0), a.certificate))
+        IssuingAuthority.verified(
+            *parts, CrossCertificate(cross_of(a, b.certificate, 0), a.certificate)
+        )
 
 
 def test_a_cross_certificate_is_of_a_root() -> None:

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.pki import profile
-from protocols.pki.authority import Authority, Root
+from protocols.pki.authority import IssuingAuthority, RootAuthority
 from protocols.pki.ceremony import cross_sign, sign_intermediate
-from protocols.pki.certificates import der, serial_of
+from protocols.pki.certificates import serial_of, to_der
 from protocols.pki.chain import read_agent, verify_agent, verify_control_plane
 from protocols.pki.errors import ChainError, PkiError, RevokedError
-from protocols.pki.issuing import issue_agent
+from protocols.pki.issuance import issue_agent
 from protocols.pki.keys import KeyKind, key_hash, new_curve_key
 from protocols.pki.names import CONTROL_PLANE
-from protocols.pki.requests import make_authority_request
-from protocols.pki.trust import Trust
+from protocols.pki.requests import create_authority_csr
+from protocols.pki.trust import TrustStore
 from tests.unit.protocols.pki.samples import (
     NAME,
     NOW,
@@ -84,7 +84,7 @@ def test_the_root_must_be_trusted() -> None:
     impostor = make_agent(B)
     for chain in (
         impostor.ders,
-        [*impostor.ders, der(B.root.certificate)],
+        [*impostor.ders, to_der(B.root.certificate)],
         AGENT.ders[:1],
         [impostor.ders[0], AGENT.ders[1]],
         [],
@@ -104,10 +104,10 @@ def test_a_revoked_serial_is_refused_as_such() -> None:
 
 def test_a_leaf_is_no_authority() -> None:
     """Neither one that says so itself, nor one under which somebody issues."""
-    fake = Authority(AGENT.key, AGENT.chain[0], A.root.certificate)
+    fake = IssuingAuthority(AGENT.key, AGENT.chain[0], A.root.certificate)
     below = issue_agent(fake, NAME, new_curve_key(KeyKind.LEAF).public_key(), NOW)
     with pytest.raises(ChainError):
-        verify_agent([der(below), *AGENT.ders], A.trust, NOW)
+        verify_agent([to_der(below), *AGENT.ders], A.trust, NOW)
     claims = forge(A, uris(NAME.uri), constraints=BasicConstraints(ca=True, path_length=0))
     with pytest.raises(ChainError):
         verify_agent(claims.ders, A.trust, NOW)
@@ -116,16 +116,16 @@ def test_a_leaf_is_no_authority() -> None:
 def test_an_intermediate_makes_no_authorities() -> None:
     """Path length 0: whoever steals its key cannot hide below a new one."""
     key = new_curve_key(KeyKind.AUTHORITY)
-    stolen = Root(A.authority.key, A.authority.certificate)
-    sub = sign_intermediate(stolen, make_authority_request(key, "sub"), NOW)
+    stolen = RootAuthority(A.authority.key, A.authority.certificate)
+    sub = sign_intermediate(stolen, create_authority_csr(key, "sub"), NOW)
     leaf = issue_agent(
-        Authority(key, sub, A.root.certificate),
+        IssuingAuthority(key, sub, A.root.certificate),
         NAME,
         new_curve_key(KeyKind.LEAF).public_key(),
         NOW,
     )
     with pytest.raises(ChainError):
-        verify_agent([der(leaf), der(sub), der(A.authority.certificate)], A.trust, NOW)
+        verify_agent([to_der(leaf), to_der(sub), to_der(A.authority.certificate)], A.trust, NOW)
 
 
 @pytest.mark.parametrize("uri", [*HOSTILE, "freehold://control-plane/", "freehold://Control-Plane"])
@@ -180,12 +180,12 @@ def test_a_server_must_be_the_control_plane() -> None:
 def test_who_trusts_the_old_root_follows_the_cross_certificate() -> None:
     """And who trusts only the new one needs none."""
     agent = make_agent(B)
-    cross = der(cross_sign(A.root, B.root.certificate, NOW))
+    cross = to_der(cross_sign(A.root, B.root.certificate, NOW))
     with pytest.raises(ChainError):
         verify_agent(agent.ders, A.trust, NOW)
     assert verify_agent([*agent.ders, cross], A.trust, NOW).name == NAME
     assert verify_agent([*agent.ders, cross], B.trust, NOW).name == NAME
-    both = Trust.of([A.root.certificate, B.root.certificate])
+    both = TrustStore.from_roots([A.root.certificate, B.root.certificate])
     assert verify_agent(agent.ders, both, NOW) == verify_agent(agent.ders, B.trust, NOW)
 
 

@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from protocols.pki.errors import PkiKeyError
-from protocols.pki.files import SECRET, write
+from protocols.pki.files import SECRET_MODE, write_atomically
 from protocols.pki.keys import (
     KeyKind,
     encode_private,
@@ -49,7 +49,7 @@ def test_a_signing_key_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"-----BEGIN PRIVATE KEY-----\nAAAA\n"])
 def test_what_is_no_key_is_a_typed_error(tmp_path: Path, data: bytes) -> None:
     """Which does not show what was in the file."""
-    write(tmp_path / "key", data, SECRET)
+    write_atomically(tmp_path / "key", data, SECRET_MODE)
     with pytest.raises(PkiKeyError, match="in PEM"):
         load_curve_key(tmp_path / "key", KeyKind.LEAF)
 

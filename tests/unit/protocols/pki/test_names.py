@@ -42,22 +42,22 @@ HOSTILE = (
 @given(SLUGS, SLUGS)
 def test_a_name_is_read_as_it_was_written(org: str, vault: str) -> None:
     """One spelling, both ways."""
-    name = AgentName.of(org, vault)
-    assert AgentName.parse(name.uri) == name == (org, vault)
+    name = AgentName.from_slugs(org, vault)
+    assert AgentName.from_uri(name.uri) == name == (org, vault)
 
 
 @pytest.mark.parametrize("uri", HOSTILE)
 def test_any_other_spelling_is_refused(uri: str) -> None:
     """Case, dots, ports, escapes and look-alikes are not made equal to anything."""
     with pytest.raises(PkiNameError):
-        AgentName.parse(uri)
+        AgentName.from_uri(uri)
 
 
 @given(st.text())
 def test_whatever_is_parsed_is_what_would_be_written(text: str) -> None:
     """No text is read as a name that is spelled otherwise."""
     with suppress(PkiNameError):
-        assert AgentName.parse(text).uri == text
+        assert AgentName.from_uri(text).uri == text
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_whatever_is_parsed_is_what_would_be_written(text: str) -> None:
 def test_the_error_says_which_part_is_wrong(org: str, vault: str, field: str) -> None:
     """For whoever typed it."""
     with pytest.raises(PkiNameError, match=field):
-        AgentName.of(org, vault)
+        AgentName.from_slugs(org, vault)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from protocols.pki.ceremony import cross_sign
 from protocols.pki.errors import PinError
-from protocols.pki.pin import matches, parse_pin, pin_of, write_pin
+from protocols.pki.pin import format_pin, parse_pin, pin_matches, pin_of
 from tests.unit.protocols.pki.samples import NOW, make_pki
 
 A, B = make_pki("a"), make_pki("b")
@@ -15,7 +15,7 @@ A, B = make_pki("a"), make_pki("b")
 @given(st.binary(min_size=32, max_size=32))
 def test_a_pin_is_read_as_it_was_written(digest: bytes) -> None:
     """And has one spelling: the spare bits of the last digit are zero."""
-    text = write_pin(digest)
+    text = format_pin(digest)
     assert parse_pin(text) == digest
     digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for digit in set(digits) - {text[-1]}:
@@ -49,7 +49,7 @@ def test_any_other_text_is_no_pin(text: str) -> None:
 def test_it_pins_the_key_and_no_other() -> None:
     """The root certified anew, or by another, keeps its pin."""
     digest = parse_pin(pin_of(A.root.certificate))
-    assert matches(A.root.certificate, digest)
-    assert not matches(B.root.certificate, digest)
-    assert matches(cross_sign(B.root, A.root.certificate, NOW), digest)
+    assert pin_matches(A.root.certificate, digest)
+    assert not pin_matches(B.root.certificate, digest)
+    assert pin_matches(cross_sign(B.root, A.root.certificate, NOW), digest)
     assert base64.urlsafe_b64encode(digest).decode().rstrip("=") in pin_of(A.root.certificate)

@@ -15,19 +15,19 @@ from cryptography.x509.oid import AttributeOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.pki.errors import RequestError
+from protocols.pki.errors import CsrError
 from protocols.pki.keys import KeyKind, key_hash, new_curve_key
 from protocols.pki.requests import (
     MAX_REQUEST,
-    check_authority_request,
-    check_request,
-    make_authority_request,
-    make_request,
+    create_authority_csr,
+    create_csr,
+    verify_authority_csr,
+    verify_csr,
 )
 from tests.unit.protocols.pki.samples import uris
 
 KEY = new_curve_key(KeyKind.LEAF)
-GOOD = make_request(KEY)
+GOOD = create_csr(KEY)
 
 
 def _builder() -> CertificateSigningRequestBuilder:
@@ -40,7 +40,7 @@ def _der(builder: CertificateSigningRequestBuilder, key: Any = KEY, digest: Any 
 
 def test_a_request_is_its_key() -> None:
     """And well under the bound."""
-    assert key_hash(check_request(GOOD)) == key_hash(KEY.public_key())
+    assert key_hash(verify_csr(GOOD)) == key_hash(KEY.public_key())
     assert len(GOOD) < MAX_REQUEST // 4
 
 
@@ -69,8 +69,8 @@ def test_a_request_is_its_key() -> None:
 )
 def test_it_may_name_nobody(csr: bytes) -> None:
     """A name in it is refused even if it is the right one: there is one place for names."""
-    with pytest.raises(RequestError, match="names nobody"):
-        check_request(csr)
+    with pytest.raises(CsrError, match="names nobody"):
+        verify_csr(csr)
 
 
 @pytest.mark.parametrize(
@@ -86,24 +86,24 @@ def test_it_may_name_nobody(csr: bytes) -> None:
 )
 def test_one_algorithm(csr: bytes) -> None:
     """P-256 with SHA-256, and nothing to negotiate."""
-    with pytest.raises(RequestError):
-        check_request(csr)
+    with pytest.raises(CsrError):
+        verify_csr(csr)
 
 
 def test_the_key_must_have_signed_it() -> None:
     """A request for somebody else's public key is refused: the signature is no proof."""
-    other = make_request(new_curve_key(KeyKind.LEAF))
+    other = create_csr(new_curve_key(KeyKind.LEAF))
     head, tail = GOOD.index(b"\x03\x42\x00"), other.index(b"\x03\x42\x00")
     swapped = GOOD[:head] + other[tail : tail + 68] + GOOD[head + 68 :]
-    with pytest.raises(RequestError, match="signed by its own key"):
-        check_request(swapped)
+    with pytest.raises(CsrError, match="signed by its own key"):
+        verify_csr(swapped)
 
 
 @given(st.binary(max_size=2 * MAX_REQUEST))
 def test_garbage_is_a_typed_error(data: bytes) -> None:
     """Whatever the bytes, as a request of either kind."""
-    for check in (check_request, check_authority_request):
-        with pytest.raises(RequestError):
+    for check in (verify_csr, verify_authority_csr):
+        with pytest.raises(CsrError):
             check(data)
 
 
@@ -112,21 +112,21 @@ def test_one_byte_more_less_or_other_is_a_typed_error(at: int, byte: int, insert
     """Every byte is covered by the structure or the signature."""
     changed = GOOD[:at] + bytes([byte]) + GOOD[at if insert else at + 1 :]
     if changed != GOOD:
-        with pytest.raises(RequestError):
-            check_request(changed)
+        with pytest.raises(CsrError):
+            verify_csr(changed)
 
 
 def test_a_large_request_is_not_parsed() -> None:
     """The bound comes first."""
-    with pytest.raises(RequestError, match="at most"):
-        check_request(GOOD + bytes(MAX_REQUEST))
+    with pytest.raises(CsrError, match="at most"):
+        verify_csr(GOOD + bytes(MAX_REQUEST))
 
 
 def test_an_intermediates_request_is_for_a_p384_key() -> None:
     """With the label as its subject."""
     key = new_curve_key(KeyKind.AUTHORITY)
-    public, subject = check_authority_request(make_authority_request(key, "ours"))
+    public, subject = verify_authority_csr(create_authority_csr(key, "ours"))
     assert key_hash(public) == key_hash(key.public_key())
     assert subject.rfc4514_string() == "CN=ours"
-    with pytest.raises(RequestError, match="P-384"):
-        check_authority_request(make_authority_request(KEY, "leaf"))
+    with pytest.raises(CsrError, match="P-384"):
+        verify_authority_csr(create_authority_csr(KEY, "leaf"))

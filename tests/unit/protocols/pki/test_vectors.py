@@ -11,8 +11,8 @@ from control.ca.join_requests import join_fingerprint
 from control.ca.store import JoinRecord
 from protocols.pki.errors import PkiNameError
 from protocols.pki.names import AgentName
-from protocols.pki.pin import parse_pin, write_pin
-from protocols.pki.proof import bind, check_held, rejoin
+from protocols.pki.pin import format_pin, parse_pin
+from protocols.pki.proof import sign_binding, sign_rejoin, verify_possession
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def test_names_and_pins(vectors: Any) -> None:
     """Each as it says."""
     for case in vectors["names"]:
         if case["expect"] == "success":
-            assert AgentName.parse(case["uri"]) == (case["org"], case["vault"])
+            assert AgentName.from_uri(case["uri"]) == (case["org"], case["vault"])
             continue
         with pytest.raises(PkiNameError) as told:
-            AgentName.parse(case["uri"])
+            AgentName.from_uri(case["uri"])
         assert told.value.code == case["expect"]
     for case in vectors["pins"]:
-        assert write_pin(bytes.fromhex(case["digest"])) == case["pin"]
+        assert format_pin(bytes.fromhex(case["digest"])) == case["pin"]
         assert parse_pin(case["pin"]).hex() == case["digest"]
 
 
@@ -39,16 +39,16 @@ def test_proofs_and_fingerprints(vectors: Any) -> None:
     """Ed25519 is deterministic: the same bytes, signed by the same key, give the same proof."""
     for case in vectors["bind"]:
         key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(case["seed"]))
-        assert bind(key, bytes.fromhex(case["csr"])).hex() == case["proof"]
+        assert sign_binding(key, bytes.fromhex(case["csr"])).hex() == case["proof"]
     for case in vectors["rejoin"]:
         key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(case["seed"]))
-        name = AgentName.of(case["org"], case["vault"])
-        made = rejoin(key, name, case["serial"], bytes.fromhex(case["csr"]))
+        name = AgentName.from_slugs(case["org"], case["vault"])
+        made = sign_rejoin(key, name, case["serial"], bytes.fromhex(case["csr"]))
         assert made.hex() == case["proof"]
     for case in vectors["held"]:
-        name = AgentName.of(case["org"], case["vault"])
+        name = AgentName.from_slugs(case["org"], case["vault"])
         der, csr = bytes.fromhex(case["certificate"]), bytes.fromhex(case["csr"])
-        check_held(der, name, case["serial"], csr, bytes.fromhex(case["proof"]))
+        verify_possession(der, name, case["serial"], csr, bytes.fromhex(case["proof"]))
     for case in vectors["fingerprints"]:
         keys = {name: bytes.fromhex(case[name]) for name in ("key", "link_key")}
         asked = dict.fromkeys(("id", "org", "label", "source", "client", "site"), "")

@@ -3,11 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
-from protocols.http.local import LocalOnly
-from protocols.http.proxies import Behind, Header
-from protocols.http.scope import Receive, Scope, Send
-from protocols.http.shared import refuse_as_json
-from protocols.settings.proxies import Proxied
+from protocols.http.asgi import Receive, Scope, Send
+from protocols.http.local_only import LocalOnly
+from protocols.http.server_state import refuse_as_json
+from protocols.http.trusted_proxies import ForwardingHeader, ProxyMiddleware
+from protocols.settings.proxies import ProxySettings
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -17,25 +17,25 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 def test_nobody_is_believed_by_default() -> None:
     """The application is reached as it is: no header says who comes."""
-    assert Proxied().around(app, tls=True, refuse=refuse_as_json) is app
-    assert Proxied().header is Header.X_FORWARDED_FOR
+    assert ProxySettings().wrap_app(app, tls=True, refuse=refuse_as_json) is app
+    assert ProxySettings().header is ForwardingHeader.X_FORWARDED_FOR
 
 
 def test_proxies_are_named_one_by_one_or_by_network() -> None:
     """From the file, as it is written there."""
     told = {"addresses": ["10.0.0.1", "2001:db8::/64"], "header": "forwarded"}
-    made = Proxied.model_validate(told)
-    assert made.header is Header.FORWARDED
-    assert isinstance(made.around(app, tls=False, refuse=refuse_as_json), Behind)
+    made = ProxySettings.model_validate(told)
+    assert made.header is ForwardingHeader.FORWARDED
+    assert isinstance(made.wrap_app(app, tls=False, refuse=refuse_as_json), ProxyMiddleware)
 
 
 def test_without_proxies_and_tls_clients_name_this_machine() -> None:
     """A page whose name was pointed at loopback gets nothing."""
-    assert isinstance(Proxied().around(app, tls=False, refuse=refuse_as_json), LocalOnly)
+    assert isinstance(ProxySettings().wrap_app(app, tls=False, refuse=refuse_as_json), LocalOnly)
 
 
 @pytest.mark.parametrize("wrong", ["0.0.0.0/0", "::/0", "10.0.0.1/8", "proxy.example", "*"])
 def test_not_everybody_is_a_proxy(wrong: str) -> None:
     """Nor is a name one, or a network with a slip in it."""
     with pytest.raises(ValidationError):
-        Proxied.model_validate({"addresses": [wrong]})
+        ProxySettings.model_validate({"addresses": [wrong]})

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from protocols.settings.telemetry import Otlp, Remote, Telemetry
+from protocols.settings.telemetry import OtlpSettings, ReceiverSettings, TelemetrySettings
 
 
 def test_it_is_off() -> None:
     """Without an address there is none in the plan."""
-    plan = Telemetry().plan("freehold", "host")
+    plan = TelemetrySettings().export_plan("freehold", "host")
     assert (plan.remote_write.url, plan.otlp.url) == ("", "")
     assert plan.labels == {"job": "freehold", "instance": "host"}
     assert plan.resource == {"service.name": "freehold", "service.instance.id": "host"}
@@ -21,8 +21,8 @@ def test_it_is_off() -> None:
 )
 def test_addresses(url: str) -> None:
     """TLS anywhere, without it on loopback."""
-    chosen = Telemetry(otlp=Otlp(url=url, sample=1), instance="a")
-    plan = chosen.plan("freehold", "host")
+    chosen = TelemetrySettings(otlp=OtlpSettings(url=url, sample=1), instance="a")
+    plan = chosen.export_plan("freehold", "host")
     assert (plan.otlp.url, plan.sample, plan.labels["instance"]) == (url, 1, "a")
 
 
@@ -33,10 +33,10 @@ def test_addresses(url: str) -> None:
 def test_others_are_refused(url: str) -> None:
     """Plain http elsewhere would tell everybody on the way."""
     with pytest.raises(ValidationError):
-        Remote(url=url)
+        ReceiverSettings(url=url)
 
 
 def test_a_token_needs_an_address() -> None:
     """Else it is a mistake."""
     with pytest.raises(ValidationError):
-        Telemetry(remote_write=Remote(token_file=Path("/x/token")))
+        TelemetrySettings(remote_write=ReceiverSettings(token_file=Path("/x/token")))

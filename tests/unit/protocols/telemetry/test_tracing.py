@@ -19,7 +19,7 @@ def made(sample: float = 1.0) -> Tracing:
 
 def spans(tracing: Tracing) -> list[Any]:
     """What is exported."""
-    body = tracing.take()
+    body = tracing.take_batch()
     if not body:
         return []
     [told] = ExportTraceServiceRequest.FromString(body).resource_spans
@@ -32,14 +32,14 @@ def test_a_request_and_its_steps_are_one_trace() -> None:
     tracing = made(0.0)
 
     def fail() -> None:
-        with tracing.step("handle", dialect="native"):
+        with tracing.span("handle", dialect="native"):
             assert traceparent().split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
             raise KeyError("canary")
 
-    with tracing.request("GET", ABOVE.format("01")), pytest.raises(KeyError):
+    with tracing.request_span("GET", ABOVE.format("01")), pytest.raises(KeyError):
         fail()
     assert traceparent() == ""
-    body = tracing.take()
+    body = tracing.take_batch()
     assert b"canary" not in body
     [told] = ExportTraceServiceRequest.FromString(body).resource_spans
     step, request = told.scope_spans[0].spans
@@ -49,7 +49,7 @@ def test_a_request_and_its_steps_are_one_trace() -> None:
     assert {a.key: a.value.string_value for a in step.attributes} == {
         "dialect": "native", "error.type": "KeyError",
     }  # fmt: skip
-    assert tracing.take() == b""
+    assert tracing.take_batch() == b""
 
 
 def test_whoever_does_not_sample_is_not_sampled() -> None:
@@ -57,7 +57,7 @@ def test_whoever_does_not_sample_is_not_sampled() -> None:
     for sample, above, wanted in ((1.0, ABOVE.format("00"), 0), (1.0, "", 1), (0.0, "", 0),
                                   (1.0, "garbage", 1)):  # fmt: skip
         tracing = made(sample)
-        with tracing.request("GET", above):
+        with tracing.request_span("GET", above):
             pass
         assert len(spans(tracing)) == wanted
 
@@ -65,29 +65,29 @@ def test_whoever_does_not_sample_is_not_sampled() -> None:
 def test_what_another_process_traced_is_sent_with_ours() -> None:
     """In batches, with what was dropped there; who handed it over has it no more."""
     below, above = made(), made()
-    below.waiting.dropped = 2
-    for _ in range(module.BATCH + 1):
-        with below.request("GET", ""):
+    below.queue.dropped = 2
+    for _ in range(module.MAX_BATCH_SPANS + 1):
+        with below.request_span("GET", ""):
             pass
-    with above.request("GET", ""):
+    with above.request_span("GET", ""):
         pass
-    for body, count, dropped in below.hand_over():
-        above.add(body, count, dropped)
-    assert [len(spans(above)) for _ in range(4)] == [1, module.BATCH, 1, 0]
-    assert (above.dropped, below.dropped, list(below.hand_over())) == (2, 0, [])
+    for body, count, dropped in below.take_for_parent():
+        above.add_child_spans(body, count, dropped)
+    assert [len(spans(above)) for _ in range(4)] == [1, module.MAX_BATCH_SPANS, 1, 0]
+    assert (above.dropped_spans, below.dropped_spans, list(below.take_for_parent())) == (2, 0, [])
 
 
 def test_what_is_handed_over_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """By bytes; what has no place is counted, and there is room again once some is sent."""
-    monkeypatch.setattr(module, "HANDED", 10)
+    monkeypatch.setattr(module, "MAX_CHILD_BYTES", 10)
     tracing = made()
     for _ in range(3):
-        tracing.add(b"12345", 7, 0)
-    assert tracing.dropped == 7
-    assert tracing.take() == b"12345"
-    tracing.add(b"12345", 7, 0)
-    assert [tracing.take() for _ in range(3)] == [b"12345", b"12345", b""]
-    assert tracing.dropped == 7
+        tracing.add_child_spans(b"12345", 7, 0)
+    assert tracing.dropped_spans == 7
+    assert tracing.take_batch() == b"12345"
+    tracing.add_child_spans(b"12345", 7, 0)
+    assert [tracing.take_batch() for _ in range(3)] == [b"12345", b"12345", b""]
+    assert tracing.dropped_spans == 7
 
 
 def test_a_signal_is_no_error() -> None:
@@ -97,11 +97,11 @@ def test_a_signal_is_no_error() -> None:
         pass
 
     def end() -> None:
-        with tracing.step("x"):
+        with tracing.span("x"):
             raise Signal
 
     tracing = made()
-    with tracing.request("GET", ""), pytest.raises(Signal):
+    with tracing.request_span("GET", ""), pytest.raises(Signal):
         end()
     step, _ = spans(tracing)
     assert {a.key: a.value.string_value for a in step.attributes} == {"ended.by": "Signal"}
@@ -110,10 +110,10 @@ def test_a_signal_is_no_error() -> None:
 
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody takes them: the rest is dropped, and counted."""
-    monkeypatch.setattr(module, "QUEUE", 2)
+    monkeypatch.setattr(module, "MAX_QUEUED_SPANS", 2)
     tracing = made()
     for _ in range(5):
-        with tracing.request("GET", ""):
+        with tracing.request_span("GET", ""):
             pass
-    assert tracing.waiting.dropped == 3
+    assert tracing.queue.dropped == 3
     assert len(spans(tracing)) == 2

@@ -12,7 +12,7 @@ from tests.unit.ui.cli.conftest import Run
 from ui.cli.agent import in_one_line
 from ui.cli.errors import CliError
 from vault.errors import UnavailableError
-from vault.gate import SealStatus
+from vault.seal.manager import SealStatus
 
 Served = list[dict[str, Any]]
 OPEN = SealStatus(type="shamir", initialized=True, sealed=False)
@@ -37,13 +37,13 @@ def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Iterator[S
         calls.append(
             {"settings": settings, "collects": gc.isenabled(), "protected": len(protected), **more}
         )
-        more["listening"](4321, STATUS.pop() if STATUS else OPEN)
+        more["on_listening"](4321, STATUS.pop() if STATUS else OPEN)
         if (zygote := more.get("zygote")) is not None:
             zygote.close()
 
     monkeypatch.setattr(vault.app, "serve", serve)
     # It would make ready every struct of this process, other tests' too, that nothing can read.
-    monkeypatch.setattr(vault.app.shapes, "complete", lambda: None)
+    monkeypatch.setattr(vault.app.msgspec_init, "prepare_structs", lambda: None)
     yield calls
     gc.unfreeze()  # other tests look for what is left of theirs
 

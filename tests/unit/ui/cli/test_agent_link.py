@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.protocols.pki.samples import make_pki
 from tests.unit.ui.cli.conftest import FakeAgent, Run
-from vault.uplink import enrolling
-from vault.uplink.enrolling import EnrolError
+from vault.control_link import enrol_client
+from vault.control_link.enrol_client import EnrolError
 
 PIN = make_pki("command line").trust.pins[0]
 OPAQUE = bytes([0xFB, 0xFF, 0xBE, *range(13)])
@@ -76,7 +76,7 @@ def test_a_refusal_has_its_exit_code(
     async def post(*_: object) -> bytes:
         raise EnrolError("the control plane refuses", status)
 
-    monkeypatch.setattr(enrolling, "post", post)
+    monkeypatch.setattr(enrol_client, "post_request", post)
     done = cli("agent", "enrol", "--control", "https://c.test", "--pin", PIN,
                "--token", TOKEN, "--data-dir", str(tmp_path / "one"))  # fmt: skip
     assert (done.code, done.err) == (code, "freehold: the control plane refuses\n")

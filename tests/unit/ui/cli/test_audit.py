@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
-from vault.audit.proof import prove
+from vault.audit.proof import prove_inclusion
 from vault.audit.testing import make_keys, write_log
 
 KEYS = make_keys()
@@ -98,7 +98,7 @@ def test_the_key_is_printed_alone(cli: Run, log: Path) -> None:
 
 def test_a_proof_is_checked_with_nothing_but_the_key(cli: Run, log: Path) -> None:
     """Its record is printed; a changed one is 1."""
-    proof = msgspec.json.encode(prove(log, 2, KEYS)).decode()
+    proof = msgspec.json.encode(prove_inclusion(log, 2, KEYS)).decode()
     done = cli("audit", "check", "--key", KEY, stdin=proof)
     assert (done.code, done.json["seq"]) == (0, 2)
     for bad in (proof.replace("alice", "mally"), '{"seq": 2}', "[]"):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from protocols.pki.ceremony import sign_intermediate
-from protocols.pki.certificates import pem
+from protocols.pki.certificates import to_pem
 from protocols.pki.pin import pin_of
 from tests.unit.protocols.pki.samples import make_pki
 from tests.unit.ui.cli.conftest import Run
@@ -46,8 +46,8 @@ def test_a_root_of_ones_own(cli: Run, folder: Path) -> None:
     mine = make_pki("mine")
     request = cli("control", "ca", "intermediate", "request").out.encode()
     now = 1_800_000_000 * 10**9
-    Path("signed.pem").write_bytes(pem([sign_intermediate(mine.root, request, now)]))
-    Path("root.pem").write_bytes(pem([mine.root.certificate]))
+    Path("signed.pem").write_bytes(to_pem([sign_intermediate(mine.root, request, now)]))
+    Path("root.pem").write_bytes(to_pem([mine.root.certificate]))
     assert cli("control", "ca", "intermediate", "install", "root.pem", "root.pem").code == 1
     done = cli("control", "ca", "intermediate", "install", "signed.pem", "root.pem", "-o", "json")
     assert done.json["pin"] == pin_of(mine.root.certificate)

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from vault.audit.end import BYTES, SharedEnd
-from vault.audit.layout import Layout
+from vault.audit.layout import LogLayout
+from vault.audit.shared_tail import BYTES, SharedTail
 
 
 class Ends:
     """One end, of which each call gives another process's view."""
 
     def __init__(self, log: Path) -> None:
-        self.layout = Layout(log)
+        self.layout = LogLayout(log)
         self.memory = memoryview(bytearray(BYTES))
 
-    def view(self) -> SharedEnd:
+    def view(self) -> SharedTail:
         """As one more process sees it."""
-        return SharedEnd(self.memory, self.layout.head)
+        return SharedTail(self.memory, self.layout.head_file)

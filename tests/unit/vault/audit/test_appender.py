@@ -13,14 +13,14 @@ from actors.testing import FakeWorld
 from tests.unit.vault.audit.ends import Ends
 from vault.audit import record
 from vault.audit.appender import Appender
-from vault.audit.broker import Broker, open_audit
-from vault.audit.checkpoint import unsigned_head
-from vault.audit.end import is_alone_within
-from vault.audit.layout import Layout
-from vault.audit.record import Record
+from vault.audit.broker import AuditBroker, open_audit
+from vault.audit.checkpoint import parse_unverified_head
+from vault.audit.layout import LogLayout
+from vault.audit.record import AuditRecord
+from vault.audit.shared_tail import wait_exclusive
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, Fault, FaultyDisk, make_draft, make_event, make_keys
-from vault.audit.verify import verify
+from vault.audit.testing import VAULT, Fault, FaultyDisk, make_event, make_keys, make_pending_record
+from vault.audit.verify import verify_log
 from vault.audit.writer import SWEEP_INTERVAL, AuditConfig
 from vault.errors import UnavailableError
 from vault.model.instant import SECOND
@@ -53,7 +53,7 @@ class Log:
         self._reserve = reserve
 
     @asynccontextmanager
-    async def owner(self) -> AsyncIterator[Broker]:
+    async def owner(self) -> AsyncIterator[AuditBroker]:
         """Who opens the log and keeps it."""
         config = AuditConfig(deadline=5.0, rotation_bytes=self._rotation)
         sink = FileSink(self.path, reserve_bytes=self._reserve, disk=self.disk)
@@ -77,15 +77,15 @@ class Log:
 
     def die_writing(self, what: bytes) -> None:
         """As a process that had the turn and was killed after so much."""
-        self.ends.view().begin()
+        self.ends.view().begin_write()
         with self.path.open("ab") as file:
             file.write(what)
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[AuditRecord]:
         """All of them, from all segments."""
-        files = Layout(self.path).files()
+        files = LogLayout(self.path).segment_files()
         lines = [line for path in files for line in path.read_bytes().split(b"\n")[:-1]]
-        return [record.decode(line) for line in lines]
+        return [record.decode_record(line) for line in lines]
 
     def requests(self) -> list[str]:
         """The request of each event, in order."""
@@ -107,14 +107,14 @@ async def test_one_order(tmp_path: Path) -> None:
     async with log.owner() as owner:
         await owner.record(make_event(0))
         async with log.other() as first, log.other() as second:
-            assert await first.append([make_draft(1), make_draft(2)])
-            assert await second.append([make_draft(3)])
+            assert await first.append([make_pending_record(1), make_pending_record(2)])
+            assert await second.append([make_pending_record(3)])
             await owner.record(make_event(4))
-            assert await first.append([make_draft(5)])
-            assert await first.append([make_draft(6)])
-        assert owner.state().size == verify(log.path, KEYS).size == owner.state().sinks[0].size
+            assert await first.append([make_pending_record(5)])
+            assert await first.append([make_pending_record(6)])
+        assert owner.state().size == verify_log(log.path, KEYS).size == owner.state().sinks[0].size
     assert log.requests() == named(*range(7))
-    assert verify(log.path, KEYS).size == len(log.records())
+    assert verify_log(log.path, KEYS).size == len(log.records())
 
 
 async def test_before_the_owner_has_written(tmp_path: Path) -> None:
@@ -123,14 +123,14 @@ async def test_before_the_owner_has_written(tmp_path: Path) -> None:
     async with log.owner() as owner, log.other() as other:
         written = 0
         for number in range(20):
-            if await other.append([make_draft(number)]):
+            if await other.append([make_pending_record(number)]):
                 written += 1
             else:
                 await owner.record(make_event(number))
     assert 10 < written < 20
     assert log.requests() == named(*range(20))
-    assert len(Layout(log.path).numbers()) > 1
-    verify(log.path, KEYS)
+    assert len(LogLayout(log.path).closed_segment_numbers()) > 1
+    verify_log(log.path, KEYS)
 
 
 async def test_checkpoints_are_due_for_all_together(tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ async def test_checkpoints_are_due_for_all_together(tmp_path: Path) -> None:
         before = log.kinds().count("checkpoint")
         for number in range(1, 9):
             world.advance(0.5)
-            assert await other.append([make_draft(number)])
+            assert await other.append([make_pending_record(number)])
         assert log.kinds().count("checkpoint") == before + 4
-    verify(log.path, KEYS)
+    verify_log(log.path, KEYS)
 
 
 @pytest.mark.parametrize("taken", [b"", b'{"v":1,"seq":'])
@@ -153,15 +153,15 @@ async def test_who_dies_while_he_writes(tmp_path: Path, taken: bytes) -> None:
     log = Log(tmp_path)
     async with log.owner() as owner, log.other() as other:
         await owner.record(make_event(0))
-        assert await other.append([make_draft(1)])
+        assert await other.append([make_pending_record(1)])
         log.die_writing(taken)
-        assert not await other.append([make_draft(2)])
+        assert not await other.append([make_pending_record(2)])
         await owner.record(make_event(3))
-        assert await other.append([make_draft(4)])
+        assert await other.append([make_pending_record(4)])
     assert log.requests() == named(0, 1, 3, 4)
     repairs = [each.body for each in log.records() if each.kind == "repair"]
     assert repairs == ([{"adopted": 0, "dropped": len(taken)}] if taken else [])
-    verify(log.path, KEYS)
+    verify_log(log.path, KEYS)
 
 
 async def test_who_dies_between_log_and_head(tmp_path: Path) -> None:
@@ -171,12 +171,12 @@ async def test_who_dies_between_log_and_head(tmp_path: Path) -> None:
         await owner.record(make_event(0))
         async with log.other(lambda operation, _number: _after_first(operation)) as other:
             with pytest.raises(OSError, match="faulty"):
-                await other.append([make_draft(1)])
+                await other.append([make_pending_record(1)])
         await owner.record(make_event(2))
     assert log.requests() == named(0, 1, 2)
     repairs = [each.body for each in log.records() if each.kind == "repair"]
     assert repairs == [{"adopted": 1, "dropped": 0}]
-    verify(log.path, KEYS)
+    verify_log(log.path, KEYS)
 
 
 def _after_first(operation: str) -> OSError | None:
@@ -191,7 +191,7 @@ async def test_what_is_adopted_is_written_again(tmp_path: Path) -> None:
         await owner.record(make_event(0))
         async with log.other(lambda operation, _number: _after_first(operation)) as other:
             with pytest.raises(OSError, match="faulty"):
-                await other.append([make_draft(1)])
+                await other.append([make_pending_record(1)])
         log.disk.written.clear()
         await owner.record(make_event(2))
     assert any(b"request-1" in data for data in log.disk.written)
@@ -220,21 +220,21 @@ async def test_a_write_that_fails(tmp_path: Path, operation: str, call: int) -> 
         await owner.record(make_event(0))
         for number in range(1, 6):
             try:
-                written = await other.append([make_draft(number)])
+                written = await other.append([make_pending_record(number)])
             except OSError:
                 failed.append(number)
-                assert not await other.append([make_draft(number)])
+                assert not await other.append([make_pending_record(number)])
             else:
                 if not written:
                     await owner.record(make_event(number))
-        assert await other.append([make_draft(6)])
+        assert await other.append([make_pending_record(6)])
     assert len(failed) == 1
     found = log.requests()
     assert [each for each in found if each not in named(*failed)] == named(
         *(number for number in range(7) if number not in failed)
     )
     assert len(found) == len(set(found))
-    verify(log.path, KEYS)
+    verify_log(log.path, KEYS)
 
 
 async def test_a_full_disk(tmp_path: Path) -> None:
@@ -247,11 +247,11 @@ async def test_a_full_disk(tmp_path: Path) -> None:
     async with log.owner() as owner, log.other(fault) as other:
         await owner.record(make_event(0))
         with pytest.raises(OSError, match="full"):
-            await other.append([make_draft(1)])
-        assert not await other.append([make_draft(1)])
+            await other.append([make_pending_record(1)])
+        assert not await other.append([make_pending_record(1)])
         await owner.record(make_event(2))
     assert log.requests() == named(0, 2)
-    verify(log.path, KEYS)
+    verify_log(log.path, KEYS)
 
 
 async def test_once_an_hour_the_owner_writes(tmp_path: Path) -> None:
@@ -261,11 +261,11 @@ async def test_once_an_hour_the_owner_writes(tmp_path: Path) -> None:
     async with log.owner() as owner, log.other() as other:
         await owner.record(make_event(0))
         world.advance(SWEEP_INTERVAL / SECOND - 1)
-        assert await other.append([make_draft(1)])
+        assert await other.append([make_pending_record(1)])
         world.advance(1)
-        assert not await other.append([make_draft(2)])
+        assert not await other.append([make_pending_record(2)])
         await owner.record(make_event(2))
-        assert await other.append([make_draft(3)])
+        assert await other.append([make_pending_record(3)])
 
 
 async def test_heads_count_the_commits_of_now(tmp_path: Path) -> None:
@@ -274,10 +274,10 @@ async def test_heads_count_the_commits_of_now(tmp_path: Path) -> None:
     async with log.owner() as owner, log.other() as other:
         await owner.record(make_event(0))
         log.ends.view().commits = 500
-        assert await other.append([make_draft(1)])
-        left = log.ends.view().look()
+        assert await other.append([make_pending_record(1)])
+        left = log.ends.view().peek()
         assert left is not None
-        assert unsigned_head(left.note).store == 500
+        assert parse_unverified_head(left.note).store == 500
 
 
 async def test_a_second_opening(tmp_path: Path) -> None:
@@ -285,16 +285,16 @@ async def test_a_second_opening(tmp_path: Path) -> None:
     log = Log(tmp_path)
     async with log.owner() as owner, log.other() as other:
         await owner.record(make_event(0))
-        assert await other.append([make_draft(1)])
+        assert await other.append([make_pending_record(1)])
         size = owner.state().size
-    assert is_alone_within(Layout(log.path).head, 0.02)
-    for path in (log.path, Layout(log.path).head):
+    assert wait_exclusive(LogLayout(log.path).head_file, 0.02)
+    for path in (log.path, LogLayout(log.path).head_file):
         path.rename(tmp_path / f"aside-{path.name}")
     async with log.owner() as owner:
         assert owner.state().size < size
         async with log.other() as other:
             await owner.record(make_event(2))
-            assert await other.append([make_draft(3)])
+            assert await other.append([make_pending_record(3)])
     assert log.requests() == named(2, 3)
 
 
@@ -314,14 +314,14 @@ async def test_a_log_that_cannot_be_opened_anew(tmp_path: Path) -> None:
         for number in (1, 2):
             with pytest.raises(UnavailableError, match="nothing is served without a record"):
                 await owner.record(make_event(number))
-            assert not await other.append([make_draft(number)])
+            assert not await other.append([make_pending_record(number)])
         assert "can be opened" in owner.state().sinks[0].error
         broken = False
         await owner.record(make_event(3))
         assert owner.state().sinks[0].error == ""
-        assert await other.append([make_draft(4)])
+        assert await other.append([make_pending_record(4)])
     assert log.requests() == named(0, 3, 4)
-    verify(log.path, KEYS)
+    verify_log(log.path, KEYS)
 
 
 async def test_while_the_owner_is_in_trouble(tmp_path: Path) -> None:
@@ -338,12 +338,12 @@ async def test_while_the_owner_is_in_trouble(tmp_path: Path) -> None:
         failing = True
         with pytest.raises(UnavailableError):
             await owner.record(make_event(1))
-        assert not await other.append([make_draft(2)])
+        assert not await other.append([make_pending_record(2)])
         failing = False
         await owner.record(make_event(3))
-        assert await other.append([make_draft(4)])
+        assert await other.append([make_pending_record(4)])
     assert log.requests() == named(0, 1, 3, 4)
-    verify(log.path, KEYS)
+    verify_log(log.path, KEYS)
 
 
 async def test_on_the_reserve_only_the_owner_writes(tmp_path: Path) -> None:
@@ -353,19 +353,19 @@ async def test_on_the_reserve_only_the_owner_writes(tmp_path: Path) -> None:
 
     def fault(operation: str, _number: int) -> OSError | None:
         strikes = full and operation in {"write", "allocate"}
-        there = Layout(log.path).reserve.exists()
+        there = LogLayout(log.path).reserve_file.exists()
         return OSError(errno.ENOSPC, "full") if strikes and there else None
 
     log.disk.fault = fault
     async with log.owner() as owner, log.other() as other:
         await owner.record(make_event(0))
-        assert await other.append([make_draft(1)])
+        assert await other.append([make_pending_record(1)])
         full = True
         await owner.record(make_event(2, phase="outcome", result="denied"))
         assert owner.is_on_reserve()
-        assert not await other.append([make_draft(3)])
+        assert not await other.append([make_pending_record(3)])
     assert log.requests() == named(0, 1, 2)
-    verify(log.path, KEYS)
+    verify_log(log.path, KEYS)
 
 
 async def test_many_at_once(tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ async def test_many_at_once(tmp_path: Path) -> None:
     async with log.owner() as owner, log.other() as one, log.other() as two:
 
         async def by(appender: Appender, number: int) -> None:
-            if not await appender.append([make_draft(number)]):
+            if not await appender.append([make_pending_record(number)]):
                 await owner.record(make_event(number))
 
         async with trio.open_nursery() as nursery:
@@ -393,4 +393,4 @@ async def test_many_at_once(tmp_path: Path) -> None:
         own = named(*range(first, first + rounds))
         assert [each for each in found if each in set(own)] == own
     assert len(found) == 3 * rounds
-    verify(log.path, KEYS)
+    verify_log(log.path, KEYS)

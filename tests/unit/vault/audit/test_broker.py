@@ -13,16 +13,16 @@ import trio.testing
 from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
 from vault.audit import record
-from vault.audit.broker import Broker, open_audit
+from vault.audit.batch import Batch
+from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.hashing import ValueHasher
-from vault.audit.layout import Layout
-from vault.audit.ledger import Batch
+from vault.audit.layout import LogLayout
 from vault.audit.record import AuditEvent
-from vault.audit.replica import RETRY_EVERY
-from vault.audit.retention import Notice, Retention
+from vault.audit.replica import RETRY_INTERVAL
+from vault.audit.retention import RetentionNotice, RetentionSchedule
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import VAULT, FaultyDisk, make_event, make_keys
-from vault.audit.verify import verify
+from vault.audit.verify import verify_log
 from vault.audit.writer import AuditConfig
 from vault.errors import TamperedError, UnavailableError
 
@@ -45,7 +45,7 @@ class Disks:
     def _fault(self, index: int) -> Callable[[str, int], OSError | None]:
         def fault(operation: str, _number: int) -> OSError | None:
             code = self.codes[index]
-            if code == errno.ENOSPC and not Layout(self.logs[index]).reserve.exists():
+            if code == errno.ENOSPC and not LogLayout(self.logs[index]).reserve_file.exists():
                 return None
             strikes = code and operation in {"write", "allocate"}
             if strikes and self.once:
@@ -62,11 +62,11 @@ class Follower:
         self.sizes: list[int] = []
         self.lines: list[bytes] = []
 
-    def begin(self, size: int) -> None:
+    def on_open(self, size: int) -> None:
         """The start."""
         self.sizes.append(size)
 
-    def offer(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """A batch."""
         self.sizes.append(batch.size)
         self.lines += batch.lines()
@@ -79,8 +79,8 @@ async def _audit(
     follower: Follower | None = None,
     config: AuditConfig | None = None,
     world: FakeWorld | None = None,
-    retention: Retention | None = None,
-) -> AsyncIterator[Broker]:
+    retention: RetentionSchedule | None = None,
+) -> AsyncIterator[AuditBroker]:
     config = config or AuditConfig(deadline=DEADLINE)
     followers = [follower] if follower else []
     async with open_audit(
@@ -91,8 +91,12 @@ async def _audit(
 
 
 def _events(log: Path) -> list[AuditEvent]:
-    lines = [line for path in Layout(log).files() for line in path.read_bytes().split(b"\n")[:-1]]
-    entries = [record.decode(line) for line in lines]
+    lines = [
+        line
+        for path in LogLayout(log).segment_files()
+        for line in path.read_bytes().split(b"\n")[:-1]
+    ]
+    entries = [record.decode_record(line) for line in lines]
     return [AuditEvent(**entry.body) for entry in entries if entry.kind == "event"]
 
 
@@ -105,8 +109,8 @@ async def test_a_record_is_on_disk_when_record_returns(tmp_path: Path) -> None:
             logged = _events(disks.logs[0])[-1]
             assert logged.request_id == f"request-{number}"
             assert logged.request == {"version": broker.hash_value(number)}
-        assert broker.hash_value("x") == ValueHasher(KEYS.mac).value("x")
-    assert verify(disks.logs[0], KEYS).size == broker.state().size
+        assert broker.hash_value("x") == ValueHasher(KEYS.mac).hash_value("x")
+    assert verify_log(disks.logs[0], KEYS).size == broker.state().size
 
 
 async def test_all_who_wait_are_served_by_one_write(tmp_path: Path) -> None:
@@ -127,10 +131,10 @@ async def test_a_log_goes_on_after_a_restart(tmp_path: Path) -> None:
     for number in range(3):
         async with _audit(disks) as broker:
             await broker.record(make_event(number))
-        size = verify(disks.logs[0], KEYS).size
+        size = verify_log(disks.logs[0], KEYS).size
         async with _audit(disks):
             pass
-        assert verify(disks.logs[0], KEYS).size == size
+        assert verify_log(disks.logs[0], KEYS).size == size
     assert [e.request_id for e in _events(disks.logs[0])] == ["request-0", "request-1", "request-2"]
 
 
@@ -153,7 +157,7 @@ async def test_nothing_is_acknowledged_when_no_sink_accepts(tmp_path: Path) -> N
         assert broker.state().sinks[0].error == ""
     names = [event.request_id for event in _events(disks.logs[0])]
     assert names == ["request-0", "request-1", "request-9"]  # the refused batch is there, once
-    assert verify(disks.logs[0], KEYS).size == broker.state().size
+    assert verify_log(disks.logs[0], KEYS).size == broker.state().size
 
 
 async def test_a_crash_with_a_refused_batch_leaves_a_whole_log(tmp_path: Path) -> None:
@@ -168,7 +172,7 @@ async def test_a_crash_with_a_refused_batch_leaves_a_whole_log(tmp_path: Path) -
     async with _audit(disks) as broker:
         await broker.record(make_event(2))
     assert [e.request_id for e in _events(disks.logs[0])] == ["request-0", "request-2"]
-    verify(disks.logs[0], KEYS)
+    verify_log(disks.logs[0], KEYS)
 
 
 async def test_one_sink_of_two_is_enough(tmp_path: Path) -> None:
@@ -184,7 +188,7 @@ async def test_one_sink_of_two_is_enough(tmp_path: Path) -> None:
         disks.codes[1] = 0
         await broker.record(make_event(3))
     assert disks.logs[0].read_bytes() == disks.logs[1].read_bytes()
-    assert verify(disks.logs[0], KEYS) == verify(disks.logs[1], KEYS)
+    assert verify_log(disks.logs[0], KEYS) == verify_log(disks.logs[1], KEYS)
 
 
 async def test_a_sink_that_was_left_behind_is_brought_up_at_the_next_start(tmp_path: Path) -> None:
@@ -203,7 +207,7 @@ async def test_a_sink_that_was_left_behind_is_brought_up_at_the_next_start(tmp_p
     async with _audit(disks, config=config) as broker:
         assert len({sink.size for sink in broker.state().sinks}) == 1
         await broker.record(make_event(100))
-    assert verify(disks.logs[0], KEYS) == verify(disks.logs[1], KEYS)
+    assert verify_log(disks.logs[0], KEYS) == verify_log(disks.logs[1], KEYS)
 
 
 async def test_two_logs_that_contradict_each_other_stop_the_start(tmp_path: Path) -> None:
@@ -241,7 +245,7 @@ async def test_a_damaged_log_stops_the_start(tmp_path: Path) -> None:
     disks = Disks(tmp_path)
     async with _audit(disks) as broker:
         await broker.record(make_event())
-    Layout(disks.logs[0]).head.unlink()
+    LogLayout(disks.logs[0]).head_file.unlink()
     with pytest.raises(TamperedError):
         async with _audit(disks):
             pass
@@ -259,7 +263,7 @@ async def test_on_a_full_disk_only_what_runs_is_ended(tmp_path: Path) -> None:
         world.advance(5)
         [sink] = broker.state().sinks
         assert (sink.failing, sink.failing_for, sink.label) == (True, 5, "file")
-        assert broker.refusal() == "the audit log's disk is full"
+        assert broker.refusal_reason() == "the audit log's disk is full"
         for begun in (
             make_event(2),
             make_event(2, capability="list"),
@@ -275,10 +279,10 @@ async def test_on_a_full_disk_only_what_runs_is_ended(tmp_path: Path) -> None:
         ):
             await broker.record(ended)
         disks.codes[0] = 0
-        world.advance(RETRY_EVERY)  # nobody asks: the sink itself looks for room
+        world.advance(RETRY_INTERVAL)  # nobody asks: the sink itself looks for room
         while broker.state().sinks[0].on_reserve:
             await trio.lowlevel.checkpoint()
-        assert broker.refusal() == ""
+        assert broker.refusal_reason() == ""
         assert not broker.state().sinks[0].failing
         await broker.record(make_event(7))
     assert len(_events(disks.logs[0])) == 7
@@ -293,11 +297,11 @@ async def test_a_log_that_cannot_be_written_is_seen_and_seen_again_when_it_can(
         disks.codes[0] = errno.EIO
         with pytest.raises(UnavailableError):
             await broker.record(make_event(0))
-        assert "no audit sink accepts records" in broker.refusal()
+        assert "no audit sink accepts records" in broker.refusal_reason()
         disks.codes[0] = 0
         with trio.fail_after(10):
-            while broker.refusal():
-                world.advance(RETRY_EVERY)
+            while broker.refusal_reason():
+                world.advance(RETRY_INTERVAL)
                 await trio.testing.wait_all_tasks_blocked()
         assert not broker.state().sinks[0].failing
 
@@ -329,8 +333,8 @@ DAY: Final = 86_400
 DAYS: Final = 30  # that a log is kept
 
 
-def _retention(world: FakeWorld, notice: Notice | None = None) -> Retention:
-    return Retention(SlewedClock(world.wall(), world.wall, world.uptime), DAYS, notice)
+def _retention(world: FakeWorld, notice: RetentionNotice | None = None) -> RetentionSchedule:
+    return RetentionSchedule(SlewedClock(world.wall(), world.wall, world.uptime), DAYS, notice)
 
 
 def _told(log: Path) -> list[AuditEvent]:
@@ -338,14 +342,14 @@ def _told(log: Path) -> list[AuditEvent]:
     return [event for event in _events(log) if event.operation.startswith("audit.retention_")]
 
 
-async def _gone(layout: Layout, segments: list[int]) -> None:
+async def _gone(layout: LogLayout, segments: list[int]) -> None:
     """Return once none of them is there."""
     with trio.fail_after(10):
-        while set(layout.numbers()) & set(segments):
+        while set(layout.closed_segment_numbers()) & set(segments):
             await trio.lowlevel.checkpoint()
 
 
-async def _fill(broker: Broker) -> None:
+async def _fill(broker: AuditBroker) -> None:
     """Records of some segments."""
     for number in range(30):
         await broker.record(make_event(number))
@@ -354,10 +358,10 @@ async def _fill(broker: Broker) -> None:
 async def test_old_segments_go_a_week_after_it_was_told(tmp_path: Path) -> None:
     """There is an alert first; then closed segments are removed, the log says so and verifies."""
     disks, world = Disks(tmp_path), FakeWorld()
-    layout, retention = Layout(disks.logs[0]), _retention(world)
+    layout, retention = LogLayout(disks.logs[0]), _retention(world)
     async with _audit(disks, config=SMALL, world=world, retention=retention) as broker:
         await _fill(broker)
-        there = layout.numbers()
+        there = layout.closed_segment_numbers()
         assert len(there) >= 2
         world.advance((DAYS - 6) * DAY)
         await broker.record(make_event(31))
@@ -370,29 +374,29 @@ async def test_old_segments_go_a_week_after_it_was_told(tmp_path: Path) -> None:
         disks, config=SMALL, world=world, retention=_retention(world, notice)
     ) as broker:
         await broker.record(make_event(32))
-        assert layout.numbers()[: len(there)] == there
+        assert layout.closed_segment_numbers()[: len(there)] == there
         world.advance(3_601)
         await broker.record(make_event(33))
         await _gone(layout, there)
-    verdict = verify(disks.logs[0], KEYS)
+    verdict = verify_log(disks.logs[0], KEYS)
     assert verdict.first == notice.first
     async with _audit(disks, config=SMALL, world=world) as broker:
         await broker.record(make_event(34))
-    verify(disks.logs[0], KEYS)
+    verify_log(disks.logs[0], KEYS)
 
 
 async def test_a_clock_that_jumps_deletes_nothing(tmp_path: Path) -> None:
     """Not in a year of such clock readings; once it is confirmed, a week after that was told."""
     disks, world = Disks(tmp_path), FakeWorld()
-    layout, retention = Layout(disks.logs[0]), _retention(world)
+    layout, retention = LogLayout(disks.logs[0]), _retention(world)
     async with _audit(disks, config=SMALL, world=world, retention=retention) as broker:
         await _fill(broker)
-        there = layout.numbers()
+        there = layout.closed_segment_numbers()
         world.step_wall(400 * DAY)
         for hour in range(24):
             world.advance(3_600)
             await broker.record(make_event(hour))
-        assert layout.numbers()[: len(there)] == there
+        assert layout.closed_segment_numbers()[: len(there)] == there
         [told] = _told(disks.logs[0])
         assert told.operation == "audit.retention_suspended"
         assert told.alert
@@ -403,16 +407,16 @@ async def test_a_clock_that_jumps_deletes_nothing(tmp_path: Path) -> None:
             await broker.record(make_event(99))
         await _gone(layout, there)
         assert not broker.state().trouble
-    verify(disks.logs[0], KEYS)
+    verify_log(disks.logs[0], KEYS)
 
 
 async def test_a_clock_that_is_put_right_again_deletes_nothing(tmp_path: Path) -> None:
     """What was announced while it was wrong is looked at anew before it goes."""
     disks, world = Disks(tmp_path), FakeWorld()
-    layout, retention = Layout(disks.logs[0]), _retention(world)
+    layout, retention = LogLayout(disks.logs[0]), _retention(world)
     async with _audit(disks, config=SMALL, world=world, retention=retention) as broker:
         await _fill(broker)
-        there = layout.numbers()
+        there = layout.closed_segment_numbers()
         world.step_wall(400 * DAY)
         retention.clock.step()  # somebody confirms what is wrong
         world.advance(3_601)
@@ -423,7 +427,7 @@ async def test_a_clock_that_is_put_right_again_deletes_nothing(tmp_path: Path) -
             world.advance(DAY)
             await broker.record(make_event(day))
         assert retention.notice is None  # else the next ones would wait for it for a year
-        assert layout.numbers()[: len(there)] == there
+        assert layout.closed_segment_numbers()[: len(there)] == there
 
 
 async def test_followers_hear_of_what_is_acknowledged(tmp_path: Path) -> None:
@@ -464,4 +468,4 @@ async def test_a_cancelled_block_still_signs_the_end(tmp_path: Path) -> None:
             scope.cancel()
             await trio.sleep_forever()
     assert scope.cancelled_caught
-    assert verify(disks.logs[0], KEYS).size >= 3  # genesis, the event, the closing checkpoint
+    assert verify_log(disks.logs[0], KEYS).size >= 3  # genesis, the event, the closing checkpoint

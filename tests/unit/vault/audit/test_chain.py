@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.merkle import Frontier, leaf_hash
-from vault.audit.chain import START, Chain
+from vault.audit.chain import EMPTY_HEAD, Chain
 from vault.crypto.digest import sha256
 
 lines = st.lists(st.binary(max_size=20), max_size=30)
@@ -20,7 +20,7 @@ def _chain(data: list[bytes]) -> Chain:
 @given(lines)
 def test_head_and_tree_are_those_of_the_specification(data: list[bytes]) -> None:
     """Head = SHA-256(head ‖ line) from 32 zero bytes; leaf n is line n."""
-    head, tree = START, Frontier(sha256)
+    head, tree = EMPTY_HEAD, Frontier(sha256)
     for line in data:
         head = sha256(head + line)
         tree.append(leaf_hash(sha256, line))

@@ -5,20 +5,26 @@ from dataclasses import replace
 
 import pytest
 
-from vault.audit.checkpoint import Head, open_note, origin_of, sign, unsigned_head
-from vault.audit.headfile import SECTOR, encode_slot
+from vault.audit.checkpoint import (
+    TreeHead,
+    log_origin,
+    parse_unverified_head,
+    sign_checkpoint,
+    verify_checkpoint,
+)
+from vault.audit.head_file import SECTOR, encode_slot
 from vault.audit.testing import make_keys
 from vault.crypto.digest import sha256
 
 KEYS = make_keys()
-HEAD = Head(
-    origin=origin_of("vault-1"),
+HEAD = TreeHead(
+    origin=log_origin("vault-1"),
     size=42,
     root=sha256(b"root"),
     head=sha256(b"head"),
     time="2027-01-15T08:00:00Z",
 )
-NOTE = sign(HEAD, KEYS)
+NOTE = sign_checkpoint(HEAD, KEYS)
 
 
 def test_the_exact_text() -> None:
@@ -43,15 +49,15 @@ def test_the_signature_line_is_that_of_a_signed_note() -> None:
 
 def test_a_signed_head_comes_back() -> None:
     """What was signed is read again, also with a witness's line behind ours."""
-    assert open_note(NOTE, KEYS, KEYS.public) == HEAD
+    assert verify_checkpoint(NOTE, KEYS, KEYS.public) == HEAD
     witness = "\N{EM DASH} witness.example/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiI\n"
-    assert open_note(NOTE + witness, KEYS, KEYS.public) == HEAD
+    assert verify_checkpoint(NOTE + witness, KEYS, KEYS.public) == HEAD
 
 
 def test_another_key_did_not_sign_it() -> None:
     """Only the log's own key counts."""
     with pytest.raises(ValueError, match="another key"):
-        open_note(NOTE, KEYS, make_keys(b"other").public)
+        verify_checkpoint(NOTE, KEYS, make_keys(b"other").public)
 
 
 @pytest.mark.parametrize("offset", range(0, len(NOTE) - 1, 3))
@@ -59,7 +65,7 @@ def test_no_character_can_be_changed(offset: int) -> None:
     """A note altered anywhere is refused."""
     letter = "A" if NOTE[offset] != "A" else "B"
     with pytest.raises(ValueError, match=r"checkpoint|signed"):
-        open_note(NOTE[:offset] + letter + NOTE[offset + 1 :], KEYS, KEYS.public)
+        verify_checkpoint(NOTE[:offset] + letter + NOTE[offset + 1 :], KEYS, KEYS.public)
 
 
 @pytest.mark.parametrize(
@@ -79,35 +85,35 @@ def test_no_character_can_be_changed(offset: int) -> None:
 def test_what_is_not_canonical_is_refused(note: str) -> None:
     """A second spelling of the same checkpoint is none."""
     with pytest.raises(ValueError, match=r"checkpoint|signed"):
-        open_note(note, KEYS, KEYS.public)
+        verify_checkpoint(note, KEYS, KEYS.public)
 
 
 def test_a_short_root_is_refused() -> None:
     """Root and head have 32 bytes."""
-    short = Head(HEAD.origin, 42, b"short", HEAD.head, HEAD.time)
+    short = TreeHead(HEAD.origin, 42, b"short", HEAD.head, HEAD.time)
     with pytest.raises(ValueError, match="canonical"):
-        Head.parse(short.text())
+        TreeHead.parse(short.text())
 
 
 def test_the_stores_count_is_a_line_of_its_own() -> None:
     """Signed with the rest; absent before the first commit, and then it may not be written as 0."""
     counted = replace(HEAD, store=7)
     assert counted.text() == HEAD.text() + b"store 7\n"
-    assert open_note(sign(counted, KEYS), KEYS, KEYS.public) == counted
+    assert verify_checkpoint(sign_checkpoint(counted, KEYS), KEYS, KEYS.public) == counted
     for wrong in (b"store 0\n", b"store 07\n", b"store 7\nstore 7\n", b"store x\n", b"\n"):
         with pytest.raises(ValueError, match="checkpoint"):
-            Head.parse(HEAD.text() + wrong)
+            TreeHead.parse(HEAD.text() + wrong)
 
 
 def test_the_longest_head_fits_into_its_sector() -> None:
     """Of the longest vault id, with the largest numbers there can be."""
-    origin = origin_of("v" * 64)
+    origin = log_origin("v" * 64)
     longest = replace(HEAD, origin=origin, size=10**12, time="2027-01-15T08:00:00.123456789Z")
-    assert len(encode_slot(sign(replace(longest, store=10**12), KEYS), 10**9)) == SECTOR
+    assert len(encode_slot(sign_checkpoint(replace(longest, store=10**12), KEYS), 10**9)) == SECTOR
 
 
 def test_a_head_is_read_from_a_note_that_something_else_vouches_for() -> None:
     """Whatever its signature."""
-    assert unsigned_head(NOTE) == HEAD
+    assert parse_unverified_head(NOTE) == HEAD
     with pytest.raises(ValueError, match="checkpoint"):
-        unsigned_head("nothing")
+        parse_unverified_head("nothing")

@@ -8,12 +8,12 @@ import trio
 from actors.testing import FakeWorld
 from tests.unit.vault.audit.ends import Ends
 from vault.audit.appender import Appender
+from vault.audit.batch import Batch
 from vault.audit.broker import open_audit
-from vault.audit.checkpoint import unsigned_head
-from vault.audit.feed import EVERY
-from vault.audit.ledger import Batch
+from vault.audit.checkpoint import parse_unverified_head
+from vault.audit.feed import POLL_INTERVAL
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_draft, make_event, make_keys
+from vault.audit.testing import VAULT, make_event, make_keys, make_pending_record
 from vault.audit.writer import AuditConfig
 
 KEYS = make_keys()
@@ -27,15 +27,15 @@ class Reader:
         self.begun = 0
         self._reads = reads
 
-    def begin(self, _size: int) -> None:
+    def on_open(self, _size: int) -> None:
         """The start."""
         self.begun += 1
 
-    def offer(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """A batch."""
         self.batches.append(batch)
 
-    def reads_lines(self) -> bool:
+    def wants_lines(self) -> bool:
         """As it was made."""
         return self._reads
 
@@ -63,11 +63,11 @@ async def test_all_in_one_order(tmp_path: Path, rotation: int, *, reads: bool) -
         )
         await owner.record(make_event(0))
         for number in range(1, 40):
-            if number % 5 == 0 or not await other.append([make_draft(number)]):
+            if number % 5 == 0 or not await other.append([make_pending_record(number)]):
                 await owner.record(make_event(number))
                 assert reads or reader.batches[-1].size == owner.state().size
             if number % 7 == 0:
-                world.advance(EVERY)
+                world.advance(POLL_INTERVAL)
                 await trio.testing.wait_all_tasks_blocked()
                 assert reader.batches[-1].size == owner.state().size
         await other.aclose()
@@ -75,10 +75,12 @@ async def test_all_in_one_order(tmp_path: Path, rotation: int, *, reads: bool) -
     for batch in reader.batches:
         assert batch.first == at if reads else batch.size > at
         assert batch.signer == KEYS.public
-        assert not batch.note or unsigned_head(batch.note).size == batch.size
+        assert not batch.note or parse_unverified_head(batch.note).size == batch.size
         assert len(batch.lines()) in {0, batch.size - batch.first}
         at = batch.size
-    written = [line for path in ends.layout.files() for line in path.read_bytes().split(b"\n")[:-1]]
+    written = [
+        line for path in ends.layout.segment_files() for line in path.read_bytes().split(b"\n")[:-1]
+    ]
     assert at == len(written)
     assert reader.batches[-1].note
     if reads:
@@ -99,16 +101,16 @@ async def test_a_log_that_cannot_be_read_back(
             ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2**30
         )
         await owner.record(make_event(0))
-        assert await other.append([make_draft(1)])
+        assert await other.append([make_pending_record(1)])
         log.rename(tmp_path / "aside")
         for _ in range(2):
-            world.advance(EVERY)
+            world.advance(POLL_INTERVAL)
             await trio.testing.wait_all_tasks_blocked()
         assert "followers lag" in owner.state().trouble
         assert caplog.text.count("cannot be read back") == 1
         assert reader.batches[-1].size < owner.state().size
         (tmp_path / "aside").rename(log)
-        world.advance(EVERY)
+        world.advance(POLL_INTERVAL)
         await trio.testing.wait_all_tasks_blocked()
         assert owner.state().trouble == ""
         assert reader.batches[-1].size == owner.state().size
@@ -127,8 +129,8 @@ async def test_a_log_that_was_opened_anew(tmp_path: Path) -> None:
             ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2**30
         )
         await owner.record(make_event(0))
-        assert await other.append([make_draft(1)])
-        ends.view().begin()
+        assert await other.append([make_pending_record(1)])
+        ends.view().begin_write()
         await owner.record(make_event(2))
         await other.aclose()
     assert reader.begun == 1
@@ -149,11 +151,11 @@ async def test_what_retention_took(tmp_path: Path) -> None:
         )
         await owner.record(make_event(0))
         for number in range(1, 20):
-            if not await other.append([make_draft(number)]):
+            if not await other.append([make_pending_record(number)]):
                 await owner.record(make_event(number))
-        for closed in ends.layout.numbers():
-            ends.layout.closed(closed).unlink()
-        world.advance(EVERY)
+        for closed in ends.layout.closed_segment_numbers():
+            ends.layout.closed_segment(closed).unlink()
+        world.advance(POLL_INTERVAL)
         await trio.testing.wait_all_tasks_blocked()
         assert owner.state().trouble == ""
         assert reader.batches[-1].size == owner.state().size

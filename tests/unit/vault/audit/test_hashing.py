@@ -13,9 +13,9 @@ from msgspec import Struct
 from vault.audit import hashing
 from vault.audit.hashing import MAX_DEPTH, MAX_KEY, MAX_VALUES, PREFIX, ValueHasher
 from vault.audit.testing import make_keys
-from vault.handlers.secrets import Seen
+from vault.handlers.secrets import SecretVersionRef
 from vault.model.payloads import ReadSecret
-from vault.model.reference import Reference
+from vault.model.reference import ReferencePayload
 
 HASHER = ValueHasher(make_keys().mac)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
@@ -57,7 +57,7 @@ def test_no_value_stays(data: Any) -> None:
 
 def hashed_key(key: str) -> str:
     """As whoever looks for it writes it."""
-    return HASHER.value(key)
+    return HASHER.hash_value(key)
 
 
 def _shape(data: Any, shown: Callable[[str], str] = str) -> Any:
@@ -74,48 +74,51 @@ def _shape(data: Any, shown: Callable[[str], str] = str) -> Any:
 def test_a_key_that_does_not_show_is_hashed(key: str) -> None:
     """A terminal would obey it, or show another one."""
     assert HASHER.redact({key: 1, "b": 2}) == {
-        hashed_key(key): HASHER.value(1),
-        "b": HASHER.value(2),
+        hashed_key(key): HASHER.hash_value(1),
+        "b": HASHER.hash_value(2),
     }
 
 
 def test_types_are_told_apart() -> None:
     """1, 1.0, "1", "1.0", true, "true", null, "null", b"1" and "" have ten hashes."""
     values: list[object] = [1, 1.0, "1", "1.0", True, "true", None, "null", b"1", ""]
-    assert len({HASHER.value(value) for value in values}) == len(values)
+    assert len({HASHER.hash_value(value) for value in values}) == len(values)
 
 
 @given(scalars)
 def test_a_value_can_be_looked_up(value: Any) -> None:
     """`value` gives the hash that a record has, wherever the value stood."""
-    assert HASHER.redact({"a": [{"b": value}]}) == {"a": [{"b": HASHER.value(value)}]}
-    assert HASHER.redact(value) == HASHER.value(value)
+    assert HASHER.redact({"a": [{"b": value}]}) == {"a": [{"b": HASHER.hash_value(value)}]}
+    assert HASHER.redact(value) == HASHER.hash_value(value)
 
 
 def test_the_key_decides() -> None:
     """Two vaults hash one value differently, one vault always in the same way."""
     other = ValueHasher(make_keys(b"other").mac)
-    assert HASHER.value("hunter2") == ValueHasher(make_keys().mac).value("hunter2")
-    assert HASHER.value("hunter2") != other.value("hunter2")
-    assert HASHER.value(None) != other.value(None)
+    assert HASHER.hash_value("hunter2") == ValueHasher(make_keys().mac).hash_value("hunter2")
+    assert HASHER.hash_value("hunter2") != other.hash_value("hunter2")
+    assert HASHER.hash_value(None) != other.hash_value(None)
 
 
 def test_structs_are_taken_as_their_fields() -> None:
     """A payload struct is hashed field by field."""
     login = Login("alice", 1234, remember=True, raw=b"\x00\xff", tags=("a",))
     assert HASHER.redact(login) == {
-        "user": HASHER.value("alice"),
-        "pin": HASHER.value(1234),
-        "remember": HASHER.value(value=True),
-        "raw": HASHER.value(b"\x00\xff"),
-        "tags": [HASHER.value("a")],
+        "user": HASHER.hash_value("alice"),
+        "pin": HASHER.hash_value(1234),
+        "remember": HASHER.hash_value(value=True),
+        "raw": HASHER.hash_value(b"\x00\xff"),
+        "tags": [HASHER.hash_value("a")],
     }
 
 
 def test_a_long_key_is_taken_for_data() -> None:
     """A key that is too long to be a name does not stand in the log."""
     hashed = HASHER.redact({"k" * MAX_KEY: 1, "s" * (MAX_KEY + 1): 2})
-    assert hashed == {"k" * MAX_KEY: HASHER.value(1), HASHER.value("s" * 257): HASHER.value(2)}
+    assert hashed == {
+        "k" * MAX_KEY: HASHER.hash_value(1),
+        HASHER.hash_value("s" * 257): HASHER.hash_value(2),
+    }
 
 
 def _nest(depth: int) -> object:
@@ -130,29 +133,29 @@ def test_deep_data_is_one_hash_from_the_bound_on() -> None:
     hashed: Any = HASHER.redact(_nest(MAX_DEPTH + 5))
     for _ in range(MAX_DEPTH):
         hashed = hashed["a"]
-    assert hashed == HASHER.value(_nest(5))
-    assert HASHER.value("leaf") in json.dumps(HASHER.redact(_nest(MAX_DEPTH)))
+    assert hashed == HASHER.hash_value(_nest(5))
+    assert HASHER.hash_value("leaf") in json.dumps(HASHER.redact(_nest(MAX_DEPTH)))
 
 
 def test_many_values_are_one_hash_from_the_bound_on() -> None:
     """A record never holds more than `MAX_VALUES` of them."""
     assert len(_scalars(HASHER.redact(list(range(MAX_VALUES))))) == MAX_VALUES
     many = list(range(MAX_VALUES + 1))
-    assert HASHER.redact(many) == HASHER.value(many)
+    assert HASHER.redact(many) == HASHER.hash_value(many)
     wide = [{"a": list(range(400))} for _ in range(10)]
     assert len(_scalars(HASHER.redact(wide))) < MAX_VALUES
 
 
 def test_a_whole_tree_hashes_the_same_in_any_order_of_keys() -> None:
     """The one hash of a subtree is over sorted keys."""
-    assert HASHER.value({"a": 1, "b": [2]}) == HASHER.value({"b": [2], "a": 1})
-    assert HASHER.value({"a": 1}) != HASHER.value({"a": "1"})
+    assert HASHER.hash_value({"a": 1, "b": [2]}) == HASHER.hash_value({"b": [2], "a": 1})
+    assert HASHER.hash_value({"a": 1}) != HASHER.hash_value({"a": "1"})
 
 
 def test_odd_values_have_hashes() -> None:
     """Lone surrogates, NaN, and integers of any length do not stop a record."""
     values = ["\ud800", float("nan"), float("inf"), 2**64, -(2**64), 10**5000]
-    assert len({HASHER.value(value) for value in values}) == len(values)
+    assert len({HASHER.hash_value(value) for value in values}) == len(values)
 
 
 def test_what_has_no_json_is_refused() -> None:
@@ -163,15 +166,15 @@ def test_what_has_no_json_is_refused() -> None:
 
 def test_keys_that_are_not_text_become_text() -> None:
     """Integer keys, as of a map of versions, stand as JSON has them."""
-    assert HASHER.redact({1: "a"}) == {"1": HASHER.value("a")}
+    assert HASHER.redact({1: "a"}) == {"1": HASHER.hash_value("a")}
 
 
-class _Name(Reference, frozen=True):
+class _Name(ReferencePayload, frozen=True):
     id: str
     version: int
 
 
-class _OtherName(Reference, frozen=True):
+class _OtherName(ReferencePayload, frozen=True):
     id: str
     version: int
 
@@ -216,7 +219,7 @@ def test_what_is_remembered_is_bounded_and_no_payload(monkeypatch: pytest.Monkey
     assert made == [b"sa3", b"n3", b"shunter2", b"shunter2"]
 
 
-class _Odd(Reference, frozen=True):
+class _Odd(ReferencePayload, frozen=True):
     number: int | bool | None
     text: str | bytes
     several: tuple[str, ...] = ()
@@ -238,14 +241,17 @@ def test_fields_of_a_reference_are_told_apart(
 
 
 @pytest.mark.parametrize(
-    "reference", [ReadSecret(), ReadSecret(version=2**70), Seen("é-1", 1), Seen("", 0)]
+    "reference",
+    [ReadSecret(), ReadSecret(version=2**70), SecretVersionRef("é-1", 1), SecretVersionRef("", 0)],
 )
 def test_what_references_there_are_is_rendered_byte_for_byte_as_anything(
-    reference: Reference,
+    reference: ReferencePayload,
 ) -> None:
     """Also where all fields are defaults; a new kind of reference belongs into this test."""
-    ours = [ReadSecret, Seen]
-    assert [one for one in Reference.__subclasses__() if one.__module__[:5] == "vault"] == ours
+    ours = [ReadSecret, SecretVersionRef]
+    assert [
+        one for one in ReferencePayload.__subclasses__() if one.__module__[:5] == "vault"
+    ] == ours
     hasher = ValueHasher(make_keys().mac)
     general = hasher.redact(msgspec.to_builtins(reference))
     for _ in range(2):

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from vault.audit import record
-from vault.audit.draft import Draft
-from vault.audit.ledger import Ledger
-from vault.audit.proof import Proof, check, prove
-from vault.audit.record import Retention
+from vault.audit.batch import BatchComposer
+from vault.audit.pending_record import PendingRecord
+from vault.audit.proof import Proof, prove_inclusion, verify_proof
+from vault.audit.record import RetentionBody
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT, make_keys, write_log
-from vault.audit.verify import verify
+from vault.audit.verify import verify_log
 
 KEYS = make_keys()
 
@@ -27,15 +27,15 @@ def log(tmp_path: Path) -> Path:
 
 def test_every_record_can_be_proven(log: Path) -> None:
     """Each proof, sent as JSON, gives the record back to somebody with the key."""
-    for seq in range(verify(log, KEYS).size):
-        sent = msgspec.json.encode(prove(log, seq, KEYS))
-        entry = check(msgspec.json.decode(sent, type=Proof), KEYS, KEYS.public)
+    for seq in range(verify_log(log, KEYS).size):
+        sent = msgspec.json.encode(prove_inclusion(log, seq, KEYS))
+        entry = verify_proof(msgspec.json.decode(sent, type=Proof), KEYS, KEYS.public)
         assert entry.seq == seq
 
 
 def test_a_changed_proof_proves_nothing(log: Path) -> None:
     """Another record, number, path, checkpoint or key: refused."""
-    proof, other = prove(log, 7, KEYS), prove(log, 8, KEYS)
+    proof, other = prove_inclusion(log, 7, KEYS), prove_inclusion(log, 8, KEYS)
     for bad in (
         msgspec.structs.replace(proof, record=proof.record.replace("alice", "mally")),
         msgspec.structs.replace(proof, record=other.record),
@@ -47,32 +47,32 @@ def test_a_changed_proof_proves_nothing(log: Path) -> None:
         msgspec.structs.replace(proof, record="{}"),
     ):
         with pytest.raises(ValueError, match=r".+"):
-            check(bad, KEYS, KEYS.public)
+            verify_proof(bad, KEYS, KEYS.public)
     with pytest.raises(ValueError, match="another key"):
-        check(proof, KEYS, make_keys(b"other").public)
+        verify_proof(proof, KEYS, make_keys(b"other").public)
 
 
 def test_what_is_not_in_the_log_is_not_proven(log: Path, tmp_path: Path) -> None:
     """A number beyond the end, or a log that is none."""
     with pytest.raises(LookupError):
-        prove(log, verify(log, KEYS).size, KEYS)
+        prove_inclusion(log, verify_log(log, KEYS).size, KEYS)
     with pytest.raises(LookupError):
-        prove(log, -1, KEYS)
+        prove_inclusion(log, -1, KEYS)
 
 
 def test_records_behind_a_removed_segment_are_proven(log: Path) -> None:
     """After retention the rest is proven as before; what is gone is not."""
     sink = FileSink(log, reserve_bytes=0)
-    ledger = Ledger(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=2**30)
-    second = sink.layout.closed(2)
-    first = record.decode(second.read_bytes().split(b"\n")[0]).seq
-    body = record.encode_body(Retention(1, first))
-    batch = ledger.compose([Draft(NOW, "retention", body)], NOW, settle=True, expire=1)
+    ledger = BatchComposer(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=2**30)
+    second = sink.layout.closed_segment(2)
+    first = record.decode_record(second.read_bytes().split(b"\n")[0]).seq
+    body = record.encode_body(RetentionBody(1, first))
+    batch = ledger.compose([PendingRecord(NOW, "retention", body)], NOW, checkpoint=True, expire=1)
     sink.write((batch,))
-    sink.tend(batch)
+    sink.maintain(batch)
     sink.close()
-    assert verify(log, KEYS).first == first > 0
+    assert verify_log(log, KEYS).first == first > 0
     for seq in (first, first + 1, batch.size - 1):
-        assert check(prove(log, seq, KEYS), KEYS, KEYS.public).seq == seq
+        assert verify_proof(prove_inclusion(log, seq, KEYS), KEYS, KEYS.public).seq == seq
     with pytest.raises(LookupError):
-        prove(log, first - 1, KEYS)
+        prove_inclusion(log, first - 1, KEYS)

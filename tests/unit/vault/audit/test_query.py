@@ -8,15 +8,20 @@ from vault.errors import ValidationError
 
 def test_what_is_asked_for_exactly() -> None:
     """Only the fields that are filled in are asked for."""
-    assert AuditQuery().equals() == {}
+    assert AuditQuery().exact_filters() == {}
     query = AuditQuery(actor_id="a", operation="o", result="ok", request_id="r", path="p")
-    assert query.equals() == {"actor_id": "a", "operation": "o", "result": "ok", "request_id": "r"}
+    assert query.exact_filters() == {
+        "actor_id": "a",
+        "operation": "o",
+        "result": "ok",
+        "request_id": "r",
+    }
 
 
 def test_a_cursor_is_a_number() -> None:
     """Ours come back as numbers."""
-    assert AuditQuery().check() is None
-    assert AuditQuery(cursor="42", limit=MAX_PAGE).check() == 42
+    assert AuditQuery().validated_cursor() is None
+    assert AuditQuery(cursor="42", limit=MAX_PAGE).validated_cursor() == 42
 
 
 @pytest.mark.parametrize(
@@ -33,5 +38,5 @@ def test_a_cursor_is_a_number() -> None:
 def test_the_faulty_field_is_named(query: AuditQuery, field: str) -> None:
     """A limit out of bounds and a foreign cursor are refused."""
     with pytest.raises(ValidationError) as caught:
-        query.check()
+        query.validated_cursor()
     assert caught.value.details["field"] == field

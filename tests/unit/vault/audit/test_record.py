@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault.audit import record
-from vault.audit.record import AuditEvent, Entry, Record
+from vault.audit.record import AuditEvent, AuditRecord, RecordContent
 from vault.audit.testing import make_event, make_keys
 
 KEYS = make_keys()
@@ -14,13 +14,13 @@ PREV = bytes(range(32))
 TIME = "2027-01-15T08:00:00.000000001Z"
 
 
-def _entry(event: AuditEvent | None = None) -> Entry:
-    return Entry(TIME, "event", record.encode_body(event or make_event()))
+def _entry(event: AuditEvent | None = None) -> RecordContent:
+    return RecordContent(TIME, "event", record.encode_body(event or make_event()))
 
 
 def test_the_exact_bytes() -> None:
     """Fields in this order, no spaces, defaults of the event left out: this is the format."""
-    line = record.encode(_entry(make_event(request=None)), "vault-1", 7, PREV)
+    line = record.encode_record(_entry(make_event(request=None)), "vault-1", 7, PREV)
     assert line.decode() == (
         '{"v":1,"seq":7,"time":"2027-01-15T08:00:00.000000001Z","vault":"vault-1","kind":"event",'
         '"body":{"request_id":"request-0","phase":"outcome","operation":"secret.read",'
@@ -34,10 +34,10 @@ def test_the_exact_bytes() -> None:
 def test_a_record_is_one_line_and_comes_back(text: str, seq: int) -> None:
     """Whatever a caller puts into a field, it stays inside its record."""
     event = make_event(user_agent=text, path=text)
-    line = record.encode(_entry(event), "vault-1", seq, PREV)
+    line = record.encode_record(_entry(event), "vault-1", seq, PREV)
     assert b"\n" not in line
     assert b"\r" not in line
-    entry = record.decode(line)
+    entry = record.decode_record(line)
     assert (entry.seq, entry.prev, entry.kind, entry.commit) == (seq, PREV.hex(), "event", "")
     assert entry.body["user_agent"] == entry.body["path"] == text
 
@@ -46,19 +46,19 @@ def test_a_record_is_one_line_and_comes_back(text: str, seq: int) -> None:
 def test_a_commit_mark_comes_off_again(text: str) -> None:
     """The line without its mark is the one that was marked, even if a value looks like a mark."""
     entry = _entry(make_event(code=text + '","commit":"' + "0" * 64 + '"}'))
-    plain = record.encode(entry, "vault-1", 1, PREV)
+    plain = record.encode_record(entry, "vault-1", 1, PREV)
     marked = record.encode_committed(entry, "vault-1", 1, PREV, KEYS)
     core, mark = record.split_commit(marked)
     assert core == plain
     assert mark.decode() == record.commit_mark(KEYS, PREV, plain)
-    assert record.decode(marked).commit == mark.decode()
-    assert msgspec.json.encode(record.decode(marked)) == marked
+    assert record.decode_record(marked).commit == mark.decode()
+    assert msgspec.json.encode(record.decode_record(marked)) == marked
     assert record.split_commit(plain) == (plain, b"")
 
 
 def test_a_commit_mark_is_of_one_place_and_key() -> None:
     """Another line, another predecessor or another key has another mark."""
-    line = record.encode(_entry(), "vault-1", 1, PREV)
+    line = record.encode_record(_entry(), "vault-1", 1, PREV)
     mark = record.commit_mark(KEYS, PREV, line)
     assert mark != record.commit_mark(KEYS, PREV, line + b" ")
     assert mark != record.commit_mark(KEYS, bytes(32), line)
@@ -66,7 +66,9 @@ def test_a_commit_mark_is_of_one_place_and_key() -> None:
 
 
 def _line(**changes: object) -> bytes:
-    fields = msgspec.to_builtins(record.decode(record.encode(_entry(), "vault-1", 1, PREV)))
+    fields = msgspec.to_builtins(
+        record.decode_record(record.encode_record(_entry(), "vault-1", 1, PREV))
+    )
     return msgspec.json.encode(fields | changes)
 
 
@@ -86,13 +88,13 @@ def _line(**changes: object) -> bytes:
 def test_what_is_not_a_record_is_refused(line: bytes, what: str) -> None:
     """Another shape, version, type or an unknown field is no record of this format."""
     with pytest.raises(ValueError, match=what):
-        record.decode(line)
+        record.decode_record(line)
 
 
 def test_a_body_has_the_shape_of_its_kind() -> None:
     """A checkpoint's body is one, or the record is refused."""
-    entry = Record(1, 0, TIME, "vault-1", "checkpoint", {"note": "n", "frontier": []}, "")
-    body = record.body_as(entry, record.Checkpoint)
-    assert body == record.Checkpoint("n", [])
+    entry = AuditRecord(1, 0, TIME, "vault-1", "checkpoint", {"note": "n", "frontier": []}, "")
+    body = record.decode_body(entry, record.CheckpointBody)
+    assert body == record.CheckpointBody("n", [])
     with pytest.raises(ValueError, match="body of a checkpoint"):
-        record.body_as(entry, record.Retention)
+        record.decode_body(entry, record.RetentionBody)

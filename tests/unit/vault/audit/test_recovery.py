@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from vault.audit import record
-from vault.audit.layout import Layout, Line, read_lines
-from vault.audit.ledger import Ledger
-from vault.audit.recovery import Recovered, damaged, recover
+from vault.audit.batch import BatchComposer
+from vault.audit.layout import LogLayout, LogLine, read_lines
+from vault.audit.recovery import RecoveredLog, recover_log, tampered_error
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_draft, make_keys, write_log
-from vault.audit.verify import verify
+from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record, write_log
+from vault.audit.verify import verify_log
 from vault.crypto.digest import sha256
 from vault.errors import TamperedError
 
@@ -27,8 +27,8 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def _recover(log: Path) -> Recovered:
-    return recover(Layout(log), KEYS, VAULT)
+def _recover(log: Path) -> RecoveredLog:
+    return recover_log(LogLayout(log), KEYS, VAULT)
 
 
 def _lines(log: Path) -> list[bytes]:
@@ -44,28 +44,28 @@ def _batch(log: Path, count: int = 3) -> bytes:
     sink = FileSink(log, reserve_bytes=0)
     found = sink.load(KEYS, VAULT)
     sink.close()
-    ledger = Ledger(KEYS, VAULT, found.position, rotation_bytes=2**30)
-    return ledger.compose([make_draft(i) for i in range(count)], NOW).data
+    ledger = BatchComposer(KEYS, VAULT, found.position, rotation_bytes=2**30)
+    return ledger.compose([make_pending_record(i) for i in range(count)], NOW).data
 
 
 def test_a_good_log_goes_on_where_it_ended(log: Path) -> None:
     """Position, segment and length are those of the files; nothing is adopted or dropped."""
     found = _recover(log)
-    verdict = verify(log, KEYS)
+    verdict = verify_log(log, KEYS)
     assert found.position.chain.size == verdict.size
     assert found.position.chain.tree.root().hex() == verdict.root
     assert found.position.segment == 2
-    assert not found.position.closed
-    assert found.position.length == found.keep == log.stat().st_size
+    assert not found.position.is_closed
+    assert found.position.length == found.keep_bytes == log.stat().st_size
     assert (found.adopted, found.dropped) == (0, 0)
-    assert found.last == _lines(log)[-1]
+    assert found.last_line == _lines(log)[-1]
 
 
 def test_no_log_yet(tmp_path: Path) -> None:
     """Where nothing is, a log begins."""
     found = _recover(tmp_path / "audit.log")
     assert found.stored is None
-    assert found.position.closed
+    assert found.position.is_closed
     assert (found.position.chain.size, found.position.segment) == (0, 0)
 
 
@@ -78,6 +78,8 @@ def test_a_torn_batch_is_dropped(log: Path) -> None:
         found = _recover(log)
         assert found.position.chain.size == size
         assert (found.adopted, found.dropped) == (0, keep)
+    _put(log, lines, batch.replace(b"alice", b"\0\0\0\0\0", 1))  # its end was on the disk first
+    assert _recover(log).dropped == len(batch)
 
 
 def test_a_whole_batch_behind_the_head_is_adopted(log: Path) -> None:
@@ -95,10 +97,10 @@ def test_a_forged_record_behind_the_head_is_not_adopted(log: Path) -> None:
     lines = _lines(log)
     last = msgspec.json.decode(lines[-1])
     head = sha256(bytes.fromhex(last["prev"]) + lines[-1])
-    entry = record.Entry("2027-01-15T08:00:00Z", "event", make_draft(9).body)
+    entry = record.RecordContent("2027-01-15T08:00:00Z", "event", make_pending_record(9).body)
     forger = make_keys(b"forger")
     for line in (
-        record.encode(entry, VAULT, last["seq"] + 1, head),
+        record.encode_record(entry, VAULT, last["seq"] + 1, head),
         record.encode_committed(entry, VAULT, last["seq"] + 1, head, forger),
     ):
         _put(log, [*lines, line])
@@ -109,10 +111,12 @@ def test_a_forged_record_behind_the_head_is_not_adopted(log: Path) -> None:
 def test_damage_in_front_of_another_batch_is_no_torn_end(log: Path) -> None:
     """A bad record that later batches follow was acknowledged: somebody must look."""
     lines = _lines(log)
-    head = Layout(log).head.read_bytes()
+    head = LogLayout(log).head_file.read_bytes()
     write_log(log, 4, rotation=2**30)
     after = _lines(log)
-    Layout(log).head.write_bytes(head)  # as after a power cut: the head is older than the log
+    LogLayout(log).head_file.write_bytes(
+        head
+    )  # as after a power cut: the head is older than the log
     assert _recover(log).adopted == len(after) - len(lines)
     bad = len(lines) + 1
     _put(log, [*after[:bad], after[bad].replace(b"alice", b"mally"), *after[bad + 1 :]])
@@ -139,7 +143,7 @@ def test_an_altered_last_record_is_damage(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     write_log(log, 3, step=0)
     lines = _lines(log)
-    assert record.decode(lines[-1]).kind == "event"
+    assert record.decode_record(lines[-1]).kind == "event"
     _put(log, [*lines[:-1], lines[-1].replace(b"alice", b"mally")])
     with pytest.raises(TamperedError, match="not those that were signed"):
         _recover(log)
@@ -158,21 +162,21 @@ def test_a_cut_off_end_is_damage(log: Path) -> None:
 
 
 def _no_head(log: Path) -> None:
-    Layout(log).head.unlink()
+    LogLayout(log).head_file.unlink()
 
 
 def _no_log(log: Path) -> None:
-    for path in Layout(log).files():
+    for path in LogLayout(log).segment_files():
         path.unlink()
 
 
 def _spoilt_head(log: Path) -> None:
-    Layout(log).head.write_bytes(b"\0" * 8192)
+    LogLayout(log).head_file.write_bytes(b"\0" * 8192)
 
 
 def _longer_closed(log: Path) -> None:
     log.unlink()
-    with Layout(log).closed(1).open("ab") as file:
+    with LogLayout(log).closed_segment(1).open("ab") as file:
         file.write(b"{}\n")
 
 
@@ -187,15 +191,15 @@ def test_missing_files_are_damage(log: Path, spoil: Callable[[Path], None]) -> N
 def test_another_vaults_log_is_refused(log: Path) -> None:
     """A folder that was put in the place of ours is not written to."""
     with pytest.raises(TamperedError, match="another vault"):
-        recover(Layout(log), KEYS, "vault-2")
+        recover_log(LogLayout(log), KEYS, "vault-2")
     with pytest.raises(TamperedError, match="another key"):
-        recover(Layout(log), make_keys(b"other"), VAULT)
+        recover_log(LogLayout(log), make_keys(b"other"), VAULT)
 
 
 def test_a_wrong_hint_only_costs_time(log: Path) -> None:
     """The head's unsigned offset is no authority: a useless one leads to the same end."""
     expected = _recover(log)
-    head = Layout(log).head
+    head = LogLayout(log).head_file
     for hint in (b"7", b"0", b"999999999"):
         data = head.read_bytes()
         slots = [data[:512], data[4096 : 4096 + 512]]
@@ -214,7 +218,7 @@ def test_a_start_reads_from_the_last_checkpoint_only(
     ledger = write_log(log, 300, batch=20, step=0)
     read: list[int] = []
 
-    def counted(path: Path, offset: int = 0) -> Iterator[Line]:
+    def counted(path: Path, offset: int = 0) -> Iterator[LogLine]:
         for line in read_lines(path, offset):
             read.append(line.number)
             yield line
@@ -228,26 +232,30 @@ def test_a_new_segment_that_was_never_acknowledged_is_dropped(log: Path) -> None
     """A crash between the rotation and the first acknowledgement leads back to the old segment."""
     sink = FileSink(log, reserve_bytes=0)
     position = sink.load(KEYS, VAULT).position
-    batch = Ledger(KEYS, VAULT, position, rotation_bytes=1).compose([make_draft()], NOW)
+    batch = BatchComposer(KEYS, VAULT, position, rotation_bytes=1).compose(
+        [make_pending_record()], NOW
+    )
     sink.close()
-    log.rename(Layout(log).closed(position.segment))
+    log.rename(LogLayout(log).closed_segment(position.segment))
     for keep in (0, 10, batch.data.index(b"\n") + 1, len(batch.data) - 5):
         log.write_bytes(batch.data[:keep])
         found = _recover(log)
-        assert found.position.closed
+        assert found.position.is_closed
         assert found.position.segment == position.segment
         assert found.position.chain.head == position.chain.head
-        assert (found.adopted, found.dropped, found.keep) == (0, keep, 0)
+        assert (found.adopted, found.dropped, found.keep_bytes) == (0, keep, 0)
     log.write_bytes(batch.data)
     found = _recover(log)
     assert (found.position.segment, found.adopted) == (position.segment + 1, 3)
     log.unlink()
-    assert _recover(log).position.closed
+    assert _recover(log).position.is_closed
 
 
 def test_damaged_names_the_place() -> None:
     """The error says which file, and nothing of what is in it."""
-    assert str(damaged("audit.log", "gone")) == "audit_log_damaged: audit log, audit.log: gone"
+    assert (
+        str(tampered_error("audit.log", "gone")) == "audit_log_damaged: audit log, audit.log: gone"
+    )
 
 
 def test_the_stores_count_is_the_highest_that_was_signed(tmp_path: Path) -> None:
@@ -255,19 +263,19 @@ def test_the_stores_count_is_the_highest_that_was_signed(tmp_path: Path) -> None
     path, keys = tmp_path / "audit.log", KEYS
     sink = FileSink(path, reserve_bytes=0, durability="write")
     commits = [0]
-    ledger = Ledger(
+    ledger = BatchComposer(
         keys, VAULT, sink.load(keys, VAULT).position, rotation_bytes=2**30,
         commits=lambda: commits[-1],
     )  # fmt: skip
     heads = []
     for count in (3, 5, 8):
         commits.append(count)
-        sink.write((ledger.compose([make_draft()], NOW, settle=True),))
-        heads.append(Layout(path).head.read_bytes())
+        sink.write((ledger.compose([make_pending_record()], NOW, checkpoint=True),))
+        heads.append(LogLayout(path).head_file.read_bytes())
     sink.close()
     assert _recover(path).commits == 8
-    Layout(path).head.write_bytes(heads[1])
+    LogLayout(path).head_file.write_bytes(heads[1])
     assert _recover(path).commits == 8
-    for file in (path, Layout(path).head):
+    for file in (path, LogLayout(path).head_file):
         file.unlink()
     assert _recover(path).commits == 0

@@ -6,14 +6,14 @@ import trio
 import trio.testing
 
 from actors.testing import FakeWorld
+from vault.audit.batch import Batch, BatchComposer, LogPosition
 from vault.audit.chain import Chain
 from vault.audit.keys import AuditKeys
-from vault.audit.layout import Layout
-from vault.audit.ledger import Batch, Ledger, Position
-from vault.audit.record import Retention
-from vault.audit.recovery import Recovered
-from vault.audit.replica import MAX_BACKLOG, RETRY_EVERY, Replica
-from vault.audit.testing import NOW, VAULT, make_draft, make_keys
+from vault.audit.layout import LogLayout
+from vault.audit.record import RetentionBody
+from vault.audit.recovery import RecoveredLog
+from vault.audit.replica import MAX_BACKLOG, RETRY_INTERVAL, Replica
+from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
 from vault.crypto.digest import sha256
 
 KEYS = make_keys()
@@ -23,7 +23,7 @@ class Sink:
     """A sink that keeps sizes, while `error` is None."""
 
     name = "sink"
-    layout = Layout(Path("audit.log"))
+    layout = LogLayout(Path("audit.log"))
 
     def __init__(self) -> None:
         self.on_reserve = False
@@ -32,11 +32,11 @@ class Sink:
         self.tended: list[int] = []
         self.closed = False
 
-    def load(self, _keys: AuditKeys, _vault_id: str) -> Recovered:
+    def load(self, _keys: AuditKeys, _vault_id: str) -> RecoveredLog:
         """Not asked for here."""
         raise AssertionError
 
-    def bring_up(self, _ahead: Layout) -> None:
+    def catch_up_from(self, _ahead: LogLayout) -> None:
         """Not asked for here."""
         raise AssertionError
 
@@ -46,15 +46,15 @@ class Sink:
             raise self.error
         self.written += [batch.size for batch in batches]
 
-    def tend(self, batch: Batch) -> None:
+    def maintain(self, batch: Batch) -> None:
         """Remember it."""
         self.tended.append(batch.size)
 
-    def regain(self) -> None:
+    def reclaim_reserve(self) -> None:
         """There is room."""
         self.on_reserve = False
 
-    def expired(self, _before: int) -> Retention | None:
+    def expired_segments(self, _before: int) -> RetentionBody | None:
         """Nothing."""
         return None
 
@@ -63,21 +63,21 @@ class Sink:
         self.closed = True
 
 
-def _ledger() -> Ledger:
-    position = Position(Chain(sha256), 0, 0, 0, closed=True, checkpoint=0)
-    return Ledger(KEYS, VAULT, position, rotation_bytes=2**30)
+def _ledger() -> BatchComposer:
+    position = LogPosition(Chain(sha256), 0, 0, 0, is_closed=True, checkpoint=0)
+    return BatchComposer(KEYS, VAULT, position, rotation_bytes=2**30)
 
 
 async def test_batches_are_written_in_order_and_the_sink_is_closed_at_the_end() -> None:
     """Offered, written, known to be durable; `end` lets what is offered be written first."""
     sink, ledger, changes = Sink(), _ledger(), [0]
     replica = Replica(sink, FakeWorld(), 0, lambda: changes.append(replica.durable))
-    batches = [ledger.compose([make_draft()], NOW) for _ in range(5)]
+    batches = [ledger.compose([make_pending_record()], NOW) for _ in range(5)]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(replica.run)
         for batch in batches:
-            replica.offer(batch)
-        replica.end()
+            replica.submit(batch)
+        replica.finish()
         await replica.ended.wait()
     assert sink.written == [batch.size for batch in batches]
     assert replica.durable == ledger.size == changes[-1]
@@ -90,11 +90,11 @@ async def test_a_failing_sink_is_tried_again_from_where_it_was() -> None:
     sink, ledger = Sink(), _ledger()
     replica = Replica(sink, FakeWorld(), 0, lambda: None)
     sink.error = OSError(5, "broken")
-    batches = [ledger.compose([make_draft()], NOW) for _ in range(3)]
+    batches = [ledger.compose([make_pending_record()], NOW) for _ in range(3)]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(replica.run)
         for batch in batches:
-            replica.offer(batch)
+            replica.submit(batch)
             await trio.testing.wait_all_tasks_blocked()
             assert (replica.durable, replica.error) == (0, "OSError: broken")
             assert replica.idle
@@ -103,7 +103,7 @@ async def test_a_failing_sink_is_tried_again_from_where_it_was() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert sink.written == [batch.size for batch in batches]
         assert replica.error == ""
-        replica.end()
+        replica.finish()
 
 
 async def test_a_backlog_is_bounded() -> None:
@@ -115,14 +115,14 @@ async def test_a_backlog_is_bounded() -> None:
         nursery.start_soon(replica.run)
         for _ in range(MAX_BACKLOG + 1):
             assert not replica.behind
-            replica.offer(ledger.compose([make_draft()], NOW))
+            replica.submit(ledger.compose([make_pending_record()], NOW))
         sink.error = None
-        replica.offer(ledger.compose([make_draft()], NOW))
+        replica.submit(ledger.compose([make_pending_record()], NOW))
         replica.retry()
         await trio.testing.wait_all_tasks_blocked()
         assert replica.behind
         assert (sink.written, replica.durable) == ([], 0)
-        replica.end()
+        replica.finish()
 
 
 async def test_tending_comes_after_the_acknowledgement() -> None:
@@ -131,16 +131,16 @@ async def test_tending_comes_after_the_acknowledgement() -> None:
     replica = Replica(sink, FakeWorld(), 0, lambda: seen.append(len(sink.tended)))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(replica.run)
-        plain = ledger.compose([make_draft()], NOW)
-        replica.offer(plain)
+        plain = ledger.compose([make_pending_record()], NOW)
+        replica.submit(plain)
         await trio.testing.wait_all_tasks_blocked()
         assert sink.tended == []
-        expiring = ledger.compose([make_draft()], NOW, expire=1)
-        replica.offer(expiring)
+        expiring = ledger.compose([make_pending_record()], NOW, expire=1)
+        replica.submit(expiring)
         await trio.testing.wait_all_tasks_blocked()
         assert sink.tended == [expiring.size]
         assert 0 in seen[2:]
-        replica.end()
+        replica.finish()
 
 
 async def test_a_sink_in_trouble_is_tried_again_by_itself() -> None:
@@ -151,16 +151,16 @@ async def test_a_sink_in_trouble_is_tried_again_by_itself() -> None:
         nursery.start_soon(replica.run)
         sink.error = OSError(28, "full")
         sink.on_reserve = True
-        batch = ledger.compose([make_draft()], NOW)
-        replica.offer(batch)
+        batch = ledger.compose([make_pending_record()], NOW)
+        replica.submit(batch)
         await trio.testing.wait_all_tasks_blocked()
         assert (sink.on_reserve, replica.durable) == (True, 0)
         sink.error = None
-        world.advance(RETRY_EVERY)
+        world.advance(RETRY_INTERVAL)
         await trio.testing.wait_all_tasks_blocked()
         assert (sink.on_reserve, replica.durable, replica.error) == (False, batch.size, "")
         sink.on_reserve = True
-        world.advance(RETRY_EVERY)
+        world.advance(RETRY_INTERVAL)
         await trio.testing.wait_all_tasks_blocked()
         assert not sink.on_reserve
-        replica.end()
+        replica.finish()

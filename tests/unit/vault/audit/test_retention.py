@@ -4,22 +4,22 @@ from typing import Final
 
 from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
-from vault.audit.record import Retention as Released
-from vault.audit.retention import DAY, NOTICE, Retention, Step
+from vault.audit.record import RetentionBody as Released
+from vault.audit.retention import DAY, NOTICE_PERIOD, RetentionSchedule, RetentionStep
 from vault.model.instant import SECOND
 
 OLD: Final = Released(through=3, first=100)
 DAY_SECONDS: Final = DAY // SECOND
 
 
-def made(world: FakeWorld) -> Retention:
+def made(world: FakeWorld) -> RetentionSchedule:
     """Of a log that is kept for 90 days."""
-    return Retention(SlewedClock(world.wall(), world.wall, world.uptime), 90)
+    return RetentionSchedule(SlewedClock(world.wall(), world.wall, world.uptime), 90)
 
 
-def looked(retention: Retention, world: FakeWorld) -> Step:
+def looked(retention: RetentionSchedule, world: FakeWorld) -> RetentionStep:
     """A look at a log with old segments; what it has found is made durable."""
-    step = retention.look(lambda _before: OLD, world.new_id)
+    step = retention.plan(lambda _before: OLD, world.new_id)
     retention.notice = step.notice
     return step
 
@@ -35,6 +35,16 @@ def test_a_week_after_it_was_announced() -> None:
     assert looked(retention, world).released == OLD
 
 
+def test_nothing_goes_that_was_not_announced() -> None:
+    """What has become old since then waits for a notice of its own."""
+    world = FakeWorld()
+    retention = made(world)
+    looked(retention, world)
+    world.advance(8 * DAY_SECONDS)
+    more = Released(through=5, first=200)
+    assert retention.plan(lambda _before: more, world.new_id).released == OLD
+
+
 def test_no_step_of_the_clock_shortens_the_notice() -> None:
     """Each begins it anew, however often somebody confirms a later time."""
     world = FakeWorld()
@@ -48,7 +58,7 @@ def test_no_step_of_the_clock_shortens_the_notice() -> None:
         assert step.released is None
         assert step.event is not None
         assert step.notice is not None
-        assert step.notice.due == world.wall() + NOTICE
+        assert step.notice.due == world.wall() + NOTICE_PERIOD
     world.advance(7 * DAY_SECONDS - 1)
     assert looked(retention, world).released is None
     world.advance(2)
@@ -59,7 +69,7 @@ def test_a_step_while_somebody_looks() -> None:
     """What he has found is of the clock before."""
     world = FakeWorld()
     retention = made(world)
-    step = retention.look(lambda _before: OLD, world.new_id)
+    step = retention.plan(lambda _before: OLD, world.new_id)
     world.step_wall(30 * DAY_SECONDS)
     retention.clock.step()
     retention.notice = step.notice

@@ -9,12 +9,12 @@ from vault.audit.testing import (
     NOW,
     FaultyDisk,
     fail_at,
-    make_draft,
     make_event,
     make_keys,
+    make_pending_record,
     write_log,
 )
-from vault.audit.verify import verify
+from vault.audit.verify import verify_log
 
 
 def test_keys_are_those_of_their_seed() -> None:
@@ -30,15 +30,15 @@ def test_events_and_drafts_differ_by_their_number() -> None:
     """Each is told apart by its request id; any field can be changed."""
     assert make_event(1).request_id == "request-1"
     assert make_event(ip="::1").ip == "::1"
-    assert make_draft(1).body != make_draft(2).body
-    assert make_draft().time == NOW
+    assert make_pending_record(1).body != make_pending_record(2).body
+    assert make_pending_record().time == NOW
 
 
 def test_a_log_is_a_real_one(tmp_path: Path) -> None:
     """What `write_log` leaves verifies, and a second call goes on."""
     first = write_log(tmp_path / "audit.log", 3).size
     second = write_log(tmp_path / "audit.log", 3).size
-    assert verify(tmp_path / "audit.log", make_keys()).size == second > first
+    assert verify_log(tmp_path / "audit.log", make_keys()).size == second > first
 
 
 def test_a_disk_fails_when_told(tmp_path: Path) -> None:

@@ -6,10 +6,15 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
-from vault.audit.layout import Layout
+from vault.audit.layout import LogLayout
 from vault.audit.testing import make_keys, write_log
-from vault.audit.verification import REST, Verification, VerificationState, verifying
-from vault.audit.verify import verify
+from vault.audit.verification import (
+    SLICE_PAUSE,
+    VerificationJob,
+    VerificationState,
+    open_verification,
+)
+from vault.audit.verify import verify_log
 
 KEYS = make_keys()
 
@@ -22,18 +27,18 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-async def result(world: FakeWorld, verification: Verification) -> VerificationState:
+async def result(world: FakeWorld, verification: VerificationJob) -> VerificationState:
     """Let time go on until it is done."""
     while verification.state.state == "running":
         await wait_all_tasks_blocked()
-        world.advance(REST)
+        world.advance(SLICE_PAUSE)
     return verification.state
 
 
 async def test_a_whole_log_is_told_as_the_command_line_tells_it(log: Path) -> None:
     """Nothing is read before somebody asks; size and root are those of `audit verify`."""
-    world, known = FakeWorld(), verify(log, KEYS)
-    async with verifying(Layout(log), KEYS, "", world) as verification:
+    world, known = FakeWorld(), verify_log(log, KEYS)
+    async with open_verification(LogLayout(log), KEYS, "", world) as verification:
         await wait_all_tasks_blocked()
         assert verification.state == VerificationState()
         began = verification.start()
@@ -50,13 +55,13 @@ async def test_a_whole_log_is_told_as_the_command_line_tells_it(log: Path) -> No
 
 async def test_the_first_bad_record_is_named(log: Path) -> None:
     """And another check finds the log whole once it is mended."""
-    first = Layout(log).files()[0]
+    first = LogLayout(log).segment_files()[0]
     good = first.read_bytes()
     lines = good.split(b"\n")
     lines[3] = lines[3].replace(b"alice", b"mally")
     first.write_bytes(b"\n".join(lines))
     world = FakeWorld()
-    async with verifying(Layout(log), KEYS, "", world) as verification:
+    async with open_verification(LogLayout(log), KEYS, "", world) as verification:
         verification.start()
         found = await result(world, verification)
         assert (found.state, found.root) == ("damaged", "")
@@ -69,11 +74,11 @@ async def test_the_first_bad_record_is_named(log: Path) -> None:
 async def test_a_log_that_cannot_be_read_is_no_damaged_one(log: Path) -> None:
     """It says what is wrong, and does not cry wolf."""
     world = FakeWorld()
-    first = Layout(log).files()[0]
+    first = LogLayout(log).segment_files()[0]
     data = first.read_bytes()
     first.unlink()
     first.mkdir()
-    async with verifying(Layout(log), KEYS, "", world) as verification:
+    async with open_verification(LogLayout(log), KEYS, "", world) as verification:
         verification.start()
         found = await result(world, verification)
     assert (found.state, found.fault) == ("failed", "Is a directory")

@@ -10,12 +10,12 @@ import pytest
 
 from vault.audit import record
 from vault.audit.chain import Chain
-from vault.audit.checkpoint import origin_of, sign
-from vault.audit.fault import BadLogError
-from vault.audit.headfile import read_head
-from vault.audit.layout import Layout
-from vault.audit.testing import make_draft, make_keys, write_log
-from vault.audit.verify import Verifier, verify
+from vault.audit.checkpoint import log_origin, sign_checkpoint
+from vault.audit.errors import BadLogError
+from vault.audit.head_file import read_head
+from vault.audit.layout import LogLayout
+from vault.audit.testing import make_keys, make_pending_record, write_log
+from vault.audit.verify import LogVerifier, verify_log
 from vault.crypto.digest import sha256
 
 KEYS = make_keys()
@@ -27,7 +27,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log of about 200 records over three segments, with checkpoints in each."""
     folder = tmp_path_factory.mktemp("log")
     write_log(folder / "audit.log", 46, batch=4, rotation=45_000)
-    assert [path.name for path in Layout(folder / "audit.log").files()] == list(FILES)
+    assert [path.name for path in LogLayout(folder / "audit.log").segment_files()] == list(FILES)
     return folder
 
 
@@ -63,7 +63,7 @@ def places(log: Path) -> list[tuple[str, int]]:
 
 def _bad(log: Path) -> BadLogError:
     with pytest.raises(BadLogError) as caught:
-        verify(log, KEYS)
+        verify_log(log, KEYS)
     return caught.value
 
 
@@ -77,7 +77,7 @@ def test_a_good_log_passes(log: Path) -> None:
     for name in FILES:
         for line in _lines_of(log, name):
             chain.extend(line)
-    verdict = verify(log, KEYS, KEYS.public)
+    verdict = verify_log(log, KEYS, KEYS.public)
     assert verdict.size == chain.size > 190
     assert verdict.root == chain.tree.root().hex()
     assert (verdict.first, verdict.segments, verdict.vault) == (0, 3, "vault-1")
@@ -87,7 +87,7 @@ def test_a_good_log_passes(log: Path) -> None:
 def test_another_key_is_noticed(log: Path) -> None:
     """A pinned key must be the one that signed the log."""
     with pytest.raises(BadLogError, match="not signed by the given key"):
-        verify(log, KEYS, make_keys(b"other").public)
+        verify_log(log, KEYS, make_keys(b"other").public)
 
 
 def edited(line: bytes, offset: int) -> bytes:
@@ -161,8 +161,8 @@ def test_a_repeated_line_is_found(log: Path) -> None:
 
 
 def _forged(prev: bytes, seq: int) -> bytes:
-    entry = record.Entry("2027-01-15T08:00:00Z", "event", make_draft(9_999).body)
-    return record.encode(entry, "vault-1", seq, prev)
+    entry = record.RecordContent("2027-01-15T08:00:00Z", "event", make_pending_record(9_999).body)
+    return record.encode_record(entry, "vault-1", seq, prev)
 
 
 def test_an_inserted_line_is_found(log: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_rebuilt_chain_is_found(log: Path) -> None:
         for line in _lines_of(log, name):
             chain.extend(line)
     for i, line in enumerate(lines):
-        fields = msgspec.json.decode(line, type=record.Record)
+        fields = msgspec.json.decode(line, type=record.AuditRecord)
         if i == target:
             fields = msgspec.structs.replace(
                 fields, body=msgspec.convert(fields.body, dict) | {"ip": "203.0.113.9"}
@@ -257,22 +257,22 @@ def test_a_log_without_records_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_head_is_found(log: Path) -> None:
     """Without a head file nobody knows where the log ends."""
-    Layout(log).head.unlink()
+    LogLayout(log).head_file.unlink()
     _assert_at(_bad(log), "audit.log.head", -1, -1)
 
 
 @pytest.mark.parametrize("offset", [0, 5, 60, 120, 200, 250])
 def test_a_spoilt_head_is_found(log: Path, offset: int) -> None:
     """With both slots altered there is no head; with the newer one alone the older betrays it."""
-    data = bytearray(Layout(log).head.read_bytes())
+    data = bytearray(LogLayout(log).head_file.read_bytes())
     if offset > 3:  # the first bytes are the hint, which nothing depends on
         newer = 0 if b"\n" in data[:512] and _size(data, 0) > _size(data, 4096) else 4096
         data[newer + offset] ^= 1
-        Layout(log).head.write_bytes(data)
+        LogLayout(log).head_file.write_bytes(data)
         assert _bad(log).seq >= 0
     data[offset] ^= 0x80
     data[4096 + offset] ^= 0x80
-    Layout(log).head.write_bytes(data)
+    LogLayout(log).head_file.write_bytes(data)
     assert _bad(log).file in {"audit.log.head", "audit.log"}
 
 
@@ -284,10 +284,10 @@ def test_a_head_of_before_is_found(original: Path, tmp_path: Path) -> None:
     """A genuine but older head file does not pass: the log has signatures that are younger."""
     log = tmp_path / "audit.log"
     write_log(log, 8)
-    old = Layout(log).head.read_bytes()
+    old = LogLayout(log).head_file.read_bytes()
     write_log(log, 8)
-    verify(log, KEYS)
-    Layout(log).head.write_bytes(old)
+    verify_log(log, KEYS)
+    LogLayout(log).head_file.write_bytes(old)
     assert _bad(log).file == "audit.log.head"
 
 
@@ -310,7 +310,7 @@ def test_a_log_that_is_being_written_passes(tmp_path: Path) -> None:
     """A batch that arrives during the reading is no forgery: the head has moved on with it."""
     log = tmp_path / "audit.log"
     size = write_log(log, 3).size
-    verifier = Verifier(Layout(log), KEYS, None)
+    verifier = LogVerifier(LogLayout(log), KEYS, None)
     records = verifier.records()
     next(records)
     write_log(log, 3)
@@ -335,43 +335,43 @@ def test_half_a_line_without_a_writer_is_found(log: Path) -> None:
 def test_a_verdict_needs_a_reading(log: Path) -> None:
     """Nothing is said about a log that was not read."""
     with pytest.raises(ValueError, match="no record"):
-        Verifier(Layout(log), KEYS, None).verdict()
+        LogVerifier(LogLayout(log), KEYS, None).verdict()
 
 
 def test_a_kept_checkpoint_is_held_against_the_log(original: Path, log: Path) -> None:
     """A log that was cut with its head set back, and one that was replaced by another of ours."""
-    witness = read_head(Layout(original / "audit.log").head, KEYS, KEYS.public).note
-    assert verify(log, KEYS, witness=witness).size > 0
+    witness = read_head(LogLayout(original / "audit.log").head_file, KEYS, KEYS.public).note
+    assert verify_log(log, KEYS, witness=witness).size > 0
     shorter = log.parent / "shorter" / "audit.log"
     shorter.parent.mkdir()
     write_log(shorter, 40, batch=4, rotation=45_000)
-    verify(shorter, KEYS)
+    verify_log(shorter, KEYS)
     with pytest.raises(BadLogError, match="the log ends here; the witness has seen"):
-        verify(shorter, KEYS, witness=witness)
+        verify_log(shorter, KEYS, witness=witness)
     write_log(shorter, 20, batch=3, rotation=45_000)
-    verify(shorter, KEYS)
+    verify_log(shorter, KEYS)
     with pytest.raises(BadLogError, match="the log was replaced"):
-        verify(shorter, KEYS, witness=witness)
+        verify_log(shorter, KEYS, witness=witness)
 
 
 def test_a_kept_checkpoint_of_another_log_is_told(log: Path) -> None:
     """Of another key, or no checkpoint at all; an older one of this log is met on the way."""
-    head = read_head(Layout(log).head, KEYS, KEYS.public)
-    for witness in (sign(head.head, make_keys(b"other")), "nonsense"):
+    head = read_head(LogLayout(log).head_file, KEYS, KEYS.public)
+    for witness in (sign_checkpoint(head.head, make_keys(b"other")), "nonsense"):
         with pytest.raises(BadLogError, match="the witness is not of this log"):
-            verify(log, KEYS, witness=witness)
-    other = sign(replace(head.head, origin=origin_of("vault-2")), KEYS)
+            verify_log(log, KEYS, witness=witness)
+    other = sign_checkpoint(replace(head.head, origin=log_origin("vault-2")), KEYS)
     with pytest.raises(BadLogError, match="another vault"):
-        verify(log, KEYS, witness=other)
+        verify_log(log, KEYS, witness=other)
 
 
 def test_a_segment_that_is_closed_meanwhile_is_read_on(log: Path) -> None:
     """The active file has another name when the reader comes to it, and its place is taken."""
-    verifier = Verifier(Layout(log), KEYS, None)
+    verifier = LogVerifier(LogLayout(log), KEYS, None)
     records = verifier.records()
     next(records)
     write_log(log, 60, batch=4, rotation=45_000)
-    assert len(Layout(log).files()) > len(FILES)
+    assert len(LogLayout(log).segment_files()) > len(FILES)
     for _ in records:
         pass
     assert verifier.verdict().size > 0

@@ -14,26 +14,26 @@ from actors.testing import EAGER, CrashError, FakeWorld, crash_on_nth, inject, q
 from tests.unit.vault.audit.ends import Ends
 from vault.audit import record
 from vault.audit.appender import Appender
-from vault.audit.draft import Draft
-from vault.audit.end import End, SharedEnd, Tail
-from vault.audit.feed import Feed
-from vault.audit.layout import Layout
+from vault.audit.feed import LogFeed
+from vault.audit.layout import LogLayout
+from vault.audit.pending_record import PendingRecord
+from vault.audit.shared_tail import LastLine, SharedTail, Tail
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_draft, make_keys
-from vault.audit.verify import verify
-from vault.audit.writer import AuditConfig, Shared, Writer, unavailable
+from vault.audit.testing import VAULT, make_keys, make_pending_record
+from vault.audit.verify import verify_log
+from vault.audit.writer import AuditConfig, Writer, WriterState, audit_unavailable
 
 KEYS = make_keys()
 
 
 @asynccontextmanager
 async def _writer(
-    log: Path, crash_at: int, config: AuditConfig, end: SharedEnd | None = None
-) -> AsyncIterator[Ref[Draft]]:
+    log: Path, crash_at: int, config: AuditConfig, end: SharedTail | None = None
+) -> AsyncIterator[Ref[PendingRecord]]:
     """A writer that crashes at its n-th draft."""
     async with trio.open_nursery() as nursery:
-        feed = Feed([], Layout(log), end, KEYS.public, FakeWorld())
-        shared = Shared([FileSink(log, reserve_bytes=0)], feed, nursery, None, end=end)
+        feed = LogFeed([], LogLayout(log), end, KEYS.public, FakeWorld())
+        shared = WriterState([FileSink(log, reserve_bytes=0)], feed, nursery, None, tail=end)
         make = partial(Writer, shared, KEYS, VAULT, FakeWorld(), config)
         child = Child("writer", inject(make, crash_on_nth(crash_at, CrashError())))
         world = FakeWorld()
@@ -48,15 +48,15 @@ async def test_a_crash_costs_its_own_batch_and_no_more(tmp_path: Path, crash_at:
     async with _writer(log, crash_at, AuditConfig()) as ref:
         for number in range(6):
             try:
-                await ref.call(make_draft(number), 5)
+                await ref.call(make_pending_record(number), 5)
             except CrashError:
                 continue
             done.append(f"request-{number}")
     assert len(done) == 5
     lines = log.read_bytes().split(b"\n")[:-1]
-    events = [e for line in lines if (e := record.decode(line)).kind == "event"]
+    events = [e for line in lines if (e := record.decode_record(line)).kind == "event"]
     assert [event.body["request_id"] for event in events] == done
-    verify(log, KEYS)
+    verify_log(log, KEYS)
 
 
 @pytest.mark.parametrize("crash_at", [1, 2, 5])
@@ -74,41 +74,41 @@ async def test_a_crash_beside_others_who_write(tmp_path: Path, crash_at: int) ->
         other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**9)
         for number in range(0, 12, 2):
             try:
-                await ref.call(make_draft(number), 5)
+                await ref.call(make_pending_record(number), 5)
             except CrashError:
                 await trio.testing.wait_all_tasks_blocked(0.01)
-                assert not await other.append([make_draft(number)])
+                assert not await other.append([make_pending_record(number)])
                 continue
             done.append(f"request-{number}")
-            assert await other.append([make_draft(number + 1)])
+            assert await other.append([make_pending_record(number + 1)])
             done.append(f"request-{number + 1}")
-    assert not await other.append([make_draft()])
+    assert not await other.append([make_pending_record()])
     await other.aclose()
     lines = log.read_bytes().split(b"\n")[:-1]
-    events = [e for line in lines if (e := record.decode(line)).kind == "event"]
+    events = [e for line in lines if (e := record.decode_record(line)).kind == "event"]
     assert [event.body["request_id"] for event in events] == done
     assert len(done) == 10
-    verify(log, KEYS)
+    verify_log(log, KEYS)
 
 
 async def test_a_turn_that_fails(tmp_path: Path) -> None:
     """Leaves the log to nobody: something of it may still be under way. The turn is free again."""
     ends = Ends(tmp_path / "audit.log")
-    ends.layout.head.touch()
+    ends.layout.head_file.touch()
     end = ends.view()
     async with trio.open_nursery() as nursery:
-        feed = Feed([], ends.layout, end, KEYS.public, FakeWorld())
+        feed = LogFeed([], ends.layout, end, KEYS.public, FakeWorld())
         writer = Writer(
-            Shared([], feed, nursery, None, end=end), KEYS, VAULT, FakeWorld(), AuditConfig()
+            WriterState([], feed, nursery, None, tail=end), KEYS, VAULT, FakeWorld(), AuditConfig()
         )
-        end.leave(End(1, b"", [], 1, 0, 0, 0, 0, Tail(), 0, "", 0))
+        end.publish(Tail(1, b"", [], 1, 0, 0, 0, 0, LastLine(), 0, "", 0))
         writer._seen = end.version
         with pytest.raises(CrashError):
-            async with writer._turn():
+            async with writer._write_lock():
                 raise CrashError
     other = ends.view()
     assert not other.is_open
-    assert other.take_now()
+    assert other.acquire_nowait()
     other.close()
     end.close()
 
@@ -119,13 +119,13 @@ async def test_a_start_takes_the_log_from_others(tmp_path: Path) -> None:
     first = FileSink(log, reserve_bytes=0)
     first.load(KEYS, VAULT)
     first.close()
-    ends.view().leave(End(1, b"", [], 1, 0, 0, 0, 0, Tail(), 0, "", 0))
+    ends.view().publish(Tail(1, b"", [], 1, 0, 0, 0, 0, LastLine(), 0, "", 0))
     async with _writer(log, 10**9, AuditConfig(), ends.view()) as ref:
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert not ends.view().is_open
-        await ref.call(make_draft(1), 5)
+        await ref.call(make_pending_record(1), 5)
         assert ends.view().is_open
-    verify(log, KEYS)
+    verify_log(log, KEYS)
 
 
 async def test_what_a_crash_left_behind_is_on_record(tmp_path: Path) -> None:
@@ -133,21 +133,21 @@ async def test_what_a_crash_left_behind_is_on_record(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     never = 10**9
     async with _writer(log, never, AuditConfig()) as ref:
-        await ref.call(make_draft(1), 5)
+        await ref.call(make_pending_record(1), 5)
     with log.open("ab") as file:
         file.write(b'{"v":1,"seq":')
     async with _writer(log, never, AuditConfig()) as ref:
-        await ref.call(make_draft(2), 5)
+        await ref.call(make_pending_record(2), 5)
     repairs = [
         entry.body
         for line in log.read_bytes().split(b"\n")[:-1]
-        if (entry := record.decode(line)).kind == "repair"
+        if (entry := record.decode_record(line)).kind == "repair"
     ]
     assert repairs == [{"adopted": 0, "dropped": 13}]
-    verify(log, KEYS)
+    verify_log(log, KEYS)
 
 
 def test_the_error_tells_no_secret() -> None:
     """One code for all reasons."""
-    assert unavailable().code == "audit_unavailable"
-    assert unavailable("why").message == "why; nothing is served without a record"
+    assert audit_unavailable().code == "audit_unavailable"
+    assert audit_unavailable("why").message == "why; nothing is served without a record"

@@ -13,16 +13,16 @@ from actors.world import SystemWorld
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator
 from vault.authn.bearer import api_key_method, token_method
+from vault.authn.credential_scheme import API_KEY, TOKEN
+from vault.authn.credential_usage import CredentialUsage
 from vault.authn.lockout import Lockout
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
-from vault.authn.scheme import API_KEY, TOKEN
-from vault.authn.streams import Sessions
+from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import NewToken, Tokens
-from vault.authn.usage import Usage
 from vault.authn.users import Users
 from vault.crypto import credentials
-from vault.crypto.mac import MacKey
+from vault.crypto.hmac import HmacKey
 from vault.model.identity import Identity, Method
 from vault.model.instant import SECOND
 from vault.model.operation import Origin
@@ -64,13 +64,13 @@ class _Scheme:
     """What `vault.app` hands in: the crypto of credentials with a pepper."""
 
     def __init__(self) -> None:
-        pepper = MacKey(bytes(32))
+        pepper = HmacKey(bytes(32))
         self.mint_token = partial(credentials.mint_token, pepper)
         self.mint_session = partial(credentials.mint_session, pepper)
         self.mint_api_key = partial(credentials.mint_api_key, pepper)
         self.mint_accessor = credentials.mint_accessor
-        self.locate = partial(credentials.locate, pepper)
-        self.matches = credentials.matches
+        self.locate = partial(credentials.locate_credential, pepper)
+        self.matches = credentials.matches_stored_hash
 
 
 @dataclass
@@ -81,8 +81,8 @@ class _Desk:
     world: _World
     scheme: _Scheme
     lockout: Lockout
-    sessions: Sessions
-    usage: Usage
+    sessions: StreamRegistry
+    usage: CredentialUsage
     clock: SlewedClock
     revoker: Revoker
     tokens: Tokens
@@ -107,7 +107,7 @@ class _Desk:
     async def stream(self, credential: str) -> None:
         """A stream that must be cut by the revocation of its credential."""
         with trio.fail_after(5):
-            with self.sessions.register(credential) as scope:
+            with self.sessions.open_stream(credential) as scope:
                 await trio.sleep_forever()
             assert scope.cancelled_caught
 
@@ -119,9 +119,9 @@ class _Desk:
 @pytest.fixture
 async def desk() -> AsyncIterator[_Desk]:
     """Everything of authentication, on an empty store."""
-    world, scheme, lockout, sessions = _World(), _Scheme(), Lockout(), Sessions()
+    world, scheme, lockout, sessions = _World(), _Scheme(), Lockout(), StreamRegistry()
     async with open_store(MemoryBackend(), _Guard(), world) as store:
-        usage = Usage(store, world)
+        usage = CredentialUsage(store, world)
         revoker = Revoker(store, sessions)
         methods = {
             TOKEN: token_method(store, scheme, lockout, world),

@@ -15,7 +15,7 @@ from vault.errors import (
     ValidationError,
 )
 from vault.model.identity import Identity, Method, Permission
-from vault.model.instant import MAX
+from vault.model.instant import MAX_NS
 from vault.store.tables import API_KEYS
 
 ROOT = Identity(id="r", name="root", method=Method.SERVICE, policies=("root",))
@@ -39,7 +39,7 @@ async def test_life(desk: Any) -> None:
     assert who.permissions == (READ,)
     shown = await desk.keys.get(made.key.id)
     assert (shown.uses, shown.last_used, shown.created_by) == (1, desk.world.time, "root")
-    assert await desk.keys.of_user(user.id) == [shown]
+    assert await desk.keys.list_for_user(user.id) == [shown]
     await desk.keys.revoke(ROOT, made.key.id)
     await desk.keys.revoke(ROOT, made.key.id)
     assert (await desk.keys.get(made.key.id)).status == "revoked"
@@ -69,7 +69,7 @@ async def test_refused(desk: Any) -> None:
         (" a", 0, "name"),
         ("k", now, "expires_at"),
         ("k", -1, "expires_at"),
-        ("k", MAX + 1, "expires_at"),
+        ("k", MAX_NS + 1, "expires_at"),
     ):
         with pytest.raises(ValidationError) as caught:
             await desk.keys.create(ROOT, user.id, name, expires_at=expires_at)
@@ -125,5 +125,5 @@ async def test_bounds(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         await desk.keys.revoke(ROOT, key.credential)
         _, key = await desk.key(user.id)
         desk.world.time += 1
-    statuses = [key.status for key in await desk.keys.of_user(user.id)]
+    statuses = [key.status for key in await desk.keys.list_for_user(user.id)]
     assert (statuses.count("active"), statuses.count("revoked")) == (3, 2)

@@ -83,7 +83,7 @@ async def test_one_refusal(desk: Any) -> None:
     told = {(e.code, e.message, tuple(e.details)) for e in refusals.values()}
     assert told == {("unauthenticated", "permission denied", ())}
     assert len(desk.world.slept) == len(cases)
-    assert all(0 <= wait <= module.REFUSAL_SECONDS for wait in desk.world.slept)
+    assert all(0 <= wait <= module.REFUSAL_DELAY for wait in desk.world.slept)
 
 
 async def test_a_refusal_takes_its_time(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,9 +100,9 @@ async def test_a_refusal_takes_its_time(desk: Any, monkeypatch: pytest.MonkeyPat
             started = trio.current_time()
             await _refusal(desk, text)
             times[name].append(trio.current_time() - started)
-    assert min(times["wrong"] + times["unknown"]) >= module.REFUSAL_SECONDS
+    assert min(times["wrong"] + times["unknown"]) >= module.REFUSAL_DELAY
     wrong, unknown = (statistics.median(times[name]) for name in ("wrong", "unknown"))
-    assert abs(wrong - unknown) < module.REFUSAL_SECONDS
+    assert abs(wrong - unknown) < module.REFUSAL_DELAY
 
 
 async def test_api_key(desk: Any) -> None:
@@ -228,7 +228,7 @@ async def test_too_long_is_not_looked_at(desk: Any) -> None:
     """A text beyond the bound is refused before it is hashed."""
     located: list[str] = []
     desk.scheme.locate = located.append
-    await _refusal(desk, "x" * (module.MAX_CREDENTIAL + 1))
+    await _refusal(desk, "x" * (module.MAX_CREDENTIAL_BYTES + 1))
     assert located == []
 
 

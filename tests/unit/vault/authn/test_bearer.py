@@ -33,6 +33,15 @@ async def test_the_secret_decides(desk: Any) -> None:
     assert [stored is None for stored in compared] == [False, True]
 
 
+async def test_a_token_does_not_count_in_a_cookie(desk: Any) -> None:
+    """There, only a browser's session does."""
+    text, _ = await desk.root()
+    method, _ = _methods(desk)
+    located = desk.scheme.locate(text)
+    assert await method.identify(located, Origin(ip=HERE.ip, browser=True)) is None
+    assert await method.identify(located, HERE)
+
+
 async def test_spending_is_durable_first(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the use cannot be stored, it does not count as an authentication."""
     _, root = await desk.root()
@@ -77,7 +86,7 @@ async def test_a_cold_cache_changes_nothing(desk: Any) -> None:
     """With nothing in the cache the answers are those of a warm one, for both kinds."""
     text, root = await desk.root()
     token, key = _methods(desk)
-    desk.store._cache.forget([(TOKENS, (desk.scheme.locate(text).id,), None)])
+    desk.store._cache.invalidate([(TOKENS, (desk.scheme.locate(text).id,), None)])
     assert await token.identify(desk.scheme.locate(text), HERE) == root
     assert await key.identify(desk.scheme.locate(desk.scheme.mint_api_key().text), HERE) is None
 

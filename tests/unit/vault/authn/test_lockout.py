@@ -7,18 +7,18 @@ KEY = ("id", "10.0.0.1")
 
 def _fail(lockout: Lockout, times: int, now: int = 0, key: tuple[str, str] = KEY) -> None:
     for _ in range(times):
-        lockout.fail(key, now)
+        lockout.record_failure(key, now)
 
 
 def test_locks_at_the_fifth() -> None:
     """Four failures do nothing, the fifth locks, for this pair only."""
     lockout = Lockout()
     _fail(lockout, FAILURES - 1)
-    assert not lockout.locked(KEY, 0)
+    assert not lockout.is_locked(KEY, 0)
     _fail(lockout, 1)
-    assert lockout.locked(KEY, 0)
-    assert not lockout.locked(("id", "10.0.0.2"), 0)
-    assert not lockout.locked(("other", "10.0.0.1"), 0)
+    assert lockout.is_locked(KEY, 0)
+    assert not lockout.is_locked(("id", "10.0.0.2"), 0)
+    assert not lockout.is_locked(("other", "10.0.0.1"), 0)
 
 
 def test_ends_exactly() -> None:
@@ -26,8 +26,8 @@ def test_ends_exactly() -> None:
     lockout = Lockout()
     _fail(lockout, FAILURES)
     _fail(lockout, 100, DURATION - 1)
-    assert lockout.locked(KEY, DURATION - 1)
-    assert not lockout.locked(KEY, DURATION)
+    assert lockout.is_locked(KEY, DURATION - 1)
+    assert not lockout.is_locked(KEY, DURATION)
 
 
 def test_counts_anew_after_it() -> None:
@@ -35,20 +35,20 @@ def test_counts_anew_after_it() -> None:
     lockout = Lockout()
     _fail(lockout, FAILURES)
     _fail(lockout, FAILURES - 1, DURATION)
-    assert not lockout.locked(KEY, DURATION)
+    assert not lockout.is_locked(KEY, DURATION)
     _fail(lockout, 1, DURATION)
-    assert lockout.locked(KEY, DURATION)
+    assert lockout.is_locked(KEY, DURATION)
 
 
 def test_reset() -> None:
     """A success, or 15 minutes without a failure, forgets what was counted."""
     lockout = Lockout()
     _fail(lockout, FAILURES - 1)
-    lockout.succeed(KEY)
+    lockout.record_success(KEY)
     _fail(lockout, FAILURES - 1)
-    assert not lockout.locked(KEY, 0)
+    assert not lockout.is_locked(KEY, 0)
     _fail(lockout, 1, RESET)
-    assert not lockout.locked(KEY, RESET)
+    assert not lockout.is_locked(KEY, RESET)
 
 
 def test_bounded() -> None:
@@ -56,17 +56,17 @@ def test_bounded() -> None:
     lockout = Lockout(max_keys=10)
     _fail(lockout, FAILURES)
     for i in range(9):
-        lockout.fail((f"{i}", "x"), 0)
-    assert (len(lockout), lockout.locked(KEY, 0)) == (10, True)
+        lockout.record_failure((f"{i}", "x"), 0)
+    assert (len(lockout), lockout.is_locked(KEY, 0)) == (10, True)
     for i in range(100):
-        lockout.fail((f"n{i}", "x"), 0)
-    assert (len(lockout), lockout.locked(KEY, 0)) == (10, False)
+        lockout.record_failure((f"n{i}", "x"), 0)
+    assert (len(lockout), lockout.is_locked(KEY, 0)) == (10, False)
 
 
 def test_a_clock_that_was_ahead_locks_nobody() -> None:
     """When it is right again."""
     lockout = Lockout()
     _fail(lockout, FAILURES, 100 * DURATION)
-    assert not lockout.locked(KEY, 0)
+    assert not lockout.is_locked(KEY, 0)
     _fail(lockout, FAILURES - 1, 0)
-    assert not lockout.locked(KEY, 0)
+    assert not lockout.is_locked(KEY, 0)

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from vault.authn.privilege import require_covers, require_covers_key
+from vault.authn.privilege import require_authority_over, require_authority_over_key
 from vault.errors import AuthorizationError
 from vault.model.identity import Identity, Method, Permission
 
@@ -41,8 +41,8 @@ def _caller(*policies: str, permissions: tuple[Permission, ...] = ()) -> Identit
 def test_policies(held: tuple[str, ...], edited: tuple[str, ...], fine: bool) -> None:
     """An edit takes every policy of the edited, by its exact name; root covers all."""
     for check in (
-        partial(require_covers, _nothing_stored),
-        lambda c, p: require_covers_key(_nothing_stored, c, p, ()),
+        partial(require_authority_over, _nothing_stored),
+        lambda c, p: require_authority_over_key(_nothing_stored, c, p, ()),
     ):
         if fine:
             check(_caller(*held), edited)
@@ -56,13 +56,15 @@ def test_a_cut_down_caller() -> None:
     """A key with permissions edits nobody, root's included; it may make keys within itself."""
     for policies in (("a",), ("root",)):
         with pytest.raises(AuthorizationError):
-            require_covers(_nothing_stored, _caller(*policies, permissions=(BOTH,)), ())
+            require_authority_over(_nothing_stored, _caller(*policies, permissions=(BOTH,)), ())
     cut = _caller("a", permissions=(BOTH,))
-    require_covers_key(_nothing_stored, cut, ("a",), (READ,))
-    require_covers_key(_nothing_stored, cut, ("a",), (BOTH, READ))
+    require_authority_over_key(_nothing_stored, cut, ("a",), (READ,))
+    require_authority_over_key(_nothing_stored, cut, ("a",), (BOTH, READ))
     wider = Permission(capabilities=("read",), paths=("*",))
     for wanted in ((), (wider,), (READ, wider)):
         with pytest.raises(AuthorizationError):
-            require_covers_key(_nothing_stored, cut, ("a",), wanted)
+            require_authority_over_key(_nothing_stored, cut, ("a",), wanted)
     with pytest.raises(AuthorizationError):
-        require_covers_key(_nothing_stored, _caller("a", permissions=(READ,)), ("a",), (BOTH,))
+        require_authority_over_key(
+            _nothing_stored, _caller("a", permissions=(READ,)), ("a",), (BOTH,)
+        )

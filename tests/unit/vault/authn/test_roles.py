@@ -19,7 +19,7 @@ async def test_life(desk: Any) -> None:
     again = await desk.roles.put(ROOT, "dev", policies=["c"])
     assert (again.created_at, again.updated_at) == (made.created_at, made.updated_at + 1)
     await desk.roles.put(ROOT, "abc", policies=[])
-    assert [role.name for role in await desk.roles.all()] == ["abc", "dev"]
+    assert [role.name for role in await desk.roles.list_roles()] == ["abc", "dev"]
     assert await desk.roles.get("DEV") == again
     await desk.roles.delete(ROOT, "dev")
     with pytest.raises(NotFoundError):

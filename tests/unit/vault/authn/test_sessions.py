@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.authn.conftest import ROOT
-from vault.authn.sessions import SessionRule
+from vault.authn.sessions import SessionLimits
 from vault.authn.tokens import NewToken, Tokens
 from vault.errors import ConflictError
 from vault.model.identity import Identity
@@ -17,7 +17,7 @@ HOUR = 3600 * SECOND
 @pytest.fixture
 async def ann(desk: Any) -> Identity:
     """A user with a key, where sessions last two hours and there may be two."""
-    rule = SessionRule(timeout=2 * HOUR, most=2)
+    rule = SessionLimits(timeout=2 * HOUR, max_per_user=2)
     desk.tokens = Tokens(desk.store, desk.scheme, desk.revoker, desk.world, rule)
     user = await desk.users.create(ROOT, "ann", policies=["app"])
     _, identity = await desk.key(user.id)

@@ -8,7 +8,7 @@ import trio
 from msgspec.structs import replace
 
 from vault.authn import tokens as module
-from vault.authn.tokens import Issued, NewToken
+from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthenticationError, AuthorizationError, ValidationError
 from vault.model.identity import Identity, Method, Permission
 from vault.store.tables import TOKENS
@@ -224,7 +224,7 @@ async def test_spent_root_is_swept(desk: Any) -> None:
     made = await desk.tokens.create(root, NewToken(num_uses=1))
     assert made.row.expires_at == 0
     await desk.who(made.text)
-    assert await desk.revoker.sweep(desk.clock) == 1
+    assert await desk.revoker.revoke_expired(desk.clock) == 1
 
 
 async def test_revocation_cascades(desk: Any) -> None:
@@ -239,7 +239,7 @@ async def test_revocation_cascades(desk: Any) -> None:
         await _refused(desk, text)
     assert await desk.who(root_text)
     assert await desk.who(o_text)
-    assert len(await desk.tokens.accessors()) == 2
+    assert len(await desk.tokens.list_accessors()) == 2
     await desk.tokens.revoke(await desk.tokens.lookup_self(await desk.who(o_text)))
     await _refused(desk, o_text)
 
@@ -251,8 +251,8 @@ async def test_revoking_what_is_gone(desk: Any) -> None:
     row = await desk.tokens.lookup(text)
     await desk.tokens.revoke(row)
     await desk.tokens.revoke(row)
-    assert await desk.tokens.find(text) is None
-    assert await desk.tokens.find_accessor(row.accessor) is None
+    assert await desk.tokens.find_by_text(text) is None
+    assert await desk.tokens.find_by_accessor(row.accessor) is None
 
 
 async def test_revoke_orphan(desk: Any) -> None:
@@ -296,11 +296,11 @@ async def test_a_parent_that_ended_meanwhile(desk: Any) -> None:
     for orphan in (False, True):
         with pytest.raises(ValidationError, match="no parent found"):
             await desk.tokens.create(app, NewToken(), orphan=orphan)
-    await desk.revoker.sweep(desk.clock)
+    await desk.revoker.revoke_expired(desk.clock)
     for orphan in (False, True):
         with pytest.raises(ValidationError, match="no parent found"):
             await desk.tokens.create(app, NewToken(), orphan=orphan)
-    assert await desk.tokens.find(text) is None
+    assert await desk.tokens.find_by_text(text) is None
 
 
 async def test_depth(desk: Any) -> None:
@@ -368,16 +368,16 @@ async def test_lookup_takes_the_secret(desk: Any) -> None:
     _, root = await desk.root()
     text, _ = await desk.token(root, "app")
     forged = text[:-1] + ("a" if text[-1] != "a" else "b")
-    assert await desk.tokens.find(forged) is None
+    assert await desk.tokens.find_by_text(forged) is None
     user = await desk.users.create(ROOT, "ann")
     key, _ = await desk.key(user.id)
-    assert await desk.tokens.find(key) is None
+    assert await desk.tokens.find_by_text(key) is None
 
 
 async def test_no_secret_is_stored(desk: Any) -> None:
     """No row holds the text of a token."""
     _, root = await desk.root()
-    made: Issued = await desk.tokens.create(root, NewToken(id="chosen-by-root"))
+    made: IssuedToken = await desk.tokens.create(root, NewToken(id="chosen-by-root"))
     row = await desk.store.get(TOKENS, made.row.id)
     assert "chosen-by-root" not in repr(row)
     assert replace(row, mac=b"") == made.row

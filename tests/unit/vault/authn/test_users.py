@@ -15,7 +15,7 @@ from vault.errors import (
     ValidationError,
 )
 from vault.model.identity import Identity, Method
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import API_KEYS, TOKENS, USAGE
 
 ROOT = Identity(id="r", name="root", method=Method.SERVICE, policies=("root",))
@@ -26,15 +26,15 @@ async def test_life(desk: Any) -> None:
     """A user is made, found in any spelling, changed in what is given, and deleted."""
     user = await desk.users.create(ROOT, "Ann", email="ann@example.org", policies=["App"])
     assert (user.username, user.name_key, user.policies) == ("Ann", "ann", ["app"])
-    assert await desk.users.find("ANN") == await desk.users.get(user.id) == user
+    assert await desk.users.find_by_name("ANN") == await desk.users.get(user.id) == user
     desk.world.time += 1
     changed = await desk.users.update(ROOT, user.id, email="")
     assert (changed.email, changed.policies) == ("", ["app"])
     assert changed.updated_at == user.updated_at + 1
-    assert [u.id for u in await desk.users.page()] == [user.id]
-    assert await desk.users.page(after=user.id) == []
+    assert [u.id for u in await desk.users.list_page()] == [user.id]
+    assert await desk.users.list_page(after=user.id) == []
     await desk.users.delete(ROOT, user.id)
-    for missing in (desk.users.get(user.id), desk.users.find("ann")):
+    for missing in (desk.users.get(user.id), desk.users.find_by_name("ann")):
         with pytest.raises(NotFoundError):
             await missing
     with pytest.raises(NotFoundError):
@@ -82,7 +82,7 @@ async def test_refused(desk: Any) -> None:
     user = await desk.users.create(ROOT, "x")
     for limit in (0, -1, 1001):
         with pytest.raises(ValidationError, match="limit"):
-            await desk.users.page(limit=limit)
+            await desk.users.list_page(limit=limit)
     for fields in ({"status": "deleted"}, {"roles": ["gone"]}, {"email": "nobody"}):
         with pytest.raises(ValidationError):
             await desk.users.update(ROOT, user.id, **fields)
@@ -157,7 +157,7 @@ async def test_deleting_leaves_nothing(desk: Any) -> None:
     await desk.users.delete(ROOT, user.id)
     await desk.usage.flush()
     for table in (API_KEYS, TOKENS, USAGE):
-        rows = await desk.store.select(table, Query())
+        rows = await desk.store.select(table, StoreQuery())
         assert [r for r in rows if getattr(r, "credential_id", "") != key.credential] == []
     for refused in (key_text, text):
         with pytest.raises(AuthenticationError):
@@ -173,7 +173,7 @@ async def test_disabling_ends_orphans(desk: Any) -> None:
     await desk.tokens.revoke_orphan(await desk.tokens.lookup_self(parent))
     assert await desk.who(text)
     await desk.users.update(ROOT, user.id, status="disabled")
-    assert await desk.tokens.accessors() == []
+    assert await desk.tokens.list_accessors() == []
 
 
 async def test_a_name_that_was_deleted(desk: Any) -> None:
@@ -192,9 +192,9 @@ async def test_identity(desk: Any) -> None:
     await desk.roles.put(ROOT, "ops", policies=["ops"])
     user = await desk.users.create(ROOT, "ann", roles=["ops"], policies=["app"])
     _, who = await desk.key(user.id)
-    found = await desk.users.identity("ANN")
+    found = await desk.users.identity_of("ANN")
     assert (found.policies, found.id, found.method) == (who.policies, who.id, who.method)
     await desk.users.update(ROOT, user.id, status="disabled")
-    assert (await desk.users.identity("ann")).policies == ()
+    assert (await desk.users.identity_of("ann")).policies == ()
     with pytest.raises(NotFoundError):
-        await desk.users.identity("bob")
+        await desk.users.identity_of("bob")

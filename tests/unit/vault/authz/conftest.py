@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import trio
 
-from vault.authz.access import Access
+from vault.authz.access import AccessRequest
 from vault.model.identity import Identity, Method
-from vault.model.operation import NO_FACTS, Capability, Facts, Origin
+from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.store.memory import MemoryBackend
-from vault.store.table import Query, Table
-from vault.store.tx import Tx, transact
+from vault.store.table import StoreQuery, Table
+from vault.store.transaction import StoreTx, transact
 
 NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
 
@@ -41,18 +41,18 @@ class _DirectStore:
         self.after_commit: Callable[[], None] = lambda: None
         self.commits = 0
 
-    def ended(self, _table: Table[Any]) -> int:
+    def count_transactions(self, _table: Table[Any]) -> int:
         return self.commits
 
     async def get(self, table: Table[Any], *key: str | int) -> Any:
         with self.backend.read() as session:
             return session.get(table, key)
 
-    async def select(self, table: Table[Any], query: Query) -> list[Any]:
+    async def select(self, table: Table[Any], query: StoreQuery) -> list[Any]:
         with self.backend.read() as session:
             return session.select(table, query)
 
-    async def commit(self, change: Callable[[Tx], Any]) -> Any:
+    async def commit(self, change: Callable[[StoreTx], Any]) -> Any:
         try:
             result = transact(self.backend, change, NoGuard())
         finally:
@@ -98,7 +98,7 @@ def world() -> _FixedWorld:
 
 
 @pytest.fixture
-def make_access() -> Callable[..., Access]:
+def make_access() -> Callable[..., AccessRequest]:
     """Build an access from a capability, a path and what else matters."""
 
     def make(
@@ -107,13 +107,13 @@ def make_access() -> Callable[..., Access]:
         *,
         identity: Identity | None = None,
         ip: str = "10.1.2.3",
-        facts: Facts = NO_FACTS,
+        facts: SecretFacts = NO_FACTS,
         now: int = NOW,
         **who: Any,
-    ) -> Access:
+    ) -> AccessRequest:
         who = {"id": "u1", "name": "ann", "method": Method.TOKEN} | who
         folder = path == "" or path.endswith("/")
-        return Access(
+        return AccessRequest(
             capability=Capability(capability),
             path=ResourcePath.parse_folder(path) if folder else ResourcePath.parse(path),
             identity=identity or Identity(**who),

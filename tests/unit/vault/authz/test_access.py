@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from vault.authz.access import Access, Decision
+from vault.authz.access import AccessRequest, Decision
 
 
-def test_frozen(make_access: Callable[..., Access]) -> None:
+def test_frozen(make_access: Callable[..., AccessRequest]) -> None:
     """Nobody can turn a decision round after it was made, or the access under it."""
     with pytest.raises(AttributeError):
         Decision(allowed=False).allowed = True  # type: ignore[misc]  # what is tested

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from vault.authz.access import Access
-from vault.authz.ceiling import NO_CEILING, bound, narrowed, read_ceiling
+from vault.authz.access import AccessRequest
+from vault.authz.ceiling import NO_CEILING, compile_ceiling, count_narrowed, read_ceiling
 from vault.authz.compile import RuleSet, compile_policies
 from vault.authz.evaluate import OVER, evaluate, explain
-from vault.authz.policy import Policy, validate
-from vault.authz.reach import reaches
+from vault.authz.folder_reach import can_reach
+from vault.authz.policy import Policy, validate_policy
 from vault.errors import UnavailableError
 
 
@@ -28,15 +28,17 @@ def rule(effect: str, path: str, *capabilities: str, **more: Any) -> dict[str, A
 
 def policy(*rules: dict[str, Any], **more: Any) -> Policy:
     """A policy `p` of these rules."""
-    return validate({"name": "p", "rules": list(rules), **more})
+    return validate_policy({"name": "p", "rules": list(rules), **more})
 
 
 def under(ceiling: Policy, *rules: dict[str, Any], local: tuple[Policy, ...] = ()) -> RuleSet:
     """A bundle's policy of these rules, held down by the ceiling, beside local ones."""
-    return compile_policies(local, fleet=[policy(*rules)], bound=bound(ceiling))
+    return compile_policies(local, bundle=[policy(*rules)], ceiling=compile_ceiling(ceiling))
 
 
-def test_a_bundle_grants_nothing_without_a_ceiling(make_access: Callable[..., Access]) -> None:
+def test_a_bundle_grants_nothing_without_a_ceiling(
+    make_access: Callable[..., AccessRequest],
+) -> None:
     """The default: allow rules of a control plane do not count, denials do."""
     rules = under(NO_CEILING, rule("allow", "secret/*"))
     assert not evaluate(rules, (), make_access(path="secret/a")).allowed
@@ -58,7 +60,7 @@ def test_a_bundle_grants_nothing_without_a_ceiling(make_access: Callable[..., Ac
     ],
 )
 def test_a_grant_counts_within_the_ceiling_only(
-    make_access: Callable[..., Access], path: str, capability: str, *, allowed: bool
+    make_access: Callable[..., AccessRequest], path: str, capability: str, *, allowed: bool
 ) -> None:
     """Everything that the bundle allows is met with what the ceiling allows; its denials win."""
     ceiling = policy(rule("allow", "secret/app/*"), rule("deny", "secret/app/root/*"))
@@ -67,22 +69,24 @@ def test_a_grant_counts_within_the_ceiling_only(
     assert evaluate(rules, (), asked).allowed is allowed
 
 
-def test_the_ceiling_does_not_touch_local_policies(make_access: Callable[..., Access]) -> None:
+def test_the_ceiling_does_not_touch_local_policies(
+    make_access: Callable[..., AccessRequest],
+) -> None:
     """What the owner's own policies allow stays allowed, whatever the ceiling leaves out."""
     ceiling = policy(rule("deny", "*", "*"))
     rules = under(ceiling, local=(policy(rule("allow", "secret/*")),))
     assert evaluate(rules, (), make_access(path="secret/a")).allowed
 
 
-def test_a_cut_grant_says_so_and_shows_no_folder(make_access: Callable[..., Access]) -> None:
+def test_a_cut_grant_says_so_and_shows_no_folder(make_access: Callable[..., AccessRequest]) -> None:
     """A dry run names the ceiling; a listing does not show what lies above it."""
     ceiling = policy(rule("allow", "secret/app/*"))
     rules = under(ceiling, rule("allow", "*", "*"))
     told = explain(rules, (), make_access(path="secret/other"))
     assert told.missing == (f"fleet:p/rules[0]: {OVER}",)
     assert "control_plane.ceiling" in OVER
-    assert reaches(rules, (), "secret/app/")
-    assert not reaches(rules, (), "other/")
+    assert can_reach(rules, (), "secret/app/")
+    assert not can_reach(rules, (), "other/")
 
 
 @pytest.mark.parametrize(
@@ -105,17 +109,17 @@ def test_narrowed_counts_what_is_not_surely_inside(wanted: dict[str, Any], cut: 
     ceiling = policy(
         rule("allow", "secret/app/*", "read", "list"), rule("deny", "secret/app/root/*")
     )
-    assert narrowed(ceiling, [policy(wanted)]) == cut
+    assert count_narrowed(ceiling, [policy(wanted)]) == cut
 
 
-def test_a_conditional_or_disabled_ceiling_cuts(make_access: Callable[..., Access]) -> None:
+def test_a_conditional_or_disabled_ceiling_cuts(make_access: Callable[..., AccessRequest]) -> None:
     """What holds at times only is told as a cut; a disabled ceiling allows nothing."""
     networks = [{"type": "source_network", "networks": ["10.0.0.0/8"]}]
     wanted = policy(rule("allow", "secret/app/a"))
     held = policy(rule("allow", "secret/*", conditions=networks))
-    assert narrowed(held, [wanted]) == 1
+    assert count_narrowed(held, [wanted]) == 1
     off = policy(rule("allow", "secret/*"), enabled=False)
-    assert narrowed(off, [wanted]) == 1
+    assert count_narrowed(off, [wanted]) == 1
     rules = under(off, rule("allow", "secret/*"))
     assert not evaluate(rules, (), make_access(path="secret/a")).allowed
 

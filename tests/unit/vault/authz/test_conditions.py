@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from vault.authz import conditions
-from vault.authz.access import Access
-from vault.authz.conditions import UndecidableError, compile_check, needs_facts
-from vault.authz.policy import validate
-from vault.model.operation import Facts
+from vault.authz.access import AccessRequest
+from vault.authz.conditions import UndecidableError, compile_check, condition_needs_facts
+from vault.authz.policy import validate_policy
+from vault.model.operation import SecretFacts
 
-Make = Callable[..., Access]
+Make = Callable[..., AccessRequest]
 
 
 def _condition(**written: Any) -> Any:
-    return validate({"name": "p", "conditions": [written]}).conditions[0]
+    return validate_policy({"name": "p", "conditions": [written]}).conditions[0]
 
 
-def _holds(access: Access, **written: Any) -> bool:
+def _holds(access: AccessRequest, **written: Any) -> bool:
     return compile_check(_condition(**written))(access)
 
 
@@ -137,13 +137,13 @@ def test_auth_method_and_mfa(make_access: Make) -> None:
 )
 def test_tags(make_access: Make, tags: str, written: dict[str, Any], result: bool) -> None:
     """All the parts that are given must hold; a secret without tags has none of them."""
-    access = make_access(facts=Facts(exists=True, tags=frozenset(tags)))
+    access = make_access(facts=SecretFacts(exists=True, tags=frozenset(tags)))
     assert _holds(access, type="tags", **written) is result
 
 
 def test_metadata(make_access: Make) -> None:
     """Equality with one value or membership among several; an absent key equals nothing."""
-    access = make_access(facts=Facts(exists=True, metadata={"team": "a", "empty": ""}))
+    access = make_access(facts=SecretFacts(exists=True, metadata={"team": "a", "empty": ""}))
     assert _holds(access, type="metadata", key="team", equals="a")
     assert _holds(access, type="metadata", key="empty", equals="")
     assert _holds(access, type="metadata", key="team", **{"in": ["b", "a"]})
@@ -155,7 +155,7 @@ def test_metadata(make_access: Make) -> None:
 def test_needs_facts() -> None:
     """Only tags and metadata ask about the secret itself."""
     asks = [
-        needs_facts(_condition(**written))
+        condition_needs_facts(_condition(**written))
         for written in (
             {"type": "tags", "any": ["a"]},
             {"type": "metadata", "key": "k", "equals": "v"},

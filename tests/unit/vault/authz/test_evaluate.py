@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault.authz.access import Access
+from vault.authz.access import AccessRequest
 from vault.authz.compile import compile_permissions, compile_policies
-from vault.authz.evaluate import evaluate, explain, shows
-from vault.authz.policy import Policy, validate
+from vault.authz.evaluate import evaluate, explain, is_listed
+from vault.authz.policy import Policy, validate_policy
 from vault.errors import ValidationError
 from vault.model.identity import Identity, Method, Permission
-from vault.model.operation import Capability, Facts, Origin
+from vault.model.operation import Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
 
-Make = Callable[..., Access]
+Make = Callable[..., AccessRequest]
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "policy_paths.json").read_text())
 
 
@@ -32,10 +32,12 @@ def _rule(effect: str, paths: str, capabilities: str = "read", *conditions: Any)
 
 
 def _policy(*rules: dict[str, Any], name: str = "p", **more: Any) -> Policy:
-    return validate({"name": name, "rules": list(rules), **more})
+    return validate_policy({"name": name, "rules": list(rules), **more})
 
 
-def _decide(access: Access, *policies: Policy, permissions: tuple[Permission, ...] = ()) -> Any:
+def _decide(
+    access: AccessRequest, *policies: Policy, permissions: tuple[Permission, ...] = ()
+) -> Any:
     return evaluate(compile_policies(policies), compile_permissions(permissions), access)
 
 
@@ -144,7 +146,7 @@ def test_what_a_list_shows(make_access: Make) -> None:
         [_policy(_rule("allow", "secret/app", "list"), _rule("deny", "secret/app/hidden", "list"))]
     )
     shown = {
-        name: shows(rules, (), make_access("list", name))
+        name: is_listed(rules, (), make_access("list", name))
         for name in ("secret/app/db", "secret/app/hidden", "secret/app/x/y", "secret/b/db", "app")
     }
     assert shown == {
@@ -179,7 +181,9 @@ def test_identity_values_are_no_patterns(make_access: Make) -> None:
 # A dry run.
 
 
-def _missing(access: Access, *policies: Policy, permissions: tuple[Permission, ...] = ()) -> str:
+def _missing(
+    access: AccessRequest, *policies: Policy, permissions: tuple[Permission, ...] = ()
+) -> str:
     rules, grants = compile_policies(policies), compile_permissions(permissions)
     found = explain(rules, grants, access)
     assert found.allowed is evaluate(rules, grants, access).allowed
@@ -226,7 +230,7 @@ def _covers(pattern: str, path: str) -> bool:
     return all(w == h or (w == "+" and h) for w, h in head) and rest.startswith(want[-1][:-1])
 
 
-def _true(condition: dict[str, Any], access: Access) -> bool | None:
+def _true(condition: dict[str, Any], access: AccessRequest) -> bool | None:
     match condition["type"]:
         case "mfa_present":
             truth = access.identity.mfa
@@ -241,7 +245,7 @@ def _true(condition: dict[str, Any], access: Access) -> bool | None:
     return truth != condition.get("not", False)
 
 
-def _reference(documents: list[dict[str, Any]], access: Access) -> bool:
+def _reference(documents: list[dict[str, Any]], access: AccessRequest) -> bool:
     path = access.path.removesuffix("/") if access.capability == "list" else str(access.path)
     paths = [path, path + "/"] if access.capability == "list" and path else [path]
     allowed = denied = False
@@ -306,7 +310,7 @@ _accesses = st.builds(
         "path": ResourcePath.parse_folder(name) if folder else ResourcePath.parse(name),
         "identity": Identity(id="u", name="u", method=method, mfa=mfa),
         "origin": Origin(ip=ip),
-        "facts": Facts(exists=True, tags=frozenset(tags)),
+        "facts": SecretFacts(exists=True, tags=frozenset(tags)),
     },
     _names,
     st.booleans(),
@@ -324,12 +328,12 @@ def test_same_as_the_reference(
 ) -> None:
     """For every capability the compiled rules decide as the plain reading of the documents does."""
     try:
-        rules = compile_policies([validate(document) for document in documents])
+        rules = compile_policies([validate_policy(document) for document in documents])
     except ValidationError as fault:
         raise AssertionError(fault.details) from fault
     for access in accesses:
         for capability in Capability:
-            asked = Access(capability=capability, now=0, **access)
+            asked = AccessRequest(capability=capability, now=0, **access)
             found = evaluate(rules, (), asked)
             assert found.allowed is _reference(documents, asked)
             assert (found.reason == "no_rule") is (found.rule == "")
@@ -362,7 +366,7 @@ def test_path_mutations(data: st.DataObject) -> None:
         path = ResourcePath.parse(mutated)
     except ValidationError:
         return
-    access = Access(
+    access = AccessRequest(
         capability=Capability.READ,
         path=path,
         identity=Identity(id="u", name="u", method=Method.TOKEN),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.authz.policy import MAX_RULES, document, validate, validate_permissions
+from vault.authz.policy import MAX_RULES, policy_document, validate_permissions, validate_policy
 from vault.errors import ValidationError
 
 RULE = {"effect": "allow", "paths": ["secret/app/*"], "capabilities": ["read", "list"]}
@@ -38,7 +38,7 @@ FULL = {
 
 def _faults(written: object) -> list[str]:
     with pytest.raises(ValidationError) as caught:
-        validate(written)
+        validate_policy(written)
     found = [error["field"] for error in caught.value.details["errors"]]  # type: ignore[attr-defined]
     assert caught.value.details["field"] == found[0]
     return found
@@ -54,14 +54,16 @@ def _with_condition(**condition: object) -> dict[str, Any]:
 
 def test_round_trip() -> None:
     """A valid document survives being stored as JSON, to an equal policy."""
-    policy = validate(FULL)
-    assert validate(json.loads(json.dumps(document(policy)))) == policy
-    assert policy.rules[0].conditions == validate(document(policy)).rules[0].conditions
+    policy = validate_policy(FULL)
+    assert validate_policy(json.loads(json.dumps(policy_document(policy)))) == policy
+    assert (
+        policy.rules[0].conditions == validate_policy(policy_document(policy)).rules[0].conditions
+    )
 
 
 def test_defaults() -> None:
     """The least document is enabled, of priority 100, and allows nothing."""
-    policy = validate({"name": "p"})
+    policy = validate_policy({"name": "p"})
     assert (policy.enabled, policy.priority, policy.rules) == (True, 100, ())
 
 
@@ -142,7 +144,7 @@ def test_reserved_and_unclear_names(name: str) -> None:
 
 def test_capitals_fold() -> None:
     """ASCII capitals fold, as in OpenBao, so that two names never differ by case alone."""
-    assert validate({"name": "App.Read_1"}).name == "app.read_1"
+    assert validate_policy({"name": "App.Read_1"}).name == "app.read_1"
 
 
 @given(st.text(min_size=8, max_size=40, alphabet="ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"))
@@ -161,7 +163,7 @@ def test_no_value_in_messages(canary: str) -> None:
         {"name": "p", f"{canary}!": 1},
     ):
         with pytest.raises(ValidationError) as caught:
-            validate(written)
+            validate_policy(written)
         assert canary not in f"{caught.value} {caught.value.details}"
 
 
@@ -169,7 +171,7 @@ def test_size_bound() -> None:
     """The whole document has a bound, however its parts are within theirs."""
     paths = [f"{i:03}{'x' * 500}" for i in range(100)]
     with pytest.raises(ValidationError, match="longer than"):
-        validate({"name": "p", "rules": [{**RULE, "paths": paths}] * 6})
+        validate_policy({"name": "p", "rules": [{**RULE, "paths": paths}] * 6})
 
 
 def test_permissions() -> None:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from protocols.settings.load import MAX_BYTES
+from protocols.settings.loader import MAX_BYTES
 from vault.config import ConfigError, dev_settings, load_settings
-from vault.config.settings import Refusals
+from vault.config.settings import RefusalSettings
 
 GOOD = """
 server:
@@ -173,7 +173,7 @@ def test_a_developers_agent_keeps_everything_in_one_folder(tmp_path: Path) -> No
     assert found.storage.path == folder / "vault.db"
     assert found.encryption.key_file == folder / "root.key"
     assert found.audit_log == folder / "audit.log"
-    assert found.limits.refusals == Refusals()  # its log is bounded as that of any other
+    assert found.limits.refusals == RefusalSettings()  # its log is bounded as that of any other
 
 
 def test_a_developers_agent_stays_on_loopback(tmp_path: Path) -> None:

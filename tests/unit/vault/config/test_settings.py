@@ -143,7 +143,7 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
         ("audit", {"enabled": False}, "no value leaves the agent without its record"),
         ("audit", {"rotation_size": "1KB"}, "greater than or equal to"),
         ("audit", {"durability": "none"}, "'fsync' or 'write'"),
-        ("backup", {"enabled": True}, "docs/backup.md"),
+        ("backup", {"enabled": True}, "docs/guides/backup.md"),
         ("monitoring", {"prometheus_endpoint": "/m"}, "'/metrics'"),
         ("limits", {"rate": {"requests_per_second": 0}}, "greater than 0"),
     ],
@@ -182,7 +182,7 @@ def test_unless_told_otherwise_it_is_as_many_workers_as_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A number, with a section that says nothing of it."""
-    monkeypatch.setattr(workers, "_as_many_as_fit", lambda: 3)
+    monkeypatch.setattr(workers, "_auto_count", lambda: 3)
     assert settings().server.workers == 3
     assert settings(server=served_by("auto")).server.workers == 3
     assert settings(server=served_by(1)).server.workers == 1
@@ -191,15 +191,18 @@ def test_unless_told_otherwise_it_is_as_many_workers_as_fit(
 def test_each_worker_warms_its_cache_unless_told_otherwise() -> None:
     """So that they can share what nobody asked for."""
     one, two = served_by(1), served_by(2)
-    assert (settings(server=one).warming, settings(server=two).warming) == (1, 2)
-    assert settings(server=two, cache={"warmup_enabled": False}).warming == 0
+    assert (settings(server=one).warmup_workers, settings(server=two).warmup_workers) == (1, 2)
+    assert settings(server=two, cache={"warmup_enabled": False}).warmup_workers == 0
 
 
 def test_a_leader_warms_its_cache_where_it_answers_reads() -> None:
     """Alone; beside workers it would hold what they hold already."""
     one, two = served_by(1), served_by(2)
-    assert (settings(server=one).leader_warming, settings(server=two).leader_warming) == (1, 0)
-    assert settings(server=one, cache={"warmup_enabled": False}).leader_warming == 0
+    assert (
+        settings(server=one).leader_warmup_workers,
+        settings(server=two).leader_warmup_workers,
+    ) == (1, 0)
+    assert settings(server=one, cache={"warmup_enabled": False}).leader_warmup_workers == 0
 
 
 def test_the_limits_of_all_callers_together() -> None:

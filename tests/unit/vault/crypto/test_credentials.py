@@ -13,55 +13,63 @@ from hypothesis import strategies as st
 
 from vault.crypto import credentials as module
 from vault.crypto.credentials import (
-    DUMMY,
-    Kind,
-    Located,
-    adopt,
+    DUMMY_HASH,
+    CredentialKind,
+    LocatedCredential,
+    adopt_token,
     hash_secret,
-    locate,
-    matches,
+    locate_credential,
+    matches_stored_hash,
     mint_accessor,
     mint_api_key,
     mint_session,
     mint_token,
-    parse,
+    parse_credential,
 )
 from vault.crypto.errors import MalformedCredential
-from vault.crypto.mac import MacKey
+from vault.crypto.hmac import HmacKey
 
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "credentials.json").read_text())[
     "cases"
 ]
 
-PEPPER = MacKey(bytes(range(32)))
-OTHER_PEPPER = MacKey(bytes(reversed(range(32))))
+PEPPER = HmacKey(bytes(range(32)))
+OTHER_PEPPER = HmacKey(bytes(reversed(range(32))))
 
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
 def test_vectors(case: dict[str, Any]) -> None:
     """Each text parses or is malformed as it says; either way it is located as it says."""
-    pepper = MacKey(bytes.fromhex(case["pepper"]))
-    expected = Located(Kind(case["kind"]), case["id"], bytes.fromhex(case["secret_hash"]))
-    assert locate(pepper, case["text"]) == expected
+    pepper = HmacKey(bytes.fromhex(case["pepper"]))
+    expected = LocatedCredential(
+        CredentialKind(case["kind"]), case["id"], bytes.fromhex(case["secret_hash"])
+    )
+    assert locate_credential(pepper, case["text"]) == expected
     if case["expect"] == "success":
-        parsed = parse(case["text"])
+        parsed = parse_credential(case["text"])
         assert (parsed.kind, parsed.id) == (expected.kind, expected.id)
         assert hash_secret(pepper, parsed.secret) == expected.secret_hash
     else:
         with pytest.raises(MalformedCredential):
-            parse(case["text"])
+            parse_credential(case["text"])
 
 
 def test_a_minted_credential_is_found_and_matches() -> None:
     """By kind and id, and by nothing else; another pepper's hash does not match."""
-    kinds = ((mint_api_key, Kind.API_KEY), (mint_token, Kind.TOKEN), (mint_session, Kind.TOKEN))
+    kinds = (
+        (mint_api_key, CredentialKind.API_KEY),
+        (mint_token, CredentialKind.TOKEN),
+        (mint_session, CredentialKind.TOKEN),
+    )
     for mint, kind in kinds:
         minted = mint(PEPPER)
-        located = locate(PEPPER, minted.text)
+        located = locate_credential(PEPPER, minted.text)
         assert (located.kind, located.id) == (kind, minted.id)
-        assert matches(located, minted.secret_hash)
-        assert not matches(locate(OTHER_PEPPER, minted.text), minted.secret_hash)
-        assert not matches(located, mint(PEPPER).secret_hash)
+        assert matches_stored_hash(located, minted.secret_hash)
+        assert not matches_stored_hash(
+            locate_credential(OTHER_PEPPER, minted.text), minted.secret_hash
+        )
+        assert not matches_stored_hash(located, mint(PEPPER).secret_hash)
 
 
 def test_the_forms_are_the_documented_ones() -> None:
@@ -89,9 +97,9 @@ def test_a_session_is_two_independent_secrets() -> None:
     (cookie, key), (second, foreign) = one.text.split(":"), other.text.split(":")
     assert len({cookie, key, second, foreign}) == 4
     for text in (cookie, key, f"{cookie}:", f":{key}", f"{cookie}:{foreign}", f"{key}:{cookie}"):
-        found = locate(PEPPER, text)
+        found = locate_credential(PEPPER, text)
         assert found.id not in {one.id, other.id}
-        assert not matches(found, one.secret_hash)
+        assert not matches_stored_hash(found, one.secret_hash)
 
 
 def test_every_changed_character_is_another_credential() -> None:
@@ -102,8 +110,8 @@ def test_every_changed_character_is_another_credential() -> None:
                 if other == character:
                     continue
                 text = minted.text[:at] + other + minted.text[at + 1 :]
-                found = locate(PEPPER, text)
-                assert found.id != minted.id or not matches(found, minted.secret_hash)
+                found = locate_credential(PEPPER, text)
+                assert found.id != minted.id or not matches_stored_hash(found, minted.secret_hash)
 
 
 def test_a_mistyped_key_is_told_from_a_wrong_one() -> None:
@@ -112,14 +120,14 @@ def test_a_mistyped_key_is_told_from_a_wrong_one() -> None:
     for at, character in enumerate(text):
         other = "b" if character != "b" else "c"
         with pytest.raises(MalformedCredential):
-            parse(text[:at] + other + text[at + 1 :])
+            parse_credential(text[:at] + other + text[at + 1 :])
 
 
 def test_an_error_does_not_quote_the_text() -> None:
     """A mistyped key is nearly a key."""
     text = mint_api_key(PEPPER).text[:-1] + "g"
     with pytest.raises(MalformedCredential) as caught:
-        parse(text)
+        parse_credential(text)
     assert text[20:60] not in str(caught.value)
 
 
@@ -130,8 +138,8 @@ def test_an_error_does_not_quote_the_text() -> None:
 @example("s." + "a" * 16 + "é" * 43)
 def test_locate_is_total_and_deterministic(text: str) -> None:
     """Any text has a place to look, always the same, with an id of the usual form."""
-    found = locate(PEPPER, text)
-    assert found == locate(PEPPER, text)
+    found = locate_credential(PEPPER, text)
+    assert found == locate_credential(PEPPER, text)
     assert re.fullmatch(r"[a-z2-7]{16}", found.id)
     assert len(found.secret_hash) == 32
 
@@ -139,16 +147,16 @@ def test_locate_is_total_and_deterministic(text: str) -> None:
 def test_a_chosen_token_is_found_and_matches() -> None:
     """`root` of a dev agent, and a text in the form of our own tokens."""
     for text in ("root", "s.my-dev-token", "hvs.CAESIJ", mint_token(PEPPER).text):
-        minted = adopt(PEPPER, text)
-        found = locate(PEPPER, text)
-        assert (found.kind, found.id) == (Kind.TOKEN, minted.id)
-        assert matches(found, minted.secret_hash)
-        assert not matches(locate(PEPPER, text + "x"), minted.secret_hash)
+        minted = adopt_token(PEPPER, text)
+        found = locate_credential(PEPPER, text)
+        assert (found.kind, found.id) == (CredentialKind.TOKEN, minted.id)
+        assert matches_stored_hash(found, minted.secret_hash)
+        assert not matches_stored_hash(locate_credential(PEPPER, text + "x"), minted.secret_hash)
 
 
 def test_the_id_of_a_chosen_token_shows_nothing() -> None:
     """It depends on the pepper, and is no part of the hash."""
-    one, other = adopt(PEPPER, "root"), adopt(OTHER_PEPPER, "root")
+    one, other = adopt_token(PEPPER, "root"), adopt_token(OTHER_PEPPER, "root")
     assert one.id != other.id
     assert module._name(one.secret_hash[:10]) != one.id
 
@@ -157,13 +165,13 @@ def test_the_id_of_a_chosen_token_shows_nothing() -> None:
 def test_texts_that_cannot_be_chosen(text: str) -> None:
     """Too short, too long, or not safe in a header."""
     with pytest.raises(MalformedCredential):
-        adopt(PEPPER, text)
+        adopt_token(PEPPER, text)
 
 
 def test_an_api_key_cannot_be_chosen_as_a_token() -> None:
     """It would be looked up in another table."""
     with pytest.raises(MalformedCredential):
-        adopt(PEPPER, mint_api_key(PEPPER).text)
+        adopt_token(PEPPER, mint_api_key(PEPPER).text)
 
 
 def test_the_secret_hash_is_a_keyed_hash_of_its_own_domain() -> None:
@@ -183,10 +191,10 @@ def test_an_unknown_id_compares_with_a_dummy_and_never_matches(
         return one == other
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    found = locate(PEPPER, "root")
-    assert not matches(found, None)
-    assert matches(found, found.secret_hash)
-    assert not matches(Located(Kind.TOKEN, "x", DUMMY), None)
+    found = locate_credential(PEPPER, "root")
+    assert not matches_stored_hash(found, None)
+    assert matches_stored_hash(found, found.secret_hash)
+    assert not matches_stored_hash(LocatedCredential(CredentialKind.TOKEN, "x", DUMMY_HASH), None)
     assert len(compared) == 3
     assert {(len(one), len(other)) for one, other in compared} == {(32, 32)}
 
@@ -194,7 +202,7 @@ def test_an_unknown_id_compares_with_a_dummy_and_never_matches(
 def test_nothing_shows_a_secret_in_its_repr() -> None:
     """A minted credential, its parts and its hash name the id alone."""
     minted = mint_token(PEPPER)
-    parsed, located = parse(minted.text), locate(PEPPER, minted.text)
+    parsed, located = parse_credential(minted.text), locate_credential(PEPPER, minted.text)
     shown = f"{minted!r} {parsed!r} {located!r}"
     assert minted.id in shown
     assert minted.text not in shown

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.crypto.encoding import BASE62, base62, base62_width, length_prefixed, prefixed_last
+from vault.crypto.encoding import BASE62, base62, base62_width, length_prefixed, length_prefixer
 
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "length_prefixed.json").read_text())[
     "cases"
@@ -27,7 +27,7 @@ def test_vectors(case: dict[str, Any]) -> None:
 @given(FIELDS, st.binary(max_size=6))
 def test_prefixed_last(first: list[bytes], last: bytes) -> None:
     """It is the same list, its last field given later."""
-    assert prefixed_last(first)(last) == length_prefixed([*first, last])
+    assert length_prefixer(first)(last) == length_prefixed([*first, last])
 
 
 def decode(data: bytes) -> tuple[list[bytes], bytes]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from vault.crypto import aead, envelope, errors
-from vault.crypto.envelope import Kek, data_key, open_box, rewrap, seal_value
+from vault.crypto.envelope import Kek, open_value_box, rewrap_value, seal_value, unwrap_value_key
 from vault.crypto.errors import (
     AuthenticationFailed,
     CommitmentMismatch,
@@ -21,33 +21,33 @@ from vault.crypto.errors import (
     PlaintextTooLong,
     UnknownGeneration,
 )
-from vault.crypto.kdf import hkdf_sha256
-from vault.crypto.sealed import MAX_PLAINTEXT, Box, Place, Sealed
+from vault.crypto.hkdf import hkdf_sha256
+from vault.crypto.sealed_value import MAX_PLAINTEXT, SealedBox, SealedValue, ValuePlace
 
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "sealed.json").read_text())["cases"]
 
 KEY = bytes(range(32))
 KEK = Kek(3, KEY)
-PLACE = Place("acme", "prod", "0190f3c2", 7, "value")
+PLACE = ValuePlace("acme", "prod", "0190f3c2", 7, "value")
 SECRET = b"correct horse battery staple"
 
 
-def open_value(kek: Kek, place: Place, sealed: Sealed) -> bytes:
+def open_value(kek: Kek, place: ValuePlace, sealed: SealedValue) -> bytes:
     """Both steps, as the barrier takes them."""
-    return open_box(data_key(kek, place, sealed), place, sealed.box)
+    return open_value_box(unwrap_value_key(kek, place, sealed), place, sealed.box)
 
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
 def test_vectors(case: dict[str, Any]) -> None:
     """Each vector opens to its plaintext, or fails exactly as it says."""
     kek = Kek(case["generation"], bytes.fromhex(case["kek"]))
-    place, data = Place(**case["place"]), bytes.fromhex(case["sealed"])
+    place, data = ValuePlace(**case["place"]), bytes.fromhex(case["sealed"])
     if case["expect"] == "success":
-        opened = open_value(kek, place, Sealed.from_bytes(data))
+        opened = open_value(kek, place, SealedValue.from_bytes(data))
         assert opened.hex() == case["plaintext"]
         return
     with pytest.raises(CryptoError) as caught:
-        open_value(kek, place, Sealed.from_bytes(data))
+        open_value(kek, place, SealedValue.from_bytes(data))
     assert type(caught.value) is getattr(errors, case["expect"])
 
 
@@ -65,7 +65,7 @@ def test_the_vectors_cover_each_outcome() -> None:
 @given(st.binary(max_size=2000))
 def test_what_was_sealed_opens(plaintext: bytes) -> None:
     """Through its bytes and back, at its place."""
-    sealed = Sealed.from_bytes(seal_value(KEK, PLACE, plaintext).to_bytes())
+    sealed = SealedValue.from_bytes(seal_value(KEK, PLACE, plaintext).to_bytes())
     assert open_value(KEK, PLACE, sealed) == plaintext
 
 
@@ -75,7 +75,7 @@ def test_every_bit_counts() -> None:
     for bit in range(len(data) * 8):
         flipped = (int.from_bytes(data) ^ (1 << bit)).to_bytes(len(data))
         with pytest.raises((AuthenticationFailed, MalformedSealed, UnknownGeneration)):
-            open_value(KEK, PLACE, Sealed.from_bytes(flipped))
+            open_value(KEK, PLACE, SealedValue.from_bytes(flipped))
 
 
 def test_every_length_counts() -> None:
@@ -83,7 +83,7 @@ def test_every_length_counts() -> None:
     data = seal_value(KEK, PLACE, SECRET).to_bytes()
     for length in range(len(data)):
         with pytest.raises(MalformedSealed):
-            open_value(KEK, PLACE, Sealed.from_bytes(data[:length]))
+            open_value(KEK, PLACE, SealedValue.from_bytes(data[:length]))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_value_opens_at_its_place_only(change: dict[str, Any]) -> None:
     with pytest.raises(AuthenticationFailed):
         open_value(KEK, elsewhere, sealed)
     with pytest.raises(AuthenticationFailed):
-        rewrap(KEK, Kek(4, KEY), elsewhere, sealed)
+        rewrap_value(KEK, Kek(4, KEY), elsewhere, sealed)
 
 
 @pytest.mark.parametrize("change", [{"secret_id": "x"}, {"version": 8}, {"field": "x"}], ids=str)
@@ -106,7 +106,7 @@ def test_a_box_opens_at_its_place_only(change: dict[str, Any]) -> None:
     sealed, elsewhere = seal_value(KEK, PLACE, SECRET), replace(PLACE, **change)
     moved = KEK.wrap(elsewhere, KEK.unwrap(PLACE, sealed.dek))
     with pytest.raises(AuthenticationFailed) as caught:
-        open_value(KEK, elsewhere, Sealed(moved, sealed.box))
+        open_value(KEK, elsewhere, SealedValue(moved, sealed.box))
     assert type(caught.value) is AuthenticationFailed
 
 
@@ -121,14 +121,14 @@ def test_a_foreign_dek_fails_before_anything_is_decrypted(
 
     monkeypatch.setattr(aead, "open_", never)
     with pytest.raises(CommitmentMismatch):
-        open_value(KEK, PLACE, Sealed(one.dek, other.box))
+        open_value(KEK, PLACE, SealedValue(one.dek, other.box))
 
 
 def test_a_box_that_opens_under_the_key_needs_the_commitment_all_the_same() -> None:
     """The right DEK and an authentic box with another commitment are refused."""
     sealed = seal_value(KEK, PLACE, SECRET)
     with pytest.raises(CommitmentMismatch):
-        open_value(KEK, PLACE, Sealed(sealed.dek, Box(bytes(32), sealed.box.ciphertext)))
+        open_value(KEK, PLACE, SealedValue(sealed.dek, SealedBox(bytes(32), sealed.box.ciphertext)))
 
 
 def test_the_key_and_the_commitment_are_halves_of_hkdf() -> None:
@@ -152,27 +152,27 @@ def test_no_two_seals_share_a_dek_a_commitment_or_a_nonce() -> None:
 def test_rewrap_changes_the_wrapped_dek_alone() -> None:
     """The box is the same object; the new KEK opens the value and the old one does not."""
     sealed, new = seal_value(KEK, PLACE, SECRET), Kek(4, KEY[::-1])
-    again = rewrap(KEK, new, PLACE, sealed)
+    again = rewrap_value(KEK, new, PLACE, sealed)
     assert again.box is sealed.box
     assert again.generation == 4
     assert open_value(new, PLACE, again) == SECRET
     with pytest.raises(UnknownGeneration):
         open_value(KEK, PLACE, again)
     with pytest.raises(UnknownGeneration):
-        rewrap(KEK, new, PLACE, again)
+        rewrap_value(KEK, new, PLACE, again)
 
 
 def test_rewrap_does_not_bless_a_damaged_value() -> None:
     """A wrap that does not belong to its box is refused, not wrapped anew."""
     one, other = seal_value(KEK, PLACE, b"one"), seal_value(KEK, PLACE, b"other")
     with pytest.raises(CommitmentMismatch):
-        rewrap(KEK, Kek(4, KEY), PLACE, Sealed(one.dek, other.box))
+        rewrap_value(KEK, Kek(4, KEY), PLACE, SealedValue(one.dek, other.box))
 
 
 def test_a_generation_is_not_renamed() -> None:
     """A wrap of generation 3 whose number is edited to 4 does not open under 4, same key or not."""
     sealed = seal_value(KEK, PLACE, SECRET)
-    renamed = Sealed(replace(sealed.dek, generation=4), sealed.box)
+    renamed = SealedValue(replace(sealed.dek, generation=4), sealed.box)
     with pytest.raises(AuthenticationFailed):
         open_value(Kek(4, KEY), PLACE, renamed)
 
@@ -195,7 +195,7 @@ def test_a_kek_is_valid_from_birth(generation: int, size: int) -> None:
 def test_a_kek_does_not_show_itself() -> None:
     """Its repr names the generation; copy and pickle refuse; only `export` gives the bytes."""
     assert repr(KEK) == "Kek(generation=3)"
-    assert KEK.export() == KEY
+    assert KEK.export_bytes() == KEY
     for leak in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError):
             leak(KEK)
@@ -203,7 +203,7 @@ def test_a_kek_does_not_show_itself() -> None:
 
 def test_nothing_public_takes_a_nonce_or_a_dek() -> None:
     """The module's functions are these, and none has such a parameter."""
-    for function in (seal_value, open_value, rewrap):
+    for function in (seal_value, open_value, rewrap_value):
         names = set(function.__annotations__) - {"return"}
         assert names <= {"kek", "old_kek", "new_kek", "place", "plaintext", "sealed"}
     assert envelope.DEK_SIZE == 32

@@ -14,4 +14,4 @@ def test_one_family() -> None:
 def test_a_mismatched_commitment_is_a_failed_authentication() -> None:
     """Callers treat the two alike; vectors tell them apart."""
     assert issubclass(errors.CommitmentMismatch, errors.AuthenticationFailed)
-    assert not issubclass(errors.Malformed, errors.AuthenticationFailed)
+    assert not issubclass(errors.MalformedEncoding, errors.AuthenticationFailed)

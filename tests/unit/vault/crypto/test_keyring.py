@@ -20,7 +20,7 @@ from vault.crypto.errors import (
     RetiredGeneration,
     UnknownGeneration,
 )
-from vault.crypto.keyring import SUBKEYS, Generation, Keyring
+from vault.crypto.keyring import SUBKEYS, KekGeneration, Keyring
 
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "keyring.json").read_text())["cases"]
 
@@ -35,7 +35,7 @@ def make() -> Keyring:
 
 def keys_of(keyring: Keyring) -> list[bytes]:
     """Every key in it."""
-    keks = [g.kek.export() for g in keyring.generations if g.kek is not None]
+    keks = [g.kek.export_bytes() for g in keyring.generations if g.kek is not None]
     return keks + [getattr(keyring, name) for name in SUBKEYS]
 
 
@@ -104,7 +104,7 @@ def test_rotation_keeps_what_was() -> None:
     assert (new.active, new.epoch) == (2, 2)
     assert new.generations[1].created_at == NOW + 5
     assert new.kek(1) is old.kek(1)
-    assert new.kek(2).export() != old.kek(1).export()
+    assert new.kek(2).export_bytes() != old.kek(1).export_bytes()
     assert [getattr(new, name) for name in SUBKEYS] == [getattr(old, name) for name in SUBKEYS]
     assert (old.active, old.epoch) == (1, 1)
 
@@ -112,18 +112,18 @@ def test_rotation_keeps_what_was() -> None:
 def test_an_epoch_is_only_raised() -> None:
     """The keys stay; an epoch that is not later is refused."""
     keyring = Keyring.create(1, org="o", vault="v")
-    raised = keyring.raised(9)
+    raised = keyring.at_epoch(9)
     assert raised.epoch == 9
     assert raised.row_mac == keyring.row_mac
     for epoch in (9, 8, 0):
         with pytest.raises(ValueError, match="only grows"):
-            raised.raised(epoch)
+            raised.at_epoch(epoch)
 
 
 def test_retiring_drops_the_key_and_keeps_the_number() -> None:
     """The key is gone from the value and from its encoding; others keep their numbers."""
     keyring = make().rotate(NOW)
-    gone = keyring.kek(1).export()
+    gone = keyring.kek(1).export_bytes()
     retired = keyring.retire(1)
     assert [g.state for g in retired.generations] == ["retired", "active"]
     assert gone not in keys_of(retired)
@@ -178,8 +178,8 @@ def test_a_keyring_does_not_leave_by_accident() -> None:
         {"epoch": 0},
         {"epoch": 2**64},
         {"generations": ()},
-        {"generations": (Generation(NOW, None),)},
-        {"generations": (Generation(NOW, None),) * 65_536},
+        {"generations": (KekGeneration(NOW, None),)},
+        {"generations": (KekGeneration(NOW, None),) * 65_536},
         {"pepper": b"short"},
         {"backup": bytes(33)},
     ],

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from vault.crypto.errors import BadSignature
-from vault.crypto.signing import SIGNATURE_SIZE, SigningKey, verify
+from vault.crypto.signing import SIGNATURE_SIZE, SigningKey, verify_signature
 
 SEED = bytes(range(32))
 
@@ -16,7 +16,7 @@ def test_a_signature_verifies_for_its_key_domain_and_message_only() -> None:
     """Change any of the three, or any bit of the signature, and it is `BadSignature`."""
     key, other = SigningKey.from_seed(SEED), SigningKey.generate()
     signature = key.sign("checkpoint", b"message")
-    verify(key.public, "checkpoint", b"message", signature)
+    verify_signature(key.public, "checkpoint", b"message", signature)
     for public, domain, message in (
         (other.public, "checkpoint", b"message"),
         (key.public, "policy", b"message"),
@@ -24,11 +24,11 @@ def test_a_signature_verifies_for_its_key_domain_and_message_only() -> None:
         (key.public, "checkpointm", b"essage"),
     ):
         with pytest.raises(BadSignature):
-            verify(public, domain, message, signature)
+            verify_signature(public, domain, message, signature)
     for bit in range(SIGNATURE_SIZE * 8):
         flipped = (int.from_bytes(signature) ^ (1 << bit)).to_bytes(SIGNATURE_SIZE)
         with pytest.raises(BadSignature):
-            verify(key.public, "checkpoint", b"message", flipped)
+            verify_signature(key.public, "checkpoint", b"message", flipped)
 
 
 @pytest.mark.parametrize("size", [0, 31, 33, 64])
@@ -36,9 +36,9 @@ def test_wrong_shapes_are_bad_signatures_and_bad_seeds(size: int) -> None:
     """No shape of input gives another exception, or passes."""
     key = SigningKey.from_seed(SEED)
     with pytest.raises(BadSignature):
-        verify(bytes(size), "d", b"", key.sign("d", b""))
+        verify_signature(bytes(size), "d", b"", key.sign("d", b""))
     with pytest.raises(BadSignature):
-        verify(key.public, "d", b"", bytes(size))
+        verify_signature(key.public, "d", b"", bytes(size))
     with pytest.raises(ValueError, match="32"):
         SigningKey.from_seed(bytes(size))
 

@@ -7,11 +7,18 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from vault.edge.dialect import MAX_UNKNOWN_BODY, RETRY_AFTER, UNMATCHED, Dialect
+from vault.edge.dialect import (
+    MAX_UNKNOWN_BODY,
+    RETRY_AFTER,
+    UNMATCHED,
+    Dialect,
+    refuse_cross_site,
+)
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import (
+    AuthorizationError,
     NotFoundError,
     RateLimitError,
     TamperedError,
@@ -20,7 +27,7 @@ from vault.errors import (
 )
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import MalformedRequest, Nothing
+from vault.model.payloads import MalformedRequest, NoParameters
 
 _router = Router()
 
@@ -33,7 +40,7 @@ class Plain(Dialect):
     router: ClassVar[Router] = _router
     max_body = 100
 
-    def error(self, error: VaultError, request_id: str) -> Reply:
+    def error_reply(self, error: VaultError, request_id: str) -> Reply:
         """The code, and whose it is."""
         return Reply(error.status, f"{error.code} {request_id}".encode())
 
@@ -55,7 +62,7 @@ async def _raise(dialect: Plain, request: Request, what: str) -> Reply:
 
 @_router.add("GET", "POST", template="run/{path}")
 async def _run(dialect: Plain, request: Request, path: str) -> Reply:
-    result = await dialect.run(request, "op", ResourcePath.parse(path), Nothing())
+    result = await dialect.run_operation(request, "op", ResourcePath.parse(path), NoParameters())
     return Reply(200, str(result).encode())
 
 
@@ -70,7 +77,7 @@ class FakeGate:
         """Whoever shows one is known."""
         return credential is not None and credential != "wrong"
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """Done."""
         if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything
             self.malformed.append(op)
@@ -98,7 +105,19 @@ class Wire:
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body}
 
-        return await self.dialect.answer(scope, receive)
+        return await self.dialect.handle(scope, receive)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
+def test_only_pages_of_ours_change_anything_without_a_credential(site: str) -> None:
+    """Another host of the same domain is another site."""
+    request = Request(
+        id="r", method="PUT", headers={b"sec-fetch-site": site.encode()}, origin=Origin(ip="")
+    )
+    with pytest.raises(AuthorizationError, match="another site"):
+        refuse_cross_site(request)
+    request.headers = {b"sec-fetch-site": b"same-origin"}
+    refuse_cross_site(request)
 
 
 @pytest.fixture
@@ -110,10 +129,10 @@ def wire() -> Wire:
 @_router.add("POST", template="decode")
 @_router.add("POST", template="share", public=True)
 async def _decode(dialect: Plain, request: Request) -> Reply:
-    decoded = request.json(list[float])
+    decoded = request.decode_json(list[float])
     if dialect.router.match("POST", request.path.removeprefix("/p/"))[0].public:
         return Reply(200, str(len(decoded)).encode())
-    result = await dialect.run(request, "op", ResourcePath.parse("x"), Nothing())
+    result = await dialect.run_operation(request, "op", ResourcePath.parse("x"), NoParameters())
     return Reply(200, str(result).encode())
 
 
@@ -163,17 +182,17 @@ async def test_an_operation_is_built_from_the_request(wire: Wire) -> None:
 async def test_those_that_came_together_are_read_before_the_first_one_runs(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that each part of a request runs for all of them in a row (decision 0043)."""
+    """So that each part of a request runs for all of them in a row (decision 14)."""
     diary: list[str] = []
-    monkeypatch.setattr(wire.dialect, "find", lambda *a: diary.append("read") or find(*a))
-    find = type(wire.dialect).find.__get__(wire.dialect)
-    run = wire.gate.run
+    monkeypatch.setattr(wire.dialect, "find_route", lambda *a: diary.append("read") or find(*a))
+    find = type(wire.dialect).find_route.__get__(wire.dialect)
+    run = wire.gate.run_operation
 
     async def noted(op: Operation) -> object:
         diary.append("run")
         return await run(op)
 
-    monkeypatch.setattr(wire.gate, "run", noted)
+    monkeypatch.setattr(wire.gate, "run_operation", noted)
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(wire.ask, "GET", "/p/run/a")
@@ -262,10 +281,10 @@ async def test_each_request_has_its_own_id(wire: Wire) -> None:
 async def test_what_fails_outside_of_a_dialect_is_told_as_its_own() -> None:
     """An error of ours with its status and `Retry-After`; the rest as 500, without its text."""
     dialect = Plain(FakeGate(), FakeWorld())  # type: ignore[arg-type]  # not asked
-    late = dialect.failure(UnavailableError("late", "look"))
+    late = dialect.failure_reply(UnavailableError("late", "look"))
     assert (late.status, dict(late.headers)[b"retry-after"]) == (503, b"1")
     assert late.body.startswith(b"late ")
-    broken = dialect.failure(ValueError("a secret"))
+    broken = dialect.failure_reply(ValueError("a secret"))
     assert broken.status == 500
     assert b"secret" not in broken.body
     for reply in (late, broken):
@@ -274,7 +293,7 @@ async def test_what_fails_outside_of_a_dialect_is_told_as_its_own() -> None:
 
 async def test_the_refusal_of_an_overload_says_when_to_come_back() -> None:
     """In the dialect's own shape, with an id and `Retry-After`."""
-    reply = Plain(FakeGate(), FakeWorld()).overloaded()  # type: ignore[arg-type]  # not asked
+    reply = Plain(FakeGate(), FakeWorld()).overload_reply()  # type: ignore[arg-type]  # not asked
     headers = dict(reply.headers)
     assert reply.status == 503
     assert headers[b"retry-after"] == b"%d" % RETRY_AFTER

@@ -8,7 +8,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 from msgspec import Meta, Struct
 
-from vault.edge.dialect import convert
+from vault.edge.dialect import convert_fields
 from vault.edge.request import MAX_BRACKETS, MAX_DEPTH, MAX_STRINGS, Request, begin_request
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
 from vault.model.path import ResourcePath
@@ -180,10 +180,10 @@ async def test_malformed_queries(query: bytes) -> None:
 
 def test_a_query_is_checked_against_its_struct() -> None:
     """Numbers are read from text; what is unknown or out of bounds is refused, unquoted."""
-    assert convert({"count": "7"}, Body).count == 7
+    assert convert_fields({"count": "7"}, Body).count == 7
     for bad in ({"count": CANARY}, {"count": "10"}, {"kind": CANARY}, {"other": "x"}):
         with pytest.raises(ValidationError) as caught:
-            convert(bad, Body)
+            convert_fields(bad, Body)
         assert CANARY not in str(caught.value)
 
 
@@ -198,7 +198,7 @@ async def test_a_body_in_parts() -> None:
         {"type": "http.request", "more_body": True},
         {"type": "http.request", "body": b'"x"}'},
     )
-    assert request.json(Body).name == "x"
+    assert request.decode_json(Body).name == "x"
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ async def test_the_size_of_a_body(parts: int) -> None:
 async def test_malformed_json(content: bytes) -> None:
     """One clear error."""
     with pytest.raises(ValidationError, match=r"body_malformed|body_invalid"):
-        (await body(content)).json(Body)
+        (await body(content)).decode_json(Body)
 
 
 @pytest.mark.parametrize(
@@ -250,13 +250,13 @@ async def test_malformed_json(content: bytes) -> None:
 async def test_a_wrong_body_is_not_quoted(content: str) -> None:
     """The error says where and what was wanted, never what was sent."""
     with pytest.raises(ValidationError) as caught:
-        (await body(content.encode())).json(Body)
+        (await body(content.encode())).decode_json(Body)
     assert CANARY not in str(caught.value)
 
 
 async def test_an_empty_body_is_an_empty_object() -> None:
     """So that a call without parameters needs none."""
-    assert (await body(b"")).json(Body) == Body()
+    assert (await body(b"")).decode_json(Body) == Body()
 
 
 @pytest.mark.parametrize("bracket", [b"[]", b'{"a":'])
@@ -267,13 +267,13 @@ async def test_the_depth_of_json(bracket: bytes) -> None:
     def nested(depth: int) -> bytes:
         return b'{"more":' + opening * depth + b"1" + closing * depth + b"}"
 
-    assert (await body(b'{"more":{"a":"' + b"[{" * 100 + b'"}}')).json(Body).more
-    (await body(b'{"more":{"a":' + b"[" * (MAX_DEPTH - 2) + b"]" * (MAX_DEPTH - 2) + b"}}")).json(
-        Body
-    )
+    assert (await body(b'{"more":{"a":"' + b"[{" * 100 + b'"}}')).decode_json(Body).more
+    (
+        await body(b'{"more":{"a":' + b"[" * (MAX_DEPTH - 2) + b"]" * (MAX_DEPTH - 2) + b"}}")
+    ).decode_json(Body)
     for depth in (MAX_DEPTH, 90):
         with pytest.raises(ValidationError, match="body_invalid"):
-            (await body(nested(depth))).json(Body)
+            (await body(nested(depth))).decode_json(Body)
 
 
 @pytest.mark.parametrize("end", [b"", b"\\", b'\\"'])
@@ -281,7 +281,7 @@ async def test_a_string_that_is_not_closed_is_looked_at_once(end: bytes) -> None
     """Brackets in it are none, and no quote in it begins another look at the rest."""
     unclosed = b"[]" * (MAX_DEPTH + 1) + b'"' + b'\\"[' * (MAX_DEPTH + 1) + end
     with pytest.raises(ValidationError) as refused:
-        (await body(unclosed)).json(Body)
+        (await body(unclosed)).decode_json(Body)
     assert "nests" not in refused.value.message
 
 
@@ -289,8 +289,8 @@ async def test_an_escaped_quote_hides_no_depth() -> None:
     r"""A string that ends in `\\` ends there; one with `\"` goes on."""
     deep = b"[" * 40 + b"]" * 40
     with pytest.raises(ValidationError, match="body_invalid"):
-        (await body(b'{"more":{"a\\\\":' + deep + b"}}")).json(Body)
-    assert (await body(b'{"more":{"a":"\\"' + deep + b'"}}')).json(Body).more
+        (await body(b'{"more":{"a\\\\":' + deep + b"}}")).decode_json(Body)
+    assert (await body(b'{"more":{"a":"\\"' + deep + b'"}}')).decode_json(Body).more
 
 
 async def test_the_number_of_strings() -> None:
@@ -298,19 +298,19 @@ async def test_the_number_of_strings() -> None:
     request = await body(b"{}")
     request.body = b"[" + b",".join([b'""'] * (MAX_STRINGS + 1)) + b"]"
     with pytest.raises(ValidationError, match="body_invalid"):
-        request.json(list[str])
+        request.decode_json(list[str])
     request.body = b"[" + b",".join([b'""'] * MAX_STRINGS) + b"]"
-    assert len(request.json(list[str])) == MAX_STRINGS
+    assert len(request.decode_json(list[str])) == MAX_STRINGS
 
 
 @pytest.mark.parametrize("label", [b"application/x", b"APPLICATION/X; charset=utf-8"])
 async def test_media_types(label: bytes) -> None:
     """Case and parameters do not count; anything else is refused."""
     request = await read(scope(headers=[(b"content-type", label)]))
-    request.need_media_type("application/x")
+    request.require_media_type("application/x")
     for other in ("application/json", "application/xy"):
         with pytest.raises(MediaTypeError):
-            request.need_media_type(other)
+            request.require_media_type(other)
 
 
 async def test_many_brackets_are_refused_before_they_are_counted_through() -> None:
@@ -318,6 +318,6 @@ async def test_many_brackets_are_refused_before_they_are_counted_through() -> No
     request = await body(b"{}")
     request.body = b"[" + b",".join([b"[]"] * MAX_BRACKETS) + b"]"
     with pytest.raises(ValidationError, match="brackets"):
-        request.json(list[list[str]])
+        request.decode_json(list[list[str]])
     request.body = b"[" + b",".join([b"[]"] * (MAX_BRACKETS - 1)) + b"]"
-    assert len(request.json(list[list[str]])) == MAX_BRACKETS - 1
+    assert len(request.decode_json(list[list[str]])) == MAX_BRACKETS - 1

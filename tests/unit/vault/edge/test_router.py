@@ -82,7 +82,7 @@ def test_one_router_of_several(router: Router) -> None:
     """All routes of the parts; their methods, templates and publicity stay."""
     other = Router()
     other.add("GET", "PUT", template="z", public=True)(answering("z"))
-    whole = Router.of(router, other)
+    whole = Router.merge(router, other)
     assert routed(whole, "POST", "a") == ("a", ())
     route, _ = whole.match("PUT", "z")
     assert route.public
@@ -108,9 +108,9 @@ def test_the_route_of_a_folder(folder: str, found: tuple[str, int] | None) -> No
     router = Router()
     for template in ("d/{path}", "d/e/{path}", "d/f/g", "e", "d/f/"):
         router.add("GET", template=template)(answering(template))
-    below = router.below("GET", folder)
+    below = router.sole_route_below("GET", folder)
     assert (below and (below[0].template, below[1])) == found
-    assert router.below("POST", folder) is None
+    assert router.sole_route_below("POST", folder) is None
     if below is not None:
         path = f"{folder}z"
         assert router.match("GET", path) == (below[0], (path[below[1] :],))
@@ -121,11 +121,11 @@ def test_a_route_of_the_folder_itself_is_none_of_its_names() -> None:
     router = Router()
     for template in ("", "{path}"):
         router.add("GET", template=template)(answering(template))
-    below = router.below("GET", "")
+    below = router.sole_route_below("GET", "")
     assert below is not None
     assert (below[0].template, below[1]) == ("{path}", 0)
 
 
 def test_patterns_are_asked_for_each_path(router: Router) -> None:
     """What they match lies anywhere."""
-    assert router.below("GET", "d/") is None
+    assert router.sole_route_below("GET", "d/") is None

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from ui.web.files import File
-from vault.edge.web import PAGE, with_pages
+from vault.edge.web import PAGE_PATH, with_web_interface
 
-FILES = {PAGE: File("text/html; charset=utf-8", "no-store", b"<!doctype html>", b"")}
+FILES = {PAGE_PATH: File("text/html; charset=utf-8", "no-store", b"<!doctype html>", b"")}
 
 
 async def asked(kind: str, path: str, files: dict[str, File]) -> str:
@@ -28,7 +28,7 @@ async def asked(kind: str, path: str, files: dict[str, File]) -> str:
         raise AssertionError("nobody reads a body here")
 
     scope = {"type": kind, "path": path, "method": "GET", "headers": [(b"accept", b"text/html")]}
-    await with_pages(api, live, files)(scope, receive, send)
+    await with_web_interface(api, live, files)(scope, receive, send)
     return seen[0]
 
 

@@ -11,38 +11,38 @@ from msgspec.structs import replace
 from actors.tree import Node
 from actors.world import SystemWorld
 from vault.authn.api_keys import ApiKeys
+from vault.authn.credential_usage import CredentialUsage
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
-from vault.authn.streams import Sessions
+from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
-from vault.authn.usage import Usage
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
-from vault.authz.book import PolicyBook
-from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, Query, RowGuard, Table
+from vault.authz.policy_store import PolicyStore
+from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, HmacRowGuard, StoreQuery, Table
 from vault.crypto.keyring import Keyring
-from vault.handlers.access import AccessCounters
+from vault.handlers.access_counters import AccessCounters
+from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.handler import Call, Handlers
-from vault.handlers.keys import Keys
-from vault.handlers.listing import Listing
-from vault.handlers.metadata import Metadata
-from vault.handlers.policies import Policies
-from vault.handlers.rewrapping import Rewrapping
+from vault.handlers.listing import ListingHandlers
+from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.policies import PolicyHandlers
+from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
-from vault.handlers.secrets import Secrets
-from vault.handlers.sight import facts_of
-from vault.handlers.system import System
+from vault.handlers.secrets import SecretHandlers
+from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
-from vault.handlers.versions import VersionLife
-from vault.keyed import Scheme
+from vault.handlers.versions import VersionHandlers
+from vault.handlers.visibility import secret_facts
 from vault.model.identity import Identity, Method
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing, WritePolicy, WriteSecret
+from vault.model.payloads import NoParameters, WritePolicy, WriteSecret
 from vault.model.records import MountRow, SecretRow, VersionRow
-from vault.model.results import Written
+from vault.model.results import SecretWritten
+from vault.seal.bound_keys import PepperedScheme
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
 
@@ -75,11 +75,11 @@ class House:
     store: Store
     barrier: Barrier
     world: StillWorld
-    mounts: MountBook
+    mounts: MountTable
     access: AccessCounters
-    sessions: Sessions
+    sessions: StreamRegistry
     tokens: Tokens
-    book: PolicyBook
+    book: PolicyStore
     handlers: Handlers
     sealings: list[str]
 
@@ -97,20 +97,22 @@ class House:
         handler = self.handlers[name]
         place = _place(path)
         found = NO_FACTS
-        if handler.on_secret:
+        if handler.targets_secret:
             row = await self.barrier.get(SECRETS, place)
-            found = NO_FACTS if row is None else facts_of(row)
+            found = NO_FACTS if row is None else secret_facts(row)
         if facts:
             found = replace(found, **facts)
         op = Operation(
-            name=name, path=place, payload=Nothing() if payload is None else payload,
+            name=name, path=place, payload=NoParameters() if payload is None else payload,
             request_id="r", credential=None, origin=HERE,
         )  # fmt: skip
         return await handler.run(Call(op, by, found, decisive))
 
-    async def write(self, path: str, value: bytes = b'{"a":1}', **more: Any) -> Written:
+    async def write(self, path: str, value: bytes = b'{"a":1}', **more: Any) -> SecretWritten:
         """A version of a secret."""
-        written: Written = await self.do("secret.write", path, WriteSecret(value=value, **more))
+        written: SecretWritten = await self.do(
+            "secret.write", path, WriteSecret(value=value, **more)
+        )
         return written
 
     async def head(self, path: str) -> SecretRow | None:
@@ -150,7 +152,7 @@ class House:
                 await write()
             return found
 
-        async def watched_select(table: Table[Any], query: Query) -> list[Any]:
+        async def watched_select(table: Table[Any], query: StoreQuery) -> list[Any]:
             found = await select(table, query)
             if table is SECRETS:
                 await write()
@@ -162,7 +164,7 @@ class House:
         """A mount with these settings."""
         row = _mount(path, **settings)
         await self.barrier.commit(lambda tx: tx.put(MOUNTS, row))
-        self.mounts.replace([*self.mounts.all(), row])
+        self.mounts.replace([*self.mounts.list_mounts(), row])
 
 
 def _mount(path: str, **settings: Any) -> MountRow:
@@ -177,8 +179,8 @@ def _place(path: str) -> ResourcePath:
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
     """A vault with mounts and nothing in them."""
-    world, sessions = StillWorld(), Sessions()
-    mounts = MountBook(
+    world, sessions = StillWorld(), StreamRegistry()
+    mounts = MountTable(
         _mount(path)
         for path in (
             "secret/",
@@ -196,11 +198,11 @@ async def house() -> AsyncIterator[House]:
         )
     )
     keyring = Keyring.create(NOW, org="org", vault="vault")
-    async with open_store(MemoryBackend(), RowGuard(keyring), world) as store:
+    async with open_store(MemoryBackend(), HmacRowGuard(keyring), world) as store:
         barrier = Barrier(store, keyring, bytes(32), world)
-        await barrier.open()
-        book, usage = PolicyBook(store, world), Usage(store, world)
-        authorizer, scheme = Authorizer(book), Scheme(keyring.pepper)
+        await barrier.load_use_counter()
+        book, usage = PolicyStore(store, world), CredentialUsage(store, world)
+        authorizer, scheme = Authorizer(book), PepperedScheme(keyring.pepper)
         revoker = Revoker(store, sessions)
         tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)
@@ -211,18 +213,18 @@ async def house() -> AsyncIterator[House]:
             sealings.append("ordered")
 
         handlers = {
-            **Secrets(barrier, mounts, access, world).handlers(),
-            **VersionLife(barrier, world).handlers(),
-            **Metadata(barrier, mounts, access, world).handlers(),
-            **Listing(barrier, authorizer, world).handlers(),
+            **SecretHandlers(barrier, mounts, access, world).handlers(),
+            **VersionHandlers(barrier, world).handlers(),
+            **MetadataHandlers(barrier, mounts, access, world).handlers(),
+            **ListingHandlers(barrier, authorizer, world).handlers(),
             **TokenHandlers(tokens, keys, authorizer, world).handlers(),
             **UserHandlers(users, authorizer).handlers(),
             **RoleHandlers(Roles(store, world), authorizer).handlers(),
-            **Keys(keys, users, authorizer, world).handlers(),
-            **Policies(book, authorizer, users, barrier, world).handlers(),
-            **System(
+            **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
+            **PolicyHandlers(book, authorizer, users, barrier, world).handlers(),
+            **SystemHandlers(
                 barrier, lambda: sealings.append("sealed"), order_seal,
-                lambda: Node("agent", "unit", "running"), Rewrapping(barrier),
+                lambda: Node("agent", "unit", "running"), KeyRewrapper(barrier),
             ).handlers(),
         }  # fmt: skip
         yield House(

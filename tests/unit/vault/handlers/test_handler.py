@@ -5,15 +5,15 @@ import pytest
 from tests.unit.vault.handlers.conftest import HERE, ROOT
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, create_or_update
-from vault.model.operation import NO_FACTS, Capability, Facts, Operation
+from vault.model.operation import NO_FACTS, Capability, Operation, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import NoParameters
 
 
 def call(path: str) -> Call:
     """A call to this place."""
     op = Operation(
-        name="x", path=ResourcePath.parse(path), payload=Nothing(), request_id="r",
+        name="x", path=ResourcePath.parse(path), payload=NoParameters(), request_id="r",
         credential=None, origin=HERE,
     )  # fmt: skip
     return Call(op, ROOT)
@@ -22,7 +22,7 @@ def call(path: str) -> Call:
 def test_upsert() -> None:
     """`create` where nothing is, `update` where something is."""
     assert create_or_update(NO_FACTS) is Capability.CREATE
-    assert create_or_update(Facts(exists=True)) is Capability.UPDATE
+    assert create_or_update(SecretFacts(exists=True)) is Capability.UPDATE
 
 
 def test_the_name_is_the_end_of_the_authorized_path() -> None:

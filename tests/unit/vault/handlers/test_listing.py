@@ -7,21 +7,21 @@ import trio
 
 from actors.pacer import SLICE
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
-from vault.authz import shown
-from vault.authz.evaluate import shows
+from vault.authz import list_filter
+from vault.authz.evaluate import is_listed
 from vault.errors import ValidationError
 from vault.model.identity import Identity, Method
 from vault.model.operation import Capability
-from vault.model.payloads import ListKeys, ListSecrets, Versions, WriteMetadata
-from vault.model.results import Keys, Page
-from vault.store.table import Query, Table
+from vault.model.payloads import ListKeys, ListSecrets, SecretVersions, WriteMetadata
+from vault.model.results import KeyList, SecretPage
+from vault.store.table import StoreQuery, Table
 
 NOBODY = Identity(id="n", name="n", method=Method.TOKEN, policies=())
 
 
-async def search(house: House, folder: str = "", by: Identity = ROOT, **filters: Any) -> Page:
+async def search(house: House, folder: str = "", by: Identity = ROOT, **filters: Any) -> SecretPage:
     """One page."""
-    page: Page = await house.do("secret.list", folder, ListSecrets(**filters), by=by)
+    page: SecretPage = await house.do("secret.list", folder, ListSecrets(**filters), by=by)
     return page
 
 
@@ -34,7 +34,9 @@ async def keys(
     house: House, folder: str, by: Identity = ROOT, after: str = "", limit: int = 0
 ) -> list[str]:
     """Direct children."""
-    found: Keys = await house.do("secret.keys", folder, ListKeys(after=after, limit=limit), by=by)
+    found: KeyList = await house.do(
+        "secret.keys", folder, ListKeys(after=after, limit=limit), by=by
+    )
     return found.keys
 
 
@@ -54,7 +56,7 @@ async def test_a_page_that_is_not_full_is_the_last(house: House) -> None:
     asked = []
 
     def counted(ask: Any) -> Any:
-        async def one_more(table: Table[Any], query: Query) -> list[Any]:
+        async def one_more(table: Table[Any], query: StoreQuery) -> list[Any]:
             asked.append(ask)
             rows: list[Any] = await ask(table, query)
             return rows
@@ -92,7 +94,7 @@ async def test_every_filter(house: House) -> None:
     await house.write("s/tagged", tags=["a", "b"], metadata={"env": "prod", "team": "x"})
     await house.write("s/other", tags=["a"], metadata={"env": "dev"}, expires_at=NOW + SECOND)
     await house.write("s/gone")
-    await house.do("secret.delete", "s/gone", Versions())
+    await house.do("secret.delete", "s/gone", SecretVersions())
     await house.do("secret.metadata.write", "s/empty", WriteMetadata())
     assert await names(house, tags=("a",)) == ["s/other", "s/tagged"]
     assert await names(house, tags=("a", "b")) == ["s/tagged"]
@@ -124,7 +126,7 @@ async def test_a_search_looks_at_a_bounded_number_of_rows(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing matches it stops early with a cursor that leads on to the matches."""
-    monkeypatch.setattr("vault.handlers.listing.MOST_SCANNED", 4)
+    monkeypatch.setattr("vault.handlers.listing.MAX_SCANNED", 4)
     for number in range(10):
         await house.write(f"s/{number}", tags=["last"] if number == 9 else [])
     page = await search(house, tags=("last",))
@@ -140,7 +142,7 @@ async def test_a_search_looks_at_a_bounded_number_of_rows(
 
 async def test_a_page_has_a_size(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends with a cursor where it would be too large to answer, and the next one goes on."""
-    monkeypatch.setattr("vault.handlers.listing.MOST_ANSWERED", 20_000)
+    monkeypatch.setattr("vault.handlers.listing.MAX_RESULT_BYTES", 20_000)
     for number in range(6):
         await house.write(f"s/{number}", metadata={str(key): '"' * 500 for key in range(10)})
     pages = [await search(house)]
@@ -260,7 +262,7 @@ async def test_a_search_goes_by_one_state_of_the_policies(house: House) -> None:
     lister = await house.allow("lister", "s/*", capabilities=("list",))
     select = house.barrier.select
 
-    async def slow(table: Table[Any], query: Query) -> Any:
+    async def slow(table: Table[Any], query: StoreQuery) -> Any:
         rows = await select(table, query)
         unless_private = [{"type": "tags", "none": ["private"]}]
         capabilities = ("list", "read_metadata")
@@ -297,14 +299,14 @@ async def test_others_get_their_turns(
     def counted(*question: Any) -> bool:
         in_a_row[-1] += 1
         now[0] += SLICE / 3.5
-        return shows(*question)
+        return is_listed(*question)
 
     async def other() -> None:
         while True:
             await trio.lowlevel.checkpoint()
             in_a_row.append(0)
 
-    monkeypatch.setattr(shown, "shows", counted)
+    monkeypatch.setattr(list_filter, "is_listed", counted)
     monkeypatch.setattr(house.world, "monotonic", lambda: now[0])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(other)

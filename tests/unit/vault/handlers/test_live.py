@@ -4,27 +4,27 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import HERE, ROOT, House
-from vault.authn.guest import Guest
+from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authz.authorizer import Authorizer
 from vault.errors import ValidationError
 from vault.handlers.handler import Call
-from vault.handlers.live import LiveHandlers, Watchers
+from vault.handlers.live import LiveHandlers, SubscriberAccess
 from vault.model.identity import Identity, Method
-from vault.model.live import PATHS, Rows, Watching
+from vault.model.live_topics import TOPIC_PATHS, TopicRows, TopicWatch
 from vault.model.operation import Capability, Operation
 from vault.model.path import ResourcePath
 from vault.model.payloads import WritePolicy
 
 
-async def rows() -> Rows:
+async def rows() -> TopicRows:
     """Of a topic."""
     return {}
 
 
 async def ask(house: House, name: str, path: str, payload: object, by: Identity) -> object:
     """Run one."""
-    watchers = Watchers(house.tokens, house.sessions, Authorizer(house.book), house.world)
-    table = LiveHandlers(dict.fromkeys(PATHS, rows), watchers).handlers()
+    watchers = SubscriberAccess(house.tokens, house.sessions, Authorizer(house.book), house.world)
+    table = LiveHandlers(dict.fromkeys(TOPIC_PATHS, rows), watchers).handlers()
     op = Operation(
         name=name, path=ResourcePath.parse(path), payload=payload, request_id="r",
         credential=None, origin=HERE,
@@ -35,7 +35,7 @@ async def ask(house: House, name: str, path: str, payload: object, by: Identity)
 
 async def test_a_session_opens_a_feed_and_a_key_does_not(house: House) -> None:
     """A key has no end that a page could be told of."""
-    assert isinstance(await ask(house, "live.open", "sys/live", None, ROOT), Guest)
+    assert isinstance(await ask(house, "live.open", "sys/live", None, ROOT), StreamSubscriber)
     with pytest.raises(ValidationError, match="session_missing"):
         await ask(house, "live.open", "sys/live", None, replace(ROOT, method=Method.API_KEY))
 
@@ -45,11 +45,11 @@ async def test_what_was_allowed_is_asked_for_again(house: House) -> None:
     who = await house.allow("looks", "sys/health", capabilities=("read",))
     guest = await ask(house, "live.open", "sys/live", None, who)
     watching = await ask(house, "live.watch", "sys/health", guest, who)
-    assert isinstance(watching, Watching)
+    assert isinstance(watching, TopicWatch)
     assert watching.read is rows
-    assert watching.allowed()
+    assert watching.is_allowed()
     await house.do("policy.write", "sys/policies/looks", WritePolicy(document={"rules": []}))
-    assert not watching.allowed()
+    assert not watching.is_allowed()
 
 
 async def test_there_is_no_other_topic(house: House) -> None:

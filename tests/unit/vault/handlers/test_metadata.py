@@ -8,23 +8,23 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import SECOND, House
-from vault.barrier import SECRETS, VERSIONS, Query, Table
+from vault.barrier import SECRETS, VERSIONS, StoreQuery, Table
 from vault.errors import ConflictError, NotFoundError, ValidationError
-from vault.handlers.metadata import FEW, SMALL
-from vault.handlers.secrets import LOOKS
+from vault.handlers.metadata import CACHED_VERSIONS, SMALL_BYTES
+from vault.handlers.secrets import MAX_ATTEMPTS
 from vault.model.labels import Labels
-from vault.model.operation import Facts
+from vault.model.operation import SecretFacts
 from vault.model.payloads import (
     CompareVersions,
     PatchSecret,
     ReadMetadata,
     ReadSecret,
-    Rollback,
-    Versions,
+    RollbackSecret,
+    SecretVersions,
     WriteMetadata,
 )
-from vault.model.records import Status
-from vault.model.results import Compared, SecretInfo
+from vault.model.records import RecordStatus
+from vault.model.results import SecretInfo, VersionComparison
 
 APP = "secret/app"
 
@@ -67,36 +67,36 @@ async def test_many_versions_are_all_listed(house: House) -> None:
 
 async def test_few_versions_are_told_as_they_are_at_hand(house: House) -> None:
     """Without a question to the database, which would answer the same; many are asked for."""
-    await house.mount("secret/", max_versions=2 * FEW)
-    select, asked = house.barrier.select, list[Query]()
+    await house.mount("secret/", max_versions=2 * CACHED_VERSIONS)
+    select, asked = house.barrier.select, list[StoreQuery]()
 
-    async def counted(table: Table[Any], query: Query) -> list[Any]:
+    async def counted(table: Table[Any], query: StoreQuery) -> list[Any]:
         asked.append(query)
         return await select(table, query)
 
     house.barrier.select = counted  # type: ignore[method-assign, assignment]
-    for number in range(FEW):
+    for number in range(CACHED_VERSIONS):
         await house.write(APP, tags=[f"t{number // 2}"])
-    await house.do("secret.delete", APP, Versions(versions=(2, 5)))
+    await house.do("secret.delete", APP, SecretVersions(versions=(2, 5)))
     told: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert not asked
-    together, house.barrier.together = house.barrier.together, lambda *_: None  # type: ignore[method-assign]
-    warm, house.barrier.warm = house.barrier.warm, _nothing  # type: ignore[method-assign]
+    together, house.barrier.get_cached_snapshot = house.barrier.get_cached_snapshot, lambda *_: None  # type: ignore[method-assign]
+    warm, house.barrier.load_into_cache = house.barrier.load_into_cache, _nothing  # type: ignore[method-assign]
     info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert len(asked) == 1
     assert (told.secret, told.versions, told.relabelled) == (
         info.secret, info.versions, info.relabelled,
     )  # fmt: skip
     assert [row.version for row in told.versions if row.deletion_time] == [2, 5]
-    house.barrier.warm = warm  # type: ignore[method-assign]
+    house.barrier.load_into_cache = warm  # type: ignore[method-assign]
     info = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert (told.secret, told.versions, told.relabelled, len(asked)) == (
         info.secret, info.versions, info.relabelled, 1,
     )  # fmt: skip
-    house.barrier.together = together  # type: ignore[method-assign]
+    house.barrier.get_cached_snapshot = together  # type: ignore[method-assign]
     await house.write(APP)
     info = await house.do("secret.metadata.read", APP, ReadMetadata())
-    assert (len(info.versions), len(asked)) == (FEW + 1, 2)
+    assert (len(info.versions), len(asked)) == (CACHED_VERSIONS + 1, 2)
 
 
 async def _nothing(*_: object) -> list[Any]:
@@ -110,26 +110,26 @@ async def test_few_versions_are_brought_to_hand(house: House) -> None:
     """
     for number in range(3):
         await house.write(APP, b"%d" % number)
-        await house.write("secret/large", b'"' + b"x" * (SMALL // 2) + b'"')
-    warm, brought = house.barrier.warm, list[Any]()
+        await house.write("secret/large", b'"' + b"x" * (SMALL_BYTES // 2) + b'"')
+    warm, brought = house.barrier.load_into_cache, list[Any]()
 
     async def counted(table: Table[Any], keys: Sequence[Any]) -> list[Any]:
         brought.append(keys)
         return await warm(table, keys)
 
-    house.barrier.warm = counted  # type: ignore[method-assign, assignment]
+    house.barrier.load_into_cache = counted  # type: ignore[method-assign, assignment]
     for path, times in ((APP, 1), ("secret/large", 0)):
         head = await house.head(path)
         assert head is not None
         keys = [(head.id, number) for number in (1, 2, 3)]
         for _ in range(2):
-            house.store._cache.forget([(VERSIONS, keys[0], None)])
+            house.store._cache.invalidate([(VERSIONS, keys[0], None)])
             for _ in range(2):
                 info: SecretInfo = await house.do("secret.metadata.read", path, ReadMetadata())
                 assert [row.version for row in info.versions] == [1, 2, 3]
             assert brought == [keys] * times
             brought.clear()
-        house.store._cache.forget([(VERSIONS, key, None) for key in keys])
+        house.store._cache.invalidate([(VERSIONS, key, None) for key in keys])
         info = await house.do("secret.metadata.read", path, ReadMetadata())
         assert ([row.version for row in info.versions], brought) == ([1, 2, 3], [])
 
@@ -137,14 +137,17 @@ async def test_few_versions_are_brought_to_hand(house: House) -> None:
 async def test_what_is_at_hand_and_large_is_asked_for(house: House) -> None:
     """Everybody waits while it is unpacked; nobody does where a thread reads it."""
     for _ in range(3):
-        await house.write(APP, b'"' + b"x" * (SMALL // 4) + b'"')
+        await house.write(APP, b'"' + b"x" * (SMALL_BYTES // 4) + b'"')
     key = [(SECRETS, (APP,))]
     head = await house.head(APP)
     assert head is not None
     versions = [(VERSIONS, (head.id, number)) for number in (1, 2, 3)]
-    assert house.barrier.together([*key, *versions], SMALL) is not None
-    await house.write(APP, b'"' + b"x" * (SMALL // 4) + b'"')
-    assert house.barrier.together([*key, *versions, (VERSIONS, (head.id, 4))], SMALL) is None
+    assert house.barrier.get_cached_snapshot([*key, *versions], SMALL_BYTES) is not None
+    await house.write(APP, b'"' + b"x" * (SMALL_BYTES // 4) + b'"')
+    assert (
+        house.barrier.get_cached_snapshot([*key, *versions, (VERSIONS, (head.id, 4))], SMALL_BYTES)
+        is None
+    )
     info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert [row.version for row in info.versions] == [1, 2, 3, 4]
 
@@ -153,17 +156,17 @@ async def test_versions_at_hand_are_those_of_the_head(house: House) -> None:
     """Where a write came since it was looked up the database is asked, and the head again."""
     await house.write(APP)
     head = await house.head(APP)
-    await house.do("secret.delete", APP, Versions())
+    await house.do("secret.delete", APP, SecretVersions())
     get, late = house.barrier.get, [head, head]  # for the facts, and for the handler
 
     async def overtaken(table: Table[Any], *key: str | int) -> Any:
         return late.pop() if table is SECRETS and late else await get(table, *key)
 
     house.barrier.get = overtaken  # type: ignore[method-assign, assignment]
-    asked: list[Query] = []
+    asked: list[StoreQuery] = []
     select = house.barrier.select
 
-    async def counted(table: Table[Any], query: Query) -> list[Any]:
+    async def counted(table: Table[Any], query: StoreQuery) -> list[Any]:
         asked.append(query)
         return await select(table, query)
 
@@ -197,7 +200,7 @@ async def test_write_changes_what_it_names(house: House) -> None:
 async def test_write_can_come_before_the_first_version(house: House) -> None:
     """KV v2 allows it; the secret is empty until a version is written."""
     written = await house.do("secret.metadata.write", APP, WriteMetadata(metadata={"a": "1"}))
-    assert (written.status, written.current_version) == (Status.EMPTY, 0)
+    assert (written.status, written.current_version) == (RecordStatus.EMPTY, 0)
     with pytest.raises(NotFoundError):
         await house.do("secret.read", APP, ReadSecret())
     assert (await house.write(APP)).secret.metadata == {"a": "1"}
@@ -245,21 +248,21 @@ async def test_an_upsert_does_what_was_authorized(house: House) -> None:
 
 async def test_new_facts_are_proposed(house: House) -> None:
     """The decision is asked about the tags and metadata as the write would leave them."""
-    proposes = house.handlers["secret.metadata.write"].proposes
+    proposes = house.handlers["secret.metadata.write"].proposed_facts
     assert proposes is not None
-    facts = Facts(exists=True, tags=frozenset({"a"}), metadata={"k": "v", "l": "w"})
+    facts = SecretFacts(exists=True, tags=frozenset({"a"}), metadata={"k": "v", "l": "w"})
     kept = proposes(WriteMetadata(), facts)
     assert kept == facts
     changed = proposes(WriteMetadata(tags=["b"], metadata={"k": None}, merge=True), facts)
-    assert changed == Facts(exists=True, tags=frozenset({"b"}), metadata={"l": "w"})
+    assert changed == SecretFacts(exists=True, tags=frozenset({"b"}), metadata={"l": "w"})
     replaced = proposes(WriteMetadata(metadata={"m": "x"}), facts)
     assert replaced.metadata == {"m": "x"}
 
 
-async def diff(house: House, before: int, after: int = 0) -> Compared:
+async def diff(house: House, before: int, after: int = 0) -> VersionComparison:
     """What two versions were said to be."""
     asked = CompareVersions(before=before, after=after)
-    found: Compared = await house.do("secret.metadata.diff", APP, asked)
+    found: VersionComparison = await house.do("secret.metadata.diff", APP, asked)
     return found
 
 
@@ -269,7 +272,7 @@ async def test_each_version_keeps_what_was_said_of_it(house: House) -> None:
     merge = WriteMetadata(metadata={"env": "prod"}, merge=True, tags=["c"])
     await house.do("secret.metadata.write", APP, merge)
     await house.do("secret.patch", APP, PatchSecret(patch=b'{"x":1}'))
-    await house.do("secret.rollback", APP, Rollback(version=1))
+    await house.do("secret.rollback", APP, RollbackSecret(version=1))
     await house.write(APP, metadata={})
     found = await diff(house, 1, 2)
     assert found.before.labels == Labels(metadata={"env": "dev"}, tags=["a", "b"])
@@ -297,7 +300,7 @@ async def test_a_difference_with_the_secret_as_it_is_now(house: House) -> None:
 async def test_what_was_said_outlives_the_value(house: House) -> None:
     """A destroyed version has no value left; who wrote it, and what it was called, stays."""
     await house.write(APP, tags=["t"])
-    await house.do("secret.destroy", APP, Versions(versions=(1,)))
+    await house.do("secret.destroy", APP, SecretVersions(versions=(1,)))
     assert (await diff(house, 1, 1)).before.labels.tags == ["t"]
 
 
@@ -371,9 +374,9 @@ async def test_the_current_version_is_among_those_that_are_listed(house: House) 
 
 async def test_metadata_of_what_is_written_without_end(house: House) -> None:
     """Whose every look is overtaken is told to try again, not half of two moments."""
-    await house.mount("secret/", max_versions=2 * FEW)
-    for _ in range(FEW + 1):
+    await house.mount("secret/", max_versions=2 * CACHED_VERSIONS)
+    for _ in range(CACHED_VERSIONS + 1):
         await house.write(APP)
-    house.overtake(APP, times=2 * LOOKS)
+    house.overtake(APP, times=2 * MAX_ATTEMPTS)
     with pytest.raises(ConflictError, match="changed_meanwhile"):
         await house.do("secret.metadata.read", APP, ReadMetadata())

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from vault.barrier import MOUNTS, SECRETS, VERSIONS, Query
+from vault.barrier import MOUNTS, SECRETS, VERSIONS, StoreQuery
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -17,16 +17,16 @@ from vault.errors import (
 )
 from vault.handlers import mounts as module
 from vault.handlers.handler import Call
-from vault.handlers.mounts import Mounts
+from vault.handlers.mounts import MountHandlers
 from vault.model.identity import Identity, Method
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing, TuneMount, WriteMount
+from vault.model.payloads import NoParameters, TuneMount, WriteMount
 from vault.model.records import MountRow, SecretRow, VersionRow
 from vault.store.memory import MemoryBackend
 from vault.store.table import Table
-from vault.store.tx import Tx, transact
+from vault.store.transaction import StoreTx, transact
 
 
 class NoGuard:
@@ -48,16 +48,16 @@ class FakeBarrier:
         self.after_commit: Callable[[], None] = lambda: None
         self.commits = 0
 
-    def ended(self, _table: Table[Any]) -> int:
+    def count_transactions(self, _table: Table[Any]) -> int:
         """As many as were made."""
         return self.commits
 
-    async def select(self, table: Table[Any], query: Query) -> list[Any]:
+    async def select(self, table: Table[Any], query: StoreQuery) -> list[Any]:
         """From the backend."""
         with self.backend.read() as session:
             return session.select(table, query)
 
-    async def commit(self, change: Callable[[Tx], Any]) -> Any:
+    async def commit(self, change: Callable[[StoreTx], Any]) -> Any:
         """One transaction."""
         result = transact(self.backend, change, NoGuard())
         self.commits += 1
@@ -71,7 +71,7 @@ class FakeAuthorizer:
     def __init__(self) -> None:
         self.folders: set[str] | None = None  # None: all
 
-    def reaches(self, _identity: Identity, folder: str) -> bool:
+    def can_reach(self, _identity: Identity, folder: str) -> bool:
         """As told."""
         return self.folders is None or folder in self.folders
 
@@ -80,14 +80,14 @@ class House:
     """The handlers with what is below them."""
 
     def __init__(self) -> None:
-        self.barrier, self.authorizer, self.book = FakeBarrier(), FakeAuthorizer(), MountBook()
-        self.nouns = Mounts(self.barrier, self.book, self.authorizer, FakeWorld())  # type: ignore[arg-type]  # the fakes have what it asks
+        self.barrier, self.authorizer, self.book = FakeBarrier(), FakeAuthorizer(), MountTable()
+        self.nouns = MountHandlers(self.barrier, self.book, self.authorizer, FakeWorld())  # type: ignore[arg-type]  # the fakes have what it asks
         self.handlers = self.nouns.handlers()
 
     async def do(self, name: str, path: str, payload: object = None) -> Any:
         """Run `mount.name` as the pipeline would."""
         op = Operation(
-            name=f"mount.{name}", path=ResourcePath.parse(path), payload=payload or Nothing(),
+            name=f"mount.{name}", path=ResourcePath.parse(path), payload=payload or NoParameters(),
             request_id="r", credential=None, origin=Origin(ip="::1"),
         )  # fmt: skip
         identity = Identity(id="u", name="ann", method=Method.TOKEN)
@@ -100,12 +100,12 @@ class House:
 
     async def rows(self, table: Table[Any]) -> list[Any]:
         """What is stored."""
-        return await self.barrier.select(table, Query())
+        return await self.barrier.select(table, StoreQuery())
 
     async def secret(self, name: str, versions: int = 2) -> None:
         """A secret with some versions."""
 
-        def change(tx: Tx) -> None:
+        def change(tx: StoreTx) -> None:
             tx.put(
                 SECRETS,
                 SecretRow(
@@ -136,7 +136,7 @@ async def test_write_and_read(house: House) -> None:
     row = await house.mount("team/blue", version=1, description="d")
     assert (row.path, row.version, row.description) == ("team/blue/", 1, "d")
     assert row.accessor.startswith("kv_")
-    assert house.book.match("team/blue/x") == row
+    assert house.book.find_for_path("team/blue/x") == row
     assert await house.do("read", "sys/mounts/team/blue") == row
     assert await house.do("list", "sys/mounts") == [row] == await house.rows(MOUNTS)
 
@@ -170,7 +170,7 @@ async def test_the_number_of_mounts_is_bounded(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are held in memory."""
-    monkeypatch.setattr(module, "MOST_MOUNTS", 2)
+    monkeypatch.setattr(module, "MAX_MOUNTS", 2)
     await house.mount("a")
     await house.mount("b")
     with pytest.raises(ValidationError, match="there are 2 mounts"):
@@ -204,7 +204,7 @@ async def test_what_cannot_be_tuned(house: House) -> None:
 
 async def test_delete_erases_what_is_in_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every secret below with all its versions, some at a time; its neighbours stay."""
-    monkeypatch.setattr(module, "ERASED_AT_ONCE", 2)
+    monkeypatch.setattr(module, "ERASE_BATCH", 2)
     await house.mount("a")
     for name in ("a/1", "a/2/x", "a/3", "a/4", "a/5", "ab/6"):
         await house.secret(name)
@@ -213,15 +213,15 @@ async def test_delete_erases_what_is_in_it(house: House, monkeypatch: pytest.Mon
     assert house.barrier.commits == before + 3
     assert [row.name for row in await house.rows(SECRETS)] == ["ab/6"]
     assert {row.secret_id for row in await house.rows(VERSIONS)} == {"id-ab/6"}
-    assert await house.rows(MOUNTS) == house.book.all() == []
+    assert await house.rows(MOUNTS) == house.book.list_mounts() == []
 
 
 async def test_a_delete_ends_though_others_write(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stops after so many and says so; told again it goes on, and the mount goes last."""
-    monkeypatch.setattr(module, "ERASED_AT_ONCE", 1)
-    monkeypatch.setattr(module, "MOST_TURNS", 2)
+    monkeypatch.setattr(module, "ERASE_BATCH", 1)
+    monkeypatch.setattr(module, "MAX_ERASE_BATCHES", 2)
     await house.mount("a")
     for name in ("a/1", "a/2", "a/3"):
         await house.secret(name)
@@ -230,14 +230,14 @@ async def test_a_delete_ends_though_others_write(
     assert [row.name for row in await house.rows(SECRETS)] == ["a/3"]
     assert house.book.get("a/") is not None
     await house.do("delete", "sys/mounts/a")
-    assert await house.rows(SECRETS) == house.book.all() == []
+    assert await house.rows(SECRETS) == house.book.list_mounts() == []
 
 
 async def test_a_delete_cut_short_can_be_repeated(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mount goes last, so what is left is still in it."""
-    monkeypatch.setattr(module, "ERASED_AT_ONCE", 1)
+    monkeypatch.setattr(module, "ERASE_BATCH", 1)
     await house.mount("a")
     await house.secret("a/1")
     await house.secret("a/2")
@@ -251,7 +251,7 @@ async def test_a_delete_cut_short_can_be_repeated(
     assert house.book.get("a/") is not None
     house.barrier.after_commit = lambda: None
     await house.do("delete", "sys/mounts/a")
-    assert await house.rows(SECRETS) == house.book.all() == []
+    assert await house.rows(SECRETS) == house.book.list_mounts() == []
 
 
 async def test_the_book_follows_a_commit_of_unknown_outcome(house: House) -> None:
@@ -291,12 +291,12 @@ async def test_a_change_that_is_stored_late_is_followed(house: House) -> None:
     await house.nouns.reload()
     await house.mount("a")
     assert not house.nouns.is_stale
-    row = replace(house.book.all()[0], path="b/", id="b", accessor="b")
+    row = replace(house.book.list_mounts()[0], path="b/", id="b", accessor="b")
     await house.barrier.commit(lambda tx: tx.put(MOUNTS, row))
     assert house.nouns.is_stale
     await house.nouns.refresh()
     assert not house.nouns.is_stale
-    assert [mount.path for mount in house.book.all()] == ["a/", "b/"]
+    assert [mount.path for mount in house.book.list_mounts()] == ["a/", "b/"]
 
 
 async def test_what_cannot_be_read_back_is_stored_all_the_same(house: House) -> None:

@@ -10,7 +10,7 @@ from vault.authz.access import Decision
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.identity import Identity, Method
 from vault.model.operation import Capability
-from vault.model.payloads import CreateUser, DryRun, WritePolicy
+from vault.model.payloads import CreateUser, DryRunAccess, WritePolicy
 
 READ = {"effect": "allow", "paths": ["s/*"], "capabilities": ["read", "list"]}
 AT = "sys/policies/app"
@@ -20,7 +20,7 @@ async def dry(house: House, by: Identity = ROOT, **asked: Any) -> Decision:
     """Would it be allowed."""
     wanted = {"capability": "read", "path": "s/a"} | asked
     decision: Decision = await house.do(
-        "policy.dry_run", "sys/policies-dry-run", DryRun(**wanted), by=by
+        "policy.dry_run", "sys/policies-dry-run", DryRunAccess(**wanted), by=by
     )
     return decision
 
@@ -113,7 +113,7 @@ async def test_any_caller_may_ask_for_himself(house: House) -> None:
     near = replace(who, policies=("near", "gone"))
 
     async def own(by: Identity, **supposed: Any) -> Decision:
-        asked = DryRun(capability="read", path="s/a", **supposed)
+        asked = DryRunAccess(capability="read", path="s/a", **supposed)
         found: Decision = await house.do("policy.check", "sys/policies-dry-run", asked, by=by)
         return found
 
@@ -127,7 +127,7 @@ async def test_any_caller_may_ask_for_himself(house: House) -> None:
 
 async def ask(house: House, by: Identity, path: str, capability: str = "read") -> Decision:
     """What any caller is told of himself."""
-    asked = DryRun(capability=capability, path=path)
+    asked = DryRunAccess(capability=capability, path=path)
     found: Decision = await house.do("policy.check", "sys/policies-dry-run", asked, by=by)
     return found
 
@@ -210,7 +210,7 @@ async def test_dry_run_of_too_many_policies(house: House) -> None:
     """No token and no user has more than 64, and each has to be compiled."""
     names = tuple(f"p{number}" for number in range(65))
     for given in (names[:64], names):
-        asked = DryRun(capability="read", path="s/a", policies=given)
+        asked = DryRunAccess(capability="read", path="s/a", policies=given)
         if given is names:
             with pytest.raises(ValidationError):
                 await house.do("policy.dry_run", "sys/policies-dry-run", asked)

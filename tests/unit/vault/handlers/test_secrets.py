@@ -9,23 +9,23 @@ from msgspec.structs import asdict, replace
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
 from vault.barrier import SECRETS, VERSIONS, VaultTx
 from vault.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
-from vault.handlers.secrets import LOOKS
-from vault.handlers.settings import MAX_VALUE
-from vault.model.instant import MAX
+from vault.handlers.secret_settings import MAX_VALUE_BYTES
+from vault.handlers.secrets import MAX_ATTEMPTS
+from vault.model.instant import MAX_NS
 from vault.model.labels import Labels
 from vault.model.payloads import (
     CompareVersions,
-    Nothing,
+    NoParameters,
     PatchSecret,
     ReadMetadata,
     ReadSecret,
-    Rollback,
-    Versions,
+    RollbackSecret,
+    SecretVersions,
     WriteMetadata,
     WriteSecret,
 )
-from vault.model.records import Status
-from vault.model.results import SecretValue, Written
+from vault.model.records import RecordStatus
+from vault.model.results import SecretValue, SecretWritten
 
 APP = "secret/app"
 
@@ -42,7 +42,7 @@ async def test_what_was_written_is_read(house: House) -> None:
     found = await read(house)
     assert found.value == b' {"a": 1.50}'
     assert (found.version.version, found.version.created_by) == (1, "root")
-    assert (found.secret.status, found.secret.created_at) == (Status.ACTIVE, NOW)
+    assert (found.secret.status, found.secret.created_at) == (RecordStatus.ACTIVE, NOW)
     assert replace(found.secret, mac=b"") == written.secret
 
 
@@ -74,6 +74,8 @@ async def test_no_such_version(house: House, version: int) -> None:
 
 async def test_cas(house: House) -> None:
     """Check-and-set: 0 means that none may exist, any other number the current version."""
+    with pytest.raises(ConflictError, match="cas_mismatch"):
+        await house.write(APP, cas=1)
     await house.write(APP, cas=0)
     with pytest.raises(ConflictError, match="cas_mismatch"):
         await house.write(APP, cas=0)
@@ -118,22 +120,22 @@ ON_ONE_SECRET: list[tuple[str, object]] = [
     ("secret.read", ReadSecret()),
     ("secret.write", WriteSecret(value=b"1")),
     ("secret.patch", PatchSecret(patch=b"{}")),
-    ("secret.rollback", Rollback(version=1)),
+    ("secret.rollback", RollbackSecret(version=1)),
     ("secret.metadata.read", ReadMetadata()),
     ("secret.metadata.diff", CompareVersions(before=1)),
     ("secret.metadata.write", WriteMetadata(tags=["mine"])),
-    ("secret.delete", Versions()),
-    ("secret.undelete", Versions()),
-    ("secret.destroy", Versions()),
-    ("secret.purge", Nothing()),
-    ("secret.remove", Nothing()),
+    ("secret.delete", SecretVersions()),
+    ("secret.undelete", SecretVersions()),
+    ("secret.destroy", SecretVersions()),
+    ("secret.purge", NoParameters()),
+    ("secret.remove", NoParameters()),
 ]
 
 
 async def test_every_operation_on_a_secret_is_among_those(house: House) -> None:
     """A new one has to be added above, and so to check what was decided on."""
     assert {name for name, _ in ON_ONE_SECRET} == {
-        name for name, handler in house.handlers.items() if handler.on_secret
+        name for name, handler in house.handlers.items() if handler.targets_secret
     }
 
 
@@ -183,11 +185,11 @@ async def test_an_expiry_belongs_to_its_version(house: House) -> None:
     assert (await house.write(APP, b'"new"')).secret.expires_at == 0
     shown = await read(house)
     assert (shown.value, shown.secret.expires_at) == (b'"new"', 0)
-    await house.do("secret.undelete", APP, Versions(versions=(1,)))
+    await house.do("secret.undelete", APP, SecretVersions(versions=(1,)))
     with pytest.raises(NotFoundError, match="secret_expired"):
         await read(house, 1)
     with pytest.raises(NotFoundError, match="secret_expired"):
-        await house.do("secret.rollback", APP, Rollback(version=1))
+        await house.do("secret.rollback", APP, RollbackSecret(version=1))
     await house.write(APP, expires_at=NOW + 3 * SECOND)
     house.world.time = NOW + 3 * SECOND
     with pytest.raises(NotFoundError, match="secret_expired"):
@@ -198,10 +200,10 @@ async def test_an_expiry_belongs_to_its_version(house: House) -> None:
 async def test_what_is_made_of_a_value_expires_with_it(house: House) -> None:
     """A patch and a roll-back have the old value in them, so they have its end as well."""
     await house.write(APP, b'{"a":1}', expires_at=NOW + SECOND)
-    patched: Written = await house.do("secret.patch", APP, PatchSecret(patch=b'{"b":2}'))
+    patched: SecretWritten = await house.do("secret.patch", APP, PatchSecret(patch=b'{"b":2}'))
     assert patched.secret.expires_at == NOW + SECOND
     await house.write(APP, b'{"c":3}')
-    back: Written = await house.do("secret.rollback", APP, Rollback(version=2))
+    back: SecretWritten = await house.do("secret.rollback", APP, RollbackSecret(version=2))
     assert back.secret.expires_at == NOW + SECOND
     house.world.time = NOW + SECOND
     with pytest.raises(NotFoundError, match="secret_expired"):
@@ -276,8 +278,8 @@ async def test_delete_version_after(house: House) -> None:
 
 async def test_the_longest_delete_version_after(house: House) -> None:
     """However far it lies, the instant is one that every database keeps."""
-    await house.mount("long/", delete_version_after=MAX)
-    assert (await house.write("long/a")).version.deletion_time == MAX
+    await house.mount("long/", delete_version_after=MAX_NS)
+    assert (await house.write("long/a")).version.deletion_time == MAX_NS
 
 
 async def test_pruning(house: House) -> None:
@@ -315,7 +317,7 @@ async def test_patch(house: House) -> None:
     """RFC 7396, appendix A in miniature: null deletes, objects merge, anything else replaces."""
     await house.write(APP, b'{"a":{"b":1,"c":2},"d":[1,2],"e":"x"}')
     patch = PatchSecret(patch=b'{"a":{"b":null,"n":{"m":null}},"d":[3],"f":7}')
-    written: Written = await house.do("secret.patch", APP, patch)
+    written: SecretWritten = await house.do("secret.patch", APP, patch)
     assert written.version.version == 2
     value = (await read(house)).value
     assert value is not None
@@ -328,7 +330,7 @@ async def test_patch_of_what_is_not_there(house: House) -> None:
     with pytest.raises(NotFoundError):
         await house.do("secret.patch", APP, patch)
     await house.write(APP)
-    await house.do("secret.delete", APP, Versions())
+    await house.do("secret.delete", APP, SecretVersions())
     with pytest.raises(NotFoundError):
         await house.do("secret.patch", APP, patch)
 
@@ -344,7 +346,9 @@ async def test_rollback(house: House) -> None:
     """The old value as a new version; the old one and those between stay."""
     for value in (b"1", b"2"):
         await house.write(APP, value)
-    written: Written = await house.do("secret.rollback", APP, Rollback(version=1, cas=2))
+    written: SecretWritten = await house.do(
+        "secret.rollback", APP, RollbackSecret(version=1, cas=2)
+    )
     assert written.version.version == 3
     assert [(await read(house, n)).value for n in (1, 2, 3)] == [b"1", b"2", b"1"]
 
@@ -353,21 +357,21 @@ async def test_rollback_needs_a_live_version(house: House) -> None:
     """A deleted version does not come back as a new one."""
     for _ in range(2):
         await house.write(APP)
-    await house.do("secret.delete", APP, Versions(versions=(1,)))
+    await house.do("secret.delete", APP, SecretVersions(versions=(1,)))
     with pytest.raises(NotFoundError):
-        await house.do("secret.rollback", APP, Rollback(version=1))
+        await house.do("secret.rollback", APP, RollbackSecret(version=1))
     with pytest.raises(NotFoundError):
-        await house.do("secret.rollback", APP, Rollback(version=9))
+        await house.do("secret.rollback", APP, RollbackSecret(version=9))
     with pytest.raises(ConflictError):
-        await house.do("secret.rollback", APP, Rollback(version=2, cas=1))
+        await house.do("secret.rollback", APP, RollbackSecret(version=2, cas=1))
 
 
 async def test_size(house: House) -> None:
     """A value may have 1 MiB and not a byte more, also when a patch makes it."""
-    await house.write(APP, b'"' + b"a" * (MAX_VALUE - 2) + b'"')
+    await house.write(APP, b'"' + b"a" * (MAX_VALUE_BYTES - 2) + b'"')
     with pytest.raises(TooLargeError):
-        await house.write(APP, b'"' + b"a" * (MAX_VALUE - 1) + b'"')
-    await house.write(APP, b'{"a":"' + b"a" * (MAX_VALUE - 8) + b'"}')
+        await house.write(APP, b'"' + b"a" * (MAX_VALUE_BYTES - 1) + b'"')
+    await house.write(APP, b'{"a":"' + b"a" * (MAX_VALUE_BYTES - 8) + b'"}')
     with pytest.raises(TooLargeError):
         await house.do("secret.patch", APP, PatchSecret(patch=b'{"b":1}'))
 
@@ -378,7 +382,7 @@ async def test_reads_are_counted(house: House) -> None:
     await read(house)
     house.world.time += SECOND
     await read(house)
-    await house.do("secret.delete", APP, Versions())
+    await house.do("secret.delete", APP, SecretVersions())
     await read(house)
     access = await house.access.get(head.id)
     assert (access.value_reads, access.last_value_read) == (2, NOW + SECOND)
@@ -387,7 +391,7 @@ async def test_reads_are_counted(house: House) -> None:
 async def test_the_audit_views_hold_no_value_of_the_answer(house: House) -> None:
     """Of a value that was read, the record tells which it was."""
     written = await house.write(APP)
-    view = house.handlers["secret.read"].response
+    view = house.handlers["secret.read"].audit_response
     assert view is not None
     assert asdict(view(await read(house))) == {"secret_id": written.secret.id, "version": 1}
 
@@ -413,7 +417,7 @@ async def test_a_secret_that_is_written_without_end_is_not_denied(house: House) 
     """Whose every look is overtaken is told to try again, never that the secret is not there."""
     await house.mount("old/", version=1)
     await house.write("old/app")
-    house.overtake("old/app", times=2 * LOOKS)
+    house.overtake("old/app", times=2 * MAX_ATTEMPTS)
     with pytest.raises(ConflictError, match="changed_meanwhile"):
         await read(house, path="old/app")
 
@@ -433,5 +437,7 @@ async def test_a_cache_that_hears_late_of_a_write_hides_no_secret(house: House) 
     await house.write("old/app")
     old = await house.head("old/app")
     await house.write("old/app")
-    house.store._cache.replace([(SECRETS, ("old/app",), old)])  # the whole agent's, reads and lists
+    house.store._cache.apply_commit(
+        [(SECRETS, ("old/app",), old)]
+    )  # the whole agent's, reads and lists
     assert (await read(house, path="old/app")).version.version == 2

@@ -10,12 +10,12 @@ from vault.authn import sessions
 from vault.authn.tokens import NewToken
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handlers
-from vault.handlers.sessions import MADE_AT, SessionHandlers
+from vault.handlers.sessions import SESSION_CREATE_PATH, SessionHandlers
 from vault.model.identity import Identity, Method
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
-from vault.model.results import Session
+from vault.model.payloads import NoParameters
+from vault.model.results import BrowserSession
 
 MINUTE = 60 * SECOND
 IDLE, LONGEST = 15 * MINUTE, 60 * MINUTE
@@ -26,18 +26,18 @@ def table(house: House) -> Handlers:
     return SessionHandlers(house.tokens, IDLE, LONGEST).handlers()
 
 
-async def ask(house: House, name: str, by: Identity) -> Session:
+async def ask(house: House, name: str, by: Identity) -> BrowserSession:
     """Run one."""
     op = Operation(
-        name=name, path=ResourcePath.parse(MADE_AT), payload=Nothing(), request_id="r",
-        credential=None, origin=HERE,
+        name=name, path=ResourcePath.parse(SESSION_CREATE_PATH), payload=NoParameters(),
+        request_id="r", credential=None, origin=HERE,
     )  # fmt: skip
     found = await table(house)[name].run(Call(op, by))
-    assert isinstance(found, Session)
+    assert isinstance(found, BrowserSession)
     return found
 
 
-async def opened(house: House) -> tuple[Session, Identity]:
+async def opened(house: House) -> tuple[BrowserSession, Identity]:
     """A session of root's, and who comes with it."""
     root = await house.tokens.create_root()
     made = await ask(house, "session.open", replace(ROOT, credential=root.row.accessor))
@@ -53,9 +53,9 @@ async def test_it_is_a_child_with_an_end(house: House) -> None:
         True, house.world.now() + IDLE, house.world.now() + LONGEST,
     )  # fmt: skip
     assert who.policies == ("root",)
-    row = await house.tokens.find(made.text)
+    row = await house.tokens.find_by_text(made.text)
     assert row is not None
-    assert (row.path, bool(row.parent)) == (MADE_AT, True)
+    assert (row.path, bool(row.parent)) == (SESSION_CREATE_PATH, True)
     house.world.time += IDLE
     assert await house.tokens.identity_of(made.accessor) is None
 
@@ -76,7 +76,7 @@ async def test_signing_out_ends_it(house: House) -> None:
     """At once, for whoever has the cookie."""
     made, who = await opened(house)
     await ask(house, "session.close", who)
-    assert await house.tokens.find(made.text) is None
+    assert await house.tokens.find_by_text(made.text) is None
 
 
 async def test_a_session_is_no_way_to_another(house: House) -> None:
@@ -105,7 +105,7 @@ async def test_other_credentials_are_no_sessions(house: House, name: str) -> Non
     ):
         with pytest.raises(NotFoundError, match=r"no_session.*sign in"):
             await ask(house, name, caller)
-    assert await house.tokens.find(root.text) is not None
+    assert await house.tokens.find_by_text(root.text) is not None
 
 
 async def test_a_forged_request_is_refused_on_record(house: House) -> None:
@@ -118,8 +118,8 @@ async def test_the_record_never_has_the_cookie(house: House) -> None:
     """Not even as a hash."""
     made, _ = await opened(house)
     for name, handler in table(house).items():
-        if handler.response is not None:
-            assert handler.response(made) == {"accessor": made.accessor}, name
+        if handler.audit_response is not None:
+            assert handler.audit_response(made) == {"accessor": made.accessor}, name
     assert made.text not in repr(made)
 
 

@@ -4,17 +4,21 @@ import pytest
 
 from tests.unit.vault.handlers.conftest import House
 from vault.errors import ConflictError
-from vault.handlers import rewrapping
+from vault.handlers import rewrap
 from vault.model.operation import Capability
-from vault.model.payloads import ReadSecret, Rewrap, Versions
+from vault.model.payloads import ReadSecret, RewrapDataKeys, SecretVersions
 from vault.model.results import RewrapStep
 
 
 async def test_seal_asks_for_it_and_returns(house: House) -> None:
     """Sealing happens when the operations in flight, this one among them, are done.
 
-    Nothing new comes in from then on, and only then it is stored that it was ordered.
+    Nothing new comes in from then on (`Handler.closes`), and only then it is stored that it was
+    ordered.
     """
+    closes = house.handlers["sys.seal"].closes
+    assert closes is not None
+    closes()
     assert await house.do("sys.seal", "sys/seal") is None
     assert house.sealings == ["sealed", "ordered"]
 
@@ -43,7 +47,7 @@ async def test_rewrap(house: House) -> None:
     for name in ("a", "b"):
         await house.write(f"s/{name}", name.encode().join((b'"', b'"')))
     await house.write("s/c")
-    await house.do("secret.destroy", "s/c", Versions())
+    await house.do("secret.destroy", "s/c", SecretVersions())
     head = await house.head("s/a")
     assert head is not None
     before = await house.version(head.id, 1)
@@ -56,7 +60,7 @@ async def test_rewrap(house: House) -> None:
     assert (after.kek_generation, after.box) == (2, before.box)
     assert after.wrapped_dek != before.wrapped_dek
     assert (await house.do("secret.read", "s/a", ReadSecret())).value == b'"a"'
-    for payload in (Rewrap(), Rewrap(again=True)):
+    for payload in (RewrapDataKeys(), RewrapDataKeys(again=True)):
         step = await house.do("sys.rewrap", "sys/rewrap", payload)
         assert (step.moved, step.complete) == (0, True)
 
@@ -65,7 +69,7 @@ async def test_rewrap_of_more_than_a_step_looks_at(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some at a time and step by step, and none is forgotten."""
-    monkeypatch.setattr(rewrapping, "MOST", 200)
+    monkeypatch.setattr(rewrap, "MAX_SCANNED", 200)
     await house.mount("s/", max_versions=500)
     for _ in range(450):
         await house.write("s/a", b"1")
@@ -80,12 +84,12 @@ async def test_a_rotation_begins_another_pass(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the last one had left over; what is written meanwhile is under the newest key."""
-    monkeypatch.setattr(rewrapping, "MOST", rewrapping.AT_ONCE)
+    monkeypatch.setattr(rewrap, "MAX_SCANNED", rewrap.BATCH_VERSIONS)
     await house.mount("s/", max_versions=500)
     for _ in range(100):
         await house.write("s/a", b"1")
     await house.do("sys.rotate", "sys/rotate")
-    assert (await house.do("sys.rewrap", "sys/rewrap")).moved == rewrapping.AT_ONCE
+    assert (await house.do("sys.rewrap", "sys/rewrap")).moved == rewrap.BATCH_VERSIONS
     await house.do("sys.rotate", "sys/rotate")
     await house.write("s/a", b"1")
     steps = await one_pass(house)

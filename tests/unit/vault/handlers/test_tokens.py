@@ -5,11 +5,11 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import ROOT, SECOND, House
-from vault.authn.tokens import Issued, NewToken
+from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import Identity
 from vault.model.operation import Capability
-from vault.model.payloads import ByAccessor, ByToken, RenewToken
+from vault.model.payloads import AccessorSelector, RenewToken, TokenSelector
 
 HOUR = 3600 * SECOND
 CREATE, ORPHAN = "auth/token/create", "auth/token/create-orphan"
@@ -23,11 +23,11 @@ async def root(house: House) -> tuple[str, Identity]:
 
 async def make(
     house: House, path: str = CREATE, by: Identity | None = None, **new: object
-) -> Issued:
+) -> IssuedToken:
     """A token."""
     caller = (await root(house))[1] if by is None else by
     payload = NewToken(ttl=HOUR, **new)  # type: ignore[arg-type]  # its fields
-    issued: Issued = await house.do("token.create", path, payload, by=caller)
+    issued: IssuedToken = await house.do("token.create", path, payload, by=caller)
     return issued
 
 
@@ -36,10 +36,12 @@ async def test_three_ways_to_one_token(house: House) -> None:
     made = await make(house, policies=("p",))
     row = made.row
     assert (
-        await house.do("token.lookup", "auth/token/lookup", ByToken(token=made.text))
+        await house.do("token.lookup", "auth/token/lookup", TokenSelector(token=made.text))
     ).id == row.id
     found = await house.do(
-        "token.lookup_accessor", "auth/token/lookup-accessor", ByAccessor(accessor=row.accessor)
+        "token.lookup_accessor",
+        "auth/token/lookup-accessor",
+        AccessorSelector(accessor=row.accessor),
     )
     assert found.id == row.id
     holder = replace(ROOT, credential=row.accessor)
@@ -69,20 +71,22 @@ async def test_three_ways_to_revoke(house: House) -> None:
         made = await make(house)
         holder = replace(ROOT, credential=made.row.accessor)
         payload = (
-            ByAccessor(accessor=made.row.accessor) if "acc" in way else ByToken(token=made.text)
+            AccessorSelector(accessor=made.row.accessor)
+            if "acc" in way
+            else TokenSelector(token=made.text)
         )
         await house.do(f"token.{way}", "auth/token/x", payload, by=holder)
         with pytest.raises(AuthorizationError, match="bad_token"):
-            await house.do("token.lookup", "auth/token/lookup", ByToken(token=made.text))
+            await house.do("token.lookup", "auth/token/lookup", TokenSelector(token=made.text))
 
 
 async def test_revoking_what_is_gone(house: House) -> None:
     """By text it is no error: the caller wants it gone; an accessor that leads nowhere is one."""
-    assert await house.do("token.revoke", "auth/token/revoke", ByToken(token="s.no")) is None
+    assert await house.do("token.revoke", "auth/token/revoke", TokenSelector(token="s.no")) is None
     with pytest.raises(ValidationError):
-        await house.do("token.revoke_accessor", "auth/token/x", ByAccessor(accessor="no"))
+        await house.do("token.revoke_accessor", "auth/token/x", AccessorSelector(accessor="no"))
     with pytest.raises(AuthorizationError):
-        await house.do("token.revoke_orphan", "auth/token/x", ByToken(token="s.no"))
+        await house.do("token.revoke_orphan", "auth/token/x", TokenSelector(token="s.no"))
 
 
 async def test_revoke_orphan_keeps_the_children(house: House) -> None:
@@ -90,8 +94,8 @@ async def test_revoke_orphan_keeps_the_children(house: House) -> None:
     for way, survives in (("revoke_orphan", True), ("revoke", False)):
         parent = await make(house, policies=("root",))
         child = await make(house, by=replace(ROOT, credential=parent.row.accessor))
-        await house.do(f"token.{way}", "auth/token/x", ByToken(token=parent.text))
-        assert (await house.tokens.find(child.text) is not None) == survives
+        await house.do(f"token.{way}", "auth/token/x", TokenSelector(token=parent.text))
+        assert (await house.tokens.find_by_text(child.text) is not None) == survives
 
 
 async def test_sudo_is_asked_on_the_path(house: House) -> None:
@@ -123,18 +127,18 @@ async def test_no_audit_view_holds_a_text(house: House) -> None:
     canary = "s-canary-text"
     made = await make(house, id=canary)
     assert made.text == canary
-    payloads = [NewToken(id=canary), ByToken(token=canary), RenewToken(token=canary)]
+    payloads = [NewToken(id=canary), TokenSelector(token=canary), RenewToken(token=canary)]
     for name, handler in house.handlers.items():
         if not name.startswith("token."):
             continue
         fitting = payloads[:1] if name == "token.create" else payloads[1:]
-        assert name == "token.accessors" or handler.request is not None
-        if handler.request is not None:
+        assert name == "token.accessors" or handler.audit_request is not None
+        if handler.audit_request is not None:
             for payload in fitting:
-                assert canary.encode() not in msgspec.json.encode(handler.request(payload))
-        assert handler.response is not None
+                assert canary.encode() not in msgspec.json.encode(handler.audit_request(payload))
+        assert handler.audit_response is not None
         answer = [canary] if name == "token.accessors" else made
-        assert canary.encode() not in msgspec.json.encode(handler.response(answer))
+        assert canary.encode() not in msgspec.json.encode(handler.audit_response(answer))
 
 
 async def test_the_table(house: House) -> None:

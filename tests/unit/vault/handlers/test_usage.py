@@ -7,19 +7,19 @@ import pytest
 
 from protocols.link.limits import MAX_NAMED
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
-from vault.authn.owners import Owners
+from vault.authn.credential_owners import CredentialOwners
 from vault.authz.authorizer import Authorizer
 from vault.barrier import ACCESS
 from vault.errors import NotFoundError
 from vault.handlers import usage as module
 from vault.handlers.handler import Call
-from vault.handlers.usage import MOST_READ, OTHERS, UsageHandlers
+from vault.handlers.usage import MAX_MOST_READ, MAX_NAMED_EACH, UsageHandlers
 from vault.model.identity import Identity
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import Versions, WriteMetadata
+from vault.model.payloads import SecretVersions, WriteMetadata
 from vault.model.records import AccessRow
-from vault.model.usage import AskWho, LookAtUsage, Looked
+from vault.model.usage import ReportUsage, ResolveOpaqueId, UsageReport
 
 DAY = 86_400 * SECOND
 
@@ -29,22 +29,22 @@ def opaque(kind: str, id_: str) -> bytes:
     return f"{kind[0]}{id_}".encode()[:16].ljust(16, b"-")
 
 
-class TwoUsers(Owners):
+class TwoUsers(CredentialOwners):
     """`k1` and `k2` are ann's; `gone` is nobody's."""
 
     def __init__(self) -> None:
         pass
 
-    async def owner(self, credential: str) -> tuple[str, str] | None:
-        """See `Owners`."""
+    async def find_owner(self, credential: str) -> tuple[str, str] | None:
+        """See `CredentialOwners`."""
         return {"k1": ("u1", "ann"), "k2": ("u1", "ann"), "k3": ("u2", "bob")}.get(credential)
 
-    async def users(self) -> list[tuple[str, str]]:
-        """See `Owners`."""
+    async def list_users(self) -> list[tuple[str, str]]:
+        """See `CredentialOwners`."""
         return [("u1", "ann"), ("u2", "bob")]
 
-    async def tokens(self) -> list[tuple[str, str]]:
-        """See `Owners`."""
+    async def list_tokens(self) -> list[tuple[str, str]]:
+        """See `CredentialOwners`."""
         return [("acc", "a token")]
 
 
@@ -59,9 +59,9 @@ async def ask(house: House, name: str, payload: object, by: Identity = ROOT) -> 
     return await handlers[name].run(Call(op, by))
 
 
-async def look(house: House, **asked: Any) -> Looked:
+async def look(house: House, **asked: Any) -> UsageReport:
     """Count them."""
-    found: Looked = await ask(house, "usage.look", LookAtUsage(**asked))
+    found: UsageReport = await ask(house, "usage.look", ReportUsage(**asked))
     return found
 
 
@@ -92,14 +92,14 @@ async def test_secrets_are_counted_by_class(house: House) -> None:
 async def test_what_has_no_value_does_not_count(house: House) -> None:
     """A deleted secret cannot be used."""
     await house.write("s/a")
-    await house.do("secret.delete", "s/a", Versions())
+    await house.do("secret.delete", "s/a", SecretVersions())
     assert (await look(house)).total == 0
 
 
 async def test_the_few_that_matter_are_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The most read, the longest idle, the oldest, the next to expire; never more than may be."""
-    monkeypatch.setattr(module, "MOST_READ", 1)
-    monkeypatch.setattr(module, "OTHERS", 1)
+    monkeypatch.setattr(module, "MAX_MOST_READ", 1)
+    monkeypatch.setattr(module, "MAX_NAMED_EACH", 1)
     monkeypatch.setattr(module, "_PAGE", 2)
     ids = {}
     for number in range(5):
@@ -112,7 +112,7 @@ async def test_the_few_that_matter_are_named(house: House, monkeypatch: pytest.M
     assert set(named) == {"s/2", "s/4", "s/0"}  # read; idle and expiring; oldest
     assert (named["s/2"].reads, named["s/2"].opaque) == (9, opaque("secret", ids[2]))
     assert named["s/0"].rotated_at == NOW
-    assert 3 * 32 + 64 == MAX_NAMED == 3 * OTHERS + MOST_READ
+    assert 3 * 32 + 64 == MAX_NAMED == 3 * MAX_NAMED_EACH + MAX_MOST_READ
 
 
 async def test_identities_are_added_up_over_their_credentials(house: House) -> None:
@@ -128,15 +128,15 @@ async def test_nobody_is_named_what_he_may_not_see(house: House) -> None:
         ids[name] = opaque("secret", (await house.write(name)).secret.id).hex()
     reader = await house.allow("r", "s/mine", capabilities=("read_metadata", "list"))
     lister = await house.allow("l", "s/seen", capabilities=("list",))
-    asked = LookAtUsage(opaque=True)
-    found: Looked = await ask(house, "usage.look", asked, reader)
+    asked = ReportUsage(opaque=True)
+    found: UsageReport = await ask(house, "usage.look", asked, reader)
     assert (found.total, [one.name for one in found.named]) == (3, ["s/mine"])
     assert (await ask(house, "usage.look", asked, lister)).named == ()
     for who, seen in ((reader, {"s/mine"}), (lister, {"s/seen"}), (ROOT, set(ids))):
         told = set()
         for name, id_ in ids.items():
             with suppress(NotFoundError):
-                told.add((await ask(house, "usage.who", AskWho(opaque=id_), who)).name)
+                told.add((await ask(house, "usage.who", ResolveOpaqueId(opaque=id_), who)).name)
                 assert name in seen
         assert told == seen
 
@@ -145,7 +145,7 @@ async def test_identities_are_named_to_whoever_may_list_them(house: House) -> No
     """Users by `list` on them, tokens by `sudo` on accessors; else there is no such id."""
     users = await house.allow("u", "sys/users/*", capabilities=("list",))
     tokens = await house.allow("t", "auth/token/accessors", capabilities=("sudo", "list"))
-    user, token = (AskWho(opaque=opaque("identity", id_).hex()) for id_ in ("u2", "acc"))
+    user, token = (ResolveOpaqueId(opaque=opaque("identity", id_).hex()) for id_ in ("u2", "acc"))
     assert (await ask(house, "usage.who", user, users)).name == "bob"
     assert (await ask(house, "usage.who", token, tokens)).name == "a token"
     for asked, by in ((token, users), (user, tokens)):
@@ -161,7 +161,7 @@ async def test_an_opaque_id_is_translated_here(house: House, kind: str) -> None:
     row = await house.head("s/a")
     assert row is not None
     id_ = row.id if kind == "secret" else "u2"
-    found = await ask(house, "usage.who", AskWho(opaque=opaque(kind, id_).hex()))
+    found = await ask(house, "usage.who", ResolveOpaqueId(opaque=opaque(kind, id_).hex()))
     assert (found.kind, found.id, found.name) == (kind, id_, "s/a" if kind == "secret" else "bob")
     with pytest.raises(NotFoundError):
-        await ask(house, "usage.who", AskWho(opaque="00" * 16))
+        await ask(house, "usage.who", ResolveOpaqueId(opaque="00" * 16))

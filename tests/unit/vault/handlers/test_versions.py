@@ -5,10 +5,10 @@ import pytest
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
 from vault.barrier import ACCESS
 from vault.errors import NotFoundError, ValidationError
-from vault.handlers.versions import MOST_AT_ONCE
+from vault.handlers.versions import MAX_VERSIONS_AT_ONCE
 from vault.model.operation import Capability
-from vault.model.payloads import ReadSecret, Versions
-from vault.model.records import SecretRow, Status
+from vault.model.payloads import ReadSecret, SecretVersions
+from vault.model.records import RecordStatus, SecretRow
 
 APP = "secret/app"
 
@@ -21,7 +21,7 @@ async def values(house: House, count: int) -> list[bytes | None]:
 
 async def edit(house: House, verb: str, *versions: int) -> SecretRow:
     """Delete, undelete or destroy."""
-    head: SecretRow = await house.do(f"secret.{verb}", APP, Versions(versions=versions))
+    head: SecretRow = await house.do(f"secret.{verb}", APP, SecretVersions(versions=versions))
     return head
 
 
@@ -30,10 +30,10 @@ async def test_delete_and_undelete(house: House) -> None:
     for value in (b"1", b"2", b"3"):
         await house.write(APP, value)
     head = await edit(house, "delete", 1, 3)
-    assert head.status == Status.DELETED
+    assert head.status == RecordStatus.DELETED
     assert await values(house, 3) == [None, b"2", None]
     head = await edit(house, "undelete", 1, 3)
-    assert head.status == Status.ACTIVE
+    assert head.status == RecordStatus.ACTIVE
     assert await values(house, 3) == [b"1", b"2", b"3"]
 
 
@@ -59,13 +59,13 @@ async def test_deleting_twice_keeps_the_first_time(house: House) -> None:
 async def test_destroy(house: House) -> None:
     """Ciphertext and wrapped key are gone from the row, which stays; nothing brings them back."""
     head = (await house.write(APP)).secret
-    assert (await edit(house, "destroy", 1)).status == Status.DESTROYED
+    assert (await edit(house, "destroy", 1)).status == RecordStatus.DESTROYED
     row = await house.version(head.id, 1)
     assert row is not None
     assert (row.destroyed, row.box, row.wrapped_dek, row.created_by) == (True, b"", b"", "root")
-    assert (await edit(house, "undelete", 1)).status == Status.DESTROYED
+    assert (await edit(house, "undelete", 1)).status == RecordStatus.DESTROYED
     assert await values(house, 1) == [None]
-    assert (await edit(house, "destroy", 1)).status == Status.DESTROYED
+    assert (await edit(house, "destroy", 1)).status == RecordStatus.DESTROYED
 
 
 async def test_unknown_versions_are_skipped(house: House) -> None:
@@ -80,7 +80,7 @@ async def test_writing_after_a_deletion(house: House) -> None:
     await house.write(APP, b"1")
     await edit(house, "delete")
     head = (await house.write(APP, b"2")).secret
-    assert head.status == Status.ACTIVE
+    assert head.status == RecordStatus.ACTIVE
     assert await values(house, 2) == [None, b"2"]
 
 
@@ -121,14 +121,14 @@ async def test_what_cannot_be_taken_back_needs_its_own_capability(house: House) 
     assert found["delete"].capability is found["undelete"].capability is Capability.DELETE
     assert found["destroy"].capability is Capability.DESTROY
     assert house.handlers["secret.purge"].capability is Capability.DESTROY
-    assert all(handler.mutates and handler.on_secret for handler in found.values())
+    assert all(handler.mutates and handler.targets_secret for handler in found.values())
 
 
 async def test_the_writer_is_not_held_by_numbers(house: House) -> None:
     """Too many versions at once are refused; those that never were cost nothing."""
     await house.write(APP, b"1")
     with pytest.raises(ValidationError):
-        await edit(house, "delete", *range(1, MOST_AT_ONCE + 2))
+        await edit(house, "delete", *range(1, MAX_VERSIONS_AT_ONCE + 2))
     assert await values(house, 1) == [b"1"]
-    await edit(house, "delete", *([1] * (MOST_AT_ONCE + 1)), 7, 2**62)
+    await edit(house, "delete", *([1] * (MAX_VERSIONS_AT_ONCE + 1)), 7, 2**62)
     assert await values(house, 1) == [None]

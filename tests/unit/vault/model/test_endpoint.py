@@ -2,13 +2,13 @@
 
 import pytest
 
-from vault.model.endpoint import endpoint_of
+from vault.model.endpoint import parse_endpoint
 
 
 @pytest.mark.parametrize("text", ["https://c", "https://c.test:8443", "https://[::1]:9"])
 def test_host_and_port_behind_tls(text: str) -> None:
     """With or without a closing slash."""
-    assert endpoint_of(text) == endpoint_of(f"{text}/") == text
+    assert parse_endpoint(text) == parse_endpoint(f"{text}/") == text
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_host_and_port_behind_tls(text: str) -> None:
 def test_anything_else_is_none(text: str) -> None:
     """Above all nothing without TLS; what was given is not repeated, it may hold a password."""
     with pytest.raises(ValueError, match=r"^is not https://HOST or https://HOST:PORT$"):
-        endpoint_of(text)
+        parse_endpoint(text)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,6 @@ def test_anything_else_is_none(text: str) -> None:
 def test_a_name_beyond_ascii_is_written_as_it_is_asked_for(text: str) -> None:
     """Each of the clients would make something else of it."""
     with pytest.raises(ValueError, match=r"xn-- form") as caught:
-        endpoint_of(text)
+        parse_endpoint(text)
     assert text not in str(caught.value)
-    assert endpoint_of("https://xn--bcher-kva.test") == "https://xn--bcher-kva.test"
+    assert parse_endpoint("https://xn--bcher-kva.test") == "https://xn--bcher-kva.test"

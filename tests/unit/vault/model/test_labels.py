@@ -1,6 +1,6 @@
 """What two versions differ in: every change once, in one direction."""
 
-from vault.model.labels import Change, LabelDiff, Labels
+from vault.model.labels import LabelDiff, Labels, MetadataChange
 
 OLD = Labels(metadata={"env": "dev", "team": "a", "same": "x"}, tags=["a", "b"])
 NEW = Labels(metadata={"same": "x", "env": "prod", "tier": ""}, tags=["b", "c"])
@@ -11,7 +11,7 @@ def test_what_came_went_and_changed() -> None:
     assert LabelDiff.between(OLD, NEW) == LabelDiff(
         metadata_added={"tier": ""},
         metadata_removed={"team": "a"},
-        metadata_changed={"env": Change(before="dev", after="prod")},
+        metadata_changed={"env": MetadataChange(before="dev", after="prod")},
         tags_added=["c"],
         tags_removed=["a"],
     )

@@ -1,34 +1,34 @@
 """vault.model.memo: it holds so much; of more that is asked for in turn some is found."""
 
-from vault.model.memo import REST, Memo
+from vault.model.memo import ADMIT_ONE_IN, BoundedMemo
 
 
 def test_it_holds_so_much_and_no_more() -> None:
     """What it has stays while it is full; nothing else is found."""
-    memo = Memo[str, int](3)
+    memo = BoundedMemo[str, int](3)
     for number in range(10):
-        memo.keep(str(number), number)
+        memo.put(str(number), number)
         assert len(memo) <= 3
     assert [memo.get(str(number)) for number in range(5)] == [0, 1, 2, None, None]
 
 
 def test_it_begins_anew_in_time() -> None:
     """What is asked for now has its place then, however long others were."""
-    memo = Memo[int, int](3)
-    for number in range(3 + 3 * REST):
-        memo.keep(number, number)
+    memo = BoundedMemo[int, int](3)
+    for number in range(3 + 3 * ADMIT_ONE_IN):
+        memo.put(number, number)
     assert not memo
-    memo.keep(1_000, 7)
+    memo.put(1_000, 7)
     assert memo.get(1_000) == 7
     assert memo.get(0) is None
 
 
 def test_of_more_than_it_holds_some_are_found() -> None:
     """Asked for in turn: one that let go of what came first would find none."""
-    memo, found = Memo[int, int](10), 0
+    memo, found = BoundedMemo[int, int](10), 0
     for number in [*range(40)] * 100:
         if memo.get(number) is None:
-            memo.keep(number, number)
+            memo.put(number, number)
         else:
             found += 1
     assert found > 40 * 100 // 6

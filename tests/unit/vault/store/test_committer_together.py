@@ -10,17 +10,17 @@ from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, system
 from tests.unit.vault.store.test_committer import made
-from vault.store.cache import Cache
-from vault.store.committer import MOST, NEVER, Committer, Counts
+from vault.store.committer import MAX_BATCH_CHANGES, NO_DEADLINE, CommitCounts, Committer
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
+from vault.store.row_cache import RowCache
 from vault.store.tables import SYSTEM
 
 
 class Others:
     """Threads that come while a transaction is under way, in which `hold` is a change."""
 
-    def __init__(self, committer: Committer, until: float = NEVER) -> None:
+    def __init__(self, committer: Committer, until: float = NO_DEADLINE) -> None:
         self._committer = committer
         self._until = until
         self._begun, self._go_on = Event(), Event()
@@ -52,7 +52,7 @@ class Others:
 
     def _commit(self, name: str, changes: Any) -> None:
         try:
-            self._ends[name] = self._committer.commit(changes, until=self._until)
+            self._ends[name] = self._committer.commit(changes, deadline=self._until)
         except BaseException as error:  # noqa: BLE001  # what it raised
             self._ends[name] = error
 
@@ -74,11 +74,13 @@ def test_no_transaction_of_several_is_over_the_bound() -> None:
     committer, backend, _, counts = made()
     others = Others(committer)
     others.come("first", others.hold)
-    half = [lambda _, i=i: i for i in range(MOST // 2)]
+    half = [lambda _, i=i: i for i in range(MAX_BATCH_CHANGES // 2)]
     for name in "abc":
         others.come(name, *half)
-    assert others.ends() == {"first": [None]} | {name: list(range(MOST // 2)) for name in "abc"}
-    assert (backend.transactions, counts.largest) == (3, MOST)
+    assert others.ends() == {"first": [None]} | {
+        name: list(range(MAX_BATCH_CHANGES // 2)) for name in "abc"
+    }
+    assert (backend.transactions, counts.largest) == (3, MAX_BATCH_CHANGES)
 
 
 def test_nobody_is_cut_in_two_beside_others() -> None:
@@ -86,13 +88,17 @@ def test_nobody_is_cut_in_two_beside_others() -> None:
     committer, backend, _, counts = made()
     others = Others(committer)
     others.come("first", others.hold)
-    large = [lambda _, i=i: i for i in range(MOST + 1)]
+    large = [lambda _, i=i: i for i in range(MAX_BATCH_CHANGES + 1)]
     others.come("small", lambda _: "s")
     others.come("large", *large)
     others.come("last", lambda _: "l")
     ends = others.ends()
-    assert (ends["small"], ends["large"], ends["last"]) == (["s"], list(range(MOST + 1)), ["l"])
-    assert (backend.transactions, counts.largest) == (5, MOST)
+    assert (ends["small"], ends["large"], ends["last"]) == (
+        ["s"],
+        list(range(MAX_BATCH_CHANGES + 1)),
+        ["l"],
+    )
+    assert (backend.transactions, counts.largest) == (5, MAX_BATCH_CHANGES)
 
 
 def test_what_fails_the_transaction_is_told_to_each_by_itself() -> None:
@@ -132,11 +138,13 @@ def test_everybody_is_answered_whatever_is_raised(
             if backend.transactions > 1:
                 raise error
 
-        def stored(self) -> None:
+        def on_durable(self) -> None:
             """It is durable."""
 
     backend = FaultyBackend(MemoryBackend())
-    committer = Committer(backend, StampGuard(), Cache(), Counts(), FakeWorld().uptime, mark=Mark())
+    committer = Committer(
+        backend, StampGuard(), RowCache(), CommitCounts(), FakeWorld().uptime, stamper=Mark()
+    )
     others = Others(committer)
     others.come("first", others.hold)
     for name in "abc":
@@ -151,7 +159,7 @@ def test_everybody_is_answered_whatever_is_raised(
 def test_what_became_late_behind_others_is_not_begun() -> None:
     """It counts when it would begin."""
     world, backend = FakeWorld(), FaultyBackend(MemoryBackend())
-    committer = Committer(backend, StampGuard(), Cache(), Counts(), world.uptime)
+    committer = Committer(backend, StampGuard(), RowCache(), CommitCounts(), world.uptime)
     others = Others(committer, until=5)
     others.come("first", others.hold)
     others.come("late", lambda _: 1)

@@ -7,12 +7,12 @@ from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import TamperedError
-from vault.store.cache import MISSING, Cache, CacheConfig
-from vault.store.interface import BackendError, Writes
-from vault.store.loader import Loader, Loading, Slot
+from vault.store.interface import BackendError, WriteSet
+from vault.store.loader import CacheLoader, LoaderActor, RowAddress
 from vault.store.memory import MemoryBackend
+from vault.store.row_cache import MISSING, CacheConfig, RowCache
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def backend() -> FaultyBackend:
     for name in "abc":
         transact(made, put(SYSTEM, system(name)))
     transact(made, put(SECRETS, secret("good")), StampGuard())
-    made.inner.write(lambda _: Writes(inserts={SECRETS: [secret("bad")]}))
+    made.inner.write(lambda _: WriteSet(inserts={SECRETS: [secret("bad")]}))
     return made
 
 
-async def load(backend: FaultyBackend, cache: Cache, *slots: Slot) -> list[object]:
+async def load(backend: FaultyBackend, cache: RowCache, *slots: RowAddress) -> list[object]:
     """What a batch of these is answered."""
-    loader = Loader(Loading(backend, StampGuard(), cache), FakeWorld())
+    loader = LoaderActor(CacheLoader(backend, StampGuard(), cache), FakeWorld())
     await loader.on_start()
     results = await loader.receive_batch(slots)
     await loader.on_stop()
@@ -37,8 +37,8 @@ async def load(backend: FaultyBackend, cache: Cache, *slots: Slot) -> list[objec
 
 async def test_each_is_answered(backend: FaultyBackend) -> None:
     """Rows come in the order of asking, twice asked for twice, None for one that is not there."""
-    cache = Cache()
-    slots: list[Slot] = [(SYSTEM, (name,)) for name in ("c", "none", "a", "c")]
+    cache = RowCache()
+    slots: list[RowAddress] = [(SYSTEM, (name,)) for name in ("c", "none", "a", "c")]
     found = await load(backend, cache, *slots, (SECRETS, ("good",)))
     assert found[:4] == [system("c"), None, system("a"), system("c")]
     assert found[4] == StampGuard().stamp("secrets", secret("good"))
@@ -52,15 +52,15 @@ async def test_a_head_brings_its_current_version(backend: FaultyBackend) -> None
     head = secret("two", current_version=2)
     transact(backend, put(SECRETS, head), StampGuard())
     transact(backend, put(VERSIONS, version(head.id, 1), version(head.id, 2)), StampGuard())
-    cache, reads = Cache(), backend.reads
+    cache, reads = RowCache(), backend.reads
     await load(backend, cache, (SECRETS, ("two",)), (SECRETS, ("none",)))
-    assert cache.holds(VERSIONS, (head.id, 2))
-    assert not cache.holds(VERSIONS, (head.id, 1))
+    assert cache.contains(VERSIONS, (head.id, 2))
+    assert not cache.contains(VERSIONS, (head.id, 1))
     assert (cache.statistics().misses, cache.statistics().hits) == (2, 0)
     assert backend.reads == reads + 2
     await load(backend, cache, (SECRETS, ("two",)))
     assert backend.reads == reads + 3  # it is there already
-    await load(backend, Cache(CacheConfig(max_bytes=0)), (SECRETS, ("two",)))
+    await load(backend, RowCache(CacheConfig(max_bytes=0)), (SECRETS, ("two",)))
     assert backend.reads == reads + 4
 
 
@@ -68,8 +68,8 @@ async def test_a_damaged_version_does_not_hide_its_head(backend: FaultyBackend) 
     """Whoever asks for the version is told; the head is there."""
     head = secret("two", current_version=2)
     transact(backend, put(SECRETS, head), StampGuard())
-    backend.inner.write(lambda _: Writes(inserts={VERSIONS: [version(head.id, 2)]}))
-    cache = Cache()
+    backend.inner.write(lambda _: WriteSet(inserts={VERSIONS: [version(head.id, 2)]}))
+    cache = RowCache()
     assert await load(backend, cache, (SECRETS, ("two",))) == [StampGuard().stamp("secrets", head)]
     assert cache.lookup(VERSIONS, (head.id, 2)) is MISSING
     [found] = await load(backend, cache, (VERSIONS, (head.id, 2)))
@@ -78,7 +78,7 @@ async def test_a_damaged_version_does_not_hide_its_head(backend: FaultyBackend) 
 
 async def test_a_damaged_row_fails_alone(backend: FaultyBackend) -> None:
     """Its neighbours are loaded and cached; it is neither."""
-    cache = Cache()
+    cache = RowCache()
     bad, good = await load(backend, cache, (SECRETS, ("bad",)), (SECRETS, ("good",)))
     assert isinstance(bad, Failure)
     assert isinstance(bad.error, TamperedError)
@@ -90,13 +90,13 @@ async def test_a_damaged_row_fails_alone(backend: FaultyBackend) -> None:
 
 async def test_an_impossible_key_does_not_hide_its_neighbours(backend: FaultyBackend) -> None:
     """A key that no database could hold is not there; the others are."""
-    keys: list[Slot] = [(SYSTEM, ("\ud800",)), (SYSTEM, ("a",)), (SYSTEM, ("b",))]
-    assert await load(backend, Cache(), *keys) == [None, system("a"), system("b")]
+    keys: list[RowAddress] = [(SYSTEM, ("\ud800",)), (SYSTEM, ("a",)), (SYSTEM, ("b",))]
+    assert await load(backend, RowCache(), *keys) == [None, system("a"), system("b")]
 
 
 async def test_a_fault_is_told_to_each(backend: FaultyBackend) -> None:
     """A database that fails is told to each with an error of his own, and nothing is kept."""
-    cache = Cache()
+    cache = RowCache()
     backend.faults = [("read", BackendError("store_unavailable", "gone"))]
     one, two = await load(backend, cache, (SYSTEM, ("a",)), (SYSTEM, ("b",)))
     assert isinstance(one, Failure)

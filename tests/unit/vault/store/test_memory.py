@@ -6,7 +6,7 @@ from tests.contract.store.samples import StampGuard, put, secret, system
 from vault.errors import TamperedError
 from vault.store.memory import MemoryBackend
 from vault.store.tables import SECRETS, SYSTEM
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 
 def test_rows_are_fresh() -> None:

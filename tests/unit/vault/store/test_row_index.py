@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, remove, user
-from tests.unit.vault.anchor.places import KEYS
-from vault.anchor.rows import count
+from tests.unit.vault.seal.anchor.places import KEYS
 from vault.errors import TamperedError
-from vault.store.cache import MISSING, Cache
-from vault.store.committer import Committer, Counts
+from vault.seal.anchor.row_totals import sum_rows
+from vault.store.committer import CommitCounts, Committer
 from vault.store.interface import UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
+from vault.store.row_cache import MISSING, RowCache
 from vault.store.row_index import (
     SMALLEST,
     Collected,
@@ -25,9 +25,9 @@ from vault.store.row_index import (
     RowReader,
 )
 from vault.store.store import open_store
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, TOKENS, USERS
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 KEYS_OF_ROWS = st.integers(0, 40)
 CHANGES = st.lists(st.tuples(KEYS_OF_ROWS, st.integers(0, 3)), max_size=120)
@@ -66,6 +66,15 @@ def test_it_is_what_was_committed(changes: list[tuple[int, int]]) -> None:
             there = model.get(other)
             assert index.agrees(TOKENS, (other,), None if there is None else mac(there))
     assert sum(index._taken) == len(model)
+
+
+def test_what_goes_takes_nothing_with_it() -> None:
+    """In a full segment, where rows lie in places that were not their first choice."""
+    index, names = index_of(), [str(number) for number in range(SMALLEST)]
+    index.exchange({TOKENS: ([], [((name,), mac(1)) for name in names])})
+    index.exchange({TOKENS: ([((name,), mac(1)) for name in names[::2]], [])})
+    assert all(index.agrees(TOKENS, (name,), mac(1)) for name in names[1::2])
+    assert all(index.agrees(TOKENS, (name,), None) for name in names[::2])
 
 
 def test_a_full_segment_gets_another_beside_it() -> None:
@@ -118,7 +127,7 @@ def indexed(backend: Any) -> RowIndex:
     """Made as at an opening."""
     rows = Collected()
     with backend.read() as session:
-        count(session, KEYS, rows)
+        sum_rows(session, KEYS, rows)
     return RowIndex(OwnMemory(), rows)
 
 
@@ -140,7 +149,7 @@ class Writing:
         transact(self.backend, put(USERS, user("ann")), StampGuard())
         self.index = indexed(self.backend)
         self.committer = Committer(
-            self.backend, StampGuard(), Cache(), Counts(), lambda: 0.0, index=self.index
+            self.backend, StampGuard(), RowCache(), CommitCounts(), lambda: 0.0, index=self.index
         )
 
 
@@ -205,10 +214,10 @@ async def test_a_row_that_is_put_back_is_never_served(store_of: Any) -> None:
             with pytest.raises(TamperedError) as refused:
                 await store.get(USERS, name)
             assert refused.value.code == "row_tampered"
-            assert store.cached(USERS, name) is MISSING
-        for question in (store.select, store.checked_keys):
+            assert store.get_cached(USERS, name) is MISSING
+        for question in (store.select, store.select_checked_keys):
             with pytest.raises(TamperedError):
-                await question(USERS, Query())
+                await question(USERS, StoreQuery())
         assert store.finding is index.finding is not None
 
 
@@ -244,8 +253,8 @@ async def test_who_does_not_commit_leaves_it_to_who_does(store_of: Any) -> None:
         with pytest.raises(InDoubtError):
             await store.get(USERS, "zoe")
         with pytest.raises(InDoubtError):
-            await store.select(USERS, Query())
+            await store.select(USERS, StoreQuery())
         with pytest.raises(InDoubtError):
-            await store.checked_keys(USERS, Query())
-        assert store.cached(USERS, "zoe") is MISSING
+            await store.select_checked_keys(USERS, StoreQuery())
+        assert store.get_cached(USERS, "zoe") is MISSING
         assert store.finding is index.finding is None

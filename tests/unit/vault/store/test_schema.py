@@ -8,7 +8,7 @@ from sqlalchemy.schema import CreateTable
 
 from vault.model import records
 from vault.store.schema import METADATA, SQL_TABLES
-from vault.store.table import NAME_BYTES, Kind
+from vault.store.table import NAME_BYTES, ColumnKind
 from vault.store.tables import ALL
 
 
@@ -57,7 +57,7 @@ def test_keys_fit_mysql() -> None:
     """Key, unique and indexed columns fit an index of InnoDB (3,072 bytes)."""
     for table in ALL:
         for columns in (table.key, *((name,) for name in (*table.unique, *table.indexes))):
-            sizes = {Kind.NAME: NAME_BYTES, Kind.INTEGER: 8}
+            sizes = {ColumnKind.NAME: NAME_BYTES, ColumnKind.INTEGER: 8}
             assert sum(sizes[table.kinds[name]] for name in columns) <= 3072
 
 

@@ -12,11 +12,11 @@ from tests.contract.store.samples import StampGuard, put, secret, system
 from vault.errors import TamperedError
 from vault.model.records import SecretRow
 from vault.store import session as session_module
-from vault.store.interface import BackendError, ConstraintError, Session, Writes
+from vault.store.interface import BackendError, ConstraintError, StoreSession, WriteSet
 from vault.store.session import SqlSession
 from vault.store.sqlite import SqliteBackend
 from vault.store.tables import SECRETS, SYSTEM
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_stamp_that_is_none(backend: SqliteBackend) -> None:
     database.close()
     with backend.read() as session:
         assert session.stamps(SECRETS, [("a",), ("b",)]) == {("a",): b""}
-        assert list(session.every_mark(SECRETS)) == [(("a",), b"")]
+        assert list(session.iter_macs(SECRETS)) == [(("a",), b"")]
 
 
 def test_a_key_of_another_type_is_told_as_it_is(backend: SqliteBackend) -> None:
@@ -61,17 +61,17 @@ def test_a_key_of_another_type_is_told_as_it_is(backend: SqliteBackend) -> None:
         database.execute("UPDATE secrets SET name = CAST(name AS BLOB)")
     database.close()
     with backend.read() as session:
-        assert [key for key, _ in session.every_mark(SECRETS)] == [(b"a",)]
+        assert [key for key, _ in session.iter_macs(SECRETS)] == [(b"a",)]
 
 
-def test_every_mark_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_iter_macs_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them once, however many are fetched at a time."""
     monkeypatch.setattr(session_module, "_MARKS_AT_ONCE", 2)
     guard = StampGuard()
     for name in "bcdef":
         transact(backend, put(SECRETS, secret(name, id=f"id-{name}")), guard)
     with backend.read() as session:
-        found = list(session.every_mark(SECRETS))
+        found = list(session.iter_macs(SECRETS))
         stamps = session.stamps(SECRETS, [(name,) for name in "abcdef"])
     assert sorted(found) == sorted(stamps.items())
     assert len(found) == 6
@@ -79,7 +79,7 @@ def test_every_mark_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyPa
 
 def test_a_delete_that_meets_no_row(backend: SqliteBackend) -> None:
     """Rows that go are rows that are there: the database has accepted it and done nothing."""
-    writes = Writes(inserts={SYSTEM: [system("b")]}, deletes={SYSTEM: [("absent",)]})
+    writes = WriteSet(inserts={SYSTEM: [system("b")]}, deletes={SYSTEM: [("absent",)]})
     with pytest.raises(TamperedError) as refused:
         backend.write(lambda _: writes)
     assert refused.value.code == "storage_write_ignored"
@@ -98,7 +98,7 @@ def test_impossible_keys(backend: SqliteBackend) -> None:
 def test_update_of_nothing(backend: SqliteBackend) -> None:
     """An update that meets no row contradicts what is stored; nothing of it stays."""
     with pytest.raises(ConstraintError):
-        backend.write(lambda _: Writes(updates={SYSTEM: [system("a", b"new"), system("b")]}))
+        backend.write(lambda _: WriteSet(updates={SYSTEM: [system("a", b"new"), system("b")]}))
     with backend.read() as session:
         assert session.get(SYSTEM, ("a",)) == system("a")
 
@@ -114,7 +114,9 @@ def test_what_stays_is_spared(backend: SqliteBackend) -> None:
     moved = replace(new, expires_at=7)
 
     def write(row: SecretRow, known: SecretRow) -> None:
-        backend.write(lambda _: Writes(updates={SECRETS: [row]}, known={SECRETS: {("a",): known}}))
+        backend.write(
+            lambda _: WriteSet(updates={SECRETS: [row]}, previous={SECRETS: {("a",): known}})
+        )
 
     assert backend._writer is not None
     listening(backend._writer, said)
@@ -138,12 +140,12 @@ def listening(connection: sa.Connection, said: list[str]) -> None:
 def test_driver_fault(backend: SqliteBackend) -> None:
     """What the driver raises is the store's fault, whichever way the statement was run."""
 
-    def lose(session: Session) -> Writes:
+    def lose(session: StoreSession) -> WriteSet:
         assert isinstance(session, SqlSession)
         session._connection.cursor().execute("DROP TABLE credential_usage")
         session._connection.cursor().execute("DROP TABLE system")
         session.get(SYSTEM, ("a",))
-        return Writes()
+        return WriteSet()
 
     with pytest.raises(BackendError):
         backend.write(lose)

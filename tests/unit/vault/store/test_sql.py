@@ -8,11 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from tests.contract.store.samples import StampGuard, put, secret, system
-from vault.store.interface import UNKNOWN, BackendError, Session, Writes
+from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.sqlite import SqliteBackend
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, SYSTEM
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 CANARY = "canary-5f3a"
 
@@ -30,15 +30,15 @@ def backend(tmp_path: Path) -> Iterator[SqliteBackend]:
 def rows(backend: SqliteBackend) -> list[str]:
     """The names that a reader sees."""
     with backend.read() as session:
-        return [row.name for row in session.select(SYSTEM, Query())]
+        return [row.name for row in session.select(SYSTEM, StoreQuery())]
 
 
 def test_lost_transaction(backend: SqliteBackend) -> None:
     """When SQLite has rolled back by itself, the flush does not commit row by row."""
 
-    def apply(session: Any) -> Writes:
+    def apply(session: Any) -> WriteSet:
         session._connection.cursor().execute("ROLLBACK")
-        return Writes(inserts={SYSTEM: [system("b"), system("c")]})
+        return WriteSet(inserts={SYSTEM: [system("b"), system("c")]})
 
     with pytest.raises(BackendError):
         backend.write(apply)
@@ -50,10 +50,10 @@ def test_lost_transaction(backend: SqliteBackend) -> None:
 def test_connection_after_a_fault(backend: SqliteBackend) -> None:
     """After a fault the writer has another connection; after a change's own error the same."""
 
-    def fault(_: Session) -> Writes:
+    def fault(_: StoreSession) -> WriteSet:
         raise BackendError("store_unavailable", "the disk is gone")
 
-    def error(_: Session) -> Writes:
+    def error(_: StoreSession) -> WriteSet:
         raise ZeroDivisionError
 
     first = backend._writer
@@ -103,7 +103,7 @@ def test_failures_repeat_no_value(backend: SqliteBackend) -> None:
     row = secret("s", created_by=CANARY)
     transact(backend, put(SECRETS, row), StampGuard())
     with pytest.raises(Exception, match="contradicts") as caught:
-        backend.write(lambda _: Writes(inserts={SECRETS: [row]}))
+        backend.write(lambda _: WriteSet(inserts={SECRETS: [row]}))
     error: BaseException | None = caught.value
     while error is not None:
         assert CANARY not in f"{error} {error!r} {error.args}"

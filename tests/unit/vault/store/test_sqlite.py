@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from tests.contract.store.samples import put, system
 from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.interface import BackendError, Session, Writes
-from vault.store.sqlite import SqliteBackend, path_of, verify
-from vault.store.table import Query
+from vault.store.interface import BackendError, StoreSession, WriteSet
+from vault.store.sqlite import SqliteBackend, database_path, verify_durability
+from vault.store.table import StoreQuery
 from vault.store.tables import SYSTEM
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ class TestConnectionString:
     )
     def test_accepted(self, url: str) -> None:
         """Four slashes make an absolute path; what is as strong as ours may be said."""
-        assert path_of(url) == Path("/var/lib/vault.db")
+        assert database_path(url) == Path("/var/lib/vault.db")
 
     def test_spelling(self) -> None:
         """Three slashes are relative, and percent signs are decoded."""
-        assert path_of("sqlite:///vault.db") == Path("vault.db")
-        assert path_of("sqlite:////a%20b/%3F.db") == Path("/a b/?.db")
+        assert database_path("sqlite:///vault.db") == Path("vault.db")
+        assert database_path("sqlite:////a%20b/%3F.db") == Path("/a b/?.db")
 
     @pytest.mark.parametrize(
         "url",
@@ -151,7 +151,7 @@ class TestDurability:
         """A database without a log is not durable."""
         database = sqlite3.connect(":memory:")
         with pytest.raises(UnavailableError, match="journal_mode"):
-            verify(database)
+            verify_durability(database)
         database.close()
 
 
@@ -218,12 +218,12 @@ class TestFile:
         backend = SqliteBackend(url)
         backend.open()
 
-        def apply(_: Session) -> Writes:
+        def apply(_: StoreSession) -> WriteSet:
             other = sqlite3.connect(tmp_path / "vault.db", timeout=0, isolation_level=None)
             with pytest.raises(sqlite3.OperationalError, match="locked"):
                 other.execute("BEGIN IMMEDIATE")
             other.close()
-            return Writes()
+            return WriteSet()
 
         backend.write(apply)
         backend.close()
@@ -267,7 +267,7 @@ class TestDamage:
             with pytest.raises(TamperedError, match="system"):
                 session.get(SYSTEM, ("a",))
             with pytest.raises(TamperedError, match="system"):
-                session.select(SYSTEM, Query())
+                session.select(SYSTEM, StoreQuery())
             assert session.get(SYSTEM, ("b",)) == system("b")
             assert session.existing(SYSTEM, [("a",)]) == {("a",)}
 
@@ -277,7 +277,7 @@ class TestDamage:
         transact(backend, put(SYSTEM, system("a", b"new")))
         transact(backend, lambda tx: tx.delete(SYSTEM, "b"))
         with backend.read() as session:
-            assert session.select(SYSTEM, Query()) == [system("a", b"new")]
+            assert session.select(SYSTEM, StoreQuery()) == [system("a", b"new")]
 
     def test_orphans(self, damaged: Any) -> None:
         """The check finds rows whose parent somebody took away."""
@@ -329,9 +329,9 @@ def test_checkpoint(url: str) -> None:
     backend.open()
     try:
         transact(backend, put(SYSTEM, system("a", b"needle" * 10)))
-        assert b"needle" not in path_of(url).read_bytes()
+        assert b"needle" not in database_path(url).read_bytes()
         backend.checkpoint()
-        assert b"needle" in path_of(url).read_bytes()
+        assert b"needle" in database_path(url).read_bytes()
         transact(backend, put(SYSTEM, system("b")))
     finally:
         backend.close()
@@ -356,7 +356,7 @@ class TestForeignWrites:
     def test_our_own_are_none(self, backend: SqliteBackend) -> None:
         """Nor a copy out of the log, a transaction that fails, or a fresh connection."""
 
-        def failing(_session: Session) -> Writes:
+        def failing(_session: StoreSession) -> WriteSet:
             raise KeyError
 
         before = backend.foreign_writes()

@@ -11,11 +11,11 @@ from tests.contract.store.samples import StampGuard, put, remove, secret, token
 from tests.newest import place_vault
 from vault.errors import TamperedError
 from vault.store.interface import BackendError
-from vault.store.migrate import SCRIPTS
+from vault.store.migration import SCRIPTS
 from vault.store.sqlite import SqliteBackend
 from vault.store.sqlite_schema import OBJECTS, read_schema
 from vault.store.tables import ALL, SECRETS, TOKENS
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 GUARD = StampGuard()
 PLANTED = {
@@ -201,7 +201,7 @@ def test_a_row_that_its_index_does_not_have_is_found(file: Path) -> None:
     backend.open()
     with backend.read() as session:
         assert session.get(SECRETS, ("a",)) is None
-        assert len(list(session.every_mark(SECRETS))) == 1
+        assert len(list(session.iter_macs(SECRETS))) == 1
         with pytest.raises(BackendError, match="contradict each other") as refused:
             session.inspect()
     assert refused.value.code == "store_corrupt"

@@ -9,17 +9,17 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from tests.contract.store.samples import secret
 from vault.errors import TamperedError
 from vault.model.path import ResourcePath
-from vault.store.statements import Statements, encode_json, leave_json, plain
-from vault.store.table import Query
+from vault.store.statements import TableStatements, encode_json, pass_json_through, to_base_type
+from vault.store.table import StoreQuery
 from vault.store.tables import ALL, API_KEYS, SECRETS, VERSIONS
 
-HEADS, OLD = Statements(SECRETS), Statements(VERSIONS)
+HEADS, OLD = TableStatements(SECRETS), TableStatements(VERSIONS)
 
 
 @pytest.mark.parametrize("dialect", [sqlite, postgresql, mysql], ids=lambda d: d.__name__[24:])
 def test_portable(dialect: Any) -> None:
     """Each statement compiles for each database, and none relies on RETURNING."""
-    for statements in map(Statements, ALL):
+    for statements in map(TableStatements, ALL):
         s = statements
         for statement in (
             s.get,
@@ -31,12 +31,12 @@ def test_portable(dialect: Any) -> None:
             s.delete,
         ):
             assert "RETURNING" not in str(statement.compile(dialect=dialect.dialect()))
-        assert s.select(Query()).compile(dialect=dialect.dialect())
+        assert s.select(StoreQuery()).compile(dialect=dialect.dialect())
 
 
 def test_cursor_of_two_parts() -> None:
     """A cursor is spelled so that an index on both parts is used."""
-    sql = str(OLD.select(Query(after=("s", 3))).whereclause)
+    sql = str(OLD.select(StoreQuery(after=("s", 3))).whereclause)
     assert sql.count(">=") == 1
     assert sql.count(">") == 3
     assert "secret_id" in sql.partition(">=")[0]
@@ -45,17 +45,19 @@ def test_cursor_of_two_parts() -> None:
 def test_names() -> None:
     """Each bound name stands for one column, whatever other columns are called."""
     assert OLD.columns["key_secret_id"] == OLD.columns["secret_id"] == "secret_id"
-    keys = Statements(API_KEYS).columns  # `key_id` is bound to find the row, `key_hash` is a column
+    keys = TableStatements(
+        API_KEYS
+    ).columns  # `key_id` is bound to find the row, `key_hash` is a column
     assert keys["key_id"] == "id"
     assert keys["key_hash"] == "key_hash"
-    assert type(plain(ResourcePath.parse("a/b"))) is str
-    assert plain(3) == 3
+    assert type(to_base_type(ResourcePath.parse("a/b"))) is str
+    assert to_base_type(3) == 3
 
 
 def test_json() -> None:
     """JSON is written compact, and read by the row's own types."""
     assert encode_json({"ä": [1, None]}) == '{"ä":[1,null]}'
-    assert leave_json("{}") == "{}"
+    assert pass_json_through("{}") == "{}"
 
 
 def record(**changes: Any) -> list[Any]:
@@ -66,9 +68,9 @@ def record(**changes: Any) -> list[Any]:
 
 def test_read() -> None:
     """A record becomes its struct."""
-    row = HEADS.read(record())
+    row = HEADS.read_row(record())
     assert row == secret("a", metadata={"k": "v"}, tags=["t"])
-    assert HEADS.read(record(rotation_policy='{"n":1}')).rotation_policy == {"n": 1}
+    assert HEADS.read_row(record(rotation_policy='{"n":1}')).rotation_policy == {"n": 1}
 
 
 @pytest.mark.parametrize(
@@ -90,5 +92,5 @@ def test_read() -> None:
 def test_damaged(changes: dict[str, Any]) -> None:
     """A cell of another type or shape is tampering, and the error names the row."""
     with pytest.raises(TamperedError) as caught:
-        HEADS.read(record(**changes))
+        HEADS.read_row(record(**changes))
     assert caught.value.details == {"table": "secrets", "key": ("a",)}

@@ -15,15 +15,15 @@ from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.cache import Cache, CacheConfig
-from vault.store.committer import NEVER
+from vault.store.committer import NO_DEADLINE
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
+from vault.store.row_cache import CacheConfig, RowCache
 from vault.store.sqlite import SqliteBackend
-from vault.store.store import BROUGHT, Store, open_store
-from vault.store.table import Query
+from vault.store.store import MAX_PREFETCH, Store, open_store
+from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 
 async def test_simulated_world() -> None:
@@ -31,7 +31,7 @@ async def test_simulated_world() -> None:
     async with open_store(MemoryBackend(), StampGuard(), FakeWorld()) as store:
         assert await store.commit(lambda tx: tx.put(SYSTEM, system("a"))) is None
         assert await store.get(SYSTEM, "a") == system("a")
-        assert await store.select(SYSTEM, Query()) == [system("a")]
+        assert await store.select(SYSTEM, StoreQuery()) == [system("a")]
         await store.check()
 
 
@@ -56,7 +56,7 @@ async def test_statistics() -> None:
 
 def here(store: Store, changes: list[Any]) -> Any:
     """Committed in this thread, whenever."""
-    return store.commit_here(changes, until=NEVER)
+    return store.commit_in_thread(changes, deadline=NO_DEADLINE)
 
 
 async def test_changes_are_committed_in_the_thread_that_asks() -> None:
@@ -65,10 +65,10 @@ async def test_changes_are_committed_in_the_thread_that_asks() -> None:
         changes = [put(SYSTEM, system("a")), lambda _: 1 // 0, lambda _: 3]
         done: Any = await trio.to_thread.run_sync(here, store, changes)
         assert (done[0], type(done[1]), done[2]) == (None, Failure, 3)
-        assert store.cached(SYSTEM, "a") == system("a")
+        assert store.get_cached(SYSTEM, "a") == system("a")
         await store.commit(put(SYSTEM, system("b")))
         assert store.statistics().transactions == 2
-        assert store.ended_at_all() == 2
+        assert store.count_all_transactions() == 2
 
 
 @pytest.mark.parametrize("outcome", [NOTHING_STORED, UNKNOWN])
@@ -119,15 +119,15 @@ async def test_a_store_is_closed_behind_the_transaction_of_a_thread() -> None:
     assert here(store, [slow]) is None
 
 
-Ask = Callable[[Store, Query], Awaitable[list[str]]]
+Ask = Callable[[Store, StoreQuery], Awaitable[list[str]]]
 
 
-async def _selected(store: Store, query: Query) -> list[str]:
+async def _selected(store: Store, query: StoreQuery) -> list[str]:
     return [row.name for row in await store.select(SECRETS, query)]
 
 
-async def _checked(store: Store, query: Query) -> list[str]:
-    return [str(name) for (name,) in await store.checked_keys(SECRETS, query)]
+async def _checked(store: Store, query: StoreQuery) -> list[str]:
+    return [str(name) for (name,) in await store.select_checked_keys(SECRETS, query)]
 
 
 both = pytest.mark.parametrize("ask", [_selected, _checked])
@@ -150,7 +150,7 @@ async def test_a_query_checks_each_row_once(ask: Ask) -> None:
     backend, guard = MemoryBackend(), CountingGuard()
     names = [f"app/{number}" for number in range(4)]
     transact(backend, put(SECRETS, *map(secret, names)), guard)
-    query = Query(prefix=("name", "app/"), limit=3)
+    query = StoreQuery(prefix=("name", "app/"), limit=3)
     async with open_store(backend, guard, FakeWorld()) as store:
         for name in names[:3]:
             assert await ask(store, query) == names[:3]
@@ -166,17 +166,21 @@ async def test_a_query_checks_each_row_once(ask: Ask) -> None:
 @both
 async def test_what_is_asked_for_again_is_there(ask: Ask) -> None:
     """A query brings in some of the rows that are not cached, and no more at a time."""
-    backend, guard, cache = MemoryBackend(), CountingGuard(), Cache()
-    names = [f"app/{number:03}" for number in range(BROUGHT + 9)]
+    backend, guard, cache = MemoryBackend(), CountingGuard(), RowCache()
+    names = [f"app/{number:03}" for number in range(MAX_PREFETCH + 9)]
     transact(backend, put(SECRETS, *map(secret, names)), guard)
-    query = Query(prefix=("name", "app/"))
+    query = StoreQuery(prefix=("name", "app/"))
     async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
         checks = []
         for _ in range(3):
             guard.checks = 0
             assert await ask(store, query) == names
             checks.append((guard.checks, cache.statistics().entries))
-        assert checks == [(2 * BROUGHT + 9, BROUGHT), (9, BROUGHT + 9), (0, BROUGHT + 9)]
+        assert checks == [
+            (2 * MAX_PREFETCH + 9, MAX_PREFETCH),
+            (9, MAX_PREFETCH + 9),
+            (0, MAX_PREFETCH + 9),
+        ]
         assert cache.statistics().misses == 0
 
 
@@ -190,39 +194,39 @@ async def test_what_was_brought_in_counts_if_it_is_what_the_query_has_seen(ask: 
         row = guard.stamp(SECRETS.name, secret("app/0", created_by=first))
         async with open_store(backend, guard, FakeWorld()) as store:
             brought = {("app/0",): row, ("app/1",): stored}
-            store._loading.bring = lambda *_, brought=brought: brought  # type: ignore[method-assign]
+            store._cache_loader.prefetch = lambda *_, brought=brought: brought  # type: ignore[method-assign]
             guard.checks = 0
-            assert await ask(store, Query()) == ["app/0", "app/1"]
+            assert await ask(store, StoreQuery()) == ["app/0", "app/1"]
             assert guard.checks == checks
-            rows = await store.select(SECRETS, Query())
+            rows = await store.select(SECRETS, StoreQuery())
             assert [row.created_by for row in rows] == ["u1", "u1"]
 
 
 async def test_a_value_that_no_row_has() -> None:
     """It is told before anything is asked."""
     async with open_store(MemoryBackend(), StampGuard(), FakeWorld()) as store:
-        for asked in (store.select, store.keys, store.checked_keys):
+        for asked in (store.select, store.select_keys, store.select_checked_keys):
             with pytest.raises(ValidationError):
-                await asked(SECRETS, Query(prefix=("name", "a\0")))
+                await asked(SECRETS, StoreQuery(prefix=("name", "a\0")))
 
 
 async def test_values_are_not_brought_in() -> None:
     """Whoever looks at all versions, as a rotation does, pushes nothing out."""
-    backend, guard, cache = MemoryBackend(), StampGuard(), Cache()
+    backend, guard, cache = MemoryBackend(), StampGuard(), RowCache()
     transact(backend, put(SECRETS, secret("app/0", id="i")), guard)
     transact(backend, put(VERSIONS, version("i", 1), version("i", 2)), guard)
     async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
-        assert [row.version for row in await store.select(VERSIONS, Query())] == [1, 2]
+        assert [row.version for row in await store.select(VERSIONS, StoreQuery())] == [1, 2]
         assert cache.statistics().entries == 0
 
 
 async def test_who_has_no_second_view_brings_nothing_in() -> None:
     """The one that asks has one already, and would wait for itself."""
-    backend, guard, cache = MemoryBackend(), StampGuard(), Cache()
+    backend, guard, cache = MemoryBackend(), StampGuard(), RowCache()
     backend.readers = 3
     transact(backend, put(SECRETS, secret("app/0")), guard)
     async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
-        assert len(await store.select(SECRETS, Query())) == 1
+        assert len(await store.select(SECRETS, StoreQuery())) == 1
         assert cache.statistics().entries == 0
 
 
@@ -233,14 +237,14 @@ async def test_a_query_is_of_one_moment(ahead: Any, ask: Ask) -> None:
 
     The cache hears of a commit a moment later, and is ahead of a view that was opened before.
     """
-    backend, cache, guard = MemoryBackend(), Cache(), StampGuard()
+    backend, cache, guard = MemoryBackend(), RowCache(), StampGuard()
     transact(backend, put(SECRETS, secret("app/0"), secret("app/1")), guard)
-    query = Query(equals={"created_by": "u1"}, limit=2)
+    query = StoreQuery(equals={"created_by": "u1"}, limit=2)
     async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
         whole = await store.select(SECRETS, query)
-        cache.replace([(SECRETS, ("app/1",), whole[1])])
+        cache.apply_commit([(SECRETS, ("app/1",), whole[1])])
         other = None if ahead is None else guard.stamp(SECRETS.name, ahead)
-        cache.replace([(SECRETS, ("app/0",), other)])
+        cache.apply_commit([(SECRETS, ("app/0",), other)])
         assert await store.select(SECRETS, query) == whole
         assert await ask(store, query) == ["app/0", "app/1"]
 
@@ -254,7 +258,7 @@ async def test_a_query_refuses_a_row_that_somebody_else_wrote(bytes_: int, ask: 
     cache = CacheConfig(max_bytes=bytes_)
     async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
         with pytest.raises(TamperedError):
-            await ask(store, Query())
+            await ask(store, StoreQuery())
 
 
 class _Forger(StampGuard):
@@ -267,10 +271,10 @@ class _Forger(StampGuard):
 async def test_what_is_over_is_counted_whatever_it_changed() -> None:
     """When a change is acknowledged it is in both counts, so nobody goes by what was before."""
     async with open_store(MemoryBackend(), StampGuard(), FakeWorld()) as store:
-        assert store.ended_at_all() == 0
+        assert store.count_all_transactions() == 0
         await store.commit(put(SYSTEM, system("a")))
         await store.commit(put(SYSTEM, system("b")))
-        assert (store.ended_at_all(), store.ended(SYSTEM, "a")) == (2, 1)
+        assert (store.count_all_transactions(), store.count_transactions(SYSTEM, "a")) == (2, 1)
 
 
 @both
@@ -288,10 +292,10 @@ async def test_a_query_tells_a_damaged_row_as_one(tmp_path: Path, statement: str
     backend = SqliteBackend(f"sqlite:///{file}")
     async with open_store(backend, StampGuard(), SystemWorld()) as store:
         await store.commit(put(SECRETS, secret("a"), secret("b")))
-        assert len(await ask(store, Query())) == 2
+        assert len(await ask(store, StoreQuery())) == 2
         with closing(sqlite3.connect(file)) as other:
             other.execute(statement)
             other.commit()
         with pytest.raises(TamperedError) as raised:
-            await ask(store, Query())
+            await ask(store, StoreQuery())
         assert raised.value.details["table"] == "secrets"

@@ -1,4 +1,4 @@
-"""vault.store.upsert: statements whose parameters are where `Prepared.count` puts them.
+"""vault.store.upsert: statements whose parameters are where `PreparedStatements.count` puts them.
 
 What they do is in tests/contract/store/test_counting.py.
 """
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.vault.store.test_prepared import DIALECTS
-from vault.store.prepared import Prepared
-from vault.store.statements import Statements
+from tests.unit.vault.store.test_prepared_statements import DIALECTS
+from vault.store.prepared_statements import PreparedStatements
+from vault.store.statements import TableStatements
 from vault.store.tables import ACCESS, USAGE
-from vault.store.upsert import counted, counting
+from vault.store.upsert import count_columns, count_statement
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -19,12 +19,12 @@ from vault.store.upsert import counted, counting
 def test_parameters_come_row_by_row(dialect: Any, rows: int) -> None:
     """The parameters of a statement that counts are its rows' fields, in the order of both."""
     for table in (ACCESS, USAGE):
-        statement = counting(table, rows, dialect.name)
+        statement = count_statement(table, rows, dialect.name)
         compiled: Any = statement.compile(dialect=dialect)
-        assert compiled.positiontup == list(counted(table, rows))
+        assert compiled.positiontup == list(count_columns(table, rows))
         names = [column.name for column in table.columns]
         made = [table.row(**{name: f"{n} {name}" for name in names}) for n in range(rows)]
-        [(text, bound)] = Prepared(Statements(table), dialect).count(made)
+        [(text, bound)] = PreparedStatements(TableStatements(table), dialect).upsert_counts(made)
         assert text == compiled.string
         plainly = [part.decode() if isinstance(part, bytes) else part for part in bound]
         assert plainly == [f"{n} {name}" for n in range(rows) for name in names]
@@ -33,4 +33,4 @@ def test_parameters_come_row_by_row(dialect: Any, rows: int) -> None:
 def test_counting_is_known_of_each_database() -> None:
     """One that nobody has thought of is a fault of the program, found at once."""
     with pytest.raises(ValueError, match="oracle"):
-        counting(ACCESS, 1, "oracle")
+        count_statement(ACCESS, 1, "oracle")

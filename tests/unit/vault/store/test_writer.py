@@ -8,20 +8,20 @@ from actors import Failure
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, system
-from vault.store.cache import Cache
-from vault.store.committer import Committer, Counts
+from vault.store.committer import CommitCounts, Committer
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
+from vault.store.row_cache import RowCache
 from vault.store.tables import SYSTEM
-from vault.store.writer import Writer
+from vault.store.writer import WriterActor
 
 
-def writer() -> tuple[Writer, FaultyBackend, Counts]:
+def writer() -> tuple[WriterActor, FaultyBackend, CommitCounts]:
     """One over an empty backend that counts."""
-    backend, counts = FaultyBackend(MemoryBackend()), Counts()
+    backend, counts = FaultyBackend(MemoryBackend()), CommitCounts()
     world = FakeWorld()
-    committer = Committer(backend, StampGuard(), Cache(), counts, world.uptime)
-    return Writer(committer, world), backend, counts
+    committer = Committer(backend, StampGuard(), RowCache(), counts, world.uptime)
+    return WriterActor(committer, world), backend, counts
 
 
 async def test_it_begins_with_a_connection_of_its_own() -> None:

@@ -15,12 +15,12 @@ from actors import SystemWorld
 from tests.unit.vault.audit.ends import Ends
 from vault.audit.appender import Appender
 from vault.audit.broker import open_audit
-from vault.audit.draft import Draft
 from vault.audit.hashing import ValueHasher
-from vault.audit.record import decode
+from vault.audit.pending_record import PendingRecord
+from vault.audit.record import decode_record
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import VAULT, make_event, make_keys
-from vault.audit.verify import verify
+from vault.audit.verify import verify_log
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.workers.audit import HOLD, MOST_AT_ONCE, AuditLane, RemoteAudit
@@ -336,11 +336,11 @@ async def test_what_this_process_can_write_itself(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery:
                 for number in (1, 2):
                     nursery.start_soon(record, audit, number, told)
-            ends.view().begin()  # as somebody who died there
+            ends.view().begin_write()  # as somebody who died there
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(record, audit, 3, told)
                 (draft,) = await leader.receive()
-                await broker.record_together([Draft(draft.time, "event", draft.body)])
+                await broker.record_batch([PendingRecord(draft.time, "event", draft.body)])
                 await leader.send(Recorded())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(record, audit, 4, told)
@@ -348,9 +348,9 @@ async def test_what_this_process_can_write_itself(tmp_path: Path) -> None:
             await leader.send(Recorded())
         await trio.testing.wait_all_tasks_blocked()
         assert told == ["durable"] * 4
-        assert broker.state().size == verify(log, KEYS).size
+        assert broker.state().size == verify_log(log, KEYS).size
     lines = log.read_bytes().split(b"\n")[:-1]
-    bodies = [entry.body for line in lines if (entry := decode(line)).kind == "event"]
+    bodies = [entry.body for line in lines if (entry := decode_record(line)).kind == "event"]
     found = [body["request_id"] for body in bodies]
     assert (found[0], sorted(found[1:3]), found[3:]) == (
         "request-0", ["request-1", "request-2"], ["request-3"],

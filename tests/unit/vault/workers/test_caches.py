@@ -9,8 +9,8 @@ import pytest
 from tests.contract.store.samples import system
 from tests.unit.vault.workers.pages import new_page
 from vault.model.path import ResourcePath
-from vault.store.cache import MISSING, CacheConfig
-from vault.store.shelf import slot_of
+from vault.store.bounded_cache import slot_of
+from vault.store.row_cache import MISSING, CacheConfig
 from vault.store.tables import ALL, AUDIT, MOUNTS, POLICIES, SECRETS, SYSTEM
 from vault.workers.caches import (
     KEYRING,
@@ -33,14 +33,14 @@ SLOT = slot_of(SYSTEM.name, KEY)
 def test_fence(kind: type[FencedCache]) -> None:
     """A fenced row is forgotten, and what is loaded of it is not kept, until the release."""
     cache = kind()
-    cache.replace([(SYSTEM, KEY, system("a"))])
+    cache.apply_commit([(SYSTEM, KEY, system("a"))])
     cache.hold([SLOT])
     assert cache.lookup(SYSTEM, KEY) is MISSING
-    load = cache.begin(SYSTEM, KEY)
-    cache.end(load, SYSTEM, system("a"))
+    load = cache.begin_load(SYSTEM, KEY)
+    cache.end_load(load, SYSTEM, system("a"))
     assert cache.lookup(SYSTEM, KEY) is MISSING
     cache.release()
-    cache.end(cache.begin(SYSTEM, KEY), SYSTEM, system("a", b"new"))
+    cache.end_load(cache.begin_load(SYSTEM, KEY), SYSTEM, system("a", b"new"))
     assert cache.lookup(SYSTEM, KEY) == system("a", b"new")
 
 
@@ -48,50 +48,50 @@ def test_fence(kind: type[FencedCache]) -> None:
 def test_a_load_across_the_fence(kind: type[FencedCache]) -> None:
     """One that began before or behind the fence is not kept after it either."""
     cache = kind()
-    before = cache.begin(SYSTEM, KEY)
+    before = cache.begin_load(SYSTEM, KEY)
     cache.hold([SLOT])
-    behind = cache.begin(SYSTEM, KEY)
+    behind = cache.begin_load(SYSTEM, KEY)
     cache.release()
     for load in (before, behind):
-        cache.end(load, SYSTEM, system("a"))
+        cache.end_load(load, SYSTEM, system("a"))
         assert cache.lookup(SYSTEM, KEY) is MISSING
 
 
 def test_fence_around_everything() -> None:
     """Every row is forgotten, with the loads on their way."""
     cache = WorkerCache(CacheConfig(max_bytes=1 << 20))
-    cache.replace([(SYSTEM, KEY, system("a")), (SECRETS, KEY, None)])
-    load = cache.begin(SYSTEM, ("b",))
+    cache.apply_commit([(SYSTEM, KEY, system("a")), (SECRETS, KEY, None)])
+    load = cache.begin_load(SYSTEM, ("b",))
     cache.hold_all()
-    cache.end(load, SYSTEM, system("b"))
-    cache.end(cache.begin(SYSTEM, ("c",)), SYSTEM, system("c"))
+    cache.end_load(load, SYSTEM, system("b"))
+    cache.end_load(cache.begin_load(SYSTEM, ("c",)), SYSTEM, system("c"))
     found = [cache.lookup(SYSTEM, (name,)) for name in "abc"]
     assert [*found, cache.lookup(SECRETS, KEY)] == [MISSING] * 4
     cache.release()
-    cache.end(cache.begin(SYSTEM, ("c",)), SYSTEM, system("c"))
+    cache.end_load(cache.begin_load(SYSTEM, ("c",)), SYSTEM, system("c"))
     assert cache.lookup(SYSTEM, ("c",)) == system("c")
 
 
 def test_a_fence_ends_the_epoch() -> None:
     """What is about to be changed, or may have been, does not count as unchanged."""
     cache = WorkerCache()
-    epochs = [cache.epoch]
+    epochs = [cache.change_token]
     cache.hold([SLOT])
-    epochs.append(cache.epoch)
+    epochs.append(cache.change_token)
     cache.hold_all()
-    epochs.append(cache.epoch)
+    epochs.append(cache.change_token)
     assert len(set(epochs)) == 3
 
 
 def test_whatever_is_counted_is_not_told() -> None:
     """A fence is around what a transaction writes; what it counts is not in it."""
-    assert {table.name for table in ALL if table.about} <= UNTOLD
+    assert {table.name for table in ALL if table.counted_subject} <= UNTOLD
 
 
 def test_a_worker_keeps_nothing_of_what_it_is_not_told() -> None:
     """Not even that a row of such a table is absent."""
     cache = WorkerCache()
-    cache.end(cache.begin(AUDIT, ("log", 1)), AUDIT, None)
+    cache.end_load(cache.begin_load(AUDIT, ("log", 1)), AUDIT, None)
     assert cache.lookup(AUDIT, ("log", 1)) is MISSING
 
 
@@ -106,16 +106,16 @@ class Marked:
         """Note it."""
         self.calls.append("stamp")
 
-    def stored(self) -> None:
+    def on_durable(self) -> None:
         """Note it."""
         self.calls.append("stored")
 
-    def written(self) -> list[object]:
+    def changed_rows(self) -> list[object]:
         """The rows."""
         return self.rows
 
 
-@pytest.mark.parametrize("ends", ["replace", "forget"])
+@pytest.mark.parametrize("ends", ["apply_commit", "invalidate"])
 def test_the_leader_announces_and_settles(ends: str) -> None:
     """Before the commit the fence, after it the end, whether it was stored or nobody knows."""
     memory = new_page()
@@ -126,10 +126,10 @@ def test_the_leader_announces_and_settles(ends: str) -> None:
     mark.stamp(rows)  # type: ignore[arg-type]  # as much of a batch as it asks for
     assert reader.read() == [Fence((SLOT,))]
     assert cache.lookup(SYSTEM, KEY) is MISSING
-    mark.stored()
+    mark.on_durable()
     getattr(cache, ends)(rows.rows)
     assert reader.read() == [Settled()]
-    assert cache.lookup(SYSTEM, KEY) == (system("a") if ends == "replace" else MISSING)
+    assert cache.lookup(SYSTEM, KEY) == (system("a") if ends == "apply_commit" else MISSING)
     assert rows.calls == ["stamp", "stored"]
 
 
@@ -152,7 +152,7 @@ def test_the_leader_says_nothing_of_audit_rows() -> None:
     cache = LeaderCache(JournalWriter(memory))
     reader = JournalReader(memory)
     cache.fence([(AUDIT, ("log", 1), None)])
-    cache.replace([(AUDIT, ("log", 1), None)])
+    cache.apply_commit([(AUDIT, ("log", 1), None)])
     assert not reader.is_behind()
 
 
@@ -167,7 +167,7 @@ def test_share() -> None:
 def test_a_query_is_kept_out_while_the_shelves_are_exchanged() -> None:
     """A query looks in a thread of its own, beside the event loop that may forget everything."""
     cache = WorkerCache()
-    cache.replace([(SYSTEM, KEY, system("a"))])
+    cache.apply_commit([(SYSTEM, KEY, system("a"))])
     held: list[str] = []
 
     @contextmanager
@@ -177,10 +177,10 @@ def test_a_query_is_kept_out_while_the_shelves_are_exchanged() -> None:
         held.append("given back")
 
     cache._guard = guard()  # type: ignore[assignment]  # what `hold_all` holds meanwhile
-    assert cache.known(SYSTEM, [KEY]) == {KEY: system("a")}
+    assert cache.peek_rows(SYSTEM, [KEY]) == {KEY: system("a")}
     assert held == ["taken", "given back"]
     cache._guard = guard()  # type: ignore[assignment]
-    assert cache.lacking(SECRETS, [(KEY, b"m")]) == [(KEY, b"m")]
+    assert cache.find_uncached(SECRETS, [(KEY, b"m")]) == [(KEY, b"m")]
     assert held == ["taken", "given back"] * 2
 
 
@@ -198,8 +198,8 @@ def test_a_transaction_has_ended_for_the_workers_though_the_cache_fails() -> Non
     """Else what they hold of its rows would be kept out for good."""
 
     class Full(LeaderCache):
-        def drop(self, slots: Any) -> None:
-            super().drop(slots)
+        def invalidate_slots(self, slots: Any) -> None:
+            super().invalidate_slots(slots)
             if self.is_full:
                 raise MemoryError
 
@@ -211,7 +211,7 @@ def test_a_transaction_has_ended_for_the_workers_though_the_cache_fails() -> Non
     cache.fence([(SYSTEM, KEY, system("a"))])
     cache.is_full = True
     with pytest.raises(MemoryError):
-        cache.forget([(SYSTEM, KEY, None)])
+        cache.invalidate([(SYSTEM, KEY, None)])
     assert reader.read() == [Fence((SLOT,)), Settled()]
 
 
@@ -219,7 +219,7 @@ def test_the_workers_forget_all_as_well() -> None:
     """They are told that any row may have changed, and that it is over."""
     page = new_page()
     cache, reader = LeaderCache(JournalWriter(page)), JournalReader(page)
-    cache.replace([(SYSTEM, KEY, system("a"))])
+    cache.apply_commit([(SYSTEM, KEY, system("a"))])
     cache.clear()
     assert cache.lookup(SYSTEM, KEY) is MISSING
     assert reader.read() == [Fence(None), Settled()]

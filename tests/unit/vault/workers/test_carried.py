@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.vault.workers.test_desk import WRITTEN
 from vault.errors import NotFoundError, TooLargeError, UnavailableError, VaultError
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 from vault.store.interface import BackendError
 from vault.workers.carried import carried_of, error_of, result_of, told_of
 from vault.workers.wire import Told
@@ -52,6 +52,6 @@ def test_what_was_found_or_written() -> None:
 def test_nothing_sealed_crosses() -> None:
     """Neither the box nor its key: a worker has no use for them."""
     carried = carried_of(WRITTEN)
-    assert isinstance(carried.written, Written)
+    assert isinstance(carried.written, SecretWritten)
     version = carried.written.version
     assert (version.box, version.wrapped_dek, version.version) == (b"", b"", 3)

@@ -11,17 +11,17 @@ import trio
 from msgspec import Raw
 
 from protocols.http import Limits
-from protocols.http.answers import Answers
-from protocols.http.pulse import Pulse
-from protocols.http.scope import RESERVATION
-from vault.audit.broker import Broker
-from vault.audit.writer import unavailable
+from protocols.http.asgi import RESERVATION
+from protocols.http.coarse_clock import CoarseClock
+from protocols.http.response_budget import ResponseBudget
+from vault.audit.broker import AuditBroker
+from vault.audit.writer import audit_unavailable
 from vault.edge.reply import Headers
 from vault.errors import NotFoundError
 from vault.model.operation import NO_FACTS, Operation, Origin
 from vault.model.payloads import ReadSecret, WriteSecret
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import Decided
 from vault.workers.carried import told_of
 from vault.workers.desk import App, AuditDesk, RelayDesk, RunBelow
@@ -52,11 +52,11 @@ class FakeBroker:
         """Whether the disk is full."""
         return self.full
 
-    async def record_together(self, drafts: list[Any]) -> None:
+    async def record_batch(self, drafts: list[Any]) -> None:
         """Keep their bodies."""
         await trio.lowlevel.checkpoint()
         if self.failing:
-            raise unavailable()
+            raise audit_unavailable()
         self.bodies += [draft.body for draft in drafts]
 
 
@@ -74,7 +74,7 @@ async def ends() -> AsyncIterator[tuple[trio.SocketStream, trio.SocketStream]]:
 async def recorded(broker: FakeBroker | None, drafts: list[Drafted]) -> Recorded:
     """What an audit desk answers to one frame."""
     async with ends() as (one, two), trio.open_nursery() as nursery:
-        given: Broker | None = broker  # type: ignore[assignment]  # as much as it asks for
+        given: AuditBroker | None = broker  # type: ignore[assignment]  # as much as it asks for
         nursery.start_soon(AuditDesk(Lane(one, list[Drafted]), lambda: given).run)
         worker: Lane[Recorded] = Lane(two, Recorded)
         await worker.send(drafts)
@@ -111,7 +111,7 @@ async def test_not_recorded() -> None:
     assert (await recorded(None, [NEW])).error
 
 
-WRITTEN = Written(
+WRITTEN = SecretWritten(
     secret=SecretRow(name="s/a", id="i", created_at=1, updated_at=1, created_by="x"),
     version=VersionRow(
         secret_id="i", version=3, wrapped_dek=b"dek", box=b"box", kek_generation=1, created_at=1,
@@ -135,7 +135,7 @@ class FakeEdge:
         """Answer one request."""
         await self.app(scope, receive, send)
 
-    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
+    def failure_response(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
         """What failed, and where."""
         return getattr(error, "status", 500), [(b"k", b"v")], repr(error).encode() + path
 
@@ -147,12 +147,12 @@ async def nothing(*_: Any) -> None:
 
 @asynccontextmanager
 async def served(
-    app: App, run: RunBelow = nothing, answers: Answers | None = None
+    app: App, run: RunBelow = nothing, answers: ResponseBudget | None = None
 ) -> AsyncIterator[Lane[Any]]:
     """A worker's end of a lane at whose other one `app` answers, and `run` runs operations."""
     async with ends() as (one, two), trio.open_nursery() as nursery:
         shape: Any = ToLeader
-        answers = answers or Answers(Limits(), Pulse(Limits(), None))
+        answers = answers or ResponseBudget(Limits(), CoarseClock(Limits(), None))
         nursery.start_soon(RelayDesk(Lane(one, shape), FakeEdge(app), run, answers).run)
         shape = ToWorker
         yield Lane(two, shape)
@@ -258,7 +258,7 @@ async def test_memory_of_an_answer_is_held_until_the_worker_has_it() -> None:
             assert await scope[RESERVATION].take(1_000_000)
             raise ValueError("bad")
 
-    answers = Answers(Limits(), Pulse(Limits(), None))
+    answers = ResponseBudget(Limits(), CoarseClock(Limits(), None))
     async with served(app, answers=answers) as worker:
         for number, path, held in ((1, b"/large", 2_000_000), (2, b"/small", 2_000_000)):
             await worker.send(relayed(number, path))

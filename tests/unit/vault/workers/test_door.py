@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import ListKeys, ReadMetadata, WriteSecret
@@ -23,7 +23,7 @@ class FakePipeline:
         self.may = trio.Event()
         self.is_his = False  # the leader's
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """Wait, and answer."""
         await self.may.wait()
         if self.is_his:
@@ -65,7 +65,7 @@ def operation(name: str, payload: object = None, *, part: bool = False) -> Opera
 def opened() -> tuple[WorkerDoor, FakePipeline]:
     """An open door and what is behind it."""
     door, pipeline, nothing = WorkerDoor(leader), FakePipeline(), Any
-    parts: tuple[Any, ...] = (pipeline, MountBook(), FakeFollower(), nothing, nothing, nothing)
+    parts: tuple[Any, ...] = (pipeline, MountTable(), FakeFollower(), nothing, nothing, nothing)
     door.open(Reading(*parts))
     return door, pipeline
 
@@ -76,12 +76,12 @@ async def test_reads_go_through() -> None:
     pipeline.may.set()
     assert await door.serves()
     write = operation("secret.write", WriteSecret(value=b"{}"))
-    assert await door.run(operation("secret.read")) == "secret.read"
-    assert await door.run(write) == "secret.write"
-    assert await door.run(operation("token.lookup_self")) == "token.lookup_self"
+    assert await door.run_operation(operation("secret.read")) == "secret.read"
+    assert await door.run_operation(write) == "secret.write"
+    assert await door.run_operation(operation("token.lookup_self")) == "token.lookup_self"
     for name in ("secret.patch", "token.renew_self", "sys.seal", "secret.metadata.write"):
         with pytest.raises(Elsewhere):
-            await door.run(operation(name))
+            await door.run_operation(operation(name))
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ async def test_what_only_the_leader_knows_is_his(name: str, here: object, his: o
     """How often a secret was read, and what is so at each of a list: before anything is done."""
     door, pipeline = opened()
     pipeline.may.set()
-    assert await door.run(operation(name, here)) == name
+    assert await door.run_operation(operation(name, here)) == name
     with pytest.raises(Elsewhere):
-        await door.run(operation(name, his))
+        await door.run_operation(operation(name, his))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_a_large_write_is_the_leaders(large: WriteSecret) -> None:
     door, pipeline = opened()
     pipeline.may.set()
     with pytest.raises(Elsewhere):
-        await door.run(operation("secret.write", large))
+        await door.run_operation(operation("secret.write", large))
 
 
 @pytest.mark.parametrize(
@@ -154,19 +154,25 @@ async def test_each_of_several_is_by_itself() -> None:
     assert door._reading is not None
     follower: Any = door._reading.follower
     large = WriteSecret(value=b"0" * (MOST_BYTES + 1))
-    assert await door.run(operation("secret.read", part=True)) == "secret.read"
-    told = await door.run(operation("secret.write", large, part=True))
+    assert await door.run_operation(operation("secret.read", part=True)) == "secret.read"
+    told = await door.run_operation(operation("secret.write", large, part=True))
     assert told == "secret.write of the leader"
     follower.current = False
-    assert await door.run(operation("secret.read", part=True)) == "secret.read of the leader"
+    assert (
+        await door.run_operation(operation("secret.read", part=True)) == "secret.read of the leader"
+    )
     follower.current = True
     pipeline.is_his = True
-    assert await door.run(operation("secret.read", part=True)) == "secret.read of the leader"
+    assert (
+        await door.run_operation(operation("secret.read", part=True)) == "secret.read of the leader"
+    )
     with pytest.raises(Elsewhere):
-        await door.run(operation("secret.read"))
+        await door.run_operation(operation("secret.read"))
     pipeline.is_his = False
     await door.shut()
-    assert await door.run(operation("secret.read", part=True)) == "secret.read of the leader"
+    assert (
+        await door.run_operation(operation("secret.read", part=True)) == "secret.read of the leader"
+    )
 
 
 async def test_shut() -> None:
@@ -175,7 +181,7 @@ async def test_shut() -> None:
     done: list[object] = []
 
     async def read() -> None:
-        done.append(await door.run(operation("secret.read")))
+        done.append(await door.run_operation(operation("secret.read")))
 
     async def shut() -> None:
         await door.shut()
@@ -189,7 +195,7 @@ async def test_shut() -> None:
         assert done == []
         assert not await door.serves()
         with pytest.raises(Elsewhere):
-            await door.run(operation("secret.read"))
+            await door.run_operation(operation("secret.read"))
         pipeline.may.set()
     assert done == ["secret.read", "shut"]
     with pytest.raises(Elsewhere):
@@ -199,9 +205,9 @@ async def test_shut() -> None:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda door: door.initialise(1, 1),
+        lambda door: door.initialize(1, 1),
         lambda door: door.unseal(b"share"),
-        lambda door: door.unseal_alone(),
+        lambda door: door.auto_unseal(),
         lambda door: door.wait_sealed(),
     ],
 )

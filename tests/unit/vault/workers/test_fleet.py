@@ -15,7 +15,7 @@ import trio.testing
 from actors.slewed_clock import SECOND
 from actors.testing import FakeWorld
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
-from vault.audit.layout import Layout
+from vault.audit.layout import LogLayout
 from vault.metrics import Metrics
 from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
@@ -145,7 +145,7 @@ async def test_a_worker_that_hangs_with_the_audit_log(tmp_path: Path) -> None:
     """Is ended, if it says nothing besides; one that only waits for a slow disk is not."""
     async with staffed() as stage:
         process = (await stage.worker(1)).process
-        end = stage.fleet.end(Layout(tmp_path / "audit.log"))
+        end = stage.fleet.end(LogLayout(tmp_path / "audit.log"))
         (seat,) = stage.fleet._seats
         end.evict(process.pid)
         seat.silent = STALLED

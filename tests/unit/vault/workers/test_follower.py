@@ -9,8 +9,8 @@ import trio.testing
 from tests.contract.store.samples import system
 from tests.unit.vault.workers.pages import new_page
 from vault.errors import UnavailableError
-from vault.store.cache import MISSING
-from vault.store.shelf import slot_of
+from vault.store.bounded_cache import slot_of
+from vault.store.row_cache import MISSING
 from vault.store.tables import MOUNTS, POLICIES, SECRETS, SYSTEM
 from vault.workers import page
 from vault.workers.caches import KEYRING, SNAPSHOTS, WorkerCache, is_of_snapshots
@@ -72,15 +72,15 @@ async def stage() -> Stage:
 
 async def test_rows_are_forgotten_before_the_answer(stage: Stage) -> None:
     """Announced rows are gone from the cache, and kept again once the transaction has ended."""
-    stage.cache.replace([(SYSTEM, ("a",), system("a"))])
+    stage.cache.apply_commit([(SYSTEM, ("a",), system("a"))])
     stage.fence([(SYSTEM.name, ("a",)), SECRET])
     assert await stage.follower.is_current()
     assert stage.cache.lookup(SYSTEM, ("a",)) is MISSING
-    stage.cache.end(stage.cache.begin(SYSTEM, ("a",)), SYSTEM, system("a"))
+    stage.cache.end_load(stage.cache.begin_load(SYSTEM, ("a",)), SYSTEM, system("a"))
     assert stage.cache.lookup(SYSTEM, ("a",)) is MISSING
     stage.journal.settle()
     assert await stage.follower.is_current()
-    stage.cache.end(stage.cache.begin(SYSTEM, ("a",)), SYSTEM, system("a"))
+    stage.cache.end_load(stage.cache.begin_load(SYSTEM, ("a",)), SYSTEM, system("a"))
     assert stage.cache.lookup(SYSTEM, ("a",)) == system("a")
     assert stage.reloaded == []
 
@@ -186,14 +186,14 @@ async def test_sealed(stage: Stage) -> None:
 
 async def test_lost(stage: Stage) -> None:
     """Everything is forgotten and read anew; a transaction under way is known."""
-    stage.cache.replace([(SYSTEM, ("a",), system("a"))])
+    stage.cache.apply_commit([(SYSTEM, ("a",), system("a"))])
     for _ in range(page.RING // 50_000 + 2):
         stage.fence([(SECRETS.name, ("x" * 50_000,))])
         stage.journal.settle()
     stage.fence([(SYSTEM.name, ("a",))])
     assert await stage.follower.is_current()
     assert sorted(stage.reloaded) == sorted(SNAPSHOTS)
-    stage.cache.end(stage.cache.begin(SYSTEM, ("a",)), SYSTEM, system("a"))
+    stage.cache.end_load(stage.cache.begin_load(SYSTEM, ("a",)), SYSTEM, system("a"))
     assert stage.cache.lookup(SYSTEM, ("a",)) is MISSING
 
 
@@ -211,7 +211,7 @@ async def test_failures(stage: Stage) -> None:
     stage.journal.failed(("id", "ip"), 1)
     assert await stage.follower.is_current()
     with pytest.raises(Elsewhere):
-        stage.lockout.locked(("id", "ip"), 10**18)
+        stage.lockout.is_locked(("id", "ip"), 10**18)
     stage.journal.cleared(("id", "ip"))
     assert await stage.follower.is_current()
-    assert not stage.lockout.locked(("id", "ip"), 10**18)
+    assert not stage.lockout.is_locked(("id", "ip"), 10**18)

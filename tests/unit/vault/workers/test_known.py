@@ -4,14 +4,14 @@ import pytest
 
 from tests.unit.vault.conftest import Vault, head
 from vault.barrier import SECRETS
-from vault.model.operation import Facts
+from vault.model.operation import SecretFacts
 from vault.model.path import ResourcePath
 from vault.workers.known import ABSENT, THERE, Known
 
 PATH, OTHER = ResourcePath.parse("s/i"), ResourcePath.parse("s/j")
 
 
-async def guessed(known: Known, path: ResourcePath) -> Facts:
+async def guessed(known: Known, path: ResourcePath) -> SecretFacts:
     """What a write is decided on where no more than whether it is there counts."""
     return await known.facts(path, decisive=False)
 
@@ -36,21 +36,21 @@ async def test_what_is_at_hand_is_no_guess(vault: Vault) -> None:
     known = Known(vault.barrier)
     known.written(OTHER)
     assert await vault.barrier.get(SECRETS, OTHER) is None
-    assert await guessed(known, OTHER) == Facts()
+    assert await guessed(known, OTHER) == SecretFacts()
     await vault.store.commit(lambda tx: tx.put(SECRETS, head("i")))
-    assert await guessed(known, PATH) == Facts(exists=True)
+    assert await guessed(known, PATH) == SecretFacts(exists=True)
 
 
 async def test_what_decides_is_looked_up(vault: Vault) -> None:
     """Tags and metadata are never from memory."""
     known = Known(vault.barrier)
     known.written(PATH)
-    assert await known.facts(PATH, decisive=True) == Facts()
+    assert await known.facts(PATH, decisive=True) == SecretFacts()
 
 
 async def test_bounded(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full memory starts anew; long names, of which anybody can make many, are not in it."""
-    monkeypatch.setattr("vault.workers.known.HOT", 2)
+    monkeypatch.setattr("vault.workers.known.MAX_REMEMBERED", 2)
     known = Known(vault.barrier)
     long = ResourcePath.parse("s/" + "x" * 200)
     paths = [PATH, OTHER, ResourcePath.parse("s/c"), long]

@@ -18,26 +18,26 @@ def test_the_leader_tells() -> None:
     memory = new_page()
     lockout, reader = LeaderLockout(JournalWriter(memory)), JournalReader(memory)
     for _ in range(FAILURES):
-        lockout.fail(PAIR, NOW)
-    assert lockout.locked(PAIR, NOW)
-    lockout.succeed(OTHER)
-    lockout.succeed(PAIR)
+        lockout.record_failure(PAIR, NOW)
+    assert lockout.is_locked(PAIR, NOW)
+    lockout.record_success(OTHER)
+    lockout.record_success(PAIR)
     assert reader.read() == [*[Failed(PAIR)] * FAILURES, Cleared(PAIR)]
 
 
 def test_a_pair_with_failures_is_the_leaders_case() -> None:
     """Until they are forgotten; a wrong secret always is."""
     lockout = WorkerLockout(new_page())
-    assert not lockout.locked(PAIR, NOW)
+    assert not lockout.is_locked(PAIR, NOW)
     lockout.note(PAIR)
     with pytest.raises(Elsewhere):
-        lockout.locked(PAIR, NOW)
-    assert not lockout.locked(OTHER, NOW)
+        lockout.is_locked(PAIR, NOW)
+    assert not lockout.is_locked(OTHER, NOW)
     lockout.clear(PAIR)
-    assert not lockout.locked(PAIR, NOW)
-    lockout.succeed(PAIR)
+    assert not lockout.is_locked(PAIR, NOW)
+    lockout.record_success(PAIR)
     with pytest.raises(Elsewhere):
-        lockout.fail(PAIR, NOW)
+        lockout.record_failure(PAIR, NOW)
 
 
 def test_what_may_have_been_missed_counts() -> None:
@@ -47,5 +47,5 @@ def test_what_may_have_been_missed_counts() -> None:
     lockout = WorkerLockout(memory)
     for pair in (PAIR, OTHER):
         with pytest.raises(Elsewhere):
-            lockout.locked(pair, NOW + DURATION - 1)
-        assert not lockout.locked(pair, NOW + DURATION)
+            lockout.is_locked(pair, NOW + DURATION - 1)
+        assert not lockout.is_locked(pair, NOW + DURATION)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.unit.vault.workers.pages import new_page
-from vault.audit.end import BYTES
+from vault.audit.shared_tail import BYTES
 from vault.store.row_index import MOST
 from vault.workers import page
 

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
-from protocols.http.scope import RESERVATION
+from protocols.http.asgi import RESERVATION
 from tests.unit.vault.workers.test_desk import WRITTEN
 from vault.edge.reply import Headers
 from vault.errors import NotFoundError, UnavailableError, VaultError
@@ -41,16 +41,16 @@ class FakeEdge:
         self.elsewhere = False
         self.bodies: list[bytes] = []
 
-    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
+    def failure_response(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
         """As an edge does."""
         assert isinstance(error, UnavailableError)
         outcome = error.details.get("outcome", "none")
         return error.status, [(b"x", b"edge")], path + f" {error.code} {outcome}".encode()
 
-    def turn_away(self, _target: bytes) -> None:
+    def overload_response(self, _target: bytes) -> None:
         """Never."""
 
-    def refuse(self, *_: object) -> None:
+    def error_response(self, *_: object) -> None:
         """Never."""
 
     async def refuse_unread(self, *_: object) -> None:

@@ -9,8 +9,8 @@ import trio
 import trio.testing
 
 from protocols.http import Limits
-from protocols.http.answers import Answers
-from protocols.http.pulse import Pulse
+from protocols.http.coarse_clock import CoarseClock
+from protocols.http.response_budget import ResponseBudget
 from tests.unit.vault.workers.seats import COUNTS, FakeWorker, FakeZygote, NoEdge, zygote
 from vault.workers.seat import SILENCE, Seat, Staff, WorkerGone
 from vault.workers.wire import LENGTH, Counts, Seal, Serving
@@ -30,7 +30,7 @@ class Stage:
             edge=NoEdge(),
             run=NoEdge(),
             live=None,
-            answers=Answers(Limits(), Pulse(Limits(), None)),
+            answers=ResponseBudget(Limits(), CoarseClock(Limits(), None)),
             broker=lambda: None,
             mutations=lambda: None,
             counted=lambda _, counts: self.counted.append(counts),

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.unit.vault.workers.pages import new_page
-from vault.config.settings import Storage
+from vault.config.settings import StorageSettings
 from vault.errors import UnavailableError
 from vault.store.sqlite import SqliteBackend
 from vault.workers.worker import Others, reader_of
@@ -16,7 +16,7 @@ from vault.workers.worker import Others, reader_of
 def test_a_read_waits_as_long_as_the_settings_say(tmp_path: Path) -> None:
     """For one of as many readers as they say: a worker is no more patient than the leader."""
     url = f"sqlite:///{tmp_path / 'vault.db'}"
-    storage = Storage.model_validate(
+    storage = StorageSettings.model_validate(
         {"connection_string": SecretStr(url), "max_connections": 1, "connection_timeout": "1s"}
     )
     leader, reader = SqliteBackend(url), reader_of(storage)

@@ -14,7 +14,7 @@ from vault.errors import ConflictError
 from vault.model.operation import NO_FACTS
 from vault.model.payloads import WriteSecret
 from vault.mutations import Decided
-from vault.store.store import COMMIT_SECONDS
+from vault.store.store import COMMIT_TIMEOUT
 from vault.workers.pipe import Pipe
 from vault.workers.wire import Ends, Frame, Lane, LaneClosed
 from vault.workers.write_desk import WriteDesk
@@ -95,7 +95,7 @@ async def test_writes_are_answered_in_order() -> None:
     assert (done.written.version.version, done.written.version.box) == (3, b"")
     assert (refused.written, refused.kind, refused.code) == (None, "ConflictError", "cas_mismatch")
     assert (mutations.here, mutations.by_loop) == ([2], [])
-    assert mutations.until == SENT + COMMIT_SECONDS
+    assert mutations.until == SENT + COMMIT_TIMEOUT
 
 
 async def test_frames_that_came_meanwhile_are_carried_out_together() -> None:

@@ -16,11 +16,11 @@ from tests.unit.vault.workers.test_write_desk import decided
 from vault.errors import ConflictError, UnavailableError, VaultError
 from vault.handlers.handler import Call
 from vault.model.identity import ANONYMOUS
-from vault.model.operation import Facts, Operation, Origin
+from vault.model.operation import Operation, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.mutations import WRITE
-from vault.store.store import COMMIT_SECONDS
+from vault.store.store import COMMIT_TIMEOUT
 from vault.workers.carried import carried_of
 from vault.workers.wire import LOOK_EVERY, MOST_RELAYED, Ends, Frame, Lane, LaneClosed
 from vault.workers.writes import MOST_AT_ONCE, MOST_FRAMES, PATIENCE, RemoteWrites, WriteLane
@@ -98,7 +98,7 @@ async def test_a_frame_says_when_it_was_sent() -> None:
         frame = await stage.leader.receive()
         assert before <= frame.at <= trio.current_time()
         await stage.answer(frame)
-    assert PATIENCE > COMMIT_SECONDS
+    assert PATIENCE > COMMIT_TIMEOUT
 
 
 async def test_few_frames_are_under_way() -> None:
@@ -209,7 +209,7 @@ class FakeKnown:
         """It is there."""
         self.told.append(f"{path} written")
 
-    def was_wrong(self, path: str, facts: Facts) -> None:
+    def was_wrong(self, path: str, facts: SecretFacts) -> None:
         """It is not so."""
         self.told.append(f"{path} {facts.exists} was wrong")
 
@@ -220,7 +220,7 @@ def begun(*, guess: bool = True) -> Call:
         name=WRITE, path=ResourcePath.parse("s/a"), payload=WriteSecret(value=b"{}"),
         request_id="r1", credential="t", origin=Origin(ip="10.0.0.1"),
     )  # fmt: skip
-    return Call(op, ANONYMOUS, Facts(exists=True, guess=guess))
+    return Call(op, ANONYMOUS, SecretFacts(exists=True, is_guess=guess))
 
 
 async def test_once_it_is_done_its_secret_is_known_to_be_there() -> None:
@@ -236,7 +236,7 @@ async def test_once_it_is_done_its_secret_is_known_to_be_there() -> None:
         frame = await stage.leader.receive()
         assert known.told == []
         [sent] = frame.decided
-        assert (sent.path, sent.writer, sent.facts.guess) == ("s/a", "anonymous", True)
+        assert (sent.path, sent.writer, sent.facts.is_guess) == ("s/a", "anonymous", True)
         await stage.answer(frame)
     assert (stage.told, known.told) == (["3"], ["s/a written"])
 

@@ -11,7 +11,7 @@ export interface AgentRoute extends Route {
 export const HOME = "/secrets";
 export const NAV_GROUPS = ["Secrets", "Access", "Evidence", "This agent"] as const;
 
-/** All pages, in the order of the navigation. To add one: docs/web.md. */
+/** All pages, in the order of the navigation. To add one: docs/development/web.md. */
 export const routes: readonly AgentRoute[] = [
   {
     path: "/secrets",

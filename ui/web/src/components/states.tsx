@@ -67,12 +67,20 @@ export function ErrorState({ error, onRetry }: { error: ApiError; onRetry?: () =
   );
 }
 
+interface NoticeProps {
+  tone: Tone;
+  children: ComponentChildren;
+  /** Buttons behind the message. */
+  actions?: ComponentChildren;
+}
+
 /** A message across a page or card. */
-export function Notice({ tone, children }: { tone: Tone; children: ComponentChildren }) {
+export function Notice({ tone, children, actions }: NoticeProps) {
   return (
     <div class={`notice tone-${tone}`} role="status">
       <Icon name={tone === "good" ? "check" : "alert"} />
       <span>{children}</span>
+      {actions}
     </div>
   );
 }

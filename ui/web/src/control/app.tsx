@@ -27,7 +27,8 @@ import "./app.css";
 export function App() {
   const now = signInState.value;
   if (now.state === "unknown") return <Loading label="Loading" />;
-  if (now.state === "error") return <ErrorState error={now.error} onRetry={restoreSession} />;
+  if (now.state === "error")
+    return <ErrorState error={now.error} onRetry={() => void restoreSession()} />;
   if (now.state === "out") return <SignIn />;
   return (
     <AppShell

@@ -12,7 +12,7 @@ if (root) {
   const code = takeFragmentParameter("signin", location, history);
   watchInvitationLinks();
   startRouter();
-  syncTabs(restoreSession);
+  syncTabs(() => restoreSession());
   void (code ? finishProviderSignIn(code) : restoreSession());
   render(<App />, root);
 }

@@ -13,7 +13,7 @@ export interface ControlRoute extends Route {
   superAdminOnly?: boolean;
 }
 
-/** All pages, in the order of the navigation. To add one: docs/web.md. */
+/** All pages, in the order of the navigation. To add one: docs/development/web.md. */
 export const routes: readonly ControlRoute[] = [
   {
     path: "/",

@@ -1,7 +1,8 @@
 import { signal } from "@preact/signals";
-import { ApiError, apiRequest, asApiError } from "../lib/api";
-import { setQuery } from "../lib/router";
-import { endLocalSession, restoreSession } from "../lib/session";
+import { ApiError, apiRequest, asApiError, get } from "../lib/api";
+import type { Organization } from "../lib/api-types";
+import { query, setQuery } from "../lib/router";
+import { type CurrentUser, endLocalSession, restoreSession } from "../lib/session";
 import { setSessionKey } from "../lib/session-key";
 
 /** The steps of signing in. Each throws `ApiError`. The last step sets cookie and session key. */
@@ -64,7 +65,7 @@ export async function startProviderSignIn(organization: string, invitation = "")
 export async function finishProviderSignIn(code: string): Promise<void> {
   try {
     const opened = await exchangeCode(code);
-    if (opened.state === "open") return restoreSession();
+    if (opened.state === "open") return finishSignIn();
     providerSignIn.value = opened;
     endLocalSession();
   } catch (error) {
@@ -79,6 +80,19 @@ async function exchangeCode(code: string): Promise<SignInResult> {
   if (!verifier)
     throw new ApiError(0, "oidc_state", "this sign-in was not started in this tab: start again");
   return openSession("oidc/session", { code, verifier });
+}
+
+/** Show the pages after a sign-in. */
+export function finishSignIn(): Promise<void> {
+  return restoreSession(showOnlyOrganization);
+}
+
+/** Super-admins of a single organization go there: their own has no agents. */
+async function showOnlyOrganization(user: CurrentUser): Promise<void> {
+  if (!user.super_admin || query.peek().get("org")) return;
+  const all = await get<Organization[]>("organizations", { query: { limit: 3 } });
+  const others = all.filter(({ id }) => id !== user.organization);
+  if (others.length === 1 && others[0]) setQuery({ org: others[0].id });
 }
 
 export interface Invitation {

@@ -1,7 +1,7 @@
 import { getStored, removeStored, setStored } from "./storage";
 
 /**
- * The session key, which every request sends with the cookie (docs/people.md). It is in the storage
+ * The session key, which every request sends with the cookie (docs/guides/people.md). It is in the storage
  * of this origin, which includes the port. All tabs share it; other ports of the host, which get
  * the cookie, do not.
  */

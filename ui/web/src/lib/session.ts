@@ -87,11 +87,18 @@ export function organizationPath(path: string): string {
   return `organizations/${encodeURIComponent(organization.value)}/${path}`;
 }
 
-/** Load the signed-in user. Without a session key nobody is signed in. */
-export async function restoreSession(): Promise<void> {
+/**
+ * Load the signed-in user. Without a session key nobody is signed in. `prepare` runs before pages
+ * are shown.
+ */
+export async function restoreSession(
+  prepare?: (user: CurrentUser) => Promise<void>,
+): Promise<void> {
   if (!sessionKey()) return endLocalSession();
   try {
-    signInState.value = { state: "in", me: await get<CurrentUser>("sessions/current") };
+    const me = await get<CurrentUser>("sessions/current");
+    await prepare?.(me);
+    signInState.value = { state: "in", me };
   } catch (error) {
     const text = asApiError(error);
     if (text.status === 401) endLocalSession();

@@ -11,4 +11,4 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Add the column; no row is written anew, so every stamp stays what it is."""
-    op.add_column("secret_versions", sa.Column("labels", columns.json(), nullable=True))
+    op.add_column("secret_versions", sa.Column("labels", columns.json_type(), nullable=True))

@@ -13,15 +13,15 @@ def upgrade() -> None:
     """Exchange the tables."""
     op.create_table(
         "audit_blocks",
-        sa.Column("log", columns.name(), nullable=False),
-        sa.Column("first", columns.integer(), nullable=False, autoincrement=False),
-        sa.Column("last", columns.integer(), nullable=False),
-        sa.Column("prev", columns.name(), nullable=False),
-        sa.Column("segment", columns.integer(), nullable=False),
-        sa.Column("start", columns.integer(), nullable=False),
-        sa.Column("began", columns.integer(), nullable=False),
-        sa.Column("ended", columns.integer(), nullable=False),
-        sa.Column("terms", columns.blob(), nullable=False),
+        sa.Column("log", columns.name_type(), nullable=False),
+        sa.Column("first", columns.integer_type(), nullable=False, autoincrement=False),
+        sa.Column("last", columns.integer_type(), nullable=False),
+        sa.Column("prev", columns.name_type(), nullable=False),
+        sa.Column("segment", columns.integer_type(), nullable=False),
+        sa.Column("start", columns.integer_type(), nullable=False),
+        sa.Column("began", columns.integer_type(), nullable=False),
+        sa.Column("ended", columns.integer_type(), nullable=False),
+        sa.Column("terms", columns.blob_type(), nullable=False),
         sa.PrimaryKeyConstraint("log", "first", name="pk_audit_blocks"),
     )
     if op.get_bind().dialect.name == "sqlite":

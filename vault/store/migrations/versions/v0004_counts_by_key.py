@@ -1,7 +1,7 @@
 """Tables that count lie in the order of their key, where a database has another one for rows.
 
 SQLite keeps rows as they came, with an index of their keys beside them. A flush of counts, which is
-in the order of the keys, then writes a page for each row (decision 0055). Other databases have no
+in the order of the keys, then writes a page for each row (decision 4). Other databases have no
 such order to choose.
 """
 
@@ -32,8 +32,8 @@ def _exchange(table: str, key: str, numbers: tuple[str, ...]) -> None:
     op.rename_table(table, table + _ROWS)
     op.create_table(
         table,
-        sa.Column(key, columns.name(), nullable=False),
-        *(sa.Column(number, columns.integer(), nullable=False) for number in numbers),
+        sa.Column(key, columns.name_type(), nullable=False),
+        *(sa.Column(number, columns.integer_type(), nullable=False) for number in numbers),
         sa.PrimaryKeyConstraint(key, name=f"pk_{table}"),
         sqlite_with_rowid=False,
     )

@@ -11,4 +11,4 @@ down_revision = "0004"
 
 def upgrade() -> None:
     """Add the column; no row is written anew, so every stamp stays what it is."""
-    op.add_column("tokens", sa.Column("denied_by", columns.json(), nullable=True))
+    op.add_column("tokens", sa.Column("denied_by", columns.json_type(), nullable=True))

@@ -6,15 +6,15 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
 from control.ca.store import IssuedCertificate
+from control.core import Core
 from control.model.agents import Health, Life, Presence, new_agent
 from control.model.compliance import Evidence, Result, StateProof
 from control.services.presence_store import PresenceUpdate, store_presence
 from control.store import agents
 from control.store.ca_store import SqlCaTransaction
-from control.store.history_tables import history
 from control.store.rows import Tx
+from control.store.tables import history
 from protocols.instant import SECOND
 from protocols.pki.names import AgentName
 
@@ -30,7 +30,7 @@ async def test_nothing_is_known_without_agents(shown: Shown) -> None:
 
 
 async def test_agents_that_are_not_as_they_should_be_are_named(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """Silent, without a certificate, with the key in a file, of another release."""
     now = world.now()
@@ -51,7 +51,7 @@ async def test_agents_that_are_not_as_they_should_be_are_named(
             )  # fmt: skip
             SqlCaTransaction(tx).put_certificate(issued)
 
-    await plane.store.write(change)
+    await core.store.write(change)
     found = await shown()
     for name in ("presence", "certificates", "keys"):
         item = found[f"agents.{name}"]
@@ -62,13 +62,13 @@ async def test_agents_that_are_not_as_they_should_be_are_named(
 
 
 async def test_a_sealed_agent_is_heard_and_counts_as_silent(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """It is named with what it is."""
     for vault, health in (("one", Health.SERVING), ("shut", Health.SEALED)):
         row = new_agent("acme", vault, Life.ACTIVE, now=world.now())
         row = replace(row, presence=Presence.ONLINE, last_seen=world.now(), health=health)
-        await plane.store.write(lambda tx, row=row: agents.add_agent(tx, row))
+        await core.store.write(lambda tx, row=row: agents.add_agent(tx, row))
     found = (await shown())["agents.presence"]
     assert (found.result, found.exceptions) == (Result.PARTLY, ("shut: sealed",))
     assert found.figures["shut"] == 1
@@ -80,20 +80,20 @@ def word(vault: str, presence: Presence, heard: int, at: int) -> PresenceUpdate:
 
 
 async def test_a_silence_within_the_period_counts_though_it_is_over(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """Two days of silence a week ago: named, with its time. Half a day is none."""
     began = world.now()
     for vault in ("long", "short"):
         row = replace(new_agent("acme", vault, Life.ACTIVE, now=began), presence=Presence.ONLINE)
-        await plane.store.write(lambda tx, row=row: agents.add_agent(tx, row))
+        await core.store.write(lambda tx, row=row: agents.add_agent(tx, row))
     for vault, hours in (("long", 48), ("short", 12)):
         last = world.now()
         silent = [word(vault, Presence.OFFLINE, 0, last + 1)]
-        await plane.store.write(lambda tx, silent=silent: store_presence(silent, tx))
+        await core.store.write(lambda tx, silent=silent: store_presence(silent, tx))
         world.advance(hours * 3600)
         back = [word(vault, Presence.ONLINE, world.now(), world.now())]
-        await plane.store.write(lambda tx, back=back: store_presence(back, tx))
+        await core.store.write(lambda tx, back=back: store_presence(back, tx))
     world.advance(7 * 86_400)
     item = (await shown())["agents.presence"]
     assert (item.result, item.exceptions) == (Result.PARTLY, ("long",))
@@ -105,7 +105,7 @@ async def test_a_silence_within_the_period_counts_though_it_is_over(
 
 
 async def test_certificates_are_those_of_the_period(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """One without a certificate for six hours while it was heard is named, valid again or not.
 
@@ -138,9 +138,9 @@ async def test_certificates_are_those_of_the_period(
         for one in issued:
             SqlCaTransaction(tx).put_certificate(one)
 
-    await plane.store.write(change)
+    await core.store.write(change)
     world.advance(30 * 3600)
-    assert await plane.store.write(lambda tx: SqlCaTransaction(tx).delete_expired(world.now())) > 0
+    assert await core.store.write(lambda tx: SqlCaTransaction(tx).delete_expired(world.now())) > 0
     found = await shown()
     item = found["agents.certificates"]
     assert (item.result, item.exceptions) == (Result.PARTLY, ("bare",))
@@ -148,7 +148,7 @@ async def test_certificates_are_those_of_the_period(
 
 
 async def test_what_began_before_anybody_wrote_it_down_is_said(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """By name and from when on it is known: not met, however well it looks since."""
     began = world.now()
@@ -159,9 +159,9 @@ async def test_what_began_before_anybody_wrote_it_down_is_said(
         agents.add_agent(tx, row)
         tx.execute(history.delete().where(history.c.subject == "old"))
 
-    await plane.store.write(change)
+    await core.store.write(change)
     world.advance(86_400)
-    await plane.state_history.record_missing()
+    await core.state_history.record_missing()
     world.advance(86_400)
     item = (await shown())["agents.presence"]
     assert (item.result, item.figures["unknown"]) == (Result.PARTLY, 1)

@@ -3,7 +3,6 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
 from control.compliance import proofs
 from control.compliance.evidence.assessment import (
     Period,
@@ -12,6 +11,7 @@ from control.compliance.evidence.assessment import (
     plural,
     share_result,
 )
+from control.core import Core
 from control.model.compliance import Result, SettingProof
 from tests.unit.control.compliance.conftest import noted
 
@@ -39,12 +39,12 @@ def test_what_is_wrong_comes_first() -> None:
     assert (plural(1, "agent"), plural(2, "policy", "policies")) == ("1 agent", "2 policies")
 
 
-async def test_records_of_the_period_count(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_records_of_the_period_count(core: Core, world: FakeWorld) -> None:
     """By their operation's beginning and their result, from the first instant to before the end."""
     for name, result in (("users.create", "ok"), ("users.x", "denied"), ("policies.write", "ok")):
-        await noted(plane, name, result)
+        await noted(core, name, result)
     span = Period("acme", world.now(), world.now() + 1, world.now())
-    found, total = await plane.store.read(lambda tx: audit_proofs(tx, span, "users.", result="ok"))
+    found, total = await core.store.read(lambda tx: audit_proofs(tx, span, "users.", result="ok"))
     assert (len(found), total) == (1, 1)
     past = Period("acme", 1, world.now(), world.now())
-    assert await plane.store.read(lambda tx: audit_proofs(tx, past, "users.")) == ([], 0)
+    assert await core.store.read(lambda tx: audit_proofs(tx, past, "users.")) == ([], 0)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.model.compliance import CheckpointProof, Evidence, Result, TrailProof
 from control.model.records import Severity
 from control.store.rows import Tx
@@ -16,10 +16,10 @@ from tests.unit.control.services.test_witness import shown as checkpoint
 Shown = Callable[[], Awaitable[dict[str, Evidence]]]
 
 
-async def test_a_broken_trail_is_a_gap(plane: ControlPlane, shown: Shown) -> None:
+async def test_a_broken_trail_is_a_gap(core: Core, shown: Shown) -> None:
     """And where; a whole one shows its ends."""
     for _ in range(3):
-        await noted(plane, "users.create")
+        await noted(core, "users.create")
     item = (await shown())["audit.trail"]
     assert item.result is Result.MET
     assert [p.record.seq for p in item.proofs if isinstance(p, TrailProof)] == [1, 3]
@@ -27,21 +27,21 @@ async def test_a_broken_trail_is_a_gap(plane: ControlPlane, shown: Shown) -> Non
     def edit(tx: Tx) -> None:
         tx.execute(audit.update().where(audit.c.seq == 2).values(actor="x/y"))
 
-    await plane.store.write(edit)
+    await core.store.write(edit)
     item = (await shown())["audit.trail"]
     assert (item.result, item.exceptions) == (Result.GAP, ("record 2",))
 
 
 async def test_logs_that_are_not_witnessed_are_named(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """Never, too long ago, or with a fault: a fork is a gap whatever the others are."""
-    await enrolled(plane, world, "v1", "v2")
+    await enrolled(core, world, "v1", "v2")
     log = leaves(9)
 
     async def cosign(what: object) -> None:
-        await plane.store.write(
-            lambda tx: plane.witness.cosign_checkpoint(tx, "acme", "v1", what, now=world.now())  # type: ignore[arg-type]
+        await core.store.write(
+            lambda tx: core.witness.cosign_checkpoint(tx, "acme", "v1", what, now=world.now())  # type: ignore[arg-type]
         )
 
     await cosign(checkpoint(log[:5], 0))
@@ -61,15 +61,17 @@ async def test_logs_that_are_not_witnessed_are_named(
 
 
 async def test_critical_alerts_want_somebody_within_a_day(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """Others may wait, and what was over within a day needs nobody."""
     for code, severity in (("x", Severity.CRITICAL), ("y", Severity.WARNING)):
-        await plane.alerts.fire_alerts(plane.alerts.new_alert("acme", "v1", code, severity, "m"))
-    await plane.alerts.fire_alerts(
-        plane.alerts.new_alert("acme", "v2", "sealed", Severity.CRITICAL, "m")
+        await core.agents.alerts.fire_alerts(
+            core.agents.alerts.new_alert("acme", "v1", code, severity, "m")
+        )
+    await core.agents.alerts.fire_alerts(
+        core.agents.alerts.new_alert("acme", "v2", "sealed", Severity.CRITICAL, "m")
     )
-    await plane.alerts.resolve_alerts("acme", ["sealed"], "v2")
+    await core.agents.alerts.resolve_alerts("acme", ["sealed"], "v2")
     assert (await shown())["audit.alerts"].result is Result.MET
     world.advance(2 * 86_400)
     item = (await shown())["audit.alerts"]

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
 from control.compliance.evidence.maintenance import NO_BACKUPS, total_growth
+from control.core import Core
 from control.model.compliance import Evidence, Result
 from control.model.records import Sample
 from control.model.reported_values import MAX_COUNT
@@ -33,10 +33,10 @@ def test_a_total_that_begins_anew_goes_on(lasts: list[int], growth: int) -> None
 
 
 async def test_reports_of_agents_are_believed_and_named(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """One makes backups, the other does not; silence is not evidence."""
-    await enrolled(plane, world, "one", "two")
+    await enrolled(core, world, "one", "two")
     for name in ("backups", "rotations", "keys"):
         assert (await shown())[f"upkeep.{name}"].result is Result.NOT_EVIDENCED, name
     assert (await shown())["upkeep.backups"].lacking == NO_BACKUPS
@@ -47,38 +47,36 @@ async def test_reports_of_agents_are_believed_and_named(
             figures = {"backups": backups, "backup_failures": 0}
             agent_metrics.ingest_figures(tx, "acme", "one", at, figures, now=world.now() // SECOND)
 
-        await plane.store.write(ingest)
+        await core.store.write(ingest)
     item = (await shown())["upkeep.backups"]
     assert (item.result, item.exceptions) == (Result.PARTLY, ("two",))
     assert item.figures["backups"] == 3
 
 
-async def test_secrets_that_are_old_are_owed(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
-) -> None:
+async def test_secrets_that_are_old_are_owed(core: Core, world: FakeWorld, shown: Shown) -> None:
     """As of each agent's newest look; one that tells nothing is named."""
-    await enrolled(plane, world, "one", "two")
+    await enrolled(core, world, "one", "two")
     now = world.now() // SECOND
     look = SecretInventory(
         "acme", "one", at=now, total=5, never_read=0, expired=0, idle=(5, 0, 0, 0, 0, 0, 0),
         age=(2, 0, 0, 0, 2, 0, 1), expires=(0,) * 7, opaque=False,
     )  # fmt: skip
-    await plane.store.write(lambda tx: usage.put_inventory(tx, look))
+    await core.store.write(lambda tx: usage.put_inventory(tx, look))
     item = (await shown())["upkeep.rotations"]
     assert (item.result, item.exceptions) == (Result.GAP, ("one", "two"))
     assert item.figures == {"secrets": 5, "overdue": 3, "agents": 1, "told": 1}
 
 
 async def test_a_key_that_was_due_for_days_is_late(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """Changed within hours: fine. Two days later: late, though it is changed now."""
-    await enrolled(plane, world, "good", "late", "silent")
+    await enrolled(core, world, "good", "late", "silent")
 
     async def tell(vault: str, rotations: int, due: int) -> None:
         figures = {"rotations": rotations, "rotations_due": due}
         now = world.now()
-        await plane.store.write(
+        await core.store.write(
             lambda tx: key_rotation.ingest_key_figures(tx, "acme", vault, now, figures, now=now)
         )
 

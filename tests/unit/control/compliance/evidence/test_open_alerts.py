@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
 from control.compliance.evidence.open_alerts import CONTRADICTED_EVIDENCE
 from control.compliance.frameworks import assess_controls, load_frameworks
+from control.core import Core
 from control.model.compliance import Evidence, Result
 from control.model.records import Severity
 from tests.unit.control.compliance.conftest import noted
@@ -15,20 +15,18 @@ from tests.unit.control.compliance.conftest import noted
 Shown = Callable[[], Awaitable[dict[str, Evidence]]]
 
 
-async def raised(plane: ControlPlane, code: str, severity: Severity = Severity.CRITICAL) -> str:
+async def raised(core: Core, code: str, severity: Severity = Severity.CRITICAL) -> str:
     """One alert of agent v1; its id."""
-    alert = plane.alerts.new_alert("acme", "v1", code, severity, f"agent v1: {code}")
-    await plane.alerts.fire_alerts(alert)
+    alert = core.agents.alerts.new_alert("acme", "v1", code, severity, f"agent v1: {code}")
+    await core.agents.alerts.fire_alerts(alert)
     return alert.id
 
 
-async def test_an_open_critical_alert_makes_a_gap_and_is_named(
-    plane: ControlPlane, shown: Shown
-) -> None:
+async def test_an_open_critical_alert_makes_a_gap_and_is_named(core: Core, shown: Shown) -> None:
     """In the evidence that it bears on, and in every control that rests on it."""
-    await noted(plane, "users.create")
+    await noted(core, "users.create")
     assert (await shown())["audit.trail"].result is Result.MET
-    await raised(plane, "trail_broken")
+    await raised(core, "trail_broken")
     found = await shown()
     item = found["audit.trail"]
     assert item.result is Result.GAP
@@ -41,37 +39,35 @@ async def test_an_open_critical_alert_makes_a_gap_and_is_named(
     assert {control.result for control in resting} == {Result.GAP}
 
 
-async def test_one_that_is_over_is_no_gap(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
-) -> None:
+async def test_one_that_is_over_is_no_gap(core: Core, world: FakeWorld, shown: Shown) -> None:
     """Nor is one that is not critical, or about something else."""
-    await noted(plane, "users.create")
-    await raised(plane, "trail_broken")
-    await plane.alerts.resolve_alerts("acme", ["trail_broken"], "v1")
+    await noted(core, "users.create")
+    await raised(core, "trail_broken")
+    await core.agents.alerts.resolve_alerts("acme", ["trail_broken"], "v1")
     world.advance(3600)
-    await raised(plane, "trail_broken", Severity.WARNING)
-    await raised(plane, "backup_failed")
+    await raised(core, "trail_broken", Severity.WARNING)
+    await raised(core, "backup_failed")
     assert (await shown())["audit.trail"].result is Result.MET
 
 
-async def test_a_condition_is_open_until_it_is_over(plane: ControlPlane, shown: Shown) -> None:
+async def test_a_condition_is_open_until_it_is_over(core: Core, shown: Shown) -> None:
     """To acknowledge it silences it, and changes nothing about what is so."""
-    await noted(plane, "users.create")
+    await noted(core, "users.create")
     assert (await shown())["audit.checkpoints"].figures.get("open_alerts", 0) == 0
-    id_ = await raised(plane, "audit_sink_failed")
-    await plane.alerts.acknowledge_alert("acme", id_, "acme/ann")
+    id_ = await raised(core, "audit_sink_failed")
+    await core.agents.alerts.acknowledge_alert("acme", id_, "acme/ann")
     item = (await shown())["audit.checkpoints"]
     assert (item.result, item.figures["open_alerts"]) == (Result.GAP, 1)
-    await plane.alerts.resolve_alerts("acme", ["audit_sink_failed"], "v1")
+    await core.agents.alerts.resolve_alerts("acme", ["audit_sink_failed"], "v1")
     assert "open_alerts" not in (await shown())["audit.checkpoints"].figures
 
 
 async def test_an_alert_is_open_however_old_it_is(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """It may have been raised before the period began."""
-    await noted(plane, "users.create")
-    await raised(plane, "trail_broken")
+    await noted(core, "users.create")
+    await raised(core, "trail_broken")
     world.advance(60 * 86_400)
     assert (await shown())["audit.trail"].result is Result.GAP
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.model.compliance import Evidence, Result, StateProof
 from control.model.identity import SecondFactor
 from control.model.people import Role
@@ -19,7 +19,7 @@ Shown = Callable[[], Awaitable[dict[str, Evidence]]]
 
 
 async def test_a_second_factor_is_met_only_when_demanded(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """Nobody has one: a gap, and who; everybody has one: partly; demanded: met."""
     item = (await shown())["people.second-factor"]
@@ -30,7 +30,7 @@ async def test_a_second_factor_is_met_only_when_demanded(
             tx, SecondFactor("acme", "ann", b"s", confirmed=True, last_step=0, created_at=1)
         )
 
-    await plane.store.write(have)
+    await core.store.write(have)
     item = (await shown())["people.second-factor"]
     assert (item.result, item.figures["having"]) == (Result.PARTLY, 1)
 
@@ -41,17 +41,17 @@ async def test_a_second_factor_is_met_only_when_demanded(
         assert org is not None
         people.put_organization(tx, replace(org, second_factor=True), world.now())
 
-    await plane.store.write(demand)
+    await core.store.write(demand)
     assert (await shown())["people.second-factor"].result is Result.MET
 
 
 async def test_many_strong_roles_and_unused_accounts_are_named(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """More than five owners and admins, and more than a quarter; ninety days of silence."""
     assert (await shown())["people.roles"].result is Result.MET
     for number in range(5):
-        await plane.users.create_user(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
+        await core.people.users.create_user(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
     item = (await shown())["people.roles"]
     assert (item.result, len(item.exceptions)) == (Result.PARTLY, 6)
     assert (await shown())["people.dormant"].result is Result.MET
@@ -59,9 +59,9 @@ async def test_many_strong_roles_and_unused_accounts_are_named(
     assert (await shown())["people.dormant"].figures == {"accounts": 6, "unused": 6}
 
 
-async def test_rules_are_told_as_they_are(plane: ControlPlane, shown: Shown) -> None:
+async def test_rules_are_told_as_they_are(core: Core, shown: Shown) -> None:
     """Two hours of idleness are not fifteen minutes, a quarter of an hour is not half of one."""
-    await noted(plane, "sessions.login", "denied")
+    await noted(core, "sessions.login", "denied")
     found = await shown()
     assert found["people.sessions"].result is Result.MET
     assert found["people.idle"].result is Result.GAP
@@ -71,25 +71,25 @@ async def test_rules_are_told_as_they_are(plane: ControlPlane, shown: Shown) -> 
 
 
 async def test_a_second_factor_that_came_late_is_met_partly(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """Demanded now, and not for two hours of the period."""
     world.advance(2 * 3600)
-    await plane.users.change_organization("acme", title=None, second_factor=True)
+    await core.people.users.change_organization("acme", title=None, second_factor=True)
     world.advance(3600)
     item = (await shown())["people.second-factor"]
     assert (item.result, item.figures["hours_without"]) == (Result.PARTLY, 2)
 
 
 async def test_a_role_of_a_day_is_told_though_it_is_gone(
-    plane: ControlPlane, world: FakeWorld, shown: Shown
+    core: Core, world: FakeWorld, shown: Shown
 ) -> None:
     """Six admins for a day, then none: the worst moment counts, and each is named with its time."""
     for number in range(6):
-        await plane.users.create_user(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
+        await core.people.users.create_user(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
     world.advance(86_400)
     for number in range(6):
-        await plane.users.delete_user(ROOT, "acme", f"u{number}")
+        await core.people.users.delete_user(ROOT, "acme", f"u{number}")
     world.advance(86_400)
     item = (await shown())["people.roles"]
     assert (item.result, item.figures["people"]) == (Result.PARTLY, 1)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from loadtests.durability.faults import gate as gates
+from loadtests.durability.faults import syscall_gate as gates
 
 PROGRAM = """
 import sys

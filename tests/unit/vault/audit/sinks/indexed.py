@@ -11,20 +11,27 @@ from msgspec.structs import replace
 from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
 from tests.unit.vault.audit.ends import Ends
-from vault.audit.broker import Broker, open_audit
-from vault.audit.draft import draft_event
+from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.hashing import ValueHasher
-from vault.audit.layout import Layout
-from vault.audit.retention import Retention
-from vault.audit.sinks.database import BLOCK, REST, Index, open_index, opened, sealed
+from vault.audit.layout import LogLayout
+from vault.audit.pending_record import prepare_event
+from vault.audit.retention import RetentionSchedule
+from vault.audit.sinks.database import (
+    BLOCK_RECORDS,
+    READ_PAUSE,
+    AuditIndex,
+    open_audit_index,
+    opened,
+    sealed,
+)
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT, make_event, make_keys
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.model.records import BlockRow
-from vault.store.query import arrange
+from vault.store.query import apply_query
 from vault.store.store import Store
-from vault.store.table import Key, Query, Table
+from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import AUDIT
 
 T = TypeVar("T")
@@ -45,7 +52,7 @@ class Rows:
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """Happens once, before a query is answered."""
 
-    async def select(self, table: Table[BlockRow], query: Query) -> list[BlockRow]:
+    async def select(self, table: Table[BlockRow], query: StoreQuery) -> list[BlockRow]:
         """As the store's."""
         await trio.lowlevel.checkpoint()
         self._check()
@@ -53,7 +60,7 @@ class Rows:
             meanwhile, self.meanwhile = self.meanwhile, None
             await meanwhile()
         self.asked += 1
-        return arrange(table, query, list(self.rows.values()))
+        return apply_query(table, query, list(self.rows.values()))
 
     async def commit(self, change: Callable[[Any], T]) -> T:
         """As the store's."""
@@ -64,9 +71,9 @@ class Rows:
         self.commits += 1
         return change(self)
 
-    def add(self, table: Table[BlockRow], rows: Iterable[BlockRow]) -> None:
+    def insert_new(self, table: Table[BlockRow], rows: Iterable[BlockRow]) -> None:
         """As a transaction's."""
-        new = {table.key_of(row): table.admit(row) for row in rows}
+        new = {table.key_of(row): table.normalize_row(row) for row in rows}
         assert not new.keys() & self.rows.keys()
         self.rows |= new
 
@@ -117,13 +124,15 @@ async def running(
     *,
     ends: Ends | None = None,
     days: int = 365,
-) -> AsyncIterator[tuple[Broker, Index]]:
+) -> AsyncIterator[tuple[AuditBroker, AuditIndex]]:
     """A log with an index; `ends`: others write there, too. Kept for so many `days`."""
     clock = SlewedClock(world.wall(), world.wall, world.uptime)
     end = ends.view() if ends else None
     with trio.fail_after(10):
         async with (
-            open_index(rows, AUDIT, Layout(log), VAULT, world, mac=KEYS.mac, end=end) as index,
+            open_audit_index(
+                rows, AUDIT, LogLayout(log), VAULT, world, mac=KEYS.mac, end=end
+            ) as index,
             open_audit(
                 config or AuditConfig(),
                 KEYS,
@@ -131,23 +140,23 @@ async def running(
                 [FileSink(log, reserve_bytes=0)],
                 world,
                 followers=[index],
-                retention=Retention(clock, days),
+                retention=RetentionSchedule(clock, days),
                 end=end,
             ) as broker,
         ):
             yield broker, index
 
 
-async def caught_up(broker: Broker, index: Index, world: FakeWorld) -> None:
+async def caught_up(broker: AuditBroker, index: AuditIndex, world: FakeWorld) -> None:
     """Return once every block that is due has its row."""
-    while broker.state().size - index.indexed >= BLOCK:
+    while broker.state().size - index.indexed >= BLOCK_RECORDS:
         if world.sleepers:
-            world.advance(REST)
+            world.advance(READ_PAUSE)
         await trio.lowlevel.checkpoint()
 
 
-async def fill(broker: Broker, count: int, first: int = 0, **changes: Any) -> None:
+async def fill(broker: AuditBroker, count: int, first: int = 0, **changes: Any) -> None:
     """So many events, together."""
     hasher = ValueHasher(KEYS.mac)
     events = (make_event(number, **changes) for number in range(first, first + count))
-    await broker.record_together([draft_event(event, NOW, hasher) for event in events])
+    await broker.record_batch([prepare_event(event, NOW, hasher) for event in events])

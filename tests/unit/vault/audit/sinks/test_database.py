@@ -10,17 +10,23 @@ import trio.testing
 
 from actors.testing import FakeWorld
 from tests.unit.vault.audit.sinks.indexed import KEYS, LOG, Rows, caught_up, fill, running
-from vault.audit.layout import Layout
+from vault.audit.layout import LogLayout
+from vault.audit.log_reader import RecordLocation, RecordRange, first_location, read_range
 from vault.audit.query import AuditQuery
-from vault.audit.sinks.database import BLOCK, LAG, PIECE, REST, RETRY
-from vault.audit.tail import Place, Stretch, beginning, read
+from vault.audit.sinks.database import (
+    BLOCK_RECORDS,
+    MAX_LAG,
+    READ_PAUSE,
+    READ_RECORDS,
+    RETRY_INTERVAL,
+)
 from vault.audit.testing import make_event, write_log
-from vault.audit.verify import verify
+from vault.audit.verify import verify_log
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import open_store
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import AUDIT
 
 T = TypeVar("T")
@@ -36,20 +42,20 @@ async def test_the_index_of_another_log_is_forgotten(log: Path) -> None:
     """A database from before the log was begun anew, accepted: nothing of it is found or missed."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, 3 * BLOCK, actor_id="bob")
+        await fill(broker, 3 * BLOCK_RECORDS, actor_id="bob")
         await caught_up(broker, index, world)
     old = dict(rows.rows)
-    for file in [*Layout(log).files(), Layout(log).head]:
+    for file in [*LogLayout(log).segment_files(), LogLayout(log).head_file]:
         file.unlink()
     for longer in (1, 4):  # than what the index knows of, or not
         rows.rows = dict(old)
         async with running(log, rows, world) as (broker, index):
-            await fill(broker, longer * BLOCK, 10_000 * longer, actor_id="eve")
+            await fill(broker, longer * BLOCK_RECORDS, 10_000 * longer, actor_id="eve")
             await caught_up(broker, index, world)
             for name, some in (("bob", False), ("eve", True)):
                 page = await index.search(AuditQuery(actor_id=name))
                 assert bool(page.events) is some
-            for number in (0, BLOCK // 2, longer * BLOCK - 1):
+            for number in (0, BLOCK_RECORDS // 2, longer * BLOCK_RECORDS - 1):
                 query = AuditQuery(request_id=f"request-{10_000 * longer + number}")
                 assert len((await index.search(query)).events) == 1
             assert not set(old.values()) & set(rows.rows.values())
@@ -60,17 +66,17 @@ async def test_the_index_of_a_log_that_was_set_back_is_kept_as_far_as_it_holds(l
     """Blocks of what both have stay; those that others have replaced go."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK)
+        await fill(broker, BLOCK_RECORDS)
         await caught_up(broker, index, world)
-    files = {file: file.read_bytes() for file in (log, Layout(log).head)}
+    files = {file: file.read_bytes() for file in (log, LogLayout(log).head_file)}
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, 2 * BLOCK, BLOCK, actor_id="bob")
+        await fill(broker, 2 * BLOCK_RECORDS, BLOCK_RECORDS, actor_id="bob")
         await caught_up(broker, index, world)
     kept = rows.rows[min(rows.rows)]
     for file, content in files.items():
         file.write_bytes(content)
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, 2 * BLOCK, 9_000, actor_id="eve")
+        await fill(broker, 2 * BLOCK_RECORDS, 9_000, actor_id="eve")
         await caught_up(broker, index, world)
         assert kept in rows.rows.values()
         assert (await index.search(AuditQuery(actor_id="bob"))).events == []
@@ -81,7 +87,7 @@ async def test_two_logs_in_one_database(log: Path, tmp_path: Path) -> None:
     """Each index has its own rows, and touches no other's."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, 2 * BLOCK)
+        await fill(broker, 2 * BLOCK_RECORDS)
         await caught_up(broker, index, world)
     for other in ("another", "zzz"):  # before and behind it, in the order of keys
         for number, row in enumerate(list(rows.rows.values()), 100_000):
@@ -90,12 +96,12 @@ async def test_two_logs_in_one_database(log: Path, tmp_path: Path) -> None:
     there = {key: row for key, row in rows.rows.items() if key[0] != LOG}
     config = AuditConfig(rotation_bytes=100_000)
     async with running(log, rows, world, config, days=1) as (broker, index):
-        await fill(broker, BLOCK, 2 * BLOCK)
+        await fill(broker, BLOCK_RECORDS, 2 * BLOCK_RECORDS)
         world.advance(3 * 86_400)
-        await fill(broker, 1, 2 * BLOCK + BLOCK // 2)  # which announces it
+        await fill(broker, 1, 2 * BLOCK_RECORDS + BLOCK_RECORDS // 2)  # which announces it
         world.advance(86_400)
         for part in (3, 4):
-            await fill(broker, BLOCK, part * BLOCK)
+            await fill(broker, BLOCK_RECORDS, part * BLOCK_RECORDS)
         await caught_up(broker, index, world)
         for number in (4500, 1500):
             found = (await index.search(AuditQuery(request_id=f"request-{number}"))).events
@@ -107,7 +113,7 @@ async def test_an_index_resumes_where_it_was(log: Path) -> None:
     """After a restart nothing is read twice and nothing is missed, also what a kill left behind."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK + 10)
+        await fill(broker, BLOCK_RECORDS + 10)
         await caught_up(broker, index, world)
     write_log(log, 300)  # by an agent whose index did not run
     async with running(log, rows, world) as (broker, index):
@@ -123,31 +129,31 @@ async def test_an_index_resumes_where_it_was(log: Path) -> None:
 async def test_an_index_catches_up_before_anything_new_happens(log: Path) -> None:
     """An index that was thrown away is rebuilt from the log by a start alone."""
     size = write_log(log, 300, batch=20, rotation=2_000_000).size
-    segments = len(Layout(log).files())
+    segments = len(LogLayout(log).segment_files())
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
         await caught_up(broker, index, world)
-        assert size - index.indexed < BLOCK
+        assert size - index.indexed < BLOCK_RECORDS
         assert {row.segment for row in rows.rows.values()} == set(range(1, segments + 1))
-    assert rows.commits >= size // BLOCK
+    assert rows.commits >= size // BLOCK_RECORDS
 
 
 async def test_an_index_works_in_pieces(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests wait for no more of it than a piece at a time, and each record is read once."""
     pieces: list[int] = []
 
-    def watched(*asked: Any) -> Stretch:
-        stretch = read(*asked)
+    def watched(*asked: Any) -> RecordRange:
+        stretch = read_range(*asked)
         pieces.append(len(stretch.lines))
         return stretch
 
-    monkeypatch.setattr("vault.audit.sinks.database.read", watched)
+    monkeypatch.setattr("vault.audit.sinks.database.read_range", watched)
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, 3 * BLOCK)
+        await fill(broker, 3 * BLOCK_RECORDS)
         await caught_up(broker, index, world)
-    assert max(pieces) == PIECE
-    assert 3 * BLOCK <= sum(pieces) < 3 * BLOCK + PIECE
+    assert max(pieces) == READ_RECORDS
+    assert 3 * BLOCK_RECORDS <= sum(pieces) < 3 * BLOCK_RECORDS + READ_RECORDS
 
 
 async def test_a_log_that_cannot_be_read_is_tried_again(
@@ -157,27 +163,27 @@ async def test_a_log_that_cannot_be_read_is_tried_again(
     rows, world = Rows(), FakeWorld()
     tries = 0
 
-    def broken(*_: object) -> Stretch:
+    def broken(*_: object) -> RecordRange:
         nonlocal tries
         tries += 1
         raise OSError(5, "Input/output error")
 
     async with running(log, rows, world) as (broker, index):
         with monkeypatch.context() as patched:
-            patched.setattr("vault.audit.sinks.database.read", broken)
-            await fill(broker, BLOCK)
+            patched.setattr("vault.audit.sinks.database.read_range", broken)
+            await fill(broker, BLOCK_RECORDS)
             for _ in range(3):
                 while not world.sleepers:
                     await trio.lowlevel.checkpoint()
                 for _ in range(20):
                     await trio.lowlevel.checkpoint()
-                world.advance(RETRY)
+                world.advance(RETRY_INTERVAL)
             assert tries <= 4
             assert index.error == "OSError: [Errno 5] Input/output error"
             with pytest.raises(UnavailableError) as told:
                 await index.search(AuditQuery())
             assert told.value.code == "audit_log_unreadable"
-        world.advance(RETRY)
+        world.advance(RETRY_INTERVAL)
         await caught_up(broker, index, world)
         assert index.error == ""
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -187,7 +193,7 @@ async def test_a_database_that_is_gone_is_told_as_such(log: Path) -> None:
     """To whoever searches."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK)
+        await fill(broker, BLOCK_RECORDS)
         await caught_up(broker, index, world)
         rows.gone = True
         with pytest.raises(UnavailableError) as told:
@@ -199,16 +205,16 @@ async def test_an_index_rests_between_pieces(log: Path) -> None:
     """The machine is the requests'; the further it is behind, the less."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK)
+        await fill(broker, BLOCK_RECORDS)
         while not world.sleepers:
             await trio.lowlevel.checkpoint()
         for _ in range(20):
             await trio.lowlevel.checkpoint()
         assert rows.commits == 0
         assert index.indexed == 0
-        await fill(broker, LAG + BLOCK, BLOCK)
-        world.advance(REST)
-        while index.indexed < BLOCK:
+        await fill(broker, MAX_LAG + BLOCK_RECORDS, BLOCK_RECORDS)
+        world.advance(READ_PAUSE)
+        while index.indexed < BLOCK_RECORDS:
             await trio.lowlevel.checkpoint()
 
 
@@ -217,27 +223,27 @@ async def test_a_block_that_is_not_taken_is_made_anew(log: Path) -> None:
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
         rows.read_only = True
-        await fill(broker, BLOCK)
+        await fill(broker, BLOCK_RECORDS)
         while not index.error:
             if world.sleepers:
-                world.advance(REST)
+                world.advance(READ_PAUSE)
             await trio.lowlevel.checkpoint()
         rows.read_only = False
-        world.advance(RETRY)
+        world.advance(RETRY_INTERVAL)
         await caught_up(broker, index, world)
         assert index.error == ""
-    assert [(row.first, row.last) for row in rows.rows.values()] == [(0, BLOCK - 1)]
+    assert [(row.first, row.last) for row in rows.rows.values()] == [(0, BLOCK_RECORDS - 1)]
 
 
 async def test_an_index_that_is_at_rest_does_nothing(log: Path) -> None:
     """Neither with a block nor before one is due."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        for size in (1, 3, BLOCK):
+        for size in (1, 3, BLOCK_RECORDS):
             await fill(broker, size)
             await caught_up(broker, index, world)
             while world.sleepers > 1:
-                world.advance(REST)
+                world.advance(READ_PAUSE)
                 await trio.lowlevel.checkpoint()
             with trio.fail_after(5):
                 await trio.testing.wait_all_tasks_blocked()
@@ -247,14 +253,14 @@ async def test_an_old_block_is_not_taken_for_one_that_retention_let_go(log: Path
     """Of a log that was begun anew, and has let go of its beginning, but not of these numbers."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK, 50_000)
+        await fill(broker, BLOCK_RECORDS, 50_000)
         await caught_up(broker, index, world)
-    for file in [*Layout(log).files(), Layout(log).head]:
+    for file in [*LogLayout(log).segment_files(), LogLayout(log).head_file]:
         file.unlink()
     write_log(log, 300, batch=4, rotation=400_000)
-    Layout(log).closed(1).unlink()
-    first = beginning(Layout(log)).seq
-    assert 100 < first < BLOCK - 100
+    LogLayout(log).closed_segment(1).unlink()
+    first = first_location(LogLayout(log)).seq
+    assert 100 < first < BLOCK_RECORDS - 100
     async with running(log, rows, world) as (broker, index):
         await caught_up(broker, index, world)
         found = (await index.search(AuditQuery(request_id="request-700", limit=9))).events
@@ -266,13 +272,13 @@ async def test_a_database_that_is_gone_is_met_again(log: Path) -> None:
     rows, world = Rows(), FakeWorld()
     rows.gone = True
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK)
+        await fill(broker, BLOCK_RECORDS)
         while not world.sleepers:
             await trio.lowlevel.checkpoint()
         assert index.error.startswith("UnavailableError")
         await broker.record(make_event(1))
         rows.gone = False
-        world.advance(RETRY)
+        world.advance(RETRY_INTERVAL)
         await caught_up(broker, index, world)
         assert index.error == ""
         assert (await index.search(AuditQuery(request_id="request-1000"))).events
@@ -283,12 +289,12 @@ async def test_a_log_that_lost_its_end_is_told(log: Path) -> None:
     """Acknowledged records that are not there are no block, and no search passes over them."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK - 10)
+        await fill(broker, BLOCK_RECORDS - 10)
         size = broker.state().size
-        index.begin(size + BLOCK)
+        index.on_open(size + BLOCK_RECORDS)
         while not index.error:
             if world.sleepers:
-                world.advance(REST)
+                world.advance(READ_PAUSE)
             await trio.lowlevel.checkpoint()
         assert index.error.startswith(f"ValueError: record {size} is not where")
         with pytest.raises(UnavailableError, match=f"record {size} is not where"):
@@ -306,15 +312,15 @@ async def test_blocks_go_with_their_segments(log: Path) -> None:
         kept = len(rows.rows)
         world.advance(2 * 86_400)
         await broker.record(make_event(29))  # which announces it
-        assert verify(log, KEYS).first == 0
+        assert verify_log(log, KEYS).first == 0
         world.advance(86_400)
         await broker.record(make_event(30))
-        first = verify(log, KEYS).first
-        assert first > BLOCK
+        first = verify_log(log, KEYS).first
+        assert first > BLOCK_RECORDS
         # Its rows are still there: the index comes later.
         found = (await index.search(AuditQuery(request_id="request-3"))).events
         assert found == []
-        await fill(broker, BLOCK)
+        await fill(broker, BLOCK_RECORDS)
         await caught_up(broker, index, world)
     assert min(row.first for row in rows.rows.values()) >= first
     assert len(rows.rows) < kept
@@ -327,15 +333,15 @@ async def test_a_segment_that_goes_while_it_is_opened_is_passed_over(
     rows, world = Rows(), FakeWorld()
     write_log(log, 300, batch=20, rotation=2_000_000)
 
-    def late(layout: Layout, place: Place, until: int, limit: int) -> Stretch:
+    def late(layout: LogLayout, place: RecordLocation, until: int, limit: int) -> RecordRange:
         if place.segment == 1:
-            layout.closed(1).unlink(missing_ok=True)
+            layout.closed_segment(1).unlink(missing_ok=True)
             raise FileNotFoundError(2, "No such file or directory")
-        return read(layout, place, until, limit)
+        return read_range(layout, place, until, limit)
 
     async with running(log, rows, world) as (broker, index):
         await caught_up(broker, index, world)
-        monkeypatch.setattr("vault.audit.sinks.database.read", late)
+        monkeypatch.setattr("vault.audit.sinks.database.read_range", late)
         found = (await index.search(AuditQuery(request_id="request-3"))).events
     assert found == []
 
@@ -344,10 +350,10 @@ async def test_an_index_that_lags_behind_retention_goes_on(log: Path) -> None:
     """With the first record that is left."""
     rows, world = Rows(), FakeWorld()
     size = write_log(log, 300, batch=20, rotation=2_000_000).size
-    Layout(log).closed(1).unlink()
+    LogLayout(log).closed_segment(1).unlink()
     async with running(log, rows, world) as (broker, index):
         await caught_up(broker, index, world)
-        assert size - index.indexed < BLOCK
+        assert size - index.indexed < BLOCK_RECORDS
     assert {row.segment for row in rows.rows.values()} == {2}
 
 
@@ -372,22 +378,22 @@ async def test_a_real_database_takes_and_finds_them(log: Path, tmp_path: Path) -
         running(log, store, world, config, days=1) as (broker, index),
     ):
         for part in range(4):
-            await fill(broker, BLOCK, part * BLOCK)
+            await fill(broker, BLOCK_RECORDS, part * BLOCK_RECORDS)
         await caught_up(broker, index, world)
         query = AuditQuery(path="secret/app/", operation="secret.read", until=world.now(), limit=7)
         page = await index.search(query)
-        last = 4 * BLOCK
+        last = 4 * BLOCK_RECORDS
         assert [row.request_id for row in page.events] == [
             f"request-{number}" for number in range(last - 1, last - 8, -1)
         ]
         old = await index.search(AuditQuery(request_id="request-1"))
         assert len(old.events) == 1
         world.advance(2 * 86_400)
-        await fill(broker, BLOCK, 4 * BLOCK)  # which announces it
+        await fill(broker, BLOCK_RECORDS, 4 * BLOCK_RECORDS)  # which announces it
         world.advance(86_400)
         for part in (5, 6):
-            await fill(broker, BLOCK, part * BLOCK)
+            await fill(broker, BLOCK_RECORDS, part * BLOCK_RECORDS)
         await caught_up(broker, index, world)
-        assert verify(log, KEYS).first > BLOCK
-        left = await store.select(AUDIT, Query())
-    assert left[0].first >= verify(log, KEYS).first
+        assert verify_log(log, KEYS).first > BLOCK_RECORDS
+        left = await store.select(AUDIT, StoreQuery())
+    assert left[0].first >= verify_log(log, KEYS).first

@@ -11,12 +11,12 @@ from actors.testing import FakeWorld
 from tests.unit.vault.audit.ends import Ends
 from tests.unit.vault.audit.sinks.indexed import KEYS, Rows, Turns, caught_up, fill, running
 from vault.audit.appender import Appender
-from vault.audit.layout import Layout
+from vault.audit.layout import LogLayout
 from vault.audit.query import AuditQuery
 from vault.audit.sinks import database as index_module
-from vault.audit.sinks.database import BLOCK, open_index
+from vault.audit.sinks.database import BLOCK_RECORDS, open_audit_index
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_draft
+from vault.audit.testing import NOW, VAULT, make_pending_record
 from vault.errors import UnavailableError, ValidationError
 from vault.store.tables import AUDIT
 
@@ -32,7 +32,7 @@ async def test_an_event_is_found_once_it_is_on_record(log: Path) -> None:
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
         found = 0
-        for size in (1, BLOCK - 2, 1, 1, 2 * BLOCK, 5):
+        for size in (1, BLOCK_RECORDS - 2, 1, 1, 2 * BLOCK_RECORDS, 5):
             await fill(broker, size, found)
             found += size
             for _ in range(2):
@@ -49,10 +49,14 @@ async def test_an_actor_is_found_by_id_and_by_name(log: Path) -> None:
     """Of users that are deleted too: the records have both. In blocks and behind them."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK, 0, actor_id="id-1", actor_name="ann")
-        await fill(broker, 2, BLOCK, actor_id="id-2", actor_name="ann")
+        await fill(broker, BLOCK_RECORDS, 0, actor_id="id-1", actor_name="ann")
+        await fill(broker, 2, BLOCK_RECORDS, actor_id="id-2", actor_name="ann")
         await caught_up(broker, index, world)
-        for actor, newest in (("id-1", BLOCK - 1), ("id-2", BLOCK + 1), ("ann", BLOCK + 1)):
+        for actor, newest in (
+            ("id-1", BLOCK_RECORDS - 1),
+            ("id-2", BLOCK_RECORDS + 1),
+            ("ann", BLOCK_RECORDS + 1),
+        ):
             page = await index.search(AuditQuery(actor=actor, limit=500))
             assert page.events[0].request_id == f"request-{newest}"
             assert len(page.events) == (2 if actor == "id-2" else 500)
@@ -64,12 +68,12 @@ async def test_a_search_asks_for_all_that_it_names(log: Path) -> None:
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
         for part in range(3):
-            await fill(broker, BLOCK, part * BLOCK, actor_id=f"actor-{part}")
+            await fill(broker, BLOCK_RECORDS, part * BLOCK_RECORDS, actor_id=f"actor-{part}")
         await caught_up(broker, index, world)
         for part in range(3):
             query = AuditQuery(actor_id=f"actor-{part}", limit=500)
             page = await index.search(query)
-            last = (part + 1) * BLOCK
+            last = (part + 1) * BLOCK_RECORDS
             assert [row.request_id for row in page.events] == [
                 f"request-{number}" for number in range(last - 1, last - 501, -1)
             ]
@@ -83,7 +87,7 @@ async def test_a_search_asks_for_all_that_it_names(log: Path) -> None:
 async def test_pages_follow_each_other(log: Path, limit: int) -> None:
     """A cursor leads through all events once, newest first, while more are recorded."""
     rows, world = Rows(), FakeWorld()
-    count = 2 * BLOCK + 50 if limit > 1 else 9
+    count = 2 * BLOCK_RECORDS + 50 if limit > 1 else 9
     async with running(log, rows, world) as (broker, index):
         await fill(broker, count)
         await caught_up(broker, index, world)
@@ -105,7 +109,7 @@ async def test_a_search_looks_at_all_filters(log: Path, monkeypatch: pytest.Monk
     async with running(log, rows, world) as (broker, index):
         await fill(broker, 1, actor_id="bob")
         for part in range(7):
-            await fill(broker, BLOCK, part * BLOCK + 1)
+            await fill(broker, BLOCK_RECORDS, part * BLOCK_RECORDS + 1)
         await caught_up(broker, index, world)
         assert len(rows.rows) == 7
         for key, row in rows.rows.items():
@@ -128,7 +132,7 @@ async def test_a_search_ends_where_the_time_does(
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
         for part in range(8):
-            await fill(broker, BLOCK, part * BLOCK)
+            await fill(broker, BLOCK_RECORDS, part * BLOCK_RECORDS)
         await caught_up(broker, index, world)
         asked = rows.asked
         assert (await index.search(AuditQuery(since=NOW + 1))).events == []
@@ -153,7 +157,7 @@ async def test_a_search_reads_so_many_blocks_and_says_where_to_go_on(
         await fill(broker, 1, actor_id="bob", result="denied")
         for part in range(7):
             await fill(broker, 1, 10_000 + part, actor_id="bob")
-            await fill(broker, BLOCK, part * BLOCK + 1, result="denied")
+            await fill(broker, BLOCK_RECORDS, part * BLOCK_RECORDS + 1, result="denied")
         await caught_up(broker, index, world)
         found, cursors = [], [""]
         while len(cursors) == 1 or cursors[-1]:
@@ -172,7 +176,7 @@ async def test_searches_take_turns(log: Path) -> None:
     rows = Rows()
     world = Turns()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, 2 * BLOCK)
+        await fill(broker, 2 * BLOCK_RECORDS)
         await caught_up(broker, index, world)
         async with trio.open_nursery() as nursery:
             for _ in range(20):
@@ -184,12 +188,12 @@ async def test_what_gets_its_block_meanwhile_is_found_once(log: Path) -> None:
     """Between the look at the log's end and the look at the blocks."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK)
+        await fill(broker, BLOCK_RECORDS)
         await caught_up(broker, index, world)
-        await fill(broker, BLOCK - 10, BLOCK)
+        await fill(broker, BLOCK_RECORDS - 10, BLOCK_RECORDS)
 
         async def grow() -> None:
-            await fill(broker, 20, 2 * BLOCK)
+            await fill(broker, 20, 2 * BLOCK_RECORDS)
             await caught_up(broker, index, world)
 
         rows.meanwhile = grow
@@ -200,7 +204,9 @@ async def test_what_gets_its_block_meanwhile_is_found_once(log: Path) -> None:
 
 async def test_a_log_without_a_record_has_no_events(log: Path) -> None:
     """Before its first is written there is not even a file."""
-    async with open_index(Rows(), AUDIT, Layout(log), VAULT, FakeWorld(), mac=KEYS.mac) as index:
+    async with open_audit_index(
+        Rows(), AUDIT, LogLayout(log), VAULT, FakeWorld(), mac=KEYS.mac
+    ) as index:
         assert (await index.search(AuditQuery())).events == []
 
 
@@ -211,7 +217,7 @@ async def test_large_records_make_shorter_blocks(log: Path) -> None:
     async with running(log, rows, world) as (broker, index):
         for _ in range(8):
             await fill(broker, 20, request=wide)
-        await fill(broker, 2 * BLOCK, 1000)
+        await fill(broker, 2 * BLOCK_RECORDS, 1000)
         await caught_up(broker, index, world)
         first = rows.rows[min(rows.rows)]
         assert first.last < 100
@@ -230,7 +236,7 @@ async def test_what_another_process_wrote(log: Path) -> None:
         await fill(broker, 1)
         sink = FileSink(log, reserve_bytes=0)
         other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**8)
-        assert await other.append([make_draft(1)])
+        assert await other.append([make_pending_record(1)])
         page = await index.search(AuditQuery())
         assert [row.request_id for row in page.events] == ["request-1", "request-0"]
         await other.aclose()
@@ -290,15 +296,15 @@ async def test_rows_that_somebody_changed_hide_nothing(
     async with running(log, rows, world) as (broker, index):
         await index.warn(alarm)
         for part in range(4):
-            await fill(broker, 1, part * BLOCK, actor_id="bob")
-            await fill(broker, BLOCK - 1, part * BLOCK + 1)
+            await fill(broker, 1, part * BLOCK_RECORDS, actor_id="bob")
+            await fill(broker, BLOCK_RECORDS - 1, part * BLOCK_RECORDS + 1)
         await caught_up(broker, index, world)
         before = dict(rows.rows)
         change(rows)
         query = AuditQuery(actor_id="bob", since=NOW - 1)
         page = await index.search(query)
         assert [row.request_id for row in page.events] == [
-            f"request-{part * BLOCK}" for part in (3, 2, 1, 0)
+            f"request-{part * BLOCK_RECORDS}" for part in (3, 2, 1, 0)
         ]
         assert len(told) == 1
         await caught_up(broker, index, world)
@@ -318,7 +324,7 @@ async def test_who_changes_them_again_and_again_is_told(
 
     async with running(log, rows, world) as (broker, index):
         await index.warn(alarm)
-        await fill(broker, 2 * BLOCK)
+        await fill(broker, 2 * BLOCK_RECORDS)
         await caught_up(broker, index, world)
 
         def prove(blocks: object, below: int) -> list[object]:
@@ -337,7 +343,7 @@ async def test_rows_of_a_program_before_are_dropped(log: Path) -> None:
         told.append(what)
 
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, 2 * BLOCK, actor_id="bob")
+        await fill(broker, 2 * BLOCK_RECORDS, actor_id="bob")
         await caught_up(broker, index, world)
         before = dict(rows.rows)
     rows.rows = {
@@ -359,7 +365,7 @@ async def test_what_is_found_before_anybody_can_be_told(log: Path) -> None:
         told.append(what)
 
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, 2 * BLOCK)
+        await fill(broker, 2 * BLOCK_RECORDS)
         await caught_up(broker, index, world)
     zeroed(rows)
     async with running(log, rows, world) as (broker, index):

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from vault.audit.sinks.disk import Disk, is_full
+from vault.audit.sinks.disk import Disk, is_disk_full
 
 DISK = Disk()
 
 
 def test_a_full_disk_is_told_from_a_broken_one() -> None:
     """No space and no quota are full; an input/output error is not."""
-    assert is_full(OSError(errno.ENOSPC, ""))
-    assert is_full(OSError(errno.EDQUOT, ""))
-    assert not is_full(OSError(errno.EIO, ""))
+    assert is_disk_full(OSError(errno.ENOSPC, ""))
+    assert is_disk_full(OSError(errno.EDQUOT, ""))
+    assert not is_disk_full(OSError(errno.EIO, ""))
 
 
 def test_what_is_written_is_there(tmp_path: Path) -> None:

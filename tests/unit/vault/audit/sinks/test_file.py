@@ -9,13 +9,21 @@ from pathlib import Path
 import pytest
 
 from vault.audit import record
-from vault.audit.draft import Draft
-from vault.audit.layout import Layout
-from vault.audit.ledger import Ledger, Position
-from vault.audit.recovery import Recovered
+from vault.audit.batch import BatchComposer, LogPosition
+from vault.audit.layout import LogLayout
+from vault.audit.pending_record import PendingRecord
+from vault.audit.recovery import RecoveredLog
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, Fault, FaultyDisk, fail_at, make_draft, make_keys
-from vault.audit.verify import verify
+from vault.audit.testing import (
+    NOW,
+    VAULT,
+    Fault,
+    FaultyDisk,
+    fail_at,
+    make_keys,
+    make_pending_record,
+)
+from vault.audit.verify import verify_log
 from vault.errors import TamperedError
 from vault.model.instant import SECOND
 
@@ -30,21 +38,21 @@ class Run:
     def __init__(self, log: Path, disk: FaultyDisk | None = None, reserve: int = 0) -> None:
         self.sink = FileSink(log, disk=disk, reserve_bytes=reserve)
         self.acknowledged = 0
-        self.ledger: Ledger
+        self.ledger: BatchComposer
 
-    def start(self) -> Recovered:
+    def start(self) -> RecoveredLog:
         """Open the log; records what was found, as the writer does."""
         found = self.sink.load(KEYS, VAULT)
-        self.ledger = Ledger(KEYS, VAULT, found.position, rotation_bytes=ROTATION)
+        self.ledger = BatchComposer(KEYS, VAULT, found.position, rotation_bytes=ROTATION)
         self.acknowledged = found.position.chain.size
         if found.adopted or found.dropped:
-            body = record.encode_body(record.Repair(found.adopted, found.dropped))
-            self.write([Draft(NOW, "repair", body)], attempts=1)
+            body = record.encode_body(record.RepairBody(found.adopted, found.dropped))
+            self.write([PendingRecord(NOW, "repair", body)], attempts=1)
         return found
 
-    def write(self, drafts: list[Draft], *, attempts: int, settle: bool = False) -> None:
+    def write(self, drafts: list[PendingRecord], *, attempts: int, settle: bool = False) -> None:
         """Write one batch; raises the last attempt's error."""
-        batch = self.ledger.compose(drafts, NOW + self.ledger.size * SECOND // 8, settle=settle)
+        batch = self.ledger.compose(drafts, NOW + self.ledger.size * SECOND // 8, checkpoint=settle)
         for attempt in range(attempts):
             try:
                 self.sink.write((batch,))
@@ -58,7 +66,7 @@ class Run:
     def work(self, *, attempts: int) -> None:
         """Some batches."""
         for number in range(BATCHES):
-            self.write([make_draft(number * 3 + i) for i in range(3)], attempts=attempts)
+            self.write([make_pending_record(number * 3 + i) for i in range(3)], attempts=attempts)
 
 
 @pytest.fixture
@@ -103,7 +111,7 @@ def test_each_single_fault_is_survived_by_trying_again(tmp_path: Path) -> None:
             run.start()
         run.work(attempts=2)
         run.sink.close()
-        assert verify(log, KEYS).size == run.acknowledged == run.ledger.size, name
+        assert verify_log(log, KEYS).size == run.acknowledged == run.ledger.size, name
 
 
 def test_each_single_fault_is_survived_by_a_restart(tmp_path: Path) -> None:
@@ -121,9 +129,9 @@ def test_each_single_fault_is_survived_by_a_restart(tmp_path: Path) -> None:
         after = Run(log)
         after.start()
         assert after.acknowledged >= before.acknowledged, name
-        after.write([make_draft(99)], attempts=1)
+        after.write([make_pending_record(99)], attempts=1)
         after.sink.close()
-        assert verify(log, KEYS).size == after.acknowledged, name
+        assert verify_log(log, KEYS).size == after.acknowledged, name
 
 
 def test_a_lasting_fault_refuses_everything_and_loses_nothing(tmp_path: Path) -> None:
@@ -137,7 +145,7 @@ def test_a_lasting_fault_refuses_everything_and_loses_nothing(tmp_path: Path) ->
     run = Run(log, FaultyDisk(fault))
     run.start()
     run.work(attempts=1)
-    batch = run.ledger.compose([make_draft(1)], NOW)
+    batch = run.ledger.compose([make_pending_record(1)], NOW)
     broken = True
     for _ in range(5):
         with pytest.raises(OSError, match="faulty"):
@@ -146,7 +154,7 @@ def test_a_lasting_fault_refuses_everything_and_loses_nothing(tmp_path: Path) ->
     run.sink.write((batch,))
     run.sink.write((batch,))
     run.sink.close()
-    assert verify(log, KEYS).size == batch.size
+    assert verify_log(log, KEYS).size == batch.size
 
 
 def test_a_failed_sync_is_not_tried_again_on_the_same_descriptor(log: Path) -> None:
@@ -154,14 +162,14 @@ def test_a_failed_sync_is_not_tried_again_on_the_same_descriptor(log: Path) -> N
     disk = FaultyDisk()
     run = Run(log, disk)
     run.start()
-    run.write([make_draft()], attempts=1)
+    run.write([make_pending_record()], attempts=1)
     disk.calls.clear()
     disk.fault = fail_at(2)  # size, write, sync
     with pytest.raises(OSError, match="faulty"):
-        run.write([make_draft()], attempts=1)
+        run.write([make_pending_record()], attempts=1)
     assert disk.calls[:3] == ["size", "write", "sync"]
     disk.fault = FaultyDisk().fault
-    run.write([make_draft()], attempts=1)
+    run.write([make_pending_record()], attempts=1)
     assert disk.calls[3:5] == ["open", "lock"]
     run.sink.close()
 
@@ -171,17 +179,17 @@ def test_a_batch_is_durable_before_the_head_moves(log: Path) -> None:
     disk = FaultyDisk()
     run = Run(log, disk)
     run.start()
-    run.write([make_draft()], attempts=1)
+    run.write([make_pending_record()], attempts=1)
     disk.calls.clear()
-    run.write([make_draft()], attempts=1)
+    run.write([make_pending_record()], attempts=1)
     assert disk.calls == ["size", "write", "sync", "write"]
     disk.calls.clear()
-    run.write([make_draft()], attempts=1, settle=True)
+    run.write([make_pending_record()], attempts=1, settle=True)
     assert disk.calls == ["size", "write", "sync", "write", "sync"]
     run.sink.close()
 
 
-def _position(run: Run) -> Position:
+def _position(run: Run) -> LogPosition:
     """Where the log ends, by a second look."""
     run.sink.close()
     return run.sink.load(KEYS, VAULT).position
@@ -192,9 +200,13 @@ def test_the_head_covers_a_segment_before_it_is_closed(log: Path) -> None:
     disk = FaultyDisk()
     run = Run(log, disk)
     run.start()
-    batch = Ledger(KEYS, VAULT, _position(run), rotation_bytes=1).compose([make_draft()], NOW)
+    batch = BatchComposer(KEYS, VAULT, _position(run), rotation_bytes=1).compose(
+        [make_pending_record()], NOW
+    )
     run.sink.write((batch,))
-    batch = Ledger(KEYS, VAULT, _position(run), rotation_bytes=1).compose([make_draft()], NOW)
+    batch = BatchComposer(KEYS, VAULT, _position(run), rotation_bytes=1).compose(
+        [make_pending_record()], NOW
+    )
     disk.calls.clear()
     run.sink.write((batch,))
     assert disk.calls[:4] == ["sync", "rename", "open", "sync_folder"]
@@ -205,10 +217,10 @@ def test_durability_write_does_not_sync(log: Path) -> None:
     """`durability: write` leaves the disk's time to the kernel."""
     disk = FaultyDisk()
     sink = FileSink(log, durability="write", reserve_bytes=0, disk=disk)
-    ledger = Ledger(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=ROTATION)
-    sink.write((ledger.compose([make_draft()], NOW),))
+    ledger = BatchComposer(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=ROTATION)
+    sink.write((ledger.compose([make_pending_record()], NOW),))
     disk.calls.clear()
-    sink.write((ledger.compose([make_draft()], NOW),))
+    sink.write((ledger.compose([make_pending_record()], NOW),))
     assert disk.calls == ["size", "write", "write"]
     sink.close()
 
@@ -227,10 +239,10 @@ def test_a_log_changed_under_our_feet_is_noticed(log: Path, change: Callable[[Pa
     """Nothing is written into a file that somebody else appended to, cut or removed."""
     run = Run(log)
     run.start()
-    run.write([make_draft()], attempts=1)
+    run.write([make_pending_record()], attempts=1)
     change(log)
     with pytest.raises(OSError, match=r"changed|as it was left|No such file"):
-        run.write([make_draft()], attempts=1)
+        run.write([make_pending_record()], attempts=1)
     run.sink.close()
 
 
@@ -239,15 +251,15 @@ def test_an_altered_end_is_noticed_when_the_file_is_opened_again(log: Path) -> N
     disk = FaultyDisk()
     run = Run(log, disk)
     run.start()
-    run.write([make_draft()], attempts=1)
+    run.write([make_pending_record()], attempts=1)
     disk.fault = fail_at(len(disk.calls) + 1)
     with pytest.raises(OSError, match="faulty"):
-        run.write([make_draft()], attempts=1)
+        run.write([make_pending_record()], attempts=1)
     data = bytearray(log.read_bytes())
     data[data.rfind(b"\n", 0, -1) + 30] ^= 1
     log.write_bytes(data)
     with pytest.raises(OSError, match=r"as it was left|changed"):
-        run.write([make_draft()], attempts=1)
+        run.write([make_pending_record()], attempts=1)
 
 
 def test_two_agents_cannot_write_one_log(log: Path) -> None:
@@ -285,14 +297,14 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     run.start()
     log.symlink_to(target)
     with pytest.raises(OSError, match="symbolic links"):
-        run.write([make_draft()], attempts=1)
+        run.write([make_pending_record()], attempts=1)
 
 
 class FullDisk:
     """A disk that is full for everybody, but for what the reserve gives back."""
 
     def __init__(self, log: Path) -> None:
-        self.reserve = Layout(log).reserve
+        self.reserve = LogLayout(log).reserve_file
         self.full = False
 
     def __call__(self, operation: str, _number: int) -> OSError | None:
@@ -310,17 +322,17 @@ def test_the_reserve_is_given_up_on_a_full_disk(log: Path) -> None:
     assert full.reserve.stat().st_size == 8192
     states = [run.sink.on_reserve]
     full.full = True
-    run.write([make_draft()], attempts=1)
+    run.write([make_pending_record()], attempts=1)
     states.append(run.sink.on_reserve)
     assert not full.reserve.exists()
     full.full = False
-    batch = run.ledger.compose([], NOW, settle=True)
+    batch = run.ledger.compose([], NOW, checkpoint=True)
     run.sink.write((batch,))
-    run.sink.regain()
+    run.sink.reclaim_reserve()
     assert [*states, run.sink.on_reserve] == [False, True, False]
     assert full.reserve.stat().st_size == 8192
     run.sink.close()
-    assert verify(log, KEYS).size == batch.size
+    assert verify_log(log, KEYS).size == batch.size
 
 
 def test_a_disk_without_room_for_the_reserve_is_on_reserve(log: Path) -> None:
@@ -338,22 +350,22 @@ def test_old_segments_expire(log: Path) -> None:
     run = Run(log)
     run.start()
     run.work(attempts=1)
-    numbers = run.sink.layout.numbers()
+    numbers = run.sink.layout.closed_segment_numbers()
     assert len(numbers) > 1
-    assert run.sink.expired(NOW) is None
-    found = run.sink.expired(NOW + 1000 * SECOND)
+    assert run.sink.expired_segments(NOW) is None
+    found = run.sink.expired_segments(NOW + 1000 * SECOND)
     assert found is not None
     first = run.sink.layout.log.read_bytes().split(b"\n")[0]
-    assert (found.through, found.first) == (numbers[-1], record.decode(first).seq)
-    run.ledger = Ledger(KEYS, VAULT, _position(run), rotation_bytes=2**20)
-    draft = Draft(NOW, "retention", record.encode_body(found))
-    batch = run.ledger.compose([draft], NOW, settle=True, expire=found.through)
+    assert (found.through, found.first) == (numbers[-1], record.decode_record(first).seq)
+    run.ledger = BatchComposer(KEYS, VAULT, _position(run), rotation_bytes=2**20)
+    draft = PendingRecord(NOW, "retention", record.encode_body(found))
+    batch = run.ledger.compose([draft], NOW, checkpoint=True, expire=found.through)
     run.sink.write((batch,))
-    assert run.sink.layout.numbers() == numbers
-    run.sink.tend(batch)
-    assert run.sink.layout.numbers() == []
+    assert run.sink.layout.closed_segment_numbers() == numbers
+    run.sink.maintain(batch)
+    assert run.sink.layout.closed_segment_numbers() == []
     run.sink.close()
-    verdict = verify(log, KEYS)
+    verdict = verify_log(log, KEYS)
     assert (verdict.size, verdict.first, verdict.segments) == (batch.size, found.first, 1)
     again = Run(log)
     assert again.start().position.segment == numbers[-1] + 1
@@ -365,8 +377,8 @@ def test_a_spoilt_header_does_not_expire(log: Path) -> None:
     run = Run(log)
     run.start()
     run.work(attempts=1)
-    path = run.sink.layout.closed(2)
+    path = run.sink.layout.closed_segment(2)
     path.write_bytes(b"x" + path.read_bytes())
     with pytest.raises(TamperedError):
-        run.sink.expired(NOW + 1000 * SECOND)
+        run.sink.expired_segments(NOW + 1000 * SECOND)
     run.sink.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.audit.sinks.reserve import MARGIN, SHARE, Reserve
+from vault.audit.sinks.reserve import MARGIN, MIN_FREE_RATIO, DiskReserve
 from vault.audit.testing import FaultyDisk
 
 SIZE = 64 * 1024
@@ -25,7 +25,7 @@ class SmallDisk(FaultyDisk):
     def _fault(self, operation: str, _number: int) -> OSError | None:
         return OSError(self.quota, "quota") if self.quota and operation == "allocate" else None
 
-    def room(self, _folder: Path) -> tuple[int, int]:
+    def disk_space(self, _folder: Path) -> tuple[int, int]:
         """As set."""
         return self.total, self.free
 
@@ -45,17 +45,17 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
 
 def test_room_is_taken_given_up_and_taken_back(path: Path, said: pytest.LogCaptureFixture) -> None:
     """The file holds its blocks; releasing frees them once; people are told of both."""
-    reserve = Reserve(path, SIZE, SmallDisk())
+    reserve = DiskReserve(path, SIZE, SmallDisk())
     reserve.open()
-    states = [reserve.given_up]
+    states = [reserve.is_released]
     assert path.stat().st_blocks * 512 >= SIZE
     assert said.messages == []
     assert reserve.release()
     assert not path.exists()
     assert not reserve.release()
-    states.append(reserve.given_up)
-    reserve.regain()
-    states.append(reserve.given_up)
+    states.append(reserve.is_released)
+    reserve.reclaim()
+    states.append(reserve.is_released)
     assert states == [False, True, False]
     assert path.stat().st_size == SIZE
     assert ["is full" in text for text in said.messages] == [True, False]
@@ -64,34 +64,34 @@ def test_room_is_taken_given_up_and_taken_back(path: Path, said: pytest.LogCaptu
 def test_the_last_room_is_not_taken_for_it(path: Path) -> None:
     """Without a margin beside it nothing is tried: others need that room."""
     disk = SmallDisk()
-    reserve = Reserve(path, SIZE, disk)
+    reserve = DiskReserve(path, SIZE, disk)
     reserve.open()
     reserve.release()
     disk.free = SIZE + SIZE // MARGIN - 1
     disk.calls.clear()
-    reserve.regain()
-    states = [reserve.given_up]
+    reserve.reclaim()
+    states = [reserve.is_released]
     assert "allocate" not in disk.calls
     assert not path.exists()
     disk.free += 1
-    reserve.regain()
-    assert [*states, reserve.given_up] == [True, False]
+    reserve.reclaim()
+    assert [*states, reserve.is_released] == [True, False]
 
 
 def test_a_reserve_that_is_there_needs_no_room(path: Path) -> None:
     """A restart on a disk that is full but for the reserve keeps it."""
-    Reserve(path, SIZE, SmallDisk()).open()
-    again = Reserve(path, SIZE, SmallDisk(free=0))
+    DiskReserve(path, SIZE, SmallDisk()).open()
+    again = DiskReserve(path, SIZE, SmallDisk(free=0))
     again.open()
-    assert not again.given_up
+    assert not again.is_released
 
 
 def test_a_small_disk_gets_a_small_reserve(path: Path, said: pytest.LogCaptureFixture) -> None:
     """A disk smaller than the reserve serves; the start says what was set aside, and why."""
-    reserve = Reserve(path, SIZE, SmallDisk(total=SIZE // 2, free=SIZE // 2))
+    reserve = DiskReserve(path, SIZE, SmallDisk(total=SIZE // 2, free=SIZE // 2))
     reserve.open()
-    assert not reserve.given_up
-    assert path.stat().st_size == SIZE // 2 // SHARE
+    assert not reserve.is_released
+    assert path.stat().st_size == SIZE // 2 // MIN_FREE_RATIO
     assert "kept in reserve" in said.text
 
 
@@ -100,9 +100,9 @@ def test_a_disk_that_promises_too_much(path: Path, code: int) -> None:
     """A quota is not seen beforehand: it counts as full, and what was begun is let go."""
     disk = SmallDisk()
     disk.quota = code
-    reserve = Reserve(path, SIZE, disk)
+    reserve = DiskReserve(path, SIZE, disk)
     reserve.open()
-    assert reserve.given_up
+    assert reserve.is_released
     assert not path.exists()
 
 
@@ -111,13 +111,13 @@ def test_another_error_is_told(path: Path) -> None:
     disk = SmallDisk()
     disk.quota = errno.EIO
     with pytest.raises(OSError, match="quota"):
-        Reserve(path, SIZE, disk).open()
+        DiskReserve(path, SIZE, disk).open()
 
 
 def test_no_reserve(path: Path) -> None:
     """Nothing is set aside, so nothing can be given up."""
-    reserve = Reserve(path, 0, SmallDisk())
+    reserve = DiskReserve(path, 0, SmallDisk())
     reserve.open()
     assert not reserve.release()
-    assert not reserve.given_up
+    assert not reserve.is_released
     assert not path.exists()

@@ -9,39 +9,39 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
+from vault.audit.batch import Batch, BatchComposer, LogPosition
 from vault.audit.chain import Chain
-from vault.audit.ledger import Batch, Ledger, Position
-from vault.audit.record import decode
+from vault.audit.record import decode_record
 from vault.audit.sinks.syslog import (
-    BACK_OFF,
     MAX_DATAGRAM,
-    QUEUE,
-    Datagrams,
-    Syslog,
+    QUEUE_BATCHES,
+    RETRY_DELAY,
+    DatagramTransport,
     SyslogConfig,
-    connect,
-    message,
+    SyslogForwarder,
+    connect_syslog,
+    format_message,
     open_syslog,
 )
-from vault.audit.testing import NOW, VAULT, make_draft, make_keys
+from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
 from vault.crypto.digest import sha256
 
 LOOPBACK = "127.0.0.1"
 
 
-def _ledger() -> Ledger:
-    position = Position(Chain(sha256), 0, 0, 0, closed=True, checkpoint=0)
-    return Ledger(make_keys(), VAULT, position, rotation_bytes=2**30)
+def _ledger() -> BatchComposer:
+    position = LogPosition(Chain(sha256), 0, 0, 0, is_closed=True, checkpoint=0)
+    return BatchComposer(make_keys(), VAULT, position, rotation_bytes=2**30)
 
 
 def _batch() -> Batch:
-    return _ledger().compose([make_draft(1, NOW + 123_456_789)], NOW)
+    return _ledger().compose([make_pending_record(1, NOW + 123_456_789)], NOW)
 
 
 def test_the_header_is_that_of_rfc_5424() -> None:
     """Priority, version, time with at most six digits, host, application, kind; then the line."""
     line = _batch().lines()[1]
-    text = message(decode(line), line, "agent-1")
+    text = format_message(decode_record(line), line, "agent-1")
     prefix = b"<110>1 2027-01-15T08:00:00.123456Z agent-1 freehold - event - "
     assert text == prefix + line
 
@@ -49,20 +49,22 @@ def test_the_header_is_that_of_rfc_5424() -> None:
 def test_a_refusal_is_a_notice() -> None:
     """What did not go well has a higher severity, so that a receiver can filter."""
     line = _batch().lines()[1].replace(b'"result":"ok"', b'"result":"denied"')
-    assert message(decode(line), line, "-").startswith(b"<109>1 ")
+    assert format_message(decode_record(line), line, "-").startswith(b"<109>1 ")
     whole = _batch().lines()[0]
-    assert message(decode(whole), whole, "-").startswith(b"<110>1 2027-01-15T08:00:00Z - ")
+    assert format_message(decode_record(whole), whole, "-").startswith(
+        b"<110>1 2027-01-15T08:00:00Z - "
+    )
 
 
 @asynccontextmanager
-async def _syslog(config: SyslogConfig, world: FakeWorld) -> AsyncIterator[Syslog]:
+async def _syslog(config: SyslogConfig, world: FakeWorld) -> AsyncIterator[SyslogForwarder]:
     with trio.fail_after(5):
         async with open_syslog(config, world) as syslog:
-            syslog.begin(0)
+            syslog.on_open(0)
             yield syslog
 
 
-async def _until(syslog: Syslog, count: int) -> None:
+async def _until(syslog: SyslogForwarder, count: int) -> None:
     while syslog.statistics().sent + syslog.statistics().dropped < count:
         await trio.lowlevel.checkpoint()
 
@@ -74,7 +76,7 @@ async def test_records_go_out_by_udp() -> None:
     config = SyslogConfig(transport="udp", host=LOOPBACK, port=receiver.getsockname()[1])
     batch = _batch()
     async with _syslog(config, FakeWorld()) as syslog:
-        syslog.offer(batch)
+        syslog.on_batch(batch)
         for line in batch.lines():
             assert (await receiver.recv(65_536)).endswith(b" - " + line)
         await _until(syslog, len(batch.lines()))
@@ -89,7 +91,7 @@ async def test_records_go_out_by_a_local_socket(tmp_path: Path) -> None:
     receiver = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM)
     await receiver.bind(path)
     async with _syslog(SyslogConfig(host=path), FakeWorld()) as syslog:
-        syslog.offer(_batch())
+        syslog.on_batch(_batch())
         assert (await receiver.recv(65_536)).startswith(b"<110>1 ")
     receiver.close()
 
@@ -99,12 +101,12 @@ async def test_records_go_out_by_tcp_and_a_lost_receiver_is_counted() -> None:
     world, batch = FakeWorld(), _batch()
     expected = b"".join(
         b"%d %s" % (len(text), text)
-        for text in (message(decode(line), line, "-") for line in batch.lines())
+        for text in (format_message(decode_record(line), line, "-") for line in batch.lines())
     )
     listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
     port = listeners[0].socket.getsockname()[1]
     async with _syslog(SyslogConfig(transport="tcp", host=LOOPBACK, port=port), world) as syslog:
-        syslog.offer(batch)
+        syslog.on_batch(batch)
         stream = await listeners[0].accept()
         data = b""
         while len(data) < len(expected):
@@ -113,7 +115,7 @@ async def test_records_go_out_by_tcp_and_a_lost_receiver_is_counted() -> None:
         await trio.aclose_forcefully(stream)
         await listeners[0].aclose()
         while not syslog.statistics().dropped:
-            syslog.offer(batch)
+            syslog.on_batch(batch)
             await trio.lowlevel.checkpoint()
         assert re.match(r"\w+Error", syslog.statistics().error)
 
@@ -123,24 +125,24 @@ async def test_a_receiver_that_is_not_there_costs_records_and_nothing_else() -> 
     world, batch = FakeWorld(), _batch()
     count = len(batch.lines())
     async with _syslog(SyslogConfig(host="/nowhere/log"), world) as syslog:
-        syslog.offer(batch)
-        syslog.offer(batch)
+        syslog.on_batch(batch)
+        syslog.on_batch(batch)
         await _until(syslog, count)
         while not world.sleepers:
             await trio.lowlevel.checkpoint()
         assert syslog.statistics().dropped == count
-        world.advance(BACK_OFF)
+        world.advance(RETRY_DELAY)
         await _until(syslog, 2 * count)
         assert syslog.statistics().sent == 0
         assert syslog.statistics().error == "FileNotFoundError"
-        assert syslog.statistics().failing_since == world.monotonic() - BACK_OFF
+        assert syslog.statistics().failing_since == world.monotonic() - RETRY_DELAY
 
 
 async def test_a_full_queue_drops_the_oldest() -> None:
     """The queue is bounded; what gives way is counted."""
-    syslog, batch = Syslog(SyslogConfig(), FakeWorld()), _batch()
-    for _ in range(QUEUE + 3):
-        syslog.offer(batch)
+    syslog, batch = SyslogForwarder(SyslogConfig(), FakeWorld()), _batch()
+    for _ in range(QUEUE_BATCHES + 3):
+        syslog.on_batch(batch)
     assert syslog.statistics().dropped == 3 * len(batch.lines())
 
 
@@ -149,11 +151,11 @@ async def test_a_long_record_is_cut_to_a_datagram(tmp_path: Path) -> None:
     path = str(tmp_path / "log")
     receiver = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM)
     await receiver.bind(path)
-    wire = await connect(SyslogConfig(host=path))
-    assert isinstance(wire, Datagrams)
+    wire = await connect_syslog(SyslogConfig(host=path))
+    assert isinstance(wire, DatagramTransport)
     await wire.send(b"x" * (MAX_DATAGRAM + 5))
     assert len(await receiver.recv(2 * MAX_DATAGRAM)) == MAX_DATAGRAM
     await wire.aclose()
     receiver.close()
     with pytest.raises(OSError, match=r".+"):
-        await connect(SyslogConfig(host=str(tmp_path / "none")))
+        await connect_syslog(SyslogConfig(host=str(tmp_path / "none")))

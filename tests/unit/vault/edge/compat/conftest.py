@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
-from vault.edge.compat import Compat
+from vault.edge.compat import CompatDialect
 from vault.errors import UnavailableError
-from vault.gate import Initialised, SealStatus
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin
 from vault.model.payloads import MalformedRequest
 from vault.model.records import MountRow
+from vault.seal.manager import InitResult, SealStatus
 
 NOW = 1_800_000_000 * 10**9
 MOUNTS = (
@@ -36,13 +36,13 @@ class FakeGate:
         self.malformed: list[Operation] = []
         self.calls: list[object] = []
         self.state = OPEN
-        self.book = MountBook(MOUNTS)
+        self.book = MountTable(MOUNTS)
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:  # noqa: ARG002
         """Whoever shows one is known."""
         return credential is not None and credential != "wrong"
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """One operation."""
         if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything
             self.malformed.append(op)
@@ -56,7 +56,7 @@ class FakeGate:
         return answer
 
     @property
-    def mounts(self) -> MountBook:
+    def mounts(self) -> MountTable:
         """The mounts, while open."""
         if self.state.sealed:
             raise UnavailableError("sealed", "Vault is sealed")
@@ -71,12 +71,12 @@ class FakeGate:
         """As set."""
         return self.state
 
-    async def initialise(self, shares: int, threshold: int) -> Initialised:
+    async def initialize(self, shares: int, threshold: int) -> InitResult:
         """Two shares of three bytes."""
         self.calls.append(("initialise", shares, threshold))
-        return Initialised(shares=(b"\x01\x02\x03", b"\xff\xfe\xfd"), root_token="s.root")
+        return InitResult(shares=(b"\x01\x02\x03", b"\xff\xfe\xfd"), root_token="s.root")
 
-    async def unseal_alone(self) -> bool:
+    async def auto_unseal(self) -> bool:
         """Remembered."""
         self.calls.append("unseal_alone")
         return False
@@ -126,7 +126,7 @@ class Wire:
     token: str = "s.token"
 
     def __post_init__(self) -> None:
-        self.compat = Compat(self.gate, self.world)  # type: ignore[arg-type]  # the fake has what it asks
+        self.compat = CompatDialect(self.gate, self.world)  # type: ignore[arg-type]  # the fake has what it asks
 
     async def ask(
         self, method: str, path: str, body: object = b"", headers: dict[str, str] | None = None
@@ -146,7 +146,7 @@ class Wire:
         async def receive() -> dict[str, object]:
             return {"type": "http.request", "body": content, "more_body": False}
 
-        reply, endpoint = await self.compat.answer(scope, receive)
+        reply, endpoint = await self.compat.handle(scope, receive)
         return Answer(reply.status, reply.body, dict(reply.headers), endpoint)
 
     @property

@@ -17,9 +17,9 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.gate import SealStatus
 from vault.model.path import MAX_BYTES, is_short
-from vault.model.results import Keys
+from vault.model.results import KeyList
+from vault.seal.manager import SealStatus
 
 SEALED = SealStatus(type="shamir", initialized=True, sealed=True)
 
@@ -36,7 +36,7 @@ SEALED = SealStatus(type="shamir", initialized=True, sealed=True)
 )
 async def test_credentials(wire: Wire, headers: dict[str, str], credential: str | None) -> None:
     """Vault's own header first, then a bearer token (VaultSharp's default)."""
-    wire.gate.answers["secret.keys"] = Keys(keys=["a"])
+    wire.gate.answers["secret.keys"] = KeyList(keys=["a"])
     await wire.ask("LIST", "secret/metadata", headers=headers)
     assert wire.last.credential == credential
 
@@ -47,7 +47,7 @@ async def test_credentials(wire: Wire, headers: dict[str, str], credential: str 
 )
 async def test_lists(wire: Wire, method: str, query: str) -> None:
     """The verb of hvac, and the query of everybody else."""
-    wire.gate.answers["secret.keys"] = Keys(keys=["a"])
+    wire.gate.answers["secret.keys"] = KeyList(keys=["a"])
     assert (await wire.ask(method, f"secret/metadata/x{query}")).json["data"] == {"keys": ["a"]}
 
 
@@ -192,32 +192,35 @@ async def test_a_changed_mount_counts_for_the_next_request(wire: Wire) -> None:
 
 async def test_what_was_found_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that callers think of fill no memory; those in no mount and long ones are not kept."""
-    monkeypatch.setattr(dialect, "HOT", 3)
+    monkeypatch.setattr(dialect, "MAX_REMEMBERED", 3)
     wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
     wire.gate.answers["mount.preflight"] = NotFoundError("mount_not_found", "no")
     for number in range(10):
         await wire.ask("GET", f"secret/data/{number}/x")
         await wire.ask("GET", f"nowhere/{number}/x")
         await wire.ask("GET", f"secret/data/{number}/" + "x" * MAX_BYTES + "/x")
-        assert 1 <= len(wire.compat._below) <= 3
+        assert 1 <= len(wire.compat._folder_routes) <= 3
         await wire.ask("GET", f"secret/data/{number}/" + "\N{GRINNING FACE}" * 20 + "/x")
-        assert all(is_short(folder) for _, folder in wire.compat._below)
+        assert all(is_short(folder) for _, folder in wire.compat._folder_routes)
 
 
 async def test_what_is_remembered_is_the_folder(wire: Wire) -> None:
     """Of all its names; the folder itself, and what a route of its own is for, are none of them."""
     wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
-    wire.gate.answers["secret.keys"] = Keys(keys=["a"])
+    wire.gate.answers["secret.keys"] = KeyList(keys=["a"])
     for name in ("a", "b"):
         await wire.ask("GET", f"secret/data/app/{name}")
         assert (wire.last.name, wire.last.path) == ("secret.read", f"secret/app/{name}")
         await wire.ask("LIST", f"secret/metadata/{name}")
         assert (wire.last.name, wire.last.path) == ("secret.keys", f"secret/{name}/")
-    assert [*wire.compat._below] == [("GET", "secret/data/app/"), ("LIST", "secret/metadata/")]
+    assert [*wire.compat._folder_routes] == [
+        ("GET", "secret/data/app/"),
+        ("LIST", "secret/metadata/"),
+    ]
     await wire.ask("LIST", "secret/metadata/")
     assert (wire.last.name, wire.last.path) == ("secret.keys", "secret/")
     assert (await wire.ask("GET", "secret/config")).endpoint == "/v1/config"
-    assert len(wire.compat._below) == 2
+    assert len(wire.compat._folder_routes) == 2
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -233,12 +236,12 @@ def test_a_folders_route_is_that_of_each_name(wire: Wire, version: int, verb: st
     folders += [f"a/b/{part}/{deeper}" for part in parts for deeper in ("x/", "data/", "x/config/")]
     remembered = 0
     for folder in folders:
-        if below := wire.compat._find_below(verb, folder):
+        if below := wire.compat._find_folder_route(verb, folder):
             remembered += 1
             route, found, begin = below
             for name in parts:
                 path = folder + name
-                assert dialect._in_mount(book, verb, path) == (route, (found, path[begin:]))
+                assert dialect._find_in_mount(book, verb, path) == (route, (found, path[begin:]))
     assert remembered or (verb, version) == ("PATCH", 1)  # which there is none of
 
 
@@ -247,8 +250,8 @@ async def test_a_folder_keeps_its_own_route(wire: Wire) -> None:
     mount = wire.gate.book.get("secret/")
     assert mount is not None
     wire.gate.book.replace([replace(mount, version=1)])
-    wire.gate.answers["secret.keys"] = Keys(keys=["a"])
+    wire.gate.answers["secret.keys"] = KeyList(keys=["a"])
     alone = (await wire.ask("LIST", "secret/")).endpoint
     assert (await wire.ask("LIST", "secret/app")).endpoint == "/v1/{path}" != alone
-    assert ("LIST", "secret/") in wire.compat._below
+    assert ("LIST", "secret/") in wire.compat._folder_routes
     assert (await wire.ask("LIST", "secret/")).endpoint == alone

@@ -1,7 +1,13 @@
 """Tests of the envelope."""
 
 from actors.testing import FakeWorld
-from vault.edge.compat.envelope import bare, failed, told, told_twice, warned
+from vault.edge.compat.envelope import (
+    data_reply,
+    errors_reply,
+    plain_reply,
+    system_reply,
+    warnings_reply,
+)
 from vault.edge.request import Request
 from vault.model.operation import Origin
 
@@ -16,7 +22,7 @@ def request() -> Request:
 
 def test_all_keys_are_there_in_openbaos_order() -> None:
     """Clients decode absent keys as zero values, but some compare text."""
-    reply = told(request(), {"a": 1}, warnings=["w"])
+    reply = data_reply(request(), {"a": 1}, warnings=["w"])
     assert reply.status == 200
     assert reply.body == (
         b'{"request_id":"00000000-0000-4000-8000-000000000001","lease_id":"","renewable":false,'
@@ -26,23 +32,23 @@ def test_all_keys_are_there_in_openbaos_order() -> None:
 
 def test_the_content_type_has_no_parameter() -> None:
     """A charset breaks hvac and vault-java-driver."""
-    assert bare({}).content_type == b"application/json"
+    assert plain_reply({}).content_type == b"application/json"
 
 
 def test_system_data_stands_twice() -> None:
     """Older clients read the keys of `sys/` at the top, newer ones in `data`."""
-    body = told_twice(request(), {"term": 2}).body
+    body = system_reply(request(), {"term": 2}).body
     assert body.startswith(b'{"term":2,"request_id":')
     assert b'"data":{"term":2}' in body
 
 
 def test_done_with_and_without_a_remark() -> None:
     """204 has no body to put a remark into."""
-    assert warned(request(), []).status == 204
-    assert b'"warnings":["w"]' in warned(request(), ["w"]).body
+    assert warnings_reply(request(), []).status == 204
+    assert b'"warnings":["w"]' in warnings_reply(request(), ["w"]).body
 
 
 def test_absence_is_an_empty_list_of_errors() -> None:
     """Clients tell "not there" by it."""
-    assert failed(404).body == b'{"errors":[]}'
-    assert failed(400, "no").body == b'{"errors":["no"]}'
+    assert errors_reply(404).body == b'{"errors":[]}'
+    assert errors_reply(400, "no").body == b'{"errors":["no"]}'

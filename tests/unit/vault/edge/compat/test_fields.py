@@ -127,8 +127,10 @@ def test_what_nobody_asked_for_is_remarked() -> None:
     given: dict[str, Any] = {"z": "1", "a": "1", "known": "1"}
     some = Fields(given)
     some.text("known")
-    assert some.ignored() == ["Endpoint ignored these unrecognized parameters: [a z]"]
-    assert Fields({}).ignored() == []
+    assert some.ignored_field_warnings() == [
+        "Endpoint ignored these unrecognized parameters: [a z]"
+    ]
+    assert Fields({}).ignored_field_warnings() == []
 
 
 @pytest.mark.parametrize("given", [",".join(["1"] * 1_001), ["1"] * 1_001, "," * 1_000])

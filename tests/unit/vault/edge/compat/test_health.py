@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.vault.edge.compat.conftest import Wire
-from vault.gate import SealStatus
+from vault.seal.manager import SealStatus
 
 SEALED = SealStatus(
     type="shamir", initialized=True, sealed=True, threshold=2, shares=3, progress=1, nonce="n"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.vault.edge.compat.conftest import Wire
-from vault.edge.compat.kv import folder_name, is_reserved, new_name, secret_name, shown_value
+from vault.edge.compat.kv import folder_path, is_reserved, kv_value, new_secret_path, secret_path
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.records import MountRow
 
@@ -14,25 +14,25 @@ MakeMount = Callable[..., MountRow]
 
 def test_a_secret_is_named_by_mount_and_path(mount: MakeMount) -> None:
     """The same name as in the native API and in policies."""
-    assert secret_name(mount(path="team/blue/"), "app/db") == "team/blue/app/db"
-    assert new_name(mount(), "app/db") == "secret/app/db"
-    assert folder_name(mount(), "") == "secret/"
-    assert folder_name(mount(), "app") == folder_name(mount(), "app/") == "secret/app/"
+    assert secret_path(mount(path="team/blue/"), "app/db") == "team/blue/app/db"
+    assert new_secret_path(mount(), "app/db") == "secret/app/db"
+    assert folder_path(mount(), "") == "secret/"
+    assert folder_path(mount(), "app") == folder_path(mount(), "app/") == "secret/app/"
 
 
 @pytest.mark.parametrize("path", ["", "app/"])
 def test_a_folder_is_no_secret(mount: MakeMount, path: str) -> None:
     """Reading one finds nothing; writing one is the caller's mistake."""
     with pytest.raises(NotFoundError):
-        secret_name(mount(), path)
+        secret_path(mount(), path)
     with pytest.raises(ValidationError, match="ending in '/'"):
-        new_name(mount(), path)
+        new_secret_path(mount(), path)
 
 
 @pytest.mark.parametrize("path", ["a//b", "../a", "a/./b"])
 def test_ambiguous_paths_are_refused(mount: MakeMount, path: str) -> None:
     """Never repaired: authorization and storage could repair differently."""
-    for name in (secret_name, new_name, folder_name):
+    for name in (secret_path, new_secret_path, folder_path):
         with pytest.raises(ValidationError):
             name(mount(), path)
 
@@ -44,7 +44,7 @@ def test_ambiguous_paths_are_refused(mount: MakeMount, path: str) -> None:
 )  # fmt: skip
 def test_a_value_that_is_no_object_is_put_into_one(value: bytes, shown: bytes) -> None:
     """KV clients expect an object; the native API takes any JSON."""
-    assert bytes(shown_value(value)) == shown
+    assert bytes(kv_value(value)) == shown
 
 
 def test_reserved_paths() -> None:

@@ -9,7 +9,7 @@ from vault.edge.compat.kv1 import lease_seconds
 from vault.errors import NotFoundError
 from vault.model.payloads import WriteSecret
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import Keys, SecretValue
+from vault.model.results import KeyList, SecretValue
 
 
 def value(text: bytes | None) -> SecretValue:
@@ -75,7 +75,7 @@ async def test_delete_is_for_good_and_idempotent(wire: Wire) -> None:
 
 async def test_list(wire: Wire) -> None:
     """From the mount or below; pages are of version 2, and asking for one is remarked."""
-    wire.gate.answers["secret.keys"] = Keys(keys=["a", "b/"])
+    wire.gate.answers["secret.keys"] = KeyList(keys=["a", "b/"])
     for path, folder in (("old", "old/"), ("old/", "old/"), ("old/b", "old/b/")):
         answer = await wire.ask("LIST", path)
         assert (answer.json["data"], wire.last.path) == ({"keys": ["a", "b/"]}, folder)

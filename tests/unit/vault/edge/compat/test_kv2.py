@@ -6,9 +6,9 @@ import pytest
 
 from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.errors import NotFoundError
-from vault.model.payloads import PatchSecret, ReadSecret, Versions, WriteSecret
+from vault.model.payloads import PatchSecret, ReadSecret, SecretVersions, WriteSecret
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 
 PATCH = {"Content-Type": "application/merge-patch+json; charset=utf-8"}
 SECRET = SecretRow(
@@ -72,7 +72,7 @@ async def test_a_deleted_version_is_a_404_that_tells_of_it(wire: Wire) -> None:
 
 async def test_write(wire: Wire) -> None:
     """200 with the version (spring-vault insists), and a remark on what is not of KV."""
-    wire.gate.answers["secret.write"] = Written(secret=SECRET, version=version())
+    wire.gate.answers["secret.write"] = SecretWritten(secret=SECRET, version=version())
     body = b'{"data": {"b": 1.50}, "options": {"cas": "2"}, "extra": 1}'
     answer = await wire.ask("PUT", "secret/data/x", body, {"Content-Type": "text/plain"})
     assert (answer.status, answer.json["data"]["version"]) == (200, 3)
@@ -82,7 +82,7 @@ async def test_write(wire: Wire) -> None:
 
 async def test_a_null_is_kept(wire: Wire) -> None:
     """As OpenBao keeps it."""
-    wire.gate.answers["secret.write"] = Written(secret=SECRET, version=version())
+    wire.gate.answers["secret.write"] = SecretWritten(secret=SECRET, version=version())
     await wire.ask("POST", "secret/data/x", {"data": None, "options": None})
     assert wire.last.payload == WriteSecret(value=b"null")
 
@@ -104,7 +104,7 @@ async def test_bad_writes(wire: Wire, body: object, error: str) -> None:
 
 async def test_patch(wire: Wire) -> None:
     """A merge patch, whatever parameters its label has."""
-    wire.gate.answers["secret.patch"] = Written(secret=SECRET, version=version())
+    wire.gate.answers["secret.patch"] = SecretWritten(secret=SECRET, version=version())
     body = b'{"data": {"a": null}, "options": {"cas": 3}}'
     assert (await wire.ask("PATCH", "secret/data/x", body, PATCH)).status == 200
     assert wire.last.payload == PatchSecret(patch=b'{"a": null}', cas=3)
@@ -129,7 +129,7 @@ async def test_delete_the_current_version(wire: Wire) -> None:
     """204, and again 204."""
     wire.gate.answers["secret.delete"] = SECRET
     assert (await wire.ask("DELETE", "secret/data/x")).status == 204
-    assert wire.last.payload == Versions()
+    assert wire.last.payload == SecretVersions()
 
 
 @pytest.mark.parametrize("verb", ["delete", "undelete", "destroy"])
@@ -139,7 +139,10 @@ async def test_edit_versions(wire: Wire, verb: str) -> None:
         wire.gate.answers[f"secret.{verb}"] = answer
         sent = await wire.ask("POST", f"secret/{verb}/a/x", {"versions": [1, "2"]})
         assert (sent.status, sent.body) == (204, b"")
-        assert (wire.last.path, wire.last.payload) == ("secret/a/x", Versions(versions=(1, 2)))
+        assert (wire.last.path, wire.last.payload) == (
+            "secret/a/x",
+            SecretVersions(versions=(1, 2)),
+        )
 
 
 @pytest.mark.parametrize("body", [{}, {"versions": []}])

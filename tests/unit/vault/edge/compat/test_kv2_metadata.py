@@ -11,7 +11,7 @@ from vault.errors import AuthorizationError, NotFoundError
 from vault.model.operation import Operation
 from vault.model.payloads import ListKeys, ReadMetadata, TuneMount, WriteMetadata
 from vault.model.records import MountRow, SecretRow, VersionRow
-from vault.model.results import Keys, SecretInfo
+from vault.model.results import KeyList, SecretInfo
 
 PATCH = {"Content-Type": "application/merge-patch+json"}
 HOUR = 3600 * 10**9
@@ -134,7 +134,7 @@ async def test_purge(wire: Wire) -> None:
 
 async def test_list(wire: Wire) -> None:
     """Pages by `after` and `limit`; an empty folder is absent."""
-    wire.gate.answers["secret.keys"] = Keys(keys=["a", "b/"])
+    wire.gate.answers["secret.keys"] = KeyList(keys=["a", "b/"])
     for path, folder in (
         ("metadata", "secret/"),
         ("metadata/", "secret/"),
@@ -143,7 +143,7 @@ async def test_list(wire: Wire) -> None:
         answer = await wire.ask("LIST", f"secret/{path}?after=x&limit=2")
         assert answer.json["data"] == {"keys": ["a", "b/"]}
         assert (wire.last.path, wire.last.payload) == (folder, ListKeys(after="x", limit=2))
-    wire.gate.answers["secret.keys"] = Keys(keys=[])
+    wire.gate.answers["secret.keys"] = KeyList(keys=[])
     answer = await wire.ask("LIST", "secret/metadata?limit=-1")
     assert (answer.status, answer.errors, wire.last.payload) == (404, [], ListKeys())
 
@@ -154,7 +154,7 @@ async def test_detailed_list(wire: Wire) -> None:
     def read(op: Operation) -> object:
         return info() if op.path == "secret/f/a" else AuthorizationError("permission_denied", "no")
 
-    wire.gate.answers["secret.keys"] = Keys(keys=["a", "b", "c/"])
+    wire.gate.answers["secret.keys"] = KeyList(keys=["a", "b", "c/"])
     wire.gate.answers["secret.metadata.read"] = read
     data = (await wire.ask("LIST", "secret/detailed-metadata/f")).json["data"]
     assert wire.gate.asked[0].payload == ListKeys(looked_at=True)
@@ -165,10 +165,10 @@ async def test_detailed_list(wire: Wire) -> None:
 
 async def test_a_detailed_list_has_a_size(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """What would be too large to answer is refused as soon as that is known."""
-    wire.gate.answers["secret.keys"] = Keys(keys=["a", "b", "c"])
+    wire.gate.answers["secret.keys"] = KeyList(keys=["a", "b", "c"])
     wire.gate.answers["secret.metadata.read"] = lambda _op: info()
     whole = await wire.ask("LIST", "secret/detailed-metadata")
-    monkeypatch.setattr(kv2_metadata, "MOST_ANSWERED", len(whole.body) // 3)
+    monkeypatch.setattr(kv2_metadata, "MAX_RESULT_BYTES", len(whole.body) // 3)
     answer = await wire.ask("LIST", "secret/detailed-metadata")
     assert (answer.status, "limit" in answer.errors[0]) == (400, True)
     assert [op.name for op in wire.gate.asked[4:]] == ["secret.keys"] + ["secret.metadata.read"] * 2
@@ -176,8 +176,8 @@ async def test_a_detailed_list_has_a_size(wire: Wire, monkeypatch: pytest.Monkey
 
 async def test_a_detailed_list_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each entry is a read with its own record."""
-    monkeypatch.setattr(kv2_metadata, "MOST_DETAILED", 2)
-    wire.gate.answers["secret.keys"] = Keys(keys=["a", "b", "c"])
+    monkeypatch.setattr(kv2_metadata, "MAX_DETAILED", 2)
+    wire.gate.answers["secret.keys"] = KeyList(keys=["a", "b", "c"])
     assert (await wire.ask("LIST", "secret/detailed-metadata")).status == 400
     assert len(wire.gate.asked) == 1
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.errors import AuthorizationError
-from vault.gate import SealStatus
+from vault.seal.manager import SealStatus
 
 SEALED = SealStatus(type="shamir", initialized=True, sealed=True)
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.edge.compat.conftest import NOW, Wire
-from vault.authn.tokens import Issued, NewToken
+from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, ValidationError
-from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
+from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 HOUR = 3600 * 10**9
@@ -26,7 +26,7 @@ def row(**changes: Any) -> TokenRow:
 
 async def test_create(wire: Wire) -> None:
     """All fields, in the loose forms that clients send."""
-    wire.gate.answers["token.create"] = Issued(row=row(meta={"a": "1"}), text="s.new")
+    wire.gate.answers["token.create"] = IssuedToken(row=row(meta={"a": "1"}), text="s.new")
     body = {
         "policies": ["a"], "ttl": "1h", "explicit_max_ttl": "2h", "period": 60, "num_uses": "3",
         "renewable": False, "display_name": "d", "meta": {"a": 1}, "no_parent": True,
@@ -51,7 +51,7 @@ async def test_create(wire: Wire) -> None:
 
 async def test_create_with_nothing(wire: Wire) -> None:
     """The caller's policies, the default life; `lease` is the old name of `ttl`."""
-    wire.gate.answers["token.create"] = Issued(row=row(), text="s.new")
+    wire.gate.answers["token.create"] = IssuedToken(row=row(), text="s.new")
     await wire.ask("POST", "auth/token/create")
     assert wire.last.payload == NewToken()
     answer = await wire.ask("POST", "auth/token/create", {"lease": "1h"})
@@ -61,7 +61,7 @@ async def test_create_with_nothing(wire: Wire) -> None:
 
 async def test_create_with_remarks(wire: Wire) -> None:
     """What was cut, and what was not understood."""
-    wire.gate.answers["token.create"] = Issued(row=row(), text="s.new", warnings=("cut",))
+    wire.gate.answers["token.create"] = IssuedToken(row=row(), text="s.new", warnings=("cut",))
     answer = await wire.ask("POST", "auth/token/create", {"foo": 1})
     assert answer.json["warnings"] == [
         "cut", "Endpoint ignored these unrecognized parameters: [foo]",
@@ -70,7 +70,7 @@ async def test_create_with_remarks(wire: Wire) -> None:
 
 async def test_create_an_orphan(wire: Wire) -> None:
     """By the path that has a right of its own."""
-    wire.gate.answers["token.create"] = Issued(row=row(parent=""), text="s.new")
+    wire.gate.answers["token.create"] = IssuedToken(row=row(parent=""), text="s.new")
     answer = await wire.ask("POST", "auth/token/create-orphan", {})
     assert (wire.last.path, answer.json["auth"]["orphan"]) == ("auth/token/create-orphan", True)
     assert wire.last.payload == NewToken(path="auth/token/create-orphan")
@@ -93,7 +93,7 @@ async def test_lookup_self(wire: Wire) -> None:
     wire.gate.answers["token.lookup_self"] = row(uses_left=2, num_uses=3)
     wire.world.advance(60)
     answer = await wire.ask("GET", "auth/token/lookup-self")
-    assert (wire.last.path, wire.last.payload) == ("auth/token/lookup-self", Nothing())
+    assert (wire.last.path, wire.last.payload) == ("auth/token/lookup-self", NoParameters())
     assert answer.json["data"] == {
         "accessor": "acc", "creation_time": 1_800_000_000, "creation_ttl": 3600,
         "display_name": "token", "entity_id": "", "expire_time": "2027-01-15T09:00:00Z",
@@ -122,7 +122,7 @@ async def test_lookup_without_a_token_is_of_oneself(wire: Wire) -> None:
     wire.gate.answers["token.lookup"] = row()
     for method in ("GET", "POST"):
         await wire.ask(method, "auth/token/lookup")
-        assert wire.last.payload == ByToken(token="s.token")
+        assert wire.last.payload == TokenSelector(token="s.token")
 
 
 async def test_lookup_of_nothing(wire: Wire) -> None:
@@ -141,7 +141,7 @@ async def test_lookup_by_accessor(wire: Wire) -> None:
     """The text is not told: an accessor must not become a token."""
     wire.gate.answers["token.lookup_accessor"] = row()
     answer = await wire.ask("POST", "auth/token/lookup-accessor", {"accessor": "acc"})
-    assert (answer.json["data"]["id"], wire.last.payload) == ("", ByAccessor(accessor="acc"))
+    assert (answer.json["data"]["id"], wire.last.payload) == ("", AccessorSelector(accessor="acc"))
     answer = await wire.ask("POST", "auth/token/lookup-accessor", {})
     assert answer.errors == ["1 error occurred:\n\t* missing accessor\n\n"]
 
@@ -158,7 +158,7 @@ async def test_lookup_by_accessor(wire: Wire) -> None:
 async def test_renew(wire: Wire, route: str, body: object, payload: RenewToken, text: str) -> None:
     """For how long is told in `auth`; the text only to who has it."""
     renewed = row(issued_at=NOW + HOUR, expires_at=NOW + 3 * HOUR)
-    wire.gate.answers[f"token.{route.replace('-', '_')}"] = Issued(row=renewed)
+    wire.gate.answers[f"token.{route.replace('-', '_')}"] = IssuedToken(row=renewed)
     answer = await wire.ask("PUT", f"auth/token/{route}", body)
     assert (wire.last.path, wire.last.payload) == (f"auth/token/{route}", payload)
     auth = answer.json["auth"]
@@ -178,10 +178,10 @@ async def test_renew_nothing(wire: Wire) -> None:
 @pytest.mark.parametrize(
     ("route", "body", "payload"),
     [
-        ("revoke", {"token": "x"}, ByToken(token="x")),
-        ("revoke-self", {}, Nothing()),
-        ("revoke-accessor", {"accessor": "a"}, ByAccessor(accessor="a")),
-        ("revoke-orphan", {"token": "x"}, ByToken(token="x")),
+        ("revoke", {"token": "x"}, TokenSelector(token="x")),
+        ("revoke-self", {}, NoParameters()),
+        ("revoke-accessor", {"accessor": "a"}, AccessorSelector(accessor="a")),
+        ("revoke-orphan", {"token": "x"}, TokenSelector(token="x")),
     ],
 )
 async def test_revoke(wire: Wire, route: str, body: object, payload: object) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
-from vault.edge.native.dialect import Native
+from vault.edge.native.dialect import NativeDialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.errors import AuthenticationError
@@ -29,7 +29,7 @@ class FakeGate:
         """Whoever shows one is known."""
         return credential is not None and credential != "wrong"
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """One operation."""
         if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything
             self.malformed.append(op)
@@ -73,8 +73,8 @@ class Wire:
         async def receive() -> dict[str, object]:
             return {"type": "http.request", "body": content, "more_body": False}
 
-        dialect = Native(self.gate, self.world)  # type: ignore[arg-type]  # the fake has what it asks
-        reply, _ = await dialect.answer(scope, receive)
+        dialect = NativeDialect(self.gate, self.world)  # type: ignore[arg-type]  # the fake has what it asks
+        reply, _ = await dialect.handle(scope, receive)
         return reply
 
     @property

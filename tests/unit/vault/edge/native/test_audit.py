@@ -7,14 +7,14 @@ import pytest
 
 from vault.audit.broker import BrokerState, SinkState
 from vault.audit.proof import Proof
-from vault.audit.query import AuditQuery, Page
+from vault.audit.query import AuditPage, AuditQuery
 from vault.model.instant import parse_rfc3339
-from vault.model.payloads import AuditRecord, HashValue
+from vault.model.payloads import HashAuditValue, ReadAuditRecord
 
 
 async def test_events_are_searched_by_all_filters(wire: Any) -> None:
     """Every filter of the query reaches the search, times as nanoseconds."""
-    wire.gate.answers["audit.query"] = Page(events=[], cursor="7")
+    wire.gate.answers["audit.query"] = AuditPage(events=[], cursor="7")
     reply = await wire.ask(
         "GET",
         "audit/events?since=2026-01-01T00:00:00Z&actor_id=a&operation=secret.read&path=secret/"
@@ -42,7 +42,7 @@ async def test_a_proof_is_of_one_record(wire: Any) -> None:
     wire.gate.answers["audit.proof"] = proof
     reply = await wire.ask("GET", "audit/proofs/5")
     assert json.loads(reply.body)["path"] == ["ab"]
-    assert wire.last.payload == AuditRecord(seq=5)
+    assert wire.last.payload == ReadAuditRecord(seq=5)
     for wrong in ("x", "-1", "1.0", "9" * 19):
         assert (await wire.ask("GET", f"audit/proofs/{wrong}")).status == 400
 
@@ -62,4 +62,4 @@ async def test_a_value_is_hashed_for_a_search(wire: Any) -> None:
     reply = await wire.ask("POST", "audit/hash", {"value": False})
     assert json.loads(reply.body) == {"hash": "hmac-sha256:00"}
     assert wire.asked == ("audit.hash", "sys/audit-hash")
-    assert wire.last.payload == HashValue(value=False)
+    assert wire.last.payload == HashAuditValue(value=False)

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from actors.pacer import SLICE
-from vault.edge.native.batch import AT_ONCE, MOST, OF_ALL_AT_ONCE
+from vault.edge.native.batch import MAX_CONCURRENT, MAX_CONCURRENT_TOTAL, MAX_ITEMS
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -21,9 +21,9 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.operation import Operation
-from vault.model.payloads import MOST_ANSWERED, MalformedRequest, ReadSecret
+from vault.model.payloads import MAX_RESULT_BYTES, MalformedRequest, ReadSecret
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 
 UNKNOWN = AuthenticationError("unauthenticated", "permission denied")
 
@@ -64,7 +64,7 @@ class Gate:
         """It is."""
         return True
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """One operation."""
         if isinstance(op.payload, MalformedRequest):
             raise op.payload.error
@@ -82,7 +82,7 @@ class Gate:
             return found
         written = secret(op)
         written.metadata.update(self.metadata)
-        return Written(secret=written, version=version())
+        return SecretWritten(secret=written, version=version())
 
 
 @pytest.fixture
@@ -146,17 +146,17 @@ async def test_a_deleted_version(wire: Any, gate: Gate) -> None:
 
 async def test_side_by_side_within_a_bound(wire: Any, gate: Gate) -> None:
     """Many are under way at once, so that they share an fsync; never more than the bound."""
-    reply = await wire.ask("POST", "batch/read", {"names": names(MOST)})
+    reply = await wire.ask("POST", "batch/read", {"names": names(MAX_ITEMS)})
     assert reply.status == 200
-    assert gate.most == AT_ONCE
-    assert len(gate.ops) == MOST
+    assert gate.most == MAX_CONCURRENT
+    assert len(gate.ops) == MAX_ITEMS
 
 
 async def test_what_takes_long_lets_others_in_between(
     wire: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decisions by intricate policies: one slice of them a turn, however many are under way."""
-    run, turns = gate.run, [0]
+    run, turns = gate.run_operation, [0]
 
     async def slow(op: Operation) -> object:
         wire.world.advance(SLICE * 1.01)
@@ -167,7 +167,7 @@ async def test_what_takes_long_lets_others_in_between(
             await trio.lowlevel.checkpoint()
             turns.append(len(gate.ops))
 
-    monkeypatch.setattr(gate, "run", slow)
+    monkeypatch.setattr(gate, "run_operation", slow)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(other)
         reply = await wire.ask("POST", "batch/read", {"names": names(300)})
@@ -187,14 +187,20 @@ async def test_many_requests_share_what_is_under_way(wire: Any, gate: Gate) -> N
             await trio.testing.wait_all_tasks_blocked()
             counts.append(len(gate.ops) - sum(counts))
         gate.may.set()
-    assert counts[:5] == [AT_ONCE, AT_ONCE, OF_ALL_AT_ONCE // 3, OF_ALL_AT_ONCE // 4, 51]
+    assert counts[:5] == [
+        MAX_CONCURRENT,
+        MAX_CONCURRENT,
+        MAX_CONCURRENT_TOTAL // 3,
+        MAX_CONCURRENT_TOTAL // 4,
+        51,
+    ]
     assert counts[255:] == [1] * 45
     gate.ops.clear()
     gate.may = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wire.ask, "POST", "batch/read", {"names": names(200)})
         await trio.testing.wait_all_tasks_blocked()
-        assert len(gate.ops) == AT_ONCE
+        assert len(gate.ops) == MAX_CONCURRENT
         gate.may.set()
 
 
@@ -235,16 +241,16 @@ async def test_writes(wire: Any, gate: Gate) -> None:
 
 async def test_answer_is_bounded(wire: Any, gate: Gate) -> None:
     """When the values have reached the bound, no more are read, and that is told of each."""
-    gate.content = b'"' + b"x" * (MOST_ANSWERED // 10) + b'"'
-    reply = await wire.ask("POST", "batch/read", {"names": names(MOST)})
+    gate.content = b'"' + b"x" * (MAX_RESULT_BYTES // 10) + b'"'
+    reply = await wire.ask("POST", "batch/read", {"names": names(MAX_ITEMS)})
     told = json.loads(reply.body)
     assert reply.status == 207
-    assert len(reply.body) < MOST_ANSWERED + 1_000 * MOST
+    assert len(reply.body) < MAX_RESULT_BYTES + 1_000 * MAX_ITEMS
     done = [item for item in told["results"] if item["status"] == 200]
     refused = [item for item in told["results"] if item["status"] == 413]
-    assert (len(done), len(refused)) == (9, MOST - 9)
+    assert (len(done), len(refused)) == (9, MAX_ITEMS - 9)
     assert {item["error"]["code"] for item in refused} == {"answer_full"}
-    assert len(gate.ops) <= 2 * AT_ONCE
+    assert len(gate.ops) <= 2 * MAX_CONCURRENT
 
 
 LARGEST = {f"{i:03}" + '"' * 125: '"' * 512 for i in range(64)}  # of metadata, as it is sent
@@ -253,24 +259,24 @@ LARGEST = {f"{i:03}" + '"' * 125: '"' * 512 for i in range(64)}  # of metadata, 
 async def test_what_is_beside_a_value_counts(wire: Any, gate: Gate) -> None:
     """One name a thousand times, its metadata as large as can be: the answer is as bounded."""
     gate.metadata = LARGEST
-    reply = await wire.ask("POST", "batch/read", {"names": ["secret/a"] * MOST})
+    reply = await wire.ask("POST", "batch/read", {"names": ["secret/a"] * MAX_ITEMS})
     told = json.loads(reply.body)
-    assert len(reply.body) < MOST_ANSWERED + 1_000 * MOST
+    assert len(reply.body) < MAX_RESULT_BYTES + 1_000 * MAX_ITEMS
     assert {item["status"] for item in told["results"]} == {200, 413}
-    assert told["failed"] > MOST - 110
+    assert told["failed"] > MAX_ITEMS - 110
 
 
 async def test_a_write_that_could_not_be_told_is_not_begun(wire: Any, gate: Gate) -> None:
     """What was under way when the answer was full is told; what comes after was not written."""
     gate.metadata = LARGEST
-    items = [{"name": name, "value": 1} for name in names(MOST)]
+    items = [{"name": name, "value": 1} for name in names(MAX_ITEMS)]
     reply = await wire.ask("POST", "batch/write", {"secrets": items})
     told = json.loads(reply.body)
-    assert len(reply.body) < MOST_ANSWERED + AT_ONCE * 90_000 + 1_000 * MOST
+    assert len(reply.body) < MAX_RESULT_BYTES + MAX_CONCURRENT * 90_000 + 1_000 * MAX_ITEMS
     done = [item for item in told["results"] if item["status"] == 200]
-    assert len(done) == len(gate.ops) < 2 * AT_ONCE + 110
+    assert len(done) == len(gate.ops) < 2 * MAX_CONCURRENT + 110
     codes = {item["error"]["code"] for item in told["results"] if item["status"] == 413}
-    assert (codes, len(done) + told["failed"]) == ({"answer_full"}, MOST)
+    assert (codes, len(done) + told["failed"]) == ({"answer_full"}, MAX_ITEMS)
 
 
 @pytest.mark.parametrize(
@@ -297,26 +303,26 @@ async def test_what_may_be_done_of_some_is_told_of_each(wire: Any, gate: Gate) -
 async def test_an_unknown_credential_is_asked_for_once(wire: Any, gate: Gate) -> None:
     """It is not tried, and put on record, a thousand times."""
     gate.of_all = UNKNOWN
-    await wire.ask("POST", "batch/read", {"names": names(MOST)})
-    assert len(gate.ops) == AT_ONCE
+    await wire.ask("POST", "batch/read", {"names": names(MAX_ITEMS)})
+    assert len(gate.ops) == MAX_CONCURRENT
 
 
 async def test_a_credential_that_ends(wire: Any, gate: Gate) -> None:
     """What was done stays told; what comes after is refused without being tried."""
     gate.by_name = {"5": UNKNOWN}
-    reply = await wire.ask("POST", "batch/read", {"names": names(MOST)})
+    reply = await wire.ask("POST", "batch/read", {"names": names(MAX_ITEMS)})
     told = json.loads(reply.body)
     assert reply.status == 207
     assert [item["status"] for item in told["results"][:6]] == [200] * 5 + [401]
     assert told["failed"] == sum(item["status"] == 401 for item in told["results"])
-    assert len(gate.ops) < 2 * AT_ONCE + 1
+    assert len(gate.ops) < 2 * MAX_CONCURRENT + 1
 
 
 @pytest.mark.parametrize(
     ("path", "body"),
     [
         ("batch/read", {"names": []}),
-        ("batch/read", {"names": names(MOST + 1)}),
+        ("batch/read", {"names": names(MAX_ITEMS + 1)}),
         ("batch/read", {"names": [""]}),
         ("batch/read", {"names": ["secret/a"], "version": 1}),
         ("batch/read", {}),
@@ -341,7 +347,7 @@ async def test_a_fault_is_not_an_items_answer(
         raise RuntimeError("canary")
 
     run: Callable[..., Any] = broken
-    monkeypatch.setattr(gate, "run", run)
+    monkeypatch.setattr(gate, "run_operation", run)
     reply = await wire.ask("POST", "batch/read", {"names": names(2)})
     assert (reply.status, json.loads(reply.body)["code"]) == (500, "internal")
     assert b"canary" not in reply.body

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vault.edge.native.dialect import Native
+from vault.edge.native.dialect import NativeDialect
 from vault.errors import (
     AuthenticationError,
     RateLimitError,
@@ -42,7 +42,7 @@ async def test_an_unexpected_error_tells_nothing(wire: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "route", [r for r in Native.router.routes() if not r.public], ids=lambda r: r.template
+    "route", [r for r in NativeDialect.router.routes() if not r.public], ids=lambda r: r.template
 )
 async def test_no_fault_is_told_without_a_credential(wire: Any, route: Any) -> None:
     """Whatever is wrong with a request, one without a credential learns only that."""

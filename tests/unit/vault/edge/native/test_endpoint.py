@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from vault.edge.native.endpoint import Endpoints, routed, system_folder, system_path
+from vault.edge.native.endpoint import Endpoints, build_router, system_folder, system_path
 from vault.edge.reply import Reply
 from vault.errors import ValidationError
 
@@ -25,7 +25,7 @@ class Query(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def ask(request: Any, resource: Endpoints) -> Reply:
     """Route and answer one request."""
-    route, values = routed([resource]).match(request.method, request.path)
+    route, values = build_router([resource]).match(request.method, request.path)
     reply: Reply = await route.answer(None, request, *values)
     return reply
 

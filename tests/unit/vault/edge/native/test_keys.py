@@ -5,7 +5,7 @@ from typing import Any
 
 from vault.authn.api_keys import ApiKey, CreatedKey
 from vault.model.identity import Permission
-from vault.model.payloads import CreateKey, KeysOf, Nothing
+from vault.model.payloads import CreateApiKey, ListApiKeys, NoParameters
 
 KEY = ApiKey(
     id="k1", user_id="u1", name="ci", permissions=(), expires_at=0, created_at=10**18,
@@ -24,13 +24,13 @@ async def test_a_key_is_made_and_shown_once(wire: Any) -> None:
     assert made.status == 201
     assert json.loads(made.body)["key"] == "fh_text"
     assert wire.asked == ("key.create", "sys/keys/")
-    assert wire.last.payload == CreateKey(
+    assert wire.last.payload == CreateApiKey(
         user="alice", name="ci", expires_at=0,
         permissions=[Permission(capabilities=("read",), paths=("secret/a",))],
     )  # fmt: skip
     assert "key" not in json.loads((await wire.ask("GET", "keys/k1")).body)
     listed = json.loads((await wire.ask("GET", "keys?user=alice")).body)
-    assert wire.last.payload == KeysOf(user="alice")
+    assert wire.last.payload == ListApiKeys(user="alice")
     assert "key" not in listed["keys"][0]
     assert listed["keys"][0]["expires_at"] is None
 
@@ -39,7 +39,7 @@ async def test_a_key_is_revoked_by_its_id(wire: Any) -> None:
     """Without a body, to the path that policies name."""
     assert (await wire.ask("DELETE", "keys/k1")).status == 204
     assert wire.asked == ("key.revoke", "sys/keys/k1")
-    assert wire.last.payload == Nothing()
+    assert wire.last.payload == NoParameters()
 
 
 async def test_what_is_not_known_is_refused(wire: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from openapi_spec_validator import validate
 
-from vault.edge.native.dialect import RESOURCES, Native
+from vault.edge.native.dialect import RESOURCES, NativeDialect
 
 
 async def document(wire: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ async def test_it_has_every_route_and_no_other(wire: Any) -> None:
         for method in methods
         if method != "parameters"
     }
-    routes = {(route.method, route.template) for route in Native.router.routes()}
+    routes = {(route.method, route.template) for route in NativeDialect.router.routes()}
     assert described == routes
     ids = [op["operationId"] for methods in found["paths"].values() for op in methods.values()]
     assert len(ids) == len(set(ids)) == sum(len(resource.all) for resource in RESOURCES)
@@ -42,7 +42,7 @@ async def test_it_has_every_route_and_no_other(wire: Any) -> None:
 async def test_every_guarded_operation_says_how_it_fails(wire: Any) -> None:
     """401 and 503 can come from anything behind the gate, and have the seed's error as a body."""
     found = await document(wire)
-    public = {r.template for r in Native.router.routes() if r.public}
+    public = {r.template for r in NativeDialect.router.routes() if r.public}
     for path, methods in found["paths"].items():
         if path.split("/api/v1/")[-1].lstrip("/") in public:
             continue

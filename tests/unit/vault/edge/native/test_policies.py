@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from vault.authz.access import Decision
-from vault.authz.book import Effective, PolicyNames
 from vault.authz.policy import Policy
-from vault.model.payloads import DryRun, WritePolicy
+from vault.authz.policy_store import Effective, PolicyNames
+from vault.model.payloads import DryRunAccess, WritePolicy
 from vault.model.records import PolicyRow
 
 ROW = PolicyRow(
@@ -84,7 +84,7 @@ async def test_a_dry_run_asks_for_what_is_given(wire: Any) -> None:
     body = {"capability": "read", "path": "secret/a", "user": "alice", "tags": ["x"]}
     reply = await wire.ask("POST", "policies-dry-run", body)
     assert json.loads(reply.body)["missing"] == ["a rule"]
-    assert wire.last.payload == DryRun(
+    assert wire.last.payload == DryRunAccess(
         capability="read", path="secret/a", user="alice", tags=("x",)
     )
     assert (await wire.ask("POST", "policies-dry-run", body | {"capability": "x"})).status == 400

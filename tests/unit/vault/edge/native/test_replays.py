@@ -4,17 +4,23 @@ import json
 from typing import Any
 
 from vault.model.instant import SECOND
-from vault.model.replay import Change, Replayed, ReplayPolicies, Stop, Undecided
+from vault.model.replay import (
+    DecisionChange,
+    ReplayPolicies,
+    ReplayReport,
+    ReplayUndecided,
+    StopReason,
+)
 
 NOW = 1_800_000_000 * SECOND
-CHANGE = Change(
+CHANGE = DecisionChange(
     allowed=False, actor_id="u", actor_name="ann", operation="secret.read", capability="read",
     path="secret/a", rule="", rule_now="app/rules[0]", count=3, last=NOW, last_seq=7,
     last_ip="10.0.0.1", identity=b"i" * 16,
 )  # fmt: skip
-FOUND = Replayed(
-    since=NOW - SECOND, until=NOW, reached=NOW - SECOND, stopped=Stop.NOTHING, records=9,
-    accesses=5, unchanged=1, denied=3, allowed=0, undecided={Undecided.CREDENTIAL_GONE: 1},
+FOUND = ReplayReport(
+    since=NOW - SECOND, until=NOW, reached=NOW - SECOND, stopped=StopReason.NOTHING, records=9,
+    accesses=5, unchanged=1, denied=3, allowed=0, undecided={ReplayUndecided.CREDENTIAL_GONE: 1},
     drifted=0, changes=(CHANGE,), others=2,
 )  # fmt: skip
 

@@ -12,13 +12,20 @@ from vault.model.payloads import (
     PatchSecret,
     ReadMetadata,
     ReadSecret,
-    Rollback,
-    Versions,
+    RollbackSecret,
+    SecretVersions,
     WriteMetadata,
     WriteSecret,
 )
 from vault.model.records import AccessRow, SecretRow, VersionRow
-from vault.model.results import Compared, Labelled, Page, SecretInfo, SecretValue, Written
+from vault.model.results import (
+    SecretInfo,
+    SecretPage,
+    SecretValue,
+    SecretWritten,
+    VersionComparison,
+    VersionLabels,
+)
 
 ROW = SecretRow(
     name="secret/a", id="s1", current_version=2, created_at=10**18, updated_at=10**18,
@@ -28,7 +35,7 @@ VERSION = VersionRow(
     secret_id="s1", version=2, wrapped_dek=b"w", box=b"b", kek_generation=1, created_at=10**18,
     created_by="alice",
 )  # fmt: skip
-WRITTEN = Written(secret=ROW, version=VERSION)
+WRITTEN = SecretWritten(secret=ROW, version=VERSION)
 
 
 async def test_a_value_is_read_as_it_was_written(wire: Any) -> None:
@@ -69,11 +76,12 @@ async def test_creating_and_updating(wire: Any) -> None:
     ("method", "path", "body", "name", "payload"),
     [
         ("POST", "delete/secret/a", {"versions": [1, 2]}, "secret.delete",
-         Versions(versions=(1, 2))),
-        ("POST", "undelete/secret/a", {}, "secret.undelete", Versions()),
-        ("POST", "destroy/secret/a", {"versions": [1]}, "secret.destroy", Versions(versions=(1,))),
+         SecretVersions(versions=(1, 2))),
+        ("POST", "undelete/secret/a", {}, "secret.undelete", SecretVersions()),
+        ("POST", "destroy/secret/a", {"versions": [1]}, "secret.destroy",
+         SecretVersions(versions=(1,))),
         ("POST", "rollback/secret/a", {"version": 1, "cas": 2}, "secret.rollback",
-         Rollback(version=1, cas=2)),
+         RollbackSecret(version=1, cas=2)),
         ("PATCH", "metadata/secret/a", {"tags": ["x"], "metadata": {"k": None}},
          "secret.metadata.write",
          WriteMetadata(merge=True, must_exist=True, tags=["x"], metadata={"k": None})),
@@ -103,7 +111,7 @@ async def test_a_merge_patch_keeps_its_bytes(wire: Any) -> None:
 
 async def test_listing(wire: Any) -> None:
     """All filters reach the search; a page has heads and no values."""
-    wire.gate.answers["secret.list"] = Page(secrets=[ROW], cursor="c")
+    wire.gate.answers["secret.list"] = SecretPage(secrets=[ROW], cursor="c")
     reply = await wire.ask(
         "GET", "secrets?prefix=secret&tags=a,b&metadata=k:v,l:w&status=active&limit=5"
     )
@@ -135,8 +143,8 @@ async def test_metadata_and_versions(wire: Any) -> None:
 
 async def test_two_versions_are_compared(wire: Any) -> None:
     """`from` is a version, `to` another or, left out, the secret as it is now."""
-    now = Labelled.now(ROW)
-    wire.gate.answers["secret.metadata.diff"] = Compared(secret=ROW, before=now, after=now)
+    now = VersionLabels.current(ROW)
+    wire.gate.answers["secret.metadata.diff"] = VersionComparison(secret=ROW, before=now, after=now)
     assert (await wire.ask("GET", "diff/secret/a?from=1&to=2")).status == 200
     assert wire.last.payload == CompareVersions(before=1, after=2)
     assert wire.asked == ("secret.metadata.diff", "secret/a")

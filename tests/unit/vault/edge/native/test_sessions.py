@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from vault.edge.browsers import Browsers
-from vault.edge.native.dialect import Native
-from vault.model.results import Session
+from vault.edge.browser_sessions import BrowserSessions
+from vault.edge.native.dialect import NativeDialect
+from vault.model.results import BrowserSession
 
 SECOND = 10**9
 
 
-def session(now: int) -> Session:
+def session(now: int) -> BrowserSession:
     """One that was just opened."""
-    return Session(
+    return BrowserSession(
         name="ada", policies=("p",), root=False, accessor="acc", created_at=now,
         expires_at=now + 60 * SECOND, ends_at=now + 600 * SECOND, idle=60 * SECOND,
         text="new-cookie:new-key",
@@ -24,7 +24,7 @@ def session(now: int) -> Session:
 @pytest.fixture
 def on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The web interface is on."""
-    monkeypatch.setattr(Native, "browsers", Browsers(tls=False))
+    monkeypatch.setattr(NativeDialect, "browsers", BrowserSessions(tls=False))
 
 
 @pytest.mark.usefixtures("on")

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from vault.authn.tokens import Issued, NewToken
+from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.instant import SECOND
-from vault.model.payloads import ByAccessor, ByToken, RenewToken
+from vault.model.payloads import AccessorSelector, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 ROW = TokenRow(
@@ -19,7 +19,7 @@ ROW = TokenRow(
 
 async def test_a_token_is_made_and_shown_once(wire: Any) -> None:
     """Durations become nanoseconds; an orphan is asked for at its own path."""
-    wire.gate.answers["token.create"] = Issued(row=ROW, text="s.text", warnings=("w",))
+    wire.gate.answers["token.create"] = IssuedToken(row=ROW, text="s.text", warnings=("w",))
     body = {"policies": ["app"], "ttl": "1m", "period": 5, "metadata": {"k": "v"}}
     reply = await wire.ask("POST", "tokens", body)
     made = json.loads(reply.body)
@@ -41,20 +41,20 @@ async def test_a_token_is_made_and_shown_once(wire: Any) -> None:
         ("POST", "tokens/self/renew", {"increment": "10s"}, "renew_self",
          RenewToken(increment=10 * SECOND)),
         ("DELETE", "tokens/self", None, "revoke_self", None),
-        ("POST", "tokens/lookup", {"token": "s.x"}, "lookup", ByToken(token="s.x")),
-        ("POST", "tokens/revoke", {"token": "s.x"}, "revoke", ByToken(token="s.x")),
+        ("POST", "tokens/lookup", {"token": "s.x"}, "lookup", TokenSelector(token="s.x")),
+        ("POST", "tokens/revoke", {"token": "s.x"}, "revoke", TokenSelector(token="s.x")),
         ("POST", "tokens/revoke", {"token": "s.x", "keep_children": True}, "revoke_orphan",
-         ByToken(token="s.x")),
-        ("GET", "tokens/a1", None, "lookup_accessor", ByAccessor(accessor="a1")),
+         TokenSelector(token="s.x")),
+        ("GET", "tokens/a1", None, "lookup_accessor", AccessorSelector(accessor="a1")),
         ("POST", "tokens/a1/renew", {}, "renew_accessor", RenewToken(accessor="a1")),
-        ("DELETE", "tokens/a1", None, "revoke_accessor", ByAccessor(accessor="a1")),
+        ("DELETE", "tokens/a1", None, "revoke_accessor", AccessorSelector(accessor="a1")),
     ],
 )  # fmt: skip
 async def test_each_verb_asks_for_its_operation(
     wire: Any, method: str, path: str, body: object, asked: str, payload: object
 ) -> None:
     """Name, path and parameters of the operation are those of the verb."""
-    answer = Issued(row=ROW) if asked.startswith("renew") else ROW
+    answer = IssuedToken(row=ROW) if asked.startswith("renew") else ROW
     wire.gate.answers[f"token.{asked}"] = answer
     reply = await wire.ask(method, path, b"" if body is None else body)
     assert reply.status in {200, 204}

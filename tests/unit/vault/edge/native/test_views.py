@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from vault.edge.native.views import diff_body, info_body, secret_body, value_body, version_bodies
 from vault.model.labels import Labels
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import Compared, Labelled, SecretInfo, SecretValue
+from vault.model.results import SecretInfo, SecretValue, VersionComparison, VersionLabels
 
 ROW = SecretRow(
     name="secret/a", id="s1", current_version=2, created_at=10**18, updated_at=10**18,
@@ -56,11 +56,11 @@ def test_a_version_says_who_and_when() -> None:
 def test_a_difference_has_both_sides() -> None:
     """`from` and `to`, who wrote which when, and what is not the same."""
     old = Labels(metadata={"env": "dev", "team": "a"}, tags=["t"])
-    labelled = Labelled.of(replace(VERSION, labels=old))
+    labelled = VersionLabels.of_version(replace(VERSION, labels=old))
     assert labelled is not None
-    now = Labelled.now(replace(ROW, metadata={"env": "prod", "tier": "1"}))
+    now = VersionLabels.current(replace(ROW, metadata={"env": "prod", "tier": "1"}))
     shown = json.loads(
-        msgspec.json.encode(diff_body(Compared(secret=ROW, before=labelled, after=now)))
+        msgspec.json.encode(diff_body(VersionComparison(secret=ROW, before=labelled, after=now)))
     )
     assert (shown["from"]["by"], shown["from"]["metadata"]["env"]) == ("alice", "dev")
     assert (shown["to"]["version"], shown["to"]["tags"]) == (0, ["t"])

@@ -10,6 +10,7 @@ import { AgentTable } from "./fleet/agent-table";
 import { FleetCharts } from "./fleet/charts";
 import { AgentGroups, LargestOrganizations } from "./fleet/groups";
 import { RecentChanges } from "./fleet/recent-changes";
+import { SecondFactorNotice } from "./fleet/second-factor-notice";
 import { FleetStats } from "./fleet/stats";
 
 /** The fleet of an organization, live. */
@@ -41,6 +42,7 @@ export default function Fleet() {
       }
     >
       <div class="stack">
+        <SecondFactorNotice />
         <StaleNotice freshness={fleet.freshness.value} />
         {!isEmpty.value ? (
           <>

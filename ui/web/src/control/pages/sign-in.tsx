@@ -1,9 +1,8 @@
 import { useState } from "preact/hooks";
 import { AuthLayout } from "../../components/auth-layout";
 import { query, setQuery } from "../../lib/router";
-import { restoreSession } from "../../lib/session";
 import { invitation } from "../invitation";
-import { providerSignIn, type SignInResult } from "../sign-in";
+import { finishSignIn, providerSignIn, type SignInResult } from "../sign-in";
 import { AcceptInvitation } from "./sign-in/invitation";
 import { PasswordSignIn } from "./sign-in/password";
 import { SecondFactor } from "./sign-in/second-factor";
@@ -18,7 +17,7 @@ export default function SignIn() {
   const done = async () => {
     providerSignIn.value = null;
     setQuery({ signin: "" });
-    await restoreSession();
+    await finishSignIn();
   };
   const next = async (opened: SignInResult) => (opened.state === "open" ? done() : setAt(opened));
   return (

@@ -1,6 +1,6 @@
 import type { Severity } from "../../../lib/api-types";
 
-/** Settings of a channel (docs/notifications.md). */
+/** Settings of a channel (docs/guides/alerts.md). */
 export interface ChannelSettings {
   name: string;
   type: "email" | "webhook" | "slack";

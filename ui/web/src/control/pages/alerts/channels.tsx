@@ -113,16 +113,22 @@ function ChannelCard({ channel, reload, onAsk }: ChannelCardProps) {
         {channel.suspended && (
           <Notice tone="warn">Suspended: {channel.suspended}. This channel sends nothing.</Notice>
         )}
+        {!channel.owner && (
+          <Notice tone="warn">
+            No owner: this channel keeps sending after the person who set it up has left.
+          </Notice>
+        )}
         <DescriptionList rows={channelFacts(channel)} />
         {channel.reason && channel.failures > 0 && <p class="reason">{channel.reason}</p>}
         <div class="line">
           {hasRole("admin") && (
             <>
-              {channel.suspended ? (
+              {(channel.suspended || !channel.owner) && (
                 <Button kind="primary" onClick={() => onAsk({ step: "adopt", channel })}>
                   Take over…
                 </Button>
-              ) : (
+              )}
+              {!channel.suspended && (
                 <Button busy={busy} onClick={test}>
                   Test
                 </Button>
@@ -168,7 +174,7 @@ function channelFacts(channel: Channel): [string, preact.ComponentChildren][] {
     ["Agents", only.length ? only.join(", ") : "All"],
     ["Digest", digest ? `Every ${digest / MINUTE} min` : "Off"],
     ["Quiet hours", quiet ? `${quiet.begins} to ${quiet.ends}, ${quiet.zone}` : "None"],
-    ["Owner", owner || "Unknown"],
+    ["Owner", owner || "None"],
     ["Last sent", <RelativeTime at={sent_at} key="sent" />],
     [
       "Waiting / dead",
@@ -224,11 +230,21 @@ function TakeOverDialog({
       onClose={onClose}
     >
       <p>
-        The channel sends alerts to <strong>{to}</strong> again, including{" "}
-        {pluralize(channel.waiting, "waiting message")}.
+        {channel.suspended ? (
+          <>
+            The channel sends alerts to <strong>{to}</strong> again, including{" "}
+            {pluralize(channel.waiting, "waiting message")}.
+          </>
+        ) : (
+          <>
+            The channel sends alerts to <strong>{to}</strong> until your account is removed or is no
+            admin any more.
+          </>
+        )}
       </p>
       <p class="muted">
-        {channel.owner} set this destination. If you do not recognize it, edit the channel first.
+        {channel.owner || "An account that is not recorded"} set this destination. If you do not
+        recognize it, edit the channel first.
       </p>
     </Dialog>
   );

@@ -10,7 +10,7 @@ export interface Evaluation {
 }
 
 /**
- * Evaluates by path and capability (docs/policies.md): deny wins, and the default is deny.
+ * Evaluates by path and capability (docs/reference/policies.md): deny wins, and the default is deny.
  * Conditions are not evaluated, because only the agent knows the caller and the secret. A
  * conditional deny therefore does not hide an allow; both make the result conditional.
  */

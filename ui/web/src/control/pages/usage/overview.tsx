@@ -9,7 +9,7 @@ import { inOrganization, organizationPath } from "../../../lib/session";
 import type { AgeClass, DailyCount, Usage } from "./api-types";
 import { ExportButtons } from "./export-buttons";
 import { usageQuery } from "./filters";
-import { DAY, type DailySeries, dailySeries, dayRange, formatShare } from "./series";
+import { DAY, type DailySeries, dailySeries, dayRange, formatShare, readClasses } from "./series";
 
 const MAX_OPERATIONS = 12;
 
@@ -100,7 +100,7 @@ function UsageSummary({ usage }: { usage: Usage }) {
             />
           </Card>
         )}
-        <AgeClasses title="Time since the last read" classes={secrets.idle} />
+        <LastReads never={secrets.never_read} classes={secrets.idle} />
         <AgeClasses title="Age of the current version" classes={secrets.age} />
         <AgeClasses title="Time until expiry" classes={secrets.expires} />
       </div>
@@ -135,17 +135,37 @@ function DailyChart({ series, since }: { series: DailySeries; since: number }) {
   );
 }
 
+/** A class of its own for secrets that were never read. */
+function LastReads({ never, classes }: { never: number; classes: readonly AgeClass[] }) {
+  const { read, exact } = readClasses(classes, never);
+  const total = read.reduce((sum, each) => sum + each.count, 0);
+  return (
+    <Card title="Time since the last read">
+      <BarList
+        total={exact ? total + never : total}
+        bars={[{ name: "never read", value: never }, ...ageBars(read)]}
+      />
+      {!exact && (
+        <p class="muted">
+          Agents count secrets that were never read by their age, so the other classes include them.
+        </p>
+      )}
+    </Card>
+  );
+}
+
+function ageBars(classes: readonly AgeClass[]) {
+  return classes.map((each, index) => ({
+    name: dayRange(classes[index - 1]?.days ?? 0, each.days),
+    value: each.count,
+  }));
+}
+
 function AgeClasses({ title, classes }: { title: string; classes: readonly AgeClass[] }) {
   const total = classes.reduce((sum, each) => sum + each.count, 0);
   return (
     <Card title={title}>
-      <BarList
-        total={total}
-        bars={classes.map((each, index) => ({
-          name: dayRange(classes[index - 1]?.days ?? 0, each.days),
-          value: each.count,
-        }))}
-      />
+      <BarList total={total} bars={ageBars(classes)} />
     </Card>
   );
 }

@@ -1,5 +1,5 @@
 import { formatPercent } from "../../../lib/format";
-import type { DailyCount, Forecast } from "./api-types";
+import type { AgeClass, DailyCount, Forecast } from "./api-types";
 
 type Values = (number | null)[];
 
@@ -57,6 +57,26 @@ export function dailySeries(points: readonly DailyCount[], now: number): DailySe
     count: times.map(at => known.get(at)?.count ?? 0),
     failed: times.map(at => known.get(at)?.failed ?? 0),
   };
+}
+
+/**
+ * The classes by the time since the last read, without secrets that were never read. Agents count
+ * those by their age, in the same classes: how many of each is known (`exact`) if there is no
+ * secret of one sort, or only one class.
+ */
+export function readClasses(
+  classes: readonly AgeClass[],
+  never: number,
+): { read: readonly AgeClass[]; exact: boolean } {
+  const used = classes.filter(({ count }) => count);
+  const total = used.reduce((sum, each) => sum + each.count, 0);
+  const exact = !never || never === total || used.length === 1;
+  if (!exact) return { read: classes, exact };
+  const read = classes.map(each => ({
+    ...each,
+    count: never === total || each === used[0] ? Math.max(0, each.count - never) : each.count,
+  }));
+  return { read, exact };
 }
 
 /** A share in percent. `–` if there is no total. */

@@ -1,0 +1,12 @@
+"""What Locust loads: every kind of user, the shape, and who remembers failures."""
+
+from locust import events
+
+from loadtests.mixed_load.failures import record_failure
+from loadtests.mixed_load.http2 import Http2Application
+from loadtests.mixed_load.shapes import Shape
+from loadtests.mixed_load.users import Administrator, Application, Job
+
+__all__ = ["Administrator", "Application", "Http2Application", "Job", "Shape"]
+
+events.request.add_listener(record_failure)

@@ -1,0 +1,251 @@
+"""An opening looks at all three places and changes none of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.contract.store.samples import put, remove, user
+from tests.unit.vault.seal.anchor.places import (
+    KEYRING,
+    KEYS,
+    Log,
+    commit,
+    new_marker,
+    renamed,
+    there,
+)
+from vault.audit.retention import RetentionNotice
+from vault.audit.testing import NOW, VAULT
+from vault.barrier import HmacRowGuard
+from vault.errors import TamperedError, UnavailableError
+from vault.model.records import SystemRow
+from vault.seal.anchor.acceptance import Acceptance, write_acceptance
+from vault.seal.anchor.anchor_file import AnchorFile
+from vault.seal.anchor.commit_stamp import (
+    COMMIT_STAMP_ROW,
+    CommitStampWriter,
+    StampBase,
+    StampTimes,
+)
+from vault.seal.anchor.rollback_check import anchor_unavailable_error, check_rollback
+from vault.seal.anchor.row_totals import count_macs, sum_rows
+from vault.seal.anchor.state import Anchor, CommitStamp, encode_state
+from vault.store.memory import MemoryBackend
+from vault.store.tables import SYSTEM, USERS
+from vault.store.transaction import transact
+
+
+class Vault:
+    """A vault that has run for a while: two commits, three batches, an anchor."""
+
+    def __init__(self, folder: Path) -> None:
+        self.backend, self.marker = MemoryBackend(), new_marker()
+        commit(self.backend, self.marker, put(USERS, user("a")))
+        log = Log(folder / "audit.log", lambda: self.marker.commits)
+        for _ in range(3):
+            self.marker.checkpoint = log.grow()
+        self.marker.anchored = True
+        commit(self.backend, self.marker, put(USERS, user("b")))
+        log.close()
+        self.file = AnchorFile(folder / "vault.anchor")
+        self.file.write(anchor(self.marker), KEYS)
+
+
+def anchor(marker: CommitStampWriter) -> Anchor:
+    """What it says of the marker's state."""
+    return Anchor(vault=VAULT, epoch=1, commits=marker.commits, checkpoint=marker.checkpoint)
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """In good order."""
+    return Vault(tmp_path)
+
+
+def test_it_goes_on_where_it_was(vault: Vault, tmp_path: Path) -> None:
+    """A marker made of the standing counts on; the latest checkpoint is kept."""
+    standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+    assert (standing.epoch, standing.base.commits, standing.accepted_findings) == (1, 2, ())
+    assert standing.anchored
+    assert standing.checkpoint == vault.marker.checkpoint
+    marker = CommitStampWriter(KEYS, base=standing.base, written=standing.stamp_row)
+    commit(vault.backend, marker, put(USERS, user("c")))
+    assert check_rollback(there(vault.backend, tmp_path), KEYS, NOW).base.commits == 3
+
+
+def test_a_finding_keeps_it_shut_and_says_what_to_do(vault: Vault, tmp_path: Path) -> None:
+    """With the code of the first and the words of all, and nothing was changed."""
+    transact(vault.backend, put(USERS, user("intruder")), HmacRowGuard(KEYRING))
+    vault.file.path.unlink()
+    for _ in range(2):
+        with pytest.raises(TamperedError) as refused:
+            check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+        assert refused.value.code == "storage_rows_changed"
+        for word in ("users", "the anchor is missing", "accept-rollback"):
+            assert word in refused.value.message
+
+
+def test_an_acceptance_goes_on_above_all_that_is_known(vault: Vault, tmp_path: Path) -> None:
+    """Epoch and count, with the rows as they are, and no claim on a log that is gone."""
+    for path in tmp_path.glob("audit.log*"):
+        path.unlink()
+    transact(vault.backend, put(USERS, user("restored")), HmacRowGuard(KEYRING))
+    vault.file.write(Anchor(vault=VAULT, epoch=4, commits=70, checkpoint=""), KEYS)
+    write_acceptance(vault.file.path, Acceptance(NOW, "a fire"))
+    standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+    assert (standing.epoch, standing.base.commits, standing.checkpoint) == (5, 70, "")
+    assert [finding.code for finding in standing.accepted_findings] == [
+        "storage_rolled_back", "storage_rolled_back", "storage_rows_changed", "audit_log_behind",
+    ]  # fmt: skip
+    assert standing.acceptance_reason == "a fire"
+    marker = CommitStampWriter(
+        KEYS, base=standing.base, written=standing.stamp_row, epoch=standing.epoch
+    )
+    commit(vault.backend, marker)
+    vault.file.write(Anchor(vault=VAULT, epoch=5, commits=71, checkpoint=""), KEYS)
+    assert not check_rollback(there(vault.backend, tmp_path, epoch=5), KEYS, NOW).accepted_findings
+
+
+def test_an_acceptance_that_is_not_needed_is_none(vault: Vault, tmp_path: Path) -> None:
+    """Nothing is raised, nothing is recorded."""
+    write_acceptance(vault.file.path, Acceptance(NOW, "in case"))
+    assert not check_rollback(there(vault.backend, tmp_path), KEYS, NOW).accepted_findings
+
+
+def test_a_head_that_a_power_cut_set_back_is_no_finding(vault: Vault, tmp_path: Path) -> None:
+    """The records are there; the mark's checkpoint is then the latest, and is kept."""
+    head = tmp_path / "audit.log.head"
+    newest = vault.marker.checkpoint.encode()
+    head.write_bytes(head.read_bytes().replace(newest, bytes(len(newest))))
+    standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+    assert standing.checkpoint == vault.marker.checkpoint
+
+
+def test_an_anchor_that_cannot_be_read_is_told(vault: Vault, tmp_path: Path) -> None:
+    """By its path; it is not taken for a missing one."""
+    vault.file.path.unlink()
+    vault.file.path.mkdir()
+    with pytest.raises(UnavailableError) as refused:
+        check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+    assert (
+        refused.value.code
+        == anchor_unavailable_error(OSError(1, "x", "y")).code
+        == "anchor_unavailable"
+    )
+    assert str(vault.file.path) in refused.value.message
+
+
+def of_the_last_program(vault: Vault) -> None:
+    """Have the mark say what a program before format 3 said: nothing of keys."""
+    with vault.backend.read() as session:
+        totals = count_macs(session, KEYS)
+    mark = CommitStamp(
+        format=2, vault=VAULT, epoch=1, commits=vault.marker.commits,
+        checkpoint=vault.marker.checkpoint, anchored=True, rows=KEYS.seal(1, totals.to_bytes()),
+        time=NOW, slewed=NOW - 1,
+    )  # fmt: skip
+    transact(
+        vault.backend, put(SYSTEM, SystemRow(name=COMMIT_STAMP_ROW, value=encode_state(mark, KEYS)))
+    )
+
+
+def of_an_older_program(vault: Vault) -> None:
+    """Have the mark say what a program before format 2 said: nothing of `system`, nor of time."""
+    with vault.backend.read() as session:
+        totals = count_macs(session, KEYS).without(SYSTEM)
+    mark = CommitStamp(
+        vault=VAULT, epoch=1, commits=vault.marker.commits, checkpoint=vault.marker.checkpoint,
+        anchored=True, rows=KEYS.seal(1, totals.to_bytes()),
+    )  # fmt: skip
+    text = encode_state(mark, KEYS).replace(b',"time":0,"slewed":0,"notice":null', b"")
+    body = text.split(b"\n")[0]
+    text = body + b"\n" + KEYS.mac(b"freehold-mark-v1\n" + body).hex().encode() + b"\n"
+    transact(vault.backend, put(SYSTEM, SystemRow(name=COMMIT_STAMP_ROW, value=text)))
+
+
+@pytest.mark.parametrize("name", ["clock", "kek-uses/1"])
+def test_rows_without_a_mac_are_covered_by_the_mark(
+    vault: Vault, tmp_path: Path, name: str
+) -> None:
+    """Nobody changes, adds, removes or puts back one behind the agent's back."""
+    for change in (put(SYSTEM, SystemRow(name=name, value=b"1")), remove(SYSTEM, name)):
+        commit(vault.backend, vault.marker, put(SYSTEM, SystemRow(name=name, value=b"2")))
+        check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+        transact(vault.backend, change)
+        with pytest.raises(TamperedError, match="in: system") as refused:
+            check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+        assert refused.value.code == "storage_rows_changed"
+        transact(vault.backend, put(SYSTEM, SystemRow(name=name, value=b"2")))
+
+
+def test_the_time_is_that_of_the_last_mark(vault: Vault, tmp_path: Path) -> None:
+    """With how far the slewed clock had come, and what retention had announced."""
+    times = StampTimes(NOW + 7, NOW + 5, RetentionNotice(3, 100, NOW + 9))
+    marker = CommitStampWriter(KEYS, base=base_of_now(vault), written=b"", times=lambda: times)
+    commit(vault.backend, marker)
+    standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+    assert (standing.time, standing.slewed, standing.notice) == times
+
+
+def base_of_now(vault: Vault) -> StampBase:
+    """What is stored."""
+    with vault.backend.read() as session:
+        return StampBase(vault.marker.commits, sum_rows(session, KEYS))
+
+
+def test_a_mark_of_an_older_program_opens_once(vault: Vault, tmp_path: Path) -> None:
+    """Its rows of `system` are taken as they are, its clock is not believed; then never again."""
+    transact(vault.backend, put(SYSTEM, SystemRow(name="clock", value=b"\x7f" * 8)))
+    of_an_older_program(vault)
+    with vault.backend.read() as session:
+        old = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
+    assert old is not None
+    standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+    assert standing.adopts_system_rows
+    assert (standing.time, standing.slewed) == (NOW, NOW)  # of the log's head
+    marker = CommitStampWriter(KEYS, base=standing.base, written=standing.stamp_row, anchored=True)
+    marker.checkpoint = standing.checkpoint
+    commit(vault.backend, marker, remove(SYSTEM, "clock"))
+    vault.file.write(anchor(marker), KEYS)
+    assert not check_rollback(there(vault.backend, tmp_path), KEYS, NOW).adopts_system_rows
+    transact(vault.backend, put(SYSTEM, old, SystemRow(name="kek-uses/1", value=b"0")))
+    with pytest.raises(TamperedError, match="storage_rolled_back"):
+        check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+
+
+def test_a_mark_of_an_older_program_still_holds_its_rows(vault: Vault, tmp_path: Path) -> None:
+    """What that one covered is covered."""
+    of_an_older_program(vault)
+    transact(vault.backend, put(USERS, user("intruder")), HmacRowGuard(KEYRING))
+    with pytest.raises(TamperedError, match="in: users"):
+        check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+
+
+def test_a_mark_of_the_last_program_opens_once(vault: Vault, tmp_path: Path) -> None:
+    """By its own sums; then each row is checked, and the next mark is of ours."""
+    of_the_last_program(vault)
+    standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+    assert (standing.adopts_system_rows, standing.stamp_row) == (True, b"")
+    assert (standing.time, standing.slewed) == (NOW, NOW - 1)
+    commit(vault.backend, CommitStampWriter(KEYS, base=standing.base, written=b"", anchored=True))
+    assert not check_rollback(there(vault.backend, tmp_path), KEYS, NOW).adopts_system_rows
+
+
+@pytest.mark.parametrize("old", [of_the_last_program, of_an_older_program])
+def test_a_mark_of_an_older_program_covers_no_key(
+    vault: Vault, tmp_path: Path, old: Callable[[Vault], None]
+) -> None:
+    """Its sums are the same for a row under another key: the row's own MAC is not."""
+    old(vault)
+    renamed(vault.backend, "a")
+    with pytest.raises(TamperedError, match="in: users") as refused:
+        check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
+    assert refused.value.code == "storage_rows_changed"
+
+
+def test_a_row_under_another_key_keeps_it_shut(vault: Vault, tmp_path: Path) -> None:
+    """No query would find it: a denial that nobody meets."""
+    renamed(vault.backend, "b")
+    with pytest.raises(TamperedError, match="in: users"):
+        check_rollback(there(vault.backend, tmp_path), KEYS, NOW)

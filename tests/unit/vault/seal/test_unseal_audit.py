@@ -1,0 +1,58 @@
+"""That a vault was made, and who opened it, is on record as soon as there is a log."""
+
+import msgspec
+import pytest
+
+from actors.testing import FakeWorld
+from tests.unit.vault.seal.anchor.places import KEYRING
+from vault.audit.record import AuditEvent
+from vault.barrier import HmacRowGuard
+from vault.model.records import SystemRow
+from vault.seal.manager import SEAL_ROW, SealRecord
+from vault.seal.unseal_audit import record_unseal
+from vault.store.memory import MemoryBackend
+from vault.store.store import open_store
+from vault.store.tables import SYSTEM
+
+MADE = 1_800_000_000 * 10**9
+
+
+class Log:
+    """What was recorded."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+
+    async def record(self, event: AuditEvent) -> None:
+        """As the broker's."""
+        self.events.append(event)
+
+
+async def opened(kind: str, *, first: bool, by_person: bool = True) -> list[AuditEvent]:
+    """The records of an opening of a vault with 3 of 5 shares, or a key file."""
+    seal = SealRecord(type=kind, shares=5, threshold=3, org="o", vault="v", created_at=MADE)
+    row = SystemRow(name=SEAL_ROW, value=msgspec.json.encode(seal))
+    log = Log()
+    async with open_store(MemoryBackend(), HmacRowGuard(KEYRING), FakeWorld()) as store:
+        await store.commit(lambda tx: tx.put(SYSTEM, row))
+        await record_unseal(log, store, FakeWorld(), is_first=first, by_operator=by_person)  # type: ignore[arg-type]  # as far as it is asked
+    return log.events
+
+
+async def test_the_first_opening_tells_of_the_making_too() -> None:
+    """When and with how many shares; then that it was opened."""
+    made, unsealed = await opened("shamir", first=True)
+    assert (made.operation, made.path, made.result) == ("sys.init", "sys/init", "ok")
+    assert made.rule == "shamir, 3 of 5, at 2027-01-15T08:00:00Z"
+    assert (unsealed.operation, unsealed.path) == ("sys.unseal", "sys/unseal")
+    assert made.request_id != unsealed.request_id
+
+
+@pytest.mark.parametrize(
+    ("kind", "by_person", "actor"),
+    [("shamir", True, "operator"), ("file", True, "operator"), ("file", False, "service:file")],
+)
+async def test_each_opening_is_on_record(kind: str, by_person: bool, actor: str) -> None:
+    """By people with shares or with the key file, or by the agent itself with its file."""
+    (unsealed,) = await opened(kind, first=False, by_person=by_person)
+    assert (unsealed.operation, unsealed.actor_name, unsealed.method) == ("sys.unseal", actor, kind)

@@ -1,4 +1,0 @@
-"""The rules of this house that no stock linter knows, one file a rule: `python -m tools.house`.
-
-A rule is a function from a `Tree` to `Finding`s. Exceptions are lists with a reason beside each.
-"""

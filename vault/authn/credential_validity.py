@@ -1,0 +1,229 @@
+"""Does a credential still stand, and for whom: one pure rule for requests and for transactions.
+
+A token stands while it has not expired, has uses left, and everything it came from stands: each
+ancestor, the API key that made the first of them, and the users of all. One that ends, and was
+issued in the future, does not stand: the machine's clock was ahead then, and its end is too late.
+So nothing has to be found and deleted for a revocation to count: the next request looks up the line
+and ends there.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from actors.slewed_clock import EARLY
+from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method, Permission
+from vault.model.records import ApiKeyRow, RecordStatus, RoleRow, TokenRow, UserRow
+from vault.store.row_cache import MISSING
+from vault.store.store import Store
+from vault.store.table import Key, Table
+from vault.store.tables import API_KEYS, ROLES, TOKENS, USERS
+
+R = TypeVar("R", bound=Struct)
+
+KEY_PARENT: Final = "key:"  # `TokenRow.parent` of a token that an API key made; no token id has ':'
+MAX_DEPTH: Final = 32  # tokens in a line, bounding the lookups of one request
+
+
+class RowLookup(Protocol):
+    """A lookup by key: a transaction's, or the cache's."""
+
+    def __call__(self, table: Table[R], *key: str | int) -> R | None: ...  # noqa: D102
+
+
+IdentityRule = Callable[[RowLookup, Any, int], Identity | None]
+SeenRow: TypeAlias = tuple[Table[Any], Key, Any]  # what a rule looked up, and found: None is no row
+
+
+def is_expired(expires_at: int, now: int) -> bool:
+    """Say whether an instant (0: never) has come: the instant itself is too late."""
+    return expires_at != 0 and now >= expires_at
+
+
+def not_before(row: Struct | None) -> int:
+    """From when on a credential stands (Unix ns); 0 for one without an end, and for other rows.
+
+    A token or key that ends, and was issued in the future, was issued by a clock that was ahead: it
+    would end too late. One without an end gains nothing by that.
+    """
+    if isinstance(row, TokenRow) and row.expires_at:
+        return row.issued_at - EARLY
+    if isinstance(row, ApiKeyRow) and row.expires_at:
+        return row.created_at - EARLY
+    return 0
+
+
+def is_outside_validity(row: ApiKeyRow | TokenRow, now: int) -> bool:
+    """Whether time alone says that a credential does not stand."""
+    return _is_outside_validity(row, now, None)
+
+
+def user_policies(get: RowLookup, user: UserRow) -> set[str]:
+    """Return the policies of a user: his own and those of his roles, without `default`."""
+    found = set(user.policies)
+    for name in user.roles:
+        role: RoleRow | None = get(ROLES, name)
+        if role is not None:
+            found.update(role.policies)
+    return found
+
+
+def api_key_identity(
+    get: RowLookup, row: ApiKeyRow, now: int, real: int | None = None
+) -> Identity | None:
+    """Return whom an API key stands for; None when it does not stand (any more).
+
+    `real`: the time it is where `now` is another one, which somebody wants to know about.
+    """
+    if row.status != RecordStatus.ACTIVE or _is_outside_validity(row, now, real):
+        return None
+    user = get(USERS, row.user_id)
+    if user is None or user.status != RecordStatus.ACTIVE:
+        return None
+    return Identity(
+        id=user.id,
+        name=user.username,
+        method=Method.API_KEY,
+        policies=tuple(sorted(user_policies(get, user) | {DEFAULT_POLICY})),
+        permissions=key_permissions(row),
+        credential=row.id,
+    )
+
+
+def token_identity(
+    get: RowLookup, row: TokenRow, now: int, real: int | None = None
+) -> Identity | None:
+    """Return whom a token stands for; None when it does not stand (any more). `real`: `judge_key`.
+
+    A user's token is allowed no more than its user is now. The denials of its own policies bind
+    it, whether or not he has them, and so do those of everything that it came from.
+    """
+    if row.num_uses and row.uses_left <= 0:
+        return None
+    line = _lineage(get, row, now, real)
+    if line is None:
+        return None
+    user = get(USERS, row.user_id) if row.user_id else None
+    policies = tuple(row.policies) if user is None else _remaining_policies(get, user, row)
+    return Identity(
+        id=row.user_id or row.accessor,
+        name=row.display_name if user is None else user.username,
+        method=Method.TOKEN,
+        policies=policies,
+        permissions=line.permissions,
+        denied_by=tuple(sorted(line.policies.difference(policies))),
+        credential=row.accessor,
+        line=line.first,
+    )
+
+
+def key_permissions(row: ApiKeyRow) -> tuple[Permission, ...]:
+    """Return what an API key is cut down to; empty: not cut down."""
+    return tuple(
+        Permission(capabilities=tuple(p["capabilities"]), paths=tuple(p["paths"]))
+        for p in row.permissions
+    )
+
+
+class _Lineage(Struct, frozen=True):
+    """What a token came from: the permissions it is cut down to, the policies that bind it.
+
+    `first`: the user, or the accessor of the token, that all of it began with. What root makes
+    begins anew.
+    """
+
+    permissions: tuple[Permission, ...]
+    policies: frozenset[str]
+    first: str
+
+
+def _lineage(get: RowLookup, row: TokenRow, now: int, real: int | None) -> _Lineage | None:
+    """Walk up to the beginning; None when somebody on the way does not stand.
+
+    Each token counts with its own policies and each user with all that he holds now, but one that
+    itself holds root with nothing: no denial binds it. A user's root says nothing of his tokens.
+    """
+    policies: set[str] = set()
+    users: set[str] = set()
+    first = row.user_id or row.accessor
+    for _ in range(MAX_DEPTH):
+        if _is_outside_validity(row, now, real):
+            return None
+        if ROOT_POLICY not in row.policies:
+            first = row.user_id or row.accessor
+        policies.update(_binding_policies(row.policies))
+        if row.denied_by:
+            policies.update(row.denied_by)
+        if row.user_id and row.user_id not in users:
+            users.add(row.user_id)
+            user = get(USERS, row.user_id)
+            if user is None or user.status != RecordStatus.ACTIVE:
+                return None
+            policies.update(_binding_policies(user_policies(get, user) | {DEFAULT_POLICY}))
+        if not row.parent:
+            return _Lineage((), frozenset(policies), first)
+        if row.parent.startswith(KEY_PARENT):
+            key = get(API_KEYS, row.parent.removeprefix(KEY_PARENT))
+            identity = None if key is None else api_key_identity(get, key, now, real)
+            if identity is None:
+                return None
+            if ROOT_POLICY not in identity.policies:
+                first = identity.id
+            return _Lineage(identity.permissions, identity.binding_policies.union(policies), first)
+        parent = get(TOKENS, row.parent)
+        if parent is None:
+            return None
+        row = parent
+    return None
+
+
+def _is_outside_validity(row: ApiKeyRow | TokenRow, now: int, real: int | None) -> bool:
+    return is_expired(row.expires_at, now) or (now if real is None else real) < not_before(row)
+
+
+def _binding_policies(policies: Collection[str]) -> Collection[str]:
+    return () if ROOT_POLICY in policies else policies
+
+
+def _remaining_policies(get: RowLookup, user: UserRow, row: TokenRow) -> tuple[str, ...]:
+    """Return the policies whose allowances a user's token keeps."""
+    held = user_policies(get, user)
+    if ROOT_POLICY in held:
+        return tuple(row.policies)
+    return tuple(name for name in row.policies if name in held or name == DEFAULT_POLICY)
+
+
+class _NotCached(Exception):  # noqa: N818  # a signal, not an error: look it up and ask again
+    def __init__(self, table: Table[Any], key: Key) -> None:
+        super().__init__(table.name)
+        self.table = table
+        self.key = key
+
+
+async def resolve_identity(
+    store: Store, rule: IdentityRule, row: Struct, now: int, seen: list[SeenRow] | None = None
+) -> Identity | None:
+    """Apply a rule on the store: without a wait when all it asks for is in the cache.
+
+    `seen` is given the rows that the judgement was made from, beside `row` itself.
+    """
+    seen = [] if seen is None else seen
+    loaded: dict[tuple[str, Key], Any] = {}
+
+    def get(table: Table[Any], *key: str | int) -> Any:
+        found = store.get_cached(table, *key)
+        if found is MISSING:
+            if (table.name, key) not in loaded:
+                raise _NotCached(table, key)
+            found = loaded[table.name, key]
+        seen.append((table, key, found))
+        return found
+
+    while True:  # each turn loads one more row, and a rule asks for a bounded number
+        seen.clear()
+        try:
+            return rule(get, row, now)
+        except _NotCached as absent:
+            row_key = (absent.table.name, absent.key)
+            loaded[row_key] = await store.get(absent.table, *absent.key)

@@ -1,0 +1,557 @@
+"""The book of policies: an immutable snapshot of what is stored, compiled, and its editions.
+
+Whoever decides holds a snapshot; a write replaces it whole. A set of policies is compiled at its
+first use and kept by the tuple of its names.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
+from itertools import count
+from typing import Final, TypeAlias, TypeVar
+
+import trio
+from msgspec import Struct, structs
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.authz.access import Decision
+from vault.authz.ceiling import NO_CEILING, compile_ceiling
+from vault.authz.compile import CompiledCeiling, compile_permissions, compile_policies
+from vault.authz.compiled_policies import CompiledPolicies, DecisionKey
+from vault.authz.policy import (
+    MAX_SET_COST,
+    Effect,
+    Policy,
+    Rule,
+    ShownPolicy,
+    is_denial,
+    policy_cost,
+    policy_document,
+    validate_new_policy,
+    validate_policy,
+)
+from vault.authz.policy_bundle import NO_POLICY_BUNDLE, PolicyBundle, bundle_document, load_bundle
+from vault.errors import (
+    AuthorizationError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
+from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
+from vault.model.link_ports import PolicyTrust
+from vault.model.memo import BoundedMemo
+from vault.model.name import canonical_name
+from vault.model.path import MAX_REMEMBERED
+from vault.model.records import BUNDLE_ROW, PolicyRow
+from vault.store.store import Store
+from vault.store.table import Key, StoreQuery
+from vault.store.tables import POLICIES
+from vault.store.timed_lock import TimedLock
+from vault.store.transaction import StoreTx
+
+T = TypeVar("T")
+Apply: TypeAlias = Callable[[], Awaitable[None]]
+
+MAX_POLICIES: Final = 10_000  # read and compiled at unseal; about 10 s at the size of a large one
+MAX_SETS: Final = 1_024  # compiled sets of one snapshot; callers share few combinations of policies
+MAX_WEIGHT: Final = 200_000  # filed patterns of those sets together; about 60 MB
+APPLY_TIMEOUT: Final = (
+    1.0  # seconds that a write has to take over what it has stored; it takes 1 ms
+)
+_PAGE: Final = 1_000
+_MAX_INLINE_POLICIES: Final = (
+    50  # policies between two turns of others: some 25 ms of 200 rules each
+)
+
+MAX_INLINE_PATHS: Final = 2_000  # paths that are compiled between two turns of others: some 25 ms
+
+BUILT_IN_DEFAULT: Final = Policy(
+    name=DEFAULT_POLICY,
+    description="What every token may do to itself; built in until it is written.",
+    rules=(
+        Rule(
+            effect=Effect.ALLOW,
+            paths=("auth/token/lookup-self",),
+            capabilities=("read", "update"),
+        ),
+        Rule(
+            effect=Effect.ALLOW,
+            paths=("auth/token/renew-self", "auth/token/revoke-self"),
+            capabilities=("update",),
+        ),
+    ),
+)
+
+
+class Effective(Struct, frozen=True, kw_only=True):
+    """What an identity's policies amount to: those that exist, and the names that mean nothing."""
+
+    root: bool
+    policies: tuple[Policy, ...]
+    unknown: tuple[str, ...]
+    fleet: tuple[Policy, ...] = ()  # those of a control plane's bundle, held down by the ceiling
+    denied_by: tuple[str, ...] = ()  # of whoever made the credential: their denials count too
+
+
+class PolicyNames(Struct, frozen=True):
+    """All names, and whose they are. One that both have counts twice."""
+
+    policies: list[str]
+    local: list[str]
+    control_plane: list[str]
+
+
+class PolicySnapshot:
+    """All policies at one moment, and the compiled sets that were asked for so far."""
+
+    def __init__(
+        self,
+        policies: Iterable[Policy] = (),
+        bundle: PolicyBundle = NO_POLICY_BUNDLE,
+        ceiling: CompiledCeiling | None = None,
+    ) -> None:
+        """`fleet` counts within `ceiling`; a policy of its may have the name of a local one."""
+        self.policies = {DEFAULT_POLICY: BUILT_IN_DEFAULT} | {
+            policy.name: policy for policy in policies
+        }
+        self.bundle = bundle
+        self._ceiling = ceiling
+        self._bundle_policies = {policy.name: policy for policy in bundle.policies}
+        self._sets: dict[tuple[object, ...], CompiledPolicies] = {}
+        self._numbers = count()
+        self._decisions: BoundedMemo[DecisionKey, Decision] = BoundedMemo(MAX_REMEMBERED)
+        self._weight = 0
+        self._costs: dict[int, int] = {}  # of policies, which live as long as this, by their ids
+
+    def compiled_for(self, identity: Identity) -> CompiledPolicies:
+        """Return what decides for this identity.
+
+        Raises `AuthorizationError` (`policy_set_too_heavy`) where its policies are too much.
+        """
+        found = self._sets.get(_cache_key(identity))
+        if found is None:
+            self._require_light(identity)
+            found = self.compile(identity)
+            self.cache_compiled(identity, found)
+        return found
+
+    def is_ready(self, identity: Identity) -> bool:
+        """Say whether `compiled` is quick for him: it is known, or not large."""
+        if _cache_key(identity) in self._sets:
+            return True
+        names = dict.fromkeys((*identity.policies, *identity.denied_by))
+        paths = sum(len(permission.paths) for permission in identity.permissions)
+        for policy in self._policies_named(names):
+            paths += sum(len(rule.paths) for rule in policy.rules)
+        return paths <= MAX_INLINE_PATHS
+
+    def _policies_named(self, names: Iterable[str]) -> list[Policy]:
+        held = [self.policies[name] for name in names if name in self.policies]
+        return [*held, *self.bundle_policies(names)]
+
+    def _require_light(self, identity: Identity) -> None:
+        """Raise `AuthorizationError` where a decision for the identity would take too long.
+
+        Others wait for it. To leave some of the policies out could drop a denial.
+        """
+        if ROOT_POLICY in identity.policies:
+            return
+        costs = Counter[str]()
+        names = dict.fromkeys((*identity.policies, *identity.denied_by))
+        for policy in self._policies_named(names):
+            cost = self._costs.get(id(policy))
+            if cost is None:
+                cost = self._costs[id(policy)] = policy_cost(policy)
+            costs[policy.name] += cost
+        if (total := costs.total()) > MAX_SET_COST:
+            heaviest = ", ".join(f"{name} ({cost})" for name, cost in costs.most_common(3))
+            raise AuthorizationError(
+                "policy_set_too_heavy",
+                f"the policies of this identity have {total} conditions and paths with '+' "
+                f"together, and at most {MAX_SET_COST} are decided on: nothing is allowed until "
+                f"some are taken away; the most have {heaviest}",
+            )
+
+    def cache_compiled(self, identity: Identity, compiled: CompiledPolicies) -> None:
+        """Let `compiled` return this, for as long as there is room."""
+        self._sets[_cache_key(identity)] = compiled
+        self._weight += compiled.weight
+        while len(self._sets) > 1 and (len(self._sets) > MAX_SETS or self._weight > MAX_WEIGHT):
+            self._weight -= self._sets.pop(next(iter(self._sets))).weight
+
+    def with_changes(
+        self,
+        write: Iterable[Policy] = (),
+        delete: Iterable[str] = (),
+        bundle: PolicyBundle | None = None,
+    ) -> "PolicySnapshot":
+        """Return another one, with nothing compiled yet; a deleted `default` is the built-in one.
+
+        `fleet` None: the present bundle.
+        """
+        kept = {name: p for name, p in self.policies.items() if p is not BUILT_IN_DEFAULT}
+        for name in delete:
+            kept.pop(name, None)
+        kept |= {policy.name: policy for policy in write}
+        return PolicySnapshot(
+            kept.values(), self.bundle if bundle is None else bundle, self._ceiling
+        )
+
+    def bundle_policies(self, names: Iterable[str]) -> tuple[Policy, ...]:
+        """Return the bundle's policies of these names."""
+        return tuple(
+            self._bundle_policies[n] for n in dict.fromkeys(names) if n in self._bundle_policies
+        )
+
+    def has_deny_rule(self, name: str) -> bool:
+        """Say whether a policy of this name, local or the bundle's, has a rule that denies."""
+        found = (self.policies.get(name), self._bundle_policies.get(name))
+        return any(is_denial(rule) for policy in found if policy for rule in policy.rules)
+
+    def compile(self, identity: Identity) -> CompiledPolicies:
+        """What `compiled` returns, made anew. In any thread: it changes nothing here."""
+        names = dict.fromkeys((*identity.policies, *identity.denied_by))
+        return CompiledPolicies(
+            compile_policies(
+                [self.policies[name] for name in names if name in self.policies],
+                root=ROOT_POLICY in identity.policies,
+                bundle=self.bundle_policies(names),
+                ceiling=self._ceiling,
+                denied_by=frozenset(identity.denied_by).difference(identity.policies),
+            ),
+            compile_permissions(identity.permissions),
+            next(self._numbers),
+            self._decisions,
+        )
+
+
+def _cache_key(identity: Identity) -> tuple[object, ...]:
+    return identity.policies, identity.permissions, identity.denied_by
+
+
+class PolicyStore:
+    """The current policies and the only way to change them."""
+
+    def __init__(self, store: Store, world: World, ceiling: Policy = NO_CEILING) -> None:
+        """`ceiling`: what a control plane's bundle may grant at most."""
+        self._store = store
+        self._world = world
+        self._writing, self._reading, self._compiling = TimedLock(), TimedLock(), TimedLock()
+        self._validating = trio.CapacityLimiter(1)
+        self._written: trio.Event | None = None  # of the write that is under way
+        self._seen = -1  # transactions of policies that had ended when `snapshot` was read
+        self.ceiling = ceiling
+        self.snapshot = PolicySnapshot(ceiling=compile_ceiling(ceiling))
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a transaction has ended that the snapshot may not have: then it decides nothing.
+
+        A write that was told as timed out may be stored long after.
+        """
+        return self._store.count_transactions(POLICIES) > self._seen
+
+    async def refresh(self) -> None:
+        """Have the snapshot follow what is stored. Raises `UnavailableError` as `reload`."""
+        if self._written is not None:  # most likely it is what has ended, and takes itself over
+            with trio.move_on_after(APPLY_TIMEOUT):
+                await self._written.wait()
+        if self.is_stale:
+            async with self._reading.hold():
+                if self.is_stale:
+                    await self.reload()
+
+    async def prepare(self, identity: Identity) -> None:
+        """Compile what decides for him in a thread, one after the other: 200,000 paths take 2 s.
+
+        Raises `UnavailableError` when there are too many before it.
+        """
+        async with self._compiling.hold():
+            snapshot = self.snapshot
+            if not snapshot.is_ready(identity):
+                found = await self._world.run_sync(snapshot.compile, identity)
+                snapshot.cache_compiled(identity, found)
+
+    async def reload(self) -> None:
+        """Read all policies anew, with turns of others between.
+
+        Raises `UnavailableError` if one of them cannot be understood.
+        """
+        seen = self._store.count_transactions(POLICIES)
+        policies = []
+        for number, row in enumerate(await self.stored_rows()):
+            if number % _MAX_INLINE_POLICIES == 0:
+                await trio.lowlevel.checkpoint()
+            policies.append(_policy(row))
+        fleet = await self._stored_bundle()
+        if seen >= self._seen:  # else a write was quicker, and has taken itself over
+            self._seen, self.snapshot = (
+                seen,
+                PolicySnapshot(policies, fleet, compile_ceiling(self.ceiling)),
+            )
+
+    async def reload_changed(self, names: Collection[str] | None) -> None:
+        """Take over what is stored of these by now; None, or many: read all anew.
+
+        For who is told of each change that another process has made. Raises as `reload`, and has
+        taken over nothing then.
+        """
+        if names is None or len(names) > _MAX_INLINE_POLICIES:
+            await self.reload()
+            return
+        fleet = await self._stored_bundle() if BUNDLE_ROW in names else None
+        local = [name for name in names if name != BUNDLE_ROW]
+        rows = [await self._store.get(POLICIES, name) for name in local]
+        written = [await self._world.run_sync(_policy, row) for row in rows if row is not None]
+        self.snapshot = self.snapshot.with_changes(written, local, fleet)
+
+    async def stored_rows(self) -> list[PolicyRow]:
+        """Return the stored policies by name."""
+        found: list[PolicyRow] = []
+        after: Key | None = None
+        while page := await self._store.select(POLICIES, StoreQuery(after=after, limit=_PAGE)):
+            found += [row for row in page if row.name != BUNDLE_ROW]
+            after = (page[-1].name,)
+        return found
+
+    def names(self) -> list[str]:
+        """Return the names of all policies, the built-in and the control plane's among them."""
+        return self.listing().policies
+
+    def listing(self) -> PolicyNames:
+        """Return the same, and whose they are."""
+        central = sorted(policy.name for policy in self.snapshot.bundle.policies)
+        local = sorted({*self.snapshot.policies, ROOT_POLICY})
+        return PolicyNames(sorted({*local, *central}), local, central)
+
+    def get(self, name: str) -> ShownPolicy:
+        """Return a policy, a local one before the control plane's; raises `NotFoundError`.
+
+        `root` has no document.
+        """
+        name = canonical_name(name, "name")
+        if (local := self.snapshot.policies.get(name)) is not None:
+            return ShownPolicy(**structs.asdict(local))
+        for central in self.snapshot.bundle_policies([name]):
+            return ShownPolicy(**structs.asdict(central), source="control_plane")
+        raise NotFoundError("policy_not_found", "no such policy")
+
+    async def validate(self, written: object) -> Policy:
+        """Return what `put` would store (decoded JSON); raises `ValidationError` as it does.
+
+        In a thread, one document at a time: the largest take 0.1 s, in which no request may wait.
+        """
+        return await self._world.run_sync(validate_new_policy, written, limiter=self._validating)
+
+    async def put(self, written: object, *, by: Identity, create_only: bool = False) -> PolicyRow:
+        """Validate and store a policy (decoded JSON); it is in force on return.
+
+        Raises `ValidationError` with the faulty field, `ConflictError` if it exists and must not,
+        `AuthorizationError` if it would lift a denial that binds the caller.
+        """
+        policy = await self.validate(written)
+        now = self._world.now()
+        new = PolicyRow(
+            name=policy.name,
+            id=self._world.new_id(),
+            version=1,
+            document=policy_document(policy),
+            created_at=now,
+            updated_at=now,
+            created_by=by.name,
+        )
+
+        def change(tx: StoreTx) -> PolicyRow:
+            old = tx.get(POLICIES, new.name)
+            if old is not None and create_only:
+                raise ConflictError("policy_exists", "a policy of this name exists")
+            if old is None and len(self.snapshot.policies) >= MAX_POLICIES:
+                raise ValidationError("policies_full", f"there are {MAX_POLICIES} policies")
+            row = new
+            if old is not None:
+                _require_denials_kept(by, old, policy)
+                row = replace(new, id=old.id, version=old.version + 1, created_at=old.created_at)
+            tx.put(POLICIES, row)
+            return row
+
+        return await self._write(new.name, change)
+
+    async def delete(self, name: str, *, by: Identity) -> None:
+        """Delete a policy; it is out of force on return. `default` goes back to what is built in.
+
+        Raises `ValidationError` for `root`, `NotFoundError`, and `AuthorizationError` as `put`.
+        """
+        name = canonical_name(name, "name")
+        if name == ROOT_POLICY:
+            raise ValidationError("policy_built_in", "root cannot be deleted", field="name")
+
+        def change(tx: StoreTx) -> None:
+            old = tx.get(POLICIES, name)
+            if old is None:
+                if name == DEFAULT_POLICY:
+                    return  # the built-in one is in force already
+                raise NotFoundError("policy_not_found", "no such policy")
+            _require_denials_kept(by, old, None)
+            tx.delete(POLICIES, name)
+
+        await self._write(name, change)
+
+    def unknown_policy_warnings(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return a sentence for each name that no policy has: it allows and denies nothing."""
+        return tuple(f'Policy "{name}" does not exist' for name in self._unknown(names))
+
+    def effective_policies(self, identity: Identity) -> Effective:
+        """Return the policies that count for an identity now."""
+        policies, names = self.snapshot.policies, dict.fromkeys(identity.policies)
+        return Effective(
+            root=ROOT_POLICY in names,
+            policies=tuple(policies[name] for name in names if name in policies),
+            unknown=self._unknown(names),
+            fleet=self.snapshot.bundle_policies(names),
+            denied_by=tuple(
+                name for name in identity.denied_by if self.snapshot.has_deny_rule(name)
+            ),
+        )
+
+    def _unknown(self, names: Iterable[str]) -> tuple[str, ...]:
+        known, central = self.snapshot.policies, self.snapshot.bundle_policies
+        return tuple(n for n in names if n not in known and n != ROOT_POLICY and not central([n]))
+
+    async def put_bundle(self, bundle: PolicyBundle, *, by: str) -> PolicyBundle:
+        """Store an agent's next bundle; it is in force on return. The same one again: no change.
+
+        Raises `ConflictError` (`bundle_older`) when one of this version or above is stored.
+        """
+        now = self._world.now()
+        row = PolicyRow(
+            name=BUNDLE_ROW,
+            id=self._world.new_id(),
+            version=bundle.version,
+            document=bundle_document(bundle),
+            created_at=now,
+            updated_at=now,
+            created_by=by,
+        )
+
+        def change(tx: StoreTx) -> None:
+            old = tx.get(POLICIES, BUNDLE_ROW)
+            there = NO_POLICY_BUNDLE if old is None else load_bundle(old.document)
+            stored = there.stored_for(
+                PolicyTrust(bundle.org, bundle.vault, bundle.key, bundle.authority)
+            )
+            if (stored.version, stored.hash) == (bundle.version, bundle.hash):
+                return
+            if stored.version >= bundle.version:
+                raise ConflictError("bundle_older", "a newer bundle is in force")
+            tx.put(POLICIES, row)
+
+        async def take_over() -> None:
+            self.snapshot = self.snapshot.with_changes(bundle=await self._stored_bundle())
+
+        await self._change(change, take_over)
+        return self.snapshot.bundle
+
+    async def delete_bundle(self, *, by: Identity) -> PolicyBundle:
+        """Remove the control plane's bundle; it is out of force on return. Returns what it was.
+
+        Raises `AuthorizationError` if one of its policies denies the caller something.
+        """
+
+        def change(tx: StoreTx) -> PolicyBundle:
+            row = tx.get(POLICIES, BUNDLE_ROW)
+            if row is None:
+                return NO_POLICY_BUNDLE
+            dropped = load_bundle(row.document)
+            _require_not_denied(by, dropped)
+            tx.delete(POLICIES, BUNDLE_ROW)
+            return dropped
+
+        async def take_over() -> None:
+            self.snapshot = self.snapshot.with_changes(bundle=await self._stored_bundle())
+
+        return await self._change(change, take_over)
+
+    async def _stored_bundle(self) -> PolicyBundle:
+        row = await self._store.get(POLICIES, BUNDLE_ROW)
+        return NO_POLICY_BUNDLE if row is None else load_bundle(row.document)
+
+    async def _write(self, name: str, change: Callable[[StoreTx], T]) -> T:
+        async def take_over() -> None:
+            row = await self._store.get(POLICIES, name)
+            written = () if row is None else (await self._world.run_sync(_policy, row),)
+            self.snapshot = self.snapshot.with_changes(written, (name,))
+
+        return await self._change(change, take_over)
+
+    async def _change(self, change: Callable[[StoreTx], T], take_over: Apply) -> T:
+        """Store a change and take it over into the snapshot, one at a time.
+
+        Shielded, and read back whatever came of it: a caller who leaves, or a commit of unknown
+        outcome, must not leave the snapshot behind what is stored. If that cannot be read, or
+        another transaction has ended meanwhile, the snapshot is left stale.
+        """
+        with trio.CancelScope(shield=True):
+            async with self._writing.hold():
+                before = self._store.count_transactions(POLICIES)
+                was_seen = before == self._seen
+                written = self._written = trio.Event()
+                try:
+                    result = await self._store.commit(change)
+                    with suppress(VaultError):  # it is stored, whatever comes of reading it back
+                        await take_over()
+                        if was_seen and self._store.count_transactions(POLICIES) == before + 1:
+                            self._seen = before + 1
+                except VaultError:
+                    with suppress(VaultError):
+                        await take_over()
+                    raise
+                finally:
+                    self._written = None
+                    written.set()
+        return result
+
+
+def _require_denials_kept(by: Identity, row: PolicyRow, new: Policy | None) -> None:
+    """Raise `AuthorizationError` if the change lifts a denial that binds the caller."""
+    if row.name not in by.binding_policies:
+        return
+    old = _policy(row)
+    denials = [rule for rule in old.rules if is_denial(rule)]
+    kept = new is not None and (
+        (new.enabled or not old.enabled)
+        and all(condition in old.conditions for condition in new.conditions)
+        and all(rule in new.rules for rule in denials)
+    )
+    if denials and not kept:
+        raise AuthorizationError(
+            "denial_lifted",
+            f'policy "{row.name}" denies you something: its denials must stay as they are; '
+            "only somebody who is not bound by it can change them",
+        )
+
+
+def _require_not_denied(by: Identity, bundle: PolicyBundle) -> None:
+    """Raise `AuthorizationError` if a policy of a bundle denies the caller something."""
+    for policy in bundle.policies:
+        if policy.name in by.binding_policies and any(is_denial(rule) for rule in policy.rules):
+            raise AuthorizationError(
+                "denial_lifted",
+                f'the control plane\'s policy "{policy.name}" denies you something: '
+                "only somebody who is not bound by it can drop the control plane's policies",
+            )
+
+
+def _policy(row: PolicyRow) -> Policy:
+    try:
+        policy = validate_policy(row.document)
+    except ValidationError as fault:
+        # Skipping it could drop a denial: better no data path than a wider one.
+        raise UnavailableError(
+            "policy_unreadable", f"the stored policy {row.name} is not understood: {fault.message}"
+        ) from None
+    if policy.name != row.name:
+        raise UnavailableError("policy_unreadable", f"the stored policy {row.name} has two names")
+    return policy

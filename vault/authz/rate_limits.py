@@ -1,0 +1,80 @@
+"""Request limits: a token bucket for each key.
+
+A bucket is kept as one integer, the instant at which it will be full again (the form called GCRA,
+from the ATM Forum's Traffic Management 4.0).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from vault.errors import RateLimitError
+from vault.model.instant import SECOND
+
+SELF_SERVICE: Final = "self-service of "  # what anybody may do with what is his own
+MAX_KEYS: Final = 65_536  # about 10 MB of keys and integers
+
+SKEW: Final = 5 * SECOND
+"""By how much the clocks of the processes that share a bucket may differ."""
+
+
+class TokenBuckets:
+    """`rate` requests a second, `burst` at once, for each key; at most `max_keys` are remembered.
+
+    The key unused for longest is forgotten first: its bucket is the fullest, so that forgetting
+    gives away least.
+    """
+
+    def __init__(self, rate: float, burst: int, max_keys: int = MAX_KEYS) -> None:
+        if not rate > 0 or burst < 1 or max_keys < 1:
+            raise ValueError("rate, burst and max_keys must be positive")
+        self._step = max(1, round(SECOND / rate))
+        self._burst_ns = self._step * (burst - 1)
+        self._max_keys = max_keys
+        self._full_at: dict[str, int] = {}
+
+    def take_token(self, key: str, now: int) -> int:
+        """Take one token at `now` (ns). Return 0, or the nanoseconds until one will be there."""
+        full_at = self._capped(self._full_at.pop(key, 0), now)
+        wait = full_at - now - self._burst_ns
+        if wait > 0:
+            self._full_at[key] = full_at
+            return wait
+        self._full_at[key] = full_at + self._step
+        if len(self._full_at) > self._max_keys:
+            del self._full_at[next(iter(self._full_at))]
+        return 0
+
+    def _capped(self, full_at: int, now: int) -> int:
+        """When the bucket is full, seen from `now`, which may be older than that of the last take.
+
+        By up to `SKEW` it is left as it is: two processes whose clocks differ would else fill it
+        for each other. If it is later than that, the clock was ahead, which would close the bucket
+        for long: then one token is left in it.
+        """
+        last = now + self._burst_ns
+        return last if full_at > last + self._step + SKEW else max(full_at, now)
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+
+class RateLimiter:
+    """The buckets at the pipeline's door: raises where `TokenBuckets` answers.
+
+    `of` is put before each key: other limits may have their buckets in the same place.
+    """
+
+    def __init__(self, buckets: TokenBuckets, now: Callable[[], int], prefix: str = "") -> None:
+        self._buckets = buckets
+        self._now = now
+        self._prefix = prefix
+
+    def acquire(self, key: str) -> None:
+        """Count one request of `key`; raises `RateLimitError` with `retry_after` in seconds."""
+        wait = self._buckets.take_token(self._prefix + key, self._now())
+        if wait:
+            raise RateLimitError(
+                "rate_limited",
+                "too many requests; wait and try again",
+                retry_after=-(-wait // SECOND),
+            )

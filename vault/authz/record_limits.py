@@ -1,0 +1,110 @@
+"""A pace for failed authentication, whose durable records could else fill the disk.
+
+An address (of IPv6: a /64, which is what one subscriber has) may fail so often, and all of them
+together so often. Beyond that callers hear 429 and leave no record of their own; how many there
+were is on record once a window. Whoever proves who he is, is let in from the same address at any
+time: this limits records, and is no lockout.
+
+Refusals to callers who are known have a pace for each caller, in the same way. They hear the same
+refusal beyond it; what was allowed always has a record of its own.
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv6Network, ip_address
+from typing import Final
+
+from msgspec import Struct
+
+from vault.authz.rate_limits import TokenBuckets
+from vault.errors import RateLimitError
+from vault.model.instant import SECOND
+
+MAX_REPORTED: Final = 1_024  # sources whose refusals are counted one by one in a window
+ALL: Final = "all"
+OTHERS: Final = "others"
+_SUBSCRIBER: Final = 64  # bits, RFC 6177 section 2
+
+
+class TooManyFailuresError(RateLimitError):
+    """A failed authentication that is only counted: the one error without a record of its own."""
+
+
+class SuppressedRecords(Struct, frozen=True):
+    """What was refused in a window: how often, of how many sources, and the one with most.
+
+    A source is an address, or a caller.
+    """
+
+    count: int
+    sources: int
+    most: str
+    most_count: int
+
+
+class RecordLimits:
+    """`rate` records a second for a source, `burst` at once, and `share` times that for all."""
+
+    def __init__(
+        self,
+        rate: float,
+        burst: int,
+        share: int,
+        now: Callable[[], int],
+        max_sources: int = 65_536,
+    ) -> None:
+        self._each = TokenBuckets(rate, burst, max_sources)
+        self._all = TokenBuckets(rate * share, burst * share, 1)
+        self._now = now
+        self._suppressed: dict[str, int] = {}
+
+    def allows(self, source: str) -> bool:
+        """Whether the next record of a source is within its pace; one that is not is counted."""
+        return not self.delay_ns(source)
+
+    def delay_ns(self, source: str) -> int:
+        """As `admits`; how long until one would be within it (ns), 0 if this one is."""
+        now = self._now()
+        wait = self._each.take_token(source, now) or self._all.take_token(ALL, now)
+        if wait:
+            self._count_suppressed(source)
+        return wait
+
+    def drain(self) -> SuppressedRecords | None:
+        """What was refused since the last call; None for nothing."""
+        refused, self._suppressed = self._suppressed, {}
+        if not refused:
+            return None
+        most = max(refused, key=lambda source: refused[source])
+        return SuppressedRecords(sum(refused.values()), len(refused), most, refused[most])
+
+    def _count_suppressed(self, source: str) -> None:
+        if source not in self._suppressed and len(self._suppressed) >= MAX_REPORTED:
+            source = OTHERS
+        self._suppressed[source] = self._suppressed.get(source, 0) + 1
+
+
+class FailureLimits(RecordLimits):
+    """Those of failed authentications, by address."""
+
+    def count_failure(self, ip: str) -> None:
+        """Count a failure; raises `TooManyFailuresError` when it is one too many."""
+        wait = self.delay_ns(address_key(ip))
+        if wait:
+            raise TooManyFailuresError(
+                "too_many_failures",
+                "too many failed authentications; wait and try again",
+                retry_after=-(-wait // SECOND),
+            )
+
+
+def address_key(ip: str) -> str:
+    """What counts as one address; text that is none stands for itself."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip
+    if address.version == 4:  # noqa: PLR2004 - of IP
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address), _SUBSCRIBER), strict=False))

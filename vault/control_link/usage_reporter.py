@@ -1,0 +1,189 @@
+"""Reports of what was used: hour by hour, each as often as asked and then once more at its end.
+
+A report covers one clock hour, or what is left of it since this was begun. Whoever gets it keeps
+the latest of each beginning, so that one that is lost, or comes twice, changes nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Final, Protocol
+
+from actors import World
+from protocols.instant import SECOND
+from protocols.link import messages as m
+from protocols.link.limits import MAX_NAMED
+from protocols.link.vocabulary import USAGE_DAYS, OperationName
+from vault.errors import VaultError
+from vault.metrics import RequestTotals
+from vault.model.operation import Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.usage import ReportUsage, UsageReport
+
+HOUR: Final = 3600 * SECOND
+REPORT_SPREAD: Final = 60.0
+"""Seconds over which agents spread the reports of an hour that has ended."""
+SCAN_REST_FACTOR: Final = 99
+"""A look at all secrets is followed by so many times its own length without one."""
+SERVICE: Final = "control-plane"
+_MILLI: Final = 1_000_000
+_NAMES: Final = {str(name): name for name in OperationName}
+_NONE: Final = (0,) * (len(USAGE_DAYS) + 1)
+UNSEEN: Final = m.Secrets(
+    at=0, total=0, never_read=0, expired=0, idle=_NONE, age=_NONE, expires=_NONE
+)
+
+
+@unique
+class SharingLevel(StrEnum):
+    """How much of it the agent's owner lets out (`control_plane.share_usage`)."""
+
+    OFF = "off"
+    AGGREGATES = "aggregates"
+    OPAQUE = "opaque"
+
+
+class UsageTally(Protocol):
+    """What is counted beside (`vault.handlers.usage_tally`)."""
+
+    reads: dict[str, int]
+    uses: dict[str, int]
+
+    def clear(self) -> None:
+        """Begin anew."""
+        ...
+
+
+@dataclass(frozen=True)
+class UsageSource:
+    """The vault, as these reports see it."""
+
+    run: Callable[[Operation], Awaitable[object]]
+    is_open_now: Callable[[], bool]
+    totals: Callable[[], RequestTotals]
+    tally: UsageTally
+
+
+class UsageReporter:
+    """Makes them. Belongs to one task."""
+
+    def __init__(
+        self, source: UsageSource, share: SharingLevel, interval: float, world: World
+    ) -> None:
+        self._source = source
+        self._share = share
+        self._interval = interval
+        self._world = world
+        self._since = world.now()
+        self._before = dict(source.totals().operations)
+        self._look_again = 0.0
+
+    async def run(self, send: Callable[[m.Usage], Awaitable[object]]) -> None:
+        """Until cancelled, or at once if nothing may be shared."""
+        if self._share is SharingLevel.OFF:
+            return
+        await self._world.sleep(self._interval * self._world.jitter())
+        while True:
+            await send(await self.make_report())
+            await self._wait()
+            if self._world.now() >= self._ends:
+                await self._world.sleep(REPORT_SPREAD * self._world.jitter())
+
+    async def make_report(self) -> m.Usage:
+        """What was used in the hour so far; of one that has ended all, and the next one begins."""
+        now = self._world.now()
+        self._since = min(self._since, now)  # the clock was ahead
+        ends = self._ends
+        until, over = min(now, ends), now >= ends
+        operations, totals = self._operations()
+        tally = self._source.tally
+        reads, uses = dict(tally.reads), dict(tally.uses)
+        since = self._since
+        if over:
+            tally.clear()
+            self._before, self._since = totals, max(now - now % HOUR, ends)
+        looked = await self._look(reads, uses)
+        return m.Usage(
+            since=since // _MILLI,
+            until=until // _MILLI,
+            operations=operations,
+            secrets=UNSEEN if looked is None else _secrets(looked, now),
+            named=() if looked is None else _named(looked),
+            identities=() if looked is None else _identities(looked),
+        )
+
+    @property
+    def _ends(self) -> int:
+        return self._since - self._since % HOUR + HOUR
+
+    async def _wait(self) -> None:
+        left = (self._ends - self._world.now()) / SECOND
+        await self._world.sleep(max(min(self._interval, left), 0.0))
+
+    def _operations(
+        self,
+    ) -> tuple[tuple[m.OperationUse, ...], dict[tuple[str, str], int]]:
+        totals = dict(self._source.totals().operations)
+        counts: dict[OperationName, list[int]] = {}
+        for (operation, status), total in totals.items():
+            more = total - self._before.get((operation, status), 0)
+            if more > 0:
+                found = counts.setdefault(_NAMES.get(operation, OperationName.OTHER), [0, 0])
+                found[0] += more
+                found[1] += more * (status != "ok")
+        made = (m.OperationUse(name=n, count=all_, failed=f) for n, (all_, f) in counts.items())
+        return tuple(made), totals
+
+    async def _look(self, reads: Mapping[str, int], uses: Mapping[str, int]) -> UsageReport | None:
+        """As an ordinary operation: authorized and on the audit log. None when it cannot be now."""
+        begun = self._world.monotonic()
+        if not self._source.is_open_now() or begun < self._look_again:
+            return None
+        opaque = self._share is SharingLevel.OPAQUE
+        try:
+            found = await self._source.run(self._operation(dict(reads), dict(uses), opaque=opaque))
+        except VaultError:
+            return None  # sealed meanwhile, or the store is away: the next one has all of it
+        self._look_again = begun + (self._world.monotonic() - begun) * (SCAN_REST_FACTOR + 1)
+        return found if isinstance(found, UsageReport) else None
+
+    def _operation(self, reads: dict[str, int], uses: dict[str, int], *, opaque: bool) -> Operation:
+        return Operation(
+            name="usage.look",
+            path=ResourcePath.parse("sys/usage"),
+            payload=ReportUsage(reads=reads, uses=uses, opaque=opaque),
+            request_id=self._world.new_id(),
+            credential=None,
+            origin=Origin(ip="", dialect="service"),
+            service=SERVICE,
+        )
+
+
+def _secrets(looked: UsageReport, now: int) -> m.Secrets:
+    return m.Secrets(
+        at=now // _MILLI,
+        total=looked.total,
+        never_read=looked.never_read,
+        expired=looked.expired,
+        idle=looked.idle,
+        age=looked.age,
+        expires=looked.expires,
+    )
+
+
+def _named(looked: UsageReport) -> tuple[m.SecretUse, ...]:
+    """Ids and numbers: the name stays."""
+    return tuple(
+        m.SecretUse(
+            secret=one.opaque,
+            reads=one.reads,
+            last_read=one.last_read // _MILLI,
+            rotated_at=one.rotated_at // _MILLI,
+            expires_at=max(one.expires_at, 0) // _MILLI,
+        )
+        for one in looked.named[:MAX_NAMED]
+    )
+
+
+def _identities(looked: UsageReport) -> tuple[m.IdentityUse, ...]:
+    return tuple(m.IdentityUse(identity=one.opaque, count=one.count) for one in looked.identities)

@@ -1,0 +1,65 @@
+"""What a caller may be shown of what he did not name himself."""
+
+from vault.authz.access import AccessRequest
+from vault.authz.authorizer import Authorizer
+from vault.handlers.handler import Call
+from vault.model.operation import NO_FACTS, Capability, SecretFacts
+from vault.model.path import ResourcePath
+from vault.model.records import SecretRow
+
+_USERS = ResourcePath.parse_folder("sys/users/")
+_ACCESSORS = ResourcePath.parse("auth/token/accessors")
+
+
+def secret_facts(row: SecretRow) -> SecretFacts:
+    """What a policy condition may ask about this secret."""
+    return SecretFacts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
+
+
+def _no_facts(_: SecretRow) -> SecretFacts:
+    """Where no rule asks for any."""
+    return NO_FACTS
+
+
+class Visibility:
+    """One caller's, at one moment: as his own requests for each would be decided."""
+
+    def __init__(self, authorizer: Authorizer, call: Call, now: int) -> None:
+        """It stays with the policies of now; make one for each answer."""
+        self._policies = authorizer.compiled_policies(call.identity)
+        self._call = call
+        self._now = now
+        self.is_listed = authorizer.list_filter(call.identity, call.op.origin, now)
+        """Whether he may see a name in a list; of a thing with these facts, if he needs any."""
+        self.needs_facts = self._policies.rules.needs_facts
+        self._facts = secret_facts if self.needs_facts else _no_facts
+
+    def can_list(self, row: SecretRow) -> bool:
+        """Whether he may see its name in a list."""
+        return self.is_listed(row.name, self._facts(row))
+
+    def can_read_metadata(self, row: SecretRow) -> bool:
+        """Whether he would be shown its metadata if he asked for it."""
+        path, facts = ResourcePath.parse(row.name), self._facts(row)
+        return self._is_allowed(Capability.READ_METADATA, path, facts) or self._is_allowed(
+            Capability.READ, path, facts
+        )
+
+    def can_list_users(self) -> bool:
+        """Whether he may list the users."""
+        return self._is_allowed(Capability.LIST, _USERS, NO_FACTS)
+
+    def can_list_accessors(self) -> bool:
+        """Whether he may list the accessors of tokens."""
+        return self._is_allowed(Capability.SUDO, _ACCESSORS, NO_FACTS)
+
+    def _is_allowed(self, capability: Capability, path: ResourcePath, facts: SecretFacts) -> bool:
+        access = AccessRequest(
+            capability=capability,
+            path=path,
+            identity=self._call.identity,
+            origin=self._call.op.origin,
+            facts=facts,
+            now=self._now,
+        )
+        return self._policies.decide(access).allowed

@@ -1,0 +1,180 @@
+"""The mark: what each transaction leaves in the database, in the transaction itself.
+
+It counts the commits, holds the last signed head of the audit log, and the totals of all authority
+rows. So it costs a write no further wait. It also tells the time, and is the only one that does:
+a row that anybody could write would be a clock that anybody could set.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from vault.audit.retention import RetentionNotice
+from vault.audit.shared_tail import SharedTail
+from vault.errors import TamperedError
+from vault.model.records import SystemRow
+from vault.seal.anchor.keys import AnchorKeys
+from vault.seal.anchor.row_totals import COMMIT_STAMP_ROW as COMMIT_STAMP_ROW
+from vault.seal.anchor.row_totals import RowTotals, stamp_changes, sum_rows
+from vault.seal.anchor.state import COMMIT_STAMP_FORMAT, CommitStamp, decode_state, encode_state
+from vault.store.interface import StoreSession
+from vault.store.tables import SYSTEM
+from vault.store.transaction import StoreTx, TransactionBatch
+
+
+class StampBase(NamedTuple):
+    """What the next mark counts on from."""
+
+    commits: int
+    totals: RowTotals
+
+
+class StampTimes(NamedTuple):
+    """What a mark says of the clock, in Unix nanoseconds, and of retention."""
+
+    now: int = 0
+    slewed: int = 0
+    notice: RetentionNotice | None = None
+
+
+class CommitStampWriter:
+    """`vault.store.committer.Mark`. `commits` is what is known to be durable.
+
+    `checkpoint` and `anchored` are set by the keeper, `sealed_at` by whoever orders a seal or ends
+    it. They and `commits` are whole values; all else belongs to whoever has the turn to commit.
+
+    `end`: where other processes write the log, too. The keeper hears of that later, so the marker
+    looks there, and says there what the others' heads are to say of the store.
+    """
+
+    def __init__(
+        self,
+        keys: AnchorKeys,
+        *,
+        base: StampBase,
+        written: bytes,
+        epoch: int = 1,
+        checkpoint: str = "",
+        anchored: bool = False,
+        sealed_at: int = 0,
+        times: Callable[[], StampTimes] = StampTimes,
+    ) -> None:
+        """`base` is what the row `written` says; empty: count on from it, whatever the row says.
+
+        In that case a first commit whose outcome is unknown must end this marker's life.
+        """
+        self._epoch: Callable[[], int] = lambda: epoch
+        self.checkpoint = checkpoint
+        self.anchored = anchored
+        self.sealed_at = sealed_at
+        self.commits = base.commits
+        self.shared_tail: SharedTail | None = None
+        self._keys = keys
+        self._times = times
+        self._base, self._written = base, written
+        self._next, self._next_written = base, written
+
+    @property
+    def epoch(self) -> int:
+        """The keyring's, as far as it is known here: never above what is durable."""
+        return self._epoch()
+
+    @contextmanager
+    def track_epoch(self, epoch: Callable[[], int]) -> Iterator[None]:
+        """Take the epoch from here for the length of the block; after it, it is the last one."""
+        self._epoch = epoch
+        try:
+            yield
+        finally:
+            last = epoch()
+            self._epoch = lambda: last
+
+    def stamp(self, batch: TransactionBatch) -> None:
+        """Count the transaction, and say what it makes of the rows. Raises `TamperedError`."""
+        base = self._base_before(batch)
+        if self.shared_tail is not None and (end := self.shared_tail.peek()) is not None:
+            self.checkpoint = end.note
+        totals = base.totals.apply_changes(stamp_changes(batch), self._keys)
+        self._next, epoch, times = StampBase(base.commits + 1, totals), self.epoch, self._times()
+        mark = CommitStamp(
+            format=COMMIT_STAMP_FORMAT,
+            vault=self._keys.vault,
+            epoch=epoch,
+            commits=self._next.commits,
+            checkpoint=self.checkpoint,
+            anchored=self.anchored,
+            sealed_at=self.sealed_at or UNSET,
+            rows=self._keys.seal(epoch, totals.to_bytes()),
+            time=times.now,
+            slewed=times.slewed,
+            notice=times.notice,
+        )
+        self._next_written = encode_state(mark, self._keys)
+        row = SystemRow(name=COMMIT_STAMP_ROW, value=self._next_written)
+
+        def change(tx: StoreTx) -> None:
+            tx.put(SYSTEM, row)
+
+        batch.run_change(change)
+
+    def on_durable(self) -> None:
+        """It is durable."""
+        self._base, self._written = self._next, self._next_written
+        self.commits = self._base.commits
+        if self.shared_tail is not None:
+            self.shared_tail.commits = self.commits
+
+    def begin_recount(self) -> Callable[[StoreSession], None]:
+        """For whoever has the turn to commit: what holds a view of this moment against the totals.
+
+        That raises `TamperedError` (`storage_rows_changed`, and what `Session.inspect` raises).
+        """
+        written, in_doubt = (self._base, self._written), (self._next, self._next_written)
+
+        def compare(session: StoreSession) -> None:
+            session.inspect()
+            row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
+            stored = b"" if row is None else row.value
+            known, _ = in_doubt if stored == in_doubt[1] else written
+            changed = sum_rows(session, self._keys).differing_tables(known.totals)
+            if written[1] and stored not in {written[1], in_doubt[1]}:
+                changed = sorted({*changed, SYSTEM.name})
+            if changed:
+                raise TamperedError(
+                    "storage_rows_changed",
+                    "rows were removed, added or put back behind the agent's back in: "
+                    + ", ".join(changed),
+                )
+
+        return compare
+
+    def _base_before(self, batch: TransactionBatch) -> StampBase:
+        """The state before the transaction: ours, or that of the row after a commit in doubt.
+
+        An older mark is ours as well, and nothing to go on from: somebody has put it back.
+        """
+        if not self._written:
+            return self._base
+        row = batch.get(SYSTEM, (COMMIT_STAMP_ROW,))
+        if row is not None and row.value == self._written:
+            return self._base
+        try:
+            mark = decode_state(b"" if row is None else row.value, CommitStamp, self._keys)
+            base = stamp_base(mark, self._keys)
+        except ValueError as error:
+            raise stamp_damaged_error(str(error)) from None
+        if base.commits <= self._base.commits:
+            raise stamp_damaged_error("an older one was put back")
+        return base
+
+
+def stamp_base(mark: CommitStamp, keys: AnchorKeys) -> StampBase:
+    """What the next mark counts on from. Raises `ValueError`."""
+    return StampBase(mark.commits, RowTotals.from_bytes(keys.open_(mark.epoch, mark.rows)))
+
+
+def stamp_damaged_error(what: str) -> TamperedError:
+    """The error for a mark that is not ours."""
+    return TamperedError("storage_mark_damaged", f"the mark in the database: {what}")

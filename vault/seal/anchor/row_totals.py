@@ -1,0 +1,152 @@
+"""One total for each table of authority rows: it tells that a row is gone, or an older one is back.
+
+A row's MAC says that we wrote it once, not that it is the last that we wrote. So the rows of a
+table are summed: the keyed hash of each row's key and MAC, modulo 2^256 (MSet-Add-Hash; Clarke,
+Devadas, van Dijk, Gassend, Suh: Incremental Multiset Hash Functions, ASIACRYPT 2003). A change
+takes the old row off and adds the new one, whatever the size of the table. The key is in it because
+nobody finds a row that lies under another key: so nobody would check the MAC, which binds it too.
+
+Whoever saw totals could combine old rows into the same sum, so they are kept sealed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Self, TypeAlias
+
+import msgspec
+
+from vault.errors import TamperedError
+from vault.model.records import SystemRow
+from vault.seal.anchor.keys import AnchorKeys
+from vault.store.interface import StoreSession
+from vault.store.row_guard import RowGuard
+from vault.store.row_index import Collected
+from vault.store.table import Key, StoreQuery, Table
+from vault.store.tables import ALL, SYSTEM
+from vault.store.transaction import TransactionBatch
+
+SUM_SIZE: Final = 32
+_MODULUS: Final = 1 << (8 * SUM_SIZE)
+GUARDED_TABLES: Final = tuple(table for table in ALL if table.is_guarded)
+COMMIT_STAMP_ROW: Final = "mark"
+"""Of `SYSTEM`: it holds the totals, so it is in none."""
+_Stamp: TypeAlias = Callable[[Table[Any], Key, bytes], bytes]
+
+
+class RowTotals:
+    """Immutable; by the name of the table. A table that is not in it has no rows."""
+
+    __slots__ = ("_sums",)
+
+    def __init__(self, sums: Mapping[str, int] | None = None) -> None:
+        self._sums = {name: total for name, total in (sums or {}).items() if total}
+
+    def apply_changes(
+        self, stamps: Mapping[Table[Any], tuple[list[bytes], list[bytes]]], keys: AnchorKeys
+    ) -> Self:
+        """The totals once these rows are gone, and those have come in their place."""
+        sums = dict(self._sums)
+        for table, (gone, come) in stamps.items():
+            change = _sum(come, keys) - _sum(gone, keys)
+            sums[table.name] = (sums.get(table.name, 0) + change) % _MODULUS
+        return type(self)(sums)
+
+    def without(self, table: Table[Any]) -> Self:
+        """The same, but for a table."""
+        return type(self)({name: n for name, n in self._sums.items() if name != table.name})
+
+    def differing_tables(self, other: Self) -> list[str]:
+        """The tables that are not the same in both, by name."""
+        names = self._sums.keys() | other._sums.keys()
+        return sorted(n for n in names if self._sums.get(n) != other._sums.get(n))
+
+    def to_bytes(self) -> bytes:
+        """MessagePack: name → 32 bytes, big-endian."""
+        return msgspec.msgpack.encode(
+            {n: total.to_bytes(SUM_SIZE) for n, total in self._sums.items()}
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse of `to_bytes`. Raises `ValueError`."""
+        sums = msgspec.msgpack.decode(data, type=dict[str, bytes])
+        return cls({name: int.from_bytes(total) for name, total in sums.items()})
+
+
+def sum_rows(session: StoreSession, keys: AnchorKeys, rows: Collected | None = None) -> RowTotals:
+    """The totals of what is stored: reads key and MAC of every authority row, and `SYSTEM`.
+
+    The authority rows are added to `rows`.
+    """
+    if rows is None:
+        return _count(session, keys, _stamp)
+    add = rows.add
+
+    def stamp(table: Table[Any], key: Key, mac: bytes) -> bytes:
+        add(table, key, mac)
+        return _stamp(table, key, mac)
+
+    return _count(session, keys, stamp)
+
+
+def count_macs(session: StoreSession, keys: AnchorKeys) -> RowTotals:
+    """The totals as marks before format 3 had them: of MACs without keys."""
+    return _count(session, keys, lambda _table, _key, mac: mac)
+
+
+def forged(session: StoreSession, guard: RowGuard) -> list[str]:
+    """The tables that have a row which is not whole as we wrote it, by name. Reads everything."""
+    return [table.name for table in GUARDED_TABLES if not _is_whole(session, guard, table)]
+
+
+def stamp_changes(batch: TransactionBatch) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
+    """As `Batch.exchanged`, and the same of `SYSTEM`, whose rows have no stamp of their own."""
+    rows = [pair for key, pair in batch.row_changes(SYSTEM).items() if key != (COMMIT_STAMP_ROW,)]
+    gone = [_system_stamp(old) for old, _ in rows if old is not None]
+    come = [_system_stamp(new) for _, new in rows if new is not None]
+    stamps = {
+        table: ([_stamp(table, *one) for one in old], [_stamp(table, *one) for one in new])
+        for table, (old, new) in batch.stamp_changes().items()
+    }
+    return stamps | {SYSTEM: (gone, come)}
+
+
+def _count(session: StoreSession, keys: AnchorKeys, stamp: _Stamp) -> RowTotals:
+    sums = {
+        t.name: _sum((stamp(t, key, mac) for key, mac in session.iter_macs(t)), keys) % _MODULUS
+        for t in GUARDED_TABLES
+    }
+    system = map(_system_stamp, _system_rows(session))
+    return RowTotals(sums | {SYSTEM.name: _sum(system, keys) % _MODULUS})
+
+
+def _is_whole(session: StoreSession, guard: RowGuard, table: Table[Any]) -> bool:
+    after = None
+    try:
+        while page := session.select(table, StoreQuery(after=after)):
+            for row in page:
+                guard.check(table.name, row)
+            after = table.key_of(page[-1])
+    except TamperedError:
+        return False
+    return True
+
+
+def _system_rows(session: StoreSession) -> Iterator[SystemRow]:
+    after = None
+    while page := session.select(SYSTEM, StoreQuery(after=after)):
+        yield from (row for row in page if row.name != COMMIT_STAMP_ROW)
+        after = SYSTEM.key_of(page[-1])
+
+
+def _stamp(table: Table[Any], key: Key, mac: bytes) -> bytes:
+    """What stands for a row of a guarded table: its key is not only equal, but of the same type."""
+    return msgspec.msgpack.encode((table.name, key, mac))
+
+
+def _system_stamp(row: SystemRow) -> bytes:
+    """What stands for a row of `SYSTEM`, which has no MAC of its own."""
+    return msgspec.msgpack.encode((SYSTEM.name, row.name, row.value))
+
+
+def _sum(stamps: Iterable[bytes], keys: AnchorKeys) -> int:
+    return sum(map(int.from_bytes, map(keys.row, stamps)))  # each row of a large vault, at a start

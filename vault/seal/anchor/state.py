@@ -1,0 +1,107 @@
+"""The remembered states and their form: one line of JSON, its MAC in hex on the next. Pure.
+
+The anchor's form is readable, since people look at it when something is wrong.
+"""
+
+import hmac
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from protocols import json_text
+from vault.audit.checkpoint import TreeHead, parse_unverified_head
+from vault.audit.retention import RetentionNotice
+from vault.seal.anchor.keys import AnchorKeys
+
+ANCHOR_FORMAT: Final = 1
+COMMIT_STAMP_FORMAT: Final = 3
+"""Since 3 its totals are of the keys of rows as well, since 2 of the rows of `system`. One of a
+format before is the last that an older program wrote: an older copy of it has fewer commits, so
+nobody goes back to it."""
+_SYSTEM_FORMAT: Final = 2
+_KNOWN: Final = {
+    "Anchor": (ANCHOR_FORMAT,),
+    "CommitStamp": (ANCHOR_FORMAT, _SYSTEM_FORMAT, COMMIT_STAMP_FORMAT),
+}
+MAX_BYTES: Final = 65_536  # a state is about 1 KiB; what is longer is none
+_LABELS: Final = {"Anchor": b"freehold-anchor-v1\n", "CommitStamp": b"freehold-mark-v1\n"}
+_NAMES: Final = {"Anchor": "an anchor", "CommitStamp": "a mark"}
+_HEX: Final = 64
+
+
+class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file outside the database.
+
+    `epoch` is the keyring's, `commits` counts the store's transactions, `checkpoint` is the signed
+    head of the audit log (empty before the first). `sealed_at` (Unix ns) is there while a seal that
+    was ordered is in force: only a person who brings the root key ends it.
+    """
+
+    format: int = ANCHOR_FORMAT
+    vault: str
+    epoch: int
+    commits: int
+    checkpoint: str
+    sealed_at: int | UnsetType = UNSET
+
+    @property
+    def head(self) -> TreeHead | None:
+        """The log as it was. What signs this state vouches for it: the signature is not checked."""
+        return parse_unverified_head(self.checkpoint) if self.checkpoint else None
+
+
+class CommitStamp(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The row in the database. `anchored`: there is an anchor; `rows`: totals of rows, sealed.
+
+    `time` is that of the transaction, `slewed` the same by a `SlewedClock` (Unix ns; 0 in format
+    1), `notice` what is announced of the audit log's retention.
+    """
+
+    anchored: bool
+    rows: bytes
+    time: int = 0
+    slewed: int = 0
+    notice: RetentionNotice | None = None
+
+    @property
+    def covers_system(self) -> bool:
+        """Whether its totals are of the rows of `system`, too."""
+        return self.format >= _SYSTEM_FORMAT
+
+    @property
+    def covers_keys(self) -> bool:
+        """Whether its totals are of the keys of rows, and not of their MACs alone."""
+        return self.format >= COMMIT_STAMP_FORMAT
+
+
+S = TypeVar("S", bound=Anchor)
+
+
+def encode_state(state: Anchor, keys: AnchorKeys) -> bytes:
+    """The two lines."""
+    body = msgspec.json.encode(state)
+    return body + b"\n" + keys.mac(_LABELS[type(state).__name__] + body).hex().encode() + b"\n"
+
+
+def decode_state(data: bytes, kind: type[S], keys: AnchorKeys) -> S:
+    """The state that this vault wrote. Raises `ValueError` for anything else."""
+    body, _, rest = data.partition(b"\n")
+    mac = keys.mac(_LABELS[kind.__name__] + body).hex().encode() + b"\n"
+    if not hmac.compare_digest(mac, rest):
+        raise ValueError("it is damaged, or of another vault")
+    state = json_text.decode(body, type=kind)
+    if state.format not in _KNOWN[kind.__name__]:
+        raise ValueError(f"format {state.format} is not known")
+    return state
+
+
+def decode_unverified(data: bytes, kind: type[S]) -> S:
+    """A state without its MAC, which takes the keys. Raises `ValueError`."""
+    body, _, mac = data.partition(b"\n")
+    if len(mac.strip()) != _HEX:
+        raise ValueError(f"not {_NAMES[kind.__name__]}")
+    try:
+        return json_text.decode(body, type=kind)
+    except msgspec.MsgspecError:
+        raise ValueError(f"not {_NAMES[kind.__name__]}") from None

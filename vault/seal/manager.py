@@ -1,0 +1,544 @@
+"""The gate: shut while the vault is sealed. Initialise, unseal, run operations, seal.
+
+Sealed means that the data path does not exist: opening builds it (`open_unit`) from the keyring,
+sealing takes it down and drops the keys with it. So nothing behind the gate asks "am I sealed?".
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from actors import garbage_collector
+from actors.world import World
+from protocols import json_text
+from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
+from vault.crypto.keyring import Keyring
+from vault.errors import (
+    ConflictError,
+    SetupError,
+    TamperedError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
+from vault.model.mounts import MountTable
+from vault.model.operation import Operation, Origin
+from vault.model.records import SystemRow
+from vault.seal.root_keys import NewRootKey
+from vault.seal.root_keys.file import FileRootKey
+from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
+from vault.seal.root_keys.shares import SealConfig
+
+log: Final = logging.getLogger("freehold.gate")
+DRAIN_TIMEOUT: Final = (
+    10.0  # seconds that operations in flight get before sealing takes the path down
+)
+
+
+class SealRecord(Struct, frozen=True, kw_only=True):
+    """What must be known while sealed; kept in clear in the system table."""
+
+    type: str
+    shares: int
+    threshold: int
+    org: str
+    vault: str
+    created_at: int
+
+
+class SealStatus(Struct, frozen=True, kw_only=True):
+    """What anybody may ask."""
+
+    type: str
+    initialized: bool
+    sealed: bool
+    threshold: int = 0
+    shares: int = 0
+    progress: int = 0
+    nonce: str = ""
+    vault: str = ""
+    refusing: str = ""
+    """Why an open vault serves nothing; empty while it serves, or is sealed."""
+
+
+class InitResult(Struct, frozen=True, kw_only=True):
+    """Shown once and kept nowhere: the shares and the first root token."""
+
+    shares: tuple[bytes, ...]
+    root_token: str
+
+
+class OperationRunner(Protocol):
+    """What the gate asks of `vault.pipeline.Pipeline`."""
+
+    async def run_operation(self, op: Operation) -> object:
+        """Run one operation."""
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether a credential stands."""
+
+
+class Core(Struct, frozen=True):
+    """An open data path."""
+
+    pipeline: OperationRunner
+    mounts: MountTable
+    refusal_reason: Callable[[], str] = str
+    """Why nothing is served though the vault is open; empty while it is."""
+    shut: Callable[[], object] = object
+    """To be called: no other process of the agent answers anything new by itself."""
+
+
+class SystemTable(Protocol):
+    """The rows that can be read while sealed."""
+
+    async def load_rows(self) -> Mapping[str, bytes]:
+        """Every system row by name."""
+
+    async def create_vault(
+        self, keyring: Keyring, rows: list[SystemRow], root_token: str | None
+    ) -> str:
+        """Write the first rows and the first root token in one transaction; returns the token."""
+
+
+class UnsealKeys(NamedTuple):
+    """What opens a vault. `by_person`: somebody has brought the root key or its shares.
+
+    Otherwise the agent has read its key file by itself, which does not end a seal that was ordered.
+    """
+
+    keyring: Keyring
+    root_key: bytes
+    by_operator: bool
+
+    def __repr__(self) -> str:
+        return f"Keys(by_person={self.by_operator})"
+
+
+OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
+
+SEAL_ROW: Final = "seal"
+KEYRING_ROW: Final = "keyring"
+SEALED_ON_ORDER: Final = "sealed_on_order"
+ROLLBACK_ACCEPTED: Final = "rollback_accepted"
+OPERATOR_REQUIRED: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
+"""Codes of the `UnavailableError` of an opening that takes a person."""
+
+
+class SealManager:
+    """One vault, open or shut. `run_until_cancelled` owns the open data path."""
+
+    def __init__(
+        self,
+        *,
+        system_table: SystemTable,
+        open_core: OpenCore,
+        key_file: FileRootKey | None,
+        org: str,
+        world: World,
+        check_paths: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`try_out` raises `VaultError` where a new vault could not be opened."""
+        self._system_table = system_table
+        self._open_core = open_core
+        self._key_file = key_file
+        self._org = org
+        self._world = world
+        self._check_paths = check_paths
+        self._seal_record: SealRecord | None = None
+        self._keyring_blob = b""
+        self._share_collector: ShamirRootKey | None = None
+        self._core: Core | None = None
+        self._unread = False  # the system rows may have changed since they were read
+        self._in_flight = 0
+        self._lock = trio.Lock()  # one init, unseal or seal at a time
+        self._keys_receiver, self._keys_sender = _key_channel()
+        self._open_attempted = trio.Event()
+        self._open_error: VaultError | None = None
+        self._by_operator = False
+        self._seal_wanted = trio.Event()
+        self._drained = trio.Event()
+        self._seal_changed = trio.Condition()
+        self.cluster_id = ""
+
+    async def run_operation(self, op: Operation) -> object:
+        """Run an operation.
+
+        Raises `UnavailableError` (`sealed`, `not_initialized`) while there is no data path.
+        """
+        unit = self._core
+        if unit is None or self._seal_wanted.is_set():
+            raise self._unavailable_error()
+        self._in_flight += 1
+        try:
+            return await unit.pipeline.run_operation(op)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight and self._seal_wanted.is_set():
+            self._drained.set()
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether a credential stands; no use of it is counted. Raises as `run`."""
+        unit = self._core
+        if unit is None or self._seal_wanted.is_set():
+            raise self._unavailable_error()
+        self._in_flight += 1
+        try:
+            return await unit.pipeline.knows(credential, origin)
+        finally:
+            self._leave()
+
+    @property
+    def mounts(self) -> MountTable:
+        """The current mounts. Raises as `run`."""
+        if self._core is None:
+            raise self._unavailable_error()
+        return self._core.mounts
+
+    def _unavailable_error(self) -> UnavailableError:
+        """Why no operation is served."""
+        if self._seal_record is None:
+            return UnavailableError(
+                "not_initialized",
+                "Vault is not initialized: run `freehold operator init` once",
+            )
+        return UnavailableError("sealed", "Vault is sealed")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether operations are served."""
+        return self._core is not None and not self._seal_wanted.is_set()
+
+    def status(self) -> SealStatus:
+        """What anybody may ask."""
+        record, core = self._seal_record, self._core
+        kind = "shamir" if self._key_file is None else self._key_file.kind
+        if record is None:
+            return SealStatus(type=kind, initialized=False, sealed=True)
+        progress = (
+            self._share_collector.progress()
+            if self._share_collector
+            else UnsealProgress(0, 0, 0, "")
+        )
+        return SealStatus(
+            type=record.type,
+            initialized=True,
+            sealed=not self.is_open,
+            threshold=record.threshold,
+            shares=record.shares,
+            progress=progress.progress,
+            nonce=progress.nonce,
+            vault=record.vault,
+            refusing="" if core is None or not self.is_open else core.refusal_reason(),
+        )
+
+    async def reload(self) -> None:
+        """Read the system rows. Raises `UnavailableError` when the store does."""
+        rows = await self._system_table.load_rows()
+        if SEAL_ROW not in rows:
+            return
+        self._seal_record = record = json_text.decode(rows[SEAL_ROW], type=SealRecord)
+        self._keyring_blob = rows[KEYRING_ROW]
+        config = SealConfig(record.shares, record.threshold)
+        if self._share_collector is None or self._share_collector.config != config:
+            self._share_collector = ShamirRootKey(config)
+
+    async def initialize(
+        self, shares: int, threshold: int, root_token: str | None = None
+    ) -> InitResult:
+        """Make the keys of a new vault and its first root token; leaves it sealed.
+
+        Raises `ConflictError` when it has been done, `ValidationError` for impossible numbers, and
+        what `try_out` raises: then nothing is made.
+        """
+        async with self._lock:
+            if self._seal_record is not None:
+                raise ConflictError("initialized", "Vault is already initialized")
+            await self._require_key_folder()
+            await self._check_paths()
+            new, config = await self._create_root_key(shares, threshold)
+            now = self._world.now()
+            keyring = Keyring.create(now, org=self._org, vault=self._world.new_id())
+            record = SealRecord(
+                type=ShamirRootKey.kind if self._key_file is None else self._key_file.kind,
+                shares=config.shares, threshold=config.threshold,
+                org=keyring.org, vault=keyring.vault, created_at=now,
+            )  # fmt: skip
+            rows = [
+                SystemRow(name=SEAL_ROW, value=msgspec.json.encode(record)),
+                SystemRow(name=KEYRING_ROW, value=keyring.encode(new.root_key)),
+            ]
+            token = await self._system_table.create_vault(keyring, rows, root_token)
+            await self.reload()
+            return InitResult(shares=new.shares, root_token=token)
+
+    async def unseal(self, share: bytes) -> SealStatus:
+        """Offer a share; at the last one needed the vault opens.
+
+        The one share of a vault with a key file is what the file holds. Raises `ValidationError`
+        for a malformed share or a set that does not fit together.
+        """
+        async with self._lock:
+            self._require_initialized()
+            if self.is_open:
+                return self.status()
+            await self.wait_sealed()
+            await self._read_again()
+            try:
+                outcome = self._initialized_share_collector.submit_share(share, self._decode)
+            except MalformedShare as error:
+                raise ValidationError("share_invalid", f"{error}", field="key") from None
+            except UnsealRefused:
+                raise ValidationError(
+                    "unseal_failed",
+                    "the shares do not fit together: at least one is wrong; start again",
+                    field="key",
+                ) from None
+            except CryptoError:
+                raise TamperedError(
+                    "keyring_tampered",
+                    "the stored keyring is damaged; restore the database from a backup",
+                ) from None
+            if not isinstance(outcome, UnsealProgress):
+                await self._open(UnsealKeys(*outcome, by_operator=True))
+            return self.status()
+
+    def reset_unseal(self) -> SealStatus:
+        """Forget the shares offered so far."""
+        if self._share_collector is not None:
+            self._share_collector.reset()
+        return self.status()
+
+    async def auto_unseal(self) -> bool:
+        """Open with the key file, if this vault has one and is initialised; says whether it did.
+
+        A vault that was sealed on order stays sealed, and so does one of which something was set
+        back. Raises `UnavailableError` when the file is
+        missing, unsafe or of another vault.
+        """
+        async with self._lock:
+            if self._key_file is None or self._seal_record is None or self.is_open:
+                return False
+            await self.wait_sealed()
+            await self._read_again()
+            if self._seal_record.type != self._key_file.kind:
+                raise UnavailableError(
+                    "seal_mismatch",
+                    f"the vault was initialised with key_management {self._seal_record.type}",
+                )
+            keys = await self._decode_with_key_file(self._key_file)
+            try:
+                await self._open(UnsealKeys(*keys, by_operator=False))
+            except UnavailableError as error:
+                if error.code not in OPERATOR_REQUIRED:
+                    raise
+                log.warning("%s", error.message)
+                return False
+            return True
+
+    def request_seal(self) -> None:
+        """Ask for sealing; it happens once the operations in flight are done.
+
+        Nothing new is served from here on, by no process, whatever the disk does.
+        """
+        self._seal_wanted.set()
+        if self._core is not None:
+            self._core.shut()
+
+    async def wait_seal_requested(self) -> None:
+        """Return when a vault that is open, or will be, is to be sealed."""
+        async with self._seal_changed:
+            while self._core is None:
+                await self._seal_changed.wait()
+        await self._seal_wanted.wait()
+
+    async def wait_sealed(self) -> None:
+        """Return when the data path is gone."""
+        async with self._seal_changed:
+            while self._core is not None:
+                await self._seal_changed.wait()
+
+    async def wait_seal_change(self) -> None:
+        """Return when an open vault is sealed, or a sealed one open."""
+        was = self.is_open
+        async with self._seal_changed:
+            while self.is_open is was:
+                await self._seal_changed.wait()
+
+    async def run_until_cancelled(
+        self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Own the data path: open it when keys come, take it down when sealing is wanted."""
+        task_status.started()
+        while True:
+            try:
+                await self._run_core()
+            except Exception as error:
+                if self._open_attempted.is_set() or not self._keep_open_error(error):
+                    raise
+            await self._on_core_closed()
+
+    async def _run_core(self) -> None:
+        """Once. The keys have no name out of here, nor here once the data path has them."""
+        keys = await self._keys_receiver.receive()
+        self._seal_wanted, self._drained = trio.Event(), trio.Event()
+        async with self._open_core(*keys) as unit:
+            del keys
+            self._core = unit
+            garbage_collector.freeze_new()
+            self._open_attempted.set()
+            try:
+                await self._notify_seal_change()
+                await self._seal_wanted.wait()
+            finally:
+                self._seal_wanted.set()  # nothing new comes in while the last ones finish
+                unit.shut()
+                await self._drain()
+
+    def _keep_open_error(self, error: Exception) -> bool:
+        """Whether this is an answer to who unseals; it is given to him, without its frames."""
+        refusal = _single_vault_error(error)
+        if refusal is None:
+            return False
+        refusal.__cause__ = refusal.__context__ = None  # their frames hold the keys, as its own do
+        self._open_error = refusal.with_traceback(None)
+        if self._by_operator:  # otherwise it is what ends the start
+            log.warning("the vault stays sealed: %s", str(refusal))
+        self._open_attempted.set()
+        return True
+
+    async def _drain(self) -> None:
+        with trio.CancelScope(shield=True), trio.move_on_after(DRAIN_TIMEOUT):
+            if self._in_flight:
+                await self._drained.wait()
+
+    async def _on_core_closed(self) -> None:
+        try:
+            await self.reload()  # a rotation may have changed the keyring since
+        except VaultError as error:
+            log.error("the vault is sealed, and its database does not answer: %s", error)  # noqa: TRY400  # one line tells all
+            self._unread = True
+        self._core = None
+        garbage_collector.collect_all()  # before anybody is told that it is sealed: no keys left
+        self._open_attempted = trio.Event()
+        await self._notify_seal_change()
+
+    async def _read_again(self) -> None:
+        if self._unread:
+            await self.reload()
+            self._unread = False
+
+    async def _notify_seal_change(self) -> None:
+        async with self._seal_changed:
+            self._seal_changed.notify_all()
+
+    async def _open(self, keys: UnsealKeys) -> None:
+        """Hand the keys over; raises why the data path could not be built, and stays sealed."""
+        self._open_error, self._by_operator = None, keys.by_operator
+        await self._keys_sender.send(keys)
+        await self._open_attempted.wait()
+        if (refused := self._take_open_error()) is not None:
+            try:
+                raise refused
+            finally:
+                del refused
+
+    def _take_open_error(self) -> VaultError | None:
+        """Once raised it holds the frames of who unseals, and his keys: it is kept no longer."""
+        refused, self._open_error = self._open_error, None
+        return refused
+
+    async def _decode_with_key_file(self, file: FileRootKey) -> tuple[Keyring, bytes]:
+        """The keyring by the key file, or by its next one: a rekey may have been cut short."""
+        with suppress(CryptoError):
+            keys = self._decode(await self._world.run_sync(FileRootKey(file.next_path).load))
+            try:
+                await self._world.run_sync(file.activate_next)
+            except KeyFileError as error:
+                log.error("%s; each start tries it", error)  # noqa: TRY400  # one line tells all
+            return keys
+        try:
+            return self._decode(await self._world.run_sync(file.load))
+        except KeyFileError as error:
+            raise UnavailableError("key_file", str(error)) from None
+        except CryptoError:
+            raise UnavailableError(
+                "key_file", "the key file does not open this vault's keyring"
+            ) from None
+
+    def _decode(self, root_key: bytes) -> tuple[Keyring, bytes]:
+        record = self._require_initialized()
+        keyring = Keyring.decode(root_key, self._keyring_blob, org=record.org, vault=record.vault)
+        return keyring, root_key
+
+    @property
+    def _initialized_share_collector(self) -> ShamirRootKey:
+        if self._share_collector is None:
+            raise RuntimeError("an initialised vault has a seal")
+        return self._share_collector
+
+    def _require_initialized(self) -> SealRecord:
+        if self._seal_record is None:
+            raise ValidationError("not_initialized", "Vault is not initialized")
+        return self._seal_record
+
+    async def _require_key_folder(self) -> None:
+        """Before anything is made. Raises `SetupError` where no key file could be written."""
+        if self._key_file is not None:
+            try:
+                await self._world.run_sync(self._key_file.require_place)
+            except KeyFileError as error:
+                raise SetupError("key_file", str(error)) from None
+
+    async def _create_root_key(self, shares: int, threshold: int) -> tuple[NewRootKey, SealConfig]:
+        if self._key_file is not None:
+            try:
+                return await self._world.run_sync(self._key_file.create), SealConfig(1, 1)
+            except KeyFileError as error:
+                raise SetupError("key_file", str(error)) from None
+        try:
+            config = SealConfig(shares, threshold)
+        except ValueError as error:
+            raise ValidationError(
+                "seal_config_invalid", str(error), field="secret_threshold"
+            ) from None
+        return ShamirRootKey(config).create(), config
+
+
+def read_key_file_shares(key_file: Path) -> list[bytes]:
+    """What a key file holds: the one share of its vault. Blocks. Raises `UnavailableError`.
+
+    After a rekey that was cut short there are two files, in the order in which a start tries them.
+    """
+    file, found = FileRootKey(key_file), list[bytes]()
+    with suppress(KeyFileError):
+        found.append(FileRootKey(file.next_path).load())
+    try:
+        found.append(file.load())
+    except KeyFileError as error:
+        if not found:
+            raise UnavailableError("key_file", str(error)) from None
+    return found
+
+
+def _key_channel() -> tuple[
+    trio.MemoryReceiveChannel[UnsealKeys], trio.MemorySendChannel[UnsealKeys]
+]:
+    send, receive = trio.open_memory_channel[UnsealKeys](0)
+    return receive, send
+
+
+def _single_vault_error(error: Exception) -> VaultError | None:
+    """The one `VaultError` in `error`, alone in its groups; None when there is anything else."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, VaultError) else None

@@ -1,0 +1,391 @@
+"""The footing: what an opening vault finds it stands on, before anything is built on it.
+
+Database, audit log and anchor are held against each other while nothing of them is changed. Only
+then store and log are opened, and if an operator has accepted that something was set back, that is
+written down first: in the keyring's epoch, in the audit log, in the anchor.
+"""
+
+import errno
+import logging
+import os
+import shlex
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import trio
+
+from actors import World
+from protocols.link.vocabulary import AlertCode
+from vault.audit.broker import AuditBroker
+from vault.audit.keys import AuditKeys
+from vault.audit.layout import LogLayout
+from vault.audit.recovery import RecoveredLog, recover_log
+from vault.audit.retention import RetentionSchedule
+from vault.barrier import KEYRING_ROW, HmacRowGuard
+from vault.crypto.anchor_keys import DerivedAnchorKeys
+from vault.crypto.keyring import Keyring
+from vault.errors import ConflictError, SetupError, UnavailableError, VaultError
+from vault.model.instant import rfc3339
+from vault.model.records import SystemRow
+from vault.seal.anchor import acceptance
+from vault.seal.anchor.acceptance import AcceptanceSubject
+from vault.seal.anchor.anchor_file import AnchorFile, replace_file, temporary_path
+from vault.seal.anchor.anchor_writer import WRITE_TIMEOUT, AnchorWriter
+from vault.seal.anchor.audit_events import (
+    clock_confirmed_event,
+    foreign_write_event,
+    rollback_accepted_event,
+)
+from vault.seal.anchor.commit_stamp import CommitStampWriter, StampTimes
+from vault.seal.anchor.rollback_check import (
+    ResumePoint,
+    VaultFiles,
+    anchor_unavailable_error,
+    check_rollback,
+)
+from vault.seal.anchor.state import MAX_BYTES
+from vault.seal.manager import ROLLBACK_ACCEPTED, SEALED_ON_ORDER
+from vault.store.interface import StoreBackend, StoreSession
+from vault.store.store import Store
+from vault.store.tables import SYSTEM
+from vault.store.transaction import StoreTx
+
+OLD_CLOCK_ROW: Final = "clock"
+"""Of `SYSTEM`, in a database of a program before marks told the time: anybody could set it."""
+
+ORDER_SECONDS: Final = 3.0
+"""That the order of a seal waits for the database: operations get `vault.seal.manager.DRAIN` in
+all."""
+ORDER_GRACE: Final = 0.5
+"""Seconds that the second place gets to store the order of a seal."""
+
+_OTHERS: Final = 0o077  # mode bits of group and world
+
+_ROLLED_BACK: Final = frozenset({"storage_rolled_back", "audit_log_behind", "anchor_missing"})
+"""Codes of findings that say that a place is older than another one knows."""
+
+T = TypeVar("T")
+
+log: Final = logging.getLogger("freehold.seal")
+
+
+@dataclass(frozen=True)
+class SealPaths:
+    """Where anchor and audit log lie, and for how long the latter is kept."""
+
+    anchor: Path
+    log: Path
+    retention_days: int = 365
+
+
+@dataclass(frozen=True)
+class StartupState:
+    """`keyring` is the one to go on with; `marker` and `keeper` remember from now on."""
+
+    keyring: Keyring
+    resume_point: ResumePoint
+    stamp_writer: CommitStampWriter
+    anchor_writer: AnchorWriter
+    recovered_log: RecoveredLog
+    anchor: Path
+    retention: RetentionSchedule
+    foreign_writes: int
+    """How often somebody else was seen to write to the database before it was looked at."""
+    world: World
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nobody has stood here before: there is no log, and none is missing."""
+        return (
+            not self.resume_point.accepted_findings and not self.recovered_log.position.chain.size
+        )
+
+    @asynccontextmanager
+    async def commit_acceptance(self, store: Store, root_key: bytes) -> AsyncIterator[None]:
+        """Commit what follows from an acceptance, or from the mark of an older program.
+
+        After an acceptance the new epoch is the store's first commit. Else there may be nothing.
+        """
+        if self.resume_point.accepted_findings or self.resume_point.adopts_system_rows:
+            row = SystemRow(name=KEYRING_ROW, value=self.keyring.encode(root_key))
+
+            def change(tx: StoreTx) -> None:
+                if self.resume_point.accepted_findings:
+                    tx.put(SYSTEM, row)
+                tx.delete(SYSTEM, OLD_CLOCK_ROW)
+
+            await store.commit(change)
+        yield
+
+    def require_operator(self, *, allow_accepted: bool = False) -> None:
+        """Refuse an opening that no person asks for while an ordered seal is in force.
+
+        What was set back may have had one. That it is accepted is in a file that anybody may have
+        written who could set it back, so that alone does not do unless `accepts` says so: in
+        development. Raises `UnavailableError` (`sealed_on_order`, `rollback_accepted`).
+        """
+        if at := self.resume_point.sealed_at:
+            raise UnavailableError(
+                SEALED_ON_ORDER,
+                f"the vault was sealed on order at {rfc3339(at)} and stays sealed: run "
+                "`freehold operator unseal --config FILE` on the agent's machine to open it",
+            )
+
+        if self.resume_point.accepted_findings and not allow_accepted:
+            raise UnavailableError(
+                ROLLBACK_ACCEPTED,
+                f"{self.resume_point.accepted_findings[0].what}. This is accepted, and takes a "
+                "person with the root key, since the key file alone opens nothing that was set "
+                "back: run `freehold operator unseal --config FILE` on the agent's machine within "
+                "the hour of the acceptance",
+            )
+
+    async def persist_seal_order(self, store: Store) -> None:
+        """Have the seal outlive the process: only a person ends it. One of the two places suffices.
+
+        Once one has it the other gets `ORDER_GRACE`: its disk may hang. Raises `UnavailableError`
+        (`seal_not_stored`) when neither database nor anchor took it.
+        """
+        self.stamp_writer.sealed_at = self.world.now()
+        failures = list[VaultError]()
+
+        async def store_it(note: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await note()
+            except VaultError as error:
+                log.error("the ordered seal is not stored: %s", error)  # noqa: TRY400  # one line tells all
+                failures.append(error)
+            else:
+                nursery.cancel_scope.deadline = trio.current_time() + ORDER_GRACE
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store_it, partial(store.commit, _no_change, deadline=ORDER_SECONDS))
+            nursery.start_soon(store_it, self.anchor_writer.write_anchor)
+        if len(failures) > 1:
+            raise UnavailableError(
+                "seal_not_stored",
+                "the vault is sealed now, but neither database nor anchor could store that it was "
+                "ordered, so that a restart may unseal it: stop the agent and move its key file",
+                outcome="done",
+            )
+
+    async def clear_seal_order(self, store: Store) -> None:
+        """A person has unsealed: the seal that was ordered is over. Raises `UnavailableError`."""
+        if self.stamp_writer.sealed_at:
+            self.stamp_writer.sealed_at = 0
+            await store.commit(_no_change)
+            await self.anchor_writer.write_anchor()
+
+    async def record_acceptance(self, audit: AuditBroker) -> None:
+        """Put an acceptance on record, and have the anchor say where we are.
+
+        Raises `UnavailableError`.
+        """
+        if self.resume_point.accepted_findings:
+            await audit.record(rollback_accepted_event(self.resume_point, self.world))
+        await self._confirm_clock(audit)
+        await self.anchor_writer.write_anchor()
+        await self._call_beside_anchor(acceptance.remove_acceptance, self.anchor)
+
+    async def stamp_clock(self, store: Store, audit: AuditBroker) -> bool:
+        """Have a mark tell the time: a clock that is set back while we are down revives nothing.
+
+        Returns whether an operator has confirmed the clock. Raises `UnavailableError`.
+        """
+        confirmed = await self._confirm_clock(audit)
+        await store.commit(_no_change)
+        return confirmed
+
+    async def _confirm_clock(self, audit: AuditBroker) -> bool:
+        """Go on from the machine's clock where an operator says that it is right; whether so."""
+        clock, call = self.retention.clock, self._call_beside_anchor
+        found = await call(
+            acceptance.read_acceptance, self.anchor, self.world.wall(), AcceptanceSubject.CLOCK
+        )
+        if found is not None:
+            await audit.record(clock_confirmed_event(found.reason, clock.lag, self.world))
+            clock.step()
+        await call(acceptance.remove_acceptance, self.anchor, AcceptanceSubject.CLOCK)
+        return found is not None
+
+    async def _call_beside_anchor(self, fn: Callable[..., T], *args: object) -> T:
+        """The blocking call, bounded. Raises `UnavailableError` (`anchor_unavailable`)."""
+        try:
+            with trio.fail_after(WRITE_TIMEOUT):
+                return await self.world.run_sync(fn, *args, abandon_on_cancel=True)
+        except trio.TooSlowError:
+            error: OSError = TimeoutError(
+                errno.ETIMEDOUT, f"no answer within {WRITE_TIMEOUT:g} s", str(self.anchor.parent)
+            )
+        except OSError as failure:
+            error = failure
+        raise anchor_unavailable_error(error) from error
+
+
+async def run_startup_checks(
+    paths: SealPaths, backend: StoreBackend, keyring: Keyring, audit: AuditKeys, world: World
+) -> StartupState:
+    """Look at what is there. Raises as `stand`, and `audit_log_damaged` as the log's recovery.
+
+    The clock of `world` goes on from the last mark's.
+    """
+    keys, file = DerivedAnchorKeys(keyring), AnchorFile(paths.anchor)
+    foreign_writes = await world.run_sync(backend.foreign_writes)
+    found = await world.run_sync(_recover_log, paths.log, audit, keyring.vault)
+    there = VaultFiles(backend, HmacRowGuard(keyring), file, found, keyring.epoch)
+    standing = await world.run_sync(check_rollback, there, keys, world.wall())
+    if standing.accepted_findings:
+        keyring = keyring.at_epoch(standing.epoch)
+    world.clock.resume(standing.slewed or world.wall(), standing.time)
+    retention = RetentionSchedule(world.clock, paths.retention_days, standing.notice)
+    marker = CommitStampWriter(
+        keys,
+        base=standing.base,
+        written=standing.stamp_row,
+        epoch=standing.epoch,
+        checkpoint=standing.checkpoint,
+        anchored=standing.anchored,
+        sealed_at=standing.sealed_at,
+        times=lambda: StampTimes(world.now(), world.clock.value, retention.notice),
+    )
+    keeper = AnchorWriter(file, keys, marker, world)
+    return StartupState(
+        keyring, standing, marker, keeper, found, file.path, retention, foreign_writes, world
+    )
+
+
+@dataclass(frozen=True)
+class SealOnDamage:
+    """`vault.store.integrity_monitor.Watch` of an open vault."""
+
+    stamp_writer: CommitStampWriter
+    audit: AuditBroker
+    seal: Callable[[], None]
+    world: World
+    alert: Callable[[], None]
+
+    def begin_recount(self) -> Callable[[StoreSession], None]:
+        """See `CommitStampWriter`."""
+        return self.stamp_writer.begin_recount()
+
+    async def record(self, code: str, what: str) -> None:
+        """As an alert. Raises `UnavailableError`."""
+        await self.audit.record(foreign_write_event(code, what, self.world))
+
+
+def alert_for(code: str) -> AlertCode:
+    """What the control plane is told of a finding, by its code."""
+    if code in _ROLLED_BACK:
+        return AlertCode.STORE_ROLLED_BACK
+    if code.startswith("audit_"):
+        return AlertCode.AUDIT_TAMPERED
+    return AlertCode.STORE_TAMPERED
+
+
+def _no_change(_tx: StoreTx) -> None:
+    """The change of a transaction that is there for its mark alone."""
+
+
+def require_private_database(file: Path) -> None:
+    """Refuse a database that somebody else may read, change or swap. Blocks; none yet is all right.
+
+    Its rows are authenticated; what is taken away or held back is noticed late, and names of
+    secrets are in the clear. Raises `UnavailableError` (`database_not_private`).
+    """
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path = file.with_name(file.name + suffix)
+        try:
+            found = path.lstat()
+        except OSError:
+            continue  # whoever opens it is told what is wrong
+        mode, quoted = stat.S_IMODE(found.st_mode), shlex.quote(str(path))
+        if not stat.S_ISREG(found.st_mode):
+            why, remedy = (
+                "is not a plain file",
+                "set `storage.connection_string` to the file itself",
+            )
+        elif found.st_uid != os.geteuid():
+            why = f"belongs to user {found.st_uid}, the agent is user {os.geteuid()}"
+            remedy = f"see who has changed it, then run chown {os.geteuid()} {quoted}"
+        elif mode & _OTHERS:
+            why = f"has mode {mode:04o}"
+            remedy = f"see who has changed it, then run chmod 600 {quoted}"
+        else:
+            continue
+        raise UnavailableError(
+            "database_not_private", f"the database is not opened: {path} {why}; {remedy}"
+        )
+
+
+def check_paths(paths: SealPaths) -> None:
+    """Try out, before a vault is made, what its first opening will need of the disk. Blocks.
+
+    The shares of a vault that cannot be opened would be worth nothing. Raises `ConflictError`
+    (`anchor_exists`, `audit_log_exists`) where another vault has left its own, `SetupError`
+    (`anchor_unavailable`, `audit_unavailable`) where nothing can be written.
+    """
+    anchor, layout = paths.anchor, LogLayout(paths.log)
+    _check_folder(anchor, "anchor", "anchor.file")
+    _check_folder(layout.log, "audit", "audit.log_file")
+    beside = (
+        temporary_path(anchor),
+        *(acceptance.acceptance_path(anchor, subject) for subject in AcceptanceSubject),
+    )
+    _check_file_types("anchor", *beside)
+    _check_file_types("audit", layout.reserve_file)
+    left = next(
+        filter(os.path.lexists, (layout.head_file, *layout.segment_files(), layout.log)), None
+    )
+    for file, code in ((anchor, "anchor_exists"), (left, "audit_log_exists")):
+        if file is not None and os.path.lexists(file):
+            raise ConflictError(
+                code,
+                f"{file} is of another vault, and no vault is made: put its database back, or move "
+                f"{anchor} and {layout.log}* away to begin anew",
+            )
+
+
+def _check_folder(file: Path, what: str, key: str) -> None:
+    """Make the folder of a file as its opening does, and write there as it does, and as much."""
+    probe = file.with_name(f"{file.name}.probe")
+    try:
+        probe.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            replace_file(probe, bytes(MAX_BYTES))
+        finally:
+            for left in (probe, temporary_path(probe)):
+                left.unlink(missing_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"{what}_unavailable",
+            "no vault is made, since it could not be opened: "
+            f"{error.filename or file.parent}: {error.strerror}; let the agent's user write in "
+            f"{file.parent}, where some space is free, or set `{key}` to another place",
+        ) from error
+
+
+def _check_file_types(what: str, *files: Path) -> None:
+    """Where the opening needs a file or nothing, there is no folder, link or pipe."""
+    for file in files:
+        if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+            raise SetupError(
+                f"{what}_unavailable",
+                f"no vault is made, since it could not be opened: {file} is not a file; "
+                "move it away",
+            )
+
+
+def _recover_log(log: Path, keys: AuditKeys, vault: str) -> RecoveredLog:
+    """The end of the log, which is not there before the first start."""
+    try:
+        return recover_log(LogLayout(log), keys, vault)
+    except OSError as error:
+        raise UnavailableError(
+            "audit_unavailable",
+            f"the audit log cannot be read ({error.filename}: {error.strerror})",
+        ) from error

@@ -1,0 +1,1 @@
+"""Traces of requests: the traced pipeline and what chooses it."""

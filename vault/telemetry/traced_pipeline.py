@@ -1,0 +1,77 @@
+"""The pipeline with a span for each of its steps, in the place of the plain one where it is on.
+
+A span tells operation, outcome and time. The step that was slow is seen; whose request it was, and
+for what, is in the audit log alone.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from protocols.telemetry.tracing import Tracing
+from vault.audit.record import AuditEvent
+from vault.audit_context import AuditContext
+from vault.authz.access import Decision
+from vault.errors import ConflictError
+from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
+from vault.model.identity import Identity
+from vault.model.operation import Operation, SecretFacts
+from vault.pipeline import AuditRecorder, Pipeline
+
+
+class TracedPipeline(Pipeline):
+    """As `Pipeline`; each step is a span below the operation's."""
+
+    def __init__(
+        self,
+        tracing: Tracing,
+        *,
+        audit: AuditRecorder,
+        handlers: Handlers,
+        **parts: Any,
+    ) -> None:
+        super().__init__(
+            audit=_TracedRecorder(tracing, audit),
+            handlers={name: _trace_handler(tracing, handler) for name, handler in handlers.items()},
+            **parts,
+        )
+        self._tracing = tracing
+
+    async def run_operation(self, op: Operation) -> object:
+        """See `Pipeline`."""
+        with self._tracing.span(op.name, dialect=op.origin.dialect):
+            return await super().run_operation(op)
+
+    async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
+        with self._tracing.span("authenticate"):
+            return await super()._authenticate(op, handler)
+
+    def _authorize(self, trail: AuditContext, facts: SecretFacts) -> Decision:
+        with self._tracing.span("authorize"):
+            return super()._authorize(trail, facts)
+
+
+class _TracedRecorder:
+    def __init__(self, tracing: Tracing, audit: AuditRecorder) -> None:
+        self._tracing = tracing
+        self._audit = audit
+
+    async def record(self, event: AuditEvent) -> None:
+        with self._tracing.span("record", phase=event.phase):
+            await self._audit.record(event)
+
+
+def _trace_handler(tracing: Tracing, handler: Handler) -> Handler:
+    run: Callable[[Call], Awaitable[object]] = handler.run
+
+    async def traced(call: Call) -> object:
+        with tracing.span("handle"):
+            try:
+                return await run(call)
+            except ConflictError as error:
+                if error.code != CHANGED_MEANWHILE:
+                    raise
+                changed = error  # no fault: it is decided again
+        raise changed
+
+    return replace(handler, run=traced)

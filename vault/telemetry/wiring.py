@@ -1,0 +1,70 @@
+"""What takes the plain parts' place where requests are traced; off, none of it is imported."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from functools import partial
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from actors import World
+from protocols.settings.telemetry import TelemetrySettings
+from protocols.telemetry.activation import make_tracing
+from protocols.telemetry.export_plan import ExportPlan
+from vault.model.operation import Operation
+from vault.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from protocols.telemetry.tracing import Tracing
+
+RunOperation: TypeAlias = Callable[[Operation], Awaitable[object]]
+"""What an operation comes to."""
+
+
+def telemetry_plan(telemetry: TelemetrySettings) -> ExportPlan:
+    """What an agent tells of itself, and where to."""
+    return telemetry.export_plan("freehold-agent", gethostname())
+
+
+def worker_tracing(telemetry: TelemetrySettings, world: World, number: int) -> "Tracing | None":
+    """A worker's, which hands its spans to the leader: they say which worker it was."""
+    plan = telemetry_plan(telemetry)
+    return make_tracing(plan, world.new_id, {**plan.resource, "worker": str(number)})
+
+
+def pipeline_factory(tracing: "Tracing | None") -> Callable[..., Pipeline]:
+    """What makes the pipeline."""
+    if tracing is None:
+        return Pipeline
+    from vault.telemetry.traced_pipeline import TracedPipeline
+
+    return partial(TracedPipeline, tracing)
+
+
+def trace_app(app: Any, tracing: "Tracing | None") -> Any:
+    """The application, with a span for each request."""
+    if tracing is None:
+        return app
+    from protocols.telemetry.middleware import TracingMiddleware
+
+    return TracingMiddleware(app, tracing)
+
+
+def run_below_span(
+    run: RunOperation, tracing: "Tracing | None"
+) -> Callable[[Operation, str], Awaitable[object]]:
+    """What runs an operation of another process, with its spans below the one that it names."""
+
+    async def run_below(op: Operation, above: str) -> object:
+        with nullcontext() if tracing is None else tracing.continue_trace(above):
+            return await run(op)
+
+    return run_below
+
+
+def traceparent_source(tracing: "Tracing | None") -> Callable[[], str]:
+    """What makes the `traceparent` of a request that is passed on; empty: it stays as it came."""
+    if tracing is None:
+        return str
+    from protocols.telemetry.tracing import traceparent
+
+    return traceparent
