@@ -19,7 +19,7 @@ from ui.cli.progress import counted
 if TYPE_CHECKING:
     from vault.config import Settings
     from vault.control_link.egress_chain import LedgerEntry
-    from vault.control_link.enrol_client import EnrolTarget
+    from vault.control_link.enrol_client import Enroller, EnrolTarget
 
 link = CommandGroup("The running agent's connection to its control plane.")
 link_policy = CommandGroup("Policies that the control plane has sent to this agent.")
@@ -294,7 +294,7 @@ async def _enrol(settings: "Settings", door: "EnrolTarget", token: str) -> None:
         await ledger.close()
 
 
-async def _join(enroller: Any, door: Any, label: str) -> None:
+async def _join(enroller: "Enroller", door: "EnrolTarget", label: str) -> None:
     """Ask until a person has answered."""
     import trio
 
@@ -303,7 +303,7 @@ async def _join(enroller: Any, door: Any, label: str) -> None:
         if pending.fingerprint != fingerprint:
             fingerprint = pending.fingerprint
             print_note(f"waiting for approval; compare the fingerprint: {fingerprint}")
-        await trio.sleep(max(POLL_SECONDS, pending.pause))
+        await trio.sleep(max(POLL_SECONDS, pending.retry_seconds))
 
 
 def _exit(status: int) -> Exit:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from protocols.settings.client_environment import AGENT_PREFIX, CONTROL_PREFIX, NAMES
+from protocols.settings import client_environment
 from ui.cli.errors import CliError, Exit
 
 DEFAULT_ADDRESS: Final = "https://127.0.0.1:8200"
@@ -34,11 +34,14 @@ class ServerKind:
 
 
 AGENT: Final = ServerKind(
-    "agent", AGENT_PREFIX, "freehold login", ("not_found", "there is no such path")
+    "agent",
+    client_environment.AGENT_PREFIX,
+    "freehold login",
+    ("not_found", "there is no such path"),
 )
 CONTROL_PLANE: Final = ServerKind(
     "control plane",
-    CONTROL_PREFIX,
+    client_environment.CONTROL_PREFIX,
     "freehold fleet login",
     ("route_not_found", "there is no such path in this API"),
 )
@@ -69,7 +72,10 @@ class ConnectionSettings:
     @classmethod
     def for_control_plane_login(cls, address: str | None = None) -> "ConnectionSettings":
         """As `for_plane`, with no token: to sign in, or out of the session that is kept."""
-        told = {name: os.environ.get(CONTROL_PLANE.prefix + name, "") for name in NAMES}
+        told = {
+            name: os.environ.get(CONTROL_PLANE.prefix + name, "")
+            for name in client_environment.NAMES
+        }
         return cls(
             address=(address or told["ADDR"] or DEFAULT_CONTROL_ADDRESS).rstrip("/"),
             token="",

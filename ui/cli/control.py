@@ -156,8 +156,8 @@ def recover(
     """Set a new password, remove the second factor and enable the account.
 
     The password is asked for, or read from stdin. Every credential of the account is revoked, and
-    so is what it has issued and nobody has used: invitations, enrolment tokens, approvals of
-    agents. Channels, report schedules and running rollouts that it set up are listed for review.
+    what it has issued and nobody has used: invitations, enrolment tokens, approvals of agents.
+    Channels, report schedules and running roll-outs that it set up are listed for you to review.
     Run this on the control plane's machine; it is recorded in the audit log.
     """
     from control.offline import recover_account

@@ -7,8 +7,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from control.compliance.report_file import Report, sign_report
 from control.model.compliance import Header, TrailEnd
+from control.services.delegated_authority import Delegations
 from control.services.signed_heads import SignedHead, signed_bytes
 from tests.unit.ui.cli.conftest import Run
+from ui.cli import control
 
 
 @pytest.fixture
@@ -56,3 +58,17 @@ def test_what_is_no_key_or_no_file_is_told(cli: Run, file: Path) -> None:
     )
     missing = cli("control", "report", "verify", "/nowhere", "--key", "00" * 32)
     assert "cannot read" in missing.err
+
+
+def test_what_a_recovered_account_set_up_is_told(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was withdrawn, what goes on, and where to look for the rest."""
+    found = Delegations({"acme": ["invitation of m@b.example"]}, {"acme": ["channel ops (h)"]})
+    monkeypatch.setattr(control, "run_offline", lambda *_: found)
+    done = cli("control", "user", "recover", "acme", "ann", stdin="a long password")
+    assert done.code == 0, done.err
+    assert done.err.splitlines() == [
+        "acme/ann signs in with the new password",
+        "acme: withdrawn: invitation of m@b.example",
+        "acme: still active: channel ops (h)",
+        "review what is still active, and in the audit log what acme/ann did lately",
+    ]
