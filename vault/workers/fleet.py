@@ -244,7 +244,7 @@ class Fleet:
             return False
         return self._world.monotonic() - self._deaths[0] < FAILING_SECONDS
 
-    def shed(self) -> int:
+    def refused_requests(self) -> int:
         """How many requests were turned away, as of a second ago."""
         return self._shed_before + sum(counts.shed for counts in self._counts.values())
 

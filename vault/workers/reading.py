@@ -155,7 +155,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             authorizer=authorizer,
             limits=_limits(parts),
             audit=audit,
-            facts=known.facts,
+            load_facts=known.facts,
             handlers=_local(
                 SecretHandlers(barrier, mounts.mounts, access, world).handlers()
                 | MetadataHandlers(barrier, mounts.mounts, access, world).handlers()
@@ -167,7 +167,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             world=world,
             refusals=refusals,
             self_service=_self_service(parts),
-            following=CaughtUp(follower),
+            snapshots=CaughtUp(follower),
         )
         report = RefusedReport(AUTHORIZATIONS_REFUSED, refusals, audit.record, world)
         jobs = [
@@ -251,7 +251,7 @@ class CaughtUp(SnapshotRefresher):
         """It is."""
         return True
 
-    async def follow(self) -> None:
+    async def refresh_stale(self) -> None:
         """For what is decided again. Raises `ConflictError` where the leader alone can decide."""
         if not await self._follower.is_current():
             raise changed_meanwhile()

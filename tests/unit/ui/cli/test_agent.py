@@ -43,7 +43,7 @@ def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Iterator[S
 
     monkeypatch.setattr(vault.app, "serve", serve)
     # It would make ready every struct of this process, other tests' too, that nothing can read.
-    monkeypatch.setattr(vault.app.shapes, "complete", lambda: None)
+    monkeypatch.setattr(vault.app.msgspec_init, "prepare_structs", lambda: None)
     yield calls
     gc.unfreeze()  # other tests look for what is left of theirs
 

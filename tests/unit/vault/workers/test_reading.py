@@ -39,7 +39,7 @@ async def test_the_journal_is_read_before_anything_is_decided_again() -> None:
     following = CaughtUp(follower)
     assert following.is_current
     assert follower.asked == 0
-    await following.follow()
+    await following.refresh_stale()
     assert follower.asked == 1
 
 
@@ -47,7 +47,7 @@ async def test_what_the_leader_alone_can_decide_is_told() -> None:
     """While a policy is being changed, or the vault is sealed: whoever asked tries again."""
     follower: Any = FakeFollower(current=False)
     with pytest.raises(ConflictError, match="changed_meanwhile"):
-        await CaughtUp(follower).follow()
+        await CaughtUp(follower).refresh_stale()
 
 
 async def test_the_clock_of_an_opening_is_the_leaders() -> None:
