@@ -54,7 +54,7 @@ def sequence_with_gaps() -> AbstractContextManager[None]:
             raise RemoteFaultError(Fault.SEQUENCE, "an earlier frame")
         self._seq = envelope.seq + 1
 
-    return replaced(ReplayGuard, "check", check)
+    return replaced(ReplayGuard, "check_frame", check)
 
 
 def sender_from_the_start() -> AbstractContextManager[None]:
@@ -176,7 +176,9 @@ def admitted_beside_a_thief() -> AbstractContextManager[None]:
 def return_without_jitter() -> AbstractContextManager[None]:
     """Whoever lost the control plane at the same moment comes back at the same moment."""
     before = backoff.reconnect_delay
-    return replaced(backoff, "delay", lambda attempt, _, *more: before(attempt, 0.5, *more))
+    return replaced(
+        backoff, "reconnect_delay", lambda attempt, _, *more: before(attempt, 0.5, *more)
+    )
 
 
 OF_THE_LINK: Final[dict[str, Sabotage]] = {
