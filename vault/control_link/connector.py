@@ -31,8 +31,8 @@ from vault.errors import UnavailableError
 log: Final = logging.getLogger("freehold.uplink")
 NO_TROUBLE: Final = ""
 STALL_MESSAGE: Final = (
-    f"the control plane asks for more while {MAX_UNANSWERED} things that it has asked for are "
-    "not done, or done and not acknowledged: nothing more is taken from it until they are"
+    f"{MAX_UNANSWERED} commands and bundles are unfinished or unacknowledged: new ones are refused "
+    "until the control plane acknowledges some"
 )
 STEADY_AFTER: Final = 30.0
 """Seconds that a session must have lasted for the next attempt to count as the first: a control

@@ -34,7 +34,7 @@ class TopicHub:
             await trio.sleep_forever()
 
     def subscribe(self, read: ReadTopic, feed: LiveFeed, number: int) -> None:
-        """Have the feed told of this. Raises `RequestError` for one watch too many."""
+        """Have the feed told of this. Raises `WatchRequestError` for one watch too many."""
         topic = self._kept.get(read)
         if topic is None:
             if self._nursery is None:

@@ -136,7 +136,7 @@ class CommitStampWriter:
         """For whoever has the turn to commit: what holds a view of this moment against the totals.
 
         `guard` checks the rows that are searched for by columns which are in no total. It raises
-        `TamperedError` (`storage_rows_changed`, and what `Session.inspect` raises).
+        `TamperedError` (`storage_rows_changed`, and what `StoreSession.inspect` raises).
         """
         written, in_doubt = (self._base, self._written), (self._next, self._next_written)
 
