@@ -2,7 +2,7 @@
 
 A message's effect here is to be staged: a bundle to apply, a command to run, a line to keep. That
 and the cursor move in one transaction. What follows from it outside this database (the vault's
-policies, a rotation) is done by `bundles` and `commands`, which can repeat it without harm.
+policies, a rotation) is done by `bundle_applier` and `commands`, which can repeat it without harm.
 """
 
 from collections.abc import Callable

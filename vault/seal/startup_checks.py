@@ -231,7 +231,7 @@ class StartupState:
 async def run_startup_checks(
     paths: SealPaths, backend: StoreBackend, keyring: Keyring, audit: AuditKeys, world: World
 ) -> StartupState:
-    """Look at what is there. Raises `TamperedError`, also (`audit_log_damaged`) of the log.
+    """Look at what is there. Raises as `check_rollback`; `audit_log_damaged` of the log.
 
     The clock of `world` goes on from the last mark's.
     """
@@ -262,7 +262,7 @@ async def run_startup_checks(
 
 @dataclass(frozen=True)
 class SealOnDamage:
-    """`vault.store.integrity_monitor.Watch` of an open vault."""
+    """`vault.store.integrity_monitor.DamageReaction` of an open vault."""
 
     stamp_writer: CommitStampWriter
     audit: AuditBroker

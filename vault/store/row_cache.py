@@ -181,7 +181,7 @@ class RowCache:
     ) -> PendingLoad:
         """Announce a load; call it before the view of the database is opened, and `end_load` after.
 
-        Without `counts_as_miss` nobody waits for it.
+        Without `counts_as_miss` nobody waits for it: it is no miss.
         """
         load = PendingLoad(slot_of(table.name, key))
         with self._lock:

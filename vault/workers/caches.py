@@ -175,7 +175,7 @@ class LeaderCache(FencedCache):
 
 
 class FencingMark:
-    """A `Mark` that, once a transaction's changes are done, has the cache announce them."""
+    """A `CommitStamper` that has the cache announce a transaction's changes once they are done."""
 
     def __init__(self, mark: CommitStamper, cache: LeaderCache) -> None:
         self._mark = mark

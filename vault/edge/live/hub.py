@@ -20,7 +20,7 @@ log: Final = logging.getLogger("freehold.live")
 
 
 class TopicHub:
-    """`run` it; browsers `join` and `leave`. A topic is known by the function that reads it."""
+    """`run` it; browsers `subscribe` and `unsubscribe`. A topic's name is its reader."""
 
     def __init__(self, world: World) -> None:
         self._world = world

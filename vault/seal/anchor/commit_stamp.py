@@ -46,7 +46,7 @@ class StampTimes(NamedTuple):
 
 
 class CommitStampWriter:
-    """`vault.store.committer.Mark`. `commits` is what is known to be durable.
+    """`vault.store.committer.CommitStamper`. `commits` is what is known to be durable.
 
     `checkpoint` and `anchored` are set by the keeper, `sealed_at` by whoever orders a seal or ends
     it. They and `commits` are whole values; all else belongs to whoever has the turn to commit.
