@@ -12,7 +12,7 @@ calls that to slew, as opposed to step.) Two things go by it:
   that had expired, and when a clock that was ahead is put right, `latest` comes back with it. Two
   exceptions, since after a stop nobody can tell the one from the other: a stop of more than `STOP`
   is made up for at the bounded rate only, so until then the clock can be set back to before it;
-  and a reading that is wrong by no more than `STOP` at a start, or by no more than `PLAUSIBLE` at
+  and a reading that is wrong by no more than `STOP` at a start, or by no more than `MAX_LAG` at
   the end of the run before, keeps `latest` ahead until the time has passed (at half the pace).
 """
 
@@ -124,7 +124,7 @@ class SlewedClock:
         """Go on from the `value` of an earlier run, which has last shown the time `shown`.
 
         The first time, what the machine's clock said before counts for nothing, and `latest` is
-        not below `shown`, unless that is more than `PLAUSIBLE` ahead, nor below the machine's clock
+        not below `shown`, unless that is more than `MAX_LAG` ahead, nor below the machine's clock
         of now, unless that is more than `STOP` ahead of both. After that it does not go back.
         """
         with self._lock:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 class ErrorType(StrEnum):
-    """The seed's error types; each has one HTTP status."""
+    """The design's error types; each has one HTTP status."""
 
     VALIDATION = "validation"
     AUTHENTICATION = "authentication"

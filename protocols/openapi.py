@@ -85,7 +85,7 @@ class ApiInfo:
 
 
 class ErrorBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The seed's APIError: `code` is stable and for programs, `message` is for people."""
+    """The design's APIError: `code` is stable and for programs, `message` is for people."""
 
     type: ErrorType
     code: str

@@ -1,7 +1,7 @@
-"""The agent as a process: database, gate, server, signals. What an open vault is made of: `unit`.
+"""The agent as a process: database, gate, server, signals. What an open vault is made of: `core`.
 
 serve ─ backend ─ gate ─ HTTP server
-                   └ while unsealed: unit
+                   └ while unsealed: core
 """
 
 import logging

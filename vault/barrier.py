@@ -179,8 +179,8 @@ class Barrier:
     async def commit(self, change: Callable[[VaultTx], T], *, max_seals: int = 0) -> T:
         """Run `change` in a transaction and return its result once it is durable.
 
-        `seals` is how often the change seals or rewraps at most: KEK uses are counted, and their
-        reservation is durable, before any of them happens.
+        `max_seals` is how often the change seals or rewraps at most: KEK uses are counted, and
+        their reservation is durable, before any of them happens.
         """
         [result] = await self.commit_batch([change], max_seals=max_seals)
         if isinstance(result, Failure):
@@ -207,9 +207,9 @@ class Barrier:
     def commit_in_thread(
         self, changes: Sequence[Callable[[VaultTx], T]], *, max_seals: int, deadline: float
     ) -> list[T | Failure] | None:
-        """As `commit_together`, in the thread that calls, which may be any: see `Store`.
+        """As `commit_batch`, in the thread that calls, which may be any: see `Store`.
 
-        None: nothing was stored, and `commit_together` may. It has to where the keyring is not
+        None: nothing was stored, and `commit_batch` may. It has to where the keyring is not
         current, or uses have to be reserved.
         """
         uses, keyring = self._uses, self._keyring  # in this order: a rotation has the other one
@@ -237,7 +237,7 @@ class Barrier:
     async def get_version(self, secret_id: str, number: int) -> VersionRow | None:
         """A version with its sealed value, from the cache or the database. Raises as `Store.get`.
 
-        Of those that are not cached no more than `VALUES_AT_ONCE` are loaded at a time. The caller
+        Of those that are not cached no more than `MAX_VALUE_LOADS` are loaded at a time. The caller
         reserves memory for it before its next checkpoint, or lets go of it.
         """
         row = self.cached(VERSIONS, secret_id, number)
@@ -355,8 +355,8 @@ class Barrier:
     async def retire_older_generations(self, active: int) -> list[int]:
         """Drop the KEKs below the active generation, durably; returns which.
 
-        Only after `end_older_seals` and a look at every version: what is under them is lost.
-        Raises as `rotate`, and `ConflictError` where `active` is not the active one any more.
+        Only after `drain_older_generations` and a look at every version: what is under them is
+        lost. Raises as `rotate`, and `ConflictError` where `active` is not the active one any more.
         """
         async with self._rotation_lock.hold():
             if self.is_stale:
@@ -491,7 +491,7 @@ class _SealCounter:
 
 
 def _taken(uses: KekUseCounter, count: int) -> ReservationNeeded | None:
-    """As `KekUseCounter.take`. Raises `UnavailableError` (`sealed`) once the count is final."""
+    """As `KekUseCounter.reserve_uses`. Raises `UnavailableError` once the count is final."""
     try:
         return uses.reserve_uses(count)
     except CounterClosed:

@@ -166,10 +166,10 @@ class SealControl(Protocol):
     """What the data path asks of the gate that has opened it."""
 
     def request_seal(self) -> None:
-        """See `Gate`."""
+        """See `SealManager`."""
 
     async def reload(self) -> None:
-        """See `Gate`."""
+        """See `SealManager`."""
 
 
 @asynccontextmanager
@@ -182,7 +182,7 @@ async def open_core(
 ) -> AsyncIterator[Core]:
     """The data path of an unsealed vault, for the length of the block.
 
-    `by_person`: somebody has brought the root key or its shares, which ends an ordered seal.
+    `by_operator`: somebody has brought the root key or its shares, which ends an ordered seal.
     """
     world = dependencies.world
     footing = await _run_startup_checks(dependencies, keyring)
@@ -268,7 +268,7 @@ async def open_core(
 
 
 async def _run_startup_checks(parts: CoreDependencies, keyring: Keyring) -> StartupState:
-    """As `find_footing`; the control plane is told of what was set back or changed."""
+    """As `run_startup_checks`; the control plane is told of what was set back or changed."""
     try:
         found = await run_startup_checks(
             parts.seal_paths, parts.backend, keyring, bind_audit_keys(keyring), parts.world
@@ -507,7 +507,7 @@ async def _exact_uses(barrier: Barrier) -> AsyncIterator[None]:
 async def _lend_to_link(
     parts: CoreDependencies, footing: StartupState, barrier: Barrier, book: PolicyStore
 ) -> AsyncIterator[None]:
-    """Who outlives the data path looks into it for the length of the block; then its keys go."""
+    """Lend the policy store and key state to the control link; clear the data keys on exit."""
     with (
         footing.stamp_writer.track_epoch(lambda: barrier.epoch),
         parts.link_ports.connect(book, lambda: barrier.key_state),

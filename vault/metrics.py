@@ -1,4 +1,4 @@
-"""What the agent tells Prometheus about itself: the seed's names, and the health of its parts.
+"""What the agent tells Prometheus about itself: the design's names, and the health of its parts.
 
 One `Metrics` a process, handed down; no global registry. Labels are bounded: operations are keys
 of the handler table and endpoints are route templates, never a path that a caller made up.
@@ -63,7 +63,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "workers_failing": "1 while worker processes end again and again",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
-"""Name without its `vault_` → help. The first two are the seed's."""
+"""Name without its `vault_` → help. The first two are the design's."""
 
 COUNTERS: Final[Mapping[str, str]] = {
     "requests_shed": "Requests turned away because too many were in hand",
@@ -84,9 +84,9 @@ class Metrics:
         self.actors: Callable[[], Node] | None = None
         """The tree of actors, while there is one."""
         self.sinks: Callable[[], Mapping[str, float]] = dict
-        """The audit sinks, as in `follow_sinks`."""
+        """The audit sinks, as in `track_sinks`."""
         self.disks: Callable[[], tuple[DiskHealth, ...]] = tuple
-        """The file systems, as in `follow_disks`."""
+        """The file systems, as in `track_disks`."""
         self.store_tampered = 0
         """Counted by whoever finds it; a process does not forget it when the vault is sealed."""
         self._registry = CollectorRegistry()

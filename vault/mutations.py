@@ -77,7 +77,7 @@ class Follows(Protocol):
 
     @property
     def is_stale(self) -> bool:
-        """Whether there is anything to `follow`; from any thread."""
+        """Whether there is anything to `refresh_stale`; from any thread."""
         ...
 
     async def refresh_stale(self) -> None:
@@ -97,8 +97,8 @@ class Mutations:
     async def carry_out(self, decided: Sequence[Decided], until: float = NO_DEADLINE) -> list[End]:
         """What became of each, in order: all in one transaction, where each fails alone.
 
-        Facts that do not hold any more are `changed_meanwhile`, as in `Secrets.write`. What is
-        begun is done whole, whoever leaves meanwhile, and in bounded time. What is not begun
+        Facts that do not hold any more are `changed_meanwhile`, as in `SecretHandlers.write`. What
+        is begun is done whole, whoever leaves meanwhile, and in bounded time. What is not begun
         `until` then (`World.uptime`) is not begun, and told so.
         """
         changes = self._changes(decided, until)

@@ -4,9 +4,8 @@
 
 A mutation's intent is durable before anything changes; every outcome, a refusal included, is
 durable before the caller hears of it. When no audit sink accepts, the caller gets 503 and no value.
-Only failed authentications and refusals beyond their pace share a record (`authz.failures`), and
-what looks at nothing but the caller's own words leaves none unless it is refused
-(`Handler.recorded`).
+Failed logins and denials over the rate limit are audited in summary. Handlers with
+`is_audited=False` are audited only when denied.
 """
 
 import logging
@@ -71,12 +70,12 @@ class Snapshot(Protocol):
 
 
 class SnapshotRefresher:
-    """What is held, made to follow what is stored. A look at one number while nothing has ended."""
+    """Refreshes stale snapshots. Compares one number while no transaction has ended."""
 
     def __init__(
         self, snapshots: Sequence[Snapshot], count_transactions: Callable[[], int]
     ) -> None:
-        """`ended` counts the transactions that are over; only these make anything stale."""
+        """`count_transactions`: those that are over; only these make anything stale."""
         self._snapshots = snapshots
         self._count_transactions = count_transactions
         self._seen = -1  # transactions that were over when nothing was stale
@@ -160,7 +159,7 @@ class Pipeline:
         self_service: RateLimiter | None = None,
         snapshots: SnapshotRefresher = NO_SNAPSHOTS,
     ) -> None:
-        """Facts are looked up with `facts`; `following` is made current before each decision."""
+        """`load_facts` looks facts up; `snapshots` are made current before each decision."""
         self._refusals = refusals
         self._self_service = self_service
         self._snapshots = snapshots
@@ -293,7 +292,7 @@ class Pipeline:
     async def _handle_mutation(self, trail: AuditContext, call: Call) -> object:
         """Step 4. What is not so any more, or was guessed wrong, is decided again, on what is so.
 
-        `DECISIONS` times in all: whoever has met another change each time is told so.
+        `MAX_DECISIONS` times in all: whoever has met another change each time is told so.
         """
         for _ in range(MAX_DECISIONS - 1):
             try:

@@ -34,7 +34,7 @@ class CertificateAuthority(NamedTuple):
         grace: int = REJOIN_GRACE,
         clock_guard: ClockGuard | None = None,
     ) -> Self:
-        """Open the authority in this directory. `grace`: see `Renewal`; `past`: see `ClockGuard`.
+        """Open the authority in this directory. See `Renewal` for `grace`.
 
         Raises `NotFoundError` where there is no authority, `PkiError` for damaged files.
         """

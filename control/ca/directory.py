@@ -88,7 +88,7 @@ class CaDirectory:
 
         Raises `PkiError` when it does not fit the key or the profile, `ConflictError` for another
         root than the active one, or for a root that was made anew in a way that no agent follows
-        (`TrustStore.follow`). Nothing is written then.
+        (`TrustStore.updated`). Nothing is written then.
         """
         active = self._active_id()
         self._check_present(active, first_certificate(root))

@@ -212,7 +212,7 @@ def deactivate_agent(
 
 
 def verify_request(csr: bytes) -> CertificateRequester:
-    """The requester. Raises `ValidationError` for a request that `check_request` refuses."""
+    """The requester. Raises `ValidationError` for a request that `verify_csr` refuses."""
     try:
         public = verify_csr(csr)
     except CsrError as error:

@@ -48,7 +48,7 @@ class JoinRequests:
     def __init__(
         self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
     ) -> None:
-        """`on_end` is told of each agent that was replaced."""
+        """`on_ended` is told of each agent that was replaced."""
         self._ledger = store
         self._issuer = issuer
         self._on_end = on_ended

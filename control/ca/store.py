@@ -69,7 +69,7 @@ class IssuedCertificate(Struct, frozen=True, kw_only=True):
     generation: int
     der: bytes
     issuer: str
-    """Id of the authority that signed it (`protocols.pki.authority.Authority.id`)."""
+    """Id of the authority that signed it (`protocols.pki.authority.IssuingAuthority.id`)."""
     not_before: int
     not_after: int
     revoked_at: int | None = None

@@ -157,7 +157,7 @@ class LiveHub:
     # --- browsers ---------------------------------------------------------------------------------
 
     def subscribe(self, view: ViewKey, feed: LiveFeed, number: int) -> None:
-        """Send the feed this view. Raises `RequestError` for one subscription too many."""
+        """Send the feed this view. Raises `WatchRequestError` for one subscription too many."""
         keeper = self._workers.get(view) or self._start_worker(view)
         feed.add_watch(number, keeper.projection.collection)
         keeper.subscribe(feed, number)

@@ -88,9 +88,9 @@ def quiet_until(quiet: Quiet, at: int) -> int:
 
 
 def retry_delay(attempts: int, chance: float, asked: float = 0.0) -> float:
-    """Seconds until the next attempt: exponential, with half of it left to `random` in [0, 1).
+    """Seconds until the next attempt: exponential, with half of it left to `chance` in [0, 1).
 
-    `retry_after`: the receiver's wish; believed up to the longest delay.
+    `asked`: the receiver's wish; believed up to the longest delay.
     """
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY * 2.0 ** min(attempts - 1, 32))
     return max(delay * (0.5 + chance / 2), min(asked, MAX_RETRY_DELAY))

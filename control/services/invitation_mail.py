@@ -14,7 +14,7 @@ from control.store.store import Store
 
 
 class InvitationMailer:
-    """`link_secret`: the secret of an invitation's link; `url`: where the dashboard is."""
+    """`secret`: the secret of an invitation's link; `url`: where the dashboard is."""
 
     def __init__(
         self,

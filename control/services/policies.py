@@ -138,7 +138,9 @@ class Policies:
         return pointed
 
     def mark_due(self, org: str) -> None:
-        """Mark an organization whose bundles may be out of date, for `refresh_due`.
+        """Mark an organization whose bundles may be out of date, for the job `policies`.
+
+        The job calls `refresh_due`, and rings at once.
 
         A crash loses the mark; at the next start every organization is due.
         """

@@ -20,7 +20,7 @@ MAX_USERS: Final = 100_000  # accounts of one organization
 
 
 class StateHistory:
-    """`kept`: nanoseconds; entries that ended before that are deleted."""
+    """`retention`: nanoseconds; entries that ended before that are deleted."""
 
     def __init__(self, store: Store, retention: int, world: World) -> None:
         self._store = store

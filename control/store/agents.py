@@ -40,7 +40,7 @@ _ACTIVE: Final = sa.select(agents.c.org, agents.c.vault).where(agents.c.life == 
 
 
 def _in_state(*states: State) -> sa.ColumnElement[bool]:
-    """Whether a row is in one of them: `state_of`, for all that an agent can be."""
+    """Whether a row is in one of them: `status_of`, for all that an agent can be."""
     t = agents.c
     return sa.tuple_(t.life, t.presence, t.health).in_(
         [

@@ -48,8 +48,8 @@ _DURABLE: Final = {
 class DatabaseEngines:
     """An open database: `reads` is a pool, `writes` one connection at a time.
 
-    `place` is where a PostgreSQL is, for people. `leases` is for what a connection holds while it
-    is open; on SQLite it is `writes`.
+    `location` is where a PostgreSQL is, for people. `supports_leases` is for what a connection
+    holds while it is open; on SQLite it is `writes`.
     """
 
     def __init__(

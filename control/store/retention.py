@@ -121,7 +121,7 @@ AGED_TABLES: Final[dict[Kind, tuple[AgedTable, ...]]] = {
     ),
     Kind.REPORTS: (AgedTable(reports, _reports_old, is_held(reports.c.org, reports.c.created_at)),),
 }
-"""What of each kind is deleted by age; the audit log's way is `audit_bases.truncate_to_base`."""
+"""What of each kind is deleted by age; the audit log's way is `audit_records.truncate_to_base`."""
 
 
 def get_rules(tx: Tx, org: str) -> dict[Kind, int]:

@@ -1,9 +1,9 @@
 """HTTP/2 (RFC 9113) from the server's side, without I/O: bytes to events, answers to bytes.
 
-Frames are `frames`, the states of streams are a table in `h2_streams`, header blocks are `blocks`:
-here is what each kind of frame does. An error of a stream resets it and is an event, an error of
-the connection is a ProtocolViolationError. Held against the h2 library by a differential test
-(decision 2).
+Frames are `h2_frames`, the states of streams are a table in `h2_streams`, header blocks are
+`header_blocks`: here is what each kind of frame does. An error of a stream resets it and is an
+event, an error of the connection is a ProtocolViolationError. Held against the h2 library by a
+differential test (decision 2).
 """
 
 from collections import deque

@@ -60,9 +60,9 @@ class Limits:
     """TLS handshakes computed in one turn of the loop, so that a flood of new connections leaves
     time for those that are open; measured: 0.4 ms each with an ECDSA certificate."""
     bodies_bytes: int = 128 * MIB
-    """Request bodies of all connections together; see `bodies`."""
+    """Request bodies of all connections together; see `body_budget`."""
     answers_bytes: int = 128 * MIB
-    """Answers that wait for their readers, of all connections together; see `answers`."""
+    """Answers that wait for their readers, of all connections together; see `response_budget`."""
 
     # Counts.
     connections: int = 10_000

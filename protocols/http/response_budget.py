@@ -185,7 +185,7 @@ class PendingWrite:
         self.charge_memory(size)
 
     def charge_memory(self, size: int) -> None:
-        """So many bytes are in memory because of it. May call `cut`, at once and at most once."""
+        """So many bytes are in memory because of it. May call `disconnect`, at most once."""
         self._budget.set_charge(self, size + WRITE_OVERHEAD)
 
     def note_progress(self, size: int) -> None:
@@ -262,7 +262,7 @@ class ResponseBudget:
     def track_write(
         self, size: int, disconnect: Callable[[], None], caller: ConnectionUsage | None = None
     ) -> PendingWrite:
-        """An answer of `size` bytes waits for its reader; `cut` is to make it end soon."""
+        """An answer of `size` bytes waits for its reader; `disconnect` is to make it end soon."""
         unread = PendingWrite(self, disconnect, self._clock, caller or self._unknown)
         unread.restart(size)
         return unread

@@ -78,7 +78,7 @@ class ServerState:
     def overload_error(self, target: bytes, *, changes: bool) -> tuple[Headers, bytes] | None:
         """None when a request was let in, else what to answer with 503.
 
-        Whoever was let in is counted in `admission` until `leave`.
+        Whoever was let in is counted in `admission` until `release_slot`.
         """
         if self.admission.try_admit(mutating=changes):
             return None

@@ -319,7 +319,7 @@ class TlsTransport(Transport):
         return await super().receive()
 
     async def send(self, data: bytes, reservation: Reservation | None = None) -> None:
-        """Seal and send all of `data`; see Transport.send. One wait to `Answers`, of any length."""
+        """Seal and send all of `data`; see Transport.send. `ResponseBudget` sees one wait."""
         if len(data) <= _PIECE or self._flushing:
             sealed = self._encrypt(data)
             if not self._sent_at_once(sealed):

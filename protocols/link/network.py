@@ -195,7 +195,7 @@ class LinkServer:
     async def drain(self, grace: float) -> None:
         """Accept nothing more, and give the handlers `grace` seconds to end; then cancel them.
 
-        Telling the agents (`Session.leave`) is the handlers' part.
+        Telling the agents (`LinkSession.send_bye`) is the handlers' part.
         """
         self._accepting.cancel()
         with trio.move_on_after(grace):

@@ -47,7 +47,7 @@ class Health(StrEnum):
 
 @unique
 class SyncPhase(StrEnum):
-    """The agent's own view of its link, as the seed's diagram has it."""
+    """The agent's own view of its link, as the design's diagram has it."""
 
     ONLINE = "online"
     SYNCING = "syncing"

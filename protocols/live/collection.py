@@ -97,7 +97,7 @@ class LiveCollection:
         return body
 
     def snapshot_pages(self) -> tuple[str, ...]:
-        """All rows as JSON objects of at most `PIECE` rows, at least one.
+        """All rows as JSON objects of at most `SNAPSHOT_ROWS` rows, at least one.
 
         Made again only after a `take_changes`: whoever gets it before the next one is told of what
         it lacks by that.

@@ -52,7 +52,7 @@ class LiveFeed:
         return len(self._watches)
 
     def add_watch(self, number: int, collection: LiveCollection) -> None:
-        """Begin, or begin anew. Raises `RequestError` for one watch too many."""
+        """Begin, or begin anew. Raises `WatchRequestError` for one watch too many."""
         if number not in self._watches and len(self._watches) >= self._bounds.watches:
             raise WatchRequestError(f"at most {self._bounds.watches} watches")
         self.remove_watch(number)
@@ -72,7 +72,7 @@ class LiveFeed:
             self._on_pending()
 
     def enqueue_changes(self, number: int, body: str) -> None:
-        """Changes of what it watches under this number (`LiveCollection.take`)."""
+        """Changes of what it watches under this number (`LiveCollection.take_changes`)."""
         watch = self._watches.get(number)
         if watch is None or watch.stale:
             return  # the snapshot that it gets has them

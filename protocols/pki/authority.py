@@ -2,7 +2,7 @@
 
     root (P-384, offline) → intermediate (P-384, path length 0) → leaves (P-256)
 
-The root may also be the user's own: it signs `make_authority_request`, and `IssuingAuthority`
+The root may also be the user's own: it signs a `create_authority_csr`, and `IssuingAuthority`
 takes what came back if it is what was asked for.
 """
 

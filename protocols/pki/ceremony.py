@@ -33,7 +33,7 @@ def create_root(key: EllipticCurvePrivateKey, label: str, now: int) -> RootAutho
 def sign_intermediate(root: RootAuthority, request: bytes, now: int) -> Certificate:
     """The intermediate that a request in PEM asks for, of path length 0, for a year.
 
-    Raises `RequestError` for a bad request, `AuthorityError` when the root has expired.
+    Raises `CsrError` for a bad request, `AuthorityError` when the root has expired.
     """
     key, subject = verify_authority_csr(request)
     identifier = SubjectKeyIdentifier.from_public_key(key)
@@ -46,7 +46,7 @@ def cross_sign(root: RootAuthority, successor: Certificate, now: int) -> Certifi
     """The next root's key and name, certified by this one: the proof that it is the next.
 
     Who trusts only this root then trusts what the next one issues, and may take it for a root
-    (`TrustStore.follow`). Nobody but the holder of this root's key can make it. Raises
+    (`TrustStore.updated`). Nobody but the holder of this root's key can make it. Raises
     `AuthorityError` when this root has expired or the next is no authority.
     """
     identifier = find_extension(successor, SubjectKeyIdentifier)

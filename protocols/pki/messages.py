@@ -90,7 +90,7 @@ class Grant(Struct, frozen=True, kw_only=True, tag="grant", tag_field="type"):
     """The leaf, then what to show after it."""
     roots: Annotated[list[Der], Meta(min_length=1, max_length=MAX_ROOTS)]
     cross: Der | None
-    """During a rollover, the newest root as certified by the one before (`TrustStore.follow`)."""
+    """During a rollover, the newest root as certified by the one before (`TrustStore.updated`)."""
     link_key: LinkKey
     """The control plane's: signs what it sends."""
     policy_key: LinkKey
@@ -112,7 +112,7 @@ class Pending(Struct, frozen=True, kw_only=True, tag="pending", tag_field="type"
 
 
 def decode_request(kind: type[M], body: bytes) -> M:
-    """A request. Raises `RequestError`, which never quotes it."""
+    """A request. Raises `CsrError`, which never quotes it."""
     if len(body) > MAX_BODY:
         raise CsrError(f"a request has at most {MAX_BODY} bytes")
     message: M = _decoded(kind, body)
@@ -120,7 +120,7 @@ def decode_request(kind: type[M], body: bytes) -> M:
 
 
 def decode_response(body: bytes) -> Grant | Pending:
-    """An answer. Raises `RequestError`."""
+    """An answer. Raises `CsrError`."""
     if len(body) > MAX_RESPONSE:
         raise CsrError(f"an answer has at most {MAX_RESPONSE} bytes")
     answer: Grant | Pending = _decoded(Grant | Pending, body)

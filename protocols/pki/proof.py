@@ -38,7 +38,7 @@ def sign_binding(key: Ed25519PrivateKey, csr: bytes) -> bytes:
 
 
 def verify_binding(link_key: bytes, csr: bytes, proof: bytes) -> None:
-    """Return if `proof` is `sign_binding`'s. Raises `RequestError`."""
+    """Return if `proof` is `sign_binding`'s. Raises `CsrError`."""
     _check(link_key, _statement(_BIND, [csr]), proof)
 
 
@@ -48,7 +48,7 @@ def sign_rejoin(key: Ed25519PrivateKey, name: AgentName, serial: str, csr: bytes
 
 
 def verify_rejoin(link_key: bytes, name: AgentName, serial: str, csr: bytes, proof: bytes) -> None:
-    """Return if `proof` is `sign_rejoin`'s. Raises `RequestError`."""
+    """Return if `proof` is `sign_rejoin`'s. Raises `CsrError`."""
     _check(link_key, _statement(_REJOIN, _rejoining(name, serial, csr)), proof)
 
 
@@ -62,7 +62,7 @@ def sign_possession(
 def verify_possession(
     certificate: bytes, name: AgentName, serial: str, csr: bytes, proof: bytes
 ) -> None:
-    """Return if `proof` is `sign_possession`'s, by the certificate (DER). Raises `RequestError`."""
+    """Return if `proof` is `sign_possession`'s, by the certificate (DER). Raises `CsrError`."""
     key = public_key(parse_certificate(certificate))
     statement = _statement(_HELD, _rejoining(name, serial, csr))
     try:

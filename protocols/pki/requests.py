@@ -39,7 +39,7 @@ def create_csr(key: EllipticCurvePrivateKey) -> bytes:
 def verify_csr(der: bytes) -> EllipticCurvePublicKey:
     """The key that asks, proven to be the asker's.
 
-    Raises `RequestError` when the request is over `MAX_REQUEST` bytes, cannot be read, is not
+    Raises `CsrError` when the request is over `MAX_REQUEST` bytes, cannot be read, is not
     signed by its own key, is not for a P-256 key, or says anything beside that key.
     """
     if len(der) > MAX_REQUEST:
@@ -56,7 +56,7 @@ def verify_csr(der: bytes) -> EllipticCurvePublicKey:
 def create_authority_csr(key: EllipticCurvePrivateKey, label: str) -> bytes:
     """The request of our intermediate's P-384 key in PEM, for a root that is not ours.
 
-    It asks for the constraints that `adopt` will insist on.
+    It asks for the constraints that `IssuingAuthority` will insist on.
     """
     builder = (
         CertificateSigningRequestBuilder()
@@ -68,7 +68,7 @@ def create_authority_csr(key: EllipticCurvePrivateKey, label: str) -> bytes:
 
 
 def verify_authority_csr(pem: bytes) -> tuple[EllipticCurvePublicKey, Name]:
-    """Key and subject of an intermediate's request. Raises `RequestError` as `verify_csr`."""
+    """Key and subject of an intermediate's request. Raises `CsrError` as `verify_csr`."""
     if len(pem) > MAX_AUTHORITY_REQUEST:
         raise CsrError(f"an authority's request has at most {MAX_AUTHORITY_REQUEST} bytes")
     request = _load(pem, pem=True)

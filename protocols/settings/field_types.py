@@ -60,7 +60,7 @@ FilePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 def unsupported_values(**when: str) -> BeforeValidator:
-    """Refuse values that the seed's file may hold and this version cannot serve: value → why."""
+    """Refuse values that the design's file may hold and this version cannot serve: value → why."""
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and value in when:
@@ -71,7 +71,7 @@ def unsupported_values(**when: str) -> BeforeValidator:
 
 
 def unsupported_switch(what: str) -> AfterValidator:
-    """A switch of the seed's file that this version knows only as off."""
+    """A switch of the design's file that this version knows only as off."""
 
     def check(value: Any) -> Any:
         if value:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from tools.repo_lint import constant_time, links, machine_paths
+from tools.repo_lint import constant_time, links, machine_paths, names
 from tools.repo_lint.repository import Finding, RepoTree
 
 RULES: Final[tuple[Callable[[RepoTree], Iterable[Finding]], ...]] = (
     constant_time.check,
     machine_paths.check,
     links.check,
+    names.check,
 )
 
 

@@ -71,7 +71,7 @@ class ConnectionSettings:
 
     @classmethod
     def for_control_plane_login(cls, address: str | None = None) -> "ConnectionSettings":
-        """As `for_plane`, with no token: to sign in, or out of the session that is kept."""
+        """As `for_control_plane`, with no token: to sign in, or out of the session that is kept."""
         told = {
             name: os.environ.get(CONTROL_PLANE.prefix + name, "")
             for name in client_environment.NAMES

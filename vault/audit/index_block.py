@@ -62,7 +62,7 @@ _decode_event: Final = json_text.decoder(
 
 
 class IndexBlock(Struct, frozen=True):
-    """A block's row. `gone_before`: the first record that retention kept; 0 if it says nothing."""
+    """A block's row. `retained_from`: the first record that retention kept; 0 if not said."""
 
     row: BlockRow
     retained_from: int
@@ -75,7 +75,7 @@ class BlockBuilder:
     """
 
     def __init__(self, vault_id: str, start: RecordLocation) -> None:
-        """Of the log of this vault id; its first record is at `place`."""
+        """Of the log of this vault id; its first record is at `start`."""
         self._vault_id = vault_id
         self._start = start
         self._terms: dict[str, set[str]] = {name: set() for name in (*_EXACT, "path")}

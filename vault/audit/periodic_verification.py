@@ -27,7 +27,7 @@ MAX_ATTEMPTS: Final = 3  # a segment may be closed or let go just then; damage i
 
 
 class PeriodicVerification:
-    """Made by `inspecting`."""
+    """Made by `open_periodic_verification`."""
 
     def __init__(self, layout: LogLayout, keys: AuditKeys, witness: str, world: World) -> None:
         self._layout = layout

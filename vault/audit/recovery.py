@@ -25,7 +25,8 @@ from vault.errors import TamperedError
 class RecoveredLog:
     """The end of a log. `adopted` records and `dropped` bytes lie behind the stored head.
 
-    `keep` is how many bytes of `audit.log` stay; `stored` is None for a log that is yet to begin.
+    `keep_bytes` is how many bytes of `audit.log` stay; `stored` is None for a log that is yet to
+    begin.
     """
 
     position: LogPosition

@@ -137,10 +137,10 @@ class Replica:
         self._work.set()
 
     async def run(self) -> None:
-        """Write whatever is offered until `end`; closes the sink.
+        """Write whatever is offered until `finish`; closes the sink.
 
-        A sink that is in trouble is tried again every `RETRY_EVERY`, asked or not: while its disk
-        is full nobody is let through who could ask.
+        A sink that is in trouble is tried again every `RETRY_INTERVAL`, asked or not: while its
+        disk is full nobody is let through who could ask.
         Shielded: its writer ends it. Were it cancelled first, the writer would wait for it in vain
         and the log's end would never be signed.
         """

@@ -67,7 +67,7 @@ class RetentionSchedule:
     def plan(
         self, expired_segments: Callable[[int], Released | None], new_id: Callable[[], str]
     ) -> RetentionStep:
-        """What to do now. `expired` is a sink's; raises what it raises.
+        """What to do now. `expired_segments` is a sink's; raises what it raises.
 
         It changes nothing but that a notice of before a step of the clock is forgotten.
         """

@@ -2,12 +2,12 @@
 
 The turn is a lock on the head file (an open file description's, see fcntl(2)), so the kernel gives
 it back for who dies. What the last one left lies in memory that all of them share. Who has the turn
-looks first whether the end is open; between `begin` and `leave` it is not, so a process that dies
-or fails while it writes leaves an end that is `broken`. The log's owner then opens the log anew, as
-at a start, and nobody else touches it before.
+looks first whether the end is open; between `begin_write` and `publish` it is not, so a process
+that dies or fails while it writes leaves an end that `is_broken`. The log's owner then opens the
+log anew, as at a start, and nobody else touches it before.
 
 Whoever may take a turn holds a second lock, shared, for as long as he lives: a later run does not
-touch the log while there is one of them (`is_alone_within`).
+touch the log while there is one of them (`wait_exclusive`).
 """
 
 import fcntl

@@ -43,7 +43,7 @@ class VerificationState(Struct, frozen=True, kw_only=True):
 
 
 class VerificationJob:
-    """Made by `verifying`."""
+    """Made by `open_verification`."""
 
     def __init__(self, layout: LogLayout, keys: AuditKeys, witness: str, world: World) -> None:
         self._layout = layout

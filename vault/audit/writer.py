@@ -28,7 +28,7 @@ SWEEP_INTERVAL: Final = 3_600 * SECOND  # how often retention is looked at; it c
 
 
 class AuditConfig(Struct, frozen=True, kw_only=True):
-    """Settings of the log. The default of rotation is the seed's."""
+    """Settings of the log. The default of rotation is the design's."""
 
     rotation_bytes: int = 100 * 10**6
     deadline: float = 10.0  # seconds until a request gives up on its record
@@ -72,7 +72,7 @@ class Writer(BatchActor[PendingRecord | list[PendingRecord]]):
     A batch that no sink accepted stays pending: everybody in it was refused, and it is written
     first, unchanged, once a sink works again. Until then nothing new gets a number.
 
-    Where other processes write as well (`Shared.end`) it takes its turn as they do. It owns the
+    Where other processes write as well (`SharedTail`) it takes its turn as they do. It owns the
     log: while it is in trouble nobody else writes, and what another one left broken it opens anew.
     """
 

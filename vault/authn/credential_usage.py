@@ -28,7 +28,7 @@ class CredentialUsage:
     """Uses since the last flush, by credential id (an accessor or the id of a key)."""
 
     def __init__(self, store: Store, world: World, on_flushed: OnFlushed = _ignore) -> None:
-        """`written` is told of what was flushed: uses and last time by credential."""
+        """`on_flushed` is told of what was flushed: uses and last time by credential."""
         self._on_flushed = on_flushed
         self._store = store
         self._world = world

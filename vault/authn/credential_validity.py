@@ -94,7 +94,7 @@ def api_key_identity(
 def token_identity(
     get: RowLookup, row: TokenRow, now: int, real: int | None = None
 ) -> Identity | None:
-    """Return whom a token stands for; None when it does not stand (any more). `real`: `judge_key`.
+    """Return whom a token stands for; None when it does not stand. `real`: see `api_key_identity`.
 
     A user's token is allowed no more than its user is now. The denials of its own policies bind
     it, whether or not he has them, and so do those of everything that it came from.

@@ -4,7 +4,7 @@ Nothing is announced and so nothing can be forgotten: a judgement keeps the very
 made from, the absent ones too, and counts only while the cache still holds these and not others. A
 commit puts the rows that it changed into the cache before it is acknowledged, so a revocation, a
 disabled user or a role that lost a policy counts for the next request. Time is asked each time.
-As long as nothing at all was changed (`Cache.epoch`), the cache need not be asked.
+As long as nothing at all was changed (`RowCache.change_token`), the cache need not be asked.
 """
 
 from typing import Final, Generic, TypeVar

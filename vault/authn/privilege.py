@@ -43,7 +43,7 @@ def require_authority_over_key(
     policies: Collection[str],
     permissions: tuple[Permission, ...],
 ) -> None:
-    """As `require_covers`, for a key with these permissions.
+    """As `require_authority_over`, for a key with these permissions.
 
     A caller that is cut down may make a key for what he is cut down to, or less.
     """

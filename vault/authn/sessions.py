@@ -33,7 +33,7 @@ def is_session(row: TokenRow) -> bool:
 class SessionLimits(Struct, frozen=True, kw_only=True):
     """`timeout` in ns: how long a session lasts at most; `most` of one user at a time.
 
-    The defaults are the seed's (`authentication.session_timeout`, `max_sessions_per_user`).
+    The defaults are the design's (`authentication.session_timeout`, `max_sessions_per_user`).
     """
 
     timeout: int = 24 * 3600 * SECOND

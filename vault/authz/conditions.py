@@ -43,7 +43,7 @@ class UndecidableError(Exception):
 
 
 class HiddenFacts:
-    """In the place of `Facts` that the asker may not know: a condition on them is undecidable."""
+    """Replaces `SecretFacts` that the asker may not know: conditions on them are undecidable."""
 
     @property
     def tags(self) -> frozenset[str]:

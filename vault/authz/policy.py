@@ -96,7 +96,7 @@ def validate_policy(document: object) -> Policy:
 
 
 def validate_new_policy(document: object) -> Policy:
-    """As `validate`, for what is about to be written: also what older versions let through."""
+    """As `validate_policy`, for what is about to be written: stricter than for what is stored."""
     policy = validate_policy(document)
     if _count_wildcards(policy.rules) > MAX_WILD:
         raise _refuse([("rules", _TOO_WILD)])
@@ -116,13 +116,13 @@ def policy_cost(policy: Policy) -> int:
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:
-    """Return the policy as plain JSON data; `validate` reads it back to an equal policy."""
+    """Return the policy as plain JSON data; `validate_policy` reads it back to an equal policy."""
     plain: dict[str, Any] = msgspec.to_builtins(policy)
     return plain
 
 
 def validate_permissions(plain: object) -> tuple[Permission, ...]:
-    """Read the permissions of an API key; raises `ValidationError` as `validate` does."""
+    """Read the permissions of an API key; raises `ValidationError` as `validate_policy` does."""
     shape = Annotated[tuple[Permission, ...], Meta(max_length=MAX_PERMISSIONS)]
     try:
         permissions: tuple[Permission, ...] = msgspec.convert(plain, shape)

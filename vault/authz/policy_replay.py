@@ -127,7 +127,7 @@ def recorded_path(row: AuditRow) -> ResourcePath | None:
 
 
 class _TrackedFacts:
-    """Stands in for `Facts` and `Origin`: remembers whether something was asked for that is hidden.
+    """Stands in for `SecretFacts` and `Origin`: remembers whether something hidden was asked for.
 
     What is about no secret (`NO_FACTS`) hides nothing of one.
     """

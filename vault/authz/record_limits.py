@@ -62,7 +62,7 @@ class RecordLimits:
         return not self.delay_ns(source)
 
     def delay_ns(self, source: str) -> int:
-        """As `admits`; how long until one would be within it (ns), 0 if this one is."""
+        """As `allows`; how long until one would be within it (ns), 0 if this one is."""
         now = self._now()
         wait = self._each.take_token(source, now) or self._all.take_token(ALL, now)
         if wait:

@@ -1,4 +1,4 @@
-"""The `cache` section, after the seed's `CacheConfig`."""
+"""The `cache` section, after the design's `CacheConfig`."""
 
 from typing import Annotated, Any, Final, Literal, Self, get_args
 

@@ -1,4 +1,4 @@
-"""The seed's section `control_plane`: whether the agent is linked, to whom, and how far it lets it.
+"""The design's section `control_plane`: whether the agent is linked, to whom, and its limits.
 
 Off unless somebody says otherwise: an agent needs no control plane.
 """

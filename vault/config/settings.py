@@ -1,4 +1,4 @@
-"""The settings after the seed's `vault.yaml`: each key is accepted, or refused with what to do."""
+"""The settings after the design's `vault.yaml`: each key is accepted, or refused with advice."""
 
 import ipaddress
 from pathlib import Path
@@ -46,7 +46,7 @@ class TlsSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_client_auth(cls, data: Any) -> Any:
-        """A `ca_file` alone, as in the seed's file, asks clients for a certificate."""
+        """A `ca_file` alone, as in the design's file, asks clients for a certificate."""
         if isinstance(data, dict) and data.get("ca_file") and "client_auth" not in data:
             return {**data, "client_auth": "optional"}
         return data
@@ -218,7 +218,7 @@ class BackupDestination(Section):
 
 
 class BackupSettings(Section):
-    """Known from the seed; can only be off."""
+    """Known from the design; can only be off."""
 
     enabled: Annotated[
         bool,
@@ -251,7 +251,7 @@ class MonitoringSettings(Section):
 
 
 class RateSettings(Section):
-    """A token bucket for each identity, after the seed's `RateLimiter`.
+    """A token bucket for each identity, after the design's `RateLimiter`.
 
     The default is above what one core can serve: it takes no part until somebody lowers it.
     """

@@ -48,5 +48,5 @@ def _supports_workers() -> bool:
 WorkerCount = Annotated[
     int, BeforeValidator(_resolve_auto), Field(ge=1, le=MAX_WORKERS), AfterValidator(_check_count)
 ]
-"""`AUTO` is one for each core and each `BYTES` of memory, up to `MOST_BY_ITSELF`; one process where
-several cannot be. After it is validated it is a number."""
+"""`AUTO` is one for each core and each `BYTES` of memory, up to `MAX_AUTO_WORKERS`; one process
+where several cannot be. After it is validated it is a number."""

@@ -31,9 +31,9 @@ class AlertQueue:
         *,
         is_certificate_expiring: Callable[[], bool] = bool,
     ) -> None:
-        """`raised` is called when there is something for `owe`, `queued` when it is owed.
+        """`on_raised` is called for each alert, `on_queued` once alerts are in the outbox.
 
-        `expiring`: whether the certificate is about to expire, and was not renewed.
+        `is_certificate_expiring`: whether the certificate is about to expire, and was not renewed.
         """
         self._expiring = is_certificate_expiring
         self._host = host

@@ -74,7 +74,7 @@ class ConnectionObserver(Protocol):
         ...
 
     def on_resumed(self) -> None:
-        """After `stalled`: what waited is applied."""
+        """After `on_stalled`: what waited is applied."""
         ...
 
 
@@ -94,7 +94,7 @@ class LinkConnection:
         world: World,
         rates: IntakeRates | None = None,
     ) -> None:
-        """`paces`: those of the sessions before this one; they begin here without."""
+        """`rates`: those of the sessions before this one; they begin here without."""
         self._pipe = pipe
         self._outbox = outbox
         self._egress = egress

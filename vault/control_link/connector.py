@@ -31,8 +31,8 @@ from vault.errors import UnavailableError
 log: Final = logging.getLogger("freehold.uplink")
 NO_TROUBLE: Final = ""
 STALL_MESSAGE: Final = (
-    f"the control plane asks for more while {MAX_UNANSWERED} things that it has asked for are "
-    "not done, or done and not acknowledged: nothing more is taken from it until they are"
+    f"{MAX_UNANSWERED} commands and bundles are unfinished or unacknowledged: new ones are refused "
+    "until the control plane acknowledges some"
 )
 STEADY_AFTER: Final = 30.0
 """Seconds that a session must have lasted for the next attempt to count as the first: a control
@@ -248,10 +248,10 @@ class Connector:
             log.warning("not linked to the control plane: %s", trouble)
         self.trouble = trouble
 
-    # --- what a conversation tells (`Owner`) ------------------------------------------------------
+    # --- what a conversation tells (`ConnectionObserver`) -----------------------------------------
 
     def on_opened(self, conversation: LinkConnection) -> None:
-        """See `Owner`."""
+        """See `ConnectionObserver`."""
         self._phase.advance(
             PhaseEvent.OPENED
         )  # before anything can be said: a registration comes first
@@ -263,34 +263,34 @@ class Connector:
         self._on_opened(conversation)
 
     def on_caught_up(self) -> None:
-        """See `Owner`."""
+        """See `ConnectionObserver`."""
         self._phase.advance(PhaseEvent.CAUGHT_UP)
 
     def on_observed(self) -> None:
-        """See `Owner`."""
+        """See `ConnectionObserver`."""
         self._on_observed()
 
     def on_replay_query(self, question: PolicyReplay) -> None:
-        """See `Owner`."""
+        """See `ConnectionObserver`."""
         self._on_replay_query(question)
 
     async def on_acknowledged(self) -> None:
-        """See `Owner`."""
+        """See `ConnectionObserver`."""
         if not (await self._outbox.backlog()).messages:
             self._phase.advance(PhaseEvent.EMPTIED)
 
     async def on_data_loss(self) -> None:
-        """See `Owner`."""
+        """See `ConnectionObserver`."""
         log.error("the control plane has lost what it had acknowledged, or we have")
         self._alert(AlertCode.STORE_ROLLED_BACK, Severity.CRITICAL)
 
     def on_stalled(self) -> None:
-        """See `Owner`."""
+        """See `ConnectionObserver`."""
         self.trouble = STALL_MESSAGE
         log.error(STALL_MESSAGE)
 
     def on_resumed(self) -> None:
-        """See `Owner`."""
+        """See `ConnectionObserver`."""
         self.trouble = NO_TROUBLE
         log.info("the control plane's messages are taken again")
 

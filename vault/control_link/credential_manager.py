@@ -74,7 +74,7 @@ class CredentialManager:
         alert: Callable[[AlertCode, Severity], None],
         world: World,
     ) -> None:
-        """`load` blocks. Without a `door` an agent that was never let in waits for a command."""
+        """`load` blocks. Without a `target` an agent that was never let in waits for a command."""
         self._load = load
         self._enroller = enroller
         self._door = target

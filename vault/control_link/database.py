@@ -73,7 +73,7 @@ _PASSING: Final = frozenset(
 
 
 class LinkDatabase:
-    """Made by `opened`."""
+    """Made by `open_link_database`."""
 
     def __init__(self, path: Path | None, world: World) -> None:
         """Without a path it is in memory, and lives as long as the object: for a simulation."""

@@ -165,7 +165,7 @@ class EgressLedger:
         took = now - self._began
         if self._began and 0 <= took < FAST_ROTATION * self._file_bytes // FILE_BYTES:
             log.warning(
-                "the control plane makes this agent talk, unless it was away long and gets what "
+                "egress is unusually high, unless the control plane was away long and gets what "
                 "waited for it: %d KiB of the egress ledger were written within %d s, and it keeps "
                 "%d KiB; copy %s* if you need to know more of the past",
                 self._length >> 10,

@@ -137,7 +137,7 @@ class Enroller:
         answer = await self._ask_by_pin(door, "enrol", encode_message(request))
         if isinstance(answer, Pending):
             raise EnrolError(
-                "the control plane keeps us waiting though we have a token: ask for another"
+                "the control plane answered the enrolment token with `pending`: get a new one"
             )
 
     async def _ask_by_pin(self, door: EnrolTarget, path: str, body: bytes) -> Grant | Pending:

@@ -2,7 +2,7 @@
 
 A message's effect here is to be staged: a bundle to apply, a command to run, a line to keep. That
 and the cursor move in one transaction. What follows from it outside this database (the vault's
-policies, a rotation) is done by `bundles` and `commands`, which can repeat it without harm.
+policies, a rotation) is done by `bundle_applier` and `commands`, which can repeat it without harm.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class SqlInbox:
     """`protocols.link.delivery.Inbox` in the uplink's database."""
 
     def __init__(self, database: LinkDatabase, on_staged: Callable[[], None]) -> None:
-        """`stirred` is called after each effect: somebody has something to do."""
+        """`on_staged` is called after each effect: somebody has something to do."""
         self._database = database
         self._stirred = on_staged
 
@@ -58,7 +58,7 @@ class SqlInbox:
         return await self._database.transact(_cursor)
 
     async def apply(self, stream: bytes, through: int, message: Message | None) -> bool:
-        """See `Inbox`. Raises `InboxFullError` for what would be answered, see `MAX_OPEN`."""
+        """See `Inbox`. Raises `InboxFullError` for what would be answered, see `MAX_UNANSWERED`."""
         applied = await self._database.transact(lambda tx: _apply(tx, stream, through, message))
         if applied and message is not None:
             self._stirred()
@@ -70,7 +70,7 @@ class SqlInbox:
 
 
 def read_cosigned_checkpoint(tx: LinkTx) -> CosignedCheckpoint:
-    """See `SqlInbox.witnessed`."""
+    """See `SqlInbox.cosigned_checkpoint`."""
     row = tx.execute("SELECT size, root, cosignature FROM witnessed").fetchone()
     return CosignedCheckpoint(*row) if row else CosignedCheckpoint()
 

@@ -77,7 +77,10 @@ class IntakeQueue:
         on_stalled: Callable[[], None],
         on_resumed: Callable[[], None],
     ) -> None:
-        """`applied` is called for each item that is; `stalled` after `STALLED`, then `flowing`."""
+        """`on_applied` is called for each applied item.
+
+        `on_stalled` is called after `STALL_TIMEOUT`, then `on_resumed`.
+        """
         self._inbox = inbox
         self._paces = rates
         self._world = world

@@ -54,7 +54,7 @@ class NullControlLink:
     """In place of `vault.control_link.wiring.ControlLink`: without a link nothing is kept."""
 
     def __init__(self, settings: Settings, world: World) -> None:
-        """Raises as `seam_of`."""
+        """Raises as `make_link_ports`."""
         self.ports = make_link_ports(settings, world)
 
     @asynccontextmanager

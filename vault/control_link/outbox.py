@@ -1,7 +1,7 @@
 """The durable outbox: what the control plane is still owed, bounded in bytes.
 
 `append` takes part in the caller's transaction, so that an effect and the report of it are one.
-Over the bound the oldest metrics go first, by the rule of `protocols.link.delivery.victims`, then
+Over the bound the oldest metrics go first, by the rule of `protocols.link.delivery.evictions`, then
 evidence of one topic is merged (`vault.control_link.message_merge`). Evidence itself never goes.
 
 What a message costs does not grow with what waits, also over the bound: what may go is found by an
@@ -183,7 +183,7 @@ def _droppable(tx: LinkTx, excess: int) -> list[int]:
     """The oldest messages that may go until `excess` bytes are free; all of them if that is less.
 
     An agent's outbox has none that are superseded by type (`Delivery.SUPERSEDED`): what is left of
-    `victims`' rule are those that are droppable, oldest first.
+    `evictions`' rule are those that are droppable, oldest first.
     """
     found: list[int] = []
     for name in DROPPABLE:

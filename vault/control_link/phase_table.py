@@ -1,11 +1,11 @@
-"""The agent's own view of its link, as a table: the seed's diagram of online and offline.
+"""The agent's own view of its link, as a table: the design's diagram of online and offline.
 
 ```
 online:   syncing ⇄ operating          offline:  local-only ⇄ queueing
 ```
 
 The words are those that the control plane is told (`protocols.link.vocabulary.SyncPhase`):
-`online` is the seed's "operating", `offline` its "local-only".
+`online` is the design's "operating", `offline` its "local-only".
 """
 
 from enum import StrEnum, unique

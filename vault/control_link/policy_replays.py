@@ -44,7 +44,7 @@ SendResult = Callable[[m.ReplayResult], None]
 
 
 class PolicyReplays:
-    """Answers them. `ask` never waits; `run` is a task."""
+    """Answers them. `submit` never waits; `run` is a task."""
 
     def __init__(
         self,

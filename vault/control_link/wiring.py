@@ -1,7 +1,7 @@
 """The uplink wired to this process: its files beside the data, its way out, and the open vault.
 
-Without a control plane in the settings nothing of it exists, see `unlinked`. When its files cannot
-be used, the vault serves without it, and says so: under the bundle in force, which is in the
+Without a control plane in the settings nothing of it exists, see `NullControlLink`. When its files
+cannot be used, the vault serves without it, and says so: under the bundle in force, which is in the
 vault's own store. What passes is tried again; what is damaged is left alone until a person has
 looked at it.
 """
@@ -99,7 +99,7 @@ def egress_ledger_for(settings: Settings, world: World) -> EgressLedger:
 
 
 class ControlLink:
-    """Made before the gate; `linked` once it is there."""
+    """Made before the gate; `keep_linked` once it is there."""
 
     def __init__(self, settings: Settings, metrics: Metrics, world: World) -> None:
         """Raises `UnavailableError` for a ceiling that is not understood."""

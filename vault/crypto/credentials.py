@@ -177,7 +177,7 @@ def locate_credential(pepper: HmacKey, text: str) -> LocatedCredential:
 def matches_stored_hash(located: LocatedCredential, stored: bytes | None) -> bool:
     """Whether the row's hash is that of the presented secret, in constant time.
 
-    `stored` is None when no row has the id: the same work is done on `DUMMY`, and it is False.
+    `stored` is None when no row has the id: the same work is done on `DUMMY_HASH`, and it is False.
     """
     equal = hmac.compare_digest(located.secret_hash, DUMMY_HASH if stored is None else stored)
     return equal and stored is not None

@@ -54,7 +54,7 @@ class DataKeyCache:
         return key
 
     def put(self, origin: DataKeyId, key: bytes) -> None:
-        """Remember it; where others have to make room, one in `RARELY`.
+        """Remember it; where others have to make room, one in `ADMIT_ONE_IN`.
 
         At the expense of what was not used for long.
         """

@@ -97,15 +97,15 @@ def unwrap_value_key(kek: Kek, place: ValuePlace, sealed: SealedValue) -> bytes:
 
 
 def open_value_box(key: bytes, place: ValuePlace, box: SealedBox) -> bytes:
-    """The plaintext, by the `data_key` of its value. Raises `AuthenticationFailed`."""
+    """The plaintext, by the key that `unwrap_value_key` gave. Raises `AuthenticationFailed`."""
     return aead.open_(key, box.ciphertext, place.box_aad())
 
 
 def rewrap_value(old_kek: Kek, new_kek: Kek, place: ValuePlace, sealed: SealedValue) -> SealedValue:
     """The same value under `new_kek`: only the wrapped DEK changes; the box is not touched.
 
-    Checks the wrap and the commitment first, and raises as `data_key` does: a rekey must not
-    give a damaged wrap a fresh seal. Counts as one use of `new_kek`.
+    Checks the wrap and the commitment first, and raises as `unwrap_value_key` does: a rekey must
+    not give a damaged wrap a fresh seal. Counts as one use of `new_kek`.
     """
     dek = old_kek.unwrap(place, sealed.dek)
     _checked(dek, sealed.box)

@@ -27,7 +27,7 @@ MAX_AGE = 90 * 24 * 3600 * 10**9
 
 
 class ReservationNeeded(Struct, frozen=True):
-    """Persist `reserved` for `generation`, then call `KekUseCounter.confirm` with this."""
+    """Persist `reserved` of `generation`, then give this to `KekUseCounter.confirm_reservation`."""
 
     generation: int
     reserved: int

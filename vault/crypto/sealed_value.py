@@ -2,7 +2,7 @@
 
 Pure encoding: `envelope` does the cryptography. A sealed value has two parts that are stored
 apart, because they live apart: destroying a version destroys its `WrappedDek` and nothing else,
-and a rekey replaces the `WrappedDek` and leaves the `Box` as it is.
+and a rekey replaces the `WrappedDek` and leaves the `SealedBox` as it is.
 """
 
 from functools import lru_cache

@@ -57,9 +57,8 @@ class EdgeApp:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request.
 
-        In three parts: read, run, send. Before the second and the third those that arrived with it
-        are let on as far, so that each part is run for all of them while the processor has it in
-        its caches: a request's own way through all of them is longer than these (decision 14).
+        Yield between reading, running and sending, so that concurrent requests run each stage
+        together and share CPU caches (decision 14).
         """
         started = self._world.monotonic()
         path: bytes = scope["raw_path"]
@@ -80,7 +79,7 @@ class EdgeApp:
     async def refuse_unread(
         self, error: RefusedError, client: Address | None
     ) -> tuple[int, Headers, bytes]:
-        """As `refuse`, with the status, of a request that no dialect has seen.
+        """Record a request that no dialect has seen; returns status, headers and body.
 
         It is on record as anonymous: no credential in a head like that is trusted.
         """
@@ -104,7 +103,7 @@ class EdgeApp:
         return reply.status, all_headers(reply), reply.body
 
     def overload_response(self, target: bytes) -> tuple[Headers, bytes] | None:
-        """The 503 for a request when too many are in hand; None for one that is `URGENT`.
+        """The 503 for a request when too many are in hand; None for one that is `ALWAYS_SERVED`.
 
         Made once a second for each dialect: it says nothing of the request, and has to be cheap.
         """

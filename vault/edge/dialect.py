@@ -117,9 +117,8 @@ class Dialect:
     ) -> VaultError:
         """Put on record that a request is no operation, under its route's template.
 
-        What it came with may be a secret, its path too: that is on record as a hash. Of a request
-        that asks without a credential what anybody may ask there is no record, unless it would
-        have changed something. Returns what is told: `error`, or what comes before it, as that the
+        Method, path and error are audited; the path is hashed. Anonymous safe requests to public
+        routes are not audited. Returns what is told: `error`, or what comes before it, as that the
         caller is not known.
         """
         if request.reached_pipeline or isinstance(error, UnavailableError):

@@ -64,7 +64,7 @@ class Request:
         memory: ResponseBudget = UNBOUNDED_BUDGET,
         repeated_header: bytes = b"",
     ) -> None:
-        """`repeated`: a header that may come once and has come more often; empty: none."""
+        """`repeated_header`: a header that may come once and has come more often; empty: none."""
         self.repeated_header = repeated_header
         self.reached_pipeline = (
             False  # for an operation: then the pipeline has authenticated and recorded it
@@ -143,7 +143,7 @@ def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
 
 
 def _headers(pairs: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:
-    """The headers, and the first of `_SINGLE` that is given twice."""
+    """The headers, and the first of `_SINGLE_HEADERS` that is given twice."""
     headers, repeated = dict(pairs), b""
     if len(headers) != len(pairs):
         names = [name for name, _ in pairs]

@@ -8,48 +8,48 @@ from vault.seal.manager import InitResult, SealStatus
 
 
 class VaultService(Protocol):
-    """Documented at `vault.seal.manager.Gate`."""
+    """A vault as a dialect sees it: `vault.seal.manager.SealManager`, or a worker's door."""
 
     @property
     def mounts(self) -> MountTable:
-        """See `Gate`."""
+        """Where the secret engines are mounted."""
         ...
 
     @property
     def is_open(self) -> bool:
-        """See `Gate`."""
+        """Whether operations are served."""
         ...
 
     async def run_operation(self, op: Operation) -> object:
-        """See `Gate`."""
+        """Run one operation and return its result. Raises `VaultError`."""
         ...
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:
-        """See `Gate`."""
+        """Whether a credential stands."""
         ...
 
     def status(self) -> SealStatus:
-        """See `Gate`."""
+        """What anybody may ask, also while sealed."""
         ...
 
     async def initialize(
         self, shares: int, threshold: int, root_token: str | None = None
     ) -> InitResult:
-        """See `Gate`."""
+        """Make the keys of a new vault and its first root token; leaves it sealed."""
         ...
 
     async def unseal(self, share: bytes) -> SealStatus:
-        """See `Gate`."""
+        """Offer a share; at the last one needed the vault opens."""
         ...
 
     def reset_unseal(self) -> SealStatus:
-        """See `Gate`."""
+        """Forget the shares offered so far."""
         ...
 
     async def auto_unseal(self) -> bool:
-        """See `Gate`."""
+        """Open with the key file, if there is one; returns whether it did."""
         ...
 
     async def wait_sealed(self) -> None:
-        """See `Gate`."""
+        """Return when the data path is gone."""
         ...

@@ -33,7 +33,7 @@ class AccessCounters:
     """Pending counts by secret id."""
 
     def __init__(self, barrier: Barrier, world: World, on_flushed: OnFlushed = _ignore) -> None:
-        """`written` is told of what was flushed."""
+        """`on_flushed` is told of what was flushed."""
         self._on_flushed = on_flushed
         self._barrier = barrier
         self._world = world

@@ -70,7 +70,7 @@ class LinkPorts:
     """Told that the bundle was dropped by the owner: the control plane has to hear of it."""
     on_open: Callable[[PolicyStore, ReadKekState], None] = field(default=lambda _book, _keys: None)
     on_close: Callable[[], None] = field(default=lambda: None)
-    """Drop what `opened` was given: keys are reached from it."""
+    """Drop what `on_open` was given: keys are reached from it."""
     raise_alert: Callable[[AlertCode, int], None] = field(default=lambda _code, _count: None)
     """Report something to the control plane, and how often; waits for nothing."""
     tally: UsageTally = field(default_factory=UsageTally)

@@ -68,8 +68,8 @@ class Handler:
     `targets_secret`: the path names a secret, so its facts are looked up for create-or-update and
     for conditions on tags and metadata.
     `proposed_facts`: the facts as the operation would leave them, which must be allowed too.
-    `is_audited` False: it reads and changes nothing that is stored and tells of the caller's own
-    words alone, so that neither its answer nor a fault in those words is a record. Refusals are.
+    `is_audited=False`: the handler touches no stored data. Successes and validation errors are not
+    audited; denials are.
     `is_self_service`: anybody may, with what is his own, and no secret is told: it has a pace for
     each line of credentials (`limits.self_service`). `discloses`: says of a result whether it shows
     anything that not everybody is shown; one that shows nothing has that pace.

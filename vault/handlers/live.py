@@ -31,7 +31,7 @@ class SubscriberAccess:
 
 @dataclass(frozen=True)
 class LiveHandlers:
-    """The handlers of `live.*`. `topics` has a reader for each of `PATHS`."""
+    """The handlers of `live.*`. `topics` has a reader for each of `TOPIC_PATHS`."""
 
     topics: Mapping[str, ReadTopic]
     access: SubscriberAccess

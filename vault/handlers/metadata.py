@@ -129,7 +129,7 @@ class MetadataHandlers:
     ) -> tuple[SecretRow, list[VersionRow], dict[int, bool]]:
         """As `SecretInfo` has them, the current version being the newest one of the list.
 
-        They are looked up in two views of the database: see `Secrets.read`.
+        They are looked up in two views of the database: see `SecretHandlers.read`.
         """
         secret = await self._secret(call)
         for _ in range(MAX_ATTEMPTS):

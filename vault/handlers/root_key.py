@@ -172,7 +172,7 @@ def _share_handler(run: Callable[[Call], Any]) -> Handler:
 
 
 def _sudo_handler(run: Callable[[Call], Any], *, discloses: bool = False) -> Handler:
-    """`shows`: the record has what is asked for, of which nothing is secret."""
+    """`discloses`: the record has what is asked for, of which nothing is secret."""
     return Handler(
         run=run,
         capability=Capability.SUDO,

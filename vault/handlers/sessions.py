@@ -17,7 +17,7 @@ from vault.model.results import BrowserSession
 
 @dataclass(frozen=True)
 class SessionHandlers:
-    """The handlers of `session.*`. `idle` and `longest` in ns."""
+    """The handlers of `session.*`. `idle_timeout` and `max_ttl` in ns."""
 
     tokens: Tokens
     idle_timeout: int

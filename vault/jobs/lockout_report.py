@@ -9,7 +9,7 @@ class LockoutReport:
     """Raises an alert that says how many lockouts began since the last one."""
 
     def __init__(self, begun: Callable[[], int], alert: Callable[[AlertCode, int], None]) -> None:
-        """`begun` returns how many lockouts began in all; `alert` is `LinkPorts.alert`."""
+        """`begun` returns how many lockouts began in all; `alert` is `LinkPorts.raise_alert`."""
         self._begun = begun
         self._alert = alert
         self._told = begun()

@@ -53,7 +53,7 @@ class SealObserver(Protocol):
 async def sample_sizes(
     report: SizeReport, seal: SealObserver, measure: Callable[[], tuple[int, Sizes]], world: World
 ) -> None:
-    """Until cancelled: what `look` finds, in a thread, whenever the vault is open."""
+    """Until cancelled: what `measure` finds, in a thread, whenever the vault is open."""
     while True:
         pause, was_open = MAX_PAUSE, seal.is_open
         if was_open:

@@ -14,7 +14,7 @@ class LinkNotification(Struct, frozen=True, kw_only=True):
 class LinkStatus(Struct, frozen=True, kw_only=True):
     """All of it in one look. Times: Unix nanoseconds, 0 for never.
 
-    `state`: the seed's: online, syncing, offline, queueing. `standing`: unenrolled, pending,
+    `state`: the design's: online, syncing, offline, queueing. `standing`: unenrolled, pending,
     enrolled, expired. `health`: serving, sealed, refusing. `faults`: sessions that ended because
     the control plane broke the protocol. `round_trip`: seconds; None until this session has
     measured it. `trouble`: why it is not better, for people.

@@ -16,7 +16,7 @@ millisecond and more, so that is not to be often.
 
 
 class BoundedMemo(dict[K, V]):
-    """Look by `get`; what was not there is found out, and offered by `keep`.
+    """Look by `get`; what was not there is found out, and offered by `put`.
 
     Any thread may: what two of them do at once costs one of them a look.
     """

@@ -96,7 +96,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 class SecretFacts(Struct, frozen=True):
-    """What a policy condition may ask about the thing itself. A `guess` was not looked up."""
+    """What a policy condition may ask about the thing itself. `is_guess`: not looked up."""
 
     exists: bool = False
     tags: frozenset[str] = frozenset()

@@ -16,7 +16,7 @@ from vault.model.labels import Labels
 
 
 class RecordStatus(StrEnum):
-    """The seed's status of a secret, user or key."""
+    """The design's status of a secret, user or key."""
 
     ACTIVE = "active"
     DELETED = "deleted"  # secret: its current version is soft-deleted

@@ -1,6 +1,6 @@
 """The gate: shut while the vault is sealed. Initialise, unseal, run operations, seal.
 
-Sealed means that the data path does not exist: opening builds it (`open_unit`) from the keyring,
+Sealed means that the data path does not exist: opening builds it (`open_core`) from the keyring,
 sealing takes it down and drops the keys with it. So nothing behind the gate asks "am I sealed?".
 """
 
@@ -108,7 +108,7 @@ class SystemTable(Protocol):
 
 
 class UnsealKeys(NamedTuple):
-    """What opens a vault. `by_person`: somebody has brought the root key or its shares.
+    """What opens a vault. `by_operator`: somebody has brought the root key or its shares.
 
     Otherwise the agent has read its key file by itself, which does not end a seal that was ordered.
     """
@@ -132,7 +132,10 @@ OPERATOR_REQUIRED: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
 
 
 class SealManager:
-    """One vault, open or shut. `run_until_cancelled` owns the open data path."""
+    """One vault, open or shut. `run_until_cancelled` owns the open data path.
+
+    Dialects see it as a `VaultService`.
+    """
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class SealManager:
         world: World,
         check_paths: Callable[[], Awaitable[None]],
     ) -> None:
-        """`try_out` raises `VaultError` where a new vault could not be opened."""
+        """`check_paths` raises `VaultError` where a new vault could not be opened."""
         self._system_table = system_table
         self._open_core = open_core
         self._key_file = key_file
@@ -258,7 +261,7 @@ class SealManager:
         """Make the keys of a new vault and its first root token; leaves it sealed.
 
         Raises `ConflictError` when it has been done, `ValidationError` for impossible numbers, and
-        what `try_out` raises: then nothing is made.
+        what `check_paths` raises: then nothing is made.
         """
         async with self._lock:
             if self._seal_record is not None:

@@ -135,9 +135,10 @@ class RootKeyOperations:
         on_rekeyed: Callable[[], Awaitable[None]],
         request_seal: Callable[[], None],
     ) -> None:
-        """`mint_root` makes a root token; `rekeying` takes the keys from the other processes.
+        """`mint_root_token` makes one; `suspend_peers` takes the keys from the other processes.
 
-        `rekeyed` is called once another root key is in force, `want_seal` when nobody knows which.
+        `on_rekeyed` is called once another root key is in force, `request_seal` when nobody knows
+        which.
         """
         self._barrier = barrier
         self._key_file = key_file

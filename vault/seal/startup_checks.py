@@ -127,7 +127,7 @@ class StartupState:
         """Refuse an opening that no person asks for while an ordered seal is in force.
 
         What was set back may have had one. That it is accepted is in a file that anybody may have
-        written who could set it back, so that alone does not do unless `accepts` says so: in
+        written who could set it back, so that alone does not do unless `allow_accepted` says so: in
         development. Raises `UnavailableError` (`sealed_on_order`, `rollback_accepted`).
         """
         if at := self.resume_point.sealed_at:
@@ -231,7 +231,7 @@ class StartupState:
 async def run_startup_checks(
     paths: SealPaths, backend: StoreBackend, keyring: Keyring, audit: AuditKeys, world: World
 ) -> StartupState:
-    """Look at what is there. Raises as `stand`, and `audit_log_damaged` as the log's recovery.
+    """Look at what is there. Raises as `check_rollback`; `audit_log_damaged` of the log.
 
     The clock of `world` goes on from the last mark's.
     """
@@ -262,7 +262,7 @@ async def run_startup_checks(
 
 @dataclass(frozen=True)
 class SealOnDamage:
-    """`vault.store.integrity_monitor.Watch` of an open vault."""
+    """`vault.store.integrity_monitor.DamageReaction` of an open vault."""
 
     stamp_writer: CommitStampWriter
     audit: AuditBroker

@@ -22,9 +22,10 @@ UNSEAL_OPERATION: Final = "sys.unseal"
 async def record_unseal(
     audit: AuditBroker, store: Store, world: World, *, is_first: bool, by_operator: bool
 ) -> None:
-    """Put the unsealing on record, and before it the making of the vault if `first`.
+    """Put the unsealing on record, and before it the making of the vault if `is_first`.
 
-    `by_person`: somebody has brought the root key or its shares; else the agent read its key file.
+    `by_operator`: somebody has brought the root key or its shares; else the agent read its key
+    file.
 
     Raises `UnavailableError` when no sink accepts: then the vault does not open.
     """

@@ -172,7 +172,7 @@ class BoundedCache:
         return found  # type: ignore[no-any-return]  # what was put
 
     def peek(self, slot: Slot) -> CacheEntry | Missing:
-        """As `find`, but it is no use of it, and what has expired is left where it is."""
+        """As `get`, but it is no use of it, and what has expired is left where it is."""
         try:
             found = self._peek(slot)
         except KeyError:

@@ -38,7 +38,7 @@ class TextColumn(sa.Text):
 
 
 class BlobColumn(sa.LargeBinary):
-    """Bytes as the driver returns them; `TableStatements.read` names a damaged cell.
+    """Bytes as the driver returns them; `TableStatements.read_row` names a damaged cell.
 
     MySQL's plain BLOB would end at 64 KiB.
     """

@@ -110,7 +110,7 @@ class Committer:
     ) -> None:
         """`clock` is `World.uptime`, of which the deadlines are.
 
-        `changed` is told after each transaction, in its thread, how many rows it has changed.
+        `on_rows_changed` is told after each transaction, in its thread, how many rows changed.
         """
         self._backend = backend
         self._guard = guard
@@ -131,7 +131,7 @@ class Committer:
             self._backend.connect()
 
     def inspect(self, begin_inspection: Callable[[], Callable[[StoreSession], T]]) -> T:
-        """Ask one view of the database, which is of the moment at which `begin` was called.
+        """Ask one view of the database, of the moment at which `begin_inspection` was called.
 
         No commit of ours is between the two; they go on while the view is asked. Raises as both.
         """

@@ -73,7 +73,8 @@ class StoreSession(Protocol):
 
         Raises `TamperedError` (`storage_schema_changed`) unless the database consists of what the
         migrations make and of nothing else, and `BackendError` (`store_corrupt`) unless each index
-        of a guarded table has all of its rows (but for versions, which `Backend.check` looks at).
+        of a guarded table has all of its rows (but for versions, which `StoreBackend.check` looks
+        at).
         """
         ...
 
@@ -179,5 +180,5 @@ class StoreBackend(Protocol):
         ...
 
     def check(self) -> None:
-        """Read everything through once. Raises as `Session.inspect`."""
+        """Read everything through once. Raises as `StoreSession.inspect`."""
         ...

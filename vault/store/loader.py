@@ -157,7 +157,7 @@ class CacheLoader:
 
 
 def _is_ours(index: RowReader, table: Table[Any], key: Key, row: Any) -> bool:
-    """Whether it is what the index says. A damaged one of `many` is refused, and that is all."""
+    """Whether it is what the index says. A damaged `kept_packed` row is only refused."""
     if type(row) is Failure:
         return table.kept_packed
     return index.agrees(table, key, None if row is None else row.mac)

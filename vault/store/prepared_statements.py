@@ -138,7 +138,7 @@ class PreparedStatements:
         return count_statement(self._statements.table, rows, self._dialect.name)
 
     def read_row(self, record: Sequence[Any]) -> Any:
-        """The row struct of a record of all columns. Raises as `TableStatements.read`."""
+        """The row struct of a record of all columns. Raises as `TableStatements.read_row`."""
         return self._statements.read_row(_converted(record, self._readers))
 
     def read_key(self, record: Sequence[Any]) -> Key:

@@ -1,6 +1,7 @@
 """The cache: rows as they are stored, within a bound of bytes; never a value in the clear.
 
-It is only true while nobody else writes the database (`Backend.exclusive`). Two rules keep it so:
+It is only true while nobody else writes the database (`StoreBackend.exclusive`). Two rules keep it
+so:
 
 - the writer puts what it has committed here before it acknowledges, so whoever reads after an
   acknowledgement reads that or something newer;
@@ -89,7 +90,7 @@ class CacheStats(Struct, frozen=True):
 
 
 class PendingLoad:
-    """One read on its way from the database; `fresh` until a commit touches its row."""
+    """One read on its way from the database; `is_fresh` until a commit touches its row."""
 
     __slots__ = ("is_fresh", "slot")
 
@@ -160,9 +161,9 @@ class RowCache:
     def get_snapshot(
         self, slots: Sequence[tuple[Table[Any], Key]], max_bytes: int
     ) -> list[Any] | None:
-        """The rows of different tables as they are at one moment; they are kept packed (`many`).
+        """The rows of different tables as they are at one moment; all `kept_packed`.
 
-        None unless all are there and have no more than `most` bytes together.
+        None unless all are there and have no more than `max_bytes` together.
         """
         packed: list[bytes] = []
         with self._lock:  # a commit changes all of its rows within it
@@ -178,9 +179,9 @@ class RowCache:
     def begin_load(
         self, table: Table[Any], key: Key, *, counts_as_miss: bool = True
     ) -> PendingLoad:
-        """Announce a load; call it before the view of the database is opened, and `end` after.
+        """Announce a load; call it before the view of the database is opened, and `end_load` after.
 
-        One that nobody waits for is not `wanted`: it is no miss.
+        Without `counts_as_miss` nobody waits for it: it is no miss.
         """
         load = PendingLoad(slot_of(table.name, key))
         with self._lock:

@@ -232,7 +232,7 @@ class RowIndex(RowReader):
 
     @contextmanager
     def noting(self, table: Table[Any]) -> Iterator[None]:
-        """Remember a row that fails its guard, but for tables with `many` rows.
+        """Remember a row that fails its guard, but for tables that are `kept_packed`.
 
         It may be a credential that is to end, or a denial, and what led to it an index that was
         patched. One damaged secret is no reason to serve nobody.

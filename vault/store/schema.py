@@ -37,7 +37,7 @@ def _constraints(table: Table[Any]) -> Iterator[sa.schema.SchemaItem]:
             [field],
             [f"{parent.name}.{target}"],
             name=f"fk_{table.name}_{field}",
-            ondelete="RESTRICT",  # the seed's CASCADE would erase history
+            ondelete="RESTRICT",  # the design's CASCADE would erase history
         )
 
 

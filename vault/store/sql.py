@@ -55,11 +55,11 @@ class SqlBackend(ABC):
 
     @abstractmethod
     def _inspect(self, connection: sa.PoolProxiedConnection) -> None:
-        """As `Session.inspect`, within the transaction of this connection."""
+        """As `StoreSession.inspect`, within the transaction of this connection."""
 
     @abstractmethod
     def _inspect_all(self, connection: sa.PoolProxiedConnection) -> None:
-        """As `Backend.check`, within the transaction of this connection."""
+        """As `StoreBackend.check`, within the transaction of this connection."""
 
     @abstractmethod
     def _fault(self, error: Exception) -> Exception:

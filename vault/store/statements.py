@@ -154,7 +154,7 @@ def encode_json(value: object) -> str:
 
 
 def pass_json_through(text: str | bytes) -> str | bytes:
-    """How the engine reads JSON columns: not at all, `TableStatements.read` knows their type."""
+    """The engine does not read JSON columns: `TableStatements.read_row` knows their type."""
     return text
 
 

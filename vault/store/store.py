@@ -136,17 +136,17 @@ class Store:
         return self._cache.lookup(table, key)
 
     def get_cached_snapshot(self, slots: Sequence[RowAddress], max_bytes: int) -> list[Any] | None:
-        """Rows of one moment that are cached, all of them: see `Cache.together`."""
+        """Rows of one moment that are cached, all of them: see `RowCache.get_snapshot`."""
         return self._cache.get_snapshot(slots, max_bytes)
 
     @property
     def change_token(self) -> object:
-        """Another object once any row was changed, or may have been: see `Cache.epoch`."""
+        """Another object once any row was or may have been changed: see `RowCache`."""
         return self._cache.change_token
 
     @property
     def evicted_rows(self) -> int:
-        """How many rows the cache has let go by itself: see `Cache.rows_that_left`."""
+        """How many rows the cache has let go by itself: see `RowCache.evicted_rows`."""
         return self._cache.evicted_rows
 
     def is_cached(self, table: Table[Any], *key: str | int) -> bool:
@@ -253,10 +253,10 @@ class Store:
     def commit_in_thread(
         self, changes: Sequence[Callable[[StoreTx], T]], *, deadline: float
     ) -> list[T | Failure] | None:
-        """As `commit_together`, in the thread that calls, which may be any; blocks it.
+        """As `commit_batch`, in the thread that calls, which may be any; blocks it.
 
-        What is not begun `until` then (`World.uptime`) is not begun. None: nothing was stored, and
-        `commit_together` may say why: the database failed, and the writer is started anew if it
+        What is not begun by `deadline` (`World.uptime`) is not begun. None: nothing was stored, and
+        `commit_batch` may say why: the database failed, and the writer is started anew if it
         fails him, too. Raises `BackendError` when it may be stored.
         """
         self._writer_ref()
@@ -301,7 +301,7 @@ class Store:
         await self._in_thread(self._backend.check)
 
     async def foreign_writes(self) -> int:
-        """See `Backend`. Raises `BackendError`."""
+        """See `StoreBackend`. Raises `BackendError`."""
         return await self._in_thread(self._backend.foreign_writes)
 
     @property
@@ -509,11 +509,11 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """A store for the length of the block. A backend that is not open is opened, and closed again.
 
-    Raises what `Backend.open` raises. `report` hears of every crash of the writer; `mark` stamps
-    each of its transactions. `index`: what the rows have to be; whoever writes has a `RowIndex`,
-    and for anybody else a read of what is being changed raises `doubtful`. A `cache` that is given
-    ready is true by whoever fills it; one that is described holds nothing where others may write
-    the database too.
+    Raises what `StoreBackend.open` raises. `report` hears of every crash of the writer; `mark`
+    stamps each of its transactions. `index`: what the rows have to be; whoever writes has a
+    `RowIndex`, and for anybody else a read of what is being changed raises `doubtful`. A `cache`
+    that is given ready is true by whoever fills it; one that is described holds nothing where
+    others may write the database too.
     """
     kept = cache if isinstance(cache, RowCache) else _cache(cache, backend, world)
     counts = CommitCounts()

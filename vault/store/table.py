@@ -78,7 +78,7 @@ class Table(Generic[R]):
     fields that queries look for, `references` maps a field to the `(table, field)` in which its
     value must exist: nothing is ever deleted by cascade, a referenced row refuses to go. Rows of a
     table that is not `cached` are asked for by query alone: they would only push out the others.
-    `sums` and `latest` are numbers that grow by `Tx.count`: by what is added, or to
+    `sums` and `latest` are numbers that grow by `StoreTx.add_counts`: by what is added, or to
     whichever is greater; counted is only what is `about` one of these `(table, field)` by its key,
     which is of one field then. Of `many` there may be a million: a cache keeps them packed.
     Of a table that `has_folders` the key is a path, which is searched for by folder.

@@ -66,9 +66,9 @@ class StoreTx:
     def add_counts(self, table: Table[R], rows: Iterable[R]) -> None:
         """Add to the numbers of rows (`Table.sums`, `Table.latest`); one that is not there comes.
 
-        Counted is what is about something that the transaction leaves there (`Table.about`).
-        Nothing is read for it, and no read of this transaction sees it. What this change puts or
-        deletes itself comes first. Raises `ValidationError` as `put`.
+        Counted is what is about something that the transaction leaves there
+        (`Table.counted_subject`). Nothing is read for it, and no read of this transaction sees it.
+        What this change puts or deletes itself comes first. Raises `ValidationError` as `put`.
         """
         if not table.counted_subject:
             raise ValueError(f"{table}: there is nothing to count")

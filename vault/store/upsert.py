@@ -9,7 +9,7 @@ from vault.store.table import INTEGER_MAX, Table
 
 
 def count_columns(table: Table[Any], rows: int) -> dict[str, str]:
-    """Which column is bound under each name, in the order of `counting`'s parameters."""
+    """Which column is bound under each name, in the order of `count_statement`'s parameters."""
     names = [column.name for column in table.columns]
     return {f"{name}_{number}": name for number in range(rows) for name in names}
 

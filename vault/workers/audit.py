@@ -180,7 +180,7 @@ class AuditLane:
 
 
 class RemoteAudit:
-    """`vault.pipeline.Recorder` over the lane, while the vault is open."""
+    """`vault.pipeline.AuditRecorder` over the lane, while the vault is open."""
 
     def __init__(self, lane: AuditLane, hasher: ValueHasher, world: World) -> None:
         self._lane = lane

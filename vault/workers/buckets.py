@@ -15,14 +15,14 @@ _PROBES: Final = 8  # places where a bucket may be
 
 
 class SharedBuckets(TokenBuckets):
-    """`take` on the page. With all of its places taken, the fullest bucket is given away."""
+    """`take_token` on the page. With all of its places taken, the fullest bucket is given away."""
 
     def __init__(self, page: Page, rate: float, burst: int) -> None:
         super().__init__(rate, burst)
         self._words = page.buckets
 
     def take_token(self, key: str, now: int) -> int:
-        """As `TokenBuckets.take`."""
+        """As `TokenBuckets.take_token`."""
         words = self._words
         tag = _tag(key)
         place = self._place(tag)

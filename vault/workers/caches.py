@@ -66,7 +66,7 @@ class FencedCache(RowCache):
         self._fenced = frozenset()
 
     def begin_load(self, table: Table[Any], key: Key, **more: Any) -> PendingLoad:
-        """As `Cache.begin`; what is loaded behind the fence is not kept."""
+        """As `RowCache.begin_load`; what is loaded behind the fence is not kept."""
         load = super().begin_load(table, key, **more)
         if load.slot in self._fenced:
             load.is_fresh = False
@@ -96,19 +96,19 @@ class WorkerCache(FencedCache):
         self._closed = False
 
     def peek_rows(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
-        """As `Cache.known`; for a query's thread, which `hold_all` keeps out."""
+        """As `RowCache.peek_rows`; for a query's thread, which `hold_all` keeps out."""
         with self._guard:
             return super().peek_rows(table, keys)
 
     def find_uncached(
         self, table: Table[Any], stamped_keys: Sequence[StampedKey]
     ) -> list[StampedKey]:
-        """As `Cache.lacking`; as `known`."""
+        """As `RowCache.find_uncached`; as `peek_rows`."""
         with self._guard:
             return super().find_uncached(table, stamped_keys)
 
     def begin_load(self, table: Table[Any], key: Key, **more: Any) -> PendingLoad:
-        """As `FencedCache.begin`."""
+        """As `FencedCache.begin_load`."""
         with self._guard:
             load = super().begin_load(table, key, **more)
             self._loading.add(load)
@@ -117,7 +117,7 @@ class WorkerCache(FencedCache):
             return load
 
     def end_load(self, load: PendingLoad, table: Table[Any], row: Any | Missing | None) -> None:
-        """As `Cache.end`."""
+        """As `RowCache.end_load`."""
         with self._guard:
             self._loading.discard(load)
             super().end_load(load, table, row if load.is_fresh else MISSING)
@@ -175,7 +175,7 @@ class LeaderCache(FencedCache):
 
 
 class FencingMark:
-    """A `Mark` that, once a transaction's changes are done, has the cache announce them."""
+    """A `CommitStamper` that has the cache announce a transaction's changes once they are done."""
 
     def __init__(self, mark: CommitStamper, cache: LeaderCache) -> None:
         self._mark = mark

@@ -35,7 +35,7 @@ def may_serve(method: str, path: bytes) -> bool:
 
 
 class WorkerDoor:
-    """`vault.edge.service.Door` in a worker: raises `Elsewhere` for what it does not do itself."""
+    """`VaultService` in a worker: raises `Elsewhere` for what it does not do itself."""
 
     def __init__(self, run_there: Callable[[Operation], Awaitable[object]]) -> None:
         """`run_there` has a read or a write run by the leader."""

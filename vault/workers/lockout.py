@@ -22,12 +22,12 @@ class LeaderLockout(Lockout):
         self._journal = journal
 
     def record_failure(self, key: Key, now: int) -> None:
-        """As `Lockout.fail`."""
+        """As `Lockout.record_failure`."""
         super().record_failure(key, now)
         self._journal.failed(key, now)
 
     def record_success(self, key: Key) -> None:
-        """As `Lockout.succeed`."""
+        """As `Lockout.record_success`."""
         if key in self._failed:
             super().record_success(key)
             self._journal.cleared(key)

@@ -40,7 +40,7 @@ MOST_BYTES: Final = 1 << 16
 """Of a value that goes this way. Larger ones go with their requests, on a lane of their own."""
 PATIENCE: Final = COMMIT_TIMEOUT + 10.0
 """Seconds until an answer. The leader's thread waits for its disk without a bound, but begins
-nothing that was sent `COMMIT_SECONDS` before."""
+nothing that was sent `COMMIT_TIMEOUT` before."""
 _MOST_LOOKS: Final = ceil(PATIENCE / LOOK_EVERY)  # at one who waits: he has waited that long then
 _encode: Final = msgspec.msgpack.Encoder().encode
 _TURNS: Final = 2  # of the event loop that a frame waits while they bring more writes
@@ -160,7 +160,7 @@ class RemoteWrites:
         self._known = known
 
     async def __call__(self, call: Call) -> SecretWritten:
-        """As `vault.handlers.secrets.Secrets.write`."""
+        """As `vault.handlers.secrets.SecretHandlers.write`."""
         path, facts = call.op.path, call.facts
         try:
             written = await self._lane.ask(Raw(_encode(Decided.of(call))))

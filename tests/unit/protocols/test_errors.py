@@ -1,4 +1,4 @@
-"""The family of errors: each has the seed's type, one status, and a text that is safe to log."""
+"""The family of errors: each has the design's type, one status, and a text that is safe to log."""
 
 import pytest
 

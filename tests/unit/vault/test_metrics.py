@@ -18,7 +18,7 @@ def samples(metrics: Metrics) -> Mapping[str, float]:
 
 
 def test_the_names_of_the_seed() -> None:
-    """Dashboards built on the seed's four names keep working."""
+    """Dashboards built on the design's four names keep working."""
     metrics = Metrics()
     metrics.count_operation("secret.read", "ok")
     metrics.count_operation("secret.read", "ok")

@@ -97,7 +97,7 @@ def opened(row: BlockRow, mac: Mac) -> BlockRow | None:
 
 
 class AuditIndex:
-    """A follower of one log, and the place to search it. Made by `open_index`."""
+    """A follower of one log, and the place to search it. Made by `open_audit_index`."""
 
     def __init__(
         self,

@@ -115,7 +115,7 @@ class FileSink:
         self._end_offset, self.last_line, self.slot = tail.length, tail.last_line, tail.slot
 
     def catch_up_from(self, ahead: LogLayout) -> None:
-        """Append what a longer copy has; `load` again afterwards. Raises as `copy.bring_up`."""
+        """Append what a longer copy has; `load` again afterwards. Raises as `catch_up`."""
         self.close()
         catch_up(self.layout, ahead, self._disk)
 

@@ -20,7 +20,7 @@ log: Final = logging.getLogger("freehold.live")
 
 
 class TopicHub:
-    """`run` it; browsers `join` and `leave`. A topic is known by the function that reads it."""
+    """`run` it; browsers `subscribe` and `unsubscribe`. A topic's name is its reader."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -34,7 +34,7 @@ class TopicHub:
             await trio.sleep_forever()
 
     def subscribe(self, read: ReadTopic, feed: LiveFeed, number: int) -> None:
-        """Have the feed told of this. Raises `RequestError` for one watch too many."""
+        """Have the feed told of this. Raises `WatchRequestError` for one watch too many."""
         topic = self._kept.get(read)
         if topic is None:
             if self._nursery is None:

@@ -1,4 +1,4 @@
-"""The native dialect: JSON structs in, JSON structs out, the seed's typed errors."""
+"""The native dialect: JSON structs in, JSON structs out, the design's typed errors."""
 
 from typing import ClassVar, Final
 

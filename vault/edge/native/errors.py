@@ -6,7 +6,7 @@ from vault.model.instant import SECOND, rfc3339
 
 
 def error_body(error: VaultError, request_id: str, now: int) -> ErrorBody:
-    """The seed's APIError; `now` in Unix nanoseconds."""
+    """The design's APIError; `now` in Unix nanoseconds."""
     return ErrorBody(
         type=error.type,
         code=error.code,

@@ -1,4 +1,4 @@
-"""How rows look on the native wire: the seed's field names, RFC 3339 times, no internals."""
+"""How rows look on the native wire: the design's field names, RFC 3339 times, no internals."""
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -9,7 +9,7 @@ from vault.model.results import SecretInfo, SecretValue, VersionComparison, Vers
 
 
 class SecretBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The seed's Secret; `value` is there only when a value was read."""
+    """The design's Secret; `value` is there only when a value was read."""
 
     id: str
     name: str

@@ -31,7 +31,7 @@ WRITE_TIMEOUT: Final = 3.0  # seconds for one write: its file system may hang, a
 
 
 class AnchorWriter:
-    """A follower of the log. Made by `keeping`."""
+    """A follower of the log. Run by `run_anchor_writer`."""
 
     def __init__(
         self, file: AnchorFile, keys: AnchorKeys, marker: CommitStampWriter, world: World

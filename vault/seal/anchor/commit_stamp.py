@@ -46,7 +46,7 @@ class StampTimes(NamedTuple):
 
 
 class CommitStampWriter:
-    """`vault.store.committer.Mark`. `commits` is what is known to be durable.
+    """`vault.store.committer.CommitStamper`. `commits` is what is known to be durable.
 
     `checkpoint` and `anchored` are set by the keeper, `sealed_at` by whoever orders a seal or ends
     it. They and `commits` are whole values; all else belongs to whoever has the turn to commit.
@@ -136,7 +136,7 @@ class CommitStampWriter:
         """For whoever has the turn to commit: what holds a view of this moment against the totals.
 
         `guard` checks the rows that are searched for by columns which are in no total. It raises
-        `TamperedError` (`storage_rows_changed`, and what `Session.inspect` raises).
+        `TamperedError` (`storage_rows_changed`, and what `StoreSession.inspect` raises).
         """
         written, in_doubt = (self._base, self._written), (self._next, self._next_written)
 

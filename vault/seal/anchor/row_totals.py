@@ -122,7 +122,7 @@ def require_searched_rows(
 
 
 def stamp_changes(batch: TransactionBatch) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
-    """As `Batch.exchanged`, and the same of `SYSTEM`, whose rows have no stamp of their own."""
+    """Stamps that `batch` removes and adds, by table; `SYSTEM` too, whose rows have none."""
     rows = [pair for key, pair in batch.row_changes(SYSTEM).items() if key != (COMMIT_STAMP_ROW,)]
     gone = [_system_stamp(old) for old, _ in rows if old is not None]
     come = [_system_stamp(new) for _, new in rows if new is not None]

@@ -109,9 +109,9 @@ class FileRootKey:
     def write_next(self, key: bytes, *, current: bytes) -> None:
         """Write the key that is to take the place of this one, beside it; durable on return.
 
-        Raises `KeyFileError`. A start tries both until `take_next` or `drop_next` has ended that.
-        A file that is there already is removed only if it does not have the key `in_force`, or is
-        not the only one that does.
+        Raises `KeyFileError`. A start tries both until `activate_next` or `remove_next` has ended
+        that. A file that is there already is removed only if it does not have the key `current`, or
+        is not the only one that does.
         """
         try:
             if self._next_is(current) and not self._holds_key(current):

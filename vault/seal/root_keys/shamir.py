@@ -47,7 +47,7 @@ class ShamirRootKey:
         """Progress, or at the k-th distinct share what `open_keyring(root_key)` returns.
 
         The shares are forgotten then, whatever comes of it. Raises `MalformedShare` (progress
-        stays) as `ShareCollection.offer`, and `UnsealRefused` (progress starts again) when
+        stays) as `ShareCollection.add_share`, and `UnsealRefused` (progress starts again) when
         `open_keyring` raises `AuthenticationFailed`: at least one share is wrong, nobody can say
         which.
         """

@@ -51,7 +51,7 @@ def test_what_is_not_a_size_is_refused(text: object) -> None:
 
 
 def test_durations_are_nanoseconds() -> None:
-    """Text as in the seed's file, or a number of seconds."""
+    """Text as in the design's file, or a number of seconds."""
     assert Sample(wait="90d").wait == 90 * 86_400 * 10**9  # type: ignore[arg-type]  # parsed
     assert Sample(wait=30).wait == 30 * 10**9
 

@@ -1,4 +1,4 @@
-"""vault.config.cache: each key of the seed's CacheConfig is accepted, or refused with why."""
+"""vault.config.cache: each key of the design's CacheConfig is accepted, or refused with why."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_an_eighth_of_the_memory(monkeypatch: pytest.MonkeyPatch, there: int, ta
 
 
 def test_as_in_the_seed() -> None:
-    """All of it, in the seed's spelling."""
+    """All of it, in the design's spelling."""
     found = CacheSettings.model_validate(
         {
             "ttl": "5m",

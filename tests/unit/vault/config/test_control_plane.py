@@ -12,7 +12,7 @@ PIN = "sha256:" + "A" * 43
 
 
 def test_an_agent_needs_no_control_plane() -> None:
-    """Nothing is on by itself, and the seed's interval is the default."""
+    """Nothing is on by itself, and the design's interval is the default."""
     section = ControlPlaneSettings()
     assert (section.enabled, section.endpoint, section.pin) == (False, "", "")
     assert section.heartbeat_interval == 60 * SECOND
@@ -20,7 +20,7 @@ def test_an_agent_needs_no_control_plane() -> None:
 
 
 def test_the_seeds_keys_are_taken() -> None:
-    """The seed's section, as it stands there."""
+    """The design's section, as it stands there."""
     section = ControlPlaneSettings.model_validate(
         {
             "enabled": True,

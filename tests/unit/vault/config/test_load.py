@@ -14,7 +14,7 @@ storage:
   connection_string: "sqlite:////data/vault.db"
 """
 
-# The seed's own file, with what this version does not have yet switched off.
+# The design's own file, with what this version does not have yet switched off.
 SEED = """
 server:
   port: 8080
@@ -55,7 +55,7 @@ def refusal(file: Path, **environment: str) -> str:
 
 
 def test_every_key_of_the_seed_is_known(file: Path) -> None:
-    """Nothing of the seed's vault.yaml is an unknown key."""
+    """Nothing of the design's vault.yaml is an unknown key."""
     file.write_text(SEED)
     found = load_settings(file, {})
     assert found.audit_log == Path("/logs/audit.log")

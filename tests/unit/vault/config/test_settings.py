@@ -80,7 +80,7 @@ def test_a_listener_that_could_not_serve_is_refused(
 
 
 def test_a_ca_file_alone_asks_clients_for_a_certificate() -> None:
-    """As in the seed's file; a trust store that nothing uses would mislead."""
+    """As in the design's file; a trust store that nothing uses would mislead."""
     assert settings().server.tls.client_auth == "none"
     with_ca = {**TLS, "ca_file": "/certs/ca.crt"}
     assert settings(server={"port": 1, "tls": with_ca}).server.tls.client_auth == "optional"
@@ -151,12 +151,12 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
 def test_what_this_version_cannot_do_is_refused_with_a_way_on(
     section: str, values: Mapping[str, Any], message: str
 ) -> None:
-    """A key of the seed's file is never accepted and then not honoured."""
+    """A key of the design's file is never accepted and then not honoured."""
     assert message in refusal(**{section: values})
 
 
 def test_sessions_and_connections_are_the_owners_to_bound() -> None:
-    """In the words of the seed's file."""
+    """In the words of the design's file."""
     found = settings(
         authentication={"session_timeout": "8h", "max_sessions_per_user": 3},
         storage={**STORAGE, "connection_timeout": "2s"},

@@ -34,7 +34,7 @@ def test_fields_are_columns(table: object) -> None:
 
 
 def test_nothing_cascades() -> None:
-    """No deletion erases history by itself (the seed's ON DELETE CASCADE would)."""
+    """No deletion erases history by itself (the design's ON DELETE CASCADE would)."""
     keys = [key for sql in SQL_TABLES.values() for key in sql.foreign_keys]
     assert keys
     assert {key.ondelete for key in keys} == {"RESTRICT"}

@@ -1,4 +1,4 @@
-"""The native dialect: the seed's typed errors, and nothing answered without a credential."""
+"""The native dialect: the design's typed errors, and nothing answered without a credential."""
 
 import json
 from typing import Any

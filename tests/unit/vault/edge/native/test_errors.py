@@ -1,4 +1,4 @@
-"""vault.edge.native.errors: the seed's APIError, and nothing else."""
+"""vault.edge.native.errors: the design's APIError, and nothing else."""
 
 import msgspec
 

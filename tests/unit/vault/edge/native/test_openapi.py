@@ -40,7 +40,7 @@ async def test_it_has_every_route_and_no_other(wire: Any) -> None:
 
 
 async def test_every_guarded_operation_says_how_it_fails(wire: Any) -> None:
-    """401 and 503 can come from anything behind the gate, and have the seed's error as a body."""
+    """401 and 503 can come from anything behind the gate, and have the design's error as a body."""
     found = await document(wire)
     public = {r.template for r in NativeDialect.router.routes() if r.public}
     for path, methods in found["paths"].items():

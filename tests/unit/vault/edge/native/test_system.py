@@ -57,7 +57,7 @@ async def test_the_key_is_told_without_the_key(wire: Any) -> None:
 
 
 async def test_the_cache(wire: Any) -> None:
-    """The seed's words for its settings, seconds on the wire."""
+    """The design's words for its settings, seconds on the wire."""
     counts = {"bytes": 7, "entries": 2, "hits": 3, "misses": 1, "evictions": 0, "hit_rate": 75.0}
     state = {"policy": "lfu", "ttl": 300 * 10**9, "max_bytes": 9}
     wire.gate.answers["sys.cache"] = state | counts

@@ -1,4 +1,4 @@
-"""How rows look on the wire: the seed's names, RFC 3339, and nothing that is internal."""
+"""How rows look on the wire: the design's names, RFC 3339, and nothing that is internal."""
 
 import json
 
