@@ -118,7 +118,7 @@ class UnsealKeys(NamedTuple):
     by_operator: bool
 
     def __repr__(self) -> str:
-        return f"Keys(by_person={self.by_operator})"
+        return f"UnsealKeys(by_operator={self.by_operator})"
 
 
 OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
