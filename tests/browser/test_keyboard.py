@@ -55,6 +55,7 @@ ELSEWHERE = {
     "Advance…": "of a rollout with several steps; the dialog is Halt…'s",
     "Enrol again…": "a link",
     "Enrol agent…": "a link",
+    "Set up…": "a link",
 }
 
 
