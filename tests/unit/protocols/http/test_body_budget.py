@@ -31,7 +31,7 @@ def test_small_bodies_are_bounded_too() -> None:
     assert taken == TOTAL // SHARE
     assert bodies.try_reserve(0, TOTAL - TOTAL // SHARE)
     assert bodies.held == TOTAL
-    bodies.give(SMALL)
+    bodies.release_body(SMALL)
     assert bodies.take(0, SMALL)  # in the part that it was given back to
 
 

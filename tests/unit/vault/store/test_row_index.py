@@ -73,10 +73,10 @@ def test_it_is_what_was_committed(changes: list[tuple[int, int]]) -> None:
 def test_what_goes_takes_nothing_with_it() -> None:
     """In a full segment, where rows lie in places that were not their first choice."""
     index, names = index_of(), [str(number) for number in range(SMALLEST)]
-    index.exchange({TOKENS: ([], [((name,), mac(1)) for name in names])})
-    index.exchange({TOKENS: ([((name,), mac(1)) for name in names[::2]], [])})
-    assert all(index.agrees(TOKENS, (name,), mac(1)) for name in names[1::2])
-    assert all(index.agrees(TOKENS, (name,), None) for name in names[::2])
+    index.apply({POLICIES: [RowChange((name,), None, mac(1)) for name in names]})
+    index.apply({POLICIES: [RowChange((name,), mac(1), None) for name in names[::2]]})
+    assert all(index.agrees(POLICIES, (name,), mac(1)) for name in names[1::2])
+    assert all(index.agrees(POLICIES, (name,), None) for name in names[::2])
 
 
 def test_a_full_segment_gets_another_beside_it() -> None:
