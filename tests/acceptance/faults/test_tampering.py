@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
+from tests.acceptance.workers.waiting import await_true
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -19,7 +20,6 @@ NAMES: Final = (
     "untouched", "box", "dek", "flag", "version head", "tags",
 )  # fmt: skip
 RULE: Final = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
-PATIENCE: Final = 500  # looks at the metrics, of some milliseconds
 Spoil = Callable[[list[bytes]], list[bytes]]
 TAMPERED: Final = {"row_tampered", "value_tampered"}
 
@@ -247,10 +247,7 @@ def _spoil_log(agent: Agent, spoil: Spoil) -> None:
 
 
 def _await_alarm(agent: Agent) -> None:
-    for _ in range(PATIENCE):
-        if b"\nvault_audit_damaged 1.0\n" in agent.call("GET", "/metrics").body:
-            return
-    pytest.fail("the agent has not told of the damage")
+    await_true(lambda: b"\nvault_audit_damaged 1.0\n" in agent.call("GET", "/metrics").body)
 
 
 def _need_found(agent: Agent) -> None:
