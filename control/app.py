@@ -71,7 +71,7 @@ async def serve(
                 f"first account: organization platform, user admin, password in {password_file}"
             )
         files = await world.run_sync(read_files)
-        ops = HealthEndpoints(with_pages(app, files), core.store, metrics)
+        ops = HealthEndpoints(with_pages(app, files), core.store, metrics, world)
         garbage_collector.freeze_at_startup()
         hub = LiveHub(core.store, core.bus, core.presence, world)
         await nursery.start(hub.run)

@@ -15,6 +15,7 @@ from protocols.errors import ErrorType
 from protocols.http.asgi import Headers
 from protocols.instant import SECOND, rfc3339
 from protocols.openapi import ErrorBody
+from protocols.telemetry.metrics_page import MetricsPage
 
 READINESS_TIMEOUT: Final = 5.0
 JSON: Final = "application/json"
@@ -23,10 +24,13 @@ JSON: Final = "application/json"
 class HealthEndpoints:
     """An ASGI application in front of the API."""
 
-    def __init__(self, app: Any, store: StoreReader, metrics: PrometheusMetrics) -> None:
+    def __init__(
+        self, app: Any, store: StoreReader, metrics: PrometheusMetrics, world: World
+    ) -> None:
         self._app = app
         self._store = store
         self._metrics = metrics
+        self._metrics_page = MetricsPage(metrics.render, world.monotonic)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer health and metrics, and count the answers of the API."""
@@ -38,7 +42,7 @@ class HealthEndpoints:
             body = b'{"status":"ready"}' if ready else b'{"status":"database"}'
             await _reply(send, 200 if ready else 503, JSON, body)
         elif path == b"/metrics":
-            await _reply(send, 200, CONTENT_TYPE, self._metrics.render())
+            await _reply(send, 200, CONTENT_TYPE, self._metrics_page.get())
         else:
             await self._app(scope, receive, self._counting(scope["method"], send))
 

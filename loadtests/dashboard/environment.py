@@ -154,7 +154,7 @@ async def running_environment(count: int, hours: float = 1) -> AsyncIterator[Das
 
 async def _listen(nursery: trio.Nursery, core: Core, hub: LiveHub, app: Any) -> int:
     pages, live = (
-        HealthEndpoints(with_pages(app, read_files()), core.store, PrometheusMetrics()),
+        HealthEndpoints(with_pages(app, read_files()), core.store, PrometheusMetrics(), core.world),
         LiveEndpoint(live_services(core), hub),
     )
 

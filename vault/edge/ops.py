@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from actors.world import World
-from vault.authz.rate_limits import TokenBuckets
+from protocols.telemetry.metrics_page import MetricsPage
 from vault.edge.dialect import Dialect
 from vault.edge.native.dialect import NativeDialect
 from vault.edge.reply import Reply
@@ -15,13 +15,10 @@ from vault.edge.router import Router
 from vault.edge.service import VaultService
 from vault.errors import NotFoundError, VaultError
 from vault.metrics import Metrics
-from vault.model.instant import SECOND
 
 MAX_BODY: Final = 1 << 10
 LIVE_BODY: Final = msgspec.json.encode({"status": "live", "version": version("freehold")})
 METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"  # Prometheus exposition format
-MAX_RENDERINGS: Final = 4
-"""Of the metrics in a second: anybody may ask, and each takes milliseconds of the event loop."""
 
 _router = Router()
 
@@ -41,15 +38,7 @@ class OpsDialect(Dialect):
         super().__init__(service, world)
         self.metrics = metrics
         self._native = native
-        self._renderings = TokenBuckets(MAX_RENDERINGS, MAX_RENDERINGS, 1)
-        self._rendered = b""
-
-    def rendered_metrics(self) -> bytes:
-        """In Prometheus' text format, a second old at most; for whoever asks often the last one."""
-        now = round(self.world.monotonic() * SECOND)
-        if not self._renderings.take_token("", now) or not self._rendered:
-            self._rendered = self.metrics.render()
-        return self._rendered
+        self.metrics_page = MetricsPage(metrics.render, world.monotonic)
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:
         """As the native dialect tells it."""
@@ -78,4 +67,4 @@ async def metrics(ops: OpsDialect, _request: Request) -> Reply:
     """Prometheus metrics."""
     if not ops.metrics.enabled:
         raise NotFoundError("route_not_found", "metrics are switched off by the configuration")
-    return Reply(200, ops.rendered_metrics(), content_type=METRICS_TYPE)
+    return Reply(200, ops.metrics_page.get(), content_type=METRICS_TYPE)

@@ -8,7 +8,7 @@ import pytest
 
 from actors.testing import FakeWorld
 from vault.edge.native.dialect import NativeDialect
-from vault.edge.ops import MAX_RENDERINGS, OpsDialect
+from vault.edge.ops import OpsDialect
 from vault.edge.reply import Reply
 from vault.metrics import Metrics
 from vault.seal.manager import SealStatus
@@ -85,26 +85,6 @@ async def test_metrics() -> None:
     assert reply.content_type.startswith(b"text/plain; version=0.0.4")
     assert b"vault_secret_operations_total" in reply.body
     assert (await ask("/metrics", enabled=False)).status == 404
-
-
-async def test_metrics_are_not_rendered_for_each_request() -> None:
-    """Anybody may ask as often as he likes: what that costs is bounded, and the answer is fresh."""
-
-    class Counted(Metrics):
-        times = 0
-
-        def render(self) -> bytes:
-            self.times += 1
-            return b"%d" % self.times
-
-    metrics, world, gate = Counted(), FakeWorld(), FakeGate(initialized=True, sealed=False)
-    everything: Any = gate
-    ops = OpsDialect(everything, world, metrics, NativeDialect(everything, world))
-    for second in range(1, 3):
-        bodies = [ops.rendered_metrics() for _ in range(100)]
-        assert metrics.times == second * MAX_RENDERINGS
-        assert bodies[-1] == b"%d" % metrics.times
-        world.advance(1)
 
 
 async def test_everything_else() -> None:
