@@ -138,7 +138,7 @@ class EventRelay:
 
     def _handle_message(self, told: RelayMessage) -> None:
         if told.speaker == self._own_id:  # not secret: an id of a process
-            self._mark_heard()
+            self._record_contact()
             return
         last = self._last_numbers.get(told.speaker, 0)
         if told.number != last + 1:
@@ -148,7 +148,7 @@ class EventRelay:
         self._last_numbers[told.speaker] = told.number
         self._bus.publish_locally(*told.events)
 
-    def _mark_heard(self) -> None:
+    def _record_contact(self) -> None:
         if self._last_echo is None:
             self._trouble = ""
             log.info("other processes are heard")

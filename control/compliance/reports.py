@@ -189,10 +189,10 @@ class Reports:
         return body, made
 
     def _progress_handler(self, row: ReportRow) -> Callable[[int], Awaitable[None]]:
-        async def told(done: int) -> None:
+        async def report_progress(done: int) -> None:
             await self._store.write(lambda tx: _record_progress(tx, row, done))
 
-        return told
+        return report_progress
 
     def _header(self, row: ReportRow, controls: Sequence[Judged], trail: TrailEnd) -> Header:
         chosen = {name: load_frameworks()[name] for name in row.frameworks}

@@ -363,7 +363,7 @@ class AgentConnection:
             case e.MessageReceived(id=0, message=message):
                 await self._handle_transient(message)
             case e.MessageReceived(id=id_, message=message):
-                self._mark_heard()
+                self._record_contact()
                 await self._around.link_store.apply_message(
                     self.name, self._session.peer_stream, id_, message
                 )
@@ -398,7 +398,7 @@ class AgentConnection:
 
         Raises `RemoteFaultError` (`flood`) for a rate that no agent needs.
         """
-        self._mark_heard()
+        self._record_contact()
         now = self._around.world.monotonic()
         match message:
             case m.Registration():
@@ -446,7 +446,7 @@ class AgentConnection:
         if not self._session.is_ended:
             self._session.mark_applied(id_)
 
-    def _mark_heard(self) -> None:
+    def _record_contact(self) -> None:
         self._around.presence.record_known_message(*self.name)
 
     def _now(self) -> ClockReading:

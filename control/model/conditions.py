@@ -41,10 +41,10 @@ AGENT_LOCKED: Final = "agent_locked"
 TRAIL_BROKEN: Final = "trail_broken"
 ON_RECORD: Final = CONTRADICTED | {AGENT_LOCKED}
 """What holds of an agent whether it is heard or not."""
-HEARD: Final = REPORTED | {OFFLINE, REFUSING, BUNDLE_FULL}
+REPORTING: Final = REPORTED | {OFFLINE, REFUSING, BUNDLE_FULL}
 """What is over for an agent that nobody listens to any more."""
 CONDITIONS: Final = (
-    HEARD
+    REPORTING
     | ON_RECORD
     | {CHANNEL_FAILING, ROLLOUT_HALTED, TRAIL_BROKEN, OWNER_GONE, CRITICAL_UNDELIVERED}
 )

@@ -10,7 +10,7 @@ from control.model.agents import Presence
 UNKNOWN: Final = -1
 NO_VALUE: Final = ""
 """The value of what is not there any more."""
-HEARD: Final = "heard"
+REPORTING: Final = "heard"
 SILENT: Final = "silent"
 
 
@@ -26,7 +26,7 @@ class Aspect(StrEnum):
     """Whether the organization demands one: `true` or `false`, of nobody."""
     LIFE = "life"
     PRESENCE = "presence"
-    """`HEARD` or `SILENT`: to be late for a moment is neither news nor a gap."""
+    """`REPORTING` or `SILENT`: to be late for a moment is neither news nor a gap."""
     CERTIFICATE = "certificate"
     """The serial of one that was issued or, in `detail`, revoked."""
     POLICY = "policy"
@@ -56,4 +56,4 @@ class StateChange(Struct, frozen=True, kw_only=True):
 
 def presence_value(presence: Presence) -> str:
     """The value of `Aspect.PRESENCE`."""
-    return HEARD if presence in (Presence.ONLINE, Presence.LATE) else SILENT
+    return REPORTING if presence in (Presence.ONLINE, Presence.LATE) else SILENT

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from control.model.agents import Life
-from control.model.conditions import AGENT_LOCKED, CONTRADICTED, HEARD, ends_by_itself
+from control.model.conditions import AGENT_LOCKED, CONTRADICTED, REPORTING, ends_by_itself
 from control.model.notices import alert_notice, resolution_notice
 from control.model.records import Alert, AlertState, most_severe
 from control.store.legal_holds import is_held
@@ -99,7 +99,7 @@ def resolve_alerts(
 
 def follow_life(tx: Tx, org: str, vault: str, life: Life, now: int) -> list[Alert]:
     """Resolve an agent's conditions that its new life ends."""
-    codes = frozenset[str]() if life is Life.ACTIVE else HEARD
+    codes = frozenset[str]() if life is Life.ACTIVE else REPORTING
     if life is not Life.LOCKED:
         codes |= {AGENT_LOCKED}
     if life is Life.RETIRED:

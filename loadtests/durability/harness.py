@@ -27,7 +27,7 @@ DEAD_WITHIN: Final = 20.0  # seconds until the kernel has taken a killed process
 UNAVAILABLE: Final = {http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.INSUFFICIENT_STORAGE}
 TYPED: Final = {"type", "code", "message", "request_id"}
 FIRST_WRITES: Final = 20
-TOLD: Final = 500  # characters of an agent's output
+OUTPUT_SHOWN: Final = 500  # characters of an agent's output
 _RESERVE: Final = "audit.log.reserve"  # 64 MiB that say nothing; the agent takes them anew
 
 
@@ -147,7 +147,7 @@ class AgentHarness:
         end = time.monotonic() + HEALED_WITHIN
         while not (taken := self.write()):
             if self.is_dead():
-                return [f"the agent died of it: {self.agent.output()[-TOLD:]}"]
+                return [f"the agent died of it: {self.agent.output()[-OUTPUT_SHOWN:]}"]
             if time.monotonic() > end:
                 break
             time.sleep(0.05)
@@ -183,7 +183,7 @@ class AgentHarness:
         try:
             self.agent.start()
         except AgentError as error:
-            return [f"it does not start again: {str(error)[-TOLD:]}"]
+            return [f"it does not start again: {str(error)[-OUTPUT_SHOWN:]}"]
         return []
 
     def _client(self) -> Client:

@@ -9,7 +9,7 @@ from typing import Final
 
 from loadtests.durability.faults.calls import SYNCS, WRITES, FileCall
 from loadtests.durability.faults.syscall_gate import LETHAL, OF_WORKERS, Fault, Kind, SyscallGate
-from loadtests.durability.harness import TOLD, AgentHarness, make_vault, new_folder
+from loadtests.durability.harness import OUTPUT_SHOWN, AgentHarness, make_vault, new_folder
 from loadtests.durability.history import Round
 from loadtests.durability.oracle import judge
 from loadtests.durability.positions import ALL, Choice, positions
@@ -132,7 +132,7 @@ def _same_workers(stage: AgentHarness, fault: Fault, before: list[int]) -> Itera
     if len(now) != len(before):
         yield f"it has the workers {now} where it had {before}"
     if gone := set(before) - set(now) - {dead}:
-        yield f"the workers {sorted(gone)} died of it: {stage.agent.output()[-TOLD:]}"
+        yield f"the workers {sorted(gone)} died of it: {stage.agent.output()[-OUTPUT_SHOWN:]}"
     if dead:
         stage.warm()
 
@@ -154,7 +154,7 @@ def _end(stage: AgentHarness) -> Round:
     """Stop, start, and ask about everything."""
     this = Round(struck=False)
     if code := stage.agent.stop():
-        this.findings.append(f"it stopped with {code}: {stage.agent.output()[-TOLD:]}")
+        this.findings.append(f"it stopped with {code}: {stage.agent.output()[-OUTPUT_SHOWN:]}")
     this.findings += stage.start() or judge(stage.agent, stage.writes, stage.deeds, stage.reads)
     this.findings += stage.take_unexpected()
     if "Traceback" in stage.agent.output():

@@ -14,7 +14,13 @@ from typing import Final
 from loadtests.durability import next_schema
 from loadtests.durability.faults.calls import FileCall
 from loadtests.durability.faults.syscall_gate import Fault, Kind, SyscallGate
-from loadtests.durability.harness import TOLD, AgentHarness, VaultSnapshot, make_vault, new_folder
+from loadtests.durability.harness import (
+    OUTPUT_SHOWN,
+    AgentHarness,
+    VaultSnapshot,
+    make_vault,
+    new_folder,
+)
 from loadtests.durability.history import Round
 from loadtests.durability.live_faults import NOT_REACHED
 from loadtests.durability.oracle import judge
@@ -97,7 +103,7 @@ def _delayed(stage: AgentHarness, start: ProcessScenario, fault: Fault) -> Itera
         if fault.struck:
             time.sleep(HELD)
     if not acting.result():
-        yield f"a call that hung for {HELD} s ended it: {stage.agent.output()[-TOLD:]}"
+        yield f"a call that hung for {HELD} s ended it: {stage.agent.output()[-OUTPUT_SHOWN:]}"
 
 
 def _initialise(stage: AgentHarness) -> bool:

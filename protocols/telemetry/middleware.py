@@ -23,12 +23,12 @@ class TracingMiddleware:
         above = next((v for k, v in scope["headers"] if k == b"traceparent"), b"")
         with self._tracing.request_span(method, above.decode("latin-1")) as span:
 
-            async def told(message: Any) -> None:
+            async def send_traced(message: Any) -> None:
                 if message["type"] == "http.response.start":
                     span.set_attribute("http.response.status_code", message["status"])
                 await send(message)
 
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, send_traced)
 
     def __getattr__(self, name: str) -> Any:
         """What the server asks of the application beside requests."""

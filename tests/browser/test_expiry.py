@@ -13,7 +13,7 @@ from tests.browser.estate import Estate
 from tests.browser.lone import looking, tell
 from tests.browser.visit import PATIENCE, Visit
 
-TOLD = "Your session has ended. Sign in again to return to this page."
+SESSION_ENDED = "Your session has ended. Sign in again to return to this page."
 MINUTE = 60_000  # milliseconds
 KNOWN_WITHIN = 60_000  # milliseconds: a feed looks at its session every 15 s
 expect.set_options(timeout=PATIENCE)
@@ -22,7 +22,7 @@ expect.set_options(timeout=PATIENCE)
 def at_the_door(window: Visit) -> None:
     """Signed out without having asked for it, and told so; nothing of the page is left."""
     window.page.get_by_role("heading", name="Sign in").wait_for(timeout=KNOWN_WITHIN)
-    window.see(TOLD)
+    window.see(SESSION_ENDED)
     assert window.findings() == []
     assert window.overflow <= 0
     assert window.page.get_by_role("navigation").count() == 0
@@ -64,10 +64,10 @@ def test_the_dashboard_tells_and_comes_back(visit: Visiting, estate: Estate, col
         window.heading("one")
         window.see("Live")
         assert window.page.url.endswith("/agents/one?tab=actors")
-        expect(window.page.get_by_text(TOLD)).to_have_count(0)
+        expect(window.page.get_by_text(SESSION_ENDED)).to_have_count(0)
         window.page.get_by_role("button", name="Sign out").click()
         window.heading("Sign in")
-        expect(window.page.get_by_text(TOLD)).to_have_count(0)  # one has asked for it
+        expect(window.page.get_by_text(SESSION_ENDED)).to_have_count(0)  # one has asked for it
         unanswered(window)
 
 

@@ -26,7 +26,7 @@ from control.compliance.evidence.timeline import (
 )
 from control.model.agents import Agent, Life, State
 from control.model.compliance import Evidence, Proof, ReportedProof, Result
-from control.model.history import HEARD, SILENT, Aspect
+from control.model.history import REPORTING, SILENT, Aspect
 from control.store import compliance_queries as reads
 from control.store.rows import Tx
 from protocols.instant import DAY, HOUR
@@ -111,7 +111,7 @@ def _certificates(span: Period, course: AgentHistory) -> Evidence:
         issued = course.certificates.get(vault, [])
         valid = union_of((c.not_before, c.ends_at) for c in issued if c.is_short_lived)
         line = course.presence.get(vault)
-        needed = intersection_of(active, line.intervals_equal(HEARD)) if line else active
+        needed = intersection_of(active, line.intervals_equal(REPORTING)) if line else active
         bare = total_length(difference_of(needed, valid))
         ends = bool(active) and active[-1][1] == span.end
         if bare > HEARTBEAT_SLACK or not issued or (ends and not _holds_at(valid, span.end)):

@@ -24,7 +24,7 @@ from control.compliance.evidence.timeline import (
     unknown_periods,
 )
 from control.model.compliance import Evidence, Result, SettingProof
-from control.model.history import HEARD, Aspect
+from control.model.history import REPORTING, Aspect
 from control.model.policies import Outcome, PolicyVersion
 from control.store import compliance_queries as reads
 from control.store import policies
@@ -85,7 +85,7 @@ def _is_behind(line: Timeline, course: AgentHistory, span: Period) -> bool:
         return True
     behind = line.intervals_of(lambda value: value != Outcome.APPLIED)
     presence = course.presence.get(line.subject)
-    heard = intersection_of(active, presence.intervals_equal(HEARD)) if presence else active
+    heard = intersection_of(active, presence.intervals_equal(REPORTING)) if presence else active
     return longest_interval(intersection_of(behind, heard)) > DAY
 
 

@@ -20,14 +20,14 @@ from tests.acceptance.control.test_oidc import ACCOUNTS, CLIENT, ONE, SECRET, se
 from tests.acceptance.link.estate import until
 from tests.oidc.provider import provider
 
-TOLD = "oidc/logout/acme"
+LOGOUT_ROUTE = "oidc/logout/acme"
 
 
 @pytest.fixture(scope="module")
 def issuer(plane: Plane) -> Iterator[str]:
     """A provider that acme has taken, and that knows where to tell of it."""
     redirect = f"{plane.address}/api/v1/oidc/callback"
-    told = f"{plane.address}/api/v1/{TOLD}"
+    told = f"{plane.address}/api/v1/{LOGOUT_ROUTE}"
     with provider(CLIENT, SECRET, redirect, ACCOUNTS, told) as running_at:
         taken = plane.want(200, "PUT", ONE, settings(running_at))
         assert taken["logout_uri"] == told
@@ -97,7 +97,7 @@ async def test_a_live_page_is_cut_at_once(plane: Plane, issuer: str) -> None:
 @pytest.mark.parametrize("token", ["", "x", "eyJhbGciOiJub25lIn0.e30.", "a.b.c"])
 def test_what_is_no_logout_token(plane: Plane, issuer: str, token: str) -> None:
     """Is refused as the standard says, whoever sends it."""
-    place, form = f"{plane.address}/api/v1/{TOLD}", {"logout_token": token}
+    place, form = f"{plane.address}/api/v1/{LOGOUT_ROUTE}", {"logout_token": token}
     typed = {"Content-Type": "application/x-www-form-urlencoded"}
     with httpx2.Client() as http:
         reply = http.post(place, data=form)
@@ -114,7 +114,7 @@ def test_those_that_are_refused_fill_no_disk(plane: Plane, issuer: str) -> None:
     """Ten are on the platform's trail, at a pace."""
     with httpx2.Client() as http:
         for _ in range(20):
-            http.post(f"{plane.address}/api/v1/{TOLD}", data={"logout_token": "x"})
+            http.post(f"{plane.address}/api/v1/{LOGOUT_ROUTE}", data={"logout_token": "x"})
     events = plane.want(
         200, "GET", "organizations/platform/audit?operation=oidc.signed_out&limit=99"
     )
