@@ -23,7 +23,7 @@ from vault.audit.testing import VAULT, make_event, make_keys
 from vault.audit.verify import verify_log
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
-from vault.workers.audit import HOLD, MOST_AT_ONCE, AuditLane, RemoteAudit
+from vault.workers.audit import MOST_AT_ONCE, AuditLane, RemoteAudit
 from vault.workers.wire import Drafted, Lane, LaneClosed, Recorded
 
 KEYS = make_keys()
@@ -53,23 +53,6 @@ async def record(audit: RemoteAudit, number: int, told: list[str], **changes: st
         told.append("durable")
 
 
-async def test_one_frame_for_all_that_waits() -> None:
-    """What comes while a frame is on its way goes with the next; nobody returns before his is."""
-    told: list[str] = []
-    async with audited() as (audit, leader), trio.open_nursery() as nursery:
-        nursery.start_soon(record, audit, 0, told)
-        assert len(await leader.receive()) == 1
-        for number in range(1, 6):
-            nursery.start_soon(record, audit, number, told)
-        await trio.testing.wait_all_tasks_blocked()
-        assert told == []
-        await leader.send(Recorded())
-        assert len(await leader.receive()) == 5
-        assert told == ["durable"]
-        await leader.send(Recorded("no sink", ()))
-    assert told == ["durable", *["audit_unavailable"] * 5]
-
-
 async def test_refused_for_a_full_disk() -> None:
     """The leader picks those that begin something new; the others of the frame are durable."""
     told: dict[str, list[str]] = {"read": [], "denied": []}
@@ -95,18 +78,6 @@ async def test_refused_for_a_full_disk() -> None:
     assert told == {"read": ["audit_unavailable"], "denied": ["durable"]}
 
 
-async def test_an_answer_that_is_not_readable() -> None:
-    """Is none: those of its frame are refused, and the next frame is in step."""
-    told: list[str] = []
-    async with audited() as (audit, leader), trio.open_nursery() as nursery:
-        for answer in ("what?", Recorded()):
-            nursery.start_soon(record, audit, 0, told)
-            await leader.receive()
-            await leader.send(answer)
-            await trio.testing.wait_all_tasks_blocked()
-    assert told == ["audit_unavailable", "durable"]
-
-
 async def test_values_never_leave_unhashed() -> None:
     """What goes over the lane has hashes in place of what a caller sent."""
     async with audited() as (audit, leader), trio.open_nursery() as nursery:
@@ -115,83 +86,6 @@ async def test_values_never_leave_unhashed() -> None:
         assert b"plain text" not in draft.body
         assert b"hmac-sha256:" in draft.body
         await leader.send(Recorded())
-
-
-async def test_what_has_arrived_goes_with_the_first_frame() -> None:
-    """Requests that come to their record one turn of the loop after another share a frame."""
-    told: list[str] = []
-
-    async def late(turns: int) -> None:
-        for _ in range(turns):
-            await trio.lowlevel.checkpoint()
-        await record(audit, turns, told)
-
-    async with audited() as (audit, leader), trio.open_nursery() as nursery:
-        for turns in range(3):
-            nursery.start_soon(late, turns)
-        assert len(await leader.receive()) == 3
-        await leader.send(Recorded())
-    assert told == ["durable"] * 3
-
-
-async def test_nobody_waits_for_who_is_with_the_leader(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """Two of three go on to the leader with their intents: the next frame is the third's alone."""
-    told: list[str] = []
-    async with audited() as (audit, leader), trio.open_nursery() as nursery:
-        for number, phase in enumerate(("intent", "intent", "outcome")):
-            nursery.start_soon(partial(record, audit, number, told, phase=phase))
-        assert len(await leader.receive()) == 3
-        await leader.send(Recorded())
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(record, audit, 3, told)
-        assert len(await leader.receive()) == 1
-        await leader.send(Recorded())
-    assert told == ["durable"] * 4
-    assert autojump_clock.current_time() < HOLD / 2
-
-
-async def test_as_many_as_before(mock_clock: trio.testing.MockClock) -> None:
-    """A frame waits for as many drafts as the last had, but not for long; one alone never does."""
-    told: list[str] = []
-    frames: list[int] = []
-    arrived = trio.Event()
-
-    async def lead(leader: Lane[list[Drafted]]) -> None:
-        nonlocal arrived
-        while True:
-            frames.append(len(await leader.receive()))
-            await leader.send(Recorded())
-            arrived.set()
-
-    async def next_frame() -> None:
-        nonlocal arrived
-        await arrived.wait()
-        arrived = trio.Event()
-        await trio.testing.wait_all_tasks_blocked(0.01)
-
-    async with audited() as (audit, leader), trio.open_nursery() as nursery:
-        nursery.start_soon(lead, leader)
-        for number in range(3):
-            nursery.start_soon(record, audit, number, told)
-        await next_frame()
-        for number in range(2):
-            nursery.start_soon(record, audit, number, told)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert frames == [3]
-        nursery.start_soon(record, audit, 2, told)
-        await next_frame()
-        assert frames == [3, 3]
-        nursery.start_soon(record, audit, 3, told)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert frames == [3, 3]
-        mock_clock.jump(HOLD)
-        await next_frame()
-        await record(audit, 4, told)
-        assert frames == [3, 3, 1, 1]
-        nursery.cancel_scope.cancel()
-    assert told == ["durable"] * 8
 
 
 async def test_a_leader_that_takes_too_long(autojump_clock: trio.testing.MockClock) -> None:
@@ -242,33 +136,6 @@ async def test_too_many(autojump_clock: trio.testing.MockClock) -> None:
         with pytest.raises(UnavailableError, match="too many records wait"):
             await audit.record(make_event(3, **begun))
         assert autojump_clock.current_time() - began == AuditConfig().deadline
-        nursery.cancel_scope.cancel()
-
-
-async def test_its_deadline_counts_from_when_it_came(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """Whoever has waited for room has no more time than others."""
-    deadline, late = AuditConfig().deadline, list[float]()
-
-    async def come() -> None:
-        began = autojump_clock.current_time()
-        with pytest.raises(UnavailableError):
-            await audit.record(make_event(1, result="ok", capability="read", phase="outcome"))
-        late.append(autojump_clock.current_time() - began)
-
-    async with audited() as (audit, leader), trio.open_nursery() as nursery:
-        nursery.start_soon(record, audit, 0, [])
-        await leader.receive()
-        for number in range(AuditConfig().queue):
-            nursery.start_soon(record, audit, number, [])
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(come)
-        await trio.sleep(deadline - 1)
-        await leader.send(Recorded())
-        await trio.sleep(4)
-        assert late
-        assert deadline <= late[0] <= deadline + 2
         nursery.cancel_scope.cancel()
 
 

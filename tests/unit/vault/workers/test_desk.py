@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-import pytest
 import trio
 from msgspec import Raw
 
@@ -17,16 +16,14 @@ from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
 from vault.audit.writer import audit_unavailable
 from vault.edge.reply import Headers
-from vault.errors import NotFoundError
-from vault.model.operation import NO_FACTS, Operation, Origin
-from vault.model.payloads import ReadSecret, WriteSecret
+from vault.model.operation import NO_FACTS, Origin
+from vault.model.payloads import WriteSecret
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import Decided
 from vault.workers.carried import told_of
 from vault.workers.desk import App, AuditDesk, RelayDesk, RunBelow
 from vault.workers.wire import (
-    MOST,
     MOST_RELAYED,
     Answered,
     Asked,
@@ -87,13 +84,6 @@ NEW = Drafted(1, b"new", begins=True)
 END = Drafted(2, b"end", begins=False)
 
 
-async def test_recorded() -> None:
-    """All are recorded together, in their order."""
-    broker = FakeBroker()
-    assert await recorded(broker, [NEW, END, NEW]) == Recorded()
-    assert broker.bodies == [b"new", b"end", b"new"]
-
-
 async def test_a_full_disk_stops_what_is_new() -> None:
     """The rest is recorded; a frame of nothing else records nothing."""
     broker = FakeBroker()
@@ -101,14 +91,6 @@ async def test_a_full_disk_stops_what_is_new() -> None:
     assert await recorded(broker, [NEW, END, NEW]) == Recorded("", (0, 2))
     assert broker.bodies == [b"end"]
     assert await recorded(broker, [NEW]) == Recorded("", (0,))
-
-
-async def test_not_recorded() -> None:
-    """The worker hears why, also while the vault is sealed."""
-    broker = FakeBroker()
-    broker.failing = True
-    assert (await recorded(broker, [NEW])).error
-    assert (await recorded(None, [NEW])).error
 
 
 WRITTEN = SecretWritten(
@@ -159,32 +141,6 @@ async def served(
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("halves", [2, 9])
-async def test_an_answer_over_the_bound_is_an_error_of_its_own(halves: int) -> None:
-    """Whether by its body, of which no more is taken, or with what is around it.
-
-    Another request is answered as ever.
-    """
-
-    async def app(scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(halves):
-            size = 1 if scope["raw_path"] == b"/small" else MOST // 2
-            await send({"type": "http.response.body", "body": bytes(size)})
-            taken.append(size)
-
-    taken: list[int] = []
-    async with served(app) as worker:
-        await worker.send(relayed(1, b"/large"))
-        refused = await worker.receive()
-        assert (refused.id, refused.status, refused.headers) == (1, 413, [(b"k", b"v")])
-        assert b"answer_too_large" in refused.body
-        assert refused.body.endswith(b"/large")
-        assert sum(taken) == MOST
-        await worker.send(relayed(2, b"/small"))
-        assert await worker.receive() == Answered(2, 200, [], bytes(halves))
-
-
 async def test_what_fails_one_request_is_told_to_that_one() -> None:
     """Whatever the application raises, also in the middle of an answer; the places come back."""
 
@@ -202,31 +158,6 @@ async def test_what_fails_one_request_is_told_to_that_one() -> None:
             assert (failed.id, failed.status) == (number, 500)
         await worker.send(relayed(0))
         assert (await worker.receive()).body == b"good"
-
-
-async def test_relayed_requests_are_answered_beside_each_other() -> None:
-    """As ASGI has them; a slow one holds up no other."""
-    seen: list[Any] = []
-    slow = trio.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.append((scope, await receive()))
-        if scope["raw_path"] == b"/slow":
-            await slow.wait()
-        await send({"type": "http.response.start", "status": 201, "headers": [(b"k", b"v")]})
-        await send({"type": "http.response.body", "body": scope["raw_path"]})
-
-    async with served(app) as worker:
-        await worker.send(relayed(1, b"/slow"))
-        await worker.send(relayed(2))
-        assert await worker.receive() == Answered(2, 201, [(b"k", b"v")], b"/v1/x")
-        slow.set()
-        assert (await worker.receive()).id == 1
-    scope, message = seen[0]
-    assert message == {"type": "http.request", "body": b"body", "more_body": False}
-    assert scope["client"] == ("10.0.0.1", 5)
-    assert scope["extensions"] == {"tls": {"peer_certificate": b"der"}}
-    assert (scope["method"], scope["query_string"]) == ("POST", b"a=1")
 
 
 async def test_an_emergency_seal_has_a_place_of_its_own() -> None:
@@ -279,59 +210,6 @@ def asked(number: int, name: str, payload: Any, path: str = "secret/a") -> Asked
     origin = Origin(ip="10.0.0.1", user_agent="curl", peer_certificate=b"der")
     raw = Raw(msgspec.msgpack.encode(payload))
     return Asked(number, name, path, raw, f"r.{number}", "s.token", origin, "00-a-b-01")
-
-
-async def test_an_operation_is_run_as_it_was_asked() -> None:
-    """With all that is decided on; what it found or wrote is told, or the error that it was."""
-    seen: list[tuple[Operation, str]] = []
-    found = SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b'"v"')
-
-    async def run(op: Operation, above: str) -> object:
-        await trio.lowlevel.checkpoint()
-        seen.append((op, above))
-        if op.path == "secret/none":
-            raise NotFoundError("no_secret", "there is none")
-        return found if op.name == "secret.read" else WRITTEN
-
-    write = WriteSecret(value=b"{}", cas=3, tags=["t"])
-    async with served(nothing, run) as worker:
-        await worker.send(asked(1, "secret.read", ReadSecret()))
-        assert (await worker.receive()).value.value == b'"v"'
-        await worker.send(asked(2, "secret.write", write))
-        written = await worker.receive()
-        assert (written.id, written.end.written.version.version) == (2, 3)
-        await worker.send(asked(3, "secret.read", ReadSecret(), "secret/none"))
-        none = await worker.receive()
-        assert (none.id, none.value, none.end.kind) == (3, None, "NotFoundError")
-    op, above = seen[1]
-    assert above == "00-a-b-01"
-    assert (op.name, op.path, op.payload, op.part) == ("secret.write", "secret/a", write, True)
-    assert (op.request_id, op.credential, op.service) == ("r.2", "s.token", "")
-    assert op.origin == Origin(ip="10.0.0.1", user_agent="curl", peer_certificate=b"der")
-
-
-async def test_what_fails_one_operation_is_told_to_that_one(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """As the agent's own fault; what is no such operation is not run. The places come back."""
-
-    async def run(op: Operation, _above: str) -> object:
-        if op.path == "secret/bad":
-            raise ValueError("canary")
-        return SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b'"v"')
-
-    async with served(nothing, run) as worker:
-        for number in range(MOST_RELAYED + 1):
-            await worker.send(asked(number, "secret.read", ReadSecret(), "secret/bad"))
-            with trio.fail_after(5):
-                told = await worker.receive()
-            assert (told.id, told.end.kind, told.end.code) == (number, "InternalError", "internal")
-        await worker.send(asked(0, "sys.seal", {}))
-        assert (await worker.receive()).end.kind == "InternalError"
-        await worker.send(asked(0, "secret.read", ReadSecret()))
-        assert (await worker.receive()).value.value == b'"v"'
-    assert f"request r.{MOST_RELAYED}: secret.read failed with ValueError at" in caplog.text
-    assert "canary" not in caplog.text
 
 
 def test_no_credential_and_no_value_is_shown() -> None:

@@ -1,6 +1,5 @@
 """vault.workers.door: reads go through, all else is the leader's."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -9,11 +8,9 @@ import trio
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import ListKeys, ReadMetadata, WriteSecret
-from vault.workers.door import WorkerDoor, may_serve
+from vault.workers.door import WorkerDoor
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.reading import METADATA, Reading
-from vault.workers.writes import MOST_BYTES
+from vault.workers.reading import Reading
 
 
 class FakePipeline:
@@ -70,111 +67,6 @@ def opened() -> tuple[WorkerDoor, FakePipeline]:
     return door, pipeline
 
 
-async def test_reads_go_through() -> None:
-    """So do writes and what tells of a token itself; other changes do not, nor the rest."""
-    door, pipeline = opened()
-    pipeline.may.set()
-    assert await door.serves()
-    write = operation("secret.write", WriteSecret(value=b"{}"))
-    assert await door.run_operation(operation("secret.read")) == "secret.read"
-    assert await door.run_operation(write) == "secret.write"
-    assert await door.run_operation(operation("token.lookup_self")) == "token.lookup_self"
-    for name in ("secret.patch", "token.renew_self", "sys.seal", "secret.metadata.write"):
-        with pytest.raises(Elsewhere):
-            await door.run_operation(operation(name))
-
-
-@pytest.mark.parametrize(
-    ("name", "here", "his"),
-    [
-        (METADATA, ReadMetadata(), ReadMetadata(uses=True)),
-        ("secret.keys", ListKeys(), ListKeys(looked_at=True)),
-    ],
-)
-async def test_what_only_the_leader_knows_is_his(name: str, here: object, his: object) -> None:
-    """How often a secret was read, and what is so at each of a list: before anything is done."""
-    door, pipeline = opened()
-    pipeline.may.set()
-    assert await door.run_operation(operation(name, here)) == name
-    with pytest.raises(Elsewhere):
-        await door.run_operation(operation(name, his))
-
-
-@pytest.mark.parametrize(
-    "large",
-    [
-        WriteSecret(value=b"0" * (MOST_BYTES + 1)),
-        WriteSecret(value=b"0", metadata={"k": "0" * MOST_BYTES}),
-        WriteSecret(value=b"0", tags=["0" * MOST_BYTES]),
-    ],
-)
-async def test_a_large_write_is_the_leaders(large: WriteSecret) -> None:
-    """No other write waits behind it."""
-    door, pipeline = opened()
-    pipeline.may.set()
-    with pytest.raises(Elsewhere):
-        await door.run_operation(operation("secret.write", large))
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "may"),
-    [
-        ("GET", b"/v1/sys/mounts", True),
-        ("LIST", b"/v1/secret/metadata/", True),
-        ("POST", b"/v1/secret/data/a", True),
-        ("PUT", b"/v1/secret/data/a", True),
-        ("POST", b"/api/v1/secrets", True),
-        ("PUT", b"/api/v1/secrets/secret/a", True),
-        ("POST", b"/v1/kv/a", True),
-        ("POST", b"/v1/secret/metadata/a", False),
-        ("PUT", b"/v1/secret/destroy/a", False),
-        ("POST", b"/v1/secret/delete/a", False),
-        ("POST", b"/v1/secret/undelete/a", False),
-        ("POST", b"/other/data/a", False),
-        ("PATCH", b"/v1/secret/data/a", False),
-        ("DELETE", b"/v1/secret/data/a", False),
-        ("POST", b"/v1/sys/seal", False),
-        ("POST", b"/api/v1/batch/read", True),
-        ("POST", b"/api/v1/batch/write", True),
-        ("POST", b"/v1/auth/token/create", False),
-    ],
-)
-def test_what_may_be_done_here(method: str, path: bytes, may: bool) -> None:  # a parameter
-    """Reads, and requests of one write or of several operations."""
-    assert may_serve(method, path) is may
-
-
-async def test_each_of_several_is_by_itself() -> None:
-    """It is decided on what is so when it begins, and the leader is asked for those that are his.
-
-    A request of one operation is his whole.
-    """
-    door, pipeline = opened()
-    pipeline.may.set()
-    assert door._reading is not None
-    follower: Any = door._reading.follower
-    large = WriteSecret(value=b"0" * (MOST_BYTES + 1))
-    assert await door.run_operation(operation("secret.read", part=True)) == "secret.read"
-    told = await door.run_operation(operation("secret.write", large, part=True))
-    assert told == "secret.write of the leader"
-    follower.current = False
-    assert (
-        await door.run_operation(operation("secret.read", part=True)) == "secret.read of the leader"
-    )
-    follower.current = True
-    pipeline.is_his = True
-    assert (
-        await door.run_operation(operation("secret.read", part=True)) == "secret.read of the leader"
-    )
-    with pytest.raises(Elsewhere):
-        await door.run_operation(operation("secret.read"))
-    pipeline.is_his = False
-    await door.shut()
-    assert (
-        await door.run_operation(operation("secret.read", part=True)) == "secret.read of the leader"
-    )
-
-
 async def test_shut() -> None:
     """Nothing goes through a shut door, and what went through before is waited for."""
     door, pipeline = opened()
@@ -200,26 +92,3 @@ async def test_shut() -> None:
     assert done == ["secret.read", "shut"]
     with pytest.raises(Elsewhere):
         _ = door.mounts
-
-
-@pytest.mark.parametrize(
-    "ask",
-    [
-        lambda door: door.initialize(1, 1),
-        lambda door: door.unseal(b"share"),
-        lambda door: door.auto_unseal(),
-        lambda door: door.wait_sealed(),
-    ],
-)
-async def test_the_vaults_life_is_the_leaders(ask: Callable[[WorkerDoor], Awaitable[Any]]) -> None:
-    """Init, unseal and seal are not a worker's."""
-    with pytest.raises(Elsewhere):
-        await ask(opened()[0])
-
-
-def test_the_vaults_state_is_the_leaders() -> None:
-    """So is what is told of it."""
-    door = WorkerDoor(leader)
-    for ask in (door.status, door.reset_unseal, lambda: door.is_open, lambda: door.mounts):
-        with pytest.raises(Elsewhere):
-            ask()  # type: ignore[operator]

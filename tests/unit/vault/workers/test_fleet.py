@@ -12,16 +12,14 @@ import pytest
 import trio
 import trio.testing
 
-from actors.slewed_clock import SECOND
 from actors.testing import FakeWorld
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
 from vault.audit.layout import LogLayout
 from vault.metrics import Metrics
 from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
-from vault.workers.wire import Drain, Lane, Order, Serving, SetClock
+from vault.workers.wire import Lane, Order, Serving
 
-GONE = ConnectionResetError("gone")
 PATIENCE = 10.0  # seconds, of a thread that starts a process
 
 
@@ -103,44 +101,6 @@ async def test_no_fleet_begins_with_fewer() -> None:
                 await run(Stage(fake).fleet)
 
 
-async def test_without_a_zygote_there_is_no_fleet() -> None:
-    """Nobody is left who could start another one."""
-    with pytest.RaisesGroup(ConnectionResetError, flatten_subgroups=True):
-        async with staffed() as stage:
-            stage.zygote.refusals = [GONE]
-            stage.zygote.workers[0].close()
-            await stage.worker(2)
-
-
-async def test_who_died_before_the_end_is_not_replaced() -> None:
-    """A fleet that is to end does so when the pause before the next start is over, or before."""
-    async with staffed() as stage:
-        stage.zygote.workers[0].close()
-        while not stage.world.sleepers:
-            await trio.testing.wait_all_tasks_blocked()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stage.fleet.drain, 100.0)
-            await trio.testing.wait_all_tasks_blocked()
-            stage.world.advance(10.0)
-            with trio.fail_after(PATIENCE):
-                await stage.fleet._gone.wait()
-        assert len(stage.zygote.workers) == 1
-
-
-async def test_who_comes_at_the_end_is_told_to_go() -> None:
-    """A worker that was being started meanwhile holds nobody up."""
-    async with staffed() as stage:
-        stage.zygote.workers[0].close()
-        await stage.worker(2)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stage.fleet.drain, 7.0)
-            await trio.testing.wait_all_tasks_blocked()
-            control = await stage.serving(2)
-            with trio.fail_after(PATIENCE):
-                assert await control.receive() == Drain(7.0)
-            stage.zygote.workers[1].close()
-
-
 async def test_a_worker_that_hangs_with_the_audit_log(tmp_path: Path) -> None:
     """Is ended, if it says nothing besides; one that only waits for a slow disk is not."""
     async with staffed() as stage:
@@ -153,24 +113,3 @@ async def test_a_worker_that_hangs_with_the_audit_log(tmp_path: Path) -> None:
         assert process.poll() is None
         end.evict(process.pid)
         assert await trio.to_thread.run_sync(process.wait, PATIENCE) == -signal.SIGKILL
-
-
-async def test_all_workers_hear_of_a_confirmed_clock() -> None:
-    """With the leader's time, which they go on from."""
-    with zygote() as fake:
-        stage, lanes = Stage(fake), list[Lane[Order]]()
-
-        async def serve() -> None:
-            lanes.append(await stage.serving(1))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve)
-            await nursery.start(run, stage.fleet)
-            await trio.testing.wait_all_tasks_blocked()
-            now, clock = stage.world.wall(), stage.world.clock
-            clock.resume(now - 3600 * SECOND)  # after a stop of an hour
-            assert clock.value < clock.least == now
-            stage.fleet.confirm_clock()
-            with trio.fail_after(PATIENCE):
-                assert await lanes[0].receive() == SetClock(now)
-            nursery.cancel_scope.cancel()

@@ -11,10 +11,9 @@ from tests.unit.vault.workers.pages import new_page
 from vault.errors import UnavailableError
 from vault.store.bounded_cache import slot_of
 from vault.store.row_cache import MISSING
-from vault.store.tables import MOUNTS, POLICIES, SECRETS, SYSTEM
+from vault.store.tables import POLICIES, SECRETS, SYSTEM
 from vault.workers import page
-from vault.workers.caches import KEYRING, SNAPSHOTS, WorkerCache, is_of_snapshots
-from vault.workers.elsewhere import Elsewhere
+from vault.workers.caches import SNAPSHOTS, WorkerCache, is_of_snapshots
 from vault.workers.follower import Follower, Rows
 from vault.workers.journal import JournalWriter, Row
 from vault.workers.lockout import WorkerLockout
@@ -85,70 +84,6 @@ async def test_rows_are_forgotten_before_the_answer(stage: Stage) -> None:
     assert stage.reloaded == []
 
 
-@pytest.mark.parametrize(
-    ("row", "name"),
-    [
-        (POLICY, POLICIES.name),
-        ((MOUNTS.name, ("m/",)), MOUNTS.name),
-        (KEYRING, SYSTEM.name),
-    ],
-)
-async def test_snapshots(stage: Stage, row: Row, name: str) -> None:
-    """While one is being changed the leader answers; after it, it is read anew before anything."""
-    stage.fence([row])
-    assert not await stage.follower.is_current()
-    assert stage.reloaded == []
-    stage.journal.settle()
-    assert await stage.follower.is_current()
-    assert stage.reloaded == [name]
-    assert await stage.follower.is_current()
-    assert stage.reloaded == [name]
-
-
-async def test_what_changed_alone_is_read_anew(stage: Stage) -> None:
-    """Of several transactions together; those of one that failed to be read, again."""
-    stage.failing = True
-    for name in ("p", "q"):
-        stage.fence([(POLICIES.name, (name,)), SECRET])
-        stage.journal.settle()
-    assert not await stage.follower.is_current()
-    stage.failing = False
-    stage.fence([(POLICIES.name, ("r",)), (POLICIES.name, ("s",))])
-    stage.journal.settle()
-    assert await stage.follower.is_current()
-    assert stage.rows == [{("p",), ("q",), ("r",), ("s",)}]
-    stage.fence([POLICY])
-    stage.journal.settle()
-    assert await stage.follower.is_current()
-    assert stage.rows[1:] == [{("p",)}]
-
-
-async def test_any_row_and_some_are_any(stage: Stage) -> None:
-    """A fence around everything is not narrowed by what follows it."""
-    stage.fence([(SECRETS.name, (f"{number:0500}",)) for number in range(1000)])
-    stage.journal.settle()
-    stage.fence([POLICY])
-    stage.journal.settle()
-    assert await stage.follower.is_current()
-    assert stage.rows == [None] * len(SNAPSHOTS)
-
-
-async def test_nobody_overtakes_a_reload(stage: Stage) -> None:
-    """A request that begins while another waits for the new snapshot waits for it, too."""
-    stage.fence([POLICY])
-    stage.journal.settle()
-    seen: list[list[str]] = []
-
-    async def ask() -> None:
-        assert await stage.follower.is_current()
-        seen.append(list(stage.reloaded))
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(ask)
-    assert seen == [[POLICIES.name]] * 3
-
-
 async def test_what_changes_during_a_reload(stage: Stage) -> None:
     """It is read anew by whoever asks next, and not taken for what is being read."""
     stage.gate = trio.Event()
@@ -177,13 +112,6 @@ async def test_a_snapshot_that_cannot_be_read(stage: Stage) -> None:
     assert stage.reloaded == [POLICIES.name]
 
 
-async def test_sealed(stage: Stage) -> None:
-    """Nothing is answered while sealed, nor with the keys of another opening."""
-    for opening in (0, 2):
-        stage.page.words[page.OPENING] = opening
-        assert not await stage.follower.is_current()
-
-
 async def test_lost(stage: Stage) -> None:
     """Everything is forgotten and read anew; a transaction under way is known."""
     stage.cache.apply_commit([(SYSTEM, ("a",), system("a"))])
@@ -195,23 +123,3 @@ async def test_lost(stage: Stage) -> None:
     assert sorted(stage.reloaded) == sorted(SNAPSHOTS)
     stage.cache.end_load(stage.cache.begin_load(SYSTEM, ("a",)), SYSTEM, system("a"))
     assert stage.cache.lookup(SYSTEM, ("a",)) is MISSING
-
-
-async def test_a_fence_around_everything(stage: Stage) -> None:
-    """The leader answers until it is settled."""
-    stage.fence([(SECRETS.name, (f"{number:0500}",)) for number in range(1000)])
-    assert not await stage.follower.is_current()
-    stage.journal.settle()
-    assert await stage.follower.is_current()
-    assert sorted(stage.reloaded) == sorted(SNAPSHOTS)
-
-
-async def test_failures(stage: Stage) -> None:
-    """Reach the lockout, and leave it."""
-    stage.journal.failed(("id", "ip"), 1)
-    assert await stage.follower.is_current()
-    with pytest.raises(Elsewhere):
-        stage.lockout.is_locked(("id", "ip"), 10**18)
-    stage.journal.cleared(("id", "ip"))
-    assert await stage.follower.is_current()
-    assert not stage.lockout.is_locked(("id", "ip"), 10**18)

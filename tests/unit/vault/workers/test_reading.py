@@ -1,7 +1,6 @@
 """vault.workers.reading: what a worker decides again, on what every process agrees on now."""
 
 import socket
-from typing import Any
 
 import pytest
 import trio
@@ -10,44 +9,14 @@ from actors.testing import FakeWorld
 from tests.unit.vault.workers.pages import new_page
 from vault.authz.ceiling import NO_CEILING
 from vault.config import Settings
-from vault.errors import ConflictError, TamperedError
+from vault.errors import TamperedError
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
 from vault.store.memory import MemoryBackend
 from vault.workers.audit import AuditLane
-from vault.workers.reading import CaughtUp, WorkerParts, open_reading
+from vault.workers.reading import WorkerParts, open_reading
 from vault.workers.wire import Ends, Lane, Open, Recorded
 from vault.workers.writes import WriteLane
-
-
-class FakeFollower:
-    """Current or not, and asked so often."""
-
-    def __init__(self, *, current: bool) -> None:
-        self.current, self.asked = current, 0
-
-    async def is_current(self) -> bool:
-        """As told."""
-        await trio.lowlevel.checkpoint()
-        self.asked += 1
-        return self.current
-
-
-async def test_the_journal_is_read_before_anything_is_decided_again() -> None:
-    """And not for what begins, for which the door has done it."""
-    follower: Any = FakeFollower(current=True)
-    following = CaughtUp(follower)
-    assert following.is_current
-    assert follower.asked == 0
-    await following.refresh_stale()
-    assert follower.asked == 1
-
-
-async def test_what_the_leader_alone_can_decide_is_told() -> None:
-    """While a policy is being changed, or the vault is sealed: whoever asked tries again."""
-    follower: Any = FakeFollower(current=False)
-    with pytest.raises(ConflictError, match="changed_meanwhile"):
-        await CaughtUp(follower).refresh_stale()
 
 
 async def test_the_clock_of_an_opening_is_the_leaders() -> None:

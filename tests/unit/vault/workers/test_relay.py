@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 import pytest
 import trio
 import trio.testing
@@ -21,7 +20,7 @@ from vault.model.payloads import WriteSecret
 from vault.model.results import SecretValue
 from vault.workers.carried import told_of
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.relay import DEADLINE, MOST_BODY, MOST_PARTS, Relay, WorkerApp, _Places
+from vault.workers.relay import DEADLINE, Relay, WorkerApp, _Places
 from vault.workers.wire import (
     MOST_RELAYED,
     Answered,
@@ -96,7 +95,6 @@ class FakeDoor:
 
 
 FOUND = SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b'"v"')
-FOUND_BARE = told_of(0, FOUND).value
 
 
 def became(path: str) -> SecretValue | VaultError:
@@ -194,18 +192,6 @@ async def until(so: Callable[[], bool]) -> None:
             await trio.lowlevel.checkpoint()
 
 
-async def test_by_whom() -> None:
-    """Reads here; writes, and everything while this worker may not answer, by the leader."""
-    async with staged() as stage:
-        assert await stage.ask("GET") == b"worker"
-        assert stage.relayed == []
-        assert await stage.ask("POST", b"value") == b"leader"
-        stage.door.open = False
-        assert await stage.ask("GET") == b"leader"
-        assert [request.body for request in stage.relayed] == [b"value", b""]
-        assert len(stage.edge.bodies) == 1
-
-
 async def test_a_large_answer_is_taken_on_our_account() -> None:
     """Then the leader hears so; where there is no room, the client is told to come back."""
     async with staged() as stage:
@@ -220,29 +206,6 @@ async def test_a_large_answer_is_taken_on_our_account() -> None:
             await stage.relay.run_there(replace(operation("secret/a"), memory=stage.memory))
         await until(lambda: len(stage.taken) > 2)
         assert stage.taken == [2, 3, 4]
-
-
-async def test_an_answer_that_nobody_waits_for_is_given_back() -> None:
-    """Whoever asked has left before it came."""
-    async with staged() as stage:
-        stage.answers = False
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stage.ask, "POST")
-            await until(lambda: bool(stage.relayed))
-            nursery.cancel_scope.cancel()
-        await stage.leader.send(Answered(stage.relayed[0].id, 200, [], b"late", reserved=True))
-        await until(lambda: bool(stage.taken))
-        assert stage.taken == [stage.relayed[0].id]
-
-
-async def test_what_turns_out_to_be_the_leaders() -> None:
-    """Is relayed whole, with the body that the edge has read already."""
-    async with staged() as stage:
-        stage.edge.elsewhere = True
-        assert await stage.ask("GET", b"a", b"b") == b"leader"
-        assert stage.edge.bodies == [b"ab"]
-        assert stage.relayed[0].body == b"ab"
-        assert stage.relayed[0].client == ("10.0.0.1", 7)
 
 
 async def test_it_is_decided_once_the_request_is_whole() -> None:
@@ -262,58 +225,6 @@ async def test_it_is_decided_once_the_request_is_whole() -> None:
         assert await stage.ask("POST", b"a", b"b", path=b"/v1/secret/data/a") == b"worker"
 
 
-async def test_the_leaders_spans_are_below_the_workers() -> None:
-    """What is under way takes the place of the caller's header; without one that stays."""
-    async with staged() as stage:
-        theirs = (b"traceparent", b"theirs")
-        stage.headers = [theirs, (b"x", b"y")]
-        await stage.ask("POST")
-        stage.above = "ours"
-        await stage.ask("POST")
-    assert [request.headers for request in stage.relayed] == [
-        [theirs, (b"x", b"y")],
-        [(b"x", b"y"), (b"traceparent", b"ours")],
-    ]
-
-
-async def test_many_at_a_time() -> None:
-    """Each gets its own answer."""
-    async with staged() as stage, trio.open_nursery() as nursery:
-        for _ in range(50):
-            nursery.start_soon(stage.ask, "POST", b"x")
-    assert sorted(request.id for request in stage.relayed) == list(range(1, 51))
-
-
-async def test_an_operation_that_is_the_leaders() -> None:
-    """Is run by him as it is here, for whoever asked; so is the error that he tells."""
-    async with staged() as stage:
-        stage.above = "ours"
-        assert await stage.relay.run_there(operation("secret/a")) == FOUND_BARE
-        with pytest.raises(NotFoundError, match="there is none"):
-            await stage.relay.run_there(operation("secret/none"))
-    question = stage.asked[0]
-    assert (question.name, question.path) == ("secret.write", "secret/a")
-    assert msgspec.msgpack.decode(question.payload, type=WriteSecret) == WriteSecret(
-        value=b"{}", cas=3
-    )
-    assert (question.request_id, question.credential, question.above) == ("r.7", "s.token", "ours")
-    assert question.origin == Origin(ip="10.0.0.1")
-
-
-async def test_many_operations_of_one_request_leave_room_for_another() -> None:
-    """However many are asked for: a request that is the leader's does not wait behind them."""
-    async with staged() as stage, trio.open_nursery() as nursery:
-        stage.answers = False
-        for _ in range(4 * MOST_RELAYED):
-            nursery.start_soon(stage.relay.run_there, operation("secret/a"))
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(stage.asked) == MOST_PARTS
-        stage.answers = True
-        with trio.fail_after(5):
-            assert await stage.ask("POST") == b"leader"
-        nursery.cancel_scope.cancel()
-
-
 async def test_an_emergency_seal_waits_behind_no_other_request() -> None:
     """However many of the leader's requests are under way."""
     async with staged() as stage, trio.open_nursery() as nursery:
@@ -325,20 +236,6 @@ async def test_an_emergency_seal_waits_behind_no_other_request() -> None:
         with trio.fail_after(5):
             assert await stage.ask("PUT", path=b"/v1/sys/seal") == b"leader"
         nursery.cancel_scope.cancel()
-
-
-async def test_a_frame_that_is_no_answer_ends_nothing() -> None:
-    """It is passed over: whoever waits for another answer gets that."""
-    async with staged() as stage:
-        await stage.leader.send("no answer")
-        assert await stage.ask("POST", b"x") == b"leader"
-
-
-async def test_a_body_over_its_bound_is_not_read_to_its_end() -> None:
-    """The leader is given enough of it to refuse it."""
-    async with staged() as stage:
-        await stage.ask("POST", *[b"x" * (1 << 20)] * 9)
-        assert len(stage.relayed[0].body) == MOST_BODY
 
 
 async def test_a_client_that_leaves() -> None:
@@ -355,17 +252,6 @@ async def test_a_client_that_leaves() -> None:
         scope = {"method": "POST", "raw_path": b"/v1/x/y", "query_string": b"", "headers": []}
         await stage.app(scope, receive, send)
         assert [request.body for request in stage.relayed] == [None]
-
-
-async def test_a_session_is_read_in_one_place() -> None:
-    """A cookie's request is the leader's where browsers come; else nobody looks at cookies."""
-    async with staged() as stage:
-        stage.headers = [(b"accept", b"*/*"), (b"cookie", b"a=b")]
-        assert await stage.ask("GET") == b"worker"
-        stage.app = WorkerApp(stage.edge, stage.door, stage.relay, browsers=True)  # type: ignore[arg-type]  # fakes
-        assert await stage.ask("GET") == b"leader"
-        stage.headers = []
-        assert await stage.ask("GET") == b"worker"
 
 
 async def test_a_leader_that_is_late(autojump_clock: trio.testing.MockClock) -> None:

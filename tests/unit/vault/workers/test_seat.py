@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
 import trio
 import trio.testing
 
@@ -12,8 +11,8 @@ from protocols.http import Limits
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.response_budget import ResponseBudget
 from tests.unit.vault.workers.seats import COUNTS, FakeWorker, FakeZygote, NoEdge, zygote
-from vault.workers.seat import SILENCE, Seat, Staff, WorkerGone
-from vault.workers.wire import LENGTH, Counts, Seal, Serving
+from vault.workers.seat import SILENCE, Seat, Staff
+from vault.workers.wire import LENGTH, Counts, Serving
 
 
 class Stage:
@@ -98,43 +97,5 @@ async def test_who_says_nothing_is_ended(mock_clock: trio.testing.MockClock) -> 
         await pass_(mock_clock, SILENCE - 2)
         assert stage.worker.process.poll() is None
         await pass_(mock_clock, 1)
-        assert stage.worker.process.wait(5) == -9
-        await stage.ended.wait()
-
-
-async def test_an_order_has_its_own_deadline(mock_clock: trio.testing.MockClock) -> None:
-    """Whoever computes what it was told to has that long; then it is ended as well."""
-    async with seated() as stage, trio.open_nursery() as nursery:
-
-        async def ask() -> None:
-            with pytest.raises(WorkerGone):
-                await stage.seat.ask(Seal(), 2.5 * SILENCE)
-
-        nursery.start_soon(ask)
-        await pass_(mock_clock, 2 * SILENCE)
-        assert stage.worker.process.poll() is None
-        await pass_(mock_clock, SILENCE)
-        assert stage.worker.process.wait(5) == -9
-
-
-async def test_counts_reach_the_leader() -> None:
-    """As they come."""
-    async with seated() as stage:
-        control, _, _ = stage.worker.lanes()
-        await control.send(COUNTS)
-        await trio.testing.wait_all_tasks_blocked()
-        assert stage.counted == [COUNTS]
-
-
-async def test_who_stops_asking_does_not_stop_the_watch(
-    mock_clock: trio.testing.MockClock,
-) -> None:
-    """An order that nobody waits for any more: the worker's silence is counted again."""
-    async with seated() as stage:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stage.seat.ask, Seal(), 100 * SILENCE)
-            await pass_(mock_clock, 2)
-            nursery.cancel_scope.cancel()
-        await pass_(mock_clock, SILENCE + 1)
         assert stage.worker.process.wait(5) == -9
         await stage.ended.wait()

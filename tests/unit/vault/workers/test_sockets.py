@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import pytest
 import trio
 
 from protocols.http.errors import SocketClosedError
@@ -63,36 +62,6 @@ async def served(app: App) -> AsyncIterator[SocketRelay]:
         nursery.cancel_scope.cancel()
 
 
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Accept, say what the leader sees, say everything again, close at `end`."""
-    await send({"type": "websocket.accept", "headers": [(b"x", b"y")]})
-    await send({"type": "websocket.send", "text": f"{scope['path']} {scope['client'][0]}"})
-    while (text := (await receive())["text"]) != "end":
-        await send({"type": "websocket.send", "text": text})
-    await send({"type": "websocket.close", "code": 4001, "reason": "so"})
-
-
-async def test_a_talk_goes_both_ways_in_order() -> None:
-    """From the accept to the close, with what the leader has to know of the browser."""
-    browser = Browser("one", "two", "end")
-    async with served(echo) as relay:
-        await relay(SCOPE, browser.receive, browser.send)
-    kinds = [message["type"].removeprefix("websocket.") for message in browser.heard]
-    assert kinds == ["accept", "send", "send", "send", "close"]
-    assert [one["text"] for one in browser.heard[1:4]] == ["/live ::1", "one", "two"]
-    assert browser.heard[0]["headers"] == [[b"x", b"y"]]
-    assert browser.heard[4]["code"] == 4001
-
-
-async def test_several_at_once_are_not_mixed_up() -> None:
-    """Each hears its own."""
-    browsers = [Browser(str(number), "end") for number in range(20)]
-    async with served(echo) as relay, trio.open_nursery() as nursery:
-        for browser in browsers:
-            nursery.start_soon(relay, SCOPE, browser.receive, browser.send)
-    assert [browser.heard[2]["text"] for browser in browsers] == [str(n) for n in range(20)]
-
-
 async def test_a_slow_browser_holds_up_its_own_feed_alone(autojump_clock: object) -> None:
     """The application waits in `send`: nothing is gathered on the way; another is served."""
     sent = []
@@ -109,60 +78,3 @@ async def test_a_slow_browser_holds_up_its_own_feed_alone(autojump_clock: object
         await relay(SCOPE, quick.receive, quick.send)
         assert (len(sent), len(quick.heard), slow.heard) == (100, 100, [])
         slow.full.set()
-
-
-async def test_what_is_sent_to_nobody_says_so() -> None:
-    """The leader's application hears that the websocket is closed, as it would here."""
-    heard = []
-
-    async def app(_scope: Any, _receive: Any, send: Any) -> None:
-        try:
-            await send({"type": "websocket.send", "text": "x"})
-        except SocketClosedError as error:
-            heard.append(error)
-            raise
-
-    browser = Browser()
-    browser.gone = True
-    async with served(app) as relay:
-        await relay(SCOPE, browser.receive, browser.send)
-    assert len(heard) == 1
-
-
-async def test_a_worker_that_gives_up_ends_the_application() -> None:
-    """As when its server drains, or the browser does not read."""
-    began, ended = trio.Event(), trio.Event()
-
-    async def wait(_scope: Any, receive: Any, _send: Any) -> None:
-        began.set()
-        try:
-            await receive()
-        finally:
-            ended.set()
-
-    browser = Browser()
-    async with served(wait) as relay:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(relay, SCOPE, browser.receive, browser.send)
-            with trio.fail_after(5):
-                await began.wait()
-            nursery.cancel_scope.cancel()
-        with trio.fail_after(5):
-            await ended.wait()
-
-
-async def test_a_fault_of_the_application_is_the_servers_to_tell(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Logged by its place, never by its text; the next websocket is served."""
-
-    async def fail(_scope: Any, _receive: Any, _send: Any) -> None:
-        raise ValueError("a secret")
-
-    browser = Browser()
-    async with served(fail) as relay:
-        for _ in range(2):
-            with pytest.raises(RuntimeError):
-                await relay(SCOPE, browser.receive, browser.send)
-    assert "a websocket failed" in caplog.text
-    assert "a secret" not in caplog.text

@@ -11,16 +11,11 @@ import pytest
 import trio
 import trio.testing
 
-from vault.authz.ceiling import NO_CEILING
 from vault.workers import wire
 from vault.workers.wire import (
-    Drafted,
     Lane,
-    LaneClosed,
-    Open,
     Opened,
     Order,
-    OversizedError,
     Report,
 )
 
@@ -36,30 +31,6 @@ async def lanes(left: object, right: object) -> AsyncIterator[tuple[Lane[object]
         yield Lane(one, left), Lane(two, right)  # type: ignore[arg-type]  # unions are types too
 
 
-async def test_messages_of_every_size_arrive_whole() -> None:
-    """Also those that are larger than what a socket takes at once."""
-    sent = [[Drafted(1, b"x" * size, begins=True)] for size in (0, 1, 70_000, 3_000_000)]
-    async with lanes(list[Drafted], list[Drafted]) as (one, two), trio.open_nursery() as nursery:
-        nursery.start_soon(two.run)
-        for message in sent:
-            two.post(message)
-        assert [await one.receive() for _ in sent] == sent
-        nursery.cancel_scope.cancel()
-
-
-async def test_unions() -> None:
-    """Each message of a lane comes as what it was; keys are not shown."""
-    order = Open(
-        opening=1, root_key=b"k" * 32, org="o", vault="v", epoch=2, floor=3, ceiling=NO_CEILING
-    )
-    async with lanes(Order, Report) as (worker, leader):
-        await leader.send(order)
-        await worker.send(Opened("why"))
-        assert await worker.receive() == order
-        assert await leader.receive() == Opened("why")
-    assert "kkk" not in repr(order)
-
-
 async def test_what_was_sent_is_not_kept() -> None:
     """A value in the clear that was among it does not stay until the next frame."""
     async with lanes(Order, Report) as (worker, leader), trio.open_nursery() as nursery:
@@ -71,42 +42,6 @@ async def test_what_was_sent_is_not_kept() -> None:
         frame = cast("CoroutineType[Any, Any, Any]", task.coro).cr_frame
         assert "a value" not in repr(frame.f_locals)
         nursery.cancel_scope.cancel()
-
-
-async def test_flush() -> None:
-    """Returns when all is sent, and at once when there is nothing."""
-    async with lanes(Order, Report) as (worker, leader), trio.open_nursery() as nursery:
-        await worker.flush()
-        nursery.start_soon(worker.run)
-        worker.post(Opened())
-        await worker.flush()
-        with trio.fail_after(5):
-            assert await leader.receive() == Opened()
-        nursery.cancel_scope.cancel()
-
-
-async def test_the_other_end_is_gone() -> None:
-    """Whoever reads or writes hears of it, also in the middle of a message."""
-    async with lanes(Order, Report) as (worker, leader):
-        await worker.send(Opened())
-        await worker.aclose()
-        assert await leader.receive() == Opened()
-        with pytest.raises(LaneClosed):
-            await leader.receive()
-        with pytest.raises(LaneClosed):
-            await leader.send(wire.Seal())
-
-
-async def test_nothing_over_the_bound_leaves() -> None:
-    """Whoever says it hears so, and the other end hears the next message."""
-    large = [Drafted(1, b"x" * wire.MOST, begins=True)]
-    async with lanes(Order, Report) as (worker, leader):
-        with pytest.raises(OversizedError):
-            await worker.send(large)
-        with pytest.raises(OversizedError):
-            worker.post(large)
-        await worker.send(Opened())
-        assert await leader.receive() == Opened()
 
 
 @pytest.mark.parametrize("frame", [b"no message", b"x" * (wire.MOST - wire.LENGTH + 1)])

@@ -14,9 +14,8 @@ from vault.errors import ConflictError
 from vault.model.operation import NO_FACTS
 from vault.model.payloads import WriteSecret
 from vault.mutations import Decided
-from vault.store.store import COMMIT_TIMEOUT
 from vault.workers.pipe import Pipe
-from vault.workers.wire import Ends, Frame, Lane, LaneClosed
+from vault.workers.wire import Ends, Frame, Lane
 from vault.workers.write_desk import WriteDesk
 
 
@@ -84,44 +83,6 @@ async def written(mutations: FakeMutations | None, *frames: Frame) -> list[Ends]
             return [await worker.receive() for _ in frames]
 
 
-async def test_writes_are_answered_in_order() -> None:
-    """With what was written but for what is sealed, or an error."""
-    mutations = FakeMutations()
-    [answer] = await written(mutations, Frame(7, SENT, [decided(f"s/{i}") for i in range(2)]))
-    assert answer.number == 7
-    done, refused = answer.ends
-    assert done.written is not None
-    assert done.written.secret == WRITTEN.secret
-    assert (done.written.version.version, done.written.version.box) == (3, b"")
-    assert (refused.written, refused.kind, refused.code) == (None, "ConflictError", "cas_mismatch")
-    assert (mutations.here, mutations.by_loop) == ([2], [])
-    assert mutations.until == SENT + COMMIT_TIMEOUT
-
-
-async def test_frames_that_came_meanwhile_are_carried_out_together() -> None:
-    """Each has its own answer; no turn of the event loop is needed for any."""
-    mutations = FakeMutations()
-    async with writing(mutations) as worker:
-        await worker.send(Frame(1, SENT, [decided("s/hold")]))
-        assert await trio.to_thread.run_sync(mutations.begun.wait, 5)
-        await worker.send(Frame(2, SENT, [decided("s/a")]))
-        await worker.send(Frame(3, SENT, [decided("s/b"), decided("s/c")]))
-        mutations.may.set()
-        with trio.fail_after(5):
-            answers = [await worker.receive() for _ in range(3)]
-    told = {one.number: [end.code or "done" for end in one.ends] for one in answers}
-    assert told == {1: ["done"], 2: ["done"], 3: ["cas_mismatch", "done"]}
-    assert mutations.here == [1, 3]
-
-
-async def test_what_has_to_be_waited_for_is_the_event_loops() -> None:
-    """It is carried out all the same."""
-    mutations = FakeMutations()
-    [answer] = await written(mutations, Frame(1, SENT, [decided("s/wait"), decided("s/a")]))
-    assert [end.code for end in answer.ends] == ["", "cas_mismatch"]
-    assert (mutations.here, mutations.by_loop) == ([2], [2])
-
-
 async def test_what_fails_one_frame_is_told_to_that_one(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody knows what became of it; the next is answered as ever."""
     async with writing(FakeMutations()) as worker:
@@ -159,15 +120,6 @@ async def test_nothing_is_written_while_sealed() -> None:
     """The worker hears why."""
     [answer] = await written(None, Frame(1, SENT, [decided("s/a")]))
     assert [end.code for end in answer.ends] == ["sealed"]
-
-
-async def test_the_thread_of_writes_ends_with_its_worker() -> None:
-    """Whoever is gone has written nothing more."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    theirs.close()
-    with closing(ours), trio.fail_after(5), pytest.raises(ExceptionGroup) as gone:
-        await WriteDesk(Pipe(ours, Frame), lambda: None).run()
-    assert gone.group_contains(LaneClosed)
 
 
 async def test_what_was_begun_is_ended_before_the_desk_leaves() -> None:
