@@ -41,27 +41,11 @@ async def test_credentials(wire: Wire, headers: dict[str, str], credential: str 
     assert wire.last.credential == credential
 
 
-@pytest.mark.parametrize(
-    ("method", "query"),
-    [("LIST", ""), ("GET", "?list=true"), ("GET", "?list=1"), ("GET", "?list=True")],
-)
-async def test_lists(wire: Wire, method: str, query: str) -> None:
-    """The verb of hvac, and the query of everybody else."""
-    wire.gate.answers["secret.keys"] = KeyList(keys=["a"])
-    assert (await wire.ask(method, f"secret/metadata/x{query}")).json["data"] == {"keys": ["a"]}
-
-
 async def test_no_list(wire: Wire) -> None:
     """`list=false` is a read, and another word is refused."""
     wire.gate.answers["secret.metadata.read"] = NotFoundError("secret_not_found", "no")
     assert (await wire.ask("GET", "secret/metadata/x?list=false")).status == 404
     assert (await wire.ask("GET", "secret/metadata/x?list=maybe")).status == 400
-
-
-async def test_put_is_post(wire: Wire) -> None:
-    """Go writes with PUT, the others with POST."""
-    for method in ("PUT", "POST"):
-        assert (await wire.ask(method, "secret/data/x", {})).errors == ["no data provided"]
 
 
 @pytest.mark.parametrize(
@@ -123,13 +107,6 @@ async def test_an_unexpected_error_tells_nothing(wire: Wire) -> None:
     answer = await wire.ask("GET", "secret/data/x")
     assert answer.status == 500
     assert b"hunter2" not in answer.body
-
-
-async def test_sealed(wire: Wire) -> None:
-    """Everything in a mount is 503, whatever the token."""
-    wire.gate.state = SEALED
-    answer = await wire.ask("GET", "secret/data/x")
-    assert (answer.status, answer.errors) == (503, ["Vault is sealed"])
 
 
 async def test_unknown_paths_and_methods(wire: Wire) -> None:
@@ -204,25 +181,6 @@ async def test_what_was_found_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyP
         assert all(is_short(folder) for _, folder in wire.compat._folder_routes)
 
 
-async def test_what_is_remembered_is_the_folder(wire: Wire) -> None:
-    """Of all its names; the folder itself, and what a route of its own is for, are none of them."""
-    wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
-    wire.gate.answers["secret.keys"] = KeyList(keys=["a"])
-    for name in ("a", "b"):
-        await wire.ask("GET", f"secret/data/app/{name}")
-        assert (wire.last.name, wire.last.path) == ("secret.read", f"secret/app/{name}")
-        await wire.ask("LIST", f"secret/metadata/{name}")
-        assert (wire.last.name, wire.last.path) == ("secret.keys", f"secret/{name}/")
-    assert [*wire.compat._folder_routes] == [
-        ("GET", "secret/data/app/"),
-        ("LIST", "secret/metadata/"),
-    ]
-    await wire.ask("LIST", "secret/metadata/")
-    assert (wire.last.name, wire.last.path) == ("secret.keys", "secret/")
-    assert (await wire.ask("GET", "secret/config")).endpoint == "/v1/config"
-    assert len(wire.compat._folder_routes) == 2
-
-
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("verb", ["GET", "POST", "LIST", "DELETE", "PATCH"])
 def test_a_folders_route_is_that_of_each_name(wire: Wire, version: int, verb: str) -> None:
@@ -243,15 +201,3 @@ def test_a_folders_route_is_that_of_each_name(wire: Wire, version: int, verb: st
                 path = folder + name
                 assert dialect._find_in_mount(book, verb, path) == (route, (found, path[begin:]))
     assert remembered or (verb, version) == ("PATCH", 1)  # which there is none of
-
-
-async def test_a_folder_keeps_its_own_route(wire: Wire) -> None:
-    """Also once the one of its names is remembered."""
-    mount = wire.gate.book.get("secret/")
-    assert mount is not None
-    wire.gate.book.replace([replace(mount, version=1)])
-    wire.gate.answers["secret.keys"] = KeyList(keys=["a"])
-    alone = (await wire.ask("LIST", "secret/")).endpoint
-    assert (await wire.ask("LIST", "secret/app")).endpoint == "/v1/{path}" != alone
-    assert ("LIST", "secret/") in wire.compat._folder_routes
-    assert (await wire.ask("LIST", "secret/")).endpoint == alone

@@ -3,10 +3,7 @@
 from actors.testing import FakeWorld
 from vault.edge.compat.envelope import (
     data_reply,
-    errors_reply,
-    plain_reply,
     system_reply,
-    warnings_reply,
 )
 from vault.edge.request import Request
 from vault.model.operation import Origin
@@ -30,25 +27,8 @@ def test_all_keys_are_there_in_openbaos_order() -> None:
     )
 
 
-def test_the_content_type_has_no_parameter() -> None:
-    """A charset breaks hvac and vault-java-driver."""
-    assert plain_reply({}).content_type == b"application/json"
-
-
 def test_system_data_stands_twice() -> None:
     """Older clients read the keys of `sys/` at the top, newer ones in `data`."""
     body = system_reply(request(), {"term": 2}).body
     assert body.startswith(b'{"term":2,"request_id":')
     assert b'"data":{"term":2}' in body
-
-
-def test_done_with_and_without_a_remark() -> None:
-    """204 has no body to put a remark into."""
-    assert warnings_reply(request(), []).status == 204
-    assert b'"warnings":["w"]' in warnings_reply(request(), ["w"]).body
-
-
-def test_absence_is_an_empty_list_of_errors() -> None:
-    """Clients tell "not there" by it."""
-    assert errors_reply(404).body == b'{"errors":[]}'
-    assert errors_reply(400, "no").body == b'{"errors":["no"]}'

@@ -57,13 +57,3 @@ async def test_health(wire: Wire, state: str, query: str, status: int) -> None:
         assert answer.json.get("refusing") == ("the disk is full" if state == "refusing" else None)
         assert answer.json["initialized"] is (state != "new")
         assert answer.json["server_time_utc"] == 1_800_000_000
-
-
-async def test_head(wire: Wire) -> None:
-    """So asks hvac."""
-    assert (await wire.ask("HEAD", "sys/health")).status == 200
-
-
-async def test_leader(wire: Wire) -> None:
-    """There is nobody else."""
-    assert (await wire.ask("GET", "sys/leader")).json == {"ha_enabled": False}

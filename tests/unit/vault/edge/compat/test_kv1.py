@@ -6,8 +6,6 @@ import pytest
 
 from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.edge.compat.kv1 import lease_seconds
-from vault.errors import NotFoundError
-from vault.model.payloads import WriteSecret
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import KeyList, SecretValue
 
@@ -24,35 +22,6 @@ def value(text: bytes | None) -> SecretValue:
     )  # fmt: skip
 
 
-async def test_read(wire: Wire) -> None:
-    """The value is the data, byte for byte, and may be kept for 768 hours."""
-    wire.gate.answers["secret.read"] = value(b'{"a":1.50}')
-    answer = await wire.ask("GET", "old/app/x")
-    assert wire.last.path == "old/app/x"
-    assert b'"lease_duration":2764800,"data":{"a":1.50},' in answer.body
-
-
-async def test_a_deleted_one_is_absent(wire: Wire) -> None:
-    """There are no versions to tell of."""
-    wire.gate.answers["secret.read"] = value(None)
-    answer = await wire.ask("GET", "old/x")
-    assert (answer.status, answer.errors) == (404, [])
-
-
-async def test_the_body_is_the_value(wire: Wire) -> None:
-    """As it was sent; the space around it is not."""
-    wire.gate.answers["secret.write"] = None
-    answer = await wire.ask("PUT", "old/x", b' {"b": 1.50, "a": "x"}\n')
-    assert (answer.status, answer.body) == (204, b"")
-    assert wire.last.payload == WriteSecret(value=b'{"b": 1.50, "a": "x"}')
-
-
-@pytest.mark.parametrize("body", [b"", b"{}"])
-async def test_an_empty_value_is_refused(wire: Wire, body: bytes) -> None:
-    """In OpenBao's words."""
-    assert (await wire.ask("PUT", "old/x", body)).errors == ["missing data fields"]
-
-
 @pytest.mark.parametrize("body", [b'{"a": "\xff"}', b'{"a": 1e999}', b'{"a": }'])
 async def test_a_value_must_be_readable_later(wire: Wire, body: bytes) -> None:
     """It is kept undecoded, so it is checked to the last character."""
@@ -64,13 +33,6 @@ async def test_a_folder_is_no_place_for_a_value(wire: Wire) -> None:
     """Neither one below the mount nor the mount."""
     for path in ("old", "old/", "old/x/"):
         assert (await wire.ask("PUT", path, {"a": 1})).status == 400
-
-
-async def test_delete_is_for_good_and_idempotent(wire: Wire) -> None:
-    """There is no version to keep."""
-    wire.gate.answers["secret.remove"] = NotFoundError("secret_not_found", "no")
-    assert (await wire.ask("DELETE", "old/x")).status == 204
-    assert (wire.last.name, wire.last.path) == ("secret.remove", "old/x")
 
 
 async def test_list(wire: Wire) -> None:

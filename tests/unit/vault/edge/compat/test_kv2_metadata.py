@@ -1,6 +1,5 @@
 """Tests of KV version 2 beside the values."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,8 +8,8 @@ from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.edge.compat import kv2_metadata
 from vault.errors import AuthorizationError, NotFoundError
 from vault.model.operation import Operation
-from vault.model.payloads import ListKeys, ReadMetadata, TuneMount, WriteMetadata
-from vault.model.records import MountRow, SecretRow, VersionRow
+from vault.model.payloads import ListKeys
+from vault.model.records import SecretRow, VersionRow
 from vault.model.results import KeyList, SecretInfo
 
 PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -40,79 +39,10 @@ def info(**changes: Any) -> SecretInfo:
     )
 
 
-async def test_read(wire: Wire) -> None:
-    """Every key that OpenBao has; nothing pruned yet is an oldest version of 0."""
-    wire.gate.answers["secret.metadata.read"] = info()
-    told = (await wire.ask("GET", "secret/metadata/x")).json["data"]
-    assert wire.gate.asked[-1].payload == ReadMetadata()  # how often it was read is not asked for
-    assert told == {
-        "cas_required": False,
-        "created_time": "2027-01-15T08:00:00Z",
-        "current_metadata_version": 0,
-        "current_version": 2,
-        "custom_metadata": None,
-        "delete_version_after": "1h0m0s",
-        "max_versions": 5,
-        "metadata_cas_required": False,
-        "oldest_version": 0,
-        "updated_time": "2027-01-15T08:00:00.000000001Z",
-        "versions": {
-            "1": {
-                "created_time": "2027-01-15T08:00:00.000000001Z",
-                "deletion_time": "2027-01-15T08:00:00Z",
-                "destroyed": False,
-            },
-            "2": {
-                "created_time": "2027-01-15T08:00:00.000000002Z",
-                "deletion_time": "",
-                "destroyed": False,
-            },
-        },
-    }
-    wire.gate.answers["secret.metadata.read"] = info(oldest_version=2)
-    answer = await wire.ask("GET", "secret/metadata/x")
-    assert answer.json["data"]["oldest_version"] == 2
-
-
-async def test_write(wire: Wire) -> None:
-    """What is given is set; the custom metadata as a whole."""
-    wire.gate.answers["secret.metadata.write"] = None
-    body = {
-        "custom_metadata": {"a": 1}, "max_versions": "3", "cas_required": "true",
-        "delete_version_after": 3600,
-    }  # fmt: skip
-    assert (await wire.ask("POST", "secret/metadata/x", body)).status == 204
-    assert wire.last.payload == WriteMetadata(
-        metadata={"a": "1"}, max_versions=3, cas_required=True, delete_version_after=HOUR
-    )
-
-
-async def test_a_write_of_nothing_makes_nothing(wire: Wire) -> None:
-    """It is still authorized, and 204."""
-    wire.gate.answers["secret.metadata.write"] = NotFoundError("secret_not_found", "no")
-    assert (await wire.ask("POST", "secret/metadata/x", {"other": 1})).status == 204
-    assert wire.last.payload == WriteMetadata(must_exist=True)
-
-
 async def test_a_secret_cannot_switch_deletion_off(wire: Wire) -> None:
     """A mount can; a secret's negative duration is refused."""
     body = {"delete_version_after": "-1s"}
     assert (await wire.ask("POST", "secret/metadata/x", body)).status == 400
-
-
-async def test_patch(wire: Wire) -> None:
-    """A null takes a key away, and sets a field back."""
-    wire.gate.answers["secret.metadata.write"] = None
-    body = {"custom_metadata": {"a": None, "b": "1"}, "max_versions": None, "cas_required": None}
-    assert (await wire.ask("PATCH", "secret/metadata/x", body, PATCH)).status == 204
-    assert wire.last.payload == WriteMetadata(
-        metadata={"a": None, "b": "1"}, merge=True, max_versions=0, cas_required=False,
-        must_exist=True,
-    )  # fmt: skip
-    await wire.ask("PATCH", "secret/metadata/x", {"custom_metadata": None}, PATCH)
-    assert wire.last.payload == WriteMetadata(metadata={}, merge=False, must_exist=True)
-    await wire.ask("PATCH", "secret/metadata/x", {}, PATCH)
-    assert wire.last.payload == WriteMetadata(merge=True, must_exist=True)
 
 
 async def test_bad_patches(wire: Wire) -> None:
@@ -123,13 +53,6 @@ async def test_bad_patches(wire: Wire) -> None:
     wire.gate.answers["secret.metadata.write"] = NotFoundError("secret_not_found", "no")
     answer = await wire.ask("PATCH", "secret/metadata/x", {}, PATCH)
     assert (answer.status, answer.body) == (404, b"")
-
-
-async def test_purge(wire: Wire) -> None:
-    """204, also where nothing is."""
-    wire.gate.answers["secret.purge"] = NotFoundError("secret_not_found", "no")
-    assert (await wire.ask("DELETE", "secret/metadata/x")).status == 204
-    assert wire.last.path == "secret/x"
 
 
 async def test_list(wire: Wire) -> None:
@@ -182,42 +105,9 @@ async def test_a_detailed_list_is_bounded(wire: Wire, monkeypatch: pytest.Monkey
     assert len(wire.gate.asked) == 1
 
 
-async def test_config(wire: Wire, mount: Callable[..., MountRow]) -> None:
-    """The mount's settings, which lie at the mount in policies."""
-    wire.gate.answers["mount.read"] = mount(max_versions=4, delete_version_after=-(10**9))
-    answer = await wire.ask("GET", "team/blue/config")
-    assert wire.last.path == "sys/mounts/team/blue"
-    assert answer.json["data"] == {
-        "cas_required": False, "delete_version_after": "-1s", "max_versions": 4,
-        "metadata_cas_required": False,
-    }  # fmt: skip
-    wire.gate.answers["mount.tune"] = None
-    body = {"max_versions": 7, "cas_required": False, "delete_version_after": "-1s"}
-    assert (await wire.ask("POST", "secret/config", body)).status == 204
-    assert wire.last.payload == TuneMount(
-        max_versions=7, cas_required=False, delete_version_after=-(10**9)
-    )
-
-
 async def test_the_roots_hold_nothing(wire: Wire) -> None:
     """A 404 that says so in a warning, which the CLI prints."""
     for path in ("secret/data", "secret/metadata"):
         answer = await wire.ask("GET", path)
         assert (answer.status, answer.json["data"]) == (404, None)
         assert "root of a K/V v2 mount" in answer.json["warnings"][0]
-
-
-@pytest.mark.parametrize(
-    ("method", "command"), [("GET", "get"), ("LIST", "list"), ("PUT", "put"), ("DELETE", "delete")]
-)
-async def test_paths_of_version_1(wire: Wire, method: str, command: str) -> None:
-    """Whoever forgot `data/` is told which command would not."""
-    answer = await wire.ask(method, "secret/app/db", {} if method == "PUT" else b"")
-    assert answer.status == 404
-    assert f"'bao kv {command}'" in answer.json["warnings"][0]
-
-
-async def test_values_are_not_listed(wire: Wire) -> None:
-    """Names are listed below `metadata`."""
-    assert (await wire.ask("LIST", "secret/data/x")).status == 405
-    assert (await wire.ask("LIST", "secret/data")).status == 405

@@ -13,15 +13,12 @@ from actors.pacer import SLICE
 from vault.edge.native.batch import MAX_CONCURRENT, MAX_CONCURRENT_TOTAL, MAX_ITEMS
 from vault.errors import (
     AuthenticationError,
-    AuthorizationError,
-    ConflictError,
-    NotFoundError,
     RateLimitError,
     UnavailableError,
     VaultError,
 )
 from vault.model.operation import Operation
-from vault.model.payloads import MAX_RESULT_BYTES, MalformedRequest, ReadSecret
+from vault.model.payloads import MAX_RESULT_BYTES, MalformedRequest
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import SecretValue, SecretWritten
 
@@ -98,52 +95,6 @@ def names(count: int) -> list[str]:
     return [f"secret/{i}" for i in range(count)]
 
 
-async def test_each_in_order(wire: Any, gate: Gate) -> None:
-    """Every item is an operation of its own, under an id made from the request's."""
-    reply = await wire.ask("POST", "batch/read", {"names": names(3)})
-    told = json.loads(reply.body)
-    assert (reply.status, told["failed"]) == (200, 0)
-    assert [item["name"] for item in told["results"]] == names(3)
-    assert all(item["status"] == 200 for item in told["results"])
-    assert [item["secret"]["value"] for item in told["results"]] == ["v"] * 3
-    request_id = dict(reply.headers)[b"x-request-id"].decode()
-    ops = sorted(gate.ops, key=lambda op: op.request_id)
-    assert [op.request_id for op in ops] == [f"{request_id}.{i}" for i in range(3)]
-    assert [op.path for op in ops] == names(3)
-    assert all(op.part for op in ops)
-    assert {(op.name, op.credential, op.payload) for op in ops} == {
-        ("secret.read", "s.token", ReadSecret())
-    }
-
-
-async def test_partial_failure(wire: Any, gate: Gate) -> None:
-    """207; each failure has the status and the error that it would have had alone."""
-    gate.by_name = {
-        "1": AuthorizationError("permission_denied", "permission denied"),
-        "2": NotFoundError("secret_not_found", "there is no secret of this name"),
-        "3": RateLimitError("rate_limited", "wait", retry_after=7),
-    }
-    reply = await wire.ask("POST", "batch/read", {"names": [*names(4), "sys/x"]})
-    told = json.loads(reply.body)
-    assert (reply.status, told["failed"]) == (207, 4)
-    assert [item["status"] for item in told["results"]] == [200, 403, 404, 429, 400]
-    assert [item.get("error", {}).get("code") for item in told["results"]] == [
-        None, "permission_denied", "secret_not_found", "rate_limited", "path_reserved",
-    ]  # fmt: skip
-    limited = told["results"][3]["error"]
-    assert limited["details"] == {"retry_after": 7}
-    assert limited["request_id"].endswith(".3")
-    assert all(("secret" in item) != ("error" in item) for item in told["results"])
-
-
-async def test_a_deleted_version(wire: Any, gate: Gate) -> None:
-    """Is not found, as when it is read alone."""
-    gate.content = None
-    reply = await wire.ask("POST", "batch/read", {"names": names(1)})
-    assert reply.status == 207
-    assert json.loads(reply.body)["results"][0]["error"]["code"] == "version_deleted"
-
-
 async def test_side_by_side_within_a_bound(wire: Any, gate: Gate) -> None:
     """Many are under way at once, so that they share an fsync; never more than the bound."""
     reply = await wire.ask("POST", "batch/read", {"names": names(MAX_ITEMS)})
@@ -212,31 +163,6 @@ async def test_a_name_twice(wire: Any, gate: Gate) -> None:
     reply = await wire.ask("POST", "batch/write", {"secrets": twice})
     assert (reply.status, json.loads(reply.body)["code"]) == (400, "batch_duplicate")
     assert len(gate.ops) == 2
-
-
-async def test_writes(wire: Any, gate: Gate) -> None:
-    """What an item says is written; what it leaves out stays; no value is answered."""
-    items = [
-        {"name": "secret/a", "value": {"b": 1.10}, "cas": 0, "tags": ["t"], "metadata": {"k": "v"}},
-        {"name": "secret/b", "value": None, "expires_at": ""},
-        {"name": "secret/c", "value": 1, "expires_at": "tomorrow"},
-        {"name": "secret/d", "value": 1, "cas": 7},
-    ]
-    gate.by_name = {"d": ConflictError("cas_mismatch", "not the current version")}
-    reply = await wire.ask("POST", "batch/write", {"secrets": items})
-    told = json.loads(reply.body)
-    assert reply.status == 207
-    assert [item["status"] for item in told["results"]] == [200, 200, 400, 409]
-    assert told["results"][2]["error"]["code"] == "time_invalid"
-    assert "value" not in told["results"][0]["secret"]
-    assert {op.name for op in gate.ops} == {"secret.write"}
-    by_name: dict[str, Any] = {str(op.path): op.payload for op in gate.ops}
-    first, second = by_name["secret/a"], by_name["secret/b"]
-    assert (json.loads(first.value), first.cas, first.tags) == ({"b": 1.1}, 0, ["t"])
-    assert (first.metadata, first.expires_at) == ({"k": "v"}, None)
-    assert (second.value, second.cas, second.tags, second.expires_at) == (b"null", None, None, 0)
-    assert not first.create_only
-    assert not first.must_exist
 
 
 async def test_answer_is_bounded(wire: Any, gate: Gate) -> None:
