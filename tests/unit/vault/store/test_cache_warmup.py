@@ -18,7 +18,6 @@ from vault.store.cache_warmup import (
     MAX_DURATION,
     STEP,
     CacheWarmup,
-    run_cache_warmup,
 )
 from vault.store.interface import BackendError, WriteSet
 from vault.store.memory import MemoryBackend
@@ -114,18 +113,6 @@ async def test_large_rows_push_nothing_out(backend: FaultyBackend, world: FakeWo
         assert run.loaded == STEP
 
 
-async def test_guesses_do_not_end_it(backend: FaultyBackend, world: FakeWorld) -> None:
-    """Whoever asks for names that do not exist pushes out other guesses, and stops nothing."""
-    config = CacheConfig(max_bytes=2_000_000)
-    async with open_store(backend, StampGuard(), world, cache=config) as store:
-        run = CacheWarmup(store, world)
-        for guess in range(1000):
-            assert await store.get(SECRETS, f"guess/{guess}") is None
-        assert store.statistics().cache.evictions > 0
-        await run.run()
-        assert run.loaded == COUNT
-
-
 @pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_time_is_bounded(
@@ -179,16 +166,3 @@ async def test_failing_database(
         assert run.done.is_set()
         assert "no answer" in caplog.text
         assert await store.get(SECRETS, name(3)) is not None
-
-
-async def test_nobody_waits_for_it(store: Store, world: FakeWorld) -> None:
-    """The block goes on at once; leaving it ends the run, and with 0 nobody begins."""
-    async with run_cache_warmup(store, world, 0) as off:
-        await wait_all_tasks_blocked()
-        assert off.loaded == 0
-    async with run_cache_warmup(store, world, 1) as on:
-        assert on.loaded == 0
-        await on.done.wait()
-    async with run_cache_warmup(store, world, 1) as cut:
-        pass
-    assert not cut.done.is_set()

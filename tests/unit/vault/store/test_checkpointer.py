@@ -46,20 +46,6 @@ async def test_after_enough_rows_and_a_rest() -> None:
         assert backend.checkpoints == 2
 
 
-async def test_who_commits_in_a_thread_has_them_made() -> None:
-    """The event loop is told once there is something to do, and not before."""
-    backend, world = Counting(), FakeWorld()
-    checkpoints = Checkpointer(backend, world)
-    async with run_checkpointer(checkpoints):
-        await wait_all_tasks_blocked()
-        await trio.to_thread.run_sync(checkpoints.on_rows_changed, CHECKPOINT_ROWS - 1)
-        await wait_all_tasks_blocked(0.01)
-        assert backend.checkpoints == 0
-        await trio.to_thread.run_sync(checkpoints.on_rows_changed, 1)
-        await wait_all_tasks_blocked(0.01)
-        assert backend.checkpoints == 1
-
-
 async def test_what_was_copied_is_not_copied_again() -> None:
     """The next one is for as many rows more, also those that came while it was made."""
     backend, world = Counting(), FakeWorld()

@@ -18,10 +18,8 @@ from vault.errors import ConflictError, TamperedError, UnavailableError
 from vault.model.records import AccessRow
 from vault.store.committer import (
     MAX_BATCH_CHANGES,
-    NO_DEADLINE,
     CommitCounts,
     Committer,
-    _CommitRequest,
 )
 from vault.store.interface import UNKNOWN, BackendError, ConstraintError, StoreSession, WriteSet
 from vault.store.memory import MemoryBackend
@@ -35,19 +33,6 @@ def made() -> tuple[Committer, FaultyBackend, RowCache, CommitCounts]:
     backend, cache, counts = FaultyBackend(MemoryBackend()), RowCache(), CommitCounts()
     committer = Committer(backend, StampGuard(), cache, counts, FakeWorld().uptime)
     return committer, backend, cache, counts
-
-
-def test_one_transaction_a_batch() -> None:
-    """A batch is one transaction; results come in order, errors of changes among them."""
-    committer, backend, cache, counts = made()
-    changes = [lambda tx, i=i: tx.put(SYSTEM, system(f"{i}")) or i for i in range(10)]
-    results = committer.commit([*changes, lambda _: 1 // 0])
-    assert results[:10] == list(range(10))
-    assert isinstance(results[10], Failure)
-    assert isinstance(results[10].error, ZeroDivisionError)
-    assert backend.transactions == 1
-    assert (counts.transactions, counts.changes, counts.largest) == (1, 11, 11)
-    assert cache.lookup(SYSTEM, ("9",)) == system("9")
 
 
 def test_a_transaction_has_a_bound() -> None:
@@ -161,15 +146,6 @@ def test_what_a_transaction_touched_has_ended_when_it_is_over() -> None:
     assert cache.lookup(USERS, ("bob",)) is MISSING
 
 
-def test_who_has_the_turn_keeps_it_until_he_is_answered() -> None:
-    """Be there more than a transaction before him."""
-    committer, backend, _, _ = made()
-    for _ in range(2):
-        committer._queue.append(_CommitRequest([lambda _: 0] * MAX_BATCH_CHANGES, NO_DEADLINE))
-    assert committer.commit([lambda _: "mine"]) == ["mine"]
-    assert backend.transactions == 3
-
-
 def test_a_transaction_has_ended_once_the_cache_knows_of_it() -> None:
     """Who goes by the count would else read what was stored before."""
     ended: list[int] = []
@@ -239,23 +215,6 @@ def test_what_is_late_is_not_begun() -> None:
     assert (late.value.code, late.value.details) == ("store_timeout", {"outcome": "none"})
     assert not isinstance(late.value, BackendError)
     assert (done, backend.transactions) == ([1], 1)
-
-
-def test_rows_are_told_of_within_the_turn() -> None:
-    """How many each transaction has changed."""
-    rows: list[int] = []
-    backend = FaultyBackend(MemoryBackend())
-    committer = Committer(
-        backend,
-        StampGuard(),
-        RowCache(),
-        CommitCounts(),
-        FakeWorld().uptime,
-        on_rows_changed=rows.append,
-    )
-    committer.commit([put(SYSTEM, system("a")), put(SYSTEM, system("b"))])
-    committer.commit([put(SYSTEM, system("c"))])
-    assert rows == [2, 1]
 
 
 def _full(apply: Callable[[StoreSession], WriteSet]) -> None:

@@ -8,13 +8,12 @@ import pytest
 
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
-from tests.contract.store.samples import StampGuard, put, system
+from tests.contract.store.samples import StampGuard
 from tests.unit.vault.store.test_committer import made
-from vault.store.committer import MAX_BATCH_CHANGES, NO_DEADLINE, CommitCounts, Committer
+from vault.store.committer import NO_DEADLINE, CommitCounts, Committer
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.row_cache import RowCache
-from vault.store.tables import SYSTEM
 
 
 class Others:
@@ -55,67 +54,6 @@ class Others:
             self._ends[name] = self._committer.commit(changes, deadline=self._until)
         except BaseException as error:  # noqa: BLE001  # what it raised
             self._ends[name] = error
-
-
-def test_who_comes_meanwhile_is_in_the_next_transaction() -> None:
-    """All of them in one; each has its own results."""
-    committer, backend, cache, counts = made()
-    others = Others(committer)
-    others.come("first", others.hold)
-    for i in range(3):
-        others.come(f"{i}", put(SYSTEM, system(f"{i}")), lambda _, i=i: i)
-    assert others.ends() == {"first": [None], "0": [None, 0], "1": [None, 1], "2": [None, 2]}
-    assert (backend.transactions, counts.largest) == (2, 6)
-    assert cache.lookup(SYSTEM, ("2",)) == system("2")
-
-
-def test_no_transaction_of_several_is_over_the_bound() -> None:
-    """Whoever is not in this one is in the next, whoever commits it."""
-    committer, backend, _, counts = made()
-    others = Others(committer)
-    others.come("first", others.hold)
-    half = [lambda _, i=i: i for i in range(MAX_BATCH_CHANGES // 2)]
-    for name in "abc":
-        others.come(name, *half)
-    assert others.ends() == {"first": [None]} | {
-        name: list(range(MAX_BATCH_CHANGES // 2)) for name in "abc"
-    }
-    assert (backend.transactions, counts.largest) == (3, MAX_BATCH_CHANGES)
-
-
-def test_nobody_is_cut_in_two_beside_others() -> None:
-    """Who would be over the bound goes by himself, in order, as many times as it takes."""
-    committer, backend, _, counts = made()
-    others = Others(committer)
-    others.come("first", others.hold)
-    large = [lambda _, i=i: i for i in range(MAX_BATCH_CHANGES + 1)]
-    others.come("small", lambda _: "s")
-    others.come("large", *large)
-    others.come("last", lambda _: "l")
-    ends = others.ends()
-    assert (ends["small"], ends["large"], ends["last"]) == (
-        ["s"],
-        list(range(MAX_BATCH_CHANGES + 1)),
-        ["l"],
-    )
-    assert (backend.transactions, counts.largest) == (5, MAX_BATCH_CHANGES)
-
-
-def test_what_fails_the_transaction_is_told_to_each_by_itself() -> None:
-    """None shows another's traceback; whoever comes behind it is not concerned."""
-    committer, _, _, _ = made()
-    others = Others(committer)
-    others.come("first", others.hold)
-
-    def fail(_: Any) -> None:
-        raise BackendError("store_full", "the disk is full")
-
-    others.come("a", fail)
-    others.come("b", lambda _: None)
-    ends = others.ends()
-    assert [ends["a"].code, ends["b"].code] == ["store_full"] * 2
-    assert ends["a"] is not ends["b"]
-    assert committer.commit([lambda _: "on"]) == ["on"]
 
 
 class Odd(Exception):  # noqa: N818  # what it is
@@ -185,16 +123,3 @@ def test_closing_waits_for_the_transaction_and_lets_no_other_begin() -> None:
         committer.commit([lambda _: None])
     assert refused.value.details == {"outcome": "none"}
     assert backend.transactions == before
-
-
-def test_a_new_connection_is_not_made_within_a_transaction() -> None:
-    """It would take the other's away."""
-    committer, backend, _, _ = made()
-    others, made_anew = Others(committer), Event()
-    others.come("first", others.hold)
-    connecting = Thread(target=lambda: (committer.connect(), made_anew.set()))
-    connecting.start()
-    assert not made_anew.wait(0.05)
-    others.ends()
-    connecting.join(10)
-    assert backend.connects == 1

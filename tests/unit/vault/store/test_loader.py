@@ -7,7 +7,7 @@ from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import TamperedError
-from vault.store.interface import BackendError, WriteSet
+from vault.store.interface import WriteSet
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
 from vault.store.memory import MemoryBackend
 from vault.store.row_cache import MISSING, CacheConfig, RowCache
@@ -33,18 +33,6 @@ async def load(backend: FaultyBackend, cache: RowCache, *slots: RowAddress) -> l
     results = await loader.receive_batch(slots)
     await loader.on_stop()
     return list(results)
-
-
-async def test_each_is_answered(backend: FaultyBackend) -> None:
-    """Rows come in the order of asking, twice asked for twice, None for one that is not there."""
-    cache = RowCache()
-    slots: list[RowAddress] = [(SYSTEM, (name,)) for name in ("c", "none", "a", "c")]
-    found = await load(backend, cache, *slots, (SECRETS, ("good",)))
-    assert found[:4] == [system("c"), None, system("a"), system("c")]
-    assert found[4] == StampGuard().stamp("secrets", secret("good"))
-    assert cache.lookup(SYSTEM, ("c",)) == system("c")
-    assert cache.lookup(SYSTEM, ("none",)) is None
-    assert cache.statistics().misses == 4
 
 
 async def test_a_head_brings_its_current_version(backend: FaultyBackend) -> None:
@@ -86,22 +74,3 @@ async def test_a_damaged_row_fails_alone(backend: FaultyBackend) -> None:
     assert good == StampGuard().stamp("secrets", secret("good"))
     assert cache.lookup(SECRETS, ("bad",)) is MISSING
     assert cache.lookup(SECRETS, ("good",)) is not MISSING
-
-
-async def test_an_impossible_key_does_not_hide_its_neighbours(backend: FaultyBackend) -> None:
-    """A key that no database could hold is not there; the others are."""
-    keys: list[RowAddress] = [(SYSTEM, ("\ud800",)), (SYSTEM, ("a",)), (SYSTEM, ("b",))]
-    assert await load(backend, RowCache(), *keys) == [None, system("a"), system("b")]
-
-
-async def test_a_fault_is_told_to_each(backend: FaultyBackend) -> None:
-    """A database that fails is told to each with an error of his own, and nothing is kept."""
-    cache = RowCache()
-    backend.faults = [("read", BackendError("store_unavailable", "gone"))]
-    one, two = await load(backend, cache, (SYSTEM, ("a",)), (SYSTEM, ("b",)))
-    assert isinstance(one, Failure)
-    assert isinstance(two, Failure)
-    assert isinstance(one.error, BackendError)
-    assert one.error is not two.error
-    assert cache.lookup(SYSTEM, ("a",)) is MISSING
-    assert await load(backend, cache, (SYSTEM, ("a",))) == [system("a")]

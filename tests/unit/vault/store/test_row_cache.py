@@ -27,32 +27,6 @@ def test_three_answers() -> None:
     assert cache.lookup(SYSTEM, KEY) is None
 
 
-def test_rows_of_which_there_are_many() -> None:
-    """They are kept in one piece, and found as equal rows, none of them the other's."""
-    cache = RowCache()
-    head = secret("a", tags=["x"], metadata={"k": "v"})
-    row = version("id", 2)
-    cache.apply_commit([(SECRETS, KEY, head), (VERSIONS, ("id", 2), row)])
-    assert cache.lookup(VERSIONS, ("id", 2)) == row
-    first, second = cache.lookup(SECRETS, KEY), cache.peek_rows(SECRETS, [KEY])[KEY]
-    assert first == second == head
-    assert first is not second
-    cache.end_load(cache.begin_load(SECRETS, ("b",)), SECRETS, secret("b"))
-    assert cache.lookup(SECRETS, ("b",)) == secret("b")
-    shelf = cache._rows.shard_for("")
-    assert all(type(kept) is bytes for kept in shelf._entries.values())
-
-
-def test_what_is_known_of_several() -> None:
-    """A row for each that is known, not one for what does not exist; they count as no look."""
-    cache = RowCache()
-    row = system("a")
-    cache.apply_commit([(SYSTEM, KEY, row), (SYSTEM, ("b",), None)])
-    assert cache.peek_rows(SYSTEM, [KEY, ("b",), ("c",)]) == {KEY: row}
-    assert cache.peek_rows(SECRETS, [KEY]) == {}
-    assert (cache.statistics().hits, cache.statistics().misses) == (0, 0)
-
-
 def test_what_is_lacking_of_several() -> None:
     """What is not there, does not exist, or has another stamp; packed or not, however many."""
     cache = RowCache(CacheConfig(max_bytes=16 << 20))
@@ -71,24 +45,6 @@ def test_what_is_lacking_of_several() -> None:
         (("b",), b"m"),
     ]
     assert (cache.statistics().hits, cache.statistics().misses) == (0, 0)
-
-
-def test_load() -> None:
-    """What was loaded is kept, be it a row or its absence."""
-    cache = RowCache()
-    row = system("a")
-    cache.end_load(cache.begin_load(SYSTEM, KEY), SYSTEM, row)
-    cache.end_load(cache.begin_load(SYSTEM, ("b",)), SYSTEM, None)
-    assert cache.lookup(SYSTEM, KEY) is row
-    assert cache.lookup(SYSTEM, ("b",)) is None
-
-
-def test_failed_load() -> None:
-    """A load that failed leaves nothing, and is not waited for."""
-    cache = RowCache()
-    cache.end_load(cache.begin_load(SYSTEM, KEY), SYSTEM, MISSING)
-    assert cache.lookup(SYSTEM, KEY) is MISSING
-    assert not cache._loads
 
 
 def test_overtaken_load() -> None:
@@ -189,18 +145,6 @@ def test_zero_bytes() -> None:
     assert cache.lookup(SYSTEM, ("b",)) is MISSING
 
 
-def test_statistics() -> None:
-    """Hits are answers from memory, misses are loads."""
-    cache = RowCache(CacheConfig(max_bytes=1_000_000))
-    cache.lookup(SYSTEM, KEY)
-    cache.end_load(cache.begin_load(SYSTEM, KEY), SYSTEM, system("a"))
-    cache.lookup(SYSTEM, KEY)
-    stats = cache.statistics()
-    assert (stats.hits, stats.misses, stats.entries) == (1, 1, 1)
-    assert stats.max_bytes == 1_000_000
-    assert 0 < stats.bytes < 2000
-
-
 def test_what_nobody_waits_for_is_no_miss() -> None:
     """Rows that are loaded in advance count when they are asked for."""
     cache = RowCache()
@@ -211,12 +155,6 @@ def test_what_nobody_waits_for_is_no_miss() -> None:
         if cache.lookup(SYSTEM, (name,)) is MISSING:
             cache.begin_load(SYSTEM, (name,))
     assert cache.statistics().hit_rate == 75
-
-
-def test_settings_are_told() -> None:
-    """Bound, policy and time are as they were given."""
-    stats = RowCache(CacheConfig(max_bytes=7, policy=EvictionPolicy.LFU, ttl=5)).statistics()
-    assert (stats.max_bytes, stats.policy, stats.ttl) == (7, "lfu", 5)
 
 
 @pytest.mark.parametrize("ttl", [0, 10**18])

@@ -19,7 +19,6 @@ from vault.store.row_cache import MISSING, RowCache
 from vault.store.row_index import (
     SMALLEST,
     Collected,
-    InDoubtError,
     OwnMemory,
     RowChange,
     RowIndex,
@@ -309,23 +308,3 @@ async def test_a_row_that_is_being_changed_is_looked_at_again(store_of: Any) -> 
     async with store_of(backend, index) as store:
         assert (await store.get(USERS, "ann")).email == "new"
         assert index.finding is None
-
-
-async def test_who_does_not_commit_leaves_it_to_who_does(store_of: Any) -> None:
-    """A worker's store: nothing is told, and nothing kept."""
-    backend = FaultyBackend(MemoryBackend())
-    transact(backend, put(USERS, user("ann")), StampGuard())
-    index = indexed(backend)
-    transact(backend, put(USERS, user("zoe")), StampGuard())
-    memory = OwnMemory()
-    memory.segments = list(index._memory.segments)
-    async with store_of(backend, RowReader(memory), writes=False) as store:
-        assert (await store.get(USERS, "ann")).id == "ann"
-        with pytest.raises(InDoubtError):
-            await store.get(USERS, "zoe")
-        with pytest.raises(InDoubtError):
-            await store.select(USERS, StoreQuery())
-        with pytest.raises(InDoubtError):
-            await store.select_checked_keys(USERS, StoreQuery())
-        assert store.get_cached(USERS, "zoe") is MISSING
-        assert store.finding is index.finding is None

@@ -11,9 +11,7 @@ from msgspec.structs import replace
 from tests.contract.store.samples import StampGuard, put, secret, system
 from vault.errors import TamperedError
 from vault.model.records import SecretRow
-from vault.store import session as session_module
-from vault.store.interface import BackendError, ConstraintError, StoreSession, WriteSet
-from vault.store.session import SqlSession
+from vault.store.interface import ConstraintError, WriteSet
 from vault.store.sqlite import SqliteBackend
 from vault.store.tables import SECRETS, SYSTEM
 from vault.store.transaction import transact
@@ -64,19 +62,6 @@ def test_a_key_of_another_type_is_told_as_it_is(backend: SqliteBackend) -> None:
         assert [key for key, _ in session.iter_macs(SECRETS)] == [(b"a",)]
 
 
-def test_iter_macs_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them once, however many are fetched at a time."""
-    monkeypatch.setattr(session_module, "_MARKS_AT_ONCE", 2)
-    guard = StampGuard()
-    for name in "bcdef":
-        transact(backend, put(SECRETS, secret(name, id=f"id-{name}")), guard)
-    with backend.read() as session:
-        found = list(session.iter_macs(SECRETS))
-        stamps = session.stamps(SECRETS, [(name,) for name in "abcdef"])
-    assert sorted(found) == sorted(stamps.items())
-    assert len(found) == 6
-
-
 def test_a_delete_that_meets_no_row(backend: SqliteBackend) -> None:
     """Rows that go are rows that are there: the database has accepted it and done nothing."""
     writes = WriteSet(inserts={SYSTEM: [system("b")]}, deletes={SYSTEM: [("absent",)]})
@@ -85,14 +70,6 @@ def test_a_delete_that_meets_no_row(backend: SqliteBackend) -> None:
     assert refused.value.code == "storage_write_ignored"
     with backend.read() as session:
         assert session.get(SYSTEM, ("b",)) is None
-
-
-def test_impossible_keys(backend: SqliteBackend) -> None:
-    """A key that cannot be stored is not there, and does not hide those asked for beside it."""
-    keys = [("\ud800",), ("a",)]
-    with backend.read() as session:
-        assert session.get_many(SYSTEM, keys) == {("a",): system("a")}
-        assert session.existing(SYSTEM, keys) == {("a",)}
 
 
 def test_update_of_nothing(backend: SqliteBackend) -> None:
@@ -135,19 +112,3 @@ def listening(connection: sa.Connection, said: list[str]) -> None:
     database = connection.connection.dbapi_connection
     assert isinstance(database, sqlite3.Connection)
     database.set_trace_callback(lambda text: said.append(text) if "UPDATE" in text else None)
-
-
-def test_driver_fault(backend: SqliteBackend) -> None:
-    """What the driver raises is the store's fault, whichever way the statement was run."""
-
-    def lose(session: StoreSession) -> WriteSet:
-        assert isinstance(session, SqlSession)
-        session._connection.cursor().execute("DROP TABLE credential_usage")
-        session._connection.cursor().execute("DROP TABLE system")
-        session.get(SYSTEM, ("a",))
-        return WriteSet()
-
-    with pytest.raises(BackendError):
-        backend.write(lose)
-    with backend.read() as session:
-        assert session.get(SYSTEM, ("a",)) == system("a")

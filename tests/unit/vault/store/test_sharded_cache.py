@@ -4,7 +4,6 @@ import pytest
 
 from vault.store.bounded_cache import MISSING, CacheEntry, EvictionPolicy, Slot
 from vault.store.sharded_cache import SHARD_BYTES, ShardedCache
-from vault.store.table import ROW_BYTES
 
 COUNT = 3000
 
@@ -52,17 +51,3 @@ def test_a_place_stays_on_its_shelf() -> None:
         made.shard_for(slot).remove(slot)
         assert made.shard_for(slot).get(slot) is MISSING
     assert len(made) == COUNT - len(range(0, COUNT, 7))
-
-
-def test_a_look_at_many() -> None:
-    """Each in its place, what is not there among them."""
-    made = filled(64)
-    made.shard_for("s/7").put("s/7", b"y")
-    assert made.peek(["s/7", "s/none", "s/8"]) == [b"y", MISSING, b"x"]
-
-
-def test_a_small_bound_is_one_shelf() -> None:
-    """Also one of nothing; any row that a database can hold has room on one of many."""
-    assert len(ShardedCache(0, EvictionPolicy.LRU, 0, int, weight)._shards) == 1
-    assert len(ShardedCache(SHARD_BYTES, EvictionPolicy.LRU, 0, int, weight)._shards) == 1
-    assert SHARD_BYTES >= 2 * ROW_BYTES

@@ -8,10 +8,9 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from tests.contract.store.samples import secret
 from vault.errors import TamperedError
-from vault.model.path import ResourcePath
-from vault.store.statements import TableStatements, encode_json, pass_json_through, to_base_type
+from vault.store.statements import TableStatements
 from vault.store.table import StoreQuery
-from vault.store.tables import ALL, API_KEYS, SECRETS, VERSIONS
+from vault.store.tables import ALL, SECRETS, VERSIONS
 
 HEADS, OLD = TableStatements(SECRETS), TableStatements(VERSIONS)
 
@@ -42,35 +41,10 @@ def test_cursor_of_two_parts() -> None:
     assert "secret_id" in sql.partition(">=")[0]
 
 
-def test_names() -> None:
-    """Each bound name stands for one column, whatever other columns are called."""
-    assert OLD.columns["key_secret_id"] == OLD.columns["secret_id"] == "secret_id"
-    keys = TableStatements(
-        API_KEYS
-    ).columns  # `key_id` is bound to find the row, `key_hash` is a column
-    assert keys["key_id"] == "id"
-    assert keys["key_hash"] == "key_hash"
-    assert type(to_base_type(ResourcePath.parse("a/b"))) is str
-    assert to_base_type(3) == 3
-
-
-def test_json() -> None:
-    """JSON is written compact, and read by the row's own types."""
-    assert encode_json({"ä": [1, None]}) == '{"ä":[1,null]}'
-    assert pass_json_through("{}") == "{}"
-
-
 def record(**changes: Any) -> list[Any]:
     """A record as a database returns it, some cells of it other."""
     cells = asdict(secret("a")) | {"metadata": '{"k":"v"}', "tags": '["t"]'} | changes
     return list(cells.values())
-
-
-def test_read() -> None:
-    """A record becomes its struct."""
-    row = HEADS.read_row(record())
-    assert row == secret("a", metadata={"k": "v"}, tags=["t"])
-    assert HEADS.read_row(record(rotation_policy='{"n":1}')).rotation_policy == {"n": 1}
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ import trio
 from actors import Failure, SystemWorld
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
-from tests.contract.store.samples import StampGuard, put, secret, system, version
-from vault.errors import TamperedError, UnavailableError, ValidationError
+from tests.contract.store.samples import StampGuard, put, secret, system
+from vault.errors import TamperedError, ValidationError
 from vault.store.committer import NO_DEADLINE
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.row_cache import CacheConfig, RowCache
 from vault.store.sqlite import SqliteBackend
-from vault.store.store import MAX_PREFETCH, Store, open_store
+from vault.store.store import Store, open_store
 from vault.store.table import StoreQuery
-from vault.store.tables import SECRETS, SYSTEM, VERSIONS
+from vault.store.tables import SECRETS, SYSTEM
 from vault.store.transaction import transact
 
 
@@ -33,25 +33,6 @@ async def test_simulated_world() -> None:
         assert await store.get(SYSTEM, "a") == system("a")
         assert await store.select(SYSTEM, StoreQuery()) == [system("a")]
         await store.check()
-
-
-async def test_statistics() -> None:
-    """Commits, and the cache's hits and loads, are counted."""
-    backend = MemoryBackend()
-    transact(backend, put(SYSTEM, system("a")))
-    async with open_store(
-        backend, StampGuard(), SystemWorld(), cache=CacheConfig(max_bytes=50_000)
-    ) as store:
-        await store.get(SYSTEM, "a")
-        await store.get(SYSTEM, "a")
-        await store.commit(put(SYSTEM, system("b")))
-        stats = store.statistics()
-        assert (stats.transactions, stats.changes, stats.largest) == (1, 1, 1)
-        assert (stats.cache.misses, stats.cache.hits) == (1, 1)
-        assert stats.cache.entries == 2
-        assert stats.cache.max_bytes == 50_000
-        writer = store.tree().children[0]
-        assert (writer.name, writer.handled) == ("store/writer", 1)
 
 
 def here(store: Store, changes: list[Any]) -> Any:
@@ -90,13 +71,6 @@ async def test_a_database_that_fails_in_a_thread(
         assert await trio.to_thread.run_sync(here, store, [lambda _: 1]) == [1]
 
 
-async def test_a_store_that_only_reads_commits_in_no_thread_either() -> None:
-    """Another process does."""
-    async with open_store(MemoryBackend(), StampGuard(), SystemWorld(), writes=False) as store:
-        with pytest.raises(UnavailableError, match="another process writes"):
-            here(store, [put(SYSTEM, system("a"))])
-
-
 async def test_a_store_is_closed_behind_the_transaction_of_a_thread() -> None:
     """And not within it: its connection would go from under it."""
     backend, begun, may = MemoryBackend(), threading.Event(), threading.Event()
@@ -133,101 +107,12 @@ async def _checked(store: Store, query: StoreQuery) -> list[str]:
 both = pytest.mark.parametrize("ask", [_selected, _checked])
 
 
-class CountingGuard(StampGuard):
-    """Counts the rows that are checked."""
-
-    checks = 0
-
-    def check(self, table: str, row: Any) -> None:
-        """One more."""
-        self.checks += 1
-        super().check(table, row)
-
-
-@both
-async def test_a_query_checks_each_row_once(ask: Ask) -> None:
-    """What is cached was checked when it came."""
-    backend, guard = MemoryBackend(), CountingGuard()
-    names = [f"app/{number}" for number in range(4)]
-    transact(backend, put(SECRETS, *map(secret, names)), guard)
-    query = StoreQuery(prefix=("name", "app/"), limit=3)
-    async with open_store(backend, guard, FakeWorld()) as store:
-        for name in names[:3]:
-            assert await ask(store, query) == names[:3]
-            await store.get(SECRETS, name)
-        guard.checks = 0
-        assert await ask(store, query) == names[:3]
-        assert guard.checks == 0
-    async with open_store(backend, guard, FakeWorld(), cache=CacheConfig(max_bytes=0)) as store:
-        await ask(store, query)
-        assert guard.checks == 3
-
-
-@both
-async def test_what_is_asked_for_again_is_there(ask: Ask) -> None:
-    """A query brings in some of the rows that are not cached, and no more at a time."""
-    backend, guard, cache = MemoryBackend(), CountingGuard(), RowCache()
-    names = [f"app/{number:03}" for number in range(MAX_PREFETCH + 9)]
-    transact(backend, put(SECRETS, *map(secret, names)), guard)
-    query = StoreQuery(prefix=("name", "app/"))
-    async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
-        checks = []
-        for _ in range(3):
-            guard.checks = 0
-            assert await ask(store, query) == names
-            checks.append((guard.checks, cache.statistics().entries))
-        assert checks == [
-            (2 * MAX_PREFETCH + 9, MAX_PREFETCH),
-            (9, MAX_PREFETCH + 9),
-            (0, MAX_PREFETCH + 9),
-        ]
-        assert cache.statistics().misses == 0
-
-
-@both
-async def test_what_was_brought_in_counts_if_it_is_what_the_query_has_seen(ask: Ask) -> None:
-    """It comes from another view of the database, which may be of a later moment."""
-    backend, guard = MemoryBackend(), CountingGuard()
-    transact(backend, put(SECRETS, secret("app/0"), secret("app/1")), guard)
-    stored = guard.stamp(SECRETS.name, secret("app/1"))
-    for first, checks in (("u2", 2), ("u1", 0)):
-        row = guard.stamp(SECRETS.name, secret("app/0", created_by=first))
-        async with open_store(backend, guard, FakeWorld()) as store:
-            brought = {("app/0",): row, ("app/1",): stored}
-            store._cache_loader.prefetch = lambda *_, brought=brought: brought  # type: ignore[method-assign]
-            guard.checks = 0
-            assert await ask(store, StoreQuery()) == ["app/0", "app/1"]
-            assert guard.checks == checks
-            rows = await store.select(SECRETS, StoreQuery())
-            assert [row.created_by for row in rows] == ["u1", "u1"]
-
-
 async def test_a_value_that_no_row_has() -> None:
     """It is told before anything is asked."""
     async with open_store(MemoryBackend(), StampGuard(), FakeWorld()) as store:
         for asked in (store.select, store.select_keys, store.select_checked_keys):
             with pytest.raises(ValidationError):
                 await asked(SECRETS, StoreQuery(prefix=("name", "a\0")))
-
-
-async def test_values_are_not_brought_in() -> None:
-    """Whoever looks at all versions, as a rotation does, pushes nothing out."""
-    backend, guard, cache = MemoryBackend(), StampGuard(), RowCache()
-    transact(backend, put(SECRETS, secret("app/0", id="i")), guard)
-    transact(backend, put(VERSIONS, version("i", 1), version("i", 2)), guard)
-    async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
-        assert [row.version for row in await store.select(VERSIONS, StoreQuery())] == [1, 2]
-        assert cache.statistics().entries == 0
-
-
-async def test_who_has_no_second_view_brings_nothing_in() -> None:
-    """The one that asks has one already, and would wait for itself."""
-    backend, guard, cache = MemoryBackend(), StampGuard(), RowCache()
-    backend.readers = 3
-    transact(backend, put(SECRETS, secret("app/0")), guard)
-    async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
-        assert len(await store.select(SECRETS, StoreQuery())) == 1
-        assert cache.statistics().entries == 0
 
 
 @both

@@ -7,34 +7,15 @@ import pytest
 
 from vault.errors import ValidationError
 from vault.model.path import ResourcePath
-from vault.model.records import RoleRow, SecretRow, SystemRow, VersionRow
-from vault.store.table import NAME_BYTES, ROW_BYTES, TEXT_BYTES, ColumnKind, Table, packed_has_stamp
-from vault.store.tables import ALL, ROLES, SECRETS, SYSTEM, VERSIONS
+from vault.model.records import RoleRow, SecretRow, SystemRow
+from vault.store.table import NAME_BYTES, ROW_BYTES, TEXT_BYTES, Table, packed_has_stamp
+from vault.store.tables import ALL, ROLES, SECRETS, SYSTEM
 
 
 def secret(**fields: object) -> SecretRow:
     """A head with the given fields."""
     default: dict[str, object] = {"name": "a", "id": "1", "created_at": 1, "updated_at": 1}
     return SecretRow(**(default | {"created_by": "u"} | fields))  # type: ignore[arg-type]
-
-
-def test_columns_follow_the_struct() -> None:
-    """Each field is one column of the kind of its annotation; None as a default means nullable."""
-    kinds = SECRETS.kinds
-    assert list(kinds) == [field.name for field in msgspec.structs.fields(SecretRow)]
-    assert kinds["name"] is ColumnKind.NAME
-    assert kinds["cas_required"] is ColumnKind.BOOLEAN
-    assert kinds["created_at"] is ColumnKind.INTEGER
-    assert kinds["tags"] is kinds["metadata"] is kinds["rotation_policy"] is ColumnKind.JSON
-    assert kinds["mac"] is ColumnKind.BLOB
-    assert ROLES.kinds["description"] is ColumnKind.TEXT
-    assert [c.name for c in SECRETS.columns if c.nullable] == ["rotation_policy"]
-
-
-def test_guarded() -> None:
-    """A table is guarded exactly when its rows have a mac."""
-    unguarded = {"system", "secret_access", "credential_usage", "audit_blocks"}
-    assert {t.name for t in ALL if not t.is_guarded} == unguarded
 
 
 def test_a_packed_row_ends_with_its_stamp() -> None:
@@ -46,21 +27,6 @@ def test_a_packed_row_ends_with_its_stamp() -> None:
     for end in (b"", b"x", b"xyz"):  # a stamp whose own end looks like one
         packed = SECRETS.pack(secret(mac=b"abc" + msgspec.msgpack.encode(end)))
         assert not packed_has_stamp(packed, end)
-
-
-def test_keys() -> None:
-    """A key is always a tuple."""
-    assert SECRETS.key_of(secret()) == ("a",)
-    row = VersionRow(
-        secret_id="x",
-        version=2,
-        wrapped_dek=b"",
-        box=b"",
-        kek_generation=1,
-        created_at=1,
-        created_by="u",
-    )
-    assert VERSIONS.key_of(row) == ("x", 2)
 
 
 class _Word(StrEnum):

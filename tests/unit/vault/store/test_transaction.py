@@ -156,16 +156,6 @@ def test_a_count_that_no_database_holds() -> None:
         )
 
 
-def test_nothing_to_write() -> None:
-    """Reading, and deleting what is not there, writes nothing."""
-
-    def use(batch: TransactionBatch) -> None:
-        batch.run_change(lambda tx: tx.select(SYSTEM, StoreQuery()))
-        batch.run_change(lambda tx: tx.delete(SYSTEM, "a"))
-
-    assert batch_over(MemoryBackend(), use) == WriteSet()
-
-
 def test_guard() -> None:
     """Rows are stamped when they are put, and checked when they come from the database."""
     backend = MemoryBackend()
@@ -255,23 +245,6 @@ def test_what_a_transaction_exchanges(*, is_read_first: bool) -> None:
     assert sorted(come) == sorted(((row.name,), guard.stamp("secrets", row).mac) for row in new)
     with backend.read() as session:
         assert {row.name for row in session.select(SECRETS, StoreQuery())} == {"a", "c", "d"}
-
-
-def test_added_rows_are_not_looked_up() -> None:
-    """`add` inserts without a look at the database; `put` of the same key looks."""
-    backend = MemoryBackend()
-    asked: list[Any] = []
-
-    def apply(session: StoreSession) -> WriteSet:
-        existing = session.existing
-        session.existing = lambda table, keys: asked.append(keys) or existing(table, keys)  # type: ignore[method-assign]
-        batch = TransactionBatch(session, StampGuard(), None)
-        batch.run_change(lambda tx: tx.insert_new(SYSTEM, [system("a"), system("b")]))
-        return batch.write_set()
-
-    backend.write(apply)
-    assert [keys for keys in asked if keys] == []
-    assert transact(backend, lambda tx: tx.get(SYSTEM, "b")) == system("b")
 
 
 @pytest.mark.parametrize("known", [False, True])
