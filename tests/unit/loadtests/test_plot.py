@@ -25,13 +25,6 @@ def test_bars_are_to_scale_and_say_their_figures() -> None:
     assert {"read & write", "1,000 /s", "2,000 /s", "one", "two"} <= set(words(picture))
 
 
-def test_a_series_that_a_group_lacks_keeps_its_colour() -> None:
-    """A colour is one server's in the whole picture."""
-    picture = bar_chart("t", {"a": {"one": 1.0, "two": 1.0}, "b": {"two": 1.0}}, unit="")
-    drawn = [r for r in read(picture).iter(f"{SVG}rect") if "stroke" in r.attrib]
-    assert [r.attrib["class"] for r in drawn] == ["s0", "s1", "s1"]
-
-
 def test_lines_have_a_dot_at_each_point() -> None:
     """To scale: the middle of a linear axis is half its value, of a logarithmic one its root."""
     series = {"s": [(1.0, 0.0), (10.0, 5.0), (100.0, 10.0)]}
@@ -42,14 +35,3 @@ def test_lines_have_a_dot_at_each_point() -> None:
     ]
     assert dots[1] == ((dots[0][0] + dots[2][0]) / 2, (dots[0][1] + dots[2][1]) / 2)
     assert {"x", "y", "1", "10", "100"} <= set(words(picture))
-
-
-def test_nothing_to_show_is_still_a_picture() -> None:
-    """A run of which every row was void."""
-    read(bar_chart("t", {"a": {}}, unit=""))
-    read(line_chart("t", {"s": []}, Axis("x", logarithmic=True), Axis("y")))
-
-
-def test_dark_pages_have_colours_of_their_own() -> None:
-    """In the same file."""
-    assert "prefers-color-scheme:dark" in bar_chart("t", {}, unit="")

@@ -28,18 +28,6 @@ def what(call: FileCall) -> tuple[str, Path, bool]:
     return call.name, call.path, bool(call.worker)
 
 
-@pytest.mark.parametrize("kind", ["kill", "EIO", "ENOSPC"])
-def test_of_equal_calls_in_a_row_the_first_second_and_last_are_struck(kind: Kind) -> None:
-    """A run of one is struck once, and a sync between two runs keeps them apart."""
-    assert positions(TRACE, kind, RULE) == [1, 2, 5, 6, 7, 8]
-
-
-@pytest.mark.parametrize("kind", ["delay", "EIO stays", "ENOSPC stays"])
-def test_what_stays_or_changes_nothing_strikes_each_call_on_each_file_once(kind: Kind) -> None:
-    """The first; the second run of the same call is not another one."""
-    assert positions(TRACE, kind, RULE) == [1, 6, 7]
-
-
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_call_on_every_file_is_struck_with_every_kind(kind: Kind) -> None:
     """The rule leaves out repetitions, never a call; a write by half is of writes only."""
@@ -59,24 +47,6 @@ def test_what_repeats_itself_is_struck_once_in_each_step() -> None:
     """A step is a call after another: the write after a sync is not the write after a write."""
     struck = positions(ROUND * 100, "kill", RULE, repeats=True)
     assert struck == [1, 2, 3, 4]
-
-
-def test_every_position_is_struck_when_asked() -> None:
-    """All of them, in order, with the kinds that the rule spares as well."""
-    assert positions(TRACE, "kill", Choice(every=True)) == list(range(1, 9))
-    assert positions(ROUND * 2, "delay", Choice(every=True), repeats=True) == list(range(1, 7))
-
-
-def test_torn_and_short_writes_count_writes_only() -> None:
-    """A sync cannot be done by half."""
-    assert positions(TRACE, "tear", RULE) == [1, 2, 5, 6, 7]
-    assert positions(TRACE, "short", Choice(every=True)) == list(range(1, 8))
-
-
-def test_only_what_a_worker_does_is_struck_by_its_death() -> None:
-    """The death of the first process is the agent's."""
-    assert positions([*TRACE, WORKERS, *TRACE, WORKERS], "worker killed", RULE) == [1, 2]
-    assert positions(TRACE, "worker torn", Choice(every=True)) == []
 
 
 def test_a_short_sweep_is_spread_over_the_operation() -> None:

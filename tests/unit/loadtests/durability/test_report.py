@@ -1,7 +1,7 @@
 """A run that proved nothing does not look like one that did."""
 
 from loadtests.durability.history import Round, Write
-from loadtests.durability.report import Tally, format_line, format_table
+from loadtests.durability.report import Tally, format_table
 
 
 def test_a_finding_fails_the_run() -> None:
@@ -24,16 +24,3 @@ def test_a_look_without_a_fault_is_not_counted_as_one() -> None:
 def test_no_fault_at_all_fails_the_run() -> None:
     """Nothing was shown."""
     assert Tally("kill").failed
-
-
-def test_what_was_not_done_says_so_in_the_table() -> None:
-    """With its reason, and without figures."""
-    tally = Tally("power", undone="only root mounts a file system")
-    assert not tally.failed
-    assert "not done: only root mounts" in format_table([tally])
-
-
-def test_a_line_shows_what_was_found() -> None:
-    """Below the counts of its round."""
-    told = format_line("kill 1", Round([Write("a", "1", "ok"), Write("a", "2")], ["lost"]))
-    assert told == "  kill 1: ok 1, refused 0, unknown 1, wrong 1\n    lost"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from loadtests.durability.report_page import WEAKENED, render_page
+from loadtests.durability.report_page import render_page
 from loadtests.durability.sweep import FORMS, SCENARIO_NAMES, group, kinds_of
 
 RUN = {
@@ -18,30 +18,12 @@ WHOLE: dict[str, Any] = {
 }
 
 
-def test_rounds_are_shown_with_their_counts_date_commit_and_seed() -> None:
-    """One could run it again."""
-    told = render_page({"kill": RUN, f"power{WEAKENED}synchronous": RUN | {"wrong": 9}})
-    assert "| kill | 3 | 1,234 | 5 | 6 | 0 | 2026-01-02T03:04+00:00, abc1234, seed 7;" in told
-    assert "| power, weakened: synchronous | 3 | 1,234 | 5 | 6 | 9 |" in told
-
-
 def test_what_the_machine_cannot_do_is_named() -> None:
     """With its reason."""
     assert "not done: only root mounts" in render_page(
         {"power": RUN | {"undone": "only root mounts"}}
     )
     assert "Not done: no seccomp." in render_page({"points": RUN | {"undone": "no seccomp"}})
-
-
-def test_a_whole_sweep_says_so_by_saying_nothing() -> None:
-    """And sums up."""
-    told = render_page(WHOLE)
-    assert "Not whole" not in told
-    assert f"Struck {3 * len(WHOLE)} times, wrong 0." in told
-    assert "| write | 3 | 3 | - | - | 3 |" in told
-    assert "| write, 2 processes | 3 | 3 | 3 | 3 | 3 |" in told
-    for story in ("key rotation", "stop"):  # the leader's alone
-        assert f"| {story}, 2 processes | 3 | 3 | - | - | 3 |" in told
 
 
 def test_a_sweep_with_a_hole_says_where() -> None:
@@ -55,13 +37,6 @@ def test_a_sweep_with_a_hole_says_where() -> None:
     assert f"- {story}: not run: delay; only some positions, spread evenly: EIO" in told
     assert f"- {story}, 2 processes: not run: worker torn\n" in told
     assert "Nothing of it has been run." in render_page({})
-
-
-def test_rows_of_older_code_are_told() -> None:
-    """Which they are, and at which commit."""
-    older = {group("stop", kind): RUN | {"commit": "01d"} for kind in kinds_of("stop", 1)}
-    assert "at commit abc1234; 2 cores" in render_page(WHOLE)
-    assert "at commit abc1234, but stop at 01d; 2 cores" in render_page(WHOLE | older)
 
 
 def test_a_wrong_position_stands_out() -> None:
