@@ -26,17 +26,6 @@ kept = [[] for _ in range(2 * garbage_collector.THRESHOLDS[0])]  # what goes is 
 assert seen() is None
 """
 
-_LOOKS = """
-import gc
-from actors import garbage_collector
-
-gc.disable()
-looks = []
-gc.callbacks.append(lambda *told: looks.append(told))
-garbage_collector.freeze_at_startup()
-assert looks == []
-"""
-
 _SWEPT = """
 import gc, weakref
 from actors import garbage_collector
@@ -87,11 +76,6 @@ def test_a_sweep_leaves_nothing_of_what_was_taken_down(*, settles: bool) -> None
     freeze = "gc.freeze()" if settles else ""
     program = _SWEPT.format(freeze=freeze, settles=settles)
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_to_settle_looks_at_nothing() -> None:
-    """A start does not wait until all that it loaded was looked through."""
-    subprocess.run([sys.executable, "-c", _LOOKS], check=True)
 
 
 def test_a_cycle_is_found_among_newcomers() -> None:

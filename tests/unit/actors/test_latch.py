@@ -1,6 +1,5 @@
 """A latch is waited for by one, and opens once and for good."""
 
-import pytest
 import trio
 import trio.testing
 
@@ -24,22 +23,3 @@ async def test_a_waiter_goes_on_once_it_is_open(nursery: trio.Nursery) -> None:
     assert (told, latch.is_open) == (["open"], True)
     with trio.testing.assert_checkpoints():
         await latch.wait()
-
-
-async def test_one_waits_at_a_time(nursery: trio.Nursery) -> None:
-    """Another is refused, until the one has given up."""
-    latch = Latch()
-    with trio.CancelScope() as scope:
-        nursery.start_soon(_cancel_once_refused, latch, scope)
-        await latch.wait()
-    assert scope.cancelled_caught
-    nursery.start_soon(latch.wait)
-    await trio.testing.wait_all_tasks_blocked()
-    latch.open()
-
-
-async def _cancel_once_refused(latch: Latch, scope: trio.CancelScope) -> None:
-    await trio.testing.wait_all_tasks_blocked()
-    with pytest.raises(trio.BusyResourceError):
-        await latch.wait()
-    scope.cancel()

@@ -162,12 +162,6 @@ async def test_deadlines_are_kept_wherever_the_message_is(mock_clock: object) ->
     assert (mailbox.expired, mailbox.depth, mailbox.waiting) == (3, 0, 0)
 
 
-async def come_after(mailbox: Mailbox, seconds: float, number: int = 5) -> None:
-    """Post one letter, so many seconds from now."""
-    await trio.sleep(seconds)
-    asked(mailbox, number)
-
-
 async def come(mailbox: Mailbox, letters: int, turns: int, clock: MockClock, each: float) -> None:
     """Post so many, so many turns of the event loop and so many seconds apart."""
     for number in range(1, letters + 1):
@@ -198,37 +192,6 @@ async def test_those_on_their_way_are_let_come(
         assert mailbox.depth <= 1  # a full batch does not wait for more
 
 
-@pytest.mark.parametrize(
-    ("took", "back", "taken", "waited"),
-    [
-        (SLOW + 1, [0.9], [3, 0], 0.9),  # all that were answered are there again
-        (SLOW + 1, [0.5, 1.5], [3, 0], 1.0),  # one does not come in time
-        (SLOW + 1, [], [3], 1.0),
-        (SLOW - 1, [0.9], [3], 0.0),  # it took little itself
-    ],
-)
-async def test_behind_a_slow_batch_those_it_answered_are_let_come(
-    mock_clock: MockClock, took: float, back: list[float], taken: list[int], waited: float
-) -> None:
-    """Two halves of all senders do not take turns at a slow disk."""
-    mock_clock.autojump_threshold = 0
-    mailbox = box(9, Overflow.WAIT)
-    answered = max(len(back), 1)
-    for number in range(answered):
-        asked(mailbox, number)
-    assert len(await mailbox.receive(100, hold=1.0)) == answered
-    asked(mailbox, 3)  # meanwhile
-    await trio.sleep(took)
-    began = trio.current_time()
-
-    async with trio.open_nursery() as nursery:
-        for number, later in enumerate(back):
-            nursery.start_soon(come_after, mailbox, later, number)
-        got = await mailbox.receive(100, hold=1.0)
-        assert trio.current_time() - began == pytest.approx(waited)
-    assert [letter.message for letter in got] == taken
-
-
 @pytest.fixture
 async def slowed(mock_clock: MockClock) -> Mailbox:
     """A mailbox that a slow batch of three has just left, with one more message in it.
@@ -243,42 +206,6 @@ async def slowed(mock_clock: MockClock) -> Mailbox:
     await trio.sleep(SLOW + 1)
     asked(mailbox, 3)
     return mailbox
-
-
-async def test_no_more_are_waited_for_than_are_wanted(
-    mock_clock: MockClock, slowed: Mailbox
-) -> None:
-    """A batch that is full goes at once, however many were answered."""
-    began = trio.current_time()
-    assert len(await slowed.receive(1, hold=1.0)) == 1
-    assert trio.current_time() == began
-
-
-async def test_behind_a_quick_batch_nobody_is_waited_for(
-    mock_clock: MockClock, slowed: Mailbox
-) -> None:
-    """It is the last batch that counts."""
-    assert len(await slowed.receive(100, hold=1.0)) == 1
-    asked(slowed, 4)
-    began = trio.current_time()
-    assert len(await slowed.receive(100, hold=1.0)) == 1
-    assert trio.current_time() == began
-
-
-async def test_who_comes_long_after_waits_for_nobody(mock_clock: MockClock) -> None:
-    """Those who were answered have gone."""
-    mock_clock.autojump_threshold = 0
-    mailbox = box(9, Overflow.WAIT)
-    for number in range(3):
-        asked(mailbox, number)
-    assert len(await mailbox.receive(100, hold=1.0)) == 3
-    await trio.sleep(SLOW + 1)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(come_after, mailbox, 3600)
-        began = trio.current_time()
-        assert len(await mailbox.receive(100, hold=1.0)) == 1
-        assert trio.current_time() - began == 3600
 
 
 @pytest.mark.parametrize("stop", [Mailbox.pause, Mailbox.drain])
@@ -306,29 +233,6 @@ async def test_a_consumer_that_is_cancelled_meanwhile_loses_nothing(
         await slowed.receive(100, hold=1.0)
     assert scope.cancelled_caught
     assert await messages(slowed) == [3]
-
-
-async def test_who_is_alone_at_a_slow_disk_waits_for_nobody(mock_clock: MockClock) -> None:
-    """It was answered, and is back itself."""
-    mock_clock.autojump_threshold = 0
-    mailbox = box(9, Overflow.WAIT)
-    asked(mailbox, 0)
-    await mailbox.receive(100, hold=1.0)
-    await trio.sleep(SLOW + 1)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(come, mailbox, 1, 2, mock_clock, 0.0)
-        began = trio.current_time()
-        assert len(await mailbox.receive(100, hold=1.0)) == 1
-        assert trio.current_time() == began
-
-
-async def test_who_may_not_wait_takes_what_is_there(mock_clock: MockClock) -> None:
-    """Without `hold` nobody is let come."""
-    mailbox = box(9, Overflow.WAIT)
-    asked(mailbox, 0)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(come, mailbox, 3, 2, mock_clock, 0.0)
-        assert await messages(mailbox) == [0]
 
 
 async def test_paused_mailbox_keeps_and_accepts() -> None:

@@ -63,29 +63,6 @@ async def test_sleepers_wake_when_their_time_has_come() -> None:
     assert world.sleepers == 0
 
 
-async def test_ids_and_jitter_repeat() -> None:
-    """Two worlds of one seed agree; another seed differs; ids are valid version 4 UUIDs."""
-    a, b, c = FakeWorld(seed=1), FakeWorld(seed=1), FakeWorld(seed=2)
-    assert a.new_id() == "00000000-0000-4000-8000-000000000001"
-    assert a.new_id() == "00000000-0000-4000-8000-000000000002"
-    assert a.jitter() == b.jitter() != c.jitter()
-
-
-async def test_worker_is_inline() -> None:
-    """A worker's calls run in the caller's task, results and errors come back."""
-    worker = FakeWorld().worker("scribe")
-    assert await worker.run(divmod, 7, 2) == (3, 1)
-    with pytest.raises(ZeroDivisionError):
-        await worker.run(divmod, 7, 0)
-    worker.close()
-
-
-async def test_run_sync_is_inline() -> None:
-    """No thread: a test's order of events is the program's."""
-    with trio.testing.assert_checkpoints():
-        assert await FakeWorld().run_sync(divmod, 7, 2, limiter=trio.CapacityLimiter(1)) == (3, 1)
-
-
 @pytest.mark.parametrize("batch", [False, True])
 async def test_injected_crash_strikes_once_before_the_message_is_served(*, batch: bool) -> None:
     """The n-th message over all incarnations; the others reach the actor."""

@@ -18,11 +18,22 @@ def said(**changed: int) -> str:
     return f"Running 2s test @ x\n{json.dumps(FIGURES | changed)}\n  10 requests in 2.00s\n"
 
 
+def test_figures_are_in_seconds_and_milliseconds() -> None:
+    """From microseconds."""
+    sample = parse(said())
+    assert (sample.rate, sample.p50_ms, sample.p95_ms, sample.p99_ms) == (5, 1, 2, 3)
+
+
 @pytest.mark.parametrize("changed", [{"not_2xx": 1}, {"broken": 1}, {"requests": 0}])
 def test_one_bad_answer_makes_a_run_void(changed: dict[str, int]) -> None:
     """As does a run without any answer."""
     with pytest.raises(VoidError):
         parse(said(**changed))
+
+
+def test_a_run_that_is_not_strict_counts_them() -> None:
+    """For what others see while something is wrong."""
+    assert parse(said(not_2xx=2, broken=1), strict=False).failed == 3
 
 
 def test_the_command_line_holds_no_token() -> None:

@@ -37,13 +37,6 @@ def test_the_names_of_the_seed() -> None:
     assert found["vault_cache_hit_rate{}"] == 0
 
 
-def test_two_registries_share_nothing() -> None:
-    """No global: an agent in a test, or beside another, counts for itself."""
-    one, other = Metrics(), Metrics()
-    one.count_operation("secret.read", "ok")
-    assert b'secret.read"' not in other.render()
-
-
 def test_labels_stay_bounded() -> None:
     """A caller who invents methods, or a bug that invents labels, cannot fill the memory."""
     metrics = Metrics()
@@ -106,12 +99,6 @@ def test_actors_are_shown_while_they_live() -> None:
     assert b"vault_actor" not in metrics.render()
 
 
-def test_switched_off_is_said() -> None:
-    """Whoever serves `/metrics` asks here; counting goes on either way."""
-    assert Metrics().enabled
-    assert not Metrics(enabled=False).enabled
-
-
 def test_counters_are_read_where_they_are_kept() -> None:
     """At each scrape; a name that nobody declared is an error."""
     metrics, shed = Metrics(), 3.0
@@ -121,14 +108,6 @@ def test_counters_are_read_where_they_are_kept() -> None:
     assert samples(metrics)["vault_requests_shed_total{}"] == 5
     with pytest.raises(KeyError):
         metrics.register_counters(made_up=float)
-
-
-def test_a_gauge_can_be_asked() -> None:
-    """As it reads now."""
-    metrics = Metrics()
-    assert metrics.gauge_value("sealed") == 0.0
-    with metrics.track_gauges(sealed=lambda: 1.0):
-        assert metrics.gauge_value("sealed") == 1.0
 
 
 def test_totals_are_all_that_was_counted() -> None:

@@ -9,9 +9,9 @@ import trio
 from msgspec.structs import replace
 
 from tests.unit.vault.conftest import Vault
-from vault.barrier import SECRETS, VERSIONS
+from vault.barrier import SECRETS
 from vault.crypto.kek_uses import KekUseCounter, WrapLimitReached
-from vault.errors import TamperedError, UnavailableError, VaultError
+from vault.errors import UnavailableError, VaultError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import Call
 from vault.handlers.secrets import SecretHandlers
@@ -98,36 +98,6 @@ async def either(request: pytest.FixtureRequest, house: House) -> House:
     await house.vault.put(secret_id="before")
     house.here = request.param == "here"
     return house
-
-
-async def test_all_are_one_transaction(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each has its end, in order, and is stored under its caller's name."""
-    commit, sizes = house.vault.store.commit_batch, []
-
-    async def counting(changes: Sequence[Any]) -> list[Any]:
-        sizes.append(len(changes))
-        return await commit(changes)
-
-    monkeypatch.setattr(house.vault.store, "commit_batch", counting)
-    assert await house.carry_out(decided("s/a", value=b'{"a":1}'), decided("s/b")) == [1, 1]
-    assert sizes == [2]
-    head = await house.vault.barrier.get(SECRETS, "s/a")
-    assert head is not None
-    assert head.created_by == "ann"
-    version = await house.vault.barrier.get(VERSIONS, head.id, 1)
-    assert version is not None
-    assert house.vault.barrier.open_value(version) == b'{"a":1}'
-
-
-def test_what_is_sent_is_what_step_4_needs() -> None:
-    """Nothing of the credential, the certificate or what the caller may do."""
-    call = asked("s/a", THERE, decisive=True, cas=3)
-    sent = msgspec.msgpack.encode(Decided.of(call))
-    for kept in (b"s.text", b"DER", b"acc1", b"s/*", b"10.0.0.1"):
-        assert kept not in sent
-    again = decided("s/a", THERE, decisive=True, cas=3).call()
-    assert again.op == replace(call.op, credential=None, origin=Origin(ip=""))
-    assert (again.identity.name, again.facts, again.needs_facts) == ("ann", THERE, True)
 
 
 async def test_one_that_fails_fails_alone(either: House) -> None:
@@ -224,48 +194,6 @@ async def test_a_wrong_guess_is_told_before_anything_else(
     assert await either.carry_out(decided("s/a")) == [1]
     path = "s/b" if guess.exists else "s/a"
     assert await either.carry_out(decided(path, guess, **payload)) == ["changed_meanwhile"]
-
-
-async def test_what_is_held_is_made_current_first(house: House) -> None:
-    """Where it cannot be, nothing is done."""
-    assert await house.carry_out(decided("s/a"), decided("s/b")) == [1, 1]
-    assert house.followed == 1
-    house.unreadable = TamperedError("row_tampered", "a row fails its authentication")
-    assert await house.carry_out(decided("s/c")) == ["row_tampered"]
-    assert await house.vault.barrier.get(SECRETS, "s/c") is None
-
-
-async def test_two_that_make_one_secret(either: House) -> None:
-    """One makes it; the other one was allowed to create it, and it is there."""
-    assert await either.carry_out(decided("s/a"), decided("s/a")) == [1, "changed_meanwhile"]
-
-
-async def test_here_they_are_one_transaction_in_this_thread(house: House) -> None:
-    """Without a turn of the event loop, as a thread does that has none."""
-    await house.vault.put(secret_id="before")
-    before = house.vault.store.statistics()
-    ends = house.mutations.carry_out_here(
-        [decided("s/a", value=b'{"a":1}'), decided("s/b")], until=NO_DEADLINE
-    )
-    assert ends is not None
-    assert [type(end) for end in ends] == [SecretWritten, SecretWritten]
-    after = house.vault.store.statistics()
-    assert (after.transactions, after.changes) == (before.transactions + 1, before.changes + 2)
-    assert house.followed == 0
-    assert await house.carry_out(decided("s/a", THERE)) == [2]
-
-
-async def test_here_nothing_is_done_that_has_to_be_waited_for(house: House) -> None:
-    """Uses that are not reserved; what is held and not current: of the loop it may be asked."""
-    one = [decided("s/a")]
-    assert house.mutations.carry_out_here(one, until=NO_DEADLINE) is None
-    assert await house.vault.reserved() == 0
-    await house.vault.put(secret_id="before")
-    house.is_stale = True
-    assert house.mutations.carry_out_here(one, until=NO_DEADLINE) is None
-    assert await house.vault.barrier.get(SECRETS, "s/a") is None
-    assert await house.carry_out(*one) == [1]
-    assert house.mutations.carry_out_here([decided("s/b")], until=NO_DEADLINE) is not None
 
 
 async def test_here_what_may_be_stored_is_told_so(

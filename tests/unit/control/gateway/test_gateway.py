@@ -3,7 +3,6 @@
 import hashlib
 import os
 from contextlib import ExitStack
-from typing import Any, Final
 
 import pytest
 import trio
@@ -43,7 +42,6 @@ from protocols.pki.names import AgentName
 from tests.unit.control.gateway.wired import Hub
 from tests.unit.control.services.test_replays import states, told
 
-NEW: Final[dict[str, Any]] = {"vault": "one", "before": 0, "limit": 9}
 RULE = Rule(effect="allow", paths=("secret/*",), capabilities=("read",))
 CHANNEL = ChannelBinding(
     org="acme",
@@ -163,18 +161,6 @@ async def test_a_word_makes_an_agent_online(hub: Hub) -> None:
         assert found.presence is Presence.ONLINE
 
 
-async def test_a_locked_agent_is_cut_at_once_and_stays_out(hub: Hub) -> None:
-    """By a person's lock, which revokes its certificates."""
-    one = await hub.enrolled("one")
-    async with hub.connected(one) as talk:
-        await hub.core.agents.registry.change_life("acme", "one", Life.LOCKED, "lost")
-        await talk.until(lambda: talk.ended)
-    async with hub.connected(one) as talk:
-        await talk.until(lambda: talk.ended)
-        assert not talk.opened
-    assert (hub.gateway.refused, len(hub.gateway.connections)) == (1, 0)
-
-
 async def test_a_revocation_cuts_too(hub: Hub) -> None:
     """The CA's own word, through the aftermath."""
     one = await hub.enrolled("one")
@@ -272,33 +258,6 @@ async def test_what_another_process_has_changed_is_found(hub: Hub, world: FakeWo
         await second.until(lambda: two.bundles == [1])
 
 
-async def test_a_second_connection_supersedes_the_first(hub: Hub) -> None:
-    """The first is told; the second gets what comes."""
-    one = await hub.enrolled("one")
-    async with hub.connected(one) as first, hub.connected(one) as second:
-        await first.until(lambda: first.ended)
-        assert first.left is words.ByeReason.REPLACED
-        await pushed(hub, "v1")
-        await second.until(lambda: one.bundles == [1])
-    assert len(hub.gateway.connections) == 0
-
-
-async def test_a_copied_certificate_locks_the_agent(hub: Hub) -> None:
-    """An older generation after a newer one was seen: nobody knows which is the agent.
-
-    Whoever shows it has the link key, too, and says so in a session that began after that.
-    """
-    old = await hub.enrolled("one")
-    newer = await hub.renewed(old)
-    async with hub.connected(newer) as live:
-        async with hub.connected(old) as talk:
-            await talk.until(lambda: talk.ended)
-        await live.until(lambda: live.ended)
-    assert await hub.life("one") is Life.LOCKED
-    assert "agent_locked" in await hub.alerted()
-    assert not len(hub.gateway.connections)
-
-
 async def test_a_handshake_that_was_held_back_locks_nobody(hub: Hub) -> None:
     """The agent has a newer certificate by then, and is linked by it: it stays so.
 
@@ -322,39 +281,6 @@ async def test_a_handshake_that_was_held_back_locks_nobody(hub: Hub) -> None:
         nursery.cancel_scope.cancel()
     assert await hub.life("one") is Life.ACTIVE
     assert "agent_locked" not in await hub.alerted()
-
-
-async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:
-    """Nothing of it is taken, and it is counted."""
-    one = await hub.enrolled("one")
-    async with hub.connected(one) as talk:
-        await talk.pipe.send(bytes(200))
-        await talk.until(lambda: talk.ended)
-        assert hub.gateway.faults == 1
-        with trio.fail_after(30):  # it is cut off first
-            while not (found := await hub.core.agents.alerts.list_alerts("acme", **NEW)):  # noqa: ASYNC110
-                await trio.sleep(0.01)
-    assert [row.code for row in found] == ["link_fault"]
-
-
-async def test_a_command_waits_for_the_agent_and_its_result_is_on_record(hub: Hub) -> None:
-    """Once, across connections."""
-    one = await hub.enrolled("one")
-    asked = await hub.core.agents.commands.send_command(
-        "acme", "one", words.CommandName.RUN_BACKUP, "ann"
-    )
-    async with hub.connected(one) as talk:
-        await talk.until(lambda: any(isinstance(x, m.Command) for x in one.heard))
-        result = m.CommandResult(
-            command_id=bytes.fromhex(asked.id), outcome=words.CommandOutcome.DONE, at=5
-        )
-        await talk.say(result)
-        await talk.delivered()
-    async with hub.connected(one):
-        pass
-    assert len([x for x in one.heard if isinstance(x, m.Command)]) == 1
-    [row] = await hub.core.agents.commands.list_commands("acme", "one")
-    assert (row.outcome, row.done_at) == ("done", 5 * 10**6)
 
 
 async def test_everybody_is_told_when_to_come_back(hub: Hub) -> None:

@@ -53,31 +53,3 @@ async def test_old_ones_go_with_their_agents(core: Core) -> None:
         ]
     )  # fmt: skip
     assert kept == [("old", False, False), ("new", True, True)]
-
-
-async def test_there_is_room_for_the_newest(core: Core) -> None:
-    """By count and by agents; of one organization, or of all."""
-    for at, id_ in enumerate(("a", "b", "c")):
-        one = row(id_, at)
-        of = [ReplayAgent("acme", id_, f"v{n}", State.DONE, ReplayNumbers(), 1) for n in range(2)]
-        await core.store.write(lambda tx, one=one, of=of: replays.add_replay(tx, one, of))
-    lone = Replay("platform", "d", "p", 0, {"name": "p"}, 1, 2, "ann", 9, 100)
-    await core.store.write(lambda tx: replays.add_replay(tx, lone, []))
-
-    async def beyond(org: str, most: int, rows: int) -> list[str]:
-        found = await core.store.read(lambda tx: replays.replays_over_limit(tx, org, most, rows))
-        return [id_ for _, id_ in found]
-
-    assert await beyond("acme", 9, 99) == []
-    assert await beyond("acme", 2, 99) == ["a"]
-    assert await beyond("acme", 9, 3) == ["b", "a"]
-    assert await beyond("", 3, 99) == ["a"]
-    await core.store.write(lambda tx: replays.delete_replays(tx, [("acme", "a")]))
-    left = await core.store.read(
-        lambda tx: [
-            (id_, replays.get_replay(tx, "acme", id_) is not None,
-             replays.get_replay_agent(tx, "acme", id_, "v1") is not None)
-            for id_ in ("a", "b")
-        ]
-    )  # fmt: skip
-    assert left == [("a", False, False), ("b", True, True)]

@@ -1,6 +1,5 @@
 """What protocols.http.h2_connection promises."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -93,20 +92,6 @@ async def test_reset_streams_count_while_their_handlers_run(dial: Dial, clock: C
     assert running == 0
 
 
-async def test_floods_end_with_a_goaway(
-    dial: Dial, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """ENHANCE_YOUR_CALM, an event in the log, and the connection is over."""
-    client = await dial(hello)
-    await client.flush()
-    with caplog.at_level(logging.INFO, "freehold.http"):
-        await client.wire.send(PingFrame(0, b"12345678").serialize() * 1_100)
-        await client.until(lambda: client.goaway is not None)
-        await client.wire.ended.wait()
-    assert client.goaway == 0xB
-    assert caplog.records[0].__dict__["event"] == "violated"
-
-
 async def test_violation_tells_handlers_and_closes_before_they_end(
     dial: Dial, clock: Clock
 ) -> None:
@@ -179,20 +164,6 @@ async def test_who_waits_for_a_window_is_told_that_his_client_left(
         await client.flush()
     await trio.testing.wait_all_tasks_blocked()
     assert done.is_set()
-
-
-async def test_goaway_from_the_client_lets_streams_end(dial: Dial, clock: Clock) -> None:
-    """RFC 9113 section 6.8."""
-    go = trio.Event()
-    client = await dial(waiting(go))
-    client.request()
-    await client.flush()
-    await client.wire.send(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8))
-    await trio.testing.wait_all_tasks_blocked()
-    go.set()
-    got = b""
-    while b"hello" not in got:
-        got += await client.wire.stream.receive_some()
 
 
 async def test_drain_announces_and_waits(dial: Dial, clock: Clock) -> None:

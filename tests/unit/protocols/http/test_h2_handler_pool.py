@@ -28,48 +28,6 @@ class Workshop:
         await trio.testing.wait_all_tasks_blocked()
 
 
-async def test_jobs_run_side_by_side() -> None:
-    """None waits for another's task."""
-    shop = Workshop()
-    async with trio.open_nursery() as nursery, HandlerPool(nursery, shop.handle) as handlers:
-        for job in range(5):
-            handlers.submit(job)
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(set(shop.tasks.values())) == 5
-        await shop.finish(3, 1, 0, 2, 4)
-    assert sorted(shop.done) == [0, 1, 2, 3, 4]
-
-
-async def test_tasks_are_used_again() -> None:
-    """A thousand requests one after the other take one task."""
-    shop = Workshop()
-    async with trio.open_nursery() as nursery, HandlerPool(nursery, shop.handle) as handlers:
-        for job in range(20):
-            handlers.submit(job)
-            await shop.finish(job)
-        assert len(set(shop.tasks.values())) == 1
-    assert shop.done == list(range(20))
-
-
-async def test_tasks_that_nobody_needs_end() -> None:
-    """After a tick and another; an idle connection holds no tasks for its handlers."""
-    shop = Workshop()
-    async with trio.open_nursery() as nursery, HandlerPool(nursery, shop.handle) as handlers:
-        for job in range(8):
-            handlers.submit(job)
-        await shop.finish(*range(8))
-        alive = [len(nursery.child_tasks)]
-        for _ in range(2):
-            handlers.trim_idle()
-            await trio.testing.wait_all_tasks_blocked()
-            alive.append(len(nursery.child_tasks))
-        assert alive == [8, 8, 0]
-        handlers.submit(9)
-        handlers.trim_idle()
-        await shop.finish(9)
-    assert shop.done[-1] == 9
-
-
 async def test_a_cancelled_job_takes_only_its_task_with_it() -> None:
     """Also when the job ends without noticing: the next one gets a sound task."""
     shop = Workshop()
@@ -88,17 +46,6 @@ async def test_a_cancelled_job_takes_only_its_task_with_it() -> None:
         handlers.submit(3)
         await shop.finish(3)
     assert shop.done == [2, 3]
-
-
-async def test_cancelling_all_ends_all() -> None:
-    """Busy or idle, no task outlives the nursery."""
-    shop = Workshop()
-    async with trio.open_nursery() as nursery, HandlerPool(nursery, shop.handle) as handlers:
-        handlers.submit(1)
-        handlers.submit(2)
-        await shop.finish(1)
-        nursery.cancel_scope.cancel()
-    assert shop.done == [1]
 
 
 async def test_leaving_waits_for_the_busy_ones() -> None:

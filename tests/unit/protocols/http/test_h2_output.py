@@ -5,8 +5,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded
 
-from protocols.http.asgi import Headers
-from protocols.http.h2_frames import MAX_FRAME_PAYLOAD, FrameReader, settings_frame
+from protocols.http.h2_frames import MAX_FRAME_PAYLOAD, settings_frame
 from protocols.http.h2_output import OutputQueue
 
 
@@ -51,33 +50,3 @@ def test_a_window_is_not_opened_by_nothing() -> None:
     assert output.take_bytes() == b""
     output.add_window_update(1, 7)
     assert output.size == 13
-
-
-def test_only_the_head_ends_an_answer_without_body() -> None:
-    """END_STREAM on HEADERS, also where CONTINUATION follows (section 6.2)."""
-    output = OutputQueue()
-    output.add_headers(1, 204, [], end=True)
-    output.add_headers(3, 200, [(b"x", b"y" * MAX_FRAME_PAYLOAD)], end=True)
-    reader = FrameReader()
-    reader._greeted = True
-    assert [f.flags & 1 for f in reader.feed(output.take_bytes())] == [1, 1, 0]
-
-
-def test_the_same_refusal_again_is_the_same_frames() -> None:
-    """Encoded once for all streams that get it, with its length; another one is another."""
-    output = OutputQueue()
-    busy: Headers = [(b"retry-after", b"1")]
-    output.add_refusal(1, busy, b"no")
-    output.take_bytes()  # with what the first block says of the table
-    other: Headers = [(b"retry-after", b"2")]
-    seen = []
-    for number, headers in ((3, busy), (5, busy), (7, other)):
-        output.add_refusal(number, headers, b"no")
-        seen.append(output.take_bytes().replace(number.to_bytes(4, "big"), b"????"))
-    plain = OutputQueue()
-    plain.add_headers(9, 200, [], end=False)
-    plain.take_bytes()
-    plain.add_headers(7, 503, [*other, (b"content-length", b"2")], end=False)
-    plain.add_data(7, b"no", end=True)
-    assert seen[0] == seen[1] != seen[2]
-    assert seen[2] == plain.take_bytes().replace((7).to_bytes(4, "big"), b"????")

@@ -15,9 +15,6 @@ from protocols.http.h2_frames import settings_frame, window_frame
 from protocols.http.h2_send_waiters import SendWaiters
 from tests.unit.protocols.http.test_h2_machine import Pair
 
-CONNECTION = 65_535
-"""Bytes: the windows of RFC 9113 section 6.9.2."""
-
 
 class Answers:
     """Streams of one connection, each with a body that is sent as far as the windows go."""
@@ -55,37 +52,6 @@ async def begun(answers: Answers, nursery: trio.Nursery) -> None:
     for number in answers.numbers:
         nursery.start_soon(answers.send, number)
         await trio.testing.wait_all_tasks_blocked()
-
-
-async def test_a_window_of_nobody_wakes_nobody() -> None:
-    """The connection's, where the streams' own are empty, however often."""
-    answers = Answers(20, window=0)
-    async with trio.open_nursery() as nursery:
-        await begun(answers, nursery)
-        assert await answers.open(0, 1) == []
-        nursery.cancel_scope.cancel()
-
-
-async def test_a_stream_s_window_wakes_that_stream() -> None:
-    """And not the others."""
-    answers = Answers(20, window=0)
-    async with trio.open_nursery() as nursery:
-        await begun(answers, nursery)
-        assert await answers.open(answers.numbers[7], 10) == [answers.numbers[7]]
-        assert answers.left[answers.numbers[7]] == 99_990
-        nursery.cancel_scope.cancel()
-
-
-async def test_as_many_as_the_connection_feeds() -> None:
-    """One byte for all wakes one, in the order in which they came to wait; more wakes more."""
-    answers = Answers(20, window=1_000_000)
-    async with trio.open_nursery() as nursery:
-        await begun(answers, nursery)
-        first, second, third = answers.numbers[:3]
-        assert answers.left[first] == 100_000 - CONNECTION
-        assert await answers.open(0, 1) == [first]
-        assert await answers.open(0, 100_001) == [second, third]  # the first waits behind them now
-        nursery.cancel_scope.cancel()
 
 
 async def test_nobody_sleeps_beside_an_open_window() -> None:
@@ -127,30 +93,6 @@ async def test_the_share_of_one_that_was_cut_goes_to_the_next(
     first.on_client_left(answers=False)
     await trio.testing.wait_all_tasks_blocked()
     assert connection.machine.outbound == 0
-
-
-async def test_a_window_that_opened_before() -> None:
-    """While somebody waits for something else: then he does not begin to wait."""
-    answers = Answers(1, window=0)
-    (number,) = answers.numbers
-    answers.pair.machine.feed(window_frame(number, 10), 0.0)
-    with trio.fail_after(0):
-        await answers.blocked.wait_sendable(number, 5)
-
-
-async def test_released_and_cancelled() -> None:
-    """A client that left is not waited for; who was cancelled is not woken again."""
-    answers = Answers(2, window=0)
-    async with trio.open_nursery() as nursery:
-        await begun(answers, nursery)
-        answers.left = dict.fromkeys(answers.numbers, 0)
-        answers.blocked.release(answers.numbers[0])
-        answers.blocked.release_all()
-    assert sorted(answers.woken) == answers.numbers
-    with trio.move_on_after(0) as scope:
-        await answers.blocked.wait_sendable(answers.numbers[0], 1)
-    assert scope.cancelled_caught
-    answers.blocked.release(answers.numbers[0])
 
 
 @pytest.mark.parametrize("size", [0, 1])

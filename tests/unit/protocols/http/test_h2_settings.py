@@ -7,26 +7,14 @@ from protocols.http.h2_frames import (
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     PROTOCOL_ERROR,
-    FrameReader,
-    parse_settings,
     settings_frame,
 )
-from protocols.http.h2_settings import initial_window, our_settings
-from protocols.http.limits import Limits
+from protocols.http.h2_settings import initial_window
 
 
 def payload(*pairs: tuple[int, int]) -> bytes:
     """Of a SETTINGS frame."""
     return settings_frame(pairs)[9:]
-
-
-def test_our_limits_are_what_we_announce() -> None:
-    """No push, so many streams, so much of a stream, so long a header list."""
-    limits = Limits(streams=7, stream_window=70_000, header_bytes=9_000)
-    reader = FrameReader()
-    reader._greeted = True
-    (frame,) = reader.feed(our_settings(limits))
-    assert parse_settings(frame.payload) == [(2, 0), (3, 7), (4, 70_000), (6, 9_000)]
 
 
 def test_the_window_that_counts_is_the_last() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from h2.settings import SettingCodes
 
 from protocols.http.asgi import RESERVATION, App, Message, Receive, Scope, Send
 from protocols.http.h2_connection import H2Connection
@@ -67,33 +66,6 @@ def big(size: int) -> App:
     return app
 
 
-async def test_streams_are_answered(dial: Dial, clock: Clock) -> None:
-    """Bodies in and out; content-length as on HTTP/1.1."""
-    client = await dial(echo)
-    one = client.request()
-    two = client.request(end=False, method=b"POST")
-    client.engine.send_data(two, b"ab")
-    client.engine.send_data(two, b"cd", end_stream=True)
-    first, second = await client.answer(one), await client.answer(two)
-    assert (first.status, first.body) == (200, b"GET ")
-    assert (second.body, second.headers[b"content-length"]) == (b"POST abcd", b"9")
-
-
-async def test_small_body_is_there_without_waiting(dial: Dial, clock: Clock) -> None:
-    """A body that came with its head is received without a checkpoint."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        with trio.testing.assert_no_checkpoints():
-            message = await receive()
-        assert not message["more_body"]
-        await reply(send, message["body"])
-
-    client = await dial(app)
-    stream = client.request(end=False)
-    client.engine.send_data(stream, b"abc", end_stream=True)
-    assert (await client.answer(stream)).body == b"abc"
-
-
 async def test_large_bodies_go_both_ways_within_windows(dial: Dial, clock: Clock) -> None:
     """Flow control holds both sides back and lets everything through in the end."""
     client = await dial(echo)
@@ -128,23 +100,6 @@ async def test_stream_of_parts_arrives_as_it_is_sent(dial: Dial, clock: Clock) -
     go.set()
     assert (await client.answer(stream)).body == b"onetwo"
     assert b"content-length" not in answer.headers
-
-
-@pytest.mark.parametrize("method", [b"HEAD", b"GET"])
-async def test_answers_without_body_end_with_their_head(
-    dial: Dial, clock: Clock, method: bytes
-) -> None:
-    """HEAD keeps the length it would have had; 204 has none."""
-    status = 200 if method == b"HEAD" else 204
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": b"abc"})
-
-    client = await dial(app)
-    answer = await client.answer(client.request(method=method))
-    assert (answer.whole, answer.body, answer.status) == (True, b"", status)
-    assert answer.headers.get(b"content-length") == (b"3" if method == b"HEAD" else None)
 
 
 async def test_refused_request_is_answered_on_its_stream_alone(dial: Dial, clock: Clock) -> None:
@@ -394,13 +349,6 @@ async def test_reader_without_window_is_reset(dial: Dial, clock: Clock, trickle:
         nursery.cancel_scope.cancel()
     assert answer.reset == 8
     assert 5 <= trio.current_time() - began <= 9
-
-
-async def test_window_of_one_byte_is_served(dial: Dial, clock: Clock) -> None:
-    """RFC 9113 section 6.9.2: odd, and allowed."""
-    client = await dial(echo)
-    client.engine.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1})
-    assert (await client.answer(client.request())).body == b"GET "
 
 
 async def test_bodies_beyond_the_budget_are_refused(dial: Dial, clock: Clock) -> None:

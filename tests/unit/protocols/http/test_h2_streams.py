@@ -13,7 +13,7 @@ from protocols.http.h2_frames import (
     WINDOW_UPDATE,
 )
 from protocols.http.h2_machine import NO_ERROR
-from protocols.http.h2_streams import FRAME_ACTIONS, FrameAction, Stream, StreamState, StreamTable
+from protocols.http.h2_streams import FrameAction, Stream, StreamState, StreamTable
 from protocols.http.limits import Limits
 from tests.unit.protocols.http.test_h2_machine import Pair
 
@@ -24,13 +24,6 @@ def table(*numbers: int, receiving: bool = True) -> StreamTable:
     for number in numbers:
         made.open(Stream(number, 65_535, receiving=receiving, to_come=-1))
     return made
-
-
-def test_every_state_has_a_receipt_for_every_frame() -> None:
-    """No frame meets a hole in the table."""
-    assert set(FRAME_ACTIONS) == {DATA, HEADERS, RST_STREAM, WINDOW_UPDATE}
-    for receipts in FRAME_ACTIONS.values():
-        assert set(receipts) == set(StreamState)
 
 
 def test_states_follow_what_happened() -> None:
@@ -92,18 +85,6 @@ def test_what_may_be_late_is_ignored(kind: int, how: StreamState) -> None:
     streams = table(1)
     streams.close(1, how)
     assert streams.frame_action(kind, 1) is FrameAction.IGNORE
-
-
-def test_closed_streams_are_forgotten_in_the_end() -> None:
-    """At least the last 512 are known, and never more than 1,024."""
-    streams = StreamTable()
-    for number in range(1, 20_001, 2):
-        streams.open(Stream(number, 1, receiving=False, to_come=-1))
-        streams.close(number, StreamState.RESET_HERE)
-    assert not streams.live
-    assert len(streams._closed) + len(streams._before) <= 1_024
-    assert streams.state(19_999 - 2 * 511) is StreamState.RESET_HERE
-    assert streams.state(1) is StreamState.FORGOTTEN
 
 
 def test_windows_shift_together() -> None:

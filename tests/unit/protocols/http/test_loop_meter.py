@@ -46,15 +46,3 @@ def test_work_counts_and_waiting_does_not() -> None:
         assert meter.take_busy_seconds() is None
 
     trio.run(main, clock=clock)
-
-
-async def test_trio_tells_it() -> None:
-    """As an instrument of the loop it sees the turns."""
-    with LoopMeter() as meter:
-        meter.set_enabled(wanted=True)
-        began = trio.current_time()
-        await trio.sleep(0.02)
-        busy = meter.take_busy_seconds()
-        assert busy is not None
-        assert busy < trio.current_time() - began
-    assert meter.take_busy_seconds() is None

@@ -6,7 +6,6 @@ import pytest
 import trio
 import trio.testing
 
-from protocols.http import readiness as module
 from protocols.http.readiness import ReadinessPoller, SocketReadiness
 
 Pair = tuple[socket.socket, socket.socket]
@@ -93,40 +92,6 @@ async def test_a_wait_can_be_ended_and_another_begun(
     seat.cancel_wait()  # nobody is there
 
 
-@pytest.mark.parametrize("row", [1, 3])
-async def test_all_are_read_before_one_goes_on(
-    readiness: ReadinessPoller, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, row: int
-) -> None:
-    """What comes in one turn of the loop is read for all who wait for it, so many in a row."""
-    monkeypatch.setattr(module, "_ROW", row)
-    told: list[str] = []
-    pairs = [socket.socketpair() for _ in range(3)]
-    seats = [readiness.register(ours) for ours, _ in pairs]
-
-    async def wait(seat: SocketReadiness, ours: socket.socket) -> None:
-        def read() -> bool:
-            ours.recv(10)
-            told.append("read")
-            return True
-
-        await seat.wait_readable(read)
-        told.append("goes on")
-
-    for seat, (ours, _) in zip(seats, pairs, strict=True):
-        await _drained(seat)
-        nursery.start_soon(wait, seat, ours)
-    await trio.testing.wait_all_tasks_blocked()
-    for _, theirs in pairs:
-        theirs.send(b"x")
-    await trio.testing.wait_all_tasks_blocked(0.01)
-    assert sorted(told) == ["goes on"] * 3 + ["read"] * 3
-    assert (told[:3] == ["read"] * 3) is (row == 3)
-    for seat, (ours, theirs) in zip(seats, pairs, strict=True):
-        seat.unregister()
-        ours.close()
-        theirs.close()
-
-
 async def test_who_reads_nothing_waits_on(
     pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
@@ -169,27 +134,5 @@ async def test_a_read_that_fails_fails_who_waits(pair: Pair, readiness: Readines
             await seat.wait_readable(read)
         seat.mark_drained()
         pair[1].send(b"x")
-        await seat.wait_readable(found)
-    seat.unregister()
-
-
-async def test_an_edge_of_one_that_left_is_nobodys(pair: Pair, readiness: ReadinessPoller) -> None:
-    """It may have been told already when the socket left."""
-    seat = readiness.register(pair[0])
-    pair[1].send(b"x")
-    readiness.unregister(pair[0].fileno(), seat)
-    await trio.testing.wait_all_tasks_blocked(0.01)
-    seat.unregister()
-
-
-async def test_who_has_left_takes_nobody_along(pair: Pair, readiness: ReadinessPoller) -> None:
-    """The kernel gives the number of a closed socket to the next: to leave again is for nobody."""
-    gone = readiness.register(pair[0])
-    gone.unregister()
-    seat = readiness.register(pair[0])  # the same number
-    gone.unregister()
-    await _drained(seat)
-    pair[1].send(b"x")
-    with trio.fail_after(5):
         await seat.wait_readable(found)
     seat.unregister()

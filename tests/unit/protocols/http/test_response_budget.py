@@ -1,7 +1,6 @@
 """Answers that nobody reads are bounded, and those go first that are furthest behind."""
 
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,19 +16,15 @@ from protocols.http.coarse_clock import CoarseClock
 from protocols.http.h2_connection import H2Connection
 from protocols.http.h2_machine import CANCEL
 from protocols.http.limits import MIB, Limits
-from protocols.http.readiness import ReadinessPoller
 from protocols.http.response_budget import (
     FAIR_READ_RATE,
     LATE,
-    MAX_LEAD_SECONDS,
     WRITE_OVERHEAD,
     PendingWrite,
     ResponseBudget,
 )
 from protocols.http.server import ServerHandle, serve
-from protocols.http.transport import Transport
 
-Pair = tuple[socket.socket, socket.socket]
 Clock = trio.testing.MockClock
 Wired = Callable[..., Awaitable[Any]]  # the fixture of conftest.py
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -71,34 +66,6 @@ def test_who_reads_slowly_goes_before_who_reads_well(pulse: CoarseClock) -> None
     assert (answers.held, cut) == (3_000_000, [])
     answers.track_write(ONE, never)
     assert (answers.held, cut, answers.disconnected) == (3_000_000, ["trickles"], 1)
-
-
-def test_nobody_lives_long_on_what_he_took(pulse: CoarseClock) -> None:
-    """Who took much and then stopped is behind whoever comes after `LEAD`."""
-    answers, cut = ResponseBudget(Limits(answers_bytes=2_500_000), pulse), list[str]()
-    answers.track_write(ONE, lambda: cut.append("stopped")).note_progress(1_000 * FAIR_READ_RATE)
-    pulse.now = MAX_LEAD_SECONDS + 1
-    answers.track_write(ONE, never)
-    answers.track_write(ONE, never)
-    assert cut == ["stopped"]
-
-
-def test_a_reader_stays_ahead_from_one_wait_to_the_next(pulse: CoarseClock) -> None:
-    """What he took counts on, also between waits; the time between them is no debt."""
-    answers = ResponseBudget(Limits(), pulse)
-    reader = answers.track_write(ONE, never)
-    reader.note_progress(5 * FAIR_READ_RATE)
-    reader.finish()
-    reader.note_progress(FAIR_READ_RATE)
-    pulse.now = 2.0
-    reader.restart(2 * ONE)
-    assert (reader.due, answers.held) == (6.0, 2 * ONE + WRITE_OVERHEAD)
-    pulse.now = 3_600.0
-    reader.restart(ONE)
-    assert (reader.due, answers.held) == (6.0, ONE + WRITE_OVERHEAD)
-    reader.finish()
-    reader.restart(ONE)
-    assert reader.due == 3_600.0
 
 
 def test_nobody_is_cut_while_nobody_is_late(pulse: CoarseClock) -> None:
@@ -181,31 +148,6 @@ def test_nothing_is_lost_or_made_up(steps: list[tuple[int, int]]) -> None:
     assert answers.held == 0
 
 
-async def test_a_reader_is_one_reader_for_all_that_is_sent(
-    pair: Pair, pulse: CoarseClock, readiness: ReadinessPoller, nursery: trio.Nursery
-) -> None:
-    """Once it was waited for all that it takes counts, by whatever send, waiting or not."""
-    answers = ResponseBudget(Limits(), pulse)
-    transport = Transport(pair[0], Limits(), pulse, readiness, answers)
-    async with trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])) as client:
-        await transport.send(b"x")
-        assert transport._unread is None  # a buffer took it, no reader
-        for round_ in (1, 2):
-            nursery.start_soon(transport.send, b"a" * 500_000)
-            await trio.testing.wait_all_tasks_blocked()
-            [reader] = answers._waiting
-            assert reader.due >= (round_ - 1) * 400_000 / FAIR_READ_RATE
-            left = 500_000
-            while left > 1:
-                left -= len(await client.receive_some(left))
-            await trio.testing.wait_all_tasks_blocked()
-            assert answers.held == 0
-        due = reader.due
-        await transport.send(b"b" * 6_000)
-        assert reader.due == pytest.approx(due + 6_000 / FAIR_READ_RATE)
-    transport.close()
-
-
 async def test_connections_that_do_not_read_are_bounded(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -238,21 +180,6 @@ async def test_connections_that_do_not_read_are_bounded(
     assert sum(facts["cut"] for facts in said) == 5
     for one in (*idle, stream):
         await trio.aclose_forcefully(one)
-
-
-async def test_the_server_looks_for_who_is_late(nursery: trio.Nursery) -> None:
-    """Though no answer comes that would need the room."""
-    limits = Limits(answers_bytes=4_000_000, close_seconds=0.1)
-    handle: ServerHandle = await nursery.start(
-        lambda task_status: serve(
-            big(1), host="127.0.0.1", port=0, tls=None, limits=limits, task_status=task_status
-        )
-    )
-    cut = trio.Event()
-    handle._state.response_budget.track_write(3_000_000, never)
-    handle._state.response_budget.track_write(900_000, cut.set).due -= LATE + 1
-    with trio.fail_after(2):
-        await cut.wait()
 
 
 async def test_streams_that_do_not_read_are_bounded(

@@ -338,21 +338,6 @@ async def test_cancelling_serve_closes_everything(clock: Clock) -> None:
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - a count
 
 
-async def test_listener_may_be_closed_twice(clock: Clock) -> None:
-    """A drain closes it before the server does."""
-    listener = await Listener.bind("127.0.0.1", 0, 5)
-    with listener:
-        assert listener.accept() is None
-        listener.close()
-    listener.close()
-
-
-async def test_reload_without_tls_is_nothing(nursery: trio.Nursery, clock: Clock) -> None:
-    """SIGHUP is the same for both kinds of server."""
-    handle = await start(nursery, hello)
-    handle.reload_tls()
-
-
 async def test_one_client_does_not_take_all_connections(
     nursery: trio.Nursery, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,6 @@ from protocols.http.errors import ProtocolViolationError, RefusedError
 from protocols.http.server_log import (
     log_app_failure,
     log_connection_failure,
-    log_event,
     log_h2_violation,
     log_refusal,
 )
@@ -47,10 +46,3 @@ def test_no_text_of_an_exception_is_logged(caplog: pytest.LogCaptureFixture) -> 
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR", "INFO"]
     assert "ValueError,KeyError" in caplog.records[1].getMessage()
     assert "test_server_log.py:" in caplog.records[0].getMessage()
-
-
-def test_nothing_is_formatted_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
-    """A level that is off costs no record."""
-    with caplog.at_level(logging.ERROR, "freehold.http"):
-        log_event(logging.INFO, "x", a=1)
-    assert not caplog.records

@@ -11,7 +11,7 @@ from protocols.http.coarse_clock import CoarseClock
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
 from protocols.http.readiness import ReadinessPoller
-from protocols.http.response_budget import FAIR_READ_RATE, WRITE_OVERHEAD, ResponseBudget
+from protocols.http.response_budget import ResponseBudget
 from protocols.http.transport import TlsTransport, Transport
 
 Pair = tuple[socket.socket, socket.socket]
@@ -36,23 +36,6 @@ def ticking(nursery: trio.Nursery, transport: Transport, pulse: CoarseClock) -> 
             await trio.sleep(pulse.tick)
 
     nursery.start_soon(beat)
-
-
-async def test_bytes_go_both_ways(pair: Pair, readiness: ReadinessPoller) -> None:
-    """What one side sends the other receives; the end is an empty read."""
-    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
-    async with client_of(pair) as client:
-        await client.send_all(b"ping")
-        assert await transport.receive() == b"ping"
-        await transport.send(b"pong")
-        assert await client.receive_some() == b"pong"
-        await client.send_eof()
-        assert await transport.receive() == b""
-        assert transport.ended
-        assert not transport.gone
-        await transport.send(b"still")
-        assert await client.receive_some() == b"still"
-    transport.close()
 
 
 async def test_large_output_waits_for_its_reader(
@@ -169,69 +152,6 @@ def secure(
     pulse = CoarseClock(limits, None)
     answers = ResponseBudget(limits, pulse)
     return TlsTransport(pair[0], limits, pulse, readiness, answers, context=server)
-
-
-async def test_tls_bytes_go_both_ways(
-    pair: Pair,
-    readiness: ReadinessPoller,
-    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
-    nursery: trio.Nursery,
-) -> None:
-    """The same over TLS, in pieces larger than a record; close_notify is the end."""
-    transport = secure(pair, readiness, contexts[0])
-    client = trio.SSLStream(
-        client_of(pair), contexts[1], server_hostname="agent.test", https_compatible=True
-    )
-    body = bytes(range(256)) * 4_000
-    nursery.start_soon(client.send_all, b"first")
-    assert await transport.handshake(trio.Semaphore(1)) == "h2"
-    facts = transport.tls_info()
-    assert (facts["version"], facts["peer_certificate"]) == ("TLSv1.3", None)
-    assert await transport.receive() == b"first"
-    nursery.start_soon(transport.send, body)
-    await trio.testing.wait_all_tasks_blocked()
-    assert (
-        transport._budget.held == 2 * len(body) + WRITE_OVERHEAD
-    )  # though it is sealed by the piece
-    got = b""
-    while len(got) < len(body):
-        got += await client.receive_some()
-    assert got == body
-    nursery.start_soon(client.send_all, body)
-    got = b""
-    while len(got) < len(body):
-        got += await transport.receive()
-    assert got == body
-    await client.aclose()
-    assert await transport.receive() == b""
-    assert transport.ended
-    transport.close()
-
-
-async def test_a_reader_over_tls_is_ahead_by_all_that_it_took(
-    pair: Pair,
-    readiness: ReadinessPoller,
-    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
-    nursery: trio.Nursery,
-) -> None:
-    """A message is one wait, though it is sealed by the piece: no piece begins from nothing."""
-    transport = secure(pair, readiness, contexts[0])
-    client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
-    nursery.start_soon(client.do_handshake)
-    await transport.handshake(trio.Semaphore(1))
-    nursery.start_soon(transport.send, b"x" * 1_000_000)
-    await trio.testing.wait_all_tasks_blocked()
-    [reader] = transport._budget._waiting
-    for size in (400_000, 300_000, 300_000):
-        due, left = reader.due, size
-        while left:
-            left -= len(await client.receive_some(left))
-        await trio.testing.wait_all_tasks_blocked()
-        assert size - 100_000 < (reader.due - due) * FAIR_READ_RATE < size + 100_000
-        transport._clock.now += 100  # no piece forgives that nothing was read
-    assert transport._budget.held == 0
-    transport.close()
-    await client.transport_stream.aclose()
 
 
 async def test_close_notify_ends_though_tcp_stays(

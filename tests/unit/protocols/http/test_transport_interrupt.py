@@ -67,17 +67,6 @@ async def test_what_was_read_for_an_interrupted_one_is_the_next_ones(
     transport.close()
 
 
-async def test_others_have_their_turn_before_what_is_there_is_taken(
-    pair: Pair, readiness: ReadinessPoller
-) -> None:
-    """A read always lets other tasks run once."""
-    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
-    transport._arrived = b"x"
-    with trio.testing.assert_checkpoints():
-        assert await transport.receive() == b"x"
-    transport.close()
-
-
 async def test_two_that_read_at_once_lose_nothing(
     pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
 ) -> None:
@@ -96,21 +85,4 @@ async def test_two_that_read_at_once_lose_nothing(
         if len(told) == 1:  # the one was done before he was interrupted: the other waits
             transport.interrupt_receive()
             await trio.testing.wait_all_tasks_blocked()
-    transport.close()
-
-
-async def test_a_read_that_is_late_takes_nothing(
-    pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery
-) -> None:
-    """Its time has passed before it had its turn: the connection ends as if nothing had come."""
-    transport = plain(pair, Limits(), CoarseClock(Limits(), None), readiness)
-    told: list[bytes] = []
-    nursery.start_soon(_receive, transport, told)
-    await trio.testing.wait_all_tasks_blocked()
-    transport.read_by = 0.0
-    pair[1].send(b"x")
-    transport._readiness.on_edge(select.EPOLLIN)
-    transport.tick(1.0)
-    await trio.testing.wait_all_tasks_blocked()
-    assert (told, transport.read_expired) == ([b""], True)
     transport.close()

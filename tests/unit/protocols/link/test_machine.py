@@ -206,10 +206,15 @@ class Link(RuleBasedStateMachine):
     def overlap(self, of: Direction) -> None:
         """A new session begins while the old one's owner is still applying what had come."""
         each = self.sides[of]
-        old, late = each.session, [e for e in each.todo if isinstance(e, MessageReceived) and e.id]
+        old, late = each.session, list(each.todo)
         self.connect()
         for event in late if old is not None else []:
-            run(each.inbox.apply, old.peer_stream, event.id, event.message)
+            match event:
+                case MessageReceived(id=id_, message=message) if id_:
+                    run(each.inbox.apply, old.peer_stream, id_, message)
+                case MessagesSkipped(first=first, last=last):
+                    each.missed |= set(range(first, last + 1))
+                    run(each.inbox.apply, old.peer_stream, last, None)
 
     def corrupt(self, from_: Direction, at_: int, how: str) -> None:
         """The network does what it must not do: the session must notice, or it does not matter."""

@@ -44,12 +44,6 @@ def test_what_is_not_in_the_table_is_our_bug():
         next_state(SessionState.CONNECTING, Transition.PROVE)
 
 
-def test_the_table_cannot_be_changed():
-    """It is frozen."""
-    with pytest.raises(TypeError):
-        TRANSITIONS[SessionState.CLOSED, Transition.GREET] = SessionState.LIVE  # type: ignore[index]
-
-
 def test_greetings_are_heard_once_and_by_whom_they_are_for():
     """No second hello, no welcome to a control plane, nothing before the greeting."""
     assert RECEIVABLE[SessionState.CONNECTING, Direction.TO_CONTROL] == {MessageType.HELLO}

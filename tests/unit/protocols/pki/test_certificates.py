@@ -17,7 +17,6 @@ from protocols.pki.certificates import (
     key_identifier,
     parse_certificate,
     parse_pem_chain,
-    parser_errors_as,
     public_key,
     serial_of,
     to_der,
@@ -81,11 +80,3 @@ def test_an_authority_without_an_identifier_is_told() -> None:
     )
     with pytest.raises(ChainError, match="identifier"):
         key_identifier(bare)
-
-
-def test_only_the_parsers_errors_are_translated() -> None:
-    """A fault of ours is not passed off as the peer's."""
-    with pytest.raises(ZeroDivisionError), parser_errors_as(ChainError, "x"):
-        _ = 1 // 0
-    with pytest.raises(ChainError, match="told"), parser_errors_as(ChainError, "told"):
-        raise ValueError("the parser's")

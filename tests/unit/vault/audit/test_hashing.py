@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from vault.audit import hashing
 from vault.audit.hashing import MAX_DEPTH, MAX_KEY, MAX_VALUES, PREFIX, ValueHasher
 from vault.audit.testing import make_keys
 from vault.handlers.secrets import SecretVersionRef
@@ -194,29 +193,6 @@ def test_a_reference_reads_as_any_struct_each_time() -> None:
     before = len(made)
     hasher.redact(_Name("a", 1))
     assert len(made) == before
-
-
-def test_what_is_remembered_is_bounded_and_no_payload(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory holds as many references as its bound says, and never anything else."""
-    monkeypatch.setattr(hashing, "MAX_KNOWN", 2)
-    monkeypatch.setattr(hashing, "MAX_NUMBERS", 2)
-    made: list[bytes] = []
-
-    def mac(data: bytes) -> bytes:
-        made.append(data)
-        return make_keys().mac(data)
-
-    hasher = ValueHasher(mac)
-    for number in range(6):
-        hasher.redact(_Name(f"a{number}", number))
-    assert len(hasher._known) == len(hasher._numbers) == 2
-    made.clear()
-    for number in (0, 1, 3):
-        hasher.redact(_Name(f"a{number}", number))
-    assert made == [b"sa3", b"n3"]
-    for _ in range(2):
-        hasher.redact({"password": "hunter2"})
-    assert made == [b"sa3", b"n3", b"shunter2", b"shunter2"]
 
 
 class _Odd(ReferencePayload, frozen=True):

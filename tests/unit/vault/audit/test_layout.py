@@ -27,20 +27,6 @@ def test_files_are_in_the_order_of_the_log(tmp_path: Path) -> None:
     assert len(layout.segment_files()) == 3
 
 
-def test_lines_have_places(tmp_path: Path) -> None:
-    """Number, file and content; the last line may not be whole."""
-    path = tmp_path / "f"
-    path.write_bytes(b"one\n\nthree")
-    lines = list(read_lines(path))
-    assert [(line.number, line.data, line.is_complete) for line in lines] == [
-        (1, b"one", True),
-        (2, b"", True),
-        (3, b"three", False),
-    ]
-    assert {line.file for line in lines} == {"f"}
-    assert [line.data for line in read_lines(path, 5)] == [b"three"]
-
-
 def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path) -> None:
     """Reading is bounded, whatever lies on the disk."""
     path = tmp_path / "f"

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.vault.audit.ends import Ends
 from vault.audit.batch import BatchComposer, LogPosition
 from vault.audit.chain import Chain
-from vault.audit.shared_tail import BYTES, LastLine, SharedTail, Tail, WriterLock, wait_exclusive
+from vault.audit.shared_tail import BYTES, LastLine, SharedTail, Tail, WriterLock
 from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
 
 KEYS = make_keys()
@@ -89,20 +89,6 @@ def test_who_dies_gives_it_back(ends: Ends) -> None:
     turn.close()
 
 
-def test_who_may_take_it_is_there(ends: Ends) -> None:
-    """With the turn or without: as long as one lives, nobody else opens the log."""
-    head = ends.layout.head_file
-    assert wait_exclusive(head, 1.0)
-    first, second = ends.view(), ends.view()
-    first.announce()
-    second.announce()
-    assert not wait_exclusive(head, 0.02)
-    first.close()
-    assert not wait_exclusive(head, 0.02)
-    second.close()
-    assert wait_exclusive(head, 1.0)
-
-
 def test_what_one_leaves_the_next_finds(ends: Ends) -> None:
     """All of it, and the chain and the tree go on as in one process."""
     owner, other = ends.view(), ends.view()
@@ -115,16 +101,6 @@ def test_what_one_leaves_the_next_finds(ends: Ends) -> None:
     assert (position.chain.size, position.chain.head) == (end.size, end.head)
     assert position.chain.tree.root() == make_end().to_position(KEYS.digest).chain.tree.root()
     assert (position.is_closed, position.checkpoint_time) == (False, NOW)
-
-
-def test_every_change_has_a_version(ends: Ends) -> None:
-    """Who has seen one need not look again."""
-    owner, other = ends.view(), ends.view()
-    seen = [other.version]
-    for records in (1, 2, 2):
-        owner.publish(make_end(records))
-        seen.append(other.version)
-    assert len(set(seen)) == 4
 
 
 def test_between_begin_and_leave_it_is_broken(ends: Ends) -> None:
@@ -147,17 +123,6 @@ def test_a_look_at_what_is_changing_is_none(ends: Ends) -> None:
     assert other.peek() is None
     owner.publish(make_end(5))
     assert other.peek() == make_end(5)
-
-
-def test_cleared(ends: Ends) -> None:
-    """Nothing of an earlier opening is left."""
-    owner, other = ends.view(), ends.view()
-    owner.publish(make_end())
-    owner.commits = 5
-    assert other.commits == 5
-    owner.reset()
-    assert other.commits == 0
-    assert (other.is_open, other.size, other.version, other.peek()) == (False, 0, 0, None)
 
 
 def test_the_largest_fits() -> None:

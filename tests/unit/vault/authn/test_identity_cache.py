@@ -130,29 +130,6 @@ async def test_without_a_cache(desk: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert again is not await kept.resolve(row.id, row, desk.world.time, None)
 
 
-async def test_as_long_as_nothing_was_changed(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one epoch the cache is asked once; after any commit a judgement is held against it."""
-    store, (_, root) = desk.store, await desk.root()
-    text, _ = await desk.token(root, "app")
-    kept: IdentityCache[Any] = IdentityCache(store, token_identity)
-    row, epoch, now = await desk.tokens.find_by_text(text), store.change_token, desk.world.time
-
-    async def judged() -> Identity | None:
-        return await kept.resolve(row.id, row, now, epoch)
-
-    first = await judged()
-    assert (
-        kept.cached_row(row.id, epoch) is None
-    )  # its rows may have been loaded before and after a change
-    assert await judged() is first
-    assert kept.cached_row(row.id, epoch) is row
-    monkeypatch.setattr(store, "get_cached", lambda *_: MISSING)
-    assert await judged() is first
-    monkeypatch.undo()
-    await store.commit(lambda tx: tx.delete(ROLES, "nobody's"))
-    assert kept.cached_row(row.id, store.change_token) is None
-
-
 async def test_a_row_that_the_database_had(desk: Any) -> None:
     """Says nothing of the time after: who was not in the cache is not taken for unchanged."""
     _, root = await desk.root()
@@ -162,18 +139,6 @@ async def test_a_row_that_the_database_had(desk: Any) -> None:
     for _ in range(3):
         assert await kept.resolve(row.id, row, desk.world.time, None)
         assert kept.cached_row(row.id, desk.store.change_token) is None
-
-
-async def test_a_judged_credential_costs_no_look(
-    line: _Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As long as nothing was changed."""
-    desk = line.desk
-    for _ in range(2):
-        await desk.who(line.token)
-    monkeypatch.setattr(desk.store, "get_cached", None)
-    monkeypatch.setattr(desk.store, "get", None)
-    assert await desk.who(line.token)
 
 
 async def test_a_change_during_the_look_counts_for_the_next_one(

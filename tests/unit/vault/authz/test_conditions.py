@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from vault.authz import conditions
 from vault.authz.access import AccessRequest
 from vault.authz.conditions import UndecidableError, compile_check, condition_needs_facts
 from vault.authz.policy import validate_policy
@@ -164,23 +163,3 @@ def test_needs_facts() -> None:
         )
     ]
     assert asks == [True, True, False, False]
-
-
-def test_a_window_is_looked_up_once_a_second(
-    make_access: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A list or a batch decides a thousand times at one moment."""
-    asked: list[int] = []
-
-    class Counted(datetime):
-        @classmethod
-        def fromtimestamp(cls, timestamp: float, tz: Any = None) -> Any:
-            asked.append(int(timestamp))
-            return datetime.fromtimestamp(timestamp, tz)
-
-    monkeypatch.setattr(conditions, "datetime", Counted)
-    check = compile_check(_condition(type="time_window"))
-    base = _at("2026-11-23T08:00:00")
-    for at in (base, base + 1, base, base + 10**9, base):
-        assert check(make_access(now=at))
-    assert asked == [base // 10**9, base // 10**9 + 1, base // 10**9]

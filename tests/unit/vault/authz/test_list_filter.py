@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.vault.authz.samples import TAGGED, names, permissions_, rules_
-from vault.authz import list_filter
+from tests.unit.vault.authz.samples import names, permissions_, rules_
 from vault.authz.access import AccessRequest
 from vault.authz.compile import compile_permissions, compile_policies
 from vault.authz.evaluate import is_listed
@@ -59,35 +57,6 @@ def test_as_each_would_be_decided(
             now=0,
         )
         assert visible(name, facts) is is_listed(compiled, grants, access), name
-
-
-@pytest.mark.parametrize(
-    ("rules", "decisions"),
-    [
-        ([_rule("allow", "a/*")], 1),
-        ([_rule("allow", "a/*"), _rule("deny", "b/x", "a/x/y", "a/x/*", "ab")], 1),
-        ([_rule("allow", "a/*"), {**_rule("allow", "a/n3"), "capabilities": ["read"]}], 1),
-        ([_rule("allow", "*"), _rule("deny", "a/x")], 9),
-        ([_rule("allow", "*"), _rule("deny", "a/n*")], 9),
-        ([_rule("allow", "a/+")], 9),
-        ([_rule("allow", "a/*", conditions=[TAGGED])], 9),
-    ],
-)
-def test_what_is_decided_once(
-    rules: list[dict[str, Any]], decisions: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A folder, where no rule has a condition or speaks of some of what is in it."""
-    asked = []
-
-    def counted(*question: Any) -> bool:
-        asked.append(question)
-        return is_listed(*question)
-
-    monkeypatch.setattr(list_filter, "is_listed", counted)
-    visible = _filter(_policies(*rules))
-    for n in range(9):
-        visible(f"a/n{n}", SecretFacts(exists=True))
-    assert len(asked) == decisions
 
 
 def test_a_key_may_be_for_some_of_a_folder() -> None:

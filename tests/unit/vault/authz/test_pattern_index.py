@@ -27,12 +27,3 @@ def test_as_each_pattern_would_match(texts: list[str], paths: list[str]) -> None
         }
         assert set(filed.matching(path)) == wanted, path
         assert filed.covers(path) is bool(wanted)
-
-
-def test_the_cost_is_that_of_the_forms() -> None:
-    """A thousand patterns that are written alike are one look."""
-    alike = [parse_pattern(f"+/{number}/x", "paths") for number in range(1_000)]
-    filed = build_pattern_index((pattern, pattern.text) for pattern in alike)
-    assert [len(forms) for forms in filed.exact_forms.values()] == [1]
-    assert list(filed.matching("secret/1/y")) == []
-    assert list(filed.matching("secret/324/x")) == ["+/324/x"]

@@ -6,7 +6,6 @@ import pytest
 import trio
 
 from protocols.link import messages as m
-from protocols.link.delivery import OutboxBatch
 from protocols.link.errors import Fault, LinkError, RemoteFaultError, TransportError
 from protocols.link.limits import WINDOW
 from protocols.link.memory import MemoryInbox, MemoryOutbox
@@ -176,40 +175,6 @@ async def test_who_acknowledges_nothing_hears_the_first_few_alone(
         nursery.start_soon(conversation.run)
         await trio.sleep(20)
         assert conversation.session.last_sent == INITIAL_WINDOW
-        nursery.cancel_scope.cancel()
-
-
-class CountingOutbox(MemoryOutbox):
-    """Counts who looks into it."""
-
-    def __init__(self) -> None:
-        super().__init__(fixed("agent stream"))
-        self.reads = 0
-
-    async def read(self, after: int, limit: int) -> OutboxBatch:
-        """See `Outbox`."""
-        self.reads += 1
-        return await super().read(after, limit)
-
-
-async def test_the_outbox_is_looked_at_when_there_is_something_new(
-    line: Line, autojump_clock: object
-) -> None:
-    """Not at each frame that comes: to an agent that is a transaction of its database."""
-    outbox = line.outbox = CountingOutbox()
-    async with trio.open_nursery() as nursery:
-        conversation = await line.talk(nursery)
-        nursery.start_soon(conversation.run)
-        await line.plane.until(lambda: conversation.is_live)
-        quiet = outbox.reads
-        frames = len(line.plane.wire)
-        await trio.sleep(600)
-        assert len(line.plane.wire) > frames + 50
-        assert outbox.reads == quiet
-        await outbox.append(ALERT)
-        conversation.notify_outbox()
-        await line.plane.until(lambda: not outbox.entries)
-        assert outbox.reads == quiet + 1
         nursery.cancel_scope.cancel()
 
 

@@ -60,16 +60,6 @@ def test_a_marked_size_becomes_the_base(marked: int) -> None:
     )
 
 
-def test_marks_are_bounded() -> None:
-    """The oldest of many marks is forgotten."""
-    growth = LogGrowth(tree_of(1))
-    for number in range(1, MAX_MARKS + 2):
-        growth.mark_base()
-        growth.append_line(b"%d" % number)
-    assert not growth.rebase(1)
-    assert growth.rebase(2)
-
-
 def test_what_is_kept_does_not_grow_with_the_absence() -> None:
     """Thousands of marks later there are a few subtrees for each mark that still counts."""
     growth = LogGrowth(tree_of(3))

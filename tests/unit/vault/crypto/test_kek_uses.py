@@ -20,12 +20,6 @@ from vault.crypto.kek_uses import (
 NOW = 1_700_000_000_000_000_000
 
 
-def test_bounds_are_those_of_the_design() -> None:
-    """2^20 a block, 2^30 for rotation, 2^32 for the end, 90 days."""
-    assert (BLOCK, ROTATE_AT, HARD_STOP) == (1 << 20, 1 << 30, 1 << 32)
-    assert MAX_AGE == 7_776_000 * 10**9
-
-
 def test_nothing_is_used_before_it_is_reserved() -> None:
     """A new counter asks for a block, keeps asking, and counts only once it is confirmed."""
     counter = KekUseCounter(1, NOW)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.crypto import sealed_value as module
 from vault.crypto.errors import MalformedSealed
 from vault.crypto.sealed_value import MAX_PLAINTEXT, SealedBox, SealedValue, ValuePlace, WrappedDek
 
@@ -116,10 +115,3 @@ def test_places_share_no_aad(one: ValuePlace, other: ValuePlace) -> None:
 def test_the_generation_binds_the_wrap() -> None:
     """A wrap's number cannot be edited (decision 3 says why the box has none)."""
     assert PLACE.wrap_aad(1) != PLACE.wrap_aad(2)
-
-
-def test_sizes_are_those_of_the_spec() -> None:
-    """65 bytes for a wrapped DEK; a value costs 65 + 37 + 28 bytes beside itself."""
-    assert module.WRAPPED_SIZE == 65
-    empty = SealedValue(WrappedDek(1, bytes(60)), SealedBox(bytes(32), bytes(28)))
-    assert len(empty.to_bytes()) == 65 + 37 + 28

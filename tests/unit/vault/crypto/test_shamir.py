@@ -49,11 +49,6 @@ def test_multiplication_is_that_of_the_field() -> None:
         assert product == bytes(times(byte, scalar) for byte in every)
 
 
-def test_inverses() -> None:
-    """Every element but zero times its inverse is one."""
-    assert all(times(element, shamir._inverse(element)) == 1 for element in range(1, 256))
-
-
 @settings(max_examples=40)
 @given(st.binary(min_size=1, max_size=40), st.integers(2, 7), st.data())
 def test_any_k_of_n_in_any_order(secret: bytes, n: int, data: st.DataObject) -> None:

@@ -12,7 +12,6 @@ from vault.handlers.versions import erase_secret
 from vault.model.records import AccessRow
 from vault.store.store import Store
 from vault.store.table import StoreQuery
-from vault.store.transaction import TransactionBatch
 
 
 async def there(house: House, *secrets: str) -> None:
@@ -94,20 +93,6 @@ async def test_many_secrets_are_flushed_in_batches(house: House) -> None:
     assert await house.barrier.get(ACCESS, "s2200") is not None
 
 
-async def test_rows_of_a_transaction_are_neighbours(house: House) -> None:
-    """By their ids, however they were read: so a page is written once, and not for each row."""
-    ids = sorted(f"{number * 0x9E3779B1 % 2**32:08x}" for number in range(2201))
-    await there(house, *ids)
-    told: list[list[AccessRow]] = []
-    counts = AccessCounters(house.barrier, house.world, told.append)
-    for number in range(len(ids)):
-        counts.count_value_read(ids[number * 37 % len(ids)])
-    await counts.flush()
-    assert [[row.secret_id for row in batch] for batch in told] == [
-        ids[:1000], ids[1000:2000], ids[2000:],
-    ]  # fmt: skip
-
-
 async def test_a_flush_ends_while_others_read(house: House) -> None:
     """What comes while it writes is the next one's: it would go on for as long as anybody reads."""
 
@@ -125,22 +110,6 @@ async def test_a_flush_ends_while_others_read(house: House) -> None:
     assert [row.secret_id for row in told] == ["a"]
     assert (await counts.get("a")).value_reads == 2
     assert (await counts.get("b")).value_reads == 1
-
-
-async def test_a_flush_reads_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where each read is of another secret, a look for each would cost as much as the reads."""
-    await there(house, *(f"s{number}" for number in range(20)))
-
-    def look(*_: object) -> None:
-        raise AssertionError("it looked")
-
-    for number in range(20):
-        house.access.count_value_read(f"s{number}")
-    with monkeypatch.context() as patched:
-        for name in ("get", "fetch"):
-            patched.setattr(TransactionBatch, name, look)
-        await house.access.flush()
-    assert len(await house.barrier.select(ACCESS, StoreQuery())) == 20
 
 
 async def test_of_a_secret_that_was_erased_nothing_is_left(house: House) -> None:

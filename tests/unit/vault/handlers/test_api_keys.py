@@ -8,7 +8,6 @@ from tests.unit.vault.handlers.conftest import NOW, SECOND, House
 from vault.authn.api_keys import CreatedKey
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.identity import Permission
-from vault.model.operation import Capability
 from vault.model.payloads import CreateApiKey, CreateUser, ListApiKeys
 
 FOLDER = "sys/keys/"
@@ -88,12 +87,3 @@ async def test_nobody_revokes_the_key_of_someone_more_privileged(house: House) -
         await house.do("key.create", FOLDER, payload, by=clerk)
     with pytest.raises(AuthorizationError):
         await house.do("key.revoke", f"sys/keys/{made.key.id}", by=clerk)
-
-
-async def test_the_table(house: House) -> None:
-    """Each operation takes its own capability."""
-    found = {name: house.handlers[f"key.{name}"] for name in ("list", "read", "create", "revoke")}
-    assert [handler.capability for handler in found.values()] == [
-        Capability.LIST, Capability.READ, Capability.CREATE, Capability.DELETE,
-    ]  # fmt: skip
-    assert [handler.mutates for handler in found.values()] == [False, False, True, True]

@@ -1,6 +1,5 @@
 """Tests of metadata: everything about a secret but its values."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from msgspec.structs import replace
 from tests.unit.vault.handlers.conftest import SECOND, House
 from vault.barrier import SECRETS, VERSIONS, StoreQuery, Table
 from vault.errors import ConflictError, NotFoundError, ValidationError
-from vault.handlers.metadata import CACHED_VERSIONS, SMALL_BYTES
+from vault.handlers.metadata import CACHED_VERSIONS
 from vault.handlers.secrets import MAX_ATTEMPTS
 from vault.model.labels import Labels
 from vault.model.operation import SecretFacts
@@ -63,93 +62,6 @@ async def test_many_versions_are_all_listed(house: House) -> None:
         await house.write(APP, b"1")
     info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert [row.version for row in info.versions] == list(range(1, 1004))
-
-
-async def test_few_versions_are_told_as_they_are_at_hand(house: House) -> None:
-    """Without a question to the database, which would answer the same; many are asked for."""
-    await house.mount("secret/", max_versions=2 * CACHED_VERSIONS)
-    select, asked = house.barrier.select, list[StoreQuery]()
-
-    async def counted(table: Table[Any], query: StoreQuery) -> list[Any]:
-        asked.append(query)
-        return await select(table, query)
-
-    house.barrier.select = counted  # type: ignore[method-assign, assignment]
-    for number in range(CACHED_VERSIONS):
-        await house.write(APP, tags=[f"t{number // 2}"])
-    await house.do("secret.delete", APP, SecretVersions(versions=(2, 5)))
-    told: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
-    assert not asked
-    together, house.barrier.get_cached_snapshot = house.barrier.get_cached_snapshot, lambda *_: None  # type: ignore[method-assign]
-    warm, house.barrier.load_into_cache = house.barrier.load_into_cache, _nothing  # type: ignore[method-assign]
-    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
-    assert len(asked) == 1
-    assert (told.secret, told.versions, told.relabelled) == (
-        info.secret, info.versions, info.relabelled,
-    )  # fmt: skip
-    assert [row.version for row in told.versions if row.deletion_time] == [2, 5]
-    house.barrier.load_into_cache = warm  # type: ignore[method-assign]
-    info = await house.do("secret.metadata.read", APP, ReadMetadata())
-    assert (told.secret, told.versions, told.relabelled, len(asked)) == (
-        info.secret, info.versions, info.relabelled, 1,
-    )  # fmt: skip
-    house.barrier.get_cached_snapshot = together  # type: ignore[method-assign]
-    await house.write(APP)
-    info = await house.do("secret.metadata.read", APP, ReadMetadata())
-    assert (len(info.versions), len(asked)) == (CACHED_VERSIONS + 1, 2)
-
-
-async def _nothing(*_: object) -> list[Any]:
-    return []
-
-
-async def test_few_versions_are_brought_to_hand(house: House) -> None:
-    """All at once, and small ones only: the next one to ask finds them.
-
-    Where nothing is cached, as beside a database that others write, there is one question as ever.
-    """
-    for number in range(3):
-        await house.write(APP, b"%d" % number)
-        await house.write("secret/large", b'"' + b"x" * (SMALL_BYTES // 2) + b'"')
-    warm, brought = house.barrier.load_into_cache, list[Any]()
-
-    async def counted(table: Table[Any], keys: Sequence[Any]) -> list[Any]:
-        brought.append(keys)
-        return await warm(table, keys)
-
-    house.barrier.load_into_cache = counted  # type: ignore[method-assign, assignment]
-    for path, times in ((APP, 1), ("secret/large", 0)):
-        head = await house.head(path)
-        assert head is not None
-        keys = [(head.id, number) for number in (1, 2, 3)]
-        for _ in range(2):
-            house.store._cache.invalidate([(VERSIONS, keys[0], None)])
-            for _ in range(2):
-                info: SecretInfo = await house.do("secret.metadata.read", path, ReadMetadata())
-                assert [row.version for row in info.versions] == [1, 2, 3]
-            assert brought == [keys] * times
-            brought.clear()
-        house.store._cache.invalidate([(VERSIONS, key, None) for key in keys])
-        info = await house.do("secret.metadata.read", path, ReadMetadata())
-        assert ([row.version for row in info.versions], brought) == ([1, 2, 3], [])
-
-
-async def test_what_is_at_hand_and_large_is_asked_for(house: House) -> None:
-    """Everybody waits while it is unpacked; nobody does where a thread reads it."""
-    for _ in range(3):
-        await house.write(APP, b'"' + b"x" * (SMALL_BYTES // 4) + b'"')
-    key = [(SECRETS, (APP,))]
-    head = await house.head(APP)
-    assert head is not None
-    versions = [(VERSIONS, (head.id, number)) for number in (1, 2, 3)]
-    assert house.barrier.get_cached_snapshot([*key, *versions], SMALL_BYTES) is not None
-    await house.write(APP, b'"' + b"x" * (SMALL_BYTES // 4) + b'"')
-    assert (
-        house.barrier.get_cached_snapshot([*key, *versions, (VERSIONS, (head.id, 4))], SMALL_BYTES)
-        is None
-    )
-    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
-    assert [row.version for row in info.versions] == [1, 2, 3, 4]
 
 
 async def test_versions_at_hand_are_those_of_the_head(house: House) -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from tests.unit.vault.handlers.conftest import House
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
-from vault.model.operation import Capability
 from vault.model.payloads import CreateUser, UpdateUser, WriteRole
 
 AT = "sys/roles/dev"
@@ -48,12 +47,3 @@ async def test_nobody_gives_what_he_has_not(house: House) -> None:
     await house.do("role.write", AT, WriteRole(policies=("admin",)))
     with pytest.raises(AuthorizationError):
         await house.do("role.delete", AT, by=clerk)
-
-
-async def test_the_table(house: House) -> None:
-    """Each operation takes its own capability."""
-    found = {name: house.handlers[f"role.{name}"] for name in ("list", "read", "write", "delete")}
-    assert [handler.capability for handler in found.values()] == [
-        Capability.LIST, Capability.READ, Capability.UPDATE, Capability.DELETE,
-    ]  # fmt: skip
-    assert [handler.mutates for handler in found.values()] == [False, False, True, True]

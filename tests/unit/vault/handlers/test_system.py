@@ -5,7 +5,6 @@ import pytest
 from tests.unit.vault.handlers.conftest import House
 from vault.errors import ConflictError
 from vault.handlers import rewrap
-from vault.model.operation import Capability
 from vault.model.payloads import ReadSecret, RewrapDataKeys, SecretVersions
 from vault.model.results import RewrapStep
 
@@ -122,18 +121,3 @@ async def test_cache(house: House) -> None:
         "policy", "ttl", "max_bytes", "bytes", "entries", "hits", "misses", "evictions", "hit_rate"
     }  # fmt: skip
     assert (state["policy"], state["max_bytes"]) == ("lru", 64 * 2**20)
-
-
-async def test_actors(house: House) -> None:
-    """The tree as it is."""
-    assert (await house.do("sys.tree", "sys/tree")).name == "agent"
-
-
-async def test_the_table(house: House) -> None:
-    """What ends or changes the vault's keys takes sudo."""
-    for name in ("seal", "rotate", "rewrap", "retire_keys"):
-        handler = house.handlers[f"sys.{name}"]
-        assert handler.capability is Capability.SUDO
-        assert handler.mutates
-    for name in ("key_status", "tree", "cache"):
-        assert house.handlers[f"sys.{name}"].capability is Capability.READ

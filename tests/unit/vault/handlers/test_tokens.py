@@ -8,7 +8,6 @@ from tests.unit.vault.handlers.conftest import ROOT, SECOND, House
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import Identity
-from vault.model.operation import Capability
 from vault.model.payloads import AccessorSelector, RenewToken, TokenSelector
 
 HOUR = 3600 * SECOND
@@ -139,15 +138,3 @@ async def test_no_audit_view_holds_a_text(house: House) -> None:
         assert handler.audit_response is not None
         answer = [canary] if name == "token.accessors" else made
         assert canary.encode() not in msgspec.json.encode(handler.audit_response(answer))
-
-
-async def test_the_table(house: House) -> None:
-    """What reaches beyond one token takes sudo; what changes something leaves an intent."""
-    table = {n: h for n, h in house.handlers.items() if n.startswith("token.")}
-    sudo = {name for name, handler in table.items() if handler.capability is Capability.SUDO}
-    assert sudo == {"token.accessors", "token.revoke_orphan"}
-    reading = {name for name, handler in table.items() if not handler.mutates}
-    assert reading == {
-        "token.lookup", "token.lookup_self", "token.lookup_accessor", "token.accessors",
-    }  # fmt: skip
-    assert table["token.lookup_self"].capability is Capability.READ

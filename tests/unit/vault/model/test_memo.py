@@ -21,14 +21,3 @@ def test_it_begins_anew_in_time() -> None:
     memo.put(1_000, 7)
     assert memo.get(1_000) == 7
     assert memo.get(0) is None
-
-
-def test_of_more_than_it_holds_some_are_found() -> None:
-    """Asked for in turn: one that let go of what came first would find none."""
-    memo, found = BoundedMemo[int, int](10), 0
-    for number in [*range(40)] * 100:
-        if memo.get(number) is None:
-            memo.put(number, number)
-        else:
-            found += 1
-    assert found > 40 * 100 // 6

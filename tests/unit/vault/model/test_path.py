@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from vault.errors import ValidationError
 from vault.model import path as path_module
-from vault.model.memo import BoundedMemo
 from vault.model.path import MAX_BYTES, MAX_SEGMENTS, RESERVED, ResourcePath
 
 GOOD = ["a", "secret/app/db", "secret/ä/ß", "a b/c", "a.b/..c/d..", "a/" + "x" * 100, "日本/語"]
@@ -82,13 +81,6 @@ def test_what_takes_many_bytes_is_not_remembered(text: str) -> None:
     for number in range(3):
         ResourcePath.parse(f"{text}{number}")
     assert len(path_module._parsed) == before
-
-
-def test_a_name_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same path for the same text, whoever asks."""
-    monkeypatch.setattr(path_module, "_parsed", BoundedMemo[str, ResourcePath](1))
-    text = "secret/remembered/by/its/name"
-    assert ResourcePath.parse(text) is ResourcePath.parse(f"{text[:6]}{text[6:]}")
 
 
 def test_folders() -> None:

@@ -10,7 +10,7 @@ from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard
 from tests.unit.vault.store.test_committer import made
-from vault.store.committer import NO_DEADLINE, CommitCounts, Committer
+from vault.store.committer import MAX_BATCH_CHANGES, NO_DEADLINE, CommitCounts, Committer
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.row_cache import RowCache
@@ -54,6 +54,24 @@ class Others:
             self._ends[name] = self._committer.commit(changes, deadline=self._until)
         except BaseException as error:  # noqa: BLE001  # what it raised
             self._ends[name] = error
+
+
+def test_nobody_is_cut_in_two_beside_others() -> None:
+    """Who would be over the bound goes by himself, in order, as many times as it takes."""
+    committer, backend, _, counts = made()
+    others = Others(committer)
+    others.come("first", others.hold)
+    large = [lambda _, i=i: i for i in range(MAX_BATCH_CHANGES + 1)]
+    others.come("small", lambda _: "s")
+    others.come("large", *large)
+    others.come("last", lambda _: "l")
+    ends = others.ends()
+    assert (ends["small"], ends["large"], ends["last"]) == (
+        ["s"],
+        list(range(MAX_BATCH_CHANGES + 1)),
+        ["l"],
+    )
+    assert (backend.transactions, counts.largest) == (5, MAX_BATCH_CHANGES)
 
 
 class Odd(Exception):  # noqa: N818  # what it is

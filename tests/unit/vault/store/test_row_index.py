@@ -19,6 +19,7 @@ from vault.store.row_cache import MISSING, RowCache
 from vault.store.row_index import (
     SMALLEST,
     Collected,
+    InDoubtError,
     OwnMemory,
     RowChange,
     RowIndex,
@@ -291,6 +292,19 @@ async def test_a_row_that_is_put_back_is_never_served(store_of: Any) -> None:
         assert store.finding is index.finding is not None
 
 
+async def test_an_older_row_that_is_put_back_counts_in_no_list(store_of: Any) -> None:
+    """Its key is where it should be, so nothing lacks: what it says is not what it has to say."""
+    backend = FaultyBackend(MemoryBackend())
+    transact(backend, put(USERS, user("ann", status="disabled"), user("bob")), StampGuard())
+    index = indexed(backend)
+    transact(backend, put(USERS, user("ann")), StampGuard())
+    async with store_of(backend, index) as store:
+        for query in (StoreQuery(), StoreQuery(after=("a",)), StoreQuery(equals={"id": "ann"})):
+            with pytest.raises(TamperedError):
+                await store.select(USERS, query)
+        assert store.finding is index.finding is not None
+
+
 async def test_a_row_that_is_being_changed_is_looked_at_again(store_of: Any) -> None:
     """The view was of before: whoever commits tells what is so, and nothing is found."""
     backend = FaultyBackend(MemoryBackend())
@@ -308,3 +322,23 @@ async def test_a_row_that_is_being_changed_is_looked_at_again(store_of: Any) -> 
     async with store_of(backend, index) as store:
         assert (await store.get(USERS, "ann")).email == "new"
         assert index.finding is None
+
+
+async def test_who_does_not_commit_leaves_it_to_who_does(store_of: Any) -> None:
+    """A worker's store: nothing is told, and nothing kept."""
+    backend = FaultyBackend(MemoryBackend())
+    transact(backend, put(USERS, user("ann")), StampGuard())
+    index = indexed(backend)
+    transact(backend, put(USERS, user("zoe")), StampGuard())
+    memory = OwnMemory()
+    memory.segments = list(index._memory.segments)
+    async with store_of(backend, RowReader(memory), writes=False) as store:
+        assert (await store.get(USERS, "ann")).id == "ann"
+        with pytest.raises(InDoubtError):
+            await store.get(USERS, "zoe")
+        with pytest.raises(InDoubtError):
+            await store.select(USERS, StoreQuery())
+        with pytest.raises(InDoubtError):
+            await store.select_checked_keys(USERS, StoreQuery())
+        assert store.get_cached(USERS, "zoe") is MISSING
+        assert store.finding is index.finding is None

@@ -85,6 +85,19 @@ def test_failed_commit(backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch) 
     assert rows(backend) == ["a"]
 
 
+def test_closed_backend(backend: SqliteBackend) -> None:
+    """Nothing is read, written, connected or checked while it is closed."""
+    backend.close()
+    with pytest.raises(BackendError):
+        rows(backend)
+    with pytest.raises(BackendError):
+        transact(backend, put(SYSTEM, system("b")))
+    with pytest.raises(BackendError):
+        backend.connect()
+    with pytest.raises(BackendError):
+        backend.check()
+
+
 def test_failures_repeat_no_value(backend: SqliteBackend) -> None:
     """No text of an error, nor of those it came from, holds what was to be stored."""
     row = secret("s", created_by=CANARY)

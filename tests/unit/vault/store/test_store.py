@@ -13,8 +13,8 @@ import trio
 from actors import Failure, SystemWorld
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
-from tests.contract.store.samples import StampGuard, put, secret, system
-from vault.errors import TamperedError, ValidationError
+from tests.contract.store.samples import StampGuard, put, secret, system, version
+from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.committer import NO_DEADLINE
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
@@ -22,7 +22,7 @@ from vault.store.row_cache import CacheConfig, RowCache
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.table import StoreQuery
-from vault.store.tables import SECRETS, SYSTEM
+from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 from vault.store.transaction import transact
 
 
@@ -71,6 +71,13 @@ async def test_a_database_that_fails_in_a_thread(
         assert await trio.to_thread.run_sync(here, store, [lambda _: 1]) == [1]
 
 
+async def test_a_store_that_only_reads_commits_in_no_thread_either() -> None:
+    """Another process does."""
+    async with open_store(MemoryBackend(), StampGuard(), SystemWorld(), writes=False) as store:
+        with pytest.raises(UnavailableError, match="another process writes"):
+            here(store, [put(SYSTEM, system("a"))])
+
+
 async def test_a_store_is_closed_behind_the_transaction_of_a_thread() -> None:
     """And not within it: its connection would go from under it."""
     backend, begun, may = MemoryBackend(), threading.Event(), threading.Event()
@@ -107,12 +114,51 @@ async def _checked(store: Store, query: StoreQuery) -> list[str]:
 both = pytest.mark.parametrize("ask", [_selected, _checked])
 
 
+class CountingGuard(StampGuard):
+    """Counts the rows that are checked."""
+
+    checks = 0
+
+    def check(self, table: str, row: Any) -> None:
+        """One more."""
+        self.checks += 1
+        super().check(table, row)
+
+
+@both
+async def test_what_was_brought_in_counts_if_it_is_what_the_query_has_seen(ask: Ask) -> None:
+    """It comes from another view of the database, which may be of a later moment."""
+    backend, guard = MemoryBackend(), CountingGuard()
+    transact(backend, put(SECRETS, secret("app/0"), secret("app/1")), guard)
+    stored = guard.stamp(SECRETS.name, secret("app/1"))
+    for first, checks in (("u2", 2), ("u1", 0)):
+        row = guard.stamp(SECRETS.name, secret("app/0", created_by=first))
+        async with open_store(backend, guard, FakeWorld()) as store:
+            brought = {("app/0",): row, ("app/1",): stored}
+            store._cache_loader.prefetch = lambda *_, brought=brought: brought  # type: ignore[method-assign]
+            guard.checks = 0
+            assert await ask(store, StoreQuery()) == ["app/0", "app/1"]
+            assert guard.checks == checks
+            rows = await store.select(SECRETS, StoreQuery())
+            assert [row.created_by for row in rows] == ["u1", "u1"]
+
+
 async def test_a_value_that_no_row_has() -> None:
     """It is told before anything is asked."""
     async with open_store(MemoryBackend(), StampGuard(), FakeWorld()) as store:
         for asked in (store.select, store.select_keys, store.select_checked_keys):
             with pytest.raises(ValidationError):
                 await asked(SECRETS, StoreQuery(prefix=("name", "a\0")))
+
+
+async def test_values_are_not_brought_in() -> None:
+    """Whoever looks at all versions, as a rotation does, pushes nothing out."""
+    backend, guard, cache = MemoryBackend(), StampGuard(), RowCache()
+    transact(backend, put(SECRETS, secret("app/0", id="i")), guard)
+    transact(backend, put(VERSIONS, version("i", 1), version("i", 2)), guard)
+    async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
+        assert [row.version for row in await store.select(VERSIONS, StoreQuery())] == [1, 2]
+        assert cache.statistics().entries == 0
 
 
 @both

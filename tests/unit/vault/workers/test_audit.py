@@ -78,6 +78,18 @@ async def test_refused_for_a_full_disk() -> None:
     assert told == {"read": ["audit_unavailable"], "denied": ["durable"]}
 
 
+async def test_an_answer_that_is_not_readable() -> None:
+    """Is none: those of its frame are refused, and the next frame is in step."""
+    told: list[str] = []
+    async with audited() as (audit, leader), trio.open_nursery() as nursery:
+        for answer in ("what?", Recorded()):
+            nursery.start_soon(record, audit, 0, told)
+            await leader.receive()
+            await leader.send(answer)
+            await trio.testing.wait_all_tasks_blocked()
+    assert told == ["audit_unavailable", "durable"]
+
+
 async def test_values_never_leave_unhashed() -> None:
     """What goes over the lane has hashes in place of what a caller sent."""
     async with audited() as (audit, leader), trio.open_nursery() as nursery:

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.store.samples import system
 from tests.unit.vault.workers.pages import new_page
 from vault.store.bounded_cache import slot_of
-from vault.store.row_cache import MISSING
+from vault.store.row_cache import MISSING, CacheConfig
 from vault.store.tables import AUDIT, SECRETS, SYSTEM
 from vault.workers.caches import (
     FencedCache,
@@ -49,6 +49,21 @@ def test_a_load_across_the_fence(kind: type[FencedCache]) -> None:
     for load in (before, behind):
         cache.end_load(load, SYSTEM, system("a"))
         assert cache.lookup(SYSTEM, KEY) is MISSING
+
+
+def test_fence_around_everything() -> None:
+    """Every row is forgotten, with the loads on their way."""
+    cache = WorkerCache(CacheConfig(max_bytes=1 << 20))
+    cache.apply_commit([(SYSTEM, KEY, system("a")), (SECRETS, KEY, None)])
+    load = cache.begin_load(SYSTEM, ("b",))
+    cache.hold_all()
+    cache.end_load(load, SYSTEM, system("b"))
+    cache.end_load(cache.begin_load(SYSTEM, ("c",)), SYSTEM, system("c"))
+    found = [cache.lookup(SYSTEM, (name,)) for name in "abc"]
+    assert [*found, cache.lookup(SECRETS, KEY)] == [MISSING] * 4
+    cache.release()
+    cache.end_load(cache.begin_load(SYSTEM, ("c",)), SYSTEM, system("c"))
+    assert cache.lookup(SYSTEM, ("c",)) == system("c")
 
 
 class Marked:

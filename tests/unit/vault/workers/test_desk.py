@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 from msgspec import Raw
 
@@ -16,14 +17,15 @@ from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
 from vault.audit.writer import audit_unavailable
 from vault.edge.reply import Headers
-from vault.model.operation import NO_FACTS, Origin
-from vault.model.payloads import WriteSecret
+from vault.model.operation import NO_FACTS, Operation, Origin
+from vault.model.payloads import ReadSecret, WriteSecret
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import Decided
 from vault.workers.carried import told_of
 from vault.workers.desk import App, AuditDesk, RelayDesk, RunBelow
 from vault.workers.wire import (
+    MOST,
     MOST_RELAYED,
     Answered,
     Asked,
@@ -93,6 +95,14 @@ async def test_a_full_disk_stops_what_is_new() -> None:
     assert await recorded(broker, [NEW]) == Recorded("", (0,))
 
 
+async def test_not_recorded() -> None:
+    """The worker hears why, also while the vault is sealed."""
+    broker = FakeBroker()
+    broker.failing = True
+    assert (await recorded(broker, [NEW])).error
+    assert (await recorded(None, [NEW])).error
+
+
 WRITTEN = SecretWritten(
     secret=SecretRow(name="s/a", id="i", created_at=1, updated_at=1, created_by="x"),
     version=VersionRow(
@@ -139,6 +149,32 @@ async def served(
         shape = ToWorker
         yield Lane(two, shape)
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("halves", [2, 9])
+async def test_an_answer_over_the_bound_is_an_error_of_its_own(halves: int) -> None:
+    """Whether by its body, of which no more is taken, or with what is around it.
+
+    Another request is answered as ever.
+    """
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(halves):
+            size = 1 if scope["raw_path"] == b"/small" else MOST // 2
+            await send({"type": "http.response.body", "body": bytes(size)})
+            taken.append(size)
+
+    taken: list[int] = []
+    async with served(app) as worker:
+        await worker.send(relayed(1, b"/large"))
+        refused = await worker.receive()
+        assert (refused.id, refused.status, refused.headers) == (1, 413, [(b"k", b"v")])
+        assert b"answer_too_large" in refused.body
+        assert refused.body.endswith(b"/large")
+        assert sum(taken) == MOST
+        await worker.send(relayed(2, b"/small"))
+        assert await worker.receive() == Answered(2, 200, [], bytes(halves))
 
 
 async def test_what_fails_one_request_is_told_to_that_one() -> None:
@@ -210,6 +246,30 @@ def asked(number: int, name: str, payload: Any, path: str = "secret/a") -> Asked
     origin = Origin(ip="10.0.0.1", user_agent="curl", peer_certificate=b"der")
     raw = Raw(msgspec.msgpack.encode(payload))
     return Asked(number, name, path, raw, f"r.{number}", "s.token", origin, "00-a-b-01")
+
+
+async def test_what_fails_one_operation_is_told_to_that_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As the agent's own fault; what is no such operation is not run. The places come back."""
+
+    async def run(op: Operation, _above: str) -> object:
+        if op.path == "secret/bad":
+            raise ValueError("canary")
+        return SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b'"v"')
+
+    async with served(nothing, run) as worker:
+        for number in range(MOST_RELAYED + 1):
+            await worker.send(asked(number, "secret.read", ReadSecret(), "secret/bad"))
+            with trio.fail_after(5):
+                told = await worker.receive()
+            assert (told.id, told.end.kind, told.end.code) == (number, "InternalError", "internal")
+        await worker.send(asked(0, "sys.seal", {}))
+        assert (await worker.receive()).end.kind == "InternalError"
+        await worker.send(asked(0, "secret.read", ReadSecret()))
+        assert (await worker.receive()).value.value == b'"v"'
+    assert f"request r.{MOST_RELAYED}: secret.read failed with ValueError at" in caplog.text
+    assert "canary" not in caplog.text
 
 
 def test_no_credential_and_no_value_is_shown() -> None:

@@ -1,5 +1,6 @@
 """vault.workers.door: reads go through, all else is the leader's."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -92,3 +93,26 @@ async def test_shut() -> None:
     assert done == ["secret.read", "shut"]
     with pytest.raises(Elsewhere):
         _ = door.mounts
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda door: door.initialize(1, 1),
+        lambda door: door.unseal(b"share"),
+        lambda door: door.auto_unseal(),
+        lambda door: door.wait_sealed(),
+    ],
+)
+async def test_the_vaults_life_is_the_leaders(ask: Callable[[WorkerDoor], Awaitable[Any]]) -> None:
+    """Init, unseal and seal are not a worker's."""
+    with pytest.raises(Elsewhere):
+        await ask(opened()[0])
+
+
+def test_the_vaults_state_is_the_leaders() -> None:
+    """So is what is told of it."""
+    door = WorkerDoor(leader)
+    for ask in (door.status, door.reset_unseal, lambda: door.is_open, lambda: door.mounts):
+        with pytest.raises(Elsewhere):
+            ask()  # type: ignore[operator]

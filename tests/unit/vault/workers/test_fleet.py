@@ -20,6 +20,7 @@ from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
 from vault.workers.wire import Lane, Order, Serving
 
+GONE = ConnectionResetError("gone")
 PATIENCE = 10.0  # seconds, of a thread that starts a process
 
 
@@ -99,6 +100,15 @@ async def test_no_fleet_begins_with_fewer() -> None:
         with pytest.RaisesGroup(BlockingIOError, flatten_subgroups=True):
             with trio.fail_after(PATIENCE):
                 await run(Stage(fake).fleet)
+
+
+async def test_without_a_zygote_there_is_no_fleet() -> None:
+    """Nobody is left who could start another one."""
+    with pytest.RaisesGroup(ConnectionResetError, flatten_subgroups=True):
+        async with staffed() as stage:
+            stage.zygote.refusals = [GONE]
+            stage.zygote.workers[0].close()
+            await stage.worker(2)
 
 
 async def test_a_worker_that_hangs_with_the_audit_log(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from vault.store.row_cache import MISSING
 from vault.store.tables import POLICIES, SECRETS, SYSTEM
 from vault.workers import page
 from vault.workers.caches import SNAPSHOTS, WorkerCache, is_of_snapshots
+from vault.workers.elsewhere import Elsewhere
 from vault.workers.follower import Follower, Rows
 from vault.workers.journal import JournalWriter, Row
 from vault.workers.lockout import WorkerLockout
@@ -112,6 +113,13 @@ async def test_a_snapshot_that_cannot_be_read(stage: Stage) -> None:
     assert stage.reloaded == [POLICIES.name]
 
 
+async def test_sealed(stage: Stage) -> None:
+    """Nothing is answered while sealed, nor with the keys of another opening."""
+    for opening in (0, 2):
+        stage.page.words[page.OPENING] = opening
+        assert not await stage.follower.is_current()
+
+
 async def test_lost(stage: Stage) -> None:
     """Everything is forgotten and read anew; a transaction under way is known."""
     stage.cache.apply_commit([(SYSTEM, ("a",), system("a"))])
@@ -123,3 +131,14 @@ async def test_lost(stage: Stage) -> None:
     assert sorted(stage.reloaded) == sorted(SNAPSHOTS)
     stage.cache.end_load(stage.cache.begin_load(SYSTEM, ("a",)), SYSTEM, system("a"))
     assert stage.cache.lookup(SYSTEM, ("a",)) is MISSING
+
+
+async def test_failures(stage: Stage) -> None:
+    """Reach the lockout, and leave it."""
+    stage.journal.failed(("id", "ip"), 1)
+    assert await stage.follower.is_current()
+    with pytest.raises(Elsewhere):
+        stage.lockout.is_locked(("id", "ip"), 10**18)
+    stage.journal.cleared(("id", "ip"))
+    assert await stage.follower.is_current()
+    assert not stage.lockout.is_locked(("id", "ip"), 10**18)

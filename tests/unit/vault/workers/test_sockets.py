@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
 import trio
 
 from protocols.http.errors import SocketClosedError
@@ -78,3 +79,38 @@ async def test_a_slow_browser_holds_up_its_own_feed_alone(autojump_clock: object
         await relay(SCOPE, quick.receive, quick.send)
         assert (len(sent), len(quick.heard), slow.heard) == (100, 100, [])
         slow.full.set()
+
+
+async def test_what_is_sent_to_nobody_says_so() -> None:
+    """The leader's application hears that the websocket is closed, as it would here."""
+    heard = []
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        try:
+            await send({"type": "websocket.send", "text": "x"})
+        except SocketClosedError as error:
+            heard.append(error)
+            raise
+
+    browser = Browser()
+    browser.gone = True
+    async with served(app) as relay:
+        await relay(SCOPE, browser.receive, browser.send)
+    assert len(heard) == 1
+
+
+async def test_a_fault_of_the_application_is_the_servers_to_tell(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Logged by its place, never by its text; the next websocket is served."""
+
+    async def fail(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise ValueError("a secret")
+
+    browser = Browser()
+    async with served(fail) as relay:
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                await relay(SCOPE, browser.receive, browser.send)
+    assert "a websocket failed" in caplog.text
+    assert "a secret" not in caplog.text

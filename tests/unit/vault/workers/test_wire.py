@@ -13,9 +13,11 @@ import trio.testing
 
 from vault.workers import wire
 from vault.workers.wire import (
+    Drafted,
     Lane,
     Opened,
     Order,
+    OversizedError,
     Report,
 )
 
@@ -42,6 +44,18 @@ async def test_what_was_sent_is_not_kept() -> None:
         frame = cast("CoroutineType[Any, Any, Any]", task.coro).cr_frame
         assert "a value" not in repr(frame.f_locals)
         nursery.cancel_scope.cancel()
+
+
+async def test_nothing_over_the_bound_leaves() -> None:
+    """Whoever says it hears so, and the other end hears the next message."""
+    large = [Drafted(1, b"x" * wire.MOST, begins=True)]
+    async with lanes(Order, Report) as (worker, leader):
+        with pytest.raises(OversizedError):
+            await worker.send(large)
+        with pytest.raises(OversizedError):
+            worker.post(large)
+        await worker.send(Opened())
+        assert await leader.receive() == Opened()
 
 
 @pytest.mark.parametrize("frame", [b"no message", b"x" * (wire.MOST - wire.LENGTH + 1)])

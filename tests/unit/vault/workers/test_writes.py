@@ -13,9 +13,9 @@ from msgspec import Raw
 
 from tests.unit.vault.workers.test_desk import WRITTEN
 from tests.unit.vault.workers.test_write_desk import decided
-from vault.errors import VaultError
+from vault.errors import UnavailableError, VaultError
 from vault.workers.carried import carried_of
-from vault.workers.wire import Ends, Frame, Lane, LaneClosed
+from vault.workers.wire import MOST_RELAYED, Ends, Frame, Lane, LaneClosed
 from vault.workers.writes import MOST_AT_ONCE, MOST_FRAMES, PATIENCE, WriteLane
 
 DONE = carried_of(WRITTEN)
@@ -86,6 +86,21 @@ async def test_few_frames_are_under_way() -> None:
         for frame in (*frames, last, full):
             await stage.answer(frame)
     assert stage.told == ["3"] * (MOST_FRAMES + MOST_AT_ONCE + 1)
+
+
+async def test_who_has_no_room_in_time(autojump_clock: trio.testing.MockClock) -> None:
+    """Is turned away: nothing is done of it."""
+    sent: Any = None
+    lane = WriteLane(sent, trio.current_time)  # that nothing is sent of
+    async with trio.open_nursery() as nursery:
+        for _ in range(MOST_RELAYED):
+            nursery.start_soon(lane.ask, encoded("s/a"))
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(UnavailableError, match="too many") as caught:
+            await lane.ask(encoded("s/late"))
+        assert (caught.value.code, autojump_clock.current_time()) == ("overloaded", PATIENCE)
+        assert len(lane._queue) == MOST_RELAYED
+        nursery.cancel_scope.cancel()
 
 
 async def test_who_is_not_answered_in_time(autojump_clock: trio.testing.MockClock) -> None:

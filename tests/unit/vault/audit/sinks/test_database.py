@@ -15,7 +15,6 @@ from vault.audit.log_reader import RecordLocation, RecordRange, first_location, 
 from vault.audit.query import AuditQuery
 from vault.audit.sinks.database import (
     BLOCK_RECORDS,
-    MAX_LAG,
     READ_PAUSE,
     READ_RECORDS,
     RETRY_INTERVAL,
@@ -201,23 +200,6 @@ async def test_a_database_that_is_gone_is_told_as_such(log: Path) -> None:
     assert told.value.code == "store_gone"
 
 
-async def test_an_index_rests_between_pieces(log: Path) -> None:
-    """The machine is the requests'; the further it is behind, the less."""
-    rows, world = Rows(), FakeWorld()
-    async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK_RECORDS)
-        while not world.sleepers:
-            await trio.lowlevel.checkpoint()
-        for _ in range(20):
-            await trio.lowlevel.checkpoint()
-        assert rows.commits == 0
-        assert index.indexed == 0
-        await fill(broker, MAX_LAG + BLOCK_RECORDS, BLOCK_RECORDS)
-        world.advance(READ_PAUSE)
-        while index.indexed < BLOCK_RECORDS:
-            await trio.lowlevel.checkpoint()
-
-
 async def test_a_block_that_is_not_taken_is_made_anew(log: Path) -> None:
     """Whole, once the database takes it."""
     rows, world = Rows(), FakeWorld()
@@ -233,20 +215,6 @@ async def test_a_block_that_is_not_taken_is_made_anew(log: Path) -> None:
         await caught_up(broker, index, world)
         assert index.error == ""
     assert [(row.first, row.last) for row in rows.rows.values()] == [(0, BLOCK_RECORDS - 1)]
-
-
-async def test_an_index_that_is_at_rest_does_nothing(log: Path) -> None:
-    """Neither with a block nor before one is due."""
-    rows, world = Rows(), FakeWorld()
-    async with running(log, rows, world) as (broker, index):
-        for size in (1, 3, BLOCK_RECORDS):
-            await fill(broker, size)
-            await caught_up(broker, index, world)
-            while world.sleepers > 1:
-                world.advance(READ_PAUSE)
-                await trio.lowlevel.checkpoint()
-            with trio.fail_after(5):
-                await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_an_old_block_is_not_taken_for_one_that_retention_let_go(log: Path) -> None:

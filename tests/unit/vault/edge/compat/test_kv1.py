@@ -22,6 +22,13 @@ def value(text: bytes | None) -> SecretValue:
     )  # fmt: skip
 
 
+async def test_a_deleted_one_is_absent(wire: Wire) -> None:
+    """There are no versions to tell of."""
+    wire.gate.answers["secret.read"] = value(None)
+    answer = await wire.ask("GET", "old/x")
+    assert (answer.status, answer.errors) == (404, [])
+
+
 @pytest.mark.parametrize("body", [b'{"a": "\xff"}', b'{"a": 1e999}', b'{"a": }'])
 async def test_a_value_must_be_readable_later(wire: Wire, body: bytes) -> None:
     """It is kept undecoded, so it is checked to the last character."""

@@ -13,6 +13,13 @@ PREFLIGHT = (
 MISSING = NotFoundError("mount_not_found", "no")
 
 
+async def test_list_auth(wire: Wire) -> None:
+    """Tokens."""
+    wire.gate.answers["mount.list"] = []
+    assert set((await wire.ask("GET", "sys/auth")).json["data"]) == {"token/"}
+    assert wire.last.path == "sys/auth"
+
+
 @pytest.mark.parametrize(
     ("body", "version"),
     [
@@ -45,6 +52,15 @@ async def test_what_is_not_mounted(wire: Wire, body: object) -> None:
     """Other engines, unknown versions, and leases that nothing would keep."""
     assert (await wire.ask("POST", "sys/mounts/a", body)).status == 400
     assert wire.gate.asked == []
+
+
+async def test_tune_nothing(wire: Wire) -> None:
+    """400."""
+    wire.gate.answers["mount.tune"] = MISSING
+    answer = await wire.ask("POST", "sys/mounts/no/tune", {})
+    assert (answer.status, answer.errors) == (
+        400, ['tune of path "no/" failed: no mount entry found'],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("error", [MISSING, AuthorizationError("permission_denied", "no")])

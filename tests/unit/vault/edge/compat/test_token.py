@@ -7,10 +7,11 @@ import pytest
 from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError
-from vault.model.payloads import TokenSelector
+from vault.model.payloads import AccessorSelector, TokenSelector
 from vault.model.records import TokenRow
 
 HOUR = 3600 * 10**9
+GONE = AuthorizationError("bad_token", "bad token")
 
 
 def row(**changes: Any) -> TokenRow:
@@ -45,6 +46,25 @@ async def test_lookup_without_a_token_is_of_oneself(wire: Wire) -> None:
     for method in ("GET", "POST"):
         await wire.ask(method, "auth/token/lookup")
         assert wire.last.payload == TokenSelector(token="s.token")
+
+
+async def test_lookup_by_accessor(wire: Wire) -> None:
+    """The text is not told: an accessor must not become a token."""
+    wire.gate.answers["token.lookup_accessor"] = row()
+    answer = await wire.ask("POST", "auth/token/lookup-accessor", {"accessor": "acc"})
+    assert (answer.json["data"]["id"], wire.last.payload) == ("", AccessorSelector(accessor="acc"))
+    answer = await wire.ask("POST", "auth/token/lookup-accessor", {})
+    assert answer.errors == ["1 error occurred:\n\t* missing accessor\n\n"]
+
+
+async def test_renew_nothing(wire: Wire) -> None:
+    """400, unlike a look-up; other refusals stay what they are."""
+    wire.gate.answers["token.renew"] = GONE
+    answer = await wire.ask("POST", "auth/token/renew", {"token": "x"})
+    assert (answer.status, answer.errors) == (400, ["token not found"])
+    assert (await wire.ask("POST", "auth/token/renew", {})).errors == ["missing token ID"]
+    wire.gate.answers["token.renew"] = AuthorizationError("permission_denied", "no")
+    assert (await wire.ask("POST", "auth/token/renew", {"token": "x"})).status == 403
 
 
 async def test_revoke_without_the_right(wire: Wire) -> None:
