@@ -7,14 +7,11 @@ from tests.unit.ui.cli.conftest import FakeAgent, Run
 from ui.cli.client import ApiClient
 from ui.cli.connection_settings import ConnectionSettings
 from ui.cli.context import (
-    CliContext,
     api_path,
-    cli_context,
     fetch_pages,
     parse_pairs,
     without_empty,
 )
-from ui.cli.output import OutputFormat
 
 
 def test_output_may_stand_before_and_behind_the_command(agent: FakeAgent, cli: Run) -> None:
@@ -27,18 +24,6 @@ def test_output_may_stand_before_and_behind_the_command(agent: FakeAgent, cli: R
     ):
         agent.answer({"roles": [{"name": "ops"}]})
         assert json.loads(cli(*words).out) == [{"name": "ops"}]
-
-
-def test_the_client_is_made_once_and_only_when_needed(agent: FakeAgent) -> None:
-    """A command that needs no agent needs no address either."""
-    current = CliContext(None, OutputFormat.TABLE)
-    assert current.client is current.client
-
-
-def test_a_session_is_made_by_the_root(cli: Run) -> None:
-    """A command outside of it is a fault of ours."""
-    with pytest.raises(RuntimeError):
-        cli_context(typer.Context(typer.main.get_command(typer.Typer(callback=print))))
 
 
 def test_a_name_keeps_its_slashes_and_nothing_else() -> None:

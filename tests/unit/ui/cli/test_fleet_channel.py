@@ -68,10 +68,3 @@ def test_a_channel_by_name_or_id(
     agent.answer([] if method == "GET" else {})
     assert cli("fleet", "channel", *words).code == 0
     assert agent.asked == [("GET", f"{BASE}/channels", None), (method, f"{BASE}/{path}", None)]
-
-
-def test_a_list(agent: FakeAgent, cli: Run) -> None:
-    """One call."""
-    agent.answer([CHANNEL])
-    assert "on call" in cli("fleet", "channel", "list").out
-    assert agent.asked == [("GET", f"{BASE}/channels", None)]

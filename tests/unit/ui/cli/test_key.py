@@ -20,20 +20,6 @@ def test_a_permission_without_a_path_is_wrong_usage(agent: FakeAgent, cli: Run) 
     assert agent.seen == []
 
 
-def test_keys_are_listed_shown_and_revoked(agent: FakeAgent, cli: Run) -> None:
-    """By the user's name, and by the key's id."""
-    for answer in ({"keys": [KEY]}, KEY, None):
-        agent.answer(answer)
-    assert "k1  laptop  active" in cli("key", "list", "bob").out
-    assert cli("key", "get", "k1", "-o", "json").json == KEY
-    assert cli("key", "revoke", "k1").code == 0
-    assert [(method, path) for method, path, _ in agent.asked] == [
-        ("GET", "/api/v1/keys?user=bob"),
-        ("GET", "/api/v1/keys/k1"),
-        ("DELETE", "/api/v1/keys/k1"),
-    ]
-
-
 def test_a_script_gets_the_key_alone(agent: FakeAgent, cli: Run) -> None:
     """As it is, and nothing beside it."""
     agent.answer(KEY | {"key": "fh_k1_x"}, 201)

@@ -35,15 +35,6 @@ def test_login_tries_the_token_before_it_keeps_it(agent: FakeAgent, cli: Run, ho
     assert '["app"]' in done.out
 
 
-def test_a_refused_token_is_not_kept(agent: FakeAgent, cli: Run, home: Path) -> None:
-    """The old one stays."""
-    (home / ".freehold-token").write_text("old")
-    agent.answer({"message": "permission denied"}, 401)
-    done = cli("login", stdin="typed\n")
-    assert (done.code, (home / ".freehold-token").read_text()) == (4, "old")
-    assert "typed" not in done.out + done.err
-
-
 def test_login_heals_a_token_file_that_others_can_read(
     agent: FakeAgent, cli: Run, home: Path
 ) -> None:
@@ -52,13 +43,6 @@ def test_login_heals_a_token_file_that_others_can_read(
     (home / ".freehold-token").chmod(0o644)
     agent.answer({"root": True, "policies": [], "unknown": []})
     assert cli("login", stdin="typed\n").code == 0
-
-
-def test_logout_removes_the_kept_token(cli: Run, home: Path) -> None:
-    """Without asking the agent."""
-    (home / ".freehold-token").write_text("old")
-    assert cli("logout").code == 0
-    assert not (home / ".freehold-token").exists()
 
 
 def test_login_says_that_a_variable_wins(

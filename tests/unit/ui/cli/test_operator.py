@@ -8,19 +8,6 @@ from tests.unit.ui.cli.conftest import FakeAgent, Run
 PROGRESS = {"sealed": True, "t": 3, "n": 5, "progress": 1, "nonce": "x", "type": "shamir"}
 
 
-def test_init_shows_shares_and_root_token_once(agent: FakeAgent, cli: Run) -> None:
-    """With what to do with them, beside."""
-    agent.answer({"type": "shamir"})
-    agent.answer({"keys": ["61"], "keys_base64": ["YQ=="], "root_token": "s.r"})
-    done = cli("operator", "init", "--shares", "1", "--threshold", "1", "-o", "json")
-    assert done.json == {"root_token": "s.r", "shares": ["YQ=="]}
-    assert "no copy is stored" in done.err
-    assert agent.asked == [
-        ("GET", "/v1/sys/seal-status", None),
-        ("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}),
-    ]
-
-
 def test_shares_of_a_vault_with_a_key_file_are_refused_before_it_is_made(
     agent: FakeAgent, cli: Run
 ) -> None:
@@ -93,25 +80,6 @@ def test_shares_given_so_far_can_be_forgotten(agent: FakeAgent, cli: Run) -> Non
     agent.answer(PROGRESS)
     assert cli("operator", "unseal", "--reset").code == 0
     assert agent.asked == [("PUT", "/v1/sys/unseal", {"reset": True})]
-
-
-def test_the_rest_is_one_request_each(agent: FakeAgent, cli: Run) -> None:
-    """Seal says nothing, the others show the answer."""
-    answers = (None, {"generation": 2}, {"uses": 1}, {"actors": [{"name": "store"}]}, {"hits": 3})
-    for answer in answers:
-        agent.answer(answer)
-    assert cli("operator", "seal").out == ""
-    assert cli("operator", "rotate", "-o", "json").json == {"generation": 2}
-    assert cli("operator", "key", "get", "-o", "json").json == {"uses": 1}
-    assert cli("operator", "actor", "list").out == "name\nstore\n"
-    assert cli("operator", "cache", "get", "-o", "json").json == {"hits": 3}
-    assert [(method, path) for method, path, _ in agent.asked] == [
-        ("POST", "/api/v1/system/seal"),
-        ("POST", "/api/v1/system/rotate"),
-        ("GET", "/api/v1/system/key-status"),
-        ("GET", "/api/v1/system/actors"),
-        ("GET", "/api/v1/system/cache"),
-    ]
 
 
 def test_an_acceptance_needs_no_agent(cli: Run, tmp_path: Path) -> None:

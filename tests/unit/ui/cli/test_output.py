@@ -16,24 +16,12 @@ def test_json_is_the_whole_value(capsys: Out) -> None:
     assert json.loads(capsys.readouterr().out) == value
 
 
-def test_an_object_is_a_line_a_field(capsys: Out) -> None:
-    """Text as it is, None empty, everything else as JSON."""
-    print_value({"name": "a", "tags": ["x"], "none": None, "is": True}, OutputFormat.TABLE)
-    assert capsys.readouterr().out == 'key   value\nname  a\ntags  ["x"]\nnone\nis    true\n'
-
-
 def test_a_list_has_the_chosen_columns(capsys: Out) -> None:
     """Aligned, and without blanks at the end of a line."""
     print_value(
         [{"a": "long one", "b": 1, "c": 2}, {"a": "x", "b": 22}], OutputFormat.TABLE, ("a", "b")
     )
     assert capsys.readouterr().out == "a         b\nlong one  1\nx         22\n"
-
-
-def test_without_a_choice_a_list_has_all_columns(capsys: Out) -> None:
-    """Those that only some rows have too."""
-    print_value([{"a": 1}, {"b": 2}], OutputFormat.TABLE)
-    assert capsys.readouterr().out == "a  b\n1\n   2\n"
 
 
 def test_an_empty_list_is_told_as_none_to_a_person_alone(capsys: Out) -> None:

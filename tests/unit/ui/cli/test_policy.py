@@ -6,25 +6,6 @@ from tests.unit.ui.cli.conftest import FakeAgent, Run
 POLICY = {"name": "p", "rules": []}
 
 
-def test_a_policy_is_written_from_stdin_or_a_file(
-    agent: FakeAgent, cli: Run, tmp_path: Path
-) -> None:
-    """As the JSON that it is."""
-    file = tmp_path / "p.json"
-    file.write_text('{"rules": []}')
-    for _ in range(2):
-        agent.answer({"name": "p", "version": 1})
-    assert cli("policy", "put", "p", stdin='{"rules": []}').code == 0
-    assert cli("policy", "put", "p", "--file", str(file)).code == 0
-    assert agent.asked == [("PUT", "/api/v1/policies/p", {"rules": []})] * 2
-
-
-def test_what_is_no_json_is_not_sent(agent: FakeAgent, cli: Run) -> None:
-    """One line, exit 64."""
-    assert cli("policy", "put", "p", stdin="{").code == 64
-    assert agent.seen == []
-
-
 def test_policies_are_json_and_lists_say_whose_they_are(agent: FakeAgent, cli: Run) -> None:
     """What is read can be written back."""
     names = {"policies": ["a", "b"], "local": ["a", "b"], "control_plane": ["b"]}

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 
@@ -8,16 +7,6 @@ from ui.cli.secret import BATCH_SIZE
 
 HEAD = {"name": "secret/a", "version": 1, "status": "active"}
 ABSENT = {"message": "there is no secret of this name"}
-AT = "/api/v1/secrets/secret/a"
-
-
-def test_put_writes_a_version(agent: FakeAgent, cli: Run) -> None:
-    """The value of stdin, with what describes it; it is not printed."""
-    agent.answer(HEAD | {"version": 2})
-    done = cli("secret", "put", "secret/a", "--tag", "x", "-m", "k=v", stdin="s3cret\n")
-    assert "s3cret" not in done.out + done.err
-    body = {"value": "s3cret", "tags": ["x"], "metadata": {"k": "v"}, "cas": None}
-    assert agent.asked == [("PUT", AT, body)]
 
 
 def test_put_creates_what_is_not_there(agent: FakeAgent, cli: Run) -> None:
@@ -43,13 +32,6 @@ def test_a_refused_write_is_not_tried_otherwise(agent: FakeAgent, cli: Run) -> N
     assert cli("secret", "put", "secret/a", stdin="x").code == 4
 
 
-def test_patch_is_a_merge(agent: FakeAgent, cli: Run) -> None:
-    """Nulls go through."""
-    agent.answer(HEAD)
-    assert cli("secret", "patch", "secret/a", "--cas", "1", stdin='{"a": null}').code == 0
-    assert agent.asked == [("PATCH", f"{AT}?cas=1", {"a": None})]
-
-
 @pytest.mark.parametrize(
     ("value", "words", "shown"),
     [
@@ -68,54 +50,12 @@ def test_get_can_print_the_value_alone(
     assert cli("secret", "get", "secret/a", *words).out == shown
 
 
-def test_get_reads_a_version(agent: FakeAgent, cli: Run) -> None:
-    """And shows what belongs to it."""
-    agent.answer(HEAD | {"value": "old"})
-    assert cli("secret", "get", "secret/a", "--version", "1", "-o", "json").json["value"] == "old"
-    assert agent.asked == [("GET", f"{AT}?version=1", None)]
-
-
 @pytest.mark.parametrize("value", ["text", {"b": 1}])
 def test_a_field_that_is_not_there_is_3(value: object, agent: FakeAgent, cli: Run) -> None:
     """And the value is not printed instead."""
     agent.answer(HEAD | {"value": value})
     done = cli("secret", "get", "secret/a", "--field", "a")
     assert (done.code, done.out) == (3, "")
-
-
-def test_list_sends_its_filters_and_shows_a_row_each(agent: FakeAgent, cli: Run) -> None:
-    """All of them, or as many as wanted."""
-    agent.answer({"secrets": [HEAD, HEAD | {"name": "secret/b"}], "cursor": "c"})
-    done = cli(
-        "secret", "list", "secret/", "--tag", "x", "--tag", "y", "--metadata", "k=v",
-        "--limit", "1", "--status", "active",
-    )  # fmt: skip
-    assert [line.split()[0] for line in done.out.splitlines()] == ["name", "secret/a"]
-    assert agent.seen[0].path == (
-        "/api/v1/secrets?prefix=secret%2F&tags=x%2Cy&metadata=k%3Av&status=active"
-    )
-
-
-@pytest.mark.parametrize("verb", ["delete", "undelete"])
-def test_versions_are_edited(verb: str, agent: FakeAgent, cli: Run) -> None:
-    """Those that were named, else the current one."""
-    agent.answer(HEAD)
-    agent.answer(HEAD)
-    assert cli("secret", verb, "secret/a").code == 0
-    assert cli("secret", verb, "secret/a", "--version", "1", "--version", "2").code == 0
-    assert agent.asked == [
-        ("POST", f"/api/v1/{verb}/secret/a", {"versions": []}),
-        ("POST", f"/api/v1/{verb}/secret/a", {"versions": [1, 2]}),
-    ]
-
-
-def test_rollback_and_versions(agent: FakeAgent, cli: Run) -> None:
-    """One request each."""
-    agent.answer([{"version": 1, "created_by": "bob"}])
-    assert "bob" in cli("secret", "version", "list", "secret/a").out
-    agent.answer(HEAD)
-    assert cli("secret", "rollback", "secret/a", "1", "--cas", "2").code == 0
-    assert agent.asked[1] == ("POST", "/api/v1/rollback/secret/a", {"version": 1, "cas": 2})
 
 
 def test_a_difference_is_a_row_for_each_change(agent: FakeAgent, cli: Run) -> None:
@@ -201,14 +141,6 @@ def failed(name: str, status: int, code: str = "some", message: str = "no") -> d
     return {"name": name, "status": status, "error": {"code": code, "message": message}}
 
 
-def test_export(agent: FakeAgent, cli: Run) -> None:
-    """One object of all values; a name that is given twice is read once."""
-    agent.answer({"failed": 0, "results": [done("a", {"k": "é"}), done("b", 1)]})
-    ended = cli("secret", "export", "a", "b", "a")
-    assert (ended.code, json.loads(ended.out)) == (0, {"a": {"k": "é"}, "b": 1})
-    assert agent.asked == [("POST", READ, {"names": ["a", "b"]})]
-
-
 @pytest.mark.parametrize(("status", "code"), [(404, 3), (403, 4), (503, 7), (500, 1)])
 def test_export_in_part(agent: FakeAgent, cli: Run, status: int, code: int) -> None:
     """What could be read is printed; the rest is named, and decides the exit code."""
@@ -227,20 +159,6 @@ def test_export_of_large_values(agent: FakeAgent, cli: Run) -> None:
     assert agent.asked[1] == ("POST", READ, {"names": ["b"]})
     agent.answer({"failed": 1, "results": [failed("b", 413, "answer_full")]}, 207)
     assert "one by one" in cli("secret", "export", "b").err
-
-
-def test_import(agent: FakeAgent, cli: Run, tmp_path: Path) -> None:
-    """Of a file or stdin, each by itself; `--create` writes over nothing."""
-    file = tmp_path / "all.json"
-    file.write_text('{"a": {"k": 1}, "b": null}')
-    for _ in range(2):
-        agent.answer({"failed": 0, "results": [done("a"), done("b")]})
-    ended = cli("secret", "import", str(file))
-    assert (ended.code, ended.out, ended.err) == (0, "", "2 of 2 written\n")
-    items = [{"name": "a", "value": {"k": 1}}, {"name": "b", "value": None}]
-    assert agent.asked == [("POST", WRITE, {"secrets": items})]
-    assert cli("secret", "import", "--create", stdin=file.read_text()).code == 0
-    assert agent.asked[1][2] == {"secrets": [item | {"cas": 0} for item in items]}
 
 
 def test_import_in_steps_and_in_part(agent: FakeAgent, cli: Run) -> None:

@@ -3,27 +3,6 @@ import pytest
 from tests.unit.ui.cli.conftest import FakeAgent, Run
 
 
-def test_create_sends_what_was_given(agent: FakeAgent, cli: Run) -> None:
-    """The text goes to stdout, the warning beside it."""
-    agent.answer({"token": "s.x"}, 201)
-    done = cli(
-        "token", "create", "--policy", "p", "--ttl", "1h", "-m", "a=b", "--orphan",
-        "--no-renewable", "--no-default-policy", "-o", "json",
-    )  # fmt: skip
-    assert done.json == {"token": "s.x"}
-    assert "cannot be shown again" in done.err
-    assert agent.seen[0].body == {
-        "policies": ["p"], "ttl": "1h", "num_uses": 0, "metadata": {"a": "b"}, "orphan": True,
-        "renewable": False, "no_default_policy": True,
-    }  # fmt: skip
-
-
-def test_accessors_are_lines(agent: FakeAgent, cli: Run) -> None:
-    """A shell can loop over them."""
-    agent.answer({"accessors": ["a1", "a2"]})
-    assert cli("token", "list").out == "a1\na2\n"
-
-
 @pytest.mark.parametrize(
     ("words", "stdin", "asked"),
     [
