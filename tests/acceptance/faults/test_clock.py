@@ -151,4 +151,4 @@ def until(agent: Agent, text: str, status: int) -> None:
     end = time.monotonic() + 60 + PATIENCE
     while statuses(agent, text) != {status}:
         assert time.monotonic() < end
-        time.sleep(0.1)
+        time.sleep(0.25)
