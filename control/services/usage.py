@@ -59,13 +59,16 @@ class UsageRetention(Struct, frozen=True):
 def ingest_usage(tx: Tx, org: str, vault: str, told: Told, *, now: int) -> bool:
     """Store a report, unless a later one of the same beginning is there. `now`: Unix seconds.
 
+    Whose agent could not look at its secrets then tells of operations alone: the rest stays.
     A report that spans clock hours, has an impossible time, or is one part too many is dropped.
     """
     since, until = told.since // _MILLI, told.until // _MILLI
     part = UsageReport(org, vault, since, until, rolled=False)
     if not _is_timely(part, now) or not _is_within_limit(tx, part):
         return False
-    usage.replace_usage_report(tx, part, _usage_counts(org, vault, since, told))
+    has_looked = told.secrets.at or told.named or told.identities
+    kinds = tuple(UsageKind) if has_looked else (UsageKind.OPERATION,)
+    usage.replace_usage_report(tx, part, kinds, _usage_counts(org, vault, since, told))
     usage.put_known_secrets(tx, _known_secrets(org, vault, told, now), MAX_SECRETS)
     if told.secrets.at:
         seen = _inventory(org, vault, told, now)

@@ -53,8 +53,10 @@ def count_usage_reports(tx: Tx, org: str, vault: str, since: int, until: int) ->
     return int(tx.execute(sa.select(sa.func.count()).where(*mine)).scalar_one())
 
 
-def replace_usage_report(tx: Tx, told: UsageReport, counts: Sequence[UsageCount]) -> None:
-    """Put a report in the place of what was taken of it before."""
+def replace_usage_report(
+    tx: Tx, told: UsageReport, kinds: Sequence[UsageKind], counts: Sequence[UsageCount]
+) -> None:
+    """Put a report, which tells of these kinds, in the place of what was taken of it before."""
     insert_or_replace(tx, usage_parts, told)
     tx.execute(
         usage_counts.delete().where(
@@ -63,6 +65,7 @@ def replace_usage_report(tx: Tx, told: UsageReport, counts: Sequence[UsageCount]
             _C.resolution == HOUR,
             _C.at == told.since - told.since % HOUR,
             _C.part == told.since,
+            _C.kind.in_(kinds),
         )
     )
     insert_row(tx, usage_counts, *counts)

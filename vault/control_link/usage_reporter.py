@@ -1,7 +1,8 @@
 """Reports of what was used: hour by hour, each as often as asked and then once more at its end.
 
 A report covers one clock hour, or what is left of it since this was begun. Whoever gets it keeps
-the latest of each beginning, so that one that is lost, or comes twice, changes nothing.
+the latest of each beginning, so that one that is lost, or comes twice, changes nothing. One that
+was made without a look at the secrets (`UNSEEN`) leaves what an earlier one said of them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +25,8 @@ HOUR: Final = 3600 * SECOND
 REPORT_SPREAD: Final = 60.0
 """Seconds over which agents spread the reports of an hour that has ended."""
 SCAN_REST_FACTOR: Final = 99
-"""A look at all secrets is followed by so many times its own length without one."""
+"""A look at all secrets is followed by so many times its own length without one, but for the last
+look of an hour: what was counted is not told otherwise."""
 SERVICE: Final = "control-plane"
 _MILLI: Final = 1_000_000
 _NAMES: Final = {str(name): name for name in OperationName}
@@ -102,7 +104,7 @@ class UsageReporter:
         if over:
             tally.clear()
             self._before, self._since = totals, max(now - now % HOUR, ends)
-        looked = await self._look(reads, uses)
+        looked = await self._look(reads, uses, is_last=over)
         return m.Usage(
             since=since // _MILLI,
             until=until // _MILLI,
@@ -134,10 +136,12 @@ class UsageReporter:
         made = (m.OperationUse(name=n, count=all_, failed=f) for n, (all_, f) in counts.items())
         return tuple(made), totals
 
-    async def _look(self, reads: Mapping[str, int], uses: Mapping[str, int]) -> UsageReport | None:
+    async def _look(
+        self, reads: Mapping[str, int], uses: Mapping[str, int], *, is_last: bool
+    ) -> UsageReport | None:
         """As an ordinary operation: authorized and on the audit log. None when it cannot be now."""
         begun = self._world.monotonic()
-        if not self._source.is_open_now() or begun < self._look_again:
+        if not self._source.is_open_now() or (begun < self._look_again and not is_last):
             return None
         opaque = self._share is SharingLevel.OPAQUE
         try:

@@ -49,6 +49,15 @@ async def test_a_report_counts_once(store: Store) -> None:
     assert await tops(store, None) == [("v1", "v1", 10)]
 
 
+async def test_a_report_without_a_look_at_the_secrets_takes_none_away(store: Store) -> None:
+    """An agent that is slow, or sealed by then, tells of operations alone."""
+    await tell(store, report(NOW - 100, NOW - 50, named("a", 5)))
+    assert await tell(store, report(NOW - 100, NOW, identities=(), operations=()))
+    assert await tops(store, UsageKind.SECRET) == [("v1", hexed("a"), 5)]
+    assert await tops(store, UsageKind.IDENTITY) == [("v1", (b"u" * 16).hex(), 10)]
+    assert await tops(store, None) == []
+
+
 async def test_two_parts_of_an_hour_add_up(store: Store) -> None:
     """An agent that was opened again begins a new part; the other organization's are not ours."""
     await tell(store, report(NOW, NOW + 60))

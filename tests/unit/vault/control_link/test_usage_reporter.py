@@ -137,6 +137,22 @@ async def test_without_a_look_operations_are_told_all_the_same(
         assert (await reports.make_report()).secrets.total == 4
 
 
+async def test_the_last_look_of_an_hour_is_owed_no_rest(
+    vault: Vault, autojump_clock: object
+) -> None:
+    """What was counted in it is told then or never."""
+    vault.slow = 100.0
+    reports = vault.reports()
+    left = (HOUR - vault.world.now() % HOUR) / NANO
+    await trio.sleep(max(left - 300, 0))
+    assert (await reports.make_report()).named
+    await trio.sleep(201)
+    last = await reports.make_report()
+    assert last.until * 10**6 % HOUR == 0
+    assert last.named
+    assert not (await reports.make_report()).named
+
+
 async def test_it_tells_as_often_as_asked_and_at_each_hours_end(
     vault: Vault, autojump_clock: object
 ) -> None:
