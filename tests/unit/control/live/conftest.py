@@ -16,28 +16,9 @@ from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.live.feed import LiveFeed
 from protocols.live.limits import LiveLimits
+from tests.support.trio_world import TrioWorld
 
 PATIENCE = 10.0
-
-
-class TrioWorld(FakeWorld):
-    """Trio's clock is the only one: a test that names `autojump_clock` lets it jump."""
-
-    def wall(self) -> int:
-        """From the fake's own beginning on."""
-        return super().wall() + round(trio.current_time() * 1e9)
-
-    def monotonic(self) -> float:
-        """Trio's."""
-        return trio.current_time()
-
-    def uptime(self) -> float:
-        """Trio's, once it runs."""
-        return trio.current_time() if trio.lowlevel.in_trio_run() else 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        """Trio's."""
-        await trio.sleep(seconds)
 
 
 @dataclass

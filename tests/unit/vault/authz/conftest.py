@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.support.no_guard import NoGuard
 from vault.authz.access import AccessRequest
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
@@ -20,17 +21,6 @@ NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
 def caller(name: str, *policies: str) -> Identity:
     """Somebody with these policies; without any, root."""
     return Identity(id=name, name=name, method=Method.TOKEN, policies=policies or ("root",))
-
-
-class NoGuard:
-    """A guard that stamps nothing and believes everything."""
-
-    def stamp(self, _name: str, row: Any) -> Any:
-        """As it is."""
-        return row
-
-    def check(self, _name: str, _row: Any) -> None:
-        """Right."""
 
 
 class _DirectStore:

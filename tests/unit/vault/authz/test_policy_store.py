@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from trio.testing import MockClock
 
 from actors.world import SystemWorld
-from tests.unit.vault.authz.conftest import NoGuard, caller
+from tests.support.no_guard import NoGuard
+from tests.unit.vault.authz.conftest import caller
 from vault.authz import policy_store as module
 from vault.authz.policy import validate_policy
 from vault.authz.policy_bundle import PolicyBundle

@@ -2,7 +2,6 @@
 
 import hashlib
 
-import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actors.testing import FakeWorld
@@ -17,26 +16,6 @@ POLICY_KEY = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"p" * 32))
 LEAF, CONTROL_LEAF = b"agent leaf", b"control leaf"
 ORG, VAULT = "acme", "prod"
 NANO, DAY = 1_000_000_000, 86_400
-
-
-class TrioWorld(FakeWorld):
-    """A world whose clock is Trio's: with `autojump_clock`, weeks pass in a moment."""
-
-    def wall(self) -> int:
-        """Unix nanoseconds."""
-        return super().wall() + round(trio.current_time() * NANO)
-
-    def uptime(self) -> float:
-        """The same, in seconds, once Trio runs."""
-        return trio.current_time() if trio.lowlevel.in_trio_run() else 0.0
-
-    def monotonic(self) -> float:
-        """Trio's clock."""
-        return trio.current_time()
-
-    async def sleep(self, seconds: float) -> None:
-        """`trio.sleep`."""
-        await trio.sleep(seconds)
 
 
 def fixed(label: str, size: int = 16) -> bytes:

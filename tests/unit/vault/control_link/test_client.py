@@ -7,8 +7,9 @@ import trio
 
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
+from tests.support.trio_world import TrioWorld
 from tests.unit.vault.control_link.plane import Plane
-from tests.unit.vault.control_link.samples import TrioWorld, bundle, credential, digest_of, fixed
+from tests.unit.vault.control_link.samples import bundle, credential, digest_of, fixed
 from tests.unit.vault.control_link.scene import FakeEnroller, FakeHost, staged
 from vault.control_link.client import HEALTH_CHECK_INTERVAL
 from vault.control_link.database import open_link_database

@@ -10,12 +10,12 @@ from protocols.link.errors import Fault, LinkError, RemoteFaultError, TransportE
 from protocols.link.limits import WINDOW
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.vocabulary import ByeReason
+from tests.support.trio_world import TrioWorld
 from tests.unit.vault.control_link.plane import Plane
 from tests.unit.vault.control_link.samples import (
     AGENT_KEY,
     CONTROL_KEY,
     CONTROL_LEAF,
-    TrioWorld,
     credential,
     fixed,
 )

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from protocols.link import messages as m
 from protocols.link.errors import TransportError
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity
+from tests.support.trio_world import TrioWorld
 from tests.unit.vault.control_link.plane import Plane
-from tests.unit.vault.control_link.samples import TrioWorld, bundle, credential
+from tests.unit.vault.control_link.samples import bundle, credential
 from tests.unit.vault.control_link.scene import FakeEnroller, staged
 from tests.unit.vault.control_link.test_inbox import command
 from vault.control_link.addresses import ControlPlaneAddresses

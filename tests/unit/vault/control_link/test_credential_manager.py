@@ -6,8 +6,9 @@ import trio
 from protocols.link import messages as m
 from protocols.link.vocabulary import AlertCode
 from protocols.pki.messages import MAX_RETRY_SECONDS
+from tests.support.trio_world import TrioWorld
 from tests.unit.vault.control_link.plane import Plane
-from tests.unit.vault.control_link.samples import TrioWorld, credential
+from tests.unit.vault.control_link.samples import credential
 from tests.unit.vault.control_link.scene import FakeEnroller, staged
 from vault.control_link.dependencies import LinkConfig
 from vault.control_link.enrol_client import EnrolError, EnrolTarget

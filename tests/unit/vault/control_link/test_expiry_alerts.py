@@ -10,7 +10,8 @@ import pytest
 from protocols.link import codec
 from protocols.link import messages as m
 from protocols.link.vocabulary import AlertCode, Severity
-from tests.unit.vault.control_link.samples import NANO, TrioWorld
+from tests.support.trio_world import TrioWorld
+from tests.unit.vault.control_link.samples import NANO
 from vault.control_link.database import LinkDatabase, open_link_database
 from vault.control_link.expiry_alerts import ExpiryAlerts, ExpiryWarningConfig
 from vault.control_link.outbox import SqlOutbox

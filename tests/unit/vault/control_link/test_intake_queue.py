@@ -12,7 +12,8 @@ from protocols.link.memory import MemoryInbox
 from protocols.link.messages import Message
 from protocols.link.session_events import MessageReceived, MessagesSkipped
 from protocols.link.vocabulary import SkipReason
-from tests.unit.vault.control_link.samples import TrioWorld, fixed
+from tests.support.trio_world import TrioWorld
+from tests.unit.vault.control_link.samples import fixed
 from tests.unit.vault.control_link.test_inbox import command, notification
 from vault.control_link.intake_queue import (
     COSIGNATURES_PER_MINUTE,

@@ -5,7 +5,7 @@ from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.codec import encode_payload
 from protocols.link.limits import MAX_NODES
-from tests.unit.vault.control_link.samples import TrioWorld
+from tests.support.trio_world import TrioWorld
 from tests.unit.vault.control_link.scene import FakeHost
 from vault.control_link import message_factory
 from vault.control_link.outbox import OutboxBacklog

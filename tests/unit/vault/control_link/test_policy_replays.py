@@ -11,7 +11,8 @@ from protocols.link import messages as m
 from protocols.link.codec import encode_payload
 from protocols.link.limits import MAX_REPLAY_CHANGES
 from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
-from tests.unit.vault.control_link.samples import TrioWorld, fixed
+from tests.support.trio_world import TrioWorld
+from tests.unit.vault.control_link.samples import fixed
 from vault.control_link import policy_replays as module
 from vault.control_link.policy_replays import MAX_PER_HOUR, MAX_WAITING, PolicyReplays
 from vault.control_link.usage_reporter import SharingLevel

@@ -10,7 +10,8 @@ import trio.lowlevel
 from protocols.link import messages as m
 from protocols.link.codec import encode_payload
 from protocols.link.vocabulary import OperationName
-from tests.unit.vault.control_link.samples import NANO, TrioWorld
+from tests.support.trio_world import TrioWorld
+from tests.unit.vault.control_link.samples import NANO
 from vault.control_link.usage_reporter import HOUR, UNSEEN, SharingLevel, UsageReporter, UsageSource
 from vault.errors import UnavailableError
 from vault.handlers.usage_tally import UsageTally

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
+from tests.support.no_guard import NoGuard
 from vault.barrier import MOUNTS, SECRETS, VERSIONS, StoreQuery
 from vault.errors import (
     AuthorizationError,
@@ -27,17 +28,6 @@ from vault.model.records import MountRow, SecretRow, VersionRow
 from vault.store.memory import MemoryBackend
 from vault.store.table import Table
 from vault.store.transaction import StoreTx, transact
-
-
-class NoGuard:
-    """Stamps nothing and believes everything."""
-
-    def stamp(self, _name: str, row: Any) -> Any:
-        """As it is."""
-        return row
-
-    def check(self, _name: str, _row: Any) -> None:
-        """Right."""
 
 
 class FakeBarrier:

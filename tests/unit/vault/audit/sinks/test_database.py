@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from actors.testing import FakeWorld
+from tests.support.no_guard import NoGuard
 from tests.unit.vault.audit.sinks.indexed import KEYS, LOG, Rows, caught_up, fill, running
 from vault.audit.layout import LogLayout
 from vault.audit.log_reader import RecordLocation, RecordRange, first_location, read_range
@@ -323,17 +324,6 @@ async def test_an_index_that_lags_behind_retention_goes_on(log: Path) -> None:
         await caught_up(broker, index, world)
         assert size - index.indexed < BLOCK_RECORDS
     assert {row.segment for row in rows.rows.values()} == {2}
-
-
-class NoGuard:
-    """Blocks are no authority rows."""
-
-    def stamp(self, _name: str, row: T) -> T:
-        """The row."""
-        return row
-
-    def check(self, _name: str, row: object) -> None:
-        """Fine."""
 
 
 async def test_a_real_database_takes_and_finds_them(log: Path, tmp_path: Path) -> None:
