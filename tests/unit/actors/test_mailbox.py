@@ -9,9 +9,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from actors import ActorStopped, CallTimeout, MailboxFull, Overflow
+from actors import CallTimeout, Overflow
 from actors.mailbox import QUIET, SLOW, Mailbox
-from actors.reply import Envelope, Reply
+from actors.reply import Reply
 
 
 def box(bound: int, overflow: Overflow) -> Mailbox:
@@ -37,67 +37,6 @@ def test_a_bound_is_at_least_one() -> None:
         box(0, Overflow.WAIT)
 
 
-async def test_refuse_turns_away_and_counts() -> None:
-    """REFUSE: the sender is told at once, what is queued stays."""
-    mailbox = box(2, Overflow.REFUSE)
-    for n in range(2):
-        asked(mailbox, n)
-    with pytest.raises(MailboxFull):
-        asked(mailbox, 2)
-    assert (mailbox.refused, mailbox.dropped, mailbox.depth) == (1, 0, 2)
-    assert await messages(mailbox) == [0, 1]
-
-
-async def test_drop_oldest_makes_room_and_tells_the_asker() -> None:
-    """DROP_OLDEST: the newest are kept in order, and whoever lost a message hears it."""
-    mailbox = box(2, Overflow.DROP_OLDEST)
-    replies = [asked(mailbox, n) for n in range(3)]
-    with pytest.raises(MailboxFull):
-        await replies[0].wait(1)
-    assert (mailbox.refused, mailbox.dropped, mailbox.depth) == (0, 1, 2)
-    assert await messages(mailbox) == [1, 2]
-
-
-async def test_wait_admits_in_order_of_arrival() -> None:
-    """WAIT: senders park until there is room, first come first served; the bound holds."""
-    mailbox = box(1, Overflow.WAIT)
-    asked(mailbox, 0)
-    asked(mailbox, 1)
-    teller = Envelope(2)
-    assert mailbox.post(teller, may_wait=True) is False
-    assert (mailbox.depth, mailbox.waiting) == (1, 2)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(mailbox.wait_admitted, teller)
-        await trio.testing.wait_all_tasks_blocked()
-        assert await messages(mailbox) == [0]
-        assert (mailbox.depth, mailbox.waiting) == (1, 1)
-        assert await messages(mailbox) == [1]
-    assert (mailbox.depth, mailbox.waiting) == (1, 0)
-    assert await messages(mailbox) == [2]
-
-
-async def test_nowait_never_waits() -> None:
-    """WAIT: a sender that cannot wait is refused and counted."""
-    mailbox = box(1, Overflow.WAIT)
-    asked(mailbox, 0)
-    with pytest.raises(MailboxFull):
-        asked(mailbox, 1, may_wait=False)
-    assert mailbox.refused == 1
-
-
-async def test_cancelled_tell_is_not_queued() -> None:
-    """A sender that gives up waiting for room leaves no message behind."""
-    mailbox = box(1, Overflow.WAIT)
-    asked(mailbox, 0)
-    letter = Envelope(1)
-    mailbox.post(letter, may_wait=True)
-    with trio.move_on_after(0):
-        await mailbox.wait_admitted(letter)
-    assert mailbox.waiting == 0
-    assert await messages(mailbox) == [0]
-    assert mailbox.depth == 0
-
-
 async def test_withdrawn_message_is_not_served_and_makes_room() -> None:
     """A cancelled ask takes its message back, and the next in line is admitted."""
     mailbox = box(1, Overflow.WAIT)
@@ -106,14 +45,6 @@ async def test_withdrawn_message_is_not_served_and_makes_room() -> None:
     with trio.move_on_after(0):
         await reply.wait(10)
     assert await messages(mailbox) == [1]
-
-
-async def test_begun_message_cannot_be_withdrawn() -> None:
-    """Once in hand it will be served; the mailbox says so."""
-    mailbox = box(1, Overflow.WAIT)
-    reply = asked(mailbox, 0)
-    await mailbox.receive(1)
-    assert mailbox.withdraw(reply) is False
 
 
 async def test_take_waits_for_the_first_message() -> None:
@@ -233,43 +164,6 @@ async def test_a_consumer_that_is_cancelled_meanwhile_loses_nothing(
         await slowed.receive(100, hold=1.0)
     assert scope.cancelled_caught
     assert await messages(slowed) == [3]
-
-
-async def test_paused_mailbox_keeps_and_accepts() -> None:
-    """Between incarnations nothing is served, nothing is lost, and senders notice nothing."""
-    mailbox = box(4, Overflow.WAIT)
-    asked(mailbox, 0)
-    mailbox.pause()
-    assert await mailbox.receive(4) == []
-    asked(mailbox, 1)
-    mailbox.run()
-    assert await messages(mailbox) == [0, 1]
-
-
-async def test_draining_mailbox_serves_what_it_has_and_refuses() -> None:
-    """Newcomers and those who wait for room get ActorStopped; what is queued is still taken."""
-    mailbox = box(1, Overflow.WAIT)
-    asked(mailbox, 0)
-    waiting = asked(mailbox, 1)
-    mailbox.drain()
-    with pytest.raises(ActorStopped):
-        await waiting.wait(1)
-    with pytest.raises(ActorStopped):
-        asked(mailbox, 2)
-    assert await messages(mailbox) == [0]
-    assert await mailbox.receive(1) == []
-    assert mailbox.lost == 0
-
-
-async def test_closed_mailbox_fails_everything_and_counts_it() -> None:
-    """Every asker hears it at once; what had been accepted is counted as lost."""
-    mailbox = box(2, Overflow.WAIT)
-    replies = [asked(mailbox, n) for n in range(3)]
-    mailbox.close()
-    for reply in replies:
-        with pytest.raises(ActorStopped):
-            await reply.wait(1000)
-    assert (mailbox.lost, mailbox.depth, mailbox.waiting) == (2, 0, 0)
 
 
 async def test_a_wave_of_cancellations_is_cheap() -> None:

@@ -11,22 +11,6 @@ from actors.restart import Escalate, RestartAfter, RestartPolicy, decide_restart
 POLICY = RestartPolicy(intensity=3, window=10, backoff_base=1, backoff_cap=3)
 
 
-@pytest.mark.parametrize(
-    ("times", "expected"),
-    [
-        ([100], RestartAfter(1)),
-        ([99, 100], RestartAfter(2)),
-        ([98, 99, 100], RestartAfter(3)),
-        ([97, 98, 99, 100], Escalate(4)),
-        ([90, 98, 99, 100], RestartAfter(3)),
-        ([90.01, 98, 99, 100], Escalate(4)),
-    ],
-)
-def test_table(times: list[float], expected: object) -> None:
-    """Doubles up to the cap, then escalates; a failure as old as the window is forgotten."""
-    assert decide_restart(POLICY, times, 100, 0.0) == expected
-
-
 def test_jitter_takes_up_to_half() -> None:
     """Restarts of many agents spread out, yet none is earlier than half the backoff."""
     assert decide_restart(POLICY, [0], 0, 0.5) == RestartAfter(0.75)
