@@ -166,6 +166,20 @@ async def test_who_waits_for_a_window_is_told_that_his_client_left(
     assert done.is_set()
 
 
+async def test_goaway_from_the_client_lets_streams_end(dial: Dial, clock: Clock) -> None:
+    """RFC 9113 section 6.8."""
+    go = trio.Event()
+    client = await dial(waiting(go))
+    client.request()
+    await client.flush()
+    await client.wire.send(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8))
+    await trio.testing.wait_all_tasks_blocked()
+    go.set()
+    got = b""
+    while b"hello" not in got:
+        got += await client.wire.stream.receive_some()
+
+
 async def test_drain_announces_and_waits(dial: Dial, clock: Clock) -> None:
     """Streams in flight end whole, after a GOAWAY that excludes none; then the connection ends."""
     go = trio.Event()

@@ -4,6 +4,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import (
+    ConnectionTerminated,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -69,6 +70,23 @@ def kinds(events: list[object], kind: type) -> list[object]:
     return [event for event in events if isinstance(event, kind)]
 
 
+def test_no_more_is_sent_than_the_windows_allow() -> None:
+    """The rest waits for WINDOW_UPDATE; `end` holds for the last byte only."""
+    pair = Pair()
+    stream = pair.request()
+    pair.to_server()
+    pair.machine.send_headers(stream, 200, [])
+    body = b"x" * 100_000
+    sent = pair.machine.send_data(stream, body, end=True)
+    assert sent == 65_535
+    assert not kinds(pair.to_client(), StreamEnded)
+    for of in (None, stream):
+        pair.client.increment_flow_control_window(65_535, of)
+    pair.to_server()
+    assert pair.machine.send_data(stream, body[sent:], end=True) == len(body) - sent
+    assert kinds(pair.to_client(), StreamEnded)
+
+
 def test_streams_share_the_window_of_their_connection() -> None:
     """RFC 9113 section 6.9.1: what one of them sends the others cannot."""
     pair = Pair()
@@ -123,6 +141,20 @@ def test_a_goaway_from_the_client_lets_streams_end() -> None:
     assert len(data) > 9 + 4 + 9  # the response's head was not dropped either
 
 
+def test_own_goaway_excludes_no_stream_at_first() -> None:
+    """A drain announces itself and goes on answering."""
+    pair = Pair()
+    stream = pair.request()
+    pair.to_server()
+    pair.machine.announce_goaway()
+    terminated = kinds(pair.to_client(), ConnectionTerminated)[0]
+    pair.machine.send_headers(stream, 200, [])
+    pair.machine.send_data(stream, b"late", end=True)
+    assert b"late" in pair.machine.take_output()
+    assert isinstance(terminated, ConnectionTerminated)
+    assert (terminated.last_stream_id, int(terminated.error_code)) == (2**31 - 1, NO_ERROR)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -157,6 +189,16 @@ def test_violations_are_of_one_kind(data: bytes) -> None:
     expected = 0 if data[:3] == b"GET" else 17
     acknowledged = 9 if data.startswith(HELLO) and data[33:34] != b"\xff" else 0
     assert len(machine.take_output()) == expected + acknowledged
+
+
+def test_flood_ends_with_enhance_your_calm() -> None:
+    """The client learns why."""
+    pair = Pair(Limits(frame_burst=10))
+    with pytest.raises(ProtocolViolationError):
+        pair.machine.feed(PingFrame(0, b"12345678").serialize() * 20, 0.0)
+    terminated = kinds(pair.to_client(), ConnectionTerminated)[0]
+    assert isinstance(terminated, ConnectionTerminated)
+    assert int(terminated.error_code) == 0xB
 
 
 def test_peer_does_not_choose_our_memory() -> None:
@@ -223,6 +265,18 @@ def test_body_that_never_comes_is_malformed_too() -> None:
     pair = Pair()
     stream = pair.request((b"content-length", b"3"))
     assert pair.to_server() == [inbound.StreamReset(stream)]
+
+
+def test_trailers_end_the_request() -> None:
+    """They are read, for the table's sake, and not shown."""
+    pair = Pair()
+    stream = pair.request(end=False)
+    pair.client.send_headers(stream, [(b"x-sum", b"1")], end_stream=True)
+    assert pair.to_server()[1:] == [inbound.StreamEnded(stream)]
+    again = pair.request((b"x-sum", b"1"))
+    request = pair.to_server()[0]
+    assert isinstance(request, inbound.RequestReceived)
+    assert (request.stream, (b"x-sum", b"1") in request.request.headers) == (again, True)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("trailers", [[(b":path", b"/")], [(b"x", b"y")]])
@@ -326,3 +380,11 @@ def test_header_fields_are_decoded_a_few_at_a_time() -> None:
         data = b""
     assert found == streams
     assert most <= FIELDS + 91
+
+
+def test_what_breaks_the_protocol_leaves_nothing_to_do() -> None:
+    """Frames behind the one that is wrong are not looked at."""
+    machine = H2Machine(Limits(), 0.0)
+    with pytest.raises(ProtocolViolationError):
+        machine.feed(BEGUN + PingFrame(0).serialize() * 3, 0.0)
+    assert not machine.is_behind

@@ -15,6 +15,9 @@ from protocols.http.h2_frames import settings_frame, window_frame
 from protocols.http.h2_send_waiters import SendWaiters
 from tests.unit.protocols.http.test_h2_machine import Pair
 
+CONNECTION = 65_535
+"""Bytes: the windows of RFC 9113 section 6.9.2."""
+
 
 class Answers:
     """Streams of one connection, each with a body that is sent as far as the windows go."""
@@ -52,6 +55,37 @@ async def begun(answers: Answers, nursery: trio.Nursery) -> None:
     for number in answers.numbers:
         nursery.start_soon(answers.send, number)
         await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_window_of_nobody_wakes_nobody() -> None:
+    """The connection's, where the streams' own are empty, however often."""
+    answers = Answers(20, window=0)
+    async with trio.open_nursery() as nursery:
+        await begun(answers, nursery)
+        assert await answers.open(0, 1) == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stream_s_window_wakes_that_stream() -> None:
+    """And not the others."""
+    answers = Answers(20, window=0)
+    async with trio.open_nursery() as nursery:
+        await begun(answers, nursery)
+        assert await answers.open(answers.numbers[7], 10) == [answers.numbers[7]]
+        assert answers.left[answers.numbers[7]] == 99_990
+        nursery.cancel_scope.cancel()
+
+
+async def test_as_many_as_the_connection_feeds() -> None:
+    """One byte for all wakes one, in the order in which they came to wait; more wakes more."""
+    answers = Answers(20, window=1_000_000)
+    async with trio.open_nursery() as nursery:
+        await begun(answers, nursery)
+        first, second, third = answers.numbers[:3]
+        assert answers.left[first] == 100_000 - CONNECTION
+        assert await answers.open(0, 1) == [first]
+        assert await answers.open(0, 100_001) == [second, third]  # the first waits behind them now
+        nursery.cancel_scope.cancel()
 
 
 async def test_nobody_sleeps_beside_an_open_window() -> None:

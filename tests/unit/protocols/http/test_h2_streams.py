@@ -87,6 +87,18 @@ def test_what_may_be_late_is_ignored(kind: int, how: StreamState) -> None:
     assert streams.frame_action(kind, 1) is FrameAction.IGNORE
 
 
+def test_closed_streams_are_forgotten_in_the_end() -> None:
+    """At least the last 512 are known, and never more than 1,024."""
+    streams = StreamTable()
+    for number in range(1, 20_001, 2):
+        streams.open(Stream(number, 1, receiving=False, to_come=-1))
+        streams.close(number, StreamState.RESET_HERE)
+    assert not streams.live
+    assert len(streams._closed) + len(streams._before) <= 1_024
+    assert streams.state(19_999 - 2 * 511) is StreamState.RESET_HERE
+    assert streams.state(1) is StreamState.FORGOTTEN
+
+
 def test_windows_shift_together() -> None:
     """Section 6.9.2: also below zero, and not above 2^31-1."""
     streams = table(1, 3)

@@ -136,3 +136,25 @@ async def test_a_read_that_fails_fails_who_waits(pair: Pair, readiness: Readines
         pair[1].send(b"x")
         await seat.wait_readable(found)
     seat.unregister()
+
+
+async def test_an_edge_of_one_that_left_is_nobodys(pair: Pair, readiness: ReadinessPoller) -> None:
+    """It may have been told already when the socket left."""
+    seat = readiness.register(pair[0])
+    pair[1].send(b"x")
+    readiness.unregister(pair[0].fileno(), seat)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    seat.unregister()
+
+
+async def test_who_has_left_takes_nobody_along(pair: Pair, readiness: ReadinessPoller) -> None:
+    """The kernel gives the number of a closed socket to the next: to leave again is for nobody."""
+    gone = readiness.register(pair[0])
+    gone.unregister()
+    seat = readiness.register(pair[0])  # the same number
+    gone.unregister()
+    await _drained(seat)
+    pair[1].send(b"x")
+    with trio.fail_after(5):
+        await seat.wait_readable(found)
+    seat.unregister()

@@ -56,6 +56,18 @@ def test_a_connection_has_half_and_an_address_three_quarters(answers: ResponseBu
     assert Reservation(answers, answers.usage_of("10.0.0.2")).take_nowait(10 * MIB)
 
 
+def test_one_connection_alone_has_half(answers: ResponseBudget) -> None:
+    """With many requests; a single request may have more."""
+    caller = answers.usage_of("10.0.0.1")
+    made = fill(answers, caller)
+    assert answers.held == LIMIT // 2
+    for one in made:
+        one.release()
+        one.release()
+    assert (answers.held, caller.held, caller.address.held) == (0, 0, 0)
+    assert Reservation(answers, caller).take_nowait(40 * MIB)
+
+
 async def test_who_holds_least_is_first(answers: ResponseBudget, clock: Clock) -> None:
     """Not who came first: another connection, and before it another address."""
     greedy = answers.usage_of("10.0.0.1")

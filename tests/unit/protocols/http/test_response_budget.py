@@ -19,6 +19,7 @@ from protocols.http.limits import MIB, Limits
 from protocols.http.response_budget import (
     FAIR_READ_RATE,
     LATE,
+    MAX_LEAD_SECONDS,
     WRITE_OVERHEAD,
     PendingWrite,
     ResponseBudget,
@@ -66,6 +67,34 @@ def test_who_reads_slowly_goes_before_who_reads_well(pulse: CoarseClock) -> None
     assert (answers.held, cut) == (3_000_000, [])
     answers.track_write(ONE, never)
     assert (answers.held, cut, answers.disconnected) == (3_000_000, ["trickles"], 1)
+
+
+def test_nobody_lives_long_on_what_he_took(pulse: CoarseClock) -> None:
+    """Who took much and then stopped is behind whoever comes after `LEAD`."""
+    answers, cut = ResponseBudget(Limits(answers_bytes=2_500_000), pulse), list[str]()
+    answers.track_write(ONE, lambda: cut.append("stopped")).note_progress(1_000 * FAIR_READ_RATE)
+    pulse.now = MAX_LEAD_SECONDS + 1
+    answers.track_write(ONE, never)
+    answers.track_write(ONE, never)
+    assert cut == ["stopped"]
+
+
+def test_a_reader_stays_ahead_from_one_wait_to_the_next(pulse: CoarseClock) -> None:
+    """What he took counts on, also between waits; the time between them is no debt."""
+    answers = ResponseBudget(Limits(), pulse)
+    reader = answers.track_write(ONE, never)
+    reader.note_progress(5 * FAIR_READ_RATE)
+    reader.finish()
+    reader.note_progress(FAIR_READ_RATE)
+    pulse.now = 2.0
+    reader.restart(2 * ONE)
+    assert (reader.due, answers.held) == (6.0, 2 * ONE + WRITE_OVERHEAD)
+    pulse.now = 3_600.0
+    reader.restart(ONE)
+    assert (reader.due, answers.held) == (6.0, ONE + WRITE_OVERHEAD)
+    reader.finish()
+    reader.restart(ONE)
+    assert reader.due == 3_600.0
 
 
 def test_nobody_is_cut_while_nobody_is_late(pulse: CoarseClock) -> None:
