@@ -87,6 +87,17 @@ def test_no_more_is_sent_than_the_windows_allow() -> None:
     assert kinds(pair.to_client(), StreamEnded)
 
 
+def test_the_windows_bind_each_by_itself() -> None:
+    """RFC 9113 section 6.9.1: a connection with room opens no stream's window, nor the reverse."""
+    for opened in ("connection", "stream"):
+        pair = Pair()
+        stream = pair.request()
+        pair.client.increment_flow_control_window(99_999, stream if opened == "stream" else None)
+        pair.to_server()
+        pair.machine.send_headers(stream, 200, [])
+        assert pair.machine.send_data(stream, b"x" * 100_000, end=True) == 65_535
+
+
 def test_streams_share_the_window_of_their_connection() -> None:
     """RFC 9113 section 6.9.1: what one of them sends the others cannot."""
     pair = Pair()
