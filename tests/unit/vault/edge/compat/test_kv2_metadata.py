@@ -8,7 +8,7 @@ from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.edge.compat import kv2_metadata
 from vault.errors import AuthorizationError, NotFoundError
 from vault.model.operation import Operation
-from vault.model.payloads import ListKeys
+from vault.model.payloads import ListKeys, WriteMetadata
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import KeyList, SecretInfo
 
@@ -39,10 +39,38 @@ def info(**changes: Any) -> SecretInfo:
     )
 
 
+async def test_write(wire: Wire) -> None:
+    """What is given is set; the custom metadata as a whole."""
+    wire.gate.answers["secret.metadata.write"] = None
+    body = {
+        "custom_metadata": {"a": 1}, "max_versions": "3", "cas_required": "true",
+        "delete_version_after": 3600,
+    }  # fmt: skip
+    assert (await wire.ask("POST", "secret/metadata/x", body)).status == 204
+    assert wire.last.payload == WriteMetadata(
+        metadata={"a": "1"}, max_versions=3, cas_required=True, delete_version_after=HOUR
+    )
+
+
 async def test_a_secret_cannot_switch_deletion_off(wire: Wire) -> None:
     """A mount can; a secret's negative duration is refused."""
     body = {"delete_version_after": "-1s"}
     assert (await wire.ask("POST", "secret/metadata/x", body)).status == 400
+
+
+async def test_patch(wire: Wire) -> None:
+    """A null takes a key away, and sets a field back."""
+    wire.gate.answers["secret.metadata.write"] = None
+    body = {"custom_metadata": {"a": None, "b": "1"}, "max_versions": None, "cas_required": None}
+    assert (await wire.ask("PATCH", "secret/metadata/x", body, PATCH)).status == 204
+    assert wire.last.payload == WriteMetadata(
+        metadata={"a": None, "b": "1"}, merge=True, max_versions=0, cas_required=False,
+        must_exist=True,
+    )  # fmt: skip
+    await wire.ask("PATCH", "secret/metadata/x", {"custom_metadata": None}, PATCH)
+    assert wire.last.payload == WriteMetadata(metadata={}, merge=False, must_exist=True)
+    await wire.ask("PATCH", "secret/metadata/x", {}, PATCH)
+    assert wire.last.payload == WriteMetadata(merge=True, must_exist=True)
 
 
 async def test_bad_patches(wire: Wire) -> None:

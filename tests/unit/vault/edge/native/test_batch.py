@@ -13,6 +13,7 @@ from actors.pacer import SLICE
 from vault.edge.native.batch import MAX_CONCURRENT, MAX_CONCURRENT_TOTAL, MAX_ITEMS
 from vault.errors import (
     AuthenticationError,
+    ConflictError,
     RateLimitError,
     UnavailableError,
     VaultError,
@@ -163,6 +164,31 @@ async def test_a_name_twice(wire: Any, gate: Gate) -> None:
     reply = await wire.ask("POST", "batch/write", {"secrets": twice})
     assert (reply.status, json.loads(reply.body)["code"]) == (400, "batch_duplicate")
     assert len(gate.ops) == 2
+
+
+async def test_writes(wire: Any, gate: Gate) -> None:
+    """What an item says is written; what it leaves out stays; no value is answered."""
+    items = [
+        {"name": "secret/a", "value": {"b": 1.10}, "cas": 0, "tags": ["t"], "metadata": {"k": "v"}},
+        {"name": "secret/b", "value": None, "expires_at": ""},
+        {"name": "secret/c", "value": 1, "expires_at": "tomorrow"},
+        {"name": "secret/d", "value": 1, "cas": 7},
+    ]
+    gate.by_name = {"d": ConflictError("cas_mismatch", "not the current version")}
+    reply = await wire.ask("POST", "batch/write", {"secrets": items})
+    told = json.loads(reply.body)
+    assert reply.status == 207
+    assert [item["status"] for item in told["results"]] == [200, 200, 400, 409]
+    assert told["results"][2]["error"]["code"] == "time_invalid"
+    assert "value" not in told["results"][0]["secret"]
+    assert {op.name for op in gate.ops} == {"secret.write"}
+    by_name: dict[str, Any] = {str(op.path): op.payload for op in gate.ops}
+    first, second = by_name["secret/a"], by_name["secret/b"]
+    assert (json.loads(first.value), first.cas, first.tags) == ({"b": 1.1}, 0, ["t"])
+    assert (first.metadata, first.expires_at) == ({"k": "v"}, None)
+    assert (second.value, second.cas, second.tags, second.expires_at) == (b"null", None, None, 0)
+    assert not first.create_only
+    assert not first.must_exist
 
 
 async def test_answer_is_bounded(wire: Any, gate: Gate) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from vault.authz.access import Decision
 from vault.authz.policy import Policy
+from vault.model.payloads import DryRunAccess
 
 
 async def test_names_are_canonical(wire: Any) -> None:
@@ -30,3 +31,15 @@ async def test_a_dry_run_about_the_caller_takes_no_policy(wire: Any) -> None:
     for more in ({"user": "a"}, {"ip": "10.0.0.1"}, {"policies": []}, {"tags": []}, {"mfa": False}):
         await wire.ask("POST", "policies-dry-run", body | more)
         assert wire.asked == ("policy.dry_run", "sys/policies-dry-run")
+
+
+async def test_a_dry_run_asks_for_what_is_given(wire: Any) -> None:
+    """What is left out stays open; a capability that does not exist is refused."""
+    wire.gate.answers["policy.dry_run"] = Decision(allowed=False, missing=("a rule",))
+    body = {"capability": "read", "path": "secret/a", "user": "alice", "tags": ["x"]}
+    reply = await wire.ask("POST", "policies-dry-run", body)
+    assert json.loads(reply.body)["missing"] == ["a rule"]
+    assert wire.last.payload == DryRunAccess(
+        capability="read", path="secret/a", user="alice", tags=("x",)
+    )
+    assert (await wire.ask("POST", "policies-dry-run", body | {"capability": "x"})).status == 400

@@ -6,7 +6,12 @@ from typing import Any
 import msgspec
 
 from vault.model.health import HealthState
+from vault.model.instant import SECOND
 from vault.model.link import CentralBundle, LinkNotification, LinkStatus
+from vault.model.payloads import TuneMount, WriteMount
+from vault.model.records import MountRow
+
+MOUNT = MountRow(path="kv/", id="m", accessor="kv_m", created_at=10**18)
 
 
 async def test_the_key_is_told_without_the_key(wire: Any) -> None:
@@ -21,6 +26,22 @@ async def test_the_key_is_told_without_the_key(wire: Any) -> None:
         "reserved_uses": 12, "oldest_generation": 1, "rewrapped": False,
         "rotation_due": False,
     }  # fmt: skip
+
+
+async def test_mounts(wire: Any) -> None:
+    """Made, read, changed, erased, at the path that policies name."""
+    wire.gate.answers |= {f"mount.{verb}": MOUNT for verb in ("write", "read", "tune")}
+    wire.gate.answers["mount.list"] = [MOUNT]
+    assert (await wire.ask("POST", "system/mounts/kv", {"version": 1})).status == 201
+    assert wire.asked == ("mount.write", "sys/mounts/kv")
+    assert wire.last.payload == WriteMount(version=1)
+    assert json.loads((await wire.ask("GET", "system/mounts/kv/")).body)["path"] == "kv/"
+    change = {"max_versions": 3, "delete_version_after": "1h"}
+    assert (await wire.ask("PATCH", "system/mounts/kv", change)).status == 200
+    assert wire.last.payload == TuneMount(max_versions=3, delete_version_after=3600 * SECOND)
+    assert json.loads((await wire.ask("GET", "system/mounts")).body)["mounts"][0]["id"] == "m"
+    assert (await wire.ask("DELETE", "system/mounts/kv")).status == 204
+    assert (await wire.ask("POST", "system/mounts/kv", {"version": 3})).status == 400
 
 
 async def test_times_of_the_link_are_read_as_all_others(wire: Any) -> None:
