@@ -1,7 +1,7 @@
 """One transaction of one connection: rows by key and by query, and the flush of a batch."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -31,12 +31,14 @@ class SqlSession:
         prepared: Mapping[Table[Any], PreparedStatements],
         fault: Callable[[Exception], Exception],
         inspect: Callable[[sa.PoolProxiedConnection], None],
+        stream: Callable[[Any, str], AbstractContextManager[Any]],
     ) -> None:
         self._connection = connection
         self._dialect = dialect
         self._prepared = prepared
         self._fault = fault
         self._inspect = inspect
+        self._stream = stream
 
     def inspect(self) -> None:
         """Hold the schema, and the indexes of authority rows, against what they should be."""
@@ -44,6 +46,8 @@ class SqlSession:
 
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""
+        if not all(map(is_storable, key)):
+            return None
         prepared = self._prepared[table]
         records = self._driver_records(table, prepared.get, prepared.key_parameters(key))
         return prepared.read_row(records[0]) if records else None
@@ -69,8 +73,7 @@ class SqlSession:
         """The keys and stamps of all rows, some in memory at a time."""
         prepared = self._prepared[table]
         try:
-            with closing(self._connection.cursor()) as cursor:
-                cursor.execute(prepared.select_all_macs)
+            with self._stream(self._connection.dbapi_connection, prepared.select_all_macs) as cursor:
                 while some := cursor.fetchmany(_MARKS_AT_ONCE):
                     yield from [(prepared.read_key(cells), _stamp(mac)) for *cells, mac in some]
         except Exception as error:

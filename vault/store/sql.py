@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from threading import Lock
 from typing import Any, Final
@@ -13,6 +13,7 @@ from vault.errors import UnavailableError, VaultError
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.prepared_statements import PreparedStatements
 from vault.store.session import STATEMENTS, SqlSession
+from vault.store.statements import encode_json, pass_json_through
 from vault.store.table import Table
 
 READERS: Final = 8  # connections for reads, and the threads that may use them
@@ -201,12 +202,22 @@ class SqlBackend(ABC):
         except Exception as error:
             raise self._fault(error) from error
 
+    def stream(self, connection: Any, text: str) -> AbstractContextManager[Any]:
+        """A cursor of the driver's connection that does not hold all records at once."""
+        cursor = connection.cursor()
+        cursor.execute(text)
+        return closing(cursor)
+
     def _session(self, connection: sa.PoolProxiedConnection, dialect: sa.Dialect) -> SqlSession:
+        inspect = partial(self._translated, self._inspect)
+        prepared = self._prepared_statements(dialect)
+        return SqlSession(connection, dialect, prepared, self._fault, inspect, self.stream)
+
+    def _prepared_statements(self, dialect: sa.Dialect) -> dict[Table[Any], PreparedStatements]:
         if not self._prepared:
             made = {t: PreparedStatements(s, dialect) for t, s in STATEMENTS.items()}
             self._prepared = made  # whole or not at all: another thread may be here too
-        inspect = partial(self._translated, self._inspect)
-        return SqlSession(connection, dialect, self._prepared, self._fault, inspect)
+        return self._prepared
 
     def _roll_back(self, writer: sa.Connection) -> None:
         try:
@@ -227,3 +238,23 @@ class SqlBackend(ABC):
         if isinstance(fault, BackendError):
             return BackendError(fault.code, fault.message, UNKNOWN)
         return fault
+
+
+def make_engine(url: str, connect: Callable[[], Any], begin: str, **pool: object) -> sa.Engine:
+    """An engine whose connections `connect` makes, and whose transactions begin with `begin`."""
+    dialect = sa.make_url(url).get_backend_name()
+    engine = sa.create_engine(
+        url,
+        creator=connect,
+        hide_parameters=True,  # an error's text must not repeat a value
+        json_serializer=encode_json,
+        json_deserializer=pass_json_through,
+        **({} if dialect == "sqlite" else {"paramstyle": "format"}),
+        **pool,
+    )
+
+    def on_begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    sa.event.listen(engine, "begin", on_begin)
+    return engine

@@ -20,11 +20,11 @@ from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.schema_revision import is_at_head
-from vault.store.sql import READERS, SqlBackend
+from vault.store.sql import READERS, SqlBackend, make_engine
 from vault.store.sqlite_schema import check_schema
-from vault.store.statements import encode_json, pass_json_through
 from vault.store.tables import ALL, VERSIONS
 
+_URL: Final = "sqlite://"
 _BUSY_MS: Final = 5000  # an administrator's `sqlite3` on the file may hold it that long
 POOL_TIMEOUT: Final = 30.0  # the store's limiter admits no more readers than there are connections
 _WAL_BYTES: Final = 64 * 2**20  # what a burst leaves of the log is cut back to this
@@ -125,11 +125,14 @@ class SqliteBackend(SqlBackend):
         except OSError as error:
             raise self._fault(error) from error
         reads = self._read_engine()
-        writes = _engine(lambda: self._connection(_SETTINGS), "BEGIN IMMEDIATE", poolclass=NullPool)
+        writes = make_engine(
+            _URL, lambda: self._connection(_SETTINGS), "BEGIN IMMEDIATE", poolclass=NullPool
+        )
         return reads, writes
 
     def _read_engine(self) -> sa.Engine:
-        return _engine(
+        return make_engine(
+            _URL,
             lambda: self._connection(_READ_ONLY),
             "BEGIN",
             poolclass=QueuePool,
@@ -315,23 +318,6 @@ class ForeignSqliteReader(SqliteReadOnlyBackend):
 
     def _look(self, reader: sa.PoolProxiedConnection) -> None:
         cast("sqlite3.Connection", reader.dbapi_connection).execute("BEGIN")
-
-
-def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: object) -> sa.Engine:
-    engine = sa.create_engine(
-        "sqlite://",
-        creator=connect,
-        hide_parameters=True,  # an error's text must not repeat a value
-        json_serializer=encode_json,
-        json_deserializer=pass_json_through,
-        **pool,
-    )
-
-    def on_begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    sa.event.listen(engine, "begin", on_begin)
-    return engine
 
 
 def _data_version(database: sqlite3.Connection) -> object:

@@ -6,6 +6,9 @@ from vault.model import records
 from vault.store.table import Table
 
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
+HEAD_ROW: Final = "mark"
+"""Of `SYSTEM`: every transaction of an open vault changes it, so whoever has it locked is the only
+one who commits."""
 MOUNTS: Final = Table("mounts", records.MountRow, ("path",), texts=("description",))
 SECRETS: Final = Table(
     "secrets",

@@ -1,0 +1,288 @@
+"""What the database servers share: the head, one owner, and commits whose outcome was in doubt.
+
+A transaction begins by locking the row that every transaction changes, the head. So transactions
+are one after another, whoever's, and whoever has lost the connection at a COMMIT finds out what
+became of it: the next lock is given when that transaction has ended, and the head then says whether
+it was stored.
+
+One agent has the database at a time: it holds a lock of the server's for as long as it is open.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from enum import Enum, auto
+from threading import Lock
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool, QueuePool
+
+from vault.errors import TamperedError, UnavailableError
+from vault.model.server_address import ServerAddress, ServerTls
+from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
+from vault.store.sql import READERS, SqlBackend, make_engine
+from vault.store.tables import HEAD_ROW, SYSTEM
+
+CONNECT_SECONDS: Final = 5
+"""Until a server that does not answer is given up; it is asked again by whoever comes next."""
+HEAD_WAIT_SECONDS: Final = 10
+"""How long a transaction waits for the head, before nothing is stored and everybody is told so."""
+HEAD_IDLE_SECONDS: Final = 5
+"""How long a transaction may stand still before the server ends it: an agent that is stopped, or
+was cut off, keeps the head no longer. A commit of ours is at most some milliseconds of work."""
+QUERY_SECONDS: Final = 30
+GONE_SECONDS: Final = 10
+"""Until both ends notice that the machine at the other end of a connection is gone."""
+OWNER_LOCK: Final = "freehold agent"
+OWNER_WAIT_SECONDS: Final = 2  # a server may take a moment to see that the last owner is gone
+_NAMED: Final = 3  # findings that an error names
+
+
+class Role(Enum):
+    """What a connection is for."""
+
+    READ = auto()
+    WRITE = auto()
+    OWN = auto()
+
+
+class ServerBackend(SqlBackend):
+    """A database of one agent on a server that others may use, too."""
+
+    exclusive = True
+    kind: str
+    url: str  # of SQLAlchemy, which says the dialect and the driver and nothing else
+    begin_read: str
+    begin_write: str
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        tls: ServerTls | None = None,
+        readers: int = READERS,
+        patience: float = QUERY_SECONDS,
+    ) -> None:
+        """`tls` None: none. `patience`: seconds that a read waits for one of `readers`."""
+        super().__init__(readers)
+        self._address = address
+        self._tls = tls
+        self._patience = patience
+        self._owner: Any = None  # a driver's connection, which holds the server's lock
+        self._owner_lock = Lock()
+        self._head: bytes | None = None  # as our last transaction has left it
+        self._head_is_known = False
+        self._foreign = 0
+        self.warnings: list[str] = []  # of the server, since the writer's transaction began
+
+    # What a server has to say for itself.
+
+    @abstractmethod
+    def connect_driver(self, role: Role) -> Any:
+        """A driver's connection in autocommit mode, which says what a transaction is by itself."""
+
+    @abstractmethod
+    def unsafe_settings(self, connection: Any) -> Iterable[str]:
+        """Why a commit would not be durable there, each with what to do."""
+
+    @abstractmethod
+    def try_lock(self, connection: Any) -> bool:
+        """Take the lock `OWNER_LOCK` for as long as the connection lasts, or False."""
+
+    @abstractmethod
+    def describe_schema(self, connection: Any) -> set[str]:
+        """What the database consists of, a line for each thing that it would obey."""
+
+    @abstractmethod
+    def expected_schema(self) -> set[str]:
+        """The same, of a database as the migrations leave it."""
+
+    @abstractmethod
+    def describe_failure(self, error: Exception) -> tuple[str, str] | None:
+        """Code and reason of a driver's error that has a known cause; None: another one."""
+
+    # SqlBackend.
+
+    def _take(self) -> tuple[sa.Engine, sa.Engine]:
+        self._own()
+        reads = make_engine(
+            self.url,
+            lambda: self.connect_driver(Role.READ),
+            self.begin_read,
+            poolclass=QueuePool,
+            pool_size=self.readers,
+            max_overflow=0,
+            pool_timeout=self._patience,
+        )
+        writes = make_engine(
+            self.url,
+            lambda: self.connect_driver(Role.WRITE),
+            self.begin_write,
+            poolclass=NullPool,
+        )
+        return reads, writes
+
+    def _release(self) -> None:
+        owner, self._owner = self._owner, None
+        self._head_is_known = False
+        if owner is not None:
+            with suppress(Exception):  # the server ends the lock with the connection
+                owner.close()
+
+    def _look(self, reader: sa.PoolProxiedConnection) -> None:
+        run(reader, self.begin_read)
+
+    def _begin(self, connection: sa.Connection) -> None:
+        """Wait for the head; what it says must be what we have left there."""
+        self.warnings.clear()
+        super()._begin(connection)
+        try:
+            head = self._locked_head(connection)
+        except Exception as error:
+            raise self._fault(error) from error
+        if self._head_is_known and head != self._head:
+            self._foreign += 1
+            self._head_is_known = False  # said once; whoever comes next goes on from this one
+            raise BackendError(
+                "store_changed",
+                "somebody else has written to the database; nothing was stored, try again",
+            )
+        self._head, self._head_is_known = head, True
+
+    def _locked_head(self, connection: sa.Connection) -> bytes | None:
+        system = self._prepared_statements(connection.dialect)[SYSTEM]
+        key = system.key_parameters((HEAD_ROW,))
+        records = run(connection.connection, f"{system.get} FOR UPDATE", key)
+        return bytes(records[0][1]) if records else None
+
+    def _write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
+        intended: list[bytes] = []
+
+        def noted(session: StoreSession) -> WriteSet:
+            writes = apply(session)
+            intended[:] = [
+                row.value
+                for rows in (writes.inserts, writes.updates)
+                for row in rows.get(SYSTEM, [])
+                if row.name == HEAD_ROW
+            ]
+            return writes
+
+        try:
+            super()._write(noted)
+        except BackendError as error:
+            if error.details["outcome"] != UNKNOWN or not intended:
+                raise
+            self._settle(intended[0], error)
+        if intended:
+            self._head = intended[0]
+        if self.warnings:
+            raise BackendError(
+                "store_unavailable",
+                f"the change is stored, but may be lost with the server: {self.warnings[0]}",
+                UNKNOWN,
+            )
+
+    def _settle(self, intended: bytes, error: BackendError) -> None:
+        """Find out what became of a transaction whose COMMIT was not answered.
+
+        Raises `error` where it is still unknown, and with the outcome `none` where nothing of it is
+        stored.
+        """
+        before = self._head
+        try:
+            writer = self._connected()
+            super()._begin(writer)
+            head = self._locked_head(writer)
+            self._roll_back(writer)
+        except Exception:  # noqa: BLE001  # whatever keeps us from asking: it stays unknown
+            self._discard()
+            raise error from None
+        if head == before:
+            raise BackendError(error.code, error.message) from None
+        if head != intended:
+            raise error
+
+    def _prepare(self, writer: sa.Connection) -> None:
+        try:
+            from vault.store.migration import migrate_schema  # slow to load
+
+            migrate_schema(writer)
+        except sa.exc.SQLAlchemyError as error:
+            raise self._fault(error) from error
+
+    def _verify(self, writer: sa.Connection) -> None:
+        found = list(self.unsafe_settings(writer.connection.dbapi_connection))
+        if found:
+            raise UnavailableError("store_unsafe", f"this database is refused: {'; '.join(found)}")
+
+    def _inspect(self, connection: sa.PoolProxiedConnection) -> None:
+        found = self.describe_schema(connection.dbapi_connection)
+        wanted = self.expected_schema()
+        if found == wanted:
+            return
+        told = sorted(f"{line} is not ours" for line in found - wanted)
+        told += sorted(f"{line} is missing" for line in wanted - found)
+        more = f", and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+        raise TamperedError(
+            "storage_schema_changed",
+            "the schema of the database was changed behind the agent's back: "
+            f"{', '.join(told[:_NAMED])}{more}. Find out who can change it, then undo that or "
+            "restore a backup",
+        )
+
+    def _inspect_all(self, connection: sa.PoolProxiedConnection) -> None:
+        self._inspect(connection)
+
+    def _fault(self, error: Exception) -> Exception:
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        known = self.describe_failure(cause) if isinstance(cause, Exception) else None
+        if known is not None:
+            return BackendError(known[0], f"the database failed: {known[1]}")
+        if isinstance(cause, UnicodeDecodeError):
+            return TamperedError("row_corrupt", "a stored row is damaged")
+        if isinstance(error, OSError | sa.exc.SQLAlchemyError):
+            return BackendError("store_unavailable", "the database does not answer as it should")
+        return error
+
+    # The owner.
+
+    def foreign_writes(self) -> int:
+        """Look whether the database is still ours alone.
+
+        Raises `UnavailableError` (`store_locked`) when another agent has taken it.
+        """
+        with self._owner_lock:
+            try:
+                run(self._owner, "SELECT 1")
+            except Exception:  # noqa: BLE001  # the lock went with the connection: take it anew
+                self._release_owner()
+                self._own()
+        return self._foreign
+
+    def _own(self) -> None:
+        try:
+            self._owner = self.connect_driver(Role.OWN)
+            if self.try_lock(self._owner):
+                return
+        except Exception as error:
+            self._release_owner()
+            raise self._fault(error) from error
+        self._release_owner()
+        raise UnavailableError(
+            "store_locked", f"another agent has the {self._address}: stop it first"
+        )
+
+    def _release_owner(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            with suppress(Exception):
+                owner.close()
+
+
+def run(connection: Any, text: str, parameters: Any = None) -> list[Any]:
+    """The records of one statement, on the driver."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(text, parameters)
+        return list(cursor.fetchall()) if cursor.description else []
+
