@@ -111,9 +111,9 @@ from vault.seal.unseal_audit import record_unseal
 from vault.store.bounded_cache import EvictionPolicy
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.integrity_monitor import monitor_integrity
+from vault.store.interface import StoreBackend
 from vault.store.row_cache import CacheConfig
 from vault.store.row_index import RowIndex
-from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 
@@ -141,7 +141,7 @@ class CoreDependencies:
     """What the data path is made from, and what outlives it."""
 
     settings: Settings
-    backend: SqliteBackend
+    backend: StoreBackend
     metrics: Metrics
     world: World
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist

@@ -127,6 +127,11 @@ class StoreBackend(Protocol):
         ...
 
     @property
+    def location(self) -> str:
+        """Where the database is, for people: no user, no password."""
+        ...
+
+    @property
     def readers(self) -> int:
         """How many threads may read at once."""
         ...
@@ -170,6 +175,10 @@ class StoreBackend(Protocol):
 
         Raises `BackendError`; nothing is lost then.
         """
+        ...
+
+    def size(self) -> int:
+        """Bytes that the database takes where it is stored. Raises `BackendError`."""
         ...
 
     def foreign_writes(self) -> int:

@@ -58,6 +58,15 @@ class MemoryBackend:
         with self._one_writer:
             self._write(apply)
 
+    @property
+    def location(self) -> str:
+        """Nowhere."""
+        return "memory"
+
+    def size(self) -> int:
+        """None on a disk."""
+        return 0
+
     def checkpoint(self) -> None:
         """There is no log."""
 

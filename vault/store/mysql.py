@@ -70,6 +70,10 @@ SELECT CONCAT('trigger ', trigger_name, ' on ', event_object_table)
 FROM information_schema.triggers
 WHERE event_object_schema = DATABASE() AND event_object_table IN %s
 """
+_SIZE: Final = """
+SELECT SUM(data_length + index_length) FROM information_schema.tables
+WHERE table_schema = DATABASE()
+"""
 _GONE: Final = {2002, 2003, 2006, 2013, 2014, 2055, 0}
 _KNOWN: Final = {
     ER.ACCESS_DENIED_ERROR: "the server does not let this user in with this password "
@@ -100,7 +104,7 @@ class MysqlBackend(ServerBackend):
         level = "REPEATABLE READ" if role is Role.READ else "READ COMMITTED"
         connection = pymysql.connect(
             user=address.user,
-            password=address.password,
+            password=self._password(),
             database=address.database,
             host=address.host or "localhost",
             port=address.port,
@@ -139,8 +143,12 @@ class MysqlBackend(ServerBackend):
 
     def try_lock(self, connection: Any) -> bool:
         """By a lock of the server, which has the database's name in its own."""
-        text = f"SELECT GET_LOCK(LEFT(CONCAT('{OWNER_LOCK} ', DATABASE()), 64), {OWNER_WAIT_SECONDS})"
-        return bool(run(connection, text)[0][0])
+        name = f"LEFT(CONCAT('{OWNER_LOCK} ', DATABASE()), 64)"
+        return bool(run(connection, f"SELECT GET_LOCK({name}, {OWNER_WAIT_SECONDS})")[0][0])
+
+    def measure_size(self, connection: Any) -> int:
+        """See `ServerBackend`."""
+        return int(run(connection, _SIZE)[0][0] or 0)
 
     def describe_schema(self, connection: Any) -> set[str]:
         """See `ServerBackend`."""
@@ -148,7 +156,7 @@ class MysqlBackend(ServerBackend):
         found = {line for text in (_TABLES, _TRIGGERS) for (line,) in run(connection, text, names)}
         for row in run(connection, _COLUMNS, names):
             if row[0] != "alembic_version":
-                found.add(_column_line(*row))
+                found.add(_column_line(row))
         for table, index, non_unique, kind, columns in run(connection, _INDEXES, names):
             if table != "alembic_version":
                 unique = "" if non_unique else "unique "
@@ -235,10 +243,8 @@ def _unsafe(name: str, shown: dict[str, str], fine: str) -> str:
     )
 
 
-def _column_line(
-    table: str, name: str, kind: str, collation: str, null: str, default: object,
-    extra: str, generated: str,
-) -> str:  # fmt: skip
+def _column_line(record: tuple[Any, ...]) -> str:
+    table, name, kind, collation, null, default, extra, generated = record
     shown = kind.partition("(")[0] if kind.startswith(("bigint", "tinyint")) else kind
     if (shown, collation) == ("longtext", "utf8mb4_bin"):  # as MariaDB keeps JSON
         shown, collation = "json", ""

@@ -68,13 +68,21 @@ _TYPES: Final = {
     ColumnKind.BLOB: "bytea",
     ColumnKind.JSON: "json",
 }
-_VERSION_TABLE: Final = frozenset({
-    "table alembic_version",
-    "column alembic_version.version_num character varying(32) not null",
-    "constraint alembic_version_pkc on alembic_version: PRIMARY KEY (version_num)",
-    "index alembic_version_pkc: CREATE UNIQUE INDEX alembic_version_pkc ON public.alembic_version "
-    "USING btree (version_num)",
-})  # fmt: skip
+
+
+def _index_line(table: str, name: str, columns: str, *, unique: bool = False) -> str:
+    kind = "UNIQUE INDEX" if unique else "INDEX"
+    return f"index {name}: CREATE {kind} {name} ON public.{table} USING btree ({columns})"
+
+
+_VERSION_TABLE: Final = frozenset(
+    {
+        "table alembic_version",
+        "column alembic_version.version_num character varying(32) not null",
+        "constraint alembic_version_pkc on alembic_version: PRIMARY KEY (version_num)",
+        _index_line("alembic_version", "alembic_version_pkc", "version_num", unique=True),
+    }
+)
 # Relations, columns, constraints, indexes, triggers, rules, policies: what can change an answer or
 # a write of ours. A table that somebody keeps beside ours is none of it.
 _SCHEMA: Final = """
@@ -84,8 +92,8 @@ WITH ours AS (
   FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
     AND c.relname = ANY(%s) AND c.relkind NOT IN ('i', 'I', 'c', 't')
 )
-SELECT CASE relkind WHEN 'r' THEN 'table ' ELSE 'relation of kind ' || relkind::text || ' ' END || relname
-       || CASE WHEN relpersistence = 'p' THEN '' ELSE ' that is not durable' END FROM ours
+SELECT CASE relkind WHEN 'r' THEN 'table ' ELSE 'relation of kind ' || relkind::text || ' ' END
+       || relname || CASE WHEN relpersistence = 'p' THEN '' ELSE ' that is not durable' END FROM ours
 UNION ALL
 SELECT 'column ' || relname || '.' || attname || ' ' || format_type(atttypid, atttypmod)
        || CASE WHEN co.collname IS NULL OR co.collname = 'default' THEN ''
@@ -134,7 +142,7 @@ class PostgresqlBackend(ServerBackend):
         """See `ServerBackend`."""
         settings = " ".join(f"-c {name}={value}" for name, value in _SETTINGS[role].items())
         connection = psycopg.connect(
-            **_parameters(self._address, self._tls),
+            **_parameters(self._address, self._password(), self._tls),
             options=settings,
             connect_timeout=CONNECT_SECONDS,
             tcp_user_timeout=GONE_SECONDS * 1000,
@@ -185,6 +193,10 @@ class PostgresqlBackend(ServerBackend):
             return False
         return True
 
+    def measure_size(self, connection: Any) -> int:
+        """See `ServerBackend`."""
+        return int(run(connection, "SELECT pg_database_size(current_database())")[0][0])
+
     def describe_schema(self, connection: Any) -> set[str]:
         """See `ServerBackend`."""
         names = [*(table.name for table in ALL), "alembic_version"]
@@ -217,10 +229,10 @@ class PostgresqlBackend(ServerBackend):
         return connection.info.transaction_status == pq.TransactionStatus.INTRANS
 
 
-def _parameters(address: ServerAddress, tls: ServerTls | None) -> dict[str, Any]:
+def _parameters(address: ServerAddress, password: str, tls: ServerTls | None) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "user": address.user,
-        "password": address.password or None,
+        "password": password or None,
         "dbname": address.database,
         "host": address.socket or address.host,
         "sslmode": "disable",
@@ -278,8 +290,3 @@ def _table_lines(table: Table[Any]) -> Iterable[str]:
             f"constraint fk_{name}_{field} on {name}: FOREIGN KEY ({field}) REFERENCES "
             f"{parent.name}({target}) ON DELETE RESTRICT"
         )
-
-
-def _index_line(table: str, name: str, columns: str, *, unique: bool = False) -> str:
-    kind = "UNIQUE INDEX" if unique else "INDEX"
-    return f"index {name}: CREATE {kind} {name} ON public.{table} USING btree ({columns})"

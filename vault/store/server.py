@@ -9,7 +9,7 @@ One agent has the database at a time: it holds a lock of the server's for as lon
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from enum import Enum, auto
 from threading import Lock
@@ -60,13 +60,18 @@ class ServerBackend(SqlBackend):
         self,
         address: ServerAddress,
         tls: ServerTls | None = None,
+        password: Callable[[], str] | None = None,
         readers: int = READERS,
         patience: float = QUERY_SECONDS,
     ) -> None:
-        """`tls` None: none. `patience`: seconds that a read waits for one of `readers`."""
+        """`tls` None: none. `password` is asked for each connection; None: the address has it.
+
+        `patience`: seconds that a read waits for one of `readers` connections.
+        """
         super().__init__(readers)
         self._address = address
         self._tls = tls
+        self._password = password or (lambda: address.password)
         self._patience = patience
         self._owner: Any = None  # a driver's connection, which holds the server's lock
         self._owner_lock = Lock()
@@ -88,6 +93,10 @@ class ServerBackend(SqlBackend):
     @abstractmethod
     def try_lock(self, connection: Any) -> bool:
         """Take the lock `OWNER_LOCK` for as long as the connection lasts, or False."""
+
+    @abstractmethod
+    def measure_size(self, connection: Any) -> int:
+        """Bytes that the database takes."""
 
     @abstractmethod
     def describe_schema(self, connection: Any) -> set[str]:
@@ -245,6 +254,19 @@ class ServerBackend(SqlBackend):
             return BackendError("store_unavailable", "the database does not answer as it should")
         return error
 
+    @property
+    def location(self) -> str:
+        """The server and the database."""
+        return str(self._address)
+
+    def size(self) -> int:
+        """As the server says."""
+        with self._reader() as connection:
+            try:
+                return self.measure_size(connection.dbapi_connection)
+            except Exception as error:
+                raise self._fault(error) from error
+
     # The owner.
 
     def foreign_writes(self) -> int:
@@ -285,4 +307,3 @@ def run(connection: Any, text: str, parameters: Any = None) -> list[Any]:
     with closing(connection.cursor()) as cursor:
         cursor.execute(text, parameters)
         return list(cursor.fetchall()) if cursor.description else []
-

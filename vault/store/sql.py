@@ -70,6 +70,15 @@ class SqlBackend(ABC):
     def _is_transacting(self, writer: sa.Connection) -> bool:
         """Whether the transaction that was begun is still open."""
 
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """See `StoreBackend`."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """See `StoreBackend`."""
+
     @abstractmethod
     def _release(self) -> None:
         """Give the database back."""

@@ -157,6 +157,19 @@ class SqliteBackend(SqlBackend):
             watch.close()
         self._lock.release()
 
+    @property
+    def location(self) -> str:
+        """The file."""
+        return str(self._path)
+
+    def size(self) -> int:
+        """Of the file and of those that belong to it; one that went meanwhile has none."""
+        total = 0
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                total += self._path.with_name(self._path.name + suffix).stat().st_size
+        return total
+
     def checkpoint(self) -> None:
         """Copy as much of the log as no reader and no writer is in the way of, and sync it."""
         try:

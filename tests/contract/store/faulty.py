@@ -48,6 +48,15 @@ class FaultyBackend:
         """The inner one's."""
         self.inner.close()
 
+    @property
+    def location(self) -> str:
+        """The inner one's."""
+        return self.inner.location
+
+    def size(self) -> int:
+        """The inner one's."""
+        return self.inner.size()
+
     def checkpoint(self) -> None:
         """The inner one's."""
         self.inner.checkpoint()
