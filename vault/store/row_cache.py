@@ -24,9 +24,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 from msgspec import Struct
 
 from vault.store.bounded_cache import MISSING as MISSING
-from vault.store.bounded_cache import CacheEntry, EvictionPolicy, Slot, slot_of
+from vault.store.bounded_cache import CacheEntry, EvictionPolicy, ShardedCache, Slot, slot_of
 from vault.store.bounded_cache import Missing as Missing
-from vault.store.sharded_cache import ShardedCache
 from vault.store.table import Key, Table, packed_has_stamp
 
 R = TypeVar("R", bound=Struct)
@@ -270,12 +269,12 @@ class RowCache:
 
     def _store_entry(self, slot: Slot, kept: CacheEntry | Missing) -> None:
         rows, absent = self._rows.shard_for(slot), self._absent.shard_for(slot)
-        shelf, other = (absent, rows) if kept is None else (rows, absent)
+        part, other = (absent, rows) if kept is None else (rows, absent)
         other.remove(slot)
         if kept is MISSING:
-            shelf.remove(slot)
+            part.remove(slot)
         else:
-            shelf.put(slot, kept)
+            part.put(slot, kept)
 
 
 def _make_entry(table: Table[R], row: R | Missing | None) -> CacheEntry | Missing:
