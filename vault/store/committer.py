@@ -95,7 +95,7 @@ class TableVersions:
             self._counts[name] = self._counts.get(name, 0) + 1
         self.total += 1  # last: who has seen this count sees those above
 
-    def note_all(self) -> None:
+    def record_unknown_changes(self) -> None:
         """Anything at all may have been changed, and the cache knows of it."""
         self._all += 1
         self.total += 1
@@ -157,7 +157,7 @@ class Committer:
     ) -> None:
         """`clock` is `World.uptime`, of which the deadlines are.
 
-        `on_rows_changed` is told after each transaction, in its thread, how many rows changed.
+        `on_rows_changed` is called after each transaction, in its thread, with the number of rows.
         """
         self._backend = backend
         self._guard = guard
@@ -190,41 +190,40 @@ class Committer:
                 ask = begin_inspection()
             return ask(session)
 
-    def settled(self, ask: Callable[[StoreSession, RowIndex], T]) -> T:
-        """Ask a view of the database beside which nothing is committed. Raises what it raises."""
+    def read_between_commits(self, ask: Callable[[StoreSession, RowIndex], T]) -> T:
+        """Ask a view of the database while no commit is under way. Raises what `ask` raises."""
         index = self.index
         if index is None:
             raise RuntimeError("there is no index of rows")
         with self._commit_lock, self._backend.read() as session:
-            index.settle(session.stamps)
+            index.resolve_in_doubt(session.get_macs)
             return ask(session, index)
 
-    def forget(self) -> None:
-        """Whatever is held of the database may be wrong, in this process and those that follow it.
-
-        No commit of ours is under way, so what they are told of one is not mixed up with this.
-        """
+    def invalidate_all(self) -> None:
+        """Forget every cached row and count every table as changed; no commit is under way."""
         with self._commit_lock:
             self._cache.clear()
-            self._counts.table_versions.note_all()
+            self._counts.table_versions.record_unknown_changes()
 
     def close(self) -> None:
         """Wait for the transaction that is under way; no other one begins."""
         with self._commit_lock:
             self._closed = True
 
-    def commit(self, changes: Sequence[Change], *, deadline: float = NO_DEADLINE) -> list[object]:
-        """Their results, in order, once they are durable; a `Failure` where a change raised.
+    def group_commit(
+        self, changes: Sequence[Change], *, deadline: float = NO_DEADLINE
+    ) -> list[object]:
+        """Commit with whatever else waits; blocks. Results in order, `Failure` where one raised.
 
         As many transactions as it takes: each has a bound. Raises `BackendError` when none of the
         changes is known to be stored, and `UnavailableError` (`store_timeout`) when they were not
-        begun `until` then: whoever asked may have been told already, and have asked again.
+        begun by `deadline`: the caller may have been answered already, and have tried again.
         """
         mine = _CommitRequest(changes, deadline)
         self._queue.append(mine)
         with self._commit_lock:
             while mine.results is None and mine.error is None:
-                self._commit_queued(mine)
+                self._commit_next_group(mine)
         if mine.results is not None:
             return mine.results
         try:
@@ -232,10 +231,10 @@ class Committer:
         finally:
             del mine  # else error → traceback → this frame → it → error is a cycle for the GC
 
-    def _commit_queued(self, mine: _CommitRequest) -> None:
-        """What is queued, as far as it is one transaction: `mine` sooner or later.
+    def _commit_next_group(self, mine: _CommitRequest) -> None:
+        """Commit the requests at the head of the queue, as far as they fit into one transaction.
 
-        Who comes with more than that is not taken beside others.
+        A request that is larger than that is committed alone.
         """
         taken, changes = list[_CommitRequest](), list[Change]()
         while self._queue:
@@ -248,47 +247,49 @@ class Committer:
             taken.append(one)
             changes += one.changes
         try:
-            results = iter(self._commit_all(changes) if taken else ())
+            results = iter(self._commit_in_parts(changes) if taken else ())
         except BaseException as error:  # noqa: BLE001  # raised in each one's thread
             for one in taken:
                 one.error = error if one is mine else _copy_error(error)
-            del one, taken, mine  # as in `commit`
+            del one, taken, mine  # as in `group_commit`
         else:
             for one in taken:
                 one.results = list(islice(results, len(one.changes)))
 
-    def _commit_all(self, changes: Sequence[Change]) -> list[object]:
+    def _commit_in_parts(self, changes: Sequence[Change]) -> list[object]:
+        """As many transactions as the bound on one takes."""
         if self._closed:
             raise BackendError("store_unavailable", "the database is not open")
-        results = self._commit(changes[:MAX_BATCH_CHANGES])
+        results = self._commit_or_bisect(changes[:MAX_BATCH_CHANGES])
         for start in range(MAX_BATCH_CHANGES, len(changes), MAX_BATCH_CHANGES):
             try:
-                results += self._commit(changes[start : start + MAX_BATCH_CHANGES])
+                results += self._commit_or_bisect(changes[start : start + MAX_BATCH_CHANGES])
             except Exception as error:  # noqa: BLE001  # what came before is stored, and has to be told so
                 results += [Failure(_copy_error(error)) for _ in changes[start:]]
                 break
         return results
 
-    def _commit(self, changes: Sequence[Change]) -> list[object]:
+    def _commit_or_bisect(self, changes: Sequence[Change]) -> list[object]:
         """Results in order. One change that contradicts the schema does not fail its neighbours.
 
         The database says that the batch contradicts it, not which change does: halving finds it
         in a few transactions.
         """
         try:
-            return self._transact(changes)
+            return self._run_transaction(changes)
         except ConstraintError as error:
             if len(changes) == 1:
                 return [Failure(error)]
         middle = len(changes) // 2
-        results = self._commit(changes[:middle])
+        results = self._commit_or_bisect(changes[:middle])
         try:
-            results += self._commit(changes[middle:])
+            results += self._commit_or_bisect(changes[middle:])
         except Exception as error:  # noqa: BLE001  # the first half is stored, and has to be told so
             results += [Failure(_copy_error(error)) for _ in changes[middle:]]
         return results
 
-    def _transact(self, changes: Sequence[Change]) -> list[object]:
+    def _run_transaction(self, changes: Sequence[Change]) -> list[object]:
+        """One database transaction: run the changes, stamp it, store it, publish it."""
         results: list[object] = []
         batches: list[TransactionBatch] = []
         index_changes: IndexChanges = {}
@@ -296,7 +297,7 @@ class Committer:
         def apply(session: StoreSession) -> WriteSet:
             nonlocal index_changes
             if self.index is not None:
-                self.index.settle(session.stamps)
+                self.index.resolve_in_doubt(session.get_macs)
             batch = TransactionBatch(session, self._guard, self._cache, self.index)
             batches.append(batch)
             results[:] = [_run_change(batch, change) for change in changes]
@@ -312,7 +313,7 @@ class Committer:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             self._counts.is_failing |= isinstance(error, BackendError)
             if self.index is not None and not known:
-                self.index.doubt(index_changes)
+                self.index.mark_in_doubt(index_changes)
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
                 touched = batch.changed_rows()
                 self._cache.invalidate([*touched, *batch.counted_rows()])
@@ -326,9 +327,9 @@ class Committer:
         return results
 
     def _publish_commit(self, batch: TransactionBatch, index_changes: IndexChanges) -> None:
-        """Take over what is durable now. A fault here is not the answer's: the change is stored.
+        """Give what is durable now to the index and the cache; a fault here fails no change.
 
-        Nothing is answered from memory then of the rows that the transaction touched.
+        The cache then forgets the rows that the transaction touched.
         """
         try:
             if self.index is not None:
@@ -395,7 +396,7 @@ class WriterActor(BatchActor[Change | list[Change]]):
         changes: list[Change] = []
         for message in batch:
             changes += message if isinstance(message, list) else (message,)
-        rest = iter(await self._thread.run(self._committer.commit, changes))
+        rest = iter(await self._thread.run(self._committer.group_commit, changes))
         return [
             list(islice(rest, len(message))) if isinstance(message, list) else next(rest)
             for message in batch

@@ -26,9 +26,9 @@ from vault.store.row_index import (
     ExpectedSet,
     InDoubtError,
     RowIndex,
-    RowReader,
+    RowIndexReader,
     sum_places,
-    tampered,
+    tampered_error,
 )
 from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import VERSIONS
@@ -46,7 +46,7 @@ QueryFunction: TypeAlias = Callable[[StoreSession], Any]
 class QueryRunner:
     """Runs queries over a guard, a cache and an index of rows; each method in one view.
 
-    `expected` has to be made before the view is opened (`expect`).
+    `expected` has to be made before the view is opened (`expected_set`).
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class QueryRunner:
         guard: RowGuard,
         cache: RowCache,
         loader: CacheLoader,
-        index: RowReader | None,
+        index: RowIndexReader | None,
         *,
         can_prefetch: bool,
     ) -> None:
@@ -65,9 +65,9 @@ class QueryRunner:
         self._index = index
         self._can_prefetch = can_prefetch
 
-    def expect(self, table: Table[Any], query: StoreQuery | None) -> ExpectedSet | None:
+    def expected_set(self, table: Table[Any], query: StoreQuery | None) -> ExpectedSet | None:
         """What the answer has to be, as the index says. None: it does not say."""
-        return None if self._index is None else self._index.expect(table, query)
+        return None if self._index is None else self._index.expected_set(table, query)
 
     def select(
         self,
@@ -76,13 +76,13 @@ class QueryRunner:
         expected: ExpectedSet | None,
         session: StoreSession,
     ) -> list[R]:
-        """The rows of the query: from the cache where the view has the same stamps."""
+        """The rows of the query: from the cache where the view has the same MACs."""
         if table.is_guarded and self._cache.config.max_bytes:
-            marks = session.marks(table, query)
-            known = self._cached_rows(table, marks)
-            if len(known) == len(marks):
-                rows = [known[key] for key, _ in marks]
-                self._verify_answer(table, query, [key for key, _ in marks], rows, expected)
+            stamped_keys = session.select_macs(table, query)
+            known = self._cached_rows(table, stamped_keys)
+            if len(known) == len(stamped_keys):
+                rows = [known[key] for key, _ in stamped_keys]
+                self._verify_answer(table, query, [key for key, _ in stamped_keys], rows, expected)
                 return rows
         return self._select_checked(table, query, expected, session)
 
@@ -98,11 +98,11 @@ class QueryRunner:
         total, after = 0, None
         while rows := self.select(table, StoreQuery(after=after), None, session):
             if expected is not None and after is None:
-                expected.look()
+                expected.observe()
             taken += map(take, rows)
             total += sum_places(table, map(table.key_of, rows))
             after = table.key_of(rows[-1])
-        if expected is not None and not expected.is_sum(total & WORD_MASK):
+        if expected is not None and not expected.is_met_by_sum(total & WORD_MASK):
             raise InDoubtError
         return taken
 
@@ -117,10 +117,10 @@ class QueryRunner:
         if not asks_key_alone(table, query):
             return [table.key_of(row) for row in self.select(table, query, expected, session)]
         if table.is_guarded and self._cache.config.max_bytes:
-            marks = session.marks(table, query)
-            lacking = self._cache.find_uncached(table, marks)
+            stamped_keys = session.select_macs(table, query)
+            lacking = self._cache.find_uncached(table, stamped_keys)
             if len(self._prefetch(table, lacking)) == len(lacking):
-                keys = [key for key, _ in marks]
+                keys = [key for key, _ in stamped_keys]
                 self._verify_answer(table, query, keys, (), expected)
                 return keys
         return [table.key_of(row) for row in self._select_checked(table, query, expected, session)]
@@ -132,12 +132,12 @@ class QueryRunner:
 
         Raises `TamperedError` where `select` raises `InDoubtError`, and records it in the index.
         """
-        with index.noting(table):
+        with index.record_tampering(table):
             rows = [check_row(self._guard, table, row) for row in session.select(table, query)]
         keys = list(map(table.key_of, rows))
         for key, row in zip(keys, rows, strict=True):
-            index.require(table, key, _mac(row))
-        index.require_answer(table, query, keys, rows)
+            index.verify_row(table, key, _mac(row))
+        index.verify_answer(table, query, keys, rows)
         return rows
 
     def reselect_all(
@@ -150,7 +150,7 @@ class QueryRunner:
             taken += map(take, rows)
             total += sum_places(table, map(table.key_of, rows))
             after = table.key_of(rows[-1])
-        index.require_sum(table, total & WORD_MASK)
+        index.verify_sum(table, total & WORD_MASK)
         return taken
 
     def _select_checked(
@@ -172,7 +172,7 @@ class QueryRunner:
         index = self._index
         if index is not None and table.is_guarded:
             for row in rows:
-                if not index.agrees(table, table.key_of(row), _mac(row)):
+                if not index.matches(table, table.key_of(row), _mac(row)):
                     raise InDoubtError
         return rows
 
@@ -190,23 +190,27 @@ class QueryRunner:
         """
         is_whole = expected is None or expected.is_met_by(keys)
         if not is_whole or not can_answer(table, query, keys, rows):
-            raise tampered(table) if self._index is None else InDoubtError()
+            raise tampered_error(table) if self._index is None else InDoubtError()
 
-    def _cached_rows(self, table: Table[R], marks: list[StampedKey]) -> dict[Key, R]:
+    def _cached_rows(self, table: Table[R], stamped_keys: list[StampedKey]) -> dict[Key, R]:
         """The rows with these MACs that are cached, after some of the others were loaded.
 
         A cached row was verified when it was loaded, which is most of what reading it costs. The
         same MAC is the same row, so the answer is of the view's moment, whatever the cache has.
         """
-        known = _with_same_stamp(marks, self._cache.peek_rows(table, [key for key, _ in marks]))
-        return known | self._prefetch(table, [mark for mark in marks if mark[0] not in known])
+        known = _rows_with_same_mac(
+            stamped_keys, self._cache.peek_rows(table, [key for key, _ in stamped_keys])
+        )
+        return known | self._prefetch(
+            table, [pair for pair in stamped_keys if pair[0] not in known]
+        )
 
     def _prefetch(self, table: Table[R], lacking: list[StampedKey]) -> dict[Key, R]:
         """Load some of these rows, which are not cached, into the cache."""
         if not lacking or table is VERSIONS or not self._can_prefetch:
             return {}
         keys = [key for key, _ in lacking[:MAX_PREFETCH]]
-        return _with_same_stamp(lacking, self._loader.prefetch(table, keys))
+        return _rows_with_same_mac(lacking, self._loader.prefetch(table, keys))
 
 
 class QueryActor(BatchActor[QueryFunction]):
@@ -257,12 +261,14 @@ def _run_query(query: QueryFunction, session: StoreSession) -> object:
 
 
 def _mac(row: Any) -> bytes:
-    """The stamp of a row of a guarded table."""
+    """The MAC of a row of a guarded table."""
     mac: bytes = row.mac
     return mac
 
 
-def _with_same_stamp(marks: Iterable[tuple[Key, bytes]], rows: Mapping[Key, Any]) -> dict[Key, Any]:
-    """Those that have these stamps."""
-    pairs = [(key, stamp, rows[key]) for key, stamp in marks if key in rows]
-    return {key: row for key, stamp, row in pairs if row.mac == stamp}  # not secret: both stored
+def _rows_with_same_mac(
+    stamped_keys: Iterable[tuple[Key, bytes]], rows: Mapping[Key, Any]
+) -> dict[Key, Any]:
+    """The rows whose MACs are these."""
+    pairs = [(key, mac, rows[key]) for key, mac in stamped_keys if key in rows]
+    return {key: row for key, mac, row in pairs if row.mac == mac}  # not secret: both stored

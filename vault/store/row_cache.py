@@ -126,13 +126,13 @@ class RowCache:
         return _row(table, kept)
 
     def contains(self, table: Table[Any], key: Key) -> bool:
-        """Whether a look would find the row; it counts as none."""
+        """Whether a lookup would find the row; it counts as none."""
         with self._lock:
             slot = slot_of(table.name, key)
             return slot in self._rows.shard_for(slot)
 
     def peek_rows(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
-        """The rows that a look would find, at one moment or another; it counts as no look."""
+        """The rows that a lookup would find, at one moment or another; it counts as none."""
         found = {}
         for key in keys:
             slot = slot_of(table.name, key)
@@ -146,7 +146,7 @@ class RowCache:
     def find_uncached(
         self, table: Table[Any], stamped_keys: Sequence[StampedKey]
     ) -> list[StampedKey]:
-        """Those of which no row with this stamp is cached; it counts as no look."""
+        """Those of which no row with this stamp is cached; it counts as no lookup."""
         lacking: list[StampedKey] = []
         for first in range(0, len(stamped_keys), _LOOKUPS_PER_LOCK):
             some = stamped_keys[first : first + _LOOKUPS_PER_LOCK]

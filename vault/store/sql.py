@@ -181,7 +181,7 @@ class SqlBackend(ABC):
     def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """One transaction; see the interface."""
         with self._one_writer:
-            self._write(apply)
+            self._write_transaction(apply)
 
     def check(self) -> None:
         """Schema, and every page, index and reference."""
@@ -190,10 +190,10 @@ class SqlBackend(ABC):
 
     # The writer.
 
-    def _write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
+    def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         writer = self._write_connection()
         try:
-            self._run_transaction(writer, apply)
+            self._run_changes(writer, apply)
         except BackendError:
             self._discard_writer()
             raise
@@ -213,7 +213,7 @@ class SqlBackend(ABC):
             raise BackendError("store_unavailable", "the database is not open")
         return self._writer
 
-    def _run_transaction(
+    def _run_changes(
         self, writer: sa.Connection, apply: Callable[[StoreSession], WriteSet]
     ) -> None:
         self._begin_write(writer)
@@ -308,15 +308,15 @@ class SqlSession:
         rows = [read(record) for record in self._among(table, keys, "get_many")]
         return {table.key_of(row): row for row in rows}
 
-    def existing(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
+    def existing_keys(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
         """The keys that exist, a few hundred a statement."""
         key = self._prepared[table].read_key
-        return {key(record) for record in self._among(table, keys, "existing")}
+        return {key(record) for record in self._among(table, keys, "existing_keys")}
 
-    def stamps(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
+    def get_macs(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
         """The stamps of the rows that exist, a few hundred a statement."""
         key = self._prepared[table].read_key
-        records = self._among(table, keys, "stamps")
+        records = self._among(table, keys, "macs")
         return {key(record[:-1]): _stamp(record[-1]) for record in records}
 
     def iter_macs(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
@@ -336,19 +336,19 @@ class SqlSession:
         records = self._driver_records(table, *prepared.query("select", query))
         return [prepared.read_row(record) for record in records]
 
-    def keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
+    def select_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the query's rows, in its order."""
         prepared = self._prepared[table]
-        records = self._driver_records(table, *prepared.query("keys", query))
+        records = self._driver_records(table, *prepared.query("select_keys", query))
         return [prepared.read_key(record) for record in records]
 
-    def marks(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
+    def select_macs(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
         """The keys and stamps of the query's rows, in its order."""
         prepared = self._prepared[table]
-        records = self._driver_records(table, *prepared.query("marks", query))
+        records = self._driver_records(table, *prepared.query("select_macs", query))
         return [(prepared.read_key(record[:-1]), _stamp(record[-1])) for record in records]
 
-    def ranked(self, ranking: RankedQuery) -> list[Key]:
+    def select_ranked(self, ranking: RankedQuery) -> list[Key]:
         """The keys of its rows, in its order."""
         prepared = self._prepared[ranking.table]
         records = self._driver_records(ranking.table, *prepared.ranked(ranking))

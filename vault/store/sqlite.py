@@ -223,9 +223,9 @@ class SqliteBackend(SqlBackend):
                 self._count_foreign_writes(_driver(self._writer))
         super()._discard_writer()
 
-    def _write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
+    def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         try:
-            super()._write(apply)
+            super()._write_transaction(apply)
         except BackendError as error:
             if error.details["outcome"] == UNKNOWN:  # a failing disk is no stranger
                 self._record_own_commit()

@@ -32,9 +32,9 @@ class TableStatements:
         )
         self.get = sa.select(sql).where(is_key)
         self.get_many = sa.select(sql).where(among)
-        self.existing = sa.select(*keys).where(among)
+        self.existing_keys = sa.select(*keys).where(among)
         stamp = [sql.c.mac] if table.is_guarded else []
-        self.stamps = sa.select(*keys, *stamp).where(among)
+        self.macs = sa.select(*keys, *stamp).where(among)
         # From the rows: an index of a SQLite file might have others.
         self.all_macs = sa.select(*keys, *stamp).with_statement_hint("NOT INDEXED", "sqlite")
         self.insert = sa.insert(sql)
@@ -98,11 +98,11 @@ class TableStatements:
             statement = statement.where(_behind(self.sql, names, descending=query.descending))
         return statement
 
-    def keys(self, query: StoreQuery) -> sa.Select[Any]:
+    def select_keys(self, query: StoreQuery) -> sa.Select[Any]:
         """The same, of the keys alone."""
         return self.select(query).with_only_columns(*(self.sql.c[name] for name in self.table.key))
 
-    def marks(self, query: StoreQuery) -> sa.Select[Any]:
+    def select_macs(self, query: StoreQuery) -> sa.Select[Any]:
         """The same, of the keys and the stamp."""
         names = (*self.table.key, "mac")
         return self.select(query).with_only_columns(*(self.sql.c[name] for name in names))

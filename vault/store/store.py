@@ -1,7 +1,8 @@
-"""The store: what everybody else sees of the database.
+"""`Store`: what everybody else sees of the database.
 
-Rows are loaded together by one actor and written together by another. A third asks the queries of a
-file; those of a server have a thread each. Who has a thread of his own may commit in it.
+Reads come from the cache, or from the database through the loader (rows by key) and the query
+runner. Changes go to the writer. Each of these is an actor with a thread; a server's queries get a
+thread each, and any other thread may commit by itself (`commit_in_thread`).
 
 Whoever reads after an acknowledged commit sees it, from the cache or from the database. A `select`
 reads the database and may show a commit a moment before it is acknowledged.
@@ -57,7 +58,7 @@ from vault.store.row_guard import RowGuard
 from vault.store.row_index import (
     InDoubtError,
     RowIndex,
-    RowReader,
+    RowIndexReader,
 )
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import VERSIONS
@@ -108,8 +109,8 @@ class Store:
         committer: Committer,
         tree: Supervisor,
         loading: CacheLoader,
-        index: RowReader | None = None,
-        doubtful: Callable[[], BaseException] = InDoubtError,
+        index: RowIndexReader | None = None,
+        in_doubt_error: Callable[[], BaseException] = InDoubtError,
         writes: bool = True,
     ) -> None:
         self._backend = backend
@@ -124,7 +125,7 @@ class Store:
         self._runner = QueryRunner(
             guard, cache, loading, index, can_prefetch=backend.readers > _VIEWS
         )
-        self._doubtful = doubtful
+        self._in_doubt_error = in_doubt_error
         self._queries = tree.ref("queries") if backend.exclusive else None
         views = _VIEWS if backend.exclusive else 1
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
@@ -164,7 +165,7 @@ class Store:
                 "R | None", await _await_reader(self._loader.call((table, key), LOAD_TIMEOUT))
             )
         except InDoubtError:
-            raise self._doubtful() from None
+            raise self._in_doubt_error() from None
 
     async def select(self, table: Table[R], query: StoreQuery) -> list[R]:
         """The rows of the query, as one view of the database has them.
@@ -173,7 +174,7 @@ class Store:
         have.
         """
         check_query(table, query)
-        expected = self._runner.expect(table, query)
+        expected = self._runner.expected_set(table, query)
         try:
             return await self._run_query(
                 table, partial(self._runner.select, table, query, expected)
@@ -195,7 +196,7 @@ class Store:
         The rows are of one view, and none is missing: for whoever holds all of them in memory.
         `take` is called in a thread.
         """
-        expected = self._runner.expect(table, None)
+        expected = self._runner.expected_set(table, None)
         try:
             return await self._in_thread(
                 self._query_in_view, partial(self._runner.select_all, table, take, expected)
@@ -206,12 +207,12 @@ class Store:
     async def select_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the query's rows, in its order. Raises as `select`, but for a damaged row."""
         check_query(table, query)
-        return await self._run_query(table, lambda session: session.keys(table, query))
+        return await self._run_query(table, lambda session: session.select_keys(table, query))
 
     async def select_checked_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the rows that `select` would return. Raises as it does."""
         check_query(table, query)
-        expected = self._runner.expect(table, query)
+        expected = self._runner.expected_set(table, query)
         try:
             return await self._run_query(
                 table, partial(self._runner.select_keys, table, query, expected)
@@ -225,7 +226,9 @@ class Store:
 
         It looks at every row, so it is in no other query's way.
         """
-        return await self._in_thread(self._query_in_view, lambda session: session.ranked(ranking))
+        return await self._in_thread(
+            self._query_in_view, lambda session: session.select_ranked(ranking)
+        )
 
     async def load_into_cache(self, table: Table[R], keys: Sequence[Key]) -> list[R]:
         """Load rows into the cache that nobody asked for yet, in one view of the database.
@@ -263,7 +266,9 @@ class Store:
         """
         self._writer_ref()
         try:
-            return cast("list[T | Failure]", self._committer.commit(changes, deadline=deadline))
+            return cast(
+                "list[T | Failure]", self._committer.group_commit(changes, deadline=deadline)
+            )
         except BackendError as error:
             if error.details["outcome"] == NOTHING_STORED:
                 return None
@@ -312,9 +317,9 @@ class Store:
         index = self._committer.index
         return None if index is None else index.finding
 
-    async def forget(self) -> None:
-        """See `Committer`: each row is read anew, and what was made of rows is made anew."""
-        await self._in_thread(self._committer.forget)
+    async def invalidate_all(self) -> None:
+        """Read each row anew, and let what was made of rows be made anew: see `Committer`."""
+        await self._in_thread(self._committer.invalidate_all)
 
     async def inspect(self, begin: Callable[[], Callable[[StoreSession], T]]) -> T:
         """See `Committer`: a view of the database as our last commit has left it."""
@@ -355,8 +360,8 @@ class Store:
     async def _reselect(self, reselect: Callable[[StoreSession, RowIndex], list[T]]) -> list[T]:
         """Ask once more, in a view beside which nothing is committed. Raises as `select`."""
         if self._writer is None:
-            raise self._doubtful() from None
-        return await self._in_thread(self._committer.settled, reselect)
+            raise self._in_doubt_error() from None
+        return await self._in_thread(self._committer.read_between_commits, reselect)
 
 
 @asynccontextmanager
@@ -367,18 +372,18 @@ async def open_store(
     *,
     cache: RowCache | CacheConfig = DEFAULT,
     report: Reporter = log_failure,
-    mark: CommitStamper | None = None,
-    index: RowReader | None = None,
-    doubtful: Callable[[], BaseException] = InDoubtError,
+    stamper: CommitStamper | None = None,
+    index: RowIndexReader | None = None,
+    in_doubt_error: Callable[[], BaseException] = InDoubtError,
     writes: bool = True,
 ) -> AsyncIterator[Store]:
     """A store for the length of the block. A backend that is not open is opened, and closed again.
 
-    Raises what `StoreBackend.open` raises. `report` hears of every crash of the writer; `mark`
-    stamps each of its transactions. `index`: what the rows have to be; whoever writes has a
-    `RowIndex`, and for anybody else a read of what is being changed raises `doubtful`. A `cache`
-    that is given ready is true by whoever fills it; one that is described holds nothing where
-    others may write the database too.
+    Raises what `StoreBackend.open` raises. `report` gets every crash of an actor; `stamper` stamps
+    each transaction. `index` says what rows have to be: a `RowIndex` where commits are made, else a
+    `RowIndexReader`, with which a read of a row in doubt raises `in_doubt_error`. A `cache` that is
+    given ready is kept true by its owner; one that is described is empty where other processes may
+    write the database.
     """
     kept = cache if isinstance(cache, RowCache) else _cache(cache, backend, world)
     counts = CommitCounts()
@@ -389,12 +394,12 @@ async def open_store(
         kept,
         counts,
         world.uptime,
-        stamper=mark,
+        stamper=stamper,
         index=index if isinstance(index, RowIndex) else None,
         on_rows_changed=checkpoints.on_rows_changed,
     )
-    settled = committer.settled if committer.index is not None else None
-    loading = CacheLoader(backend, guard, kept, index, settled)
+    between_commits = committer.read_between_commits if committer.index is not None else None
+    loading = CacheLoader(backend, guard, kept, index, between_commits)
 
     def writer() -> WriterActor:
         return WriterActor(committer, world)
@@ -429,7 +434,7 @@ async def open_store(
         yield Store(
             backend, guard, world,
             cache=kept, counts=counts, committer=committer, tree=tree, loading=loading,
-            index=index, doubtful=doubtful, writes=writes,
+            index=index, in_doubt_error=in_doubt_error, writes=writes,
         )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ async def ask(backend: FaultyBackend, *questions: QueryFunction) -> list[object]
 
 def keys(session: StoreSession) -> object:
     """All of them."""
-    return session.keys(SYSTEM, StoreQuery())
+    return session.select_keys(SYSTEM, StoreQuery())
 
 
 async def test_each_is_answered_of_one_view(backend: FaultyBackend) -> None:

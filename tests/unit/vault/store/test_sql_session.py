@@ -51,7 +51,7 @@ def test_stamp_that_is_none(backend: SqliteBackend) -> None:
         database.execute("UPDATE secrets SET mac = 'text'")
     database.close()
     with backend.read() as session:
-        assert session.stamps(SECRETS, [("a",), ("b",)]) == {("a",): b""}
+        assert session.get_macs(SECRETS, [("a",), ("b",)]) == {("a",): b""}
         assert list(session.iter_macs(SECRETS)) == [(("a",), b"")]
 
 
@@ -72,7 +72,7 @@ def test_iter_macs_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyPat
         transact(backend, put(SECRETS, secret(name, id=f"id-{name}")), guard)
     with backend.read() as session:
         found = list(session.iter_macs(SECRETS))
-        stamps = session.stamps(SECRETS, [(name,) for name in "abcdef"])
+        stamps = session.get_macs(SECRETS, [(name,) for name in "abcdef"])
     assert sorted(found) == sorted(stamps.items())
     assert len(found) == 6
 
@@ -92,7 +92,7 @@ def test_impossible_keys(backend: SqliteBackend) -> None:
     keys = [("\ud800",), ("a",)]
     with backend.read() as session:
         assert session.get_many(SYSTEM, keys) == {("a",): system("a")}
-        assert session.existing(SYSTEM, keys) == {("a",)}
+        assert session.existing_keys(SYSTEM, keys) == {("a",)}
 
 
 def test_update_of_nothing(backend: SqliteBackend) -> None:

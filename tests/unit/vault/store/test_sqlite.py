@@ -269,7 +269,7 @@ class TestDamage:
             with pytest.raises(TamperedError, match="system"):
                 session.select(SYSTEM, StoreQuery())
             assert session.get(SYSTEM, ("b",)) == system("b")
-            assert session.existing(SYSTEM, [("a",)]) == {("a",)}
+            assert session.existing_keys(SYSTEM, [("a",)]) == {("a",)}
 
     def test_damaged_row_can_be_replaced(self, damaged: Any) -> None:
         """An unreadable row can be overwritten and deleted."""

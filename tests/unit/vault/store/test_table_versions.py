@@ -24,7 +24,7 @@ def test_anything_may_have_changed() -> None:
     """Who goes by a table or a row of `system` hears of it."""
     versions = TableVersions()
     versions.record_transaction([(USERS, ("ann",), None)])
-    versions.note_all()
+    versions.record_unknown_changes()
     assert (versions.version_of(USERS), versions.version_of(SYSTEM, "a"), versions.total) == (
         2,
         1,
