@@ -197,7 +197,9 @@ async def open_core(
     guard = HmacRowGuard(keyring)
     async with (
         run_anchor_writer(keeper),
-        open_store(dependencies.backend, guard, world, cache=cache, mark=mark, index=rows) as store,
+        open_store(
+            dependencies.backend, guard, world, cache=cache, stamper=mark, index=rows
+        ) as store,
         footing.commit_acceptance(store, root_key),
         _open_audit(dependencies, keyring, store, footing) as (audit, index),
         open_periodic_verification(

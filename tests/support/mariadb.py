@@ -41,8 +41,8 @@ class Mariadb:
             shutil.chown(self._folder, "mysql", "mysql")
         subprocess.run(
             [
-                *_as_mysql(), "mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal",
-                "--skip-test-db", f"--datadir={self._data}",
+                *_as_mysql(), "mariadb-install-db", "--no-defaults", "--skip-test-db",
+                "--auth-root-authentication-method=normal", f"--datadir={self._data}",
             ],
             check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             timeout=START_SECONDS * 2, env=os.environ | {"TMPDIR": str(self._folder)},

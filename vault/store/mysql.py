@@ -170,7 +170,7 @@ class MysqlBackend(ServerBackend):
         lines = {line for table in ALL for line in _table_lines(table)}
         return lines | {"table alembic_version BASE TABLE of InnoDB"}
 
-    def stream(self, connection: Any, text: str) -> Any:
+    def _stream(self, connection: Any, text: str) -> Any:
         """A cursor that fetches as it goes: another one would hold all rows at once."""
         cursor = connection.cursor(SSCursor)
         cursor.execute(text)
@@ -189,10 +189,10 @@ class MysqlBackend(ServerBackend):
             return "store_unavailable", "the server does not answer (storage.connection_string)"
         return "store_unavailable", _KNOWN.get(code, f"error {code}")
 
-    def _prepare(self, writer: sa.Connection) -> None:
+    def _migrate(self, writer: sa.Connection) -> None:
         """A migration that was cut off is begun anew: each statement here commits by itself."""
         self._remove_unfinished(writer)
-        super()._prepare(writer)
+        super()._migrate(writer)
 
     def _remove_unfinished(self, writer: sa.Connection) -> None:
         driver = writer.connection.dbapi_connection
@@ -217,7 +217,7 @@ class MysqlBackend(ServerBackend):
         for name in left:
             run(driver, f"DROP TABLE {name}")
 
-    def _is_transacting(self, writer: Any) -> bool:
+    def _in_transaction(self, writer: Any) -> bool:
         driver = cast("Any", writer.connection.dbapi_connection)
         return bool(driver.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 

@@ -93,7 +93,8 @@ WITH ours AS (
     AND c.relname = ANY(%s) AND c.relkind NOT IN ('i', 'I', 'c', 't')
 )
 SELECT CASE relkind WHEN 'r' THEN 'table ' ELSE 'relation of kind ' || relkind::text || ' ' END
-       || relname || CASE WHEN relpersistence = 'p' THEN '' ELSE ' that is not durable' END FROM ours
+       || relname || CASE WHEN relpersistence = 'p' THEN '' ELSE ' that is not durable' END
+  FROM ours
 UNION ALL
 SELECT 'column ' || relname || '.' || attname || ' ' || format_type(atttypid, atttypmod)
        || CASE WHEN co.collname IS NULL OR co.collname = 'default' THEN ''
@@ -206,7 +207,7 @@ class PostgresqlBackend(ServerBackend):
         """See `ServerBackend`."""
         return {line for table in ALL for line in _table_lines(table)} | _VERSION_TABLE
 
-    def stream(self, connection: Any, text: str) -> Any:
+    def _stream(self, connection: Any, text: str) -> Any:
         """A cursor on the server: the client's would hold all rows at once."""
         cursor = connection.cursor(name="freehold_stream")
         cursor.execute(text)
@@ -224,7 +225,7 @@ class PostgresqlBackend(ServerBackend):
             return "store_unavailable", "another transaction holds the head for too long; try again"
         return "store_unavailable", _reason(error)
 
-    def _is_transacting(self, writer: Any) -> bool:
+    def _in_transaction(self, writer: Any) -> bool:
         connection = cast("psycopg.Connection[Any]", writer.connection.dbapi_connection)
         return connection.info.transaction_status == pq.TransactionStatus.INTRANS
 

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from vault.errors import TamperedError, UnavailableError
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
-from vault.store.sql import READERS, SqlBackend, make_engine
+from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.tables import HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
@@ -112,9 +112,9 @@ class ServerBackend(SqlBackend):
 
     # SqlBackend.
 
-    def _take(self) -> tuple[sa.Engine, sa.Engine]:
+    def _open_engines(self) -> tuple[sa.Engine, sa.Engine]:
         self._own()
-        reads = make_engine(
+        reads = create_engine(
             self.url,
             lambda: self.connect_driver(Role.READ),
             self.begin_read,
@@ -123,7 +123,7 @@ class ServerBackend(SqlBackend):
             max_overflow=0,
             pool_timeout=self._patience,
         )
-        writes = make_engine(
+        writes = create_engine(
             self.url,
             lambda: self.connect_driver(Role.WRITE),
             self.begin_write,
@@ -138,17 +138,17 @@ class ServerBackend(SqlBackend):
             with suppress(Exception):  # the server ends the lock with the connection
                 owner.close()
 
-    def _look(self, reader: sa.PoolProxiedConnection) -> None:
+    def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
         run(reader, self.begin_read)
 
-    def _begin(self, connection: sa.Connection) -> None:
+    def _begin_write(self, connection: sa.Connection) -> None:
         """Wait for the head; what it says must be what we have left there."""
         self.warnings.clear()
-        super()._begin(connection)
+        super()._begin_write(connection)
         try:
             head = self._locked_head(connection)
         except Exception as error:
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
         if self._head_is_known and head != self._head:
             self._foreign += 1
             self._head_is_known = False  # said once; whoever comes next goes on from this one
@@ -164,7 +164,7 @@ class ServerBackend(SqlBackend):
         records = run(connection.connection, f"{system.get} FOR UPDATE", key)
         return bytes(records[0][1]) if records else None
 
-    def _write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
+    def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         intended: list[bytes] = []
 
         def noted(session: StoreSession) -> WriteSet:
@@ -178,7 +178,7 @@ class ServerBackend(SqlBackend):
             return writes
 
         try:
-            super()._write(noted)
+            super()._write_transaction(noted)
         except BackendError as error:
             if error.details["outcome"] != UNKNOWN or not intended:
                 raise
@@ -200,32 +200,24 @@ class ServerBackend(SqlBackend):
         """
         before = self._head
         try:
-            writer = self._connected()
-            super()._begin(writer)
+            writer = self._write_connection()
+            super()._begin_write(writer)
             head = self._locked_head(writer)
             self._roll_back(writer)
         except Exception:  # noqa: BLE001  # whatever keeps us from asking: it stays unknown
-            self._discard()
+            self._discard_writer()
             raise error from None
         if head == before:
             raise BackendError(error.code, error.message) from None
         if head != intended:
             raise error
 
-    def _prepare(self, writer: sa.Connection) -> None:
-        try:
-            from vault.store.migration import migrate_schema  # slow to load
-
-            migrate_schema(writer)
-        except sa.exc.SQLAlchemyError as error:
-            raise self._fault(error) from error
-
-    def _verify(self, writer: sa.Connection) -> None:
+    def _verify_durability(self, writer: sa.Connection) -> None:
         found = list(self.unsafe_settings(writer.connection.dbapi_connection))
         if found:
             raise UnavailableError("store_unsafe", f"this database is refused: {'; '.join(found)}")
 
-    def _inspect(self, connection: sa.PoolProxiedConnection) -> None:
+    def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
         found = self.describe_schema(connection.dbapi_connection)
         wanted = self.expected_schema()
         if found == wanted:
@@ -240,10 +232,10 @@ class ServerBackend(SqlBackend):
             "restore a backup",
         )
 
-    def _inspect_all(self, connection: sa.PoolProxiedConnection) -> None:
-        self._inspect(connection)
+    def _verify_integrity(self, connection: sa.PoolProxiedConnection) -> None:
+        self._verify_schema(connection)
 
-    def _fault(self, error: Exception) -> Exception:
+    def _store_error(self, error: Exception) -> Exception:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         known = self.describe_failure(cause) if isinstance(cause, Exception) else None
         if known is not None:
@@ -265,7 +257,7 @@ class ServerBackend(SqlBackend):
             try:
                 return self.measure_size(connection.dbapi_connection)
             except Exception as error:
-                raise self._fault(error) from error
+                raise self._store_error(error) from error
 
     # The owner.
 
@@ -289,7 +281,7 @@ class ServerBackend(SqlBackend):
                 return
         except Exception as error:
             self._release_owner()
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
         self._release_owner()
         raise UnavailableError(
             "store_locked", f"another agent has the {self._address}: stop it first"

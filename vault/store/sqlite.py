@@ -19,8 +19,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
-from vault.store.schema_revision import is_at_head
-from vault.store.sql import READERS, SqlBackend, make_engine
+from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.sqlite_schema import check_schema
 from vault.store.tables import ALL, VERSIONS
 
@@ -117,21 +116,21 @@ class SqliteBackend(SqlBackend):
         self._path = database_path(url)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
 
-    def _take(self) -> tuple[sa.Engine, sa.Engine]:
+    def _open_engines(self) -> tuple[sa.Engine, sa.Engine]:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
             _create(self._path)
         except OSError as error:
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
         reads = self._read_engine()
-        writes = make_engine(
+        writes = create_engine(
             _URL, lambda: self._connection(_SETTINGS), "BEGIN IMMEDIATE", poolclass=NullPool
         )
         return reads, writes
 
     def _read_engine(self) -> sa.Engine:
-        return make_engine(
+        return create_engine(
             _URL,
             lambda: self._connection(_READ_ONLY),
             "BEGIN",
@@ -149,7 +148,7 @@ class SqliteBackend(SqlBackend):
             self._watched = _data_version(self._watch)
         except Exception as error:
             self.close()
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
 
     def _release(self) -> None:
         watch, self._watch = self._watch, None
@@ -176,7 +175,7 @@ class SqliteBackend(SqlBackend):
             with closing(self._connection(_SETTINGS)) as database:
                 database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except Exception as error:
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
 
     def _connection(self, settings: tuple[str, ...]) -> sqlite3.Connection:
         database = sqlite3.connect(
@@ -193,7 +192,7 @@ class SqliteBackend(SqlBackend):
             raise
         return database
 
-    def _look(self, reader: sa.PoolProxiedConnection) -> None:
+    def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
         """The schema is checked whenever it has another number than this connection knows."""
         database = cast("sqlite3.Connection", reader.dbapi_connection)
         database.execute("BEGIN")
@@ -207,25 +206,25 @@ class SqliteBackend(SqlBackend):
         super().connect()
         self._schema_due = True
         try:
-            self._seen = _data_version(_driver(self._connected()))
+            self._seen = _data_version(_driver(self._write_connection()))
             seen = self._watched if self._watch is None else _data_version(self._watch)
             if seen != self._watched:
                 self._watched = seen
                 self._foreign += 1
         except sqlite3.Error as error:
-            self._discard()
-            raise self._fault(error) from error
+            self._discard_writer()
+            raise self._store_error(error) from error
 
     def foreign_writes(self) -> int:
         """Asked of the writer's connection, to which its own commits are no change."""
         with self._one_writer:
             try:
-                self._look_for_others(_driver(self._connected()))
+                self._count_foreign_writes(_driver(self._write_connection()))
             except sqlite3.Error as error:
-                raise self._fault(error) from error
+                raise self._store_error(error) from error
             return self._foreign
 
-    def _look_for_others(self, database: sqlite3.Connection) -> None:
+    def _count_foreign_writes(self, database: sqlite3.Connection) -> None:
         if _data_version(database) == self._seen:
             return
         if self._watch is not None:
@@ -234,65 +233,56 @@ class SqliteBackend(SqlBackend):
         self._foreign += 1
         self._schema_due = True
 
-    def _discard(self) -> None:
+    def _discard_writer(self) -> None:
         """A connection that is given up is asked once more."""
         if self._writer is not None:
             with suppress(sqlite3.Error, sa.exc.SQLAlchemyError):
-                self._look_for_others(_driver(self._writer))
-        super()._discard()
+                self._count_foreign_writes(_driver(self._writer))
+        super()._discard_writer()
 
-    def _write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
+    def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         try:
-            super()._write(apply)
+            super()._write_transaction(apply)
         except BackendError as error:
             if error.details["outcome"] == UNKNOWN:  # a failing disk is no stranger
-                self._committed()
+                self._record_own_commit()
             raise
-        self._committed()
+        self._record_own_commit()
 
-    def _committed(self) -> None:
+    def _record_own_commit(self) -> None:
         if self._watch is not None:
             with suppress(sqlite3.Error):  # it is stored; what cannot be told is looked into
                 self._watched = _data_version(self._watch)
 
-    def _begin(self, connection: sa.Connection) -> None:
+    def _begin_write(self, connection: sa.Connection) -> None:
         """The schema is checked when any other connection has written since the last look.
 
         Nobody else writes while we have the file, so that is once, or somebody who should not.
         """
-        super()._begin(connection)
+        super()._begin_write(connection)
         database = _driver(connection)
         try:
-            self._look_for_others(database)
+            self._count_foreign_writes(database)
             if self._schema_due:
                 check_schema(database)
         except sqlite3.Error as error:
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
         self._schema_due = False
 
-    def _prepare(self, writer: sa.Connection) -> None:
-        try:
-            if not is_at_head(writer):
-                from vault.store.migration import migrate_schema  # slow to load, and rarely needed
-
-                migrate_schema(writer)
-        except sa.exc.SQLAlchemyError as error:
-            raise self._fault(error) from error
-
-    def _verify(self, writer: sa.Connection) -> None:
+    def _verify_durability(self, writer: sa.Connection) -> None:
         verify_durability(_driver(writer))
 
-    def _is_transacting(self, writer: sa.Connection) -> bool:
+    def _in_transaction(self, writer: sa.Connection) -> bool:
         return _driver(writer).in_transaction
 
-    def _inspect(self, connection: sa.PoolProxiedConnection) -> None:
+    def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
         database = cast("sqlite3.Connection", connection.dbapi_connection)
         check_schema(database)
         for table in _CHECKED:
             if _first(database, f"PRAGMA integrity_check('{table}')") != "ok":
                 raise _corrupt(f"table {table} and its indexes contradict each other")
 
-    def _inspect_all(self, connection: sa.PoolProxiedConnection) -> None:
+    def _verify_integrity(self, connection: sa.PoolProxiedConnection) -> None:
         database = cast("sqlite3.Connection", connection.dbapi_connection)
         check_schema(database)
         if _first(database, "PRAGMA integrity_check(1)") != "ok":
@@ -300,7 +290,7 @@ class SqliteBackend(SqlBackend):
         if _first(database, "PRAGMA foreign_key_check") is not None:
             raise _corrupt("a row refers to one that is not there")
 
-    def _fault(self, error: Exception) -> Exception:
+    def _store_error(self, error: Exception) -> Exception:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary code
         if code == sqlite3.SQLITE_FULL or getattr(cause, "errno", 0) == errno.ENOSPC:
@@ -329,7 +319,7 @@ class ForeignSqliteReader(SqliteReadOnlyBackend):
     Its schema is not checked, so its rows are worth what is signed in them, and nothing more.
     """
 
-    def _look(self, reader: sa.PoolProxiedConnection) -> None:
+    def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
         cast("sqlite3.Connection", reader.dbapi_connection).execute("BEGIN")
 
 

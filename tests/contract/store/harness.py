@@ -14,7 +14,7 @@ from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.seal.anchor.row_totals import require_searched_rows, sum_rows
 from vault.store.interface import StoreBackend
-from vault.store.row_index import Collected, OwnMemory, RowIndex
+from vault.store.row_index import ProcessMemory, RowIndex, RowIndexBuilder
 from vault.store.store import Store, open_store
 from vault.store.transaction import StoreTx
 
@@ -23,11 +23,11 @@ KEYS = DerivedAnchorKeys(Keyring.create(1, org="o", vault="v"))
 
 def index_of_rows(backend: StoreBackend) -> RowIndex:
     """Of what is stored, made as at an opening."""
-    rows = Collected()
+    rows = RowIndexBuilder()
     with backend.read() as session:
         sum_rows(session, KEYS, rows)
         require_searched_rows(session, StampGuard(), rows)
-    return RowIndex(OwnMemory(), rows)
+    return RowIndex(ProcessMemory(), rows)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from tests.contract.store.misleading import MisleadingBackend
 from tests.contract.store.samples import StampGuard, put, remove, secret, token, user
 from vault.errors import TamperedError
 from vault.store.interface import UNKNOWN, BackendError, StoreBackend, WriteSet
-from vault.store.row_index import InDoubtError, OwnMemory, RowReader
+from vault.store.row_index import InDoubtError, ProcessMemory, RowIndexReader
 from vault.store.store import Store
 from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import SECRETS, TOKENS, USERS
@@ -110,9 +110,9 @@ async def test_without_an_index_of_rows(misled: MisleadingBackend) -> None:
 
 async def test_a_worker_leaves_it_to_who_commits(misled: MisleadingBackend) -> None:
     """It cannot tell it from a commit half way."""
-    memory = OwnMemory()
+    memory = ProcessMemory()
     memory.segments = list(index_of_rows(misled)._memory.segments)
-    async with opened(misled, index=RowReader(memory), writes=False) as store:
+    async with opened(misled, index=RowIndexReader(memory), writes=False) as store:
         misled.mislead = lambda query: replace(query, equals={"name_key": "bob"})
         with pytest.raises(InDoubtError):
             await store.select(USERS, StoreQuery(equals={"name_key": "ann"}))

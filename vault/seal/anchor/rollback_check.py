@@ -32,7 +32,7 @@ from vault.seal.anchor.row_totals import (
 from vault.seal.anchor.state import Anchor, CommitStamp, decode_state
 from vault.store.interface import StoreBackend, StoreSession
 from vault.store.row_guard import RowGuard
-from vault.store.row_index import Collected
+from vault.store.row_index import RowIndexBuilder
 from vault.store.tables import SYSTEM
 
 ADVICE: Final = (
@@ -59,7 +59,7 @@ class ResumePoint:
     )
     accepted_findings: tuple[Finding, ...] = ()
     acceptance_reason: str = ""
-    rows: Collected = field(default_factory=Collected)
+    rows: RowIndexBuilder = field(default_factory=RowIndexBuilder)
     """The authority rows that were summed."""
 
 
@@ -121,8 +121,8 @@ def anchor_unavailable_error(error: OSError) -> UnavailableError:
 
 def _observe(
     there: VaultFiles, keys: AnchorKeys
-) -> tuple[ObservedState, bytes, RowTotals, Collected]:
-    rows = Collected()
+) -> tuple[ObservedState, bytes, RowTotals, RowIndexBuilder]:
+    rows = RowIndexBuilder()
     mark, mark_fault, changed = None, "", list[str]()
     with there.backend.read() as session:
         session.inspect()  # of the same view as the totals

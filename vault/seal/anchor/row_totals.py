@@ -19,7 +19,7 @@ from vault.model.records import SystemRow
 from vault.seal.anchor.keys import AnchorKeys
 from vault.store.interface import StoreSession
 from vault.store.row_guard import RowGuard, check_row
-from vault.store.row_index import Collected
+from vault.store.row_index import RowIndexBuilder
 from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import ALL, SYSTEM
 from vault.store.transaction import TransactionBatch
@@ -74,7 +74,9 @@ class RowTotals:
         return cls({name: int.from_bytes(total) for name, total in sums.items()})
 
 
-def sum_rows(session: StoreSession, keys: AnchorKeys, rows: Collected | None = None) -> RowTotals:
+def sum_rows(
+    session: StoreSession, keys: AnchorKeys, rows: RowIndexBuilder | None = None
+) -> RowTotals:
     """The totals of what is stored: reads key and MAC of every authority row, and `SYSTEM`.
 
     The authority rows are added to `rows`.
@@ -101,7 +103,7 @@ def find_damaged_tables(session: StoreSession, guard: RowGuard) -> list[str]:
 
 
 def require_searched_rows(
-    session: StoreSession, guard: RowGuard, rows: Collected | None = None
+    session: StoreSession, guard: RowGuard, rows: RowIndexBuilder | None = None
 ) -> None:
     """Check the MAC of each row that is searched for by other columns than its key.
 
@@ -128,7 +130,7 @@ def stamp_changes(batch: TransactionBatch) -> dict[Table[Any], tuple[list[bytes]
     come = [_system_stamp(new) for _, new in rows if new is not None]
     stamps = {
         table: ([_stamp(table, *one) for one in old], [_stamp(table, *one) for one in new])
-        for table, (old, new) in batch.stamp_changes().items()
+        for table, (old, new) in batch.mac_changes().items()
     }
     return stamps | {SYSTEM: (gone, come)}
 
@@ -143,7 +145,7 @@ def _count(session: StoreSession, keys: AnchorKeys, stamp: _Stamp) -> RowTotals:
 
 
 def _find_damage(
-    session: StoreSession, guard: RowGuard, table: Table[Any], rows: Collected | None = None
+    session: StoreSession, guard: RowGuard, table: Table[Any], rows: RowIndexBuilder | None = None
 ) -> TamperedError | None:
     after = None
     try:

@@ -54,7 +54,7 @@ class Vault:
         sink = FileSink(self.places.log, reserve_bytes=0, durability="write")
         guard = HmacRowGuard(keyring)
         async with (
-            open_store(self.backend, guard, self.world, mark=found.stamp_writer) as store,
+            open_store(self.backend, guard, self.world, stamper=found.stamp_writer) as store,
             found.commit_acceptance(store, ROOT_KEY),
             open_audit(
                 AuditConfig(), AUDIT_KEYS, VAULT, [sink], self.world,
@@ -128,7 +128,7 @@ async def order(vault: Vault, *, backend: MemoryBackend, anchor_is_lost: bool = 
     """Order a seal on what is there, with this database in the place of the vault's."""
     found = await vault.start_up()
     async with open_store(
-        backend, HmacRowGuard(KEYRING), vault.world, mark=found.stamp_writer
+        backend, HmacRowGuard(KEYRING), vault.world, stamper=found.stamp_writer
     ) as store:
         if anchor_is_lost:
             vault.places.anchor.unlink(missing_ok=True)
@@ -146,7 +146,7 @@ async def test_an_ordered_seal_is_found_by_the_next_opening(vault: Vault) -> Non
         with pytest.raises(UnavailableError, match="sealed_on_order"):
             found.require_operator()
     guard = HmacRowGuard(KEYRING)
-    async with open_store(vault.backend, guard, vault.world, mark=found.stamp_writer) as store:
+    async with open_store(vault.backend, guard, vault.world, stamper=found.stamp_writer) as store:
         await found.clear_seal_order(store)
     (await vault.start_up()).require_operator()
 
@@ -180,7 +180,7 @@ async def test_an_order_that_nothing_stores_is_told(vault: Vault) -> None:
     found, guard = await vault.start_up(), HmacRowGuard(KEYRING)
     vault.places.anchor.unlink()
     vault.places.anchor.mkdir()
-    async with open_store(FullDisk(), guard, vault.world, mark=found.stamp_writer) as store:
+    async with open_store(FullDisk(), guard, vault.world, stamper=found.stamp_writer) as store:
         with pytest.raises(UnavailableError, match="seal_not_stored") as told:
             await found.persist_seal_order(store)
     assert told.value.details["outcome"] == "done"
@@ -264,7 +264,7 @@ async def test_an_announced_deletion_is_found_by_the_next_opening(vault: Vault) 
     sink = FileSink(vault.places.log, reserve_bytes=0, durability="write")
     async with (
         open_store(
-            vault.backend, HmacRowGuard(KEYRING), vault.world, mark=found.stamp_writer
+            vault.backend, HmacRowGuard(KEYRING), vault.world, stamper=found.stamp_writer
         ) as store,
         open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
     ):
@@ -280,7 +280,7 @@ async def test_an_agent_that_runs_takes_a_confirmation(vault: Vault) -> None:
     sink = FileSink(vault.places.log, reserve_bytes=0, durability="write")
     async with (
         open_store(
-            vault.backend, HmacRowGuard(KEYRING), vault.world, mark=found.stamp_writer
+            vault.backend, HmacRowGuard(KEYRING), vault.world, stamper=found.stamp_writer
         ) as store,
         open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
     ):
