@@ -23,12 +23,15 @@ from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.feed import LogFollower
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import LogLayout
-from vault.audit.periodic_verification import PeriodicVerification, open_periodic_verification
-from vault.audit.prover import make_prover
 from vault.audit.sinks.database import AuditIndex, open_audit_index
 from vault.audit.sinks.file import FileSink
 from vault.audit.sinks.syslog import SyslogConfig, SyslogForwarder, open_syslog
-from vault.audit.verification import open_verification
+from vault.audit.verification import (
+    PeriodicVerification,
+    make_prover,
+    open_periodic_verification,
+    open_verification,
+)
 from vault.audit.writer import AuditConfig
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod

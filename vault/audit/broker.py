@@ -17,10 +17,9 @@ from actors import ActorError, Child, Node, Ref, Supervisor, World, supervise
 from vault.audit.feed import LogFeed, LogFollower
 from vault.audit.hashing import ValueHasher
 from vault.audit.keys import AuditKeys
-from vault.audit.open_sinks import open_sinks
 from vault.audit.pending_record import PendingRecord, prepare_event
 from vault.audit.record import AuditEvent
-from vault.audit.replica import RETRY_INTERVAL, DurableSink, Replica
+from vault.audit.replica import RETRY_INTERVAL, DurableSink, Replica, open_sinks
 from vault.audit.retention import RetentionSchedule
 from vault.audit.shared_log import share_log, wait_all_exclusive
 from vault.audit.shared_tail import SharedTail

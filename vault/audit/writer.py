@@ -14,9 +14,8 @@ from vault.audit import record
 from vault.audit.batch import Batch, BatchComposer
 from vault.audit.feed import LogFeed
 from vault.audit.keys import AuditKeys
-from vault.audit.open_sinks import OpenSinks, open_sinks
 from vault.audit.pending_record import PendingRecord
-from vault.audit.replica import DurableSink, Replica
+from vault.audit.replica import DurableSink, OpenSinks, Replica, open_sinks
 from vault.audit.retention import DAY as DAY
 from vault.audit.retention import RetentionSchedule, RetentionStep
 from vault.audit.shared_tail import SharedTail, Tail

@@ -1,4 +1,4 @@
-"""The mark: what each transaction leaves in the database, in the transaction itself.
+"""The commit stamp: what each transaction leaves in the database, in the transaction itself.
 
 It counts the commits, holds the last signed head of the audit log, and the totals of all authority
 rows. So it costs a write no further wait. It also tells the time, and is the only one that does:
@@ -20,7 +20,7 @@ from vault.seal.anchor.row_totals import COMMIT_STAMP_ROW as COMMIT_STAMP_ROW
 from vault.seal.anchor.row_totals import (
     RowTotals,
     require_searched_rows,
-    stamp_changes,
+    row_changes,
     sum_rows,
 )
 from vault.seal.anchor.state import COMMIT_STAMP_FORMAT, CommitStamp, decode_state, encode_state
@@ -31,14 +31,14 @@ from vault.store.transaction import StoreTx, TransactionBatch
 
 
 class StampBase(NamedTuple):
-    """What the next mark counts on from."""
+    """What the next stamp counts on from."""
 
     commits: int
     totals: RowTotals
 
 
 class StampTimes(NamedTuple):
-    """What a mark says of the clock, in Unix nanoseconds, and of retention."""
+    """What a stamp says of the clock, in Unix nanoseconds, and of retention."""
 
     now: int = 0
     slewed: int = 0
@@ -46,13 +46,13 @@ class StampTimes(NamedTuple):
 
 
 class CommitStampWriter:
-    """`vault.store.committer.CommitStamper`. `commits` is what is known to be durable.
+    """The `CommitStamper` of `vault.store.committer`. `commits` is what is known to be durable.
 
-    `checkpoint` and `anchored` are set by the keeper, `sealed_at` by whoever orders a seal or ends
-    it. They and `commits` are whole values; all else belongs to whoever has the turn to commit.
+    `checkpoint` and `anchored` are set by the anchor writer, `sealed_at` when a seal is ordered or
+    ended. They and `commits` are replaced whole; all else belongs to the thread that commits.
 
-    `end`: where other processes write the log, too. The keeper hears of that later, so the marker
-    looks there, and says there what the others' heads are to say of the store.
+    `shared_tail`: where other processes write the log, too. Its newest head is read there, since
+    the anchor writer gets it later, and the heads of the others take the count of commits there.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class CommitStampWriter:
     ) -> None:
         """`base` is what the row `written` says; empty: count on from it, whatever the row says.
 
-        In that case a first commit whose outcome is unknown must end this marker's life.
+        Then a first commit whose outcome is unknown must end the life of this object.
         """
         self._epoch: Callable[[], int] = lambda: epoch
         self.checkpoint = checkpoint
@@ -102,9 +102,9 @@ class CommitStampWriter:
         base = self._base_before(batch)
         if self.shared_tail is not None and (end := self.shared_tail.peek()) is not None:
             self.checkpoint = end.note
-        totals = base.totals.apply_changes(stamp_changes(batch), self._keys)
+        totals = base.totals.apply_changes(row_changes(batch), self._keys)
         self._next, epoch, times = StampBase(base.commits + 1, totals), self.epoch, self._times()
-        mark = CommitStamp(
+        stamp = CommitStamp(
             format=COMMIT_STAMP_FORMAT,
             vault=self._keys.vault,
             epoch=epoch,
@@ -117,7 +117,7 @@ class CommitStampWriter:
             slewed=times.slewed,
             notice=times.notice,
         )
-        self._next_written = encode_state(mark, self._keys)
+        self._next_written = encode_state(stamp, self._keys)
         row = SystemRow(name=COMMIT_STAMP_ROW, value=self._next_written)
 
         def change(tx: StoreTx) -> None:
@@ -126,14 +126,14 @@ class CommitStampWriter:
         batch.run_change(change)
 
     def on_durable(self) -> None:
-        """It is durable."""
+        """The transaction that was stamped last is durable."""
         self._base, self._written = self._next, self._next_written
         self.commits = self._base.commits
         if self.shared_tail is not None:
             self.shared_tail.commits = self.commits
 
     def begin_recount(self, guard: RowGuard) -> Callable[[StoreSession], None]:
-        """For whoever has the turn to commit: what holds a view of this moment against the totals.
+        """In the thread that commits: what compares a view of this moment with the totals.
 
         `guard` checks the rows that are searched for by columns which are in no total. It raises
         `TamperedError` (`storage_rows_changed`, and what `StoreSession.inspect` raises).
@@ -161,7 +161,7 @@ class CommitStampWriter:
     def _base_before(self, batch: TransactionBatch) -> StampBase:
         """The state before the transaction: ours, or that of the row after a commit in doubt.
 
-        An older mark is ours as well, and nothing to go on from: somebody has put it back.
+        An older stamp is ours as well, but nothing to go on from: somebody has put it back.
         """
         if not self._written:
             return self._base
@@ -169,8 +169,8 @@ class CommitStampWriter:
         if row is not None and row.value == self._written:
             return self._base
         try:
-            mark = decode_state(b"" if row is None else row.value, CommitStamp, self._keys)
-            base = stamp_base(mark, self._keys)
+            stamp = decode_state(b"" if row is None else row.value, CommitStamp, self._keys)
+            base = stamp_base(stamp, self._keys)
         except ValueError as error:
             raise stamp_damaged_error(str(error)) from None
         if base.commits <= self._base.commits:
@@ -178,11 +178,11 @@ class CommitStampWriter:
         return base
 
 
-def stamp_base(mark: CommitStamp, keys: AnchorKeys) -> StampBase:
-    """What the next mark counts on from. Raises `ValueError`."""
-    return StampBase(mark.commits, RowTotals.from_bytes(keys.open_(mark.epoch, mark.rows)))
+def stamp_base(stamp: CommitStamp, keys: AnchorKeys) -> StampBase:
+    """What the next stamp counts on from. Raises `ValueError`."""
+    return StampBase(stamp.commits, RowTotals.from_bytes(keys.open_(stamp.epoch, stamp.rows)))
 
 
 def stamp_damaged_error(what: str) -> TamperedError:
-    """The error for a mark that is not ours."""
-    return TamperedError("storage_mark_damaged", f"the mark in the database: {what}")
+    """The error for a stamp that is not ours."""
+    return TamperedError("storage_mark_damaged", f"the commit stamp in the database: {what}")

@@ -26,7 +26,7 @@ _KNOWN: Final = {
 }
 MAX_BYTES: Final = 65_536  # a state is about 1 KiB; what is longer is none
 _LABELS: Final = {"Anchor": b"freehold-anchor-v1\n", "CommitStamp": b"freehold-mark-v1\n"}
-_NAMES: Final = {"Anchor": "an anchor", "CommitStamp": "a mark"}
+_NAMES: Final = {"Anchor": "an anchor", "CommitStamp": "a commit stamp"}
 _HEX: Final = 64
 
 

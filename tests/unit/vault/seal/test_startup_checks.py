@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.testing import FakeWorld
-from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_marker
+from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_stamp_writer
 from vault.audit.broker import open_audit
 from vault.audit.record import decode_record
 from vault.audit.retention import RetentionNotice
@@ -42,7 +42,7 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         self.places = SealPaths(folder / "vault.anchor", folder / "audit.log")
         self.backend, self.world = MemoryBackend(), FakeWorld(now=NOW)
-        commit(self.backend, new_marker())
+        commit(self.backend, new_stamp_writer())
 
     async def start_up(self, keyring: Keyring = KEYRING) -> StartupState:
         """As an opening finds it."""
@@ -94,7 +94,7 @@ async def test_an_acceptance_is_written_down_everywhere(vault: Vault) -> None:
     """In the keyring's row, in the log, in the anchor; then it is used up."""
     await vault.open()
     older = MemoryBackend()
-    commit(older, new_marker())
+    commit(older, new_stamp_writer())
     log = Log(vault.places.log, lambda: 9)
     log.grow()
     log.close()
