@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from tests.support.mariadb import mariadb
 from tests.support.postgres import postgres
@@ -23,11 +23,11 @@ def run_server(kind: str) -> Iterator[Callable[[], str]]:
         yield server.empty
 
 
-def server_backend(url: str, **options: float) -> ServerBackend:
+def server_backend(url: str, **options: Any) -> ServerBackend:
     """A closed backend of the URL's kind."""
     kind = url.partition(":")[0]
     backend = PostgresqlBackend if kind == "postgresql" else MysqlBackend
-    return backend(parse_server_address(url, kind), **options)  # type: ignore[arg-type]
+    return backend(parse_server_address(url, kind), **options)
 
 
 def remove_rows(backend: ServerBackend) -> None:

@@ -25,6 +25,7 @@ import trio
 from actors import BatchActor, Failure, Worker, World
 from protocols.errors import locate
 from vault.errors import UnavailableError
+from vault.store.change_feed import FedChanges
 from vault.store.interface import (
     NOTHING_STORED,
     UNKNOWN,
@@ -69,6 +70,18 @@ class CommitStamper(Protocol):
 
     def on_durable(self) -> None:
         """The transaction that was stamped last is durable."""
+        ...
+
+    def is_current(self, session: StoreSession, /) -> bool:
+        """Whether nothing was committed that is not known here; in any thread."""
+        ...
+
+    def catch_up(self, session: StoreSession, /) -> list[FedChanges]:
+        """What others have committed since the last transaction, or the last call of this.
+
+        In the thread that commits; no other one does meanwhile. Raises `TamperedError` and
+        `UnavailableError`.
+        """
         ...
 
 
@@ -177,6 +190,26 @@ class Committer:
         with self._commit_lock:
             self._backend.connect()
 
+    def catch_up(self) -> None:
+        """Take over what others have committed until now, if anything; blocks. Raises as `read`."""
+        if self._stamper is None or self._backend.exclusive:
+            return
+        with self._backend.read() as session:
+            if self._stamper.is_current(session):
+                return
+        with self._commit_lock, self._backend.read() as session:
+            self._apply_feed(session)
+
+    def _apply_feed(self, session: StoreSession) -> None:
+        """Take over what the change feed says, in the turn to commit."""
+        if self._stamper is None:
+            return
+        for fed in self._stamper.catch_up(session):
+            if self.index is not None:
+                self.index.apply(fed.index_changes)
+            self._cache.invalidate(fed.rows)
+            self._counts.table_versions.record_transaction(fed.rows)
+
     def inspect(self, begin_inspection: Callable[[], Callable[[StoreSession], T]]) -> T:
         """Ask one view of the database, of the moment at which `begin_inspection` was called.
 
@@ -196,8 +229,15 @@ class Committer:
         if index is None:
             raise RuntimeError("there is no index of rows")
         with self._commit_lock, self._backend.read() as session:
-            index.resolve_in_doubt(session.get_macs)
+            self._settle_index(session)
             return ask(session, index)
+
+    def _settle_index(self, session: StoreSession) -> None:
+        """Learn what was committed: by others, or by ourselves without an answer."""
+        if not self._backend.exclusive:
+            self._apply_feed(session)
+        elif self.index is not None:
+            self.index.resolve_in_doubt(session.get_macs)
 
     def invalidate_all(self) -> None:
         """Forget every cached row and count every table as changed; no commit is under way."""
@@ -296,8 +336,7 @@ class Committer:
 
         def apply(session: StoreSession) -> WriteSet:
             nonlocal index_changes
-            if self.index is not None:
-                self.index.resolve_in_doubt(session.get_macs)
+            self._settle_index(session)
             batch = TransactionBatch(session, self._guard, self._cache, self.index)
             batches.append(batch)
             results[:] = [_run_change(batch, change) for change in changes]
@@ -312,7 +351,7 @@ class Committer:
         except BaseException as error:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             self._counts.is_failing |= isinstance(error, BackendError)
-            if self.index is not None and not known:
+            if self.index is not None and not known and self._backend.exclusive:
                 self.index.mark_in_doubt(index_changes)
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
                 touched = batch.changed_rows()

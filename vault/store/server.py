@@ -22,7 +22,7 @@ from vault.errors import TamperedError, UnavailableError
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.sql import READERS, SqlBackend, create_engine
-from vault.store.tables import HEAD_ROW, SYSTEM
+from vault.store.tables import CHANGES, HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
 """Until a server that does not answer is given up; it is asked again by whoever comes next."""
@@ -50,7 +50,6 @@ class Role(Enum):
 class ServerBackend(SqlBackend):
     """A database of one agent on a server that others may use, too."""
 
-    exclusive = True
     kind: str
     url: str  # of SQLAlchemy, which says the dialect and the driver and nothing else
     begin_read: str
@@ -63,10 +62,13 @@ class ServerBackend(SqlBackend):
         password: Callable[[], str] | None = None,
         readers: int = READERS,
         patience: float = QUERY_SECONDS,
+        *,
+        shared: bool = False,
     ) -> None:
         """`tls` None: none. `password` is asked for each connection; None: the address has it.
 
-        `patience`: seconds that a read waits for one of `readers` connections.
+        `patience`: seconds that a read waits for one of `readers` connections. `shared`: others
+        may write the database at the same time, and this one follows the change feed.
         """
         super().__init__(readers)
         self._address = address
@@ -78,6 +80,7 @@ class ServerBackend(SqlBackend):
         self._head: bytes | None = None  # as our last transaction has left it
         self._head_is_known = False
         self._foreign = 0
+        self.exclusive = not shared
         self.warnings: list[str] = []  # of the server, since the writer's transaction began
 
     # What a server has to say for itself.
@@ -113,7 +116,8 @@ class ServerBackend(SqlBackend):
     # SqlBackend.
 
     def _open_engines(self) -> tuple[sa.Engine, sa.Engine]:
-        self._own()
+        if self.exclusive:
+            self._own()
         reads = create_engine(
             self.url,
             lambda: self.connect_driver(Role.READ),
@@ -149,7 +153,7 @@ class ServerBackend(SqlBackend):
             head = self._locked_head(connection)
         except Exception as error:
             raise self._store_error(error) from error
-        if self._head_is_known and head != self._head:
+        if self.exclusive and self._head_is_known and head != self._head:
             self._foreign += 1
             self._head_is_known = False  # said once; whoever comes next goes on from this one
             raise BackendError(
@@ -165,26 +169,22 @@ class ServerBackend(SqlBackend):
         return bytes(records[0][1]) if records else None
 
     def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
-        intended: list[bytes] = []
+        written: list[WriteSet] = []
 
         def noted(session: StoreSession) -> WriteSet:
-            writes = apply(session)
-            intended[:] = [
-                row.value
-                for rows in (writes.inserts, writes.updates)
-                for row in rows.get(SYSTEM, [])
-                if row.name == HEAD_ROW
-            ]
-            return writes
+            written[:] = [apply(session)]
+            return written[0]
 
         try:
             super()._write_transaction(noted)
         except BackendError as error:
-            if error.details["outcome"] != UNKNOWN or not intended:
+            if error.details["outcome"] != UNKNOWN or not written:
                 raise
-            self._settle(intended[0], error)
-        if intended:
-            self._head = intended[0]
+            self._settle(written[0], error)
+        for rows in (written[0].inserts, written[0].updates):
+            for row in rows.get(SYSTEM, []):
+                if row.name == HEAD_ROW:
+                    self._head = row.value
         if self.warnings:
             raise BackendError(
                 "store_unavailable",
@@ -192,25 +192,25 @@ class ServerBackend(SqlBackend):
                 UNKNOWN,
             )
 
-    def _settle(self, intended: bytes, error: BackendError) -> None:
-        """Find out what became of a transaction whose COMMIT was not answered.
+    def _settle(self, written: WriteSet, error: BackendError) -> None:
+        """Find out what became of a transaction whose COMMIT was not answered, by its feed entry.
 
         Raises `error` where it is still unknown, and with the outcome `none` where nothing of it is
         stored.
         """
-        before = self._head
         try:
+            (entry,) = written.inserts[CHANGES]
             writer = self._write_connection()
             super()._begin_write(writer)
-            head = self._locked_head(writer)
+            self._locked_head(writer)  # given when that transaction has ended
+            session = self._session(writer.connection, writer.dialect)
+            stored = session.get(CHANGES, (entry.seq,))
             self._roll_back(writer)
         except Exception:  # noqa: BLE001  # whatever keeps us from asking: it stays unknown
             self._discard_writer()
             raise error from None
-        if head == before:
+        if stored is None or stored.chain != entry.chain:
             raise BackendError(error.code, error.message) from None
-        if head != intended:
-            raise error
 
     def _verify_durability(self, writer: sa.Connection) -> None:
         found = list(self.unsafe_settings(writer.connection.dbapi_connection))
@@ -266,6 +266,8 @@ class ServerBackend(SqlBackend):
 
         Raises `UnavailableError` (`store_locked`) when another agent has taken it.
         """
+        if not self.exclusive:
+            return 0
         with self._owner_lock:
             try:
                 run(self._owner, "SELECT 1")

@@ -62,6 +62,7 @@ class SqlBackend(ABC):
     """Two engines: a pool for reads, and one connection for the writer, replaced after a fault."""
 
     exclusive = False
+    queries_in_turn = False
 
     def __init__(self, readers: int = READERS) -> None:
         self.readers = readers
@@ -334,8 +335,8 @@ class SqlSession:
 
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""
-        if not all(map(is_storable, key)):
-            return None
+        if not all(is_storable(part) for part in key if isinstance(part, str | int)):
+            return None  # a damaged key, of another type, is looked for as it is
         prepared = self._prepared[table]
         records = self._driver_records(table, prepared.get, prepared.key_parameters(key))
         return prepared.read_row(records[0]) if records else None

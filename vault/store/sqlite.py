@@ -98,6 +98,7 @@ class SqliteBackend(SqlBackend):
     """One file, held by one process."""
 
     exclusive = True
+    queries_in_turn = True  # a thread for each costs more than the query
 
     def __init__(self, url: str, readers: int = READERS, patience: float = POOL_TIMEOUT) -> None:
         """`url` as in the configuration; raises `ValidationError` (`storage_invalid`).

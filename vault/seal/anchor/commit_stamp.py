@@ -13,8 +13,9 @@ from msgspec import UNSET
 
 from vault.audit.retention import RetentionNotice
 from vault.audit.shared_tail import SharedTail
-from vault.errors import TamperedError
-from vault.model.records import SystemRow
+from vault.errors import TamperedError, UnavailableError
+from vault.model.records import ChangeRow, SystemRow
+from vault.seal.anchor.feed_chain import link_change, verify_changes
 from vault.seal.anchor.keys import AnchorKeys
 from vault.seal.anchor.row_totals import COMMIT_STAMP_ROW as COMMIT_STAMP_ROW
 from vault.seal.anchor.row_totals import (
@@ -24,9 +25,11 @@ from vault.seal.anchor.row_totals import (
     sum_rows,
 )
 from vault.seal.anchor.state import COMMIT_STAMP_FORMAT, CommitStamp, decode_state, encode_state
+from vault.store.change_feed import KEPT, REMOVED_PER, FedChanges, encode_changes, outdated_changes
 from vault.store.interface import StoreSession
 from vault.store.row_guard import RowGuard
-from vault.store.tables import SYSTEM
+from vault.store.table import StoreQuery
+from vault.store.tables import CHANGES, SYSTEM
 from vault.store.transaction import StoreTx, TransactionBatch
 
 
@@ -35,6 +38,7 @@ class StampBase(NamedTuple):
 
     commits: int
     totals: RowTotals
+    feed: bytes = b""  # the last link of the change feed
 
 
 class StampTimes(NamedTuple):
@@ -66,10 +70,12 @@ class CommitStampWriter:
         anchored: bool = False,
         sealed_at: int = 0,
         times: Callable[[], StampTimes] = StampTimes,
+        node: str = "",
     ) -> None:
         """`base` is what the row `written` says; empty: count on from it, whatever the row says.
 
-        Then a first commit whose outcome is unknown must end the life of this object.
+        Then a first commit whose outcome is unknown must end the life of this object. `node` is
+        what the change feed calls this process.
         """
         self._epoch: Callable[[], int] = lambda: epoch
         self.checkpoint = checkpoint
@@ -79,6 +85,7 @@ class CommitStampWriter:
         self.shared_tail: SharedTail | None = None
         self._keys = keys
         self._times = times
+        self._node = node
         self._base, self._written = base, written
         self._next, self._next_written = base, written
 
@@ -103,12 +110,15 @@ class CommitStampWriter:
         if self.shared_tail is not None and (end := self.shared_tail.peek()) is not None:
             self.checkpoint = end.note
         totals = base.totals.apply_changes(row_changes(batch), self._keys)
-        self._next, epoch, times = StampBase(base.commits + 1, totals), self.epoch, self._times()
+        commits, epoch, times = base.commits + 1, self.epoch, self._times()
+        changes = encode_changes(batch.changed_rows(), batch.index_changes())
+        entry = link_change(self._keys, commits, self._node, changes, base.feed)
+        self._next = StampBase(commits, totals, entry.chain)
         stamp = CommitStamp(
             format=COMMIT_STAMP_FORMAT,
             vault=self._keys.vault,
             epoch=epoch,
-            commits=self._next.commits,
+            commits=commits,
             checkpoint=self.checkpoint,
             anchored=self.anchored,
             sealed_at=self.sealed_at or UNSET,
@@ -116,14 +126,44 @@ class CommitStampWriter:
             time=times.now,
             slewed=times.slewed,
             notice=times.notice,
+            feed=entry.chain,
         )
         self._next_written = encode_state(stamp, self._keys)
         row = SystemRow(name=COMMIT_STAMP_ROW, value=self._next_written)
 
         def change(tx: StoreTx) -> None:
             tx.put(SYSTEM, row)
+            tx.insert_new(CHANGES, [entry])
+            if commits % REMOVED_PER == 0:
+                for key in batch.select_keys(CHANGES, outdated_changes(commits)):
+                    tx.delete(CHANGES, *key)
 
         batch.run_change(change)
+
+    def is_current(self, session: StoreSession) -> bool:
+        """Whether nothing was committed that we do not know of; in any thread."""
+        return _stored_stamp(session) in {self._written, self._next_written}
+
+    def catch_up(self, session: StoreSession) -> list[FedChanges]:
+        """What others have committed since. In the thread that commits.
+
+        Raises `TamperedError` (`feed_damaged`, `storage_mark_damaged`), and `UnavailableError`
+        (`store_behind`) when the feed does not reach back so far.
+        """
+        stored = _stored_stamp(session)
+        if not self._written or stored == self._written:
+            return []
+        base = self._decode_newer(stored)
+        if base.commits - self._base.commits > KEPT:
+            raise UnavailableError(
+                "store_behind",
+                "others have committed more than the change feed holds; restart the agent",
+            )
+        entries = _read_entries(session, self._base.commits)
+        found = verify_changes(self._keys, entries, self._base.commits, self._base.feed, base.feed)
+        self._base, self._written = self._next, self._next_written = base, stored
+        self.commits = base.commits
+        return found
 
     def on_durable(self) -> None:
         """The transaction that was stamped last is durable."""
@@ -166,10 +206,12 @@ class CommitStampWriter:
         if not self._written:
             return self._base
         row = batch.get(SYSTEM, (COMMIT_STAMP_ROW,))
-        if row is not None and row.value == self._written:
-            return self._base
+        stored = b"" if row is None else row.value
+        return self._base if stored == self._written else self._decode_newer(stored)
+
+    def _decode_newer(self, stored: bytes) -> StampBase:
         try:
-            stamp = decode_state(b"" if row is None else row.value, CommitStamp, self._keys)
+            stamp = decode_state(stored, CommitStamp, self._keys)
             base = stamp_base(stamp, self._keys)
         except ValueError as error:
             raise stamp_damaged_error(str(error)) from None
@@ -180,7 +222,19 @@ class CommitStampWriter:
 
 def stamp_base(stamp: CommitStamp, keys: AnchorKeys) -> StampBase:
     """What the next stamp counts on from. Raises `ValueError`."""
-    return StampBase(stamp.commits, RowTotals.from_bytes(keys.open_(stamp.epoch, stamp.rows)))
+    totals = RowTotals.from_bytes(keys.open_(stamp.epoch, stamp.rows))
+    return StampBase(stamp.commits, totals, stamp.feed)
+
+
+def _stored_stamp(session: StoreSession) -> bytes:
+    row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
+    return b"" if row is None else row.value
+
+
+def _read_entries(session: StoreSession, after: int) -> Iterator[ChangeRow]:
+    while page := session.select(CHANGES, StoreQuery(after=(after,))):
+        yield from page
+        after = page[-1].seq
 
 
 def stamp_damaged_error(what: str) -> TamperedError:

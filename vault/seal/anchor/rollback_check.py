@@ -100,7 +100,9 @@ def check_rollback(files: VaultFiles, keys: AnchorKeys, now: int) -> ResumePoint
     adopts = seen.stamp is None or not seen.stamp.covers_keys
     return ResumePoint(
         epoch=files.epoch,
-        base=StampBase(seen.stamp.commits if seen.stamp else 0, totals),
+        base=StampBase(
+            seen.stamp.commits if seen.stamp else 0, totals, seen.stamp.feed if seen.stamp else b""
+        ),
         stamp_row=b"" if adopts else written,
         checkpoint=_latest_checkpoint(seen, files.recovered_log),
         anchored=seen.anchor is not None,
