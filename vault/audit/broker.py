@@ -1,8 +1,8 @@
 """The pipeline's side of auditing: a record is durable when `record` returns, or the request ends.
 
-Values are hashed in the asker's own task; the writer numbers, chains and writes what all askers of
-a moment have queued (group commit), so one fsync serves them all. In other processes of the agent
-that is the appender's part.
+Values are hashed in the caller's own task; the writer numbers, chains and writes what all callers
+have queued meanwhile (group commit), so one fsync serves them all. In other processes of the agent
+the appender does that.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -223,9 +223,8 @@ async def open_audit(
 ) -> AsyncIterator[AuditBroker]:
     """The broker of one log for the length of the block; on exit the log's end is signed.
 
-    At least one of `sinks` must take each record; `followers` are told afterwards. `retention` says
-    which old segments go, None that all stay. `commits` is the
-    store's count of durable commits, which every signed head carries. `end`: where other processes
+    At least one of `sinks` must take each record; `followers` receive it afterwards. `retention`
+    says which old segments go, None that all stay. `commits` is the store's count of durable commits, which every signed head carries. `end`: where other processes
     write, too; then there is one sink. `syslog`: one of the followers, to be shown. Raises
     `ValueError` for a vault id that cannot stand in a checkpoint's first line, `TamperedError` when
     a log is damaged, `UnavailableError` when none can be opened.

@@ -72,7 +72,7 @@ class VerificationJob:
         return self.state
 
     async def run(self) -> None:
-        """Do what is asked for, until cancelled."""
+        """Verify whenever `start` asks for it, until cancelled."""
         while True:
             await self._requested.wait()
             self._requested = trio.Event()

@@ -1,4 +1,4 @@
-"""The log's owner: an actor that turns all that is queued into one batch."""
+"""The writer: the actor that owns the log and turns all that is queued into one batch."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -195,7 +195,7 @@ class Writer(BatchActor[PendingRecord | list[PendingRecord]]):
         return True
 
     async def _reopen_broken(self, end: SharedTail) -> bool:
-        """What somebody has left broken is opened as at a start: he may have died there."""
+        """Open an end that was left broken as at a start: its writer may have died there."""
         self._lost, self._pending = True, None
         end.close_to_others()
         await self._finish_replicas()

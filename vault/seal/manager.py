@@ -408,7 +408,7 @@ class SealManager:
                 await self._drain()
 
     def _keep_open_error(self, error: Exception) -> bool:
-        """Whether this is an answer to who unseals; it is given to him, without its frames."""
+        """Whether this answers the caller who unseals; it is kept for them without its frames."""
         refusal = _single_vault_error(error)
         if refusal is None:
             return False
@@ -431,7 +431,7 @@ class SealManager:
             log.error("the vault is sealed, and its database does not answer: %s", error)  # noqa: TRY400  # one line tells all
             self._unread = True
         self._core = None
-        garbage_collector.collect_all()  # before anybody is told that it is sealed: no keys left
+        garbage_collector.collect_all()  # before the seal is published: no keys left
         self._open_attempted = trio.Event()
         await self._notify_seal_change()
 
@@ -456,7 +456,7 @@ class SealManager:
                 del refused
 
     def _take_open_error(self) -> VaultError | None:
-        """Once raised it holds the frames of who unseals, and his keys: it is kept no longer."""
+        """Once raised it holds the frames, and the keys, of the caller who unseals: let it go."""
         refused, self._open_error = self._open_error, None
         return refused
 

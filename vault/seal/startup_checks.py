@@ -289,7 +289,7 @@ class SealOnDamage:
 
 
 def alert_for(code: str) -> AlertCode:
-    """What the control plane is told of a finding, by its code."""
+    """The alert that the control plane receives for a finding, by its code."""
     if code in _ROLLED_BACK:
         return AlertCode.STORE_ROLLED_BACK
     if code.startswith("audit_"):
@@ -312,7 +312,7 @@ def require_private_database(file: Path) -> None:
         try:
             found = path.lstat()
         except OSError:
-            continue  # whoever opens it is told what is wrong
+            continue  # opening it fails with the reason
         mode, quoted = stat.S_IMODE(found.st_mode), shlex.quote(str(path))
         if not stat.S_ISREG(found.st_mode):
             why, remedy = (

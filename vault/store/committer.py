@@ -1,7 +1,7 @@
 """The write path: group commit. Everybody who waits is in one transaction, with one sync.
 
 `Committer` runs one transaction at a time. Changes that arrive while one is under way are together
-in the next one: the first waiting thread that gets the lock commits for all (the group's leader).
+in the next one: the first waiting thread that gets the lock commits for all, as the group's leader.
 `WriterActor` is the thread that commits for tasks; other threads may call the `Committer` directly.
 `Checkpointer` copies SQLite's write-ahead log back beside the commits.
 
@@ -64,7 +64,7 @@ class CommitStamper(Protocol):
     def stamp(self, batch: TransactionBatch, /) -> None:
         """Add to a transaction whose changes are done; it may come to nothing, and be done again.
 
-        In the thread that commits, which nobody else does meanwhile.
+        In the thread that commits; no other one does meanwhile.
         """
         ...
 
@@ -106,7 +106,7 @@ class TableVersions:
         """A transaction that changed these, or may have, is over, and the cache knows of it."""
         for name in {_version_key(table, key) for table, key, _ in touched}:
             self._counts[name] = self._counts.get(name, 0) + 1
-        self.total += 1  # last: who has seen this count sees those above
+        self.total += 1  # last: a reader that sees this count sees those above
 
     def record_unknown_changes(self) -> None:
         """Anything at all may have been changed, and the cache knows of it."""
@@ -142,13 +142,13 @@ class CommitCounts:
 
 
 class _CommitRequest:
-    """Somebody's changes, and what became of them."""
+    """A caller's changes, and what became of them."""
 
     __slots__ = ("changes", "deadline", "error", "results")
 
-    def __init__(self, changes: Sequence[Change], until: float) -> None:
+    def __init__(self, changes: Sequence[Change], deadline: float) -> None:
         self.changes = changes
-        self.deadline = until
+        self.deadline = deadline
         self.results: list[object] | None = None
         self.error: BaseException | None = None
 
@@ -213,7 +213,7 @@ class Committer:
     def inspect(self, begin_inspection: Callable[[], Callable[[StoreSession], T]]) -> T:
         """Ask one view of the database, of the moment at which `begin_inspection` was called.
 
-        No commit of ours is between the two; they go on while the view is asked. Raises as both.
+        No commit of ours is between the two; commits go on while the view is read. Raises as both.
         """
         with ExitStack() as stack:
             with self._commit_lock:
@@ -304,7 +304,7 @@ class Committer:
         for start in range(MAX_BATCH_CHANGES, len(changes), MAX_BATCH_CHANGES):
             try:
                 results += self._commit_or_bisect(changes[start : start + MAX_BATCH_CHANGES])
-            except Exception as error:  # noqa: BLE001  # what came before is stored, and has to be told so
+            except Exception as error:  # noqa: BLE001  # what came before is stored, and is answered so
                 results += [Failure(_copy_error(error)) for _ in changes[start:]]
                 break
         return results
@@ -324,7 +324,7 @@ class Committer:
         results = self._commit_or_bisect(changes[:middle])
         try:
             results += self._commit_or_bisect(changes[middle:])
-        except Exception as error:  # noqa: BLE001  # the first half is stored, and has to be told so
+        except Exception as error:  # noqa: BLE001  # the first half is stored, and is answered so
             results += [Failure(_copy_error(error)) for _ in changes[middle:]]
         return results
 
@@ -353,7 +353,7 @@ class Committer:
             self._counts.is_failing |= isinstance(error, BackendError)
             if self.index is not None and not known and self._backend.exclusive:
                 self.index.mark_in_doubt(index_changes)
-            for batch in batches:  # stored or not: nobody may answer from memory what they are now
+            for batch in batches:  # stored or not: memory does not know what these rows are now
                 touched = batch.changed_rows()
                 self._cache.invalidate([*touched, *batch.counted_rows()])
                 if not known:
@@ -376,7 +376,7 @@ class Committer:
             if self._stamper is not None:
                 self._stamper.on_durable()
             self._cache.apply_commit(batch.cacheable_rows())
-        except Exception as error:  # noqa: BLE001  # whoever asked for the change is told that it is done
+        except Exception as error:  # noqa: BLE001  # the change is stored, and is answered so
             log.error("what a transaction left is not kept in memory: %s", locate(error))  # noqa: TRY400  # its text could hold a name
             self._cache.invalidate(batch.cacheable_rows())
 
@@ -391,8 +391,8 @@ def _run_change(batch: TransactionBatch, change: Change) -> object:
 
 
 def _copy_error(error: BaseException) -> Exception:
-    """For somebody else than whom it was raised in; better shared than lost."""
-    if not isinstance(error, Exception):  # what ends one thread is nothing to the others
+    """A copy for another caller; the same error where it cannot be copied."""
+    if not isinstance(error, Exception):  # what ends one thread does not end the others
         return BackendError("store_unavailable", "the transaction was cut off", UNKNOWN)
     try:
         return copy(error)
@@ -447,19 +447,23 @@ class WriterActor(BatchActor[Change | list[Change]]):
 
 
 class Checkpointer:
-    """Makes one when enough rows have changed. `run` must run meanwhile."""
+    """Copies the write-ahead log back into the database once enough rows have changed.
+
+    In a commit, as SQLite does it by itself, the whole group would wait for the copying and its
+    sync. `run` must run meanwhile.
+    """
 
     def __init__(self, backend: StoreBackend, world: World) -> None:
         """To be made within a Trio run; it serves that run only."""
         self._backend = backend
         self._world = world
         self._token = trio.lowlevel.current_trio_token()
-        self._rows = 0  # ever; by whoever commits
+        self._rows = 0  # ever; set in the thread that commits
         self._copied = 0  # of these, at the last one
         self._due = trio.Event()
 
     def on_rows_changed(self, rows: int) -> None:
-        """So many more rows are committed; from the thread of whoever has the turn to commit."""
+        """So many more rows are committed; called in the thread that commits."""
         before = self._rows
         self._rows = before + rows
         if before < self._copied + CHECKPOINT_ROWS <= self._rows:

@@ -25,7 +25,7 @@ FULL_CHECK_INTERVAL: Final = 86_400.0  # seconds from one reading to the next
 FOREIGN_CHECK_INTERVAL: Final = 1.0  # seconds between looks for what others write
 MAX_FOREIGN_WRITES: Final = 3
 """How often others may write in `WINDOW`: a `VACUUM` of an administrator is forgiven, but each is
-counted after, and nobody shall have the agent do nothing but count."""
+counted after, and an attacker must not keep the agent counting."""
 WINDOW: Final = 3_600.0  # seconds
 FINAL_CHECK_TIMEOUT: Final = 5.0  # for the look at the end
 FOREIGN_WRITE_CODE: Final = "storage_foreign_write"
@@ -134,7 +134,7 @@ class _ForeignWriteMonitor:
             self._times.append(self._world.monotonic())
             await (
                 self._store.invalidate_all()
-            )  # what he wrote may be gone again, and was read meanwhile
+            )  # what was written may be gone again, and was read meanwhile
         if self._recorded != self._seen:
             log.error("%s", _WRITTEN)
             await self._reaction.record(FOREIGN_WRITE_CODE, _WRITTEN)
@@ -158,7 +158,7 @@ async def _seal_if_damaged(
     reaction.seal()
     reaction.alert()
     try:
-        with trio.CancelScope(shield=True):  # the seal ends who has asked for it
+        with trio.CancelScope(shield=True):  # the seal cancels this task
             await reaction.record(error.code, f"the vault is sealed: {error.message}")
     except UnavailableError as unrecorded:
         log.error("that is not on record: %s", unrecorded)  # noqa: TRY400  # one line tells all

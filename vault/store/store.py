@@ -245,9 +245,9 @@ class Store:
         )
 
     async def load_into_cache(self, table: Table[R], keys: Sequence[Key]) -> list[R]:
-        """Load rows into the cache that nobody asked for yet, in one view of the database.
+        """Load rows into the cache before they are read, in one view of the database.
 
-        Those that are not there or cannot be told are left for whoever asks for them.
+        Rows that are not there, or fail, are left to the reads that ask for them.
         """
         return cast("list[R]", await self._in_thread(self._warm, table, keys))
 
@@ -275,8 +275,8 @@ class Store:
         """As `commit_batch`, in the thread that calls, which may be any; blocks it.
 
         What is not begun by `deadline` (`World.uptime`) is not begun. None: nothing was stored, and
-        `commit_batch` may say why: the database failed, and the writer is started anew if it
-        fails him, too. Raises `BackendError` when it may be stored.
+        `commit_batch` may say why: the database failed, and the writer is restarted if it fails
+        there, too. Raises `BackendError` when it may be stored.
         """
         self._writer_ref()
         try:
@@ -454,10 +454,10 @@ async def open_store(
         )  # fmt: skip
 
 
-async def _await_reader(asked: Awaitable[T]) -> T:
+async def _await_reader(reply: Awaitable[T]) -> T:
     """What an actor that reads replies, in the words of whoever waits for it."""
     try:
-        return await asked
+        return await reply
     except MailboxFull:
         raise UnavailableError("store_busy", "too many reads wait for the database") from None
     except ActorError:

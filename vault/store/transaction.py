@@ -55,7 +55,7 @@ class StoreTx:
     def insert_new(self, table: Table[R], rows: Iterable[R]) -> None:
         """Insert rows whose keys are new by how they are made, as the next number of a sequence is.
 
-        So nobody looks whether they are there; one that is makes the commit raise
+        So it is not checked whether they are there; one that is makes the commit raise
         `ConstraintError`. Raises `ValidationError` as `put`.
         """
         stamp, admit, key_of = self._batch.stamp, table.normalize_row, table.key_of
