@@ -224,10 +224,11 @@ async def open_audit(
     """The broker of one log for the length of the block; on exit the log's end is signed.
 
     At least one of `sinks` must take each record; `followers` receive it afterwards. `retention`
-    says which old segments go, None that all stay. `commits` is the store's count of durable commits, which every signed head carries. `end`: where other processes
-    write, too; then there is one sink. `syslog`: one of the followers, to be shown. Raises
-    `ValueError` for a vault id that cannot stand in a checkpoint's first line, `TamperedError` when
-    a log is damaged, `UnavailableError` when none can be opened.
+    says which old segments go, None that all stay. `commits` is the store's count of durable
+    commits, which every signed head carries. `end`: where other processes write, too; then there is
+    one sink. `syslog`: one of the followers, to be shown. Raises `ValueError` for a vault id that
+    cannot stand in a checkpoint's first line, `TamperedError` when a log is damaged,
+    `UnavailableError` when none can be opened.
     """
     plain = vault_id.isascii() and vault_id.replace("-", "").isalnum()
     if not plain or len(vault_id) > _MAX_VAULT_ID:
