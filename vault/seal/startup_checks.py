@@ -246,6 +246,7 @@ async def run_startup_checks(
     retention = RetentionSchedule(world.clock, paths.retention_days, resume_point.notice)
     stamp_writer = CommitStampWriter(
         keys,
+        node=world.new_id(),
         base=resume_point.base,
         written=resume_point.stamp_row,
         epoch=resume_point.epoch,

@@ -29,7 +29,8 @@ counted after, and an attacker must not keep the agent counting."""
 WINDOW: Final = 3_600.0  # seconds
 FINAL_CHECK_TIMEOUT: Final = 5.0  # for the look at the end
 FOREIGN_WRITE_CODE: Final = "storage_foreign_write"
-_DAMAGED: Final = "store_corrupt"
+_SEALING: Final = frozenset({"store_corrupt", "store_locked"})
+"""Codes with which nothing may be served any more: it is damaged, or another agent has it."""
 _WRITTEN: Final = (
     "somebody else has written to the database while the agent runs; all rows are counted again. "
     "Find out who can write the file"
@@ -152,7 +153,7 @@ async def _seal_if_damaged(
     error: TamperedError | UnavailableError, reaction: DamageReaction
 ) -> bool:
     """Seal the vault if this is damage, and put on record why. Whether it was."""
-    if not isinstance(error, TamperedError) and error.code != _DAMAGED:
+    if not isinstance(error, TamperedError) and error.code not in _SEALING:
         return False
     log.error("the vault is sealed: %s", error)
     reaction.seal()

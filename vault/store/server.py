@@ -68,7 +68,7 @@ class ServerBackend(SqlBackend):
         """`tls` None: none. `password` is asked for each connection; None: the address has it.
 
         `patience`: seconds that a read waits for one of `readers` connections. `shared`: others
-        may write the database at the same time, and this one follows the change feed.
+        may have the database at the same time.
         """
         super().__init__(readers)
         self._address = address
@@ -77,10 +77,7 @@ class ServerBackend(SqlBackend):
         self._patience = patience
         self._owner: Any = None  # a driver's connection, which holds the server's lock
         self._owner_lock = Lock()
-        self._head: bytes | None = None  # as our last transaction has left it
-        self._head_is_known = False
-        self._foreign = 0
-        self.exclusive = not shared
+        self._shared = shared
         self.warnings: list[str] = []  # of the server, since the writer's transaction began
 
     # What a server has to say for itself.
@@ -116,7 +113,7 @@ class ServerBackend(SqlBackend):
     # SqlBackend.
 
     def _open_engines(self) -> tuple[sa.Engine, sa.Engine]:
-        if self.exclusive:
+        if not self._shared:
             self._own()
         reads = create_engine(
             self.url,
@@ -136,37 +133,28 @@ class ServerBackend(SqlBackend):
         return reads, writes
 
     def _release(self) -> None:
+        """Close the owner's connection, with which the lock ends."""
         owner, self._owner = self._owner, None
-        self._head_is_known = False
         if owner is not None:
-            with suppress(Exception):  # the server ends the lock with the connection
+            with suppress(Exception):  # the server has ended it
                 owner.close()
 
     def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
         run(reader, self.begin_read)
 
-    def _begin_write(self, connection: sa.Connection) -> None:
-        """Wait for the head; what it says must be what we have left there."""
+    def _begin_write(self, writer: sa.Connection) -> None:
+        """Wait for the head, and have it until the transaction ends."""
         self.warnings.clear()
-        super()._begin_write(connection)
+        super()._begin_write(writer)
         try:
-            head = self._locked_head(connection)
+            self._lock_head(writer)
         except Exception as error:
             raise self._store_error(error) from error
-        if self.exclusive and self._head_is_known and head != self._head:
-            self._foreign += 1
-            self._head_is_known = False  # said once; whoever comes next goes on from this one
-            raise BackendError(
-                "store_changed",
-                "somebody else has written to the database; nothing was stored, try again",
-            )
-        self._head, self._head_is_known = head, True
 
-    def _locked_head(self, connection: sa.Connection) -> bytes | None:
-        system = self._prepared_statements(connection.dialect)[SYSTEM]
+    def _lock_head(self, writer: sa.Connection) -> None:
+        system = self._prepared_statements(writer.dialect)[SYSTEM]
         key = system.key_parameters((HEAD_ROW,))
-        records = run(connection.connection, f"{system.get} FOR UPDATE", key)
-        return bytes(records[0][1]) if records else None
+        run(writer.connection, f"{system.get} FOR UPDATE", key)
 
     def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         written: list[WriteSet] = []
@@ -181,10 +169,6 @@ class ServerBackend(SqlBackend):
             if error.details["outcome"] != UNKNOWN or not written:
                 raise
             self._settle(written[0], error)
-        for rows in (written[0].inserts, written[0].updates):
-            for row in rows.get(SYSTEM, []):
-                if row.name == HEAD_ROW:
-                    self._head = row.value
         if self.warnings:
             raise BackendError(
                 "store_unavailable",
@@ -201,8 +185,7 @@ class ServerBackend(SqlBackend):
         try:
             (entry,) = written.inserts[CHANGES]
             writer = self._write_connection()
-            super()._begin_write(writer)
-            self._locked_head(writer)  # given when that transaction has ended
+            self._begin_write(writer)  # whose lock is given when that transaction has ended
             session = self._session(writer.connection, writer.dialect)
             stored = session.get(CHANGES, (entry.seq,))
             self._roll_back(writer)
@@ -262,19 +245,18 @@ class ServerBackend(SqlBackend):
     # The owner.
 
     def foreign_writes(self) -> int:
-        """Look whether the database is still ours alone.
+        """0: what others change is noticed by the row index. Looks whether we still have the lock.
 
         Raises `UnavailableError` (`store_locked`) when another agent has taken it.
         """
-        if not self.exclusive:
-            return 0
-        with self._owner_lock:
-            try:
-                run(self._owner, "SELECT 1")
-            except Exception:  # noqa: BLE001  # the lock went with the connection: take it anew
-                self._release_owner()
-                self._own()
-        return self._foreign
+        if not self._shared:
+            with self._owner_lock:
+                try:
+                    run(self._owner, "SELECT 1")
+                except Exception:  # noqa: BLE001  # the lock went with the connection: take it anew
+                    self._release()
+                    self._own()
+        return 0
 
     def _own(self) -> None:
         try:
@@ -282,18 +264,12 @@ class ServerBackend(SqlBackend):
             if self.try_lock(self._owner):
                 return
         except Exception as error:
-            self._release_owner()
+            self._release()
             raise self._store_error(error) from error
-        self._release_owner()
+        self._release()
         raise UnavailableError(
             "store_locked", f"another agent has the {self._address}: stop it first"
         )
-
-    def _release_owner(self) -> None:
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            with suppress(Exception):
-                owner.close()
 
 
 def run(connection: Any, text: str, parameters: Any = None) -> list[Any]:

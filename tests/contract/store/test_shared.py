@@ -7,21 +7,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 import trio
 
-from tests.contract.store.harness import KEYS, index_of_rows, opened
-from tests.contract.store.samples import StampGuard, next_version, put, remove, secret, system
+from tests.contract.store.harness import KEYS, first_stamp, index_of_rows, opened
+from tests.contract.store.samples import next_version, put, remove, secret, system
 from tests.support.databases import SERVERS, remove_rows, server_backend
 from vault.errors import TamperedError, UnavailableError
 from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
 from vault.seal.anchor.row_totals import RowTotals, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.store import change_feed
-from vault.store.interface import StoreSession, WriteSet
 from vault.store.row_cache import MISSING
-from vault.store.server import Role, ServerBackend, run
+from vault.store.server import Role, run
 from vault.store.store import Store
 from vault.store.table import StoreQuery
 from vault.store.tables import CHANGES, HEAD_ROW, SECRETS, SYSTEM, VERSIONS
-from vault.store.transaction import TransactionBatch
 
 NAMES = ("a", "b", "c", "d")
 ENOUGH, COMMITS = 200, 20  # reads, and what happens beside them
@@ -34,20 +32,9 @@ def url(request: pytest.FixtureRequest) -> str:
     backend = server_backend(address, shared=True)
     remove_rows(backend)
     backend.open()
-    _commit_alone(backend, CommitStampWriter(KEYS, base=StampBase(0, RowTotals()), written=b""))
+    first_stamp(backend)
     backend.close()
     return address
-
-
-def _commit_alone(backend: ServerBackend, stamper: CommitStampWriter) -> None:
-    """A transaction that has nothing but its stamp."""
-
-    def apply(session: StoreSession) -> WriteSet:
-        batch = TransactionBatch(session, StampGuard(), None)
-        stamper.stamp(batch)
-        return batch.write_set()
-
-    backend.write(apply)
 
 
 @asynccontextmanager
