@@ -1,9 +1,15 @@
-"""vault.store.sharded_cache: one bound over all, no large shard, each row in one place."""
+"""`ShardedCache`: one bound over all, no large shard, each row in one place."""
 
 import pytest
 
-from vault.store.bounded_cache import MISSING, CacheEntry, EvictionPolicy, Slot
-from vault.store.sharded_cache import SHARD_BYTES, ShardedCache
+from vault.store.bounded_cache import (
+    MISSING,
+    SHARD_BYTES,
+    CacheEntry,
+    EvictionPolicy,
+    ShardedCache,
+    Slot,
+)
 
 COUNT = 3000
 
@@ -14,9 +20,9 @@ def weight(_: Slot, kept: CacheEntry) -> int:
     return len(kept) * SHARD_BYTES // 512
 
 
-def filled(shelves: int, policy: EvictionPolicy = EvictionPolicy.LRU) -> ShardedCache:
+def filled(shards: int, policy: EvictionPolicy = EvictionPolicy.LRU) -> ShardedCache:
     """Room for 512 small rows on each, of which there are more than fit."""
-    made = ShardedCache(shelves * SHARD_BYTES, policy, 0, int, weight)
+    made = ShardedCache(shards * SHARD_BYTES, policy, 0, int, weight)
     for number in range(COUNT):
         slot = f"s/{number}"
         made.shard_for(slot).put(slot, b"x")
@@ -40,7 +46,7 @@ def test_none_has_many() -> None:
     assert made.evictions == 0
 
 
-def test_a_place_stays_on_its_shelf() -> None:
+def test_a_slot_stays_in_its_shard() -> None:
     """What was put is found, replaced and taken away, and no two are confused."""
     made = filled(64)
     for number in range(0, COUNT, 7):

@@ -234,7 +234,7 @@ def test_what_a_transaction_exchanges(*, is_read_first: bool) -> None:
     def apply(session: StoreSession) -> WriteSet:
         batch = TransactionBatch(session, guard, None)
         batch.run_change(change)
-        told.append(batch.stamp_changes())
+        told.append(batch.mac_changes())
         return batch.write_set()
 
     backend.write(apply)

@@ -1,4 +1,4 @@
-"""vault.store.session: what a driver says is told in the store's words."""
+"""vault.store.sql, its session: what a driver says is told in the store's words."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def test_stamp_that_is_none(backend: SqliteBackend) -> None:
         database.execute("UPDATE secrets SET mac = 'text'")
     database.close()
     with backend.read() as session:
-        assert session.stamps(SECRETS, [("a",), ("b",)]) == {("a",): b""}
+        assert session.get_macs(SECRETS, [("a",), ("b",)]) == {("a",): b""}
         assert list(session.iter_macs(SECRETS)) == [(("a",), b"")]
 
 
