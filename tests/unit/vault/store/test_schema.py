@@ -1,7 +1,10 @@
 """vault.store.schema: the struct and nothing but the struct, on every database."""
 
 import msgspec
+import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.schema import CreateTable
 
 from vault.model import records
 from vault.store.schema import METADATA, SQL_TABLES
@@ -22,6 +25,14 @@ def test_every_record_has_a_table() -> None:
     assert len(ALL) == len(structs) == len(METADATA.tables)
 
 
+@pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
+def test_fields_are_columns(table: object) -> None:
+    """Each field of the struct has its column, and each column its field, in this order."""
+    sql = SQL_TABLES[table]  # type: ignore[index]  # parametrize knows no types
+    assert [c.name for c in sql.c] == [f.name for f in msgspec.structs.fields(table.row)]  # type: ignore[attr-defined]
+    assert [c.name for c in sql.primary_key] == list(table.key)  # type: ignore[attr-defined]
+
+
 def test_nothing_cascades() -> None:
     """No deletion erases history by itself (the design's ON DELETE CASCADE would)."""
     keys = [key for sql in SQL_TABLES.values() for key in sql.foreign_keys]
@@ -33,6 +44,13 @@ def test_no_own_time_types() -> None:
     """No column has a database's time, float or decimal: each of them loses something."""
     types = {type(c.type) for sql in SQL_TABLES.values() for c in sql.c}
     assert not any(issubclass(t, sa.DateTime | sa.Date | sa.Numeric | sa.Uuid) for t in types)
+
+
+@pytest.mark.parametrize("dialect", [sqlite, postgresql, mysql], ids=lambda d: d.__name__[24:])
+def test_compiles(dialect: object) -> None:
+    """Every database that we mean to support has words for every table."""
+    for sql in SQL_TABLES.values():
+        assert str(CreateTable(sql).compile(dialect=dialect.dialect()))  # type: ignore[attr-defined]
 
 
 def test_keys_fit_mysql() -> None:
