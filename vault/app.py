@@ -49,12 +49,13 @@ from vault.errors import UnavailableError
 from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
+from vault.model.operation import RunOperation
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError
 from vault.store.sqlite import SqliteBackend
-from vault.telemetry.wiring import RunOperation, pipeline_factory, telemetry_plan, trace_app
+from vault.telemetry.wiring import pipeline_factory, telemetry_plan, trace_app
 from vault.workers import worker
 from vault.workers.fleet import Fleet
 from vault.workers.relay import WorkerApp

@@ -1,7 +1,7 @@
 """What is known of one operation on its way, and what is told and recorded of its end."""
 
 import logging
-from typing import Any, Final
+from typing import Any, Final, Generic
 
 from protocols.errors import locate
 from vault.audit.record import AuditEvent
@@ -17,14 +17,14 @@ from vault.errors import (
 )
 from vault.handlers.handler import Handler
 from vault.model.identity import ANONYMOUS, Identity
-from vault.model.operation import Operation
+from vault.model.operation import Operation, P, R
 
 log: Final = logging.getLogger("freehold.pipeline")
 OUTCOME_DONE: Final = "done"  # an outcome, beside `none` and `unknown` of the store
 ALLOWED: Final = Decision(allowed=True)
 
 
-class AuditContext:
+class AuditContext(Generic[P, R]):
     """What is known so far of one operation on its way, for its audit records."""
 
     __slots__ = (
@@ -38,7 +38,7 @@ class AuditContext:
         "op",
     )  # fmt: skip
 
-    def __init__(self, op: Operation, handler: Handler) -> None:
+    def __init__(self, op: Operation[P, R], handler: Handler[P, R]) -> None:
         self.op = op
         self.handler = handler
         self.identity: Identity = ANONYMOUS
@@ -52,7 +52,7 @@ class AuditContext:
         """Step 3: what is about to be done."""
         return self._event("intent", "ok", request=self._request())
 
-    def success_event(self, result: object) -> AuditEvent:
+    def success_event(self, result: R) -> AuditEvent:
         """Step 5 of an operation that was done."""
         show = self.handler.audit_response
         response = None if show is None else show(result)

@@ -8,7 +8,7 @@ and never a key.
 from collections.abc import Callable, Sequence
 from functools import partial
 from hmac import compare_digest
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import trio
@@ -32,6 +32,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.health import CacheState, KeyringState
 from vault.model.link_ports import KekState
 from vault.model.records import SystemRow, VersionRow
 from vault.store.committer import NO_DEADLINE as NO_DEADLINE
@@ -292,23 +293,33 @@ class Barrier:
         return self._keyring.epoch
 
     @property
-    def keyring_state(self) -> dict[str, Any]:
-        """What may be told of the keyring: epoch, active generation, its age and counted uses."""
-        return {
-            "epoch": self._keyring.epoch,
-            "term": self._keyring.active,
-            "oldest": self.oldest_generation,
-            "install_time": self._keyring.generations[-1].created_at,
-            "encryptions": self._uses.used,
-            "reserved": self._uses.reserved,
-            "rotation_due": self.rotation_due,
-        }
+    def keyring_state(self) -> KeyringState:
+        """What may be told of the keyring."""
+        return KeyringState(
+            epoch=self._keyring.epoch,
+            generation=self._keyring.active,
+            oldest_generation=self.oldest_generation,
+            created_at=self._keyring.generations[-1].created_at,
+            uses=self._uses.used,
+            reserved_uses=self._uses.reserved,
+            rotation_due=self.rotation_due,
+        )
 
     @property
-    def cache_state(self) -> dict[str, Any]:
-        """What may be told of the cache of sealed rows: its settings and its counts."""
+    def cache_state(self) -> CacheState:
+        """What may be told of the cache of sealed rows."""
         cache = self._store.statistics().cache
-        return msgspec.structs.asdict(cache) | {"hit_rate": cache.hit_rate}
+        return CacheState(
+            eviction_policy=cache.policy.value,
+            ttl=cache.ttl,
+            max_bytes=cache.max_bytes,
+            bytes=cache.bytes,
+            entries=cache.entries,
+            hits=cache.hits,
+            misses=cache.misses,
+            evictions=cache.evictions,
+            hit_rate=cache.hit_rate,
+        )
 
     @property
     def is_stale(self) -> bool:

@@ -24,6 +24,7 @@ from vault.model.operation import Operation, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.results import SecretWritten
+from vault.operations import WRITE_SECRET
 
 WRITE: Final = "secret.write"
 """The one operation that is done so: it is what comes by the thousand."""
@@ -47,7 +48,7 @@ class Decided(Struct, frozen=True, array_like=True):
         return f"Decided(request_id={self.request_id!r})"
 
     @classmethod
-    def of(cls, call: Call) -> Self:
+    def of(cls, call: Call[WriteSecret]) -> Self:
         """What is sent of an operation."""
         op = call.op
         return cls(
@@ -59,10 +60,10 @@ class Decided(Struct, frozen=True, array_like=True):
             call.needs_facts,
         )
 
-    def call(self) -> Call:
+    def call(self) -> Call[WriteSecret]:
         """The operation again. Raises `ValidationError` when its path is none."""
         op = Operation(
-            name=WRITE,
+            type=WRITE_SECRET,
             path=ResourcePath.parse(self.path),
             payload=self.payload,
             request_id=self.request_id,

@@ -36,7 +36,7 @@ from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.handlers.visibility import secret_facts
 from vault.metrics import Metrics
 from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
-from vault.model.operation import NO_FACTS, Capability, Operation, Origin, SecretFacts
+from vault.model.operation import NO_FACTS, Capability, Operation, Origin, P, R, SecretFacts
 from vault.model.path import ResourcePath
 
 
@@ -123,7 +123,7 @@ _PACED_BY_ADDRESS: Final = (ANONYMOUS, OPERATOR)  # each call of theirs, by `Pip
 NO_SNAPSHOTS: Final = SnapshotRefresher((), int)
 
 
-def _denied(trail: AuditContext) -> AuthorizationError:
+def _denied(trail: AuditContext[P, R]) -> AuthorizationError:
     """What the caller asked for and may not do.
 
     Where it depends on whether something is there which capability that takes, both are named.
@@ -173,9 +173,10 @@ class Pipeline:
         self._metrics = metrics
         self._world = world
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """The handler's result, or a `VaultError`; in both cases the audit record is durable."""
-        trail = AuditContext(op, self._handlers[op.name])
+        handler: Handler[P, R] = self._handlers[op.type.name]
+        trail = AuditContext(op, handler)
         try:
             trail.identity = await self._authenticate(op, trail.handler)  # 1
             self._limits.acquire(trail.identity.id)
@@ -191,7 +192,7 @@ class Pipeline:
             trail.is_allowed = trail.handler.capability is not None
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
             raise await self._record_failure(trail, error) from None  # 5
-        call = Call(op, trail.identity, facts, trail.needs_facts)
+        call: Call[P] = Call(op, trail.identity, facts, trail.needs_facts)
         if trail.handler.mutates:
             return await self._run_mutation(trail, call)  # 3 to 6
         try:
@@ -213,19 +214,19 @@ class Pipeline:
         """Whether step 1 would succeed: asked before a large body is decoded."""
         return await self._authenticator.knows(credential, origin)
 
-    def _take_own(self, trail: AuditContext) -> None:
+    def _take_own(self, trail: AuditContext[P, R]) -> None:
         """Count what anybody may do: else its records would fill the disk."""
         if self._self_service is not None:
             self._self_service.acquire(trail.identity.first)
 
-    async def _refresh_snapshots(self, handler: Handler) -> None:
+    async def _refresh_snapshots(self, handler: Handler[P, R]) -> None:
         try:
             await self._snapshots.refresh_stale()
         except VaultError:
             if not handler.only_restricts:
                 raise
 
-    async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
+    async def _authenticate(self, op: Operation[P, R], handler: Handler[P, R]) -> Identity:
         """The caller; background work is one too, and is recorded under its own name.
 
         Whoever shows no credential is held to the pace of those who fail.
@@ -243,7 +244,7 @@ class Pipeline:
                 self._failures.count_failure(op.origin.ip)
             raise
 
-    async def _run_mutation(self, trail: AuditContext, call: Call) -> object:
+    async def _run_mutation(self, trail: AuditContext[P, R], call: Call[P]) -> R:
         """Steps 3 to 6 of a mutation, whole: a caller who leaves does not cut them in two.
 
         Every wait inside is bounded: by the deadline of its store or audit request, of a worker's
@@ -263,7 +264,7 @@ class Pipeline:
         self._count(trail.op.name, "ok")
         return result  # 6
 
-    async def _close(self, trail: AuditContext, close: Callable[[], object]) -> None:
+    async def _close(self, trail: AuditContext[P, R], close: Callable[[], object]) -> None:
         """Step 3 of what closes: it does not depend on the log."""
         close()
         try:
@@ -276,7 +277,7 @@ class Pipeline:
                 error.message,
             )
 
-    async def _record(self, trail: AuditContext, event: AuditEvent) -> None:
+    async def _record(self, trail: AuditContext[P, R], event: AuditEvent) -> None:
         """As the log's; of what closes for `CLOSING_RECORD_TIMEOUT`."""
         if trail.handler.closes is None:
             await self._audit.record(event)
@@ -289,7 +290,7 @@ class Pipeline:
                 "audit_unavailable", "the audit log does not answer; see to its disk"
             ) from None
 
-    async def _handle_mutation(self, trail: AuditContext, call: Call) -> object:
+    async def _handle_mutation(self, trail: AuditContext[P, R], call: Call[P]) -> R:
         """Step 4. What is not so any more, or was guessed wrong, is decided again, on what is so.
 
         `MAX_DECISIONS` times in all: whoever has met another change each time is told so.
@@ -311,7 +312,7 @@ class Pipeline:
             call = replace(call, facts=facts, needs_facts=trail.needs_facts)
         return await trail.handler.run(call)
 
-    async def _authorize_with_facts(self, trail: AuditContext) -> SecretFacts:
+    async def _authorize_with_facts(self, trail: AuditContext[P, R]) -> SecretFacts:
         """Decide, and return on what. A guess may allow it; a no is made on what is so."""
         facts = await self._load_facts(trail)
         try:
@@ -323,7 +324,7 @@ class Pipeline:
             trail.decision = self._authorize(trail, facts)
         return facts
 
-    def _authorize(self, trail: AuditContext, facts: SecretFacts) -> Decision:
+    def _authorize(self, trail: AuditContext[P, R], facts: SecretFacts) -> Decision:
         """Decide on the thing as it is and, where the operation changes them, on its new facts.
 
         Otherwise whoever may write tags could tag a thing out of the rule that protects it.
@@ -338,7 +339,9 @@ class Pipeline:
             self._decide(trail, capability, handler.proposed_facts(op.payload, facts))
         return trail.decision
 
-    def _decide(self, trail: AuditContext, capability: Capability, facts: SecretFacts) -> None:
+    def _decide(
+        self, trail: AuditContext[P, R], capability: Capability, facts: SecretFacts
+    ) -> None:
         trail.decision = self._authorizer.decide(
             AccessRequest(
                 capability=capability,
@@ -352,7 +355,7 @@ class Pipeline:
         if not trail.decision.allowed:
             raise _denied(trail)
 
-    async def _load_facts(self, trail: AuditContext) -> SecretFacts:
+    async def _load_facts(self, trail: AuditContext[P, R]) -> SecretFacts:
         handler = trail.handler
         if not handler.targets_secret:
             return NO_FACTS
@@ -361,7 +364,7 @@ class Pipeline:
             return NO_FACTS
         return await self._lookup_facts(trail.op.path, decisive=trail.needs_facts)
 
-    async def _record_failure(self, trail: AuditContext, error: Exception) -> VaultError:
+    async def _record_failure(self, trail: AuditContext[P, R], error: Exception) -> VaultError:
         """Record that the operation was refused or failed; returns what to tell the caller."""
         told = trail.caller_error(error)
         if self._is_failure_recorded(trail, told):
@@ -374,7 +377,7 @@ class Pipeline:
         self._count(trail.op.name, told.type)
         return told
 
-    def _is_failure_recorded(self, trail: AuditContext, told: VaultError) -> bool:
+    def _is_failure_recorded(self, trail: AuditContext[P, R], told: VaultError) -> bool:
         """Whether there is a record to be made: none of what is done, few of one's refusals."""
         if (
             trail.is_done

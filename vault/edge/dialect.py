@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from actors.pacer import Pacer
 from actors.world import World
+from vault import operations
 from vault.audit_context import internal_error
 from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, begin_request, validation_message
@@ -23,9 +24,9 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.operation import Operation, Origin, ResponseBudget
+from vault.model.operation import Operation, OperationType, Origin, P, R, ResponseBudget
 from vault.model.path import ResourcePath
-from vault.model.payloads import MALFORMED, REFUSED, MalformedRequest, RefusedRequest
+from vault.model.payloads import MalformedRequest, RefusedRequest
 
 T = TypeVar("T")
 
@@ -145,7 +146,7 @@ class Dialect:
             folder=self.disclosure_folder(request),
         )
         try:
-            await self.run_operation(request, MALFORMED, path, payload)
+            await self.run_operation(request, operations.MALFORMED_REQUEST, path, payload)
         except VaultError as refusal:
             told_anyway = isinstance(refusal, AuthenticationError) or refusal.code in _NOT_SERVING
             return error if public and told_anyway else refusal
@@ -160,7 +161,7 @@ class Dialect:
         be recorded; None where it is told as it is.
         """
         op = Operation(
-            name=REFUSED,
+            type=operations.REFUSED_REQUEST,
             path=path,
             payload=refused,
             request_id=request_id,
@@ -222,13 +223,13 @@ class Dialect:
     async def run_operation(
         self,
         request: Request,
-        name: str,
+        operation: OperationType[P, R],
         path: ResourcePath,
-        payload: object,
+        payload: P,
         *,
         part: str = "",
         memory: ResponseBudget | None = None,
-    ) -> Any:
+    ) -> R:
         """Run one operation with the request's credential; returns the handler's result.
 
         `part` is added to the request's id where a request has several operations, `memory` is
@@ -237,7 +238,7 @@ class Dialect:
         request.reached_pipeline = True
         return await self.service.run_operation(
             Operation(
-                name=name,
+                type=operation,
                 path=path,
                 payload=payload,
                 request_id=request.id + part,

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from vault.model.mounts import MountTable
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, Origin, P, R
 from vault.seal.manager import InitResult, SealStatus
 
 
@@ -20,7 +20,7 @@ class VaultService(Protocol):
         """Whether operations are served."""
         ...
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """Run one operation and return its result. Raises `VaultError`."""
         ...
 

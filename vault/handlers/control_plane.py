@@ -17,13 +17,14 @@ from protocols.link.bundle import (
 )
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.vocabulary import AlertCode, PolicyReason
+from vault import operations
 from vault.audit.feed import LogFollower
 from vault.authz import policy_bundle
 from vault.authz.ceiling import NO_CEILING, count_narrowed
 from vault.authz.policy import Effect, Policy
 from vault.authz.policy_store import PolicyStore
 from vault.errors import ValidationError
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.usage_tally import UsageTally
 from vault.model.instant import from_millis
 from vault.model.link import (
@@ -36,7 +37,7 @@ from vault.model.link import (
 )
 from vault.model.link_ports import ActiveBundle, PolicyTrust, ReadKekState
 from vault.model.operation import Capability
-from vault.model.payloads import ApplyBundle, ListEgress
+from vault.model.payloads import ApplyBundle, ListEgress, Nothing
 
 
 def link_disabled() -> LinkStatus:
@@ -96,30 +97,34 @@ class ControlPlaneHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "fleet.apply": Handler(run=self.apply, capability=Capability.SUDO, mutates=True),
-            "fleet.bundle": Handler(run=self.bundle, capability=Capability.READ),
-            "fleet.reset": Handler(
+        return handler_table(
+            Handler(
+                operations.APPLY_BUNDLE, run=self.apply, capability=Capability.SUDO, mutates=True
+            ),
+            Handler(operations.READ_BUNDLE, run=self.bundle, capability=Capability.READ),
+            Handler(
+                operations.RESET_BUNDLE,
                 run=self.reset,
                 capability=Capability.SUDO,
                 mutates=True,
                 audit_response=lambda dropped: {"version": dropped.version},
             ),
-            "fleet.link": Handler(run=self.status, capability=Capability.READ),
-            "fleet.sent": Handler(
+            Handler(operations.READ_LINK, run=self.status, capability=Capability.READ),
+            Handler(
+                operations.LIST_EGRESS,
                 run=self.sent,
                 capability=Capability.READ,
                 audit_response=lambda page: {"count": len(page.entries)},
             ),
-            "fleet.sent_verify": Handler(run=self.sent_verify, capability=Capability.READ),
-        }
+            Handler(operations.VERIFY_EGRESS, run=self.sent_verify, capability=Capability.READ),
+        )
 
-    async def apply(self, call: Call) -> ActiveBundle:
+    async def apply(self, call: Call[ApplyBundle]) -> ActiveBundle:
         """Check a bundle and put it in force; the one in force again changes nothing.
 
         Raises `ValidationError` (`bundle_refused`), whose `details["reason"]` is a `PolicyReason`.
         """
-        payload: ApplyBundle = call.payload
+        payload = call.payload
         trust = self.ports.trust()
         if trust is None:
             raise ValidationError("not_enrolled", "the agent has no control plane")
@@ -129,11 +134,11 @@ class ControlPlaneHandlers:
             await self.policies.put_bundle(self._read(trust, accepted), by=call.identity.name)
         return bundle_in_force(self.policies)
 
-    async def bundle(self, _: Call) -> CentralBundle:
+    async def bundle(self, _: Call[Nothing]) -> CentralBundle:
         """The bundle in force and its policies; version 0 for none."""
         return bundle_for_display(self.policies.snapshot.bundle)
 
-    async def reset(self, call: Call) -> CentralBundle:
+    async def reset(self, call: Call[Nothing]) -> CentralBundle:
         """Drop the bundle in force, and with it the version below which none is taken.
 
         It works without a link and without an enrolment. What was dropped; version 0 for nothing.
@@ -144,7 +149,7 @@ class ControlPlaneHandlers:
             self.ports.on_bundle_dropped()
         return bundle_for_display(dropped)
 
-    async def status(self, _: Call) -> LinkStatus:
+    async def status(self, _: Call[Nothing]) -> LinkStatus:
         """How the agent stands with its control plane, and which bundle is in force."""
         found, held, trust = (
             self.ports.link_status(),
@@ -164,12 +169,12 @@ class ControlPlaneHandlers:
             policy_trouble=found.policy_trouble or (foreign if trust is not None else ""),
         )
 
-    async def sent(self, call: Call) -> SentPage:
+    async def sent(self, call: Call[ListEgress]) -> SentPage:
         """What was sent to the control plane, newest first. Raises as the ledger's reader."""
-        payload: ListEgress = call.payload
+        payload = call.payload
         return await self.ports.list_sent(payload.before, payload.limit)
 
-    async def sent_verify(self, _: Call) -> SentVerdict:
+    async def sent_verify(self, _: Call[Nothing]) -> SentVerdict:
         """The whole ledger, checked."""
         return await self.ports.verify_sent()
 

@@ -6,8 +6,9 @@ from heapq import nsmallest
 
 from actors.world import World
 from protocols.link.limits import MAX_EXPIRING
+from vault import operations
 from vault.barrier import SECRETS, Barrier
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.operation import Capability
 from vault.model.records import RecordStatus, SecretRow
 from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
@@ -23,21 +24,22 @@ class ExpiringSecretHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "usage.expiring": Handler(
+        return handler_table(
+            Handler(
+                operations.FIND_EXPIRING,
                 run=self.expiring,
                 capability=Capability.READ,
                 audit_request=lambda asked: {"within": asked.within, "ended": asked.ended[0]},
                 audit_response=lambda found: {"total": found.total, "ended": len(found.ended)},
             )
-        }
+        )
 
-    async def expiring(self, call: Call) -> ExpiringReport:
+    async def expiring(self, call: Call[FindExpiring]) -> ExpiringReport:
         """Those that have a value and expire within the time.
 
         Each secret is looked at: an index of the file could leave out one that is about to end.
         """
-        asked: FindExpiring = call.payload
+        asked = call.payload
         now = self.world.now()
 
         def describe(row: SecretRow) -> ExpiringSecret | None:

@@ -11,10 +11,11 @@ import msgspec
 
 from actors.pacer import Pacer
 from actors.world import World
+from vault import operations
 from vault.authz.authorizer import Authorizer
 from vault.barrier import SECRETS, Barrier, StoreQuery
 from vault.errors import ValidationError
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.visibility import Visibility, secret_facts
 from vault.model.operation import COPIES, NO_FACTS, Capability, SecretFacts
 from vault.model.payloads import MAX_PAGE_SIZE, MAX_RESULT_BYTES, ListKeys, ListSecrets
@@ -40,27 +41,29 @@ class ListingHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "secret.list": Handler(
+        return handler_table(
+            Handler(
+                operations.LIST_SECRETS,
                 run=self.search,
                 capability=None,
                 discloses=lambda page: bool(page.secrets),
                 audit_response=lambda page: {"count": len(page.secrets)},
             ),
-            "secret.keys": Handler(
+            Handler(
+                operations.LIST_SECRET_KEYS,
                 run=self.keys,
                 capability=Capability.LIST,
                 audit_response=lambda keys: {"count": len(keys.keys)},
             ),
-        }
+        )
 
-    async def search(self, call: Call) -> SecretPage:
+    async def search(self, call: Call[ListSecrets]) -> SecretPage:
         """The visible secrets below the folder for which all filters hold, in name order.
 
         Of one whose metadata the caller may not read there is the name alone, and no filter finds
         it: `list` is not `read_metadata`.
         """
-        payload: ListSecrets = call.payload
+        payload = call.payload
         if not 1 <= payload.limit <= MAX_PAGE_SIZE:
             raise ValidationError(
                 "limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit"
@@ -80,9 +83,9 @@ class ListingHandlers:
             if is_last:
                 return SecretPage(secrets=found.shown, cursor="")
 
-    async def keys(self, call: Call) -> KeyList:
+    async def keys(self, call: Call[ListKeys]) -> KeyList:
         """Direct children of the folder. A sub-folder shows when something visible lies in it."""
-        payload: ListKeys = call.payload
+        payload = call.payload
         folder, sight = call.op.path, Visibility(self.authorizer, call, self.world.now())
         most = min(payload.limit or MAX_KEYS, MAX_KEYS)
         found: list[str] = []
@@ -154,7 +157,7 @@ class _Search:
 class _AnswerMemory:
     """The memory that is reserved for an answer which grows."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call[object]) -> None:
         self._call = call
         self._size = _STEP
 

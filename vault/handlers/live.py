@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from actors.world import World
+from vault import operations
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import Tokens
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.errors import ValidationError
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.identity import Method
 from vault.model.live_topics import TOPIC_PATHS, ReadTopic, TopicWatch
 from vault.model.operation import Capability
+from vault.model.payloads import Nothing
 
 
 @dataclass(frozen=True)
@@ -38,28 +40,33 @@ class LiveHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "live.open": Handler(
-                run=self.open, capability=None, is_self_service=True, audit_response=_nothing
+        return handler_table(
+            Handler(
+                operations.OPEN_FEED,
+                run=self.open,
+                capability=None,
+                is_self_service=True,
+                audit_response=_nothing,
             ),
-            "live.watch": Handler(
+            Handler(
+                operations.WATCH_TOPIC,
                 run=self.watch,
                 capability=Capability.READ,
                 audit_request=_nothing,
                 audit_response=_nothing,
             ),
-        }
+        )
 
-    async def open(self, call: Call) -> StreamSubscriber:
+    async def open(self, call: Call[Nothing]) -> StreamSubscriber:
         """Let a browser in. A page has a session, so it comes with a token."""
         if call.identity.method is not Method.TOKEN:
             raise ValidationError("session_missing", "a feed is opened by a browser's session")
         found = self.access
         return StreamSubscriber(call.identity, found.tokens, found.streams, found.world)
 
-    async def watch(self, call: Call) -> TopicWatch:
+    async def watch(self, call: Call[StreamSubscriber]) -> TopicWatch:
         """Follow the topic whose path was authorized; the payload is the guest who asks."""
-        guest: StreamSubscriber = call.payload
+        guest = call.payload
         topic = next((name for name, path in TOPIC_PATHS.items() if path == call.op.path), "")
         if topic not in self.topics:
             raise ValidationError("topic_unknown", "there is no such topic")

@@ -7,10 +7,18 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
+from vault import operations
 from vault.barrier import MISSING, SECRETS, VERSIONS, Barrier, StoreQuery, VaultTx
 from vault.errors import NotFoundError
 from vault.handlers.access_counters import AccessCounters
-from vault.handlers.handler import Call, Handler, Handlers, create_or_update, updated_facts
+from vault.handlers.handler import (
+    Call,
+    Handler,
+    Handlers,
+    create_or_update,
+    handler_table,
+    updated_facts,
+)
 from vault.handlers.secret_settings import validate_max_versions, validate_metadata, validate_tags
 from vault.handlers.secrets import (
     MAX_ATTEMPTS,
@@ -48,21 +56,24 @@ class MetadataHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "secret.metadata.read": Handler(
+        return handler_table(
+            Handler(
+                operations.READ_METADATA,
                 run=self.read,
                 capability=Capability.READ_METADATA,
                 targets_secret=True,
                 audit_response=lambda info: {"secret_id": info.secret.id},
             ),
-            "secret.metadata.diff": Handler(
+            Handler(
+                operations.COMPARE_METADATA,
                 run=self.diff,
                 capability=Capability.READ_METADATA,
                 targets_secret=True,
                 audit_request=lambda asked: {"before": asked.before, "after": asked.after},
                 audit_response=lambda found: {"secret_id": found.secret.id},
             ),
-            "secret.metadata.write": Handler(
+            Handler(
+                operations.WRITE_METADATA,
                 run=self.write,
                 capability=create_or_update,
                 mutates=True,
@@ -70,11 +81,11 @@ class MetadataHandlers:
                 proposed_facts=_proposed,
                 audit_response=lambda secret: {"secret_id": secret.id},
             ),
-        }
+        )
 
-    async def read(self, call: Call) -> SecretInfo:
+    async def read(self, call: Call[ReadMetadata]) -> SecretInfo:
         """The head, its versions with who wrote each, and the access counts if they are wanted."""
-        asked: ReadMetadata = call.payload
+        asked = call.payload
         secret, versions, relabelled = await self._with_versions(call)
         access = await self.access.get(secret.id) if asked.uses else None
         self.access.count_metadata_read(secret.id)
@@ -83,13 +94,13 @@ class MetadataHandlers:
             secret=secret, versions=versions, relabelled=relabelled, access=access, mount=mount
         )
 
-    async def diff(self, call: Call) -> VersionComparison:
+    async def diff(self, call: Call[CompareVersions]) -> VersionComparison:
         """The labels of two versions. Whoever may read the metadata may read what they were.
 
         Raises `NotFoundError`: `version_not_found`, or `labels_not_kept` for a version that was
         written before labels were kept.
         """
-        asked: CompareVersions = call.payload
+        asked = call.payload
         secret = await self._secret(call)
         found = VersionComparison(
             secret=secret,
@@ -99,9 +110,9 @@ class MetadataHandlers:
         self.access.count_metadata_read(secret.id)
         return found
 
-    async def write(self, call: Call) -> SecretRow:
+    async def write(self, call: Call[WriteMetadata]) -> SecretRow:
         """Change what the payload names; makes a secret without versions where there is none."""
-        payload: WriteMetadata = call.payload
+        payload = call.payload
 
         def change(tx: VaultTx) -> SecretRow:
             now = self.world.now()
@@ -121,11 +132,11 @@ class MetadataHandlers:
 
         return await self.barrier.commit(change)
 
-    async def _secret(self, call: Call) -> SecretRow:
+    async def _secret(self, call: Call[object]) -> SecretRow:
         return _require_secret(call, await self.barrier.get(SECRETS, call.op.path))
 
     async def _with_versions(
-        self, call: Call
+        self, call: Call[object]
     ) -> tuple[SecretRow, list[VersionRow], dict[int, bool]]:
         """As `SecretInfo` has them, the current version being the newest one of the list.
 
@@ -230,7 +241,7 @@ def _size(row: VersionRow) -> int:
     return len(row.box) + words + sum(map(len, labels.tags))
 
 
-def _require_secret(call: Call, secret: SecretRow | None) -> SecretRow:
+def _require_secret(call: Call[object], secret: SecretRow | None) -> SecretRow:
     check_facts_unchanged(call, secret)
     if secret is None:
         raise secret_not_found()

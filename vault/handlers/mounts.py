@@ -8,6 +8,7 @@ import trio
 from msgspec.structs import replace
 
 from actors.world import World
+from vault import operations
 from vault.authz.authorizer import Authorizer
 from vault.barrier import MOUNTS, SECRETS, Barrier, StoreQuery, TimedLock, VaultTx
 from vault.errors import (
@@ -17,13 +18,13 @@ from vault.errors import (
     UnavailableError,
     ValidationError,
 )
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secret_settings import validate_max_versions
 from vault.handlers.versions import erase_secret
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import RESERVED, ResourcePath
-from vault.model.payloads import TuneMount, WriteMount
+from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow
 
 PREFIX: Final = "sys/mounts/"  # where a mount lies in the path space of policies
@@ -48,21 +49,35 @@ class MountHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "mount.list": Handler(run=self.list_all, capability=Capability.LIST),
-            "mount.visible": Handler(run=self.list_visible, capability=None, discloses=bool),
-            "mount.preflight": Handler(run=self.resolve_path, capability=None),
-            "mount.read": Handler(run=self.read, capability=Capability.READ),
-            "mount.write": Handler(run=self.write, capability=Capability.CREATE, mutates=True),
-            "mount.tune": Handler(run=self.tune, capability=Capability.UPDATE, mutates=True),
-            "mount.delete": Handler(run=self.delete, capability=Capability.DESTROY, mutates=True),
-        }
+        return handler_table(
+            Handler(operations.LIST_MOUNTS, run=self.list_all, capability=Capability.LIST),
+            Handler(
+                operations.LIST_VISIBLE_MOUNTS,
+                run=self.list_visible,
+                capability=None,
+                discloses=bool,
+            ),
+            Handler(operations.RESOLVE_MOUNT, run=self.resolve_path, capability=None),
+            Handler(operations.READ_MOUNT, run=self.read, capability=Capability.READ),
+            Handler(
+                operations.WRITE_MOUNT, run=self.write, capability=Capability.CREATE, mutates=True
+            ),
+            Handler(
+                operations.TUNE_MOUNT, run=self.tune, capability=Capability.UPDATE, mutates=True
+            ),
+            Handler(
+                operations.DELETE_MOUNT,
+                run=self.delete,
+                capability=Capability.DESTROY,
+                mutates=True,
+            ),
+        )
 
-    async def list_all(self, _: Call) -> list[MountRow]:
+    async def list_all(self, _: Call[Nothing]) -> list[MountRow]:
         """Every mount in path order."""
         return self.mounts.list_mounts()
 
-    async def list_visible(self, call: Call) -> list[MountRow]:
+    async def list_visible(self, call: Call[Nothing]) -> list[MountRow]:
         """The mounts in which the caller may do anything at all."""
         found = []
         for row in self.mounts.list_mounts():
@@ -71,7 +86,7 @@ class MountHandlers:
                 found.append(row)
         return found
 
-    async def resolve_path(self, call: Call) -> MountRow:
+    async def resolve_path(self, call: Call[Nothing]) -> MountRow:
         """The mount that a path lies in, for whoever may do anything in it.
 
         Raises `AuthorizationError` for anybody else, and `NotFoundError` for no such mount.
@@ -84,14 +99,14 @@ class MountHandlers:
             raise _mount_not_found()
         return row
 
-    async def read(self, call: Call) -> MountRow:
+    async def read(self, call: Call[Nothing]) -> MountRow:
         """One mount."""
         row = self.mounts.get(_path(call))
         if row is None:
             raise _mount_not_found()
         return row
 
-    async def write(self, call: Call) -> MountRow:
+    async def write(self, call: Call[WriteMount]) -> MountRow:
         """A new mount. Raises `ConflictError` where it would lie in, on or around another."""
         return await self.create(_path(call), call.payload)
 
@@ -122,9 +137,9 @@ class MountHandlers:
             finally:
                 await self._follow_up()
 
-    async def tune(self, call: Call) -> MountRow:
+    async def tune(self, call: Call[TuneMount]) -> MountRow:
         """Change what the payload names. Raises `ValidationError` for a downgrade."""
-        payload: TuneMount = call.payload
+        payload = call.payload
         if payload.max_versions is not None:
             validate_max_versions(payload.max_versions)
         if payload.version is not None:
@@ -148,7 +163,7 @@ class MountHandlers:
             finally:
                 await self._follow_up()
 
-    async def delete(self, call: Call) -> None:
+    async def delete(self, call: Call[Nothing]) -> None:
         """Erase a mount with all secrets in it, some at a time; one cut short can be repeated.
 
         Raises `UnavailableError` (`mount_not_empty`) after 100,000 secrets when there are more.
@@ -204,7 +219,7 @@ class MountHandlers:
                 await self.reload()
 
 
-def _path(call: Call) -> ResourcePath:
+def _path(call: Call[object]) -> ResourcePath:
     return ResourcePath.parse_folder(call.op.path.removeprefix(PREFIX))
 
 

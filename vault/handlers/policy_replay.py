@@ -4,7 +4,6 @@ The newest records first, a page at a time: read by the index, decided in a thre
 request waits for it. Records, time and memory are bounded; what was not looked at is said.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -13,6 +12,7 @@ import msgspec
 import trio
 
 from actors.world import World
+from vault import operations
 from vault.audit.query import MAX_PAGE, AuditQuery
 from vault.authn.credential_owners import CredentialOwners
 from vault.authz.policy import Policy, validate_policy
@@ -28,7 +28,7 @@ from vault.authz.policy_store import PolicySnapshot, PolicyStore
 from vault.barrier import SECRETS, Barrier
 from vault.errors import ConflictError, ValidationError
 from vault.handlers.audit import AuditSearch
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.usage import OpaqueId
 from vault.handlers.visibility import secret_facts
 from vault.model.audit_row import AuditRow
@@ -60,30 +60,31 @@ class PolicyReplayHandlers:
     owners: CredentialOwners
     barrier: Barrier
     opaque: OpaqueId
-    operations: Mapping[str, Handler]
+    operations: Handlers
     """All operations: which of them change something, and which are about a secret."""
     world: World
     _lock: trio.Lock = field(default_factory=trio.Lock)
 
     def handlers(self) -> Handlers:
         """The operation this file serves."""
-        return {
-            "policy.replay": Handler(
+        return handler_table(
+            Handler(
+                operations.REPLAY_POLICIES,
                 run=self.replay,
                 capability=Capability.READ,
                 audit_request=_audit_request,
                 audit_response=_audit_response,
             )
-        }
+        )
 
-    async def replay(self, call: Call) -> ReplayReport:
+    async def replay(self, call: Call[ReplayPolicies]) -> ReplayReport:
         """Decide what is on record again, under the policies in force and under the candidate.
 
         Both are asked for each caller as he stands now, with address and time of the record.
         Raises `ValidationError` with the faulty field, and `ConflictError` (`replay_running`)
         while another one is under way.
         """
-        asked: ReplayPolicies = call.payload
+        asked = call.payload
         _check(asked)
         present = self.policies.snapshot
         try:

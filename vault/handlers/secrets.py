@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
+from vault import operations
 from vault.barrier import SECRETS, VERSIONS, Barrier, StoreQuery, VaultTx
 from vault.errors import (
     ConflictError,
@@ -23,6 +24,7 @@ from vault.handlers.handler import (
     Handler,
     Handlers,
     create_or_update,
+    handler_table,
     updated_facts,
 )
 from vault.handlers.secret_settings import (
@@ -64,14 +66,16 @@ class SecretHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "secret.read": Handler(
+        return handler_table(
+            Handler(
+                operations.READ_SECRET,
                 run=self.read,
                 capability=Capability.READ,
                 targets_secret=True,
                 audit_response=_audit_response,
             ),
-            "secret.write": Handler(
+            Handler(
+                operations.WRITE_SECRET,
                 run=self.write,
                 capability=create_or_update,
                 mutates=True,
@@ -82,7 +86,8 @@ class SecretHandlers:
                 audit_request=_write_request,
                 audit_response=_audit_response,
             ),
-            "secret.patch": Handler(
+            Handler(
+                operations.PATCH_SECRET,
                 run=self.patch,
                 capability=Capability.UPDATE,
                 mutates=True,
@@ -90,21 +95,22 @@ class SecretHandlers:
                 audit_request=_patch_request,
                 audit_response=_audit_response,
             ),
-            "secret.rollback": Handler(
+            Handler(
+                operations.ROLL_BACK_SECRET,
                 run=self.rollback,
                 capability=Capability.UPDATE,
                 mutates=True,
                 targets_secret=True,
                 audit_response=_audit_response,
             ),
-        }
+        )
 
-    async def read(self, call: Call) -> SecretValue:
+    async def read(self, call: Call[ReadSecret]) -> SecretValue:
         """A version's value; its `value` is None where the version is deleted or destroyed.
 
         Raises `NotFoundError` for no such secret or version, and for a version that has expired.
         """
-        payload: ReadSecret = call.payload
+        payload = call.payload
         secret, version = await self._find(call, payload.version)
         expires_at = version_expiry(secret, version)
         self._check_expiry(expires_at)
@@ -118,7 +124,7 @@ class SecretHandlers:
             version = replace(version, box=b"")  # not held until the value is sent
         return SecretValue(secret=secret, version=version, value=value)
 
-    async def _find(self, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
+    async def _find(self, call: Call[object], number: int) -> tuple[SecretRow, VersionRow]:
         """The head, and its version of this number or the current one, which always is there.
 
         They are looked up in two views of the database. A write in between may have pruned what
@@ -149,7 +155,7 @@ class SecretHandlers:
                 raise _no_version()
         raise changed_meanwhile()
 
-    def _readable(self, call: Call, secret: SecretRow | None) -> SecretRow:
+    def _readable(self, call: Call[object], secret: SecretRow | None) -> SecretRow:
         check_facts_unchanged(call, secret)
         if secret is None:
             raise secret_not_found()
@@ -159,13 +165,13 @@ class SecretHandlers:
         if expires_at and expires_at <= self.world.now():
             raise NotFoundError("secret_expired", "the secret has expired; write it anew to use it")
 
-    async def write(self, call: Call) -> SecretWritten:
+    async def write(self, call: Call[WriteSecret]) -> SecretWritten:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
         return await self.barrier.commit(self.prepare_write(call), max_seals=1)
 
-    def prepare_write(self, call: Call) -> Callable[[VaultTx], SecretWritten]:
+    def prepare_write(self, call: Call[WriteSecret]) -> Callable[[VaultTx], SecretWritten]:
         """The change that makes a new version. Raises `ValidationError`; it, as `write`."""
-        payload: WriteSecret = call.payload
+        payload = call.payload
         _check_size(payload.value)
         metadata = None if payload.metadata is None else validate_metadata(payload.metadata)
         tags = None if payload.tags is None else validate_tags(payload.tags)
@@ -188,12 +194,12 @@ class SecretHandlers:
 
         return change
 
-    async def patch(self, call: Call) -> SecretWritten:
+    async def patch(self, call: Call[PatchSecret]) -> SecretWritten:
         """A new version: the current value with a JSON merge patch applied (RFC 7396).
 
         It expires as the current one does, whose value it has in part.
         """
-        payload: PatchSecret = call.payload
+        payload = call.payload
 
         def change(tx: VaultTx) -> SecretWritten:
             secret, current = self._live_version(tx, call, 0)
@@ -204,12 +210,12 @@ class SecretHandlers:
 
         return await self.barrier.commit(change, max_seals=1)
 
-    async def rollback(self, call: Call) -> SecretWritten:
+    async def rollback(self, call: Call[RollbackSecret]) -> SecretWritten:
         """A new version with the value of an older one, which must not be deleted or expired.
 
         It expires when that one does.
         """
-        payload: RollbackSecret = call.payload
+        payload = call.payload
 
         def change(tx: VaultTx) -> SecretWritten:
             secret, old = self._live_version(tx, call, payload.version)
@@ -218,7 +224,9 @@ class SecretHandlers:
 
         return await self.barrier.commit(change, max_seals=1)
 
-    def _live_version(self, tx: VaultTx, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
+    def _live_version(
+        self, tx: VaultTx, call: Call[object], number: int
+    ) -> tuple[SecretRow, VersionRow]:
         secret = tx.get(SECRETS, call.op.path)
         check_facts_unchanged(call, secret)
         if secret is None:
@@ -241,7 +249,7 @@ class SecretHandlers:
                 "cas_mismatch", "check-and-set parameter did not match the current version"
             )
 
-    def _head(self, call: Call) -> SecretRow:
+    def _head(self, call: Call[object]) -> SecretRow:
         """Of a secret that is not there yet: `_append` says as of when.
 
         Raises `ValidationError` for a name below no mount.
@@ -254,7 +262,7 @@ class SecretHandlers:
         )  # fmt: skip
 
     def _append(
-        self, tx: VaultTx, call: Call, head: SecretRow, value: bytes, expires_at: int
+        self, tx: VaultTx, call: Call[object], head: SecretRow, value: bytes, expires_at: int
     ) -> SecretWritten:
         """Put the next version and the head that points to it, and prune the oldest.
 
@@ -303,14 +311,14 @@ def secret_not_found() -> NotFoundError:
     return NotFoundError("secret_not_found", "there is no secret of this name")
 
 
-def check_existence_unchanged(call: Call, secret: SecretRow | None) -> None:
+def check_existence_unchanged(call: Call[object], secret: SecretRow | None) -> None:
     """Refuse when the secret came or went since step 2 asked for `create` or `update`."""
     if (secret is not None) != call.facts.exists:
         raise changed_meanwhile()
     check_facts_unchanged(call, secret)
 
 
-def check_facts_unchanged(call: Call, secret: SecretRow | None) -> None:
+def check_facts_unchanged(call: Call[object], secret: SecretRow | None) -> None:
     """Refuse when tags or metadata that step 2 may have decided on are no longer those."""
     if call.needs_facts and call.facts != (NO_FACTS if secret is None else secret_facts(secret)):
         raise changed_meanwhile()
@@ -321,7 +329,7 @@ def changed_meanwhile() -> ConflictError:
     return ConflictError(CHANGED_MEANWHILE, "the secret was changed meanwhile; try again")
 
 
-async def reload_head(barrier: Barrier, call: Call, before: SecretRow) -> SecretRow | None:
+async def reload_head(barrier: Barrier, call: Call[object], before: SecretRow) -> SecretRow | None:
     """The head, after a look at its versions did not find the one that it named.
 
     If it is still `before`, it is as the database has it: a cache hears of a commit a moment after

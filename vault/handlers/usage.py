@@ -10,12 +10,13 @@ from typing import Final
 from actors.world import World
 from protocols.link.limits import MAX_IDENTITIES
 from protocols.link.vocabulary import USAGE_DAYS
+from vault import operations
 from vault.authn.credential_owners import CredentialOwners
 from vault.authz.authorizer import Authorizer
 from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, StoreQuery
 from vault.errors import NotFoundError
 from vault.handlers.expiring_secrets import ExpiringSecretHandlers
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.visibility import Visibility
 from vault.model.instant import SECOND
 from vault.model.operation import Capability
@@ -55,26 +56,30 @@ class UsageHandlers:
         """The operations this file serves, and `usage.expiring`."""
         return {
             **ExpiringSecretHandlers(self.barrier, self.opaque, self.world).handlers(),
-            "usage.look": Handler(
-                run=self.survey,
-                capability=Capability.READ,
-                audit_request=lambda asked: {"opaque": asked.opaque},
-                audit_response=lambda found: {"total": found.total, "named": len(found.named)},
-            ),
-            "usage.who": Handler(
-                run=self.resolve_opaque_id,
-                capability=Capability.READ,
-                audit_response=lambda who: {"kind": who.kind},
+            **handler_table(
+                Handler(
+                    operations.REPORT_USAGE,
+                    run=self.survey,
+                    capability=Capability.READ,
+                    audit_request=lambda asked: {"opaque": asked.opaque},
+                    audit_response=lambda found: {"total": found.total, "named": len(found.named)},
+                ),
+                Handler(
+                    operations.RESOLVE_OPAQUE_ID,
+                    run=self.resolve_opaque_id,
+                    capability=Capability.READ,
+                    audit_response=lambda who: {"kind": who.kind},
+                ),
             ),
         }
 
-    async def survey(self, call: Call) -> UsageReport:
+    async def survey(self, call: Call[ReportUsage]) -> UsageReport:
         """Count every secret; the time it takes grows with their number, no request waits for it.
 
         Each is a row of the database that is read and checked, past the cache. Named are those
         whose metadata the caller may read; the agent's own look names all, by opaque ids.
         """
-        asked: ReportUsage = call.payload
+        asked = call.payload
         survey = _UsageSurvey(self.world.now())
         sight = None if call.op.service else self._visibility(call)
         seen = await self._last_reads()
@@ -89,12 +94,12 @@ class UsageHandlers:
             await self._identities(asked.uses) if asked.opaque else (),
         )
 
-    async def resolve_opaque_id(self, call: Call) -> Who:
+    async def resolve_opaque_id(self, call: Call[ResolveOpaqueId]) -> Who:
         """The secret or identity of an opaque id of this vault, among those he may list.
 
         Raises `NotFoundError`, the same for one that is not there and for one he may not see.
         """
-        asked: ResolveOpaqueId = call.payload
+        asked = call.payload
         sight = self._visibility(call)
         for id_, name in await self._identities_in(sight):
             if self.opaque("identity", id_).hex() == asked.opaque:
@@ -107,7 +112,7 @@ class UsageHandlers:
             "not_found", "no secret or identity that you may list here has this opaque id"
         )
 
-    def _visibility(self, call: Call) -> Visibility:
+    def _visibility(self, call: Call[object]) -> Visibility:
         return Visibility(self.authorizer, call, self.world.now())
 
     async def _identities_in(self, sight: Visibility) -> list[tuple[str, str]]:

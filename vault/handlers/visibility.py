@@ -24,7 +24,7 @@ def _no_facts(_: SecretRow) -> SecretFacts:
 class Visibility:
     """One caller's, at one moment: as his own requests for each would be decided."""
 
-    def __init__(self, authorizer: Authorizer, call: Call, now: int) -> None:
+    def __init__(self, authorizer: Authorizer, call: Call[object], now: int) -> None:
         """It stays with the policies of now; make one for each answer."""
         self._policies = authorizer.compiled_policies(call.identity)
         self._call = call

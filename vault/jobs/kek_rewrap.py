@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors import World
-from vault.model.operation import Operation, Origin
-from vault.model.path import ResourcePath
+from vault import operations
+from vault.model.operation import RunOperation, service_operation
 from vault.model.payloads import RewrapDataKeys
-from vault.model.results import RewrapStep
 
 SERVICE: Final = "key-rewrap"
 
@@ -17,26 +16,21 @@ SERVICE: Final = "key-rewrap"
 class KekRewrap:
     """Asks for steps of `sys.rewrap` while versions may be under an older key."""
 
-    run: Callable[[Operation], Awaitable[object]]
+    run: RunOperation
     is_behind: Callable[[], Awaitable[bool]]
     world: World
 
     async def __call__(self) -> None:
         """One pass, if there is anything to do. Raises what the operations raise."""
         while await self.is_behind():
-            step = await self.run(self._operation())
-            if not isinstance(step, RewrapStep):
-                raise TypeError("sys.rewrap answers how far it is")
+            step = await self.run(
+                service_operation(
+                    operations.REWRAP_DATA_KEYS,
+                    "sys/rewrap",
+                    RewrapDataKeys(),
+                    service=SERVICE,
+                    request_id=self.world.new_id(),
+                )
+            )
             if step.complete:
                 return
-
-    def _operation(self) -> Operation:
-        return Operation(
-            name="sys.rewrap",
-            path=ResourcePath.parse("sys/rewrap"),
-            payload=RewrapDataKeys(),
-            request_id=self.world.new_id(),
-            credential=None,
-            origin=Origin(ip="", dialect="service"),
-            service=SERVICE,
-        )

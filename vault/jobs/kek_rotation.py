@@ -1,18 +1,17 @@
 """Rotation of the key-encryption key when it is due, as an ordinary audited operation."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from actors import World
 from protocols.link.vocabulary import AlertCode
+from vault import operations
 from vault.errors import VaultError
-from vault.model.operation import Operation, Origin
-from vault.model.path import ResourcePath
+from vault.model.operation import OperationType, P, R, RunOperation, service_operation
 from vault.model.payloads import Nothing
 
 SERVICE: Final = "key-rotation"
-RunOperation = Callable[[Operation], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -30,19 +29,14 @@ class KekRotation:
         if not self.is_due():
             return
         try:
-            await self.run(self._operation("sys.rotate", "sys/rotate"))
-            await self.run(self._operation("sys.rewrap", "sys/rewrap"))
+            await self._run(operations.ROTATE_KEY, "sys/rotate", Nothing())
+            await self._run(operations.REWRAP_DATA_KEYS, "sys/rewrap", Nothing())
         except VaultError:
             self.alert(AlertCode.ROTATION_FAILED, 1)
             raise
 
-    def _operation(self, name: str, path: str) -> Operation:
-        return Operation(
-            name=name,
-            path=ResourcePath.parse(path),
-            payload=Nothing(),
-            request_id=self.world.new_id(),
-            credential=None,
-            origin=Origin(ip="", dialect="service"),
-            service=SERVICE,
+    async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> R:
+        request_id = self.world.new_id()
+        return await self.run(
+            service_operation(operation, path, payload, service=SERVICE, request_id=request_id)
         )

@@ -15,7 +15,7 @@ from vault.authz.access import Decision
 from vault.errors import ConflictError
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.model.identity import Identity
-from vault.model.operation import Operation, SecretFacts
+from vault.model.operation import Operation, P, R, SecretFacts
 from vault.pipeline import AuditRecorder, Pipeline
 
 
@@ -37,16 +37,16 @@ class TracedPipeline(Pipeline):
         )
         self._tracing = tracing
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """See `Pipeline`."""
         with self._tracing.span(op.name, dialect=op.origin.dialect):
             return await super().run_operation(op)
 
-    async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
+    async def _authenticate(self, op: Operation[P, R], handler: Handler[P, R]) -> Identity:
         with self._tracing.span("authenticate"):
             return await super()._authenticate(op, handler)
 
-    def _authorize(self, trail: AuditContext, facts: SecretFacts) -> Decision:
+    def _authorize(self, trail: AuditContext[P, R], facts: SecretFacts) -> Decision:
         with self._tracing.span("authorize"):
             return super()._authorize(trail, facts)
 
@@ -61,10 +61,10 @@ class _TracedRecorder:
             await self._audit.record(event)
 
 
-def _trace_handler(tracing: Tracing, handler: Handler) -> Handler:
-    run: Callable[[Call], Awaitable[object]] = handler.run
+def _trace_handler(tracing: Tracing, handler: Handler[P, R]) -> Handler[P, R]:
+    run: Callable[[Call[P]], Awaitable[R]] = handler.run
 
-    async def traced(call: Call) -> object:
+    async def traced(call: Call[P]) -> R:
         with tracing.span("handle"):
             try:
                 return await run(call)

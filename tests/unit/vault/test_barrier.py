@@ -238,7 +238,7 @@ async def test_rotation_due(vault: Vault) -> None:
     assert not young.rotation_due
     vault.world.advance(10 + (NOW - vault.world.now()) / 10**9)
     assert young.rotation_due
-    assert young.keyring_state["rotation_due"]
+    assert young.keyring_state.rotation_due
     assert not vault.barrier.rotation_due
 
 
@@ -250,17 +250,17 @@ async def test_uses_are_reserved_before_they_happen(vault: Vault) -> None:
     assert await vault.reserved() == 0
     await vault.put()
     assert await vault.reserved() == BLOCK
-    assert vault.barrier.keyring_state["encryptions"] == 1
+    assert vault.barrier.keyring_state.uses == 1
     after_a_crash = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
     await after_a_crash.load_use_counter()
-    assert after_a_crash.keyring_state["encryptions"] == BLOCK
+    assert after_a_crash.keyring_state.uses == BLOCK
 
 
 async def reopened(vault: Vault) -> int:
     """How many uses the next opening counts."""
     barrier = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
     await barrier.load_use_counter()
-    count: int = barrier.keyring_state["encryptions"]
+    count: int = barrier.keyring_state.uses
     return count
 
 
@@ -268,7 +268,7 @@ async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> Non
     """The exact count is stored, and nothing is sealed any more that nobody would count."""
     for number in (1, 2, 3):
         await vault.put(number=number)
-    assert (vault.barrier.keyring_state["reserved"], await reopened(vault)) == (BLOCK, BLOCK)
+    assert (vault.barrier.keyring_state.reserved_uses, await reopened(vault)) == (BLOCK, BLOCK)
     await vault.barrier.store_use_count()
     assert (await vault.reserved(), await reopened(vault)) == (3, 3)
     with pytest.raises(UnavailableError, match="sealed"):
@@ -357,7 +357,7 @@ async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) ->
             tx.seal("i", number, b"1")
 
     await vault.barrier.commit(twice, max_seals=1)
-    assert vault.barrier.keyring_state["encryptions"] == 3
+    assert vault.barrier.keyring_state.uses == 3
 
 
 async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
@@ -369,12 +369,12 @@ async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
     def failing(_: VaultTx) -> int:
         raise ConflictError("cas_mismatch", "no")
 
-    before = vault.barrier.keyring_state["encryptions"]
+    before = vault.barrier.keyring_state.uses
     one, no, two = await vault.barrier.commit_batch([sealing, failing, sealing], max_seals=3)
     assert (one, two) == (1, 1)
     assert isinstance(no, Failure)
     assert no.error.args == ("cas_mismatch", "no")
-    assert vault.barrier.keyring_state["encryptions"] == before + 3
+    assert vault.barrier.keyring_state.uses == before + 3
     with pytest.raises(ConflictError):
         await vault.barrier.commit(failing)
 
@@ -401,14 +401,14 @@ async def test_in_the_calling_thread_it_is_the_same_but_for_what_has_to_be_waite
         raise ConflictError("cas_mismatch", "no")
 
     assert here(vault, sealing) is None
-    assert vault.barrier.keyring_state["encryptions"] == 0
+    assert vault.barrier.keyring_state.uses == 0
     await vault.put()
     assert here(vault, sealing, sealing, sealing) == [1, 1, 1]
-    assert vault.barrier.keyring_state["encryptions"] == 1 + 3
+    assert vault.barrier.keyring_state.uses == 1 + 3
     done = here(vault, twice, failing, twice, twice)
     assert done is not None
     assert isinstance(done[1], Failure)
-    assert vault.barrier.keyring_state["encryptions"] == 4 + 6
+    assert vault.barrier.keyring_state.uses == 4 + 6
 
 
 async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_current(
@@ -449,7 +449,7 @@ async def test_each_generation_has_its_own_count(vault: Vault) -> None:
     """A new KEK starts from nothing."""
     await vault.put()
     await vault.barrier.rotate()
-    assert vault.barrier.keyring_state["encryptions"] == 0
+    assert vault.barrier.keyring_state.uses == 0
     await vault.put(number=2)
     assert await vault.store.get(SYSTEM, "kek-uses/2") is not None
 

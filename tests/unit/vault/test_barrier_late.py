@@ -74,4 +74,4 @@ async def test_what_is_committed_is_told_as_committed(
     failing[0] = False
     await vault.put()
     assert await vault.reserved() == 2 * block
-    assert vault.barrier.keyring_state["encryptions"] == block + 10
+    assert vault.barrier.keyring_state.uses == block + 10

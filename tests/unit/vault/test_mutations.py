@@ -17,7 +17,7 @@ from vault.handlers.handler import Call
 from vault.handlers.secrets import SecretHandlers
 from vault.model.identity import Identity, Method, Permission
 from vault.model.mounts import MountTable
-from vault.model.operation import NO_FACTS, Operation, Origin, SecretFacts
+from vault.model.operation import NO_FACTS, Operation, OperationType, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.records import MountRow
@@ -38,7 +38,7 @@ def asked(
 ) -> Call:
     """A write that ann may do."""
     op = Operation(
-        name=WRITE,
+        type=OperationType(WRITE),
         path=ResourcePath.parse(path),
         payload=WriteSecret(**{"value": b"{}"} | payload),
         request_id="r1",

@@ -4,6 +4,7 @@ import binascii
 from base64 import b64decode, b64encode
 from typing import Final
 
+from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, plain_reply, system_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.health import SealBody
@@ -74,7 +75,9 @@ async def unseal(dialect: Dialect, request: Request) -> Reply:
 async def seal(dialect: Dialect, request: Request) -> Reply:
     """Take the data path down; the answer comes when it is gone. Sealed already: done."""
     if dialect.service.is_open:
-        await dialect.run_operation(request, "sys.seal", ResourcePath.parse("sys/seal"), Nothing())
+        await dialect.run_operation(
+            request, operations.SEAL, ResourcePath.parse("sys/seal"), Nothing()
+        )
     await dialect.service.wait_sealed()
     return NO_CONTENT_REPLY
 
@@ -83,13 +86,14 @@ async def seal(dialect: Dialect, request: Request) -> Reply:
 async def key_status(dialect: Dialect, request: Request) -> Reply:
     """The generation of the key-encryption key, and how often it was used."""
     path = ResourcePath.parse("sys/key-status")
-    state = await dialect.run_operation(request, "sys.key_status", path, Nothing())
+    status = await dialect.run_operation(request, operations.READ_KEY_STATUS, path, Nothing())
+    keyring = status.keyring
     return system_reply(
         request,
         {
-            "term": state["term"],
-            "install_time": rfc3339(state["install_time"]),
-            "encryptions": state["encryptions"],
+            "term": keyring.generation,
+            "install_time": rfc3339(keyring.created_at),
+            "encryptions": keyring.uses,
         },
     )
 
@@ -98,7 +102,9 @@ async def key_status(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="sys/rotate/keyring")
 async def rotate(dialect: Dialect, request: Request) -> Reply:
     """Make a new generation of the key-encryption key."""
-    await dialect.run_operation(request, "sys.rotate", ResourcePath.parse("sys/rotate"), Nothing())
+    await dialect.run_operation(
+        request, operations.ROTATE_KEY, ResourcePath.parse("sys/rotate"), Nothing()
+    )
     return NO_CONTENT_REPLY
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Final, TypeAlias
 import trio
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, encode, encode_reply
 from vault.edge.native.errors import error_body
@@ -179,7 +180,7 @@ async def read(dialect: Dialect, request: Request, *, body: ReadBatch) -> Reply:
         room.require_room()
         path = secret_path(body.names[i])
         result = await dialect.run_operation(
-            request, "secret.read", path, ReadSecret(), part=_item_suffix(i), memory=room
+            request, operations.READ_SECRET, path, ReadSecret(), part=_item_suffix(i), memory=room
         )
         secret = value_read_body(result)
         del result
@@ -216,7 +217,7 @@ async def write(dialect: Dialect, request: Request, *, body: WriteBatch) -> Repl
         )
         path = secret_path(item.name)
         written = await dialect.run_operation(
-            request, "secret.write", path, payload, part=_item_suffix(i)
+            request, operations.WRITE_SECRET, path, payload, part=_item_suffix(i)
         )
         secret = secret_body(written.secret)
         await room.add_secret(

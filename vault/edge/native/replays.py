@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
+from vault import operations
 from vault.authz.policy import Policy
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
@@ -15,7 +16,6 @@ from vault.model.replay import (
     MAX_WRITTEN,
     DecisionChange,
     ReplayPolicies,
-    ReplayReport,
     Stop,
     Undecided,
 )
@@ -127,7 +127,7 @@ async def replay(dialect: Dialect, request: Request, *, body: ReplayBody) -> Rep
         limit=body.limit,
     )
     path = system_path("policies-replay")
-    found: ReplayReport = await dialect.run_operation(request, "policy.replay", path, payload)
+    found = await dialect.run_operation(request, operations.REPLAY_POLICIES, path, payload)
     fields = asdict(found) | {"changes": [ChangeBody.of(change) for change in found.changes]}
     times = {name: rfc3339(fields[name]) for name in ("since", "until", "reached")}
     return ReplayedBody(**fields | times)

@@ -37,7 +37,7 @@ from vault.handlers.versions import VersionHandlers
 from vault.handlers.visibility import secret_facts
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
-from vault.model.operation import NO_FACTS, Operation, Origin
+from vault.model.operation import NO_FACTS, Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, WritePolicy, WriteSecret
 from vault.model.records import MountRow, SecretRow, VersionRow
@@ -103,7 +103,7 @@ class House:
         if facts:
             found = replace(found, **facts)
         op = Operation(
-            name=name, path=place, payload=Nothing() if payload is None else payload,
+            type=OperationType(name), path=place, payload=Nothing() if payload is None else payload,
             request_id="r", credential=None, origin=HERE,
         )  # fmt: skip
         return await handler.run(Call(op, by, found, decisive))

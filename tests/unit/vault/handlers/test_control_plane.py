@@ -22,7 +22,7 @@ from vault.model.identity import Identity, Method
 from vault.model.instant import MAX_NS
 from vault.model.link import DISABLED, CentralPolicy
 from vault.model.link_ports import ActiveBundle, PolicyTrust
-from vault.model.operation import Capability, Operation, Origin
+from vault.model.operation import Capability, Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import ApplyBundle
 
@@ -77,7 +77,7 @@ class Agent:
         seam = LinkPorts(trust=lambda: self.trust, on_bundle_dropped=self.drop)
         handlers = ControlPlaneHandlers(self.book, seam, self.house.world).handlers()
         op = Operation(
-            name=name,
+            type=OperationType(name),
             path=ResourcePath.parse("sys/fleet/bundle"),
             payload=payload,
             request_id="r",
@@ -202,7 +202,7 @@ async def test_an_agent_without_a_control_plane_takes_none(house: House) -> None
     """And says so of its link."""
     handlers = ControlPlaneHandlers(house.book, LinkPorts(), house.world).handlers()
     op = Operation(
-        name="fleet.apply",
+        type=OperationType("fleet.apply"),
         path=ResourcePath.parse("sys/fleet/bundle"),
         payload=ApplyBundle(signed=signed(1)),
         request_id="r",

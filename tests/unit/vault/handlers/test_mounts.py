@@ -20,7 +20,7 @@ from vault.handlers.handler import Call
 from vault.handlers.mounts import MountHandlers
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow, SecretRow, VersionRow
@@ -91,7 +91,8 @@ class House:
     async def do(self, name: str, path: str, payload: object = None) -> Any:
         """Run `mount.name` as the pipeline would."""
         op = Operation(
-            name=f"mount.{name}", path=ResourcePath.parse(path), payload=payload or Nothing(),
+            type=OperationType(f"mount.{name}"),
+            path=ResourcePath.parse(path), payload=payload or Nothing(),
             request_id="r", credential=None, origin=Origin(ip="::1"),
         )  # fmt: skip
         identity = Identity(id="u", name="ann", method=Method.TOKEN)

@@ -23,7 +23,7 @@ from vault.handlers.handler import Call
 from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import CreateUser, WriteMetadata, WritePolicy
 from vault.model.replay import (
@@ -83,7 +83,8 @@ class Machine:
         """As the pipeline would."""
         payload = ReplayPolicies(**{"since": 1, "until": self.house.world.time, **asked})
         op = Operation(
-            name="policy.replay", path=ResourcePath.parse("sys/policies-replay"), payload=payload,
+            type=OperationType("policy.replay"),
+            path=ResourcePath.parse("sys/policies-replay"), payload=payload,
             request_id="r", credential=None, origin=Origin(ip=""),
         )  # fmt: skip
         found: ReplayReport = await self.replays.handlers()["policy.replay"].run(Call(op, ROOT))

@@ -15,7 +15,7 @@ from vault.handlers import usage as module
 from vault.handlers.handler import Call
 from vault.handlers.usage import MAX_MOST_READ, MAX_NAMED_EACH, UsageHandlers
 from vault.model.identity import Identity
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import SecretVersions, WriteMetadata
 from vault.model.records import AccessRow
@@ -53,7 +53,8 @@ async def ask(house: House, name: str, payload: object, by: Identity = ROOT) -> 
     authorizer = Authorizer(house.book)
     handlers = UsageHandlers(house.barrier, authorizer, opaque, TwoUsers(), house.world).handlers()
     op = Operation(
-        name=name, path=ResourcePath.parse("sys/usage"), payload=payload, request_id="r",
+        type=OperationType(name),
+        path=ResourcePath.parse("sys/usage"), payload=payload, request_id="r",
         credential=None, origin=Origin(ip=""),
     )  # fmt: skip
     return await handlers[name].run(Call(op, by))

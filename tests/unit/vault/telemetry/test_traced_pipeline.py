@@ -12,7 +12,7 @@ from tests.unit.vault import test_pipeline as plain
 from tests.unit.vault.test_pipeline_again import upsert
 from vault import pipeline
 from vault.errors import ConflictError
-from vault.model.operation import SecretFacts
+from vault.model.operation import OperationType, SecretFacts
 from vault.telemetry.traced_pipeline import TracedPipeline
 
 
@@ -99,13 +99,13 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fake: Any = Fake([])
     tracing = Tracing({}, 1.0, SystemWorld().new_id)
-    handlers = {"x.read": Handler(run=handle, capability=Capability.READ)}
+    handlers = {"x.read": Handler(OperationType("op"), run=handle, capability=Capability.READ)}
     traced = TracedPipeline(
         tracing, authenticator=fake, authorizer=fake, limits=fake, audit=fake, load_facts=fake,
         handlers=handlers, metrics=Metrics(), world=SystemWorld(),
     )  # fmt: skip
     op = Operation(
-        name="x.read", path=ResourcePath.parse("s/canary-path"), payload=Nothing(),
+        type=OperationType("x.read"), path=ResourcePath.parse("s/canary-path"), payload=Nothing(),
         request_id="r", credential="canary-token", origin=Origin(ip="10.0.0.9", dialect="native"),
     )  # fmt: skip
     assert await traced.run_operation(op) == "canary-value"
