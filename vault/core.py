@@ -77,6 +77,7 @@ from vault.handlers.tokens import TokenHandlers
 from vault.handlers.usage import OpaqueId, UsageHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
+from vault.handlers.visibility import load_stored_facts
 from vault.jobs.clock_ahead import ClockAheadAlert
 from vault.jobs.kek_rewrap import KekRewrap
 from vault.jobs.kek_rotation import KekRotation
@@ -93,7 +94,7 @@ from vault.model.mounts import MountTable
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
 from vault.mutations import Mutations
-from vault.pipeline import Pipeline, SnapshotRefresher, load_stored_facts
+from vault.pipeline import Pipeline, PipelineParts, SnapshotRefresher
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys, bind_opaque_id
@@ -147,7 +148,7 @@ class CoreDependencies:
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
     beside: Beside = ALONE
     link_ports: LinkPorts = field(default_factory=LinkPorts)
-    make_pipeline: Callable[..., Pipeline] = Pipeline
+    make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
     @property
     def key_file(self) -> FileRootKey | None:
@@ -471,22 +472,24 @@ def _pipeline(
     methods = {name: method for name, method in known.items() if name in chosen}
     rate, own = parts.settings.limits.rate, parts.settings.limits.self_service
     return parts.make_pipeline(
-        authenticator=Authenticator(base.credential_scheme, methods, usage, world),
-        authorizer=authorizer,
-        limits=RateLimiter(
-            parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
-        ),
-        audit=base.audit,
-        load_facts=partial(load_stored_facts, base.barrier),
-        handlers=handlers,
-        metrics=parts.metrics,
-        world=world,
-        failures=failures,
-        refusals=refusals,
-        self_service=RateLimiter(
-            parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
-        ),
-        snapshots=following,
+        PipelineParts(
+            authenticator=Authenticator(base.credential_scheme, methods, usage, world),
+            authorizer=authorizer,
+            limits=RateLimiter(
+                parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
+            ),
+            audit=base.audit,
+            load_facts=partial(load_stored_facts, base.barrier),
+            handlers=handlers,
+            metrics=parts.metrics,
+            world=world,
+            failures=failures,
+            refusals=refusals,
+            self_service=RateLimiter(
+                parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
+            ),
+            snapshots=following,
+        )
     )
 
 

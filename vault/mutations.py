@@ -14,7 +14,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import Failure
-from vault.audit_context import internal_error
 from vault.barrier import NO_DEADLINE, SECRETS, Barrier, VaultTx, commit_timeout_error
 from vault.errors import VaultError
 from vault.handlers.handler import Call
@@ -25,6 +24,7 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.results import SecretWritten
 from vault.operations import WRITE_SECRET
+from vault.pipeline import internal_error
 
 WRITE: Final = "secret.write"
 """The one operation that is done so: it is what comes by the thousand."""

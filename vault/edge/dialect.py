@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from actors.pacer import Pacer
 from actors.world import World
 from vault import operations
-from vault.audit_context import internal_error
 from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, begin_request, validation_message
 from vault.edge.router import Route, Router
@@ -27,6 +26,7 @@ from vault.errors import (
 from vault.model.operation import Operation, OperationType, Origin, P, R, ResponseBudget
 from vault.model.path import ResourcePath
 from vault.model.payloads import MalformedRequest, RefusedRequest
+from vault.pipeline import internal_error
 
 T = TypeVar("T")
 

@@ -85,9 +85,9 @@ class Handler(Generic[P, R]):
     each line of credentials (`limits.self_service`). `discloses`: says of a result whether it shows
     anything that not everybody is shown; one that shows nothing has that pace.
     `only_refuses`: it does nothing but put a refusal on record.
-    `closes`: called as soon as it is allowed, before its intent is on record. A log that does not
-    answer must not keep anybody from closing: its records are waited for shortly, and may be
-    missing.
+    `before_intent`: called as soon as the operation is allowed, before its intent is on record. For
+    sealing, which a log that does not answer must not prevent: its records are waited for shortly,
+    and may be missing.
     `only_restricts`: it only takes away. Where what is stored cannot be read, what was in force
     decides. `authorized_by_shares`: no credential is asked for, since the handler asks for shares
     of the root key. `anonymous`: none is looked at; the caller is anonymous and held to the pace
@@ -105,7 +105,7 @@ class Handler(Generic[P, R]):
     discloses: Callable[[R], bool] | None = None
     only_refuses: bool = False
     only_restricts: bool = False
-    closes: Callable[[], object] | None = None
+    before_intent: Callable[[], object] | None = None
     authorized_by_shares: bool = False
     anonymous: bool = False
     targets_secret: bool = False

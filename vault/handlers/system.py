@@ -33,7 +33,7 @@ class SystemHandlers:
                 capability=Capability.SUDO,
                 mutates=True,
                 only_restricts=True,
-                closes=self.request_seal,
+                before_intent=self.request_seal,
             ),
             Handler(
                 operations.ROTATE_KEY, run=self.rotate, capability=Capability.SUDO, mutates=True

@@ -11,7 +11,7 @@ from protocols.settings.telemetry import TelemetrySettings
 from protocols.telemetry.activation import make_tracing
 from protocols.telemetry.export_plan import ExportPlan
 from vault.model.operation import Operation, P, R, RunOperation
-from vault.pipeline import Pipeline
+from vault.pipeline import Pipeline, PipelineParts
 
 if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
@@ -28,7 +28,7 @@ def worker_tracing(telemetry: TelemetrySettings, world: World, number: int) -> "
     return make_tracing(plan, world.new_id, {**plan.resource, "worker": str(number)})
 
 
-def pipeline_factory(tracing: "Tracing | None") -> Callable[..., Pipeline]:
+def pipeline_factory(tracing: "Tracing | None") -> Callable[[PipelineParts], Pipeline]:
     """What makes the pipeline."""
     if tracing is None:
         return Pipeline

@@ -12,7 +12,6 @@ from protocols.http.asgi import RESERVATION
 from protocols.http.response_budget import Reservation
 from vault.audit.broker import AuditBroker
 from vault.audit.pending_record import PendingRecord
-from vault.audit_context import internal_error
 from vault.edge.asgi import ALWAYS_SERVED
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, VaultError
@@ -22,6 +21,7 @@ from vault.model.payloads import ReadSecret, RefusedRequest, WriteSecret
 from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import End
 from vault.operations import READ_SECRET, REFUSED_REQUEST, WRITE_SECRET
+from vault.pipeline import internal_error
 from vault.workers.carried import told_of
 from vault.workers.wire import (
     MOST,

@@ -8,9 +8,9 @@ a worker guesses, and the leader, who has the rows, looks before anything is cha
 from typing import Final
 
 from vault.barrier import MISSING, SECRETS, Barrier
+from vault.handlers.visibility import load_stored_facts
 from vault.model.operation import SecretFacts
 from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
-from vault.pipeline import load_stored_facts
 
 THERE: Final = SecretFacts(exists=True, is_guess=True)
 ABSENT: Final = SecretFacts(is_guess=True)

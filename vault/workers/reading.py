@@ -51,7 +51,7 @@ from vault.model.mounts import MountTable
 from vault.model.operation import Origin
 from vault.model.records import TokenRow
 from vault.mutations import WRITE
-from vault.pipeline import Pipeline, SnapshotRefresher
+from vault.pipeline import Pipeline, PipelineParts, SnapshotRefresher
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
@@ -89,7 +89,7 @@ class WorkerParts:
     audit: AuditLane
     writes: WriteLane
     world: World
-    pipeline: Callable[..., Pipeline] = Pipeline
+    pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
 
 @dataclass(frozen=True)
@@ -151,23 +151,25 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         audit = RemoteAudit(parts.audit, ValueHasher(bind_audit_keys(keyring).mac), world)
         refusals = _refusals(parts)
         pipeline = parts.pipeline(
-            authenticator=_authenticator(parts, store, keyring, lockout, usage),
-            authorizer=authorizer,
-            limits=_limits(parts),
-            audit=audit,
-            load_facts=known.facts,
-            handlers=_local(
-                SecretHandlers(barrier, mounts.mounts, access, world).handlers()
-                | MetadataHandlers(barrier, mounts.mounts, access, world).handlers()
-                | ListingHandlers(barrier, authorizer, world).handlers()
-                | _token_handlers(store, keyring, usage, authorizer, world),
-                RemoteWrites(parts.writes, known),
-            ),
-            metrics=parts.metrics,
-            world=world,
-            refusals=refusals,
-            self_service=_self_service(parts),
-            snapshots=CaughtUp(follower),
+            PipelineParts(
+                authenticator=_authenticator(parts, store, keyring, lockout, usage),
+                authorizer=authorizer,
+                limits=_limits(parts),
+                audit=audit,
+                load_facts=known.facts,
+                handlers=_local(
+                    SecretHandlers(barrier, mounts.mounts, access, world).handlers()
+                    | MetadataHandlers(barrier, mounts.mounts, access, world).handlers()
+                    | ListingHandlers(barrier, authorizer, world).handlers()
+                    | _token_handlers(store, keyring, usage, authorizer, world),
+                    RemoteWrites(parts.writes, known),
+                ),
+                metrics=parts.metrics,
+                world=world,
+                refusals=refusals,
+                self_service=_self_service(parts),
+                snapshots=CaughtUp(follower),
+            )
         )
         report = RefusedReport(AUTHORIZATIONS_REFUSED, refusals, audit.record, world)
         jobs = [

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.vault.test_pipeline import Parts, handler, op
-from vault.audit_context import AuditContext, internal_error, unrecorded_error
 from vault.errors import InternalError, NotFoundError, UnavailableError
+from vault.pipeline import AuditContext, internal_error, unrecorded_error
 
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
 

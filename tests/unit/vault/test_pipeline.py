@@ -28,17 +28,18 @@ from vault.errors import (
     VaultError,
 )
 from vault.handlers.handler import Call, Handler, create_or_update
+from vault.handlers.visibility import load_stored_facts
 from vault.model.identity import Identity, Method, service_identity
 from vault.model.operation import Capability, Operation, OperationType, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
 from vault.pipeline import (
-    CLOSING_RECORD_TIMEOUT,
+    SEAL_RECORD_TIMEOUT,
     Pipeline,
+    PipelineParts,
     Snapshot,
     SnapshotRefresher,
-    load_stored_facts,
 )
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
@@ -129,13 +130,13 @@ class Parts:
     def pipeline(self, *, held: Sequence[Snapshot] = (), **handlers: Handler) -> Pipeline:
         """Over these handlers."""
         everything: Any = self
-        return Pipeline(
+        return Pipeline(PipelineParts(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
             load_facts=partial(load_stored_facts, everything), handlers=handlers,
             metrics=everything, world=FakeWorld(), failures=self.failures, refusals=self.refusals,
             self_service=self.self_service,
             snapshots=SnapshotRefresher(held, lambda: self.ended),
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 @pytest.fixture
@@ -556,7 +557,7 @@ def test_what_is_held_is_stale_if_any_of_it_is() -> None:
 def closing(parts: Parts) -> Handler:
     """Of a seal."""
     return dataclasses.replace(
-        handler(parts, mutates=True), closes=lambda: parts.diary.append("close")
+        handler(parts, mutates=True), before_intent=lambda: parts.diary.append("close")
     )
 
 
@@ -586,5 +587,5 @@ async def test_what_closes_does_not_depend_on_the_log(
         await parts.pipeline(op=closing(parts)).run_operation(op())
     assert told.value.details["outcome"] == "done"
     assert "close" in parts.diary
-    assert trio.current_time() - begun <= 2 * CLOSING_RECORD_TIMEOUT
+    assert trio.current_time() - begun <= 2 * SEAL_RECORD_TIMEOUT
     assert "its intent is not on record" in caplog.text
