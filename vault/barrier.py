@@ -35,20 +35,11 @@ from vault.errors import (
 from vault.model.health import CacheState, KeyringState
 from vault.model.link_ports import KekState
 from vault.model.records import SystemRow, VersionRow
-from vault.store.committer import NO_DEADLINE as NO_DEADLINE
-from vault.store.committer import commit_timeout_error as commit_timeout_error
-from vault.store.interface import UNKNOWN as UNKNOWN
-from vault.store.row_cache import MISSING as MISSING
+from vault.store.interface import UNKNOWN
+from vault.store.row_cache import MISSING
 from vault.store.store import Store
-from vault.store.table import StoreQuery as StoreQuery
-from vault.store.table import Table as Table
-from vault.store.tables import ACCESS as ACCESS
-from vault.store.tables import ALL
-from vault.store.tables import MOUNTS as MOUNTS
-from vault.store.tables import SECRETS as SECRETS
-from vault.store.tables import SYSTEM as SYSTEM
-from vault.store.tables import VERSIONS as VERSIONS
-from vault.store.timed_lock import TimedLock as TimedLock
+from vault.store.tables import ALL, SYSTEM, VERSIONS
+from vault.store.timed_lock import TimedLock
 from vault.store.transaction import StoreTx
 
 R = TypeVar("R", bound=msgspec.Struct)

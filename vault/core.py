@@ -51,12 +51,13 @@ from vault.barrier import Barrier, HmacRowGuard
 from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
 from vault.config.cache import CacheSettings as Caching
+from vault.control_link.ports import LinkPorts
 from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError, VaultError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.audit import AuditHandlers
-from vault.handlers.control_plane import ControlPlaneHandlers, LinkPorts
+from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
 from vault.handlers.listing import ListingHandlers
@@ -72,6 +73,7 @@ from vault.handlers.roles import RoleHandlers
 from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
+from vault.handlers.stores import AccessStore, KeyStore, MountStore, SecretStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.usage import OpaqueId, UsageHandlers
@@ -219,8 +221,8 @@ async def open_core(
         prover = make_prover(dependencies.settings.audit_log, bind_audit_keys(keyring), world)
         scheme, opaque = PepperedScheme(keyring.pepper), bind_opaque_id(keyring)
         base = CoreServices(dependencies, seal, store, barrier, audit, scheme, opaque, footing)
-        order, rewrapping = partial(footing.persist_seal_order, store), KeyRewrapper(barrier)
-        system = SystemHandlers(barrier, seal.request_seal, order, tree, rewrapping)
+        order, keys = partial(footing.persist_seal_order, store), KeyStore(barrier)
+        system = SystemHandlers(keys, seal.request_seal, order, tree, KeyRewrapper(keys))
         trouble = partial(_describe_trouble, inspection, keeper, index)
         wired = await _wire_pipeline(
             base, system, AuditHandlers(audit, index, prover, trouble, verification)
@@ -331,7 +333,8 @@ async def _wire_pipeline(
     book = PolicyStore(store, world, seam.ceiling)
     await book.reload()
     authorizer = Authorizer(book)
-    access = AccessCounters(barrier, world, seam.tally.add_reads)
+    secrets, reads = SecretStore(barrier), AccessStore(barrier)
+    access = AccessCounters(reads, world, seam.tally.add_reads)
     usage = CredentialUsage(store, world, seam.tally.add_uses)
     streams = StreamRegistry()
     revoker = Revoker(store, streams)
@@ -340,10 +343,10 @@ async def _wire_pipeline(
     tokens = Tokens(store, base.credential_scheme, revoker, world, rule)
     users = Users(store, revoker, world)
     keys = ApiKeys(store, base.credential_scheme, revoker, usage, world)
-    mounts = MountHandlers(barrier, MountTable(), authorizer, world)
+    mounts = MountHandlers(MountStore(barrier), MountTable(), authorizer, world)
     await mounts.reload()
     owners = CredentialOwners(keys, tokens, users)
-    secrets = SecretHandlers(barrier, mounts.mounts, access, world)
+    values = SecretHandlers(secrets, mounts.mounts, access, world)
     root_key = RootKeyOperations(
         barrier,
         base.dependencies.key_file,
@@ -354,10 +357,10 @@ async def _wire_pipeline(
         request_seal=base.seal.request_seal,
     )
     handlers: Handlers = {
-        **secrets.handlers(),
-        **VersionHandlers(barrier, world).handlers(),
-        **MetadataHandlers(barrier, mounts.mounts, access, world).handlers(),
-        **ListingHandlers(barrier, authorizer, world).handlers(),
+        **values.handlers(),
+        **VersionHandlers(secrets, world).handlers(),
+        **MetadataHandlers(secrets, mounts.mounts, access, world).handlers(),
+        **ListingHandlers(secrets, authorizer, world).handlers(),
         **mounts.handlers(),
         **MalformedRequestHandlers(authorizer).handlers(),
         **TokenHandlers(tokens, keys, authorizer, world).handlers(),
@@ -365,9 +368,9 @@ async def _wire_pipeline(
         **UserHandlers(users, authorizer).handlers(),
         **RoleHandlers(Roles(store, world), authorizer).handlers(),
         **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
-        **PolicyHandlers(book, authorizer, users, barrier, world).handlers(),
+        **PolicyHandlers(book, authorizer, users, secrets, world).handlers(),
         **ControlPlaneHandlers(book, seam, world).handlers(),
-        **UsageHandlers(barrier, authorizer, base.opaque_id, owners, world).handlers(),
+        **UsageHandlers(secrets, reads, authorizer, base.opaque_id, owners, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
         **RootKeyHandlers(root_key).handlers(),
@@ -376,7 +379,7 @@ async def _wire_pipeline(
         ),
     }
     again = PolicyReplayHandlers(
-        book, audits.index, owners, barrier, base.opaque_id, handlers, world
+        book, audits.index, owners, secrets, base.opaque_id, handlers, world
     )
     handlers |= again.handlers()
     failed = base.dependencies.settings.limits.failures
@@ -423,7 +426,7 @@ async def _wire_pipeline(
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, following, secrets, book, mounts, tokens, access, usage, jobs)
+    return WiredCore(pipeline, following, values, book, mounts, tokens, access, usage, jobs)
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:
@@ -441,7 +444,9 @@ def _status_handlers(
     """How the agent does: asked for once, or followed by a page."""
     parts, world = base.dependencies, base.dependencies.world
     release, now = version("freehold"), world.now()
-    health = HealthHandlers(base.barrier, parts.metrics, audits.state, release, now, world)
+    health = HealthHandlers(
+        KeyStore(base.barrier), parts.metrics, audits.state, release, now, world
+    )
     topics = {
         "health": state_reader(health.state),
         "actors": actor_reader(system.tree),
@@ -479,7 +484,7 @@ def _pipeline(
                 parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
             ),
             audit=base.audit,
-            load_facts=partial(load_stored_facts, base.barrier),
+            load_facts=partial(load_stored_facts, SecretStore(base.barrier)),
             handlers=handlers,
             metrics=parts.metrics,
             world=world,

@@ -44,7 +44,7 @@ class SharingLevel(StrEnum):
 
 
 class UsageTally(Protocol):
-    """What is counted beside (`vault.handlers.usage_tally`)."""
+    """What is counted beside (`vault.control_link.ports`)."""
 
     reads: dict[str, int]
     uses: dict[str, int]

@@ -7,8 +7,8 @@ from heapq import nsmallest
 from actors.world import World
 from protocols.link.limits import MAX_EXPIRING
 from vault import operations
-from vault.barrier import SECRETS, Barrier
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import SecretStore
 from vault.model.operation import Capability
 from vault.model.records import RecordStatus, SecretRow
 from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
@@ -18,7 +18,7 @@ from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
 class ExpiringSecretHandlers:
     """The handler of `usage.expiring`. `opaque`: as of `usage.look`."""
 
-    barrier: Barrier
+    secrets: SecretStore
     opaque: Callable[[str, str], bytes]
     world: World
 
@@ -46,7 +46,7 @@ class ExpiringSecretHandlers:
             is_asked_for = 0 < row.expires_at <= now + asked.within
             return self._describe(row) if is_asked_for and _is_active(row) else None
 
-        found = [one for one in await self.barrier.select_all(SECRETS, describe) if one]
+        found = [one for one in await self.secrets.select_all(describe) if one]
         ahead = [one for one in found if one.expires_at > now]
         over = [one for one in found if one.expires_at <= now and _sort_key(one) > asked.ended]
         return ExpiringReport(

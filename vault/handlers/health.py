@@ -9,9 +9,9 @@ from typing import Final
 from actors.world import World
 from vault import operations
 from vault.audit.broker import BrokerState
-from vault.barrier import Barrier
 from vault.errors import ErrorType
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import KeyStore
 from vault.metrics import DURATION_BUCKETS, Metrics, RequestTotals
 from vault.model.health import HealthState, SinkHealth
 from vault.model.operation import Capability
@@ -64,7 +64,7 @@ def _server_errors(totals: RequestTotals) -> int:
 class HealthHandlers:
     """The handler of `sys.health`."""
 
-    barrier: Barrier
+    keys: KeyStore
     metrics: Metrics
     audit_state: Callable[[], BrokerState]
     version: str
@@ -86,7 +86,7 @@ class HealthHandlers:
         """The same, for whoever follows it."""
         pace, totals, log = self.rates, self.metrics.totals(), self.audit_state()
         pace.sample(totals, self.world.monotonic())
-        key, cache = self.barrier.keyring_state, self.barrier.cache_state
+        key, cache = self.keys.state, self.keys.cache_state
         return HealthState(
             version=self.version,
             opened_at=self.opened_at,

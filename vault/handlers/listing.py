@@ -5,7 +5,7 @@ looks at a bounded number of rows a call and hands out a cursor where it stopped
 """
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
@@ -13,9 +13,9 @@ from actors.pacer import Pacer
 from actors.world import World
 from vault import operations
 from vault.authz.authorizer import Authorizer
-from vault.barrier import SECRETS, Barrier, StoreQuery
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import Visibility, secret_facts
 from vault.model.operation import COPIES, NO_FACTS, Capability, SecretFacts
 from vault.model.payloads import MAX_PAGE_SIZE, MAX_RESULT_BYTES, ListKeys, ListSecrets
@@ -35,7 +35,7 @@ _REST: Final = 512  # bytes of a row on the wire beside its name, metadata and t
 class ListingHandlers:
     """The handlers of `secret.list` (search) and `secret.keys` (folder)."""
 
-    barrier: Barrier
+    store: SecretStore
     authorizer: Authorizer
     world: World
 
@@ -68,18 +68,18 @@ class ListingHandlers:
             raise ValidationError(
                 "limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit"
             )
-        after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
+        after = self.store.open_cursor(payload.cursor) if payload.cursor else ""
         sight = Visibility(self.authorizer, call, self.world.now())
         found, reserved = _Search(payload, sight, Pacer(self.world.monotonic)), _AnswerMemory(call)
         while True:
-            page = await self._page(call.op.path, after)
+            page = await self.store.list_page(call.op.path, after, _PAGE)
             await found.add_page(page)
             is_last = len(page) < _PAGE
             del page  # not held while there is no room for what was found
             await reserved.reserve_total(found.size)
             after = found.last
             if found.is_over:
-                return SecretPage(secrets=found.shown, cursor=self.barrier.seal_cursor(after))
+                return SecretPage(secrets=found.shown, cursor=self.store.seal_cursor(after))
             if is_last:
                 return SecretPage(secrets=found.shown, cursor="")
 
@@ -115,13 +115,9 @@ class ListingHandlers:
     ) -> list[tuple[str, SecretFacts]]:
         """Of a page the names, with their facts where these are needed: rows stay packed if not."""
         if facts:
-            return [(row.name, secret_facts(row)) for row in await self._page(folder, after)]
-        keys = await self.barrier.checked_keys(SECRETS, _below(folder, after))
-        return [(name, NO_FACTS) for (name,) in cast("list[tuple[str]]", keys)]
-
-    async def _page(self, folder: str, after: str) -> list[SecretRow]:
-        """Secrets below `folder` whose names come after `after`, in byte order."""
-        return await self.barrier.select(SECRETS, _below(folder, after))
+            page = await self.store.list_page(folder, after, _PAGE)
+            return [(row.name, secret_facts(row)) for row in page]
+        return [(name, NO_FACTS) for name in await self.store.list_names(folder, after, _PAGE)]
 
 
 class _Search:
@@ -167,14 +163,6 @@ class _AnswerMemory:
             more = size - self._size + _STEP
             await self._call.reserve(COPIES * more)
             self._size += more
-
-
-def _below(folder: str, after: str) -> StoreQuery:
-    return StoreQuery(
-        prefix=("name", folder) if folder else None,
-        after=(after,) if after else None,
-        limit=_PAGE,
-    )
 
 
 def _child(folder: str, name: str) -> str:

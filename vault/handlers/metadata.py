@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault import operations
-from vault.barrier import MISSING, SECRETS, VERSIONS, Barrier, StoreQuery, VaultTx
 from vault.errors import NotFoundError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import (
@@ -30,6 +29,7 @@ from vault.handlers.secrets import (
     secret_not_found,
     version_with_expiry,
 )
+from vault.handlers.stores import SecretStore, SecretTx
 from vault.model.labels import Labels
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability, SecretFacts
@@ -49,7 +49,7 @@ SMALL_BYTES = 1 << 18  # bytes that they have together: they are unpacked while 
 class MetadataHandlers:
     """The handlers of `secret.metadata.read`, `.diff` and `.write`."""
 
-    barrier: Barrier
+    store: SecretStore
     mounts: MountTable
     access: AccessCounters
     world: World
@@ -114,9 +114,9 @@ class MetadataHandlers:
         """Change what the payload names; makes a secret without versions where there is none."""
         payload = call.payload
 
-        def change(tx: VaultTx) -> SecretRow:
+        def change(tx: SecretTx) -> SecretRow:
             now = self.world.now()
-            secret = tx.get(SECRETS, call.op.path)
+            secret = tx.get_secret(call.op.path)
             if secret is None and payload.must_exist:
                 raise secret_not_found()
             check_existence_unchanged(call, secret)
@@ -125,15 +125,15 @@ class MetadataHandlers:
                 created_by=call.identity.name,
             )  # fmt: skip
             head = replace(_edited(head, payload), updated_at=now)
-            tx.put(SECRETS, head)
+            tx.put_secret(head)
             if payload.expires_at is not None:
                 _expire_current(tx, head)
             return head
 
-        return await self.barrier.commit(change)
+        return await self.store.transact(change)
 
     async def _secret(self, call: Call[object]) -> SecretRow:
-        return _require_secret(call, await self.barrier.get(SECRETS, call.op.path))
+        return _require_secret(call, await self.store.get(call.op.path))
 
     async def _with_versions(
         self, call: Call[object]
@@ -148,7 +148,7 @@ class MetadataHandlers:
             if secret.current_version == (versions[-1].version if versions else 0):
                 return secret, versions, relabelled
             before = secret
-            secret = _require_secret(call, await reload_head(self.barrier, call, before))
+            secret = _require_secret(call, await reload_head(self.store, call, before))
             if not is_other_version(before, secret):
                 return secret, versions, relabelled
         raise changed_meanwhile()
@@ -156,7 +156,7 @@ class MetadataHandlers:
     async def _labelled(self, secret: SecretRow, number: int) -> VersionLabels:
         if not number:
             return VersionLabels.current(secret)
-        version = await self.barrier.get_version(secret.id, number)
+        version = await self.store.get_version(secret.id, number)
         if version is None:
             raise NotFoundError("version_not_found", "there is no such version of this secret")
         labelled = VersionLabels.of_version(version)
@@ -180,19 +180,18 @@ class MetadataHandlers:
             return told.rows, told.relabelled
         after, limit = None, self._first_page(secret)
         while True:
-            query = StoreQuery(equals={"secret_id": secret.id}, after=after, limit=limit)
-            page = await self.barrier.select(VERSIONS, query)
+            page = await self.store.list_versions(secret.id, after, limit)
             told.extend(page)
             if len(page) < limit:
                 return told.rows, told.relabelled
-            after = (secret.id, page[-1].version)
+            after = page[-1].version
             limit = _PAGE if sum(map(_size, page)) <= SMALL_BYTES else _FIRST_PAGE
             del page  # its values are not held while the next page is loaded
 
     def _first_page(self, secret: SecretRow) -> int:
         """How many versions to ask for at first: few unless it is known that they are small."""
-        newest = self.barrier.cached(VERSIONS, secret.id, secret.current_version)
-        if newest is None or newest is MISSING:
+        newest = self.store.get_cached_version(secret.id, secret.current_version)
+        if newest is None:
             return _FIRST_PAGE
         return _PAGE if _size(newest) * _PAGE <= SMALL_BYTES else _FIRST_PAGE
 
@@ -202,16 +201,14 @@ class MetadataHandlers:
         Small ones are brought into the cache, so that they are there the next time. Whether they
         are is told by the newest, which comes with the head: the versions of a secret are alike.
         """
-        keys = [(secret.id, number) for number in numbers]
-        versions = [(VERSIONS, key) for key in keys]
-        rows = self.barrier.get_cached_snapshot([(SECRETS, (secret.name,)), *versions], SMALL_BYTES)
-        if rows is not None:
-            return rows[1:] if rows[0] == secret else None  # not secret: its head
-        newest = self.barrier.cached(VERSIONS, *keys[-1]) if keys else None
-        if newest is None or newest is MISSING or _size(newest) * len(keys) > SMALL_BYTES:
+        cached = self.store.get_cached_versions(secret, numbers, SMALL_BYTES)
+        if cached is not None:
+            head, versions = cached
+            return versions if head == secret else None  # not secret: a row
+        newest = self.store.get_cached_version(secret.id, numbers[-1]) if numbers else None
+        if newest is None or _size(newest) * len(numbers) > SMALL_BYTES:
             return None
-        found = await self.barrier.load_into_cache(VERSIONS, keys)
-        return found if len(found) == len(keys) else None
+        return await self.store.load_versions(secret.id, numbers)
 
 
 class _VersionHistory:
@@ -248,11 +245,11 @@ def _require_secret(call: Call[object], secret: SecretRow | None) -> SecretRow:
     return secret
 
 
-def _expire_current(tx: VaultTx, head: SecretRow) -> None:
+def _expire_current(tx: SecretTx, head: SecretRow) -> None:
     """Have the current version expire when its head does."""
-    current = tx.get(VERSIONS, head.id, head.current_version) if head.current_version else None
+    current = tx.get_version(head.id, head.current_version) if head.current_version else None
     if current is not None:
-        tx.put(VERSIONS, version_with_expiry(head, current, head.expires_at))
+        tx.put_version(version_with_expiry(head, current, head.expires_at))
 
 
 def _proposed(payload: WriteMetadata, facts: SecretFacts) -> SecretFacts:

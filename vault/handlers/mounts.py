@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from actors.world import World
 from vault import operations
 from vault.authz.authorizer import Authorizer
-from vault.barrier import MOUNTS, SECRETS, Barrier, StoreQuery, TimedLock, VaultTx
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -20,7 +19,7 @@ from vault.errors import (
 )
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secret_settings import validate_max_versions
-from vault.handlers.versions import erase_secret
+from vault.handlers.stores import MountStore, MountTx
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import RESERVED, ResourcePath
@@ -39,13 +38,13 @@ MAX_ERASE_BATCHES: Final = (
 class MountHandlers:
     """The handlers of `mount.*`."""
 
-    barrier: Barrier
+    store: MountStore
     mounts: MountTable
     authorizer: Authorizer
     world: World
-    _changing: TimedLock = field(default_factory=TimedLock)  # a change and the book's follow-up
-    _reading: TimedLock = field(default_factory=TimedLock)
-    _seen: list[int] = field(default_factory=lambda: [-1])  # transactions that the book has
+    _seen: list[int] = field(
+        default_factory=lambda: [-1]
+    )  # transactions of mounts that the table has
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -116,8 +115,8 @@ class MountHandlers:
         if path.partition("/")[0].casefold() in RESERVED:
             raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
 
-        def change(tx: VaultTx) -> MountRow:
-            others = tx.select(MOUNTS, StoreQuery(limit=MAX_MOUNTS))
+        def change(tx: MountTx) -> MountRow:
+            others = tx.list_mounts(MAX_MOUNTS)
             if len(others) == MAX_MOUNTS:
                 raise ValidationError("mounts_full", f"there are {MAX_MOUNTS} mounts")
             other = MountTable(others).find_overlapping(path)
@@ -128,12 +127,12 @@ class MountHandlers:
                 path=str(path), id=new, accessor=f"kv_{new[:8]}", version=version,
                 description=payload.description, created_at=self.world.now(),
             )  # fmt: skip
-            tx.put(MOUNTS, row)
+            tx.put_mount(row)
             return row
 
-        async with self._changing.hold():
+        async with self.store.changing.hold():
             try:
-                return await self.barrier.commit(change)
+                return await self.store.transact(change)
             finally:
                 await self._follow_up()
 
@@ -145,8 +144,8 @@ class MountHandlers:
         if payload.version is not None:
             _checked_version(payload.version)
 
-        def change(tx: VaultTx) -> MountRow:
-            row = tx.get(MOUNTS, _path(call))
+        def change(tx: MountTx) -> MountRow:
+            row = tx.get_mount(_path(call))
             if row is None:
                 raise _mount_not_found()
             if payload.version is not None and payload.version < row.version:
@@ -154,12 +153,12 @@ class MountHandlers:
                     "version_downgrade", f"cannot downgrade mount from version {row.version}"
                 )
             row = _tuned(row, payload)
-            tx.put(MOUNTS, row)
+            tx.put_mount(row)
             return row
 
-        async with self._changing.hold():
+        async with self.store.changing.hold():
             try:
-                return await self.barrier.commit(change)
+                return await self.store.transact(change)
             finally:
                 await self._follow_up()
 
@@ -172,19 +171,16 @@ class MountHandlers:
         if self.mounts.get(path) is None:
             raise _mount_not_found()
 
-        def change(tx: VaultTx) -> bool:
-            secrets = tx.select(SECRETS, StoreQuery(prefix=("name", path), limit=ERASE_BATCH))
-            for secret in secrets:
-                erase_secret(tx, secret)
-            done = len(secrets) < ERASE_BATCH
-            if done and tx.get(MOUNTS, path) is not None:
-                tx.delete(MOUNTS, path)
+        def change(tx: MountTx) -> bool:
+            done = tx.erase_secrets(path, ERASE_BATCH) < ERASE_BATCH
+            if done:
+                tx.delete_mount(path)
             return done
 
-        async with self._changing.hold():
+        async with self.store.changing.hold():
             try:
                 for _ in range(MAX_ERASE_BATCHES):
-                    if await self.barrier.commit(change):
+                    if await self.store.transact(change):
                         return
             finally:
                 await self._follow_up()
@@ -195,26 +191,26 @@ class MountHandlers:
         )
 
     async def _follow_up(self) -> None:
-        """Whatever came of a change: it may have happened. Else the book is left stale."""
+        """Whatever came of a change: it may have happened. Else the table is left stale."""
         with suppress(UnavailableError):  # what the change has come to is what is told
             await self.reload()
 
     async def reload(self) -> None:
-        """Take the book to what is stored."""
-        seen = self.barrier.count_transactions(MOUNTS)
-        rows = await self.barrier.select_all(MOUNTS)
+        """Read the table of mounts again."""
+        seen = self.store.count_transactions()
+        rows = await self.store.list_all()
         if seen >= self._seen[0]:  # else another one was quicker, and read later
             self._seen[0] = seen
             self.mounts.replace(rows)
 
     @property
     def is_stale(self) -> bool:
-        """Whether a transaction has ended that the book may not have, as `PolicyStore.is_stale`."""
-        return self.barrier.count_transactions(MOUNTS) > self._seen[0]
+        """Whether a transaction has ended that the table may not have."""
+        return self.store.count_transactions() > self._seen[0]
 
     async def refresh(self) -> None:
-        """Have the book follow what is stored. Raises as `Barrier.select`."""
-        async with self._reading.hold():
+        """Read the table again if it is stale. Raises as `Store.select`."""
+        async with self.store.reading.hold():
             if self.is_stale:
                 await self.reload()
 

@@ -17,9 +17,9 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.conditions import HiddenFacts
 from vault.authz.policy import Policy, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames, PolicyStore
-from vault.barrier import SECRETS, Barrier
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import secret_facts
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, SecretFacts
@@ -40,7 +40,7 @@ class PolicyHandlers:
     policies: PolicyStore
     authorizer: Authorizer
     users: Users
-    barrier: Barrier
+    secrets: SecretStore
     world: World
     _deciding: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
@@ -187,7 +187,7 @@ class PolicyHandlers:
         return identity if payload.mfa is None else replace(identity, mfa=payload.mfa)
 
     async def _facts(self, path: ResourcePath, payload: DryRunAccess) -> SecretFacts:
-        row = await self.barrier.get(SECRETS, path)
+        row = await self.secrets.get(path)
         facts = NO_FACTS if row is None else secret_facts(row)
         return SecretFacts(
             exists=facts.exists,

@@ -25,10 +25,10 @@ from vault.authz.policy_replay import (
     recorded_path,
 )
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
-from vault.barrier import SECRETS, Barrier
 from vault.errors import ConflictError, ValidationError
 from vault.handlers.audit import AuditSearch
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import SecretStore
 from vault.handlers.usage import OpaqueId
 from vault.handlers.visibility import secret_facts
 from vault.model.audit_row import AuditRow
@@ -58,7 +58,7 @@ class PolicyReplayHandlers:
     policies: PolicyStore
     index: AuditSearch
     owners: CredentialOwners
-    barrier: Barrier
+    secrets: SecretStore
     opaque: OpaqueId
     operations: Handlers
     """All operations: which of them change something, and which are about a secret."""
@@ -232,7 +232,7 @@ class _ReplayRun:
         if row.path not in self._facts:
             if len(self._facts) >= MAX_CACHED:
                 self._facts.clear()
-            found = await self._handlers.barrier.get(SECRETS, question.path)
+            found = await self._handlers.secrets.get(question.path)
             self._facts[row.path] = (
                 None if found is None else (found.updated_at, secret_facts(found))
             )
@@ -266,7 +266,7 @@ class _ReplayRun:
         opaque, handler = self._handlers.opaque, self._handlers.operations.get(change.operation)
         row = None
         if handler is not None and handler.targets_secret:
-            row = await self._handlers.barrier.get(SECRETS, change.path)
+            row = await self._handlers.secrets.get(change.path)
         return msgspec.structs.replace(
             change,
             identity=opaque("identity", change.actor_id),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from actors.tree import Node
 from vault import operations
-from vault.barrier import Barrier
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.rewrap import KeyRewrapper
+from vault.handlers.stores import KeyStore
 from vault.model.health import CacheState, KeyStatus
 from vault.model.operation import Capability
 from vault.model.payloads import Nothing, RewrapDataKeys
@@ -18,7 +18,7 @@ from vault.model.results import RewrapStep
 class SystemHandlers:
     """The handlers of `sys.*`."""
 
-    barrier: Barrier
+    keys: KeyStore
     request_seal: Callable[[], None]
     record_seal: Callable[[], Awaitable[None]]
     tree: Callable[[], Node]
@@ -65,7 +65,7 @@ class SystemHandlers:
 
     async def rotate(self, _: Call[Nothing]) -> int:
         """Make a new KEK generation; values keep theirs until they are rewrapped."""
-        return await self.barrier.rotate()
+        return await self.keys.rotate()
 
     async def rewrap(self, call: Call[RewrapDataKeys | Nothing]) -> RewrapStep:
         """Put the data keys of some more versions under the active KEK."""
@@ -80,7 +80,7 @@ class SystemHandlers:
     async def key_status(self, _: Call[Nothing]) -> KeyStatus:
         """What may be told of the keyring, and whether versions may be under older keys."""
         behind = await self.rewrapper.has_old_keys()
-        return KeyStatus(keyring=self.barrier.keyring_state, rewrapped=not behind)
+        return KeyStatus(keyring=self.keys.state, rewrapped=not behind)
 
     async def actors(self, _: Call[Nothing]) -> Node:
         """Every actor with its mailbox depth, restarts and time per message."""
@@ -88,4 +88,4 @@ class SystemHandlers:
 
     async def cache(self, _: Call[Nothing]) -> CacheState:
         """How the cache of sealed rows is set, and how it does."""
-        return self.barrier.cache_state
+        return self.keys.cache_state

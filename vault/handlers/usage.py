@@ -13,10 +13,10 @@ from protocols.link.vocabulary import USAGE_DAYS
 from vault import operations
 from vault.authn.credential_owners import CredentialOwners
 from vault.authz.authorizer import Authorizer
-from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, StoreQuery
 from vault.errors import NotFoundError
 from vault.handlers.expiring_secrets import ExpiringSecretHandlers
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import AccessStore, SecretStore
 from vault.handlers.visibility import Visibility
 from vault.model.instant import SECOND
 from vault.model.operation import Capability
@@ -46,7 +46,8 @@ OpaqueId = Callable[[str, str], bytes]
 class UsageHandlers:
     """The handlers of `usage.*`. People are named no secret that they could not find themselves."""
 
-    barrier: Barrier
+    secrets: SecretStore
+    access: AccessStore
     authorizer: Authorizer
     opaque: OpaqueId
     owners: CredentialOwners
@@ -55,7 +56,7 @@ class UsageHandlers:
     def handlers(self) -> Handlers:
         """The operations this file serves, and `usage.expiring`."""
         return {
-            **ExpiringSecretHandlers(self.barrier, self.opaque, self.world).handlers(),
+            **ExpiringSecretHandlers(self.secrets, self.opaque, self.world).handlers(),
             **handler_table(
                 Handler(
                     operations.REPORT_USAGE,
@@ -121,9 +122,9 @@ class UsageHandlers:
 
     async def _secrets(self) -> AsyncGenerator[SecretRow, None]:
         """Those that have a value to be read."""
-        after = None
-        while page := await self.barrier.select(SECRETS, StoreQuery(after=after, limit=_PAGE)):
-            after = (page[-1].name,)
+        after = ""
+        while page := await self.secrets.list_page("", after, _PAGE):
+            after = page[-1].name
             for row in page:
                 if row.status == RecordStatus.ACTIVE:
                     yield row
@@ -131,8 +132,8 @@ class UsageHandlers:
     async def _last_reads(self) -> dict[str, int]:
         found: dict[str, int] = {}
         after = None
-        while page := await self.barrier.select(ACCESS, StoreQuery(after=after, limit=_PAGE)):
-            after = (page[-1].secret_id,)
+        while page := await self.access.list_page(after, _PAGE):
+            after = page[-1].secret_id
             found |= {row.secret_id: row.last_value_read for row in page if row.last_value_read}
         return found
 
@@ -140,9 +141,8 @@ class UsageHandlers:
         """When the current version was made: `updated_at` moves with metadata, too."""
         if row.current_version <= 1:
             return row.created_at
-        newest = StoreQuery(equals={"secret_id": row.id}, descending=True, limit=1)
-        found = await self.barrier.select(VERSIONS, newest)
-        return found[0].created_at if found else row.created_at
+        newest = await self.secrets.get_newest_version(row.id)
+        return row.created_at if newest is None else newest.created_at
 
     async def _identities(self, uses: dict[str, int]) -> tuple[IdentityUsage, ...]:
         counts: dict[tuple[str, str], int] = {}

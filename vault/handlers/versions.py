@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault import operations
-from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, VaultTx
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
+from vault.handlers.stores import SecretStore, SecretTx
 from vault.model.operation import Capability, OperationType, P
 from vault.model.payloads import Nothing, SecretVersions
 from vault.model.records import RecordStatus, SecretRow, VersionRow
@@ -25,7 +25,7 @@ Edit = Callable[[VersionRow, int], VersionRow]
 class VersionHandlers:
     """The handlers of `secret.delete`, `.undelete`, `.destroy` and `.purge`."""
 
-    barrier: Barrier
+    store: SecretStore
     world: World
 
     def handlers(self) -> Handlers:
@@ -54,15 +54,15 @@ class VersionHandlers:
     async def purge(self, call: Call[Nothing]) -> SecretRow:
         """Erase the secret with all versions and its metadata; its name is free again."""
 
-        def change(tx: VaultTx) -> SecretRow:
-            secret = tx.get(SECRETS, call.op.path)
+        def change(tx: SecretTx) -> SecretRow:
+            secret = tx.get_secret(call.op.path)
             check_facts_unchanged(call, secret)
             if secret is None:
                 raise secret_not_found()
-            erase_secret(tx, secret)
+            tx.erase_secret(secret)
             return secret
 
-        return await self.barrier.commit(change)
+        return await self.store.transact(change)
 
     async def _edit(self, call: Call[SecretVersions], edit: Edit) -> SecretRow:
         payload = call.payload
@@ -74,31 +74,23 @@ class VersionHandlers:
                 field="versions",
             )
 
-        def change(tx: VaultTx) -> SecretRow:
-            secret = tx.get(SECRETS, call.op.path)
+        def change(tx: SecretTx) -> SecretRow:
+            secret = tx.get_secret(call.op.path)
             check_facts_unchanged(call, secret)
             if secret is None:
                 raise secret_not_found()
             now = self.world.now()
             kept = range(secret.oldest_version, secret.current_version + 1)
             for number in sorted(n for n in wanted or (secret.current_version,) if n in kept):
-                version = tx.get(VERSIONS, secret.id, number)
+                version = tx.get_version(secret.id, number)
                 if version is not None and (edited := edit(version, now)) is not version:
-                    tx.put(VERSIONS, edited)
+                    tx.put_version(edited)
             head = _with_status(tx, secret, now)
             if head is not secret:
-                tx.put(SECRETS, head)
+                tx.put_secret(head)
             return head
 
-        return await self.barrier.commit(change)
-
-
-def erase_secret(tx: VaultTx, secret: SecretRow) -> None:
-    """Remove a secret with all that belongs to it."""
-    for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
-        tx.delete(VERSIONS, secret.id, number)
-    tx.delete(ACCESS, secret.id)
-    tx.delete(SECRETS, secret.name)
+        return await self.store.transact(change)
 
 
 def _handler(
@@ -131,9 +123,9 @@ def _destroyed(version: VersionRow, _now: int) -> VersionRow:
     return replace(version, destroyed=True, wrapped_dek=b"", box=b"")
 
 
-def _with_status(tx: VaultTx, secret: SecretRow, now: int) -> SecretRow:
+def _with_status(tx: SecretTx, secret: SecretRow, now: int) -> SecretRow:
     """The head with the status that its current version gives it."""
-    current = tx.get(VERSIONS, secret.id, secret.current_version)
+    current = tx.get_version(secret.id, secret.current_version)
     if current is None:
         return secret
     status = RecordStatus.ACTIVE

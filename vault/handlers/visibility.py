@@ -2,8 +2,8 @@
 
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
-from vault.barrier import SECRETS, Barrier
 from vault.handlers.handler import Call
+from vault.handlers.stores import SecretStore
 from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.records import SecretRow
@@ -18,13 +18,13 @@ def secret_facts(row: SecretRow) -> SecretFacts:
 
 
 async def load_stored_facts(
-    barrier: Barrier,
+    secrets: SecretStore,
     path: ResourcePath,
     *,
     decisive: bool,  # noqa: ARG001  # as `vault.pipeline.FactsLookup` has it
 ) -> SecretFacts:
     """The facts as they are stored."""
-    row = await barrier.get(SECRETS, path)
+    row = await secrets.get(path)
     return NO_FACTS if row is None else secret_facts(row)
 
 

@@ -22,7 +22,7 @@ class KekRotation:
     is_due: Callable[[], bool]
     world: World
     alert: Callable[[AlertCode, int], None]
-    """As `vault.handlers.control_plane.LinkPorts`'s."""
+    """As `vault.control_link.ports.LinkPorts`'s."""
 
     async def __call__(self) -> None:
         """Rotate if it is due. Raises what the operations raise."""

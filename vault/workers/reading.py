@@ -43,6 +43,7 @@ from vault.handlers.listing import ListingHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.secrets import SecretHandlers, changed_meanwhile
+from vault.handlers.stores import AccessStore, MountStore, SecretStore
 from vault.handlers.tokens import TokenHandlers
 from vault.jobs.refused_report import AUTHORIZATIONS_REFUSED, REPORT_INTERVAL, RefusedReport
 from vault.metrics import Metrics
@@ -129,8 +130,8 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         barrier = Barrier(store, keyring, order.root_key, world)
         book = PolicyStore(store, world, order.ceiling)
         authorizer = Authorizer(book)
-        mounts = MountHandlers(barrier, MountTable(), authorizer, world)
-        access, usage = AccessCounters(barrier, world), CredentialUsage(store, world)
+        mounts = MountHandlers(MountStore(barrier), MountTable(), authorizer, world)
+        access, usage = AccessCounters(AccessStore(barrier), world), CredentialUsage(store, world)
 
         async def renew_keyring(_rows: Rows) -> None:
             barrier.replace_keyring(await world.run_sync(keyring_of_now))
@@ -147,7 +148,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             SYSTEM.name: renew_keyring,
         }
         await follower.begin({name: _here(renew) for name, renew in renewals.items()})
-        known = Known(barrier)
+        known, secrets = Known(barrier), SecretStore(barrier)
         audit = RemoteAudit(parts.audit, ValueHasher(bind_audit_keys(keyring).mac), world)
         refusals = _refusals(parts)
         pipeline = parts.pipeline(
@@ -158,9 +159,9 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
                 audit=audit,
                 load_facts=known.facts,
                 handlers=_local(
-                    SecretHandlers(barrier, mounts.mounts, access, world).handlers()
-                    | MetadataHandlers(barrier, mounts.mounts, access, world).handlers()
-                    | ListingHandlers(barrier, authorizer, world).handlers()
+                    SecretHandlers(secrets, mounts.mounts, access, world).handlers()
+                    | MetadataHandlers(secrets, mounts.mounts, access, world).handlers()
+                    | ListingHandlers(secrets, authorizer, world).handlers()
                     | _token_handlers(store, keyring, usage, authorizer, world),
                     RemoteWrites(parts.writes, known),
                 ),

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import pytest
 
 from actors.testing import FakeWorld
-from vault.barrier import SECRETS, VERSIONS, Barrier, HmacRowGuard, VaultTx
+from vault.barrier import Barrier, HmacRowGuard, VaultTx
 from vault.crypto.keyring import Keyring
 from vault.model.records import SecretRow, VersionRow
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
-from vault.store.tables import SYSTEM
+from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 
 NOW = 1_800_000_000 * 10**9
 ROOT_KEY = bytes(range(32))

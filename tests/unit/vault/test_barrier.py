@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from actors import Failure
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault, head
-from vault.barrier import KEYRING_ROW, SECRETS, Barrier, HmacRowGuard, VaultTx
+from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard, VaultTx
 from vault.crypto.kek_uses import BLOCK
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
@@ -18,7 +18,7 @@ from vault.model.records import SystemRow, UserRow, VersionRow
 from vault.store.committer import NO_DEADLINE
 from vault.store.interface import WriteSet
 from vault.store.store import open_store
-from vault.store.tables import SYSTEM
+from vault.store.tables import SECRETS, SYSTEM
 
 USER = UserRow(
     id="u", username="ann", name_key="ann", policies=["p"], created_at=NOW, updated_at=NOW

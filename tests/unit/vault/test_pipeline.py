@@ -28,6 +28,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.handlers.handler import Call, Handler, create_or_update
+from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import load_stored_facts
 from vault.model.identity import Identity, Method, service_identity
 from vault.model.operation import Capability, Operation, OperationType, Origin, SecretFacts
@@ -132,7 +133,7 @@ class Parts:
         everything: Any = self
         return Pipeline(PipelineParts(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
-            load_facts=partial(load_stored_facts, everything), handlers=handlers,
+            load_facts=partial(load_stored_facts, SecretStore(everything)), handlers=handlers,
             metrics=everything, world=FakeWorld(), failures=self.failures, refusals=self.refusals,
             self_service=self.self_service,
             snapshots=SnapshotRefresher(held, lambda: self.ended),

@@ -19,7 +19,7 @@ from vault.authn.tokens import Tokens
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.policy_store import PolicyStore
-from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, HmacRowGuard, StoreQuery, Table
+from vault.barrier import Barrier, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
@@ -30,6 +30,7 @@ from vault.handlers.policies import PolicyHandlers
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import SecretHandlers
+from vault.handlers.stores import AccessStore, KeyStore, SecretStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
@@ -45,6 +46,8 @@ from vault.model.results import SecretWritten
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
+from vault.store.table import StoreQuery, Table
+from vault.store.tables import MOUNTS, SECRETS, VERSIONS
 
 NOW = 1_800_000_000 * 10**9
 SECOND = 10**9
@@ -206,25 +209,26 @@ async def house() -> AsyncIterator[House]:
         revoker = Revoker(store, sessions)
         tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)
-        access = AccessCounters(barrier, world)
+        secrets, key_store = SecretStore(barrier), KeyStore(barrier)
+        access = AccessCounters(AccessStore(barrier), world)
         sealings: list[str] = []
 
         async def order_seal() -> None:
             sealings.append("ordered")
 
         handlers = {
-            **SecretHandlers(barrier, mounts, access, world).handlers(),
-            **VersionHandlers(barrier, world).handlers(),
-            **MetadataHandlers(barrier, mounts, access, world).handlers(),
-            **ListingHandlers(barrier, authorizer, world).handlers(),
+            **SecretHandlers(secrets, mounts, access, world).handlers(),
+            **VersionHandlers(secrets, world).handlers(),
+            **MetadataHandlers(secrets, mounts, access, world).handlers(),
+            **ListingHandlers(secrets, authorizer, world).handlers(),
             **TokenHandlers(tokens, keys, authorizer, world).handlers(),
             **UserHandlers(users, authorizer).handlers(),
             **RoleHandlers(Roles(store, world), authorizer).handlers(),
             **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
-            **PolicyHandlers(book, authorizer, users, barrier, world).handlers(),
+            **PolicyHandlers(book, authorizer, users, secrets, world).handlers(),
             **SystemHandlers(
-                barrier, lambda: sealings.append("sealed"), order_seal,
-                lambda: Node("agent", "unit", "running"), KeyRewrapper(barrier),
+                key_store, lambda: sealings.append("sealed"), order_seal,
+                lambda: Node("agent", "unit", "running"), KeyRewrapper(key_store),
             ).handlers(),
         }  # fmt: skip
         yield House(

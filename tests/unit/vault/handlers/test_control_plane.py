@@ -15,8 +15,9 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.ceiling import NO_CEILING
 from vault.authz.policy import Policy, validate_policy
 from vault.authz.policy_store import PolicyStore
+from vault.control_link.ports import LinkPorts
 from vault.errors import AuthorizationError, ValidationError
-from vault.handlers.control_plane import ControlPlaneHandlers, LinkPorts, bundle_in_force
+from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Call
 from vault.model.identity import Identity, Method
 from vault.model.instant import MAX_NS
@@ -235,7 +236,7 @@ async def test_a_poisoned_version_ends_with_the_enrolment(enrolled: Callable[...
     await agent.take(signed(FAR, EVERYTHING))
     assert await agent.refused(signed(1)) == "older"
     agent.trust = PolicyTrust("acme", "prod", THIEF.public, "sha256:b")
-    assert bundle_in_force(agent.book, agent.trust) == ActiveBundle(0, NO_BUNDLE, 0, 0)
+    assert agent.book.active_bundle(agent.trust) == ActiveBundle(0, NO_BUNDLE, 0, 0)
     assert agent.allows("read", "s/app/a")
     status = await agent.do("fleet.link", None)
     assert status.policy_version == FAR

@@ -8,7 +8,6 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import SECOND, House
-from vault.barrier import SECRETS, VERSIONS, StoreQuery, Table
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.handlers.metadata import CACHED_VERSIONS, SMALL_BYTES
 from vault.handlers.secrets import MAX_ATTEMPTS
@@ -25,6 +24,8 @@ from vault.model.payloads import (
 )
 from vault.model.records import RecordStatus
 from vault.model.results import SecretInfo, VersionComparison
+from vault.store.table import StoreQuery, Table
+from vault.store.tables import SECRETS, VERSIONS
 
 APP = "secret/app"
 

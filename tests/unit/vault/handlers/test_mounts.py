@@ -7,7 +7,6 @@ import pytest
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from vault.barrier import MOUNTS, SECRETS, VERSIONS, StoreQuery
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -18,6 +17,7 @@ from vault.errors import (
 from vault.handlers import mounts as module
 from vault.handlers.handler import Call
 from vault.handlers.mounts import MountHandlers
+from vault.handlers.stores import MountStore
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, OperationType, Origin
@@ -25,7 +25,8 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow, SecretRow, VersionRow
 from vault.store.memory import MemoryBackend
-from vault.store.table import Table
+from vault.store.table import StoreQuery, Table
+from vault.store.tables import MOUNTS, SECRETS, VERSIONS
 from vault.store.transaction import StoreTx, transact
 
 
@@ -85,7 +86,9 @@ class House:
 
     def __init__(self) -> None:
         self.barrier, self.authorizer, self.book = FakeBarrier(), FakeAuthorizer(), MountTable()
-        self.nouns = MountHandlers(self.barrier, self.book, self.authorizer, FakeWorld())  # type: ignore[arg-type]  # the fakes have what it asks
+        self.nouns = MountHandlers(
+            MountStore(self.barrier), self.book, self.authorizer, FakeWorld()
+        )  # type: ignore[arg-type]  # the fakes have what it asks
         self.handlers = self.nouns.handlers()
 
     async def do(self, name: str, path: str, payload: object = None) -> Any:

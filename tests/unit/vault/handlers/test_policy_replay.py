@@ -21,6 +21,7 @@ from vault.errors import ConflictError, ValidationError
 from vault.handlers import policy_replay as module
 from vault.handlers.handler import Call
 from vault.handlers.policy_replay import PolicyReplayHandlers
+from vault.handlers.stores import SecretStore
 from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity
 from vault.model.operation import Operation, OperationType, Origin
@@ -112,7 +113,8 @@ async def machine(house: House) -> Machine:
     owners = CredentialOwners(keys, house.tokens, Users(house.store, revoker, house.world))
     log = Log()
     replays = PolicyReplayHandlers(
-        house.book, log, owners, house.barrier, lambda kind, id_: f"{kind}:{id_}".encode(),
+        house.book, log, owners, SecretStore(house.barrier),
+        lambda kind, id_: f"{kind}:{id_}".encode(),
         house.handlers, house.world,
     )  # fmt: skip
     await house.do("policy.write", "sys/policies/app", WritePolicy(document=ALLOW))

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
-from vault.barrier import SECRETS, VERSIONS, VaultTx
+from vault.barrier import VaultTx
 from vault.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
 from vault.handlers.secret_settings import MAX_VALUE_BYTES
 from vault.handlers.secrets import MAX_ATTEMPTS
@@ -26,6 +26,7 @@ from vault.model.payloads import (
 )
 from vault.model.records import RecordStatus
 from vault.model.results import SecretValue, SecretWritten
+from vault.store.tables import SECRETS, VERSIONS
 
 APP = "secret/app"
 

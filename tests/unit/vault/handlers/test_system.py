@@ -13,12 +13,12 @@ from vault.model.results import RewrapStep
 async def test_seal_asks_for_it_and_returns(house: House) -> None:
     """Sealing happens when the operations in flight, this one among them, are done.
 
-    Nothing new comes in from then on (`Handler.before_intent`), and only then it is stored that it was
-    ordered.
+    Nothing new comes in from then on (`Handler.before_intent`), and only then it is stored that it
+    was ordered.
     """
-    closes = house.handlers["sys.seal"].before_intent
-    assert closes is not None
-    closes()
+    request_seal = house.handlers["sys.seal"].before_intent
+    assert request_seal is not None
+    request_seal()
     assert await house.do("sys.seal", "sys/seal") is None
     assert house.sealings == ["sealed", "ordered"]
 

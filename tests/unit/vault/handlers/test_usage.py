@@ -9,10 +9,10 @@ from protocols.link.limits import MAX_NAMED
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
 from vault.authn.credential_owners import CredentialOwners
 from vault.authz.authorizer import Authorizer
-from vault.barrier import ACCESS
 from vault.errors import NotFoundError
 from vault.handlers import usage as module
 from vault.handlers.handler import Call
+from vault.handlers.stores import AccessStore, SecretStore
 from vault.handlers.usage import MAX_MOST_READ, MAX_NAMED_EACH, UsageHandlers
 from vault.model.identity import Identity
 from vault.model.operation import Operation, OperationType, Origin
@@ -20,6 +20,7 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import SecretVersions, WriteMetadata
 from vault.model.records import AccessRow
 from vault.model.usage import ReportUsage, ResolveOpaqueId, UsageReport
+from vault.store.tables import ACCESS
 
 DAY = 86_400 * SECOND
 
@@ -51,7 +52,14 @@ class TwoUsers(CredentialOwners):
 async def ask(house: House, name: str, payload: object, by: Identity = ROOT) -> Any:
     """As the pipeline would."""
     authorizer = Authorizer(house.book)
-    handlers = UsageHandlers(house.barrier, authorizer, opaque, TwoUsers(), house.world).handlers()
+    handlers = UsageHandlers(
+        SecretStore(house.barrier),
+        AccessStore(house.barrier),
+        authorizer,
+        opaque,
+        TwoUsers(),
+        house.world,
+    ).handlers()
     op = Operation(
         type=OperationType(name),
         path=ResourcePath.parse("sys/usage"), payload=payload, request_id="r",

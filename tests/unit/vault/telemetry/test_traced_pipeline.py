@@ -12,6 +12,7 @@ from tests.unit.vault import test_pipeline as plain
 from tests.unit.vault.test_pipeline_again import upsert
 from vault import pipeline
 from vault.errors import ConflictError
+from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import load_stored_facts
 from vault.model.operation import OperationType, SecretFacts
 from vault.pipeline import PipelineParts
@@ -32,7 +33,7 @@ async def test_what_is_decided_again_is_no_error_of_its_step() -> None:
     everything: Any = parts
     traced = TracedPipeline(
         tracing, PipelineParts(authenticator=everything, authorizer=everything, limits=everything,
-        audit=everything, load_facts=partial(load_stored_facts, everything),
+        audit=everything, load_facts=partial(load_stored_facts, SecretStore(everything)),
         handlers={"op": upsert(parts)}, metrics=everything,
         world=SystemWorld(),
     ))  # fmt: skip
@@ -52,7 +53,7 @@ async def test_another_conflict_is_an_error_of_its_step() -> None:
     refusing = plain.handler(parts, ConflictError("cas_mismatch", "another"), mutates=True)
     traced = TracedPipeline(
         tracing, PipelineParts(authenticator=everything, authorizer=everything, limits=everything,
-        audit=everything, load_facts=partial(load_stored_facts, everything),
+        audit=everything, load_facts=partial(load_stored_facts, SecretStore(everything)),
         handlers={"op": refusing}, metrics=everything, world=SystemWorld(),
     ))  # fmt: skip
     with pytest.raises(ConflictError):
