@@ -166,7 +166,7 @@ class CoreDependencies:
 
 
 class SealControl(Protocol):
-    """What the data path asks of the gate that has opened it."""
+    """What the data path asks of the seal manager that has opened it."""
 
     def request_seal(self) -> None:
         """See `SealManager`."""
@@ -188,31 +188,33 @@ async def open_core(
     `by_operator`: somebody has brought the root key or its shares, which ends an ordered seal.
     """
     world = dependencies.world
-    footing = await _run_startup_checks(dependencies, keyring)
+    startup = await _run_startup_checks(dependencies, keyring)
     if not by_operator:
-        footing.require_operator(allow_accepted=bool(dependencies.dev_token))
-    keyring, keeper = footing.keyring, footing.anchor_writer
-    rows = await world.run_sync(RowIndex, dependencies.beside.rows(), footing.resume_point.rows)
-    footing.resume_point.rows.clear()
-    cache, mark = dependencies.beside.fenced(
-        footing.stamp_writer, cache_config(dependencies.settings.cache)
+        startup.require_operator(allow_accepted=bool(dependencies.dev_token))
+    keyring, anchor_writer = startup.keyring, startup.anchor_writer
+    rows = await world.run_sync(RowIndex, dependencies.beside.rows(), startup.resume_point.rows)
+    startup.resume_point.rows.clear()
+    cache, stamper = dependencies.beside.fenced(
+        startup.stamp_writer, cache_config(dependencies.settings.cache)
     )
     guard = HmacRowGuard(keyring)
     async with (
-        run_anchor_writer(keeper),
-        open_store(dependencies.backend, guard, world, cache=cache, mark=mark, index=rows) as store,
-        footing.commit_acceptance(store, root_key),
-        _open_audit(dependencies, keyring, store, footing) as (audit, index),
+        run_anchor_writer(anchor_writer),
+        open_store(
+            dependencies.backend, guard, world, cache=cache, mark=stamper, index=rows
+        ) as store,
+        startup.commit_acceptance(store, root_key),
+        _open_audit(dependencies, keyring, store, startup) as (audit, index),
         open_periodic_verification(
-            *_audit_log_checks(dependencies, keyring, footing), world
-        ) as inspection,
+            *_audit_log_checks(dependencies, keyring, startup), world
+        ) as periodic_check,
         open_verification(
-            *_audit_log_checks(dependencies, keyring, footing), world
+            *_audit_log_checks(dependencies, keyring, startup), world
         ) as verification,
     ):
-        await footing.record_acceptance(audit)
-        await record_unseal(audit, store, world, is_first=footing.is_first, by_operator=by_operator)
-        await footing.clear_seal_order(store)
+        await startup.record_acceptance(audit)
+        await record_unseal(audit, store, world, is_first=startup.is_first, by_operator=by_operator)
+        await startup.clear_seal_order(store)
         interval = dependencies.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
         await barrier.load_use_counter()
@@ -220,20 +222,20 @@ async def open_core(
         tree = partial(_tree, branches)
         prover = make_prover(dependencies.settings.audit_log, bind_audit_keys(keyring), world)
         scheme, opaque = PepperedScheme(keyring.pepper), bind_opaque_id(keyring)
-        base = CoreServices(dependencies, seal, store, barrier, audit, scheme, opaque, footing)
-        order, keys = partial(footing.persist_seal_order, store), KeyStore(barrier)
+        base = CoreServices(dependencies, seal, store, barrier, audit, scheme, opaque, startup)
+        order, keys = partial(startup.persist_seal_order, store), KeyStore(barrier)
         system = SystemHandlers(keys, seal.request_seal, order, tree, KeyRewrapper(keys))
-        trouble = partial(_describe_trouble, inspection, keeper, index)
+        trouble = partial(_describe_trouble, periodic_check, anchor_writer, index)
         wired = await _wire_pipeline(
             base, system, AuditHandlers(audit, index, prover, trouble, verification)
         )
         tampered = partial(_alert, dependencies, AlertCode.STORE_TAMPERED)
         await index.warn(partial(_index_changed, dependencies, audit))
-        watch = SealOnDamage(footing.stamp_writer, audit, seal.request_seal, world, tampered, guard)
+        watch = SealOnDamage(startup.stamp_writer, audit, seal.request_seal, world, tampered, guard)
         async with (
             _exact_uses(barrier),
-            _lend_to_link(dependencies, footing, barrier, wired.policies),
-            monitor_integrity(store, watch, footing.foreign_writes, world),
+            _lend_to_link(dependencies, startup, barrier, wired.policies),
+            monitor_integrity(store, watch, startup.foreign_writes, world),
             run_periodic_jobs(wired.jobs, world) as work,
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
         ):
@@ -243,9 +245,9 @@ async def open_core(
             with (
                 _track_gauges(dependencies.metrics, store, audit, tree),
                 dependencies.metrics.track_gauges(
-                    audit_damaged=lambda: float(bool(inspection.damage)),
-                    anchor_failing=lambda: float(bool(keeper.error)),
-                    retention_suspended=lambda: float(footing.retention.clock.is_suspended),
+                    audit_damaged=lambda: float(bool(periodic_check.damage)),
+                    anchor_failing=lambda: float(bool(anchor_writer.error)),
+                    retention_suspended=lambda: float(startup.retention.clock.is_suspended),
                     key_generation=lambda: float(barrier.active_generation),
                     key_rotation_due=lambda: float(barrier.rotation_due),
                 ),
@@ -329,18 +331,20 @@ async def _wire_pipeline(
 ) -> WiredCore:
     """Make the nouns and their handlers, and the pipeline over them."""
     store, barrier, world = base.store, base.barrier, base.dependencies.world
-    seam = base.dependencies.link_ports
-    book = PolicyStore(store, world, seam.ceiling)
-    await book.reload()
-    authorizer = Authorizer(book)
+    link = base.dependencies.link_ports
+    policies = PolicyStore(store, world, link.ceiling)
+    await policies.reload()
+    authorizer = Authorizer(policies)
     secrets, reads = SecretStore(barrier), AccessStore(barrier)
-    access = AccessCounters(reads, world, seam.tally.add_reads)
-    usage = CredentialUsage(store, world, seam.tally.add_uses)
+    access = AccessCounters(reads, world, link.tally.add_reads)
+    usage = CredentialUsage(store, world, link.tally.add_uses)
     streams = StreamRegistry()
     revoker = Revoker(store, streams)
-    known = base.dependencies.settings.authentication
-    rule = SessionLimits(timeout=known.session_timeout, max_per_user=known.max_sessions_per_user)
-    tokens = Tokens(store, base.credential_scheme, revoker, world, rule)
+    authentication = base.dependencies.settings.authentication
+    session_limits = SessionLimits(
+        timeout=authentication.session_timeout, max_per_user=authentication.max_sessions_per_user
+    )
+    tokens = Tokens(store, base.credential_scheme, revoker, world, session_limits)
     users = Users(store, revoker, world)
     keys = ApiKeys(store, base.credential_scheme, revoker, usage, world)
     mounts = MountHandlers(MountStore(barrier), MountTable(), authorizer, world)
@@ -364,12 +368,14 @@ async def _wire_pipeline(
         **mounts.handlers(),
         **MalformedRequestHandlers(authorizer).handlers(),
         **TokenHandlers(tokens, keys, authorizer, world).handlers(),
-        **SessionHandlers(tokens, known.session_idle, known.session_timeout).handlers(),
+        **SessionHandlers(
+            tokens, authentication.session_idle, authentication.session_timeout
+        ).handlers(),
         **UserHandlers(users, authorizer).handlers(),
         **RoleHandlers(Roles(store, world), authorizer).handlers(),
         **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
-        **PolicyHandlers(book, authorizer, users, secrets, world).handlers(),
-        **ControlPlaneHandlers(book, seam, world).handlers(),
+        **PolicyHandlers(policies, authorizer, users, secrets, world).handlers(),
+        **ControlPlaneHandlers(policies, link, world).handlers(),
         **UsageHandlers(secrets, reads, authorizer, base.opaque_id, owners, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
@@ -378,28 +384,28 @@ async def _wire_pipeline(
             base, system, audits, SubscriberAccess(tokens, streams, authorizer, world)
         ),
     }
-    again = PolicyReplayHandlers(
-        book, audits.index, owners, secrets, base.opaque_id, handlers, world
+    replay = PolicyReplayHandlers(
+        policies, audits.index, owners, secrets, base.opaque_id, handlers, world
     )
-    handlers |= again.handlers()
+    handlers |= replay.handlers()
     failed = base.dependencies.settings.limits.failures
     failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
     denied = base.dependencies.settings.limits.refusals
     refusals = RecordLimits(denied.per_second, denied.burst_size, denied.share, world.now)
-    following = SnapshotRefresher((book, mounts, barrier), store.count_all_transactions)
+    snapshots = SnapshotRefresher((policies, mounts, barrier), store.count_all_transactions)
     lockout = base.dependencies.beside.lockout()
     pipeline = _pipeline(
         base, authorizer, usage, handlers,
-        lockout=lockout, failures=failures, refusals=refusals, following=following,
+        lockout=lockout, failures=failures, refusals=refusals, snapshots=snapshots,
     )  # fmt: skip
     rotation = KekRotation(
-        pipeline.run_operation, lambda: barrier.rotation_due, world, seam.raise_alert
+        pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
     jobs = [
         Job("access-counts", FLUSH_INTERVAL, access.flush, at_end=True),
         Job("credential-usage", FLUSH_INTERVAL, usage.flush, at_end=True),
         Job("expired-tokens", SWEEP_INTERVAL, partial(revoker.revoke_expired, world.clock)),
-        Job("late-changes", SNAPSHOT_REFRESH_INTERVAL, following.refresh_stale),
+        Job("late-changes", SNAPSHOT_REFRESH_INTERVAL, snapshots.refresh_stale),
         Job("clock", CLOCK_CHECK_INTERVAL, partial(_keep_clock, base, store), at_end=True),
         Job("clock-ahead", CLOCK_CHECK_INTERVAL, ClockAheadAlert(base.audit.record, world)),
         Job(
@@ -412,7 +418,7 @@ async def _wire_pipeline(
         Job(
             "lockouts",
             REPORT_INTERVAL,
-            LockoutReport(lambda: lockout.begun, seam.raise_alert),
+            LockoutReport(lambda: lockout.begun, link.raise_alert),
             at_end=True,
         ),
         Job(
@@ -426,7 +432,7 @@ async def _wire_pipeline(
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, following, values, book, mounts, tokens, access, usage, jobs)
+    return WiredCore(pipeline, snapshots, values, policies, mounts, tokens, access, usage, jobs)
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:
@@ -466,15 +472,15 @@ def _pipeline(
     lockout: Lockout,
     failures: FailureLimits,
     refusals: RecordLimits,
-    following: SnapshotRefresher,
+    snapshots: SnapshotRefresher,
 ) -> Pipeline:
     parts, world = base.dependencies, base.dependencies.world
-    known: dict[str, CredentialMethod] = {
+    methods_by_name: dict[str, CredentialMethod] = {
         TOKEN: token_method(base.store, base.credential_scheme, lockout, world),
         API_KEY: api_key_method(base.store, base.credential_scheme, lockout, world),
     }
     chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
-    methods = {name: method for name, method in known.items() if name in chosen}
+    methods = {name: method for name, method in methods_by_name.items() if name in chosen}
     rate, own = parts.settings.limits.rate, parts.settings.limits.self_service
     return parts.make_pipeline(
         PipelineParts(
@@ -493,7 +499,7 @@ def _pipeline(
             self_service=RateLimiter(
                 parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
             ),
-            snapshots=following,
+            snapshots=snapshots,
         )
     )
 
@@ -513,12 +519,12 @@ async def _exact_uses(barrier: Barrier) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _lend_to_link(
-    parts: CoreDependencies, footing: StartupState, barrier: Barrier, book: PolicyStore
+    parts: CoreDependencies, startup: StartupState, barrier: Barrier, policies: PolicyStore
 ) -> AsyncIterator[None]:
     """Lend the policy store and key state to the control link; clear the data keys on exit."""
     with (
-        footing.stamp_writer.track_epoch(lambda: barrier.epoch),
-        parts.link_ports.connect(book, lambda: barrier.key_state),
+        startup.stamp_writer.track_epoch(lambda: barrier.epoch),
+        parts.link_ports.connect(policies, lambda: barrier.key_state),
     ):
         try:
             yield
@@ -528,13 +534,13 @@ async def _lend_to_link(
 
 @asynccontextmanager
 async def _open_audit(
-    parts: CoreDependencies, keyring: Keyring, store: Store, footing: StartupState
+    parts: CoreDependencies, keyring: Keyring, store: Store, startup: StartupState
 ) -> AsyncIterator[tuple[AuditBroker, AuditIndex]]:
     """The audit log in its file, with its index in the database and its copy to syslog."""
     settings, world = parts.settings, parts.world
     config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
-    footing.stamp_writer.shared_tail = end = parts.beside.end(sink.layout)
+    startup.stamp_writer.shared_tail = end = parts.beside.end(sink.layout)
     keys = bind_audit_keys(keyring)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
@@ -548,7 +554,7 @@ async def _open_audit(
                 end=end,
             )
         )
-        followers: list[LogFollower] = [footing.anchor_writer, index, *parts.link_ports.followers]
+        followers: list[LogFollower] = [startup.anchor_writer, index, *parts.link_ports.followers]
         syslog: SyslogForwarder | None = None
         if settings.audit.forward_to_syslog:
             to = SyslogConfig(hostname=socket.gethostname())
@@ -558,26 +564,26 @@ async def _open_audit(
             parts.metrics.register_counters(syslog_dropped=lambda: float(dropped().dropped))
         opening = open_audit(
             config, keys, keyring.vault, [sink], world,
-            followers=followers, retention=footing.retention,
-            commits=lambda: footing.stamp_writer.commits, end=end, syslog=syslog,
+            followers=followers, retention=startup.retention,
+            commits=lambda: startup.stamp_writer.commits, end=end, syslog=syslog,
         )  # fmt: skip
         yield await stack.enter_async_context(opening), index
 
 
 def _audit_log_checks(
-    parts: CoreDependencies, keyring: Keyring, footing: StartupState
+    parts: CoreDependencies, keyring: Keyring, startup: StartupState
 ) -> tuple[LogLayout, AuditKeys, str]:
     """What the log is checked by: its files, its keys, and what was seen of it before."""
     layout = LogLayout(parts.settings.audit_log)
-    return layout, bind_audit_keys(keyring), footing.resume_point.checkpoint
+    return layout, bind_audit_keys(keyring), startup.resume_point.checkpoint
 
 
 def _describe_trouble(
-    inspection: PeriodicVerification, keeper: AnchorWriter, index: AuditIndex
+    periodic_check: PeriodicVerification, anchor_writer: AnchorWriter, index: AuditIndex
 ) -> str:
     """What is wrong with audit log, anchor and index, for people."""
-    damage = f"the log is damaged: {inspection.damage}" if inspection.damage else ""
-    failing = f"the anchor cannot be written: {keeper.error}" if keeper.error else ""
+    damage = f"the log is damaged: {periodic_check.damage}" if periodic_check.damage else ""
+    failing = f"the anchor cannot be written: {anchor_writer.error}" if anchor_writer.error else ""
     lagging = f"its index does not follow: {index.error}" if index.error else ""
     return "; ".join(filter(None, (damage, failing, lagging)))
 

@@ -107,7 +107,7 @@ class Mutations:
         try:
             await self._following.refresh_stale()
             with trio.CancelScope(shield=True):  # uses of the key are counted once it has ended
-                results = await self._store.transact_each(changes, max_seals=len(changes))
+                results = await self._store.transact_each(changes, max_encryptions=len(changes))
         except Exception as error:  # noqa: BLE001  # as in the pipeline: each is told
             return [_told(one, error) for one in decided]
         return _ends(decided, results)
@@ -123,7 +123,7 @@ class Mutations:
         changes = self._changes(decided, until)
         try:
             results = self._store.transact_each_in_thread(
-                changes, max_seals=len(changes), deadline=until
+                changes, max_encryptions=len(changes), deadline=until
             )
         except Exception as error:  # noqa: BLE001  # as above
             return [_told(one, error) for one in decided]

@@ -167,7 +167,7 @@ class SecretHandlers:
 
     async def write(self, call: Call[WriteSecret]) -> SecretWritten:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
-        return await self.store.transact(self.prepare_write(call), max_seals=1)
+        return await self.store.transact(self.prepare_write(call), max_encryptions=1)
 
     def prepare_write(self, call: Call[WriteSecret]) -> Callable[[SecretTx], SecretWritten]:
         """The change that makes a new version. Raises `ValidationError`; it, as `write`."""
@@ -208,7 +208,7 @@ class SecretHandlers:
             _check_size(value)
             return self._append(tx, call, secret, value, secret.expires_at)
 
-        return await self.store.transact(change, max_seals=1)
+        return await self.store.transact(change, max_encryptions=1)
 
     async def rollback(self, call: Call[RollbackSecret]) -> SecretWritten:
         """A new version with the value of an older one, which must not be deleted or expired.
@@ -222,7 +222,7 @@ class SecretHandlers:
             self._check_cas(call.op.path, secret, payload.cas)
             return self._append(tx, call, secret, tx.open_value(old), version_expiry(secret, old))
 
-        return await self.store.transact(change, max_seals=1)
+        return await self.store.transact(change, max_encryptions=1)
 
     def _live_version(
         self, tx: SecretTx, call: Call[object], number: int

@@ -95,7 +95,7 @@ class SecretStore:
 
     def get_cached_version(self, secret_id: str, number: int) -> VersionRow | None:
         """The version if it is cached."""
-        row = self._barrier.cached(VERSIONS, secret_id, number)
+        row = self._barrier.get_cached(VERSIONS, secret_id, number)
         return None if row is MISSING else row
 
     def get_cached_versions(
@@ -136,7 +136,7 @@ class SecretStore:
 
     async def list_names(self, folder: str, after: str, limit: int) -> list[str]:
         """The names of what `list_page` returns."""
-        keys = await self._barrier.checked_keys(SECRETS, _below(folder, after, limit))
+        keys = await self._barrier.select_checked_keys(SECRETS, _below(folder, after, limit))
         return [name for (name,) in cast("list[tuple[str]]", keys)]
 
     def select_all(self, take: Callable[[SecretRow], T]) -> Awaitable[list[T]]:
@@ -151,22 +151,30 @@ class SecretStore:
         """As `Barrier.open_cursor`."""
         return self._barrier.open_cursor(cursor)
 
-    def transact(self, change: Callable[[SecretTx], T], *, max_seals: int = 0) -> Awaitable[T]:
-        """Run `change` in a transaction. As `Barrier.commit`."""
-        return self._barrier.commit(lambda tx: change(SecretTx(tx)), max_seals=max_seals)
+    def transact(
+        self, change: Callable[[SecretTx], T], *, max_encryptions: int = 0
+    ) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(
+            lambda tx: change(SecretTx(tx)), max_encryptions=max_encryptions
+        )
 
     def transact_each(
-        self, changes: Sequence[Callable[[SecretTx], T]], *, max_seals: int
+        self, changes: Sequence[Callable[[SecretTx], T]], *, max_encryptions: int
     ) -> Awaitable[list[T | Failure]]:
-        """Run many changes in one transaction, where each fails alone: `Barrier.commit_batch`."""
-        return self._barrier.commit_batch([_over(one) for one in changes], max_seals=max_seals)
+        """Run many changes in one transaction, where each fails alone: `Barrier.transact_each`."""
+        return self._barrier.transact_each(
+            [_over(one) for one in changes], max_encryptions=max_encryptions
+        )
 
     def transact_each_in_thread(
-        self, changes: Sequence[Callable[[SecretTx], T]], *, max_seals: int, deadline: float
+        self, changes: Sequence[Callable[[SecretTx], T]], *, max_encryptions: int, deadline: float
     ) -> list[T | Failure] | None:
-        """The same in the calling thread. As `Barrier.commit_in_thread`."""
+        """The same in the calling thread. As `Barrier.transact_each_in_thread`."""
         over = [_over(one) for one in changes]
-        return self._barrier.commit_in_thread(over, max_seals=max_seals, deadline=deadline)
+        return self._barrier.transact_each_in_thread(
+            over, max_encryptions=max_encryptions, deadline=deadline
+        )
 
 
 class AccessStore:
@@ -186,7 +194,7 @@ class AccessStore:
 
     def add_counts(self, counts: list[AccessRow]) -> Awaitable[None]:
         """Add these to what is stored; of secrets that are gone nothing is kept."""
-        return self._barrier.commit(lambda tx: tx.add_counts(ACCESS, counts))
+        return self._barrier.transact(lambda tx: tx.add_counts(ACCESS, counts))
 
     @staticmethod
     def merge(one: AccessRow, other: AccessRow) -> AccessRow:
@@ -245,8 +253,8 @@ class MountStore:
         return self._barrier.count_transactions(MOUNTS)
 
     def transact(self, change: Callable[[MountTx], T]) -> Awaitable[T]:
-        """Run `change` in a transaction. As `Barrier.commit`."""
-        return self._barrier.commit(lambda tx: change(MountTx(tx)))
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(lambda tx: change(MountTx(tx)))
 
 
 class KeyStore:
@@ -296,7 +304,7 @@ class KeyStore:
                     moved += 1
             return moved
 
-        return self._barrier.commit(change, max_seals=len(keys))
+        return self._barrier.transact(change, max_encryptions=len(keys))
 
     async def get_rewrapped_generation(self) -> int:
         """The generation that the last whole pass has left all under; 0 for none."""
@@ -306,7 +314,7 @@ class KeyStore:
     def put_rewrapped_generation(self, generation: int) -> Awaitable[None]:
         """Store it."""
         row = SystemRow(name=REWRAPPED_ROW, value=generation.to_bytes(4))
-        return self._barrier.commit(lambda tx: tx.put(SYSTEM, row))
+        return self._barrier.transact(lambda tx: tx.put(SYSTEM, row))
 
 
 def is_under_older_key(row: VersionRow, generation: int) -> bool:

@@ -29,7 +29,7 @@ class Known:
 
     async def facts(self, path: ResourcePath, *, decisive: bool) -> SecretFacts:
         """See `vault.pipeline.FactsLookup`. What tags or metadata decide on is never guessed."""
-        if not decisive and self._barrier.cached(SECRETS, path) is MISSING:
+        if not decisive and self._barrier.get_cached(SECRETS, path) is MISSING:
             return THERE if path in self._there else self._likely
         return await load_stored_facts(SecretStore(self._barrier), path, decisive=decisive)
 

@@ -41,7 +41,7 @@ class Vault:
             tx.put(VERSIONS, row)
             return row
 
-        return await self.barrier.commit(change, max_seals=1)
+        return await self.barrier.transact(change, max_encryptions=1)
 
     async def reserved(self) -> int:
         """The stored reservation of uses of the first key."""

@@ -225,11 +225,13 @@ async def test_rewrap_moves_the_key_alone(vault: Vault) -> None:
     """The ciphertext stays, the value opens, and no other place's row is taken for it."""
     row = await vault.put(b"1")
     await vault.barrier.rotate()
-    moved = await vault.barrier.commit(lambda tx: tx.rewrap(row), max_seals=1)
+    moved = await vault.barrier.transact(lambda tx: tx.rewrap(row), max_encryptions=1)
     assert (moved.kek_generation, moved.box) == (2, row.box)
     assert vault.barrier.open_value(moved) == b"1"
     with pytest.raises(TamperedError):
-        await vault.barrier.commit(lambda tx: tx.rewrap(replace(row, version=7)), max_seals=1)
+        await vault.barrier.transact(
+            lambda tx: tx.rewrap(replace(row, version=7)), max_encryptions=1
+        )
 
 
 async def test_rotation_due(vault: Vault) -> None:
@@ -290,7 +292,7 @@ async def test_what_is_sealed_beside_an_orderly_stop_is_counted_or_refused(vault
         made.append(sealing(tx))
         made.append(sealing(tx))
 
-    await vault.barrier.commit(twice, max_seals=1)
+    await vault.barrier.transact(twice, max_encryptions=1)
     assert len(made) == 2
     await vault.barrier.store_use_count()
     assert await vault.reserved() == 1 + 2
@@ -313,7 +315,7 @@ async def test_an_orderly_stop_stores_what_was_used_beyond_the_reservation(
         for number in range(1, more + 1):
             tx.seal("i", number, b"1")
 
-    await barrier.commit(beyond)
+    await barrier.transact(beyond)
     await barrier.store_use_count()
     assert (await vault.reserved(), await reopened(vault)) == (BLOCK + more, BLOCK + more)
     with pytest.raises(UnavailableError, match="sealed"):
@@ -356,7 +358,7 @@ async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) ->
         for number in (1, 2, 3):
             tx.seal("i", number, b"1")
 
-    await vault.barrier.commit(twice, max_seals=1)
+    await vault.barrier.transact(twice, max_encryptions=1)
     assert vault.barrier.keyring_state.uses == 3
 
 
@@ -370,18 +372,20 @@ async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
         raise ConflictError("cas_mismatch", "no")
 
     before = vault.barrier.keyring_state.uses
-    one, no, two = await vault.barrier.commit_batch([sealing, failing, sealing], max_seals=3)
+    one, no, two = await vault.barrier.transact_each([sealing, failing, sealing], max_encryptions=3)
     assert (one, two) == (1, 1)
     assert isinstance(no, Failure)
     assert no.error.args == ("cas_mismatch", "no")
     assert vault.barrier.keyring_state.uses == before + 3
     with pytest.raises(ConflictError):
-        await vault.barrier.commit(failing)
+        await vault.barrier.transact(failing)
 
 
 def here(vault: Vault, *changes: Callable[[VaultTx], Any]) -> list[Any] | None:
     """Committed in this thread; each seals once."""
-    return vault.barrier.commit_in_thread(changes, max_seals=len(changes), deadline=NO_DEADLINE)
+    return vault.barrier.transact_each_in_thread(
+        changes, max_encryptions=len(changes), deadline=NO_DEADLINE
+    )
 
 
 def sealing(tx: VaultTx) -> int:
@@ -419,7 +423,7 @@ async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_cu
     assert here(vault, sealing) == [1]
     await vault.barrier.rotate()
     assert here(vault, sealing) is None
-    await vault.barrier.commit(sealing, max_seals=1)
+    await vault.barrier.transact(sealing, max_encryptions=1)
     assert here(vault, sealing) == [2]
 
 
@@ -465,7 +469,7 @@ async def test_a_change_that_fails_leaves_nothing(vault: Vault) -> None:
         raise ValidationError("x", "no")
 
     with pytest.raises(ValidationError):
-        await vault.barrier.commit(change)
+        await vault.barrier.transact(change)
     assert await vault.barrier.get(SECRETS, "s/i") is None
 
 

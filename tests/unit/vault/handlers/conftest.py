@@ -166,7 +166,7 @@ class House:
     async def mount(self, path: str, **settings: Any) -> None:
         """A mount with these settings."""
         row = _mount(path, **settings)
-        await self.barrier.commit(lambda tx: tx.put(MOUNTS, row))
+        await self.barrier.transact(lambda tx: tx.put(MOUNTS, row))
         self.mounts.replace([*self.mounts.list_mounts(), row])
 
 

@@ -19,7 +19,7 @@ from vault.store.transaction import TransactionBatch
 async def there(house: House, *secrets: str) -> None:
     """Secrets of these ids, to be read."""
     rows = [secret(f"n{number}", id=id_) for number, id_ in enumerate(secrets)]
-    await house.barrier.commit(put(SECRETS, *rows))
+    await house.barrier.transact(put(SECRETS, *rows))
 
 
 async def test_pending_and_stored_are_summed(house: House) -> None:
@@ -64,11 +64,11 @@ async def test_a_flush_that_fails_loses_nothing(house: House) -> None:
         def __init__(self, store: Store) -> None:
             self.get = store.get
 
-        async def commit(self, change: object) -> object:
+        async def transact(self, change: object) -> object:
             if self.broken:
                 counts.count_value_read("s")
                 raise UnavailableError("store_gone", "gone")
-            return await house.barrier.commit(change)  # type: ignore[arg-type]  # a change
+            return await house.barrier.transact(change)  # type: ignore[arg-type]  # a change
 
     await there(house, "s")
     failing = Failing(house.store)
@@ -155,7 +155,7 @@ async def test_of_a_secret_that_was_erased_nothing_is_left(house: House) -> None
         assert head is not None
         SecretTx(tx).erase_secret(head)
 
-    await house.barrier.commit(gone)
+    await house.barrier.transact(gone)
     await house.access.flush()
     assert [row.secret_id for row in await house.barrier.select(ACCESS, StoreQuery())] == ["other"]
 

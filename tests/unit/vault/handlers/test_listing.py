@@ -63,9 +63,9 @@ async def test_a_page_that_is_not_full_is_the_last(house: House) -> None:
 
         return one_more
 
-    select, checked_keys = house.barrier.select, house.barrier.checked_keys
+    select, checked_keys = house.barrier.select, house.barrier.select_checked_keys
     house.barrier.select = counted(select)  # type: ignore[method-assign]
-    house.barrier.checked_keys = counted(checked_keys)  # type: ignore[method-assign]
+    house.barrier.select_checked_keys = counted(checked_keys)  # type: ignore[method-assign]
     assert await keys(house, "s/") == ["a", "b/", "d"]
     assert asked == [checked_keys]  # of keys alone: rows stay packed
     assert await names(house, "s/") == ["s/a", "s/b/c", "s/d"]

@@ -62,7 +62,7 @@ class FakeBarrier:
         """From the backend."""
         return await self.select(table, StoreQuery())
 
-    async def commit(self, change: Callable[[StoreTx], Any]) -> Any:
+    async def transact(self, change: Callable[[StoreTx], Any]) -> Any:
         """One transaction."""
         result = transact(self.backend, change, NoGuard())
         self.commits += 1
@@ -130,7 +130,7 @@ class House:
                     ),
                 )  # fmt: skip
 
-        await self.barrier.commit(change)
+        await self.barrier.transact(change)
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ async def test_a_change_that_is_stored_late_is_followed(house: House) -> None:
     await house.mount("a")
     assert not house.nouns.is_stale
     row = replace(house.book.list_mounts()[0], path="b/", id="b", accessor="b")
-    await house.barrier.commit(lambda tx: tx.put(MOUNTS, row))
+    await house.barrier.transact(lambda tx: tx.put(MOUNTS, row))
     assert house.nouns.is_stale
     await house.nouns.refresh()
     assert not house.nouns.is_stale

@@ -243,7 +243,7 @@ async def test_versions_of_an_older_program_expire_with_their_head(
             assert version is not None
             tx.put(VERSIONS, replace(version, labels=labels))
 
-    await house.barrier.commit(as_it_was)
+    await house.barrier.transact(as_it_was)
     assert (await read(house, 1)).secret.expires_at == NOW + SECOND
     await house.write(APP, b'"new"')
     house.world.time = NOW + SECOND
@@ -262,7 +262,7 @@ async def test_versions_of_an_older_program_that_never_expire(house: House) -> N
         assert version is not None
         tx.put(VERSIONS, replace(version, labels=Labels()))
 
-    await house.barrier.commit(as_it_was)
+    await house.barrier.transact(as_it_was)
     await house.write(APP, expires_at=NOW + SECOND)
     house.world.time = NOW + SECOND
     assert (await read(house, 1)).value == b'"old"'

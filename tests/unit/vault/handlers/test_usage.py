@@ -79,7 +79,7 @@ async def read_at(house: House, path: str, when: int) -> str:
     row = await house.head(path)
     assert row is not None
     access = AccessRow(secret_id=row.id, value_reads=1, last_value_read=when)
-    await house.barrier.commit(lambda tx: tx.put(ACCESS, access))
+    await house.barrier.transact(lambda tx: tx.put(ACCESS, access))
     return row.id
 
 
