@@ -61,8 +61,13 @@ from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
 from vault.handlers.listing import ListingHandlers
-from vault.handlers.live import LiveHandlers, SubscriberAccess
-from vault.handlers.live_topics import actor_reader, event_reader, state_reader
+from vault.handlers.live import (
+    LiveHandlers,
+    SubscriberAccess,
+    actor_reader,
+    event_reader,
+    state_reader,
+)
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
@@ -81,13 +86,12 @@ from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
 from vault.handlers.visibility import load_stored_facts
 from vault.jobs.clock_ahead import ClockAheadAlert
-from vault.jobs.kek_rewrap import KekRewrap
-from vault.jobs.kek_rotation import KekRotation
-from vault.jobs.lockout_report import LockoutReport
+from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
     AUTHENTICATIONS_REFUSED,
     AUTHORIZATIONS_REFUSED,
     REPORT_INTERVAL,
+    LockoutReport,
     RefusedReport,
     report_each,
 )

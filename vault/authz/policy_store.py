@@ -19,7 +19,7 @@ from protocols.link.bundle import NO_BUNDLE
 from vault.authz.access import Decision
 from vault.authz.ceiling import NO_CEILING, compile_ceiling, count_narrowed
 from vault.authz.compile import CompiledCeiling, compile_permissions, compile_policies
-from vault.authz.compiled_policies import CompiledPolicies, DecisionKey
+from vault.authz.evaluate import CompiledPolicies, DecisionKey
 from vault.authz.policy import (
     MAX_SET_COST,
     Effect,

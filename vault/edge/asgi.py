@@ -1,8 +1,11 @@
 """The agent's ASGI application: picks the dialect by the path and measures every request."""
 
+import logging
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
+import msgspec
 import trio
 
 from actors.world import World
@@ -10,12 +13,12 @@ from protocols.http.asgi import Address
 from protocols.http.errors import RefusedError
 from vault.authz.rate_limits import TokenBuckets
 from vault.edge.dialect import UNCLEAR_PATH, Dialect
-from vault.edge.reply import Headers, Send, all_headers, send_reply
+from vault.edge.native.openapi import ErrorBody
+from vault.edge.reply import Headers, Reply, Send, all_headers, send_reply
 from vault.edge.request import Receive
-from vault.edge.server_error import server_error_reply
-from vault.errors import RateLimitError
+from vault.errors import ErrorType, RateLimitError
 from vault.metrics import Metrics
-from vault.model.instant import SECOND
+from vault.model.instant import SECOND, rfc3339
 from vault.model.operation import Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import RefusedRequest
@@ -127,3 +130,36 @@ class EdgeApp:
             if path.startswith(prefix):
                 return dialect
         return self._fallback
+
+
+log: Final = logging.getLogger("freehold.edge")
+
+
+class ServerErrorBody(ErrorBody, frozen=True, kw_only=True):
+    """A typed error that is a Vault error too."""
+
+    errors: list[str]
+
+
+def server_error_reply(
+    status: int, code: str, message: str, world: World, request_id: str = ""
+) -> Reply:
+    """The reply, under an id that the log has too. `message` is the server's own."""
+    request_id = request_id or world.new_id()
+    log.info("request %s refused by the server: %s", request_id, code)
+    body = ServerErrorBody(
+        type=_type_of(status),
+        code=code,
+        message=message,
+        request_id=request_id,
+        timestamp=rfc3339(world.now() // SECOND * SECOND),
+        errors=[message],
+    )
+    return Reply(status, msgspec.json.encode(body)).with_header(b"x-request-id", request_id)
+
+
+def _type_of(status: int) -> ErrorType:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return ErrorType.RATE_LIMIT
+    fault = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return ErrorType.INTERNAL if fault else ErrorType.VALIDATION

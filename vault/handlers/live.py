@@ -3,20 +3,28 @@
 So whoever follows is looked at again while he does: his credential, and his policies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
+import msgspec
+from msgspec import Struct
+
+from actors.tree import Node
 from actors.world import World
 from vault import operations
+from vault.audit.query import AuditQuery
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import Tokens
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.errors import ValidationError
+from vault.handlers.audit import AuditSearch
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.identity import Method
-from vault.model.live_topics import TOPIC_PATHS, ReadTopic, TopicWatch
+from vault.model.instant import SECOND
+from vault.model.live_topics import TOPIC_PATHS, ReadTopic, TopicRows, TopicWatch
 from vault.model.operation import Capability
 from vault.model.payloads import Nothing
 
@@ -86,3 +94,66 @@ class LiveHandlers:
 
 def _nothing(_: object) -> None:
     """Guest and readers are no data: who follows what is in the record's name and path."""
+
+
+MAX_EVENTS: Final = 50
+"""The newest so many are followed; older ones are searched for."""
+INSTANT_FIELDS: Final = frozenset(
+    {
+        "opened_at", "key_created_at", "since", "certificate_expires", "connected_at",
+        "policy_expires", "began", "ended", "time",
+    }
+)  # fmt: skip
+MICRO: Final = 1e6
+
+
+def state_reader(state: Callable[[], Struct]) -> ReadTopic:
+    """One row, `now`, with the state's fields."""
+
+    async def read() -> TopicRows:
+        return {"now": _columns(state())}
+
+    return read
+
+
+def actor_reader(tree: Callable[[], Node]) -> ReadTopic:
+    """A row for each actor, by its path."""
+
+    async def read() -> TopicRows:
+        return {node.name: _actor(node) for node in tree().walk()}
+
+    return read
+
+
+def event_reader(index: AuditSearch) -> ReadTopic:
+    """A row for each of the newest events, by its number."""
+
+    async def read() -> TopicRows:
+        page = await index.search(AuditQuery(limit=MAX_EVENTS))
+        return {str(row.seq): _columns(row) for row in page.events}
+
+    return read
+
+
+def _columns(state: Struct) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(state)
+    return {
+        name: value / SECOND if name in INSTANT_FIELDS and isinstance(value, int) else value
+        for name, value in plain.items()
+    }
+
+
+def _actor(node: Node) -> dict[str, Any]:
+    box = node.mailbox
+    return {
+        "path": node.name,
+        "state": node.state,
+        "restarts": node.restarts,
+        "handled": node.handled,
+        "mean_us": round(node.mean_time * MICRO),
+        "max_us": round(node.max_time * MICRO),
+        "depth": box.depth if box else 0,
+        "bound": box.bound if box else 0,
+        "refused": box.refused if box else 0,
+        "dropped": box.dropped if box else 0,
+    }

@@ -1,6 +1,9 @@
-"""Rotation of the key-encryption key when it is due, as an ordinary audited operation."""
+"""Rotation of the key-encryption key when it is due, and rewrapping after it.
 
-from collections.abc import Callable
+Both are ordinary audited operations.
+"""
+
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,9 +12,10 @@ from protocols.link.vocabulary import AlertCode
 from vault import operations
 from vault.errors import VaultError
 from vault.model.operation import OperationType, P, R, RunOperation, service_operation
-from vault.model.payloads import Nothing
+from vault.model.payloads import Nothing, RewrapDataKeys
 
-SERVICE: Final = "key-rotation"
+ROTATION_SERVICE: Final = "key-rotation"
+REWRAP_SERVICE: Final = "key-rewrap"
 
 
 @dataclass(frozen=True)
@@ -38,5 +42,31 @@ class KekRotation:
     async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> R:
         request_id = self.world.new_id()
         return await self.run(
-            service_operation(operation, path, payload, service=SERVICE, request_id=request_id)
+            service_operation(
+                operation, path, payload, service=ROTATION_SERVICE, request_id=request_id
+            )
         )
+
+
+@dataclass(frozen=True)
+class KekRewrap:
+    """Asks for steps of `sys.rewrap` while versions may be under an older key."""
+
+    run: RunOperation
+    is_behind: Callable[[], Awaitable[bool]]
+    world: World
+
+    async def __call__(self) -> None:
+        """One pass, if there is anything to do. Raises what the operations raise."""
+        while await self.is_behind():
+            step = await self.run(
+                service_operation(
+                    operations.REWRAP_DATA_KEYS,
+                    "sys/rewrap",
+                    RewrapDataKeys(),
+                    service=REWRAP_SERVICE,
+                    request_id=self.world.new_id(),
+                )
+            )
+            if step.complete:
+                return

@@ -15,10 +15,9 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, encode, encode_reply
-from vault.edge.native.errors import error_body
 from vault.edge.native.openapi import ErrorBody
 from vault.edge.native.secrets import Number, parse_expiry, raw_value, secret_path, value_read_body
-from vault.edge.native.views import SecretBody, secret_body
+from vault.edge.native.views import SecretBody, error_body, secret_body
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.errors import AuthenticationError, TooLargeError, ValidationError, VaultError

@@ -7,7 +7,6 @@ import trio
 
 from actors.pacer import SLICE
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
-from vault.authz import list_filter
 from vault.authz.evaluate import is_listed
 from vault.errors import ValidationError
 from vault.model.identity import Identity, Method
@@ -306,7 +305,7 @@ async def test_others_get_their_turns(
             await trio.lowlevel.checkpoint()
             in_a_row.append(0)
 
-    monkeypatch.setattr(list_filter, "is_listed", counted)
+    monkeypatch.setattr("vault.authz.authorizer.is_listed", counted)
     monkeypatch.setattr(house.world, "monotonic", lambda: now[0])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(other)
