@@ -55,8 +55,8 @@ from vault.model.payloads import (
     WriteRole,
     WriteSecret,
 )
+from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import MountRow, PolicyRow, RoleRow, SecretRow, TokenRow, UserRow
-from vault.model.replay import ReplayPolicies, ReplayReport
 from vault.model.results import (
     BrowserSession,
     KeyList,
@@ -123,7 +123,7 @@ DELETE_POLICY: Final = OperationType[Nothing, None]("policy.delete")
 READ_EFFECTIVE_POLICIES: Final = OperationType[Nothing, Effective]("policy.effective")
 CHECK_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.check")
 DRY_RUN_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.dry_run")
-REPLAY_POLICIES: Final = OperationType[ReplayPolicies, ReplayReport]("policy.replay")
+REPLAY_POLICIES: Final = OperationType[ReplayPolicies, PolicyReplayReport]("policy.replay")
 
 # Tokens
 CREATE_TOKEN: Final = OperationType[NewToken, IssuedToken]("token.create")

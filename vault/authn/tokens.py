@@ -42,6 +42,7 @@ MAX_DISPLAY_NAME: Final = 256
 CUSTOM_ID_LENGTH: Final = range(4, 513)  # of a text that root chose
 
 _NOT_IN_DISPLAY_NAME: Final = re.compile(r"[^a-zA-Z0-9-]")
+MAX_CACHED: Final = 8_192  # accessors whose token is remembered; 1.2 MiB (tracemalloc)
 
 
 class NewToken(Struct, frozen=True, kw_only=True):
@@ -436,9 +437,6 @@ def _insert(tx: StoreTx, row: TokenRow) -> TokenRow:
 
 def _invalid(field: str, message: str) -> ValidationError:
     return ValidationError("token_invalid", message, field=field)
-
-
-MAX_CACHED: Final = 8_192  # accessors whose token is remembered; 1.2 MiB (tracemalloc)
 
 
 class AccessorIndex:

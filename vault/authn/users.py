@@ -20,6 +20,10 @@ from vault.store.tables import API_KEYS, ROLES, USAGE, USERS
 from vault.store.transaction import StoreTx
 
 MAX_EMAIL: Final = 254  # RFC 5321 section 4.5.3.1.3, less the brackets of a path
+MAX_USERNAME: Final = 128  # characters; an e-mail address of usual length fits
+RESERVED: Final = frozenset({"root", "anonymous", "service", "system", "default"})
+
+_PUNCTUATION: Final = frozenset("._@-")
 
 
 class Users:
@@ -206,12 +210,6 @@ def _email(text: str) -> str:
     if len(text) > MAX_EMAIL or not text.isprintable() or (text and "@" not in text):
         raise ValidationError("email_invalid", "email is not an e-mail address", field="email")
     return text
-
-
-MAX_USERNAME: Final = 128  # characters; an e-mail address of usual length fits
-RESERVED: Final = frozenset({"root", "anonymous", "service", "system", "default"})
-
-_PUNCTUATION: Final = frozenset("._@-")
 
 
 def username_key(username: str, field: str = "username") -> str:

@@ -20,6 +20,8 @@ NO_RULE_APPLIES: Final = Decision(allowed=False, reason=NO_RULE)
 OUTSIDE_KEY_PERMISSIONS: Final = Decision(allowed=False, reason=NOT_PERMITTED)
 
 MAX_MISSING: Final = 20  # sentences of a dry run
+DecisionKey: TypeAlias = tuple[int, Capability, str, bool]
+"""Whose, for what, and where: a path, or a folder for all that lies in it (True)."""
 
 
 def evaluate(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) -> Decision:
@@ -142,10 +144,6 @@ def _failed(rule: CompiledRule, access: AccessRequest) -> str:
         except UndecidableError as why:
             words.append(f"condition {name} cannot be decided ({why})")
     return "; ".join(words)
-
-
-DecisionKey: TypeAlias = tuple[int, Capability, str, bool]
-"""Whose, for what, and where: a path, or a folder for all that lies in it (True)."""
 
 
 class CompiledPolicies(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The book of policies: an immutable snapshot of what is stored, compiled, and its editions.
+"""The store of policies: an immutable snapshot of what is stored, compiled, and its editions.
 
 Whoever decides holds a snapshot; a write replaces it whole. A set of policies is compiled at its
 first use and kept by the tuple of its names.

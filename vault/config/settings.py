@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from protocols.instant import SECOND
 from protocols.settings.field_types import (
     Duration,
     FilePath,
@@ -20,7 +21,6 @@ from protocols.settings.telemetry import TelemetrySettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.workers import AUTO, WorkerCount
-from vault.model.instant import SECOND
 
 DAY: Final = 86_400 * SECOND
 HOUR: Final = 3_600 * SECOND

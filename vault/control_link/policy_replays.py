@@ -14,20 +14,20 @@ import trio
 
 from actors import World
 from protocols import json_text
+from protocols.instant import MAX_NS
 from protocols.link import messages as m
 from protocols.link.limits import MAX_REPLAY_CHANGES
 from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
 from vault import operations
 from vault.control_link.usage_reporter import SharingLevel
 from vault.errors import ConflictError, ValidationError, VaultError
-from vault.model.instant import MAX_NS
 from vault.model.operation import Operation, RunOperation, service_operation
-from vault.model.replay import (
+from vault.model.policy_replay import (
     MAX_CHANGES,
     ConditionFact,
     DecisionChange,
+    PolicyReplayReport,
     ReplayPolicies,
-    ReplayReport,
 )
 
 MAX_WAITING: Final = 8  # each up to 192 KiB
@@ -118,7 +118,7 @@ class PolicyReplays:
                 return _told(asked, found)
         return _nothing(asked, ReplayOutcome.EXPIRED)
 
-    def _operation(self, payload: ReplayPolicies) -> Operation[ReplayPolicies, ReplayReport]:
+    def _operation(self, payload: ReplayPolicies) -> Operation[ReplayPolicies, PolicyReplayReport]:
         return service_operation(
             operations.REPLAY_POLICIES,
             "sys/policies-replay",
@@ -155,7 +155,7 @@ def _document(rule: bytes) -> dict[str, Any]:
         raise ValidationError("policy_invalid", "a rule is no JSON object") from None
 
 
-def _told(asked: m.PolicyReplay, found: ReplayReport) -> m.ReplayResult:
+def _told(asked: m.PolicyReplay, found: PolicyReplayReport) -> m.ReplayResult:
     """Numbers and opaque ids: what has a name stays here."""
     return m.ReplayResult(
         replay_id=asked.replay_id,

@@ -18,6 +18,7 @@ import trio
 
 from actors import World
 from actors.tree import Node
+from protocols.instant import SECOND, from_millis
 from protocols.link.vocabulary import (
     WARNINGS,
     AlertCode,
@@ -50,10 +51,9 @@ from vault.control_link.usage_reporter import SharingLevel, UsageReporter, Usage
 from vault.errors import UnavailableError, VaultError
 from vault.jobs.size_sampler import measure_sizes, sample_sizes
 from vault.metrics import Metrics
-from vault.model.instant import SECOND, from_millis
 from vault.model.link import LinkStatus
 from vault.model.link_ports import PolicyTrust, ReadKekState
-from vault.model.replay import ConditionFact
+from vault.model.policy_replay import ConditionFact
 from vault.seal.manager import SealManager
 from vault.store.interface import StoreBackend
 

@@ -11,6 +11,7 @@ import trio
 from actors.world import World
 from protocols.http.asgi import Address
 from protocols.http.errors import RefusedError
+from protocols.instant import SECOND, rfc3339
 from vault.authz.rate_limits import TokenBuckets
 from vault.edge.dialect import UNCLEAR_PATH, Dialect
 from vault.edge.native.openapi import ErrorBody
@@ -18,7 +19,6 @@ from vault.edge.reply import Headers, Reply, Send, all_headers, send_reply
 from vault.edge.request import Receive
 from vault.errors import ErrorType, RateLimitError
 from vault.metrics import Metrics
-from vault.model.instant import SECOND, rfc3339
 from vault.model.operation import Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import RefusedRequest
@@ -44,6 +44,7 @@ METRICS_PATH: Final = b"/metrics"
 MAX_SCRAPES: Final = 8
 """Requests for the metrics in a second that are served in an overload. They need no credential and
 have long answers, so they are not always served: nobody should wait for them who seals."""
+log: Final = logging.getLogger("freehold.edge")
 
 
 class EdgeApp:
@@ -67,7 +68,7 @@ class EdgeApp:
         path: bytes = scope["raw_path"]
         dialect = self._dialect_for(path)
         reply, endpoint = await dialect.handle(scope, receive)
-        await trio.lowlevel.cancel_shielded_checkpoint()  # what was done is told
+        await trio.lowlevel.cancel_shielded_checkpoint()  # the reply to what was done is sent
         await send_reply(send, reply)
         elapsed = self._world.monotonic() - started
         if reply.refused:
@@ -90,12 +91,12 @@ class EdgeApp:
         status, code, message = error.status, error.code, error.message
         origin = Origin(ip=client[0] if client else "", dialect="http")
         refused, path = RefusedRequest(code=code, message=message), ResourcePath.parse(UNCLEAR_PATH)
-        told = await self._fallback.record_unread(request_id, origin, path, refused)
-        if told is not None:
-            status, code, message = told.status, told.code, told.message
+        failure = await self._fallback.record_unread(request_id, origin, path, refused)
+        if failure is not None:
+            status, code, message = failure.status, failure.code, failure.message
         reply = server_error_reply(status, code, message, self._world, request_id)
-        if isinstance(told, RateLimitError):
-            reply = reply.with_header(b"retry-after", str(told.details["retry_after"]))
+        if isinstance(failure, RateLimitError):
+            reply = reply.with_header(b"retry-after", str(failure.details["retry_after"]))
         return status, all_headers(reply), reply.body
 
     def failure_response(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
@@ -130,9 +131,6 @@ class EdgeApp:
             if path.startswith(prefix):
                 return dialect
         return self._fallback
-
-
-log: Final = logging.getLogger("freehold.edge")
 
 
 class ServerErrorBody(ErrorBody, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What a dialect asks of the gate. In a worker process another stands in its place."""
+"""What a dialect asks of the vault."""
 
 from typing import Protocol
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.instant import from_millis
 from protocols.link.bundle import (
     AcceptedVersion,
     BundleError,
@@ -22,7 +23,6 @@ from vault.authz.policy import Effect
 from vault.authz.policy_store import PolicyStore
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.model.instant import from_millis
 from vault.model.link import (
     CentralBundle,
     CentralPolicy,

@@ -29,7 +29,7 @@ class ExpiringSecretHandlers:
                 operations.FIND_EXPIRING,
                 run=self.expiring,
                 capability=Capability.READ,
-                audit_request=lambda asked: {"within": asked.within, "ended": asked.ended[0]},
+                audit_request=lambda payload: {"within": payload.within, "ended": payload.ended[0]},
                 audit_response=lambda found: {"total": found.total, "ended": len(found.ended)},
             )
         )
@@ -39,16 +39,16 @@ class ExpiringSecretHandlers:
 
         Each secret is looked at: an index of the file could leave out one that is about to end.
         """
-        asked = call.payload
+        payload = call.payload
         now = self.world.now()
 
         def describe(row: SecretRow) -> ExpiringSecret | None:
-            is_asked_for = 0 < row.expires_at <= now + asked.within
+            is_asked_for = 0 < row.expires_at <= now + payload.within
             return self._describe(row) if is_asked_for and _is_active(row) else None
 
         found = [one for one in await self.secrets.select_all(describe) if one]
         ahead = [one for one in found if one.expires_at > now]
-        over = [one for one in found if one.expires_at <= now and _sort_key(one) > asked.ended]
+        over = [one for one in found if one.expires_at <= now and _sort_key(one) > payload.ended]
         return ExpiringReport(
             secrets=tuple(nsmallest(MAX_EXPIRING, ahead, key=lambda one: one.expires_at)),
             total=len(ahead),

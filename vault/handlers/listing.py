@@ -69,8 +69,11 @@ class ListingHandlers:
                 "limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit"
             )
         after = self.store.open_cursor(payload.cursor) if payload.cursor else ""
-        sight = Visibility(self.authorizer, call, self.world.now())
-        found, reserved = _Search(payload, sight, Pacer(self.world.monotonic)), _AnswerMemory(call)
+        visibility = Visibility(self.authorizer, call, self.world.now())
+        found, reserved = (
+            _Search(payload, visibility, Pacer(self.world.monotonic)),
+            _AnswerMemory(call),
+        )
         while True:
             page = await self.store.list_page(call.op.path, after, _PAGE)
             await found.add_page(page)
@@ -86,18 +89,18 @@ class ListingHandlers:
     async def keys(self, call: Call[ListKeys]) -> KeyList:
         """Direct children of the folder. A sub-folder shows when something visible lies in it."""
         payload = call.payload
-        folder, sight = call.op.path, Visibility(self.authorizer, call, self.world.now())
+        folder, visibility = call.op.path, Visibility(self.authorizer, call, self.world.now())
         most = min(payload.limit or MAX_KEYS, MAX_KEYS)
         found: list[str] = []
         size, reserved, pacer = 0, _AnswerMemory(call), Pacer(self.world.monotonic)
         last = ""  # of these
         cursor = _last_below(folder, payload.after) if payload.after else folder
         while True:
-            page = await self._names(folder, cursor, facts=sight.needs_facts)
+            page = await self._names(folder, cursor, facts=visibility.needs_facts)
             for name, facts in page:
                 await pacer.pace()
                 key = _child(folder, name)
-                if key == last or not sight.is_listed(name, facts):
+                if key == last or not visibility.is_listed(name, facts):
                     continue
                 if len(found) == most:
                     return KeyList(keys=found)
@@ -123,10 +126,10 @@ class ListingHandlers:
 class _Search:
     """What a search has found so far, and where it is."""
 
-    def __init__(self, wanted: ListSecrets, sight: Visibility, pacer: Pacer) -> None:
+    def __init__(self, wanted: ListSecrets, visibility: Visibility, pacer: Pacer) -> None:
         self._wanted = wanted
         self._pacer = pacer
-        self._visibility = sight
+        self._visibility = visibility
         self._scanned = 0
         self.shown: list[SecretRow] = []
         self.size = 0  # bytes of these on the wire, about

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from actors.tree import Node
 from actors.world import World
+from protocols.instant import SECOND
 from vault import operations
 from vault.audit.query import AuditQuery
 from vault.authn.stream_registry import StreamRegistry
@@ -23,10 +24,19 @@ from vault.errors import ValidationError
 from vault.handlers.audit import AuditSearch
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.identity import Method
-from vault.model.instant import SECOND
 from vault.model.live_topics import TOPIC_PATHS, ReadTopic, TopicRows, TopicWatch
 from vault.model.operation import Capability
 from vault.model.payloads import Nothing
+
+MAX_EVENTS: Final = 50
+"""The newest so many are followed; older ones are searched for."""
+INSTANT_FIELDS: Final = frozenset(
+    {
+        "opened_at", "key_created_at", "since", "certificate_expires", "connected_at",
+        "policy_expires", "began", "ended", "time",
+    }
+)  # fmt: skip
+MICRO: Final = 1e6
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,8 @@ class LiveHandlers:
         return StreamSubscriber(call.identity, found.tokens, found.streams, found.world)
 
     async def watch(self, call: Call[StreamSubscriber]) -> TopicWatch:
-        """Follow the topic whose path was authorized; the payload is the guest who asks."""
-        guest = call.payload
+        """Follow the topic whose path was authorized; the payload is the subscriber."""
+        subscriber = call.payload
         topic = next((name for name, path in TOPIC_PATHS.items() if path == call.op.path), "")
         if topic not in self.topics:
             raise ValidationError("topic_unknown", "there is no such topic")
@@ -83,7 +93,7 @@ class LiveHandlers:
             access = AccessRequest(
                 capability=Capability.READ,
                 path=call.op.path,
-                identity=guest.identity,
+                identity=subscriber.identity,
                 origin=call.op.origin,
                 now=self.access.world.now(),
             )
@@ -93,18 +103,7 @@ class LiveHandlers:
 
 
 def _nothing(_: object) -> None:
-    """Guest and readers are no data: who follows what is in the record's name and path."""
-
-
-MAX_EVENTS: Final = 50
-"""The newest so many are followed; older ones are searched for."""
-INSTANT_FIELDS: Final = frozenset(
-    {
-        "opened_at", "key_created_at", "since", "certificate_expires", "connected_at",
-        "policy_expires", "began", "ended", "time",
-    }
-)  # fmt: skip
-MICRO: Final = 1e6
+    """Subscriber and readers are no data: who follows what is in the record's name and path."""
 
 
 def state_reader(state: Callable[[], Struct]) -> ReadTopic:

@@ -69,7 +69,7 @@ class MetadataHandlers:
                 run=self.diff,
                 capability=Capability.READ_METADATA,
                 targets_secret=True,
-                audit_request=lambda asked: {"before": asked.before, "after": asked.after},
+                audit_request=lambda payload: {"before": payload.before, "after": payload.after},
                 audit_response=lambda found: {"secret_id": found.secret.id},
             ),
             Handler(
@@ -85,9 +85,9 @@ class MetadataHandlers:
 
     async def read(self, call: Call[ReadMetadata]) -> SecretInfo:
         """The head, its versions with who wrote each, and the access counts if they are wanted."""
-        asked = call.payload
+        payload = call.payload
         secret, versions, relabelled = await self._with_versions(call)
-        access = await self.access.get(secret.id) if asked.uses else None
+        access = await self.access.get(secret.id) if payload.uses else None
         self.access.count_metadata_read(secret.id)
         mount = self.mounts.find_for_path(call.op.path)
         return SecretInfo(
@@ -100,12 +100,12 @@ class MetadataHandlers:
         Raises `NotFoundError`: `version_not_found`, or `labels_not_kept` for a version that was
         written before labels were kept.
         """
-        asked = call.payload
+        payload = call.payload
         secret = await self._secret(call)
         found = VersionComparison(
             secret=secret,
-            before=await self._labelled(secret, asked.before),
-            after=await self._labelled(secret, asked.after),
+            before=await self._labelled(secret, payload.before),
+            after=await self._labelled(secret, payload.after),
         )
         self.access.count_metadata_read(secret.id)
         return found

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
+from protocols.instant import MAX_NS
 from vault import operations
 from vault.errors import (
     ConflictError,
@@ -35,7 +36,6 @@ from vault.handlers.secret_settings import (
 )
 from vault.handlers.stores import SecretStore, SecretTx
 from vault.handlers.visibility import secret_facts
-from vault.model.instant import MAX_NS
 from vault.model.labels import Labels
 from vault.model.mounts import MountTable
 from vault.model.operation import COPIES, LARGE_VALUE, NO_FACTS, Capability

@@ -8,6 +8,7 @@ from heapq import nlargest, nsmallest
 from typing import Final
 
 from actors.world import World
+from protocols.instant import SECOND
 from protocols.link.limits import MAX_IDENTITIES
 from protocols.link.vocabulary import USAGE_DAYS
 from vault import operations
@@ -18,7 +19,6 @@ from vault.handlers.expiring_secrets import ExpiringSecretHandlers
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.stores import AccessStore, SecretStore
 from vault.handlers.visibility import Visibility
-from vault.model.instant import SECOND
 from vault.model.operation import Capability
 from vault.model.records import RecordStatus, SecretRow
 from vault.model.usage import (
@@ -62,7 +62,7 @@ class UsageHandlers:
                     operations.REPORT_USAGE,
                     run=self.survey,
                     capability=Capability.READ,
-                    audit_request=lambda asked: {"opaque": asked.opaque},
+                    audit_request=lambda payload: {"opaque": payload.opaque},
                     audit_response=lambda found: {"total": found.total, "named": len(found.named)},
                 ),
                 Handler(
@@ -80,19 +80,19 @@ class UsageHandlers:
         Each is a row of the database that is read and checked, past the cache. Named are those
         whose metadata the caller may read; the agent's own look names all, by opaque ids.
         """
-        asked = call.payload
+        payload = call.payload
         survey = _UsageSurvey(self.world.now())
-        sight = None if call.op.service else self._visibility(call)
+        visibility = None if call.op.service else self._visibility(call)
         seen = await self._last_reads()
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
                 known = _SurveyedSecret(row, seen.get(row.id, 0), await self._rotated_at(row))
                 survey.add(known)
-                if sight is None or sight.can_read_metadata(row):
-                    survey.add_candidate(known, asked.reads.get(row.id, 0))
+                if visibility is None or visibility.can_read_metadata(row):
+                    survey.add_candidate(known, payload.reads.get(row.id, 0))
         return survey.result(
-            self.opaque if asked.opaque else None,
-            await self._identities(asked.uses) if asked.opaque else (),
+            self.opaque if payload.opaque else None,
+            await self._identities(payload.uses) if payload.opaque else (),
         )
 
     async def resolve_opaque_id(self, call: Call[ResolveOpaqueId]) -> Who:
@@ -100,14 +100,16 @@ class UsageHandlers:
 
         Raises `NotFoundError`, the same for one that is not there and for one he may not see.
         """
-        asked = call.payload
-        sight = self._visibility(call)
-        for id_, name in await self._identities_in(sight):
-            if self.opaque("identity", id_).hex() == asked.opaque:
+        payload = call.payload
+        visibility = self._visibility(call)
+        for id_, name in await self._identities_in(visibility):
+            if self.opaque("identity", id_).hex() == payload.opaque:
                 return Who(kind="identity", name=name, id=id_)
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
-                if self.opaque("secret", row.id).hex() == asked.opaque and sight.can_list(row):
+                if self.opaque("secret", row.id).hex() == payload.opaque and visibility.can_list(
+                    row
+                ):
                     return Who(kind="secret", name=row.name, id=row.id)
         raise NotFoundError(
             "not_found", "no secret or identity that you may list here has this opaque id"
@@ -116,9 +118,9 @@ class UsageHandlers:
     def _visibility(self, call: Call[object]) -> Visibility:
         return Visibility(self.authorizer, call, self.world.now())
 
-    async def _identities_in(self, sight: Visibility) -> list[tuple[str, str]]:
-        users = await self.owners.list_users() if sight.can_list_users() else []
-        return users + (await self.owners.list_tokens() if sight.can_list_accessors() else [])
+    async def _identities_in(self, visibility: Visibility) -> list[tuple[str, str]]:
+        users = await self.owners.list_users() if visibility.can_list_users() else []
+        return users + (await self.owners.list_tokens() if visibility.can_list_accessors() else [])
 
     async def _secrets(self) -> AsyncGenerator[SecretRow, None]:
         """Those that have a value to be read."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def telemetry_plan(telemetry: TelemetrySettings) -> ExportPlan:
-    """What an agent tells of itself, and where to."""
+    """What an agent exports, and where to."""
     return telemetry.export_plan("freehold-agent", gethostname())
 
 

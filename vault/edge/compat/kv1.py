@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from protocols import json_text
+from protocols.instant import SECOND
 from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
@@ -17,7 +18,6 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
-from vault.model.instant import SECOND
 from vault.model.payloads import ListKeys, Nothing, ReadSecret, WriteSecret
 from vault.model.records import MountRow
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from protocols import json_text
+from protocols.instant import rfc3339
 from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
@@ -19,7 +20,6 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
-from vault.model.instant import rfc3339
 from vault.model.payloads import ListKeys, PatchSecret, ReadSecret, SecretVersions, WriteSecret
 from vault.model.records import MountRow, SecretRow, VersionRow
 from vault.model.results import SecretValue

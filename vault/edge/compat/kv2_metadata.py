@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from protocols.instant import go_duration, rfc3339
 from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
@@ -17,7 +18,6 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
-from vault.model.instant import go_duration, rfc3339
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
     MAX_RESULT_BYTES,

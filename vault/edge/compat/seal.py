@@ -4,6 +4,7 @@ import binascii
 from base64 import b64decode, b64encode
 from typing import Final
 
+from protocols.instant import rfc3339
 from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, plain_reply, system_reply
 from vault.edge.compat.fields import Fields
@@ -13,7 +14,6 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import UnavailableError, ValidationError
-from vault.model.instant import rfc3339
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 
@@ -62,13 +62,13 @@ async def unseal(dialect: Dialect, request: Request) -> Reply:
     The one share of a vault with a key file is what the file holds: whoever has nothing to show
     does not end a seal that somebody has ordered.
     """
-    fields, gate = Fields.from_body(request), dialect.service
+    fields, service = Fields.from_body(request), dialect.service
     if fields.boolean("reset"):
-        if gate.is_open:
+        if service.is_open:
             raise ValidationError("unsealed", "vault is unsealed")
-        return plain_reply(SealBody.of(gate.reset_unseal()))
+        return plain_reply(SealBody.of(service.reset_unseal()))
     share = decode_share(fields.text("key"), ", or 'reset' set to true")
-    return plain_reply(SealBody.of(await gate.unseal(share)))
+    return plain_reply(SealBody.of(await service.unseal(share)))
 
 
 @routes.add("POST", template="sys/seal")

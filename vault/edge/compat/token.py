@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, warnings_reply
@@ -15,7 +16,6 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import AuthorizationError, ValidationError
-from vault.model.instant import SECOND, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
 from vault.model.records import TokenRow

@@ -35,15 +35,18 @@ class LiveConnection:
     """One websocket. `op` is what opened it: who asks, and from where."""
 
     def __init__(
-        self, place: LiveContext, guest: StreamSubscriber, op: Operation[Nothing, StreamSubscriber]
+        self,
+        context: LiveContext,
+        subscriber: StreamSubscriber,
+        op: Operation[Nothing, StreamSubscriber],
     ) -> None:
-        self._gate = place.seal
-        self._hub = place.hub
-        self._guest = guest
+        self._seal = context.seal
+        self._hub = context.hub
+        self._subscriber = subscriber
         self._op = op
-        self._world = place.world
+        self._world = context.world
         self._watched: dict[int, TopicWatch] = {}
-        self._talk = FeedConnection(place.bounds, place.world.monotonic)
+        self._talk = FeedConnection(context.bounds, context.world.monotonic)
         self._feed = self._talk.feed
 
     async def run(self, receive: Receive, send: Send) -> None:
@@ -58,7 +61,7 @@ class LiveConnection:
         while True:
             await self._world.sleep(SESSION_CHECK_INTERVAL)
             try:
-                if not await self._guest.is_still_valid():
+                if not await self._subscriber.is_still_valid():
                     return CLOSE_SESSION_ENDED, "the session is over"
             except VaultError:
                 continue  # the database does not answer for now; nothing else does either
@@ -88,12 +91,12 @@ class LiveConnection:
         op = Operation(
             type=operations.WATCH_TOPIC,
             path=path,
-            payload=self._guest,
+            payload=self._subscriber,
             request_id=self._world.new_request_id(),
             credential=self._op.credential,
             origin=self._op.origin,
         )
-        return await self._gate.run_operation(op)
+        return await self._seal.run_operation(op)
 
     def _end(self, number: int) -> None:
         self._feed.remove_watch(number)

@@ -32,11 +32,11 @@ class LiveEndpoint:
     """Answers 401, 403, 404 and 503 before the upgrade; what passes is a `Browser`."""
 
     def __init__(
-        self, place: LiveContext, browsers: BrowserSessions, native: NativeDialect
+        self, context: LiveContext, browsers: BrowserSessions, native: NativeDialect
     ) -> None:
-        self._place = place
-        self._gate = place.seal
-        self._world = place.world
+        self._context = context
+        self._seal = context.seal
+        self._world = context.world
         self._browsers = browsers
         self._native = native
 
@@ -57,16 +57,16 @@ class LiveEndpoint:
         )
         try:
             if not (visit.same_origin and visit.has_origin):
-                await self._gate.run_operation(_refusal(op))
+                await self._seal.run_operation(_refusal(op))
                 raise RuntimeError("a refused request was carried out")
-            guest = await self._gate.run_operation(op)
+            subscriber = await self._seal.run_operation(op)
         except VaultError as error:
             await self._refuse(error, request_id, send)
             return
         await receive()
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-        browser = LiveConnection(self._place, guest, op)
-        with guest.register_stream() as cut:
+        browser = LiveConnection(self._context, subscriber, op)
+        with subscriber.register_stream() as cut:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._close_when_sealed, send)
                 await browser.run(receive, send)
@@ -75,8 +75,8 @@ class LiveEndpoint:
             await close_websocket(send, CLOSE_SESSION_ENDED, "the session is over")
 
     async def _close_when_sealed(self, send: Send) -> None:
-        if self._gate.is_open:
-            await self._gate.wait_seal_change()
+        if self._seal.is_open:
+            await self._seal.wait_seal_change()
         await close_websocket(send, CLOSE_SERVICE_RESTART, "the vault is sealed")
 
     async def _elsewhere(self, scope: Scope, request_id: str) -> VaultError:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from protocols.instant import parse_rfc3339, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.audit.proof import Proof
 from vault.audit.query import MAX_PAGE, AuditQuery
@@ -14,7 +15,6 @@ from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
 from vault.errors import ValidationError
 from vault.model.audit_row import AuditRow
-from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
 from vault.model.operation import OperationType
 from vault.model.payloads import HashAuditValue, Nothing, ReadAuditRecord
 

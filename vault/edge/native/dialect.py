@@ -12,7 +12,7 @@ from vault.edge.native.endpoint import build_router
 from vault.edge.native.keys import keys
 from vault.edge.native.openapi import openapi_endpoint
 from vault.edge.native.policies import policies
-from vault.edge.native.replays import replays
+from vault.edge.native.policy_replays import replays
 from vault.edge.native.roles import roles
 from vault.edge.native.secrets import secrets
 from vault.edge.native.sessions import sessions

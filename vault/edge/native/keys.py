@@ -4,13 +4,13 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
+from protocols.instant import parse_rfc3339, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.authn.api_keys import ApiKey
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.identity import Permission
-from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
 from vault.model.payloads import CreateApiKey, ListApiKeys, Nothing
 
 keys = Endpoints("keys", "API keys of users. A key is shown once, when it is made.")

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from protocols.instant import parse_rfc3339, rfc3339
 from vault import operations
 from vault.authz.access import Decision
 from vault.authz.policy import MAX_RULES, Action, Conditions, Policy, Rule, ShownPolicy
@@ -12,7 +13,6 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.identity import Method
-from vault.model.instant import parse_rfc3339, rfc3339
 from vault.model.name import canonical_name
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath

@@ -3,11 +3,11 @@
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from protocols.instant import rfc3339
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
-from vault.model.instant import rfc3339
 from vault.model.name import canonical_name
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, WriteRole

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from protocols import json_text
+from protocols.instant import parse_duration, parse_rfc3339
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import MERGE_PATCH, Endpoints
@@ -23,7 +24,6 @@ from vault.edge.native.views import (
 )
 from vault.edge.request import Request
 from vault.errors import NotFoundError, ValidationError
-from vault.model.instant import parse_duration, parse_rfc3339
 from vault.model.operation import OperationType
 from vault.model.path import MAX_BYTES, ResourcePath
 from vault.model.payloads import (

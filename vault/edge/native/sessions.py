@@ -10,13 +10,13 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from protocols.http.session_key import parts_of
+from protocols.instant import SECOND, rfc3339
 from vault import operations
 from vault.edge.browser_sessions import BrowserSessions
 from vault.edge.native.endpoint import Endpoints, encode_reply, system_path
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.errors import NotFoundError
-from vault.model.instant import SECOND, rfc3339
 from vault.model.operation import OperationType
 from vault.model.payloads import Nothing
 from vault.model.results import BrowserSession

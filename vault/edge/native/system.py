@@ -6,12 +6,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors.tree import Node
+from protocols.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.health import DiskHealth, HealthState, SinkHealth
-from vault.model.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.link import CentralBundle, CentralPolicy, LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
 from vault.model.payloads import (

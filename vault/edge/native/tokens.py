@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from protocols.instant import MAX_NS, SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints
 from vault.edge.request import Request
 from vault.errors import NotFoundError, VaultError
-from vault.model.instant import MAX_NS, SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
 from vault.model.records import TokenRow

@@ -2,11 +2,11 @@
 
 from msgspec import Struct
 
+from protocols.instant import rfc3339, rfc3339_or_none
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
-from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.usage import ReportUsage, ResolveOpaqueId, SecretUsage, Who
 
 usage = Endpoints("usage", "What is used; opaque ids are what the control plane knows.")

@@ -5,11 +5,11 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
+from protocols.instant import rfc3339, rfc3339_or_none
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
-from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import MAX_PAGE_SIZE, CreateUser, ListUsers, Nothing, UpdateUser
 from vault.model.records import UserRow

@@ -2,9 +2,9 @@
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 from vault.edge.native.openapi import ErrorBody
 from vault.errors import VaultError
-from vault.model.instant import SECOND, rfc3339, rfc3339_or_none
 from vault.model.labels import LabelDiff
 from vault.model.records import SecretRow
 from vault.model.results import SecretInfo, SecretValue, VersionComparison, VersionLabels

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from protocols.instant import MAX_NS
 from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, hash_of, sign_bundle
 from tests.unit.vault.handlers.conftest import ROOT, House
 from vault.authz.access import AccessRequest
@@ -20,7 +21,6 @@ from vault.errors import AuthorizationError, ValidationError
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Call
 from vault.model.identity import Identity, Method
-from vault.model.instant import MAX_NS
 from vault.model.link import DISABLED, CentralPolicy
 from vault.model.link_ports import ActiveBundle, PolicyTrust
 from vault.model.operation import Capability, Operation, OperationType, Origin

@@ -27,11 +27,11 @@ from vault.model.identity import Identity
 from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import CreateUser, WriteMetadata, WritePolicy
-from vault.model.replay import (
+from vault.model.policy_replay import (
     MAX_CHANGES,
     MAX_WRITTEN,
+    PolicyReplayReport,
     ReplayPolicies,
-    ReplayReport,
     Stop,
     Undecided,
 )
@@ -80,7 +80,7 @@ class Machine:
         new = NewToken(policies=("app",), no_parent=True, ttl=ttl)
         return (await self.house.tokens.create(self.root, new)).row.accessor
 
-    async def run(self, **asked: Any) -> ReplayReport:
+    async def run(self, **asked: Any) -> PolicyReplayReport:
         """As the pipeline would."""
         payload = ReplayPolicies(**{"since": 1, "until": self.house.world.time, **asked})
         op = Operation(
@@ -88,7 +88,9 @@ class Machine:
             path=ResourcePath.parse("sys/policies-replay"), payload=payload,
             request_id="r", credential=None, origin=Origin(ip=""),
         )  # fmt: skip
-        found: ReplayReport = await self.replays.handlers()["policy.replay"].run(Call(op, ROOT))
+        found: PolicyReplayReport = await self.replays.handlers()["policy.replay"].run(
+            Call(op, ROOT)
+        )
         return found
 
     def seen(self, path: str = "s/a", **changes: Any) -> None:

@@ -6,12 +6,12 @@ import pytest
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
+from protocols.instant import MAX_NS
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
 from vault.barrier import VaultTx
 from vault.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
 from vault.handlers.secret_settings import MAX_VALUE_BYTES
 from vault.handlers.secrets import MAX_ATTEMPTS
-from vault.model.instant import MAX_NS
 from vault.model.labels import Labels
 from vault.model.payloads import (
     CompareVersions,

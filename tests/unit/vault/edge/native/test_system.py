@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from actors.tree import MailboxStats, Node
+from protocols.instant import SECOND
 from vault.model.health import CacheState, HealthState, KeyringState, KeyStatus
-from vault.model.instant import SECOND
 from vault.model.link import CentralBundle, LinkNotification, LinkStatus
 from vault.model.payloads import TuneMount, WriteMount
 from vault.model.records import MountRow

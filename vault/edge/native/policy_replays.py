@@ -5,13 +5,13 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
+from protocols.instant import SECOND, parse_rfc3339, rfc3339
 from vault import operations
 from vault.authz.policy import Policy
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
-from vault.model.instant import SECOND, parse_rfc3339, rfc3339
-from vault.model.replay import (
+from vault.model.policy_replay import (
     MAX_CHANGES,
     MAX_WRITTEN,
     DecisionChange,
