@@ -268,7 +268,7 @@ class Barrier:
 
     @property
     def key_state(self) -> KekState:
-        """What the control plane is told."""
+        """The key state that is reported to the control plane."""
         return KekState(self._keyring.active - 1, self.rotation_due)
 
     @property
@@ -289,7 +289,7 @@ class Barrier:
 
     @property
     def keyring_state(self) -> KeyringState:
-        """What may be told of the keyring."""
+        """What may be shown of the keyring."""
         return KeyringState(
             epoch=self._keyring.epoch,
             generation=self._keyring.active,
@@ -302,7 +302,7 @@ class Barrier:
 
     @property
     def cache_state(self) -> CacheState:
-        """What may be told of the cache of sealed rows."""
+        """What may be shown of the cache of sealed rows."""
         cache = self._store.statistics().cache
         return CacheState(
             eviction_policy=cache.policy.value,
@@ -320,7 +320,7 @@ class Barrier:
     def is_stale(self) -> bool:
         """Whether a transaction of the keyring has ended that this one may not have.
 
-        A rotation that was told as timed out may be stored long after.
+        A rotation that was reported as timed out may be stored long after.
         """
         return self._store.count_transactions(SYSTEM, KEYRING_ROW) > self._seen
 

@@ -89,7 +89,7 @@ class Pipeline:
             if context.handler.precondition is not None:
                 await context.handler.precondition(context.identity)
             context.is_allowed = context.handler.capability is not None
-        except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
+        except Exception as error:  # noqa: BLE001  # whatever failed is recorded, then raised
             raise await self._record_failure(context, error) from None  # 5
         call: Call[P] = Call(op, context.identity, facts, context.needs_facts)
         if context.handler.mutates:
@@ -194,7 +194,7 @@ class Pipeline:
     async def _handle_mutation(self, context: AuditContext[P, R], call: Call[P]) -> R:
         """Step 4. What is not so any more, or was guessed wrong, is decided again, on what is so.
 
-        `MAX_DECISIONS` times in all: whoever has met another change each time is told so.
+        `MAX_DECISIONS` times at most: a caller that meets a change each time gets the conflict.
         """
         for _ in range(MAX_DECISIONS - 1):
             try:
@@ -312,7 +312,7 @@ class FactsLookup(Protocol):
 
 
 class Snapshot(Protocol):
-    """What decides on requests and is held in another form than the rows that it is made of."""
+    """What decides on requests and is kept in another form than its rows."""
 
     @property
     def is_stale(self) -> bool:
@@ -373,7 +373,7 @@ class PipelineParts:
 
 
 class AuditContext(Generic[P, R]):
-    """What is known so far of one operation on its way, for its audit records."""
+    """What is known of one operation so far, for its audit records."""
 
     __slots__ = (
         "capability",

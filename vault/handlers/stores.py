@@ -268,12 +268,12 @@ class KeyStore:
 
     @property
     def state(self) -> KeyringState:
-        """What may be told of the keyring."""
+        """What may be shown of the keyring."""
         return self._barrier.keyring_state
 
     @property
     def cache_state(self) -> CacheState:
-        """What may be told of the cache of sealed rows."""
+        """What may be shown of the cache of sealed rows."""
         return self._barrier.cache_state
 
     @property

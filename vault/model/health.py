@@ -28,7 +28,7 @@ class DiskHealth(Struct, frozen=True, kw_only=True):
 
 
 class KeyringState(Struct, frozen=True, kw_only=True):
-    """What may be told of the keyring. `created_at`: of the active generation, Unix ns.
+    """What may be shown of the keyring. `created_at`: of the active generation, Unix ns.
 
     `uses` of the active generation's key are counted, `reserved_uses` are set aside in the store.
     """
