@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol
+from typing import Final, Generic, Protocol
 
 import trio
 from msgspec.structs import replace
@@ -437,12 +437,20 @@ class AuditContext(Generic[P, R]):
         show = self.handler.audit_request
         return self.op.payload if show is None else show(self.op.payload)
 
-    def _event(self, phase: str, result: str, **more: Any) -> AuditEvent:
+    def _event(
+        self,
+        phase: str,
+        result: str,
+        *,
+        code: str = "",
+        request: object = None,
+        response: object = None,
+    ) -> AuditEvent:
         op, identity, origin = self.op, self.identity, self.op.origin
         return AuditEvent(
             request_id=op.request_id,
             phase=phase,
-            operation=op.name,
+            operation=op.type.name,
             path=str(op.path),  # msgspec encodes exact types only
             capability=self.capability,
             actor_id=identity.id,
@@ -455,7 +463,9 @@ class AuditContext(Generic[P, R]):
             result=result,
             rule=self.decision.rule,
             alert=self.decision.alert,
-            **more,
+            code=code,
+            request=request,
+            response=response,
         )
 
 

@@ -4,7 +4,7 @@ Handlers know no table, no query and no key; these classes are their only way to
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from actors import Failure
 from vault.barrier import Barrier, VaultTx
@@ -137,7 +137,7 @@ class SecretStore:
     async def list_names(self, folder: str, after: str, limit: int) -> list[str]:
         """The names of what `list_page` returns."""
         keys = await self._barrier.select_checked_keys(SECRETS, _below(folder, after, limit))
-        return [name for (name,) in cast("list[tuple[str]]", keys)]
+        return [str(name) for (name,) in keys]
 
     def select_all(self, take: Callable[[SecretRow], T]) -> Awaitable[list[T]]:
         """What `take` makes of each secret, in one view; it is called in a thread."""
