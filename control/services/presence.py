@@ -21,7 +21,6 @@ from actors import World
 from control.model.agents import Agent, Health, Life, Presence, State, status_of
 from control.model.conditions import REFUSING, REPORTED, SEALED, alert_message
 from control.model.records import Alert, Severity
-from control.services import agent_registry
 from control.services.alerts import alert_event
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.organization_batches import run_by_organization
@@ -89,9 +88,7 @@ def _record_organization(tx: Tx, org: str, said: Sequence[HealthReport]) -> list
     vaults = [each.name.vault for each in said]
     rows = [row for row in agents.get_agents(tx, org, vaults) if row.life is Life.ACTIVE]
     before = {row.vault: row.health for row in rows}
-    agent_registry.record_facts(
-        tx, org, {each.name.vault: {"sync": each.sync} for each in said}, now=now
-    )
+    agents.record_facts(tx, org, {each.name.vault: {"sync": each.sync} for each in said}, now=now)
     other = {
         each.name.vault: each.health
         for each in said

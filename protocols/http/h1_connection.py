@@ -17,7 +17,7 @@ from protocols.http.transport import Transport
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 if TYPE_CHECKING:
-    from protocols.http.ws_connection import WebSocket
+    from protocols.http.ws_connection import UpgradeConnection, WebSocket
 
 
 class H1Connection:
@@ -27,12 +27,20 @@ class H1Connection:
     sends goes nowhere, and it has `linger_seconds` to end.
     """
 
-    def __init__(self, state: ServerState, transport: Transport, peer: ConnectionInfo) -> None:
+    def __init__(
+        self,
+        state: ServerState,
+        transport: Transport,
+        peer: ConnectionInfo,
+        upgrade_connection: "UpgradeConnection | None" = None,
+    ) -> None:
+        """`upgrade_connection` serves offers to speak another protocol; None ignores them."""
         self.state = state
         self.transport = transport
         self.peer = peer
         self.reader = H1RequestParser(state.limits, secure=peer.scheme == "https")
         self.draining = False
+        self._upgrade_connection = upgrade_connection
         self._scope = trio.CancelScope()
         self._handling = False
         self._exchange: H1Exchange | None = None  # of the request that a handler works on
@@ -98,8 +106,8 @@ class H1Connection:
                 await shared.refusal_backoff.wait_end()
             return more
         try:
-            if head.upgrade and shared.upgrade_connection is not None:
-                self._socket = shared.upgrade_connection(self, head, exchange)
+            if head.upgrade and self._upgrade_connection is not None:
+                self._socket = self._upgrade_connection(self, head, exchange)
                 if self._socket is not None:
                     await self._socket.run()
                     return False

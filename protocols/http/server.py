@@ -138,9 +138,11 @@ class ServerHandle:
         wall_clock: Callable[[], float] | None = None,
         *,
         trusts: Callable[[str], bool] | None = None,
+        upgrade_connection: "UpgradeConnection | None" = None,
     ) -> None:
         self._state = state
         self._trusts = trusts
+        self._upgrade_connection = upgrade_connection
         self._from: Counter[str] = Counter()  # connections of each client
         self._wall_clock = wall_clock
         self._listener = listener
@@ -334,8 +336,11 @@ class ServerHandle:
         if isinstance(transport, TlsTransport):
             protocol = await transport.handshake(self._handshakes)
             peer.extensions["tls"] = transport.tls_info()
-        speak = H2Connection if protocol == "h2" else H1Connection
-        connection = speak(self._state, transport, peer)
+        connection = (
+            H2Connection(self._state, transport, peer)
+            if protocol == "h2"
+            else H1Connection(self._state, transport, peer, self._upgrade_connection)
+        )
         self._live[transport] = connection
         if self._draining:
             connection.drain()
@@ -353,8 +358,8 @@ def _address(ask: Callable[[], tuple[str, int]]) -> Address | None:
         return None
 
 
-def _upgrade() -> "UpgradeConnection":
-    """Loaded by a server of websockets only: most agents are none, and start without it."""
+def _load_websocket_upgrade() -> "UpgradeConnection":
+    """The websocket protocol, which only a server of websockets loads."""
     from protocols.http.ws_connection import upgrade_to_websocket
 
     return upgrade_to_websocket
@@ -410,11 +415,18 @@ async def serve(
         ResponseBudget(limits, pulse),
         RefusalBackoff(limits.delay_seconds),
         turn_away or overload_response,
-        _upgrade() if websockets else None,
         refuse_unread,
         any_path,
     )
     with listener or await Listener.bind(host, port, limits.backlog) as bound:
-        handle = ServerHandle(shared, bound, tls, on_connections, wall_clock, trusts=trusts)
+        handle = ServerHandle(
+            shared,
+            bound,
+            tls,
+            on_connections,
+            wall_clock,
+            trusts=trusts,
+            upgrade_connection=_load_websocket_upgrade() if websockets else None,
+        )
         task_status.started(handle)
         await handle._run()  # noqa: SLF001 - the handle's owner is told only what it may do

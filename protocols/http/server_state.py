@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -21,9 +20,6 @@ from protocols.http.errors import RefusedError
 from protocols.http.limits import Limits
 from protocols.http.refusal_backoff import RefusalBackoff
 from protocols.http.response_budget import ResponseBudget
-
-if TYPE_CHECKING:
-    from protocols.http.ws_connection import UpgradeConnection
 
 _READS = frozenset({"GET", "HEAD", "LIST", "OPTIONS"})
 """Methods that change nothing (RFC 9110 section 9.2.1; LIST is Vault's)."""
@@ -44,8 +40,6 @@ class ServerState:
     response_budget: ResponseBudget
     refusal_backoff: RefusalBackoff
     turn_away: MakeOverloadResponse
-    upgrade_connection: "UpgradeConnection | None" = None
-    """What an offer to speak something else becomes; None: offers are ignored."""
     refuse_unread: MakeUnreadRefusal | None = None
     any_path: bool = False
     """As `build_scope` has it."""

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from vault.authz.access import AccessRequest, Decision
+from vault.authz.compile import can_reach
 from vault.authz.compiled_policies import CompiledPolicies
 from vault.authz.evaluate import explain
-from vault.authz.folder_reach import can_reach
 from vault.authz.list_filter import ListFilter
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicySnapshot, PolicyStore

@@ -235,9 +235,13 @@ async def wired(
         admission, bodies = AdmissionControl(bounds), BodyBudget(bounds)
         shared = ServerState(
             app, bounds, pulse, refuse_as_json, admission, bodies, answers,
-            RefusalBackoff(bounds.delay_seconds), turn_away, upgrade_to_websocket,
+            RefusalBackoff(bounds.delay_seconds), turn_away,
         )  # fmt: skip
-        connection = speak(shared, transport, PEER)
+        connection = (
+            H2Connection(shared, transport, PEER)
+            if speak is H2Connection
+            else H1Connection(shared, transport, PEER, upgrade_to_websocket)
+        )
         wire = Wire(trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])), connection)
 
         async def run() -> None:
