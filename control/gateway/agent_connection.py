@@ -31,8 +31,7 @@ from protocols.link import session_events as e
 from protocols.link.delivery import OutboxBatch
 from protocols.link.errors import LinkError, OutboxRolledBackError, TransportError
 from protocols.link.messages import MessageType
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.states import SENDABLE
 from protocols.link.token_bucket import TokenBucket
 from protocols.link.transport import LinkTransport

@@ -41,8 +41,7 @@ from protocols.link.errors import Fault, OutboxRolledBackError, RemoteFaultError
 from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import DEAD_SECONDS, HELLO_SECONDS
 from protocols.link.messages import PolicyReplay
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import SessionOpened
 from protocols.link.signing import Signer, Verifier, sha256
 from protocols.link.transport import REFUSED, LinkTransport

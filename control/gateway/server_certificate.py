@@ -16,7 +16,7 @@ from protocols.pki.certificates import parse_pem_chain, to_der, validity_period
 from protocols.pki.files import read_file
 from protocols.pki.issuance import Host
 from protocols.pki.keys import sha256
-from protocols.pki.renewal import renewal_time
+from protocols.pki.profile import renewal_time
 from protocols.pki.tls_contexts import server_context
 
 CHECK_INTERVAL: Final = 30.0

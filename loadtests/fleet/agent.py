@@ -33,8 +33,7 @@ from protocols.link.errors import LinkError, RemoteFaultError, TransportError
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.handshake import ChannelBinding
 from protocols.link.memory import MemoryInbox, MemoryOutbox
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,

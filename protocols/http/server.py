@@ -13,7 +13,7 @@ import trio
 
 from protocols.bind_address import name_bind_errors
 from protocols.client_network import site_network
-from protocols.http.admission import AdmissionControl
+from protocols.http.admission import AdmissionControl, BodyBudget, RefusalBackoff
 from protocols.http.asgi import (
     Address,
     App,
@@ -22,15 +22,12 @@ from protocols.http.asgi import (
     MakeRefusal,
     MakeUnreadRefusal,
 )
-from protocols.http.body_budget import BodyBudget
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.errors import PeerLeftError, TlsConfigError
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
-from protocols.http.loop_meter import LoopMeter
 from protocols.http.readiness import ReadinessPoller
-from protocols.http.refusal_backoff import RefusalBackoff
 from protocols.http.response_budget import ResponseBudget
 from protocols.http.server_log import log_connection_failure, log_event
 from protocols.http.server_state import ServerState, overload_response, refuse_as_json
@@ -39,6 +36,7 @@ from protocols.http.transport import TlsTransport, Transport
 
 if TYPE_CHECKING:
     from protocols.http.ws_connection import UpgradeConnection
+
 
 _ACCEPT_BATCH = 64  # connections accepted before others get a turn
 _GIVE_WAY = 0.002  # seconds for another process to accept in our place; then we do
@@ -124,6 +122,59 @@ class Listener:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+# How long the event loop was at work, as against waiting for something to do.
+
+
+class LoopMeter(trio.abc.Instrument):
+    """Two looks at the clock each turn of the loop, while anybody wants to know.
+
+    The processor's own time would not do: what others take from us keeps our clients waiting too.
+    Not always on: to have any instrument costs Trio seven look-ups for each request, 5 % of a read.
+    """
+
+    def __init__(self) -> None:
+        self._since = trio.current_time()
+        self._busy = 0.0
+        self._on = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.set_enabled(wanted=False)
+
+    def set_enabled(self, *, wanted: bool) -> None:
+        """Begin to look, or leave off. From within a Trio run."""
+        if wanted and not self._on:
+            self._since, self._busy = trio.current_time(), 0.0
+            trio.lowlevel.add_instrument(self)
+        elif self._on and not wanted:
+            trio.lowlevel.remove_instrument(self)
+        self._on = wanted
+
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002  # the instrument's shape
+        """The work of this turn is done."""
+        self._busy += trio.current_time() - self._since
+
+    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002  # the instrument's shape
+        """Work begins."""
+        self._since = trio.current_time()
+
+    def take_busy_seconds(self) -> float | None:
+        """Seconds since the last call; None while nobody wants to know."""
+        if not self._on:
+            return None
+        now = trio.current_time()
+        busy, self._busy = self._busy + now - self._since, 0.0
+        self._since = now
+        return busy
 
 
 class ServerHandle:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import trio
 
-from protocols.http.admission import AdmissionControl
+from protocols.http.admission import AdmissionControl, BodyBudget, RefusalBackoff
 from protocols.http.asgi import (
     Address,
     App,
@@ -14,11 +14,9 @@ from protocols.http.asgi import (
     MakeRefusal,
     MakeUnreadRefusal,
 )
-from protocols.http.body_budget import BodyBudget
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.errors import RefusedError
 from protocols.http.limits import Limits
-from protocols.http.refusal_backoff import RefusalBackoff
 from protocols.http.response_budget import ResponseBudget
 
 _READS = frozenset({"GET", "HEAD", "LIST", "OPTIONS"})

@@ -15,8 +15,7 @@ from protocols.link.errors import RemoteFaultError, TransportError
 from protocols.link.handshake import ChannelBinding
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.messages import Cursor, Message
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,

@@ -20,7 +20,7 @@ from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, RemoteFaultError
 from protocols.link.memory import MemoryInbox
 from protocols.link.messages import Message
-from protocols.link.replay_guard import ReplayGuard
+from protocols.link.session import ReplayGuard
 from protocols.link.session_events import MessageReceived
 from protocols.link.signing import Verifier
 from protocols.pki.chain import VerifiedAgent as Peer

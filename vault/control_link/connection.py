@@ -13,8 +13,7 @@ from actors import World
 from protocols.link.delivery import Inbox, Outbox
 from protocols.link.errors import RemoteFaultError, TransportError
 from protocols.link.messages import Message, Observe, PolicyReplay, spec_of
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,

@@ -13,7 +13,7 @@ from protocols.link.errors import Fault, LinkError, OutboxRolledBackError, Remot
 from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import DEAD_SECONDS
 from protocols.link.messages import PolicyReplay
-from protocols.link.session_config import SessionConfig
+from protocols.link.session import SessionConfig
 from protocols.link.signing import Verifier, sha256
 from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity, SyncPhase

@@ -1,6 +1,6 @@
 """When the agent asks for its next certificate, and again if it was not answered: pure.
 
-A certificate is exchanged at 50 to 66 % of its life (`protocols.pki.renewal`). A control plane
+A certificate is exchanged at 50 to 66 % of its life (`protocols.pki.profile`). A control plane
 that is away is asked again with exponential backoff and full jitter, at most every five minutes;
 an agent whose certificate has expired meanwhile comes back by its link key, however late.
 """
@@ -8,7 +8,7 @@ an agent whose certificate has expired meanwhile comes back by its link key, how
 from typing import Final
 
 from protocols.instant import SECOND
-from protocols.pki.renewal import renewal_time
+from protocols.pki.profile import renewal_time
 
 BASE: Final = 2.0
 RETRY_CAP: Final = 300.0

@@ -25,8 +25,7 @@ from protocols.link.errors import TransportError
 from protocols.link.handshake import ChannelBinding
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.network import connect
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,

@@ -24,12 +24,10 @@ from protocols.link.delivery import OutboxBatch, OutboxEntry, OutboxState
 from protocols.link.envelope import Envelope
 from protocols.link.errors import TransportError
 from protocols.link.fields import SIGNATURE_SIZE
-from protocols.link.frame import seal_frame
 from protocols.link.handshake import ChannelBinding
 from protocols.link.https_request import HttpRequest, HttpResponse
 from protocols.link.network import serve
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig, seal_frame
 from protocols.link.session_events import MessageReceived, SessionOpened
 from protocols.link.signing import LinkKey, Verifier, sha256
 from protocols.link.websocket import WebSocketTransport

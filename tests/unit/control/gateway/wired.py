@@ -23,8 +23,7 @@ from protocols.link.errors import RemoteFaultError, TransportError
 from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import VERSIONS
 from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryTransport, memory_transport_pair
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,

@@ -14,15 +14,13 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection as H2Engine
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
-from protocols.http.admission import AdmissionControl
+from protocols.http.admission import AdmissionControl, BodyBudget, RefusalBackoff
 from protocols.http.asgi import App, ConnectionInfo, Headers
-from protocols.http.body_budget import BodyBudget
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
 from protocols.http.readiness import ReadinessPoller
-from protocols.http.refusal_backoff import RefusalBackoff
 from protocols.http.response_budget import ResponseBudget
 from protocols.http.server_state import ServerState, overload_response, refuse_as_json
 from protocols.http.transport import Transport

@@ -17,8 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from protocols.link.errors import LinkError
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.messages import Direction, Message
-from protocols.link.session import LinkSession
-from protocols.link.session_config import SessionConfig
+from protocols.link.session import LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,

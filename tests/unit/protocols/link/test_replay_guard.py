@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.link.errors import Fault, RemoteFaultError
-from protocols.link.replay_guard import ReplayGuard, check_clock
+from protocols.link.session import ReplayGuard, check_clock
 from tests.unit.protocols.link.duet import WALL
 from tests.unit.protocols.link.test_frame import BASE
 

@@ -78,7 +78,7 @@ class Line:
     async def talk(self, nursery: trio.Nursery) -> LinkConnection:
         """A conversation that is not running yet."""
         from protocols.link.handshake import ChannelBinding
-        from protocols.link.session_config import SessionConfig
+        from protocols.link.session import SessionConfig
         from protocols.link.signing import Verifier, sha256
 
         held = credential(self.plane.world)
