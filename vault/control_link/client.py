@@ -28,7 +28,7 @@ from vault.control_link.alert_queue import AlertQueue
 from vault.control_link.bundle_applier import BundleApplier
 from vault.control_link.commands import CommandRunner
 from vault.control_link.connection import LinkConnection, wait_event
-from vault.control_link.connector import Connector, PhaseTracker
+from vault.control_link.connector import Connector, PhaseEvent, PhaseTracker
 from vault.control_link.credential_manager import CredentialManager
 from vault.control_link.database import LinkTx
 from vault.control_link.dependencies import LinkConfig, LinkDependencies
@@ -41,7 +41,6 @@ from vault.control_link.inbox import (
     read_notifications,
 )
 from vault.control_link.outbox import OutboxBacklog, SqlOutbox, read_backlog
-from vault.control_link.phase_table import PhaseEvent
 from vault.errors import VaultError
 from vault.model.instant import from_millis
 from vault.model.link import LinkNotification, LinkStatus

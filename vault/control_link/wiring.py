@@ -41,8 +41,8 @@ from vault.control_link.dependencies import LinkConfig, LinkDependencies
 from vault.control_link.egress_ledger import MAX_CLOSED_FILES, EgressLedger
 from vault.control_link.enrol_client import Enroller, EnrolTarget
 from vault.control_link.expiry_alerts import ExpiryAlerts, ExpiryWarningConfig
+from vault.control_link.host import LocalVaultHost
 from vault.control_link.identity import AgentCredential, IdentityStore
-from vault.control_link.local_host import LocalVaultHost
 from vault.control_link.null import EGRESS, link_folder, make_link_ports
 from vault.control_link.policy_replays import PolicyReplays
 from vault.control_link.tls_dialer import TlsDialer

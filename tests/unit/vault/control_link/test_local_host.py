@@ -9,7 +9,7 @@ from protocols.link import vocabulary as words
 from protocols.link.bundle import AcceptedVersion, BundleError
 from vault.audit.layout import LogLayout
 from vault.control_link.audit_follower import AuditLogFollower
-from vault.control_link.local_host import LocalVaultHost, count_link_operations, detect_platform
+from vault.control_link.host import LocalVaultHost, count_link_operations, detect_platform
 from vault.errors import ConflictError, UnavailableError, ValidationError
 from vault.metrics import Metrics
 from vault.model.link_ports import ActiveBundle, KekState
