@@ -92,7 +92,6 @@ from control.services.enrolment_hooks import EnrolmentHooks
 from control.services.event_bus import EventBus
 from control.services.invitation_mail import InvitationMailer
 from control.services.key_rotation import KeyRotation
-from control.services.leader_jobs import LeaderJobs
 from control.services.policies import Policies
 from control.services.policy_bundles import BundleTerms
 from control.services.presence import PresenceRule, PresenceTracker
@@ -105,6 +104,7 @@ from control.services.usage import Usage, UsageRetention
 from control.services.witness import Witness
 from control.store import audit_records
 from control.store.ca_store import SqlCaStore
+from control.store.lease import Lease
 from control.store.store import Store, open_store
 from protocols.instant import DAY, SECOND
 from protocols.link.bundle import PolicyKey
@@ -493,3 +493,40 @@ def _background_jobs(core: Core, settings: Settings) -> list[Job]:
 async def _purge_enrolments(office: CertificateAuthority, world: World) -> None:
     """Delete tokens, requests and certificates that nobody can use any more."""
     await office.enrolment.delete_expired(world.now() - ENROLMENT_RETENTION)
+
+
+# Jobs that only the leader runs, and what the others do when a process has died.
+
+
+class LeaderJobs:
+    """Knows whether this process leads."""
+
+    def __init__(self, lease: Lease, presence: PresenceTracker, hooks: EnrolmentHooks) -> None:
+        self._lease = lease
+        self._watch = presence
+        self._aftermath = hooks
+        self._led = lease.leads
+        self._peers = lease.peers
+
+    def when_leading(self, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+        """The job, which does nothing unless this process leads."""
+
+        async def run() -> None:
+            if self._lease.leads:
+                await job()
+
+        return run
+
+    async def check_peers(self) -> None:
+        """Notice new leaders and dead processes. Raises `UnavailableError`; then it is due again.
+
+        A process that died may have stored a change and not what follows of it, so everything is
+        checked. It may also have heard agents without storing that, so all silences begin anew.
+        """
+        leads, peers = self._lease.leads, self._lease.peers
+        gone = self._peers - peers
+        if leads and (gone or not self._led):
+            await self._aftermath.mark_all_due()
+        if gone:
+            self._watch.restart_silence()
+        self._led, self._peers = leads, peers
