@@ -432,7 +432,7 @@ def parse_host(text: str) -> Host:
 
 def _background_jobs(core: Core, settings: Settings) -> list[Job]:
     days = settings.retention.alerts // DAY
-    duty = LeaderJobs(core.store.lease, core.presence, core.enrolment_hooks)
+    leader = LeaderJobs(core.store.lease, core.presence, core.enrolment_hooks)
     guarded = core.deletion_guard.guard
     sweeps: dict[str, Callable[[], Awaitable[object]]] = {
         "credentials": core.people.accounts.delete_expired,
@@ -454,37 +454,47 @@ def _background_jobs(core: Core, settings: Settings) -> list[Job]:
         Job("last-words", 3600.0, core.presence.store_changes, at_end=True),
         Job("trail-heads", SIGNED_HEADS_INTERVAL, core.audit.signed_heads.save_heads, at_end=True),
         Job("refusals", SUMMARY_INTERVAL, core.pipeline.record_suppressed, at_end=True),
-        Job("duty", LEADER_INTERVAL, duty.check_peers),
-        Job("postman", DELIVERY_INTERVAL, duty.when_leading(core.delivery_worker.deliver_due)),
+        Job("duty", LEADER_INTERVAL, leader.check_peers),
+        Job("postman", DELIVERY_INTERVAL, leader.when_leading(core.delivery_worker.deliver_due)),
         Job(
-            "rollouts", ROLLOUT_INTERVAL, duty.when_leading(core.policies.rollouts.advance_running)
+            "rollouts",
+            ROLLOUT_INTERVAL,
+            leader.when_leading(core.policies.rollouts.advance_running),
         ),
         Job(
             "policies",
             BUNDLE_REFRESH_INTERVAL,
             core.policies.policies.refresh_due,
-            bell=core.policies.policies.trigger,
+            trigger=core.policies.policies.trigger,
         ),
         Job(
             "second-tries",
             BUNDLE_RETRY_INTERVAL,
-            duty.when_leading(core.policies.policies.renew_refused),
+            leader.when_leading(core.policies.policies.renew_refused),
         ),
-        Job("capacity", CAPACITY_INTERVAL, duty.when_leading(core.usage.capacity.sum_up_yesterday)),
-        Job("authority", AUTHORITY_EVERY, duty.when_leading(core.authority.withdraw_lost)),
-        Job("reports", REPORT_INTERVAL, duty.when_leading(core.compliance.reports.make_waiting)),
+        Job(
+            "capacity",
+            CAPACITY_INTERVAL,
+            leader.when_leading(core.usage.capacity.sum_up_yesterday),
+        ),
+        Job("authority", AUTHORITY_EVERY, leader.when_leading(core.authority.withdraw_lost)),
+        Job(
+            "reports",
+            REPORT_INTERVAL,
+            leader.when_leading(core.compliance.reports.make_waiting),
+        ),
         Job(
             "report-schedules",
             SCHEDULE_INTERVAL,
-            duty.when_leading(core.compliance.schedules.request_due),
+            leader.when_leading(core.compliance.schedules.request_due),
         ),
         Job(
             "retention",
             SWEEP_INTERVAL,
-            duty.when_leading(guarded(core.compliance.retention.apply_rules)),
+            leader.when_leading(guarded(core.compliance.retention.apply_rules)),
         ),
         *(
-            Job(f"sweep-{name}", SWEEP_INTERVAL, duty.when_leading(guarded(run)))
+            Job(f"sweep-{name}", SWEEP_INTERVAL, leader.when_leading(guarded(run)))
             for name, run in sweeps.items()
         ),
     ]

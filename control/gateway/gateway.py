@@ -310,7 +310,7 @@ class Gateway:
         self._dead = timeout
         self._audience = observer or NullLinkObserver()
         self.deadlines = Deadlines(world, timeout)
-        self._around = ConnectionContext(
+        self._connection_context = ConnectionContext(
             link_store, presence, world, self._on_opened, self._audience, self.deadlines
         )
         self._alarms = ProtocolAlerts(Alerts(store, bus, world), world)
@@ -396,7 +396,7 @@ class Gateway:
         )
         if outdated:
             await self._handle_outdated(pipe, peer, end)
-        agent = AgentConnection(peer, pipe, link, end, self._around)
+        agent = AgentConnection(peer, pipe, link, end, self._connection_context)
         try:
             await agent.run()
         finally:

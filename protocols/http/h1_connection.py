@@ -141,7 +141,7 @@ class H1Connection:
         return await exchange.complete()
 
     async def _next_head(self) -> RequestHead | None:
-        reader, transport, pulse = self.reader, self.transport, self.state.clock
+        reader, transport, clock = self.reader, self.transport, self.state.clock
         self._method, self._requests_seen = "GET", False
         head = reader.next_head()
         if head is not None:  # pipelined: others get their turn in between
@@ -152,7 +152,7 @@ class H1Connection:
         if self._idle and self.draining:
             return None
         patience = limits.idle_seconds if self._idle else limits.header_seconds
-        transport.read_by = pulse.deadline_after(patience)
+        transport.read_by = clock.deadline_after(patience)
         while data := await transport.receive():
             reader.feed(data)
             head = reader.next_head()
@@ -162,7 +162,7 @@ class H1Connection:
                 return head
             if self._idle:
                 self._idle = False
-                transport.read_by = pulse.deadline_after(limits.header_seconds)
+                transport.read_by = clock.deadline_after(limits.header_seconds)
         transport.read_by = NEVER
         if reader.pending and transport.read_expired:
             raise RefusedError(408, "header_timeout", "request header did not arrive in time")

@@ -110,7 +110,7 @@ class H2Machine:
         return self._ended_blocks + self.early_refusals.count + 1 if begun else 0
 
     def feed(self, data: bytes, now: float, free_slots: int = MAX_INT31) -> list[Event]:
-        """Events in `data`; requests beyond `free_slots` are refused (`h2_early_refusals`).
+        """Events in `data`; requests beyond `free_slots` are refused (`EarlyRefusals`).
 
         After `FIELDS` header fields it ends early: `is_behind` then, and what is left is taken
         first the next time, for which there need be no `data`.

@@ -1,4 +1,4 @@
-"""The server: one listener, one task a connection, one pulse, one way to stop."""
+"""The server: one listener, one task a connection, one clock, one way to stop."""
 
 import contextlib
 import errno
@@ -268,14 +268,14 @@ class ServerHandle:
             await self._tick(meter)
 
     async def _tick(self, meter: LoopMeter) -> None:
-        pulse, admission, answers = (
+        clock, admission, answers = (
             self._state.clock,
             self._state.admission,
             self._state.response_budget,
         )
         refused = cut = full = 0
         while True:
-            now = pulse.update()
+            now = clock.update()
             admission.update_cost(meter.take_busy_seconds())
             meter.set_enabled(wanted=admission.is_near_limit)
             if admission.refusals > refused:
@@ -301,7 +301,7 @@ class ServerHandle:
                 full = answers.refused
             for serving in list(self._live.values()):
                 serving.tick(now)
-            await trio.sleep(pulse.tick)
+            await trio.sleep(clock.tick)
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         while not self._draining:
@@ -455,15 +455,15 @@ async def serve(
     Starts with a ServerHandle once connections are accepted. Raises OSError when the address
     cannot be bound, TlsConfigError when the certificate, key or trust store cannot be used.
     """
-    pulse = CoarseClock(limits, wall_clock)
+    clock = CoarseClock(limits, wall_clock)
     shared = ServerState(
         app,
         limits,
-        pulse,
+        clock,
         refuse or refuse_as_json,
         AdmissionControl(limits),
         BodyBudget(limits),
-        ResponseBudget(limits, pulse),
+        ResponseBudget(limits, clock),
         RefusalBackoff(limits.delay_seconds),
         turn_away or overload_response,
         refuse_unread,

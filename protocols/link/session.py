@@ -142,7 +142,7 @@ class LinkSession:
         self._nonce = handshake.check_nonce(config.nonce)
         self._sender: DurableSender | None = None
         self._receiver: DurableReceiver | None = None
-        self._guard = ReplayGuard(config.channel.vault, NO_SESSION, 0)
+        self._guard = SequenceGuard(config.channel.vault, NO_SESSION, 0)
         agent = direction is Direction.TO_CONTROL
         self._dead_seconds = config.dead
         self._ping_seconds = (
@@ -328,7 +328,7 @@ class LinkSession:
         version = handshake.check_hello(hello, envelope.vault_id, channel, end.versions)
         session = handshake.derive_session_id(channel, hello.nonce, self._nonce, version)
         self._begin(envelope, hello, session, version)
-        self._guard = ReplayGuard(self._channel.vault, self.id, 1)
+        self._guard = SequenceGuard(self._channel.vault, self.id, 1)
         welcome = m.Welcome(
             version=version,
             agent_nonce=hello.nonce,
@@ -346,7 +346,7 @@ class LinkSession:
         handshake.check_welcome(welcome, self._nonce, self._config.versions)
         version = welcome.version
         session = handshake.derive_session_id(self._channel, self._nonce, welcome.nonce, version)
-        self._guard = ReplayGuard(self._channel.vault, session, 1)
+        self._guard = SequenceGuard(self._channel.vault, session, 1)
         self._guard.check_frame(envelope, now.wall_ms)
         self._begin(envelope, welcome, session, version)
         if welcome.newest < self._handshake_done()[1].applied:
@@ -528,7 +528,7 @@ def _check(envelope: Envelope, direction: Direction, version: int) -> None:
 # connection none of them happens by accident.
 
 
-class ReplayGuard:
+class SequenceGuard:
     """The receiving end's place in one direction of a session."""
 
     __slots__ = ("_seq", "_session", "_vault")

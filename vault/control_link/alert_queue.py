@@ -19,7 +19,7 @@ from vault.control_link.outbox import SqlOutbox
 
 
 class AlertQueue:
-    """Of one uplink."""
+    """Of one control link."""
 
     def __init__(
         self,

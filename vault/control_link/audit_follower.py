@@ -1,4 +1,4 @@
-"""The audit log as the uplink sees it: its newest signed head, and the proof from a cosigned one.
+"""The audit log as the control link sees it: its newest signed head, its proof from a cosigned one.
 
 It follows the log's batches (`vault.audit.feed.Follower`), across sealing too. Only after a start
 the lines behind the cosigned size are read once, a slice at a time with rests in between.

@@ -1,4 +1,4 @@
-"""The uplink as one thing: its tasks, what it tells of itself, and its end.
+"""The control link as one thing: its tasks, what it tells of itself, and its end.
 
 certificates ─ connection ─ effects (bundles, commands) ─ beats (heartbeat, metrics, checkpoints)
 
@@ -214,9 +214,9 @@ class LinkClient:
             try:
                 return await task()
             except (VaultError, PkiError) as error:
-                log.error("the uplink cannot go on for now: %s", error)  # noqa: TRY400  # one line
+                log.error("the control link cannot go on for now: %s", error)  # noqa: TRY400  # one line
             except Exception as error:  # noqa: BLE001  # told; its text could hold anything
-                log.error("the uplink failed: %s", locate(error))  # noqa: TRY400  # as above
+                log.error("the control link failed: %s", locate(error))  # noqa: TRY400  # as above
             await self._world.sleep(RETRY_DELAY)
 
     async def _every(self, period: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -114,7 +114,7 @@ class EgressLedger:
     def _find_end(self) -> None:
         """Go on where the files end: at the start, and after the disk has left it unclear."""
         chain, whole, number = LedgerChain(), 0, 0
-        for chain, whole, number in _replay(self._path):  # noqa: B007  # the last is the end
+        for chain, whole, number in _read_chain(self._path):  # noqa: B007  # the last is the end
             pass
         self._chain, self._number = chain, number or _last_closed(self._path) + 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -265,7 +265,7 @@ def read_entries(path: Path) -> Iterator[LedgerEntry]:
                 yield found
 
 
-def _replay(path: Path) -> Iterator[tuple[LedgerChain, int, int]]:
+def _read_chain(path: Path) -> Iterator[tuple[LedgerChain, int, int]]:
     """The state behind each whole line of the last file: chain, bytes, number of the file."""
     if not path.exists():
         yield _end_of_closed(path), 0, 0

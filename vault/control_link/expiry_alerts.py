@@ -1,7 +1,7 @@
 """Alerts of secrets that expire: once for each version, its end, and each window; and that have.
 
-The mark and the alert are one transaction of the uplink's database: a restart repeats nothing, and
-a crash loses nothing. A window that was missed is passed over for the shorter one. What has expired
+The mark and the alert are one transaction of the link's database: a restart repeats nothing, and a
+crash loses nothing. A window that was missed is passed over for the shorter one. What has expired
 is told in the order of the ends, so that one mark says how far it is told.
 """
 

@@ -1,4 +1,4 @@
-"""What the uplink sees of the vault that it speaks for, and all that it can ask of it."""
+"""What the control link sees of the vault that it speaks for, and all that it can ask of it."""
 
 import platform
 import resource
@@ -104,7 +104,7 @@ class LinkHost(Protocol):
         ...
 
 
-# The vault as the uplink's host: through its gate, its metrics, and what follows its audit log.
+# The local vault: through its seal manager, its metrics, and the follower of its audit log.
 
 
 SERVICE: Final = "control-plane"

@@ -25,7 +25,7 @@ EGRESS: Final = "egress.log"
 
 
 def link_folder(settings: Settings) -> Path:
-    """Where the uplink's files are."""
+    """Where the control link's files are."""
     chosen = settings.control_plane.folder
     return chosen or settings.storage.path.with_name(FOLDER)
 
@@ -59,7 +59,7 @@ class NullControlLink:
 
     @asynccontextmanager
     async def keep_linked(
-        self, _gate: SealManager, _backend: StoreBackend, _connections: Callable[[], float]
+        self, _seal: SealManager, _backend: StoreBackend, _connections: Callable[[], float]
     ) -> AsyncIterator[None]:
         """Nobody hears of this agent."""
         yield

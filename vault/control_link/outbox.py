@@ -42,7 +42,7 @@ class OutboxBacklog:
 
 
 class SqlOutbox:
-    """`protocols.link.delivery.Outbox` in the uplink's database."""
+    """`protocols.link.delivery.Outbox` in the control link's database."""
 
     def __init__(
         self, database: LinkDatabase, world: World, bound: int = DEFAULT_MAX_BYTES
