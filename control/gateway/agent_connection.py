@@ -369,9 +369,8 @@ class AgentConnection:
                     self.name, self._session.peer_stream, id_, message
                 )
                 if isinstance(message, m.Alert):
-                    self._recorded_health = (
-                        None  # it may be of long ago: what is so now is told by the next
-                    )
+                    # It may be of long ago: the next heartbeat reports the present.
+                    self._recorded_health = None
                 self._mark_applied(id_)
                 self._context.observer.on_message(*self.name, message)
             case e.MessagesSkipped(first=first, last=last, reason=reason):

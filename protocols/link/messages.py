@@ -342,7 +342,7 @@ class Registration(Message, frozen=True, kw_only=True):
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):
-    """The agent lives."""
+    """The agent lives. The control plane acts on `health`; the rest has messages of its own."""
 
     health: words.Health
     uptime: Number

@@ -52,8 +52,8 @@ class ExpiryAlerts:
         self._world = world
         self._schedule = LookSchedule(source, world)
         self._next_news = 0  # when time alone makes news of what was found last
-        self.expiring_count = 0
-        """How many secrets were within the longest window at the last look."""
+        self.expiring_count: int | None = None
+        """How many secrets were within the longest window at the last look; None before it."""
 
     async def scan(self, database: LinkDatabase, outbox: SqlOutbox) -> int:
         """Look once, and owe the control plane what is news; how many secrets those are.

@@ -145,6 +145,8 @@ class LocalVaultHost:
     workers_failing: Callable[[], bool] = field(default=bool)
     refusing: Callable[[], bool] = field(default=bool)
     sinks_failing: Callable[[], float] = field(default=float)
+    expiring: Callable[[], int | None] = field(default=lambda: None)
+    """Secrets that expire soon; None while nobody has looked."""
     actors: Callable[[], Node | None] = field(default=lambda: None)
     sizes: dict[words.GaugeName, int] = field(default_factory=dict)
     """As last measured; whoever measures sets it."""
@@ -190,6 +192,9 @@ class LocalVaultHost:
         """See `Host`."""
         totals = self.totals()
         counters, gauges = _of_keys(self.keys() if self.is_open else None)
+        expiring = self.expiring()
+        if expiring is not None:
+            gauges[words.GaugeName.SECRETS_EXPIRING] = expiring
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return MetricFigures(
             counters={

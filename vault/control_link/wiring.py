@@ -253,6 +253,7 @@ class ControlLink:
             workers_failing=lambda: self._metrics.gauge_value("workers_failing") > 0,
             refusing=lambda: bool(seal.status().refusing),
             sinks_failing=lambda: self._metrics.gauge_value("audit_sinks_failing"),
+            expiring=self._count_expiring,
             actors=self._actors,
         )
         if self._policies is not None and self._read_kek_state is not None:
@@ -275,6 +276,9 @@ class ControlLink:
         )
         self._expiries = ExpiryAlerts(self._source(host), chosen, self._world)
         return self._expiries
+
+    def _count_expiring(self) -> int | None:
+        return None if self._expiries is None else self._expiries.expiring_count
 
     def _source(self, host: LocalVaultHost) -> UsageSource:
         return UsageSource(host.run, host.is_open_now, host.totals, self.ports.tally)
@@ -366,7 +370,7 @@ class ControlLink:
             outbox_messages=lambda: float(status().outbox_messages),
             outbox_bytes=lambda: float(status().outbox_bytes),
             policy_version=lambda: float(status().policy_version),
-            secrets_expiring=lambda: float(self._expiries.expiring_count if self._expiries else 0),
+            secrets_expiring=lambda: float(self._count_expiring() or 0),
         )
 
 
