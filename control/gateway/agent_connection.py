@@ -9,8 +9,7 @@ Rate limits bound what one connection can make the writer store though it is not
 stream (which has its window and cursor; pings have a limit of the session's own). They do not bound
 an agent that reconnects for each message. Each connection costs a write by itself; an agent has a
 bounded number of them at a time (`gateway.MAX_CONNECTIONS_PER_AGENT`), its address a bounded number
-of handshakes (`link.connection_admission`), and writes are made in batches. Locking the agent ends
-it.
+of handshakes (`connection_admission`), and writes are made in batches. Locking the agent ends it.
 """
 
 from collections.abc import Awaitable, Callable

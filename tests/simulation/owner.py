@@ -13,7 +13,6 @@ import trio
 from protocols.link.delivery import Inbox, Outbox
 from protocols.link.errors import RemoteFaultError, TransportError
 from protocols.link.handshake import ChannelBinding
-from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.messages import Cursor, Message
 from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
@@ -25,6 +24,7 @@ from protocols.link.session_events import (
     SessionEvent,
 )
 from protocols.link.signing import Signer, Verifier
+from protocols.link_transport.memory import MemoryInbox, MemoryOutbox
 from tests.simulation.machine import SimWorld
 from tests.simulation.oracle import Stream
 from tests.simulation.wire import SimPipe

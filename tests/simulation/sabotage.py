@@ -18,11 +18,11 @@ from protocols.link import backoff
 from protocols.link.delivery import DurableSender
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, RemoteFaultError
-from protocols.link.memory import MemoryInbox
 from protocols.link.messages import Message
 from protocols.link.session import SequenceGuard
 from protocols.link.session_events import MessageReceived
 from protocols.link.signing import Verifier
+from protocols.link_transport.memory import MemoryInbox
 from protocols.pki.chain import VerifiedAgent as Peer
 from tests.simulation.observing import replaced
 from tests.simulation.owner import Owner

@@ -21,7 +21,7 @@ from protocols.capture.tls import KeyLogSecrets, decrypt_client
 from protocols.link.errors import Fault
 from protocols.link.limits import MAX_FRAME, PATH, SUBPROTOCOL
 from protocols.link.transport import REFUSED
-from protocols.link.websocket import NORMAL, POLICY, TEXT
+from protocols.link_transport.websocket import NORMAL, POLICY, TEXT
 from vault.control_link.egress_chain import LedgerEntry
 
 _IN_LEDGER: Final = frozenset({"request", "frame"})

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from actors import World
 from protocols import json_text
-from protocols.pki import tls_contexts
+from protocols.link_transport import tls_contexts
 from protocols.pki.errors import PinError, PkiError
 from protocols.pki.messages import (
     MAX_RESPONSE,

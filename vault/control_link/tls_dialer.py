@@ -10,11 +10,11 @@ import trio
 
 from actors import World
 from protocols.link.errors import TransportError
-from protocols.link.network import WebSocketTransport, connect
+from protocols.link_transport.network import WebSocketTransport, connect
+from protocols.link_transport.tls_contexts import Clock, agent_context
 from protocols.pki import files
 from protocols.pki.certificates import parse_pem_chain, to_der
 from protocols.pki.errors import PkiError
-from protocols.pki.tls_contexts import Clock, agent_context
 from vault.control_link.addresses import ControlPlaneAddresses
 from vault.control_link.identity import AgentCredential
 from vault.model.endpoint import parse_endpoint

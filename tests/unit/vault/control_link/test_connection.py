@@ -9,8 +9,8 @@ from protocols.link import messages as m
 from protocols.link.delivery import OutboxBatch
 from protocols.link.errors import Fault, LinkError, RemoteFaultError, TransportError
 from protocols.link.limits import WINDOW
-from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.vocabulary import ByeReason
+from protocols.link_transport.memory import MemoryInbox, MemoryOutbox
 from tests.unit.vault.control_link.plane import Plane
 from tests.unit.vault.control_link.samples import (
     AGENT_KEY,

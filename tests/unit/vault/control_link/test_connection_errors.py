@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 import trio
 
-from protocols.pki.tls_contexts import agent_context, pinned_context
+from protocols.link_transport.tls_contexts import agent_context, pinned_context
 from tests.unit.protocols.pki.samples import make_pki
 from tests.unit.vault.control_link.https import PKI, serving
 from vault.control_link import enrol_client

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from protocols.link.errors import TransportError
-from protocols.link.network import connect
+from protocols.link_transport.network import connect
 from tests.unit.protocols.capture.test_messages import HEAD
 from tests.unit.protocols.link.site import AUTHORITY
 from vault.control_link.capture_comparison import excess, expected_hosts
