@@ -100,10 +100,10 @@ class LinkConnection:
         self._sending = stream
         self._observer = observer
         self._world = world
-        self._paces = rates or IntakeRates.unused(world.monotonic())
+        self._rates = rates or IntakeRates.unused(world.monotonic())
         self._intake = IntakeQueue(
             inbox=inbox,
-            rates=self._paces,
+            rates=self._rates,
             world=world,
             on_applied=self._applied,
             on_stalled=observer.on_stalled,
@@ -224,7 +224,7 @@ class LinkConnection:
                 self.observed_until = self._world.monotonic() + seconds
                 self._observer.on_observed()
             case MessageReceived(id=0, message=PolicyReplay() as question):
-                self._paces.replay_queries.consume(self._world.monotonic())
+                self._rates.replay_queries.consume(self._world.monotonic())
                 self._observer.on_replay_query(question)
             case MessageReceived(id=0):
                 pass  # nothing else that a control plane sends is for the moment only

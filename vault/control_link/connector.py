@@ -156,7 +156,7 @@ class Connector:
         self._alert = alert
         self._patience = timeouts
         self._world = world
-        self._paces = IntakeRates.unused(world.monotonic())
+        self._rates = IntakeRates.unused(world.monotonic())
         self._credential: AgentCredential | None = None
         self._changed = trio.Event()
         self._ended = trio.Event()
@@ -278,7 +278,7 @@ class Connector:
             stream=sending,
             observer=self,
             world=self._world,
-            rates=self._paces,
+            rates=self._rates,
         )
 
     async def _switch_peer(self, credential: AgentCredential) -> None:

@@ -82,7 +82,7 @@ class IntakeQueue:
         `on_stalled` is called after `STALL_TIMEOUT`, then `on_resumed`.
         """
         self._inbox = inbox
-        self._paces = rates
+        self._rates = rates
         self._world = world
         self._applied = on_applied
         self._stalled = on_stalled
@@ -129,8 +129,8 @@ class IntakeQueue:
 
     async def _apply(self, item: IntakeItem) -> float:
         """0 if it is applied now; else seconds after which to try again at the latest."""
-        pace = self._paces.rate_for(item)
-        if wait := pace.seconds_until_free(self._world.monotonic()):
+        rate = self._rates.rate_for(item)
+        if wait := rate.seconds_until_free(self._world.monotonic()):
             return max(_MOMENT, wait)
         last, message = (
             (item.id, item.message) if isinstance(item, MessageReceived) else (item.last, None)
@@ -139,7 +139,7 @@ class IntakeQueue:
             await self._inbox.apply(self._stream, last, message)
         except InboxFullError:
             return STALL_TIMEOUT
-        pace.try_consume(self._world.monotonic())
+        rate.try_consume(self._world.monotonic())
         await self._applied(item)
         return 0.0
 
