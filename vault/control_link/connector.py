@@ -20,12 +20,11 @@ from protocols.link.signing import Verifier, sha256
 from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity, SyncPhase
 from vault.control_link.addresses import ControlPlaneAddresses
-from vault.control_link.connection import LinkConnection, wait_event
+from vault.control_link.connection import IntakeRates, LinkConnection, wait_event
 from vault.control_link.egress_chain import EgressStream
 from vault.control_link.egress_ledger import EgressRecorder
 from vault.control_link.identity import AgentCredential
 from vault.control_link.inbox import MAX_UNANSWERED, SqlInbox
-from vault.control_link.intake_queue import IntakeRates
 from vault.control_link.outbox import SqlOutbox
 from vault.errors import UnavailableError
 

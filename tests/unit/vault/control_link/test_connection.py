@@ -22,9 +22,13 @@ from tests.unit.vault.control_link.samples import (
 )
 from tests.unit.vault.control_link.scene import ListEgress
 from tests.unit.vault.control_link.test_message_merge import ALERT
-from vault.control_link.connection import INITIAL_WINDOW, LinkConnection, wait_event
+from vault.control_link.connection import (
+    INITIAL_WINDOW,
+    REPLAY_QUERIES_PER_MINUTE,
+    LinkConnection,
+    wait_event,
+)
 from vault.control_link.egress_chain import EgressStream
-from vault.control_link.intake_queue import REPLAY_QUERIES_PER_MINUTE
 from vault.errors import UnavailableError
 
 

@@ -14,7 +14,7 @@ from protocols.link.vocabulary import SkipReason
 from protocols.link_transport.memory import MemoryInbox
 from tests.unit.vault.control_link.samples import TrioWorld, fixed
 from tests.unit.vault.control_link.test_inbox import command, notification
-from vault.control_link.intake_queue import (
+from vault.control_link.connection import (
     COSIGNATURES_PER_MINUTE,
     MAX_BURST,
     REQUESTS_PER_MINUTE,
