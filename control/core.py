@@ -199,14 +199,16 @@ async def open_gateway(
         timeout=settings.link.dead_after / SECOND,
         observer=observer,
     )
-    desk = EnrolmentServer(
+    enrolment_server = EnrolmentServer(
         office, core.audit.log, world, core.enrolment_hooks.on_admitted, core.agents.alerts
     )
     hosts = [parse_host(host) for host in settings.link.hosts]
     name = f"server-{gethostname()}-{settings.link.address[1]}" if settings.redis else "server"
     certificate = await world.run_sync(ServerCertificate, office, hosts, world, name)
-    async with open_link_listener(settings.link.address, gateway, desk, certificate, world) as door:
-        yield door
+    async with open_link_listener(
+        settings.link.address, gateway, enrolment_server, certificate, world
+    ) as listener:
+        yield listener
 
 
 def live_services(core: Core) -> LiveServices:

@@ -208,7 +208,7 @@ class RefusalBackoff:
         self._waited_for = False
 
     async def wait_end(self) -> None:
-        """Until the end of this lull, of which some may have passed."""
+        """Until the end of this backoff, of which some may have passed."""
         if self._waited_for:
             await self._others.park()
             return

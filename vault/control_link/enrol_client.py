@@ -119,10 +119,10 @@ class Enroller:
             await self._world.run_sync(self._store.discard_next_key)
             return await self._join(target, org, label)
 
-    async def _join(self, door: EnrolTarget, org: str, label: str) -> Pending | None:
+    async def _join(self, target: EnrolTarget, org: str, label: str) -> Pending | None:
         csr, link_key, bound = await self._world.run_sync(self._bound_request)
         request = JoinRequest(csr=csr, link_key=link_key, proof=bound, org=org, label=label)
-        answer = await self._ask_by_pin(door, "join", encode_message(request))
+        answer = await self._ask_by_pin(target, "join", encode_message(request))
         return answer if isinstance(answer, Pending) else None
 
     async def renew(self, credential: AgentCredential) -> None:
@@ -132,22 +132,22 @@ class Enroller:
         else:
             await self._ask(credential, "rejoin", None, lambda: self._return(credential))
 
-    async def _enrol(self, door: EnrolTarget, token: str) -> None:
+    async def _enrol(self, target: EnrolTarget, token: str) -> None:
         csr, link_key, bound = await self._world.run_sync(self._bound_request)
         request = EnrolRequest(token=token, csr=csr, link_key=link_key, proof=bound)
-        answer = await self._ask_by_pin(door, "enrol", encode_message(request))
+        answer = await self._ask_by_pin(target, "enrol", encode_message(request))
         if isinstance(answer, Pending):
             raise EnrolError(
                 "the control plane answered the enrolment token with `pending`: get a new one"
             )
 
-    async def _ask_by_pin(self, door: EnrolTarget, path: str, body: bytes) -> Grant | Pending:
-        context = tls_contexts.pinned_context(door.pin, self._world.wall)
-        answer = await self._exchange(context, door.endpoint, path, body)
+    async def _ask_by_pin(self, target: EnrolTarget, path: str, body: bytes) -> Grant | Pending:
+        context = tls_contexts.pinned_context(target.pin, self._world.wall)
+        answer = await self._exchange(context, target.endpoint, path, body)
         if isinstance(answer, Grant):
-            trust = TrustStore.from_pin([answer.chain[0], *answer.roots], door.pin)
+            trust = TrustStore.from_pin([answer.chain[0], *answer.roots], target.pin)
             await self._world.run_sync(
-                self._store.store_enrolment, answer, door.endpoint, trust, self._world.wall()
+                self._store.store_enrolment, answer, target.endpoint, trust, self._world.wall()
             )
         return answer
 

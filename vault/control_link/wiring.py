@@ -383,7 +383,7 @@ async def _notify_seal_changes(seal: SealManager, client: LinkClient) -> None:
 
 def link_config(section: ControlPlaneSettings) -> LinkConfig:
     """The control link's settings from the file's."""
-    door = EnrolTarget(endpoint=section.endpoint, pin=section.pin) if section.pin else None
+    target = EnrolTarget(endpoint=section.endpoint, pin=section.pin) if section.pin else None
     return LinkConfig(
         heartbeat=section.heartbeat_interval / SECOND,
         metrics=section.metrics_interval / SECOND,
@@ -391,6 +391,6 @@ def link_config(section: ControlPlaneSettings) -> LinkConfig:
         outbox_bytes=section.outbox_size,
         timeouts=LinkTimeouts(section.dead_after / SECOND, section.reconnect_within / SECOND),
         allowed=tuple(CommandName(word) for word in section.allow_commands),
-        enrol_target=door,
+        enrol_target=target,
         label=section.label,
     )
