@@ -73,7 +73,7 @@ def _git(*arguments: str) -> None:
     subprocess.run(["git", *arguments], check=True, stdout=sys.stderr)  # noqa: S603, S607  # PATH's
 
 
-# Rounds of two servers, held against each other round by round. Pure.
+# Rounds of two servers, held against each other round by round.
 
 
 class RoundRatios(NamedTuple):

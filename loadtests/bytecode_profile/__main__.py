@@ -25,7 +25,7 @@ NO_MONITORING: Final = (
 )
 
 
-# The counts of one process as a table. Pure.
+# The counts of one process as a table.
 
 
 REQUEST: Final = "EdgeApp.__call__"  # starts once for each request that is answered

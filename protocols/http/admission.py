@@ -132,7 +132,7 @@ class AdmissionControl:
         self.limit = max(self._limits.in_hand, int(allowed))
 
 
-# The bytes of request bodies that all connections of a server may hold at once. Pure.
+# The bytes of request bodies that all connections of a server may hold at once.
 #
 # Small bodies have a part of their own: whoever uploads much and slowly keeps other large uploads
 # waiting, and nobody else.

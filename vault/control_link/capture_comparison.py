@@ -38,7 +38,7 @@ trio-websocket's own."""
 _CONTROL: Final = 6  # bytes around what a ping, a pong or a close holds
 
 
-# What the agent's own requests say in their heads, and what one says beyond that. Pure.
+# What the agent's own requests say in their heads, and what one says beyond that.
 #
 # A head is in no ledger, so whatever could be told in one must be known: these are all the lines
 # that the agent's websocket client and its HTTP client send, in their order and spelling, and

@@ -177,7 +177,7 @@ class CredentialManager:
             log.warning("no certificate from the control plane yet: %s", error)
 
 
-# When the agent asks for its next certificate, and again if it was not answered: pure.
+# When the agent asks for its next certificate, and again if it was not answered.
 #
 # A certificate is exchanged at 50 to 66 % of its life (`protocols.pki.profile`). A control plane
 # that is away is asked again with exponential backoff and full jitter, at most every five

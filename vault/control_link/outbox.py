@@ -252,7 +252,7 @@ def _acknowledge(tx: LinkTx, through: int) -> None:
     tx.execute("UPDATE outbox_state SET acknowledged = max(acknowledged, ?)", [through])
 
 
-# What a newer message of the outbox makes of an older one that waits: pure.
+# What a newer message of the outbox makes of an older one that waits.
 #
 # A checkpoint covers all before it (its proof starts from the last cosigned size), so only the
 # newest need wait; a report of use covers all of its hour so far. Other evidence is kept message
