@@ -56,7 +56,7 @@ async def nothing_to_verify() -> SentVerdict:
 
 @dataclass
 class LinkPorts:
-    """What the open data path is lent by the control link, and what it lends back."""
+    """What the open data path is lent by the uplink, and what it lends back."""
 
     ceiling: Policy = NO_CEILING
     followers: tuple[LogFollower, ...] = ()
@@ -78,7 +78,7 @@ class LinkPorts:
 
     @contextmanager
     def connect(self, policies: PolicyStore, keys: ReadKekState) -> Iterator[None]:
-        """Let the control link look into the data path for the length of the block."""
+        """Let the uplink look into the data path for the length of the block."""
         self.on_open(policies, keys)
         try:
             yield
