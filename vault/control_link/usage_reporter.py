@@ -24,7 +24,8 @@ HOUR: Final = 3600 * SECOND
 REPORT_SPREAD: Final = 60.0
 """Seconds over which agents spread the reports of an hour that has ended."""
 SCAN_REST_FACTOR: Final = 99
-"""A look at all secrets is followed by so many times its own length without one."""
+"""A look at all secrets is followed by so many times its own length without one, but for the last
+look of an hour: what was counted is not told otherwise."""
 IDLE_INTERVAL: Final = 60.0
 """Seconds between two looks while nobody else uses the vault: each look is a record of the log."""
 OWN_OPERATIONS: Final = frozenset({"usage.look", "usage.expiring"})
@@ -177,7 +178,7 @@ class UsageReporter:
         Where it cannot be now, the last one of the hour stands: the next one has all of it.
         """
         begun = self._world.monotonic()
-        if not self._source.is_open_now() or begun < self._look_again:
+        if not self._source.is_open_now() or (begun < self._look_again and not over):
             return
         if self._looked is not None and not over and not self._schedule.is_due():
             return
