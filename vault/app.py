@@ -29,7 +29,7 @@ from protocols.telemetry.activation import make_tracing, running_exporter
 from ui.web.files import read_files
 from vault.beside import ALONE
 from vault.config import Settings
-from vault.config.settings import MIN_BODY_BYTES
+from vault.config.settings import MIN_BODY_BYTES, StorageSettings
 from vault.control_link.null import NullControlLink, link_folder
 from vault.core import CoreDependencies, open_core
 from vault.crypto.credentials import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH
@@ -49,10 +49,11 @@ from vault.errors import UnavailableError
 from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
+from vault.model.server_address import ServerTls
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
-from vault.store.interface import BackendError
+from vault.store.interface import BackendError, StoreBackend
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry.wiring import RunOperation, pipeline_factory, telemetry_plan, trace_app
 from vault.workers import worker
@@ -62,6 +63,7 @@ from vault.workers.zygote import Zygote
 
 if TYPE_CHECKING:
     from vault.control_link.wiring import ControlLink
+    from vault.store.server import ServerBackend
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 SEAL_TIMEOUT: Final = 30.0
@@ -105,10 +107,9 @@ async def serve(
     await trio.to_thread.run_sync(_check_certificates, settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage = settings.storage
-    url, patience = storage.connection_string, storage.connection_timeout / SECOND
-    backend = SqliteBackend(url.get_secret_value(), storage.max_connections, patience)
+    backend = make_backend(storage)
     world = SystemWorld()
-    async with _open_backend(backend, storage.path, world), trio.open_nursery() as nursery:
+    async with _open_backend(backend, storage.file, world), trio.open_nursery() as nursery:
         linking = await world.run_sync(_make_control_link, settings, metrics, world)
         plan = telemetry_plan(settings.monitoring.telemetry)
         tracing = make_tracing(plan, world.new_id)
@@ -167,11 +168,51 @@ async def serve(
         nursery.cancel_scope.cancel()
 
 
+def make_backend(storage: StorageSettings) -> StoreBackend:
+    """The database of the configuration; nothing of it is opened yet."""
+    patience, server = storage.connection_timeout / SECOND, storage.server
+    if server is None:
+        url = storage.connection_string.get_secret_value()
+        return SqliteBackend(url, storage.max_connections, patience)
+    given = storage.tls
+    tls = ServerTls(ca_file=given.ca_file, cert_file=given.cert_file, key_file=given.key_file)
+    password = partial(_read_password, storage.password_file) if storage.password_file else None
+    return _server_backend(storage.type)(
+        server,
+        None if server.is_local and given.ca_file is None else tls,
+        password,
+        storage.max_connections,
+        patience,
+    )
+
+
+def _server_backend(kind: str) -> "type[ServerBackend]":
+    """The class; a driver is slow to load, so no more than the one in use."""
+    if kind == "postgresql":
+        from vault.store.postgresql import PostgresqlBackend
+
+        return PostgresqlBackend
+    from vault.store.mysql import MysqlBackend
+
+    return MysqlBackend
+
+
+def _read_password(file: Path) -> str:
+    """The first line of the file. Raises `UnavailableError`."""
+    try:
+        return file.read_text().partition("\n")[0]
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UnavailableError(
+            "store_unavailable", f"storage.password_file: {file} cannot be read: {why}"
+        ) from None
+
+
 def _make_disk_monitor(settings: Settings) -> DiskMonitor:
     """The free space of every place that the agent writes."""
     monitoring = settings.monitoring
     places = {
-        "data": settings.storage.path,
+        "data": settings.data_folder,
         "audit": settings.audit_log,
         "anchor": settings.anchor_file,
     }
@@ -396,12 +437,15 @@ def _make_seal_manager(parts: CoreDependencies) -> SealManager:
 
 
 @asynccontextmanager
-async def _open_backend(backend: SqliteBackend, path: Path, world: World) -> AsyncIterator[None]:
-    await world.run_sync(require_private_database, path)
+async def _open_backend(
+    backend: StoreBackend, file: Path | None, world: World
+) -> AsyncIterator[None]:
+    if file is not None:
+        await world.run_sync(require_private_database, file)
     try:
         await world.run_sync(backend.open)
     except BackendError as error:  # whoever starts the agent is told where, callers are not
-        raise BackendError(error.code, f"{path}: {error.message}") from error
+        raise BackendError(error.code, f"{backend.location}: {error.message}") from error
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from vault.handlers.access_counters import AccessCounters
 from vault.mutations import Mutations
 from vault.store.committer import CommitStamper
 from vault.store.row_cache import CacheConfig, RowCache
-from vault.store.row_index import Memory, OwnMemory
+from vault.store.row_index import IndexMemory, ProcessMemory
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Beside(Protocol):
         """Cache and mark for the store that writes, so that they hear of each change."""
         ...
 
-    def rows(self) -> Memory:
+    def rows(self) -> IndexMemory:
         """Where the index of rows lies, which they read, too."""
         ...
 
@@ -88,9 +88,9 @@ class Nobody:
         """As they are."""
         return config, mark
 
-    def rows(self) -> Memory:
+    def rows(self) -> IndexMemory:
         """In memory of its own."""
-        return OwnMemory()
+        return ProcessMemory()
 
     def end(self, layout: LogLayout) -> SharedTail | None:  # noqa: ARG002
         """Nobody else writes."""

@@ -23,12 +23,15 @@ from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.feed import LogFollower
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import LogLayout
-from vault.audit.periodic_verification import PeriodicVerification, open_periodic_verification
-from vault.audit.prover import make_prover
 from vault.audit.sinks.database import AuditIndex, open_audit_index
 from vault.audit.sinks.file import FileSink
 from vault.audit.sinks.syslog import SyslogConfig, SyslogForwarder, open_syslog
-from vault.audit.verification import open_verification
+from vault.audit.verification import (
+    PeriodicVerification,
+    make_prover,
+    open_periodic_verification,
+    open_verification,
+)
 from vault.audit.writer import AuditConfig
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
@@ -111,9 +114,9 @@ from vault.seal.unseal_audit import record_unseal
 from vault.store.bounded_cache import EvictionPolicy
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.integrity_monitor import monitor_integrity
+from vault.store.interface import StoreBackend
 from vault.store.row_cache import CacheConfig
 from vault.store.row_index import RowIndex
-from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 
@@ -141,7 +144,7 @@ class CoreDependencies:
     """What the data path is made from, and what outlives it."""
 
     settings: Settings
-    backend: SqliteBackend
+    backend: StoreBackend
     metrics: Metrics
     world: World
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
@@ -197,7 +200,9 @@ async def open_core(
     guard = HmacRowGuard(keyring)
     async with (
         run_anchor_writer(keeper),
-        open_store(dependencies.backend, guard, world, cache=cache, mark=mark, index=rows) as store,
+        open_store(
+            dependencies.backend, guard, world, cache=cache, stamper=mark, index=rows
+        ) as store,
         footing.commit_acceptance(store, root_key),
         _open_audit(dependencies, keyring, store, footing) as (audit, index),
         open_periodic_verification(

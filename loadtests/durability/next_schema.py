@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from vault.store import migration, sqlite, sqlite_schema
+from vault.store import migration, sql, sqlite, sqlite_schema
 
 NEXT_REVISION: Final = "tomorrow"  # as `next_schema_step.py` says
 _STEP: Final = Path(__file__).with_name("next_schema_step.py")
@@ -64,7 +64,7 @@ def main() -> None:
 
     steps = Path(sys.argv.pop(1))
     migration.migrate_schema = partial(migration.migrate_schema, versions=steps)
-    sqlite.is_at_head = lambda _: False  # type: ignore[assignment,attr-defined]  # it knows today's
+    sql.is_at_head = lambda _: False  # type: ignore[assignment,attr-defined]  # it knows today's
     sqlite_schema.OBJECTS = _objects()  # type: ignore[misc]  # the same
     freehold()
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from vault.store.schema_revision import HEAD
+from vault.store.schema import HEAD
 
 NEXT_REVISION = "tomorrow"
 

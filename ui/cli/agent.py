@@ -46,6 +46,13 @@ def dev(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Number of worker processes.")] = 1,
+    database: Annotated[
+        str,
+        typer.Option(
+            help="URL of an empty database on a server, postgresql:// or mysql://. "
+            "Default: a file in the data folder."
+        ),
+    ] = "",
     heartbeat: Annotated[
         str, typer.Option(help="Time between two heartbeats to its control plane, if enrolled.")
     ] = "60s",
@@ -57,7 +64,9 @@ def dev(
     from vault.config.load import dev_settings
 
     make_private_folder(data_dir)
-    settings = load_or_exit(partial(dev_settings, listen, data_dir, workers, heartbeat))
+    settings = load_or_exit(
+        partial(dev_settings, listen, data_dir, workers, heartbeat, database=database)
+    )
     token_file = root_token_file or data_dir / "root-token"
 
     def listening(port: int, _: "SealStatus") -> None:

@@ -36,8 +36,8 @@ def default_paths(log: Path) -> tuple[Path | None, Path | None]:
 
 
 def database_path(config: Path | None) -> Path | None:
-    """The database file, if a configuration is given. Raises `CliError` for a bad one."""
-    return None if config is None else _settings(config).storage.path
+    """The database file, if a configuration names one. Raises `CliError` for a bad one."""
+    return None if config is None else _settings(config).storage.file
 
 
 def unseal_keys(config: Path) -> list[str]:

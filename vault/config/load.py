@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from protocols.settings.loader import ConfigError as ConfigError
 from protocols.settings.loader import explain_option_errors, load_model
@@ -31,9 +31,13 @@ _HEARTBEAT: Final = (
     "usage_interval",
     "expiry_interval",
 )
-_OPTIONS: Final = {"workers": "--workers", "listen": "--listen"} | dict.fromkeys(
-    _HEARTBEAT, "--heartbeat"
-)
+_OPTIONS: Final = {
+    "workers": "--workers",
+    "listen": "--listen",
+    "storage": "--database",
+    "type": "--database",
+    "connection_string": "--database",
+} | dict.fromkeys(_HEARTBEAT, "--heartbeat")
 ENROLMENT: Final = "uplink/enrolment.json"
 """A development agent that was enrolled is linked."""
 
@@ -46,21 +50,28 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     return load_model(Settings, file, PREFIX, environment)
 
 
-def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "60s") -> Settings:
+def dev_settings(
+    listen: str, folder: Path, workers: int = 1, heartbeat: str = "60s", *, database: str = ""
+) -> Settings:
     """For a developer: plain HTTP on loopback, everything in `folder`, unsealed by a key file.
 
+    `database`: on a server, as its `storage.connection_string`; empty: a file in `folder`, too.
     `heartbeat` is how often a control plane hears of it, figures and checkpoints included.
 
     Raises `ConfigError`, for an address that is not on loopback too.
     """
     folder = folder.absolute()
+    url = database or f"sqlite:///{quote(str(folder))}/vault.db"
     try:
         return Settings(
             server=ServerSettings(
                 listen=listen, workers=workers, web=True, tls=TlsSettings(enabled=False)
             ),
-            storage=StorageSettings(
-                connection_string=SecretStr(f"sqlite:///{quote(str(folder))}/vault.db")
+            storage=StorageSettings.model_validate(
+                {
+                    "type": url.partition(":")[0],
+                    "connection_string": url,
+                }
             ),
             encryption=EncryptionSettings(key_management="file", key_file=folder / "root.key"),
             audit=AuditSettings(log_file=folder / "audit.log"),

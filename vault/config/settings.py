@@ -21,6 +21,7 @@ from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.workers import AUTO, WorkerCount
 from vault.model.instant import SECOND
+from vault.model.server_address import ServerAddress, parse_server_address
 
 DAY: Final = 86_400 * SECOND
 HOUR: Final = 3_600 * SECOND
@@ -87,17 +88,27 @@ class ServerSettings(Section):
         return self
 
 
-class StorageSettings(Section):
-    """Where the sealed rows are kept."""
+class StorageTlsSettings(Section):
+    """TLS to a database server; the server's name is always verified."""
 
-    type: Annotated[
-        Literal["sqlite"],
-        unsupported_values(
-            postgresql="comes with shared storage; this version keeps its data in sqlite",
-            mysql="comes with shared storage; this version keeps its data in sqlite",
-        ),
-    ] = "sqlite"
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("needs cert_file and key_file, or neither")
+        return self
+
+
+class StorageSettings(Section):
+    """Where the sealed rows are kept: in a file, or in a database of a server."""
+
+    type: Literal["sqlite", "postgresql", "mysql"] = "sqlite"
     connection_string: SecretStr
+    password_file: FilePath | None = None
+    tls: StorageTlsSettings = StorageTlsSettings()
     max_connections: int = Field(default=8, ge=1, le=1_000)
     connection_timeout: Duration = 30 * SECOND
 
@@ -108,26 +119,55 @@ class StorageSettings(Section):
             raise ValueError("is 1s to 10m: how long a read waits for one of max_connections")
         return value
 
-    @field_validator("connection_string")
-    @classmethod
-    def _check_connection_string(cls, value: SecretStr) -> SecretStr:
-        url = value.get_secret_value()
+    @model_validator(mode="after")
+    def _check_connection_string(self) -> Self:
+        url = self.connection_string.get_secret_value()
+        if self.type == "sqlite":
+            _check_sqlite_url(url)
+            if self.password_file is not None or self.tls != StorageTlsSettings():
+                raise ValueError("password_file and tls are for a database server")
+            return self
         try:
-            parts = urlsplit(url)
-        except ValueError:
-            raise ValueError("is not a URL; for sqlite: sqlite:////DIR/vault.db") from None
-        if parts.scheme != "sqlite" or parts.netloc:
-            raise ValueError("is not of the form sqlite:////DIR/vault.db")
-        if not parts.path.startswith("//") or not parts.path.strip("/"):
-            raise ValueError("is not an absolute path: four slashes, sqlite:////DIR/vault.db")
-        if parts.query or parts.fragment:
-            raise ValueError("takes no options: durability is not up for choice")
-        return value
+            address = parse_server_address(url, self.type)
+        except ValueError as error:
+            raise ValueError(f"connection_string {error}") from None
+        if address.password and self.password_file is not None:
+            raise ValueError("has a password in connection_string and password_file: choose one")
+        return self
 
     @property
-    def path(self) -> Path:
-        """The database file."""
+    def file(self) -> Path | None:
+        """The database file; None: it is on a server."""
+        if self.type != "sqlite":
+            return None
         return Path(unquote(urlsplit(self.connection_string.get_secret_value()).path[1:]))
+
+    @property
+    def server(self) -> ServerAddress | None:
+        """Where the server is; None: there is none."""
+        if self.type == "sqlite":
+            return None
+        return parse_server_address(self.connection_string.get_secret_value(), self.type)
+
+
+def _check_sqlite_url(url: str) -> None:
+    """Raise `ValueError` unless it names a file."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(
+            "connection_string is not a URL; for sqlite: sqlite:////DIR/vault.db"
+        ) from None
+    if parts.scheme != "sqlite" or parts.netloc:
+        raise ValueError(
+            "connection_string is not of the form sqlite:////DIR/vault.db; for a server, set type"
+        )
+    if not parts.path.startswith("//") or not parts.path.strip("/"):
+        raise ValueError(
+            "connection_string is not an absolute path: four slashes, sqlite:////DIR/vault.db"
+        )
+    if parts.query or parts.fragment:
+        raise ValueError("connection_string takes no options: durability is not up for choice")
 
 
 class EncryptionSettings(Section):
@@ -325,10 +365,46 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _serve_in_one_process(cls, data: Any) -> Any:
+        """With a database server the number of workers is 1 unless the file says another one."""
+        storage, server = (
+            (data.get("storage"), data.get("server")) if isinstance(data, dict) else (None, None)
+        )
+        on_server = isinstance(storage, dict) and storage.get("type", "sqlite") != "sqlite"
+        if on_server and isinstance(server, dict) and server.get("workers", AUTO) == AUTO:
+            return data | {"server": server | {"workers": 1}}
+        return data
+
+    @model_validator(mode="after")
+    def _check_storage(self) -> Self:
+        if self.storage.file is not None:
+            return self
+        if self.audit.log_file is None:
+            raise ValueError(
+                f"audit.log_file is required with storage.type {self.storage.type}: it says where "
+                "this machine keeps what is not in the database"
+            )
+        if self.server.workers > 1:
+            raise ValueError(
+                f"server.workers: only 1 with storage.type {self.storage.type} in this version"
+            )
+        return self
+
+    @property
+    def data_folder(self) -> Path:
+        """Where this machine keeps what belongs to the vault."""
+        return (self.storage.file or self.audit_log).parent
+
     @property
     def audit_log(self) -> Path:
-        """The audit log; beside the database unless the file says where."""
-        return self.audit.log_file or self.storage.path.with_name("audit.log")
+        """The audit log; beside the database file unless the configuration says where."""
+        if self.audit.log_file is not None:
+            return self.audit.log_file
+        if self.storage.file is None:
+            raise AssertionError("audit.log_file is required without a database file")
+        return self.storage.file.with_name("audit.log")
 
     @property
     def anchor_file(self) -> Path:

@@ -27,7 +27,7 @@ EGRESS: Final = "egress.log"
 def link_folder(settings: Settings) -> Path:
     """Where the control link's files are."""
     chosen = settings.control_plane.folder
-    return chosen or settings.storage.path.with_name(FOLDER)
+    return chosen or settings.data_folder / FOLDER
 
 
 def make_link_ports(settings: Settings, world: World) -> LinkPorts:

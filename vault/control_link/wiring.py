@@ -135,7 +135,7 @@ class ControlLink:
         one is damaged, until the next start.
         """
         host = self._make_host(seal, connections)
-        places = self._settings.storage.path, self._settings.audit_log
+        places = self._settings.data_folder, self._settings.audit_log
         look = partial(measure_sizes, backend, *places)
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
 

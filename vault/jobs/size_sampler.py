@@ -81,15 +81,15 @@ async def _wait_seal_change_or_pause(
         nursery.cancel_scope.cancel()
 
 
-def measure_sizes(backend: StoreBackend, database: Path, audit: Path) -> tuple[int, Sizes]:
-    """Secrets, and bytes on disk of a database and a log; of files that went meanwhile none.
+def measure_sizes(backend: StoreBackend, data: Path, audit: Path) -> tuple[int, Sizes]:
+    """Secrets, bytes of the database and of a log (of files that went none), and those left free.
 
     Blocks. Raises `UnavailableError`.
     """
     return _secrets(backend), {
-        GaugeName.STORE_BYTES: _bytes(database.parent, database.name),
+        GaugeName.STORE_BYTES: backend.size(),
         GaugeName.AUDIT_BYTES: _bytes(audit.parent, audit.name),
-        GaugeName.DISK_FREE_BYTES: disk_usage(database.parent).free,
+        GaugeName.DISK_FREE_BYTES: disk_usage(data).free,
     }
 
 

@@ -163,7 +163,7 @@ class RootKeyOperations:
     # A root token for whoever has none.
 
     async def generate_root_status(self) -> GenerateRootStatus:
-        """How far it is. The one-time password is told at its beginning only."""
+        """How far it is. The one-time password is returned at its beginning only."""
         attempt = self._generating
         if attempt is None:
             record = await self._record()
@@ -177,7 +177,7 @@ class RootKeyOperations:
         )
 
     async def start_generate_root(self, otp: str) -> GenerateRootStatus:
-        """Begin. `otp`: what the token is to be masked with; empty: one is made, and told.
+        """Begin. `otp`: what the token is to be masked with; empty: one is made and returned.
 
         Raises `ValidationError`, `ConflictError` while another attempt is under way.
         """
@@ -192,7 +192,7 @@ class RootKeyOperations:
         return replace(await self.generate_root_status(), otp="" if otp else attempt.otp)
 
     async def submit_generate_root_share(self, share: bytes, nonce: str) -> GenerateRootStatus:
-        """Offer a share; with the last one the token is made, and told masked.
+        """Offer a share; with the last one the token is made and returned masked.
 
         Raises `ValidationError`, and what making a token raises.
         """
@@ -270,7 +270,7 @@ class RootKeyOperations:
         return await self.rekey_status()
 
     async def submit_rekey_share(self, share: bytes, nonce: str) -> RekeyStatus | NewShares:
-        """Offer a share; with the last one the new root key is made, and its shares are told.
+        """Offer a share; with the last one the new root key is made and its shares are returned.
 
         It is in force once `commit_rekey` or `offer_verify` say so. Raises `ValidationError`.
         """
@@ -304,7 +304,7 @@ class RootKeyOperations:
                 return RekeyResult(await self._replace(attempt, attempt.new_root))
             except VaultError:
                 attempt.new_root = (
-                    None  # its shares were not told: the old ones are to be offered again
+                    None  # its shares were not returned: the old ones are to be offered again
                 )
                 raise
 

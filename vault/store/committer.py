@@ -1,26 +1,31 @@
-"""The committer: changes of all who wait in one transaction, with one sync, whoever's thread it is.
+"""The write path: group commit. Everybody who waits is in one transaction, with one sync.
 
-One transaction at a time. Who comes while one is under way is in the next one, together with all
-others who came: the first of them to have the turn commits for all.
+`Committer` runs one transaction at a time. Changes that arrive while one is under way are together
+in the next one: the first waiting thread that gets the lock commits for all, as the group's leader.
+`WriterActor` is the thread that commits for tasks; other threads may call the `Committer` directly.
+`Checkpointer` copies SQLite's write-ahead log back beside the commits.
 
-A batch is answered when it is durable and the cache knows of it. When the database fails, every
-change of the batch is told so. A connection whose fsync failed is never used again, because a
+A group is answered when it is durable and the cache has its rows. When the database fails, every
+change of the group raises that. A connection whose fsync failed is never used again, because a
 second fsync may report success for pages that the kernel has already dropped.
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from copy import copy
 from itertools import islice
 from math import inf
 from threading import Lock
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
-from actors import Failure
+import trio
+
+from actors import BatchActor, Failure, Worker, World
 from protocols.errors import locate
 from vault.errors import UnavailableError
+from vault.store.change_feed import FedChanges
 from vault.store.interface import (
     NOTHING_STORED,
     UNKNOWN,
@@ -30,14 +35,20 @@ from vault.store.interface import (
     StoreSession,
     WriteSet,
 )
-from vault.store.row_cache import RowCache
+from vault.store.row_cache import ChangedRow, RowCache
 from vault.store.row_guard import RowGuard
 from vault.store.row_index import IndexChanges, RowIndex
-from vault.store.table_versions import TableVersions
+from vault.store.table import Table
+from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx, TransactionBatch
 
 MAX_BATCH_CHANGES: Final = 256
 """Changes of a transaction: ~5 ms of them at 20 µs each, the longest that one waits for others."""
+
+BATCH_DELAY: Final = 0.002
+"""Seconds that the writer waits for more: a transaction costs a thread's turns and a sync."""
+CHECKPOINT_ROWS: Final = 500  # changed since the last one; about as many pages of a SQLite log
+MIN_PAUSE: Final = 0.25  # seconds between two checkpoints: each syncs the whole database
 
 NO_DEADLINE: Final = inf
 
@@ -53,13 +64,62 @@ class CommitStamper(Protocol):
     def stamp(self, batch: TransactionBatch, /) -> None:
         """Add to a transaction whose changes are done; it may come to nothing, and be done again.
 
-        In the thread that commits, which nobody else does meanwhile.
+        In the thread that commits; no other one does meanwhile.
         """
         ...
 
     def on_durable(self) -> None:
         """The transaction that was stamped last is durable."""
         ...
+
+    def is_current(self, session: StoreSession, /) -> bool:
+        """Whether nothing was committed that is not known here; in any thread."""
+        ...
+
+    def catch_up(self, session: StoreSession, /) -> list[FedChanges]:
+        """What others have committed since the last transaction, or the last call of this.
+
+        In the thread that commits; no other one does meanwhile. Raises `TamperedError` and
+        `UnavailableError`.
+        """
+        ...
+
+
+_VersionKey: TypeAlias = str | tuple[str | int, ...]
+
+
+class TableVersions:
+    """How many transactions that changed a table, or a row of `system`, are over.
+
+    For whoever holds rows in another form: a change that timed out may still be stored, long after
+    its caller has read back what was stored until then. Written by the committing thread, read by
+    any.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[_VersionKey, int] = {}
+        self._all = 0
+        self.total = 0
+        """Transactions that are over, whatever they changed."""
+
+    def record_transaction(self, touched: Iterable[ChangedRow]) -> None:
+        """A transaction that changed these, or may have, is over, and the cache knows of it."""
+        for name in {_version_key(table, key) for table, key, _ in touched}:
+            self._counts[name] = self._counts.get(name, 0) + 1
+        self.total += 1  # last: a reader that sees this count sees those above
+
+    def record_unknown_changes(self) -> None:
+        """Anything at all may have been changed, and the cache knows of it."""
+        self._all += 1
+        self.total += 1
+
+    def version_of(self, table: Table[Any], *key: str | int) -> int:
+        """How many there were. `key`: of a row of `system`, and of no other table."""
+        return self._all + self._counts.get(_version_key(table, key), 0)
+
+
+def _version_key(table: Table[Any], key: tuple[str | int, ...]) -> _VersionKey:
+    return key if table is SYSTEM else table.name
 
 
 class CommitCounts:
@@ -82,13 +142,13 @@ class CommitCounts:
 
 
 class _CommitRequest:
-    """Somebody's changes, and what became of them."""
+    """A caller's changes, and what became of them."""
 
     __slots__ = ("changes", "deadline", "error", "results")
 
-    def __init__(self, changes: Sequence[Change], until: float) -> None:
+    def __init__(self, changes: Sequence[Change], deadline: float) -> None:
         self.changes = changes
-        self.deadline = until
+        self.deadline = deadline
         self.results: list[object] | None = None
         self.error: BaseException | None = None
 
@@ -110,7 +170,7 @@ class Committer:
     ) -> None:
         """`clock` is `World.uptime`, of which the deadlines are.
 
-        `on_rows_changed` is told after each transaction, in its thread, how many rows changed.
+        `on_rows_changed` is called after each transaction, in its thread, with the number of rows.
         """
         self._backend = backend
         self._guard = guard
@@ -130,10 +190,30 @@ class Committer:
         with self._commit_lock:
             self._backend.connect()
 
+    def catch_up(self) -> None:
+        """Take over what others have committed until now, if anything; blocks. Raises as `read`."""
+        if self._stamper is None or self._backend.exclusive:
+            return
+        with self._backend.read() as session:
+            if self._stamper.is_current(session):
+                return
+        with self._commit_lock, self._backend.read() as session:
+            self._apply_feed(session)
+
+    def _apply_feed(self, session: StoreSession) -> None:
+        """Take over what the change feed says, in the turn to commit."""
+        if self._stamper is None:
+            return
+        for fed in self._stamper.catch_up(session):
+            if self.index is not None:
+                self.index.apply(fed.index_changes)
+            self._cache.invalidate(fed.rows)
+            self._counts.table_versions.record_transaction(fed.rows)
+
     def inspect(self, begin_inspection: Callable[[], Callable[[StoreSession], T]]) -> T:
         """Ask one view of the database, of the moment at which `begin_inspection` was called.
 
-        No commit of ours is between the two; they go on while the view is asked. Raises as both.
+        No commit of ours is between the two; commits go on while the view is read. Raises as both.
         """
         with ExitStack() as stack:
             with self._commit_lock:
@@ -143,41 +223,47 @@ class Committer:
                 ask = begin_inspection()
             return ask(session)
 
-    def settled(self, ask: Callable[[StoreSession, RowIndex], T]) -> T:
-        """Ask a view of the database beside which nothing is committed. Raises what it raises."""
+    def read_between_commits(self, ask: Callable[[StoreSession, RowIndex], T]) -> T:
+        """Ask a view of the database while no commit is under way. Raises what `ask` raises."""
         index = self.index
         if index is None:
             raise RuntimeError("there is no index of rows")
         with self._commit_lock, self._backend.read() as session:
-            index.settle(session.stamps)
+            self._settle_index(session)
             return ask(session, index)
 
-    def forget(self) -> None:
-        """Whatever is held of the database may be wrong, in this process and those that follow it.
+    def _settle_index(self, session: StoreSession) -> None:
+        """Learn what was committed: by others, or by ourselves without an answer."""
+        if not self._backend.exclusive:
+            self._apply_feed(session)
+        elif self.index is not None:
+            self.index.resolve_in_doubt(session.get_macs)
 
-        No commit of ours is under way, so what they are told of one is not mixed up with this.
-        """
+    def invalidate_all(self) -> None:
+        """Forget every cached row and count every table as changed; no commit is under way."""
         with self._commit_lock:
             self._cache.clear()
-            self._counts.table_versions.note_all()
+            self._counts.table_versions.record_unknown_changes()
 
     def close(self) -> None:
         """Wait for the transaction that is under way; no other one begins."""
         with self._commit_lock:
             self._closed = True
 
-    def commit(self, changes: Sequence[Change], *, deadline: float = NO_DEADLINE) -> list[object]:
-        """Their results, in order, once they are durable; a `Failure` where a change raised.
+    def group_commit(
+        self, changes: Sequence[Change], *, deadline: float = NO_DEADLINE
+    ) -> list[object]:
+        """Commit with whatever else waits; blocks. Results in order, `Failure` where one raised.
 
         As many transactions as it takes: each has a bound. Raises `BackendError` when none of the
         changes is known to be stored, and `UnavailableError` (`store_timeout`) when they were not
-        begun `until` then: whoever asked may have been told already, and have asked again.
+        begun by `deadline`: the caller may have been answered already, and have tried again.
         """
         mine = _CommitRequest(changes, deadline)
         self._queue.append(mine)
         with self._commit_lock:
             while mine.results is None and mine.error is None:
-                self._commit_queued(mine)
+                self._commit_next_group(mine)
         if mine.results is not None:
             return mine.results
         try:
@@ -185,10 +271,10 @@ class Committer:
         finally:
             del mine  # else error → traceback → this frame → it → error is a cycle for the GC
 
-    def _commit_queued(self, mine: _CommitRequest) -> None:
-        """What is queued, as far as it is one transaction: `mine` sooner or later.
+    def _commit_next_group(self, mine: _CommitRequest) -> None:
+        """Commit the requests at the head of the queue, as far as they fit into one transaction.
 
-        Who comes with more than that is not taken beside others.
+        A request that is larger than that is committed alone.
         """
         taken, changes = list[_CommitRequest](), list[Change]()
         while self._queue:
@@ -201,55 +287,56 @@ class Committer:
             taken.append(one)
             changes += one.changes
         try:
-            results = iter(self._commit_all(changes) if taken else ())
+            results = iter(self._commit_in_parts(changes) if taken else ())
         except BaseException as error:  # noqa: BLE001  # raised in each one's thread
             for one in taken:
                 one.error = error if one is mine else _copy_error(error)
-            del one, taken, mine  # as in `commit`
+            del one, taken, mine  # as in `group_commit`
         else:
             for one in taken:
                 one.results = list(islice(results, len(one.changes)))
 
-    def _commit_all(self, changes: Sequence[Change]) -> list[object]:
+    def _commit_in_parts(self, changes: Sequence[Change]) -> list[object]:
+        """As many transactions as the bound on one takes."""
         if self._closed:
             raise BackendError("store_unavailable", "the database is not open")
-        results = self._commit(changes[:MAX_BATCH_CHANGES])
+        results = self._commit_or_bisect(changes[:MAX_BATCH_CHANGES])
         for start in range(MAX_BATCH_CHANGES, len(changes), MAX_BATCH_CHANGES):
             try:
-                results += self._commit(changes[start : start + MAX_BATCH_CHANGES])
-            except Exception as error:  # noqa: BLE001  # what came before is stored, and has to be told so
+                results += self._commit_or_bisect(changes[start : start + MAX_BATCH_CHANGES])
+            except Exception as error:  # noqa: BLE001  # what came before is stored, and is answered so
                 results += [Failure(_copy_error(error)) for _ in changes[start:]]
                 break
         return results
 
-    def _commit(self, changes: Sequence[Change]) -> list[object]:
+    def _commit_or_bisect(self, changes: Sequence[Change]) -> list[object]:
         """Results in order. One change that contradicts the schema does not fail its neighbours.
 
         The database says that the batch contradicts it, not which change does: halving finds it
         in a few transactions.
         """
         try:
-            return self._transact(changes)
+            return self._run_transaction(changes)
         except ConstraintError as error:
             if len(changes) == 1:
                 return [Failure(error)]
         middle = len(changes) // 2
-        results = self._commit(changes[:middle])
+        results = self._commit_or_bisect(changes[:middle])
         try:
-            results += self._commit(changes[middle:])
-        except Exception as error:  # noqa: BLE001  # the first half is stored, and has to be told so
+            results += self._commit_or_bisect(changes[middle:])
+        except Exception as error:  # noqa: BLE001  # the first half is stored, and is answered so
             results += [Failure(_copy_error(error)) for _ in changes[middle:]]
         return results
 
-    def _transact(self, changes: Sequence[Change]) -> list[object]:
+    def _run_transaction(self, changes: Sequence[Change]) -> list[object]:
+        """One database transaction: run the changes, stamp it, store it, publish it."""
         results: list[object] = []
         batches: list[TransactionBatch] = []
         index_changes: IndexChanges = {}
 
         def apply(session: StoreSession) -> WriteSet:
             nonlocal index_changes
-            if self.index is not None:
-                self.index.settle(session.stamps)
+            self._settle_index(session)
             batch = TransactionBatch(session, self._guard, self._cache, self.index)
             batches.append(batch)
             results[:] = [_run_change(batch, change) for change in changes]
@@ -264,9 +351,9 @@ class Committer:
         except BaseException as error:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             self._counts.is_failing |= isinstance(error, BackendError)
-            if self.index is not None and not known:
-                self.index.doubt(index_changes)
-            for batch in batches:  # stored or not: nobody may answer from memory what they are now
+            if self.index is not None and not known and self._backend.exclusive:
+                self.index.mark_in_doubt(index_changes)
+            for batch in batches:  # stored or not: memory does not know what these rows are now
                 touched = batch.changed_rows()
                 self._cache.invalidate([*touched, *batch.counted_rows()])
                 if not known:
@@ -279,9 +366,9 @@ class Committer:
         return results
 
     def _publish_commit(self, batch: TransactionBatch, index_changes: IndexChanges) -> None:
-        """Take over what is durable now. A fault here is not the answer's: the change is stored.
+        """Give what is durable now to the index and the cache; a fault here fails no change.
 
-        Nothing is answered from memory then of the rows that the transaction touched.
+        The cache then forgets the rows that the transaction touched.
         """
         try:
             if self.index is not None:
@@ -289,7 +376,7 @@ class Committer:
             if self._stamper is not None:
                 self._stamper.on_durable()
             self._cache.apply_commit(batch.cacheable_rows())
-        except Exception as error:  # noqa: BLE001  # whoever asked for the change is told that it is done
+        except Exception as error:  # noqa: BLE001  # the change is stored, and is answered so
             log.error("what a transaction left is not kept in memory: %s", locate(error))  # noqa: TRY400  # its text could hold a name
             self._cache.invalidate(batch.cacheable_rows())
 
@@ -304,8 +391,8 @@ def _run_change(batch: TransactionBatch, change: Change) -> object:
 
 
 def _copy_error(error: BaseException) -> Exception:
-    """For somebody else than whom it was raised in; better shared than lost."""
-    if not isinstance(error, Exception):  # what ends one thread is nothing to the others
+    """A copy for another caller; the same error where it cannot be copied."""
+    if not isinstance(error, Exception):  # what ends one thread does not end the others
         return BackendError("store_unavailable", "the transaction was cut off", UNKNOWN)
     try:
         return copy(error)
@@ -317,3 +404,92 @@ def commit_timeout_error() -> UnavailableError:
     """The error for what was not begun in time."""
     text = "the database did not answer in time; nothing of this was begun"
     return UnavailableError("store_timeout", text, outcome=NOTHING_STORED)
+
+
+class WriterActor(BatchActor[Change | list[Change]]):
+    """The thread that commits. Its messages are changes, its replies what they return.
+
+    Of a list the reply is a list: results, and a `Failure` where one raised. A list counts as one
+    message.
+    """
+
+    max_batch: ClassVar[int] = MAX_BATCH_CHANGES
+    hold: ClassVar[float] = BATCH_DELAY
+
+    def __init__(self, committer: Committer, world: World) -> None:
+        self._committer = committer
+        self._world = world
+        self._thread: Worker
+
+    async def on_start(self) -> None:
+        """Ready with a fresh connection whose durability was read back. Raises `BackendError`."""
+        self._thread = self._world.worker("store writer")
+        try:
+            await self._thread.run(self._committer.connect)
+        except BaseException:
+            self._thread.close()
+            raise
+
+    async def receive_batch(self, batch: Sequence[Change | list[Change]]) -> Sequence[object]:
+        """Commit the changes together; raises `BackendError` when none of them was stored."""
+        changes: list[Change] = []
+        for message in batch:
+            changes += message if isinstance(message, list) else (message,)
+        rest = iter(await self._thread.run(self._committer.group_commit, changes))
+        return [
+            list(islice(rest, len(message))) if isinstance(message, list) else next(rest)
+            for message in batch
+        ]
+
+    async def on_stop(self) -> None:
+        """Let the thread go."""
+        self._thread.close()
+
+
+class Checkpointer:
+    """Copies the write-ahead log back into the database once enough rows have changed.
+
+    In a commit, as SQLite does it by itself, the whole group would wait for the copying and its
+    sync. `run` must run meanwhile.
+    """
+
+    def __init__(self, backend: StoreBackend, world: World) -> None:
+        """To be made within a Trio run; it serves that run only."""
+        self._backend = backend
+        self._world = world
+        self._token = trio.lowlevel.current_trio_token()
+        self._rows = 0  # ever; set in the thread that commits
+        self._copied = 0  # of these, at the last one
+        self._due = trio.Event()
+
+    def on_rows_changed(self, rows: int) -> None:
+        """So many more rows are committed; called in the thread that commits."""
+        before = self._rows
+        self._rows = before + rows
+        if before < self._copied + CHECKPOINT_ROWS <= self._rows:
+            self._token.run_sync_soon(self._wake_if_due)
+
+    async def run(self) -> None:
+        """Until cancelled; one that has begun is ended first."""
+        while True:
+            await self._due.wait()
+            self._copied, self._due = self._rows, trio.Event()
+            try:
+                await self._world.run_sync(self._backend.checkpoint)
+            except BackendError as error:
+                log.warning("no checkpoint of the database, it is tried again: %s", error)
+            await self._world.sleep(MIN_PAUSE)
+            self._wake_if_due()
+
+    def _wake_if_due(self) -> None:
+        if self._rows >= self._copied + CHECKPOINT_ROWS:
+            self._due.set()
+
+
+@asynccontextmanager
+async def run_checkpointer(checkpoints: Checkpointer) -> AsyncIterator[None]:
+    """They are made for the length of the block."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(checkpoints.run)
+        yield
+        nursery.cancel_scope.cancel()

@@ -1,11 +1,10 @@
-"""Looking at the database while the vault serves: nobody but this process writes it then.
+"""Watches the database while the vault serves: nobody but this process may write it then.
 
-It is read through once a day, since an opening looks only at what decides. Once a second it is
-asked whether somebody else has written. If so, all processes forget what they hold of it, since it
-may be of a row that is gone again; it goes on record, so that it stays there when he undoes it; and
-all rows are counted again.
+- Once a day it is read through, since opening the vault checks only the rows of authority.
+- Once a second it is asked whether somebody else has written. If so, every cached row is forgotten,
+  the write is recorded in the audit log, and all rows are counted again.
 
-What is found damaged is no longer served from: the vault is sealed until somebody has looked.
+What is damaged is no longer served from: the vault is sealed until an operator has looked.
 """
 
 import logging
@@ -26,11 +25,12 @@ FULL_CHECK_INTERVAL: Final = 86_400.0  # seconds from one reading to the next
 FOREIGN_CHECK_INTERVAL: Final = 1.0  # seconds between looks for what others write
 MAX_FOREIGN_WRITES: Final = 3
 """How often others may write in `WINDOW`: a `VACUUM` of an administrator is forgiven, but each is
-counted after, and nobody shall have the agent do nothing but count."""
+counted after, and an attacker must not keep the agent counting."""
 WINDOW: Final = 3_600.0  # seconds
 FINAL_CHECK_TIMEOUT: Final = 5.0  # for the look at the end
 FOREIGN_WRITE_CODE: Final = "storage_foreign_write"
-_DAMAGED: Final = "store_corrupt"
+_SEALING: Final = frozenset({"store_corrupt", "store_locked"})
+"""Codes with which nothing may be served any more: it is damaged, or another agent has it."""
 _WRITTEN: Final = (
     "somebody else has written to the database while the agent runs; all rows are counted again. "
     "Find out who can write the file"
@@ -69,8 +69,8 @@ async def monitor_integrity(
 ) -> AsyncIterator[None]:
     """Look at it for the length of the block, and once more at its end; it is sealed once.
 
-    `seen`: the writes of others that an opening has looked at. A database that does not answer is
-    no damage: whoever needs it is told.
+    `known_foreign_writes`: those that were looked at when the vault was opened. A database that
+    does not answer is no damage: its next caller gets the error.
     """
     foreign = _ForeignWriteMonitor(store, reaction, known_foreign_writes, world)
     async with trio.open_nursery() as nursery:
@@ -84,13 +84,13 @@ async def monitor_integrity(
                 await foreign.check()  # of the last second
 
 
-async def _run_full_checks(store: Store, watch: DamageReaction, world: World) -> None:
+async def _run_full_checks(store: Store, reaction: DamageReaction, world: World) -> None:
     while True:
         try:
             await store.check()
-            await store.inspect(watch.begin_recount)
+            await store.inspect(reaction.begin_recount)
         except (TamperedError, UnavailableError) as error:
-            if await _seal_if_damaged(error, watch):
+            if await _seal_if_damaged(error, reaction):
                 return
             log.warning("the database could not be read through: %s", error)
         await world.sleep(FULL_CHECK_INTERVAL)
@@ -99,12 +99,12 @@ async def _run_full_checks(store: Store, watch: DamageReaction, world: World) ->
 class _ForeignWriteMonitor:
     """What others write while we have the database."""
 
-    def __init__(self, store: Store, watch: DamageReaction, seen: int, world: World) -> None:
+    def __init__(self, store: Store, reaction: DamageReaction, seen: int, world: World) -> None:
         self._store = store
-        self._watch = watch
+        self._reaction = reaction
         self._world = world
         self._seen = seen
-        self._told = seen  # as far as it is on record
+        self._recorded = seen  # as far as it is on record
         self._uncounted = False  # rows are to be counted again
         self._times = deque[float](maxlen=MAX_FOREIGN_WRITES)
         self._sealed = False
@@ -119,44 +119,48 @@ class _ForeignWriteMonitor:
         if self._sealed:
             return True
         try:
-            await self._look()
+            await self._check_once()
         except (TamperedError, UnavailableError) as error:
-            self._sealed = await _seal_if_damaged(error, self._watch)
+            self._sealed = await _seal_if_damaged(error, self._reaction)
             if not self._sealed:
                 log.warning("the database could not be looked at: %s", error)
         return self._sealed
 
-    async def _look(self) -> None:
+    async def _check_once(self) -> None:
         if (found := self._store.finding) is not None:
             raise found
         now = await self._store.foreign_writes()
         if now != self._seen:
             self._seen, self._uncounted = now, True
             self._times.append(self._world.monotonic())
-            await self._store.forget()  # what he wrote may be gone again, and was read meanwhile
-        if self._told != self._seen:
+            await (
+                self._store.invalidate_all()
+            )  # what was written may be gone again, and was read meanwhile
+        if self._recorded != self._seen:
             log.error("%s", _WRITTEN)
-            await self._watch.record(FOREIGN_WRITE_CODE, _WRITTEN)
-            self._told = now
-            self._watch.alert()
+            await self._reaction.record(FOREIGN_WRITE_CODE, _WRITTEN)
+            self._recorded = now
+            self._reaction.alert()
         if not self._uncounted:
             return
         if len(self._times) == MAX_FOREIGN_WRITES and self._times[-1] - self._times[0] < WINDOW:
             raise TamperedError(FOREIGN_WRITE_CODE, _TOO_OFTEN)
-        await self._store.inspect(self._watch.begin_recount)
+        await self._store.inspect(self._reaction.begin_recount)
         self._uncounted = False
 
 
-async def _seal_if_damaged(error: TamperedError | UnavailableError, watch: DamageReaction) -> bool:
+async def _seal_if_damaged(
+    error: TamperedError | UnavailableError, reaction: DamageReaction
+) -> bool:
     """Seal the vault if this is damage, and put on record why. Whether it was."""
-    if not isinstance(error, TamperedError) and error.code != _DAMAGED:
+    if not isinstance(error, TamperedError) and error.code not in _SEALING:
         return False
     log.error("the vault is sealed: %s", error)
-    watch.seal()
-    watch.alert()
+    reaction.seal()
+    reaction.alert()
     try:
-        with trio.CancelScope(shield=True):  # the seal ends who has asked for it
-            await watch.record(error.code, f"the vault is sealed: {error.message}")
+        with trio.CancelScope(shield=True):  # the seal cancels this task
+            await reaction.record(error.code, f"the vault is sealed: {error.message}")
     except UnavailableError as unrecorded:
         log.error("that is not on record: %s", unrecorded)  # noqa: TRY400  # one line tells all
     return True

@@ -1,7 +1,11 @@
-"""What the store asks of a database, in the fewest words: read, or write one transaction.
+"""What the store asks of a database: a view to read from, and one transaction at a time to write.
 
-Synchronous: a backend is called in threads only, and to write in one at a time. Every
-implementation (and every wrapper of one) passes the same contract suite, `tests/contract/store`.
+`StoreBackend` is a database, `StoreSession` one transaction's view of it, `WriteSet` what a
+transaction changes. All of it is synchronous and called in threads. A backend knows tables and rows
+only: what they mean, their MACs, the cache and the grouping of commits are the store's.
+
+To add a database that speaks SQL, subclass `vault.store.sql.SqlBackend`. Every implementation, and
+every wrapper of one, passes the contract suite `tests/contract/store`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +51,7 @@ class ConstraintError(ConflictError):
 
 
 class WriteSet(Struct, frozen=True):
-    """What one transaction changes: rows that were not there, and rows that were: to change, to go.
+    """What one transaction changes: rows to insert, to update and to delete, counters to add to.
 
     The backend does the deletes first, children before parents, then the rest, parents first.
     """
@@ -69,7 +73,7 @@ class StoreSession(Protocol):
     """
 
     def inspect(self) -> None:
-        """Hold what can be hidden from a query against what it should be, in this view.
+        """Verify what can hide a row from a query, in this view: the schema and the indexes.
 
         Raises `TamperedError` (`storage_schema_changed`) unless the database consists of what the
         migrations make and of nothing else, and `BackendError` (`store_corrupt`) unless each index
@@ -86,12 +90,12 @@ class StoreSession(Protocol):
         """Those of the rows that exist, by key."""
         ...
 
-    def existing(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
-        """Those of the keys that have a row, be it readable or not."""
+    def existing_keys(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
+        """The keys that have a row, be it readable or not."""
         ...
 
-    def stamps(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
-        """The `mac` of those that have a row, be it readable or not; for a guarded table."""
+    def get_macs(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
+        """The `mac` of each row that exists, be it readable or not; of a guarded table."""
         ...
 
     def iter_macs(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
@@ -105,15 +109,15 @@ class StoreSession(Protocol):
         """The rows of the query, in its order."""
         ...
 
-    def keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
+    def select_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the query's rows, in its order; a damaged row has one as well."""
         ...
 
-    def marks(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
-        """The keys of the query's rows as `keys`, each with its row's `mac`; of a guarded table."""
+    def select_macs(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
+        """As `select_keys`, each key with the `mac` of its row; of a guarded table."""
         ...
 
-    def ranked(self, ranking: RankedQuery) -> list[Key]:
+    def select_ranked(self, ranking: RankedQuery) -> list[Key]:
         """The keys of its rows, in its order; equal ones by the key of `by`."""
         ...
 
@@ -123,7 +127,20 @@ class StoreBackend(Protocol):
 
     @property
     def exclusive(self) -> bool:
-        """Whether no other process can write while this one has it open: then a cache is true."""
+        """Whether no other process can write while it is open here.
+
+        Otherwise readers call `Store.catch_up` first, and a transaction applies the change feed.
+        """
+        ...
+
+    @property
+    def queries_in_turn(self) -> bool:
+        """Whether queries are better asked one after another than in a thread each."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """Where the database is, for people: no user, no password."""
         ...
 
     @property
@@ -137,7 +154,7 @@ class StoreBackend(Protocol):
         ...
 
     def open(self) -> None:
-        """Take the database, bring its schema up to date.
+        """Take the database, verify its durability and bring its schema up to date.
 
         Raises `BackendError`, or `UnavailableError`: `store_unsafe` when it would not be durable,
         `store_locked` when another process has it, `store_newer` when its schema is newer than
@@ -146,11 +163,11 @@ class StoreBackend(Protocol):
         ...
 
     def close(self) -> None:
-        """Give it back; nothing of it is in use any more."""
+        """Close every connection and give the database back; none is in use any more."""
         ...
 
     def connect(self) -> None:
-        """Give the writer a fresh connection, its durability checked. Raises `BackendError`."""
+        """Give the writer a fresh connection, its durability verified. Raises `BackendError`."""
         ...
 
     def read(self) -> AbstractContextManager[StoreSession]:
@@ -160,22 +177,26 @@ class StoreBackend(Protocol):
     def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """Store what `apply` returns in one transaction, which is durable on return.
 
-        `apply` may read and may raise: then nothing is stored. One call at a time. Raises
+        `apply` may read in it; when it raises, nothing is stored. One call at a time. Raises
         `ConstraintError`, or `BackendError`; after a fault the connection is never used again.
         """
         ...
 
     def checkpoint(self) -> None:
-        """Copy what is committed from a log to its place, beside the writer; a help, no promise.
+        """Copy a write-ahead log back into the database, beside the writer, as far as it goes.
 
         Raises `BackendError`; nothing is lost then.
         """
         ...
 
-    def foreign_writes(self) -> int:
-        """How often it was seen, ever, that somebody else has written to the database.
+    def size(self) -> int:
+        """Bytes that the database takes where it is stored. Raises `BackendError`."""
+        ...
 
-        It looks now. Whatever others have written since the look before counts once.
+    def foreign_writes(self) -> int:
+        """How many times another process was seen to have written, ever; looks now.
+
+        Whatever others have written since the last look counts once.
         """
         ...
 

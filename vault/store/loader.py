@@ -1,8 +1,8 @@
-"""The loader: rows that are not cached, for all who ask at a moment, from one view of the database.
+"""The loader: rows that are not cached, for all callers of a moment, from one view of the database.
 
 A load of its own costs a thread's turn, a connection and a transaction: many times what the row
 itself takes. With more secrets than the cache holds, that is every read. A secret's head brings its
-current version, which is what whoever asked for it asks for next.
+current version, which is what its caller reads next.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ from vault.model.records import SecretRow
 from vault.store.interface import BackendError, StoreBackend, StoreSession
 from vault.store.row_cache import MISSING, RowCache
 from vault.store.row_guard import RowGuard, check_row
-from vault.store.row_index import InDoubtError, RowIndex, RowReader
+from vault.store.row_index import InDoubtError, RowIndex, RowIndexReader
 from vault.store.table import Key, Table
 from vault.store.tables import SECRETS, VERSIONS
 
 RowAddress: TypeAlias = tuple[Table[Any], Key]
 PREFETCH_BATCH: Final = 16  # versions: each may hold a large value
 _Found: TypeAlias = dict[RowAddress, Any]  # a row, None, or a `Failure`
-Settled: TypeAlias = Callable[[Callable[[StoreSession, RowIndex], _Found]], _Found]
-"""See `Committer.settled`."""
+ReadBetweenCommits: TypeAlias = Callable[[Callable[[StoreSession, RowIndex], _Found]], _Found]
+"""See `Committer.read_between_commits`."""
 
 
 class CacheLoader:
@@ -34,12 +34,12 @@ class CacheLoader:
         backend: StoreBackend,
         guard: RowGuard,
         cache: RowCache,
-        index: RowReader | None = None,
-        settled: Settled | None = None,
+        index: RowIndexReader | None = None,
+        read_between_commits: ReadBetweenCommits | None = None,
     ) -> None:
-        """`index`: what rows have to be. `settled` looks again; without it a row in doubt fails."""
+        """`index`: what rows have to be. Without `read_between_commits` a row in doubt fails."""
         self._index = index
-        self._settled = settled
+        self._read_between_commits = read_between_commits
         self._backend = backend
         self._guard = guard
         self._cache = cache
@@ -47,21 +47,21 @@ class CacheLoader:
     def load_rows(
         self, slots: Sequence[RowAddress], *, counts_as_miss: bool = True
     ) -> list[object]:
-        """The rows, None for one that is not there, `Failure` for one that cannot be told.
+        """The rows; None for one that is not there, `Failure` for one that cannot be verified.
 
-        `wanted`: somebody waits for them, so that each is a miss of the cache.
+        `counts_as_miss`: somebody waits for them, so each is a miss of the cache.
         """
-        rows = self._load(slots, wanted=counts_as_miss)
+        rows = self._load(slots, counts_as_miss=counts_as_miss)
         if self._cache.config.max_bytes:
             # In a view of its own: a load is announced before its view is opened.
             brought = self._uncached_versions(slots, rows)
             for first in range(0, len(brought), PREFETCH_BATCH):
-                self._load(brought[first : first + PREFETCH_BATCH], wanted=False)
+                self._load(brought[first : first + PREFETCH_BATCH], counts_as_miss=False)
         return rows
 
     def prefetch(self, table: Table[Any], keys: Sequence[Key]) -> dict[Key, Any]:
-        """Load rows of one table that nobody waits for; those that are there and can be told."""
-        rows = self._load([(table, key) for key in keys], wanted=False)
+        """Load rows of one table that nobody waits for; the ones that are there and verified."""
+        rows = self._load([(table, key) for key in keys], counts_as_miss=False)
         pairs = zip(keys, rows, strict=True)
         return {key: row for key, row in pairs if row is not None and type(row) is not Failure}
 
@@ -76,19 +76,19 @@ class CacheLoader:
         ]
         return [(VERSIONS, key) for key in versions if not self._cache.contains(VERSIONS, key)]
 
-    def _load(self, slots: Sequence[RowAddress], *, wanted: bool) -> list[object]:
+    def _load(self, slots: Sequence[RowAddress], *, counts_as_miss: bool) -> list[object]:
         if not slots:
             return []
         loads = {
-            slot: self._cache.begin_load(*slot, counts_as_miss=wanted)
+            slot: self._cache.begin_load(*slot, counts_as_miss=counts_as_miss)
             for slot in dict.fromkeys(slots)
         }
         found: _Found = {}
         try:
             with self._backend.read() as session:
-                found = self._read(session, loads)
-            if doubted := self._doubted(found):
-                found |= self._again(doubted)
+                found = self._load_from(session, loads)
+            if in_doubt := self._find_in_doubt(found):
+                found |= self._load_again(in_doubt)
         except BackendError as error:
             return [Failure(copy(error)) for _ in slots]
         finally:
@@ -97,7 +97,7 @@ class CacheLoader:
                 self._cache.end_load(load, slot[0], MISSING if type(row) is Failure else row)
         return [found[slot] for slot in slots]
 
-    def _doubted(self, found: _Found) -> list[RowAddress]:
+    def _find_in_doubt(self, found: _Found) -> list[RowAddress]:
         """Those that are not what the index says; the database may be ahead of it, or behind."""
         index = self._index
         if index is None:
@@ -105,20 +105,20 @@ class CacheLoader:
         return [
             (table, key)
             for (table, key), row in found.items()
-            if table.is_guarded and not _is_ours(index, table, key, row)
+            if table.is_guarded and not _matches(index, table, key, row)
         ]
 
-    def _again(self, doubted: list[RowAddress]) -> _Found:
-        if self._settled is None:
-            return {slot: Failure(InDoubtError()) for slot in doubted}
+    def _load_again(self, in_doubt: list[RowAddress]) -> _Found:
+        if self._read_between_commits is None:
+            return {slot: Failure(InDoubtError()) for slot in in_doubt}
 
         def ask(session: StoreSession, index: RowIndex) -> _Found:
-            rows = self._read(session, dict.fromkeys(doubted))
-            return {slot: _required(index, slot, row) for slot, row in rows.items()}
+            rows = self._load_from(session, dict.fromkeys(in_doubt))
+            return {slot: _verified(index, slot, row) for slot, row in rows.items()}
 
-        return self._settled(ask)
+        return self._read_between_commits(ask)
 
-    def _read(self, session: StoreSession, slots: _Found) -> _Found:
+    def _load_from(self, session: StoreSession, slots: _Found) -> _Found:
         keys: dict[Table[Any], list[Key]] = {}
         for table, key in slots:
             keys.setdefault(table, []).append(key)
@@ -156,21 +156,21 @@ class CacheLoader:
         return rows
 
 
-def _is_ours(index: RowReader, table: Table[Any], key: Key, row: Any) -> bool:
+def _matches(index: RowIndexReader, table: Table[Any], key: Key, row: Any) -> bool:
     """Whether it is what the index says. A damaged `kept_packed` row is only refused."""
     if type(row) is Failure:
         return table.kept_packed
-    return index.agrees(table, key, None if row is None else row.mac)
+    return index.matches(table, key, None if row is None else row.mac)
 
 
-def _required(index: RowIndex, slot: RowAddress, row: Any) -> Any:
+def _verified(index: RowIndex, slot: RowAddress, row: Any) -> Any:
     """The row, or the failure for one that is not ours."""
     if type(row) is Failure:
         if isinstance(row.error, TamperedError) and not slot[0].kept_packed:
-            index.note(row.error)
+            index.record_finding(row.error)
         return row
     try:
-        index.require(*slot, None if row is None else row.mac)
+        index.verify_row(*slot, None if row is None else row.mac)
     except TamperedError as error:
         return Failure(error)
     return row
@@ -192,7 +192,7 @@ class LoaderActor(BatchActor[RowAddress]):
         self._thread = self._world.worker("store loader")
 
     async def receive_batch(self, batch: Sequence[RowAddress]) -> Sequence[object]:
-        """Load them together; a database that fails is told to each, and asked again next time."""
+        """Load them together; when the database fails, each gets that error."""
         return await self._thread.run(self._loading.load_rows, batch)
 
     async def on_stop(self) -> None:

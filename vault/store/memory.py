@@ -30,6 +30,7 @@ class MemoryBackend:
     """A database that lives as long as this object; closing it loses nothing."""
 
     exclusive = True
+    queries_in_turn = True
     readers = READERS
 
     def __init__(self) -> None:
@@ -57,6 +58,15 @@ class MemoryBackend:
         """All or nothing; raises `ConstraintError`."""
         with self._one_writer:
             self._write(apply)
+
+    @property
+    def location(self) -> str:
+        """Nowhere."""
+        return "memory"
+
+    def size(self) -> int:
+        """None on a disk."""
+        return 0
 
     def checkpoint(self) -> None:
         """There is no log."""
@@ -104,10 +114,10 @@ class _MemorySession:
         found = ((key, self.get(table, key)) for key in keys)
         return {key: row for key, row in found if row is not None}
 
-    def existing(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
+    def existing_keys(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
         return self._tables[table.name].keys() & set(keys)
 
-    def stamps(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
+    def get_macs(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
         return {key: row.mac for key, row in self.get_many(table, keys).items()}
 
     def iter_macs(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
@@ -117,13 +127,13 @@ class _MemorySession:
     def select(self, table: Table[R], query: StoreQuery) -> list[R]:
         return apply_query(table, query, self.rows(table))
 
-    def keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
+    def select_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         return [table.key_of(row) for row in self.select(table, query)]
 
-    def marks(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
+    def select_macs(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
         return [(table.key_of(row), row.mac) for row in self.select(table, query)]
 
-    def ranked(self, ranking: RankedQuery) -> list[Key]:
+    def select_ranked(self, ranking: RankedQuery) -> list[Key]:
         by, table = ranking.by, ranking.table
         numbers = [(-getattr(row, ranking.column), by.key_of(row)) for row in self.rows(by)]
         first = sorted(entry for entry in numbers if entry[0] < 0)[: ranking.limit]

@@ -13,9 +13,15 @@ from typing import Any, Final, TypeAlias
 import sqlalchemy as sa
 from msgspec import UNSET, Struct
 
-from vault.store.statements import TableStatements, query_shape, select_ranked, to_base_type
+from vault.store.statements import (
+    TableStatements,
+    count_columns,
+    count_statement,
+    query_shape,
+    select_ranked,
+    to_base_type,
+)
 from vault.store.table import Key, RankedQuery, StoreQuery
-from vault.store.upsert import count_columns, count_statement
 
 BoundParameters: TypeAlias = tuple[Any, ...]  # the parameters of a statement, in its order
 _Processor: TypeAlias = Callable[[Any], Any]
@@ -77,9 +83,8 @@ class PreparedStatements:
 
     @cached_property
     def select_all_macs(self) -> str:
-        """Select keys and stamps of a guarded table, from its rows: an index might have others."""
-        text = self._statements.all_macs.compile(dialect=self._dialect).string
-        return f"{text} NOT INDEXED" if self._dialect.name == "sqlite" else text
+        """Select the keys and MACs of all rows of a guarded table."""
+        return self._statements.all_macs.compile(dialect=self._dialect).string
 
     def key_parameters(self, key: Key) -> BoundParameters:
         """The parameters of a key."""

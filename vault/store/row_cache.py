@@ -24,9 +24,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 from msgspec import Struct
 
 from vault.store.bounded_cache import MISSING as MISSING
-from vault.store.bounded_cache import CacheEntry, EvictionPolicy, Slot, slot_of
+from vault.store.bounded_cache import CacheEntry, EvictionPolicy, ShardedCache, Slot, slot_of
 from vault.store.bounded_cache import Missing as Missing
-from vault.store.sharded_cache import ShardedCache
 from vault.store.table import Key, Table, packed_has_stamp
 
 R = TypeVar("R", bound=Struct)
@@ -48,7 +47,7 @@ _ENTRY_OVERHEAD: Final[Mapping[EvictionPolicy, int]] = {
 _END_BYTES: Final = 100  # more, where it has an end: a pair and an integer
 _FIELD_BYTES: Final = 24  # an object's header for some of the fields: many hold what all rows share
 
-_LOOKUPS_PER_LOCK: Final = 32  # with the lock held: whoever is in the event loop waits for no more
+_LOOKUPS_PER_LOCK: Final = 32  # with the lock held: the event loop waits for no more than that
 
 
 class CacheConfig(Struct, frozen=True, kw_only=True):
@@ -100,7 +99,7 @@ class PendingLoad:
 
 
 class RowCache:
-    """Thread-safe. Nobody changes what he finds: a row may be shared."""
+    """Thread-safe. Rows are shared, so a caller must not change one."""
 
     def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
         """`clock` gives nanoseconds, in any thread; it is asked only where rows expire."""
@@ -127,13 +126,13 @@ class RowCache:
         return _row(table, kept)
 
     def contains(self, table: Table[Any], key: Key) -> bool:
-        """Whether a look would find the row; it counts as none."""
+        """Whether a lookup would find the row; it counts as none."""
         with self._lock:
             slot = slot_of(table.name, key)
             return slot in self._rows.shard_for(slot)
 
     def peek_rows(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
-        """The rows that a look would find, at one moment or another; it counts as no look."""
+        """The rows that a lookup would find, at one moment or another; it counts as none."""
         found = {}
         for key in keys:
             slot = slot_of(table.name, key)
@@ -147,7 +146,7 @@ class RowCache:
     def find_uncached(
         self, table: Table[Any], stamped_keys: Sequence[StampedKey]
     ) -> list[StampedKey]:
-        """Those of which no row with this stamp is cached; it counts as no look."""
+        """Those of which no row with this stamp is cached; it counts as no lookup."""
         lacking: list[StampedKey] = []
         for first in range(0, len(stamped_keys), _LOOKUPS_PER_LOCK):
             some = stamped_keys[first : first + _LOOKUPS_PER_LOCK]
@@ -270,12 +269,12 @@ class RowCache:
 
     def _store_entry(self, slot: Slot, kept: CacheEntry | Missing) -> None:
         rows, absent = self._rows.shard_for(slot), self._absent.shard_for(slot)
-        shelf, other = (absent, rows) if kept is None else (rows, absent)
+        part, other = (absent, rows) if kept is None else (rows, absent)
         other.remove(slot)
         if kept is MISSING:
-            shelf.remove(slot)
+            part.remove(slot)
         else:
-            shelf.put(slot, kept)
+            part.put(slot, kept)
 
 
 def _make_entry(table: Table[R], row: R | Missing | None) -> CacheEntry | Missing:

@@ -1,24 +1,24 @@
-"""The index of rows: which authority rows there are, and with which stamp, outside of the database.
+"""The row index: which authority rows there are, and with which MAC, held outside of the database.
 
-A row's MAC says that we wrote it once, and the totals in the mark say at an opening that it is the
-last that we wrote. Somebody who writes the file under the running agent can put an old row back for
-as long as it takes to use it, by means that leave no trace in the file. So whatever is loaded has
-to be what this index says; it is made of the very rows that the totals were, and follows each
-commit. It is in memory, where whoever has the file alone cannot write.
+A row's MAC says that we wrote it once. The totals in the commit stamp say, when the database is
+opened, that it is the last that we wrote. Whoever can write the file under the running agent could
+still put an old row back for as long as it takes to use it, without a trace in the file. So
+whatever is loaded has to match this index. It is made of the very rows that the totals were made
+of, and follows each commit. It is in memory, out of reach for whoever has the file alone.
 
-A row that a search leaves out is noticed by sums: for each set of rows that is searched for as a
+A row that a query leaves out is noticed by sums: for each set of rows that is searched for as a
 whole (a table, the rows with one value in a column, the secrets of a folder) there is an entry with
-the sum of the hashes of their places, modulo 2^64. The hash has a key, so nobody can choose rows
-that make up for others. What a search has found has to have that sum; a set without rows has no
+the sum of the hashes of their slots, modulo 2^64. The hash has a key, so nobody can choose rows
+that make up for others. The rows that a query finds must have that sum; a set without rows has no
 entry.
 
-A row may be loaded in the moment between its commit and the index: then it is looked at again in
-the turn of whoever commits, in which nothing else is committed. Who only reads leaves that to him.
+A row may be loaded in the moment between its commit and the index. It is then looked at again
+between two commits (`Committer.read_between_commits`), where nothing is under way.
 
 It is open addressing with linear probing (Knuth, The Art of Computer Programming 3, 6.4), without
-tombstones: 16 bytes an entry, and two of three places are taken at an opening. A segment that is
-full gets another one beside it, so nobody waits for a rebuild. Readers take no lock: one that meets
-a change half way sees an entry that does not fit, and that is looked at again.
+tombstones: 16 bytes an entry, two of three slots taken at an opening. A segment that is full gets
+another one beside it, so nobody waits for a rebuild. Readers take no lock: one that meets a change
+half way sees an entry that does not match, and looks again.
 """
 
 from array import array
@@ -37,10 +37,10 @@ Segment: TypeAlias = memoryview
 """64-bit words in pairs: the hash of a row's place, 0 where none is, and its stamp's beginning. Or
 the hash of what a set of rows has in common, and the sum of the hashes of their places."""
 
-SMALLEST: Final = 4096  # entries that a segment has room for
-MOST: Final = 16  # segments; each has as much room as all before it together
+MIN_SEGMENT_ENTRIES: Final = 4096  # entries that a segment has room for
+MAX_SEGMENTS: Final = 16  # segments; each has as much room as all before it together
 _PLACES: Final = (3, 2)  # for so many rows so many places
-_STAMP: Final = 8  # bytes of a MAC: who has no key cannot choose them
+_STAMP: Final = 8  # bytes of a MAC: without the key nobody can choose them
 WORD_MASK: Final = (1 << 64) - 1
 
 
@@ -62,13 +62,16 @@ IndexChanges: TypeAlias = Mapping[Table[Any], Sequence[RowChange]]
 
 
 class InDoubtError(UnavailableError):
-    """A row is not what the index says; whoever commits has to look."""
+    """A row differs from the index: a commit is under way, or it was tampered with.
+
+    Only a look between commits tells which.
+    """
 
     def __init__(self) -> None:
         super().__init__("store_busy", "a row was being changed; try again")
 
 
-class Memory(Protocol):
+class IndexMemory(Protocol):
     """Where the segments lie."""
 
     @property
@@ -85,7 +88,7 @@ class Memory(Protocol):
         ...
 
 
-class OwnMemory:
+class ProcessMemory:
     """Of this process alone."""
 
     def __init__(self) -> None:
@@ -100,8 +103,8 @@ class OwnMemory:
         self.segments.clear()
 
 
-class Collected:
-    """What an index is made of, in the form of its words, and in no order."""
+class RowIndexBuilder:
+    """Collects the rows that an index is made of, in the form of its words, in any order."""
 
     def __init__(self) -> None:
         self.clear()
@@ -128,17 +131,19 @@ class Collected:
         self.members = array("Q")  # pairs: a set that a row is in, and the row's place
 
 
-class RowReader:
-    """The index as a process reads it that does not commit."""
+class RowIndexReader:
+    """The index as it is read, also by a process that does not commit."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: IndexMemory) -> None:
         self._memory = memory
 
-    def agrees(self, table: Table[Any], key: Key, mac: bytes | None) -> bool:
+    def matches(self, table: Table[Any], key: Key, mac: bytes | None) -> bool:
         """Whether the row has this stamp now, or is not there (None)."""
         return self._stamp_of(_hash(table, key)) == (0 if mac is None else _stamp(mac))
 
-    def expect(self, table: Table[Any], query: StoreQuery | None = None) -> "ExpectedSet | None":
+    def expected_set(
+        self, table: Table[Any], query: StoreQuery | None = None
+    ) -> "ExpectedSet | None":
         """What the answer to a query, or all rows of the table, have to be. None: not known.
 
         Call it before the view of the database is opened that answers.
@@ -162,7 +167,7 @@ class ExpectedSet:
     """The rows that an answer has to have: those of a moment from when this was made until now."""
 
     def __init__(
-        self, reader: RowReader, table: Table[Any], query: StoreQuery | None, row_set: int
+        self, reader: RowIndexReader, table: Table[Any], query: StoreQuery | None, row_set: int
     ) -> None:
         self._reader = reader
         self._table = table
@@ -170,26 +175,26 @@ class ExpectedSet:
         self._set = row_set
         self._sums = {reader.sum_of(row_set)}
 
-    def look(self) -> None:
-        """The view that answers is open now."""
+    def observe(self) -> None:
+        """The view that answers is open now: the sum of this moment is right, too."""
         self._sums.add(self._reader.sum_of(self._set))
 
     def is_met_by(self, keys: Sequence[Key]) -> bool:
         """Whether the rows with these keys are all, or the answer was cut off at its limit."""
         if self._query is not None and not _is_whole(self._table, self._query, len(keys)):
             return True
-        return self.is_sum(sum_places(self._table, keys))
+        return self.is_met_by_sum(sum_places(self._table, keys))
 
-    def is_sum(self, total: int) -> bool:
+    def is_met_by_sum(self, total: int) -> bool:
         """Whether rows with this sum of places are all."""
-        self.look()
+        self.observe()
         return total in self._sums
 
 
-class RowIndex(RowReader):
-    """The index of whoever commits. It is changed in his turn alone."""
+class RowIndex(RowIndexReader):
+    """The index where commits are made; only the thread that commits changes it."""
 
-    def __init__(self, memory: Memory, rows: Collected) -> None:
+    def __init__(self, memory: IndexMemory, rows: RowIndexBuilder) -> None:
         super().__init__(memory)
         self._taken: list[int] = []
         self._in_doubt: list[IndexChanges] = []  # of commits that may be stored or not
@@ -205,34 +210,34 @@ class RowIndex(RowReader):
         for at in range(0, len(members), 2):
             self._add_to_sum(members[at], members[at + 1])
 
-    def require(self, table: Table[Any], key: Key, mac: bytes | None) -> None:
-        """As `agrees`, in the turn of whoever commits. Raises `TamperedError`, and remembers it."""
+    def verify_row(self, table: Table[Any], key: Key, mac: bytes | None) -> None:
+        """Raise and record `TamperedError` unless it `matches`; in the thread that commits."""
         place, stamp = _hash(table, key), 0 if mac is None else _stamp(mac)
         if self._stamp_of(place) != stamp:
-            raise self.note(tampered(table))
+            raise self.record_finding(tampered_error(table))
 
-    def require_answer(
+    def verify_answer(
         self, table: Table[Any], query: StoreQuery, keys: Sequence[Key], rows: Sequence[Struct]
     ) -> None:
-        """Hold the answer to a query against it, and against this. Raises as `require`."""
-        expected = self.expect(table, query)
+        """That these rows are the whole answer to the query. Raises as `verify_row`."""
+        expected = self.expected_set(table, query)
         is_whole = expected is None or expected.is_met_by(keys)
         if not is_whole or not can_answer(table, query, keys, rows):
-            raise self.note(tampered(table))
+            raise self.record_finding(tampered_error(table))
 
-    def require_sum(self, table: Table[Any], total: int) -> None:
-        """That all rows of a table have this sum of places. Raises as `require`."""
+    def verify_sum(self, table: Table[Any], total: int) -> None:
+        """That all rows of a table have this sum of places. Raises as `verify_row`."""
         if self.sum_of(_table_set(table)) != total:
-            raise self.note(tampered(table))
+            raise self.record_finding(tampered_error(table))
 
-    def note(self, found: TamperedError) -> TamperedError:
-        """Remember the first finding; returns this one."""
+    def record_finding(self, found: TamperedError) -> TamperedError:
+        """Keep the first finding for `finding`; returns this one."""
         self.finding = self.finding or found
         return found
 
     @contextmanager
-    def noting(self, table: Table[Any]) -> Iterator[None]:
-        """Remember a row that fails its guard, but for tables that are `kept_packed`.
+    def record_tampering(self, table: Table[Any]) -> Iterator[None]:
+        """Record a row that fails its guard in the block, but for tables that are `kept_packed`.
 
         It may be a credential that is to end, or a denial, and what led to it an index that was
         patched. One damaged secret is no reason to serve nobody.
@@ -241,7 +246,7 @@ class RowIndex(RowReader):
             yield
         except TamperedError as error:
             if not table.kept_packed:
-                self.note(error)
+                self.record_finding(error)
             raise
 
     def apply(self, changes: IndexChanges) -> None:
@@ -250,18 +255,20 @@ class RowIndex(RowReader):
             for change in rows:
                 self._apply(table, change)
 
-    def doubt(self, changes: IndexChanges) -> None:
-        """These may be committed or not: `settle` finds out."""
+    def mark_in_doubt(self, changes: IndexChanges) -> None:
+        """These may be committed or not: `resolve_in_doubt` finds out."""
         if changes:
             self._in_doubt.append(changes)
 
-    def settle(self, stamps: Callable[[Table[Any], list[Key]], Mapping[Key, bytes]]) -> None:
-        """Take over what is stored of the commits in doubt; `stamps` is `StoreSession.stamps`."""
+    def resolve_in_doubt(
+        self, get_macs: Callable[[Table[Any], list[Key]], Mapping[Key, bytes]]
+    ) -> None:
+        """Take over what is stored of the commits in doubt; `get_macs` is a session's."""
         while self._in_doubt:
             stored = [
                 (table, change)
                 for table, rows in self._in_doubt[0].items()
-                for there in [stamps(table, [change.key for change in rows])]
+                for there in [get_macs(table, [change.key for change in rows])]
                 for change in rows
                 if there.get(change.key) == change.new_mac  # not secret: both stored
             ]
@@ -304,7 +311,7 @@ class RowIndex(RowReader):
             if self._taken[number] < _room(words):
                 at = _find(words, place)
                 words[at + 1] = stamp
-                words[at] = place  # last: who finds it finds the stamp
+                words[at] = place  # last: a reader that finds it finds the stamp
                 self._taken[number] += 1
                 return
         self._grow(sum(self._taken))
@@ -312,13 +319,13 @@ class RowIndex(RowReader):
 
     def _grow(self, rows: int) -> None:
         most, least = _PLACES
-        if len(self._taken) == MOST:
+        if len(self._taken) == MAX_SEGMENTS:
             raise UnavailableError("store_full", "the index of rows is full; restart the agent")
-        self._memory.grow(2 * (max(rows, SMALLEST) * most // least))
+        self._memory.grow(2 * (max(rows, MIN_SEGMENT_ENTRIES) * most // least))
         self._taken.append(0)
 
 
-def tampered(table: Table[Any]) -> TamperedError:
+def tampered_error(table: Table[Any]) -> TamperedError:
     """The error for rows that are not ours, or not those that were asked for."""
     return TamperedError(
         "row_tampered",

@@ -42,3 +42,19 @@ def _constraints(table: Table[Any]) -> Iterator[sa.schema.SchemaItem]:
 
 
 SQL_TABLES: Final = {table: _build(table) for table in ALL}
+
+HEAD: Final = "0006"
+"""The newest step under `migrations/versions`."""
+
+_STEPS: Final = sa.text("SELECT version_num FROM alembic_version")
+
+
+def is_at_head(connection: sa.Connection) -> bool:
+    """Whether the database is at `HEAD`, asked without Alembic, which is slow to load.
+
+    Then there is nothing to migrate, and no step that is unknown here.
+    """
+    with connection.begin():
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return False
+        return [step for (step,) in connection.execute(_STEPS)] == [HEAD]

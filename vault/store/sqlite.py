@@ -1,4 +1,7 @@
-"""SQLite: WAL, `synchronous=FULL`, one process, `BEGIN IMMEDIATE` for the writer.
+"""SQLite: one file, held by one process, with a write-ahead log and `synchronous=FULL`.
+
+What is SQLite's own is here: pragmas, the lock beside the file, checkpoints of the log, the schema
+check whenever another connection has written, and the words for its errors.
 
 Over 15 real power cuts FULL lost no acknowledged row and NORMAL lost 3,652 (`docs/decisions`), so
 whatever is weaker than FULL is refused, in the connection string and as the database reports it.
@@ -19,12 +22,11 @@ from sqlalchemy.pool import NullPool, QueuePool
 from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
-from vault.store.schema_revision import is_at_head
-from vault.store.sql import READERS, SqlBackend
+from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.sqlite_schema import check_schema
-from vault.store.statements import encode_json, pass_json_through
 from vault.store.tables import ALL, VERSIONS
 
+_URL: Final = "sqlite://"
 _BUSY_MS: Final = 5000  # an administrator's `sqlite3` on the file may hold it that long
 POOL_TIMEOUT: Final = 30.0  # the store's limiter admits no more readers than there are connections
 _WAL_BYTES: Final = 64 * 2**20  # what a burst leaves of the log is cut back to this
@@ -58,7 +60,7 @@ _SCHEMA: Final = "schema"
 _CHECKED: Final = tuple(t.name for t in ALL if t is not VERSIONS and t.is_guarded)
 """Tables of which each index is held against the rows at an opening: a row that its index does not
 have is there for the totals and nowhere else. Versions are left to `check`: they are most of the
-file, and who lacks one is told so."""
+file, and a read that misses one says so."""
 _UNDECODABLE: Final = "Could not decode to UTF-8"
 
 
@@ -99,6 +101,7 @@ class SqliteBackend(SqlBackend):
     """One file, held by one process."""
 
     exclusive = True
+    queries_in_turn = True  # a thread for each costs more than the query
 
     def __init__(self, url: str, readers: int = READERS, patience: float = POOL_TIMEOUT) -> None:
         """`url` as in the configuration; raises `ValidationError` (`storage_invalid`).
@@ -110,26 +113,29 @@ class SqliteBackend(SqlBackend):
         self._schema_due = True  # the writer has not looked at the schema yet
         self._foreign = 0
         self._watch: sqlite3.Connection | None = None
-        """A connection that outlives the writer's: who makes that fail would else write unseen
-        until there is another. To it our own commits are a change, so it is only asked then."""
+        """A connection that outlives the writer's, so that no write of others is missed while the
+        writer has none. Our own commits are a change to it, so it is read after each of them."""
         self._watched: object = None  # its `data_version` after our last commit
         self._patience = patience
         self._path = database_path(url)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
 
-    def _take(self) -> tuple[sa.Engine, sa.Engine]:
+    def _open_engines(self) -> tuple[sa.Engine, sa.Engine]:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
             _create(self._path)
         except OSError as error:
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
         reads = self._read_engine()
-        writes = _engine(lambda: self._connection(_SETTINGS), "BEGIN IMMEDIATE", poolclass=NullPool)
+        writes = create_engine(
+            _URL, lambda: self._connection(_SETTINGS), "BEGIN IMMEDIATE", poolclass=NullPool
+        )
         return reads, writes
 
     def _read_engine(self) -> sa.Engine:
-        return _engine(
+        return create_engine(
+            _URL,
             lambda: self._connection(_READ_ONLY),
             "BEGIN",
             poolclass=QueuePool,
@@ -139,14 +145,14 @@ class SqliteBackend(SqlBackend):
         )
 
     def open(self) -> None:
-        """As every backend; who writes besides us is noticed from here on."""
+        """As every backend; writes of others are noticed from here on."""
         super().open()
         try:
             self._watch = self._connection(_READ_ONLY)
             self._watched = _data_version(self._watch)
         except Exception as error:
             self.close()
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
 
     def _release(self) -> None:
         watch, self._watch = self._watch, None
@@ -154,13 +160,26 @@ class SqliteBackend(SqlBackend):
             watch.close()
         self._lock.release()
 
+    @property
+    def location(self) -> str:
+        """The file."""
+        return str(self._path)
+
+    def size(self) -> int:
+        """Of the file and of those that belong to it; one that went meanwhile has none."""
+        total = 0
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                total += self._path.with_name(self._path.name + suffix).stat().st_size
+        return total
+
     def checkpoint(self) -> None:
         """Copy as much of the log as no reader and no writer is in the way of, and sync it."""
         try:
             with closing(self._connection(_SETTINGS)) as database:
                 database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except Exception as error:
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
 
     def _connection(self, settings: tuple[str, ...]) -> sqlite3.Connection:
         database = sqlite3.connect(
@@ -177,7 +196,7 @@ class SqliteBackend(SqlBackend):
             raise
         return database
 
-    def _look(self, reader: sa.PoolProxiedConnection) -> None:
+    def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
         """The schema is checked whenever it has another number than this connection knows."""
         database = cast("sqlite3.Connection", reader.dbapi_connection)
         database.execute("BEGIN")
@@ -191,25 +210,25 @@ class SqliteBackend(SqlBackend):
         super().connect()
         self._schema_due = True
         try:
-            self._seen = _data_version(_driver(self._connected()))
+            self._seen = _data_version(_driver(self._write_connection()))
             seen = self._watched if self._watch is None else _data_version(self._watch)
             if seen != self._watched:
                 self._watched = seen
                 self._foreign += 1
         except sqlite3.Error as error:
-            self._discard()
-            raise self._fault(error) from error
+            self._discard_writer()
+            raise self._store_error(error) from error
 
     def foreign_writes(self) -> int:
         """Asked of the writer's connection, to which its own commits are no change."""
         with self._one_writer:
             try:
-                self._look_for_others(_driver(self._connected()))
+                self._count_foreign_writes(_driver(self._write_connection()))
             except sqlite3.Error as error:
-                raise self._fault(error) from error
+                raise self._store_error(error) from error
             return self._foreign
 
-    def _look_for_others(self, database: sqlite3.Connection) -> None:
+    def _count_foreign_writes(self, database: sqlite3.Connection) -> None:
         if _data_version(database) == self._seen:
             return
         if self._watch is not None:
@@ -218,65 +237,58 @@ class SqliteBackend(SqlBackend):
         self._foreign += 1
         self._schema_due = True
 
-    def _discard(self) -> None:
-        """A connection that is given up is asked once more."""
+    def _discard_writer(self) -> None:
+        """Look for writes of others once more, before the connection goes."""
         if self._writer is not None:
             with suppress(sqlite3.Error, sa.exc.SQLAlchemyError):
-                self._look_for_others(_driver(self._writer))
-        super()._discard()
+                self._count_foreign_writes(_driver(self._writer))
+        super()._discard_writer()
 
-    def _write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
+    def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         try:
-            super()._write(apply)
+            super()._write_transaction(apply)
         except BackendError as error:
-            if error.details["outcome"] == UNKNOWN:  # a failing disk is no stranger
-                self._committed()
+            if error.details["outcome"] == UNKNOWN:  # a failing disk is not another writer
+                self._record_own_commit()
             raise
-        self._committed()
+        self._record_own_commit()
 
-    def _committed(self) -> None:
+    def _record_own_commit(self) -> None:
         if self._watch is not None:
-            with suppress(sqlite3.Error):  # it is stored; what cannot be told is looked into
+            with suppress(
+                sqlite3.Error
+            ):  # it is stored; at worst our own commit is counted as another's, and looked into
                 self._watched = _data_version(self._watch)
 
-    def _begin(self, connection: sa.Connection) -> None:
-        """The schema is checked when any other connection has written since the last look.
+    def _begin_write(self, connection: sa.Connection) -> None:
+        """Begin, and check the schema if any other connection has written since the last look.
 
-        Nobody else writes while we have the file, so that is once, or somebody who should not.
+        No other process may write while the file is held, so that is once, or an intruder.
         """
-        super()._begin(connection)
+        super()._begin_write(connection)
         database = _driver(connection)
         try:
-            self._look_for_others(database)
+            self._count_foreign_writes(database)
             if self._schema_due:
                 check_schema(database)
         except sqlite3.Error as error:
-            raise self._fault(error) from error
+            raise self._store_error(error) from error
         self._schema_due = False
 
-    def _prepare(self, writer: sa.Connection) -> None:
-        try:
-            if not is_at_head(writer):
-                from vault.store.migration import migrate_schema  # slow to load, and rarely needed
-
-                migrate_schema(writer)
-        except sa.exc.SQLAlchemyError as error:
-            raise self._fault(error) from error
-
-    def _verify(self, writer: sa.Connection) -> None:
+    def _verify_durability(self, writer: sa.Connection) -> None:
         verify_durability(_driver(writer))
 
-    def _is_transacting(self, writer: sa.Connection) -> bool:
+    def _in_transaction(self, writer: sa.Connection) -> bool:
         return _driver(writer).in_transaction
 
-    def _inspect(self, connection: sa.PoolProxiedConnection) -> None:
+    def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
         database = cast("sqlite3.Connection", connection.dbapi_connection)
         check_schema(database)
         for table in _CHECKED:
             if _first(database, f"PRAGMA integrity_check('{table}')") != "ok":
                 raise _corrupt(f"table {table} and its indexes contradict each other")
 
-    def _inspect_all(self, connection: sa.PoolProxiedConnection) -> None:
+    def _verify_integrity(self, connection: sa.PoolProxiedConnection) -> None:
         database = cast("sqlite3.Connection", connection.dbapi_connection)
         check_schema(database)
         if _first(database, "PRAGMA integrity_check(1)") != "ok":
@@ -284,7 +296,7 @@ class SqliteBackend(SqlBackend):
         if _first(database, "PRAGMA foreign_key_check") is not None:
             raise _corrupt("a row refers to one that is not there")
 
-    def _fault(self, error: Exception) -> Exception:
+    def _store_error(self, error: Exception) -> Exception:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary code
         if code == sqlite3.SQLITE_FULL or getattr(cause, "errno", 0) == errno.ENOSPC:
@@ -308,30 +320,13 @@ class SqliteReadOnlyBackend(SqliteBackend):
 
 
 class ForeignSqliteReader(SqliteReadOnlyBackend):
-    """A file that no process of ours may have: of any release, or a copy that somebody kept.
+    """A file that this process does not hold: of any release, or a copy of a database.
 
     Its schema is not checked, so its rows are worth what is signed in them, and nothing more.
     """
 
-    def _look(self, reader: sa.PoolProxiedConnection) -> None:
+    def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
         cast("sqlite3.Connection", reader.dbapi_connection).execute("BEGIN")
-
-
-def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: object) -> sa.Engine:
-    engine = sa.create_engine(
-        "sqlite://",
-        creator=connect,
-        hide_parameters=True,  # an error's text must not repeat a value
-        json_serializer=encode_json,
-        json_deserializer=pass_json_through,
-        **pool,
-    )
-
-    def on_begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    sa.event.listen(engine, "begin", on_begin)
-    return engine
 
 
 def _data_version(database: sqlite3.Connection) -> object:

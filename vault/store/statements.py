@@ -1,4 +1,7 @@
-"""The statements of one table, built once: SQLAlchemy then compiles each once per database."""
+"""The statements of one table, built once: SQLAlchemy then compiles each once per database.
+
+Where databases differ, it is here (`count_statement`) and in `columns`.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +13,7 @@ from protocols import json_text
 from vault.errors import TamperedError
 from vault.store.query import end_of_prefix
 from vault.store.schema import SQL_TABLES
-from vault.store.table import ColumnKind, RankedQuery, StoreQuery, Table
+from vault.store.table import INTEGER_MAX, ColumnKind, RankedQuery, StoreQuery, Table
 
 
 class TableStatements:
@@ -29,10 +32,11 @@ class TableStatements:
         )
         self.get = sa.select(sql).where(is_key)
         self.get_many = sa.select(sql).where(among)
-        self.existing = sa.select(*keys).where(among)
+        self.existing_keys = sa.select(*keys).where(among)
         stamp = [sql.c.mac] if table.is_guarded else []
-        self.stamps = sa.select(*keys, *stamp).where(among)
-        self.all_macs = sa.select(*keys, *stamp)
+        self.macs = sa.select(*keys, *stamp).where(among)
+        # From the rows: an index of a SQLite file might have others.
+        self.all_macs = sa.select(*keys, *stamp).with_statement_hint("NOT INDEXED", "sqlite")
         self.insert = sa.insert(sql)
         self.update = sa.update(sql).where(is_key).values(rest)
         # An index whose column is set is written anew, be the value the same or not: half of all
@@ -94,11 +98,11 @@ class TableStatements:
             statement = statement.where(_behind(self.sql, names, descending=query.descending))
         return statement
 
-    def keys(self, query: StoreQuery) -> sa.Select[Any]:
+    def select_keys(self, query: StoreQuery) -> sa.Select[Any]:
         """The same, of the keys alone."""
         return self.select(query).with_only_columns(*(self.sql.c[name] for name in self.table.key))
 
-    def marks(self, query: StoreQuery) -> sa.Select[Any]:
+    def select_macs(self, query: StoreQuery) -> sa.Select[Any]:
         """The same, of the keys and the stamp."""
         names = (*self.table.key, "mac")
         return self.select(query).with_only_columns(*(self.sql.c[name] for name in names))
@@ -179,3 +183,68 @@ def _behind(sql: sa.Table, names: tuple[str, ...], *, descending: bool) -> Any:
             within = column <= value if descending else column >= value
             condition = sa.and_(within, sa.or_(beyond, condition))
     return condition
+
+
+def count_columns(table: Table[Any], rows: int) -> dict[str, str]:
+    """Which column is bound under each name, in the order of `count_statement`'s parameters."""
+    names = [column.name for column in table.columns]
+    return {f"{name}_{number}": name for number in range(rows) for name in names}
+
+
+def count_statement(table: Table[Any], rows: int, dialect: str) -> sa.Insert:
+    """Add so many rows' numbers to those that are there, as `Table` says.
+
+    Raises `ValueError` for a database that is not known here.
+    """
+    insert: Any
+    match dialect:  # a dialect is slow to load: no more than are in use
+        case "sqlite":
+            from sqlalchemy.dialects.sqlite import insert
+        case "postgresql":
+            from sqlalchemy.dialects.postgresql import insert
+        case "mysql" | "mariadb":
+            from sqlalchemy.dialects.mysql import insert
+        case _:
+            raise ValueError(f"{dialect}: how it counts is not known")
+    names = [column.name for column in table.columns]
+    statement = insert(SQL_TABLES[table]).from_select(names, _wanted(table, rows))
+    upsert: sa.Insert
+    if dialect in {"mysql", "mariadb"}:
+        upsert = statement.on_duplicate_key_update(_totals(table, statement.inserted))
+    else:
+        upsert = statement.on_conflict_do_update(
+            index_elements=table.key, set_=_totals(table, statement.excluded)
+        )
+    return upsert
+
+
+def _wanted(table: Table[Any], rows: int) -> sa.Select[Any]:
+    """Those of the rows that are about something which is there."""
+    columns = SQL_TABLES[table].c
+    each = [
+        sa.select(
+            *(sa.bindparam(f"{c.name}_{number}", type_=c.type).label(c.name) for c in columns)
+        )
+        for number in range(rows)
+    ]
+    new = (sa.union_all(*each) if rows > 1 else each[0]).subquery("new")
+    subjects = [
+        (SQL_TABLES[other].c[name], new.c[table.key[0]]) for other, name in table.counted_subject
+    ]
+    return sa.select(new).where(
+        sa.or_(*(sa.exists().where(subject == key) for subject, key in subjects))
+    )
+
+
+def _totals(table: Table[Any], new: Any) -> dict[str, Any]:
+    old = SQL_TABLES[table].c
+    # Beyond it SQLite would go on in floating point.
+    most: sa.ColumnElement[int] = sa.literal_column(str(INTEGER_MAX), sa.BigInteger)
+    sums = {
+        name: sa.case((old[name] > most - new[name], most), else_=old[name] + new[name])
+        for name in table.sums
+    }
+    latest = {
+        name: sa.case((old[name] > new[name], old[name]), else_=new[name]) for name in table.latest
+    }
+    return sums | latest

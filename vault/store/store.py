@@ -1,14 +1,15 @@
-"""The store: what everybody else sees of the database.
+"""`Store`: what everybody else sees of the database.
 
-Rows are loaded together by one actor and written together by another. A third asks the queries of a
-file; those of a server have a thread each. Who has a thread of his own may commit in it.
+Reads come from the cache, or from the database through the loader (rows by key) and the query
+runner. Changes go to the writer. Each of these is an actor with a thread; a server's queries get a
+thread each, and any other thread may commit by itself (`commit_in_thread`).
 
 Whoever reads after an acknowledged commit sees it, from the cache or from the database. A `select`
 reads the database and may show a commit a moment before it is acknowledged.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeVar, cast, overload
@@ -32,12 +33,20 @@ from actors import (
 from actors.report import Reporter, log_failure
 from actors.world import uptime_ns
 from vault.errors import TamperedError, UnavailableError
-from vault.store.checkpointer import Checkpointer, run_checkpointer
-from vault.store.committer import Change, CommitCounts, CommitStamper, Committer
+from vault.store.committer import (
+    Change,
+    Checkpointer,
+    CommitCounts,
+    CommitStamper,
+    Committer,
+    WriterActor,
+    run_checkpointer,
+)
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
-from vault.store.query import asks_key_alone, can_answer, check_query
-from vault.store.query_actor import QueryActor
+from vault.store.look import Look
+from vault.store.query import check_query
+from vault.store.query_runner import QueryActor, QueryRunner
 from vault.store.row_cache import (
     DEFAULT,
     MISSING,
@@ -45,22 +54,16 @@ from vault.store.row_cache import (
     CacheStats,
     Missing,
     RowCache,
-    StampedKey,
 )
-from vault.store.row_guard import RowGuard, check_row
+from vault.store.row_guard import RowGuard
 from vault.store.row_index import (
-    WORD_MASK,
-    ExpectedSet,
     InDoubtError,
     RowIndex,
-    RowReader,
-    sum_places,
-    tampered,
+    RowIndexReader,
 )
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import VERSIONS
 from vault.store.transaction import StoreTx
-from vault.store.writer import WriterActor
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
@@ -73,10 +76,6 @@ STOP_SECONDS: Final = 20.0
 """For what is under way: a database that another process locks keeps a transaction for 5 s, and the
 connection after it as long."""
 MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, and 16 batches
-MAX_PREFETCH: Final = 64
-"""Rows that a query brings into the cache, so that what is asked for again is there: not all, or
-whoever looks through everything once would push out what others read. Values never: they are large,
-and most of them are nobody's current ones."""
 _VIEWS: Final = 3  # the loader's, and two of whoever asks a file's queries
 _RESTARTS: Final = RestartPolicy(
     # A full disk is waited out, at most a second at a time: reads go on meanwhile, so it never
@@ -86,6 +85,9 @@ _RESTARTS: Final = RestartPolicy(
     backoff_base=0.01,
     backoff_cap=1.0,
 )
+
+
+NO_CACHE: Final = CacheConfig(max_bytes=0)
 
 
 class StoreStats(Struct, frozen=True):
@@ -111,12 +113,11 @@ class Store:
         committer: Committer,
         tree: Supervisor,
         loading: CacheLoader,
-        index: RowReader | None = None,
-        doubtful: Callable[[], BaseException] = InDoubtError,
+        index: RowIndexReader | None = None,
+        in_doubt_error: Callable[[], BaseException] = InDoubtError,
         writes: bool = True,
     ) -> None:
         self._backend = backend
-        self._guard = guard
         self._world = world
         self._cache = cache
         self._counts = counts
@@ -125,11 +126,23 @@ class Store:
         self._writer = tree.ref("writer") if writes else None
         self._loader = tree.ref("loader")
         self._cache_loader = loading
-        self._index = index
-        self._doubtful = doubtful
-        self._queries = tree.ref("queries") if backend.exclusive else None
-        views = _VIEWS if backend.exclusive else 1
+        self._runner = QueryRunner(
+            guard, cache, loading, index, can_prefetch=backend.readers > _VIEWS
+        )
+        self._in_doubt_error = in_doubt_error
+        self._queries = tree.ref("queries") if backend.queries_in_turn else None
+        views = _VIEWS if backend.queries_in_turn else 1
+        self._look = Look(partial(self._in_thread, committer.catch_up))
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
+
+    async def catch_up(self) -> None:
+        """Have everything be seen that was acknowledged before this was called, by whomever.
+
+        To be called where a request begins. Raises `TamperedError` (`feed_damaged`), and
+        `UnavailableError` when the database does not answer.
+        """
+        if not self._backend.exclusive:
+            await self._look()
 
     def get_cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
@@ -166,7 +179,7 @@ class Store:
                 "R | None", await _await_reader(self._loader.call((table, key), LOAD_TIMEOUT))
             )
         except InDoubtError:
-            raise self._doubtful() from None
+            raise self._in_doubt_error() from None
 
     async def select(self, table: Table[R], query: StoreQuery) -> list[R]:
         """The rows of the query, as one view of the database has them.
@@ -175,11 +188,13 @@ class Store:
         have.
         """
         check_query(table, query)
-        expected = self._expect(table, query)
+        expected = self._runner.expected_set(table, query)
         try:
-            return await self._run_query(table, partial(self._select, table, query, expected))
+            return await self._run_query(
+                table, partial(self._runner.select, table, query, expected)
+            )
         except InDoubtError:
-            return await self._settled(table, query)
+            return await self._reselect(partial(self._runner.reselect, table, query))
 
     @overload
     async def select_all(self, table: Table[R]) -> list[R]: ...
@@ -195,40 +210,44 @@ class Store:
         The rows are of one view, and none is missing: for whoever holds all of them in memory.
         `take` is called in a thread.
         """
-        expected = self._expect(table, None)
+        expected = self._runner.expected_set(table, None)
         try:
             return await self._in_thread(
-                self._query_in_view, partial(self._select_all, table, take, expected)
+                self._query_in_view, partial(self._runner.select_all, table, take, expected)
             )
         except InDoubtError:
-            return await self._settled_all(table, take)
+            return await self._reselect(partial(self._runner.reselect_all, table, take))
 
     async def select_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the query's rows, in its order. Raises as `select`, but for a damaged row."""
         check_query(table, query)
-        return await self._run_query(table, lambda session: session.keys(table, query))
+        return await self._run_query(table, lambda session: session.select_keys(table, query))
 
     async def select_checked_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the rows that `select` would return. Raises as it does."""
         check_query(table, query)
+        expected = self._runner.expected_set(table, query)
         try:
             return await self._run_query(
-                table, partial(self._checked_keys, table, query, self._expect(table, query))
+                table, partial(self._runner.select_keys, table, query, expected)
             )
         except InDoubtError:
-            return [table.key_of(row) for row in await self._settled(table, query)]
+            rows = await self._reselect(partial(self._runner.reselect, table, query))
+            return [table.key_of(row) for row in rows]
 
     async def select_ranked(self, ranking: RankedQuery) -> list[Key]:
         """The keys of the ranking's rows, in its order. Raises as `get`.
 
         It looks at every row, so it is in no other query's way.
         """
-        return await self._in_thread(self._query_in_view, lambda session: session.ranked(ranking))
+        return await self._in_thread(
+            self._query_in_view, lambda session: session.select_ranked(ranking)
+        )
 
     async def load_into_cache(self, table: Table[R], keys: Sequence[Key]) -> list[R]:
-        """Load rows into the cache that nobody asked for yet, in one view of the database.
+        """Load rows into the cache before they are read, in one view of the database.
 
-        Those that are not there or cannot be told are left for whoever asks for them.
+        Rows that are not there, or fail, are left to the reads that ask for them.
         """
         return cast("list[R]", await self._in_thread(self._warm, table, keys))
 
@@ -256,12 +275,14 @@ class Store:
         """As `commit_batch`, in the thread that calls, which may be any; blocks it.
 
         What is not begun by `deadline` (`World.uptime`) is not begun. None: nothing was stored, and
-        `commit_batch` may say why: the database failed, and the writer is started anew if it
-        fails him, too. Raises `BackendError` when it may be stored.
+        `commit_batch` may say why: the database failed, and the writer is restarted if it fails
+        there, too. Raises `BackendError` when it may be stored.
         """
         self._writer_ref()
         try:
-            return cast("list[T | Failure]", self._committer.commit(changes, deadline=deadline))
+            return cast(
+                "list[T | Failure]", self._committer.group_commit(changes, deadline=deadline)
+            )
         except BackendError as error:
             if error.details["outcome"] == NOTHING_STORED:
                 return None
@@ -310,9 +331,9 @@ class Store:
         index = self._committer.index
         return None if index is None else index.finding
 
-    async def forget(self) -> None:
-        """See `Committer`: each row is read anew, and what was made of rows is made anew."""
-        await self._in_thread(self._committer.forget)
+    async def invalidate_all(self) -> None:
+        """Read each row anew, and let what was made of rows be made anew: see `Committer`."""
+        await self._in_thread(self._committer.invalidate_all)
 
     async def inspect(self, begin: Callable[[], Callable[[StoreSession], T]]) -> T:
         """See `Committer`: a view of the database as our last commit has left it."""
@@ -350,148 +371,11 @@ class Store:
         rows = self._cache_loader.load_rows([(table, key) for key in keys], counts_as_miss=False)
         return [row for row in rows if row is not None and type(row) is not Failure]
 
-    def _expect(self, table: Table[Any], query: StoreQuery | None) -> ExpectedSet | None:
-        return None if self._index is None else self._index.expect(table, query)
-
-    def _select(
-        self,
-        table: Table[R],
-        query: StoreQuery,
-        expected: ExpectedSet | None,
-        session: StoreSession,
-    ) -> list[R]:
-        if table.is_guarded and self._cache.config.max_bytes:
-            marks = session.marks(table, query)
-            known = self._known(table, marks)
-            if len(known) == len(marks):
-                rows = [known[key] for key, _ in marks]
-                self._require_answer(table, query, [key for key, _ in marks], rows, expected)
-                return rows
-        return self._checked(table, query, expected, session)
-
-    def _select_all(
-        self,
-        table: Table[R],
-        take: Callable[[R], T],
-        expected: ExpectedSet | None,
-        session: StoreSession,
-    ) -> list[T]:
-        taken: list[T] = []
-        total, after = 0, None
-        while rows := self._select(table, StoreQuery(after=after), None, session):
-            if expected is not None and after is None:
-                expected.look()
-            taken += map(take, rows)
-            total += sum_places(table, map(table.key_of, rows))
-            after = table.key_of(rows[-1])
-        if expected is not None and not expected.is_sum(total & WORD_MASK):
-            raise InDoubtError
-        return taken
-
-    def _require_answer(
-        self,
-        table: Table[Any],
-        query: StoreQuery,
-        keys: Sequence[Key],
-        rows: Sequence[Any],
-        expected: ExpectedSet | None,
-    ) -> None:
-        """An index of the file may lead to other rows, which are authentic as well, or to fewer."""
-        is_whole = expected is None or expected.is_met_by(keys)
-        if not is_whole or not can_answer(table, query, keys, rows):
-            raise tampered(table) if self._index is None else InDoubtError()
-
-    def _checked(
-        self,
-        table: Table[R],
-        query: StoreQuery,
-        expected: ExpectedSet | None,
-        session: StoreSession,
-    ) -> list[R]:
-        try:
-            rows = [check_row(self._guard, table, row) for row in session.select(table, query)]
-        except TamperedError:
-            if self._index is None or table.kept_packed:
-                raise
-            raise InDoubtError from None  # whoever commits has to note it
-        if table.is_guarded:
-            self._require_answer(table, query, list(map(table.key_of, rows)), rows, expected)
-        index = self._index
-        if index is not None and table.is_guarded:
-            for row in rows:
-                if not index.agrees(table, table.key_of(row), _mac(row)):
-                    raise InDoubtError
-        return rows
-
-    async def _settled(self, table: Table[R], query: StoreQuery) -> list[R]:
-        """The rows of the query once more, beside no commit. Raises as `select`."""
+    async def _reselect(self, reselect: Callable[[StoreSession, RowIndex], list[T]]) -> list[T]:
+        """Ask once more, in a view beside which nothing is committed. Raises as `select`."""
         if self._writer is None:
-            raise self._doubtful() from None
-        return await self._in_thread(
-            self._committer.settled, partial(self._settled_rows, table, query)
-        )
-
-    async def _settled_all(self, table: Table[R], take: Callable[[R], T]) -> list[T]:
-        if self._writer is None:
-            raise self._doubtful() from None
-
-        def ask(session: StoreSession, index: RowIndex) -> list[T]:
-            taken: list[T] = []
-            total, after = 0, None
-            while rows := self._settled_rows(table, StoreQuery(after=after), session, index):
-                taken += map(take, rows)
-                total += sum_places(table, map(table.key_of, rows))
-                after = table.key_of(rows[-1])
-            index.require_sum(table, total & WORD_MASK)
-            return taken
-
-        return await self._in_thread(self._committer.settled, ask)
-
-    def _settled_rows(
-        self, table: Table[R], query: StoreQuery, session: StoreSession, index: RowIndex
-    ) -> list[R]:
-        with index.noting(table):
-            rows = [check_row(self._guard, table, row) for row in session.select(table, query)]
-        keys = list(map(table.key_of, rows))
-        for key, row in zip(keys, rows, strict=True):
-            index.require(table, key, _mac(row))
-        index.require_answer(table, query, keys, rows)
-        return rows
-
-    def _known(self, table: Table[R], marks: list[StampedKey]) -> dict[Key, R]:
-        """Those rows of these marks that are cached, some of the others brought in.
-
-        One that is cached was checked when it came, which is most of what reading it takes. The
-        same stamp is the same row: what a view tells is of one moment, whatever the cache has.
-        """
-        known = _with_same_stamp(marks, self._cache.peek_rows(table, [key for key, _ in marks]))
-        return known | self._prefetch(table, [mark for mark in marks if mark[0] not in known])
-
-    def _checked_keys(
-        self,
-        table: Table[Any],
-        query: StoreQuery,
-        expected: ExpectedSet | None,
-        session: StoreSession,
-    ) -> list[Key]:
-        """As `_select`, but rows that are cached stay packed where the key says all."""
-        if not asks_key_alone(table, query):
-            return [table.key_of(row) for row in self._select(table, query, expected, session)]
-        if table.is_guarded and self._cache.config.max_bytes:
-            marks = session.marks(table, query)
-            lacking = self._cache.find_uncached(table, marks)
-            if len(self._prefetch(table, lacking)) == len(lacking):
-                keys = [key for key, _ in marks]
-                self._require_answer(table, query, keys, (), expected)
-                return keys
-        return [table.key_of(row) for row in self._checked(table, query, expected, session)]
-
-    def _prefetch(self, table: Table[R], lacking: list[StampedKey]) -> dict[Key, R]:
-        """Some of the rows of these marks, which are not cached, brought in."""
-        if not lacking or table is VERSIONS or self._backend.readers <= _VIEWS:
-            return {}
-        keys = [key for key, _ in lacking[:MAX_PREFETCH]]
-        return _with_same_stamp(lacking, self._cache_loader.prefetch(table, keys))
+            raise self._in_doubt_error() from None
+        return await self._in_thread(self._committer.read_between_commits, reselect)
 
 
 @asynccontextmanager
@@ -502,34 +386,36 @@ async def open_store(
     *,
     cache: RowCache | CacheConfig = DEFAULT,
     report: Reporter = log_failure,
-    mark: CommitStamper | None = None,
-    index: RowReader | None = None,
-    doubtful: Callable[[], BaseException] = InDoubtError,
+    stamper: CommitStamper | None = None,
+    index: RowIndexReader | None = None,
+    in_doubt_error: Callable[[], BaseException] = InDoubtError,
     writes: bool = True,
 ) -> AsyncIterator[Store]:
     """A store for the length of the block. A backend that is not open is opened, and closed again.
 
-    Raises what `StoreBackend.open` raises. `report` hears of every crash of the writer; `mark`
-    stamps each of its transactions. `index`: what the rows have to be; whoever writes has a
-    `RowIndex`, and for anybody else a read of what is being changed raises `doubtful`. A `cache`
-    that is given ready is true by whoever fills it; one that is described holds nothing where
-    others may write the database too.
+    Raises what `StoreBackend.open` raises. `report` gets every crash of an actor; `stamper` stamps
+    each transaction. `index` says what rows have to be: a `RowIndex` where commits are made, else a
+    `RowIndexReader`, with which a read of a row in doubt raises `in_doubt_error`. A `cache` that is
+    given ready is kept true by its owner; one that is described is empty where other processes may
+    write the database, and there is no `stamper` to follow them.
     """
-    kept = cache if isinstance(cache, RowCache) else _cache(cache, backend, world)
+    if not isinstance(cache, RowCache):
+        follows = backend.exclusive or stamper is not None
+        cache = RowCache(cache if follows else NO_CACHE, partial(uptime_ns, world))
     counts = CommitCounts()
     checkpoints = Checkpointer(backend, world)
     committer = Committer(
         backend,
         guard,
-        kept,
+        cache,
         counts,
         world.uptime,
-        stamper=mark,
+        stamper=stamper,
         index=index if isinstance(index, RowIndex) else None,
         on_rows_changed=checkpoints.on_rows_changed,
     )
-    settled = committer.settled if committer.index is not None else None
-    loading = CacheLoader(backend, guard, kept, index, settled)
+    between_commits = committer.read_between_commits if committer.index is not None else None
+    loading = CacheLoader(backend, guard, cache, index, between_commits)
 
     def writer() -> WriterActor:
         return WriterActor(committer, world)
@@ -551,7 +437,7 @@ async def open_store(
         for name, factory, wanted in (
             ("writer", writer, writes),
             ("loader", loader, True),
-            ("queries", queries, backend.exclusive),
+            ("queries", queries, backend.queries_in_turn),
         )
         if wanted
     ]
@@ -563,36 +449,19 @@ async def open_store(
     ):
         yield Store(
             backend, guard, world,
-            cache=kept, counts=counts, committer=committer, tree=tree, loading=loading,
-            index=index, doubtful=doubtful, writes=writes,
+            cache=cache, counts=counts, committer=committer, tree=tree, loading=loading,
+            index=index, in_doubt_error=in_doubt_error, writes=writes,
         )  # fmt: skip
 
 
-def _mac(row: Any) -> bytes:
-    """The stamp of a row of a guarded table."""
-    mac: bytes = row.mac
-    return mac
-
-
-def _with_same_stamp(marks: Iterable[tuple[Key, bytes]], rows: Mapping[Key, Any]) -> dict[Key, Any]:
-    """Those that have these stamps."""
-    pairs = [(key, stamp, rows[key]) for key, stamp in marks if key in rows]
-    return {key: row for key, stamp, row in pairs if row.mac == stamp}  # not secret: both stored
-
-
-async def _await_reader(asked: Awaitable[T]) -> T:
+async def _await_reader(reply: Awaitable[T]) -> T:
     """What an actor that reads replies, in the words of whoever waits for it."""
     try:
-        return await asked
+        return await reply
     except MailboxFull:
         raise UnavailableError("store_busy", "too many reads wait for the database") from None
     except ActorError:
         raise UnavailableError("store_timeout", "the database did not answer in time") from None
-
-
-def _cache(config: CacheConfig, backend: StoreBackend, world: World) -> RowCache:
-    config = config if backend.exclusive else CacheConfig(max_bytes=0)
-    return RowCache(config, partial(uptime_ns, world))
 
 
 @asynccontextmanager

@@ -6,6 +6,9 @@ from vault.model import records
 from vault.store.table import Table
 
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
+HEAD_ROW: Final = "mark"
+"""Of `SYSTEM`: every transaction of an open vault changes it, so whoever has it locked is the only
+one who commits."""
 MOUNTS: Final = Table("mounts", records.MountRow, ("path",), texts=("description",))
 SECRETS: Final = Table(
     "secrets",
@@ -56,6 +59,7 @@ USAGE: Final = Table(
     latest=("last_used",),
     about=((TOKENS, "accessor"), (API_KEYS, "id")),
 )
+CHANGES: Final = Table("changes", records.ChangeRow, ("seq",), cached=False)
 AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
 
 ALL: Final[tuple[Table[Any], ...]] = (
@@ -71,4 +75,5 @@ ALL: Final[tuple[Table[Any], ...]] = (
     POLICIES,
     USAGE,
     AUDIT,
+    CHANGES,
 )

@@ -1,7 +1,7 @@
 """A transaction as its changes see it: their own writes over their neighbours' over the database.
 
-One `Batch` is one database transaction. Each change gets a `Tx` of its own on top of it; when the
-change raises, its `Tx` is thrown away and nothing of it was ever in the batch.
+A `TransactionBatch` is one database transaction. Each change gets a `StoreTx` of its own on top of
+it; when the change raises, its `StoreTx` is thrown away and nothing of it was ever in the batch.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from vault.store.interface import ConstraintError, StoreBackend, StoreSession, W
 from vault.store.query import apply_query, can_answer, check_query
 from vault.store.row_cache import MISSING, ChangedRow, RowCache, StampedKey
 from vault.store.row_guard import SEALED_ROW_GUARD, RowGuard, check_row, stamp_row
-from vault.store.row_index import IndexChanges, RowChange, RowIndex, tampered
+from vault.store.row_index import IndexChanges, RowChange, RowIndex, tampered_error
 from vault.store.table import Key, StoreQuery, Table, plain_key
 
 R = TypeVar("R", bound=Struct)
@@ -55,7 +55,7 @@ class StoreTx:
     def insert_new(self, table: Table[R], rows: Iterable[R]) -> None:
         """Insert rows whose keys are new by how they are made, as the next number of a sequence is.
 
-        So nobody looks whether they are there; one that is makes the commit raise
+        So it is not checked whether they are there; one that is makes the commit raise
         `ConstraintError`. Raises `ValidationError` as `put`.
         """
         stamp, admit, key_of = self._batch.stamp, table.normalize_row, table.key_of
@@ -107,7 +107,8 @@ class TransactionBatch:
         self._above: _Overlay = {}  # rows as the changes left them
         self._counted: dict[Table[Any], dict[Key, Any]] = {}
         self._loaded: list[ChangedRow] = []
-        self._stamps: dict[Table[Any], dict[Key, bytes]] = {}  # of rows that were not loaded
+        self._index_changes: IndexChanges | None = None
+        self._read_macs: dict[Table[Any], dict[Key, bytes]] = {}  # of rows that were not loaded
 
     def run_change(self, change: Callable[[StoreTx], T]) -> T:
         """Run one change and keep what it wrote; raises what it raises and then keeps nothing."""
@@ -120,14 +121,14 @@ class TransactionBatch:
             for key in self._counted.get(table, {}).keys() & rows.keys():
                 del self._counted[table][key]  # it is as it was put, or gone
         for table, counts in tx.counted.items():
-            self._count(table, counts)
+            self._add_counts(table, counts)
         return result
 
     def write_set(self) -> WriteSet:
         """What the transaction has to store."""
         writes = WriteSet(previous=self._below)
         for table, rows in self._above.items():
-            there = self._there(table, rows)
+            there = self._keys_with_rows(table, rows)
             for key, row in rows.items():
                 if row is None:
                     if key in there:
@@ -138,18 +139,23 @@ class TransactionBatch:
         writes.counts.update({t: list(rows.values()) for t, rows in self._counted.items() if rows})
         return writes
 
-    def stamp_changes(self) -> dict[Table[Any], tuple[list[StampedKey], list[StampedKey]]]:
-        """By guarded table: keys and stamps of rows that go, and of those that come for them."""
-        stamps = {}
+    def mac_changes(self) -> dict[Table[Any], tuple[list[StampedKey], list[StampedKey]]]:
+        """By guarded table: keys and MACs of the rows that go, and of those that replace them."""
+        changes = {}
         for table, rows in self._above.items():
             if table.is_guarded:
-                gone = list(self._old_stamps(table, rows).items())
+                gone = list(self._old_macs(table, rows).items())
                 come = [(key, row.mac) for key, row in rows.items() if row is not None]
-                stamps[table] = gone, come
-        return stamps
+                changes[table] = gone, come
+        return changes
 
     def index_changes(self) -> IndexChanges:
-        """By guarded table, what becomes of each row; for the index of rows."""
+        """By guarded table, what becomes of each row. To be asked when no change comes any more."""
+        if self._index_changes is None:
+            self._index_changes = self._find_index_changes()
+        return self._index_changes
+
+    def _find_index_changes(self) -> IndexChanges:
         changes: dict[Table[Any], list[RowChange]] = {}
         for table, rows in self._above.items():
             if table.secondary:
@@ -158,7 +164,7 @@ class TransactionBatch:
                     for key, (old, new) in self.row_changes(table).items()
                 ]
             elif table.is_guarded:
-                there = self._old_stamps(table, rows)
+                there = self._old_macs(table, rows)
                 changes[table] = [
                     RowChange(key, there.get(key), None if row is None else row.mac)
                     for key, row in rows.items()
@@ -187,9 +193,9 @@ class TransactionBatch:
         return sum(map(len, (*self._above.values(), *self._counted.values())))
 
     def cacheable_rows(self) -> list[ChangedRow]:
-        """As `written`, behind the rows that were loaded: what a cache may hold once committed.
+        """What a cache takes over once committed: rows as loaded, then as changed.
 
-        And before what was counted, of which the database alone knows what it is now.
+        Last those that were added to, of which the database alone knows what they are now.
         """
         return [*self._loaded, *self.changed_rows(), *self.counted_rows()]
 
@@ -197,7 +203,7 @@ class TransactionBatch:
         """The rows that the transaction adds to."""
         return [(table, key, MISSING) for table, rows in self._counted.items() for key in rows]
 
-    # What a Tx needs.
+    # What a `StoreTx` needs.
 
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row as earlier changes left it."""
@@ -226,19 +232,23 @@ class TransactionBatch:
     def select(self, table: Table[R], query: StoreQuery, overlay: dict[Key, Any]) -> list[R]:
         """The query's first rows below that no overlay hides; enough of them for its limit."""
         wider = msgspec.structs.replace(query, limit=query.limit + len(overlay))
-        with self._noting(table):
+        with self._record_tampering(table):
             rows = self._session.select(table, wider)
             for row in rows:
                 if table.key_of(row) not in overlay:
                     check_row(self._guard, table, row)
         keys = list(map(table.key_of, rows))
         for key, row in zip(keys, rows, strict=True):
-            self._require(table, key, row)
+            self._verify_row(table, key, row)
         if self._index is not None and table.is_guarded:
-            self._index.require_answer(table, wider, keys, rows)
+            self._index.verify_answer(table, wider, keys, rows)
         elif table.is_guarded and not can_answer(table, wider, keys, rows):
-            raise tampered(table)
+            raise tampered_error(table)
         return [row for key, row in zip(keys, rows, strict=True) if key not in overlay]
+
+    def select_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
+        """The keys of the query's rows as they were before the transaction."""
+        return self._session.select_keys(table, query)
 
     def overlay(self, table: Table[R]) -> dict[Key, R | None]:
         """The rows of the table that earlier changes wrote."""
@@ -248,7 +258,7 @@ class TransactionBatch:
         """The row as the guard wants it stored."""
         return stamp_row(self._guard, table, row)
 
-    def _count(self, table: Table[Any], rows: Iterable[Any]) -> None:
+    def _add_counts(self, table: Table[Any], rows: Iterable[Any]) -> None:
         counted = self._counted.setdefault(table, {})
         for row in rows:
             key = table.key_of(row)
@@ -261,43 +271,45 @@ class TransactionBatch:
                 raise ConstraintError(table.name)
             below.setdefault(key, None)
 
-    def _there(self, table: Table[Any], rows: Iterable[Key]) -> set[Key]:
+    def _keys_with_rows(self, table: Table[Any], rows: Iterable[Key]) -> set[Key]:
         """Those of the keys that had a row before."""
         if table.is_guarded:
-            return set(self._old_stamps(table, rows))
+            return set(self._old_macs(table, rows))
         below = self._below.get(table, {})
         there = {key for key in rows if below.get(key) is not None}
         unknown = [key for key in rows if key not in below]
-        return there | self._session.existing(table, unknown) if unknown else there
+        return there | self._session.existing_keys(table, unknown) if unknown else there
 
-    def _old_stamps(self, table: Table[Any], rows: Iterable[Key]) -> dict[Key, bytes]:
-        """The stamps of those that had a row before, be it readable or not."""
+    def _old_macs(self, table: Table[Any], rows: Iterable[Key]) -> dict[Key, bytes]:
+        """The MACs of the rows that were there before, be they readable or not."""
         below = self._below.get(table, {})
-        read = self._stamps.get(table)
+        read = self._read_macs.get(table)
         if read is None:
             lacking = [key for key in rows if key not in below]
-            read = self._stamps[table] = self._session.stamps(table, lacking) if lacking else {}
+            read = self._read_macs[table] = (
+                self._session.get_macs(table, lacking) if lacking else {}
+            )
             if self._index is not None:
                 for key in lacking:
-                    self._index.require(table, key, read.get(key))
+                    self._index.verify_row(table, key, read.get(key))
         known = {key: row.mac for key in rows if (row := below.get(key)) is not None}
         return known | read
 
     def _load(self, table: Table[R], key: Key, row: R | None) -> R | None:
         if row is not None:
-            with self._noting(table):
+            with self._record_tampering(table):
                 check_row(self._guard, table, row)
-        self._require(table, key, row)
+        self._verify_row(table, key, row)
         self._below.setdefault(table, {})[key] = row
         self._loaded.append((table, key, row))
         return row
 
-    def _noting(self, table: Table[Any]) -> AbstractContextManager[None]:
-        return nullcontext() if self._index is None else self._index.noting(table)
+    def _record_tampering(self, table: Table[Any]) -> AbstractContextManager[None]:
+        return nullcontext() if self._index is None else self._index.record_tampering(table)
 
-    def _require(self, table: Table[Any], key: Key, row: Any) -> None:
+    def _verify_row(self, table: Table[Any], key: Key, row: Any) -> None:
         if self._index is not None and table.is_guarded:
-            self._index.require(table, key, None if row is None else row.mac)
+            self._index.verify_row(table, key, None if row is None else row.mac)
 
 
 def _row_change(table: Table[Any], key: Key, old: Any, new: Any) -> RowChange:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vault.audit.shared_tail import BYTES as END
-from vault.store.row_index import MOST, Segment
+from vault.store.row_index import MAX_SEGMENTS, Segment
 
 WRITTEN: Final = 0  # the journal's end
 RESERVED: Final = 1  # as far as its bytes may be changing
@@ -50,7 +50,7 @@ class Page:
 
 
 class SharedRows:
-    """`vault.store.row_index.Memory` behind the page, of one opening. The leader alone changes it.
+    """The row index's `IndexMemory` behind the page, of one opening. The leader alone changes it.
 
     What an opening leaves is never cut off, since a worker may still look there: its memory is
     given back, and reads as zeros.
@@ -72,7 +72,7 @@ class SharedRows:
     def grow(self, words: int) -> None:
         """One more, all zero."""
         number = self._words[SEGMENTS]
-        if number == MOST:
+        if number == MAX_SEGMENTS:
             raise ValueError("there are as many as the page has words for")
         start = _whole(os.fstat(self._fd).st_size)
         os.ftruncate(self._fd, start + words * 8)

@@ -55,7 +55,7 @@ from vault.pipeline import Pipeline, SnapshotRefresher
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
-from vault.store.row_index import InDoubtError, RowReader
+from vault.store.row_index import InDoubtError, RowIndexReader
 from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
 from vault.workers.audit import AuditLane, RemoteAudit
@@ -122,8 +122,8 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         HmacRowGuard(keyring),
         world,
         cache=cache,
-        index=RowReader(SharedRows(page)),
-        doubtful=Elsewhere,
+        index=RowIndexReader(SharedRows(page)),
+        in_doubt_error=Elsewhere,
         writes=False,
     ) as store:
         barrier = Barrier(store, keyring, order.root_key, world)

@@ -7,8 +7,8 @@ import pytest
 
 from actors import SystemWorld
 from control.store.store import Store, open_store
-from tests.contract.control.postgres import Postgres, postgres
 from tests.newest import place_control
+from tests.support.postgres import Postgres, postgres
 
 
 @pytest.fixture(scope="session")

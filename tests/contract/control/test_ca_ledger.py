@@ -29,9 +29,9 @@ from control.store.rows import Tx
 from control.store.store import Store, open_store
 from control.store.tables import ca_certificates
 from protocols.pki.names import AgentName
-from tests.contract.control.postgres import Postgres
 from tests.newest import place_control
 from tests.support.memory_ca_store import MemoryCaStore
+from tests.support.postgres import Postgres
 from tests.unit.control.ca.harness import Asking, Ca
 
 NAME, OTHER = AgentName.from_slugs("acme", "prod"), AgentName.from_slugs("acme", "dev")

@@ -10,7 +10,7 @@ from control.store import lease as leases
 from control.store.engines import open_engines
 from control.store.lease import Lease
 from control.store.store import open_store
-from tests.contract.control.postgres import Postgres
+from tests.support.postgres import Postgres
 
 PATIENCE = 20.0
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from control.store import engines
 from control.store.migrate import SCRIPTS, migrate
 from control.store.revision import is_current
-from tests.contract.control.postgres import Postgres
+from tests.support.postgres import Postgres
 
 STEP = """
 from alembic import op

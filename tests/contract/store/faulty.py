@@ -31,6 +31,11 @@ class FaultyBackend:
         return self.inner.exclusive
 
     @property
+    def queries_in_turn(self) -> bool:
+        """As the inner one's."""
+        return self.inner.queries_in_turn
+
+    @property
     def readers(self) -> int:
         """As the inner one's."""
         return self.inner.readers
@@ -47,6 +52,15 @@ class FaultyBackend:
     def close(self) -> None:
         """The inner one's."""
         self.inner.close()
+
+    @property
+    def location(self) -> str:
+        """The inner one's."""
+        return self.inner.location
+
+    def size(self) -> int:
+        """The inner one's."""
+        return self.inner.size()
 
     def checkpoint(self) -> None:
         """The inner one's."""

@@ -42,8 +42,8 @@ class _Misled:
         rows = self._inner.select(table, self._led(query))
         return [row for row in rows if table.key_of(row) not in self._backend.hidden]
 
-    def marks(self, table: Any, query: StoreQuery) -> list[Any]:
-        marks = self._inner.marks(table, self._led(query))
+    def select_macs(self, table: Any, query: StoreQuery) -> list[Any]:
+        marks = self._inner.select_macs(table, self._led(query))
         return [mark for mark in marks if mark[0] not in self._backend.hidden]
 
     def _led(self, query: StoreQuery) -> StoreQuery:

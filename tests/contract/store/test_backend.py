@@ -138,7 +138,7 @@ class TestKeys:
             assert session.get(SYSTEM, ("b",)) is None
             assert session.get_many(SYSTEM, [("a",), ("b",)]) == {("a",): system("a")}
             assert session.get_many(SYSTEM, []) == {}
-            assert session.existing(SYSTEM, [("a",), ("b",)]) == {("a",)}
+            assert session.existing_keys(SYSTEM, [("a",), ("b",)]) == {("a",)}
 
     @pytest.mark.parametrize("key", [("x", 2**63), ("x", -(2**70)), ("\ud800", 1), ("x\0", 1)])
     def test_impossible(self, backend: StoreBackend, key: Key) -> None:
@@ -154,7 +154,7 @@ class TestKeys:
         store(backend, VERSIONS, *rows)
         keys = [(name, n) for name in "abc" for n in range(0, 1400, 2)]
         with backend.read() as session:
-            assert session.existing(VERSIONS, keys) == {
+            assert session.existing_keys(VERSIONS, keys) == {
                 (name, n) for name in "ab" for n in range(2, 700, 2)
             }
             found = session.get_many(VERSIONS, keys)
@@ -169,9 +169,9 @@ class TestKeys:
         store(backend, VERSIONS, *rows)
         stamp = {("a", row.version): StampGuard().stamp("secret_versions", row).mac for row in rows}
         with backend.read() as session:
-            found = session.stamps(VERSIONS, [("a", n) for n in range(0, 2400, 2)] + [("b", 1)])
+            found = session.get_macs(VERSIONS, [("a", n) for n in range(0, 2400, 2)] + [("b", 1)])
             assert found == {key: mac for key, mac in stamp.items() if key[1] % 2 == 0}
-            assert session.stamps(VERSIONS, []) == {}
+            assert session.get_macs(VERSIONS, []) == {}
             assert sorted(session.iter_macs(VERSIONS)) == sorted(stamp.items())
             mac = StampGuard().stamp("secrets", head).mac
             assert list(session.iter_macs(SECRETS)) == [(("a",), mac)]

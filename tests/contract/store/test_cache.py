@@ -102,7 +102,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @precondition(lambda self: self.pending is not None)
     @rule(doubt=st.booleans())
-    def settle(self, doubt: bool) -> None:
+    def resolve_in_doubt(self, doubt: bool) -> None:
         """The writer hears of it: he replaces the rows, or forgets them, and then acknowledges.
 
         When the connection broke he only knows that he does not know.

@@ -19,9 +19,9 @@ def test_ranked(backend: StoreBackend) -> None:
     transact(backend, put(ACCESS, *rows), StampGuard())
     by_last = RankedQuery(table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=10)
     with backend.read() as session:
-        assert session.ranked(by_last) == [("c",), ("a",), ("e/ä",)]
-        assert session.ranked(replace(by_last, limit=1)) == [("c",)]
-        assert session.ranked(replace(by_last, column="value_reads")) == []
+        assert session.select_ranked(by_last) == [("c",), ("a",), ("e/ä",)]
+        assert session.select_ranked(replace(by_last, limit=1)) == [("c",)]
+        assert session.select_ranked(replace(by_last, column="value_reads")) == []
 
 
 def test_keys(backend: StoreBackend) -> None:
@@ -29,6 +29,6 @@ def test_keys(backend: StoreBackend) -> None:
     heads = [secret(name, id=f"id-{name}") for name in ("e/ä", "b", "a", "c")]
     transact(backend, put(SECRETS, *heads), StampGuard())
     with backend.read() as session:
-        assert session.keys(SECRETS, StoreQuery()) == [("a",), ("b",), ("c",), ("e/ä",)]
-        assert session.keys(SECRETS, StoreQuery(after=("a",), limit=2)) == [("b",), ("c",)]
-        assert session.keys(SECRETS, StoreQuery(after=("e/ä",))) == []
+        assert session.select_keys(SECRETS, StoreQuery()) == [("a",), ("b",), ("c",), ("e/ä",)]
+        assert session.select_keys(SECRETS, StoreQuery(after=("a",), limit=2)) == [("b",), ("c",)]
+        assert session.select_keys(SECRETS, StoreQuery(after=("e/ä",))) == []

@@ -11,12 +11,12 @@ import trio
 from msgspec.structs import replace
 
 from tests.contract.store.faulty import FaultyBackend
-from tests.contract.store.harness import index_of_rows, opened
+from tests.contract.store.harness import cached, index_of_rows, opened
 from tests.contract.store.misleading import MisleadingBackend
 from tests.contract.store.samples import StampGuard, put, remove, secret, token, user
 from vault.errors import TamperedError
 from vault.store.interface import UNKNOWN, BackendError, StoreBackend, WriteSet
-from vault.store.row_index import InDoubtError, OwnMemory, RowReader
+from vault.store.row_index import InDoubtError, ProcessMemory, RowIndexReader
 from vault.store.store import Store
 from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import SECRETS, TOKENS, USERS
@@ -110,9 +110,9 @@ async def test_without_an_index_of_rows(misled: MisleadingBackend) -> None:
 
 async def test_a_worker_leaves_it_to_who_commits(misled: MisleadingBackend) -> None:
     """It cannot tell it from a commit half way."""
-    memory = OwnMemory()
+    memory = ProcessMemory()
     memory.segments = list(index_of_rows(misled)._memory.segments)
-    async with opened(misled, index=RowReader(memory), writes=False) as store:
+    async with opened(misled, index=RowIndexReader(memory), writes=False) as store:
         misled.mislead = lambda query: replace(query, equals={"name_key": "bob"})
         with pytest.raises(InDoubtError):
             await store.select(USERS, StoreQuery(equals={"name_key": "ann"}))
@@ -231,7 +231,7 @@ async def test_searches_beside_commits(backend: StoreBackend) -> None:
 async def test_a_search_after_a_commit_in_doubt(backend: StoreBackend, stage: str) -> None:
     """It is settled what was stored, also in the sums."""
     faulty = FaultyBackend(backend)
-    async with opened(faulty, index=index_of_rows(faulty)) as store:
+    async with opened(faulty, **cached(backend), index=index_of_rows(faulty)) as store:
         await store.commit(put(USERS, user("ann")))
         faulty.faults = [(stage, BackendError("store_unavailable", "away", UNKNOWN))]
         with pytest.raises(BackendError):

@@ -24,8 +24,7 @@ from vault.audit.layout import LogLayout, read_segment_header
 from vault.audit.recovery import RecoveredLog, recover_log, tampered_error
 from vault.audit.shared_tail import LastLine, Tail
 from vault.audit.sinks.catch_up import catch_up
-from vault.audit.sinks.disk import Disk, is_disk_full
-from vault.audit.sinks.reserve import DiskReserve
+from vault.audit.sinks.disk import Disk, DiskReserve, is_disk_full
 from vault.model.instant import parse_rfc3339
 
 DEFAULT_RESERVE_BYTES: Final = 64 * 2**20  # bytes; security.md, "Audit tampering"

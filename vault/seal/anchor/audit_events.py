@@ -26,7 +26,7 @@ def clock_confirmed_event(why: str, lag: int, world: World) -> AuditEvent:
 
 
 def foreign_write_event(code: str, what: str, world: World) -> AuditEvent:
-    """That somebody else writes the database, or what he has left there. Nobody of ours did it."""
+    """That another process writes the database, or what it has left there."""
     made = _event(FOREIGN_WRITE, "sys/database", code, what, world)
     who = "service:database"
     return replace(

@@ -8,14 +8,14 @@ import pytest
 
 from loadtests.durability import next_schema, next_schema_step
 from vault.store.migration import migrate_schema
-from vault.store.schema_revision import HEAD
+from vault.store.schema import HEAD
 from vault.store.sqlite import SqliteBackend
 
 
 class Tomorrow(SqliteBackend):
     """Today's backend with a step more."""
 
-    def _prepare(self, writer):  # type: ignore[no-untyped-def]
+    def _migrate(self, writer):  # type: ignore[no-untyped-def]
         migrate_schema(writer, self.steps)
 
 

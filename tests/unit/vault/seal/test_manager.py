@@ -334,7 +334,7 @@ async def test_a_vault_that_cannot_open_says_why(
     with pytest.raises(TamperedError) as caught:
         await vault.seal_manager.unseal(made.shares[1])
     assert caught.value is damaged
-    [told] = [record for record in caplog.records if record.name == "freehold.gate"]
+    [told] = [record for record in caplog.records if record.name == "freehold.seal"]
     assert told.levelname == "WARNING"
     assert told.getMessage() == f"the vault stays sealed: {damaged}"
     assert vault.seal_manager.status().sealed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.testing import FakeWorld
-from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_marker
+from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_stamp_writer
 from vault.audit.broker import open_audit
 from vault.audit.record import decode_record
 from vault.audit.retention import RetentionNotice
@@ -42,7 +42,7 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         self.places = SealPaths(folder / "vault.anchor", folder / "audit.log")
         self.backend, self.world = MemoryBackend(), FakeWorld(now=NOW)
-        commit(self.backend, new_marker())
+        commit(self.backend, new_stamp_writer())
 
     async def start_up(self, keyring: Keyring = KEYRING) -> StartupState:
         """As an opening finds it."""
@@ -54,7 +54,7 @@ class Vault:
         sink = FileSink(self.places.log, reserve_bytes=0, durability="write")
         guard = HmacRowGuard(keyring)
         async with (
-            open_store(self.backend, guard, self.world, mark=found.stamp_writer) as store,
+            open_store(self.backend, guard, self.world, stamper=found.stamp_writer) as store,
             found.commit_acceptance(store, ROOT_KEY),
             open_audit(
                 AuditConfig(), AUDIT_KEYS, VAULT, [sink], self.world,
@@ -94,7 +94,7 @@ async def test_an_acceptance_is_written_down_everywhere(vault: Vault) -> None:
     """In the keyring's row, in the log, in the anchor; then it is used up."""
     await vault.open()
     older = MemoryBackend()
-    commit(older, new_marker())
+    commit(older, new_stamp_writer())
     log = Log(vault.places.log, lambda: 9)
     log.grow()
     log.close()
@@ -128,7 +128,7 @@ async def order(vault: Vault, *, backend: MemoryBackend, anchor_is_lost: bool = 
     """Order a seal on what is there, with this database in the place of the vault's."""
     found = await vault.start_up()
     async with open_store(
-        backend, HmacRowGuard(KEYRING), vault.world, mark=found.stamp_writer
+        backend, HmacRowGuard(KEYRING), vault.world, stamper=found.stamp_writer
     ) as store:
         if anchor_is_lost:
             vault.places.anchor.unlink(missing_ok=True)
@@ -146,7 +146,7 @@ async def test_an_ordered_seal_is_found_by_the_next_opening(vault: Vault) -> Non
         with pytest.raises(UnavailableError, match="sealed_on_order"):
             found.require_operator()
     guard = HmacRowGuard(KEYRING)
-    async with open_store(vault.backend, guard, vault.world, mark=found.stamp_writer) as store:
+    async with open_store(vault.backend, guard, vault.world, stamper=found.stamp_writer) as store:
         await found.clear_seal_order(store)
     (await vault.start_up()).require_operator()
 
@@ -180,7 +180,7 @@ async def test_an_order_that_nothing_stores_is_told(vault: Vault) -> None:
     found, guard = await vault.start_up(), HmacRowGuard(KEYRING)
     vault.places.anchor.unlink()
     vault.places.anchor.mkdir()
-    async with open_store(FullDisk(), guard, vault.world, mark=found.stamp_writer) as store:
+    async with open_store(FullDisk(), guard, vault.world, stamper=found.stamp_writer) as store:
         with pytest.raises(UnavailableError, match="seal_not_stored") as told:
             await found.persist_seal_order(store)
     assert told.value.details["outcome"] == "done"
@@ -264,7 +264,7 @@ async def test_an_announced_deletion_is_found_by_the_next_opening(vault: Vault) 
     sink = FileSink(vault.places.log, reserve_bytes=0, durability="write")
     async with (
         open_store(
-            vault.backend, HmacRowGuard(KEYRING), vault.world, mark=found.stamp_writer
+            vault.backend, HmacRowGuard(KEYRING), vault.world, stamper=found.stamp_writer
         ) as store,
         open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
     ):
@@ -280,7 +280,7 @@ async def test_an_agent_that_runs_takes_a_confirmation(vault: Vault) -> None:
     sink = FileSink(vault.places.log, reserve_bytes=0, durability="write")
     async with (
         open_store(
-            vault.backend, HmacRowGuard(KEYRING), vault.world, mark=found.stamp_writer
+            vault.backend, HmacRowGuard(KEYRING), vault.world, stamper=found.stamp_writer
         ) as store,
         open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
     ):

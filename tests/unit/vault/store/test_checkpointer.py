@@ -1,11 +1,11 @@
-"""vault.store.checkpointer: made beside the writer, when there is something to copy."""
+"""vault.store.committer: made beside the writer, when there is something to copy."""
 
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
 from tests.contract.store.samples import StampGuard, system
-from vault.store.checkpointer import CHECKPOINT_ROWS, MIN_PAUSE, Checkpointer, run_checkpointer
+from vault.store.committer import CHECKPOINT_ROWS, MIN_PAUSE, Checkpointer, run_checkpointer
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store

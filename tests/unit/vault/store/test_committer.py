@@ -41,7 +41,7 @@ def test_one_transaction_a_batch() -> None:
     """A batch is one transaction; results come in order, errors of changes among them."""
     committer, backend, cache, counts = made()
     changes = [lambda tx, i=i: tx.put(SYSTEM, system(f"{i}")) or i for i in range(10)]
-    results = committer.commit([*changes, lambda _: 1 // 0])
+    results = committer.group_commit([*changes, lambda _: 1 // 0])
     assert results[:10] == list(range(10))
     assert isinstance(results[10], Failure)
     assert isinstance(results[10].error, ZeroDivisionError)
@@ -57,7 +57,7 @@ def test_a_transaction_has_a_bound() -> None:
         lambda tx, i=i: tx.put(SYSTEM, system(f"{i}")) or i
         for i in range(2 * MAX_BATCH_CHANGES + 1)
     ]
-    assert committer.commit(changes) == list(range(2 * MAX_BATCH_CHANGES + 1))
+    assert committer.group_commit(changes) == list(range(2 * MAX_BATCH_CHANGES + 1))
     assert (backend.transactions, counts.largest) == (3, MAX_BATCH_CHANGES)
 
 
@@ -69,7 +69,7 @@ def test_what_is_stored_is_told_so_when_the_next_transaction_fails() -> None:
         raise BackendError("store_full", "the disk is full")
 
     changes = [lambda _, i=i: i for i in range(MAX_BATCH_CHANGES)]
-    results = committer.commit([*changes, fail, *changes])
+    results = committer.group_commit([*changes, fail, *changes])
     assert results[:MAX_BATCH_CHANGES] == list(range(MAX_BATCH_CHANGES))
     rest: Any = results[MAX_BATCH_CHANGES:]
     assert [type(one) for one in rest] == [Failure] * (MAX_BATCH_CHANGES + 1)
@@ -80,26 +80,26 @@ def test_what_is_stored_is_told_so_when_the_next_transaction_fails() -> None:
 def test_a_database_that_cannot_be_written_is_seen_until_it_can() -> None:
     """A change that contradicts the schema is none of its faults."""
     committer, _, _, counts = made()
-    committer.commit([lambda tx: tx.put(SYSTEM, system("1"))])
+    committer.group_commit([lambda tx: tx.put(SYSTEM, system("1"))])
     assert not counts.is_failing
 
     def full(_: Any) -> None:
         raise BackendError("store_full", "the disk is full")
 
     with pytest.raises(BackendError):
-        committer.commit([full])
+        committer.group_commit([full])
     assert counts.is_failing
-    committer.commit([lambda tx: tx.put(SYSTEM, system("2"))])
+    committer.group_commit([lambda tx: tx.put(SYSTEM, system("2"))])
     assert not counts.is_failing
 
 
 def test_what_was_read_is_cached() -> None:
     """Rows that a change loaded, and those that it found absent, are known afterwards."""
     committer, backend, cache, _ = made()
-    committer.commit([put(SYSTEM, system("a"))])
+    committer.group_commit([put(SYSTEM, system("a"))])
     cache.invalidate([(SYSTEM, ("a",), None)])
-    committer.commit([lambda tx: tx.get(SYSTEM, "a") or tx.get(SYSTEM, "b")])
-    committer.commit([lambda tx: tx.get(SYSTEM, "b")])
+    committer.group_commit([lambda tx: tx.get(SYSTEM, "a") or tx.get(SYSTEM, "b")])
+    committer.group_commit([lambda tx: tx.get(SYSTEM, "b")])
     assert cache.lookup(SYSTEM, ("a",)) == system("a")
     assert cache.lookup(SYSTEM, ("b",)) is None
     assert backend.transactions == 3
@@ -108,11 +108,11 @@ def test_what_was_read_is_cached() -> None:
 def test_culprit_is_found_by_halving() -> None:
     """One contradiction among 64 costs a few transactions, and fails alone."""
     committer, backend, cache, _ = made()
-    committer.commit([put(USERS, user("ann"))])
+    committer.group_commit([put(USERS, user("ann"))])
     changes = [put(SYSTEM, system(f"{i:02}")) for i in range(63)]
     changes.insert(37, put(USERS, user("bob", name_key="ann")))
     before = backend.transactions
-    results = committer.commit(changes)
+    results = committer.group_commit(changes)
     failed = [i for i, result in enumerate(results) if isinstance(result, Failure)]
     assert failed == [37]
     failure = results[37]
@@ -134,29 +134,29 @@ def test_what_was_counted_is_not_answered_from_memory(stored: bool, cached: bool
     """
     committer, backend, cache, _ = made()
     one = AccessRow(secret_id="s", value_reads=1)
-    committer.commit([put(ACCESS, one)])
+    committer.group_commit([put(ACCESS, one)])
     assert cache.lookup(ACCESS, ("s",)) == one
     if not cached:
         cache.invalidate([(ACCESS, ("s",), None)])
     if not stored:
         backend.write = _lost  # type: ignore[method-assign]
     with nullcontext() if stored else pytest.raises(BackendError):
-        committer.commit([lambda tx: tx.get(ACCESS, "s") and tx.add_counts(ACCESS, [one])])
+        committer.group_commit([lambda tx: tx.get(ACCESS, "s") and tx.add_counts(ACCESS, [one])])
     assert cache.lookup(ACCESS, ("s",)) is MISSING
 
 
 def test_what_a_transaction_touched_has_ended_when_it_is_over() -> None:
     """Stored or not, and not before the cache knows what is stored."""
     committer, backend, cache, counts = made()
-    committer.commit([put(USERS, user("ann"))])
+    committer.group_commit([put(USERS, user("ann"))])
     assert counts.table_versions.version_of(USERS) == 1
     backend.write = _lost  # type: ignore[method-assign]  # stored, or not: nobody knows
     with pytest.raises(BackendError):
-        committer.commit([put(USERS, user("bob"))])
+        committer.group_commit([put(USERS, user("bob"))])
     assert counts.table_versions.version_of(USERS) == 2
     backend.write = _full  # type: ignore[method-assign]  # surely not stored: nothing has ended
     with pytest.raises(BackendError):
-        committer.commit([put(USERS, user("bob"))])
+        committer.group_commit([put(USERS, user("bob"))])
     assert counts.table_versions.version_of(USERS) == 2
     assert cache.lookup(USERS, ("bob",)) is MISSING
 
@@ -166,7 +166,7 @@ def test_who_has_the_turn_keeps_it_until_he_is_answered() -> None:
     committer, backend, _, _ = made()
     for _ in range(2):
         committer._queue.append(_CommitRequest([lambda _: 0] * MAX_BATCH_CHANGES, NO_DEADLINE))
-    assert committer.commit([lambda _: "mine"]) == ["mine"]
+    assert committer.group_commit([lambda _: "mine"]) == ["mine"]
     assert backend.transactions == 3
 
 
@@ -181,7 +181,7 @@ def test_a_transaction_has_ended_once_the_cache_knows_of_it() -> None:
 
     counts = CommitCounts()
     committer = Committer(MemoryBackend(), StampGuard(), Watched(), counts, FakeWorld().uptime)
-    committer.commit([put(SYSTEM, system("a"))])
+    committer.group_commit([put(SYSTEM, system("a"))])
     assert (ended, counts.table_versions.total) == ([0], 1)
 
 
@@ -200,7 +200,7 @@ def test_what_failed_is_not_kept_by_its_own_error() -> None:
     gc.disable()
     try:
         with contextlib.suppress(BackendError):
-            committer.commit([partial(change, held)])
+            committer.group_commit([partial(change, held)])
         del held
         assert is_gone() is None
     finally:
@@ -222,7 +222,7 @@ def test_what_comes_behind_a_chunk_that_is_stored_is_told_by_itself() -> None:
     committer = Committer(
         backend, StampGuard(), RowCache(), CommitCounts(), FakeWorld().uptime, stamper=Mark()
     )
-    results = committer.commit([lambda _, i=i: i for i in range(MAX_BATCH_CHANGES + 2)])
+    results = committer.group_commit([lambda _, i=i: i for i in range(MAX_BATCH_CHANGES + 2)])
     assert results[:MAX_BATCH_CHANGES] == list(range(MAX_BATCH_CHANGES))
     assert [type(one) for one in results[MAX_BATCH_CHANGES:]] == [Failure] * 2
 
@@ -233,9 +233,9 @@ def test_what_is_late_is_not_begun() -> None:
     committer = Committer(backend, StampGuard(), RowCache(), CommitCounts(), world.uptime)
     world.advance(10)
     done: list[int] = []
-    assert committer.commit([lambda _: done.append(1)], deadline=10) == [None]
+    assert committer.group_commit([lambda _: done.append(1)], deadline=10) == [None]
     with pytest.raises(UnavailableError) as late:
-        committer.commit([lambda _: done.append(2)], deadline=9.9)
+        committer.group_commit([lambda _: done.append(2)], deadline=9.9)
     assert (late.value.code, late.value.details) == ("store_timeout", {"outcome": "none"})
     assert not isinstance(late.value, BackendError)
     assert (done, backend.transactions) == ([1], 1)
@@ -253,8 +253,8 @@ def test_rows_are_told_of_within_the_turn() -> None:
         FakeWorld().uptime,
         on_rows_changed=rows.append,
     )
-    committer.commit([put(SYSTEM, system("a")), put(SYSTEM, system("b"))])
-    committer.commit([put(SYSTEM, system("c"))])
+    committer.group_commit([put(SYSTEM, system("a")), put(SYSTEM, system("b"))])
+    committer.group_commit([put(SYSTEM, system("c"))])
     assert rows == [2, 1]
 
 
@@ -280,7 +280,7 @@ def test_what_is_stored_is_told_so_though_the_cache_fails() -> None:
 
     backend, cache, counts = MemoryBackend(), Full(), CommitCounts()
     committer = Committer(backend, StampGuard(), cache, counts, FakeWorld().uptime)
-    results = committer.commit([lambda tx: tx.put(SYSTEM, system("a")) or "done"])
+    results = committer.group_commit([lambda tx: tx.put(SYSTEM, system("a")) or "done"])
     assert (results, counts.transactions, counts.table_versions.total) == (["done"], 1, 1)
     assert cache.lookup(SYSTEM, ("a",)) is MISSING
     with backend.read() as session:

@@ -52,7 +52,7 @@ class Others:
 
     def _commit(self, name: str, changes: Any) -> None:
         try:
-            self._ends[name] = self._committer.commit(changes, deadline=self._until)
+            self._ends[name] = self._committer.group_commit(changes, deadline=self._until)
         except BaseException as error:  # noqa: BLE001  # what it raised
             self._ends[name] = error
 
@@ -115,7 +115,7 @@ def test_what_fails_the_transaction_is_told_to_each_by_itself() -> None:
     ends = others.ends()
     assert [ends["a"].code, ends["b"].code] == ["store_full"] * 2
     assert ends["a"] is not ends["b"]
-    assert committer.commit([lambda _: "on"]) == ["on"]
+    assert committer.group_commit([lambda _: "on"]) == ["on"]
 
 
 class Odd(Exception):  # noqa: N818  # what it is
@@ -182,7 +182,7 @@ def test_closing_waits_for_the_transaction_and_lets_no_other_begin() -> None:
     closing.join(10)
     before = backend.transactions
     with pytest.raises(BackendError, match="not open") as refused:
-        committer.commit([lambda _: None])
+        committer.group_commit([lambda _: None])
     assert refused.value.details == {"outcome": "none"}
     assert backend.transactions == before
 

@@ -32,7 +32,7 @@ def test_damaged_row() -> None:
         with pytest.raises(TamperedError) as caught:
             session.get(SYSTEM, ("a",))
         assert session.get(SYSTEM, ("b",)) == system("b")
-        assert session.existing(SYSTEM, [("a",)]) == {("a",)}
+        assert session.existing_keys(SYSTEM, [("a",)]) == {("a",)}
     assert caught.value.details == {"table": "system", "key": ("a",)}
     with pytest.raises(TamperedError):
         backend.check()

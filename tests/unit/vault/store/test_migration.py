@@ -22,8 +22,7 @@ from vault.errors import TamperedError, UnavailableError
 from vault.model.records import AccessRow, UsageRow
 from vault.store.interface import StoreSession
 from vault.store.migration import SCRIPTS, migrate_schema
-from vault.store.schema import METADATA
-from vault.store.schema_revision import HEAD
+from vault.store.schema import HEAD, METADATA
 from vault.store.sqlite import SqliteBackend
 from vault.store.table import StoreQuery
 from vault.store.tables import ACCESS, SECRETS, SYSTEM, USAGE, VERSIONS
@@ -52,7 +51,7 @@ from vault.store.sqlite import SqliteBackend, _driver
 
 
 class Doomed(SqliteBackend):
-    def _prepare(self, writer):
+    def _migrate(self, writer):
         left = int(sys.argv[3])
 
         def count(statement):
@@ -93,7 +92,7 @@ def file(tmp_path: Path) -> Path:
 class _Migrated(SqliteBackend):
     versions = SCRIPTS / "versions"
 
-    def _prepare(self, writer: sa.Connection) -> None:
+    def _migrate(self, writer: sa.Connection) -> None:
         migrate_schema(writer, self.versions)
 
 

@@ -40,7 +40,7 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize("what", ["select", "keys", "marks"])
+@pytest.mark.parametrize("what", ["select", "select_keys", "select_macs"])
 def test_queries(dialect: Any, what: str) -> None:
     """Text and parameters of each form are those that SQLAlchemy makes, each in its place.
 
@@ -50,7 +50,7 @@ def test_queries(dialect: Any, what: str) -> None:
         table: PreparedStatements(TableStatements(table), dialect) for table in (SECRETS, VERSIONS)
     }
     for table, query in QUERIES * 2:
-        if what == "marks" and not table.is_guarded:
+        if what == "select_macs" and not table.is_guarded:
             continue
         statements = TableStatements(table)
         compiled: Any = getattr(statements, what)(query).compile(dialect=dialect)
@@ -113,7 +113,7 @@ def test_among(count: int, sizes: list[int]) -> None:
     """Few different texts; one that has more room than keys repeats the last."""
     prepared = PreparedStatements(TableStatements(VERSIONS), SQLITE)
     keys = [("s", n) for n in range(count)]
-    asked = list(prepared.select_by_keys(keys, "existing"))
+    asked = list(prepared.select_by_keys(keys, "existing_keys"))
     assert [text.count("?") // 2 for text, _ in asked] == sizes
     bound = [part for _, bound in asked for part in bound]
     assert set(zip(bound[::2], bound[1::2], strict=True)) == set(keys)

@@ -17,13 +17,13 @@ from vault.store.interface import UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.row_cache import MISSING, RowCache
 from vault.store.row_index import (
-    SMALLEST,
-    Collected,
+    MIN_SEGMENT_ENTRIES,
     InDoubtError,
-    OwnMemory,
+    ProcessMemory,
     RowChange,
     RowIndex,
-    RowReader,
+    RowIndexBuilder,
+    RowIndexReader,
     sum_places,
 )
 from vault.store.store import open_store
@@ -42,10 +42,10 @@ def mac(number: int) -> bytes:
 
 def index_of(*names: str) -> RowIndex:
     """Of policies with these names, stamped with 1."""
-    rows = Collected()
+    rows = RowIndexBuilder()
     for name in names:
         rows.add(POLICIES, (name,), mac(1))
-    return RowIndex(OwnMemory(), rows)
+    return RowIndex(ProcessMemory(), rows)
 
 
 @given(CHANGES)
@@ -65,32 +65,32 @@ def test_it_is_what_was_committed(changes: list[tuple[int, int]]) -> None:
         model |= {name: stamp} if stamp else {}
         for other in map(str, range(41)):
             there = model.get(other)
-            assert index.agrees(POLICIES, (other,), None if there is None else mac(there))
-        index.require_sum(POLICIES, sum_places(POLICIES, [(name,) for name in model]))
+            assert index.matches(POLICIES, (other,), None if there is None else mac(there))
+        index.verify_sum(POLICIES, sum_places(POLICIES, [(name,) for name in model]))
     assert sum(index._taken) == len(model) + bool(model)  # and the sum
 
 
 def test_what_goes_takes_nothing_with_it() -> None:
     """In a full segment, where rows lie in places that were not their first choice."""
-    index, names = index_of(), [str(number) for number in range(SMALLEST)]
+    index, names = index_of(), [str(number) for number in range(MIN_SEGMENT_ENTRIES)]
     index.apply({POLICIES: [RowChange((name,), None, mac(1)) for name in names]})
     index.apply({POLICIES: [RowChange((name,), mac(1), None) for name in names[::2]]})
-    assert all(index.agrees(POLICIES, (name,), mac(1)) for name in names[1::2])
-    assert all(index.agrees(POLICIES, (name,), None) for name in names[::2])
+    assert all(index.matches(POLICIES, (name,), mac(1)) for name in names[1::2])
+    assert all(index.matches(POLICIES, (name,), None) for name in names[::2])
 
 
 def test_a_full_segment_gets_another_beside_it() -> None:
     """Nothing is lost, and what is in the first is changed there."""
-    memory = OwnMemory()
-    index = RowIndex(memory, Collected())
-    names = [str(number) for number in range(2 * SMALLEST)]
+    memory = ProcessMemory()
+    index = RowIndex(memory, RowIndexBuilder())
+    names = [str(number) for number in range(2 * MIN_SEGMENT_ENTRIES)]
     index.apply({POLICIES: [RowChange((name,), None, mac(1)) for name in names]})
     assert len(memory.segments) == 3
     index.apply({POLICIES: [RowChange((names[0],), mac(1), mac(2))]})
-    reader = RowReader(memory)
-    assert reader.agrees(POLICIES, (names[0],), mac(2))
-    assert all(reader.agrees(POLICIES, (name,), mac(1)) for name in names[1:])
-    assert not reader.agrees(SECRETS, (names[1],), mac(1))
+    reader = RowIndexReader(memory)
+    assert reader.matches(POLICIES, (names[0],), mac(2))
+    assert all(reader.matches(POLICIES, (name,), mac(1)) for name in names[1:])
+    assert not reader.matches(SECRETS, (names[1],), mac(1))
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_a_full_segment_gets_another_beside_it() -> None:
 def test_what_is_not_ours_is_remembered(name: str, stamp: bytes | None) -> None:
     """The first finding stays, whatever is asked after it."""
     index = index_of("there")
-    assert not index.agrees(POLICIES, (name,), stamp)
+    assert not index.matches(POLICIES, (name,), stamp)
     assert index.finding is None  # it may be a commit that is half way
     with pytest.raises(TamperedError) as refused:
-        index.require(POLICIES, (name,), stamp)
+        index.verify_row(POLICIES, (name,), stamp)
     assert refused.value.code == "row_tampered"
-    index.require(POLICIES, ("there",), mac(1))
+    index.verify_row(POLICIES, ("there",), mac(1))
     assert index.finding is not None
     assert index.finding.details["table"] == "policies"
 
@@ -115,7 +115,7 @@ def test_a_commit_in_doubt_is_settled_by_who_looks(*, is_stored: bool) -> None:
     """Either is right, and from then on that one alone."""
     index = index_of("a")
     changes = [RowChange(("a",), mac(1), mac(2)), RowChange(("b",), None, mac(3))]
-    index.doubt({POLICIES: changes})
+    index.mark_in_doubt({POLICIES: changes})
     a, b = (mac(2), mac(3)) if is_stored else (mac(1), None)
     stored = {("a",): a} | ({("b",): b} if b else {})
 
@@ -123,27 +123,27 @@ def test_a_commit_in_doubt_is_settled_by_who_looks(*, is_stored: bool) -> None:
         raise BackendError("store_unavailable", "away")
 
     with pytest.raises(BackendError):
-        index.settle(away)
+        index.resolve_in_doubt(away)
     for _ in range(2):
-        index.settle(lambda _table, _keys: stored)
-    index.require(POLICIES, ("b",), b)
-    index.require(POLICIES, ("a",), a)
-    index.require_sum(POLICIES, sum_places(POLICIES, stored))
+        index.resolve_in_doubt(lambda _table, _keys: stored)
+    index.verify_row(POLICIES, ("b",), b)
+    index.verify_row(POLICIES, ("a",), a)
+    index.verify_sum(POLICIES, sum_places(POLICIES, stored))
     index.apply({POLICIES: [RowChange(("a",), a, None)]})
     with pytest.raises(TamperedError):
-        index.require(POLICIES, ("a",), a)
+        index.verify_row(POLICIES, ("a",), a)
 
 
 def test_a_row_is_in_the_sets_of_its_columns_and_folders() -> None:
     """It leaves one and joins another as it changes, and is in none once it is gone."""
-    index = RowIndex(OwnMemory(), Collected())
+    index = RowIndex(ProcessMemory(), RowIndexBuilder())
     parent, folder = (
         StoreQuery(equals={"parent": "p"}),
         StoreQuery(prefix=("name", "kv/team/")),
     )
 
     def is_met(table: Table[Any], query: StoreQuery, *keys: str) -> bool:
-        expected = index.expect(table, query)
+        expected = index.expected_set(table, query)
         assert expected is not None
         return expected.is_met_by([(key,) for key in keys])
 
@@ -177,16 +177,16 @@ def test_a_row_is_in_the_sets_of_its_columns_and_folders() -> None:
 )
 def test_what_no_sum_is_kept_of(query: StoreQuery) -> None:
     """Of such an answer each row is checked, and nobody can tell whether one lacks."""
-    assert RowIndex(OwnMemory(), Collected()).expect(SECRETS, query) is None
+    assert RowIndex(ProcessMemory(), RowIndexBuilder()).expected_set(SECRETS, query) is None
 
 
 def test_an_answer_that_was_cut_off() -> None:
     """It has as many rows as were asked for: no more can be said. Of a unique column it is all."""
-    index = RowIndex(OwnMemory(), Collected())
+    index = RowIndex(ProcessMemory(), RowIndexBuilder())
     rows = [RowChange((name,), None, mac(1), (), (f"accessor of {name}", "p", "")) for name in "ab"]
     index.apply({TOKENS: rows})
-    cut = index.expect(TOKENS, StoreQuery(equals={"parent": "p"}, limit=1))
-    one = index.expect(TOKENS, StoreQuery(equals={"accessor": "accessor of a"}, limit=1))
+    cut = index.expected_set(TOKENS, StoreQuery(equals={"parent": "p"}, limit=1))
+    one = index.expected_set(TOKENS, StoreQuery(equals={"accessor": "accessor of a"}, limit=1))
     assert cut is not None
     assert one is not None
     assert cut.is_met_by([("a",)])
@@ -195,11 +195,11 @@ def test_an_answer_that_was_cut_off() -> None:
 
 def indexed(backend: Any) -> RowIndex:
     """Made as at an opening."""
-    rows = Collected()
+    rows = RowIndexBuilder()
     with backend.read() as session:
         sum_rows(session, KEYS, rows)
         require_searched_rows(session, StampGuard(), rows)
-    return RowIndex(OwnMemory(), rows)
+    return RowIndex(ProcessMemory(), rows)
 
 
 def test_it_is_made_of_the_rows_that_are_summed() -> None:
@@ -207,8 +207,8 @@ def test_it_is_made_of_the_rows_that_are_summed() -> None:
     backend = MemoryBackend()
     transact(backend, put(USERS, user("ann")), StampGuard())
     index = indexed(backend)
-    assert index.agrees(USERS, ("ann",), StampGuard().stamp("users", user("ann")).mac)
-    assert index.agrees(USERS, ("bob",), None)
+    assert index.matches(USERS, ("ann",), StampGuard().stamp("users", user("ann")).mac)
+    assert index.matches(USERS, ("bob",), None)
 
 
 class Writing:
@@ -227,11 +227,14 @@ class Writing:
 def test_it_follows_each_commit() -> None:
     """Rows that come, change and go."""
     writing = Writing()
-    writing.committer.commit([put(USERS, user("bob")), remove(USERS, "ann")])
+    writing.committer.group_commit([put(USERS, user("bob")), remove(USERS, "ann")])
     stamp = StampGuard().stamp("users", user("bob")).mac
-    assert writing.index.agrees(USERS, ("bob",), stamp)
-    assert writing.index.agrees(USERS, ("ann",), None)
-    assert writing.committer.settled(lambda session, _: session.get(USERS, ("ann",))) is None
+    assert writing.index.matches(USERS, ("bob",), stamp)
+    assert writing.index.matches(USERS, ("ann",), None)
+    assert (
+        writing.committer.read_between_commits(lambda session, _: session.get(USERS, ("ann",)))
+        is None
+    )
 
 
 def test_a_commit_builds_on_no_row_that_is_not_ours() -> None:
@@ -240,10 +243,10 @@ def test_a_commit_builds_on_no_row_that_is_not_ours() -> None:
     transact(writing.backend, put(USERS, user("zoe")), StampGuard())
     transact(writing.backend, remove(USERS, "ann"), StampGuard())
     for name in ("zoe", "ann"):
-        [failure] = writing.committer.commit([lambda tx, name=name: tx.get(USERS, name)])
+        [failure] = writing.committer.group_commit([lambda tx, name=name: tx.get(USERS, name)])
         assert failure.error.code == "row_tampered"  # type: ignore[attr-defined]  # a Failure
     with pytest.raises(TamperedError):  # it is replaced, and nobody has read it
-        writing.committer.commit([put(USERS, user("zoe"))])
+        writing.committer.group_commit([put(USERS, user("zoe"))])
     assert writing.index.finding is not None
 
 
@@ -253,11 +256,11 @@ def test_a_commit_whose_outcome_is_unknown(stage: str) -> None:
     writing = Writing()
     writing.backend.faults = [(stage, BackendError("store_unavailable", "away", UNKNOWN))]
     with pytest.raises(BackendError):
-        writing.committer.commit([put(USERS, user("bob"))])
-    [row] = writing.committer.commit([lambda tx: tx.get(USERS, "bob")])
+        writing.committer.group_commit([put(USERS, user("bob"))])
+    [row] = writing.committer.group_commit([lambda tx: tx.get(USERS, "bob")])
     stamp = None if row is None else row.mac  # type: ignore[attr-defined]  # a user
     assert (row is not None) is (stage == "stored")
-    assert writing.index.agrees(USERS, ("bob",), stamp)
+    assert writing.index.matches(USERS, ("bob",), stamp)
     assert writing.index.finding is None
 
 
@@ -265,7 +268,7 @@ def test_a_commit_whose_outcome_is_unknown(stage: str) -> None:
 def store_of() -> Any:
     """A function: the store of an agent over this backend, or of a worker."""
 
-    def opened(backend: FaultyBackend, index: RowReader, *, writes: bool = True) -> Any:
+    def opened(backend: FaultyBackend, index: RowIndexReader, *, writes: bool = True) -> Any:
         return open_store(backend, StampGuard(), FakeWorld(), index=index, writes=writes)
 
     return opened
@@ -317,9 +320,9 @@ async def test_who_does_not_commit_leaves_it_to_who_does(store_of: Any) -> None:
     transact(backend, put(USERS, user("ann")), StampGuard())
     index = indexed(backend)
     transact(backend, put(USERS, user("zoe")), StampGuard())
-    memory = OwnMemory()
+    memory = ProcessMemory()
     memory.segments = list(index._memory.segments)
-    async with store_of(backend, RowReader(memory), writes=False) as store:
+    async with store_of(backend, RowIndexReader(memory), writes=False) as store:
         assert (await store.get(USERS, "ann")).id == "ann"
         with pytest.raises(InDoubtError):
             await store.get(USERS, "zoe")

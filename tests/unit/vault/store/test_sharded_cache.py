@@ -1,9 +1,15 @@
-"""vault.store.sharded_cache: one bound over all, no large shard, each row in one place."""
+"""`ShardedCache`: one bound over all, no large shard, each row in one place."""
 
 import pytest
 
-from vault.store.bounded_cache import MISSING, CacheEntry, EvictionPolicy, Slot
-from vault.store.sharded_cache import SHARD_BYTES, ShardedCache
+from vault.store.bounded_cache import (
+    MISSING,
+    SHARD_BYTES,
+    CacheEntry,
+    EvictionPolicy,
+    ShardedCache,
+    Slot,
+)
 from vault.store.table import ROW_BYTES
 
 COUNT = 3000
@@ -15,9 +21,9 @@ def weight(_: Slot, kept: CacheEntry) -> int:
     return len(kept) * SHARD_BYTES // 512
 
 
-def filled(shelves: int, policy: EvictionPolicy = EvictionPolicy.LRU) -> ShardedCache:
+def filled(shards: int, policy: EvictionPolicy = EvictionPolicy.LRU) -> ShardedCache:
     """Room for 512 small rows on each, of which there are more than fit."""
-    made = ShardedCache(shelves * SHARD_BYTES, policy, 0, int, weight)
+    made = ShardedCache(shards * SHARD_BYTES, policy, 0, int, weight)
     for number in range(COUNT):
         slot = f"s/{number}"
         made.shard_for(slot).put(slot, b"x")
@@ -41,7 +47,7 @@ def test_none_has_many() -> None:
     assert made.evictions == 0
 
 
-def test_a_place_stays_on_its_shelf() -> None:
+def test_a_slot_stays_in_its_shard() -> None:
     """What was put is found, replaced and taken away, and no two are confused."""
     made = filled(64)
     for number in range(0, COUNT, 7):
@@ -61,7 +67,7 @@ def test_a_look_at_many() -> None:
     assert made.peek(["s/7", "s/none", "s/8"]) == [b"y", MISSING, b"x"]
 
 
-def test_a_small_bound_is_one_shelf() -> None:
+def test_a_small_bound_is_one_shard() -> None:
     """Also one of nothing; any row that a database can hold has room on one of many."""
     assert len(ShardedCache(0, EvictionPolicy.LRU, 0, int, weight)._shards) == 1
     assert len(ShardedCache(SHARD_BYTES, EvictionPolicy.LRU, 0, int, weight)._shards) == 1

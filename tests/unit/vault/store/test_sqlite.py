@@ -87,7 +87,7 @@ class TestDurability:
         """The writer's connection is in WAL, FULL, with foreign keys; a reader cannot write."""
         backend = SqliteBackend(url)
         backend.open()
-        writer = backend._connected()
+        writer = backend._write_connection()
         values = {
             name: writer.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("synchronous", "journal_mode", "foreign_keys", "trusted_schema")
@@ -269,7 +269,7 @@ class TestDamage:
             with pytest.raises(TamperedError, match="system"):
                 session.select(SYSTEM, StoreQuery())
             assert session.get(SYSTEM, ("b",)) == system("b")
-            assert session.existing(SYSTEM, [("a",)]) == {("a",)}
+            assert session.existing_keys(SYSTEM, [("a",)]) == {("a",)}
 
     def test_damaged_row_can_be_replaced(self, damaged: Any) -> None:
         """An unreadable row can be overwritten and deleted."""
@@ -397,7 +397,7 @@ class TestForeignWrites:
     def test_a_write_while_there_is_no_connection(self, backend: SqliteBackend) -> None:
         """Whoever has the writer fail is not unseen until it is back."""
         before = backend.foreign_writes()
-        backend._discard()
+        backend._discard_writer()
         with closing(self.other(backend)) as other:
             other.execute("INSERT INTO system VALUES ('planted', x'00')")
         assert backend.foreign_writes() == before + 1

@@ -24,7 +24,7 @@ def test_portable(dialect: Any) -> None:
         for statement in (
             s.get,
             s.get_many,
-            s.existing,
+            s.existing_keys,
             s.insert,
             s.update,
             s.update_rest,

@@ -18,9 +18,10 @@ from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.committer import NO_DEADLINE
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
+from vault.store.query_runner import MAX_PREFETCH
 from vault.store.row_cache import CacheConfig, RowCache
 from vault.store.sqlite import SqliteBackend
-from vault.store.store import MAX_PREFETCH, Store, open_store
+from vault.store.store import Store, open_store
 from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 from vault.store.transaction import transact

@@ -244,7 +244,7 @@ def test_what_a_transaction_exchanges(*, is_read_first: bool) -> None:
     def apply(session: StoreSession) -> WriteSet:
         batch = TransactionBatch(session, guard, None)
         batch.run_change(change)
-        told.append(batch.stamp_changes())
+        told.append(batch.mac_changes())
         return batch.write_set()
 
     backend.write(apply)
@@ -263,8 +263,8 @@ def test_added_rows_are_not_looked_up() -> None:
     asked: list[Any] = []
 
     def apply(session: StoreSession) -> WriteSet:
-        existing = session.existing
-        session.existing = lambda table, keys: asked.append(keys) or existing(table, keys)  # type: ignore[method-assign]
+        existing = session.existing_keys
+        session.existing_keys = lambda table, keys: asked.append(keys) or existing(table, keys)  # type: ignore[method-assign]
         batch = TransactionBatch(session, StampGuard(), None)
         batch.run_change(lambda tx: tx.insert_new(SYSTEM, [system("a"), system("b")]))
         return batch.write_set()

@@ -1,4 +1,4 @@
-"""vault.store.writer: one batch at a time. What askers see of it is in tests/contract/store."""
+"""vault.store.committer: one batch at a time. What askers see of it is in tests/contract/store."""
 
 from typing import Any
 
@@ -8,12 +8,11 @@ from actors import Failure
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, system
-from vault.store.committer import CommitCounts, Committer
+from vault.store.committer import CommitCounts, Committer, WriterActor
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.row_cache import RowCache
 from vault.store.tables import SYSTEM
-from vault.store.writer import WriterActor
 
 
 def writer() -> tuple[WriterActor, FaultyBackend, CommitCounts]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.vault.workers.pages import new_page
 from vault.audit.shared_tail import BYTES
-from vault.store.row_index import MOST
+from vault.store.row_index import MAX_SEGMENTS
 from vault.workers import page
 
 
@@ -63,8 +63,8 @@ def test_the_index_of_an_opening_before_reads_as_empty() -> None:
 def test_an_index_has_a_bound() -> None:
     """As many segments as the page has words for, which are not those of connections."""
     shared = page.SharedRows(new_page())
-    for _ in range(MOST):
+    for _ in range(MAX_SEGMENTS):
         shared.grow(8)
     with pytest.raises(ValueError, match="as many"):
         shared.grow(8)
-    assert page.PLACES + 2 * MOST <= page.CONNECTIONS
+    assert page.PLACES + 2 * MAX_SEGMENTS <= page.CONNECTIONS

@@ -75,6 +75,10 @@ class Postgres:
             self._newest = newest
         return self._url(self._create("-T", self._newest))
 
+    def empty(self) -> str:
+        """The URL of a new, empty database, as an agent's configuration has it."""
+        return f"postgresql://postgres@/{self._create()}?socket={quote(str(self._folder))}"
+
     def _create(self, *options: str) -> str:
         self._count += 1
         name = f"freehold{self._count}"

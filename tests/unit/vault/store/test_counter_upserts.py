@@ -1,4 +1,4 @@
-"""vault.store.upsert: statements whose parameters are where `PreparedStatements.count` puts them.
+"""Upserts of counters: each parameter is where `PreparedStatements.upsert_counts` puts it.
 
 What they do is in tests/contract/store/test_counting.py.
 """
@@ -9,9 +9,8 @@ import pytest
 
 from tests.unit.vault.store.test_prepared_statements import DIALECTS
 from vault.store.prepared_statements import PreparedStatements
-from vault.store.statements import TableStatements
+from vault.store.statements import TableStatements, count_columns, count_statement
 from vault.store.tables import ACCESS, USAGE
-from vault.store.upsert import count_columns, count_statement
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from vault.store.migration import SCRIPTS, migrate_schema
-from vault.store.schema_revision import HEAD, is_at_head
+from vault.store.schema import HEAD, is_at_head
 
 
 def test_head_is_alembics() -> None:

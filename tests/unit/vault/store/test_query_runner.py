@@ -1,4 +1,4 @@
-"""vault.store.query_actor: many questions of one view, each with its own answer."""
+"""vault.store.query_runner: many questions of one view, each with its own answer."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import put, system
 from vault.store.interface import BackendError, StoreSession
 from vault.store.memory import MemoryBackend
-from vault.store.query_actor import QueryActor, QueryFunction
+from vault.store.query_runner import QueryActor, QueryFunction
 from vault.store.table import StoreQuery
 from vault.store.tables import SYSTEM
 from vault.store.transaction import transact
@@ -34,7 +34,7 @@ async def ask(backend: FaultyBackend, *questions: QueryFunction) -> list[object]
 
 def keys(session: StoreSession) -> object:
     """All of them."""
-    return session.keys(SYSTEM, StoreQuery())
+    return session.select_keys(SYSTEM, StoreQuery())
 
 
 async def test_each_is_answered_of_one_view(backend: FaultyBackend) -> None:

@@ -1,4 +1,4 @@
-"""vault.store.session: what a driver says is told in the store's words."""
+"""vault.store.sql, its session: what a driver says is told in the store's words."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from tests.contract.store.samples import StampGuard, put, secret, system
 from vault.errors import TamperedError
 from vault.model.records import SecretRow
-from vault.store import session as session_module
+from vault.store import sql
 from vault.store.interface import BackendError, ConstraintError, StoreSession, WriteSet
-from vault.store.session import SqlSession
+from vault.store.sql import SqlSession
 from vault.store.sqlite import SqliteBackend
 from vault.store.tables import SECRETS, SYSTEM
 from vault.store.transaction import transact
@@ -51,7 +51,7 @@ def test_stamp_that_is_none(backend: SqliteBackend) -> None:
         database.execute("UPDATE secrets SET mac = 'text'")
     database.close()
     with backend.read() as session:
-        assert session.stamps(SECRETS, [("a",), ("b",)]) == {("a",): b""}
+        assert session.get_macs(SECRETS, [("a",), ("b",)]) == {("a",): b""}
         assert list(session.iter_macs(SECRETS)) == [(("a",), b"")]
 
 
@@ -66,13 +66,13 @@ def test_a_key_of_another_type_is_told_as_it_is(backend: SqliteBackend) -> None:
 
 def test_iter_macs_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them once, however many are fetched at a time."""
-    monkeypatch.setattr(session_module, "_MARKS_AT_ONCE", 2)
+    monkeypatch.setattr(sql, "_MACS_PER_FETCH", 2)
     guard = StampGuard()
     for name in "bcdef":
         transact(backend, put(SECRETS, secret(name, id=f"id-{name}")), guard)
     with backend.read() as session:
         found = list(session.iter_macs(SECRETS))
-        stamps = session.stamps(SECRETS, [(name,) for name in "abcdef"])
+        stamps = session.get_macs(SECRETS, [(name,) for name in "abcdef"])
     assert sorted(found) == sorted(stamps.items())
     assert len(found) == 6
 
@@ -92,7 +92,7 @@ def test_impossible_keys(backend: SqliteBackend) -> None:
     keys = [("\ud800",), ("a",)]
     with backend.read() as session:
         assert session.get_many(SYSTEM, keys) == {("a",): system("a")}
-        assert session.existing(SYSTEM, keys) == {("a",)}
+        assert session.existing_keys(SYSTEM, keys) == {("a",)}
 
 
 def test_update_of_nothing(backend: SqliteBackend) -> None:

@@ -1,0 +1,112 @@
+"""A real MariaDB of our own: in a folder of its own, on a socket only, stopped afterwards."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pymysql
+
+from tests.scratch import open_folder
+
+START_SECONDS = 60
+SETTINGS = (
+    "--no-defaults",
+    "--skip-networking",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-log-file-size=16M",
+    "--performance-schema=OFF",
+    "--max-connections=60",
+)
+
+
+class Mariadb:
+    """A server; each test has a database of its own in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.socket = folder / "sock"
+        self._data = folder / "data"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._count = 0
+
+    def create(self) -> None:
+        """Make the folder of data."""
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, "mysql", "mysql")
+        subprocess.run(
+            [
+                *_as_mysql(), "mariadb-install-db", "--no-defaults", "--skip-test-db",
+                "--auth-root-authentication-method=normal", f"--datadir={self._data}",
+            ],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            timeout=START_SECONDS * 2, env=os.environ | {"TMPDIR": str(self._folder)},
+        )  # fmt: skip
+
+    def start(self, *settings: str) -> None:
+        """Start it; returns when it accepts connections."""
+        with (self._folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [
+                    *_as_mysql(), "mariadbd", *SETTINGS, f"--datadir={self._data}",
+                    f"--socket={self.socket}", f"--pid-file={self._folder / 'pid'}", *settings,
+                ],
+                stdout=log, stderr=log, env=os.environ | {"TMPDIR": str(self._folder)},
+            )  # fmt: skip
+        until = time.monotonic() + START_SECONDS
+        while True:
+            with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(self.socket))
+                return
+            if self._server.poll() is not None or time.monotonic() > until:
+                raise RuntimeError((self._folder / "log").read_text()[-2000:])
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Kill it, which is a crash that the log recovers from."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait(START_SECONDS)
+
+    def run(self, *statements: str, database: str | None = None) -> list[tuple[object, ...]]:
+        """The records of the last statement, as the server's administrator."""
+        connection = pymysql.connect(
+            user="root", unix_socket=str(self.socket), database=database, autocommit=True
+        )
+        with connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def empty(self) -> str:
+        """The URL of a new, empty database, as an agent's configuration has it."""
+        self._count += 1
+        name = f"freehold{self._count}"
+        self.run(f"CREATE DATABASE {name}")
+        return f"mysql://root@/{name}?socket={self.socket}"
+
+
+def _as_mysql() -> list[str]:
+    if os.geteuid() != 0:
+        return []
+    return ["setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups"]
+
+
+@contextmanager
+def mariadb() -> Iterator[Mariadb]:
+    """A running server for the length of the block."""
+    with tempfile.TemporaryDirectory(
+        prefix="freehold-maria-", dir=open_folder(), ignore_cleanup_errors=True
+    ) as name:
+        server = Mariadb(Path(name))
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,270 @@
+"""MySQL and MariaDB: PyMySQL, InnoDB, names as bytes, settings of our own."""
+
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any, Final, cast
+
+import pymysql
+import sqlalchemy as sa
+from pymysql.constants import CLIENT, ER, SERVER_STATUS
+from pymysql.cursors import SSCursor
+
+from vault.errors import UnavailableError
+from vault.model.server_address import MYSQL
+from vault.store.schema import SQL_TABLES
+from vault.store.server import (
+    CONNECT_SECONDS,
+    HEAD_IDLE_SECONDS,
+    HEAD_WAIT_SECONDS,
+    OWNER_LOCK,
+    OWNER_WAIT_SECONDS,
+    QUERY_SECONDS,
+    Role,
+    ServerBackend,
+    run,
+)
+from vault.store.table import NAME_BYTES, ColumnKind, Table
+from vault.store.tables import ALL
+
+_MODE: Final = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO"
+_COMMON: Final = (
+    f"SET SESSION sql_mode='{_MODE}', time_zone='+00:00', default_storage_engine=InnoDB, "
+    f"innodb_lock_wait_timeout={HEAD_WAIT_SECONDS}, foreign_key_checks=1, unique_checks=1"
+)
+_ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL"
+_TYPES: Final = {
+    ColumnKind.NAME: f"varbinary({NAME_BYTES})",
+    ColumnKind.TEXT: "mediumtext utf8mb4_bin",
+    ColumnKind.INTEGER: "bigint",
+    ColumnKind.BOOLEAN: "tinyint",
+    ColumnKind.BLOB: "mediumblob",
+    ColumnKind.JSON: "json",
+}
+_OURS: Final = "table_schema = DATABASE() AND table_name IN %s"
+_TABLES: Final = f"""
+SELECT CONCAT('table ', table_name, ' ', table_type, ' of ', COALESCE(engine, 'no engine'))
+FROM information_schema.tables WHERE {_OURS}
+"""  # noqa: S608  # constants of ours
+_COLUMNS: Final = f"""
+SELECT table_name, column_name, column_type, COALESCE(collation_name, ''), is_nullable,
+       column_default, extra, COALESCE(generation_expression, '')
+FROM information_schema.columns WHERE {_OURS}
+"""  # noqa: S608
+_INDEXES: Final = f"""
+SELECT table_name, index_name, non_unique, index_type,
+       GROUP_CONCAT(column_name, COALESCE(CONCAT('(', sub_part, ')'), '')
+                    ORDER BY seq_in_index SEPARATOR ', ')
+FROM information_schema.statistics WHERE {_OURS}
+GROUP BY table_name, index_name, non_unique, index_type
+"""  # noqa: S608
+_REFERENCES: Final = """
+SELECT r.constraint_name, r.table_name, k.column_name, r.referenced_table_name,
+       k.referenced_column_name, r.delete_rule
+FROM information_schema.referential_constraints r
+JOIN information_schema.key_column_usage k ON k.constraint_schema = r.constraint_schema
+     AND k.constraint_name = r.constraint_name AND k.table_name = r.table_name
+WHERE r.constraint_schema = DATABASE() AND r.table_name IN %s
+"""
+_TRIGGERS: Final = """
+SELECT CONCAT('trigger ', trigger_name, ' on ', event_object_table)
+FROM information_schema.triggers
+WHERE event_object_schema = DATABASE() AND event_object_table IN %s
+"""
+_SIZE: Final = """
+SELECT SUM(data_length + index_length) FROM information_schema.tables
+WHERE table_schema = DATABASE()
+"""
+_GONE: Final = {2002, 2003, 2006, 2013, 2014, 2055, 0}
+_KNOWN: Final = {
+    ER.ACCESS_DENIED_ERROR: "the server does not let this user in with this password "
+    "(storage.connection_string or storage.password_file)",
+    ER.DBACCESS_DENIED_ERROR: "the user may not use this database: GRANT ALL ON it TO him",
+    ER.BAD_DB_ERROR: "there is no such database (storage.connection_string)",
+    ER.CON_COUNT_ERROR: "the server has no connection left: lower storage.max_connections, or "
+    "raise max_connections there",
+    ER.TOO_MANY_USER_CONNECTIONS: "the user has no connection left: lower storage.max_connections",
+    ER.TABLEACCESS_DENIED_ERROR: "the user may not do this: GRANT ALL ON the database TO him",
+    ER.LOCK_WAIT_TIMEOUT: "another transaction holds the head for too long; try again",
+    ER.LOCK_DEADLOCK: "another transaction was in the way; try again",
+    ER.OPTION_PREVENTS_STATEMENT: "it can only be read",
+}
+
+
+class MysqlBackend(ServerBackend):
+    """A database on a MySQL or MariaDB server."""
+
+    kind = MYSQL
+    url = "mysql+pymysql://"
+    begin_read = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+    begin_write = "START TRANSACTION"
+
+    def connect_driver(self, role: Role) -> Any:
+        """See `ServerBackend`."""
+        address, tls = self._address, self._tls
+        level = "REPEATABLE READ" if role is Role.READ else "READ COMMITTED"
+        connection = pymysql.connect(
+            user=address.user,
+            password=self._password(),
+            database=address.database,
+            host=address.host or "localhost",
+            port=address.port,
+            unix_socket=address.socket or None,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=QUERY_SECONDS,
+            write_timeout=QUERY_SECONDS,
+            client_flag=CLIENT.FOUND_ROWS,  # an update that changes nothing has met its row
+            init_command=_COMMON,
+            ssl_disabled=tls is None,
+            **({} if tls is None else _tls_parameters(tls)),
+        )
+        run(connection, f"{_ISOLATION} {level}")
+        if role is Role.WRITE and _is_mariadb(connection):
+            run(connection, f"SET SESSION idle_write_transaction_timeout={HEAD_IDLE_SECONDS}")
+        return connection
+
+    def unsafe_settings(self, connection: Any) -> Iterable[str]:
+        """Of the server."""
+        shown = {name.lower(): value for name, value in run(connection, "SHOW GLOBAL VARIABLES")}
+        if shown["innodb_flush_log_at_trx_commit"] != "1":
+            yield _unsafe("innodb_flush_log_at_trx_commit", shown, "1")
+        if shown["log_bin"] == "ON" and shown["sync_binlog"] != "1":
+            yield _unsafe("sync_binlog", shown, "1")
+        if shown.get("innodb_doublewrite", "ON") in {"OFF", "DETECT_ONLY"}:
+            yield (
+                "innodb_doublewrite is off, so a page that was half written is lost: take it out "
+                "of the server's configuration and restart it"
+            )
+        if shown.get("wsrep_on", "OFF") == "ON":
+            yield "it is a Galera cluster, whose locks are of one node: use a server with a replica"
+        if shown["read_only"] not in {"OFF", "0"}:
+            yield "read_only is on, so it is a replica: name the primary"
+
+    def try_lock(self, connection: Any) -> bool:
+        """By a lock of the server, which has the database's name in its own."""
+        name = f"LEFT(CONCAT('{OWNER_LOCK} ', DATABASE()), 64)"
+        return bool(run(connection, f"SELECT GET_LOCK({name}, {OWNER_WAIT_SECONDS})")[0][0])
+
+    def measure_size(self, connection: Any) -> int:
+        """See `ServerBackend`."""
+        return int(run(connection, _SIZE)[0][0] or 0)
+
+    def describe_schema(self, connection: Any) -> set[str]:
+        """See `ServerBackend`."""
+        names = [[*(table.name for table in ALL), "alembic_version"]]
+        found = {line for text in (_TABLES, _TRIGGERS) for (line,) in run(connection, text, names)}
+        for row in run(connection, _COLUMNS, names):
+            if row[0] != "alembic_version":
+                found.add(_column_line(row))
+        for table, index, non_unique, kind, columns in run(connection, _INDEXES, names):
+            if table != "alembic_version":
+                unique = "" if non_unique else "unique "
+                found.add(f"{unique}index {index} on {table} ({columns}) {kind}")
+        for name, table, column, parent, target, rule in run(connection, _REFERENCES, names):
+            found.add(f"reference {name} of {table}.{column} to {parent}.{target} {rule}")
+        return found
+
+    def expected_schema(self) -> set[str]:
+        """See `ServerBackend`."""
+        lines = {line for table in ALL for line in _table_lines(table)}
+        return lines | {"table alembic_version BASE TABLE of InnoDB"}
+
+    def _stream(self, connection: Any, text: str) -> Any:
+        """A cursor that fetches as it goes: another one would hold all rows at once."""
+        cursor = connection.cursor(SSCursor)
+        cursor.execute(text)
+        return closing(cursor)
+
+    def describe_failure(self, error: Exception) -> tuple[str, str] | None:
+        """See `ServerBackend`."""
+        if not isinstance(error, pymysql.Error):
+            return None
+        code = error.args[0] if error.args and isinstance(error.args[0], int) else -1
+        if code in {ER.DISK_FULL, ER.RECORD_FILE_FULL}:
+            return "store_full", "the disk of the server is full"
+        if code in {ER.CRASHED_ON_USAGE, ER.NOT_KEYFILE, ER.CRASHED_ON_REPAIR}:
+            return "store_corrupt", "the server says that it is damaged; restore a backup"
+        if code in _GONE:
+            return "store_unavailable", "the server does not answer (storage.connection_string)"
+        return "store_unavailable", _KNOWN.get(code, f"error {code}")
+
+    def _migrate(self, writer: sa.Connection) -> None:
+        """A migration that was cut off is begun anew: each statement here commits by itself."""
+        self._remove_unfinished(writer)
+        super()._migrate(writer)
+
+    def _remove_unfinished(self, writer: sa.Connection) -> None:
+        driver = writer.connection.dbapi_connection
+        names = [[*(table.name for table in ALL), "alembic_version"]]
+        there = {
+            name
+            for (name,) in run(
+                driver,
+                f"SELECT table_name FROM information_schema.tables WHERE {_OURS}",  # noqa: S608
+                names,
+            )
+        }
+        if "alembic_version" in there and run(driver, "SELECT 1 FROM alembic_version LIMIT 1"):
+            return
+        left = [table.name for table in reversed(ALL) if table.name in there]
+        for name in left:
+            if run(driver, f"SELECT 1 FROM {name} LIMIT 1"):  # noqa: S608
+                raise UnavailableError(
+                    "store_foreign",
+                    f"table {name} has rows and was not made by the agent: use an empty database",
+                )
+        for name in left:
+            run(driver, f"DROP TABLE {name}")
+
+    def _in_transaction(self, writer: Any) -> bool:
+        driver = cast("Any", writer.connection.dbapi_connection)
+        return bool(driver.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+
+def _tls_parameters(tls: Any) -> dict[str, Any]:
+    return {
+        "ssl_ca": str(tls.ca_file) if tls.ca_file else None,
+        "ssl_cert": str(tls.cert_file) if tls.cert_file else None,
+        "ssl_key": str(tls.key_file) if tls.key_file else None,
+        "ssl_verify_cert": True,
+        "ssl_verify_identity": True,
+    }
+
+
+def _is_mariadb(connection: Any) -> bool:
+    return "mariadb" in connection.server_version.lower()
+
+
+def _unsafe(name: str, shown: dict[str, str], fine: str) -> str:
+    return (
+        f"{name} is {shown[name]}, so it may lose what was acknowledged: run SET GLOBAL {name} = "
+        f"{fine}, and set it in the server's configuration"
+    )
+
+
+def _column_line(record: tuple[Any, ...]) -> str:
+    table, name, kind, collation, null, default, extra, generated = record
+    shown = kind.partition("(")[0] if kind.startswith(("bigint", "tinyint")) else kind
+    if (shown, collation) == ("longtext", "utf8mb4_bin"):  # as MariaDB keeps JSON
+        shown, collation = "json", ""
+    more = [collation, "" if null == "YES" else "not null", extra.lower(), generated]
+    if default is not None and str(default).upper() != "NULL":
+        more.append("with a default")
+    return f"column {table}.{name} " + " ".join(word for word in (shown, *more) if word)
+
+
+def _table_lines(table: Table[Any]) -> Iterable[str]:
+    name, sql = table.name, SQL_TABLES[table]
+    yield f"table {name} BASE TABLE of InnoDB"
+    for column in table.columns:
+        null = "" if column.nullable else " not null"
+        yield f"column {name}.{column.name} {_TYPES[column.kind]}{null}"
+    yield f"unique index PRIMARY on {name} ({', '.join(table.key)}) BTREE"
+    for field in table.unique:
+        yield f"unique index uq_{name}_{field} on {name} ({field}) BTREE"
+    for index in sql.indexes:
+        columns = ", ".join(column.name for column in index.columns)
+        yield f"index {index.name} on {name} ({columns}) BTREE"
+    for field, (parent, target) in table.references.items():
+        yield f"reference fk_{name}_{field} of {name}.{field} to {parent.name}.{target} RESTRICT"

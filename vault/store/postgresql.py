@@ -1,0 +1,293 @@
+"""PostgreSQL, from version 13 on: psycopg 3, one schema (`public`), settings of our own.
+
+What a session needs is given when it starts and read back, so a pooler in between, which would lose
+it from one transaction to the next, is noticed.
+"""
+
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any, Final, cast
+
+import psycopg
+from psycopg import errors, pq
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+from vault.model.server_address import POSTGRESQL, ServerAddress, ServerTls
+from vault.store.schema import SQL_TABLES
+from vault.store.server import (
+    CONNECT_SECONDS,
+    GONE_SECONDS,
+    HEAD_IDLE_SECONDS,
+    HEAD_WAIT_SECONDS,
+    OWNER_LOCK,
+    OWNER_WAIT_SECONDS,
+    QUERY_SECONDS,
+    Role,
+    ServerBackend,
+    run,
+)
+from vault.store.statements import encode_json, pass_json_through
+from vault.store.table import ColumnKind, Table
+from vault.store.tables import ALL
+
+_COMMON: Final = {
+    "timezone": "UTC",
+    "search_path": "public",  # an object of another schema is never taken for ours
+    "row_security": "off",  # a policy that would hide rows is an error
+    "tcp_keepalives_idle": str(GONE_SECONDS // 2),
+    "tcp_keepalives_interval": str(GONE_SECONDS // 4),
+    "tcp_keepalives_count": "2",
+}
+_SETTINGS: Final = {
+    Role.READ: _COMMON
+    | {
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{QUERY_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{2 * QUERY_SECONDS}s",
+    },
+    # No statement_timeout: at a COMMIT that waits for a standby it would give up the wait alone.
+    Role.WRITE: _COMMON
+    | {
+        "default_transaction_read_only": "off",
+        "synchronous_commit": "on",
+        "lock_timeout": f"{HEAD_WAIT_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{HEAD_IDLE_SECONDS}s",
+    },
+    Role.OWN: _COMMON | {"lock_timeout": f"{OWNER_WAIT_SECONDS}s"},
+}
+_DURABLE: Final = {
+    "fsync": {"on"},
+    "full_page_writes": {"on"},
+    "synchronous_commit": {"on", "remote_apply"},
+}
+_TYPES: Final = {
+    ColumnKind.NAME: 'character varying(512) COLLATE "C"',
+    ColumnKind.TEXT: "text",
+    ColumnKind.INTEGER: "bigint",
+    ColumnKind.BOOLEAN: "boolean",
+    ColumnKind.BLOB: "bytea",
+    ColumnKind.JSON: "json",
+}
+
+
+def _index_line(table: str, name: str, columns: str, *, unique: bool = False) -> str:
+    kind = "UNIQUE INDEX" if unique else "INDEX"
+    return f"index {name}: CREATE {kind} {name} ON public.{table} USING btree ({columns})"
+
+
+_VERSION_TABLE: Final = frozenset(
+    {
+        "table alembic_version",
+        "column alembic_version.version_num character varying(32) not null",
+        "constraint alembic_version_pkc on alembic_version: PRIMARY KEY (version_num)",
+        _index_line("alembic_version", "alembic_version_pkc", "version_num", unique=True),
+    }
+)
+# Relations, columns, constraints, indexes, triggers, rules, policies: what can change an answer or
+# a write of ours. A table that somebody keeps beside ours is none of it.
+_SCHEMA: Final = """
+WITH ours AS (
+  SELECT c.oid, c.relname, c.relkind, c.relrowsecurity, c.relhasrules, c.relispartition,
+         c.relhassubclass, c.relpersistence
+  FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
+    AND c.relname = ANY(%s) AND c.relkind NOT IN ('i', 'I', 'c', 't')
+)
+SELECT CASE relkind WHEN 'r' THEN 'table ' ELSE 'relation of kind ' || relkind::text || ' ' END
+       || relname || CASE WHEN relpersistence = 'p' THEN '' ELSE ' that is not durable' END
+  FROM ours
+UNION ALL
+SELECT 'column ' || relname || '.' || attname || ' ' || format_type(atttypid, atttypmod)
+       || CASE WHEN co.collname IS NULL OR co.collname = 'default' THEN ''
+               ELSE ' COLLATE "' || co.collname || '"' END
+       || CASE WHEN attnotnull THEN ' not null' ELSE '' END
+       || CASE WHEN atthasdef THEN ' with a default' ELSE '' END
+       || CASE WHEN attgenerated <> '' OR attidentity <> '' THEN ' generated' ELSE '' END
+  FROM ours JOIN pg_attribute ON attrelid = ours.oid
+       LEFT JOIN pg_collation co ON co.oid = attcollation
+  WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'constraint ' || conname || ' on ' || relname || ': ' || pg_get_constraintdef(p.oid)
+  FROM ours JOIN pg_constraint p ON conrelid = ours.oid WHERE contype <> 'n'
+UNION ALL
+SELECT 'index ' || i.relname || ': ' || pg_get_indexdef(indexrelid)
+       || CASE WHEN indisvalid AND indisready THEN '' ELSE ' that is not valid' END
+  FROM ours JOIN pg_index ON indrelid = ours.oid JOIN pg_class i ON i.oid = indexrelid
+UNION ALL
+SELECT 'trigger ' || tgname || ' on ' || relname FROM ours
+  JOIN pg_trigger ON tgrelid = ours.oid WHERE NOT tgisinternal
+UNION ALL
+SELECT 'disabled check of references on ' || relname FROM ours
+  JOIN pg_trigger ON tgrelid = ours.oid WHERE tgisinternal AND tgenabled <> 'O'
+UNION ALL
+SELECT 'rule ' || rulename || ' on ' || relname FROM ours JOIN pg_rewrite ON ev_class = ours.oid
+UNION ALL
+SELECT 'row security on ' || relname FROM ours WHERE relrowsecurity
+UNION ALL
+SELECT 'inheritance of ' || relname FROM ours JOIN pg_inherits
+  ON inhparent = ours.oid OR inhrelid = ours.oid
+UNION ALL
+SELECT 'event trigger ' || evtname FROM pg_event_trigger WHERE evtenabled <> 'D'
+"""
+
+
+class PostgresqlBackend(ServerBackend):
+    """A database on a PostgreSQL server."""
+
+    kind = POSTGRESQL
+    url = "postgresql+psycopg://"
+    # The snapshot is taken by the first query, not by BEGIN.
+    begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
+    begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+    def connect_driver(self, role: Role) -> Any:
+        """See `ServerBackend`."""
+        settings = " ".join(f"-c {name}={value}" for name, value in _SETTINGS[role].items())
+        connection = psycopg.connect(
+            **_parameters(self._address, self._password(), self._tls),
+            options=settings,
+            connect_timeout=CONNECT_SECONDS,
+            tcp_user_timeout=GONE_SECONDS * 1000,
+            application_name="freehold",
+            autocommit=True,
+        )
+        set_json_dumps(encode_json, connection)
+        set_json_loads(pass_json_through, connection)
+        if role is Role.WRITE:
+            connection.add_notice_handler(self._note)
+        return connection
+
+    def _note(self, notice: errors.Diagnostic) -> None:
+        """A commit that no standby has confirmed is answered with a warning, and success."""
+        if notice.severity_nonlocalized == "WARNING":
+            self.warnings.append(notice.message_primary or "")
+
+    def unsafe_settings(self, connection: Any) -> Iterable[str]:
+        """Of the server, and of the way to it."""
+        names = [*_DURABLE, "idle_in_transaction_session_timeout", "server_encoding"]
+        shown = {name: run(connection, f"SHOW {name}")[0][0] for name in names}
+        for name, fine in _DURABLE.items():
+            if shown[name] not in fine:
+                yield (
+                    f"{name} is {shown[name]}, so it may lose what was acknowledged: run ALTER "
+                    f"SYSTEM SET {name} = on; SELECT pg_reload_conf()"
+                )
+        (pid, recovers), *_ = run(connection, "SELECT pg_backend_pid(), pg_is_in_recovery()")
+        if recovers:
+            yield "it is a standby, which cannot be written to: name the primary"
+        idle = shown["idle_in_transaction_session_timeout"]
+        if pid != connection.info.backend_pid or idle != f"{HEAD_IDLE_SECONDS}s":
+            yield (
+                "a pooler such as PgBouncer is in between, which would lose our session: connect "
+                "to PostgreSQL itself, the agent has a pool of its own (storage.max_connections)"
+            )
+        if shown["server_encoding"] != "UTF8":
+            yield (
+                f"its encoding is {shown['server_encoding']}: make the database anew with "
+                "ENCODING 'UTF8' TEMPLATE template0"
+            )
+
+    def try_lock(self, connection: Any) -> bool:
+        """By an advisory lock of this database."""
+        try:
+            run(connection, f"SELECT pg_advisory_lock(hashtext('{OWNER_LOCK}'))")
+        except errors.LockNotAvailable:
+            return False
+        return True
+
+    def measure_size(self, connection: Any) -> int:
+        """See `ServerBackend`."""
+        return int(run(connection, "SELECT pg_database_size(current_database())")[0][0])
+
+    def describe_schema(self, connection: Any) -> set[str]:
+        """See `ServerBackend`."""
+        names = [*(table.name for table in ALL), "alembic_version"]
+        return {line for (line,) in run(connection, _SCHEMA, [names])}
+
+    def expected_schema(self) -> set[str]:
+        """See `ServerBackend`."""
+        return {line for table in ALL for line in _table_lines(table)} | _VERSION_TABLE
+
+    def _stream(self, connection: Any, text: str) -> Any:
+        """A cursor on the server: the client's would hold all rows at once."""
+        cursor = connection.cursor(name="freehold_stream")
+        cursor.execute(text)
+        return closing(cursor)
+
+    def describe_failure(self, error: Exception) -> tuple[str, str] | None:
+        """See `ServerBackend`."""
+        if not isinstance(error, psycopg.Error):
+            return None
+        if isinstance(error, errors.DiskFull):
+            return "store_full", "the disk of the server is full"
+        if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
+            return "store_corrupt", "the server says that it is damaged; restore a backup"
+        if isinstance(error, errors.LockNotAvailable):
+            return "store_unavailable", "another transaction holds the head for too long; try again"
+        return "store_unavailable", _reason(error)
+
+    def _in_transaction(self, writer: Any) -> bool:
+        connection = cast("psycopg.Connection[Any]", writer.connection.dbapi_connection)
+        return connection.info.transaction_status == pq.TransactionStatus.INTRANS
+
+
+def _parameters(address: ServerAddress, password: str, tls: ServerTls | None) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        "user": address.user,
+        "password": password or None,
+        "dbname": address.database,
+        "host": address.socket or address.host,
+        "sslmode": "disable",
+        "gssencmode": "disable",
+    }
+    if address.port:
+        parameters["port"] = address.port
+    if tls is not None:
+        parameters |= {
+            "sslmode": "verify-full",
+            "sslrootcert": str(tls.ca_file) if tls.ca_file else "system",
+            "ssl_min_protocol_version": "TLSv1.2",
+        }
+        if tls.cert_file is not None:
+            parameters |= {"sslcert": str(tls.cert_file), "sslkey": str(tls.key_file)}
+    return parameters
+
+
+def _reason(error: psycopg.Error) -> str:
+    """The server's or the system's own words for its kind of failure: no value of a row."""
+    known: Final = {
+        "28P01": "the password is wrong (storage.connection_string or storage.password_file)",
+        "28000": "the server does not let this user in (pg_hba.conf, storage.connection_string)",
+        "3D000": "there is no such database (storage.connection_string)",
+        "53300": "the server has no connection left: lower storage.max_connections, or raise "
+        "max_connections there",
+        "42501": "the user may not do this: he has to own the tables in schema public",
+        "25006": "it can only be read",
+        "25P03": "the transaction stood still for too long",
+    }
+    code = error.sqlstate or ""
+    if code in known:
+        return known[code]
+    if isinstance(error, psycopg.OperationalError) and not code:
+        return str(error).strip().splitlines()[-1][:200] if str(error).strip() else "it is gone"
+    return f"SQLSTATE {code}" if code else "it does not answer as it should"
+
+
+def _table_lines(table: Table[Any]) -> Iterable[str]:
+    name, sql = table.name, SQL_TABLES[table]
+    yield f"table {name}"
+    for column in table.columns:
+        null = "" if column.nullable else " not null"
+        yield f"column {name}.{column.name} {_TYPES[column.kind]}{null}"
+    key = ", ".join(table.key)
+    yield f"constraint pk_{name} on {name}: PRIMARY KEY ({key})"
+    yield _index_line(name, f"pk_{name}", key, unique=True)
+    for field in table.unique:
+        yield f"constraint uq_{name}_{field} on {name}: UNIQUE ({field})"
+        yield _index_line(name, f"uq_{name}_{field}", field, unique=True)
+    for index in sql.indexes:
+        yield _index_line(name, str(index.name), ", ".join(c.name for c in index.columns))
+    for field, (parent, target) in table.references.items():
+        yield (
+            f"constraint fk_{name}_{field} on {name}: FOREIGN KEY ({field}) REFERENCES "
+            f"{parent.name}({target}) ON DELETE RESTRICT"
+        )

@@ -1,0 +1,279 @@
+"""What the database servers share: the head, one owner, and commits whose outcome was in doubt.
+
+A transaction begins by locking the row that every transaction changes, the head. So transactions
+are one after another, whoever's, and whoever has lost the connection at a COMMIT finds out what
+became of it: the next lock is given when that transaction has ended, and the head then says whether
+it was stored.
+
+One agent has the database at a time: it holds a lock of the server's for as long as it is open.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from enum import Enum, auto
+from threading import Lock
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool, QueuePool
+
+from vault.errors import TamperedError, UnavailableError
+from vault.model.server_address import ServerAddress, ServerTls
+from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
+from vault.store.sql import READERS, SqlBackend, create_engine
+from vault.store.tables import CHANGES, HEAD_ROW, SYSTEM
+
+CONNECT_SECONDS: Final = 5
+"""Until a server that does not answer is given up; it is asked again by whoever comes next."""
+HEAD_WAIT_SECONDS: Final = 10
+"""How long a transaction waits for the head, before nothing is stored and everybody is told so."""
+HEAD_IDLE_SECONDS: Final = 5
+"""How long a transaction may stand still before the server ends it: an agent that is stopped, or
+was cut off, keeps the head no longer. A commit of ours is at most some milliseconds of work."""
+QUERY_SECONDS: Final = 30
+GONE_SECONDS: Final = 10
+"""Until both ends notice that the machine at the other end of a connection is gone."""
+OWNER_LOCK: Final = "freehold agent"
+OWNER_WAIT_SECONDS: Final = 2  # a server may take a moment to see that the last owner is gone
+_NAMED: Final = 3  # findings that an error names
+
+
+class Role(Enum):
+    """What a connection is for."""
+
+    READ = auto()
+    WRITE = auto()
+    OWN = auto()
+
+
+class ServerBackend(SqlBackend):
+    """A database of one agent on a server that others may use, too."""
+
+    kind: str
+    url: str  # of SQLAlchemy, which says the dialect and the driver and nothing else
+    begin_read: str
+    begin_write: str
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        tls: ServerTls | None = None,
+        password: Callable[[], str] | None = None,
+        readers: int = READERS,
+        patience: float = QUERY_SECONDS,
+        *,
+        shared: bool = False,
+    ) -> None:
+        """`tls` None: none. `password` is asked for each connection; None: the address has it.
+
+        `patience`: seconds that a read waits for one of `readers` connections. `shared`: others
+        may have the database at the same time.
+        """
+        super().__init__(readers)
+        self._address = address
+        self._tls = tls
+        self._password = password or (lambda: address.password)
+        self._patience = patience
+        self._owner: Any = None  # a driver's connection, which holds the server's lock
+        self._owner_lock = Lock()
+        self._shared = shared
+        self.warnings: list[str] = []  # of the server, since the writer's transaction began
+
+    # What a server has to say for itself.
+
+    @abstractmethod
+    def connect_driver(self, role: Role) -> Any:
+        """A driver's connection in autocommit mode, which says what a transaction is by itself."""
+
+    @abstractmethod
+    def unsafe_settings(self, connection: Any) -> Iterable[str]:
+        """Why a commit would not be durable there, each with what to do."""
+
+    @abstractmethod
+    def try_lock(self, connection: Any) -> bool:
+        """Take the lock `OWNER_LOCK` for as long as the connection lasts, or False."""
+
+    @abstractmethod
+    def measure_size(self, connection: Any) -> int:
+        """Bytes that the database takes."""
+
+    @abstractmethod
+    def describe_schema(self, connection: Any) -> set[str]:
+        """What the database consists of, a line for each thing that it would obey."""
+
+    @abstractmethod
+    def expected_schema(self) -> set[str]:
+        """The same, of a database as the migrations leave it."""
+
+    @abstractmethod
+    def describe_failure(self, error: Exception) -> tuple[str, str] | None:
+        """Code and reason of a driver's error that has a known cause; None: another one."""
+
+    # SqlBackend.
+
+    def _open_engines(self) -> tuple[sa.Engine, sa.Engine]:
+        if not self._shared:
+            self._own()
+        reads = create_engine(
+            self.url,
+            lambda: self.connect_driver(Role.READ),
+            self.begin_read,
+            poolclass=QueuePool,
+            pool_size=self.readers,
+            max_overflow=0,
+            pool_timeout=self._patience,
+        )
+        writes = create_engine(
+            self.url,
+            lambda: self.connect_driver(Role.WRITE),
+            self.begin_write,
+            poolclass=NullPool,
+        )
+        return reads, writes
+
+    def _release(self) -> None:
+        """Close the owner's connection, with which the lock ends."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            with suppress(Exception):  # the server has ended it
+                owner.close()
+
+    def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
+        run(reader, self.begin_read)
+
+    def _begin_write(self, writer: sa.Connection) -> None:
+        """Wait for the head, and have it until the transaction ends."""
+        self.warnings.clear()
+        super()._begin_write(writer)
+        try:
+            self._lock_head(writer)
+        except Exception as error:
+            raise self._store_error(error) from error
+
+    def _lock_head(self, writer: sa.Connection) -> None:
+        system = self._prepared_statements(writer.dialect)[SYSTEM]
+        key = system.key_parameters((HEAD_ROW,))
+        run(writer.connection, f"{system.get} FOR UPDATE", key)
+
+    def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
+        written: list[WriteSet] = []
+
+        def noted(session: StoreSession) -> WriteSet:
+            written[:] = [apply(session)]
+            return written[0]
+
+        try:
+            super()._write_transaction(noted)
+        except BackendError as error:
+            if error.details["outcome"] != UNKNOWN or not written:
+                raise
+            self._settle(written[0], error)
+        if self.warnings:
+            raise BackendError(
+                "store_unavailable",
+                f"the change is stored, but may be lost with the server: {self.warnings[0]}",
+                UNKNOWN,
+            )
+
+    def _settle(self, written: WriteSet, error: BackendError) -> None:
+        """Find out what became of a transaction whose COMMIT was not answered, by its feed entry.
+
+        Raises `error` where it is still unknown, and with the outcome `none` where nothing of it is
+        stored.
+        """
+        try:
+            (entry,) = written.inserts[CHANGES]
+            writer = self._write_connection()
+            self._begin_write(writer)  # whose lock is given when that transaction has ended
+            session = self._session(writer.connection, writer.dialect)
+            stored = session.get(CHANGES, (entry.seq,))
+            self._roll_back(writer)
+        except Exception:  # noqa: BLE001  # whatever keeps us from asking: it stays unknown
+            self._discard_writer()
+            raise error from None
+        if stored is None or stored.chain != entry.chain:
+            raise BackendError(error.code, error.message) from None
+
+    def _verify_durability(self, writer: sa.Connection) -> None:
+        found = list(self.unsafe_settings(writer.connection.dbapi_connection))
+        if found:
+            raise UnavailableError("store_unsafe", f"this database is refused: {'; '.join(found)}")
+
+    def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
+        found = self.describe_schema(connection.dbapi_connection)
+        wanted = self.expected_schema()
+        if found == wanted:
+            return
+        told = sorted(f"{line} is not ours" for line in found - wanted)
+        told += sorted(f"{line} is missing" for line in wanted - found)
+        more = f", and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+        raise TamperedError(
+            "storage_schema_changed",
+            "the schema of the database was changed behind the agent's back: "
+            f"{', '.join(told[:_NAMED])}{more}. Find out who can change it, then undo that or "
+            "restore a backup",
+        )
+
+    def _verify_integrity(self, connection: sa.PoolProxiedConnection) -> None:
+        self._verify_schema(connection)
+
+    def _store_error(self, error: Exception) -> Exception:
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        known = self.describe_failure(cause) if isinstance(cause, Exception) else None
+        if known is not None:
+            return BackendError(known[0], f"the database failed: {known[1]}")
+        if isinstance(cause, UnicodeDecodeError):
+            return TamperedError("row_corrupt", "a stored row is damaged")
+        if isinstance(error, OSError | sa.exc.SQLAlchemyError):
+            return BackendError("store_unavailable", "the database does not answer as it should")
+        return error
+
+    @property
+    def location(self) -> str:
+        """The server and the database."""
+        return str(self._address)
+
+    def size(self) -> int:
+        """As the server says."""
+        with self._reader() as connection:
+            try:
+                return self.measure_size(connection.dbapi_connection)
+            except Exception as error:
+                raise self._store_error(error) from error
+
+    # The owner.
+
+    def foreign_writes(self) -> int:
+        """0: what others change is noticed by the row index. Looks whether we still have the lock.
+
+        Raises `UnavailableError` (`store_locked`) when another agent has taken it.
+        """
+        if not self._shared:
+            with self._owner_lock:
+                try:
+                    run(self._owner, "SELECT 1")
+                except Exception:  # noqa: BLE001  # the lock went with the connection: take it anew
+                    self._release()
+                    self._own()
+        return 0
+
+    def _own(self) -> None:
+        try:
+            self._owner = self.connect_driver(Role.OWN)
+            if self.try_lock(self._owner):
+                return
+        except Exception as error:
+            self._release()
+            raise self._store_error(error) from error
+        self._release()
+        raise UnavailableError(
+            "store_locked", f"another agent has the {self._address}: stop it first"
+        )
+
+
+def run(connection: Any, text: str, parameters: Any = None) -> list[Any]:
+    """The records of one statement, on the driver."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(text, parameters)
+        return list(cursor.fetchall()) if cursor.description else []
