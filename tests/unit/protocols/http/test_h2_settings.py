@@ -1,4 +1,4 @@
-"""What protocols.http.h2_settings promises."""
+"""What protocols.http.h2_machine promises."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from protocols.http.h2_frames import (
     PROTOCOL_ERROR,
     settings_frame,
 )
-from protocols.http.h2_settings import initial_window
+from protocols.http.h2_machine import initial_window
 
 
 def payload(*pairs: tuple[int, int]) -> bytes:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from tests.unit.vault.authz.samples import names, permissions_, rules_
 from vault.authz.access import AccessRequest
+from vault.authz.authorizer import ListFilter
 from vault.authz.compile import compile_permissions, compile_policies
 from vault.authz.evaluate import is_listed
-from vault.authz.list_filter import ListFilter
 from vault.authz.policy import validate_policy
 from vault.model.identity import Identity, Method, Permission
 from vault.model.operation import Capability, Origin, SecretFacts

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from vault.model.mounts import MountTable
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.workers.door import WorkerDoor
 from vault.workers.elsewhere import Elsewhere
@@ -50,7 +50,7 @@ async def leader(op: Operation) -> object:
 def operation(name: str, payload: object = None, *, part: bool = False) -> Operation:
     """One of this name."""
     return Operation(
-        name=name,
+        type=OperationType(name),
         path=ResourcePath.parse("secret/a"),
         payload=payload,
         request_id="r",

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from protocols.instant import parse_rfc3339
 from vault.audit.query import AuditPage, AuditQuery
-from vault.model.instant import parse_rfc3339
 
 
 async def test_events_are_searched_by_all_filters(wire: Any) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from vault.model.health import HealthState
-from vault.model.instant import SECOND
+from protocols.instant import SECOND
+from vault.model.health import HealthState, KeyringState, KeyStatus
 from vault.model.link import CentralBundle, LinkNotification, LinkStatus
 from vault.model.payloads import TuneMount, WriteMount
 from vault.model.records import MountRow
@@ -16,10 +16,18 @@ MOUNT = MountRow(path="kv/", id="m", accessor="kv_m", created_at=10**18)
 
 async def test_the_key_is_told_without_the_key(wire: Any) -> None:
     """Generation, age and uses."""
-    wire.gate.answers["sys.key_status"] = {
-        "epoch": 3, "term": 2, "install_time": 10**18, "encryptions": 9, "reserved": 12,
-        "rotation_due": False, "oldest": 1, "rewrapped": False,
-    }  # fmt: skip
+    wire.gate.answers["sys.key_status"] = KeyStatus(
+        keyring=KeyringState(
+            epoch=3,
+            generation=2,
+            oldest_generation=1,
+            created_at=10**18,
+            uses=9,
+            reserved_uses=12,
+            rotation_due=False,
+        ),
+        rewrapped=False,
+    )
     body = json.loads((await wire.ask("GET", "system/key-status")).body)
     assert body == {
         "epoch": 3, "generation": 2, "created_at": "2001-09-09T01:46:40Z", "uses": 9,
