@@ -15,11 +15,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tests.acceptance.command import FREEHOLD, freehold
 from tests.acceptance.maker import Kind, Made, is_at_home, maker
 from tests.newest import place_vault
+from tests.support.databases import SERVERS
+
+if TYPE_CHECKING:
+    import pytest
 
 READY_WITHIN = 60.0  # seconds; a start takes one on an idle machine
 STOPPED_WITHIN = 30.0  # seconds; more than the agent's own grace
@@ -248,16 +252,32 @@ class Agent:
 
 class _Form:
     workers = SEVERAL
+    database: Callable[[], str] | None = None
 
 
 @contextmanager
-def serving(workers: int) -> Iterator[None]:
-    """Agents that are made within the block have so many workers, unless told otherwise."""
-    before, _Form.workers = _Form.workers, workers
+def serving(workers: int, database: Callable[[], str] | None = None) -> Iterator[None]:
+    """Agents that are made within the block have so many workers, unless told otherwise.
+
+    `database` makes the URL of an empty database for each, on a server; None: they have a file.
+    """
+    before = _Form.workers, _Form.database
+    _Form.workers, _Form.database = workers, database
     try:
         yield
     finally:
-        _Form.workers = before
+        _Form.workers, _Form.database = before
+
+
+@contextmanager
+def in_form(request: "pytest.FixtureRequest") -> Iterator[int]:
+    """Agents as the fixture's parameter says: so many workers, or one and a kind of server."""
+    if request.param not in SERVERS:
+        with serving(request.param):
+            yield request.param
+        return
+    with serving(1, request.getfixturevalue(request.param)):
+        yield 1
 
 
 def dev_agent(folder: Path, data: Path | None = None, *, workers: int | None = None) -> Agent:
@@ -267,6 +287,8 @@ def dev_agent(folder: Path, data: Path | None = None, *, workers: int | None = N
         FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0",
         "--data-dir", str(data), "--workers", str(workers or _Form.workers),
     ]  # fmt: skip
+    if _Form.database is not None:
+        command += ["--database", _Form.database()]
     return Agent(folder, command, data=data, first=_place_dev)
 
 
@@ -292,7 +314,7 @@ def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent
     """
     settings: dict[str, Any] = {
         "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}},
-        "storage": {"type": "sqlite", "connection_string": f"sqlite:///{folder}/vault.db"},
+        "storage": _storage(folder),
         "encryption": {"key_management": "shamir"},
         "audit": {"enabled": True, "log_file": f"{folder}/audit.log"},
         **(config or {}),
@@ -302,6 +324,11 @@ def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent
     file = folder / "vault.yaml"
     file.write_text(json.dumps(settings))  # JSON is YAML
     return Agent(folder, [FREEHOLD, "agent", "serve", "--config", str(file)], token="", data=folder)
+
+
+def _storage(folder: Path) -> dict[str, str]:
+    url = f"sqlite:///{folder}/vault.db" if _Form.database is None else _Form.database()
+    return {"type": url.partition(":")[0], "connection_string": url}
 
 
 @contextmanager
