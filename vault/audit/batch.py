@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from protocols.instant import SECOND, rfc3339
 from vault.audit import record
 from vault.audit.chain import Chain
 from vault.audit.checkpoint import TreeHead, log_origin, sign_checkpoint
 from vault.audit.keys import AuditKeys
 from vault.audit.pending_record import PendingRecord
 from vault.audit.record import RecordContent, RecordKind
-from vault.model.instant import SECOND, rfc3339
 
 CHECKPOINT_INTERVAL: Final = SECOND  # security.md, "Audit tampering"
 CHECKPOINT_RECORDS: Final = 1000  # the same

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from actors.slewed_clock import SlewedClock
+from protocols.instant import SECOND, rfc3339
 from vault.audit.record import AuditEvent, service_alert
 from vault.audit.record import RetentionBody as Released
-from vault.model.instant import SECOND, rfc3339
 
 DAY: Final = 86_400 * SECOND
 NOTICE_PERIOD: Final = 7 * DAY

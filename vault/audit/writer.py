@@ -10,6 +10,7 @@ import trio
 from msgspec import Struct
 
 from actors import BatchActor, Failure, World
+from protocols.instant import SECOND
 from vault.audit import record
 from vault.audit.batch import Batch, BatchComposer
 from vault.audit.feed import LogFeed
@@ -20,7 +21,6 @@ from vault.audit.retention import DAY as DAY
 from vault.audit.retention import RetentionSchedule, RetentionStep
 from vault.audit.shared_tail import SharedTail, Tail
 from vault.errors import TamperedError, UnavailableError
-from vault.model.instant import SECOND
 
 log: Final = logging.getLogger("freehold.audit")
 SWEEP_INTERVAL: Final = 3_600 * SECOND  # how often retention is looked at; it counts in days

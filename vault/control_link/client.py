@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from protocols.errors import locate
+from protocols.instant import from_millis
 from protocols.link.messages import (
     Conditions,
     Message,
@@ -43,7 +44,6 @@ from vault.control_link.inbox import (
 from vault.control_link.outbox import OutboxBacklog, SqlOutbox, read_backlog
 from vault.control_link.phase_table import PhaseEvent
 from vault.errors import VaultError
-from vault.model.instant import from_millis
 from vault.model.link import LinkNotification, LinkStatus
 
 log: Final = logging.getLogger("freehold.uplink")

@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from actors import World
 from protocols.errors import locate
 from protocols.link.vocabulary import AlertCode, Severity
+from vault import operations
 from vault.control_link import message_factory
 from vault.control_link.database import LinkDatabase, LinkTx
 from vault.control_link.outbox import SqlOutbox
 from vault.control_link.usage_reporter import SERVICE, SharingLevel, UsageSource
 from vault.errors import VaultError
-from vault.model.operation import Operation, Origin
-from vault.model.path import ResourcePath
+from vault.model.operation import Operation, service_operation
 from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
 
 log: Final = logging.getLogger("freehold.uplink")
@@ -65,8 +65,6 @@ class ExpiryAlerts:
         except VaultError as error:
             log.warning("secrets that expire could not be looked for: %s", locate(error))
             return 0
-        if not isinstance(found, ExpiringReport):
-            raise TypeError("usage.expiring answers what it found")
         self.expiring_count = found.total
         now = self._world.now()
         soon, over = await database.transact(lambda tx: self._tell(tx, outbox, found, now))
@@ -146,13 +144,11 @@ class ExpiryAlerts:
         tx.execute("INSERT OR REPLACE INTO expiring VALUES (?, ?, ?, ?)", row)
         return True
 
-    def _operation(self, ended: tuple[int, bytes]) -> Operation:
-        return Operation(
-            name="usage.expiring",
-            path=ResourcePath.parse("sys/usage"),
-            payload=FindExpiring(within=self._windows[-1], ended=ended),
-            request_id=self._world.new_id(),
-            credential=None,
-            origin=Origin(ip="", dialect="service"),
+    def _operation(self, ended: tuple[int, bytes]) -> Operation[FindExpiring, ExpiringReport]:
+        return service_operation(
+            operations.FIND_EXPIRING,
+            "sys/usage",
+            FindExpiring(within=self._windows[-1], ended=ended),
             service=SERVICE,
+            request_id=self._world.new_id(),
         )

@@ -3,7 +3,7 @@
 import platform
 import resource
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,13 +13,13 @@ from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.bundle import AcceptedVersion, BundleError
+from vault import operations
 from vault.control_link.audit_follower import AuditLogFollower
 from vault.control_link.host import AppliedBundle, MetricFigures, VaultFacts
 from vault.errors import VaultError
 from vault.metrics import RequestTotals
 from vault.model.link_ports import ActiveBundle, KekState
-from vault.model.operation import Operation, Origin
-from vault.model.path import ResourcePath
+from vault.model.operation import OperationType, P, R, RunOperation, service_operation
 from vault.model.payloads import ApplyBundle, Nothing
 
 SERVICE: Final = "control-plane"
@@ -42,7 +42,7 @@ _MACHINES: Final = {
 class LocalVaultHost:
     """`host.Host`. What is given as functions is asked at each look."""
 
-    run: Callable[[Operation], Awaitable[object]]
+    run: RunOperation
     is_open_now: Callable[[], bool]
     totals: Callable[[], RequestTotals]
     connections: Callable[[], float]
@@ -136,8 +136,8 @@ class LocalVaultHost:
     async def apply_bundle(self, signed: bytes) -> AppliedBundle:
         """See `Host`."""
         try:
-            found = await self.run(
-                self._operation("fleet.apply", "sys/fleet/bundle", ApplyBundle(signed=signed))
+            found = await self._run(
+                operations.APPLY_BUNDLE, "sys/fleet/bundle", ApplyBundle(signed=signed)
             )
         except VaultError as error:
             reason = error.details.get("reason")
@@ -146,8 +146,6 @@ class LocalVaultHost:
             if error.code == "bundle_older":
                 raise BundleError(words.PolicyReason.OLDER, error.message) from None
             raise
-        if not isinstance(found, ActiveBundle):
-            raise TypeError("fleet.apply answers what is in force")
         return AppliedBundle(AcceptedVersion(found.version, found.hash), found.narrowed)
 
     async def checkpoint(self, old_size: int, old_root: bytes) -> m.AuditCheckpoint | None:
@@ -156,18 +154,13 @@ class LocalVaultHost:
 
     async def rotate_kek(self) -> None:
         """See `Host`."""
-        await self.run(self._operation("sys.rotate", "sys/rotate", Nothing()))
-        await self.run(self._operation("sys.rewrap", "sys/rewrap", Nothing()))
+        await self._run(operations.ROTATE_KEY, "sys/rotate", Nothing())
+        await self._run(operations.REWRAP_DATA_KEYS, "sys/rewrap", Nothing())
 
-    def _operation(self, name: str, path: str, payload: object) -> Operation:
-        return Operation(
-            name=name,
-            path=ResourcePath.parse(path),
-            payload=payload,
-            request_id=self.world.new_id(),
-            credential=None,
-            origin=Origin(ip="", dialect="service"),
-            service=SERVICE,
+    async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> R:
+        request_id = self.world.new_id()
+        return await self.run(
+            service_operation(operation, path, payload, service=SERVICE, request_id=request_id)
         )
 
 

@@ -15,7 +15,7 @@ from actors import World
 from vault.authz.ceiling import read_ceiling
 from vault.config import Settings
 from vault.control_link import egress_view
-from vault.handlers.control_plane import LinkPorts
+from vault.control_link.ports import LinkPorts
 from vault.model.link import SentPage, SentVerdict
 from vault.seal.manager import SealManager
 from vault.store.interface import StoreBackend

@@ -14,10 +14,10 @@ from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link.limits import MAX_NAMED
 from protocols.link.vocabulary import USAGE_DAYS, OperationName
+from vault import operations
 from vault.errors import VaultError
 from vault.metrics import RequestTotals
-from vault.model.operation import Operation, Origin
-from vault.model.path import ResourcePath
+from vault.model.operation import Operation, RunOperation, service_operation
 from vault.model.usage import ReportUsage, UsageReport
 
 HOUR: Final = 3600 * SECOND
@@ -44,7 +44,7 @@ class SharingLevel(StrEnum):
 
 
 class UsageTally(Protocol):
-    """What is counted beside (`vault.handlers.usage_tally`)."""
+    """What is counted beside (`vault.control_link.ports`)."""
 
     reads: dict[str, int]
     uses: dict[str, int]
@@ -58,7 +58,7 @@ class UsageTally(Protocol):
 class UsageSource:
     """The vault, as these reports see it."""
 
-    run: Callable[[Operation], Awaitable[object]]
+    run: RunOperation
     is_open_now: Callable[[], bool]
     totals: Callable[[], RequestTotals]
     tally: UsageTally
@@ -145,17 +145,17 @@ class UsageReporter:
         except VaultError:
             return None  # sealed meanwhile, or the store is away: the next one has all of it
         self._look_again = begun + (self._world.monotonic() - begun) * (SCAN_REST_FACTOR + 1)
-        return found if isinstance(found, UsageReport) else None
+        return found
 
-    def _operation(self, reads: dict[str, int], uses: dict[str, int], *, opaque: bool) -> Operation:
-        return Operation(
-            name="usage.look",
-            path=ResourcePath.parse("sys/usage"),
-            payload=ReportUsage(reads=reads, uses=uses, opaque=opaque),
-            request_id=self._world.new_id(),
-            credential=None,
-            origin=Origin(ip="", dialect="service"),
+    def _operation(
+        self, reads: dict[str, int], uses: dict[str, int], *, opaque: bool
+    ) -> Operation[ReportUsage, UsageReport]:
+        return service_operation(
+            operations.REPORT_USAGE,
+            "sys/usage",
+            ReportUsage(reads=reads, uses=uses, opaque=opaque),
             service=SERVICE,
+            request_id=self._world.new_id(),
         )
 
 

@@ -18,6 +18,7 @@ import trio
 
 from actors import World
 from actors.tree import Node
+from protocols.instant import SECOND, from_millis
 from protocols.link.vocabulary import (
     WARNINGS,
     AlertCode,
@@ -48,13 +49,11 @@ from vault.control_link.policy_replays import PolicyReplays
 from vault.control_link.tls_dialer import TlsDialer
 from vault.control_link.usage_reporter import SharingLevel, UsageReporter, UsageSource
 from vault.errors import UnavailableError, VaultError
-from vault.handlers.control_plane import bundle_in_force
 from vault.jobs.size_sampler import measure_sizes, sample_sizes
 from vault.metrics import Metrics
-from vault.model.instant import SECOND, from_millis
 from vault.model.link import LinkStatus
 from vault.model.link_ports import PolicyTrust, ReadKekState
-from vault.model.replay import ConditionFact
+from vault.model.policy_replay import ConditionFact
 from vault.seal.manager import SealManager
 from vault.store.interface import StoreBackend
 
@@ -283,7 +282,7 @@ class ControlLink:
         """The data path is built: what it holds of the control plane is known from now on."""
         self._policies, self._read_kek_state = book, keys
         if self._host is not None:
-            self._host.policies = lambda: bundle_in_force(book, self._trust())
+            self._host.policies = lambda: book.active_bundle(self._trust())
             self._host.keys = keys
         if self._client is not None:
             self._client.notify_vault_changed()
@@ -292,7 +291,7 @@ class ControlLink:
         """It is taken down: of its bundle the last state is known, of its keys nothing."""
         book, self._policies, self._read_kek_state = self._policies, None, None
         if self._host is not None and book is not None:
-            held = bundle_in_force(book, self._trust())
+            held = book.active_bundle(self._trust())
             self._host.policies, self._host.keys = lambda: held, lambda: None
 
     def _alert(self, code: AlertCode, count: int) -> None:

@@ -28,7 +28,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.mounts import MountTable
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, Origin, P, R
 from vault.model.records import SystemRow
 from vault.seal.root_keys import NewRootKey
 from vault.seal.root_keys.file import FileRootKey
@@ -77,7 +77,7 @@ class InitResult(Struct, frozen=True, kw_only=True):
 class OperationRunner(Protocol):
     """What the seal needs of `vault.pipeline.Pipeline`."""
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """Run one operation."""
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:
@@ -170,7 +170,7 @@ class SealManager:
         self._seal_changed = trio.Condition()
         self.cluster_id = ""
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """Run an operation.
 
         Raises `UnavailableError` (`sealed`, `not_initialized`) while there is no data path.

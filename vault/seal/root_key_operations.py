@@ -20,12 +20,12 @@ from msgspec.structs import replace
 
 from actors import World
 from protocols import json_text
-from vault.barrier import SYSTEM, UNKNOWN, Barrier
+from protocols.instant import SECOND
+from vault.barrier import Barrier
 from vault.crypto.encoding import BASE62
 from vault.crypto.errors import AuthenticationFailed, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.random import random_bytes
 from vault.errors import ConflictError, SetupError, ValidationError, VaultError
-from vault.model.instant import SECOND
 from vault.model.records import SystemRow
 from vault.model.root_key import (
     NO_ATTEMPT,
@@ -40,6 +40,8 @@ from vault.seal.root_keys import NewRootKey
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
 from vault.seal.root_keys.shares import SealConfig
+from vault.store.interface import UNKNOWN
+from vault.store.tables import SYSTEM
 
 T = TypeVar("T")
 

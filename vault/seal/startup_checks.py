@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 import trio
 
 from actors import World
+from protocols.instant import rfc3339
 from protocols.link.vocabulary import AlertCode
 from vault.audit.broker import AuditBroker
 from vault.audit.keys import AuditKeys
@@ -30,7 +31,6 @@ from vault.barrier import KEYRING_ROW, HmacRowGuard
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, SetupError, UnavailableError, VaultError
-from vault.model.instant import rfc3339
 from vault.model.records import SystemRow
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import AcceptanceSubject

@@ -9,11 +9,10 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.audit import audit
 from vault.edge.native.batch import batch
 from vault.edge.native.endpoint import build_router
-from vault.edge.native.errors import error_body
 from vault.edge.native.keys import keys
 from vault.edge.native.openapi import openapi_endpoint
 from vault.edge.native.policies import policies
-from vault.edge.native.replays import replays
+from vault.edge.native.policy_replays import replays
 from vault.edge.native.roles import roles
 from vault.edge.native.secrets import secrets
 from vault.edge.native.sessions import sessions
@@ -21,6 +20,7 @@ from vault.edge.native.system import system
 from vault.edge.native.tokens import tokens
 from vault.edge.native.usage import usage
 from vault.edge.native.users import users
+from vault.edge.native.views import error_body
 from vault.edge.reply import Reply
 from vault.edge.router import Router
 from vault.errors import AuthenticationError, MethodError, VaultError

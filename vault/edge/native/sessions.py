@@ -10,12 +10,14 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from protocols.http.session_key import parts_of
+from protocols.instant import SECOND, rfc3339
+from vault import operations
 from vault.edge.browser_sessions import BrowserSessions
 from vault.edge.native.endpoint import Endpoints, encode_reply, system_path
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.errors import NotFoundError
-from vault.model.instant import SECOND, rfc3339
+from vault.model.operation import OperationType
 from vault.model.payloads import Nothing
 from vault.model.results import BrowserSession
 
@@ -53,7 +55,7 @@ class OpenedBody(SessionBody, frozen=True, kw_only=True):
     returns=OpenedBody, status=201, errors=(404, 409),
 )  # fmt: skip
 async def open_(dialect: "NativeDialect", request: Request) -> Reply:
-    made: BrowserSession = await _run(dialect, request, "session.open")
+    made: BrowserSession = await _run(dialect, request, operations.OPEN_SESSION)
     browsers = _browsers(dialect)
     cookie, key = parts_of(made.text)
     told = OpenedBody(**asdict(_body(made, dialect.world.now())), session_key=key)
@@ -64,7 +66,7 @@ async def open_(dialect: "NativeDialect", request: Request) -> Reply:
 
 @sessions.add("GET", "sessions/current", "Who is signed in", returns=SessionBody, errors=(404,))
 async def current(dialect: "NativeDialect", request: Request) -> SessionBody:
-    return await _session_body(dialect, request, "session.current")
+    return await _session_body(dialect, request, operations.READ_SESSION)
 
 
 @sessions.add(
@@ -72,22 +74,22 @@ async def current(dialect: "NativeDialect", request: Request) -> SessionBody:
     returns=SessionBody, errors=(404,),
 )  # fmt: skip
 async def renew(dialect: "NativeDialect", request: Request) -> SessionBody:
-    return await _session_body(dialect, request, "session.renew")
+    return await _session_body(dialect, request, operations.RENEW_SESSION)
 
 
 @sessions.add("DELETE", "sessions/current", "Sign out", status=204, errors=(404,))
 async def close(dialect: "NativeDialect", request: Request) -> Reply:
-    await _run(dialect, request, "session.close")
+    await _run(dialect, request, operations.CLOSE_SESSION)
     browsers = _browsers(dialect)
     return Reply(NO_CONTENT).with_header(*browsers.set_cookie(browsers.read_request(request), ""))
 
 
-async def _run(dialect: "NativeDialect", request: Request, name: str) -> BrowserSession:
+async def _run(
+    dialect: "NativeDialect", request: Request, operation: OperationType[Nothing, BrowserSession]
+) -> BrowserSession:
     """Without a web interface one learns that, once one has shown who one is."""
-    asked = name if dialect.browsers is not None else "session.current"
-    found: BrowserSession = await dialect.run_operation(
-        request, asked, system_path("sessions"), Nothing()
-    )
+    asked = operation if dialect.browsers is not None else operations.READ_SESSION
+    found = await dialect.run_operation(request, asked, system_path("sessions"), Nothing())
     _browsers(dialect)
     return found
 
@@ -98,8 +100,10 @@ def _browsers(dialect: "NativeDialect") -> BrowserSessions:
     return dialect.browsers
 
 
-async def _session_body(dialect: "NativeDialect", request: Request, name: str) -> SessionBody:
-    found = await _run(dialect, request, name)
+async def _session_body(
+    dialect: "NativeDialect", request: Request, operation: OperationType[Nothing, BrowserSession]
+) -> SessionBody:
+    found = await _run(dialect, request, operation)
     return _body(found, dialect.world.now())
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from protocols import json_text
-from vault.model.instant import SECOND
+from protocols.instant import SECOND
 from vault.seal.anchor.anchor_file import replace_file, sync_folder
 
 VALIDITY: Final = 3_600 * SECOND

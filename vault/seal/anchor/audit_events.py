@@ -3,8 +3,8 @@
 from msgspec.structs import replace
 
 from actors import World
+from protocols.instant import SECOND
 from vault.audit.record import MAX_TEXT, AuditEvent
-from vault.model.instant import SECOND
 from vault.seal.anchor.rollback_check import ResumePoint
 
 ACCEPT_ROLLBACK = "sys.accept_rollback"

@@ -6,10 +6,10 @@ Blocks. All authority rows are summed up with it: about 1.5 s for a million of t
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from protocols.instant import parse_rfc3339
 from vault.audit.recovery import RecoveredLog
 from vault.audit.retention import RetentionNotice
 from vault.errors import TamperedError, UnavailableError
-from vault.model.instant import parse_rfc3339
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance
 from vault.seal.anchor.anchor_file import AnchorFile

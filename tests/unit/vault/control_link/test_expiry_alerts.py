@@ -14,9 +14,9 @@ from tests.unit.vault.control_link.samples import NANO, TrioWorld
 from vault.control_link.database import LinkDatabase, open_link_database
 from vault.control_link.expiry_alerts import ExpiryAlerts, ExpiryWarningConfig
 from vault.control_link.outbox import SqlOutbox
+from vault.control_link.ports import UsageTally
 from vault.control_link.usage_reporter import SharingLevel, UsageSource
 from vault.errors import UnavailableError
-from vault.handlers.usage_tally import UsageTally
 from vault.metrics import Metrics
 from vault.model.operation import Operation
 from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring

@@ -11,9 +11,9 @@ from protocols.link import messages as m
 from protocols.link.codec import encode_payload
 from protocols.link.vocabulary import OperationName
 from tests.unit.vault.control_link.samples import NANO, TrioWorld
+from vault.control_link.ports import UsageTally
 from vault.control_link.usage_reporter import HOUR, UNSEEN, SharingLevel, UsageReporter, UsageSource
 from vault.errors import UnavailableError
-from vault.handlers.usage_tally import UsageTally
 from vault.metrics import Metrics
 from vault.model.operation import Operation
 from vault.model.usage import IdentityUsage, ReportUsage, SecretUsage, UsageReport

@@ -19,7 +19,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.seal.manager import (
@@ -32,7 +32,7 @@ from vault.seal.manager import (
 from vault.seal.root_keys.file import FileRootKey
 
 OP = Operation(
-    name="op", path=ResourcePath.parse("s/a"), payload=Nothing(), request_id="r",
+    type=OperationType("op"), path=ResourcePath.parse("s/a"), payload=Nothing(), request_id="r",
     credential=None, origin=Origin(ip=""),
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.testing import FakeWorld
+from protocols.instant import SECOND
 from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_stamp_writer
 from vault.audit.broker import open_audit
 from vault.audit.record import decode_record
@@ -17,7 +18,6 @@ from vault.audit.writer import AuditConfig
 from vault.barrier import KEYRING_ROW, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.errors import SetupError, TamperedError, UnavailableError
-from vault.model.instant import SECOND
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance, AcceptanceSubject
 from vault.seal.startup_checks import (

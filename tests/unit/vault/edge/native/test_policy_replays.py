@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from vault.model.instant import SECOND
-from vault.model.replay import (
+from protocols.instant import SECOND
+from vault.model.policy_replay import (
     DecisionChange,
+    PolicyReplayReport,
     ReplayPolicies,
-    ReplayReport,
     Stop,
     Undecided,
 )
@@ -18,7 +18,7 @@ CHANGE = DecisionChange(
     path="secret/a", rule="", rule_now="app/rules[0]", count=3, last=NOW, last_seq=7,
     last_ip="10.0.0.1", identity=b"i" * 16,
 )  # fmt: skip
-FOUND = ReplayReport(
+FOUND = PolicyReplayReport(
     since=NOW - SECOND, until=NOW, reached=NOW - SECOND, stopped=Stop.NOTHING, records=9,
     accesses=5, unchanged=1, denied=3, allowed=0, undecided={Undecided.CREDENTIAL_GONE: 1},
     drifted=0, changes=(CHANGE,), others=2,

@@ -86,7 +86,7 @@ class DecisionChange(Struct, frozen=True, kw_only=True):
     """Opaque ids; empty if not asked for, or if it is about no secret that exists."""
 
 
-class ReplayReport(Struct, frozen=True, kw_only=True):
+class PolicyReplayReport(Struct, frozen=True, kw_only=True):
     """What a replay found. All counts but `records` are accesses.
 
     `denied`: allowed by the policies in force and not by the candidate; `allowed`: the other way.

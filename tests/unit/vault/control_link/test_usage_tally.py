@@ -2,8 +2,8 @@
 
 import pytest
 
-from vault.handlers import usage_tally as module
-from vault.handlers.usage_tally import UsageTally
+from vault.control_link import ports as module
+from vault.control_link.ports import UsageTally
 from vault.model.records import AccessRow
 
 

@@ -5,17 +5,17 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
+from protocols.instant import SECOND, parse_rfc3339, rfc3339
+from vault import operations
 from vault.authz.policy import Policy
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
-from vault.model.instant import SECOND, parse_rfc3339, rfc3339
-from vault.model.replay import (
+from vault.model.policy_replay import (
     MAX_CHANGES,
     MAX_WRITTEN,
     DecisionChange,
     ReplayPolicies,
-    ReplayReport,
     Stop,
     Undecided,
 )
@@ -127,7 +127,7 @@ async def replay(dialect: Dialect, request: Request, *, body: ReplayBody) -> Rep
         limit=body.limit,
     )
     path = system_path("policies-replay")
-    found: ReplayReport = await dialect.run_operation(request, "policy.replay", path, payload)
+    found = await dialect.run_operation(request, operations.REPLAY_POLICIES, path, payload)
     fields = asdict(found) | {"changes": [ChangeBody.of(change) for change in found.changes]}
     times = {name: rfc3339(fields[name]) for name in ("since", "until", "reached")}
     return ReplayedBody(**fields | times)
