@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from vault.authz.access import AccessRequest, Decision
-from vault.authz.compile import Grant, RuleSet, is_mixed_folder
+from vault.authz.compile import Grant, RuleSet, can_reach, is_mixed_folder
 from vault.authz.evaluate import CompiledPolicies, explain, is_listed
-from vault.authz.folder_reach import can_reach
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
 from vault.model.identity import Identity

@@ -1,23 +1,99 @@
-"""The command: `make turns AGAINST=COMMIT` (OP=write, WORKERS=1, TURNS="--http 2 --rounds 24")."""
+"""Two commits of Freehold in turns: whether a change made anything quicker.
+
+The machine has hours in which everything takes a third longer, and a difference of a tenth between
+two runs is none. So both stand side by side, each has its turn in each round while the other one
+stands still, and what counts is the median of the rounds' ratios. Who comes first changes with each
+round. Of the same code beside itself it told 0.975 and 0.981 for writes and 1.025 for reads: a
+difference of some 3 % is none.
+
+`make turns AGAINST=COMMIT` (OP=write, WORKERS=1, TURNS="--http 2 --rounds 24").
+"""
 
 import argparse
+import statistics
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from loadtests import h2load
 from loadtests.bench import plan
 from loadtests.bench.measure import compare
 from loadtests.bench.results import Comparison
-from loadtests.commit_comparison.checkout import command_of_commit, is_commit
-from loadtests.commit_comparison.round_ratios import compare_rounds
 from loadtests.load import Load, data_path
 from loadtests.servers import Freehold, Server, freehold_command, running_servers, scratch_folder
 
 OVER_HTTP2 = ("read", "write")
 OPERATIONS = (*OVER_HTTP2, "mixed", "batch", "metadata", "list", "lookup")
 BEFORE, NOW = "before", "now"
+
+
+# Another commit of this repository as a command that runs it.
+
+
+ENTRY: Final = """
+import sys
+from ui.cli.main import main
+sys.argv[0] = 'freehold'
+sys.exit(main())
+"""
+
+
+@contextmanager
+def command_of_commit(commit: str, folder: Path, python: Path) -> Iterator[Path]:
+    """A command in `folder` that is `freehold` of that commit, run by this environment's python.
+
+    What the environment holds is today's. Raises `subprocess.CalledProcessError` where git does
+    not make the tree.
+    """
+    tree = folder / "tree"
+    _git("worktree", "add", "--quiet", "--detach", str(tree), commit)
+    try:
+        command = folder / "freehold"
+        command.write_text(
+            f'#!/bin/sh\nPYTHONPATH="{tree}" exec "{python.absolute()}" -P -c "{ENTRY}" "$@"\n'
+        )
+        command.chmod(0o755)
+        yield command
+    finally:
+        _git("worktree", "remove", "--force", str(tree))
+
+
+def is_commit(name: str) -> bool:
+    """Whether this repository has a commit of that name."""
+    command = ["git", "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"]
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # PATH's git
+    return done.returncode == 0
+
+
+def _git(*arguments: str) -> None:
+    subprocess.run(["git", *arguments], check=True, stdout=sys.stderr)  # noqa: S603, S607  # PATH's
+
+
+# Rounds of two servers, held against each other round by round.
+
+
+class RoundRatios(NamedTuple):
+    """The second figure of a round as a multiple of the first: the middle of all rounds.
+
+    Half of the rounds lie between `low` and `high`.
+    """
+
+    median: float
+    low: float
+    high: float
+
+
+def compare_rounds(before: Sequence[float], after: Sequence[float]) -> RoundRatios:
+    """Raises `ValueError` for fewer than two rounds, or where one is missing."""
+    ratios = [second / first for first, second in zip(before, after, strict=True)]
+    if len(ratios) < 2:  # noqa: PLR2004
+        raise ValueError("one round says nothing")
+    low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return RoundRatios(median, low, high)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The README's pictures: `make pictures`, or `python -m loadtests.dashboard.pictures`.
+"""The README's pictures: `make pictures`, or `python -m tests.browser.pictures`.
 
 The fleet is a seeded one (`stage`); the one agent is a real one that enrolled at a real control
 plane and is read from and written to while it is looked at.
@@ -110,7 +110,7 @@ def _take(page: Page, name: str) -> None:
     page.screenshot(path=file, scale="css", animations="disabled")
     command = ["pngquant", "--force", "--skip-if-larger", "--strip", "--speed", "1",
                "--output", str(file), "256", str(file)]  # fmt: skip
-    done = subprocess.run(command, check=False)  # noqa: S603  # our own command
+    done = subprocess.run(command, check=False)  # our own command
     if done.returncode not in (0, 98):  # 98: it would be larger
         done.check_returncode()
     print(f"{file}: {file.stat().st_size:,} bytes")

@@ -6,16 +6,16 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.link.errors import Fault, RemoteFaultError
-from protocols.link.replay_guard import ReplayGuard, check_clock
+from protocols.link.session import SequenceGuard, check_clock
 from tests.unit.protocols.link.duet import WALL
 from tests.unit.protocols.link.test_frame import BASE
 
 SESSION = b"s" * 16
 
 
-def guard() -> ReplayGuard:
+def guard() -> SequenceGuard:
     """One that waits for frame 5."""
-    return ReplayGuard("prod", SESSION, 5)
+    return SequenceGuard("prod", SESSION, 5)
 
 
 def test_frames_count_up_by_one():

@@ -16,12 +16,13 @@ import trio
 import trio_websocket as ws
 
 from protocols.client_network import client_network
-from protocols.link import https_request, limits
-from protocols.link.connection_admission import AdmissionLimits, ConnectionAdmission
+from protocols.link import limits
 from protocols.link.errors import TransportError
-from protocols.link.tls_stream import TlsStream
-from protocols.link.websocket import BoundedStream, do_nothing
-from protocols.link.websocket import WebSocketTransport as WebSocketTransport
+from protocols.link_transport import https_request
+from protocols.link_transport.connection_admission import AdmissionLimits, ConnectionAdmission
+from protocols.link_transport.tls_stream import TlsStream
+from protocols.link_transport.websocket import BoundedStream, do_nothing
+from protocols.link_transport.websocket import WebSocketTransport as WebSocketTransport
 
 T = TypeVar("T")
 Handler = Callable[["WebSocketTransport"], Awaitable[None]]
