@@ -507,6 +507,7 @@ def _pipeline(
                 parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
             ),
             snapshots=snapshots,
+            catch_up=None if parts.backend.exclusive else base.store.catch_up,
         )
     )
 

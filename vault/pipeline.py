@@ -11,7 +11,7 @@ Failed logins and denials over the rate limit are audited in summary. Handlers w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol
 
@@ -62,6 +62,7 @@ class Pipeline:
         self._refusals = parts.refusals
         self._self_service = parts.self_service
         self._snapshots = parts.snapshots
+        self._catch_up = parts.catch_up
         self._authenticator = parts.authenticator
         self._authorizer = parts.authorizer
         self._limits = parts.limits
@@ -77,6 +78,8 @@ class Pipeline:
         handler: Handler[P, R] = self._handlers[op.type.name]
         context = AuditContext(op, handler)
         try:
+            if self._catch_up is not None:
+                await self._see_commits(context.handler)
             context.identity = await self._authenticate(op, context.handler)  # 1
             self._limits.acquire(context.identity.id)
             if context.handler.is_self_service:
@@ -111,7 +114,18 @@ class Pipeline:
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:
         """Whether step 1 would succeed: asked before a large body is decoded."""
+        if self._catch_up is not None:
+            await self._catch_up()
         return await self._authenticator.knows(credential, origin)
+
+    async def _see_commits(self, handler: Handler[P, R]) -> None:
+        """Take over what others committed; a seal does not depend on the database."""
+        try:
+            if self._catch_up is not None:
+                await self._catch_up()
+        except VaultError:
+            if not (handler.only_restricts or handler.anonymous):
+                raise
 
     def _acquire_self_service(self, context: AuditContext[P, R]) -> None:
         """Count what anybody may do: else its records would fill the disk."""
@@ -356,7 +370,10 @@ class SnapshotRefresher:
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineParts:
-    """What a pipeline is made of. `snapshots` are made current before each decision."""
+    """What a pipeline is made of. `snapshots` are made current before each decision.
+
+    `catch_up`: where others write the database, too, so that what they acknowledged is seen.
+    """
 
     authenticator: Authenticator
     authorizer: Authorizer
@@ -370,6 +387,7 @@ class PipelineParts:
     refusals: RecordLimits | None = None
     self_service: RateLimiter | None = None
     snapshots: SnapshotRefresher = SnapshotRefresher((), int)  # noqa: RUF009  # holds nothing
+    catch_up: Callable[[], Awaitable[None]] | None = None
 
 
 class AuditContext(Generic[P, R]):

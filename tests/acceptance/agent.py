@@ -1,11 +1,11 @@
 """Agents of the tests: made by a process that has imported `freehold` already."""
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from loadtests import agent_process
 from loadtests.agent_process import (
@@ -25,6 +25,10 @@ from loadtests.agent_process import (
 from tests.acceptance.command import FREEHOLD, freehold
 from tests.acceptance.maker import Kind, is_at_home, maker
 from tests.newest import place_vault
+from tests.support.databases import SERVERS
+
+if TYPE_CHECKING:
+    import pytest
 
 __all__ = [
     "PATIENCE",
@@ -36,6 +40,7 @@ __all__ = [
     "Answer",
     "Client",
     "dev_agent",
+    "in_form",
     "own_folder",
     "running",
     "served_agent",
@@ -66,22 +71,40 @@ class Agent(agent_process.Agent):
 
 class _Form:
     workers = SEVERAL
+    database: Callable[[], str] | None = None
 
 
 @contextmanager
-def serving(workers: int) -> Iterator[None]:
-    """Agents that are made within the block have so many workers, unless told otherwise."""
-    before, _Form.workers = _Form.workers, workers
+def serving(workers: int, database: Callable[[], str] | None = None) -> Iterator[None]:
+    """Agents that are made within the block have so many workers, unless told otherwise.
+
+    `database` makes the URL of an empty database for each, on a server; None: they have a file.
+    """
+    before = _Form.workers, _Form.database
+    _Form.workers, _Form.database = workers, database
     try:
         yield
     finally:
-        _Form.workers = before
+        _Form.workers, _Form.database = before
+
+
+@contextmanager
+def in_form(request: "pytest.FixtureRequest") -> Iterator[int]:
+    """Agents as the fixture's parameter says: so many workers, or one and a kind of server."""
+    if request.param not in SERVERS:
+        with serving(request.param):
+            yield request.param
+        return
+    with serving(1, request.getfixturevalue(request.param)):
+        yield 1
 
 
 def dev_agent(folder: Path, data: Path | None = None, *, workers: int | None = None) -> Agent:
     """`agent dev`, not started: open, KV version 2 at `secret/`."""
     data = data or folder / "data"
     command = dev_command(data, workers or _Form.workers)
+    if _Form.database is not None:
+        command += ["--database", _Form.database()]
     return Agent(folder, command, data=data, first=_place_dev)
 
 
@@ -99,8 +122,16 @@ def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent
     A `server` that does not say how many workers serve has as many as others (`serving`).
     """
     place_vault(folder)
-    command = served_command(folder, config or {}, _Form.workers)
+    command = served_command(folder, _storage() | dict(config or {}), _Form.workers)
     return Agent(folder, command, token="", data=folder)
+
+
+def _storage() -> dict[str, Any]:
+    """The section of the configuration, where it is not the usual file."""
+    if _Form.database is None:
+        return {}
+    url = _Form.database()
+    return {"storage": {"type": url.partition(":")[0], "connection_string": url}}
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import pytest
+
 from tests.support.mariadb import mariadb
 from tests.support.postgres import postgres
 from vault.model.server_address import parse_server_address
@@ -13,7 +15,14 @@ from vault.store.server import Role, ServerBackend, run
 from vault.store.tables import ALL
 
 SERVERS: Final = ("postgresql", "mysql")
-MakeBackend = Callable[[], ServerBackend]
+ON_EVERY_DATABASE: Final = pytest.mark.parametrize(
+    "workers",
+    [1, 2, *SERVERS],
+    indirect=True,
+    scope="module",
+    ids=["1 worker", "2 workers", *SERVERS],
+)
+"""Of an acceptance module: see the fixture `workers`."""
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import trio
 
 from actors import BatchActor, Failure, Worker, World
 from protocols.errors import locate
-from vault.errors import UnavailableError
+from vault.errors import TamperedError, UnavailableError
 from vault.store.change_feed import FedChanges
 from vault.store.interface import (
     NOTHING_STORED,
@@ -204,7 +204,13 @@ class Committer:
         """Take over what the change feed says, in the turn to commit."""
         if self._stamper is None:
             return
-        for fed in self._stamper.catch_up(session):
+        try:
+            fed_changes = self._stamper.catch_up(session)
+        except TamperedError as error:
+            if self.index is not None:
+                self.index.record_finding(error)
+            raise
+        for fed in fed_changes:
             if self.index is not None:
                 self.index.apply(fed.index_changes)
             self._cache.invalidate(fed.rows)
