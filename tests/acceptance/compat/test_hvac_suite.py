@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.agent import Agent, own_folder, served_agent
+from tests.acceptance.agent import Agent, Form, own_folder, served_agent
 from tests.acceptance.compat import stand_in
 from tests.acceptance.compat.servers import BAO
 
@@ -34,10 +34,11 @@ FAULTS = re.compile(r"Traceback| ERROR |failed with|actor \S+ failed")
 class Vaults:
     """Starts an agent whenever the stand-in asks for one, and ends it with the stand-in."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, form: Form) -> None:
         self.agents: list[Agent] = []
         self._folder = folder
-        self._workers = workers
+        self._making = threading.Lock()  # one at a time: the form is of the process
+        self._form = form
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.address)
         self._listener.listen()
@@ -74,8 +75,9 @@ class Vaults:
         with wire, wire.makefile() as asked:
             tcp = json.loads(asked.readline())["listener"]["tcp"]
             tls = {name: str(SUITE / tcp[f"tls_{name}"]) for name in ("cert_file", "key_file")}
-            server = {"listen": tcp["address"], "workers": self._workers, "tls": tls}
-            agent = served_agent(folder, {"server": server})
+            server = {"listen": tcp["address"], "workers": self._form.workers, "tls": tls}
+            with self._making, self._form.serving():
+                agent = served_agent(folder, {"server": server})
             self.agents.append(agent)
             agent.start()
             try:
@@ -85,9 +87,9 @@ class Vaults:
 
 
 @contextmanager
-def vaults(folder: Path, workers: int) -> Iterator[Vaults]:
+def vaults(folder: Path, form: Form) -> Iterator[Vaults]:
     """For the length of the block."""
-    made = Vaults(folder, workers)
+    made = Vaults(folder, form)
     try:
         yield made
     finally:
@@ -129,12 +131,12 @@ def suite(folder: Path, address: str, *arguments: str) -> subprocess.CompletedPr
     )
 
 
-def test_the_tests_of_hvac_that_must_pass(workers: int) -> None:
+def test_the_tests_of_hvac_that_must_pass(form: Form) -> None:
     """Each of the listed ones passes; none is skipped. The agents have no fault of their own."""
     assert SUITE.is_dir(), "hvac's tests are not there: run `make setup`"
     count = len(LISTED.read_text().splitlines())
     with own_folder() as folder:
-        with vaults(folder, workers) as made:
+        with vaults(folder, form) as made:
             done = suite(folder, made.address, f"@{LISTED}")
         assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
         assert re.search(rf"^{count} passed", done.stdout.splitlines()[-1]), done.stdout[-2_000:]

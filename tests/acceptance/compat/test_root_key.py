@@ -14,6 +14,7 @@ from typing import Any
 import hvac
 import pytest
 
+from tests.acceptance.agent import Form
 from tests.acceptance.compat.servers import BAO, Server, freehold_new
 
 
@@ -61,9 +62,9 @@ class Vault:
 
 
 @pytest.fixture
-def vault(tmp_path: Path, workers: int) -> Iterator[Vault]:
+def vault(tmp_path: Path, form: Form) -> Iterator[Vault]:
     """A new one."""
-    with freehold_new(tmp_path, workers) as server:
+    with freehold_new(tmp_path, form) as server:
         yield Vault(server, tmp_path)
 
 
