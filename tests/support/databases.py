@@ -1,11 +1,11 @@
 """The databases that an agent's store is tested on, real servers among them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-from tests.support.mariadb import mariadb
-from tests.support.postgres import postgres
+from tests.support.mariadb import Mariadb, mariadb
+from tests.support.postgres import Postgres, postgres
 from vault.model.server_address import parse_server_address
 from vault.store.mysql import MysqlBackend
 from vault.store.postgresql import PostgresqlBackend
@@ -13,17 +13,22 @@ from vault.store.server import Role, ServerBackend, run
 from vault.store.tables import ALL
 
 SERVERS: Final = ("postgresql", "mysql")
-MakeBackend = Callable[[], ServerBackend]
+Server: TypeAlias = Postgres | Mariadb
 
 
 @contextmanager
-def run_server(kind: str) -> Iterator[Callable[[], str]]:
-    """A running server for the length of the block: what makes URLs of new, empty databases."""
+def run_server(kind: str) -> Iterator[Server]:
+    """A running server for the length of the block."""
     with postgres() if kind == "postgresql" else mariadb() as server:
-        yield server.empty
+        yield server
 
 
-def server_backend(url: str, **options: float) -> ServerBackend:
+def database_name(url: str) -> str:
+    """The database of a URL that a server has made."""
+    return parse_server_address(url, url.partition(":")[0]).database
+
+
+def server_backend(url: str, **options: Any) -> ServerBackend:
     """A closed backend of the URL's kind."""
     kind = url.partition(":")[0]
     backend = PostgresqlBackend if kind == "postgresql" else MysqlBackend
