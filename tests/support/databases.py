@@ -1,16 +1,19 @@
 """The databases that an agent's store is tested on, real servers among them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from tests.support.mariadb import Mariadb, mariadb
 from tests.support.postgres import Postgres, postgres
+from vault.model.records import SystemRow
 from vault.model.server_address import parse_server_address
+from vault.store.interface import StoreSession, WriteSet
 from vault.store.mysql import MysqlBackend
 from vault.store.postgresql import PostgresqlBackend
 from vault.store.server import Role, ServerBackend, run
-from vault.store.tables import ALL
+from vault.store.tables import ALL, HEAD_ROW, SYSTEM
 
 SERVERS: Final = ("postgresql", "mysql")
 Server: TypeAlias = Postgres | Mariadb
@@ -41,3 +44,44 @@ def remove_rows(backend: ServerBackend) -> None:
     for table in reversed(ALL):
         run(connection, f"DELETE FROM {table.name}")  # noqa: S608  # a name of ours
     connection.close()
+
+
+def write_head(backend: ServerBackend, value: bytes, **more: Any) -> None:
+    """A transaction as the store makes it, which changes the head."""
+    head = SystemRow(name=HEAD_ROW, value=value)
+
+    def apply(session: StoreSession) -> WriteSet:
+        stored = {SYSTEM: [head]}
+        known = session.get(SYSTEM, (HEAD_ROW,)) is not None
+        inserts = more.get("inserts", {}) | ({} if known else stored)
+        return WriteSet(inserts=inserts, updates=stored if known else {})
+
+    backend.write(apply)
+
+
+def stored_head(backend: ServerBackend) -> bytes | None:
+    """What a reader finds."""
+    with backend.read() as session:
+        row = session.get(SYSTEM, (HEAD_ROW,))
+    return None if row is None else row.value
+
+
+def in_database(server: Server, url: str) -> Callable[..., list[tuple[Any, ...]]]:
+    """What runs statements there, as its administrator."""
+    return partial(server.run, database=database_name(url))
+
+
+def end_sessions(server: Server, url: str) -> None:
+    """Every connection to the database is ended by its administrator."""
+    execute = in_database(server, url)
+    if isinstance(server, Postgres):
+        execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return
+    for (session,) in execute(
+        "SELECT id FROM information_schema.processlist "
+        "WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+    ):
+        execute(f"KILL {session}")

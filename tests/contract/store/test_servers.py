@@ -2,20 +2,27 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from tests.contract.store.pooler import pgbouncer
-from tests.contract.store.samples import system, user
-from tests.support.databases import Server, database_name, server_backend
+from tests.contract.store.samples import user
+from tests.support.databases import (
+    Server,
+    database_name,
+    end_sessions,
+    in_database,
+    server_backend,
+    stored_head,
+    write_head,
+)
 from tests.support.mariadb import Mariadb
 from tests.support.postgres import Postgres
 from vault.errors import TamperedError, VaultError
-from vault.store.interface import BackendError, StoreSession, WriteSet
+from vault.store.interface import BackendError
 from vault.store.server import Role, ServerBackend, run
-from vault.store.tables import HEAD_ROW, SYSTEM, USERS
+from vault.store.tables import USERS
 
 PASSWORD: Final = "s3cret-of-the-test"
 ODD: Final = "p'ä\\你 %"
@@ -190,26 +197,6 @@ CHANGES: Final = [(kind, *change) for kind, changes in FOREIGN.items() for chang
 SETTINGS: Final = [(kind, *setting) for kind, found in UNSAFE.items() for setting in found]
 
 
-def write_head(backend: ServerBackend, value: bytes, **more: Any) -> None:
-    """A transaction as the store makes it, which changes the head."""
-    head = system(HEAD_ROW, value)
-
-    def apply(session: StoreSession) -> WriteSet:
-        stored = {SYSTEM: [head]}
-        known = session.get(SYSTEM, (HEAD_ROW,)) is not None
-        inserts = more.get("inserts", {}) | ({} if known else stored)
-        return WriteSet(inserts=inserts, updates=stored if known else {})
-
-    backend.write(apply)
-
-
-def stored_head(backend: ServerBackend) -> bytes | None:
-    """What a reader finds."""
-    with backend.read() as session:
-        row = session.get(SYSTEM, (HEAD_ROW,))
-    return None if row is None else row.value
-
-
 def refusal(url: str, password: Callable[[], str] | None = None) -> VaultError:
     """Why a backend of this URL does not open."""
     backend = server_backend(url, password=password)
@@ -225,27 +212,6 @@ def reopen(url: str) -> None:
     backend = server_backend(url)
     backend.open()
     backend.close()
-
-
-def in_database(server: Server, url: str) -> Callable[..., list[tuple[Any, ...]]]:
-    """What runs statements there, as its administrator."""
-    return partial(server.run, database=database_name(url))
-
-
-def end_sessions(server: Server, url: str) -> None:
-    """Every connection to the database is ended by its administrator."""
-    execute = in_database(server, url)
-    if isinstance(server, Postgres):
-        execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        return
-    for (session,) in execute(
-        "SELECT id FROM information_schema.processlist "
-        "WHERE db = DATABASE() AND id <> CONNECTION_ID()"
-    ):
-        execute(f"KILL {session}")
 
 
 class TestUnsafeSettings:
