@@ -126,6 +126,8 @@ class Store:
             guard, cache, loading, index, can_prefetch=backend.readers > _VIEWS
         )
         self._in_doubt_error = in_doubt_error
+        self.outage = ""
+        """Why the last look at the database came to nothing, for people; empty: it did not."""
         self._queries = tree.ref("queries") if backend.exclusive else None
         views = _VIEWS if backend.exclusive else 1
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
@@ -309,7 +311,13 @@ class Store:
 
     async def foreign_writes(self) -> int:
         """See `StoreBackend`. Raises `BackendError`."""
-        return await self._in_thread(self._backend.foreign_writes)
+        try:
+            found = await self._in_thread(self._backend.foreign_writes)
+        except UnavailableError as error:
+            self.outage = error.message
+            raise
+        self.outage = ""
+        return found
 
     @property
     def finding(self) -> TamperedError | None:
