@@ -24,11 +24,14 @@ class Cutter:
     `cut`: at the next COMMIT of a client, close its connection: before the server has it, or when
     the server has answered and the client has not heard of it. `LATE`: the server gets it when the
     client has asked for the head again, on another connection. `refuses`: nobody else gets in.
+    `at`: at another statement, `spared` of which are let through before.
     """
 
     def __init__(self, folder: Path, server: Path) -> None:
         self.socket = folder / server.name
         self.cut = ""
+        self.at = COMMIT
+        self.spared = 0
         self.refuses = False
         self.cuts = 0
         self._server = server
@@ -87,9 +90,11 @@ class Cutter:
                     data = source.recv(1 << 16)
                     if not data:
                         return
-                    if source is client and self.cut and COMMIT.search(data):
-                        self._cut(client, server, data)
-                        return
+                    if source is client and self.cut and self.at.search(data):
+                        if not self.spared:
+                            self._cut(client, server, data)
+                            return
+                        self.spared -= 1
                     if LOCK in data:
                         self._asked.set()
                     key.data.sendall(data)

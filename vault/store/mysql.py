@@ -13,7 +13,7 @@ from pymysql.cursors import SSCursor
 from vault.errors import UnavailableError
 from vault.model.server_address import MYSQL, ServerTls
 from vault.store.interface import BackendError
-from vault.store.schema import SQL_TABLES
+from vault.store.schema import HEAD, SQL_TABLES
 from vault.store.server import (
     CONNECT_SECONDS,
     HEAD_IDLE_SECONDS,
@@ -67,6 +67,9 @@ JOIN information_schema.key_column_usage k ON k.constraint_schema = r.constraint
      AND k.constraint_name = r.constraint_name AND k.table_name = r.table_name
 WHERE r.constraint_schema = DATABASE() AND r.table_name IN %s
 """
+_FORMER: Final = ("audit_events",)
+"""Tables that a migration makes and a later one drops."""
+_STEPS: Final = "SELECT version_num FROM alembic_version"
 _TRIGGERS: Final = """
 SELECT CONCAT('trigger ', trigger_name, ' on ', event_object_table)
 FROM information_schema.triggers
@@ -227,26 +230,24 @@ class MysqlBackend(ServerBackend):
 
     def _remove_unfinished(self, writer: sa.Connection) -> None:
         driver = writer.connection.dbapi_connection
-        names = [[*(table.name for table in ALL), "alembic_version"]]
-        there = {
-            name
-            for (name,) in run(
-                driver,
-                f"SELECT table_name FROM information_schema.tables WHERE {_OURS}",  # noqa: S608
-                names,
-            )
-        }
-        if "alembic_version" in there and run(driver, "SELECT 1 FROM alembic_version LIMIT 1"):
+        text = f"SELECT table_name FROM information_schema.tables WHERE {_OURS}"  # noqa: S608
+        names = [*(table.name for table in ALL), *_FORMER, "alembic_version"]
+        there = {name for (name,) in run(driver, text, [names])}
+        steps = [step for (step,) in run(driver, _STEPS)] if "alembic_version" in there else []
+        if any(step >= HEAD for step in steps):
             return
-        left = [table.name for table in reversed(ALL) if table.name in there]
-        for name in left:
+        for name in there - {"alembic_version"}:
             if run(driver, f"SELECT 1 FROM `{name}` LIMIT 1"):  # noqa: S608
+                if steps:  # a vault of an older version
+                    return
                 raise UnavailableError(
                     "store_foreign",
                     f"table {name} has rows and was not made by the agent: use an empty database",
                 )
-        for name in left:
+        run(driver, "SET SESSION foreign_key_checks = 0")
+        for name in there:
             run(driver, f"DROP TABLE `{name}`")
+        run(driver, "SET SESSION foreign_key_checks = 1")
 
     def _in_transaction(self, writer: Any) -> bool:
         driver = cast("Any", writer.connection.dbapi_connection)
@@ -258,6 +259,7 @@ def _tls_context(tls: ServerTls) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as libpq; from Python 3.13 on it is set
         if tls.cert_file is not None:
             context.load_cert_chain(tls.cert_file, tls.key_file)
     except OSError as error:
