@@ -117,7 +117,7 @@ bench-screen: setup ## the dashboard in Chromium: time to the screen, bytes, mem
 
 .PHONY: pictures
 pictures: setup ## the README's pictures, taken anew of a seeded fleet and a real agent: docs/pictures
-	@$(PY) -m loadtests.dashboard.pictures
+	@$(PY) -m tests.browser.pictures
 
 .PHONY: durability
 durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short): docs/benchmarks

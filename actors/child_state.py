@@ -1,4 +1,4 @@
-"""Seat: what a supervisor knows about one child, and the name of each phase of the child's life."""
+"""What a supervisor knows about one child, and the name of each phase of the child's life."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ class ChildState:
 
 
 def affected_children(
-    strategy: Strategy, seats: Sequence[ChildState], failed: ChildState
+    strategy: Strategy, states: Sequence[ChildState], failed: ChildState
 ) -> list[ChildState]:
-    """The seats to restart when `failed` fails, in start order, without those that are done."""
+    """The children to restart when `failed` fails, in start order, without those that are done."""
     if strategy is Strategy.ONE_FOR_ONE:
         return [failed]
-    first = seats.index(failed) if strategy is Strategy.REST_FOR_ONE else 0
-    return [seat for seat in seats[first:] if seat.phase is not Phase.DONE]
+    first = states.index(failed) if strategy is Strategy.REST_FOR_ONE else 0
+    return [state for state in states[first:] if state.phase is not Phase.DONE]

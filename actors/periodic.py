@@ -42,14 +42,14 @@ class Trigger:
 class Job:
     """`run` every `period` seconds, the first time after one period; `at_end`: also on stopping.
 
-    And whenever `bell` rings.
+    And whenever `trigger` fires.
     """
 
     name: str
     period: float
     run: Callable[[], Awaitable[object]]
     at_end: bool = False
-    bell: Trigger | None = None
+    trigger: Trigger | None = None
 
 
 class PeriodicActor(Actor[str]):
@@ -84,8 +84,8 @@ async def run_periodic_jobs(jobs: Sequence[Job], world: World) -> AsyncIterator[
     ):
         for job in jobs:
             timers.start_soon(_tick, job, tree.ref(job.name), world)
-            if job.bell is not None:
-                timers.start_soon(_listen, job.bell, tree.ref(job.name))
+            if job.trigger is not None:
+                timers.start_soon(_listen, job.trigger, tree.ref(job.name))
         yield tree
         timers.cancel_scope.cancel()
 
@@ -97,9 +97,9 @@ async def _tick(job: Job, ref: Ref[str], world: World) -> None:
         ref.cast_nowait("now")
 
 
-async def _listen(bell: Trigger, ref: Ref[str]) -> None:
+async def _listen(trigger: Trigger, ref: Ref[str]) -> None:
     while True:
-        await bell.wait()
+        await trigger.wait()
         ref.cast_nowait("now")
 
 

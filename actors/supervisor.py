@@ -1,7 +1,7 @@
 """Supervisor: starts its children in order, judges their ends, stops them in reverse order.
 
 One task (`run`) makes all decisions. A child's life is a task of its own, which never raises an
-`Exception` but leaves it in the child's seat and wakes the supervisor.
+`Exception` but leaves it in the child's state and wakes the supervisor.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Supervisor:
         self._world = world
         self._report = report
         self._is_root = is_root
-        self._seats = {
+        self._states = {
             child.name: ChildState(self._member(child), child.restart) for child in branch.children
         }
-        if len(self._seats) != len(branch.children):
+        if len(self._states) != len(branch.children):
             raise ValueError(f"{path}: two children have the same name")
         self._failures: list[tuple[float, Exception]] = []
         self._stop_mode: StopMode | None = None
@@ -54,7 +54,7 @@ class Supervisor:
         Raises `KeyError` when there is no such actor.
         """
         first, _, rest = name.partition("/")
-        member = self._seats[first].member
+        member = self._states[first].member
         if rest and isinstance(member, Supervisor):
             return member.ref(rest)
         if rest or not isinstance(member, Cell):
@@ -69,18 +69,18 @@ class Supervisor:
             state="stopping" if self._stop_mode else "running",
             children=tuple(
                 replace(
-                    seat.member.snapshot(),
-                    state=seat.phase.value,
-                    restarts=max(seat.starts - 1, 0),
-                    last_failure=seat.last_failure,
+                    state.member.snapshot(),
+                    state=state.phase.value,
+                    restarts=max(state.starts - 1, 0),
+                    last_failure=state.last_failure,
                 )
-                for seat in self._seats.values()
+                for state in self._states.values()
             ),
         )
 
     def mailboxes(self) -> list[Mailbox]:
         """Every mailbox from here down, in start order."""
-        return [box for seat in self._seats.values() for box in seat.member.mailboxes()]
+        return [box for state in self._states.values() for box in state.member.mailboxes()]
 
     # One life, as a Member.
 
@@ -89,9 +89,9 @@ class Supervisor:
         self._failures = []
         self._stop_mode = None
         self._changed = trio.Event()
-        for seat in self._seats.values():
-            seat.await_start(in_order=True)
-            seat.due = True
+        for state in self._states.values():
+            state.await_start(in_order=True)
+            state.due = True
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Raises `SupervisorFailed` when a storm escalates or children fail to stop."""
@@ -99,8 +99,8 @@ class Supervisor:
             storm = await self._govern(nursery, ready)
             if storm and self._is_root:
                 self.close()  # nobody is left who could restart: let every asker know at once
-            seats = list(self._seats.values())
-            late = await self._bring_down(seats, self._stop_mode or StopMode.PAUSE)
+            states = list(self._states.values())
+            late = await self._bring_down(states, self._stop_mode or StopMode.PAUSE)
         if storm:
             raise SupervisorFailed(
                 f"{self.path}: restarts exhausted", storm + [error for _, error in late]
@@ -114,40 +114,40 @@ class Supervisor:
 
     def close(self) -> None:
         """Fail everything queued from here down."""
-        for seat in self._seats.values():
-            seat.member.close()
+        for state in self._states.values():
+            state.member.close()
 
     # Decisions.
 
     async def _govern(self, nursery: trio.Nursery, ready: Callable[[], None]) -> list[Exception]:
         """Returns when a stop is asked for, with nothing, or with a storm's failures."""
-        seats = self._seats.values()
+        states = self._states.values()
         announced = False
         while self._stop_mode is None:
-            for seat in seats:
-                if seat.phase is Phase.ENDED and not await self._judge(seat, nursery):
+            for state in states:
+                if state.phase is Phase.ENDED and not await self._judge(state, nursery):
                     return [error for _, error in self._failures]
             self._start_due(nursery)
-            if not announced and all(seat.is_settled for seat in seats):
+            if not announced and all(state.is_settled for state in states):
                 announced = True
                 ready()
             await self._changed.wait()
             self._changed = trio.Event()
         return []
 
-    async def _judge(self, seat: ChildState, nursery: trio.Nursery) -> bool:
+    async def _judge(self, state: ChildState, nursery: trio.Nursery) -> bool:
         """Decide what follows the end of a child's life; False to escalate."""
-        if not seat.will_restart():
-            if seat.outcome is not None:
-                self._tell(seat, seat.outcome, Verdict.DONE)
-            seat.retire()
+        if not state.will_restart():
+            if state.outcome is not None:
+                self._tell(state, state.outcome, Verdict.DONE)
+            state.retire()
             return True
-        error = seat.outcome or ActorExited(f"{seat.member.path} ended by itself")
-        seat.await_start(in_order=False)
-        decision = self._weigh([(seat, error)])
-        group = affected_children(self._branch.strategy, list(self._seats.values()), seat)
+        error = state.outcome or ActorExited(f"{state.member.path} ended by itself")
+        state.await_start(in_order=False)
+        decision = self._weigh([(state, error)])
+        group = affected_children(self._branch.strategy, list(self._states.values()), state)
         if len(group) > 1 and isinstance(decision, RestartAfter):
-            late = await self._bring_down([s for s in group if s is not seat], StopMode.PAUSE)
+            late = await self._bring_down([s for s in group if s is not state], StopMode.PAUSE)
             decision = self._weigh(late) if late else decision
         if isinstance(decision, Escalate):
             return False
@@ -165,7 +165,7 @@ class Supervisor:
         A crash that the policy would have answered by a restart is reported like any other.
         """
         stuck: list[Exception] = [error for _, error in late if isinstance(error, _STUCK)]
-        crashes = [(seat, error) for seat, error in late if not isinstance(error, _STUCK)]
+        crashes = [(state, error) for state, error in late if not isinstance(error, _STUCK)]
         if crashes and isinstance(self._weigh(crashes), Escalate):
             stuck = [error for _, error in self._failures] + stuck
         if stuck:
@@ -178,74 +178,74 @@ class Supervisor:
         times = recent_failures(policy, [time for time, _ in self._failures], now)
         self._failures = self._failures[len(self._failures) - len(times) :]
         decision = decide_restart(policy, times, now, self._world.jitter())
-        for seat, error in failed:
+        for state, error in failed:
             if isinstance(decision, Escalate):
-                self._tell(seat, error, Verdict.ESCALATE)
+                self._tell(state, error, Verdict.ESCALATE)
             elif self._stop_mode:
-                self._tell(seat, error, Verdict.DONE)
+                self._tell(state, error, Verdict.DONE)
             else:
-                self._tell(seat, error, Verdict.RESTART, decision.delay)
+                self._tell(state, error, Verdict.RESTART, decision.delay)
         return decision
 
     def _tell(
-        self, seat: ChildState, error: Exception, verdict: Verdict, delay: float = 0.0
+        self, state: ChildState, error: Exception, verdict: Verdict, delay: float = 0.0
     ) -> None:
-        seat.last_failure = type(error).__name__
-        self._report(make_report(seat.member.path, error, verdict, delay))
+        state.last_failure = type(error).__name__
+        self._report(make_report(state.member.path, error, verdict, delay))
 
     async def _back_off(
-        self, seats: list[ChildState], delay: float, scope: trio.CancelScope
+        self, states: list[ChildState], delay: float, scope: trio.CancelScope
     ) -> None:
         with scope:
             if delay > 0:
                 await self._world.sleep(delay)
-            for seat in seats:
-                seat.due = True
+            for state in states:
+                state.due = True
             self._changed.set()
 
     # Children's lives.
 
     def _start_due(self, nursery: trio.Nursery) -> None:
         elders_settled = True
-        for seat in self._seats.values():
-            if seat.phase is Phase.DOWN and seat.due and (elders_settled or not seat.in_order):
-                seat.starting()
-                nursery.start_soon(self._life, seat)
-            elders_settled = elders_settled and seat.is_settled
+        for state in self._states.values():
+            if state.phase is Phase.DOWN and state.due and (elders_settled or not state.in_order):
+                state.starting()
+                nursery.start_soon(self._life, state)
+            elders_settled = elders_settled and state.is_settled
 
-    async def _life(self, seat: ChildState) -> None:
+    async def _life(self, state: ChildState) -> None:
         outcome: Exception | None = None
         try:
-            await seat.member.run(partial(self._ready, seat))
+            await state.member.run(partial(self._ready, state))
         except Exception as error:  # noqa: BLE001  # judged, reported, and kept for an escalation
             outcome = error
-        seat.end(outcome)
+        state.end(outcome)
         self._changed.set()
 
-    def _ready(self, seat: ChildState) -> None:
-        seat.phase = Phase.RUNNING
+    def _ready(self, state: ChildState) -> None:
+        state.phase = Phase.RUNNING
         self._changed.set()
 
     async def _bring_down(
-        self, seats: Sequence[ChildState], mode: StopMode
+        self, states: Sequence[ChildState], mode: StopMode
     ) -> list[tuple[ChildState, Exception]]:
         """Stop these, last first, each within its grace; the failures they ended with."""
         failed = []
-        for seat in reversed(seats):
-            seat.backoff.cancel()
-            was_alive = seat.is_alive
+        for state in reversed(states):
+            state.backoff.cancel()
+            was_alive = state.is_alive
             if was_alive:
-                seat.member.stop(mode)
-                await seat.ended.wait()
-            if seat.phase is Phase.ENDED:
-                if seat.outcome is not None:
-                    failed.append((seat, seat.outcome))
-                if seat.will_restart(stopped_by_us=was_alive):
-                    seat.await_start(in_order=True)
+                state.member.stop(mode)
+                await state.ended.wait()
+            if state.phase is Phase.ENDED:
+                if state.outcome is not None:
+                    failed.append((state, state.outcome))
+                if state.will_restart(stopped_by_us=was_alive):
+                    state.await_start(in_order=True)
                 else:
-                    seat.retire()
+                    state.retire()
             if mode is StopMode.DRAIN:
-                seat.retire()
+                state.retire()
         return failed
 
     def _member(self, child: Child | Branch) -> Supervised:

@@ -80,8 +80,8 @@ async def serve(
         tracing = make_tracing(plan, world.new_id)
         served = _with_tracing(_route_by_scope(ops, live), tracing)
         handle = await nursery.start(_listen, served, settings, world)
-        async with open_gateway(core, settings, hub) as door:
-            gauges = {"connections": lambda: float(handle.connections()), **_link_gauges(door)}
+        async with open_gateway(core, settings, hub) as listener:
+            gauges = {"connections": lambda: float(handle.connections()), **_link_gauges(listener)}
             gauges["live_browsers"] = lambda: float(live.open_feeds)
             gauges["live_views"] = lambda: float(hub.view_count)
             gauges["live_refusals"] = lambda: float(live.refused_feeds)
@@ -91,7 +91,7 @@ async def serve(
                 async with running_exporter(
                     plan, metrics.families, tracing, now=world.now, sleep=world.sleep
                 ):
-                    ports = _describe_ports(handle, door)
+                    ports = _describe_ports(handle, listener)
                     announce(f"freehold: {ports}")
                     await _wait_for_signal(handle, nursery, ports)
         await app.shutdown()
@@ -155,11 +155,11 @@ def _agents_by_state(core: Core) -> dict[str, int]:
     return {str(state): count for state, count in core.presence.count_by_status().items()}
 
 
-def _link_gauges(door: LinkListener | None) -> dict[str, Callable[[], float]]:
+def _link_gauges(listener: LinkListener | None) -> dict[str, Callable[[], float]]:
     """Linked agents, and connections that were refused since the start."""
-    if door is None:
+    if listener is None:
         return {}
-    gateway, link = door.gateway, door.server
+    gateway, link = listener.gateway, listener.server
     return {
         "links": lambda: float(len(gateway.connections)),
         "link_connections": lambda: float(link.connections),
@@ -178,9 +178,9 @@ def _cluster_gauges(core: Core) -> dict[str, Callable[[], float]]:
     }
 
 
-def _notification_gauges(postman: DeliveryWorker) -> dict[str, Callable[[], float]]:
+def _notification_gauges(worker: DeliveryWorker) -> dict[str, Callable[[], float]]:
     """Messages: totals of this process, and the queue as its leader saw it last."""
-    figures = postman.counters
+    figures = worker.counters
     return {
         "messages_sent": lambda: float(figures.sent),
         "messages_failed": lambda: float(figures.failed),
@@ -188,12 +188,12 @@ def _notification_gauges(postman: DeliveryWorker) -> dict[str, Callable[[], floa
         "messages_dead": lambda: float(figures.tally.get(State.DEAD, 0)),
         "notices_known": lambda: float(figures.repeated),
         "notices_omitted": lambda: float(figures.omitted),
-        "channels_resting": lambda: float(postman.open_breakers),
+        "channels_resting": lambda: float(worker.open_breakers),
     }
 
 
-def _describe_ports(handle: ServerHandle, door: LinkListener | None) -> str:
-    agents = "no agents" if door is None else f"agents on port {door.port}"
+def _describe_ports(handle: ServerHandle, listener: LinkListener | None) -> str:
+    agents = "no agents" if listener is None else f"agents on port {listener.port}"
     return f"listening on port {handle.port}, {agents}"
 
 

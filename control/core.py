@@ -92,7 +92,6 @@ from control.services.enrolment_hooks import EnrolmentHooks
 from control.services.event_bus import EventBus
 from control.services.invitation_mail import InvitationMailer
 from control.services.key_rotation import KeyRotation
-from control.services.leader_jobs import LeaderJobs
 from control.services.policies import Policies
 from control.services.policy_bundles import BundleTerms
 from control.services.presence import PresenceRule, PresenceTracker
@@ -105,6 +104,7 @@ from control.services.usage import Usage, UsageRetention
 from control.services.witness import Witness
 from control.store import audit_records
 from control.store.ca_store import SqlCaStore
+from control.store.lease import Lease
 from control.store.store import Store, open_store
 from protocols.instant import DAY, SECOND
 from protocols.link.bundle import PolicyKey
@@ -199,14 +199,16 @@ async def open_gateway(
         timeout=settings.link.dead_after / SECOND,
         observer=observer,
     )
-    desk = EnrolmentServer(
+    enrolment_server = EnrolmentServer(
         office, core.audit.log, world, core.enrolment_hooks.on_admitted, core.agents.alerts
     )
     hosts = [parse_host(host) for host in settings.link.hosts]
     name = f"server-{gethostname()}-{settings.link.address[1]}" if settings.redis else "server"
     certificate = await world.run_sync(ServerCertificate, office, hosts, world, name)
-    async with open_link_listener(settings.link.address, gateway, desk, certificate, world) as door:
-        yield door
+    async with open_link_listener(
+        settings.link.address, gateway, enrolment_server, certificate, world
+    ) as listener:
+        yield listener
 
 
 def live_services(core: Core) -> LiveServices:
@@ -432,7 +434,7 @@ def parse_host(text: str) -> Host:
 
 def _background_jobs(core: Core, settings: Settings) -> list[Job]:
     days = settings.retention.alerts // DAY
-    duty = LeaderJobs(core.store.lease, core.presence, core.enrolment_hooks)
+    leader = LeaderJobs(core.store.lease, core.presence, core.enrolment_hooks)
     guarded = core.deletion_guard.guard
     sweeps: dict[str, Callable[[], Awaitable[object]]] = {
         "credentials": core.people.accounts.delete_expired,
@@ -454,37 +456,47 @@ def _background_jobs(core: Core, settings: Settings) -> list[Job]:
         Job("last-words", 3600.0, core.presence.store_changes, at_end=True),
         Job("trail-heads", SIGNED_HEADS_INTERVAL, core.audit.signed_heads.save_heads, at_end=True),
         Job("refusals", SUMMARY_INTERVAL, core.pipeline.record_suppressed, at_end=True),
-        Job("duty", LEADER_INTERVAL, duty.check_peers),
-        Job("postman", DELIVERY_INTERVAL, duty.when_leading(core.delivery_worker.deliver_due)),
+        Job("duty", LEADER_INTERVAL, leader.check_peers),
+        Job("postman", DELIVERY_INTERVAL, leader.when_leading(core.delivery_worker.deliver_due)),
         Job(
-            "rollouts", ROLLOUT_INTERVAL, duty.when_leading(core.policies.rollouts.advance_running)
+            "rollouts",
+            ROLLOUT_INTERVAL,
+            leader.when_leading(core.policies.rollouts.advance_running),
         ),
         Job(
             "policies",
             BUNDLE_REFRESH_INTERVAL,
             core.policies.policies.refresh_due,
-            bell=core.policies.policies.trigger,
+            trigger=core.policies.policies.trigger,
         ),
         Job(
             "second-tries",
             BUNDLE_RETRY_INTERVAL,
-            duty.when_leading(core.policies.policies.renew_refused),
+            leader.when_leading(core.policies.policies.renew_refused),
         ),
-        Job("capacity", CAPACITY_INTERVAL, duty.when_leading(core.usage.capacity.sum_up_yesterday)),
-        Job("authority", AUTHORITY_EVERY, duty.when_leading(core.authority.withdraw_lost)),
-        Job("reports", REPORT_INTERVAL, duty.when_leading(core.compliance.reports.make_waiting)),
+        Job(
+            "capacity",
+            CAPACITY_INTERVAL,
+            leader.when_leading(core.usage.capacity.sum_up_yesterday),
+        ),
+        Job("authority", AUTHORITY_EVERY, leader.when_leading(core.authority.withdraw_lost)),
+        Job(
+            "reports",
+            REPORT_INTERVAL,
+            leader.when_leading(core.compliance.reports.make_waiting),
+        ),
         Job(
             "report-schedules",
             SCHEDULE_INTERVAL,
-            duty.when_leading(core.compliance.schedules.request_due),
+            leader.when_leading(core.compliance.schedules.request_due),
         ),
         Job(
             "retention",
             SWEEP_INTERVAL,
-            duty.when_leading(guarded(core.compliance.retention.apply_rules)),
+            leader.when_leading(guarded(core.compliance.retention.apply_rules)),
         ),
         *(
-            Job(f"sweep-{name}", SWEEP_INTERVAL, duty.when_leading(guarded(run)))
+            Job(f"sweep-{name}", SWEEP_INTERVAL, leader.when_leading(guarded(run)))
             for name, run in sweeps.items()
         ),
     ]
@@ -493,3 +505,40 @@ def _background_jobs(core: Core, settings: Settings) -> list[Job]:
 async def _purge_enrolments(office: CertificateAuthority, world: World) -> None:
     """Delete tokens, requests and certificates that nobody can use any more."""
     await office.enrolment.delete_expired(world.now() - ENROLMENT_RETENTION)
+
+
+# Jobs that only the leader runs, and what the others do when a process has died.
+
+
+class LeaderJobs:
+    """Knows whether this process leads."""
+
+    def __init__(self, lease: Lease, presence: PresenceTracker, hooks: EnrolmentHooks) -> None:
+        self._lease = lease
+        self._watch = presence
+        self._aftermath = hooks
+        self._led = lease.leads
+        self._peers = lease.peers
+
+    def when_leading(self, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+        """The job, which does nothing unless this process leads."""
+
+        async def run() -> None:
+            if self._lease.leads:
+                await job()
+
+        return run
+
+    async def check_peers(self) -> None:
+        """Notice new leaders and dead processes. Raises `UnavailableError`; then it is due again.
+
+        A process that died may have stored a change and not what follows of it, so everything is
+        checked. It may also have heard agents without storing that, so all silences begin anew.
+        """
+        leads, peers = self._lease.leads, self._lease.peers
+        gone = self._peers - peers
+        if leads and (gone or not self._led):
+            await self._aftermath.mark_all_due()
+        if gone:
+            self._watch.restart_silence()
+        self._led, self._peers = leads, peers

@@ -246,7 +246,7 @@ audit: {{enabled: true, log_file: {self.audit_log.path}, durability: {self.durab
 def _limits(program: str) -> str:
     """No pace for looking up one's own token; a commit from before there was one has no such key.
 
-    Its tree lies beside its command (`loadtests.commit_comparison.checkout`).
+    Its tree lies beside its command (`loadtests.commit_comparison`).
     """
     settings = Path(program).parent / "tree" / "vault" / "config" / "settings.py"
     if settings.exists() and "self_service" not in settings.read_text():

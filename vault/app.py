@@ -24,6 +24,7 @@ from protocols.http import serve as serve_http
 from protocols.http.asgi import App
 from protocols.http.errors import TlsConfigError
 from protocols.http.tls import build_context
+from protocols.instant import SECOND
 from protocols.systemd import SystemdNotifier
 from protocols.telemetry.activation import make_tracing, running_exporter
 from ui.web.files import read_files
@@ -48,14 +49,14 @@ from vault.edge.web import with_web_interface
 from vault.errors import UnavailableError
 from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
-from vault.model.instant import SECOND
+from vault.model.operation import RunOperation
 from vault.model.server_address import ServerTls
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError, StoreBackend
 from vault.store.sqlite import SqliteBackend
-from vault.telemetry.wiring import RunOperation, pipeline_factory, telemetry_plan, trace_app
+from vault.telemetry.wiring import pipeline_factory, telemetry_plan, trace_app
 from vault.workers import worker
 from vault.workers.fleet import Fleet
 from vault.workers.relay import WorkerApp

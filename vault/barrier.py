@@ -8,7 +8,7 @@ and never a key.
 from collections.abc import Callable, Sequence
 from functools import partial
 from hmac import compare_digest
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import trio
@@ -32,22 +32,14 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.health import CacheState, KeyringState
 from vault.model.link_ports import KekState
 from vault.model.records import SystemRow, VersionRow
-from vault.store.committer import NO_DEADLINE as NO_DEADLINE
-from vault.store.committer import commit_timeout_error as commit_timeout_error
-from vault.store.interface import UNKNOWN as UNKNOWN
-from vault.store.row_cache import MISSING as MISSING
+from vault.store.interface import UNKNOWN
+from vault.store.row_cache import MISSING
 from vault.store.store import Store
-from vault.store.table import StoreQuery as StoreQuery
-from vault.store.table import Table as Table
-from vault.store.tables import ACCESS as ACCESS
-from vault.store.tables import ALL
-from vault.store.tables import MOUNTS as MOUNTS
-from vault.store.tables import SECRETS as SECRETS
-from vault.store.tables import SYSTEM as SYSTEM
-from vault.store.tables import VERSIONS as VERSIONS
-from vault.store.timed_lock import TimedLock as TimedLock
+from vault.store.tables import ALL, SYSTEM, VERSIONS
+from vault.store.timed_lock import TimedLock
 from vault.store.transaction import StoreTx
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -97,9 +89,9 @@ class HmacRowGuard:
 class VaultTx:
     """A store transaction that can also seal and open values."""
 
-    def __init__(self, tx: StoreTx, keyring: Keyring, sealed: "_SealCounter") -> None:
+    def __init__(self, tx: StoreTx, keyring: Keyring, counter: "EncryptionCounter") -> None:
         self._keyring = keyring
-        self._sealed = sealed
+        self._counter = counter
         self.get = tx.get
         self.get_many = tx.get_many
         self.put = tx.put
@@ -111,7 +103,7 @@ class VaultTx:
     def seal(self, secret_id: str, version: int, plaintext: bytes) -> tuple[bytes, bytes, int]:
         """`(wrapped_dek, box, kek_generation)` for a `VersionRow`."""
         keyring = self._keyring
-        self._sealed.count_one()
+        self._counter.count_one()
         sealed = seal_value(
             keyring.kek(keyring.active), _place(keyring, secret_id, version), plaintext
         )
@@ -124,7 +116,7 @@ class VaultTx:
     def rewrap(self, row: VersionRow) -> VersionRow:
         """The version with its DEK under the active KEK; the ciphertext is not touched."""
         keyring = self._keyring
-        self._sealed.count_one()
+        self._counter.count_one()
         place = _place(keyring, row.secret_id, row.version)
         try:
             sealed = SealedValue.from_parts(row.wrapped_dek, row.box)
@@ -160,12 +152,12 @@ class Barrier:
         self._data_keys = DataKeyCache(
             capacity_for(store.statistics().cache.max_bytes)
         )  # this keyring's
-        self.cached = store.get_cached
+        self.get_cached = store.get_cached
         self.get_cached_snapshot = store.get_cached_snapshot
         self.get = store.get
         self.select = store.select
         self.select_all = store.select_all
-        self.checked_keys = store.select_checked_keys
+        self.select_checked_keys = store.select_checked_keys
         self.load_into_cache = store.load_into_cache
         self.count_transactions = store.count_transactions
         self._rotation_lock = TimedLock()
@@ -176,13 +168,13 @@ class Barrier:
         """Load the use counter. Raises `UnavailableError` when the store does."""
         self._uses = await self._load_use_counter(self._keyring)
 
-    async def commit(self, change: Callable[[VaultTx], T], *, max_seals: int = 0) -> T:
+    async def transact(self, change: Callable[[VaultTx], T], *, max_encryptions: int = 0) -> T:
         """Run `change` in a transaction and return its result once it is durable.
 
-        `max_seals` is how often the change seals or rewraps at most: KEK uses are counted, and
+        `max_encryptions`: how often the change seals or rewraps at most. KEK uses are counted, and
         their reservation is durable, before any of them happens.
         """
-        [result] = await self.commit_batch([change], max_seals=max_seals)
+        [result] = await self.transact_each([change], max_encryptions=max_encryptions)
         if isinstance(result, Failure):
             try:
                 raise result.error
@@ -190,41 +182,45 @@ class Barrier:
                 del result  # else error → traceback → this frame → error is a cycle for the GC
         return result
 
-    async def commit_batch(
-        self, changes: Sequence[Callable[[VaultTx], T]], *, max_seals: int
+    async def transact_each(
+        self, changes: Sequence[Callable[[VaultTx], T]], *, max_encryptions: int
     ) -> list[T | Failure]:
-        """As `commit`, of many in one transaction: of each its result, or what it raised."""
+        """As `transact`, of many in one transaction: of each its result, or what it raised."""
         if self.is_stale:
             await self.refresh()
         keyring, uses = self._keyring, self._uses
-        while max_seals and (needed := _taken(uses, max_seals)) is not None:
-            await self._store.commit(partial(_reserve, needed=needed))
+        while max_encryptions and (needed := _reserve_uses(uses, max_encryptions)) is not None:
+            await self._store.commit(partial(_store_reservation, needed=needed))
             uses.confirm_reservation(needed)
-        sealed = _SealCounter(uses, max_seals)
-        sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
-        return await self._store.commit_batch(sealing)
+        counter = EncryptionCounter(uses, max_encryptions)
+        runs = [partial(self._run_change, change, keyring, counter) for change in changes]
+        return await self._store.commit_batch(runs)
 
-    def commit_in_thread(
-        self, changes: Sequence[Callable[[VaultTx], T]], *, max_seals: int, deadline: float
+    def transact_each_in_thread(
+        self, changes: Sequence[Callable[[VaultTx], T]], *, max_encryptions: int, deadline: float
     ) -> list[T | Failure] | None:
-        """As `commit_batch`, in the thread that calls, which may be any: see `Store`.
+        """As `transact_each`, in the thread that calls, which may be any: see `Store`.
 
-        None: nothing was stored, and `commit_batch` may. It has to where the keyring is not
+        None: nothing was stored, and `transact_each` may. It has to where the keyring is not
         current, or uses have to be reserved.
         """
         uses, keyring = self._uses, self._keyring  # in this order: a rotation has the other one
         if (
             self.is_stale
             or uses.generation != keyring.active
-            or _taken(uses, max_seals) is not None
+            or _reserve_uses(uses, max_encryptions) is not None
         ):
             return None
-        sealed = _SealCounter(uses, max_seals)
-        sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
-        return self._store.commit_in_thread(sealing, deadline=deadline)
+        counter = EncryptionCounter(uses, max_encryptions)
+        runs = [partial(self._run_change, change, keyring, counter) for change in changes]
+        return self._store.commit_in_thread(runs, deadline=deadline)
 
-    def _sealing(
-        self, change: Callable[[VaultTx], T], keyring: Keyring, sealed: "_SealCounter", tx: StoreTx
+    def _run_change(
+        self,
+        change: Callable[[VaultTx], T],
+        keyring: Keyring,
+        counter: "EncryptionCounter",
+        tx: StoreTx,
     ) -> T:
         if (
             keyring.active < self._min_generation
@@ -232,7 +228,7 @@ class Barrier:
             raise UnavailableError(
                 "keyring_changed", "the keyring was rotated meanwhile; try again", outcome="none"
             )
-        return change(VaultTx(tx, keyring, sealed))
+        return change(VaultTx(tx, keyring, counter))
 
     async def get_version(self, secret_id: str, number: int) -> VersionRow | None:
         """A version with its sealed value, from the cache or the database. Raises as `Store.get`.
@@ -240,7 +236,7 @@ class Barrier:
         Of those that are not cached no more than `MAX_VALUE_LOADS` are loaded at a time. The caller
         reserves memory for it before its next checkpoint, or lets go of it.
         """
-        row = self.cached(VERSIONS, secret_id, number)
+        row = self.get_cached(VERSIONS, secret_id, number)
         if row is not MISSING:
             return row
         async with self._loading:
@@ -272,7 +268,7 @@ class Barrier:
 
     @property
     def key_state(self) -> KekState:
-        """What the control plane is told."""
+        """The key state that is reported to the control plane."""
         return KekState(self._keyring.active - 1, self.rotation_due)
 
     @property
@@ -292,29 +288,39 @@ class Barrier:
         return self._keyring.epoch
 
     @property
-    def keyring_state(self) -> dict[str, Any]:
-        """What may be told of the keyring: epoch, active generation, its age and counted uses."""
-        return {
-            "epoch": self._keyring.epoch,
-            "term": self._keyring.active,
-            "oldest": self.oldest_generation,
-            "install_time": self._keyring.generations[-1].created_at,
-            "encryptions": self._uses.used,
-            "reserved": self._uses.reserved,
-            "rotation_due": self.rotation_due,
-        }
+    def keyring_state(self) -> KeyringState:
+        """What may be shown of the keyring."""
+        return KeyringState(
+            epoch=self._keyring.epoch,
+            generation=self._keyring.active,
+            oldest_generation=self.oldest_generation,
+            created_at=self._keyring.generations[-1].created_at,
+            uses=self._uses.used,
+            reserved_uses=self._uses.reserved,
+            rotation_due=self.rotation_due,
+        )
 
     @property
-    def cache_state(self) -> dict[str, Any]:
-        """What may be told of the cache of sealed rows: its settings and its counts."""
+    def cache_state(self) -> CacheState:
+        """What may be shown of the cache of sealed rows."""
         cache = self._store.statistics().cache
-        return msgspec.structs.asdict(cache) | {"hit_rate": cache.hit_rate}
+        return CacheState(
+            eviction_policy=cache.policy.value,
+            ttl=cache.ttl,
+            max_bytes=cache.max_bytes,
+            bytes=cache.bytes,
+            entries=cache.entries,
+            hits=cache.hits,
+            misses=cache.misses,
+            evictions=cache.evictions,
+            hit_rate=cache.hit_rate,
+        )
 
     @property
     def is_stale(self) -> bool:
         """Whether a transaction of the keyring has ended that this one may not have.
 
-        A rotation that was told as timed out may be stored long after.
+        A rotation that was reported as timed out may be stored long after.
         """
         return self._store.count_transactions(SYSTEM, KEYRING_ROW) > self._seen
 
@@ -466,31 +472,31 @@ class Barrier:
         return KekUseCounter(keyring.active, keyring.generations[-1].created_at, reserved)
 
 
-class _SealCounter:
-    """What a batch seals, over all attempts: one that is run again seals again."""
+class EncryptionCounter:
+    """Counts what a batch encrypts over all attempts: one that is run again encrypts again."""
 
-    __slots__ = ("_count", "_taken", "_uses")
+    __slots__ = ("_count", "_reserved", "_uses")
 
-    def __init__(self, uses: KekUseCounter, taken: int) -> None:
-        """`taken` of `uses` before."""
+    def __init__(self, uses: KekUseCounter, reserved: int) -> None:
+        """`reserved` uses were reserved before."""
         self._uses = uses
-        self._taken = taken
+        self._reserved = reserved
         self._count = 0
 
     def count_one(self) -> None:
-        """Before each. What is committed is told as committed: more than was taken is owed.
+        """Count one encryption before it happens. More than was reserved is owed.
 
         Raises `UnavailableError` (`sealed`) where nobody would count it any more.
         """
         self._count += 1
-        if self._count > self._taken:
+        if self._count > self._reserved:
             try:
                 self._uses.add_owed_uses(1)
             except CounterClosed:
                 raise _closed() from None
 
 
-def _taken(uses: KekUseCounter, count: int) -> ReservationNeeded | None:
+def _reserve_uses(uses: KekUseCounter, count: int) -> ReservationNeeded | None:
     """As `KekUseCounter.reserve_uses`. Raises `UnavailableError` once the count is final."""
     try:
         return uses.reserve_uses(count)
@@ -502,7 +508,7 @@ def _closed() -> UnavailableError:
     return UnavailableError("sealed", "Vault is sealed", outcome="none")
 
 
-def _reserve(tx: StoreTx, needed: ReservationNeeded) -> None:
+def _store_reservation(tx: StoreTx, needed: ReservationNeeded) -> None:
     """Store a reservation of KEK uses; one that comes late never lowers what is stored."""
     name = _uses_row(needed.generation)
     stored = tx.get(SYSTEM, name)

@@ -23,12 +23,15 @@ from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.feed import LogFollower
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import LogLayout
-from vault.audit.periodic_verification import PeriodicVerification, open_periodic_verification
-from vault.audit.prover import make_prover
 from vault.audit.sinks.database import AuditIndex, open_audit_index
 from vault.audit.sinks.file import FileSink
 from vault.audit.sinks.syslog import SyslogConfig, SyslogForwarder, open_syslog
-from vault.audit.verification import open_verification
+from vault.audit.verification import (
+    PeriodicVerification,
+    make_prover,
+    open_periodic_verification,
+    open_verification,
+)
 from vault.audit.writer import AuditConfig
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
@@ -51,17 +54,23 @@ from vault.barrier import Barrier, HmacRowGuard
 from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
 from vault.config.cache import CacheSettings as Caching
+from vault.control_link.ports import LinkPorts
 from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError, VaultError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.audit import AuditHandlers
-from vault.handlers.control_plane import ControlPlaneHandlers, LinkPorts
+from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
 from vault.handlers.listing import ListingHandlers
-from vault.handlers.live import LiveHandlers, SubscriberAccess
-from vault.handlers.live_topics import actor_reader, event_reader, state_reader
+from vault.handlers.live import (
+    LiveHandlers,
+    SubscriberAccess,
+    actor_reader,
+    event_reader,
+    state_reader,
+)
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
@@ -72,19 +81,20 @@ from vault.handlers.roles import RoleHandlers
 from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
+from vault.handlers.stores import AccessStore, KeyStore, MountStore, SecretStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.usage import OpaqueId, UsageHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
+from vault.handlers.visibility import load_stored_facts
 from vault.jobs.clock_ahead import ClockAheadAlert
-from vault.jobs.kek_rewrap import KekRewrap
-from vault.jobs.kek_rotation import KekRotation
-from vault.jobs.lockout_report import LockoutReport
+from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
     AUTHENTICATIONS_REFUSED,
     AUTHORIZATIONS_REFUSED,
     REPORT_INTERVAL,
+    LockoutReport,
     RefusedReport,
     report_each,
 )
@@ -93,7 +103,7 @@ from vault.model.mounts import MountTable
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
 from vault.mutations import Mutations
-from vault.pipeline import Pipeline, SnapshotRefresher, load_stored_facts
+from vault.pipeline import Pipeline, PipelineParts, SnapshotRefresher
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys, bind_opaque_id
@@ -147,7 +157,7 @@ class CoreDependencies:
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
     beside: Beside = ALONE
     link_ports: LinkPorts = field(default_factory=LinkPorts)
-    make_pipeline: Callable[..., Pipeline] = Pipeline
+    make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
     @property
     def key_file(self) -> FileRootKey | None:
@@ -163,7 +173,7 @@ class CoreDependencies:
 
 
 class SealControl(Protocol):
-    """What the data path asks of the gate that has opened it."""
+    """What the data path asks of the seal manager that has opened it."""
 
     def request_seal(self) -> None:
         """See `SealManager`."""
@@ -185,33 +195,33 @@ async def open_core(
     `by_operator`: somebody has brought the root key or its shares, which ends an ordered seal.
     """
     world = dependencies.world
-    footing = await _run_startup_checks(dependencies, keyring)
+    startup = await _run_startup_checks(dependencies, keyring)
     if not by_operator:
-        footing.require_operator(allow_accepted=bool(dependencies.dev_token))
-    keyring, keeper = footing.keyring, footing.anchor_writer
-    rows = await world.run_sync(RowIndex, dependencies.beside.rows(), footing.resume_point.rows)
-    footing.resume_point.rows.clear()
-    cache, mark = dependencies.beside.fenced(
-        footing.stamp_writer, cache_config(dependencies.settings.cache)
+        startup.require_operator(allow_accepted=bool(dependencies.dev_token))
+    keyring, anchor_writer = startup.keyring, startup.anchor_writer
+    rows = await world.run_sync(RowIndex, dependencies.beside.rows(), startup.resume_point.rows)
+    startup.resume_point.rows.clear()
+    cache, stamper = dependencies.beside.fenced(
+        startup.stamp_writer, cache_config(dependencies.settings.cache)
     )
     guard = HmacRowGuard(keyring)
     async with (
-        run_anchor_writer(keeper),
+        run_anchor_writer(anchor_writer),
         open_store(
-            dependencies.backend, guard, world, cache=cache, stamper=mark, index=rows
+            dependencies.backend, guard, world, cache=cache, stamper=stamper, index=rows
         ) as store,
-        footing.commit_acceptance(store, root_key),
-        _open_audit(dependencies, keyring, store, footing) as (audit, index),
+        startup.commit_acceptance(store, root_key),
+        _open_audit(dependencies, keyring, store, startup) as (audit, index),
         open_periodic_verification(
-            *_audit_log_checks(dependencies, keyring, footing), world
-        ) as inspection,
+            *_audit_log_checks(dependencies, keyring, startup), world
+        ) as periodic_check,
         open_verification(
-            *_audit_log_checks(dependencies, keyring, footing), world
+            *_audit_log_checks(dependencies, keyring, startup), world
         ) as verification,
     ):
-        await footing.record_acceptance(audit)
-        await record_unseal(audit, store, world, is_first=footing.is_first, by_operator=by_operator)
-        await footing.clear_seal_order(store)
+        await startup.record_acceptance(audit)
+        await record_unseal(audit, store, world, is_first=startup.is_first, by_operator=by_operator)
+        await startup.clear_seal_order(store)
         interval = dependencies.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
         await barrier.load_use_counter()
@@ -219,20 +229,20 @@ async def open_core(
         tree = partial(_tree, branches)
         prover = make_prover(dependencies.settings.audit_log, bind_audit_keys(keyring), world)
         scheme, opaque = PepperedScheme(keyring.pepper), bind_opaque_id(keyring)
-        base = CoreServices(dependencies, seal, store, barrier, audit, scheme, opaque, footing)
-        order, rewrapping = partial(footing.persist_seal_order, store), KeyRewrapper(barrier)
-        system = SystemHandlers(barrier, seal.request_seal, order, tree, rewrapping)
-        trouble = partial(_describe_trouble, inspection, keeper, index)
+        base = CoreServices(dependencies, seal, store, barrier, audit, scheme, opaque, startup)
+        order, keys = partial(startup.persist_seal_order, store), KeyStore(barrier)
+        system = SystemHandlers(keys, seal.request_seal, order, tree, KeyRewrapper(keys))
+        trouble = partial(_describe_trouble, periodic_check, anchor_writer, index)
         wired = await _wire_pipeline(
             base, system, AuditHandlers(audit, index, prover, trouble, verification)
         )
         tampered = partial(_alert, dependencies, AlertCode.STORE_TAMPERED)
         await index.warn(partial(_index_changed, dependencies, audit))
-        watch = SealOnDamage(footing.stamp_writer, audit, seal.request_seal, world, tampered, guard)
+        watch = SealOnDamage(startup.stamp_writer, audit, seal.request_seal, world, tampered, guard)
         async with (
             _exact_uses(barrier),
-            _lend_to_link(dependencies, footing, barrier, wired.policies),
-            monitor_integrity(store, watch, footing.foreign_writes, world),
+            _lend_to_link(dependencies, startup, barrier, wired.policies),
+            monitor_integrity(store, watch, startup.foreign_writes, world),
             run_periodic_jobs(wired.jobs, world) as work,
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
         ):
@@ -242,9 +252,9 @@ async def open_core(
             with (
                 _track_gauges(dependencies.metrics, store, audit, tree),
                 dependencies.metrics.track_gauges(
-                    audit_damaged=lambda: float(bool(inspection.damage)),
-                    anchor_failing=lambda: float(bool(keeper.error)),
-                    retention_suspended=lambda: float(footing.retention.clock.is_suspended),
+                    audit_damaged=lambda: float(bool(periodic_check.damage)),
+                    anchor_failing=lambda: float(bool(anchor_writer.error)),
+                    retention_suspended=lambda: float(startup.retention.clock.is_suspended),
                     key_generation=lambda: float(barrier.active_generation),
                     key_rotation_due=lambda: float(barrier.rotation_due),
                 ),
@@ -328,23 +338,26 @@ async def _wire_pipeline(
 ) -> WiredCore:
     """Make the nouns and their handlers, and the pipeline over them."""
     store, barrier, world = base.store, base.barrier, base.dependencies.world
-    seam = base.dependencies.link_ports
-    book = PolicyStore(store, world, seam.ceiling)
-    await book.reload()
-    authorizer = Authorizer(book)
-    access = AccessCounters(barrier, world, seam.tally.add_reads)
-    usage = CredentialUsage(store, world, seam.tally.add_uses)
+    link = base.dependencies.link_ports
+    policies = PolicyStore(store, world, link.ceiling)
+    await policies.reload()
+    authorizer = Authorizer(policies)
+    secrets, reads = SecretStore(barrier), AccessStore(barrier)
+    access = AccessCounters(reads, world, link.tally.add_reads)
+    usage = CredentialUsage(store, world, link.tally.add_uses)
     streams = StreamRegistry()
     revoker = Revoker(store, streams)
-    known = base.dependencies.settings.authentication
-    rule = SessionLimits(timeout=known.session_timeout, max_per_user=known.max_sessions_per_user)
-    tokens = Tokens(store, base.credential_scheme, revoker, world, rule)
+    authentication = base.dependencies.settings.authentication
+    session_limits = SessionLimits(
+        timeout=authentication.session_timeout, max_per_user=authentication.max_sessions_per_user
+    )
+    tokens = Tokens(store, base.credential_scheme, revoker, world, session_limits)
     users = Users(store, revoker, world)
     keys = ApiKeys(store, base.credential_scheme, revoker, usage, world)
-    mounts = MountHandlers(barrier, MountTable(), authorizer, world)
+    mounts = MountHandlers(MountStore(barrier), MountTable(), authorizer, world)
     await mounts.reload()
     owners = CredentialOwners(keys, tokens, users)
-    secrets = SecretHandlers(barrier, mounts.mounts, access, world)
+    values = SecretHandlers(secrets, mounts.mounts, access, world)
     root_key = RootKeyOperations(
         barrier,
         base.dependencies.key_file,
@@ -355,20 +368,22 @@ async def _wire_pipeline(
         request_seal=base.seal.request_seal,
     )
     handlers: Handlers = {
-        **secrets.handlers(),
-        **VersionHandlers(barrier, world).handlers(),
-        **MetadataHandlers(barrier, mounts.mounts, access, world).handlers(),
-        **ListingHandlers(barrier, authorizer, world).handlers(),
+        **values.handlers(),
+        **VersionHandlers(secrets, world).handlers(),
+        **MetadataHandlers(secrets, mounts.mounts, access, world).handlers(),
+        **ListingHandlers(secrets, authorizer, world).handlers(),
         **mounts.handlers(),
         **MalformedRequestHandlers(authorizer).handlers(),
         **TokenHandlers(tokens, keys, authorizer, world).handlers(),
-        **SessionHandlers(tokens, known.session_idle, known.session_timeout).handlers(),
+        **SessionHandlers(
+            tokens, authentication.session_idle, authentication.session_timeout
+        ).handlers(),
         **UserHandlers(users, authorizer).handlers(),
         **RoleHandlers(Roles(store, world), authorizer).handlers(),
         **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
-        **PolicyHandlers(book, authorizer, users, barrier, world).handlers(),
-        **ControlPlaneHandlers(book, seam, world).handlers(),
-        **UsageHandlers(barrier, authorizer, base.opaque_id, owners, world).handlers(),
+        **PolicyHandlers(policies, authorizer, users, secrets, world).handlers(),
+        **ControlPlaneHandlers(policies, link, world).handlers(),
+        **UsageHandlers(secrets, reads, authorizer, base.opaque_id, owners, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
         **RootKeyHandlers(root_key).handlers(),
@@ -376,28 +391,28 @@ async def _wire_pipeline(
             base, system, audits, SubscriberAccess(tokens, streams, authorizer, world)
         ),
     }
-    again = PolicyReplayHandlers(
-        book, audits.index, owners, barrier, base.opaque_id, handlers, world
+    replay = PolicyReplayHandlers(
+        policies, audits.index, owners, secrets, base.opaque_id, handlers, world
     )
-    handlers |= again.handlers()
+    handlers |= replay.handlers()
     failed = base.dependencies.settings.limits.failures
     failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
     denied = base.dependencies.settings.limits.refusals
     refusals = RecordLimits(denied.per_second, denied.burst_size, denied.share, world.now)
-    following = SnapshotRefresher((book, mounts, barrier), store.count_all_transactions)
+    snapshots = SnapshotRefresher((policies, mounts, barrier), store.count_all_transactions)
     lockout = base.dependencies.beside.lockout()
     pipeline = _pipeline(
         base, authorizer, usage, handlers,
-        lockout=lockout, failures=failures, refusals=refusals, following=following,
+        lockout=lockout, failures=failures, refusals=refusals, snapshots=snapshots,
     )  # fmt: skip
     rotation = KekRotation(
-        pipeline.run_operation, lambda: barrier.rotation_due, world, seam.raise_alert
+        pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
     jobs = [
         Job("access-counts", FLUSH_INTERVAL, access.flush, at_end=True),
         Job("credential-usage", FLUSH_INTERVAL, usage.flush, at_end=True),
         Job("expired-tokens", SWEEP_INTERVAL, partial(revoker.revoke_expired, world.clock)),
-        Job("late-changes", SNAPSHOT_REFRESH_INTERVAL, following.refresh_stale),
+        Job("late-changes", SNAPSHOT_REFRESH_INTERVAL, snapshots.refresh_stale),
         Job("clock", CLOCK_CHECK_INTERVAL, partial(_keep_clock, base, store), at_end=True),
         Job("clock-ahead", CLOCK_CHECK_INTERVAL, ClockAheadAlert(base.audit.record, world)),
         Job(
@@ -410,7 +425,7 @@ async def _wire_pipeline(
         Job(
             "lockouts",
             REPORT_INTERVAL,
-            LockoutReport(lambda: lockout.begun, seam.raise_alert),
+            LockoutReport(lambda: lockout.begun, link.raise_alert),
             at_end=True,
         ),
         Job(
@@ -424,7 +439,7 @@ async def _wire_pipeline(
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, following, secrets, book, mounts, tokens, access, usage, jobs)
+    return WiredCore(pipeline, snapshots, values, policies, mounts, tokens, access, usage, jobs)
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:
@@ -442,7 +457,9 @@ def _status_handlers(
     """How the agent does: asked for once, or followed by a page."""
     parts, world = base.dependencies, base.dependencies.world
     release, now = version("freehold"), world.now()
-    health = HealthHandlers(base.barrier, parts.metrics, audits.state, release, now, world)
+    health = HealthHandlers(
+        KeyStore(base.barrier), parts.metrics, audits.state, release, now, world
+    )
     topics = {
         "health": state_reader(health.state),
         "actors": actor_reader(system.tree),
@@ -462,33 +479,36 @@ def _pipeline(
     lockout: Lockout,
     failures: FailureLimits,
     refusals: RecordLimits,
-    following: SnapshotRefresher,
+    snapshots: SnapshotRefresher,
 ) -> Pipeline:
     parts, world = base.dependencies, base.dependencies.world
-    known: dict[str, CredentialMethod] = {
+    methods_by_name: dict[str, CredentialMethod] = {
         TOKEN: token_method(base.store, base.credential_scheme, lockout, world),
         API_KEY: api_key_method(base.store, base.credential_scheme, lockout, world),
     }
     chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
-    methods = {name: method for name, method in known.items() if name in chosen}
+    methods = {name: method for name, method in methods_by_name.items() if name in chosen}
     rate, own = parts.settings.limits.rate, parts.settings.limits.self_service
     return parts.make_pipeline(
-        authenticator=Authenticator(base.credential_scheme, methods, usage, world),
-        authorizer=authorizer,
-        limits=RateLimiter(
-            parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
-        ),
-        audit=base.audit,
-        load_facts=partial(load_stored_facts, base.barrier),
-        handlers=handlers,
-        metrics=parts.metrics,
-        world=world,
-        failures=failures,
-        refusals=refusals,
-        self_service=RateLimiter(
-            parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
-        ),
-        snapshots=following,
+        PipelineParts(
+            authenticator=Authenticator(base.credential_scheme, methods, usage, world),
+            authorizer=authorizer,
+            limits=RateLimiter(
+                parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
+            ),
+            audit=base.audit,
+            load_facts=partial(load_stored_facts, SecretStore(base.barrier)),
+            handlers=handlers,
+            metrics=parts.metrics,
+            world=world,
+            failures=failures,
+            refusals=refusals,
+            self_service=RateLimiter(
+                parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
+            ),
+            snapshots=snapshots,
+            catch_up=None if parts.backend.exclusive else base.store.catch_up,
+        )
     )
 
 
@@ -507,12 +527,12 @@ async def _exact_uses(barrier: Barrier) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _lend_to_link(
-    parts: CoreDependencies, footing: StartupState, barrier: Barrier, book: PolicyStore
+    parts: CoreDependencies, startup: StartupState, barrier: Barrier, policies: PolicyStore
 ) -> AsyncIterator[None]:
     """Lend the policy store and key state to the control link; clear the data keys on exit."""
     with (
-        footing.stamp_writer.track_epoch(lambda: barrier.epoch),
-        parts.link_ports.connect(book, lambda: barrier.key_state),
+        startup.stamp_writer.track_epoch(lambda: barrier.epoch),
+        parts.link_ports.connect(policies, lambda: barrier.key_state),
     ):
         try:
             yield
@@ -522,13 +542,13 @@ async def _lend_to_link(
 
 @asynccontextmanager
 async def _open_audit(
-    parts: CoreDependencies, keyring: Keyring, store: Store, footing: StartupState
+    parts: CoreDependencies, keyring: Keyring, store: Store, startup: StartupState
 ) -> AsyncIterator[tuple[AuditBroker, AuditIndex]]:
     """The audit log in its file, with its index in the database and its copy to syslog."""
     settings, world = parts.settings, parts.world
     config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
-    footing.stamp_writer.shared_tail = end = parts.beside.end(sink.layout)
+    startup.stamp_writer.shared_tail = end = parts.beside.end(sink.layout)
     keys = bind_audit_keys(keyring)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
@@ -542,7 +562,7 @@ async def _open_audit(
                 end=end,
             )
         )
-        followers: list[LogFollower] = [footing.anchor_writer, index, *parts.link_ports.followers]
+        followers: list[LogFollower] = [startup.anchor_writer, index, *parts.link_ports.followers]
         syslog: SyslogForwarder | None = None
         if settings.audit.forward_to_syslog:
             to = SyslogConfig(hostname=socket.gethostname())
@@ -552,26 +572,26 @@ async def _open_audit(
             parts.metrics.register_counters(syslog_dropped=lambda: float(dropped().dropped))
         opening = open_audit(
             config, keys, keyring.vault, [sink], world,
-            followers=followers, retention=footing.retention,
-            commits=lambda: footing.stamp_writer.commits, end=end, syslog=syslog,
+            followers=followers, retention=startup.retention,
+            commits=lambda: startup.stamp_writer.commits, end=end, syslog=syslog,
         )  # fmt: skip
         yield await stack.enter_async_context(opening), index
 
 
 def _audit_log_checks(
-    parts: CoreDependencies, keyring: Keyring, footing: StartupState
+    parts: CoreDependencies, keyring: Keyring, startup: StartupState
 ) -> tuple[LogLayout, AuditKeys, str]:
     """What the log is checked by: its files, its keys, and what was seen of it before."""
     layout = LogLayout(parts.settings.audit_log)
-    return layout, bind_audit_keys(keyring), footing.resume_point.checkpoint
+    return layout, bind_audit_keys(keyring), startup.resume_point.checkpoint
 
 
 def _describe_trouble(
-    inspection: PeriodicVerification, keeper: AnchorWriter, index: AuditIndex
+    periodic_check: PeriodicVerification, anchor_writer: AnchorWriter, index: AuditIndex
 ) -> str:
     """What is wrong with audit log, anchor and index, for people."""
-    damage = f"the log is damaged: {inspection.damage}" if inspection.damage else ""
-    failing = f"the anchor cannot be written: {keeper.error}" if keeper.error else ""
+    damage = f"the log is damaged: {periodic_check.damage}" if periodic_check.damage else ""
+    failing = f"the anchor cannot be written: {anchor_writer.error}" if anchor_writer.error else ""
     lagging = f"its index does not follow: {index.error}" if index.error else ""
     return "; ".join(filter(None, (damage, failing, lagging)))
 

@@ -14,16 +14,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import Failure
-from vault.audit_context import internal_error
-from vault.barrier import NO_DEADLINE, SECRETS, Barrier, VaultTx, commit_timeout_error
 from vault.errors import VaultError
 from vault.handlers.handler import Call
 from vault.handlers.secrets import SecretHandlers, check_existence_unchanged
+from vault.handlers.stores import SecretTx
 from vault.model.identity import ANONYMOUS
 from vault.model.operation import Operation, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.results import SecretWritten
+from vault.operations import WRITE_SECRET
+from vault.pipeline import internal_error
+from vault.store.committer import NO_DEADLINE, commit_timeout_error
 
 WRITE: Final = "secret.write"
 """The one operation that is done so: it is what comes by the thousand."""
@@ -47,7 +49,7 @@ class Decided(Struct, frozen=True, array_like=True):
         return f"Decided(request_id={self.request_id!r})"
 
     @classmethod
-    def of(cls, call: Call) -> Self:
+    def of(cls, call: Call[WriteSecret]) -> Self:
         """What is sent of an operation."""
         op = call.op
         return cls(
@@ -59,10 +61,10 @@ class Decided(Struct, frozen=True, array_like=True):
             call.needs_facts,
         )
 
-    def call(self) -> Call:
+    def call(self) -> Call[WriteSecret]:
         """The operation again. Raises `ValidationError` when its path is none."""
         op = Operation(
-            name=WRITE,
+            type=WRITE_SECRET,
             path=ResourcePath.parse(self.path),
             payload=self.payload,
             request_id=self.request_id,
@@ -90,7 +92,7 @@ class Mutations:
 
     def __init__(self, secrets: SecretHandlers, following: Follows) -> None:
         self._writing = secrets.prepare_write
-        self._barrier: Barrier = secrets.barrier
+        self._store = secrets.store
         self._following = following
         self._clock = secrets.world.uptime
 
@@ -105,7 +107,7 @@ class Mutations:
         try:
             await self._following.refresh_stale()
             with trio.CancelScope(shield=True):  # uses of the key are counted once it has ended
-                results = await self._barrier.commit_batch(changes, max_seals=len(changes))
+                results = await self._store.transact_each(changes, max_encryptions=len(changes))
         except Exception as error:  # noqa: BLE001  # as in the pipeline: each is told
             return [_told(one, error) for one in decided]
         return _ends(decided, results)
@@ -120,8 +122,8 @@ class Mutations:
             return None
         changes = self._changes(decided, until)
         try:
-            results = self._barrier.commit_in_thread(
-                changes, max_seals=len(changes), deadline=until
+            results = self._store.transact_each_in_thread(
+                changes, max_encryptions=len(changes), deadline=until
             )
         except Exception as error:  # noqa: BLE001  # as above
             return [_told(one, error) for one in decided]
@@ -129,15 +131,15 @@ class Mutations:
 
     def _changes(
         self, decided: Sequence[Decided], until: float
-    ) -> list[Callable[[VaultTx], SecretWritten]]:
+    ) -> list[Callable[[SecretTx], SecretWritten]]:
         return [partial(self._change, one, until) for one in decided]
 
-    def _change(self, decided: Decided, until: float, tx: VaultTx) -> SecretWritten:
+    def _change(self, decided: Decided, until: float, tx: SecretTx) -> SecretWritten:
         if until < self._clock():
             raise commit_timeout_error()
         call = decided.call()
         if decided.facts.is_guess:  # before anything is refused: who may not know is not told
-            check_existence_unchanged(call, tx.get(SECRETS, call.op.path))
+            check_existence_unchanged(call, tx.get_secret(call.op.path))
         return self._writing(call)(tx)
 
 

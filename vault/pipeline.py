@@ -8,36 +8,305 @@ Failed logins and denials over the rate limit are audited in summary. Handlers w
 `is_audited=False` are audited only when denied.
 """
 
+from __future__ import annotations
+
 import logging
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol
 
 import trio
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.errors import locate
 from vault.audit.record import AuditEvent
-from vault.audit_context import ALLOWED, AuditContext, unrecorded_error
 from vault.authn.authenticator import Authenticator
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.rate_limits import RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
-from vault.barrier import SECRETS, Barrier
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
     ConflictError,
+    InternalError,
     RateLimitError,
     UnavailableError,
+    ValidationError,
     VaultError,
 )
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
-from vault.handlers.visibility import secret_facts
 from vault.metrics import Metrics
 from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
-from vault.model.operation import NO_FACTS, Capability, Operation, Origin, SecretFacts
+from vault.model.operation import NO_FACTS, Capability, Operation, Origin, P, R, SecretFacts
 from vault.model.path import ResourcePath
+
+OUTCOME_DONE: Final = "done"  # an outcome, beside `none` and `unknown` of the store
+ALLOWED: Final = Decision(allowed=True)
+MAX_DECISIONS: Final = 10  # on one operation whose secret is changed by others meanwhile
+
+SEAL_RECORD_TIMEOUT: Final = 2.0
+"""Seconds that each record of a seal is waited for: all three waits of one, with that of its order,
+end within `vault.seal.manager.DRAIN_TIMEOUT`."""
+
+log: Final = logging.getLogger("freehold.pipeline")
+
+_PACED_BY_ADDRESS: Final = (ANONYMOUS, OPERATOR)  # each call of theirs, by `Pipeline._failures`
+
+
+class Pipeline:
+    """Runs operations. Exists only while the agent is unsealed; built by `vault.core`."""
+
+    def __init__(self, parts: PipelineParts) -> None:
+        self._refusals = parts.refusals
+        self._self_service = parts.self_service
+        self._snapshots = parts.snapshots
+        self._catch_up = parts.catch_up
+        self._authenticator = parts.authenticator
+        self._authorizer = parts.authorizer
+        self._limits = parts.limits
+        self._failures = parts.failures
+        self._audit = parts.audit
+        self._lookup_facts = parts.load_facts
+        self._handlers = parts.handlers
+        self._metrics = parts.metrics
+        self._world = parts.world
+
+    async def run_operation(self, op: Operation[P, R]) -> R:
+        """The handler's result, or a `VaultError`; in both cases the audit record is durable."""
+        handler: Handler[P, R] = self._handlers[op.type.name]
+        context = AuditContext(op, handler)
+        try:
+            if self._catch_up is not None:
+                await self._see_commits(context.handler)
+            context.identity = await self._authenticate(op, context.handler)  # 1
+            self._limits.acquire(context.identity.id)
+            if context.handler.is_self_service:
+                self._acquire_self_service(context)
+            if not self._snapshots.is_current:
+                await self._refresh_snapshots(context.handler)
+            if not self._authorizer.is_ready(context.identity):
+                await self._authorizer.prepare(context.identity)
+            facts = await self._authorize_with_facts(context)  # 2
+            if context.handler.precondition is not None:
+                await context.handler.precondition(context.identity)
+            context.is_allowed = context.handler.capability is not None
+        except Exception as error:  # noqa: BLE001  # whatever failed is recorded, then raised
+            raise await self._record_failure(context, error) from None  # 5
+        call: Call[P] = Call(op, context.identity, facts, context.needs_facts)
+        if context.handler.mutates:
+            return await self._run_mutation(context, call)  # 3 to 6
+        try:
+            result = await context.handler.run(call)  # 4
+            if context.handler.discloses is not None and not context.handler.discloses(result):
+                self._acquire_self_service(context)
+        except Exception as error:  # noqa: BLE001  # the same
+            raise await self._record_failure(context, error) from None  # 5
+        if context.handler.is_audited:
+            try:
+                await self._audit.record(context.success_event(result))  # 5
+            except VaultError as refused:
+                self._count(op.name, refused.type)
+                raise
+        self._count(op.name, "ok")
+        return result  # 6
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether step 1 would succeed: asked before a large body is decoded."""
+        if self._catch_up is not None:
+            await self._catch_up()
+        return await self._authenticator.knows(credential, origin)
+
+    async def _see_commits(self, handler: Handler[P, R]) -> None:
+        """Take over what others committed; a seal does not depend on the database."""
+        try:
+            if self._catch_up is not None:
+                await self._catch_up()
+        except VaultError:
+            if not (handler.only_restricts or handler.anonymous):
+                raise
+
+    def _acquire_self_service(self, context: AuditContext[P, R]) -> None:
+        """Count what anybody may do: else its records would fill the disk."""
+        if self._self_service is not None:
+            self._self_service.acquire(context.identity.first)
+
+    async def _refresh_snapshots(self, handler: Handler[P, R]) -> None:
+        try:
+            await self._snapshots.refresh_stale()
+        except VaultError:
+            if not handler.only_restricts:
+                raise
+
+    async def _authenticate(self, op: Operation[P, R], handler: Handler[P, R]) -> Identity:
+        """The caller; background work is one too, and is recorded under its own name.
+
+        Whoever shows no credential is held to the pace of those who fail.
+        """
+        if op.service:
+            return service_identity(op.service)
+        if handler.authorized_by_shares or handler.anonymous:
+            if self._failures is not None:
+                self._failures.count_failure(op.origin.ip)
+            return OPERATOR if handler.authorized_by_shares else ANONYMOUS
+        try:
+            return await self._authenticator.authenticate(op.credential, op.origin)
+        except AuthenticationError:
+            if self._failures is not None:
+                self._failures.count_failure(op.origin.ip)
+            raise
+
+    async def _run_mutation(self, context: AuditContext[P, R], call: Call[P]) -> R:
+        """Steps 3 to 6 of a mutation, whole: a caller who leaves does not cut them in two.
+
+        Every wait inside is bounded: by the deadline of its store or audit request, of a worker's
+        question to the leader, or of its turn among changes of the same kind.
+        """
+        try:
+            with trio.CancelScope(shield=True):
+                if context.handler.before_intent is None:
+                    await self._audit.record(context.intent_event())  # 3
+                else:
+                    await self._run_before_intent(context, context.handler.before_intent)
+                result = await self._handle_mutation(context, call)  # 4
+                context.is_done = True
+                await self._record(context, context.success_event(result))  # 5
+        except Exception as error:  # noqa: BLE001  # the same
+            raise await self._record_failure(context, error) from None  # 5
+        self._count(context.op.name, "ok")
+        return result  # 6
+
+    async def _run_before_intent(
+        self, context: AuditContext[P, R], run: Callable[[], object]
+    ) -> None:
+        """Step 3 of a seal: it does not depend on the log."""
+        run()
+        try:
+            await self._record(context, context.intent_event())
+        except VaultError as error:
+            log.error(  # noqa: TRY400  # one line tells all
+                "request %s: %s goes on, its intent is not on record: %s",
+                context.op.request_id,
+                context.op.name,
+                error.message,
+            )
+
+    async def _record(self, context: AuditContext[P, R], event: AuditEvent) -> None:
+        """As the log's; of a seal for at most `SEAL_RECORD_TIMEOUT`."""
+        if context.handler.before_intent is None:
+            await self._audit.record(event)
+            return
+        try:
+            with trio.fail_after(SEAL_RECORD_TIMEOUT):
+                await self._audit.record(event)
+        except trio.TooSlowError:
+            raise UnavailableError(
+                "audit_unavailable", "the audit log does not answer; see to its disk"
+            ) from None
+
+    async def _handle_mutation(self, context: AuditContext[P, R], call: Call[P]) -> R:
+        """Step 4. What is not so any more, or was guessed wrong, is decided again, on what is so.
+
+        `MAX_DECISIONS` times at most: a caller that meets a change each time gets the conflict.
+        """
+        for _ in range(MAX_DECISIONS - 1):
+            try:
+                return await context.handler.run(call)
+            except ConflictError as error:
+                if error.code != CHANGED_MEANWHILE:
+                    raise
+            await self._refresh_snapshots(context.handler)
+            if not self._authorizer.is_ready(context.identity):
+                await self._authorizer.prepare(context.identity)
+            facts = SecretFacts(exists=not call.facts.exists)  # nothing else was asked
+            context.needs_facts = self._authorizer.needs_facts(context.identity)  # by now they may
+            if call.needs_facts or context.needs_facts:
+                facts = await self._lookup_facts(context.op.path, decisive=True)
+            context.decision = self._authorize(context, facts)
+            call = replace(call, facts=facts, needs_facts=context.needs_facts)
+        return await context.handler.run(call)
+
+    async def _authorize_with_facts(self, context: AuditContext[P, R]) -> SecretFacts:
+        """Decide, and return on what. A guess may allow it; a no is made on what is so."""
+        facts = await self._load_facts(context)
+        try:
+            context.decision = self._authorize(context, facts)
+        except AuthorizationError:
+            if not facts.is_guess:
+                raise
+            facts = await self._lookup_facts(context.op.path, decisive=True)
+            context.decision = self._authorize(context, facts)
+        return facts
+
+    def _authorize(self, context: AuditContext[P, R], facts: SecretFacts) -> Decision:
+        """Decide on the thing as it is and, where the operation changes them, on its new facts.
+
+        Otherwise whoever may write tags could tag a thing out of the rule that protects it.
+        """
+        op, handler = context.op, context.handler
+        if handler.capability is None:
+            return ALLOWED
+        wanted = handler.capability
+        capability = context.capability = wanted(facts) if callable(wanted) else wanted
+        self._decide(context, capability, facts)
+        if handler.proposed_facts is not None and context.needs_facts:
+            self._decide(context, capability, handler.proposed_facts(op.payload, facts))
+        return context.decision
+
+    def _decide(
+        self, context: AuditContext[P, R], capability: Capability, facts: SecretFacts
+    ) -> None:
+        context.decision = self._authorizer.decide(
+            AccessRequest(
+                capability=capability,
+                path=context.op.path,
+                identity=context.identity,
+                origin=context.op.origin,
+                facts=facts,
+                now=self._world.now(),
+            )
+        )
+        if not context.decision.allowed:
+            raise _denied(context)
+
+    async def _load_facts(self, context: AuditContext[P, R]) -> SecretFacts:
+        handler = context.handler
+        if not handler.targets_secret:
+            return NO_FACTS
+        context.needs_facts = self._authorizer.needs_facts(context.identity)
+        if not callable(handler.capability) and not context.needs_facts:
+            return NO_FACTS
+        return await self._lookup_facts(context.op.path, decisive=context.needs_facts)
+
+    async def _record_failure(self, context: AuditContext[P, R], error: Exception) -> VaultError:
+        """Record that the operation was refused or failed; returns what to tell the caller."""
+        failure = context.caller_error(error)
+        if self._is_failure_recorded(context, failure):
+            with trio.CancelScope(shield=True):
+                try:
+                    await self._record(context, context.failure_event(failure))
+                except VaultError as refused:
+                    self._count(context.op.name, refused.type)
+                    raise unrecorded_error(failure, refused) from None
+        self._count(context.op.name, failure.type)
+        return failure
+
+    def _is_failure_recorded(self, context: AuditContext[P, R], failure: VaultError) -> bool:
+        """Whether there is a record to be made: none of what is done, few of one's refusals."""
+        if (
+            context.is_done
+            or isinstance(failure, TooManyFailuresError)
+            or not context.records_failure(failure)
+        ):
+            return False
+        allowed = context.is_allowed and not isinstance(failure, RateLimitError)
+        if allowed or context.identity in _PACED_BY_ADDRESS or self._refusals is None:
+            return True
+        return self._refusals.allows(context.identity.first)
+
+    def _count(self, operation: str, status: str) -> None:
+        self._metrics.count_operation(operation, status)
 
 
 class AuditRecorder(Protocol):
@@ -57,7 +326,7 @@ class FactsLookup(Protocol):
 
 
 class Snapshot(Protocol):
-    """What decides on requests and is held in another form than the rows that it is made of."""
+    """What decides on requests and is kept in another form than its rows."""
 
     @property
     def is_stale(self) -> bool:
@@ -99,38 +368,133 @@ class SnapshotRefresher:
         self._seen = ended
 
 
-async def load_stored_facts(
-    barrier: Barrier,
-    path: ResourcePath,
-    *,
-    decisive: bool,  # noqa: ARG001  # as `FactsLookup` has it
-) -> SecretFacts:
-    """The facts as they are stored."""
-    row = await barrier.get(SECRETS, path)
-    return NO_FACTS if row is None else secret_facts(row)
+@dataclass(frozen=True, kw_only=True)
+class PipelineParts:
+    """What a pipeline is made of. `snapshots` are made current before each decision.
+
+    `catch_up`: where others write the database, too, so that what they acknowledged is seen.
+    """
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    limits: RateLimiter
+    audit: AuditRecorder
+    load_facts: FactsLookup
+    handlers: Handlers
+    metrics: Metrics
+    world: World
+    failures: FailureLimits | None = None
+    refusals: RecordLimits | None = None
+    self_service: RateLimiter | None = None
+    snapshots: SnapshotRefresher = SnapshotRefresher((), int)  # noqa: RUF009  # holds nothing
+    catch_up: Callable[[], Awaitable[None]] | None = None
 
 
-MAX_DECISIONS: Final = 10  # on one operation whose secret comes and goes, or changes, meanwhile
+class AuditContext(Generic[P, R]):
+    """What is known of one operation so far, for its audit records."""
 
-CLOSING_RECORD_TIMEOUT: Final = 2.0
-"""Seconds that each record of a seal is waited for: all three waits of one, with that of its order,
-end within `vault.seal.manager.DRAIN_TIMEOUT`."""
+    __slots__ = (
+        "capability",
+        "decision",
+        "handler",
+        "identity",
+        "is_allowed",
+        "is_done",
+        "needs_facts",
+        "op",
+    )  # fmt: skip
 
-log: Final = logging.getLogger("freehold.pipeline")
+    def __init__(self, op: Operation[P, R], handler: Handler[P, R]) -> None:
+        self.op = op
+        self.handler = handler
+        self.identity: Identity = ANONYMOUS
+        self.decision: Decision = ALLOWED
+        self.capability: str = ""
+        self.needs_facts = False  # tags or metadata of the secret can have a say
+        self.is_allowed = False  # a policy allows it: what anybody may try has not been allowed
+        self.is_done = False  # a mutation has happened, whatever comes of its record
 
-_PACED_BY_ADDRESS: Final = (ANONYMOUS, OPERATOR)  # each call of theirs, by `Pipeline._failures`
+    def intent_event(self) -> AuditEvent:
+        """Step 3: what is about to be done."""
+        return self._event("intent", "ok", request=self._request())
 
-NO_SNAPSHOTS: Final = SnapshotRefresher((), int)
+    def success_event(self, result: R) -> AuditEvent:
+        """Step 5 of an operation that was done."""
+        show = self.handler.audit_response
+        response = None if show is None else show(result)
+        request = None if self.handler.mutates else self._request()
+        return self._event("outcome", "ok", request=request, response=response)
+
+    def failure_event(self, error: VaultError) -> AuditEvent:
+        """Step 5 of an operation that was refused or failed."""
+        denied = isinstance(error, AuthenticationError | AuthorizationError | RateLimitError)
+        request = self._request() if self.handler.only_refuses else None
+        result = "denied" if denied else "failed"
+        return self._event("outcome", result, code=error.code, request=request)
+
+    def caller_error(self, error: Exception) -> VaultError:
+        """The error that the caller gets for what has ended the operation."""
+        failure = (
+            error
+            if isinstance(error, VaultError)
+            else internal_error(self.op.request_id, self.op.name, error)
+        )
+        if self.is_done:  # the log has its intent; a record that it failed would be a lie
+            return UnavailableError(
+                "outcome_unrecorded",
+                "it was done, but its outcome is not on record; look before you repeat it",
+                outcome=OUTCOME_DONE,
+            )
+        return failure
+
+    def records_failure(self, error: VaultError) -> bool:
+        """Whether there is something to record: not a fault in words that nothing is done with."""
+        return self.handler.is_audited or not isinstance(error, ValidationError)
+
+    def _request(self) -> object:
+        show = self.handler.audit_request
+        return self.op.payload if show is None else show(self.op.payload)
+
+    def _event(
+        self,
+        phase: str,
+        result: str,
+        *,
+        code: str = "",
+        request: object = None,
+        response: object = None,
+    ) -> AuditEvent:
+        op, identity, origin = self.op, self.identity, self.op.origin
+        return AuditEvent(
+            request_id=op.request_id,
+            phase=phase,
+            operation=op.type.name,
+            path=str(op.path),  # msgspec encodes exact types only
+            capability=self.capability,
+            actor_id=identity.id,
+            actor_name=identity.name,
+            method=identity.method,
+            credential=identity.credential,
+            ip=origin.ip,
+            user_agent=origin.user_agent,
+            dialect=origin.dialect,
+            result=result,
+            rule=self.decision.rule,
+            alert=self.decision.alert,
+            code=code,
+            request=request,
+            response=response,
+        )
 
 
-def _denied(trail: AuditContext) -> AuthorizationError:
+def _denied(context: AuditContext[P, R]) -> AuthorizationError:
     """What the caller asked for and may not do.
 
     Where it depends on whether something is there which capability that takes, both are named.
     """
-    wanted = trail.handler.capability
+    wanted = context.handler.capability
     capability = f"{Capability.CREATE} or {Capability.UPDATE}" if callable(wanted) else wanted
-    path = str(trail.op.path)
+    path = str(context.op.path)
     return AuthorizationError(
         "permission_denied",
         f"permission denied: {capability} on {path} is not allowed; ask for a policy that allows "
@@ -140,252 +504,17 @@ def _denied(trail: AuditContext) -> AuthorizationError:
     )
 
 
-class Pipeline:
-    """Runs operations. Exists only while the agent is unsealed; built by `vault.app`."""
+def unrecorded_error(failure: VaultError, refused: VaultError) -> VaultError:
+    """The caller's error where a failure cannot be recorded, for the reason `refused`."""
+    if "outcome" not in failure.details:
+        return refused
+    outcome = failure.details["outcome"]  # the log does not know what was done
+    return UnavailableError(refused.code, refused.message, outcome=outcome)
 
-    def __init__(
-        self,
-        *,
-        authenticator: Authenticator,
-        authorizer: Authorizer,
-        limits: RateLimiter,
-        audit: AuditRecorder,
-        load_facts: FactsLookup,
-        handlers: Handlers,
-        metrics: Metrics,
-        world: World,
-        failures: FailureLimits | None = None,
-        refusals: RecordLimits | None = None,
-        self_service: RateLimiter | None = None,
-        snapshots: SnapshotRefresher = NO_SNAPSHOTS,
-    ) -> None:
-        """`load_facts` looks facts up; `snapshots` are made current before each decision."""
-        self._refusals = refusals
-        self._self_service = self_service
-        self._snapshots = snapshots
-        self._authenticator = authenticator
-        self._authorizer = authorizer
-        self._limits = limits
-        self._failures = failures
-        self._audit = audit
-        self._lookup_facts = load_facts
-        self._handlers = handlers
-        self._metrics = metrics
-        self._world = world
 
-    async def run_operation(self, op: Operation) -> object:
-        """The handler's result, or a `VaultError`; in both cases the audit record is durable."""
-        trail = AuditContext(op, self._handlers[op.name])
-        try:
-            trail.identity = await self._authenticate(op, trail.handler)  # 1
-            self._limits.acquire(trail.identity.id)
-            if trail.handler.is_self_service:
-                self._take_own(trail)
-            if not self._snapshots.is_current:
-                await self._refresh_snapshots(trail.handler)
-            if not self._authorizer.is_ready(trail.identity):
-                await self._authorizer.prepare(trail.identity)
-            facts = await self._authorize_with_facts(trail)  # 2
-            if trail.handler.precondition is not None:
-                await trail.handler.precondition(trail.identity)
-            trail.is_allowed = trail.handler.capability is not None
-        except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
-            raise await self._record_failure(trail, error) from None  # 5
-        call = Call(op, trail.identity, facts, trail.needs_facts)
-        if trail.handler.mutates:
-            return await self._run_mutation(trail, call)  # 3 to 6
-        try:
-            result = await trail.handler.run(call)  # 4
-            if trail.handler.discloses is not None and not trail.handler.discloses(result):
-                self._take_own(trail)
-        except Exception as error:  # noqa: BLE001  # the same
-            raise await self._record_failure(trail, error) from None  # 5
-        if trail.handler.is_audited:
-            try:
-                await self._audit.record(trail.success_event(result))  # 5
-            except VaultError as refused:
-                self._count(op.name, refused.type)
-                raise
-        self._count(op.name, "ok")
-        return result  # 6
-
-    async def knows(self, credential: str | None, origin: Origin) -> bool:
-        """Whether step 1 would succeed: asked before a large body is decoded."""
-        return await self._authenticator.knows(credential, origin)
-
-    def _take_own(self, trail: AuditContext) -> None:
-        """Count what anybody may do: else its records would fill the disk."""
-        if self._self_service is not None:
-            self._self_service.acquire(trail.identity.first)
-
-    async def _refresh_snapshots(self, handler: Handler) -> None:
-        try:
-            await self._snapshots.refresh_stale()
-        except VaultError:
-            if not handler.only_restricts:
-                raise
-
-    async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
-        """The caller; background work is one too, and is recorded under its own name.
-
-        Whoever shows no credential is held to the pace of those who fail.
-        """
-        if op.service:
-            return service_identity(op.service)
-        if handler.authorized_by_shares or handler.anonymous:
-            if self._failures is not None:
-                self._failures.count_failure(op.origin.ip)
-            return OPERATOR if handler.authorized_by_shares else ANONYMOUS
-        try:
-            return await self._authenticator.authenticate(op.credential, op.origin)
-        except AuthenticationError:
-            if self._failures is not None:
-                self._failures.count_failure(op.origin.ip)
-            raise
-
-    async def _run_mutation(self, trail: AuditContext, call: Call) -> object:
-        """Steps 3 to 6 of a mutation, whole: a caller who leaves does not cut them in two.
-
-        Every wait inside is bounded: by the deadline of its store or audit request, of a worker's
-        question to the leader, or of its turn among changes of the same kind.
-        """
-        try:
-            with trio.CancelScope(shield=True):
-                if trail.handler.closes is None:
-                    await self._audit.record(trail.intent_event())  # 3
-                else:
-                    await self._close(trail, trail.handler.closes)
-                result = await self._handle_mutation(trail, call)  # 4
-                trail.is_done = True
-                await self._record(trail, trail.success_event(result))  # 5
-        except Exception as error:  # noqa: BLE001  # the same
-            raise await self._record_failure(trail, error) from None  # 5
-        self._count(trail.op.name, "ok")
-        return result  # 6
-
-    async def _close(self, trail: AuditContext, close: Callable[[], object]) -> None:
-        """Step 3 of what closes: it does not depend on the log."""
-        close()
-        try:
-            await self._record(trail, trail.intent_event())
-        except VaultError as error:
-            log.error(  # noqa: TRY400  # one line tells all
-                "request %s: %s goes on, its intent is not on record: %s",
-                trail.op.request_id,
-                trail.op.name,
-                error.message,
-            )
-
-    async def _record(self, trail: AuditContext, event: AuditEvent) -> None:
-        """As the log's; of what closes for `CLOSING_RECORD_TIMEOUT`."""
-        if trail.handler.closes is None:
-            await self._audit.record(event)
-            return
-        try:
-            with trio.fail_after(CLOSING_RECORD_TIMEOUT):
-                await self._audit.record(event)
-        except trio.TooSlowError:
-            raise UnavailableError(
-                "audit_unavailable", "the audit log does not answer; see to its disk"
-            ) from None
-
-    async def _handle_mutation(self, trail: AuditContext, call: Call) -> object:
-        """Step 4. What is not so any more, or was guessed wrong, is decided again, on what is so.
-
-        `MAX_DECISIONS` times in all: whoever has met another change each time is told so.
-        """
-        for _ in range(MAX_DECISIONS - 1):
-            try:
-                return await trail.handler.run(call)
-            except ConflictError as error:
-                if error.code != CHANGED_MEANWHILE:
-                    raise
-            await self._refresh_snapshots(trail.handler)
-            if not self._authorizer.is_ready(trail.identity):
-                await self._authorizer.prepare(trail.identity)
-            facts = SecretFacts(exists=not call.facts.exists)  # nothing else was asked
-            trail.needs_facts = self._authorizer.needs_facts(trail.identity)  # by now they may
-            if call.needs_facts or trail.needs_facts:
-                facts = await self._lookup_facts(trail.op.path, decisive=True)
-            trail.decision = self._authorize(trail, facts)
-            call = replace(call, facts=facts, needs_facts=trail.needs_facts)
-        return await trail.handler.run(call)
-
-    async def _authorize_with_facts(self, trail: AuditContext) -> SecretFacts:
-        """Decide, and return on what. A guess may allow it; a no is made on what is so."""
-        facts = await self._load_facts(trail)
-        try:
-            trail.decision = self._authorize(trail, facts)
-        except AuthorizationError:
-            if not facts.is_guess:
-                raise
-            facts = await self._lookup_facts(trail.op.path, decisive=True)
-            trail.decision = self._authorize(trail, facts)
-        return facts
-
-    def _authorize(self, trail: AuditContext, facts: SecretFacts) -> Decision:
-        """Decide on the thing as it is and, where the operation changes them, on its new facts.
-
-        Otherwise whoever may write tags could tag a thing out of the rule that protects it.
-        """
-        op, handler = trail.op, trail.handler
-        if handler.capability is None:
-            return ALLOWED
-        wanted = handler.capability
-        capability = trail.capability = wanted(facts) if callable(wanted) else wanted
-        self._decide(trail, capability, facts)
-        if handler.proposed_facts is not None and trail.needs_facts:
-            self._decide(trail, capability, handler.proposed_facts(op.payload, facts))
-        return trail.decision
-
-    def _decide(self, trail: AuditContext, capability: Capability, facts: SecretFacts) -> None:
-        trail.decision = self._authorizer.decide(
-            AccessRequest(
-                capability=capability,
-                path=trail.op.path,
-                identity=trail.identity,
-                origin=trail.op.origin,
-                facts=facts,
-                now=self._world.now(),
-            )
-        )
-        if not trail.decision.allowed:
-            raise _denied(trail)
-
-    async def _load_facts(self, trail: AuditContext) -> SecretFacts:
-        handler = trail.handler
-        if not handler.targets_secret:
-            return NO_FACTS
-        trail.needs_facts = self._authorizer.needs_facts(trail.identity)
-        if not callable(handler.capability) and not trail.needs_facts:
-            return NO_FACTS
-        return await self._lookup_facts(trail.op.path, decisive=trail.needs_facts)
-
-    async def _record_failure(self, trail: AuditContext, error: Exception) -> VaultError:
-        """Record that the operation was refused or failed; returns what to tell the caller."""
-        told = trail.caller_error(error)
-        if self._is_failure_recorded(trail, told):
-            with trio.CancelScope(shield=True):
-                try:
-                    await self._record(trail, trail.failure_event(told))
-                except VaultError as refused:
-                    self._count(trail.op.name, refused.type)
-                    raise unrecorded_error(told, refused) from None
-        self._count(trail.op.name, told.type)
-        return told
-
-    def _is_failure_recorded(self, trail: AuditContext, told: VaultError) -> bool:
-        """Whether there is a record to be made: none of what is done, few of one's refusals."""
-        if (
-            trail.is_done
-            or isinstance(told, TooManyFailuresError)
-            or not trail.records_failure(told)
-        ):
-            return False
-        allowed = trail.is_allowed and not isinstance(told, RateLimitError)
-        if allowed or trail.identity in _PACED_BY_ADDRESS or self._refusals is None:
-            return True
-        return self._refusals.allows(trail.identity.first)
-
-    def _count(self, operation: str, status: str) -> None:
-        self._metrics.count_operation(operation, status)
+def internal_error(request_id: str, operation: str, error: BaseException) -> InternalError:
+    """Our fault: type and place are logged under the request id; the text could hold a secret."""
+    log.error("request %s: %s failed with %s", request_id, operation, locate(error))
+    return InternalError(
+        "internal", f"internal error; the agent's log has it under request id {request_id}"
+    )

@@ -57,7 +57,7 @@ class EnrolmentTokenView(Struct, frozen=True):
 
 
 class Minted(Struct, frozen=True):
-    """A new token: its text is shown this once. `pin` is what the agent must find at the desk.
+    """A new token: its text is shown this once. `pin`: what the agent must find at the server.
 
     `control` is where it has to come; empty if only the kernel knows the port.
     """

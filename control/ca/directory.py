@@ -24,6 +24,7 @@ from control.ca.issuer import IssuingState
 from control.ca.rollover import Phase, Rollover, finish_rollover, start_rollover, switch_authority
 from control.errors import ConflictError, NotFoundError, UnavailableError
 from protocols import json_text
+from protocols.link_transport.tls_contexts import TlsIdentity
 from protocols.pki.authority import (
     CrossCertificate,
     IssuingAuthority,
@@ -45,7 +46,6 @@ from protocols.pki.files import (
 from protocols.pki.issuance import Host, issue_server
 from protocols.pki.keys import KeyKind, key_hash, load_curve_key, new_curve_key, store_key
 from protocols.pki.requests import create_authority_csr
-from protocols.pki.tls_contexts import TlsIdentity
 from protocols.pki.trust import TrustStore
 
 DIRECTORY_MODE: Final = 0o700

@@ -1,6 +1,6 @@
-"""The agents' side of the control plane: their links, and the door that lets them in.
+"""The agents' side of the control plane: their links, and the server that enrols them.
 
-doors ─ listeners on TLS, certificates that follow the authority
-  ├─ desk     HTTPS: enrol, renew, rejoin, join
-  └─ gateway  the link: one `AgentConnection` for each connection
+listener ─ TLS, certificates that follow the authority
+  ├─ enrolment_server  HTTPS: enrol, renew, rejoin, join
+  └─ gateway           the link: one `AgentConnection` for each connection
 """

@@ -9,8 +9,7 @@ Rate limits bound what one connection can make the writer store though it is not
 stream (which has its window and cursor; pings have a limit of the session's own). They do not bound
 an agent that reconnects for each message. Each connection costs a write by itself; an agent has a
 bounded number of them at a time (`gateway.MAX_CONNECTIONS_PER_AGENT`), its address a bounded number
-of handshakes (`link.connection_admission`), and writes are made in batches. Locking the agent ends
-it.
+of handshakes (`connection_admission`), and writes are made in batches. Locking the agent ends it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -31,8 +30,7 @@ from protocols.link import session_events as e
 from protocols.link.delivery import OutboxBatch
 from protocols.link.errors import LinkError, OutboxRolledBackError, TransportError
 from protocols.link.messages import MessageType
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.states import SENDABLE
 from protocols.link.token_bucket import TokenBucket
 from protocols.link.transport import LinkTransport
@@ -130,20 +128,20 @@ class AgentConnection:
 
     __slots__ = (
         *(
-            "_around",
-            "_asked",
-            "_codes",
+            "_context",
+            "_sent_replays",
+            "_condition_codes",
             "_epoch",
             "_expires",
             "_failure",
             "_newest",
-            "_noted",
-            "_outdone",
+            "_recorded_health",
+            "_superseded_by",
             "_over",
         ),
         *(
-            "_owing",
-            "_paces",
+            "_unacknowledged",
+            "_rate_limits",
             "_pipe",
             "_ready",
             "_session",
@@ -172,24 +170,24 @@ class AgentConnection:
         self.sync = ""
         self.since = context.world.now()
         self._pipe = pipe
-        self._around = context
+        self._context = context
         self._expires = peer.leaf.not_after
         self._newest = link.newest
         self._ready: OutboxBatch | None = None
         self.acknowledged = link.acknowledged
-        self._owing = link.newest > link.acknowledged
+        self._unacknowledged = link.newest > link.acknowledged
         self._failure: Exception | None = None
         self._epoch = 0
-        self._asked: set[bytes] = set()
-        self._outdone = 0
+        self._sent_replays: set[bytes] = set()
+        self._superseded_by = 0
         self._over = False
         self._wake = trio.Event()
         self._watched = False
         self._writing = False
-        self._codes: frozenset[str] | None = None
+        self._condition_codes: frozenset[str] | None = None
         self._workers_fail = False
-        self._noted: tuple[str, str, frozenset[str] | None] | None = None
-        self._paces = ConnectionRateLimits.unused(context.world.monotonic())
+        self._recorded_health: tuple[str, str, frozenset[str] | None] | None = None
+        self._rate_limits = ConnectionRateLimits.unused(context.world.monotonic())
         self._session = LinkSession.control(end, self._now())
 
     async def run(self) -> None:
@@ -206,7 +204,7 @@ class AgentConnection:
         finally:
             self._over = True
         if isinstance(self._failure, OutboxRolledBackError):
-            await self._around.link_store.restart_stream(self.name)
+            await self._context.link_store.restart_stream(self.name)
         if self._failure is not None:
             raise self._failure
 
@@ -244,16 +242,16 @@ class AgentConnection:
         """
         if m.spec_of(replay).since > self._session.version:
             return False
-        if self._session.window_room and replay.replay_id not in self._asked:
-            self._asked.add(replay.replay_id)
+        if self._session.window_room and replay.replay_id not in self._sent_replays:
+            self._sent_replays.add(replay.replay_id)
             self._session.send_message(replay)
             self._wake.set()
         return True
 
     def supersede(self, epoch: int) -> None:
         """A connection of this epoch is the active one; an earlier one ends."""
-        self._outdone = max(self._outdone, epoch)
-        if self._epoch and self._outdone > self._epoch:
+        self._superseded_by = max(self._superseded_by, epoch)
+        if self._epoch and self._superseded_by > self._epoch:
             self.close(ByeReason.REPLACED)
 
     def close(self, reason: ByeReason, spread: int = 0) -> None:
@@ -290,19 +288,19 @@ class AgentConnection:
         if self._session.state in SENDABLE:
             if not self._watched:
                 self._watched = True
-                self._around.deadlines.add_connection(self)
+                self._context.deadlines.add_connection(self)
             await self._wake.wait()
         else:  # short, and a time that may come closer
             with trio.move_on_after(
-                max(0.0, self._next_deadline() - self._around.world.monotonic())
+                max(0.0, self._next_deadline() - self._context.world.monotonic())
             ):
                 await self._wake.wait()
-        if self._around.world.wall() >= self._expires:
+        if self._context.world.wall() >= self._expires:
             raise TransportError("expired", "the agent's certificate has expired")
 
     def _next_deadline(self) -> float:
-        left = (self._expires - self._around.world.wall()) / 1e9
-        return min(self._session.deadline, self._around.world.monotonic() + left)
+        left = (self._expires - self._context.world.wall()) / 1e9
+        return min(self._session.deadline, self._context.world.monotonic() + left)
 
     async def _send_waiting(self) -> None:
         """Have the session send waiting messages, as far as there is room."""
@@ -312,12 +310,14 @@ class AgentConnection:
         ):
             ready, self._ready = self._ready, None
             if ready is None or ready.after != session.last_sent:
-                ready = await self._around.link_store.read_outbox(
+                ready = await self._context.link_store.read_outbox(
                     self.name, session.last_sent, session.window_room
                 )
             if ready.through == session.last_sent or session.state not in SENDABLE:
                 return
-            self._owing = self._owing or any(x.name in _WAITING for x in ready.entries)
+            self._unacknowledged = self._unacknowledged or any(
+                x.name in _WAITING for x in ready.entries
+            )
             session.send_batch(ready)
             await self._send()
 
@@ -357,37 +357,38 @@ class AgentConnection:
     async def _handle_event(self, event: e.SessionEvent) -> None:
         match event:
             case e.SessionOpened():
-                self._around.on_opened(self)
+                self._context.on_opened(self)
                 await self._claim_link()
                 self._wake.set()  # the time for greeting is over
             case e.MessageReceived(id=0, message=message):
                 await self._handle_transient(message)
             case e.MessageReceived(id=id_, message=message):
                 self._record_contact()
-                await self._around.link_store.apply_message(
+                await self._context.link_store.apply_message(
                     self.name, self._session.peer_stream, id_, message
                 )
                 if isinstance(message, m.Alert):
-                    self._noted = None  # it may be of long ago: what is so now is told by the next
+                    # It may be of long ago: the next heartbeat reports the present.
+                    self._recorded_health = None
                 self._mark_applied(id_)
-                self._around.observer.on_message(*self.name, message)
+                self._context.observer.on_message(*self.name, message)
             case e.MessagesSkipped(first=first, last=last, reason=reason):
                 stream = self._session.peer_stream
                 if reason is SkipReason.ACKNOWLEDGED:
-                    await self._around.link_store.record_lost(self.name, stream, first, last)
+                    await self._context.link_store.record_lost(self.name, stream, first, last)
                 else:
-                    await self._around.link_store.apply_message(self.name, stream, last, None)
+                    await self._context.link_store.apply_message(self.name, stream, last, None)
                 self._mark_applied(last)
             case e.MessagesAcknowledged(through=through):
                 self.acknowledged = through
-                if self._owing:
-                    await self._around.link_store.record_acknowledged(self.name, through)
-                    self._owing = through < self._newest
+                if self._unacknowledged:
+                    await self._context.link_store.record_acknowledged(self.name, through)
+                    self._unacknowledged = through < self._newest
             case _:
                 pass
 
     async def _claim_link(self) -> None:
-        link = await self._around.link_store.claim_link(self.name)
+        link = await self._context.link_store.claim_link(self.name)
         if link is not None:
             self._epoch, self.bundle = link.epoch, max(self.bundle, link.bundle)
             self.supersede(0)  # what came while we asked
@@ -399,15 +400,15 @@ class AgentConnection:
         Raises `RemoteFaultError` (`flood`) for a rate that no agent needs.
         """
         self._record_contact()
-        now = self._around.world.monotonic()
+        now = self._context.world.monotonic()
         match message:
             case m.Registration():
-                self._paces.registrations.consume(now)
-                await self._around.link_store.record_registration(
+                self._rate_limits.registrations.consume(now)
+                await self._context.link_store.record_registration(
                     self.name, message, self.acknowledged
                 )
             case m.Conditions():
-                self._codes = frozenset(map(str, message.codes))
+                self._condition_codes = frozenset(map(str, message.codes))
             case m.Workers():
                 self._workers_fail = message.state is WorkersState.FAILING
             case m.Heartbeat():
@@ -415,11 +416,11 @@ class AgentConnection:
             case m.SyncState():
                 await self._report_health(self.health, str(message.phase))
             case m.ReplayResult():
-                self._paces.replay_results.consume(now)
-                await self._around.link_store.record_replay_result(self.name, message)
+                self._rate_limits.replay_results.consume(now)
+                await self._context.link_store.record_replay_result(self.name, message)
             case _:
                 pass
-        self._around.observer.on_message(*self.name, message)
+        self._context.observer.on_message(*self.name, message)
 
     async def _report_health(self, health: str, sync: str) -> None:
         """Store the agent's health once it is complete, and synced unless something is wrong.
@@ -429,25 +430,25 @@ class AgentConnection:
         message.
         """
         self.health, self.sync = health, sync
-        codes = self._codes
+        codes = self._condition_codes
         if codes is not None and self._workers_fail:
             codes |= {WORKERS_FAILING}
         state = (health, sync, codes)
-        if not (health and sync) or state == self._noted:
+        if not (health and sync) or state == self._recorded_health:
             return
         if sync == SyncPhase.SYNCING and health == Words.SERVING and not codes:
             return
-        if self._paces.health_changes.try_consume(self._around.world.monotonic()):
-            self._noted = state
-            found = await self._around.link_store.record_health(self.name, health, sync, codes)
-            self._around.presence.set_health(*self.name, found)
+        if self._rate_limits.health_changes.try_consume(self._context.world.monotonic()):
+            self._recorded_health = state
+            found = await self._context.link_store.record_health(self.name, health, sync, codes)
+            self._context.presence.set_health(*self.name, found)
 
     def _mark_applied(self, id_: int) -> None:
         if not self._session.is_ended:
             self._session.mark_applied(id_)
 
     def _record_contact(self) -> None:
-        self._around.presence.record_known_message(*self.name)
+        self._context.presence.record_known_message(*self.name)
 
     def _now(self) -> ClockReading:
-        return ClockReading(self._around.world.monotonic(), self._around.world.wall() // _MILLI)
+        return ClockReading(self._context.world.monotonic(), self._context.world.wall() // _MILLI)

@@ -33,7 +33,7 @@ from control.services.audit_log import AuditLog
 from control.services.refusals import RefusalLog
 from protocols.errors import locate
 from protocols.instant import SECOND, rfc3339
-from protocols.link.https_request import HttpRequest, HttpResponse
+from protocols.link_transport.https_request import HttpRequest, HttpResponse
 from protocols.openapi import JSON, ErrorBody
 from protocols.pki.chain import VerifiedAgent, read_agent
 from protocols.pki.errors import ChainError, CsrError, PkiNameError

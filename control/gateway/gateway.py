@@ -41,8 +41,7 @@ from protocols.link.errors import Fault, OutboxRolledBackError, RemoteFaultError
 from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import DEAD_SECONDS, HELLO_SECONDS
 from protocols.link.messages import PolicyReplay
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import SessionOpened
 from protocols.link.signing import Signer, Verifier, sha256
 from protocols.link.transport import REFUSED, LinkTransport
@@ -147,7 +146,7 @@ class Connections:
     """The connections of this process, by agent, and the active one of each."""
 
     def __init__(self) -> None:
-        self._seats: dict[AgentName, list[ConnectionSlot]] = {}
+        self._slots: dict[AgentName, list[ConnectionSlot]] = {}
         self._live: dict[AgentName, AgentConnection] = {}
 
     @contextmanager
@@ -157,18 +156,18 @@ class Connections:
         `disconnect` ends the block. To be entered before the agent is admitted: then the lock of an
         agent meanwhile finds it. Raises `TransportError` (`crowded`) when the agent has too many.
         """
-        seats = self._seats.setdefault(name, [])
-        if len(seats) >= MAX_CONNECTIONS_PER_AGENT:
+        slots = self._slots.setdefault(name, [])
+        if len(slots) >= MAX_CONNECTIONS_PER_AGENT:
             raise TransportError("crowded", "this agent has too many connections")
         with trio.CancelScope() as scope:
-            seat = ConnectionSlot(scope)
-            seats.append(seat)
+            slot = ConnectionSlot(scope)
+            slots.append(slot)
             try:
-                yield seat
+                yield slot
             finally:
-                seats.remove(seat)
-                if not seats:
-                    del self._seats[name]
+                slots.remove(slot)
+                if not slots:
+                    del self._slots[name]
 
     def set_active(self, agent: AgentConnection) -> None:
         """This connection has proven itself: it is the active one, and the one before closes."""
@@ -188,9 +187,9 @@ class Connections:
         0 ends all. Connections that are not admitted yet end, too: they may show an older
         certificate.
         """
-        for seat in self._seats.get(name, ()):
-            if not 0 < since <= seat.generation:
-                seat.scope.cancel()
+        for slot in self._slots.get(name, ()):
+            if not 0 < since <= slot.generation:
+                slot.scope.cancel()
 
     def active_connection(self, org: str, vault: str) -> AgentConnection | None:
         """The agent's active connection."""
@@ -311,7 +310,7 @@ class Gateway:
         self._dead = timeout
         self._audience = observer or NullLinkObserver()
         self.deadlines = Deadlines(world, timeout)
-        self._around = ConnectionContext(
+        self._connection_context = ConnectionContext(
             link_store, presence, world, self._on_opened, self._audience, self.deadlines
         )
         self._alarms = ProtocolAlerts(Alerts(store, bus, world), world)
@@ -330,8 +329,8 @@ class Gateway:
         showed.
         """
         try:
-            with self.connections.register(peer.name) as seat:
-                await self._serve(pipe, peer, ours, seat)
+            with self.connections.register(peer.name) as slot:
+                await self._serve(pipe, peer, ours, slot)
         except AuthorizationError as error:
             self.refused += 1
             log.warning("agent %s/%s refused: %s", *peer.name, error.code)
@@ -374,11 +373,11 @@ class Gateway:
     # --- one connection ---------------------------------------------------------------------------
 
     async def _serve(
-        self, pipe: LinkTransport, peer: Peer, ours: bytes, seat: ConnectionSlot
+        self, pipe: LinkTransport, peer: Peer, ours: bytes, slot: ConnectionSlot
     ) -> None:
         known, outdated = await self._revocation.admit_peer(peer)
         # Admission confirms what it is shown, unless that is outdated: then it is older than this.
-        seat.generation = 0 if outdated else known.confirmed
+        slot.generation = 0 if outdated else known.confirmed
         link = await self._ends.open_link(peer.name)
         channel = ChannelBinding(
             org=peer.name.org,
@@ -397,7 +396,7 @@ class Gateway:
         )
         if outdated:
             await self._handle_outdated(pipe, peer, end)
-        agent = AgentConnection(peer, pipe, link, end, self._around)
+        agent = AgentConnection(peer, pipe, link, end, self._connection_context)
         try:
             await agent.run()
         finally:

@@ -26,9 +26,9 @@ from control.services.organization_batches import run_by_organization
 from control.services.presence import health_report, record_health
 from control.services.witness import Witness
 from control.store import links
-from control.store.grouped_change import GroupedChange
 from control.store.rows import Tx
 from control.store.store import Store
+from control.store.writer import GroupedChange
 from protocols.link.delivery import OutboxBatch, OutboxState
 from protocols.link.messages import Cursor, Message, Registration, ReplayResult
 from protocols.pki.names import AgentName

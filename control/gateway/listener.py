@@ -14,9 +14,9 @@ from control.gateway.server_certificate import CHECK_INTERVAL, ServerCertificate
 from control.services.refusals import SUMMARY_INTERVAL
 from protocols.bind_address import name_bind_errors
 from protocols.link.errors import TransportError
-from protocols.link.network import LinkServer
-from protocols.link.network import serve as serve_link
-from protocols.link.websocket import WebSocketTransport
+from protocols.link_transport.network import LinkServer
+from protocols.link_transport.network import serve as serve_link
+from protocols.link_transport.websocket import WebSocketTransport
 from protocols.pki.chain import read_agent
 from protocols.pki.errors import ChainError
 

@@ -12,12 +12,12 @@ from weakref import WeakKeyDictionary
 
 from actors import World
 from control.ca.certificate_authority import CertificateAuthority
+from protocols.link_transport.tls_contexts import server_context
 from protocols.pki.certificates import parse_pem_chain, to_der, validity_period
 from protocols.pki.files import read_file
 from protocols.pki.issuance import Host
 from protocols.pki.keys import sha256
-from protocols.pki.renewal import renewal_time
-from protocols.pki.tls_contexts import server_context
+from protocols.pki.profile import renewal_time
 
 CHECK_INTERVAL: Final = 30.0
 """Seconds; after a rollover step it may take as long until new connections see it."""

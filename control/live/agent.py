@@ -21,7 +21,7 @@ from control.store.live_queries import AgentSummary
 from control.store.rows import Tx
 from protocols.link import messages as m
 from protocols.pki.names import AgentName
-from protocols.pki.renewal import renewal_time
+from protocols.pki.profile import renewal_time
 
 RELOAD_INTERVAL: Final = 5.0
 """Seconds until everything is read anew: certificates and checkpoints come without an event."""

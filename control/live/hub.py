@@ -145,7 +145,7 @@ class LiveHub:
         self._nursery: trio.Nursery | None = None
         self._watch = presence
         self.rates = RequestRates()
-        self._around = ProjectionContext(store, presence, self.rates, self, world)
+        self._projection_context = ProjectionContext(store, presence, self.rates, self, world)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
@@ -158,28 +158,28 @@ class LiveHub:
 
     def subscribe(self, view: ViewKey, feed: LiveFeed, number: int) -> None:
         """Send the feed this view. Raises `WatchRequestError` for one subscription too many."""
-        keeper = self._workers.get(view) or self._start_worker(view)
-        feed.add_watch(number, keeper.projection.collection)
-        keeper.subscribe(feed, number)
+        worker = self._workers.get(view) or self._start_worker(view)
+        feed.add_watch(number, worker.projection.collection)
+        worker.subscribe(feed, number)
 
     def unsubscribe(self, view: ViewKey, feed: LiveFeed, number: int) -> None:
         """Stop that; may be repeated."""
-        if (keeper := self._workers.get(view)) is not None:
-            keeper.unsubscribe(feed, number)
+        if (worker := self._workers.get(view)) is not None:
+            worker.unsubscribe(feed, number)
 
     def _start_worker(self, view: ViewKey) -> ProjectionWorker:
-        projection = TOPICS[view.topic].make(self._around, view.org, view.of)
-        keeper = ProjectionWorker(projection, self._world)
-        self._workers[view] = keeper
-        self._by_org.setdefault(view.org, {})[view] = keeper
+        projection = TOPICS[view.topic].make(self._projection_context, view.org, view.of)
+        worker = ProjectionWorker(projection, self._world)
+        self._workers[view] = worker
+        self._by_org.setdefault(view.org, {})[view] = worker
         if self._nursery is None:
             raise RuntimeError("the hub does not run")
-        self._nursery.start_soon(keeper.run, partial(self._stop_worker, view))
-        return keeper
+        self._nursery.start_soon(worker.run, partial(self._stop_worker, view))
+        return worker
 
-    def _stop_worker(self, view: ViewKey, keeper: ProjectionWorker) -> bool:
+    def _stop_worker(self, view: ViewKey, worker: ProjectionWorker) -> bool:
         """Drop a view without subscribers."""
-        if keeper.has_subscribers:
+        if worker.has_subscribers:
             return False
         del self._workers[view]
         del self._by_org[view.org][view]
@@ -192,9 +192,9 @@ class LiveHub:
     def on_linked(self, org: str, vault: str, link: ObservedLink) -> None:
         """This connection of the agent is the active one from now on."""
         self._links[org, vault] = link
-        for keeper in self._workers_of(org):
-            if keeper.projection.on_link_change(vault):
-                keeper.wake()
+        for worker in self._workers_of(org):
+            if worker.projection.on_link_change(vault):
+                worker.wake()
 
     def on_unlinked(self, org: str, vault: str, link: ObservedLink) -> None:
         """This connection has ended."""
@@ -202,9 +202,9 @@ class LiveHub:
             return
         del self._links[org, vault]
         self._glimpses.pop((org, vault), None)
-        for keeper in self._workers_of(org):
-            if keeper.projection.on_link_change(vault):
-                keeper.wake()
+        for worker in self._workers_of(org):
+            if worker.projection.on_link_change(vault):
+                worker.wake()
 
     def on_message(self, org: str, vault: str, message: m.Message) -> None:
         """A message of the agent that is not stored, or one that was stored just now."""
@@ -212,9 +212,9 @@ class LiveHub:
             self.rates.record_report(org, vault, message, self._world.monotonic())
         elif isinstance(message, m.Glimpse):
             self._glimpses[org, vault] = message
-        for keeper in self._workers_of(org):
-            if keeper.projection.on_message(vault, message):
-                keeper.wake()
+        for worker in self._workers_of(org):
+            if worker.projection.on_message(vault, message):
+                worker.wake()
 
     # --- what projections ask (`projection.LiveState`) --------------------------------------------
 
@@ -244,12 +244,12 @@ class LiveHub:
             while True:
                 happened, lost = await events.receive()
                 for event in happened:
-                    for keeper in self._workers_of(event.org):
-                        if keeper.projection.on_event(event):
-                            keeper.wake()
+                    for worker in self._workers_of(event.org):
+                        if worker.projection.on_event(event):
+                            worker.wake()
                 if lost:
-                    for keeper in self._workers.values():
-                        keeper.request_reload()
+                    for worker in self._workers.values():
+                        worker.request_reload()
 
     async def _add_points_periodically(self) -> None:
         while True:
@@ -265,9 +265,9 @@ class LiveHub:
         for org in {*online, *self.rates.organizations(), *self._points}:
             point = self.rates.organization_total(org, now) | {"online": online.get(org, 0)}
             self._points.setdefault(org, deque(maxlen=MAX_POINTS)).append((at, point))
-            for keeper in self._workers_of(org):
-                if keeper.projection.on_point():
-                    keeper.wake()
+            for worker in self._workers_of(org):
+                if worker.projection.on_point():
+                    worker.wake()
 
     def _workers_of(self, org: str) -> Iterable[ProjectionWorker]:
         """The organization's workers."""

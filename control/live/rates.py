@@ -47,7 +47,7 @@ class RequestRates:
     """The rates of all agents."""
 
     def __init__(self) -> None:
-        self._paces: dict[str, dict[str, AgentRate]] = {}
+        self._rates: dict[str, dict[str, AgentRate]] = {}
 
     def record_report(self, org: str, vault: str, told: m.Metrics, now: float) -> dict[str, Any]:
         """Take a report; the columns that follow from it."""
@@ -64,42 +64,42 @@ class RequestRates:
             counts=tuple(times.get(HistogramName.REQUEST_DURATION, _NONE)),
             secrets=gauges.get(GaugeName.SECRETS),
         )
-        paces = self._paces.setdefault(org, {})
-        before = paces.get(vault)
+        rates = self._rates.setdefault(org, {})
+        before = rates.get(vault)
         if before is not None:
             _update_rate(before, new)
         new.columns = _rate_columns(new)
-        paces[vault] = new
+        rates[vault] = new
         return new.columns
 
     def columns_of(self, org: str, vault: str, now: float) -> dict[str, Any]:
         """The columns; null for what is unknown or too old."""
-        pace = self._paces.get(org, {}).get(vault)
-        if pace is None:
+        rate = self._rates.get(org, {}).get(vault)
+        if rate is None:
             return {**UNKNOWN_COLUMNS, "secrets": None}
-        if now - pace.heard > MAX_REPORT_AGE:
-            return {**UNKNOWN_COLUMNS, "secrets": pace.secrets}
-        return pace.columns
+        if now - rate.heard > MAX_REPORT_AGE:
+            return {**UNKNOWN_COLUMNS, "secrets": rate.secrets}
+        return rate.columns
 
     def organizations(self) -> list[str]:
         """Organizations with an agent that has reported."""
-        return list(self._paces)
+        return list(self._rates)
 
     def organization_total(self, org: str, now: float) -> dict[str, Any]:
         """The sum over agents with a recent report."""
         fresh = [
-            pace
-            for pace in self._paces.get(org, {}).values()
-            if pace.known and now - pace.heard <= MAX_REPORT_AGE
+            rate
+            for rate in self._rates.get(org, {}).values()
+            if rate.known and now - rate.heard <= MAX_REPORT_AGE
         ]
         if not fresh:
             return dict(UNKNOWN_COLUMNS)
         counts: Sequence[int] = _NONE
-        for pace in fresh:
-            counts = list(map(add, counts, pace.lately))
+        for rate in fresh:
+            counts = list(map(add, counts, rate.lately))
         return {
-            "requests": round(sum(pace.per_second for pace in fresh), 2),
-            "errors": round(sum(pace.failing for pace in fresh), 2),
+            "requests": round(sum(rate.per_second for rate in fresh), 2),
+            "errors": round(sum(rate.failing for rate in fresh), 2),
             "p50": percentile(counts, 50),
             "p99": percentile(counts, 99),
         }
@@ -133,13 +133,13 @@ def _update_rate(before: AgentRate, new: AgentRate) -> None:
     new.lately = lately
 
 
-def _rate_columns(pace: AgentRate) -> dict[str, Any]:
-    if not pace.known:
-        return {**UNKNOWN_COLUMNS, "secrets": pace.secrets}
+def _rate_columns(rate: AgentRate) -> dict[str, Any]:
+    if not rate.known:
+        return {**UNKNOWN_COLUMNS, "secrets": rate.secrets}
     return {
-        "requests": round(pace.per_second, 2),
-        "errors": round(pace.failing, 2),
-        "p50": percentile(pace.lately, 50),
-        "p99": percentile(pace.lately, 99),
-        "secrets": pace.secrets,
+        "requests": round(rate.per_second, 2),
+        "errors": round(rate.failing, 2),
+        "p50": percentile(rate.lately, 50),
+        "p99": percentile(rate.lately, 99),
+        "secrets": rate.secrets,
     }

@@ -63,7 +63,7 @@ class KnownSecret(Struct, frozen=True):
 
 
 class SecretInventory(Struct, frozen=True):
-    """An agent's newest look at all its secrets; classes as `protocols.link.usage.Secrets`."""
+    """An agent's newest look at all its secrets; classes as `protocols.link.messages.Secrets`."""
 
     org: str
     vault: str

@@ -21,7 +21,7 @@ from control.model.links import AgentLink
 from control.model.policies import AssignmentState, Outcome
 from control.model.records import Alert, Severity
 from control.model.reported_values import clamp_count, clamp_to_now
-from control.services import agent_metrics, agent_registry, key_rotation, outbox, usage
+from control.services import agent_metrics, key_rotation, outbox, usage
 from control.services.alerts import alert_event
 from control.services.event_bus import Event, Topic
 from control.services.organization_batches import run_by_organization
@@ -35,7 +35,7 @@ from control.services.witness import (
     name_log,
     parse_checkpoint,
 )
-from control.store import alerts, links, policies
+from control.store import agents, alerts, links, policies
 from control.store.rows import Tx
 from protocols.instant import DAY, SECOND
 from protocols.link import messages as m
@@ -222,7 +222,7 @@ class AgentMessages:
         for each in registered:
             outbox.require_current_epoch(known[each.name.vault], each.epoch)
         facts = {each.name.vault: _agent_facts(each.message, each.now) for each in registered}
-        agent_registry.record_facts(tx, org, facts, now=registered[0].now)
+        agents.record_facts(tx, org, facts, now=registered[0].now)
         rows = {row.vault: row for row in policies.get_assignment_states(tx, org, vaults)}
         return [
             self._reconcile_bundle(

@@ -1,6 +1,5 @@
 """The agents of each organization and their life cycle."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -148,20 +147,6 @@ def change_agent_life(
     enrolled = ledger.agent(AgentName(org, vault))
     if enrolled is not None:
         deactivate_agent(ledger, enrolled, AgentState(to.value), reason, now=now)
-    return changed
-
-
-def record_facts(
-    tx: Tx, org: str, said: Mapping[str, dict[str, str | int]], *, now: int
-) -> list[Agent]:
-    """Store facts that agents (vault → facts) report of themselves; the agents that changed."""
-    known = agents.get_agents(tx, org, list(said))
-    changed = [
-        replace(agent, facts=agent.facts | said[agent.vault], changed_at=now)
-        for agent in known
-        if not said[agent.vault].items() <= agent.facts.items()
-    ]
-    agents.put_facts(tx, *changed)
     return changed
 
 

@@ -27,10 +27,9 @@ from control.model.policies import (
 from control.model.policy_documents import Document, validate_document
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
-from control.services.bundle_capacity import LIMIT_TEXT
 from control.services.desired_state import desired_contents
 from control.services.event_bus import Event, EventBus, Topic
-from control.services.policy_bundles import BundleTerms, assign_bundles, renew_bundle
+from control.services.policy_bundles import LIMIT_TEXT, BundleTerms, assign_bundles, renew_bundle
 from control.store import agents, alerts, policies, shared_bodies, shared_values
 from control.store.policies import RefusalBounds
 from control.store.rows import Tx

@@ -12,6 +12,7 @@ linked or before.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -19,14 +20,13 @@ from msgspec.structs import replace
 
 from actors import World
 from control.model.agents import Agent, Health, Life, Presence, State, status_of
-from control.model.conditions import REFUSING, REPORTED, SEALED, alert_message
+from control.model.conditions import OFFLINE, REFUSING, REPORTED, SEALED, alert_message
+from control.model.history import Aspect, StateChange, presence_value
 from control.model.records import Alert, Severity
-from control.services import agent_registry
 from control.services.alerts import alert_event
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.organization_batches import run_by_organization
-from control.services.presence_store import AgentKey, PresenceResult, PresenceUpdate, store_presence
-from control.store import agents, alerts
+from control.store import agents, alerts, history
 from control.store.lease import Lease
 from control.store.rows import Tx
 from control.store.store import Store
@@ -89,9 +89,7 @@ def _record_organization(tx: Tx, org: str, said: Sequence[HealthReport]) -> list
     vaults = [each.name.vault for each in said]
     rows = [row for row in agents.get_agents(tx, org, vaults) if row.life is Life.ACTIVE]
     before = {row.vault: row.health for row in rows}
-    agent_registry.record_facts(
-        tx, org, {each.name.vault: {"sync": each.sync} for each in said}, now=now
-    )
+    agents.record_facts(tx, org, {each.name.vault: {"sync": each.sync} for each in said}, now=now)
     other = {
         each.name.vault: each.health
         for each in said
@@ -177,6 +175,109 @@ class AgentPresence:
         return status_of(Life.ACTIVE, self.presence, self.health)
 
 
+# Stores last messages and changes of presence, judged against the rows as they are by then.
+#
+# Several processes hear agents, and one of them judges silence. Each update is compared with the
+# row in its transaction, so that each change is made once, with its alert, and no agent becomes
+# offline that another process has heard meanwhile.
+
+
+SILENT_STATES: Final = frozenset({Presence.LATE, Presence.OFFLINE})
+
+AgentKey = tuple[str, str]
+
+
+class PresenceUpdate(NamedTuple):
+    """An update of one agent.
+
+    `known`: the last message that the judgement was based on. `alert`: an id for an alert that may
+    follow; empty where only the last message has moved.
+    """
+
+    org: str
+    vault: str
+    presence: Presence
+    heard: int
+    known: int
+    alert: str
+    at: int
+
+
+class PresenceResult(NamedTuple):
+    """The outcome of the updates."""
+
+    changed: list[tuple[str, str, Presence]]
+    alerts: list[Alert]
+    heard_elsewhere: list[tuple[AgentKey, Presence, int]]
+    """Who is not silent after all: presence and last word as they are stored."""
+
+
+def store_presence(words: Sequence[PresenceUpdate], tx: Tx) -> PresenceResult:
+    """Store the updates."""
+    rows = _rows(tx, [word for word in words if word.alert])
+    found = PresenceResult([], [], [])
+    written: list[tuple[str, str, Presence, int]] = []
+    turns: list[StateChange] = []
+    gone: list[Alert] = []
+    back: dict[str, list[PresenceUpdate]] = {}
+    for word in words:
+        if not word.alert:
+            written.append((word.org, word.vault, word.presence, word.heard))
+        elif (row := rows.get((word.org, word.vault))) is not None:
+            before, heard = row
+            if word.presence in SILENT_STATES and heard != word.known:
+                found.heard_elsewhere.append(((word.org, word.vault), before, heard))
+                continue
+            written.append((word.org, word.vault, word.presence, word.heard))
+            if before is not word.presence:
+                found.changed.append((word.org, word.vault, word.presence))
+                if word.presence is Presence.OFFLINE:
+                    gone.append(_offline_alert(word))
+                elif word.presence is Presence.ONLINE:
+                    back.setdefault(word.org, []).append(word)
+                turns.append(_state_change(word))
+    agents.put_presence(tx, written)
+    history.record_changes(tx, turns)
+    found.alerts.extend(alerts.fire_alerts(tx, *gone))
+    for org, some in back.items():
+        vaults = [word.vault for word in some]
+        found.alerts.extend(alerts.resolve_alerts(tx, org, [OFFLINE], vaults, now=some[0].at))
+    return found
+
+
+def _rows(tx: Tx, words: Sequence[PresenceUpdate]) -> dict[AgentKey, tuple[Presence, int]]:
+    rows = {}
+    for org, some in groupby(sorted(words), key=lambda word: word.org):
+        vaults = [word.vault for word in some]
+        for vault, presence, heard in agents.get_presence(tx, org, vaults):
+            rows[org, vault] = (presence, heard)
+    return rows
+
+
+def _state_change(word: PresenceUpdate) -> StateChange:
+    """The change, dated to the last message: the state was known until then."""
+    silent = word.presence is Presence.OFFLINE
+    at = word.heard if silent and word.heard else word.at
+    value = presence_value(word.presence)
+    return StateChange(org=word.org, aspect=Aspect.PRESENCE, subject=word.vault, at=at, value=value)
+
+
+def _offline_alert(word: PresenceUpdate) -> Alert:
+    """The alert; an agent that is only late has none."""
+    return Alert(
+        id=word.alert,
+        org=word.org,
+        vault=word.vault,
+        code=OFFLINE,
+        severity=Severity.CRITICAL,
+        message=f"agent {word.vault} has not been heard any more",
+        at=word.at,
+        acknowledged_by="",
+        acknowledged_at=0,
+        last_at=word.at,
+    )
+
+
 class PresenceTracker:
     """The presence of every active agent."""
 
@@ -215,13 +316,13 @@ class PresenceTracker:
     def record_message(self, org: str, vault: str) -> None:
         """The agent was heard; costs no I/O."""
         now = self._world.monotonic()
-        pulse = self._agents.get((org, vault))
-        if pulse is None:
-            pulse = self._agents[org, vault] = AgentPresence(Presence.UNKNOWN, 0, now)
-        pulse.heard, pulse.since = self._world.now(), now
-        pulse.dirty = pulse.here = True
-        if pulse.presence is not Presence.ONLINE:
-            self._set_presence((org, vault), pulse, Presence.ONLINE)
+        entry = self._agents.get((org, vault))
+        if entry is None:
+            entry = self._agents[org, vault] = AgentPresence(Presence.UNKNOWN, 0, now)
+        entry.heard, entry.since = self._world.now(), now
+        entry.dirty = entry.here = True
+        if entry.presence is not Presence.ONLINE:
+            self._set_presence((org, vault), entry, Presence.ONLINE)
 
     def record_known_message(self, org: str, vault: str) -> None:
         """The same for a watched agent only: late messages of an ended one do not count."""
@@ -230,8 +331,8 @@ class PresenceTracker:
 
     def set_health(self, org: str, vault: str, health: Health) -> None:
         """Set the agent's health, once it is stored."""
-        if (pulse := self._agents.get((org, vault))) is not None:
-            pulse.health = health
+        if (entry := self._agents.get((org, vault))) is not None:
+            entry.health = health
 
     def forget(self, org: str, vault: str) -> None:
         """Stop watching an agent that was locked or retired."""
@@ -240,33 +341,33 @@ class PresenceTracker:
 
     def status_of(self, org: str, vault: str) -> tuple[State, int] | None:
         """State as of this moment and time of the last message; None for an unwatched agent."""
-        pulse = self._agents.get((org, vault))
-        return None if pulse is None else (pulse.status, pulse.heard)
+        entry = self._agents.get((org, vault))
+        return None if entry is None else (entry.status, entry.heard)
 
     def with_current_presence(self, agent: Agent) -> Agent:
         """The agent with its presence as of this moment, unless the stored one is newer."""
-        pulse = self._agents.get((agent.org, agent.vault))
-        if pulse is None or (self._lease.shared and pulse.heard <= agent.last_seen):
+        entry = self._agents.get((agent.org, agent.vault))
+        if entry is None or (self._lease.shared and entry.heard <= agent.last_seen):
             return agent
-        return replace(agent, presence=pulse.presence, last_seen=pulse.heard, health=pulse.health)
+        return replace(agent, presence=entry.presence, last_seen=entry.heard, health=entry.health)
 
     def list_statuses(self) -> Iterator[tuple[str, State]]:
         """Organization and state of every watched agent."""
-        return ((name[0], pulse.status) for name, pulse in self._agents.items())
+        return ((name[0], entry.status) for name, entry in self._agents.items())
 
     def count_by_status(self) -> dict[State, int]:
         """How many active agents are in each state."""
         counts = dict.fromkeys(_COUNTED, 0)
-        for pulse in self._agents.values():
-            counts[pulse.status] += 1
+        for entry in self._agents.values():
+            counts[entry.status] += 1
         return counts
 
     def restart_silence(self) -> None:
         """Begin all silences anew: a process that died may have heard agents without storing it."""
         now, untold = self._world.monotonic(), (self._flush_every + self._compare_every) / SECOND
-        for pulse in self._agents.values():
-            if not pulse.here:
-                pulse.since = min(now, pulse.since + untold)
+        for entry in self._agents.values():
+            if not entry.here:
+                entry.since = min(now, entry.since + untold)
 
     async def update(self) -> None:
         """Apply the rule; store changes with their alerts, and last messages when it is time."""
@@ -286,7 +387,7 @@ class PresenceTracker:
         """Store everything that is only in memory."""
         self._flushed = self._world.monotonic()
         changed, self._changed = self._changed, set()
-        dirty = [name for name, pulse in self._agents.items() if pulse.dirty]
+        dirty = [name for name, entry in self._agents.items() if entry.dirty]
         names = list(dict.fromkeys([*sorted(changed), *dirty]))
         for start in range(0, len(names), AGENTS_PER_TRANSACTION):
             words = self._pending_updates(names[start : start + AGENTS_PER_TRANSACTION], changed)
@@ -298,34 +399,34 @@ class PresenceTracker:
             self._apply_result(words, found)
 
     def _judge_all(self, now: float) -> None:
-        for name, pulse in self._agents.items():
-            silence = round((now - pulse.since) * SECOND)
-            found = judge_presence(self._rule, pulse.presence, silence)
-            if found is not pulse.presence:
-                self._set_presence(name, pulse, found)
+        for name, entry in self._agents.items():
+            silence = round((now - entry.since) * SECOND)
+            found = judge_presence(self._rule, entry.presence, silence)
+            if found is not entry.presence:
+                self._set_presence(name, entry, found)
 
     def _pending_updates(
         self, names: list[AgentKey], changed: set[AgentKey]
     ) -> list[PresenceUpdate]:
         at, words = self._world.now(), []
         for name in names:
-            if (pulse := self._agents.get(name)) is not None:
-                pulse.dirty = False
+            if (entry := self._agents.get(name)) is not None:
+                entry.dirty = False
                 checked = self._lease.shared or name in changed
                 alert = self._world.new_id() if checked else ""
                 words.append(
-                    PresenceUpdate(*name, pulse.presence, pulse.heard, pulse.stored, alert, at)
+                    PresenceUpdate(*name, entry.presence, entry.heard, entry.stored, alert, at)
                 )
         return words
 
     def _apply_result(self, words: list[PresenceUpdate], found: PresenceResult) -> None:
         """Take over the stored state, and publish what has changed."""
         for word in words:
-            if (pulse := self._agents.get((word.org, word.vault))) is not None:
-                pulse.stored = word.heard
+            if (entry := self._agents.get((word.org, word.vault))) is not None:
+                entry.stored = word.heard
         for name, presence, heard in found.heard_elsewhere:
-            if (pulse := self._agents.get(name)) is not None and not pulse.dirty:
-                self._adopt_stored(pulse, presence, heard)
+            if (entry := self._agents.get(name)) is not None and not entry.dirty:
+                self._adopt_stored(entry, presence, heard)
         for org, vault, presence in found.changed:
             self._bus.publish(Event(Topic.PRESENCE, org, vault, str(presence)))
         self._bus.publish(*(Event(Topic.ALERT, a.org, a.vault, a.id) for a in found.alerts))
@@ -333,14 +434,14 @@ class PresenceTracker:
     def _mark_unstored(self, names: list[AgentKey], changed: set[AgentKey]) -> None:
         """Mark updates that were not stored: they are due again."""
         for name in names:
-            if (pulse := self._agents.get(name)) is not None:
-                pulse.dirty = True
+            if (entry := self._agents.get(name)) is not None:
+                entry.dirty = True
                 if name in changed:
                     self._changed.add(name)
 
-    def _set_presence(self, name: AgentKey, pulse: AgentPresence, presence: Presence) -> None:
-        pulse.presence = presence
-        pulse.dirty = True
+    def _set_presence(self, name: AgentKey, entry: AgentPresence, presence: Presence) -> None:
+        entry.presence = presence
+        entry.dirty = True
         self._changed.add(name)
 
     # --- with other processes ---------------------------------------------------------------------
@@ -358,24 +459,24 @@ class PresenceTracker:
             self._blind = True
             raise
         for org, vault, presence, heard, health in rows:
-            pulse = self._agents.get((org, vault))
-            if pulse is None:
+            entry = self._agents.get((org, vault))
+            if entry is None:
                 self._agents[org, vault] = AgentPresence(presence, heard, began, health)
                 continue
-            pulse.health = health
-            if heard != pulse.stored:
-                self._adopt_stored(pulse, presence, heard)
-            elif not pulse.dirty:
-                pulse.presence = presence
+            entry.health = health
+            if heard != entry.stored:
+                self._adopt_stored(entry, presence, heard)
+            elif not entry.dirty:
+                entry.presence = presence
         self._forget_ended(began, {(org, vault) for org, vault, *_ in rows})
         if self._blind:
             self._restart_after_outage()
 
-    def _adopt_stored(self, pulse: AgentPresence, presence: Presence, heard: int) -> None:
-        pulse.stored = heard
-        pulse.since = self._world.monotonic()
-        if not pulse.dirty:
-            pulse.presence, pulse.heard, pulse.here = presence, heard, False
+    def _adopt_stored(self, entry: AgentPresence, presence: Presence, heard: int) -> None:
+        entry.stored = heard
+        entry.since = self._world.monotonic()
+        if not entry.dirty:
+            entry.presence, entry.heard, entry.here = presence, heard, False
 
     def _forget_ended(self, began: float, active: set[AgentKey]) -> None:
         """Forget agents that another process has ended, but not those that came meanwhile."""
@@ -387,6 +488,6 @@ class PresenceTracker:
         """Begin all silences anew: other processes could not store what they heard."""
         self._blind = False
         now = self._world.monotonic()
-        for pulse in self._agents.values():
-            if not pulse.here:
-                pulse.since = now
+        for entry in self._agents.values():
+            if not entry.here:
+                entry.since = now

@@ -26,7 +26,6 @@ from control.model.policies import (
 from control.model.policy_documents import Document, validate_document
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
-from control.services.bundle_capacity import LIMIT_TEXT, agents_over_capacity, require_capacity
 from control.services.desired_state import ASSIGNED_LIVES, is_away, is_silent, targeted_agents
 from control.services.policies import (
     Policies,
@@ -36,6 +35,7 @@ from control.services.policies import (
     require_version,
     rollout_open,
 )
+from control.services.policy_bundles import LIMIT_TEXT, agents_over_capacity, require_capacity
 from control.services.rollout_steps import (
     Progress,
     RolloutDecision,

@@ -28,8 +28,8 @@ from control.store.rows import Tx
 from control.store.store import Store
 from control.store.usage import DAY, HOUR
 from protocols.instant import SECOND
-from protocols.link.usage import Secrets as Seen
-from protocols.link.usage import Usage as Told
+from protocols.link.messages import Secrets as Seen
+from protocols.link.messages import Usage as Told
 from protocols.link.vocabulary import USAGE_DAYS
 
 MAX_POINTS: Final = 5000

@@ -219,3 +219,17 @@ def _replace_tags(tx: Tx, agent: Agent) -> None:
             agent_tags.insert(),
             [{"org": agent.org, "tag": tag, "vault": agent.vault} for tag in agent.tags],
         )
+
+
+def record_facts(
+    tx: Tx, org: str, said: Mapping[str, dict[str, str | int]], *, now: int
+) -> list[Agent]:
+    """Store facts that agents (vault → facts) report of themselves; the agents that changed."""
+    known = get_agents(tx, org, list(said))
+    changed = [
+        msgspec.structs.replace(agent, facts=agent.facts | said[agent.vault], changed_at=now)
+        for agent in known
+        if not said[agent.vault].items() <= agent.facts.items()
+    ]
+    put_facts(tx, *changed)
+    return changed

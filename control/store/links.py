@@ -120,7 +120,7 @@ def unoffered_bundles(
 ) -> list[tuple[AgentLink, Assignment]]:
     """Of these agents (at most a few hundred), those whose bundle is newer than what they got."""
     rows = tx.execute(_UNOFFERED, {"org": org, "vaults": list(vaults)}).mappings().all()
-    bundles = join_bundles(tx, [_around(row) for row in rows])
+    bundles = join_bundles(tx, [_split_assignment(row) for row in rows])
     return [(to_struct(AgentLink, row), bundle) for row, bundle in zip(rows, bundles, strict=True)]
 
 
@@ -192,6 +192,6 @@ def _here(row: AgentLink) -> dict[str, Any]:
     return {"of_org": row.org, "of_vault": row.vault}
 
 
-def _around(row: sa.RowMapping) -> SplitAssignment:
+def _split_assignment(row: sa.RowMapping) -> SplitAssignment:
     names = SplitAssignment.__struct_fields__
     return to_struct(SplitAssignment, row, **{name: row[f"a_{name}"] for name in names})

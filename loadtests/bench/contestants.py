@@ -2,14 +2,15 @@
 
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 
-from loadtests import h2load
-from loadtests.bench import startup
+from loadtests import h2load, wrk
 from loadtests.bench.measure import compare, print_progress
-from loadtests.bench.plan import OTHER_SIZES, SMALL, Profile, rows
+from loadtests.bench.plan import OTHER_SIZES, SMALL, Profile, rows, write_load
 from loadtests.bench.results import Comparison, Results
 from loadtests.load import data_path
 from loadtests.servers import Freehold, OpenBao, Server, Workers, pausing_others
@@ -83,7 +84,7 @@ def run_stage(stored: int, servers: Contestants, profile: Profile, results: Resu
     for server in servers.all:
         with pausing_others(server, servers.all):
             memory[server.name] = _memory(server, stored)
-            startup.wait_idle(server)
+            wait_idle(server)
     for name, size in results.memory[stored].items():
         print_progress(f"  memory, {name}: {size >> 20} MiB")
     for row in rows(profile, stored):
@@ -109,8 +110,8 @@ def run_stage(stored: int, servers: Contestants, profile: Profile, results: Resu
 
 def _measure_starts(stored: int, servers: Sequence[Server], times: int, results: Results) -> None:
     for how, measure in (
-        ("stopped", startup.seconds_after_stop),
-        ("kill -9", startup.seconds_after_kill),
+        ("stopped", seconds_after_stop),
+        ("kill -9", seconds_after_kill),
     ):
         found = results.starts.setdefault(how, {}).setdefault(stored, {})
         for _ in range(times):
@@ -122,7 +123,7 @@ def _measure_starts(stored: int, servers: Sequence[Server], times: int, results:
 
 def _memory(server: Server, stored: int) -> int:
     """Freshly started, after reads of 10,000 of them, what it warmed up meanwhile included."""
-    startup.seconds_after_stop(server)
+    seconds_after_stop(server)
     count = min(stored, READ_FOR_MEMORY)
     paths = [data_path(SMALL, i * stored // count) for i in range(count)]
     h2load.run_h2load(server, paths, None, "-c1", "-m16", f"-n{count}", patience=600)
@@ -132,3 +133,48 @@ def _memory(server: Server, stored: int) -> int:
 def _seed(server: Server, paths: Sequence[str]) -> None:
     for start in range(0, len(paths), SEED_PIECE):
         h2load.seed(server, paths[start : start + SEED_PIECE], 100)
+
+
+# From the start of the process to the first secret read, unsealing included, and to its rest.
+
+
+FIRST = "/v1/secret/data/first"
+REST_WITHIN = 300.0  # seconds: a warm-up of 1,000,000 takes its time
+LOOK = 2.0  # seconds
+IDLE = 0.03  # of a core
+
+
+def seconds_after_stop(server: Server) -> float:
+    """Seconds, after it was stopped in order."""
+    server.stop()
+    return _start(server)
+
+
+def seconds_after_kill(server: Server) -> float:
+    """Seconds, after kill -9 in the second in which writes ended."""
+    wrk.run_load(server, write_load(), 1)
+    server.kill()
+    return _start(server)
+
+
+def wait_idle(server: Server) -> None:
+    """Return when it does nothing any more by itself, `REST_WITHIN` at the latest.
+
+    Behind a start both kinds warm up, look through their logs or tidy; rows are of what comes then.
+    """
+    until = time.monotonic() + REST_WITHIN
+    spent = server.cpu_seconds()
+    while time.monotonic() < until:
+        time.sleep(LOOK)
+        now = server.cpu_seconds()
+        if now - spent < IDLE * LOOK:
+            return
+        spent = now
+
+
+def _start(server: Server) -> float:
+    began = time.monotonic()
+    server.start()
+    server.unseal()
+    server.api().wait_status(lambda status: status == HTTPStatus.OK, "GET", FIRST)
+    return time.monotonic() - began

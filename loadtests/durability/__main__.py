@@ -16,12 +16,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, get_args
 
+from loadtests.agent_process import own_folder
 from loadtests.durability import report, report_page, results, rounds, sweep
 from loadtests.durability.faults import kill, power, syscall_gate
 from loadtests.durability.live_faults import NOT_REACHED
 from loadtests.durability.positions import ALL, Choice
 from loadtests.durability.process import Weakness
-from tests.acceptance.agent import own_folder
 
 ROUNDS: Final = 200
 SWEPT: Final = "points"

@@ -12,13 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from loadtests.agent_process import (
+    Agent,
+    AgentError,
+    Answer,
+    Client,
+    await_workers,
+    pinned,
+    served_agent,
+    workers_of,
+)
 from loadtests.durability.faults.syscall_gate import Fault, SyscallGate
 from loadtests.durability.history import Write
 from loadtests.durability.operations import ClientOperation, Kind, record_answer
 from loadtests.durability.process import KEPT_VERSIONS, run_this_code
 from loadtests.durability.writers import send_write
-from tests.acceptance.agent import Agent, AgentError, Answer, Client, served_agent
-from tests.acceptance.workers.fleet import await_workers, pinned, workers_of
 
 NAME: Final = "secret/points/box"
 HEALED_WITHIN: Final = 20.0  # seconds from a working disk to service; the longest back-off is 1 s

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Literal
 
+from loadtests.agent_process import Agent, Answer, Client
 from loadtests.durability.history import State
-from tests.acceptance.agent import Agent, Answer, Client
 
 Kind = Literal["revoke", "destroy", "delete", "issue", "policy", "rotate", "rewrap"]
 KINDS_UNDER_LOAD: Final[tuple[Kind, ...]] = ("revoke", "destroy", "delete", "issue", "policy")

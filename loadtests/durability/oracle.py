@@ -12,9 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from loadtests.agent_process import Agent, Client
 from loadtests.durability.history import Write
 from loadtests.durability.operations import ClientOperation, check_operations
-from tests.acceptance.agent import Agent, Client
 
 PHASES: Final = {"intent", "outcome"}
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final, Literal
 
-from tests.acceptance.agent import Agent, AgentError, dev_agent
+from loadtests.agent_process import Agent, AgentError, dev_agent
 
 KEPT_VERSIONS: Final = 10_000  # the most there can be: none may be pruned, a gap would be a loss
 Weakness = Literal["", "synchronous", "fdatasync", "early"]
@@ -20,8 +20,7 @@ def make_agent(folder: Path, data: Path, workers: int = 1) -> Agent:
 
 
 def run_this_code(agent: Agent) -> None:
-    """It runs the code that this process runs, wherever that was imported from, started anew."""
-    agent.anew = True
+    """It runs the code that this process runs, wherever that was imported from."""
     agent.environment = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
 
 

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
+from loadtests.agent_process import Agent, AgentError
 from loadtests.durability.history import Round, Write
 from loadtests.durability.operations import ClientOperation
 from loadtests.durability.oracle import judge
 from loadtests.durability.process import Weakness, begin
 from loadtests.durability.writers import RoundHistory, running_writers, send_write
-from tests.acceptance.agent import Agent, AgentError
 
 LONGEST: Final = 1.5  # seconds of writing before the fault
 BEGUN_WITHIN: Final = 10.0  # seconds until a write is acknowledged, a read answered, if it is slow

@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
+from loadtests.agent_process import AgentError
 from loadtests.durability import next_schema
 from loadtests.durability.faults.calls import FileCall
 from loadtests.durability.faults.syscall_gate import Fault, Kind, SyscallGate
@@ -26,7 +27,6 @@ from loadtests.durability.live_faults import NOT_REACHED
 from loadtests.durability.oracle import judge
 from loadtests.durability.positions import ALL, Choice, positions
 from loadtests.durability.scenarios import FIRST_START, MIGRATION, NEXT_START, STOP, ProcessScenario
-from tests.acceptance.agent import AgentError
 
 HELD: Final = 0.3  # seconds that a start or stop hangs
 

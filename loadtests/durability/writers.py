@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from loadtests.agent_process import Agent, Answer, Client
 from loadtests.durability.history import Write
 from loadtests.durability.operations import KINDS_UNDER_LOAD, ClientOperation, run_operations
-from tests.acceptance.agent import Agent, Answer, Client
 
 WRITERS: Final = 16
 READERS: Final = 2

@@ -15,7 +15,6 @@ from loadtests import machine
 from loadtests.fleet.bulk_enrolment import enrol_agents
 from loadtests.fleet.clients import ClientProcesses, running_clients
 from loadtests.fleet.control_plane import ORG, ControlPlaneProcess
-from loadtests.fleet.machine_limits import PORTS, files_for, missing_capacity, ports_of
 from loadtests.fleet.report import render_page
 from loadtests.fleet.results import CpuWindow, FleetResult, Percentiles, latest, losses, merged
 from loadtests.servers import raise_file_limit
@@ -40,6 +39,46 @@ class Lengths(NamedTuple):
     rest: float = 30.0
     beating: float = 10.0
     settling: float = 5.0
+
+
+# Whether a machine has room for so many agents: files of a process, ports of an address.
+#
+# Each agent is one socket of the control plane and one of a client, and takes one port of the one
+# address that all of them come from.
+
+
+SPARE: Final = 1_000
+"""Files and ports for all else: databases, pipes, the REST API; agents that come a second time."""
+PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def files_for(agents: int) -> int:
+    """How many files the control plane's process may have to open."""
+    return agents + SPARE
+
+
+def missing_capacity(agents: int, files: int, ports: int) -> str:
+    """What there is too little of and what to do; "" if there is enough.
+
+    `files`: that a process may open; `ports`: that the kernel gives to those who connect.
+    """
+    if files < files_for(agents):
+        return (
+            f"{agents:,} agents need {files_for(agents):,} open files, and a process has {files:,} "
+            f"here: `ulimit -Hn {files_for(agents)}` as root (systemd: LimitNOFILE) raises it"
+        )
+    if ports < agents + SPARE:
+        return (
+            f"{agents:,} agents need {agents + SPARE:,} ports, and the kernel has {ports:,}: "
+            f'`sysctl -w net.ipv4.ip_local_port_range="20000 60999"` as root'
+        )
+    return ""
+
+
+def ports_of(text: str) -> int:
+    """How many the kernel gives to those who connect, by the text of `PORTS`."""
+    first, last = map(int, text.split())
+    return last - first + 1
 
 
 def main() -> int:

@@ -32,9 +32,7 @@ from protocols.link.bundle import (
 from protocols.link.errors import LinkError, RemoteFaultError, TransportError
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.handshake import ChannelBinding
-from protocols.link.memory import MemoryInbox, MemoryOutbox
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,
@@ -43,8 +41,9 @@ from protocols.link.session_events import (
     SessionOpened,
 )
 from protocols.link.signing import LinkKey, Verifier, sha256
+from protocols.link_transport.memory import MemoryInbox, MemoryOutbox
+from protocols.link_transport.tls_contexts import TlsIdentity, agent_context
 from protocols.pki.certificates import parse_certificate
-from protocols.pki.tls_contexts import TlsIdentity, agent_context
 from protocols.pki.trust import TrustStore
 
 HEARTBEAT: Final = 60.0

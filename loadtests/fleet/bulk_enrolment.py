@@ -1,4 +1,4 @@
-"""Many agents let in at once: the control plane's own authority and ledger, without its door.
+"""Many agents let in at once: the control plane's own authority and ledger, without its server.
 
 The control plane must not run meanwhile: it reads what is on record when it starts.
 """

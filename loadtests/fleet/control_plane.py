@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from loadtests import process
 from loadtests.api import VaultApi
-from loadtests.ports import free_port
+from loadtests.process import free_port
 from loadtests.servers import freehold_command
 
 ORG: Final = "fleet"

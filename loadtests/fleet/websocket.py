@@ -14,7 +14,7 @@ import trio
 
 from protocols.link import limits
 from protocols.link.errors import TransportError
-from protocols.link.tls_stream import TlsStream
+from protocols.link_transport.tls_stream import TlsStream
 
 _ASKED: Final = (
     f"GET {limits.PATH} HTTP/1.1\r\nHost: fleet\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

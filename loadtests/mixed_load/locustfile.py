@@ -3,9 +3,7 @@
 from locust import events
 
 from loadtests.mixed_load.failures import record_failure
-from loadtests.mixed_load.http2 import Http2Application
-from loadtests.mixed_load.shapes import Shape
-from loadtests.mixed_load.users import Administrator, Application, Job
+from loadtests.mixed_load.users import Administrator, Application, Http2Application, Job, Shape
 
 __all__ = ["Administrator", "Application", "Http2Application", "Job", "Shape"]
 

@@ -1,11 +1,15 @@
 """Applications, CI jobs and administrators over HTTP/1.1."""
 
 import itertools
+import logging
 import random
 import ssl
+import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-from locust import FastHttpUser, between, constant_throughput, task
+import httpx2
+from locust import FastHttpUser, LoadTestShape, User, between, constant_throughput, task
 
 from loadtests.mixed_load.load_config import FOLDER, LoadConfig
 
@@ -133,3 +137,88 @@ class Administrator(LoadUser):
         path = f"/api/v1/policies/made-{random.randrange(10)}"  # noqa: S311  # a name
         self.call_api("PUT", path, "administrator: write policy", {"rules": [rule]})
         self.call_api("GET", path, "administrator: read policy")
+
+
+# An application over HTTP/2, which Locust's own clients do not speak.
+
+
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # it writes a line for each request
+
+
+class Http2Application(User):
+    """Reads over one HTTP/2 connection of its own."""
+
+    weight = 1
+    wait_time = constant_throughput(10)
+    world: ClassVar[LoadConfig] = LoadConfig.from_environment()
+
+    def on_start(self) -> None:
+        """Open a client; the connection comes with the first request."""
+        self.client = httpx2.Client(
+            http2=True, http1=False, verify=self.world.tls, base_url=self.host or "",
+            headers={"X-Vault-Token": self.world.application},
+        )  # fmt: skip
+
+    def on_stop(self) -> None:
+        """Close it."""
+        self.client.close()
+
+    @task
+    def read(self) -> None:
+        """A secret, and a line in the statistics."""
+        began = time.perf_counter()
+        failure: Exception | None = None
+        size = 0
+        try:
+            reply = self.client.get(self.world.some_path())
+            size = len(reply.content)
+            reply.raise_for_status()
+        except httpx2.HTTPError as error:
+            failure = error
+        self.environment.events.request.fire(
+            request_type="GET", name="application, HTTP/2: read", response_length=size,
+            response_time=(time.perf_counter() - began) * 1e3, exception=failure, context={},
+        )  # fmt: skip
+
+
+# How many users there are at a time: a ramp, a spike, a soak.
+
+
+STEPS = 10
+JOIN_WITHIN = 3.0  # seconds for all users to join; at once it would be a test of TLS handshakes
+CALM, RUSH = 0.3, 1.5  # of the full number, before, after and during a spike
+
+
+def ramp(share: float) -> float:
+    """Up in ten steps of equal height and length."""
+    return min(STEPS, int(share * STEPS) + 1) / STEPS
+
+
+def spike(share: float) -> float:
+    """Calm, then in the middle fifth five times as many at once, then calm."""
+    return RUSH if 2 / 5 <= share < 3 / 5 else CALM
+
+
+def soak(share: float) -> float:  # noqa: ARG001  # the same at all times
+    """Everybody, all the time."""
+    return 1.0
+
+
+SHAPES: dict[str, Callable[[float], float]] = {"ramp": ramp, "spike": spike, "soak": soak}
+"""Share of the time that has passed (0 to 1) → share of the users."""
+
+
+class Shape(LoadTestShape):
+    """The shape that the world names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._world = LoadConfig.from_environment()
+
+    def tick(self) -> tuple[int, float] | None:
+        """Users, and how many of them may join a second; the end after the time."""
+        share = self.get_run_time() / self._world.seconds
+        if share >= 1:
+            return None
+        users = max(1, round(self._world.users * SHAPES[self._world.shape](share)))
+        return users, self._world.users / JOIN_WITHIN

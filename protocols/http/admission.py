@@ -7,7 +7,11 @@ client is not counted while the server waits for it. Who waits for a disk keeps 
 places are never for requests that may change something: reads are served beside a disk that stalls.
 """
 
-from protocols.http.limits import Limits
+from typing import Final
+
+import trio
+
+from protocols.http.limits import KIB, Limits
 
 _SMOOTHING = 4  # measurements that the estimate of c reaches back over, about
 _CROWD = 4  # measured from this part of `in_hand` on
@@ -126,3 +130,91 @@ class AdmissionControl:
         self._cost += (cost - self._cost) / _SMOOTHING if self._cost else cost
         allowed = self._limits.delay_seconds / self._cost if self._cost else 0.0
         self.limit = max(self._limits.in_hand, int(allowed))
+
+
+# The bytes of request bodies that all connections of a server may hold at once.
+#
+# Small bodies have a part of their own: whoever uploads much and slowly keeps other large uploads
+# waiting, and nobody else.
+
+
+SMALL: Final = 16 * KIB  # four times a long secret; at the slowest pace allowed it is here in 20 s
+SHARE: Final = 4  # small bodies have one part in so many
+
+
+class BodyBudget:
+    """How much is held. A request tells what it holds already; it takes and gives by itself."""
+
+    __slots__ = ("_large", "_large_limit", "_small", "_small_limit")
+
+    def __init__(self, limits: Limits) -> None:
+        self._small = self._large = 0
+        self._small_limit = limits.bodies_bytes // SHARE
+        self._large_limit = limits.bodies_bytes - self._small_limit
+
+    @property
+    def held(self) -> int:
+        """Bytes of all bodies."""
+        return self._small + self._large
+
+    def try_reserve(self, held: int, more: int) -> bool:
+        """Let a request that holds `held` bytes hold `more`; False, and nothing is taken, if full.
+
+        A body that grows out of being small counts as large with all it holds.
+        """
+        total = held + more
+        if total <= SMALL:
+            if self._small + more > self._small_limit:
+                return False
+            self._small += more
+            return True
+        moved = held if held <= SMALL else 0
+        if self._large + moved + more > self._large_limit:
+            return False
+        self._small -= moved
+        self._large += moved + more
+        return True
+
+    def release_body(self, held: int) -> None:
+        """A request lets go of all it held."""
+        if held <= SMALL:
+            self._small -= held
+        else:
+            self._large -= held
+
+
+# Where connections wait whose requests were turned away, and are read again all at once.
+#
+# Most of what a refusal costs is a read, a send and a turn of two tasks. Whoever asks again at
+# once is therefore left in the kernel's buffers for a moment, and then many requests share that
+# cost.
+
+
+_BACKOFF_SHARE = 4  # of the time that the requests in hand take
+
+
+class RefusalBackoff:
+    """Of all connections of a server; the first to come waits for the clock, the others for it.
+
+    A quarter of `delay_seconds`: as many are in hand as take that long (see `admission`), so the
+    loop has work meanwhile, and a request that could be let in comes in by so much later at most.
+    """
+
+    __slots__ = ("_others", "_seconds", "_waited_for")
+
+    def __init__(self, delay_seconds: float) -> None:
+        self._seconds = delay_seconds / _BACKOFF_SHARE
+        self._others = trio.lowlevel.ParkingLot()
+        self._waited_for = False
+
+    async def wait_end(self) -> None:
+        """Until the end of this backoff, of which some may have passed."""
+        if self._waited_for:
+            await self._others.park()
+            return
+        self._waited_for = True
+        try:
+            await trio.sleep(self._seconds)
+        finally:
+            self._waited_for = False
+            self._others.unpark_all()

@@ -17,7 +17,7 @@ from protocols.http.transport import Transport
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 if TYPE_CHECKING:
-    from protocols.http.ws_connection import WebSocket
+    from protocols.http.ws_connection import UpgradeConnection, WebSocket
 
 
 class H1Connection:
@@ -27,12 +27,20 @@ class H1Connection:
     sends goes nowhere, and it has `linger_seconds` to end.
     """
 
-    def __init__(self, state: ServerState, transport: Transport, peer: ConnectionInfo) -> None:
+    def __init__(
+        self,
+        state: ServerState,
+        transport: Transport,
+        peer: ConnectionInfo,
+        upgrade_connection: "UpgradeConnection | None" = None,
+    ) -> None:
+        """`upgrade_connection` serves offers to speak another protocol; None ignores them."""
         self.state = state
         self.transport = transport
         self.peer = peer
         self.reader = H1RequestParser(state.limits, secure=peer.scheme == "https")
         self.draining = False
+        self._upgrade_connection = upgrade_connection
         self._scope = trio.CancelScope()
         self._handling = False
         self._exchange: H1Exchange | None = None  # of the request that a handler works on
@@ -98,8 +106,8 @@ class H1Connection:
                 await shared.refusal_backoff.wait_end()
             return more
         try:
-            if head.upgrade and shared.upgrade_connection is not None:
-                self._socket = shared.upgrade_connection(self, head, exchange)
+            if head.upgrade and self._upgrade_connection is not None:
+                self._socket = self._upgrade_connection(self, head, exchange)
                 if self._socket is not None:
                     await self._socket.run()
                     return False
@@ -133,7 +141,7 @@ class H1Connection:
         return await exchange.complete()
 
     async def _next_head(self) -> RequestHead | None:
-        reader, transport, pulse = self.reader, self.transport, self.state.clock
+        reader, transport, clock = self.reader, self.transport, self.state.clock
         self._method, self._requests_seen = "GET", False
         head = reader.next_head()
         if head is not None:  # pipelined: others get their turn in between
@@ -144,7 +152,7 @@ class H1Connection:
         if self._idle and self.draining:
             return None
         patience = limits.idle_seconds if self._idle else limits.header_seconds
-        transport.read_by = pulse.deadline_after(patience)
+        transport.read_by = clock.deadline_after(patience)
         while data := await transport.receive():
             reader.feed(data)
             head = reader.next_head()
@@ -154,7 +162,7 @@ class H1Connection:
                 return head
             if self._idle:
                 self._idle = False
-                transport.read_by = pulse.deadline_after(limits.header_seconds)
+                transport.read_by = clock.deadline_after(limits.header_seconds)
         transport.read_by = NEVER
         if reader.pending and transport.read_expired:
             raise RefusedError(408, "header_timeout", "request header did not arrive in time")

@@ -106,8 +106,8 @@ class H2Connection:
 
     async def _read(self, handlers: HandlerPool[Job]) -> None:
         """Feed the machine until the peer ends, idles too long, or breaks the protocol."""
-        transport, pulse, machine = self.transport, self.state.clock, self.machine
-        transport.read_by = pulse.deadline_after(self.state.limits.header_seconds)
+        transport, clock, machine = self.transport, self.state.clock, self.machine
+        transport.read_by = clock.deadline_after(self.state.limits.header_seconds)
         self.notify_output()
         admission, first = self.state.admission, True
         while data := await transport.receive():
@@ -146,16 +146,16 @@ class H2Connection:
 
     def _set_deadline(self) -> None:
         """A header block has to end in time; a connection without streams idles, PINGs or not."""
-        transport, pulse, limits = self.transport, self.state.clock, self.state.limits
+        transport, clock, limits = self.transport, self.state.clock, self.state.limits
         in_block = self.machine.open_header_block
         if in_block != self._in_block:
             self._in_block = in_block
-            transport.read_by = pulse.deadline_after(limits.header_seconds) if in_block else NEVER
+            transport.read_by = clock.deadline_after(limits.header_seconds) if in_block else NEVER
         if not in_block:
             if self._streams:
                 transport.read_by = NEVER
             elif transport.read_by == NEVER:
-                transport.read_by = pulse.deadline_after(limits.idle_seconds)
+                transport.read_by = clock.deadline_after(limits.idle_seconds)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, DataReceived):

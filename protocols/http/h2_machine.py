@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from protocols.http import h2_frames
 from protocols.http.asgi import Headers, MakeOverloadResponse
 from protocols.http.errors import ProtocolViolationError
-from protocols.http.h2_early_refusals import EarlyRefusals
 from protocols.http.h2_events import (
     DataReceived,
     Event,
@@ -50,9 +49,14 @@ from protocols.http.h2_frames import (
 )
 from protocols.http.h2_output import OutputQueue
 from protocols.http.h2_request import H2Request
-from protocols.http.h2_settings import initial_window, our_settings
-from protocols.http.h2_streams import FrameAction, Stream, StreamState, StreamTable
-from protocols.http.h2_windows import DEFAULT_WINDOW, ReceiveWindow
+from protocols.http.h2_streams import (
+    DEFAULT_WINDOW,
+    FrameAction,
+    ReceiveWindow,
+    Stream,
+    StreamState,
+    StreamTable,
+)
 from protocols.http.header_blocks import HeaderBlockDecoder
 from protocols.http.limits import Limits
 
@@ -106,7 +110,7 @@ class H2Machine:
         return self._ended_blocks + self.early_refusals.count + 1 if begun else 0
 
     def feed(self, data: bytes, now: float, free_slots: int = MAX_INT31) -> list[Event]:
-        """Events in `data`; requests beyond `free_slots` are refused (`h2_early_refusals`).
+        """Events in `data`; requests beyond `free_slots` are refused (`EarlyRefusals`).
 
         After `FIELDS` header fields it ends early: `is_behind` then, and what is left is taken
         first the next time, for which there need be no `data`.
@@ -421,3 +425,88 @@ class H2Machine:
 
 def _broken(reason: str) -> ProtocolViolationError:
     return ProtocolViolationError(PROTOCOL_ERROR, reason)
+
+
+# SETTINGS, theirs and ours (RFC 9113 section 6.5.2).
+
+
+ENABLE_PUSH, MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME_SIZE, MAX_HEADER_LIST = range(2, 7)
+
+
+def our_settings(limits: Limits) -> bytes:
+    """The frame that opens our side of a connection."""
+    return h2_frames.settings_frame([
+        (ENABLE_PUSH, 0),
+        (MAX_STREAMS, limits.streams),
+        (INITIAL_WINDOW, limits.stream_window),
+        (MAX_HEADER_LIST, limits.header_bytes),
+    ])  # fmt: skip
+
+
+def initial_window(payload: bytes) -> int | None:
+    """What a client's settings make of the windows of its streams, if they say anything of it.
+
+    All that it may set is checked, and nothing else of it matters: what we send is small, keeps
+    to the smallest frame and no table, and is never pushed. A window that is set again and again in
+    one frame is changed once, at the cost of one. Raises ProtocolViolationError.
+    """
+    window = None
+    for name, value in h2_frames.parse_settings(payload):
+        if name == INITIAL_WINDOW:
+            if value > MAX_INT31:
+                raise ProtocolViolationError(FLOW_CONTROL_ERROR, "initial_window")
+            window = value
+        elif name == ENABLE_PUSH and value > 1:
+            raise ProtocolViolationError(PROTOCOL_ERROR, "enable_push")
+        elif name == MAX_FRAME_SIZE and not MAX_FRAME_PAYLOAD <= value < 2**24:
+            raise ProtocolViolationError(PROTOCOL_ERROR, "max_frame_size")
+    return window
+
+
+# HTTP/2 requests that are turned away before anything is made of them: no list, no stream.
+#
+# Possible where the block leaves the tables as they are and is like one that was read before;
+# that is what a client sends that asks again and again, and those make up an overload.
+
+
+_WHOLE = END_HEADERS | END_STREAM  # flags of a request that is one frame
+
+
+class EarlyRefusals:
+    """Of one connection. Without `turn_away` there are none."""
+
+    __slots__ = ("_blocks", "_output", "_streams", "_turn_away", "count")
+
+    def __init__(
+        self,
+        blocks: HeaderBlockDecoder,
+        streams: StreamTable,
+        output: OutputQueue,
+        turn_away: MakeOverloadResponse | None,
+    ) -> None:
+        self._blocks = blocks
+        self._streams = streams
+        self._output = output
+        self._turn_away = turn_away
+        self.count = 0
+
+    def refuse(self, frame: Frame, window: int) -> int:
+        """Answer HEADERS with 503: how many bytes of the window it took, 0 where it cannot be.
+
+        It has to be a whole request on a new stream, and not urgent. Free to the meter, as all is
+        that opens a stream. Raises ProtocolViolationError.
+        """
+        number, streams = frame.stream, self._streams
+        if frame.flags & _WHOLE != _WHOLE or number <= streams.highest or not number % 2:
+            return 0
+        if self._turn_away is None:
+            return 0
+        target = self._blocks.peek_target(h2_frames.headers_fragment(frame.flags, frame.payload))
+        answer = self._turn_away(target) if target is not None else None
+        if answer is None or len(answer[1]) > min(window, MAX_FRAME_PAYLOAD):
+            return 0
+        streams.highest = number
+        streams.close(number, StreamState.ENDED)
+        self._output.add_refusal(number, *answer)
+        self.count += 1
+        return len(answer[1])

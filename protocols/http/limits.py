@@ -10,7 +10,7 @@ MIB = 1024 * KIB
 class Limits:
     """What one client may cost us: sizes in bytes, times in seconds, counts in units.
 
-    Times are kept by one pulse for all connections, so each may run over by up to a quarter of
+    Times are kept by one clock for all connections, so each may run over by up to a quarter of
     the shortest of them (at most one second); none ever fires early.
     """
 

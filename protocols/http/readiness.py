@@ -106,8 +106,8 @@ class ReadinessPoller:
         """Register a connected socket. Raises OSError when the system has no room for it."""
         fd = sock.fileno()
         self._epoll.register(fd, _EVENTS)
-        seat = self._sockets[fd] = SocketReadiness(self, fd)
-        return seat
+        entry = self._sockets[fd] = SocketReadiness(self, fd)
+        return entry
 
     def unregister(self, fd: int, readiness: SocketReadiness) -> None:
         """Forget a socket, if it is known: its number may be another's by now."""
@@ -117,12 +117,12 @@ class ReadinessPoller:
 
     async def run(self) -> NoReturn:
         """Read for whoever waits, until cancelled."""
-        seats, poll = self._sockets, self._epoll.poll
+        entries, poll = self._sockets, self._epoll.poll
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             for fd, events in poll(0, _ROW):
-                if (seat := seats.get(fd)) is not None:
-                    seat.on_edge(events)
+                if (entry := entries.get(fd)) is not None:
+                    entry.on_edge(events)
 
     def close(self) -> None:
         """Give up the epoll; all sockets have left and `run` has ended."""

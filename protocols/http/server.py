@@ -1,4 +1,4 @@
-"""The server: one listener, one task a connection, one pulse, one way to stop."""
+"""The server: one listener, one task a connection, one clock, one way to stop."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ import trio
 
 from protocols.bind_address import name_bind_errors
 from protocols.client_network import site_network
-from protocols.http.admission import AdmissionControl
+from protocols.http.admission import AdmissionControl, BodyBudget, RefusalBackoff
 from protocols.http.asgi import (
     Address,
     App,
@@ -22,15 +22,12 @@ from protocols.http.asgi import (
     MakeRefusal,
     MakeUnreadRefusal,
 )
-from protocols.http.body_budget import BodyBudget
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.errors import PeerLeftError, TlsConfigError
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
-from protocols.http.loop_meter import LoopMeter
 from protocols.http.readiness import ReadinessPoller
-from protocols.http.refusal_backoff import RefusalBackoff
 from protocols.http.response_budget import ResponseBudget
 from protocols.http.server_log import log_connection_failure, log_event
 from protocols.http.server_state import ServerState, overload_response, refuse_as_json
@@ -39,6 +36,7 @@ from protocols.http.transport import TlsTransport, Transport
 
 if TYPE_CHECKING:
     from protocols.http.ws_connection import UpgradeConnection
+
 
 _ACCEPT_BATCH = 64  # connections accepted before others get a turn
 _GIVE_WAY = 0.002  # seconds for another process to accept in our place; then we do
@@ -126,6 +124,59 @@ class Listener:
         self.close()
 
 
+# How long the event loop was at work, as against waiting for something to do.
+
+
+class LoopMeter(trio.abc.Instrument):
+    """Two looks at the clock each turn of the loop, while anybody wants to know.
+
+    The processor's own time would not do: what others take from us keeps our clients waiting too.
+    Not always on: to have any instrument costs Trio seven look-ups for each request, 5 % of a read.
+    """
+
+    def __init__(self) -> None:
+        self._since = trio.current_time()
+        self._busy = 0.0
+        self._on = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.set_enabled(wanted=False)
+
+    def set_enabled(self, *, wanted: bool) -> None:
+        """Begin to look, or leave off. From within a Trio run."""
+        if wanted and not self._on:
+            self._since, self._busy = trio.current_time(), 0.0
+            trio.lowlevel.add_instrument(self)
+        elif self._on and not wanted:
+            trio.lowlevel.remove_instrument(self)
+        self._on = wanted
+
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002  # the instrument's shape
+        """The work of this turn is done."""
+        self._busy += trio.current_time() - self._since
+
+    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002  # the instrument's shape
+        """Work begins."""
+        self._since = trio.current_time()
+
+    def take_busy_seconds(self) -> float | None:
+        """Seconds since the last call; None while nobody wants to know."""
+        if not self._on:
+            return None
+        now = trio.current_time()
+        busy, self._busy = self._busy + now - self._since, 0.0
+        self._since = now
+        return busy
+
+
 class ServerHandle:
     """What the owner of a running server holds."""
 
@@ -138,9 +189,11 @@ class ServerHandle:
         wall_clock: Callable[[], float] | None = None,
         *,
         trusts: Callable[[str], bool] | None = None,
+        upgrade_connection: "UpgradeConnection | None" = None,
     ) -> None:
         self._state = state
         self._trusts = trusts
+        self._upgrade_connection = upgrade_connection
         self._from: Counter[str] = Counter()  # connections of each client
         self._wall_clock = wall_clock
         self._listener = listener
@@ -215,14 +268,14 @@ class ServerHandle:
             await self._tick(meter)
 
     async def _tick(self, meter: LoopMeter) -> None:
-        pulse, admission, answers = (
+        clock, admission, answers = (
             self._state.clock,
             self._state.admission,
             self._state.response_budget,
         )
         refused = cut = full = 0
         while True:
-            now = pulse.update()
+            now = clock.update()
             admission.update_cost(meter.take_busy_seconds())
             meter.set_enabled(wanted=admission.is_near_limit)
             if admission.refusals > refused:
@@ -248,7 +301,7 @@ class ServerHandle:
                 full = answers.refused
             for serving in list(self._live.values()):
                 serving.tick(now)
-            await trio.sleep(pulse.tick)
+            await trio.sleep(clock.tick)
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         while not self._draining:
@@ -334,8 +387,11 @@ class ServerHandle:
         if isinstance(transport, TlsTransport):
             protocol = await transport.handshake(self._handshakes)
             peer.extensions["tls"] = transport.tls_info()
-        speak = H2Connection if protocol == "h2" else H1Connection
-        connection = speak(self._state, transport, peer)
+        connection = (
+            H2Connection(self._state, transport, peer)
+            if protocol == "h2"
+            else H1Connection(self._state, transport, peer, self._upgrade_connection)
+        )
         self._live[transport] = connection
         if self._draining:
             connection.drain()
@@ -353,8 +409,8 @@ def _address(ask: Callable[[], tuple[str, int]]) -> Address | None:
         return None
 
 
-def _upgrade() -> "UpgradeConnection":
-    """Loaded by a server of websockets only: most agents are none, and start without it."""
+def _load_websocket_upgrade() -> "UpgradeConnection":
+    """The websocket protocol, which only a server of websockets loads."""
     from protocols.http.ws_connection import upgrade_to_websocket
 
     return upgrade_to_websocket
@@ -399,22 +455,29 @@ async def serve(
     Starts with a ServerHandle once connections are accepted. Raises OSError when the address
     cannot be bound, TlsConfigError when the certificate, key or trust store cannot be used.
     """
-    pulse = CoarseClock(limits, wall_clock)
+    clock = CoarseClock(limits, wall_clock)
     shared = ServerState(
         app,
         limits,
-        pulse,
+        clock,
         refuse or refuse_as_json,
         AdmissionControl(limits),
         BodyBudget(limits),
-        ResponseBudget(limits, pulse),
+        ResponseBudget(limits, clock),
         RefusalBackoff(limits.delay_seconds),
         turn_away or overload_response,
-        _upgrade() if websockets else None,
         refuse_unread,
         any_path,
     )
     with listener or await Listener.bind(host, port, limits.backlog) as bound:
-        handle = ServerHandle(shared, bound, tls, on_connections, wall_clock, trusts=trusts)
+        handle = ServerHandle(
+            shared,
+            bound,
+            tls,
+            on_connections,
+            wall_clock,
+            trusts=trusts,
+            upgrade_connection=_load_websocket_upgrade() if websockets else None,
+        )
         task_status.started(handle)
         await handle._run()  # noqa: SLF001 - the handle's owner is told only what it may do

@@ -2,11 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import trio
 
-from protocols.http.admission import AdmissionControl
+from protocols.http.admission import AdmissionControl, BodyBudget, RefusalBackoff
 from protocols.http.asgi import (
     Address,
     App,
@@ -15,15 +14,10 @@ from protocols.http.asgi import (
     MakeRefusal,
     MakeUnreadRefusal,
 )
-from protocols.http.body_budget import BodyBudget
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.errors import RefusedError
 from protocols.http.limits import Limits
-from protocols.http.refusal_backoff import RefusalBackoff
 from protocols.http.response_budget import ResponseBudget
-
-if TYPE_CHECKING:
-    from protocols.http.ws_connection import UpgradeConnection
 
 _READS = frozenset({"GET", "HEAD", "LIST", "OPTIONS"})
 """Methods that change nothing (RFC 9110 section 9.2.1; LIST is Vault's)."""
@@ -44,8 +38,6 @@ class ServerState:
     response_budget: ResponseBudget
     refusal_backoff: RefusalBackoff
     turn_away: MakeOverloadResponse
-    upgrade_connection: "UpgradeConnection | None" = None
-    """What an offer to speak something else becomes; None: offers are ignored."""
     refuse_unread: MakeUnreadRefusal | None = None
     any_path: bool = False
     """As `build_scope` has it."""

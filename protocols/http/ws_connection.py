@@ -298,10 +298,10 @@ class WebSocket:
 
     async def _next(self) -> bytes | None:
         """More bytes; none when something else woke us; None when there is nobody any more."""
-        transport, pulse = self._transport, self._shared.clock
-        if self._state is WebSocketState.CLOSING and pulse.now >= self._close_by:
+        transport, clock = self._transport, self._shared.clock
+        if self._state is WebSocketState.CLOSING and clock.now >= self._close_by:
             return None
-        quiet = pulse.deadline_after(self._shared.limits.socket_ping_seconds)
+        quiet = clock.deadline_after(self._shared.limits.socket_ping_seconds)
         transport.read_by = min(quiet, self._close_by)
         data = await transport.receive()
         transport.read_by = NEVER

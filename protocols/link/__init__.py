@@ -1,1 +1,1 @@
-"""The link between an agent and its control plane: docs/spec/link.md, sans-IO but for stream.py."""
+"""The link between an agent and its control plane: docs/spec/link.md, without I/O."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto, unique
 from typing import Annotated, Final, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from protocols.link import vocabulary as words
 from protocols.link.fields import (
@@ -21,29 +21,242 @@ from protocols.link.fields import (
     LinkVersion,
     Millis,
     Number,
+    Opaque,
     Ordinal,
     PublicKey,
     Release,
+    Rules,
     Slug,
     TreeHead,
 )
-from protocols.link.limits import FIRST_VERSION, MAX_CONDITIONS, MAX_OBSERVED
-from protocols.link.message import Message as Message
-from protocols.link.metrics import ActorNode as ActorNode
-from protocols.link.metrics import CounterValue as CounterValue
-from protocols.link.metrics import GaugeValue as GaugeValue
-from protocols.link.metrics import Glimpse as Glimpse
-from protocols.link.metrics import HistogramValue as HistogramValue
-from protocols.link.metrics import Metrics as Metrics
-from protocols.link.policy_replay import PolicyReplay as PolicyReplay
-from protocols.link.policy_replay import ReplayChange as ReplayChange
-from protocols.link.policy_replay import ReplayResult as ReplayResult
-from protocols.link.policy_replay import UndecidedCount as UndecidedCount
-from protocols.link.usage import IdentityUse as IdentityUse
-from protocols.link.usage import OperationUse as OperationUse
-from protocols.link.usage import Secrets as Secrets
-from protocols.link.usage import SecretUse as SecretUse
-from protocols.link.usage import Usage as Usage
+from protocols.link.limits import (
+    FIRST_VERSION,
+    MAX_BUNDLE,
+    MAX_CONDITIONS,
+    MAX_IDENTITIES,
+    MAX_NAMED,
+    MAX_NODES,
+    MAX_OBSERVED,
+    MAX_REPLAY_CHANGES,
+)
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every payload: a frozen struct whose unknown fields are refused."""
+
+
+# --- what an agent measures -----------------------------------------------------------------------
+
+
+class CounterValue(Message, frozen=True, kw_only=True):
+    """A total."""
+
+    name: words.CounterName
+    value: Number
+
+
+class GaugeValue(Message, frozen=True, kw_only=True):
+    """A state."""
+
+    name: words.GaugeName
+    value: Number
+
+
+class HistogramValue(Message, frozen=True, kw_only=True):
+    """Times: how many in each of `BUCKETS_US` (not cumulative) and above, and their sum."""
+
+    name: words.HistogramName
+    counts: Annotated[
+        tuple[Number, ...],
+        Meta(min_length=len(words.BUCKETS_US) + 1, max_length=len(words.BUCKETS_US) + 1),
+    ]
+    sum_us: Number
+
+
+class Metrics(Message, frozen=True, kw_only=True):
+    """The agent's figures over a window. Each name comes at most once."""
+
+    since: Millis
+    until: Millis
+    counters: Annotated[tuple[CounterValue, ...], Meta(max_length=len(words.CounterName))]
+    gauges: Annotated[tuple[GaugeValue, ...], Meta(max_length=len(words.GaugeName))]
+    histograms: Annotated[tuple[HistogramValue, ...], Meta(max_length=len(words.HistogramName))]
+
+    def __post_init__(self) -> None:
+        """Refuse a `name` that comes twice among counters, gauges or histograms (`ValueError`)."""
+        for values in (self.counters, self.gauges, self.histograms):
+            if len({value.name for value in values}) != len(values):
+                raise ValueError("a metric comes twice")
+
+
+class ActorNode(Message, frozen=True, kw_only=True):
+    """One actor or supervisor, where a walk of the tree meets it. Counts are since the start."""
+
+    name: words.ActorName
+    level: Number
+    """How far below the root, which is at 0: what comes next and deeper is below it."""
+    state: words.ActorState
+    restarts: Number
+    handled: Number
+    mean_us: Number
+    max_us: Number
+    queued: Number
+    """In its mailbox; 0 for what has none, as are the following."""
+    bound: Number
+    refused: Number
+    dropped: Number
+
+
+class Glimpse(Message, frozen=True, kw_only=True):
+    """How the agent does at this moment: sent while the control plane observes, never kept."""
+
+    at: Millis
+    counters: Annotated[tuple[CounterValue, ...], Meta(max_length=len(words.CounterName))]
+    gauges: Annotated[tuple[GaugeValue, ...], Meta(max_length=len(words.GaugeName))]
+    histograms: Annotated[tuple[HistogramValue, ...], Meta(max_length=len(words.HistogramName))]
+    nodes: Annotated[tuple[ActorNode, ...], Meta(max_length=MAX_NODES)]
+
+
+# --- dry runs of policies against the past --------------------------------------------------------
+
+
+class PolicyReplay(Message, frozen=True, kw_only=True):
+    """Decide the accesses from `since` to `until` again, were these your bundle's rules.
+
+    `replay_id` is its idempotency key. Nothing is put in force.
+    """
+
+    replay_id: Id
+    rules: Rules
+    since: Millis
+    until: Millis
+    expires_at: Millis
+    """From then on nobody waits for the answer."""
+
+    def __post_init__(self) -> None:
+        """Refuse `rules` of together more than 196608 bytes (`ValueError`: they fit no bundle)."""
+        if sum(map(len, self.rules)) > MAX_BUNDLE:
+            raise ValueError("the rules are longer than a bundle")
+
+
+class UndecidedCount(Message, frozen=True, kw_only=True):
+    """How many accesses cannot be decided again for one reason."""
+
+    reason: words.UndecidedReason
+    count: Ordinal
+
+
+class ReplayChange(Message, frozen=True, kw_only=True):
+    """Accesses of one identity to one secret that would be decided otherwise."""
+
+    identity: Opaque
+    secret: Opaque
+    """Zeros for what is about no secret."""
+    denied: Number
+    allowed: Number
+
+
+class ReplayResult(Message, frozen=True, kw_only=True):
+    """What came of a `PolicyReplay`; all numbers are 0 unless it is `done`."""
+
+    replay_id: Id
+    outcome: words.ReplayOutcome
+    reached: Millis
+    """Nothing older was looked at; the `since` that was asked for if all of it was."""
+    records: Number
+    accesses: Number
+    unchanged: Number
+    denied: Number
+    """Allowed by the policies in force, and not by the candidate."""
+    allowed: Number
+    """The other way."""
+    drifted: Number
+    """What the policies in force decide otherwise than it is on record."""
+    undecided: Annotated[tuple[UndecidedCount, ...], Meta(max_length=len(words.UndecidedReason))]
+    changes: Annotated[tuple[ReplayChange, ...], Meta(max_length=MAX_REPLAY_CHANGES)]
+    """The most frequent ones, if the agent's owner lets out opaque ids; else none."""
+
+    def __post_init__(self) -> None:
+        """Refuse a `reason`, or an `identity` with a `secret`, that comes twice (`ValueError`)."""
+        for keys in (
+            [one.reason for one in self.undecided],
+            [(one.identity, one.secret) for one in self.changes],
+        ):
+            if len(set(keys)) != len(keys):
+                raise ValueError("one thing comes twice")
+
+
+# --- what was used, without names -----------------------------------------------------------------
+
+
+Classes = Annotated[
+    tuple[Number, ...],
+    Meta(min_length=len(words.USAGE_DAYS) + 1, max_length=len(words.USAGE_DAYS) + 1),
+]
+"""How many secrets are in each of `USAGE_DAYS` (not cumulative), and above."""
+
+
+class OperationUse(Message, frozen=True, kw_only=True):
+    """How often an operation was asked for; `failed`: refusals and failures among them."""
+
+    name: words.OperationName
+    count: Number
+    failed: Number
+
+
+class SecretUse(Message, frozen=True, kw_only=True):
+    """One secret; times are 0 for never. `reads`: of its value, in the report's time."""
+
+    secret: Opaque
+    reads: Number
+    last_read: Millis
+    rotated_at: Millis
+    """When its current version was written."""
+    expires_at: Millis
+
+
+class IdentityUse(Message, frozen=True, kw_only=True):
+    """How often one identity was let in."""
+
+    identity: Opaque
+    count: Number
+
+
+class Secrets(Message, frozen=True, kw_only=True):
+    """All secrets, counted at `at`; all 0 before the first look."""
+
+    at: Millis
+    total: Number
+    never_read: Number
+    expired: Number
+    idle: Classes
+    """By the time since their value was last read, or since they were made."""
+    age: Classes
+    """By the age of their current version."""
+    expires: Classes
+    """Those that will expire, by how soon."""
+
+
+class Usage(Message, frozen=True, kw_only=True):
+    """What was used from `since` on, within one clock hour. A later `until` replaces an earlier."""
+
+    since: Millis
+    until: Millis
+    operations: Annotated[tuple[OperationUse, ...], Meta(max_length=len(words.OperationName))]
+    secrets: Secrets
+    named: Annotated[tuple[SecretUse, ...], Meta(max_length=MAX_NAMED)]
+    identities: Annotated[tuple[IdentityUse, ...], Meta(max_length=MAX_IDENTITIES)]
+
+    def __post_init__(self) -> None:
+        """Refuse a `name`, `secret` or `identity` that comes twice in its array (`ValueError`)."""
+        for keys in (
+            [one.name for one in self.operations],
+            [one.secret for one in self.named],
+            [one.identity for one in self.identities],
+        ):
+            if len(set(keys)) != len(keys):
+                raise ValueError("one thing comes twice")
+
 
 # --- the session itself, either way ---------------------------------------------------------------
 
@@ -129,7 +342,7 @@ class Registration(Message, frozen=True, kw_only=True):
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):
-    """The agent lives."""
+    """The agent lives. The control plane acts on `health`; the rest has messages of its own."""
 
     health: words.Health
     uptime: Number

@@ -42,29 +42,38 @@ refuses what is applied already.
 """
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Self
 
 from msgspec import Raw
 
 from protocols.link import codec, handshake
 from protocols.link import messages as m
-from protocols.link.delivery import DurableReceiver, DurableSender, OutboxBatch, OutboxEntry
+from protocols.link.delivery import (
+    DurableReceiver,
+    DurableSender,
+    OutboxBatch,
+    OutboxEntry,
+    OutboxState,
+)
 from protocols.link.envelope import EPHEMERAL, NO_SESSION, Envelope
 from protocols.link.errors import Fault, LinkError, LocalFaultError, RemoteFaultError
-from protocols.link.frame import open_frame, seal_frame
+from protocols.link.fields import SIGNATURE_SIZE
+from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import (
+    CLOCK_SKEW_MS,
     CONTROL_PING_SECONDS,
     DEAD_SECONDS,
     DRAIN_SECONDS,
     FIRST_VERSION,
     HELLO_SECONDS,
+    MAX_FRAME,
     MAX_QUEUED,
     PING_SECONDS,
     PINGS_A_MINUTE,
+    VERSIONS,
 )
-from protocols.link.messages import Direction, Message, MessageType
-from protocols.link.replay_guard import ReplayGuard
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.messages import MESSAGE_SPECS, Cursor, Delivery, Direction, Message, MessageType
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,
@@ -74,6 +83,7 @@ from protocols.link.session_events import (
     SessionEvent,
     SessionOpened,
 )
+from protocols.link.signing import Signer, Verifier
 from protocols.link.states import (
     RECEIVABLE,
     RECEIVABLE_WHILE_DRAINING,
@@ -84,6 +94,35 @@ from protocols.link.states import (
 )
 from protocols.link.token_bucket import TokenBucket
 from protocols.link.vocabulary import ByeReason
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """The time: seconds of a clock that only moves forward, and Unix milliseconds."""
+
+    monotonic: float
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfig:
+    """One end of a connection that is about to begin a session."""
+
+    channel: ChannelBinding
+    """What TLS has proven about both."""
+    signer: Signer
+    """Our link key."""
+    verifier: Verifier
+    """The peer's: the agent's is on record at its enrolment, the control plane's came with it."""
+    nonce: bytes
+    """16 bytes that were never used before and that nobody can guess."""
+    outbox: OutboxState
+    cursor: Cursor
+    """How far we have applied the peer's stream."""
+    versions: tuple[int, ...] = VERSIONS
+    """Of the link, that this end speaks."""
+    dead: float = DEAD_SECONDS
+    """Seconds of silence after which we hold the peer for gone; our pings keep its pace."""
 
 
 class LinkSession:
@@ -103,7 +142,7 @@ class LinkSession:
         self._nonce = handshake.check_nonce(config.nonce)
         self._sender: DurableSender | None = None
         self._receiver: DurableReceiver | None = None
-        self._guard = ReplayGuard(config.channel.vault, NO_SESSION, 0)
+        self._guard = SequenceGuard(config.channel.vault, NO_SESSION, 0)
         agent = direction is Direction.TO_CONTROL
         self._dead_seconds = config.dead
         self._ping_seconds = (
@@ -289,7 +328,7 @@ class LinkSession:
         version = handshake.check_hello(hello, envelope.vault_id, channel, end.versions)
         session = handshake.derive_session_id(channel, hello.nonce, self._nonce, version)
         self._begin(envelope, hello, session, version)
-        self._guard = ReplayGuard(self._channel.vault, self.id, 1)
+        self._guard = SequenceGuard(self._channel.vault, self.id, 1)
         welcome = m.Welcome(
             version=version,
             agent_nonce=hello.nonce,
@@ -307,7 +346,7 @@ class LinkSession:
         handshake.check_welcome(welcome, self._nonce, self._config.versions)
         version = welcome.version
         session = handshake.derive_session_id(self._channel, self._nonce, welcome.nonce, version)
-        self._guard = ReplayGuard(self._channel.vault, session, 1)
+        self._guard = SequenceGuard(self._channel.vault, session, 1)
         self._guard.check_frame(envelope, now.wall_ms)
         self._begin(envelope, welcome, session, version)
         if welcome.newest < self._handshake_done()[1].applied:
@@ -426,3 +465,96 @@ class LinkSession:
         self._seq += 1
         self._proof_due &= greeting
         return frame
+
+
+# Frames: an envelope, signed. What comes in is measured, then verified, then decoded.
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFrame:
+    """A frame that its peer has signed and that is well formed; not yet in its place."""
+
+    envelope: Envelope
+    message: Message
+
+
+def seal_frame(envelope: Envelope, direction: Direction, signer: Signer) -> bytes:
+    """The frame of an envelope whose payload is encoded already. Raises `LocalFaultError`."""
+    data = codec.encode_struct(envelope)
+    if SIGNATURE_SIZE + len(data) > MAX_FRAME:
+        raise LocalFaultError(f"a frame has at most {MAX_FRAME} bytes")
+    return signer.sign(direction, data) + data
+
+
+def open_frame(
+    frame: bytes, direction: Direction, verifier: Verifier, version: int = FIRST_VERSION
+) -> VerifiedFrame:
+    """What this frame of the peer's says, in this version. Raises `RemoteFaultError`.
+
+    The checks in their order: `frame_size`, `signature`, `malformed`, `not_canonical`, `version`,
+    `direction`, `durable_id`, then the payload's `malformed` and `not_canonical`.
+    """
+    if not SIGNATURE_SIZE < len(frame) <= MAX_FRAME:
+        raise RemoteFaultError(Fault.FRAME_SIZE, f"a frame has 65 to {MAX_FRAME} bytes")
+    signature, data = frame[:SIGNATURE_SIZE], frame[SIGNATURE_SIZE:]
+    if not verifier.verify(direction, data, signature):
+        raise RemoteFaultError(Fault.SIGNATURE, "the peer's link key has not signed this frame")
+    envelope = codec.decode_struct(data, Envelope)
+    _check(envelope, direction, version)
+    return VerifiedFrame(envelope, codec.decode_payload(envelope.message_type, envelope.payload))
+
+
+def _check(envelope: Envelope, direction: Direction, version: int) -> None:
+    """What can be said of an envelope alone."""
+    if envelope.version != version:
+        raise RemoteFaultError(Fault.VERSION, f"version {version} is spoken here")
+    kind = MESSAGE_SPECS[envelope.message_type]
+    if kind.since > version:
+        raise RemoteFaultError(Fault.VERSION, f"version {version} has no {kind.name}")
+    if direction not in kind.directions:
+        raise RemoteFaultError(Fault.DIRECTION, f"{kind.name} does not go this way")
+    ephemeral = kind.delivery is Delivery.EPHEMERAL
+    if ephemeral != (envelope.id == EPHEMERAL):
+        raise RemoteFaultError(
+            Fault.DURABLE_ID, f"{kind.name} has {'no id' if ephemeral else 'an id'}"
+        )
+
+
+# Each frame in its place: this vault, this session, the next number, about now.
+#
+# The session id is made from both sides' fresh nonces, so no frame of another connection fits;
+# the sequence leaves no room to repeat, drop or move a frame within this one. The clock is only a
+# check that nobody's is far off. Every breach closes the session: on an intact, ordered
+# connection none of them happens by accident.
+
+
+class SequenceGuard:
+    """The receiving end's place in one direction of a session."""
+
+    __slots__ = ("_seq", "_session", "_vault")
+
+    def __init__(self, vault: str, session: bytes, seq: int) -> None:
+        """The next frame must be of `session` and have the number `seq`."""
+        self._vault = vault
+        self._session = session
+        self._seq = seq
+
+    def check_frame(self, envelope: Envelope, now_ms: int) -> None:
+        """Take the frame's number, or raise `RemoteFaultError` and change nothing.
+
+        Faults, in this order: `vault`, `session`, `sequence`, `clock`.
+        """
+        if envelope.vault_id != self._vault:
+            raise RemoteFaultError(Fault.VAULT, "the frame names another vault")
+        if envelope.session != self._session:
+            raise RemoteFaultError(Fault.SESSION, "the frame is of another session")
+        if envelope.seq != self._seq:
+            raise RemoteFaultError(Fault.SEQUENCE, f"frame {self._seq} was expected")
+        check_clock(envelope.timestamp, now_ms)
+        self._seq += 1
+
+
+def check_clock(timestamp: int, now_ms: int) -> None:
+    """Raise `RemoteFaultError` (`clock`) for a time more than `CLOCK_SKEW_MS` from ours."""
+    if abs(timestamp - now_ms) > CLOCK_SKEW_MS:
+        raise RemoteFaultError(Fault.CLOCK, "the peer's clock and ours differ by over 5 minutes")

@@ -1,4 +1,4 @@
-"""Who is who on the link: names, keys, certificates, and the TLS that shows them.
+"""Who is who on the link: names, keys and certificates.
 
-Specified in `docs/spec/pki.md`. Nothing here keeps state, and only `tls_contexts` knows TLS.
+Specified in `docs/spec/pki.md`. Nothing here keeps state or knows TLS.
 """

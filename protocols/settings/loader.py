@@ -3,7 +3,7 @@
 With a prefix of `FREEHOLD_AGENT_`, the variable `FREEHOLD_AGENT_SERVER__TLS__CERT_FILE=…` sets
 `server.tls.cert_file` over the file. A variable with the prefix that names no key is an error like
 an unknown key in the file: a misspelt setting that is silently ignored is how a server ends up
-listening where it should not. Those that are for commands (`variables.COMMANDS`) are left out.
+listening where it should not. Those that are for commands (`CLIENT_VARIABLES`) are left out.
 """
 
 from collections.abc import Iterator, Mapping

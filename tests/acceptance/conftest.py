@@ -1,22 +1,57 @@
 """Agents for the acceptance tests: each the real process in a folder of its own."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import SEVERAL, Agent, dev_agent, own_folder, running, serving
+from tests.acceptance.agent import SEVERAL, Agent, dev_agent, in_form, own_folder, running
+from tests.support.databases import Server, run_server
 
 
-@pytest.fixture(scope="module", params=[1, SEVERAL], ids=["1 worker", "2 workers"])
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Server]:
+    """A PostgreSQL server."""
+    with run_server("postgresql") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[Server]:
+    """A MariaDB server."""
+    with run_server("mysql") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgresql_server: Server) -> Callable[[], str]:
+    """Makes URLs of empty databases of a PostgreSQL server."""
+    return postgresql_server.empty
+
+
+@pytest.fixture(scope="session")
+def mysql(mysql_server: Server) -> Callable[[], str]:
+    """Makes URLs of empty databases of a MariaDB server."""
+    return mysql_server.empty
+
+
+_ONLY = os.environ.get("FREEHOLD_TEST_DATABASE")
+FORMS = [_ONLY] if _ONLY else [1, SEVERAL]
+
+
+@pytest.fixture(scope="module", params=FORMS, ids=[_ONLY] if _ONLY else ["1 worker", "2 workers"])
 def workers(request: pytest.FixtureRequest) -> Iterator[int]:
     """With so many workers the agents of the tests that ask for this serve; each runs with either.
+
+    A module with the mark `ON_EVERY_DATABASE` runs with one worker on each kind of server, too;
+    with FREEHOLD_TEST_DATABASE set to one of them all others run on that alone.
 
     What does not ask for it has `SEVERAL`, as on a machine of two cores a new agent has. A fixture
     of a module that makes agents has to ask for it as well: pytest would keep them for both.
     """
-    with serving(request.param):
-        yield request.param
+    with in_form(request) as count:
+        yield count
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The ports of a run of tools/run.sh."""
 
-from loadtests.ports import free_port
+from loadtests.process import free_port
 
 OF_A_RUN = (0, 1, 100, 101)  # what it listens on, from its PORT on
 

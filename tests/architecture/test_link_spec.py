@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from protocols.link.errors import RemoteFaultError
 from protocols.link.fields import SIGNATURE_SIZE
-from protocols.link.frame import open_frame as open_by_code
 from protocols.link.messages import Direction
+from protocols.link.session import open_frame as open_by_code
 from protocols.link.signing import LinkKey, Verifier
 from tests.architecture.spec_reader import (
     Pages,

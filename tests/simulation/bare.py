@@ -15,9 +15,9 @@ from protocols.link import vocabulary as words
 from protocols.link.backoff import reconnect_delay
 from protocols.link.errors import TransportError
 from protocols.link.handshake import ChannelBinding
-from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.session import LinkSession
 from protocols.link.signing import LinkKey
+from protocols.link_transport.memory import MemoryInbox, MemoryOutbox
 from tests.simulation.faults import CONTROL, Fault
 from tests.simulation.keys import QuickKey, link_key, verifier_of
 from tests.simulation.machine import SimWorld

@@ -33,8 +33,8 @@ from control.store import agents, people
 from control.store.rows import Tx
 from protocols.link import vocabulary as words
 from protocols.link.errors import TransportError
-from protocols.link.https_request import HttpRequest
 from protocols.link.signing import LinkKey, Signer
+from protocols.link_transport.https_request import HttpRequest
 from protocols.pki.chain import read_agent, verify_agent
 from protocols.pki.keys import store_key
 from tests.simulation.certificates import chain_in, new_authority, shaken

@@ -13,10 +13,8 @@ import trio
 from protocols.link.delivery import Inbox, Outbox
 from protocols.link.errors import RemoteFaultError, TransportError
 from protocols.link.handshake import ChannelBinding
-from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.messages import Cursor, Message
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,
@@ -26,6 +24,7 @@ from protocols.link.session_events import (
     SessionEvent,
 )
 from protocols.link.signing import Signer, Verifier
+from protocols.link_transport.memory import MemoryInbox, MemoryOutbox
 from tests.simulation.machine import SimWorld
 from tests.simulation.oracle import Stream
 from tests.simulation.wire import SimPipe

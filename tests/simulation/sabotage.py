@@ -18,11 +18,11 @@ from protocols.link import backoff
 from protocols.link.delivery import DurableSender
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, RemoteFaultError
-from protocols.link.memory import MemoryInbox
 from protocols.link.messages import Message
-from protocols.link.replay_guard import ReplayGuard
+from protocols.link.session import SequenceGuard
 from protocols.link.session_events import MessageReceived
 from protocols.link.signing import Verifier
+from protocols.link_transport.memory import MemoryInbox
 from protocols.pki.chain import VerifiedAgent as Peer
 from tests.simulation.observing import replaced
 from tests.simulation.owner import Owner
@@ -47,14 +47,14 @@ def inbox_without_memory() -> AbstractContextManager[None]:
 def sequence_with_gaps() -> AbstractContextManager[None]:
     """A later frame than the next one is taken."""
 
-    def check(self: ReplayGuard, envelope: Envelope, now_ms: int) -> None:
+    def check(self: SequenceGuard, envelope: Envelope, now_ms: int) -> None:
         if envelope.vault_id != self._vault or envelope.session != self._session:
             raise RemoteFaultError(Fault.SESSION, "another session")
         if envelope.seq < self._seq:
             raise RemoteFaultError(Fault.SEQUENCE, "an earlier frame")
         self._seq = envelope.seq + 1
 
-    return replaced(ReplayGuard, "check_frame", check)
+    return replaced(SequenceGuard, "check_frame", check)
 
 
 def sender_from_the_start() -> AbstractContextManager[None]:

@@ -26,8 +26,8 @@ from tests.simulation.oracle import broken
 from vault.audit.checkpoint import TreeHead, log_origin, sign_checkpoint
 from vault.audit.keys import AuditKeys
 from vault.authz import policy_bundle
+from vault.control_link.audit_follower import LogGrowth
 from vault.control_link.host import AppliedBundle, MetricFigures, VaultFacts
-from vault.control_link.log_growth import LogGrowth
 from vault.model.link_ports import PolicyTrust
 
 ORG: Final = "acme"

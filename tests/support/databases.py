@@ -5,18 +5,29 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+import pytest
+
 from tests.support.mariadb import Mariadb, mariadb
 from tests.support.postgres import Postgres, postgres
-from vault.model.records import SystemRow
+from vault.model.records import ChangeRow, SystemRow
 from vault.model.server_address import parse_server_address
 from vault.store.interface import StoreSession, WriteSet
 from vault.store.mysql import MysqlBackend
 from vault.store.postgresql import PostgresqlBackend
 from vault.store.server import Role, ServerBackend, run
-from vault.store.tables import ALL, HEAD_ROW, SYSTEM
+from vault.store.table import StoreQuery
+from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 SERVERS: Final = ("postgresql", "mysql")
 Server: TypeAlias = Postgres | Mariadb
+ON_EVERY_DATABASE: Final = pytest.mark.parametrize(
+    "workers",
+    [1, 2, *SERVERS],
+    indirect=True,
+    scope="module",
+    ids=["1 worker", "2 workers", *SERVERS],
+)
+"""Of an acceptance module: see the fixture `workers`."""
 
 
 @contextmanager
@@ -51,10 +62,13 @@ def write_head(backend: ServerBackend, value: bytes, **more: Any) -> None:
     head = SystemRow(name=HEAD_ROW, value=value)
 
     def apply(session: StoreSession) -> WriteSet:
-        stored = {SYSTEM: [head]}
         known = session.get(SYSTEM, (HEAD_ROW,)) is not None
-        inserts = more.get("inserts", {}) | ({} if known else stored)
-        return WriteSet(inserts=inserts, updates=stored if known else {})
+        number = len(session.select_keys(CHANGES, StoreQuery())) + 1
+        entry = ChangeRow(seq=number, node="n", changes=b"", chain=value)
+        inserts = {CHANGES: [entry], **more.get("inserts", {})}
+        if known:
+            return WriteSet(inserts=inserts, updates={SYSTEM: [head]})
+        return WriteSet(inserts=inserts | {SYSTEM: [head]})
 
     backend.write(apply)
 

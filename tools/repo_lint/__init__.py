@@ -1,4 +1,4 @@
-"""The rules of this house that no stock linter knows, one file a rule: `python -m tools.repo_lint`.
+"""Rules of this repository that no stock linter has, one file a rule: `python -m tools.repo_lint`.
 
 A rule is a function from a `RepoTree` to `Finding`s. Exceptions are lists with a reason beside
 each.

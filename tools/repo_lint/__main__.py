@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from tools.repo_lint import constant_time, links, machine_paths, names
+from tools.repo_lint import constant_time, import_cycles, links, machine_paths, names
 from tools.repo_lint.repository import Finding, RepoTree
 
 RULES: Final[tuple[Callable[[RepoTree], Iterable[Finding]], ...]] = (
@@ -13,6 +13,7 @@ RULES: Final[tuple[Callable[[RepoTree], Iterable[Finding]], ...]] = (
     machine_paths.check,
     links.check,
     names.check,
+    import_cycles.check,
 )
 
 

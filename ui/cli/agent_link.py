@@ -66,10 +66,10 @@ def enrol(
 
     if token and join:
         raise CliError("give either --token or --join", Exit.USAGE)
-    door, settings = _check_control_plane(control, pin), _settings(config, data_dir)
+    target, settings = _check_control_plane(control, pin), _settings(config, data_dir)
     token = token or ("" if join else read_secret_line("Enrolment token"))
     with _errors_as_one_line():
-        trio.run(_enrol, settings, door, token)
+        trio.run(_enrol, settings, target, token)
     print_note("enrolled; set control_plane.enabled: true if it is not, and restart the agent")
 
 
@@ -275,7 +275,7 @@ def _check_control_plane(control: str, pin: str) -> "EnrolTarget":
     return EnrolTarget(endpoint=endpoint, pin=pin)
 
 
-async def _enrol(settings: "Settings", door: "EnrolTarget", token: str) -> None:
+async def _enrol(settings: "Settings", target: "EnrolTarget", token: str) -> None:
     from actors import SystemWorld
     from vault.control_link.enrol_client import Enroller
     from vault.control_link.wiring import egress_ledger_for, identity_store_for
@@ -287,19 +287,19 @@ async def _enrol(settings: "Settings", door: "EnrolTarget", token: str) -> None:
         await ledger.open()
         enroller = Enroller(identity, ledger, world)
         if token:
-            await enroller.enrol(door, token)
+            await enroller.enrol(target, token)
         else:
-            await _join(enroller, door, settings.control_plane.label)
+            await _join(enroller, target, settings.control_plane.label)
     finally:
         await ledger.close()
 
 
-async def _join(enroller: "Enroller", door: "EnrolTarget", label: str) -> None:
+async def _join(enroller: "Enroller", target: "EnrolTarget", label: str) -> None:
     """Ask until a person has answered."""
     import trio
 
     fingerprint = ""
-    while (pending := await enroller.join(door, label=label)) is not None:
+    while (pending := await enroller.join(target, label=label)) is not None:
         if pending.fingerprint != fingerprint:
             fingerprint = pending.fingerprint
             print_note(f"waiting for approval; compare the fingerprint: {fingerprint}")

@@ -195,10 +195,9 @@ def _query_log(
 
 
 def _verified(log: Path, key: bytes | None, witness: "LogWitness | None" = None) -> "LogVerdict":
-    from vault.audit.errors import BadLogError
     from vault.audit.keys import VerifyKeys
     from vault.audit.layout import LogLayout
-    from vault.audit.verify import LogVerifier
+    from vault.audit.verify import BadLogError, LogVerifier
     from vault.crypto.digest import sha256
     from vault.crypto.note_signing import is_note_signature_valid
 

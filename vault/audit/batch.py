@@ -3,7 +3,7 @@
 A batch that has been composed is final: it is written as it is or never, but no other batch takes
 its place. So two sinks, or a sink and its own past, can never hold different records of one number.
 Only what a process had composed that died or failed while it wrote can be replaced, after the log
-was opened anew; nobody was told of it.
+was opened anew; no caller had its acknowledgement.
 """
 
 import base64
@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from protocols.instant import SECOND, rfc3339
 from vault.audit import record
 from vault.audit.chain import Chain
 from vault.audit.checkpoint import TreeHead, log_origin, sign_checkpoint
 from vault.audit.keys import AuditKeys
 from vault.audit.pending_record import PendingRecord
 from vault.audit.record import RecordContent, RecordKind
-from vault.model.instant import SECOND, rfc3339
 
 CHECKPOINT_INTERVAL: Final = SECOND  # security.md, "Audit tampering"
 CHECKPOINT_RECORDS: Final = 1000  # the same
@@ -63,7 +63,7 @@ class LogPosition:
 
 
 class BatchComposer:
-    """The end of one log. One owner, who writes each batch before he asks for the next."""
+    """Composes the batches of one log. Its one owner writes each before it asks for the next."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """The pipeline's side of auditing: a record is durable when `record` returns, or the request ends.
 
-Values are hashed in the asker's own task; the writer numbers, chains and writes what all askers of
-a moment have queued (group commit), so one fsync serves them all. In other processes of the agent
-that is the appender's part.
+Values are hashed in the caller's own task; the writer numbers, chains and writes what all callers
+have queued meanwhile (group commit), so one fsync serves them all. In other processes of the agent
+the appender does that.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,10 +17,9 @@ from actors import ActorError, Child, Node, Ref, Supervisor, World, supervise
 from vault.audit.feed import LogFeed, LogFollower
 from vault.audit.hashing import ValueHasher
 from vault.audit.keys import AuditKeys
-from vault.audit.open_sinks import open_sinks
 from vault.audit.pending_record import PendingRecord, prepare_event
 from vault.audit.record import AuditEvent
-from vault.audit.replica import RETRY_INTERVAL, DurableSink, Replica
+from vault.audit.replica import RETRY_INTERVAL, DurableSink, Replica, open_sinks
 from vault.audit.retention import RetentionSchedule
 from vault.audit.shared_log import share_log, wait_all_exclusive
 from vault.audit.shared_tail import SharedTail
@@ -224,12 +223,12 @@ async def open_audit(
 ) -> AsyncIterator[AuditBroker]:
     """The broker of one log for the length of the block; on exit the log's end is signed.
 
-    At least one of `sinks` must take each record; `followers` are told afterwards. `retention` says
-    which old segments go, None that all stay. `commits` is the
-    store's count of durable commits, which every signed head carries. `end`: where other processes
-    write, too; then there is one sink. `syslog`: one of the followers, to be shown. Raises
-    `ValueError` for a vault id that cannot stand in a checkpoint's first line, `TamperedError` when
-    a log is damaged, `UnavailableError` when none can be opened.
+    At least one of `sinks` must take each record; `followers` receive it afterwards. `retention`
+    says which old segments go, None that all stay. `commits` is the store's count of durable
+    commits, which every signed head carries. `end`: where other processes write, too; then there is
+    one sink. `syslog`: one of the followers, to be shown. Raises `ValueError` for a vault id that
+    cannot stand in a checkpoint's first line, `TamperedError` when a log is damaged,
+    `UnavailableError` when none can be opened.
     """
     plain = vault_id.isascii() and vault_id.replace("-", "").isalnum()
     if not plain or len(vault_id) > _MAX_VAULT_ID:

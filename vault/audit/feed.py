@@ -1,8 +1,8 @@
-"""The feed: followers are told of the log's growth, in its order.
+"""The feed: followers receive the log's growth, in its order.
 
-What this process wrote is told as it is. Where other processes write, too, that is read back from
-the log, some time after it: nobody waits for a follower. Who reads no lines is only told how far
-the log goes, so nothing that cannot be read is in his way.
+What this process wrote is published as it is. Where other processes write, too, that is read back
+from the log, some time after it: no writer waits for a follower. A follower that reads no lines
+receives only how far the log goes, so nothing that cannot be read is in its way.
 """
 
 import logging
@@ -20,11 +20,11 @@ from vault.audit.shared_tail import SharedTail, Tail
 
 log: Final = logging.getLogger("freehold.audit")
 POLL_INTERVAL: Final = 0.05  # seconds between two looks at what others have written
-MAX_RECORDS: Final = 1024  # records that are told in one go
+MAX_RECORDS: Final = 1024  # records that are published at a time
 
 
 class LogFollower(Protocol):
-    """Somebody who is told of acknowledged batches and is never waited for."""
+    """Receives acknowledged batches; the log never waits for it."""
 
     def on_open(self, size: int) -> None:
         """The log was opened and has so many records; returns at once and does not raise."""
@@ -61,7 +61,7 @@ class LogFeed:
         self._world = world
         self._published = {
             follower: RecordLocation(0, 1, 0) for follower in followers
-        }  # what comes next for him
+        }  # what comes next for each
         self._started = False
         self._reading = trio.Lock()
         self.read_error = ""
@@ -71,7 +71,7 @@ class LogFeed:
         """The log was opened and ends here.
 
         Where others write, only the first opening is one for followers: later ones take nothing
-        away, and what they add is told as any growth.
+        away, and what they add is published as any growth.
         """
         if self._started and self._tail is not None:
             return
@@ -89,7 +89,7 @@ class LogFeed:
     def publish(self, batch: Batch, length: int) -> None:
         """This process wrote it; its segment is so many bytes long now.
 
-        Who reads lines and lacks some before these is told of them by `catch_up`.
+        A follower that reads lines and lacks some before these gets them from `catch_up`.
         """
         for follower, place in self._published.items():
             if place.seq == batch.first or not follower.wants_lines():
@@ -134,7 +134,7 @@ class LogFeed:
                 raise
             self._published[follower] = left  # retention has taken what lay between
             return
-        if self._published[follower] == place:  # nobody has told him more meanwhile
+        if self._published[follower] == place:  # nothing more was published to it meanwhile
             self._forward(follower, stretch.lines, stretch.end, end)
 
     def _forward(

@@ -11,12 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from protocols import json_text
+from protocols.instant import MAX_NS, parse_rfc3339
 from vault.audit.bloom_filter import MATCH_ALL, build_filter, may_contain
 from vault.audit.log_reader import RecordLocation, RecordRange, decode_line, parse_chain_link
 from vault.audit.query import AuditQuery
 from vault.errors import ValidationError
 from vault.model.audit_row import AuditRow
-from vault.model.instant import MAX_NS, parse_rfc3339
 from vault.model.records import BlockRow
 
 PREFIX_STEP: Final = (

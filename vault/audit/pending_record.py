@@ -1,4 +1,4 @@
-"""From an event to the bytes that will be logged: what the asker does before he queues.
+"""From an event to the bytes that will be logged: done by the caller, before it is queued.
 
 Values are hashed here, so that no queue ever holds one, and an event that cannot be encoded fails
 its own request and no other.

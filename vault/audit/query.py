@@ -1,4 +1,4 @@
-"""What can be asked of the events on record. Pure."""
+"""Queries of the events on record, and their pages. Pure."""
 
 from typing import Final
 
@@ -30,7 +30,7 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
     def exact_filters(self) -> dict[str, str | int | bool]:
-        """The fields that are asked for exactly."""
+        """The fields that have to be equal, by name."""
         wanted = {
             "actor_id": self.actor_id,
             "operation": self.operation,

@@ -15,7 +15,7 @@ from vault.audit.keys import AuditKeys
 VERSION: Final = 1
 MAX_BODY: Final = 131_072  # bytes; 1,000 hashed values under short keys take about 90 KiB
 MAX_LINE: Final = 2 * MAX_BODY  # what a reader accepts
-MAX_TEXT: Final = 512  # characters of a text that the caller chose, such as his user agent
+MAX_TEXT: Final = 512  # characters of a text that the caller chose, such as a user agent
 
 _COMMIT: Final = b"c"  # first byte of what the commit mark is over; value hashes use others
 _COMMIT_FIELD: Final = b',"commit":"'
@@ -56,7 +56,7 @@ def service_alert(
     result: str = "ok",
     code: str = "",
 ) -> AuditEvent:
-    """What a piece of the agent's own background work tells people: `rule` is the text."""
+    """An alert of the agent's own background work: `rule` is its text."""
     actor = f"service:{service}"
     return AuditEvent(
         request_id=request_id,

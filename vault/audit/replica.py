@@ -1,22 +1,26 @@
-"""One durable copy of the log on its way: what it has, what it still needs, whether it works.
+"""Replicas of the log: how all are opened, and each on its way: what it has and still needs.
+
+When they are opened the longest leads, and the others are brought up to it (`open_sinks`).
 
 The writer waits for the first copy to have a batch; the others follow in their own time. A copy
 that falls behind by more than `MAX_BACKLOG` stays behind until the next start, which brings it up.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import trio
 
-from actors.world import World
+from actors import World
 from vault.audit.batch import Batch
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import LogLayout
 from vault.audit.record import RetentionBody
-from vault.audit.recovery import RecoveredLog
+from vault.audit.recovery import RecoveredLog, tampered_error
 from vault.audit.shared_tail import SinkFiles, Tail
+from vault.errors import UnavailableError, VaultError
 
 MAX_BACKLOG: Final = 64  # batches; a few MiB, and more than a second of a slow disk's fsyncs
 
@@ -190,3 +194,60 @@ class Replica:
         for batch in batches:
             if batch.expire:
                 await self._thread.run(self.sink.maintain, batch)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSinks:
+    """The sinks that can be used, all at the same place; `failed` says why others cannot."""
+
+    recovered: RecoveredLog
+    sinks: list[DurableSink]
+    failed: dict[str, str]
+
+
+async def open_sinks(
+    sinks: Sequence[DurableSink], keys: AuditKeys, vault_id: str, world: World
+) -> OpenSinks:
+    """Load every sink.
+
+    Raises `TamperedError` when one is damaged or two contradict each other, and `UnavailableError`
+    when none can be opened.
+    """
+    try:
+        return await world.run_sync(_open, sinks, keys, vault_id)
+    except VaultError:
+        for sink in sinks:
+            sink.close()
+        raise
+
+
+def _open(sinks: Sequence[DurableSink], keys: AuditKeys, vault_id: str) -> OpenSinks:
+    loaded: list[tuple[DurableSink, RecoveredLog]] = []
+    failed: dict[str, str] = {}
+    for sink in sinks:
+        try:
+            loaded.append((sink, sink.load(keys, vault_id)))
+        except OSError as error:
+            failed[sink.name] = _failure_reason(sink, error)
+    if not loaded:
+        whys = "; ".join(f"{name}: {why}" for name, why in failed.items())
+        raise UnavailableError("audit_unavailable", f"no audit log can be opened ({whys})")
+    leader, longest = max(loaded, key=lambda each: each[1].position.chain.size)
+    usable = []
+    for sink, found in loaded:
+        try:
+            if found.position.chain.size < longest.position.chain.size:
+                sink.catch_up_from(leader.layout)
+                found = sink.load(keys, vault_id)  # noqa: PLW2901  # it is longer now
+        except OSError as error:
+            failed[sink.name] = _failure_reason(sink, error)
+            continue
+        if found.position.chain.head != longest.position.chain.head:
+            raise tampered_error(sink.name, f"it contradicts {leader.name}")
+        usable.append(sink)
+    return OpenSinks(longest, usable, failed)
+
+
+def _failure_reason(sink: DurableSink, error: OSError) -> str:
+    sink.close()
+    return f"{type(error).__name__}: {error.strerror}"

@@ -1,4 +1,4 @@
-"""Which closed segments of the log may go: those that are old enough, a week after it was told.
+"""Which closed segments of the log may go: those that are old enough, a week after the notice.
 
 The age is judged by a `SlewedClock`, so one wrong reading of the machine's clock deletes nothing.
 Before anything goes there is an alert in the log itself, and time to take back what made it old.
@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from actors.slewed_clock import SlewedClock
+from protocols.instant import SECOND, rfc3339
 from vault.audit.record import AuditEvent, service_alert
 from vault.audit.record import RetentionBody as Released
-from vault.model.instant import SECOND, rfc3339
 
 DAY: Final = 86_400 * SECOND
 NOTICE_PERIOD: Final = 7 * DAY
@@ -40,7 +40,7 @@ class RetentionStep(NamedTuple):
 
 
 class RetentionSchedule:
-    """The state of one log's retention; `notice` outlives the process in the database's mark."""
+    """The state of one log's retention; the commit stamp stores `notice` in the database."""
 
     def __init__(
         self, clock: SlewedClock, days: int, notice: RetentionNotice | None = None
@@ -108,8 +108,8 @@ class RetentionSchedule:
             f"the machine's clock is {days} days ahead of the time that is known to have passed; "
             "nothing is deleted. Correct the clock, or run `freehold operator confirm-clock`"
         )
-        told, self._reported = self._reported, True
-        event = None if told else _event("audit.retention_suspended", what, new_id())
+        was_reported, self._reported = self._reported, True
+        event = None if was_reported else _event("audit.retention_suspended", what, new_id())
         return RetentionStep(self.notice, event=event, trouble=f"retention is suspended: {what}")
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from protocols.instant import SECOND
 from vault.audit.batch import BatchComposer
 from vault.audit.hashing import ValueHasher
 from vault.audit.keys import AuditKeys
@@ -16,7 +17,6 @@ from vault.audit.sinks.file import FileSink
 from vault.crypto.digest import sha256
 from vault.crypto.hmac import hmac_sha256
 from vault.crypto.note_signing import NoteKey, is_note_signature_valid
-from vault.model.instant import SECOND
 
 VAULT: Final = "vault-1"
 NOW: Final = 1_800_000_000 * SECOND

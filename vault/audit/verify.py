@@ -13,7 +13,6 @@ from protocols.merkle import Frontier
 from vault.audit import chain_check, record
 from vault.audit.chain import Chain
 from vault.audit.checkpoint import TreeHead, log_origin, verify_checkpoint
-from vault.audit.errors import BadLogError
 from vault.audit.head_file import StoredHead, read_head
 from vault.audit.keys import VerifyKeys
 from vault.audit.layout import LogLayout, LogLine, read_lines
@@ -22,6 +21,26 @@ from vault.audit.record import AuditRecord
 HEAD_READ_ATTEMPTS: Final = (
     200  # looks at the head, of about 0.1 ms: longer than a batch's fsync takes
 )
+
+
+class BadLogError(Exception):
+    """The first thing that is wrong with a log, and where.
+
+    `file`, `line` (from 1) and `seq` say which record is there, or is missing there.
+
+    For the head file, `line` is 0 and `seq` is the size that it claims, or -1.
+    """
+
+    def __init__(self, file: str, line: int, seq: int, what: str) -> None:
+        super().__init__(file, line, seq, what)
+        self.file = file
+        self.line = line
+        self.seq = seq
+        self.what = what
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.file}, line {self.line}, record {self.seq}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The log's owner: an actor that turns all that is queued into one batch."""
+"""The writer: the actor that owns the log and turns all that is queued into one batch."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,18 +10,17 @@ import trio
 from msgspec import Struct
 
 from actors import BatchActor, Failure, World
+from protocols.instant import SECOND
 from vault.audit import record
 from vault.audit.batch import Batch, BatchComposer
 from vault.audit.feed import LogFeed
 from vault.audit.keys import AuditKeys
-from vault.audit.open_sinks import OpenSinks, open_sinks
 from vault.audit.pending_record import PendingRecord
-from vault.audit.replica import DurableSink, Replica
+from vault.audit.replica import DurableSink, OpenSinks, Replica, open_sinks
 from vault.audit.retention import DAY as DAY
 from vault.audit.retention import RetentionSchedule, RetentionStep
 from vault.audit.shared_tail import SharedTail, Tail
 from vault.errors import TamperedError, UnavailableError
-from vault.model.instant import SECOND
 
 log: Final = logging.getLogger("freehold.audit")
 SWEEP_INTERVAL: Final = 3_600 * SECOND  # how often retention is looked at; it counts in days
@@ -196,7 +195,7 @@ class Writer(BatchActor[PendingRecord | list[PendingRecord]]):
         return True
 
     async def _reopen_broken(self, end: SharedTail) -> bool:
-        """What somebody has left broken is opened as at a start: he may have died there."""
+        """Open an end that was left broken as at a start: its writer may have died there."""
         self._lost, self._pending = True, None
         end.close_to_others()
         await self._finish_replicas()

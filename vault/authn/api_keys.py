@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.instant import MAX_NS
 from vault.authn.credential_scheme import CredentialScheme
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.credential_validity import (
@@ -21,7 +22,6 @@ from vault.authn.privilege import require_authority_over_key
 from vault.authn.revocation import Revoker
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.model.identity import Identity, Permission
-from vault.model.instant import MAX_NS
 from vault.model.records import ApiKeyRow, RecordStatus, TokenRow, UserRow
 from vault.store.store import Store
 from vault.store.table import StoreQuery

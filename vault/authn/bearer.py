@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from actors.slewed_clock import EARLY
 from actors.world import World
+from protocols.instant import SECOND
 from vault.authn.credential_scheme import CredentialScheme, LocatedCredential
 from vault.authn.credential_validity import (
     IdentityRule,
@@ -20,7 +21,6 @@ from vault.authn.identity_cache import IdentityCache
 from vault.authn.lockout import Lockout
 from vault.authn.sessions import is_session
 from vault.model.identity import Identity
-from vault.model.instant import SECOND
 from vault.model.operation import Origin
 from vault.model.records import ApiKeyRow, TokenRow
 from vault.store.row_cache import MISSING

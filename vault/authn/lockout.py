@@ -10,7 +10,7 @@ every refused caller hears. Kept in memory: a restart forgets it, which 2^256 do
 
 from typing import Final
 
-from vault.model.instant import SECOND
+from protocols.instant import SECOND
 
 FAILURES: Final = 5
 DURATION: Final = 15 * 60 * SECOND

@@ -7,9 +7,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from protocols.instant import SECOND
 from vault.authn.credential_validity import KEY_PARENT, is_outside_validity
 from vault.errors import ConflictError
-from vault.model.instant import SECOND
 from vault.model.records import TokenRow
 from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import TOKENS

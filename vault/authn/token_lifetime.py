@@ -9,8 +9,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from protocols.instant import SECOND, go_duration
 from vault.errors import ValidationError
-from vault.model.instant import SECOND, go_duration
 from vault.model.records import TokenRow
 
 MAX_TTL: Final = 768 * 3600 * SECOND  # OpenBao's default of max_lease_ttl, and of the lease itself

@@ -1,5 +1,6 @@
 """Users: the people and machines that API keys and tokens belong to."""
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
@@ -10,7 +11,6 @@ from vault.authn.credential_validity import KEY_PARENT, user_policies
 from vault.authn.privilege import require_authority_over
 from vault.authn.revocation import TOKENS_OF_USER, Revoker
 from vault.authn.roles import normalized_policy_names
-from vault.authn.usernames import fold_username, username_key
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, Identity, Method
 from vault.model.records import RecordStatus, RoleRow, UserRow
@@ -20,6 +20,10 @@ from vault.store.tables import API_KEYS, ROLES, USAGE, USERS
 from vault.store.transaction import StoreTx
 
 MAX_EMAIL: Final = 254  # RFC 5321 section 4.5.3.1.3, less the brackets of a path
+MAX_USERNAME: Final = 128  # characters; an e-mail address of usual length fits
+RESERVED: Final = frozenset({"root", "anonymous", "service", "system", "default"})
+
+_PUNCTUATION: Final = frozenset("._@-")
 
 
 class Users:
@@ -206,3 +210,39 @@ def _email(text: str) -> str:
     if len(text) > MAX_EMAIL or not text.isprintable() or (text and "@" not in text):
         raise ValidationError("email_invalid", "email is not an e-mail address", field="email")
     return text
+
+
+def username_key(username: str, field: str = "username") -> str:
+    """Return the key of a user name; raises `ValidationError` saying which rule it breaks."""
+    fault = _fault(username)
+    if fault:
+        raise ValidationError("username_invalid", f"{field} {fault}", field=field)
+    key = fold_username(username)
+    if key in RESERVED:
+        raise ValidationError("username_reserved", f"{field} is reserved", field=field)
+    return key
+
+
+def fold_username(text: str) -> str:
+    """Fold case and compatibility forms (Unicode 16, section 3.13.5: toNFKC_Casefold, nearly)."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", folded)
+
+
+def _fault(name: str) -> str | None:
+    if not 1 <= len(name) <= MAX_USERNAME:
+        return f"must be 1 to {MAX_USERNAME} characters"
+    if not unicodedata.is_normalized("NFC", name):
+        return "must be in Unicode normal form NFC"
+    if not all(c in _PUNCTUATION or unicodedata.category(c)[0] in "LMN" for c in name):
+        return "may hold letters, digits and . _ @ - only"
+    if unicodedata.category(name[0])[0] not in "LN":
+        return "must begin with a letter or digit"
+    if len({_script(c) for c in name if unicodedata.category(c)[0] == "L"}) > 1:
+        return "must not mix scripts: look-alikes of other names are made so"
+    return None
+
+
+def _script(letter: str) -> str:
+    """The first word of a letter's name is its script (`LATIN SMALL LETTER A`)."""
+    return unicodedata.name(unicodedata.normalize("NFKC", letter)[0], "UNKNOWN").split()[0]

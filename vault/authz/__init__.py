@@ -1,1 +1,1 @@
-"""Who may do what: a policy model, its pure evaluation, and the book of current policies."""
+"""Who may do what: a policy model, its pure evaluation, and the store of current policies."""

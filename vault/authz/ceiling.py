@@ -13,9 +13,8 @@ import msgspec
 
 from protocols import json_text
 from vault.authz.access import AccessRequest
-from vault.authz.compile import CompiledCeiling, compile_policies
+from vault.authz.compile import CompiledCeiling, can_reach, compile_policies
 from vault.authz.evaluate import evaluate
-from vault.authz.folder_reach import can_reach
 from vault.authz.pattern import SEGMENT, Pattern, parse_pattern
 from vault.authz.policy import ANY_CAPABILITY, MAX_BYTES, Effect, Policy, Rule, validate_policy
 from vault.errors import UnavailableError, ValidationError

@@ -106,6 +106,15 @@ def is_mixed_folder(table: RuleTable, grants: tuple[Grant, ...], folder: str) ->
     return folder in table.mixed_folders or any(folder in grant.mixed_folders for grant in grants)
 
 
+def can_reach(rules: RuleSet, grants: tuple[Grant, ...], folder: str) -> bool:
+    """Say whether an allow rule meets `folder` (closing slash and all), and one of any grants."""
+    allowed = rules.root or any(
+        reach.meets_folder(folder) and (bound is None or bound.reaches(folder))
+        for bound, reach in rules.reach
+    )
+    return allowed and (not grants or any(grant.reach.meets_folder(folder) for grant in grants))
+
+
 class PolicyRule(Struct, frozen=True):
     """One rule of one policy; `bound` is set for those of a bundle."""
 

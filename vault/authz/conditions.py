@@ -17,9 +17,9 @@ from zoneinfo import TZPATH, ZoneInfo
 
 from msgspec import Meta, Struct, field
 
+from protocols.instant import SECOND
 from vault.authz.access import AccessRequest
 from vault.model.identity import Method
-from vault.model.instant import SECOND
 
 MAX_CONDITIONS: Final = 16  # a rule; seven kinds exist, so this is every kind twice
 MAX_ITEMS: Final = 256  # networks, tags or values of one condition

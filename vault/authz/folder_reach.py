@@ -6,12 +6,8 @@ so the answer is good for saying that a mount exists, and for nothing more.
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from vault.authz.pattern import SEGMENT, Pattern
-
-if TYPE_CHECKING:
-    from vault.authz.compile import Grant, RuleSet
 
 
 class FolderReach:
@@ -39,15 +35,6 @@ class FolderReach:
         if any(folder[:end] in self._open for end in ends):
             return True
         return any(pattern_meets_folder(pattern, folder) for pattern in self._wild)
-
-
-def can_reach(rules: "RuleSet", grants: "tuple[Grant, ...]", folder: str) -> bool:
-    """Say whether an allow rule meets `folder` (closing slash and all), and one of any grants."""
-    allowed = rules.root or any(
-        reach.meets_folder(folder) and (bound is None or bound.reaches(folder))
-        for bound, reach in rules.reach
-    )
-    return allowed and (not grants or any(grant.reach.meets_folder(folder) for grant in grants))
 
 
 def pattern_meets_folder(pattern: Pattern, folder: str) -> bool:

@@ -19,7 +19,7 @@ from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity
 from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.replay import ConditionFact, DecisionChange, Undecided
+from vault.model.policy_replay import ConditionFact, DecisionChange, Undecided
 
 MAX_KINDS: Final = 10_000  # of changes that are told apart; more are only counted
 MAX_OUTCOMES: Final = 10_000  # outcomes that are kept until their intents come; 9 MB

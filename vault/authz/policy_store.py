@@ -1,4 +1,4 @@
-"""The book of policies: an immutable snapshot of what is stored, compiled, and its editions.
+"""The store of policies: an immutable snapshot of what is stored, compiled, and its editions.
 
 Whoever decides holds a snapshot; a write replaces it whole. A set of policies is compiled at its
 first use and kept by the tuple of its names.
@@ -15,10 +15,11 @@ from msgspec import Struct, structs
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.link.bundle import NO_BUNDLE
 from vault.authz.access import Decision
-from vault.authz.ceiling import NO_CEILING, compile_ceiling
+from vault.authz.ceiling import NO_CEILING, compile_ceiling, count_narrowed
 from vault.authz.compile import CompiledCeiling, compile_permissions, compile_policies
-from vault.authz.compiled_policies import CompiledPolicies, DecisionKey
+from vault.authz.evaluate import CompiledPolicies, DecisionKey
 from vault.authz.policy import (
     MAX_SET_COST,
     Effect,
@@ -41,7 +42,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
-from vault.model.link_ports import PolicyTrust
+from vault.model.link_ports import ActiveBundle, PolicyTrust
 from vault.model.memo import BoundedMemo
 from vault.model.name import canonical_name
 from vault.model.path import MAX_REMEMBERED
@@ -447,6 +448,14 @@ class PolicyStore:
 
         await self._change(change, take_over)
         return self.snapshot.bundle
+
+    def active_bundle(self, trust: PolicyTrust | None = None) -> ActiveBundle:
+        """The control plane's bundle in force; with `trust` only what came by that enrolment."""
+        found = self.snapshot.bundle
+        if trust is not None and not found.is_from(trust):
+            return ActiveBundle(0, NO_BUNDLE, 0, 0)
+        narrowed = count_narrowed(self.ceiling, found.policies)
+        return ActiveBundle(found.version, found.hash, found.expires, narrowed)
 
     async def delete_bundle(self, *, by: Identity) -> PolicyBundle:
         """Remove the control plane's bundle; it is out of force on return. Returns what it was.

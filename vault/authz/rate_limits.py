@@ -7,8 +7,8 @@ from the ATM Forum's Traffic Management 4.0).
 from collections.abc import Callable
 from typing import Final
 
+from protocols.instant import SECOND
 from vault.errors import RateLimitError
-from vault.model.instant import SECOND
 
 SELF_SERVICE: Final = "self-service of "  # what anybody may do with what is his own
 MAX_KEYS: Final = 65_536  # about 10 MB of keys and integers

@@ -15,9 +15,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from protocols.instant import SECOND
 from vault.authz.rate_limits import TokenBuckets
 from vault.errors import RateLimitError
-from vault.model.instant import SECOND
 
 MAX_REPORTED: Final = 1_024  # sources whose refusals are counted one by one in a window
 ALL: Final = "all"

@@ -8,9 +8,9 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from protocols.hidden_characters import CONTROLS, HIDDEN, JOINERS
+from protocols.instant import SECOND
 from protocols.settings.field_types import Duration, FilePath, Section, Size
 from vault.model.endpoint import parse_endpoint
-from vault.model.instant import SECOND
 
 MIB: Final = 1 << 20
 DAY: Final = 86_400 * SECOND

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from protocols.instant import SECOND
 from protocols.settings.field_types import (
     Duration,
     FilePath,
@@ -20,7 +21,6 @@ from protocols.settings.telemetry import TelemetrySettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.workers import AUTO, WorkerCount
-from vault.model.instant import SECOND
 from vault.model.server_address import ServerAddress, parse_server_address
 
 DAY: Final = 86_400 * SECOND

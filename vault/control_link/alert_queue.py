@@ -19,7 +19,7 @@ from vault.control_link.outbox import SqlOutbox
 
 
 class AlertQueue:
-    """Of one uplink."""
+    """Of one control link."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class AlertQueue:
         self._raised = on_raised
         self._queued = on_queued
         self._waiting: Counter[tuple[AlertCode, Severity]] = Counter()
-        self._owing = trio.Lock()
+        self._flushing = trio.Lock()
         self._was_open: bool | None = None
         self._troubles: frozenset[AlertCode] = frozenset()
         self._expired_told = 0
@@ -55,7 +55,7 @@ class AlertQueue:
 
     async def flush_to_outbox(self) -> None:
         """Put what waits into the outbox, a message for each code that says how often."""
-        async with self._owing:
+        async with self._flushing:
             while self._waiting:
                 (code, severity), count = next(iter(self._waiting.items()))
                 raised = message_factory.alert(

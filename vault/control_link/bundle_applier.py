@@ -46,7 +46,7 @@ class BundleApplier:
     async def apply_staged(self) -> bool:
         """Apply the staged bundle, if there is one and the vault is open; whether none is left.
 
-        Raises `UnavailableError` when the uplink's database does.
+        Raises `UnavailableError` when the control link's database does.
         """
         signed = await self._database.transact(_staged)
         if signed is None:

@@ -1,4 +1,4 @@
-"""The uplink as one thing: its tasks, what it tells of itself, and its end.
+"""The control link as one thing: its tasks, what it tells of itself, and its end.
 
 certificates ─ connection ─ effects (bundles, commands) ─ beats (heartbeat, metrics, checkpoints)
 
@@ -11,8 +11,10 @@ from functools import partial
 from typing import Final
 
 import trio
+from msgspec.structs import replace
 
 from protocols.errors import locate
+from protocols.instant import from_millis
 from protocols.link.messages import (
     Conditions,
     Message,
@@ -21,18 +23,18 @@ from protocols.link.messages import (
     Workers,
     spec_of,
 )
-from protocols.link.vocabulary import AlertCode, CommandName, Health, Severity
+from protocols.link.vocabulary import AlertCode, CommandName, GaugeName, Health, Severity
 from protocols.pki.errors import PkiError
 from vault.control_link import message_factory
 from vault.control_link.alert_queue import AlertQueue
 from vault.control_link.bundle_applier import BundleApplier
 from vault.control_link.commands import CommandRunner
 from vault.control_link.connection import LinkConnection, wait_event
-from vault.control_link.connector import Connector, PhaseTracker
+from vault.control_link.connector import Connector, PhaseEvent, PhaseTracker
 from vault.control_link.credential_manager import CredentialManager
 from vault.control_link.database import LinkTx
 from vault.control_link.dependencies import LinkConfig, LinkDependencies
-from vault.control_link.host import AppliedBundle
+from vault.control_link.host import AppliedBundle, MetricFigures
 from vault.control_link.identity import AgentCredential
 from vault.control_link.inbox import (
     CosignedCheckpoint,
@@ -41,9 +43,7 @@ from vault.control_link.inbox import (
     read_notifications,
 )
 from vault.control_link.outbox import OutboxBacklog, SqlOutbox, read_backlog
-from vault.control_link.phase_table import PhaseEvent
 from vault.errors import VaultError
-from vault.model.instant import from_millis
 from vault.model.link import LinkNotification, LinkStatus
 
 log: Final = logging.getLogger("freehold.uplink")
@@ -215,9 +215,9 @@ class LinkClient:
             try:
                 return await task()
             except (VaultError, PkiError) as error:
-                log.error("the uplink cannot go on for now: %s", error)  # noqa: TRY400  # one line
+                log.error("the control link cannot go on for now: %s", error)  # noqa: TRY400  # one line
             except Exception as error:  # noqa: BLE001  # told; its text could hold anything
-                log.error("the uplink failed: %s", locate(error))  # noqa: TRY400  # as above
+                log.error("the control link failed: %s", locate(error))  # noqa: TRY400  # as above
             await self._world.sleep(RETRY_DELAY)
 
     async def _every(self, period: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -275,13 +275,22 @@ class LinkClient:
     async def _send_metrics(self) -> None:
         now = self._world.now()
         message = message_factory.metrics(
-            self._host.figures(),
+            self._figures(),
             min(self._begun, now) // message_factory.MILLI,
             now // message_factory.MILLI,
         )
         self._begun = now
         await self._outbox.append(message)
         self._on_queued()
+
+    def _figures(self) -> MetricFigures:
+        """Those of the vault, and how much waits for the control plane."""
+        of_vault, backlog = self._host.figures(), self._backlog
+        waiting = {
+            GaugeName.OUTBOX_MESSAGES: backlog.messages,
+            GaugeName.OUTBOX_BYTES: backlog.bytes,
+        }
+        return replace(of_vault, gauges=of_vault.gauges | waiting)
 
     async def _send_usage(self) -> None:
         if self._parts.usage is not None:
@@ -314,8 +323,8 @@ class LinkClient:
                 if conversation.observed_until <= self._world.monotonic():
                     break
                 now = self._world.now() // message_factory.MILLI
-                host = self._host
-                conversation.send(message_factory.glimpse(host.figures(), host.actor_tree(), now))
+                tree = self._host.actor_tree()
+                conversation.send(message_factory.glimpse(self._figures(), tree, now))
                 await self._world.sleep(GLIMPSE_INTERVAL)
 
     async def _checkpoint(self) -> None:

@@ -52,7 +52,7 @@ class CommandRunner:
         self._queued = on_queued
 
     async def run_staged(self) -> None:
-        """Run all that are staged. Raises `UnavailableError` when the uplink's database does."""
+        """Run all that are staged. Raises `UnavailableError` when the link's database does."""
         for id_, word, expires_at, state in await self._database.transact(_open):
             if state == "begun":  # we were stopped in it, and do not know how far it came
                 outcome = CommandOutcome.FAILED

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable
+from enum import StrEnum, unique
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -13,19 +15,17 @@ from protocols.link.errors import Fault, LinkError, OutboxRolledBackError, Remot
 from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import DEAD_SECONDS
 from protocols.link.messages import PolicyReplay
-from protocols.link.session_config import SessionConfig
+from protocols.link.session import SessionConfig
 from protocols.link.signing import Verifier, sha256
 from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity, SyncPhase
 from vault.control_link.addresses import ControlPlaneAddresses
-from vault.control_link.connection import LinkConnection, wait_event
+from vault.control_link.connection import IntakeRates, LinkConnection, wait_event
 from vault.control_link.egress_chain import EgressStream
 from vault.control_link.egress_ledger import EgressRecorder
 from vault.control_link.identity import AgentCredential
 from vault.control_link.inbox import MAX_UNANSWERED, SqlInbox
-from vault.control_link.intake_queue import IntakeRates
 from vault.control_link.outbox import SqlOutbox
-from vault.control_link.phase_table import PhaseEvent, next_phase
 from vault.errors import UnavailableError
 
 log: Final = logging.getLogger("freehold.uplink")
@@ -52,6 +52,57 @@ class LinkTimeouts(NamedTuple):
 
     dead: float = DEAD_SECONDS
     reconnect: float = backoff.CAP_SECONDS
+
+
+# The agent's own view of its link, as a table: the design's diagram of online and offline.
+#
+# ```
+# online:   syncing ⇄ operating          offline:  local-only ⇄ queueing
+# ```
+#
+# The words are those that the control plane is told (`protocols.link.vocabulary.SyncPhase`):
+# `online` is the design's "operating", `offline` its "local-only".
+
+
+@unique
+class PhaseEvent(StrEnum):
+    """What moves the view on."""
+
+    OPENED = "opened"
+    """Both ends have proven themselves."""
+    CAUGHT_UP = "caught_up"
+    """What waited on either side is through, and no policy waits to be applied."""
+    POLICY = "policy"
+    """A bundle has come and is not applied yet."""
+    LOST = "lost"
+    """The connection is gone."""
+    QUEUED = "queued"
+    """Something for the control plane has been put into the outbox."""
+    EMPTIED = "emptied"
+    """Nothing is in the outbox."""
+
+
+_ONLINE: Final = (SyncPhase.SYNCING, SyncPhase.ONLINE)
+_OFFLINE: Final = (SyncPhase.OFFLINE, SyncPhase.QUEUEING)
+
+TRANSITIONS: Final = MappingProxyType(
+    {
+        **{(phase, PhaseEvent.OPENED): SyncPhase.SYNCING for phase in SyncPhase},
+        **{(phase, PhaseEvent.LOST): SyncPhase.OFFLINE for phase in _ONLINE},
+        **{(phase, PhaseEvent.LOST): phase for phase in _OFFLINE},
+        **{(phase, PhaseEvent.CAUGHT_UP): SyncPhase.ONLINE for phase in _ONLINE},
+        **{(phase, PhaseEvent.POLICY): SyncPhase.SYNCING for phase in _ONLINE},
+        **{(phase, PhaseEvent.QUEUED): SyncPhase.QUEUEING for phase in _OFFLINE},
+        **{(phase, PhaseEvent.EMPTIED): SyncPhase.OFFLINE for phase in _OFFLINE},
+    }
+)
+"""(phase, step) → phase. What is missing changes nothing: an outbox that fills or empties while
+online, a policy or a caught-up session that is told after its connection was lost."""
+
+
+def next_phase(phase: SyncPhase, by: PhaseEvent) -> SyncPhase:
+    """The phase that follows."""
+    return TRANSITIONS.get((phase, by), phase)
 
 
 class PhaseTracker:
@@ -104,7 +155,7 @@ class Connector:
         self._alert = alert
         self._patience = timeouts
         self._world = world
-        self._paces = IntakeRates.unused(world.monotonic())
+        self._rates = IntakeRates.unused(world.monotonic())
         self._credential: AgentCredential | None = None
         self._changed = trio.Event()
         self._ended = trio.Event()
@@ -226,7 +277,7 @@ class Connector:
             stream=sending,
             observer=self,
             world=self._world,
-            rates=self._paces,
+            rates=self._rates,
         )
 
     async def _switch_peer(self, credential: AgentCredential) -> None:

@@ -9,17 +9,14 @@ from typing import Final, Protocol
 import trio
 
 from actors import World
+from protocols.instant import SECOND
 from protocols.link.vocabulary import AlertCode, Severity
 from protocols.pki.errors import PkiError
 from protocols.pki.messages import Pending
+from protocols.pki.profile import renewal_time
 from vault.control_link.connection import wait_event
 from vault.control_link.enrol_client import EnrolError, EnrolTarget
 from vault.control_link.identity import AgentCredential
-from vault.control_link.renewal_schedule import (
-    RETRY_CAP,
-    seconds_until_renewal,
-    seconds_until_retry,
-)
 from vault.errors import UnavailableError
 
 log: Final = logging.getLogger("freehold.uplink")
@@ -178,3 +175,26 @@ class CredentialManager:
         if str(error) != self.trouble:
             self.trouble = str(error)
             log.warning("no certificate from the control plane yet: %s", error)
+
+
+# When the agent asks for its next certificate, and again if it was not answered.
+#
+# A certificate is exchanged at 50 to 66 % of its life (`protocols.pki.profile`). A control plane
+# that is away is asked again with exponential backoff and full jitter, at most every five
+# minutes; an agent whose certificate has expired meanwhile comes back by its link key, however
+# late.
+
+
+BASE: Final = 2.0
+RETRY_CAP: Final = 300.0
+_MAX_DOUBLINGS: Final = 16
+
+
+def seconds_until_renewal(begins: int, expires: int, jitter: float, now: int) -> float:
+    """Seconds until the renewal; 0 when it is due. Instants: Unix nanoseconds."""
+    return max(0.0, (renewal_time(begins, expires, jitter) - now) / SECOND)
+
+
+def seconds_until_retry(attempt: int, jitter: float) -> float:
+    """Seconds before asking again, `attempt` counted from 0; never less than one second."""
+    return 1.0 + jitter * min(RETRY_CAP, BASE * 2.0 ** min(attempt, _MAX_DOUBLINGS))

@@ -1,4 +1,4 @@
-"""The uplink's own small database: outbox, cursor, staged effects. SQLite, a file of its own.
+"""The control link's own small database: outbox, cursor, staged effects. SQLite, a file of its own.
 
 It is not the vault's store, because it must be open while the vault is sealed, and because nothing
 in it is a secret or an authority: bundles are signed, and messages are what leaves anyway. One
@@ -126,7 +126,7 @@ class LinkDatabase:
     def _transact(self, change: Callable[[LinkTx], T]) -> T:
         connection = self._connection
         if connection is None:
-            raise UnavailableError("uplink_store", "the uplink's database is closed")
+            raise UnavailableError("uplink_store", "the control link's database is closed")
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = change(connection)
@@ -144,16 +144,16 @@ class LinkDatabase:
             passing = getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
             raise UnavailableError(
                 "uplink_store" if passing else "uplink_damaged",
-                f"the uplink's database {self._path}: {error}",
+                f"the control link's database {self._path}: {error}",
             ) from error
         except ValueError as error:
             # sqlite3's own, when it complains of a name that is damaged.
             raise UnavailableError(
-                "uplink_damaged", f"the uplink's database {self._path} is damaged: {error}"
+                "uplink_damaged", f"the control link's database {self._path} is damaged: {error}"
             ) from error
         except OSError as error:
             raise UnavailableError(
-                "uplink_store", f"the uplink's database {self._path}: {error.strerror}"
+                "uplink_store", f"the control link's database {self._path}: {error.strerror}"
             ) from error
 
 

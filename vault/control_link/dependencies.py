@@ -1,4 +1,4 @@
-"""What an uplink is made from, and how it is set."""
+"""What a control link is made from, and how it is set."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
 
 
 class LinkDependencies(Struct, frozen=True, kw_only=True):
-    """What the uplink is made from; a simulation brings others."""
+    """What the control link is made from; a simulation brings others."""
 
     database: LinkDatabase
     egress: EgressRecorder

@@ -8,6 +8,7 @@ line cannot be written, nothing is sent.
 import logging
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from vault.control_link.egress_chain import (
     LedgerHeader,
 )
 from vault.errors import TamperedError, UnavailableError
+from vault.model.link import SentEntry, SentPage, SentVerdict
 
 FILE_BYTES: Final = 8 * 1024 * 1024
 MAX_CLOSED_FILES: Final = 16
@@ -112,7 +114,7 @@ class EgressLedger:
     def _find_end(self) -> None:
         """Go on where the files end: at the start, and after the disk has left it unclear."""
         chain, whole, number = LedgerChain(), 0, 0
-        for chain, whole, number in _replay(self._path):  # noqa: B007  # the last is the end
+        for chain, whole, number in _read_chain(self._path):  # noqa: B007  # the last is the end
             pass
         self._chain, self._number = chain, number or _last_closed(self._path) + 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -263,7 +265,7 @@ def read_entries(path: Path) -> Iterator[LedgerEntry]:
                 yield found
 
 
-def _replay(path: Path) -> Iterator[tuple[LedgerChain, int, int]]:
+def _read_chain(path: Path) -> Iterator[tuple[LedgerChain, int, int]]:
     """The state behind each whole line of the last file: chain, bytes, number of the file."""
     if not path.exists():
         yield _end_of_closed(path), 0, 0
@@ -384,3 +386,61 @@ def describe_entry(entry: LedgerEntry) -> str:
         return msgspec.json.encode(fields).decode()
     except (RemoteFaultError, msgspec.DecodeError, AttributeError):
         return "not a message of the link"
+
+
+# The egress ledger for whoever looks at it while the agent runs.
+#
+# It is read from its beginning, since only so is an entry's place in the chain known to be right.
+# That blocks: call these in a thread.
+
+
+def read_egress_page(path: Path, before: int, limit: int) -> SentPage:
+    """The newest `limit` entries below number `before` (0: of all).
+
+    Raises `TamperedError`, `UnavailableError`.
+    """
+    found: deque[LedgerEntry] = deque(maxlen=limit + 1)
+    try:
+        for entry in read_entries(path) if path.parent.is_dir() else ():
+            if before and entry.entry >= before:
+                break
+            found.append(entry)
+    except BadLedgerError as error:
+        raise TamperedError("egress_tampered", f"the egress ledger is not whole: {error}") from None
+    except OSError as error:
+        raise _unreadable(error) from None
+    shown = list(found)[-limit:]
+    more = shown[0].entry if len(found) > limit else 0
+    return SentPage(tuple(map(_entry, reversed(shown))), more)
+
+
+def verify_egress_ledger(path: Path) -> SentVerdict:
+    """Every hash, the chain, and each connection's offsets. Raises `UnavailableError`."""
+    tally, fault = LedgerTotals(), ""
+    try:
+        for entry in read_entries(path) if path.parent.is_dir() else ():
+            tally.add_entry(entry)
+    except BadLedgerError as error:
+        fault = str(error)
+    except OSError as error:
+        raise _unreadable(error) from None
+    return SentVerdict(**tally.result(), fault=fault)
+
+
+def _entry(entry: LedgerEntry) -> SentEntry:
+    return SentEntry(
+        entry=entry.entry,
+        time=entry.time,
+        kind=entry.kind,
+        peer=entry.peer,
+        path=entry.path,
+        connection=entry.connection,
+        offset=entry.offset,
+        length=entry.length,
+        sha256=entry.sha256,
+        says=describe_entry(entry),
+    )
+
+
+def _unreadable(error: OSError) -> UnavailableError:
+    return UnavailableError("egress_unreadable", f"the egress ledger: {error.strerror}")

@@ -4,8 +4,9 @@
 before it is sent.
 """
 
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,7 +17,8 @@ from msgspec import Struct
 
 from actors import World
 from protocols import json_text
-from protocols.pki import tls_contexts
+from protocols.link_transport import tls_contexts
+from protocols.pki.errors import PinError, PkiError
 from protocols.pki.messages import (
     MAX_RESPONSE,
     EnrolRequest,
@@ -30,11 +32,10 @@ from protocols.pki.messages import (
 )
 from protocols.pki.trust import TrustStore
 from vault.control_link.addresses import ControlPlaneAddresses
-from vault.control_link.connection_errors import describe_connection_error
 from vault.control_link.egress_chain import EgressStream
 from vault.control_link.egress_ledger import EgressRecorder
 from vault.control_link.identity import AgentCredential, IdentityStore
-from vault.control_link.tls_keylog import log_tls_secrets
+from vault.control_link.tls_dialer import log_tls_secrets
 from vault.model.endpoint import parse_endpoint
 
 STEP_TIMEOUT: Final = 20.0  # seconds for each of connecting, writing and reading
@@ -118,10 +119,10 @@ class Enroller:
             await self._world.run_sync(self._store.discard_next_key)
             return await self._join(target, org, label)
 
-    async def _join(self, door: EnrolTarget, org: str, label: str) -> Pending | None:
+    async def _join(self, target: EnrolTarget, org: str, label: str) -> Pending | None:
         csr, link_key, bound = await self._world.run_sync(self._bound_request)
         request = JoinRequest(csr=csr, link_key=link_key, proof=bound, org=org, label=label)
-        answer = await self._ask_by_pin(door, "join", encode_message(request))
+        answer = await self._ask_by_pin(target, "join", encode_message(request))
         return answer if isinstance(answer, Pending) else None
 
     async def renew(self, credential: AgentCredential) -> None:
@@ -131,22 +132,22 @@ class Enroller:
         else:
             await self._ask(credential, "rejoin", None, lambda: self._return(credential))
 
-    async def _enrol(self, door: EnrolTarget, token: str) -> None:
+    async def _enrol(self, target: EnrolTarget, token: str) -> None:
         csr, link_key, bound = await self._world.run_sync(self._bound_request)
         request = EnrolRequest(token=token, csr=csr, link_key=link_key, proof=bound)
-        answer = await self._ask_by_pin(door, "enrol", encode_message(request))
+        answer = await self._ask_by_pin(target, "enrol", encode_message(request))
         if isinstance(answer, Pending):
             raise EnrolError(
                 "the control plane answered the enrolment token with `pending`: get a new one"
             )
 
-    async def _ask_by_pin(self, door: EnrolTarget, path: str, body: bytes) -> Grant | Pending:
-        context = tls_contexts.pinned_context(door.pin, self._world.wall)
-        answer = await self._exchange(context, door.endpoint, path, body)
+    async def _ask_by_pin(self, target: EnrolTarget, path: str, body: bytes) -> Grant | Pending:
+        context = tls_contexts.pinned_context(target.pin, self._world.wall)
+        answer = await self._exchange(context, target.endpoint, path, body)
         if isinstance(answer, Grant):
-            trust = TrustStore.from_pin([answer.chain[0], *answer.roots], door.pin)
+            trust = TrustStore.from_pin([answer.chain[0], *answer.roots], target.pin)
             await self._world.run_sync(
-                self._store.store_enrolment, answer, door.endpoint, trust, self._world.wall()
+                self._store.store_enrolment, answer, target.endpoint, trust, self._world.wall()
             )
         return answer
 
@@ -257,3 +258,91 @@ def refusal_error(status: int, answer: bytes) -> EnrolError:
         )
     except (msgspec.DecodeError, KeyError, TypeError, IndexError):
         return EnrolError(f"the control plane answers {status}", status)
+
+
+# Why a control plane was not reached, in words: libraries hand on errors that print as nothing.
+#
+# Never what the peer sent, which is not known to be the control plane.
+
+
+MAX_DEPTH: Final = 16
+"""Errors behind one another that are looked at."""
+
+
+def describe_connection_error(error: BaseException) -> str:
+    """One clause, from what is behind this error of a request; never empty."""
+    behind = list(_behind(error, MAX_DEPTH))
+    for kind, told in _KINDS:
+        for one in behind:
+            if isinstance(one, kind):
+                return told(one)
+    return str(error) or type(error).__name__
+
+
+def _behind(error: BaseException | None, deep: int) -> Iterator[BaseException]:
+    """The error, and what it was made of: hidden contexts too, each attempt of several."""
+    while error is not None and deep > 0:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions[:MAX_DEPTH]:
+                yield from _behind(one, deep - 1)
+        error, deep = error.__cause__ or error.__context__, deep - 1
+
+
+def _pin(_: BaseException) -> str:
+    return (
+        "what answers does not have the pin: it is another control plane, its port for browsers "
+        "(agents' is `link.listen` in its settings), or another's pin"
+    )
+
+
+def _stranger(error: BaseException) -> str:
+    return f"what answers does not prove to be the control plane: {error}"
+
+
+def _unverified(error: BaseException) -> str:
+    return f"what answers does not prove to be the control plane: {_get(error, 'verify_message')}"
+
+
+def _untold(error: BaseException) -> str:
+    reason = _get(error, "reason").replace("_", " ").lower()
+    return f"no TLS with what answers ({reason}): is it the port for agents?"
+
+
+def _cut(_: BaseException) -> str:
+    return "it cut the connection"
+
+
+def _slow(_: BaseException) -> str:
+    return "it did not answer in time"
+
+
+def _name(error: BaseException) -> str:
+    return f"its name cannot be resolved: {_get(error, 'strerror')}"
+
+
+def _refused(_: BaseException) -> str:
+    return "the connection is refused: nothing listens there"
+
+
+def _system(error: BaseException) -> str:
+    return _get(error, "strerror")
+
+
+def _get(error: BaseException, name: str) -> str:
+    return getattr(error, name, None) or str(error) or type(error).__name__
+
+
+_KINDS: Final = (
+    (PinError, _pin),
+    (PkiError, _stranger),
+    (ssl.SSLCertVerificationError, _unverified),
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError), _cut),
+    (ssl.SSLError, _untold),
+    ((httpx2.TimeoutException, trio.TooSlowError, TimeoutError), _slow),
+    (socket.gaierror, _name),
+    (ConnectionRefusedError, _refused),
+    (ConnectionError, _cut),
+    (OSError, _system),
+)
+"""Whichever is there counts, the first of these first: a cause says more than what it led to."""

@@ -1,7 +1,7 @@
 """Alerts of secrets that expire: once for each version, its end, and each window; and that have.
 
-The mark and the alert are one transaction of the uplink's database: a restart repeats nothing, and
-a crash loses nothing. A window that was missed is passed over for the shorter one. What has expired
+The mark and the alert are one transaction of the link's database: a restart repeats nothing, and a
+crash loses nothing. A window that was missed is passed over for the shorter one. What has expired
 is told in the order of the ends, so that one mark says how far it is told.
 """
 
@@ -14,14 +14,15 @@ from msgspec.structs import replace
 
 from actors import World
 from protocols.errors import locate
+from protocols.instant import MAX_NS
 from protocols.link.vocabulary import AlertCode, Severity
+from vault import operations
 from vault.control_link import message_factory
 from vault.control_link.database import LinkDatabase, LinkTx
 from vault.control_link.outbox import SqlOutbox
-from vault.control_link.usage_reporter import SERVICE, SharingLevel, UsageSource
+from vault.control_link.usage_reporter import SERVICE, LookSchedule, SharingLevel, UsageSource
 from vault.errors import VaultError
-from vault.model.operation import Operation, Origin
-from vault.model.path import ResourcePath
+from vault.model.operation import Operation, service_operation
 from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
 
 log: Final = logging.getLogger("freehold.uplink")
@@ -49,8 +50,10 @@ class ExpiryAlerts:
         self._interval = chosen.interval
         self._share = chosen.share
         self._world = world
-        self.expiring_count = 0
-        """How many secrets were within the longest window at the last look."""
+        self._schedule = LookSchedule(source, world)
+        self._next_news = 0  # when time alone makes news of what was found last
+        self.expiring_count: int | None = None
+        """How many secrets were within the longest window at the last look; None before it."""
 
     async def scan(self, database: LinkDatabase, outbox: SqlOutbox) -> int:
         """Look once, and owe the control plane what is news; how many secrets those are.
@@ -59,16 +62,17 @@ class ExpiryAlerts:
         """
         if not self._source.is_open_now():
             return 0
+        self._schedule.begin_look()
         try:
             ended = await database.transact(self._ended)
             found = await self._source.run(self._operation(ended))
         except VaultError as error:
+            self._schedule.fail_look()
             log.warning("secrets that expire could not be looked for: %s", locate(error))
             return 0
-        if not isinstance(found, ExpiringReport):
-            raise TypeError("usage.expiring answers what it found")
         self.expiring_count = found.total
         now = self._world.now()
+        self._next_news = self._time_of_news(found, now)
         soon, over = await database.transact(lambda tx: self._tell(tx, outbox, found, now))
         if soon:
             log.warning("secrets that expire soon: %d; the control plane is told", soon)
@@ -77,9 +81,18 @@ class ExpiryAlerts:
         return soon + over
 
     async def wait_next_scan(self, *, first: bool = False) -> None:
-        """Until the next look."""
-        seconds = min(FIRST_SCAN_WITHIN, self._interval) if first else self._interval
-        await self._world.sleep(seconds * (self._world.jitter() if first else 1.0))
+        """Until the next look: an interval, and longer while there can be nothing new."""
+        if first:
+            await self._world.sleep(min(FIRST_SCAN_WITHIN, self._interval) * self._world.jitter())
+            return
+        await self._world.sleep(self._interval)
+        while not self._schedule.is_due() and self._world.now() < self._next_news:
+            await self._world.sleep(self._interval)
+
+    def _time_of_news(self, found: ExpiringReport, now: int) -> int:
+        """When the next of these secrets ends or comes into a shorter window."""
+        ahead = (one.expires_at - window for one in found.secrets for window in (0, *self._windows))
+        return min((at for at in ahead if at > now), default=MAX_NS)
 
     @property
     def is_enabled(self) -> bool:
@@ -146,13 +159,11 @@ class ExpiryAlerts:
         tx.execute("INSERT OR REPLACE INTO expiring VALUES (?, ?, ?, ?)", row)
         return True
 
-    def _operation(self, ended: tuple[int, bytes]) -> Operation:
-        return Operation(
-            name="usage.expiring",
-            path=ResourcePath.parse("sys/usage"),
-            payload=FindExpiring(within=self._windows[-1], ended=ended),
-            request_id=self._world.new_id(),
-            credential=None,
-            origin=Origin(ip="", dialect="service"),
+    def _operation(self, ended: tuple[int, bytes]) -> Operation[FindExpiring, ExpiringReport]:
+        return service_operation(
+            operations.FIND_EXPIRING,
+            "sys/usage",
+            FindExpiring(within=self._windows[-1], ended=ended),
             service=SERVICE,
+            request_id=self._world.new_id(),
         )

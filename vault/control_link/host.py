@@ -1,13 +1,27 @@
-"""What the uplink sees of the vault that it speaks for, and all that it can ask of it."""
+"""What the control link sees of the vault that it speaks for, and all that it can ask of it."""
 
-from typing import Protocol
+import platform
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from msgspec import Struct
 
+from actors import World
 from actors.tree import Node
+from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import AcceptedVersion
+from protocols.link.bundle import AcceptedVersion, BundleError
+from vault import operations
+from vault.control_link.audit_follower import AuditLogFollower
+from vault.errors import VaultError
+from vault.metrics import RequestTotals
+from vault.model.link_ports import ActiveBundle, KekState
+from vault.model.operation import OperationType, P, R, RunOperation, service_operation
+from vault.model.payloads import ApplyBundle, Nothing
 
 
 class AppliedBundle(Struct, frozen=True):
@@ -88,3 +102,205 @@ class LinkHost(Protocol):
     async def rotate_kek(self) -> None:
         """Rotate the key-encryption key. Raises `VaultError`."""
         ...
+
+
+# The local vault: through its seal manager, its metrics, and the follower of its audit log.
+
+
+SERVICE: Final = "control-plane"
+NO_BUNDLE: Final = ActiveBundle(0, bytes(32), 0, 0)
+_MICRO: Final = 1_000_000
+_MILLI: Final = 1_000_000  # nanoseconds
+_READS: Final = frozenset({"secret.read"})
+_WRITES: Final = frozenset({"secret.write", "secret.patch", "secret.rollback"})
+_DELETES: Final = frozenset({"secret.delete", "secret.destroy", "secret.purge", "secret.remove"})
+_LISTS: Final = frozenset({"secret.list", "secret.keys"})
+_OURS: Final = frozenset({"internal", "unavailable"})
+_THEIRS: Final = frozenset({"validation", "not_found", "conflict"})
+_MACHINES: Final = {
+    "x86_64": words.Platform.LINUX_AMD64,
+    "aarch64": words.Platform.LINUX_ARM64,
+}
+
+
+@dataclass
+class LocalVaultHost:
+    """`host.Host`. What is given as functions is asked at each look."""
+
+    run: RunOperation
+    is_open_now: Callable[[], bool]
+    totals: Callable[[], RequestTotals]
+    connections: Callable[[], float]
+    audit: AuditLogFollower
+    release: str
+    key_holder: words.KeyHolder
+    world: World
+    secrets: int = 0
+    """As last counted; whoever counts sets it."""
+    policies: Callable[[], ActiveBundle] = field(default=lambda: NO_BUNDLE)
+    """Set by whoever opens the vault; outlives its sealing."""
+    keys: Callable[[], KekState | None] = field(default=lambda: None)
+    """The same; asked while the vault is open."""
+    troubles: Callable[[], frozenset[words.AlertCode]] = field(default=frozenset)
+    workers_failing: Callable[[], bool] = field(default=bool)
+    refusing: Callable[[], bool] = field(default=bool)
+    sinks_failing: Callable[[], float] = field(default=float)
+    expiring: Callable[[], int | None] = field(default=lambda: None)
+    """Secrets that expire soon; None while nobody has looked."""
+    actors: Callable[[], Node | None] = field(default=lambda: None)
+    sizes: dict[words.GaugeName, int] = field(default_factory=dict)
+    """As last measured; whoever measures sets it."""
+    started: int = 0
+
+    def __post_init__(self) -> None:
+        self.started = self.world.now()
+
+    @property
+    def is_open(self) -> bool:
+        """See `Host`."""
+        return self.is_open_now()
+
+    def facts(self) -> VaultFacts:
+        """See `Host`."""
+        held = self.policies()
+        return VaultFacts(
+            health=self._health(),
+            release=self.release,
+            platform=detect_platform(),
+            backend=words.Backend.SQLITE,
+            key_holder=self.key_holder,
+            started_at=self.started // _MILLI,
+            uptime=(self.world.now() - self.started) // SECOND,
+            policy=AcceptedVersion(held.version, held.hash),
+            policy_expires=held.expires,
+            narrowed=held.narrowed,
+            audit_size=self.audit.size,
+            secrets=self.secrets,
+            troubles=self.troubles(),
+            workers=self._workers(),
+        )
+
+    def _health(self) -> words.Health:
+        if not self.is_open:
+            return words.Health.SEALED
+        return words.Health.REFUSING if self.refusing() else words.Health.SERVING
+
+    def _workers(self) -> words.WorkersState:
+        return words.WorkersState.FAILING if self.workers_failing() else words.WorkersState.STEADY
+
+    def figures(self) -> MetricFigures:
+        """See `Host`."""
+        totals = self.totals()
+        counters, gauges = _of_keys(self.keys() if self.is_open else None)
+        expiring = self.expiring()
+        if expiring is not None:
+            gauges[words.GaugeName.SECRETS_EXPIRING] = expiring
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return MetricFigures(
+            counters={
+                **count_link_operations(totals),
+                words.CounterName.AUDIT_RECORDS: self.audit.size,
+                **counters,
+            },
+            gauges={
+                words.GaugeName.SEALED: int(not self.is_open),
+                words.GaugeName.ACTIVE_CONNECTIONS: int(self.connections()),
+                words.GaugeName.SECRETS: self.secrets,
+                words.GaugeName.MEMORY_BYTES: usage.ru_maxrss * 1024,
+                words.GaugeName.AUDIT_SINKS_FAILING: int(self.sinks_failing()),
+                **self.sizes,
+                **gauges,
+            },
+            histograms={
+                words.HistogramName.REQUEST_DURATION: (
+                    totals.counts,
+                    round(totals.seconds * _MICRO),
+                )
+            },
+        )
+
+    def actor_tree(self) -> Node | None:
+        """See `Host`."""
+        return self.actors()
+
+    async def apply_bundle(self, signed: bytes) -> AppliedBundle:
+        """See `Host`."""
+        try:
+            found = await self._run(
+                operations.APPLY_BUNDLE, "sys/fleet/bundle", ApplyBundle(signed=signed)
+            )
+        except VaultError as error:
+            reason = error.details.get("reason")
+            if error.code == "bundle_refused" and isinstance(reason, str):
+                raise BundleError(words.PolicyReason(reason), error.message) from None
+            if error.code == "bundle_older":
+                raise BundleError(words.PolicyReason.OLDER, error.message) from None
+            raise
+        return AppliedBundle(AcceptedVersion(found.version, found.hash), found.narrowed)
+
+    async def checkpoint(self, old_size: int, old_root: bytes) -> m.AuditCheckpoint | None:
+        """See `Host`."""
+        return await self.audit.checkpoint(old_size, old_root)
+
+    async def rotate_kek(self) -> None:
+        """See `Host`."""
+        await self._run(operations.ROTATE_KEY, "sys/rotate", Nothing())
+        await self._run(operations.REWRAP_DATA_KEYS, "sys/rewrap", Nothing())
+
+    async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> R:
+        request_id = self.world.new_id()
+        return await self.run(
+            service_operation(operation, path, payload, service=SERVICE, request_id=request_id)
+        )
+
+
+def _of_keys(
+    state: KekState | None,
+) -> tuple[dict[words.CounterName, int], dict[words.GaugeName, int]]:
+    """Nothing while nobody knows: a sealed vault has no keys to look at."""
+    if state is None:
+        return {}, {}
+    return (
+        {words.CounterName.ROTATIONS: state.rotations},
+        {words.GaugeName.ROTATIONS_DUE: int(state.due)},
+    )
+
+
+def count_link_operations(totals: RequestTotals) -> dict[words.CounterName, int]:
+    """The link's counters from those of operations (name, status → how often)."""
+    name = words.CounterName
+    found = dict.fromkeys(
+        (
+            *(name.REQUESTS, name.READS, name.WRITES, name.DELETES, name.LISTS, name.DENIALS),
+            *(name.LOGIN_FAILURES, name.RATE_LIMITED, name.CLIENT_ERRORS, name.SERVER_ERRORS),
+        ),
+        0,
+    )
+    found[name.REQUESTS] = sum(totals.counts)
+    for (operation, status), count in totals.operations.items():
+        for counter in _counters(operation, status):
+            found[counter] += count
+    return found
+
+
+def _counters(operation: str, status: str) -> list[words.CounterName]:
+    name = words.CounterName
+    kinds = {
+        name.READS: operation in _READS,
+        name.WRITES: operation in _WRITES,
+        name.DELETES: operation in _DELETES,
+        name.LISTS: operation in _LISTS,
+        name.DENIALS: status == "authorization",
+        name.LOGIN_FAILURES: status == "authentication",
+        name.RATE_LIMITED: status == "rate_limit",
+        name.CLIENT_ERRORS: status in _THEIRS,
+        name.SERVER_ERRORS: status in _OURS,
+    }
+    return [counter for counter, counts in kinds.items() if counts]
+
+
+def detect_platform() -> words.Platform:
+    """What this runs on."""
+    if sys.platform != "linux":
+        return words.Platform.OTHER
+    return _MACHINES.get(platform.machine(), words.Platform.OTHER)

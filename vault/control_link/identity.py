@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from protocols import json_text
 from protocols.link.signing import LinkKey, sha256
+from protocols.link_transport.tls_contexts import TlsIdentity
 from protocols.pki import files, keys, proof, requests
 from protocols.pki.certificates import (
     parse_certificate,
@@ -38,7 +39,6 @@ from protocols.pki.errors import ChainError, PkiKeyError
 from protocols.pki.keys import KeyKind, key_hash
 from protocols.pki.messages import Grant
 from protocols.pki.names import AgentName
-from protocols.pki.tls_contexts import TlsIdentity
 from protocols.pki.trust import TrustStore
 
 FOLDER_MODE: Final = 0o700

@@ -38,7 +38,7 @@ class CosignedCheckpoint:
 
 
 class SqlInbox:
-    """`protocols.link.delivery.Inbox` in the uplink's database."""
+    """`protocols.link.delivery.Inbox` in the control link's database."""
 
     def __init__(self, database: LinkDatabase, on_staged: Callable[[], None]) -> None:
         """`on_staged` is called after each effect: somebody has something to do."""

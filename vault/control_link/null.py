@@ -14,8 +14,8 @@ import trio
 from actors import World
 from vault.authz.ceiling import read_ceiling
 from vault.config import Settings
-from vault.control_link import egress_view
-from vault.handlers.control_plane import LinkPorts
+from vault.control_link import egress_ledger
+from vault.control_link.ports import LinkPorts
 from vault.model.link import SentPage, SentVerdict
 from vault.seal.manager import SealManager
 from vault.store.interface import StoreBackend
@@ -25,7 +25,7 @@ EGRESS: Final = "egress.log"
 
 
 def link_folder(settings: Settings) -> Path:
-    """Where the uplink's files are."""
+    """Where the control link's files are."""
     chosen = settings.control_plane.folder
     return chosen or settings.data_folder / FOLDER
 
@@ -40,11 +40,11 @@ def make_link_ports(settings: Settings, world: World) -> LinkPorts:
 
     async def sent(before: int, limit: int) -> SentPage:
         async with reading:
-            return await world.run_sync(egress_view.read_egress_page, ledger, before, limit)
+            return await world.run_sync(egress_ledger.read_egress_page, ledger, before, limit)
 
     async def verified() -> SentVerdict:
         async with reading:
-            return await world.run_sync(egress_view.verify_egress_ledger, ledger)
+            return await world.run_sync(egress_ledger.verify_egress_ledger, ledger)
 
     ceiling = read_ceiling(settings.control_plane.ceiling)
     return LinkPorts(ceiling=ceiling, list_sent=sent, verify_sent=verified)
@@ -59,7 +59,7 @@ class NullControlLink:
 
     @asynccontextmanager
     async def keep_linked(
-        self, _gate: SealManager, _backend: StoreBackend, _connections: Callable[[], float]
+        self, _seal: SealManager, _backend: StoreBackend, _connections: Callable[[], float]
     ) -> AsyncIterator[None]:
         """Nobody hears of this agent."""
         yield

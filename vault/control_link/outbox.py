@@ -2,7 +2,7 @@
 
 `append` takes part in the caller's transaction, so that an effect and the report of it are one.
 Over the bound the oldest metrics go first, by the rule of `protocols.link.delivery.evictions`, then
-evidence of one topic is merged (`vault.control_link.message_merge`). Evidence itself never goes.
+evidence of one topic is merged. Evidence itself never goes.
 
 What a message costs does not grow with what waits, also over the bound: what may go is found by an
 index, and every topic is merged once, when the bound is crossed; from then on only that of the new
@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from actors import World
 from protocols.link import codec
+from protocols.link import messages as m
 from protocols.link.delivery import OutboxBatch, OutboxEntry, OutboxState
 from protocols.link.errors import LocalFaultError
 from protocols.link.messages import MESSAGE_SPECS, Delivery, Message, MessageType, spec_of
-from vault.control_link import message_merge
 from vault.control_link.database import LinkDatabase, LinkTx
 
 DEFAULT_MAX_BYTES: Final = 16 * 1024 * 1024
@@ -40,7 +42,7 @@ class OutboxBacklog:
 
 
 class SqlOutbox:
-    """`protocols.link.delivery.Outbox` in the uplink's database."""
+    """`protocols.link.delivery.Outbox` in the control link's database."""
 
     def __init__(
         self, database: LinkDatabase, world: World, bound: int = DEFAULT_MAX_BYTES
@@ -83,8 +85,8 @@ class SqlOutbox:
         if spec_of(message).delivery is Delivery.EPHEMERAL:
             raise LocalFaultError("an outbox holds durable messages only")
         was_over = read_backlog(tx).bytes > self._bound
-        topic = message_merge.merge_key(message)
-        if topic and message_merge.replaces_at_once(message):
+        topic = merge_key(message)
+        if topic and replaces_at_once(message):
             _forget(tx, [row[0] for row in _of_topic(tx, topic)], dropped=False)
         id_ = _insert(tx, message, topic)
         self._shrink(tx, [topic] if was_over else None)
@@ -130,7 +132,7 @@ def _restart(tx: LinkTx, stream: bytes) -> None:
     )
     for entry in entries:
         message = codec.decode_payload(entry.name, entry.payload)
-        _insert(tx, message, message_merge.merge_key(message))
+        _insert(tx, message, merge_key(message))
 
 
 def _state(tx: LinkTx) -> OutboxState:
@@ -224,7 +226,7 @@ def _merge(tx: LinkTx, offered: int, topics: Sequence[str]) -> None:
         messages = [codec.decode_payload(MessageType(name), data) for _, name, data in rows]
         whole = messages[0]
         for message in messages[1:]:
-            whole = message_merge.merge_messages(whole, message)
+            whole = merge_messages(whole, message)
         _forget(tx, [row[0] for row in rows[:-1]], dropped=False)
         _replace(tx, rows[-1][0], codec.encode_payload(whole))
 
@@ -248,3 +250,39 @@ def _acknowledge(tx: LinkTx, through: int) -> None:
     ids = [row[0] for row in tx.execute("SELECT id FROM outbox WHERE id <= ?", [through])]
     _forget(tx, ids, dropped=False)
     tx.execute("UPDATE outbox_state SET acknowledged = max(acknowledged, ?)", [through])
+
+
+# What a newer message of the outbox makes of an older one that waits.
+#
+# A checkpoint covers all before it (its proof starts from the last cosigned size), so only the
+# newest need wait; a report of use covers all of its hour so far. Other evidence is kept message
+# by message until the outbox is over its bound; then two alerts about the same thing become one
+# that says how often, and the status of a bundle its newest one. So evidence is never dropped,
+# and weeks offline stay within the number of things to tell of.
+
+
+def merge_key(message: m.Message) -> str:
+    """What the message is about; two of one topic may be merged. Empty: it stands alone."""
+    match message:
+        case m.AuditCheckpoint():
+            return "checkpoint"
+        case m.Alert(code=code, severity=severity, subject=subject):
+            return f"alert {code} {severity} {subject.hex()}"
+        case m.Usage(since=since):
+            return f"usage {since}"
+        case m.PolicyStatus(version=version):
+            return f"policy {version}"
+        case _:
+            return ""
+
+
+def replaces_at_once(message: m.Message) -> bool:
+    """Whether an older one of its topic may go as soon as this one waits."""
+    return isinstance(message, m.AuditCheckpoint | m.Usage)
+
+
+def merge_messages(older: m.Message, newer: m.Message) -> m.Message:
+    """What both of one topic say, in place of the newer."""
+    if isinstance(older, m.Alert) and isinstance(newer, m.Alert):
+        return replace(newer, count=older.count + newer.count)
+    return newer

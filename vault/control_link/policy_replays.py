@@ -6,7 +6,7 @@ for each of them tells a little of what is not told otherwise (docs/spec/link.md
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -14,20 +14,20 @@ import trio
 
 from actors import World
 from protocols import json_text
+from protocols.instant import MAX_NS
 from protocols.link import messages as m
 from protocols.link.limits import MAX_REPLAY_CHANGES
 from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
+from vault import operations
 from vault.control_link.usage_reporter import SharingLevel
 from vault.errors import ConflictError, ValidationError, VaultError
-from vault.model.instant import MAX_NS
-from vault.model.operation import Operation, Origin
-from vault.model.path import ResourcePath
-from vault.model.replay import (
+from vault.model.operation import Operation, RunOperation, service_operation
+from vault.model.policy_replay import (
     MAX_CHANGES,
     ConditionFact,
     DecisionChange,
+    PolicyReplayReport,
     ReplayPolicies,
-    ReplayReport,
 )
 
 MAX_WAITING: Final = 8  # each up to 192 KiB
@@ -39,7 +39,6 @@ SERVICE: Final = "control-plane"
 NO_SECRET: Final = bytes(16)
 _MILLI: Final = 1_000_000
 
-RunOperation = Callable[[Operation], Awaitable[object]]
 SendResult = Callable[[m.ReplayResult], None]
 
 
@@ -116,20 +115,16 @@ class PolicyReplays:
             except VaultError:
                 return _nothing(asked, ReplayOutcome.UNAVAILABLE)
             else:
-                if not isinstance(found, ReplayReport):
-                    raise TypeError("policy.replay answers what it found")
                 return _told(asked, found)
         return _nothing(asked, ReplayOutcome.EXPIRED)
 
-    def _operation(self, payload: ReplayPolicies) -> Operation:
-        return Operation(
-            name="policy.replay",
-            path=ResourcePath.parse("sys/policies-replay"),
-            payload=payload,
-            request_id=self._world.new_id(),
-            credential=None,
-            origin=Origin(ip="", dialect="service"),
+    def _operation(self, payload: ReplayPolicies) -> Operation[ReplayPolicies, PolicyReplayReport]:
+        return service_operation(
+            operations.REPLAY_POLICIES,
+            "sys/policies-replay",
+            payload,
             service=SERVICE,
+            request_id=self._world.new_id(),
         )
 
 
@@ -160,7 +155,7 @@ def _document(rule: bytes) -> dict[str, Any]:
         raise ValidationError("policy_invalid", "a rule is no JSON object") from None
 
 
-def _told(asked: m.PolicyReplay, found: ReplayReport) -> m.ReplayResult:
+def _told(asked: m.PolicyReplay, found: PolicyReplayReport) -> m.ReplayResult:
     """Numbers and opaque ids: what has a name stays here."""
     return m.ReplayResult(
         replay_id=asked.replay_id,

@@ -1,5 +1,6 @@
 """The way to the control plane over the network: TLS with the agent's certificate, a websocket."""
 
+import os
 import ssl
 from pathlib import Path
 from typing import Final
@@ -9,14 +10,13 @@ import trio
 
 from actors import World
 from protocols.link.errors import TransportError
-from protocols.link.network import WebSocketTransport, connect
+from protocols.link_transport.network import WebSocketTransport, connect
+from protocols.link_transport.tls_contexts import Clock, agent_context
 from protocols.pki import files
 from protocols.pki.certificates import parse_pem_chain, to_der
 from protocols.pki.errors import PkiError
-from protocols.pki.tls_contexts import Clock, agent_context
 from vault.control_link.addresses import ControlPlaneAddresses
 from vault.control_link.identity import AgentCredential
-from vault.control_link.tls_keylog import log_tls_secrets
 from vault.model.endpoint import parse_endpoint
 
 DEFAULT_PORT: Final = 443
@@ -70,3 +70,20 @@ def parse_address(endpoint: str) -> tuple[str, int]:
     except ValueError as error:
         raise ValueError(f"the control plane's address {error}") from None
     return parts.hostname or "", parts.port or DEFAULT_PORT
+
+
+# Where TLS secrets go so that the owner can decrypt a capture (`control_plane.tls_keylog`).
+
+
+MODE: Final = 0o600
+
+
+def log_tls_secrets(context: ssl.SSLContext, path: Path | None) -> None:
+    """Have the secrets of this context's connections written to `path`; None: not at all.
+
+    OpenSSL would make the file as the umask has it, mostly for all to read: whoever has it reads
+    what is said to the control plane, an enrolment's token too. Raises `OSError`.
+    """
+    if path is not None:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, MODE))
+        context.keylog_filename = str(path)

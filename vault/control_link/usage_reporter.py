@@ -14,17 +14,21 @@ from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link.limits import MAX_NAMED
 from protocols.link.vocabulary import USAGE_DAYS, OperationName
+from vault import operations
 from vault.errors import VaultError
 from vault.metrics import RequestTotals
-from vault.model.operation import Operation, Origin
-from vault.model.path import ResourcePath
+from vault.model.operation import Operation, RunOperation, service_operation
 from vault.model.usage import ReportUsage, UsageReport
 
 HOUR: Final = 3600 * SECOND
 REPORT_SPREAD: Final = 60.0
 """Seconds over which agents spread the reports of an hour that has ended."""
 SCAN_REST_FACTOR: Final = 99
-"""A look at all secrets is followed by so many times its own length without one."""
+"""A look at all secrets is followed by so many times its own length without one, but for the last
+look of an hour: what was counted is not told otherwise."""
+IDLE_INTERVAL: Final = 60.0
+"""Seconds between two looks while nobody else uses the vault: each look is a record of the log."""
+OWN_OPERATIONS: Final = frozenset({"usage.look", "usage.expiring"})
 SERVICE: Final = "control-plane"
 _MILLI: Final = 1_000_000
 _NAMES: Final = {str(name): name for name in OperationName}
@@ -44,7 +48,7 @@ class SharingLevel(StrEnum):
 
 
 class UsageTally(Protocol):
-    """What is counted beside (`vault.handlers.usage_tally`)."""
+    """What is counted beside (`vault.control_link.ports`)."""
 
     reads: dict[str, int]
     uses: dict[str, int]
@@ -58,10 +62,39 @@ class UsageTally(Protocol):
 class UsageSource:
     """The vault, as these reports see it."""
 
-    run: Callable[[Operation], Awaitable[object]]
+    run: RunOperation
     is_open_now: Callable[[], bool]
     totals: Callable[[], RequestTotals]
     tally: UsageTally
+
+    def count_operations(self) -> int:
+        """How many operations there were, without those of these reports."""
+        totals = self.totals().operations
+        return sum(count for (name, _), count in totals.items() if name not in OWN_OPERATIONS)
+
+
+class LookSchedule:
+    """When to look again: after other operations at once, else after `IDLE_INTERVAL`."""
+
+    def __init__(self, source: UsageSource, world: World) -> None:
+        self._source = source
+        self._world = world
+        self._operations = -1
+        self._idle_until = 0.0
+
+    def is_due(self) -> bool:
+        """Whether a look may find anything new."""
+        idle = self._source.count_operations() == self._operations
+        return not idle or self._world.monotonic() >= self._idle_until
+
+    def begin_look(self) -> None:
+        """A look begins: what happens from now on is for the next."""
+        self._operations = self._source.count_operations()
+        self._idle_until = self._world.monotonic() + IDLE_INTERVAL
+
+    def fail_look(self) -> None:
+        """It found nothing out: the next one is due at once."""
+        self._operations = -1
 
 
 class UsageReporter:
@@ -77,6 +110,8 @@ class UsageReporter:
         self._since = world.now()
         self._before = dict(source.totals().operations)
         self._look_again = 0.0
+        self._schedule = LookSchedule(source, world)
+        self._looked: tuple[UsageReport, int] | None = None  # of this hour, and when
 
     async def run(self, send: Callable[[m.Usage], Awaitable[object]]) -> None:
         """Until cancelled, or at once if nothing may be shared."""
@@ -102,12 +137,15 @@ class UsageReporter:
         if over:
             tally.clear()
             self._before, self._since = totals, max(now - now % HOUR, ends)
-        looked = await self._look(reads, uses)
+        await self._look(reads, uses, over=over)
+        looked, at = self._looked or (None, 0)
+        if over:
+            self._looked = None
         return m.Usage(
             since=since // _MILLI,
             until=until // _MILLI,
             operations=operations,
-            secrets=UNSEEN if looked is None else _secrets(looked, now),
+            secrets=UNSEEN if looked is None else _secrets(looked, at),
             named=() if looked is None else _named(looked),
             identities=() if looked is None else _identities(looked),
         )
@@ -134,34 +172,41 @@ class UsageReporter:
         made = (m.OperationUse(name=n, count=all_, failed=f) for n, (all_, f) in counts.items())
         return tuple(made), totals
 
-    async def _look(self, reads: Mapping[str, int], uses: Mapping[str, int]) -> UsageReport | None:
-        """As an ordinary operation: authorized and on the audit log. None when it cannot be now."""
+    async def _look(self, reads: Mapping[str, int], uses: Mapping[str, int], *, over: bool) -> None:
+        """As an ordinary operation: authorized and on the audit log. The hour's end needs one.
+
+        Where it cannot be now, the last one of the hour stands: the next one has all of it.
+        """
         begun = self._world.monotonic()
-        if not self._source.is_open_now() or begun < self._look_again:
-            return None
-        opaque = self._share is SharingLevel.OPAQUE
+        if not self._source.is_open_now() or (begun < self._look_again and not over):
+            return
+        if self._looked is not None and not over and not self._schedule.is_due():
+            return
+        self._schedule.begin_look()
+        opaque, now = self._share is SharingLevel.OPAQUE, self._world.now()
         try:
             found = await self._source.run(self._operation(dict(reads), dict(uses), opaque=opaque))
-        except VaultError:
-            return None  # sealed meanwhile, or the store is away: the next one has all of it
+        except VaultError:  # sealed meanwhile, or the store is away
+            self._schedule.fail_look()
+            return
         self._look_again = begun + (self._world.monotonic() - begun) * (SCAN_REST_FACTOR + 1)
-        return found if isinstance(found, UsageReport) else None
+        self._looked = found, now
 
-    def _operation(self, reads: dict[str, int], uses: dict[str, int], *, opaque: bool) -> Operation:
-        return Operation(
-            name="usage.look",
-            path=ResourcePath.parse("sys/usage"),
-            payload=ReportUsage(reads=reads, uses=uses, opaque=opaque),
-            request_id=self._world.new_id(),
-            credential=None,
-            origin=Origin(ip="", dialect="service"),
+    def _operation(
+        self, reads: dict[str, int], uses: dict[str, int], *, opaque: bool
+    ) -> Operation[ReportUsage, UsageReport]:
+        return service_operation(
+            operations.REPORT_USAGE,
+            "sys/usage",
+            ReportUsage(reads=reads, uses=uses, opaque=opaque),
             service=SERVICE,
+            request_id=self._world.new_id(),
         )
 
 
-def _secrets(looked: UsageReport, now: int) -> m.Secrets:
+def _secrets(looked: UsageReport, at: int) -> m.Secrets:
     return m.Secrets(
-        at=now // _MILLI,
+        at=at // _MILLI,
         total=looked.total,
         never_read=looked.never_read,
         expired=looked.expired,

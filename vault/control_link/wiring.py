@@ -1,4 +1,4 @@
-"""The uplink wired to this process: its files beside the data, its way out, and the open vault.
+"""The control link wired to this process: its files, its way out, and the open vault.
 
 Without a control plane in the settings nothing of it exists, see `NullControlLink`. When its files
 cannot be used, the vault serves without it, and says so: under the bundle in force, which is in the
@@ -18,6 +18,7 @@ import trio
 
 from actors import World
 from actors.tree import Node
+from protocols.instant import SECOND, from_millis
 from protocols.link.vocabulary import (
     WARNINGS,
     AlertCode,
@@ -31,7 +32,7 @@ from vault.audit.layout import LogLayout
 from vault.authz.policy_store import PolicyStore
 from vault.config import Settings
 from vault.config.control_plane import ControlPlaneSettings
-from vault.control_link import database as uplink_database
+from vault.control_link import database as link_database
 from vault.control_link.addresses import ControlPlaneAddresses
 from vault.control_link.audit_follower import AuditLogFollower
 from vault.control_link.client import LinkClient
@@ -41,20 +42,18 @@ from vault.control_link.dependencies import LinkConfig, LinkDependencies
 from vault.control_link.egress_ledger import MAX_CLOSED_FILES, EgressLedger
 from vault.control_link.enrol_client import Enroller, EnrolTarget
 from vault.control_link.expiry_alerts import ExpiryAlerts, ExpiryWarningConfig
+from vault.control_link.host import LocalVaultHost
 from vault.control_link.identity import AgentCredential, IdentityStore
-from vault.control_link.local_host import LocalVaultHost
 from vault.control_link.null import EGRESS, link_folder, make_link_ports
 from vault.control_link.policy_replays import PolicyReplays
 from vault.control_link.tls_dialer import TlsDialer
 from vault.control_link.usage_reporter import SharingLevel, UsageReporter, UsageSource
 from vault.errors import UnavailableError, VaultError
-from vault.handlers.control_plane import bundle_in_force
 from vault.jobs.size_sampler import measure_sizes, sample_sizes
 from vault.metrics import Metrics
-from vault.model.instant import SECOND, from_millis
 from vault.model.link import LinkStatus
 from vault.model.link_ports import PolicyTrust, ReadKekState
-from vault.model.replay import ConditionFact
+from vault.model.policy_replay import ConditionFact
 from vault.seal.manager import SealManager
 from vault.store.interface import StoreBackend
 
@@ -99,7 +98,7 @@ def egress_ledger_for(settings: Settings, world: World) -> EgressLedger:
 
 
 class ControlLink:
-    """Made before the gate; `keep_linked` once it is there."""
+    """Made before the seal manager; `keep_linked` once it is there."""
 
     def __init__(self, settings: Settings, metrics: Metrics, world: World) -> None:
         """Raises `UnavailableError` for a ceiling that is not understood."""
@@ -107,7 +106,7 @@ class ControlLink:
         self._metrics = metrics
         self._world = world
         self._client: LinkClient | None = None
-        self._alerts: Counter[AlertCode] = Counter()  # that no uplink has taken yet
+        self._alerts: Counter[AlertCode] = Counter()  # that no client has taken yet
         self._alert_target: LinkClient | None = None  # once it runs
         self._trouble = ""  # why there is no link
         self._damaged = False  # and whether it is for a person to mend
@@ -141,11 +140,11 @@ class ControlLink:
 
             async def begin() -> bool:
                 """Return whether this is settled."""
-                uplink = await self._begin(stack, nursery, host)
-                if uplink is not None:
+                client = await self._begin(stack, nursery, host)
+                if client is not None:
                     nursery.start_soon(sample_sizes, host, seal, look, self._world)
-                    nursery.start_soon(_notify_seal_changes, seal, uplink)
-                return uplink is not None or self._damaged
+                    nursery.start_soon(_notify_seal_changes, seal, client)
+                return client is not None or self._damaged
 
             if not await begin():
                 nursery.start_soon(self._retry_begin, begin)
@@ -165,11 +164,11 @@ class ControlLink:
     async def _begin(
         self, stack: AsyncExitStack, nursery: trio.Nursery, host: LocalVaultHost
     ) -> LinkClient | None:
-        """The uplink, running; None, and nothing of it open, when that cannot be."""
+        """The client, running; None, and nothing of it open, when that cannot be."""
         try:
             async with AsyncExitStack() as attempt:
-                self._client = uplink = await self._open(attempt, host)
-                await nursery.start(uplink.run)
+                self._client = client = await self._open(attempt, host)
+                await nursery.start(client.run)
                 stack.push_async_exit(attempt.pop_all())
         except VaultError as error:
             self._client = None
@@ -178,8 +177,8 @@ class ControlLink:
         if self._trouble:
             log.info("what kept the agent from its link has passed")
         self._trouble = ""
-        self._hand_over(uplink)
-        return uplink
+        self._hand_over(client)
+        return client
 
     async def _report_trouble(self, error: VaultError) -> None:
         """Why there is no link, once, and what will be done about it."""
@@ -204,7 +203,7 @@ class ControlLink:
         except PkiError as error:
             raise UnavailableError("uplink", str(error)) from None
         database = await stack.enter_async_context(
-            uplink_database.open_link_database(link_folder(settings) / DATABASE, world)
+            link_database.open_link_database(link_folder(settings) / DATABASE, world)
         )
         egress = egress_ledger_for(settings, world)
         stack.push_async_callback(egress.close)
@@ -238,11 +237,11 @@ class ControlLink:
         )
         return LinkClient(parts, link_config(settings.control_plane))
 
-    def _make_host(self, gate: SealManager, connections: Callable[[], float]) -> LocalVaultHost:
+    def _make_host(self, seal: SealManager, connections: Callable[[], float]) -> LocalVaultHost:
         kind = self._settings.encryption.key_management
         self._host = host = LocalVaultHost(
-            run=gate.run_operation,
-            is_open_now=lambda: gate.is_open,
+            run=seal.run_operation,
+            is_open_now=lambda: seal.is_open,
             totals=self._metrics.totals,
             connections=connections,
             audit=self._view,
@@ -251,8 +250,9 @@ class ControlLink:
             world=self._world,
             troubles=self._troubles,
             workers_failing=lambda: self._metrics.gauge_value("workers_failing") > 0,
-            refusing=lambda: bool(gate.status().refusing),
+            refusing=lambda: bool(seal.status().refusing),
             sinks_failing=lambda: self._metrics.gauge_value("audit_sinks_failing"),
+            expiring=self._count_expiring,
             actors=self._actors,
         )
         if self._policies is not None and self._read_kek_state is not None:
@@ -276,37 +276,40 @@ class ControlLink:
         self._expiries = ExpiryAlerts(self._source(host), chosen, self._world)
         return self._expiries
 
+    def _count_expiring(self) -> int | None:
+        return None if self._expiries is None else self._expiries.expiring_count
+
     def _source(self, host: LocalVaultHost) -> UsageSource:
         return UsageSource(host.run, host.is_open_now, host.totals, self.ports.tally)
 
-    def _on_core_opened(self, book: PolicyStore, keys: ReadKekState) -> None:
+    def _on_core_opened(self, policies: PolicyStore, keys: ReadKekState) -> None:
         """The data path is built: what it holds of the control plane is known from now on."""
-        self._policies, self._read_kek_state = book, keys
+        self._policies, self._read_kek_state = policies, keys
         if self._host is not None:
-            self._host.policies = lambda: bundle_in_force(book, self._trust())
+            self._host.policies = lambda: policies.active_bundle(self._trust())
             self._host.keys = keys
         if self._client is not None:
             self._client.notify_vault_changed()
 
     def _on_core_closed(self) -> None:
         """It is taken down: of its bundle the last state is known, of its keys nothing."""
-        book, self._policies, self._read_kek_state = self._policies, None, None
-        if self._host is not None and book is not None:
-            held = bundle_in_force(book, self._trust())
+        policies, self._policies, self._read_kek_state = self._policies, None, None
+        if self._host is not None and policies is not None:
+            held = policies.active_bundle(self._trust())
             self._host.policies, self._host.keys = lambda: held, lambda: None
 
     def _alert(self, code: AlertCode, count: int) -> None:
-        """Kept, counted, while there is no uplink: the vault opens before its link does."""
+        """Kept, counted, while there is no client: the vault opens before its link does."""
         self._alerts[code] += count
         if self._alert_target is not None:
             self._hand_over(self._alert_target)
 
-    def _hand_over(self, uplink: LinkClient) -> None:
-        self._alert_target = uplink
+    def _hand_over(self, client: LinkClient) -> None:
+        self._alert_target = client
         alerts, self._alerts = self._alerts, Counter()
         for code, count in alerts.items():
             severity = Severity.WARNING if code in WARNINGS else Severity.CRITICAL
-            uplink.raise_alert(code, severity, count)
+            client.raise_alert(code, severity, count)
 
     def _bundle_dropped(self) -> None:
         if self._client is not None:
@@ -366,20 +369,20 @@ class ControlLink:
             outbox_messages=lambda: float(status().outbox_messages),
             outbox_bytes=lambda: float(status().outbox_bytes),
             policy_version=lambda: float(status().policy_version),
-            secrets_expiring=lambda: float(self._expiries.expiring_count if self._expiries else 0),
+            secrets_expiring=lambda: float(self._count_expiring() or 0),
         )
 
 
-async def _notify_seal_changes(gate: SealManager, uplink: LinkClient) -> None:
+async def _notify_seal_changes(seal: SealManager, client: LinkClient) -> None:
     """Have it told at once that the vault was sealed or opened."""
     while True:
-        await gate.wait_seal_change()
-        uplink.notify_vault_changed()
+        await seal.wait_seal_change()
+        client.notify_vault_changed()
 
 
 def link_config(section: ControlPlaneSettings) -> LinkConfig:
-    """The uplink's settings from the file's."""
-    door = EnrolTarget(endpoint=section.endpoint, pin=section.pin) if section.pin else None
+    """The control link's settings from the file's."""
+    target = EnrolTarget(endpoint=section.endpoint, pin=section.pin) if section.pin else None
     return LinkConfig(
         heartbeat=section.heartbeat_interval / SECOND,
         metrics=section.metrics_interval / SECOND,
@@ -387,6 +390,6 @@ def link_config(section: ControlPlaneSettings) -> LinkConfig:
         outbox_bytes=section.outbox_size,
         timeouts=LinkTimeouts(section.dead_after / SECOND, section.reconnect_within / SECOND),
         allowed=tuple(CommandName(word) for word in section.allow_commands),
-        enrol_target=door,
+        enrol_target=target,
         label=section.label,
     )

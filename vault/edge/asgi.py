@@ -1,21 +1,24 @@
 """The agent's ASGI application: picks the dialect by the path and measures every request."""
 
+import logging
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
+import msgspec
 import trio
 
 from actors.world import World
 from protocols.http.asgi import Address
 from protocols.http.errors import RefusedError
+from protocols.instant import SECOND, rfc3339
 from vault.authz.rate_limits import TokenBuckets
 from vault.edge.dialect import UNCLEAR_PATH, Dialect
-from vault.edge.reply import Headers, Send, all_headers, send_reply
+from vault.edge.native.openapi import ErrorBody
+from vault.edge.reply import Headers, Reply, Send, all_headers, send_reply
 from vault.edge.request import Receive
-from vault.edge.server_error import server_error_reply
-from vault.errors import RateLimitError
+from vault.errors import ErrorType, RateLimitError
 from vault.metrics import Metrics
-from vault.model.instant import SECOND
 from vault.model.operation import Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import RefusedRequest
@@ -41,6 +44,7 @@ METRICS_PATH: Final = b"/metrics"
 MAX_SCRAPES: Final = 8
 """Requests for the metrics in a second that are served in an overload. They need no credential and
 have long answers, so they are not always served: nobody should wait for them who seals."""
+log: Final = logging.getLogger("freehold.edge")
 
 
 class EdgeApp:
@@ -64,7 +68,7 @@ class EdgeApp:
         path: bytes = scope["raw_path"]
         dialect = self._dialect_for(path)
         reply, endpoint = await dialect.handle(scope, receive)
-        await trio.lowlevel.cancel_shielded_checkpoint()  # what was done is told
+        await trio.lowlevel.cancel_shielded_checkpoint()  # the reply to what was done is sent
         await send_reply(send, reply)
         elapsed = self._world.monotonic() - started
         if reply.refused:
@@ -87,12 +91,12 @@ class EdgeApp:
         status, code, message = error.status, error.code, error.message
         origin = Origin(ip=client[0] if client else "", dialect="http")
         refused, path = RefusedRequest(code=code, message=message), ResourcePath.parse(UNCLEAR_PATH)
-        told = await self._fallback.record_unread(request_id, origin, path, refused)
-        if told is not None:
-            status, code, message = told.status, told.code, told.message
+        failure = await self._fallback.record_unread(request_id, origin, path, refused)
+        if failure is not None:
+            status, code, message = failure.status, failure.code, failure.message
         reply = server_error_reply(status, code, message, self._world, request_id)
-        if isinstance(told, RateLimitError):
-            reply = reply.with_header(b"retry-after", str(told.details["retry_after"]))
+        if isinstance(failure, RateLimitError):
+            reply = reply.with_header(b"retry-after", str(failure.details["retry_after"]))
         return status, all_headers(reply), reply.body
 
     def failure_response(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
@@ -127,3 +131,33 @@ class EdgeApp:
             if path.startswith(prefix):
                 return dialect
         return self._fallback
+
+
+class ServerErrorBody(ErrorBody, frozen=True, kw_only=True):
+    """A typed error that is a Vault error too."""
+
+    errors: list[str]
+
+
+def server_error_reply(
+    status: int, code: str, message: str, world: World, request_id: str = ""
+) -> Reply:
+    """The reply, under an id that the log has too. `message` is the server's own."""
+    request_id = request_id or world.new_id()
+    log.info("request %s refused by the server: %s", request_id, code)
+    body = ServerErrorBody(
+        type=_type_of(status),
+        code=code,
+        message=message,
+        request_id=request_id,
+        timestamp=rfc3339(world.now() // SECOND * SECOND),
+        errors=[message],
+    )
+    return Reply(status, msgspec.json.encode(body)).with_header(b"x-request-id", request_id)
+
+
+def _type_of(status: int) -> ErrorType:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return ErrorType.RATE_LIMIT
+    fault = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return ErrorType.INTERNAL if fault else ErrorType.VALIDATION

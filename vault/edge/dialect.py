@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.pacer import Pacer
 from actors.world import World
-from vault.audit_context import internal_error
+from vault import operations
 from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, begin_request, validation_message
 from vault.edge.router import Route, Router
@@ -23,14 +23,15 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.operation import Operation, Origin, ResponseBudget
+from vault.model.operation import Operation, OperationType, Origin, P, R, ResponseBudget
 from vault.model.path import ResourcePath
-from vault.model.payloads import MALFORMED, REFUSED, MalformedRequest, RefusedRequest
+from vault.model.payloads import MalformedRequest, RefusedRequest
+from vault.pipeline import internal_error
 
 T = TypeVar("T")
 
 RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
-NOTHING_DONE: Final = "none"  # an outcome, and what is meant where none is told
+NOTHING_DONE: Final = "none"  # an outcome; where an error has none, it is meant
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "LIST"})  # methods that change nothing
 UNCLEAR_PATH: Final = "sys/request"  # where a request is recorded that has no route
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
@@ -84,7 +85,7 @@ class Dialect:
             reply = self._counted_error_reply(
                 await self.record_malformed(request, route, error), request_id
             )
-        except Exception as error:  # noqa: BLE001  # logged without its text, told as ours
+        except Exception as error:  # noqa: BLE001  # logged without its text: a fault of ours
             fault = internal_error(request_id, endpoint, error)
             reply = self._counted_error_reply(
                 await self.record_malformed(request, route, fault), request_id
@@ -92,8 +93,9 @@ class Dialect:
         else:
             if not (route.public or request.reached_pipeline):
                 nothing = NotFoundError("no_operation", "this request asks for nothing")
-                told = await self.record_malformed(request, route, nothing)
-                reply = reply if told is nothing else self._counted_error_reply(told, request_id)
+                failure = await self.record_malformed(request, route, nothing)
+                if failure is not nothing:
+                    reply = self._counted_error_reply(failure, request_id)
         return reply.with_header(b"x-request-id", request_id), endpoint
 
     async def _need_known(self, request: Request, route: Route) -> None:
@@ -118,8 +120,8 @@ class Dialect:
         """Put on record that a request is no operation, under its route's template.
 
         Method, path and error are audited; the path is hashed. Anonymous safe requests to public
-        routes are not audited. Returns what is told: `error`, or what comes before it, as that the
-        caller is not known.
+        routes are not audited. Returns the error for the caller: `error`, or one that comes before
+        it, as that the caller is not known.
         """
         if request.reached_pipeline or isinstance(error, UnavailableError):
             return error
@@ -145,7 +147,7 @@ class Dialect:
             folder=self.disclosure_folder(request),
         )
         try:
-            await self.run_operation(request, MALFORMED, path, payload)
+            await self.run_operation(request, operations.MALFORMED_REQUEST, path, payload)
         except VaultError as refusal:
             told_anyway = isinstance(refusal, AuthenticationError) or refusal.code in _NOT_SERVING
             return error if public and told_anyway else refusal
@@ -156,11 +158,11 @@ class Dialect:
     ) -> VaultError | None:
         """Put on record, as anonymous, a request of which no credential is looked at.
 
-        Returns what is told instead of the refusal: that there were too many, or that nothing can
-        be recorded; None where it is told as it is.
+        Returns the error that replaces the refusal: there were too many, or nothing can be
+        recorded. None where the refusal stands.
         """
         op = Operation(
-            name=REFUSED,
+            type=operations.REFUSED_REQUEST,
             path=path,
             payload=refused,
             request_id=request_id,
@@ -222,13 +224,13 @@ class Dialect:
     async def run_operation(
         self,
         request: Request,
-        name: str,
+        operation: OperationType[P, R],
         path: ResourcePath,
-        payload: object,
+        payload: P,
         *,
         part: str = "",
         memory: ResponseBudget | None = None,
-    ) -> Any:
+    ) -> R:
         """Run one operation with the request's credential; returns the handler's result.
 
         `part` is added to the request's id where a request has several operations, `memory` is
@@ -237,7 +239,7 @@ class Dialect:
         request.reached_pipeline = True
         return await self.service.run_operation(
             Operation(
-                name=name,
+                type=operation,
                 path=path,
                 payload=payload,
                 request_id=request.id + part,

@@ -1,9 +1,9 @@
-"""What a dialect asks of the gate. In a worker process another stands in its place."""
+"""What a dialect asks of the vault."""
 
 from typing import Protocol
 
 from vault.model.mounts import MountTable
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, Origin, P, R
 from vault.seal.manager import InitResult, SealStatus
 
 
@@ -20,7 +20,7 @@ class VaultService(Protocol):
         """Whether operations are served."""
         ...
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """Run one operation and return its result. Raises `VaultError`."""
         ...
 

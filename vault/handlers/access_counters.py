@@ -6,13 +6,12 @@ A crash loses at most the counts since the last flush; the audit log has every r
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.barrier import ACCESS, Barrier, VaultTx
+from vault.handlers.stores import AccessStore
 from vault.model.records import AccessRow
 
 FLUSH_BATCH: Final = 1_000  # rows a transaction, so that a flush never holds the writer for long
@@ -32,10 +31,10 @@ def _ignore(_: list[AccessRow]) -> None:
 class AccessCounters:
     """Pending counts by secret id."""
 
-    def __init__(self, barrier: Barrier, world: World, on_flushed: OnFlushed = _ignore) -> None:
+    def __init__(self, store: AccessStore, world: World, on_flushed: OnFlushed = _ignore) -> None:
         """`on_flushed` is told of what was flushed."""
         self._on_flushed = on_flushed
-        self._barrier = barrier
+        self._store = store
         self._world = world
         self._pending: defaultdict[str, _Part] = defaultdict(dict)
         self._size = 0  # rows in it
@@ -64,11 +63,11 @@ class AccessCounters:
 
     async def get(self, secret_id: str) -> AccessRow:
         """The counts of a secret, those not yet flushed included."""
-        stored = await self._barrier.get(ACCESS, secret_id)
+        stored = await self._store.get(secret_id)
         pending = self._pending[secret_id[:LETTERS]].get(secret_id)
         if stored is None or pending is None:
             return stored or pending or AccessRow(secret_id=secret_id)
-        return ACCESS.add_counts(stored, pending)
+        return AccessStore.merge(stored, pending)
 
     def drain(self) -> list[AccessRow]:
         """What is pending, for another's `add`; nothing is pending then."""
@@ -81,7 +80,7 @@ class AccessCounters:
             part = self._pending[row.secret_id[:LETTERS]]
             there = part.get(row.secret_id)
             if there is not None:
-                part[row.secret_id] = ACCESS.add_counts(there, row)
+                part[row.secret_id] = AccessStore.merge(there, row)
             elif self._reserve_entry():
                 part[row.secret_id] = row
 
@@ -106,7 +105,7 @@ class AccessCounters:
     async def _write(self, taken: list[AccessRow]) -> None:
         """Write the first of them and take these away."""
         batch = taken[:FLUSH_BATCH]
-        await self._barrier.commit(partial(_count, batch))
+        await self._store.add_counts(batch)
         del taken[:FLUSH_BATCH]
         self._on_flushed(batch)
 
@@ -120,7 +119,7 @@ class AccessCounters:
         part = self._pending[row.secret_id[:LETTERS]]
         there = part.get(row.secret_id)
         self._size += there is None
-        part[row.secret_id] = row if there is None else ACCESS.add_counts(there, row)
+        part[row.secret_id] = row if there is None else AccessStore.merge(there, row)
 
     def _reserve_entry(self) -> bool:
         """Take a place for another secret's count; False if there is none."""
@@ -128,7 +127,3 @@ class AccessCounters:
             return False
         self._size += 1
         return True
-
-
-def _count(batch: list[AccessRow], tx: VaultTx) -> None:
-    tx.add_counts(ACCESS, batch)

@@ -6,13 +6,14 @@ import trio
 from msgspec.structs import replace
 
 from actors.world import World
+from vault import operations
 from vault.authn.api_keys import ApiKey, ApiKeys, CreatedKey
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.policy import validate_permissions
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.operation import Capability
-from vault.model.payloads import CreateApiKey, ListApiKeys
+from vault.model.payloads import CreateApiKey, ListApiKeys, Nothing
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,16 @@ class ApiKeyHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "key.list": Handler(
+        return handler_table(
+            Handler(
+                operations.LIST_API_KEYS,
                 run=self.list,
                 capability=Capability.LIST,
                 audit_response=lambda keys: {"count": len(keys)},
             ),
-            "key.read": Handler(run=self.read, capability=Capability.READ),
-            "key.create": Handler(
+            Handler(operations.READ_API_KEY, run=self.read, capability=Capability.READ),
+            Handler(
+                operations.CREATE_API_KEY,
                 run=self.create,
                 capability=Capability.CREATE,
                 mutates=True,
@@ -43,22 +46,27 @@ class ApiKeyHandlers:
                     "user_id": created.key.user_id,
                 },
             ),
-            "key.revoke": Handler(run=self.revoke, capability=Capability.DELETE, mutates=True),
-        }
+            Handler(
+                operations.REVOKE_API_KEY,
+                run=self.revoke,
+                capability=Capability.DELETE,
+                mutates=True,
+            ),
+        )
 
-    async def list(self, call: Call) -> list[ApiKey]:
+    async def list(self, call: Call[ListApiKeys]) -> list[ApiKey]:
         """The keys of a user with their last use, revoked ones too."""
-        payload: ListApiKeys = call.payload
+        payload = call.payload
         user = await self.users.find_by_name(payload.user)
         return await self.keys.list_for_user(user.id)
 
-    async def read(self, call: Call) -> ApiKey:
+    async def read(self, call: Call[Nothing]) -> ApiKey:
         """One key, without what could be presented."""
         return await self.keys.get(call.name)
 
-    async def create(self, call: Call) -> CreatedKey:
+    async def create(self, call: Call[CreateApiKey]) -> CreatedKey:
         """A new key and its text, which is never shown again. Raises as `ApiKeys.create`."""
-        payload: CreateApiKey = call.payload
+        payload = call.payload
         permissions = await self.world.run_sync(
             validate_permissions, payload.permissions, limiter=self._validating
         )
@@ -72,6 +80,6 @@ class ApiKeyHandlers:
         )
         return replace(made, warnings=self.authorizer.unknown_policy_warnings(made.policies))
 
-    async def revoke(self, call: Call) -> None:
+    async def revoke(self, call: Call[Nothing]) -> None:
         """End a key, the tokens that came from it, and their streams."""
         await self.keys.revoke(call.identity, call.name)

@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from vault import operations
 from vault.audit.broker import AuditBroker, BrokerState
 from vault.audit.proof import Proof
 from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.verification import VerificationJob, VerificationState
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.operation import Capability
-from vault.model.payloads import HashAuditValue, ReadAuditRecord
+from vault.model.payloads import HashAuditValue, Nothing, ReadAuditRecord
 
 
 class AuditSearch(Protocol):
@@ -38,40 +39,46 @@ class AuditHandlers:
     def handlers(self) -> Handlers:
         """The operations this file serves."""
         read = Capability.READ
-        return {
-            "audit.query": Handler(
+        return handler_table(
+            Handler(
+                operations.QUERY_AUDIT,
                 run=self.query,
                 capability=read,
                 audit_response=lambda page: {"count": len(page.events)},
             ),
-            "audit.proof": Handler(run=self.prove, capability=read),
-            "audit.status": Handler(run=self.status, capability=read),
-            "audit.verify": Handler(run=self.verify, capability=Capability.UPDATE),
-            "audit.verification": Handler(run=self.verification_state, capability=read),
-            "audit.hash": Handler(
-                run=self.hash_value, capability=Capability.UPDATE, audit_request=lambda _: None
+            Handler(operations.PROVE_AUDIT_RECORD, run=self.prove, capability=read),
+            Handler(operations.READ_AUDIT_STATUS, run=self.status, capability=read),
+            Handler(operations.VERIFY_AUDIT, run=self.verify, capability=Capability.UPDATE),
+            Handler(
+                operations.READ_AUDIT_VERIFICATION, run=self.verification_state, capability=read
             ),
-        }
+            Handler(
+                operations.HASH_AUDIT_VALUE,
+                run=self.hash_value,
+                capability=Capability.UPDATE,
+                audit_request=lambda _: None,
+            ),
+        )
 
-    async def query(self, call: Call) -> AuditPage:
+    async def query(self, call: Call[AuditQuery]) -> AuditPage:
         """Events for which all of the payload holds, newest first."""
-        payload: AuditQuery = call.payload
+        payload = call.payload
         return await self.index.search(payload)
 
-    async def prove(self, call: Call) -> Proof:
+    async def prove(self, call: Call[ReadAuditRecord]) -> Proof:
         """The record, its path to the root, and the signed checkpoint of that root."""
-        payload: ReadAuditRecord = call.payload
+        payload = call.payload
         return await self.prover(payload.seq)
 
-    async def verify(self, _: Call) -> VerificationState:
+    async def verify(self, _: Call[Nothing]) -> VerificationState:
         """Have the whole log checked; one that is under way goes on."""
         return self.verification.start()
 
-    async def verification_state(self, _: Call) -> VerificationState:
+    async def verification_state(self, _: Call[Nothing]) -> VerificationState:
         """How far that is, or what it found."""
         return self.verification.state
 
-    async def status(self, _: Call) -> BrokerState:
+    async def status(self, _: Call[Nothing]) -> BrokerState:
         """How many records there are, how each sink does, and what is wrong."""
         return self.state()
 
@@ -81,7 +88,7 @@ class AuditHandlers:
         troubles = (state.trouble, self.fault())
         return replace(state, trouble="; ".join(filter(None, troubles)))
 
-    async def hash_value(self, call: Call) -> str:
+    async def hash_value(self, call: Call[HashAuditValue]) -> str:
         """What a value reads as in every record, so that it can be looked for."""
-        payload: HashAuditValue = call.payload
+        payload = call.payload
         return self.broker.hash_value(payload.value)

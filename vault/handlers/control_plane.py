@@ -1,14 +1,14 @@
 """The control plane's side of things: put its bundle in force, and how the link stands."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.instant import from_millis
 from protocols.link.bundle import (
-    NO_BUNDLE,
     AcceptedVersion,
     BundleError,
     VerifiedBundle,
@@ -16,74 +16,52 @@ from protocols.link.bundle import (
     open_bundle,
 )
 from protocols.link.fields import SIGNATURE_SIZE
-from protocols.link.vocabulary import AlertCode, PolicyReason
-from vault.audit.feed import LogFollower
+from protocols.link.vocabulary import PolicyReason
+from vault import operations
 from vault.authz import policy_bundle
-from vault.authz.ceiling import NO_CEILING, count_narrowed
-from vault.authz.policy import Effect, Policy
+from vault.authz.policy import Effect
 from vault.authz.policy_store import PolicyStore
 from vault.errors import ValidationError
-from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.usage_tally import UsageTally
-from vault.model.instant import from_millis
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.link import (
-    DISABLED,
     CentralBundle,
     CentralPolicy,
     LinkStatus,
     SentPage,
     SentVerdict,
 )
-from vault.model.link_ports import ActiveBundle, PolicyTrust, ReadKekState
+from vault.model.link_ports import ActiveBundle, PolicyTrust
 from vault.model.operation import Capability
-from vault.model.payloads import ApplyBundle, ListEgress
+from vault.model.payloads import ApplyBundle, ListEgress, Nothing
 
 
-def link_disabled() -> LinkStatus:
-    """Of an agent without a control plane."""
-    return DISABLED
+class ControlPlaneLink(Protocol):
+    """What the handlers ask of the link: `vault.control_link.ports.LinkPorts`."""
 
+    @property
+    def trust(self) -> Callable[[], PolicyTrust | None]:
+        """Whose bundles count; None while the agent is not enrolled."""
+        ...
 
-async def nothing_sent(_: int, __: int) -> SentPage:
-    """Of an agent without a ledger."""
-    return SentPage((), 0)
+    @property
+    def link_status(self) -> Callable[[], LinkStatus]:
+        """How the link is."""
+        ...
 
+    @property
+    def list_sent(self) -> Callable[[int, int], Awaitable[SentPage]]:
+        """Entries of the egress ledger below a number (0: all), at most so many."""
+        ...
 
-async def nothing_to_verify() -> SentVerdict:
-    """The same."""
-    return SentVerdict(entries=0, bytes=0, first=0, last=0, fault="")
+    @property
+    def verify_sent(self) -> Callable[[], Awaitable[SentVerdict]]:
+        """Checks the whole ledger."""
+        ...
 
-
-@dataclass
-class LinkPorts:
-    """What the open data path is lent by the uplink, and what it lends back."""
-
-    ceiling: Policy = NO_CEILING
-    followers: tuple[LogFollower, ...] = ()
-    trust: Callable[[], PolicyTrust | None] = field(default=lambda: None)
-    """None while the agent is not enrolled."""
-    link_status: Callable[[], LinkStatus] = link_disabled
-    list_sent: Callable[[int, int], Awaitable[SentPage]] = nothing_sent
-    """What was sent, newest first: entries below a number (0: all), at most so many."""
-    verify_sent: Callable[[], Awaitable[SentVerdict]] = nothing_to_verify
-    on_bundle_dropped: Callable[[], None] = field(default=lambda: None)
-    """Told that the bundle was dropped by the owner: the control plane has to hear of it."""
-    on_open: Callable[[PolicyStore, ReadKekState], None] = field(default=lambda _book, _keys: None)
-    on_close: Callable[[], None] = field(default=lambda: None)
-    """Drop what `on_open` was given: keys are reached from it."""
-    raise_alert: Callable[[AlertCode, int], None] = field(default=lambda _code, _count: None)
-    """Report something to the control plane, and how often; waits for nothing."""
-    tally: UsageTally = field(default_factory=UsageTally)
-    """What was used since it was last told."""
-
-    @contextmanager
-    def connect(self, policies: PolicyStore, keys: ReadKekState) -> Iterator[None]:
-        """Let the uplink look into the data path for the length of the block."""
-        self.on_open(policies, keys)
-        try:
-            yield
-        finally:
-            self.on_close()
+    @property
+    def on_bundle_dropped(self) -> Callable[[], None]:
+        """To be called when the owner has dropped the bundle."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -91,49 +69,53 @@ class ControlPlaneHandlers:
     """The handlers of `fleet.*`."""
 
     policies: PolicyStore
-    ports: LinkPorts
+    link: ControlPlaneLink
     world: World
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "fleet.apply": Handler(run=self.apply, capability=Capability.SUDO, mutates=True),
-            "fleet.bundle": Handler(run=self.bundle, capability=Capability.READ),
-            "fleet.reset": Handler(
+        return handler_table(
+            Handler(
+                operations.APPLY_BUNDLE, run=self.apply, capability=Capability.SUDO, mutates=True
+            ),
+            Handler(operations.READ_BUNDLE, run=self.bundle, capability=Capability.READ),
+            Handler(
+                operations.RESET_BUNDLE,
                 run=self.reset,
                 capability=Capability.SUDO,
                 mutates=True,
                 audit_response=lambda dropped: {"version": dropped.version},
             ),
-            "fleet.link": Handler(run=self.status, capability=Capability.READ),
-            "fleet.sent": Handler(
+            Handler(operations.READ_LINK, run=self.status, capability=Capability.READ),
+            Handler(
+                operations.LIST_EGRESS,
                 run=self.sent,
                 capability=Capability.READ,
                 audit_response=lambda page: {"count": len(page.entries)},
             ),
-            "fleet.sent_verify": Handler(run=self.sent_verify, capability=Capability.READ),
-        }
+            Handler(operations.VERIFY_EGRESS, run=self.sent_verify, capability=Capability.READ),
+        )
 
-    async def apply(self, call: Call) -> ActiveBundle:
+    async def apply(self, call: Call[ApplyBundle]) -> ActiveBundle:
         """Check a bundle and put it in force; the one in force again changes nothing.
 
         Raises `ValidationError` (`bundle_refused`), whose `details["reason"]` is a `PolicyReason`.
         """
-        payload: ApplyBundle = call.payload
-        trust = self.ports.trust()
+        payload = call.payload
+        trust = self.link.trust()
         if trust is None:
             raise ValidationError("not_enrolled", "the agent has no control plane")
         stored = self.policies.snapshot.bundle.stored_for(trust)
         if hash_of(payload.signed[SIGNATURE_SIZE:]) != stored.hash:  # not secret: public hashes
             accepted = self._checked(payload.signed, trust, stored)
             await self.policies.put_bundle(self._read(trust, accepted), by=call.identity.name)
-        return bundle_in_force(self.policies)
+        return self.policies.active_bundle()
 
-    async def bundle(self, _: Call) -> CentralBundle:
+    async def bundle(self, _: Call[Nothing]) -> CentralBundle:
         """The bundle in force and its policies; version 0 for none."""
         return bundle_for_display(self.policies.snapshot.bundle)
 
-    async def reset(self, call: Call) -> CentralBundle:
+    async def reset(self, call: Call[Nothing]) -> CentralBundle:
         """Drop the bundle in force, and with it the version below which none is taken.
 
         It works without a link and without an enrolment. What was dropped; version 0 for nothing.
@@ -141,15 +123,15 @@ class ControlPlaneHandlers:
         """
         dropped = await self.policies.delete_bundle(by=call.identity)
         if dropped.version:
-            self.ports.on_bundle_dropped()
+            self.link.on_bundle_dropped()
         return bundle_for_display(dropped)
 
-    async def status(self, _: Call) -> LinkStatus:
+    async def status(self, _: Call[Nothing]) -> LinkStatus:
         """How the agent stands with its control plane, and which bundle is in force."""
         found, held, trust = (
-            self.ports.link_status(),
+            self.link.link_status(),
             self.policies.snapshot.bundle,
-            self.ports.trust(),
+            self.link.trust(),
         )
         if not held.version or (trust is not None and held.is_from(trust)):
             return found
@@ -164,14 +146,14 @@ class ControlPlaneHandlers:
             policy_trouble=found.policy_trouble or (foreign if trust is not None else ""),
         )
 
-    async def sent(self, call: Call) -> SentPage:
+    async def sent(self, call: Call[ListEgress]) -> SentPage:
         """What was sent to the control plane, newest first. Raises as the ledger's reader."""
-        payload: ListEgress = call.payload
-        return await self.ports.list_sent(payload.before, payload.limit)
+        payload = call.payload
+        return await self.link.list_sent(payload.before, payload.limit)
 
-    async def sent_verify(self, _: Call) -> SentVerdict:
+    async def sent_verify(self, _: Call[Nothing]) -> SentVerdict:
         """The whole ledger, checked."""
-        return await self.ports.verify_sent()
+        return await self.link.verify_sent()
 
     def _checked(
         self, signed: bytes, trust: PolicyTrust, stored: AcceptedVersion
@@ -211,15 +193,6 @@ def bundle_for_display(bundle: policy_bundle.PolicyBundle) -> CentralBundle:
             for policy in bundle.policies
         ),
     )
-
-
-def bundle_in_force(policies: PolicyStore, trust: PolicyTrust | None = None) -> ActiveBundle:
-    """What the book has of a control plane; with `trust` only what came by that enrolment."""
-    found = policies.snapshot.bundle
-    if trust is not None and not found.is_from(trust):
-        return ActiveBundle(0, NO_BUNDLE, 0, 0)
-    cut = count_narrowed(policies.ceiling, found.policies)
-    return ActiveBundle(found.version, found.hash, found.expires, cut)
 
 
 def _refused(reason: PolicyReason, why: str) -> ValidationError:

@@ -6,8 +6,9 @@ from heapq import nsmallest
 
 from actors.world import World
 from protocols.link.limits import MAX_EXPIRING
-from vault.barrier import SECRETS, Barrier
-from vault.handlers.handler import Call, Handler, Handlers
+from vault import operations
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import SecretStore
 from vault.model.operation import Capability
 from vault.model.records import RecordStatus, SecretRow
 from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
@@ -17,36 +18,37 @@ from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
 class ExpiringSecretHandlers:
     """The handler of `usage.expiring`. `opaque`: as of `usage.look`."""
 
-    barrier: Barrier
+    secrets: SecretStore
     opaque: Callable[[str, str], bytes]
     world: World
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "usage.expiring": Handler(
+        return handler_table(
+            Handler(
+                operations.FIND_EXPIRING,
                 run=self.expiring,
                 capability=Capability.READ,
-                audit_request=lambda asked: {"within": asked.within, "ended": asked.ended[0]},
+                audit_request=lambda payload: {"within": payload.within, "ended": payload.ended[0]},
                 audit_response=lambda found: {"total": found.total, "ended": len(found.ended)},
             )
-        }
+        )
 
-    async def expiring(self, call: Call) -> ExpiringReport:
+    async def expiring(self, call: Call[FindExpiring]) -> ExpiringReport:
         """Those that have a value and expire within the time.
 
         Each secret is looked at: an index of the file could leave out one that is about to end.
         """
-        asked: FindExpiring = call.payload
+        payload = call.payload
         now = self.world.now()
 
         def describe(row: SecretRow) -> ExpiringSecret | None:
-            is_asked_for = 0 < row.expires_at <= now + asked.within
+            is_asked_for = 0 < row.expires_at <= now + payload.within
             return self._describe(row) if is_asked_for and _is_active(row) else None
 
-        found = [one for one in await self.barrier.select_all(SECRETS, describe) if one]
+        found = [one for one in await self.secrets.select_all(describe) if one]
         ahead = [one for one in found if one.expires_at > now]
-        over = [one for one in found if one.expires_at <= now and _sort_key(one) > asked.ended]
+        over = [one for one in found if one.expires_at <= now and _sort_key(one) > payload.ended]
         return ExpiringReport(
             secrets=tuple(nsmallest(MAX_EXPIRING, ahead, key=lambda one: one.expires_at)),
             total=len(ahead),

@@ -1,32 +1,43 @@
 """What the pipeline knows of a handler: which capability it takes, whether it changes anything."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from vault.errors import ValidationError
 from vault.model.identity import Identity
 from vault.model.name import canonical_name
-from vault.model.operation import NO_FACTS, Capability, Operation, SecretFacts, answers_full
+from vault.model.operation import (
+    NO_FACTS,
+    Capability,
+    Operation,
+    OperationType,
+    P,
+    R,
+    SecretFacts,
+    answers_full,
+)
+
+P_co = TypeVar("P_co", covariant=True)
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, Generic[P_co], frozen=True):
     """One authorized operation on its way into a handler.
 
     `needs_facts`: tags and metadata may have decided, so they must still be `facts` when it
     happens.
     """
 
-    op: Operation
+    op: Operation[P_co, object]
     identity: Identity
     facts: SecretFacts = NO_FACTS
     needs_facts: bool = False
 
     @property
-    def payload(self) -> Any:
-        """The operation's parameters; each handler knows their type by the operation's name."""
+    def payload(self) -> P_co:
+        """The operation's parameters."""
         return self.op.payload
 
     async def reserve(self, size: int) -> None:
@@ -58,8 +69,8 @@ def create_or_update(facts: SecretFacts) -> Capability:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handler:
-    """An entry of the operation table.
+class Handler(Generic[P, R]):
+    """What runs one type of operation, and how the pipeline treats it.
 
     `capability` None: any authenticated caller (the handler itself limits what he sees).
     What such an operation fails with is a refusal, and its records have that pace.
@@ -74,9 +85,9 @@ class Handler:
     each line of credentials (`limits.self_service`). `discloses`: says of a result whether it shows
     anything that not everybody is shown; one that shows nothing has that pace.
     `only_refuses`: it does nothing but put a refusal on record.
-    `closes`: called as soon as it is allowed, before its intent is on record. A log that does not
-    answer must not keep anybody from closing: its records are waited for shortly, and may be
-    missing.
+    `before_intent`: called as soon as the operation is allowed, before its intent is on record. For
+    sealing, which a log that does not answer must not prevent: its records are waited for shortly,
+    and may be missing.
     `only_restricts`: it only takes away. Where what is stored cannot be read, what was in force
     decides. `authorized_by_shares`: no credential is asked for, since the handler asks for shares
     of the root key. `anonymous`: none is looked at; the caller is anonymous and held to the pace
@@ -84,25 +95,46 @@ class Handler:
     audit record shows (hashed).
     """
 
-    run: Callable[[Call], Awaitable[object]]
+    operation: OperationType[P, R] = field(kw_only=False)
+    run: Callable[[Call[P]], Awaitable[R]]
     capability: Capability | Callable[[SecretFacts], Capability] | None
     mutates: bool = False
     precondition: Callable[[Identity], Awaitable[object]] | None = None
     is_audited: bool = True
     is_self_service: bool = False
-    discloses: Callable[[Any], bool] | None = None
+    discloses: Callable[[R], bool] | None = None
     only_refuses: bool = False
     only_restricts: bool = False
-    closes: Callable[[], object] | None = None
+    before_intent: Callable[[], object] | None = None
     authorized_by_shares: bool = False
     anonymous: bool = False
     targets_secret: bool = False
-    proposed_facts: Callable[[Any, SecretFacts], SecretFacts] | None = None
-    audit_request: Callable[[Any], object] | None = None
-    audit_response: Callable[[Any], object] | None = None
+    proposed_facts: Callable[[P, SecretFacts], SecretFacts] | None = None
+    audit_request: Callable[[P], object] | None = None
+    audit_response: Callable[[R], object] | None = None
 
 
-Handlers = dict[str, Handler]
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class _Registered(Protocol):
+    """A `Handler` of any types: a parameter `Handler[Any, Any]` would leave each unchecked."""
+
+    @property
+    def operation(self) -> _Named: ...
+
+
+Handlers: TypeAlias = dict[str, Handler[Any, Any]]
+"""By the name of the operation. The one place where the types are not known: each handler was
+checked against its operation, and the pipeline finds it by an operation of the same type."""
+
+
+def handler_table(*handlers: _Registered) -> Handlers:
+    """The handlers by the names of their operations."""
+    table: dict[str, Any] = {one.operation.name: one for one in handlers}
+    return table
 
 
 def updated_facts(

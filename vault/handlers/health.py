@@ -7,13 +7,15 @@ from operator import sub
 from typing import Final
 
 from actors.world import World
+from vault import operations
 from vault.audit.broker import BrokerState
-from vault.barrier import Barrier
 from vault.errors import ErrorType
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import KeyStore
 from vault.metrics import DURATION_BUCKETS, Metrics, RequestTotals
 from vault.model.health import HealthState, SinkHealth
 from vault.model.operation import Capability
+from vault.model.payloads import Nothing
 
 MIN_INTERVAL: Final = 2.0
 """Seconds that rates are over at least: whoever looks more often sees the ones before."""
@@ -62,7 +64,7 @@ def _server_errors(totals: RequestTotals) -> int:
 class HealthHandlers:
     """The handler of `sys.health`."""
 
-    barrier: Barrier
+    keys: KeyStore
     metrics: Metrics
     audit_state: Callable[[], BrokerState]
     version: str
@@ -72,9 +74,11 @@ class HealthHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {"sys.health": Handler(run=self.health, capability=Capability.READ)}
+        return handler_table(
+            Handler(operations.READ_HEALTH, run=self.health, capability=Capability.READ)
+        )
 
-    async def health(self, _: Call) -> HealthState:
+    async def health(self, _: Call[Nothing]) -> HealthState:
         """As of now."""
         return self.state()
 
@@ -82,7 +86,7 @@ class HealthHandlers:
         """The same, for whoever follows it."""
         pace, totals, log = self.rates, self.metrics.totals(), self.audit_state()
         pace.sample(totals, self.world.monotonic())
-        key, cache = self.barrier.keyring_state, self.barrier.cache_state
+        key, cache = self.keys.state, self.keys.cache_state
         return HealthState(
             version=self.version,
             opened_at=self.opened_at,
@@ -92,15 +96,15 @@ class HealthHandlers:
             errors_per_second=pace.errors,
             p50=pace.p50,
             p99=pace.p99,
-            key_epoch=key["epoch"],
-            key_generation=key["term"],
-            key_created_at=key["install_time"],
-            key_uses=key["encryptions"],
-            rotation_due=key["rotation_due"],
-            cache_bytes=cache["bytes"],
-            cache_max_bytes=cache["max_bytes"],
-            cache_entries=cache["entries"],
-            cache_hit_rate=cache["hit_rate"],
+            key_epoch=key.epoch,
+            key_generation=key.generation,
+            key_created_at=key.created_at,
+            key_uses=key.uses,
+            rotation_due=key.rotation_due,
+            cache_bytes=cache.bytes,
+            cache_max_bytes=cache.max_bytes,
+            cache_entries=cache.entries,
+            cache_hit_rate=cache.hit_rate,
             audit_size=log.size,
             trouble=log.trouble,
             sinks=tuple(

@@ -5,16 +5,17 @@ looks at a bounded number of rows a call and hands out a cursor where it stopped
 """
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
 from actors.pacer import Pacer
 from actors.world import World
+from vault import operations
 from vault.authz.authorizer import Authorizer
-from vault.barrier import SECRETS, Barrier, StoreQuery
 from vault.errors import ValidationError
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import Visibility, secret_facts
 from vault.model.operation import COPIES, NO_FACTS, Capability, SecretFacts
 from vault.model.payloads import MAX_PAGE_SIZE, MAX_RESULT_BYTES, ListKeys, ListSecrets
@@ -34,67 +35,72 @@ _REST: Final = 512  # bytes of a row on the wire beside its name, metadata and t
 class ListingHandlers:
     """The handlers of `secret.list` (search) and `secret.keys` (folder)."""
 
-    barrier: Barrier
+    store: SecretStore
     authorizer: Authorizer
     world: World
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "secret.list": Handler(
+        return handler_table(
+            Handler(
+                operations.LIST_SECRETS,
                 run=self.search,
                 capability=None,
                 discloses=lambda page: bool(page.secrets),
                 audit_response=lambda page: {"count": len(page.secrets)},
             ),
-            "secret.keys": Handler(
+            Handler(
+                operations.LIST_SECRET_KEYS,
                 run=self.keys,
                 capability=Capability.LIST,
                 audit_response=lambda keys: {"count": len(keys.keys)},
             ),
-        }
+        )
 
-    async def search(self, call: Call) -> SecretPage:
+    async def search(self, call: Call[ListSecrets]) -> SecretPage:
         """The visible secrets below the folder for which all filters hold, in name order.
 
         Of one whose metadata the caller may not read there is the name alone, and no filter finds
         it: `list` is not `read_metadata`.
         """
-        payload: ListSecrets = call.payload
+        payload = call.payload
         if not 1 <= payload.limit <= MAX_PAGE_SIZE:
             raise ValidationError(
                 "limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit"
             )
-        after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
-        sight = Visibility(self.authorizer, call, self.world.now())
-        found, reserved = _Search(payload, sight, Pacer(self.world.monotonic)), _AnswerMemory(call)
+        after = self.store.open_cursor(payload.cursor) if payload.cursor else ""
+        visibility = Visibility(self.authorizer, call, self.world.now())
+        found, reserved = (
+            _Search(payload, visibility, Pacer(self.world.monotonic)),
+            _AnswerMemory(call),
+        )
         while True:
-            page = await self._page(call.op.path, after)
+            page = await self.store.list_page(call.op.path, after, _PAGE)
             await found.add_page(page)
             is_last = len(page) < _PAGE
             del page  # not held while there is no room for what was found
             await reserved.reserve_total(found.size)
             after = found.last
             if found.is_over:
-                return SecretPage(secrets=found.shown, cursor=self.barrier.seal_cursor(after))
+                return SecretPage(secrets=found.shown, cursor=self.store.seal_cursor(after))
             if is_last:
                 return SecretPage(secrets=found.shown, cursor="")
 
-    async def keys(self, call: Call) -> KeyList:
+    async def keys(self, call: Call[ListKeys]) -> KeyList:
         """Direct children of the folder. A sub-folder shows when something visible lies in it."""
-        payload: ListKeys = call.payload
-        folder, sight = call.op.path, Visibility(self.authorizer, call, self.world.now())
+        payload = call.payload
+        folder, visibility = call.op.path, Visibility(self.authorizer, call, self.world.now())
         most = min(payload.limit or MAX_KEYS, MAX_KEYS)
         found: list[str] = []
         size, reserved, pacer = 0, _AnswerMemory(call), Pacer(self.world.monotonic)
         last = ""  # of these
         cursor = _last_below(folder, payload.after) if payload.after else folder
         while True:
-            page = await self._names(folder, cursor, facts=sight.needs_facts)
+            page = await self._names(folder, cursor, facts=visibility.needs_facts)
             for name, facts in page:
                 await pacer.pace()
                 key = _child(folder, name)
-                if key == last or not sight.is_listed(name, facts):
+                if key == last or not visibility.is_listed(name, facts):
                     continue
                 if len(found) == most:
                     return KeyList(keys=found)
@@ -112,22 +118,18 @@ class ListingHandlers:
     ) -> list[tuple[str, SecretFacts]]:
         """Of a page the names, with their facts where these are needed: rows stay packed if not."""
         if facts:
-            return [(row.name, secret_facts(row)) for row in await self._page(folder, after)]
-        keys = await self.barrier.checked_keys(SECRETS, _below(folder, after))
-        return [(name, NO_FACTS) for (name,) in cast("list[tuple[str]]", keys)]
-
-    async def _page(self, folder: str, after: str) -> list[SecretRow]:
-        """Secrets below `folder` whose names come after `after`, in byte order."""
-        return await self.barrier.select(SECRETS, _below(folder, after))
+            page = await self.store.list_page(folder, after, _PAGE)
+            return [(row.name, secret_facts(row)) for row in page]
+        return [(name, NO_FACTS) for name in await self.store.list_names(folder, after, _PAGE)]
 
 
 class _Search:
     """What a search has found so far, and where it is."""
 
-    def __init__(self, wanted: ListSecrets, sight: Visibility, pacer: Pacer) -> None:
+    def __init__(self, wanted: ListSecrets, visibility: Visibility, pacer: Pacer) -> None:
         self._wanted = wanted
         self._pacer = pacer
-        self._visibility = sight
+        self._visibility = visibility
         self._scanned = 0
         self.shown: list[SecretRow] = []
         self.size = 0  # bytes of these on the wire, about
@@ -154,7 +156,7 @@ class _Search:
 class _AnswerMemory:
     """The memory that is reserved for an answer which grows."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call[object]) -> None:
         self._call = call
         self._size = _STEP
 
@@ -164,14 +166,6 @@ class _AnswerMemory:
             more = size - self._size + _STEP
             await self._call.reserve(COPIES * more)
             self._size += more
-
-
-def _below(folder: str, after: str) -> StoreQuery:
-    return StoreQuery(
-        prefix=("name", folder) if folder else None,
-        after=(after,) if after else None,
-        limit=_PAGE,
-    )
 
 
 def _child(folder: str, name: str) -> str:

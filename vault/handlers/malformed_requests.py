@@ -7,10 +7,11 @@ whose head cannot be trusted, and of one that needs no credential, it is on reco
 from dataclasses import dataclass
 from typing import NoReturn
 
+from vault import operations
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ValidationError
-from vault.handlers.handler import Call, Handler, Handlers
-from vault.model.payloads import MALFORMED, REFUSED, MalformedRequest, RefusedRequest
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.model.payloads import MalformedRequest, RefusedRequest
 
 
 @dataclass(frozen=True)
@@ -21,32 +22,38 @@ class MalformedRequestHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        known = Handler(
-            run=self.refuse, capability=None, only_refuses=True, audit_request=_audit_request
+        return handler_table(
+            Handler(
+                operations.MALFORMED_REQUEST,
+                run=self.refuse,
+                capability=None,
+                only_refuses=True,
+                audit_request=_audit_request,
+            ),
+            Handler(
+                operations.REFUSED_REQUEST,
+                run=refuse_unread_request,
+                capability=None,
+                only_refuses=True,
+                anonymous=True,
+                audit_request=_audit_request,
+            ),
         )
-        unread = Handler(
-            run=refuse_unread_request,
-            capability=None,
-            only_refuses=True,
-            anonymous=True,
-            audit_request=_audit_request,
-        )
-        return {MALFORMED: known, REFUSED: unread}
 
-    async def refuse(self, call: Call) -> NoReturn:
+    async def refuse(self, call: Call[MalformedRequest]) -> NoReturn:
         """Raise the payload's error; `AuthorizationError` where the caller may do nothing at all.
 
         What is wrong with a request in a mount says that the mount is there.
         """
-        payload: MalformedRequest = call.payload
+        payload = call.payload
         if payload.folder and not self.authorizer.can_reach(call.identity, payload.folder):
             raise AuthorizationError("permission_denied", "permission denied")
         raise payload.error
 
 
-async def refuse_unread_request(call: Call) -> NoReturn:
+async def refuse_unread_request(call: Call[RefusedRequest]) -> NoReturn:
     """Raise why it is refused."""
-    payload: RefusedRequest = call.payload
+    payload = call.payload
     kind = AuthorizationError if payload.denied else ValidationError
     raise kind(payload.code, payload.message)
 

@@ -7,10 +7,17 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.barrier import MISSING, SECRETS, VERSIONS, Barrier, StoreQuery, VaultTx
+from vault import operations
 from vault.errors import NotFoundError
 from vault.handlers.access_counters import AccessCounters
-from vault.handlers.handler import Call, Handler, Handlers, create_or_update, updated_facts
+from vault.handlers.handler import (
+    Call,
+    Handler,
+    Handlers,
+    create_or_update,
+    handler_table,
+    updated_facts,
+)
 from vault.handlers.secret_settings import validate_max_versions, validate_metadata, validate_tags
 from vault.handlers.secrets import (
     MAX_ATTEMPTS,
@@ -22,6 +29,7 @@ from vault.handlers.secrets import (
     secret_not_found,
     version_with_expiry,
 )
+from vault.handlers.stores import SecretStore, SecretTx
 from vault.model.labels import Labels
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability, SecretFacts
@@ -41,28 +49,31 @@ SMALL_BYTES = 1 << 18  # bytes that they have together: they are unpacked while 
 class MetadataHandlers:
     """The handlers of `secret.metadata.read`, `.diff` and `.write`."""
 
-    barrier: Barrier
+    store: SecretStore
     mounts: MountTable
     access: AccessCounters
     world: World
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "secret.metadata.read": Handler(
+        return handler_table(
+            Handler(
+                operations.READ_METADATA,
                 run=self.read,
                 capability=Capability.READ_METADATA,
                 targets_secret=True,
                 audit_response=lambda info: {"secret_id": info.secret.id},
             ),
-            "secret.metadata.diff": Handler(
+            Handler(
+                operations.COMPARE_METADATA,
                 run=self.diff,
                 capability=Capability.READ_METADATA,
                 targets_secret=True,
-                audit_request=lambda asked: {"before": asked.before, "after": asked.after},
+                audit_request=lambda payload: {"before": payload.before, "after": payload.after},
                 audit_response=lambda found: {"secret_id": found.secret.id},
             ),
-            "secret.metadata.write": Handler(
+            Handler(
+                operations.WRITE_METADATA,
                 run=self.write,
                 capability=create_or_update,
                 mutates=True,
@@ -70,42 +81,42 @@ class MetadataHandlers:
                 proposed_facts=_proposed,
                 audit_response=lambda secret: {"secret_id": secret.id},
             ),
-        }
+        )
 
-    async def read(self, call: Call) -> SecretInfo:
+    async def read(self, call: Call[ReadMetadata]) -> SecretInfo:
         """The head, its versions with who wrote each, and the access counts if they are wanted."""
-        asked: ReadMetadata = call.payload
+        payload = call.payload
         secret, versions, relabelled = await self._with_versions(call)
-        access = await self.access.get(secret.id) if asked.uses else None
+        access = await self.access.get(secret.id) if payload.uses else None
         self.access.count_metadata_read(secret.id)
         mount = self.mounts.find_for_path(call.op.path)
         return SecretInfo(
             secret=secret, versions=versions, relabelled=relabelled, access=access, mount=mount
         )
 
-    async def diff(self, call: Call) -> VersionComparison:
+    async def diff(self, call: Call[CompareVersions]) -> VersionComparison:
         """The labels of two versions. Whoever may read the metadata may read what they were.
 
         Raises `NotFoundError`: `version_not_found`, or `labels_not_kept` for a version that was
         written before labels were kept.
         """
-        asked: CompareVersions = call.payload
+        payload = call.payload
         secret = await self._secret(call)
         found = VersionComparison(
             secret=secret,
-            before=await self._labelled(secret, asked.before),
-            after=await self._labelled(secret, asked.after),
+            before=await self._labelled(secret, payload.before),
+            after=await self._labelled(secret, payload.after),
         )
         self.access.count_metadata_read(secret.id)
         return found
 
-    async def write(self, call: Call) -> SecretRow:
+    async def write(self, call: Call[WriteMetadata]) -> SecretRow:
         """Change what the payload names; makes a secret without versions where there is none."""
-        payload: WriteMetadata = call.payload
+        payload = call.payload
 
-        def change(tx: VaultTx) -> SecretRow:
+        def change(tx: SecretTx) -> SecretRow:
             now = self.world.now()
-            secret = tx.get(SECRETS, call.op.path)
+            secret = tx.get_secret(call.op.path)
             if secret is None and payload.must_exist:
                 raise secret_not_found()
             check_existence_unchanged(call, secret)
@@ -114,18 +125,18 @@ class MetadataHandlers:
                 created_by=call.identity.name,
             )  # fmt: skip
             head = replace(_edited(head, payload), updated_at=now)
-            tx.put(SECRETS, head)
+            tx.put_secret(head)
             if payload.expires_at is not None:
                 _expire_current(tx, head)
             return head
 
-        return await self.barrier.commit(change)
+        return await self.store.transact(change)
 
-    async def _secret(self, call: Call) -> SecretRow:
-        return _require_secret(call, await self.barrier.get(SECRETS, call.op.path))
+    async def _secret(self, call: Call[object]) -> SecretRow:
+        return _require_secret(call, await self.store.get(call.op.path))
 
     async def _with_versions(
-        self, call: Call
+        self, call: Call[object]
     ) -> tuple[SecretRow, list[VersionRow], dict[int, bool]]:
         """As `SecretInfo` has them, the current version being the newest one of the list.
 
@@ -137,7 +148,7 @@ class MetadataHandlers:
             if secret.current_version == (versions[-1].version if versions else 0):
                 return secret, versions, relabelled
             before = secret
-            secret = _require_secret(call, await reload_head(self.barrier, call, before))
+            secret = _require_secret(call, await reload_head(self.store, call, before))
             if not is_other_version(before, secret):
                 return secret, versions, relabelled
         raise changed_meanwhile()
@@ -145,7 +156,7 @@ class MetadataHandlers:
     async def _labelled(self, secret: SecretRow, number: int) -> VersionLabels:
         if not number:
             return VersionLabels.current(secret)
-        version = await self.barrier.get_version(secret.id, number)
+        version = await self.store.get_version(secret.id, number)
         if version is None:
             raise NotFoundError("version_not_found", "there is no such version of this secret")
         labelled = VersionLabels.of_version(version)
@@ -169,19 +180,18 @@ class MetadataHandlers:
             return told.rows, told.relabelled
         after, limit = None, self._first_page(secret)
         while True:
-            query = StoreQuery(equals={"secret_id": secret.id}, after=after, limit=limit)
-            page = await self.barrier.select(VERSIONS, query)
+            page = await self.store.list_versions(secret.id, after, limit)
             told.extend(page)
             if len(page) < limit:
                 return told.rows, told.relabelled
-            after = (secret.id, page[-1].version)
+            after = page[-1].version
             limit = _PAGE if sum(map(_size, page)) <= SMALL_BYTES else _FIRST_PAGE
             del page  # its values are not held while the next page is loaded
 
     def _first_page(self, secret: SecretRow) -> int:
         """How many versions to ask for at first: few unless it is known that they are small."""
-        newest = self.barrier.cached(VERSIONS, secret.id, secret.current_version)
-        if newest is None or newest is MISSING:
+        newest = self.store.get_cached_version(secret.id, secret.current_version)
+        if newest is None:
             return _FIRST_PAGE
         return _PAGE if _size(newest) * _PAGE <= SMALL_BYTES else _FIRST_PAGE
 
@@ -191,16 +201,14 @@ class MetadataHandlers:
         Small ones are brought into the cache, so that they are there the next time. Whether they
         are is told by the newest, which comes with the head: the versions of a secret are alike.
         """
-        keys = [(secret.id, number) for number in numbers]
-        versions = [(VERSIONS, key) for key in keys]
-        rows = self.barrier.get_cached_snapshot([(SECRETS, (secret.name,)), *versions], SMALL_BYTES)
-        if rows is not None:
-            return rows[1:] if rows[0] == secret else None  # not secret: its head
-        newest = self.barrier.cached(VERSIONS, *keys[-1]) if keys else None
-        if newest is None or newest is MISSING or _size(newest) * len(keys) > SMALL_BYTES:
+        cached = self.store.get_cached_versions(secret, numbers, SMALL_BYTES)
+        if cached is not None:
+            head, versions = cached
+            return versions if head == secret else None  # not secret: a row
+        newest = self.store.get_cached_version(secret.id, numbers[-1]) if numbers else None
+        if newest is None or _size(newest) * len(numbers) > SMALL_BYTES:
             return None
-        found = await self.barrier.load_into_cache(VERSIONS, keys)
-        return found if len(found) == len(keys) else None
+        return await self.store.load_versions(secret.id, numbers)
 
 
 class _VersionHistory:
@@ -230,18 +238,18 @@ def _size(row: VersionRow) -> int:
     return len(row.box) + words + sum(map(len, labels.tags))
 
 
-def _require_secret(call: Call, secret: SecretRow | None) -> SecretRow:
+def _require_secret(call: Call[object], secret: SecretRow | None) -> SecretRow:
     check_facts_unchanged(call, secret)
     if secret is None:
         raise secret_not_found()
     return secret
 
 
-def _expire_current(tx: VaultTx, head: SecretRow) -> None:
+def _expire_current(tx: SecretTx, head: SecretRow) -> None:
     """Have the current version expire when its head does."""
-    current = tx.get(VERSIONS, head.id, head.current_version) if head.current_version else None
+    current = tx.get_version(head.id, head.current_version) if head.current_version else None
     if current is not None:
-        tx.put(VERSIONS, version_with_expiry(head, current, head.expires_at))
+        tx.put_version(version_with_expiry(head, current, head.expires_at))
 
 
 def _proposed(payload: WriteMetadata, facts: SecretFacts) -> SecretFacts:

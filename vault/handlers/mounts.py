@@ -8,8 +8,8 @@ import trio
 from msgspec.structs import replace
 
 from actors.world import World
+from vault import operations
 from vault.authz.authorizer import Authorizer
-from vault.barrier import MOUNTS, SECRETS, Barrier, StoreQuery, TimedLock, VaultTx
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -17,13 +17,13 @@ from vault.errors import (
     UnavailableError,
     ValidationError,
 )
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secret_settings import validate_max_versions
-from vault.handlers.versions import erase_secret
+from vault.handlers.stores import MountStore, MountTx
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import RESERVED, ResourcePath
-from vault.model.payloads import TuneMount, WriteMount
+from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow
 
 PREFIX: Final = "sys/mounts/"  # where a mount lies in the path space of policies
@@ -38,31 +38,45 @@ MAX_ERASE_BATCHES: Final = (
 class MountHandlers:
     """The handlers of `mount.*`."""
 
-    barrier: Barrier
+    store: MountStore
     mounts: MountTable
     authorizer: Authorizer
     world: World
-    _changing: TimedLock = field(default_factory=TimedLock)  # a change and the book's follow-up
-    _reading: TimedLock = field(default_factory=TimedLock)
-    _seen: list[int] = field(default_factory=lambda: [-1])  # transactions that the book has
+    _seen: list[int] = field(
+        default_factory=lambda: [-1]
+    )  # transactions of mounts that the table has
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "mount.list": Handler(run=self.list_all, capability=Capability.LIST),
-            "mount.visible": Handler(run=self.list_visible, capability=None, discloses=bool),
-            "mount.preflight": Handler(run=self.resolve_path, capability=None),
-            "mount.read": Handler(run=self.read, capability=Capability.READ),
-            "mount.write": Handler(run=self.write, capability=Capability.CREATE, mutates=True),
-            "mount.tune": Handler(run=self.tune, capability=Capability.UPDATE, mutates=True),
-            "mount.delete": Handler(run=self.delete, capability=Capability.DESTROY, mutates=True),
-        }
+        return handler_table(
+            Handler(operations.LIST_MOUNTS, run=self.list_all, capability=Capability.LIST),
+            Handler(
+                operations.LIST_VISIBLE_MOUNTS,
+                run=self.list_visible,
+                capability=None,
+                discloses=bool,
+            ),
+            Handler(operations.RESOLVE_MOUNT, run=self.resolve_path, capability=None),
+            Handler(operations.READ_MOUNT, run=self.read, capability=Capability.READ),
+            Handler(
+                operations.WRITE_MOUNT, run=self.write, capability=Capability.CREATE, mutates=True
+            ),
+            Handler(
+                operations.TUNE_MOUNT, run=self.tune, capability=Capability.UPDATE, mutates=True
+            ),
+            Handler(
+                operations.DELETE_MOUNT,
+                run=self.delete,
+                capability=Capability.DESTROY,
+                mutates=True,
+            ),
+        )
 
-    async def list_all(self, _: Call) -> list[MountRow]:
+    async def list_all(self, _: Call[Nothing]) -> list[MountRow]:
         """Every mount in path order."""
         return self.mounts.list_mounts()
 
-    async def list_visible(self, call: Call) -> list[MountRow]:
+    async def list_visible(self, call: Call[Nothing]) -> list[MountRow]:
         """The mounts in which the caller may do anything at all."""
         found = []
         for row in self.mounts.list_mounts():
@@ -71,7 +85,7 @@ class MountHandlers:
                 found.append(row)
         return found
 
-    async def resolve_path(self, call: Call) -> MountRow:
+    async def resolve_path(self, call: Call[Nothing]) -> MountRow:
         """The mount that a path lies in, for whoever may do anything in it.
 
         Raises `AuthorizationError` for anybody else, and `NotFoundError` for no such mount.
@@ -84,14 +98,14 @@ class MountHandlers:
             raise _mount_not_found()
         return row
 
-    async def read(self, call: Call) -> MountRow:
+    async def read(self, call: Call[Nothing]) -> MountRow:
         """One mount."""
         row = self.mounts.get(_path(call))
         if row is None:
             raise _mount_not_found()
         return row
 
-    async def write(self, call: Call) -> MountRow:
+    async def write(self, call: Call[WriteMount]) -> MountRow:
         """A new mount. Raises `ConflictError` where it would lie in, on or around another."""
         return await self.create(_path(call), call.payload)
 
@@ -101,8 +115,8 @@ class MountHandlers:
         if path.partition("/")[0].casefold() in RESERVED:
             raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
 
-        def change(tx: VaultTx) -> MountRow:
-            others = tx.select(MOUNTS, StoreQuery(limit=MAX_MOUNTS))
+        def change(tx: MountTx) -> MountRow:
+            others = tx.list_mounts(MAX_MOUNTS)
             if len(others) == MAX_MOUNTS:
                 raise ValidationError("mounts_full", f"there are {MAX_MOUNTS} mounts")
             other = MountTable(others).find_overlapping(path)
@@ -113,25 +127,25 @@ class MountHandlers:
                 path=str(path), id=new, accessor=f"kv_{new[:8]}", version=version,
                 description=payload.description, created_at=self.world.now(),
             )  # fmt: skip
-            tx.put(MOUNTS, row)
+            tx.put_mount(row)
             return row
 
-        async with self._changing.hold():
+        async with self.store.changing.hold():
             try:
-                return await self.barrier.commit(change)
+                return await self.store.transact(change)
             finally:
                 await self._follow_up()
 
-    async def tune(self, call: Call) -> MountRow:
+    async def tune(self, call: Call[TuneMount]) -> MountRow:
         """Change what the payload names. Raises `ValidationError` for a downgrade."""
-        payload: TuneMount = call.payload
+        payload = call.payload
         if payload.max_versions is not None:
             validate_max_versions(payload.max_versions)
         if payload.version is not None:
             _checked_version(payload.version)
 
-        def change(tx: VaultTx) -> MountRow:
-            row = tx.get(MOUNTS, _path(call))
+        def change(tx: MountTx) -> MountRow:
+            row = tx.get_mount(_path(call))
             if row is None:
                 raise _mount_not_found()
             if payload.version is not None and payload.version < row.version:
@@ -139,16 +153,16 @@ class MountHandlers:
                     "version_downgrade", f"cannot downgrade mount from version {row.version}"
                 )
             row = _tuned(row, payload)
-            tx.put(MOUNTS, row)
+            tx.put_mount(row)
             return row
 
-        async with self._changing.hold():
+        async with self.store.changing.hold():
             try:
-                return await self.barrier.commit(change)
+                return await self.store.transact(change)
             finally:
                 await self._follow_up()
 
-    async def delete(self, call: Call) -> None:
+    async def delete(self, call: Call[Nothing]) -> None:
         """Erase a mount with all secrets in it, some at a time; one cut short can be repeated.
 
         Raises `UnavailableError` (`mount_not_empty`) after 100,000 secrets when there are more.
@@ -157,19 +171,16 @@ class MountHandlers:
         if self.mounts.get(path) is None:
             raise _mount_not_found()
 
-        def change(tx: VaultTx) -> bool:
-            secrets = tx.select(SECRETS, StoreQuery(prefix=("name", path), limit=ERASE_BATCH))
-            for secret in secrets:
-                erase_secret(tx, secret)
-            done = len(secrets) < ERASE_BATCH
-            if done and tx.get(MOUNTS, path) is not None:
-                tx.delete(MOUNTS, path)
+        def change(tx: MountTx) -> bool:
+            done = tx.erase_secrets(path, ERASE_BATCH) < ERASE_BATCH
+            if done:
+                tx.delete_mount(path)
             return done
 
-        async with self._changing.hold():
+        async with self.store.changing.hold():
             try:
                 for _ in range(MAX_ERASE_BATCHES):
-                    if await self.barrier.commit(change):
+                    if await self.store.transact(change):
                         return
             finally:
                 await self._follow_up()
@@ -180,31 +191,31 @@ class MountHandlers:
         )
 
     async def _follow_up(self) -> None:
-        """Whatever came of a change: it may have happened. Else the book is left stale."""
+        """Whatever came of a change: it may have happened. Else the table is left stale."""
         with suppress(UnavailableError):  # what the change has come to is what is told
             await self.reload()
 
     async def reload(self) -> None:
-        """Take the book to what is stored."""
-        seen = self.barrier.count_transactions(MOUNTS)
-        rows = await self.barrier.select_all(MOUNTS)
+        """Read the table of mounts again."""
+        seen = self.store.count_transactions()
+        rows = await self.store.list_all()
         if seen >= self._seen[0]:  # else another one was quicker, and read later
             self._seen[0] = seen
             self.mounts.replace(rows)
 
     @property
     def is_stale(self) -> bool:
-        """Whether a transaction has ended that the book may not have, as `PolicyStore.is_stale`."""
-        return self.barrier.count_transactions(MOUNTS) > self._seen[0]
+        """Whether a transaction has ended that the table may not have."""
+        return self.store.count_transactions() > self._seen[0]
 
     async def refresh(self) -> None:
-        """Have the book follow what is stored. Raises as `Barrier.select`."""
-        async with self._reading.hold():
+        """Read the table again if it is stale. Raises as `Store.select`."""
+        async with self.store.reading.hold():
             if self.is_stale:
                 await self.reload()
 
 
-def _path(call: Call) -> ResourcePath:
+def _path(call: Call[object]) -> ResourcePath:
     return ResourcePath.parse_folder(call.op.path.removeprefix(PREFIX))
 
 

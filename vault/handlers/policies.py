@@ -9,6 +9,7 @@ import trio
 from msgspec.structs import replace
 
 from actors.world import World
+from vault import operations
 from vault.authn.roles import MAX_POLICIES
 from vault.authn.users import Users
 from vault.authz.access import AccessRequest, Decision
@@ -16,14 +17,14 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.conditions import HiddenFacts
 from vault.authz.policy import Policy, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames, PolicyStore
-from vault.barrier import SECRETS, Barrier
 from vault.errors import ValidationError
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import secret_facts
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRunAccess, WritePolicy
+from vault.model.payloads import DryRunAccess, Nothing, WritePolicy
 from vault.model.records import PolicyRow
 
 _DRY_RUN: Final = ResourcePath.parse("sys/policies-dry-run")
@@ -39,40 +40,55 @@ class PolicyHandlers:
     policies: PolicyStore
     authorizer: Authorizer
     users: Users
-    barrier: Barrier
+    secrets: SecretStore
     world: World
     _deciding: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "policy.list": Handler(run=self.list, capability=Capability.LIST),
-            "policy.read": Handler(run=self.read, capability=Capability.READ),
-            "policy.validate": Handler(
-                run=self.validate, capability=Capability.UPDATE, is_audited=False
+        return handler_table(
+            Handler(operations.LIST_POLICIES, run=self.list, capability=Capability.LIST),
+            Handler(operations.READ_POLICY, run=self.read, capability=Capability.READ),
+            Handler(
+                operations.VALIDATE_POLICY,
+                run=self.validate,
+                capability=Capability.UPDATE,
+                is_audited=False,
             ),
-            "policy.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
-            "policy.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
-            "policy.effective": Handler(run=self.effective, capability=None, is_self_service=True),
-            "policy.check": Handler(run=self.check, capability=None, is_self_service=True),
-            "policy.dry_run": Handler(run=self.dry_run, capability=Capability.READ),
-        }
+            Handler(
+                operations.WRITE_POLICY, run=self.write, capability=Capability.UPDATE, mutates=True
+            ),
+            Handler(
+                operations.DELETE_POLICY,
+                run=self.delete,
+                capability=Capability.DELETE,
+                mutates=True,
+            ),
+            Handler(
+                operations.READ_EFFECTIVE_POLICIES,
+                run=self.effective,
+                capability=None,
+                is_self_service=True,
+            ),
+            Handler(operations.CHECK_ACCESS, run=self.check, capability=None, is_self_service=True),
+            Handler(operations.DRY_RUN_ACCESS, run=self.dry_run, capability=Capability.READ),
+        )
 
-    async def list(self, _: Call) -> PolicyNames:
+    async def list(self, _: Call[Nothing]) -> PolicyNames:
         """All names, the built-in ones among them."""
         return self.policies.listing()
 
-    async def read(self, call: Call) -> ShownPolicy:
+    async def read(self, call: Call[Nothing]) -> ShownPolicy:
         """One policy."""
         return self.policies.get(call.canonical_name)
 
-    async def write(self, call: Call) -> PolicyRow:
+    async def write(self, call: Call[WritePolicy]) -> PolicyRow:
         """Validate and put a policy; it is in force when this returns."""
-        payload: WritePolicy = call.payload
+        payload = call.payload
         document = _document_with_name(call)
         return await self.policies.put(document, by=call.identity, create_only=payload.create_only)
 
-    async def validate(self, call: Call) -> Policy:
+    async def validate(self, call: Call[WritePolicy]) -> Policy:
         """What `write` would take the document for; raises what it would. Changes nothing.
 
         For who may write it, since it costs as much. An editor asks at each pause in typing, so
@@ -80,26 +96,26 @@ class PolicyHandlers:
         """
         return await self.policies.validate(_document_with_name(call))
 
-    async def delete(self, call: Call) -> None:
+    async def delete(self, call: Call[Nothing]) -> None:
         """Delete a policy; it is out of force when this returns."""
         await self.policies.delete(call.canonical_name, by=call.identity)
 
-    async def effective(self, call: Call) -> Effective:
+    async def effective(self, call: Call[Nothing]) -> Effective:
         """The policies of the caller as they count now."""
         return self.policies.effective_policies(call.identity)
 
-    async def check(self, call: Call) -> Decision:
+    async def check(self, call: Call[DryRunAccess]) -> Decision:
         """What the decision on a request of the caller would be now, for any caller.
 
         Nothing else is taken from the payload: a caller could learn a secret's tags by supposing
         another address or time. A secret that he may not read stays as unknown as in a refusal:
         its tags and metadata decide nothing, and one that is not there gets the same answer.
         """
-        payload: DryRunAccess = call.payload
+        payload = call.payload
         asked = DryRunAccess(capability=payload.capability, path=payload.path)
         return await self._decide(call, asked, withholds=not self._may_dry_run(call))
 
-    async def dry_run(self, call: Call) -> Decision:
+    async def dry_run(self, call: Call[DryRunAccess]) -> Decision:
         """What the decision would be, by which rule, and what is missing. Changes nothing.
 
         A draft is validated as `write` would and takes the place of the stored policy of its name:
@@ -107,7 +123,7 @@ class PolicyHandlers:
         """
         return await self._decide(call, call.payload)
 
-    def _may_dry_run(self, call: Call) -> bool:
+    def _may_dry_run(self, call: Call[object]) -> bool:
         access = AccessRequest(
             capability=Capability.READ,
             path=_DRY_RUN,
@@ -118,7 +134,7 @@ class PolicyHandlers:
         return self.authorizer.decide(access).allowed
 
     async def _decide(
-        self, call: Call, payload: DryRunAccess, *, withholds: bool = False
+        self, call: Call[object], payload: DryRunAccess, *, withholds: bool = False
     ) -> Decision:
         if payload.capability not in set(Capability):
             raise ValidationError("capability_unknown", "no such capability", field="capability")
@@ -160,7 +176,7 @@ class PolicyHandlers:
                 fault.code, f"draft: {fault.message}", field=f"draft.{inner}".rstrip(".")
             ) from None
 
-    async def _subject(self, call: Call, payload: DryRunAccess) -> Identity:
+    async def _subject(self, call: Call[object], payload: DryRunAccess) -> Identity:
         identity = call.identity
         if payload.user is not None:
             identity = await self.users.identity_of(payload.user)
@@ -171,7 +187,7 @@ class PolicyHandlers:
         return identity if payload.mfa is None else replace(identity, mfa=payload.mfa)
 
     async def _facts(self, path: ResourcePath, payload: DryRunAccess) -> SecretFacts:
-        row = await self.barrier.get(SECRETS, path)
+        row = await self.secrets.get(path)
         facts = NO_FACTS if row is None else secret_facts(row)
         return SecretFacts(
             exists=facts.exists,
@@ -194,9 +210,9 @@ def _withheld(decide: Callable[[AccessRequest], Decision], access: AccessRequest
     return decide(hidden)
 
 
-def _document_with_name(call: Call) -> dict[str, object]:
+def _document_with_name(call: Call[WritePolicy]) -> dict[str, object]:
     """The document with the name of the path."""
-    payload: WritePolicy = call.payload
+    payload = call.payload
     name, given = call.canonical_name, payload.document.get("name")
     if given is not None and not (isinstance(given, str) and given.lower() == name):
         raise ValidationError(

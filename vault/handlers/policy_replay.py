@@ -4,7 +4,6 @@ The newest records first, a page at a time: read by the index, decided in a thre
 request waits for it. Records, time and memory are bounded; what was not looked at is said.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -13,6 +12,7 @@ import msgspec
 import trio
 
 from actors.world import World
+from vault import operations
 from vault.audit.query import MAX_PAGE, AuditQuery
 from vault.authn.credential_owners import CredentialOwners
 from vault.authz.policy import Policy, validate_policy
@@ -25,24 +25,24 @@ from vault.authz.policy_replay import (
     recorded_path,
 )
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
-from vault.barrier import SECRETS, Barrier
 from vault.errors import ConflictError, ValidationError
 from vault.handlers.audit import AuditSearch
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import SecretStore
 from vault.handlers.usage import OpaqueId
 from vault.handlers.visibility import secret_facts
 from vault.model.audit_row import AuditRow
 from vault.model.identity import ROOT_POLICY, Identity, Method, service_identity
 from vault.model.name import canonical_name
 from vault.model.operation import NO_FACTS, Capability, SecretFacts
-from vault.model.replay import (
+from vault.model.policy_replay import (
     MAX_CHANGES,
     MAX_RECORDS,
     MAX_WRITTEN,
     ConditionFact,
     DecisionChange,
+    PolicyReplayReport,
     ReplayPolicies,
-    ReplayReport,
     Stop,
     Undecided,
 )
@@ -58,33 +58,34 @@ class PolicyReplayHandlers:
     policies: PolicyStore
     index: AuditSearch
     owners: CredentialOwners
-    barrier: Barrier
+    secrets: SecretStore
     opaque: OpaqueId
-    operations: Mapping[str, Handler]
+    operations: Handlers
     """All operations: which of them change something, and which are about a secret."""
     world: World
     _lock: trio.Lock = field(default_factory=trio.Lock)
 
     def handlers(self) -> Handlers:
         """The operation this file serves."""
-        return {
-            "policy.replay": Handler(
+        return handler_table(
+            Handler(
+                operations.REPLAY_POLICIES,
                 run=self.replay,
                 capability=Capability.READ,
                 audit_request=_audit_request,
                 audit_response=_audit_response,
             )
-        }
+        )
 
-    async def replay(self, call: Call) -> ReplayReport:
+    async def replay(self, call: Call[ReplayPolicies]) -> PolicyReplayReport:
         """Decide what is on record again, under the policies in force and under the candidate.
 
         Both are asked for each caller as he stands now, with address and time of the record.
         Raises `ValidationError` with the faulty field, and `ConflictError` (`replay_running`)
         while another one is under way.
         """
-        asked: ReplayPolicies = call.payload
-        _check(asked)
+        payload = call.payload
+        _check(payload)
         present = self.policies.snapshot
         try:
             self._lock.acquire_nowait()
@@ -93,17 +94,17 @@ class PolicyReplayHandlers:
                 "replay_running", "another replay is under way; try again when it has ended"
             ) from None
         try:
-            candidate = await self.world.run_sync(_candidate_snapshot, asked, present)
-            return await _ReplayRun(self, asked, present.with_changes(), candidate).run()
+            candidate = await self.world.run_sync(_candidate_snapshot, payload, present)
+            return await _PolicyReplayRun(self, payload, present.with_changes(), candidate).run()
         finally:
             self._lock.release()
 
 
-def _candidate_snapshot(asked: ReplayPolicies, present: PolicySnapshot) -> PolicySnapshot:
+def _candidate_snapshot(payload: ReplayPolicies, present: PolicySnapshot) -> PolicySnapshot:
     fleet = present.bundle
-    if asked.bundle is not None:
-        fleet = msgspec.structs.replace(fleet, policies=_read_policies(asked.bundle, "bundle"))
-    gone = [canonical_name(name, f"delete[{i}]") for i, name in enumerate(asked.delete)]
+    if payload.bundle is not None:
+        fleet = msgspec.structs.replace(fleet, policies=_read_policies(payload.bundle, "bundle"))
+    gone = [canonical_name(name, f"delete[{i}]") for i, name in enumerate(payload.delete)]
     for i, name in enumerate(gone):
         if name == ROOT_POLICY or name not in present.policies:
             raise ValidationError(
@@ -111,33 +112,33 @@ def _candidate_snapshot(asked: ReplayPolicies, present: PolicySnapshot) -> Polic
                 f"delete[{i}] is no policy of this agent that could be deleted",
                 field=f"delete[{i}]",
             )
-    return present.with_changes(_read_policies(asked.write, "write"), gone, fleet)
+    return present.with_changes(_read_policies(payload.write, "write"), gone, fleet)
 
 
-class _ReplayRun:
+class _PolicyReplayRun:
     """One replay on its way."""
 
     def __init__(
         self,
-        around: PolicyReplayHandlers,
-        asked: ReplayPolicies,
+        handlers: PolicyReplayHandlers,
+        payload: ReplayPolicies,
         now: PolicySnapshot,
         then: PolicySnapshot,
     ) -> None:
-        self._handlers = around
-        self._asked = asked
+        self._handlers = handlers
+        self._payload = payload
         self._current = now
         self._candidate = then
         self._counts = ReplayCounts()
-        mutating = frozenset(name for name, h in around.operations.items() if h.mutates)
+        mutating = frozenset(name for name, h in handlers.operations.items() if h.mutates)
         self._decisions = DecisionFilter(mutating)
         self._callers: dict[tuple[str, str], Identity | None] = {}
         self._facts: dict[str, tuple[int, SecretFacts] | None] = {}
         self._records = 0
-        self._reached = asked.until
+        self._reached = payload.until
         self._stopped = Stop.NOTHING
 
-    async def run(self) -> ReplayReport:
+    async def run(self) -> PolicyReplayReport:
         """All of it, or as much as the bounds leave."""
         ends, cursor = self._handlers.world.monotonic() + MAX_SECONDS, ""
         while True:
@@ -145,7 +146,7 @@ class _ReplayRun:
             await self._add_page(page.events)
             cursor = page.cursor
             if not cursor:
-                self._reached = self._asked.since
+                self._reached = self._payload.since
                 break
             self._stopped = self._bound(ends)
             if self._stopped:
@@ -153,12 +154,12 @@ class _ReplayRun:
         return await self._result()
 
     def _query(self, cursor: str) -> AuditQuery:
-        asked = self._asked
-        limit = min(MAX_PAGE, asked.records - self._records)
-        return AuditQuery(since=asked.since, until=asked.until, cursor=cursor, limit=limit)
+        payload = self._payload
+        limit = min(MAX_PAGE, payload.records - self._records)
+        return AuditQuery(since=payload.since, until=payload.until, cursor=cursor, limit=limit)
 
     def _bound(self, ends: float) -> Stop:
-        if self._records >= self._asked.records:
+        if self._records >= self._payload.records:
             return Stop.RECORDS
         return Stop.TIME if self._handlers.world.monotonic() >= ends else Stop.NOTHING
 
@@ -185,7 +186,7 @@ class _ReplayRun:
         handler = self._handlers.operations.get(row.operation)
         on_secret = handler is None or handler.targets_secret
         facts = None if on_secret else NO_FACTS
-        return ReplayedAccess(row, path, identity, facts, self._asked.facts)
+        return ReplayedAccess(row, path, identity, facts, self._payload.facts)
 
     async def _caller(self, row: AuditRow) -> Identity | None:
         """Who the credential stands for, judged at the time of its newest record."""
@@ -226,25 +227,25 @@ class _ReplayRun:
         row, handler = question.row, self._handlers.operations.get(question.row.operation)
         if handler is None or handler.proposed_facts is not None:
             return None
-        if not self._asked.facts & {ConditionFact.TAGS, ConditionFact.METADATA}:
+        if not self._payload.facts & {ConditionFact.TAGS, ConditionFact.METADATA}:
             return None
         if row.path not in self._facts:
             if len(self._facts) >= MAX_CACHED:
                 self._facts.clear()
-            found = await self._handlers.barrier.get(SECRETS, question.path)
+            found = await self._handlers.secrets.get(question.path)
             self._facts[row.path] = (
                 None if found is None else (found.updated_at, secret_facts(found))
             )
         held = self._facts[row.path]
         return held[1] if held is not None and held[0] <= row.time else None
 
-    async def _result(self) -> ReplayReport:
-        counts, asked = self._counts, self._asked
+    async def _result(self) -> PolicyReplayReport:
+        counts, payload = self._counts, self._payload
         changes = counts.changes()
-        shown = [await self._named(change) for change in changes[: asked.limit]]
-        return ReplayReport(
-            since=asked.since,
-            until=asked.until,
+        shown = [await self._named(change) for change in changes[: payload.limit]]
+        return PolicyReplayReport(
+            since=payload.since,
+            until=payload.until,
             reached=self._reached,
             stopped=self._stopped,
             records=self._records,
@@ -260,12 +261,12 @@ class _ReplayRun:
 
     async def _named(self, change: DecisionChange) -> DecisionChange:
         """With opaque ids if they are asked for."""
-        if not self._asked.opaque:
+        if not self._payload.opaque:
             return change
         opaque, handler = self._handlers.opaque, self._handlers.operations.get(change.operation)
         row = None
         if handler is not None and handler.targets_secret:
-            row = await self._handlers.barrier.get(SECRETS, change.path)
+            row = await self._handlers.secrets.get(change.path)
         return msgspec.structs.replace(
             change,
             identity=opaque("identity", change.actor_id),
@@ -279,14 +280,14 @@ def _decide_all(
     return [question.decide_both(now, then) for question in questions]
 
 
-def _check(asked: ReplayPolicies) -> None:
-    if not 0 < asked.since <= asked.until:
+def _check(payload: ReplayPolicies) -> None:
+    if not 0 < payload.since <= payload.until:
         raise ValidationError("since_invalid", "since must lie before until", field="since")
     for name, most, least in (("limit", MAX_CHANGES, 0), ("records", MAX_RECORDS, 1)):
-        if not least <= getattr(asked, name) <= most:
+        if not least <= getattr(payload, name) <= most:
             raise ValidationError(f"{name}_invalid", f"{name} is {least} to {most}", field=name)
     for name in ("write", "delete", "bundle"):
-        if len(getattr(asked, name) or ()) > MAX_WRITTEN:
+        if len(getattr(payload, name) or ()) > MAX_WRITTEN:
             raise ValidationError(
                 "policy_invalid", f"{name} may hold at most {MAX_WRITTEN}", field=name
             )
@@ -310,16 +311,16 @@ def _read_policies(documents: tuple[dict[str, Any], ...], field_: str) -> tuple[
     return tuple(found.values())
 
 
-def _audit_request(asked: ReplayPolicies) -> object:
+def _audit_request(payload: ReplayPolicies) -> object:
     """For the record: which policies, not what they say."""
     return {
-        "write": [document.get("name") for document in asked.write],
-        "delete": list(asked.delete),
-        "bundle": None if asked.bundle is None else [one.get("name") for one in asked.bundle],
-        "since": asked.since,
-        "until": asked.until,
+        "write": [document.get("name") for document in payload.write],
+        "delete": list(payload.delete),
+        "bundle": None if payload.bundle is None else [one.get("name") for one in payload.bundle],
+        "since": payload.since,
+        "until": payload.until,
     }
 
 
-def _audit_response(found: ReplayReport) -> object:
+def _audit_response(found: PolicyReplayReport) -> object:
     return {"records": found.records, "denied": found.denied, "allowed": found.allowed}

@@ -5,29 +5,25 @@ goes on where the last one ended. A pass that a restart has cut short begins ane
 what is done already. Each transaction is small, so that other writes go on meanwhile.
 """
 
-from functools import partial
 from typing import Final
 
 import trio
 
-from vault.barrier import SYSTEM, VERSIONS, Barrier, StoreQuery, VaultTx
 from vault.errors import ConflictError
-from vault.model.records import SystemRow, VersionRow
+from vault.handlers.stores import KeyStore, is_under_older_key
 from vault.model.results import RewrapStep
 
 BATCH_VERSIONS: Final = (
     64  # versions of a transaction: they are read with their values, of up to 1 MiB
 )
 MAX_SCANNED: Final = 4_096  # versions that one step looks at
-DONE_ROW: Final = "kek-rewrapped"
-"""The generation that the last whole pass has left all under. It saves one and proves nothing."""
 
 
 class KeyRewrapper:
     """One open vault's. One step at a time; others wait for it."""
 
-    def __init__(self, barrier: Barrier) -> None:
-        self._barrier = barrier
+    def __init__(self, keys: KeyStore) -> None:
+        self._keys = keys
         self._lock = trio.Lock()
         self._generation = 0  # that this pass moves to
         self._after: tuple[str, int] | None = None
@@ -36,37 +32,35 @@ class KeyRewrapper:
 
     async def has_old_keys(self) -> bool:
         """Whether versions may be under an older key."""
-        active = self._barrier.active_generation
+        active = self._keys.active_generation
         return (
-            self._barrier.oldest_generation < active and await self._completed_generation() < active
+            self._keys.oldest_generation < active
+            and await self._keys.get_rewrapped_generation() < active
         )
 
     async def rewrap_next(self, *, again: bool = False) -> RewrapStep:
         """Look at the next versions, and move those that are old. `again`: begin a pass anyway."""
         async with self._lock:
-            active = self._barrier.active_generation
+            active = self._keys.active_generation
             if again or self._generation != active:
-                if not again and (done := await self._completed_generation()) >= active:
+                if not again and (done := await self._keys.get_rewrapped_generation()) >= active:
                     return RewrapStep(generation=done, moved=0, looked_at=0, complete=True)
-                await self._barrier.drain_older_generations()
+                await self._keys.drain_older_generations()
                 self._generation, self._after, self._looked_at = active, None, 0
             return await self._rewrap_batch(active)
 
     async def _rewrap_batch(self, active: int) -> RewrapStep:
         moved = looked_at = 0
         while looked_at < MAX_SCANNED:
-            page = await self._barrier.select(
-                VERSIONS, StoreQuery(after=self._after, limit=BATCH_VERSIONS)
-            )
+            page = await self._keys.list_versions(self._after, BATCH_VERSIONS)
             if not page:
                 await self._complete(active)
                 break
             self._after = (page[-1].secret_id, page[-1].version)
             looked_at += len(page)
-            keys = [(row.secret_id, row.version) for row in page if _is_old(row, active)]
+            keys = [(row.secret_id, row.version) for row in page if is_under_older_key(row, active)]
             if keys:
-                change = partial(_rewrapped, keys, active)
-                moved += await self._barrier.commit(change, max_seals=len(keys))
+                moved += await self._keys.rewrap(keys, active)
         self._looked_at += looked_at
         complete = self._proven == active and self._generation != active
         return RewrapStep(
@@ -74,8 +68,7 @@ class KeyRewrapper:
         )
 
     async def _complete(self, active: int) -> None:
-        row = SystemRow(name=DONE_ROW, value=active.to_bytes(4))
-        await self._barrier.commit(lambda tx: tx.put(SYSTEM, row))
+        await self._keys.put_rewrapped_generation(active)
         self._proven, self._generation = active, 0
 
     async def retire_old_keys(self) -> list[int]:
@@ -84,30 +77,11 @@ class KeyRewrapper:
         Raises `ConflictError` (`rewrap_incomplete`) unless a pass of this process was whole.
         """
         async with self._lock:
-            active = self._barrier.active_generation
+            active = self._keys.active_generation
             if self._proven != active:
                 raise ConflictError(
                     "rewrap_incomplete",
                     "versions may be under older keys: run `freehold operator rewrap --retire`, "
                     "which looks at all of them first",
                 )
-            return await self._barrier.retire_older_generations(active)
-
-    async def _completed_generation(self) -> int:
-        row = await self._barrier.get(SYSTEM, DONE_ROW)
-        return 0 if row is None else int.from_bytes(row.value)
-
-
-def _is_old(row: VersionRow, generation: int) -> bool:
-    return not row.destroyed and row.kek_generation != generation
-
-
-def _rewrapped(keys: list[tuple[str, int]], generation: int, tx: VaultTx) -> int:
-    """Rewrap those of the versions that are still there and still old."""
-    moved = 0
-    for key in keys:
-        row = tx.get(VERSIONS, *key)
-        if row is not None and _is_old(row, generation):
-            tx.put(VERSIONS, tx.rewrap(row))
-            moved += 1
-    return moved
+            return await self._keys.retire_older_generations(active)

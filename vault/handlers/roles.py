@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from vault import operations
 from vault.authn.roles import Roles
 from vault.authz.authorizer import Authorizer
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.operation import Capability
-from vault.model.payloads import WriteRole
+from vault.model.payloads import Nothing, WriteRole
 from vault.model.records import RoleRow
 from vault.model.results import RoleWritten
 
@@ -20,28 +21,33 @@ class RoleHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "role.list": Handler(
+        return handler_table(
+            Handler(
+                operations.LIST_ROLES,
                 run=self.list,
                 capability=Capability.LIST,
                 audit_response=lambda rows: {"count": len(rows)},
             ),
-            "role.read": Handler(run=self.read, capability=Capability.READ),
-            "role.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
-            "role.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
-        }
+            Handler(operations.READ_ROLE, run=self.read, capability=Capability.READ),
+            Handler(
+                operations.WRITE_ROLE, run=self.write, capability=Capability.UPDATE, mutates=True
+            ),
+            Handler(
+                operations.DELETE_ROLE, run=self.delete, capability=Capability.DELETE, mutates=True
+            ),
+        )
 
-    async def list(self, _: Call) -> list[RoleRow]:
+    async def list(self, _: Call[Nothing]) -> list[RoleRow]:
         """All roles by name."""
         return await self.roles.list_roles()
 
-    async def read(self, call: Call) -> RoleRow:
+    async def read(self, call: Call[Nothing]) -> RoleRow:
         """One role."""
         return await self.roles.get(call.canonical_name)
 
-    async def write(self, call: Call) -> RoleWritten:
+    async def write(self, call: Call[WriteRole]) -> RoleWritten:
         """Make or replace a role; it counts when this returns. Raises as `Roles.put`."""
-        payload: WriteRole = call.payload
+        payload = call.payload
         role = await self.roles.put(
             call.identity,
             call.canonical_name,
@@ -52,6 +58,6 @@ class RoleHandlers:
             role=role, warnings=self.authorizer.unknown_policy_warnings(role.policies)
         )
 
-    async def delete(self, call: Call) -> None:
+    async def delete(self, call: Call[Nothing]) -> None:
         """Delete a role."""
         await self.roles.delete(call.identity, call.canonical_name)

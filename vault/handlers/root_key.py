@@ -4,17 +4,23 @@
 takes one beside the shares, so that nobody else begins or ends it.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from vault.handlers.handler import Call, Handler, Handlers
-from vault.model.operation import Capability
+from vault import operations
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.model.operation import Capability, OperationType, P, R
+from vault.model.payloads import Nothing
 from vault.model.root_key import (
+    AttemptNonce,
     GenerateRootStatus,
     NewShares,
     RekeyResult,
     RekeyStatus,
+    StartGenerateRoot,
+    StartRekey,
+    SubmitShare,
     VerificationStatus,
 )
 
@@ -81,87 +87,97 @@ class RootKeyHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "sys.generate_root.read": Handler(
+        return handler_table(
+            Handler(
+                operations.READ_GENERATE_ROOT,
                 run=self.root_state,
                 capability=None,
                 authorized_by_shares=True,
                 audit_response=_audit_response,
             ),
-            "sys.generate_root.begin": _share_handler(self.begin_root),
-            "sys.generate_root.offer": _share_handler(self.offer_root),
-            "sys.generate_root.cancel": _share_handler(self.cancel_root),
-            "sys.rekey.read": Handler(
-                run=self.rekey_state, capability=Capability.READ, audit_response=_audit_response
+            _share_handler(operations.START_GENERATE_ROOT, self.begin_root),
+            _share_handler(operations.SUBMIT_GENERATE_ROOT_SHARE, self.offer_root),
+            _share_handler(operations.CANCEL_GENERATE_ROOT, self.cancel_root),
+            Handler(
+                operations.READ_REKEY,
+                run=self.rekey_state,
+                capability=Capability.READ,
+                audit_response=_audit_response,
             ),
-            "sys.rekey.begin": _sudo_handler(self.begin_rekey, discloses=True),
-            "sys.rekey.offer": _sudo_handler(self.offer_rekey),
-            "sys.rekey.commit": _sudo_handler(self.commit_rekey),
-            "sys.rekey.cancel": _sudo_handler(self.cancel_rekey),
-            "sys.rekey.verify.read": Handler(
-                run=self.verify_state, capability=Capability.READ, audit_response=_audit_response
+            _sudo_handler(operations.START_REKEY, self.begin_rekey, discloses=True),
+            _sudo_handler(operations.SUBMIT_REKEY_SHARE, self.offer_rekey),
+            _sudo_handler(operations.COMMIT_REKEY, self.commit_rekey),
+            _sudo_handler(operations.CANCEL_REKEY, self.cancel_rekey),
+            Handler(
+                operations.READ_REKEY_VERIFICATION,
+                run=self.verify_state,
+                capability=Capability.READ,
+                audit_response=_audit_response,
             ),
-            "sys.rekey.verify.offer": _sudo_handler(self.offer_verify),
-            "sys.rekey.verify.restart": _sudo_handler(self.restart_verify),
-        }
+            _sudo_handler(operations.SUBMIT_VERIFICATION_SHARE, self.offer_verify),
+            _sudo_handler(operations.RESTART_VERIFICATION, self.restart_verify),
+        )
 
-    async def root_state(self, _: Call) -> GenerateRootStatus:
+    async def root_state(self, _: Call[Nothing]) -> GenerateRootStatus:
         """How far an attempt to make a root token is."""
         return await self.root_key.generate_root_status()
 
-    async def begin_root(self, call: Call) -> GenerateRootStatus:
+    async def begin_root(self, call: Call[StartGenerateRoot]) -> GenerateRootStatus:
         """Begin one."""
         return await self.root_key.start_generate_root(call.payload.otp)
 
-    async def offer_root(self, call: Call) -> GenerateRootStatus:
+    async def offer_root(self, call: Call[SubmitShare]) -> GenerateRootStatus:
         """Offer a share to it."""
         return await self.root_key.submit_generate_root_share(
             call.payload.share, call.payload.nonce
         )
 
-    async def cancel_root(self, _: Call) -> None:
+    async def cancel_root(self, _: Call[Nothing]) -> None:
         """Give it up."""
         await self.root_key.cancel_generate_root()
 
-    async def rekey_state(self, _: Call) -> RekeyStatus:
+    async def rekey_state(self, _: Call[Nothing]) -> RekeyStatus:
         """How far an attempt to replace the root key is."""
         return await self.root_key.rekey_status()
 
-    async def begin_rekey(self, call: Call) -> RekeyStatus:
+    async def begin_rekey(self, call: Call[StartRekey]) -> RekeyStatus:
         """Begin one."""
         new = call.payload
         return await self.root_key.start_rekey(
             new.shares, new.threshold, require_verification=new.verifies
         )
 
-    async def offer_rekey(self, call: Call) -> RekeyStatus | NewShares:
+    async def offer_rekey(self, call: Call[SubmitShare]) -> RekeyStatus | NewShares:
         """Offer an old share to it."""
         return await self.root_key.submit_rekey_share(call.payload.share, call.payload.nonce)
 
-    async def commit_rekey(self, call: Call) -> RekeyResult:
+    async def commit_rekey(self, call: Call[AttemptNonce]) -> RekeyResult:
         """Have the new shares in force."""
         return await self.root_key.commit_rekey(call.payload.nonce)
 
-    async def cancel_rekey(self, _: Call) -> None:
+    async def cancel_rekey(self, _: Call[Nothing]) -> None:
         """Give it up."""
         await self.root_key.cancel_rekey()
 
-    async def verify_state(self, _: Call) -> VerificationStatus:
+    async def verify_state(self, _: Call[Nothing]) -> VerificationStatus:
         """How many of the new shares have been shown."""
         return await self.root_key.verification_status()
 
-    async def offer_verify(self, call: Call) -> VerificationStatus:
+    async def offer_verify(self, call: Call[SubmitShare]) -> VerificationStatus:
         """Show a new share."""
         return await self.root_key.submit_verification_share(call.payload.share, call.payload.nonce)
 
-    async def restart_verify(self, _: Call) -> VerificationStatus:
+    async def restart_verify(self, _: Call[Nothing]) -> VerificationStatus:
         """Show them from the first one on."""
         return await self.root_key.restart_verification()
 
 
-def _share_handler(run: Callable[[Call], Any]) -> Handler:
+def _share_handler(
+    operation: OperationType[P, R], run: Callable[[Call[P]], Awaitable[R]]
+) -> Handler[P, R]:
     """Whoever brings shares of the root key; the record has no share and no token."""
     return Handler(
+        operation,
         run=run,
         capability=None,
         authorized_by_shares=True,
@@ -171,9 +187,15 @@ def _share_handler(run: Callable[[Call], Any]) -> Handler:
     )
 
 
-def _sudo_handler(run: Callable[[Call], Any], *, discloses: bool = False) -> Handler:
+def _sudo_handler(
+    operation: OperationType[P, R],
+    run: Callable[[Call[P]], Awaitable[R]],
+    *,
+    discloses: bool = False,
+) -> Handler[P, R]:
     """`discloses`: the record has what is asked for, of which nothing is secret."""
     return Handler(
+        operation,
         run=run,
         capability=Capability.SUDO,
         mutates=True,

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
-from vault.barrier import SECRETS, VERSIONS, Barrier, StoreQuery, VaultTx
+from protocols.instant import MAX_NS
+from vault import operations
 from vault.errors import (
     ConflictError,
     NotFoundError,
@@ -23,6 +24,7 @@ from vault.handlers.handler import (
     Handler,
     Handlers,
     create_or_update,
+    handler_table,
     updated_facts,
 )
 from vault.handlers.secret_settings import (
@@ -32,8 +34,8 @@ from vault.handlers.secret_settings import (
     validate_metadata,
     validate_tags,
 )
+from vault.handlers.stores import SecretStore, SecretTx
 from vault.handlers.visibility import secret_facts
-from vault.model.instant import MAX_NS
 from vault.model.labels import Labels
 from vault.model.mounts import MountTable
 from vault.model.operation import COPIES, LARGE_VALUE, NO_FACTS, Capability
@@ -57,21 +59,23 @@ class SecretVersionRef(ReferencePayload, frozen=True):
 class SecretHandlers:
     """The handlers of `secret.read`, `.write`, `.patch` and `.rollback`."""
 
-    barrier: Barrier
+    store: SecretStore
     mounts: MountTable
     access: AccessCounters
     world: World
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "secret.read": Handler(
+        return handler_table(
+            Handler(
+                operations.READ_SECRET,
                 run=self.read,
                 capability=Capability.READ,
                 targets_secret=True,
                 audit_response=_audit_response,
             ),
-            "secret.write": Handler(
+            Handler(
+                operations.WRITE_SECRET,
                 run=self.write,
                 capability=create_or_update,
                 mutates=True,
@@ -82,7 +86,8 @@ class SecretHandlers:
                 audit_request=_write_request,
                 audit_response=_audit_response,
             ),
-            "secret.patch": Handler(
+            Handler(
+                operations.PATCH_SECRET,
                 run=self.patch,
                 capability=Capability.UPDATE,
                 mutates=True,
@@ -90,21 +95,22 @@ class SecretHandlers:
                 audit_request=_patch_request,
                 audit_response=_audit_response,
             ),
-            "secret.rollback": Handler(
+            Handler(
+                operations.ROLL_BACK_SECRET,
                 run=self.rollback,
                 capability=Capability.UPDATE,
                 mutates=True,
                 targets_secret=True,
                 audit_response=_audit_response,
             ),
-        }
+        )
 
-    async def read(self, call: Call) -> SecretValue:
+    async def read(self, call: Call[ReadSecret]) -> SecretValue:
         """A version's value; its `value` is None where the version is deleted or destroyed.
 
         Raises `NotFoundError` for no such secret or version, and for a version that has expired.
         """
-        payload: ReadSecret = call.payload
+        payload = call.payload
         secret, version = await self._find(call, payload.version)
         expires_at = version_expiry(secret, version)
         self._check_expiry(expires_at)
@@ -112,13 +118,13 @@ class SecretHandlers:
             secret = replace(secret, expires_at=expires_at)  # of what is shown
         if not is_live(version, self.world.now()):
             return SecretValue(secret=secret, version=version, value=None)
-        value = self.barrier.open_value(version)
+        value = self.store.open_value(version)
         self.access.count_value_read(secret.id)
         if len(version.box) >= LARGE_VALUE:
             version = replace(version, box=b"")  # not held until the value is sent
         return SecretValue(secret=secret, version=version, value=value)
 
-    async def _find(self, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
+    async def _find(self, call: Call[object], number: int) -> tuple[SecretRow, VersionRow]:
         """The head, and its version of this number or the current one, which always is there.
 
         They are looked up in two views of the database. A write in between may have pruned what
@@ -127,11 +133,11 @@ class SecretHandlers:
         Memory is reserved for a large value. While there is no room, it is not held, so it is
         looked up again afterwards.
         """
-        secret = self._readable(call, await self.barrier.get(SECRETS, call.op.path))
+        secret = self._readable(call, await self.store.get(call.op.path))
         reserved = 0
         for _ in range(MAX_ATTEMPTS):
             wanted = number or secret.current_version
-            version = await self.barrier.get_version(secret.id, wanted) if wanted else None
+            version = await self.store.get_version(secret.id, wanted) if wanted else None
             if version is not None:
                 needed = _memory_needed(version) - reserved
                 if needed <= 0 or call.op.memory.take_nowait(needed):
@@ -139,17 +145,17 @@ class SecretHandlers:
                 del version
                 await call.reserve(needed)
                 reserved += needed
-                secret = self._readable(call, await self.barrier.get(SECRETS, call.op.path))
+                secret = self._readable(call, await self.store.get(call.op.path))
                 continue
             if number or not wanted:
                 raise _no_version()
             before = secret
-            secret = self._readable(call, await reload_head(self.barrier, call, before))
+            secret = self._readable(call, await reload_head(self.store, call, before))
             if not is_other_version(before, secret):
                 raise _no_version()
         raise changed_meanwhile()
 
-    def _readable(self, call: Call, secret: SecretRow | None) -> SecretRow:
+    def _readable(self, call: Call[object], secret: SecretRow | None) -> SecretRow:
         check_facts_unchanged(call, secret)
         if secret is None:
             raise secret_not_found()
@@ -159,19 +165,19 @@ class SecretHandlers:
         if expires_at and expires_at <= self.world.now():
             raise NotFoundError("secret_expired", "the secret has expired; write it anew to use it")
 
-    async def write(self, call: Call) -> SecretWritten:
+    async def write(self, call: Call[WriteSecret]) -> SecretWritten:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
-        return await self.barrier.commit(self.prepare_write(call), max_seals=1)
+        return await self.store.transact(self.prepare_write(call), max_encryptions=1)
 
-    def prepare_write(self, call: Call) -> Callable[[VaultTx], SecretWritten]:
+    def prepare_write(self, call: Call[WriteSecret]) -> Callable[[SecretTx], SecretWritten]:
         """The change that makes a new version. Raises `ValidationError`; it, as `write`."""
-        payload: WriteSecret = call.payload
+        payload = call.payload
         _check_size(payload.value)
         metadata = None if payload.metadata is None else validate_metadata(payload.metadata)
         tags = None if payload.tags is None else validate_tags(payload.tags)
 
-        def change(tx: VaultTx) -> SecretWritten:
-            secret = tx.get(SECRETS, call.op.path)
+        def change(tx: SecretTx) -> SecretWritten:
+            secret = tx.get_secret(call.op.path)
             if payload.create_only and secret is not None:
                 raise ConflictError("secret_exists", "a secret of this name exists; update it")
             if payload.must_exist and secret is None:
@@ -188,42 +194,44 @@ class SecretHandlers:
 
         return change
 
-    async def patch(self, call: Call) -> SecretWritten:
+    async def patch(self, call: Call[PatchSecret]) -> SecretWritten:
         """A new version: the current value with a JSON merge patch applied (RFC 7396).
 
         It expires as the current one does, whose value it has in part.
         """
-        payload: PatchSecret = call.payload
+        payload = call.payload
 
-        def change(tx: VaultTx) -> SecretWritten:
+        def change(tx: SecretTx) -> SecretWritten:
             secret, current = self._live_version(tx, call, 0)
             self._check_cas(call.op.path, secret, payload.cas)
             value = _merge(tx.open_value(current), payload.patch)
             _check_size(value)
             return self._append(tx, call, secret, value, secret.expires_at)
 
-        return await self.barrier.commit(change, max_seals=1)
+        return await self.store.transact(change, max_encryptions=1)
 
-    async def rollback(self, call: Call) -> SecretWritten:
+    async def rollback(self, call: Call[RollbackSecret]) -> SecretWritten:
         """A new version with the value of an older one, which must not be deleted or expired.
 
         It expires when that one does.
         """
-        payload: RollbackSecret = call.payload
+        payload = call.payload
 
-        def change(tx: VaultTx) -> SecretWritten:
+        def change(tx: SecretTx) -> SecretWritten:
             secret, old = self._live_version(tx, call, payload.version)
             self._check_cas(call.op.path, secret, payload.cas)
             return self._append(tx, call, secret, tx.open_value(old), version_expiry(secret, old))
 
-        return await self.barrier.commit(change, max_seals=1)
+        return await self.store.transact(change, max_encryptions=1)
 
-    def _live_version(self, tx: VaultTx, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
-        secret = tx.get(SECRETS, call.op.path)
+    def _live_version(
+        self, tx: SecretTx, call: Call[object], number: int
+    ) -> tuple[SecretRow, VersionRow]:
+        secret = tx.get_secret(call.op.path)
         check_facts_unchanged(call, secret)
         if secret is None:
             raise secret_not_found()
-        version = tx.get(VERSIONS, secret.id, number or secret.current_version)
+        version = tx.get_version(secret.id, number or secret.current_version)
         if version is None or not is_live(version, self.world.now()):
             raise NotFoundError("version_not_found", "that version is not there or is deleted")
         self._check_expiry(version_expiry(secret, version))
@@ -241,7 +249,7 @@ class SecretHandlers:
                 "cas_mismatch", "check-and-set parameter did not match the current version"
             )
 
-    def _head(self, call: Call) -> SecretRow:
+    def _head(self, call: Call[object]) -> SecretRow:
         """Of a secret that is not there yet: `_append` says as of when.
 
         Raises `ValidationError` for a name below no mount.
@@ -254,7 +262,7 @@ class SecretHandlers:
         )  # fmt: skip
 
     def _append(
-        self, tx: VaultTx, call: Call, head: SecretRow, value: bytes, expires_at: int
+        self, tx: SecretTx, call: Call[object], head: SecretRow, value: bytes, expires_at: int
     ) -> SecretWritten:
         """Put the next version and the head that points to it, and prune the oldest.
 
@@ -272,17 +280,17 @@ class SecretHandlers:
         )  # fmt: skip
         if head.expires_at or expires_at:
             _copy_head_expiry(tx, head)
-        tx.insert_new(VERSIONS, [version])
+        tx.insert_version(version)
         oldest = max(head.oldest_version, 1)
         keep_from = max(oldest, number - settings.max_versions + 1)
         for pruned in range(oldest, keep_from):
-            tx.delete(VERSIONS, head.id, pruned)
+            tx.delete_version(head.id, pruned)
         head = replace(
             head, current_version=number, oldest_version=keep_from, expires_at=expires_at,
             status=RecordStatus.ACTIVE.value,  # plain text, as it is read back
             created_at=head.created_at or now, updated_at=now,
         )  # fmt: skip
-        tx.put(SECRETS, head)
+        tx.put_secret(head)
         return SecretWritten(secret=head, version=version)
 
 
@@ -303,14 +311,14 @@ def secret_not_found() -> NotFoundError:
     return NotFoundError("secret_not_found", "there is no secret of this name")
 
 
-def check_existence_unchanged(call: Call, secret: SecretRow | None) -> None:
+def check_existence_unchanged(call: Call[object], secret: SecretRow | None) -> None:
     """Refuse when the secret came or went since step 2 asked for `create` or `update`."""
     if (secret is not None) != call.facts.exists:
         raise changed_meanwhile()
     check_facts_unchanged(call, secret)
 
 
-def check_facts_unchanged(call: Call, secret: SecretRow | None) -> None:
+def check_facts_unchanged(call: Call[object], secret: SecretRow | None) -> None:
     """Refuse when tags or metadata that step 2 may have decided on are no longer those."""
     if call.needs_facts and call.facts != (NO_FACTS if secret is None else secret_facts(secret)):
         raise changed_meanwhile()
@@ -321,18 +329,19 @@ def changed_meanwhile() -> ConflictError:
     return ConflictError(CHANGED_MEANWHILE, "the secret was changed meanwhile; try again")
 
 
-async def reload_head(barrier: Barrier, call: Call, before: SecretRow) -> SecretRow | None:
+async def reload_head(
+    store: SecretStore, call: Call[object], before: SecretRow
+) -> SecretRow | None:
     """The head, after a look at its versions did not find the one that it named.
 
     If it is still `before`, it is as the database has it: a cache hears of a commit a moment after
     the database. The cache comes first because of what is written all the time: head and version
     are looked up there without a wait, so without a write, in between.
     """
-    secret = await barrier.get(SECRETS, call.op.path)
+    secret = await store.get(call.op.path)
     if secret is None or is_other_version(before, secret):
         return secret
-    found = await barrier.select(SECRETS, StoreQuery(equals={"name": call.op.path}, limit=1))
-    return next(iter(found), None)
+    return await store.get_from_database(call.op.path)
 
 
 def is_other_version(before: SecretRow, after: SecretRow) -> bool:
@@ -378,15 +387,15 @@ def _version_own_expiry(version: VersionRow) -> int | None:
     return version.labels.expires_at if isinstance(version.labels, Labels) else None
 
 
-def _copy_head_expiry(tx: VaultTx, head: SecretRow) -> None:
+def _copy_head_expiry(tx: SecretTx, head: SecretRow) -> None:
     """Write the head's expiry into the versions of an older program, of all of which it is."""
     for number in range(head.current_version, max(head.oldest_version, 1) - 1, -1):
-        version = tx.get(VERSIONS, head.id, number)
+        version = tx.get_version(head.id, number)
         if version is None:
             continue
         if _version_own_expiry(version) is not None:
             return  # and so have all before it
-        tx.put(VERSIONS, version_with_expiry(head, version, head.expires_at))
+        tx.put_version(version_with_expiry(head, version, head.expires_at))
 
 
 def _merge(target: bytes, patch: bytes) -> bytes:

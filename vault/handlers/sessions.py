@@ -4,13 +4,18 @@ It is a child of that credential, so it can do no more and ends with it. Its TTL
 timeout: a page renews it while a person is there. `session_timeout` bounds it in all.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
+from vault import operations
 from vault.authn.sessions import SESSION_CREATE_PATH, is_session
 from vault.authn.tokens import MAX_DISPLAY_NAME, IssuedToken, NewToken, Tokens
 from vault.errors import AuthorizationError, ConflictError, NotFoundError
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.identity import ROOT_POLICY, Identity, Method
+from vault.model.operation import OperationType
+from vault.model.payloads import Nothing
 from vault.model.records import TokenRow
 from vault.model.results import BrowserSession
 
@@ -25,20 +30,21 @@ class SessionHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves. Anybody may, with what is his own."""
-        return {
-            "session.open": replace(_mutation(self.open), is_self_service=True),
-            "session.current": Handler(
+        return handler_table(
+            replace(_mutation(operations.OPEN_SESSION, self.open), is_self_service=True),
+            Handler(
+                operations.READ_SESSION,
                 run=self.current,
                 capability=None,
                 is_self_service=True,
                 audit_response=_audit_response,
             ),
-            "session.renew": replace(_mutation(self.renew), is_self_service=True),
-            "session.close": replace(_mutation(self.close), precondition=self._own),
-            "session.refuse": Handler(run=self.refuse, capability=None, only_refuses=True),
-        }
+            replace(_mutation(operations.RENEW_SESSION, self.renew), is_self_service=True),
+            replace(_mutation(operations.CLOSE_SESSION, self.close), precondition=self._own),
+            Handler(operations.REFUSE_SESSION, run=self.refuse, capability=None, only_refuses=True),
+        )
 
-    async def open(self, call: Call) -> BrowserSession:
+    async def open(self, call: Call[Nothing]) -> BrowserSession:
         """Sign in. Raises as `Tokens.create`, `ConflictError` (`signed_in`) by a session."""
         if call.identity.method is Method.TOKEN:
             own = await self.tokens.lookup_self(call.identity)
@@ -53,23 +59,23 @@ class SessionHandlers:
         issued: IssuedToken = await self.tokens.create(call.identity, new)
         return self._session(call.identity, issued.row, issued.text)
 
-    async def current(self, call: Call) -> BrowserSession:
+    async def current(self, call: Call[Nothing]) -> BrowserSession:
         """Who is signed in."""
         return self._session(call.identity, await self._own(call.identity))
 
-    async def renew(self, call: Call) -> BrowserSession:
+    async def renew(self, call: Call[Nothing]) -> BrowserSession:
         """Somebody is there: the idle time begins anew."""
         row = await self._own(call.identity)
         issued = await self.tokens.renew(row, self._at_once)
         return self._session(call.identity, issued.row)
 
-    async def close(self, call: Call) -> BrowserSession:
+    async def close(self, call: Call[Nothing]) -> BrowserSession:
         """Sign out: the session and what came from it is over."""
         row = await self._own(call.identity)
         await self.tokens.revoke(row)
         return self._session(call.identity, row)
 
-    async def refuse(self, _: Call) -> None:
+    async def refuse(self, _: Call[dict[str, str]]) -> NoReturn:
         """Put on record that a session came with a request that no page of ours made."""
         raise AuthorizationError(
             "csrf",
@@ -105,8 +111,13 @@ class SessionHandlers:
         )
 
 
-def _mutation(run: object) -> Handler:
-    return Handler(run=run, capability=None, mutates=True, audit_response=_audit_response)  # type: ignore[arg-type]  # one of the above
+def _mutation(
+    operation: OperationType[Nothing, BrowserSession],
+    run: Callable[[Call[Nothing]], Awaitable[BrowserSession]],
+) -> Handler[Nothing, BrowserSession]:
+    return Handler(
+        operation, run=run, capability=None, mutates=True, audit_response=_audit_response
+    )
 
 
 def _audit_response(session: BrowserSession) -> object:

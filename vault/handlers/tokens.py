@@ -2,23 +2,24 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from actors.world import World
+from vault import operations
 from vault.authn import token_lifetime
 from vault.authn.api_keys import ApiKeys
 from vault.authn.tokens import IssuedToken, NewToken, Tokens
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.identity import Identity, Method
-from vault.model.operation import Capability
-from vault.model.payloads import AccessorSelector, RenewToken, TokenSelector
+from vault.model.operation import Capability, OperationType, P
+from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
-Run = Callable[[Call], Awaitable[object]]
+Token = TypeVar("Token", TokenRow, TokenRow | None, IssuedToken)
 
 ORPHAN_PATH: Final = "auth/token/create-orphan"  # whoever may use it makes orphans without sudo
 
@@ -35,38 +36,42 @@ class TokenHandlers:
     def handlers(self) -> Handlers:
         """The operations this file serves. Those that only the powerful may do take sudo."""
         update, sudo = Capability.UPDATE, Capability.SUDO
-        return {
-            "token.create": Handler(
+        return handler_table(
+            Handler(
+                operations.CREATE_TOKEN,
                 run=self.create,
                 capability=update,
                 mutates=True,
                 audit_request=_create_request,
                 audit_response=_audit_response,
             ),
-            "token.lookup": _read_handler(self.lookup, update),
-            "token.lookup_self": replace(
-                _read_handler(self.lookup_self, Capability.READ), is_self_service=True
+            _read_handler(operations.LOOK_UP_TOKEN, self.lookup, update),
+            replace(
+                _read_handler(operations.LOOK_UP_OWN_TOKEN, self.lookup_self, Capability.READ),
+                is_self_service=True,
             ),
-            "token.lookup_accessor": _read_handler(self.lookup_accessor, update),
-            "token.accessors": Handler(
+            _read_handler(operations.LOOK_UP_ACCESSOR, self.lookup_accessor, update),
+            Handler(
+                operations.LIST_ACCESSORS,
                 run=self.accessors,
                 capability=sudo,
                 audit_response=lambda found: {"count": len(found)},
             ),
-            "token.renew": _mutation_handler(self.renew, update),
-            "token.renew_self": replace(
-                _mutation_handler(self.renew_self, update), is_self_service=True
+            _mutation_handler(operations.RENEW_TOKEN, self.renew, update),
+            replace(
+                _mutation_handler(operations.RENEW_OWN_TOKEN, self.renew_self, update),
+                is_self_service=True,
             ),
-            "token.renew_accessor": _mutation_handler(self.renew_accessor, update),
-            "token.revoke": _mutation_handler(self.revoke, update),
-            "token.revoke_self": _mutation_handler(self.revoke_self, update),
-            "token.revoke_accessor": _mutation_handler(self.revoke_accessor, update),
-            "token.revoke_orphan": _mutation_handler(self.revoke_orphan, sudo),
-        }
+            _mutation_handler(operations.RENEW_ACCESSOR, self.renew_accessor, update),
+            _mutation_handler(operations.REVOKE_TOKEN, self.revoke, update),
+            _mutation_handler(operations.REVOKE_OWN_TOKEN, self.revoke_self, update),
+            _mutation_handler(operations.REVOKE_ACCESSOR, self.revoke_accessor, update),
+            _mutation_handler(operations.REVOKE_ORPHAN, self.revoke_orphan, sudo),
+        )
 
-    async def create(self, call: Call) -> IssuedToken:
+    async def create(self, call: Call[NewToken]) -> IssuedToken:
         """A child of the caller's credential, or an orphan. Raises as `Tokens.create`."""
-        new: NewToken = call.payload
+        new = call.payload
         sudo = self.authorizer.decide(
             AccessRequest(
                 capability=Capability.SUDO,
@@ -82,32 +87,32 @@ class TokenHandlers:
         warnings = issued.warnings + self.authorizer.unknown_policy_warnings(issued.row.policies)
         return msgspec.structs.replace(issued, warnings=warnings)
 
-    async def lookup(self, call: Call) -> TokenRow:
+    async def lookup(self, call: Call[TokenSelector]) -> TokenRow:
         """The token of a text."""
-        payload: TokenSelector = call.payload
+        payload = call.payload
         return await self.tokens.lookup(payload.token)
 
-    async def lookup_self(self, call: Call) -> TokenRow:
+    async def lookup_self(self, call: Call[Nothing]) -> TokenRow:
         """The caller's own token, or the API key as one."""
         return await self._own(call.identity)
 
-    async def lookup_accessor(self, call: Call) -> TokenRow:
+    async def lookup_accessor(self, call: Call[AccessorSelector]) -> TokenRow:
         """The token of an accessor."""
-        payload: AccessorSelector = call.payload
+        payload = call.payload
         return await self.tokens.lookup_accessor(payload.accessor)
 
-    async def accessors(self, _: Call) -> list[str]:
+    async def accessors(self, _: Call[Nothing]) -> list[str]:
         """The accessors of all tokens."""
         return await self.tokens.list_accessors()
 
-    async def renew(self, call: Call) -> IssuedToken:
+    async def renew(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the token of a text."""
-        payload: RenewToken = call.payload
+        payload = call.payload
         return await self.tokens.renew(await self.tokens.lookup(payload.token), payload.increment)
 
-    async def renew_self(self, call: Call) -> IssuedToken:
+    async def renew_self(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the caller's own token."""
-        payload: RenewToken = call.payload
+        payload = call.payload
         row = await self._own(call.identity)
         if call.identity.method is Method.API_KEY:
             token_lifetime.renew_lifetime(
@@ -115,21 +120,21 @@ class TokenHandlers:
             )  # raises: it is not renewable
         return await self.tokens.renew(row, payload.increment)
 
-    async def renew_accessor(self, call: Call) -> IssuedToken:
+    async def renew_accessor(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the token of an accessor."""
-        payload: RenewToken = call.payload
+        payload = call.payload
         row = await self.tokens.lookup_accessor(payload.accessor)
         return await self.tokens.renew(row, payload.increment)
 
-    async def revoke(self, call: Call) -> TokenRow | None:
+    async def revoke(self, call: Call[TokenSelector]) -> TokenRow | None:
         """End the token of a text and what came from it; a text that is no token is no error."""
-        payload: TokenSelector = call.payload
+        payload = call.payload
         row = await self.tokens.find_by_text(payload.token)
         if row is not None:
             await self.tokens.revoke(row)
         return row
 
-    async def revoke_self(self, call: Call) -> TokenRow:
+    async def revoke_self(self, call: Call[Nothing]) -> TokenRow:
         """End the caller's own token, or API key, and what came from it."""
         row = await self._own(call.identity)
         if call.identity.method is Method.API_KEY:
@@ -143,29 +148,42 @@ class TokenHandlers:
             return await self.keys.own_key_as_token(caller)
         return await self.tokens.lookup_self(caller)
 
-    async def revoke_accessor(self, call: Call) -> TokenRow:
+    async def revoke_accessor(self, call: Call[AccessorSelector]) -> TokenRow:
         """End the token of an accessor and what came from it."""
-        payload: AccessorSelector = call.payload
+        payload = call.payload
         row = await self.tokens.lookup_accessor(payload.accessor)
         await self.tokens.revoke(row)
         return row
 
-    async def revoke_orphan(self, call: Call) -> TokenRow:
+    async def revoke_orphan(self, call: Call[TokenSelector]) -> TokenRow:
         """End the token of a text; its children stay, as orphans."""
-        payload: TokenSelector = call.payload
+        payload = call.payload
         row = await self.tokens.lookup(payload.token)
         await self.tokens.revoke_orphan(row)
         return row
 
 
-def _read_handler(run: Run, capability: Capability) -> Handler:
+def _read_handler(
+    operation: OperationType[P, TokenRow],
+    run: Callable[[Call[P]], Awaitable[TokenRow]],
+    capability: Capability,
+) -> Handler[P, TokenRow]:
     return Handler(
-        run=run, capability=capability, audit_request=_audit_request, audit_response=_audit_response
+        operation,
+        run=run,
+        capability=capability,
+        audit_request=_audit_request,
+        audit_response=_audit_response,
     )
 
 
-def _mutation_handler(run: Run, capability: Capability) -> Handler:
+def _mutation_handler(
+    operation: OperationType[P, Token],
+    run: Callable[[Call[P]], Awaitable[Token]],
+    capability: Capability,
+) -> Handler[P, Token]:
     return Handler(
+        operation,
         run=run,
         capability=capability,
         mutates=True,

@@ -8,16 +8,17 @@ from heapq import nlargest, nsmallest
 from typing import Final
 
 from actors.world import World
+from protocols.instant import SECOND
 from protocols.link.limits import MAX_IDENTITIES
 from protocols.link.vocabulary import USAGE_DAYS
+from vault import operations
 from vault.authn.credential_owners import CredentialOwners
 from vault.authz.authorizer import Authorizer
-from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, StoreQuery
 from vault.errors import NotFoundError
 from vault.handlers.expiring_secrets import ExpiringSecretHandlers
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.stores import AccessStore, SecretStore
 from vault.handlers.visibility import Visibility
-from vault.model.instant import SECOND
 from vault.model.operation import Capability
 from vault.model.records import RecordStatus, SecretRow
 from vault.model.usage import (
@@ -45,7 +46,8 @@ OpaqueId = Callable[[str, str], bytes]
 class UsageHandlers:
     """The handlers of `usage.*`. People are named no secret that they could not find themselves."""
 
-    barrier: Barrier
+    secrets: SecretStore
+    access: AccessStore
     authorizer: Authorizer
     opaque: OpaqueId
     owners: CredentialOwners
@@ -54,71 +56,77 @@ class UsageHandlers:
     def handlers(self) -> Handlers:
         """The operations this file serves, and `usage.expiring`."""
         return {
-            **ExpiringSecretHandlers(self.barrier, self.opaque, self.world).handlers(),
-            "usage.look": Handler(
-                run=self.survey,
-                capability=Capability.READ,
-                audit_request=lambda asked: {"opaque": asked.opaque},
-                audit_response=lambda found: {"total": found.total, "named": len(found.named)},
-            ),
-            "usage.who": Handler(
-                run=self.resolve_opaque_id,
-                capability=Capability.READ,
-                audit_response=lambda who: {"kind": who.kind},
+            **ExpiringSecretHandlers(self.secrets, self.opaque, self.world).handlers(),
+            **handler_table(
+                Handler(
+                    operations.REPORT_USAGE,
+                    run=self.survey,
+                    capability=Capability.READ,
+                    audit_request=lambda payload: {"opaque": payload.opaque},
+                    audit_response=lambda found: {"total": found.total, "named": len(found.named)},
+                ),
+                Handler(
+                    operations.RESOLVE_OPAQUE_ID,
+                    run=self.resolve_opaque_id,
+                    capability=Capability.READ,
+                    audit_response=lambda who: {"kind": who.kind},
+                ),
             ),
         }
 
-    async def survey(self, call: Call) -> UsageReport:
+    async def survey(self, call: Call[ReportUsage]) -> UsageReport:
         """Count every secret; the time it takes grows with their number, no request waits for it.
 
         Each is a row of the database that is read and checked, past the cache. Named are those
         whose metadata the caller may read; the agent's own look names all, by opaque ids.
         """
-        asked: ReportUsage = call.payload
+        payload = call.payload
         survey = _UsageSurvey(self.world.now())
-        sight = None if call.op.service else self._visibility(call)
+        visibility = None if call.op.service else self._visibility(call)
         seen = await self._last_reads()
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
                 known = _SurveyedSecret(row, seen.get(row.id, 0), await self._rotated_at(row))
                 survey.add(known)
-                if sight is None or sight.can_read_metadata(row):
-                    survey.add_candidate(known, asked.reads.get(row.id, 0))
+                if visibility is None or visibility.can_read_metadata(row):
+                    survey.add_candidate(known, payload.reads.get(row.id, 0))
         return survey.result(
-            self.opaque if asked.opaque else None,
-            await self._identities(asked.uses) if asked.opaque else (),
+            self.opaque if payload.opaque else None,
+            await self._identities(payload.uses) if payload.opaque else (),
         )
 
-    async def resolve_opaque_id(self, call: Call) -> Who:
+    async def resolve_opaque_id(self, call: Call[ResolveOpaqueId]) -> Who:
         """The secret or identity of an opaque id of this vault, among those he may list.
 
         Raises `NotFoundError`, the same for one that is not there and for one he may not see.
         """
-        asked: ResolveOpaqueId = call.payload
-        sight = self._visibility(call)
-        for id_, name in await self._identities_in(sight):
-            if self.opaque("identity", id_).hex() == asked.opaque:
+        payload = call.payload
+        visibility = self._visibility(call)
+        for id_, name in await self._identities_in(visibility):
+            if self.opaque("identity", id_).hex() == payload.opaque:
                 return Who(kind="identity", name=name, id=id_)
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
-                if self.opaque("secret", row.id).hex() == asked.opaque and sight.can_list(row):
+                if self.opaque("secret", row.id).hex() == payload.opaque and visibility.can_list(
+                    row
+                ):
                     return Who(kind="secret", name=row.name, id=row.id)
         raise NotFoundError(
             "not_found", "no secret or identity that you may list here has this opaque id"
         )
 
-    def _visibility(self, call: Call) -> Visibility:
+    def _visibility(self, call: Call[object]) -> Visibility:
         return Visibility(self.authorizer, call, self.world.now())
 
-    async def _identities_in(self, sight: Visibility) -> list[tuple[str, str]]:
-        users = await self.owners.list_users() if sight.can_list_users() else []
-        return users + (await self.owners.list_tokens() if sight.can_list_accessors() else [])
+    async def _identities_in(self, visibility: Visibility) -> list[tuple[str, str]]:
+        users = await self.owners.list_users() if visibility.can_list_users() else []
+        return users + (await self.owners.list_tokens() if visibility.can_list_accessors() else [])
 
     async def _secrets(self) -> AsyncGenerator[SecretRow, None]:
         """Those that have a value to be read."""
-        after = None
-        while page := await self.barrier.select(SECRETS, StoreQuery(after=after, limit=_PAGE)):
-            after = (page[-1].name,)
+        after = ""
+        while page := await self.secrets.list_page("", after, _PAGE):
+            after = page[-1].name
             for row in page:
                 if row.status == RecordStatus.ACTIVE:
                     yield row
@@ -126,8 +134,8 @@ class UsageHandlers:
     async def _last_reads(self) -> dict[str, int]:
         found: dict[str, int] = {}
         after = None
-        while page := await self.barrier.select(ACCESS, StoreQuery(after=after, limit=_PAGE)):
-            after = (page[-1].secret_id,)
+        while page := await self.access.list_page(after, _PAGE):
+            after = page[-1].secret_id
             found |= {row.secret_id: row.last_value_read for row in page if row.last_value_read}
         return found
 
@@ -135,9 +143,8 @@ class UsageHandlers:
         """When the current version was made: `updated_at` moves with metadata, too."""
         if row.current_version <= 1:
             return row.created_at
-        newest = StoreQuery(equals={"secret_id": row.id}, descending=True, limit=1)
-        found = await self.barrier.select(VERSIONS, newest)
-        return found[0].created_at if found else row.created_at
+        newest = await self.secrets.get_newest_version(row.id)
+        return row.created_at if newest is None else newest.created_at
 
     async def _identities(self, uses: dict[str, int]) -> tuple[IdentityUsage, ...]:
         counts: dict[tuple[str, str], int] = {}

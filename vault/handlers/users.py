@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from vault import operations
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.errors import NotFoundError, ValidationError
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.operation import Capability
-from vault.model.payloads import MAX_PAGE_SIZE, CreateUser, ListUsers, UpdateUser
+from vault.model.payloads import MAX_PAGE_SIZE, CreateUser, ListUsers, Nothing, UpdateUser
 from vault.model.records import UserRow
 from vault.model.results import UserWritten
 
@@ -21,33 +22,41 @@ class UserHandlers:
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "user.list": Handler(
+        return handler_table(
+            Handler(
+                operations.LIST_USERS,
                 run=self.list,
                 capability=Capability.LIST,
                 audit_response=lambda rows: {"count": len(rows)},
             ),
-            "user.read": Handler(
-                run=self.read, capability=Capability.READ, audit_response=_audit_response
+            Handler(
+                operations.READ_USER,
+                run=self.read,
+                capability=Capability.READ,
+                audit_response=_audit_response,
             ),
-            "user.create": Handler(
+            Handler(
+                operations.CREATE_USER,
                 run=self.create,
                 capability=Capability.CREATE,
                 mutates=True,
                 audit_response=_audit_written,
             ),
-            "user.update": Handler(
+            Handler(
+                operations.UPDATE_USER,
                 run=self.update,
                 capability=Capability.UPDATE,
                 mutates=True,
                 audit_response=_audit_written,
             ),
-            "user.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
-        }
+            Handler(
+                operations.DELETE_USER, run=self.delete, capability=Capability.DELETE, mutates=True
+            ),
+        )
 
-    async def list(self, call: Call) -> list[UserRow]:
+    async def list(self, call: Call[ListUsers]) -> list[UserRow]:
         """A page of users by id, or the one of a name (none, where there is none)."""
-        payload: ListUsers = call.payload
+        payload = call.payload
         if not 1 <= payload.limit <= MAX_PAGE_SIZE:
             raise ValidationError(
                 "limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit"
@@ -59,13 +68,13 @@ class UserHandlers:
         except NotFoundError:
             return []
 
-    async def read(self, call: Call) -> UserRow:
+    async def read(self, call: Call[Nothing]) -> UserRow:
         """One user."""
         return await self.users.get(call.name)
 
-    async def create(self, call: Call) -> UserWritten:
+    async def create(self, call: Call[CreateUser]) -> UserWritten:
         """A new user. Raises as `Users.create`."""
-        payload: CreateUser = call.payload
+        payload = call.payload
         user = await self.users.create(
             call.identity,
             payload.username,
@@ -75,9 +84,9 @@ class UserHandlers:
         )
         return await self._with_warnings(user)
 
-    async def update(self, call: Call) -> UserWritten:
+    async def update(self, call: Call[UpdateUser]) -> UserWritten:
         """Change what the payload names. Raises as `Users.update`."""
-        payload: UpdateUser = call.payload
+        payload = call.payload
         user = await self.users.update(
             call.identity,
             call.name,
@@ -88,7 +97,7 @@ class UserHandlers:
         )
         return await self._with_warnings(user)
 
-    async def delete(self, call: Call) -> None:
+    async def delete(self, call: Call[Nothing]) -> None:
         """Delete a user with his keys and tokens."""
         await self.users.delete(call.identity, call.name)
 

@@ -7,12 +7,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, VaultTx
+from vault import operations
 from vault.errors import ValidationError
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
-from vault.model.operation import Capability
-from vault.model.payloads import SecretVersions
+from vault.handlers.stores import SecretStore, SecretTx
+from vault.model.operation import Capability, OperationType, P
+from vault.model.payloads import Nothing, SecretVersions
 from vault.model.records import RecordStatus, SecretRow, VersionRow
 
 MAX_VERSIONS_AT_ONCE: Final = 1_000  # versions that one operation changes
@@ -24,47 +25,47 @@ Edit = Callable[[VersionRow, int], VersionRow]
 class VersionHandlers:
     """The handlers of `secret.delete`, `.undelete`, `.destroy` and `.purge`."""
 
-    barrier: Barrier
+    store: SecretStore
     world: World
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
-        return {
-            "secret.delete": _handler(self.delete, Capability.DELETE),
-            "secret.undelete": _handler(self.undelete, Capability.DELETE),
-            "secret.destroy": _handler(self.destroy, Capability.DESTROY),
-            "secret.purge": _handler(self.purge, Capability.DESTROY),
+        return handler_table(
+            _handler(operations.DELETE_VERSIONS, self.delete, Capability.DELETE),
+            _handler(operations.UNDELETE_VERSIONS, self.undelete, Capability.DELETE),
+            _handler(operations.DESTROY_VERSIONS, self.destroy, Capability.DESTROY),
+            _handler(operations.PURGE_SECRET, self.purge, Capability.DESTROY),
             # KV v1 has no way back: there, deleting is erasing, and takes no more than `delete`.
-            "secret.remove": _handler(self.purge, Capability.DELETE),
-        }
+            _handler(operations.REMOVE_SECRET, self.purge, Capability.DELETE),
+        )
 
-    async def delete(self, call: Call) -> SecretRow:
+    async def delete(self, call: Call[SecretVersions]) -> SecretRow:
         """Hide versions; `undelete` brings them back. Deleting twice changes nothing."""
         return await self._edit(call, _deleted)
 
-    async def undelete(self, call: Call) -> SecretRow:
+    async def undelete(self, call: Call[SecretVersions]) -> SecretRow:
         """Show deleted versions again; destroyed ones stay destroyed."""
         return await self._edit(call, _undeleted)
 
-    async def destroy(self, call: Call) -> SecretRow:
+    async def destroy(self, call: Call[SecretVersions]) -> SecretRow:
         """Erase the sealed value and its wrapped key for good; the version's record stays."""
         return await self._edit(call, _destroyed)
 
-    async def purge(self, call: Call) -> SecretRow:
+    async def purge(self, call: Call[Nothing]) -> SecretRow:
         """Erase the secret with all versions and its metadata; its name is free again."""
 
-        def change(tx: VaultTx) -> SecretRow:
-            secret = tx.get(SECRETS, call.op.path)
+        def change(tx: SecretTx) -> SecretRow:
+            secret = tx.get_secret(call.op.path)
             check_facts_unchanged(call, secret)
             if secret is None:
                 raise secret_not_found()
-            erase_secret(tx, secret)
+            tx.erase_secret(secret)
             return secret
 
-        return await self.barrier.commit(change)
+        return await self.store.transact(change)
 
-    async def _edit(self, call: Call, edit: Edit) -> SecretRow:
-        payload: SecretVersions = call.payload
+    async def _edit(self, call: Call[SecretVersions], edit: Edit) -> SecretRow:
+        payload = call.payload
         wanted = frozenset(payload.versions)
         if len(wanted) > MAX_VERSIONS_AT_ONCE:  # the writer is held for as long as this takes
             raise ValidationError(
@@ -73,35 +74,32 @@ class VersionHandlers:
                 field="versions",
             )
 
-        def change(tx: VaultTx) -> SecretRow:
-            secret = tx.get(SECRETS, call.op.path)
+        def change(tx: SecretTx) -> SecretRow:
+            secret = tx.get_secret(call.op.path)
             check_facts_unchanged(call, secret)
             if secret is None:
                 raise secret_not_found()
             now = self.world.now()
             kept = range(secret.oldest_version, secret.current_version + 1)
             for number in sorted(n for n in wanted or (secret.current_version,) if n in kept):
-                version = tx.get(VERSIONS, secret.id, number)
+                version = tx.get_version(secret.id, number)
                 if version is not None and (edited := edit(version, now)) is not version:
-                    tx.put(VERSIONS, edited)
+                    tx.put_version(edited)
             head = _with_status(tx, secret, now)
             if head is not secret:
-                tx.put(SECRETS, head)
+                tx.put_secret(head)
             return head
 
-        return await self.barrier.commit(change)
+        return await self.store.transact(change)
 
 
-def erase_secret(tx: VaultTx, secret: SecretRow) -> None:
-    """Remove a secret with all that belongs to it."""
-    for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
-        tx.delete(VERSIONS, secret.id, number)
-    tx.delete(ACCESS, secret.id)
-    tx.delete(SECRETS, secret.name)
-
-
-def _handler(run: Callable[[Call], Awaitable[SecretRow]], capability: Capability) -> Handler:
+def _handler(
+    operation: OperationType[P, SecretRow],
+    run: Callable[[Call[P]], Awaitable[SecretRow]],
+    capability: Capability,
+) -> Handler[P, SecretRow]:
     return Handler(
+        operation,
         run=run,
         capability=capability,
         mutates=True,
@@ -125,9 +123,9 @@ def _destroyed(version: VersionRow, _now: int) -> VersionRow:
     return replace(version, destroyed=True, wrapped_dek=b"", box=b"")
 
 
-def _with_status(tx: VaultTx, secret: SecretRow, now: int) -> SecretRow:
+def _with_status(tx: SecretTx, secret: SecretRow, now: int) -> SecretRow:
     """The head with the status that its current version gives it."""
-    current = tx.get(VERSIONS, secret.id, secret.current_version)
+    current = tx.get_version(secret.id, secret.current_version)
     if current is None:
         return secret
     status = RecordStatus.ACTIVE

@@ -3,6 +3,7 @@
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.handlers.handler import Call
+from vault.handlers.stores import SecretStore
 from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.records import SecretRow
@@ -16,6 +17,17 @@ def secret_facts(row: SecretRow) -> SecretFacts:
     return SecretFacts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
 
 
+async def load_stored_facts(
+    secrets: SecretStore,
+    path: ResourcePath,
+    *,
+    decisive: bool,  # noqa: ARG001  # as `vault.pipeline.FactsLookup` has it
+) -> SecretFacts:
+    """The facts as they are stored."""
+    row = await secrets.get(path)
+    return NO_FACTS if row is None else secret_facts(row)
+
+
 def _no_facts(_: SecretRow) -> SecretFacts:
     """Where no rule asks for any."""
     return NO_FACTS
@@ -24,7 +36,7 @@ def _no_facts(_: SecretRow) -> SecretFacts:
 class Visibility:
     """One caller's, at one moment: as his own requests for each would be decided."""
 
-    def __init__(self, authorizer: Authorizer, call: Call, now: int) -> None:
+    def __init__(self, authorizer: Authorizer, call: Call[object], now: int) -> None:
         """It stays with the policies of now; make one for each answer."""
         self._policies = authorizer.compiled_policies(call.identity)
         self._call = call

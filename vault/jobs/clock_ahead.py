@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from actors import World
+from protocols.instant import SECOND, rfc3339
 from vault.audit.record import AuditEvent, service_alert
-from vault.model.instant import SECOND, rfc3339
 
 CLOCK_AHEAD: Final = "sys.clock_ahead"
 MAX_CLOCK_AHEAD: Final = 3_600 * SECOND

@@ -1,4 +1,7 @@
-"""Rotation of the key-encryption key when it is due, as an ordinary audited operation."""
+"""Rotation of the key-encryption key when it is due, and rewrapping after it.
+
+Both are ordinary audited operations.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,13 +9,13 @@ from typing import Final
 
 from actors import World
 from protocols.link.vocabulary import AlertCode
+from vault import operations
 from vault.errors import VaultError
-from vault.model.operation import Operation, Origin
-from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.operation import OperationType, P, R, RunOperation, service_operation
+from vault.model.payloads import Nothing, RewrapDataKeys
 
-SERVICE: Final = "key-rotation"
-RunOperation = Callable[[Operation], Awaitable[object]]
+ROTATION_SERVICE: Final = "key-rotation"
+REWRAP_SERVICE: Final = "key-rewrap"
 
 
 @dataclass(frozen=True)
@@ -23,26 +26,47 @@ class KekRotation:
     is_due: Callable[[], bool]
     world: World
     alert: Callable[[AlertCode, int], None]
-    """As `vault.handlers.control_plane.LinkPorts`'s."""
+    """As `vault.control_link.ports.LinkPorts`'s."""
 
     async def __call__(self) -> None:
         """Rotate if it is due. Raises what the operations raise."""
         if not self.is_due():
             return
         try:
-            await self.run(self._operation("sys.rotate", "sys/rotate"))
-            await self.run(self._operation("sys.rewrap", "sys/rewrap"))
+            await self._run(operations.ROTATE_KEY, "sys/rotate", Nothing())
+            await self._run(operations.REWRAP_DATA_KEYS, "sys/rewrap", Nothing())
         except VaultError:
             self.alert(AlertCode.ROTATION_FAILED, 1)
             raise
 
-    def _operation(self, name: str, path: str) -> Operation:
-        return Operation(
-            name=name,
-            path=ResourcePath.parse(path),
-            payload=Nothing(),
-            request_id=self.world.new_id(),
-            credential=None,
-            origin=Origin(ip="", dialect="service"),
-            service=SERVICE,
+    async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> R:
+        request_id = self.world.new_id()
+        return await self.run(
+            service_operation(
+                operation, path, payload, service=ROTATION_SERVICE, request_id=request_id
+            )
         )
+
+
+@dataclass(frozen=True)
+class KekRewrap:
+    """Asks for steps of `sys.rewrap` while versions may be under an older key."""
+
+    run: RunOperation
+    is_behind: Callable[[], Awaitable[bool]]
+    world: World
+
+    async def __call__(self) -> None:
+        """One pass, if there is anything to do. Raises what the operations raise."""
+        while await self.is_behind():
+            step = await self.run(
+                service_operation(
+                    operations.REWRAP_DATA_KEYS,
+                    "sys/rewrap",
+                    RewrapDataKeys(),
+                    service=REWRAP_SERVICE,
+                    request_id=self.world.new_id(),
+                )
+            )
+            if step.complete:
+                return

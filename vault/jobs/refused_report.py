@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors import World
+from protocols.link.vocabulary import AlertCode
 from vault.audit.record import AuditEvent
 from vault.authz.record_limits import RecordLimits
 from vault.model.identity import ANONYMOUS
@@ -57,3 +58,20 @@ async def report_each(*reports: RefusedReport) -> None:
     """Make several reports, one after the other. Raises as the first that fails."""
     for report in reports:
         await report()
+
+
+class LockoutReport:
+    """Raises an alert that says how many lockouts began since the last one."""
+
+    def __init__(self, begun: Callable[[], int], alert: Callable[[AlertCode, int], None]) -> None:
+        """`begun` returns how many lockouts began in all; `alert` is `LinkPorts.raise_alert`."""
+        self._begun = begun
+        self._alert = alert
+        self._told = begun()
+
+    async def __call__(self) -> None:
+        """Report what is new."""
+        now = self._begun()
+        if now != self._told:
+            self._alert(AlertCode.LOCKOUT, now - self._told)
+            self._told = now

@@ -38,7 +38,7 @@ class SizeReport(Protocol):
 
 
 class SealObserver(Protocol):
-    """What is asked of the gate."""
+    """What is asked of `SealManager`."""
 
     @property
     def is_open(self) -> bool:
@@ -67,13 +67,13 @@ async def sample_sizes(
 
 
 async def _wait_seal_change_or_pause(
-    gate: SealObserver, seconds: float, world: World, *, was_open: bool
+    seal: SealObserver, seconds: float, world: World, *, was_open: bool
 ) -> None:
     async with trio.open_nursery() as nursery:
 
         async def turned() -> None:
-            if gate.is_open is was_open:  # else it was in between
-                await gate.wait_seal_change()
+            if seal.is_open is was_open:  # else it was in between
+                await seal.wait_seal_change()
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(turned)

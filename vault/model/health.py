@@ -27,6 +27,45 @@ class DiskHealth(Struct, frozen=True, kw_only=True):
     low: bool
 
 
+class KeyringState(Struct, frozen=True, kw_only=True):
+    """What may be shown of the keyring. `created_at`: of the active generation, Unix ns.
+
+    `uses` of the active generation's key are counted, `reserved_uses` are set aside in the store.
+    """
+
+    epoch: int
+    generation: int
+    oldest_generation: int
+    created_at: int
+    uses: int
+    reserved_uses: int
+    rotation_due: bool
+
+
+class KeyStatus(Struct, frozen=True, kw_only=True):
+    """The keyring. `rewrapped`: no version can be under an older key."""
+
+    keyring: KeyringState
+    rewrapped: bool
+
+
+class CacheState(Struct, frozen=True, kw_only=True):
+    """The cache of sealed rows: its settings (`ttl` in ns, 0: none) and its counts.
+
+    `hit_rate` in percent.
+    """
+
+    eviction_policy: str
+    ttl: int
+    max_bytes: int
+    bytes: int
+    entries: int
+    hits: int
+    misses: int
+    evictions: int
+    hit_rate: float
+
+
 class HealthState(Struct, frozen=True, kw_only=True):
     """Rates are of the last seconds, a second; `p50` and `p99` are upper bounds in milliseconds.
 

@@ -1,4 +1,4 @@
-"""Where the uplink and the open data path meet: what each lends the other. Frozen or none."""
+"""Where the control link and the open data path meet: what each lends the other. Frozen or none."""
 
 from collections.abc import Callable
 from typing import TypeAlias

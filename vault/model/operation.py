@@ -1,12 +1,16 @@
 """What a dialect asks of the pipeline, and what it gets back: wire-free, frozen."""
 
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
 from vault.errors import UnavailableError
 from vault.model.path import ResourcePath
+
+P = TypeVar("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Capability(StrEnum):
@@ -71,19 +75,28 @@ def answers_full() -> UnavailableError:
     )
 
 
-class Operation(Struct, frozen=True, kw_only=True):
+class OperationType(Struct, Generic[P, R], frozen=True):
+    """A kind of operation: its name, the type `P` of its payload and the type `R` of its result.
+
+    All of them are in `vault.operations`.
+    """
+
+    name: str
+
+
+class Operation(Struct, Generic[P, R_co], frozen=True, kw_only=True):
     """One thing to do, to one place, asked with one credential.
 
-    `name` is the key of a handler (`secret.read`), `payload` that handler's frozen parameters.
+    `type` says which handler runs it, `payload` are that handler's frozen parameters.
     `service` names the background work that asks, which needs no credential: only the agent's own
     code can make such an operation, no dialect does. `part`: it is one of several of its request,
     others of which may be done already. `memory`: what a handler reserves before it loads or
     decrypts anything large.
     """
 
-    name: str
+    type: OperationType[P, R_co]
     path: ResourcePath
-    payload: object
+    payload: P
     request_id: str
     credential: str | None  # the text that was presented; never logged, dropped after step 1
     origin: Origin
@@ -91,8 +104,36 @@ class Operation(Struct, frozen=True, kw_only=True):
     part: bool = False
     memory: ResponseBudget = UNBOUNDED_BUDGET
 
+    @property
+    def name(self) -> str:
+        """The name of its type (`secret.read`), as audit records, metrics and spans have it."""
+        return self.type.name
+
     def __repr__(self) -> str:
         return f"Operation(name={self.name!r}, request_id={self.request_id!r})"
+
+
+class RunOperation(Protocol):
+    """What runs an operation: the pipeline, or whatever hands operations on to it."""
+
+    async def __call__(self, op: Operation[P, R], /) -> R:
+        """The result of the operation. Raises `VaultError`."""
+        ...
+
+
+def service_operation(
+    operation: OperationType[P, R], path: str, payload: P, *, service: str, request_id: str
+) -> Operation[P, R]:
+    """An operation of the agent's own background work, which is audited under `service`."""
+    return Operation(
+        type=operation,
+        path=ResourcePath.parse(path),
+        payload=payload,
+        request_id=request_id,
+        credential=None,
+        origin=Origin(ip="", dialect="service"),
+        service=service,
+    )
 
 
 class SecretFacts(Struct, frozen=True):

@@ -26,10 +26,6 @@ class RewrapDataKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     again: bool = False
 
 
-MALFORMED: Final = "request.malformed"
-REFUSED: Final = "request.refused"
-
-
 class MalformedRequest(Struct, frozen=True, kw_only=True):
     """A request that is no operation, as it came. `error`: what is wrong with it.
 

@@ -197,6 +197,19 @@ class SystemRow(Struct, frozen=True, kw_only=True, gc=False):
     value: bytes
 
 
+class ChangeRow(Struct, frozen=True, gc=False):
+    """An entry of the change feed: what the commit number `seq` changed.
+
+    `changes` is MessagePack (`vault.store.change_feed`); `chain` is the MAC over this entry and the
+    one before (`vault.seal.anchor.feed_chain`).
+    """
+
+    seq: int
+    node: str
+    changes: bytes
+    chain: bytes
+
+
 class BlockRow(Struct, frozen=True, gc=False):
     """Where neighbouring records of an audit log are, and what their events say.
 

@@ -32,7 +32,7 @@ class IdentityUsage(Struct, frozen=True, kw_only=True):
 
 
 class UsageReport(Struct, frozen=True, kw_only=True):
-    """All secrets, counted; the classes are `protocols.link.usage.Secrets`'."""
+    """All secrets, counted; the classes are `protocols.link.messages.Secrets`'."""
 
     total: int = 0
     never_read: int = 0

@@ -53,7 +53,7 @@ class BackendSystemTable:
         return minted.text
 
     def _create(self, keyring: Keyring, change: Callable[[StoreTx], None]) -> None:
-        """The first transaction; its mark is what all later ones count on from."""
+        """The first transaction; its commit stamp is what all later ones count on from."""
         times = StampTimes(self._world.now(), self._world.clock.value)
         marker = CommitStampWriter(
             DerivedAnchorKeys(keyring),

@@ -1,7 +1,7 @@
-"""The gate: shut while the vault is sealed. Initialise, unseal, run operations, seal.
+"""`SealManager`: initialize, unseal, run operations, seal. Nothing runs while it is sealed.
 
 Sealed means that the data path does not exist: opening builds it (`open_core`) from the keyring,
-sealing takes it down and drops the keys with it. So nothing behind the gate asks "am I sealed?".
+sealing takes it down and drops the keys with it. So nothing behind the seal asks "am I sealed?".
 """
 
 import logging
@@ -28,14 +28,14 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.mounts import MountTable
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, Origin, P, R
 from vault.model.records import SystemRow
 from vault.seal.root_keys import NewRootKey
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
 from vault.seal.root_keys.shares import SealConfig
 
-log: Final = logging.getLogger("freehold.gate")
+log: Final = logging.getLogger("freehold.seal")
 DRAIN_TIMEOUT: Final = (
     10.0  # seconds that operations in flight get before sealing takes the path down
 )
@@ -75,9 +75,9 @@ class InitResult(Struct, frozen=True, kw_only=True):
 
 
 class OperationRunner(Protocol):
-    """What the gate asks of `vault.pipeline.Pipeline`."""
+    """What the seal needs of `vault.pipeline.Pipeline`."""
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """Run one operation."""
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:
@@ -170,17 +170,17 @@ class SealManager:
         self._seal_changed = trio.Condition()
         self.cluster_id = ""
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """Run an operation.
 
         Raises `UnavailableError` (`sealed`, `not_initialized`) while there is no data path.
         """
-        unit = self._core
-        if unit is None or self._seal_wanted.is_set():
+        core = self._core
+        if core is None or self._seal_wanted.is_set():
             raise self._unavailable_error()
         self._in_flight += 1
         try:
-            return await unit.pipeline.run_operation(op)
+            return await core.pipeline.run_operation(op)
         finally:
             self._leave()
 
@@ -191,12 +191,12 @@ class SealManager:
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:
         """Whether a credential stands; no use of it is counted. Raises as `run`."""
-        unit = self._core
-        if unit is None or self._seal_wanted.is_set():
+        core = self._core
+        if core is None or self._seal_wanted.is_set():
             raise self._unavailable_error()
         self._in_flight += 1
         try:
-            return await unit.pipeline.knows(credential, origin)
+            return await core.pipeline.knows(credential, origin)
         finally:
             self._leave()
 
@@ -394,9 +394,9 @@ class SealManager:
         """Once. The keys have no name out of here, nor here once the data path has them."""
         keys = await self._keys_receiver.receive()
         self._seal_wanted, self._drained = trio.Event(), trio.Event()
-        async with self._open_core(*keys) as unit:
+        async with self._open_core(*keys) as core:
             del keys
-            self._core = unit
+            self._core = core
             garbage_collector.freeze_new()
             self._open_attempted.set()
             try:
@@ -404,11 +404,11 @@ class SealManager:
                 await self._seal_wanted.wait()
             finally:
                 self._seal_wanted.set()  # nothing new comes in while the last ones finish
-                unit.shut()
+                core.shut()
                 await self._drain()
 
     def _keep_open_error(self, error: Exception) -> bool:
-        """Whether this is an answer to who unseals; it is given to him, without its frames."""
+        """Whether this answers the caller who unseals; it is kept for them without its frames."""
         refusal = _single_vault_error(error)
         if refusal is None:
             return False
@@ -431,7 +431,7 @@ class SealManager:
             log.error("the vault is sealed, and its database does not answer: %s", error)  # noqa: TRY400  # one line tells all
             self._unread = True
         self._core = None
-        garbage_collector.collect_all()  # before anybody is told that it is sealed: no keys left
+        garbage_collector.collect_all()  # before the seal is published: no keys left
         self._open_attempted = trio.Event()
         await self._notify_seal_change()
 
@@ -456,7 +456,7 @@ class SealManager:
                 del refused
 
     def _take_open_error(self) -> VaultError | None:
-        """Once raised it holds the frames of who unseals, and his keys: it is kept no longer."""
+        """Once raised it holds the frames, and the keys, of the caller who unseals: let it go."""
         refused, self._open_error = self._open_error, None
         return refused
 

@@ -20,12 +20,12 @@ from msgspec.structs import replace
 
 from actors import World
 from protocols import json_text
-from vault.barrier import SYSTEM, UNKNOWN, Barrier
+from protocols.instant import SECOND
+from vault.barrier import Barrier
 from vault.crypto.encoding import BASE62
 from vault.crypto.errors import AuthenticationFailed, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.random import random_bytes
 from vault.errors import ConflictError, SetupError, ValidationError, VaultError
-from vault.model.instant import SECOND
 from vault.model.records import SystemRow
 from vault.model.root_key import (
     NO_ATTEMPT,
@@ -40,6 +40,8 @@ from vault.seal.root_keys import NewRootKey
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
 from vault.seal.root_keys.shares import SealConfig
+from vault.store.interface import UNKNOWN
+from vault.store.tables import SYSTEM
 
 T = TypeVar("T")
 
@@ -163,7 +165,7 @@ class RootKeyOperations:
     # A root token for whoever has none.
 
     async def generate_root_status(self) -> GenerateRootStatus:
-        """How far it is. The one-time password is told at its beginning only."""
+        """How far it is. The one-time password is returned at its beginning only."""
         attempt = self._generating
         if attempt is None:
             record = await self._record()
@@ -177,7 +179,7 @@ class RootKeyOperations:
         )
 
     async def start_generate_root(self, otp: str) -> GenerateRootStatus:
-        """Begin. `otp`: what the token is to be masked with; empty: one is made, and told.
+        """Begin. `otp`: what the token is to be masked with; empty: one is made and returned.
 
         Raises `ValidationError`, `ConflictError` while another attempt is under way.
         """
@@ -192,7 +194,7 @@ class RootKeyOperations:
         return replace(await self.generate_root_status(), otp="" if otp else attempt.otp)
 
     async def submit_generate_root_share(self, share: bytes, nonce: str) -> GenerateRootStatus:
-        """Offer a share; with the last one the token is made, and told masked.
+        """Offer a share; with the last one the token is made and returned masked.
 
         Raises `ValidationError`, and what making a token raises.
         """
@@ -270,7 +272,7 @@ class RootKeyOperations:
         return await self.rekey_status()
 
     async def submit_rekey_share(self, share: bytes, nonce: str) -> RekeyStatus | NewShares:
-        """Offer a share; with the last one the new root key is made, and its shares are told.
+        """Offer a share; with the last one the new root key is made and its shares are returned.
 
         It is in force once `commit_rekey` or `offer_verify` say so. Raises `ValidationError`.
         """
@@ -304,7 +306,7 @@ class RootKeyOperations:
                 return RekeyResult(await self._replace(attempt, attempt.new_root))
             except VaultError:
                 attempt.new_root = (
-                    None  # its shares were not told: the old ones are to be offered again
+                    None  # its shares were not returned: the old ones are to be offered again
                 )
                 raise
 

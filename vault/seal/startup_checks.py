@@ -1,8 +1,8 @@
-"""The footing: what an opening vault finds it stands on, before anything is built on it.
+"""What is checked before a vault opens, and what is stored when an operator accepts a finding.
 
-Database, audit log and anchor are held against each other while nothing of them is changed. Only
-then store and log are opened, and if an operator has accepted that something was set back, that is
-written down first: in the keyring's epoch, in the audit log, in the anchor.
+Database, audit log and anchor are compared with each other, and nothing of them is changed. Only
+then store and log are opened. If an operator has accepted that something was set back, that is
+recorded first: in the keyring's epoch, in the audit log, in the anchor.
 """
 
 import errno
@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 import trio
 
 from actors import World
+from protocols.instant import rfc3339
 from protocols.link.vocabulary import AlertCode
 from vault.audit.broker import AuditBroker
 from vault.audit.keys import AuditKeys
@@ -30,7 +31,6 @@ from vault.barrier import KEYRING_ROW, HmacRowGuard
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, SetupError, UnavailableError, VaultError
-from vault.model.instant import rfc3339
 from vault.model.records import SystemRow
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import AcceptanceSubject
@@ -57,7 +57,7 @@ from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx
 
 OLD_CLOCK_ROW: Final = "clock"
-"""Of `SYSTEM`, in a database of a program before marks told the time: anybody could set it."""
+"""Of `SYSTEM`, from before commit stamps told the time: anybody could set it."""
 
 ORDER_SECONDS: Final = 3.0
 """That the order of a seal waits for the database: operations get `vault.seal.manager.DRAIN` in
@@ -86,7 +86,7 @@ class SealPaths:
 
 @dataclass(frozen=True)
 class StartupState:
-    """`keyring` is the one to go on with; `marker` and `keeper` remember from now on."""
+    """`keyring` is the one to go on with; both writers remember from here on."""
 
     keyring: Keyring
     resume_point: ResumePoint
@@ -108,7 +108,7 @@ class StartupState:
 
     @asynccontextmanager
     async def commit_acceptance(self, store: Store, root_key: bytes) -> AsyncIterator[None]:
-        """Commit what follows from an acceptance, or from the mark of an older program.
+        """Commit what follows from an acceptance, or from the commit stamp of an older program.
 
         After an acceptance the new epoch is the store's first commit. Else there may be nothing.
         """
@@ -194,7 +194,7 @@ class StartupState:
         await self._call_beside_anchor(acceptance.remove_acceptance, self.anchor)
 
     async def stamp_clock(self, store: Store, audit: AuditBroker) -> bool:
-        """Have a mark tell the time: a clock that is set back while we are down revives nothing.
+        """Stamp the time: a clock that is set back while the agent is down revives nothing.
 
         Returns whether an operator has confirmed the clock. Raises `UnavailableError`.
         """
@@ -233,30 +233,39 @@ async def run_startup_checks(
 ) -> StartupState:
     """Look at what is there. Raises as `check_rollback`; `audit_log_damaged` of the log.
 
-    The clock of `world` goes on from the last mark's.
+    The clock of `world` goes on from that of the last commit stamp.
     """
     keys, file = DerivedAnchorKeys(keyring), AnchorFile(paths.anchor)
     foreign_writes = await world.run_sync(backend.foreign_writes)
     found = await world.run_sync(_recover_log, paths.log, audit, keyring.vault)
     there = VaultFiles(backend, HmacRowGuard(keyring), file, found, keyring.epoch)
-    standing = await world.run_sync(check_rollback, there, keys, world.wall())
-    if standing.accepted_findings:
-        keyring = keyring.at_epoch(standing.epoch)
-    world.clock.resume(standing.slewed or world.wall(), standing.time)
-    retention = RetentionSchedule(world.clock, paths.retention_days, standing.notice)
-    marker = CommitStampWriter(
+    resume_point = await world.run_sync(check_rollback, there, keys, world.wall())
+    if resume_point.accepted_findings:
+        keyring = keyring.at_epoch(resume_point.epoch)
+    world.clock.resume(resume_point.slewed or world.wall(), resume_point.time)
+    retention = RetentionSchedule(world.clock, paths.retention_days, resume_point.notice)
+    stamp_writer = CommitStampWriter(
         keys,
-        base=standing.base,
-        written=standing.stamp_row,
-        epoch=standing.epoch,
-        checkpoint=standing.checkpoint,
-        anchored=standing.anchored,
-        sealed_at=standing.sealed_at,
+        node=world.new_id(),
+        base=resume_point.base,
+        written=resume_point.stamp_row,
+        epoch=resume_point.epoch,
+        checkpoint=resume_point.checkpoint,
+        anchored=resume_point.anchored,
+        sealed_at=resume_point.sealed_at,
         times=lambda: StampTimes(world.now(), world.clock.value, retention.notice),
     )
-    keeper = AnchorWriter(file, keys, marker, world)
+    anchor_writer = AnchorWriter(file, keys, stamp_writer, world)
     return StartupState(
-        keyring, standing, marker, keeper, found, file.path, retention, foreign_writes, world
+        keyring,
+        resume_point,
+        stamp_writer,
+        anchor_writer,
+        found,
+        file.path,
+        retention,
+        foreign_writes,
+        world,
     )
 
 
@@ -281,7 +290,7 @@ class SealOnDamage:
 
 
 def alert_for(code: str) -> AlertCode:
-    """What the control plane is told of a finding, by its code."""
+    """The alert that the control plane receives for a finding, by its code."""
     if code in _ROLLED_BACK:
         return AlertCode.STORE_ROLLED_BACK
     if code.startswith("audit_"):
@@ -290,7 +299,7 @@ def alert_for(code: str) -> AlertCode:
 
 
 def _no_change(_tx: StoreTx) -> None:
-    """The change of a transaction that is there for its mark alone."""
+    """The change of a transaction that is there for its commit stamp alone."""
 
 
 def require_private_database(file: Path) -> None:
@@ -304,7 +313,7 @@ def require_private_database(file: Path) -> None:
         try:
             found = path.lstat()
         except OSError:
-            continue  # whoever opens it is told what is wrong
+            continue  # opening it fails with the reason
         mode, quoted = stat.S_IMODE(found.st_mode), shlex.quote(str(path))
         if not stat.S_ISREG(found.st_mode):
             why, remedy = (

@@ -8,9 +8,9 @@ from typing import Final
 
 from actors.world import World
 from protocols import json_text
+from protocols.instant import rfc3339
 from vault.audit.broker import AuditBroker
 from vault.audit.record import AuditEvent
-from vault.model.instant import rfc3339
 from vault.seal.manager import SEAL_ROW, SealRecord
 from vault.store.store import Store
 from vault.store.tables import SYSTEM

@@ -1,8 +1,8 @@
-"""Warm-up: what was read most lately comes into the cache once more, then what nobody has read yet.
+"""Warm-up: loads what was read most recently into the cache, then all that has room.
 
 Before anybody asks for it: a first read from disk costs nearly twice as much. Behind the requests,
 in small steps with rests between them, so that a start is not later and a read waits no longer for
-it. It moves sealed rows from disk to memory: nothing is opened or told.
+it. It moves sealed rows from disk to memory: nothing is decrypted.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """The write path: group commit. Everybody who waits is in one transaction, with one sync.
 
 `Committer` runs one transaction at a time. Changes that arrive while one is under way are together
-in the next one: the first waiting thread that gets the lock commits for all (the group's leader).
+in the next one: the first waiting thread that gets the lock commits for all, as the group's leader.
 `WriterActor` is the thread that commits for tasks; other threads may call the `Committer` directly.
 `Checkpointer` copies SQLite's write-ahead log back beside the commits.
 
@@ -24,7 +24,8 @@ import trio
 
 from actors import BatchActor, Failure, Worker, World
 from protocols.errors import locate
-from vault.errors import UnavailableError
+from vault.errors import TamperedError, UnavailableError
+from vault.store.change_feed import FedChanges
 from vault.store.interface import (
     NOTHING_STORED,
     UNKNOWN,
@@ -63,12 +64,24 @@ class CommitStamper(Protocol):
     def stamp(self, batch: TransactionBatch, /) -> None:
         """Add to a transaction whose changes are done; it may come to nothing, and be done again.
 
-        In the thread that commits, which nobody else does meanwhile.
+        In the thread that commits; no other one does meanwhile.
         """
         ...
 
     def on_durable(self) -> None:
         """The transaction that was stamped last is durable."""
+        ...
+
+    def is_current(self, session: StoreSession, /) -> bool:
+        """Whether nothing was committed that is not known here; in any thread."""
+        ...
+
+    def catch_up(self, session: StoreSession, /) -> list[FedChanges]:
+        """What others have committed since the last transaction, or the last call of this.
+
+        In the thread that commits; no other one does meanwhile. Raises `TamperedError` and
+        `UnavailableError`.
+        """
         ...
 
 
@@ -93,7 +106,7 @@ class TableVersions:
         """A transaction that changed these, or may have, is over, and the cache knows of it."""
         for name in {_version_key(table, key) for table, key, _ in touched}:
             self._counts[name] = self._counts.get(name, 0) + 1
-        self.total += 1  # last: who has seen this count sees those above
+        self.total += 1  # last: a reader that sees this count sees those above
 
     def record_unknown_changes(self) -> None:
         """Anything at all may have been changed, and the cache knows of it."""
@@ -129,13 +142,13 @@ class CommitCounts:
 
 
 class _CommitRequest:
-    """Somebody's changes, and what became of them."""
+    """A caller's changes, and what became of them."""
 
     __slots__ = ("changes", "deadline", "error", "results")
 
-    def __init__(self, changes: Sequence[Change], until: float) -> None:
+    def __init__(self, changes: Sequence[Change], deadline: float) -> None:
         self.changes = changes
-        self.deadline = until
+        self.deadline = deadline
         self.results: list[object] | None = None
         self.error: BaseException | None = None
 
@@ -177,10 +190,36 @@ class Committer:
         with self._commit_lock:
             self._backend.connect()
 
+    def catch_up(self) -> None:
+        """Take over what others have committed until now, if anything; blocks. Raises as `read`."""
+        if self._stamper is None or self._backend.exclusive:
+            return
+        with self._backend.read() as session:
+            if self._stamper.is_current(session):
+                return
+        with self._commit_lock, self._backend.read() as session:
+            self._apply_feed(session)
+
+    def _apply_feed(self, session: StoreSession) -> None:
+        """Take over what the change feed says, in the turn to commit."""
+        if self._stamper is None:
+            return
+        try:
+            fed_changes = self._stamper.catch_up(session)
+        except TamperedError as error:
+            if self.index is not None:
+                self.index.record_finding(error)
+            raise
+        for fed in fed_changes:
+            if self.index is not None:
+                self.index.apply(fed.index_changes)
+            self._cache.invalidate(fed.rows)
+            self._counts.table_versions.record_transaction(fed.rows)
+
     def inspect(self, begin_inspection: Callable[[], Callable[[StoreSession], T]]) -> T:
         """Ask one view of the database, of the moment at which `begin_inspection` was called.
 
-        No commit of ours is between the two; they go on while the view is asked. Raises as both.
+        No commit of ours is between the two; commits go on while the view is read. Raises as both.
         """
         with ExitStack() as stack:
             with self._commit_lock:
@@ -196,8 +235,15 @@ class Committer:
         if index is None:
             raise RuntimeError("there is no index of rows")
         with self._commit_lock, self._backend.read() as session:
-            index.resolve_in_doubt(session.get_macs)
+            self._settle_index(session)
             return ask(session, index)
+
+    def _settle_index(self, session: StoreSession) -> None:
+        """Learn what was committed: by others, or by ourselves without an answer."""
+        if not self._backend.exclusive:
+            self._apply_feed(session)
+        elif self.index is not None:
+            self.index.resolve_in_doubt(session.get_macs)
 
     def invalidate_all(self) -> None:
         """Forget every cached row and count every table as changed; no commit is under way."""
@@ -264,7 +310,7 @@ class Committer:
         for start in range(MAX_BATCH_CHANGES, len(changes), MAX_BATCH_CHANGES):
             try:
                 results += self._commit_or_bisect(changes[start : start + MAX_BATCH_CHANGES])
-            except Exception as error:  # noqa: BLE001  # what came before is stored, and has to be told so
+            except Exception as error:  # noqa: BLE001  # what came before is stored, and is answered so
                 results += [Failure(_copy_error(error)) for _ in changes[start:]]
                 break
         return results
@@ -284,7 +330,7 @@ class Committer:
         results = self._commit_or_bisect(changes[:middle])
         try:
             results += self._commit_or_bisect(changes[middle:])
-        except Exception as error:  # noqa: BLE001  # the first half is stored, and has to be told so
+        except Exception as error:  # noqa: BLE001  # the first half is stored, and is answered so
             results += [Failure(_copy_error(error)) for _ in changes[middle:]]
         return results
 
@@ -296,8 +342,7 @@ class Committer:
 
         def apply(session: StoreSession) -> WriteSet:
             nonlocal index_changes
-            if self.index is not None:
-                self.index.resolve_in_doubt(session.get_macs)
+            self._settle_index(session)
             batch = TransactionBatch(session, self._guard, self._cache, self.index)
             batches.append(batch)
             results[:] = [_run_change(batch, change) for change in changes]
@@ -312,9 +357,9 @@ class Committer:
         except BaseException as error:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             self._counts.is_failing |= isinstance(error, BackendError)
-            if self.index is not None and not known:
+            if self.index is not None and not known and self._backend.exclusive:
                 self.index.mark_in_doubt(index_changes)
-            for batch in batches:  # stored or not: nobody may answer from memory what they are now
+            for batch in batches:  # stored or not: memory does not know what these rows are now
                 touched = batch.changed_rows()
                 self._cache.invalidate([*touched, *batch.counted_rows()])
                 if not known:
@@ -337,7 +382,7 @@ class Committer:
             if self._stamper is not None:
                 self._stamper.on_durable()
             self._cache.apply_commit(batch.cacheable_rows())
-        except Exception as error:  # noqa: BLE001  # whoever asked for the change is told that it is done
+        except Exception as error:  # noqa: BLE001  # the change is stored, and is answered so
             log.error("what a transaction left is not kept in memory: %s", locate(error))  # noqa: TRY400  # its text could hold a name
             self._cache.invalidate(batch.cacheable_rows())
 
@@ -352,8 +397,8 @@ def _run_change(batch: TransactionBatch, change: Change) -> object:
 
 
 def _copy_error(error: BaseException) -> Exception:
-    """For somebody else than whom it was raised in; better shared than lost."""
-    if not isinstance(error, Exception):  # what ends one thread is nothing to the others
+    """A copy for another caller; the same error where it cannot be copied."""
+    if not isinstance(error, Exception):  # what ends one thread does not end the others
         return BackendError("store_unavailable", "the transaction was cut off", UNKNOWN)
     try:
         return copy(error)
@@ -408,19 +453,23 @@ class WriterActor(BatchActor[Change | list[Change]]):
 
 
 class Checkpointer:
-    """Makes one when enough rows have changed. `run` must run meanwhile."""
+    """Copies the write-ahead log back into the database once enough rows have changed.
+
+    In a commit, as SQLite does it by itself, the whole group would wait for the copying and its
+    sync. `run` must run meanwhile.
+    """
 
     def __init__(self, backend: StoreBackend, world: World) -> None:
         """To be made within a Trio run; it serves that run only."""
         self._backend = backend
         self._world = world
         self._token = trio.lowlevel.current_trio_token()
-        self._rows = 0  # ever; by whoever commits
+        self._rows = 0  # ever; set in the thread that commits
         self._copied = 0  # of these, at the last one
         self._due = trio.Event()
 
     def on_rows_changed(self, rows: int) -> None:
-        """So many more rows are committed; from the thread of whoever has the turn to commit."""
+        """So many more rows are committed; called in the thread that commits."""
         before = self._rows
         self._rows = before + rows
         if before < self._copied + CHECKPOINT_ROWS <= self._rows:

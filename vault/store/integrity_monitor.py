@@ -25,11 +25,12 @@ FULL_CHECK_INTERVAL: Final = 86_400.0  # seconds from one reading to the next
 FOREIGN_CHECK_INTERVAL: Final = 1.0  # seconds between looks for what others write
 MAX_FOREIGN_WRITES: Final = 3
 """How often others may write in `WINDOW`: a `VACUUM` of an administrator is forgiven, but each is
-counted after, and nobody shall have the agent do nothing but count."""
+counted after, and an attacker must not keep the agent counting."""
 WINDOW: Final = 3_600.0  # seconds
 FINAL_CHECK_TIMEOUT: Final = 5.0  # for the look at the end
 FOREIGN_WRITE_CODE: Final = "storage_foreign_write"
-_DAMAGED: Final = "store_corrupt"
+_SEALING: Final = frozenset({"store_corrupt", "store_locked"})
+"""Codes with which nothing may be served any more: it is damaged, or another agent has it."""
 _WRITTEN: Final = (
     "somebody else has written to the database while the agent runs; all rows are counted again. "
     "Find out who can write the file"
@@ -138,7 +139,7 @@ class _ForeignWriteMonitor:
             self._times.append(self._world.monotonic())
             await (
                 self._store.invalidate_all()
-            )  # what he wrote may be gone again, and was read meanwhile
+            )  # what was written may be gone again, and was read meanwhile
         if self._recorded != self._seen:
             log.error("%s", _WRITTEN)
             await self._reaction.record(FOREIGN_WRITE_CODE, _WRITTEN)
@@ -156,13 +157,13 @@ async def _seal_if_damaged(
     error: TamperedError | UnavailableError, reaction: DamageReaction
 ) -> bool:
     """Seal the vault if this is damage, and put on record why. Whether it was."""
-    if not isinstance(error, TamperedError) and error.code != _DAMAGED:
+    if not isinstance(error, TamperedError) and error.code not in _SEALING:
         return False
     log.error("the vault is sealed: %s", error)
     reaction.seal()
     reaction.alert()
     try:
-        with trio.CancelScope(shield=True):  # the seal ends who has asked for it
+        with trio.CancelScope(shield=True):  # the seal cancels this task
             await reaction.record(error.code, f"the vault is sealed: {error.message}")
     except UnavailableError as unrecorded:
         log.error("that is not on record: %s", unrecorded)  # noqa: TRY400  # one line tells all

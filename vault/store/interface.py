@@ -127,7 +127,15 @@ class StoreBackend(Protocol):
 
     @property
     def exclusive(self) -> bool:
-        """Whether no other process can write while it is open here: only then rows are cached."""
+        """Whether no other process can write while it is open here.
+
+        Otherwise readers call `Store.catch_up` first, and a transaction applies the change feed.
+        """
+        ...
+
+    @property
+    def queries_in_turn(self) -> bool:
+        """Whether queries are better asked one after another than in a thread each."""
         ...
 
     @property

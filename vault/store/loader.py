@@ -2,7 +2,7 @@
 
 A load of its own costs a thread's turn, a connection and a transaction: many times what the row
 itself takes. With more secrets than the cache holds, that is every read. A secret's head brings its
-current version, which is what whoever asked for it asks for next.
+current version, which is what its caller reads next.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class CacheLoader:
     def load_rows(
         self, slots: Sequence[RowAddress], *, counts_as_miss: bool = True
     ) -> list[object]:
-        """The rows, None for one that is not there, `Failure` for one that cannot be told.
+        """The rows; None for one that is not there, `Failure` for one that cannot be verified.
 
         `counts_as_miss`: somebody waits for them, so each is a miss of the cache.
         """
@@ -60,7 +60,7 @@ class CacheLoader:
         return rows
 
     def prefetch(self, table: Table[Any], keys: Sequence[Key]) -> dict[Key, Any]:
-        """Load rows of one table that nobody waits for; those that are there and can be told."""
+        """Load rows of one table that nobody waits for; the ones that are there and verified."""
         rows = self._load([(table, key) for key in keys], counts_as_miss=False)
         pairs = zip(keys, rows, strict=True)
         return {key: row for key, row in pairs if row is not None and type(row) is not Failure}
@@ -192,7 +192,7 @@ class LoaderActor(BatchActor[RowAddress]):
         self._thread = self._world.worker("store loader")
 
     async def receive_batch(self, batch: Sequence[RowAddress]) -> Sequence[object]:
-        """Load them together; a database that fails is told to each, and asked again next time."""
+        """Load them together; when the database fails, each gets that error."""
         return await self._thread.run(self._loading.load_rows, batch)
 
     async def on_stop(self) -> None:

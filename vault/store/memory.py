@@ -30,6 +30,7 @@ class MemoryBackend:
     """A database that lives as long as this object; closing it loses nothing."""
 
     exclusive = True
+    queries_in_turn = True
     readers = READERS
 
     def __init__(self) -> None:

@@ -1,5 +1,6 @@
 """MySQL and MariaDB: PyMySQL, InnoDB, names as bytes, settings of our own."""
 
+import socket
 import ssl
 from collections.abc import Iterable
 from contextlib import closing
@@ -7,7 +8,7 @@ from typing import Any, Final, cast
 
 import pymysql
 import sqlalchemy as sa
-from pymysql.constants import CLIENT, ER, SERVER_STATUS
+from pymysql.constants import CLIENT, CR, ER, SERVER_STATUS
 from pymysql.cursors import SSCursor
 
 from vault.errors import UnavailableError
@@ -112,7 +113,7 @@ class MysqlBackend(ServerBackend):
         """See `ServerBackend`."""
         address, tls = self._address, self._tls
         level = "REPEATABLE READ" if role is Role.READ else "READ COMMITTED"
-        connection = pymysql.connect(
+        connection = _Connection(
             user=address.user,
             password=self._password().encode(),  # PyMySQL takes a text for Latin-1
             database=address.database,
@@ -155,9 +156,10 @@ class MysqlBackend(ServerBackend):
         if shown["read_only"] not in {"OFF", "0"}:
             yield "read_only is on, so it is a replica: name the primary"
 
-    def try_lock(self, connection: Any) -> bool:
+    def try_lock(self, connection: Any, *, wait: bool) -> bool:
         """By a lock of the server, which has the database's name in its own."""
-        return bool(run(connection, f"SELECT GET_LOCK({_LOCK}, {OWNER_WAIT_SECONDS})")[0][0])
+        seconds = OWNER_WAIT_SECONDS if wait else 0
+        return bool(run(connection, f"SELECT GET_LOCK({_LOCK}, {seconds})")[0][0])
 
     def identify_session(self, connection: Any) -> Any:
         """Its number, and since when the server counts them."""
@@ -234,7 +236,7 @@ class MysqlBackend(ServerBackend):
         names = [*(table.name for table in ALL), *_FORMER, "alembic_version"]
         there = {name for (name,) in run(driver, text, [names])}
         steps = [step for (step,) in run(driver, _STEPS)] if "alembic_version" in there else []
-        if any(step >= HEAD for step in steps):
+        if len(steps) > 1 or any(step >= HEAD for step in steps):
             return
         for name in there - {"alembic_version"}:
             if run(driver, f"SELECT 1 FROM `{name}` LIMIT 1"):  # noqa: S608
@@ -252,6 +254,23 @@ class MysqlBackend(ServerBackend):
     def _in_transaction(self, writer: Any) -> bool:
         driver = cast("Any", writer.connection.dbapi_connection)
         return bool(driver.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+
+class _Connection(pymysql.connections.Connection):
+    """PyMySQL's leaves its socket open where there is no server at the other end of a path."""
+
+    def connect(self, sock: Any = None) -> None:
+        """As the driver's. Raises `pymysql.Error`."""
+        if sock is None and self.unix_socket:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(self.connect_timeout)
+            try:
+                sock.connect(self.unix_socket)
+            except OSError as error:
+                sock.close()
+                raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, str(error)) from error
+            self._secure = True
+        super().connect(sock)
 
 
 def _tls_context(tls: ServerTls) -> ssl.SSLContext:

@@ -213,13 +213,16 @@ class PostgresqlBackend(ServerBackend):
                 "ENCODING 'UTF8' TEMPLATE template0"
             )
 
-    def try_lock(self, connection: Any) -> bool:
+    def try_lock(self, connection: Any, *, wait: bool) -> bool:
         """By an advisory lock of this database."""
         session = "SELECT pg_backend_pid(), current_setting('lock_timeout')"
         if run(connection, session) != [(connection.info.backend_pid, f"{OWNER_WAIT_SECONDS}s")]:
             raise UnavailableError("store_unsafe", f"this database is refused: {_POOLER}")
+        key = f"hashtext('{OWNER_LOCK}')"
+        if not wait:
+            return bool(run(connection, f"SELECT pg_try_advisory_lock({key})")[0][0])
         try:
-            run(connection, f"SELECT pg_advisory_lock(hashtext('{OWNER_LOCK}'))")
+            run(connection, f"SELECT pg_advisory_lock({key})")
         except errors.LockNotAvailable:
             return False
         return True

@@ -45,10 +45,12 @@ def check_query(table: Table[Any], query: StoreQuery) -> None:
         raise ValidationError("query_invalid", f"{table.name}: no row can have this value")
 
 
-def is_storable(value: str | int) -> bool:
+def is_storable(value: object) -> bool:
     """Whether a database could hold the value: 64 bits, or UTF-8 without NUL."""
     if isinstance(value, int):
         return INTEGER_MIN <= value <= INTEGER_MAX
+    if not isinstance(value, str):  # a damaged cell, as it was found
+        return True
     try:
         return b"\0" not in value.encode()
     except UnicodeEncodeError:

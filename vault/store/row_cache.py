@@ -47,7 +47,7 @@ _ENTRY_OVERHEAD: Final[Mapping[EvictionPolicy, int]] = {
 _END_BYTES: Final = 100  # more, where it has an end: a pair and an integer
 _FIELD_BYTES: Final = 24  # an object's header for some of the fields: many hold what all rows share
 
-_LOOKUPS_PER_LOCK: Final = 32  # with the lock held: whoever is in the event loop waits for no more
+_LOOKUPS_PER_LOCK: Final = 32  # with the lock held: the event loop waits for no more than that
 
 
 class CacheConfig(Struct, frozen=True, kw_only=True):
@@ -99,7 +99,7 @@ class PendingLoad:
 
 
 class RowCache:
-    """Thread-safe. Nobody changes what he finds: a row may be shared."""
+    """Thread-safe. Rows are shared, so a caller must not change one."""
 
     def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
         """`clock` gives nanoseconds, in any thread; it is asked only where rows expire."""

@@ -40,7 +40,7 @@ the hash of what a set of rows has in common, and the sum of the hashes of their
 MIN_SEGMENT_ENTRIES: Final = 4096  # entries that a segment has room for
 MAX_SEGMENTS: Final = 16  # segments; each has as much room as all before it together
 _PLACES: Final = (3, 2)  # for so many rows so many places
-_STAMP: Final = 8  # bytes of a MAC: who has no key cannot choose them
+_STAMP: Final = 8  # bytes of a MAC: without the key nobody can choose them
 WORD_MASK: Final = (1 << 64) - 1
 
 
@@ -311,7 +311,7 @@ class RowIndex(RowIndexReader):
             if self._taken[number] < _room(words):
                 at = _find(words, place)
                 words[at + 1] = stamp
-                words[at] = place  # last: who finds it finds the stamp
+                words[at] = place  # last: a reader that finds it finds the stamp
                 self._taken[number] += 1
                 return
         self._grow(sum(self._taken))

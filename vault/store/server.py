@@ -22,7 +22,7 @@ from vault.errors import TamperedError, UnavailableError
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.sql import READERS, SqlBackend, create_engine
-from vault.store.tables import ALL, HEAD_ROW, SYSTEM
+from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
 """Until a server that does not answer is given up; it is asked again by whoever comes next."""
@@ -36,6 +36,7 @@ GONE_SECONDS: Final = 10
 """Until both ends notice that the machine at the other end of a connection is gone."""
 OWNER_LOCK: Final = "freehold agent"
 OWNER_WAIT_SECONDS: Final = 2  # a server may take a moment to see that the last owner is gone
+_LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
 
 
@@ -50,7 +51,6 @@ class Role(Enum):
 class ServerBackend(SqlBackend):
     """A database of one agent on a server that others may use, too."""
 
-    exclusive = True
     kind: str
     url: str  # of SQLAlchemy, which says the dialect and the driver and nothing else
     begin_read: str
@@ -63,10 +63,13 @@ class ServerBackend(SqlBackend):
         password: Callable[[], str] | None = None,
         readers: int = READERS,
         patience: float = QUERY_SECONDS,
+        *,
+        shared: bool = False,
     ) -> None:
         """`tls` None: none. `password` is asked for each connection; None: the address has it.
 
-        `patience`: seconds that a read waits for one of `readers` connections.
+        `patience`: seconds that a read waits for one of `readers` connections. `shared`: others
+        may have the database at the same time.
         """
         super().__init__(readers)
         self._address = address
@@ -77,10 +80,7 @@ class ServerBackend(SqlBackend):
         self._owner_session: Any = None  # what the server calls it
         self._owner_error: BackendError | None = None  # why there is none
         self._owner_lock = Lock()
-        self._heads: set[bytes | None] = set()
-        """What the head may say if nobody else writes: more than one after a commit in doubt, empty
-        before the first look."""
-        self._foreign = 0
+        self._shared = shared
         self.warnings: list[str] = []  # of the server, since the writer's transaction began
 
     # What a server has to say for itself.
@@ -94,8 +94,11 @@ class ServerBackend(SqlBackend):
         """Why a commit would not be durable there, each with what to do."""
 
     @abstractmethod
-    def try_lock(self, connection: Any) -> bool:
-        """Take the lock `OWNER_LOCK` for as long as the connection lasts, or False."""
+    def try_lock(self, connection: Any, *, wait: bool) -> bool:
+        """Take the lock `OWNER_LOCK` for as long as the connection lasts, or False.
+
+        `wait`: for `OWNER_WAIT_SECONDS`.
+        """
 
     @abstractmethod
     def identify_session(self, connection: Any) -> Any:
@@ -133,7 +136,8 @@ class ServerBackend(SqlBackend):
     # SqlBackend.
 
     def _open_engines(self) -> tuple[sa.Engine, sa.Engine]:
-        self._own()
+        if not self._shared:
+            self._own()
         reads = create_engine(
             self.url,
             lambda: self.connect_driver(Role.READ),
@@ -165,7 +169,6 @@ class ServerBackend(SqlBackend):
     def _release(self) -> None:
         self._release_owner()
         self._owner_session = self._owner_error = None
-        self._heads.clear()
 
     def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
         """It was begun by `_on_checkout`; nothing is read while another agent may write."""
@@ -173,13 +176,13 @@ class ServerBackend(SqlBackend):
         if self._owner_error is not None:
             self._keep_owner(wait=False)
 
-    def _begin_write(self, connection: sa.Connection) -> None:
-        """Wait for the head; what it says must be what we have left there."""
+    def _begin_write(self, writer: sa.Connection) -> None:
+        """Wait for the head, and have it until the transaction ends."""
         self.warnings.clear()
-        if self._owner is None:
+        if self._owner is None and not self._shared:
             self._keep_owner()
         try:
-            super()._begin_write(connection)
+            super()._begin_write(writer)
         except BackendError as error:
             cause = error.__cause__
             if isinstance(cause, sa.exc.DBAPIError) and (
@@ -188,41 +191,24 @@ class ServerBackend(SqlBackend):
                 raise _ConnectionEndedError(error.code, error.message) from error
             raise
         try:
-            head = self._locked_head(connection)
+            self._lock_head(writer)
         except Exception as error:
             raise self._store_error(error) from error
-        if self._heads and head not in self._heads:
-            self._keep_owner()
-            self._foreign += 1
-            self._heads = {head}  # said once; whoever comes next goes on from this one
-            raise BackendError(
-                "store_changed",
-                "somebody else has written to the database; nothing was stored, try again",
-            )
-        self._heads = {head}
 
-    def _locked_head(self, connection: sa.Connection) -> bytes | None:
-        system = self._prepared_statements(connection.dialect)[SYSTEM]
+    def _lock_head(self, writer: sa.Connection) -> None:
+        system = self._prepared_statements(writer.dialect)[SYSTEM]
         key = system.key_parameters((HEAD_ROW,))
-        text, driver = f"{system.get} FOR UPDATE", connection.connection
-        records = run(driver, text, key)
-        if not records:
+        text, driver = f"{system.get} FOR UPDATE", writer.connection
+        if not run(driver, text, key):
             self.wait_for_first_head(driver)
-            records = run(driver, text, key)
-        return bytes(records[0][1]) if records else None
+            run(driver, text, key)
 
     def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
-        intended: list[bytes] = []
+        written: list[WriteSet] = []
 
         def noted(session: StoreSession) -> WriteSet:
-            writes = apply(session)
-            intended[:] = [
-                row.value
-                for rows in (writes.inserts, writes.updates)
-                for row in rows.get(SYSTEM, [])
-                if row.name == HEAD_ROW
-            ]
-            return writes
+            written[:] = [apply(session)]
+            return written[0]
 
         try:
             try:
@@ -230,11 +216,9 @@ class ServerBackend(SqlBackend):
             except _ConnectionEndedError:
                 super()._write_transaction(noted)
         except BackendError as error:
-            if error.details["outcome"] != UNKNOWN or not intended:
+            if error.details["outcome"] != UNKNOWN or not written:
                 raise
-            self._settle(intended[0], error)
-        if intended:
-            self._heads = {intended[0]}
+            self._settle(written[0], error)
         if self.warnings:
             raise BackendError(
                 "store_unavailable",
@@ -242,27 +226,24 @@ class ServerBackend(SqlBackend):
                 UNKNOWN,
             )
 
-    def _settle(self, intended: bytes, error: BackendError) -> None:
-        """Find out what became of a transaction whose COMMIT was not answered.
+    def _settle(self, written: WriteSet, error: BackendError) -> None:
+        """Find out what became of a transaction whose COMMIT was not answered, by its feed entry.
 
         Raises `error` where it is still unknown, and with the outcome `none` where nothing of it is
         stored.
         """
-        before = set(self._heads)
-        self._heads.add(intended)
         try:
+            (entry,) = written.inserts[CHANGES]
             writer = self._write_connection()
-            super()._begin_write(writer)
-            head = self._locked_head(writer)
+            self._begin_write(writer)  # whose lock is given when that transaction has ended
+            session = self._session(writer.connection, writer.dialect)
+            stored = session.get(CHANGES, (entry.seq,))
             self._roll_back(writer)
         except Exception:  # noqa: BLE001  # whatever keeps us from asking: it stays unknown
             self._discard_writer()
             raise error from None
-        if head in before:
-            self._heads = before
+        if stored is None or stored.chain != entry.chain:
             raise BackendError(error.code, error.message) from None
-        if head != intended:
-            raise error
 
     def _verify_durability(self, writer: sa.Connection) -> None:
         found = list(self.unsafe_settings(writer.connection.dbapi_connection))
@@ -335,30 +316,14 @@ class ServerBackend(SqlBackend):
     # The owner.
 
     def foreign_writes(self) -> int:
-        """Look whether the database is still ours alone.
+        """0: what others change is noticed by the row index. Looks whether we still have the lock.
 
         Raises `BackendError`: `store_locked` when another agent has taken it. Nothing is read or
         written here from then on, until this or a write has got it back.
         """
-        self._keep_owner()
-        if self._one_writer.acquire(blocking=False):  # a transaction under way looks by itself
-            try:
-                self._look_at_head()
-            finally:
-                self._one_writer.release()
-        return self._foreign
-
-    def _look_at_head(self) -> None:
-        system = self._prepared_statements(self._dialect)[SYSTEM]
-        with self._owner_lock:
-            try:
-                records = run(self._owner, system.get, system.key_parameters((HEAD_ROW,)))
-            except Exception as error:
-                raise self._store_error(error) from error
-        head = bytes(records[0][1]) if records else None
-        if self._heads and head not in self._heads:
-            self._foreign += 1
-            self._heads = {head}
+        if not self._shared:
+            self._keep_owner()
+        return 0
 
     def _keep_owner(self, *, wait: bool = True) -> None:
         """Take the lock anew if it went with its connection. Raises `BackendError`.
@@ -396,10 +361,9 @@ class ServerBackend(SqlBackend):
         self._owner_error = None
 
     def _require_lock(self, owner: Any) -> None:
-        if not self.try_lock(owner):
-            raise BackendError(
-                "store_locked", f"another agent has the {self._address}: stop it first"
-            )
+        known = self._owner_error is not None and self._owner_error.code == _LOCKED
+        if not self.try_lock(owner, wait=not known):  # who asks again fails at once
+            raise BackendError(_LOCKED, f"another agent has the {self._address}: stop it first")
 
     def _release_owner(self) -> None:
         owner, self._owner = self._owner, None

@@ -59,9 +59,14 @@ def create_engine(url: str, connect: Callable[[], Any], begin: str, **pool: Any)
 
 
 class SqlBackend(ABC):
-    """Two engines: a pool for reads, and one connection for the writer, replaced after a fault."""
+    """A database with two engines: a pool for reads, one connection for the writer.
+
+    The writer's connection is replaced after every fault. Subclasses implement the methods of the
+    first section; those of the second may be overridden.
+    """
 
     exclusive = False
+    queries_in_turn = False
 
     def __init__(self, readers: int = READERS) -> None:
         self.readers = readers
@@ -145,7 +150,7 @@ class SqlBackend(ABC):
         """A database server makes its own checkpoints."""
 
     def foreign_writes(self) -> int:
-        """0: a database server has other clients, and knows who they are."""
+        """0: a database server has other clients, and access to it is its own matter."""
         return 0
 
     # The interface, `StoreBackend`.
@@ -237,7 +242,7 @@ class SqlBackend(ABC):
         self._begin_write(writer)
         session = self._session(writer.connection, writer.dialect)
         writes = apply(session)
-        # After some errors SQLite has rolled back by itself: what follows would commit one by one.
+        # A database may have rolled back by itself: what follows would be committed row by row.
         if not self._in_transaction(writer):
             raise BackendError("store_unavailable", "the transaction was lost")
         session.flush(writes)
@@ -329,12 +334,12 @@ class SqlSession:
         self._stream = stream
 
     def inspect(self) -> None:
-        """Hold the schema, and the indexes of authority rows, against what they should be."""
+        """Verify the schema, and the indexes of authority rows."""
         self._verify_schema(self._connection)
 
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""
-        if not all(map(is_storable, key)):
+        if not all(map(is_storable, key)):  # so no row has it, and drivers differ in what they say
             return None
         prepared = self._prepared[table]
         records = self._driver_records(table, prepared.get, prepared.key_parameters(key))
@@ -343,27 +348,27 @@ class SqlSession:
     def get_many(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
         """The rows that exist, a few hundred a statement."""
         read = self._prepared[table].read_row
-        rows = [read(record) for record in self._among(table, keys, "get_many")]
+        rows = [read(record) for record in self._select_among(table, keys, "get_many")]
         return {table.key_of(row): row for row in rows}
 
     def existing_keys(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
         """The keys that exist, a few hundred a statement."""
         key = self._prepared[table].read_key
-        return {key(record) for record in self._among(table, keys, "existing_keys")}
+        return {key(record) for record in self._select_among(table, keys, "existing_keys")}
 
     def get_macs(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
-        """The stamps of the rows that exist, a few hundred a statement."""
+        """The MACs of the rows that exist, a few hundred a statement."""
         key = self._prepared[table].read_key
-        records = self._among(table, keys, "macs")
-        return {key(record[:-1]): _stamp(record[-1]) for record in records}
+        records = self._select_among(table, keys, "macs")
+        return {key(record[:-1]): _mac(record[-1]) for record in records}
 
     def iter_macs(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
-        """The keys and stamps of all rows, some in memory at a time."""
+        """The keys and MACs of all rows, some in memory at a time."""
         prepared, driver = self._prepared[table], self._connection.dbapi_connection
         try:
             with self._stream(driver, prepared.select_all_macs) as cursor:
                 while some := cursor.fetchmany(_MACS_PER_FETCH):
-                    yield from [(prepared.read_key(cells), _stamp(mac)) for *cells, mac in some]
+                    yield from [(prepared.read_key(cells), _mac(mac)) for *cells, mac in some]
         except Exception as error:
             raise self._store_error(error) from error
 
@@ -380,10 +385,10 @@ class SqlSession:
         return [prepared.read_key(record) for record in records]
 
     def select_macs(self, table: Table[Any], query: StoreQuery) -> list[tuple[Key, bytes]]:
-        """The keys and stamps of the query's rows, in its order."""
+        """The keys and MACs of the query's rows, in its order."""
         prepared = self._prepared[table]
         records = self._driver_records(table, *prepared.query("select_macs", query))
-        return [(prepared.read_key(record[:-1]), _stamp(record[-1])) for record in records]
+        return [(prepared.read_key(record[:-1]), _mac(record[-1])) for record in records]
 
     def select_ranked(self, ranking: RankedQuery) -> list[Key]:
         """The keys of its rows, in its order."""
@@ -399,19 +404,21 @@ class SqlSession:
         for table in reversed(ALL):
             if keys := writes.deletes.get(table):
                 prepared = self._prepared[table]
-                met = self._many(
+                matched = self._execute_many(
                     table, prepared.delete, [prepared.key_parameters(key) for key in keys]
                 )
-                _expect(table, met, len(keys))
+                _require_all(table, matched, len(keys))
         for table in ALL:
             if rows := writes.updates.get(table):
                 self._update(table, rows, writes.previous.get(table, {}))
             if rows := writes.inserts.get(table):
                 insert = self._prepared[table].insert
-                _expect(table, self._many(table, insert.text, insert.bind_rows(rows)), len(rows))
+                _require_all(
+                    table, self._execute_many(table, insert.text, insert.bind_rows(rows)), len(rows)
+                )
         for table, rows in writes.counts.items():
             for text, bound in self._prepared[table].upsert_counts(rows):
-                self._many(table, text, [bound])
+                self._execute_many(table, text, [bound])
 
     def _update(self, table: Table[Any], rows: list[Any], known: dict[Key, Any]) -> None:
         """Set all columns of a row, or, where its searched ones stay as they were, the others."""
@@ -423,29 +430,23 @@ class SqlSession:
             stays = old is not None and searched_of(old) == searched_of(row)
             (rest if stays else whole).append(row)
         for update, some in ((prepared.update, whole), (prepared.update_rest, rest)):
-            if some and self._many(table, update.text, update.bind_rows(some)) != len(some):
+            if some and self._execute_many(table, update.text, update.bind_rows(some)) != len(some):
                 raise ConstraintError(table.name)
 
-    def _among(self, table: Table[Any], keys: Iterable[Key], what: str) -> Iterator[Sequence[Any]]:
-        some = [key for key in keys if all(map(is_storable, key))]  # another is not there
+    def _select_among(
+        self, table: Table[Any], keys: Iterable[Key], what: str
+    ) -> Iterator[Sequence[Any]]:
+        some = [key for key in keys if all(map(is_storable, key))]  # as in `get`
         for text, bound in self._prepared[table].select_by_keys(some, what):
             yield from self._driver_records(table, text, bound)
 
     def _driver_records(
         self, table: Table[Any], text: str, bound: BoundParameters
     ) -> Sequence[Any]:
-        def fetch() -> Sequence[Any]:
+        try:
             with closing(self._connection.cursor()) as cursor:
                 cursor.execute(text, bound)
-                return cursor.fetchall()
-
-        return self._guarded(table, fetch)
-
-    def _guarded(self, table: Table[Any], fetch: Callable[[], Sequence[Any]]) -> Sequence[Any]:
-        try:
-            return fetch()
-        except (UnicodeEncodeError, OverflowError):
-            return []  # a key that cannot be stored is not there
+                return list(cursor.fetchall())
         except Exception as error:
             failure = self._store_error(error)
             if isinstance(failure, TamperedError):  # the driver met it before `read_row` could
@@ -454,8 +455,8 @@ class SqlSession:
                 )
             raise failure from error
 
-    def _many(self, table: Table[Any], text: str, rows: list[BoundParameters]) -> int:
-        """How many rows it met. Raises `ConstraintError`."""
+    def _execute_many(self, table: Table[Any], text: str, rows: list[BoundParameters]) -> int:
+        """Run it for each of the rows; how many it matched. Raises `ConstraintError`."""
         driver = self._dialect.loaded_dbapi
         try:
             with closing(self._connection.cursor()) as cursor:
@@ -467,17 +468,17 @@ class SqlSession:
             raise self._store_error(error) from error
 
 
-def _expect(table: Table[Any], met: int, wanted: int) -> None:
-    """Nothing of ours makes a database accept a write and leave it undone."""
-    if met != wanted:
+def _require_all(table: Table[Any], matched: int, wanted: int) -> None:
+    """Raise `TamperedError` for writes that were accepted and not done: by no doing of ours."""
+    if matched != wanted:
         raise TamperedError(
             "storage_write_ignored",
-            f"{table.name}: the database accepted {wanted} changes and made {met}; nothing was "
+            f"{table.name}: the database accepted {wanted} changes and made {matched}; nothing was "
             "stored. Look for triggers in it, and for who can write the file",
             table=table.name,
         )
 
 
-def _stamp(cell: object) -> bytes:
-    """The cell; what is no stamp at all counts as an empty one, which no row has."""
+def _mac(cell: object) -> bytes:
+    """The cell; what is no MAC at all counts as an empty one, which no row has."""
     return cell if isinstance(cell, bytes) else b""

@@ -1,4 +1,7 @@
-"""SQLite: WAL, `synchronous=FULL`, one process, `BEGIN IMMEDIATE` for the writer.
+"""SQLite: one file, held by one process, with a write-ahead log and `synchronous=FULL`.
+
+What is SQLite's own is here: pragmas, the lock beside the file, checkpoints of the log, the schema
+check whenever another connection has written, and the words for its errors.
 
 Over 15 real power cuts FULL lost no acknowledged row and NORMAL lost 3,652 (`docs/decisions`), so
 whatever is weaker than FULL is refused, in the connection string and as the database reports it.
@@ -57,7 +60,7 @@ _SCHEMA: Final = "schema"
 _CHECKED: Final = tuple(t.name for t in ALL if t is not VERSIONS and t.is_guarded)
 """Tables of which each index is held against the rows at an opening: a row that its index does not
 have is there for the totals and nowhere else. Versions are left to `check`: they are most of the
-file, and who lacks one is told so."""
+file, and a read that misses one says so."""
 _UNDECODABLE: Final = "Could not decode to UTF-8"
 
 
@@ -98,6 +101,7 @@ class SqliteBackend(SqlBackend):
     """One file, held by one process."""
 
     exclusive = True
+    queries_in_turn = True  # a thread for each costs more than the query
 
     def __init__(self, url: str, readers: int = READERS, patience: float = POOL_TIMEOUT) -> None:
         """`url` as in the configuration; raises `ValidationError` (`storage_invalid`).
@@ -109,8 +113,8 @@ class SqliteBackend(SqlBackend):
         self._schema_due = True  # the writer has not looked at the schema yet
         self._foreign = 0
         self._watch: sqlite3.Connection | None = None
-        """A connection that outlives the writer's: who makes that fail would else write unseen
-        until there is another. To it our own commits are a change, so it is only asked then."""
+        """A connection that outlives the writer's, so that no write of others is missed while the
+        writer has none. Our own commits are a change to it, so it is read after each of them."""
         self._watched: object = None  # its `data_version` after our last commit
         self._patience = patience
         self._path = database_path(url)
@@ -141,7 +145,7 @@ class SqliteBackend(SqlBackend):
         )
 
     def open(self) -> None:
-        """As every backend; who writes besides us is noticed from here on."""
+        """As every backend; writes of others are noticed from here on."""
         super().open()
         try:
             self._watch = self._connection(_READ_ONLY)
@@ -234,7 +238,7 @@ class SqliteBackend(SqlBackend):
         self._schema_due = True
 
     def _discard_writer(self) -> None:
-        """A connection that is given up is asked once more."""
+        """Look for writes of others once more, before the connection goes."""
         if self._writer is not None:
             with suppress(sqlite3.Error, sa.exc.SQLAlchemyError):
                 self._count_foreign_writes(_driver(self._writer))
@@ -244,20 +248,22 @@ class SqliteBackend(SqlBackend):
         try:
             super()._write_transaction(apply)
         except BackendError as error:
-            if error.details["outcome"] == UNKNOWN:  # a failing disk is no stranger
+            if error.details["outcome"] == UNKNOWN:  # a failing disk is not another writer
                 self._record_own_commit()
             raise
         self._record_own_commit()
 
     def _record_own_commit(self) -> None:
         if self._watch is not None:
-            with suppress(sqlite3.Error):  # it is stored; what cannot be told is looked into
+            with suppress(
+                sqlite3.Error
+            ):  # it is stored; at worst our own commit is counted as another's, and looked into
                 self._watched = _data_version(self._watch)
 
     def _begin_write(self, connection: sa.Connection) -> None:
-        """The schema is checked when any other connection has written since the last look.
+        """Begin, and check the schema if any other connection has written since the last look.
 
-        Nobody else writes while we have the file, so that is once, or somebody who should not.
+        No other process may write while the file is held, so that is once, or an intruder.
         """
         super()._begin_write(connection)
         database = _driver(connection)
@@ -314,7 +320,7 @@ class SqliteReadOnlyBackend(SqliteBackend):
 
 
 class ForeignSqliteReader(SqliteReadOnlyBackend):
-    """A file that no process of ours may have: of any release, or a copy that somebody kept.
+    """A file that this process does not hold: of any release, or a copy of a database.
 
     Its schema is not checked, so its rows are worth what is signed in them, and nothing more.
     """

@@ -92,6 +92,8 @@ CREATE TABLE credential_usage(credential_id VARCHAR(512)NOT NULL,last_used BIGIN
 CREATE TABLE audit_blocks(log VARCHAR(512)NOT NULL,first BIGINT NOT NULL,last BIGINT NOT NULL,
   prev VARCHAR(512)NOT NULL,segment BIGINT NOT NULL,start BIGINT NOT NULL,began BIGINT NOT NULL,
   ended BIGINT NOT NULL,terms BLOB NOT NULL,CONSTRAINT pk_audit_blocks PRIMARY KEY(log,first));
+CREATE TABLE changes(seq BIGINT NOT NULL,node VARCHAR(512)NOT NULL,changes BLOB NOT NULL,
+  chain BLOB NOT NULL,CONSTRAINT pk_changes PRIMARY KEY(seq));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -105,6 +107,7 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "tokens": 2,
     "policies": 1,
     "audit_blocks": 1,
+    "changes": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

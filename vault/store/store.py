@@ -44,6 +44,7 @@ from vault.store.committer import (
 )
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
+from vault.store.look import Look
 from vault.store.query import check_query
 from vault.store.query_runner import QueryActor, QueryRunner
 from vault.store.row_cache import (
@@ -84,6 +85,9 @@ _RESTARTS: Final = RestartPolicy(
     backoff_base=0.01,
     backoff_cap=1.0,
 )
+
+
+NO_CACHE: Final = CacheConfig(max_bytes=0)
 
 
 class StoreStats(Struct, frozen=True):
@@ -128,9 +132,19 @@ class Store:
         self._in_doubt_error = in_doubt_error
         self.outage = ""
         """Why the last look at the database came to nothing, for people; empty: it did not."""
-        self._queries = tree.ref("queries") if backend.exclusive else None
-        views = _VIEWS if backend.exclusive else 1
+        self._queries = tree.ref("queries") if backend.queries_in_turn else None
+        views = _VIEWS if backend.queries_in_turn else 1
+        self._look = Look(partial(self._in_thread, committer.catch_up))
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
+
+    async def catch_up(self) -> None:
+        """Have everything be seen that was acknowledged before this was called, by whomever.
+
+        To be called where a request begins. Raises `TamperedError` (`feed_damaged`), and
+        `UnavailableError` when the database does not answer.
+        """
+        if not self._backend.exclusive:
+            await self._look()
 
     def get_cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
@@ -233,9 +247,9 @@ class Store:
         )
 
     async def load_into_cache(self, table: Table[R], keys: Sequence[Key]) -> list[R]:
-        """Load rows into the cache that nobody asked for yet, in one view of the database.
+        """Load rows into the cache before they are read, in one view of the database.
 
-        Those that are not there or cannot be told are left for whoever asks for them.
+        Rows that are not there, or fail, are left to the reads that ask for them.
         """
         return cast("list[R]", await self._in_thread(self._warm, table, keys))
 
@@ -263,8 +277,8 @@ class Store:
         """As `commit_batch`, in the thread that calls, which may be any; blocks it.
 
         What is not begun by `deadline` (`World.uptime`) is not begun. None: nothing was stored, and
-        `commit_batch` may say why: the database failed, and the writer is started anew if it
-        fails him, too. Raises `BackendError` when it may be stored.
+        `commit_batch` may say why: the database failed, and the writer is restarted if it fails
+        there, too. Raises `BackendError` when it may be stored.
         """
         self._writer_ref()
         try:
@@ -391,15 +405,17 @@ async def open_store(
     each transaction. `index` says what rows have to be: a `RowIndex` where commits are made, else a
     `RowIndexReader`, with which a read of a row in doubt raises `in_doubt_error`. A `cache` that is
     given ready is kept true by its owner; one that is described is empty where other processes may
-    write the database.
+    write the database, and there is no `stamper` to follow them.
     """
-    kept = cache if isinstance(cache, RowCache) else _cache(cache, backend, world)
+    if not isinstance(cache, RowCache):
+        follows = backend.exclusive or stamper is not None
+        cache = RowCache(cache if follows else NO_CACHE, partial(uptime_ns, world))
     counts = CommitCounts()
     checkpoints = Checkpointer(backend, world)
     committer = Committer(
         backend,
         guard,
-        kept,
+        cache,
         counts,
         world.uptime,
         stamper=stamper,
@@ -407,7 +423,7 @@ async def open_store(
         on_rows_changed=checkpoints.on_rows_changed,
     )
     between_commits = committer.read_between_commits if committer.index is not None else None
-    loading = CacheLoader(backend, guard, kept, index, between_commits)
+    loading = CacheLoader(backend, guard, cache, index, between_commits)
 
     def writer() -> WriterActor:
         return WriterActor(committer, world)
@@ -429,7 +445,7 @@ async def open_store(
         for name, factory, wanted in (
             ("writer", writer, writes),
             ("loader", loader, True),
-            ("queries", queries, backend.exclusive),
+            ("queries", queries, backend.queries_in_turn),
         )
         if wanted
     ]
@@ -441,24 +457,19 @@ async def open_store(
     ):
         yield Store(
             backend, guard, world,
-            cache=kept, counts=counts, committer=committer, tree=tree, loading=loading,
+            cache=cache, counts=counts, committer=committer, tree=tree, loading=loading,
             index=index, in_doubt_error=in_doubt_error, writes=writes,
         )  # fmt: skip
 
 
-async def _await_reader(asked: Awaitable[T]) -> T:
+async def _await_reader(reply: Awaitable[T]) -> T:
     """What an actor that reads replies, in the words of whoever waits for it."""
     try:
-        return await asked
+        return await reply
     except MailboxFull:
         raise UnavailableError("store_busy", "too many reads wait for the database") from None
     except ActorError:
         raise UnavailableError("store_timeout", "the database did not answer in time") from None
-
-
-def _cache(config: CacheConfig, backend: StoreBackend, world: World) -> RowCache:
-    config = config if backend.exclusive else CacheConfig(max_bytes=0)
-    return RowCache(config, partial(uptime_ns, world))
 
 
 @asynccontextmanager

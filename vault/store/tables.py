@@ -59,6 +59,7 @@ USAGE: Final = Table(
     latest=("last_used",),
     about=((TOKENS, "accessor"), (API_KEYS, "id")),
 )
+CHANGES: Final = Table("changes", records.ChangeRow, ("seq",), cached=False)
 AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
 
 ALL: Final[tuple[Table[Any], ...]] = (
@@ -74,4 +75,5 @@ ALL: Final[tuple[Table[Any], ...]] = (
     POLICIES,
     USAGE,
     AUDIT,
+    CHANGES,
 )

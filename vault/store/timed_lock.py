@@ -1,4 +1,4 @@
-"""Turn: one at a time, and nobody waits for it without end."""
+"""A lock for changes in several steps, with a bound on how long a task waits for it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

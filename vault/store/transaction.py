@@ -55,7 +55,7 @@ class StoreTx:
     def insert_new(self, table: Table[R], rows: Iterable[R]) -> None:
         """Insert rows whose keys are new by how they are made, as the next number of a sequence is.
 
-        So nobody looks whether they are there; one that is makes the commit raise
+        So it is not checked whether they are there; one that is makes the commit raise
         `ConstraintError`. Raises `ValidationError` as `put`.
         """
         stamp, admit, key_of = self._batch.stamp, table.normalize_row, table.key_of
@@ -107,6 +107,7 @@ class TransactionBatch:
         self._above: _Overlay = {}  # rows as the changes left them
         self._counted: dict[Table[Any], dict[Key, Any]] = {}
         self._loaded: list[ChangedRow] = []
+        self._index_changes: IndexChanges | None = None
         self._read_macs: dict[Table[Any], dict[Key, bytes]] = {}  # of rows that were not loaded
 
     def run_change(self, change: Callable[[StoreTx], T]) -> T:
@@ -149,7 +150,12 @@ class TransactionBatch:
         return changes
 
     def index_changes(self) -> IndexChanges:
-        """By guarded table, what becomes of each row; for the index of rows."""
+        """By guarded table, what becomes of each row. To be asked when no change comes any more."""
+        if self._index_changes is None:
+            self._index_changes = self._find_index_changes()
+        return self._index_changes
+
+    def _find_index_changes(self) -> IndexChanges:
         changes: dict[Table[Any], list[RowChange]] = {}
         for table, rows in self._above.items():
             if table.secondary:
@@ -239,6 +245,10 @@ class TransactionBatch:
         elif table.is_guarded and not can_answer(table, wider, keys, rows):
             raise tampered_error(table)
         return [row for key, row in zip(keys, rows, strict=True) if key not in overlay]
+
+    def select_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
+        """The keys of the query's rows as they were before the transaction."""
+        return self._session.select_keys(table, query)
 
     def overlay(self, table: Table[R]) -> dict[Key, R | None]:
         """The rows of the table that earlier changes wrote."""

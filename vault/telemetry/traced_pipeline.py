@@ -6,49 +6,38 @@ for what, is in the audit log alone.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 from protocols.telemetry.tracing import Tracing
 from vault.audit.record import AuditEvent
-from vault.audit_context import AuditContext
 from vault.authz.access import Decision
 from vault.errors import ConflictError
-from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
+from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler
 from vault.model.identity import Identity
-from vault.model.operation import Operation, SecretFacts
-from vault.pipeline import AuditRecorder, Pipeline
+from vault.model.operation import Operation, P, R, SecretFacts
+from vault.pipeline import AuditContext, AuditRecorder, Pipeline, PipelineParts
 
 
 class TracedPipeline(Pipeline):
     """As `Pipeline`; each step is a span below the operation's."""
 
-    def __init__(
-        self,
-        tracing: Tracing,
-        *,
-        audit: AuditRecorder,
-        handlers: Handlers,
-        **parts: Any,
-    ) -> None:
-        super().__init__(
-            audit=_TracedRecorder(tracing, audit),
-            handlers={name: _trace_handler(tracing, handler) for name, handler in handlers.items()},
-            **parts,
-        )
+    def __init__(self, tracing: Tracing, parts: PipelineParts) -> None:
+        handlers = {name: _trace_handler(tracing, one) for name, one in parts.handlers.items()}
+        audit = _TracedRecorder(tracing, parts.audit)
+        super().__init__(replace(parts, audit=audit, handlers=handlers))
         self._tracing = tracing
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """See `Pipeline`."""
         with self._tracing.span(op.name, dialect=op.origin.dialect):
             return await super().run_operation(op)
 
-    async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
+    async def _authenticate(self, op: Operation[P, R], handler: Handler[P, R]) -> Identity:
         with self._tracing.span("authenticate"):
             return await super()._authenticate(op, handler)
 
-    def _authorize(self, trail: AuditContext, facts: SecretFacts) -> Decision:
+    def _authorize(self, context: AuditContext[P, R], facts: SecretFacts) -> Decision:
         with self._tracing.span("authorize"):
-            return super()._authorize(trail, facts)
+            return super()._authorize(context, facts)
 
 
 class _TracedRecorder:
@@ -61,10 +50,10 @@ class _TracedRecorder:
             await self._audit.record(event)
 
 
-def _trace_handler(tracing: Tracing, handler: Handler) -> Handler:
-    run: Callable[[Call], Awaitable[object]] = handler.run
+def _trace_handler(tracing: Tracing, handler: Handler[P, R]) -> Handler[P, R]:
+    run: Callable[[Call[P]], Awaitable[R]] = handler.run
 
-    async def traced(call: Call) -> object:
+    async def traced(call: Call[P]) -> R:
         with tracing.span("handle"):
             try:
                 return await run(call)

@@ -1,27 +1,24 @@
 """What takes the plain parts' place where requests are traced; off, none of it is imported."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from socket import gethostname
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actors import World
 from protocols.settings.telemetry import TelemetrySettings
 from protocols.telemetry.activation import make_tracing
 from protocols.telemetry.export_plan import ExportPlan
-from vault.model.operation import Operation
-from vault.pipeline import Pipeline
+from vault.model.operation import Operation, P, R, RunOperation
+from vault.pipeline import Pipeline, PipelineParts
 
 if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
 
-RunOperation: TypeAlias = Callable[[Operation], Awaitable[object]]
-"""What an operation comes to."""
-
 
 def telemetry_plan(telemetry: TelemetrySettings) -> ExportPlan:
-    """What an agent tells of itself, and where to."""
+    """What an agent exports, and where to."""
     return telemetry.export_plan("freehold-agent", gethostname())
 
 
@@ -31,7 +28,7 @@ def worker_tracing(telemetry: TelemetrySettings, world: World, number: int) -> "
     return make_tracing(plan, world.new_id, {**plan.resource, "worker": str(number)})
 
 
-def pipeline_factory(tracing: "Tracing | None") -> Callable[..., Pipeline]:
+def pipeline_factory(tracing: "Tracing | None") -> Callable[[PipelineParts], Pipeline]:
     """What makes the pipeline."""
     if tracing is None:
         return Pipeline
@@ -49,12 +46,18 @@ def trace_app(app: Any, tracing: "Tracing | None") -> Any:
     return TracingMiddleware(app, tracing)
 
 
-def run_below_span(
-    run: RunOperation, tracing: "Tracing | None"
-) -> Callable[[Operation, str], Awaitable[object]]:
+class RunBelow(Protocol):
+    """Runs an operation of another process, with its spans below the one that `above` names."""
+
+    async def __call__(self, op: Operation[P, R], above: str) -> R:
+        """As `RunOperation`."""
+        ...
+
+
+def run_below_span(run: RunOperation, tracing: "Tracing | None") -> RunBelow:
     """What runs an operation of another process, with its spans below the one that it names."""
 
-    async def run_below(op: Operation, above: str) -> object:
+    async def run_below(op: Operation[P, R], above: str) -> R:
         with nullcontext() if tracing is None else tracing.continue_trace(above):
             return await run(op)
 

@@ -8,7 +8,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vault.store.bounded_cache import Slot, slot_of
+from vault.store.change_feed import FedChanges
 from vault.store.committer import CommitStamper
+from vault.store.interface import StoreSession
 from vault.store.row_cache import (
     DEFAULT,
     MISSING,
@@ -185,6 +187,14 @@ class FencingMark:
         """As the mark below; its own row is announced too."""
         self._mark.stamp(batch)
         self._cache.fence(batch.changed_rows())
+
+    def is_current(self, session: StoreSession) -> bool:
+        """As the mark below."""
+        return self._mark.is_current(session)
+
+    def catch_up(self, session: StoreSession) -> list[FedChanges]:
+        """As the mark below."""
+        return self._mark.catch_up(session)
 
     def on_durable(self) -> None:
         """As the mark below."""

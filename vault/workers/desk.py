@@ -12,15 +12,16 @@ from protocols.http.asgi import RESERVATION
 from protocols.http.response_budget import Reservation
 from vault.audit.broker import AuditBroker
 from vault.audit.pending_record import PendingRecord
-from vault.audit_context import internal_error
 from vault.edge.asgi import ALWAYS_SERVED
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, VaultError
 from vault.model.operation import Operation, ResponseBudget
 from vault.model.path import ResourcePath
-from vault.model.payloads import REFUSED, ReadSecret, RefusedRequest, WriteSecret
+from vault.model.payloads import ReadSecret, RefusedRequest, WriteSecret
 from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import End
+from vault.operations import READ_SECRET, REFUSED_REQUEST, WRITE_SECRET
+from vault.pipeline import internal_error
 from vault.workers.carried import told_of
 from vault.workers.wire import (
     MOST,
@@ -40,14 +41,15 @@ from vault.workers.wire import (
 log: Final = logging.getLogger("freehold.workers")
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
-RunBelow: TypeAlias = Callable[[Operation, str], Awaitable[object]]
+RunBelow: TypeAlias = Callable[[Operation[Any, Any], str], Awaitable[object]]
 """`(operation, traceparent)`: what it comes to; its spans are below that one."""
 
 _PAYLOADS: Final[dict[str, Any]] = {
     "secret.read": ReadSecret,
     "secret.write": WriteSecret,
-    REFUSED: RefusedRequest,
+    REFUSED_REQUEST.name: RefusedRequest,
 }
+_LOCAL: Final = {one.name: one for one in (READ_SECRET, WRITE_SECRET, REFUSED_REQUEST)}
 """Of the operations that a request may have several of, and of what is no request."""
 
 _FRAMED: Final = 2  # times the memory of an answer: the answer, and the frame that it is sent in
@@ -243,9 +245,9 @@ class _Reply:
             self.body += part
 
 
-def _operation(asked: Asked, memory: ResponseBudget) -> Operation:
+def _operation(asked: Asked, memory: ResponseBudget) -> Operation[Any, Any]:
     return Operation(
-        name=asked.name,
+        type=_LOCAL[asked.name],
         path=ResourcePath.parse(asked.path),
         payload=msgspec.msgpack.decode(asked.payload, type=_PAYLOADS[asked.name]),
         request_id=asked.request_id,

@@ -1,14 +1,14 @@
 """What a worker's dialects have for a gate: reads and writes go through, the rest to the leader."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import trio
 
 from vault.model.mounts import MountTable
-from vault.model.operation import Operation, Origin
-from vault.model.payloads import REFUSED, ListKeys, ReadMetadata
+from vault.model.operation import Operation, Origin, P, R, RunOperation
+from vault.model.payloads import ListKeys, ReadMetadata
+from vault.operations import REFUSED_REQUEST
 from vault.seal.manager import DRAIN_TIMEOUT, InitResult, SealStatus
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.reading import LOCAL, Reading
@@ -37,7 +37,7 @@ def may_serve(method: str, path: bytes) -> bool:
 class WorkerDoor:
     """`VaultService` in a worker: raises `Elsewhere` for what it does not do itself."""
 
-    def __init__(self, run_there: Callable[[Operation], Awaitable[object]]) -> None:
+    def __init__(self, run_there: RunOperation) -> None:
         """`run_there` has a read or a write run by the leader."""
         self._run_there = run_there
         self._reading: Reading | None = None
@@ -54,13 +54,13 @@ class WorkerDoor:
         reading = self._reading
         return reading is not None and await reading.follower.is_current()
 
-    async def run_operation(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation[P, R]) -> R:
         """Run a read, or a write; `Elsewhere` for anything else.
 
         Of a request of several each is decided on by itself, on what is so then: others may be done
         by now. So the leader, too, is asked for one that is his, and not for all of them.
         """
-        if op.name == REFUSED:
+        if op.type is REFUSED_REQUEST:
             return await self._run_there(op)
         if not op.part:
             return await self._run(op)
@@ -83,7 +83,7 @@ class WorkerDoor:
             raise Elsewhere
         return True
 
-    async def _run(self, op: Operation) -> object:
+    async def _run(self, op: Operation[P, R]) -> R:
         reading = self._reading
         if reading is None or op.name not in LOCAL or _is_leaders(op):
             raise Elsewhere
@@ -149,7 +149,7 @@ class WorkerDoor:
         raise Elsewhere
 
 
-def _is_leaders(op: Operation) -> bool:
+def _is_leaders(op: Operation[Any, Any]) -> bool:
     """Whether it is for him though others of its name are not.
 
     A large write would hold up small ones; how often a secret was read he alone adds up; and of a

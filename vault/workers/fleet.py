@@ -22,11 +22,12 @@ from vault.audit.shared_tail import SharedTail
 from vault.beside import Opening
 from vault.errors import UnavailableError
 from vault.metrics import Metrics
+from vault.model.operation import RunOperation
 from vault.mutations import Mutations
 from vault.seal.manager import DRAIN_TIMEOUT
 from vault.store.committer import CommitStamper
 from vault.store.row_cache import CacheConfig, RowCache
-from vault.telemetry.wiring import RunOperation, run_below_span
+from vault.telemetry.wiring import run_below_span
 from vault.workers import page
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import LEADER, FencingMark, LeaderCache, share

@@ -7,10 +7,13 @@ a worker guesses, and the leader, who has the rows, looks before anything is cha
 
 from typing import Final
 
-from vault.barrier import MISSING, SECRETS, Barrier
+from vault.barrier import Barrier
+from vault.handlers.stores import SecretStore
+from vault.handlers.visibility import load_stored_facts
 from vault.model.operation import SecretFacts
 from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
-from vault.pipeline import load_stored_facts
+from vault.store.bounded_cache import MISSING
+from vault.store.tables import SECRETS
 
 THERE: Final = SecretFacts(exists=True, is_guess=True)
 ABSENT: Final = SecretFacts(is_guess=True)
@@ -26,9 +29,9 @@ class Known:
 
     async def facts(self, path: ResourcePath, *, decisive: bool) -> SecretFacts:
         """See `vault.pipeline.FactsLookup`. What tags or metadata decide on is never guessed."""
-        if not decisive and self._barrier.cached(SECRETS, path) is MISSING:
+        if not decisive and self._barrier.get_cached(SECRETS, path) is MISSING:
             return THERE if path in self._there else self._likely
-        return await load_stored_facts(self._barrier, path, decisive=decisive)
+        return await load_stored_facts(SecretStore(self._barrier), path, decisive=decisive)
 
     def written(self, path: ResourcePath) -> None:
         """It is there."""

@@ -43,6 +43,7 @@ from vault.handlers.listing import ListingHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.secrets import SecretHandlers, changed_meanwhile
+from vault.handlers.stores import AccessStore, MountStore, SecretStore
 from vault.handlers.tokens import TokenHandlers
 from vault.jobs.refused_report import AUTHORIZATIONS_REFUSED, REPORT_INTERVAL, RefusedReport
 from vault.metrics import Metrics
@@ -51,7 +52,7 @@ from vault.model.mounts import MountTable
 from vault.model.operation import Origin
 from vault.model.records import TokenRow
 from vault.mutations import WRITE
-from vault.pipeline import Pipeline, SnapshotRefresher
+from vault.pipeline import Pipeline, PipelineParts, SnapshotRefresher
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
@@ -89,7 +90,7 @@ class WorkerParts:
     audit: AuditLane
     writes: WriteLane
     world: World
-    pipeline: Callable[..., Pipeline] = Pipeline
+    pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         barrier = Barrier(store, keyring, order.root_key, world)
         book = PolicyStore(store, world, order.ceiling)
         authorizer = Authorizer(book)
-        mounts = MountHandlers(barrier, MountTable(), authorizer, world)
-        access, usage = AccessCounters(barrier, world), CredentialUsage(store, world)
+        mounts = MountHandlers(MountStore(barrier), MountTable(), authorizer, world)
+        access, usage = AccessCounters(AccessStore(barrier), world), CredentialUsage(store, world)
 
         async def renew_keyring(_rows: Rows) -> None:
             barrier.replace_keyring(await world.run_sync(keyring_of_now))
@@ -147,27 +148,29 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             SYSTEM.name: renew_keyring,
         }
         await follower.begin({name: _here(renew) for name, renew in renewals.items()})
-        known = Known(barrier)
+        known, secrets = Known(barrier), SecretStore(barrier)
         audit = RemoteAudit(parts.audit, ValueHasher(bind_audit_keys(keyring).mac), world)
         refusals = _refusals(parts)
         pipeline = parts.pipeline(
-            authenticator=_authenticator(parts, store, keyring, lockout, usage),
-            authorizer=authorizer,
-            limits=_limits(parts),
-            audit=audit,
-            load_facts=known.facts,
-            handlers=_local(
-                SecretHandlers(barrier, mounts.mounts, access, world).handlers()
-                | MetadataHandlers(barrier, mounts.mounts, access, world).handlers()
-                | ListingHandlers(barrier, authorizer, world).handlers()
-                | _token_handlers(store, keyring, usage, authorizer, world),
-                RemoteWrites(parts.writes, known),
-            ),
-            metrics=parts.metrics,
-            world=world,
-            refusals=refusals,
-            self_service=_self_service(parts),
-            snapshots=CaughtUp(follower),
+            PipelineParts(
+                authenticator=_authenticator(parts, store, keyring, lockout, usage),
+                authorizer=authorizer,
+                limits=_limits(parts),
+                audit=audit,
+                load_facts=known.facts,
+                handlers=_local(
+                    SecretHandlers(secrets, mounts.mounts, access, world).handlers()
+                    | MetadataHandlers(secrets, mounts.mounts, access, world).handlers()
+                    | ListingHandlers(secrets, authorizer, world).handlers()
+                    | _token_handlers(store, keyring, usage, authorizer, world),
+                    RemoteWrites(parts.writes, known),
+                ),
+                metrics=parts.metrics,
+                world=world,
+                refusals=refusals,
+                self_service=_self_service(parts),
+                snapshots=CaughtUp(follower),
+            )
         )
         report = RefusedReport(AUTHORIZATIONS_REFUSED, refusals, audit.record, world)
         jobs = [

@@ -19,7 +19,6 @@ from vault.edge.reply import Send
 from vault.edge.request import Receive
 from vault.errors import UnavailableError
 from vault.model.operation import COPIES, UNBOUNDED_BUDGET, Operation, ResponseBudget, answers_full
-from vault.model.results import SecretValue, SecretWritten
 from vault.workers.carried import result_of
 from vault.workers.door import WorkerDoor, may_serve
 from vault.workers.elsewhere import Elsewhere
@@ -98,7 +97,7 @@ class Relay:
         answer = await self._asked(lambda number: _relayed(number, scope, body, above), places)
         return cast("Answered", answer)
 
-    async def run_there(self, op: Operation) -> SecretValue | SecretWritten:
+    async def run_there(self, op: Operation[Any, Any]) -> Any:
         """What a read or a write of a secret comes to that the leader runs, or what it raises."""
         above = self._traceparent()
         async with self._parts:
@@ -253,7 +252,7 @@ async def _read(receive: Receive) -> bytes | None:
     return b"".join(parts)
 
 
-def _asked(number: int, op: Operation, above: str) -> Asked:
+def _asked(number: int, op: Operation[Any, Any], above: str) -> Asked:
     payload = Raw(_encode(op.payload))
     path, credential = str(op.path), op.credential
     return Asked(number, op.name, path, payload, op.request_id, credential, op.origin, above)

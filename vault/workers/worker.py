@@ -13,6 +13,7 @@ import trio
 from actors import SystemWorld, World, garbage_collector
 from protocols.http import Listener, ServerHandle
 from protocols.http.errors import TlsConfigError
+from protocols.instant import SECOND
 from ui.web.files import read_files
 from vault.config import Settings
 from vault.config.settings import StorageSettings
@@ -23,7 +24,6 @@ from vault.edge.ops import OpsDialect
 from vault.edge.web import with_web_interface
 from vault.errors import VaultError
 from vault.metrics import Metrics
-from vault.model.instant import SECOND
 from vault.store.sqlite import SqliteReadOnlyBackend
 from vault.telemetry.wiring import pipeline_factory, trace_app, traceparent_source, worker_tracing
 from vault.workers.audit import AuditLane

@@ -6,7 +6,7 @@ way: what gathers here is few, what gathers there, while others are written, is 
 
 from collections.abc import Callable
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -46,7 +46,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _TURNS: Final = 2  # of the event loop that a frame waits while they bring more writes
 
 
-def is_large(op: Operation) -> bool:
+def is_large(op: Operation[Any, Any]) -> bool:
     """Whether it is a write of more than `MOST_BYTES`."""
     return isinstance(op.payload, WriteSecret) and _size(op.payload) > MOST_BYTES
 
@@ -159,7 +159,7 @@ class RemoteWrites:
         self._lane = lane
         self._known = known
 
-    async def __call__(self, call: Call) -> SecretWritten:
+    async def __call__(self, call: Call[WriteSecret]) -> SecretWritten:
         """As `vault.handlers.secrets.SecretHandlers.write`."""
         path, facts = call.op.path, call.facts
         try:

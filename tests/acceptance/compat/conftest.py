@@ -6,7 +6,9 @@ from typing import TypeVar
 
 import pytest
 
+from tests.acceptance.agent import in_form
 from tests.acceptance.compat.servers import DEV, Server
+from tests.support.databases import SERVERS
 
 Both = tuple[Server, Server]
 
@@ -26,10 +28,11 @@ def once() -> Callable[[str, Callable[[], T]], T]:
     return told
 
 
-@pytest.fixture(scope="session", params=[1, 2], ids=["1 worker", "2 workers"])
-def workers(request: pytest.FixtureRequest) -> int:
-    """How many Freehold has."""
-    return int(request.param)
+@pytest.fixture(scope="session", params=[2, *SERVERS], ids=["2 workers", *SERVERS])
+def workers(request: pytest.FixtureRequest) -> Iterator[int]:
+    """How many Freehold has: several on a file, or one on each kind of server."""
+    with in_form(request) as count:
+        yield count
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from protocols.pki.tls_contexts import pinned_context
+from protocols.link_transport.tls_contexts import pinned_context
 from tests.acceptance.agent import Answer, own_folder
 from tests.acceptance.control.linked import WORLD, Linked, ask
 from tests.acceptance.control.plane import API, PASSWORD, Plane

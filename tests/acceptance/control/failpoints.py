@@ -26,10 +26,10 @@ PLACES: Final = {
     "certificate": "cryptography.x509.base.CertificateBuilder.sign",
     "sign link": "protocols.link.signing.LinkKey.sign",
     "sign policy": "protocols.link.bundle.PolicyKey.sign",
-    "handshake": "protocols.link.tls_stream.TlsStream.do_handshake",
-    "send": "protocols.link.tls_stream.TlsStream.send_all",
-    "receive": "protocols.link.tls_stream.TlsStream.receive_some",
-    "end": "protocols.link.tls_stream.TlsStream.aclose",
+    "handshake": "protocols.link_transport.tls_stream.TlsStream.do_handshake",
+    "send": "protocols.link_transport.tls_stream.TlsStream.send_all",
+    "receive": "protocols.link_transport.tls_stream.TlsStream.receive_some",
+    "end": "protocols.link_transport.tls_stream.TlsStream.aclose",
 }
 """Where a step is, by what it is called."""
 WATCHED: Final = frozenset(

@@ -23,10 +23,7 @@ from protocols.link.bundle import AcceptedVersion, open_bundle
 from protocols.link.delivery import OutboxState
 from protocols.link.errors import TransportError
 from protocols.link.handshake import ChannelBinding
-from protocols.link.memory import MemoryInbox, MemoryOutbox
-from protocols.link.network import connect
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,
@@ -35,13 +32,15 @@ from protocols.link.session_events import (
     SessionOpened,
 )
 from protocols.link.signing import LinkKey, Verifier, sha256
-from protocols.link.websocket import WebSocketTransport
+from protocols.link_transport.memory import MemoryInbox, MemoryOutbox
+from protocols.link_transport.network import connect
+from protocols.link_transport.tls_contexts import TlsIdentity, agent_context, pinned_context
+from protocols.link_transport.websocket import WebSocketTransport
 from protocols.pki.certificates import parse_certificate, to_pem
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key, store_key
 from protocols.pki.messages import Grant, decode_response
 from protocols.pki.proof import sign_binding
 from protocols.pki.requests import create_csr
-from protocols.pki.tls_contexts import TlsIdentity, agent_context, pinned_context
 from protocols.pki.trust import TrustStore
 
 WORLD = SystemWorld()

@@ -17,7 +17,7 @@ from typing import Any
 import trio
 
 from protocols.link.errors import LinkError
-from protocols.pki.tls_contexts import pinned_context
+from protocols.link_transport.tls_contexts import pinned_context
 from tests.acceptance.agent import running
 from tests.acceptance.control.failpoints import PLACES
 from tests.acceptance.control.linked import WORLD, Linked, ask

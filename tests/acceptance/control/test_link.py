@@ -15,12 +15,12 @@ from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.bundle import AcceptedVersion
 from protocols.link.errors import TransportError
-from protocols.link.network import connect
 from protocols.link.session import LinkSession
 from protocols.link.signing import sha256
+from protocols.link_transport.network import connect
+from protocols.link_transport.tls_contexts import agent_context, pinned_context
 from protocols.pki.keys import KeyKind, new_curve_key
 from protocols.pki.requests import create_csr
-from protocols.pki.tls_contexts import agent_context, pinned_context
 from protocols.pki.trust import TrustStore
 from tests.acceptance.agent import own_folder, running
 from tests.acceptance.control.linked import (

@@ -6,7 +6,7 @@ import trio
 
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.pki.tls_contexts import pinned_context
+from protocols.link_transport.tls_contexts import pinned_context
 from tests.acceptance.agent import running
 from tests.acceptance.control.linked import WORLD, Linked, ask
 from tests.acceptance.control.plane import Plane, dev_plane

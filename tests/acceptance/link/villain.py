@@ -24,15 +24,14 @@ from protocols.link.delivery import OutboxBatch, OutboxEntry, OutboxState
 from protocols.link.envelope import Envelope
 from protocols.link.errors import TransportError
 from protocols.link.fields import SIGNATURE_SIZE
-from protocols.link.frame import seal_frame
 from protocols.link.handshake import ChannelBinding
-from protocols.link.https_request import HttpRequest, HttpResponse
-from protocols.link.network import serve
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig, seal_frame
 from protocols.link.session_events import MessageReceived, SessionOpened
 from protocols.link.signing import LinkKey, Verifier, sha256
-from protocols.link.websocket import WebSocketTransport
+from protocols.link_transport.https_request import HttpRequest, HttpResponse
+from protocols.link_transport.network import serve
+from protocols.link_transport.tls_contexts import server_context
+from protocols.link_transport.websocket import WebSocketTransport
 from protocols.pki.authority import IssuingAuthority
 from protocols.pki.ceremony import create_root, sign_intermediate
 from protocols.pki.certificates import parse_pem_chain, to_der
@@ -41,7 +40,6 @@ from protocols.pki.issuance import issue_agent
 from protocols.pki.keys import KeyKind, load_signing_key, new_curve_key
 from protocols.pki.messages import Grant, RenewRequest, decode_request, encode_message
 from protocols.pki.requests import create_authority_csr, verify_csr
-from protocols.pki.tls_contexts import server_context
 
 WORLD = SystemWorld()
 MILLI = 10**6

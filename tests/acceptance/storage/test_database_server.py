@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance.agent import Agent, Answer, running, served_agent
 from tests.acceptance.command import freehold
-from tests.support.databases import SERVERS, Server, run_server
+from tests.support.databases import SERVERS, Server
 from tests.support.postgres import Postgres
 
 PASSWORD = "s3cret-of-the-test"
@@ -20,11 +20,11 @@ WITHIN = 30.0  # seconds, on a busy machine
 WRITERS = 4
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Server:
     """A running server of each kind."""
-    with run_server(request.param) as made:
-        yield made
+    found: Server = request.getfixturevalue(f"{request.param}_server")
+    return found
 
 
 @pytest.fixture

@@ -31,6 +31,11 @@ class FaultyBackend:
         return self.inner.exclusive
 
     @property
+    def queries_in_turn(self) -> bool:
+        """As the inner one's."""
+        return self.inner.queries_in_turn
+
+    @property
     def readers(self) -> int:
         """As the inner one's."""
         return self.inner.readers

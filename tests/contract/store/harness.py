@@ -12,11 +12,12 @@ from actors import SystemWorld
 from tests.contract.store.samples import StampGuard
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
+from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
 from vault.seal.anchor.row_totals import require_searched_rows, sum_rows
-from vault.store.interface import StoreBackend
+from vault.store.interface import StoreBackend, StoreSession, WriteSet
 from vault.store.row_index import ProcessMemory, RowIndex, RowIndexBuilder
 from vault.store.store import Store, open_store
-from vault.store.transaction import StoreTx
+from vault.store.transaction import StoreTx, TransactionBatch
 
 KEYS = DerivedAnchorKeys(Keyring.create(1, org="o", vault="v"))
 
@@ -28,6 +29,27 @@ def index_of_rows(backend: StoreBackend) -> RowIndex:
         sum_rows(session, KEYS, rows)
         require_searched_rows(session, StampGuard(), rows)
     return RowIndex(ProcessMemory(), rows)
+
+
+def first_stamp(backend: StoreBackend) -> CommitStampWriter:
+    """Count the commits from here on: a transaction that has nothing but its stamp is the first."""
+    with backend.read() as session:
+        base = StampBase(0, sum_rows(session, KEYS))
+    stamper = CommitStampWriter(KEYS, base=base, written=b"")
+
+    def apply(session: StoreSession) -> WriteSet:
+        batch = TransactionBatch(session, StampGuard(), None)
+        stamper.stamp(batch)
+        return batch.write_set()
+
+    backend.write(apply)
+    stamper.on_durable()
+    return stamper
+
+
+def cached(backend: StoreBackend) -> dict[str, Any]:
+    """Options of a store that caches: where others may write, it has to follow the change feed."""
+    return {} if backend.exclusive else {"stamper": first_stamp(backend)}
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import trio
 from msgspec.structs import replace
 
 from tests.contract.store.faulty import FaultyBackend
-from tests.contract.store.harness import index_of_rows, opened
+from tests.contract.store.harness import cached, index_of_rows, opened
 from tests.contract.store.misleading import MisleadingBackend
 from tests.contract.store.samples import StampGuard, put, remove, secret, token, user
 from vault.errors import TamperedError
@@ -231,7 +231,7 @@ async def test_searches_beside_commits(backend: StoreBackend) -> None:
 async def test_a_search_after_a_commit_in_doubt(backend: StoreBackend, stage: str) -> None:
     """It is settled what was stored, also in the sums."""
     faulty = FaultyBackend(backend)
-    async with opened(faulty, index=index_of_rows(faulty)) as store:
+    async with opened(faulty, **cached(backend), index=index_of_rows(faulty)) as store:
         await store.commit(put(USERS, user("ann")))
         faulty.faults = [(stage, BackendError("store_unavailable", "away", UNKNOWN))]
         with pytest.raises(BackendError):

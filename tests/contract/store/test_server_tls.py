@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.ports import free_port
+from loadtests.process import free_port
 from tests.support.certificates import Authority
 from tests.support.databases import Server, database_name
 from tests.support.postgres import Postgres

@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.contract.store.faulty import FaultyBackend
-from tests.contract.store.harness import opened, together
+from tests.contract.store.harness import cached, opened, together
 from tests.contract.store.samples import (
     next_version,
     put,
@@ -35,29 +35,36 @@ async def store(backend: StoreBackend) -> AsyncIterator[Store]:
         yield made
 
 
+@pytest.fixture
+async def caching(backend: StoreBackend) -> AsyncIterator[Store]:
+    """As `store`; where others may write, too, it follows the change feed."""
+    async with opened(backend, **cached(backend)) as made:
+        yield made
+
+
 class TestReads:
     """What a reader finds."""
 
-    async def test_after_commit(self, store: Store) -> None:
+    async def test_after_commit(self, caching: Store) -> None:
         """After an acknowledged commit everybody sees it: get, cached and select."""
-        assert await store.get(SECRETS, "a") is None
-        assert store.get_cached(SECRETS, "a") is None
-        await store.commit(put(SECRETS, secret("a")))
-        row = await store.get(SECRETS, "a")
+        assert await caching.get(SECRETS, "a") is None
+        assert caching.get_cached(SECRETS, "a") is None
+        await caching.commit(put(SECRETS, secret("a")))
+        row = await caching.get(SECRETS, "a")
         assert row is not None
-        assert store.get_cached(SECRETS, "a") == row
-        assert await store.select(SECRETS, StoreQuery()) == [row]
-        await store.commit(remove(SECRETS, "a"))
-        assert store.get_cached(SECRETS, "a") is None
-        assert await store.get(SECRETS, "a") is None
-        assert await store.select(SECRETS, StoreQuery()) == []
+        assert caching.get_cached(SECRETS, "a") == row
+        assert await caching.select(SECRETS, StoreQuery()) == [row]
+        await caching.commit(remove(SECRETS, "a"))
+        assert caching.get_cached(SECRETS, "a") is None
+        assert await caching.get(SECRETS, "a") is None
+        assert await caching.select(SECRETS, StoreQuery()) == []
 
-    async def test_unknown_until_loaded(self, backend: StoreBackend, store: Store) -> None:
+    async def test_unknown_until_loaded(self, backend: StoreBackend, caching: Store) -> None:
         """`cached` says that it does not know rather than that there is nothing."""
         transact(backend, put(SYSTEM, system("a")))
-        assert store.get_cached(SYSTEM, "a") is MISSING
-        assert await store.get(SYSTEM, "a") == system("a")
-        assert store.get_cached(SYSTEM, "a") == system("a")
+        assert caching.get_cached(SYSTEM, "a") is MISSING
+        assert await caching.get(SYSTEM, "a") == system("a")
+        assert caching.get_cached(SYSTEM, "a") == system("a")
 
     async def test_bad_query(self, store: Store) -> None:
         """A value that no row can have is the request's fault, a column that is none the code's."""
@@ -89,7 +96,7 @@ class TestReads:
     async def test_overtaken_load(self, backend: StoreBackend) -> None:
         """An old row in a reader's hand never replaces the newer one of a commit meanwhile."""
         faulty, token = FaultyBackend(backend), trio.lowlevel.current_trio_token()
-        async with opened(faulty) as store:
+        async with opened(faulty, **cached(backend)) as store:
             transact(backend, put(SYSTEM, system("a", b"old")))
 
             def commit_meanwhile() -> None:
@@ -106,7 +113,7 @@ class TestReads:
     async def test_overtaken_deletion(self, backend: StoreBackend) -> None:
         """Nor does it come back after it was deleted."""
         faulty, token = FaultyBackend(backend), trio.lowlevel.current_trio_token()
-        async with opened(faulty) as store:
+        async with opened(faulty, **cached(backend)) as store:
             transact(backend, put(SYSTEM, system("a", b"old")))
 
             def delete_meanwhile() -> None:
@@ -133,12 +140,12 @@ class TestReads:
                     await wait_all_tasks_blocked()
                     for _ in range(3):
                         nursery.start_soon(look)
-                    if faulty.exclusive:
+                    if faulty.queries_in_turn:
                         await wait_all_tasks_blocked()
                         assert not found
                     may.set()
                 assert found == [[system("a")]] * 3
-                assert faulty.reads - before == (2 if faulty.exclusive else 4)
+                assert faulty.reads - before == (2 if faulty.queries_in_turn else 4)
 
     @pytest.mark.parametrize("large", ["ranking", "values"])
     async def test_what_takes_long_is_in_no_querys_way(
@@ -154,7 +161,7 @@ class TestReads:
 
             store._query_in_view = held
             by = RankedQuery(table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=1)
-            if backend.exclusive:
+            if backend.queries_in_turn:
                 if large == "ranking":
                     nursery.start_soon(store.select_ranked, by)
                 else:
@@ -165,7 +172,7 @@ class TestReads:
 
     async def test_who_asks_too_late_or_too_much(self, backend: StoreBackend) -> None:
         """Is told so: a query that was not answered in time, and one for which there is no room."""
-        if not backend.exclusive:
+        if not backend.queries_in_turn:
             return
         async with opened(backend) as store, trio.open_nursery() as nursery:
             may = threading.Event()
@@ -334,3 +341,4 @@ class TestLife:
 
 class _Shared(FaultyBackend):
     exclusive = False  # type: ignore[assignment]  # as a database that several agents write
+    queries_in_turn = False  # type: ignore[assignment]

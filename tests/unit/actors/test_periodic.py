@@ -45,7 +45,7 @@ async def test_a_job_returns_by_its_period(autojump_clock: MockClock) -> None:
 async def test_a_bell_need_not_wait_for_the_period(autojump_clock: MockClock) -> None:
     """Rung often before anybody hears it, it is heard once; what comes later is heard again."""
     world, count, bell = FakeWorld(), Count(), Trigger()
-    async with run_periodic_jobs([Job("count", 10.0, count, bell=bell)], world):
+    async with run_periodic_jobs([Job("count", 10.0, count, trigger=bell)], world):
         for runs in (1, 2):
             bell.fire()
             bell.fire()

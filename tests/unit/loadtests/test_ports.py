@@ -1,8 +1,8 @@
-"""loadtests.ports: what is taken is not given."""
+"""loadtests.process: what is taken is not given."""
 
 import socket
 
-from loadtests.ports import FIRST, LAST, STEP, free_port
+from loadtests.process import FIRST, LAST, STEP, free_port
 
 
 def test_a_port_that_is_taken_is_passed_over() -> None:

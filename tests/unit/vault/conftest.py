@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import pytest
 
 from actors.testing import FakeWorld
-from vault.barrier import SECRETS, VERSIONS, Barrier, HmacRowGuard, VaultTx
+from vault.barrier import Barrier, HmacRowGuard, VaultTx
 from vault.crypto.keyring import Keyring
 from vault.model.records import SecretRow, VersionRow
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
-from vault.store.tables import SYSTEM
+from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 
 NOW = 1_800_000_000 * 10**9
 ROOT_KEY = bytes(range(32))
@@ -41,7 +41,7 @@ class Vault:
             tx.put(VERSIONS, row)
             return row
 
-        return await self.barrier.commit(change, max_seals=1)
+        return await self.barrier.transact(change, max_encryptions=1)
 
     async def reserved(self) -> int:
         """The stored reservation of uses of the first key."""

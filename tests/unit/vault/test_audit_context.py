@@ -1,15 +1,15 @@
-"""Tests of the trail: what is told of an operation's end."""
+"""What the audit records of an operation say of its end."""
 
 import pytest
 
 from tests.unit.vault.test_pipeline import Parts, handler, op
-from vault.audit_context import AuditContext, internal_error, unrecorded_error
 from vault.errors import InternalError, NotFoundError, UnavailableError
+from vault.pipeline import AuditContext, internal_error, unrecorded_error
 
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
 
 
-def trail() -> AuditContext:
+def context() -> AuditContext:
     """Of an operation on its way."""
     return AuditContext(op(), handler(Parts(), None))
 
@@ -30,13 +30,13 @@ def test_unexpected_names_type_and_place(caplog: pytest.LogCaptureFixture) -> No
 def test_what_is_told_of_an_error() -> None:
     """One of the family is told as it is, another as ours."""
     error = NotFoundError("secret_not_found", "there is none")
-    assert trail().caller_error(error) is error
-    assert trail().caller_error(KeyError("canary")).type == "internal"
+    assert context().caller_error(error) is error
+    assert context().caller_error(KeyError("canary")).type == "internal"
 
 
 def test_what_was_done_is_told_as_done() -> None:
     """Whatever fails after it."""
-    ended = trail()
+    ended = context()
     ended.is_done = True
     assert ended.caller_error(REFUSED).details == {"outcome": "done"}
 

@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from actors import Failure
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault, head
-from vault.barrier import KEYRING_ROW, SECRETS, Barrier, HmacRowGuard, VaultTx
+from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard, VaultTx
 from vault.crypto.kek_uses import BLOCK
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
@@ -18,7 +18,7 @@ from vault.model.records import SystemRow, UserRow, VersionRow
 from vault.store.committer import NO_DEADLINE
 from vault.store.interface import WriteSet
 from vault.store.store import open_store
-from vault.store.tables import SYSTEM
+from vault.store.tables import SECRETS, SYSTEM
 
 USER = UserRow(
     id="u", username="ann", name_key="ann", policies=["p"], created_at=NOW, updated_at=NOW
@@ -225,11 +225,13 @@ async def test_rewrap_moves_the_key_alone(vault: Vault) -> None:
     """The ciphertext stays, the value opens, and no other place's row is taken for it."""
     row = await vault.put(b"1")
     await vault.barrier.rotate()
-    moved = await vault.barrier.commit(lambda tx: tx.rewrap(row), max_seals=1)
+    moved = await vault.barrier.transact(lambda tx: tx.rewrap(row), max_encryptions=1)
     assert (moved.kek_generation, moved.box) == (2, row.box)
     assert vault.barrier.open_value(moved) == b"1"
     with pytest.raises(TamperedError):
-        await vault.barrier.commit(lambda tx: tx.rewrap(replace(row, version=7)), max_seals=1)
+        await vault.barrier.transact(
+            lambda tx: tx.rewrap(replace(row, version=7)), max_encryptions=1
+        )
 
 
 async def test_rotation_due(vault: Vault) -> None:
@@ -238,7 +240,7 @@ async def test_rotation_due(vault: Vault) -> None:
     assert not young.rotation_due
     vault.world.advance(10 + (NOW - vault.world.now()) / 10**9)
     assert young.rotation_due
-    assert young.keyring_state["rotation_due"]
+    assert young.keyring_state.rotation_due
     assert not vault.barrier.rotation_due
 
 
@@ -250,17 +252,17 @@ async def test_uses_are_reserved_before_they_happen(vault: Vault) -> None:
     assert await vault.reserved() == 0
     await vault.put()
     assert await vault.reserved() == BLOCK
-    assert vault.barrier.keyring_state["encryptions"] == 1
+    assert vault.barrier.keyring_state.uses == 1
     after_a_crash = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
     await after_a_crash.load_use_counter()
-    assert after_a_crash.keyring_state["encryptions"] == BLOCK
+    assert after_a_crash.keyring_state.uses == BLOCK
 
 
 async def reopened(vault: Vault) -> int:
     """How many uses the next opening counts."""
     barrier = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
     await barrier.load_use_counter()
-    count: int = barrier.keyring_state["encryptions"]
+    count: int = barrier.keyring_state.uses
     return count
 
 
@@ -268,7 +270,7 @@ async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> Non
     """The exact count is stored, and nothing is sealed any more that nobody would count."""
     for number in (1, 2, 3):
         await vault.put(number=number)
-    assert (vault.barrier.keyring_state["reserved"], await reopened(vault)) == (BLOCK, BLOCK)
+    assert (vault.barrier.keyring_state.reserved_uses, await reopened(vault)) == (BLOCK, BLOCK)
     await vault.barrier.store_use_count()
     assert (await vault.reserved(), await reopened(vault)) == (3, 3)
     with pytest.raises(UnavailableError, match="sealed"):
@@ -290,7 +292,7 @@ async def test_what_is_sealed_beside_an_orderly_stop_is_counted_or_refused(vault
         made.append(sealing(tx))
         made.append(sealing(tx))
 
-    await vault.barrier.commit(twice, max_seals=1)
+    await vault.barrier.transact(twice, max_encryptions=1)
     assert len(made) == 2
     await vault.barrier.store_use_count()
     assert await vault.reserved() == 1 + 2
@@ -313,7 +315,7 @@ async def test_an_orderly_stop_stores_what_was_used_beyond_the_reservation(
         for number in range(1, more + 1):
             tx.seal("i", number, b"1")
 
-    await barrier.commit(beyond)
+    await barrier.transact(beyond)
     await barrier.store_use_count()
     assert (await vault.reserved(), await reopened(vault)) == (BLOCK + more, BLOCK + more)
     with pytest.raises(UnavailableError, match="sealed"):
@@ -356,8 +358,8 @@ async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) ->
         for number in (1, 2, 3):
             tx.seal("i", number, b"1")
 
-    await vault.barrier.commit(twice, max_seals=1)
-    assert vault.barrier.keyring_state["encryptions"] == 3
+    await vault.barrier.transact(twice, max_encryptions=1)
+    assert vault.barrier.keyring_state.uses == 3
 
 
 async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
@@ -369,19 +371,21 @@ async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
     def failing(_: VaultTx) -> int:
         raise ConflictError("cas_mismatch", "no")
 
-    before = vault.barrier.keyring_state["encryptions"]
-    one, no, two = await vault.barrier.commit_batch([sealing, failing, sealing], max_seals=3)
+    before = vault.barrier.keyring_state.uses
+    one, no, two = await vault.barrier.transact_each([sealing, failing, sealing], max_encryptions=3)
     assert (one, two) == (1, 1)
     assert isinstance(no, Failure)
     assert no.error.args == ("cas_mismatch", "no")
-    assert vault.barrier.keyring_state["encryptions"] == before + 3
+    assert vault.barrier.keyring_state.uses == before + 3
     with pytest.raises(ConflictError):
-        await vault.barrier.commit(failing)
+        await vault.barrier.transact(failing)
 
 
 def here(vault: Vault, *changes: Callable[[VaultTx], Any]) -> list[Any] | None:
     """Committed in this thread; each seals once."""
-    return vault.barrier.commit_in_thread(changes, max_seals=len(changes), deadline=NO_DEADLINE)
+    return vault.barrier.transact_each_in_thread(
+        changes, max_encryptions=len(changes), deadline=NO_DEADLINE
+    )
 
 
 def sealing(tx: VaultTx) -> int:
@@ -401,14 +405,14 @@ async def test_in_the_calling_thread_it_is_the_same_but_for_what_has_to_be_waite
         raise ConflictError("cas_mismatch", "no")
 
     assert here(vault, sealing) is None
-    assert vault.barrier.keyring_state["encryptions"] == 0
+    assert vault.barrier.keyring_state.uses == 0
     await vault.put()
     assert here(vault, sealing, sealing, sealing) == [1, 1, 1]
-    assert vault.barrier.keyring_state["encryptions"] == 1 + 3
+    assert vault.barrier.keyring_state.uses == 1 + 3
     done = here(vault, twice, failing, twice, twice)
     assert done is not None
     assert isinstance(done[1], Failure)
-    assert vault.barrier.keyring_state["encryptions"] == 4 + 6
+    assert vault.barrier.keyring_state.uses == 4 + 6
 
 
 async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_current(
@@ -419,7 +423,7 @@ async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_cu
     assert here(vault, sealing) == [1]
     await vault.barrier.rotate()
     assert here(vault, sealing) is None
-    await vault.barrier.commit(sealing, max_seals=1)
+    await vault.barrier.transact(sealing, max_encryptions=1)
     assert here(vault, sealing) == [2]
 
 
@@ -449,7 +453,7 @@ async def test_each_generation_has_its_own_count(vault: Vault) -> None:
     """A new KEK starts from nothing."""
     await vault.put()
     await vault.barrier.rotate()
-    assert vault.barrier.keyring_state["encryptions"] == 0
+    assert vault.barrier.keyring_state.uses == 0
     await vault.put(number=2)
     assert await vault.store.get(SYSTEM, "kek-uses/2") is not None
 
@@ -465,7 +469,7 @@ async def test_a_change_that_fails_leaves_nothing(vault: Vault) -> None:
         raise ValidationError("x", "no")
 
     with pytest.raises(ValidationError):
-        await vault.barrier.commit(change)
+        await vault.barrier.transact(change)
     assert await vault.barrier.get(SECRETS, "s/i") is None
 
 

@@ -68,10 +68,10 @@ async def test_what_is_committed_is_told_as_committed(
         return await commit(change)
 
     vault.store.commit = full  # type: ignore[method-assign,assignment]  # full from there on
-    assert await vault.barrier.commit(many, max_seals=1) == "done"
+    assert await vault.barrier.transact(many, max_encryptions=1) == "done"
     with pytest.raises(UnavailableError, match="store_full"):
         await vault.put()
     failing[0] = False
     await vault.put()
     assert await vault.reserved() == 2 * block
-    assert vault.barrier.keyring_state["encryptions"] == block + 10
+    assert vault.barrier.keyring_state.uses == block + 10

@@ -9,15 +9,15 @@ import trio
 from msgspec.structs import replace
 
 from tests.unit.vault.conftest import Vault
-from vault.barrier import SECRETS, VERSIONS
 from vault.crypto.kek_uses import KekUseCounter, WrapLimitReached
 from vault.errors import TamperedError, UnavailableError, VaultError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import Call
 from vault.handlers.secrets import SecretHandlers
+from vault.handlers.stores import AccessStore, SecretStore
 from vault.model.identity import Identity, Method, Permission
 from vault.model.mounts import MountTable
-from vault.model.operation import NO_FACTS, Operation, Origin, SecretFacts
+from vault.model.operation import NO_FACTS, Operation, OperationType, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.records import MountRow
@@ -25,6 +25,7 @@ from vault.model.results import SecretWritten
 from vault.mutations import WRITE, Decided, Mutations
 from vault.store.committer import NO_DEADLINE
 from vault.store.interface import UNKNOWN, BackendError
+from vault.store.tables import SECRETS, VERSIONS
 
 THERE = SecretFacts(exists=True)
 ANN = Identity(
@@ -38,7 +39,7 @@ def asked(
 ) -> Call:
     """A write that ann may do."""
     op = Operation(
-        name=WRITE,
+        type=OperationType(WRITE),
         path=ResourcePath.parse(path),
         payload=WriteSecret(**{"value": b"{}"} | payload),
         request_id="r1",
@@ -61,7 +62,10 @@ class House:
         self.vault = vault
         mounts = MountTable([MountRow(path="s/", id="s", accessor="s", created_at=0)])
         self.secrets = SecretHandlers(
-            vault.barrier, mounts, AccessCounters(vault.barrier, vault.world), vault.world
+            SecretStore(vault.barrier),
+            mounts,
+            AccessCounters(AccessStore(vault.barrier), vault.world),
+            vault.world,
         )
         self.followed = 0
         self.is_stale = False

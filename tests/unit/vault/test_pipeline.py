@@ -28,17 +28,19 @@ from vault.errors import (
     VaultError,
 )
 from vault.handlers.handler import Call, Handler, create_or_update
+from vault.handlers.stores import SecretStore
+from vault.handlers.visibility import load_stored_facts
 from vault.model.identity import Identity, Method, service_identity
-from vault.model.operation import Capability, Operation, Origin, SecretFacts
+from vault.model.operation import Capability, Operation, OperationType, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
 from vault.pipeline import (
-    CLOSING_RECORD_TIMEOUT,
+    SEAL_RECORD_TIMEOUT,
     Pipeline,
+    PipelineParts,
     Snapshot,
     SnapshotRefresher,
-    load_stored_facts,
 )
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
@@ -129,13 +131,13 @@ class Parts:
     def pipeline(self, *, held: Sequence[Snapshot] = (), **handlers: Handler) -> Pipeline:
         """Over these handlers."""
         everything: Any = self
-        return Pipeline(
+        return Pipeline(PipelineParts(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
-            load_facts=partial(load_stored_facts, everything), handlers=handlers,
+            load_facts=partial(load_stored_facts, SecretStore(everything)), handlers=handlers,
             metrics=everything, world=FakeWorld(), failures=self.failures, refusals=self.refusals,
             self_service=self.self_service,
             snapshots=SnapshotRefresher(held, lambda: self.ended),
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 @pytest.fixture
@@ -147,8 +149,9 @@ def parts() -> Parts:
 def op(payload: object = None, **more: Any) -> Operation:
     """An operation on `s/a`."""
     fields: dict[str, Any] = {
-        "name": "op", "path": ResourcePath.parse("s/a"), "payload": payload or Nothing(),
-        "request_id": "r1", "credential": "s.text", "origin": Origin(ip="10.0.0.1"),
+        "type": OperationType("op"), "path": ResourcePath.parse("s/a"),
+        "payload": payload or Nothing(), "request_id": "r1", "credential": "s.text",
+        "origin": Origin(ip="10.0.0.1"),
     }  # fmt: skip
     return Operation(**(fields | more))
 
@@ -163,7 +166,7 @@ def handler(parts: Parts, answer: object = "done", **declared: Any) -> Handler:
             raise answer
         return answer
 
-    return Handler(run=run, **({"capability": Capability.READ} | declared))
+    return Handler(OperationType("op"), run=run, **({"capability": Capability.READ} | declared))
 
 
 async def test_a_read(parts: Parts) -> None:
@@ -257,7 +260,7 @@ async def test_a_denied_upsert_does_not_tell_whether_the_secret_is_there(
     async def run(_: Call) -> str:
         raise AssertionError
 
-    upsert = Handler(run=run, capability=create_or_update, targets_secret=True)
+    upsert = Handler(OperationType("op"), run=run, capability=create_or_update, targets_secret=True)
     with pytest.raises(AuthorizationError) as caught:
         await parts.pipeline(op=upsert).run_operation(op())
     assert "permission denied: create or update on s/a is not allowed;" in caught.value.message
@@ -288,7 +291,7 @@ async def test_an_upsert_asks_what_it_is(parts: Parts, row: SecretRow | None, wa
     async def run(call: Call) -> None:
         seen.append(call.facts)
 
-    upsert = Handler(run=run, capability=create_or_update, targets_secret=True)
+    upsert = Handler(OperationType("op"), run=run, capability=create_or_update, targets_secret=True)
     await parts.pipeline(op=upsert).run_operation(op())
     assert parts.accesses[0].capability == wanted
     assert seen[0].exists == (row is not None)
@@ -303,7 +306,7 @@ async def test_facts_are_looked_up_when_a_policy_asks(parts: Parts, *, needed: b
     async def run(call: Call) -> None:
         seen.append(call.needs_facts)
 
-    read = Handler(run=run, capability=Capability.READ, targets_secret=True)
+    read = Handler(OperationType("op"), run=run, capability=Capability.READ, targets_secret=True)
     await parts.pipeline(op=read).run_operation(op())
     assert ("facts s/a" in parts.diary) == needed
     assert parts.accesses[0].facts.tags == (frozenset({"old"}) if needed else frozenset())
@@ -406,7 +409,7 @@ def _leaving(scope: trio.CancelScope, parts: Parts, *, mutates: bool) -> Handler
         parts.diary.append("handle")
         return "done"
 
-    return Handler(run=run, capability=Capability.READ, mutates=mutates)
+    return Handler(OperationType("op"), run=run, capability=Capability.READ, mutates=mutates)
 
 
 async def test_the_refusal_of_a_caller_who_left_is_recorded(parts: Parts) -> None:
@@ -473,8 +476,8 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
     parts.refusals = RecordLimits(1, 2, 10, lambda: 0)
     pipeline = parts.pipeline(
         op=handler(parts),
-        absent=Handler(run=gone, capability=Capability.READ),
-        odd=Handler(run=gone, capability=None, only_refuses=True),
+        absent=Handler(OperationType("op"), run=gone, capability=Capability.READ),
+        odd=Handler(OperationType("op"), run=gone, capability=None, only_refuses=True),
     )
     parts.decide_ = lambda _: Decision(allowed=False)
     for _ in range(5):
@@ -484,7 +487,7 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
     await pipeline.run_operation(op())
     for name in ("absent", "odd"):
         with pytest.raises(NotFoundError):
-            await pipeline.run_operation(op(name=name))
+            await pipeline.run_operation(op(type=OperationType(name)))
     assert [event.code for event in parts.events] == ["permission_denied"] * 2 + ["", "gone"]
     refused = parts.refusals.drain()
     assert refused is not None
@@ -502,18 +505,18 @@ async def test_what_anybody_may_do_has_a_pace(parts: Parts) -> None:
     )
     for name, line in (("own", "first"), ("search", "first")):
         parts.who = replace(ANN, id=name, line=line)
-        await pipeline.run_operation(op(name=name))
+        await pipeline.run_operation(op(type=OperationType(name)))
     for name in ("own", "search", "own", "search"):
         parts.who = replace(ANN, id=f"another {name}", line="first")
         with pytest.raises(RateLimitError, match="rate_limited"):
-            await pipeline.run_operation(op(name=name))
-        assert await pipeline.run_operation(op(name="found")) == [1]
+            await pipeline.run_operation(op(type=OperationType(name)))
+        assert await pipeline.run_operation(op(type=OperationType("found"))) == [1]
     assert [event.code for event in parts.events if event.code] == ["rate_limited"]
     refused = parts.refusals.drain()
     assert refused is not None
     assert (refused.count, refused.most) == (3, "first")
     parts.who = ANN
-    assert await pipeline.run_operation(op(name="own")) == "done"
+    assert await pipeline.run_operation(op(type=OperationType("own"))) == "done"
 
 
 async def test_who_needs_no_credential_is_anonymous(parts: Parts) -> None:
@@ -524,7 +527,9 @@ async def test_who_needs_no_credential_is_anonymous(parts: Parts) -> None:
         raise ValidationError("bad_host", "bad")
 
     pipeline = parts.pipeline(
-        op=Handler(run=refuse, capability=None, only_refuses=True, anonymous=True)
+        op=Handler(
+            OperationType("op"), run=refuse, capability=None, only_refuses=True, anonymous=True
+        )
     )
     with pytest.raises(ValidationError):
         await pipeline.run_operation(op())
@@ -553,7 +558,7 @@ def test_what_is_held_is_stale_if_any_of_it_is() -> None:
 def closing(parts: Parts) -> Handler:
     """Of a seal."""
     return dataclasses.replace(
-        handler(parts, mutates=True), closes=lambda: parts.diary.append("close")
+        handler(parts, mutates=True), before_intent=lambda: parts.diary.append("close")
     )
 
 
@@ -583,5 +588,5 @@ async def test_what_closes_does_not_depend_on_the_log(
         await parts.pipeline(op=closing(parts)).run_operation(op())
     assert told.value.details["outcome"] == "done"
     assert "close" in parts.diary
-    assert trio.current_time() - begun <= 2 * CLOSING_RECORD_TIMEOUT
+    assert trio.current_time() - begun <= 2 * SEAL_RECORD_TIMEOUT
     assert "its intent is not on record" in caplog.text

@@ -10,7 +10,7 @@ from tests.unit.vault.test_pipeline import SECRET, Parts, op
 from vault.authz.access import Decision
 from vault.errors import AuthorizationError, ConflictError
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, create_or_update
-from vault.model.operation import Capability, SecretFacts
+from vault.model.operation import Capability, OperationType, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.records import SecretRow
 from vault.pipeline import MAX_DECISIONS
@@ -35,7 +35,9 @@ def upsert(parts: Parts, changes: int = 1) -> Handler:
             raise left.pop()
         return call.facts
 
-    return Handler(run=run, capability=create_or_update, mutates=True, targets_secret=True)
+    return Handler(
+        OperationType("op"), run=run, capability=create_or_update, mutates=True, targets_secret=True
+    )
 
 
 async def test_what_came_meanwhile_is_decided_on_again(parts: Parts) -> None:

@@ -121,7 +121,7 @@ class AuditIndex:
         self._log = vault_id + _FORMAT
         self._world = world
         self._tail = tail
-        self._size = 0  # acknowledged records that we were told of
+        self._size = 0  # acknowledged records, as far as they were published to us
         self._location: RecordLocation | None = None  # behind the last block; None: to be found
         self._builder: BlockBuilder | None = None  # of what comes there
         self._moved = trio.Event()
@@ -149,7 +149,7 @@ class AuditIndex:
         return False
 
     async def search(self, query: AuditQuery) -> AuditPage:
-        """One page of events, newest first: of all that was on record when it was asked.
+        """One page of events, newest first: of all that was on record when the query began.
 
         A page may be short, or empty, and have a cursor all the same: then there is more to look
         through. Times are those of the records, which follow the agent's clock: what it dated later
@@ -285,10 +285,10 @@ class AuditIndex:
                 await self._follow()
             except (VaultError, OSError, ValueError) as error:
                 self._location = self._builder = None
-                told = f"{type(error).__name__}: {error}"
-                if told != self.error:
-                    log.warning("the index of the audit log does not follow: %s", told)
-                self.error = told
+                failure = f"{type(error).__name__}: {error}"
+                if failure != self.error:
+                    log.warning("the index of the audit log does not follow: %s", failure)
+                self.error = failure
                 await self._world.sleep(RETRY_INTERVAL)
                 self._moved.set()
 
@@ -410,7 +410,7 @@ class _SearchRun:
 
     @property
     def wanted(self) -> int:
-        """How many more: one beyond the page, which tells that there is another."""
+        """How many more: one beyond the page, which says that there is another."""
         return self._limit + 1 - len(self.found)
 
     def page(self) -> AuditPage:

@@ -13,6 +13,7 @@ import errno
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from protocols.instant import parse_rfc3339
 from protocols.merkle import Frontier
 from vault.audit import record
 from vault.audit.batch import Batch
@@ -24,9 +25,7 @@ from vault.audit.layout import LogLayout, read_segment_header
 from vault.audit.recovery import RecoveredLog, recover_log, tampered_error
 from vault.audit.shared_tail import LastLine, Tail
 from vault.audit.sinks.catch_up import catch_up
-from vault.audit.sinks.disk import Disk, is_disk_full
-from vault.audit.sinks.reserve import DiskReserve
-from vault.model.instant import parse_rfc3339
+from vault.audit.sinks.disk import Disk, DiskReserve, is_disk_full
 
 DEFAULT_RESERVE_BYTES: Final = 64 * 2**20  # bytes; security.md, "Audit tampering"
 _PIECE: Final = 2**20  # bytes

@@ -59,13 +59,13 @@ class CompatDialect(Dialect):
         verb = _verb(request)
         if is_reserved(path):
             return self.router.match(verb, path)
-        book = self.service.mounts
-        if self._mounts is not book.rows:
-            self._mounts, self._folder_routes = book.rows, BoundedMemo(MAX_REMEMBERED)
+        mounts = self.service.mounts
+        if self._mounts is not mounts.rows:
+            self._mounts, self._folder_routes = mounts.rows, BoundedMemo(MAX_REMEMBERED)
         folder = path[: path.rfind("/") + 1]
         below = self._folder_routes.get((verb, folder)) or self._find_folder_route(verb, folder)
         if below is None or path == folder:
-            return _find_in_mount(book, verb, path)
+            return _find_in_mount(mounts, verb, path)
         route, mount, begin = below
         return route, (mount, path[begin:])
 
@@ -110,9 +110,9 @@ class CompatDialect(Dialect):
         return errors_reply(error.status, error.message, *_outcome_messages(error))
 
 
-def _find_in_mount(book: MountTable, verb: str, path: str) -> FoundRoute:
+def _find_in_mount(mounts: MountTable, verb: str, path: str) -> FoundRoute:
     """The route of the engine in whose mount the path lies."""
-    mount = book.find_for_path(path if path.endswith("/") else path + "/")
+    mount = mounts.find_for_path(path if path.endswith("/") else path + "/")
     if mount is None:
         return NO_MOUNT, (path,)
     route, values = ENGINES[mount.version].match(verb, path[len(mount.path) :])

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Raw
 
 from protocols import json_text
+from protocols.instant import parse_duration
 from vault.edge.request import Request
 from vault.errors import ValidationError
-from vault.model.instant import parse_duration
 
 _WHOLE: Final = re.compile(r"-?\d{1,19}", re.ASCII)
 MOST_ITEMS: Final = 1_000  # of a list, as in the native API

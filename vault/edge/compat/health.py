@@ -4,12 +4,12 @@ from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
+from protocols.instant import SECOND
 from vault.edge.compat.envelope import errors_reply, plain_reply
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
-from vault.model.instant import SECOND
 from vault.seal.manager import SealStatus
 
 routes: Final = Router()
@@ -40,7 +40,7 @@ class SealBody(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, status: SealStatus) -> "SealBody":
-        """From what the gate tells."""
+        """From the status of the seal."""
         return cls(
             type=status.type,
             initialized=status.initialized,

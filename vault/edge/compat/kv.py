@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Raw
 
+from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
@@ -56,7 +57,7 @@ async def no_mount(dialect: Dialect, request: Request, path: str) -> Reply:
     """A path in no mount: who may not see what lies there hears 403, as everywhere."""
     name = ResourcePath.parse(path.rstrip("/"))
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "mount.preflight", name, Nothing())
+        await dialect.run_operation(request, operations.RESOLVE_MOUNT, name, Nothing())
     raise NotFoundError("no_handler", f'no handler for route "{path}". route entry not found.')
 
 

@@ -7,6 +7,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from protocols import json_text
+from protocols.instant import SECOND
+from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.kv import DEFAULT_LEASE_SECONDS, kv_value, new_secret_path, secret_path
@@ -16,10 +18,8 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
-from vault.model.instant import SECOND
 from vault.model.payloads import ListKeys, Nothing, ReadSecret, WriteSecret
 from vault.model.records import MountRow
-from vault.model.results import SecretValue
 
 routes: Final = Router()
 
@@ -35,7 +35,7 @@ class LeaseFields(Struct, frozen=True):
 async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """A value."""
     name = secret_path(mount, path)
-    found: SecretValue = await dialect.run_operation(request, "secret.read", name, ReadSecret())
+    found = await dialect.run_operation(request, operations.READ_SECRET, name, ReadSecret())
     if found.value is None:
         raise NotFoundError("version_deleted", "this secret is deleted")
     return data_reply(
@@ -56,7 +56,7 @@ async def write(dialect: Dialect, request: Request, mount: MountRow, path: str =
         raise ValidationError("no_data", "missing data fields")
     request.decode_json(dict[str, Any])  # to the last character: what is kept must be readable
     await dialect.run_operation(
-        request, "secret.write", name, WriteSecret(value=request.body.strip())
+        request, operations.WRITE_SECRET, name, WriteSecret(value=request.body.strip())
     )
     return NO_CONTENT_REPLY
 
@@ -65,7 +65,9 @@ async def write(dialect: Dialect, request: Request, mount: MountRow, path: str =
 async def delete(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Erase the secret: there is no version to keep."""
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "secret.remove", secret_path(mount, path), Nothing())
+        await dialect.run_operation(
+            request, operations.REMOVE_SECRET, secret_path(mount, path), Nothing()
+        )
     return NO_CONTENT_REPLY
 
 

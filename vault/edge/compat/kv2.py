@@ -10,6 +10,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from protocols import json_text
+from protocols.instant import rfc3339
+from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.kv import folder_path, kv_value, new_secret_path, secret_path
@@ -18,10 +20,9 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
-from vault.model.instant import rfc3339
 from vault.model.payloads import ListKeys, PatchSecret, ReadSecret, SecretVersions, WriteSecret
 from vault.model.records import MountRow, SecretRow, VersionRow
-from vault.model.results import KeyList, SecretValue, SecretWritten
+from vault.model.results import SecretValue
 
 routes: Final = Router()
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -77,7 +78,7 @@ async def write(dialect: Dialect, request: Request, mount: MountRow, path: str) 
     """A new version."""
     name, fields = new_secret_path(mount, path), Fields.from_body(request)
     payload = WriteSecret(value=_value(fields), cas=_cas(fields))
-    written: SecretWritten = await dialect.run_operation(request, "secret.write", name, payload)
+    written = await dialect.run_operation(request, operations.WRITE_SECRET, name, payload)
     body = VersionBody.of(written.secret, written.version)
     return data_reply(request, body, warnings=fields.ignored_field_warnings() or None)
 
@@ -89,7 +90,7 @@ async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) 
     name, fields = new_secret_path(mount, path), Fields.from_body(request)
     payload = PatchSecret(patch=_value(fields), cas=_cas(fields))
     try:
-        written: SecretWritten = await dialect.run_operation(request, "secret.patch", name, payload)
+        written = await dialect.run_operation(request, operations.PATCH_SECRET, name, payload)
     except NotFoundError as error:
         if error.code == "secret_not_found":
             return Reply(404)  # without a body, as OpenBao
@@ -103,7 +104,7 @@ async def delete_current(dialect: Dialect, request: Request, mount: MountRow, pa
     """Hide the current version."""
     with suppress(NotFoundError):
         await dialect.run_operation(
-            request, "secret.delete", secret_path(mount, path), SecretVersions()
+            request, operations.DELETE_VERSIONS, secret_path(mount, path), SecretVersions()
         )
     return NO_CONTENT_REPLY
 
@@ -113,7 +114,9 @@ async def delete(dialect: Dialect, request: Request, mount: MountRow, path: str)
     """Hide versions."""
     versions = _versions(request)
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "secret.delete", secret_path(mount, path), versions)
+        await dialect.run_operation(
+            request, operations.DELETE_VERSIONS, secret_path(mount, path), versions
+        )
     return NO_CONTENT_REPLY
 
 
@@ -122,7 +125,9 @@ async def undelete(dialect: Dialect, request: Request, mount: MountRow, path: st
     """Show hidden versions again."""
     versions = _versions(request)
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "secret.undelete", secret_path(mount, path), versions)
+        await dialect.run_operation(
+            request, operations.UNDELETE_VERSIONS, secret_path(mount, path), versions
+        )
     return NO_CONTENT_REPLY
 
 
@@ -131,7 +136,9 @@ async def destroy(dialect: Dialect, request: Request, mount: MountRow, path: str
     """Erase versions for good."""
     versions = _versions(request)
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "secret.destroy", secret_path(mount, path), versions)
+        await dialect.run_operation(
+            request, operations.DESTROY_VERSIONS, secret_path(mount, path), versions
+        )
     return NO_CONTENT_REPLY
 
 
@@ -152,7 +159,7 @@ async def list_keys(
 ) -> list[str]:
     """The children of a folder. Raises `NotFoundError` for none: that is how clients take it."""
     folder = folder_path(mount, path)
-    found: KeyList = await dialect.run_operation(request, "secret.keys", folder, payload)
+    found = await dialect.run_operation(request, operations.LIST_SECRET_KEYS, folder, payload)
     if not found.keys:
         raise NotFoundError("folder_empty", "nothing lies in this folder")
     return found.keys
@@ -161,10 +168,9 @@ async def list_keys(
 async def _read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> SecretValue:
     version = Fields(request.query).integer("version") if request.query else 0
     payload = ReadSecret(version=max(version or 0, 0))
-    found: SecretValue = await dialect.run_operation(
-        request, "secret.read", secret_path(mount, path), payload
+    return await dialect.run_operation(
+        request, operations.READ_SECRET, secret_path(mount, path), payload
     )
-    return found
 
 
 def _value(fields: Fields) -> bytes:

@@ -7,6 +7,8 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from protocols.instant import go_duration, rfc3339
+from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.kv import new_secret_path, secret_path, unsupported_method
@@ -16,7 +18,6 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
-from vault.model.instant import go_duration, rfc3339
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
     MAX_RESULT_BYTES,
@@ -94,7 +95,7 @@ class ConfigBody(Struct, frozen=True):
 async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Everything about a secret but its values."""
     info = await dialect.run_operation(
-        request, "secret.metadata.read", secret_path(mount, path), _METADATA
+        request, operations.READ_METADATA, secret_path(mount, path), _METADATA
     )
     return data_reply(request, MetadataBody.of(info))
 
@@ -112,7 +113,7 @@ async def write(dialect: Dialect, request: Request, mount: MountRow, path: str) 
     if payload == WriteMetadata():
         payload = WriteMetadata(must_exist=True)  # a write of nothing makes nothing
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "secret.metadata.write", name, payload)
+        await dialect.run_operation(request, operations.WRITE_METADATA, name, payload)
     return NO_CONTENT_REPLY
 
 
@@ -133,7 +134,7 @@ async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) 
         must_exist=True,
     )
     try:
-        await dialect.run_operation(request, "secret.metadata.write", name, payload)
+        await dialect.run_operation(request, operations.WRITE_METADATA, name, payload)
     except NotFoundError:
         return Reply(404)
     return NO_CONTENT_REPLY
@@ -143,7 +144,9 @@ async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) 
 async def purge(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Erase a secret whole."""
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "secret.purge", secret_path(mount, path), Nothing())
+        await dialect.run_operation(
+            request, operations.PURGE_SECRET, secret_path(mount, path), Nothing()
+        )
     return NO_CONTENT_REPLY
 
 
@@ -173,7 +176,7 @@ async def list_detailed(
             name = secret_path(mount, folder + key)
             try:
                 found = await dialect.run_operation(
-                    request, "secret.metadata.read", name, _METADATA
+                    request, operations.READ_METADATA, name, _METADATA
                 )
             except (AuthorizationError, NotFoundError):
                 continue
@@ -188,7 +191,7 @@ async def list_detailed(
 @routes.add("GET", template="config")
 async def read_config(dialect: Dialect, request: Request, mount: MountRow) -> Reply:
     """The mount's settings."""
-    row: MountRow = await dialect.run_operation(request, "mount.read", _settings(mount), Nothing())
+    row = await dialect.run_operation(request, operations.READ_MOUNT, _settings(mount), Nothing())
     after = go_duration(row.delete_version_after)
     return data_reply(request, ConfigBody(row.cas_required, after, row.max_versions))
 
@@ -202,7 +205,7 @@ async def write_config(dialect: Dialect, request: Request, mount: MountRow) -> R
         cas_required=fields.boolean("cas_required"),
         delete_version_after=fields.duration("delete_version_after"),
     )
-    await dialect.run_operation(request, "mount.tune", _settings(mount), payload)
+    await dialect.run_operation(request, operations.TUNE_MOUNT, _settings(mount), payload)
     return NO_CONTENT_REPLY
 
 

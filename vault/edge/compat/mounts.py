@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Any, Final
 
+from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, system_reply, warnings_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.health import API_VERSION
@@ -27,7 +28,7 @@ _PLUGIN: Final = f"v{API_VERSION}+builtin.freehold"
 async def list_(dialect: Dialect, request: Request) -> Reply:
     """Every mount, the agent's own `sys/` among them."""
     rows = await dialect.run_operation(
-        request, "mount.list", ResourcePath.parse("sys/mounts"), Nothing()
+        request, operations.LIST_MOUNTS, ResourcePath.parse("sys/mounts"), Nothing()
     )
     return system_reply(request, _engines(rows))
 
@@ -35,7 +36,9 @@ async def list_(dialect: Dialect, request: Request) -> Reply:
 @routes.add("GET", template="sys/auth")
 async def list_auth(dialect: Dialect, request: Request) -> Reply:
     """Every way to log in: tokens need no login."""
-    await dialect.run_operation(request, "mount.list", ResourcePath.parse("sys/auth"), Nothing())
+    await dialect.run_operation(
+        request, operations.LIST_MOUNTS, ResourcePath.parse("sys/auth"), Nothing()
+    )
     return system_reply(request, {"token/": _TOKENS})
 
 
@@ -44,7 +47,9 @@ async def read(dialect: Dialect, request: Request, path: str) -> Reply:
     """One mount, or its tunable settings."""
     name, tune = _mount_path(path)
     try:
-        row = await dialect.run_operation(request, "mount.read", _resource(name), Nothing())
+        row = await dialect.run_operation(
+            request, operations.READ_MOUNT, _resource(name), Nothing()
+        )
     except NotFoundError:
         what = "cannot fetch sysview for path" if tune else "No secret engine mount at"
         raise ValidationError(
@@ -76,7 +81,7 @@ async def disable(dialect: Dialect, request: Request, path: str) -> Reply:
     """Take a mount away with everything in it."""
     name, _ = _mount_path(path)
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "mount.delete", _resource(name), Nothing())
+        await dialect.run_operation(request, operations.DELETE_MOUNT, _resource(name), Nothing())
     return NO_CONTENT_REPLY
 
 
@@ -86,7 +91,7 @@ async def visible(dialect: Dialect, request: Request) -> Reply:
     if dialect.credential(request) is None:
         return data_reply(request, {"auth": {}, "secret": {}})
     path = ResourcePath.parse("sys/internal/ui/mounts")
-    rows = await dialect.run_operation(request, "mount.visible", path, Nothing())
+    rows = await dialect.run_operation(request, operations.LIST_VISIBLE_MOUNTS, path, Nothing())
     return data_reply(request, {"auth": {"token/": _TOKENS}, "secret": _engines(rows)})
 
 
@@ -98,7 +103,7 @@ async def preflight(dialect: Dialect, request: Request, path: str) -> Reply:
     """
     name = ResourcePath.parse(path.removesuffix("/"))
     try:
-        row = await dialect.run_operation(request, "mount.preflight", name, Nothing())
+        row = await dialect.run_operation(request, operations.RESOLVE_MOUNT, name, Nothing())
     except (AuthorizationError, NotFoundError):
         raise AuthorizationError(
             "preflight_denied",
@@ -123,7 +128,7 @@ async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Rep
         version=_version(options) or version, description=fields.text("description")
     )
     try:
-        await dialect.run_operation(request, "mount.write", _resource(name), payload)
+        await dialect.run_operation(request, operations.WRITE_MOUNT, _resource(name), payload)
     except ValidationError as error:
         if error.code != "path_reserved":
             raise
@@ -139,7 +144,7 @@ async def _tune(dialect: Dialect, request: Request, name: ResourcePath) -> Reply
     payload = TuneMount(version=version, description=description)
     old = dialect.service.mounts.get(f"{name}/")
     try:
-        await dialect.run_operation(request, "mount.tune", _resource(name), payload)
+        await dialect.run_operation(request, operations.TUNE_MOUNT, _resource(name), payload)
     except NotFoundError:
         raise ValidationError(
             "mount_not_found", f'tune of path "{name}/" failed: no mount entry found'

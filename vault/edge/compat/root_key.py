@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, system_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.seal import decode_share, refuse_pgp_keys
@@ -40,7 +41,7 @@ async def root_state(dialect: Dialect, request: Request) -> Reply:
     """How far it is."""
     return _root_reply(
         request,
-        await dialect.run_operation(request, "sys.generate_root.read", _ROOT, Nothing()),
+        await dialect.run_operation(request, operations.READ_GENERATE_ROOT, _ROOT, Nothing()),
     )
 
 
@@ -52,7 +53,8 @@ async def begin_root(dialect: Dialect, request: Request) -> Reply:
     refuse_pgp_keys(fields, "pgp_key")
     payload = StartGenerateRoot(fields.text("otp"))
     return _root_reply(
-        request, await dialect.run_operation(request, "sys.generate_root.begin", _ROOT, payload)
+        request,
+        await dialect.run_operation(request, operations.START_GENERATE_ROOT, _ROOT, payload),
     )
 
 
@@ -60,7 +62,7 @@ async def begin_root(dialect: Dialect, request: Request) -> Reply:
 @routes.add("DELETE", template="sys/generate-root-token/attempt", public=True)
 async def cancel_root(dialect: Dialect, request: Request) -> Reply:
     """Give it up."""
-    await dialect.run_operation(request, "sys.generate_root.cancel", _ROOT, Nothing())
+    await dialect.run_operation(request, operations.CANCEL_GENERATE_ROOT, _ROOT, Nothing())
     return NO_CONTENT_REPLY
 
 
@@ -69,7 +71,7 @@ async def cancel_root(dialect: Dialect, request: Request) -> Reply:
 async def offer_root(dialect: Dialect, request: Request) -> Reply:
     """Offer a share; after the last one the token is told, masked with the one-time password."""
     found = await dialect.run_operation(
-        request, "sys.generate_root.offer", _ROOT, _offered_share(request)
+        request, operations.SUBMIT_GENERATE_ROOT_SHARE, _ROOT, _offered_share(request)
     )
     return _root_reply(request, found)
 
@@ -79,7 +81,7 @@ async def offer_root(dialect: Dialect, request: Request) -> Reply:
 async def rekey_state(dialect: Dialect, request: Request) -> Reply:
     """How far it is."""
     return _rekey_reply(
-        request, await dialect.run_operation(request, "sys.rekey.read", _REKEY, Nothing())
+        request, await dialect.run_operation(request, operations.READ_REKEY, _REKEY, Nothing())
     )
 
 
@@ -99,7 +101,7 @@ async def begin_rekey(dialect: Dialect, request: Request) -> Reply:
         verifies=bool(fields.boolean("require_verification")),
     )
     return _rekey_reply(
-        request, await dialect.run_operation(request, "sys.rekey.begin", _REKEY, payload)
+        request, await dialect.run_operation(request, operations.START_REKEY, _REKEY, payload)
     )
 
 
@@ -107,7 +109,7 @@ async def begin_rekey(dialect: Dialect, request: Request) -> Reply:
 @routes.add("DELETE", template="sys/rotate/root/init")
 async def cancel_rekey(dialect: Dialect, request: Request) -> Reply:
     """Give it up: the old shares stay in force."""
-    await dialect.run_operation(request, "sys.rekey.cancel", _REKEY, Nothing())
+    await dialect.run_operation(request, operations.CANCEL_REKEY, _REKEY, Nothing())
     return NO_CONTENT_REPLY
 
 
@@ -119,7 +121,9 @@ async def offer_rekey(dialect: Dialect, request: Request) -> Reply:
     They are in force then, or once they are verified. Whoever has them is told so in any case:
     where it is not known, the old ones are to be kept too.
     """
-    found = await dialect.run_operation(request, "sys.rekey.offer", _REKEY, _offered_share(request))
+    found = await dialect.run_operation(
+        request, operations.SUBMIT_REKEY_SHARE, _REKEY, _offered_share(request)
+    )
     if isinstance(found, RekeyStatus):
         return _rekey_reply(request, found)
     warnings = None if found.verification_required else await _commit(dialect, request, found)
@@ -141,7 +145,7 @@ async def _commit(dialect: Dialect, request: Request, found: NewShares) -> list[
     payload = AttemptNonce(found.nonce)
     try:
         done = await dialect.run_operation(
-            request, "sys.rekey.commit", _REKEY, payload, part=".commit"
+            request, operations.COMMIT_REKEY, _REKEY, payload, part=".commit"
         )
     except VaultError as error:
         if is_certainly_undone(error):
@@ -154,7 +158,9 @@ async def _commit(dialect: Dialect, request: Request, found: NewShares) -> list[
 @routes.add("GET", template="sys/rotate/root/verify")
 async def verify_state(dialect: Dialect, request: Request) -> Reply:
     """How many of the new shares have been shown."""
-    found = await dialect.run_operation(request, "sys.rekey.verify.read", _REKEY, Nothing())
+    found = await dialect.run_operation(
+        request, operations.READ_REKEY_VERIFICATION, _REKEY, Nothing()
+    )
     return _verify_reply(request, found)
 
 
@@ -163,7 +169,7 @@ async def verify_state(dialect: Dialect, request: Request) -> Reply:
 async def offer_verify(dialect: Dialect, request: Request) -> Reply:
     """Show a new share; after the last one they are in force."""
     found = await dialect.run_operation(
-        request, "sys.rekey.verify.offer", _REKEY, _offered_share(request)
+        request, operations.SUBMIT_VERIFICATION_SHARE, _REKEY, _offered_share(request)
     )
     return _verify_reply(request, found)
 
@@ -172,7 +178,7 @@ async def offer_verify(dialect: Dialect, request: Request) -> Reply:
 @routes.add("DELETE", template="sys/rotate/root/verify")
 async def restart_verify(dialect: Dialect, request: Request) -> Reply:
     """Show them from the first one on, under a new nonce."""
-    found = await dialect.run_operation(request, "sys.rekey.verify.restart", _REKEY, Nothing())
+    found = await dialect.run_operation(request, operations.RESTART_VERIFICATION, _REKEY, Nothing())
     return _verify_reply(request, found)
 
 
@@ -180,7 +186,7 @@ async def restart_verify(dialect: Dialect, request: Request) -> Reply:
 @routes.add("GET", template="sys/rotate/root/backup")
 async def backup(dialect: Dialect, request: Request) -> Reply:
     """There is none: only shares that PGP keys have sealed would be kept."""
-    await dialect.run_operation(request, "sys.rekey.read", _REKEY, Nothing())
+    await dialect.run_operation(request, operations.READ_REKEY, _REKEY, Nothing())
     raise ValidationError("no_backup", "no backed-up keys found")
 
 

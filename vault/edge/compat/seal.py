@@ -4,6 +4,8 @@ import binascii
 from base64 import b64decode, b64encode
 from typing import Final
 
+from protocols.instant import rfc3339
+from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, plain_reply, system_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.health import SealBody
@@ -12,7 +14,6 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import UnavailableError, ValidationError
-from vault.model.instant import rfc3339
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 
@@ -61,20 +62,22 @@ async def unseal(dialect: Dialect, request: Request) -> Reply:
     The one share of a vault with a key file is what the file holds: whoever has nothing to show
     does not end a seal that somebody has ordered.
     """
-    fields, gate = Fields.from_body(request), dialect.service
+    fields, service = Fields.from_body(request), dialect.service
     if fields.boolean("reset"):
-        if gate.is_open:
+        if service.is_open:
             raise ValidationError("unsealed", "vault is unsealed")
-        return plain_reply(SealBody.of(gate.reset_unseal()))
+        return plain_reply(SealBody.of(service.reset_unseal()))
     share = decode_share(fields.text("key"), ", or 'reset' set to true")
-    return plain_reply(SealBody.of(await gate.unseal(share)))
+    return plain_reply(SealBody.of(await service.unseal(share)))
 
 
 @routes.add("POST", template="sys/seal")
 async def seal(dialect: Dialect, request: Request) -> Reply:
     """Take the data path down; the answer comes when it is gone. Sealed already: done."""
     if dialect.service.is_open:
-        await dialect.run_operation(request, "sys.seal", ResourcePath.parse("sys/seal"), Nothing())
+        await dialect.run_operation(
+            request, operations.SEAL, ResourcePath.parse("sys/seal"), Nothing()
+        )
     await dialect.service.wait_sealed()
     return NO_CONTENT_REPLY
 
@@ -83,13 +86,14 @@ async def seal(dialect: Dialect, request: Request) -> Reply:
 async def key_status(dialect: Dialect, request: Request) -> Reply:
     """The generation of the key-encryption key, and how often it was used."""
     path = ResourcePath.parse("sys/key-status")
-    state = await dialect.run_operation(request, "sys.key_status", path, Nothing())
+    status = await dialect.run_operation(request, operations.READ_KEY_STATUS, path, Nothing())
+    keyring = status.keyring
     return system_reply(
         request,
         {
-            "term": state["term"],
-            "install_time": rfc3339(state["install_time"]),
-            "encryptions": state["encryptions"],
+            "term": keyring.generation,
+            "install_time": rfc3339(keyring.created_at),
+            "encryptions": keyring.uses,
         },
     )
 
@@ -98,7 +102,9 @@ async def key_status(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="sys/rotate/keyring")
 async def rotate(dialect: Dialect, request: Request) -> Reply:
     """Make a new generation of the key-encryption key."""
-    await dialect.run_operation(request, "sys.rotate", ResourcePath.parse("sys/rotate"), Nothing())
+    await dialect.run_operation(
+        request, operations.ROTATE_KEY, ResourcePath.parse("sys/rotate"), Nothing()
+    )
     return NO_CONTENT_REPLY
 
 

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
+from vault import operations
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, warnings_reply
 from vault.edge.compat.fields import Fields
@@ -14,7 +16,6 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import AuthorizationError, ValidationError
-from vault.model.instant import SECOND, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
 from vault.model.records import TokenRow
@@ -79,7 +80,9 @@ async def create_by_role(_dialect: Dialect, _request: Request, role: str) -> Rep
 @routes.add("GET", "POST", template="auth/token/lookup-self")
 async def lookup_self(dialect: Dialect, request: Request) -> Reply:
     """The caller's own token."""
-    row = await dialect.run_operation(request, "token.lookup_self", _at("lookup-self"), Nothing())
+    row = await dialect.run_operation(
+        request, operations.LOOK_UP_OWN_TOKEN, _at("lookup-self"), Nothing()
+    )
     return data_reply(
         request, _lookup_body(row, dialect.credential(request) or "", dialect.world.now())
     )
@@ -90,7 +93,7 @@ async def lookup(dialect: Dialect, request: Request) -> Reply:
     """Any token by its text; without one, the caller's own."""
     text = _token_text(Fields.from_body(request)) or dialect.credential(request) or ""
     row = await dialect.run_operation(
-        request, "token.lookup", _at("lookup"), TokenSelector(token=text)
+        request, operations.LOOK_UP_TOKEN, _at("lookup"), TokenSelector(token=text)
     )
     return data_reply(request, _lookup_body(row, text, dialect.world.now()))
 
@@ -100,7 +103,7 @@ async def lookup_accessor(dialect: Dialect, request: Request) -> Reply:
     """Any token by its accessor, its text left out."""
     payload = AccessorSelector(accessor=_accessor(Fields.from_body(request)))
     row = await dialect.run_operation(
-        request, "token.lookup_accessor", _at("lookup-accessor"), payload
+        request, operations.LOOK_UP_ACCESSOR, _at("lookup-accessor"), payload
     )
     return data_reply(request, _lookup_body(row, "", dialect.world.now()))
 
@@ -109,7 +112,9 @@ async def lookup_accessor(dialect: Dialect, request: Request) -> Reply:
 async def renew_self(dialect: Dialect, request: Request) -> Reply:
     """Renew the caller's own token."""
     payload = RenewToken(increment=_increment(Fields.from_body(request)))
-    issued = await dialect.run_operation(request, "token.renew_self", _at("renew-self"), payload)
+    issued = await dialect.run_operation(
+        request, operations.RENEW_OWN_TOKEN, _at("renew-self"), payload
+    )
     return _issued_reply(request, issued, dialect.credential(request) or "")
 
 
@@ -119,7 +124,7 @@ async def renew(dialect: Dialect, request: Request) -> Reply:
     fields = Fields.from_body(request)
     payload = RenewToken(token=_token(fields), increment=_increment(fields))
     with _missing_token_is("token not found"):
-        issued = await dialect.run_operation(request, "token.renew", _at("renew"), payload)
+        issued = await dialect.run_operation(request, operations.RENEW_TOKEN, _at("renew"), payload)
     return _issued_reply(request, issued, payload.token)
 
 
@@ -129,7 +134,7 @@ async def renew_accessor(dialect: Dialect, request: Request) -> Reply:
     fields = Fields.from_body(request)
     payload = RenewToken(accessor=_accessor(fields), increment=_increment(fields))
     issued = await dialect.run_operation(
-        request, "token.renew_accessor", _at("renew-accessor"), payload
+        request, operations.RENEW_ACCESSOR, _at("renew-accessor"), payload
     )
     return _issued_reply(request, issued, "")
 
@@ -137,7 +142,7 @@ async def renew_accessor(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="auth/token/revoke-self")
 async def revoke_self(dialect: Dialect, request: Request) -> Reply:
     """End the caller's own token and all that came from it."""
-    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), Nothing())
+    await dialect.run_operation(request, operations.REVOKE_OWN_TOKEN, _at("revoke-self"), Nothing())
     return NO_CONTENT_REPLY
 
 
@@ -146,7 +151,7 @@ async def revoke(dialect: Dialect, request: Request) -> Reply:
     """End a token by its text; one that is gone already is no error."""
     payload = TokenSelector(token=_token(Fields.from_body(request)))
     try:
-        await dialect.run_operation(request, "token.revoke", _at("revoke"), payload)
+        await dialect.run_operation(request, operations.REVOKE_TOKEN, _at("revoke"), payload)
     except AuthorizationError as error:
         if error.code != "bad_token":
             raise
@@ -159,7 +164,7 @@ async def revoke_accessor(dialect: Dialect, request: Request) -> Reply:
     payload = AccessorSelector(accessor=_accessor(Fields.from_body(request)))
     try:
         await dialect.run_operation(
-            request, "token.revoke_accessor", _at("revoke-accessor"), payload
+            request, operations.REVOKE_ACCESSOR, _at("revoke-accessor"), payload
         )
     except ValidationError as error:
         if error.code != "invalid_accessor":
@@ -173,7 +178,9 @@ async def revoke_orphan(dialect: Dialect, request: Request) -> Reply:
     """End a token by its text and leave its children."""
     payload = TokenSelector(token=_token(Fields.from_body(request)))
     with _missing_token_is("token to revoke not found"):
-        await dialect.run_operation(request, "token.revoke_orphan", _at("revoke-orphan"), payload)
+        await dialect.run_operation(
+            request, operations.REVOKE_ORPHAN, _at("revoke-orphan"), payload
+        )
     return NO_CONTENT_REPLY
 
 
@@ -181,7 +188,9 @@ async def revoke_orphan(dialect: Dialect, request: Request) -> Reply:
 @routes.add("LIST", template="auth/token/accessors/")
 async def accessors(dialect: Dialect, request: Request) -> Reply:
     """The accessors of all tokens."""
-    found = await dialect.run_operation(request, "token.accessors", _at("accessors"), Nothing())
+    found = await dialect.run_operation(
+        request, operations.LIST_ACCESSORS, _at("accessors"), Nothing()
+    )
     return data_reply(request, {"keys": found})
 
 
@@ -212,8 +221,8 @@ async def _create(dialect: Dialect, request: Request, path: str) -> Reply:
         id=fields.text("id"),
         path=path,
     )
-    issued: IssuedToken = await dialect.run_operation(
-        request, "token.create", ResourcePath.parse(path), payload
+    issued = await dialect.run_operation(
+        request, operations.CREATE_TOKEN, ResourcePath.parse(path), payload
     )
     return _issued_reply(request, issued, issued.text, fields.ignored_field_warnings())
 

@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from typing import Final
 
-from msgspec.structs import replace
-
 from actors.world import World
 from protocols.http.asgi import Receive, Send
 from protocols.live.connection import CLOSE_SESSION_ENDED, FeedConnection
 from protocols.live.limits import LiveLimits
 from protocols.live.requests import UnwatchRequest, WatchRequest
+from vault import operations
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.edge.live.hub import TopicHub
 from vault.errors import ValidationError, VaultError
 from vault.model.live_topics import TOPIC_PATHS, TopicWatch
 from vault.model.operation import Operation
+from vault.model.payloads import Nothing
 from vault.seal.manager import SealManager
 
 SESSION_CHECK_INTERVAL: Final = 5.0
@@ -34,14 +34,19 @@ class LiveContext:
 class LiveConnection:
     """One websocket. `op` is what opened it: who asks, and from where."""
 
-    def __init__(self, place: LiveContext, guest: StreamSubscriber, op: Operation) -> None:
-        self._gate = place.seal
-        self._hub = place.hub
-        self._guest = guest
+    def __init__(
+        self,
+        context: LiveContext,
+        subscriber: StreamSubscriber,
+        op: Operation[Nothing, StreamSubscriber],
+    ) -> None:
+        self._seal = context.seal
+        self._hub = context.hub
+        self._subscriber = subscriber
         self._op = op
-        self._world = place.world
+        self._world = context.world
         self._watched: dict[int, TopicWatch] = {}
-        self._talk = FeedConnection(place.bounds, place.world.monotonic)
+        self._talk = FeedConnection(context.bounds, context.world.monotonic)
         self._feed = self._talk.feed
 
     async def run(self, receive: Receive, send: Send) -> None:
@@ -56,7 +61,7 @@ class LiveConnection:
         while True:
             await self._world.sleep(SESSION_CHECK_INTERVAL)
             try:
-                if not await self._guest.is_still_valid():
+                if not await self._subscriber.is_still_valid():
                     return CLOSE_SESSION_ENDED, "the session is over"
             except VaultError:
                 continue  # the database does not answer for now; nothing else does either
@@ -83,17 +88,15 @@ class LiveConnection:
         path = TOPIC_PATHS.get(request.topic)
         if path is None:
             raise ValidationError("topic_unknown", "there is no such topic")
-        op = replace(
-            self._op,
-            name="live.watch",
+        op = Operation(
+            type=operations.WATCH_TOPIC,
             path=path,
-            payload=self._guest,
+            payload=self._subscriber,
             request_id=self._world.new_request_id(),
+            credential=self._op.credential,
+            origin=self._op.origin,
         )
-        found = await self._gate.run_operation(op)
-        if not isinstance(found, TopicWatch):
-            raise TypeError("live.watch gives what is watched")
-        return found
+        return await self._seal.run_operation(op)
 
     def _end(self, number: int) -> None:
         self._feed.remove_watch(number)

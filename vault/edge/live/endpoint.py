@@ -11,6 +11,7 @@ import trio
 from protocols.http.asgi import Receive, Scope, Send
 from protocols.http.session_key import HEADER, SUBPROTOCOL, offered_key
 from protocols.live.connection import CLOSE_SERVICE_RESTART, CLOSE_SESSION_ENDED, close_websocket
+from vault import operations
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.edge.browser_sessions import BrowserSessions
 from vault.edge.live.connection import LiveConnection, LiveContext
@@ -31,11 +32,11 @@ class LiveEndpoint:
     """Answers 401, 403, 404 and 503 before the upgrade; what passes is a `Browser`."""
 
     def __init__(
-        self, place: LiveContext, browsers: BrowserSessions, native: NativeDialect
+        self, context: LiveContext, browsers: BrowserSessions, native: NativeDialect
     ) -> None:
-        self._place = place
-        self._gate = place.seal
-        self._world = place.world
+        self._context = context
+        self._seal = context.seal
+        self._world = context.world
         self._browsers = browsers
         self._native = native
 
@@ -45,18 +46,27 @@ class LiveEndpoint:
         if scope["path"] != PATH:
             await self._refuse(await self._elsewhere(scope, request_id), request_id, send)
             return
-        op = self._operation(scope, request_id)
+        visit = self._browsers.read_websocket(scope["headers"])
+        op = Operation(
+            type=operations.OPEN_FEED,
+            path=LIVE_RESOURCE,
+            payload=Nothing(),
+            request_id=request_id,
+            credential=visit.credential or None,
+            origin=_origin(scope),
+        )
         try:
-            guest = await self._gate.run_operation(op)
+            if not (visit.same_origin and visit.has_origin):
+                await self._seal.run_operation(_refusal(op))
+                raise RuntimeError("a refused request was carried out")
+            subscriber = await self._seal.run_operation(op)
         except VaultError as error:
             await self._refuse(error, request_id, send)
             return
-        if not isinstance(guest, StreamSubscriber):
-            raise TypeError("live.open gives a guest")
         await receive()
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-        browser = LiveConnection(self._place, guest, op)
-        with guest.register_stream() as cut:
+        browser = LiveConnection(self._context, subscriber, op)
+        with subscriber.register_stream() as cut:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._close_when_sealed, send)
                 await browser.run(receive, send)
@@ -65,8 +75,8 @@ class LiveEndpoint:
             await close_websocket(send, CLOSE_SESSION_ENDED, "the session is over")
 
     async def _close_when_sealed(self, send: Send) -> None:
-        if self._gate.is_open:
-            await self._gate.wait_seal_change()
+        if self._seal.is_open:
+            await self._seal.wait_seal_change()
         await close_websocket(send, CLOSE_SERVICE_RESTART, "the vault is sealed")
 
     async def _elsewhere(self, scope: Scope, request_id: str) -> VaultError:
@@ -80,27 +90,30 @@ class LiveEndpoint:
         error = NotFoundError("route_not_found", "there is no such path in this API")
         return await self._native.record_malformed(request, None, error)
 
-    def _operation(self, scope: Scope, request_id: str) -> Operation:
-        """Letting this browser in; of one that no page of ours sent, the refusal."""
-        visit = self._browsers.read_websocket(scope["headers"])
-        ours = visit.same_origin and visit.has_origin
-        headers, client = dict(scope["headers"]), scope["client"]
-        return Operation(
-            name="live.open" if ours else "session.refuse",
-            path=LIVE_RESOURCE,
-            payload=Nothing(),
-            request_id=request_id,
-            credential=visit.credential or None,
-            origin=Origin(
-                ip=client[0] if client else "",
-                user_agent=headers.get(b"user-agent", b"").decode("latin-1")[:MAX_USER_AGENT],
-                dialect="live",
-                browser=True,
-            ),
-        )
-
     async def _refuse(self, error: VaultError, request_id: str, send: Send) -> None:
         reply = self._native.error_reply(error, request_id).with_header(b"x-request-id", request_id)
         start = {"type": "websocket.http.response.start", "status": reply.status}
         await send({**start, "headers": all_headers(reply)})
         await send({"type": "websocket.http.response.body", "body": reply.body})
+
+
+def _refusal(op: Operation[Nothing, StreamSubscriber]) -> Operation[dict[str, str], None]:
+    """What puts it on record that a browser asked from no page of ours."""
+    return Operation(
+        type=operations.REFUSE_SESSION,
+        path=op.path,
+        payload={},
+        request_id=op.request_id,
+        credential=op.credential,
+        origin=op.origin,
+    )
+
+
+def _origin(scope: Scope) -> Origin:
+    headers, client = dict(scope["headers"]), scope["client"]
+    return Origin(
+        ip=client[0] if client else "",
+        user_agent=headers.get(b"user-agent", b"").decode("latin-1")[:MAX_USER_AGENT],
+        dialect="live",
+        browser=True,
+    )

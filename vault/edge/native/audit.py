@@ -5,16 +5,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from vault.audit.broker import BrokerState
+from protocols.instant import parse_rfc3339, rfc3339, rfc3339_or_none
+from vault import operations
 from vault.audit.proof import Proof
-from vault.audit.query import MAX_PAGE, AuditPage, AuditQuery
+from vault.audit.query import MAX_PAGE, AuditQuery
 from vault.audit.verification import VerificationState
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
 from vault.errors import ValidationError
 from vault.model.audit_row import AuditRow
-from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
+from vault.model.operation import OperationType
 from vault.model.payloads import HashAuditValue, Nothing, ReadAuditRecord
 
 audit = Endpoints("audit", "What happened: search it, prove a record, see how the log does.")
@@ -145,8 +146,8 @@ async def events(dialect: Dialect, request: Request, *, query: EventQuery) -> Ev
         cursor=query.cursor,
         limit=query.limit,
     )
-    page: AuditPage = await dialect.run_operation(
-        request, "audit.query", system_path("audit"), payload
+    page = await dialect.run_operation(
+        request, operations.QUERY_AUDIT, system_path("audit"), payload
     )
     return EventPage(events=[EventBody.of(row) for row in page.events], cursor=page.cursor)
 
@@ -159,16 +160,15 @@ async def events(dialect: Dialect, request: Request, *, query: EventQuery) -> Ev
 )
 async def proof(dialect: Dialect, request: Request, seq: str) -> Proof:
     payload = ReadAuditRecord(seq=_number(seq))
-    found: Proof = await dialect.run_operation(
-        request, "audit.proof", system_path("audit"), payload
+    return await dialect.run_operation(
+        request, operations.PROVE_AUDIT_RECORD, system_path("audit"), payload
     )
-    return found
 
 
 @audit.add("GET", "audit/status", "How the log does", returns=StatusBody)
 async def status(dialect: Dialect, request: Request) -> StatusBody:
-    state: BrokerState = await dialect.run_operation(
-        request, "audit.status", system_path("audit"), Nothing()
+    state = await dialect.run_operation(
+        request, operations.READ_AUDIT_STATUS, system_path("audit"), Nothing()
     )
     sinks = [
         SinkBody(
@@ -188,18 +188,22 @@ async def status(dialect: Dialect, request: Request) -> StatusBody:
     returns=VerificationBody,
 )  # fmt: skip
 async def verify(dialect: Dialect, request: Request) -> VerificationBody:
-    return await _verification(dialect, request, "audit.verify")
+    return await _verification(dialect, request, operations.VERIFY_AUDIT)
 
 
 @audit.add(
     "GET", "audit/verification", "How far the check is, or what it found", returns=VerificationBody
 )
 async def verification(dialect: Dialect, request: Request) -> VerificationBody:
-    return await _verification(dialect, request, "audit.verification")
+    return await _verification(dialect, request, operations.READ_AUDIT_VERIFICATION)
 
 
-async def _verification(dialect: Dialect, request: Request, name: str) -> VerificationBody:
-    found = await dialect.run_operation(request, name, system_path("audit-verification"), Nothing())
+async def _verification(
+    dialect: Dialect, request: Request, operation: OperationType[Nothing, VerificationState]
+) -> VerificationBody:
+    found = await dialect.run_operation(
+        request, operation, system_path("audit-verification"), Nothing()
+    )
     return VerificationBody.of(found)
 
 
@@ -209,7 +213,9 @@ async def _verification(dialect: Dialect, request: Request, name: str) -> Verifi
 async def hash_(dialect: Dialect, request: Request, *, body: ValueBody) -> HashBody:
     payload = HashAuditValue(value=body.value)
     return HashBody(
-        hash=await dialect.run_operation(request, "audit.hash", system_path("audit-hash"), payload)
+        hash=await dialect.run_operation(
+            request, operations.HASH_AUDIT_VALUE, system_path("audit-hash"), payload
+        )
     )
 
 

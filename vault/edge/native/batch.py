@@ -12,12 +12,12 @@ from typing import Annotated, Final, TypeAlias
 import trio
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, encode, encode_reply
-from vault.edge.native.errors import error_body
 from vault.edge.native.openapi import ErrorBody
 from vault.edge.native.secrets import Number, parse_expiry, raw_value, secret_path, value_read_body
-from vault.edge.native.views import SecretBody, secret_body
+from vault.edge.native.views import SecretBody, error_body, secret_body
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.errors import AuthenticationError, TooLargeError, ValidationError, VaultError
@@ -179,7 +179,7 @@ async def read(dialect: Dialect, request: Request, *, body: ReadBatch) -> Reply:
         room.require_room()
         path = secret_path(body.names[i])
         result = await dialect.run_operation(
-            request, "secret.read", path, ReadSecret(), part=_item_suffix(i), memory=room
+            request, operations.READ_SECRET, path, ReadSecret(), part=_item_suffix(i), memory=room
         )
         secret = value_read_body(result)
         del result
@@ -216,7 +216,7 @@ async def write(dialect: Dialect, request: Request, *, body: WriteBatch) -> Repl
         )
         path = secret_path(item.name)
         written = await dialect.run_operation(
-            request, "secret.write", path, payload, part=_item_suffix(i)
+            request, operations.WRITE_SECRET, path, payload, part=_item_suffix(i)
         )
         secret = secret_body(written.secret)
         await room.add_secret(

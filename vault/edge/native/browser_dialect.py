@@ -4,16 +4,15 @@ Used in place of `NativeDialect` while the web interface is on, so that without 
 looked at for cookies.
 """
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from actors.world import World
+from vault import operations
 from vault.edge.browser_sessions import BrowserSessions
 from vault.edge.native.dialect import NativeDialect
 from vault.edge.request import Request
 from vault.edge.service import VaultService
-from vault.model.operation import Operation, ResponseBudget
+from vault.model.operation import Operation, OperationType, P, R, ResponseBudget
 from vault.model.path import ResourcePath
 
 
@@ -41,19 +40,21 @@ class BrowserNativeDialect(NativeDialect):
     async def run_operation(
         self,
         request: Request,
-        name: str,
+        operation: OperationType[P, R],
         path: ResourcePath,
-        payload: object,
+        payload: P,
         *,
         part: str = "",
         memory: ResponseBudget | None = None,
-    ) -> Any:
+    ) -> R:
         """Run it. A session that is not shown whole by our own page is refused, on record."""
         if b"cookie" in request.headers and super().credential(request) is None:
             if self.credential(request) is None:
                 await self._refuse(request, path)
             request.origin = replace(request.origin, browser=True)
-        return await super().run_operation(request, name, path, payload, part=part, memory=memory)
+        return await super().run_operation(
+            request, operation, path, payload, part=part, memory=memory
+        )
 
     async def _refuse(self, request: Request, path: ResourcePath) -> None:
         """Raises `AuthenticationError` for a cookie alone, else `AuthorizationError` (`csrf`)."""
@@ -61,7 +62,7 @@ class BrowserNativeDialect(NativeDialect):
         if visit is None or not visit.has_cookie:
             return
         op = Operation(
-            name="session.refuse",
+            type=operations.REFUSE_SESSION,
             path=path,
             payload={"method": request.method},
             request_id=request.id,

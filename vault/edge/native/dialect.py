@@ -4,23 +4,21 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from vault.edge.browser_sessions import BrowserSessions
-from vault.edge.dialect import Dialect
 from vault.edge.native.audit import audit
 from vault.edge.native.batch import batch
 from vault.edge.native.endpoint import build_router
-from vault.edge.native.errors import error_body
 from vault.edge.native.keys import keys
 from vault.edge.native.openapi import openapi_endpoint
 from vault.edge.native.policies import policies
-from vault.edge.native.replays import replays
+from vault.edge.native.policy_replays import replays
 from vault.edge.native.roles import roles
 from vault.edge.native.secrets import secrets
-from vault.edge.native.sessions import sessions
+from vault.edge.native.sessions import SessionDialect, sessions
 from vault.edge.native.system import system
 from vault.edge.native.tokens import tokens
 from vault.edge.native.usage import usage
 from vault.edge.native.users import users
+from vault.edge.native.views import error_body
 from vault.edge.reply import Reply
 from vault.edge.router import Router
 from vault.errors import AuthenticationError, MethodError, VaultError
@@ -48,15 +46,13 @@ RESOURCES: Final = (
 )
 
 
-class NativeDialect(Dialect):
+class NativeDialect(SessionDialect):
     """The dialect under `/api/v1/`."""
 
     name = "native"
     prefix = PREFIX
     router: ClassVar[Router] = build_router(RESOURCES)
     max_body = MAX_BODY
-    browsers: BrowserSessions | None = None
-    """How a browser's cookies are read; None while the web interface is off."""
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:
         """The typed error, with what HTTP asks to be beside it."""

@@ -4,12 +4,13 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from vault.authn.api_keys import ApiKey, CreatedKey
+from protocols.instant import parse_rfc3339, rfc3339, rfc3339_or_none
+from vault import operations
+from vault.authn.api_keys import ApiKey
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.identity import Permission
-from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
 from vault.model.payloads import CreateApiKey, ListApiKeys, Nothing
 
 keys = Endpoints("keys", "API keys of users. A key is shown once, when it is made.")
@@ -73,7 +74,7 @@ class NewKey(Struct, frozen=True, forbid_unknown_fields=True):
 @keys.add("GET", "keys", "List a user's keys", query=KeyQuery, returns=KeyList, errors=(404,))
 async def list_(dialect: Dialect, request: Request, *, query: KeyQuery) -> KeyList:
     found = await dialect.run_operation(
-        request, "key.list", system_folder("keys"), ListApiKeys(user=query.user)
+        request, operations.LIST_API_KEYS, system_folder("keys"), ListApiKeys(user=query.user)
     )
     return KeyList(keys=[KeyBody.of(key) for key in found])
 
@@ -94,8 +95,8 @@ async def create(dialect: Dialect, request: Request, *, body: NewKey) -> KeyBody
         permissions=body.permissions,
         expires_at=parse_rfc3339(body.expires_at, "expires_at") if body.expires_at else 0,
     )
-    made: CreatedKey = await dialect.run_operation(
-        request, "key.create", system_folder("keys"), payload
+    made = await dialect.run_operation(
+        request, operations.CREATE_API_KEY, system_folder("keys"), payload
     )
     return KeyBody.of(made.key, key=made.text, warnings=list(made.warnings))
 
@@ -103,7 +104,9 @@ async def create(dialect: Dialect, request: Request, *, body: NewKey) -> KeyBody
 @keys.add("GET", "keys/{id}", "Read what may be shown of a key", returns=KeyBody)
 async def read(dialect: Dialect, request: Request, key_id: str) -> KeyBody:
     path = system_path("keys", key_id)
-    return KeyBody.of(await dialect.run_operation(request, "key.read", path, Nothing()))
+    return KeyBody.of(
+        await dialect.run_operation(request, operations.READ_API_KEY, path, Nothing())
+    )
 
 
 @keys.add(
@@ -113,4 +116,6 @@ async def read(dialect: Dialect, request: Request, key_id: str) -> KeyBody:
     status=204,
 )
 async def revoke(dialect: Dialect, request: Request, key_id: str) -> None:
-    await dialect.run_operation(request, "key.revoke", system_path("keys", key_id), Nothing())
+    await dialect.run_operation(
+        request, operations.REVOKE_API_KEY, system_path("keys", key_id), Nothing()
+    )

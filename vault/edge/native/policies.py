@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from protocols.instant import parse_rfc3339, rfc3339
+from vault import operations
 from vault.authz.access import Decision
 from vault.authz.policy import MAX_RULES, Action, Conditions, Policy, Rule, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames
@@ -11,12 +13,10 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.identity import Method
-from vault.model.instant import parse_rfc3339, rfc3339
 from vault.model.name import canonical_name
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import DryRunAccess, Nothing, WritePolicy
-from vault.model.records import PolicyRow
 
 policies = Endpoints("policies", "Who may do what: deny by default, and a denial wins.")
 
@@ -67,14 +67,12 @@ class DryRunBody(Struct, frozen=True, forbid_unknown_fields=True):
 @policies.add("GET", "policies", "List the policies' names", returns=PolicyNames)
 async def list_(dialect: Dialect, request: Request) -> PolicyNames:
     path = system_folder("policies")
-    found: PolicyNames = await dialect.run_operation(request, "policy.list", path, Nothing())
-    return found
+    return await dialect.run_operation(request, operations.LIST_POLICIES, path, Nothing())
 
 
 @policies.add("GET", "policies/{name}", "Read a policy", returns=ShownPolicy)
 async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
-    policy: ShownPolicy = await dialect.run_operation(request, "policy.read", _at(name), Nothing())
-    return policy
+    return await dialect.run_operation(request, operations.READ_POLICY, _at(name), Nothing())
 
 
 @policies.add(
@@ -88,8 +86,8 @@ async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
 async def write(
     dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
 ) -> WrittenPolicy:
-    row: PolicyRow = await dialect.run_operation(
-        request, "policy.write", _at(name), WritePolicy(document=body)
+    row = await dialect.run_operation(
+        request, operations.WRITE_POLICY, _at(name), WritePolicy(document=body)
     )
     return WrittenPolicy(
         name=row.name,
@@ -113,22 +111,20 @@ async def validate(
     dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
 ) -> Policy:
     payload = WritePolicy(document=body)
-    policy: Policy = await dialect.run_operation(request, "policy.validate", _at(name), payload)
-    return policy
+    return await dialect.run_operation(request, operations.VALIDATE_POLICY, _at(name), payload)
 
 
 @policies.add(
     "DELETE", "policies/{name}", "Delete a policy; it is out of force at once", status=204
 )
 async def delete(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run_operation(request, "policy.delete", _at(name), Nothing())
+    await dialect.run_operation(request, operations.DELETE_POLICY, _at(name), Nothing())
 
 
 @policies.add("GET", "policies-effective", "The policies that count for you", returns=Effective)
 async def effective(dialect: Dialect, request: Request) -> Effective:
     path = system_path("policies-effective")
-    found: Effective = await dialect.run_operation(request, "policy.effective", path, Nothing())
-    return found
+    return await dialect.run_operation(request, operations.READ_EFFECTIVE_POLICIES, path, Nothing())
 
 
 @policies.add(
@@ -156,10 +152,9 @@ async def dry_run(dialect: Dialect, request: Request, *, body: DryRunBody) -> De
     own = payload == DryRunAccess(
         capability=payload.capability, path=payload.path
     )  # takes no policy: see `Policies`
-    name = "policy.check" if own else "policy.dry_run"
+    name = operations.CHECK_ACCESS if own else operations.DRY_RUN_ACCESS
     path = system_path("policies-dry-run")
-    decision: Decision = await dialect.run_operation(request, name, path, payload)
-    return decision
+    return await dialect.run_operation(request, name, path, payload)
 
 
 def _at(name: str) -> ResourcePath:

@@ -3,10 +3,11 @@
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from protocols.instant import rfc3339
+from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
-from vault.model.instant import rfc3339
 from vault.model.name import canonical_name
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, WriteRole
@@ -58,13 +59,17 @@ class RoleDocument(Struct, frozen=True, forbid_unknown_fields=True):
 
 @roles.add("GET", "roles", "List the roles", returns=RoleList)
 async def list_(dialect: Dialect, request: Request) -> RoleList:
-    found = await dialect.run_operation(request, "role.list", system_folder("roles"), Nothing())
+    found = await dialect.run_operation(
+        request, operations.LIST_ROLES, system_folder("roles"), Nothing()
+    )
     return RoleList(roles=[RoleBody.of(row) for row in found])
 
 
 @roles.add("GET", "roles/{name}", "Read a role", returns=RoleBody)
 async def read(dialect: Dialect, request: Request, name: str) -> RoleBody:
-    return RoleBody.of(await dialect.run_operation(request, "role.read", _at(name), Nothing()))
+    return RoleBody.of(
+        await dialect.run_operation(request, operations.READ_ROLE, _at(name), Nothing())
+    )
 
 
 @roles.add(
@@ -76,12 +81,14 @@ async def read(dialect: Dialect, request: Request, name: str) -> RoleBody:
 )
 async def write(dialect: Dialect, request: Request, name: str, *, body: RoleDocument) -> RoleBody:
     payload = WriteRole(description=body.description, policies=tuple(body.policies))
-    return RoleBody.written(await dialect.run_operation(request, "role.write", _at(name), payload))
+    return RoleBody.written(
+        await dialect.run_operation(request, operations.WRITE_ROLE, _at(name), payload)
+    )
 
 
 @roles.add("DELETE", "roles/{name}", "Delete a role", status=204)
 async def delete(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run_operation(request, "role.delete", _at(name), Nothing())
+    await dialect.run_operation(request, operations.DELETE_ROLE, _at(name), Nothing())
 
 
 def _at(name: str) -> ResourcePath:

@@ -6,6 +6,8 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from protocols import json_text
+from protocols.instant import parse_duration, parse_rfc3339
+from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import MERGE_PATCH, Endpoints
 from vault.edge.native.views import (
@@ -22,7 +24,7 @@ from vault.edge.native.views import (
 )
 from vault.edge.request import Request
 from vault.errors import NotFoundError, ValidationError
-from vault.model.instant import parse_duration, parse_rfc3339
+from vault.model.operation import OperationType
 from vault.model.path import MAX_BYTES, ResourcePath
 from vault.model.payloads import (
     MAX_PAGE_SIZE,
@@ -38,6 +40,7 @@ from vault.model.payloads import (
     WriteMetadata,
     WriteSecret,
 )
+from vault.model.records import SecretRow
 from vault.model.results import SecretValue
 
 secrets = Endpoints("secrets", "Values with their versions, metadata and tags.")
@@ -137,7 +140,7 @@ async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> Page
         limit=query.limit,
     )
     folder = ResourcePath.parse_folder(query.prefix)
-    page = await dialect.run_operation(request, "secret.list", folder, payload)
+    page = await dialect.run_operation(request, operations.LIST_SECRETS, folder, payload)
     return PageBody(secrets=[secret_body(row) for row in page.secrets], cursor=page.cursor)
 
 
@@ -158,14 +161,16 @@ async def create(dialect: Dialect, request: Request, *, body: CreateSecret) -> S
         expires_at=parse_expiry(body.expires_at, "expires_at"),
         create_only=True,
     )
-    written = await dialect.run_operation(request, "secret.write", secret_path(body.name), payload)
+    written = await dialect.run_operation(
+        request, operations.WRITE_SECRET, secret_path(body.name), payload
+    )
     return secret_body(written.secret)
 
 
 @secrets.add("GET", "secrets/{path}", "Read a value", query=ReadQuery, returns=SecretBody)
 async def read(dialect: Dialect, request: Request, name: str, *, query: ReadQuery) -> SecretBody:
     result = await dialect.run_operation(
-        request, "secret.read", secret_path(name), ReadSecret(version=query.version)
+        request, operations.READ_SECRET, secret_path(name), ReadSecret(version=query.version)
     )
     return value_read_body(result)
 
@@ -184,7 +189,9 @@ async def update(
         expires_at=parse_expiry(body.expires_at, "expires_at"),
         must_exist=True,
     )
-    written = await dialect.run_operation(request, "secret.write", secret_path(name), payload)
+    written = await dialect.run_operation(
+        request, operations.WRITE_SECRET, secret_path(name), payload
+    )
     return secret_body(written.secret)
 
 
@@ -202,25 +209,29 @@ async def patch(
     dialect: Dialect, request: Request, name: str, *, body: dict[str, Any], query: CasQuery
 ) -> SecretBody:
     payload = PatchSecret(patch=request.body, cas=query.cas)
-    written = await dialect.run_operation(request, "secret.patch", secret_path(name), payload)
+    written = await dialect.run_operation(
+        request, operations.PATCH_SECRET, secret_path(name), payload
+    )
     return secret_body(written.secret)
 
 
 @secrets.add("DELETE", "secrets/{path}", "Delete the current version (undelete undoes)", status=204)
 async def delete_current(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run_operation(request, "secret.delete", secret_path(name), SecretVersions())
+    await dialect.run_operation(
+        request, operations.DELETE_VERSIONS, secret_path(name), SecretVersions()
+    )
 
 
 @secrets.add("POST", "delete/{path}", "Delete versions", body=VersionList, returns=SecretBody)
 async def delete(dialect: Dialect, request: Request, name: str, *, body: VersionList) -> SecretBody:
-    return await _edit(dialect, request, "secret.delete", name, body)
+    return await _edit(dialect, request, operations.DELETE_VERSIONS, name, body)
 
 
 @secrets.add("POST", "undelete/{path}", "Undelete versions", body=VersionList, returns=SecretBody)
 async def undelete(
     dialect: Dialect, request: Request, name: str, *, body: VersionList
 ) -> SecretBody:
-    return await _edit(dialect, request, "secret.undelete", name, body)
+    return await _edit(dialect, request, operations.UNDELETE_VERSIONS, name, body)
 
 
 @secrets.add(
@@ -229,7 +240,7 @@ async def undelete(
 async def destroy(
     dialect: Dialect, request: Request, name: str, *, body: VersionList
 ) -> SecretBody:
-    return await _edit(dialect, request, "secret.destroy", name, body)
+    return await _edit(dialect, request, operations.DESTROY_VERSIONS, name, body)
 
 
 @secrets.add(
@@ -244,14 +255,16 @@ async def rollback(
     dialect: Dialect, request: Request, name: str, *, body: RollbackTo
 ) -> SecretBody:
     payload = RollbackSecret(version=body.version, cas=body.cas)
-    written = await dialect.run_operation(request, "secret.rollback", secret_path(name), payload)
+    written = await dialect.run_operation(
+        request, operations.ROLL_BACK_SECRET, secret_path(name), payload
+    )
     return secret_body(written.secret)
 
 
 @secrets.add("GET", "versions/{path}", "List the versions", returns=list[VersionBody])
 async def versions(dialect: Dialect, request: Request, name: str) -> list[VersionBody]:
     info = await dialect.run_operation(
-        request, "secret.metadata.read", secret_path(name), ReadMetadata()
+        request, operations.READ_METADATA, secret_path(name), ReadMetadata()
     )
     return version_bodies(info)
 
@@ -266,7 +279,7 @@ async def versions(dialect: Dialect, request: Request, name: str) -> list[Versio
 async def diff(dialect: Dialect, request: Request, name: str, *, query: DiffQuery) -> DiffBody:
     asked = CompareVersions(before=query.before, after=query.to)
     return diff_body(
-        await dialect.run_operation(request, "secret.metadata.diff", secret_path(name), asked)
+        await dialect.run_operation(request, operations.COMPARE_METADATA, secret_path(name), asked)
     )
 
 
@@ -274,7 +287,7 @@ async def diff(dialect: Dialect, request: Request, name: str, *, query: DiffQuer
 async def metadata(dialect: Dialect, request: Request, name: str) -> InfoBody:
     payload = ReadMetadata(uses=True)
     return info_body(
-        await dialect.run_operation(request, "secret.metadata.read", secret_path(name), payload)
+        await dialect.run_operation(request, operations.READ_METADATA, secret_path(name), payload)
     )
 
 
@@ -303,17 +316,21 @@ async def write_metadata(
         must_exist=True,
     )
     return secret_body(
-        await dialect.run_operation(request, "secret.metadata.write", secret_path(name), payload)
+        await dialect.run_operation(request, operations.WRITE_METADATA, secret_path(name), payload)
     )
 
 
 @secrets.add("DELETE", "metadata/{path}", "Erase a secret with all its versions", status=204)
 async def purge(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run_operation(request, "secret.purge", secret_path(name), Nothing())
+    await dialect.run_operation(request, operations.PURGE_SECRET, secret_path(name), Nothing())
 
 
 async def _edit(
-    dialect: Dialect, request: Request, operation: str, name: str, body: VersionList
+    dialect: Dialect,
+    request: Request,
+    operation: OperationType[SecretVersions, SecretRow],
+    name: str,
+    body: VersionList,
 ) -> SecretBody:
     payload = SecretVersions(versions=tuple(body.versions))
     return secret_body(await dialect.run_operation(request, operation, secret_path(name), payload))

@@ -6,11 +6,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors.tree import Node
+from protocols.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
+from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.health import DiskHealth, HealthState, SinkHealth
-from vault.model.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.link import CentralBundle, CentralPolicy, LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
@@ -286,14 +287,16 @@ class MountChanges(Struct, frozen=True, forbid_unknown_fields=True):
     "POST", "system/seal", "Seal the vault once the requests in flight are done", status=204
 )
 async def seal(dialect: Dialect, request: Request) -> None:
-    await dialect.run_operation(request, "sys.seal", system_path("seal"), Nothing())
+    await dialect.run_operation(request, operations.SEAL, system_path("seal"), Nothing())
     await dialect.service.wait_sealed()  # answered when it is so
 
 
 @system.add("POST", "system/rotate", "Make a new key-encryption key", returns=Rotated)
 async def rotate(dialect: Dialect, request: Request) -> Rotated:
     return Rotated(
-        await dialect.run_operation(request, "sys.rotate", system_path("rotate"), Nothing())
+        await dialect.run_operation(
+            request, operations.ROTATE_KEY, system_path("rotate"), Nothing()
+        )
     )
 
 
@@ -306,7 +309,9 @@ async def rotate(dialect: Dialect, request: Request) -> Rotated:
 )
 async def rewrap(dialect: Dialect, request: Request, *, body: NewRewrap) -> Rewrapped:
     payload = RewrapDataKeys(again=body.again)
-    step = await dialect.run_operation(request, "sys.rewrap", system_path("rewrap"), payload)
+    step = await dialect.run_operation(
+        request, operations.REWRAP_DATA_KEYS, system_path("rewrap"), payload
+    )
     return Rewrapped(
         versions=step.moved,
         looked_at=step.looked_at,
@@ -324,23 +329,24 @@ async def rewrap(dialect: Dialect, request: Request, *, body: NewRewrap) -> Rewr
 )
 async def retire_keys(dialect: Dialect, request: Request) -> Retired:
     path = system_path("retire-keys")
-    return Retired(await dialect.run_operation(request, "sys.retire_keys", path, Nothing()))
+    return Retired(await dialect.run_operation(request, operations.RETIRE_KEYS, path, Nothing()))
 
 
 @system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)
 async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
-    state = await dialect.run_operation(
-        request, "sys.key_status", system_path("key-status"), Nothing()
+    status = await dialect.run_operation(
+        request, operations.READ_KEY_STATUS, system_path("key-status"), Nothing()
     )
+    keyring = status.keyring
     return KeyStatus(
-        epoch=state["epoch"],
-        generation=state["term"],
-        oldest_generation=state["oldest"],
-        rewrapped=state["rewrapped"],
-        created_at=rfc3339(state["install_time"]),
-        uses=state["encryptions"],
-        reserved_uses=state["reserved"],
-        rotation_due=state["rotation_due"],
+        epoch=keyring.epoch,
+        generation=keyring.generation,
+        oldest_generation=keyring.oldest_generation,
+        rewrapped=status.rewrapped,
+        created_at=rfc3339(keyring.created_at),
+        uses=keyring.uses,
+        reserved_uses=keyring.reserved_uses,
+        rotation_due=keyring.rotation_due,
     )
 
 
@@ -349,21 +355,34 @@ async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
     returns=ActorList,
 )  # fmt: skip
 async def actors(dialect: Dialect, request: Request) -> ActorList:
-    tree = await dialect.run_operation(request, "sys.tree", system_path("tree"), Nothing())
+    tree = await dialect.run_operation(
+        request, operations.READ_ACTORS, system_path("tree"), Nothing()
+    )
     return ActorList(actors=[_actor(node) for node in tree.walk()])
 
 
 @system.add("GET", "system/cache", "The cache of sealed rows", returns=CacheBody)
 async def cache(dialect: Dialect, request: Request) -> CacheBody:
-    state = await dialect.run_operation(request, "sys.cache", system_path("cache"), Nothing())
-    policy, ttl = state.pop("policy"), state.pop("ttl")
-    return CacheBody(eviction_policy=policy, ttl_seconds=ttl / SECOND, **state)
+    state = await dialect.run_operation(
+        request, operations.READ_CACHE, system_path("cache"), Nothing()
+    )
+    return CacheBody(
+        eviction_policy=state.eviction_policy,
+        ttl_seconds=state.ttl / SECOND,
+        max_bytes=state.max_bytes,
+        bytes=state.bytes,
+        entries=state.entries,
+        hits=state.hits,
+        misses=state.misses,
+        evictions=state.evictions,
+        hit_rate=state.hit_rate,
+    )
 
 
 @system.add("GET", "system/link", "The link to the control plane", returns=LinkBody)
 async def link(dialect: Dialect, request: Request) -> LinkBody:
-    found: LinkStatus = await dialect.run_operation(
-        request, "fleet.link", system_path("link"), Nothing()
+    found = await dialect.run_operation(
+        request, operations.READ_LINK, system_path("link"), Nothing()
     )
     return LinkBody.of(found)
 
@@ -372,7 +391,9 @@ async def link(dialect: Dialect, request: Request) -> LinkBody:
     "GET", "system/link/policies", "The control plane's bundle in force", returns=BundleBody
 )
 async def link_policies(dialect: Dialect, request: Request) -> BundleBody:
-    return BundleBody.of(await dialect.run_operation(request, "fleet.bundle", _BUNDLE, Nothing()))
+    return BundleBody.of(
+        await dialect.run_operation(request, operations.READ_BUNDLE, _BUNDLE, Nothing())
+    )
 
 
 @system.add(
@@ -381,7 +402,9 @@ async def link_policies(dialect: Dialect, request: Request) -> BundleBody:
     returns=BundleBody,
 )  # fmt: skip
 async def reset_policies(dialect: Dialect, request: Request) -> BundleBody:
-    return BundleBody.of(await dialect.run_operation(request, "fleet.reset", _BUNDLE, Nothing()))
+    return BundleBody.of(
+        await dialect.run_operation(request, operations.RESET_BUNDLE, _BUNDLE, Nothing())
+    )
 
 
 @system.add(
@@ -390,10 +413,9 @@ async def reset_policies(dialect: Dialect, request: Request) -> BundleBody:
 )  # fmt: skip
 async def egress(dialect: Dialect, request: Request, *, query: EgressQuery) -> SentPage:
     payload = ListEgress(before=query.before, limit=query.limit)
-    found: SentPage = await dialect.run_operation(
-        request, "fleet.sent", system_path("egress"), payload
+    return await dialect.run_operation(
+        request, operations.LIST_EGRESS, system_path("egress"), payload
     )
-    return found
 
 
 @system.add(
@@ -401,25 +423,30 @@ async def egress(dialect: Dialect, request: Request, *, query: EgressQuery) -> S
 )
 async def egress_verification(dialect: Dialect, request: Request) -> SentVerdict:
     path = system_path("egress")
-    found: SentVerdict = await dialect.run_operation(request, "fleet.sent_verify", path, Nothing())
-    return found
+    return await dialect.run_operation(request, operations.VERIFY_EGRESS, path, Nothing())
 
 
 @system.add("GET", "system/health", "How the open agent does", returns=HealthBody)
 async def health(dialect: Dialect, request: Request) -> HealthBody:
     path = system_path("health")
-    return HealthBody.of(await dialect.run_operation(request, "sys.health", path, Nothing()))
+    return HealthBody.of(
+        await dialect.run_operation(request, operations.READ_HEALTH, path, Nothing())
+    )
 
 
 @system.add("GET", "system/mounts", "List the mounts", returns=MountList)
 async def mounts(dialect: Dialect, request: Request) -> MountList:
-    found = await dialect.run_operation(request, "mount.list", system_folder("mounts"), Nothing())
+    found = await dialect.run_operation(
+        request, operations.LIST_MOUNTS, system_folder("mounts"), Nothing()
+    )
     return MountList(mounts=[MountBody.of(row) for row in found])
 
 
 @system.add("GET", "system/mounts/{path}", "Read a mount", returns=MountBody)
 async def mount(dialect: Dialect, request: Request, path: str) -> MountBody:
-    return MountBody.of(await dialect.run_operation(request, "mount.read", _at(path), Nothing()))
+    return MountBody.of(
+        await dialect.run_operation(request, operations.READ_MOUNT, _at(path), Nothing())
+    )
 
 
 @system.add(
@@ -428,7 +455,9 @@ async def mount(dialect: Dialect, request: Request, path: str) -> MountBody:
 )  # fmt: skip
 async def make_mount(dialect: Dialect, request: Request, path: str, *, body: NewMount) -> MountBody:
     payload = WriteMount(version=body.version, description=body.description)
-    return MountBody.of(await dialect.run_operation(request, "mount.write", _at(path), payload))
+    return MountBody.of(
+        await dialect.run_operation(request, operations.WRITE_MOUNT, _at(path), payload)
+    )
 
 
 @system.add(
@@ -448,14 +477,16 @@ async def change_mount(
         if after is None
         else parse_duration(after, "delete_version_after"),
     )
-    return MountBody.of(await dialect.run_operation(request, "mount.tune", _at(path), payload))
+    return MountBody.of(
+        await dialect.run_operation(request, operations.TUNE_MOUNT, _at(path), payload)
+    )
 
 
 @system.add(
     "DELETE", "system/mounts/{path}", "Erase a mount with every secret in it, for good", status=204
 )
 async def erase_mount(dialect: Dialect, request: Request, path: str) -> None:
-    await dialect.run_operation(request, "mount.delete", _at(path), Nothing())
+    await dialect.run_operation(request, operations.DELETE_MOUNT, _at(path), Nothing())
 
 
 def _at(path: str) -> ResourcePath:

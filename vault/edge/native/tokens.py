@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from protocols.instant import MAX_NS, SECOND, parse_duration, rfc3339, rfc3339_or_none
+from vault import operations
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints
 from vault.edge.request import Request
 from vault.errors import NotFoundError, VaultError
-from vault.model.instant import MAX_NS, SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
 from vault.model.records import TokenRow
@@ -124,19 +125,23 @@ async def create(dialect: Dialect, request: Request, *, body: NewTokenBody) -> T
         no_default_policy=body.no_default_policy,
         path=str(path),
     )
-    issued: IssuedToken = await dialect.run_operation(request, "token.create", path, payload)
+    issued = await dialect.run_operation(request, operations.CREATE_TOKEN, path, payload)
     return TokenBody.of(issued.row, token=issued.text, warnings=list(issued.warnings))
 
 
 @tokens.add("GET", "tokens", "List the accessors of all tokens", returns=AccessorList)
 async def accessors(dialect: Dialect, request: Request) -> AccessorList:
-    found = await dialect.run_operation(request, "token.accessors", _at("accessors"), Nothing())
+    found = await dialect.run_operation(
+        request, operations.LIST_ACCESSORS, _at("accessors"), Nothing()
+    )
     return AccessorList(accessors=found)
 
 
 @tokens.add("GET", "tokens/self", "Look at your own token", returns=TokenBody)
 async def read_self(dialect: Dialect, request: Request) -> TokenBody:
-    row = await dialect.run_operation(request, "token.lookup_self", _at("lookup-self"), Nothing())
+    row = await dialect.run_operation(
+        request, operations.LOOK_UP_OWN_TOKEN, _at("lookup-self"), Nothing()
+    )
     return TokenBody.of(row)
 
 
@@ -144,13 +149,13 @@ async def read_self(dialect: Dialect, request: Request) -> TokenBody:
 async def renew_self(dialect: Dialect, request: Request, *, body: Renewal) -> TokenBody:
     payload = RenewToken(increment=parse_duration(body.increment, "increment"))
     return _renewed_body(
-        await dialect.run_operation(request, "token.renew_self", _at("renew-self"), payload)
+        await dialect.run_operation(request, operations.RENEW_OWN_TOKEN, _at("renew-self"), payload)
     )
 
 
 @tokens.add("DELETE", "tokens/self", "Revoke your own token and what came from it", status=204)
 async def revoke_self(dialect: Dialect, request: Request) -> None:
-    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), Nothing())
+    await dialect.run_operation(request, operations.REVOKE_OWN_TOKEN, _at("revoke-self"), Nothing())
 
 
 @tokens.add(
@@ -161,7 +166,7 @@ async def lookup(dialect: Dialect, request: Request, *, body: TokenText) -> Toke
     payload = TokenSelector(token=body.token)
     with _missing_token_is_404():
         return TokenBody.of(
-            await dialect.run_operation(request, "token.lookup", _at("lookup"), payload)
+            await dialect.run_operation(request, operations.LOOK_UP_TOKEN, _at("lookup"), payload)
         )
 
 
@@ -178,10 +183,10 @@ async def revoke_text(dialect: Dialect, request: Request, *, body: RevokeText) -
     with _missing_token_is_404():
         if body.keep_children:
             await dialect.run_operation(
-                request, "token.revoke_orphan", _at("revoke-orphan"), payload
+                request, operations.REVOKE_ORPHAN, _at("revoke-orphan"), payload
             )
         else:
-            await dialect.run_operation(request, "token.revoke", _at("revoke"), payload)
+            await dialect.run_operation(request, operations.REVOKE_TOKEN, _at("revoke"), payload)
 
 
 @tokens.add("GET", "tokens/{accessor}", "Look at a token by its accessor", returns=TokenBody)
@@ -189,7 +194,7 @@ async def read(dialect: Dialect, request: Request, accessor: str) -> TokenBody:
     payload = AccessorSelector(accessor=accessor)
     with _missing_token_is_404():
         row = await dialect.run_operation(
-            request, "token.lookup_accessor", _at("lookup-accessor"), payload
+            request, operations.LOOK_UP_ACCESSOR, _at("lookup-accessor"), payload
         )
     return TokenBody.of(row)
 
@@ -202,7 +207,7 @@ async def renew(dialect: Dialect, request: Request, accessor: str, *, body: Rene
     payload = RenewToken(accessor=accessor, increment=parse_duration(body.increment, "increment"))
     with _missing_token_is_404():
         issued = await dialect.run_operation(
-            request, "token.renew_accessor", _at("renew-accessor"), payload
+            request, operations.RENEW_ACCESSOR, _at("renew-accessor"), payload
         )
     return _renewed_body(issued)
 
@@ -217,7 +222,7 @@ async def revoke(dialect: Dialect, request: Request, accessor: str) -> None:
     with _missing_token_is_404():
         await dialect.run_operation(
             request,
-            "token.revoke_accessor",
+            operations.REVOKE_ACCESSOR,
             _at("revoke-accessor"),
             AccessorSelector(accessor=accessor),
         )

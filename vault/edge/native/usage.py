@@ -2,11 +2,12 @@
 
 from msgspec import Struct
 
+from protocols.instant import rfc3339, rfc3339_or_none
+from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
-from vault.model.instant import rfc3339, rfc3339_or_none
-from vault.model.usage import ReportUsage, ResolveOpaqueId, SecretUsage, UsageReport, Who
+from vault.model.usage import ReportUsage, ResolveOpaqueId, SecretUsage, Who
 
 usage = Endpoints("usage", "What is used; opaque ids are what the control plane knows.")
 
@@ -41,8 +42,8 @@ class UsageBody(Struct, frozen=True):
 )
 async def look(dialect: Dialect, request: Request) -> UsageBody:
     asked = ReportUsage(opaque=True)
-    found: UsageReport = await dialect.run_operation(
-        request, "usage.look", system_path("usage"), asked
+    found = await dialect.run_operation(
+        request, operations.REPORT_USAGE, system_path("usage"), asked
     )
     return UsageBody(
         total=found.total,
@@ -63,8 +64,9 @@ async def look(dialect: Dialect, request: Request) -> UsageBody:
 )
 async def who(dialect: Dialect, request: Request, opaque: str) -> Who:
     asked = ResolveOpaqueId(opaque=opaque)
-    found: Who = await dialect.run_operation(request, "usage.who", system_path("usage"), asked)
-    return found
+    return await dialect.run_operation(
+        request, operations.RESOLVE_OPAQUE_ID, system_path("usage"), asked
+    )
 
 
 def _secret(one: SecretUsage) -> SecretBody:

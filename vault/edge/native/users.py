@@ -5,10 +5,11 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
+from protocols.instant import rfc3339, rfc3339_or_none
+from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
-from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import MAX_PAGE_SIZE, CreateUser, ListUsers, Nothing, UpdateUser
 from vault.model.records import UserRow
@@ -88,7 +89,9 @@ class UserChanges(Struct, frozen=True, forbid_unknown_fields=True):
 @users.add("GET", "users", "List users, or find one by name", query=UserQuery, returns=UserPage)
 async def list_(dialect: Dialect, request: Request, *, query: UserQuery) -> UserPage:
     payload = ListUsers(username=query.username, after=query.cursor, limit=query.limit)
-    found = await dialect.run_operation(request, "user.list", system_folder("users"), payload)
+    found = await dialect.run_operation(
+        request, operations.LIST_USERS, system_folder("users"), payload
+    )
     full = len(found) == query.limit and not query.username
     return UserPage(users=[UserBody.of(row) for row in found], cursor=found[-1].id if full else "")
 
@@ -103,13 +106,17 @@ async def create(dialect: Dialect, request: Request, *, body: NewUser) -> UserBo
         roles=tuple(body.roles),
         policies=tuple(body.policies),
     )
-    made = await dialect.run_operation(request, "user.create", system_folder("users"), payload)
+    made = await dialect.run_operation(
+        request, operations.CREATE_USER, system_folder("users"), payload
+    )
     return UserBody.written(made)
 
 
 @users.add("GET", "users/{id}", "Read a user", returns=UserBody)
 async def read(dialect: Dialect, request: Request, user_id: str) -> UserBody:
-    return UserBody.of(await dialect.run_operation(request, "user.read", _at(user_id), Nothing()))
+    return UserBody.of(
+        await dialect.run_operation(request, operations.READ_USER, _at(user_id), Nothing())
+    )
 
 
 @users.add(
@@ -129,13 +136,13 @@ async def update(
         status=body.status,
     )
     return UserBody.written(
-        await dialect.run_operation(request, "user.update", _at(user_id), payload)
+        await dialect.run_operation(request, operations.UPDATE_USER, _at(user_id), payload)
     )
 
 
 @users.add("DELETE", "users/{id}", "Delete a user with his keys and tokens", status=204)
 async def delete(dialect: Dialect, request: Request, user_id: str) -> None:
-    await dialect.run_operation(request, "user.delete", _at(user_id), Nothing())
+    await dialect.run_operation(request, operations.DELETE_USER, _at(user_id), Nothing())
 
 
 def _at(user_id: str) -> ResourcePath:

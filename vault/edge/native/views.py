@@ -2,7 +2,9 @@
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from vault.model.instant import rfc3339, rfc3339_or_none
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
+from vault.edge.native.openapi import ErrorBody
+from vault.errors import VaultError
 from vault.model.labels import LabelDiff
 from vault.model.records import SecretRow
 from vault.model.results import SecretInfo, SecretValue, VersionComparison, VersionLabels
@@ -161,4 +163,16 @@ def info_body(info: SecretInfo) -> InfoBody:
         last_accessed=rfc3339_or_none(access.last_value_read),
         metadata_reads=access.metadata_reads,
         last_metadata_read=rfc3339_or_none(access.last_metadata_read),
+    )
+
+
+def error_body(error: VaultError, request_id: str, now: int) -> ErrorBody:
+    """The design's APIError; `now` in Unix nanoseconds."""
+    return ErrorBody(
+        type=error.type,
+        code=error.code,
+        message=error.message,
+        request_id=request_id,
+        timestamp=rfc3339(now // SECOND * SECOND),
+        details=dict(error.details),
     )

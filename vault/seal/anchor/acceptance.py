@@ -1,7 +1,7 @@
 """The operator's way out: a file beside the anchor that says "I know, go on from here". Blocks.
 
-Whoever can write it could remove the anchor as well, so it gives nobody more than he has. It counts
-for an hour and once: an acceptance that lies about could hide the next attack.
+An attacker who can write it could remove the anchor as well, so it gives no new power. It is valid
+for an hour and once: one that is left lying there could hide the next attack.
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from protocols import json_text
-from vault.model.instant import SECOND
+from protocols.instant import SECOND
 from vault.seal.anchor.anchor_file import replace_file, sync_folder
 
 VALIDITY: Final = 3_600 * SECOND

@@ -1,4 +1,4 @@
-"""The keeper writes the anchor, behind the audit log and never beside it: no request waits.
+"""Writes the anchor, behind the audit log and never beside it: no request waits.
 
 It follows the log's batches and writes about once a second while there is something to say, and
 once more when log and store have come to their end.
@@ -34,11 +34,11 @@ class AnchorWriter:
     """A follower of the log. Run by `run_anchor_writer`."""
 
     def __init__(
-        self, file: AnchorFile, keys: AnchorKeys, marker: CommitStampWriter, world: World
+        self, file: AnchorFile, keys: AnchorKeys, stamp_writer: CommitStampWriter, world: World
     ) -> None:
         self._file = file
         self._keys = keys
-        self._stamp_writer = marker
+        self._stamp_writer = stamp_writer
         self._writing = trio.Lock()
         self._in_thread = threading.Lock()  # one write at a time, also after one was abandoned
         self._newest: Anchor | None = None
@@ -51,7 +51,7 @@ class AnchorWriter:
         """The log was opened: nothing to say before its next batch."""
 
     def on_batch(self, batch: Batch) -> None:
-        """The log has grown: the next marks say so, and the next anchor."""
+        """The log has grown: the next stamps say so, and the next anchor."""
         if batch.note:
             self._stamp_writer.checkpoint = batch.note
             self._pending.set()
@@ -79,19 +79,19 @@ class AnchorWriter:
         raise anchor_unavailable_error(error) from error
 
     async def _write_newest(self) -> None:
-        marker = self._stamp_writer
+        stamp_writer = self._stamp_writer
         async with self._writing:
             anchor = Anchor(
                 vault=self._keys.vault,
-                epoch=marker.epoch,
-                commits=marker.commits,
-                checkpoint=marker.checkpoint,
-                sealed_at=marker.sealed_at or UNSET,
+                epoch=stamp_writer.epoch,
+                commits=stamp_writer.commits,
+                checkpoint=stamp_writer.checkpoint,
+                sealed_at=stamp_writer.sealed_at or UNSET,
             )
             self._newest = anchor
             await self._world.run_sync(self._replace_file, anchor, abandon_on_cancel=True)
             self.error = ""
-            marker.anchored = True
+            stamp_writer.anchored = True
 
     def _replace_file(self, anchor: Anchor) -> None:
         """In a thread. An abandoned write goes first; one that has become old is left out."""
@@ -121,14 +121,14 @@ class AnchorWriter:
 
 
 @asynccontextmanager
-async def run_anchor_writer(keeper: AnchorWriter) -> AsyncIterator[AnchorWriter]:
+async def run_anchor_writer(writer: AnchorWriter) -> AsyncIterator[AnchorWriter]:
     """Keep the anchor for the length of the block, which log and store lie within.
 
     An orderly exit leaves it up to date. If that fails it is only older, which contradicts nothing.
     """
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keeper.run)
-        yield keeper
+        nursery.start_soon(writer.run)
+        yield writer
         nursery.cancel_scope.cancel()
     with suppress(UnavailableError):
-        await keeper.write_anchor()
+        await writer.write_anchor()

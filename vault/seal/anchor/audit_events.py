@@ -3,8 +3,8 @@
 from msgspec.structs import replace
 
 from actors import World
+from protocols.instant import SECOND
 from vault.audit.record import MAX_TEXT, AuditEvent
-from vault.model.instant import SECOND
 from vault.seal.anchor.rollback_check import ResumePoint
 
 ACCEPT_ROLLBACK = "sys.accept_rollback"
@@ -26,7 +26,7 @@ def clock_confirmed_event(why: str, lag: int, world: World) -> AuditEvent:
 
 
 def foreign_write_event(code: str, what: str, world: World) -> AuditEvent:
-    """That somebody else writes the database, or what he has left there. Nobody of ours did it."""
+    """That another process writes the database, or what it has left there."""
     made = _event(FOREIGN_WRITE, "sys/database", code, what, world)
     who = "service:database"
     return replace(

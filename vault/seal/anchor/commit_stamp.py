@@ -1,4 +1,4 @@
-"""The mark: what each transaction leaves in the database, in the transaction itself.
+"""The commit stamp: what each transaction leaves in the database, in the transaction itself.
 
 It counts the commits, holds the last signed head of the audit log, and the totals of all authority
 rows. So it costs a write no further wait. It also tells the time, and is the only one that does:
@@ -13,32 +13,36 @@ from msgspec import UNSET
 
 from vault.audit.retention import RetentionNotice
 from vault.audit.shared_tail import SharedTail
-from vault.errors import TamperedError
-from vault.model.records import SystemRow
+from vault.errors import TamperedError, UnavailableError
+from vault.model.records import ChangeRow, SystemRow
+from vault.seal.anchor.feed_chain import link_change, verify_changes
 from vault.seal.anchor.keys import AnchorKeys
 from vault.seal.anchor.row_totals import COMMIT_STAMP_ROW as COMMIT_STAMP_ROW
 from vault.seal.anchor.row_totals import (
     RowTotals,
     require_searched_rows,
-    stamp_changes,
+    row_changes,
     sum_rows,
 )
 from vault.seal.anchor.state import COMMIT_STAMP_FORMAT, CommitStamp, decode_state, encode_state
+from vault.store.change_feed import KEPT, REMOVED_PER, FedChanges, encode_changes, outdated_changes
 from vault.store.interface import StoreSession
 from vault.store.row_guard import RowGuard
-from vault.store.tables import SYSTEM
+from vault.store.table import StoreQuery
+from vault.store.tables import CHANGES, SYSTEM
 from vault.store.transaction import StoreTx, TransactionBatch
 
 
 class StampBase(NamedTuple):
-    """What the next mark counts on from."""
+    """What the next stamp counts on from."""
 
     commits: int
     totals: RowTotals
+    feed: bytes = b""  # the last link of the change feed
 
 
 class StampTimes(NamedTuple):
-    """What a mark says of the clock, in Unix nanoseconds, and of retention."""
+    """What a stamp says of the clock, in Unix nanoseconds, and of retention."""
 
     now: int = 0
     slewed: int = 0
@@ -46,13 +50,13 @@ class StampTimes(NamedTuple):
 
 
 class CommitStampWriter:
-    """`vault.store.committer.CommitStamper`. `commits` is what is known to be durable.
+    """The `CommitStamper` of `vault.store.committer`. `commits` is what is known to be durable.
 
-    `checkpoint` and `anchored` are set by the keeper, `sealed_at` by whoever orders a seal or ends
-    it. They and `commits` are whole values; all else belongs to whoever has the turn to commit.
+    `checkpoint` and `anchored` are set by the anchor writer, `sealed_at` when a seal is ordered or
+    ended. They and `commits` are replaced whole; all else belongs to the thread that commits.
 
-    `end`: where other processes write the log, too. The keeper hears of that later, so the marker
-    looks there, and says there what the others' heads are to say of the store.
+    `shared_tail`: where other processes write the log, too. Its newest head is read there, since
+    the anchor writer gets it later, and the heads of the others take the count of commits there.
     """
 
     def __init__(
@@ -66,10 +70,12 @@ class CommitStampWriter:
         anchored: bool = False,
         sealed_at: int = 0,
         times: Callable[[], StampTimes] = StampTimes,
+        node: str = "",
     ) -> None:
         """`base` is what the row `written` says; empty: count on from it, whatever the row says.
 
-        In that case a first commit whose outcome is unknown must end this marker's life.
+        Then a first commit whose outcome is unknown must end the life of this object. `node` is
+        what the change feed calls this process.
         """
         self._epoch: Callable[[], int] = lambda: epoch
         self.checkpoint = checkpoint
@@ -79,6 +85,7 @@ class CommitStampWriter:
         self.shared_tail: SharedTail | None = None
         self._keys = keys
         self._times = times
+        self._node = node
         self._base, self._written = base, written
         self._next, self._next_written = base, written
 
@@ -102,13 +109,16 @@ class CommitStampWriter:
         base = self._base_before(batch)
         if self.shared_tail is not None and (end := self.shared_tail.peek()) is not None:
             self.checkpoint = end.note
-        totals = base.totals.apply_changes(stamp_changes(batch), self._keys)
-        self._next, epoch, times = StampBase(base.commits + 1, totals), self.epoch, self._times()
-        mark = CommitStamp(
+        totals = base.totals.apply_changes(row_changes(batch), self._keys)
+        commits, epoch, times = base.commits + 1, self.epoch, self._times()
+        changes = encode_changes(batch.changed_rows(), batch.index_changes())
+        entry = link_change(self._keys, commits, self._node, changes, base.feed)
+        self._next = StampBase(commits, totals, entry.chain)
+        stamp = CommitStamp(
             format=COMMIT_STAMP_FORMAT,
             vault=self._keys.vault,
             epoch=epoch,
-            commits=self._next.commits,
+            commits=commits,
             checkpoint=self.checkpoint,
             anchored=self.anchored,
             sealed_at=self.sealed_at or UNSET,
@@ -116,24 +126,54 @@ class CommitStampWriter:
             time=times.now,
             slewed=times.slewed,
             notice=times.notice,
+            feed=entry.chain,
         )
-        self._next_written = encode_state(mark, self._keys)
+        self._next_written = encode_state(stamp, self._keys)
         row = SystemRow(name=COMMIT_STAMP_ROW, value=self._next_written)
 
         def change(tx: StoreTx) -> None:
             tx.put(SYSTEM, row)
+            tx.insert_new(CHANGES, [entry])
+            if commits % REMOVED_PER == 0:
+                for key in batch.select_keys(CHANGES, outdated_changes(commits)):
+                    tx.delete(CHANGES, *key)
 
         batch.run_change(change)
 
+    def is_current(self, session: StoreSession) -> bool:
+        """Whether nothing was committed that we do not know of; in any thread."""
+        return _stored_stamp(session) in {self._written, self._next_written}
+
+    def catch_up(self, session: StoreSession) -> list[FedChanges]:
+        """What others have committed since. In the thread that commits.
+
+        Raises `TamperedError` (`feed_damaged`, `storage_mark_damaged`), and `UnavailableError`
+        (`store_behind`) when the feed does not reach back so far.
+        """
+        stored = _stored_stamp(session)
+        if not self._written or stored == self._written:
+            return []
+        base = self._decode_newer(stored)
+        if base.commits - self._base.commits > KEPT:
+            raise UnavailableError(
+                "store_behind",
+                "others have committed more than the change feed holds; restart the agent",
+            )
+        entries = _read_entries(session, self._base.commits)
+        found = verify_changes(self._keys, entries, self._base.commits, self._base.feed, base.feed)
+        self._base, self._written = self._next, self._next_written = base, stored
+        self.commits = base.commits
+        return found
+
     def on_durable(self) -> None:
-        """It is durable."""
+        """The transaction that was stamped last is durable."""
         self._base, self._written = self._next, self._next_written
         self.commits = self._base.commits
         if self.shared_tail is not None:
             self.shared_tail.commits = self.commits
 
     def begin_recount(self, guard: RowGuard) -> Callable[[StoreSession], None]:
-        """For whoever has the turn to commit: what holds a view of this moment against the totals.
+        """In the thread that commits: what compares a view of this moment with the totals.
 
         `guard` checks the rows that are searched for by columns which are in no total. It raises
         `TamperedError` (`storage_rows_changed`, and what `StoreSession.inspect` raises).
@@ -161,16 +201,18 @@ class CommitStampWriter:
     def _base_before(self, batch: TransactionBatch) -> StampBase:
         """The state before the transaction: ours, or that of the row after a commit in doubt.
 
-        An older mark is ours as well, and nothing to go on from: somebody has put it back.
+        An older stamp is ours as well, but nothing to go on from: somebody has put it back.
         """
         if not self._written:
             return self._base
         row = batch.get(SYSTEM, (COMMIT_STAMP_ROW,))
-        if row is not None and row.value == self._written:
-            return self._base
+        stored = b"" if row is None else row.value
+        return self._base if stored == self._written else self._decode_newer(stored)
+
+    def _decode_newer(self, stored: bytes) -> StampBase:
         try:
-            mark = decode_state(b"" if row is None else row.value, CommitStamp, self._keys)
-            base = stamp_base(mark, self._keys)
+            stamp = decode_state(stored, CommitStamp, self._keys)
+            base = stamp_base(stamp, self._keys)
         except ValueError as error:
             raise stamp_damaged_error(str(error)) from None
         if base.commits <= self._base.commits:
@@ -178,11 +220,23 @@ class CommitStampWriter:
         return base
 
 
-def stamp_base(mark: CommitStamp, keys: AnchorKeys) -> StampBase:
-    """What the next mark counts on from. Raises `ValueError`."""
-    return StampBase(mark.commits, RowTotals.from_bytes(keys.open_(mark.epoch, mark.rows)))
+def stamp_base(stamp: CommitStamp, keys: AnchorKeys) -> StampBase:
+    """What the next stamp counts on from. Raises `ValueError`."""
+    totals = RowTotals.from_bytes(keys.open_(stamp.epoch, stamp.rows))
+    return StampBase(stamp.commits, totals, stamp.feed)
+
+
+def _stored_stamp(session: StoreSession) -> bytes:
+    row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
+    return b"" if row is None else row.value
+
+
+def _read_entries(session: StoreSession, after: int) -> Iterator[ChangeRow]:
+    while page := session.select(CHANGES, StoreQuery(after=(after,))):
+        yield from page
+        after = page[-1].seq
 
 
 def stamp_damaged_error(what: str) -> TamperedError:
-    """The error for a mark that is not ours."""
-    return TamperedError("storage_mark_damaged", f"the mark in the database: {what}")
+    """The error for a stamp that is not ours."""
+    return TamperedError("storage_mark_damaged", f"the commit stamp in the database: {what}")

@@ -15,14 +15,14 @@ from vault.seal.anchor.state import Anchor, CommitStamp
 class ObservedState:
     """What is there at an opening. A state is None when it is missing, or when `…_fault` says why.
 
-    `changed` are the tables whose rows are not those that the mark counts.
+    `changed` are the tables whose rows are not those that the stamp counts.
     """
 
     epoch: int  # of the keyring
     log_size: int  # records
     log_commits: int  # of the store, as the log's signed heads say
-    mark: CommitStamp | None = None
-    mark_fault: str = ""
+    stamp: CommitStamp | None = None
+    stamp_fault: str = ""
     changed: tuple[str, ...] = ()
     anchor: Anchor | None = None
     anchor_fault: str = ""
@@ -42,24 +42,26 @@ def find_rollbacks(seen: ObservedState) -> list[Finding]:
 
 def highest_known_commit(seen: ObservedState) -> int:
     """The highest count of commits that any of the three knows of."""
-    states = [state.commits for state in (seen.mark, seen.anchor) if state]
-    heads = [head.store for state in (seen.mark, seen.anchor) if state and (head := state.head)]
+    states = [state.commits for state in (seen.stamp, seen.anchor) if state]
+    heads = [head.store for state in (seen.stamp, seen.anchor) if state and (head := state.head)]
     return max(seen.log_commits, *states, *heads, 0)
 
 
 def highest_known_epoch(seen: ObservedState) -> int:
     """The highest epoch of the keyring that any of them knows of."""
-    return max(seen.epoch, *(state.epoch for state in (seen.mark, seen.anchor) if state), 1)
+    return max(seen.epoch, *(state.epoch for state in (seen.stamp, seen.anchor) if state), 1)
 
 
 def _database(seen: ObservedState) -> Iterator[Finding]:
     known, code = highest_known_commit(seen), "storage_rolled_back"
-    if seen.mark_fault:
-        yield Finding("storage_mark_damaged", f"the mark in the database: {seen.mark_fault}")
-    elif seen.mark is None:
-        yield Finding(code, f"the database has no mark; {known} commits are known of")
-    elif seen.mark.commits < known:
-        yield Finding(code, f"the database is at commit {seen.mark.commits}, {known} are known of")
+    if seen.stamp_fault:
+        yield Finding(
+            "storage_mark_damaged", f"the commit stamp in the database: {seen.stamp_fault}"
+        )
+    elif seen.stamp is None:
+        yield Finding(code, f"the database has no commit stamp; {known} commits are known of")
+    elif seen.stamp.commits < known:
+        yield Finding(code, f"the database is at commit {seen.stamp.commits}, {known} are known of")
     if seen.epoch < highest_known_epoch(seen):
         yield Finding(
             code, f"the keyring is at epoch {seen.epoch}, {highest_known_epoch(seen)} is known of"
@@ -71,7 +73,7 @@ def _database(seen: ObservedState) -> Iterator[Finding]:
 
 
 def _log(seen: ObservedState) -> Iterator[Finding]:
-    heads = [head.size for state in (seen.mark, seen.anchor) if state and (head := state.head)]
+    heads = [head.size for state in (seen.stamp, seen.anchor) if state and (head := state.head)]
     known = max(heads, default=0)
     if seen.log_size < known:
         what = f"the audit log has {seen.log_size} records, {known} are known of"
@@ -81,5 +83,5 @@ def _log(seen: ObservedState) -> Iterator[Finding]:
 def _anchor(seen: ObservedState) -> Iterator[Finding]:
     if seen.anchor_fault:
         yield Finding("anchor_damaged", f"the anchor: {seen.anchor_fault}")
-    elif seen.anchor is None and seen.mark is not None and seen.mark.anchored:
+    elif seen.anchor is None and seen.stamp is not None and seen.stamp.anchored:
         yield Finding("anchor_missing", "the anchor is missing, and the database says that it was")

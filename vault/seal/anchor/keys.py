@@ -15,8 +15,8 @@ class AnchorKeys(Protocol):
         """32 bytes."""
         ...
 
-    def row(self, stamp: bytes, /) -> bytes:
-        """32 bytes for the stamp of a row."""
+    def row(self, encoded: bytes, /) -> bytes:
+        """32 bytes for an encoded row."""
         ...
 
     def seal(self, epoch: int, totals: bytes, /) -> bytes:

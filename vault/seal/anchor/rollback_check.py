@@ -6,10 +6,10 @@ Blocks. All authority rows are summed up with it: about 1.5 s for a million of t
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from protocols.instant import parse_rfc3339
 from vault.audit.recovery import RecoveredLog
 from vault.audit.retention import RetentionNotice
 from vault.errors import TamperedError, UnavailableError
-from vault.model.instant import parse_rfc3339
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance
 from vault.seal.anchor.anchor_file import AnchorFile
@@ -47,7 +47,7 @@ class ResumePoint:
 
     epoch: int  # that the keyring has, or is to be raised to
     base: StampBase
-    stamp_row: bytes  # the mark's row, empty when it is to be replaced whatever it says
+    stamp_row: bytes  # the stamp's row, empty when it is to be replaced whatever it says
     checkpoint: str
     anchored: bool  # there is an anchor
     sealed_at: int = 0  # when a person ordered the seal that is still in force; 0: nobody did
@@ -55,7 +55,7 @@ class ResumePoint:
     slewed: int = 0  # of the `SlewedClock`; 0: it begins with the machine's
     notice: RetentionNotice | None = None
     adopts_system_rows: bool = (
-        False  # the mark is of an older program: the first commit writes one of ours
+        False  # the stamp is of an older program: the first commit writes one of ours
     )
     accepted_findings: tuple[Finding, ...] = ()
     acceptance_reason: str = ""
@@ -97,10 +97,12 @@ def check_rollback(files: VaultFiles, keys: AnchorKeys, now: int) -> ResumePoint
             _resume_after_acceptance(seen, totals, files.recovered_log, findings, accepted),
             rows=rows,
         )
-    adopts = seen.mark is None or not seen.mark.covers_keys
+    adopts = seen.stamp is None or not seen.stamp.covers_keys
     return ResumePoint(
         epoch=files.epoch,
-        base=StampBase(seen.mark.commits if seen.mark else 0, totals),
+        base=StampBase(
+            seen.stamp.commits if seen.stamp else 0, totals, seen.stamp.feed if seen.stamp else b""
+        ),
         stamp_row=b"" if adopts else written,
         checkpoint=_latest_checkpoint(seen, files.recovered_log),
         anchored=seen.anchor is not None,
@@ -123,7 +125,7 @@ def _observe(
     there: VaultFiles, keys: AnchorKeys
 ) -> tuple[ObservedState, bytes, RowTotals, RowIndexBuilder]:
     rows = RowIndexBuilder()
-    mark, mark_fault, changed = None, "", list[str]()
+    stamp, stamp_fault, changed = None, "", list[str]()
     with there.backend.read() as session:
         session.inspect()  # of the same view as the totals
         row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
@@ -131,17 +133,17 @@ def _observe(
         require_searched_rows(session, there.guard, rows)
         if row is not None:
             try:
-                mark = decode_state(row.value, CommitStamp, keys)
-                changed = _changed(session, totals, mark, keys, there.guard)
+                stamp = decode_state(row.value, CommitStamp, keys)
+                changed = _changed(session, totals, stamp, keys, there.guard)
             except ValueError as error:
-                mark_fault = str(error)
+                stamp_fault = str(error)
     anchored, anchor_fault = _read(there.anchor, keys)
     seen = ObservedState(
         epoch=there.epoch,
         log_size=there.recovered_log.position.chain.size,
         log_commits=there.recovered_log.commits,
-        mark=mark,
-        mark_fault=mark_fault,
+        stamp=stamp,
+        stamp_fault=stamp_fault,
         changed=tuple(changed),
         anchor=anchored,
         anchor_fault=anchor_fault,
@@ -150,17 +152,17 @@ def _observe(
 
 
 def _changed(
-    session: StoreSession, totals: RowTotals, mark: CommitStamp, keys: AnchorKeys, guard: RowGuard
+    session: StoreSession, totals: RowTotals, stamp: CommitStamp, keys: AnchorKeys, guard: RowGuard
 ) -> list[str]:
-    """The tables that are not as the mark says, by name. Raises `ValueError`.
+    """The tables that are not as the stamp says, by name. Raises `ValueError`.
 
-    A mark of an older program says nothing of the rows' keys, so then each row is read and checked.
+    A stamp of an older program does not cover the rows' keys: then each row is read and checked.
     """
-    known = stamp_base(mark, keys).totals
-    if mark.covers_keys:
+    known = stamp_base(stamp, keys).totals
+    if stamp.covers_keys:
         return totals.differing_tables(known)
     old = count_macs(session, keys)
-    changed = (old if mark.covers_system else old.without(SYSTEM)).differing_tables(known)
+    changed = (old if stamp.covers_system else old.without(SYSTEM)).differing_tables(known)
     return sorted({*changed, *find_damaged_tables(session, guard)})
 
 
@@ -194,17 +196,17 @@ def _resume_after_acceptance(
 
 def _sealed_at(seen: ObservedState) -> int:
     """When the seal was ordered that is in force: either place suffices, as each may be older."""
-    states = (state for state in (seen.mark, seen.anchor) if state is not None)
+    states = (state for state in (seen.stamp, seen.anchor) if state is not None)
     return max((state.sealed_at or 0 for state in states), default=0)
 
 
 def _times(seen: ObservedState, found: RecoveredLog) -> dict[str, Any]:
-    """What is known of the time: by the mark, or by the log's head where that says nothing of it.
+    """What is known of the time: by the stamp, or by the log's head where that says nothing of it.
 
     Both are authentic. The head is of the last batch, so at most a minute behind.
     """
-    if seen.mark is not None and seen.mark.covers_system:
-        return {"time": seen.mark.time, "slewed": seen.mark.slewed, "notice": seen.mark.notice}
+    if seen.stamp is not None and seen.stamp.covers_system:
+        return {"time": seen.stamp.time, "slewed": seen.stamp.slewed, "notice": seen.stamp.notice}
     if found.stored is None or not found.stored.head.size:
         return {}
     last = parse_rfc3339(found.stored.head.time, "time")
@@ -214,7 +216,7 @@ def _times(seen: ObservedState, found: RecoveredLog) -> dict[str, Any]:
 def _latest_checkpoint(seen: ObservedState, found: RecoveredLog) -> str:
     """The checkpoint over the most records: a power cut may have set the head itself back."""
     sizes = {"": -1}
-    for state in (seen.mark, seen.anchor):
+    for state in (seen.stamp, seen.anchor):
         if state is not None and state.head is not None:
             sizes[state.checkpoint] = state.head.size
     if found.stored is not None:

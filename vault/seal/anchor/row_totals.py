@@ -31,7 +31,7 @@ SEARCHED_TABLES: Final = tuple(table for table in GUARDED_TABLES if table.second
 """Those whose rows are found by other columns than their key, which are in no total."""
 COMMIT_STAMP_ROW: Final = "mark"
 """Of `SYSTEM`: it holds the totals, so it is in none."""
-_Stamp: TypeAlias = Callable[[Table[Any], Key, bytes], bytes]
+_RowEncoder: TypeAlias = Callable[[Table[Any], Key, bytes], bytes]
 
 
 class RowTotals:
@@ -82,18 +82,18 @@ def sum_rows(
     The authority rows are added to `rows`.
     """
     if rows is None:
-        return _count(session, keys, _stamp)
+        return _count(session, keys, _encode_row)
     add = rows.add
 
     def stamp(table: Table[Any], key: Key, mac: bytes) -> bytes:
         add(table, key, mac)
-        return _stamp(table, key, mac)
+        return _encode_row(table, key, mac)
 
     return _count(session, keys, stamp)
 
 
 def count_macs(session: StoreSession, keys: AnchorKeys) -> RowTotals:
-    """The totals as marks before format 3 had them: of MACs without keys."""
+    """The totals as stamps before format 3 had them: of MACs without keys."""
     return _count(session, keys, lambda _table, _key, mac: mac)
 
 
@@ -123,24 +123,27 @@ def require_searched_rows(
             ) from found
 
 
-def stamp_changes(batch: TransactionBatch) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
-    """Stamps that `batch` removes and adds, by table; `SYSTEM` too, whose rows have none."""
+def row_changes(batch: TransactionBatch) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
+    """The encoded rows that `batch` removes and adds, by table, `SYSTEM` among them."""
     rows = [pair for key, pair in batch.row_changes(SYSTEM).items() if key != (COMMIT_STAMP_ROW,)]
-    gone = [_system_stamp(old) for old, _ in rows if old is not None]
-    come = [_system_stamp(new) for _, new in rows if new is not None]
-    stamps = {
-        table: ([_stamp(table, *one) for one in old], [_stamp(table, *one) for one in new])
+    gone = [_encode_system_row(old) for old, _ in rows if old is not None]
+    come = [_encode_system_row(new) for _, new in rows if new is not None]
+    changes = {
+        table: (
+            [_encode_row(table, *one) for one in old],
+            [_encode_row(table, *one) for one in new],
+        )
         for table, (old, new) in batch.mac_changes().items()
     }
-    return stamps | {SYSTEM: (gone, come)}
+    return changes | {SYSTEM: (gone, come)}
 
 
-def _count(session: StoreSession, keys: AnchorKeys, stamp: _Stamp) -> RowTotals:
+def _count(session: StoreSession, keys: AnchorKeys, stamp: _RowEncoder) -> RowTotals:
     sums = {
         t.name: _sum((stamp(t, key, mac) for key, mac in session.iter_macs(t)), keys) % _MODULUS
         for t in GUARDED_TABLES
     }
-    system = map(_system_stamp, _system_rows(session))
+    system = map(_encode_system_row, _system_rows(session))
     return RowTotals(sums | {SYSTEM.name: _sum(system, keys) % _MODULUS})
 
 
@@ -167,12 +170,12 @@ def _system_rows(session: StoreSession) -> Iterator[SystemRow]:
         after = SYSTEM.key_of(page[-1])
 
 
-def _stamp(table: Table[Any], key: Key, mac: bytes) -> bytes:
+def _encode_row(table: Table[Any], key: Key, mac: bytes) -> bytes:
     """What stands for a row of a guarded table: its key is not only equal, but of the same type."""
     return msgspec.msgpack.encode((table.name, key, mac))
 
 
-def _system_stamp(row: SystemRow) -> bytes:
+def _encode_system_row(row: SystemRow) -> bytes:
     """What stands for a row of `SYSTEM`, which has no MAC of its own."""
     return msgspec.msgpack.encode((SYSTEM.name, row.name, row.value))
 

@@ -26,7 +26,7 @@ _KNOWN: Final = {
 }
 MAX_BYTES: Final = 65_536  # a state is about 1 KiB; what is longer is none
 _LABELS: Final = {"Anchor": b"freehold-anchor-v1\n", "CommitStamp": b"freehold-mark-v1\n"}
-_NAMES: Final = {"Anchor": "an anchor", "CommitStamp": "a mark"}
+_NAMES: Final = {"Anchor": "an anchor", "CommitStamp": "a commit stamp"}
 _HEX: Final = 64
 
 
@@ -55,7 +55,8 @@ class CommitStamp(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The row in the database. `anchored`: there is an anchor; `rows`: totals of rows, sealed.
 
     `time` is that of the transaction, `slewed` the same by a `SlewedClock` (Unix ns; 0 in format
-    1), `notice` what is announced of the audit log's retention.
+    1), `notice` what is announced of the audit log's retention, `feed` the last link of the change
+    feed (empty before the first).
     """
 
     anchored: bool
@@ -63,6 +64,7 @@ class CommitStamp(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True)
     time: int = 0
     slewed: int = 0
     notice: RetentionNotice | None = None
+    feed: bytes = b""
 
     @property
     def covers_system(self) -> bool:

@@ -35,7 +35,7 @@ def read_anchor_witness(file: Path) -> LogWitness | None:
 
 
 def read_database_witness(file: Path) -> LogWitness | None:
-    """What the mark in a database has seen, while an agent holds it or not, of whichever release.
+    """What the stamp in a database has seen, while an agent holds it or not, of whichever release.
 
     None where there is none yet. Raises `ValueError`, `UnavailableError`.
     """

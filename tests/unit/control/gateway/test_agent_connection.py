@@ -20,7 +20,7 @@ from protocols.pki.profile import AGENT_LIFE, SECOND
 from tests.unit.control.gateway.test_link_store import alert, alerts
 from tests.unit.control.gateway.wired import Hub, Talk, registration
 from tests.unit.control.services.test_replays import told
-from vault.control_link.intake_queue import REPLAY_QUERIES_PER_MINUTE
+from vault.control_link.connection import REPLAY_QUERIES_PER_MINUTE
 from vault.control_link.policy_replays import MAX_WAITING
 
 BEAT = m.Heartbeat(

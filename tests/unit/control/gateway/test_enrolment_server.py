@@ -11,7 +11,7 @@ from control.model.people import PLATFORM
 from control.model.records import AuditEvent
 from control.store import audit_records
 from control.store.tables import ca_certificates
-from protocols.link.https_request import HttpRequest, HttpResponse
+from protocols.link_transport.https_request import HttpRequest, HttpResponse
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
 from protocols.pki.messages import (
     EnrolRequest,

@@ -33,11 +33,10 @@ from protocols.link import vocabulary as words
 from protocols.link.errors import Fault, RemoteFaultError, TransportError
 from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import VERSIONS
-from protocols.link.memory import MemoryOutbox, MemoryTransport, memory_transport_pair
 from protocols.link.messages import Cursor
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.signing import LinkKey, Verifier
+from protocols.link_transport.memory import MemoryOutbox, MemoryTransport, memory_transport_pair
 from protocols.pki.keys import new_signing_key
 from protocols.pki.names import AgentName
 from tests.unit.control.gateway.wired import Hub

@@ -8,7 +8,7 @@ import trio
 from control.gateway.enrolment_server import EnrolmentServer
 from control.gateway.listener import open_link_listener
 from control.gateway.server_certificate import ServerCertificate
-from protocols.pki.tls_contexts import pinned_context
+from protocols.link_transport.tls_contexts import pinned_context
 from tests.unit.control.gateway.wired import Hub
 
 

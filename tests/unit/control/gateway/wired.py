@@ -22,9 +22,7 @@ from protocols.link.bundle import AcceptedVersion, open_bundle
 from protocols.link.errors import RemoteFaultError, TransportError
 from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import VERSIONS
-from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryTransport, memory_transport_pair
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,
@@ -33,6 +31,12 @@ from protocols.link.session_events import (
     SessionOpened,
 )
 from protocols.link.signing import LinkKey, Verifier
+from protocols.link_transport.memory import (
+    MemoryInbox,
+    MemoryOutbox,
+    MemoryTransport,
+    memory_transport_pair,
+)
 from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.chain import read_agent
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key

@@ -142,4 +142,4 @@ def page(hub: LiveHub) -> Page:
 @pytest.fixture
 def around(hub: LiveHub) -> ProjectionContext:
     """What projections are made of."""
-    return hub._around
+    return hub._projection_context

@@ -36,7 +36,7 @@ async def test_browsers_share_a_projection(
         page.watch(3, "fleet")
         await page.until(lambda page=page: "v1" in page.rows.get(3, {}))
     assert hub.view_count == 1
-    monkeypatch.setattr(hub._around.store, "read", counted)
+    monkeypatch.setattr(hub._projection_context.store, "read", counted)
     await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "")
     for page in pages:
         await page.until(lambda page=page: page.rows[3]["v1"]["life"] == "locked")
@@ -149,44 +149,44 @@ def projection() -> Counted:
 
 
 @pytest.fixture
-async def keeper(
+async def worker(
     projection: Counted, nursery: trio.Nursery, autojump_clock: object
 ) -> ProjectionWorker:
     """That runs."""
     made = ProjectionWorker(projection, TrioWorld())
-    nursery.start_soon(made.run, lambda keeper: not keeper.has_subscribers)
+    nursery.start_soon(made.run, lambda worker: not worker.has_subscribers)
     return made
 
 
-def feed_of(keeper: ProjectionWorker) -> LiveFeed:
+def feed_of(worker: ProjectionWorker) -> LiveFeed:
     """One that follows."""
     feed = LiveFeed(LiveLimits(), lambda: None)
-    feed.add_watch(1, keeper.projection.collection)
-    keeper.subscribe(feed, 1)
+    feed.add_watch(1, worker.projection.collection)
+    worker.subscribe(feed, 1)
     return feed
 
 
 async def test_nothing_is_read_before_somebody_follows(
-    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+    worker: ProjectionWorker, projection: Counted, autojump_clock: object
 ) -> None:
     """Then at once."""
     await trio.sleep(5)
     assert projection.loads == 0
-    feed = feed_of(keeper)
+    feed = feed_of(worker)
     await trio.sleep(0.1)
     assert projection.loads == 1
     assert feed.next_message() == '{"id":1,"seq":1,"snapshot":{"row":{"loads":1,"refreshes":0}}}'
 
 
 async def test_what_happens_within_a_moment_is_one_message(
-    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+    worker: ProjectionWorker, projection: Counted, autojump_clock: object
 ) -> None:
     """Told within 100 ms of the first of it."""
-    feed = feed_of(keeper)
+    feed = feed_of(worker)
     await trio.sleep(1)
     feed.next_message()
     for _ in range(5):
-        keeper.wake()
+        worker.wake()
         await trio.sleep(0.005)
     await trio.sleep(0.07)
     assert projection.refreshes == 1
@@ -194,57 +194,57 @@ async def test_what_happens_within_a_moment_is_one_message(
 
 
 async def test_everything_is_read_anew_now_and_then_however_busy_it_is(
-    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+    worker: ProjectionWorker, projection: Counted, autojump_clock: object
 ) -> None:
     """What no event has told is found so."""
-    feed_of(keeper)
+    feed_of(worker)
     for _ in range(700):
-        keeper.wake()
+        worker.wake()
         await trio.sleep(0.1)
     assert projection.loads == 3
     assert projection.refreshes > 100
 
 
 async def test_a_slow_projection_leaves_time_for_others(
-    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+    worker: ProjectionWorker, projection: Counted, autojump_clock: object
 ) -> None:
     """It works a fifth of the time at most."""
-    feed_of(keeper)
+    feed_of(worker)
     await trio.sleep(1)
     projection.takes = 1.0
     for _ in range(200):
-        keeper.wake()
+        worker.wake()
         await trio.sleep(0.1)
     assert projection.refreshes <= 5
 
 
 async def test_what_is_done_in_parts_goes_on_by_itself(
-    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+    worker: ProjectionWorker, projection: Counted, autojump_clock: object
 ) -> None:
     """Each part is told, with a rest between two of them; without a follower it waits."""
-    feed = feed_of(keeper)
+    feed = feed_of(worker)
     await trio.sleep(1)
     feed.next_message()
     projection.parts = 20
-    keeper.wake()
+    worker.wake()
     await trio.sleep(0.5)
     assert 5 <= projection.refreshes < 20
     assert feed.next_message() == '{"id":1,"seq":2,"rows":{"row":{"refreshes":1}}}'
-    keeper.unsubscribe(feed, 1)
+    worker.unsubscribe(feed, 1)
     await trio.sleep(1)
     assert projection.parts
-    keeper.subscribe(feed, 1)
+    worker.subscribe(feed, 1)
     await trio.sleep(2)
     assert (projection.parts, projection.refreshes) == (0, 20)
 
 
 @pytest.mark.parametrize("error", [UnavailableError("store_down", "away"), ValueError("a bug")])
 async def test_a_failure_is_tried_again(
-    keeper: ProjectionWorker, projection: Counted, autojump_clock: object, error: Exception
+    worker: ProjectionWorker, projection: Counted, autojump_clock: object, error: Exception
 ) -> None:
     """The others never know; what was missed is read with everything."""
     projection.failures = [error, error]
-    feed = feed_of(keeper)
+    feed = feed_of(worker)
     await trio.sleep(0.5)
     assert feed.next_message() is None
     await trio.sleep(20)
@@ -256,20 +256,20 @@ async def test_it_ends_when_nobody_has_followed_for_a_while(
     projection: Counted, autojump_clock: object
 ) -> None:
     """Not at once: pages come back."""
-    keeper = ProjectionWorker(projection, TrioWorld())
+    worker = ProjectionWorker(projection, TrioWorld())
     ended = trio.Event()
 
     async def run() -> None:
-        await keeper.run(lambda keeper: not keeper.has_subscribers)
+        await worker.run(lambda worker: not worker.has_subscribers)
         ended.set()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
-        feed = feed_of(keeper)
+        feed = feed_of(worker)
         await trio.sleep(100)
-        assert keeper.has_subscribers
+        assert worker.has_subscribers
         assert not ended.is_set()
-        keeper.unsubscribe(feed, 1)
+        worker.unsubscribe(feed, 1)
         await trio.sleep(LINGER_SECONDS / 2)
         assert not ended.is_set()
         with trio.fail_after(3 * LINGER_SECONDS):

@@ -11,9 +11,9 @@ from control.core import Core
 from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.agents import AgentFilter, Life, Presence
 from control.model.history import SILENT, Aspect
-from control.services.agent_registry import record_facts
 from control.services.event_bus import Topic
 from control.store import history
+from control.store.agents import record_facts
 from control.store.ca_store import SqlCaStore, SqlCaTransaction
 from protocols.pki.names import AgentName
 from tests.unit.control.fleet import enrolled

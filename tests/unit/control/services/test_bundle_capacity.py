@@ -13,7 +13,7 @@ from control.model.conditions import BUNDLE_FULL
 from control.model.policies import Plan, RolloutState, Target
 from control.model.policy_documents import Document
 from control.services import rollouts
-from control.services.bundle_capacity import agents_over_capacity
+from control.services.policy_bundles import agents_over_capacity
 from control.store.rows import Tx
 from protocols.link.limits import MAX_BUNDLE
 from tests.unit.control.fleet import enrolled

@@ -3,9 +3,8 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.core import Core
+from control.core import Core, LeaderJobs
 from control.errors import UnavailableError
-from control.services.leader_jobs import LeaderJobs
 from control.services.presence import PresenceTracker
 from tests.unit.control.fleet import enrolled
 

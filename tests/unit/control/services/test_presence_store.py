@@ -5,7 +5,7 @@ import pytest
 from actors.testing import FakeWorld
 from control.core import Core
 from control.model.agents import Life, Presence, with_life
-from control.services.presence_store import PresenceResult, PresenceUpdate, store_presence
+from control.services.presence import PresenceResult, PresenceUpdate, store_presence
 from control.store import agents
 from control.store.rows import Tx
 from tests.unit.control.fleet import enrolled

@@ -9,8 +9,8 @@ from actors import Failure
 from control.core import Core
 from control.errors import NotFoundError
 from control.store import links
-from control.store.grouped_change import GroupedChange
 from control.store.rows import Tx
+from control.store.writer import GroupedChange
 from tests.unit.control.store.test_links import row
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.bytecode_profile.table import FunctionCount, count_requests, render_table
+from loadtests.bytecode_profile.__main__ import FunctionCount, count_requests, render_table
 
 EDGE = FunctionCount("vault/edge/asgi.py:44 EdgeApp.__call__", 40, 4, 8)
 OTHER = FunctionCount("vault/a.py:1 other", 80, 2, 2)

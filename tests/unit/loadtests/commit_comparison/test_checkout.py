@@ -1,4 +1,4 @@
-"""loadtests.commit_comparison.checkout: another commit is run, and leaves nothing behind."""
+"""loadtests.commit_comparison: another commit is run, and leaves nothing behind."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.commit_comparison.checkout import command_of_commit, is_commit
+from loadtests.commit_comparison import command_of_commit, is_commit
 
 MAIN = "def main():\n    print('{}')\n    return 3\n"
 

@@ -1,8 +1,8 @@
-"""loadtests.commit_comparison.round_ratios: rounds are compared one by one, not by medians."""
+"""loadtests.commit_comparison: rounds are compared one by one, not by medians."""
 
 import pytest
 
-from loadtests.commit_comparison.round_ratios import RoundRatios, compare_rounds
+from loadtests.commit_comparison import RoundRatios, compare_rounds
 
 
 def test_a_slow_hour_is_not_a_difference() -> None:

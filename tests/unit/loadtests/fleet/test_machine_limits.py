@@ -1,6 +1,6 @@
 """Whether a machine has room for a fleet."""
 
-from loadtests.fleet.machine_limits import SPARE, missing_capacity, ports_of
+from loadtests.fleet.__main__ import SPARE, missing_capacity, ports_of
 
 
 def test_ten_thousand_fit_into_the_usual_limits() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from protocols.link_transport.tls_contexts import TlsIdentity, server_context
 from protocols.pki.certificates import to_pem
 from protocols.pki.issuance import issue_server
 from protocols.pki.keys import KeyKind, new_curve_key, store_key
-from protocols.pki.tls_contexts import TlsIdentity, server_context
 from tests.unit.protocols.pki.samples import NOW, make_pki
 
 

@@ -14,15 +14,13 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection as H2Engine
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
-from protocols.http.admission import AdmissionControl
+from protocols.http.admission import AdmissionControl, BodyBudget, RefusalBackoff
 from protocols.http.asgi import App, ConnectionInfo, Headers
-from protocols.http.body_budget import BodyBudget
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
 from protocols.http.readiness import ReadinessPoller
-from protocols.http.refusal_backoff import RefusalBackoff
 from protocols.http.response_budget import ResponseBudget
 from protocols.http.server_state import ServerState, overload_response, refuse_as_json
 from protocols.http.transport import Transport
@@ -235,9 +233,13 @@ async def wired(
         admission, bodies = AdmissionControl(bounds), BodyBudget(bounds)
         shared = ServerState(
             app, bounds, pulse, refuse_as_json, admission, bodies, answers,
-            RefusalBackoff(bounds.delay_seconds), turn_away, upgrade_to_websocket,
+            RefusalBackoff(bounds.delay_seconds), turn_away,
         )  # fmt: skip
-        connection = speak(shared, transport, PEER)
+        connection = (
+            H2Connection(shared, transport, PEER)
+            if speak is H2Connection
+            else H1Connection(shared, transport, PEER, upgrade_to_websocket)
+        )
         wire = Wire(trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])), connection)
 
         async def run() -> None:

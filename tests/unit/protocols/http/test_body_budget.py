@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.http.body_budget import SHARE, SMALL, BodyBudget
+from protocols.http.admission import SHARE, SMALL, BodyBudget
 from protocols.http.limits import Limits
 
 TOTAL = 8 * SHARE * SMALL

@@ -1,4 +1,4 @@
-"""protocols.http.h2_early_refusals: a refusal before a stream is made."""
+"""protocols.http.h2_machine: a refusal before a stream is made."""
 
 import pytest
 from h2.events import ResponseReceived, StreamEnded, StreamReset

@@ -1,4 +1,4 @@
-"""What protocols.http.h2_settings promises."""
+"""What protocols.http.h2_machine promises."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from protocols.http.h2_frames import (
     parse_settings,
     settings_frame,
 )
-from protocols.http.h2_settings import initial_window, our_settings
+from protocols.http.h2_machine import initial_window, our_settings
 from protocols.http.limits import Limits
 
 

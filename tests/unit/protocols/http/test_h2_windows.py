@@ -1,9 +1,9 @@
-"""What protocols.http.h2_windows promises."""
+"""What protocols.http.h2_streams promises."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.http.h2_windows import DEFAULT_WINDOW, ReceiveWindow
+from protocols.http.h2_streams import DEFAULT_WINDOW, ReceiveWindow
 
 
 @given(

@@ -1,4 +1,4 @@
-"""What protocols.http.huffman promises."""
+"""What protocols.http.header_blocks promises."""
 
 import pytest
 from hpack import HPACKDecodingError
@@ -8,7 +8,7 @@ from hpack.huffman_table import decode_huffman
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.http import huffman
+from protocols.http.header_blocks import huffman_decode
 
 ENCODER = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
 
@@ -16,7 +16,7 @@ ENCODER = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
 @given(st.binary(max_size=80))
 def test_every_text_comes_back(text: bytes) -> None:
     """All 256 symbols, in any order."""
-    assert huffman.huffman_decode(ENCODER.encode(text)) == text
+    assert huffman_decode(ENCODER.encode(text)) == text
 
 
 @given(st.binary(max_size=40) | st.binary(max_size=20).map(lambda text: text + b"\xff" * 2))
@@ -26,9 +26,9 @@ def test_any_bytes_mean_what_hpack_says(code: bytes) -> None:
         expected = decode_huffman(code)
     except HPACKDecodingError:
         with pytest.raises(ValueError, match="Huffman"):
-            huffman.huffman_decode(code)
+            huffman_decode(code)
     else:
-        assert huffman.huffman_decode(code) == expected
+        assert huffman_decode(code) == expected
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_any_bytes_mean_what_hpack_says(code: bytes) -> None:
 )
 def test_what_stands_for_nothing(code: bytes) -> None:
     """RFC 7541 section 5.2: decoding errors, the second time as well as the first."""
-    assert huffman.huffman_decode(b"\x1f") == b"a"
+    assert huffman_decode(b"\x1f") == b"a"
     for _ in range(2):
         with pytest.raises(ValueError, match="Huffman"):
-            huffman.huffman_decode(code)
+            huffman_decode(code)

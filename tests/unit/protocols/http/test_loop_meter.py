@@ -3,7 +3,7 @@
 import trio
 import trio.testing
 
-from protocols.http.loop_meter import LoopMeter
+from protocols.http.server import LoopMeter
 
 
 class Clock(trio.abc.Clock):

@@ -1,9 +1,9 @@
-"""protocols.http.refusal_backoff: who was turned away is read again a moment later, all at once."""
+"""protocols.http.admission: who was turned away is read again a moment later, all at once."""
 
 import trio
 import trio.testing
 
-from protocols.http.refusal_backoff import RefusalBackoff
+from protocols.http.admission import RefusalBackoff
 
 
 async def test_all_wait_for_the_end_of_one_lull(autojump_clock: trio.testing.MockClock) -> None:

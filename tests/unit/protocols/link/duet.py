@@ -14,11 +14,9 @@ from protocols.link.codec import decode_struct, encode_payload, message_type_of
 from protocols.link.delivery import NO_CURSOR, OutboxBatch, OutboxEntry, OutboxState
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
-from protocols.link.frame import seal_frame
 from protocols.link.handshake import ChannelBinding
 from protocols.link.messages import Direction
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig, seal_frame
 from protocols.link.session_events import SessionEvent
 from protocols.link.signing import LinkKey, Verifier
 

@@ -9,7 +9,13 @@ import trio
 import trustme
 
 from protocols.link.errors import TransportError
-from protocols.link.network import LinkServer, ServerLimits, WebSocketTransport, connect, serve
+from protocols.link_transport.network import (
+    LinkServer,
+    ServerLimits,
+    WebSocketTransport,
+    connect,
+    serve,
+)
 
 HOST = "127.0.0.1"
 

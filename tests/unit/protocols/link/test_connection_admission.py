@@ -8,8 +8,8 @@ import trio
 from trio.testing import MockClock
 
 from protocols.link import limits
-from protocols.link.connection_admission import AdmissionLimits, ConnectionAdmission
 from protocols.link.errors import TransportError
+from protocols.link_transport.connection_admission import AdmissionLimits, ConnectionAdmission
 
 ONE, TWO = "192.0.2.1", "2001:db8::/64"
 

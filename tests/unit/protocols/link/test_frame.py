@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from protocols.link import codec
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
-from protocols.link.frame import open_frame, seal_frame
 from protocols.link.limits import MAX_FRAME
 from protocols.link.messages import Direction, MessageType
+from protocols.link.session import open_frame, seal_frame
 from protocols.link.signing import Verifier
 from tests.unit.protocols.link.duet import AGENT_KEY, CONTROL_KEY, WALL, alert, heartbeat
 

@@ -4,8 +4,8 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
-from protocols.link import https_request
 from protocols.link.errors import TransportError
+from protocols.link_transport import https_request
 
 ASKED = b"POST /link/v1/enrol HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -15,10 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from protocols.link.errors import LinkError
-from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.messages import Direction, Message
-from protocols.link.session import LinkSession
-from protocols.link.session_config import SessionConfig
+from protocols.link.session import LinkSession, SessionConfig
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,
@@ -26,6 +24,7 @@ from protocols.link.session_events import (
     SessionEvent,
 )
 from protocols.link.vocabulary import ByeReason, SkipReason
+from protocols.link_transport.memory import MemoryInbox, MemoryOutbox
 from tests.unit.protocols.link.duet import (
     DOWN,
     UP,

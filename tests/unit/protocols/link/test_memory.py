@@ -3,8 +3,8 @@
 import pytest
 
 from protocols.link.errors import LocalFaultError, TransportError
-from protocols.link.memory import MemoryInbox, MemoryOutbox, memory_transport_pair
 from protocols.link.messages import Cursor
+from protocols.link_transport.memory import MemoryInbox, MemoryOutbox, memory_transport_pair
 from tests.unit.protocols.link.duet import DOWN, UP, alert, heartbeat, metrics
 
 

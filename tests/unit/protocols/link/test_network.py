@@ -9,8 +9,8 @@ import trustme
 
 from protocols.link import limits
 from protocols.link.errors import TransportError
-from protocols.link.network import ServerLimits, WebSocketTransport, connect
 from protocols.link.transport import REFUSED
+from protocols.link_transport.network import ServerLimits, WebSocketTransport, connect
 from tests.unit.protocols.link.site import AUTHORITY, HOST, echo, serving
 
 

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from protocols.link import limits
-from protocols.link.connection_admission import AdmissionLimits
-from protocols.link.network import ServerLimits
+from protocols.link_transport.connection_admission import AdmissionLimits
+from protocols.link_transport.network import ServerLimits
 from tests.unit.protocols.link.site import HOST, serving
 
 OTHER = "127.0.0.2"

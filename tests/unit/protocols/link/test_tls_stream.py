@@ -9,7 +9,7 @@ import trio
 import trio.testing
 import trustme
 
-from protocols.link.tls_stream import RECORD, TlsStream
+from protocols.link_transport.tls_stream import RECORD, TlsStream
 
 HOST = "agent.test"
 LARGE = bytes(range(256)) * 65536  # 16 MiB: more than both kernel buffers take

@@ -10,9 +10,9 @@ import pytest
 from protocols.link import codec
 from protocols.link.bundle import AcceptedVersion, BundleError, open_bundle
 from protocols.link.errors import RemoteFaultError
-from protocols.link.frame import open_frame, seal_frame
 from protocols.link.handshake import ChannelBinding, derive_session_id
 from protocols.link.messages import Direction, MessageType
+from protocols.link.session import open_frame, seal_frame
 from protocols.link.signing import Verifier
 from tests.unit.protocols.link.duet import AGENT_KEY, CONTROL_KEY
 

@@ -5,7 +5,7 @@ import trio
 from trio.testing import memory_stream_pair
 
 from protocols.link import limits
-from protocols.link.websocket import BoundedStream
+from protocols.link_transport.websocket import BoundedStream
 
 
 async def test_what_was_read_already_is_read_again():

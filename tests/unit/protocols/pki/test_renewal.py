@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.pki.renewal import renewal_time
+from protocols.pki.profile import renewal_time
 
 DAY = 86_400 * 10**9
 

@@ -8,14 +8,7 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
-from protocols.pki import profile
-from protocols.pki.certificates import to_der, to_pem
-from protocols.pki.chain import verify_agent
-from protocols.pki.errors import PkiKeyError
-from protocols.pki.files import PUBLIC_MODE, write_atomically
-from protocols.pki.keys import KeyKind, new_curve_key, store_key
-from protocols.pki.pin import pin_of
-from protocols.pki.tls_contexts import (
+from protocols.link_transport.tls_contexts import (
     ReloadableContext,
     TlsIdentity,
     agent_context,
@@ -23,6 +16,13 @@ from protocols.pki.tls_contexts import (
     pinned_context,
     server_context,
 )
+from protocols.pki import profile
+from protocols.pki.certificates import to_der, to_pem
+from protocols.pki.chain import verify_agent
+from protocols.pki.errors import PkiKeyError
+from protocols.pki.files import PUBLIC_MODE, write_atomically
+from protocols.pki.keys import KeyKind, new_curve_key, store_key
+from protocols.pki.pin import pin_of
 from protocols.pki.trust import TrustStore
 from tests.unit.protocols.pki.samples import (
     NAME,

@@ -10,6 +10,7 @@ import trio
 
 from actors import SystemWorld, World
 from actors.testing import FakeWorld
+from protocols.instant import SECOND
 from tests.unit.vault.audit.ends import Ends
 from vault.audit import record
 from vault.audit.appender import Appender
@@ -23,7 +24,6 @@ from vault.audit.testing import VAULT, Fault, FaultyDisk, make_event, make_keys,
 from vault.audit.verify import verify_log
 from vault.audit.writer import SWEEP_INTERVAL, AuditConfig
 from vault.errors import UnavailableError
-from vault.model.instant import SECOND
 
 KEYS = make_keys()
 

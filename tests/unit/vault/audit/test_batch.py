@@ -2,6 +2,7 @@
 
 import pytest
 
+from protocols.instant import SECOND
 from vault.audit import chain_check, record
 from vault.audit.batch import CHECKPOINT_RECORDS, Batch, BatchComposer, LogPosition
 from vault.audit.chain import Chain
@@ -10,7 +11,6 @@ from vault.audit.keys import AuditKeys
 from vault.audit.pending_record import PendingRecord
 from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
 from vault.crypto.digest import sha256
-from vault.model.instant import SECOND
 
 KEYS = make_keys()
 GOLDEN = "13d4f1d7e4407569f8a618bd0a160f48b8ffdc8bcef44b734b39d17a16ab8e81"

@@ -1,6 +1,6 @@
 """What the verifier says."""
 
-from vault.audit.errors import BadLogError
+from vault.audit.verify import BadLogError
 
 
 def test_a_fault_says_where_and_what() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from protocols.instant import SECOND
 from vault.audit.batch import BatchComposer
 from vault.audit.hashing import ValueHasher
 from vault.audit.index_block import (
@@ -23,7 +24,6 @@ from vault.audit.record import AuditEvent, RetentionBody, encode_body
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT, make_event, make_keys
 from vault.errors import ValidationError
-from vault.model.instant import SECOND
 
 KEYS = make_keys()
 NESTED = b'{"x":' + b"[" * 100_000

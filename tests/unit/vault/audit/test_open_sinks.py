@@ -6,7 +6,7 @@ import pytest
 
 from actors.testing import FakeWorld
 from vault.audit.batch import BatchComposer
-from vault.audit.open_sinks import open_sinks
+from vault.audit.replica import open_sinks
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record, write_log
 from vault.errors import TamperedError, UnavailableError

@@ -9,13 +9,13 @@ from trio.testing import wait_all_tasks_blocked
 from actors.testing import FakeWorld
 from vault.audit.head_file import read_head
 from vault.audit.layout import LogLayout
-from vault.audit.periodic_verification import (
+from vault.audit.testing import make_keys, write_log
+from vault.audit.verification import (
     PERIOD,
-    SLICE_PAUSE,
+    PERIODIC_SLICE_PAUSE,
     PeriodicVerification,
     open_periodic_verification,
 )
-from vault.audit.testing import make_keys, write_log
 
 KEYS = make_keys()
 
@@ -33,7 +33,7 @@ async def until_read(world: FakeWorld, inspection: PeriodicVerification, times: 
     """Let time go on until the log was read so often."""
     while inspection.completed < times:
         await wait_all_tasks_blocked()
-        world.advance(SLICE_PAUSE)
+        world.advance(PERIODIC_SLICE_PAUSE)
 
 
 async def test_a_good_log_is_read_once_a_day(log: Path) -> None:
@@ -96,7 +96,7 @@ async def test_a_segment_that_is_let_go_meanwhile_is_no_damage(log: Path) -> Non
         for path, _ in hidden:
             path.unlink()
         for _ in range(3):
-            world.advance(SLICE_PAUSE)
+            world.advance(PERIODIC_SLICE_PAUSE)
             await wait_all_tasks_blocked()
         for path, data in hidden:
             path.write_bytes(data)

@@ -6,8 +6,8 @@ import pytest
 
 from actors.world import SystemWorld
 from vault.audit.proof import verify_proof
-from vault.audit.prover import make_prover
 from vault.audit.testing import make_keys, write_log
+from vault.audit.verification import make_prover
 from vault.errors import NotFoundError, TamperedError
 
 KEYS = make_keys()

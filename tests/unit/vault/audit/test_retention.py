@@ -4,9 +4,9 @@ from typing import Final
 
 from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
+from protocols.instant import SECOND
 from vault.audit.record import RetentionBody as Released
 from vault.audit.retention import DAY, NOTICE_PERIOD, RetentionSchedule, RetentionStep
-from vault.model.instant import SECOND
 
 OLD: Final = Released(through=3, first=100)
 DAY_SECONDS: Final = DAY // SECOND

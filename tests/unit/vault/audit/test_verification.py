@@ -9,7 +9,7 @@ from actors.testing import FakeWorld
 from vault.audit.layout import LogLayout
 from vault.audit.testing import make_keys, write_log
 from vault.audit.verification import (
-    SLICE_PAUSE,
+    JOB_SLICE_PAUSE,
     VerificationJob,
     VerificationState,
     open_verification,
@@ -31,7 +31,7 @@ async def result(world: FakeWorld, verification: VerificationJob) -> Verificatio
     """Let time go on until it is done."""
     while verification.state.state == "running":
         await wait_all_tasks_blocked()
-        world.advance(SLICE_PAUSE)
+        world.advance(JOB_SLICE_PAUSE)
     return verification.state
 
 

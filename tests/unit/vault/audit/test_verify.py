@@ -11,11 +11,10 @@ import pytest
 from vault.audit import record
 from vault.audit.chain import Chain
 from vault.audit.checkpoint import log_origin, sign_checkpoint
-from vault.audit.errors import BadLogError
 from vault.audit.head_file import read_head
 from vault.audit.layout import LogLayout
 from vault.audit.testing import make_keys, make_pending_record, write_log
-from vault.audit.verify import LogVerifier, verify_log
+from vault.audit.verify import BadLogError, LogVerifier, verify_log
 from vault.crypto.digest import sha256
 
 KEYS = make_keys()

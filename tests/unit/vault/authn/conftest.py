@@ -10,6 +10,7 @@ import trio
 
 from actors.slewed_clock import SlewedClock
 from actors.world import SystemWorld
+from protocols.instant import SECOND
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator
 from vault.authn.bearer import api_key_method, token_method
@@ -24,7 +25,6 @@ from vault.authn.users import Users
 from vault.crypto import credentials
 from vault.crypto.hmac import HmacKey
 from vault.model.identity import Identity, Method
-from vault.model.instant import SECOND
 from vault.model.operation import Origin
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store

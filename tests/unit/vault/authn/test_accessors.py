@@ -1,4 +1,4 @@
-"""vault.authn.accessors: whose an accessor is, looked up once."""
+"""vault.authn.tokens: whose an accessor is, looked up once."""
 
 from typing import Any
 

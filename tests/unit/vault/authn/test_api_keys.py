@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.testing
 
+from protocols.instant import MAX_NS
 from vault.authn import api_keys as module
 from vault.errors import (
     AuthenticationError,
@@ -15,7 +16,6 @@ from vault.errors import (
     ValidationError,
 )
 from vault.model.identity import Identity, Method, Permission
-from vault.model.instant import MAX_NS
 from vault.store.tables import API_KEYS
 
 ROOT = Identity(id="r", name="root", method=Method.SERVICE, policies=("root",))

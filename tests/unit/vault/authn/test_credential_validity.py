@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from protocols.instant import SECOND
 from vault.authn.credential_validity import (
     KEY_PARENT,
     MAX_DEPTH,
@@ -15,7 +16,6 @@ from vault.authn.credential_validity import (
     token_identity,
 )
 from vault.model.identity import Identity
-from vault.model.instant import SECOND
 from vault.model.records import ApiKeyRow, RecordStatus, RoleRow, TokenRow, UserRow
 from vault.store.row_cache import MISSING
 from vault.store.tables import API_KEYS, ROLES, TOKENS, USERS

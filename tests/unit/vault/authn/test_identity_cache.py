@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from protocols.instant import SECOND
 from vault.authn import identity_cache
 from vault.authn.credential_validity import token_identity
 from vault.authn.identity_cache import IdentityCache
 from vault.errors import AuthenticationError
 from vault.model.identity import Identity, Method
-from vault.model.instant import SECOND
 from vault.model.records import RecordStatus
 from vault.store.row_cache import MISSING
 from vault.store.tables import ROLES, TOKENS

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from protocols.instant import SECOND
 from tests.unit.vault.authn.conftest import ROOT
 from vault.authn.sessions import SessionLimits
 from vault.authn.tokens import NewToken, Tokens
 from vault.errors import ConflictError
 from vault.model.identity import Identity
-from vault.model.instant import SECOND
 
 HOUR = 3600 * SECOND
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.authn.usernames import fold_username, username_key
+from vault.authn.users import fold_username, username_key
 from vault.errors import ValidationError
 
 

@@ -9,9 +9,8 @@ import pytest
 
 from vault.authz.access import AccessRequest
 from vault.authz.ceiling import NO_CEILING, compile_ceiling, count_narrowed, read_ceiling
-from vault.authz.compile import RuleSet, compile_policies
+from vault.authz.compile import RuleSet, can_reach, compile_policies
 from vault.authz.evaluate import OVER, evaluate, explain
-from vault.authz.folder_reach import can_reach
 from vault.authz.policy import Policy, validate_policy
 from vault.errors import UnavailableError
 

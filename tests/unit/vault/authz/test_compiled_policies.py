@@ -14,8 +14,7 @@ from vault.authz import policy_store as book_module
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.authz.compile import compile_permissions, compile_policies
-from vault.authz.compiled_policies import CompiledPolicies
-from vault.authz.evaluate import evaluate
+from vault.authz.evaluate import CompiledPolicies, evaluate
 from vault.authz.policy import validate_policy
 from vault.authz.policy_store import PolicyStore
 from vault.model.identity import Identity, Method, Permission

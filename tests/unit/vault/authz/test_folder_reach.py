@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.authz.compile import compile_permissions, compile_policies
-from vault.authz.folder_reach import FolderReach, can_reach, pattern_meets_folder
+from vault.authz.compile import can_reach, compile_permissions, compile_policies
+from vault.authz.folder_reach import FolderReach, pattern_meets_folder
 from vault.authz.pattern import parse_pattern
 from vault.authz.policy import Effect, Policy, Rule
 from vault.errors import ValidationError

@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.vault.authz.samples import TAGGED, names, permissions_, rules_
-from vault.authz import list_filter
 from vault.authz.access import AccessRequest
+from vault.authz.authorizer import ListFilter
 from vault.authz.compile import compile_permissions, compile_policies
 from vault.authz.evaluate import is_listed
-from vault.authz.list_filter import ListFilter
 from vault.authz.policy import validate_policy
 from vault.model.identity import Identity, Method, Permission
 from vault.model.operation import Capability, Origin, SecretFacts
@@ -83,7 +82,7 @@ def test_what_is_decided_once(
         asked.append(question)
         return is_listed(*question)
 
-    monkeypatch.setattr(list_filter, "is_listed", counted)
+    monkeypatch.setattr("vault.authz.authorizer.is_listed", counted)
     visible = _filter(_policies(*rules))
     for n in range(9):
         visible(f"a/n{n}", SecretFacts(exists=True))

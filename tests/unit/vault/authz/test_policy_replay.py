@@ -21,7 +21,7 @@ from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.replay import ConditionFact, Undecided
+from vault.model.policy_replay import ConditionFact, Undecided
 
 NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
 HOUR = 3600 * 10**9

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from protocols.instant import SECOND
 from vault.config.control_plane import ControlPlaneSettings
-from vault.model.instant import SECOND
 
 PIN = "sha256:" + "A" * 43
 

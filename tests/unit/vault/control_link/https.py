@@ -9,10 +9,10 @@ from pathlib import Path
 
 import trio
 
+from protocols.link_transport.tls_contexts import TlsIdentity, server_context
 from protocols.pki.certificates import to_pem
 from protocols.pki.files import PUBLIC_MODE, write_atomically
 from protocols.pki.keys import store_key
-from protocols.pki.tls_contexts import TlsIdentity, server_context
 from tests.unit.protocols.pki.samples import Pki, make_pki, make_server
 
 PKI = make_pki("https", time.time_ns())  # OpenSSL asks the machine's clock

@@ -8,12 +8,16 @@ from actors.testing import FakeWorld
 from protocols.link import messages as m
 from protocols.link.errors import LinkError, TransportError
 from protocols.link.handshake import ChannelBinding
-from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryTransport, memory_transport_pair
-from protocols.link.session import LinkSession
-from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import MessageReceived, MessagesAcknowledged, MessagesSkipped
 from protocols.link.signing import Verifier, sha256
 from protocols.link.transport import LinkTransport
+from protocols.link_transport.memory import (
+    MemoryInbox,
+    MemoryOutbox,
+    MemoryTransport,
+    memory_transport_pair,
+)
 from tests.unit.vault.control_link.samples import (
     AGENT_KEY,
     CONTROL_KEY,

@@ -96,6 +96,11 @@ async def test_hours_offline_lose_and_repeat_nothing(plane: Plane, autojump_cloc
         assert sum(a.count for a in alerts if a.code is codes.METRICS_DROPPED) == 1
         ids = [id_ for id_, _ in plane.inbox.applied]
         assert ids == sorted(set(ids))
+        waiting = [
+            next(g.value for g in told.gauges if g.name is words.GaugeName.OUTBOX_BYTES)
+            for told in of(m.Metrics, plane.applied)
+        ]
+        assert 8 * 1024 < max(waiting) <= 16 * 1024  # what it was while nobody heard it
 
 
 async def test_a_commands_effect_is_once_whatever_is_cut(

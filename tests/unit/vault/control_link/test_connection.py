@@ -9,8 +9,8 @@ from protocols.link import messages as m
 from protocols.link.delivery import OutboxBatch
 from protocols.link.errors import Fault, LinkError, RemoteFaultError, TransportError
 from protocols.link.limits import WINDOW
-from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.vocabulary import ByeReason
+from protocols.link_transport.memory import MemoryInbox, MemoryOutbox
 from tests.unit.vault.control_link.plane import Plane
 from tests.unit.vault.control_link.samples import (
     AGENT_KEY,
@@ -22,9 +22,13 @@ from tests.unit.vault.control_link.samples import (
 )
 from tests.unit.vault.control_link.scene import ListEgress
 from tests.unit.vault.control_link.test_message_merge import ALERT
-from vault.control_link.connection import INITIAL_WINDOW, LinkConnection, wait_event
+from vault.control_link.connection import (
+    INITIAL_WINDOW,
+    REPLAY_QUERIES_PER_MINUTE,
+    LinkConnection,
+    wait_event,
+)
 from vault.control_link.egress_chain import EgressStream
-from vault.control_link.intake_queue import REPLAY_QUERIES_PER_MINUTE
 from vault.errors import UnavailableError
 
 
@@ -78,7 +82,7 @@ class Line:
     async def talk(self, nursery: trio.Nursery) -> LinkConnection:
         """A conversation that is not running yet."""
         from protocols.link.handshake import ChannelBinding
-        from protocols.link.session_config import SessionConfig
+        from protocols.link.session import SessionConfig
         from protocols.link.signing import Verifier, sha256
 
         held = credential(self.plane.world)

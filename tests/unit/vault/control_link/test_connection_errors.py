@@ -10,12 +10,11 @@ from typing import NoReturn
 import pytest
 import trio
 
-from protocols.pki.tls_contexts import agent_context, pinned_context
+from protocols.link_transport.tls_contexts import agent_context, pinned_context
 from tests.unit.protocols.pki.samples import make_pki
 from tests.unit.vault.control_link.https import PKI, serving
 from vault.control_link import enrol_client
-from vault.control_link.connection_errors import describe_connection_error
-from vault.control_link.enrol_client import EnrolError, post_request
+from vault.control_link.enrol_client import EnrolError, describe_connection_error, post_request
 
 OTHER = make_pki("unreached", time.time_ns())
 

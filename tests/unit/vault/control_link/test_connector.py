@@ -14,11 +14,11 @@ from tests.unit.vault.control_link.samples import TrioWorld, bundle, credential
 from tests.unit.vault.control_link.scene import FakeEnroller, staged
 from tests.unit.vault.control_link.test_inbox import command
 from vault.control_link.addresses import ControlPlaneAddresses
+from vault.control_link.connection import STALL_TIMEOUT
 from vault.control_link.connector import STEADY_AFTER
 from vault.control_link.database import LinkTx, open_link_database
 from vault.control_link.identity import AgentCredential
 from vault.control_link.inbox import MAX_UNANSWERED
-from vault.control_link.intake_queue import STALL_TIMEOUT
 
 
 @pytest.fixture

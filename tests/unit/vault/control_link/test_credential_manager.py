@@ -9,10 +9,10 @@ from protocols.pki.messages import MAX_RETRY_SECONDS
 from tests.unit.vault.control_link.plane import Plane
 from tests.unit.vault.control_link.samples import TrioWorld, credential
 from tests.unit.vault.control_link.scene import FakeEnroller, staged
+from vault.control_link.credential_manager import RETRY_CAP
 from vault.control_link.dependencies import LinkConfig
 from vault.control_link.enrol_client import EnrolError, EnrolTarget
 from vault.control_link.identity import AgentCredential
-from vault.control_link.renewal_schedule import RETRY_CAP
 
 DOOR = EnrolTarget(endpoint="https://control.test", pin="sha256:x")
 CALM = LinkConfig(enrol_target=DOOR, heartbeat=3600.0, metrics=3600.0, checkpoints=3600.0)

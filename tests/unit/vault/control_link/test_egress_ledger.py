@@ -12,8 +12,8 @@ from actors.testing import FakeWorld
 from protocols.link import messages as m
 from protocols.link.codec import encode_payload, message_type_of
 from protocols.link.envelope import Envelope
-from protocols.link.frame import seal_frame
 from protocols.link.messages import Direction
+from protocols.link.session import seal_frame
 from tests.unit.vault.control_link.samples import AGENT_KEY
 from vault.control_link import egress_ledger as module
 from vault.control_link.egress_chain import BadLedgerError, EgressStream, LedgerEntry

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.vault.control_link.test_egress_ledger import ledger, sending
-from vault.control_link.egress_view import read_egress_page, verify_egress_ledger
+from vault.control_link.egress_ledger import read_egress_page, verify_egress_ledger
 from vault.errors import TamperedError
 from vault.model.link import SentPage
 

@@ -11,9 +11,9 @@ import trio
 from control.ca.issuer import verify_request
 from control.ca.renewal import MIN_RENEWAL_INTERVAL
 from control.ca.store import AgentState
+from protocols.link_transport.tls_contexts import pinned_context
 from protocols.pki.errors import PinError
 from protocols.pki.messages import MAX_RESPONSE, Pending
-from protocols.pki.tls_contexts import pinned_context
 from tests.unit.control.ca.harness import NAME
 from tests.unit.protocols.pki.samples import make_pki
 from tests.unit.vault.control_link.https import PKI, serving

@@ -14,9 +14,9 @@ from tests.unit.vault.control_link.samples import NANO, TrioWorld
 from vault.control_link.database import LinkDatabase, open_link_database
 from vault.control_link.expiry_alerts import ExpiryAlerts, ExpiryWarningConfig
 from vault.control_link.outbox import SqlOutbox
+from vault.control_link.ports import UsageTally
 from vault.control_link.usage_reporter import SharingLevel, UsageSource
 from vault.errors import UnavailableError
-from vault.handlers.usage_tally import UsageTally
 from vault.metrics import Metrics
 from vault.model.operation import Operation
 from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
@@ -34,6 +34,7 @@ class Vault:
     asked: list[tuple[int, bytes]] = field(default_factory=list)
     is_open: bool = True
     fault: Exception | None = None
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def run(self, op: Operation) -> object:
         """See `vault.seal.manager`."""
@@ -58,11 +59,14 @@ class Vault:
         self.secrets[id_] = (version, self.world.now() + round(days * DAY))
 
     def expiring(
-        self, share: SharingLevel = SharingLevel.OPAQUE, windows: tuple[int, ...] = WINDOWS
+        self,
+        share: SharingLevel = SharingLevel.OPAQUE,
+        windows: tuple[int, ...] = WINDOWS,
+        interval: float = 3600.0,
     ) -> ExpiryAlerts:
         """As a process begins."""
-        source = UsageSource(self.run, lambda: self.is_open, Metrics().totals, UsageTally())
-        return ExpiryAlerts(source, ExpiryWarningConfig(windows, 3600.0, share), self.world)
+        source = UsageSource(self.run, lambda: self.is_open, self.metrics.totals, UsageTally())
+        return ExpiryAlerts(source, ExpiryWarningConfig(windows, interval, share), self.world)
 
 
 @dataclass
@@ -240,3 +244,37 @@ async def test_looks_are_spread_and_seldom(autojump_clock: object) -> None:
     assert vault.world.monotonic() - begun == 3600
     assert expiring.is_enabled
     assert not vault.expiring(windows=()).is_enabled
+
+
+async def test_a_vault_that_nobody_uses_is_looked_at_once_a_minute(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """However short the interval; use ends the wait, and so does the end of what was found."""
+    vault = Vault()
+    async with kept(tmp_path / "uplink.db", vault.world) as here:
+        expiring = vault.expiring(interval=2.0)
+
+        async def waited() -> float:
+            await here.look(expiring)
+            begun = vault.world.monotonic()
+            await expiring.wait_next_scan()
+            return vault.world.monotonic() - begun
+
+        await here.look(expiring)
+        await expiring.wait_next_scan()
+        assert await waited() == 60
+        vault.metrics.count_operation("usage.look", "ok")
+        assert await waited() == 60
+        vault.metrics.count_operation("secret.write", "ok")
+        vault.has(b"a", 11 / 86_400)
+        begun = vault.world.monotonic()
+        await expiring.wait_next_scan()
+        assert vault.world.monotonic() - begun == 2
+        await here.look(expiring)
+        await expiring.wait_next_scan()
+        assert vault.world.monotonic() - begun == 12  # the first look after its end
+        vault.fault = UnavailableError("store", "away")
+        begun = vault.world.monotonic()
+        await here.look(expiring)
+        await expiring.wait_next_scan()
+        assert vault.world.monotonic() - begun == 2

@@ -8,13 +8,13 @@ import trio
 
 from protocols.link import messages as m
 from protocols.link.errors import InboxFullError
-from protocols.link.memory import MemoryInbox
 from protocols.link.messages import Message
 from protocols.link.session_events import MessageReceived, MessagesSkipped
 from protocols.link.vocabulary import SkipReason
+from protocols.link_transport.memory import MemoryInbox
 from tests.unit.vault.control_link.samples import TrioWorld, fixed
 from tests.unit.vault.control_link.test_inbox import command, notification
-from vault.control_link.intake_queue import (
+from vault.control_link.connection import (
     COSIGNATURES_PER_MINUTE,
     MAX_BURST,
     REQUESTS_PER_MINUTE,

@@ -9,7 +9,7 @@ from protocols.link import vocabulary as words
 from protocols.link.bundle import AcceptedVersion, BundleError
 from vault.audit.layout import LogLayout
 from vault.control_link.audit_follower import AuditLogFollower
-from vault.control_link.local_host import LocalVaultHost, count_link_operations, detect_platform
+from vault.control_link.host import LocalVaultHost, count_link_operations, detect_platform
 from vault.errors import ConflictError, UnavailableError, ValidationError
 from vault.metrics import Metrics
 from vault.model.link_ports import ActiveBundle, KekState
@@ -137,3 +137,11 @@ def test_keys_are_told_while_the_vault_is_open() -> None:
     figures = made.figures()
     assert words.CounterName.ROTATIONS not in figures.counters
     assert words.GaugeName.ROTATIONS_DUE not in figures.gauges
+
+
+def test_secrets_that_expire_are_told_once_somebody_has_looked() -> None:
+    """No look is not the same as none that expires."""
+    made = host(Gate())
+    assert words.GaugeName.SECRETS_EXPIRING not in made.figures().gauges
+    made.expiring = lambda: 0
+    assert made.figures().gauges[words.GaugeName.SECRETS_EXPIRING] == 0

@@ -4,7 +4,7 @@ import pytest
 
 from protocols.link.signing import sha256
 from protocols.merkle import Frontier, leaf_hash, verify_consistency
-from vault.control_link.log_growth import MAX_MARKS, LogGrowth
+from vault.control_link.audit_follower import MAX_MARKS, LogGrowth
 
 
 def tree_of(size: int) -> Frontier:

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from tests.unit.vault.control_link.samples import fixed
-from vault.control_link.message_merge import merge_key, merge_messages, replaces_at_once
+from vault.control_link.outbox import merge_key, merge_messages, replaces_at_once
 
 ALERT = m.Alert(
     alert_id=fixed("1"),

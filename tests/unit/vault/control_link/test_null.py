@@ -11,8 +11,8 @@ from tests.unit.vault.control_link.test_egress_ledger import ledger, sending
 from tests.unit.vault.gatehouse import FakeSystem, FakeUnit
 from vault.config import Settings
 from vault.control_link.null import EGRESS, FOLDER, NullControlLink, link_folder
+from vault.control_link.ports import link_disabled
 from vault.errors import UnavailableError
-from vault.handlers.control_plane import link_disabled
 from vault.seal.manager import SealManager
 from vault.store.memory import MemoryBackend
 
@@ -25,8 +25,8 @@ def alone(folder: Path, **control_plane: object) -> Settings:
 
 def test_it_has_no_link(tmp_path: Path) -> None:
     """And holds no bundle of anybody's."""
-    seam = NullControlLink(alone(tmp_path), FakeWorld()).ports
-    assert (seam.link_status, seam.trust(), seam.followers) == (link_disabled, None, ())
+    ports = NullControlLink(alone(tmp_path), FakeWorld()).ports
+    assert (ports.link_status, ports.trust(), ports.followers) == (link_disabled, None, ())
 
 
 def test_its_ceiling_is_read(tmp_path: Path) -> None:
@@ -39,13 +39,13 @@ def test_its_ceiling_is_read(tmp_path: Path) -> None:
 async def test_what_it_once_sent_can_be_looked_at(tmp_path: Path) -> None:
     """The ledger outlives the link; where there is none, nothing was sent."""
     own, world = alone(tmp_path), FakeWorld()
-    seam = NullControlLink(own, world).ports
-    assert (await seam.list_sent(0, 10)).entries == ()
+    ports = NullControlLink(own, world).ports
+    assert (await ports.list_sent(0, 10)).entries == ()
     (tmp_path / FOLDER).mkdir()
     async with ledger(link_folder(own) / EGRESS) as opened:
         await opened.record(sending(), [b"a frame"])
-    assert [entry.length for entry in (await seam.list_sent(0, 10)).entries] == [len(b"a frame")]
-    assert (await seam.verify_sent()).entries == 1
+    assert [entry.length for entry in (await ports.list_sent(0, 10)).entries] == [len(b"a frame")]
+    assert (await ports.verify_sent()).entries == 1
 
 
 async def test_it_serves_without_any_keeping(tmp_path: Path) -> None:

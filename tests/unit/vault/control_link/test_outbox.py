@@ -12,7 +12,7 @@ from protocols.link import messages as m
 from protocols.link.codec import decode_payload
 from protocols.link.delivery import OutboxBatch
 from protocols.link.errors import LocalFaultError
-from protocols.link.memory import MemoryOutbox
+from protocols.link_transport.memory import MemoryOutbox
 from tests.unit.vault.control_link.samples import fixed
 from tests.unit.vault.control_link.test_message_merge import ALERT, RESULT, STATUS
 from vault.control_link.database import LinkTx, open_link_database

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from protocols.link.vocabulary import SyncPhase
-from vault.control_link.phase_table import TRANSITIONS, PhaseEvent, next_phase
+from vault.control_link.connector import TRANSITIONS, PhaseEvent, next_phase
 
 P, S = SyncPhase, PhaseEvent
 

@@ -17,12 +17,12 @@ from vault.control_link.policy_replays import MAX_PER_HOUR, MAX_WAITING, PolicyR
 from vault.control_link.usage_reporter import SharingLevel
 from vault.errors import ConflictError, UnavailableError, ValidationError
 from vault.model.operation import Operation
-from vault.model.replay import (
+from vault.model.policy_replay import (
     MAX_CHANGES,
     ConditionFact,
     DecisionChange,
+    PolicyReplayReport,
     ReplayPolicies,
-    ReplayReport,
     Stop,
     Undecided,
 )
@@ -42,7 +42,7 @@ def change(number: int = 0, **changes: Any) -> DecisionChange:
     return DecisionChange(**fields | changes)
 
 
-FOUND = ReplayReport(
+FOUND = PolicyReplayReport(
     since=1, until=2, reached=1, stopped=Stop.NOTHING, records=9, accesses=8, unchanged=4,
     denied=3, allowed=0, undecided={Undecided.RECORD_CUT: 1}, drifted=2, others=0,
     changes=(

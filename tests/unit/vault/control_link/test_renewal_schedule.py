@@ -2,7 +2,7 @@
 
 import pytest
 
-from vault.control_link.renewal_schedule import (
+from vault.control_link.credential_manager import (
     RETRY_CAP,
     seconds_until_renewal,
     seconds_until_retry,

@@ -8,11 +8,11 @@ import pytest
 import trio
 
 from protocols.link.errors import TransportError
-from protocols.link.network import connect
+from protocols.link_transport.network import connect
 from tests.unit.protocols.capture.test_messages import HEAD
 from tests.unit.protocols.link.site import AUTHORITY
+from vault.control_link.capture_comparison import excess, expected_hosts
 from vault.control_link.enrol_client import EnrolError, post_request
-from vault.control_link.request_heads import excess, expected_hosts
 
 HOSTS = expected_hosts(["https://c:8301"])
 POST = (

@@ -5,7 +5,7 @@ import ssl
 import stat
 from pathlib import Path
 
-from vault.control_link.tls_keylog import log_tls_secrets
+from vault.control_link.tls_dialer import log_tls_secrets
 
 
 def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:

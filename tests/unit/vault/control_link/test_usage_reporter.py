@@ -11,9 +11,9 @@ from protocols.link import messages as m
 from protocols.link.codec import encode_payload
 from protocols.link.vocabulary import OperationName
 from tests.unit.vault.control_link.samples import NANO, TrioWorld
+from vault.control_link.ports import UsageTally
 from vault.control_link.usage_reporter import HOUR, UNSEEN, SharingLevel, UsageReporter, UsageSource
 from vault.errors import UnavailableError
-from vault.handlers.usage_tally import UsageTally
 from vault.metrics import Metrics
 from vault.model.operation import Operation
 from vault.model.usage import IdentityUsage, ReportUsage, SecretUsage, UsageReport
@@ -129,12 +129,56 @@ async def test_without_a_look_operations_are_told_all_the_same(
     if trouble == "slow":
         assert (await reports.make_report()).secrets.total == 4
     told = await reports.make_report()
-    assert told.secrets == UNSEEN
     assert [one.name for one in told.operations] == [OperationName.SYS_SEAL]
     assert len(vault.asked) == (trouble != "sealed")
-    if trouble == "slow":
-        await trio.sleep(990)
-        assert (await reports.make_report()).secrets.total == 4
+    if trouble != "slow":
+        assert told.secrets == UNSEEN
+        return
+    assert told.secrets.total == 4  # as of the look
+    await trio.sleep(990)
+    assert (await reports.make_report()).secrets.at > told.secrets.at
+
+
+async def test_a_vault_that_nobody_uses_is_looked_at_once_a_minute(
+    vault: Vault, autojump_clock: object
+) -> None:
+    """A look is a record of the audit log. What was found stands until then; use ends the wait."""
+    reports = vault.reports()
+    first = await reports.make_report()
+    for _ in range(29):
+        await trio.sleep(2)
+        assert (await reports.make_report()).secrets == first.secrets
+    assert len(vault.asked) == 1
+    await trio.sleep(2)
+    assert (await reports.make_report()).secrets.at > first.secrets.at
+    assert len(vault.asked) == 2
+    vault.metrics.count_operation("usage.look", "ok")
+    vault.metrics.count_operation("usage.expiring", "ok")
+    await reports.make_report()
+    assert len(vault.asked) == 2
+    vault.metrics.count_operation("secret.read", "ok")
+    await reports.make_report()
+    assert len(vault.asked) == 3
+
+
+@pytest.mark.parametrize("trouble", ["sealed", "away"])
+async def test_what_was_used_is_not_taken_back_where_no_look_can_be(
+    vault: Vault, trouble: str, autojump_clock: object
+) -> None:
+    """A later report replaces an earlier one of its hour, so it names what that one named."""
+    reports = vault.reports()
+    first = await reports.make_report()
+    vault.metrics.count_operation("sys.seal", "ok")
+    vault.is_open = trouble != "sealed"
+    vault.fault = UnavailableError("store", "gone") if trouble == "away" else None
+    told = await reports.make_report()
+    assert (told.named, told.identities, told.secrets) == (
+        first.named, first.identities, first.secrets,
+    )  # fmt: skip
+    vault.is_open, vault.fault = True, None
+    asked = len(vault.asked)
+    await reports.make_report()
+    assert len(vault.asked) == asked + 1
 
 
 async def test_it_tells_as_often_as_asked_and_at_each_hours_end(

@@ -25,7 +25,7 @@ from vault.errors import (
     UnavailableError,
     VaultError,
 )
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import MalformedRequest, Nothing
 
@@ -62,7 +62,9 @@ async def _raise(dialect: Plain, request: Request, what: str) -> Reply:
 
 @_router.add("GET", "POST", template="run/{path}")
 async def _run(dialect: Plain, request: Request, path: str) -> Reply:
-    result = await dialect.run_operation(request, "op", ResourcePath.parse(path), Nothing())
+    result = await dialect.run_operation(
+        request, OperationType("op"), ResourcePath.parse(path), Nothing()
+    )
     return Reply(200, str(result).encode())
 
 
@@ -132,7 +134,9 @@ async def _decode(dialect: Plain, request: Request) -> Reply:
     decoded = request.decode_json(list[float])
     if dialect.router.match("POST", request.path.removeprefix("/p/"))[0].public:
         return Reply(200, str(len(decoded)).encode())
-    result = await dialect.run_operation(request, "op", ResourcePath.parse("x"), Nothing())
+    result = await dialect.run_operation(
+        request, OperationType("op"), ResourcePath.parse("x"), Nothing()
+    )
     return Reply(200, str(result).encode())
 
 

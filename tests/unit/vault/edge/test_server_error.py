@@ -5,7 +5,7 @@ import json
 import pytest
 
 from actors.testing import FakeWorld
-from vault.edge.server_error import server_error_reply
+from vault.edge.asgi import server_error_reply
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from vault.authn.tokens import Tokens
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.policy_store import PolicyStore
-from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, HmacRowGuard, StoreQuery, Table
+from vault.barrier import Barrier, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
@@ -30,6 +30,7 @@ from vault.handlers.policies import PolicyHandlers
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import SecretHandlers
+from vault.handlers.stores import AccessStore, KeyStore, SecretStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
@@ -37,7 +38,7 @@ from vault.handlers.versions import VersionHandlers
 from vault.handlers.visibility import secret_facts
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
-from vault.model.operation import NO_FACTS, Operation, Origin
+from vault.model.operation import NO_FACTS, Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, WritePolicy, WriteSecret
 from vault.model.records import MountRow, SecretRow, VersionRow
@@ -45,6 +46,8 @@ from vault.model.results import SecretWritten
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
+from vault.store.table import StoreQuery, Table
+from vault.store.tables import MOUNTS, SECRETS, VERSIONS
 
 NOW = 1_800_000_000 * 10**9
 SECOND = 10**9
@@ -103,7 +106,7 @@ class House:
         if facts:
             found = replace(found, **facts)
         op = Operation(
-            name=name, path=place, payload=Nothing() if payload is None else payload,
+            type=OperationType(name), path=place, payload=Nothing() if payload is None else payload,
             request_id="r", credential=None, origin=HERE,
         )  # fmt: skip
         return await handler.run(Call(op, by, found, decisive))
@@ -163,7 +166,7 @@ class House:
     async def mount(self, path: str, **settings: Any) -> None:
         """A mount with these settings."""
         row = _mount(path, **settings)
-        await self.barrier.commit(lambda tx: tx.put(MOUNTS, row))
+        await self.barrier.transact(lambda tx: tx.put(MOUNTS, row))
         self.mounts.replace([*self.mounts.list_mounts(), row])
 
 
@@ -206,25 +209,26 @@ async def house() -> AsyncIterator[House]:
         revoker = Revoker(store, sessions)
         tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)
-        access = AccessCounters(barrier, world)
+        secrets, key_store = SecretStore(barrier), KeyStore(barrier)
+        access = AccessCounters(AccessStore(barrier), world)
         sealings: list[str] = []
 
         async def order_seal() -> None:
             sealings.append("ordered")
 
         handlers = {
-            **SecretHandlers(barrier, mounts, access, world).handlers(),
-            **VersionHandlers(barrier, world).handlers(),
-            **MetadataHandlers(barrier, mounts, access, world).handlers(),
-            **ListingHandlers(barrier, authorizer, world).handlers(),
+            **SecretHandlers(secrets, mounts, access, world).handlers(),
+            **VersionHandlers(secrets, world).handlers(),
+            **MetadataHandlers(secrets, mounts, access, world).handlers(),
+            **ListingHandlers(secrets, authorizer, world).handlers(),
             **TokenHandlers(tokens, keys, authorizer, world).handlers(),
             **UserHandlers(users, authorizer).handlers(),
             **RoleHandlers(Roles(store, world), authorizer).handlers(),
             **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
-            **PolicyHandlers(book, authorizer, users, barrier, world).handlers(),
+            **PolicyHandlers(book, authorizer, users, secrets, world).handlers(),
             **SystemHandlers(
-                barrier, lambda: sealings.append("sealed"), order_seal,
-                lambda: Node("agent", "unit", "running"), KeyRewrapper(barrier),
+                key_store, lambda: sealings.append("sealed"), order_seal,
+                lambda: Node("agent", "unit", "running"), KeyRewrapper(key_store),
             ).handlers(),
         }  # fmt: skip
         yield House(

@@ -5,26 +5,27 @@ import trio
 
 from tests.contract.store.samples import put, secret
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
-from vault.barrier import ACCESS, SECRETS, VaultTx
+from vault.barrier import VaultTx
 from vault.errors import UnavailableError
 from vault.handlers.access_counters import AccessCounters
-from vault.handlers.versions import erase_secret
+from vault.handlers.stores import AccessStore, SecretTx
 from vault.model.records import AccessRow
 from vault.store.store import Store
 from vault.store.table import StoreQuery
+from vault.store.tables import ACCESS, SECRETS
 from vault.store.transaction import TransactionBatch
 
 
 async def there(house: House, *secrets: str) -> None:
     """Secrets of these ids, to be read."""
     rows = [secret(f"n{number}", id=id_) for number, id_ in enumerate(secrets)]
-    await house.barrier.commit(put(SECRETS, *rows))
+    await house.barrier.transact(put(SECRETS, *rows))
 
 
 async def test_pending_and_stored_are_summed(house: House) -> None:
     """What is flushed and what is not yet are one count; the later time wins."""
     await there(house, "s")
-    counts = AccessCounters(house.barrier, house.world)
+    counts = AccessCounters(AccessStore(house.barrier), house.world)
     counts.count_value_read("s")
     await counts.flush()
     house.world.time += SECOND
@@ -40,7 +41,7 @@ async def test_a_flush_adds_to_what_others_wrote(house: House) -> None:
     """Two agents' counts of one secret are summed in the database."""
     await there(house, "s")
     for _ in range(2):
-        counts = AccessCounters(house.barrier, house.world)
+        counts = AccessCounters(AccessStore(house.barrier), house.world)
         counts.count_value_read("s")
         await counts.flush()
     row = await house.barrier.get(ACCESS, "s")
@@ -63,15 +64,15 @@ async def test_a_flush_that_fails_loses_nothing(house: House) -> None:
         def __init__(self, store: Store) -> None:
             self.get = store.get
 
-        async def commit(self, change: object) -> object:
+        async def transact(self, change: object) -> object:
             if self.broken:
                 counts.count_value_read("s")
                 raise UnavailableError("store_gone", "gone")
-            return await house.barrier.commit(change)  # type: ignore[arg-type]  # a change
+            return await house.barrier.transact(change)  # type: ignore[arg-type]  # a change
 
     await there(house, "s")
     failing = Failing(house.store)
-    counts = AccessCounters(failing, house.world)  # type: ignore[arg-type]  # what it uses of one
+    counts = AccessCounters(AccessStore(failing), house.world)  # type: ignore[arg-type]  # what it uses of one
     counts.count_value_read("s")
     with pytest.raises(UnavailableError):
         await counts.flush()
@@ -99,7 +100,7 @@ async def test_rows_of_a_transaction_are_neighbours(house: House) -> None:
     ids = sorted(f"{number * 0x9E3779B1 % 2**32:08x}" for number in range(2201))
     await there(house, *ids)
     told: list[list[AccessRow]] = []
-    counts = AccessCounters(house.barrier, house.world, told.append)
+    counts = AccessCounters(AccessStore(house.barrier), house.world, told.append)
     for number in range(len(ids)):
         counts.count_value_read(ids[number * 37 % len(ids)])
     await counts.flush()
@@ -119,7 +120,7 @@ async def test_a_flush_ends_while_others_read(house: House) -> None:
 
     await there(house, "a", "b")
     told: list[AccessRow] = []
-    counts = AccessCounters(house.barrier, house.world, read)
+    counts = AccessCounters(AccessStore(house.barrier), house.world, read)
     counts.count_value_read("a")
     await counts.flush()
     assert [row.secret_id for row in told] == ["a"]
@@ -152,9 +153,9 @@ async def test_of_a_secret_that_was_erased_nothing_is_left(house: House) -> None
     def gone(tx: VaultTx) -> None:
         head = tx.get(SECRETS, "n0")
         assert head is not None
-        erase_secret(tx, head)
+        SecretTx(tx).erase_secret(head)
 
-    await house.barrier.commit(gone)
+    await house.barrier.transact(gone)
     await house.access.flush()
     assert [row.secret_id for row in await house.barrier.select(ACCESS, StoreQuery())] == ["other"]
 
@@ -174,7 +175,7 @@ async def test_the_pending_counts_are_bounded(
 async def test_what_was_flushed_is_told(house: House) -> None:
     """Once, and not what is still pending."""
     told: list[AccessRow] = []
-    counts = AccessCounters(house.barrier, house.world, told.extend)
+    counts = AccessCounters(AccessStore(house.barrier), house.world, told.extend)
     counts.count_value_read("s")
     counts.count_value_read("s")
     assert told == []
@@ -211,7 +212,7 @@ async def test_what_is_stored_is_not_counted_again(house: House) -> None:
         raise ZeroDivisionError
 
     await there(house, "s")
-    counts = AccessCounters(house.barrier, house.world, fail)
+    counts = AccessCounters(AccessStore(house.barrier), house.world, fail)
     counts.count_value_read("s")
     with pytest.raises(ZeroDivisionError):
         await counts.flush()

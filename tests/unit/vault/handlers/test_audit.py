@@ -9,7 +9,7 @@ from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.verification import VerificationState
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.handler import Call
-from vault.model.operation import Capability, Operation
+from vault.model.operation import Capability, Operation, OperationType
 from vault.model.path import ResourcePath
 from vault.model.payloads import HashAuditValue, Nothing, ReadAuditRecord
 
@@ -54,7 +54,8 @@ async def ask(name: str, payload: object) -> Any:
     audits = AuditHandlers(log, log, log.prove, log.trouble, FakeVerification())  # type: ignore[arg-type]  # what it uses
     handler = audits.handlers()[name]
     op = Operation(
-        name=name, path=ResourcePath.parse("sys/audit"), payload=payload, request_id="r",
+        type=OperationType(name),
+        path=ResourcePath.parse("sys/audit"), payload=payload, request_id="r",
         credential=None, origin=HERE,
     )  # fmt: skip
     return await handler.run(Call(op, ROOT))

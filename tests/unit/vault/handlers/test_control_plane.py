@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from protocols.instant import MAX_NS
 from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, hash_of, sign_bundle
 from tests.unit.vault.handlers.conftest import ROOT, House
 from vault.authz.access import AccessRequest
@@ -15,14 +16,14 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.ceiling import NO_CEILING
 from vault.authz.policy import Policy, validate_policy
 from vault.authz.policy_store import PolicyStore
+from vault.control_link.ports import LinkPorts
 from vault.errors import AuthorizationError, ValidationError
-from vault.handlers.control_plane import ControlPlaneHandlers, LinkPorts, bundle_in_force
+from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Call
 from vault.model.identity import Identity, Method
-from vault.model.instant import MAX_NS
 from vault.model.link import DISABLED, CentralPolicy
 from vault.model.link_ports import ActiveBundle, PolicyTrust
-from vault.model.operation import Capability, Operation, Origin
+from vault.model.operation import Capability, Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import ApplyBundle
 
@@ -77,7 +78,7 @@ class Agent:
         seam = LinkPorts(trust=lambda: self.trust, on_bundle_dropped=self.drop)
         handlers = ControlPlaneHandlers(self.book, seam, self.house.world).handlers()
         op = Operation(
-            name=name,
+            type=OperationType(name),
             path=ResourcePath.parse("sys/fleet/bundle"),
             payload=payload,
             request_id="r",
@@ -202,7 +203,7 @@ async def test_an_agent_without_a_control_plane_takes_none(house: House) -> None
     """And says so of its link."""
     handlers = ControlPlaneHandlers(house.book, LinkPorts(), house.world).handlers()
     op = Operation(
-        name="fleet.apply",
+        type=OperationType("fleet.apply"),
         path=ResourcePath.parse("sys/fleet/bundle"),
         payload=ApplyBundle(signed=signed(1)),
         request_id="r",
@@ -235,7 +236,7 @@ async def test_a_poisoned_version_ends_with_the_enrolment(enrolled: Callable[...
     await agent.take(signed(FAR, EVERYTHING))
     assert await agent.refused(signed(1)) == "older"
     agent.trust = PolicyTrust("acme", "prod", THIEF.public, "sha256:b")
-    assert bundle_in_force(agent.book, agent.trust) == ActiveBundle(0, NO_BUNDLE, 0, 0)
+    assert agent.book.active_bundle(agent.trust) == ActiveBundle(0, NO_BUNDLE, 0, 0)
     assert agent.allows("read", "s/app/a")
     status = await agent.do("fleet.link", None)
     assert status.policy_version == FAR

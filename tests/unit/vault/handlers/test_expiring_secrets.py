@@ -9,7 +9,8 @@ from tests.unit.vault.handlers.test_usage import opaque
 from vault.handlers import expiring_secrets as module
 from vault.handlers.expiring_secrets import ExpiringSecretHandlers
 from vault.handlers.handler import Call
-from vault.model.operation import Operation, Origin
+from vault.handlers.stores import SecretStore
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import SecretVersions
 from vault.model.usage import ExpiringReport, FindExpiring
@@ -19,9 +20,9 @@ DAY = 86_400 * SECOND
 
 async def look(house: House, days: int, ended: tuple[int, bytes] = (0, b"")) -> ExpiringReport:
     """As the pipeline would."""
-    handlers = ExpiringSecretHandlers(house.barrier, opaque, house.world).handlers()
+    handlers = ExpiringSecretHandlers(SecretStore(house.barrier), opaque, house.world).handlers()
     op = Operation(
-        name="usage.expiring", path=ResourcePath.parse("sys/usage"), request_id="r",
+        type=OperationType("usage.expiring"), path=ResourcePath.parse("sys/usage"), request_id="r",
         payload=FindExpiring(within=days * DAY, ended=ended), credential=None,
         origin=Origin(ip=""),
     )  # fmt: skip

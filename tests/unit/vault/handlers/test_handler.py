@@ -5,7 +5,7 @@ import pytest
 from tests.unit.vault.handlers.conftest import HERE, ROOT
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, create_or_update
-from vault.model.operation import NO_FACTS, Capability, Operation, SecretFacts
+from vault.model.operation import NO_FACTS, Capability, Operation, OperationType, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 
@@ -13,7 +13,7 @@ from vault.model.payloads import Nothing
 def call(path: str) -> Call:
     """A call to this place."""
     op = Operation(
-        name="x", path=ResourcePath.parse(path), payload=Nothing(), request_id="r",
+        type=OperationType("x"), path=ResourcePath.parse(path), payload=Nothing(), request_id="r",
         credential=None, origin=HERE,
     )  # fmt: skip
     return Call(op, ROOT)

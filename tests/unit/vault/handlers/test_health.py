@@ -5,6 +5,7 @@ import pytest
 from tests.unit.vault.handlers.conftest import House
 from vault.audit.broker import BrokerState, SinkState
 from vault.handlers.health import MIN_INTERVAL, HealthHandlers, RequestRates, quantile
+from vault.handlers.stores import KeyStore
 from vault.metrics import DURATION_BUCKETS, Metrics
 from vault.model.operation import Capability
 
@@ -46,7 +47,12 @@ async def test_all_of_it_in_one_look(house: House) -> None:
     """Keyring, cache and log as they are; it takes `read`."""
     sink = SinkState("audit.log", 3, behind=True, on_reserve=False, error="OSError: full")
     health = HealthHandlers(
-        house.barrier, Metrics(), lambda: BrokerState(4, (sink,), "bad"), "1.0", 5, house.world
+        KeyStore(house.barrier),
+        Metrics(),
+        lambda: BrokerState(4, (sink,), "bad"),
+        "1.0",
+        5,
+        house.world,
     )
     assert health.handlers()["sys.health"].capability is Capability.READ
     found = health.state()

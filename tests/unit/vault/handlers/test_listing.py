@@ -7,7 +7,6 @@ import trio
 
 from actors.pacer import SLICE
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
-from vault.authz import list_filter
 from vault.authz.evaluate import is_listed
 from vault.errors import ValidationError
 from vault.model.identity import Identity, Method
@@ -63,9 +62,9 @@ async def test_a_page_that_is_not_full_is_the_last(house: House) -> None:
 
         return one_more
 
-    select, checked_keys = house.barrier.select, house.barrier.checked_keys
+    select, checked_keys = house.barrier.select, house.barrier.select_checked_keys
     house.barrier.select = counted(select)  # type: ignore[method-assign]
-    house.barrier.checked_keys = counted(checked_keys)  # type: ignore[method-assign]
+    house.barrier.select_checked_keys = counted(checked_keys)  # type: ignore[method-assign]
     assert await keys(house, "s/") == ["a", "b/", "d"]
     assert asked == [checked_keys]  # of keys alone: rows stay packed
     assert await names(house, "s/") == ["s/a", "s/b/c", "s/d"]
@@ -306,7 +305,7 @@ async def test_others_get_their_turns(
             await trio.lowlevel.checkpoint()
             in_a_row.append(0)
 
-    monkeypatch.setattr(list_filter, "is_listed", counted)
+    monkeypatch.setattr("vault.authz.authorizer.is_listed", counted)
     monkeypatch.setattr(house.world, "monotonic", lambda: now[0])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(other)

@@ -11,7 +11,7 @@ from vault.handlers.handler import Call
 from vault.handlers.live import LiveHandlers, SubscriberAccess
 from vault.model.identity import Identity, Method
 from vault.model.live_topics import TOPIC_PATHS, TopicRows, TopicWatch
-from vault.model.operation import Capability, Operation
+from vault.model.operation import Capability, Operation, OperationType
 from vault.model.path import ResourcePath
 from vault.model.payloads import WritePolicy
 
@@ -26,7 +26,7 @@ async def ask(house: House, name: str, path: str, payload: object, by: Identity)
     watchers = SubscriberAccess(house.tokens, house.sessions, Authorizer(house.book), house.world)
     table = LiveHandlers(dict.fromkeys(TOPIC_PATHS, rows), watchers).handlers()
     op = Operation(
-        name=name, path=ResourcePath.parse(path), payload=payload, request_id="r",
+        type=OperationType(name), path=ResourcePath.parse(path), payload=payload, request_id="r",
         credential=None, origin=HERE,
     )  # fmt: skip
     assert table["live.watch"].capability is Capability.READ

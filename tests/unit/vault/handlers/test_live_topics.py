@@ -3,7 +3,7 @@
 from actors.tree import MailboxStats, Node
 from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.verification import VerificationState
-from vault.handlers.live_topics import MAX_EVENTS, actor_reader, event_reader, state_reader
+from vault.handlers.live import MAX_EVENTS, actor_reader, event_reader, state_reader
 from vault.model.audit_row import AuditRow
 from vault.model.link import LinkStatus
 

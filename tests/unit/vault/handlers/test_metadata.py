@@ -8,7 +8,6 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import SECOND, House
-from vault.barrier import SECRETS, VERSIONS, StoreQuery, Table
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.handlers.metadata import CACHED_VERSIONS, SMALL_BYTES
 from vault.handlers.secrets import MAX_ATTEMPTS
@@ -25,6 +24,8 @@ from vault.model.payloads import (
 )
 from vault.model.records import RecordStatus
 from vault.model.results import SecretInfo, VersionComparison
+from vault.store.table import StoreQuery, Table
+from vault.store.tables import SECRETS, VERSIONS
 
 APP = "secret/app"
 
@@ -228,7 +229,7 @@ async def test_a_merge_leaves_what_it_does_not_name(house: House) -> None:
     head = await house.barrier.get(SECRETS, APP)
     assert head is not None
     old = replace(head, metadata={"old": "a\nb"})
-    await house.barrier.commit(lambda tx: tx.put(SECRETS, old))
+    await house.barrier.transact(lambda tx: tx.put(SECRETS, old))
     merge = WriteMetadata(metadata={"new": "c"}, merge=True)
     merged = await house.do("secret.metadata.write", APP, merge)
     assert merged.metadata == {"old": "a\nb", "new": "c"}
@@ -338,7 +339,7 @@ async def test_a_version_from_before_labels_were_kept(house: House) -> None:
     written = await house.write(APP)
     old = await house.version(written.secret.id, 1)
     assert old is not None
-    await house.barrier.commit(lambda tx: tx.put(VERSIONS, replace(old, labels=UNSET)))
+    await house.barrier.transact(lambda tx: tx.put(VERSIONS, replace(old, labels=UNSET)))
     await house.write(APP)
     await house.write(APP)
     with pytest.raises(NotFoundError) as caught:

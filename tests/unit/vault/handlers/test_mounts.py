@@ -7,7 +7,6 @@ import pytest
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from vault.barrier import MOUNTS, SECRETS, VERSIONS, StoreQuery
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -18,14 +17,16 @@ from vault.errors import (
 from vault.handlers import mounts as module
 from vault.handlers.handler import Call
 from vault.handlers.mounts import MountHandlers
+from vault.handlers.stores import MountStore
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow, SecretRow, VersionRow
 from vault.store.memory import MemoryBackend
-from vault.store.table import Table
+from vault.store.table import StoreQuery, Table
+from vault.store.tables import MOUNTS, SECRETS, VERSIONS
 from vault.store.transaction import StoreTx, transact
 
 
@@ -61,7 +62,7 @@ class FakeBarrier:
         """From the backend."""
         return await self.select(table, StoreQuery())
 
-    async def commit(self, change: Callable[[StoreTx], Any]) -> Any:
+    async def transact(self, change: Callable[[StoreTx], Any]) -> Any:
         """One transaction."""
         result = transact(self.backend, change, NoGuard())
         self.commits += 1
@@ -85,13 +86,16 @@ class House:
 
     def __init__(self) -> None:
         self.barrier, self.authorizer, self.book = FakeBarrier(), FakeAuthorizer(), MountTable()
-        self.nouns = MountHandlers(self.barrier, self.book, self.authorizer, FakeWorld())  # type: ignore[arg-type]  # the fakes have what it asks
+        self.nouns = MountHandlers(
+            MountStore(self.barrier), self.book, self.authorizer, FakeWorld()
+        )  # type: ignore[arg-type]  # the fakes have what it asks
         self.handlers = self.nouns.handlers()
 
     async def do(self, name: str, path: str, payload: object = None) -> Any:
         """Run `mount.name` as the pipeline would."""
         op = Operation(
-            name=f"mount.{name}", path=ResourcePath.parse(path), payload=payload or Nothing(),
+            type=OperationType(f"mount.{name}"),
+            path=ResourcePath.parse(path), payload=payload or Nothing(),
             request_id="r", credential=None, origin=Origin(ip="::1"),
         )  # fmt: skip
         identity = Identity(id="u", name="ann", method=Method.TOKEN)
@@ -126,7 +130,7 @@ class House:
                     ),
                 )  # fmt: skip
 
-        await self.barrier.commit(change)
+        await self.barrier.transact(change)
 
 
 @pytest.fixture
@@ -296,7 +300,7 @@ async def test_a_change_that_is_stored_late_is_followed(house: House) -> None:
     await house.mount("a")
     assert not house.nouns.is_stale
     row = replace(house.book.list_mounts()[0], path="b/", id="b", accessor="b")
-    await house.barrier.commit(lambda tx: tx.put(MOUNTS, row))
+    await house.barrier.transact(lambda tx: tx.put(MOUNTS, row))
     assert house.nouns.is_stale
     await house.nouns.refresh()
     assert not house.nouns.is_stale

@@ -21,16 +21,17 @@ from vault.errors import ConflictError, ValidationError
 from vault.handlers import policy_replay as module
 from vault.handlers.handler import Call
 from vault.handlers.policy_replay import PolicyReplayHandlers
+from vault.handlers.stores import SecretStore
 from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import CreateUser, WriteMetadata, WritePolicy
-from vault.model.replay import (
+from vault.model.policy_replay import (
     MAX_CHANGES,
     MAX_WRITTEN,
+    PolicyReplayReport,
     ReplayPolicies,
-    ReplayReport,
     Stop,
     Undecided,
 )
@@ -79,14 +80,17 @@ class Machine:
         new = NewToken(policies=("app",), no_parent=True, ttl=ttl)
         return (await self.house.tokens.create(self.root, new)).row.accessor
 
-    async def run(self, **asked: Any) -> ReplayReport:
+    async def run(self, **asked: Any) -> PolicyReplayReport:
         """As the pipeline would."""
         payload = ReplayPolicies(**{"since": 1, "until": self.house.world.time, **asked})
         op = Operation(
-            name="policy.replay", path=ResourcePath.parse("sys/policies-replay"), payload=payload,
+            type=OperationType("policy.replay"),
+            path=ResourcePath.parse("sys/policies-replay"), payload=payload,
             request_id="r", credential=None, origin=Origin(ip=""),
         )  # fmt: skip
-        found: ReplayReport = await self.replays.handlers()["policy.replay"].run(Call(op, ROOT))
+        found: PolicyReplayReport = await self.replays.handlers()["policy.replay"].run(
+            Call(op, ROOT)
+        )
         return found
 
     def seen(self, path: str = "s/a", **changes: Any) -> None:
@@ -111,7 +115,8 @@ async def machine(house: House) -> Machine:
     owners = CredentialOwners(keys, house.tokens, Users(house.store, revoker, house.world))
     log = Log()
     replays = PolicyReplayHandlers(
-        house.book, log, owners, house.barrier, lambda kind, id_: f"{kind}:{id_}".encode(),
+        house.book, log, owners, SecretStore(house.barrier),
+        lambda kind, id_: f"{kind}:{id_}".encode(),
         house.handlers, house.world,
     )  # fmt: skip
     await house.do("policy.write", "sys/policies/app", WritePolicy(document=ALLOW))

@@ -6,12 +6,12 @@ import pytest
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
+from protocols.instant import MAX_NS
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
-from vault.barrier import SECRETS, VERSIONS, VaultTx
+from vault.barrier import VaultTx
 from vault.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
 from vault.handlers.secret_settings import MAX_VALUE_BYTES
 from vault.handlers.secrets import MAX_ATTEMPTS
-from vault.model.instant import MAX_NS
 from vault.model.labels import Labels
 from vault.model.payloads import (
     CompareVersions,
@@ -26,6 +26,7 @@ from vault.model.payloads import (
 )
 from vault.model.records import RecordStatus
 from vault.model.results import SecretValue, SecretWritten
+from vault.store.tables import SECRETS, VERSIONS
 
 APP = "secret/app"
 
@@ -242,7 +243,7 @@ async def test_versions_of_an_older_program_expire_with_their_head(
             assert version is not None
             tx.put(VERSIONS, replace(version, labels=labels))
 
-    await house.barrier.commit(as_it_was)
+    await house.barrier.transact(as_it_was)
     assert (await read(house, 1)).secret.expires_at == NOW + SECOND
     await house.write(APP, b'"new"')
     house.world.time = NOW + SECOND
@@ -261,7 +262,7 @@ async def test_versions_of_an_older_program_that_never_expire(house: House) -> N
         assert version is not None
         tx.put(VERSIONS, replace(version, labels=Labels()))
 
-    await house.barrier.commit(as_it_was)
+    await house.barrier.transact(as_it_was)
     await house.write(APP, expires_at=NOW + SECOND)
     house.world.time = NOW + SECOND
     assert (await read(house, 1)).value == b'"old"'

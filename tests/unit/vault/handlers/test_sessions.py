@@ -12,7 +12,7 @@ from vault.errors import AuthorizationError, ConflictError, NotFoundError, Valid
 from vault.handlers.handler import Call, Handlers
 from vault.handlers.sessions import SESSION_CREATE_PATH, SessionHandlers
 from vault.model.identity import Identity, Method
-from vault.model.operation import Operation
+from vault.model.operation import Operation, OperationType
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.model.results import BrowserSession
@@ -29,7 +29,7 @@ def table(house: House) -> Handlers:
 async def ask(house: House, name: str, by: Identity) -> BrowserSession:
     """Run one."""
     op = Operation(
-        name=name, path=ResourcePath.parse(SESSION_CREATE_PATH), payload=Nothing(),
+        type=OperationType(name), path=ResourcePath.parse(SESSION_CREATE_PATH), payload=Nothing(),
         request_id="r", credential=None, origin=HERE,
     )  # fmt: skip
     found = await table(house)[name].run(Call(op, by))

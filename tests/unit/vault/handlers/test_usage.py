@@ -9,17 +9,18 @@ from protocols.link.limits import MAX_NAMED
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
 from vault.authn.credential_owners import CredentialOwners
 from vault.authz.authorizer import Authorizer
-from vault.barrier import ACCESS
 from vault.errors import NotFoundError
 from vault.handlers import usage as module
 from vault.handlers.handler import Call
+from vault.handlers.stores import AccessStore, SecretStore
 from vault.handlers.usage import MAX_MOST_READ, MAX_NAMED_EACH, UsageHandlers
 from vault.model.identity import Identity
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import SecretVersions, WriteMetadata
 from vault.model.records import AccessRow
 from vault.model.usage import ReportUsage, ResolveOpaqueId, UsageReport
+from vault.store.tables import ACCESS
 
 DAY = 86_400 * SECOND
 
@@ -51,9 +52,17 @@ class TwoUsers(CredentialOwners):
 async def ask(house: House, name: str, payload: object, by: Identity = ROOT) -> Any:
     """As the pipeline would."""
     authorizer = Authorizer(house.book)
-    handlers = UsageHandlers(house.barrier, authorizer, opaque, TwoUsers(), house.world).handlers()
+    handlers = UsageHandlers(
+        SecretStore(house.barrier),
+        AccessStore(house.barrier),
+        authorizer,
+        opaque,
+        TwoUsers(),
+        house.world,
+    ).handlers()
     op = Operation(
-        name=name, path=ResourcePath.parse("sys/usage"), payload=payload, request_id="r",
+        type=OperationType(name),
+        path=ResourcePath.parse("sys/usage"), payload=payload, request_id="r",
         credential=None, origin=Origin(ip=""),
     )  # fmt: skip
     return await handlers[name].run(Call(op, by))
@@ -70,7 +79,7 @@ async def read_at(house: House, path: str, when: int) -> str:
     row = await house.head(path)
     assert row is not None
     access = AccessRow(secret_id=row.id, value_reads=1, last_value_read=when)
-    await house.barrier.commit(lambda tx: tx.put(ACCESS, access))
+    await house.barrier.transact(lambda tx: tx.put(ACCESS, access))
     return row.id
 
 

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
-from vault.barrier import ACCESS
 from vault.errors import NotFoundError, ValidationError
 from vault.handlers.versions import MAX_VERSIONS_AT_ONCE
 from vault.model.operation import Capability
 from vault.model.payloads import ReadSecret, SecretVersions
 from vault.model.records import RecordStatus, SecretRow
+from vault.store.tables import ACCESS
 
 APP = "secret/app"
 

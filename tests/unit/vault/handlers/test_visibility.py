@@ -7,7 +7,7 @@ from vault.authz.authorizer import Authorizer
 from vault.handlers.handler import Call
 from vault.handlers.visibility import Visibility, secret_facts
 from vault.model.identity import Identity
-from vault.model.operation import Operation
+from vault.model.operation import Operation, OperationType
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
@@ -20,7 +20,7 @@ ROW = SecretRow(
 def sight(house: House, by: Identity) -> Visibility:
     """Of this caller."""
     op = Operation(
-        name="x", path=ResourcePath.parse("s"), payload=Nothing(), request_id="r",
+        type=OperationType("x"), path=ResourcePath.parse("s"), payload=Nothing(), request_id="r",
         credential=None, origin=HERE,
     )  # fmt: skip
     return Visibility(Authorizer(house.book), Call(op, by), NOW)

@@ -1,7 +1,7 @@
 """Rewrapping goes on until a pass is complete, through the pipeline, under its own name."""
 
 from actors.testing import FakeWorld
-from vault.jobs.kek_rewrap import KekRewrap
+from vault.jobs.kek_rotation import KekRewrap
 from vault.model.operation import Operation
 from vault.model.results import RewrapStep
 

@@ -1,9 +1,9 @@
-"""vault.jobs.lockout_report: how many credentials were locked out, once a turn."""
+"""vault.jobs.refused_report: how many credentials were locked out, once a turn."""
 
 from actors.testing import FakeWorld
 from protocols.link.vocabulary import AlertCode
 from vault.authn.lockout import DURATION, FAILURES, Lockout
-from vault.jobs.lockout_report import LockoutReport
+from vault.jobs.refused_report import LockoutReport
 
 
 async def test_lockouts_are_one_alert_that_says_how_many() -> None:

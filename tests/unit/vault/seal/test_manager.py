@@ -19,7 +19,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.seal.manager import (
@@ -32,7 +32,7 @@ from vault.seal.manager import (
 from vault.seal.root_keys.file import FileRootKey
 
 OP = Operation(
-    name="op", path=ResourcePath.parse("s/a"), payload=Nothing(), request_id="r",
+    type=OperationType("op"), path=ResourcePath.parse("s/a"), payload=Nothing(), request_id="r",
     credential=None, origin=Origin(ip=""),
 )  # fmt: skip
 
@@ -334,7 +334,7 @@ async def test_a_vault_that_cannot_open_says_why(
     with pytest.raises(TamperedError) as caught:
         await vault.seal_manager.unseal(made.shares[1])
     assert caught.value is damaged
-    [told] = [record for record in caplog.records if record.name == "freehold.gate"]
+    [told] = [record for record in caplog.records if record.name == "freehold.seal"]
     assert told.levelname == "WARNING"
     assert told.getMessage() == f"the vault stays sealed: {damaged}"
     assert vault.seal_manager.status().sealed

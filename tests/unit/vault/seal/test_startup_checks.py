@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from actors.testing import FakeWorld
-from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_marker
+from protocols.instant import SECOND
+from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_stamp_writer
 from vault.audit.broker import open_audit
 from vault.audit.record import decode_record
 from vault.audit.retention import RetentionNotice
@@ -17,7 +18,6 @@ from vault.audit.writer import AuditConfig
 from vault.barrier import KEYRING_ROW, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.errors import SetupError, TamperedError, UnavailableError
-from vault.model.instant import SECOND
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance, AcceptanceSubject
 from vault.seal.startup_checks import (
@@ -42,7 +42,7 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         self.places = SealPaths(folder / "vault.anchor", folder / "audit.log")
         self.backend, self.world = MemoryBackend(), FakeWorld(now=NOW)
-        commit(self.backend, new_marker())
+        commit(self.backend, new_stamp_writer())
 
     async def start_up(self, keyring: Keyring = KEYRING) -> StartupState:
         """As an opening finds it."""
@@ -94,7 +94,7 @@ async def test_an_acceptance_is_written_down_everywhere(vault: Vault) -> None:
     """In the keyring's row, in the log, in the anchor; then it is used up."""
     await vault.open()
     older = MemoryBackend()
-    commit(older, new_marker())
+    commit(older, new_stamp_writer())
     log = Log(vault.places.log, lambda: 9)
     log.grow()
     log.close()

@@ -33,7 +33,7 @@ def test_columns_follow_the_struct() -> None:
 
 def test_guarded() -> None:
     """A table is guarded exactly when its rows have a mac."""
-    unguarded = {"system", "secret_access", "credential_usage", "audit_blocks"}
+    unguarded = {"system", "secret_access", "credential_usage", "audit_blocks", "changes"}
     assert {t.name for t in ALL if not t.is_guarded} == unguarded
 
 

@@ -12,7 +12,10 @@ from tests.unit.vault import test_pipeline as plain
 from tests.unit.vault.test_pipeline_again import upsert
 from vault import pipeline
 from vault.errors import ConflictError
-from vault.model.operation import SecretFacts
+from vault.handlers.stores import SecretStore
+from vault.handlers.visibility import load_stored_facts
+from vault.model.operation import OperationType, SecretFacts
+from vault.pipeline import PipelineParts
 from vault.telemetry.traced_pipeline import TracedPipeline
 
 
@@ -29,11 +32,11 @@ async def test_what_is_decided_again_is_no_error_of_its_step() -> None:
     tracing, parts = Tracing({}, 1.0, SystemWorld().new_id), plain.Parts()
     everything: Any = parts
     traced = TracedPipeline(
-        tracing, authenticator=everything, authorizer=everything, limits=everything,
-        audit=everything, load_facts=partial(pipeline.load_stored_facts, everything),
+        tracing, PipelineParts(authenticator=everything, authorizer=everything, limits=everything,
+        audit=everything, load_facts=partial(load_stored_facts, SecretStore(everything)),
         handlers={"op": upsert(parts)}, metrics=everything,
         world=SystemWorld(),
-    )  # fmt: skip
+    ))  # fmt: skip
     assert await traced.run_operation(plain.op()) == SecretFacts(exists=True)
     [told] = ExportTraceServiceRequest.FromString(tracing.take_batch()).resource_spans
     spans = told.scope_spans[0].spans
@@ -49,10 +52,10 @@ async def test_another_conflict_is_an_error_of_its_step() -> None:
     everything: Any = parts
     refusing = plain.handler(parts, ConflictError("cas_mismatch", "another"), mutates=True)
     traced = TracedPipeline(
-        tracing, authenticator=everything, authorizer=everything, limits=everything,
-        audit=everything, load_facts=partial(pipeline.load_stored_facts, everything),
+        tracing, PipelineParts(authenticator=everything, authorizer=everything, limits=everything,
+        audit=everything, load_facts=partial(load_stored_facts, SecretStore(everything)),
         handlers={"op": refusing}, metrics=everything, world=SystemWorld(),
-    )  # fmt: skip
+    ))  # fmt: skip
     with pytest.raises(ConflictError):
         await traced.run_operation(plain.op())
     [told] = ExportTraceServiceRequest.FromString(tracing.take_batch()).resource_spans
@@ -99,13 +102,14 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fake: Any = Fake([])
     tracing = Tracing({}, 1.0, SystemWorld().new_id)
-    handlers = {"x.read": Handler(run=handle, capability=Capability.READ)}
+    handlers = {"x.read": Handler(OperationType("op"), run=handle, capability=Capability.READ)}
     traced = TracedPipeline(
-        tracing, authenticator=fake, authorizer=fake, limits=fake, audit=fake, load_facts=fake,
+        tracing, PipelineParts(
+        authenticator=fake, authorizer=fake, limits=fake, audit=fake, load_facts=fake,
         handlers=handlers, metrics=Metrics(), world=SystemWorld(),
-    )  # fmt: skip
+    ))  # fmt: skip
     op = Operation(
-        name="x.read", path=ResourcePath.parse("s/canary-path"), payload=Nothing(),
+        type=OperationType("x.read"), path=ResourcePath.parse("s/canary-path"), payload=Nothing(),
         request_id="r", credential="canary-token", origin=Origin(ip="10.0.0.9", dialect="native"),
     )  # fmt: skip
     assert await traced.run_operation(op) == "canary-value"

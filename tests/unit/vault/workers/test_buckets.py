@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.instant import SECOND
 from tests.unit.vault.workers.pages import new_page
 from vault.authz.rate_limits import SKEW, TokenBuckets
-from vault.model.instant import SECOND
 from vault.workers import page
 from vault.workers.buckets import SharedBuckets
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from vault.model.mounts import MountTable
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import ListKeys, ReadMetadata, WriteSecret
 from vault.workers.door import WorkerDoor, may_serve
@@ -52,7 +52,7 @@ async def leader(op: Operation) -> object:
 def operation(name: str, payload: object = None, *, part: bool = False) -> Operation:
     """One of this name."""
     return Operation(
-        name=name,
+        type=OperationType(name),
         path=ResourcePath.parse("secret/a"),
         payload=payload,
         request_id="r",

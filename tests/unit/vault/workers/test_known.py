@@ -3,9 +3,9 @@
 import pytest
 
 from tests.unit.vault.conftest import Vault, head
-from vault.barrier import SECRETS
 from vault.model.operation import SecretFacts
 from vault.model.path import ResourcePath
+from vault.store.tables import SECRETS
 from vault.workers.known import ABSENT, THERE, Known
 
 PATH, OTHER = ResourcePath.parse("s/i"), ResourcePath.parse("s/j")

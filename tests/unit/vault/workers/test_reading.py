@@ -7,12 +7,12 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
+from protocols.instant import SECOND
 from tests.unit.vault.workers.pages import new_page
 from vault.authz.ceiling import NO_CEILING
 from vault.config import Settings
 from vault.errors import ConflictError, TamperedError
 from vault.metrics import Metrics
-from vault.model.instant import SECOND
 from vault.store.memory import MemoryBackend
 from vault.workers.audit import AuditLane
 from vault.workers.reading import CaughtUp, WorkerParts, open_reading

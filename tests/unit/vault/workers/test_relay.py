@@ -15,7 +15,7 @@ from protocols.http.asgi import RESERVATION
 from tests.unit.vault.workers.test_desk import WRITTEN
 from vault.edge.reply import Headers
 from vault.errors import NotFoundError, UnavailableError, VaultError
-from vault.model.operation import Operation, Origin
+from vault.model.operation import Operation, OperationType, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.results import SecretValue
@@ -107,7 +107,8 @@ def became(path: str) -> SecretValue | VaultError:
 def operation(path: str) -> Operation:
     """One of several of a request."""
     return Operation(
-        name="secret.write", path=ResourcePath.parse(path), payload=WriteSecret(value=b"{}", cas=3),
+        type=OperationType("secret.write"),
+        path=ResourcePath.parse(path), payload=WriteSecret(value=b"{}", cas=3),
         request_id="r.7", credential="s.token", origin=Origin(ip="10.0.0.1"), part=True,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from tests.unit.vault.workers.test_write_desk import decided
 from vault.errors import ConflictError, UnavailableError, VaultError
 from vault.handlers.handler import Call
 from vault.model.identity import ANONYMOUS
-from vault.model.operation import Operation, Origin, SecretFacts
+from vault.model.operation import Operation, OperationType, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.mutations import WRITE
@@ -217,7 +217,7 @@ class FakeKnown:
 def begun(*, guess: bool = True) -> Call:
     """A write that was allowed."""
     op = Operation(
-        name=WRITE, path=ResourcePath.parse("s/a"), payload=WriteSecret(value=b"{}"),
+        type=OperationType(WRITE), path=ResourcePath.parse("s/a"), payload=WriteSecret(value=b"{}"),
         request_id="r1", credential="t", origin=Origin(ip="10.0.0.1"),
     )  # fmt: skip
     return Call(op, ANONYMOUS, SecretFacts(exists=True, is_guess=guess))

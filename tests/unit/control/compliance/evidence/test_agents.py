@@ -10,7 +10,7 @@ from control.ca.store import IssuedCertificate
 from control.core import Core
 from control.model.agents import Health, Life, Presence, new_agent
 from control.model.compliance import Evidence, Result, StateProof
-from control.services.presence_store import PresenceUpdate, store_presence
+from control.services.presence import PresenceUpdate, store_presence
 from control.store import agents
 from control.store.ca_store import SqlCaTransaction
 from control.store.rows import Tx

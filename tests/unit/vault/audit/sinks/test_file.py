@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from protocols.instant import SECOND
 from vault.audit import record
 from vault.audit.batch import BatchComposer, LogPosition
 from vault.audit.layout import LogLayout
@@ -25,7 +26,6 @@ from vault.audit.testing import (
 )
 from vault.audit.verify import verify_log
 from vault.errors import TamperedError
-from vault.model.instant import SECOND
 
 KEYS = make_keys()
 BATCHES = 9  # with ROTATION: several segments

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.audit.sinks.reserve import MARGIN, MIN_FREE_RATIO, DiskReserve
+from vault.audit.sinks.disk import MARGIN, MIN_FREE_RATIO, DiskReserve
 from vault.audit.testing import FaultyDisk
 
 SIZE = 64 * 1024

@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.errors import AuthorizationError
+from vault.model.health import KeyringState, KeyStatus
 from vault.seal.manager import SealStatus
 
 SEALED = SealStatus(type="shamir", initialized=True, sealed=True)
@@ -78,9 +79,18 @@ async def test_seal_without_the_right(wire: Wire) -> None:
 
 async def test_key_status(wire: Wire) -> None:
     """At the top and in `data`."""
-    wire.gate.answers["sys.key_status"] = {
-        "epoch": 1, "term": 2, "install_time": NOW, "encryptions": 7, "rotation_due": False,
-    }  # fmt: skip
+    wire.gate.answers["sys.key_status"] = KeyStatus(
+        keyring=KeyringState(
+            epoch=1,
+            generation=2,
+            oldest_generation=1,
+            created_at=NOW,
+            uses=7,
+            reserved_uses=12,
+            rotation_due=False,
+        ),
+        rewrapped=False,
+    )
     body = (await wire.ask("GET", "sys/key-status")).json
     wanted = {"term": 2, "install_time": "2027-01-15T08:00:00Z", "encryptions": 7}
     assert body["data"] == wanted

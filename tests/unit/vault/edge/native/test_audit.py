@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from protocols.instant import parse_rfc3339
 from vault.audit.broker import BrokerState, SinkState
 from vault.audit.proof import Proof
 from vault.audit.query import AuditPage, AuditQuery
-from vault.model.instant import parse_rfc3339
 from vault.model.payloads import HashAuditValue, ReadAuditRecord
 
 

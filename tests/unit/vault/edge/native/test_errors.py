@@ -1,8 +1,8 @@
-"""vault.edge.native.errors: the design's APIError, and nothing else."""
+"""vault.edge.native.views: the design's APIError, and nothing else."""
 
 import msgspec
 
-from vault.edge.native.errors import error_body
+from vault.edge.native.views import error_body
 from vault.errors import ConflictError
 
 

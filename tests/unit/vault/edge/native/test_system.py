@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from actors.tree import MailboxStats, Node
-from vault.model.health import HealthState
-from vault.model.instant import SECOND
+from protocols.instant import SECOND
+from vault.model.health import CacheState, HealthState, KeyringState, KeyStatus
 from vault.model.link import CentralBundle, LinkNotification, LinkStatus
 from vault.model.payloads import TuneMount, WriteMount
 from vault.model.records import MountRow
@@ -44,10 +44,18 @@ async def test_what_changes_keys(
 
 async def test_the_key_is_told_without_the_key(wire: Any) -> None:
     """Generation, age and uses."""
-    wire.gate.answers["sys.key_status"] = {
-        "epoch": 3, "term": 2, "install_time": 10**18, "encryptions": 9, "reserved": 12,
-        "rotation_due": False, "oldest": 1, "rewrapped": False,
-    }  # fmt: skip
+    wire.gate.answers["sys.key_status"] = KeyStatus(
+        keyring=KeyringState(
+            epoch=3,
+            generation=2,
+            oldest_generation=1,
+            created_at=10**18,
+            uses=9,
+            reserved_uses=12,
+            rotation_due=False,
+        ),
+        rewrapped=False,
+    )
     body = json.loads((await wire.ask("GET", "system/key-status")).body)
     assert body == {
         "epoch": 3, "generation": 2, "created_at": "2001-09-09T01:46:40Z", "uses": 9,
@@ -59,8 +67,9 @@ async def test_the_key_is_told_without_the_key(wire: Any) -> None:
 async def test_the_cache(wire: Any) -> None:
     """The design's words for its settings, seconds on the wire."""
     counts = {"bytes": 7, "entries": 2, "hits": 3, "misses": 1, "evictions": 0, "hit_rate": 75.0}
-    state = {"policy": "lfu", "ttl": 300 * 10**9, "max_bytes": 9}
-    wire.gate.answers["sys.cache"] = state | counts
+    wire.gate.answers["sys.cache"] = CacheState(
+        eviction_policy="lfu", ttl=300 * 10**9, max_bytes=9, **counts
+    )
     told = json.loads((await wire.ask("GET", "system/cache")).body)
     assert told == {"eviction_policy": "lfu", "ttl_seconds": 300.0, "max_bytes": 9} | counts
     assert wire.asked == ("sys.cache", "sys/cache")

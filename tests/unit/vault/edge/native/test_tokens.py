@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from protocols.instant import SECOND
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
-from vault.model.instant import SECOND
 from vault.model.payloads import AccessorSelector, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 

@@ -29,13 +29,13 @@ EPOCH = KEYRING.epoch
 AUDIT_KEYS = make_keys()
 
 
-def new_marker() -> CommitStampWriter:
-    """The marker of a new vault."""
+def new_stamp_writer() -> CommitStampWriter:
+    """The stamp_writer of a new vault."""
     return CommitStampWriter(KEYS, base=StampBase(0, RowTotals()), written=b"")
 
 
 def commit(
-    backend: MemoryBackend, marker: CommitStampWriter, *changes: Callable[[StoreTx], None]
+    backend: MemoryBackend, stamp_writer: CommitStampWriter, *changes: Callable[[StoreTx], None]
 ) -> None:
     """One transaction with its mark."""
 
@@ -43,11 +43,11 @@ def commit(
         batch = TransactionBatch(session, HmacRowGuard(KEYRING), None)
         for change in changes:
             batch.run_change(change)
-        marker.stamp(batch)
+        stamp_writer.stamp(batch)
         return batch.write_set()
 
     backend.write(apply)
-    marker.on_durable()
+    stamp_writer.on_durable()
 
 
 class _Unstamped:

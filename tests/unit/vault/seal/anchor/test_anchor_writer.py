@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors import SystemWorld
 from actors.testing import FakeWorld
-from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYS, commit, new_marker
+from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYS, commit, new_stamp_writer
 from vault.audit.batch import Batch, BatchComposer, LogPosition
 from vault.audit.chain import Chain
 from vault.audit.testing import NOW, VAULT, make_pending_record
@@ -27,12 +27,16 @@ from vault.store.memory import MemoryBackend
 
 
 class Kept:
-    """A keeper in a fake world, and a log in memory."""
+    """A anchor_writer in a fake world, and a log in memory."""
 
     def __init__(self, folder: Path) -> None:
-        self.world, self.marker, self.backend = FakeWorld(), new_marker(), MemoryBackend()
+        self.world, self.stamp_writer, self.backend = (
+            FakeWorld(),
+            new_stamp_writer(),
+            MemoryBackend(),
+        )
         self.file = AnchorFile(folder / "vault.anchor")
-        self.keeper = AnchorWriter(self.file, KEYS, self.marker, self.world)
+        self.anchor_writer = AnchorWriter(self.file, KEYS, self.stamp_writer, self.world)
         position = LogPosition(Chain(AUDIT_KEYS.digest), 0, 0, 0, is_closed=True, checkpoint=0)
         self._ledger = BatchComposer(
             AUDIT_KEYS, VAULT, position, rotation_bytes=2**30, commits=self._commits
@@ -44,49 +48,49 @@ class Kept:
 
     def commit(self) -> None:
         """One transaction."""
-        commit(self.backend, self.marker)
+        commit(self.backend, self.stamp_writer)
 
     def anchor(self) -> Anchor | None:
         """What the file says."""
         return self.file.read(KEYS)
 
     def _commits(self) -> int:
-        return self.marker.commits
+        return self.stamp_writer.commits
 
 
 @asynccontextmanager
 async def kept(folder: Path) -> AsyncIterator[Kept]:
-    """A keeper at work."""
+    """A anchor_writer at work."""
     made = Kept(folder)
-    async with run_anchor_writer(made.keeper):
+    async with run_anchor_writer(made.anchor_writer):
         yield made
 
 
 async def test_it_writes_what_was_acknowledged(tmp_path: Path) -> None:
     """The batch's signed head, and the count of commits; then marks may say that there is one."""
     async with kept(tmp_path) as it:
-        it.keeper.on_open(0)
+        it.anchor_writer.on_open(0)
         await wait_all_tasks_blocked()
         assert it.anchor() is None
-        assert not it.marker.anchored
+        assert not it.stamp_writer.anchored
         it.commit()
         batch = it.batch()
-        it.keeper.on_batch(batch)
-        assert it.marker.checkpoint == batch.note
+        it.anchor_writer.on_batch(batch)
+        assert it.stamp_writer.checkpoint == batch.note
         await wait_all_tasks_blocked()
         assert it.anchor() == Anchor(vault=VAULT, epoch=1, commits=1, checkpoint=batch.note)
-        assert it.marker.anchored
+        assert it.stamp_writer.anchored
 
 
 async def test_many_batches_are_one_write_a_second(tmp_path: Path) -> None:
     """And the last of them is not forgotten when it becomes quiet."""
     async with kept(tmp_path) as it:
-        it.keeper.on_batch(it.batch())
+        it.anchor_writer.on_batch(it.batch())
         await wait_all_tasks_blocked()
         first = it.anchor()
         for _ in range(5):
             last = it.batch()
-            it.keeper.on_batch(last)
+            it.anchor_writer.on_batch(last)
             await wait_all_tasks_blocked()
         assert it.anchor() == first
         it.world.advance(WRITE_INTERVAL)
@@ -99,10 +103,10 @@ async def test_many_batches_are_one_write_a_second(tmp_path: Path) -> None:
 async def test_an_orderly_end_leaves_it_exact(tmp_path: Path) -> None:
     """Whatever came within the last second."""
     async with kept(tmp_path) as it:
-        it.keeper.on_batch(it.batch())
+        it.anchor_writer.on_batch(it.batch())
         await wait_all_tasks_blocked()
         last = it.batch()
-        it.keeper.on_batch(last)
+        it.anchor_writer.on_batch(last)
         it.commit()
     assert it.anchor() == Anchor(vault=VAULT, epoch=1, commits=1, checkpoint=last.note)
 
@@ -118,14 +122,14 @@ async def test_a_failure_is_told_and_tried_again(
     async with kept(tmp_path) as it:
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fail)
-            it.keeper.on_batch(it.batch())
+            it.anchor_writer.on_batch(it.batch())
             await wait_all_tasks_blocked()
-            assert it.keeper.error == "OSError: No space left on device"
+            assert it.anchor_writer.error == "OSError: No space left on device"
             with pytest.raises(UnavailableError, match="anchor_unavailable"):
-                await it.keeper.write_anchor()
+                await it.anchor_writer.write_anchor()
         it.world.advance(WRITE_INTERVAL)
         await wait_all_tasks_blocked()
-        assert it.keeper.error == ""
+        assert it.anchor_writer.error == ""
         assert it.anchor() is not None
     assert "anchor_unavailable" in caplog.text
 
@@ -135,7 +139,7 @@ async def test_two_writes_at_once_do_not_meet(tmp_path: Path) -> None:
     it = Kept(tmp_path)
     async with trio.open_nursery() as nursery:
         for _ in range(5):
-            nursery.start_soon(it.keeper.write_anchor)
+            nursery.start_soon(it.anchor_writer.write_anchor)
     assert it.anchor() is not None
 
 
@@ -143,10 +147,10 @@ async def test_records_without_a_head_say_nothing_new(tmp_path: Path) -> None:
     """What others wrote comes in pieces: the last of them has the signed head."""
     async with kept(tmp_path) as it:
         first = it.batch()
-        it.keeper.on_batch(first)
-        it.keeper.on_batch(replace(it.batch(), note=""))
-        assert it.marker.checkpoint == first.note
-        assert not it.keeper.wants_lines()
+        it.anchor_writer.on_batch(first)
+        it.anchor_writer.on_batch(replace(it.batch(), note=""))
+        assert it.stamp_writer.checkpoint == first.note
+        assert not it.anchor_writer.wants_lines()
 
 
 class HangingFile(AnchorFile):
@@ -168,15 +172,15 @@ async def test_a_file_system_that_hangs_is_given_up(
 ) -> None:
     """One write after the other fails in time; once it answers, the newest is what stays."""
     monkeypatch.setattr(anchor_writer, "WRITE_TIMEOUT", 0.05)
-    file, marker = HangingFile(tmp_path / "vault.anchor"), new_marker()
-    writer = AnchorWriter(file, KEYS, marker, SystemWorld())
+    file, stamp_writer = HangingFile(tmp_path / "vault.anchor"), new_stamp_writer()
+    writer = AnchorWriter(file, KEYS, stamp_writer, SystemWorld())
     for number in range(3):
-        marker.sealed_at = number
+        stamp_writer.sealed_at = number
         with pytest.raises(UnavailableError, match="anchor_unavailable"):
             await writer.write_anchor()
         assert writer.error == "TimeoutError: no answer within 0.05 s"
     monkeypatch.setattr(anchor_writer, "WRITE_TIMEOUT", 30.0)
-    marker.sealed_at = NOW
+    stamp_writer.sealed_at = NOW
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.write_anchor)
         await wait_all_tasks_blocked(0.05)
@@ -194,7 +198,7 @@ async def test_the_end_does_not_wait_for_a_file_system_that_hangs(
     monkeypatch.setattr(anchor_writer, "WRITE_TIMEOUT", 0.05)
     it = Kept(tmp_path)
     file = HangingFile(tmp_path / "vault.anchor")
-    writer = AnchorWriter(file, KEYS, it.marker, SystemWorld())
+    writer = AnchorWriter(file, KEYS, it.stamp_writer, SystemWorld())
     try:
         with trio.fail_after(30):
             async with run_anchor_writer(writer):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.store.samples import put, remove, secret, user
-from tests.unit.vault.seal.anchor.places import KEYRING, KEYS, commit, new_marker
+from tests.unit.vault.seal.anchor.places import KEYRING, KEYS, commit, new_stamp_writer
 from vault.audit.shared_tail import BYTES, LastLine, SharedTail, Tail
 from vault.barrier import HmacRowGuard
 from vault.errors import TamperedError
@@ -38,27 +38,27 @@ def mark_in(backend: MemoryBackend) -> CommitStamp:
 
 def test_every_transaction_is_counted() -> None:
     """With what it makes of the rows, and with the log as it was."""
-    backend, marker = MemoryBackend(), new_marker()
-    commit(backend, marker, put(SECRETS, secret("a"), secret("b")), put(USERS, user("u")))
-    marker.checkpoint, marker.anchored = "note", True
-    assert (marker.commits, mark_in(backend).checkpoint) == (1, "")
-    commit(backend, marker, put(SECRETS, secret("a", max_versions=3)), remove(SECRETS, "b"))
+    backend, stamp_writer = MemoryBackend(), new_stamp_writer()
+    commit(backend, stamp_writer, put(SECRETS, secret("a"), secret("b")), put(USERS, user("u")))
+    stamp_writer.checkpoint, stamp_writer.anchored = "note", True
+    assert (stamp_writer.commits, mark_in(backend).checkpoint) == (1, "")
+    commit(backend, stamp_writer, put(SECRETS, secret("a", max_versions=3)), remove(SECRETS, "b"))
     mark = mark_in(backend)
     assert (mark.commits, mark.checkpoint, mark.anchored, mark.epoch) == (2, "note", True, 1)
-    with marker.track_epoch(lambda: 7):
-        commit(backend, marker)
-        assert (marker.commits, mark_in(backend).epoch) == (3, 7)
+    with stamp_writer.track_epoch(lambda: 7):
+        commit(backend, stamp_writer)
+        assert (stamp_writer.commits, mark_in(backend).epoch) == (3, 7)
 
 
 def test_where_others_write_the_log_too() -> None:
     """The mark has the head that was signed last, whoever did, and they are told of each commit."""
     end = SharedTail(memoryview(bytearray(BYTES)), Path("unused"))
-    backend, marker = MemoryBackend(), new_marker()
-    marker.checkpoint, marker.shared_tail = "older", end
-    commit(backend, marker)
+    backend, stamp_writer = MemoryBackend(), new_stamp_writer()
+    stamp_writer.checkpoint, stamp_writer.shared_tail = "older", end
+    commit(backend, stamp_writer)
     assert (mark_in(backend).checkpoint, end.commits) == ("older", 1)
     end.publish(Tail(1, b"", [], 1, 0, 0, 0, 0, LastLine(), 0, "newest", 0))
-    commit(backend, marker)
+    commit(backend, stamp_writer)
     assert (mark_in(backend).checkpoint, end.commits) == ("newest", 2)
 
 
@@ -68,118 +68,120 @@ def test_the_last_epoch_stays_when_who_knew_it_is_gone() -> None:
     class Keys:
         epoch = 7
 
-    marker, keys = new_marker(), Keys()
+    stamp_writer, keys = new_stamp_writer(), Keys()
     seen = weakref.ref(keys)
-    with marker.track_epoch(lambda held=keys: held.epoch):  # type: ignore[misc]  # a default, so that it is let go
+    with stamp_writer.track_epoch(lambda held=keys: held.epoch):  # type: ignore[misc]  # a default, so that it is let go
         keys.epoch = 8
     del keys
-    assert (seen(), marker.epoch) == (None, 8)
+    assert (seen(), stamp_writer.epoch) == (None, 8)
 
 
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_a_commit_in_doubt_leaves_it_right(*, is_stored: bool) -> None:
     """Whether it was stored or not: the next one counts on from what the database says."""
-    backend, marker = MemoryBackend(), new_marker()
-    commit(backend, marker, put(USERS, user("u")))
+    backend, stamp_writer = MemoryBackend(), new_stamp_writer()
+    commit(backend, stamp_writer, put(USERS, user("u")))
 
     def apply(session: StoreSession) -> WriteSet:
         batch = TransactionBatch(session, HmacRowGuard(KEYRING), None)
         batch.run_change(put(USERS, user("v")))
-        marker.stamp(batch)
+        stamp_writer.stamp(batch)
         return batch.write_set() if is_stored else WriteSet()
 
     backend.write(apply)  # and nobody is told that it was
-    assert marker.commits == 1
-    commit(backend, marker, put(USERS, user("w")))
-    assert mark_in(backend).commits == marker.commits == (3 if is_stored else 2)
+    assert stamp_writer.commits == 1
+    commit(backend, stamp_writer, put(USERS, user("w")))
+    assert mark_in(backend).commits == stamp_writer.commits == (3 if is_stored else 2)
 
 
 def test_a_marker_goes_on_from_a_row() -> None:
     """As after a start."""
     backend = MemoryBackend()
-    commit(backend, new_marker(), put(USERS, user("u")))
+    commit(backend, new_stamp_writer(), put(USERS, user("u")))
     with backend.read() as session:
         row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
     assert row is not None
-    marker = CommitStampWriter(KEYS, base=stamp_base(mark_in(backend), KEYS), written=row.value)
-    commit(backend, marker, remove(USERS, "u"))
+    stamp_writer = CommitStampWriter(
+        KEYS, base=stamp_base(mark_in(backend), KEYS), written=row.value
+    )
+    commit(backend, stamp_writer, remove(USERS, "u"))
     assert mark_in(backend).commits == 2
 
 
 def test_after_an_acceptance_the_row_does_not_matter() -> None:
     """The first commit replaces it whatever it says."""
     backend = MemoryBackend()
-    commit(backend, new_marker(), put(USERS, user("u")))
+    commit(backend, new_stamp_writer(), put(USERS, user("u")))
     with backend.read() as session:
         totals = sum_rows(session, KEYS)
-    marker = CommitStampWriter(KEYS, base=StampBase(50, totals), written=b"")
-    commit(backend, marker)
+    stamp_writer = CommitStampWriter(KEYS, base=StampBase(50, totals), written=b"")
+    commit(backend, stamp_writer)
     assert mark_in(backend).commits == 51
 
 
 def test_a_mark_that_somebody_changed_ends_all_writing() -> None:
     """While the agent runs nobody else writes the database; whatever did is not built upon."""
-    backend, marker = MemoryBackend(), new_marker()
-    commit(backend, marker)
+    backend, stamp_writer = MemoryBackend(), new_stamp_writer()
+    commit(backend, stamp_writer)
     transact(backend, put(SYSTEM, SystemRow(name=COMMIT_STAMP_ROW, value=b"{}\n")))
     with pytest.raises(TamperedError, match="storage_mark_damaged"):
-        commit(backend, marker)
+        commit(backend, stamp_writer)
     assert stamp_damaged_error("x").code == "storage_mark_damaged"
 
 
 def test_an_older_mark_ends_all_writing() -> None:
     """It is ours, and who puts it back would have us go on from rows of then."""
-    backend, marker = MemoryBackend(), new_marker()
-    commit(backend, marker, put(USERS, user("u")))
+    backend, stamp_writer = MemoryBackend(), new_stamp_writer()
+    commit(backend, stamp_writer, put(USERS, user("u")))
     with backend.read() as session:
         older = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
     assert older is not None
-    commit(backend, marker, remove(USERS, "u"))
+    commit(backend, stamp_writer, remove(USERS, "u"))
     transact(backend, put(SYSTEM, older), put(USERS, user("u")))
     with pytest.raises(TamperedError, match="storage_mark_damaged"):
-        commit(backend, marker)
+        commit(backend, stamp_writer)
 
 
-def recounted(backend: MemoryBackend, marker: CommitStampWriter) -> None:
+def recounted(backend: MemoryBackend, stamp_writer: CommitStampWriter) -> None:
     """As while the agent runs."""
-    compare = marker.begin_recount(HmacRowGuard(KEYRING))
+    compare = stamp_writer.begin_recount(HmacRowGuard(KEYRING))
     with backend.read() as session:
         compare(session)
 
 
 def test_a_recount_finds_what_was_put_back() -> None:
     """An older row, an older mark, both; not what is as it was."""
-    backend, marker = MemoryBackend(), new_marker()
+    backend, stamp_writer = MemoryBackend(), new_stamp_writer()
     guard = HmacRowGuard(KEYRING)
-    commit(backend, marker, put(USERS, user("u")))
+    commit(backend, stamp_writer, put(USERS, user("u")))
     with backend.read() as session:
         older, row = session.get(SYSTEM, (COMMIT_STAMP_ROW,)), session.get(USERS, ("u",))
     assert older is not None
     assert row is not None
-    recounted(backend, marker)
-    commit(backend, marker, remove(USERS, "u"))
-    recounted(backend, marker)
+    recounted(backend, stamp_writer)
+    commit(backend, stamp_writer, remove(USERS, "u"))
+    recounted(backend, stamp_writer)
     transact(backend, put(USERS, row), guard)
     with pytest.raises(TamperedError, match=r"storage_rows_changed.*: users$"):
-        recounted(backend, marker)
+        recounted(backend, stamp_writer)
     transact(backend, remove(USERS, "u"))
-    recounted(backend, marker)
+    recounted(backend, stamp_writer)
     transact(backend, put(SYSTEM, older))
     with pytest.raises(TamperedError, match=r"storage_rows_changed.*: system$"):
-        recounted(backend, marker)
+        recounted(backend, stamp_writer)
 
 
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_a_recount_after_a_commit_in_doubt(*, is_stored: bool) -> None:
     """Whether it was stored or not, that is no change of somebody else's."""
-    backend, marker = MemoryBackend(), new_marker()
-    commit(backend, marker, put(USERS, user("u")))
+    backend, stamp_writer = MemoryBackend(), new_stamp_writer()
+    commit(backend, stamp_writer, put(USERS, user("u")))
 
     def apply(session: StoreSession) -> WriteSet:
         batch = TransactionBatch(session, HmacRowGuard(KEYRING), None)
         batch.run_change(put(USERS, user("v")))
-        marker.stamp(batch)
+        stamp_writer.stamp(batch)
         return batch.write_set() if is_stored else WriteSet()
 
     backend.write(apply)  # and nobody is told that it was
-    recounted(backend, marker)
+    recounted(backend, stamp_writer)

@@ -36,7 +36,7 @@ def anchor(commits: int = 10, size: int = 20, head_commits: int = 9, epoch: int 
 
 
 GOOD: dict[str, Any] = {
-    "epoch": 2, "log_size": 20, "log_commits": 10, "mark": mark(), "anchor": anchor(),
+    "epoch": 2, "log_size": 20, "log_commits": 10, "stamp": mark(), "anchor": anchor(),
 }  # fmt: skip
 NEW = CommitStamp(vault="v", epoch=1, commits=1, checkpoint="", anchored=False, rows=b"")
 
@@ -45,11 +45,11 @@ NEW = CommitStamp(vault="v", epoch=1, commits=1, checkpoint="", anchored=False, 
     "changes",
     [
         {},
-        {"mark": mark(commits=12), "epoch": 3},
+        {"stamp": mark(commits=12), "epoch": 3},
         {"log_size": 25, "log_commits": 8},
         {"anchor": anchor(commits=3, size=2, head_commits=2, epoch=1)},
-        {"mark": NEW, "anchor": None, "log_size": 0, "log_commits": 0, "epoch": 1},
-        {"mark": NEW, "anchor": None, "log_size": 5, "log_commits": 1, "epoch": 1},
+        {"stamp": NEW, "anchor": None, "log_size": 0, "log_commits": 0, "epoch": 1},
+        {"stamp": NEW, "anchor": None, "log_size": 5, "log_commits": 1, "epoch": 1},
     ],
     ids=["even", "ahead", "log ahead", "old anchor", "new vault", "crash before the anchor"],
 )
@@ -61,18 +61,18 @@ def test_what_a_crash_leaves_is_well(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "codes"),
     [
-        ({"mark": mark(commits=9), "anchor": None, "log_commits": 10},
+        ({"stamp": mark(commits=9), "anchor": None, "log_commits": 10},
             ["storage_rolled_back", "anchor_missing"]),
-        ({"mark": mark(commits=9), "log_commits": 0}, ["storage_rolled_back"]),
+        ({"stamp": mark(commits=9), "log_commits": 0}, ["storage_rolled_back"]),
         ({"anchor": anchor(commits=5, head_commits=11)}, ["storage_rolled_back"]),
-        ({"mark": None}, ["storage_rolled_back"]),
-        ({"mark": None, "mark_fault": "x"}, ["storage_mark_damaged"]),
+        ({"stamp": None}, ["storage_rolled_back"]),
+        ({"stamp": None, "stamp_fault": "x"}, ["storage_mark_damaged"]),
         ({"epoch": 1}, ["storage_rolled_back"]),
         ({"changed": ("tokens",)}, ["storage_rows_changed"]),
         ({"log_size": 19}, ["audit_log_behind"]),
         ({"log_size": 0}, ["audit_log_behind"]),
         ({"log_size": 20, "anchor": anchor(size=21)}, ["audit_log_behind"]),
-        ({"log_size": 20, "mark": mark(size=21)}, ["audit_log_behind"]),
+        ({"log_size": 20, "stamp": mark(size=21)}, ["audit_log_behind"]),
         ({"anchor": None}, ["anchor_missing"]),
         ({"anchor": None, "anchor_fault": "x"}, ["anchor_damaged"]),
     ],
@@ -88,7 +88,7 @@ def test_the_highest_claims_are_known() -> None:
     """Whoever makes them."""
     assert highest_known_commit(ObservedState(**GOOD)) == 10
     assert highest_known_commit(ObservedState(**{**GOOD, "log_commits": 11})) == 11
-    assert highest_known_commit(ObservedState(**{**GOOD, "mark": mark(head_commits=12)})) == 12
+    assert highest_known_commit(ObservedState(**{**GOOD, "stamp": mark(head_commits=12)})) == 12
     assert highest_known_commit(ObservedState(epoch=1, log_size=0, log_commits=0)) == 0
     assert highest_known_epoch(ObservedState(**{**GOOD, "anchor": anchor(epoch=5)})) == 5
     assert highest_known_epoch(ObservedState(**{**GOOD, "epoch": 6})) == 6

@@ -11,7 +11,7 @@ from tests.unit.vault.seal.anchor.places import (
     KEYS,
     Log,
     commit,
-    new_marker,
+    new_stamp_writer,
     renamed,
     there,
 )
@@ -40,21 +40,23 @@ class Vault:
     """A vault that has run for a while: two commits, three batches, an anchor."""
 
     def __init__(self, folder: Path) -> None:
-        self.backend, self.marker = MemoryBackend(), new_marker()
-        commit(self.backend, self.marker, put(USERS, user("a")))
-        log = Log(folder / "audit.log", lambda: self.marker.commits)
+        self.backend, self.stamp_writer = MemoryBackend(), new_stamp_writer()
+        commit(self.backend, self.stamp_writer, put(USERS, user("a")))
+        log = Log(folder / "audit.log", lambda: self.stamp_writer.commits)
         for _ in range(3):
-            self.marker.checkpoint = log.grow()
-        self.marker.anchored = True
-        commit(self.backend, self.marker, put(USERS, user("b")))
+            self.stamp_writer.checkpoint = log.grow()
+        self.stamp_writer.anchored = True
+        commit(self.backend, self.stamp_writer, put(USERS, user("b")))
         log.close()
         self.file = AnchorFile(folder / "vault.anchor")
-        self.file.write(anchor(self.marker), KEYS)
+        self.file.write(anchor(self.stamp_writer), KEYS)
 
 
-def anchor(marker: CommitStampWriter) -> Anchor:
-    """What it says of the marker's state."""
-    return Anchor(vault=VAULT, epoch=1, commits=marker.commits, checkpoint=marker.checkpoint)
+def anchor(stamp_writer: CommitStampWriter) -> Anchor:
+    """What it says of the stamp_writer's state."""
+    return Anchor(
+        vault=VAULT, epoch=1, commits=stamp_writer.commits, checkpoint=stamp_writer.checkpoint
+    )
 
 
 @pytest.fixture
@@ -64,13 +66,13 @@ def vault(tmp_path: Path) -> Vault:
 
 
 def test_it_goes_on_where_it_was(vault: Vault, tmp_path: Path) -> None:
-    """A marker made of the standing counts on; the latest checkpoint is kept."""
+    """A stamp_writer made of the standing counts on; the latest checkpoint is kept."""
     standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
     assert (standing.epoch, standing.base.commits, standing.accepted_findings) == (1, 2, ())
     assert standing.anchored
-    assert standing.checkpoint == vault.marker.checkpoint
-    marker = CommitStampWriter(KEYS, base=standing.base, written=standing.stamp_row)
-    commit(vault.backend, marker, put(USERS, user("c")))
+    assert standing.checkpoint == vault.stamp_writer.checkpoint
+    stamp_writer = CommitStampWriter(KEYS, base=standing.base, written=standing.stamp_row)
+    commit(vault.backend, stamp_writer, put(USERS, user("c")))
     assert check_rollback(there(vault.backend, tmp_path), KEYS, NOW).base.commits == 3
 
 
@@ -99,10 +101,10 @@ def test_an_acceptance_goes_on_above_all_that_is_known(vault: Vault, tmp_path: P
         "storage_rolled_back", "storage_rolled_back", "storage_rows_changed", "audit_log_behind",
     ]  # fmt: skip
     assert standing.acceptance_reason == "a fire"
-    marker = CommitStampWriter(
+    stamp_writer = CommitStampWriter(
         KEYS, base=standing.base, written=standing.stamp_row, epoch=standing.epoch
     )
-    commit(vault.backend, marker)
+    commit(vault.backend, stamp_writer)
     vault.file.write(Anchor(vault=VAULT, epoch=5, commits=71, checkpoint=""), KEYS)
     assert not check_rollback(there(vault.backend, tmp_path, epoch=5), KEYS, NOW).accepted_findings
 
@@ -116,10 +118,10 @@ def test_an_acceptance_that_is_not_needed_is_none(vault: Vault, tmp_path: Path) 
 def test_a_head_that_a_power_cut_set_back_is_no_finding(vault: Vault, tmp_path: Path) -> None:
     """The records are there; the mark's checkpoint is then the latest, and is kept."""
     head = tmp_path / "audit.log.head"
-    newest = vault.marker.checkpoint.encode()
+    newest = vault.stamp_writer.checkpoint.encode()
     head.write_bytes(head.read_bytes().replace(newest, bytes(len(newest))))
     standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
-    assert standing.checkpoint == vault.marker.checkpoint
+    assert standing.checkpoint == vault.stamp_writer.checkpoint
 
 
 def test_an_anchor_that_cannot_be_read_is_told(vault: Vault, tmp_path: Path) -> None:
@@ -140,10 +142,10 @@ def of_the_last_program(vault: Vault) -> None:
     """Have the mark say what a program before format 3 said: nothing of keys."""
     with vault.backend.read() as session:
         totals = count_macs(session, KEYS)
+    writer = vault.stamp_writer
     mark = CommitStamp(
-        format=2, vault=VAULT, epoch=1, commits=vault.marker.commits,
-        checkpoint=vault.marker.checkpoint, anchored=True, rows=KEYS.seal(1, totals.to_bytes()),
-        time=NOW, slewed=NOW - 1,
+        format=2, vault=VAULT, epoch=1, commits=writer.commits, checkpoint=writer.checkpoint,
+        anchored=True, rows=KEYS.seal(1, totals.to_bytes()), time=NOW, slewed=NOW - 1,
     )  # fmt: skip
     transact(
         vault.backend, put(SYSTEM, SystemRow(name=COMMIT_STAMP_ROW, value=encode_state(mark, KEYS)))
@@ -154,8 +156,9 @@ def of_an_older_program(vault: Vault) -> None:
     """Have the mark say what a program before format 2 said: nothing of `system`, nor of time."""
     with vault.backend.read() as session:
         totals = count_macs(session, KEYS).without(SYSTEM)
+    writer = vault.stamp_writer
     mark = CommitStamp(
-        vault=VAULT, epoch=1, commits=vault.marker.commits, checkpoint=vault.marker.checkpoint,
+        vault=VAULT, epoch=1, commits=writer.commits, checkpoint=writer.checkpoint,
         anchored=True, rows=KEYS.seal(1, totals.to_bytes()),
     )  # fmt: skip
     text = encode_state(mark, KEYS).replace(b',"time":0,"slewed":0,"notice":null', b"")
@@ -170,7 +173,7 @@ def test_rows_without_a_mac_are_covered_by_the_mark(
 ) -> None:
     """Nobody changes, adds, removes or puts back one behind the agent's back."""
     for change in (put(SYSTEM, SystemRow(name=name, value=b"1")), remove(SYSTEM, name)):
-        commit(vault.backend, vault.marker, put(SYSTEM, SystemRow(name=name, value=b"2")))
+        commit(vault.backend, vault.stamp_writer, put(SYSTEM, SystemRow(name=name, value=b"2")))
         check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
         transact(vault.backend, change)
         with pytest.raises(TamperedError, match="in: system") as refused:
@@ -182,8 +185,10 @@ def test_rows_without_a_mac_are_covered_by_the_mark(
 def test_the_time_is_that_of_the_last_mark(vault: Vault, tmp_path: Path) -> None:
     """With how far the slewed clock had come, and what retention had announced."""
     times = StampTimes(NOW + 7, NOW + 5, RetentionNotice(3, 100, NOW + 9))
-    marker = CommitStampWriter(KEYS, base=base_of_now(vault), written=b"", times=lambda: times)
-    commit(vault.backend, marker)
+    stamp_writer = CommitStampWriter(
+        KEYS, base=base_of_now(vault), written=b"", times=lambda: times
+    )
+    commit(vault.backend, stamp_writer)
     standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
     assert (standing.time, standing.slewed, standing.notice) == times
 
@@ -191,7 +196,7 @@ def test_the_time_is_that_of_the_last_mark(vault: Vault, tmp_path: Path) -> None
 def base_of_now(vault: Vault) -> StampBase:
     """What is stored."""
     with vault.backend.read() as session:
-        return StampBase(vault.marker.commits, sum_rows(session, KEYS))
+        return StampBase(vault.stamp_writer.commits, sum_rows(session, KEYS))
 
 
 def test_a_mark_of_an_older_program_opens_once(vault: Vault, tmp_path: Path) -> None:
@@ -204,10 +209,12 @@ def test_a_mark_of_an_older_program_opens_once(vault: Vault, tmp_path: Path) -> 
     standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
     assert standing.adopts_system_rows
     assert (standing.time, standing.slewed) == (NOW, NOW)  # of the log's head
-    marker = CommitStampWriter(KEYS, base=standing.base, written=standing.stamp_row, anchored=True)
-    marker.checkpoint = standing.checkpoint
-    commit(vault.backend, marker, remove(SYSTEM, "clock"))
-    vault.file.write(anchor(marker), KEYS)
+    stamp_writer = CommitStampWriter(
+        KEYS, base=standing.base, written=standing.stamp_row, anchored=True
+    )
+    stamp_writer.checkpoint = standing.checkpoint
+    commit(vault.backend, stamp_writer, remove(SYSTEM, "clock"))
+    vault.file.write(anchor(stamp_writer), KEYS)
     assert not check_rollback(there(vault.backend, tmp_path), KEYS, NOW).adopts_system_rows
     transact(vault.backend, put(SYSTEM, old, SystemRow(name="kek-uses/1", value=b"0")))
     with pytest.raises(TamperedError, match="storage_rolled_back"):

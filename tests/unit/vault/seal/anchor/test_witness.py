@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.vault.seal.anchor.places import KEYS, Log, commit, new_marker
+from tests.unit.vault.seal.anchor.places import KEYS, Log, commit, new_stamp_writer
 from vault.audit.testing import VAULT
 from vault.errors import UnavailableError
 from vault.seal.anchor.anchor_file import AnchorFile
@@ -38,9 +38,9 @@ def database(path: Path, checkpoint: str | None) -> Path:
     backend: Any = SqliteBackend(f"sqlite:///{path}")
     backend.open()
     if checkpoint is not None:
-        marker = new_marker()
-        marker.checkpoint = checkpoint
-        commit(backend, marker)
+        stamp_writer = new_stamp_writer()
+        stamp_writer.checkpoint = checkpoint
+        commit(backend, stamp_writer)
     backend.close()
     return path
 

@@ -1,0 +1,233 @@
+"""Several stores on one database: what one acknowledges, each other sees from then on."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+import trio
+
+from tests.contract.store.harness import KEYS, first_stamp, index_of_rows, opened
+from tests.contract.store.samples import next_version, put, remove, secret, system
+from tests.support.databases import SERVERS, remove_rows, server_backend
+from vault.errors import TamperedError, UnavailableError
+from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
+from vault.seal.anchor.row_totals import RowTotals, sum_rows
+from vault.seal.anchor.state import CommitStamp, decode_state
+from vault.store import change_feed
+from vault.store.row_cache import MISSING
+from vault.store.server import Role, run
+from vault.store.store import Store
+from vault.store.table import StoreQuery
+from vault.store.tables import CHANGES, HEAD_ROW, SECRETS, SYSTEM, VERSIONS
+
+NAMES = ("a", "b", "c", "d")
+ENOUGH, COMMITS = 200, 20  # reads, and what happens beside them
+
+
+@pytest.fixture(params=SERVERS)
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty database on each kind of server, with its first commit stamp."""
+    address: str = request.getfixturevalue(f"{request.param}_url")
+    backend = server_backend(address, shared=True)
+    remove_rows(backend)
+    backend.open()
+    first_stamp(backend)
+    backend.close()
+    return address
+
+
+@asynccontextmanager
+async def joined(url: str, node: str) -> AsyncIterator[Store]:
+    """One more store on the database, which goes on from what is there."""
+    backend = server_backend(url, shared=True)
+    backend.open()
+    try:
+        with backend.read() as session:
+            row = session.get(SYSTEM, (HEAD_ROW,))
+            assert row is not None
+            stamp = decode_state(row.value, CommitStamp, KEYS)
+            totals = sum_rows(session, KEYS)
+        base = StampBase(stamp.commits, totals, stamp.feed)
+        stamper = CommitStampWriter(KEYS, base=base, written=row.value, node=node)
+        async with opened(backend, stamper=stamper, index=index_of_rows(backend)) as store:
+            yield store
+    finally:
+        backend.close()
+
+
+@pytest.fixture
+async def stores(url: str) -> AsyncIterator[list[Store]]:
+    """Three of them."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(joined(url, node)) for node in "abc"]
+
+
+async def test_what_one_commits_another_answers(stores: list[Store]) -> None:
+    """Rows, lists and rows that are gone, from the cache as well as from the database."""
+    one, other, _ = stores
+    assert await other.get(SECRETS, "a") is None
+    await one.commit(put(SECRETS, secret("a", current_version=1)))
+    await other.catch_up()
+    found = await other.get(SECRETS, "a")
+    assert found is not None
+    assert found.current_version == 1
+    await one.commit(put(SECRETS, secret("a", current_version=2)))
+    assert other.get_cached(SECRETS, "a") == found, "without a look it is what it was"
+    await other.catch_up()
+    assert other.get_cached(SECRETS, "a") is MISSING
+    assert [row.current_version for row in await other.select(SECRETS, StoreQuery())] == [2]
+    await one.commit(remove(SECRETS, "a"))
+    await other.catch_up()
+    assert await other.get(SECRETS, "a") is None
+    assert await other.select(SECRETS, StoreQuery()) == []
+
+
+async def test_tables_are_known_to_have_changed(stores: list[Store]) -> None:
+    """Who holds rows in another form is told, of a row of the one table without MACs too."""
+    one, other, _ = stores
+    before = other.count_transactions(SECRETS), other.count_transactions(SYSTEM, "keyring")
+    await one.commit(put(SECRETS, secret("a")))
+    await one.commit(put(SYSTEM, system("keyring")))
+    await other.catch_up()
+    after = other.count_transactions(SECRETS), other.count_transactions(SYSTEM, "keyring")
+    assert after == (before[0] + 1, before[1] + 1)
+
+
+async def test_a_transaction_sees_what_others_committed(stores: list[Store]) -> None:
+    """Nobody looks before it: it catches up itself, so no number is given twice."""
+    numbers = [await store.commit(next_version("a")) for _ in range(5) for store in stores]
+    assert numbers == list(range(1, 16))
+
+
+async def test_concurrent_writers(url: str, stores: list[Store]) -> None:
+    """Versions have no gap, nothing is stored twice, and the totals are those of the rows."""
+    numbers: dict[str, list[int]] = {name: [] for name in NAMES}
+
+    async def write(store: Store) -> None:
+        for _ in range(10):
+            for name in NAMES:
+                numbers[name].append(await store.commit(next_version(name)))
+
+    async with trio.open_nursery() as nursery:
+        for store in stores:
+            nursery.start_soon(write, store)
+            nursery.start_soon(write, store)
+    assert {name: sorted(found) for name, found in numbers.items()} == {
+        name: list(range(1, 61)) for name in NAMES
+    }
+    for store in stores:
+        await store.catch_up()
+        assert store.finding is None
+        assert len(await store.select(VERSIONS, StoreQuery(equals={"secret_id": "id-a"}))) == 60
+    backend = server_backend(url, shared=True)
+    backend.open()
+    with backend.read() as session:
+        row = session.get(SYSTEM, (HEAD_ROW,))
+        assert row is not None
+        stamp = decode_state(row.value, CommitStamp, KEYS)
+        totals = RowTotals.from_bytes(KEYS.open_(stamp.epoch, stamp.rows))
+        assert sum_rows(session, KEYS).differing_tables(totals) == []
+        entries = session.select(CHANGES, StoreQuery())
+        assert [entry.seq for entry in entries] == list(range(1, stamp.commits + 1))
+        assert entries[-1].chain == stamp.feed
+    backend.close()
+
+
+@pytest.mark.parametrize("looks", [True, False])
+async def test_no_read_is_stale(stores: list[Store], *, looks: bool) -> None:
+    """What was acknowledged before a read began is in its answer; without the look it is not."""
+    acknowledged = dict.fromkeys(NAMES, 0)
+    stale = reads = 0
+    done = False
+    chance = random.Random(7)  # noqa: S311
+
+    async def write(store: Store) -> None:
+        nonlocal done
+        while reads < ENOUGH or sum(acknowledged.values()) < COMMITS:
+            name = chance.choice(NAMES)
+            number = await store.commit(next_version(name))
+            acknowledged[name] = max(acknowledged[name], number)
+        done = True
+
+    async def read(store: Store) -> None:
+        nonlocal stale, reads
+        while not done:
+            name = chance.choice(NAMES)
+            least = acknowledged[name]
+            if looks:
+                await store.catch_up()
+            found = await store.get(SECRETS, name)
+            reads += 1
+            stale += (found.current_version if found else 0) < least
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write, stores[0])
+        for store in stores[1:]:
+            nursery.start_soon(read, store)
+            nursery.start_soon(read, store)
+    assert (stale == 0) is looks
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM changes WHERE seq = 3",
+        "UPDATE changes SET node = 'x' WHERE seq = 3",
+        "UPDATE changes SET changes = 'x' WHERE seq = 3",
+        "UPDATE changes SET seq = 30 WHERE seq = 3",
+        "DELETE FROM changes WHERE seq >= 3",
+    ],
+)
+async def test_an_entry_that_was_touched(url: str, stores: list[Store], statement: str) -> None:
+    """Who withholds a revocation from the feed is found out before anything is answered."""
+    one, other, _ = stores
+    for name in NAMES:
+        await one.commit(put(SECRETS, secret(name)))
+    backend = server_backend(url, shared=True)
+    connection = backend.connect_driver(Role.WRITE)
+    run(connection, statement)
+    connection.close()
+    with pytest.raises(TamperedError, match="change feed"):
+        await other.catch_up()
+    with pytest.raises(TamperedError, match="change feed"):
+        await other.commit(put(SECRETS, secret("e")))
+
+
+async def test_an_older_head_that_was_put_back(url: str, stores: list[Store]) -> None:
+    """Nothing goes on from it."""
+    one, other, _ = stores
+    backend = server_backend(url, shared=True)
+    connection = backend.connect_driver(Role.WRITE)
+    ((old,),) = run(connection, "SELECT value FROM system WHERE name = 'mark'")
+    await one.commit(put(SECRETS, secret("a")))
+    await other.catch_up()
+    run(connection, "UPDATE system SET value = %s WHERE name = 'mark'", [bytes(old)])
+    connection.close()
+    with pytest.raises(TamperedError, match="put back"):
+        await other.catch_up()
+
+
+async def test_who_is_too_far_behind_says_so(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed is kept for some commits: an agent that was away for longer begins anew."""
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.KEPT", 3)
+    one, other, _ = stores
+    for name in NAMES:
+        await one.commit(put(SECRETS, secret(name)))
+    with pytest.raises(UnavailableError, match="restart"):
+        await other.catch_up()
+
+
+async def test_entries_are_removed(
+    url: str, stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed has a bound."""
+    monkeypatch.setattr(change_feed, "KEPT", 5)
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.REMOVED_PER", 4)
+    for number in range(20):
+        await stores[0].commit(put(SYSTEM, system(str(number))))
+    found = await stores[0].select_keys(CHANGES, StoreQuery())
+    assert 5 <= len(found) <= 9

@@ -1,0 +1,98 @@
+"""Where the open data path and the control link meet: what each lends the other."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from protocols.link.vocabulary import AlertCode
+from vault.audit.feed import LogFollower
+from vault.authz.ceiling import NO_CEILING
+from vault.authz.policy import Policy
+from vault.authz.policy_store import PolicyStore
+from vault.model.link import DISABLED, LinkStatus, SentPage, SentVerdict
+from vault.model.link_ports import PolicyTrust, ReadKekState
+from vault.model.records import AccessRow
+
+MAX_TALLIED: Final = 100_000
+"""Secrets, and credentials, counted at a time; what comes later is not told apart any more."""
+
+
+class UsageTally:
+    """Reads by secret and uses by credential, as they are flushed.
+
+    Outlives the sealing of the vault. Nothing of it is stored.
+    """
+
+    def __init__(self) -> None:
+        self.reads: dict[str, int] = {}
+        self.uses: dict[str, int] = {}
+
+    def add_reads(self, rows: Iterable[AccessRow]) -> None:
+        """Reads of values that were just written to the database."""
+        for row in rows:
+            if row.value_reads:
+                _add(self.reads, row.secret_id, row.value_reads)
+
+    def add_uses(self, uses: Mapping[str, tuple[int, int]]) -> None:
+        """Uses of credentials, the same: how often, and when last."""
+        for credential, (count, _) in uses.items():
+            _add(self.uses, credential, count)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.reads, self.uses = {}, {}
+
+
+def link_disabled() -> LinkStatus:
+    """Of an agent without a control plane."""
+    return DISABLED
+
+
+async def nothing_sent(_: int, __: int) -> SentPage:
+    """Of an agent without a ledger."""
+    return SentPage((), 0)
+
+
+async def nothing_to_verify() -> SentVerdict:
+    """The same."""
+    return SentVerdict(entries=0, bytes=0, first=0, last=0, fault="")
+
+
+@dataclass
+class LinkPorts:
+    """What the link lends to the open data path, and what it is lent."""
+
+    ceiling: Policy = NO_CEILING
+    followers: tuple[LogFollower, ...] = ()
+    trust: Callable[[], PolicyTrust | None] = field(default=lambda: None)
+    """None while the agent is not enrolled."""
+    link_status: Callable[[], LinkStatus] = link_disabled
+    list_sent: Callable[[int, int], Awaitable[SentPage]] = nothing_sent
+    """What was sent, newest first: entries below a number (0: all), at most so many."""
+    verify_sent: Callable[[], Awaitable[SentVerdict]] = nothing_to_verify
+    on_bundle_dropped: Callable[[], None] = field(default=lambda: None)
+    """Called when the owner has dropped the bundle: the control plane is told."""
+    on_open: Callable[[PolicyStore, ReadKekState], None] = field(
+        default=lambda _policies, _keys: None
+    )
+    on_close: Callable[[], None] = field(default=lambda: None)
+    """Drop what `on_open` got: it leads to keys."""
+    raise_alert: Callable[[AlertCode, int], None] = field(default=lambda _code, _count: None)
+    """Report something to the control plane, and how often; waits for nothing."""
+    tally: UsageTally = field(default_factory=UsageTally)
+    """What was used since the last report."""
+
+    @contextmanager
+    def connect(self, policies: PolicyStore, keys: ReadKekState) -> Iterator[None]:
+        """Lend the policies and the key state to the link for the length of the block."""
+        self.on_open(policies, keys)
+        try:
+            yield
+        finally:
+            self.on_close()
+
+
+def _add(counts: dict[str, int], key: str, count: int) -> None:
+    if key in counts or len(counts) < MAX_TALLIED:
+        counts[key] = counts.get(key, 0) + count

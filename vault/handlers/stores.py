@@ -1,0 +1,334 @@
+"""What each group of handlers may read and write: narrow views of the barrier, in rows.
+
+Handlers know no table, no query and no key; these classes are their only way to the barrier.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+from actors import Failure
+from vault.barrier import Barrier, VaultTx
+from vault.model.health import CacheState, KeyringState
+from vault.model.path import ResourcePath
+from vault.model.records import AccessRow, MountRow, SecretRow, SystemRow, VersionRow
+from vault.store.bounded_cache import MISSING
+from vault.store.table import StoreQuery
+from vault.store.tables import ACCESS, MOUNTS, SECRETS, SYSTEM, VERSIONS
+from vault.store.timed_lock import TimedLock
+
+T = TypeVar("T")
+
+REWRAPPED_ROW: Final = "kek-rewrapped"
+"""The generation that the last whole pass has left all under. It saves one and proves nothing."""
+
+
+class SecretTx:
+    """One transaction over secrets and their versions."""
+
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: VaultTx) -> None:
+        self._tx = tx
+
+    def get_secret(self, path: ResourcePath) -> SecretRow | None:
+        """The secret as it is now."""
+        return self._tx.get(SECRETS, path)
+
+    def put_secret(self, secret: SecretRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(SECRETS, secret)
+
+    def get_version(self, secret_id: str, number: int) -> VersionRow | None:
+        """A version with its sealed value."""
+        return self._tx.get(VERSIONS, secret_id, number)
+
+    def put_version(self, version: VersionRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(VERSIONS, version)
+
+    def insert_version(self, version: VersionRow) -> None:
+        """Insert one that is not there yet."""
+        self._tx.insert_new(VERSIONS, [version])
+
+    def delete_version(self, secret_id: str, number: int) -> None:
+        """Delete a version, if it is there."""
+        self._tx.delete(VERSIONS, secret_id, number)
+
+    def erase_secret(self, secret: SecretRow) -> None:
+        """Remove a secret with all that belongs to it."""
+        for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
+            self._tx.delete(VERSIONS, secret.id, number)
+        self._tx.delete(ACCESS, secret.id)
+        self._tx.delete(SECRETS, secret.name)
+
+    def seal(self, secret_id: str, version: int, plaintext: bytes) -> tuple[bytes, bytes, int]:
+        """As `VaultTx.seal`."""
+        return self._tx.seal(secret_id, version, plaintext)
+
+    def open_value(self, version: VersionRow) -> bytes:
+        """The plaintext of a version. Raises `TamperedError`."""
+        return self._tx.open_value(version)
+
+
+class SecretStore:
+    """Secrets, their versions and the cursors of their lists. Reads raise as `Store.get`."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+
+    def get(self, path: str) -> Awaitable[SecretRow | None]:
+        """The secret, from the cache or the database."""
+        return self._barrier.get(SECRETS, path)
+
+    async def get_from_database(self, path: ResourcePath) -> SecretRow | None:
+        """The secret as the database has it, past the cache."""
+        query = StoreQuery(equals={"name": path}, limit=1)
+        return next(iter(await self._barrier.select(SECRETS, query)), None)
+
+    def get_version(self, secret_id: str, number: int) -> Awaitable[VersionRow | None]:
+        """As `Barrier.get_version`."""
+        return self._barrier.get_version(secret_id, number)
+
+    def open_value(self, version: VersionRow) -> bytes:
+        """The plaintext of a version. Raises `TamperedError`."""
+        return self._barrier.open_value(version)
+
+    def get_cached_version(self, secret_id: str, number: int) -> VersionRow | None:
+        """The version if it is cached."""
+        row = self._barrier.get_cached(VERSIONS, secret_id, number)
+        return None if row is MISSING else row
+
+    def get_cached_versions(
+        self, secret: SecretRow, numbers: Sequence[int], max_bytes: int
+    ) -> tuple[SecretRow | None, Sequence[VersionRow]] | None:
+        """The secret and these versions as of one moment, if all are cached and not larger."""
+        slots = [(VERSIONS, (secret.id, number)) for number in numbers]
+        rows = self._barrier.get_cached_snapshot([(SECRETS, (secret.name,)), *slots], max_bytes)
+        return None if rows is None else (rows[0], rows[1:])
+
+    async def load_versions(
+        self, secret_id: str, numbers: Sequence[int]
+    ) -> Sequence[VersionRow] | None:
+        """Load these versions into the cache; None unless all of them were there."""
+        keys = [(secret_id, number) for number in numbers]
+        found = await self._barrier.load_into_cache(VERSIONS, keys)
+        return found if len(found) == len(keys) else None
+
+    def list_versions(
+        self, secret_id: str, after: int | None, limit: int
+    ) -> Awaitable[list[VersionRow]]:
+        """Versions of a secret beyond the number `after`, in ascending order."""
+        query = StoreQuery(
+            equals={"secret_id": secret_id},
+            after=None if after is None else (secret_id, after),
+            limit=limit,
+        )
+        return self._barrier.select(VERSIONS, query)
+
+    async def get_newest_version(self, secret_id: str) -> VersionRow | None:
+        """The version of the highest number, from the database."""
+        newest = StoreQuery(equals={"secret_id": secret_id}, descending=True, limit=1)
+        return next(iter(await self._barrier.select(VERSIONS, newest)), None)
+
+    def list_page(self, folder: str, after: str, limit: int) -> Awaitable[list[SecretRow]]:
+        """Secrets below `folder` whose names come after `after`, in byte order."""
+        return self._barrier.select(SECRETS, _below(folder, after, limit))
+
+    async def list_names(self, folder: str, after: str, limit: int) -> list[str]:
+        """The names of what `list_page` returns."""
+        keys = await self._barrier.select_checked_keys(SECRETS, _below(folder, after, limit))
+        return [str(name) for (name,) in keys]
+
+    def select_all(self, take: Callable[[SecretRow], T]) -> Awaitable[list[T]]:
+        """What `take` makes of each secret, in one view; it is called in a thread."""
+        return self._barrier.select_all(SECRETS, take)
+
+    def seal_cursor(self, position: str) -> str:
+        """As `Barrier.seal_cursor`."""
+        return self._barrier.seal_cursor(position)
+
+    def open_cursor(self, cursor: str) -> str:
+        """As `Barrier.open_cursor`."""
+        return self._barrier.open_cursor(cursor)
+
+    def transact(
+        self, change: Callable[[SecretTx], T], *, max_encryptions: int = 0
+    ) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(
+            lambda tx: change(SecretTx(tx)), max_encryptions=max_encryptions
+        )
+
+    def transact_each(
+        self, changes: Sequence[Callable[[SecretTx], T]], *, max_encryptions: int
+    ) -> Awaitable[list[T | Failure]]:
+        """Run many changes in one transaction, where each fails alone: `Barrier.transact_each`."""
+        return self._barrier.transact_each(
+            [_over(one) for one in changes], max_encryptions=max_encryptions
+        )
+
+    def transact_each_in_thread(
+        self, changes: Sequence[Callable[[SecretTx], T]], *, max_encryptions: int, deadline: float
+    ) -> list[T | Failure] | None:
+        """The same in the calling thread. As `Barrier.transact_each_in_thread`."""
+        over = [_over(one) for one in changes]
+        return self._barrier.transact_each_in_thread(
+            over, max_encryptions=max_encryptions, deadline=deadline
+        )
+
+
+class AccessStore:
+    """How often secrets were read."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+
+    def get(self, secret_id: str) -> Awaitable[AccessRow | None]:
+        """What is stored of one secret."""
+        return self._barrier.get(ACCESS, secret_id)
+
+    def list_page(self, after: str | None, limit: int) -> Awaitable[list[AccessRow]]:
+        """Counts beyond the secret id `after`, in the order of the ids."""
+        query = StoreQuery(after=None if after is None else (after,), limit=limit)
+        return self._barrier.select(ACCESS, query)
+
+    def add_counts(self, counts: list[AccessRow]) -> Awaitable[None]:
+        """Add these to what is stored; of secrets that are gone nothing is kept."""
+        return self._barrier.transact(lambda tx: tx.add_counts(ACCESS, counts))
+
+    @staticmethod
+    def merge(one: AccessRow, other: AccessRow) -> AccessRow:
+        """Both counts of one secret together."""
+        return ACCESS.add_counts(one, other)
+
+
+class MountTx:
+    """One transaction over mounts; secrets can only be erased."""
+
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: VaultTx) -> None:
+        self._tx = tx
+
+    def list_mounts(self, limit: int) -> list[MountRow]:
+        """The first mounts in path order."""
+        return self._tx.select(MOUNTS, StoreQuery(limit=limit))
+
+    def get_mount(self, path: ResourcePath) -> MountRow | None:
+        """The mount as it is now."""
+        return self._tx.get(MOUNTS, path)
+
+    def put_mount(self, mount: MountRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(MOUNTS, mount)
+
+    def delete_mount(self, path: ResourcePath) -> None:
+        """Delete it, if it is there."""
+        if self._tx.get(MOUNTS, path) is not None:
+            self._tx.delete(MOUNTS, path)
+
+    def erase_secrets(self, folder: ResourcePath, limit: int) -> int:
+        """Erase some secrets below `folder` with all that belongs to them; returns how many."""
+        secrets = self._tx.select(SECRETS, StoreQuery(prefix=("name", folder), limit=limit))
+        erasing = SecretTx(self._tx)
+        for secret in secrets:
+            erasing.erase_secret(secret)
+        return len(secrets)
+
+
+class MountStore:
+    """Mounts. `changing` is held for a change with its reload, `reading` for a reload."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+        self.changing = TimedLock()
+        self.reading = TimedLock()
+
+    def list_all(self) -> Awaitable[list[MountRow]]:
+        """Every mount in path order. Raises as `Store.select`."""
+        return self._barrier.select_all(MOUNTS)
+
+    def count_transactions(self) -> int:
+        """How many transactions of mounts have ended."""
+        return self._barrier.count_transactions(MOUNTS)
+
+    def transact(self, change: Callable[[MountTx], T]) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(lambda tx: change(MountTx(tx)))
+
+
+class KeyStore:
+    """The key-encryption keys, and the data keys that are under them."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+        self.rotate = barrier.rotate
+        self.drain_older_generations = barrier.drain_older_generations
+        self.retire_older_generations = barrier.retire_older_generations
+
+    @property
+    def state(self) -> KeyringState:
+        """What may be shown of the keyring."""
+        return self._barrier.keyring_state
+
+    @property
+    def cache_state(self) -> CacheState:
+        """What may be shown of the cache of sealed rows."""
+        return self._barrier.cache_state
+
+    @property
+    def active_generation(self) -> int:
+        """The generation that seals now."""
+        return self._barrier.active_generation
+
+    @property
+    def oldest_generation(self) -> int:
+        """The oldest generation that is not retired."""
+        return self._barrier.oldest_generation
+
+    def list_versions(
+        self, after: tuple[str, int] | None, limit: int
+    ) -> Awaitable[list[VersionRow]]:
+        """Versions of all secrets beyond this id and number, with their sealed values."""
+        return self._barrier.select(VERSIONS, StoreQuery(after=after, limit=limit))
+
+    def rewrap(self, keys: Sequence[tuple[str, int]], active: int) -> Awaitable[int]:
+        """Put those of these versions that are still old under the active key; returns how many."""
+
+        def change(tx: VaultTx) -> int:
+            moved = 0
+            for key in keys:
+                row = tx.get(VERSIONS, *key)
+                if row is not None and is_under_older_key(row, active):
+                    tx.put(VERSIONS, tx.rewrap(row))
+                    moved += 1
+            return moved
+
+        return self._barrier.transact(change, max_encryptions=len(keys))
+
+    async def get_rewrapped_generation(self) -> int:
+        """The generation that the last whole pass has left all under; 0 for none."""
+        row = await self._barrier.get(SYSTEM, REWRAPPED_ROW)
+        return 0 if row is None else int.from_bytes(row.value)
+
+    def put_rewrapped_generation(self, generation: int) -> Awaitable[None]:
+        """Store it."""
+        row = SystemRow(name=REWRAPPED_ROW, value=generation.to_bytes(4))
+        return self._barrier.transact(lambda tx: tx.put(SYSTEM, row))
+
+
+def is_under_older_key(row: VersionRow, generation: int) -> bool:
+    """Whether the data key of a version is not under the key of this generation."""
+    return not row.destroyed and row.kek_generation != generation
+
+
+def _over(change: Callable[[SecretTx], T]) -> Callable[[VaultTx], T]:
+    return lambda tx: change(SecretTx(tx))
+
+
+def _below(folder: str, after: str, limit: int) -> StoreQuery:
+    return StoreQuery(
+        prefix=("name", folder) if folder else None,
+        after=(after,) if after else None,
+        limit=limit,
+    )

@@ -1,0 +1,219 @@
+"""Every operation of the agent: its name, the type of its payload and the type of its result.
+
+A handler is registered for one of these and a dialect asks for one of these, so mypy checks both
+against the same line.
+"""
+
+from typing import Final
+
+from actors.tree import Node
+from vault.audit.broker import BrokerState
+from vault.audit.proof import Proof
+from vault.audit.query import AuditPage, AuditQuery
+from vault.audit.verification import VerificationState
+from vault.authn.api_keys import ApiKey, CreatedKey
+from vault.authn.stream_subscriber import StreamSubscriber
+from vault.authn.tokens import IssuedToken, NewToken
+from vault.authz.access import Decision
+from vault.authz.policy import Policy, ShownPolicy
+from vault.authz.policy_store import Effective, PolicyNames
+from vault.model.health import CacheState, HealthState, KeyStatus
+from vault.model.link import CentralBundle, LinkStatus, SentPage, SentVerdict
+from vault.model.link_ports import ActiveBundle
+from vault.model.live_topics import TopicWatch
+from vault.model.operation import OperationType
+from vault.model.payloads import (
+    AccessorSelector,
+    ApplyBundle,
+    CompareVersions,
+    CreateApiKey,
+    CreateUser,
+    DryRunAccess,
+    HashAuditValue,
+    ListApiKeys,
+    ListEgress,
+    ListKeys,
+    ListSecrets,
+    ListUsers,
+    MalformedRequest,
+    Nothing,
+    PatchSecret,
+    ReadAuditRecord,
+    ReadMetadata,
+    ReadSecret,
+    RefusedRequest,
+    RenewToken,
+    RewrapDataKeys,
+    RollbackSecret,
+    SecretVersions,
+    TokenSelector,
+    TuneMount,
+    UpdateUser,
+    WriteMetadata,
+    WriteMount,
+    WritePolicy,
+    WriteRole,
+    WriteSecret,
+)
+from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
+from vault.model.records import MountRow, PolicyRow, RoleRow, SecretRow, TokenRow, UserRow
+from vault.model.results import (
+    BrowserSession,
+    KeyList,
+    RewrapStep,
+    RoleWritten,
+    SecretInfo,
+    SecretPage,
+    SecretValue,
+    SecretWritten,
+    UserWritten,
+    VersionComparison,
+)
+from vault.model.root_key import (
+    AttemptNonce,
+    GenerateRootStatus,
+    NewShares,
+    RekeyResult,
+    RekeyStatus,
+    StartGenerateRoot,
+    StartRekey,
+    SubmitShare,
+    VerificationStatus,
+)
+from vault.model.usage import (
+    ExpiringReport,
+    FindExpiring,
+    ReportUsage,
+    ResolveOpaqueId,
+    UsageReport,
+    Who,
+)
+
+# Secrets
+READ_SECRET: Final = OperationType[ReadSecret, SecretValue]("secret.read")
+WRITE_SECRET: Final = OperationType[WriteSecret, SecretWritten]("secret.write")
+PATCH_SECRET: Final = OperationType[PatchSecret, SecretWritten]("secret.patch")
+ROLL_BACK_SECRET: Final = OperationType[RollbackSecret, SecretWritten]("secret.rollback")
+DELETE_VERSIONS: Final = OperationType[SecretVersions, SecretRow]("secret.delete")
+UNDELETE_VERSIONS: Final = OperationType[SecretVersions, SecretRow]("secret.undelete")
+DESTROY_VERSIONS: Final = OperationType[SecretVersions, SecretRow]("secret.destroy")
+PURGE_SECRET: Final = OperationType[Nothing, SecretRow]("secret.purge")
+REMOVE_SECRET: Final = OperationType[Nothing, SecretRow]("secret.remove")
+LIST_SECRETS: Final = OperationType[ListSecrets, SecretPage]("secret.list")
+LIST_SECRET_KEYS: Final = OperationType[ListKeys, KeyList]("secret.keys")
+READ_METADATA: Final = OperationType[ReadMetadata, SecretInfo]("secret.metadata.read")
+COMPARE_METADATA: Final = OperationType[CompareVersions, VersionComparison]("secret.metadata.diff")
+WRITE_METADATA: Final = OperationType[WriteMetadata, SecretRow]("secret.metadata.write")
+
+# Mounts
+LIST_MOUNTS: Final = OperationType[Nothing, list[MountRow]]("mount.list")
+LIST_VISIBLE_MOUNTS: Final = OperationType[Nothing, list[MountRow]]("mount.visible")
+RESOLVE_MOUNT: Final = OperationType[Nothing, MountRow]("mount.preflight")
+READ_MOUNT: Final = OperationType[Nothing, MountRow]("mount.read")
+WRITE_MOUNT: Final = OperationType[WriteMount, MountRow]("mount.write")
+TUNE_MOUNT: Final = OperationType[TuneMount, MountRow]("mount.tune")
+DELETE_MOUNT: Final = OperationType[Nothing, None]("mount.delete")
+
+# Policies
+LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
+READ_POLICY: Final = OperationType[Nothing, ShownPolicy]("policy.read")
+VALIDATE_POLICY: Final = OperationType[WritePolicy, Policy]("policy.validate")
+WRITE_POLICY: Final = OperationType[WritePolicy, PolicyRow]("policy.write")
+DELETE_POLICY: Final = OperationType[Nothing, None]("policy.delete")
+READ_EFFECTIVE_POLICIES: Final = OperationType[Nothing, Effective]("policy.effective")
+CHECK_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.check")
+DRY_RUN_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.dry_run")
+REPLAY_POLICIES: Final = OperationType[ReplayPolicies, PolicyReplayReport]("policy.replay")
+
+# Tokens
+CREATE_TOKEN: Final = OperationType[NewToken, IssuedToken]("token.create")
+LOOK_UP_TOKEN: Final = OperationType[TokenSelector, TokenRow]("token.lookup")
+LOOK_UP_OWN_TOKEN: Final = OperationType[Nothing, TokenRow]("token.lookup_self")
+LOOK_UP_ACCESSOR: Final = OperationType[AccessorSelector, TokenRow]("token.lookup_accessor")
+LIST_ACCESSORS: Final = OperationType[Nothing, list[str]]("token.accessors")
+RENEW_TOKEN: Final = OperationType[RenewToken, IssuedToken]("token.renew")
+RENEW_OWN_TOKEN: Final = OperationType[RenewToken, IssuedToken]("token.renew_self")
+RENEW_ACCESSOR: Final = OperationType[RenewToken, IssuedToken]("token.renew_accessor")
+REVOKE_TOKEN: Final = OperationType[TokenSelector, TokenRow | None]("token.revoke")
+REVOKE_OWN_TOKEN: Final = OperationType[Nothing, TokenRow]("token.revoke_self")
+REVOKE_ACCESSOR: Final = OperationType[AccessorSelector, TokenRow]("token.revoke_accessor")
+REVOKE_ORPHAN: Final = OperationType[TokenSelector, TokenRow]("token.revoke_orphan")
+
+# Browser sessions and live feeds
+OPEN_SESSION: Final = OperationType[Nothing, BrowserSession]("session.open")
+READ_SESSION: Final = OperationType[Nothing, BrowserSession]("session.current")
+RENEW_SESSION: Final = OperationType[Nothing, BrowserSession]("session.renew")
+CLOSE_SESSION: Final = OperationType[Nothing, BrowserSession]("session.close")
+REFUSE_SESSION: Final = OperationType[dict[str, str], None]("session.refuse")
+OPEN_FEED: Final = OperationType[Nothing, StreamSubscriber]("live.open")
+WATCH_TOPIC: Final = OperationType[StreamSubscriber, TopicWatch]("live.watch")
+
+# Users, roles and API keys
+LIST_USERS: Final = OperationType[ListUsers, list[UserRow]]("user.list")
+READ_USER: Final = OperationType[Nothing, UserRow]("user.read")
+CREATE_USER: Final = OperationType[CreateUser, UserWritten]("user.create")
+UPDATE_USER: Final = OperationType[UpdateUser, UserWritten]("user.update")
+DELETE_USER: Final = OperationType[Nothing, None]("user.delete")
+LIST_ROLES: Final = OperationType[Nothing, list[RoleRow]]("role.list")
+READ_ROLE: Final = OperationType[Nothing, RoleRow]("role.read")
+WRITE_ROLE: Final = OperationType[WriteRole, RoleWritten]("role.write")
+DELETE_ROLE: Final = OperationType[Nothing, None]("role.delete")
+LIST_API_KEYS: Final = OperationType[ListApiKeys, list[ApiKey]]("key.list")
+READ_API_KEY: Final = OperationType[Nothing, ApiKey]("key.read")
+CREATE_API_KEY: Final = OperationType[CreateApiKey, CreatedKey]("key.create")
+REVOKE_API_KEY: Final = OperationType[Nothing, None]("key.revoke")
+
+# The audit log
+QUERY_AUDIT: Final = OperationType[AuditQuery, AuditPage]("audit.query")
+PROVE_AUDIT_RECORD: Final = OperationType[ReadAuditRecord, Proof]("audit.proof")
+READ_AUDIT_STATUS: Final = OperationType[Nothing, BrokerState]("audit.status")
+VERIFY_AUDIT: Final = OperationType[Nothing, VerificationState]("audit.verify")
+READ_AUDIT_VERIFICATION: Final = OperationType[Nothing, VerificationState]("audit.verification")
+HASH_AUDIT_VALUE: Final = OperationType[HashAuditValue, str]("audit.hash")
+
+# Usage
+REPORT_USAGE: Final = OperationType[ReportUsage, UsageReport]("usage.look")
+RESOLVE_OPAQUE_ID: Final = OperationType[ResolveOpaqueId, Who]("usage.who")
+FIND_EXPIRING: Final = OperationType[FindExpiring, ExpiringReport]("usage.expiring")
+
+# The agent
+SEAL: Final = OperationType[Nothing, None]("sys.seal")
+ROTATE_KEY: Final = OperationType[Nothing, int]("sys.rotate")
+REWRAP_DATA_KEYS: Final = OperationType[RewrapDataKeys | Nothing, RewrapStep]("sys.rewrap")
+RETIRE_KEYS: Final = OperationType[Nothing, list[int]]("sys.retire_keys")
+READ_KEY_STATUS: Final = OperationType[Nothing, KeyStatus]("sys.key_status")
+READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
+READ_CACHE: Final = OperationType[Nothing, CacheState]("sys.cache")
+READ_HEALTH: Final = OperationType[Nothing, HealthState]("sys.health")
+
+# The root key
+READ_GENERATE_ROOT: Final = OperationType[Nothing, GenerateRootStatus]("sys.generate_root.read")
+START_GENERATE_ROOT: Final = OperationType[StartGenerateRoot, GenerateRootStatus](
+    "sys.generate_root.begin"
+)
+SUBMIT_GENERATE_ROOT_SHARE: Final = OperationType[SubmitShare, GenerateRootStatus](
+    "sys.generate_root.offer"
+)
+CANCEL_GENERATE_ROOT: Final = OperationType[Nothing, None]("sys.generate_root.cancel")
+READ_REKEY: Final = OperationType[Nothing, RekeyStatus]("sys.rekey.read")
+START_REKEY: Final = OperationType[StartRekey, RekeyStatus]("sys.rekey.begin")
+SUBMIT_REKEY_SHARE: Final = OperationType[SubmitShare, RekeyStatus | NewShares]("sys.rekey.offer")
+COMMIT_REKEY: Final = OperationType[AttemptNonce, RekeyResult]("sys.rekey.commit")
+CANCEL_REKEY: Final = OperationType[Nothing, None]("sys.rekey.cancel")
+READ_REKEY_VERIFICATION: Final = OperationType[Nothing, VerificationStatus]("sys.rekey.verify.read")
+SUBMIT_VERIFICATION_SHARE: Final = OperationType[SubmitShare, VerificationStatus](
+    "sys.rekey.verify.offer"
+)
+RESTART_VERIFICATION: Final = OperationType[Nothing, VerificationStatus]("sys.rekey.verify.restart")
+
+# The control plane
+APPLY_BUNDLE: Final = OperationType[ApplyBundle, ActiveBundle]("fleet.apply")
+READ_BUNDLE: Final = OperationType[Nothing, CentralBundle]("fleet.bundle")
+RESET_BUNDLE: Final = OperationType[Nothing, CentralBundle]("fleet.reset")
+READ_LINK: Final = OperationType[Nothing, LinkStatus]("fleet.link")
+LIST_EGRESS: Final = OperationType[ListEgress, SentPage]("fleet.sent")
+VERIFY_EGRESS: Final = OperationType[Nothing, SentVerdict]("fleet.sent_verify")
+
+# Requests that are no operation: the result is that they are refused
+MALFORMED_REQUEST: Final = OperationType[MalformedRequest, None]("request.malformed")
+REFUSED_REQUEST: Final = OperationType[RefusedRequest, None]("request.refused")

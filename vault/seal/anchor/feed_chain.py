@@ -1,0 +1,54 @@
+"""The chain of the change feed: each entry has a MAC over itself and over the one before.
+
+Who can write the database could else withhold an entry, and a revoked token would live on in the
+memory of whoever follows the feed. The last link is in the commit stamp.
+"""
+
+import hmac
+from collections.abc import Iterable
+from typing import Final
+
+from vault.crypto.encoding import length_prefixed
+from vault.errors import TamperedError
+from vault.model.records import ChangeRow
+from vault.seal.anchor.keys import AnchorKeys
+from vault.store.change_feed import FedChanges, decode_changes
+
+_LABEL: Final = b"freehold-change-v1\n"
+
+
+def link_change(keys: AnchorKeys, seq: int, node: str, changes: bytes, before: bytes) -> ChangeRow:
+    """The entry with its link; `before` is the link of the entry before, empty for the first."""
+    data = length_prefixed([seq.to_bytes(8), node.encode(), changes, before])
+    return ChangeRow(seq=seq, node=node, changes=changes, chain=keys.mac(_LABEL + data))
+
+
+def verify_changes(
+    keys: AnchorKeys, entries: Iterable[ChangeRow], after: int, before: bytes, last: bytes
+) -> list[FedChanges]:
+    """What the entries say that follow number `after`, whose link is `before`, up to link `last`.
+
+    Raises `TamperedError` (`feed_damaged`) unless each of them is there, and ours.
+    """
+    found = list[FedChanges]()
+    for entry in entries:
+        after += 1
+        wanted = link_change(keys, entry.seq, entry.node, entry.changes, before)
+        if entry.seq != after or not hmac.compare_digest(entry.chain, wanted.chain):
+            raise _damaged_error(f"entry {after} is missing or changed")
+        try:
+            found.append(decode_changes(entry.changes))
+        except ValueError as error:
+            raise _damaged_error(f"entry {after}: {error}") from None
+        before = entry.chain
+    if not hmac.compare_digest(before, last):
+        raise _damaged_error(f"it ends at {after}, before the commit stamp does")
+    return found
+
+
+def _damaged_error(what: str) -> TamperedError:
+    return TamperedError(
+        "feed_damaged",
+        f"the change feed in the database was changed behind the agent's back: {what}. Find out "
+        "who can write the database",
+    )

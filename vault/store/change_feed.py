@@ -1,0 +1,85 @@
+"""The change feed: for each commit one row that says which rows it changed.
+
+Who shares the database follows it: what it names is no longer answered from memory, and the index
+of rows takes over what the rows have to be. Entries are numbered without a gap, by the count of
+commits in the commit stamp. Counts of use are not in it: nobody decides by them.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from vault.store.row_cache import MISSING, ChangedRow
+from vault.store.row_index import IndexChanges, RowChange
+from vault.store.table import Key, StoreQuery, Table, plain_key
+from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
+
+KEPT: Final = 10_000
+"""Entries that are kept. Who is further behind begins anew, as after a start."""
+REMOVED_PER: Final = 256  # commits; one in so many removes as many that are too old
+
+_Mac: TypeAlias = bytes | None
+_Row: TypeAlias = tuple[list[str | int], _Mac, _Mac, list[Any], list[Any]]
+_Encoded: TypeAlias = dict[str, list[_Row]]
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(_Encoded).decode
+_TABLES: Final = {table.name: table for table in ALL}
+
+
+def outdated_changes(commits: int) -> StoreQuery:
+    """The entries that are no longer kept after so many commits."""
+    return StoreQuery(at_most=("seq", max(commits - KEPT, 0)))
+
+
+class FedChanges(NamedTuple):
+    """What one commit of another process changed."""
+
+    rows: list[ChangedRow]  # each is `MISSING`: the database knows what it is
+    index_changes: IndexChanges
+
+
+def encode_changes(changed: Iterable[ChangedRow], index: IndexChanges) -> bytes:
+    """MessagePack: table → its rows as `[key, old MAC, new MAC, old values, new values]`.
+
+    Of a table without MACs keys alone count. The feed itself and the head are in each transaction,
+    so they are left out.
+    """
+    told: dict[str, list[Any]] = {
+        table.name: [[plain_key(row.key), *row[1:]] for row in rows]
+        for table, rows in index.items()
+        if rows
+    }
+    for table, key, _ in changed:
+        if not table.is_guarded and table is not CHANGES and key != (HEAD_ROW,):
+            told.setdefault(table.name, []).append([plain_key(key), None, None, (), ()])
+    return _encode(told)
+
+
+def decode_changes(data: bytes) -> FedChanges:
+    """The inverse of `encode_changes`. Raises `ValueError` for what is none of ours."""
+    try:
+        told = _decode(data)
+        tables = [(_TABLES[name], rows) for name, rows in told.items()]
+    except (msgspec.MsgspecError, KeyError):
+        raise ValueError("it is not an entry") from None
+    return FedChanges(
+        [*_touched(tables)],
+        {
+            table: [
+                RowChange(tuple(key), old, new, tuple(old_values), tuple(new_values))
+                for key, old, new, old_values, new_values in rows
+            ]
+            for table, rows in tables
+            if table.is_guarded
+        },
+    )
+
+
+def _touched(tables: Iterable[tuple[Table[Any], list[_Row]]]) -> Iterator[ChangedRow]:
+    """The rows, and the head, which every commit changes."""
+    yield SYSTEM, (HEAD_ROW,), MISSING
+    for table, rows in tables:
+        for row in rows:
+            key: Key = tuple(row[0])
+            yield table, key, MISSING
