@@ -53,7 +53,7 @@ class Mariadb:
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 [
-                    *_as_mysql(), "mariadbd", *SETTINGS, f"--datadir={self._data}",
+                    *_as_mysql(), "/usr/sbin/mariadbd", *SETTINGS, f"--datadir={self._data}",
                     f"--socket={self.socket}", f"--pid-file={self.folder / 'pid'}", *settings,
                 ],
                 stdout=log, stderr=log, env=os.environ | {"TMPDIR": str(self.folder)},

@@ -40,7 +40,9 @@ def pgbouncer(server: Path, mode: str, ignored: str) -> Iterator[Path]:
             shutil.chown(folder, "postgres", "postgres")
             prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         process = subprocess.Popen(
-            [*prefix, "pgbouncer", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*prefix, "/usr/sbin/pgbouncer", str(file)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             until = time.monotonic() + START_SECONDS

@@ -170,7 +170,7 @@ def test_a_developers_agent_keeps_everything_in_one_folder(tmp_path: Path) -> No
     folder = tmp_path / "a b#c?"
     found = dev_settings("127.0.0.1:8200", folder)
     assert found.server.address == ("127.0.0.1", 8200)
-    assert found.storage.path == folder / "vault.db"
+    assert found.storage.file == folder / "vault.db"
     assert found.encryption.key_file == folder / "root.key"
     assert found.audit_log == folder / "audit.log"
     assert found.limits.refusals == RefusalSettings()  # its log is bounded as that of any other

@@ -118,14 +118,12 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
     """Settings may be logged."""
     found = settings(storage={"connection_string": "sqlite:////data/hunter%202.db"})
     assert "hunter" not in repr(found)
-    assert found.storage.path == Path("/data/hunter 2.db")
+    assert found.storage.file == Path("/data/hunter 2.db")
 
 
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        ("storage", {**STORAGE, "type": "postgresql"}, "postgresql comes with shared storage"),
-        ("storage", {**STORAGE, "type": "mysql"}, "mysql comes with shared storage"),
         ("encryption", {"key_management": "hsm"}, "use shamir or file"),
         ("encryption", {"key_management": "cloud_kms"}, "use shamir or file"),
         ("encryption", {"key_management": "file"}, "needs key_file"),
