@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from loadtests.process import free_port
 from tests.contract.store.pooler import pgbouncer
 from tests.contract.store.samples import user
 from tests.support.databases import (
@@ -286,20 +287,28 @@ class TestUnsafeSettings:
         assert "storage.max_connections" in str(error)
 
     @pytest.mark.parametrize("kind", ["mysql"])
-    def test_binary_log(self, server: Mariadb, url: str) -> None:
-        """A replica that has what the server lost would go on from it."""
+    def test_binary_log_and_cluster(self, server: Mariadb, url: str) -> None:
+        """A replica would go on from what the server lost; a Galera node locks for itself alone."""
         server.stop()
-        server.start("--log-bin=log", "--sync-binlog=0")
+        server.start(
+            "--log-bin=log", "--sync-binlog=0", "--binlog-format=ROW", "--wsrep-on=ON",
+            "--wsrep-provider=/usr/lib/galera/libgalera_smm.so", "--wsrep-cluster-address=gcomm://",
+            "--wsrep-node-address=127.0.0.1",
+            f"--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{free_port()}",
+        )  # fmt: skip
         try:
-            error = refusal(url)
+            both = refusal(url)
             server.run("SET GLOBAL sync_binlog = 1")
-            reopen(url)
+            cluster = refusal(url)
         finally:
             server.stop()
             server.start()
-        assert error.code == "store_unsafe"
-        assert "sync_binlog is 0" in str(error)
-        assert "run SET GLOBAL sync_binlog = 1, and set it in the server's" in str(error)
+        assert {both.code, cluster.code} == {"store_unsafe"}
+        assert "sync_binlog is 0" in str(both)
+        assert "run SET GLOBAL sync_binlog = 1, and set it in the server's" in str(both)
+        assert "sync_binlog" not in str(cluster)
+        assert "it is a Galera cluster" in str(cluster)
+        reopen(url)
 
 
 class TestSchema:
