@@ -180,7 +180,7 @@ def make_backend(storage: StorageSettings) -> StoreBackend:
     password = partial(_read_password, storage.password_file) if storage.password_file else None
     return _server_backend(storage.type)(
         server,
-        None if server.is_local and given.ca_file is None else tls,
+        None if server.is_local and tls == ServerTls() else tls,
         password,
         storage.max_connections,
         patience,
@@ -201,12 +201,18 @@ def _server_backend(kind: str) -> "type[ServerBackend]":
 def _read_password(file: Path) -> str:
     """The first line of the file. Raises `UnavailableError`."""
     try:
-        return file.read_text().partition("\n")[0]
+        password = file.read_text(encoding="utf-8").partition("\n")[0].removesuffix("\r")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UnavailableError(
             "store_unavailable", f"storage.password_file: {file} cannot be read: {why}"
         ) from None
+    if not password or not password.isprintable():  # a driver would end its text there
+        raise UnavailableError(
+            "store_unavailable",
+            f"storage.password_file: the first line of {file} is not a password",
+        )
+    return password
 
 
 def _make_disk_monitor(settings: Settings) -> DiskMonitor:

@@ -274,7 +274,7 @@ async def open_core(
                     yield Core(
                         wired.pipeline,
                         wired.mounts.mounts,
-                        audit.refusal_reason,
+                        lambda: audit.refusal_reason() or store.outage,
                         dependencies.beside.shut,
                     )
 

@@ -7,21 +7,33 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.agent import SEVERAL, Agent, Form, dev_agent, own_folder, running
-from tests.support.databases import run_server
+from tests.support.databases import Server, run_server
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[], str]]:
+def postgresql_server() -> Iterator[Server]:
+    """A PostgreSQL server."""
+    with run_server("postgresql") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[Server]:
+    """A MariaDB server."""
+    with run_server("mysql") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgresql_server: Server) -> Callable[[], str]:
     """Makes URLs of empty databases of a PostgreSQL server."""
-    with run_server("postgresql") as empty:
-        yield empty
+    return postgresql_server.empty
 
 
 @pytest.fixture(scope="session")
-def mysql() -> Iterator[Callable[[], str]]:
+def mysql(mysql_server: Server) -> Callable[[], str]:
     """Makes URLs of empty databases of a MariaDB server."""
-    with run_server("mysql") as empty:
-        yield empty
+    return mysql_server.empty
 
 
 _ONLY = os.environ.get("FREEHOLD_TEST_DATABASE")

@@ -29,7 +29,7 @@ class Mariadb:
     """A server; each test has a database of its own in it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.socket = folder / "sock"
         self._data = folder / "data"
         self._server: subprocess.Popen[bytes] | None = None
@@ -38,25 +38,25 @@ class Mariadb:
     def create(self) -> None:
         """Make the folder of data."""
         if os.geteuid() == 0:
-            shutil.chown(self._folder, "mysql", "mysql")
+            shutil.chown(self.folder, "mysql", "mysql")
         subprocess.run(
             [
                 *_as_mysql(), "mariadb-install-db", "--no-defaults", "--skip-test-db",
                 "--auth-root-authentication-method=normal", f"--datadir={self._data}",
             ],
             check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            timeout=START_SECONDS * 2, env=os.environ | {"TMPDIR": str(self._folder)},
+            timeout=START_SECONDS * 2, env=os.environ | {"TMPDIR": str(self.folder)},
         )  # fmt: skip
 
     def start(self, *settings: str) -> None:
         """Start it; returns when it accepts connections."""
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 [
-                    *_as_mysql(), "mariadbd", *SETTINGS, f"--datadir={self._data}",
-                    f"--socket={self.socket}", f"--pid-file={self._folder / 'pid'}", *settings,
+                    *_as_mysql(), "/usr/sbin/mariadbd", *SETTINGS, f"--datadir={self._data}",
+                    f"--socket={self.socket}", f"--pid-file={self.folder / 'pid'}", *settings,
                 ],
-                stdout=log, stderr=log, env=os.environ | {"TMPDIR": str(self._folder)},
+                stdout=log, stderr=log, env=os.environ | {"TMPDIR": str(self.folder)},
             )  # fmt: skip
         until = time.monotonic() + START_SECONDS
         while True:
@@ -64,7 +64,7 @@ class Mariadb:
                 probe.connect(str(self.socket))
                 return
             if self._server.poll() is not None or time.monotonic() > until:
-                raise RuntimeError((self._folder / "log").read_text()[-2000:])
+                raise RuntimeError((self.folder / "log").read_text()[-2000:])
             time.sleep(0.05)
 
     def stop(self) -> None:

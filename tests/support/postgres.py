@@ -9,11 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
+
 from tests.newest import bring_up
 from tests.scratch import open_folder
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 START_SECONDS = 60
+RULES = """
+local all +with_password scram-sha-256
+hostssl all with_certificate 127.0.0.1/32 cert
+hostssl all all 127.0.0.1/32 trust
+host all with_certificate 127.0.0.1/32 reject
+"""  # users without a password are let in, but for these
 SETTINGS = "-c listen_addresses='' -c max_connections=60 -c shared_buffers=16MB"
 
 
@@ -33,7 +41,8 @@ class Postgres:
     """A server; each test has a database of its own in it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        self.socket = folder / ".s.PGSQL.5432"
         self._data = folder / "data"
         self._binaries = BINARIES[-1]
         self._count = 0
@@ -41,8 +50,8 @@ class Postgres:
 
     def start(self, *settings: str) -> None:
         """Start it; returns when it accepts connections."""
-        options = " ".join([SETTINGS, f"-k {self._folder}", *settings])
-        log = str(self._folder / "log")
+        options = " ".join([SETTINGS, f"-k {self.folder}", *settings])
+        log = str(self.folder / "log")
         _as_postgres(
             str(self._binaries / "pg_ctl"), "start", "-w", "-t", str(START_SECONDS),
             "-D", str(self._data), "-l", log, "-o", options,
@@ -54,14 +63,30 @@ class Postgres:
             str(self._binaries / "pg_ctl"), "stop", "-w", "-m", mode, "-D", str(self._data)
         )
 
+    @contextmanager
+    def as_standby(self) -> Iterator[None]:
+        """A server in recovery, as one that follows another, for the length of the block."""
+        signal = self._data / "standby.signal"
+        self.stop("fast")
+        signal.touch()
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop("fast")
+            signal.unlink()
+            self.start()
+
     def create(self) -> None:
         """Make the cluster."""
         if os.geteuid() == 0:
-            shutil.chown(self._folder, "postgres", "postgres")
+            shutil.chown(self.folder, "postgres", "postgres")
         _as_postgres(
             str(self._binaries / "initdb"), "-D", str(self._data), "-U", "postgres",
             "--auth=trust", "--no-instructions", "--locale=C", "--encoding=UTF8",
         )  # fmt: skip
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(RULES + rules.read_text())
 
     def database(self) -> str:
         """The URL of a new, empty database."""
@@ -77,19 +102,28 @@ class Postgres:
 
     def empty(self) -> str:
         """The URL of a new, empty database, as an agent's configuration has it."""
-        return f"postgresql://postgres@/{self._create()}?socket={quote(str(self._folder))}"
+        return f"postgresql://postgres@/{self._create()}?socket={quote(str(self.folder))}"
+
+    def run(self, *statements: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """The records of the last statement, as the server's administrator."""
+        with psycopg.connect(
+            host=str(self.folder), user="postgres", dbname=database, autocommit=True
+        ) as connection:
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
 
     def _create(self, *options: str) -> str:
         self._count += 1
         name = f"freehold{self._count}"
         _as_postgres(
-            str(self._binaries / "createdb"), "-h", str(self._folder), "-U", "postgres",
+            str(self._binaries / "createdb"), "-h", str(self.folder), "-U", "postgres",
             *options, name,
         )  # fmt: skip
         return name
 
     def _url(self, name: str) -> str:
-        return f"postgresql://postgres@/{name}?host={quote(str(self._folder))}"
+        return f"postgresql://postgres@/{name}?host={quote(str(self.folder))}"
 
 
 @contextmanager

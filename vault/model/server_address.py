@@ -9,6 +9,7 @@ from msgspec import Struct
 POSTGRESQL: Final = "postgresql"
 MYSQL: Final = "mysql"
 _PORTS: Final = {POSTGRESQL: 5432, MYSQL: 3306}
+_PRINTABLE: Final = 0x20
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -61,6 +62,8 @@ def parse_server_address(url: str, kind: str) -> ServerAddress:
         raise ValueError(
             f"{form}; in user and password write @ : / ? # as %40 %3A %2F %3F %23"
         ) from None
+    if any(ord(character) < _PRINTABLE for character in unquote(url)):
+        raise ValueError("has a control character")  # a driver would end its text there
     database = unquote(parts.path.removeprefix("/"))
     if parts.scheme != kind or parts.fragment or not database or "/" in database:
         raise ValueError(form)

@@ -129,7 +129,11 @@ class _ForeignWriteMonitor:
     async def _check_once(self) -> None:
         if (found := self._store.finding) is not None:
             raise found
-        now = await self._store.foreign_writes()
+        try:
+            now = await self._store.foreign_writes()
+        except UnavailableError:
+            await self._store.invalidate_all()  # it may be another agent's already
+            raise
         if now != self._seen:
             self._seen, self._uncounted = now, True
             self._times.append(self._world.monotonic())

@@ -1,17 +1,20 @@
 """MySQL and MariaDB: PyMySQL, InnoDB, names as bytes, settings of our own."""
 
+import socket
+import ssl
 from collections.abc import Iterable
 from contextlib import closing
 from typing import Any, Final, cast
 
 import pymysql
 import sqlalchemy as sa
-from pymysql.constants import CLIENT, ER, SERVER_STATUS
+from pymysql.constants import CLIENT, CR, ER, SERVER_STATUS
 from pymysql.cursors import SSCursor
 
 from vault.errors import UnavailableError
-from vault.model.server_address import MYSQL
-from vault.store.schema import SQL_TABLES
+from vault.model.server_address import MYSQL, ServerTls
+from vault.store.interface import BackendError
+from vault.store.schema import HEAD, SQL_TABLES
 from vault.store.server import (
     CONNECT_SECONDS,
     HEAD_IDLE_SECONDS,
@@ -65,6 +68,9 @@ JOIN information_schema.key_column_usage k ON k.constraint_schema = r.constraint
      AND k.constraint_name = r.constraint_name AND k.table_name = r.table_name
 WHERE r.constraint_schema = DATABASE() AND r.table_name IN %s
 """
+_FORMER: Final = ("audit_events",)
+"""Tables that a migration makes and a later one drops."""
+_STEPS: Final = "SELECT version_num FROM alembic_version"
 _TRIGGERS: Final = """
 SELECT CONCAT('trigger ', trigger_name, ' on ', event_object_table)
 FROM information_schema.triggers
@@ -74,16 +80,21 @@ _SIZE: Final = """
 SELECT SUM(data_length + index_length) FROM information_schema.tables
 WHERE table_schema = DATABASE()
 """
+_LOCK: Final = f"CONCAT('{OWNER_LOCK} ', SHA1(DATABASE()))"  # at most 64 characters
+_UPTIME: Final = "SHOW GLOBAL STATUS LIKE 'Uptime'"  # seconds
+_CLOCK_SECONDS: Final = 2  # by which two looks at when the server was started may differ
 _GONE: Final = {2002, 2003, 2006, 2013, 2014, 2055, 0}
+_NO_CONNECTION: Final = "the user has no connection left: lower storage.max_connections"
 _KNOWN: Final = {
     ER.ACCESS_DENIED_ERROR: "the server does not let this user in with this password "
     "(storage.connection_string or storage.password_file)",
-    ER.DBACCESS_DENIED_ERROR: "the user may not use this database: GRANT ALL ON it TO him",
+    ER.DBACCESS_DENIED_ERROR: "the user may not use this database: GRANT ALL ON it TO the user",
     ER.BAD_DB_ERROR: "there is no such database (storage.connection_string)",
     ER.CON_COUNT_ERROR: "the server has no connection left: lower storage.max_connections, or "
     "raise max_connections there",
-    ER.TOO_MANY_USER_CONNECTIONS: "the user has no connection left: lower storage.max_connections",
-    ER.TABLEACCESS_DENIED_ERROR: "the user may not do this: GRANT ALL ON the database TO him",
+    ER.TOO_MANY_USER_CONNECTIONS: _NO_CONNECTION,
+    ER.USER_LIMIT_REACHED: _NO_CONNECTION,
+    ER.TABLEACCESS_DENIED_ERROR: "the user may not do this: GRANT ALL ON the database TO it",
     ER.LOCK_WAIT_TIMEOUT: "another transaction holds the head for too long; try again",
     ER.LOCK_DEADLOCK: "another transaction was in the way; try again",
     ER.OPTION_PREVENTS_STATEMENT: "it can only be read",
@@ -102,9 +113,9 @@ class MysqlBackend(ServerBackend):
         """See `ServerBackend`."""
         address, tls = self._address, self._tls
         level = "REPEATABLE READ" if role is Role.READ else "READ COMMITTED"
-        connection = pymysql.connect(
+        connection = _Connection(
             user=address.user,
-            password=self._password(),
+            password=self._password().encode(),  # PyMySQL takes a text for Latin-1
             database=address.database,
             host=address.host or "localhost",
             port=address.port,
@@ -112,16 +123,20 @@ class MysqlBackend(ServerBackend):
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=QUERY_SECONDS,
-            write_timeout=QUERY_SECONDS,
+            read_timeout=CONNECT_SECONDS if role is Role.OWN else QUERY_SECONDS,
+            write_timeout=CONNECT_SECONDS if role is Role.OWN else QUERY_SECONDS,
             client_flag=CLIENT.FOUND_ROWS,  # an update that changes nothing has met its row
             init_command=_COMMON,
             ssl_disabled=tls is None,
-            **({} if tls is None else _tls_parameters(tls)),
+            ssl=None if tls is None else _tls_context(tls),
         )
-        run(connection, f"{_ISOLATION} {level}")
-        if role is Role.WRITE and _is_mariadb(connection):
-            run(connection, f"SET SESSION idle_write_transaction_timeout={HEAD_IDLE_SECONDS}")
+        try:
+            run(connection, f"{_ISOLATION} {level}")
+            if role is Role.WRITE and _is_mariadb(connection):
+                run(connection, f"SET SESSION idle_write_transaction_timeout={HEAD_IDLE_SECONDS}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def unsafe_settings(self, connection: Any) -> Iterable[str]:
@@ -141,10 +156,27 @@ class MysqlBackend(ServerBackend):
         if shown["read_only"] not in {"OFF", "0"}:
             yield "read_only is on, so it is a replica: name the primary"
 
-    def try_lock(self, connection: Any) -> bool:
+    def try_lock(self, connection: Any, *, wait: bool) -> bool:
         """By a lock of the server, which has the database's name in its own."""
-        name = f"LEFT(CONCAT('{OWNER_LOCK} ', DATABASE()), 64)"
-        return bool(run(connection, f"SELECT GET_LOCK({name}, {OWNER_WAIT_SECONDS})")[0][0])
+        seconds = OWNER_WAIT_SECONDS if wait else 0
+        return bool(run(connection, f"SELECT GET_LOCK({_LOCK}, {seconds})")[0][0])
+
+    def identify_session(self, connection: Any) -> Any:
+        """Its number, and since when the server counts them."""
+        number = run(connection, "SELECT CONNECTION_ID()")[0][0]
+        now, uptime = run(connection, "SELECT UNIX_TIMESTAMP()"), run(connection, _UPTIME)
+        return number, int(now[0][0]) - int(uptime[0][1])
+
+    def end_session(self, connection: Any, session: Any) -> None:
+        """See `ServerBackend`."""
+        number, since = session
+        holder = run(connection, f"SELECT IS_USED_LOCK({_LOCK})")[0][0]
+        _, now_since = self.identify_session(connection)
+        if holder == number and abs(now_since - since) <= _CLOCK_SECONDS:
+            run(connection, f"KILL {number}")
+
+    def wait_for_first_head(self, connection: Any) -> None:
+        """InnoDB has waited already."""
 
     def measure_size(self, connection: Any) -> int:
         """See `ServerBackend`."""
@@ -180,6 +212,10 @@ class MysqlBackend(ServerBackend):
         """See `ServerBackend`."""
         if not isinstance(error, pymysql.Error):
             return None
+        cause = getattr(error, "original_exception", None)
+        if isinstance(cause, ssl.SSLError):
+            why = getattr(cause, "verify_message", "") or cause.reason or "it failed"
+            return "store_unavailable", f"TLS to the server: {why} (storage.tls)"
         code = error.args[0] if error.args and isinstance(error.args[0], int) else -1
         if code in {ER.DISK_FULL, ER.RECORD_FILE_FULL}:
             return "store_full", "the disk of the server is full"
@@ -196,40 +232,61 @@ class MysqlBackend(ServerBackend):
 
     def _remove_unfinished(self, writer: sa.Connection) -> None:
         driver = writer.connection.dbapi_connection
-        names = [[*(table.name for table in ALL), "alembic_version"]]
-        there = {
-            name
-            for (name,) in run(
-                driver,
-                f"SELECT table_name FROM information_schema.tables WHERE {_OURS}",  # noqa: S608
-                names,
-            )
-        }
-        if "alembic_version" in there and run(driver, "SELECT 1 FROM alembic_version LIMIT 1"):
+        text = f"SELECT table_name FROM information_schema.tables WHERE {_OURS}"  # noqa: S608
+        names = [*(table.name for table in ALL), *_FORMER, "alembic_version"]
+        there = {name for (name,) in run(driver, text, [names])}
+        steps = [step for (step,) in run(driver, _STEPS)] if "alembic_version" in there else []
+        if len(steps) > 1 or any(step >= HEAD for step in steps):
             return
-        left = [table.name for table in reversed(ALL) if table.name in there]
-        for name in left:
-            if run(driver, f"SELECT 1 FROM {name} LIMIT 1"):  # noqa: S608
+        for name in there - {"alembic_version"}:
+            if run(driver, f"SELECT 1 FROM `{name}` LIMIT 1"):  # noqa: S608
+                if steps:  # a vault of an older version
+                    return
                 raise UnavailableError(
                     "store_foreign",
                     f"table {name} has rows and was not made by the agent: use an empty database",
                 )
-        for name in left:
-            run(driver, f"DROP TABLE {name}")
+        run(driver, "SET SESSION foreign_key_checks = 0")
+        for name in there:
+            run(driver, f"DROP TABLE `{name}`")
+        run(driver, "SET SESSION foreign_key_checks = 1")
 
     def _in_transaction(self, writer: Any) -> bool:
         driver = cast("Any", writer.connection.dbapi_connection)
         return bool(driver.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
 
-def _tls_parameters(tls: Any) -> dict[str, Any]:
-    return {
-        "ssl_ca": str(tls.ca_file) if tls.ca_file else None,
-        "ssl_cert": str(tls.cert_file) if tls.cert_file else None,
-        "ssl_key": str(tls.key_file) if tls.key_file else None,
-        "ssl_verify_cert": True,
-        "ssl_verify_identity": True,
-    }
+class _Connection(pymysql.connections.Connection):
+    """PyMySQL's leaves its socket open where there is no server at the other end of a path."""
+
+    def connect(self, sock: Any = None) -> None:
+        """As the driver's. Raises `pymysql.Error`."""
+        if sock is None and self.unix_socket:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(self.connect_timeout)
+            try:
+                sock.connect(self.unix_socket)
+            except OSError as error:
+                sock.close()
+                raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, str(error)) from error
+            self._secure = True
+        super().connect(sock)
+
+
+def _tls_context(tls: ServerTls) -> ssl.SSLContext:
+    """Of our own: PyMySQL's verifies no host name where the authorities are the system's."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as libpq; from Python 3.13 on it is set
+        if tls.cert_file is not None:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except OSError as error:
+        why = error.strerror or "it is no certificate"
+        raise BackendError(
+            "store_unavailable", f"storage.tls: a file cannot be used: {why}"
+        ) from None
+    return context
 
 
 def _is_mariadb(connection: Any) -> bool:

@@ -4,6 +4,7 @@ What a session needs is given when it starts and read back, so a pooler in betwe
 it from one transaction to the next, is noticed.
 """
 
+import re
 from collections.abc import Iterable
 from contextlib import closing
 from typing import Any, Final, cast
@@ -12,6 +13,7 @@ import psycopg
 from psycopg import errors, pq
 from psycopg.types.json import set_json_dumps, set_json_loads
 
+from vault.errors import UnavailableError
 from vault.model.server_address import POSTGRESQL, ServerAddress, ServerTls
 from vault.store.schema import SQL_TABLES
 from vault.store.server import (
@@ -59,6 +61,7 @@ _DURABLE: Final = {
     "fsync": {"on"},
     "full_page_writes": {"on"},
     "synchronous_commit": {"on", "remote_apply"},
+    "data_sync_retry": {"off"},
 }
 _TYPES: Final = {
     ColumnKind.NAME: 'character varying(512) COLLATE "C"',
@@ -83,6 +86,26 @@ _VERSION_TABLE: Final = frozenset(
         _index_line("alembic_version", "alembic_version_pkc", "version_num", unique=True),
     }
 )
+_USER: Final = re.compile('(user|role) "[^"]*"')
+_ENDED: Final = {"57P01", "57P02", "57P05", "25P03"}  # shutdown, crash, idle
+_FULL: Final = (
+    "the server has no connection left: lower storage.max_connections, or raise max_connections "
+    "there"
+)
+_POOLER: Final = (
+    "a pooler such as PgBouncer is in between, which would lose our session: connect to PostgreSQL "
+    "itself, the agent has a pool of its own (storage.max_connections)"
+)
+_HINTS: Final = (
+    (re.compile("too many (clients|connections)|connection slots"), _FULL),
+    (re.compile("startup parameter"), _POOLER),
+    (re.compile("SSL|TLS|certificate"), "storage.tls"),
+    (
+        re.compile("password|authentication|pg_hba|role"),
+        "storage.connection_string, storage.password_file",
+    ),
+)
+_SESSIONS: Final = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid ="
 # Relations, columns, constraints, indexes, triggers, rules, policies: what can change an answer or
 # a write of ours. A table that somebody keeps beside ours is none of it.
 _SCHEMA: Final = """
@@ -126,6 +149,11 @@ UNION ALL
 SELECT 'inheritance of ' || relname FROM ours JOIN pg_inherits
   ON inhparent = ours.oid OR inhrelid = ours.oid
 UNION ALL
+SELECT 'operator ' || o.oid::regoperator FROM pg_operator o
+  JOIN pg_type l ON l.oid = oprleft JOIN pg_type r ON r.oid = oprright
+  WHERE oprnamespace = 'public'::regnamespace AND oprname IN ('=', '<>', '<', '<=', '>', '>=', '+')
+    AND l.typnamespace = 'pg_catalog'::regnamespace AND r.typnamespace = l.typnamespace
+UNION ALL
 SELECT 'event trigger ' || evtname FROM pg_event_trigger WHERE evtenabled <> 'D'
 """
 
@@ -148,6 +176,7 @@ class PostgresqlBackend(ServerBackend):
             connect_timeout=CONNECT_SECONDS,
             tcp_user_timeout=GONE_SECONDS * 1000,
             application_name="freehold",
+            client_encoding="utf8",
             autocommit=True,
         )
         set_json_dumps(encode_json, connection)
@@ -169,30 +198,47 @@ class PostgresqlBackend(ServerBackend):
             if shown[name] not in fine:
                 yield (
                     f"{name} is {shown[name]}, so it may lose what was acknowledged: run ALTER "
-                    f"SYSTEM SET {name} = on; SELECT pg_reload_conf()"
+                    f"SYSTEM SET {name} = {min(fine)}; SELECT pg_reload_conf()"
+                    f"{', and restart it' if name == 'data_sync_retry' else ''}"
                 )
         (pid, recovers), *_ = run(connection, "SELECT pg_backend_pid(), pg_is_in_recovery()")
         if recovers:
             yield "it is a standby, which cannot be written to: name the primary"
         idle = shown["idle_in_transaction_session_timeout"]
         if pid != connection.info.backend_pid or idle != f"{HEAD_IDLE_SECONDS}s":
-            yield (
-                "a pooler such as PgBouncer is in between, which would lose our session: connect "
-                "to PostgreSQL itself, the agent has a pool of its own (storage.max_connections)"
-            )
+            yield _POOLER
         if shown["server_encoding"] != "UTF8":
             yield (
                 f"its encoding is {shown['server_encoding']}: make the database anew with "
                 "ENCODING 'UTF8' TEMPLATE template0"
             )
 
-    def try_lock(self, connection: Any) -> bool:
+    def try_lock(self, connection: Any, *, wait: bool) -> bool:
         """By an advisory lock of this database."""
+        session = "SELECT pg_backend_pid(), current_setting('lock_timeout')"
+        if run(connection, session) != [(connection.info.backend_pid, f"{OWNER_WAIT_SECONDS}s")]:
+            raise UnavailableError("store_unsafe", f"this database is refused: {_POOLER}")
+        key = f"hashtext('{OWNER_LOCK}')"
+        if not wait:
+            return bool(run(connection, f"SELECT pg_try_advisory_lock({key})")[0][0])
         try:
-            run(connection, f"SELECT pg_advisory_lock(hashtext('{OWNER_LOCK}'))")
+            run(connection, f"SELECT pg_advisory_lock({key})")
         except errors.LockNotAvailable:
             return False
         return True
+
+    def identify_session(self, connection: Any) -> Any:
+        """See `ServerBackend`."""
+        return run(connection, f"{_SESSIONS} pg_backend_pid()")[0]
+
+    def end_session(self, connection: Any, session: Any) -> None:
+        """See `ServerBackend`."""
+        if run(connection, f"{_SESSIONS} %s", session[:1]) == [session]:
+            run(connection, "SELECT pg_terminate_backend(%s)", session[:1])
+
+    def wait_for_first_head(self, connection: Any) -> None:
+        """See `ServerBackend`: a row that is inserted is invisible, and locks nobody out."""
+        run(connection, "LOCK TABLE public.system IN SHARE ROW EXCLUSIVE MODE")
 
     def measure_size(self, connection: Any) -> int:
         """See `ServerBackend`."""
@@ -221,9 +267,15 @@ class PostgresqlBackend(ServerBackend):
             return "store_full", "the disk of the server is full"
         if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
             return "store_corrupt", "the server says that it is damaged; restore a backup"
+        if isinstance(error, errors.DuplicateTable):
+            return "store_foreign", "a table of the agent's name is there: use an empty database"
         if isinstance(error, errors.LockNotAvailable):
             return "store_unavailable", "another transaction holds the head for too long; try again"
         return "store_unavailable", _reason(error)
+
+    def is_ended(self, error: Exception) -> bool:
+        """See `ServerBackend`: what a server says last on a connection."""
+        return isinstance(error, psycopg.Error) and error.sqlstate in _ENDED
 
     def _in_transaction(self, writer: Any) -> bool:
         connection = cast("psycopg.Connection[Any]", writer.connection.dbapi_connection)
@@ -258,18 +310,29 @@ def _reason(error: psycopg.Error) -> str:
         "28P01": "the password is wrong (storage.connection_string or storage.password_file)",
         "28000": "the server does not let this user in (pg_hba.conf, storage.connection_string)",
         "3D000": "there is no such database (storage.connection_string)",
-        "53300": "the server has no connection left: lower storage.max_connections, or raise "
-        "max_connections there",
-        "42501": "the user may not do this: he has to own the tables in schema public",
+        "53300": _FULL,
+        "42501": "the user may not do this: make it the owner, by ALTER DATABASE or ALTER TABLE … "
+        "OWNER TO, or GRANT it CREATE ON SCHEMA public and ALL ON ALL TABLES IN SCHEMA public",
         "25006": "it can only be read",
+        "57P01": "the server ends the connection",
+        "57P03": "the server is starting or stopping; try again",
         "25P03": "the transaction stood still for too long",
     }
     code = error.sqlstate or ""
     if code in known:
         return known[code]
     if isinstance(error, psycopg.OperationalError) and not code:
-        return str(error).strip().splitlines()[-1][:200] if str(error).strip() else "it is gone"
+        return _connect_reason(str(error))
     return f"SQLSTATE {code}" if code else "it does not answer as it should"
+
+
+def _connect_reason(text: str) -> str:
+    """What libpq or the server says of a connection, which has no SQLSTATE, and what to do."""
+    lines = [line for line in text.splitlines() if " failed: " in line] or [text.strip()]
+    said = lines[-1].rpartition(" failed: ")[2].strip()[:200] or "it is gone"
+    said = _USER.sub(r"the \1", said)  # the reader may be a client of the API
+    hint = next((hint for words, hint in _HINTS if words.search(said)), "storage.connection_string")
+    return f"{said} ({hint})"
 
 
 def _table_lines(table: Table[Any]) -> Iterable[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from enum import Enum, auto
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
@@ -22,7 +22,7 @@ from vault.errors import TamperedError, UnavailableError
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.sql import READERS, SqlBackend, create_engine
-from vault.store.tables import CHANGES, HEAD_ROW, SYSTEM
+from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
 """Until a server that does not answer is given up; it is asked again by whoever comes next."""
@@ -36,6 +36,7 @@ GONE_SECONDS: Final = 10
 """Until both ends notice that the machine at the other end of a connection is gone."""
 OWNER_LOCK: Final = "freehold agent"
 OWNER_WAIT_SECONDS: Final = 2  # a server may take a moment to see that the last owner is gone
+_LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
 
 
@@ -76,6 +77,8 @@ class ServerBackend(SqlBackend):
         self._password = password or (lambda: address.password)
         self._patience = patience
         self._owner: Any = None  # a driver's connection, which holds the server's lock
+        self._owner_session: Any = None  # what the server calls it
+        self._owner_error: BackendError | None = None  # why there is none
         self._owner_lock = Lock()
         self._shared = shared
         self.warnings: list[str] = []  # of the server, since the writer's transaction began
@@ -91,8 +94,23 @@ class ServerBackend(SqlBackend):
         """Why a commit would not be durable there, each with what to do."""
 
     @abstractmethod
-    def try_lock(self, connection: Any) -> bool:
-        """Take the lock `OWNER_LOCK` for as long as the connection lasts, or False."""
+    def try_lock(self, connection: Any, *, wait: bool) -> bool:
+        """Take the lock `OWNER_LOCK` for as long as the connection lasts, or False.
+
+        `wait`: for `OWNER_WAIT_SECONDS`.
+        """
+
+    @abstractmethod
+    def identify_session(self, connection: Any) -> Any:
+        """What no other session on this server is called, before or after this one."""
+
+    @abstractmethod
+    def end_session(self, connection: Any, session: Any) -> None:
+        """End an earlier session of ours, if it is still there, with the lock that it holds."""
+
+    @abstractmethod
+    def wait_for_first_head(self, connection: Any) -> None:
+        """Wait, within the transaction, for whoever inserts the head: no row could be locked."""
 
     @abstractmethod
     def measure_size(self, connection: Any) -> int:
@@ -109,6 +127,11 @@ class ServerBackend(SqlBackend):
     @abstractmethod
     def describe_failure(self, error: Exception) -> tuple[str, str] | None:
         """Code and reason of a driver's error that has a known cause; None: another one."""
+
+    def is_ended(self, error: Exception) -> bool:
+        """Whether it says that the server has ended the connection; not every driver sees it."""
+        _ = error
+        return False
 
     # SqlBackend.
 
@@ -130,22 +153,43 @@ class ServerBackend(SqlBackend):
             self.begin_write,
             poolclass=NullPool,
         )
+        sa.event.listen(reads, "checkout", self._on_checkout)
         return reads, writes
 
+    def _on_checkout(self, reader: Any, *_: object) -> None:
+        """Begin the transaction; of a connection that was ended while it was idle, on another."""
+        try:
+            run(reader, self.begin_read)
+        except Exception as error:
+            dialect: Any = self._dialect
+            if self.is_ended(error) or dialect.is_disconnect(error, reader, None):
+                raise sa.exc.DisconnectionError from error
+            raise
+
     def _release(self) -> None:
-        """Close the owner's connection, with which the lock ends."""
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            with suppress(Exception):  # the server has ended it
-                owner.close()
+        self._release_owner()
+        self._owner_session = self._owner_error = None
 
     def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
-        run(reader, self.begin_read)
+        """It was begun by `_on_checkout`; nothing is read while another agent may write."""
+        _ = reader
+        if self._owner_error is not None:
+            self._keep_owner(wait=False)
 
     def _begin_write(self, writer: sa.Connection) -> None:
         """Wait for the head, and have it until the transaction ends."""
         self.warnings.clear()
-        super()._begin_write(writer)
+        if self._owner is None and not self._shared:
+            self._keep_owner()
+        try:
+            super()._begin_write(writer)
+        except BackendError as error:
+            cause = error.__cause__
+            if isinstance(cause, sa.exc.DBAPIError) and (
+                cause.connection_invalidated or self.is_ended(cast("Exception", cause.orig))
+            ):
+                raise _ConnectionEndedError(error.code, error.message) from error
+            raise
         try:
             self._lock_head(writer)
         except Exception as error:
@@ -154,7 +198,10 @@ class ServerBackend(SqlBackend):
     def _lock_head(self, writer: sa.Connection) -> None:
         system = self._prepared_statements(writer.dialect)[SYSTEM]
         key = system.key_parameters((HEAD_ROW,))
-        run(writer.connection, f"{system.get} FOR UPDATE", key)
+        text, driver = f"{system.get} FOR UPDATE", writer.connection
+        if not run(driver, text, key):
+            self.wait_for_first_head(driver)
+            run(driver, text, key)
 
     def _write_transaction(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         written: list[WriteSet] = []
@@ -164,7 +211,10 @@ class ServerBackend(SqlBackend):
             return written[0]
 
         try:
-            super()._write_transaction(noted)
+            try:
+                super()._write_transaction(noted)
+            except _ConnectionEndedError:
+                super()._write_transaction(noted)
         except BackendError as error:
             if error.details["outcome"] != UNKNOWN or not written:
                 raise
@@ -200,12 +250,27 @@ class ServerBackend(SqlBackend):
         if found:
             raise UnavailableError("store_unsafe", f"this database is refused: {'; '.join(found)}")
 
+    def _migrate(self, writer: sa.Connection) -> None:
+        """Bring the schema up to date, and see that its rows may be written."""
+        super()._migrate(writer)
+        quote = writer.dialect.identifier_preparer.quote
+        driver = writer.connection.dbapi_connection
+        try:
+            for table in ALL:
+                name, field = quote(table.name), quote(table.key[0])
+                run(driver, f"UPDATE {name} SET {field} = {field} WHERE 1 = 0")  # noqa: S608  # names of ours
+                run(driver, f"DELETE FROM {name} WHERE 1 = 0")  # noqa: S608
+                run(driver, f"INSERT INTO {name} SELECT * FROM {name} WHERE 1 = 0")  # noqa: S608
+        except Exception as error:
+            raise self._store_error(error) from error
+
     def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
         found = self.describe_schema(connection.dbapi_connection)
         wanted = self.expected_schema()
         if found == wanted:
             return
-        told = sorted(f"{line} is not ours" for line in found - wanted)
+        foreign = sorted(found - wanted, key=lambda line: (line.startswith("column"), line))
+        told = [f"{line} is not ours" for line in foreign]
         told += sorted(f"{line} is missing" for line in wanted - found)
         more = f", and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
         raise TamperedError(
@@ -225,6 +290,12 @@ class ServerBackend(SqlBackend):
             return BackendError(known[0], f"the database failed: {known[1]}")
         if isinstance(cause, UnicodeDecodeError):
             return TamperedError("row_corrupt", "a stored row is damaged")
+        if isinstance(error, sa.exc.TimeoutError):
+            return BackendError(
+                "store_unavailable",
+                f"none of {self.readers} connections was free for {self._patience:g} s: raise "
+                "storage.max_connections",
+            )
         if isinstance(error, OSError | sa.exc.SQLAlchemyError):
             return BackendError("store_unavailable", "the database does not answer as it should")
         return error
@@ -247,29 +318,62 @@ class ServerBackend(SqlBackend):
     def foreign_writes(self) -> int:
         """0: what others change is noticed by the row index. Looks whether we still have the lock.
 
-        Raises `UnavailableError` (`store_locked`) when another agent has taken it.
+        Raises `BackendError`: `store_locked` when another agent has taken it. Nothing is read or
+        written here from then on, until this or a write has got it back.
         """
         if not self._shared:
-            with self._owner_lock:
-                try:
-                    run(self._owner, "SELECT 1")
-                except Exception:  # noqa: BLE001  # the lock went with the connection: take it anew
-                    self._release()
-                    self._own()
+            self._keep_owner()
         return 0
+
+    def _keep_owner(self, *, wait: bool = True) -> None:
+        """Take the lock anew if it went with its connection. Raises `BackendError`.
+
+        `wait` False: while another thread is trying, its last failure is raised.
+        """
+        if not self._owner_lock.acquire(blocking=wait):
+            lost = self._owner_error
+            if lost is None:
+                return
+            raise BackendError(lost.code, lost.message)
+        try:
+            run(self._owner, "SELECT 1")
+        except Exception:  # noqa: BLE001  # whatever ended it: what counts is who has the lock now
+            self._release_owner()
+            self._own()
+        finally:
+            self._owner_lock.release()
 
     def _own(self) -> None:
         try:
             self._owner = self.connect_driver(Role.OWN)
-            if self.try_lock(self._owner):
-                return
+            if self._owner_session is not None:
+                self.end_session(self._owner, self._owner_session)
+            self._require_lock(self._owner)
+            self._owner_session = self.identify_session(self._owner)
         except Exception as error:
-            self._release()
-            raise self._store_error(error) from error
-        self._release()
-        raise UnavailableError(
-            "store_locked", f"another agent has the {self._address}: stop it first"
-        )
+            self._release_owner()
+            failure = self._store_error(error)
+            if isinstance(failure, BackendError):
+                self._owner_error = failure
+            if failure is error:
+                raise
+            raise failure from error
+        self._owner_error = None
+
+    def _require_lock(self, owner: Any) -> None:
+        known = self._owner_error is not None and self._owner_error.code == _LOCKED
+        if not self.try_lock(owner, wait=not known):  # who asks again fails at once
+            raise BackendError(_LOCKED, f"another agent has the {self._address}: stop it first")
+
+    def _release_owner(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            with suppress(Exception):  # the server ends the lock with the connection
+                owner.close()
+
+
+class _ConnectionEndedError(BackendError):
+    """The server has ended an idle connection, which is seen when a transaction is begun on it."""
 
 
 def run(connection: Any, text: str, parameters: Any = None) -> list[Any]:

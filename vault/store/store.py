@@ -130,6 +130,8 @@ class Store:
             guard, cache, loading, index, can_prefetch=backend.readers > _VIEWS
         )
         self._in_doubt_error = in_doubt_error
+        self.outage = ""
+        """Why the last look at the database came to nothing, for people; empty: it did not."""
         self._queries = tree.ref("queries") if backend.queries_in_turn else None
         views = _VIEWS if backend.queries_in_turn else 1
         self._look = Look(partial(self._in_thread, committer.catch_up))
@@ -323,7 +325,13 @@ class Store:
 
     async def foreign_writes(self) -> int:
         """See `StoreBackend`. Raises `BackendError`."""
-        return await self._in_thread(self._backend.foreign_writes)
+        try:
+            found = await self._in_thread(self._backend.foreign_writes)
+        except UnavailableError as error:
+            self.outage = error.message
+            raise
+        self.outage = ""
+        return found
 
     @property
     def finding(self) -> TamperedError | None:

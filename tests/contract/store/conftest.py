@@ -6,31 +6,81 @@ from pathlib import Path
 import pytest
 
 from tests.contract.store.faulty import FaultyBackend
-from tests.support.databases import SERVERS, remove_rows, run_server, server_backend
+from tests.support.databases import (
+    SERVERS,
+    Server,
+    remove_rows,
+    run_server,
+    server_backend,
+)
 from vault.store.interface import StoreBackend
 from vault.store.memory import MemoryBackend
+from vault.store.server import ServerBackend
 from vault.store.sqlite import SqliteBackend
 
 
 @pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
-    """A database of a PostgreSQL server."""
-    yield from _migrated("postgresql")
+def postgresql_server() -> Iterator[Server]:
+    """A PostgreSQL server."""
+    with run_server("postgresql") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def mysql_url() -> Iterator[str]:
-    """A database of a MariaDB server."""
-    yield from _migrated("mysql")
+def mysql_server() -> Iterator[Server]:
+    """A MariaDB server."""
+    with run_server("mysql") as server:
+        yield server
 
 
-def _migrated(kind: str) -> Iterator[str]:
-    with run_server(kind) as empty:
-        url = empty()
-        backend = server_backend(url)
-        backend.open()
-        backend.close()
-        yield url
+@pytest.fixture(scope="session")
+def postgresql_url(postgresql_server: Server) -> str:
+    """A migrated database of a PostgreSQL server."""
+    return _migrated(postgresql_server)
+
+
+@pytest.fixture(scope="session")
+def mysql_url(mysql_server: Server) -> str:
+    """A migrated database of a MariaDB server."""
+    return _migrated(mysql_server)
+
+
+def _migrated(server: Server) -> str:
+    url = server.empty()
+    backend = server_backend(url)
+    backend.open()
+    backend.close()
+    return url
+
+
+@pytest.fixture(params=SERVERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kinds of servers, one after another."""
+    return str(request.param)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, kind: str) -> Server:
+    """A running server of the kind."""
+    found: Server = request.getfixturevalue(f"{kind}_server")
+    return found
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, kind: str) -> str:
+    """Its migrated database, with nothing in it."""
+    found: str = request.getfixturevalue(f"{kind}_url")
+    remove_rows(server_backend(found))
+    return found
+
+
+@pytest.fixture
+def opened_server(url: str) -> Iterator[ServerBackend]:
+    """A backend of the database, open."""
+    made = server_backend(url)
+    made.open()
+    yield made
+    made.close()
 
 
 @pytest.fixture(params=["memory", "sqlite", "faulty", *SERVERS])

@@ -1,6 +1,10 @@
 """vault.app: what the server is given of the settings; acceptance tests run the whole agent."""
 
+import os
+import socket
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +14,8 @@ from protocols import msgspec_init
 from vault import app
 from vault.app import http_limits
 from vault.config import Settings
+from vault.config.settings import StorageSettings
+from vault.errors import UnavailableError
 
 MIB = 1 << 20
 
@@ -75,3 +81,58 @@ def test_shapes_are_ready_before_they_are_shared(
     monkeypatch.setattr(app, "Zygote", SimpleNamespace(fork=lambda _: None))
     with pytest.raises(Made):
         load()
+
+
+def opening_error(**storage: Any) -> str:
+    """Why the database of this configuration does not open."""
+    url = "postgresql://ada@127.0.0.1:1/vault"
+    found = StorageSettings.model_validate(
+        {"type": "postgresql", "connection_string": url, **storage}
+    )
+    with pytest.raises(UnavailableError) as caught:
+        app.make_backend(found).open()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"\xff\n", "cannot be read: it is not UTF-8"),
+        (b"", "is not a password"),
+        (b"\nhunter2", "is not a password"),
+        (b"hunter2\0x host=elsewhere sslmode=disable\n", "is not a password"),
+        (b"hunter2\r\n", "Connection refused"),
+    ],
+    ids=["absent", "bytes", "empty", "second line", "control character", "good"],
+)
+def test_password_file(tmp_path: Path, content: bytes | None, says: str) -> None:
+    """Read anew for each connection; what is wrong with it is told by its name."""
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    said = opening_error(password_file=file)
+    assert says in said
+    assert "hunter2" not in said
+
+
+def test_a_server_elsewhere_is_asked_for_tls_first() -> None:
+    """Whoever answers without it gets neither user nor password."""
+    heard: list[bytes] = []
+
+    def answer(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client:
+            heard.append(client.recv(1024))
+            client.sendall(b"N")  # "there is none here"
+            heard.append(client.recv(1024))
+
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        server = threading.Thread(target=answer, args=(listener,))
+        server.start()
+        port = listener.getsockname()[1]
+        url = f"postgresql://ada:hunter2@127.0.0.2:{port}/vault"
+        said = opening_error(connection_string=url, tls={"ca_file": os.devnull})
+        server.join()
+    assert heard == [bytes.fromhex("0000000804d2162f"), b""]
+    assert "storage.tls" in said

@@ -34,9 +34,12 @@ class Reading(FaultyBackend):
         self.readings = 0
         self.error: Exception | None = None
         self.foreign = 0
+        self.is_away = False
 
     def foreign_writes(self) -> int:
         """As often as the test says."""
+        if self.is_away:
+            raise BackendError("store_unavailable", "away")
         return self.foreign
 
     def check(self) -> None:
@@ -153,6 +156,10 @@ class Foreign:
     async def writes(self, after: float = FOREIGN_CHECK_INTERVAL) -> None:
         """He does, and is seen."""
         self.backend.foreign += 1
+        await self.looks(after)
+
+    async def looks(self, after: float = FOREIGN_CHECK_INTERVAL) -> None:
+        """The next look at the database is over."""
         self.world.advance(after)
         await wait_all_tasks_blocked()
 
@@ -246,3 +253,19 @@ async def test_what_is_held_is_forgotten_before_anything_else() -> None:
         assert (
             store.count_transactions(MOUNTS) > ended
         )  # who holds a table in another form reads it anew
+
+
+async def test_a_database_that_is_away() -> None:
+    """Nothing is answered from memory, and it is told why, until it is there again."""
+    foreign = Foreign()
+    async with foreign.watched() as store:
+        await store.commit(put(USERS, user("ann")))
+        assert store.get_cached(USERS, "ann") is not MISSING
+        foreign.backend.is_away = True
+        await foreign.looks()
+        assert store.get_cached(USERS, "ann") is MISSING
+        assert store.outage == "away"
+        foreign.backend.is_away = False
+        await foreign.looks()
+        assert store.outage == ""
+    assert foreign.watch.seals == 0
