@@ -72,8 +72,8 @@ class CommitStamper(Protocol):
         """The transaction that was stamped last is durable."""
         ...
 
-    def is_current(self, session: StoreSession, /) -> bool:
-        """Whether nothing was committed that is not known here; in any thread."""
+    def is_current(self, head: bytes, /) -> bool:
+        """Whether, with this head, nothing was committed that is not known here; in any thread."""
         ...
 
     def catch_up(self, session: StoreSession, /) -> list[FedChanges]:
@@ -194,9 +194,8 @@ class Committer:
         """Take over what others have committed until now, if anything; blocks. Raises as `read`."""
         if self._stamper is None or self._backend.exclusive:
             return
-        with self._backend.read() as session:
-            if self._stamper.is_current(session):
-                return
+        if self._stamper.is_current(self._backend.read_head()):
+            return
         with self._commit_lock, self._backend.read() as session:
             self._apply_feed(session)
 

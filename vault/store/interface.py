@@ -174,6 +174,13 @@ class StoreBackend(Protocol):
         """A consistent view of what is committed."""
         ...
 
+    def read_head(self) -> bytes:
+        """The commit stamp (`HEAD_ROW` of `SYSTEM`) as committed now; empty if there is none.
+
+        Cheaper than `read`. Raises `BackendError`.
+        """
+        ...
+
     def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """Store what `apply` returns in one transaction, which is durable on return.
 

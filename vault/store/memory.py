@@ -18,7 +18,7 @@ from vault.errors import TamperedError
 from vault.store.interface import ConstraintError, StoreSession, WriteSet
 from vault.store.query import apply_query
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
-from vault.store.tables import ALL
+from vault.store.tables import ALL, HEAD_ROW, SYSTEM
 
 R = TypeVar("R", bound=Struct)
 _Rows = dict[Key, bytes]
@@ -67,6 +67,12 @@ class MemoryBackend:
     def size(self) -> int:
         """None on a disk."""
         return 0
+
+    def read_head(self) -> bytes:
+        """As committed."""
+        with self.read() as session:
+            row = session.get(SYSTEM, (HEAD_ROW,))
+        return b"" if row is None else row.value
 
     def checkpoint(self) -> None:
         """There is no log."""

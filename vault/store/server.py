@@ -81,6 +81,8 @@ class ServerBackend(SqlBackend):
         self._owner_error: BackendError | None = None  # why there is none
         self._owner_lock = Lock()
         self._shared = shared
+        self._head_reader: Any = None  # a driver's connection, for `read_head`
+        self._head_lock = Lock()
         self.warnings: list[str] = []  # of the server, since the writer's transaction began
 
     # What a server has to say for itself.
@@ -167,6 +169,7 @@ class ServerBackend(SqlBackend):
             raise
 
     def _release(self) -> None:
+        self._close_head()
         self._release_owner()
         self._owner_session = self._owner_error = None
 
@@ -312,6 +315,39 @@ class ServerBackend(SqlBackend):
                 return self.measure_size(connection.dbapi_connection)
             except Exception as error:
                 raise self._store_error(error) from error
+
+    def read_head(self) -> bytes:
+        """One statement on a connection of its own, which has no transaction to begin and end.
+
+        A connection that is not in autocommit would show one view of the head for ever.
+        """
+        if self._owner_error is not None:
+            self._keep_owner(wait=False)
+        with self._head_lock:
+            try:
+                return self._select_head()
+            except Exception:  # noqa: BLE001  # it was ended while it was idle: once more
+                self._close_head()
+            try:
+                return self._select_head()
+            except Exception as error:
+                self._close_head()
+                raise self._store_error(error) from error
+
+    def _select_head(self) -> bytes:
+        if self._reads is None:
+            raise BackendError("store_unavailable", "the database is not open")
+        if self._head_reader is None:
+            self._head_reader = self.connect_driver(Role.READ)
+        system = self._prepared_statements(self._dialect)[SYSTEM]
+        records = run(self._head_reader, system.get, system.key_parameters((HEAD_ROW,)))
+        return bytes(records[0][1]) if records else b""
+
+    def _close_head(self) -> None:
+        reader, self._head_reader = self._head_reader, None
+        if reader is not None:
+            with suppress(Exception):  # it is broken already: that is why it goes
+                reader.close()
 
     # The owner.
 

@@ -26,7 +26,7 @@ from vault.store.query import is_storable
 from vault.store.schema import is_at_head
 from vault.store.statements import TableStatements, encode_json, pass_json_through
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
-from vault.store.tables import ALL
+from vault.store.tables import ALL, HEAD_ROW, SYSTEM
 
 READERS: Final = 8  # connections for reads, and the threads that may use them
 _MACS_PER_FETCH: Final = 500  # more of them leave the processor's cache before they are summed
@@ -200,6 +200,12 @@ class SqlBackend(ABC):
         """A pooled connection's transaction."""
         with self._reader() as connection:
             yield self._session(connection, self._dialect)
+
+    def read_head(self) -> bytes:
+        """By a transaction; see the interface."""
+        with self.read() as session:
+            row = session.get(SYSTEM, (HEAD_ROW,))
+        return b"" if row is None else row.value
 
     def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """One transaction; see the interface."""

@@ -188,9 +188,9 @@ class FencingMark:
         self._mark.stamp(batch)
         self._cache.fence(batch.changed_rows())
 
-    def is_current(self, session: StoreSession) -> bool:
+    def is_current(self, head: bytes) -> bool:
         """As the mark below."""
-        return self._mark.is_current(session)
+        return self._mark.is_current(head)
 
     def catch_up(self, session: StoreSession) -> list[FedChanges]:
         """As the mark below."""

@@ -62,6 +62,10 @@ class FaultyBackend:
         """The inner one's."""
         return self.inner.size()
 
+    def read_head(self) -> bytes:
+        """The inner one's."""
+        return self.inner.read_head()
+
     def checkpoint(self) -> None:
         """The inner one's."""
         self.inner.checkpoint()

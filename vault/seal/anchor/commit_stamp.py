@@ -140,9 +140,9 @@ class CommitStampWriter:
 
         batch.run_change(change)
 
-    def is_current(self, session: StoreSession) -> bool:
-        """Whether nothing was committed that we do not know of; in any thread."""
-        return _stored_stamp(session) in {self._written, self._next_written}
+    def is_current(self, head: bytes) -> bool:
+        """Whether nothing was committed that is not known here; in any thread."""
+        return head in {self._written, self._next_written}
 
     def catch_up(self, session: StoreSession) -> list[FedChanges]:
         """What others have committed since. In the thread that commits.
