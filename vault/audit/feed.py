@@ -54,7 +54,7 @@ class LogFeed:
         signer: bytes,
         world: World,
     ) -> None:
-        """`end`: where others leave it; None: nobody else writes. `signer`: of the heads."""
+        """`tail`: the log's end if other processes write it, too. `signer`: of the heads."""
         self._layout = layout
         self._tail = tail
         self._signer = signer

@@ -65,14 +65,14 @@ async def share_log(
         tail.close()
 
 
-async def _watch_writers(end: SharedTail, world: World) -> None:
+async def _watch_writers(tail: SharedTail, world: World) -> None:
     """Whoever has had one and the same turn for so long may hang: then he is ended."""
     before = (0, 0)
     while True:
         await world.sleep(WATCH_INTERVAL)
-        now = end.holder
+        now = tail.holder
         if now == before and now[0]:
-            end.evict(now[0])
+            tail.evict(now[0])
         before = now
 
 

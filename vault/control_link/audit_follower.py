@@ -78,10 +78,6 @@ class LogGrowth:
         self.base, self.base_root = size, _fold(self._known)
         return True
 
-    def tree_root(self) -> bytes:
-        """The Merkle tree hash of the log as far as it was fed."""
-        return _fold(_whole([*self._known, *self._nodes]))
-
     def proof(self) -> tuple[bytes, ...]:
         """From the base to now; nothing from an empty base."""
         if not self.base:

@@ -54,11 +54,6 @@ class ResourcePath(str):
         """Return a folder: empty (everything), or a canonical path followed by one `/`."""
         return str.__new__(cls, f"{cls.parse(text.removesuffix('/'))}/" if text else "")
 
-    @property
-    def is_folder(self) -> bool:
-        """Whether this names all that lies below it rather than one thing."""
-        return not self or self.endswith("/")
-
 
 def is_short(text: str) -> bool:
     """Whether it takes few bytes, so that thirty thousand of them may be remembered."""

@@ -17,6 +17,7 @@ from msgspec import Struct
 from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
+from vault.barrier import KEYRING_ROW
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.keyring import Keyring
 from vault.errors import (
@@ -124,7 +125,6 @@ class UnsealKeys(NamedTuple):
 OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
 
 SEAL_ROW: Final = "seal"
-KEYRING_ROW: Final = "keyring"
 SEALED_ON_ORDER: Final = "sealed_on_order"
 ROLLBACK_ACCEPTED: Final = "rollback_accepted"
 OPERATOR_REQUIRED: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
