@@ -484,9 +484,10 @@ class EncryptionCounter:
         self._count = 0
 
     def count_one(self) -> None:
-        """Count one encryption before it happens. More than was reserved is owed.
+        """Count one encryption before it happens.
 
-        Raises `UnavailableError` (`sealed`) where nobody would count it any more.
+        Uses beyond the reservation are added to the next one (`KekUseCounter.add_owed_uses`).
+        Raises `UnavailableError` (`sealed`) once the counter is closed.
         """
         self._count += 1
         if self._count > self._reserved:

@@ -409,8 +409,7 @@ async def wait_event(event: trio.Event, seconds: float) -> None:
 def _single_failure(group: BaseExceptionGroup[BaseException]) -> Exception:
     """The failure of a connection: a fault before the broken pipe that follows from it.
 
-    What is no `Exception` (cancellation above all) and what is more than one failure of its own is
-    raised on as it is.
+    Cancellation, and groups with more than one real failure, are re-raised unchanged.
     """
     _, fatal = group.split(Exception)
     if fatal is not None:

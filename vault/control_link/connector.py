@@ -40,10 +40,10 @@ plane that lets agents in and cuts them off at once has them come as seldom as o
 
 
 class Dialer(Protocol):
-    """Connects to the control plane: `network.Network`, or a pipe within the process."""
+    """Connects to the control plane: `tls_dialer.TlsDialer`, or a pipe within the process."""
 
     async def __call__(self, nursery: trio.Nursery, credential: AgentCredential) -> LinkTransport:
-        """A pipe whose peer is proven to be the control plane. Raises `TransportError`."""
+        """A transport whose peer is proven to be the control plane. Raises `TransportError`."""
         ...
 
 

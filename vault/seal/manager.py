@@ -190,7 +190,7 @@ class SealManager:
             self._drained.set()
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:
-        """Whether a credential stands; no use of it is counted. Raises as `run`."""
+        """Whether a credential is valid; no use is counted. Raises as `run_operation`."""
         core = self._core
         if core is None or self._seal_wanted.is_set():
             raise self._unavailable_error()
@@ -202,7 +202,7 @@ class SealManager:
 
     @property
     def mounts(self) -> MountTable:
-        """The current mounts. Raises as `run`."""
+        """The current mounts. Raises as `run_operation`."""
         if self._core is None:
             raise self._unavailable_error()
         return self._core.mounts

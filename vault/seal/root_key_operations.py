@@ -274,7 +274,7 @@ class RootKeyOperations:
     async def submit_rekey_share(self, share: bytes, nonce: str) -> RekeyStatus | NewShares:
         """Offer a share; with the last one the new root key is made and its shares are returned.
 
-        It is in force once `commit_rekey` or `offer_verify` say so. Raises `ValidationError`.
+        In force after `commit_rekey` or `submit_verification_share`. Raises `ValidationError`.
         """
         async with self._lock:
             attempt = self._require_rekey()
