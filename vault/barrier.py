@@ -1,4 +1,4 @@
-"""The barrier: seal, then store; load, then open. The only door to keys.
+"""The barrier: seal, then store; load, then open. The only access to keys.
 
 Whatever lies below it (database, disk, cache) is untrusted: values are ciphertext bound to their
 place, authority rows carry a MAC, list cursors are sealed. Handlers above see rows and plaintext

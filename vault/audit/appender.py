@@ -1,9 +1,9 @@
-"""Writing at the end of a log that another process owns, when it is this one's turn.
+"""Appends to a log that another process owns, in turn with that process.
 
-It writes what the owner would write, by the same ledger and the same sink. What is out of the
-ordinary is left to him: beginning a segment, a disk that is full, an end that somebody has left
-broken; and once an hour a batch, since he looks after retention. A write that fails leaves the end
-broken, too: what it signed is then kept if it is whole, as after a crash, and is cut off otherwise.
+It writes what the owner would write, with the same composer and the same sink. The owner does the
+rest: a new segment, a full disk, an end that a process left broken, and one batch an hour for
+retention. A write that fails leaves the end broken: as after a crash, the batch is kept if it is
+whole, and is cut off otherwise.
 """
 
 from collections.abc import Sequence
