@@ -89,7 +89,7 @@ class LogFeed:
     def publish(self, batch: Batch, length: int) -> None:
         """This process wrote it; its segment is so many bytes long now.
 
-        A follower that reads lines and lacks some before these gets them from `catch_up`.
+        A follower that reads lines and lacks some before these gets them from `run`.
         """
         for follower, place in self._published.items():
             if place.seq == batch.first or not follower.wants_lines():

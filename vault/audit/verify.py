@@ -99,7 +99,10 @@ class LogVerifier:
         return self._begin_tree
 
     def records(self) -> Iterator[VerifiedRecord]:
-        """Every record, once it has been checked. Raises as `verify`."""
+        """Every record, once it has been checked.
+
+        Raises `BadLogError` for the first bad record, `OSError` when a file cannot be read.
+        """
         previous: LogLine | None = None
         lines = self._lines()
         line = next(lines, None)

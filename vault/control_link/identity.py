@@ -191,7 +191,7 @@ class IdentityStore:
     def _take(
         self, grant: Grant, enrolment: Enrolment, trust: TrustStore, now: int, *, renewing: bool
     ) -> None:
-        """Verify and store. Stopped anywhere, `load` finds the old identity or the new one.
+        """Verify and store. After a crash, `load_credential` finds the old identity or the new one.
 
         The certificate decides: until it is replaced the old one counts, from then on `_finish`
         moves the key to it. Roots and keys of the control plane before it: they say what is trusted

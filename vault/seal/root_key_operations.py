@@ -242,7 +242,7 @@ class RootKeyOperations:
     async def start_rekey(
         self, shares: int, threshold: int, *, require_verification: bool
     ) -> RekeyStatus:
-        """Begin. `verifies`: the new shares have to be shown before they count.
+        """Begin. `require_verification`: the new shares must be submitted before they are in force.
 
         Raises `ValidationError`, `ConflictError` while another attempt is under way.
         """

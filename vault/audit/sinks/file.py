@@ -75,7 +75,7 @@ class FileSink:
     def load(self, keys: AuditKeys, vault_id: str) -> RecoveredLog:
         """Lock the log, find its end and cut off what was never acknowledged.
 
-        Raises `OSError` and what `recover` raises.
+        Raises `OSError` and what `recover_log` raises.
         """
         self.layout.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.close()
