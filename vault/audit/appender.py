@@ -70,26 +70,26 @@ class Appender:
             self._tail.release()
 
     def _write(self, drafts: Sequence[PendingRecord], now: int) -> bool:
-        end = self._tail
-        if not end.is_open:
+        tail = self._tail
+        if not tail.is_open:
             return False
-        if end.version != self._seen:
-            self._resume(end.load())
+        if tail.version != self._seen:
+            self._resume(tail.load())
         if self._composer.starts_segment or now - self._owner_at >= SWEEP_INTERVAL:
             return False
         batch = self._composer.compose(drafts, now)
-        end.begin_write()
+        tail.begin_write()
         self._sink.write((batch,))
-        end.publish(
+        tail.publish(
             Tail.from_position(self._composer.position, self._sink, batch.note, self._owner_at)
         )
-        self._seen = end.version
+        self._seen = tail.version
         return True
 
-    def _resume(self, end: Tail) -> None:
-        self._composer.resume(end.to_position(self._keys.digest))
-        self._sink.resume(end)
-        self._owner_at = end.owner_at
+    def _resume(self, tail: Tail) -> None:
+        self._composer.resume(tail.to_position(self._keys.digest))
+        self._sink.resume(tail)
+        self._owner_at = tail.owner_at
 
     def _close(self) -> None:
         self._sink.close()
