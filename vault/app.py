@@ -1,7 +1,7 @@
-"""The agent as a process: database, gate, server, signals. What an open vault is made of: `core`.
+"""The agent as a process: database, seal manager, server, signals. `core` wires the open vault.
 
-serve ─ backend ─ gate ─ HTTP server
-                   └ while unsealed: core
+serve ─ backend ─ seal manager ─ HTTP server
+                     └ while unsealed: core
 """
 
 import logging
@@ -100,8 +100,8 @@ async def serve(
 ) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `VaultError` or `OSError` when it cannot.
 
-    `dev_token`: development, with the root token of this file. `listening` is told the port and
-    how the vault is sealed once connections are accepted.
+    `dev_token`: development mode, with the root token in this file. `on_listening` is called with
+    the port and the seal status once connections are accepted.
     """
     msgspec_init.prepare_structs()
     root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
@@ -111,33 +111,37 @@ async def serve(
     backend = make_backend(storage)
     world = SystemWorld()
     async with _open_backend(backend, storage.file, world), trio.open_nursery() as nursery:
-        linking = await world.run_sync(_make_control_link, settings, metrics, world)
+        control_link = await world.run_sync(_make_control_link, settings, metrics, world)
         plan = telemetry_plan(settings.monitoring.telemetry)
         tracing = make_tracing(plan, world.new_id)
         count = settings.server.workers
         fleet = Fleet(zygote, count, metrics, world, tracing) if zygote else None
         pipeline = pipeline_factory(tracing)
-        seam = linking.ports
+        link_ports = control_link.ports
         parts = CoreDependencies(
-            settings, backend, metrics, world, root_token, fleet or ALONE, seam, pipeline
+            settings, backend, metrics, world, root_token, fleet or ALONE, link_ports, pipeline
         )
-        gate = _make_seal_manager(parts)
-        await nursery.start(gate.run_until_cancelled)
-        nursery.start_soon(_end_stuck_seal, gate)
-        await gate.reload()
-        if root_token and not gate.status().initialized:
-            await gate.initialize(1, 1, root_token)
-        await gate.auto_unseal()
-        native = _make_native_dialect(settings, gate, world)
-        dialects = [CompatDialect(gate, world), native, OpsDialect(gate, world, metrics, native)]
+        seal_manager = _make_seal_manager(parts)
+        await nursery.start(seal_manager.run_until_cancelled)
+        nursery.start_soon(_end_stuck_seal, seal_manager)
+        await seal_manager.reload()
+        if root_token and not seal_manager.status().initialized:
+            await seal_manager.initialize(1, 1, root_token)
+        await seal_manager.auto_unseal()
+        native = _make_native_dialect(settings, seal_manager, world)
+        dialects = [
+            CompatDialect(seal_manager, world),
+            native,
+            OpsDialect(seal_manager, world, metrics, native),
+        ]
         edge = trace_app(EdgeApp(dialects, metrics, world), tracing)
         start: worker.Listen = (
-            partial(_serve_by_workers, fleet, gate.run_operation) if fleet else _serve_http
+            partial(_serve_by_workers, fleet, seal_manager.run_operation) if fleet else _serve_http
         )
         if native.browsers is not None:
             hub = TopicHub(world)
             await nursery.start(hub.run)
-            live = LiveEndpoint(LiveContext(gate, hub, world), native.browsers, native)
+            live = LiveEndpoint(LiveContext(seal_manager, hub, world), native.browsers, native)
             start = partial(start, live=live) if fleet else await _serve_with_web(edge, live)
         disks = _make_disk_monitor(settings)
         await nursery.start(disks.run, world)
@@ -146,11 +150,11 @@ async def serve(
         metrics.register_counters(requests_shed=handle.refused_requests)
         if tracing is not None:
             metrics.register_counters(spans_dropped=lambda: float(tracing.dropped_spans))
-        on_listening(handle.port, gate.status())
+        on_listening(handle.port, seal_manager.status())
         with (
             metrics.track_gauges(
                 active_connections=handle.connections,
-                sealed=lambda: float(not gate.is_open),
+                sealed=lambda: float(not seal_manager.is_open),
                 workers_failing=lambda: float(fleet is not None and fleet.failing),
                 clock_behind_seconds=lambda: (
                     (world.now() - min(world.wall(), world.now())) / SECOND
@@ -160,12 +164,12 @@ async def serve(
         ):
             async with (
                 running_exporter(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),
-                linking.keep_linked(gate, backend, handle.connections),
+                control_link.keep_linked(seal_manager, backend, handle.connections),
             ):
-                await _until_stopped(handle, gate, nursery)
+                await _until_stopped(handle, seal_manager, nursery)
         # In order, not by cancellation: the counters are flushed and the log's end is signed.
-        gate.request_seal()
-        await gate.wait_sealed()
+        seal_manager.request_seal()
+        await seal_manager.wait_sealed()
         nursery.cancel_scope.cancel()
 
 
@@ -315,11 +319,15 @@ def http_limits(settings: Settings) -> Limits:
     )
 
 
-def _make_native_dialect(settings: Settings, gate: SealManager, world: World) -> NativeDialect:
+def _make_native_dialect(
+    settings: Settings, seal_manager: SealManager, world: World
+) -> NativeDialect:
     """The native dialect; with a web interface it reads cookies, too."""
     if not settings.server.web:
-        return NativeDialect(gate, world)
-    return BrowserNativeDialect(gate, world, BrowserSessions(tls=settings.server.tls.enabled))
+        return NativeDialect(seal_manager, world)
+    return BrowserNativeDialect(
+        seal_manager, world, BrowserSessions(tls=settings.server.tls.enabled)
+    )
 
 
 def _tls(settings: Settings) -> TlsConfig | None:
@@ -374,16 +382,16 @@ def _check_certificates(settings: Settings) -> None:
         raise UnavailableError("tls_unusable", str(error)) from None
 
 
-async def _end_stuck_seal(gate: SealManager) -> None:
+async def _end_stuck_seal(seal_manager: SealManager) -> None:
     """End the process when a seal cannot finish: a disk that hangs must not keep the keys here.
 
     A thread that waits for a disk cannot be cancelled. What was acknowledged is durable, and what
     comes next is what follows a crash.
     """
     while True:
-        await gate.wait_seal_requested()
+        await seal_manager.wait_seal_requested()
         with trio.move_on_after(SEAL_TIMEOUT) as waited:
-            await gate.wait_sealed()
+            await seal_manager.wait_sealed()
         if waited.cancelled_caught:
             log.critical(
                 "the vault was to be sealed and its data path has not ended within %g s, since a "
@@ -396,13 +404,13 @@ async def _end_stuck_seal(gate: SealManager) -> None:
 
 
 async def _until_stopped(
-    handle: ServerHandle | Fleet, gate: SealManager, nursery: trio.Nursery
+    handle: ServerHandle | Fleet, seal_manager: SealManager, nursery: trio.Nursery
 ) -> None:
     """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
     service = SystemdNotifier.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         # Ready only now: whoever hears it may send a signal at once.
-        state = "open" if gate.is_open else "sealed"
+        state = "open" if seal_manager.is_open else "sealed"
         _notify_systemd(service.notify_ready, f"listening on port {handle.port}, {state}")
         nursery.start_soon(_watchdog, service)
         async for received in signals:
@@ -432,15 +440,15 @@ async def _watchdog(service: SystemdNotifier) -> None:
 
 
 def _make_seal_manager(parts: CoreDependencies) -> SealManager:
-    gate = SealManager(
+    seal_manager = SealManager(
         system_table=BackendSystemTable(parts.backend, parts.world),
-        open_core=lambda *keys: open_core(parts, gate, *keys),
+        open_core=lambda *keys: open_core(parts, seal_manager, *keys),
         key_file=parts.key_file,
         org=DEFAULT_ORG,
         world=parts.world,
         check_paths=partial(parts.world.run_sync, check_paths, parts.seal_paths),
     )
-    return gate
+    return seal_manager
 
 
 @asynccontextmanager

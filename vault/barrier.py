@@ -1,4 +1,4 @@
-"""The barrier: seal, then store; load, then open. The only door to keys.
+"""The barrier: seal, then store; load, then open. The only access to keys.
 
 Whatever lies below it (database, disk, cache) is untrusted: values are ciphertext bound to their
 place, authority rows carry a MAC, list cursors are sealed. Handlers above see rows and plaintext
@@ -484,9 +484,10 @@ class EncryptionCounter:
         self._count = 0
 
     def count_one(self) -> None:
-        """Count one encryption before it happens. More than was reserved is owed.
+        """Count one encryption before it happens.
 
-        Raises `UnavailableError` (`sealed`) where nobody would count it any more.
+        Uses beyond the reservation are added to the next one (`KekUseCounter.add_owed_uses`).
+        Raises `UnavailableError` (`sealed`) once the counter is closed.
         """
         self._count += 1
         if self._count > self._reserved:

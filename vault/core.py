@@ -548,7 +548,7 @@ async def _open_audit(
     settings, world = parts.settings, parts.world
     config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
-    startup.stamp_writer.shared_tail = end = parts.beside.end(sink.layout)
+    startup.stamp_writer.shared_tail = tail = parts.beside.end(sink.layout)
     keys = bind_audit_keys(keyring)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
@@ -559,7 +559,7 @@ async def _open_audit(
                 keyring.vault,
                 world,
                 mac=bind_audit_keys(keyring).mac,
-                end=end,
+                tail=tail,
             )
         )
         followers: list[LogFollower] = [startup.anchor_writer, index, *parts.link_ports.followers]
@@ -573,7 +573,7 @@ async def _open_audit(
         opening = open_audit(
             config, keys, keyring.vault, [sink], world,
             followers=followers, retention=startup.retention,
-            commits=lambda: startup.stamp_writer.commits, end=end, syslog=syslog,
+            commits=lambda: startup.stamp_writer.commits, tail=tail, syslog=syslog,
         )  # fmt: skip
         yield await stack.enter_async_context(opening), index
 

@@ -232,7 +232,7 @@ class RequestCollector(Collector):
         self._refused[reason] = self._refused.get(reason, 0) + 1
 
     def drain_counts(self) -> tuple[list[Operations], list[Requests], dict[str, int]]:
-        """All of it, for another's `add`; here counting begins anew."""
+        """Return all counts for another process's `merge_counts`, and start again from zero."""
         operations = [(*labels, count) for labels, count in self._operations.items()]
         requests = [(*key, one.counts, one.total) for key, one in self._durations.items()]
         refused = self._refused

@@ -206,7 +206,9 @@ class Pipeline:
             ) from None
 
     async def _handle_mutation(self, context: AuditContext[P, R], call: Call[P]) -> R:
-        """Step 4. What is not so any more, or was guessed wrong, is decided again, on what is so.
+        """Step 4.
+
+        If the secret changed since authorization, authorize again with its current facts.
 
         `MAX_DECISIONS` times at most: a caller that meets a change each time gets the conflict.
         """

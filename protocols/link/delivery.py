@@ -208,7 +208,8 @@ class DurableReceiver:
     def accept_message(self, id_: int, message: Message) -> None:
         """Take the next durable message. Raises `RemoteFaultError`: `durable_id`, `gap`, `window`.
 
-        `durable_id`: it was received before, which the cursor in our greeting rules out.
+        The fault is `durable_id` for a message that was received before: the cursor in our greeting
+        rules that out.
         """
         first = message.first if isinstance(message, Skipped) else id_
         if first <= self.received or id_ < first:

@@ -1,4 +1,4 @@
-"""Docstrings and comments name what exists."""
+"""Docstrings and comments name what exists; a function's docstring describes its own parameters."""
 
 import ast
 import io
@@ -34,12 +34,21 @@ _PROSE_FOLDERS: Final = (*PRODUCT, "loadtests", "tools")
 _CODE: Final = (".py", ".js", ".mjs", ".ts", ".tsx", ".json", ".toml", ".yaml", ".yml", ".sh")
 _NAME: Final = re.compile(r"`([A-Za-z_][\w.]*)(?:\(\))?`")
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")  # `audit.log.00000001` ends in no name
+_ARGUMENT: Final = re.compile(r"(?:^|[.;]\s+|\n\s*)`([a-z_]\w*)`(?: `?(?:None|False|True)`?)?:")
 _STRINGS: Final = frozenset(
     kind for kind, name in tokenize.tok_name.items() if name in {"STRING", "FSTRING_MIDDLE"}
 )
 
 
 def check(tree: RepoTree) -> Iterator[Finding]:
+    """Run both checks."""
+    yield from _check_names(tree)
+    for path, source in tree.files.items():
+        if path.endswith(".py") and PurePosixPath(path).parts[0] in _PROSE_FOLDERS:
+            yield from _check_arguments(source)
+
+
+def _check_names(tree: RepoTree) -> Iterator[Finding]:
     """Each part of a name in backticks is a word of some code, string or path; not of a test's."""
     words = set(EXTERNAL)
     prose: list[tuple[SourceFile, int, str]] = []
@@ -62,6 +71,36 @@ def check(tree: RepoTree) -> Iterator[Finding]:
             if not words.issuperset(_WORD.findall(match.group(1))):
                 at = line + text.count("\n", 0, match.start())
                 yield Finding(source.path, at, f"{match.group()} is in no code: name what there is")
+
+
+def _check_arguments(source: SourceFile) -> Iterator[Finding]:
+    """A docstring that explains a name, as in "`wait`: seconds.", finds it in its function.
+
+    Parameters, names and attributes of the function count, and words in strings of the module: keys
+    and error codes.
+    """
+    strings = {
+        word
+        for _, text, is_prose in _tokens(source)
+        if not is_prose and not text.isidentifier()
+        for word in _WORD.findall(text)
+    }
+    for function in ast.walk(source.module):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        known = strings | {name for node in ast.walk(function) for name in _names_in(node)}
+        for match in _ARGUMENT.finditer(ast.get_docstring(function, clean=False) or ""):
+            if match.group(1) not in known:
+                at = function.body[0].lineno + match.string.count("\n", 0, match.start(1))
+                name = match.group(1)
+                yield Finding(source.path, at, f"`{name}` is no argument of {function.name}")
+
+
+def _names_in(node: ast.AST) -> list[str]:
+    match node:
+        case ast.arg(arg=name) | ast.Name(id=name) | ast.Attribute(attr=name):
+            return [name]
+    return []
 
 
 def _tokens(source: SourceFile) -> Iterator[tuple[int, str, bool]]:

@@ -22,9 +22,9 @@ _OTHERS: Final = 0o077
 
 @dataclass(frozen=True)
 class ServerKind:
-    """Whom the commands speak to, for messages: its name, and what a person sets and types.
+    """A kind of server in messages: its name, its variables' prefix, its login command.
 
-    `stranger`: code and words of a refusal that only the other kind of server has.
+    `foreign_error`: code and text of an error that only the other kind of server returns.
     """
 
     name: str
@@ -91,7 +91,8 @@ class ConnectionSettings:
     ) -> "ConnectionSettings":
         """Read FREEHOLD_* and, where those are absent, the VAULT_* that other clients use.
 
-        With `saved`, a token that is in neither is that of `freehold login`. Raises `CliError`.
+        `use_stored`: without a token in either, use the one that `freehold login` stored.
+        Raises `CliError`.
         """
         return cls(
             address=(address or _first("ADDR") or DEFAULT_ADDRESS).rstrip("/"),

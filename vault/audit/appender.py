@@ -1,9 +1,9 @@
-"""Writing at the end of a log that another process owns, when it is this one's turn.
+"""Appends to a log that another process owns, in turn with that process.
 
-It writes what the owner would write, by the same ledger and the same sink. What is out of the
-ordinary is left to him: beginning a segment, a disk that is full, an end that somebody has left
-broken; and once an hour a batch, since he looks after retention. A write that fails leaves the end
-broken, too: what it signed is then kept if it is whole, as after a crash, and is cut off otherwise.
+It writes what the owner would write, with the same composer and the same sink. The owner does the
+rest: a new segment, a full disk, an end that a process left broken, and one batch an hour for
+retention. A write that fails leaves the end broken: as after a crash, the batch is kept if it is
+whole, and is cut off otherwise.
 """
 
 from collections.abc import Sequence
@@ -70,26 +70,26 @@ class Appender:
             self._tail.release()
 
     def _write(self, drafts: Sequence[PendingRecord], now: int) -> bool:
-        end = self._tail
-        if not end.is_open:
+        tail = self._tail
+        if not tail.is_open:
             return False
-        if end.version != self._seen:
-            self._resume(end.load())
+        if tail.version != self._seen:
+            self._resume(tail.load())
         if self._composer.starts_segment or now - self._owner_at >= SWEEP_INTERVAL:
             return False
         batch = self._composer.compose(drafts, now)
-        end.begin_write()
+        tail.begin_write()
         self._sink.write((batch,))
-        end.publish(
+        tail.publish(
             Tail.from_position(self._composer.position, self._sink, batch.note, self._owner_at)
         )
-        self._seen = end.version
+        self._seen = tail.version
         return True
 
-    def _resume(self, end: Tail) -> None:
-        self._composer.resume(end.to_position(self._keys.digest))
-        self._sink.resume(end)
-        self._owner_at = end.owner_at
+    def _resume(self, tail: Tail) -> None:
+        self._composer.resume(tail.to_position(self._keys.digest))
+        self._sink.resume(tail)
+        self._owner_at = tail.owner_at
 
     def _close(self) -> None:
         self._sink.close()

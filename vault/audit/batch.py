@@ -128,9 +128,9 @@ class BatchComposer:
         checkpoint: bool = False,
         expire: int = 0,
     ) -> Batch:
-        """Give the drafts (at least one, or `settle`) their places; advances the ledger.
+        """Number and chain the records; without `checkpoint` there must be at least one.
 
-        `settle` asks for a checkpoint whether one is due or not. Raises only what the keys raise,
+        `checkpoint` adds a checkpoint whether one is due or not. Raises only what the keys raise,
         and then nothing has changed.
         """
         chain = self._chain.copy()

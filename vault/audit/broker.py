@@ -153,10 +153,10 @@ class AuditBroker:
 
         Who refuses everything is sent no requests, and nobody else would try.
         """
-        end = self._state.tail
+        tail = self._state.tail
         while True:
             await self._world.sleep(RETRY_INTERVAL)
-            if self.refusal_reason() or (end is not None and end.is_broken):
+            if self.refusal_reason() or (tail is not None and tail.is_broken):
                 with suppress(VaultError):
                     await self._write([])
 
@@ -218,29 +218,30 @@ async def open_audit(
     followers: Sequence[LogFollower] = (),
     retention: RetentionSchedule | None = None,
     commits: Callable[[], int] = int,
-    end: SharedTail | None = None,
+    tail: SharedTail | None = None,
     syslog: SyslogForwarder | None = None,
 ) -> AsyncIterator[AuditBroker]:
     """The broker of one log for the length of the block; on exit the log's end is signed.
 
     At least one of `sinks` must take each record; `followers` receive it afterwards. `retention`
     says which old segments go, None that all stay. `commits` is the store's count of durable
-    commits, which every signed head carries. `end`: where other processes write, too; then there is
-    one sink. `syslog`: one of the followers, to be shown. Raises `ValueError` for a vault id that
-    cannot stand in a checkpoint's first line, `TamperedError` when a log is damaged,
-    `UnavailableError` when none can be opened.
+    commits, which every signed head carries. `tail`: the end of a log that other processes write,
+    too; then there is one sink. `syslog`: one of the followers, for the status.
+
+    Raises `ValueError` for a vault id that cannot stand in a checkpoint's first line,
+    `TamperedError` when a log is damaged, `UnavailableError` when none can be opened.
     """
     plain = vault_id.isascii() and vault_id.replace("-", "").isalnum()
     if not plain or len(vault_id) > _MAX_VAULT_ID:
         raise ValueError("a vault id is at most 64 ASCII letters, digits and hyphens")
-    if end is not None and len(sinks) != 1:
+    if tail is not None and len(sinks) != 1:
         raise ValueError("a log that several processes write has one copy")
     await world.run_sync(wait_all_exclusive, [sink.layout for sink in sinks])
     opened = await open_sinks(sinks, keys, vault_id, world)
-    feed = LogFeed(followers, sinks[0].layout, end, keys.public, world)
-    async with share_log(end, feed, commits, world), trio.open_nursery() as nursery:
+    feed = LogFeed(followers, sinks[0].layout, tail, keys.public, world)
+    async with share_log(tail, feed, commits, world), trio.open_nursery() as nursery:
         shared = WriterState(
-            sinks, feed, nursery, opened, retention=retention, commits=commits, tail=end
+            sinks, feed, nursery, opened, retention=retention, commits=commits, tail=tail
         )
         factory = partial(Writer, shared, keys, vault_id, world, config)
         child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)

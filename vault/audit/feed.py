@@ -54,7 +54,7 @@ class LogFeed:
         signer: bytes,
         world: World,
     ) -> None:
-        """`end`: where others leave it; None: nobody else writes. `signer`: of the heads."""
+        """`tail`: the log's end if other processes write it, too. `signer`: of the heads."""
         self._layout = layout
         self._tail = tail
         self._signer = signer
@@ -89,7 +89,7 @@ class LogFeed:
     def publish(self, batch: Batch, length: int) -> None:
         """This process wrote it; its segment is so many bytes long now.
 
-        A follower that reads lines and lacks some before these gets them from `catch_up`.
+        A follower that reads lines and lacks some before these gets them from `run`.
         """
         for follower, place in self._published.items():
             if place.seq == batch.first or not follower.wants_lines():
@@ -104,29 +104,29 @@ class LogFeed:
     async def wait_caught_up(self) -> None:
         """Return when followers know of all that is acknowledged by now, or it cannot be read."""
         async with self._reading:
-            end = self._tail.peek() if self._tail is not None else None
-            if end is None:
+            tail = self._tail.peek() if self._tail is not None else None
+            if tail is None:
                 return
             for follower in self._published:
                 if not follower.wants_lines():
                     self._forward(
-                        follower, [], RecordLocation(end.size, end.segment, end.length), end
+                        follower, [], RecordLocation(tail.size, tail.segment, tail.length), tail
                     )
             try:
                 for follower in self._published:
-                    while self._published[follower].seq < end.size:
-                        await self._read(follower, end)
+                    while self._published[follower].seq < tail.size:
+                        await self._read(follower, tail)
                 self.read_error = ""
             except (OSError, ValueError) as error:
                 if not self.read_error:
                     log.error("audit: what was written cannot be read back: %s", locate(error))  # noqa: TRY400  # one line tells all
                 self.read_error = f"followers lag: {error}"
 
-    async def _read(self, follower: LogFollower, end: Tail) -> None:
+    async def _read(self, follower: LogFollower, tail: Tail) -> None:
         place = self._published[follower]
         try:
             stretch = await self._world.run_sync(
-                read_range, self._layout, place, end.size, MAX_RECORDS
+                read_range, self._layout, place, tail.size, MAX_RECORDS
             )
         except (FileNotFoundError, ValueError):
             left = await self._world.run_sync(resume_location, self._layout, place)
@@ -135,10 +135,10 @@ class LogFeed:
             self._published[follower] = left  # retention has taken what lay between
             return
         if self._published[follower] == place:  # nothing more was published to it meanwhile
-            self._forward(follower, stretch.lines, stretch.end, end)
+            self._forward(follower, stretch.lines, stretch.end, tail)
 
     def _forward(
-        self, follower: LogFollower, lines: list[bytes], following: RecordLocation, end: Tail
+        self, follower: LogFollower, lines: list[bytes], following: RecordLocation, tail: Tail
     ) -> None:
         first = self._published[follower].seq
         if following.seq <= first:
@@ -148,8 +148,8 @@ class LogFeed:
             first=first,
             size=following.seq,
             data=b"\n".join([*lines, b""]) if lines else b"",
-            note=end.note if following.seq == end.size else "",
-            checkpoint_offset=end.checkpoint_offset,
+            note=tail.note if following.seq == tail.size else "",
+            checkpoint_offset=tail.checkpoint_offset,
             syncs_head=False,
             signer=self._signer,
         )

@@ -25,9 +25,8 @@ class VerifyKeys:
 class AuditKeys(VerifyKeys):
     """What the writer of the log needs. `public` is the raw 32-byte key that belongs to `sign`.
 
-    `sign` is plain Ed25519, as the C2SP signed-note format demands. Its key must serve nothing
-    else, or nothing whose messages could be a note (a note is UTF-8 text without control
-    characters but newlines; `vault.crypto.signing`'s framed messages start with NUL).
+    `sign` is plain Ed25519, as the C2SP signed-note format demands. Its key signs
+    nothing else.
     """
 
     mac: Mac

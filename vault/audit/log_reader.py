@@ -78,7 +78,10 @@ def first_location(layout: LogLayout) -> RecordLocation:
 
 
 def resume_location(layout: LogLayout, location: RecordLocation) -> RecordLocation:
-    """The place, or the first record behind it that retention has left. Raises as `beginning`."""
+    """The location, or the first record after it that retention left.
+
+    Raises as `first_location`.
+    """
     first = first_location(layout)
     return location if first.segment <= location.segment else first
 

@@ -1,7 +1,4 @@
-"""What a log's owner does where other processes write it, too.
-
-He lets them, and sees to it that none of them is in the way of the others.
-"""
+"""The owner of a log that several processes write: lets them write, evicts one that hangs."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +15,7 @@ from vault.errors import UnavailableError
 EXCLUSIVE_TIMEOUT: Final = (
     5.0  # seconds for processes of an earlier run to be gone: they were killed
 )
-WATCH_INTERVAL: Final = 1.0  # seconds between two looks at who has the turn
+WATCH_INTERVAL: Final = 1.0  # seconds between two checks of which process holds the write lock
 
 
 def wait_all_exclusive(layouts: Sequence[LogLayout]) -> None:
@@ -39,10 +36,9 @@ def wait_all_exclusive(layouts: Sequence[LogLayout]) -> None:
 async def share_log(
     tail: SharedTail | None, feed: LogFeed, commits: Callable[[], int], world: World
 ) -> AsyncIterator[None]:
-    """For the length of the block others may write, once the writer has left the end to them.
+    """Let other processes write for the length of the block, once the writer has published the end.
 
-    Its followers are told of all that is on record when the block is left. Raises
-    `UnavailableError`.
+    When the block is left, the followers have received all records. Raises `UnavailableError`.
     """
     if tail is None:
         yield
@@ -65,14 +61,14 @@ async def share_log(
         tail.close()
 
 
-async def _watch_writers(end: SharedTail, world: World) -> None:
-    """Whoever has had one and the same turn for so long may hang: then he is ended."""
+async def _watch_writers(tail: SharedTail, world: World) -> None:
+    """Evict a process that holds the write lock for longer than `WATCH_INTERVAL`."""
     before = (0, 0)
     while True:
         await world.sleep(WATCH_INTERVAL)
-        now = end.holder
+        now = tail.holder
         if now == before and now[0]:
-            end.evict(now[0])
+            tail.evict(now[0])
         before = now
 
 

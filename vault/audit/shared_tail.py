@@ -1,13 +1,13 @@
 """The end of a log that several processes write, in turn: whose turn it is, and where they left it.
 
-The turn is a lock on the head file (an open file description's, see fcntl(2)), so the kernel gives
-it back for who dies. What the last one left lies in memory that all of them share. Who has the turn
-looks first whether the end is open; between `begin_write` and `publish` it is not, so a process
-that dies or fails while it writes leaves an end that `is_broken`. The log's owner then opens the
-log anew, as at a start, and nobody else touches it before.
+The turn is a write lock on the head file (of an open file description, see fcntl(2)). The kernel
+releases it when a process dies. The last writer publishes the end in shared memory. The holder of
+the lock checks first whether the end is open; between `begin_write` and `publish` it is not, so a
+process that dies or fails while it writes leaves an end that `is_broken`. The log's owner then
+opens the log anew, as at a start; no other process writes before that.
 
-Whoever may take a turn holds a second lock, shared, for as long as he lives: a later run does not
-touch the log while there is one of them (`wait_exclusive`).
+Every process that may write holds a second lock, shared, for its whole life: a later run does not
+touch the log while one of them lives (`wait_exclusive`).
 """
 
 import fcntl
@@ -32,7 +32,7 @@ _STATE, _VERSION, _SIZE, _LENGTH, _COMMITS, _HOLDER, _LOCK_COUNT = range(7)  # w
 _CLOSED, _OPEN, _WRITING = range(3)
 _WRITER, _PRESENCE = range(2)  # bytes of the head file that are locked
 _POLL_INTERVAL: Final = 0.01  # seconds
-_MAX_READS: Final = 4  # at what somebody is changing: he is done before the next one
+_MAX_READS: Final = 4  # of a tail that changes meanwhile; a change takes less time than these
 
 
 def _lock(kind: int, byte: int) -> bytes:
@@ -257,15 +257,15 @@ class SharedTail:
 
     @property
     def is_broken(self) -> bool:
-        """Whether somebody who had the turn died or failed while he wrote."""
+        """Whether a holder of the write lock died or failed while writing."""
         return self._words[_STATE] == _WRITING
 
     def load(self) -> Tail:
-        """What the last one left; for who has the turn."""
+        """The end as last published. Call it with the write lock."""
         return _decode(self._room[: self._words[_LENGTH]])
 
     def peek(self) -> Tail | None:
-        """The same without a turn; None while somebody changes it, or where there is none yet."""
+        """The same without the lock; None while it changes, or before the first `publish`."""
         words = self._words
         for _ in range(_MAX_READS):
             before = words[_VERSION]
@@ -275,13 +275,13 @@ class SharedTail:
         return None
 
     def begin_write(self) -> None:
-        """Say that from here on the files are not as the end says."""
+        """Mark the end as broken until `publish`."""
         self._words[_STATE] = _WRITING
 
     def publish(self, tail: Tail) -> None:
-        """Say where the log ends now, all of it acknowledged, and that anybody may go on."""
+        """Publish where the log ends now, all of it durable, and let other processes write."""
         words, data = self._words, _encode(tail)
-        words[_VERSION] |= 1  # odd: under way, see `look`; as it is where somebody died here
+        words[_VERSION] |= 1  # odd while it changes, see `peek`, or after a death here
         self._room[: len(data)] = data
         words[_LENGTH], words[_SIZE] = len(data), tail.size
         words[_VERSION] += 1
@@ -292,5 +292,5 @@ class SharedTail:
         self._words[_LOCK_COUNT] += 1
 
     def close_to_others(self) -> None:
-        """Keep everybody but the owner from writing, until he leaves an end again."""
+        """Keep all processes but the owner from writing, until the owner publishes an end again."""
         self._words[_STATE] = _CLOSED

@@ -9,11 +9,13 @@ from typing import Any, Final
 from protocols.instant import SECOND
 from vault.audit.batch import BatchComposer
 from vault.audit.hashing import ValueHasher
-from vault.audit.keys import AuditKeys
+from vault.audit.keys import AuditKeys, VerifyKeys
+from vault.audit.layout import LogLayout
 from vault.audit.pending_record import PendingRecord, prepare_event
 from vault.audit.record import AuditEvent
 from vault.audit.sinks.disk import Disk
 from vault.audit.sinks.file import FileSink
+from vault.audit.verify import LogVerdict, LogVerifier
 from vault.crypto.digest import sha256
 from vault.crypto.hmac import hmac_sha256
 from vault.crypto.note_signing import NoteKey, is_note_signature_valid
@@ -161,3 +163,19 @@ class FaultyDisk(Disk):
         """As the disk's."""
         self._strike("sync_folder")
         super().sync_folder(folder)
+
+
+def verify_log(
+    log: Path, keys: VerifyKeys, public: bytes | None = None, witness: str = ""
+) -> LogVerdict:
+    """Check the log `log` (its active file), its closed segments and its head file.
+
+    `witness` is a signed checkpoint that was kept elsewhere: the log must hold what it is over.
+
+    Raises `BadLogError` for the first bad record, `OSError` when a file cannot be read. A log that
+    is being written meanwhile is checked up to the head at the start.
+    """
+    verifier = LogVerifier(LogLayout(log), keys, public, witness)
+    for _ in verifier.records():
+        pass
+    return verifier.verdict()

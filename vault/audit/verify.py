@@ -6,7 +6,6 @@ names, and then proves that the log is whole and signed by *that* key.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from protocols.merkle import Frontier
@@ -63,22 +62,6 @@ class VerifiedRecord:
     record: AuditRecord
 
 
-def verify_log(
-    log: Path, keys: VerifyKeys, public: bytes | None = None, witness: str = ""
-) -> LogVerdict:
-    """Check the log `log` (its active file), its closed segments and its head file.
-
-    `witness` is a signed checkpoint that was kept elsewhere: the log must hold what it is over.
-
-    Raises `BadLogError` for the first bad record, `OSError` when a file cannot be read. A log that
-    is being written meanwhile is checked up to the head at the start.
-    """
-    verifier = LogVerifier(LogLayout(log), keys, public, witness)
-    for _ in verifier.records():
-        pass
-    return verifier.verdict()
-
-
 class LogVerifier:
     """One pass over one log. `records` must be run to its end before `verdict`."""
 
@@ -116,7 +99,10 @@ class LogVerifier:
         return self._begin_tree
 
     def records(self) -> Iterator[VerifiedRecord]:
-        """Every record, once it has been checked. Raises as `verify`."""
+        """Every record, once it has been checked.
+
+        Raises `BadLogError` for the first bad record, `OSError` when a file cannot be read.
+        """
         previous: LogLine | None = None
         lines = self._lines()
         line = next(lines, None)

@@ -164,40 +164,40 @@ class Writer(BatchActor[PendingRecord | list[PendingRecord]]):
 
         `leaves`: to others, behind it.
         """
-        end = self._state.tail
-        if end is None:
+        tail = self._state.tail
+        if tail is None:
             yield True
             return
-        await self._acquire(end)
+        await self._acquire(tail)
         try:
-            if is_ours := await self._is_caught_up(end):
+            if is_ours := await self._is_caught_up(tail):
                 yield True
-                self._publish_tail(end, leaves=leaves)
+                self._publish_tail(tail, leaves=leaves)
         except BaseException:
-            end.close_to_others()
+            tail.close_to_others()
             raise
         finally:
-            end.release()
+            tail.release()
         if not is_ours:
             yield False
 
-    async def _acquire(self, end: SharedTail) -> None:
-        if not end.acquire_nowait():
-            await self._world.run_sync(end.acquire)
+    async def _acquire(self, tail: SharedTail) -> None:
+        if not tail.acquire_nowait():
+            await self._world.run_sync(tail.acquire)
 
-    async def _is_caught_up(self, end: SharedTail) -> bool:
+    async def _is_caught_up(self, tail: SharedTail) -> bool:
         """Learn what others have written; False when that cannot be found out yet."""
-        if end.is_broken or self._lost:
-            return await self._reopen_broken(end)
-        if end.is_open and end.version != self._seen:
-            self._resume(end.load())
-            self._seen = end.version
+        if tail.is_broken or self._lost:
+            return await self._reopen_broken(tail)
+        if tail.is_open and tail.version != self._seen:
+            self._resume(tail.load())
+            self._seen = tail.version
         return True
 
-    async def _reopen_broken(self, end: SharedTail) -> bool:
+    async def _reopen_broken(self, tail: SharedTail) -> bool:
         """Open an end that was left broken as at a start: its writer may have died there."""
         self._lost, self._pending = True, None
-        end.close_to_others()
+        tail.close_to_others()
         await self._finish_replicas()
         try:
             opened = await self._open_sinks()
@@ -209,22 +209,22 @@ class Writer(BatchActor[PendingRecord | list[PendingRecord]]):
         self._lost = False
         return True
 
-    def _resume(self, end: Tail) -> None:
-        self._composer.resume(end.to_position(self._keys.digest))
+    def _resume(self, tail: Tail) -> None:
+        self._composer.resume(tail.to_position(self._keys.digest))
         for replica in self._replicas:
-            replica.resume(end)
-        self._state.size, self._note = end.size, end.note
+            replica.resume(tail)
+        self._state.size, self._note = tail.size, tail.note
 
-    def _publish_tail(self, end: SharedTail, *, leaves: bool) -> None:
+    def _publish_tail(self, tail: SharedTail, *, leaves: bool) -> None:
         """Let others go on; on the reserve, and while a batch is pending, nobody does."""
         position, sink = self._composer.position, self._replicas[0].sink
         if not self._note or self._pending is not None or sink.on_reserve:
-            end.close_to_others()
+            tail.close_to_others()
             return
-        end.publish(Tail.from_position(position, sink, self._note, self._world.now()))
-        self._seen = end.version
+        tail.publish(Tail.from_position(position, sink, self._note, self._world.now()))
+        self._seen = tail.version
         if not leaves:
-            end.close_to_others()
+            tail.close_to_others()
 
     # The log's files.
 

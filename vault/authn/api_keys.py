@@ -173,7 +173,7 @@ class ApiKeys:
         """End a key, the tokens that came from it and their streams; a revoked one stays so.
 
         Raises `NotFoundError`, and `AuthorizationError` when its user is more privileged than the
-        caller; everybody may end his own.
+        caller; every user may revoke their own keys.
         """
 
         def change(tx: StoreTx) -> list[str]:

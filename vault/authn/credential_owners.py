@@ -32,7 +32,7 @@ class CredentialOwners:
         return token.accessor, f"token {token.display_name}"
 
     async def identity_at(self, method: str, credential: str, *, at: int) -> Identity | None:
-        """Whom it stands for, with what he holds now, were it `at` (ns); None when it is gone."""
+        """Its identity with its policies of now, at the time `at` (ns); None if it is gone."""
         if method == Method.TOKEN:
             return await self._tokens.identity_of(credential, at)
         if method == Method.API_KEY:

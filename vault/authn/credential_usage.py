@@ -50,7 +50,7 @@ class CredentialUsage:
         return pending if stored is None else USAGE.add_counts(stored, pending)
 
     def drain(self) -> dict[str, tuple[int, int]]:
-        """What is pending, for another's `add`; nothing is pending then."""
+        """Return the pending counts for another process's `merge`, and forget them here."""
         pending, self._pending = self._pending, {}
         return pending
 

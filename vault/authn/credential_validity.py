@@ -60,7 +60,7 @@ def is_outside_validity(row: ApiKeyRow | TokenRow, now: int) -> bool:
 
 
 def user_policies(get: RowLookup, user: UserRow) -> set[str]:
-    """Return the policies of a user: his own and those of his roles, without `default`."""
+    """Return the policies of a user: assigned ones and those of roles, without `default`."""
     found = set(user.policies)
     for name in user.roles:
         role: RoleRow | None = get(ROLES, name)
@@ -97,7 +97,7 @@ def token_identity(
     """Return whom a token stands for; None when it does not stand. `real`: see `api_key_identity`.
 
     A user's token is allowed no more than its user is now. The denials of its own policies bind
-    it, whether or not he has them, and so do those of everything that it came from.
+    it, whether or not the user has them, and so do those of everything that it came from.
     """
     if row.num_uses and row.uses_left <= 0:
         return None
@@ -139,10 +139,10 @@ class _Lineage(Struct, frozen=True):
 
 
 def _lineage(get: RowLookup, row: TokenRow, now: int, real: int | None) -> _Lineage | None:
-    """Walk up to the beginning; None when somebody on the way does not stand.
+    """Walk up to the beginning; None when a token or user on the way is not valid.
 
-    Each token counts with its own policies and each user with all that he holds now, but one that
-    itself holds root with nothing: no denial binds it. A user's root says nothing of his tokens.
+    Each token counts with its own policies and each user with all current ones. A token that
+    itself holds root counts with none: no denial binds it. A user's root does not reach tokens.
     """
     policies: set[str] = set()
     users: set[str] = set()

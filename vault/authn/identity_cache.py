@@ -48,7 +48,7 @@ class _CachedIdentity(Struct, Generic[R], eq=False):
 
 
 class IdentityCache(Generic[R]):
-    """One rule's; the judgement that was made longest ago is forgotten first."""
+    """The identities of one kind of credential. The oldest entry is evicted first."""
 
     def __init__(self, store: Store, rule: IdentityRule) -> None:
         self._store = store
@@ -56,12 +56,12 @@ class IdentityCache(Generic[R]):
         self._entries: dict[str, _CachedIdentity[R]] = {}
 
     def cached_row(self, credential_id: str, epoch: object) -> R | None:
-        """Return the row of this id if it was judged, and nothing has changed, in this epoch."""
+        """Return the row of this id if it was resolved in this epoch and is unchanged."""
         kept = self._entries.get(credential_id)
         return kept.row if kept is not None and kept.epoch is epoch else None
 
     async def resolve(self, credential_id: str, row: R, now: int, epoch: object) -> Identity | None:
-        """Return what `judge` returns for `row`, which is stored under this id.
+        """Return the identity of `row`, which is stored under this id; None when it is not valid.
 
         `epoch`: the one in which the cache had this row; None if the database had to be asked.
         """

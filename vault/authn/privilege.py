@@ -1,11 +1,11 @@
-"""Nobody edits the credentials of someone more privileged, and nobody lifts his own denials.
+"""A caller cannot edit the credentials of a more privileged user, or lift their own denials.
 
-Whoever may write users, roles or keys could otherwise give himself, through another's credential,
-what no policy gave him or what a policy denies him. So whoever is edited must, before and after,
-lie within the caller's authority:
+A caller who may write users, roles or keys could otherwise gain, through another user's credential,
+what no policy allows or what a policy denies. So the edited user must, before and after, lie within
+the caller's authority:
 
-- the caller holds each of his policies, but for those that only deny;
-- he has each policy that denies the caller something.
+- the caller holds each policy of the user, but for those that only deny;
+- the user has each policy that denies the caller something.
 
 Policies are compared by name, and a policy counts as denying while it has a rule that denies,
 disabled or not. All is read in the transaction of the change (docs/reference/policies.md).
@@ -45,7 +45,7 @@ def require_authority_over_key(
 ) -> None:
     """As `require_authority_over`, for a key with these permissions.
 
-    A caller that is cut down may make a key for what he is cut down to, or less.
+    A caller with permissions may make a key for the same permissions, or fewer.
     """
     _require_within(get, caller, policies)
     if caller.permissions and not (

@@ -22,7 +22,7 @@ from vault.store.transaction import StoreTx
 
 MAX_CASCADE: Final = 1_000  # tokens of one commit; about 0.1 s of the writer
 TOKENS_OF_USER: Final = "user:"
-"""Before a user's id: all of his tokens, as a member of what is to end. No token id has ':'."""
+"""Before a user's id: all tokens of the user, as a thing to end. No token id has ':'."""
 MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
 
 

@@ -30,7 +30,7 @@ class Roles:
         """Make or replace a role. Its users have its policies from their next request on.
 
         Raises `ValidationError`, and `AuthorizationError` unless the caller holds the policies it
-        has and those it gets, and has himself no denial that it would lift.
+        has and those it gets, and has no denial that it would lift.
         """
         name, wanted, now = (
             canonical_name(name, "name"),

@@ -60,7 +60,7 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
             after = (page[-1].id,)
 
     def require_capacity(self, tx: StoreTx, user_id: str, now: int) -> None:
-        """Raise `ConflictError` (`sessions_full`) when the user has as many as he may."""
+        """Raise `ConflictError` (`sessions_full`) when the user has the maximum."""
         live, after = 0, None
         while True:
             page = tx.select(TOKENS, StoreQuery(equals={"user_id": user_id}, after=after))

@@ -1,4 +1,4 @@
-"""Somebody who was let in to a live stream, and whether he still stands."""
+"""The authenticated subscriber of a live stream, and whether the token is still valid."""
 
 from contextlib import AbstractContextManager
 
@@ -11,7 +11,7 @@ from vault.model.identity import Identity
 
 
 class StreamSubscriber:
-    """By a token. `identity` is who he was when it was last looked at."""
+    """Authenticated by a token. `identity`: as of the last check."""
 
     def __init__(
         self, identity: Identity, tokens: Tokens, streams: StreamRegistry, world: World
@@ -22,11 +22,11 @@ class StreamSubscriber:
         self._world = world
 
     def register_stream(self) -> AbstractContextManager[trio.CancelScope]:
-        """A scope that the revocation of his credential cancels."""
+        """A cancel scope that the revocation of the credential cancels."""
         return self._streams.open_stream(self.identity.credential)
 
     async def is_still_valid(self) -> bool:
-        """Whether his token stands now, with the policies that it has now."""
+        """Whether the token is valid now; updates `identity`."""
         found = await self._tokens.identity_of(self.identity.credential)
         if found is not None:
             self.identity = found

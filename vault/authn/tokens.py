@@ -96,8 +96,8 @@ class Tokens:
     ) -> IssuedToken:
         """Make a child of the caller's credential, or an orphan.
 
-        What an API key makes for its user is a session (`SessionLimits`); when he has too many, the
-        error is a `ConflictError`; so are a browser's, of one token.
+        A token that an API key makes for its user is a session (`SessionLimits`), and so is a token
+        of a browser. When the user has too many, the error is a `ConflictError`.
 
         `sudo`: the caller holds that capability on the path. `orphan`: asked through the path that
         makes orphans. Raises `ValidationError`, or `AuthorizationError` when the caller's own
@@ -404,7 +404,7 @@ def _without_parent(row: TokenRow, maker: Identity) -> TokenRow:
 
 
 def _holds_all(caller: Identity, policies: Iterable[str]) -> bool:
-    """Whether the maker holds all of these policies himself."""
+    """Whether the caller holds all of these policies."""
     return ROOT_POLICY in caller.policies or {*caller.policies, DEFAULT_POLICY} >= {*policies}
 
 

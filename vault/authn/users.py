@@ -127,8 +127,8 @@ class Users:
     ) -> UserRow:
         """Change what is given.
 
-        A user who is disabled loses his tokens for good and his keys until he is enabled again,
-        from the next request on; streams are cut.
+        From the next request on, a disabled user has lost all tokens for good, and all keys until
+        the user is enabled again; streams are cut.
 
         Raises `NotFoundError`, `ValidationError`, and `AuthorizationError` when the user is, or
         would become, more privileged than the caller.
@@ -167,7 +167,7 @@ class Users:
         return disabled[0]
 
     async def delete(self, caller: Identity, user_id: str) -> None:
-        """Delete a user with his keys and tokens. What he wrote and the audit log keep his name.
+        """Delete a user with keys and tokens. Secrets and the audit log keep the user name.
 
         Raises `NotFoundError` and `AuthorizationError` as `update`.
         """
@@ -186,7 +186,7 @@ class Users:
 
 
 def _credentials(tx: StoreTx, user_id: str) -> list[str]:
-    """Return whose families end with a user: his tokens, and what his keys made."""
+    """Return the parents whose token families end with a user: the user, and the user's keys."""
     keys = tx.select(API_KEYS, StoreQuery(equals={"user_id": user_id}))
     return [*(KEY_PARENT + row.id for row in keys), TOKENS_OF_USER + user_id]
 

@@ -1,4 +1,4 @@
-"""Decides on accesses by the current policies, and which names of a list somebody may be shown."""
+"""Decides on accesses by the current policies, and which names a list shows."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -20,11 +20,11 @@ class Authorizer:
         self._policies = policies
 
     def is_ready(self, identity: Identity) -> bool:
-        """Say whether a decision for him is quick; if not, `prepare` first."""
+        """Whether a decision for this identity is fast; if not, call `prepare` first."""
         return self._policies.snapshot.is_ready(identity)
 
     async def prepare(self, identity: Identity) -> None:
-        """Make decisions for him quick. Raises `UnavailableError` as `PolicyStore.prepare`."""
+        """Make its decisions fast. Raises `UnavailableError` as `PolicyStore.prepare`."""
         await self._policies.prepare(identity)
 
     def decide(self, access: AccessRequest) -> Decision:
@@ -32,7 +32,7 @@ class Authorizer:
         return self._policies.snapshot.compiled_for(access.identity).decide(access)
 
     def compiled_policies(self, identity: Identity) -> CompiledPolicies:
-        """What decides for him by the policies of now, whatever becomes of them."""
+        """The identity's policies as they are now; later changes do not affect the result."""
         return self._policies.snapshot.compiled_for(identity)
 
     def dry_run(self, written: Iterable[Policy] = ()) -> Callable[[AccessRequest], Decision]:
@@ -48,11 +48,11 @@ class Authorizer:
         return self._policies.unknown_policy_warnings(policies)
 
     def needs_facts(self, identity: Identity) -> bool:
-        """Say whether a decision for him can depend on the tags or metadata of the secret."""
+        """Whether a decision for this identity can depend on the tags or metadata of the secret."""
         return self._policies.snapshot.compiled_for(identity).rules.needs_facts
 
     def can_reach(self, identity: Identity, folder: str) -> bool:
-        """Say whether he may do anything at all below `folder` (with its closing slash)."""
+        """Whether the identity may do anything at all below `folder` (with its closing slash)."""
         found = self._policies.snapshot.compiled_for(identity)
         return can_reach(found.rules, found.grants, folder)
 

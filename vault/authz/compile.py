@@ -138,9 +138,9 @@ def compile_policies(
 ) -> RuleSet:
     """Compile validated policies; disabled ones count for nothing. `root`: everything is allowed.
 
-    `root` is the caller's word, since no document can be named so. `fleet`: policies of a bundle,
-    whose allow rules count only within `bound`; without one they do not count at all. Of those
-    whose name is in `denied_by` the denials count alone.
+    `root` is the caller's word, since no document can be named so. `bundle`: policies of a bundle,
+    whose allow rules count only within `ceiling`; without a ceiling they do not count. Policies
+    named in `denied_by` count with their denials only.
     """
     local = [(policy, None) for policy in policies]
     enabled = sorted(

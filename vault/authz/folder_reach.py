@@ -1,4 +1,4 @@
-"""Reach: may somebody do anything at all below a folder? Asked before he is told what lies there.
+"""Reach: may an identity do anything at all below a folder? Asked before its content is shown.
 
 It looks at where rules allow, not at what and when: conditions and denials are not held against it,
 so the answer is good for saying that a mount exists, and for nothing more.

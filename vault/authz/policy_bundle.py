@@ -98,7 +98,7 @@ def bundle_document(bundle: PolicyBundle) -> dict[str, Any]:
 
 
 def load_bundle(document: object) -> PolicyBundle:
-    """The inverse of `keep`. Raises `UnavailableError` (`policy_unreadable`)."""
+    """The inverse of `bundle_document`. Raises `UnavailableError` (`policy_unreadable`)."""
     try:
         kept = msgspec.convert(document, _StoredBundle)
         return PolicyBundle(

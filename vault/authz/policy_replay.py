@@ -87,7 +87,7 @@ def _is_refusal(row: AuditRow) -> bool:
 
 
 class ReplayedAccess(Struct, frozen=True):
-    """A recorded access with the caller as he stands. `facts` None: they are not known.
+    """A recorded access, with the identity of its caller now. `facts` None: they are not known.
 
     `known`: what conditions may be decided by.
     """

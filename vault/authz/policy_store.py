@@ -112,7 +112,7 @@ class PolicySnapshot:
         bundle: PolicyBundle = NO_POLICY_BUNDLE,
         ceiling: CompiledCeiling | None = None,
     ) -> None:
-        """`fleet` counts within `ceiling`; a policy of its may have the name of a local one."""
+        """`bundle` counts within `ceiling`; its policies may have the names of local ones."""
         self.policies = {DEFAULT_POLICY: BUILT_IN_DEFAULT} | {
             policy.name: policy for policy in policies
         }
@@ -138,7 +138,7 @@ class PolicySnapshot:
         return found
 
     def is_ready(self, identity: Identity) -> bool:
-        """Say whether `compiled` is quick for him: it is known, or not large."""
+        """Whether `compiled_for` is fast for this identity: its set is cached, or small."""
         if _cache_key(identity) in self._sets:
             return True
         names = dict.fromkeys((*identity.policies, *identity.denied_by))
@@ -175,7 +175,7 @@ class PolicySnapshot:
             )
 
     def cache_compiled(self, identity: Identity, compiled: CompiledPolicies) -> None:
-        """Let `compiled` return this, for as long as there is room."""
+        """Let `compiled_for` return this set while the cache has room for it."""
         self._sets[_cache_key(identity)] = compiled
         self._weight += compiled.weight
         while len(self._sets) > 1 and (len(self._sets) > MAX_SETS or self._weight > MAX_WEIGHT):
@@ -187,9 +187,9 @@ class PolicySnapshot:
         delete: Iterable[str] = (),
         bundle: PolicyBundle | None = None,
     ) -> "PolicySnapshot":
-        """Return another one, with nothing compiled yet; a deleted `default` is the built-in one.
+        """Return a changed snapshot with an empty cache; a deleted `default` is the built-in one.
 
-        `fleet` None: the present bundle.
+        `bundle`: a new policy bundle; None keeps the present one.
         """
         kept = {name: p for name, p in self.policies.items() if p is not BUILT_IN_DEFAULT}
         for name in delete:
@@ -211,7 +211,7 @@ class PolicySnapshot:
         return any(is_denial(rule) for policy in found if policy for rule in policy.rules)
 
     def compile(self, identity: Identity) -> CompiledPolicies:
-        """What `compiled` returns, made anew. In any thread: it changes nothing here."""
+        """Compile what `compiled_for` returns. Safe in any thread: it changes nothing here."""
         names = dict.fromkeys((*identity.policies, *identity.denied_by))
         return CompiledPolicies(
             compile_policies(
@@ -264,7 +264,7 @@ class PolicyStore:
                     await self.reload()
 
     async def prepare(self, identity: Identity) -> None:
-        """Compile what decides for him in a thread, one after the other: 200,000 paths take 2 s.
+        """Compile the identity's policies in a thread, one set at a time: 200,000 paths take 2 s.
 
         Raises `UnavailableError` when there are too many before it.
         """

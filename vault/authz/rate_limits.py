@@ -10,7 +10,7 @@ from typing import Final
 from protocols.instant import SECOND
 from vault.errors import RateLimitError
 
-SELF_SERVICE: Final = "self-service of "  # what anybody may do with what is his own
+SELF_SERVICE: Final = "self-service of "  # operations of a caller on their own things
 MAX_KEYS: Final = 65_536  # about 10 MB of keys and integers
 
 SKEW: Final = 5 * SECOND

@@ -1,12 +1,12 @@
-"""A pace for failed authentication, whose durable records could else fill the disk.
+"""A rate limit for failed authentication, whose durable records could otherwise fill the disk.
 
-An address (of IPv6: a /64, which is what one subscriber has) may fail so often, and all of them
-together so often. Beyond that callers hear 429 and leave no record of their own; how many there
-were is on record once a window. Whoever proves who he is, is let in from the same address at any
-time: this limits records, and is no lockout.
+It holds for each address (IPv6: for each /64, which is what one subscriber has) and for all of them
+together. Callers beyond the limit get 429 and leave no record of their own; their number is on
+record once a window. A caller with a valid credential is let in from the same address at any time:
+this limits records, and is no lockout.
 
-Refusals to callers who are known have a pace for each caller, in the same way. They hear the same
-refusal beyond it; what was allowed always has a record of its own.
+Refusals of authenticated callers have a limit for each caller, in the same way. Beyond it they get
+the same refusal without a record; what is allowed always has a record of its own.
 """
 
 from collections.abc import Callable

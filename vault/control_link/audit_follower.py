@@ -1,7 +1,7 @@
 """The audit log as the control link sees it: its newest signed head, its proof from a cosigned one.
 
-It follows the log's batches (`vault.audit.feed.Follower`), across sealing too. Only after a start
-the lines behind the cosigned size are read once, a slice at a time with rests in between.
+It follows the log's batches (`vault.audit.feed.LogFollower`), across sealing too. After a start it
+reads the lines after the cosigned size once, a slice at a time with pauses in between.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,10 +77,6 @@ class LogGrowth:
         self._marks = {mark: None for mark in self._marks if mark > size}
         self.base, self.base_root = size, _fold(self._known)
         return True
-
-    def tree_root(self) -> bytes:
-        """The Merkle tree hash of the log as far as it was fed."""
-        return _fold(_whole([*self._known, *self._nodes]))
 
     def proof(self) -> tuple[bytes, ...]:
         """From the base to now; nothing from an empty base."""

@@ -151,14 +151,14 @@ class IntakeQueue:
         self._inbox = inbox
         self._rates = rates
         self._world = world
-        self._applied = on_applied
-        self._stalled = on_stalled
-        self._flowing = on_resumed
+        self._on_applied = on_applied
+        self._on_stalled = on_stalled
+        self._on_resumed = on_resumed
         self._stream = b""
         self._held: deque[IntakeItem] = deque()
         self._room = trio.Event()
         self._since = 0.0
-        self._told = False
+        self._is_stalled = False
 
     async def receive(self, stream: bytes, item: IntakeItem) -> None:
         """Apply it now if it may be, else once it may: by `run`, after those before it."""
@@ -181,12 +181,12 @@ class IntakeQueue:
             pause = float("inf")
             while self._held:
                 if pause := await self._apply(self._held[0]):
-                    self._look()
+                    self._report_stalled()
                     break
                 self._held.popleft()
                 self._since = self._world.monotonic()
                 pause = float("inf")
-                self._settle()
+                self._report_resumed()
 
     def _hold(self, item: IntakeItem) -> None:
         if not self._held:
@@ -207,18 +207,18 @@ class IntakeQueue:
         except InboxFullError:
             return STALL_TIMEOUT
         rate.try_consume(self._world.monotonic())
-        await self._applied(item)
+        await self._on_applied(item)
         return 0.0
 
-    def _settle(self) -> None:
-        if self._told and not self._held:
-            self._told = False
-            self._flowing()
+    def _report_resumed(self) -> None:
+        if self._is_stalled and not self._held:
+            self._is_stalled = False
+            self._on_resumed()
 
-    def _look(self) -> None:
-        if not self._told and self._world.monotonic() - self._since >= STALL_TIMEOUT:
-            self._told = True
-            self._stalled()
+    def _report_stalled(self) -> None:
+        if not self._is_stalled and self._world.monotonic() - self._since >= STALL_TIMEOUT:
+            self._is_stalled = True
+            self._on_stalled()
 
 
 class LinkConnection:
@@ -228,7 +228,7 @@ class LinkConnection:
         self,
         *,
         pipe: LinkTransport,
-        end: SessionConfig,
+        config: SessionConfig,
         outbox: Outbox,
         inbox: Inbox,
         egress: EgressRecorder,
@@ -258,7 +258,7 @@ class LinkConnection:
         """Whether the outbox may hold what was not offered yet."""
         self._started_at = self._acknowledged = 0
         """Where the outbox went on in this session, and up to where it was acknowledged."""
-        self.session = LinkSession.agent(end, self._now())
+        self.session = LinkSession.agent(config, self._now())
         self.spread = 0
         """Milliseconds over which the peer wants its agents to spread their return."""
         self.was_open = False
@@ -409,8 +409,7 @@ async def wait_event(event: trio.Event, seconds: float) -> None:
 def _single_failure(group: BaseExceptionGroup[BaseException]) -> Exception:
     """The failure of a connection: a fault before the broken pipe that follows from it.
 
-    What is no `Exception` (cancellation above all) and what is more than one failure of its own is
-    raised on as it is.
+    Cancellation, and groups with more than one real failure, are re-raised unchanged.
     """
     _, fatal = group.split(Exception)
     if fatal is not None:

@@ -40,10 +40,10 @@ plane that lets agents in and cuts them off at once has them come as seldom as o
 
 
 class Dialer(Protocol):
-    """Connects to the control plane: `network.Network`, or a pipe within the process."""
+    """Connects to the control plane: `tls_dialer.TlsDialer`, or a pipe within the process."""
 
     async def __call__(self, nursery: trio.Nursery, credential: AgentCredential) -> LinkTransport:
-        """A pipe whose peer is proven to be the control plane. Raises `TransportError`."""
+        """A transport whose peer is proven to be the control plane. Raises `TransportError`."""
         ...
 
 
@@ -153,7 +153,7 @@ class Connector:
         self._on_observed = on_observed
         self._on_replay_query = on_replay_query
         self._alert = alert
-        self._patience = timeouts
+        self._timeouts = timeouts
         self._world = world
         self._rates = IntakeRates.unused(world.monotonic())
         self._credential: AgentCredential | None = None
@@ -210,7 +210,7 @@ class Connector:
                 continue
             spread = await self._attempt(credential)
             pause = backoff.reconnect_delay(
-                self._tries, self._world.jitter(), spread, self._patience.reconnect
+                self._tries, self._world.jitter(), spread, self._timeouts.reconnect
             )
             self.attempts += 1
             self._tries += 1
@@ -253,14 +253,14 @@ class Connector:
             agent_certificate=credential.fingerprint,
             control_certificate=sha256(pipe.peer_certificate),
         )
-        end = SessionConfig(
+        config = SessionConfig(
             channel=channel,
             signer=credential.signer,
             verifier=Verifier([enrolment.link_key]),
             nonce=UUID(self._world.new_id()).bytes,
             outbox=await self._outbox.state(),
             cursor=await self._inbox.cursor(),
-            dead=self._patience.dead,
+            dead=self._timeouts.dead,
         )
         sending = EgressStream(
             kind="frame",
@@ -270,7 +270,7 @@ class Connector:
         )
         return LinkConnection(
             pipe=pipe,
-            end=end,
+            config=config,
             outbox=self._outbox,
             inbox=self._inbox,
             egress=self._egress,

@@ -2,7 +2,7 @@
 
 A file of the ledger is JSON lines. Its first is a header that carries the chain on from the file
 before; each further line is an entry and names the SHA-256 of the line before it. What was sent is
-in it whole, so that the owner can read it and hold it against a capture of his own.
+in it whole, so that the owner can read it and compare it with a packet capture.
 Specified in docs/spec/egress.md.
 """
 

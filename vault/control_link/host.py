@@ -108,7 +108,7 @@ class LinkHost(Protocol):
 
 
 SERVICE: Final = "control-plane"
-NO_BUNDLE: Final = ActiveBundle(0, bytes(32), 0, 0)
+NO_ACTIVE_BUNDLE: Final = ActiveBundle(0, bytes(32), 0, 0)
 _MICRO: Final = 1_000_000
 _MILLI: Final = 1_000_000  # nanoseconds
 _READS: Final = frozenset({"secret.read"})
@@ -125,7 +125,7 @@ _MACHINES: Final = {
 
 @dataclass
 class LocalVaultHost:
-    """`host.Host`. What is given as functions is asked at each look."""
+    """The `LinkHost` of this process. Functions are called each time their value is needed."""
 
     run: RunOperation
     is_open_now: Callable[[], bool]
@@ -133,11 +133,12 @@ class LocalVaultHost:
     connections: Callable[[], float]
     audit: AuditLogFollower
     release: str
+    backend: words.Backend
     key_holder: words.KeyHolder
     world: World
     secrets: int = 0
     """As last counted; whoever counts sets it."""
-    policies: Callable[[], ActiveBundle] = field(default=lambda: NO_BUNDLE)
+    policies: Callable[[], ActiveBundle] = field(default=lambda: NO_ACTIVE_BUNDLE)
     """Set by whoever opens the vault; outlives its sealing."""
     keys: Callable[[], KekState | None] = field(default=lambda: None)
     """The same; asked while the vault is open."""
@@ -157,17 +158,17 @@ class LocalVaultHost:
 
     @property
     def is_open(self) -> bool:
-        """See `Host`."""
+        """See `LinkHost`."""
         return self.is_open_now()
 
     def facts(self) -> VaultFacts:
-        """See `Host`."""
+        """See `LinkHost`."""
         held = self.policies()
         return VaultFacts(
             health=self._health(),
             release=self.release,
             platform=detect_platform(),
-            backend=words.Backend.SQLITE,
+            backend=self.backend,
             key_holder=self.key_holder,
             started_at=self.started // _MILLI,
             uptime=(self.world.now() - self.started) // SECOND,
@@ -189,7 +190,7 @@ class LocalVaultHost:
         return words.WorkersState.FAILING if self.workers_failing() else words.WorkersState.STEADY
 
     def figures(self) -> MetricFigures:
-        """See `Host`."""
+        """See `LinkHost`."""
         totals = self.totals()
         counters, gauges = _of_keys(self.keys() if self.is_open else None)
         expiring = self.expiring()
@@ -220,11 +221,11 @@ class LocalVaultHost:
         )
 
     def actor_tree(self) -> Node | None:
-        """See `Host`."""
+        """See `LinkHost`."""
         return self.actors()
 
     async def apply_bundle(self, signed: bytes) -> AppliedBundle:
-        """See `Host`."""
+        """See `LinkHost`."""
         try:
             found = await self._run(
                 operations.APPLY_BUNDLE, "sys/fleet/bundle", ApplyBundle(signed=signed)
@@ -239,11 +240,11 @@ class LocalVaultHost:
         return AppliedBundle(AcceptedVersion(found.version, found.hash), found.narrowed)
 
     async def checkpoint(self, old_size: int, old_root: bytes) -> m.AuditCheckpoint | None:
-        """See `Host`."""
+        """See `LinkHost`."""
         return await self.audit.checkpoint(old_size, old_root)
 
     async def rotate_kek(self) -> None:
-        """See `Host`."""
+        """See `LinkHost`."""
         await self._run(operations.ROTATE_KEY, "sys/rotate", Nothing())
         await self._run(operations.REWRAP_DATA_KEYS, "sys/rewrap", Nothing())
 

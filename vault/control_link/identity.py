@@ -10,8 +10,8 @@ In one folder, mode 0700, its secrets 0600:
     enrolment.json  names, the control plane's public keys, generation; public
 
 They are files, and not sealed rows, because the agent speaks while its vault is sealed, and says
-so. Whoever takes them can pretend to be this agent; he gets no secret by it, is noticed at the next
-renewal, and the vault's keys are not among them.
+so. A thief of these files can pretend to be this agent, but gets no secret, is noticed at the next
+renewal, and does not get the vault's keys.
 """
 
 from collections.abc import Sequence
@@ -191,7 +191,7 @@ class IdentityStore:
     def _take(
         self, grant: Grant, enrolment: Enrolment, trust: TrustStore, now: int, *, renewing: bool
     ) -> None:
-        """Verify and store. Stopped anywhere, `load` finds the old identity or the new one.
+        """Verify and store. After a crash, `load_credential` finds the old identity or the new one.
 
         The certificate decides: until it is replaced the old one counts, from then on `_finish`
         moves the key to it. Roots and keys of the control plane before it: they say what is trusted

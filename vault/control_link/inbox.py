@@ -41,9 +41,9 @@ class SqlInbox:
     """`protocols.link.delivery.Inbox` in the control link's database."""
 
     def __init__(self, database: LinkDatabase, on_staged: Callable[[], None]) -> None:
-        """`on_staged` is called after each effect: somebody has something to do."""
+        """`on_staged` is called after each message is staged."""
         self._database = database
-        self._stirred = on_staged
+        self._on_staged = on_staged
 
     async def peer(self) -> bytes | None:
         """Whose messages these are; None before the first."""
@@ -61,7 +61,7 @@ class SqlInbox:
         """See `Inbox`. Raises `InboxFullError` for what would be answered, see `MAX_UNANSWERED`."""
         applied = await self._database.transact(lambda tx: _apply(tx, stream, through, message))
         if applied and message is not None:
-            self._stirred()
+            self._on_staged()
         return applied
 
     async def cosigned_checkpoint(self) -> CosignedCheckpoint:

@@ -182,10 +182,10 @@ def _forget(tx: LinkTx, ids: Sequence[int], *, dropped: bool = True) -> None:
 
 
 def _droppable(tx: LinkTx, excess: int) -> list[int]:
-    """The oldest messages that may go until `excess` bytes are free; all of them if that is less.
+    """The oldest droppable messages of `excess` bytes together; all of them if they are fewer.
 
-    An agent's outbox has none that are superseded by type (`Delivery.SUPERSEDED`): what is left of
-    `evictions`' rule are those that are droppable, oldest first.
+    This is the rule of `protocols.link.delivery.evictions`: an agent's outbox has no messages that
+    are superseded by type (`Delivery.SUPERSEDED`), so only its second part applies.
     """
     found: list[int] = []
     for name in DROPPABLE:

@@ -1,4 +1,4 @@
-"""Where the open data path and the control link meet: what each lends the other."""
+"""The interface between the open data path and the control link."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from vault.model.link_ports import PolicyTrust, ReadKekState
 from vault.model.records import AccessRow
 
 MAX_TALLIED: Final = 100_000
-"""Secrets, and credentials, counted at a time; what comes later is not told apart any more."""
+"""Secrets, and credentials, that are counted between two reports; others are not counted."""
 
 
 class UsageTally:
@@ -29,39 +29,39 @@ class UsageTally:
         self.uses: dict[str, int] = {}
 
     def add_reads(self, rows: Iterable[AccessRow]) -> None:
-        """Reads of values that were just written to the database."""
+        """Add reads of values, as they are flushed to the database."""
         for row in rows:
             if row.value_reads:
                 _add(self.reads, row.secret_id, row.value_reads)
 
     def add_uses(self, uses: Mapping[str, tuple[int, int]]) -> None:
-        """Uses of credentials, the same: how often, and when last."""
+        """Add uses of credentials by id: how often, and when last."""
         for credential, (count, _) in uses.items():
             _add(self.uses, credential, count)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Start again from zero."""
         self.reads, self.uses = {}, {}
 
 
 def link_disabled() -> LinkStatus:
-    """Of an agent without a control plane."""
+    """The status of an agent without a control plane."""
     return DISABLED
 
 
 async def nothing_sent(_: int, __: int) -> SentPage:
-    """Of an agent without a ledger."""
+    """The page of an agent without an egress ledger."""
     return SentPage((), 0)
 
 
 async def nothing_to_verify() -> SentVerdict:
-    """The same."""
+    """The verdict of an agent without an egress ledger."""
     return SentVerdict(entries=0, bytes=0, first=0, last=0, fault="")
 
 
 @dataclass
 class LinkPorts:
-    """What the link lends to the open data path, and what it is lent."""
+    """Functions that the link gives to the open data path, and those that it gets."""
 
     ceiling: Policy = NO_CEILING
     followers: tuple[LogFollower, ...] = ()
@@ -69,23 +69,23 @@ class LinkPorts:
     """None while the agent is not enrolled."""
     link_status: Callable[[], LinkStatus] = link_disabled
     list_sent: Callable[[int, int], Awaitable[SentPage]] = nothing_sent
-    """What was sent, newest first: entries below a number (0: all), at most so many."""
+    """Egress ledger entries, newest first. Arguments: entries below this number (0: all), limit."""
     verify_sent: Callable[[], Awaitable[SentVerdict]] = nothing_to_verify
     on_bundle_dropped: Callable[[], None] = field(default=lambda: None)
-    """Called when the owner has dropped the bundle: the control plane is told."""
+    """Called when the owner has dropped the policy bundle; the control plane is notified."""
     on_open: Callable[[PolicyStore, ReadKekState], None] = field(
         default=lambda _policies, _keys: None
     )
     on_close: Callable[[], None] = field(default=lambda: None)
-    """Drop what `on_open` got: it leads to keys."""
+    """Drop what `on_open` got: it gives access to keys."""
     raise_alert: Callable[[AlertCode, int], None] = field(default=lambda _code, _count: None)
-    """Report something to the control plane, and how often; waits for nothing."""
+    """Report an alert and its count to the control plane; never waits."""
     tally: UsageTally = field(default_factory=UsageTally)
-    """What was used since the last report."""
+    """Uses since the last report."""
 
     @contextmanager
     def connect(self, policies: PolicyStore, keys: ReadKekState) -> Iterator[None]:
-        """Lend the policies and the key state to the link for the length of the block."""
+        """Give the policies and the key state to the link for the length of the block."""
         self.on_open(policies, keys)
         try:
             yield

@@ -47,8 +47,8 @@ class SharingLevel(StrEnum):
     OPAQUE = "opaque"
 
 
-class UsageTally(Protocol):
-    """What is counted beside (`vault.control_link.ports`)."""
+class UsageCounts(Protocol):
+    """Uses counted since the last report, by id: `vault.control_link.ports.UsageTally`."""
 
     reads: dict[str, int]
     uses: dict[str, int]
@@ -65,7 +65,7 @@ class UsageSource:
     run: RunOperation
     is_open_now: Callable[[], bool]
     totals: Callable[[], RequestTotals]
-    tally: UsageTally
+    tally: UsageCounts
 
     def count_operations(self) -> int:
         """How many operations there were, without those of these reports."""

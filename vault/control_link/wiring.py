@@ -22,6 +22,7 @@ from protocols.instant import SECOND, from_millis
 from protocols.link.vocabulary import (
     WARNINGS,
     AlertCode,
+    Backend,
     CommandName,
     KeyHolder,
     Severity,
@@ -133,7 +134,7 @@ class ControlLink:
         While its files cannot be used it is not linked, and that is told: until they can, or, when
         one is damaged, until the next start.
         """
-        host = self._make_host(seal, connections)
+        host = self.make_host(seal, connections)
         places = self._settings.data_folder, self._settings.audit_log
         look = partial(measure_sizes, backend, *places)
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
@@ -237,7 +238,8 @@ class ControlLink:
         )
         return LinkClient(parts, link_config(settings.control_plane))
 
-    def _make_host(self, seal: SealManager, connections: Callable[[], float]) -> LocalVaultHost:
+    def make_host(self, seal: SealManager, connections: Callable[[], float]) -> LocalVaultHost:
+        """Make what the link reports of this vault. `connections`: how many are open now."""
         kind = self._settings.encryption.key_management
         self._host = host = LocalVaultHost(
             run=seal.run_operation,
@@ -246,6 +248,7 @@ class ControlLink:
             connections=connections,
             audit=self._view,
             release=version("freehold"),
+            backend=Backend(self._settings.storage.type),
             key_holder=KeyHolder(kind),
             world=self._world,
             troubles=self._troubles,

@@ -4,7 +4,7 @@ A box is `nonce (12) || ciphertext || tag (16)`.
 
 Why random nonces are safe here: GCM breaks when a key meets a nonce twice. With 96 random bits
 and at most 2^32 boxes under one key the chance of that is below 2^-32 (SP 800-38D section 8.3);
-`uses.KekUseCounter` keeps every KEK under that ceiling, and a data key seals exactly once. No
+`kek_uses.KekUseCounter` keeps every KEK under that ceiling, and a data key seals exactly once. No
 function takes a nonce, so no caller can repeat one.
 
 GCM does not commit to its key: one box may open under two keys chosen by whoever made it. What

@@ -59,7 +59,7 @@ class Kek:
         return self._bytes
 
     def wrap(self, place: ValuePlace, dek: bytes) -> WrappedDek:
-        """`dek` under this KEK, for this place only. Counts as one use (`uses.KekUseCounter`)."""
+        """`dek` under this KEK, for this place only. Is one use (`kek_uses.KekUseCounter`)."""
         return WrappedDek(self.generation, self._key.seal(dek, place.wrap_aad(self.generation)))
 
     def unwrap(self, place: ValuePlace, wrapped: WrappedDek) -> bytes:

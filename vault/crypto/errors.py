@@ -15,10 +15,6 @@ class CommitmentMismatch(AuthenticationFailed):
     """The data key is authentic but is not the one this value was sealed with."""
 
 
-class BadSignature(CryptoError):
-    """An Ed25519 signature does not verify for this key, domain and message."""
-
-
 class MalformedEncoding(CryptoError):
     """Bytes or text that are not an encoding this version knows. Never says what they held."""
 

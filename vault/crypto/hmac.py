@@ -4,7 +4,6 @@ Tags are never truncated, so a forgery costs 2^256 guesses, and two messages nev
 in practice. The caller makes its message unambiguous: `encoding.length_prefixed` for lists.
 """
 
-import hmac
 from typing import NoReturn
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -41,8 +40,3 @@ class HmacKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("keys are not copied or pickled")
-
-
-def verify_hmac_sha256(key: bytes, data: bytes, tag: bytes) -> bool:
-    """Whether `tag` is the whole tag of `data`; the time taken does not depend on the tag."""
-    return hmac.compare_digest(hmac_sha256(key, data), tag)

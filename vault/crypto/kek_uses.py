@@ -109,9 +109,9 @@ class KekUseCounter:
             )
 
     def confirm_reservation(self, persisted: ReservationNeeded) -> Self:
-        """Make a persisted reservation usable. One that is already known changes nothing.
+        """Make a persisted reservation usable. Repeating it changes nothing.
 
-        Raises `ValueError` for another generation's, or for one that `take` never asked for.
+        Raises `ValueError` for another generation, or for more than `reserve_uses` asked for.
         """
         with self._lock:
             most = self._reserved + BLOCK

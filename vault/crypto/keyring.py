@@ -73,7 +73,7 @@ class Keyring(Struct, frozen=True, eq=False):
     audit_mac: bytes
     """Hashes values in audit records."""
     audit_seed: bytes
-    """Ed25519 seed that signs audit checkpoints (`signing.SigningKey.from_seed`)."""
+    """Ed25519 seed that signs audit checkpoints (`note_signing.NoteKey.from_seed`)."""
     cursor: bytes
     """Authenticates list cursors."""
     backup: bytes

@@ -1,7 +1,7 @@
 """Ed25519 (RFC 8032) over exactly the given bytes, for C2SP signed notes and nothing else.
 
 The signed-note format leaves no room for a domain: it is the text's own first line. So a key for
-notes signs nothing but notes; `signing.SigningKey` is for everything else.
+notes signs nothing but notes.
 """
 
 from typing import NoReturn, Self

@@ -54,8 +54,8 @@ class Dialect:
     router: ClassVar[Router]
     max_body: ClassVar[int]
     is_public: ClassVar[bool] = False
-    """Whether faults are told to anybody who shows no credential. Of another dialect those of its
-    public routes alone are: who sends a request that is no operation has to show who he is."""
+    """If True, request errors are returned to anonymous callers. Otherwise only public routes do
+    that; all others require a credential first."""
 
     def __init__(self, service: VaultService, world: World) -> None:
         self.service = service

@@ -1,4 +1,4 @@
-"""What a dialect asks of the vault."""
+"""The interface of the vault that a dialect calls."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from vault.seal.manager import InitResult, SealStatus
 
 
 class VaultService(Protocol):
-    """A vault as a dialect sees it: `vault.seal.manager.SealManager`, or a worker's door."""
+    """Implemented by `vault.seal.manager.SealManager`, and by worker processes."""
 
     @property
     def mounts(self) -> MountTable:

@@ -70,7 +70,7 @@ class AccessCounters:
         return AccessStore.merge(stored, pending)
 
     def drain(self) -> list[AccessRow]:
-        """What is pending, for another's `add`; nothing is pending then."""
+        """Return the pending counts for another process's `merge`, and forget them here."""
         pending, self._pending, self._size = self._pending, defaultdict(dict), 0
         return [row for part in pending.values() for row in part.values()]
 

@@ -18,7 +18,7 @@ class AuditSearch(Protocol):
     """The index of audit events."""
 
     async def search(self, query: AuditQuery) -> AuditPage:
-        """As `vault.audit.sinks.database.Index.search`."""
+        """As `vault.audit.sinks.database.AuditIndex.search`."""
 
 
 Prover = Callable[[int], Awaitable[Proof]]

@@ -72,18 +72,18 @@ def create_or_update(facts: SecretFacts) -> Capability:
 class Handler(Generic[P, R]):
     """What runs one type of operation, and how the pipeline treats it.
 
-    `capability` None: any authenticated caller (the handler itself limits what he sees).
-    What such an operation fails with is a refusal, and its records have that pace.
+    `capability` `None`: any authenticated caller; the handler filters. Failures count as refusals
+    and are rate-limited as such.
     `mutates`: an intent record is durable before `run` is called.
-    `precondition`: raises, before that record, what the caller cannot do for what he is.
+    `precondition`: raises, before that record, for an operation that this caller cannot do.
     `targets_secret`: the path names a secret, so its facts are looked up for create-or-update and
     for conditions on tags and metadata.
     `proposed_facts`: the facts as the operation would leave them, which must be allowed too.
     `is_audited=False`: the handler touches no stored data. Successes and validation errors are not
     audited; denials are.
-    `is_self_service`: anybody may, with what is his own, and no secret is told: it has a pace for
-    each line of credentials (`limits.self_service`). `discloses`: says of a result whether it shows
-    anything that not everybody is shown; one that shows nothing has that pace.
+    `is_self_service`: any caller may, on their own things, and no secret is shown: it has a rate
+    limit for each line of credentials (`limits.self_service`). `discloses`: whether a result shows
+    anything that not every caller may see; one that does not has that rate limit, too.
     `only_refuses`: it does nothing but put a refusal on record.
     `before_intent`: called as soon as the operation is allowed, before its intent is on record. For
     sealing, which a log that does not answer must not prevent: its records are waited for shortly,

@@ -1,6 +1,7 @@
-"""What pages follow while they are open. To begin is on record; what is told then is not each time.
+"""Topics that web pages follow while they are open.
 
-So whoever follows is looked at again while he does: his credential, and his policies.
+Only the beginning of a subscription is on the audit log, not each update. So the credential and the
+policies of the subscriber are checked again while the subscription lasts.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """Requests that ask for no operation: the path, the method or the body is not one of the API's.
 
-Whoever sends one shows who he is first, and the refusal is on record as any other. Of a request
-whose head cannot be trusted, and of one that needs no credential, it is on record as anonymous.
+The caller is authenticated first, and the refusal is on record as any other. For a request whose
+head cannot be trusted, and for one that needs no credential, it is on record as anonymous.
 """
 
 from dataclasses import dataclass

@@ -108,8 +108,8 @@ class PolicyHandlers:
         """What the decision on a request of the caller would be now, for any caller.
 
         Nothing else is taken from the payload: a caller could learn a secret's tags by supposing
-        another address or time. A secret that he may not read stays as unknown as in a refusal:
-        its tags and metadata decide nothing, and one that is not there gets the same answer.
+        another address or time. Tags and metadata of a secret that the caller may not read
+        decide nothing, as in a refusal; a secret that does not exist gets the same answer.
         """
         payload = call.payload
         asked = DryRunAccess(capability=payload.capability, path=payload.path)
@@ -197,9 +197,9 @@ class PolicyHandlers:
 
 
 def _withheld(decide: Callable[[AccessRequest], Decision], access: AccessRequest) -> Decision:
-    """As `decide`, with the facts of the secret only if the caller could read them himself.
+    """As `decide`, with the facts of the secret only if the caller could read them.
 
-    Of one that is not there, only if he could whatever its facts were.
+    For a secret that does not exist: only if the caller could read it whatever its facts were.
     """
     if access.capability is Capability.LIST:  # no list asks for the facts of the folder
         return decide(replace(access, facts=NO_FACTS))

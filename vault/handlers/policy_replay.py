@@ -80,7 +80,7 @@ class PolicyReplayHandlers:
     async def replay(self, call: Call[ReplayPolicies]) -> PolicyReplayReport:
         """Decide what is on record again, under the policies in force and under the candidate.
 
-        Both are asked for each caller as he stands now, with address and time of the record.
+        Both decide for each caller with their identity of now, and address and time of the record.
         Raises `ValidationError` with the faulty field, and `ConflictError` (`replay_running`)
         while another one is under way.
         """

@@ -26,56 +26,56 @@ from vault.model.root_key import (
 
 
 class RootKey(Protocol):
-    """Documented at `vault.seal.root_key_operations.RootKey`."""
+    """Documented at `vault.seal.root_key_operations.RootKeyOperations`."""
 
     async def generate_root_status(self) -> GenerateRootStatus:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def start_generate_root(self, otp: str) -> GenerateRootStatus:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def submit_generate_root_share(self, share: bytes, nonce: str) -> GenerateRootStatus:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def cancel_generate_root(self) -> None:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def rekey_status(self) -> RekeyStatus:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def start_rekey(
         self, shares: int, threshold: int, *, require_verification: bool
     ) -> RekeyStatus:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def submit_rekey_share(self, share: bytes, nonce: str) -> RekeyStatus | NewShares:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def commit_rekey(self, nonce: str) -> RekeyResult:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def verification_status(self) -> VerificationStatus:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def submit_verification_share(self, share: bytes, nonce: str) -> VerificationStatus:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def restart_verification(self) -> VerificationStatus:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
     async def cancel_rekey(self) -> None:
-        """See `RootKey`."""
+        """See `RootKeyOperations`."""
         ...
 
 

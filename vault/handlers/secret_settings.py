@@ -25,9 +25,10 @@ class SecretSettings(Struct, frozen=True):
 
 
 def resolve_settings(secret: SecretRow | None, mount: MountRow | None) -> SecretSettings:
-    """Resolve. `max_versions` is the larger of the two set ones; a KV v1 mount keeps one version.
+    """Combine the settings of a secret and its mount.
 
-    `delete_version_after`: the smaller of the two set ones; a negative one switches it off.
+    `max_versions` is the larger of the two that are set; a KV v1 mount keeps one version.
+    `delete_after` is the smaller of the two that are set; a negative one switches it off.
     """
     own, its = (secret.max_versions if secret else 0), (mount.max_versions if mount else 0)
     versions = max(own, its) or DEFAULT_VERSIONS

@@ -29,7 +29,7 @@ class SessionHandlers:
     max_ttl: int
 
     def handlers(self) -> Handlers:
-        """The operations this file serves. Anybody may, with what is his own."""
+        """The operations of this file. Every caller may manage their own sessions."""
         return handler_table(
             replace(_mutation(operations.OPEN_SESSION, self.open), is_self_service=True),
             Handler(

@@ -96,9 +96,9 @@ class UsageHandlers:
         )
 
     async def resolve_opaque_id(self, call: Call[ResolveOpaqueId]) -> Who:
-        """The secret or identity of an opaque id of this vault, among those he may list.
+        """The secret or identity of an opaque id of this vault, among those the caller may list.
 
-        Raises `NotFoundError`, the same for one that is not there and for one he may not see.
+        Raises `NotFoundError`, the same for one that does not exist and one the caller may not see.
         """
         payload = call.payload
         visibility = self._visibility(call)

@@ -98,11 +98,11 @@ class UserHandlers:
         return await self._with_warnings(user)
 
     async def delete(self, call: Call[Nothing]) -> None:
-        """Delete a user with his keys and tokens."""
+        """Delete a user with their keys and tokens."""
         await self.users.delete(call.identity, call.name)
 
     async def _with_warnings(self, user: UserRow) -> UserWritten:
-        """The user, with a warning for whatever he is given, by a role too, and is not there."""
+        """The user, with a warning for each assigned role or policy that does not exist."""
         policies, gone = list(user.policies), []
         for name, role in (await self.users.roles_of(user)).items():
             if role is None:

@@ -1,4 +1,4 @@
-"""What a caller may be shown of what he did not name himself."""
+"""What a caller may be shown of things that the request does not name."""
 
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
@@ -29,40 +29,40 @@ async def load_stored_facts(
 
 
 def _no_facts(_: SecretRow) -> SecretFacts:
-    """Where no rule asks for any."""
+    """Used when no rule depends on facts."""
     return NO_FACTS
 
 
 class Visibility:
-    """One caller's, at one moment: as his own requests for each would be decided."""
+    """What one caller may see at one moment: as a request for each thing would be decided."""
 
     def __init__(self, authorizer: Authorizer, call: Call[object], now: int) -> None:
-        """It stays with the policies of now; make one for each answer."""
+        """It keeps the policies of now: make one for each response."""
         self._policies = authorizer.compiled_policies(call.identity)
         self._call = call
         self._now = now
         self.is_listed = authorizer.list_filter(call.identity, call.op.origin, now)
-        """Whether he may see a name in a list; of a thing with these facts, if he needs any."""
+        """Whether the caller may see a name in a list. Arguments: name, facts of the secret."""
         self.needs_facts = self._policies.rules.needs_facts
         self._facts = secret_facts if self.needs_facts else _no_facts
 
     def can_list(self, row: SecretRow) -> bool:
-        """Whether he may see its name in a list."""
+        """Whether the caller may see its name in a list."""
         return self.is_listed(row.name, self._facts(row))
 
     def can_read_metadata(self, row: SecretRow) -> bool:
-        """Whether he would be shown its metadata if he asked for it."""
+        """Whether the caller may read its metadata."""
         path, facts = ResourcePath.parse(row.name), self._facts(row)
         return self._is_allowed(Capability.READ_METADATA, path, facts) or self._is_allowed(
             Capability.READ, path, facts
         )
 
     def can_list_users(self) -> bool:
-        """Whether he may list the users."""
+        """Whether the caller may list the users."""
         return self._is_allowed(Capability.LIST, _USERS, NO_FACTS)
 
     def can_list_accessors(self) -> bool:
-        """Whether he may list the accessors of tokens."""
+        """Whether the caller may list the accessors of tokens."""
         return self._is_allowed(Capability.SUDO, _ACCESSORS, NO_FACTS)
 
     def _is_allowed(self, capability: Capability, path: ResourcePath, facts: SecretFacts) -> bool:

@@ -21,9 +21,9 @@ from vault.store.tables import SECRETS
 
 log: Final = logging.getLogger("freehold.uplink")
 MIN_PAUSE: Final = 15.0
-"""Seconds between two counts at least: a newcomer sees what he has just stored."""
+"""Minimum seconds between two counts: a new user sees soon what was just stored."""
 MAX_PAUSE: Final = 300.0
-"""And at most. Each count reads one column of every row, a second for a million of them."""
+"""Maximum seconds. Each count reads one column of every row, a second for a million of them."""
 PAUSE_FACTOR: Final = 200.0
 """A pause is so many times as long as the count took: half a percent of one thread."""
 

@@ -11,7 +11,7 @@ _SERVICE: Final = "service:"
 
 
 class Method(StrEnum):
-    """How the caller proved who he is; a policy condition can ask for it."""
+    """How the caller authenticated; a policy condition can ask for it."""
 
     TOKEN = "token"
     API_KEY = "api_key"
@@ -63,7 +63,7 @@ ANONYMOUS: Final = Identity(id="anonymous", name="anonymous", method=Method.ANON
 OPERATOR: Final = Identity(
     id=f"{_SERVICE}operator", name=f"{_SERVICE}operator", method=Method.ANONYMOUS
 )
-"""Somebody with shares of the root key, whom nobody knows. No policy is his."""
+"""An unknown holder of shares of the root key, without policies."""
 
 
 def service_identity(name: str) -> Identity:

@@ -22,7 +22,7 @@ ReadTopic = Callable[[], Awaitable[TopicRows]]
 
 @dataclass(frozen=True)
 class TopicWatch:
-    """A topic that somebody may follow: how it is read, and whether he still may."""
+    """A topic to follow: how to read it, and whether the subscriber still may."""
 
     read: ReadTopic
     is_allowed: Callable[[], bool]

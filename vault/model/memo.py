@@ -6,12 +6,13 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 ADMIT_ONE_IN: Final = 8
-"""How many times as many as it holds are not kept, once it is full, before it begins anew.
+"""Once the memo is full, this many times its capacity of new entries are not kept; then it starts
+again empty.
 
-Who asks for many more things than it holds would else find nothing, and pay for keeping each; so he
-finds some. (Bimodal insertion is the same thought: Qureshi, Jaleel, Patt, Steely, Emer: Adaptive
-Insertion Policies for High Performance Caching, ISCA 2007.) To let go of 32,768 things takes a
-millisecond and more, so that is not to be often.
+A caller that asks for many more things than it holds would else find none of them, and pay for
+storing each. (Bimodal insertion is the same idea: Qureshi, Jaleel, Patt, Steely, Emer: Adaptive
+Insertion Policies for High Performance Caching, ISCA 2007.) Clearing
+32,768 entries takes more than a millisecond, so it must be rare.
 """
 
 

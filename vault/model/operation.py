@@ -55,11 +55,11 @@ class ResponseBudget(Protocol):
 class UnboundedBudget:
     """For the agent's own operations, whose results wait for no client."""
 
-    def take_nowait(self, size: int) -> bool:  # noqa: ARG002  # as `Memory` has it
+    def take_nowait(self, size: int) -> bool:  # noqa: ARG002  # the signature of `ResponseBudget`
         """There is room."""
         return True
 
-    async def take(self, size: int) -> bool:  # noqa: ARG002  # as `Memory` has it
+    async def take(self, size: int) -> bool:  # noqa: ARG002  # the signature of `ResponseBudget`
         """There is room."""
         return True
 

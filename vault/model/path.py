@@ -16,7 +16,7 @@ MAX_BYTES: Final = 512  # of UTF-8; fits a key column of every database we mean 
 MAX_SEGMENTS: Final = 32  # the nesting depth bound of `security.md` (memory DoS)
 RESERVED: Final = frozenset({"sys", "auth", "identity", "cubbyhole"})  # first segments of no secret
 MAX_REMEMBERED: Final = 32_768  # names that are remembered: parsed, routed, decided on (decision 5)
-_SHORT: Final = 128  # characters of a name that is; anybody may ask for names of his own making
+_SHORT: Final = 128  # characters of a remembered name; callers can ask for any names
 _SEGMENT: Final = r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]*"
 _ORDINARY: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,{MAX_SEGMENTS - 1}}}")
 
@@ -53,11 +53,6 @@ class ResourcePath(str):
     def parse_folder(cls, text: str) -> "ResourcePath":
         """Return a folder: empty (everything), or a canonical path followed by one `/`."""
         return str.__new__(cls, f"{cls.parse(text.removesuffix('/'))}/" if text else "")
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether this names all that lies below it rather than one thing."""
-        return not self or self.endswith("/")
 
 
 def is_short(text: str) -> bool:

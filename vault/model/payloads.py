@@ -163,7 +163,7 @@ class WritePolicy(Struct, frozen=True, kw_only=True):
 
 
 class DryRunAccess(Struct, frozen=True, kw_only=True):
-    """Would this be allowed? Asked for a user, for a set of policies, or for the caller himself.
+    """Would this be allowed? Asked for a user, for a set of policies, or for the caller.
 
     What is None is taken from the asking request, or from the secret as it is. `draft`: a document
     (decoded JSON) that stands in for the stored policy of its name.

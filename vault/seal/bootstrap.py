@@ -13,11 +13,11 @@ from vault.model.identity import ROOT_POLICY
 from vault.model.records import SystemRow, TokenRow
 from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase, StampTimes
 from vault.seal.anchor.row_totals import RowTotals
+from vault.seal.manager import SEAL_ROW
 from vault.store.interface import StoreBackend, StoreSession, WriteSet
 from vault.store.tables import SYSTEM, TOKENS
 from vault.store.transaction import StoreTx, TransactionBatch
 
-SEAL_ROW: Final = "seal"
 _READABLE: Final = (SEAL_ROW, KEYRING_ROW)
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
+from vault.barrier import KEYRING_ROW
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.keyring import Keyring
 from vault.errors import (
@@ -124,7 +125,6 @@ class UnsealKeys(NamedTuple):
 OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
 
 SEAL_ROW: Final = "seal"
-KEYRING_ROW: Final = "keyring"
 SEALED_ON_ORDER: Final = "sealed_on_order"
 ROLLBACK_ACCEPTED: Final = "rollback_accepted"
 OPERATOR_REQUIRED: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
@@ -190,7 +190,7 @@ class SealManager:
             self._drained.set()
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:
-        """Whether a credential stands; no use of it is counted. Raises as `run`."""
+        """Whether a credential is valid; no use is counted. Raises as `run_operation`."""
         core = self._core
         if core is None or self._seal_wanted.is_set():
             raise self._unavailable_error()
@@ -202,7 +202,7 @@ class SealManager:
 
     @property
     def mounts(self) -> MountTable:
-        """The current mounts. Raises as `run`."""
+        """The current mounts. Raises as `run_operation`."""
         if self._core is None:
             raise self._unavailable_error()
         return self._core.mounts

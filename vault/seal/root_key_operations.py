@@ -242,7 +242,7 @@ class RootKeyOperations:
     async def start_rekey(
         self, shares: int, threshold: int, *, require_verification: bool
     ) -> RekeyStatus:
-        """Begin. `verifies`: the new shares have to be shown before they count.
+        """Begin. `require_verification`: the new shares must be submitted before they are in force.
 
         Raises `ValidationError`, `ConflictError` while another attempt is under way.
         """
@@ -274,7 +274,7 @@ class RootKeyOperations:
     async def submit_rekey_share(self, share: bytes, nonce: str) -> RekeyStatus | NewShares:
         """Offer a share; with the last one the new root key is made and its shares are returned.
 
-        It is in force once `commit_rekey` or `offer_verify` say so. Raises `ValidationError`.
+        In force after `commit_rekey` or `submit_verification_share`. Raises `ValidationError`.
         """
         async with self._lock:
             attempt = self._require_rekey()

@@ -60,8 +60,8 @@ OLD_CLOCK_ROW: Final = "clock"
 """Of `SYSTEM`, from before commit stamps told the time: anybody could set it."""
 
 ORDER_SECONDS: Final = 3.0
-"""That the order of a seal waits for the database: operations get `vault.seal.manager.DRAIN` in
-all."""
+"""How long the order of a seal waits for the database. Operations get
+`vault.seal.manager.DRAIN_TIMEOUT` in all."""
 ORDER_GRACE: Final = 0.5
 """Seconds that the second place gets to store the order of a seal."""
 
@@ -126,9 +126,9 @@ class StartupState:
     def require_operator(self, *, allow_accepted: bool = False) -> None:
         """Refuse an opening that no person asks for while an ordered seal is in force.
 
-        What was set back may have had one. That it is accepted is in a file that anybody may have
-        written who could set it back, so that alone does not do unless `allow_accepted` says so: in
-        development. Raises `UnavailableError` (`sealed_on_order`, `rollback_accepted`).
+        Rolled-back data may have lost such an order. An attacker who rolled back the data could
+        also write the acceptance file, so the file alone is not sufficient. `allow_accepted`: it
+        is, in development mode. Raises `UnavailableError` (`sealed_on_order`, `rollback_accepted`).
         """
         if at := self.resume_point.sealed_at:
             raise UnavailableError(

@@ -1,8 +1,8 @@
 """The change feed: for each commit one row that says which rows it changed.
 
-Who shares the database follows it: what it names is no longer answered from memory, and the index
-of rows takes over what the rows have to be. Entries are numbered without a gap, by the count of
-commits in the commit stamp. Counts of use are not in it: nobody decides by them.
+Every agent that shares the database follows it: it drops the changed rows from its cache and brings
+its row index up to date. Entries are numbered without a gap, by the count of commits in the commit
+stamp. Use counts are not in it: no decision depends on them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,8 +16,8 @@ from vault.store.table import Key, StoreQuery, Table, plain_key
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 KEPT: Final = 10_000
-"""Entries that are kept. Who is further behind begins anew, as after a start."""
-REMOVED_PER: Final = 256  # commits; one in so many removes as many that are too old
+"""Entries that are kept. A follower that is further behind reloads everything, as after a start."""
+REMOVED_PER: Final = 256  # every 256th commit removes up to 256 old entries
 
 _Mac: TypeAlias = bytes | None
 _Row: TypeAlias = tuple[list[str | int], _Mac, _Mac, list[Any], list[Any]]
@@ -28,21 +28,21 @@ _TABLES: Final = {table.name: table for table in ALL}
 
 
 def outdated_changes(commits: int) -> StoreQuery:
-    """The entries that are no longer kept after so many commits."""
+    """A query for the entries that are no longer kept after this many commits."""
     return StoreQuery(at_most=("seq", max(commits - KEPT, 0)))
 
 
 class FedChanges(NamedTuple):
-    """What one commit of another process changed."""
+    """The changes of one commit of another process."""
 
-    rows: list[ChangedRow]  # each is `MISSING`: the database knows what it is
+    rows: list[ChangedRow]  # each as `MISSING`: read it from the database
     index_changes: IndexChanges
 
 
 def encode_changes(changed: Iterable[ChangedRow], index: IndexChanges) -> bytes:
     """MessagePack: table → its rows as `[key, old MAC, new MAC, old values, new values]`.
 
-    Of a table without MACs keys alone count. The feed itself and the head are in each transaction,
+    Tables without MACs have keys only. The feed itself and the head change in each transaction,
     so they are left out.
     """
     told: dict[str, list[Any]] = {
@@ -57,7 +57,7 @@ def encode_changes(changed: Iterable[ChangedRow], index: IndexChanges) -> bytes:
 
 
 def decode_changes(data: bytes) -> FedChanges:
-    """The inverse of `encode_changes`. Raises `ValueError` for what is none of ours."""
+    """The inverse of `encode_changes`. Raises `ValueError` for other data."""
     try:
         told = _decode(data)
         tables = [(_TABLES[name], rows) for name, rows in told.items()]
@@ -77,7 +77,7 @@ def decode_changes(data: bytes) -> FedChanges:
 
 
 def _touched(tables: Iterable[tuple[Table[Any], list[_Row]]]) -> Iterator[ChangedRow]:
-    """The rows, and the head, which every commit changes."""
+    """The changed rows, and the head, which every commit changes."""
     yield SYSTEM, (HEAD_ROW,), MISSING
     for table, rows in tables:
         for row in rows:

@@ -36,7 +36,7 @@ _WRITTEN: Final = (
     "Find out who can write the file"
 )
 _TOO_OFTEN: Final = (
-    "somebody else writes to the database again and again while the agent runs; stop him, then "
+    "somebody else writes to the database again and again while the agent runs; stop it, then "
     "open the vault again"
 )
 

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: PyMySQL, InnoDB, names as bytes, settings of our own."""
+"""MySQL and MariaDB, by PyMySQL, on InnoDB. Names are stored as bytes, so no collation applies."""
 
 import socket
 import ssl
@@ -69,7 +69,7 @@ JOIN information_schema.key_column_usage k ON k.constraint_schema = r.constraint
 WHERE r.constraint_schema = DATABASE() AND r.table_name IN %s
 """
 _FORMER: Final = ("audit_events",)
-"""Tables that a migration makes and a later one drops."""
+"""Tables that one migration creates and a later one drops."""
 _STEPS: Final = "SELECT version_num FROM alembic_version"
 _TRIGGERS: Final = """
 SELECT CONCAT('trigger ', trigger_name, ' on ', event_object_table)
@@ -82,7 +82,7 @@ WHERE table_schema = DATABASE()
 """
 _LOCK: Final = f"CONCAT('{OWNER_LOCK} ', SHA1(DATABASE()))"  # at most 64 characters
 _UPTIME: Final = "SHOW GLOBAL STATUS LIKE 'Uptime'"  # seconds
-_CLOCK_SECONDS: Final = 2  # by which two looks at when the server was started may differ
+_CLOCK_SECONDS: Final = 2  # by which two readings of the server's start time may differ
 _GONE: Final = {2002, 2003, 2006, 2013, 2014, 2055, 0}
 _NO_CONNECTION: Final = "the user has no connection left: lower storage.max_connections"
 _KNOWN: Final = {
@@ -115,7 +115,7 @@ class MysqlBackend(ServerBackend):
         level = "REPEATABLE READ" if role is Role.READ else "READ COMMITTED"
         connection = _Connection(
             user=address.user,
-            password=self._password().encode(),  # PyMySQL takes a text for Latin-1
+            password=self._password().encode(),  # PyMySQL would encode text as Latin-1
             database=address.database,
             host=address.host or "localhost",
             port=address.port,
@@ -125,7 +125,7 @@ class MysqlBackend(ServerBackend):
             connect_timeout=CONNECT_SECONDS,
             read_timeout=CONNECT_SECONDS if role is Role.OWN else QUERY_SECONDS,
             write_timeout=CONNECT_SECONDS if role is Role.OWN else QUERY_SECONDS,
-            client_flag=CLIENT.FOUND_ROWS,  # an update that changes nothing has met its row
+            client_flag=CLIENT.FOUND_ROWS,  # count matched rows, not changed ones
             init_command=_COMMON,
             ssl_disabled=tls is None,
             ssl=None if tls is None else _tls_context(tls),
@@ -140,7 +140,7 @@ class MysqlBackend(ServerBackend):
         return connection
 
     def unsafe_settings(self, connection: Any) -> Iterable[str]:
-        """Of the server."""
+        """See `ServerBackend`."""
         shown = {name.lower(): value for name, value in run(connection, "SHOW GLOBAL VARIABLES")}
         if shown["innodb_flush_log_at_trx_commit"] != "1":
             yield _unsafe("innodb_flush_log_at_trx_commit", shown, "1")
@@ -157,12 +157,12 @@ class MysqlBackend(ServerBackend):
             yield "read_only is on, so it is a replica: name the primary"
 
     def try_lock(self, connection: Any, *, wait: bool) -> bool:
-        """By a lock of the server, which has the database's name in its own."""
+        """See `ServerBackend`: a lock of the server, named after the database."""
         seconds = OWNER_WAIT_SECONDS if wait else 0
         return bool(run(connection, f"SELECT GET_LOCK({_LOCK}, {seconds})")[0][0])
 
     def identify_session(self, connection: Any) -> Any:
-        """Its number, and since when the server counts them."""
+        """The connection number, and the start time of the server, which restarts the numbers."""
         number = run(connection, "SELECT CONNECTION_ID()")[0][0]
         now, uptime = run(connection, "SELECT UNIX_TIMESTAMP()"), run(connection, _UPTIME)
         return number, int(now[0][0]) - int(uptime[0][1])
@@ -176,7 +176,7 @@ class MysqlBackend(ServerBackend):
             run(connection, f"KILL {number}")
 
     def wait_for_first_head(self, connection: Any) -> None:
-        """InnoDB has waited already."""
+        """Nothing to do: InnoDB waits at the SELECT already."""
 
     def measure_size(self, connection: Any) -> int:
         """See `ServerBackend`."""
@@ -203,7 +203,7 @@ class MysqlBackend(ServerBackend):
         return lines | {"table alembic_version BASE TABLE of InnoDB"}
 
     def _stream(self, connection: Any, text: str) -> Any:
-        """A cursor that fetches as it goes: another one would hold all rows at once."""
+        """An unbuffered cursor: a buffered one would hold all rows in memory."""
         cursor = connection.cursor(SSCursor)
         cursor.execute(text)
         return closing(cursor)
@@ -226,7 +226,7 @@ class MysqlBackend(ServerBackend):
         return "store_unavailable", _KNOWN.get(code, f"error {code}")
 
     def _migrate(self, writer: sa.Connection) -> None:
-        """A migration that was cut off is begun anew: each statement here commits by itself."""
+        """Restart an interrupted migration: in MySQL each DDL statement commits by itself."""
         self._remove_unfinished(writer)
         super()._migrate(writer)
 
@@ -257,10 +257,10 @@ class MysqlBackend(ServerBackend):
 
 
 class _Connection(pymysql.connections.Connection):
-    """PyMySQL's leaves its socket open where there is no server at the other end of a path."""
+    """Closes the Unix socket when no server listens on it, which PyMySQL does not."""
 
     def connect(self, sock: Any = None) -> None:
-        """As the driver's. Raises `pymysql.Error`."""
+        """Connect as PyMySQL does. Raises `pymysql.Error`."""
         if sock is None and self.unix_socket:
             sock = socket.socket(socket.AF_UNIX)
             sock.settimeout(self.connect_timeout)
@@ -274,7 +274,7 @@ class _Connection(pymysql.connections.Connection):
 
 
 def _tls_context(tls: ServerTls) -> ssl.SSLContext:
-    """Of our own: PyMySQL's verifies no host name where the authorities are the system's."""
+    """A context that always verifies the host name: PyMySQL's does not with the system's CAs."""
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,7 +1,7 @@
-"""PostgreSQL, from version 13 on: psycopg 3, one schema (`public`), settings of our own.
+"""PostgreSQL 13 or newer, by psycopg 3, in the schema `public`.
 
-What a session needs is given when it starts and read back, so a pooler in between, which would lose
-it from one transaction to the next, is noticed.
+Session settings are sent at the start of a connection and read back: that detects a pooler such as
+PgBouncer, which would lose them between two transactions.
 """
 
 import re
@@ -34,8 +34,8 @@ from vault.store.tables import ALL
 
 _COMMON: Final = {
     "timezone": "UTC",
-    "search_path": "public",  # an object of another schema is never taken for ours
-    "row_security": "off",  # a policy that would hide rows is an error
+    "search_path": "public",  # never an object of another schema
+    "row_security": "off",  # row-level security that would hide rows is an error
     "tcp_keepalives_idle": str(GONE_SECONDS // 2),
     "tcp_keepalives_interval": str(GONE_SECONDS // 4),
     "tcp_keepalives_count": "2",
@@ -47,7 +47,7 @@ _SETTINGS: Final = {
         "statement_timeout": f"{QUERY_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{2 * QUERY_SECONDS}s",
     },
-    # No statement_timeout: at a COMMIT that waits for a standby it would give up the wait alone.
+    # No statement_timeout: it would only end the wait for a standby at COMMIT, with success.
     Role.WRITE: _COMMON
     | {
         "default_transaction_read_only": "off",
@@ -106,8 +106,8 @@ _HINTS: Final = (
     ),
 )
 _SESSIONS: Final = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid ="
-# Relations, columns, constraints, indexes, triggers, rules, policies: what can change an answer or
-# a write of ours. A table that somebody keeps beside ours is none of it.
+# Relations, columns, constraints, indexes, triggers, rules, policies: everything that can change
+# the result of a query or write of the agent. Other tables in the database are ignored.
 _SCHEMA: Final = """
 WITH ours AS (
   SELECT c.oid, c.relname, c.relkind, c.relrowsecurity, c.relhasrules, c.relispartition,
@@ -186,12 +186,12 @@ class PostgresqlBackend(ServerBackend):
         return connection
 
     def _note(self, notice: errors.Diagnostic) -> None:
-        """A commit that no standby has confirmed is answered with a warning, and success."""
+        """Keep warnings: a COMMIT that no standby confirmed succeeds with a warning."""
         if notice.severity_nonlocalized == "WARNING":
             self.warnings.append(notice.message_primary or "")
 
     def unsafe_settings(self, connection: Any) -> Iterable[str]:
-        """Of the server, and of the way to it."""
+        """See `ServerBackend`. Also detects a pooler between agent and server."""
         names = [*_DURABLE, "idle_in_transaction_session_timeout", "server_encoding"]
         shown = {name: run(connection, f"SHOW {name}")[0][0] for name in names}
         for name, fine in _DURABLE.items():
@@ -214,7 +214,7 @@ class PostgresqlBackend(ServerBackend):
             )
 
     def try_lock(self, connection: Any, *, wait: bool) -> bool:
-        """By an advisory lock of this database."""
+        """See `ServerBackend`: an advisory lock of this database."""
         session = "SELECT pg_backend_pid(), current_setting('lock_timeout')"
         if run(connection, session) != [(connection.info.backend_pid, f"{OWNER_WAIT_SECONDS}s")]:
             raise UnavailableError("store_unsafe", f"this database is refused: {_POOLER}")
@@ -237,7 +237,7 @@ class PostgresqlBackend(ServerBackend):
             run(connection, "SELECT pg_terminate_backend(%s)", session[:1])
 
     def wait_for_first_head(self, connection: Any) -> None:
-        """See `ServerBackend`: a row that is inserted is invisible, and locks nobody out."""
+        """See `ServerBackend`. A row that is not committed yet is invisible, so lock the table."""
         run(connection, "LOCK TABLE public.system IN SHARE ROW EXCLUSIVE MODE")
 
     def measure_size(self, connection: Any) -> int:
@@ -254,7 +254,7 @@ class PostgresqlBackend(ServerBackend):
         return {line for table in ALL for line in _table_lines(table)} | _VERSION_TABLE
 
     def _stream(self, connection: Any, text: str) -> Any:
-        """A cursor on the server: the client's would hold all rows at once."""
+        """A server-side cursor: a client-side one would hold all rows in memory."""
         cursor = connection.cursor(name="freehold_stream")
         cursor.execute(text)
         return closing(cursor)
@@ -274,7 +274,7 @@ class PostgresqlBackend(ServerBackend):
         return "store_unavailable", _reason(error)
 
     def is_ended(self, error: Exception) -> bool:
-        """See `ServerBackend`: what a server says last on a connection."""
+        """See `ServerBackend`: SQLSTATEs that the server sends as it ends a connection."""
         return isinstance(error, psycopg.Error) and error.sqlstate in _ENDED
 
     def _in_transaction(self, writer: Any) -> bool:
@@ -305,7 +305,7 @@ def _parameters(address: ServerAddress, password: str, tls: ServerTls | None) ->
 
 
 def _reason(error: psycopg.Error) -> str:
-    """The server's or the system's own words for its kind of failure: no value of a row."""
+    """The reason without any value of a row: by SQLSTATE, or the message of a failed connection."""
     known: Final = {
         "28P01": "the password is wrong (storage.connection_string or storage.password_file)",
         "28000": "the server does not let this user in (pg_hba.conf, storage.connection_string)",
@@ -327,7 +327,7 @@ def _reason(error: psycopg.Error) -> str:
 
 
 def _connect_reason(text: str) -> str:
-    """What libpq or the server says of a connection, which has no SQLSTATE, and what to do."""
+    """The message of a failed connection, which has no SQLSTATE, and the setting to check."""
     lines = [line for line in text.splitlines() if " failed: " in line] or [text.strip()]
     said = lines[-1].rpartition(" failed: ")[2].strip()[:200] or "it is gone"
     said = _USER.sub(r"the \1", said)  # the reader may be a client of the API

@@ -1,11 +1,11 @@
-"""What the database servers share: the head, one owner, and commits whose outcome was in doubt.
+"""The common part of the PostgreSQL and MySQL backends: the head lock, the owner, lost commits.
 
-A transaction begins by locking the row that every transaction changes, the head. So transactions
-are one after another, whoever's, and whoever has lost the connection at a COMMIT finds out what
-became of it: the next lock is given when that transaction has ended, and the head then says whether
-it was stored.
+Every write transaction first locks the head, the row that every transaction changes. So write
+transactions of all clients run one after another. It also resolves a COMMIT whose reply was lost:
+the head can be locked again only after that transaction has ended, and the change feed then says
+whether it was stored.
 
-One agent has the database at a time: it holds a lock of the server's for as long as it is open.
+One agent owns the database at a time: it holds a lock of the server while the database is open.
 """
 
 from abc import abstractmethod
@@ -25,23 +25,24 @@ from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
-"""Until a server that does not answer is given up; it is asked again by whoever comes next."""
+"""Timeout of a connection attempt. The next operation tries again."""
 HEAD_WAIT_SECONDS: Final = 10
-"""How long a transaction waits for the head, before nothing is stored and everybody is told so."""
+"""How long a transaction waits for the head lock; then it fails, and nothing is stored."""
 HEAD_IDLE_SECONDS: Final = 5
-"""How long a transaction may stand still before the server ends it: an agent that is stopped, or
-was cut off, keeps the head no longer. A commit of ours is at most some milliseconds of work."""
+"""Idle time after which the server ends a transaction, so that an agent that is stopped or cut off
+releases the head. A commit takes a few milliseconds."""
 QUERY_SECONDS: Final = 30
+"""Timeout of a query, and of a wait for a free connection."""
 GONE_SECONDS: Final = 10
-"""Until both ends notice that the machine at the other end of a connection is gone."""
+"""Time until agent and server notice that the other machine is gone."""
 OWNER_LOCK: Final = "freehold agent"
-OWNER_WAIT_SECONDS: Final = 2  # a server may take a moment to see that the last owner is gone
+OWNER_WAIT_SECONDS: Final = 2  # the server may notice late that the last owner is gone
 _LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
 
 
 class Role(Enum):
-    """What a connection is for."""
+    """The use of a connection: reads, writes, or the owner's lock."""
 
     READ = auto()
     WRITE = auto()
@@ -49,10 +50,10 @@ class Role(Enum):
 
 
 class ServerBackend(SqlBackend):
-    """A database of one agent on a server that others may use, too."""
+    """A database on a server, owned by one agent at a time."""
 
     kind: str
-    url: str  # of SQLAlchemy, which says the dialect and the driver and nothing else
+    url: str  # for SQLAlchemy: dialect and driver only
     begin_read: str
     begin_write: str
 
@@ -66,72 +67,75 @@ class ServerBackend(SqlBackend):
         *,
         shared: bool = False,
     ) -> None:
-        """`tls` None: none. `password` is asked for each connection; None: the address has it.
+        """`tls` None: no TLS. `password` is called for each connection; None: it is in the address.
 
-        `patience`: seconds that a read waits for one of `readers` connections. `shared`: others
-        may have the database at the same time.
+        `patience`: seconds that a read waits for one of `readers` connections. `shared`: several
+        agents may have the database open, and no owner's lock is taken.
         """
         super().__init__(readers)
         self._address = address
         self._tls = tls
         self._password = password or (lambda: address.password)
         self._patience = patience
-        self._owner: Any = None  # a driver's connection, which holds the server's lock
-        self._owner_session: Any = None  # what the server calls it
-        self._owner_error: BackendError | None = None  # why there is none
+        self._owner: Any = None  # the driver's connection that holds the lock
+        self._owner_session: Any = None  # from `identify_session`
+        self._owner_error: BackendError | None = None  # why there is no owner connection
         self._owner_lock = Lock()
         self._shared = shared
-        self._head_reader: Any = None  # a driver's connection, for `read_head`
+        self._head_reader: Any = None  # the driver's connection for `read_head`
         self._head_lock = Lock()
-        self.warnings: list[str] = []  # of the server, since the writer's transaction began
+        self.warnings: list[str] = []  # from the server, since the transaction began
 
-    # What a server has to say for itself.
+    # Implemented for each kind of server.
 
     @abstractmethod
     def connect_driver(self, role: Role) -> Any:
-        """A driver's connection in autocommit mode, which says what a transaction is by itself."""
+        """Open a connection of the driver in autocommit mode: this class sends BEGIN and COMMIT."""
 
     @abstractmethod
     def unsafe_settings(self, connection: Any) -> Iterable[str]:
-        """Why a commit would not be durable there, each with what to do."""
+        """Reasons why a commit would not be durable on this server, each with what to do."""
 
     @abstractmethod
     def try_lock(self, connection: Any, *, wait: bool) -> bool:
-        """Take the lock `OWNER_LOCK` for as long as the connection lasts, or False.
+        """Take the lock `OWNER_LOCK` until the connection ends. False: another client has it.
 
-        `wait`: for `OWNER_WAIT_SECONDS`.
+        `wait`: wait up to `OWNER_WAIT_SECONDS` for it.
         """
 
     @abstractmethod
     def identify_session(self, connection: Any) -> Any:
-        """What no other session on this server is called, before or after this one."""
+        """An identifier of this session that the server never uses for another one."""
 
     @abstractmethod
     def end_session(self, connection: Any, session: Any) -> None:
-        """End an earlier session of ours, if it is still there, with the lock that it holds."""
+        """End an earlier session of this agent, if it still exists, to release its lock."""
 
     @abstractmethod
     def wait_for_first_head(self, connection: Any) -> None:
-        """Wait, within the transaction, for whoever inserts the head: no row could be locked."""
+        """Wait, within the transaction, for another client that is inserting the head.
+
+        Called when the head does not exist yet, so that there is no row to lock.
+        """
 
     @abstractmethod
     def measure_size(self, connection: Any) -> int:
-        """Bytes that the database takes."""
+        """Size of the database in bytes."""
 
     @abstractmethod
     def describe_schema(self, connection: Any) -> set[str]:
-        """What the database consists of, a line for each thing that it would obey."""
+        """The schema as found: one line for each table, column, index, constraint or trigger."""
 
     @abstractmethod
     def expected_schema(self) -> set[str]:
-        """The same, of a database as the migrations leave it."""
+        """What `describe_schema` returns for a database as the migrations leave it."""
 
     @abstractmethod
     def describe_failure(self, error: Exception) -> tuple[str, str] | None:
-        """Code and reason of a driver's error that has a known cause; None: another one."""
+        """Error code and reason for an error of the driver; None for any other exception."""
 
     def is_ended(self, error: Exception) -> bool:
-        """Whether it says that the server has ended the connection; not every driver sees it."""
+        """Whether the error says that the server has ended the connection; not all drivers do."""
         _ = error
         return False
 
@@ -159,7 +163,7 @@ class ServerBackend(SqlBackend):
         return reads, writes
 
     def _on_checkout(self, reader: Any, *_: object) -> None:
-        """Begin the transaction; of a connection that was ended while it was idle, on another."""
+        """Begin the transaction. The pool replaces a connection that the server has ended."""
         try:
             run(reader, self.begin_read)
         except Exception as error:
@@ -174,13 +178,13 @@ class ServerBackend(SqlBackend):
         self._owner_session = self._owner_error = None
 
     def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
-        """It was begun by `_on_checkout`; nothing is read while another agent may write."""
+        """`_on_checkout` has begun it. Refuse to read while another agent may own the database."""
         _ = reader
         if self._owner_error is not None:
             self._keep_owner(wait=False)
 
     def _begin_write(self, writer: sa.Connection) -> None:
-        """Wait for the head, and have it until the transaction ends."""
+        """Begin, and lock the head until the transaction ends."""
         self.warnings.clear()
         if self._owner is None and not self._shared:
             self._keep_owner()
@@ -230,19 +234,19 @@ class ServerBackend(SqlBackend):
             )
 
     def _settle(self, written: WriteSet, error: BackendError) -> None:
-        """Find out what became of a transaction whose COMMIT was not answered, by its feed entry.
+        """Find out by its feed entry whether a transaction without reply to COMMIT is stored.
 
-        Raises `error` where it is still unknown, and with the outcome `none` where nothing of it is
-        stored.
+        Returns if it is stored. Raises `error` if that is still unknown, and an error with the
+        outcome `none` if nothing is stored.
         """
         try:
             (entry,) = written.inserts[CHANGES]
             writer = self._write_connection()
-            self._begin_write(writer)  # whose lock is given when that transaction has ended
+            self._begin_write(writer)  # waits for that transaction
             session = self._session(writer.connection, writer.dialect)
             stored = session.get(CHANGES, (entry.seq,))
             self._roll_back(writer)
-        except Exception:  # noqa: BLE001  # whatever keeps us from asking: it stays unknown
+        except Exception:  # noqa: BLE001  # any failure leaves the outcome unknown
             self._discard_writer()
             raise error from None
         if stored is None or stored.chain != entry.chain:
@@ -254,7 +258,7 @@ class ServerBackend(SqlBackend):
             raise UnavailableError("store_unsafe", f"this database is refused: {'; '.join(found)}")
 
     def _migrate(self, writer: sa.Connection) -> None:
-        """Bring the schema up to date, and see that its rows may be written."""
+        """Migrate the schema, and check that this user may write all tables."""
         super()._migrate(writer)
         quote = writer.dialect.identifier_preparer.quote
         driver = writer.connection.dbapi_connection
@@ -309,7 +313,7 @@ class ServerBackend(SqlBackend):
         return str(self._address)
 
     def size(self) -> int:
-        """As the server says."""
+        """Size in bytes as the server reports it."""
         with self._reader() as connection:
             try:
                 return self.measure_size(connection.dbapi_connection)
@@ -352,19 +356,19 @@ class ServerBackend(SqlBackend):
     # The owner.
 
     def foreign_writes(self) -> int:
-        """0: what others change is noticed by the row index. Looks whether we still have the lock.
+        """Check that this agent still owns the lock; returns 0: the row index detects other writes.
 
-        Raises `BackendError`: `store_locked` when another agent has taken it. Nothing is read or
-        written here from then on, until this or a write has got it back.
+        Raises `BackendError` (`store_locked`) when another agent has the lock. Then reads and
+        writes are refused until a later call or a write takes the lock again.
         """
         if not self._shared:
             self._keep_owner()
         return 0
 
     def _keep_owner(self, *, wait: bool = True) -> None:
-        """Take the lock anew if it went with its connection. Raises `BackendError`.
+        """Take the lock again if its connection was lost. Raises `BackendError`.
 
-        `wait` False: while another thread is trying, its last failure is raised.
+        `wait` False: while another thread takes it, raise the last failure.
         """
         if not self._owner_lock.acquire(blocking=wait):
             lost = self._owner_error
@@ -373,7 +377,7 @@ class ServerBackend(SqlBackend):
             raise BackendError(lost.code, lost.message)
         try:
             run(self._owner, "SELECT 1")
-        except Exception:  # noqa: BLE001  # whatever ended it: what counts is who has the lock now
+        except Exception:  # noqa: BLE001  # the reason does not matter: take the lock again
             self._release_owner()
             self._own()
         finally:
@@ -398,22 +402,22 @@ class ServerBackend(SqlBackend):
 
     def _require_lock(self, owner: Any) -> None:
         known = self._owner_error is not None and self._owner_error.code == _LOCKED
-        if not self.try_lock(owner, wait=not known):  # who asks again fails at once
+        if not self.try_lock(owner, wait=not known):  # a repeated attempt does not wait
             raise BackendError(_LOCKED, f"another agent has the {self._address}: stop it first")
 
     def _release_owner(self) -> None:
         owner, self._owner = self._owner, None
         if owner is not None:
-            with suppress(Exception):  # the server ends the lock with the connection
+            with suppress(Exception):  # the server releases the lock with the connection
                 owner.close()
 
 
 class _ConnectionEndedError(BackendError):
-    """The server has ended an idle connection, which is seen when a transaction is begun on it."""
+    """The server ended an idle connection; found at the start of the next transaction."""
 
 
 def run(connection: Any, text: str, parameters: Any = None) -> list[Any]:
-    """The records of one statement, on the driver."""
+    """Run one statement on the driver; returns its rows."""
     with closing(connection.cursor()) as cursor:
         cursor.execute(text, parameters)
         return list(cursor.fetchall()) if cursor.description else []

@@ -44,9 +44,9 @@ from vault.store.committer import (
 )
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
-from vault.store.look import Look
 from vault.store.query import check_query
 from vault.store.query_runner import QueryActor, QueryRunner
+from vault.store.read_index import ReadIndex
 from vault.store.row_cache import (
     DEFAULT,
     MISSING,
@@ -131,20 +131,20 @@ class Store:
         )
         self._in_doubt_error = in_doubt_error
         self.outage = ""
-        """Why the last look at the database came to nothing, for people; empty: it did not."""
+        """Why the last check of the change feed failed, for people; empty when it succeeded."""
         self._queries = tree.ref("queries") if backend.queries_in_turn else None
         views = _VIEWS if backend.queries_in_turn else 1
-        self._look = Look(partial(self._in_thread, committer.catch_up))
+        self._read_index = ReadIndex(partial(self._in_thread, committer.catch_up))
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
 
     async def catch_up(self) -> None:
-        """Have everything be seen that was acknowledged before this was called, by whomever.
+        """See everything that any process or machine had acknowledged before this call.
 
-        To be called where a request begins. Raises `TamperedError` (`feed_damaged`), and
+        Called at the start of a request. Raises `TamperedError` (`feed_damaged`), and
         `UnavailableError` when the database does not answer.
         """
         if not self._backend.exclusive:
-            await self._look()
+            await self._read_index.catch_up()
 
     def get_cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""

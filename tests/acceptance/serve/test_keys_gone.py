@@ -15,9 +15,10 @@ import pytest
 
 from loadtests.process import process_tree
 from tests.acceptance.agent import Agent, AgentError, own_folder, running, served_agent
+from vault.barrier import KEYRING_ROW
 from vault.crypto.keyring import SUBKEYS, Keyring
 from vault.crypto.shamir import combine
-from vault.seal.manager import KEYRING_ROW, SEAL_ROW, SealRecord
+from vault.seal.manager import SEAL_ROW, SealRecord
 from vault.seal.root_keys.file import FileRootKey
 from vault.store.sqlite import SqliteReadOnlyBackend
 from vault.store.tables import SYSTEM

@@ -9,8 +9,7 @@ from vault.audit import record
 from vault.audit.batch import Batch, BatchComposer
 from vault.audit.pending_record import PendingRecord
 from vault.audit.replica import DurableSink
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
-from vault.audit.verify import verify_log
+from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record, verify_log
 
 KEYS = make_keys()
 Make = Callable[[str], DurableSink]

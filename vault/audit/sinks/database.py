@@ -452,13 +452,13 @@ async def open_audit_index(
     world: World,
     *,
     mac: Mac,
-    end: SharedTail | None = None,
+    tail: SharedTail | None = None,
 ) -> AsyncIterator[AuditIndex]:
     """An index that follows the log for the length of the block.
 
-    `mac` is of its rows. `end`: where others write, too, of which it is told later.
+    `mac` is of its rows. `tail`: the end of a log that other processes write, too.
     """
-    index = AuditIndex(rows, table, layout, vault_id, world, mac=mac, tail=end)
+    index = AuditIndex(rows, table, layout, vault_id, world, mac=mac, tail=tail)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(index.run)
         yield index

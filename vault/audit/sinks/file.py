@@ -5,8 +5,8 @@ failed fsync is never tried again on the same one, since the kernel has already 
 could not write. The next attempt opens the files afresh, checks that the acknowledged end is as it
 was left, and its owner cuts off whatever lies behind it and writes the same batch again.
 
-Several processes can write one copy in turn (`vault.audit.shared_tail`). One of them owns it: he
-loads it, locks it, begins its segments and keeps its reserve. The others `join`.
+Several processes can write one copy in turn (`vault.audit.shared_tail`). One of them owns it: the
+owner loads it, locks it, begins its segments and keeps its reserve. The others `join`.
 """
 
 import errno
@@ -75,7 +75,7 @@ class FileSink:
     def load(self, keys: AuditKeys, vault_id: str) -> RecoveredLog:
         """Lock the log, find its end and cut off what was never acknowledged.
 
-        Raises `OSError` and what `recover` raises.
+        Raises `OSError` and what `recover_log` raises.
         """
         self.layout.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.close()

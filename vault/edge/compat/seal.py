@@ -118,7 +118,10 @@ def refuse_pgp_keys(fields: Fields, *names: str) -> None:
 
 
 def decode_share(text: str, alternative: str = "") -> bytes:
-    """A share, in hex or base64. Raises `ValidationError`; `instead`: what else there could be."""
+    """A share, in hex or base64. Raises `ValidationError`.
+
+    `alternative`: added to the message about a missing share.
+    """
     if not text:
         raise ValidationError(
             "share_missing",

@@ -45,7 +45,7 @@ class AuthBody(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, row: TokenRow, text: str) -> "AuthBody":
-        """From the row; `text` is empty where the caller does not know it himself."""
+        """From the row; `text` is empty if the caller does not know it."""
         return cls(
             client_token=text,
             accessor=row.accessor,

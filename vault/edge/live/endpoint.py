@@ -29,7 +29,7 @@ MAX_USER_AGENT: Final = 256  # characters of a User-Agent that are kept, as of a
 
 
 class LiveEndpoint:
-    """Answers 401, 403, 404 and 503 before the upgrade; what passes is a `Browser`."""
+    """Answers 401, 403, 404 and 503 before the upgrade; then runs a `LiveConnection`."""
 
     def __init__(
         self, context: LiveContext, browsers: BrowserSessions, native: NativeDialect

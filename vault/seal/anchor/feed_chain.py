@@ -1,7 +1,7 @@
-"""The chain of the change feed: each entry has a MAC over itself and over the one before.
+"""The MAC chain of the change feed: each entry has a MAC over itself and the MAC of the one before.
 
-Who can write the database could else withhold an entry, and a revoked token would live on in the
-memory of whoever follows the feed. The last link is in the commit stamp.
+Without it, an attacker who can write the database could remove an entry, and a revoked token would
+stay valid in the caches of the feed's followers. The commit stamp has the last MAC.
 """
 
 import hmac
@@ -18,7 +18,7 @@ _LABEL: Final = b"freehold-change-v1\n"
 
 
 def link_change(keys: AnchorKeys, seq: int, node: str, changes: bytes, before: bytes) -> ChangeRow:
-    """The entry with its link; `before` is the link of the entry before, empty for the first."""
+    """The entry with its MAC. `before`: the MAC of the previous entry, empty for the first."""
     data = length_prefixed([seq.to_bytes(8), node.encode(), changes, before])
     return ChangeRow(seq=seq, node=node, changes=changes, chain=keys.mac(_LABEL + data))
 
@@ -26,9 +26,10 @@ def link_change(keys: AnchorKeys, seq: int, node: str, changes: bytes, before: b
 def verify_changes(
     keys: AnchorKeys, entries: Iterable[ChangeRow], after: int, before: bytes, last: bytes
 ) -> list[FedChanges]:
-    """What the entries say that follow number `after`, whose link is `before`, up to link `last`.
+    """The changes of the entries from number `after` + 1 to the one with the MAC `last`.
 
-    Raises `TamperedError` (`feed_damaged`) unless each of them is there, and ours.
+    `before`: the MAC of entry `after`. Raises `TamperedError` (`feed_damaged`) if an entry is
+    missing or has a wrong MAC.
     """
     found = list[FedChanges]()
     for entry in entries:

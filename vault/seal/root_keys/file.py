@@ -48,7 +48,7 @@ class FileRootKey:
         return NewRootKey(key)
 
     def require_place(self) -> None:
-        """Try whether `initialise` has a key to use or can make one. Raises `KeyFileError`."""
+        """Check that `create` finds a key or can write one. Raises `KeyFileError`."""
         if not self._exists():
             self.require_folder()
 

@@ -45,3 +45,23 @@ def test_prose_makes_no_name_exist(plant: Plant) -> None:
     prose = '"""See `Door`."""  # the Door\n'
     tree = plant({"vault/a.py": prose, "docs/a.md": "Door\n", "tests/a.py": prose + "Door = 1\n"})
     assert [found.path for found in check(tree)] == ["vault/a.py"]
+
+
+FUNCTION = '''def shut(wait):
+    """Shut it.
+
+    `{name}`: seconds. `hands` None: two.
+    """
+    hands = wait
+    return {{"left": hands}}
+'''
+
+
+@pytest.mark.parametrize(("name", "lines"), [("wait", []), ("left", []), ("patience", [4])])
+def test_a_docstring_explains_arguments_of_its_function(
+    plant: Plant, name: str, lines: list[int]
+) -> None:
+    """Or a key of its result; another function's argument is none of its own."""
+    other = "def open_it(patience):\n    return patience\n"
+    tree = plant({"vault/a.py": FUNCTION.format(name=name) + other})
+    assert [found.line for found in check(tree)] == lines

@@ -20,8 +20,15 @@ from vault.audit.layout import LogLayout
 from vault.audit.record import AuditRecord
 from vault.audit.shared_tail import wait_exclusive
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, Fault, FaultyDisk, make_event, make_keys, make_pending_record
-from vault.audit.verify import verify_log
+from vault.audit.testing import (
+    VAULT,
+    Fault,
+    FaultyDisk,
+    make_event,
+    make_keys,
+    make_pending_record,
+    verify_log,
+)
 from vault.audit.writer import SWEEP_INTERVAL, AuditConfig
 from vault.errors import UnavailableError
 
@@ -58,7 +65,7 @@ class Log:
         config = AuditConfig(deadline=5.0, rotation_bytes=self._rotation)
         sink = FileSink(self.path, reserve_bytes=self._reserve, disk=self.disk)
         end = self.ends.view()
-        async with open_audit(config, KEYS, VAULT, [sink], self.world, end=end) as broker:
+        async with open_audit(config, KEYS, VAULT, [sink], self.world, tail=end) as broker:
             yield broker
 
     @asynccontextmanager

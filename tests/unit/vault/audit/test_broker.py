@@ -21,8 +21,7 @@ from vault.audit.record import AuditEvent
 from vault.audit.replica import RETRY_INTERVAL
 from vault.audit.retention import RetentionNotice, RetentionSchedule
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, FaultyDisk, make_event, make_keys
-from vault.audit.verify import verify_log
+from vault.audit.testing import VAULT, FaultyDisk, make_event, make_keys, verify_log
 from vault.audit.writer import AuditConfig
 from vault.errors import TamperedError, UnavailableError
 

@@ -56,7 +56,7 @@ async def test_all_in_one_order(tmp_path: Path, rotation: int, *, reads: bool) -
     sink = FileSink(log, reserve_bytes=0)
     config = AuditConfig(rotation_bytes=rotation)
     async with open_audit(
-        config, KEYS, VAULT, [sink], world, followers=[reader], end=ends.view()
+        config, KEYS, VAULT, [sink], world, followers=[reader], tail=ends.view()
     ) as owner:
         other = Appender(
             ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=rotation
@@ -95,7 +95,7 @@ async def test_a_log_that_cannot_be_read_back(
     ends = Ends(log)
     sink = FileSink(log, reserve_bytes=0)
     async with open_audit(
-        AuditConfig(), KEYS, VAULT, [sink], world, followers=[reader], end=ends.view()
+        AuditConfig(), KEYS, VAULT, [sink], world, followers=[reader], tail=ends.view()
     ) as owner:
         other = Appender(
             ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2**30
@@ -123,7 +123,7 @@ async def test_a_log_that_was_opened_anew(tmp_path: Path) -> None:
     ends = Ends(log)
     sink = FileSink(log, reserve_bytes=0)
     async with open_audit(
-        AuditConfig(), KEYS, VAULT, [sink], world, followers=[reader], end=ends.view()
+        AuditConfig(), KEYS, VAULT, [sink], world, followers=[reader], tail=ends.view()
     ) as owner:
         other = Appender(
             ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2**30
@@ -144,7 +144,7 @@ async def test_what_retention_took(tmp_path: Path) -> None:
     sink = FileSink(log, reserve_bytes=0)
     config = AuditConfig(rotation_bytes=2000)
     async with open_audit(
-        config, KEYS, VAULT, [sink], world, followers=[reader], end=ends.view()
+        config, KEYS, VAULT, [sink], world, followers=[reader], tail=ends.view()
     ) as owner:
         other = Appender(
             ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2000

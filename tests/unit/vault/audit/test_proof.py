@@ -11,8 +11,7 @@ from vault.audit.pending_record import PendingRecord
 from vault.audit.proof import Proof, prove_inclusion, verify_proof
 from vault.audit.record import RetentionBody
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_keys, write_log
-from vault.audit.verify import verify_log
+from vault.audit.testing import NOW, VAULT, make_keys, verify_log, write_log
 
 KEYS = make_keys()
 

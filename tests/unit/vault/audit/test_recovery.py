@@ -11,8 +11,7 @@ from vault.audit.batch import BatchComposer
 from vault.audit.layout import LogLayout, LogLine, read_lines
 from vault.audit.recovery import RecoveredLog, recover_log, tampered_error
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record, write_log
-from vault.audit.verify import verify_log
+from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record, verify_log, write_log
 from vault.crypto.digest import sha256
 from vault.errors import TamperedError
 

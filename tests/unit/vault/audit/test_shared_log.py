@@ -35,7 +35,7 @@ async def test_an_earlier_run_that_has_not_ended(
             pass
     lingering.close()
     for _ in range(2):  # and what an opening itself holds is given up with it
-        async with open_audit(AuditConfig(), KEYS, VAULT, [sink], FakeWorld(), end=ends.view()):
+        async with open_audit(AuditConfig(), KEYS, VAULT, [sink], FakeWorld(), tail=ends.view()):
             pass
 
 
@@ -45,7 +45,7 @@ async def test_who_keeps_the_turn_is_ended(tmp_path: Path) -> None:
     ends, evicted = Ends(log), []
     end = SharedTail(ends.memory, ends.layout.head_file, evict=evicted.append)
     sink = FileSink(log, reserve_bytes=0)
-    async with open_audit(AuditConfig(), KEYS, VAULT, [sink], world, end=end):
+    async with open_audit(AuditConfig(), KEYS, VAULT, [sink], world, tail=end):
         other = ends.view()
         for _ in range(3):
             other.acquire()

@@ -7,14 +7,13 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
 from vault.audit.layout import LogLayout
-from vault.audit.testing import make_keys, write_log
+from vault.audit.testing import make_keys, verify_log, write_log
 from vault.audit.verification import (
     JOB_SLICE_PAUSE,
     VerificationJob,
     VerificationState,
     open_verification,
 )
-from vault.audit.verify import verify_log
 
 KEYS = make_keys()
 

@@ -13,8 +13,8 @@ from vault.audit.chain import Chain
 from vault.audit.checkpoint import log_origin, sign_checkpoint
 from vault.audit.head_file import read_head
 from vault.audit.layout import LogLayout
-from vault.audit.testing import make_keys, make_pending_record, write_log
-from vault.audit.verify import BadLogError, LogVerifier, verify_log
+from vault.audit.testing import make_keys, make_pending_record, verify_log, write_log
+from vault.audit.verify import BadLogError, LogVerifier
 from vault.crypto.digest import sha256
 
 KEYS = make_keys()

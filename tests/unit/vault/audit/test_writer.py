@@ -19,8 +19,7 @@ from vault.audit.layout import LogLayout
 from vault.audit.pending_record import PendingRecord
 from vault.audit.shared_tail import LastLine, SharedTail, Tail
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_keys, make_pending_record
-from vault.audit.verify import verify_log
+from vault.audit.testing import VAULT, make_keys, make_pending_record, verify_log
 from vault.audit.writer import AuditConfig, Writer, WriterState, audit_unavailable
 
 KEYS = make_keys()

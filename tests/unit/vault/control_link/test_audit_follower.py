@@ -163,7 +163,7 @@ async def test_what_other_processes_write(tmp_path: Path) -> None:
     world, ends = SystemWorld(), Ends(log)
     view, witness = AuditLogFollower(LogLayout(log), world), Witness()
     async with open_audit(
-        AuditConfig(), KEYS, VAULT, [FileSink(log)], world, followers=[view], end=ends.view()
+        AuditConfig(), KEYS, VAULT, [FileSink(log)], world, followers=[view], tail=ends.view()
     ) as broker:
         sink = FileSink(log, reserve_bytes=0)
         other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**8)

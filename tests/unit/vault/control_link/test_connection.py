@@ -101,7 +101,7 @@ class Line:
         )
         return LinkConnection(
             pipe=await self.plane.dial(nursery, held),
-            end=end,
+            config=end,
             outbox=self.outbox,
             inbox=self.inbox,
             egress=self.egress,

@@ -43,6 +43,7 @@ def host(gate: Gate, metrics: Metrics | None = None) -> LocalVaultHost:
         connections=lambda: 5.0,
         audit=AuditLogFollower(LogLayout(Path("nowhere") / "audit.log"), world),
         release="1.2.3",
+        backend=words.Backend.POSTGRESQL,
         key_holder=words.KeyHolder.SHAMIR,
         world=world,
     )

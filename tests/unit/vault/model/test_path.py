@@ -84,12 +84,9 @@ def test_what_takes_many_bytes_is_not_remembered(text: str) -> None:
 
 
 def test_folders() -> None:
-    """A folder is empty or ends in exactly one slash; it is told from a thing by that."""
+    """A folder is empty or ends in exactly one slash."""
     assert ResourcePath.parse_folder("") == ""
     assert ResourcePath.parse_folder("a/b") == ResourcePath.parse_folder("a/b/") == "a/b/"
-    assert ResourcePath.parse_folder("").is_folder
-    assert ResourcePath.parse_folder("a").is_folder
-    assert not ResourcePath.parse("a").is_folder
     for text in ("a//", "/", "../", "a/../"):
         with pytest.raises(ValidationError):
             ResourcePath.parse_folder(text)

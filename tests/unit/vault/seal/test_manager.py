@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from tests.unit.vault.gatehouse import Vault
+from vault.barrier import KEYRING_ROW
 from vault.crypto import shamir
 from vault.crypto.errors import KeyFileError
 from vault.crypto.keyring import Keyring
@@ -24,7 +25,6 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.seal.manager import (
     DRAIN_TIMEOUT,
-    KEYRING_ROW,
     ROLLBACK_ACCEPTED,
     SEALED_ON_ORDER,
     InitResult,

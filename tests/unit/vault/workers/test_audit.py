@@ -19,8 +19,7 @@ from vault.audit.hashing import ValueHasher
 from vault.audit.pending_record import PendingRecord
 from vault.audit.record import decode_record
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_event, make_keys
-from vault.audit.verify import verify_log
+from vault.audit.testing import VAULT, make_event, make_keys, verify_log
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.workers.audit import MOST_AT_ONCE, AuditLane, RemoteAudit
@@ -204,7 +203,7 @@ async def test_what_this_process_can_write_itself(tmp_path: Path) -> None:
     world = SystemWorld()
     async with (
         open_audit(
-            AuditConfig(), KEYS, VAULT, [FileSink(log, reserve_bytes=0)], world, end=ends.view()
+            AuditConfig(), KEYS, VAULT, [FileSink(log, reserve_bytes=0)], world, tail=ends.view()
         ) as broker,
         audited() as (audit, leader),
     ):

@@ -131,7 +131,7 @@ async def running(
     with trio.fail_after(10):
         async with (
             open_audit_index(
-                rows, AUDIT, LogLayout(log), VAULT, world, mac=KEYS.mac, end=end
+                rows, AUDIT, LogLayout(log), VAULT, world, mac=KEYS.mac, tail=end
             ) as index,
             open_audit(
                 config or AuditConfig(),
@@ -141,7 +141,7 @@ async def running(
                 world,
                 followers=[index],
                 retention=RetentionSchedule(clock, days),
-                end=end,
+                tail=end,
             ) as broker,
         ):
             yield broker, index

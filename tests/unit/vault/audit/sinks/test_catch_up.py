@@ -9,8 +9,7 @@ from vault.audit.layout import LogLayout
 from vault.audit.sinks.catch_up import catch_up
 from vault.audit.sinks.disk import Disk
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, FaultyDisk, fail_at, make_keys, write_log
-from vault.audit.verify import verify_log
+from vault.audit.testing import VAULT, FaultyDisk, fail_at, make_keys, verify_log, write_log
 from vault.errors import TamperedError
 
 KEYS = make_keys()

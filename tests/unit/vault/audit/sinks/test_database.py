@@ -20,8 +20,7 @@ from vault.audit.sinks.database import (
     READ_RECORDS,
     RETRY_INTERVAL,
 )
-from vault.audit.testing import make_event, write_log
-from vault.audit.verify import verify_log
+from vault.audit.testing import make_event, verify_log, write_log
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.store.sqlite import SqliteBackend

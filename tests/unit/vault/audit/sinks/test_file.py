@@ -23,8 +23,8 @@ from vault.audit.testing import (
     fail_at,
     make_keys,
     make_pending_record,
+    verify_log,
 )
-from vault.audit.verify import verify_log
 from vault.errors import TamperedError
 
 KEYS = make_keys()

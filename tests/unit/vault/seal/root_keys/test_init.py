@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.pretty import pretty_repr
 
-from vault.seal.root_keys import NewRootKey, RootKeyProvider
+from vault.seal.root_keys import NewRootKey
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.root_keys.shamir import ShamirRootKey
 from vault.seal.root_keys.shares import SealConfig
@@ -13,8 +13,8 @@ from vault.seal.root_keys.shares import SealConfig
 
 @pytest.mark.parametrize("kind", ["file", "shamir"])
 def test_every_provider_keeps_the_contract(kind: str, tmp_path: Path) -> None:
-    """`initialise` gives 32 fresh bytes; then it loads that key alone, or hands out shares."""
-    made: dict[str, RootKeyProvider] = {
+    """`create` gives 32 fresh bytes; then it loads that key alone, or hands out shares."""
+    made: dict[str, FileRootKey | ShamirRootKey] = {
         "file": FileRootKey(tmp_path / "key"),
         "shamir": ShamirRootKey(SealConfig(5, 3)),
     }
