@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from actors.world import World
 from control.ca.issuer import EnrolmentResult, Issuer
 from control.ca.store import AgentState, CaStore, CaTransaction, EnrolledAgent, IssuedCertificate
-from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.errors import AuthorizationError
 from control.model.conditions import AGENT_LOCKED
 from control.model.records import Alert, Severity
 from protocols.pki.chain import VerifiedAgent as Peer
@@ -108,21 +108,6 @@ class Revocation:
         self.raise_if_locked(await self._ledger.transact(step))
         raise AuthorizationError("certificate_refused", _REFUSED)
 
-    async def lock_agent(self, name: AgentName, reason: str) -> None:
-        """Lock an agent by a person's decision. Raises `NotFoundError`, `ConflictError`."""
-        await self._end(name, AgentState.LOCKED, reason)
-
-    async def retire_agent(self, name: AgentName, reason: str) -> None:
-        """End an agent for good. Raises `NotFoundError`, `ConflictError`."""
-        await self._end(name, AgentState.RETIRED, reason)
-
-    async def revoked_serials(self) -> frozenset[str]:
-        """Revoked and unexpired serials: for `verify_agent` where no ledger is at hand."""
-        now = self._world.wall()
-        return frozenset(
-            i.serial for i in await self._ledger.transact(lambda tx: tx.revoked_certificates(now))
-        )
-
     def lock_in_transaction(
         self, tx: CaTransaction, agent: EnrolledAgent, now: int
     ) -> StolenCertificateLock:
@@ -158,19 +143,6 @@ class Revocation:
     def notify_ended(self, agent: EnrolledAgent, alert: str = "") -> None:
         """End the agent's connections."""
         self._on_end(AgentEnded(agent.name, agent.state, agent.reason, alert))
-
-    async def _end(self, name: AgentName, state: AgentState, reason: str) -> None:
-        now = self._world.wall()
-
-        def step(tx: CaTransaction) -> EnrolledAgent:
-            agent = tx.agent(name)
-            if agent is None:
-                raise NotFoundError("not_found", "there is no such agent")
-            if agent.state is AgentState.RETIRED:
-                raise ConflictError("agent_retired", "the agent was retired")
-            return self._issuer.deactivate(tx, agent, state, reason, now)
-
-        self.notify_ended(await self._ledger.transact(step))
 
 
 def complete_enrolment(entry: EnrolmentResult, on_end: AgentEndedHandler) -> IssuedCertificate:

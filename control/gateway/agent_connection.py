@@ -35,7 +35,7 @@ from protocols.link.states import SENDABLE
 from protocols.link.token_bucket import TokenBucket
 from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import ByeReason, SkipReason, SyncPhase, WorkersState
-from protocols.link.vocabulary import Health as Words
+from protocols.link.vocabulary import Health as ReportedHealth
 from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
 
@@ -158,10 +158,10 @@ class AgentConnection:
         peer: Peer,
         pipe: LinkTransport,
         link: AgentLink,
-        end: SessionConfig,
+        config: SessionConfig,
         context: ConnectionContext,
     ) -> None:
-        """`peer` was admitted; `link` and `end` are the states of its streams."""
+        """`peer` was admitted; `link` and `config` hold the states of its streams."""
         self.name = peer.name
         self.serial = peer.leaf.serial
         self.bundle = link.bundle
@@ -188,7 +188,7 @@ class AgentConnection:
         self._workers_fail = False
         self._recorded_health: tuple[str, str, frozenset[str] | None] | None = None
         self._rate_limits = ConnectionRateLimits.unused(context.world.monotonic())
-        self._session = LinkSession.control(end, self._now())
+        self._session = LinkSession.control(config, self._now())
 
     async def run(self) -> None:
         """Until the connection is over.
@@ -436,7 +436,7 @@ class AgentConnection:
         state = (health, sync, codes)
         if not (health and sync) or state == self._recorded_health:
             return
-        if sync == SyncPhase.SYNCING and health == Words.SERVING and not codes:
+        if sync == SyncPhase.SYNCING and health == ReportedHealth.SERVING and not codes:
             return
         if self._rate_limits.health_changes.try_consume(self._context.world.monotonic()):
             self._recorded_health = state

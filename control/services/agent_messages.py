@@ -47,7 +47,7 @@ from protocols.link.vocabulary import (
     PolicyPhase,
     PolicyReason,
 )
-from protocols.link.vocabulary import Severity as Word
+from protocols.link.vocabulary import Severity as NotificationSeverity
 from protocols.pki.names import AgentName
 
 Events: TypeAlias = Sequence[Event]
@@ -290,7 +290,7 @@ class AgentMessages:
         org, vault = link.org, link.vault
         shown = PresentedCheckpoint(told.note, told.signer, told.old_size, told.proof)
         try:
-            _is_same_bundle(parse_checkpoint(told.note), told)
+            _require_matching_checkpoint(parse_checkpoint(told.note), told)
             seen = self._witness.cosign_checkpoint(tx, org, vault, shown, now=mark.now)
         except ValidationError as error:
             return _fire_alert(tx, link, mark, "checkpoint_invalid", error.message)
@@ -336,7 +336,7 @@ class AgentMessages:
         notice = m.Notification(
             notification_id=bytes.fromhex(mark.id.replace("-", "")),
             code=_NOTICES[fault.kind],
-            severity=Word.CRITICAL,
+            severity=NotificationSeverity.CRITICAL,
             at=mark.now // _MILLI,
         )
         subject = OTHER_ORGANIZATION if apart else other
@@ -398,7 +398,7 @@ def _agent_facts(told: m.Registration, now: int) -> dict[str, str | int]:
     }
 
 
-def _is_same_bundle(head: CheckpointHead, told: m.AuditCheckpoint) -> None:
+def _require_matching_checkpoint(head: CheckpointHead, told: m.AuditCheckpoint) -> None:
     if (head.size, head.root) != (told.size, told.root):
         raise ValidationError("checkpoint_invalid", "message and signed checkpoint disagree")
 

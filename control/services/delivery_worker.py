@@ -50,7 +50,7 @@ BREAKER_COOLDOWN: Final = 60.0  # seconds
 DEFAULT_PER_HOUR: Final = 3600  # invitations of one organization
 
 ChannelKey = tuple[str, str]
-log: Final = logging.getLogger("freehold.control.postman")
+log: Final = logging.getLogger("freehold.control.notifications")
 
 
 @dataclass

@@ -14,7 +14,7 @@ from control.services.presence import PresenceTracker
 from control.store import policies
 from control.store.store import Store
 
-log: Final = logging.getLogger("freehold.control.aftermath")
+log: Final = logging.getLogger("freehold.control.enrolment")
 
 
 class EnrolmentHooks:

@@ -133,7 +133,7 @@ class LinkSession:
         self.state = SessionState.CONNECTING
         self.id = NO_SESSION
         self.version = FIRST_VERSION
-        """That both ends speak, from `Opened` on."""
+        """That both ends speak, from `SessionOpened` on."""
         self.round_trip: float | None = None
         """Seconds from our last ping to its answer."""
         self._out = direction
@@ -177,7 +177,7 @@ class LinkSession:
 
     @classmethod
     def control(cls, config: SessionConfig, now: ClockReading) -> Self:
-        """The control plane's end; it waits for the `Hello` of the agent in `end.channel`."""
+        """The control plane's end; it waits for the `Hello` of the agent in `config.channel`."""
         return cls(Direction.TO_AGENT, config, now)
 
     # --- what the owner looks at ------------------------------------------------------------------
@@ -324,8 +324,8 @@ class LinkSession:
 
     def _hello(self, envelope: Envelope, hello: m.Hello, now: ClockReading) -> None:
         self._guard.check_frame(envelope, now.wall_ms)
-        end, channel = self._config, self._channel
-        version = handshake.check_hello(hello, envelope.vault_id, channel, end.versions)
+        config, channel = self._config, self._channel
+        version = handshake.check_hello(hello, envelope.vault_id, channel, config.versions)
         session = handshake.derive_session_id(channel, hello.nonce, self._nonce, version)
         self._begin(envelope, hello, session, version)
         self._guard = SequenceGuard(self._channel.vault, self.id, 1)
@@ -333,9 +333,9 @@ class LinkSession:
             version=version,
             agent_nonce=hello.nonce,
             nonce=self._nonce,
-            stream=end.outbox.stream,
-            newest=end.outbox.newest,
-            received=end.cursor,
+            stream=config.outbox.stream,
+            newest=config.outbox.newest,
+            received=config.cursor,
         )
         self._queue_message(welcome)
         self._step(Transition.GREET)
