@@ -405,8 +405,8 @@ def _bundle_report(row: AssignmentState, report: BundleStatusReport) -> BundleRe
     if is_older and row.applied >= status.version:
         return None  # it was sent once more to an agent that has it
     applied = status.phase is PolicyPhase.APPLIED
-    # Not secret: public hashes.
-    is_other = status.version == row.version and status.bundle_hash != row.digest
+    is_current = status.version == row.version
+    is_other = is_current and status.bundle_hash != row.digest  # not secret: public
     if applied and is_other:
         return BundleReport(status.version, applied=False, reason=OTHER_BUNDLE, now=report.now)
     return BundleReport(status.version, applied=applied, reason=str(status.reason), now=report.now)
