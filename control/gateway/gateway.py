@@ -343,7 +343,7 @@ class Gateway:
                 peer.name, self._protocol_alerts.report_fault(peer.name, error.fault)
             )
         except OutboxRolledBackError:
-            log.error("agent %s/%s has more of us than we gave: begun anew", *peer.name)  # noqa: TRY400
+            log.error("agent %s/%s acknowledged unknown messages: its stream restarts", *peer.name)  # noqa: TRY400
             await pipe.aclose()
             await self._report(peer.name, self._protocol_alerts.report_rollback(peer.name))
         except ControlError as error:
