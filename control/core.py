@@ -515,7 +515,7 @@ class LeaderJobs:
 
     def __init__(self, lease: Lease, presence: PresenceTracker, hooks: EnrolmentHooks) -> None:
         self._lease = lease
-        self._watch = presence
+        self._presence = presence
         self._enrolment_hooks = hooks
         self._led = lease.leads
         self._peers = lease.peers
@@ -540,5 +540,5 @@ class LeaderJobs:
         if leads and (gone or not self._led):
             await self._enrolment_hooks.mark_all_due()
         if gone:
-            self._watch.restart_silence()
+            self._presence.restart_silence()
         self._led, self._peers = leads, peers

@@ -39,7 +39,7 @@ class Renewal:
         grace: int = REJOIN_GRACE,
     ) -> None:
         """`grace`: nanoseconds after its end for which a certificate can bring its agent back."""
-        self._ledger = store
+        self._store = store
         self._issuer = issuer
         self._revocation = revocation
         self._world = world
@@ -59,7 +59,7 @@ class Renewal:
             agent, issued = verify_presented(tx, peer, now)
             return self._next(tx, agent, issued, asker, now)
 
-        outcome = await self._ledger.transact(step)
+        outcome = await self._store.transact(step)
         return self._issuer.grant_for(self._revocation.raise_if_locked(outcome))
 
     async def rejoin(self, request: RejoinRequest) -> Grant:
@@ -83,7 +83,7 @@ class Renewal:
                 raise AuthenticationError("rejoin_refused", _UNKNOWN)
             return self._next(tx, agent, issued, asker, now, returning=True)
 
-        outcome = await self._ledger.transact(step)
+        outcome = await self._store.transact(step)
         return self._issuer.grant_for(self._revocation.raise_if_locked(outcome))
 
     def _next(

@@ -72,7 +72,7 @@ class Revocation:
     def __init__(
         self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
     ) -> None:
-        self._ledger = store
+        self._store = store
         self._issuer = issuer
         self._on_end = on_ended
         self._world = world
@@ -91,7 +91,7 @@ class Revocation:
                 tx.put_agent(agent)
             return AdmittedPeer(agent, issued.generation < agent.confirmed)
 
-        return await self._ledger.transact(step)
+        return await self._store.transact(step)
 
     async def lock_stolen(self, peer: Peer) -> NoReturn:
         """Lock the agent of a peer that was `outdated` and proved the link key in a new session.
@@ -105,7 +105,7 @@ class Revocation:
             outdated = issued.generation < agent.confirmed
             return self.lock_in_transaction(tx, agent, now) if outdated else agent
 
-        self.raise_if_locked(await self._ledger.transact(step))
+        self.raise_if_locked(await self._store.transact(step))
         raise AuthorizationError("certificate_refused", _REFUSED)
 
     def lock_in_transaction(

@@ -219,7 +219,7 @@ class ProtocolAlerts:
     def __init__(self, alerts: Alerts, world: World) -> None:
         self._alerts = alerts
         self._world = world
-        self._told: OrderedDict[tuple[AgentName, str], _LastAlert] = OrderedDict()
+        self._last_alerts: OrderedDict[tuple[AgentName, str], _LastAlert] = OrderedDict()
 
     async def report_fault(self, name: AgentName, fault: Fault) -> None:
         """The connection has ended by this fault. Silence is presence, and no fault.
@@ -244,15 +244,15 @@ class ProtocolAlerts:
 
     async def _fire(self, name: AgentName, code: str, severity: Severity, text: str) -> None:
         key = name, code
-        now, told = self._world.monotonic(), self._told.get(key)
-        if told is not None and now - told.at < ALERT_INTERVAL:
-            self._told[key] = told._replace(since=told.since + 1)
+        now, last = self._world.monotonic(), self._last_alerts.get(key)
+        if last is not None and now - last.at < ALERT_INTERVAL:
+            self._last_alerts[key] = last._replace(since=last.since + 1)
             return
-        before = told.since if told is not None else 0
-        self._told[key] = _LastAlert(now, 0)
-        self._told.move_to_end(key)
-        if len(self._told) > REMEMBERED:
-            self._told.popitem(last=False)
+        before = last.since if last is not None else 0
+        self._last_alerts[key] = _LastAlert(now, 0)
+        self._last_alerts.move_to_end(key)
+        if len(self._last_alerts) > REMEMBERED:
+            self._last_alerts.popitem(last=False)
         made = self._alerts.new_alert(*name, code, severity, text)
         await self._alerts.fire_alerts(replace(made, count=before + 1))
 
