@@ -31,7 +31,7 @@ class Actor(_Lifecycle, Generic[M]):
     """One message a turn."""
 
     async def receive(self, message: M) -> object:
-        """Serve one message; what is returned is the reply to an ask.
+        """Serve one message; what is returned is the reply to a call.
 
         Return `Failure(error)` to have the call raise `error` and go on, `Stop(reply)` to end.
         Raising fails the message in hand with that exception and crashes the actor: the message is
@@ -54,7 +54,7 @@ class BatchActor(_Lifecycle, Generic[M]):
         """Serve a batch; return one result per message, in the same order.
 
         Whoever arrives meanwhile joins the next batch. `Failure(error)` among the results makes
-        that ask raise, `Stop(reply)` ends the actor after this batch. Raising fails every message
+        that call raise, `Stop(reply)` ends the actor after this batch. Raising fails every message
         of the batch with that exception, of which none is tried again, and crashes the actor.
         """
         raise NotImplementedError

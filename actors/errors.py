@@ -13,7 +13,7 @@ class ActorError(Exception):
 
 
 class CallTimeout(ActorError):
-    """The deadline of an ask passed before the reply came."""
+    """The deadline of a call passed before the reply came."""
 
 
 class CallWithdrawn(ActorError):

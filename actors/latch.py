@@ -7,7 +7,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, w
 
 
 class Latch:
-    """A `trio.Event` for one waiter: nothing is kept but him, which is what each request pays."""
+    """A `trio.Event` for one waiter: it keeps the waiting task only, so it is cheap."""
 
     __slots__ = ("_task", "is_open")
 

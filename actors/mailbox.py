@@ -1,6 +1,6 @@
 """The bounded queue in front of one actor.
 
-One consumer, any number of senders, all in one Trio run. A memory channel and a task per ask would
+One consumer, any number of senders, all in one Trio run. A memory channel and a task per call would
 cost more than the work of most messages; here a sender adds to a queue and wakes one parked task.
 
 The queue outlives the actor's incarnations: what is in it at a crash is served by the next one.
@@ -19,7 +19,7 @@ from actors.errors import ActorStopped, CallTimeout, MailboxFull
 from actors.reply import NEVER, Envelope, copy_error
 
 QUIET: Final = 4
-"""Turns of the event loop in which nothing comes, after which nobody is on his way: what has
+"""Turns of the event loop in which nothing comes, after which no message is on its way: what has
 arrived at a socket is a record after three or four (decision 4)."""
 SLOW: Final = 10
 """Holds that a batch took, after which the next one waits for those whom it has answered, too: a
@@ -34,7 +34,7 @@ class Overflow(Enum):
     REFUSE = "refuse"
     """The sender gets `MailboxFull`."""
     DROP_OLDEST = "drop_oldest"
-    """The oldest queued message makes room; whoever asked it gets `MailboxFull`."""
+    """The oldest queued message makes room; its caller gets `MailboxFull`."""
 
 
 class _Serving(Enum):
@@ -72,7 +72,7 @@ class Mailbox:
         self.bound = bound
         self.overflow = overflow
         self.dropped = self.refused = self.expired = self.lost = 0
-        # Ordered and keyed by identity: a thousand asks cancelled at once leave in O(1) each.
+        # Ordered and keyed by identity: a thousand calls cancelled at once leave in O(1) each.
         self._queue: OrderedDict[Envelope, None] = OrderedDict()
         self._waiting: OrderedDict[Envelope, None] = OrderedDict()
         self._in_hand: list[Envelope] = []
@@ -139,7 +139,7 @@ class Mailbox:
             return True
         return False
 
-    # Deadlines: one timer a mailbox instead of one cancel scope an ask.
+    # Deadlines: one timer a mailbox instead of one cancel scope a call.
 
     def watch_deadline(self, expires: float) -> None:
         """Have `run_deadlines` look for expired letters at this Trio time."""
@@ -149,9 +149,9 @@ class Mailbox:
                 self._alarm.deadline = expires
 
     async def run_deadlines(self) -> NoReturn:
-        """Fail every ask whose deadline passes; runs as long as the mailbox is in use.
+        """Fail every call whose deadline passes; runs as long as the mailbox is in use.
 
-        Sleeps until the nearest deadline that it knew of when it last looked. Asks that are
+        Sleeps until the nearest deadline that it knew of when it last looked. Calls that are
         answered in time cost it nothing, so under load it wakes about once a deadline's length.
         """
         while True:

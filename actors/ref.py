@@ -30,8 +30,8 @@ class Ref(Generic[M]):
 
         Raises the exception the actor answered or crashed with, of its own type; `CallTimeout`;
         `ActorStopped` at once when the actor is stopped, also while the message is still queued;
-        `MailboxFull`. A cancelled or timed-out ask takes its message back unless the actor has
-        begun it: then the effect may still happen. While a crashed actor is being restarted, asks
+        `MailboxFull`. A cancelled or timed-out call takes its message back unless the actor has
+        begun it: then the effect may still happen. While a crashed actor is being restarted, calls
         queue for the next incarnation and their deadlines run.
         """
         mailbox = self._mailbox
@@ -43,7 +43,7 @@ class Ref(Generic[M]):
             del reply  # it holds the exception that holds this frame
 
     def call_nowait(self, message: M) -> Reply:
-        """Queue the message now; `await reply.wait(deadline)` later. Keeps the order of asking.
+        """Queue the message now; `await reply.wait(deadline)` later. Keeps the order of calls.
 
         Raises `ActorStopped`, or `MailboxFull` when there is no room, also if senders may wait.
         A reply nobody waits for is dropped; its message is served all the same.

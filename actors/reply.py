@@ -1,4 +1,4 @@
-"""What lies in a mailbox: a letter (tell), or a letter with a slot for its reply (ask)."""
+"""What a mailbox holds: the message of a `cast`, or of a `call` with a slot for its reply."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NEVER = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A result that makes the ask raise `error`, without crashing the actor that returned it."""
+    """A result that makes the call raise `error`, without crashing the actor that returned it."""
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A result after which the actor ends of its own will; `reply` goes to the asker."""
+    """A result after which the actor ends of its own will; `reply` goes to the caller."""
 
     reply: object = None
 
@@ -31,9 +31,9 @@ class Stop:
 def copy_error(error: Exception) -> Exception:
     """A new exception of the same type, arguments and attributes, caused by `error`.
 
-    Every asker of a crashed batch raises its own: one object raised in many tasks would gather
-    their tracebacks and contexts, and show one caller's trouble to another. The constructor is not
-    run again, since it may take other arguments than it keeps.
+    Every caller of a crashed batch raises its own copy: one object raised in many tasks would
+    gather their tracebacks and contexts, and show one caller's trouble to another. The constructor
+    is not run again, since it may take other arguments than it keeps.
     """
     kind = type(error)
     try:
@@ -75,7 +75,7 @@ class Envelope:
         self._wake()
 
     def resolve(self, result: object) -> None:
-        """It was served; nobody waits for a told message."""
+        """It was served; nobody waits for the message of a cast."""
 
     def fail(self, error: Exception) -> None:
         """It will not be served, or was not served to the end."""
@@ -89,7 +89,7 @@ class Envelope:
 
 
 class Reply(Envelope):
-    """The slot of an ask: resolved once, waited for by one task at a time."""
+    """The reply to a call: resolved once, waited for by one task at a time."""
 
     __slots__ = ("_done", "_post", "_value")
 
@@ -119,7 +119,7 @@ class Reply(Envelope):
             del self, error  # else error → traceback → this frame → error is a cycle for the GC
 
     def on_admitted(self) -> None:
-        """An asker waits for more than room."""
+        """A caller waits for the reply, not for room."""
 
     def resolve(self, result: object) -> None:
         """Hand the result to whoever waits; ignored when nobody can be waiting any more."""
@@ -145,7 +145,7 @@ class Reply(Envelope):
             self._post.withdraw(self)
             if deadline <= 0:
                 raise CallTimeout(f"{self._post.owner}: the deadline had passed")
-            raise ValueError("an ask needs a finite deadline")
+            raise ValueError("a call needs a finite deadline")
         self.expires = trio.current_time() + deadline
         self._post.watch_deadline(self.expires)
         self.task = current_task()
@@ -155,5 +155,5 @@ class Reply(Envelope):
         self.task = None
         self.expires = NEVER
         if self._post.withdraw(self):
-            self.fail(CallWithdrawn(f"{self._post.owner}: the ask was cancelled"))
+            self.fail(CallWithdrawn(f"{self._post.owner}: the call was cancelled"))
         return Abort.SUCCEEDED

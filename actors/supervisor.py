@@ -98,7 +98,7 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             storm = await self._govern(nursery, ready)
             if storm and self._is_root:
-                self.close()  # nobody is left who could restart: let every asker know at once
+                self.close()  # nobody is left who could restart: let every caller know at once
             states = list(self._states.values())
             late = await self._bring_down(states, self._stop_mode or StopMode.PAUSE)
         if storm:

@@ -515,8 +515,8 @@ class LeaderJobs:
 
     def __init__(self, lease: Lease, presence: PresenceTracker, hooks: EnrolmentHooks) -> None:
         self._lease = lease
-        self._watch = presence
-        self._aftermath = hooks
+        self._presence = presence
+        self._enrolment_hooks = hooks
         self._led = lease.leads
         self._peers = lease.peers
 
@@ -538,7 +538,7 @@ class LeaderJobs:
         leads, peers = self._lease.leads, self._lease.peers
         gone = self._peers - peers
         if leads and (gone or not self._led):
-            await self._aftermath.mark_all_due()
+            await self._enrolment_hooks.mark_all_due()
         if gone:
-            self._watch.restart_silence()
+            self._presence.restart_silence()
         self._led, self._peers = leads, peers

@@ -67,13 +67,13 @@ class Pipeline:
                 with use_read_scope(reader):
                     caller = await self._sessions.identify(op)  # 1
                 reader = session_scope(caller.org, caller.token)
-                if op.anyone:  # on the record of where the caller acts
+                if op.any_authenticated:  # on the record of where the caller acts
                     op = replace(op, org=caller.org)
                 check_same_origin(op)  # 2
                 authorize(op, caller)
-                if not op.programs:
+                if not op.allows_api_tokens:
                     self._sessions.check_person(caller)
-                if op.fresh:
+                if op.requires_recent_auth:
                     self._sessions.check_fresh(caller)
             if not op.mutates:
                 with use_read_scope(reader):
@@ -81,7 +81,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
             raise await self._record_refusal(op, caller, error) from None
         with use_read_scope(reader):
-            if not op.hashes:
+            if not op.hashes_password:
                 return await self._mutate(op, caller, handle)
             async with self._passwords.hash_turn(reader.group, reader.member):
                 return await self._mutate(op, caller, handle)
@@ -171,7 +171,7 @@ def authorize(op: Operation, caller: Caller) -> None:
 
     The answer does not reveal whether another organization exists.
     """
-    if op.anyone or caller.is_platform:
+    if op.any_authenticated or caller.is_platform:
         return
     if op.org and caller.org != op.org:
         raise OtherOrganizationError("not_found", "there is no such organization")

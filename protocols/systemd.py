@@ -38,10 +38,6 @@ class SystemdNotifier:
         """Start-up is over: the socket listens. `status` is shown by `systemctl status`."""
         self._send(f"READY=1\nSTATUS={_line(status)}")
 
-    def notify_status(self, status: str) -> None:
-        """What `systemctl status` shows."""
-        self._send(f"STATUS={_line(status)}")
-
     def notify_watchdog(self) -> None:
         """Feed the watchdog; to be called at half of `watchdog` (sd_watchdog_enabled(3))."""
         self._send("WATCHDOG=1")

@@ -153,7 +153,7 @@ async def find(call: Call, org: str, *, query: Wanted) -> list[views.AgentView]:
     _AGENTS,
     "Expect an agent: pending until it enrols",
     role=Role.OPERATOR,
-    fresh=False,
+    requires_recent_auth=False,
     status=CREATED,
     errors=(409,),
 )
@@ -171,7 +171,7 @@ async def get(call: Call, org: str, vault: str) -> views.AgentView:
     _AGENTS + "/{vault}/tags",
     "Replace its tags; policies by tag follow",
     role=Role.OPERATOR,
-    fresh=True,
+    requires_recent_auth=True,
 )
 async def tag(call: Call, org: str, vault: str, *, body: NewTags) -> views.AgentView:
     tagged = await call.services.registry.set_tags(org, vault, body.tags)
@@ -184,7 +184,7 @@ async def tag(call: Call, org: str, vault: str, *, body: NewTags) -> views.Agent
     _AGENTS + "/{vault}/lock",
     "Lock it: only a token that may replace lets it in again",
     role=Role.OPERATOR,
-    fresh=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def lock(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
@@ -196,7 +196,7 @@ async def lock(call: Call, org: str, vault: str, *, body: Because) -> views.Agen
     _AGENTS + "/{vault}/retire",
     "Retire it, for good",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def retire(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
@@ -217,7 +217,7 @@ async def policy(call: Call, org: str, vault: str) -> views.AssignmentView:
     _AGENTS + "/{vault}/commands",
     "Ask it to do something; it may refuse",
     role=Role.OPERATOR,
-    fresh=False,
+    requires_recent_auth=False,
     status=CREATED,
     errors=(409, 503),
 )
@@ -257,7 +257,7 @@ async def checkpoint(call: Call, org: str, vault: str) -> Checkpoint:
     _AGENTS + "/{vault}/checkpoint/accept",
     "After a fork or rollback was looked into: witness its log anew",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     status=NO_CONTENT,
 )
 async def accept_log(call: Call, org: str, vault: str, *, body: Because) -> None:  # noqa: ARG001  # recorded
@@ -300,7 +300,7 @@ async def list_(call: Call, org: str, *, query: AlertsWanted) -> list[views.Aler
     "organizations/{org}/alerts/{alert}/acknowledge",
     "It was seen",
     role=Role.OPERATOR,
-    fresh=False,
+    requires_recent_auth=False,
 )
 async def acknowledge(call: Call, org: str, alert: str, *, body: Seen) -> views.AlertView:
     seen = await call.services.alerts.acknowledge_alert(org, alert, call.caller.actor, body.note)

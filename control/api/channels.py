@@ -182,7 +182,7 @@ async def list_(call: Call, org: str) -> list[ChannelView]:
     _CHANNELS,
     "Make a channel",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     unrecorded=_UNRECORDED,
     status=CREATED,
     errors=(409,),
@@ -202,7 +202,7 @@ async def get(call: Call, org: str, channel: str) -> ChannelView:
     _ONE,
     "Replace its terms; password and url stay if left out, a webhook's other url has another key",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     unrecorded=_UNRECORDED,
     errors=(409,),
 )
@@ -217,7 +217,7 @@ async def change(call: Call, org: str, channel: str, *, body: NewChannel) -> Key
     _ONE + "/adopt",
     "Take it over: a suspended one sends again, what waited for it too",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
 )
 async def adopt(call: Call, org: str, channel: str) -> ChannelView:
     return _channel_view(await call.services.channels.adopt(org, channel, call.caller.actor))
@@ -228,7 +228,7 @@ async def adopt(call: Call, org: str, channel: str) -> ChannelView:
     _ONE,
     "Remove it and what waits for it",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     status=NO_CONTENT,
 )
 async def remove(call: Call, org: str, channel: str) -> None:
@@ -240,7 +240,7 @@ async def remove(call: Call, org: str, channel: str) -> None:
     _ONE + "/key",
     "A new signing key; the one before signs beside it for a day",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def renew_key(call: Call, org: str, channel: str) -> Keyed:
@@ -249,14 +249,23 @@ async def renew_key(call: Call, org: str, channel: str) -> Keyed:
 
 
 @channels.route(
-    "POST", _ONE + "/test", "Send one message now", role=Role.ADMIN, fresh=False, errors=(409, 429)
+    "POST",
+    _ONE + "/test",
+    "Send one message now",
+    role=Role.ADMIN,
+    requires_recent_auth=False,
+    errors=(409, 429),
 )
 async def test(call: Call, org: str, channel: str) -> Tried:
     return Tried(*await call.services.channels.send_test(org, channel, call.caller.actor))
 
 
 @channels.route(
-    "POST", _ONE + "/replay", "Try its dead letters anew", role=Role.OPERATOR, fresh=False
+    "POST",
+    _ONE + "/replay",
+    "Try its dead letters anew",
+    role=Role.OPERATOR,
+    requires_recent_auth=False,
 )
 async def replay(call: Call, org: str, channel: str) -> Replayed:
     return Replayed(await call.services.deliveries.retry_dead_letters(org, channel))
@@ -279,7 +288,7 @@ async def page(call: Call, org: str, *, query: Wanted) -> list[DeliveryView]:
     _DELIVERIES + "/{delivery}/replay",
     "Try a dead letter anew",
     role=Role.OPERATOR,
-    fresh=False,
+    requires_recent_auth=False,
     errors=(409,),
 )
 async def again(call: Call, org: str, delivery: str) -> DeliveryView:
@@ -291,7 +300,7 @@ async def again(call: Call, org: str, delivery: str) -> DeliveryView:
     _DELIVERIES + "/{delivery}",
     "Let a dead letter go",
     role=Role.ADMIN,
-    fresh=False,
+    requires_recent_auth=False,
     status=NO_CONTENT,
     errors=(409,),
 )

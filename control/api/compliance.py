@@ -128,7 +128,7 @@ async def find(call: Call, org: str, *, query: Wanted) -> list[views.ReportView]
     _ORG + "/reports",
     "Have one made; it waits until it is its turn",
     role=Role.ADMIN,
-    fresh=False,
+    requires_recent_auth=False,
     status=CREATED,
     errors=(409,),
 )
@@ -209,7 +209,7 @@ async def all_(call: Call, org: str) -> list[views.ScheduleView]:
     _SCHEDULES,
     "Have reports made by a clock",
     role=Role.ADMIN,
-    fresh=False,
+    requires_recent_auth=False,
     status=CREATED,
     errors=(409,),
 )
@@ -225,7 +225,9 @@ async def add(call: Call, org: str, *, body: NewSchedule) -> views.ScheduleView:
     return views.schedule_view(made)
 
 
-@schedules.route("PATCH", _SCHEDULES + "/{schedule}", "Change it", role=Role.ADMIN, fresh=False)
+@schedules.route(
+    "PATCH", _SCHEDULES + "/{schedule}", "Change it", role=Role.ADMIN, requires_recent_auth=False
+)
 async def change(
     call: Call, org: str, schedule: str, *, body: ChangedSchedule
 ) -> views.ScheduleView:
@@ -238,7 +240,7 @@ async def change(
     _SCHEDULES + "/{schedule}/adopt",
     "Take it over: a suspended one goes on",
     role=Role.ADMIN,
-    fresh=False,
+    requires_recent_auth=False,
 )
 async def adopt(call: Call, org: str, schedule: str) -> views.ScheduleView:
     return views.schedule_view(
@@ -251,7 +253,7 @@ async def adopt(call: Call, org: str, schedule: str) -> views.ScheduleView:
     _SCHEDULES + "/{schedule}",
     "End it; its reports stay",
     role=Role.ADMIN,
-    fresh=False,
+    requires_recent_auth=False,
     status=NO_CONTENT,
 )
 async def remove(call: Call, org: str, schedule: str) -> None:
@@ -271,7 +273,7 @@ async def noted(call: Call, org: str) -> list[views.NoteSummary]:
     _NOTES,
     "Add one; it is never changed",
     role=Role.ADMIN,
-    fresh=False,
+    requires_recent_auth=False,
     unrecorded=("content",),
     status=CREATED,
     errors=(409,),

@@ -61,7 +61,8 @@ class Endpoint:
 
     `name`: its operation in audit records. `unrecorded`: fields of the body that are left out of
     these. A path with `{org}` takes `role` in that organization. One without it is for the
-    platform's super-admins, unless it is open to `anyone` who is signed in, or `public`.
+    platform's super-admins, unless it is open to everybody who is signed in (`any_authenticated`)
+    or `public`.
     """
 
     method: str
@@ -71,14 +72,14 @@ class Endpoint:
     tag: str
     name: str
     role: Role
-    anyone: bool
+    any_authenticated: bool
     public: bool
-    fresh: bool
+    requires_recent_auth: bool
     """A person has to have confirmed their identity lately."""
-    programs: bool
+    allows_api_tokens: bool
     """API tokens may call it."""
     mutates: bool
-    hashes: bool
+    hashes_password: bool
     """It hashes a password: such requests take turns (`Passwords.hash_turn`)."""
     body: type[Struct]
     unrecorded: tuple[str, ...]
@@ -90,7 +91,7 @@ class Endpoint:
     documents: tuple[str, ...]
     """Media types that the answer can have beside JSON."""
     memory: int
-    """Bytes that are reserved for the answer while it is made (`protocols.http.answers`)."""
+    """Bytes that are reserved for the answer while it is made (`http.response_budget`)."""
     also: tuple[int, ...] = ()
     schema: None = None
 
@@ -103,13 +104,13 @@ class Endpoint:
 class EndpointGroup(Generic[S]):
     """The endpoints of one resource, which are given the services `S`.
 
-    `programs`: whether API tokens may call them, where an endpoint does not say so itself.
+    `allows_api_tokens`: whether API tokens may call them, where an endpoint does not say so itself.
     """
 
-    def __init__(self, tag: str, about: str, *, programs: bool = True) -> None:
+    def __init__(self, tag: str, about: str, *, allows_api_tokens: bool = True) -> None:
         self.tag = tag
         self.about = about
-        self.programs = programs
+        self.allows_api_tokens = allows_api_tokens
         self.all: list[Endpoint] = []
 
     def route(
@@ -119,12 +120,12 @@ class EndpointGroup(Generic[S]):
         summary: str,
         *,
         role: Role = Role.VIEWER,
-        anyone: bool = False,
+        any_authenticated: bool = False,
         public: bool = False,
-        fresh: bool | None = None,
-        programs: bool | None = None,
+        requires_recent_auth: bool | None = None,
+        allows_api_tokens: bool | None = None,
         mutates: bool | None = None,
-        hashes: bool = False,
+        hashes_password: bool = False,
         unrecorded: tuple[str, ...] = (),
         returns: Any = None,
         status: int = 200,
@@ -139,11 +140,11 @@ class EndpointGroup(Generic[S]):
         """Decorate an endpoint's function: `(call, *path values, body=, query=)`.
 
         `returns`: the type of the JSON answer of a function that can answer with a file. Raises
-        `TypeError` for an endpoint that changes something and does not say whether it is `fresh`.
+        `TypeError` for an endpoint that changes something and does not set `requires_recent_auth`.
         """
         changes = method != "GET" if mutates is None else mutates
-        if changes and fresh is None and not public:
-            raise TypeError(f"{method} {template} changes something: say whether `fresh`")
+        if changes and requires_recent_auth is None and not public:
+            raise TypeError(f"{method} {template} changes something: set `requires_recent_auth`")
 
         def register(
             answer: Callable[Concatenate[EndpointCall[S], P], Awaitable[R]],
@@ -159,12 +160,14 @@ class EndpointGroup(Generic[S]):
                 tag=self.tag,
                 name=f"{self.tag}.{name}",
                 role=role,
-                anyone=anyone,
+                any_authenticated=any_authenticated,
                 public=public,
-                fresh=bool(fresh),
-                programs=self.programs if programs is None else programs,
+                requires_recent_auth=bool(requires_recent_auth),
+                allows_api_tokens=self.allows_api_tokens
+                if allows_api_tokens is None
+                else allows_api_tokens,
                 mutates=changes,
-                hashes=hashes,
+                hashes_password=hashes_password,
                 body=types.get("body", Nothing),
                 unrecorded=unrecorded,
                 query=types.get("query", Nothing),

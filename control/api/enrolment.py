@@ -86,7 +86,7 @@ class JoinView(Struct, frozen=True):
     _TOKENS,
     "A token that lets one agent in, good for ten minutes",
     role=Role.OPERATOR,
-    fresh=True,
+    requires_recent_auth=True,
     status=CREATED,
     errors=(409, 429),
 )
@@ -107,7 +107,7 @@ async def list_(call: Call, org: str) -> list[EnrolmentTokenView]:
     _TOKENS + "/{ticket}",
     "Make a token worthless",
     role=Role.OPERATOR,
-    fresh=False,
+    requires_recent_auth=False,
     status=NO_CONTENT,
 )
 async def withdraw(call: Call, org: str, ticket: str) -> None:
@@ -123,7 +123,12 @@ async def pending(call: Call, org: str, *, query: Page) -> list[JoinView]:
 
 
 @joins.route(
-    "POST", _JOINS + "/{join}/approve", "Let it in", role=Role.OPERATOR, fresh=True, errors=(409,)
+    "POST",
+    _JOINS + "/{join}/approve",
+    "Let it in",
+    role=Role.OPERATOR,
+    requires_recent_auth=True,
+    errors=(409,),
 )
 async def approve(call: Call, org: str, join: str, *, body: Decision) -> JoinView:
     await _require_visible(call, org, join)
@@ -143,7 +148,7 @@ async def approve(call: Call, org: str, join: str, *, body: Decision) -> JoinVie
     _JOINS + "/{join}/refuse",
     "Turn it away",
     role=Role.OPERATOR,
-    fresh=False,
+    requires_recent_auth=False,
     errors=(409,),
 )
 async def refuse(call: Call, org: str, join: str) -> JoinView:

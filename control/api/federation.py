@@ -22,7 +22,7 @@ from protocols.instant import SECOND, rfc3339
 Call = EndpointCall[FederationServices]
 
 federation = EndpointGroup[FederationServices](
-    "oidc", "Signing in at an identity provider (OpenID Connect).", programs=False
+    "oidc", "Signing in at an identity provider (OpenID Connect).", allows_api_tokens=False
 )
 
 HTML: Final = "text/html"
@@ -259,7 +259,7 @@ async def callback(call: Call, *, query: Callback) -> None:
 
 
 @federation.route(
-    "GET", "oidc/logout", "Where to leave the provider too", anyone=True, errors=(404,)
+    "GET", "oidc/logout", "Where to leave the provider too", any_authenticated=True, errors=(404,)
 )
 async def leave(call: Call) -> Place:
     home, _ = call.caller.account
@@ -287,7 +287,7 @@ async def signed_out(call: Call, home: str, *, body: LoggedOut) -> None:
     _ONE,
     "The organization's provider; null where people sign in by password alone",
     role=Role.ADMIN,
-    programs=True,
+    allows_api_tokens=True,
 )
 async def get(call: Call, org: str) -> ProviderView | None:
     found = await call.services.federation.get_provider(org)
@@ -299,7 +299,7 @@ async def get(call: Call, org: str) -> ProviderView | None:
     _ONE,
     "Take this provider, once it has answered as one",
     role=Role.OWNER,
-    fresh=True,
+    requires_recent_auth=True,
     unrecorded=("client_secret",),
 )
 async def put(call: Call, org: str, *, body: NewProvider) -> ProviderView:
@@ -316,7 +316,12 @@ async def put(call: Call, org: str, *, body: NewProvider) -> ProviderView:
 
 
 @federation.route(
-    "DELETE", _ONE, "Nobody signs in by it any more", role=Role.OWNER, fresh=True, status=NO_CONTENT
+    "DELETE",
+    _ONE,
+    "Nobody signs in by it any more",
+    role=Role.OWNER,
+    requires_recent_auth=True,
+    status=NO_CONTENT,
 )
 async def remove(call: Call, org: str) -> None:
     await call.services.federation.remove_provider(org)

@@ -16,7 +16,7 @@ from protocols.instant import rfc3339, rfc3339_or_none
 Call = EndpointCall[InvitationServices]
 
 invitations = EndpointGroup[InvitationServices](
-    "invitations", "Becoming a member of an organization.", programs=False
+    "invitations", "Becoming a member of an organization.", allows_api_tokens=False
 )
 
 _ALL = "organizations/{org}/invitations"
@@ -83,7 +83,7 @@ class Shown(Struct, frozen=True):
     _ALL,
     "Invite somebody; a link, good once, for a week",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     status=CREATED,
     errors=(409,),
 )
@@ -95,7 +95,9 @@ async def create(call: Call, org: str, *, body: NewInvitation) -> Invited:
     return Invited(invitation_url(call.context.own_origin, secret), _view(made), mail)
 
 
-@invitations.route("GET", _ALL, "Invitations, the newest first", role=Role.ADMIN, programs=True)
+@invitations.route(
+    "GET", _ALL, "Invitations, the newest first", role=Role.ADMIN, allows_api_tokens=True
+)
 async def list_(call: Call, org: str) -> list[InvitationView]:
     return [_view(row) for row in await call.services.invitations.list_invitations(org)]
 
@@ -105,7 +107,7 @@ async def list_(call: Call, org: str) -> list[InvitationView]:
     _ALL + "/{invitation}",
     "End one that nobody has used",
     role=Role.ADMIN,
-    fresh=False,
+    requires_recent_auth=False,
     status=NO_CONTENT,
 )
 async def revoke(call: Call, org: str, invitation: str) -> None:
@@ -130,7 +132,7 @@ async def look(call: Call, *, body: Held) -> Shown:
     "invitations/accept",
     "A new account by a link; one is signed in",
     public=True,
-    hashes=True,
+    hashes_password=True,
     unrecorded=("secret", "password"),
     errors=(401, 403, 404, 409, 429, 503),
 )
@@ -146,8 +148,8 @@ async def accept(call: Call, *, body: Accepted) -> Opened:
     "POST",
     "invitations/join",
     "The account that one has becomes a member too",
-    anyone=True,
-    fresh=False,
+    any_authenticated=True,
+    requires_recent_auth=False,
     unrecorded=("secret",),
     errors=(404, 409),
 )

@@ -44,10 +44,13 @@ def endpoint_extensions(endpoint: Endpoint) -> Schema:
     """What the endpoint requires beside a role, for people (text) and for programs (`x-…`)."""
     if endpoint.public:
         return {}
-    more: dict[str, Any] = {"x-step-up": endpoint.fresh, "x-api-token": endpoint.programs}
+    more: dict[str, Any] = {
+        "x-step-up": endpoint.requires_recent_auth,
+        "x-api-token": endpoint.allows_api_tokens,
+    }
     words = (
-        ("Asks for a fresh proof (403 `step_up`).", endpoint.fresh),
-        ("Not for API tokens (403 `person_needed`).", not endpoint.programs),
+        ("Asks for a fresh proof (403 `step_up`).", endpoint.requires_recent_auth),
+        ("Not for API tokens (403 `person_needed`).", not endpoint.allows_api_tokens),
     )
     if told := " ".join(text for text, is_so in words if is_so):
         more["description"] = told

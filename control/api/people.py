@@ -14,14 +14,16 @@ from control.model.people import Role, User
 Call = EndpointCall[PeopleServices]
 
 organizations = EndpointGroup[PeopleServices](
-    "organizations", "Tenants; for the platform's super-admins.", programs=False
+    "organizations", "Tenants; for the platform's super-admins.", allows_api_tokens=False
 )
 members = EndpointGroup[PeopleServices](
-    "members", "People of other organizations who are members here too.", programs=False
+    "members", "People of other organizations who are members here too.", allows_api_tokens=False
 )
-users = EndpointGroup[PeopleServices]("users", "The people of an organization.", programs=False)
+users = EndpointGroup[PeopleServices](
+    "users", "The people of an organization.", allows_api_tokens=False
+)
 tokens = EndpointGroup[PeopleServices](
-    "tokens", "Credentials of people and programs.", programs=False
+    "tokens", "Credentials of people and programs.", allows_api_tokens=False
 )
 
 
@@ -81,21 +83,26 @@ class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
     label: Annotated[str, Meta(max_length=256, pattern=LINE)] = ""
 
 
-@organizations.route("GET", "organizations", "Organizations by id", programs=True)
+@organizations.route("GET", "organizations", "Organizations by id", allows_api_tokens=True)
 async def list_(call: Call, *, query: After) -> list[views.OrganizationView]:
     found = await call.services.users.list_organizations(query.after, query.limit)
     return [views.organization_view(row) for row in found]
 
 
 @organizations.route(
-    "POST", "organizations", "A new organization", fresh=True, status=CREATED, errors=(409,)
+    "POST",
+    "organizations",
+    "A new organization",
+    requires_recent_auth=True,
+    status=CREATED,
+    errors=(409,),
 )
 async def create(call: Call, *, body: NewOrganization) -> views.OrganizationView:
     made = await call.services.users.create_organization(body.id, body.title)
     return views.organization_view(made)
 
 
-@organizations.route("GET", "organizations/{org}", "One organization", programs=True)
+@organizations.route("GET", "organizations/{org}", "One organization", allows_api_tokens=True)
 async def get(call: Call, org: str) -> views.OrganizationView:
     return views.organization_view(await call.services.users.get_organization(org))
 
@@ -105,7 +112,7 @@ async def get(call: Call, org: str) -> views.OrganizationView:
     "organizations/{org}",
     "Another title, or whether all must have a second factor",
     role=Role.OWNER,
-    fresh=True,
+    requires_recent_auth=True,
 )
 async def change(call: Call, org: str, *, body: OrganizationChange) -> views.OrganizationView:
     changed = await call.services.users.change_organization(
@@ -120,7 +127,7 @@ async def change(call: Call, org: str, *, body: OrganizationChange) -> views.Org
     "GET",
     "organizations/{org}/members",
     "Members whose account is of another organization",
-    programs=True,
+    allows_api_tokens=True,
 )
 async def guests(call: Call, org: str) -> list[views.MemberView]:
     return [views.member_view(row) for row in await call.services.members.list_guests(org)]
@@ -131,7 +138,7 @@ async def guests(call: Call, org: str) -> list[views.MemberView]:
     "organizations/{org}/members/{home}/{user}",
     "Another role; their sessions here end",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
 )
 async def change_guest(
     call: Call, org: str, home: str, user: str, *, body: MemberChange
@@ -146,14 +153,14 @@ async def change_guest(
     "organizations/{org}/members/{home}/{user}",
     "End the membership, not the account",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     status=NO_CONTENT,
 )
 async def remove_guest(call: Call, org: str, home: str, user: str) -> None:
     await call.services.members.remove_guest(call.caller, org, home, user)
 
 
-@users.route("GET", "organizations/{org}/users", "Users by name", programs=True)
+@users.route("GET", "organizations/{org}/users", "Users by name", allows_api_tokens=True)
 async def list_users(call: Call, org: str, *, query: After) -> list[views.UserView]:
     found = await call.services.users.list_users(org, query.after, query.limit)
     holders = await call.services.second_factors.active_holders(org, [row.name for row in found])
@@ -165,8 +172,8 @@ async def list_users(call: Call, org: str, *, query: After) -> list[views.UserVi
     "organizations/{org}/users",
     "A new user",
     role=Role.ADMIN,
-    fresh=True,
-    hashes=True,
+    requires_recent_auth=True,
+    hashes_password=True,
     unrecorded=("password",),
     status=CREATED,
     errors=(409,),
@@ -178,7 +185,7 @@ async def create_user(call: Call, org: str, *, body: NewUser) -> views.UserView:
     return views.user_view(made, second_factor=False)
 
 
-@users.route("GET", "organizations/{org}/users/{user}", "One user", programs=True)
+@users.route("GET", "organizations/{org}/users/{user}", "One user", allows_api_tokens=True)
 async def get_user(call: Call, org: str, user: str) -> views.UserView:
     return await _user(call, await call.services.users.get_user(org, user))
 
@@ -188,7 +195,7 @@ async def get_user(call: Call, org: str, user: str) -> views.UserView:
     "organizations/{org}/users/{user}",
     "Another role, or the right to sign in",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def change_user(call: Call, org: str, user: str, *, body: UserChange) -> views.UserView:
@@ -207,8 +214,8 @@ async def change_user(call: Call, org: str, user: str, *, body: UserChange) -> v
     "organizations/{org}/users/{user}/password",
     "Another password; all credentials of the user end",
     role=Role.ADMIN,
-    fresh=True,
-    hashes=True,
+    requires_recent_auth=True,
+    hashes_password=True,
     unrecorded=("password",),
     status=NO_CONTENT,
 )
@@ -221,7 +228,7 @@ async def set_password(call: Call, org: str, user: str, *, body: NewPassword) ->
     "organizations/{org}/users/{user}",
     "Remove the user with all credentials",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     status=NO_CONTENT,
     errors=(409,),
 )
@@ -230,7 +237,10 @@ async def delete_user(call: Call, org: str, user: str) -> None:
 
 
 @tokens.route(
-    "GET", "organizations/{org}/tokens", "One's own tokens; as an admin, everybody's", programs=True
+    "GET",
+    "organizations/{org}/tokens",
+    "One's own tokens; as an admin, everybody's",
+    allows_api_tokens=True,
 )
 async def list_tokens(call: Call, org: str) -> list[views.TokenView]:
     return [
@@ -239,7 +249,12 @@ async def list_tokens(call: Call, org: str) -> list[views.TokenView]:
 
 
 @tokens.route(
-    "POST", "tokens", "A new API token of one's own", anyone=True, fresh=True, status=CREATED
+    "POST",
+    "tokens",
+    "A new API token of one's own",
+    any_authenticated=True,
+    requires_recent_auth=True,
+    status=CREATED,
 )
 async def create_token(call: Call, *, body: NewToken) -> views.Secret:
     accounts = call.services.accounts
@@ -248,7 +263,11 @@ async def create_token(call: Call, *, body: NewToken) -> views.Secret:
 
 
 @tokens.route(
-    "DELETE", "organizations/{org}/tokens/{token}", "End a token", fresh=False, status=NO_CONTENT
+    "DELETE",
+    "organizations/{org}/tokens/{token}",
+    "End a token",
+    requires_recent_auth=False,
+    status=NO_CONTENT,
 )
 async def revoke(call: Call, org: str, token: str) -> None:
     await call.services.accounts.revoke_token(call.caller, org, token)

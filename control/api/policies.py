@@ -32,7 +32,7 @@ class NewVersion(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Targets(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom a policy is for; none: nobody."""
+    """The agents that a policy applies to. An empty list: none."""
 
     targets: Annotated[tuple[Target, ...], Meta(max_length=MAX_TARGETS)]
 
@@ -40,7 +40,8 @@ class Targets(Struct, frozen=True, forbid_unknown_fields=True):
 class NewRollout(Struct, frozen=True, forbid_unknown_fields=True):
     """A version to be rolled out: one that is there, or a `document` that becomes the next one.
 
-    `targets`: whom the policy is for with this roll-out; null leaves it. A refusal changes nothing.
+    `targets`: the agents that the policy applies to with this roll-out; null leaves them unchanged.
+    A refused request changes nothing.
     """
 
     version: Number | None = None
@@ -114,7 +115,7 @@ async def validate(call: Call, org: str, policy: str, *, body: Document) -> Docu
     _POLICIES + "/{policy}/versions",
     "The next version; a roll-out brings it to agents",
     role=Role.OPERATOR,
-    fresh=False,
+    requires_recent_auth=False,
     unrecorded=("document",),
     status=CREATED,
 )
@@ -148,7 +149,7 @@ async def diff(call: Call, org: str, policy: str, *, query: Between) -> Diff:
     _POLICIES + "/{policy}/targets",
     "Whom it is for: agents, tags, or all",
     role=Role.OPERATOR,
-    fresh=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def point(call: Call, org: str, policy: str, *, body: Targets) -> views.PolicyView:
@@ -168,7 +169,7 @@ async def status(call: Call, org: str, policy: str, *, query: Behind) -> list[vi
     _POLICIES + "/{policy}/rollouts",
     "Begin to roll out a version",
     role=Role.OPERATOR,
-    fresh=True,
+    requires_recent_auth=True,
     unrecorded=("document",),
     status=CREATED,
     errors=(409,),
@@ -203,7 +204,7 @@ async def get_rollout(call: Call, org: str, rollout: str) -> views.RolloutView:
     _ROLLOUTS + "/advance",
     "To the next step now, from the last: done",
     role=Role.OPERATOR,
-    fresh=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def advance(call: Call, org: str, rollout: str, *, body: At) -> views.RolloutView:
@@ -214,7 +215,12 @@ async def advance(call: Call, org: str, rollout: str, *, body: At) -> views.Roll
 
 
 @rollouts.route(
-    "POST", _ROLLOUTS + "/halt", "Stay where it is", role=Role.OPERATOR, fresh=False, errors=(409,)
+    "POST",
+    _ROLLOUTS + "/halt",
+    "Stay where it is",
+    role=Role.OPERATOR,
+    requires_recent_auth=False,
+    errors=(409,),
 )
 async def halt(call: Call, org: str, rollout: str, *, body: Because) -> views.RolloutView:
     return views.rollout_view(await call.services.rollouts.halt_rollout(org, rollout, body.reason))
@@ -225,7 +231,7 @@ async def halt(call: Call, org: str, rollout: str, *, body: Because) -> views.Ro
     _ROLLOUTS + "/rollback",
     "Everybody gets the previous version again",
     role=Role.OPERATOR,
-    fresh=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def roll_back(call: Call, org: str, rollout: str, *, body: Because) -> views.RolloutView:

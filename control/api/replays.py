@@ -85,7 +85,7 @@ class ReplayView(ReplaySummary, frozen=True, kw_only=True):
     _POLICY,
     "Ask agents what it would have changed; nothing is put in force",
     role=Role.OPERATOR,
-    fresh=False,
+    requires_recent_auth=False,
     unrecorded=("document",),
     status=CREATED,
     errors=(429,),

@@ -52,7 +52,11 @@ async def rules(call: Call, org: str) -> list[views.RuleView]:
 
 
 @retention.route(
-    "PUT", _RETENTION, "Set a rule; it counts from the next run on", role=Role.OWNER, fresh=True
+    "PUT",
+    _RETENTION,
+    "Set a rule; it counts from the next run on",
+    role=Role.OWNER,
+    requires_recent_auth=True,
 )
 async def put(call: Call, org: str, *, body: NewRule) -> list[views.RuleView]:
     await call.services.retention.set_rule(org, body.kind, body.days)
@@ -74,7 +78,7 @@ async def every(call: Call, org: str) -> list[views.HoldView]:
     _HOLDS,
     "Nothing that it covers is deleted from now on",
     role=Role.ADMIN,
-    fresh=False,
+    requires_recent_auth=False,
     status=CREATED,
     errors=(409,),
 )
@@ -91,7 +95,7 @@ async def place(call: Call, org: str, *, body: NewHold) -> views.HoldView:
     _HOLDS + "/{hold}/lift",
     "End it: the rules count again",
     role=Role.OWNER,
-    fresh=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def lift(call: Call, org: str, hold: str, *, body: Why) -> views.HoldView:

@@ -12,7 +12,7 @@ from control.model.people import Role
 Call = EndpointCall[PeopleServices]
 
 factors = EndpointGroup[PeopleServices](
-    "second-factors", "Codes of an authenticator, beside the password.", programs=False
+    "second-factors", "Codes of an authenticator, beside the password.", allows_api_tokens=False
 )
 
 
@@ -104,7 +104,7 @@ async def enrolled(call: Call, *, body: Answered) -> SetUp:
     return SetUp(await login_response(call, call.services.sessions, secret, token), codes)
 
 
-@factors.route("GET", "second-factor", "One's own", anyone=True, programs=True)
+@factors.route("GET", "second-factor", "One's own", any_authenticated=True, allows_api_tokens=True)
 async def standing(call: Call) -> Standing:
     return await call.services.second_factors.factor_status(call.caller)
 
@@ -113,8 +113,8 @@ async def standing(call: Call) -> Standing:
     "POST",
     "second-factor",
     "Begin to set one up; not in force before its first code",
-    anyone=True,
-    fresh=True,
+    any_authenticated=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def begin(call: Call) -> Enrolment:
@@ -125,8 +125,8 @@ async def begin(call: Call) -> Enrolment:
     "POST",
     "second-factor/confirm",
     "Its first code puts it in force",
-    anyone=True,
-    fresh=True,
+    any_authenticated=True,
+    requires_recent_auth=True,
     unrecorded=("code",),
     errors=(409,),
 )
@@ -140,8 +140,8 @@ async def confirm(call: Call, *, body: Typed) -> RecoveryCodes:
     "POST",
     "second-factor/recovery-codes",
     "New recovery codes; the old ones end",
-    anyone=True,
-    fresh=True,
+    any_authenticated=True,
+    requires_recent_auth=True,
     errors=(409,),
 )
 async def renew(call: Call) -> RecoveryCodes:
@@ -152,8 +152,8 @@ async def renew(call: Call) -> RecoveryCodes:
     "POST",
     "second-factor/replacement",
     "Begin with another authenticator: a code of the one in force, or a recovery code",
-    anyone=True,
-    fresh=False,
+    any_authenticated=True,
+    requires_recent_auth=False,
     unrecorded=("code",),
     errors=(409,),
 )
@@ -165,8 +165,8 @@ async def replace(call: Call, *, body: Typed) -> Enrolment:
     "POST",
     "second-factor/replacement/confirm",
     "Its first code puts it in the other's place; one's other sessions end",
-    anyone=True,
-    fresh=False,
+    any_authenticated=True,
+    requires_recent_auth=False,
     unrecorded=("code",),
     errors=(409,),
 )
@@ -180,8 +180,8 @@ async def replaced(call: Call, *, body: Typed) -> RecoveryCodes:
     "DELETE",
     "second-factor",
     "Take away one's own",
-    anyone=True,
-    fresh=True,
+    any_authenticated=True,
+    requires_recent_auth=True,
     status=NO_CONTENT,
     errors=(404, 409),
 )
@@ -194,7 +194,7 @@ async def remove(call: Call) -> None:
     "organizations/{org}/users/{user}/second-factor",
     "Take it from somebody who lost it; all credentials of theirs end",
     role=Role.ADMIN,
-    fresh=True,
+    requires_recent_auth=True,
     status=NO_CONTENT,
 )
 async def reset(call: Call, org: str, user: str) -> None:

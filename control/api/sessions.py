@@ -21,7 +21,7 @@ from protocols.instant import rfc3339, rfc3339_or_none
 S = TypeVar("S")
 Call = EndpointCall[PeopleServices]
 
-sessions = EndpointGroup[PeopleServices]("sessions", "Signing in and out.", programs=False)
+sessions = EndpointGroup[PeopleServices]("sessions", "Signing in and out.", allows_api_tokens=False)
 
 Password = Annotated[str, Meta(max_length=1024)]
 Code = Annotated[str, Meta(max_length=32)]
@@ -127,7 +127,7 @@ class SessionView(Struct, frozen=True):
     "sessions",
     "Sign in; with `X-Freehold-Session: cookie` for a browser",
     public=True,
-    hashes=True,
+    hashes_password=True,
     unrecorded=("password",),
     errors=(401, 403, 429, 503),
 )
@@ -140,7 +140,11 @@ async def login(call: Call, *, body: Login) -> Opened:
 
 
 @sessions.route(
-    "GET", "sessions/current", "Who one is, and what a page has to know", anyone=True, programs=True
+    "GET",
+    "sessions/current",
+    "Who one is, and what a page has to know",
+    any_authenticated=True,
+    allows_api_tokens=True,
 )
 async def current(call: Call) -> Current:
     visit = await call.services.sessions.token_of(call.caller)
@@ -151,9 +155,9 @@ async def current(call: Call) -> Current:
     "DELETE",
     "sessions/current",
     "End the credential one comes with",
-    anyone=True,
-    fresh=False,
-    programs=True,
+    any_authenticated=True,
+    requires_recent_auth=False,
+    allows_api_tokens=True,
     status=NO_CONTENT,
 )
 async def logout(call: Call) -> None:
@@ -166,9 +170,9 @@ async def logout(call: Call) -> None:
     "POST",
     "sessions/current/confirm",
     "Show again who one is: what is dangerous asks for it after ten minutes",
-    anyone=True,
-    fresh=False,
-    hashes=True,
+    any_authenticated=True,
+    requires_recent_auth=False,
+    hashes_password=True,
     unrecorded=("password", "code"),
     status=NO_CONTENT,
 )
@@ -189,8 +193,8 @@ async def confirm(call: Call, *, body: Confirmation) -> None:
     "PUT",
     "sessions/current/organization",
     "Act in another organization that one is a member of: a new session, the old one ends",
-    anyone=True,
-    fresh=False,
+    any_authenticated=True,
+    requires_recent_auth=False,
 )
 async def switch(call: Call, *, body: Chosen) -> Opened:
     return _credential_response(
@@ -202,9 +206,9 @@ async def switch(call: Call, *, body: Chosen) -> Opened:
     "PUT",
     "password",
     "Change one's own password; every session and token ends",
-    anyone=True,
-    fresh=False,
-    hashes=True,
+    any_authenticated=True,
+    requires_recent_auth=False,
+    hashes_password=True,
     unrecorded=("old", "new"),
     status=NO_CONTENT,
 )
@@ -217,7 +221,7 @@ async def own_password(call: Call, *, body: OwnPassword) -> None:
 
 
 @sessions.route(
-    "GET", "sessions", "One's own sessions and API tokens, the newest first", anyone=True
+    "GET", "sessions", "One's own sessions and API tokens, the newest first", any_authenticated=True
 )
 async def list_(call: Call) -> list[SessionView]:
     return [
@@ -229,15 +233,17 @@ async def list_(call: Call) -> list[SessionView]:
     "DELETE",
     "sessions/{session}",
     "End one of one's own",
-    anyone=True,
-    fresh=False,
+    any_authenticated=True,
+    requires_recent_auth=False,
     status=NO_CONTENT,
 )
 async def end(call: Call, session: str) -> None:
     await call.services.sessions.end_own(call.caller, session)
 
 
-@sessions.route("GET", "whoami", "Who one is, in short", anyone=True, programs=True)
+@sessions.route(
+    "GET", "whoami", "Who one is, in short", any_authenticated=True, allows_api_tokens=True
+)
 async def whoami(call: Call) -> Me:
     caller = call.caller
     return Me(caller.org, caller.name, caller.role, caller.token)

@@ -50,7 +50,7 @@ DEFAULTS: Final = {Which.EXPIRING: 30}
 _DAYS: Final = 90
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Of whom, and when: Unix seconds, `until` excluded; 0: now, and a month before."""
 
     vault: Vault = ""
@@ -58,7 +58,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     until: Seconds = 0
 
 
-class Overview(Asked, frozen=True):
+class Overview(UsageQuery, frozen=True):
     """And what counts as unused, as old and as soon."""
 
     unused_days: Days = 90
@@ -66,7 +66,7 @@ class Overview(Asked, frozen=True):
     expiring_days: Days = 30
 
 
-class Curve(Asked, frozen=True):
+class Curve(UsageQuery, frozen=True):
     """Of one operation, or all. `system`: with those of the program itself and of its pages."""
 
     operation: Operation = ""
@@ -74,7 +74,7 @@ class Curve(Asked, frozen=True):
     resolution: Literal[3600, 86_400] = 86_400
 
 
-class Top(Asked, frozen=True):
+class Top(UsageQuery, frozen=True):
     """The most used of a kind. `system`: with operations of the program itself and of its pages."""
 
     of: Of = "agent"
@@ -83,7 +83,7 @@ class Top(Asked, frozen=True):
     limit: Page = 100
 
 
-class Secrets(Asked, frozen=True):
+class Secrets(UsageQuery, frozen=True):
     """Secrets that agents named. `days` 0: the usual for this list."""
 
     which: Which = Which.ALL
@@ -102,7 +102,7 @@ class OfKeys(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Page = 100
 
 
-class Export(Asked, frozen=True):
+class Export(UsageQuery, frozen=True):
     """A table."""
 
     of: Literal[
@@ -357,7 +357,7 @@ async def forecasts(call: Call, org: str, *, query: Horizon) -> list[ForecastVie
     return [forecast_view(one) for one in found]
 
 
-def _usage_span(call: Call, org: str, asked: Asked) -> UsagePeriod:
+def _usage_span(call: Call, org: str, asked: UsageQuery) -> UsagePeriod:
     until = asked.until or call.world.now() // SECOND + 1
     return UsagePeriod(org, asked.vault, asked.since or max(until - MONTH, 0), until)
 

@@ -41,7 +41,7 @@ class Accounts:
         self._store = store
         self._passwords = passwords
         self._opening = session_opener
-        self._ends = session_ends
+        self._session_ends = session_ends
         self._world = world
 
     async def login(
@@ -115,7 +115,7 @@ class Accounts:
             people.add_token(tx, made)
             return ended
 
-        self._ends.publish_ended(await self._store.write(change))
+        self._session_ends.publish_ended(await self._store.write(change))
         return secret, made
 
     async def list_tokens(self, caller: Caller, org: str) -> list[Token]:
@@ -144,7 +144,7 @@ class Accounts:
             people.delete_token(tx, org, token_id)
 
         await self._store.write(change)
-        self._ends.publish_ended([token_id])
+        self._session_ends.publish_ended([token_id])
 
     async def delete_expired(self) -> None:
         """Delete tokens and counters that have expired. They were refused already."""

@@ -96,7 +96,7 @@ class BackchannelLogout:
     ) -> None:
         self._store = store
         self._providers = providers
-        self._ends = session_ends
+        self._session_ends = session_ends
         self._world = world
 
     async def end_sessions(self, org: str, token: str) -> Caller:
@@ -129,7 +129,7 @@ class BackchannelLogout:
             return Caller(org, name, Role.VIEWER, ""), [row.id for row in gone]
 
         caller, ended = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         return caller
 
 

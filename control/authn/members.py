@@ -31,7 +31,7 @@ class Members:
     ) -> None:
         self._store = store
         self._opening = session_opener
-        self._ends = session_ends
+        self._session_ends = session_ends
         self._world = world
 
     async def organizations_of(self, caller: Caller) -> list[Belonging]:
@@ -90,7 +90,7 @@ class Members:
             return token, [*ended, current.id]
 
         token, ended = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         return made.credential(token.kind), token
 
     async def change_guest_role(
@@ -105,10 +105,10 @@ class Members:
             changed = replace(row, role=role)
             members.put_membership(tx, changed, self._world.now())
             ended = end_sessions_in(tx, org, home, name)
-            return changed, ended, self._ends.withdraw_authority(tx, home, name)
+            return changed, ended, self._session_ends.withdraw_authority(tx, home, name)
 
         changed, ended, publish = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         publish()
         return changed
 
@@ -118,12 +118,12 @@ class Members:
         def change(tx: Tx) -> tuple[list[str], PublishChanges]:
             check_rank(by, _require_membership(tx, org, home, name).role)
             members.delete_membership(tx, org, home, name, self._world.now())
-            return end_sessions_in(tx, org, home, name), self._ends.withdraw_authority(
+            return end_sessions_in(tx, org, home, name), self._session_ends.withdraw_authority(
                 tx, home, name
             )
 
         ended, publish = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         publish()
 
 

@@ -94,7 +94,7 @@ class SecondFactors:
         self._store = store
         self._sealer = sealer
         self._opening = session_opener
-        self._ends = session_ends
+        self._session_ends = session_ends
         self._world = world
 
     async def factor_status(self, caller: Caller) -> Standing:
@@ -200,7 +200,7 @@ class SecondFactors:
         made = await self._store.write(change)
         if made is None:
             raise invalid_credential()
-        self._ends.publish_ended(made[1])
+        self._session_ends.publish_ended(made[1])
         return new.credential(made[0].kind), made[0]
 
     async def complete_enrolment(
@@ -256,10 +256,10 @@ class SecondFactors:
                 raise NotFoundError("not_found", "there is no second factor")
             clear_attempts(tx, org, name)
             ended = people.delete_tokens(tx, org, name)
-            return ended, self._ends.withdraw_pending(tx, org, name)
+            return ended, self._session_ends.withdraw_pending(tx, org, name)
 
         ended, publish = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         publish()
 
     def check_code(
@@ -326,7 +326,7 @@ class FactorReplacement:
         self._store = store
         self._factors = second_factors
         self._sealer = sealer
-        self._ends = session_ends
+        self._session_ends = session_ends
         self._world = world
 
     async def begin_replacement(self, caller: Caller, code: str) -> Enrolment:
@@ -389,7 +389,7 @@ class FactorReplacement:
         ended = await self._store.write(change)
         if ended is None:
             raise wrong_code_error()
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         return codes
 
     def _change_over(self, tx: Tx, row: NextFactor, code: str, now: int) -> SecondFactor | None:

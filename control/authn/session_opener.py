@@ -74,7 +74,7 @@ class SessionOpener:
         self, store: Store, session_ends: SessionEnds, limits: SessionLimits, world: World
     ) -> None:
         self._store = store
-        self._ends = session_ends
+        self._session_ends = session_ends
         self._rules = limits
         self._world = world
 
@@ -94,7 +94,7 @@ class SessionOpener:
             return self.add_session(tx, current, request, made)
 
         token, ended = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         return made.credential(token.kind), token
 
     async def exchange_half_session(
@@ -112,7 +112,7 @@ class SessionOpener:
             return self.add_session(tx, user, replace(whole(tx, begun), sid=begun.sid), made)
 
         token, ended = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         return made.credential(token.kind), token
 
     def new_secrets(self) -> SessionSecrets:

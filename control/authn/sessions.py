@@ -54,7 +54,7 @@ class Sessions:
         self, store: Store, session_ends: SessionEnds, limits: SessionLimits, world: World
     ) -> None:
         self._store = store
-        self._ends = session_ends
+        self._session_ends = session_ends
         self._rules = limits
         self._world = world
 
@@ -107,7 +107,7 @@ class Sessions:
 
         The caller then closes the live connection. To wait is no use of the session.
         """
-        with self._ends.subscribe(visit.token.id) as told:
+        with self._session_ends.subscribe(visit.token.id) as told:
             while (until := await self._expiry(visit)) is not None:
                 seconds = min(until - self._world.now(), RECHECK_INTERVAL) / SECOND
                 with trio.move_on_after(max(seconds, 0.0)):
@@ -134,13 +134,13 @@ class Sessions:
             people.delete_token(tx, org, token_id)
 
         await self._store.write(change)
-        self._ends.publish_ended([token_id])
+        self._session_ends.publish_ended([token_id])
 
     async def logout(self, caller: Caller) -> None:
         """End the caller's credential."""
         org, _ = caller.account
         await self._store.write(lambda tx: people.delete_token(tx, org, caller.token))
-        self._ends.publish_ended([caller.token])
+        self._session_ends.publish_ended([caller.token])
 
     async def record_proof(self, caller: Caller, *, factor: bool) -> None:
         """Record that this person has confirmed their identity; `factor`: by our second factor."""

@@ -22,7 +22,7 @@ class Users:
     ) -> None:
         self._store = store
         self._passwords = passwords
-        self._ends = session_ends
+        self._session_ends = session_ends
         self._world = world
 
     async def create_organization(self, org: str, title: str) -> Organization:
@@ -61,7 +61,7 @@ class Users:
             return changed, _end_sessions_without(tx, org) if begins else []
 
         changed, ended = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         return changed
 
     async def list_organizations(self, after: str, limit: int) -> list[Organization]:
@@ -117,10 +117,10 @@ class Users:
             people.put_user(tx, changed)
             _require_remaining_owner(tx, org)
             ended = people.delete_tokens(tx, org, name)
-            return changed, ended, self._ends.withdraw_authority(tx, org, name)
+            return changed, ended, self._session_ends.withdraw_authority(tx, org, name)
 
         changed, ended, publish = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         publish()
         return changed
 
@@ -145,10 +145,10 @@ class Users:
             ended = people.delete_tokens(tx, org, name)
             if by is None or by.account == (org, name):
                 return ended, _publish_nothing
-            return ended, self._ends.withdraw_pending(tx, org, name)
+            return ended, self._session_ends.withdraw_pending(tx, org, name)
 
         ended, publish = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         publish()
 
     async def delete_user(self, by: Caller, org: str, name: str) -> None:
@@ -159,10 +159,10 @@ class Users:
             check_rank(by, require_user(tx, org, name).role)
             ended = people.delete_user(tx, org, name, now)
             _require_remaining_owner(tx, org)
-            return ended, self._ends.withdraw_authority(tx, org, name)
+            return ended, self._session_ends.withdraw_authority(tx, org, name)
 
         ended, publish = await self._store.write(change)
-        self._ends.publish_ended(ended)
+        self._session_ends.publish_ended(ended)
         publish()
 
 

@@ -62,7 +62,7 @@ class Enrolment:
         self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
     ) -> None:
         """`on_ended` is told of each agent that was replaced."""
-        self._ledger = store
+        self._store = store
         self._issuer = issuer
         self._on_end = on_ended
         self._world = world
@@ -98,22 +98,22 @@ class Enrolment:
                 )
             tx.put_token(token)
 
-        await self._ledger.transact(step)
+        await self._store.transact(step)
         return IssuedEnrolmentToken(text, token, self._issuer.pin)
 
     async def list_tokens(self, org: str) -> Sequence[EnrolmentToken]:
         """The organization's tokens, newest first."""
-        return await self._ledger.transact(lambda tx: tx.tokens(org, MAX_TOKENS))
+        return await self._store.transact(lambda tx: tx.tokens(org, MAX_TOKENS))
 
     async def withdraw_token(self, org: str, token_id: str) -> None:
         """Delete a token. Raises `NotFoundError`."""
-        if not await self._ledger.transact(lambda tx: tx.delete_token(org, token_id)):
+        if not await self._store.transact(lambda tx: tx.delete_token(org, token_id)):
             raise NotFoundError("not_found", "there is no such token")
 
     async def token_subject(self, text: str) -> AgentName | None:
         """The agent that a token is for, whether it is valid or not; None for an unknown token."""
         token_hash = secret_digest(text)
-        token = await self._ledger.transact(lambda tx: tx.token(token_hash))
+        token = await self._store.transact(lambda tx: tx.token(token_hash))
         return None if token is None else token.name
 
     async def enrol_agent(self, request: EnrolRequest) -> Grant:
@@ -143,12 +143,12 @@ class Enrolment:
             return entry
 
         return self._issuer.grant_for(
-            complete_enrolment(await self._ledger.transact(step), self._on_end)
+            complete_enrolment(await self._store.transact(step), self._on_end)
         )
 
     async def delete_expired(self, before: int) -> int:
         """Delete what expired before the instant (`CaTransaction`); how many rows."""
-        return await self._ledger.transact(lambda tx: tx.delete_expired(before))
+        return await self._store.transact(lambda tx: tx.delete_expired(before))
 
 
 def agent_name(org: str, vault: str) -> AgentName:

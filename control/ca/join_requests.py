@@ -49,7 +49,7 @@ class JoinRequests:
         self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
     ) -> None:
         """`on_ended` is told of each agent that was replaced."""
-        self._ledger = store
+        self._store = store
         self._issuer = issuer
         self._on_end = on_ended
         self._world = world
@@ -77,7 +77,7 @@ class JoinRequests:
                 raise AuthorizationError("join_refused", "the request was made with another key")
             return self._decided(tx, known, asker, now)
 
-        outcome = await self._ledger.transact(step)
+        outcome = await self._store.transact(step)
         if isinstance(outcome, EnrolmentResult):
             return self._issuer.grant_for(complete_enrolment(outcome, self._on_end))
         return Pending(
@@ -87,7 +87,7 @@ class JoinRequests:
     async def list_pending(self, org: str | None, limit: int) -> Sequence[JoinRecord]:
         """Pending requests, the oldest first; `org` as in `CaTransaction.joins`."""
         now = self._world.wall()
-        return await self._ledger.transact(
+        return await self._store.transact(
             lambda tx: tx.joins(org, JoinState.PENDING, now, min(limit, MAX_FOR_ORG))
         )
 
@@ -122,7 +122,7 @@ class JoinRequests:
             tx.put_join(approved)
             return approved
 
-        return await self._ledger.transact(step)
+        return await self._store.transact(step)
 
     async def refuse_request(self, join_id: str, by: str) -> JoinRecord:
         """Refuse a request; its key stays refused for a day. Raises as `approve_request`."""
@@ -133,11 +133,11 @@ class JoinRequests:
             tx.put_join(refused)
             return refused
 
-        return await self._ledger.transact(step)
+        return await self._store.transact(step)
 
     async def get_request(self, join_id: str) -> JoinRecord:
         """The request. Raises `NotFoundError`."""
-        found = await self._ledger.transact(lambda tx: tx.join(join_id))
+        found = await self._store.transact(lambda tx: tx.join(join_id))
         if found is None:
             raise NotFoundError("not_found", "there is no such request")
         return found

@@ -39,7 +39,7 @@ class Renewal:
         grace: int = REJOIN_GRACE,
     ) -> None:
         """`grace`: nanoseconds after its end for which a certificate can bring its agent back."""
-        self._ledger = store
+        self._store = store
         self._issuer = issuer
         self._revocation = revocation
         self._world = world
@@ -59,7 +59,7 @@ class Renewal:
             agent, issued = verify_presented(tx, peer, now)
             return self._next(tx, agent, issued, asker, now)
 
-        outcome = await self._ledger.transact(step)
+        outcome = await self._store.transact(step)
         return self._issuer.grant_for(self._revocation.raise_if_locked(outcome))
 
     async def rejoin(self, request: RejoinRequest) -> Grant:
@@ -83,7 +83,7 @@ class Renewal:
                 raise AuthenticationError("rejoin_refused", _UNKNOWN)
             return self._next(tx, agent, issued, asker, now, returning=True)
 
-        outcome = await self._ledger.transact(step)
+        outcome = await self._store.transact(step)
         return self._issuer.grant_for(self._revocation.raise_if_locked(outcome))
 
     def _next(
@@ -116,8 +116,8 @@ def _may_follow(
     """Whether the agent's next certificate can follow on the one that it shows.
 
     On its newest always. On the newest that it was seen with, when those after it were never used
-    and have expired: their answers were lost, and the agent was away. Who stole one of them could
-    have used it, which would have confirmed it; from now on he has nothing.
+    and have expired: their answers were lost, and the agent was away. A thief of one of
+    them could have used it, which would have confirmed it; from now on it is worth nothing.
     """
     if shown.generation == agent.generation:
         return True
@@ -128,7 +128,8 @@ def _may_follow(
 def _check_interval(agent: EnrolledAgent, now: int) -> None:
     """Each renewal costs a signature and rows that are kept for years. Raises `RateLimitError`.
 
-    Who has just enrolled may renew: a person let him in. Nobody waits for a clock that was ahead.
+    An agent that has just enrolled may renew: a person approved it. No agent waits for a clock that
+    was ahead.
     """
     since = now - agent.changed_at
     if agent.changed_at != agent.enrolled_at and 0 <= since < MIN_RENEWAL_INTERVAL:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from actors.world import World
 from control.ca.issuer import EnrolmentResult, Issuer
 from control.ca.store import AgentState, CaStore, CaTransaction, EnrolledAgent, IssuedCertificate
-from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.errors import AuthorizationError
 from control.model.conditions import AGENT_LOCKED
 from control.model.records import Alert, Severity
 from protocols.pki.chain import VerifiedAgent as Peer
@@ -72,7 +72,7 @@ class Revocation:
     def __init__(
         self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
     ) -> None:
-        self._ledger = store
+        self._store = store
         self._issuer = issuer
         self._on_end = on_ended
         self._world = world
@@ -91,7 +91,7 @@ class Revocation:
                 tx.put_agent(agent)
             return AdmittedPeer(agent, issued.generation < agent.confirmed)
 
-        return await self._ledger.transact(step)
+        return await self._store.transact(step)
 
     async def lock_stolen(self, peer: Peer) -> NoReturn:
         """Lock the agent of a peer that was `outdated` and proved the link key in a new session.
@@ -105,23 +105,8 @@ class Revocation:
             outdated = issued.generation < agent.confirmed
             return self.lock_in_transaction(tx, agent, now) if outdated else agent
 
-        self.raise_if_locked(await self._ledger.transact(step))
+        self.raise_if_locked(await self._store.transact(step))
         raise AuthorizationError("certificate_refused", _REFUSED)
-
-    async def lock_agent(self, name: AgentName, reason: str) -> None:
-        """Lock an agent by a person's decision. Raises `NotFoundError`, `ConflictError`."""
-        await self._end(name, AgentState.LOCKED, reason)
-
-    async def retire_agent(self, name: AgentName, reason: str) -> None:
-        """End an agent for good. Raises `NotFoundError`, `ConflictError`."""
-        await self._end(name, AgentState.RETIRED, reason)
-
-    async def revoked_serials(self) -> frozenset[str]:
-        """Revoked and unexpired serials: for `verify_agent` where no ledger is at hand."""
-        now = self._world.wall()
-        return frozenset(
-            i.serial for i in await self._ledger.transact(lambda tx: tx.revoked_certificates(now))
-        )
 
     def lock_in_transaction(
         self, tx: CaTransaction, agent: EnrolledAgent, now: int
@@ -158,19 +143,6 @@ class Revocation:
     def notify_ended(self, agent: EnrolledAgent, alert: str = "") -> None:
         """End the agent's connections."""
         self._on_end(AgentEnded(agent.name, agent.state, agent.reason, alert))
-
-    async def _end(self, name: AgentName, state: AgentState, reason: str) -> None:
-        now = self._world.wall()
-
-        def step(tx: CaTransaction) -> EnrolledAgent:
-            agent = tx.agent(name)
-            if agent is None:
-                raise NotFoundError("not_found", "there is no such agent")
-            if agent.state is AgentState.RETIRED:
-                raise ConflictError("agent_retired", "the agent was retired")
-            return self._issuer.deactivate(tx, agent, state, reason, now)
-
-        self.notify_ended(await self._ledger.transact(step))
 
 
 def complete_enrolment(entry: EnrolmentResult, on_end: AgentEndedHandler) -> IssuedCertificate:

@@ -173,10 +173,6 @@ class CaTransaction(Protocol):
         """
         ...
 
-    def revoked_certificates(self, now: int) -> Sequence[IssuedCertificate]:
-        """Every certificate that is revoked and has not expired, by serial."""
-        ...
-
     def join(self, join_id: str) -> JoinRecord | None:
         """The request with this id."""
         ...

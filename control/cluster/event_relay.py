@@ -38,7 +38,7 @@ BATCH: Final = 500
 MAX_PEERS: Final = 64
 """How many are remembered; forgetting one costs a look at the store."""
 
-log: Final = logging.getLogger("freehold.control.relay")
+log: Final = logging.getLogger("freehold.control.cluster")
 KEYS_NAME: Final = "keys"
 CLUSTER_NAME: Final = "cluster"
 

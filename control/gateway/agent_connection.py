@@ -30,14 +30,14 @@ from protocols.link import session_events as e
 from protocols.link.delivery import OutboxBatch
 from protocols.link.errors import LinkError, OutboxRolledBackError, TransportError
 from protocols.link.messages import MessageType
-from protocols.link.session import ClockReading, LinkSession, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig, require_token
 from protocols.link.states import SENDABLE
-from protocols.link.token_bucket import TokenBucket
 from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import ByeReason, SkipReason, SyncPhase, WorkersState
-from protocols.link.vocabulary import Health as Words
+from protocols.link.vocabulary import Health as ReportedHealth
 from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
+from protocols.token_bucket import MINUTE, TokenBucket
 
 _WAITING: Final = frozenset({MessageType.COMMAND, MessageType.NOTIFICATION})
 _MILLI: Final = 10**6
@@ -62,7 +62,7 @@ class ConnectionRateLimits(NamedTuple):
     def unused(cls, now: float) -> Self:
         """All of them unused."""
         a_minute = (REGISTRATIONS_PER_MINUTE, HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE)
-        return cls(*(TokenBucket(each, each, now) for each in a_minute))
+        return cls(*(TokenBucket(each, each / MINUTE, now) for each in a_minute))
 
 
 class DurableLink(Protocol):
@@ -158,10 +158,10 @@ class AgentConnection:
         peer: Peer,
         pipe: LinkTransport,
         link: AgentLink,
-        end: SessionConfig,
+        config: SessionConfig,
         context: ConnectionContext,
     ) -> None:
-        """`peer` was admitted; `link` and `end` are the states of its streams."""
+        """`peer` was admitted; `link` and `config` hold the states of its streams."""
         self.name = peer.name
         self.serial = peer.leaf.serial
         self.bundle = link.bundle
@@ -188,7 +188,7 @@ class AgentConnection:
         self._workers_fail = False
         self._recorded_health: tuple[str, str, frozenset[str] | None] | None = None
         self._rate_limits = ConnectionRateLimits.unused(context.world.monotonic())
-        self._session = LinkSession.control(end, self._now())
+        self._session = LinkSession.control(config, self._now())
 
     async def run(self) -> None:
         """Until the connection is over.
@@ -403,7 +403,7 @@ class AgentConnection:
         now = self._context.world.monotonic()
         match message:
             case m.Registration():
-                self._rate_limits.registrations.consume(now)
+                require_token(self._rate_limits.registrations, now)
                 await self._context.link_store.record_registration(
                     self.name, message, self.acknowledged
                 )
@@ -416,7 +416,7 @@ class AgentConnection:
             case m.SyncState():
                 await self._report_health(self.health, str(message.phase))
             case m.ReplayResult():
-                self._rate_limits.replay_results.consume(now)
+                require_token(self._rate_limits.replay_results, now)
                 await self._context.link_store.record_replay_result(self.name, message)
             case _:
                 pass
@@ -436,7 +436,7 @@ class AgentConnection:
         state = (health, sync, codes)
         if not (health and sync) or state == self._recorded_health:
             return
-        if sync == SyncPhase.SYNCING and health == Words.SERVING and not codes:
+        if sync == SyncPhase.SYNCING and health == ReportedHealth.SERVING and not codes:
             return
         if self._rate_limits.health_changes.try_consume(self._context.world.monotonic()):
             self._recorded_health = state

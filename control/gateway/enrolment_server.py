@@ -56,7 +56,7 @@ REMEMBERED: Final = 20_000
 """Agents whose newest certificate is known to be on record; the oldest is forgotten first."""
 
 EnrolmentMethod: TypeAlias = Callable[[HttpRequest], Awaitable[Grant | Pending]]
-log: Final = logging.getLogger("freehold.control.desk")
+log: Final = logging.getLogger("freehold.control.enrolment")
 
 
 class EnrolmentServer:

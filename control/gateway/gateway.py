@@ -219,7 +219,7 @@ class ProtocolAlerts:
     def __init__(self, alerts: Alerts, world: World) -> None:
         self._alerts = alerts
         self._world = world
-        self._told: OrderedDict[tuple[AgentName, str], _LastAlert] = OrderedDict()
+        self._last_alerts: OrderedDict[tuple[AgentName, str], _LastAlert] = OrderedDict()
 
     async def report_fault(self, name: AgentName, fault: Fault) -> None:
         """The connection has ended by this fault. Silence is presence, and no fault.
@@ -237,34 +237,34 @@ class ProtocolAlerts:
         Raises what the store raises.
         """
         text = (
-            f"{name.vault} has applied messages that were never given by what is stored here: "
-            "a restored backup? What was not told to it since is told anew"
+            f"agent {name.vault} acknowledged messages this database has no record of; "
+            "the database was probably restored from a backup. Undelivered messages are sent again."
         )
         await self._fire(name, "link_lost", Severity.CRITICAL, text)
 
     async def _fire(self, name: AgentName, code: str, severity: Severity, text: str) -> None:
         key = name, code
-        now, told = self._world.monotonic(), self._told.get(key)
-        if told is not None and now - told.at < ALERT_INTERVAL:
-            self._told[key] = told._replace(since=told.since + 1)
+        now, last = self._world.monotonic(), self._last_alerts.get(key)
+        if last is not None and now - last.at < ALERT_INTERVAL:
+            self._last_alerts[key] = last._replace(since=last.since + 1)
             return
-        before = told.since if told is not None else 0
-        self._told[key] = _LastAlert(now, 0)
-        self._told.move_to_end(key)
-        if len(self._told) > REMEMBERED:
-            self._told.popitem(last=False)
+        before = last.since if last is not None else 0
+        self._last_alerts[key] = _LastAlert(now, 0)
+        self._last_alerts.move_to_end(key)
+        if len(self._last_alerts) > REMEMBERED:
+            self._last_alerts.popitem(last=False)
         made = self._alerts.new_alert(*name, code, severity, text)
         await self._alerts.fire_alerts(replace(made, count=before + 1))
 
 
-async def is_link_key_proven(pipe: LinkTransport, end: SessionConfig, world: World) -> bool:
+async def is_link_key_proven(pipe: LinkTransport, config: SessionConfig, world: World) -> bool:
     """Whether a peer with an older certificate opens a session, and so has the link key.
 
     The nonce is made after the certificate was found to be outdated, so the proof is new. Nothing
     that the peer sends beyond it is read. Raises `RemoteFaultError` for an invalid proof,
     `TransportError` when the peer is gone.
     """
-    session = LinkSession.control(end, _now(world))
+    session = LinkSession.control(config, _now(world))
     with trio.move_on_after(HELLO_SECONDS):
         while True:
             frame = await pipe.receive()
@@ -302,18 +302,18 @@ class Gateway:
         """`timeout`: seconds of silence after which a connection is closed."""
         self._store = store
         self._bus = bus
-        self._watch = presence
+        self._presence = presence
         self._revocation = revocation
-        self._ends = link_store
+        self._link_store = link_store
         self._signer = signer
         self._world = world
-        self._dead = timeout
-        self._audience = observer or NullLinkObserver()
+        self._timeout = timeout
+        self._observer = observer or NullLinkObserver()
         self.deadlines = Deadlines(world, timeout)
         self._connection_context = ConnectionContext(
-            link_store, presence, world, self._on_opened, self._audience, self.deadlines
+            link_store, presence, world, self._on_opened, self._observer, self.deadlines
         )
-        self._alarms = ProtocolAlerts(Alerts(store, bus, world), world)
+        self._protocol_alerts = ProtocolAlerts(Alerts(store, bus, world), world)
         self._closing = False
         self.connections = Connections()
         self.replays = ReplayDispatcher(store, world)
@@ -339,11 +339,13 @@ class Gateway:
             self.faults += 1
             log.warning("agent %s/%s broke the protocol: %s", *peer.name, error.fault)
             await pipe.aclose(str(error.fault))
-            await self._report(peer.name, self._alarms.report_fault(peer.name, error.fault))
+            await self._report(
+                peer.name, self._protocol_alerts.report_fault(peer.name, error.fault)
+            )
         except OutboxRolledBackError:
-            log.error("agent %s/%s has more of us than we gave: begun anew", *peer.name)  # noqa: TRY400
+            log.error("agent %s/%s acknowledged unknown messages: its stream restarts", *peer.name)  # noqa: TRY400
             await pipe.aclose()
-            await self._report(peer.name, self._alarms.report_rollback(peer.name))
+            await self._report(peer.name, self._protocol_alerts.report_rollback(peer.name))
         except ControlError as error:
             log.error("agent %s/%s disconnected: %s", *peer.name, error.code)  # noqa: TRY400
             await pipe.aclose()
@@ -378,49 +380,49 @@ class Gateway:
         known, outdated = await self._revocation.admit_peer(peer)
         # Admission confirms what it is shown, unless that is outdated: then it is older than this.
         slot.generation = 0 if outdated else known.confirmed
-        link = await self._ends.open_link(peer.name)
+        link = await self._link_store.open_link(peer.name)
         channel = ChannelBinding(
             org=peer.name.org,
             vault=peer.name.vault,
             agent_certificate=sha256(pipe.peer_certificate),
             control_certificate=ours,
         )
-        end = SessionConfig(
+        config = SessionConfig(
             channel=channel,
             signer=self._signer,
             verifier=Verifier([known.link_key]),
             nonce=new_stream_id(self._world),
             outbox=outbox_state(link),
             cursor=inbox_cursor(link),
-            dead=self._dead,
+            dead=self._timeout,
         )
         if outdated:
-            await self._handle_outdated(pipe, peer, end)
-        agent = AgentConnection(peer, pipe, link, end, self._connection_context)
+            await self._handle_outdated(pipe, peer, config)
+        agent = AgentConnection(peer, pipe, link, config, self._connection_context)
         try:
             await agent.run()
         finally:
             self.connections.remove_active(agent)
-            self._audience.on_unlinked(*agent.name, agent)
+            self._observer.on_unlinked(*agent.name, agent)
 
     async def _handle_outdated(
-        self, pipe: LinkTransport, peer: Peer, end: SessionConfig
+        self, pipe: LinkTransport, peer: Peer, config: SessionConfig
     ) -> NoReturn:
         """Handle an older certificate than the agent was seen with: a copy, or an old handshake.
 
         Raises `AuthorizationError`; the agent is locked if the peer has its link key.
         """
-        if await is_link_key_proven(pipe, end, self._world):
+        if await is_link_key_proven(pipe, config, self._world):
             await self._revocation.lock_stolen(peer)
         raise AuthorizationError("certificate_outdated", "its agent was seen with a newer one")
 
     def _on_opened(self, agent: AgentConnection) -> None:
-        self._watch.record_message(*agent.name)
+        self._presence.record_message(*agent.name)
         if self._closing:
             agent.close(ByeReason.RESTART, 1000)
             return
         self.connections.set_active(agent)
-        self._audience.on_linked(*agent.name, agent)
+        self._observer.on_linked(*agent.name, agent)
 
     # --- what is new ------------------------------------------------------------------------------
 
@@ -465,10 +467,10 @@ class Gateway:
                 agent.notify_waiting(event.subject)
             elif event.subject > agent.bundle:
                 due.append(agent)
-        await self.offer_bundles(due)
+        await self.offer_new_bundles(due)
         await self.replays.dispatch(questioned)
 
-    async def offer_bundles(self, due: Iterable[AgentConnection]) -> None:
+    async def offer_new_bundles(self, due: Iterable[AgentConnection]) -> None:
         """Offer these agents the bundles that they were not offered yet."""
         named = {agent.name: agent for agent in due}
         for org, names in groupby(sorted(named), key=lambda name: name.org):
@@ -480,7 +482,7 @@ class Gateway:
         self, org: str, vaults: list[str], named: dict[AgentName, AgentConnection]
     ) -> None:
         try:
-            found = await self._store.write(partial(_offer_bundles, org, vaults))
+            found = await self._store.write(partial(_assign_bundle_ids, org, vaults))
         except ControlError as error:
             log.warning("fan-out waits for the database: %s", error.code)
             return  # `_resync_periodically` finds them again
@@ -502,7 +504,7 @@ class Gateway:
 
     async def resync_all(self) -> None:
         """Send every linked agent what the store has for it, whichever process has stored it."""
-        await self.offer_bundles(self.connections.active_connections())
+        await self.offer_new_bundles(self.connections.active_connections())
         await self.replays.dispatch(self.connections.active_connections())
         for org, agents_ in groupby(
             sorted(self.connections.active_connections(), key=_organization_of),
@@ -539,7 +541,7 @@ class Gateway:
         for agent in self.connections.active_connections():
             known = tuple(agent.name) in active
             if not known:  # it may have been locked between its admission and its first word
-                self._watch.forget(*agent.name)
+                self._presence.forget(*agent.name)
             if not known or agent.serial in revoked:
                 self.connections.disconnect(agent.name)
 
@@ -556,8 +558,8 @@ def _active_and_revoked(now: int, tx: Tx) -> tuple[frozenset[tuple[str, str]], f
     return agents.active_agents(tx), revoked_serials(tx, now)
 
 
-def _offer_bundles(org: str, vaults: list[str], tx: Tx) -> list[outbox.OfferedBundle]:
-    return outbox.offer_bundles(tx, org, vaults)
+def _assign_bundle_ids(org: str, vaults: list[str], tx: Tx) -> list[outbox.OfferedBundle]:
+    return outbox.enqueue_bundles(tx, org, vaults)
 
 
 def log_connection_error(error: BaseException) -> None:

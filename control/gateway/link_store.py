@@ -152,7 +152,7 @@ def _begin(tx: Tx, newcomers: Sequence[ConnectingAgent]) -> Sequence[AgentLink]:
     def begin(tx: Tx, org: str, places: Sequence[int]) -> Sequence[AgentLink]:
         some = {newcomers[place].name.vault: newcomers[place].new_stream for place in places}
         found = outbox.ensure_links(tx, org, some)
-        offered = {link.vault: link for link, _ in outbox.offer_bundles(tx, org, list(some))}
+        offered = {link.vault: link for link, _ in outbox.enqueue_bundles(tx, org, list(some))}
         return [(found | offered)[vault] for vault in some]
 
     return run_by_organization(tx, [newcomer.name for newcomer in newcomers], begin)

@@ -31,7 +31,7 @@ class ServerCertificate:
     ) -> None:
         """`name`: of its files, one for each process that may share the authority's folder."""
         self._name = name
-        self._office = ca
+        self._ca = ca
         self._hosts = hosts
         self._world = world
         self._leaves: WeakKeyDictionary[ssl.SSLContext, bytes] = WeakKeyDictionary()
@@ -53,16 +53,16 @@ class ServerCertificate:
         await self._world.run_sync(self._refresh)
 
     def _refresh(self) -> None:
-        state = self._office.directory.read_state()
+        state = self._ca.directory.read_state()
         # Before it was made: a clock that was ahead then has been set right.
         if state == self._state and self._made <= self._world.wall() < self._due:
             return
-        self._office.issuer.issuing_state = self._office.directory.issuing_state()
+        self._ca.issuer.issuing_state = self._ca.directory.issuing_state()
         self._context = self._make_context()
         self._state = state
 
     def _make_context(self) -> ssl.SSLContext:
-        directory, now = self._office.directory, self._world.wall()
+        directory, now = self._ca.directory, self._world.wall()
         identity = directory.issue_server_certificate(self._hosts, now, self._name)
         standing = directory.issuing_state()
         context = server_context(

@@ -163,7 +163,7 @@ class LiveEndpoint:
             credential=None,
             origin=Origin(client[0] if client else "", shown),
             browser=read_browser(headers, own, websocket=True),
-            anyone=True,
+            any_authenticated=True,
         )
 
     async def _send_refusal(self, op: Operation, error: ControlError, send: Send) -> None:
@@ -270,7 +270,7 @@ class LiveConnection:
             request_id=self._services.world.new_id(),
             org=request.org,
             role=kind.role,
-            anyone=False,
+            any_authenticated=False,
             target="/".join(filter(None, (request.topic, request.of))),
         )
 

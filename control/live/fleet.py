@@ -31,8 +31,8 @@ class FleetProjection(Projection):
     """Presence, links and figures come from memory; everything else is read by name.
 
     Everything is read again a page at a time, and changes are sent between two pages: ten thousand
-    rows at once would block the process. A row moves with an event of its agent (`TOPICS`), its
-    registration or metrics, its link, and the reload every 30 s; a heartbeat moves none.
+    rows at once would block the process. A row is updated by events of the agent (`TOPICS`), its
+    registration, its metrics, link changes, and a reload every 30 s. Heartbeats do not update rows.
     """
 
     TOPICS: ClassVar = frozenset(

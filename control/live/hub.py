@@ -143,7 +143,7 @@ class LiveHub:
         self._workers: dict[ViewKey, ProjectionWorker] = {}
         self._by_org: dict[str, dict[ViewKey, ProjectionWorker]] = {}
         self._nursery: trio.Nursery | None = None
-        self._watch = presence
+        self._presence = presence
         self.rates = RequestRates()
         self._projection_context = ProjectionContext(store, presence, self.rates, self, world)
 
@@ -260,7 +260,7 @@ class LiveHub:
         """Add a point to each organization's curves."""
         now, at = self._world.monotonic(), round(self._world.now() / SECOND)
         online: dict[str, int] = {}
-        for org, state in self._watch.list_statuses():
+        for org, state in self._presence.list_statuses():
             online[org] = online.get(org, 0) + (state in SERVING)
         for org in {*online, *self.rates.organizations(), *self._points}:
             point = self.rates.organization_total(org, now) | {"online": online.get(org, 0)}

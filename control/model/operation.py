@@ -36,8 +36,8 @@ class ResolvedCaller(Struct):
 class Operation(Struct, frozen=True, kw_only=True):
     """One request: `role` is the least that the caller must be in `org`.
 
-    `org` empty: of no organization, for the platform's super-admins alone; `anyone`: whoever is
-    signed in; `public`: whoever comes. `detail` is recorded and holds no secret.
+    `org` empty: of no organization, for the platform's super-admins alone; `any_authenticated`:
+    everybody who is signed in; `public`: everybody. `detail` is recorded and holds no secret.
     """
 
     name: str
@@ -47,16 +47,16 @@ class Operation(Struct, frozen=True, kw_only=True):
     browser: BrowserCredentials = BrowserCredentials()
     guarded: bool = False
     """It changes something, if well-formed: with a cookie for a credential, only if we asked."""
-    fresh: bool = False
-    """A person has to have shown lately who it is."""
-    programs: bool = True
+    requires_recent_auth: bool = False
+    """A person has to have confirmed their identity lately."""
+    allows_api_tokens: bool = True
     """Whether an API token may ask for it."""
     resolved: ResolvedCaller = field(default_factory=ResolvedCaller)
     org: str = ""
     role: Role = Role.VIEWER
-    anyone: bool = False
+    any_authenticated: bool = False
     public: bool = False
-    hashes: bool = False
+    hashes_password: bool = False
     """It computes a password's hash, so it waits its turn before it begins."""
     target: str = ""
     mutates: bool = False

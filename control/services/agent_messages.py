@@ -47,7 +47,7 @@ from protocols.link.vocabulary import (
     PolicyPhase,
     PolicyReason,
 )
-from protocols.link.vocabulary import Severity as Word
+from protocols.link.vocabulary import Severity as NotificationSeverity
 from protocols.pki.names import AgentName
 
 Events: TypeAlias = Sequence[Event]
@@ -124,30 +124,30 @@ class AgentMessages:
         To be asked for outside of the transaction, which may run more than once: time and id are
         taken here.
         """
-        mark = self._new_stamp()
+        stamp = self._new_stamp()
         match message:
             case m.Metrics():
-                return lambda tx, link: _record_figures(tx, link, message, mark)
+                return lambda tx, link: _record_figures(tx, link, message, stamp)
             case m.Usage():
-                return lambda tx, link: _record_usage(tx, link, message, mark)
+                return lambda tx, link: _record_usage(tx, link, message, stamp)
             case m.Alert():
-                return lambda tx, link: _record_alert(tx, link, message, mark)
+                return lambda tx, link: _record_alert(tx, link, message, stamp)
             case m.AuditCheckpoint():
-                return lambda tx, link: self._record_checkpoint(tx, link, message, mark)
+                return lambda tx, link: self._record_checkpoint(tx, link, message, stamp)
             case m.PolicyStatus():
-                return BundleStatusReport(message, mark.now)
+                return BundleStatusReport(message, stamp.now)
             case m.CommandResult():
-                return lambda tx, link: _record_command_result(tx, link, message, mark.now)
+                return lambda tx, link: _record_command_result(tx, link, message, stamp.now)
             case _:
                 raise TypeError(f"{type(message).__name__} is not a durable message of an agent")
 
     def lost_effect(self, first: int, last: int) -> Effect:
         """An acknowledged message that is not here: our database is an old copy."""
-        mark = self._new_stamp()
-        told = f"messages {first} to {last} were acknowledged once and are lost: a restored backup?"
+        stamp = self._new_stamp()
+        text = f"messages {first} to {last} were acknowledged once and are lost: a restored backup?"
 
         def effect(tx: Tx, link: AgentLink) -> Events:
-            return _fire_alert(tx, link, mark, "link_lost", told)
+            return _fire_alert(tx, link, stamp, "link_lost", text)
 
         return effect
 
@@ -185,21 +185,25 @@ class AgentMessages:
     def _apply_organization(
         self, tx: Tx, org: str, arrived: Sequence[ReceivedMessage]
     ) -> list[Events]:
-        known = outbox.ensure_links(tx, org, {each.name.vault: each.fresh for each in arrived})
+        link_by_vault = outbox.ensure_links(
+            tx, org, {each.name.vault: each.fresh for each in arrived}
+        )
         for each in arrived:
-            outbox.require_current_epoch(known[each.name.vault], each.epoch)
+            outbox.require_current_epoch(link_by_vault[each.name.vault], each.epoch)
         moved = {
             each.name.vault: replace(link, peer=each.stream, applied=each.through)
             for each in arrived
-            if not is_already_applied(link := known[each.name.vault], each.stream, each.through)
+            if not is_already_applied(
+                link := link_by_vault[each.name.vault], each.stream, each.through
+            )
         }
         links.move_cursors(tx, *moved.values())
-        said = {
+        statuses = {
             each.name.vault: each.effect
             for each in arrived
             if isinstance(each.effect, BundleStatusReport) and each.name.vault in moved
         }
-        events = self.apply_statuses(tx, org, said)
+        events = self.apply_statuses(tx, org, statuses)
         for each in arrived:
             vault, effect = each.name.vault, each.effect
             if vault in moved and effect is not None and not isinstance(effect, BundleStatusReport):
@@ -207,27 +211,31 @@ class AgentMessages:
         return [events.get(each.name.vault, ()) for each in arrived]
 
     def apply_statuses(
-        self, tx: Tx, org: str, said: Mapping[str, BundleStatusReport]
+        self, tx: Tx, org: str, statuses: Mapping[str, BundleStatusReport]
     ) -> dict[str, Events]:
         """Apply the bundle statuses of agents (vault → status)."""
-        rows = policies.get_assignment_states(tx, org, list(said)) if said else []
-        told = [(row, report) for row in rows if (report := _bundle_report(row, said[row.vault]))]
-        return self._apply_reports(tx, told)
+        rows = policies.get_assignment_states(tx, org, list(statuses)) if statuses else []
+        reports = [
+            (row, report) for row in rows if (report := _bundle_report(row, statuses[row.vault]))
+        ]
+        return self._apply_reports(tx, reports)
 
     def _register_organization(
         self, tx: Tx, org: str, registered: Sequence[ReceivedRegistration]
     ) -> list[Events]:
         vaults = [each.name.vault for each in registered]
-        known = outbox.ensure_links(tx, org, {each.name.vault: each.fresh for each in registered})
+        link_by_vault = outbox.ensure_links(
+            tx, org, {each.name.vault: each.fresh for each in registered}
+        )
         for each in registered:
-            outbox.require_current_epoch(known[each.name.vault], each.epoch)
+            outbox.require_current_epoch(link_by_vault[each.name.vault], each.epoch)
         facts = {each.name.vault: _agent_facts(each.message, each.now) for each in registered}
         agents.record_facts(tx, org, facts, now=registered[0].now)
         rows = {row.vault: row for row in policies.get_assignment_states(tx, org, vaults)}
         return [
             self._reconcile_bundle(
                 tx,
-                replace(known[each.name.vault], acknowledged=each.acknowledged),
+                replace(link_by_vault[each.name.vault], acknowledged=each.acknowledged),
                 rows.get(each.name.vault),
                 each,
             )
@@ -238,72 +246,84 @@ class AgentMessages:
         return EffectStamp(self._world.now(), self._world.new_id())
 
     def _reconcile_bundle(
-        self, tx: Tx, link: AgentLink, row: AssignmentState | None, said: ReceivedRegistration
+        self,
+        tx: Tx,
+        link: AgentLink,
+        row: AssignmentState | None,
+        registration: ReceivedRegistration,
     ) -> Events:
         """Make our record and the agent's bundle agree, whatever either side has lost."""
-        told, now = said.message, said.now
-        if row is None or (not told.policy_version and row.outcome is Outcome.FAILED):
+        message, now = registration.message, registration.now
+        if row is None or (not message.policy_version and row.outcome is Outcome.FAILED):
             return ()
-        known = told.policy_hash == row.digest  # not secret: public hashes
-        if told.policy_version > row.version or (told.policy_version == row.version and not known):
+        matches = message.policy_hash == row.digest  # not secret: public hashes
+        if message.policy_version > row.version or (
+            message.policy_version == row.version and not matches
+        ):
             ahead = BundleReport(
-                told.policy_version + (not known), applied=True, reason="", now=now
+                message.policy_version + (not matches), applied=True, reason="", now=now
             )
             return self._apply_reports(tx, [(row, ahead)])[row.vault]
-        if told.policy_version == row.version:
+        if message.policy_version == row.version:
             if row.outcome is Outcome.APPLIED and row.applied == row.version:
                 return ()
             report = BundleReport(row.version, applied=True, reason="", now=now)
             return self._apply_reports(tx, [(row, report)])[row.vault]
         events: list[Event] = []
-        if told.policy_version and row.outcome in {Outcome.APPLIED, Outcome.UNKNOWN}:
+        if message.policy_version and row.outcome in {Outcome.APPLIED, Outcome.UNKNOWN}:
             # It went back: a sealed agent, which has not read its bundle yet, says 0.
             wanted = replace(
-                row, outcome=Outcome.WANTED, applied=told.policy_version, reason="", changed_at=now
+                row,
+                outcome=Outcome.WANTED,
+                applied=message.policy_version,
+                reason="",
+                changed_at=now,
             )
             policies.put_reports(tx, [wanted])
             events += _bundle_event(wanted)
-        had = link.bundle == row.version and link.bundle_id <= link.acknowledged
-        if had and row.outcome is not Outcome.FAILED:
-            again = outbox.reoffer_bundle(tx, link)
-            events.append(Event(Topic.OUTBOX, link.org, link.vault, again.newest))
+        was_acknowledged = link.bundle == row.version and link.bundle_id <= link.acknowledged
+        if was_acknowledged and row.outcome is not Outcome.FAILED:
+            offered = outbox.reoffer_bundle(tx, link)
+            events.append(Event(Topic.OUTBOX, link.org, link.vault, offered.newest))
         return events
 
     def _apply_reports(
-        self, tx: Tx, told: Sequence[tuple[AssignmentState, BundleReport]]
+        self, tx: Tx, reports: Sequence[tuple[AssignmentState, BundleReport]]
     ) -> dict[str, Events]:
         """Store agents' statuses of their bundles; the events of each.
 
         An agent that claims to enforce a bundle that was never issued gets an alert, one a day.
         """
         events: dict[str, Events] = {}
-        after = self._policies.record_reports(tx, told)
-        for new, (old, report) in zip(after, told, strict=True):
+        stored = self._policies.record_reports(tx, reports)
+        for new, (old, report) in zip(stored, reports, strict=True):
             events[new.vault] = _bundle_event(new)
             if new is not old and new.outcome is Outcome.UNKNOWN:
                 events[new.vault] = (*events[new.vault], *_not_issued_alert(tx, new, report.now))
         return events
 
     def _record_checkpoint(
-        self, tx: Tx, link: AgentLink, told: m.AuditCheckpoint, mark: EffectStamp
+        self, tx: Tx, link: AgentLink, message: m.AuditCheckpoint, stamp: EffectStamp
     ) -> Events:
         org, vault = link.org, link.vault
-        shown = PresentedCheckpoint(told.note, told.signer, told.old_size, told.proof)
+        presented = PresentedCheckpoint(
+            message.note, message.signer, message.old_size, message.proof
+        )
         try:
-            _is_same_bundle(parse_checkpoint(told.note), told)
-            seen = self._witness.cosign_checkpoint(tx, org, vault, shown, now=mark.now)
+            _require_matching_checkpoint(parse_checkpoint(message.note), message)
+            result = self._witness.cosign_checkpoint(tx, org, vault, presented, now=stamp.now)
         except ValidationError as error:
-            return _fire_alert(tx, link, mark, "checkpoint_invalid", error.message)
+            return _fire_alert(tx, link, stamp, "checkpoint_invalid", error.message)
         except StaleProofError as error:
-            name_log(tx, org, vault, shown, now=mark.now)
+            name_log(tx, org, vault, presented, now=stamp.now)
             return _outbox_event(outbox.offer_cosignature(tx, link, error.size))
         except ConflictError:
             return ()  # its fault is on record already
-        if isinstance(seen, LogFault):
-            return self._record_fault(tx, link, seen, mark)
-        return _outbox_event(outbox.offer_cosignature(tx, link, seen.size))
+        if isinstance(result, LogFault):
+            return self._record_fault(tx, link, result, stamp)
+        return _outbox_event(outbox.offer_cosignature(tx, link, result.size))
 
-    def _record_fault(self, tx: Tx, link: AgentLink, fault: LogFault, mark: EffectStamp) -> Events:
+    def _record_fault(self, tx: Tx, link: AgentLink, fault: LogFault, stamp: EffectStamp) -> Events:
         """The agent's audit log went back or split: a person must look at both ends.
 
         The enrolment for which the log was cosigned gets an alert, too, where it is another one. An
@@ -311,36 +331,39 @@ class AgentMessages:
         its own (`subject`), so that none replaces the one before.
         """
         events: list[Event] = []
-        apart = fault.org != link.org
+        is_foreign = fault.org != link.org
         other = fault.vault if fault.vault != link.vault else ""
         numbers = f"{fault.cosigned} records were cosigned, {fault.shown} are shown"
-        told = f"the audit log of {link.vault} contradicts what was cosigned ({fault.kind}): "
-        if apart:
-            told += "for an agent that is not of this organization and has the same log and key"
+        text = f"the audit log of {link.vault} contradicts what was cosigned ({fault.kind}): "
+        if is_foreign:
+            text += "for an agent that is not of this organization and has the same log and key"
         elif other:
-            told += f"{numbers}; they were cosigned for agent {fault.vault}"
+            text += f"{numbers}; they were cosigned for agent {fault.vault}"
         else:
-            told += numbers
+            text += numbers
         if (fault.org, fault.vault) != (link.org, link.vault):
-            shower = "an agent that is not of this organization" if apart else f"agent {link.vault}"
-            also, of = (
+            other_org = "an agent that is not of this organization"
+            presenter = other_org if is_foreign else f"agent {link.vault}"
+            warning = (
+                f"{presenter} shows another history of the audit log of {fault.vault}, signed by "
+                f"its key ({fault.kind}): a copy of the machine, a restored backup, or a stolen key"
+            )
+            events += _fire_alert(
+                tx,
                 AgentName(fault.org, fault.vault),
-                OTHER_ORGANIZATION if apart else link.vault,
+                EffectStamp(stamp.now, _derived_id(stamp.id)),
+                f"audit_{fault.kind}",
+                warning,
+                subject=OTHER_ORGANIZATION if is_foreign else link.vault,
             )
-            warned = (
-                f"{shower} shows another history of the audit log of {fault.vault}, signed by its "
-                f"key ({fault.kind}): a copy of the machine, a restored backup, or a stolen key"
-            )
-            again = EffectStamp(mark.now, _derived_id(mark.id))
-            events += _fire_alert(tx, also, again, f"audit_{fault.kind}", warned, subject=of)
         notice = m.Notification(
-            notification_id=bytes.fromhex(mark.id.replace("-", "")),
+            notification_id=bytes.fromhex(stamp.id.replace("-", "")),
             code=_NOTICES[fault.kind],
-            severity=Word.CRITICAL,
-            at=mark.now // _MILLI,
+            severity=NotificationSeverity.CRITICAL,
+            at=stamp.now // _MILLI,
         )
-        subject = OTHER_ORGANIZATION if apart else other
-        events += _fire_alert(tx, link, mark, f"audit_{fault.kind}", told, subject=subject)
+        subject = OTHER_ORGANIZATION if is_foreign else other
+        events += _fire_alert(tx, link, stamp, f"audit_{fault.kind}", text, subject=subject)
         with suppress(UnavailableError):  # too much waits for it already; people have the alert
             events += _outbox_event(outbox.enqueue_message(tx, link, notice))
         return events
@@ -360,12 +383,12 @@ def _not_issued_alert(tx: Tx, row: AssignmentState, now: int) -> Events:
     name = AgentName(row.org, row.vault)
     if alerts.count_alerts(tx, *name, NOT_ISSUED_ALERT, now - DAY):
         return ()
-    mark = EffectStamp(now, _derived_id(f"{row.org}/{row.vault}/{now}"))
-    told = (
+    stamp = EffectStamp(now, _derived_id(f"{row.org}/{row.vault}/{now}"))
+    text = (
         f"agent {row.vault} says that it enforces a bundle that was never issued to it; no bundle "
         "of this control plane can replace it: run 'freehold agent link policy reset' there"
     )
-    return _fire_alert(tx, name, mark, NOT_ISSUED_ALERT, told)
+    return _fire_alert(tx, name, stamp, NOT_ISSUED_ALERT, text)
 
 
 def _derived_id(identifier: str) -> str:
@@ -373,71 +396,72 @@ def _derived_id(identifier: str) -> str:
     return str(UUID(bytes=sha256(identifier.encode())[:16]))
 
 
-def _bundle_report(row: AssignmentState, said: BundleStatusReport) -> BundleReport | None:
+def _bundle_report(row: AssignmentState, report: BundleStatusReport) -> BundleReport | None:
     """The status of the agent's current bundle; None if it is nothing new."""
-    told = said.status
-    if told.phase is PolicyPhase.RECEIVED:
+    status = report.status
+    if status.phase is PolicyPhase.RECEIVED:
         return None
-    again = told.phase is PolicyPhase.REFUSED and told.reason is PolicyReason.OLDER
-    if again and row.applied >= told.version:
+    is_older = status.phase is PolicyPhase.REFUSED and status.reason is PolicyReason.OLDER
+    if is_older and row.applied >= status.version:
         return None  # it was sent once more to an agent that has it
-    applied = told.phase is PolicyPhase.APPLIED
-    other = told.version == row.version and told.bundle_hash != row.digest  # not secret: public
-    if applied and other:
-        return BundleReport(told.version, applied=False, reason=OTHER_BUNDLE, now=said.now)
-    return BundleReport(told.version, applied=applied, reason=str(told.reason), now=said.now)
+    applied = status.phase is PolicyPhase.APPLIED
+    is_current = status.version == row.version
+    is_other = is_current and status.bundle_hash != row.digest  # not secret: public
+    if applied and is_other:
+        return BundleReport(status.version, applied=False, reason=OTHER_BUNDLE, now=report.now)
+    return BundleReport(status.version, applied=applied, reason=str(status.reason), now=report.now)
 
 
-def _agent_facts(told: m.Registration, now: int) -> dict[str, str | int]:
+def _agent_facts(message: m.Registration, now: int) -> dict[str, str | int]:
     return {
-        "release": told.release,
-        "platform": str(told.platform),
-        "backend": str(told.backend),
-        "key_holder": str(told.key_holder),
-        "started_at": clamp_to_now(told.started_at, now // _MILLI),
+        "release": message.release,
+        "platform": str(message.platform),
+        "backend": str(message.backend),
+        "key_holder": str(message.key_holder),
+        "started_at": clamp_to_now(message.started_at, now // _MILLI),
     }
 
 
-def _is_same_bundle(head: CheckpointHead, told: m.AuditCheckpoint) -> None:
-    if (head.size, head.root) != (told.size, told.root):
+def _require_matching_checkpoint(head: CheckpointHead, message: m.AuditCheckpoint) -> None:
+    if (head.size, head.root) != (message.size, message.root):
         raise ValidationError("checkpoint_invalid", "message and signed checkpoint disagree")
 
 
-def _record_figures(tx: Tx, link: AgentLink, told: m.Metrics, mark: EffectStamp) -> Events:
-    said = figures_of(told, link.histograms)
-    now = mark.now // SECOND
-    at = agent_metrics.accepted_time(told.until // 1000, link.measured, now)
+def _record_figures(tx: Tx, link: AgentLink, message: m.Metrics, stamp: EffectStamp) -> Events:
+    figures = figures_of(message, link.histograms)
+    now = stamp.now // SECOND
+    at = agent_metrics.accepted_time(message.until // 1000, link.measured, now)
     if at is not None:
-        agent_metrics.ingest_figures(tx, link.org, link.vault, at, said, now=now)
-        totals = {str(each.name): tuple(each.counts) for each in told.histograms}
+        agent_metrics.ingest_figures(tx, link.org, link.vault, at, figures, now=now)
+        totals = {str(each.name): tuple(each.counts) for each in message.histograms}
         links.put_measured(tx, replace(link, measured=at, histograms=totals))
     key_rotation.ingest_key_figures(
-        tx, link.org, link.vault, told.until * _MILLI, said, now=mark.now
+        tx, link.org, link.vault, message.until * _MILLI, figures, now=stamp.now
     )
     return ()
 
 
-def _record_usage(tx: Tx, link: AgentLink, told: m.Usage, mark: EffectStamp) -> Events:
-    usage.ingest_usage(tx, link.org, link.vault, told, now=mark.now // SECOND)
+def _record_usage(tx: Tx, link: AgentLink, message: m.Usage, stamp: EffectStamp) -> Events:
+    usage.ingest_usage(tx, link.org, link.vault, message, now=stamp.now // SECOND)
     return ()
 
 
-def figures_of(told: m.Metrics, before: Mapping[str, Sequence[int]]) -> dict[str, float]:
+def figures_of(message: m.Metrics, before: Mapping[str, Sequence[int]]) -> dict[str, float]:
     """Series and values of a report. A histogram gives its count, its sum and the bound of its p99.
 
     An agent reports totals since its start. `before`: the totals of its previous report, by
     histogram. The p99 covers what was counted since, and is left out where that is nothing or
     unknown.
     """
-    found: dict[str, float] = {str(c.name): c.value for c in told.counters}
-    found |= {str(gauge.name): gauge.value for gauge in told.gauges}
-    for histogram in told.histograms:
-        found[f"{histogram.name}_count"] = sum(histogram.counts)
-        found[f"{histogram.name}_sum_us"] = histogram.sum_us
+    figures: dict[str, float] = {str(c.name): c.value for c in message.counters}
+    figures |= {str(gauge.name): gauge.value for gauge in message.gauges}
+    for histogram in message.histograms:
+        figures[f"{histogram.name}_count"] = sum(histogram.counts)
+        figures[f"{histogram.name}_sum_us"] = histogram.sum_us
         counts = _counts_since(before.get(str(histogram.name)), histogram.counts)
         if any(counts):
-            found[f"{histogram.name}_p99_us"] = _percentile(counts, 99)
-    return found
+            figures[f"{histogram.name}_p99_us"] = _percentile(counts, 99)
+    return figures
 
 
 def _counts_since(before: Sequence[int] | None, counts: Sequence[int]) -> Sequence[int]:
@@ -458,34 +482,38 @@ def _percentile(counts: Sequence[int], percent: int) -> int:
     return BUCKETS_US[-1]
 
 
-def _record_alert(tx: Tx, link: AgentLink, told: m.Alert, mark: EffectStamp) -> Events:
+def _record_alert(tx: Tx, link: AgentLink, message: m.Alert, stamp: EffectStamp) -> Events:
     """Store an agent's alert; its start is the agent's own time, if that is in the past."""
-    at = max(clamp_to_now(told.raised_at * _MILLI, mark.now), mark.now - key_rotation.MAX_SILENCE)
-    if told.code is AlertCode.UNSEALED:
-        over = alerts.resolve_alerts(tx, link.org, [SEALED], [link.vault], now=mark.now, before=at)
-        return tuple(map(alert_event, over))
-    subject = told.subject.hex() if any(told.subject) else ""
-    severity = Severity(str(told.severity))
-    if told.code in REPORTED:  # as of an older agent that calls it something else
-        severity = Severity.WARNING if told.code in WARNINGS else Severity.CRITICAL
+    at = max(
+        clamp_to_now(message.raised_at * _MILLI, stamp.now), stamp.now - key_rotation.MAX_SILENCE
+    )
+    if message.code is AlertCode.UNSEALED:
+        resolved = alerts.resolve_alerts(
+            tx, link.org, [SEALED], [link.vault], now=stamp.now, before=at
+        )
+        return tuple(map(alert_event, resolved))
+    subject = message.subject.hex() if any(message.subject) else ""
+    severity = Severity(str(message.severity))
+    if message.code in REPORTED:  # as of an older agent that calls it something else
+        severity = Severity.WARNING if message.code in WARNINGS else Severity.CRITICAL
     return _fire_alert(
         tx,
         link,
-        mark,
-        str(told.code),
-        alert_message(told.code, link.vault, subject),
+        stamp,
+        str(message.code),
+        alert_message(message.code, link.vault, subject),
         severity=severity,
         subject=subject,
         at=at,
-        count=told.count,
+        count=message.count,
     )
 
 
-def _record_command_result(tx: Tx, link: AgentLink, told: m.CommandResult, now: int) -> Events:
-    row = links.get_command(tx, link.org, told.command_id.hex())
+def _record_command_result(tx: Tx, link: AgentLink, message: m.CommandResult, now: int) -> Events:
+    row = links.get_command(tx, link.org, message.command_id.hex())
     if row is not None and row.vault == link.vault and not row.outcome:
-        done_at = clamp_to_now(told.at * _MILLI, now)
-        done = replace(row, outcome=str(told.outcome), done_at=done_at)
+        done_at = clamp_to_now(message.at * _MILLI, now)
+        done = replace(row, outcome=str(message.outcome), done_at=done_at)
         links.put_command(tx, done)
     return ()
 
@@ -493,9 +521,9 @@ def _record_command_result(tx: Tx, link: AgentLink, told: m.CommandResult, now: 
 def _fire_alert(
     tx: Tx,
     agent: AgentLink | AgentName,
-    mark: EffectStamp,
+    stamp: EffectStamp,
     code: str,
-    told: str,
+    text: str,
     *,
     severity: Severity = Severity.CRITICAL,
     subject: str = "",
@@ -503,24 +531,24 @@ def _fire_alert(
     count: int = 1,
 ) -> Events:
     org, vault = agent.org, agent.vault
-    raised = alerts.count_alerts(tx, org, vault, code, mark.now - DAY)
+    raised = alerts.count_alerts(tx, org, vault, code, stamp.now - DAY)
     if raised >= MOST_ALERTS:
         return ()
     if raised == MOST_ALERTS - 1:
-        told += " (the last of these that is put on record within a day)"
+        text += " (the last of these that is put on record within a day)"
     alert = Alert(
-        id=mark.id,
+        id=stamp.id,
         org=org,
         vault=vault,
         code=code,
         severity=severity,
-        message=told,
-        at=at or mark.now,
+        message=text,
+        at=at or stamp.now,
         acknowledged_by="",
         acknowledged_at=0,
         subject=subject,
         count=clamp_count(count),
-        last_at=mark.now,
+        last_at=stamp.now,
     )
     return tuple(map(alert_event, alerts.fire_alerts(tx, alert)))
 

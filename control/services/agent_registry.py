@@ -49,7 +49,7 @@ class AgentRegistry:
     ) -> None:
         self._store = store
         self._bus = bus
-        self._watch = presence
+        self._presence = presence
         self._witness = witness
         self._world = world
 
@@ -94,7 +94,7 @@ class AgentRegistry:
     async def change_life(self, org: str, vault: str, to: Life, reason: str) -> Agent:
         """Lock or retire. Raises `ConflictError` for a transition that does not exist."""
         now = self._world.now()
-        word = self._watch.status_of(org, vault)
+        word = self._presence.status_of(org, vault)
         heard = word[1] if word is not None else 0
 
         def change(tx: Tx) -> Agent:
@@ -120,11 +120,11 @@ class AgentRegistry:
     def publish_life(self, agent: Agent) -> None:
         """Publish a change of an agent's life, once it is stored."""
         if agent.life is not Life.ACTIVE:
-            self._watch.forget(agent.org, agent.vault)
+            self._presence.forget(agent.org, agent.vault)
         self._bus.publish(Event(Topic.LIFE, agent.org, agent.vault, str(agent.life)))
 
     def _with_presence(self, agent: Agent) -> Agent:
-        return self._watch.with_current_presence(agent)
+        return self._presence.with_current_presence(agent)
 
 
 def change_agent_life(

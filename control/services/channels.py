@@ -30,13 +30,14 @@ from control.notify.errors import DeliveryError
 from control.notify.message import NotificationMessage
 from control.notify.network_policy import NetworkPolicy
 from control.notify.sender import NotificationSender
-from control.notify.token_bucket import TokenBucket
 from control.services.alerts import Alerts
 from control.services.delegated_authority import review_suspensions
+from control.services.hourly_limits import hourly_bucket
 from control.store import alerts, channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import DAY
+from protocols.token_bucket import TokenBucket
 
 MAX_CHANNELS: Final = 50  # of one organization
 KEY_OVERLAP: Final = DAY  # for which a signing key signs on beside the next
@@ -251,8 +252,8 @@ class Channels:
                 "over with 'freehold fleet channel adopt'",
             )
         now = self._world.monotonic()
-        allowance = self._tests.setdefault(identifier, TokenBucket(now))
-        if not allowance.try_take(TESTS_PER_HOUR, now):
+        allowance = self._tests.setdefault(identifier, hourly_bucket(TESTS_PER_HOUR, now))
+        if not allowance.try_consume(now):
             raise RateLimitError("too_many_tests", "too many tests of this channel: wait a minute")
         if len(self._tests) > MAX_CHANNELS * 100:
             self._tests.clear()

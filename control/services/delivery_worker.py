@@ -23,9 +23,9 @@ from control.model.records import Alert, Severity
 from control.notify.errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
 from control.notify.message import NotificationMessage
 from control.notify.sender import NotificationSender
-from control.notify.token_bucket import TokenBucket
 from control.services.alerts import Alerts
 from control.services.channels import Channels
+from control.services.hourly_limits import hourly_bucket, set_hourly_rate
 from control.services.invitation_mail import InvitationMailer
 from control.services.notification_queue import (
     NOTICES_PER_TRANSACTION,
@@ -39,6 +39,7 @@ from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.errors import TamperedError, locate
+from protocols.token_bucket import TokenBucket
 
 DRAIN_SECONDS: Final = 5.0  # seconds for what is being sent when the process ends
 BATCH: Final = 500  # messages of one look
@@ -50,7 +51,7 @@ BREAKER_COOLDOWN: Final = 60.0  # seconds
 DEFAULT_PER_HOUR: Final = 3600  # invitations of one organization
 
 ChannelKey = tuple[str, str]
-log: Final = logging.getLogger("freehold.control.postman")
+log: Final = logging.getLogger("freehold.control.notifications")
 
 
 @dataclass
@@ -194,7 +195,9 @@ class DeliveryWorker:
             return False
         route = self._channel_state(key)
         per_hour = DEFAULT_PER_HOUR if row is None else row.terms.per_hour
-        if not route.allowance.try_take(per_hour, self._world.monotonic()):
+        now = self._world.monotonic()
+        set_hourly_rate(route.allowance, per_hour, now)
+        if not route.allowance.try_consume(now):
             return False
         try:
             with route.breaker.guard():
@@ -221,7 +224,9 @@ class DeliveryWorker:
                 cooldown=BREAKER_COOLDOWN,
                 counts=TransientDeliveryError,
             )
-            found = self._routes[key] = ChannelState(breaker, TokenBucket(clock()))
+            found = self._routes[key] = ChannelState(
+                breaker, hourly_bucket(DEFAULT_PER_HOUR, clock())
+            )
         return found
 
     async def _send_recorded(self, row: Channel | None, delivery: Delivery) -> str:

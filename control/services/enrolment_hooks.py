@@ -14,7 +14,7 @@ from control.services.presence import PresenceTracker
 from control.store import policies
 from control.store.store import Store
 
-log: Final = logging.getLogger("freehold.control.aftermath")
+log: Final = logging.getLogger("freehold.control.enrolment")
 
 
 class EnrolmentHooks:
@@ -25,7 +25,7 @@ class EnrolmentHooks:
     ) -> None:
         self._store = store
         self._bus = bus
-        self._watch = presence
+        self._presence = presence
         self._policies = policies_service
 
     async def mark_all_due(self) -> None:
@@ -44,7 +44,7 @@ class EnrolmentHooks:
         """
         org, vault = ended.name
         if ended.state != REPLACED:
-            self._watch.forget(org, vault)
+            self._presence.forget(org, vault)
         self._bus.publish(Event(Topic.LIFE, org, vault, str(ended.state), ended.generation))
         log.warning("agent %s/%s is %s: %s", org, vault, ended.state, ended.reason)
         if ended.alert:

@@ -74,13 +74,13 @@ def enqueue_message(tx: Tx, link: AgentLink, message: Message) -> AgentLink:
     return grown
 
 
-def offer_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[OfferedBundle]:
+def enqueue_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[OfferedBundle]:
     """Give an id to the bundle of each agent that was offered an older one."""
     found = [
         (replace(link, newest=link.newest + 1, bundle=row.version, bundle_id=link.newest + 1), row)
         for link, row in links.unoffered_bundles(tx, org, list(vaults))
     ]
-    links.offer_bundles(tx, (link for link, _ in found))
+    links.put_bundle_ids(tx, (link for link, _ in found))
     return found
 
 

@@ -18,7 +18,7 @@ from control.services.desired_state import desired_contents, targeted_agents
 from control.store import agents, policies
 from control.store.rows import Tx
 from protocols.instant import SECOND
-from protocols.link.bundle import NO_BUNDLE, Bundle, PolicySigner, hash_of, sign_bundle
+from protocols.link.bundle import ZERO_HASH, Bundle, PolicySigner, hash_of, sign_bundle
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.limits import MAX_BUNDLE, MAX_RULES
 
@@ -130,7 +130,7 @@ def _next_bundle(
         org=last.org,
         vault=last.vault,
         version=version,
-        prev_hash=last.digest if version == last.version + 1 else NO_BUNDLE,
+        prev_hash=last.digest if version == last.version + 1 else ZERO_HASH,
         not_before=(now - RENEW_BEFORE) // _MILLI,
         expires=(now + terms.life) // _MILLI,
         rules=documents.encoded_rules(contents),
@@ -156,7 +156,7 @@ def _no_assignment(org: str, vault: str) -> AssignmentState:
         vault=vault,
         version=0,
         contents={},
-        digest=NO_BUNDLE,
+        digest=ZERO_HASH,
         outcome=Outcome.APPLIED,
         reason="",
         applied=0,

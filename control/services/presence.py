@@ -64,15 +64,15 @@ def health_report(
 
     A sealed agent cannot check its audit log or its keys: its former conditions stand.
     """
-    word = Health(health)
-    if word is Health.SERVING and codes:
-        word = Health.DEGRADED
+    reported = Health(health)
+    if reported is Health.SERVING and codes:
+        reported = Health.DEGRADED
     fires = (codes or frozenset()) & REPORTED - _BY_HEALTH
-    fires |= {str(word)} & _BY_HEALTH
-    known = _BY_HEALTH if codes is None or word is Health.SEALED else REPORTED | _BY_HEALTH
+    fires |= {str(reported)} & _BY_HEALTH
+    judged = _BY_HEALTH if codes is None or reported is Health.SEALED else REPORTED | _BY_HEALTH
     now = world.now()
     made = tuple(_alert(name, code, world.new_id(), now) for code in sorted(fires))
-    return HealthReport(name, word, sync, made, frozenset(known - fires), now)
+    return HealthReport(name, reported, sync, made, frozenset(judged - fires), now)
 
 
 def record_health(tx: Tx, said: Sequence[HealthReport]) -> list[Sequence[Event]]:
@@ -152,21 +152,29 @@ def judge_presence(rule: PresenceRule, before: Presence, silence: int) -> Presen
 class AgentPresence:
     """The state of one agent."""
 
-    __slots__ = ("dirty", "health", "heard", "here", "presence", "since", "stored")
+    __slots__ = (
+        "dirty",
+        "health",
+        "last_seen",
+        "presence",
+        "seen_locally",
+        "silent_since",
+        "stored_last_seen",
+    )
 
     def __init__(
         self,
         presence: Presence,
-        heard: int,
-        since: float,
+        last_seen: int,
+        silent_since: float,
         health: Health = Health.UNSAID,
     ) -> None:
         self.presence = presence
-        self.health = health  # as it said last, and as it is stored
-        self.heard = heard  # Unix ns of the last word, 0 for none
-        self.since = since  # from when on its silence counts, on the monotonic clock
-        self.stored = heard  # what the database has as its last word
-        self.here = False  # whether its last word was heard by this process
+        self.health = health  # as reported last, and as stored
+        self.last_seen = last_seen  # Unix ns of the last message, 0 for none
+        self.silent_since = silent_since  # start of its silence, on the monotonic clock
+        self.stored_last_seen = last_seen  # `last_seen` in the database
+        self.seen_locally = False  # whether this process received its last message
         self.dirty = False
 
     @property
@@ -190,16 +198,16 @@ AgentKey = tuple[str, str]
 class PresenceUpdate(NamedTuple):
     """An update of one agent.
 
-    `known`: the last message that the judgement was based on. `alert`: an id for an alert that may
-    follow; empty where only the last message has moved.
+    `base_last_seen`: the last message that the judgement is based on. `alert_id`: of an alert that
+    may follow; empty where only the last message has moved.
     """
 
     org: str
     vault: str
     presence: Presence
-    heard: int
-    known: int
-    alert: str
+    last_seen: int
+    base_last_seen: int
+    alert_id: str
     at: int
 
 
@@ -209,72 +217,74 @@ class PresenceResult(NamedTuple):
     changed: list[tuple[str, str, Presence]]
     alerts: list[Alert]
     heard_elsewhere: list[tuple[AgentKey, Presence, int]]
-    """Who is not silent after all: presence and last word as they are stored."""
+    """Agents that are not silent after all: presence and last message as stored."""
 
 
-def store_presence(words: Sequence[PresenceUpdate], tx: Tx) -> PresenceResult:
+def store_presence(updates: Sequence[PresenceUpdate], tx: Tx) -> PresenceResult:
     """Store the updates."""
-    rows = _rows(tx, [word for word in words if word.alert])
-    found = PresenceResult([], [], [])
+    rows = _rows(tx, [update for update in updates if update.alert_id])
+    result = PresenceResult([], [], [])
     written: list[tuple[str, str, Presence, int]] = []
-    turns: list[StateChange] = []
-    gone: list[Alert] = []
-    back: dict[str, list[PresenceUpdate]] = {}
-    for word in words:
-        if not word.alert:
-            written.append((word.org, word.vault, word.presence, word.heard))
-        elif (row := rows.get((word.org, word.vault))) is not None:
-            before, heard = row
-            if word.presence in SILENT_STATES and heard != word.known:
-                found.heard_elsewhere.append(((word.org, word.vault), before, heard))
+    changes: list[StateChange] = []
+    offline: list[Alert] = []
+    returned: dict[str, list[PresenceUpdate]] = {}
+    for update in updates:
+        if not update.alert_id:
+            written.append((update.org, update.vault, update.presence, update.last_seen))
+        elif (row := rows.get((update.org, update.vault))) is not None:
+            before, last_seen = row
+            if update.presence in SILENT_STATES and last_seen != update.base_last_seen:
+                result.heard_elsewhere.append(((update.org, update.vault), before, last_seen))
                 continue
-            written.append((word.org, word.vault, word.presence, word.heard))
-            if before is not word.presence:
-                found.changed.append((word.org, word.vault, word.presence))
-                if word.presence is Presence.OFFLINE:
-                    gone.append(_offline_alert(word))
-                elif word.presence is Presence.ONLINE:
-                    back.setdefault(word.org, []).append(word)
-                turns.append(_state_change(word))
+            written.append((update.org, update.vault, update.presence, update.last_seen))
+            if before is not update.presence:
+                result.changed.append((update.org, update.vault, update.presence))
+                if update.presence is Presence.OFFLINE:
+                    offline.append(_offline_alert(update))
+                elif update.presence is Presence.ONLINE:
+                    returned.setdefault(update.org, []).append(update)
+                changes.append(_state_change(update))
     agents.put_presence(tx, written)
-    history.record_changes(tx, turns)
-    found.alerts.extend(alerts.fire_alerts(tx, *gone))
-    for org, some in back.items():
-        vaults = [word.vault for word in some]
-        found.alerts.extend(alerts.resolve_alerts(tx, org, [OFFLINE], vaults, now=some[0].at))
-    return found
+    history.record_changes(tx, changes)
+    result.alerts.extend(alerts.fire_alerts(tx, *offline))
+    for org, group in returned.items():
+        vaults = [update.vault for update in group]
+        result.alerts.extend(alerts.resolve_alerts(tx, org, [OFFLINE], vaults, now=group[0].at))
+    return result
 
 
-def _rows(tx: Tx, words: Sequence[PresenceUpdate]) -> dict[AgentKey, tuple[Presence, int]]:
+def _rows(tx: Tx, updates: Sequence[PresenceUpdate]) -> dict[AgentKey, tuple[Presence, int]]:
     rows = {}
-    for org, some in groupby(sorted(words), key=lambda word: word.org):
-        vaults = [word.vault for word in some]
-        for vault, presence, heard in agents.get_presence(tx, org, vaults):
-            rows[org, vault] = (presence, heard)
+    for org, some in groupby(sorted(updates), key=lambda update: update.org):
+        vaults = [update.vault for update in some]
+        for vault, presence, last_seen in agents.get_presence(tx, org, vaults):
+            rows[org, vault] = (presence, last_seen)
     return rows
 
 
-def _state_change(word: PresenceUpdate) -> StateChange:
+def _state_change(update: PresenceUpdate) -> StateChange:
     """The change, dated to the last message: the state was known until then."""
-    silent = word.presence is Presence.OFFLINE
-    at = word.heard if silent and word.heard else word.at
-    value = presence_value(word.presence)
-    return StateChange(org=word.org, aspect=Aspect.PRESENCE, subject=word.vault, at=at, value=value)
+    silent = update.presence is Presence.OFFLINE
+    at = update.last_seen if silent and update.last_seen else update.at
+    value = presence_value(update.presence)
+    return StateChange(
+        org=update.org, aspect=Aspect.PRESENCE, subject=update.vault, at=at, value=value
+    )
 
 
-def _offline_alert(word: PresenceUpdate) -> Alert:
+def _offline_alert(update: PresenceUpdate) -> Alert:
     """The alert; an agent that is only late has none."""
     return Alert(
-        id=word.alert,
-        org=word.org,
-        vault=word.vault,
+        id=update.alert_id,
+        org=update.org,
+        vault=update.vault,
         code=OFFLINE,
         severity=Severity.CRITICAL,
-        message=f"agent {word.vault} has not been heard any more",
-        at=word.at,
+        message=f"agent {update.vault} has not been heard any more",
+        at=update.at,
         acknowledged_by="",
         acknowledged_at=0,
-        last_at=word.at,
+        last_at=update.at,
     )
 
 
@@ -309,8 +319,8 @@ class PresenceTracker:
     async def load(self) -> None:
         """Read the stored state. Silence counts from now: nothing was heard before."""
         now = self._world.monotonic()
-        for org, vault, presence, heard, health in await self._store.read(agents.list_presence):
-            self._agents[org, vault] = AgentPresence(presence, heard, now, health)
+        for org, vault, presence, last_seen, health in await self._store.read(agents.list_presence):
+            self._agents[org, vault] = AgentPresence(presence, last_seen, now, health)
         self._flushed = self._compared = now
 
     def record_message(self, org: str, vault: str) -> None:
@@ -319,8 +329,8 @@ class PresenceTracker:
         entry = self._agents.get((org, vault))
         if entry is None:
             entry = self._agents[org, vault] = AgentPresence(Presence.UNKNOWN, 0, now)
-        entry.heard, entry.since = self._world.now(), now
-        entry.dirty = entry.here = True
+        entry.last_seen, entry.silent_since = self._world.now(), now
+        entry.dirty = entry.seen_locally = True
         if entry.presence is not Presence.ONLINE:
             self._set_presence((org, vault), entry, Presence.ONLINE)
 
@@ -342,14 +352,16 @@ class PresenceTracker:
     def status_of(self, org: str, vault: str) -> tuple[State, int] | None:
         """State as of this moment and time of the last message; None for an unwatched agent."""
         entry = self._agents.get((org, vault))
-        return None if entry is None else (entry.status, entry.heard)
+        return None if entry is None else (entry.status, entry.last_seen)
 
     def with_current_presence(self, agent: Agent) -> Agent:
         """The agent with its presence as of this moment, unless the stored one is newer."""
         entry = self._agents.get((agent.org, agent.vault))
-        if entry is None or (self._lease.shared and entry.heard <= agent.last_seen):
+        if entry is None or (self._lease.shared and entry.last_seen <= agent.last_seen):
             return agent
-        return replace(agent, presence=entry.presence, last_seen=entry.heard, health=entry.health)
+        return replace(
+            agent, presence=entry.presence, last_seen=entry.last_seen, health=entry.health
+        )
 
     def list_statuses(self) -> Iterator[tuple[str, State]]:
         """Organization and state of every watched agent."""
@@ -366,8 +378,8 @@ class PresenceTracker:
         """Begin all silences anew: a process that died may have heard agents without storing it."""
         now, untold = self._world.monotonic(), (self._flush_every + self._compare_every) / SECOND
         for entry in self._agents.values():
-            if not entry.here:
-                entry.since = min(now, entry.since + untold)
+            if not entry.seen_locally:
+                entry.silent_since = min(now, entry.silent_since + untold)
 
     async def update(self) -> None:
         """Apply the rule; store changes with their alerts, and last messages when it is time."""
@@ -390,17 +402,17 @@ class PresenceTracker:
         dirty = [name for name, entry in self._agents.items() if entry.dirty]
         names = list(dict.fromkeys([*sorted(changed), *dirty]))
         for start in range(0, len(names), AGENTS_PER_TRANSACTION):
-            words = self._pending_updates(names[start : start + AGENTS_PER_TRANSACTION], changed)
+            updates = self._pending_updates(names[start : start + AGENTS_PER_TRANSACTION], changed)
             try:
-                found = await self._store.write(partial(store_presence, words))
+                found = await self._store.write(partial(store_presence, updates))
             except Exception:
                 self._mark_unstored(names[start:], changed)
                 raise
-            self._apply_result(words, found)
+            self._apply_result(updates, found)
 
     def _judge_all(self, now: float) -> None:
         for name, entry in self._agents.items():
-            silence = round((now - entry.since) * SECOND)
+            silence = round((now - entry.silent_since) * SECOND)
             found = judge_presence(self._rule, entry.presence, silence)
             if found is not entry.presence:
                 self._set_presence(name, entry, found)
@@ -408,25 +420,27 @@ class PresenceTracker:
     def _pending_updates(
         self, names: list[AgentKey], changed: set[AgentKey]
     ) -> list[PresenceUpdate]:
-        at, words = self._world.now(), []
+        at, updates = self._world.now(), []
         for name in names:
             if (entry := self._agents.get(name)) is not None:
                 entry.dirty = False
                 checked = self._lease.shared or name in changed
                 alert = self._world.new_id() if checked else ""
-                words.append(
-                    PresenceUpdate(*name, entry.presence, entry.heard, entry.stored, alert, at)
+                updates.append(
+                    PresenceUpdate(
+                        *name, entry.presence, entry.last_seen, entry.stored_last_seen, alert, at
+                    )
                 )
-        return words
+        return updates
 
-    def _apply_result(self, words: list[PresenceUpdate], found: PresenceResult) -> None:
+    def _apply_result(self, updates: list[PresenceUpdate], found: PresenceResult) -> None:
         """Take over the stored state, and publish what has changed."""
-        for word in words:
-            if (entry := self._agents.get((word.org, word.vault))) is not None:
-                entry.stored = word.heard
-        for name, presence, heard in found.heard_elsewhere:
+        for update in updates:
+            if (entry := self._agents.get((update.org, update.vault))) is not None:
+                entry.stored_last_seen = update.last_seen
+        for name, presence, last_seen in found.heard_elsewhere:
             if (entry := self._agents.get(name)) is not None and not entry.dirty:
-                self._adopt_stored(entry, presence, heard)
+                self._adopt_stored(entry, presence, last_seen)
         for org, vault, presence in found.changed:
             self._bus.publish(Event(Topic.PRESENCE, org, vault, str(presence)))
         self._bus.publish(*(Event(Topic.ALERT, a.org, a.vault, a.id) for a in found.alerts))
@@ -458,29 +472,29 @@ class PresenceTracker:
         except Exception:
             self._blind = True
             raise
-        for org, vault, presence, heard, health in rows:
+        for org, vault, presence, last_seen, health in rows:
             entry = self._agents.get((org, vault))
             if entry is None:
-                self._agents[org, vault] = AgentPresence(presence, heard, began, health)
+                self._agents[org, vault] = AgentPresence(presence, last_seen, began, health)
                 continue
             entry.health = health
-            if heard != entry.stored:
-                self._adopt_stored(entry, presence, heard)
+            if last_seen != entry.stored_last_seen:
+                self._adopt_stored(entry, presence, last_seen)
             elif not entry.dirty:
                 entry.presence = presence
         self._forget_ended(began, {(org, vault) for org, vault, *_ in rows})
         if self._blind:
             self._restart_after_outage()
 
-    def _adopt_stored(self, entry: AgentPresence, presence: Presence, heard: int) -> None:
-        entry.stored = heard
-        entry.since = self._world.monotonic()
+    def _adopt_stored(self, entry: AgentPresence, presence: Presence, last_seen: int) -> None:
+        entry.stored_last_seen = last_seen
+        entry.silent_since = self._world.monotonic()
         if not entry.dirty:
-            entry.presence, entry.heard, entry.here = presence, heard, False
+            entry.presence, entry.last_seen, entry.seen_locally = presence, last_seen, False
 
     def _forget_ended(self, began: float, active: set[AgentKey]) -> None:
         """Forget agents that another process has ended, but not those that came meanwhile."""
-        gone = [n for n, p in self._agents.items() if n not in active and p.since < began]
+        gone = [n for n, p in self._agents.items() if n not in active and p.silent_since < began]
         for name in gone:
             self.forget(*name)
 
@@ -489,5 +503,5 @@ class PresenceTracker:
         self._blind = False
         now = self._world.monotonic()
         for entry in self._agents.values():
-            if not entry.here:
-                entry.since = now
+            if not entry.seen_locally:
+                entry.silent_since = now

@@ -15,9 +15,10 @@ from actors import World
 from control.errors import AuthenticationError, AuthorizationError, ConflictError, ControlError
 from control.model.operation import Operation, Origin
 from control.model.people import Caller, Role
-from control.notify.token_bucket import TokenBucket
 from control.services.audit_log import AuditLog
+from control.services.hourly_limits import hourly_bucket
 from protocols.client_network import client_network
+from protocols.token_bucket import TokenBucket
 
 EACH_PER_HOUR: Final = 10
 ALL_PER_HOUR: Final = 120
@@ -37,7 +38,7 @@ class RefusalLog:
         self._name = operation
         self._world = world
         self._each: dict[str, TokenBucket] = {}
-        self._all = TokenBucket(world.monotonic())
+        self._all = hourly_bucket(ALL_PER_HOUR, world.monotonic())
         self._suppressed: Counter[str] = Counter()
 
     def should_record(self, error: ControlError, source: str) -> bool:
@@ -52,10 +53,10 @@ class RefusalLog:
     def try_reserve(self, source: str) -> bool:
         """Whether one more refusal of this client gets a record; else it is counted."""
         client, now = client_network(source), self._world.monotonic()
-        each = self._each.setdefault(client, TokenBucket(now))
+        each = self._each.setdefault(client, hourly_bucket(EACH_PER_HOUR, now))
         if len(self._each) > MAX_CLIENTS:
             del self._each[next(iter(self._each))]
-        if each.try_take(EACH_PER_HOUR, now) and self._all.try_take(ALL_PER_HOUR, now):
+        if each.try_consume(now) and self._all.try_consume(now):
             return True
         self._suppressed[client if len(self._suppressed) < MAX_CLIENTS else OTHERS] += 1
         return False
@@ -100,10 +101,10 @@ class CallerRefusalLog:
     def try_reserve(self, op: Operation, caller: Caller) -> bool:
         """Whether one more gets a record in the audit log of `op.org`; else it is counted."""
         now, key = self._world.monotonic(), (op.org, op.name, caller.actor)
-        each = self._each.setdefault(key, TokenBucket(now))
+        each = self._each.setdefault(key, hourly_bucket(EACH_PER_HOUR, now))
         if len(self._each) > MAX_CALLERS:
             del self._each[next(iter(self._each))]
-        if each.try_take(EACH_PER_HOUR, now):
+        if each.try_consume(now):
             return True
         if key not in self._suppressed and len(self._suppressed) >= MAX_CALLERS:
             key, caller = ("", op.name, OTHERS), Caller("", OTHERS, Role.VIEWER, "")

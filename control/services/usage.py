@@ -29,7 +29,7 @@ from control.store.store import Store
 from control.store.usage import DAY, HOUR
 from protocols.instant import SECOND
 from protocols.link.messages import Secrets as Seen
-from protocols.link.messages import Usage as Told
+from protocols.link.messages import Usage as UsageMessage
 from protocols.link.vocabulary import USAGE_DAYS
 
 MAX_POINTS: Final = 5000
@@ -56,7 +56,7 @@ class UsageRetention(Struct, frozen=True):
     days: int = 400 * DAY
 
 
-def ingest_usage(tx: Tx, org: str, vault: str, told: Told, *, now: int) -> bool:
+def ingest_usage(tx: Tx, org: str, vault: str, told: UsageMessage, *, now: int) -> bool:
     """Store a report, unless a later one of the same beginning is there. `now`: Unix seconds.
 
     Whose agent could not look at its secrets then tells of operations alone: the rest stays.
@@ -208,7 +208,7 @@ def _parse_cursor(text: str) -> PageCursor | None:
     return PageCursor(int(key), vault, subject)
 
 
-def _usage_counts(org: str, vault: str, since: int, told: Told) -> list[UsageCount]:
+def _usage_counts(org: str, vault: str, since: int, told: UsageMessage) -> list[UsageCount]:
     found = [(UsageKind.OPERATION, str(one.name), one.count, one.failed) for one in told.operations]
     found += [(UsageKind.SECRET, one.secret.hex(), one.reads, 0) for one in told.named if one.reads]
     found += [(UsageKind.IDENTITY, one.identity.hex(), one.count, 0) for one in told.identities]
@@ -219,7 +219,7 @@ def _usage_counts(org: str, vault: str, since: int, told: Told) -> list[UsageCou
     ]
 
 
-def _known_secrets(org: str, vault: str, told: Told, now: int) -> list[KnownSecret]:
+def _known_secrets(org: str, vault: str, told: UsageMessage, now: int) -> list[KnownSecret]:
     return [
         KnownSecret(
             org,
@@ -234,7 +234,7 @@ def _known_secrets(org: str, vault: str, told: Told, now: int) -> list[KnownSecr
     ]
 
 
-def _inventory(org: str, vault: str, told: Told, now: int) -> SecretInventory:
+def _inventory(org: str, vault: str, told: UsageMessage, now: int) -> SecretInventory:
     seen = told.secrets
     return SecretInventory(
         org,

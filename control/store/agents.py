@@ -35,7 +35,6 @@ from protocols import json_text
 _PULSES: Final = sa.select(
     agents.c.vault, agents.c.presence, agents.c.last_seen, agents.c.health
 ).where(agents.c.life == Life.ACTIVE)
-_ALL: Final = sa.select(agents)
 _ACTIVE: Final = sa.select(agents.c.org, agents.c.vault).where(agents.c.life == Life.ACTIVE)
 
 
@@ -160,11 +159,6 @@ def list_targeted_agents(tx: Tx, org: str) -> list[TargetedAgent]:
             tags = read[text] = json_text.decode(text, type=tuple[str, ...])
         found.append(TargetedAgent(vault, lives[life], tags, presences[presence], seen))
     return found
-
-
-def list_all_agents(tx: Tx) -> list[Agent]:
-    """Of all organizations: for the work that the control plane does by itself."""
-    return fetch_all(tx, Agent, _ALL)
 
 
 def active_agents(tx: Tx) -> frozenset[tuple[str, str]]:

@@ -20,7 +20,6 @@ _CHECKPOINT: Final = select_by_key(witnessed)
 _LOG: Final = select_by_key(witnessed_logs)
 _BASE: Final = select_by_key(trail_bases)
 _NODE: Final = 32  # bytes of SHA-256
-_GROWTH: Final = select_by_key(growths)
 
 
 def get_last_event(tx: Tx, org: str) -> AuditEvent | None:
@@ -179,11 +178,6 @@ class ConsistencyProof(Struct, frozen=True):
     def nodes(self) -> list[bytes]:
         """The proof."""
         return [self.path[i : i + _NODE] for i in range(0, len(self.path), _NODE)]
-
-
-def get_consistency_proof(tx: Tx, org: str, vault: str) -> ConsistencyProof | None:
-    """The agent's."""
-    return fetch_one(tx, ConsistencyProof, _GROWTH, org=org, vault=vault)
 
 
 def list_consistency_proofs(tx: Tx, org: str) -> dict[str, ConsistencyProof]:

@@ -145,12 +145,6 @@ class SqlCaTransaction:
         self._put(ca_certificates, ("serial",), _row_of(issued))
         record_changes(self._tx, [certificate_turn(issued)])
 
-    def revoked_certificates(self, now: int) -> Sequence[IssuedCertificate]:
-        """Revoked and unexpired, by serial."""
-        t = ca_certificates.c
-        chosen = sa.select(ca_certificates).where(t.revoked_at.is_not(None), t.not_after >= now)
-        return self._all_rows(IssuedCertificate, chosen.order_by(t.serial))
-
     def join(self, join_id: str) -> JoinRecord | None:
         """By id."""
         return self._join(sa.select(ca_joins).where(ca_joins.c.id == join_id))

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from control.model.identity import IdentityProvider, LinkedIdentity, LoginFlow
-from control.store.rows import Tx, fetch_all, fetch_one, insert_or_replace, insert_row
+from control.store.rows import Tx, fetch_one, insert_or_replace, insert_row
 from control.store.tables import identities, identity_providers, oidc_flows, used_logouts
 
 
@@ -34,13 +34,6 @@ def get_identity(tx: Tx, issuer: str, subject: str, org: str) -> LinkedIdentity 
 def put_identity(tx: Tx, row: LinkedIdentity) -> None:
     """Add or replace it."""
     insert_or_replace(tx, identities, row)
-
-
-def list_identities(tx: Tx, org: str, name: str) -> list[LinkedIdentity]:
-    """What an account is linked to."""
-    t = identities.c
-    chosen = sa.select(identities).where(t.org == org, t.name == name).order_by(t.issuer)
-    return fetch_all(tx, LinkedIdentity, chosen)
 
 
 def delete_identities(tx: Tx, org: str, name: str) -> None:

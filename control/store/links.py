@@ -124,8 +124,8 @@ def unoffered_bundles(
     return [(to_struct(AgentLink, row), bundle) for row, bundle in zip(rows, bundles, strict=True)]
 
 
-def offer_bundles(tx: Tx, rows: Iterable[AgentLink]) -> None:
-    """Note the ids of the bundles that these agents get."""
+def put_bundle_ids(tx: Tx, rows: Iterable[AgentLink]) -> None:
+    """Store the outbox ids of the bundles that these agents get."""
     values = [
         {**_here(r), "to_newest": r.newest, "to_bundle": r.bundle, "to_bundle_id": r.bundle_id}
         for r in rows

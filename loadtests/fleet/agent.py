@@ -22,7 +22,7 @@ from protocols.link import backoff, codec
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.bundle import (
-    NO_BUNDLE,
+    ZERO_HASH,
     AcceptedVersion,
     Bundle,
     VerifiedBundle,
@@ -252,7 +252,7 @@ class SimulatedAgent:
         return m.Registration(
             release="0.1.0", platform=words.Platform.LINUX_AMD64, backend=words.Backend.SQLITE,
             key_holder=words.KeyHolder.FILE, started_at=time.time_ns() // 1_000_000,
-            policy_version=self._stored.version, policy_hash=self._stored.hash or NO_BUNDLE,
+            policy_version=self._stored.version, policy_hash=self._stored.hash or ZERO_HASH,
             audit_size=0,
         )  # fmt: skip
 

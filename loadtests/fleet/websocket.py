@@ -45,7 +45,7 @@ class ClientCertificate(NamedTuple):
 
 
 class WebSocketClient:
-    """A `Pipe`; one task sends and one receives. A cancelled `receive` loses nothing."""
+    """A `LinkTransport`; one task sends and one receives. A cancelled `receive` loses nothing."""
 
     def __init__(self, tls: TlsStream, peer: bytes) -> None:
         """Use `connect`."""
@@ -90,7 +90,7 @@ class WebSocketClient:
         return wire
 
     async def send(self, frame: bytes) -> None:
-        """See `Pipe`."""
+        """See `LinkTransport`."""
         size = len(frame)
         if size <= _SHORT:
             head = bytes((_BINARY, _MASKED | size))
@@ -104,7 +104,7 @@ class WebSocketClient:
             raise TransportError("closed", str(error)) from error
 
     async def receive(self) -> bytes:
-        """See `Pipe`."""
+        """See `LinkTransport`."""
         while True:
             start, end = self._bounds()
             if end and len(self._buffer) >= end:

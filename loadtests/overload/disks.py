@@ -42,7 +42,7 @@ def slow_sync() -> tuple[str, ...]:
 
 
 def can_mount(folder: Path) -> bool:
-    """Whether this user may mount a file system of his own."""
+    """Whether this user may mount a file system of their own."""
     with small_disk(folder) as mounted:
         return mounted
 

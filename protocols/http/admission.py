@@ -3,8 +3,9 @@
 By Little's law n requests in hand, each of which costs c seconds of the event loop, keep the last
 of them waiting for about n * c. So the limit is the longest wait that is allowed divided by the
 measured c. Waiting for a disk or for a client costs the loop nothing and lowers no limit. A slow
-client is not counted while the server waits for it. Who waits for a disk keeps his place, so some
-places are never for requests that may change something: reads are served beside a disk that stalls.
+client is not counted while the server waits for it. A request that waits for a disk keeps its
+place, so some places are never for requests that may change something: reads are served beside a
+disk that stalls.
 """
 
 from typing import Final

@@ -83,12 +83,12 @@ class ServerState:
         return answer
 
 
-def refuse_as_json(status: int, code: str, message: str) -> tuple[Headers, bytes]:  # noqa: ARG001 - Refuse's shape
+def refuse_as_json(status: int, code: str, message: str) -> tuple[Headers, bytes]:  # noqa: ARG001 - as MakeRefusal has it
     """The default answer to a refused request: `{"errors": [message]}`."""
     return [(b"content-type", b"application/json")], json.dumps({"errors": [message]}).encode()
 
 
-def overload_response(target: bytes) -> tuple[Headers, bytes]:  # noqa: ARG001 - TurnAway's shape
+def overload_response(target: bytes) -> tuple[Headers, bytes]:  # noqa: ARG001 - as MakeOverloadResponse has it
     """The default: nothing is urgent."""
     headers, body = refuse_as_json(503, "overloaded", "too many requests; wait and try again")
     return [*headers, (b"retry-after", b"1")], body

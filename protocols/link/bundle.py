@@ -34,7 +34,7 @@ from protocols.link.vocabulary import PolicyReason
 
 DOMAIN: Final = b"freehold-policy-v1\0"
 EVERY_VAULT: Final = "*"
-NO_BUNDLE: Final = bytes(HASH_SIZE)
+ZERO_HASH: Final = bytes(HASH_SIZE)
 """The `prev_hash` of version 1."""
 
 
@@ -56,10 +56,10 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class AcceptedVersion:
-    """The bundle that an agent has accepted last; version 0 and `NO_BUNDLE` before the first."""
+    """The bundle that an agent has accepted last; version 0 and `ZERO_HASH` before the first."""
 
     version: int = 0
-    hash: bytes = NO_BUNDLE
+    hash: bytes = ZERO_HASH
 
 
 @dataclass(frozen=True, slots=True)

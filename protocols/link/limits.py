@@ -51,7 +51,7 @@ CLOCK_SKEW_MS: Final = 300_000
 CONNECT_SECONDS: Final = 10.0
 """For TCP, TLS and the websocket's handshake together, at either end."""
 WRITE_SECONDS: Final = 20.0
-"""For one frame; a reader who needs longer is cut, before he counts as dead."""
+"""For one frame; a reader that needs longer is cut, before it counts as dead."""
 CLOSE_SECONDS: Final = 2.0
 """For the websocket's closing handshake; then the socket is closed."""
 MAX_UNREAD: Final = 4 * MAX_FRAME

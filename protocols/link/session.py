@@ -3,35 +3,39 @@
 Frames go in, events come out; messages go in, frames come out. The owner brings a connection
 (`protocols.link.transport`), an `Outbox` and an `Inbox`, a nonce that was never used, and the time:
 
-    end = End(channel=…, nonce=…, outbox=await outbox.state(), cursor=await inbox.cursor(), …)
-    session = Session.agent(end, now())
+    config = SessionConfig(
+        channel=…, signer=…, verifier=…, nonce=…,
+        outbox=await outbox.state(), cursor=await inbox.cursor(),
+    )
+    session = LinkSession.agent(config, now())
 
-    for event in session.receive(frame, now()):           # a frame came
+    for event in session.receive_frame(frame, now()):     # a frame came
         match event:
-            case Opened():
-                session.send(registration)                # no outbox: lost with the connection
-            case Received(id=0, message=message):
+            case SessionOpened():
+                session.send_message(registration)        # no outbox: lost with the connection
+            case MessageReceived(id=0, message=message):
                 handle(message)
-            case Received(id=id, message=message):        # effect and cursor in one transaction,
-                await inbox.apply(session.peer_stream, id, message)
-                session.applied(id)                       # and only then acknowledge
-            case Missed(last=last):
+            case MessageReceived(id=id_, message=message):
+                # The effect and the cursor are one transaction. Acknowledge after it.
+                await inbox.apply(session.peer_stream, id_, message)
+                session.mark_applied(id_)
+            case MessagesSkipped(last=last):
                 await inbox.apply(session.peer_stream, last, None)
-                session.applied(last)
-            case Acknowledged(through=through):
+                session.mark_applied(last)
+            case MessagesAcknowledged(through=through):
                 await outbox.acknowledge(through)
 
     session.tick(now())                                   # at session.deadline at the latest
 
-    while (room := session.room):                         # the outbox has something
-        batch = await outbox.read(session.sent, room)
-        if batch.through == session.sent:
+    while (room := session.window_room):                  # the outbox has something
+        batch = await outbox.read(session.last_sent, room)
+        if batch.through == session.last_sent:
             break
-        session.offer(batch)
+        session.send_batch(batch)
 
-    for frame in session.frames(now()):                   # after each of these, from one task
+    for frame in session.take_frames(now()):              # after each of these, from one task
         await pipe.send(frame)
-    if session.ended:
+    if session.is_ended:
         await pipe.aclose()
 
 `RemoteFaultError` (from `receive_frame` and `tick`): close the connection, take nothing of that
@@ -92,8 +96,8 @@ from protocols.link.states import (
     Transition,
     next_state,
 )
-from protocols.link.token_bucket import TokenBucket
 from protocols.link.vocabulary import ByeReason
+from protocols.token_bucket import MINUTE, TokenBucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ class LinkSession:
         self.state = SessionState.CONNECTING
         self.id = NO_SESSION
         self.version = FIRST_VERSION
-        """That both ends speak, from `Opened` on."""
+        """That both ends speak, from `SessionOpened` on."""
         self.round_trip: float | None = None
         """Seconds from our last ping to its answer."""
         self._out = direction
@@ -156,7 +160,7 @@ class LinkSession:
         self._peer_left = False
         self._began = self._last_received = self._pinged = now.monotonic
         self._pings = 0
-        self._ping_bucket = TokenBucket(PINGS_A_MINUTE, PINGS_A_MINUTE, now.monotonic)
+        self._ping_bucket = TokenBucket(PINGS_A_MINUTE, PINGS_A_MINUTE / MINUTE, now.monotonic)
         self._left = 0.0
 
     @classmethod
@@ -177,7 +181,7 @@ class LinkSession:
 
     @classmethod
     def control(cls, config: SessionConfig, now: ClockReading) -> Self:
-        """The control plane's end; it waits for the `Hello` of the agent in `end.channel`."""
+        """The control plane's end; it waits for the `Hello` of the agent in `config.channel`."""
         return cls(Direction.TO_AGENT, config, now)
 
     # --- what the owner looks at ------------------------------------------------------------------
@@ -189,7 +193,7 @@ class LinkSession:
 
     @property
     def peer_stream(self) -> bytes:
-        """The stream that received ids belong to. Only once `Opened` has come."""
+        """The stream that received ids belong to. Only after `SessionOpened`."""
         return self._handshake_done()[1].stream
 
     @property
@@ -324,8 +328,8 @@ class LinkSession:
 
     def _hello(self, envelope: Envelope, hello: m.Hello, now: ClockReading) -> None:
         self._guard.check_frame(envelope, now.wall_ms)
-        end, channel = self._config, self._channel
-        version = handshake.check_hello(hello, envelope.vault_id, channel, end.versions)
+        config, channel = self._config, self._channel
+        version = handshake.check_hello(hello, envelope.vault_id, channel, config.versions)
         session = handshake.derive_session_id(channel, hello.nonce, self._nonce, version)
         self._begin(envelope, hello, session, version)
         self._guard = SequenceGuard(self._channel.vault, self.id, 1)
@@ -333,9 +337,9 @@ class LinkSession:
             version=version,
             agent_nonce=hello.nonce,
             nonce=self._nonce,
-            stream=end.outbox.stream,
-            newest=end.outbox.newest,
-            received=end.cursor,
+            stream=config.outbox.stream,
+            newest=config.outbox.newest,
+            received=config.cursor,
         )
         self._queue_message(welcome)
         self._step(Transition.GREET)
@@ -385,7 +389,7 @@ class LinkSession:
             case m.Ack():
                 pass
             case m.Ping(number=number):
-                self._ping_bucket.consume(now.monotonic)
+                require_token(self._ping_bucket, now.monotonic)
                 self._pong = number
             case m.Pong(number=number):
                 self._answered(number, now)
@@ -558,3 +562,9 @@ def check_clock(timestamp: int, now_ms: int) -> None:
     """Raise `RemoteFaultError` (`clock`) for a time more than `CLOCK_SKEW_MS` from ours."""
     if abs(timestamp - now_ms) > CLOCK_SKEW_MS:
         raise RemoteFaultError(Fault.CLOCK, "the peer's clock and ours differ by over 5 minutes")
+
+
+def require_token(bucket: TokenBucket, monotonic: float) -> None:
+    """Take a token. Raises `RemoteFaultError` (`flood`) when the bucket is empty."""
+    if not bucket.try_consume(monotonic):
+        raise RemoteFaultError(Fault.FLOOD, "the peer asks faster than it may")

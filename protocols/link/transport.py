@@ -1,4 +1,4 @@
-"""What a session's frames travel on: `stream.py` over the network, `memory.py` within a process."""
+"""What carries a session's frames: `WebSocketTransport` over a network, or one in memory."""
 
 from typing import Final, Protocol
 

@@ -1,8 +1,8 @@
 """A server's entrance: what a connection waits for until its handshake may begin.
 
-A handshake costs memory and time of the processor, so only so many go on at once. Who holds one of
-those places must be at work: nobody is given one before he has said something, nobody keeps it for
-long, and no client has more than a share, so that one that stalls keeps out itself at most.
+A handshake costs memory and time of the processor, so only so many go on at once. A client
+that holds one of those places must be at work: it gets one after it has sent something, it keeps it
+for a short time, and it has a share at most, so one that stalls keeps out itself only.
 """
 
 from collections import Counter, OrderedDict

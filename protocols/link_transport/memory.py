@@ -1,4 +1,4 @@
-"""The link's surroundings within one process: for tests and the simulation, and nothing else."""
+"""Transport, outbox and inbox of a link in memory: for tests, the simulation and load tests."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from protocols.link.messages import Cursor, Delivery, Message, spec_of
 
 
 class MemoryTransport:
-    """One end of a pair: a `Pipe` without a network."""
+    """One end of a pair: a `LinkTransport` without a network."""
 
     def __init__(
         self,
@@ -28,21 +28,21 @@ class MemoryTransport:
         """What this end was closed with."""
 
     async def send(self, frame: bytes) -> None:
-        """See `Pipe`."""
+        """See `LinkTransport`."""
         try:
             await self._send.send(frame)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise TransportError("closed", "the peer is gone") from None
 
     async def receive(self) -> bytes:
-        """See `Pipe`."""
+        """See `LinkTransport`."""
         try:
             return await self._receive.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
             raise TransportError("closed", "the peer is gone") from None
 
     async def aclose(self, fault: str = "") -> None:
-        """See `Pipe`."""
+        """See `LinkTransport`."""
         self.fault = self.fault or fault
         await self._send.aclose()
         await self._receive.aclose()

@@ -97,30 +97,6 @@ def peer_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> list[bytes]:
     return [c if isinstance(c, bytes) else _der(c) for c in shown if c is not None]
 
 
-class ReloadableContext:
-    """A server context that can be replaced while its listener runs.
-
-    Connections made after `replace_context` have the new certificate and the new trust; those that
-    are open stay as they are: whoever ends an agent ends its connection too.
-    """
-
-    def __init__(self, first: ssl.SSLContext, outer: ssl.SSLContext) -> None:
-        """`outer` is the listener's, built like `first`; its own trust is never used."""
-        self._current = first
-        self.context = outer
-        outer.sni_callback = self._choose
-
-    def replace_context(self, context: ssl.SSLContext) -> None:
-        """Use this one from the next handshake on."""
-        self._current = context
-
-    def _choose(
-        self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _outer: ssl.SSLContext
-    ) -> None:
-        """Called in each handshake, also without a server name."""
-        connection.context = self._current
-
-
 class _Checked:
     """A TLS connection whose handshake ends with a check of ours."""
 

@@ -1,4 +1,4 @@
-"""A websocket as a `Pipe`: bounded in what it reads between two frames and in every wait."""
+"""A websocket as a `LinkTransport`; what it reads between two frames and every wait is bounded."""
 
 import ssl
 from collections.abc import Callable
@@ -67,7 +67,7 @@ class BoundedStream(trio.abc.Stream):
 
 
 class WebSocketTransport:
-    """A `Pipe` over a websocket."""
+    """A `LinkTransport` over a websocket."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class WebSocketTransport:
         self.closed = trio.Event()
 
     async def send(self, frame: bytes) -> None:
-        """See `Pipe`. Raises `TransportError`: `closed`, `slow`."""
+        """See `LinkTransport`. Raises `TransportError`: `closed`, `slow`."""
         if self._broken:
             raise self._gone()
         self._broken = True  # until the whole frame is written
@@ -103,7 +103,7 @@ class WebSocketTransport:
         self._broken = False
 
     async def receive(self) -> bytes:
-        """See `Pipe`. Raises `TransportError`: `closed`, `text`."""
+        """See `LinkTransport`. Raises `TransportError`: `closed`, `text`."""
         try:
             frame = await self._connection.get_message()
         except ws.ConnectionClosed:
@@ -115,7 +115,7 @@ class WebSocketTransport:
         raise TransportError(TEXT, "frames are binary messages")
 
     async def aclose(self, fault: str = "") -> None:
-        """See `Pipe`."""
+        """See `LinkTransport`."""
         try:
             with trio.move_on_after(limits.CLOSE_SECONDS):
                 await self._connection.aclose(POLICY if fault else NORMAL, fault or None)

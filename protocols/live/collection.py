@@ -40,11 +40,6 @@ class LiveCollection:
         """In the order in which they came."""
         return self._rows.keys()
 
-    @property
-    def has_changes(self) -> bool:
-        """Whether there is something to tell."""
-        return bool(self._changes)
-
     def put_row(self, key: str, row: Mapping[str, Any]) -> None:
         """Add or replace a row; a column that it lacks becomes null."""
         old = self._rows.get(key)
@@ -99,8 +94,8 @@ class LiveCollection:
     def snapshot_pages(self) -> tuple[str, ...]:
         """All rows as JSON objects of at most `SNAPSHOT_ROWS` rows, at least one.
 
-        Made again only after a `take_changes`: whoever gets it before the next one is told of what
-        it lacks by that.
+        Made again only after a `take_changes`. A subscriber that gets a cached snapshot receives
+        the later rows with the next change message.
         """
         if self._pieces is None:
             self._pieces = tuple(_pieces(self._rows))

@@ -14,12 +14,12 @@ from protocols.http.errors import SocketClosedError
 from protocols.live.feed import LiveFeed
 from protocols.live.limits import HEARTBEAT_SECONDS, LiveLimits
 from protocols.live.requests import (
-    RequestBucket,
     UnwatchRequest,
     WatchRequest,
     WatchRequestError,
     parse_request,
 )
+from protocols.token_bucket import TokenBucket
 
 CLOSE_SESSION_ENDED: Final = 4401
 CLOSE_SERVICE_RESTART: Final = 1012  # IANA's registry of close codes
@@ -40,7 +40,7 @@ class FeedConnection:
     def __init__(self, bounds: LiveLimits, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._pending = trio.Event()
-        self._bucket = RequestBucket(bounds, monotonic())
+        self._bucket = TokenBucket(bounds.burst, bounds.rate, monotonic())
         self.feed = LiveFeed(bounds, self._notify_pending)
 
     async def run(
@@ -76,7 +76,8 @@ class FeedConnection:
             if text is None:
                 return await close_websocket(send, _NOT_TEXT, "requests are text")
             try:
-                self._bucket.consume(self._monotonic())
+                if not self._bucket.try_consume(self._monotonic()):
+                    raise WatchRequestError("too many requests")  # noqa: TRY301  # the one way out
                 await handle(parse_request(text))
             except WatchRequestError as error:
                 return await close_websocket(send, _POLICY, str(error))

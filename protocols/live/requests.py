@@ -1,4 +1,4 @@
-"""What a browser may ask for, and how often. Pure."""
+"""What a browser may ask for. Pure."""
 
 from typing import Annotated, Final
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from protocols import json_text
-from protocols.live.limits import MAX_ID, MAX_REQUEST, LiveLimits
+from protocols.live.limits import MAX_ID, MAX_REQUEST
 
 Number = Annotated[int, Meta(ge=0, le=MAX_ID)]
 TopicWord = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[a-z0-9-]+\Z")]
@@ -43,20 +43,3 @@ def parse_request(text: str) -> WatchRequest | UnwatchRequest:
         return _unwatch.decode(text) if '"unwatch"' in text else _watch.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise WatchRequestError("a request is a watch or an unwatch") from None
-
-
-class RequestBucket:
-    """A token bucket for requests. Times are seconds of any clock that only moves forward."""
-
-    def __init__(self, bounds: LiveLimits, now: float) -> None:
-        self._bounds = bounds
-        self._left = float(bounds.burst)
-        self._last = now
-
-    def consume(self, now: float) -> None:
-        """One request. Raises `WatchRequestError` when there were too many."""
-        gained = (now - self._last) * self._bounds.rate
-        self._left = min(float(self._bounds.burst), self._left + gained) - 1
-        self._last = now
-        if self._left < 0:
-            raise WatchRequestError("too many requests")

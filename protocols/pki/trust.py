@@ -50,7 +50,7 @@ class TrustStore:
         """The trust that an agent has after it was told that `roots` are trusted now.
 
         A root that is new to it counts only when `cross` certifies that root as one, by one that it
-        trusts (`check_cross`), or when it is one of those, made anew with the same key: whoever
+        trusts (`is_cross`), or when it is one of those, made anew with the same key: whoever
         holds the control plane, and so an intermediate that a root has certified, but no root's
         key, cannot add one. It forgets roots that are not told any more, but never all. Raises
         `ChainError` otherwise.

@@ -23,9 +23,9 @@ def test_what_a_program_may_of_peoples_matters_is_a_list() -> None:
     """Whatever is added there is refused to an API token until somebody puts it on the list."""
     peoples = [resource for resource in RESOURCES if resource.tag in PEOPLES]
     assert {resource.tag for resource in peoples} == PEOPLES
-    assert not any(resource.programs for resource in peoples)
+    assert not any(resource.allows_api_tokens for resource in peoples)
     open_to_programs = {
-        e.name for resource in peoples for e in resource.all if e.programs and not e.public
+        e.name for resource in peoples for e in resource.all if e.allows_api_tokens and not e.public
     }
     assert open_to_programs == READABLE
 
@@ -34,8 +34,8 @@ def test_of_the_fleet_a_program_may_everything() -> None:
     """Its owner showed who it is when the token was made."""
     for resource in RESOURCES:
         if resource.tag not in PEOPLES:
-            assert resource.programs, resource.tag
-            assert all(endpoint.programs for endpoint in resource.all), resource.tag
+            assert resource.allows_api_tokens, resource.tag
+            assert all(endpoint.allows_api_tokens for endpoint in resource.all), resource.tag
 
 
 def test_what_takes_away_or_stops_is_quick() -> None:
@@ -44,7 +44,12 @@ def test_what_takes_away_or_stops_is_quick() -> None:
         "sessions.end", "sessions.logout", "tokens.revoke", "invitations.revoke", "joins.refuse",
         "rollouts.halt", "enrolment.withdraw", "holds.place",
     }  # fmt: skip
-    fresh = {endpoint.name for resource in RESOURCES for endpoint in resource.all if endpoint.fresh}
+    fresh = {
+        endpoint.name
+        for resource in RESOURCES
+        for endpoint in resource.all
+        if endpoint.requires_recent_auth
+    }
     assert not stopping & fresh
     assert {"agents.lock", "rollouts.start", "users.create_user", "tokens.create_token"} <= fresh
 
@@ -55,7 +60,7 @@ def test_what_a_program_may_changes_nobody() -> None:
         endpoint.name
         for resource in RESOURCES
         for endpoint in resource.all
-        if resource.tag in PEOPLES and endpoint.programs and endpoint.mutates
+        if resource.tag in PEOPLES and endpoint.allows_api_tokens and endpoint.mutates
     }
     public = {e.name for r in RESOURCES for e in r.all if e.public}
     assert changes - public == {"sessions.logout"}
@@ -63,5 +68,5 @@ def test_what_a_program_may_changes_nobody() -> None:
 
 def test_a_change_cannot_be_added_without_saying_so() -> None:
     """The program does not start with one that leaves it to a default."""
-    with pytest.raises(TypeError, match="say whether `fresh`"):
+    with pytest.raises(TypeError, match="set `requires_recent_auth`"):
         EndpointGroup("things", "Things.").route("POST", "things", "Make one")

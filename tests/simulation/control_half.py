@@ -202,7 +202,8 @@ class ControlHalf:
                     await steal(theft, self._renew, office.revocation, self._network)
 
     async def _let_in(self, core: Core, office: CertificateAuthority) -> None:
-        known = {agent.vault: agent.life for agent in await core.store.read(agents.list_all_agents)}
+        rows = await core.store.read(lambda tx: agents.list_targeted_agents(tx, ORG))
+        known = {agent.vault: agent.life for agent in rows}
         for join in await office.join_requests.list_pending(None, 100):
             if join_fingerprint(join) == self.agent_shows(join.label):
                 await office.join_requests.approve_request(

@@ -18,7 +18,7 @@ from actors.tree import Node
 from protocols.instant import rfc3339
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import NO_BUNDLE, AcceptedVersion, open_bundle
+from protocols.link.bundle import ZERO_HASH, AcceptedVersion, open_bundle
 from protocols.link.signing import sha256
 from protocols.merkle import Frontier, leaf_hash
 from tests.simulation.machine import SimWorld
@@ -172,7 +172,7 @@ class VaultDouble:
             origin=log_origin(self._kept.name),
             size=len(lines),
             root=self._kept.tree.root(),
-            head=NO_BUNDLE,
+            head=ZERO_HASH,
             time=rfc3339(self._world.now()),
         )
         self._kept.heads[head.root] = (len(self._kept.forks) - 1, head.size)

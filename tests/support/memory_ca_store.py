@@ -111,11 +111,6 @@ class MemoryCaTransaction:
         self._certificates[issued.serial] = issued
         self._serials[issued.key] = issued.serial
 
-    def revoked_certificates(self, now: int) -> Sequence[IssuedCertificate]:
-        """Revoked and unexpired, by serial."""
-        found = (i for i in self._certificates.values() if i.revoked_at is not None)
-        return sorted((i for i in found if i.not_after >= now), key=lambda i: i.serial)
-
     def join(self, join_id: str) -> JoinRecord | None:
         """By id."""
         return self._joins.get(join_id)

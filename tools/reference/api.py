@@ -63,8 +63,8 @@ def _agent_row(endpoint: Any) -> tuple[str, ...]:
 
 
 def _control_row(endpoint: Any) -> tuple[str, ...]:
-    proof = "yes" if endpoint.fresh else ""
-    programs = "" if endpoint.public else "yes" if endpoint.programs else "no"
+    proof = "yes" if endpoint.requires_recent_auth else ""
+    programs = "" if endpoint.public else "yes" if endpoint.allows_api_tokens else "no"
     what = (endpoint.method, code(endpoint.template), endpoint.summary)
     return *what, _caller(endpoint), proof, programs
 
@@ -72,6 +72,6 @@ def _control_row(endpoint: Any) -> tuple[str, ...]:
 def _caller(endpoint: Any) -> str:
     if endpoint.public:
         return "everybody"
-    if endpoint.anyone:
+    if endpoint.any_authenticated:
         return "signed in"
     return str(endpoint.role.name.lower()) if "{org}" in endpoint.template else "platform"

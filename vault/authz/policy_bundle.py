@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from protocols import json_text
-from protocols.link.bundle import NO_BUNDLE, AcceptedVersion, VerifiedBundle
+from protocols.link.bundle import ZERO_HASH, AcceptedVersion, VerifiedBundle
 from vault.authz.policy import Policy, validate_policy
 from vault.errors import UnavailableError, ValidationError
 from vault.model.link_ports import PolicyTrust
@@ -30,7 +30,7 @@ class PolicyBundle(Struct, frozen=True, kw_only=True):
     key: bytes = b""
     authority: str = ""
     version: int = 0
-    hash: bytes = NO_BUNDLE
+    hash: bytes = ZERO_HASH
     expires: int = 0
     policies: tuple[Policy, ...] = ()
 

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from msgspec.structs import replace
 
 from actors.world import World
-from protocols.link.bundle import NO_BUNDLE
+from protocols.link.bundle import ZERO_HASH
 from vault.authz.access import Decision
 from vault.authz.ceiling import NO_CEILING, compile_ceiling, count_narrowed
 from vault.authz.compile import CompiledCeiling, compile_permissions, compile_policies
@@ -453,7 +453,7 @@ class PolicyStore:
         """The control plane's bundle in force; with `trust` only what came by that enrolment."""
         found = self.snapshot.bundle
         if trust is not None and not found.is_from(trust):
-            return ActiveBundle(0, NO_BUNDLE, 0, 0)
+            return ActiveBundle(0, ZERO_HASH, 0, 0)
         narrowed = count_narrowed(self.ceiling, found.policies)
         return ActiveBundle(found.version, found.hash, found.expires, narrowed)
 

@@ -14,7 +14,7 @@ from actors import World
 from protocols.link.delivery import Inbox, Outbox
 from protocols.link.errors import InboxFullError, RemoteFaultError, TransportError
 from protocols.link.messages import CheckpointCosignature, Message, Observe, PolicyReplay, spec_of
-from protocols.link.session import ClockReading, LinkSession, SessionConfig
+from protocols.link.session import ClockReading, LinkSession, SessionConfig, require_token
 from protocols.link.session_events import (
     MessageReceived,
     MessagesAcknowledged,
@@ -25,9 +25,9 @@ from protocols.link.session_events import (
     SessionOpened,
 )
 from protocols.link.states import SENDABLE, SessionState
-from protocols.link.token_bucket import TokenBucket
 from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import ByeReason, SkipReason
+from protocols.token_bucket import MINUTE, TokenBucket
 from vault.control_link.egress_chain import EgressStream
 from vault.control_link.egress_ledger import EgressRecorder
 
@@ -118,9 +118,9 @@ class IntakeRates(NamedTuple):
     def unused(cls, now: float) -> Self:
         """All of them unused."""
         return cls(
-            TokenBucket(MAX_BURST, REQUESTS_PER_MINUTE, now),
-            TokenBucket(MAX_BURST, COSIGNATURES_PER_MINUTE, now),
-            TokenBucket(REPLAY_QUERIES_PER_MINUTE, REPLAY_QUERIES_PER_MINUTE, now),
+            TokenBucket(MAX_BURST, REQUESTS_PER_MINUTE / MINUTE, now),
+            TokenBucket(MAX_BURST, COSIGNATURES_PER_MINUTE / MINUTE, now),
+            TokenBucket(REPLAY_QUERIES_PER_MINUTE, REPLAY_QUERIES_PER_MINUTE / MINUTE, now),
         )
 
     def rate_for(self, item: IntakeItem) -> TokenBucket:
@@ -368,7 +368,7 @@ class LinkConnection:
                 self.observed_until = self._world.monotonic() + seconds
                 self._observer.on_observed()
             case MessageReceived(id=0, message=PolicyReplay() as question):
-                self._rates.replay_queries.consume(self._world.monotonic())
+                require_token(self._rates.replay_queries, self._world.monotonic())
                 self._observer.on_replay_query(question)
             case MessageReceived(id=0):
                 pass  # nothing else that a control plane sends is for the moment only

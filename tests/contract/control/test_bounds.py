@@ -20,7 +20,7 @@ from control.store.rows import Tx
 from control.store.store import Store
 from control.store.tables import bundle_bodies
 from protocols.link import messages as m
-from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, sign_bundle
+from protocols.link.bundle import ZERO_HASH, Bundle, PolicyKey, sign_bundle
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.limits import MAX_INT
 from protocols.link.vocabulary import OperationName
@@ -182,7 +182,7 @@ async def test_rules_are_stored_once_for_many_agents(store: Store) -> None:
 def bundle(vault: str, org: str) -> Assignment:
     """One that its agent would take."""
     made = Bundle(
-        org=org, vault=vault, version=1, prev_hash=NO_BUNDLE, not_before=1, expires=2,
+        org=org, vault=vault, version=1, prev_hash=ZERO_HASH, not_before=1, expires=2,
         rules=(b"x" * 5000, b"{}"),
     )  # fmt: skip
     signed = sign_bundle(made, PolicyKey(new_signing_key()))

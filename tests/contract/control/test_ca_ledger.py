@@ -180,8 +180,6 @@ async def test_lists_are_in_their_order_and_within_their_bounds(ledger: CaStore)
         assert [t.id for t in tx.tokens("acme", 2)] == ["3", "2"]
         assert [i.generation for i in tx.certificates(NAME, NOW + 100)] == [1, 2, 3]
         assert tx.certificates(NAME, NOW + 101) == []
-        assert [i.generation for i in tx.revoked_certificates(NOW + 9)] == [4, 5]
-        assert [i.generation for i in tx.revoked_certificates(NOW + 10)] == [5]
         pending = JoinState.PENDING
         assert [j.id for j in tx.joins(None, pending, NOW, 9)] == ["1", "2", "3"]
         assert [j.id for j in tx.joins("", pending, NOW, 9)] == ["3"]

@@ -46,7 +46,7 @@ def test_who_may_what() -> None:
     viewer = Caller("acme", "v", Role.VIEWER, "t")
     authorize(operation(), viewer)
     authorize(operation(org="other", role=Role.OWNER), ROOT)
-    authorize(operation(org="other", anyone=True), viewer)
+    authorize(operation(org="other", any_authenticated=True), viewer)
     with pytest.raises(AuthorizationError):
         authorize(operation(role=Role.OPERATOR), viewer)
     with pytest.raises(AuthorizationError):
@@ -217,10 +217,10 @@ async def test_what_is_dangerous_takes_a_fresh_proof(core: Core, world: FakeWorl
         return "done"
 
     secret = await session(core)
-    assert await core.pipeline.run(operation(secret, fresh=True), handle) == "done"
+    assert await core.pipeline.run(operation(secret, requires_recent_auth=True), handle) == "done"
     world.advance(601)
     with pytest.raises(AuthorizationError, match="step_up"):
-        await core.pipeline.run(operation(secret, fresh=True), handle)
+        await core.pipeline.run(operation(secret, requires_recent_auth=True), handle)
     assert await core.pipeline.run(operation(secret), handle) == "done"
 
 
@@ -269,7 +269,7 @@ async def test_a_login_whose_client_has_gone_is_not_worked_on(core: Core) -> Non
     going = trio.Event()
 
     def login(name: str) -> Operation:
-        return operation(public=True, mutates=True, hashes=True, org="", request_id=name)
+        return operation(public=True, mutates=True, hashes_password=True, org="", request_id=name)
 
     async def serve(name: str, scope: trio.CancelScope) -> None:
         async def handle(_: Caller) -> None:

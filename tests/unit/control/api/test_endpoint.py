@@ -30,13 +30,13 @@ def test_body_query_and_answer_are_those_of_the_function() -> None:
     """What is decoded, what the function gets and what the document says cannot differ."""
     things = EndpointGroup[str]("things", "Things.")
 
-    @things.route("POST", "things", "Make one", role=Role.ADMIN, fresh=True)
+    @things.route("POST", "things", "Make one", role=Role.ADMIN, requires_recent_auth=True)
     async def create(call: Call, *, body: Body, query: Query) -> Answer:
         return Answer(call.services + body.name * query.limit)
 
     [made] = things.all
     assert (made.body, made.query, made.returns) == (Body, Query, Answer)
-    assert (made.name, made.mutates, made.fresh, made.programs) == (
+    assert (made.name, made.mutates, made.requires_recent_auth, made.allows_api_tokens) == (
         "things.create",
         True,
         True,
@@ -48,14 +48,14 @@ def test_body_query_and_answer_are_those_of_the_function() -> None:
 
 def test_without_them_it_takes_and_answers_nothing() -> None:
     """Neither a body nor a query; a trailing underscore is no part of the operation's name."""
-    things = EndpointGroup[str]("things", "Things.", programs=False)
+    things = EndpointGroup[str]("things", "Things.", allows_api_tokens=False)
 
     @things.route("GET", "things", "Look")
     async def list_(call: Call) -> None: ...
 
     [made] = things.all
     assert (made.body, made.query, made.returns) == (Nothing, Nothing, None)
-    assert (made.name, made.mutates, made.programs) == ("things.list", False, False)
+    assert (made.name, made.mutates, made.allows_api_tokens) == ("things.list", False, False)
 
 
 def test_a_file_has_the_type_of_its_json_beside_it() -> None:

@@ -106,7 +106,7 @@ async def test_a_live_connection_hears_of_it(
 ) -> None:
     """At once."""
     session = await opened(core, known)
-    with core.people.sessions._ends.subscribe(session) as event:
+    with core.people.sessions._session_ends.subscribe(session) as event:
         await core.federation.federation.logouts.end_sessions("acme", told(idp, world, sub="u-1"))
         assert event.is_set()
 

@@ -122,5 +122,5 @@ async def test_an_account_that_went_does_not_come_back(
     """Its link to the provider went with it."""
     joe = await admission.provision(ACME, claims("s-1"), "")
     await core.store.write(lambda tx: people.delete_user(tx, "acme", joe.name, 9))
-    none = await core.store.read(lambda tx: identities.list_identities(tx, "acme", joe.name))
-    assert none == []
+    key = (ACME.issuer, "s-1", "acme")
+    assert await core.store.read(lambda tx: identities.get_identity(tx, *key)) is None

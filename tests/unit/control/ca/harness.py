@@ -5,11 +5,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from actors.testing import FakeWorld
 from control.ca.clock_guard import ClockGuard
 from control.ca.enrolment import Enrolment
-from control.ca.issuer import ControlKeys, Issuer, IssuingState
+from control.ca.issuer import ControlKeys, Issuer, IssuingState, deactivate_agent
 from control.ca.join_requests import JoinRequests
 from control.ca.renewal import Renewal
 from control.ca.revocation import AgentEnded, Revocation
-from control.ca.store import CaStore, CaTransaction, EnrolledAgent
+from control.ca.store import AgentState, CaStore, CaTransaction, EnrolledAgent
 from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.chain import verify_agent
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
@@ -53,6 +53,16 @@ class Ca:
         found = await self.ledger.transact(lambda tx: tx.agent(name))
         assert found is not None
         return found
+
+    async def end_agent(self, state: AgentState, reason: str, name: AgentName = NAME) -> None:
+        """As the registry ends it, by a person's decision."""
+        agent, now = await self.agent(name), self.world.now()
+        await self.ledger.transact(lambda tx: deactivate_agent(tx, agent, state, reason, now=now))
+
+    async def revoked(self, name: AgentName = NAME) -> set[str]:
+        """Serials of the agent's certificates that were revoked before they expired."""
+        issued = await self.ledger.transact(lambda tx: tx.certificates(name, self.world.now()))
+        return {each.serial for each in issued if each.revoked_at is not None}
 
     async def enrolled(self, name: AgentName = NAME) -> "Asking":
         """An agent with a certificate."""

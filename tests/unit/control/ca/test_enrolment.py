@@ -62,7 +62,7 @@ async def test_a_retry_with_the_same_key_is_the_same_answer() -> None:
     other.key = asking.key
     with pytest.raises(AuthenticationError):
         await ca.enrolment.enrol_agent(other.enrol(request.token))
-    await ca.revocation.lock_agent(NAME, "gone")
+    await ca.end_agent(AgentState.LOCKED, "gone")
     with pytest.raises(AuthenticationError):
         await ca.enrolment.enrol_agent(request)
 
@@ -98,10 +98,10 @@ async def test_a_name_is_taken_over_only_when_a_person_said_so() -> None:
     assert [(ended.name, ended.state) for ended in ca.ended] == [(NAME, REPLACED)]
     assert await ca.enrolment.enrol_agent(anew.enrol(token)) == grant
     assert len(ca.ended) == 1
-    assert await ca.revocation.revoked_serials() == {before.shown().leaf.serial}
+    assert await ca.revoked() == {before.shown().leaf.serial}
     with pytest.raises(AuthorizationError, match="not valid any more"):
         await ca.revocation.admit_peer(before.shown())
-    await ca.revocation.retire_agent(NAME, "done")
+    await ca.end_agent(AgentState.RETIRED, "done")
     with pytest.raises(ConflictError, match="retired"):
         await ca.token(replace_agent=True)
 

@@ -47,7 +47,7 @@ async def test_an_end_revokes_all() -> None:
     await ca.ledger.transact(
         lambda tx: ca.issuer.deactivate(tx, agent, AgentState.LOCKED, "x", now)
     )
-    assert len(await ca.revocation.revoked_serials()) == 2
+    assert len(await ca.revoked()) == 2
     assert await ca.agent() == replace(agent, state=AgentState.LOCKED, reason="x")
     assert await ca.ledger.transact(lambda tx: no_observer(tx, agent)) is None
 

@@ -4,7 +4,7 @@ import pytest
 
 from control.ca.revocation import StolenCertificateLock, verify_presented
 from control.ca.store import AgentState, CaTransaction
-from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.errors import AuthorizationError, ConflictError
 from control.model.records import Severity
 from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
@@ -78,27 +78,14 @@ async def test_a_recorded_serial_with_another_key_or_name_is_refused() -> None:
 
 @pytest.mark.parametrize("state", [AgentState.LOCKED, AgentState.RETIRED])
 async def test_a_person_ends_an_agent(state: AgentState) -> None:
-    """From the commit on nothing of it counts, and its connection is ended."""
+    """From the commit on its certificates are revoked, and it is not admitted."""
     ca = Ca()
     peer = (await ca.enrolled()).shown()
-    end = ca.revocation.lock_agent if state is AgentState.LOCKED else ca.revocation.retire_agent
-    await end(NAME, "lost")
-    assert [(e.state, e.reason) for e in ca.ended] == [(state, "lost")]
-    assert await ca.revocation.revoked_serials() == {peer.leaf.serial}
-    assert ca.followed[-1].state is state
+    await ca.revocation.admit_peer(peer)
+    await ca.end_agent(state, "lost")
+    assert await ca.revoked() == {peer.leaf.serial}
     with pytest.raises(AuthorizationError):
         await ca.revocation.admit_peer(peer)
-    with pytest.raises(NotFoundError):
-        await end(AgentName.from_slugs("acme", "nobody"), "x")
-
-
-async def test_a_retired_agent_stays_retired() -> None:
-    """It is not locked afterwards."""
-    ca = Ca()
-    await ca.enrolled()
-    await ca.revocation.retire_agent(NAME, "done")
-    with pytest.raises(ConflictError):
-        await ca.revocation.lock_agent(NAME, "again")
 
 
 async def test_a_theft_and_its_alert_are_one_step() -> None:

@@ -17,7 +17,7 @@ from control.model.compliance import (
     TrailProof,
 )
 from control.model.records import WitnessedCheckpoint
-from control.store.audit_records import get_consistency_proof
+from control.store.audit_records import list_consistency_proofs
 from tests.unit.control.compliance.conftest import made, noted
 from tests.unit.control.services.test_witness import leaves, shown
 
@@ -41,7 +41,7 @@ async def witnessed(core: Core) -> CheckpointProof:
             )
         )
         assert isinstance(seen, WitnessedCheckpoint)
-    grown = await core.store.read(lambda tx: get_consistency_proof(tx, "acme", "v1"))
+    grown = (await core.store.read(lambda tx: list_consistency_proofs(tx, "acme")))["v1"]
     return proofs.checkpoint_proof(seen, grown, core.witness.cosignature_line(seen))
 
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from control.errors import UnavailableError
 from control.gateway.enrolment_server import EnrolmentServer
+from control.model.agents import Life
 from control.model.people import PLATFORM
 from control.model.records import AuditEvent
 from control.store import audit_records
@@ -22,7 +23,6 @@ from protocols.pki.messages import (
     decode_response,
 )
 from protocols.pki.messages import encode_message as encoded
-from protocols.pki.names import AgentName
 from protocols.pki.proof import sign_binding
 from protocols.pki.requests import create_csr
 from tests.unit.control.gateway.wired import Hub
@@ -160,7 +160,7 @@ async def test_a_refusal_is_on_the_trail_of_whom_it_concerns(
     granted = decode_response((await ask(desk, "/link/v1/enrol", asking(made.text))).body)
     assert isinstance(granted, Grant)
     assert (await ask(desk, "/link/v1/enrol", asking(made.text))).status == 401
-    await hub.office.revocation.lock_agent(AgentName("acme", "one"), "lost")
+    await hub.core.agents.registry.change_life("acme", "one", Life.LOCKED, "lost")
     csr = create_csr(new_curve_key(KeyKind.LEAF))
     await ask(desk, "/link/v1/renew", RenewRequest(csr=csr), granted.chain[0])
     rejoin = RejoinRequest(

@@ -10,6 +10,9 @@ import trio.testing
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
+from control.ca.revocation import StolenCertificateLock
+from control.ca.store import CaTransaction
+from control.errors import AuthorizationError
 from control.gateway import gateway
 from control.gateway.gateway import (
     ALERT_INTERVAL,
@@ -27,6 +30,7 @@ from control.model.replays import State
 from control.services.agent_registry import change_agent_life
 from control.services.event_bus import Topic
 from control.services.replays import ReplayRequest
+from control.store.ca_store import SqlCaStore
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.errors import Fault, RemoteFaultError, TransportError
@@ -161,10 +165,18 @@ async def test_a_word_makes_an_agent_online(hub: Hub) -> None:
 
 
 async def test_a_revocation_cuts_too(hub: Hub) -> None:
-    """The CA's own word, through the aftermath."""
+    """The lock of a stolen certificate, by the CA itself."""
     one = await hub.enrolled("one")
+    revocation, ledger, now = hub.office.revocation, SqlCaStore(hub.core.store), hub.world.now()
+
+    def lock(tx: CaTransaction) -> StolenCertificateLock:
+        agent = tx.agent(AgentName("acme", "one"))
+        assert agent is not None
+        return revocation.lock_in_transaction(tx, agent, now)
+
     async with hub.connected(one) as talk:
-        await hub.office.revocation.lock_agent(AgentName("acme", "one"), "stolen")
+        with pytest.raises(AuthorizationError):
+            revocation.raise_if_locked(await ledger.transact(lock))
         await talk.until(lambda: talk.ended)
 
 

@@ -14,9 +14,9 @@ from control.errors import (
     ValidationError,
 )
 from control.model.notices import ChannelTerms, Quiet, Server, Tls, Type
-from control.notify.token_bucket import BURST
 from control.services import channels
 from control.services.channels import ChannelDraft, validate_quiet_hours
+from control.services.hourly_limits import BURST
 from protocols.errors import TamperedError
 from tests.newest import place_control
 from tests.unit.control.notify.receiving import is_genuine, mailbox, receiver, status

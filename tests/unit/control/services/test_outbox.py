@@ -53,7 +53,7 @@ async def test_a_bundle_has_one_id_however_often_it_is_looked_for(core: Core) ->
         seen: list[tuple[int, ...]] = []
         for version in (1, 1, 2):
             policies.put_assignments(tx, assignment(version))
-            seen += [(row.newest,) for row, _ in outbox.offer_bundles(tx, "acme", ["v1"])]
+            seen += [(row.newest,) for row, _ in outbox.enqueue_bundles(tx, "acme", ["v1"])]
         batch = read(tx, 0)
         return [*seen, tuple(e.id for e in batch.entries), (batch.through,)]
 
@@ -69,7 +69,7 @@ async def test_a_bundle_that_was_superseded_is_not_sent_under_the_old_id(
     def change(tx: Tx) -> OutboxBatch:
         outbox.ensure_link(tx, "acme", "v1", STREAM)
         policies.put_assignments(tx, assignment(1))
-        outbox.offer_bundles(tx, "acme", ["v1"])
+        outbox.enqueue_bundles(tx, "acme", ["v1"])
         policies.put_assignments(tx, assignment(2))
         return read(tx, 0)
 
@@ -83,7 +83,7 @@ async def test_kinds_are_read_in_the_order_of_their_ids(core: Core) -> None:
     def change(tx: Tx) -> list[OutboxBatch]:
         link = outbox.enqueue_message(tx, outbox.ensure_link(tx, "acme", "v1", STREAM), notice())
         policies.put_assignments(tx, assignment(1))
-        outbox.offer_bundles(tx, "acme", ["v1"])
+        outbox.enqueue_bundles(tx, "acme", ["v1"])
         link = outbox.ensure_link(tx, "acme", "v1", STREAM)
         outbox.enqueue_message(tx, link, notice())
         return [read(tx, 0), read(tx, 0, 2), read(tx, 2), read(tx, 3)]

@@ -285,15 +285,15 @@ async def test_a_dead_process_takes_words_with_it(two: Two, world: FakeWorld) ->
     """What it may have heard and not stored is no silence."""
     await two.live(60, beats=True)
     pulse = two.leader._agents["acme", "v1"]
-    since = pulse.since
+    since = pulse.silent_since
     two.leader.restart_silence()
-    assert pulse.since == min(
+    assert pulse.silent_since == min(
         world.monotonic(), since + (SHARED_FLUSH_INTERVAL + COMPARE_INTERVAL) / SECOND
     )
     two.leader.record_message("acme", "v1")
-    since = pulse.since
+    since = pulse.silent_since
     two.leader.restart_silence()
-    assert pulse.since == since
+    assert pulse.silent_since == since
 
 
 async def test_who_is_locked_or_comes_elsewhere_is_known(

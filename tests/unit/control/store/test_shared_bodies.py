@@ -7,7 +7,7 @@ from control.model.policies import Assignment, Outcome
 from control.store import policies, shared_bodies
 from control.store.rows import Tx
 from control.store.tables import assignments, bundle_bodies
-from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, hash_of, sign_bundle
+from protocols.link.bundle import ZERO_HASH, Bundle, PolicyKey, hash_of, sign_bundle
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.pki.keys import new_signing_key
 
@@ -18,7 +18,7 @@ LARGE = (b'{"description":"' + b"x" * shared_bodies.MIN_SHARED_BYTES + b'"}', b"
 def row(vault: str, rules: tuple[bytes, ...], version: int = 1) -> Assignment:
     """A bundle that an agent would take."""
     bundle = Bundle(
-        org="acme", vault=vault, version=version, prev_hash=NO_BUNDLE, not_before=1, expires=2,
+        org="acme", vault=vault, version=version, prev_hash=ZERO_HASH, not_before=1, expires=2,
         rules=rules,
     )  # fmt: skip
     signed = sign_bundle(bundle, KEY)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from protocols.link import codec
 from protocols.link.bundle import (
     DOMAIN,
-    NO_BUNDLE,
+    ZERO_HASH,
     AcceptedVersion,
     Bundle,
     BundleError,
@@ -32,7 +32,7 @@ FIRST = Bundle(
     org="acme",
     vault="prod",
     version=1,
-    prev_hash=NO_BUNDLE,
+    prev_hash=ZERO_HASH,
     not_before=WALL,
     expires=WALL + 1000,
     rules=(b'{"name":"readers"}',),
@@ -114,7 +114,7 @@ def test_no_bundle_takes_so_many_versions_that_none_are_left(
     stored: int, taken: list[int], refused: list[int]
 ):
     """Whoever holds the policy key for an hour must not keep later ones out for good."""
-    there = AcceptedVersion(stored, HASH if stored else NO_BUNDLE)
+    there = AcceptedVersion(stored, HASH if stored else ZERO_HASH)
     for version in taken:
         assert opened(changed(version=version), there).bundle.version == version
     for version in refused:

@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.live.limits import LiveLimits
 from protocols.live.requests import (
-    RequestBucket,
     UnwatchRequest,
     WatchRequest,
     WatchRequestError,
@@ -61,17 +59,3 @@ def test_no_text_makes_it_fail_otherwise(text: str) -> None:
     """A request, or the one error."""
     with contextlib.suppress(WatchRequestError):
         parse_request(text)
-
-
-def test_requests_are_few_in_the_long_run() -> None:
-    """A burst, then so many a second; waiting earns no more than the burst."""
-    allowance = RequestBucket(LiveLimits(burst=3, rate=2.0), 0.0)
-    for now in (0.0, 0.0, 0.0, 1.0, 1.0):
-        allowance.consume(now)
-    with pytest.raises(WatchRequestError):
-        allowance.consume(1.0)
-    later = RequestBucket(LiveLimits(burst=3, rate=2.0), 0.0)
-    for _ in range(3):
-        later.consume(1000.0)
-    with pytest.raises(WatchRequestError):
-        later.consume(1000.0)

@@ -9,7 +9,6 @@ import trio
 from trio.testing import memory_stream_pair
 
 from protocols.link_transport.tls_contexts import (
-    ReloadableContext,
     TlsIdentity,
     agent_context,
     peer_chain,
@@ -183,26 +182,6 @@ async def test_nothing_below_tls_1_3_and_no_resumption(save: Save) -> None:
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     seen, _ = await shake(server, old)
     assert isinstance(seen, ssl.SSLError)
-
-
-async def test_trust_and_certificate_are_replaced_while_listening(save: Save) -> None:
-    """A rollover: first the old root, then both, then the new alone, for each new handshake."""
-    both = TrustStore.from_roots([A.root.certificate, B.root.certificate])
-    old, new = (agent_context(save(make_agent(p, now=NOW)), both, clock) for p in (A, B))
-    first = server_context(save(make_server(A, NOW)), A.trust)
-    live = ReloadableContext(first, server_context(save(make_server(A, NOW)), A.trust))
-
-    async def admitted() -> list[bool]:
-        return [isinstance((await shake(live.context, c))[0], list) for c in (old, new)]
-
-    assert await admitted() == [True, False]
-    live.replace_context(server_context(save(make_server(A, NOW)), both))
-    assert await admitted() == [True, True]
-    live.replace_context(server_context(save(make_server(B, NOW)), B.trust))
-    assert await admitted() == [False, True]
-    _, shown = await shake(live.context, new)
-    assert isinstance(shown, list)
-    assert shown[-1] == to_der(B.root.certificate)
 
 
 def test_a_blocking_socket_is_checked_too(save: Save) -> None:

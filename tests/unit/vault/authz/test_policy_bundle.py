@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from protocols.link.bundle import NO_BUNDLE, AcceptedVersion, Bundle, VerifiedBundle
+from protocols.link.bundle import ZERO_HASH, AcceptedVersion, Bundle, VerifiedBundle
 from vault.authz.policy_bundle import NO_POLICY_BUNDLE, bundle_document, load_bundle, parse_bundle
 from vault.errors import UnavailableError, ValidationError
 from vault.model.link_ports import PolicyTrust
@@ -22,7 +22,7 @@ def accepted(*documents: Any, version: int = 3) -> VerifiedBundle:
         org="acme",
         vault="*",
         version=version,
-        prev_hash=NO_BUNDLE,
+        prev_hash=ZERO_HASH,
         not_before=1,
         expires=9,
         rules=rules,

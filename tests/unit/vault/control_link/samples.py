@@ -5,7 +5,7 @@ import hashlib
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actors.testing import FakeWorld
-from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, hash_of, sign_bundle
+from protocols.link.bundle import ZERO_HASH, Bundle, PolicyKey, hash_of, sign_bundle
 from protocols.link.signing import LinkKey
 from protocols.pki.names import AgentName
 from vault.control_link.identity import AgentCredential, Enrolment
@@ -47,7 +47,7 @@ def credential(world: FakeWorld, life: float = 30 * DAY, generation: int = 1) ->
     )
 
 
-def bundle(version: int, *rules: bytes, prev: bytes = NO_BUNDLE, key: PolicyKey = POLICY_KEY,
+def bundle(version: int, *rules: bytes, prev: bytes = ZERO_HASH, key: PolicyKey = POLICY_KEY,
            org: str = ORG, expires: int = 2**60) -> bytes:  # fmt: skip
     """A signed bundle."""
     made = Bundle(

@@ -53,7 +53,7 @@ async def test_a_key_whose_certificate_never_came_does_not_keep_the_agent_out(
     held = office.held
     with office.loses_the_answer():
         await office.enroller.renew(held)
-    await office.ca.revocation.lock_agent(NAME, "stolen")
+    await office.ca.end_agent(AgentState.LOCKED, "stolen")
     await office.enroller.enrol(DOOR, await office.ca.token(replace_agent=True))
     after = office.held
     assert after.enrolment.generation == 3
@@ -115,13 +115,13 @@ async def test_a_left_over_key_does_not_keep_out_who_asks_a_person(office: Offic
         held = office.held
         with office.loses_the_answer():
             await office.enroller.renew(held)
-        await office.ca.revocation.lock_agent(NAME, "stolen")
+        await office.ca.end_agent(AgentState.LOCKED, "stolen")
         pending = await office.enroller.join(DOOR, org="acme", label="host")
         assert isinstance(pending, Pending)
         await approved(office, pending)
         with office.loses_the_answer():
             await office.enroller.join(DOOR)
-        await office.ca.revocation.lock_agent(NAME, "again")
+        await office.ca.end_agent(AgentState.LOCKED, "again")
         pending = await office.enroller.join(DOOR, org="acme", label="host")
         assert isinstance(pending, Pending)
         await approved(office, pending)

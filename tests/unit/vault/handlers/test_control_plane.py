@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocols.instant import MAX_NS
-from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, hash_of, sign_bundle
+from protocols.link.bundle import ZERO_HASH, Bundle, PolicyKey, hash_of, sign_bundle
 from tests.unit.vault.handlers.conftest import ROOT, House
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
@@ -43,7 +43,7 @@ CEILING = validate_policy(
 def signed(
     version: int,
     *rules: dict[str, Any],
-    prev: bytes = NO_BUNDLE,
+    prev: bytes = ZERO_HASH,
     key: PolicyKey = KEY,
     **changes: Any,
 ) -> bytes:
@@ -236,7 +236,7 @@ async def test_a_poisoned_version_ends_with_the_enrolment(enrolled: Callable[...
     await agent.take(signed(FAR, EVERYTHING))
     assert await agent.refused(signed(1)) == "older"
     agent.trust = PolicyTrust("acme", "prod", THIEF.public, "sha256:b")
-    assert agent.book.active_bundle(agent.trust) == ActiveBundle(0, NO_BUNDLE, 0, 0)
+    assert agent.book.active_bundle(agent.trust) == ActiveBundle(0, ZERO_HASH, 0, 0)
     assert agent.allows("read", "s/app/a")
     status = await agent.do("fleet.link", None)
     assert status.policy_version == FAR
