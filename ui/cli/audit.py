@@ -60,6 +60,8 @@ def verify(
         anchor_path(config, anchor) or near_anchor, database_path(config) or near_database
     )
     verdict = _verified(log, _key(key) if key else None, witness)
+    if config is not None and database_path(config) is None:
+        print_note("freehold: the database is on a server, which is not asked: the anchor is")
     if witness is None:
         print_note(
             "freehold: no anchor and no database to compare the log with: an older copy of all its "

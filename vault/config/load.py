@@ -61,6 +61,8 @@ def dev_settings(
     Raises `ConfigError`, for an address that is not on loopback too.
     """
     folder = folder.absolute()
+    if database and database.partition(":")[0] not in {"postgresql", "mysql"}:
+        raise ConfigError("--database: is not of the form postgresql://… or mysql://…")
     url = database or f"sqlite:///{quote(str(folder))}/vault.db"
     try:
         return Settings(

@@ -105,7 +105,10 @@ class StorageTlsSettings(Section):
 class StorageSettings(Section):
     """Where the sealed rows are kept: in a file, or in a database of a server."""
 
-    type: Literal["sqlite", "postgresql", "mysql"] = "sqlite"
+    type: Annotated[
+        Literal["sqlite", "postgresql", "mysql"],
+        unsupported_values(mariadb="is of the type mysql", postgres="is called postgresql"),
+    ] = "sqlite"
     connection_string: SecretStr
     password_file: FilePath | None = None
     tls: StorageTlsSettings = StorageTlsSettings()

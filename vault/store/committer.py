@@ -29,6 +29,7 @@ from vault.store.change_feed import FedChanges
 from vault.store.interface import (
     NOTHING_STORED,
     UNKNOWN,
+    UNSAFE,
     BackendError,
     ConstraintError,
     StoreBackend,
@@ -427,10 +428,18 @@ class WriterActor(BatchActor[Change | list[Change]]):
         self._thread: Worker
 
     async def on_start(self) -> None:
-        """Ready with a fresh connection whose durability was read back. Raises `BackendError`."""
+        """Ready with a fresh connection whose durability was read back. Raises `BackendError`.
+
+        A database that became unsafe is not waited for: each change is refused and told why.
+        """
         self._thread = self._world.worker("store writer")
         try:
             await self._thread.run(self._committer.connect)
+        except BackendError as error:
+            if error.code != UNSAFE:
+                self._thread.close()
+                raise
+            log.error("%s", error.message)  # noqa: TRY400  # one line tells all
         except BaseException:
             self._thread.close()
             raise

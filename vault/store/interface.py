@@ -22,12 +22,13 @@ R = TypeVar("R", bound=Struct)
 
 NOTHING_STORED: Final = "none"
 UNKNOWN: Final = "unknown"
+UNSAFE: Final = "store_unsafe"
 
 
 class BackendError(UnavailableError):
     """The database failed. `details["outcome"]`: `none` (nothing was stored) or `unknown`.
 
-    Codes: `store_unavailable`, `store_full`, `store_corrupt`.
+    Codes: `store_unavailable`, `store_full`, `store_corrupt`, `store_unsafe`.
     """
 
     def __init__(self, code: str, message: str, outcome: str = NOTHING_STORED) -> None:

@@ -87,8 +87,9 @@ _GONE: Final = {2002, 2003, 2006, 2013, 2014, 2055, 0}
 _NO_CONNECTION: Final = "the user has no connection left: lower storage.max_connections"
 _KNOWN: Final = {
     ER.ACCESS_DENIED_ERROR: "the server does not let this user in with this password "
-    "(storage.connection_string or storage.password_file)",
-    ER.DBACCESS_DENIED_ERROR: "the user may not use this database: GRANT ALL ON it TO the user",
+    "(storage.connection_string, storage.password_file), or it requires TLS (storage.tls.ca_file)",
+    ER.DBACCESS_DENIED_ERROR: "there is no such database, or the user may not use it: GRANT ALL ON "
+    "it TO the user",
     ER.BAD_DB_ERROR: "there is no such database (storage.connection_string)",
     ER.CON_COUNT_ERROR: "the server has no connection left: lower storage.max_connections, or "
     "raise max_connections there",
@@ -215,7 +216,7 @@ class MysqlBackend(ServerBackend):
         cause = getattr(error, "original_exception", None)
         if isinstance(cause, ssl.SSLError):
             why = getattr(cause, "verify_message", "") or cause.reason or "it failed"
-            return "store_unavailable", f"TLS to the server: {why} (storage.tls)"
+            return "store_unavailable", f"TLS to the server: {why} (storage.tls.ca_file)"
         code = error.args[0] if error.args and isinstance(error.args[0], int) else -1
         if code in {ER.DISK_FULL, ER.RECORD_FILE_FULL}:
             return "store_full", "the disk of the server is full"

@@ -99,7 +99,7 @@ _POOLER: Final = (
 _HINTS: Final = (
     (re.compile("too many (clients|connections)|connection slots"), _FULL),
     (re.compile("startup parameter"), _POOLER),
-    (re.compile("SSL|TLS|certificate"), "storage.tls"),
+    (re.compile("SSL|TLS|certificate|no encryption"), "storage.tls.ca_file"),
     (
         re.compile("password|authentication|pg_hba|role"),
         "storage.connection_string, storage.password_file",

@@ -18,9 +18,9 @@ from typing import Any, Final, cast
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
 
-from vault.errors import TamperedError, UnavailableError
+from vault.errors import TamperedError
 from vault.model.server_address import ServerAddress, ServerTls
-from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
+from vault.store.interface import UNKNOWN, UNSAFE, BackendError, StoreSession, WriteSet
 from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
@@ -255,7 +255,7 @@ class ServerBackend(SqlBackend):
     def _verify_durability(self, writer: sa.Connection) -> None:
         found = list(self.unsafe_settings(writer.connection.dbapi_connection))
         if found:
-            raise UnavailableError("store_unsafe", f"this database is refused: {'; '.join(found)}")
+            raise BackendError(UNSAFE, f"this database is refused: {'; '.join(found)}")
 
     def _migrate(self, writer: sa.Connection) -> None:
         """Migrate the schema, and check that this user may write all tables."""

@@ -5,15 +5,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+import trio
 
 from tests.contract.store.harness import cached, opened
 from tests.contract.store.samples import put, secret
 from tests.scratch import open_folder
 from tests.support.cutter import AFTER, BEFORE, LATE, Cutter, cutter
-from tests.support.databases import Server, server_backend, stored_head, write_head
+from tests.support.databases import Server, end_sessions, server_backend, stored_head, write_head
 from vault.errors import UnavailableError
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend
 from vault.store.server import Role, ServerBackend, run
@@ -197,5 +198,35 @@ async def test_restarted_server(server: Server, opened_server: ServerBackend) ->
         assert await store.get(SECRETS, "a") is not None
         await store.commit(put(SECRETS, secret("c")))
         assert await store.foreign_writes() == 0
+        rows = await store.select(SECRETS, StoreQuery())
+        assert [row.name for row in rows] == ["a", "c"]
+
+
+UNSAFE: Final = {
+    "postgresql": ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM RESET fsync"),
+    "mysql": (
+        "SET GLOBAL innodb_flush_log_at_trx_commit = 2",
+        "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
+    ),
+}
+
+
+async def test_a_server_that_became_unsafe(
+    kind: str, server: Server, url: str, opened_server: ServerBackend
+) -> None:
+    """Each change is refused at once, with the reason; none waits for a better server."""
+    spoil, mend = UNSAFE[kind]
+    reload = ["SELECT pg_reload_conf()"] if kind == "postgresql" else []
+    async with opened(opened_server, **cached(opened_server)) as store:
+        await store.commit(put(SECRETS, secret("a")))
+        server.run(spoil, *reload)
+        try:
+            end_sessions(server, url)
+            for _ in range(3):
+                with trio.fail_after(10), pytest.raises(UnavailableError, match="acknowledged"):
+                    await store.commit(put(SECRETS, secret("b")))
+        finally:
+            server.run(mend, *reload)
+        await store.commit(put(SECRETS, secret("c")))
         rows = await store.select(SECRETS, StoreQuery())
         assert [row.name for row in rows] == ["a", "c"]
