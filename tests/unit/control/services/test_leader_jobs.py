@@ -109,7 +109,7 @@ async def test_whom_the_dead_heard_is_excused(
     await watch.load()
     duty = LeaderJobs(place, watch, loads)  # type: ignore[arg-type]
     world.advance(100)
-    since = watch._agents["acme", "v1"].since
+    since = watch._agents["acme", "v1"].silent_since
     place.peers = frozenset((1,))
     await duty.check_peers()
-    assert watch._agents["acme", "v1"].since > since
+    assert watch._agents["acme", "v1"].silent_since > since
