@@ -50,7 +50,7 @@ from vault.errors import UnavailableError
 from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
 from vault.model.operation import RunOperation
-from vault.model.server_address import ServerTls
+from vault.model.server_address import ServerAddress, ServerTls
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
@@ -175,10 +175,14 @@ async def serve(
 
 def make_backend(storage: StorageSettings) -> StoreBackend:
     """The database of the configuration; nothing of it is opened yet."""
-    patience, server = storage.connection_timeout / SECOND, storage.server
-    if server is None:
-        url = storage.connection_string.get_secret_value()
-        return SqliteBackend(url, storage.max_connections, patience)
+    if storage.server is not None:
+        return make_server_backend(storage, storage.server)
+    url, patience = storage.connection_string, storage.connection_timeout / SECOND
+    return SqliteBackend(url.get_secret_value(), storage.max_connections, patience)
+
+
+def make_server_backend(storage: StorageSettings, server: ServerAddress) -> "ServerBackend":
+    """As `make_backend`, of a database on a server."""
     given = storage.tls
     tls = ServerTls(ca_file=given.ca_file, cert_file=given.cert_file, key_file=given.key_file)
     password = partial(_read_password, storage.password_file) if storage.password_file else None
@@ -187,7 +191,7 @@ def make_backend(storage: StorageSettings) -> StoreBackend:
         None if server.is_local and tls == ServerTls() else tls,
         password,
         storage.max_connections,
-        patience,
+        storage.connection_timeout / SECOND,
     )
 
 

@@ -12,6 +12,7 @@ from ui.cli.process import load_or_exit
 
 if TYPE_CHECKING:
     from vault.config import Settings
+    from vault.store.server import ServerBackend
 
 DATABASE_NAME: Final = "vault.db"
 
@@ -38,6 +39,16 @@ def default_paths(log: Path) -> tuple[Path | None, Path | None]:
 def database_path(config: Path | None) -> Path | None:
     """The database file, if a configuration names one. Raises `CliError` for a bad one."""
     return None if config is None else _settings(config).storage.file
+
+
+def database_server(config: Path | None) -> "ServerBackend | None":
+    """The server with the database, if a configuration names one. Raises `CliError`."""
+    storage = None if config is None else _settings(config).storage
+    if storage is None or storage.server is None:
+        return None
+    from vault.app import make_server_backend
+
+    return make_server_backend(storage, storage.server)
 
 
 def unseal_keys(config: Path) -> list[str]:

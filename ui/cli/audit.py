@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
-from ui.cli.agent_files import Config, anchor_path, database_path, default_paths
+from ui.cli.agent_files import Config, anchor_path, database_path, database_server, default_paths
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import api_path, cli_context, fetch_pages, without_empty
 from ui.cli.errors import CliError
@@ -22,6 +22,9 @@ from ui.cli.times import PAST, past_time
 if TYPE_CHECKING:
     from vault.audit.verify import LogVerdict
     from vault.seal.anchor.witness import LogWitness
+    from vault.store.server import ServerBackend
+
+W = TypeVar("W")
 
 app = CommandGroup("Search the audit log and prove that it is whole.")
 keys = CommandGroup("The public key that signs the audit log.")
@@ -56,12 +59,13 @@ def verify(
     truncated together with its head file. No agent is needed.
     """
     near_anchor, near_database = default_paths(log)
-    witness = _newest_anchor(
-        anchor_path(config, anchor) or near_anchor, database_path(config) or near_database
+    server = database_server(config)
+    witness = _newest_witness(
+        anchor_path(config, anchor) or near_anchor,
+        None if server else database_path(config) or near_database,
+        server,
     )
     verdict = _verified(log, _key(key) if key else None, witness)
-    if config is not None and database_path(config) is None:
-        print_note("freehold: the database is on a server, which is not asked: the anchor is")
     if witness is None:
         print_note(
             "freehold: no anchor and no database to compare the log with: an older copy of all its "
@@ -175,25 +179,31 @@ def hash_(
     current.print_result(answer["hash"] if current.output_format is OutputFormat.TABLE else answer)
 
 
-def _newest_anchor(anchor: Path | None, database: Path | None) -> "LogWitness | None":
+def _newest_witness(
+    anchor: Path | None, database: Path | None, server: "ServerBackend | None"
+) -> "LogWitness | None":
     """Who has seen the most of the log: asked before the log is read, which only grows."""
-    from vault.seal.anchor.witness import read_anchor_witness, read_database_witness
+    from vault.seal.anchor import witness
 
-    found = [_query_log(read_anchor_witness, anchor), _query_log(read_database_witness, database)]
+    found = [
+        _query_log(witness.read_anchor_witness, anchor, anchor),
+        _query_log(witness.read_database_witness, database, database),
+        _query_log(witness.read_server_witness, server, server and server.location),
+    ]
     return max(filter(None, found), key=lambda witness: witness.size, default=None)
 
 
 def _query_log(
-    ask: Callable[[Path], "LogWitness | None"], file: Path | None
+    ask: Callable[[W], "LogWitness | None"], asked: W | None, place: object
 ) -> "LogWitness | None":
     from vault.errors import VaultError
 
     try:
-        return None if file is None else ask(file)
+        return None if asked is None else ask(asked)
     except (ValueError, VaultError) as error:
-        raise CliError(f"{file}: {error}") from None
+        raise CliError(f"{place}: {error}") from None
     except OSError as error:
-        raise CliError(f"cannot read {file}: {error.strerror}") from None
+        raise CliError(f"cannot read {place}: {error.strerror}") from None
 
 
 def _verified(log: Path, key: bytes | None, witness: "LogWitness | None" = None) -> "LogVerdict":
@@ -212,7 +222,7 @@ def _verified(log: Path, key: bytes | None, witness: "LogWitness | None" = None)
             pass
         return verifier.verdict()
     except BadLogError as error:
-        seen_by = f" (witness: {witness.file})" if witness else ""
+        seen_by = f" (witness: {witness.place})" if witness else ""
         layout = LogLayout(log)
         if not layout.head_file.exists() and not layout.segment_files():
             raise CliError(f"there is no audit log: {log}{seen_by}") from None

@@ -21,7 +21,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 from vault.errors import TamperedError
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.store.interface import UNKNOWN, UNSAFE, BackendError, StoreSession, WriteSet
-from vault.store.sql import READERS, SqlBackend, create_engine
+from vault.store.prepared_statements import PreparedStatements
+from vault.store.sql import READERS, STATEMENTS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
@@ -337,6 +338,17 @@ class ServerBackend(SqlBackend):
             except Exception as error:
                 self._close_head()
                 raise self._store_error(error) from error
+
+    def read_closed_head(self) -> bytes:
+        """The head of a database that is not open here, over a connection of its own."""
+        dialect = sa.create_engine(self.url, paramstyle="format").dialect
+        system = PreparedStatements(STATEMENTS[SYSTEM], dialect)
+        try:
+            with closing(self.connect_driver(Role.READ)) as connection:
+                records = run(connection, system.get, system.key_parameters((HEAD_ROW,)))
+        except Exception as error:
+            raise self._store_error(error) from error
+        return bytes(records[0][1]) if records else b""
 
     def _select_head(self) -> bytes:
         if self._reads is None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -178,3 +179,44 @@ def test_outage_and_kill(agent: Agent, server: Server) -> None:
 def native(agent: Agent) -> Answer:
     """A read by the agent's own API."""
     return agent.call("GET", "/api/v1/secrets/secret/first")
+
+
+def test_the_database_is_a_witness_of_the_log(agent: Agent, tmp_path: Path) -> None:
+    """An older copy of log, head and anchor passes by itself, and not beside the database."""
+    config = agent.folder / "vault.yaml"
+    assert verify_log(agent.audit_log, config).returncode == 0
+    old = tmp_path / "old"
+    old.mkdir()
+    agent.stop()
+    for file in (*agent.data.glob("audit.log*"), agent.data / "vault.anchor"):
+        (old / file.name).write_bytes(file.read_bytes())
+    agent.start()
+    for number in range(3):
+        assert write(agent, "later", number).status == 200
+    agent.stop()
+    assert verify_log(old / "audit.log").returncode == 0
+    beside = verify_log(old / "audit.log", config, "--anchor", str(old / "vault.anchor"))
+    assert beside.returncode == 1
+    assert "witness: " in beside.stderr
+    assert " database " in beside.stderr
+
+
+def test_a_witness_that_does_not_answer(agent: Agent, server: Server) -> None:
+    """The log is not called whole without it."""
+    config = agent.folder / "vault.yaml"
+    agent.stop()
+    text = config.read_text()
+    name = json.loads(text)["storage"]["connection_string"].partition("@/")[2].partition("?")[0]
+    config.write_text(text.replace(f"/{name}?", "/nowhere?"))
+    done = verify_log(agent.audit_log, config)
+    assert done.returncode == 1
+    assert "database nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def verify_log(
+    log: Path, config: Path | None = None, *more: str
+) -> "subprocess.CompletedProcess[str]":
+    """`freehold audit verify`."""
+    options = [] if config is None else ["--config", str(config)]
+    return freehold("audit", "verify", "--log", str(log), *options, *more)

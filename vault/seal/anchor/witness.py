@@ -12,14 +12,15 @@ from vault.audit.checkpoint import parse_unverified_head
 from vault.seal.anchor.anchor_file import read_unverified
 from vault.seal.anchor.commit_stamp import COMMIT_STAMP_ROW
 from vault.seal.anchor.state import CommitStamp, decode_unverified
+from vault.store.server import ServerBackend
 from vault.store.sqlite import ForeignSqliteReader
 from vault.store.tables import SYSTEM
 
 
 class LogWitness(Struct, frozen=True):
-    """A file and the checkpoint in it."""
+    """Where it was found, and the checkpoint."""
 
-    file: Path
+    place: str
     note: str
 
     @property
@@ -31,7 +32,7 @@ class LogWitness(Struct, frozen=True):
 def read_anchor_witness(file: Path) -> LogWitness | None:
     """What an anchor has seen; None before the first record. Raises `ValueError`, `OSError`."""
     note = read_unverified(file).checkpoint
-    return LogWitness(file, note) if note else None
+    return LogWitness(str(file), note) if note else None
 
 
 def read_database_witness(file: Path) -> LogWitness | None:
@@ -46,5 +47,14 @@ def read_database_witness(file: Path) -> LogWitness | None:
             row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
     finally:
         reader.close()
-    note = decode_unverified(row.value, CommitStamp).checkpoint if row is not None else ""
-    return LogWitness(file, note) if note else None
+    return _stamp_witness(str(file), b"" if row is None else row.value)
+
+
+def read_server_witness(backend: ServerBackend) -> LogWitness | None:
+    """As `read_database_witness`, of a database on a server."""
+    return _stamp_witness(backend.location, backend.read_closed_head())
+
+
+def _stamp_witness(place: str, stamp: bytes) -> LogWitness | None:
+    note = decode_unverified(stamp, CommitStamp).checkpoint if stamp else ""
+    return LogWitness(place, note) if note else None

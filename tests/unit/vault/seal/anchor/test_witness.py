@@ -54,7 +54,7 @@ def test_each_tells_what_it_has_seen(tmp_path: Path, note: str) -> None:
         assert witness is not None
         assert witness.note == note
         assert witness.size == 3  # genesis, checkpoint and the record
-    assert witness.file == tmp_path / "d b"
+    assert witness.place == str(tmp_path / "d b")
 
 
 def test_before_the_first_record_there_is_none(tmp_path: Path) -> None:
