@@ -51,6 +51,8 @@ from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
 from vault.model.operation import RunOperation
 from vault.model.server_address import ServerAddress, ServerTls
+from vault.seal.anchor import witness
+from vault.seal.anchor.witness import LogWitness
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
@@ -193,6 +195,13 @@ def make_server_backend(storage: StorageSettings, server: ServerAddress) -> "Ser
         storage.max_connections,
         storage.connection_timeout / SECOND,
     )
+
+
+def read_server_witness(storage: StorageSettings) -> LogWitness | None:
+    """What the database on a server has seen of the audit log. Raises as the witness's readers."""
+    if storage.server is None:
+        return None
+    return witness.read_server_witness(make_server_backend(storage, storage.server))
 
 
 def _server_backend(kind: str) -> "type[ServerBackend]":

@@ -11,8 +11,7 @@ from ui.cli.errors import CliError
 from ui.cli.process import load_or_exit
 
 if TYPE_CHECKING:
-    from vault.config import Settings
-    from vault.store.server import ServerBackend
+    from vault.config.settings import Settings, StorageSettings
 
 DATABASE_NAME: Final = "vault.db"
 
@@ -41,14 +40,10 @@ def database_path(config: Path | None) -> Path | None:
     return None if config is None else _settings(config).storage.file
 
 
-def database_server(config: Path | None) -> "ServerBackend | None":
-    """The server with the database, if a configuration names one. Raises `CliError`."""
+def server_storage(config: Path | None) -> "StorageSettings | None":
+    """The storage, if a configuration names a database server. Raises `CliError`."""
     storage = None if config is None else _settings(config).storage
-    if storage is None or storage.server is None:
-        return None
-    from vault.app import make_server_backend
-
-    return make_server_backend(storage, storage.server)
+    return None if storage is None or storage.server is None else storage
 
 
 def unseal_keys(config: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
-from ui.cli.agent_files import Config, anchor_path, database_path, database_server, default_paths
+from ui.cli.agent_files import Config, anchor_path, database_path, default_paths, server_storage
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import api_path, cli_context, fetch_pages, without_empty
 from ui.cli.errors import CliError
@@ -21,8 +21,8 @@ from ui.cli.times import PAST, past_time
 
 if TYPE_CHECKING:
     from vault.audit.verify import LogVerdict
+    from vault.config.settings import StorageSettings
     from vault.seal.anchor.witness import LogWitness
-    from vault.store.server import ServerBackend
 
 W = TypeVar("W")
 
@@ -59,7 +59,7 @@ def verify(
     truncated together with its head file. No agent is needed.
     """
     near_anchor, near_database = default_paths(log)
-    server = database_server(config)
+    server = server_storage(config)
     witness = _newest_witness(
         anchor_path(config, anchor) or near_anchor,
         None if server else database_path(config) or near_database,
@@ -180,16 +180,19 @@ def hash_(
 
 
 def _newest_witness(
-    anchor: Path | None, database: Path | None, server: "ServerBackend | None"
+    anchor: Path | None, database: Path | None, server: "StorageSettings | None"
 ) -> "LogWitness | None":
     """Who has seen the most of the log: asked before the log is read, which only grows."""
-    from vault.seal.anchor import witness
+    from vault.seal.anchor.witness import read_anchor_witness, read_database_witness
 
     found = [
-        _query_log(witness.read_anchor_witness, anchor, anchor),
-        _query_log(witness.read_database_witness, database, database),
-        _query_log(witness.read_server_witness, server, server and server.location),
+        _query_log(read_anchor_witness, anchor, anchor),
+        _query_log(read_database_witness, database, database),
     ]
+    if server is not None:
+        from vault.app import read_server_witness  # slow to load
+
+        found.append(_query_log(read_server_witness, server, server.server))
     return max(filter(None, found), key=lambda witness: witness.size, default=None)
 
 
