@@ -51,8 +51,6 @@ from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
 from vault.model.operation import RunOperation
 from vault.model.server_address import ServerAddress, ServerTls
-from vault.seal.anchor import witness
-from vault.seal.anchor.witness import LogWitness
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
@@ -66,6 +64,7 @@ from vault.workers.zygote import Zygote
 
 if TYPE_CHECKING:
     from vault.control_link.wiring import ControlLink
+    from vault.seal.anchor.witness import LogWitness
     from vault.store.server import ServerBackend
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
@@ -197,8 +196,10 @@ def make_server_backend(storage: StorageSettings, server: ServerAddress) -> "Ser
     )
 
 
-def read_server_witness(storage: StorageSettings) -> LogWitness | None:
+def read_server_witness(storage: StorageSettings) -> "LogWitness | None":
     """What the database on a server has seen of the audit log. Raises as the witness's readers."""
+    from vault.seal.anchor import witness  # not for an agent, which keeps what it loads
+
     if storage.server is None:
         return None
     return witness.read_server_witness(make_server_backend(storage, storage.server))
