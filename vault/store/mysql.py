@@ -3,7 +3,6 @@
 import socket
 import ssl
 from collections.abc import Iterable
-from contextlib import closing
 from typing import Any, Final, cast
 
 import pymysql
@@ -203,11 +202,9 @@ class MysqlBackend(ServerBackend):
         lines = {line for table in ALL for line in _table_lines(table)}
         return lines | {"table alembic_version BASE TABLE of InnoDB"}
 
-    def _stream(self, connection: Any, text: str) -> Any:
+    def _stream_cursor(self, connection: Any) -> Any:
         """An unbuffered cursor: a buffered one would hold all rows in memory."""
-        cursor = connection.cursor(SSCursor)
-        cursor.execute(text)
-        return closing(cursor)
+        return connection.cursor(SSCursor)
 
     def describe_failure(self, error: Exception) -> tuple[str, str] | None:
         """See `ServerBackend`."""

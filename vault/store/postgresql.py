@@ -6,7 +6,6 @@ PgBouncer, which would lose them between two transactions.
 
 import re
 from collections.abc import Iterable
-from contextlib import closing
 from typing import Any, Final, cast
 
 import psycopg
@@ -253,11 +252,9 @@ class PostgresqlBackend(ServerBackend):
         """See `ServerBackend`."""
         return {line for table in ALL for line in _table_lines(table)} | _VERSION_TABLE
 
-    def _stream(self, connection: Any, text: str) -> Any:
+    def _stream_cursor(self, connection: Any) -> Any:
         """A server-side cursor: a client-side one would hold all rows in memory."""
-        cursor = connection.cursor(name="freehold_stream")
-        cursor.execute(text)
-        return closing(cursor)
+        return connection.cursor(name="freehold_stream")
 
     def describe_failure(self, error: Exception) -> tuple[str, str] | None:
         """See `ServerBackend`."""

@@ -263,8 +263,12 @@ class SqlBackend(ABC):
         except Exception as error:
             raise self._store_error(error) from error
         with closing(connection):  # which ends the transaction
-            self._translate_errors(self._begin_read, connection)
-            yield connection
+            try:
+                self._translate_errors(self._begin_read, connection)
+                yield connection
+            except BackendError:
+                connection.invalidate()  # a rollback might fail, too, with a traceback in the log
+                raise
 
     def _translate_errors(
         self, fn: Callable[[sa.PoolProxiedConnection], None], connection: sa.PoolProxiedConnection
@@ -276,11 +280,19 @@ class SqlBackend(ABC):
         except Exception as error:
             raise self._store_error(error) from error
 
-    def _stream(self, connection: Any, text: str) -> AbstractContextManager[Any]:
+    def _stream_cursor(self, connection: Any) -> Any:
         """A cursor of the driver's connection that does not hold all records at once."""
-        cursor = connection.cursor()
-        cursor.execute(text)
-        return closing(cursor)
+        return connection.cursor()
+
+    @contextmanager
+    def _stream(self, connection: Any, text: str) -> Iterator[Any]:
+        cursor = self._stream_cursor(connection)
+        try:
+            cursor.execute(text)
+            yield cursor
+        finally:
+            with suppress(Exception):  # of a lost connection; what was not read is told above
+                cursor.close()
 
     def _session(self, connection: sa.PoolProxiedConnection, dialect: sa.Dialect) -> "SqlSession":
         return SqlSession(

@@ -230,3 +230,20 @@ async def test_a_server_that_became_unsafe(
         await store.commit(put(SECRETS, secret("c")))
         rows = await store.select(SECRETS, StoreQuery())
         assert [row.name for row in rows] == ["a", "c"]
+
+
+def test_a_view_whose_connection_is_lost(
+    server: Server, url: str, opened_server: ServerBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is an error of the database, and no traceback of the pool's in the log."""
+
+    def read() -> None:
+        with opened_server.read() as session:
+            end_sessions(server, url)
+            list(session.iter_macs(SECRETS))
+
+    with pytest.raises(BackendError):
+        read()
+    assert not caplog.records
+    with opened_server.read() as session:
+        assert not list(session.iter_macs(SECRETS))
