@@ -15,8 +15,9 @@ INSTANTS = {
 NAMES = {
     "request_id", "accessor", "client_token", "id", "uuid", "cluster_name", "cluster_id", "nonce",
     "storage_type", "running_plugin_version", "root_token", "unseal_keys_b64", "unseal_keys_hex",
-    "keys_base64", "encryptions",
+    "keys_base64",
 }  # fmt: skip
+COUNTS = {"encryptions"}  # of all that was done to the server before, be it nothing
 ABSENT = {
     "commit_date", "cubbyhole/", "identity/", "current_metadata_version",  # Freehold has none
     "secret/",  # what a dev agent mounts is described in other words
@@ -42,6 +43,8 @@ def normal(value: Any, key: str = "") -> Any:
         return {name: normal(item, name) for name, item in value.items() if name not in ABSENT}
     if key in SECONDS and isinstance(value, int) and value > 0:
         return f"about {round(value / SLOW) * SLOW} seconds"
+    if key in COUNTS and isinstance(value, int):
+        return f"<{key}>"
     if isinstance(value, list):
         return [normal(item, key) for item in value]
     if key in INSTANTS | NAMES and value not in {"", None, 0}:
