@@ -17,7 +17,10 @@ from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 KEPT: Final = 10_000
 """Entries that are kept. A follower that is further behind reloads everything, as after a start."""
-REMOVED_PER: Final = 256  # every 256th commit removes up to 256 old entries
+MAX_ENTRY_BYTES: Final = 4 << 20
+"""A transaction with more of them is refused, and the committer halves the group. One change alone
+needs at most some hundred KiB: it revokes up to 2,000 tokens."""
+REMOVED_PER: Final = 256  # every 256th commit removes those that are too old, up to 1,000
 
 _Mac: TypeAlias = bytes | None
 _Row: TypeAlias = tuple[list[str | int], _Mac, _Mac, list[Any], list[Any]]

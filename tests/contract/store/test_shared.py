@@ -231,3 +231,17 @@ async def test_entries_are_removed(
         await stores[0].commit(put(SYSTEM, system(str(number))))
     found = await stores[0].select_keys(CHANGES, StoreQuery())
     assert 5 <= len(found) <= 9
+
+
+async def test_a_group_that_is_too_large_for_an_entry(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is halved until it fits: nobody's changes fail for those of others."""
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.MAX_ENTRY_BYTES", 100)
+    one, other, _ = stores
+    before = one.statistics().transactions
+    changes = [put(SECRETS, secret(str(number))) for number in range(16)]
+    assert await one.commit_batch(changes) == [None] * 16
+    assert one.statistics().transactions - before > 1
+    await other.catch_up()
+    assert len(await other.select(SECRETS, StoreQuery())) == 16

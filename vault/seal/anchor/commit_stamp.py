@@ -25,8 +25,15 @@ from vault.seal.anchor.row_totals import (
     sum_rows,
 )
 from vault.seal.anchor.state import COMMIT_STAMP_FORMAT, CommitStamp, decode_state, encode_state
-from vault.store.change_feed import KEPT, REMOVED_PER, FedChanges, encode_changes, outdated_changes
-from vault.store.interface import StoreSession
+from vault.store.change_feed import (
+    KEPT,
+    MAX_ENTRY_BYTES,
+    REMOVED_PER,
+    FedChanges,
+    encode_changes,
+    outdated_changes,
+)
+from vault.store.interface import ConstraintError, StoreSession
 from vault.store.row_guard import RowGuard
 from vault.store.table import StoreQuery
 from vault.store.tables import CHANGES, SYSTEM
@@ -112,6 +119,8 @@ class CommitStampWriter:
         totals = base.totals.apply_changes(row_changes(batch), self._keys)
         commits, epoch, times = base.commits + 1, self.epoch, self._times()
         changes = encode_changes(batch.changed_rows(), batch.index_changes())
+        if len(changes) > MAX_ENTRY_BYTES:
+            raise ConstraintError(CHANGES.name)
         entry = link_change(self._keys, commits, self._node, changes, base.feed)
         self._next = StampBase(commits, totals, entry.chain)
         stamp = CommitStamp(
