@@ -5,7 +5,7 @@ place, authority rows carry a MAC, list cursors are sealed. Handlers above see r
 and never a key.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from hmac import compare_digest
 from typing import Final, TypeVar
@@ -14,7 +14,6 @@ import msgspec
 import trio
 from msgspec.structs import replace
 
-from actors import Failure
 from actors.world import World
 from vault.crypto import aead
 from vault.crypto.data_key_cache import DataKeyCache, capacity_for
@@ -174,18 +173,6 @@ class Barrier:
         `max_encryptions`: how often the change seals or rewraps at most. KEK uses are counted, and
         their reservation is durable, before any of them happens.
         """
-        [result] = await self.transact_each([change], max_encryptions=max_encryptions)
-        if isinstance(result, Failure):
-            try:
-                raise result.error
-            finally:
-                del result  # else error → traceback → this frame → error is a cycle for the GC
-        return result
-
-    async def transact_each(
-        self, changes: Sequence[Callable[[VaultTx], T]], *, max_encryptions: int
-    ) -> list[T | Failure]:
-        """As `transact`, of many in one transaction: of each its result, or what it raised."""
         if self.is_stale:
             await self.refresh()
         keyring, uses = self._keyring, self._uses
@@ -193,27 +180,7 @@ class Barrier:
             await self._store.commit(partial(_store_reservation, needed=needed))
             uses.confirm_reservation(needed)
         counter = EncryptionCounter(uses, max_encryptions)
-        runs = [partial(self._run_change, change, keyring, counter) for change in changes]
-        return await self._store.commit_batch(runs)
-
-    def transact_each_in_thread(
-        self, changes: Sequence[Callable[[VaultTx], T]], *, max_encryptions: int, deadline: float
-    ) -> list[T | Failure] | None:
-        """As `transact_each`, in the thread that calls, which may be any: see `Store`.
-
-        None: nothing was stored, and `transact_each` may. It has to where the keyring is not
-        current, or uses have to be reserved.
-        """
-        uses, keyring = self._uses, self._keyring  # in this order: a rotation has the other one
-        if (
-            self.is_stale
-            or uses.generation != keyring.active
-            or _reserve_uses(uses, max_encryptions) is not None
-        ):
-            return None
-        counter = EncryptionCounter(uses, max_encryptions)
-        runs = [partial(self._run_change, change, keyring, counter) for change in changes]
-        return self._store.commit_in_thread(runs, deadline=deadline)
+        return await self._store.commit(partial(self._run_change, change, keyring, counter))
 
     def _run_change(
         self,

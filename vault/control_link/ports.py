@@ -39,6 +39,12 @@ class UsageTally:
         for credential, (count, _) in uses.items():
             _add(self.uses, credential, count)
 
+    def merge(self, reads: Mapping[str, int], uses: Mapping[str, int]) -> None:
+        """Add what another process has counted."""
+        for counts, more in ((self.reads, reads), (self.uses, uses)):
+            for key, count in more.items():
+                _add(counts, key, count)
+
     def clear(self) -> None:
         """Start again from zero."""
         self.reads, self.uses = {}, {}

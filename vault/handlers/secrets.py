@@ -1,6 +1,5 @@
 """Values: read, write, patch, roll back. Each write makes a version; none is ever overwritten."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -167,10 +166,6 @@ class SecretHandlers:
 
     async def write(self, call: Call[WriteSecret]) -> SecretWritten:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
-        return await self.store.transact(self.prepare_write(call), max_encryptions=1)
-
-    def prepare_write(self, call: Call[WriteSecret]) -> Callable[[SecretTx], SecretWritten]:
-        """The change that makes a new version. Raises `ValidationError`; it, as `write`."""
         payload = call.payload
         _check_size(payload.value)
         metadata = None if payload.metadata is None else validate_metadata(payload.metadata)
@@ -192,7 +187,7 @@ class SecretHandlers:
             )
             return self._append(tx, call, head, payload.value, payload.expires_at or 0)
 
-        return change
+        return await self.store.transact(change, max_encryptions=1)
 
     async def patch(self, call: Call[PatchSecret]) -> SecretWritten:
         """A new version: the current value with a JSON merge patch applied (RFC 7396).

@@ -6,7 +6,6 @@ Handlers know no table, no query and no key; these classes are their only way to
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from actors import Failure
 from vault.barrier import Barrier, VaultTx
 from vault.model.health import CacheState, KeyringState
 from vault.model.path import ResourcePath
@@ -157,23 +156,6 @@ class SecretStore:
         """Run `change` in a transaction. As `Barrier.transact`."""
         return self._barrier.transact(
             lambda tx: change(SecretTx(tx)), max_encryptions=max_encryptions
-        )
-
-    def transact_each(
-        self, changes: Sequence[Callable[[SecretTx], T]], *, max_encryptions: int
-    ) -> Awaitable[list[T | Failure]]:
-        """Run many changes in one transaction, where each fails alone: `Barrier.transact_each`."""
-        return self._barrier.transact_each(
-            [_over(one) for one in changes], max_encryptions=max_encryptions
-        )
-
-    def transact_each_in_thread(
-        self, changes: Sequence[Callable[[SecretTx], T]], *, max_encryptions: int, deadline: float
-    ) -> list[T | Failure] | None:
-        """The same in the calling thread. As `Barrier.transact_each_in_thread`."""
-        over = [_over(one) for one in changes]
-        return self._barrier.transact_each_in_thread(
-            over, max_encryptions=max_encryptions, deadline=deadline
         )
 
 

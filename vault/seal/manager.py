@@ -84,6 +84,9 @@ class OperationRunner(Protocol):
     async def knows(self, credential: str | None, origin: Origin) -> bool:
         """Whether a credential stands."""
 
+    async def catch_up(self) -> None:
+        """See what was acknowledged before."""
+
 
 class Core(Struct, frozen=True):
     """An open data path."""
@@ -215,6 +218,17 @@ class SealManager:
                 "Vault is not initialized: run `freehold operator init` once",
             )
         return UnavailableError("sealed", "Vault is sealed")
+
+    async def catch_up(self) -> None:
+        """See what any process or agent acknowledged before. Raises as `run_operation`."""
+        core = self._core
+        if core is None or self._seal_wanted.is_set():
+            raise self._unavailable_error()
+        self._in_flight += 1
+        try:
+            await core.pipeline.catch_up()
+        finally:
+            self._leave()
 
     @property
     def is_open(self) -> bool:

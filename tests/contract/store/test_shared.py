@@ -240,8 +240,9 @@ async def test_a_group_that_is_too_large_for_an_entry(
     monkeypatch.setattr("vault.seal.anchor.commit_stamp.MAX_ENTRY_BYTES", 100)
     one, other, _ = stores
     before = one.statistics().transactions
-    changes = [put(SECRETS, secret(str(number))) for number in range(16)]
-    assert await one.commit_batch(changes) == [None] * 16
+    async with trio.open_nursery() as nursery:
+        for number in range(16):
+            nursery.start_soon(one.commit, put(SECRETS, secret(str(number))))
     assert one.statistics().transactions - before > 1
     await other.catch_up()
     assert len(await other.select(SECRETS, StoreQuery())) == 16

@@ -78,11 +78,13 @@ class CommitStampWriter:
         sealed_at: int = 0,
         times: Callable[[], StampTimes] = StampTimes,
         node: str = "",
+        joined: CommitStamp | None = None,
     ) -> None:
         """`base` is what the row `written` says; empty: count on from it, whatever the row says.
 
         Then a first commit whose outcome is unknown must end the life of this object. `node` is
-        what the change feed calls this process.
+        what the change feed calls this process. `joined`: the last stamp, for a process that
+        repeats what the first process of its agent says of anchor, seal and retention.
         """
         self._epoch: Callable[[], int] = lambda: epoch
         self.checkpoint = checkpoint
@@ -93,6 +95,10 @@ class CommitStampWriter:
         self._keys = keys
         self._times = times
         self._node = node
+        self._repeats = joined is not None
+        self._notice: RetentionNotice | None = None
+        if joined is not None:
+            self._repeat(joined)
         self._base, self._written = base, written
         self._next, self._next_written = base, written
 
@@ -134,7 +140,7 @@ class CommitStampWriter:
             rows=self._keys.seal(epoch, totals.to_bytes()),
             time=times.now,
             slewed=times.slewed,
-            notice=times.notice,
+            notice=self._notice if self._repeats else times.notice,
             feed=entry.chain,
         )
         self._next_written = encode_state(stamp, self._keys)
@@ -162,7 +168,7 @@ class CommitStampWriter:
         stored = _stored_stamp(session)
         if not self._written or stored == self._written:
             return []
-        base = self._decode_newer(stored)
+        stamp, base = self._decode_newer(stored)
         if base.commits - self._base.commits > KEPT:
             raise UnavailableError(
                 "store_behind",
@@ -172,6 +178,8 @@ class CommitStampWriter:
         found = verify_changes(self._keys, entries, self._base.commits, self._base.feed, base.feed)
         self._base, self._written = self._next, self._next_written = base, stored
         self.commits = base.commits
+        if self._repeats:
+            self._repeat(stamp)
         return found
 
     def on_durable(self) -> None:
@@ -216,9 +224,13 @@ class CommitStampWriter:
             return self._base
         row = batch.get(SYSTEM, (COMMIT_STAMP_ROW,))
         stored = b"" if row is None else row.value
-        return self._base if stored == self._written else self._decode_newer(stored)
+        return self._base if stored == self._written else self._decode_newer(stored)[1]
 
-    def _decode_newer(self, stored: bytes) -> StampBase:
+    def _repeat(self, stamp: CommitStamp) -> None:
+        self.checkpoint, self.anchored = stamp.checkpoint, stamp.anchored
+        self.sealed_at, self._notice = stamp.sealed_at or 0, stamp.notice
+
+    def _decode_newer(self, stored: bytes) -> tuple[CommitStamp, StampBase]:
         try:
             stamp = decode_state(stored, CommitStamp, self._keys)
             base = stamp_base(stamp, self._keys)
@@ -226,7 +238,7 @@ class CommitStampWriter:
             raise stamp_damaged_error(str(error)) from None
         if base.commits <= self._base.commits:
             raise stamp_damaged_error("an older one was put back")
-        return base
+        return stamp, base
 
 
 def stamp_base(stamp: CommitStamp, keys: AnchorKeys) -> StampBase:
