@@ -323,7 +323,7 @@ class SqliteBackend(SqlBackend):
     def _count_file_changes(self) -> int:
         """SQLite's count of commits, in the index of its write-ahead log.
 
-        Source: https://sqlite.org/walformat.html#wal_index_header, field `iChange`. It begins anew
+        Source: https://sqlite.org/walformat.html#wal_index_header, the change counter. It begins anew
         when the index is made anew, which counts as a write of somebody else's, and is looked into.
         """
         try:
