@@ -15,7 +15,7 @@ from vault.crypto.keyring import Keyring
 from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
 from vault.seal.anchor.row_totals import require_searched_rows, sum_rows
 from vault.store.interface import StoreBackend, StoreSession, WriteSet
-from vault.store.row_index import ProcessMemory, RowIndex, RowIndexBuilder
+from vault.store.row_index import RowIndex, RowIndexBuilder
 from vault.store.store import Store, open_store
 from vault.store.transaction import StoreTx, TransactionBatch
 
@@ -28,7 +28,7 @@ def index_of_rows(backend: StoreBackend) -> RowIndex:
     with backend.read() as session:
         sum_rows(session, KEYS, rows)
         require_searched_rows(session, StampGuard(), rows)
-    return RowIndex(ProcessMemory(), rows)
+    return RowIndex(rows)
 
 
 def first_stamp(backend: StoreBackend) -> CommitStampWriter:
