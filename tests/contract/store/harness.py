@@ -19,14 +19,15 @@ from vault.store.row_index import RowIndex, RowIndexBuilder
 from vault.store.store import Store, open_store
 from vault.store.transaction import StoreTx, TransactionBatch
 
-KEYS = DerivedAnchorKeys(Keyring.create(1, org="o", vault="v"))
+KEYRING = Keyring.create(1, org="o", vault="v")
+KEYS = DerivedAnchorKeys(KEYRING)
 
 
-def index_of_rows(backend: StoreBackend) -> RowIndex:
+def index_of_rows(backend: StoreBackend, keys: DerivedAnchorKeys = KEYS) -> RowIndex:
     """Of what is stored, made as at an opening."""
     rows = RowIndexBuilder()
     with backend.read() as session:
-        sum_rows(session, KEYS, rows)
+        sum_rows(session, keys, rows)
         require_searched_rows(session, StampGuard(), rows)
     return RowIndex(rows)
 

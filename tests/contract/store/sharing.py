@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.contract.store.harness import KEYS, first_stamp, index_of_rows, opened
+from tests.contract.store.harness import KEYRING, KEYS, first_stamp, index_of_rows, opened
 from tests.support.databases import remove_rows, server_backend
+from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
 from vault.seal.anchor.row_totals import sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
@@ -17,6 +18,8 @@ from vault.store.shared_head import BYTES, SharedHead
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store
 from vault.store.tables import HEAD_ROW, SYSTEM
+
+ROOT_KEY = bytes(32)
 
 
 class SharedDatabase(Protocol):
@@ -75,6 +78,7 @@ class SharedFile:
         self.first = self._make(joins=False)
         self.first.open()
         first_stamp(self.first)
+        (folder / "keyring").write_bytes(KEYRING.encode(ROOT_KEY))
         row = stored_stamp(self.first)
         self.head_of(self.first).end_commit(decode_state(row, CommitStamp, KEYS).commits)
 
@@ -122,15 +126,15 @@ def stored_stamp(backend: StoreBackend) -> bytes:
     return row.value
 
 
-def follower(backend: StoreBackend, node: str) -> CommitStampWriter:
+def follower(backend: StoreBackend, node: str, keys: DerivedAnchorKeys = KEYS) -> CommitStampWriter:
     """What counts on from what is stored."""
     with backend.read() as session:
         row = session.get(SYSTEM, (HEAD_ROW,))
         assert row is not None
-        stamp = decode_state(row.value, CommitStamp, KEYS)
-        totals = sum_rows(session, KEYS)
+        stamp = decode_state(row.value, CommitStamp, keys)
+        totals = sum_rows(session, keys)
     base = StampBase(stamp.commits, totals, stamp.feed)
-    return CommitStampWriter(KEYS, base=base, written=row.value, node=node)
+    return CommitStampWriter(keys, base=base, written=row.value, node=node)
 
 
 @asynccontextmanager
