@@ -231,7 +231,7 @@ async def open_core(
             if dependencies.dev_token:
                 await _set_up_dev_mode(dependencies.dev_token, path)
             with (
-                _track_gauges(dependencies.metrics, store, audit, tree),
+                _track_gauges(dependencies.metrics, store, audit, dependencies.peers, tree),
                 dependencies.metrics.track_gauges(
                     audit_damaged=lambda: float(bool(periodic_check.damage)),
                     anchor_failing=lambda: float(bool(anchor_writer.error)),
@@ -488,7 +488,11 @@ def _tree(branches: list[Callable[[], Node]]) -> Node:
 
 @contextmanager
 def _track_gauges(
-    metrics: Metrics, store: Store, audit: AuditBroker, tree: Callable[[], Node]
+    metrics: Metrics,
+    store: Store,
+    audit: AuditBroker,
+    peers: ProcessGroup,
+    tree: Callable[[], Node],
 ) -> Iterator[None]:
     """Gauges that read from the open data path while it is open."""
     with (
@@ -498,7 +502,7 @@ def _track_gauges(
             audit_records=lambda: audit.state().size,
             audit_sinks_failing=lambda: sum(s.failing for s in audit.state().sinks if s.durable),
             refusing=lambda: float(bool(audit.refusal_reason())),
-            store_failing=lambda: float(store.is_failing),
+            store_failing=lambda: float(store.is_failing or peers.store_failing),
         ),
         metrics.track_sinks(lambda: {s.label: s.failing_for for s in audit.state().sinks}),
         metrics.track_actors(tree),
