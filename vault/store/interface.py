@@ -140,6 +140,11 @@ class StoreBackend(Protocol):
         ...
 
     @property
+    def look_seconds(self) -> float:
+        """How long `read_head` may take until the database counts as away."""
+        ...
+
+    @property
     def location(self) -> str:
         """Where the database is, for people: no user, no password."""
         ...

@@ -67,6 +67,7 @@ class SqlBackend(ABC):
 
     exclusive = False
     queries_in_turn = False
+    look_seconds = 30.0  # a disk may be slow
 
     def __init__(self, readers: int = READERS) -> None:
         self.readers = readers
