@@ -52,6 +52,7 @@ from vault.authz.rate_limits import SELF_SERVICE, RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits
 from vault.barrier import Barrier, HmacRowGuard
 from vault.beside import ALONE, Beside, Opening
+from vault.cluster.leases import EXPIRY, KEYS, REPORT, Leases, hold_leases
 from vault.config import Settings
 from vault.config.cache import CacheSettings as Caching
 from vault.control_link.ports import LinkPorts
@@ -243,7 +244,8 @@ async def open_core(
             _exact_uses(barrier),
             _lend_to_link(dependencies, startup, barrier, wired.policies),
             monitor_integrity(store, watch, startup.foreign_writes, world),
-            run_periodic_jobs(wired.jobs, world) as work,
+            hold_leases(wired.leases),
+            run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
         ):
             branches.append(work.snapshot)
@@ -331,6 +333,7 @@ class WiredCore:
     access_counters: AccessCounters
     credential_usage: CredentialUsage
     jobs: list[Job]
+    leases: Leases
 
 
 async def _wire_pipeline(
@@ -408,20 +411,26 @@ async def _wire_pipeline(
     rotation = KekRotation(
         pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
+    leases = Leases(store, world, shared=not base.dependencies.backend.exclusive)
+    leased, link.is_reporter = leases.run_leased, leases.watch(REPORT)
     jobs = [
         Job("access-counts", FLUSH_INTERVAL, access.flush, at_end=True),
         Job("credential-usage", FLUSH_INTERVAL, usage.flush, at_end=True),
-        Job("expired-tokens", SWEEP_INTERVAL, partial(revoker.revoke_expired, world.clock)),
+        Job(
+            "expired-tokens",
+            SWEEP_INTERVAL,
+            leased(EXPIRY, partial(revoker.revoke_expired, world.clock)),
+        ),
         Job("late-changes", SNAPSHOT_REFRESH_INTERVAL, snapshots.refresh_stale),
         Job("clock", CLOCK_CHECK_INTERVAL, partial(_keep_clock, base, store), at_end=True),
         Job("clock-ahead", CLOCK_CHECK_INTERVAL, ClockAheadAlert(base.audit.record, world)),
         Job(
             "key-rewrap",
             REWRAP_CHECK_INTERVAL,
-            KekRewrap(pipeline.run_operation, system.rewrapper.has_old_keys, world),
+            leased(KEYS, KekRewrap(pipeline.run_operation, system.rewrapper.has_old_keys, world)),
         ),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
-        Job("key-rotation", ROTATION_CHECK_INTERVAL, rotation),
+        Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
         Job(
             "lockouts",
             REPORT_INTERVAL,
@@ -439,7 +448,9 @@ async def _wire_pipeline(
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, snapshots, values, policies, mounts, tokens, access, usage, jobs)
+    return WiredCore(
+        pipeline, snapshots, values, policies, mounts, tokens, access, usage, jobs, leases
+    )
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:

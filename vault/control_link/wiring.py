@@ -283,7 +283,10 @@ class ControlLink:
         return None if self._expiries is None else self._expiries.expiring_count
 
     def _source(self, host: LocalVaultHost) -> UsageSource:
-        return UsageSource(host.run, host.is_open_now, host.totals, self.ports.tally)
+        def is_open_here() -> bool:
+            return host.is_open_now() and self.ports.is_reporter()
+
+        return UsageSource(host.run, is_open_here, host.totals, self.ports.tally)
 
     def _on_core_opened(self, policies: PolicyStore, keys: ReadKekState) -> None:
         """The data path is built: what it holds of the control plane is known from now on."""

@@ -42,6 +42,7 @@ from vault.store.committer import (
     WriterActor,
     run_checkpointer,
 )
+from vault.store.fencing import fenced
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
 from vault.store.query import check_query
@@ -262,14 +263,17 @@ class Store:
         is a function of its `Tx` and what it captured. Raises what it raises (then nothing of it
         is stored), `ConstraintError`, or `UnavailableError`, whose `details["outcome"]` is `none`
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
+        The task's fences (`vault.store.fencing`) are part of the change.
         """
-        return cast("T", await self._send_to_writer(change, deadline))
+        return cast("T", await self._send_to_writer(fenced(change), deadline))
 
     async def commit_batch(
         self, changes: Sequence[Callable[[StoreTx], T]], *, deadline: float = COMMIT_TIMEOUT
     ) -> list[T | Failure]:
         """As `commit`, of many: of each its result, or what it raised."""
-        return cast("list[T | Failure]", await self._send_to_writer(list(changes), deadline))
+        return cast(
+            "list[T | Failure]", await self._send_to_writer(list(map(fenced, changes)), deadline)
+        )
 
     def commit_in_thread(
         self, changes: Sequence[Callable[[StoreTx], T]], *, deadline: float
@@ -283,7 +287,8 @@ class Store:
         self._writer_ref()
         try:
             return cast(
-                "list[T | Failure]", self._committer.group_commit(changes, deadline=deadline)
+                "list[T | Failure]",
+                self._committer.group_commit(list(map(fenced, changes)), deadline=deadline),
             )
         except BackendError as error:
             if error.details["outcome"] == NOTHING_STORED:
