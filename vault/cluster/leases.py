@@ -172,8 +172,11 @@ class Leases:
         else:
             self._is_failing = False
 
-    async def claim(self, names: Iterable[str]) -> None:
-        """Take or renew these leases, as far as they are not another's, in one transaction."""
+    async def claim(self, names: Iterable[str]) -> dict[str, Lease]:
+        """Take or renew these leases, as far as they are not another's; returns those it has.
+
+        One transaction. Raises as `Store.commit`.
+        """
         asked = self._world.uptime()
         rows = await self._store.commit(
             partial(
@@ -188,6 +191,7 @@ class Leases:
         )
         for name, row in rows.items():
             self._note(name, row, asked)
+        return {name: self._held[name] for name in rows if name in self._held}
 
     async def release(self) -> None:
         """Give up what is held. Raises as `Store.commit`; then it expires."""
