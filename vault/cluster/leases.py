@@ -19,7 +19,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import trio
 from msgspec.structs import replace
@@ -46,7 +46,7 @@ EXPIRY: Final = "expiry"
 KEYS: Final = "keys"
 """Rotation of the key-encryption key, and rewrapping after it."""
 REPORT: Final = "report"
-"""What the control plane hears of the secrets, which are the same at each agent."""
+"""Alerts of secrets that expire, which are the same at each agent."""
 
 log: Final = logging.getLogger("freehold.cluster")
 
@@ -54,23 +54,7 @@ Run: TypeAlias = Callable[[], Awaitable[object]]
 
 
 class FencedError(ConflictError):
-    """Another agent has taken over the work: the transaction stored nothing."""
-
-    def __init__(self, lease: str, epoch: int) -> None:
-        super().__init__(
-            "lease_lost",
-            f"another agent has taken over the lease {lease!r} and goes on with its work; nothing "
-            "of this was stored",
-            lease=lease,
-            epoch=epoch,
-            outcome="none",
-        )
-        self.lease = lease
-        self.epoch = epoch
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copies keep the lease."""
-        return type(self), (self.lease, self.epoch)
+    """Another agent has taken over the work (`lease_lost`): the transaction stored nothing."""
 
 
 class Lease:
@@ -100,7 +84,13 @@ class Lease:
         """Raise `FencedError` unless the transaction is of the lease's holder."""
         row = tx.get(LEASES, self.name)
         if row is None or row.holder != self.holder or row.epoch != self.epoch:
-            raise FencedError(self.name, self.epoch)
+            raise FencedError(
+                "lease_lost",
+                f"another agent has taken over the lease {self.name!r} and goes on with its work; "
+                "nothing of this was stored",
+                lease=self.name,
+                outcome="none",
+            )
 
     def extend(self, ends: float) -> None:
         """It was renewed."""

@@ -64,7 +64,6 @@ class UsageSource:
 
     run: RunOperation
     is_open_now: Callable[[], bool]
-    """Whether it is open, and this agent the one that looks at its secrets."""
     totals: Callable[[], RequestTotals]
     tally: UsageCounts
 

@@ -276,17 +276,17 @@ class ControlLink:
             section.expiry_interval / SECOND,
             SharingLevel(section.share_usage),
         )
-        self._expiries = ExpiryAlerts(self._source(host), chosen, self._world)
+        self._expiries = ExpiryAlerts(self._source(host), chosen, self._world, self._is_reporter)
         return self._expiries
+
+    def _is_reporter(self) -> bool:
+        return self.ports.is_reporter()  # another one at each opening of the vault
 
     def _count_expiring(self) -> int | None:
         return None if self._expiries is None else self._expiries.expiring_count
 
     def _source(self, host: LocalVaultHost) -> UsageSource:
-        def is_open_here() -> bool:
-            return host.is_open_now() and self.ports.is_reporter()
-
-        return UsageSource(host.run, is_open_here, host.totals, self.ports.tally)
+        return UsageSource(host.run, host.is_open_now, host.totals, self.ports.tally)
 
     def _on_core_opened(self, policies: PolicyStore, keys: ReadKekState) -> None:
         """The data path is built: what it holds of the control plane is known from now on."""
