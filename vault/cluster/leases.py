@@ -54,7 +54,7 @@ Run: TypeAlias = Callable[[], Awaitable[object]]
 
 
 class FencedError(ConflictError):
-    """Another agent has taken over the work (`lease_lost`): the transaction stored nothing."""
+    """The work has lost its lease (`lease_lost`): the transaction stored nothing."""
 
 
 class Lease:
@@ -86,7 +86,7 @@ class Lease:
         if row is None or row.holder != self.holder or row.epoch != self.epoch:
             raise FencedError(
                 "lease_lost",
-                f"another agent has taken over the lease {self.name!r} and goes on with its work; "
+                f"the lease {self.name!r} of this work was lost, another agent goes on with it; "
                 "nothing of this was stored",
                 lease=self.name,
                 outcome="none",
@@ -212,10 +212,11 @@ class Leases:
         now, free = self._world.uptime(), list[str]()
         for name in names:
             row = await self._store.get(LEASES, name)
-            if row is not None:
+            if row is not None and row.holder != self.holder:  # else a claim was in doubt
                 self._observe(name, row, now)
-            if row is None or _is_free(row, self._world.wall(), self._stalled(now)):
-                free.append(name)
+                if not _is_free(row, self._world.wall(), self._stalled(now)):
+                    continue
+            free.append(name)
         return free
 
     def _observe(self, name: str, row: LeaseRow, now: float) -> None:

@@ -71,7 +71,7 @@ async def test_one_agent_has_it_until_it_gives_it_up(stores: list[Store]) -> Non
     await one.release()
     taken = (await third.claim(["work"]))["work"]
     assert taken.epoch == 2
-    with pytest.raises(FencedError, match="taken over"):
+    with pytest.raises(FencedError, match="was lost"):
         await stores[0].commit(lease.fence)
     await stores[2].commit(taken.fence)
 

@@ -19,7 +19,7 @@ from tests.support.trio_world import TrioWorld
 from vault.cluster.leases import DURATION, RENEWAL, FencedError, Lease, Leases, hold_leases
 from vault.store.committer import NO_DEADLINE
 from vault.store.fencing import fence_transactions
-from vault.store.interface import BackendError, StoreSession, WriteSet
+from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.store import Store
 from vault.store.tables import LEASES, SYSTEM
 
@@ -157,7 +157,7 @@ async def test_work_that_loses_its_lease(
     await run()
     assert one.runs == 1
     assert await one.store.get(SYSTEM, "effect") is None
-    assert "another agent has taken over the lease 'work'" in caplog.text
+    assert "the lease 'work' of this work was lost" in caplog.text
 
 
 async def test_each_way_to_commit_is_fenced(agents: list[Agent]) -> None:
@@ -326,6 +326,20 @@ async def test_a_database_that_fails(
         await world.sleep(RENEWAL)
         await one.leases.renew()
         assert one.lease.epoch == 2
+
+
+async def test_a_claim_in_doubt(backend: FaultyBackend, autojump_clock: MockClock) -> None:
+    """It was stored, and its answer was lost: the agent finds it, and need not wait for its end."""
+    _ = autojump_clock
+    world = TrioWorld()
+    async with following(backend, "one", world) as store:
+        one = Agent(store, world)
+        backend.faults = [("stored", BackendError("store_unavailable", "gone", UNKNOWN))]
+        await one.leases.renew()
+        assert one.leases.held("work") is None
+        await world.sleep(RENEWAL)
+        await one.leases.renew()
+        assert one.lease.epoch == 1
 
 
 async def test_a_database_that_fails_at_the_end(
