@@ -83,6 +83,13 @@ class StoreSession(Protocol):
         """
         ...
 
+    def database_time(self) -> int | None:
+        """The clock of the server at this moment, in Unix nanoseconds: it can be set back.
+
+        None: the database is a file, and all who share it have the machine's clock.
+        """
+        ...
+
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""
         ...

@@ -113,6 +113,9 @@ class _MemorySession:
     def inspect(self) -> None:
         """Rows are all there is."""
 
+    def database_time(self) -> int | None:
+        return None
+
     def get(self, table: Table[R], key: Key) -> R | None:
         data = self._tables[table.name].get(key)
         return None if data is None else _decode(table, key, data)

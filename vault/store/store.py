@@ -40,6 +40,7 @@ from vault.store.committer import (
     WriterActor,
     run_checkpointer,
 )
+from vault.store.fencing import fenced
 from vault.store.interface import UNKNOWN, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
 from vault.store.query import check_query
@@ -255,9 +256,10 @@ class Store:
         is a function of its `Tx` and what it captured. Raises what it raises (then nothing of it
         is stored), `ConstraintError`, or `UnavailableError`, whose `details["outcome"]` is `none`
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
+        The task's fences (`vault.store.fencing`) are part of the change.
         """
         try:
-            return cast("T", await self._writer.call(change, deadline))
+            return cast("T", await self._writer.call(fenced(change), deadline))
         except MailboxFull:
             raise UnavailableError(
                 "store_busy", "too many changes wait for the database", outcome="none"

@@ -7,11 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 import trio
 
-from tests.contract.store.harness import KEYS, first_stamp, index_of_rows, opened
+from tests.contract.store.harness import KEYS, first_stamp, following
 from tests.contract.store.samples import next_version, put, remove, secret, system
 from tests.support.databases import SERVERS, remove_rows, server_backend
 from vault.errors import TamperedError, UnavailableError
-from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
 from vault.seal.anchor.row_totals import RowTotals, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.store import change_feed
@@ -43,14 +42,7 @@ async def joined(url: str, node: str) -> AsyncIterator[Store]:
     backend = server_backend(url, shared=True)
     backend.open()
     try:
-        with backend.read() as session:
-            row = session.get(SYSTEM, (HEAD_ROW,))
-            assert row is not None
-            stamp = decode_state(row.value, CommitStamp, KEYS)
-            totals = sum_rows(session, KEYS)
-        base = StampBase(stamp.commits, totals, stamp.feed)
-        stamper = CommitStampWriter(KEYS, base=base, written=row.value, node=node)
-        async with opened(backend, stamper=stamper, index=index_of_rows(backend)) as store:
+        async with following(backend, node) as store:
             yield store
     finally:
         backend.close()
