@@ -37,6 +37,7 @@ from vault.audit.writer import AuditConfig
 from vault.authn.tokens import Tokens
 from vault.authz.policy_store import PolicyStore
 from vault.barrier import Barrier, HmacRowGuard
+from vault.cluster.leases import EXPIRY, KEYS, REPORT, Leases, hold_leases
 from vault.config import Settings
 from vault.control_link.ports import LinkPorts
 from vault.crypto.keyring import Keyring
@@ -224,14 +225,15 @@ async def open_core(
             _exact_uses(barrier),
             _lend_to_link(dependencies, startup, barrier, path.policies),
             monitor_integrity(store, watch, startup.foreign_writes, world),
-            run_periodic_jobs(wired.jobs, world) as work,
+            hold_leases(wired.leases),
+            run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
         ):
             branches.append(work.snapshot)
             if dependencies.dev_token:
                 await _set_up_dev_mode(dependencies.dev_token, path)
             with (
-                _track_gauges(dependencies.metrics, store, audit, tree),
+                _track_gauges(dependencies.metrics, store, audit, dependencies.peers, tree),
                 dependencies.metrics.track_gauges(
                     audit_damaged=lambda: float(bool(periodic_check.damage)),
                     anchor_failing=lambda: float(bool(anchor_writer.error)),
@@ -301,6 +303,7 @@ class WiredCore:
     pipeline: Pipeline
     path: DataPath
     jobs: list[Job]
+    leases: Leases
 
 
 def _wire_pipeline(
@@ -337,9 +340,16 @@ def _wire_pipeline(
     rotation = KekRotation(
         pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
+    is_shared = base.dependencies.settings.storage.server is not None
+    leases = Leases(path.parts.store, world, shared=is_shared)
+    leased, link.is_reporter = leases.run_leased, leases.watch(REPORT)
     jobs = [
         *path.jobs(),
-        Job("expired-tokens", SWEEP_INTERVAL, partial(path.revoker.revoke_expired, world.clock)),
+        Job(
+            "expired-tokens",
+            SWEEP_INTERVAL,
+            leased(EXPIRY, partial(path.revoker.revoke_expired, world.clock)),
+        ),
         Job(
             "clock", CLOCK_CHECK_INTERVAL, partial(_keep_clock, base, path.parts.store), at_end=True
         ),
@@ -347,10 +357,10 @@ def _wire_pipeline(
         Job(
             "key-rewrap",
             REWRAP_CHECK_INTERVAL,
-            KekRewrap(pipeline.run_operation, system.rewrapper.has_old_keys, world),
+            leased(KEYS, KekRewrap(pipeline.run_operation, system.rewrapper.has_old_keys, world)),
         ),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
-        Job("key-rotation", ROTATION_CHECK_INTERVAL, rotation),
+        Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
         Job(
             "lockouts",
             REPORT_INTERVAL,
@@ -358,7 +368,7 @@ def _wire_pipeline(
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, path, jobs)
+    return WiredCore(pipeline, path, jobs, leases)
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:
@@ -488,7 +498,11 @@ def _tree(branches: list[Callable[[], Node]]) -> Node:
 
 @contextmanager
 def _track_gauges(
-    metrics: Metrics, store: Store, audit: AuditBroker, tree: Callable[[], Node]
+    metrics: Metrics,
+    store: Store,
+    audit: AuditBroker,
+    peers: ProcessGroup,
+    tree: Callable[[], Node],
 ) -> Iterator[None]:
     """Gauges that read from the open data path while it is open."""
     with (
@@ -498,7 +512,7 @@ def _track_gauges(
             audit_records=lambda: audit.state().size,
             audit_sinks_failing=lambda: sum(s.failing for s in audit.state().sinks if s.durable),
             refusing=lambda: float(bool(audit.refusal_reason())),
-            store_failing=lambda: float(store.is_failing),
+            store_failing=lambda: float(store.is_failing or peers.store_failing),
         ),
         metrics.track_sinks(lambda: {s.label: s.failing_for for s in audit.state().sinks}),
         metrics.track_actors(tree),

@@ -58,6 +58,11 @@ class Peers(Protocol):
 class Followers(Protocol):
     """What the process that unseals tells the others."""
 
+    @property
+    def store_failing(self) -> bool:
+        """Whether the last transaction of one of them could not be stored."""
+        ...
+
     def confirm_clock(self) -> None:
         """Have them go on from the clock that an operator has confirmed."""
         ...
@@ -101,6 +106,11 @@ class OneProcess:
         """Its own."""
         _ = name
         return TokenBuckets(rate, burst)
+
+    @property
+    def store_failing(self) -> bool:
+        """There are none."""
+        return False
 
     def confirm_clock(self) -> None:
         """Nobody to tell."""

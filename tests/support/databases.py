@@ -1,14 +1,16 @@
 """The databases that an agent's store is tested on, real servers among them."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
 
-from tests.support.mariadb import Mariadb, mariadb
-from tests.support.postgres import Postgres, postgres
+from tests.support.mariadb import Mariadb, mariadb, run_mariadb
+from tests.support.postgres import Postgres, postgres, run_postgres
+from tests.support.shared_servers import shared_folder
 from vault.model.records import ChangeRow, SystemRow
 from vault.model.server_address import parse_server_address
 from vault.store.interface import StoreSession, WriteSet
@@ -30,11 +32,22 @@ ON_EVERY_DATABASE: Final = pytest.mark.parametrize(
 """Of an acceptance module: see the fixture `workers`."""
 
 
+def shared_server(kind: str) -> Server:
+    """The run's server of this kind: for tests that neither stop nor change it."""
+    folder = shared_folder(kind)
+    return Postgres(folder) if kind == "postgresql" else Mariadb(folder)
+
+
 @contextmanager
 def run_server(kind: str) -> Iterator[Server]:
-    """A running server for the length of the block."""
+    """A server of this kind that nobody else uses, for the length of the block."""
     with postgres() if kind == "postgresql" else mariadb() as server:
         yield server
+
+
+def run_server_in(kind: str, folder: Path) -> AbstractContextManager[Server]:
+    """The same, in an empty folder."""
+    return run_postgres(folder) if kind == "postgresql" else run_mariadb(folder)
 
 
 def database_name(url: str) -> str:

@@ -86,6 +86,8 @@ class LinkPorts:
     """Drop what `on_open` got: it gives access to keys."""
     raise_alert: Callable[[AlertCode, int], None] = field(default=lambda _code, _count: None)
     """Report an alert and its count to the control plane; never waits."""
+    is_reporter: Callable[[], bool] = field(default=lambda: True)
+    """Whether this agent reports secrets that expire: one does for all agents of a database."""
     tally: UsageTally = field(default_factory=UsageTally)
     """Uses since the last report."""
 

@@ -56,11 +56,11 @@ class KeyRewrapper:
             if not page:
                 await self._complete(active)
                 break
-            self._after = (page[-1].secret_id, page[-1].version)
-            looked_at += len(page)
             keys = [(row.secret_id, row.version) for row in page if is_under_older_key(row, active)]
             if keys:
                 moved += await self._keys.rewrap(keys, active)
+            self._after = (page[-1].secret_id, page[-1].version)
+            looked_at += len(page)
         self._looked_at += looked_at
         complete = self._proven == active and self._generation != active
         return RewrapStep(

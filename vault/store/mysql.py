@@ -108,6 +108,7 @@ class MysqlBackend(ServerBackend):
     url = "mysql+pymysql://"
     begin_read = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
     begin_write = "START TRANSACTION"
+    clock = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
     def connect_driver(self, role: Role) -> Any:
         """See `ServerBackend`."""

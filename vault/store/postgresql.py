@@ -165,6 +165,7 @@ class PostgresqlBackend(ServerBackend):
     # The snapshot is taken by the first query, not by BEGIN.
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
     begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED"
+    clock = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
     def connect_driver(self, role: Role) -> Any:
         """See `ServerBackend`."""

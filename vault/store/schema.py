@@ -43,7 +43,7 @@ def _constraints(table: Table[Any]) -> Iterator[sa.schema.SchemaItem]:
 
 SQL_TABLES: Final = {table: _build(table) for table in ALL}
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The newest step under `migrations/versions`."""
 
 _STEPS: Final = sa.text("SELECT version_num FROM alembic_version")

@@ -53,6 +53,8 @@ class Role(Enum):
 class ServerBackend(SqlBackend):
     """A database on a server, owned by one agent at a time."""
 
+    look_seconds = 1.0  # a load balancer then sends requests to an agent that has a database
+
     kind: str
     url: str  # for SQLAlchemy: dialect and driver only
     begin_read: str

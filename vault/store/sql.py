@@ -67,6 +67,9 @@ class SqlBackend(ABC):
 
     exclusive = False
     queries_in_turn = False
+    look_seconds = 30.0  # a disk may be slow
+    clock = ""
+    """The statement that returns the server's clock in Unix microseconds; empty: it has none."""
 
     def __init__(self, readers: int = READERS) -> None:
         self.readers = readers
@@ -302,6 +305,7 @@ class SqlBackend(ABC):
             store_error=self._store_error,
             verify_schema=partial(self._translate_errors, self._verify_schema),
             stream=self._stream,
+            clock=self.clock,
         )
 
     def _prepared_statements(self, dialect: sa.Dialect) -> dict[Table[Any], PreparedStatements]:
@@ -343,6 +347,7 @@ class SqlSession:
         store_error: Callable[[Exception], Exception],
         verify_schema: Callable[[sa.PoolProxiedConnection], None],
         stream: Callable[[Any, str], AbstractContextManager[Any]],
+        clock: str = "",
     ) -> None:
         self._connection = connection
         self._dialect = dialect
@@ -350,10 +355,18 @@ class SqlSession:
         self._store_error = store_error
         self._verify_schema = verify_schema
         self._stream = stream
+        self._clock = clock
 
     def inspect(self) -> None:
         """Verify the schema, and the indexes of authority rows."""
         self._verify_schema(self._connection)
+
+    def database_time(self) -> int | None:
+        """The clock of the server, or None for a file."""
+        if not self._clock:
+            return None
+        [(micros,)] = self._driver_records(SYSTEM, self._clock, ())
+        return int(micros) * 1000
 
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""

@@ -323,8 +323,8 @@ class SqliteBackend(SqlBackend):
     def _count_file_changes(self) -> int:
         """SQLite's count of commits, in the index of its write-ahead log.
 
-        Source: https://sqlite.org/walformat.html#wal_index_header, the change counter. It begins anew
-        when the index is made anew, which counts as a write of somebody else's, and is looked into.
+        Source: https://sqlite.org/walformat.html#wal_index_header, the change counter. It begins
+        anew when the index is made anew: that counts as a foreign write, and is looked into.
         """
         try:
             return int.from_bytes(os.pread(self._index, 4, _CHANGES_AT), sys.byteorder)

@@ -40,11 +40,12 @@ from vault.store.committer import (
     WriterActor,
     run_checkpointer,
 )
+from vault.store.fencing import fenced
 from vault.store.interface import UNKNOWN, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
 from vault.store.query import check_query
 from vault.store.query_runner import QueryActor, QueryRunner
-from vault.store.read_index import ReadIndex
+from vault.store.read_index import ReadIndexActor
 from vault.store.row_cache import (
     DEFAULT,
     MISSING,
@@ -126,7 +127,7 @@ class Store:
         """Why the last check of the change feed failed, for people; empty when it succeeded."""
         self._queries = tree.ref("queries") if backend.queries_in_turn else None
         views = _VIEWS if backend.queries_in_turn else 1
-        self._read_index = ReadIndex(partial(self._in_thread, committer.catch_up))
+        self._look = None if backend.exclusive else tree.ref("look")
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
 
     async def catch_up(self) -> None:
@@ -135,8 +136,14 @@ class Store:
         Called at the start of a request. Raises `TamperedError` (`feed_damaged`), and
         `UnavailableError` when the database does not answer.
         """
-        if not self._committer.is_current:
-            await self._read_index.catch_up()
+        if self._look is None or self._committer.is_current:
+            return
+        try:
+            await _await_reader(self._look.call(None, self._backend.look_seconds))
+        except UnavailableError as error:
+            self.outage = error.message
+            raise
+        self.outage = ""
 
     def get_cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
@@ -249,9 +256,10 @@ class Store:
         is a function of its `Tx` and what it captured. Raises what it raises (then nothing of it
         is stored), `ConstraintError`, or `UnavailableError`, whose `details["outcome"]` is `none`
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
+        The task's fences (`vault.store.fencing`) are part of the change.
         """
         try:
-            return cast("T", await self._writer.call(change, deadline))
+            return cast("T", await self._writer.call(fenced(change), deadline))
         except MailboxFull:
             raise UnavailableError(
                 "store_busy", "too many changes wait for the database", outcome="none"
@@ -385,6 +393,9 @@ async def open_store(
     def loader() -> LoaderActor:
         return LoaderActor(loading, world)
 
+    def look() -> ReadIndexActor:
+        return ReadIndexActor(committer, world)
+
     def queries() -> QueryActor:
         return QueryActor(backend, world)
 
@@ -399,6 +410,7 @@ async def open_store(
         for name, factory, wanted in (
             ("writer", writer, True),
             ("loader", loader, True),
+            ("look", look, not backend.exclusive),
             ("queries", queries, backend.queries_in_turn),
         )
         if wanted

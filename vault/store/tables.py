@@ -60,6 +60,7 @@ USAGE: Final = Table(
     about=((TOKENS, "accessor"), (API_KEYS, "id")),
 )
 CHANGES: Final = Table("changes", records.ChangeRow, ("seq",), cached=False)
+LEASES: Final = Table("leases", records.LeaseRow, ("name",))
 AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
 
 ALL: Final[tuple[Table[Any], ...]] = (
@@ -76,4 +77,5 @@ ALL: Final[tuple[Table[Any], ...]] = (
     USAGE,
     AUDIT,
     CHANGES,
+    LEASES,
 )

@@ -33,6 +33,10 @@ class StoreTx:
         self.added: dict[Table[Any], set[Key]] = {}
         self.counted: dict[Table[Any], list[Any]] = {}
 
+    def database_time(self) -> int | None:
+        """As `StoreSession.database_time`."""
+        return self._batch.database_time()
+
     def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row as this change left it. Raises `TamperedError` for a row that fails its guard."""
         own: dict[Key, R | None] | None = self.written.get(table)
@@ -204,6 +208,10 @@ class TransactionBatch:
         return [(table, key, MISSING) for table, rows in self._counted.items() for key in rows]
 
     # What a `StoreTx` needs.
+
+    def database_time(self) -> int | None:
+        """See `StoreSession`."""
+        return self._session.database_time()
 
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row as earlier changes left it."""

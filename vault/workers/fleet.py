@@ -241,6 +241,11 @@ class Fleet(SharedPeers):
             return False
         return self._world.monotonic() - self._deaths[0] < FAILING_SECONDS
 
+    @property
+    def store_failing(self) -> bool:
+        """Whether a worker's last transaction could not be stored, as of a second ago."""
+        return any(counts.store_failing for counts in self._counts.values())
+
     def refused_requests(self) -> int:
         """How many requests were turned away, as of a second ago."""
         return self._shed_before + sum(counts.shed for counts in self._counts.values())

@@ -94,6 +94,7 @@ class Counts(Struct, frozen=True, tag="counts"):
     refused: dict[str, int]
     connections: int  # open now
     shed: int  # turned away since the worker began
+    store_failing: bool  # its last transaction could not be stored
 
 
 class Alert(Struct, frozen=True, tag="alert"):

@@ -23,6 +23,7 @@ from vault.errors import VaultError
 from vault.metrics import Metrics
 from vault.store.interface import StoreBackend
 from vault.store.shared_head import SharedHead
+from vault.store.store import Store
 from vault.telemetry.wiring import pipeline_factory, trace_app, traceparent_source, worker_tracing
 from vault.workers.audit import AuditLane
 from vault.workers.page import CONNECTIONS, Page
@@ -182,6 +183,7 @@ class Worker:
         self._nursery = nursery
         self._tracing = tracing
         self._is_open = False
+        self._store: Store | None = None
         self._shut = trio.Event()
         self._closed = trio.Event()
 
@@ -227,7 +229,7 @@ class Worker:
         self._closed = trio.Event()
         try:
             async with open_worker_path(self._parts, order) as (pipeline, path):
-                self._is_open = True
+                self._is_open, self._store = True, path.parts.store
                 garbage_collector.freeze_new()
                 self._service.open(order.opening, pipeline, path.mounts)
                 del pipeline, path
@@ -238,7 +240,7 @@ class Worker:
             if self._is_open:
                 raise
             refused = "; ".join(str(error) for error in group.exceptions)
-        self._is_open = False
+        self._is_open, self._store = False, None
         self._send_counts()
         garbage_collector.collect_all()  # its parts know each other
         self.control.post(Opened(refused) if refused else Sealed())
@@ -266,6 +268,7 @@ class Worker:
                 refused=refused,
                 connections=self.handle.connections(),
                 shed=int(self.handle.refused_requests()),
+                store_failing=self._store is not None and self._store.is_failing,
             )
         )
         tally.clear()

@@ -12,6 +12,7 @@ from tests.support.databases import (
     remove_rows,
     run_server,
     server_backend,
+    shared_server,
 )
 from vault.store.interface import StoreBackend
 from vault.store.memory import MemoryBackend
@@ -20,29 +21,29 @@ from vault.store.sqlite import SqliteBackend
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[Server]:
-    """A PostgreSQL server."""
+def postgresql_url() -> str:
+    """A migrated database on the PostgreSQL server that the whole run shares."""
+    return _migrated(shared_server("postgresql"))
+
+
+@pytest.fixture(scope="session")
+def mysql_url() -> str:
+    """A migrated database on the MariaDB server that the whole run shares."""
+    return _migrated(shared_server("mysql"))
+
+
+@pytest.fixture(scope="session")
+def own_postgresql() -> Iterator[tuple[Server, str]]:
+    """A PostgreSQL server of this process alone, and a migrated database there."""
     with run_server("postgresql") as server:
-        yield server
+        yield server, _migrated(server)
 
 
 @pytest.fixture(scope="session")
-def mysql_server() -> Iterator[Server]:
-    """A MariaDB server."""
+def own_mysql() -> Iterator[tuple[Server, str]]:
+    """A MariaDB server of this process alone, and a migrated database there."""
     with run_server("mysql") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def postgresql_url(postgresql_server: Server) -> str:
-    """A migrated database of a PostgreSQL server."""
-    return _migrated(postgresql_server)
-
-
-@pytest.fixture(scope="session")
-def mysql_url(mysql_server: Server) -> str:
-    """A migrated database of a MariaDB server."""
-    return _migrated(mysql_server)
+        yield server, _migrated(server)
 
 
 def _migrated(server: Server) -> str:
@@ -61,15 +62,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, kind: str) -> Server:
-    """A running server of the kind."""
-    found: Server = request.getfixturevalue(f"{kind}_server")
+    """A running server of the kind, which a test may stop or change, and leaves as it was."""
+    found, _ = request.getfixturevalue(f"own_{kind}")
     return found
 
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, kind: str) -> str:
     """Its migrated database, with nothing in it."""
-    found: str = request.getfixturevalue(f"{kind}_url")
+    _, found = request.getfixturevalue(f"own_{kind}")
     remove_rows(server_backend(found))
     return found
 

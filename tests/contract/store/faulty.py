@@ -36,6 +36,11 @@ class FaultyBackend:
         return self.inner.queries_in_turn
 
     @property
+    def look_seconds(self) -> float:
+        """As the inner one's."""
+        return self.inner.look_seconds
+
+    @property
     def readers(self) -> int:
         """As the inner one's."""
         return self.inner.readers

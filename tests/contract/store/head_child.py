@@ -23,9 +23,9 @@ from pathlib import Path
 
 import trio
 
-from tests.contract.store.harness import index_of_rows, opened
+from tests.contract.store.harness import following
 from tests.contract.store.samples import next_version
-from tests.contract.store.sharing import ROOT_KEY, follower
+from tests.contract.store.sharing import ROOT_KEY
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.store.interface import BackendError
@@ -73,8 +73,7 @@ async def commit(folder: Path, what: str, name: str) -> None:
     backend.open()
     keyring = Keyring.decode(ROOT_KEY, (folder / "keyring").read_bytes(), org="o", vault="v")
     keys = DerivedAnchorKeys(keyring)
-    stamper, index = follower(backend, f"{os.getpid()}", keys), index_of_rows(backend, keys)
-    async with opened(backend, stamper=stamper, index=index, head=head) as store:
+    async with following(backend, f"{os.getpid()}", head=head, keys=keys) as store:
         if what == "starve":
             limit_files(1)
             try:

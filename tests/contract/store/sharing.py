@@ -6,11 +6,8 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.contract.store.harness import KEYRING, KEYS, first_stamp, index_of_rows, opened
+from tests.contract.store.harness import KEYRING, KEYS, first_stamp, following
 from tests.support.databases import remove_rows, server_backend
-from vault.crypto.anchor_keys import DerivedAnchorKeys
-from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
-from vault.seal.anchor.row_totals import sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.store.interface import StoreBackend
 from vault.store.server import Role, run
@@ -126,26 +123,13 @@ def stored_stamp(backend: StoreBackend) -> bytes:
     return row.value
 
 
-def follower(backend: StoreBackend, node: str, keys: DerivedAnchorKeys = KEYS) -> CommitStampWriter:
-    """What counts on from what is stored."""
-    with backend.read() as session:
-        row = session.get(SYSTEM, (HEAD_ROW,))
-        assert row is not None
-        stamp = decode_state(row.value, CommitStamp, keys)
-        totals = sum_rows(session, keys)
-    base = StampBase(stamp.commits, totals, stamp.feed)
-    return CommitStampWriter(keys, base=base, written=row.value, node=node)
-
-
 @asynccontextmanager
 async def joined(database: SharedDatabase, node: str) -> AsyncIterator[Store]:
     """One more store on the database, which goes on from what is there."""
     backend = database.backend()
     backend.open()
     try:
-        stamper, index = follower(backend, node), index_of_rows(backend)
-        head = database.head_of(backend)
-        async with opened(backend, stamper=stamper, index=index, head=head) as store:
+        async with following(backend, node, head=database.head_of(backend)) as store:
             yield store
     finally:
         backend.close()

@@ -12,7 +12,16 @@ import trio
 from vault.workers.seat import LANES
 from vault.workers.wire import Answered, Counts, Lane, Order, Recorded
 
-COUNTS = Counts(reads={}, uses={}, operations=[], requests=[], refused={}, connections=1, shed=2)
+COUNTS = Counts(
+    reads={},
+    uses={},
+    operations=[],
+    requests=[],
+    refused={},
+    connections=1,
+    shed=2,
+    store_failing=False,
+)
 
 
 class FakeWorker:

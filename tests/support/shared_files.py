@@ -1,0 +1,16 @@
+"""Backends of one process that several stores have open at once, as a server's database."""
+
+from vault.store.memory import MemoryBackend
+from vault.store.sqlite import SqliteBackend
+
+
+class SharedMemory(MemoryBackend):
+    """Rows in memory."""
+
+    exclusive = False
+
+
+class SharedSqlite(SqliteBackend):
+    """A SQLite file."""
+
+    exclusive = False
