@@ -177,11 +177,14 @@ def test_who_is_stopped_holds_it_and_is_known(file: SharedFile, children: Childr
         assert head.holder == (os.getpid(), seen[1] + 1)
 
 
-async def test_who_dies_behind_a_commit(stores: list[Store], children: Children) -> None:
+@pytest.mark.parametrize("moment", ["die", "die-at-the-end"])
+async def test_who_dies_behind_a_commit(
+    stores: list[Store], children: Children, moment: str
+) -> None:
     """It is stored, everybody sees it, and it is nobody else's write."""
     one, other = stores
     await one.commit(put(SECRETS, secret("before")))
-    children.run("die", "last")
+    children.run(moment, "last")
     for store in stores:
         await store.catch_up()
         found = await store.get(SECRETS, "last")
