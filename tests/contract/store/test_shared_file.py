@@ -380,3 +380,24 @@ def test_a_lock_file_that_cannot_be_had(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="cannot be locked") as refused, head.hold():
         pass
     assert refused.value.code == "store_unavailable"  # type: ignore[attr-defined]  # a BackendError
+
+
+async def test_the_index_of_the_log_that_is_made_anew(file: SharedFile) -> None:
+    """SQLite removes it with the last connection. That is looked into once, and not ever again."""
+    head, index = file.head_of(file.first), file.file.with_name("vault.db-shm")
+    file.first.close()
+    file.first.open()
+    before = index.stat().st_ino
+    file.first.connect()
+    assert index.stat().st_ino != before
+    async with joined(file, "b") as other:
+        seen = set[int]()
+        for number in range(3):
+            await other.commit(put(SECRETS, secret("a", current_version=number)))
+            with head.hold():
+                seen.add(file.first.foreign_writes())
+            seen.add(await other.foreign_writes())
+        assert len(seen) == 1
+        with closing(sqlite3.connect(file.file)) as intruder, intruder:
+            intruder.execute("INSERT INTO system (name, value) VALUES ('x', X'00')")
+        assert await other.foreign_writes() == max(seen) + 1
