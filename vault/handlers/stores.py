@@ -263,7 +263,6 @@ class KeyStore:
     def __init__(self, barrier: Barrier) -> None:
         self._barrier = barrier
         self.rotate = barrier.rotate
-        self.drain_older_generations = barrier.drain_older_generations
         self.retire_older_generations = barrier.retire_older_generations
 
     @property

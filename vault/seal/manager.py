@@ -18,6 +18,7 @@ from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
 from vault.barrier import KEYRING_ROW
+from vault.barrier import SEAL_ROW as SEAL_ROW
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.keyring import Keyring
 from vault.errors import (
@@ -124,7 +125,6 @@ class UnsealKeys(NamedTuple):
 
 OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
 
-SEAL_ROW: Final = "seal"
 SEALED_ON_ORDER: Final = "sealed_on_order"
 ROLLBACK_ACCEPTED: Final = "rollback_accepted"
 OPERATOR_REQUIRED: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
