@@ -565,7 +565,7 @@ class Barrier:
         self._data_keys.clear()
 
     def replace_keyring(self, keyring: Keyring) -> None:
-        """Go on with this vault's keyring as another process has changed it, to open values only."""
+        """Go on with this vault's keyring as another process has changed it: to open values."""
         self._keys = _unstored_keys(keyring)
         self._data_keys.clear()
 

@@ -128,9 +128,9 @@ class KekUseCounter:
             self._owed += count
 
     def close(self) -> bool:
-        """Refuse every further use. Whether `final_count` is to be stored, which the first call says.
+        """Refuse every further use. Returns whether `final_count` is to be stored.
 
-        Twice would give back the uses of another counter.
+        Only the first call says so: twice could give back the uses of another counter.
         """
         with self._lock:
             is_first, self._closed = not self._closed, True

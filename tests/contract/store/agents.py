@@ -170,7 +170,7 @@ def call(path: str, payload: Any = None, *, exists: bool = False) -> Call[Any]:
         type=OperationType("x"), path=place, payload=Nothing() if payload is None else payload,
         request_id="r", credential=None, origin=HERE,
     )  # fmt: skip
-    return Call(op, ROOT, SecretFacts(exists=exists) if exists else NO_FACTS, False)
+    return Call(op, ROOT, SecretFacts(exists=True) if exists else NO_FACTS, needs_facts=False)
 
 
 def first_rows(keyring: Keyring, root_key: bytes = ROOT_KEY) -> list[SystemRow]:

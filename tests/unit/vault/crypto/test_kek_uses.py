@@ -156,7 +156,7 @@ def test_a_closed_counter_takes_no_use() -> None:
 
 
 def test_what_is_given_back() -> None:
-    """The rest of the last block, unless another one has a block behind it; never less than used."""
+    """The rest of the last block, unless another one has a block behind it."""
     counter = opened()
     counter.reserve_uses(3)
     assert counter.close()
