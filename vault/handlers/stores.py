@@ -38,6 +38,10 @@ class SecretTx:
         """Insert or replace it."""
         self._tx.put(SECRETS, secret)
 
+    def get_mount(self, path: str) -> MountRow | None:
+        """The mount at this path as it is now."""
+        return self._tx.get(MOUNTS, path)
+
     def get_version(self, secret_id: str, number: int) -> VersionRow | None:
         """A version with its sealed value."""
         return self._tx.get(VERSIONS, secret_id, number)

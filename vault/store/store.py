@@ -171,8 +171,12 @@ class Store:
     async def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row; without a checkpoint when it is cached: a read has several, and waits anyway.
 
+        Counts of a database that others write are read from it: the change feed has none of them.
         Raises `TamperedError`, and `UnavailableError` when the database does not answer.
         """
+        if table.counted_subject and not self._backend.exclusive:
+            query = StoreQuery(equals=dict(zip(table.key, key, strict=True)), limit=1)
+            return next(iter(await self.select(table, query)), None)
         row = self._cache.lookup(table, key)
         if row is not MISSING:
             return row

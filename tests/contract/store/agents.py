@@ -15,7 +15,6 @@ from actors import SystemWorld
 from tests.support.databases import remove_rows, server_backend
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.revocation import Revoker
-from vault.authn.sessions import SessionLimits
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
 from vault.authz.authorizer import Authorizer
@@ -25,6 +24,7 @@ from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import Call
+from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.stores import AccessStore, KeyStore, MountStore, SecretStore
@@ -111,6 +111,7 @@ class Agent:
     access: AccessCounters
     usage: CredentialUsage
     secrets: SecretHandlers
+    metadata: MetadataHandlers
     keys: KeyStore
 
     async def catch_up(self) -> None:
@@ -190,6 +191,7 @@ class Agents:
     def __init__(self, database: Database, nursery: trio.Nursery) -> None:
         self.database = database
         self.keyring = Keyring.create(NOW, org="o", vault="v")
+        self.world = SystemWorld()
         self._nursery = nursery
         self._over = trio.Event()
         self._number = 0
@@ -201,14 +203,14 @@ class Agents:
     async def initialize(self) -> None:
         """Store the first rows."""
         with self.database.backend() as backend:
-            system = BackendSystemTable(backend, SystemWorld())
+            system = BackendSystemTable(backend, self.world)
             await system.create_vault(self.keyring, first_rows(self.keyring), None)
 
-    async def open(self, root_key: bytes = ROOT_KEY, **limits: Any) -> Agent:
+    async def open(self, root_key: bytes = ROOT_KEY) -> Agent:
         """One more, with the keyring as it is stored; it is closed at the end of the test."""
         self._number += 1
         agent: Agent = await self._nursery.start(
-            partial(self._run, root_key, f"node-{self._number}", limits)
+            partial(self._run, root_key, f"node-{self._number}")
         )
         return agent
 
@@ -216,20 +218,20 @@ class Agents:
         self,
         root_key: bytes,
         node: str,
-        limits: dict[str, int],
         task_status: trio.TaskStatus[Agent] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         with self.database.backend() as backend:
-            async with _agent(backend, self.keyring, root_key, node, **limits) as agent:
+            async with _agent(backend, self, root_key, node) as agent:
                 task_status.started(agent)
                 await self._over.wait()
 
 
 @asynccontextmanager
 async def _agent(
-    backend: StoreBackend, first: Keyring, root_key: bytes, node: str, **limits: Any
+    backend: StoreBackend, agents: Agents, root_key: bytes, node: str
 ) -> AsyncIterator[Agent]:
-    world, keys, guard = SystemWorld(), DerivedAnchorKeys(first), HmacRowGuard(first)
+    world, first = agents.world, agents.keyring
+    keys, guard = DerivedAnchorKeys(first), HmacRowGuard(first)
     rows = RowIndexBuilder()
     with backend.read() as session:
         stamp_row = session.get(SYSTEM, (HEAD_ROW,))
@@ -257,15 +259,10 @@ async def _agent(
             barrier,
             policies,
             mounts,
-            Tokens(
-                store,
-                PepperedScheme(first.pepper),
-                Revoker(store, StreamRegistry()),
-                world,
-                SessionLimits(**limits),
-            ),
+            Tokens(store, PepperedScheme(first.pepper), Revoker(store, StreamRegistry()), world),
             access,
             CredentialUsage(store, world),
             SecretHandlers(SecretStore(barrier), mounts.mounts, access, world),
+            MetadataHandlers(SecretStore(barrier), mounts.mounts, access, world),
             KeyStore(barrier),
         )

@@ -112,7 +112,7 @@ async def test_a_vault_is_not_made_over_one_that_was_not_seen(
 
 
 def test_agents_that_migrate_at_once(server: Server) -> None:
-    """One makes the tables while the others wait; whoever came, each finds them as they should be."""
+    """One makes the tables while the others wait; each finds them as they should be."""
     url = server.empty()
     meeting = Meeting(AT_ONCE)
     backends = [server_backend(url, shared=True) for _ in range(AT_ONCE)]

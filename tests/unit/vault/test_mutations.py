@@ -25,7 +25,7 @@ from vault.model.results import SecretWritten
 from vault.mutations import WRITE, Decided, Mutations
 from vault.store.committer import NO_DEADLINE
 from vault.store.interface import UNKNOWN, BackendError
-from vault.store.tables import SECRETS
+from vault.store.tables import MOUNTS, SECRETS
 
 THERE = SecretFacts(exists=True)
 ANN = Identity(
@@ -55,12 +55,15 @@ def decided(path: str, facts: SecretFacts = NO_FACTS, **more: Any) -> Decided:
     return msgspec.msgpack.decode(wire, type=Decided)
 
 
+MOUNT = MountRow(path="s/", id="s", accessor="s", created_at=0)
+
+
 class House:
     """What mutations are carried out in."""
 
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
-        mounts = MountTable([MountRow(path="s/", id="s", accessor="s", created_at=0)])
+        mounts = MountTable([MOUNT])
         self.secrets = SecretHandlers(
             SecretStore(vault.barrier),
             mounts,
@@ -91,8 +94,9 @@ class House:
 
 
 @pytest.fixture
-def house(vault: Vault) -> House:
-    """One."""
+async def house(vault: Vault) -> House:
+    """One, with a mount."""
+    await vault.barrier.transact(lambda tx: tx.put(MOUNTS, MOUNT))
     return House(vault)
 
 

@@ -54,10 +54,17 @@ def kv_value(value: bytes) -> Raw:
 
 
 async def no_mount(dialect: Dialect, request: Request, path: str) -> Reply:
-    """A path in no mount: who may not see what lies there hears 403, as everywhere."""
+    """A path in no mount: who may not see what lies there hears 403, as everywhere.
+
+    If another agent has made the mount since the last request, this one has heard of it by now.
+    """
     name = ResourcePath.parse(path.rstrip("/"))
     with suppress(NotFoundError):
         await dialect.run_operation(request, operations.RESOLVE_MOUNT, name, Nothing())
+        route, values = dialect.find_route(request, path)
+        if route is not NO_MOUNT:
+            reply: Reply = await route.answer(dialect, request, *values)
+            return reply
     raise NotFoundError("no_handler", f'no handler for route "{path}". route entry not found.')
 
 
