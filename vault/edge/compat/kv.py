@@ -61,10 +61,10 @@ async def no_mount(dialect: Dialect, request: Request, path: str) -> Reply:
     name = ResourcePath.parse(path.rstrip("/"))
     with suppress(NotFoundError):
         await dialect.run_operation(request, operations.RESOLVE_MOUNT, name, Nothing())
-        route, values = dialect.find_route(request, path)
-        if route is not NO_MOUNT:
-            reply: Reply = await route.answer(dialect, request, *values)
-            return reply
+    route, values = dialect.find_route(request, path)
+    if route is not NO_MOUNT:
+        reply: Reply = await route.answer(dialect, request, *values)
+        return reply
     raise NotFoundError("no_handler", f'no handler for route "{path}". route entry not found.')
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.vault.edge.compat.conftest import Wire
 from vault.edge.compat.kv import folder_path, is_reserved, kv_value, new_secret_path, secret_path
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
+from vault.model.operation import Operation
 from vault.model.records import MountRow
 
 MakeMount = Callable[..., MountRow]
@@ -62,3 +64,19 @@ async def test_no_mount_is_told_to_whoever_may_look(wire: Wire) -> None:
     assert answer.errors == ['no handler for route "nowhere/x". route entry not found.']
     wire.gate.answers["mount.preflight"] = AuthorizationError("permission_denied", "no")
     assert (await wire.ask("GET", "nowhere/x")).status == 403
+
+
+async def test_a_mount_that_another_agent_has_just_made(wire: Wire) -> None:
+    """The first request that asks for it hears of it on its way, and is answered from there."""
+    rows = wire.gate.book.list_mounts()
+    new = replace(rows[0], path="new/", version=2)
+
+    def resolve(_: Operation) -> MountRow:
+        wire.gate.book.replace([*rows, new])
+        return new
+
+    wire.gate.answers["mount.preflight"] = resolve
+    wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
+    answer = await wire.ask("GET", "new/data/x")
+    assert (answer.status, wire.last.name, wire.last.path) == (404, "secret.read", "new/x")
+    assert answer.errors == []
