@@ -209,6 +209,7 @@ class Barrier:
         self._loading = trio.Semaphore(MAX_VALUE_LOADS)
         self._seen = store.count_transactions(SYSTEM, KEYRING_ROW)
         self._seal_seen = store.count_transactions(SYSTEM, SEAL_ROW)
+        self._is_stopped = False  # no key is used any more, so none is followed either
 
     async def load_use_counter(self) -> None:
         """Load the use counter, and the keyring as it is stored. Raises as `refresh`."""
@@ -428,6 +429,8 @@ class Barrier:
         Raises as `Store.get`, `TamperedError`, and `UnavailableError` (`root_key_changed`) when
         another process has changed the root key.
         """
+        if self._is_stopped:
+            return
         seen = self._store.count_transactions(SYSTEM, KEYRING_ROW)
         seal_seen = self._store.count_transactions(SYSTEM, SEAL_ROW)
         row = await self._store.get(SYSTEM, KEYRING_ROW)
@@ -556,7 +559,7 @@ class Barrier:
         Once: a later call does nothing. Raises as `Store.commit`: then all that is reserved counts
         as used, as after a crash.
         """
-        uses = self._keys.uses
+        self._is_stopped, uses = True, self._keys.uses
         if uses.close():
             await self._store.commit(partial(_store_use_count, uses=uses), deadline=COUNT_SECONDS)
 

@@ -281,6 +281,17 @@ async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> Non
     assert await vault.reserved() == 3
 
 
+async def test_nothing_is_sealed_with_a_key_that_comes_after_an_orderly_stop(vault: Vault) -> None:
+    """Another agent rotates while this one is being sealed: its key is not used here any more."""
+    await vault.put()
+    await vault.barrier.store_use_count()
+    row = SystemRow(name=KEYRING_ROW, value=vault.keyring.rotate(NOW).encode(ROOT_KEY))
+    await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
+    with pytest.raises(UnavailableError, match="sealed"):
+        await vault.put(number=2)
+    assert await vault.store.get(SYSTEM, "kek-uses/2") is None
+
+
 async def test_what_is_sealed_beside_an_orderly_stop_is_counted_or_refused(vault: Vault) -> None:
     """Taken before it: counted. More than was taken, behind it: refused before it happens."""
     await vault.put()
