@@ -481,7 +481,9 @@ class SealManager:
             raise UnavailableError("key_file", str(error)) from None
         except CryptoError:
             raise UnavailableError(
-                "key_file", "the key file does not open this vault's keyring"
+                "key_file",
+                "the key file does not open this vault's keyring: put the one in place that the "
+                "agent has which made the vault, or last changed its root key",
             ) from None
 
     def _decode(self, root_key: bytes) -> tuple[Keyring, bytes]:

@@ -316,11 +316,14 @@ class Store:
             ) from None
 
     def count_transactions(self, table: Table[Any], *key: str | int) -> int:
-        """How many transactions of this process that touched it are over: see `TableVersions`."""
+        """How many transactions that touched it are over: see `TableVersions`.
+
+        Those of other processes are in it from the next `catch_up`, or commit, on.
+        """
         return self._counts.table_versions.version_of(table, *key)
 
     def count_all_transactions(self) -> int:
-        """How many transactions of this process are over."""
+        """How many transactions are over, whoever's: as `count_transactions`."""
         return self._counts.table_versions.total
 
     async def check(self) -> None:
