@@ -79,7 +79,6 @@ _SIZE: Final = """
 SELECT SUM(data_length + index_length) FROM information_schema.tables
 WHERE table_schema = DATABASE()
 """
-_LOCK: Final = f"CONCAT('{OWNER_LOCK} ', SHA1(DATABASE()))"  # at most 64 characters
 _UPTIME: Final = "SHOW GLOBAL STATUS LIKE 'Uptime'"  # seconds
 _CLOCK_SECONDS: Final = 2  # by which two readings of the server's start time may differ
 _GONE: Final = {2002, 2003, 2006, 2013, 2014, 2055, 0}
@@ -157,10 +156,10 @@ class MysqlBackend(ServerBackend):
         if shown["read_only"] not in {"OFF", "0"}:
             yield "read_only is on, so it is a replica: name the primary"
 
-    def try_lock(self, connection: Any, *, wait: bool) -> bool:
+    def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
         """See `ServerBackend`: a lock of the server, named after the database."""
         seconds = OWNER_WAIT_SECONDS if wait else 0
-        return bool(run(connection, f"SELECT GET_LOCK({_LOCK}, {seconds})")[0][0])
+        return bool(run(connection, f"SELECT GET_LOCK({_lock(name)}, {seconds})")[0][0])
 
     def identify_session(self, connection: Any) -> Any:
         """The connection number, and the start time of the server, which restarts the numbers."""
@@ -171,7 +170,7 @@ class MysqlBackend(ServerBackend):
     def end_session(self, connection: Any, session: Any) -> None:
         """See `ServerBackend`."""
         number, since = session
-        holder = run(connection, f"SELECT IS_USED_LOCK({_LOCK})")[0][0]
+        holder = run(connection, f"SELECT IS_USED_LOCK({_lock(OWNER_LOCK)})")[0][0]
         _, now_since = self.identify_session(connection)
         if holder == number and abs(now_since - since) <= _CLOCK_SECONDS:
             run(connection, f"KILL {number}")
@@ -224,12 +223,8 @@ class MysqlBackend(ServerBackend):
             return "store_unavailable", "the server does not answer (storage.connection_string)"
         return "store_unavailable", _KNOWN.get(code, f"error {code}")
 
-    def _migrate(self, writer: sa.Connection) -> None:
-        """Restart an interrupted migration: in MySQL each DDL statement commits by itself."""
-        self._remove_unfinished(writer)
-        super()._migrate(writer)
-
-    def _remove_unfinished(self, writer: sa.Connection) -> None:
+    def _prepare_upgrade(self, writer: sa.Connection) -> None:
+        """Remove an interrupted migration: in MySQL each DDL statement commits by itself."""
         driver = writer.connection.dbapi_connection
         text = f"SELECT table_name FROM information_schema.tables WHERE {_OURS}"  # noqa: S608
         names = [*(table.name for table in ALL), *_FORMER, "alembic_version"]
@@ -253,6 +248,10 @@ class MysqlBackend(ServerBackend):
     def _in_transaction(self, writer: Any) -> bool:
         driver = cast("Any", writer.connection.dbapi_connection)
         return bool(driver.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+
+def _lock(name: str) -> str:
+    return f"CONCAT('{name} ', SHA1(DATABASE()))"  # at most 64 characters
 
 
 class _Connection(pymysql.connections.Connection):

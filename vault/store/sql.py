@@ -136,11 +136,15 @@ class SqlBackend(ABC):
         """Bring the schema up to date."""
         try:
             if not is_at_head(writer):
-                from vault.store.migration import migrate_schema  # slow to load, and rarely needed
-
-                migrate_schema(writer)
+                self._upgrade(writer)
         except sa.exc.SQLAlchemyError as error:
             raise self._store_error(error) from error
+
+    def _upgrade(self, writer: sa.Connection) -> None:
+        """Run the migrations that the schema lacks."""
+        from vault.store.migration import migrate_schema  # slow to load, and rarely needed
+
+        migrate_schema(writer)
 
     def _begin_write(self, writer: sa.Connection) -> None:
         """Begin the transaction that writes, before anything else is read in it."""

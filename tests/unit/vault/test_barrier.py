@@ -281,6 +281,17 @@ async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> Non
     assert await vault.reserved() == 3
 
 
+async def test_nothing_is_sealed_with_a_key_that_comes_after_an_orderly_stop(vault: Vault) -> None:
+    """Another agent rotates while this one is being sealed: its key is not used here any more."""
+    await vault.put()
+    await vault.barrier.store_use_count()
+    row = SystemRow(name=KEYRING_ROW, value=vault.keyring.rotate(NOW).encode(ROOT_KEY))
+    await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
+    with pytest.raises(UnavailableError, match="sealed"):
+        await vault.put(number=2)
+    assert await vault.store.get(SYSTEM, "kek-uses/2") is None
+
+
 async def test_what_is_sealed_beside_an_orderly_stop_is_counted_or_refused(vault: Vault) -> None:
     """Taken before it: counted. More than was taken, behind it: refused before it happens."""
     await vault.put()
@@ -427,26 +438,24 @@ async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_cu
     assert here(vault, sealing) == [2]
 
 
-async def test_in_the_calling_thread_a_rotation_that_is_under_way_is_waited_for(
-    vault: Vault,
-) -> None:
-    """With the key of one generation and the count of another; with a keyring that is stale."""
+async def test_in_the_calling_thread_a_keyring_that_is_stale_is_not_used(vault: Vault) -> None:
+    """Whoever has changed it: the event loop reads it first."""
     await vault.put()
-    now = vault.barrier._keyring
-    vault.barrier.replace_keyring(now.rotate(NOW))
-    assert here(vault, sealing) is None
-    vault.barrier.replace_keyring(now)
     assert here(vault, sealing) == [1]
-    vault.store._counts.table_versions.record_transaction([(SYSTEM, (KEYRING_ROW,), None)])
+    row = SystemRow(name=KEYRING_ROW, value=vault.keyring.rotate(NOW).encode(ROOT_KEY))
+    await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
     assert here(vault, sealing) is None
+    assert await vault.barrier.transact(sealing, max_encryptions=1) == 2
+    assert here(vault, sealing) == [2]
 
 
-async def test_a_late_reservation_lowers_nothing(vault: Vault) -> None:
-    """Two agents on one database: the larger count stays."""
+async def test_a_block_lies_behind_those_of_others(vault: Vault) -> None:
+    """Whoever has stored them since this vault was opened."""
     row = SystemRow(name="kek-uses/1", value=(5 * BLOCK).to_bytes(8))
     await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
     await vault.put()
-    assert await vault.reserved() == 5 * BLOCK
+    assert await vault.reserved() == 6 * BLOCK
+    assert vault.barrier.keyring_state.uses == 5 * BLOCK + 1
 
 
 async def test_each_generation_has_its_own_count(vault: Vault) -> None:
