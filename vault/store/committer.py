@@ -299,9 +299,10 @@ class Committer:
         results: list[object] = []
         batches: list[TransactionBatch] = []
         index_changes: IndexChanges = {}
+        has_begun = False
 
         def apply(session: StoreSession) -> WriteSet:
-            nonlocal index_changes
+            nonlocal index_changes, has_begun
             self._settle_index(session)
             batch = TransactionBatch(session, self._guard, self._cache, self.index)
             batches.append(batch)
@@ -310,6 +311,7 @@ class Committer:
                 self._stamper.stamp(batch)
                 if self._head is not None:
                     self._head.begin_commit(self._stamper.commits + 1)
+                    has_begun = True
             if self.index is not None:
                 index_changes = batch.index_changes()
             return batch.write_set()
@@ -319,8 +321,8 @@ class Committer:
         except BaseException as error:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             self._counts.is_failing |= isinstance(error, BackendError)
-            if self._head is not None and (known or not isinstance(error, BackendError)):
-                self._head.abandon_commit()
+            if has_begun and (known or not isinstance(error, BackendError)):
+                self._abandon_commit()
             if self.index is not None and not known and self._backend.exclusive:
                 self.index.mark_in_doubt(index_changes)
             for batch in batches:  # stored or not: memory does not know what these rows are now
@@ -350,6 +352,10 @@ class Committer:
         except Exception as error:  # noqa: BLE001  # the change is stored, and is answered so
             log.error("what a transaction left is not kept in memory: %s", locate(error))  # noqa: TRY400  # its text could hold a name
             self._cache.invalidate(batch.cacheable_rows())
+
+    def _abandon_commit(self) -> None:
+        if self._stamper is not None and self._head is not None:
+            self._head.abandon_commit(self._stamper.commits)
 
     def _end_commit(self) -> None:
         if self._stamper is None:

@@ -77,9 +77,12 @@ class SharedHead:
         """The holder is about to commit the transaction with this number."""
         self._words[_BEGUN] = number
 
-    def abandon_commit(self) -> None:
-        """The holder has stored nothing."""
-        self._words[_BEGUN] = self._words[_DONE]
+    def abandon_commit(self, number: int) -> None:
+        """The holder has stored nothing: `number` is the last commit still.
+
+        Not the number that was there before: whoever made the last commit may have died in it.
+        """
+        self._words[_BEGUN] = self._words[_DONE] = number
 
     def end_commit(self, number: int) -> None:
         """It is committed. To be called before anybody hears of it."""

@@ -278,9 +278,9 @@ class SqliteBackend(SqlBackend):
         try:
             super()._write_transaction(apply)
         except BackendError as error:
-            if error.details["outcome"] == UNKNOWN:  # a failing disk is not another writer
-                self._record_own_commit()
-            raise
+            if error.details["outcome"] == UNKNOWN and self._head is None:
+                self._record_own_commit()  # a failing disk is not another writer
+            raise  # with a head, the commit has begun and not ended there, so it is expected
         self._record_own_commit()
 
     def _record_own_commit(self) -> None:

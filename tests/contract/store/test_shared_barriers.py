@@ -1,6 +1,5 @@
 """Several agents on one database: keys are used, rotated and replaced by one as by the others."""
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -89,15 +88,15 @@ async def test_a_change_whose_keyring_was_replaced_on_its_way_is_run_again(agent
     """Between its capture and its transaction, several times; what it did before is not stored."""
     one, other = await agents.open(), await agents.open()
     await other.put("a")
-    commit_batch, left = other.store.commit_batch, [3]
+    commit, left = other.store.commit, [3]
 
-    async def overtaken(changes: Any) -> Any:
+    async def overtaken(change: Any) -> Any:
         if left[0]:
             left[0] -= 1
             await one.barrier.rotate()
-        return await commit_batch(changes)
+        return await commit(change)
 
-    other.store.commit_batch = overtaken  # type: ignore[method-assign,assignment]
+    other.store.commit = overtaken  # type: ignore[method-assign,assignment]
     runs: list[int] = []
 
     def counted(tx: VaultTx) -> int:
@@ -113,46 +112,6 @@ async def test_a_change_whose_keyring_was_replaced_on_its_way_is_run_again(agent
     with pytest.raises(UnavailableError, match="keyring_changed") as caught:
         await other.barrier.transact(counted, max_encryptions=1)
     assert caught.value.details["outcome"] == "none"
-
-
-async def test_of_many_changes_those_that_were_stored_are_not_run_again(agents: Agents) -> None:
-    """A list may take several transactions, and another agent may rotate between them."""
-    one, other = await agents.open(), await agents.open()
-    await other.put("a")
-    await one.barrier.rotate()
-    runs = {"plain": 0, "sealing": 0}
-
-    def plain(_: VaultTx) -> str:
-        runs["plain"] += 1
-        return "plain"
-
-    def sealing(tx: VaultTx) -> int:
-        runs["sealing"] += 1
-        return tx.seal("a", 2, b"1")[2]
-
-    found = await other.barrier.transact_each([plain, sealing], max_encryptions=1)
-    assert found == ["plain", 2]
-    assert runs == {"plain": 1, "sealing": 2}
-
-
-async def test_in_the_calling_thread_nothing_is_sealed_with_an_older_key(agents: Agents) -> None:
-    """The transaction finds it out; nothing was stored, so the event loop may do it."""
-    one, other = await agents.open(), await agents.open()
-    await other.put("a")
-
-    def sealing(tx: VaultTx) -> int:
-        return tx.seal("a", 2, b"1")[2]
-
-    def here(*changes: Callable[[VaultTx], Any]) -> Any:
-        return other.barrier.transact_each_in_thread(
-            changes, max_encryptions=len(changes), deadline=float("inf")
-        )
-
-    assert await trio.to_thread.run_sync(here, sealing) == [1]
-    await one.barrier.rotate()
-    assert await trio.to_thread.run_sync(here, sealing) is None
-    assert await other.barrier.transact(sealing, max_encryptions=1) == 2
-    assert await trio.to_thread.run_sync(here, sealing) == [2]
 
 
 async def test_one_of_two_rotations_at_once_counts(agents: Agents) -> None:

@@ -1,21 +1,18 @@
 """Tests of the barrier: what lies below it is not believed."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec import UNSET, Struct
 from msgspec.structs import asdict, replace
 
-from actors import Failure
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault, head
 from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard, VaultTx
 from vault.crypto.kek_uses import BLOCK
 from vault.crypto.keyring import Keyring
-from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
+from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.model.labels import Labels
 from vault.model.records import SystemRow, UserRow, VersionRow
-from vault.store.committer import NO_DEADLINE
 from vault.store.interface import WriteSet
 from vault.store.store import open_store
 from vault.store.tables import SECRETS, SYSTEM
@@ -266,6 +263,11 @@ async def reopened(vault: Vault) -> int:
     return count
 
 
+def sealing(tx: VaultTx) -> int:
+    """A change that seals; with which generation of the key."""
+    return tx.seal("i", 1, b"1")[2]
+
+
 async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> None:
     """The exact count is stored, and nothing is sealed any more that nobody would count."""
     for number in (1, 2, 3):
@@ -275,8 +277,6 @@ async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> Non
     assert (await vault.reserved(), await reopened(vault)) == (3, 3)
     with pytest.raises(UnavailableError, match="sealed"):
         await vault.put(number=4)
-    with pytest.raises(UnavailableError, match="sealed"):
-        here(vault, sealing)
     await vault.barrier.store_use_count()
     assert await vault.reserved() == 3
 
@@ -371,82 +371,6 @@ async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) ->
 
     await vault.barrier.transact(twice, max_encryptions=1)
     assert vault.barrier.keyring_state.uses == 3
-
-
-async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
-    """Each has its result, or what it raised; each seal is counted."""
-
-    def sealing(tx: VaultTx) -> int:
-        return tx.seal("i", 1, b'"v"')[2]
-
-    def failing(_: VaultTx) -> int:
-        raise ConflictError("cas_mismatch", "no")
-
-    before = vault.barrier.keyring_state.uses
-    one, no, two = await vault.barrier.transact_each([sealing, failing, sealing], max_encryptions=3)
-    assert (one, two) == (1, 1)
-    assert isinstance(no, Failure)
-    assert no.error.args == ("cas_mismatch", "no")
-    assert vault.barrier.keyring_state.uses == before + 3
-    with pytest.raises(ConflictError):
-        await vault.barrier.transact(failing)
-
-
-def here(vault: Vault, *changes: Callable[[VaultTx], Any]) -> list[Any] | None:
-    """Committed in this thread; each seals once."""
-    return vault.barrier.transact_each_in_thread(
-        changes, max_encryptions=len(changes), deadline=NO_DEADLINE
-    )
-
-
-def sealing(tx: VaultTx) -> int:
-    """A change that seals; with which generation of the key."""
-    return tx.seal("i", 1, b"1")[2]
-
-
-async def test_in_the_calling_thread_it_is_the_same_but_for_what_has_to_be_waited_for(
-    vault: Vault,
-) -> None:
-    """None where uses have to be reserved first; each seal is counted, also one too many."""
-
-    def twice(tx: VaultTx) -> int:
-        return sealing(tx) and sealing(tx)
-
-    def failing(_: VaultTx) -> int:
-        raise ConflictError("cas_mismatch", "no")
-
-    assert here(vault, sealing) is None
-    assert vault.barrier.keyring_state.uses == 0
-    await vault.put()
-    assert here(vault, sealing, sealing, sealing) == [1, 1, 1]
-    assert vault.barrier.keyring_state.uses == 1 + 3
-    done = here(vault, twice, failing, twice, twice)
-    assert done is not None
-    assert isinstance(done[1], Failure)
-    assert vault.barrier.keyring_state.uses == 4 + 6
-
-
-async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_current(
-    vault: Vault,
-) -> None:
-    """After a rotation the event loop has to follow it first, and reserve uses of the new key."""
-    await vault.put()
-    assert here(vault, sealing) == [1]
-    await vault.barrier.rotate()
-    assert here(vault, sealing) is None
-    await vault.barrier.transact(sealing, max_encryptions=1)
-    assert here(vault, sealing) == [2]
-
-
-async def test_in_the_calling_thread_a_keyring_that_is_stale_is_not_used(vault: Vault) -> None:
-    """Whoever has changed it: the event loop reads it first."""
-    await vault.put()
-    assert here(vault, sealing) == [1]
-    row = SystemRow(name=KEYRING_ROW, value=vault.keyring.rotate(NOW).encode(ROOT_KEY))
-    await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
-    assert here(vault, sealing) is None
-    assert await vault.barrier.transact(sealing, max_encryptions=1) == 2
-    assert here(vault, sealing) == [2]
 
 
 async def test_a_block_lies_behind_those_of_others(vault: Vault) -> None:

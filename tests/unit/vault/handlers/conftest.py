@@ -93,7 +93,7 @@ class House:
         payload: object = None,
         *,
         by: Identity = ROOT,
-        decisive: bool = False,
+        needs_facts: bool = False,
         **facts: Any,
     ) -> Any:
         """Run a handler; of a secret, with the facts that the pipeline would have looked up."""
@@ -109,7 +109,7 @@ class House:
             type=OperationType(name), path=place, payload=Nothing() if payload is None else payload,
             request_id="r", credential=None, origin=HERE,
         )  # fmt: skip
-        return await handler.run(Call(op, by, found, decisive))
+        return await handler.run(Call(op, by, found, needs_facts))
 
     async def write(self, path: str, value: bytes = b'{"a":1}', **more: Any) -> SecretWritten:
         """A version of a secret."""
