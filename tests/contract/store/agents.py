@@ -42,7 +42,7 @@ from vault.seal.bound_keys import PepperedScheme
 from vault.seal.manager import SEAL_ROW, SealRecord
 from vault.store.interface import StoreBackend
 from vault.store.memory import MemoryBackend
-from vault.store.row_index import ProcessMemory, RowIndex, RowIndexBuilder
+from vault.store.row_index import RowIndex, RowIndexBuilder
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import HEAD_ROW, SECRETS, SYSTEM, VERSIONS
@@ -63,7 +63,9 @@ class SharedMemory(MemoryBackend):
 class SharedSqlite(SqliteBackend):
     """One that several stores write: for them it is a database of others."""
 
-    exclusive = False
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.exclusive = False
 
 
 class Database:
@@ -243,7 +245,7 @@ async def _agent(
         require_searched_rows(session, guard, rows)
     keyring = Keyring.decode(root_key, keyring_row.value, org=first.org, vault=first.vault)
     stamper = CommitStampWriter(keys, base=base, written=stamp_row.value, node=node)
-    index = RowIndex(ProcessMemory(), rows)
+    index = RowIndex(rows)
     async with open_store(
         backend, guard, world, stamper=stamper, index=index, report=lambda _: None
     ) as store:
