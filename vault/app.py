@@ -34,6 +34,7 @@ from vault.config.settings import MIN_BODY_BYTES, StorageSettings
 from vault.control_link.null import NullControlLink, link_folder
 from vault.core import CoreDependencies, open_core
 from vault.crypto.credentials import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH
+from vault.crypto.digest import sha256
 from vault.crypto.encoding import base62
 from vault.crypto.random import random_bytes
 from vault.edge.asgi import EdgeApp
@@ -65,7 +66,9 @@ from vault.workers.zygote import Zygote
 if TYPE_CHECKING:
     from vault.control_link.wiring import ControlLink
     from vault.seal.anchor.witness import LogWitness
+    from vault.store.copy import CopyResult, Progress
     from vault.store.server import ServerBackend
+    from vault.store.sql import SqlBackend
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 SEAL_TIMEOUT: Final = 30.0
@@ -174,7 +177,7 @@ async def serve(
         nursery.cancel_scope.cancel()
 
 
-def make_backend(storage: StorageSettings) -> StoreBackend:
+def make_backend(storage: StorageSettings) -> "SqlBackend":
     """The database of the configuration; nothing of it is opened yet."""
     if storage.server is not None:
         return make_server_backend(storage, storage.server)
@@ -203,6 +206,17 @@ def read_server_witness(storage: StorageSettings) -> "LogWitness | None":
     if storage.server is None:
         return None
     return witness.read_server_witness(make_server_backend(storage, storage.server))
+
+
+def copy_storage(
+    source: StorageSettings, target: StorageSettings, progress: "Progress"
+) -> "CopyResult":
+    """See `copy_vault`. Raises `UnavailableError` (`store_missing`) when there is no file, too."""
+    from vault.store.copy import copy_vault  # not for an agent, which keeps what it loads
+
+    if source.file is not None and not source.file.exists():
+        raise UnavailableError("store_missing", f"source: there is no file {source.file}")
+    return copy_vault(make_backend(source), make_backend(target), sha256, progress)
 
 
 def _server_backend(kind: str) -> "type[ServerBackend]":

@@ -102,6 +102,7 @@ class SqliteBackend(SqlBackend):
 
     exclusive = True
     queries_in_turn = True  # a thread for each costs more than the query
+    names_query = "SELECT name FROM sqlite_master"
 
     def __init__(self, url: str, readers: int = READERS, patience: float = POOL_TIMEOUT) -> None:
         """`url` as in the configuration; raises `ValidationError` (`storage_invalid`).
