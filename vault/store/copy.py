@@ -89,7 +89,19 @@ def copy_vault(
             target.connect()
             is_finished = _prepare(target, f"{_STEP}{digest(head)[:_STATE_BYTES].hex()}", head)
         copied = 0 if is_finished else _copy(old, view, new, progress, batch_rows)
-        result = _verify(old, view, new, digest, progress, is_finished=is_finished)
+        try:
+            result = _verify(old, view, new, digest, progress)
+        except TamperedError as error:
+            if is_finished:
+                error.message += ". It is a finished copy that was changed: use an empty database"
+                raise
+            with new.named():
+                target.write_step(_REJECTED)
+            error.message += (
+                ". No agent can start on the target. Look for who else writes to it, and run the "
+                "same command again: it copies all rows anew"
+            )
+            raise
         if not is_finished:
             with old.named():
                 _require_unchanged(old, head)
@@ -276,8 +288,6 @@ def _verify(
     new: _End,
     digest: HashFunction,
     progress: Progress,
-    *,
-    is_finished: bool,
 ) -> CopyResult:
     """Read both, from the beginning. Raises `TamperedError` unless all rows are the same."""
     trees = Frontier(digest), Frontier(digest)
@@ -286,10 +296,10 @@ def _verify(
     with old.named():
         total = _count(view)
     with ExitStack() as stack:
+        advance = stack.enter_context(progress("Verifying rows", total))
         with new.named():
             session = stack.enter_context(new.backend.read())
             session.inspect()
-        advance = stack.enter_context(progress("Verifying rows", total))
         for table in _ORDER:
             before = trees[0].size, trees[1].size
             is_same = True
@@ -312,26 +322,13 @@ def _verify(
                 differing.append(f"{table.name} (rows: {rows[0]} and {rows[1]})")
     roots = [tree.root().hex() for tree in trees]
     if roots[0] != roots[1]:
-        if not is_finished:
-            with new.named():
-                new.backend.write_step(_REJECTED)
-        raise _differs(differing, roots, is_finished=is_finished)
+        raise TamperedError(
+            "store_copy_differs",
+            f"the target is not the same as the source in {', '.join(differing)}; Merkle roots "
+            f"{roots[0]} and {roots[1]}",
+        )
     tables = tuple(CopiedTable(name, rows) for name, rows, _ in counts)
     return CopyResult(trees[0].size, 0, roots[0], tables)
-
-
-def _differs(differing: list[str], roots: list[str], *, is_finished: bool) -> TamperedError:
-    advice = (
-        "It is a finished copy whose rows were changed since: use an empty database"
-        if is_finished
-        else "No agent can start on it. Look for who else writes to it, and run the same command "
-        "again: it copies all rows anew"
-    )
-    return TamperedError(
-        "store_copy_differs",
-        f"the target is not the same as the source in {', '.join(differing)}; Merkle roots "
-        f"{roots[0]} and {roots[1]}. {advice}",
-    )
 
 
 def _require_unchanged(source: _End, head: bytes) -> None:
