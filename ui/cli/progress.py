@@ -1,5 +1,6 @@
 """A progress bar on stderr for work that takes long, where a person is looking."""
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ def progress(
     """Show a bar for the length of the block; what it yields moves the bar on.
 
     `total` None: nobody knows how much there is. Where stderr is no terminal nothing is shown, or,
-    with `lines`, a line at the beginning, at the end and every 10 s.
+    with `lines`, a line at the first rows, at the last and every 10 s.
     """
     if not sys.stderr.isatty():
         yield _Lines(description, total).advance if lines else _ignore
@@ -56,18 +57,16 @@ class _Lines:
         self._description = description
         self._total = total
         self._done = 0
-        self._print()
+        self._printed = -math.inf
 
     def advance(self, count: int) -> None:
         """So many more are done."""
         self._done += count
-        if self._done == self._total or self._uptime() >= self._printed + _LINE_SECONDS:
-            self._print()
-
-    def _print(self) -> None:
-        self._printed = self._uptime()
-        of = "" if self._total is None else f" of {self._total}"
-        print_note(f"{self._description}: {self._done}{of}")
+        now = self._uptime()
+        if self._done == self._total or now >= self._printed + _LINE_SECONDS:
+            self._printed = now
+            of = "" if self._total is None else f" of {self._total}"
+            print_note(f"{self._description}: {self._done}{of}")
 
 
 def _ignore(_: int) -> None:

@@ -1,11 +1,12 @@
 """`freehold storage …`: move an agent's data to another database."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -28,7 +29,7 @@ _EXITS: Final = {
     "store_unavailable": Exit.UNREACHABLE,
     "store_locked": Exit.BUSY,
 }
-_PLACES: Final = {  # beside a SQLite file, unless the configuration says where
+_BESIDE: Final = {  # a SQLite file, unless the configuration says where
     "audit.log_file": "audit.log",
     "control_plane.folder": "uplink",
 }
@@ -95,6 +96,10 @@ def migrate(
     begun = world.uptime()
     try:
         result = copy_storage(source.storage, target.storage, partial(progress, lines=True))
+    except KeyboardInterrupt:
+        raise CliError(
+            "interrupted; the same command goes on where it was", Exit.INTERRUPTED
+        ) from None
     except VaultError as error:
         raise CliError(error.message, _EXITS.get(error.code, Exit.ERROR)) from None
     seconds = max(world.uptime() - begun, _RATE_SECONDS)
@@ -139,94 +144,90 @@ def _database(
 
 def _require_different(source: "StorageSettings", target: "StorageSettings") -> None:
     """Raise `CliError` for one database that is named twice; its lock notices other names."""
-    files = source.file, target.file
-    is_same = (
-        files[0] == files[1]
-        or (files[0].exists() and files[1].exists() and files[0].samefile(files[1]))
-        if files[0] is not None and files[1] is not None
-        else source.server is not None and str(source.server) == str(target.server)
-    )
+    old, new = source.file, target.file
+    if old is None or new is None:
+        is_same = old is new and str(source.server) == str(target.server)
+    else:
+        is_same = old == new or (old.exists() and new.exists() and old.samefile(new))
     if is_same:
         raise CliError("--from and --to are the same database", Exit.USAGE)
 
 
 def _require_owner(file: Path | None) -> None:
-    """Root would leave files behind that the agent's user cannot open."""
+    """Root would leave files behind that the agent's user cannot open. Raises `CliError`."""
     if file is None or os.geteuid() != 0:
         return
     place = file if file.exists() else file.parent
     if place.exists() and (owner := place.stat().st_uid) != 0:
         raise CliError(
-            f"{place} belongs to another user (uid {owner}): run this as that user, for example by "
-            "setpriv or sudo -u",
+            f"{place} belongs to another user (uid {owner}), and you are root: run this as that "
+            "user, for example by sudo -u",
             Exit.USAGE,
         )
 
 
 def _print_next_steps(source: _Database, target: _Database, given: str) -> None:
     """What a person has to do before an agent is started."""
-    places = _local_files(source)
-    if target.settings is not None:
-        print_note(f"Start the agent with {given}, and with the former configuration no more.")
-        found = _local_files(target)
-        wrong = {name: place for name, place in places.items() if found.get(name, place) != place}
-        for name, place in wrong.items():
-            print_note(f"Warning: {given}: {name} is {found[name]}; this vault's is {place}")
-        return
-    print_note("Set in the agent's configuration, before you start the agent:")
-    for line in encode_yaml(_sections(target.storage, _missing(source, places))).splitlines():
-        print_note(f"  {line}")
+    if target.settings is None:
+        print_note("Set in the agent's configuration, before you start the agent:")
+        for line in encode_yaml(_sections(source, target.storage)).splitlines():
+            print_note(f"  {line}")
+    else:
+        print_note(f"Start the agent with {given}.")
+        if source.settings is not None:
+            new = _local_files(target.settings)
+            for name, place in _local_files(source.settings).items():
+                if new.get(name) != place:
+                    print_note(
+                        f"Warning: {given}: {name} is {new.get(name)}; this vault's is {place}"
+                    )
     print_note("Do not start an agent on the former database again.")
 
 
-def _local_files(place: _Database) -> Mapping[str, Path]:
-    """Where the machine keeps what is not in the database, as far as that is known."""
-    settings, file = place.settings, place.storage.file
-    if settings is None:
-        if file is None:
-            return {}
-        found = {name: file.with_name(default) for name, default in _PLACES.items()}
-        return {name: path for name, path in found.items() if path.exists()}
+def _local_files(settings: "Settings") -> Mapping[str, Path]:
+    """What belongs to the vault and is on this machine, whatever its database is."""
     from vault.control_link.null import link_folder
 
-    places = {"audit.log_file": settings.audit_log, "anchor.file": settings.anchor_file}
+    files = {"audit.log_file": settings.audit_log, "anchor.file": settings.anchor_file}
     if settings.control_plane.enabled:
-        places["control_plane.folder"] = link_folder(settings)
-    return places
+        files["control_plane.folder"] = link_folder(settings)
+    return files
 
 
-def _missing(source: _Database, places: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
-    """Those that followed from where the SQLite file is, and follow from it no more."""
-    settings = source.settings
-    for name, place in places.items():
-        said = (
-            settings is not None
-            and {
-                "audit.log_file": settings.audit.log_file,
-                "anchor.file": place,  # it follows from the audit log
-                "control_plane.folder": settings.control_plane.folder,
-            }[name]
-        )
-        if not said:
-            yield name, place
-
-
-def _sections(storage: "StorageSettings", more: Iterator[tuple[str, Path]]) -> Mapping[str, Any]:
-    """The lines of the configuration; no password is among them."""
-    url = storage.connection_string.get_secret_value()
-    section: dict[str, Any] = {"type": storage.type}
-    server = storage.server
-    if server is not None and server.password:
-        before, _, after = url.partition("@")
-        url = f"{before.rpartition(':')[0]}@{after}"
-        section["password_file"] = "FILE with the password"
-    section["connection_string"] = url
-    if storage.password_file is not None:
-        section["password_file"] = str(storage.password_file)
-    if storage.tls.ca_file is not None:
-        section["tls"] = {"ca_file": str(storage.tls.ca_file)}
-    sections: dict[str, Any] = {"storage": section}
-    for name, place in more:
-        part, _, key = name.partition(".")
-        sections[part] = {key: str(place)}
+def _sections(source: _Database, target: "StorageSettings") -> Mapping[str, Any]:
+    """The lines of the configuration that differ from now on; no password is among them."""
+    url = target.connection_string.get_secret_value()
+    storage: dict[str, Any] = {"type": target.type}
+    if (parts := urlsplit(url)).password is not None:
+        user, _, host = parts.netloc.rpartition("@")
+        url = parts._replace(netloc=f"{user.partition(':')[0]}@{host}").geturl()
+        storage["password_file"] = "FILE with the password"
+    storage["connection_string"] = url
+    if target.password_file is not None:
+        storage["password_file"] = str(target.password_file)
+    if target.tls.ca_file is not None:
+        storage["tls"] = {"ca_file": str(target.tls.ca_file)}
+    sections: dict[str, Any] = {"storage": storage}
+    for name, file in _beside_database(source).items():
+        section, _, key = name.partition(".")
+        sections[section] = {key: str(file)}
     return sections
+
+
+def _beside_database(source: _Database) -> Mapping[str, Path]:
+    """What is beside the SQLite file because the configuration does not say where it is.
+
+    With a URL alone: what is there by its usual name.
+    """
+    database, settings = source.storage.file, source.settings
+    if database is None:
+        return {}
+    if settings is None:
+        usual = {name: database.with_name(default) for name, default in _BESIDE.items()}
+        return {name: file for name, file in usual.items() if file.exists()}
+    said = {
+        "audit.log_file": settings.audit.log_file,
+        "control_plane.folder": settings.control_plane.folder,
+        "anchor.file": settings.audit_log,  # it is beside the log by default
+    }
+    return {name: file for name, file in _local_files(settings).items() if said[name] is None}

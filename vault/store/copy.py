@@ -79,12 +79,14 @@ def copy_vault(
     raises; a message says which of the two databases it is about.
     """
     old, new = _End("source", source), _End("target", target)
-    with old.held(), new.held(), ExitStack() as stack:
+    with ExitStack() as stack:
+        stack.enter_context(old.held())
         with old.named():
             _require_vault(source)
             view = stack.enter_context(source.read())
             view.inspect()
             head = _head(view)
+        stack.enter_context(new.held())
         with new.named():
             target.connect()
             is_finished = _prepare(target, f"{_STEP}{digest(head)[:_STATE_BYTES].hex()}", head)
@@ -124,10 +126,22 @@ class _End:
         """No agent opens it within the block."""
         try:
             with self.named():
-                self.backend.take()
+                self._take()
             yield
         finally:
             self.backend.close()
+
+    def _take(self) -> None:
+        try:
+            self.backend.take()
+        except UnavailableError as error:
+            if error.code == "store_locked":
+                error.message += (
+                    "; stop the agent, or wait for another run of this command"
+                    if self.role == "source"
+                    else "; or is it the source, by another name?"
+                )
+            raise
 
     @contextmanager
     def named(self) -> Iterator[None]:

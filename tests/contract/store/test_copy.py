@@ -265,7 +265,7 @@ def test_goes_on_where_it_was(source: str, target: str) -> None:
     assert contents(target) == contents(source)
 
 
-@pytest.mark.parametrize("lines", [1, 2, 5, 8, 11, 16, 23])
+@pytest.mark.parametrize("lines", [1, 4, 9, 16])
 def test_killed(source: str, target: str, lines: int) -> None:
     """Killed at any moment, twice: the third run completes it."""
     for _ in range(2):
@@ -298,7 +298,8 @@ def test_a_source_that_changed_is_copied_anew(source: str, target: str) -> None:
         "UPDATE secrets SET updated_at = 7 WHERE name = 'secret/0077'",
         "DELETE FROM secret_versions WHERE secret_id = 'id-secret/0149'",
         "UPDATE changes SET node = 'other'",
-        "INSERT INTO system (name, value) VALUES ('planted', '')",
+        "DELETE FROM system WHERE name = 'x'",
+        "INSERT INTO secret_access VALUES ('planted', 1, 1, 1, 1)",
     ],
 )
 def test_another_row_is_noticed(source: str, target: str, statement: str) -> None:
@@ -394,7 +395,10 @@ def test_an_agent_that_wrote_meanwhile(make: Make, source: str, target: str) -> 
     """By whatever way it came in: the copy is older than its source, so it is not finished."""
     copy(source, target)
     third = make("sqlite")
-    head = "UPDATE system SET value = 'third' WHERE name = 'mark'"
+    head = (
+        "UPDATE system SET value = (SELECT box FROM secret_versions WHERE secret_id = "
+        "'id-secret/0007') WHERE name = 'mark'"
+    )
     error = refusal(target, third, during("Verifying", lambda: execute(target, head)))
     assert error.message.startswith("source")
     assert "run the same command again" in error.message
