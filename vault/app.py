@@ -74,6 +74,8 @@ DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd w
 SEAL_TIMEOUT: Final = 30.0
 """Seconds from the order of a seal until its keys are gone, whatever hangs: more than operations
 (`vault.seal.manager.DRAIN_TIMEOUT`) and workers (`vault.workers.fleet`) are given."""
+_COPY_CONNECTIONS: Final = 2
+"""For reads: the view that is copied, and one beside it."""
 DEFAULT_ORG: Final = "local"  # until an agent is enrolled with an organization
 
 log: Final = logging.getLogger("freehold.agent")
@@ -216,7 +218,13 @@ def copy_storage(
 
     if source.file is not None and not source.file.exists():
         raise UnavailableError("store_missing", f"source: there is no file {source.file}")
-    return copy_vault(make_backend(source), make_backend(target), sha256, progress)
+    few = {"max_connections": _COPY_CONNECTIONS}
+    return copy_vault(
+        make_backend(source.model_copy(update=few)),
+        make_backend(target.model_copy(update=few)),
+        sha256,
+        progress,
+    )
 
 
 def _server_backend(kind: str) -> "type[ServerBackend]":

@@ -23,9 +23,9 @@ from vault.store.sql import SqlBackend, SqlSession
 from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table
 from vault.store.tables import ALL, HEAD_ROW, SYSTEM
 
-Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Called for each part of the work: what it is, and how many rows it has. What the block is given
-is called with the number of further rows that are done."""
+Progress: TypeAlias = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+"""Called for each part of the work: what it is, and how many rows it has, if that is known. What
+the block is given is called with the number of further rows that are done."""
 
 BATCH_ROWS: Final = 1024  # of a transaction
 _BATCH_BYTES: Final = 4 * 2**20
@@ -83,30 +83,30 @@ def copy_vault(
         stack.enter_context(old.held())
         with old.named():
             _require_vault(source)
-            view = stack.enter_context(source.read())
-            view.inspect()
-            head = _head(view)
+            with source.read() as session:
+                session.inspect()
+                head = _head(session)
         stack.enter_context(new.held())
         with new.named():
             target.connect()
             is_finished = _prepare(target, f"{_STEP}{digest(head)[:_STATE_BYTES].hex()}", head)
-        copied = 0 if is_finished else _copy(old, view, new, progress, batch_rows)
-        try:
-            result = _verify(old, view, new, digest, progress)
-        except TamperedError as error:
-            if is_finished:
-                error.message += ". It is a finished copy that was changed: use an empty database"
+        with _view(old, head) as view:
+            copied = 0 if is_finished else _copy(old, view, new, progress, batch_rows)
+            try:
+                result = _verify(old, view, new, digest, progress)
+            except TamperedError as error:
+                if is_finished:
+                    error.message += ". It is a finished copy that was changed: use an empty one"
+                else:
+                    _reject(new)
+                    error.message += (
+                        ". No agent can start on the target. Look for who else writes to it, and "
+                        "run the same command again: it copies all rows anew"
+                    )
                 raise
-            with new.named():
-                target.write_step(_REJECTED)
-            error.message += (
-                ". No agent can start on the target. Look for who else writes to it, and run the "
-                "same command again: it copies all rows anew"
-            )
-            raise
         if not is_finished:
-            with old.named():
-                _require_unchanged(old, head)
+            with _view(old, head):  # nobody has written to it meanwhile
+                pass
             with new.named():
                 target.check()
                 new.require_held()
@@ -157,6 +157,14 @@ class _End:
         if not self.backend.exclusive:
             self.backend.foreign_writes()
 
+    def count_rows(self) -> int | None:
+        """How many rows it has; None if the server takes too long to count them."""
+        try:
+            with self.backend.read() as session:
+                return sum(session.count_rows(table) for table in _ORDER)
+        except BackendError:
+            return None
+
     def rows(self, session: SqlSession, table: Table[Any], after: Key | None) -> Iterator[Any]:
         """The rows behind a key, in the order of their keys."""
         while True:
@@ -197,17 +205,29 @@ def _head(session: SqlSession) -> bytes:
     return bytes(row.value)
 
 
+@contextmanager
+def _view(source: _End, head: bytes) -> Iterator[SqlSession]:
+    """A view of the source as it was. Raises `BackendError` if it was changed since."""
+    with ExitStack() as stack:
+        with source.named():
+            source.require_held()
+            session = stack.enter_context(source.backend.read())
+            if _head(session) != head:
+                raise BackendError(
+                    "store_unavailable",
+                    "an agent has written to it meanwhile: stop that agent and run the same "
+                    "command again",
+                )
+        yield session
+
+
 def _prepare(target: SqlBackend, mark: str, head: bytes) -> bool:
     """Mark it unfinished, with nothing in it but the beginning of this copy.
 
     True: it is the finished copy, and left alone. Raises if anything else is in it.
     """
     step = target.read_step()
-    if not step:
-        if target.exclusive and target.read_names():  # the file of another program
-            raise _not_empty("it holds tables")
-        target.migrate()
-    elif step.startswith(UNFINISHED):
+    if step.startswith(UNFINISHED):
         if not step.startswith(_STEP):
             raise UnavailableError(
                 "store_incomplete",
@@ -218,15 +238,15 @@ def _prepare(target: SqlBackend, mark: str, head: bytes) -> bool:
             _empty(target)
             target.write_step(mark)
         return False
-    elif step != HEAD:
-        raise _not_empty("it holds a vault of another version")
+    if not step and target.exclusive and target.read_names():  # the file of another program
+        raise _not_empty("it holds tables")
+    if target.has_rows():
+        if step == HEAD and target.read_head() == head:
+            return True
+        raise _not_empty("it holds a vault")
+    target.migrate()
     with target.read() as session:
         session.inspect()
-        row = session.get(SYSTEM, (HEAD_ROW,))
-        if row is not None and row.value == head:
-            return True
-        if any(session.select_keys(table, StoreQuery(limit=1)) for table in ALL):
-            raise _not_empty("it holds a vault")
     target.write_step(mark)
     return False
 
@@ -250,12 +270,9 @@ def _copy(old: _End, view: SqlSession, new: _End, progress: Progress, batch_rows
     """Copy the rows that the target does not have; returns their number."""
     with new.named(), new.backend.read() as session:
         behind = {table: _last_key(session, table) for table in _ORDER}
-        done = _count(session)
-    with old.named():
-        total = _count(view)
     copied = 0
-    with progress("Copying rows", total) as advance:
-        advance(done)
+    with progress("Copying rows", old.count_rows()) as advance:
+        advance(new.count_rows() or 0)
         for table in _ORDER:
             rows = old.rows(view, table, behind[table])
             for batch in _batches(table, rows, batch_rows):
@@ -272,10 +289,6 @@ def _copy(old: _End, view: SqlSession, new: _End, progress: Progress, batch_rows
 def _last_key(session: SqlSession, table: Table[Any]) -> Key | None:
     keys = session.select_keys(table, StoreQuery(descending=True, limit=1))
     return keys[0] if keys else None
-
-
-def _count(session: SqlSession) -> int:
-    return sum(session.count_rows(table) for table in _ORDER)
 
 
 def _batches(table: Table[Any], rows: Iterable[Any], most: int) -> Iterator[list[Any]]:
@@ -307,10 +320,8 @@ def _verify(
     trees = Frontier(digest), Frontier(digest)
     counts: list[tuple[str, int, int]] = []
     differing: list[str] = []
-    with old.named():
-        total = _count(view)
     with ExitStack() as stack:
-        advance = stack.enter_context(progress("Verifying rows", total))
+        advance = stack.enter_context(progress("Verifying rows", old.count_rows()))
         with new.named():
             session = stack.enter_context(new.backend.read())
             session.inspect()
@@ -345,11 +356,7 @@ def _verify(
     return CopyResult(trees[0].size, 0, roots[0], tables)
 
 
-def _require_unchanged(source: _End, head: bytes) -> None:
-    """Raise if an agent has written to the source since it was read."""
-    source.require_held()
-    if source.backend.read_head() != head:
-        raise BackendError(
-            "store_unavailable",
-            "an agent has written to it meanwhile: stop that agent and run the same command again",
-        )
+def _reject(target: _End) -> None:
+    """Have the next run copy everything anew."""
+    with target.named():
+        target.backend.write_step(_REJECTED)

@@ -233,6 +233,16 @@ class SqlBackend(ABC):
         """The names of all tables, whoever made them. Raises `BackendError`."""
         return {name for (name,) in self._read_as_is(self.names_query)}
 
+    def has_rows(self) -> bool:
+        """Whether any table of ours has a row, whatever step it is of. Raises `BackendError`."""
+        quote = self._dialect.identifier_preparer.quote
+        there = self.read_names()
+        return any(
+            self._read_as_is(f"SELECT 1 FROM {quote(table.name)} LIMIT 1")  # noqa: S608  # ours
+            for table in ALL
+            if table.name in there
+        )
+
     def read_step(self) -> str:
         """The migration step that the database says it is at; empty before the first one."""
         if VERSION_TABLE not in self.read_names():

@@ -16,7 +16,7 @@ from vault.store.interface import StoreSession, WriteSet
 
 
 @contextmanager
-def ignored(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
+def ignored(_what: str, _total: int | None) -> Iterator[Callable[[int], None]]:
     """Nobody looks at how far it is."""
     yield lambda _: None
 

@@ -165,7 +165,7 @@ def during(part: str, act: Callable[[], None]) -> Progress:
     """Act as a part of the work begins."""
 
     @contextmanager
-    def seen(what: str, _total: int) -> Iterator[Callable[[int], None]]:
+    def seen(what: str, _total: int | None) -> Iterator[Callable[[int], None]]:
         if what.startswith(part):
             act()
         yield lambda _: None
@@ -199,10 +199,10 @@ def test_every_pair(make: Make, kind: str, to: str) -> None:
     """Each row is there as it was, an agent opens it, and the source is as before."""
     source, target = fill(make(kind)), make(to)
     before = contents(source)
-    told: list[tuple[str, int]] = []
+    told: list[tuple[str, int | None]] = []
 
     @contextmanager
-    def seen(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    def seen(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         done = 0
 
         def advance(count: int) -> None:
@@ -435,6 +435,16 @@ def test_a_file_of_another_program(make: Make, source: str) -> None:
         assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("notes",)]
 
 
+def test_the_first_migration_was_interrupted(make: Make, source: str) -> None:
+    """On MySQL and MariaDB each statement of it is stored by itself, and it is begun anew."""
+    target = make("mysql")
+    contents(target)
+    execute(target, "DROP TABLE changes")
+    set_step(target, "0005")
+    copy(source, target)
+    assert contents(target) == contents(source)
+
+
 def test_a_changed_schema(make: Make, source: str, target: str) -> None:
     """A source with a trigger could show other rows than it has; a target could change them."""
     copy(source, target)
@@ -442,3 +452,8 @@ def test_a_changed_schema(make: Make, source: str, target: str) -> None:
     execute(target, planted)
     assert refusal(target, make("sqlite")).code == "storage_schema_changed"
     assert refusal(source, target).code == "storage_schema_changed"
+    empty = make("sqlite")
+    contents(empty)
+    execute(empty, planted)
+    assert refusal(source, empty).code == "storage_schema_changed"
+    assert step_of(empty) == HEAD
