@@ -29,8 +29,8 @@ the block is given is called with the number of further rows that are done."""
 
 BATCH_ROWS: Final = 1024  # of a transaction
 _BATCH_BYTES: Final = 4 * 2**20
-_PAGE_ROWS: Final = 64
-"""Rows that are read at a time. A value is at most 1 MiB, so a page has at most 64."""
+_PAGE_ROWS: Final = 32
+"""Rows that are read at a time. A value has at most 1 MiB, so a page has little more than 32."""
 _STEP: Final = f"{UNFINISHED}{HEAD}-"  # and the state of the source; a step has 32 characters
 _STATE_BYTES: Final = 8
 _REJECTED: Final = f"{_STEP}rejected"  # a copy that was not the same

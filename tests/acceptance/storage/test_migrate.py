@@ -16,6 +16,7 @@ from tests.acceptance.command import freehold
 from vault.store.schema import HEAD, UNFINISHED
 
 SECRETS = 30
+PASSWORD = "s3cret-of-the-test"  # to a server that asks for none
 RULE = {"effect": "allow", "paths": ["secret/app/*"], "capabilities": ["read"]}
 
 
@@ -116,8 +117,11 @@ def test_the_former_database_is_noticed(agent: Agent, postgresql: Callable[[], s
     """Once the agent was unsealed on the new one, it does not start on the former one."""
     agent.stop()
     url = postgresql()
-    done = migrate(f"sqlite:///{agent.database}", url)
+    done = migrate(f"sqlite:///{agent.database}", url.replace("@", f":{PASSWORD}@", 1))
     assert done.returncode == 0, done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    assert f"  connection_string: {url}\n" in done.stderr
+    assert "  password_file: FILE with the password\n" in done.stderr
     assert f"log_file: {agent.audit_log}" in done.stderr
     configure(agent, on_server(url))
     agent.start()

@@ -35,9 +35,9 @@ def target(tmp_path: Path) -> str:
 
 
 def configuration(file: Path, url: str, **more: Any) -> str:
-    """A configuration of an agent on this database."""
+    """A configuration of an agent on this database, with as few connections as there may be."""
     server = {"listen": "127.0.0.1:0", "tls": {"enabled": False}}
-    storage = {"type": url.partition(":")[0], "connection_string": url}
+    storage = {"type": url.partition(":")[0], "connection_string": url, "max_connections": 1}
     file.write_text(yaml.safe_dump({"server": server, "storage": storage, **more}))
     return str(file)
 
