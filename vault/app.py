@@ -213,11 +213,16 @@ def read_server_witness(storage: StorageSettings) -> "LogWitness | None":
 def copy_storage(
     source: StorageSettings, target: StorageSettings, progress: "Progress"
 ) -> "CopyResult":
-    """See `copy_vault`. Raises `UnavailableError` (`store_missing`) when there is no file, too."""
+    """See `copy_vault`. Files are refused as at an agent's start, and a source that is not there.
+
+    Raises `UnavailableError` (`store_missing`, `database_not_private`), too.
+    """
     from vault.store.copy import copy_vault  # not for an agent, which keeps what it loads
 
     if source.file is not None and not source.file.exists():
         raise UnavailableError("store_missing", f"source: there is no file {source.file}")
+    for file in filter(None, (source.file, target.file)):
+        require_private_database(file)
     few = {"max_connections": _COPY_CONNECTIONS}
     return copy_vault(
         make_backend(source.model_copy(update=few)),

@@ -96,7 +96,9 @@ def copy_vault(
                 result = _verify(old, view, new, digest, progress)
             except TamperedError as error:
                 if is_finished:
-                    error.message += ". It is a finished copy that was changed: use an empty one"
+                    error.message += (
+                        ". It is a finished copy that was changed: use an empty database"
+                    )
                 else:
                     _reject(new)
                     error.message += (

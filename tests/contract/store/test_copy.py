@@ -213,7 +213,10 @@ def test_every_pair(make: Make, kind: str, to: str) -> None:
         assert done == total
         told.append((what, total))
 
+    file = Path(source.removeprefix("sqlite:///"))
+    bytes_before = file.read_bytes() if kind == "sqlite" else b""
     result = copy(source, target, seen)
+    assert (file.read_bytes() if kind == "sqlite" else b"") == bytes_before
     total = sum(map(len, before.values()))
     assert told == [("Copying rows", total), ("Verifying rows", total)]
     assert (result.rows, result.copied) == (total, total)

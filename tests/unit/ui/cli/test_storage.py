@@ -167,6 +167,17 @@ def test_exit_codes(
     assert not (tmp_path / "new").exists()
 
 
+def test_files_that_an_agent_would_refuse(cli: Run, source: str, target: str) -> None:
+    """Before anything is copied."""
+    file = Path(target.removeprefix("sqlite:///"))
+    file.parent.mkdir()
+    file.touch(mode=0o644)
+    done = cli("storage", "migrate", "--from", source, "--to", target)
+    assert done.code == 1
+    assert "chmod 600" in done.err
+    assert file.read_bytes() == b""
+
+
 def test_root_makes_no_files_of_its_own(
     cli: Run, monkeypatch: pytest.MonkeyPatch, source: str, target: str
 ) -> None:
