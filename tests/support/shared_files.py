@@ -13,4 +13,6 @@ class SharedMemory(MemoryBackend):
 class SharedSqlite(SqliteBackend):
     """A SQLite file."""
 
-    exclusive = False
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.exclusive = False

@@ -45,7 +45,6 @@ class KeyRewrapper:
             if again or self._generation != active:
                 if not again and (done := await self._keys.get_rewrapped_generation()) >= active:
                     return RewrapStep(generation=done, moved=0, looked_at=0, complete=True)
-                await self._keys.drain_older_generations()
                 self._generation, self._after, self._looked_at = active, None, 0
             return await self._rewrap_batch(active)
 

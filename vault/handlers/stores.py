@@ -37,6 +37,10 @@ class SecretTx:
         """Insert or replace it."""
         self._tx.put(SECRETS, secret)
 
+    def get_mount(self, path: str) -> MountRow | None:
+        """The mount at this path as it is now."""
+        return self._tx.get(MOUNTS, path)
+
     def get_version(self, secret_id: str, number: int) -> VersionRow | None:
         """A version with its sealed value."""
         return self._tx.get(VERSIONS, secret_id, number)
@@ -245,7 +249,6 @@ class KeyStore:
     def __init__(self, barrier: Barrier) -> None:
         self._barrier = barrier
         self.rotate = barrier.rotate
-        self.drain_older_generations = barrier.drain_older_generations
         self.retire_older_generations = barrier.retire_older_generations
 
     @property

@@ -93,8 +93,8 @@ class TableVersions:
     """How many transactions that changed a table, or a row of `system`, are over.
 
     For whoever holds rows in another form: a change that timed out may still be stored, long after
-    its caller has read back what was stored until then. Written by the committing thread, read by
-    any.
+    its caller has read back what was stored until then. Transactions of other processes count once
+    the change feed tells of them. Written by the committing thread, read by any.
     """
 
     def __init__(self) -> None:

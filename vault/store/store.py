@@ -170,8 +170,12 @@ class Store:
     async def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row; without a checkpoint when it is cached: a read has several, and waits anyway.
 
+        Counts of a database that others write are read from it: the change feed has none of them.
         Raises `TamperedError`, and `UnavailableError` when the database does not answer.
         """
+        if table.counted_subject and not self._backend.exclusive:
+            query = StoreQuery(equals=dict(zip(table.key, key, strict=True)), limit=1)
+            return next(iter(await self.select(table, query)), None)
         row = self._cache.lookup(table, key)
         if row is not MISSING:
             return row
@@ -272,11 +276,14 @@ class Store:
             ) from None
 
     def count_transactions(self, table: Table[Any], *key: str | int) -> int:
-        """How many transactions of this process that touched it are over: see `TableVersions`."""
+        """How many transactions that touched it are over: see `TableVersions`.
+
+        Those of other processes are in it from the next `catch_up`, or commit, on.
+        """
         return self._counts.table_versions.version_of(table, *key)
 
     def count_all_transactions(self) -> int:
-        """How many transactions of this process are over."""
+        """How many transactions are over, whoever's: as `count_transactions`."""
         return self._counts.table_versions.total
 
     async def check(self) -> None:

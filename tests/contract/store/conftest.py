@@ -1,10 +1,12 @@
 """The backends that have to keep the contract."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
+from tests.contract.store.agents import KINDS, Agents, Database
 from tests.contract.store.faulty import FaultyBackend
 from tests.support.databases import (
     SERVERS,
@@ -102,3 +104,17 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreBac
     made.open()
     yield made
     made.close()
+
+
+@pytest.fixture(params=KINDS)
+async def agents(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Agents]:
+    """A vault that agents open, on each kind of database."""
+    database = Database(request.param, request, tmp_path)
+    try:
+        async with trio.open_nursery() as nursery:
+            made = Agents(database, nursery)
+            await made.initialize()
+            yield made
+            made.close()
+    finally:
+        database.close()

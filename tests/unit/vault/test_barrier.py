@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import asdict, replace
 
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault, head
-from vault.barrier import Barrier, HmacRowGuard, VaultTx
+from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard, VaultTx
 from vault.crypto.kek_uses import BLOCK
 from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError, UnavailableError, ValidationError
@@ -281,6 +281,17 @@ async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> Non
     assert await vault.reserved() == 3
 
 
+async def test_nothing_is_sealed_with_a_key_that_comes_after_an_orderly_stop(vault: Vault) -> None:
+    """Another agent rotates while this one is being sealed: its key is not used here any more."""
+    await vault.put()
+    await vault.barrier.store_use_count()
+    row = SystemRow(name=KEYRING_ROW, value=vault.keyring.rotate(NOW).encode(ROOT_KEY))
+    await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
+    with pytest.raises(UnavailableError, match="sealed"):
+        await vault.put(number=2)
+    assert await vault.store.get(SYSTEM, "kek-uses/2") is None
+
+
 async def test_what_is_sealed_beside_an_orderly_stop_is_counted_or_refused(vault: Vault) -> None:
     """Taken before it: counted. More than was taken, behind it: refused before it happens."""
     await vault.put()
@@ -362,12 +373,13 @@ async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) ->
     assert vault.barrier.keyring_state.uses == 3
 
 
-async def test_a_late_reservation_lowers_nothing(vault: Vault) -> None:
-    """Two agents on one database: the larger count stays."""
+async def test_a_block_lies_behind_those_of_others(vault: Vault) -> None:
+    """Whoever has stored them since this vault was opened."""
     row = SystemRow(name="kek-uses/1", value=(5 * BLOCK).to_bytes(8))
     await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
     await vault.put()
-    assert await vault.reserved() == 5 * BLOCK
+    assert await vault.reserved() == 6 * BLOCK
+    assert vault.barrier.keyring_state.uses == 5 * BLOCK + 1
 
 
 async def test_each_generation_has_its_own_count(vault: Vault) -> None:

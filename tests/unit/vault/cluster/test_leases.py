@@ -3,13 +3,11 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import Failure
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.harness import first_stamp, following
@@ -17,7 +15,6 @@ from tests.contract.store.samples import put, system
 from tests.support.shared_files import SharedMemory
 from tests.support.trio_world import TrioWorld
 from vault.cluster.leases import DURATION, RENEWAL, FencedError, Lease, Leases, hold_leases
-from vault.store.committer import NO_DEADLINE
 from vault.store.fencing import fence_transactions
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.store import Store
@@ -161,7 +158,7 @@ async def test_work_that_loses_its_lease(
 
 
 async def test_each_way_to_commit_is_fenced(agents: list[Agent]) -> None:
-    """One change, many, in the calling thread, and in a task that the work has started."""
+    """In the task of the work, and in one that it has started."""
     one, other = agents
     await one.leases.renew()
     lease = one.lease
@@ -171,10 +168,6 @@ async def test_each_way_to_commit_is_fenced(agents: list[Agent]) -> None:
     with fence_transactions(lease.fence):
         with pytest.raises(FencedError):
             await one.store.commit(change)
-        many: list[Any] = await one.store.commit_batch([change, change])
-        here = one.store.commit_in_thread([change], deadline=NO_DEADLINE)
-        assert here is not None
-        assert all(type(got) is Failure for got in (*many, *here))
         with pytest.RaisesGroup(FencedError):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(one.store.commit, change)

@@ -204,6 +204,9 @@ async def house() -> AsyncIterator[House]:
     async with open_store(MemoryBackend(), HmacRowGuard(keyring), world) as store:
         barrier = Barrier(store, keyring, bytes(32), world)
         await barrier.load_use_counter()
+        await barrier.transact(
+            lambda tx: [tx.put(MOUNTS, row) for row in mounts.list_mounts()],
+        )
         book, usage = PolicyStore(store, world), CredentialUsage(store, world)
         authorizer, scheme = Authorizer(book), PepperedScheme(keyring.pepper)
         revoker = Revoker(store, sessions)
