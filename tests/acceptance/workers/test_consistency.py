@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import Agent, Answer, Client, own_folder, running, served_agent
+from tests.acceptance.agent import (
+    SEVERAL,
+    Agent,
+    Answer,
+    Client,
+    own_folder,
+    running,
+    served_agent,
+    serving,
+)
 from tests.acceptance.workers.fleet import fleet_agent, pinned
 from tests.acceptance.workers.waiting import await_true
 
@@ -18,10 +27,16 @@ READER = {"rules": [{"effect": "allow", "paths": ["secret/*"], "capabilities": [
 NOTHING = {"rules": [{"effect": "deny", "paths": ["secret/*"], "capabilities": ["read"]}]}
 
 
-@pytest.fixture(scope="module")
-def agent() -> Iterator[Agent]:
-    """Two workers."""
-    with own_folder() as folder, running(fleet_agent(folder)) as started:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
+    """Two workers, on a file and on a server."""
+    is_file = request.param == "sqlite"
+    database = None if is_file else request.getfixturevalue(request.param)
+    with (
+        own_folder() as folder,
+        serving(SEVERAL, database),
+        running(fleet_agent(folder)) as started,
+    ):
         yield started
 
 

@@ -42,7 +42,6 @@ def test_server() -> None:
     assert found.storage.file is None
     assert found.data_folder == Path("/data")
     assert found.anchor_file.parent == Path("/data")
-    assert found.server.workers == 1
 
 
 @pytest.mark.parametrize(
@@ -73,10 +72,13 @@ def test_refused(storage: dict[str, Any], says: str) -> None:
     assert says in refusal(**storage)
 
 
-def test_workers_and_audit_log() -> None:
-    """What this version cannot do with a server, and what it has to be told."""
-    with pytest.raises(ValidationError, match=r"server\.workers: only 1"):
-        settings({**SERVER, "workers": 2})
+def test_as_many_workers_as_on_a_file() -> None:
+    """The processes of an agent share a server as they share a file."""
+    assert settings({**SERVER, "workers": 2}).server.workers == 2
+
+
+def test_where_the_audit_log_is() -> None:
+    """There is no file of the database that it could lie beside."""
     with pytest.raises(ValidationError, match=r"audit\.log_file is required"):
         Settings.model_validate(
             {"server": SERVER, "storage": {"type": "postgresql", "connection_string": URL}}
