@@ -115,6 +115,7 @@ async def test_concurrent_writers(database: SharedDatabase, stores: list[Store])
     for store in stores:
         await store.catch_up()
         assert store.finding is None
+        assert await store.foreign_writes() == 0
         assert len(await store.select(VERSIONS, StoreQuery(equals={"secret_id": "id-a"}))) == 60
     backend = database.backend()
     backend.open()

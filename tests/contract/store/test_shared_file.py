@@ -18,6 +18,7 @@ from tests.contract.store.head_child import map_words
 from tests.contract.store.samples import next_version, put, secret, user
 from tests.contract.store.sharing import SharedFile, joined, stored_stamp
 from vault.errors import ConflictError, TamperedError
+from vault.store.interface import BackendError
 from vault.store.shared_head import SharedHead
 from vault.store.store import Store
 from vault.store.table import StoreQuery
@@ -219,6 +220,23 @@ async def test_what_was_seen_of_one_who_died_stays(
     assert await version_of(other, "last") == 2
 
 
+async def test_a_transaction_that_could_not_begin_hides_nothing(
+    file: SharedFile, stores: list[Store], children: Children
+) -> None:
+    """Nor one that has not even seen what was stored before it."""
+    one, other = stores
+    assert await other.commit(next_version("last")) == 1
+    assert await version_of(other, "last") == 1
+    children.run("die", "last")
+    with closing(sqlite3.connect(file.file, isolation_level=None)) as administrator:
+        administrator.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BackendError, match="locked"):
+            await other.commit(next_version("last"))
+    await one.catch_up()
+    await other.catch_up()
+    assert [await version_of(store, "last") for store in stores] == [2, 2]
+
+
 async def version_of(store: Store, name: str) -> int:
     """The newest one, as the store knows it."""
     found = await store.get(SECRETS, name)
@@ -248,8 +266,9 @@ INTRUSIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
 @pytest.mark.parametrize("what", INTRUSIONS)
 async def test_a_write_of_another_program(file: SharedFile, stores: list[Store], what: str) -> None:
     """Is counted once, and every process learns of it, whoever commits in between."""
-    one, other = stores
-    await one.commit(put(SECRETS, secret("a")))
+    _, other = stores
+    for store in stores:
+        await store.commit(put(SECRETS, secret("a")))
     with closing(sqlite3.connect(file.file, isolation_level=None)) as intruder:
         INTRUSIONS[what](intruder)
     if what == "a table":
