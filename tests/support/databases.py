@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -34,6 +34,7 @@ ON_EVERY_DATABASE: Final = pytest.mark.parametrize(
 """Of an acceptance module: see the fixture `workers`."""
 
 
+@cache
 def shared_server(kind: str) -> Server:
     """The run's server of this kind: for tests that neither stop nor change it."""
     folder = shared_folder(kind)

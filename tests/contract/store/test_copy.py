@@ -13,7 +13,7 @@ import pytest
 
 from tests.contract.store.copy_child import digest, ignored
 from tests.contract.store.samples import extreme_rows, secret, version
-from tests.support.databases import SERVERS, make_backend, server_backend
+from tests.support.databases import SERVERS, make_backend, server_backend, shared_server
 from vault.errors import VaultError
 from vault.model.records import ChangeRow, SystemRow
 from vault.store.copy import CopyResult, Progress, copy_vault
@@ -32,15 +32,14 @@ Make: TypeAlias = Callable[[str], str]
 
 
 @pytest.fixture
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+def make(tmp_path: Path) -> Make:
     """Makes URLs of databases that are not there yet, or are empty."""
     number = itertools.count()
 
     def make_one(kind: str) -> str:
         if kind == "sqlite":
             return f"sqlite:///{tmp_path}/{next(number)}.db"
-        url: str = request.getfixturevalue(f"{kind}_server").empty()
-        return url
+        return shared_server(kind).empty()
 
     return make_one
 

@@ -35,7 +35,7 @@ def refusal(**storage: Any) -> str:
 
 
 def test_server() -> None:
-    """The address is read; whatever a machine keeps is beside its audit log; one worker."""
+    """The address is read; whatever a machine keeps is beside its audit log."""
     found = settings()
     assert found.storage.server is not None
     assert found.storage.server.host == "db.example"
@@ -72,13 +72,8 @@ def test_refused(storage: dict[str, Any], says: str) -> None:
     assert says in refusal(**storage)
 
 
-def test_as_many_workers_as_on_a_file() -> None:
-    """The processes of an agent share a server as they share a file."""
-    assert settings({**SERVER, "workers": 2}).server.workers == 2
-
-
-def test_where_the_audit_log_is() -> None:
-    """There is no file of the database that it could lie beside."""
+def test_an_audit_log() -> None:
+    """It does not lie beside a database on a server."""
     with pytest.raises(ValidationError, match=r"audit\.log_file is required"):
         Settings.model_validate(
             {"server": SERVER, "storage": {"type": "postgresql", "connection_string": URL}}
