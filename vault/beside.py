@@ -26,6 +26,7 @@ class Opening:
     root_key: bytes
     org: str
     vault: str
+    node: str  # whose audit log they write
     epoch: int
     ceiling: Policy  # of the control plane's policies
     audit: AuditBroker

@@ -74,9 +74,9 @@ class BlockBuilder:
     With a record that cannot be read it may hold anything: whoever needs it has to meet it.
     """
 
-    def __init__(self, vault_id: str, start: RecordLocation) -> None:
-        """Of the log of this vault id; its first record is at `start`."""
-        self._vault_id = vault_id
+    def __init__(self, log_id: str, start: RecordLocation) -> None:
+        """Of the log of this id; its first record is at `start`."""
+        self._log_id = log_id
         self._start = start
         self._terms: dict[str, set[str]] = {name: set() for name in (*_EXACT, "path")}
         self._first_time = self._last_time = self._retained_from = 0
@@ -131,9 +131,7 @@ class BlockBuilder:
             known = self._terms.items()
             terms = build_filter([_term(name, value) for name, values in known for value in values])
         last = self.end.seq - 1
-        row = BlockRow(
-            self._vault_id, seq, last, self._prev(), segment, offset, began, ended, terms
-        )
+        row = BlockRow(self._log_id, seq, last, self._prev(), segment, offset, began, ended, terms)
         return IndexBlock(row, self._retained_from)
 
     def _prev(self) -> str:

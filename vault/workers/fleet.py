@@ -321,6 +321,7 @@ class Fleet:
             root_key=opening.root_key,
             org=opening.org,
             vault=opening.vault,
+            node=opening.node,
             ceiling=opening.ceiling,
             epoch=opening.epoch,
             floor=self._world.clock.least,

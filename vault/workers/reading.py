@@ -15,6 +15,7 @@ from actors import World
 from actors.periodic import Job, run_periodic_jobs
 from actors.world import uptime_ns
 from vault.audit.appender import Appender
+from vault.audit.checkpoint import log_id_of
 from vault.audit.hashing import ValueHasher
 from vault.audit.shared_tail import SharedTail
 from vault.audit.sinks.file import FileSink
@@ -149,7 +150,8 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         }
         await follower.begin({name: _here(renew) for name, renew in renewals.items()})
         known, secrets = Known(barrier), SecretStore(barrier)
-        audit = RemoteAudit(parts.audit, ValueHasher(bind_audit_keys(keyring).mac), world)
+        hasher = ValueHasher(bind_audit_keys(keyring, order.node).mac)
+        audit = RemoteAudit(parts.audit, hasher, world)
         refusals = _refusals(parts)
         pipeline = parts.pipeline(
             PipelineParts(
@@ -177,7 +179,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             Job("refused-requests", REPORT_INTERVAL, report, at_end=True),
             Job("clock", READ_CLOCK_EVERY, partial(_read_clock, world)),
         ]
-        appending = parts.audit.appending(_appender(parts, keyring))
+        appending = parts.audit.appending(_appender(parts, keyring, order.node))
         async with (
             appending,
             run_periodic_jobs(jobs, world),
@@ -210,14 +212,14 @@ def _cache(settings: Settings, world: World) -> WorkerCache:
     return WorkerCache(part, partial(uptime_ns, world))
 
 
-def _appender(parts: WorkerParts, keyring: Keyring) -> Appender:
+def _appender(parts: WorkerParts, keyring: Keyring, node: str) -> Appender:
     settings = parts.settings
     sink = FileSink(settings.audit_log, durability=settings.audit.durability, reserve_bytes=0)
     return Appender(
         SharedTail(parts.page.end, sink.layout.head_file),
         sink,
-        bind_audit_keys(keyring),
-        keyring.vault,
+        bind_audit_keys(keyring, node),
+        log_id_of(keyring.vault, node),
         parts.world,
         rotation_bytes=settings.audit.rotation_size,
     )

@@ -83,6 +83,7 @@ class AnchorWriter:
         async with self._writing:
             anchor = Anchor(
                 vault=self._keys.vault,
+                node=stamp_writer.node,
                 epoch=stamp_writer.epoch,
                 commits=stamp_writer.commits,
                 checkpoint=stamp_writer.checkpoint,

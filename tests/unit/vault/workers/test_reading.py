@@ -30,7 +30,14 @@ async def test_the_clock_of_an_opening_is_the_leaders() -> None:
     )
     later = world.now() + 86_400 * SECOND
     order = Open(
-        opening=1, root_key=b"k" * 32, org="o", vault="v", epoch=1, floor=later, ceiling=NO_CEILING
+        opening=1,
+        root_key=b"k" * 32,
+        org="o",
+        vault="v",
+        node="n",
+        epoch=1,
+        floor=later,
+        ceiling=NO_CEILING,
     )
     audit, writes = (
         trio.SocketStream(trio.socket.from_stdlib_socket(one)) for one in socket.socketpair()
