@@ -211,7 +211,7 @@ async def open_core(
     )
     guard = HmacRowGuard(keyring)
     async with (
-        run_anchor_writer(anchor_writer),
+        run_anchor_writer(anchor_writer, is_alone=dependencies.backend.exclusive),
         open_store(
             dependencies.backend, guard, world, cache=cache, stamper=stamper, index=rows
         ) as store,

@@ -50,7 +50,7 @@ class LogVerdict:
     root: str  # hex
     first: int
     segments: int
-    log: str  # its id, see `vault.audit.checkpoint.log_id_of`
+    origin: str  # which log it is, see `vault.audit.checkpoint.log_origin`
     public: bytes  # the key that signed it
 
 
@@ -122,7 +122,7 @@ class LogVerifier:
             root=self._root.hex(),
             first=self._first,
             segments=self._segments,
-            log=self._log,
+            origin=log_origin(self._log),
             public=self._public or b"",
         )
 

@@ -9,8 +9,8 @@ One agent owns the database at a time: it holds a lock of the server while the d
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from enum import Enum, auto
 from threading import Lock
 from typing import Any, Final, cast
@@ -21,8 +21,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from vault.errors import TamperedError
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.store.interface import UNKNOWN, UNSAFE, BackendError, StoreSession, WriteSet
-from vault.store.prepared_statements import PreparedStatements
-from vault.store.sql import READERS, STATEMENTS, SqlBackend, create_engine
+from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
@@ -339,16 +338,15 @@ class ServerBackend(SqlBackend):
                 self._close_head()
                 raise self._store_error(error) from error
 
-    def read_closed_head(self) -> bytes:
-        """The head of a database that is not open here, over a connection of its own."""
+    @contextmanager
+    def read_closed(self) -> Iterator[StoreSession]:
+        """A database that is not open here, over a connection of its own; each query by itself."""
         dialect = sa.create_engine(self.url, paramstyle="format").dialect
-        system = PreparedStatements(STATEMENTS[SYSTEM], dialect)
         try:
             with closing(self.connect_driver(Role.READ)) as connection:
-                records = run(connection, system.get, system.key_parameters((HEAD_ROW,)))
+                yield self._session(connection, dialect)
         except Exception as error:
             raise self._store_error(error) from error
-        return bytes(records[0][1]) if records else b""
 
     def _select_head(self) -> bytes:
         if self._reads is None:

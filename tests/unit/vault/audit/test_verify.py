@@ -79,7 +79,7 @@ def test_a_good_log_passes(log: Path) -> None:
     verdict = verify_log(log, KEYS, KEYS.public)
     assert verdict.size == chain.size > 190
     assert verdict.root == chain.tree.root().hex()
-    assert (verdict.first, verdict.segments, verdict.log) == (0, 3, LOG_ID)
+    assert (verdict.first, verdict.segments, verdict.origin) == (0, 3, log_origin(LOG_ID))
     assert verdict.public == KEYS.public
 
 
