@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from ui.cli.agent_files import Config
-from ui.cli.audit_logs import LogWitnesses, find_logs, verify_log
+from ui.cli.audit_logs import LogWitnesses, VerifiedLog, find_logs, verify_log
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import api_path, cli_context, fetch_pages, without_empty
 from ui.cli.errors import CliError
@@ -54,7 +54,7 @@ def verify(
     config: Config = None,
     complete: Annotated[
         bool,
-        typer.Option("--complete", help="Fail if the log of a node that the database knows lacks."),
+        typer.Option("--complete", help="Fail if the log of a node in the database is missing."),
     ] = False,
 ) -> None:
     """Check every record, segment and signature. Exit code 1 names the first bad record.
@@ -72,22 +72,32 @@ def verify(
         raise typer.BadParameter("--anchor is of one log; those of several are found beside them")
     public = [_key(text) for text in key]
     witnesses = LogWitnesses(logs, anchor, config)
-    found = [verify_log(file, public, witnesses) for file in logs]
+    found, damaged = list[VerifiedLog](), list[str]()
+    for file in logs:
+        try:
+            found.append(verify_log(file, public, witnesses))
+        except CliError as error:
+            if len(logs) == 1:
+                raise
+            damaged.append(f"{file}: {error}")
     if not witnesses.all:
         print_note(
             "freehold: no anchor and no database to compare the log with: an older copy of all its "
             "files would pass; name them by --config"
         )
-    missing = witnesses.missing({verified.verdict.origin for verified in found})
     rows = [verified.describe() for verified in found]
-    cli_context(context).print_result(rows[0] if len(rows) == 1 else rows)
+    cli_context(context).print_result(rows[0] if len(logs) == 1 else rows)
+    if damaged:
+        raise CliError("; ".join(damaged))
+    missing = witnesses.missing({verified.verdict.origin for verified in found})
     for one in missing:
         print_note(
             f"freehold: node {one.node} ({one.machine or 'name not known'}): its log is missing "
             f"here; {one.place} has seen {one.size} records of it"
         )
     if complete and missing:
-        raise CliError(f"{len(missing)} of {len(missing) + len(found)} logs are missing")
+        verb = "is" if len(missing) == 1 else "are"
+        raise CliError(f"{len(missing)} of {len(missing) + len(found)} logs {verb} missing")
 
 
 @keys.command("freehold audit key get --log /var/lib/freehold/audit.log", name="get")

@@ -94,7 +94,7 @@ class LogWitnesses:
         """
         if self._database and origin and all(one.origin != origin for one in self._database):
             place = self._database[0].place
-            raise CliError(f"{log}: this is the log of no node that {place} knows")
+            raise CliError(f"this is the log of no node that {place} knows")
         pool = [*self._others, *self._database]
         found = [one for one in pool if not origin or one.origin == origin]
         if log in self._anchors:
@@ -137,11 +137,11 @@ def verify_log(log: Path, keys: Sequence[bytes], witnesses: "LogWitnesses | None
         seen_by = f" (witness: {witness.place})" if witness else ""
         if not layout.head_file.exists() and not layout.segment_files():
             raise CliError(f"there is no audit log: {log}{seen_by}") from None
-        raise CliError(f"the log is not whole: {log}: {error}{seen_by}") from None
+        raise CliError(f"the log is not whole: {error}{seen_by}") from None
     except OSError as error:
         raise CliError(f"cannot read {error.filename or log}: {error.strerror}") from None
     if keys and verdict.public not in keys:
-        raise CliError(f"the log is not whole: {log}: it is not signed by a given key")
+        raise CliError("the log is not whole: it is not signed by a given key")
     return VerifiedLog(log, verdict)
 
 

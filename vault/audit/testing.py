@@ -66,12 +66,19 @@ def make_pending_record(number: int = 0, time: int = NOW) -> PendingRecord:
 
 
 def write_log(
-    log: Path, batches: int, *, batch: int = 4, rotation: int = 2**30, step: int = SECOND // 4
+    log: Path,
+    batches: int,
+    *,
+    batch: int = 4,
+    rotation: int = 2**30,
+    step: int = SECOND // 4,
+    log_id: str = LOG_ID,
+    keys: AuditKeys | None = None,
 ) -> BatchComposer:
     """A log of so many batches by the real sink; a checkpoint every `SECOND / step` batches."""
-    keys = make_keys()
+    keys = keys or make_keys()
     sink = FileSink(log, reserve_bytes=0, durability="write")
-    ledger = BatchComposer(keys, LOG_ID, sink.load(keys, LOG_ID).position, rotation_bytes=rotation)
+    ledger = BatchComposer(keys, log_id, sink.load(keys, log_id).position, rotation_bytes=rotation)
     for number in range(batches):
         now = NOW + number * step
         drafts = [make_pending_record(number * batch + i, now) for i in range(batch)]
