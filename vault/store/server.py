@@ -8,6 +8,7 @@ whether it was stored.
 One agent owns the database at a time: it holds a lock of the server while the database is open.
 """
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -21,6 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from vault.errors import TamperedError
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.store.interface import UNKNOWN, UNSAFE, BackendError, StoreSession, WriteSet
+from vault.store.schema import HEAD
 from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
@@ -39,6 +41,10 @@ OWNER_LOCK: Final = "freehold agent"
 OWNER_WAIT_SECONDS: Final = 2  # the server may notice late that the last owner is gone
 _LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
+_NEW_COLUMN: Final = re.compile(
+    r"column \w+\.\w+ (?!.*( not null| default| generated)).*", re.IGNORECASE
+)
+_REVISIONS: Final = "SELECT version_num FROM alembic_version"
 
 
 class Role(Enum):
@@ -272,9 +278,10 @@ class ServerBackend(SqlBackend):
             raise self._store_error(error) from error
 
     def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
-        found = self.describe_schema(connection.dbapi_connection)
+        driver = connection.dbapi_connection
+        found = self.describe_schema(driver)
         wanted = self.expected_schema()
-        if found == wanted:
+        if found == wanted or (found > wanted and _is_expanded(driver, found - wanted)):
             return
         foreign = sorted(found - wanted, key=lambda line: (line.startswith("column"), line))
         told = [f"{line} is not ours" for line in foreign]
@@ -420,6 +427,16 @@ class ServerBackend(SqlBackend):
         if owner is not None:
             with suppress(Exception):  # the server releases the lock with the connection
                 owner.close()
+
+
+def _is_expanded(connection: Any, foreign: Iterable[str]) -> bool:
+    """Whether these are columns that a newer program's migration may have added, and no more.
+
+    They can be empty and have no default, so what this program reads and writes stays the same.
+    """
+    if not all(map(_NEW_COLUMN.fullmatch, foreign)):
+        return False
+    return [revision for (revision,) in run(connection, _REVISIONS)] > [HEAD]
 
 
 class _ConnectionEndedError(BackendError):
