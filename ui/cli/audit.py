@@ -4,11 +4,14 @@ import base64
 import binascii
 import json
 import re
+from heapq import merge
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from protocols.instant import parse_rfc3339
 from ui.cli.agent_files import Config
 from ui.cli.audit_logs import LogWitnesses, VerifiedLog, find_logs, verify_log
 from ui.cli.command_group import CommandGroup
@@ -125,6 +128,7 @@ def status(context: typer.Context) -> None:
 @app.command(
     "freehold audit query --since 24h --result denied",
     "freehold audit query --actor ann --path secret/app -o json",
+    "freehold audit query --since 1h --agent https://web-2:8200 --agent https://web-3:8200",
 )
 def query(
     context: typer.Context,
@@ -136,9 +140,18 @@ def query(
     result: Annotated[Result, typer.Option(help="Only records with this result.")] = "",
     request: Annotated[str, typer.Option(help="Id of a request.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="At most this many; 0 means all.")] = 100,
+    agent: Annotated[
+        list[str],
+        typer.Option(help="Address of another agent on the same database, too. May be repeated."),
+    ] = [],  # noqa: B006  # typer copies it
 ) -> None:
-    """Search the log, newest first."""
+    """Search the log, newest first.
+
+    An agent finds what it did itself: each machine has a log of its own. With --agent several are
+    searched, and their events are merged by time.
+    """
     current = cli_context(context)
+    clients = [current.client, *(current.client_of(address) for address in agent)]
     asked: dict[str, Any] = without_empty(
         since=past_time(since, "--since"),
         until=past_time(until, "--until"),
@@ -148,10 +161,15 @@ def query(
         result=result,
         request_id=request,
     )
-    found = list(fetch_pages(current.client, api_path("audit/events"), "events", asked, most=limit))
+    pages = [
+        fetch_pages(client, api_path("audit/events"), "events", asked, most=limit)
+        for client in clients
+    ]
+    merged = merge(*pages, key=_event_time, reverse=True)
+    found = list(islice(merged, limit or None))
     if actor and not found:
         print_note(f"no matching record of {actor}, by name or by id")
-    current.print_result(found, QUERIED)
+    current.print_result(found, ("node", *QUERIED) if agent else QUERIED)
 
 
 @app.command("freehold audit prove 1042 > proof.json")
@@ -200,6 +218,10 @@ def hash_(
     body = {"value": read_value(file, None, as_json=as_json)}
     answer = current.client.call("POST", api_path("audit/hash"), body)
     current.print_result(answer["hash"] if current.output_format is OutputFormat.TABLE else answer)
+
+
+def _event_time(event: dict[str, Any]) -> int:
+    return parse_rfc3339(event["time"], "time")
 
 
 def _key(text: str) -> bytes:

@@ -25,7 +25,7 @@ PREFIX_STEP: Final = (
 MAX_PREFIX: Final = 128  # characters of a prefix that is a term; a longer one is looked for by this
 MAX_TEXT: Final = 512  # bytes of UTF-8; a path's bound, and a name's: a page has a bounded size
 
-_NAMES: Final = AuditRow.__struct_fields__[2:]  # behind number and time
+_NAMES: Final = AuditRow.__struct_fields__[3:]  # behind number, time and node
 _EXACT: Final = ("actor_id", "operation", "result", "request_id")
 
 
@@ -142,9 +142,10 @@ class BlockBuilder:
 
 
 class Search:
-    """A query, as it is asked of blocks and of lines."""
+    """A query, as it is asked of blocks and of lines of the log of `node`."""
 
-    def __init__(self, query: AuditQuery) -> None:
+    def __init__(self, query: AuditQuery, node: str = "") -> None:
+        self._node = node
         self._since = query.since
         self._until = query.until
         self._below_seq = query.validated_cursor()
@@ -197,7 +198,7 @@ class Search:
         texts: tuple[str, ...] = msgspec.structs.astuple(decode_line(_decode_event, entry.body))
         if max(map(len, texts)) * 4 > MAX_TEXT:
             texts = tuple(map(_truncate, texts))
-        row = AuditRow(number, time, *texts)
+        row = AuditRow(number, time, self._node, *texts)
         if not row.path.startswith(self._path):
             return None
         if self._actor and self._actor not in (row.actor_id, row.actor_name):

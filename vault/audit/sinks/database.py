@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from actors import World
 from vault.audit.batch import Batch
+from vault.audit.checkpoint import origin_node
 from vault.audit.index_block import BlockBuilder, IndexBlock, Search
 from vault.audit.keys import Mac
 from vault.audit.layout import LogLayout
@@ -155,7 +156,7 @@ class AuditIndex:
         and what the store raises.
         """
         for _ in range(ATTEMPTS):
-            search = _SearchRun(query)
+            search = _SearchRun(query, origin_node(self._log))
             try:
                 await self._search(search)
             except _ForeignError as found:
@@ -388,8 +389,8 @@ class AuditIndex:
 class _SearchRun:
     """One search on its way."""
 
-    def __init__(self, query: AuditQuery) -> None:
-        self.search = Search(query)
+    def __init__(self, query: AuditQuery, node: str) -> None:
+        self.search = Search(query, node)
         self.since = query.since
         self.below = query.validated_cursor()
         """The record that was reached: what lies below is still to be looked through."""

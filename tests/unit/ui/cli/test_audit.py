@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.store.samples import StampGuard, put
-from tests.unit.ui.cli.conftest import FakeAgent, Run
+from tests.unit.ui.cli.conftest import TOKEN, FakeAgent, Run
 from vault.audit.checkpoint import log_id_of
 from vault.audit.head_file import read_head
 from vault.audit.testing import VAULT, make_keys, write_log
@@ -195,6 +195,22 @@ def test_query_takes_an_id_or_a_name_and_says_that_neither_is_there(
         done = cli("audit", "query", "--actor", actor)
         assert f"no matching record of {actor}, by name or by id" in done.err
         assert agent.seen[-1].path == f"/api/v1/audit/events?{asked}={actor}"
+
+
+def test_the_events_of_several_agents_are_merged(agent: FakeAgent, cli: Run) -> None:
+    """By time, newest first, page by page as they are needed."""
+
+    def event(node: str, seq: int, time: str) -> dict[str, object]:
+        return {"node": node, "seq": seq, "time": f"2026-01-01T00:00:{time}Z"}
+
+    a, b = event("a", 9, "09.5"), event("b", 3, "09")
+    older = event("a", 8, "08"), event("b", 2, "08.1")
+    agent.answer({"events": [a], "cursor": "9"})
+    agent.answer({"events": [b, older[1]], "cursor": ""})
+    agent.answer({"events": [older[0]], "cursor": ""})
+    done = cli("audit", "query", "--agent", agent.address, "--limit", "4", "-o", "json")
+    assert done.json == [a, b, older[1], older[0]]
+    assert {seen.headers["authorization"] for seen in agent.seen} == {f"Bearer {TOKEN}"}
 
 
 def test_status_has_a_row_for_each_copy(agent: FakeAgent, cli: Run) -> None:
