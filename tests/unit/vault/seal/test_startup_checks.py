@@ -93,6 +93,27 @@ async def test_a_new_vault_gets_its_anchor(vault: Vault) -> None:
     assert vault.events() == []
 
 
+async def test_a_node_keeps_its_id(vault: Vault) -> None:
+    """By its anchor, or else by its log; of a database of its own by the commit stamp, too."""
+    first = (await vault.open()).node
+    anchor = vault.places.anchor.read_bytes()
+    vault.places.anchor.unlink()
+    acceptance.write_acceptance(vault.places.anchor, Acceptance(NOW, "it was lost"))
+    assert (await vault.start_up()).node.id == first.id
+    for file in vault.places.log.parent.glob("audit.log*"):
+        file.unlink()
+    found = await vault.start_up()
+    assert found.node.id == first.id
+    assert [one.code for one in found.resume_point.accepted_findings] == [
+        "audit_log_behind", "anchor_missing",
+    ]  # fmt: skip
+    assert not found.is_first
+    assert not found.joins
+    vault.places.anchor.write_bytes(anchor)
+    assert (await vault.start_up()).node.id == first.id
+    assert found.node.run != first.run
+
+
 async def test_an_acceptance_is_written_down_everywhere(vault: Vault) -> None:
     """In the keyring's row, in the log, in the anchor; then it is used up."""
     node = (await vault.open()).node.id

@@ -113,6 +113,27 @@ async def test_an_orderly_end_leaves_it_exact(tmp_path: Path) -> None:
     assert it.anchor() == Anchor(vault=VAULT, node=NODE, epoch=1, commits=1, checkpoint=last.note)
 
 
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_commits_of_others_are_written_too(tmp_path: Path, *, is_alone: bool) -> None:
+    """Within a second, though nothing is said in this node's log; and once."""
+    it = Kept(tmp_path)
+    async with run_anchor_writer(it.anchor_writer, is_alone=is_alone):
+        it.anchor_writer.on_batch(it.batch())
+        await wait_all_tasks_blocked()
+        for commits in (1, 2):
+            it.commit()  # as `catch_up` counts what another node has committed
+            for _ in range(2):  # at the most: one to notice, and one between two writes
+                it.world.advance(WRITE_INTERVAL)
+                await wait_all_tasks_blocked()
+            found = it.anchor()
+            assert found is not None
+            assert found.commits == (0 if is_alone else commits)
+        written = it.file.path.stat().st_mtime_ns
+        it.world.advance(WRITE_INTERVAL)
+        await wait_all_tasks_blocked()
+        assert it.file.path.stat().st_mtime_ns == written
+
+
 async def test_a_failure_is_told_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
