@@ -213,10 +213,10 @@ class ChangeRow(Struct, frozen=True, gc=False):
 class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
     """A node: one machine's agent, with all its processes, on a database that others may share.
 
-    `name` is the machine's, for people; `version` and `level` are those of its program (see
-    `vault.store.tables.SCHEMA_LEVEL`); `run` is another one after each start, by which two machines
-    with one id are noticed. `heartbeat` is when it committed this row last, 0 after an orderly
-    stop.
+    `name` is the machine's and `place` its audit log's path there; `version` and `level` are those
+    of its program (see `vault.store.tables.SCHEMA_LEVEL`); `run` is another one after each start,
+    by which two machines with one id are noticed. `heartbeat` is when it committed this row last, 0
+    after an orderly stop.
 
     `checkpoint` (the signed head of its audit log), `anchored`, `sealed_at` and `notice` are what
     its last commit stamp said. They are written when another node's stamp replaces that one, so
@@ -225,6 +225,7 @@ class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
 
     id: str
     name: str = ""
+    place: str = ""
     version: str = ""
     level: int = 0
     run: str = ""

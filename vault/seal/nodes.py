@@ -50,10 +50,11 @@ log: Final = logging.getLogger("freehold.nodes")
 
 @dataclass(frozen=True)
 class NodeIdentity:
-    """A node as it is in this run. `name` is the machine's."""
+    """A node as it is in this run. `name` is the machine's, `place` its audit log's path there."""
 
     id: str
     name: str
+    place: str
     run: str
 
     def join(self, tx: StoreTx, version: str, now: int) -> None:
@@ -64,6 +65,7 @@ class NodeIdentity:
             replace(
                 row,
                 name=self.name,
+                place=self.place,
                 version=version,
                 level=SCHEMA_LEVEL,
                 run=self.run,
@@ -119,9 +121,9 @@ def read_only_node(backend: StoreBackend, keys: AnchorKeys) -> str:
 
 
 def find_lost_nodes(
-    session: StoreSession, guard: RowGuard, machine: str, now: int
+    session: StoreSession, guard: RowGuard, node: NodeIdentity, now: int
 ) -> Iterator[str]:
-    """The nodes that a machine of this name was, which has neither anchor nor audit log.
+    """The nodes that had their logs where `node`, a new one, has none.
 
     A node that runs is another machine of that name. Raises `TamperedError`.
     """
@@ -129,7 +131,7 @@ def find_lost_nodes(
     while page := session.select(NODES, StoreQuery(after=after)):
         for row in page:
             check_row(guard, NODES, row)
-            if row.name == machine and not is_live(row, now):
+            if (row.name, row.place) == (node.name, node.place) and not is_live(row, now):
                 yield row.id
         after = NODES.key_of(page[-1])
 

@@ -258,7 +258,8 @@ async def run_startup_checks(
     known = await world.run_sync(find_node_id, file, LogLayout(paths.log), keys)
     if not known and backend.exclusive:
         known = await world.run_sync(read_only_node, backend, keys)
-    node = NodeIdentity(known or make_node_id(world), paths.machine, world.new_id())
+    place = str(paths.log.absolute())
+    node = NodeIdentity(known or make_node_id(world), paths.machine, place, world.new_id())
     log_id = log_id_of(keyring.vault, node.id)
     found = await world.run_sync(_recover_log, paths.log, audit(node.id), log_id)
     there = VaultFiles(
@@ -268,7 +269,7 @@ async def run_startup_checks(
         found,
         keyring.epoch,
         node=node.id,
-        lost_machine="" if known else paths.machine,
+        new_node=None if known else node,
     )
     resume_point = await world.run_sync(check_rollback, there, keys, world.wall())
     if resume_point.accepted_findings:

@@ -61,7 +61,7 @@ USAGE: Final = Table(
     latest=("last_used",),
     about=((TOKENS, "accessor"), (API_KEYS, "id")),
 )
-NODES: Final = Table("nodes", records.NodeRow, ("id",), texts=("checkpoint",))
+NODES: Final = Table("nodes", records.NodeRow, ("id",), texts=("place", "checkpoint"))
 CHANGES: Final = Table("changes", records.ChangeRow, ("seq",), cached=False)
 AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
 

@@ -306,7 +306,7 @@ async def test_a_machine_whose_files_are_gone(url: str, machines: list[Machine])
     for file in machines[0].folder.iterdir():
         file.unlink()
     machines[0].world.advance(LIVE_SECONDS + 1)
-    with pytest.raises(TamperedError, match=f"was node {old}") as refused:
+    with pytest.raises(TamperedError, match=f"node {old} had its audit log here") as refused:
         async with machines[0].open():
             pass
     assert refused.value.code == "audit_log_behind"

@@ -16,8 +16,7 @@ class ObservedState:
     """What is there at an opening. A state is None when it is missing, or when `…_fault` says why.
 
     `changed` are the tables whose rows are not those that the stamp counts; `recorded` is what the
-    database says of this node. `lost` are the nodes that this machine was, if it has no
-    files.
+    database says of this node. `lost` are the nodes that had their files here, where none are left.
     """
 
     epoch: int  # of the keyring
@@ -84,7 +83,7 @@ def _log(seen: ObservedState) -> Iterator[Finding]:
         what = f"the audit log has {seen.log_size} records, {known} are known of"
         yield Finding("audit_log_behind", what if seen.log_size else f"{what}: it is gone")
     for node in seen.lost:
-        what = f"this machine was node {node}, whose anchor and audit log are gone"
+        what = f"node {node} had its audit log here, and log and anchor are gone"
         yield Finding("audit_log_behind", what)
 
 

@@ -28,7 +28,7 @@ from vault.seal.anchor.findings import (
 from vault.seal.anchor.keys import AnchorKeys
 from vault.seal.anchor.row_totals import RowTotals, require_searched_rows, sum_rows
 from vault.seal.anchor.state import NOBODY, Anchor, CommitStamp, NodeState, decode_state
-from vault.seal.nodes import find_lost_nodes
+from vault.seal.nodes import NodeIdentity, find_lost_nodes
 from vault.store.interface import StoreBackend, StoreSession
 from vault.store.row_guard import RowGuard
 from vault.store.row_index import RowIndexBuilder
@@ -64,7 +64,7 @@ class VaultFiles:
     """What an opening finds: the database, the anchor, the log's end, and the keyring's epoch.
 
     `guard` knows the rows that this vault wrote; anchor and log are those of `node`.
-    `lost_machine`: there is neither, and this is the machine's name.
+    `new_node`: there is neither, and this is the node that is to be.
     """
 
     backend: StoreBackend
@@ -73,7 +73,7 @@ class VaultFiles:
     recovered_log: RecoveredLog
     epoch: int
     node: str = ""
-    lost_machine: str = ""
+    new_node: NodeIdentity | None = None
 
 
 def check_rollback(files: VaultFiles, keys: AnchorKeys, now: int) -> ResumePoint:
@@ -137,8 +137,8 @@ def _observe(
                 stamp = decode_state(row.value, CommitStamp, keys)
                 changed = totals.differing_tables(stamp_base(stamp, keys).totals)
                 recorded = _recorded(session, there, stamp)
-                if there.lost_machine:
-                    lost += find_lost_nodes(session, there.guard, there.lost_machine, now)
+                if there.new_node is not None:
+                    lost += find_lost_nodes(session, there.guard, there.new_node, now)
             except ValueError as error:
                 stamp_fault = str(error)
     anchored, anchor_fault = _read(there.anchor, keys)

@@ -15,6 +15,7 @@ def upgrade() -> None:
         "nodes",
         sa.Column("id", columns.name_type(), nullable=False),
         sa.Column("name", columns.name_type(), nullable=False),
+        sa.Column("place", columns.text_type(), nullable=False),
         sa.Column("version", columns.name_type(), nullable=False),
         sa.Column("level", columns.integer_type(), nullable=False),
         sa.Column("run", columns.name_type(), nullable=False),
