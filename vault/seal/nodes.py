@@ -36,6 +36,7 @@ from vault.store.tables import NODES, SCHEMA_LEVEL, SYSTEM
 from vault.store.transaction import StoreTx
 
 HEARTBEAT_INTERVAL: Final = 3.0  # seconds between the commits of a node's row
+RETRY_INTERVAL: Final = 1.0  # seconds until a heartbeat that was not stored is tried again
 SILENCE_SECONDS: Final = 10.0
 """A node that has not committed for so long answers nothing: it may look at a database that was
 cut off from the others, which says for ever what was so then."""
@@ -183,6 +184,7 @@ class NodeHeartbeat:
         self._reaction = reaction
         self._world = world
         self._committed = world.uptime()  # when the last commit of ours began that was stored
+        self._is_failing = False
 
     def outage(self) -> str:
         """Why this node has to answer nothing; empty while it may. In any thread."""
@@ -194,7 +196,7 @@ class NodeHeartbeat:
     async def run(self) -> None:
         """Until cancelled, or until the vault is sealed for what is found."""
         while not await self.beat():
-            await self._world.sleep(HEARTBEAT_INTERVAL)
+            await self._world.sleep(RETRY_INTERVAL if self._is_failing else HEARTBEAT_INTERVAL)
 
     async def beat(self) -> bool:
         """One heartbeat. Whether the vault is sealed for it."""
@@ -206,13 +208,15 @@ class NodeHeartbeat:
         except (TamperedError, UnavailableError) as error:
             if await seal_if_damaged(error, self._reaction):
                 return True
-            log.warning("the heartbeat of this node was not stored: %s", error)
+            if not self._is_failing:
+                log.warning("the heartbeat of this node is not stored: %s", error)
+            self._is_failing = True
         except ConflictError as error:
             log.error("the vault is sealed: %s", error)  # noqa: TRY400  # one line tells all
             self._reaction.seal()
             return True
         else:
-            self._committed = began
+            self._committed, self._is_failing = began, False
         return False
 
     async def leave(self) -> None:

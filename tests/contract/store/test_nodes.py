@@ -17,13 +17,14 @@ from tests.support.databases import SERVERS, remove_rows, server_backend
 from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.checkpoint import log_id_of, log_origin
 from vault.audit.layout import LogLayout
+from vault.audit.retention import RetentionNotice
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, make_event
 from vault.audit.verify import BadLogError, LogVerdict, LogVerifier
 from vault.audit.writer import AuditConfig
 from vault.barrier import HmacRowGuard
 from vault.crypto.keyring import Keyring
-from vault.errors import ConflictError, TamperedError
+from vault.errors import ConflictError, TamperedError, UnavailableError
 from vault.model.records import NodeRow
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance
@@ -296,6 +297,27 @@ async def test_what_was_set_back_is_found_by_its_node(
     if what == "log":
         with pytest.raises(BadLogError, match="the witness has seen"):
             one.verify(witnesses(url)[log_origin(log_id_of("v", running.node))])
+
+
+async def test_what_a_node_ordered_stays_its_own(machines: list[Machine]) -> None:
+    """A seal, and the announcement of a deletion: another node's commit does not end them."""
+    one, two = machines
+    notice = RetentionNotice(3, 40, NOW + 10**18)
+    async with one.open() as running:
+        running.startup.retention.notice = notice
+        await running.startup.persist_seal_order(running.store)
+    async with two.open() as other:
+        other.startup.require_operator()
+        assert other.startup.retention.notice is None
+        await other.work("a")
+    backend = server_backend(one.url, shared=True)
+    backend.open()
+    found = await one.check(backend)
+    backend.close()
+    assert found.retention.notice == notice
+    assert found.resume_point.recorded.sealed_at > 0
+    with pytest.raises(UnavailableError, match="sealed_on_order"):
+        found.require_operator()
 
 
 async def test_a_machine_whose_files_are_gone(url: str, machines: list[Machine]) -> None:
