@@ -1,12 +1,14 @@
 """What holds for the whole suite."""
 
 import os
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.scratch import use_memory
+from tests.support.shared_servers import shared_servers
 
 # A shared machine may pause a test for longer than any deadline worth setting.
 settings.register_profile("freehold", deadline=None, print_blob=True)
@@ -14,6 +16,20 @@ settings.load_profile("freehold")
 use_memory()
 # No test trusts an authority of the machine's, and to read them takes longer than most tests.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that runs pytest has the database servers; a worker of pytest-xdist asks it."""
+    if not hasattr(config, "workerinput"):
+        servers = ExitStack()
+        servers.enter_context(shared_servers(_run_server))
+        config.add_cleanup(servers.close)
+
+
+def _run_server(kind: str, folder: Path) -> AbstractContextManager[object]:
+    from tests.support.databases import run_server_in  # slow to import, and few runs need it
+
+    return run_server_in(kind, folder)
 
 
 @pytest.fixture(scope="session")

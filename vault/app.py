@@ -10,7 +10,7 @@ import shlex
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,12 +28,12 @@ from protocols.instant import SECOND
 from protocols.systemd import SystemdNotifier
 from protocols.telemetry.activation import make_tracing, running_exporter
 from ui.web.files import read_files
-from vault.beside import ALONE
 from vault.config import Settings
 from vault.config.settings import MIN_BODY_BYTES, StorageSettings
 from vault.control_link.null import NullControlLink, link_folder
 from vault.core import CoreDependencies, open_core
 from vault.crypto.credentials import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH
+from vault.crypto.digest import sha256
 from vault.crypto.encoding import base62
 from vault.crypto.random import random_bytes
 from vault.edge.asgi import EdgeApp
@@ -45,16 +45,18 @@ from vault.edge.live.hub import TopicHub
 from vault.edge.native.browser_dialect import BrowserNativeDialect
 from vault.edge.native.dialect import NativeDialect
 from vault.edge.ops import OpsDialect
+from vault.edge.service import VaultService
 from vault.edge.web import with_web_interface
 from vault.errors import UnavailableError
 from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
-from vault.model.operation import RunOperation
 from vault.model.server_address import ServerAddress, ServerTls
+from vault.peers import ALONE
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError, StoreBackend
+from vault.store.shared_head import SharedHead
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry.wiring import pipeline_factory, telemetry_plan, trace_app
 from vault.workers import worker
@@ -65,12 +67,16 @@ from vault.workers.zygote import Zygote
 if TYPE_CHECKING:
     from vault.control_link.wiring import ControlLink
     from vault.seal.anchor.witness import LogWitness
+    from vault.store.copy import CopyResult, Progress
     from vault.store.server import ServerBackend
+    from vault.store.sql import SqlBackend
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 SEAL_TIMEOUT: Final = 30.0
 """Seconds from the order of a seal until its keys are gone, whatever hangs: more than operations
 (`vault.seal.manager.DRAIN_TIMEOUT`) and workers (`vault.workers.fleet`) are given."""
+_COPY_CONNECTIONS: Final = 2
+"""For reads: the view that is copied, and one beside it."""
 DEFAULT_ORG: Final = "local"  # until an agent is enrolled with an organization
 
 log: Final = logging.getLogger("freehold.agent")
@@ -89,7 +95,27 @@ def fork_workers(settings: Settings) -> Zygote | None:
     if settings.server.web:
         import protocols.http.ws_connection  # noqa: F401  # the same
     msgspec_init.prepare_structs()
-    return Zygote.fork(partial(worker.run, settings, _serve_http))
+    return Zygote.fork(partial(worker.run, AgentProgram(settings)))
+
+
+@dataclass(frozen=True)
+class AgentProgram:
+    """What each process of an agent is made of: `vault.workers.worker.Program`."""
+
+    settings: Settings
+
+    def join_backend(self, head: SharedHead | None) -> StoreBackend:
+        """The database that the first process has."""
+        return make_backend(self.settings.storage, head, joins=True)
+
+    def make_edge(self, service: VaultService, metrics: Metrics, world: World) -> EdgeApp:
+        """The dialects over a service."""
+        return _make_edge(_make_native_dialect(self.settings, service, world), metrics, world)
+
+    @property
+    def listen(self) -> worker.Listen:
+        """What serves HTTP."""
+        return _serve_http
 
 
 async def serve(
@@ -108,19 +134,17 @@ async def serve(
     root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
     await trio.to_thread.run_sync(_check_certificates, settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
-    storage = settings.storage
-    backend = make_backend(storage)
-    world = SystemWorld()
+    storage, world = settings.storage, SystemWorld()
+    plan = telemetry_plan(settings.monitoring.telemetry)
+    tracing = make_tracing(plan, world.new_id)
+    fleet = Fleet(zygote, settings, metrics, world, tracing) if zygote else None
+    peers = fleet or ALONE
+    backend = make_backend(storage, peers.head())
     async with _open_backend(backend, storage.file, world), trio.open_nursery() as nursery:
         control_link = await world.run_sync(_make_control_link, settings, metrics, world)
-        plan = telemetry_plan(settings.monitoring.telemetry)
-        tracing = make_tracing(plan, world.new_id)
-        count = settings.server.workers
-        fleet = Fleet(zygote, count, metrics, world, tracing) if zygote else None
         pipeline = pipeline_factory(tracing)
-        link_ports = control_link.ports
         parts = CoreDependencies(
-            settings, backend, metrics, world, root_token, fleet or ALONE, link_ports, pipeline
+            settings, backend, metrics, world, root_token, peers, control_link.ports, pipeline
         )
         seal_manager = _make_seal_manager(parts)
         await nursery.start(seal_manager.run_until_cancelled)
@@ -130,15 +154,11 @@ async def serve(
             await seal_manager.initialize(1, 1, root_token)
         await seal_manager.auto_unseal()
         native = _make_native_dialect(settings, seal_manager, world)
-        dialects = [
-            CompatDialect(seal_manager, world),
-            native,
-            OpsDialect(seal_manager, world, metrics, native),
-        ]
-        edge = trace_app(EdgeApp(dialects, metrics, world), tracing)
-        start: worker.Listen = (
-            partial(_serve_by_workers, fleet, seal_manager.run_operation) if fleet else _serve_http
-        )
+        edge = trace_app(_make_edge(native, metrics, world), tracing)
+        start: worker.Listen = _serve_http
+        if fleet is not None:
+            fleet.report_to(control_link.ports)
+            start = partial(_serve_by_workers, fleet)
         if native.browsers is not None:
             hub = TopicHub(world)
             await nursery.start(hub.run)
@@ -174,15 +194,23 @@ async def serve(
         nursery.cancel_scope.cancel()
 
 
-def make_backend(storage: StorageSettings) -> StoreBackend:
-    """The database of the configuration; nothing of it is opened yet."""
+def make_backend(
+    storage: StorageSettings, head: SharedHead | None = None, *, joins: bool = False
+) -> "SqlBackend":
+    """The database of the configuration; nothing of it is opened yet.
+
+    `head`, of a file: other processes of the agent write it, too. `joins`: one of them has the
+    database already.
+    """
     if storage.server is not None:
-        return make_server_backend(storage, storage.server)
-    url, patience = storage.connection_string, storage.connection_timeout / SECOND
-    return SqliteBackend(url.get_secret_value(), storage.max_connections, patience)
+        return make_server_backend(storage, storage.server, joins=joins)
+    url, patience = storage.connection_string.get_secret_value(), storage.connection_timeout
+    return SqliteBackend(url, storage.max_connections, patience / SECOND, head=head, joins=joins)
 
 
-def make_server_backend(storage: StorageSettings, server: ServerAddress) -> "ServerBackend":
+def make_server_backend(
+    storage: StorageSettings, server: ServerAddress, *, joins: bool = False
+) -> "ServerBackend":
     """As `make_backend`, of a database on a server."""
     given = storage.tls
     tls = ServerTls(ca_file=given.ca_file, cert_file=given.cert_file, key_file=given.key_file)
@@ -193,6 +221,7 @@ def make_server_backend(storage: StorageSettings, server: ServerAddress) -> "Ser
         password,
         storage.max_connections,
         storage.connection_timeout / SECOND,
+        shared=joins,
     )
 
 
@@ -203,6 +232,28 @@ def read_server_witnesses(storage: StorageSettings) -> "list[LogWitness]":
     if storage.server is None:
         return []
     return witness.read_server_witnesses(make_server_backend(storage, storage.server))
+
+
+def copy_storage(
+    source: StorageSettings, target: StorageSettings, progress: "Progress"
+) -> "CopyResult":
+    """See `copy_vault`. Files are refused as at an agent's start, and a source that is not there.
+
+    Raises `UnavailableError` (`store_missing`, `database_not_private`), too.
+    """
+    from vault.store.copy import copy_vault  # not for an agent, which keeps what it loads
+
+    if source.file is not None and not source.file.exists():
+        raise UnavailableError("store_missing", f"source: there is no file {source.file}")
+    for file in filter(None, (source.file, target.file)):
+        require_private_database(file)
+    few = {"max_connections": _COPY_CONNECTIONS}
+    return copy_vault(
+        make_backend(source.model_copy(update=few)),
+        make_backend(target.model_copy(update=few)),
+        sha256,
+        progress,
+    )
 
 
 def _server_backend(kind: str) -> "type[ServerBackend]":
@@ -268,7 +319,6 @@ async def _serve_with_web(
 
 async def _serve_by_workers(
     fleet: Fleet,
-    run: RunOperation,
     edge: EdgeApp,
     settings: Settings,
     _world: World,
@@ -280,7 +330,7 @@ async def _serve_by_workers(
     with await Listener.bind(*settings.server.address, Limits().backlog) as listener:
         fd, port = listener.fileno(), listener.port
         limits = http_limits(settings)
-        await fleet.run(edge, run, fd, port, live=live, limits=limits, task_status=task_status)
+        await fleet.run(edge, fd, port, live=live, limits=limits, task_status=task_status)
 
 
 async def _serve_http(
@@ -333,15 +383,18 @@ def http_limits(settings: Settings) -> Limits:
     )
 
 
-def _make_native_dialect(
-    settings: Settings, seal_manager: SealManager, world: World
-) -> NativeDialect:
+def _make_native_dialect(settings: Settings, service: VaultService, world: World) -> NativeDialect:
     """The native dialect; with a web interface it reads cookies, too."""
     if not settings.server.web:
-        return NativeDialect(seal_manager, world)
-    return BrowserNativeDialect(
-        seal_manager, world, BrowserSessions(tls=settings.server.tls.enabled)
-    )
+        return NativeDialect(service, world)
+    return BrowserNativeDialect(service, world, BrowserSessions(tls=settings.server.tls.enabled))
+
+
+def _make_edge(native: NativeDialect, metrics: Metrics, world: World) -> EdgeApp:
+    """All dialects, over the native one's service."""
+    service = native.service
+    ops = OpsDialect(service, world, metrics, native)
+    return EdgeApp([CompatDialect(service, world), native, ops], metrics, world)
 
 
 def _tls(settings: Settings) -> TlsConfig | None:

@@ -6,15 +6,15 @@ and never a key.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from hmac import compare_digest
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import trio
 from msgspec.structs import replace
 
-from actors import Failure
 from actors.world import World
 from vault.crypto import aead
 from vault.crypto.data_key_cache import DataKeyCache, capacity_for
@@ -22,7 +22,7 @@ from vault.crypto.encoding import length_prefixer
 from vault.crypto.envelope import open_value_box, rewrap_value, seal_value, unwrap_value_key
 from vault.crypto.errors import CounterClosed, CryptoError, RetiredGeneration
 from vault.crypto.hmac import HmacKey
-from vault.crypto.kek_uses import HARD_STOP, MAX_AGE, KekUseCounter, ReservationNeeded
+from vault.crypto.kek_uses import MAX_AGE, BlockNeeded, KekUseCounter, UseBlock
 from vault.crypto.keyring import Keyring
 from vault.crypto.sealed_value import SealedBox, SealedValue, ValuePlace, WrappedDek
 from vault.errors import (
@@ -49,6 +49,10 @@ MAX_VALUE_LOADS: Final = 16
 """Values that are loaded from the database at a time: until one is there, nobody knows its size."""
 COUNT_SECONDS: Final = 5.0  # that a stop waits for the store; longer is as after a crash
 KEYRING_ROW: Final = "keyring"
+SEAL_ROW: Final = "seal"
+"""How the root key is shared, in the clear. A change of the root key stores it with the keyring."""
+MAX_KEYRING_CHANGES: Final = 5  # by other processes, that one change is run again for
+KEYRING_CHANGED: Final = "keyring_changed"
 VALUE_FIELD: Final = "value"
 _ROW_LABEL: Final = b"freehold-row-v1"
 _CURSOR_LABEL: Final = b"freehold-cursor-v1"
@@ -86,12 +90,41 @@ class HmacRowGuard:
         return self._tag(self._contents[table](_encode_row(bare)))
 
 
-class VaultTx:
-    """A store transaction that can also seal and open values."""
+class SealingKeys(NamedTuple):
+    """A keyring, the row that it was stored as (None: none was seen), and the count of its uses."""
 
-    def __init__(self, tx: StoreTx, keyring: Keyring, counter: "EncryptionCounter") -> None:
-        self._keyring = keyring
+    keyring: Keyring
+    row: bytes | None
+    uses: KekUseCounter
+
+    def __repr__(self) -> str:
+        return f"SealingKeys({self.keyring!r})"
+
+
+def _unstored_keys(keyring: Keyring) -> SealingKeys:
+    return SealingKeys(
+        keyring, None, KekUseCounter(keyring.active, keyring.generations[-1].created_at)
+    )
+
+
+class VaultTx:
+    """A store transaction that can also seal and open values.
+
+    Only with the keyring that is stored: another process may have changed it since it was read.
+    """
+
+    def __init__(
+        self,
+        tx: StoreTx,
+        keys: SealingKeys,
+        counter: "EncryptionCounter",
+        changed_error: "Callable[[SealingKeys, SystemRow | None], VaultError]",
+    ) -> None:
+        """`changed_error` makes the error for a stored keyring that is not the one of `keys`."""
+        self._tx = tx
+        self._keys = keys
         self._counter = counter
+        self._changed_error = changed_error
         self.get = tx.get
         self.get_many = tx.get_many
         self.put = tx.put
@@ -101,8 +134,12 @@ class VaultTx:
         self.select = tx.select
 
     def seal(self, secret_id: str, version: int, plaintext: bytes) -> tuple[bytes, bytes, int]:
-        """`(wrapped_dek, box, kek_generation)` for a `VersionRow`."""
-        keyring = self._keyring
+        """`(wrapped_dek, box, kek_generation)` for a `VersionRow`.
+
+        As the other two it raises `UnavailableError` (`keyring_changed`), for which the barrier
+        runs the change again.
+        """
+        keyring = self._current_keyring()
         self._counter.count_one()
         sealed = seal_value(
             keyring.kek(keyring.active), _place(keyring, secret_id, version), plaintext
@@ -111,11 +148,11 @@ class VaultTx:
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
-        return _open(self._keyring, row, DataKeyCache(1))
+        return _open(self._current_keyring(), row, DataKeyCache(1))
 
     def rewrap(self, row: VersionRow) -> VersionRow:
         """The version with its DEK under the active KEK; the ciphertext is not touched."""
-        keyring = self._keyring
+        keyring = self._current_keyring()
         self._counter.count_one()
         place = _place(keyring, row.secret_id, row.version)
         try:
@@ -126,6 +163,12 @@ class VaultTx:
         except CryptoError:
             raise _value_tampered_error() from None
         return replace(row, wrapped_dek=new.dek.to_bytes(), kek_generation=new.generation)
+
+    def _current_keyring(self) -> Keyring:
+        stored = self._tx.get(SYSTEM, KEYRING_ROW)
+        if (None if stored is None else stored.value) != self._keys.row:  # not secret: sealed
+            raise self._changed_error(self._keys, stored)
+        return self._keys.keyring
 
 
 class Barrier:
@@ -143,12 +186,12 @@ class Barrier:
         """`rotation_interval` in ns: the age at which the KEK should be rotated."""
         self._rotation_interval = rotation_interval
         self._store = store
-        self._keyring = keyring
+        self._keys = _unstored_keys(keyring)  # replaced whole: other threads read it
         self._root_key = root_key
-        self._min_generation = 0  # the generation below which nothing is sealed any more
         self._next_root_key = b""  # while it is being stored that another one wraps the keyring
         self._world = world
-        self._uses = KekUseCounter(keyring.active, keyring.generations[-1].created_at)
+        self.on_root_key_changed: Callable[[], object] = object
+        """Called when another process has changed the root key: nothing can be followed then."""
         self._data_keys = DataKeyCache(
             capacity_for(store.statistics().cache.max_bytes)
         )  # this keyring's
@@ -161,81 +204,89 @@ class Barrier:
         self.load_into_cache = store.load_into_cache
         self.count_transactions = store.count_transactions
         self._rotation_lock = TimedLock()
+        self._allocating = TimedLock()
         self._loading = trio.Semaphore(MAX_VALUE_LOADS)
         self._seen = store.count_transactions(SYSTEM, KEYRING_ROW)
+        self._seal_seen = store.count_transactions(SYSTEM, SEAL_ROW)
+        self._is_stopped = False  # no key is used any more, so none is followed either
 
     async def load_use_counter(self) -> None:
-        """Load the use counter. Raises `UnavailableError` when the store does."""
-        self._uses = await self._load_use_counter(self._keyring)
+        """Load the use counter, and the keyring as it is stored. Raises as `refresh`."""
+        uses = await self._load_use_counter(self._keyring)
+        self._keys = self._keys._replace(uses=uses)
+        await self.refresh()
 
     async def transact(self, change: Callable[[VaultTx], T], *, max_encryptions: int = 0) -> T:
         """Run `change` in a transaction and return its result once it is durable.
 
         `max_encryptions`: how often the change seals or rewraps at most. KEK uses are counted, and
-        their reservation is durable, before any of them happens.
+        their reservation is durable, before any of them happens. A change that finds another
+        keyring in the database is run again with that one.
         """
-        [result] = await self.transact_each([change], max_encryptions=max_encryptions)
-        if isinstance(result, Failure):
+        for _ in range(MAX_KEYRING_CHANGES):
             try:
-                raise result.error
-            finally:
-                del result  # else error → traceback → this frame → error is a cycle for the GC
-        return result
+                return await self._run_change(change, max_encryptions)
+            except UnavailableError as error:
+                if error.code != KEYRING_CHANGED:
+                    raise
+            await self.refresh()
+        return await self._run_change(change, max_encryptions)
 
-    async def transact_each(
-        self, changes: Sequence[Callable[[VaultTx], T]], *, max_encryptions: int
-    ) -> list[T | Failure]:
-        """As `transact`, of many in one transaction: of each its result, or what it raised."""
+    async def _run_change(self, change: Callable[[VaultTx], T], max_encryptions: int) -> T:
         if self.is_stale:
             await self.refresh()
-        keyring, uses = self._keyring, self._uses
-        while max_encryptions and (needed := _reserve_uses(uses, max_encryptions)) is not None:
-            await self._store.commit(partial(_store_reservation, needed=needed))
-            uses.confirm_reservation(needed)
-        counter = EncryptionCounter(uses, max_encryptions)
-        runs = [partial(self._run_change, change, keyring, counter) for change in changes]
-        return await self._store.commit_batch(runs)
+        keys = self._keys
+        if max_encryptions:
+            await self._reserve_uses(keys.uses, max_encryptions)
+        counter = EncryptionCounter(keys.uses, max_encryptions)
+        return await self._store.commit(
+            lambda tx: change(VaultTx(tx, keys, counter, self._keyring_error))
+        )
 
-    def transact_each_in_thread(
-        self, changes: Sequence[Callable[[VaultTx], T]], *, max_encryptions: int, deadline: float
-    ) -> list[T | Failure] | None:
-        """As `transact_each`, in the thread that calls, which may be any: see `Store`.
+    async def _reserve_uses(self, uses: KekUseCounter, count: int) -> None:
+        """Count so many uses; allocate a block for them first where that is needed, durably."""
+        if _reserve_uses(uses, count) is None:
+            return
+        async with self._allocating.hold():  # one block for all who wait
+            while (needed := _reserve_uses(uses, count)) is not None:
+                uses.add_block(await self._store.commit(partial(_allocate_block, needed=needed)))
 
-        None: nothing was stored, and `transact_each` may. It has to where the keyring is not
-        current, or uses have to be reserved.
+    def _keyring_error(self, keys: SealingKeys, stored: SystemRow | None) -> VaultError:
+        """The error for a change whose transaction finds a keyring that is not the one of `keys`.
+
+        The transaction is behind all that was stored before: an older one was put back.
         """
-        uses, keyring = self._uses, self._keyring  # in this order: a rotation has the other one
-        if (
-            self.is_stale
-            or uses.generation != keyring.active
-            or _reserve_uses(uses, max_encryptions) is not None
-        ):
-            return None
-        counter = EncryptionCounter(uses, max_encryptions)
-        runs = [partial(self._run_change, change, keyring, counter) for change in changes]
-        return self._store.commit_in_thread(runs, deadline=deadline)
-
-    def _run_change(
-        self,
-        change: Callable[[VaultTx], T],
-        keyring: Keyring,
-        counter: "EncryptionCounter",
-        tx: StoreTx,
-    ) -> T:
-        if (
-            keyring.active < self._min_generation
-        ):  # it was begun before a rotation, and waited too long
-            raise UnavailableError(
-                "keyring_changed", "the keyring was rotated meanwhile; try again", outcome="none"
+        if stored is None:
+            return TamperedError(
+                "keyring_tampered", "the stored keyring is gone; restore a backup of the database"
             )
-        return change(VaultTx(tx, keyring, counter))
+        with suppress(VaultError):
+            if self._decode_keyring(stored).epoch < keys.keyring.epoch:
+                return TamperedError(
+                    "keyring_tampered",
+                    "an older keyring was put back into the database; restore a backup and look "
+                    "for who wrote to it",
+                )
+        return UnavailableError(
+            KEYRING_CHANGED, "the keyring was rotated meanwhile; try again", outcome="none"
+        )
 
     async def get_version(self, secret_id: str, number: int) -> VersionRow | None:
         """A version with its sealed value, from the cache or the database. Raises as `Store.get`.
 
         Of those that are not cached no more than `MAX_VALUE_LOADS` are loaded at a time. The caller
-        reserves memory for it before its next checkpoint, or lets go of it.
+        reserves memory for it before its next checkpoint, or lets go of it. Another process may
+        have rotated the key after the request began: a version of a key that is not at hand is
+        looked up once more, with the keyring that is stored.
         """
+        row = await self._load_version(secret_id, number)
+        if row is None or row.destroyed or self._keyring.holds(row.kek_generation):
+            return row
+        await self._store.catch_up()
+        await self.refresh()
+        return await self._load_version(secret_id, number)
+
+    async def _load_version(self, secret_id: str, number: int) -> VersionRow | None:
         row = self.get_cached(VERSIONS, secret_id, number)
         if row is not MISSING:
             return row
@@ -264,7 +315,7 @@ class Barrier:
         """Whether the KEK has reached its age or its number of uses."""
         now = self._world.now()
         age = now - self._keyring.generations[-1].created_at
-        return self._uses.rotation_due(now) or age >= self._rotation_interval
+        return self._keys.uses.rotation_due(now) or age >= self._rotation_interval
 
     @property
     def key_state(self) -> KekState:
@@ -279,8 +330,8 @@ class Barrier:
     @property
     def oldest_generation(self) -> int:
         """The oldest KEK generation that is not retired."""
-        states = enumerate(self._keyring.generations, 1)
-        return next(number for number, one in states if one.kek is not None)
+        keyring = self._keyring
+        return next(number for number in range(1, keyring.active + 1) if keyring.holds(number))
 
     @property
     def epoch(self) -> int:
@@ -290,13 +341,14 @@ class Barrier:
     @property
     def keyring_state(self) -> KeyringState:
         """What may be shown of the keyring."""
+        keyring, _, uses = self._keys
         return KeyringState(
-            epoch=self._keyring.epoch,
-            generation=self._keyring.active,
+            epoch=keyring.epoch,
+            generation=keyring.active,
             oldest_generation=self.oldest_generation,
-            created_at=self._keyring.generations[-1].created_at,
-            uses=self._uses.used,
-            reserved_uses=self._uses.reserved,
+            created_at=keyring.generations[-1].created_at,
+            uses=uses.used,
+            reserved_uses=uses.reserved,
             rotation_due=self.rotation_due,
         )
 
@@ -325,70 +377,79 @@ class Barrier:
         return self._store.count_transactions(SYSTEM, KEYRING_ROW) > self._seen
 
     async def refresh(self) -> None:
-        """Go on with the keyring that is stored. Raises as `Store.get`, or `TamperedError`."""
+        """Go on with the keyring that is stored.
+
+        Raises as `Store.get`, `TamperedError`, and `UnavailableError` (`root_key_changed`) when
+        another process has changed the root key.
+        """
+        if self._is_stopped:
+            return
         seen = self._store.count_transactions(SYSTEM, KEYRING_ROW)
+        seal_seen = self._store.count_transactions(SYSTEM, SEAL_ROW)
         row = await self._store.get(SYSTEM, KEYRING_ROW)
         if row is not None:
+            await self._follow(row)
+        self._seen, self._seal_seen = max(self._seen, seen), max(self._seal_seen, seal_seen)
+
+    async def _follow(self, row: SystemRow) -> None:
+        """Go on with a stored keyring, unless a newer one is there by now."""
+        try:
             keyring = self._decode_keyring(row)
-            self._install_if_newer(keyring, await self._load_use_counter(keyring))
-        self._seen = max(self._seen, seen)
+        except TamperedError:
+            if self._store.count_transactions(SYSTEM, SEAL_ROW) > self._seal_seen:
+                self.on_root_key_changed()
+                raise _root_key_changed_error() from None
+            raise
+        uses = self._keys.uses
+        if uses.generation != keyring.active:
+            uses = await self._load_use_counter(keyring)
+        if keyring.epoch == self._keyring.epoch:
+            self._keys = self._keys._replace(row=row.value)
+        self._install_if_newer(SealingKeys(keyring, row.value, uses))
 
     async def rotate(self) -> int:
         """Make a new KEK generation, durably, and seal with it from now on. Returns its number.
 
-        Raises `ConflictError` (`keyring_changed`) when an earlier rotation, whose outcome was not
-        known, is stored meanwhile: overwriting its generation would lose what it has sealed.
+        Raises `ConflictError` (`keyring_changed`) when another rotation is stored meanwhile:
+        overwriting its generation would lose what it has sealed.
         """
         async with self._rotation_lock.hold():
             if self.is_stale:
                 await self.refresh()
-            before = self._keyring
-            keyring = before.rotate(self._world.now())
-            await self._store_keyring(keyring, before)
-            self._install_if_newer(
-                keyring, KekUseCounter(keyring.active, keyring.generations[-1].created_at)
-            )
+            before = self._keys
+            keyring = before.keyring.rotate(self._world.now())
+            uses = KekUseCounter(keyring.active, keyring.generations[-1].created_at)
+            await self._store_keyring(keyring, before, uses)
             return keyring.active
-
-    async def drain_older_generations(self) -> None:
-        """On return no transaction seals under an older generation any more, nor is one under way.
-
-        One that was begun before a rotation may still seal with the key of before it.
-        """
-        self._min_generation = self._keyring.active
-        await self._store.commit(lambda _: None)  # behind whatever was begun before
 
     async def retire_older_generations(self, active: int) -> list[int]:
         """Drop the KEKs below the active generation, durably; returns which.
 
-        Only after `drain_older_generations` and a look at every version: what is under them is
-        lost. Raises as `rotate`, and `ConflictError` where `active` is not the active one any more.
+        Only after a look at every version, begun when `active` was stored already: what is under
+        them is lost. No transaction seals under an older generation since then. Raises as
+        `rotate`, and `ConflictError` where `active` is not the active one any more.
         """
         async with self._rotation_lock.hold():
             if self.is_stale:
                 await self.refresh()
-            before = keyring = self._keyring
-            if active != before.active or self._min_generation != active:
-                raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
-            held = [n for n in range(1, active) if before.generations[n - 1].kek is not None]
+            before = self._keys
+            keyring = before.keyring
+            if active != keyring.active:
+                raise ConflictError(KEYRING_CHANGED, "the keyring was rotated meanwhile")
+            held = [generation for generation in range(1, active) if keyring.holds(generation)]
             for generation in held:
                 keyring = keyring.retire(generation)
             if held:
-                await self._store_keyring(keyring, before)
-                self._install_if_newer(keyring, self._uses)
+                await self._store_keyring(keyring, before, before.uses)
             return held
 
-    async def _store_keyring(self, keyring: Keyring, before: Keyring) -> None:
-        """Store a keyring in the place of the one before. Raises as `rotate`."""
+    async def _store_keyring(
+        self, keyring: Keyring, before: SealingKeys, uses: KekUseCounter
+    ) -> None:
+        """Store a keyring in the place of the one before, and go on with it. Raises as `rotate`."""
         row = SystemRow(name=KEYRING_ROW, value=keyring.encode(self._root_key))
-
-        def change(tx: StoreTx) -> None:
-            stored = tx.get(SYSTEM, KEYRING_ROW)
-            if stored is not None and self._decode_keyring(stored).epoch > before.epoch:
-                raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
-            tx.put(SYSTEM, row)
-
-        await self._store.commit(change)
+        await self._store.commit(partial(_replace_keyring, before=before.row, rows=[row]))
+        self._install_if_newer(SealingKeys(keyring, row.value, uses))
 
     async def rekey(self, root_key: bytes, seal_row: SystemRow) -> int:
         """Wrap the keyring with another root key, durably, together with how that is shared.
@@ -399,26 +460,20 @@ class Barrier:
         async with self._rotation_lock.hold():
             if self.is_stale:
                 await self.refresh()
-            before = self._keyring
-            keyring = before.at_epoch(before.epoch + 1)
+            before = self._keys
+            keyring = before.keyring.at_epoch(before.keyring.epoch + 1)
             row = SystemRow(name=KEYRING_ROW, value=keyring.encode(root_key))
-
-            def change(tx: StoreTx) -> None:
-                stored = tx.get(SYSTEM, KEYRING_ROW)
-                if stored is not None and self._decode_keyring(stored).epoch > before.epoch:
-                    raise ConflictError("keyring_changed", "the keyring was changed meanwhile")
-                tx.put(SYSTEM, row)
-                tx.put(SYSTEM, seal_row)
-
             self._next_root_key = root_key
             try:
-                await self._store.commit(change)
+                await self._store.commit(
+                    partial(_replace_keyring, before=before.row, rows=[row, seal_row])
+                )
             except VaultError as error:
                 if error.details.get("outcome") != UNKNOWN:
                     self._next_root_key = b""
                 raise
             self._root_key, self._next_root_key = root_key, b""
-            self._install_if_newer(keyring, self._uses)
+            self._install_if_newer(SealingKeys(keyring, row.value, before.uses))
             return keyring.epoch
 
     @property
@@ -430,11 +485,15 @@ class Barrier:
         """Whether this one wraps the keyring; compared in constant time."""
         return compare_digest(key, self._root_key)
 
-    def _install_if_newer(self, keyring: Keyring, uses: KekUseCounter) -> None:
-        """Seal with this one, unless it or a newer one is there."""
-        if keyring.epoch > self._keyring.epoch:
-            self.replace_keyring(keyring)
-            self._uses = uses
+    @property
+    def _keyring(self) -> Keyring:
+        return self._keys.keyring
+
+    def _install_if_newer(self, keys: SealingKeys) -> None:
+        """Seal with these, unless they or newer ones are there."""
+        if keys.keyring.epoch > self._keyring.epoch:
+            self._keys = keys
+            self._data_keys.clear()
 
     def _decode_keyring(self, row: SystemRow) -> Keyring:
         org, vault = self._keyring.org, self._keyring.vault
@@ -450,10 +509,11 @@ class Barrier:
     async def store_use_count(self) -> None:
         """Store how many key uses there were, fewer or more than reserved; nothing seals any more.
 
-        Raises as `Store.commit`: then all that is reserved counts as used, as after a crash.
+        Once: a later call does nothing. Raises as `Store.commit`: then all that is reserved counts
+        as used, as after a crash.
         """
-        uses = self._uses
-        if uses.close() != uses.reserved:
+        self._is_stopped, uses = True, self._keys.uses
+        if uses.close():
             await self._store.commit(partial(_store_use_count, uses=uses), deadline=COUNT_SECONDS)
 
     def clear_data_keys(self) -> None:
@@ -461,15 +521,14 @@ class Barrier:
         self._data_keys.clear()
 
     def replace_keyring(self, keyring: Keyring) -> None:
-        """Go on with this vault's keyring as another process has changed it."""
-        self._keyring = keyring
+        """Go on with this vault's keyring as another process has changed it: to open values."""
+        self._keys = _unstored_keys(keyring)
         self._data_keys.clear()
 
     async def _load_use_counter(self, keyring: Keyring) -> KekUseCounter:
-        """What is stored of the uses of its active generation; all that is reserved is used."""
+        """What is stored of the uses of its active generation; every block counts as used."""
         row = await self._store.get(SYSTEM, _uses_row(keyring.active))
-        reserved = int.from_bytes(row.value) if row is not None else 0
-        return KekUseCounter(keyring.active, keyring.generations[-1].created_at, reserved)
+        return KekUseCounter(keyring.active, keyring.generations[-1].created_at, _stored_uses(row))
 
 
 class EncryptionCounter:
@@ -497,7 +556,7 @@ class EncryptionCounter:
                 raise _closed() from None
 
 
-def _reserve_uses(uses: KekUseCounter, count: int) -> ReservationNeeded | None:
+def _reserve_uses(uses: KekUseCounter, count: int) -> BlockNeeded | None:
     """As `KekUseCounter.reserve_uses`. Raises `UnavailableError` once the count is final."""
     try:
         return uses.reserve_uses(count)
@@ -509,24 +568,45 @@ def _closed() -> UnavailableError:
     return UnavailableError("sealed", "Vault is sealed", outcome="none")
 
 
-def _store_reservation(tx: StoreTx, needed: ReservationNeeded) -> None:
-    """Store a reservation of KEK uses; one that comes late never lowers what is stored."""
+def _root_key_changed_error() -> UnavailableError:
+    return UnavailableError(
+        "root_key_changed",
+        "another agent of this vault has changed the root key, so this one seals itself: unseal it "
+        "with the new shares, or put the new key file in place and restart it",
+        outcome="none",
+    )
+
+
+def _replace_keyring(tx: StoreTx, before: bytes | None, rows: Sequence[SystemRow]) -> None:
+    """Store these rows, the keyring among them, if the stored keyring is still the one `before`."""
+    stored = tx.get(SYSTEM, KEYRING_ROW)
+    if (None if stored is None else stored.value) != before:
+        raise ConflictError(KEYRING_CHANGED, "the keyring was changed meanwhile; try again")
+    for row in rows:
+        tx.put(SYSTEM, row)
+
+
+def _allocate_block(tx: StoreTx, needed: BlockNeeded) -> UseBlock:
+    """Allocate KEK uses. Transactions are one at a time, whoever's: no two blocks overlap."""
     name = _uses_row(needed.generation)
-    stored = tx.get(SYSTEM, name)
-    reserved = max(needed.reserved, int.from_bytes(stored.value) if stored else 0)
-    tx.put(SYSTEM, SystemRow(name=name, value=reserved.to_bytes(8)))
+    block = needed.allocate(_stored_uses(tx.get(SYSTEM, name)))
+    tx.put(SYSTEM, SystemRow(name=name, value=block.end.to_bytes(8)))
+    return block
 
 
 def _store_use_count(tx: StoreTx, uses: KekUseCounter) -> None:
-    """Store the exact count for the reservation.
+    """Store the exact count in place of the end of the last block, if nobody has one behind it.
 
-    Transactions are one at a time: what sealed before this one is counted, and whatever comes after
-    it is refused. A larger reservation that somebody else has stored stays.
+    What sealed before this transaction is counted, and whatever comes after it is refused.
     """
-    used, name = uses.close(), _uses_row(uses.generation)
-    stored = tx.get(SYSTEM, name)
-    if stored is not None and int.from_bytes(stored.value) == uses.reserved:
-        tx.put(SYSTEM, SystemRow(name=name, value=min(used, HARD_STOP).to_bytes(8)))
+    name = _uses_row(uses.generation)
+    stored = _stored_uses(tx.get(SYSTEM, name))
+    if (final := uses.final_count(stored)) != stored:
+        tx.put(SYSTEM, SystemRow(name=name, value=final.to_bytes(8)))
+
+
+def _stored_uses(row: SystemRow | None) -> int:
+    return 0 if row is None else int.from_bytes(row.value)
 
 
 def _uses_row(generation: int) -> str:

@@ -1,8 +1,9 @@
 """The data path of an open vault: every part wired to the ones it may use, from the bottom up.
 
-    store ─ audit ─ barrier ─ authn, authz ─ handlers ─ pipeline ─ background work
+    store ─ audit ─ barrier ─ data path ─ what an agent has once ─ background work
 
-It exists while the vault is unsealed, and is taken down in reverse.
+It exists while the vault is unsealed, and is taken down in reverse. Further processes of the agent
+have a data path of their own (`vault.workers.data_path`).
 """
 
 import logging
@@ -34,37 +35,19 @@ from vault.audit.verification import (
     open_verification,
 )
 from vault.audit.writer import AuditConfig
-from vault.authn.api_keys import ApiKeys
-from vault.authn.authenticator import Authenticator, CredentialMethod
-from vault.authn.bearer import api_key_method, token_method
-from vault.authn.credential_owners import CredentialOwners
-from vault.authn.credential_scheme import API_KEY, TOKEN
-from vault.authn.credential_usage import CredentialUsage
-from vault.authn.lockout import Lockout
-from vault.authn.revocation import Revoker
-from vault.authn.roles import Roles
-from vault.authn.sessions import SessionLimits
-from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
-from vault.authn.users import Users
-from vault.authz.authorizer import Authorizer
 from vault.authz.policy_store import PolicyStore
-from vault.authz.rate_limits import SELF_SERVICE, RateLimiter
-from vault.authz.record_limits import FailureLimits, RecordLimits
 from vault.barrier import Barrier, HmacRowGuard
-from vault.beside import ALONE, Beside, Opening
+from vault.cluster.leases import EXPIRY, KEYS, REPORT, Leases, hold_leases
 from vault.config import Settings
-from vault.config.cache import CacheSettings as Caching
 from vault.control_link.ports import LinkPorts
 from vault.crypto.keyring import Keyring
+from vault.data_path import CacheShare, DataPath, DataPathParts, cache_config, wire_data_path
 from vault.errors import TamperedError, VaultError
-from vault.handlers.access_counters import AccessCounters
-from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
-from vault.handlers.listing import ListingHandlers
 from vault.handlers.live import (
     LiveHandlers,
     SubscriberAccess,
@@ -72,39 +55,23 @@ from vault.handlers.live import (
     event_reader,
     state_reader,
 )
-from vault.handlers.malformed_requests import MalformedRequestHandlers
-from vault.handlers.metadata import MetadataHandlers
-from vault.handlers.mounts import MountHandlers
-from vault.handlers.policies import PolicyHandlers
 from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.handlers.rewrap import KeyRewrapper
-from vault.handlers.roles import RoleHandlers
 from vault.handlers.root_key import RootKeyHandlers
-from vault.handlers.secrets import SecretHandlers
-from vault.handlers.sessions import SessionHandlers
-from vault.handlers.stores import AccessStore, KeyStore, MountStore, SecretStore
+from vault.handlers.stores import KeyStore
 from vault.handlers.system import SystemHandlers
-from vault.handlers.tokens import TokenHandlers
-from vault.handlers.usage import OpaqueId, UsageHandlers
-from vault.handlers.users import UserHandlers
-from vault.handlers.versions import VersionHandlers
-from vault.handlers.visibility import load_stored_facts
+from vault.handlers.usage import UsageHandlers
 from vault.jobs.clock_ahead import ClockAheadAlert
 from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
-    AUTHENTICATIONS_REFUSED,
-    AUTHORIZATIONS_REFUSED,
     REPORT_INTERVAL,
     LockoutReport,
-    RefusedReport,
-    report_each,
 )
 from vault.metrics import Metrics
-from vault.model.mounts import MountTable
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
-from vault.mutations import Mutations
-from vault.pipeline import Pipeline, PipelineParts, SnapshotRefresher
+from vault.peers import ALONE, Handover, ProcessGroup
+from vault.pipeline import Pipeline, PipelineParts
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys, bind_opaque_id
@@ -120,11 +87,9 @@ from vault.seal.startup_checks import (
     run_startup_checks,
 )
 from vault.seal.unseal_audit import record_unseal
-from vault.store.bounded_cache import EvictionPolicy
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.integrity_monitor import monitor_integrity
 from vault.store.interface import StoreBackend
-from vault.store.row_cache import CacheConfig
 from vault.store.row_index import RowIndex
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
@@ -157,7 +122,7 @@ class CoreDependencies:
     metrics: Metrics
     world: World
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
-    beside: Beside = ALONE
+    peers: ProcessGroup = ALONE
     link_ports: LinkPorts = field(default_factory=LinkPorts)
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
@@ -204,17 +169,21 @@ async def open_core(
         startup.require_operator(allow_accepted=bool(dependencies.dev_token))
     keyring, anchor_writer = startup.keyring, startup.anchor_writer
     audit_keys = bind_audit_keys(keyring, startup.node.id)
-    rows = await world.run_sync(RowIndex, dependencies.beside.rows(), startup.resume_point.rows)
+    rows = await world.run_sync(RowIndex, startup.resume_point.rows)
     startup.resume_point.rows.clear()
-    cache, stamper = dependencies.beside.fenced(
-        startup.stamp_writer, cache_config(dependencies.settings.cache)
-    )
+    cache = cache_config(dependencies.settings, CacheShare.LEADER)
     guard = HmacRowGuard(keyring)
     async with (
-        run_anchor_writer(anchor_writer, is_alone=dependencies.backend.exclusive),
+        run_anchor_writer(anchor_writer, is_alone=dependencies.backend.is_of_one_node),
         open_store(
-            dependencies.backend, guard, world, cache=cache, stamper=stamper, index=rows
-        ) as store,
+            dependencies.backend,
+            guard,
+            world,
+            cache=cache,
+            stamper=startup.stamp_writer,
+            index=rows,
+            head=dependencies.peers.head(),
+        ) as store,  # fmt: skip
         startup.join(store, root_key, version("freehold")),
         _open_audit(dependencies, keyring, store, startup) as (audit, index),
         open_periodic_verification(
@@ -233,32 +202,46 @@ async def open_core(
         branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
         prover = make_prover(dependencies.settings.audit_log, audit_keys, world)
-        scheme, opaque = PepperedScheme(keyring.pepper), bind_opaque_id(keyring)
-        base = CoreServices(dependencies, seal, store, barrier, audit, scheme, opaque, startup)
+        path = await wire_data_path(
+            DataPathParts(
+                settings=dependencies.settings,
+                metrics=dependencies.metrics,
+                world=world,
+                store=store,
+                barrier=barrier,
+                audit=audit,
+                credential_scheme=PepperedScheme(keyring.pepper),
+                link=dependencies.link_ports,
+                peers=dependencies.peers,
+                make_pipeline=dependencies.make_pipeline,
+            )
+        )
+        base = CoreServices(dependencies, seal, keyring, audit, startup)
         order, keys = partial(startup.persist_seal_order, store), KeyStore(barrier)
         system = SystemHandlers(keys, seal.request_seal, order, tree, KeyRewrapper(keys))
         trouble = partial(_describe_trouble, periodic_check, anchor_writer, index)
-        wired = await _wire_pipeline(
-            base, system, AuditHandlers(audit, index, prover, trouble, verification)
+        wired = _wire_pipeline(
+            base, path, system, AuditHandlers(audit, index, prover, trouble, verification)
         )
         tampered = partial(_alert, dependencies, AlertCode.STORE_TAMPERED)
         await index.warn(partial(_index_changed, dependencies, audit))
         watch = SealOnDamage(startup.stamp_writer, audit, seal.request_seal, world, tampered, guard)
         async with (
             _exact_uses(barrier),
-            _lend_to_link(dependencies, startup, barrier, wired.policies),
+            _lend_to_link(dependencies, startup, barrier, path.policies),
             run_heartbeat(
-                startup.node, store, watch, world, is_alone=dependencies.backend.exclusive
+                startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
             ) as silence,
             monitor_integrity(store, watch, startup.foreign_writes, world),
-            run_periodic_jobs(wired.jobs, world) as work,
+            hold_leases(wired.leases),
+            run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
         ):
             branches.append(work.snapshot)
             if dependencies.dev_token:
-                await _set_up_dev_mode(dependencies.dev_token, wired)
+                await _set_up_dev_mode(dependencies.dev_token, path)
             with (
-                _track_gauges(dependencies.metrics, store, audit, tree),
+                _track_gauges(dependencies.metrics, store, audit, dependencies.peers, tree),
                 dependencies.metrics.track_gauges(
                     audit_damaged=lambda: float(bool(periodic_check.damage)),
                     anchor_failing=lambda: float(bool(anchor_writer.error)),
@@ -267,7 +250,7 @@ async def open_core(
                     key_rotation_due=lambda: float(barrier.rotation_due),
                 ),
             ):
-                opening = Opening(
+                handover = Handover(
                     root_key,
                     keyring.org,
                     keyring.vault,
@@ -275,16 +258,14 @@ async def open_core(
                     barrier.epoch,
                     dependencies.link_ports.ceiling,
                     audit,
-                    Mutations(wired.secrets, wired.snapshots),
-                    wired.access_counters,
-                    wired.credential_usage,
+                    store.record_finding,
                 )
-                async with dependencies.beside.opened(opening):
+                async with dependencies.peers.opened(handover):
                     yield Core(
                         wired.pipeline,
-                        wired.mounts.mounts,
+                        path.mounts,
                         lambda: audit.refusal_reason() or store.outage or silence(),
-                        dependencies.beside.shut,
+                        dependencies.peers.shut,
                     )
 
 
@@ -319,11 +300,8 @@ class CoreServices:
 
     dependencies: CoreDependencies
     seal: SealControl
-    store: Store
-    barrier: Barrier
+    keyring: Keyring
     audit: AuditBroker
-    credential_scheme: PepperedScheme
-    opaque_id: OpaqueId
     startup: StartupState
 
 
@@ -332,128 +310,79 @@ class WiredCore:
     """The pipeline, and what has to be reached beside it."""
 
     pipeline: Pipeline
-    snapshots: SnapshotRefresher
-    secrets: SecretHandlers
-    policies: PolicyStore
-    mounts: MountHandlers
-    tokens: Tokens
-    access_counters: AccessCounters
-    credential_usage: CredentialUsage
+    path: DataPath
     jobs: list[Job]
+    leases: Leases
 
 
-async def _wire_pipeline(
-    base: CoreServices, system: SystemHandlers, audits: AuditHandlers
+def _wire_pipeline(
+    base: CoreServices, path: DataPath, system: SystemHandlers, audits: AuditHandlers
 ) -> WiredCore:
-    """Make the nouns and their handlers, and the pipeline over them."""
-    store, barrier, world = base.store, base.barrier, base.dependencies.world
-    link = base.dependencies.link_ports
-    policies = PolicyStore(store, world, link.ceiling)
-    await policies.reload()
-    authorizer = Authorizer(policies)
-    secrets, reads = SecretStore(barrier), AccessStore(barrier)
-    access = AccessCounters(reads, world, link.tally.add_reads)
-    usage = CredentialUsage(store, world, link.tally.add_uses)
-    streams = StreamRegistry()
-    revoker = Revoker(store, streams)
-    authentication = base.dependencies.settings.authentication
-    session_limits = SessionLimits(
-        timeout=authentication.session_timeout, max_per_user=authentication.max_sessions_per_user
-    )
-    tokens = Tokens(store, base.credential_scheme, revoker, world, session_limits)
-    users = Users(store, revoker, world)
-    keys = ApiKeys(store, base.credential_scheme, revoker, usage, world)
-    mounts = MountHandlers(MountStore(barrier), MountTable(), authorizer, world)
-    await mounts.reload()
-    owners = CredentialOwners(keys, tokens, users)
-    values = SecretHandlers(secrets, mounts.mounts, access, world)
+    """Add the nouns that an agent has once, and make the pipeline over all."""
+    barrier, world = path.parts.barrier, path.parts.world
+    link, peers = base.dependencies.link_ports, base.dependencies.peers
     root_key = RootKeyOperations(
         barrier,
         base.dependencies.key_file,
         world,
-        mint_root_token=partial(_root_token, tokens),
-        suspend_peers=base.dependencies.beside.rekeying,
+        mint_root_token=partial(_root_token, path.tokens),
+        suspend_peers=peers.rekeying,
         on_rekeyed=base.seal.reload,
         request_seal=base.seal.request_seal,
     )
+    opaque_id = bind_opaque_id(base.keyring)
     handlers: Handlers = {
-        **values.handlers(),
-        **VersionHandlers(secrets, world).handlers(),
-        **MetadataHandlers(secrets, mounts.mounts, access, world).handlers(),
-        **ListingHandlers(secrets, authorizer, world).handlers(),
-        **mounts.handlers(),
-        **MalformedRequestHandlers(authorizer).handlers(),
-        **TokenHandlers(tokens, keys, authorizer, world).handlers(),
-        **SessionHandlers(
-            tokens, authentication.session_idle, authentication.session_timeout
+        **path.handlers(),
+        **ControlPlaneHandlers(path.policies, link, world).handlers(),
+        **UsageHandlers(
+            path.secrets, path.reads, path.authorizer, opaque_id, path.owners, world
         ).handlers(),
-        **UserHandlers(users, authorizer).handlers(),
-        **RoleHandlers(Roles(store, world), authorizer).handlers(),
-        **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
-        **PolicyHandlers(policies, authorizer, users, secrets, world).handlers(),
-        **ControlPlaneHandlers(policies, link, world).handlers(),
-        **UsageHandlers(secrets, reads, authorizer, base.opaque_id, owners, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
         **RootKeyHandlers(root_key).handlers(),
-        **_status_handlers(
-            base, system, audits, SubscriberAccess(tokens, streams, authorizer, world)
-        ),
+        **_status_handlers(base, path, system, audits),
     }
     replay = PolicyReplayHandlers(
-        policies, audits.index, owners, secrets, base.opaque_id, handlers, world
+        path.policies, audits.index, path.owners, path.secrets, opaque_id, handlers, world
     )
-    handlers |= replay.handlers()
-    failed = base.dependencies.settings.limits.failures
-    failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
-    denied = base.dependencies.settings.limits.refusals
-    refusals = RecordLimits(denied.per_second, denied.burst_size, denied.share, world.now)
-    snapshots = SnapshotRefresher((policies, mounts, barrier), store.count_all_transactions)
-    lockout = base.dependencies.beside.lockout()
-    pipeline = _pipeline(
-        base, authorizer, usage, handlers,
-        lockout=lockout, failures=failures, refusals=refusals, snapshots=snapshots,
-    )  # fmt: skip
+    pipeline = path.make_pipeline(handlers | replay.handlers())
     rotation = KekRotation(
         pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
+    is_shared = base.dependencies.settings.storage.server is not None
+    leases = Leases(path.parts.store, world, shared=is_shared)
+    leased, link.is_reporter = leases.run_leased, leases.watch(REPORT)
     jobs = [
-        Job("access-counts", FLUSH_INTERVAL, access.flush, at_end=True),
-        Job("credential-usage", FLUSH_INTERVAL, usage.flush, at_end=True),
-        Job("expired-tokens", SWEEP_INTERVAL, partial(revoker.revoke_expired, world.clock)),
-        Job("late-changes", SNAPSHOT_REFRESH_INTERVAL, snapshots.refresh_stale),
-        Job("clock", CLOCK_CHECK_INTERVAL, partial(_keep_clock, base, store), at_end=True),
+        *path.jobs(),
+        Job(
+            "expired-tokens",
+            SWEEP_INTERVAL,
+            leased(EXPIRY, partial(path.revoker.revoke_expired, world.clock)),
+        ),
+        Job(
+            "clock", CLOCK_CHECK_INTERVAL, partial(_keep_clock, base, path.parts.store), at_end=True
+        ),
         Job("clock-ahead", CLOCK_CHECK_INTERVAL, ClockAheadAlert(base.audit.record, world)),
         Job(
             "key-rewrap",
             REWRAP_CHECK_INTERVAL,
-            KekRewrap(pipeline.run_operation, system.rewrapper.has_old_keys, world),
+            leased(KEYS, KekRewrap(pipeline.run_operation, system.rewrapper.has_old_keys, world)),
         ),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
-        Job("key-rotation", ROTATION_CHECK_INTERVAL, rotation),
+        Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
         Job(
             "lockouts",
             REPORT_INTERVAL,
-            LockoutReport(lambda: lockout.begun, link.raise_alert),
-            at_end=True,
-        ),
-        Job(
-            "refused-authentications",
-            REPORT_INTERVAL,
-            partial(
-                report_each,
-                RefusedReport(AUTHENTICATIONS_REFUSED, failures, base.audit.record, world),
-                RefusedReport(AUTHORIZATIONS_REFUSED, refusals, base.audit.record, world),
-            ),
+            LockoutReport(lambda: path.lockout.begun, link.raise_alert),
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, snapshots, values, policies, mounts, tokens, access, usage, jobs)
+    return WiredCore(pipeline, path, jobs, leases)
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:
     if await base.startup.stamp_clock(store, base.audit):
-        base.dependencies.beside.confirm_clock()
+        base.dependencies.peers.confirm_clock()
 
 
 async def _root_token(tokens: Tokens) -> str:
@@ -461,13 +390,14 @@ async def _root_token(tokens: Tokens) -> str:
 
 
 def _status_handlers(
-    base: CoreServices, system: SystemHandlers, audits: AuditHandlers, watchers: SubscriberAccess
+    base: CoreServices, path: DataPath, system: SystemHandlers, audits: AuditHandlers
 ) -> Handlers:
     """How the agent does: asked for once, or followed by a page."""
     parts, world = base.dependencies, base.dependencies.world
     release, now = version("freehold"), world.now()
+    watchers = SubscriberAccess(path.tokens, path.streams, path.authorizer, world)
     health = HealthHandlers(
-        KeyStore(base.barrier), parts.metrics, audits.state, release, now, world
+        KeyStore(path.parts.barrier), parts.metrics, audits.state, release, now, world
     )
     topics = {
         "health": state_reader(health.state),
@@ -477,48 +407,6 @@ def _status_handlers(
         "verification": state_reader(lambda: audits.verification.state),
     }
     return {**health.handlers(), **LiveHandlers(topics, watchers).handlers()}
-
-
-def _pipeline(
-    base: CoreServices,
-    authorizer: Authorizer,
-    usage: CredentialUsage,
-    handlers: Handlers,
-    *,
-    lockout: Lockout,
-    failures: FailureLimits,
-    refusals: RecordLimits,
-    snapshots: SnapshotRefresher,
-) -> Pipeline:
-    parts, world = base.dependencies, base.dependencies.world
-    methods_by_name: dict[str, CredentialMethod] = {
-        TOKEN: token_method(base.store, base.credential_scheme, lockout, world),
-        API_KEY: api_key_method(base.store, base.credential_scheme, lockout, world),
-    }
-    chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
-    methods = {name: method for name, method in methods_by_name.items() if name in chosen}
-    rate, own = parts.settings.limits.rate, parts.settings.limits.self_service
-    return parts.make_pipeline(
-        PipelineParts(
-            authenticator=Authenticator(base.credential_scheme, methods, usage, world),
-            authorizer=authorizer,
-            limits=RateLimiter(
-                parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
-            ),
-            audit=base.audit,
-            load_facts=partial(load_stored_facts, SecretStore(base.barrier)),
-            handlers=handlers,
-            metrics=parts.metrics,
-            world=world,
-            failures=failures,
-            refusals=refusals,
-            self_service=RateLimiter(
-                parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
-            ),
-            snapshots=snapshots,
-            catch_up=None if parts.backend.exclusive else base.store.catch_up,
-        )
-    )
 
 
 @asynccontextmanager
@@ -557,7 +445,7 @@ async def _open_audit(
     settings, world = parts.settings, parts.world
     config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
-    startup.stamp_writer.shared_tail = tail = parts.beside.end(sink.layout)
+    startup.stamp_writer.shared_tail = tail = parts.peers.audit_tail(sink.layout)
     keys = bind_audit_keys(keyring, startup.node.id)
     log_id = log_id_of(keyring.vault, startup.node.id)
     async with AsyncExitStack() as stack:
@@ -598,11 +486,11 @@ def _describe_trouble(
     return "; ".join(filter(None, (damage, failing, lagging)))
 
 
-async def _set_up_dev_mode(root_token: str, wired: WiredCore) -> None:
+async def _set_up_dev_mode(root_token: str, path: DataPath) -> None:
     """Development: the chosen root token alone, and KV v2 at `secret/`."""
-    await wired.tokens.replace_root(root_token)
-    if wired.mounts.mounts.get(DEV_MOUNT) is None:
-        await wired.mounts.create(ResourcePath.parse_folder(DEV_MOUNT), WriteMount())
+    await path.tokens.replace_root(root_token)
+    if path.mounts.get(DEV_MOUNT) is None:
+        await path.mount_handlers.create(ResourcePath.parse_folder(DEV_MOUNT), WriteMount())
 
 
 def _tree(branches: list[Callable[[], Node]]) -> Node:
@@ -612,7 +500,11 @@ def _tree(branches: list[Callable[[], Node]]) -> Node:
 
 @contextmanager
 def _track_gauges(
-    metrics: Metrics, store: Store, audit: AuditBroker, tree: Callable[[], Node]
+    metrics: Metrics,
+    store: Store,
+    audit: AuditBroker,
+    peers: ProcessGroup,
+    tree: Callable[[], Node],
 ) -> Iterator[None]:
     """Gauges that read from the open data path while it is open."""
     with (
@@ -622,15 +514,9 @@ def _track_gauges(
             audit_records=lambda: audit.state().size,
             audit_sinks_failing=lambda: sum(s.failing for s in audit.state().sinks if s.durable),
             refusing=lambda: float(bool(audit.refusal_reason())),
-            store_failing=lambda: float(store.is_failing),
+            store_failing=lambda: float(store.is_failing or peers.store_failing),
         ),
         metrics.track_sinks(lambda: {s.label: s.failing_for for s in audit.state().sinks}),
         metrics.track_actors(tree),
     ):
         yield
-
-
-def cache_config(cache: Caching) -> CacheConfig:
-    """The `cache` section as the store takes it."""
-    policy = EvictionPolicy(cache.eviction_policy)
-    return CacheConfig(max_bytes=cache.max_size, policy=policy, ttl=cache.ttl or 0)

@@ -78,7 +78,7 @@ class Pipeline:
         handler: Handler[P, R] = self._handlers[op.type.name]
         context = AuditContext(op, handler)
         try:
-            if self._catch_up is not None:
+            if not op.caught_up:
                 await self._see_commits(context.handler)
             context.identity = await self._authenticate(op, context.handler)  # 1
             self._limits.acquire(context.identity.id)
@@ -88,7 +88,8 @@ class Pipeline:
                 await self._refresh_snapshots(context.handler)
             if not self._authorizer.is_ready(context.identity):
                 await self._authorizer.prepare(context.identity)
-            facts = await self._authorize_with_facts(context)  # 2
+            facts = await self._load_facts(context)
+            context.decision = self._authorize(context, facts)  # 2
             if context.handler.precondition is not None:
                 await context.handler.precondition(context.identity)
             context.is_allowed = context.handler.capability is not None
@@ -117,6 +118,13 @@ class Pipeline:
         if self._catch_up is not None:
             await self._catch_up()
         return await self._authenticator.knows(credential, origin)
+
+    async def catch_up(self) -> None:
+        """See what any process or agent acknowledged before. Raises `VaultError`."""
+        if self._catch_up is not None:
+            await self._catch_up()
+        if not self._snapshots.is_current:
+            await self._snapshots.refresh_stale()
 
     async def _see_commits(self, handler: Handler[P, R]) -> None:
         """Take over what others committed; a seal does not depend on the database."""
@@ -160,8 +168,8 @@ class Pipeline:
     async def _run_mutation(self, context: AuditContext[P, R], call: Call[P]) -> R:
         """Steps 3 to 6 of a mutation, whole: a caller who leaves does not cut them in two.
 
-        Every wait inside is bounded: by the deadline of its store or audit request, of a worker's
-        question to the leader, or of its turn among changes of the same kind.
+        Every wait inside is bounded: by the deadline of its store or audit request, or of its turn
+        among changes of the same kind.
         """
         try:
             with trio.CancelScope(shield=True):
@@ -224,22 +232,10 @@ class Pipeline:
             facts = SecretFacts(exists=not call.facts.exists)  # nothing else was asked
             context.needs_facts = self._authorizer.needs_facts(context.identity)  # by now they may
             if call.needs_facts or context.needs_facts:
-                facts = await self._lookup_facts(context.op.path, decisive=True)
+                facts = await self._lookup_facts(context.op.path)
             context.decision = self._authorize(context, facts)
             call = replace(call, facts=facts, needs_facts=context.needs_facts)
         return await context.handler.run(call)
-
-    async def _authorize_with_facts(self, context: AuditContext[P, R]) -> SecretFacts:
-        """Decide, and return on what. A guess may allow it; a no is made on what is so."""
-        facts = await self._load_facts(context)
-        try:
-            context.decision = self._authorize(context, facts)
-        except AuthorizationError:
-            if not facts.is_guess:
-                raise
-            facts = await self._lookup_facts(context.op.path, decisive=True)
-            context.decision = self._authorize(context, facts)
-        return facts
 
     def _authorize(self, context: AuditContext[P, R], facts: SecretFacts) -> Decision:
         """Decide on the thing as it is and, where the operation changes them, on its new facts.
@@ -279,7 +275,7 @@ class Pipeline:
         context.needs_facts = self._authorizer.needs_facts(context.identity)
         if not callable(handler.capability) and not context.needs_facts:
             return NO_FACTS
-        return await self._lookup_facts(context.op.path, decisive=context.needs_facts)
+        return await self._lookup_facts(context.op.path)
 
     async def _record_failure(self, context: AuditContext[P, R], error: Exception) -> VaultError:
         """Record that the operation was refused or failed; returns what to tell the caller."""
@@ -316,14 +312,6 @@ class AuditRecorder(Protocol):
 
     async def record(self, event: AuditEvent) -> None:
         """As `vault.audit.broker.AuditBroker.record`: durable on return."""
-        ...
-
-
-class FactsLookup(Protocol):
-    """Who knows the facts of a secret."""
-
-    async def __call__(self, path: ResourcePath, *, decisive: bool) -> SecretFacts:
-        """Its facts; unless `decisive`, whether it is there and no more, which may be a guess."""
         ...
 
 
@@ -374,14 +362,14 @@ class SnapshotRefresher:
 class PipelineParts:
     """What a pipeline is made of. `snapshots` are made current before each decision.
 
-    `catch_up`: where others write the database, too, so that what they acknowledged is seen.
+    `catch_up`: so that what other processes acknowledged is seen.
     """
 
     authenticator: Authenticator
     authorizer: Authorizer
     limits: RateLimiter
     audit: AuditRecorder
-    load_facts: FactsLookup
+    load_facts: Callable[[ResourcePath], Awaitable[SecretFacts]]
     handlers: Handlers
     metrics: Metrics
     world: World

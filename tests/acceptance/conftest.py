@@ -7,33 +7,33 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.agent import SEVERAL, Agent, Form, dev_agent, own_folder, running
-from tests.support.databases import Server, run_server
+from tests.support.databases import Server, run_server, shared_server
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
-    """A PostgreSQL server."""
+    """A PostgreSQL server of this process alone, which a test may stop."""
     with run_server("postgresql") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mysql_server() -> Iterator[Server]:
-    """A MariaDB server."""
+    """A MariaDB server of this process alone, which a test may stop."""
     with run_server("mysql") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def postgresql(postgresql_server: Server) -> Callable[[], str]:
-    """Makes URLs of empty databases of a PostgreSQL server."""
-    return postgresql_server.empty
+def postgresql() -> Callable[[], str]:
+    """Makes URLs of empty databases of the PostgreSQL server that the whole run shares."""
+    return shared_server("postgresql").empty
 
 
 @pytest.fixture(scope="session")
-def mysql(mysql_server: Server) -> Callable[[], str]:
-    """Makes URLs of empty databases of a MariaDB server."""
-    return mysql_server.empty
+def mysql() -> Callable[[], str]:
+    """Makes URLs of empty databases of the MariaDB server that the whole run shares."""
+    return shared_server("mysql").empty
 
 
 _ONLY = os.environ.get("FREEHOLD_TEST_DATABASE")

@@ -4,7 +4,7 @@ What it makes has the arguments, the environment and the descriptors that `exec`
 it; its modules are at hand, the kernel shows the maker's command line, its set order is that of
 all that this maker makes, it ends without taking its modules apart, and a control plane's hashes
 of passwords are cheap. How the command starts by itself is for the README's tour, for `make run`,
-for agents with an environment of their own, and for the harness: these do not use this.
+for agents with an environment of their own, and for `make durability`: these do not use this.
 
 `python -m tests.acceptance.maker KIND` is told what to make by a socket that is its standard input.
 """
@@ -183,7 +183,7 @@ def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     signal.signal(signal.SIGINT, interrupted)
     become()
     prepare()
-    _end_at_once(import_module("ui.cli.main").main)
+    end_at_once(import_module("ui.cli.main").main)
 
 
 def _hash_cheaply() -> None:
@@ -197,7 +197,7 @@ def _hash_cheaply() -> None:
     )
 
 
-def _end_at_once(main: Callable[[], None]) -> None:
+def end_at_once(main: Callable[[], None]) -> None:
     """Run it; then end without taking apart what was imported.
 
     All of that is memory of the maker's, and to write to it is to copy it: four fifths of what a

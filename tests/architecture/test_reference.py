@@ -1,19 +1,16 @@
 """docs/reference is what the code says."""
 
-from pathlib import Path
-
 import pytest
 
 from tools.reference.markdown import MeaningError, matched, table
 from tools.reference.pages import render_all
 
-PAGES = render_all()
 
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_generated_page_is_what_the_code_says(page: Path) -> None:
+def test_a_generated_page_is_what_the_code_says() -> None:
     """After a change: `python -m tools.reference`."""
-    assert page.read_text() == PAGES[page]
+    pages = render_all()
+    assert pages
+    assert [page.name for page, text in pages.items() if page.read_text() != text] == []
 
 
 def test_what_has_no_meaning_is_named() -> None:

@@ -1,20 +1,24 @@
 """The databases that an agent's store is tested on, real servers among them."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
 
-from tests.support.mariadb import Mariadb, mariadb
-from tests.support.postgres import Postgres, postgres
+from tests.support.mariadb import Mariadb, mariadb, run_mariadb
+from tests.support.postgres import Postgres, postgres, run_postgres
+from tests.support.shared_servers import shared_folder
 from vault.model.records import ChangeRow, SystemRow
 from vault.model.server_address import parse_server_address
 from vault.store.interface import StoreSession, WriteSet
 from vault.store.mysql import MysqlBackend
 from vault.store.postgresql import PostgresqlBackend
 from vault.store.server import Role, ServerBackend, run
+from vault.store.sql import SqlBackend
+from vault.store.sqlite import SqliteBackend
 from vault.store.table import StoreQuery
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
@@ -30,11 +34,23 @@ ON_EVERY_DATABASE: Final = pytest.mark.parametrize(
 """Of an acceptance module: see the fixture `workers`."""
 
 
+@cache
+def shared_server(kind: str) -> Server:
+    """The run's server of this kind: for tests that neither stop nor change it."""
+    folder = shared_folder(kind)
+    return Postgres(folder) if kind == "postgresql" else Mariadb(folder)
+
+
 @contextmanager
 def run_server(kind: str) -> Iterator[Server]:
-    """A running server for the length of the block."""
+    """A server of this kind that nobody else uses, for the length of the block."""
     with postgres() if kind == "postgresql" else mariadb() as server:
         yield server
+
+
+def run_server_in(kind: str, folder: Path) -> AbstractContextManager[Server]:
+    """The same, in an empty folder."""
+    return run_postgres(folder) if kind == "postgresql" else run_mariadb(folder)
 
 
 def database_name(url: str) -> str:
@@ -47,6 +63,11 @@ def server_backend(url: str, **options: Any) -> ServerBackend:
     kind = url.partition(":")[0]
     backend = PostgresqlBackend if kind == "postgresql" else MysqlBackend
     return backend(parse_server_address(url, kind), **options)  # type: ignore[arg-type]
+
+
+def make_backend(url: str) -> SqlBackend:
+    """A closed backend of the URL's kind, a file's among them."""
+    return SqliteBackend(url) if url.startswith("sqlite:") else server_backend(url)
 
 
 def remove_rows(backend: ServerBackend) -> None:

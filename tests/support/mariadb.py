@@ -1,5 +1,6 @@
 """A real MariaDB of our own: in a folder of its own, on a socket only, stopped afterwards."""
 
+import itertools
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 import pymysql
 
 from tests.scratch import open_folder
+from tests.support.shared_servers import owned
 
 START_SECONDS = 60
 SETTINGS = (
@@ -21,7 +23,7 @@ SETTINGS = (
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=16M",
     "--performance-schema=OFF",
-    "--max-connections=60",
+    "--max-connections=300",
 )
 
 
@@ -29,11 +31,12 @@ class Mariadb:
     """A server; each test has a database of its own in it."""
 
     def __init__(self, folder: Path) -> None:
+        """In a folder; it may be the server of another process, which runs."""
         self.folder = folder
         self.socket = folder / "sock"
         self._data = folder / "data"
         self._server: subprocess.Popen[bytes] | None = None
-        self._count = 0
+        self._numbers = itertools.count(1)
 
     def create(self) -> None:
         """Make the folder of data."""
@@ -41,7 +44,7 @@ class Mariadb:
             shutil.chown(self.folder, "mysql", "mysql")
         subprocess.run(
             [
-                *_as_mysql(), "mariadb-install-db", "--no-defaults", "--skip-test-db",
+                *owned("mysql", "KILL"), "mariadb-install-db", "--no-defaults", "--skip-test-db",
                 "--auth-root-authentication-method=normal", f"--datadir={self._data}",
             ],
             check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -53,7 +56,8 @@ class Mariadb:
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 [
-                    *_as_mysql(), "/usr/sbin/mariadbd", *SETTINGS, f"--datadir={self._data}",
+                    *owned("mysql", "KILL"), "/usr/sbin/mariadbd", *SETTINGS,
+                    f"--datadir={self._data}",
                     f"--socket={self.socket}", f"--pid-file={self.folder / 'pid'}", *settings,
                 ],
                 stdout=log, stderr=log, env=os.environ | {"TMPDIR": str(self.folder)},
@@ -85,28 +89,30 @@ class Mariadb:
 
     def empty(self) -> str:
         """The URL of a new, empty database, as an agent's configuration has it."""
-        self._count += 1
-        name = f"freehold{self._count}"
+        name = f"freehold{os.getpid()}_{next(self._numbers)}"
         self.run(f"CREATE DATABASE {name}")
         return f"mysql://root@/{name}?socket={self.socket}"
 
 
-def _as_mysql() -> list[str]:
-    if os.geteuid() != 0:
-        return []
-    return ["setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups"]
+@contextmanager
+def run_mariadb(folder: Path) -> Iterator[Mariadb]:
+    """A new server in the empty folder, for the length of the block."""
+    server = Mariadb(folder)
+    server.create()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @contextmanager
 def mariadb() -> Iterator[Mariadb]:
-    """A running server for the length of the block."""
-    with tempfile.TemporaryDirectory(
-        prefix="freehold-maria-", dir=open_folder(), ignore_cleanup_errors=True
-    ) as name:
-        server = Mariadb(Path(name))
-        server.create()
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    """A running server for the length of the block, that nobody else uses."""
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="freehold-maria-", dir=open_folder(), ignore_cleanup_errors=True
+        ) as name,
+        run_mariadb(Path(name)) as server,
+    ):
+        yield server

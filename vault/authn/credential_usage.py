@@ -49,18 +49,6 @@ class CredentialUsage:
         pending = _row(credential_id, *self._pending.get(credential_id, (0, 0)))
         return pending if stored is None else USAGE.add_counts(stored, pending)
 
-    def drain(self) -> dict[str, tuple[int, int]]:
-        """Return the pending counts for another process's `merge`, and forget them here."""
-        pending, self._pending = self._pending, {}
-        return pending
-
-    def merge(self, counts: dict[str, tuple[int, int]]) -> None:
-        """Count what another process has counted."""
-        for key, (uses, last) in counts.items():
-            if key in self._pending or len(self._pending) < MAX_PENDING:
-                now_uses, now_last = self._pending.get(key, (0, 0))
-                self._pending[key] = (uses + now_uses, max(last, now_last))
-
     async def flush(self) -> None:
         """Write what is pending now. On an error it stays pending; raises what the store does."""
         keys = list(self._pending)  # what comes meanwhile is the next one's

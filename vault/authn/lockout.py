@@ -26,8 +26,12 @@ class Lockout:
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
         self._failed: dict[Key, tuple[int, int]] = {}  # (how often, last time)
-        self.begun = 0
+        self._begun = 0
+
+    @property
+    def begun(self) -> int:
         """How many lockouts have begun."""
+        return self._begun
 
     def is_locked(self, key: Key, now: int) -> bool:
         """Say whether the pair has to wait still."""
@@ -39,12 +43,10 @@ class Lockout:
         count, last = self._failed.get(key, (0, 0))
         if self.is_locked(key, now):
             return
-        # A lockout that ended starts anew: DURATION is no shorter. So does one of a clock ahead.
-        fresh = abs(now - last) >= RESET
         self._failed.pop(key, None)
-        count = 1 if fresh else count + 1
+        count = counted_failure(count, last, now)
         self._failed[key] = (count, now)
-        self.begun += count == FAILURES
+        self._begun += count == FAILURES
         if len(self._failed) > self._max_keys:
             del self._failed[next(iter(self._failed))]
 
@@ -54,3 +56,11 @@ class Lockout:
 
     def __len__(self) -> int:
         return len(self._failed)
+
+
+def counted_failure(count: int, last: int, now: int) -> int:
+    """How many failures there are with one more, after `count` of which the last was at `last`.
+
+    A lockout that ended starts anew: DURATION is no shorter. So does one of a clock ahead.
+    """
+    return 1 if abs(now - last) >= RESET else count + 1

@@ -35,6 +35,10 @@ class StreamRegistry:
                 if not scopes and self._open.get(credential) is scopes:
                     del self._open[credential]
 
+    def credentials(self) -> tuple[str, ...]:
+        """Those that have open streams."""
+        return tuple(self._open)
+
     def cancel_streams(self, credentials: Iterable[str]) -> None:
         """Cut the streams of these credentials, which are revoked already."""
         for credential in credentials:

@@ -26,7 +26,11 @@ class StreamSubscriber:
         return self._streams.open_stream(self.identity.credential)
 
     async def is_still_valid(self) -> bool:
-        """Whether the token is valid now; updates `identity`."""
+        """Whether the token is valid now, whoever may have revoked it; updates `identity`.
+
+        Raises as `Store.catch_up`.
+        """
+        await self._tokens.catch_up()
         found = await self._tokens.identity_of(self.identity.credential)
         if found is not None:
             self.identity = found

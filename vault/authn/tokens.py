@@ -175,6 +175,10 @@ class Tokens:
             if not after:
                 return issued
 
+    async def catch_up(self) -> None:
+        """See what other processes have revoked by now. Raises as `Store.catch_up`."""
+        await self._store.catch_up()
+
     async def find_by_text(self, text: str) -> TokenRow | None:
         """Return the standing token of a text, or None."""
         located = self._scheme.locate(text)

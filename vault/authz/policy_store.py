@@ -363,8 +363,8 @@ class PolicyStore:
             old = tx.get(POLICIES, new.name)
             if old is not None and create_only:
                 raise ConflictError("policy_exists", "a policy of this name exists")
-            if old is None and len(self.snapshot.policies) >= MAX_POLICIES:
-                raise ValidationError("policies_full", f"there are {MAX_POLICIES} policies")
+            if old is None:
+                _require_room(tx)
             row = new
             if old is not None:
                 _require_denials_kept(by, old, policy)
@@ -515,6 +515,13 @@ class PolicyStore:
                     self._written = None
                     written.set()
         return result
+
+
+def _require_room(tx: StoreTx) -> None:
+    """Raise `ValidationError` (`policies_full`) when there are as many policies as there may be."""
+    bundles = int(tx.get(POLICIES, BUNDLE_ROW) is not None)
+    if tx.count_rows(POLICIES, MAX_POLICIES + bundles) >= MAX_POLICIES + bundles:
+        raise ValidationError("policies_full", f"there are {MAX_POLICIES} policies")
 
 
 def _require_denials_kept(by: Identity, row: PolicyRow, new: Policy | None) -> None:

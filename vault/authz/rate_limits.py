@@ -10,7 +10,6 @@ from typing import Final
 from protocols.instant import SECOND
 from vault.errors import RateLimitError
 
-SELF_SERVICE: Final = "self-service of "  # operations of a caller on their own things
 MAX_KEYS: Final = 65_536  # about 10 MB of keys and integers
 
 SKEW: Final = 5 * SECOND
@@ -59,19 +58,15 @@ class TokenBuckets:
 
 
 class RateLimiter:
-    """The buckets at the pipeline's door: raises where `TokenBuckets` answers.
+    """The buckets at the pipeline's door: raises where `TokenBuckets` answers."""
 
-    `of` is put before each key: other limits may have their buckets in the same place.
-    """
-
-    def __init__(self, buckets: TokenBuckets, now: Callable[[], int], prefix: str = "") -> None:
+    def __init__(self, buckets: TokenBuckets, now: Callable[[], int]) -> None:
         self._buckets = buckets
         self._now = now
-        self._prefix = prefix
 
     def acquire(self, key: str) -> None:
         """Count one request of `key`; raises `RateLimitError` with `retry_after` in seconds."""
-        wait = self._buckets.take_token(self._prefix + key, self._now())
+        wait = self._buckets.take_token(key, self._now())
         if wait:
             raise RateLimitError(
                 "rate_limited",

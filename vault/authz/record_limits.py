@@ -50,10 +50,11 @@ class RecordLimits:
         burst: int,
         share: int,
         now: Callable[[], int],
-        max_sources: int = 65_536,
+        make_buckets: Callable[[float, int], TokenBuckets] = TokenBuckets,
     ) -> None:
-        self._each = TokenBuckets(rate, burst, max_sources)
-        self._all = TokenBuckets(rate * share, burst * share, 1)
+        """`make_buckets`: where other processes take from the same ones."""
+        self._each = make_buckets(rate, burst)
+        self._all = make_buckets(rate * share, burst * share)
         self._now = now
         self._suppressed: dict[str, int] = {}
 

@@ -368,18 +368,6 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _serve_in_one_process(cls, data: Any) -> Any:
-        """With a database server the number of workers is 1 unless the file says another one."""
-        storage, server = (
-            (data.get("storage"), data.get("server")) if isinstance(data, dict) else (None, None)
-        )
-        on_server = isinstance(storage, dict) and storage.get("type", "sqlite") != "sqlite"
-        if on_server and isinstance(server, dict) and server.get("workers", AUTO) == AUTO:
-            return data | {"server": server | {"workers": 1}}
-        return data
-
     @model_validator(mode="after")
     def _check_storage(self) -> Self:
         if self.storage.file is not None:
@@ -388,10 +376,6 @@ class Settings(Section):
             raise ValueError(
                 f"audit.log_file is required with storage.type {self.storage.type}: it says where "
                 "this machine keeps what is not in the database"
-            )
-        if self.server.workers > 1:
-            raise ValueError(
-                f"server.workers: only 1 with storage.type {self.storage.type} in this version"
             )
         return self
 

@@ -195,12 +195,12 @@ class AuditLogFollower:
         self.size = 0
 
     def on_open(self, size: int) -> None:
-        """See `Follower`. The log was opened: what was fed before may not be all of it."""
+        """See `LogFollower`. The log was opened: what was fed before may not be all of it."""
         self.size, self._note = size, ""
         self._growth, self._missed = None, None
 
     def on_batch(self, batch: Batch) -> None:
-        """See `Follower`."""
+        """See `LogFollower`."""
         if self._growth is not None:
             for line in batch.lines():
                 self._growth.append_line(line)

@@ -6,7 +6,7 @@ is told in the order of the ends, so that one mark says how far it is told.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,8 +44,16 @@ class ExpiryWarningConfig:
 class ExpiryAlerts:
     """Looks and tells. Belongs to one task."""
 
-    def __init__(self, source: UsageSource, chosen: ExpiryWarningConfig, world: World) -> None:
+    def __init__(
+        self,
+        source: UsageSource,
+        chosen: ExpiryWarningConfig,
+        world: World,
+        is_reporter: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`is_reporter`: as `vault.control_link.ports.LinkPorts.is_reporter`."""
         self._source = source
+        self._is_reporter = is_reporter
         self._windows = sorted(chosen.windows)
         self._interval = chosen.interval
         self._share = chosen.share
@@ -58,9 +66,10 @@ class ExpiryAlerts:
     async def scan(self, database: LinkDatabase, outbox: SqlOutbox) -> int:
         """Look once, and owe the control plane what is news; how many secrets those are.
 
-        Nothing while the vault is sealed or its store is away: the next look has all of it.
+        Nothing while the vault is sealed, its store is away or another agent reports: the next look
+        has all of it.
         """
-        if not self._source.is_open_now():
+        if not self._source.is_open_now() or not self._is_reporter():
             return 0
         self._schedule.begin_look()
         try:

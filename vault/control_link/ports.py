@@ -39,6 +39,12 @@ class UsageTally:
         for credential, (count, _) in uses.items():
             _add(self.uses, credential, count)
 
+    def merge(self, reads: Mapping[str, int], uses: Mapping[str, int]) -> None:
+        """Add what another process has counted."""
+        for counts, more in ((self.reads, reads), (self.uses, uses)):
+            for key, count in more.items():
+                _add(counts, key, count)
+
     def clear(self) -> None:
         """Start again from zero."""
         self.reads, self.uses = {}, {}
@@ -80,6 +86,8 @@ class LinkPorts:
     """Drop what `on_open` got: it gives access to keys."""
     raise_alert: Callable[[AlertCode, int], None] = field(default=lambda _code, _count: None)
     """Report an alert and its count to the control plane; never waits."""
+    is_reporter: Callable[[], bool] = field(default=lambda: True)
+    """Whether this agent reports secrets that expire: one does for all agents of a database."""
     tally: UsageTally = field(default_factory=UsageTally)
     """Uses since the last report."""
 

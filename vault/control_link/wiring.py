@@ -276,8 +276,11 @@ class ControlLink:
             section.expiry_interval / SECOND,
             SharingLevel(section.share_usage),
         )
-        self._expiries = ExpiryAlerts(self._source(host), chosen, self._world)
+        self._expiries = ExpiryAlerts(self._source(host), chosen, self._world, self._is_reporter)
         return self._expiries
+
+    def _is_reporter(self) -> bool:
+        return self.ports.is_reporter()  # another one at each opening of the vault
 
     def _count_expiring(self) -> int | None:
         return None if self._expiries is None else self._expiries.expiring_count

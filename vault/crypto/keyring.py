@@ -112,6 +112,11 @@ class Keyring(Struct, frozen=True, eq=False):
             raise RetiredGeneration(f"KEK generation {generation} is retired")
         return kek
 
+    def holds(self, generation: int) -> bool:
+        """Whether that generation is known and not retired."""
+        known = 1 <= generation <= len(self.generations)
+        return known and self.generations[generation - 1].kek is not None
+
     def rotate(self, now: int) -> Self:
         """The next epoch, with a new active generation made at `now` (Unix ns)."""
         new = KekGeneration(now, Kek(self.active + 1, random_bytes(KEY_SIZE)))

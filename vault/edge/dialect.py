@@ -1,6 +1,7 @@
 """What every dialect does alike: read the request, find its route, run operations, tell errors."""
 
 import logging
+from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -73,7 +74,10 @@ class Dialect:
         request, route = begin_request(scope, request_id=request_id, dialect=self.name), None
         try:
             await request.read(scope, receive, max_body=self.max_body)
-            route, values = self.find_route(request, request.path.removeprefix(self.prefix))
+            path = request.path.removeprefix(self.prefix)
+            if self.finds_in_mounts(path):
+                await self.catch_up(request)
+            route, values = self.find_route(request, path)
             endpoint = self.prefix + route.template
             if route.public:
                 refuse_cross_site(request)
@@ -175,6 +179,16 @@ class Dialect:
             return None if error.code == refused.code or error.code in _NOT_SERVING else error
         raise RuntimeError("a refused request was carried out")
 
+    def finds_in_mounts(self, path: str) -> bool:  # noqa: ARG002  # a dialect's own
+        """Whether the mounts say what a path is."""
+        return False
+
+    async def catch_up(self, request: Request) -> None:
+        """See what was acknowledged before this request. Its operation tells if that fails."""
+        with suppress(VaultError):
+            await self.service.catch_up()
+            request.caught_up = True
+
     def disclosure_folder(self, request: Request) -> str:  # noqa: ARG002  # a dialect's own
         """The folder in which a caller must have some right to hear what is wrong; empty: none."""
         return ""
@@ -245,7 +259,7 @@ class Dialect:
                 request_id=request.id + part,
                 credential=self.credential(request),
                 origin=request.origin,
-                part=bool(part),
+                caught_up=request.caught_up,
                 memory=memory or request.memory,
             )
         )

@@ -40,6 +40,7 @@ class Request:
 
     __slots__ = (
         "body",
+        "caught_up",
         "headers",
         "id",
         "memory",
@@ -66,6 +67,7 @@ class Request:
     ) -> None:
         """`repeated_header`: a header that may come once and has come more often; empty: none."""
         self.repeated_header = repeated_header
+        self.caught_up = False  # it has seen what was acknowledged before it
         self.reached_pipeline = (
             False  # for an operation: then the pipeline has authenticated and recorded it
         )

@@ -20,6 +20,10 @@ class VaultService(Protocol):
         """Whether operations are served."""
         ...
 
+    async def catch_up(self) -> None:
+        """See what any process or agent acknowledged before. Raises `VaultError`."""
+        ...
+
     async def run_operation(self, op: Operation[P, R]) -> R:
         """Run one operation and return its result. Raises `VaultError`."""
         ...

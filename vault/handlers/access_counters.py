@@ -5,7 +5,7 @@ A crash loses at most the counts since the last flush; the audit log has every r
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -68,21 +68,6 @@ class AccessCounters:
         if stored is None or pending is None:
             return stored or pending or AccessRow(secret_id=secret_id)
         return AccessStore.merge(stored, pending)
-
-    def drain(self) -> list[AccessRow]:
-        """Return the pending counts for another process's `merge`, and forget them here."""
-        pending, self._pending, self._size = self._pending, defaultdict(dict), 0
-        return [row for part in pending.values() for row in part.values()]
-
-    def merge(self, counts: Iterable[AccessRow]) -> None:
-        """Count what another process has counted."""
-        for row in counts:
-            part = self._pending[row.secret_id[:LETTERS]]
-            there = part.get(row.secret_id)
-            if there is not None:
-                part[row.secret_id] = AccessStore.merge(there, row)
-            elif self._reserve_entry():
-                part[row.secret_id] = row
 
     async def flush(self) -> None:
         """Write what is pending, in the order of the ids, each part once: it ends if others read.

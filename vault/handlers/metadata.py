@@ -25,6 +25,7 @@ from vault.handlers.secrets import (
     check_existence_unchanged,
     check_facts_unchanged,
     is_other_version,
+    mount_of_secret,
     reload_head,
     secret_not_found,
     version_with_expiry,
@@ -111,7 +112,10 @@ class MetadataHandlers:
         return found
 
     async def write(self, call: Call[WriteMetadata]) -> SecretRow:
-        """Change what the payload names; makes a secret without versions where there is none."""
+        """Change what the payload names; makes a secret without versions where there is none.
+
+        Raises `ValidationError` (`no_mount`) where the mount was deleted meanwhile.
+        """
         payload = call.payload
 
         def change(tx: SecretTx) -> SecretRow:
@@ -120,6 +124,7 @@ class MetadataHandlers:
             if secret is None and payload.must_exist:
                 raise secret_not_found()
             check_existence_unchanged(call, secret)
+            mount_of_secret(tx, self.mounts, call.op.path)
             head = secret or SecretRow(
                 name=str(call.op.path), id=self.world.new_id(), created_at=now, updated_at=now,
                 created_by=call.identity.name,

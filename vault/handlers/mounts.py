@@ -168,10 +168,14 @@ class MountHandlers:
         Raises `UnavailableError` (`mount_not_empty`) after 100,000 secrets when there are more.
         """
         path = _path(call)
-        if self.mounts.get(path) is None:
+        mount = self.mounts.get(path)
+        if mount is None:
             raise _mount_not_found()
 
         def change(tx: MountTx) -> bool:
+            now = tx.get_mount(path)
+            if now is None or now.id != mount.id:  # another agent was quicker; another mount stays
+                return True
             done = tx.erase_secrets(path, ERASE_BATCH) < ERASE_BATCH
             if done:
                 tx.delete_mount(path)

@@ -45,7 +45,6 @@ class KeyRewrapper:
             if again or self._generation != active:
                 if not again and (done := await self._keys.get_rewrapped_generation()) >= active:
                     return RewrapStep(generation=done, moved=0, looked_at=0, complete=True)
-                await self._keys.drain_older_generations()
                 self._generation, self._after, self._looked_at = active, None, 0
             return await self._rewrap_batch(active)
 
@@ -56,11 +55,11 @@ class KeyRewrapper:
             if not page:
                 await self._complete(active)
                 break
-            self._after = (page[-1].secret_id, page[-1].version)
-            looked_at += len(page)
             keys = [(row.secret_id, row.version) for row in page if is_under_older_key(row, active)]
             if keys:
                 moved += await self._keys.rewrap(keys, active)
+            self._after = (page[-1].secret_id, page[-1].version)
+            looked_at += len(page)
         self._looked_at += looked_at
         complete = self._proven == active and self._generation != active
         return RewrapStep(

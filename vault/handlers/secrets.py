@@ -1,6 +1,5 @@
 """Values: read, write, patch, roll back. Each write makes a version; none is ever overwritten."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,7 +40,7 @@ from vault.model.mounts import MountTable
 from vault.model.operation import COPIES, LARGE_VALUE, NO_FACTS, Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import PatchSecret, ReadSecret, RollbackSecret, WriteSecret
-from vault.model.records import RecordStatus, SecretRow, VersionRow
+from vault.model.records import MountRow, RecordStatus, SecretRow, VersionRow
 from vault.model.reference import ReferencePayload
 from vault.model.results import SecretValue, SecretWritten
 
@@ -167,10 +166,6 @@ class SecretHandlers:
 
     async def write(self, call: Call[WriteSecret]) -> SecretWritten:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
-        return await self.store.transact(self.prepare_write(call), max_encryptions=1)
-
-    def prepare_write(self, call: Call[WriteSecret]) -> Callable[[SecretTx], SecretWritten]:
-        """The change that makes a new version. Raises `ValidationError`; it, as `write`."""
         payload = call.payload
         _check_size(payload.value)
         metadata = None if payload.metadata is None else validate_metadata(payload.metadata)
@@ -183,8 +178,8 @@ class SecretHandlers:
             if payload.must_exist and secret is None:
                 raise secret_not_found()
             check_existence_unchanged(call, secret)
-            self._check_cas(call.op.path, secret, payload.cas)
-            head = secret or self._head(call)
+            self._check_cas(tx, call.op.path, secret, payload.cas)
+            head = secret or self._head(tx, call)
             head = replace(
                 head,
                 metadata=head.metadata if metadata is None else metadata,
@@ -192,7 +187,7 @@ class SecretHandlers:
             )
             return self._append(tx, call, head, payload.value, payload.expires_at or 0)
 
-        return change
+        return await self.store.transact(change, max_encryptions=1)
 
     async def patch(self, call: Call[PatchSecret]) -> SecretWritten:
         """A new version: the current value with a JSON merge patch applied (RFC 7396).
@@ -203,7 +198,7 @@ class SecretHandlers:
 
         def change(tx: SecretTx) -> SecretWritten:
             secret, current = self._live_version(tx, call, 0)
-            self._check_cas(call.op.path, secret, payload.cas)
+            self._check_cas(tx, call.op.path, secret, payload.cas)
             value = _merge(tx.open_value(current), payload.patch)
             _check_size(value)
             return self._append(tx, call, secret, value, secret.expires_at)
@@ -219,7 +214,7 @@ class SecretHandlers:
 
         def change(tx: SecretTx) -> SecretWritten:
             secret, old = self._live_version(tx, call, payload.version)
-            self._check_cas(call.op.path, secret, payload.cas)
+            self._check_cas(tx, call.op.path, secret, payload.cas)
             return self._append(tx, call, secret, tx.open_value(old), version_expiry(secret, old))
 
         return await self.store.transact(change, max_encryptions=1)
@@ -237,9 +232,11 @@ class SecretHandlers:
         self._check_expiry(version_expiry(secret, version))
         return secret, version
 
-    def _check_cas(self, path: ResourcePath, secret: SecretRow | None, cas: int | None) -> None:
+    def _check_cas(
+        self, tx: SecretTx, path: ResourcePath, secret: SecretRow | None, cas: int | None
+    ) -> None:
         if cas is None:
-            if cas_required(secret, self.mounts.find_for_path(path)):
+            if cas_required(secret, mount_of_secret(tx, self.mounts, path)):
                 raise ValidationError(
                     "cas_required", "check-and-set parameter required for this call", field="cas"
                 )
@@ -249,12 +246,12 @@ class SecretHandlers:
                 "cas_mismatch", "check-and-set parameter did not match the current version"
             )
 
-    def _head(self, call: Call[object]) -> SecretRow:
+    def _head(self, tx: SecretTx, call: Call[object]) -> SecretRow:
         """Of a secret that is not there yet: `_append` says as of when.
 
         Raises `ValidationError` for a name below no mount.
         """
-        if self.mounts.find_for_path(call.op.path) is None:
+        if mount_of_secret(tx, self.mounts, call.op.path) is None:
             raise _mount_not_found(call.op.path)
         return SecretRow(
             name=str(call.op.path), id=self.world.new_id(), created_at=0, updated_at=0,
@@ -269,7 +266,7 @@ class SecretHandlers:
         The head has the expiry of the current version once more, for lists and looks.
         """
         now = self.world.now()
-        settings = resolve_settings(head, self.mounts.find_for_path(call.op.path))
+        settings = resolve_settings(head, mount_of_secret(tx, self.mounts, call.op.path))
         number = head.current_version + 1
         wrapped_dek, box, generation = tx.seal(head.id, number, value)
         version = VersionRow(
@@ -292,6 +289,21 @@ class SecretHandlers:
         )  # fmt: skip
         tx.put_secret(head)
         return SecretWritten(secret=head, version=version)
+
+
+def mount_of_secret(tx: SecretTx, mounts: MountTable, path: ResourcePath) -> MountRow | None:
+    """The mount that a path lies in, as the transaction has it; None if `mounts` has none.
+
+    `mounts` is as of the beginning of the request. Raises `ValidationError` (`no_mount`) where the
+    mount was deleted since: its secrets are erased, and none may be left below it.
+    """
+    known = mounts.find_for_path(path)
+    if known is None:
+        return None
+    mount = tx.get_mount(known.path)
+    if mount is None:
+        raise _mount_not_found(path)
+    return mount
 
 
 def _mount_not_found(path: ResourcePath) -> ValidationError:

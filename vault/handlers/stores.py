@@ -6,7 +6,6 @@ Handlers know no table, no query and no key; these classes are their only way to
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from actors import Failure
 from vault.barrier import Barrier, VaultTx
 from vault.model.health import CacheState, KeyringState
 from vault.model.path import ResourcePath
@@ -37,6 +36,10 @@ class SecretTx:
     def put_secret(self, secret: SecretRow) -> None:
         """Insert or replace it."""
         self._tx.put(SECRETS, secret)
+
+    def get_mount(self, path: str) -> MountRow | None:
+        """The mount at this path as it is now."""
+        return self._tx.get(MOUNTS, path)
 
     def get_version(self, secret_id: str, number: int) -> VersionRow | None:
         """A version with its sealed value."""
@@ -159,23 +162,6 @@ class SecretStore:
             lambda tx: change(SecretTx(tx)), max_encryptions=max_encryptions
         )
 
-    def transact_each(
-        self, changes: Sequence[Callable[[SecretTx], T]], *, max_encryptions: int
-    ) -> Awaitable[list[T | Failure]]:
-        """Run many changes in one transaction, where each fails alone: `Barrier.transact_each`."""
-        return self._barrier.transact_each(
-            [_over(one) for one in changes], max_encryptions=max_encryptions
-        )
-
-    def transact_each_in_thread(
-        self, changes: Sequence[Callable[[SecretTx], T]], *, max_encryptions: int, deadline: float
-    ) -> list[T | Failure] | None:
-        """The same in the calling thread. As `Barrier.transact_each_in_thread`."""
-        over = [_over(one) for one in changes]
-        return self._barrier.transact_each_in_thread(
-            over, max_encryptions=max_encryptions, deadline=deadline
-        )
-
 
 class AccessStore:
     """How often secrets were read."""
@@ -263,7 +249,6 @@ class KeyStore:
     def __init__(self, barrier: Barrier) -> None:
         self._barrier = barrier
         self.rotate = barrier.rotate
-        self.drain_older_generations = barrier.drain_older_generations
         self.retire_older_generations = barrier.retire_older_generations
 
     @property

@@ -17,12 +17,7 @@ def secret_facts(row: SecretRow) -> SecretFacts:
     return SecretFacts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
 
 
-async def load_stored_facts(
-    secrets: SecretStore,
-    path: ResourcePath,
-    *,
-    decisive: bool,  # noqa: ARG001  # as `vault.pipeline.FactsLookup` has it
-) -> SecretFacts:
+async def load_stored_facts(secrets: SecretStore, path: ResourcePath) -> SecretFacts:
     """The facts as they are stored."""
     row = await secrets.get(path)
     return NO_FACTS if row is None else secret_facts(row)

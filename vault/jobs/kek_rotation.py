@@ -10,6 +10,7 @@ from typing import Final
 from actors import World
 from protocols.link.vocabulary import AlertCode
 from vault import operations
+from vault.cluster.leases import FencedError
 from vault.errors import VaultError
 from vault.model.operation import OperationType, P, R, RunOperation, service_operation
 from vault.model.payloads import Nothing, RewrapDataKeys
@@ -35,6 +36,8 @@ class KekRotation:
         try:
             await self._run(operations.ROTATE_KEY, "sys/rotate", Nothing())
             await self._run(operations.REWRAP_DATA_KEYS, "sys/rewrap", Nothing())
+        except FencedError:
+            raise  # another agent rotates
         except VaultError:
             self.alert(AlertCode.ROTATION_FAILED, 1)
             raise

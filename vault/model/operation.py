@@ -89,9 +89,9 @@ class Operation(Struct, Generic[P, R_co], frozen=True, kw_only=True):
 
     `type` says which handler runs it, `payload` are that handler's frozen parameters.
     `service` names the background work that asks, which needs no credential: only the agent's own
-    code can make such an operation, no dialect does. `part`: it is one of several of its request,
-    others of which may be done already. `memory`: what a handler reserves before it loads or
-    decrypts anything large.
+    code can make such an operation, no dialect does. `caught_up`: its request has seen what was
+    acknowledged before it. `memory`: what a handler reserves before it loads or decrypts anything
+    large.
     """
 
     type: OperationType[P, R_co]
@@ -101,7 +101,7 @@ class Operation(Struct, Generic[P, R_co], frozen=True, kw_only=True):
     credential: str | None  # the text that was presented; never logged, dropped after step 1
     origin: Origin
     service: str = ""
-    part: bool = False
+    caught_up: bool = False
     memory: ResponseBudget = UNBOUNDED_BUDGET
 
     @property
@@ -137,12 +137,11 @@ def service_operation(
 
 
 class SecretFacts(Struct, frozen=True):
-    """What a policy condition may ask about the thing itself. `is_guess`: not looked up."""
+    """What a policy condition may ask about the thing itself."""
 
     exists: bool = False
     tags: frozenset[str] = frozenset()
     metadata: dict[str, str] = {}
-    is_guess: bool = False
 
 
 NO_FACTS = SecretFacts()

@@ -238,6 +238,21 @@ class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
     mac: bytes = b""
 
 
+class LeaseRow(Struct, frozen=True, kw_only=True, gc=False):
+    """Which agent may do a kind of background work that is done once for all agents.
+
+    `epoch` is the fencing token: it grows with each agent that takes the lease, and never goes
+    back. `holder` is empty after a release. `until` and `acquired` are of the database's clock.
+    """
+
+    name: str
+    holder: str
+    epoch: int
+    until: int
+    acquired: int
+    mac: bytes = b""
+
+
 class BlockRow(Struct, frozen=True, gc=False):
     """Where neighbouring records of an audit log are, and what their events say.
 

@@ -13,8 +13,8 @@ from vault.model.identity import ROOT_POLICY
 from vault.model.records import SystemRow, TokenRow
 from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase, StampTimes
 from vault.seal.anchor.row_totals import RowTotals
-from vault.seal.manager import SEAL_ROW
-from vault.store.interface import StoreBackend, StoreSession, WriteSet
+from vault.seal.manager import SEAL_ROW, initialized_error
+from vault.store.interface import ConstraintError, StoreBackend, StoreSession, WriteSet
 from vault.store.tables import SYSTEM, TOKENS
 from vault.store.transaction import StoreTx, TransactionBatch
 
@@ -35,7 +35,11 @@ class BackendSystemTable:
     async def create_vault(
         self, keyring: Keyring, rows: list[SystemRow], root_token: str | None
     ) -> str:
-        """Write the first rows and the root token, all or none; returns the token's text."""
+        """Write the first rows and the root token, all or none; returns the token's text.
+
+        Raises `ConflictError` (`initialized`) when there is a vault already: of several agents that
+        initialize one database at once, exactly one does not get that.
+        """
         pepper = HmacKey(keyring.pepper)
         minted = (
             credentials.adopt_token(pepper, root_token)
@@ -45,11 +49,15 @@ class BackendSystemTable:
         token = root_token_row(minted, self._world.now())
 
         def change(tx: StoreTx) -> None:
-            for row in rows:
-                tx.put(SYSTEM, row)
+            if tx.get(SYSTEM, SEAL_ROW) is not None:
+                raise initialized_error()
+            tx.insert_new(SYSTEM, rows)
             tx.put(TOKENS, token)
 
-        await self._world.run_sync(self._create, keyring, change)
+        try:
+            await self._world.run_sync(self._create, keyring, change)
+        except ConstraintError:  # by a transaction that was not seen in this one
+            raise initialized_error() from None
         return minted.text
 
     def _create(self, keyring: Keyring, change: Callable[[StoreTx], None]) -> None:

@@ -18,6 +18,7 @@ from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
 from vault.barrier import KEYRING_ROW
+from vault.barrier import SEAL_ROW as SEAL_ROW
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.keyring import Keyring
 from vault.errors import (
@@ -84,6 +85,9 @@ class OperationRunner(Protocol):
     async def knows(self, credential: str | None, origin: Origin) -> bool:
         """Whether a credential stands."""
 
+    async def catch_up(self) -> None:
+        """See what was acknowledged before."""
+
 
 class Core(Struct, frozen=True):
     """An open data path."""
@@ -105,7 +109,10 @@ class SystemTable(Protocol):
     async def create_vault(
         self, keyring: Keyring, rows: list[SystemRow], root_token: str | None
     ) -> str:
-        """Write the first rows and the first root token in one transaction; returns the token."""
+        """Write the first rows and the first root token in one transaction; returns the token.
+
+        Raises `ConflictError` (`initialized`).
+        """
 
 
 class UnsealKeys(NamedTuple):
@@ -124,7 +131,6 @@ class UnsealKeys(NamedTuple):
 
 OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
 
-SEAL_ROW: Final = "seal"
 SEALED_ON_ORDER: Final = "sealed_on_order"
 ROLLBACK_ACCEPTED: Final = "rollback_accepted"
 OPERATOR_REQUIRED: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
@@ -158,7 +164,6 @@ class SealManager:
         self._keyring_blob = b""
         self._share_collector: ShamirRootKey | None = None
         self._core: Core | None = None
-        self._unread = False  # the system rows may have changed since they were read
         self._in_flight = 0
         self._lock = trio.Lock()  # one init, unseal or seal at a time
         self._keys_receiver, self._keys_sender = _key_channel()
@@ -216,6 +221,17 @@ class SealManager:
             )
         return UnavailableError("sealed", "Vault is sealed")
 
+    async def catch_up(self) -> None:
+        """See what any process or agent acknowledged before. Raises as `run_operation`."""
+        core = self._core
+        if core is None or self._seal_wanted.is_set():
+            raise self._unavailable_error()
+        self._in_flight += 1
+        try:
+            await core.pipeline.catch_up()
+        finally:
+            self._leave()
+
     @property
     def is_open(self) -> bool:
         """Whether operations are served."""
@@ -247,8 +263,10 @@ class SealManager:
     async def reload(self) -> None:
         """Read the system rows. Raises `UnavailableError` when the store does."""
         rows = await self._system_table.load_rows()
-        if SEAL_ROW not in rows:
-            return
+        if SEAL_ROW in rows:
+            self._set_rows(rows)
+
+    def _set_rows(self, rows: Mapping[str, bytes]) -> None:
         self._seal_record = record = json_text.decode(rows[SEAL_ROW], type=SealRecord)
         self._keyring_blob = rows[KEYRING_ROW]
         config = SealConfig(record.shares, record.threshold)
@@ -264,8 +282,9 @@ class SealManager:
         what `check_paths` raises: then nothing is made.
         """
         async with self._lock:
+            await self.reload()  # another agent may have done it
             if self._seal_record is not None:
-                raise ConflictError("initialized", "Vault is already initialized")
+                raise initialized_error()
             await self._require_key_folder()
             await self._check_paths()
             new, config = await self._create_root_key(shares, threshold)
@@ -280,8 +299,13 @@ class SealManager:
                 SystemRow(name=SEAL_ROW, value=msgspec.json.encode(record)),
                 SystemRow(name=KEYRING_ROW, value=keyring.encode(new.root_key)),
             ]
-            token = await self._system_table.create_vault(keyring, rows, root_token)
-            await self.reload()
+            try:
+                token = await self._system_table.create_vault(keyring, rows, root_token)
+            except ConflictError:
+                with suppress(VaultError):  # that another agent was quicker is what is told
+                    await self.reload()
+                raise
+            self._set_rows({row.name: row.value for row in rows})
             return InitResult(shares=new.shares, root_token=token)
 
     async def unseal(self, share: bytes) -> SealStatus:
@@ -291,11 +315,11 @@ class SealManager:
         for a malformed share or a set that does not fit together.
         """
         async with self._lock:
-            self._require_initialized()
             if self.is_open:
                 return self.status()
             await self.wait_sealed()
-            await self._read_again()
+            await self.reload()  # another agent may have changed keyring or shares
+            self._require_initialized()
             try:
                 outcome = self._initialized_share_collector.submit_share(share, self._decode)
             except MalformedShare as error:
@@ -329,10 +353,12 @@ class SealManager:
         missing, unsafe or of another vault.
         """
         async with self._lock:
-            if self._key_file is None or self._seal_record is None or self.is_open:
+            if self._key_file is None or self.is_open:
                 return False
             await self.wait_sealed()
-            await self._read_again()
+            await self.reload()
+            if self._seal_record is None:
+                return False
             if self._seal_record.type != self._key_file.kind:
                 raise UnavailableError(
                     "seal_mismatch",
@@ -429,16 +455,10 @@ class SealManager:
             await self.reload()  # a rotation may have changed the keyring since
         except VaultError as error:
             log.error("the vault is sealed, and its database does not answer: %s", error)  # noqa: TRY400  # one line tells all
-            self._unread = True
         self._core = None
         garbage_collector.collect_all()  # before the seal is published: no keys left
         self._open_attempted = trio.Event()
         await self._notify_seal_change()
-
-    async def _read_again(self) -> None:
-        if self._unread:
-            await self.reload()
-            self._unread = False
 
     async def _notify_seal_change(self) -> None:
         async with self._seal_changed:
@@ -475,7 +495,9 @@ class SealManager:
             raise UnavailableError("key_file", str(error)) from None
         except CryptoError:
             raise UnavailableError(
-                "key_file", "the key file does not open this vault's keyring"
+                "key_file",
+                "the key file does not open this vault's keyring: put the one in place that the "
+                "agent has which made the vault, or last changed its root key",
             ) from None
 
     def _decode(self, root_key: bytes) -> tuple[Keyring, bytes]:
@@ -515,6 +537,11 @@ class SealManager:
                 "seal_config_invalid", str(error), field="secret_threshold"
             ) from None
         return ShamirRootKey(config).create(), config
+
+
+def initialized_error() -> ConflictError:
+    """The error for whoever initializes a vault that is there."""
+    return ConflictError("initialized", "Vault is already initialized")
 
 
 def read_key_file_shares(key_file: Path) -> list[bytes]:

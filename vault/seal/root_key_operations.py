@@ -140,7 +140,7 @@ class RootKeyOperations:
         """`mint_root_token` makes one; `suspend_peers` takes the keys from the other processes.
 
         `on_rekeyed` is called once another root key is in force, `request_seal` when nobody knows
-        which.
+        which, or when another process has put one in force.
         """
         self._barrier = barrier
         self._key_file = key_file
@@ -149,6 +149,7 @@ class RootKeyOperations:
         self._suspend_peers = suspend_peers
         self._on_rekeyed = on_rekeyed
         self._request_seal = request_seal
+        barrier.on_root_key_changed = request_seal
         self._generating: _GenerateRootAttempt | None = None
         self._rekey: _RekeyAttempt | None = None
         self._lock = trio.Lock()

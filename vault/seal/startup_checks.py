@@ -11,7 +11,7 @@ import os
 import shlex
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,9 @@ from vault.audit.keys import AuditKeys
 from vault.audit.layout import LogLayout
 from vault.audit.recovery import RecoveredLog, recover_log
 from vault.audit.retention import RetentionSchedule
-from vault.barrier import KEYRING_ROW, HmacRowGuard
+from vault.barrier import KEYRING_CHANGED, KEYRING_ROW, HmacRowGuard
 from vault.crypto.anchor_keys import DerivedAnchorKeys
+from vault.crypto.errors import CryptoError
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, SetupError, UnavailableError, VaultError
 from vault.model.records import SystemRow
@@ -121,18 +122,39 @@ class StartupState:
     async def join(self, store: Store, root_key: bytes, version: str) -> AsyncIterator[None]:
         """Commit the node's row, and after an acceptance the keyring with its new epoch.
 
-        It is the store's first commit. `version` is that of this program.
+        It is the store's first commit. `version` is that of this program. Raises `ConflictError`
+        (`keyring_changed`) where another agent has changed the keyring since this one was unsealed:
+        its keys would be lost.
         """
         row = SystemRow(name=KEYRING_ROW, value=self.keyring.encode(root_key))
         now = self.world.now()
 
         def change(tx: StoreTx) -> None:
             if self.resume_point.accepted_findings:
+                self._require_same_keys(tx.get(SYSTEM, KEYRING_ROW), root_key)
                 tx.put(SYSTEM, row)
             self.node.join(tx, version, now)
 
         await store.commit(change)
         yield
+
+    def _require_same_keys(self, stored: SystemRow | None, root_key: bytes) -> None:
+        """Raise unless the stored keyring is an earlier epoch of this one, with the same keys."""
+        keyring = self.keyring
+        with suppress(CryptoError):
+            found = Keyring.decode(
+                root_key,
+                b"" if stored is None else stored.value,
+                org=keyring.org,
+                vault=keyring.vault,
+            )
+            states = [[one.state for one in each.generations] for each in (found, keyring)]
+            if found.epoch < keyring.epoch and states[0] == states[1]:
+                return
+        raise ConflictError(
+            KEYRING_CHANGED,
+            "another agent has changed the keyring meanwhile: unseal this one again",
+        )
 
     def require_operator(self, *, allow_accepted: bool = False) -> None:
         """Refuse an opening that no person asks for while an ordered seal is in force.
@@ -256,7 +278,7 @@ async def run_startup_checks(
     keys, file = DerivedAnchorKeys(keyring), AnchorFile(paths.anchor)
     foreign_writes = await world.run_sync(backend.foreign_writes)
     known = await world.run_sync(find_node_id, file, LogLayout(paths.log), keys)
-    if not known and backend.exclusive:
+    if not known and backend.is_of_one_node:
         known = await world.run_sync(read_only_node, backend, keys)
     place = str(paths.log.absolute())
     node = NodeIdentity(known or make_node_id(world), paths.machine, place, world.new_id())

@@ -20,7 +20,7 @@ and reads the others; `query` says what a query means and whether an answer can 
 
 A write, `Store.commit(change)`:
 
-1. `WriterActor` in `committer` collects changes that arrive together; `Committer.group_commit`
+1. `WriterActor` in `committer` collects changes that arrive together; `Committer.commit`
    makes them one transaction, one at a time.
 2. `transaction` runs each change on a `StoreTx`: reads see the writes before them. The result of
    all is one `WriteSet`, with the commit stamp of `vault.seal.anchor`.

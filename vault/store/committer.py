@@ -1,9 +1,8 @@
 """The write path: group commit. Everybody who waits is in one transaction, with one sync.
 
-`Committer` runs one transaction at a time. Changes that arrive while one is under way are together
-in the next one: the first waiting thread that gets the lock commits for all, as the group's leader.
-`WriterActor` is the thread that commits for tasks; other threads may call the `Committer` directly.
-`Checkpointer` copies SQLite's write-ahead log back beside the commits.
+`WriterActor` is the thread that commits: changes that arrive while one transaction is under way are
+together in the next one. `Committer` runs the transactions, one at a time. `Checkpointer` copies
+SQLite's write-ahead log back beside the commits.
 
 A group is answered when it is durable and the cache has its rows. When the database fails, every
 change of the group raises that. A connection whose fsync failed is never used again, because a
@@ -11,12 +10,9 @@ second fsync may report success for pages that the kernel has already dropped.
 """
 
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 from copy import copy
-from itertools import islice
-from math import inf
 from threading import Lock
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
@@ -24,7 +20,7 @@ import trio
 
 from actors import BatchActor, Failure, Worker, World
 from protocols.errors import locate
-from vault.errors import TamperedError, UnavailableError
+from vault.errors import TamperedError
 from vault.store.change_feed import FedChanges
 from vault.store.interface import (
     NOTHING_STORED,
@@ -39,6 +35,7 @@ from vault.store.interface import (
 from vault.store.row_cache import ChangedRow, RowCache
 from vault.store.row_guard import RowGuard
 from vault.store.row_index import IndexChanges, RowIndex
+from vault.store.shared_head import SharedHead
 from vault.store.table import Table
 from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx, TransactionBatch
@@ -51,8 +48,6 @@ BATCH_DELAY: Final = 0.002
 CHECKPOINT_ROWS: Final = 500  # changed since the last one; about as many pages of a SQLite log
 MIN_PAUSE: Final = 0.25  # seconds between two checkpoints: each syncs the whole database
 
-NO_DEADLINE: Final = inf
-
 log: Final = logging.getLogger("freehold.store")
 
 Change: TypeAlias = Callable[[StoreTx], Any]
@@ -61,6 +56,11 @@ T = TypeVar("T")
 
 class CommitStamper(Protocol):
     """What every transaction leaves in the database, so that an older copy of it is noticed."""
+
+    @property
+    def commits(self) -> int:
+        """The number of the last transaction that is known here to be durable."""
+        ...
 
     def stamp(self, batch: TransactionBatch, /) -> None:
         """Add to a transaction whose changes are done; it may come to nothing, and be done again.
@@ -93,8 +93,8 @@ class TableVersions:
     """How many transactions that changed a table, or a row of `system`, are over.
 
     For whoever holds rows in another form: a change that timed out may still be stored, long after
-    its caller has read back what was stored until then. Written by the committing thread, read by
-    any.
+    its caller has read back what was stored until then. Transactions of other processes count once
+    the change feed tells of them. Written by the committing thread, read by any.
     """
 
     def __init__(self) -> None:
@@ -142,20 +142,8 @@ class CommitCounts:
         self.largest = max(self.largest, changes)
 
 
-class _CommitRequest:
-    """A caller's changes, and what became of them."""
-
-    __slots__ = ("changes", "deadline", "error", "results")
-
-    def __init__(self, changes: Sequence[Change], deadline: float) -> None:
-        self.changes = changes
-        self.deadline = deadline
-        self.results: list[object] | None = None
-        self.error: BaseException | None = None
-
-
 class Committer:
-    """Commits to one backend, from any thread, until it is closed."""
+    """Commits to one backend, one transaction at a time, until it is closed."""
 
     def __init__(
         self,
@@ -163,13 +151,13 @@ class Committer:
         guard: RowGuard,
         cache: RowCache,
         counts: CommitCounts,
-        clock: Callable[[], float],
         *,
         stamper: CommitStamper | None = None,
         index: RowIndex | None = None,
+        head: SharedHead | None = None,
         on_rows_changed: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`clock` is `World.uptime`, of which the deadlines are.
+        """`head`: of a file that other processes of the agent write, too.
 
         `on_rows_changed` is called after each transaction, in its thread, with the number of rows.
         """
@@ -177,13 +165,13 @@ class Committer:
         self._guard = guard
         self._cache = cache
         self._counts = counts
-        self._clock = clock
         self._stamper = stamper
         self.index = index
         """What the rows have to be; None: whatever they are."""
+        self._head = head
+        self._applied = -1 if stamper is None else stamper.commits  # cache and index are so new
         self._on_rows_changed = on_rows_changed
         self._commit_lock = Lock()
-        self._queue: deque[_CommitRequest] = deque()
         self._closed = False
 
     def connect(self) -> None:
@@ -191,9 +179,16 @@ class Committer:
         with self._commit_lock:
             self._backend.connect()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether everything committed is known here, as far as that is known without a query."""
+        return self._backend.exclusive or (
+            self._head is not None and self._head.is_at(self._applied)
+        )
+
     def catch_up(self) -> None:
         """Take over what others have committed until now, if anything; blocks. Raises as `read`."""
-        if self._stamper is None or self._backend.exclusive:
+        if self._stamper is None or self.is_current:
             return
         if self._stamper.is_current(self._backend.read_head()):
             return
@@ -215,6 +210,12 @@ class Committer:
                 self.index.apply(fed.index_changes)
             self._cache.invalidate(fed.rows)
             self._counts.table_versions.record_transaction(fed.rows)
+        self._applied = self._stamper.commits
+
+    def foreign_writes(self) -> int:
+        """See `StoreBackend`; none of ours is under way meanwhile. Blocks."""
+        with self._commit_lock, self._hold_head():
+            return self._backend.foreign_writes()
 
     def inspect(self, begin_inspection: Callable[[], Callable[[StoreSession], T]]) -> T:
         """Ask one view of the database, of the moment at which `begin_inspection` was called.
@@ -226,6 +227,7 @@ class Committer:
                 if self._closed:
                     raise BackendError("store_unavailable", "the database is not open")
                 session = stack.enter_context(self._backend.read())
+                self._settle_index(session)
                 ask = begin_inspection()
             return ask(session)
 
@@ -256,64 +258,15 @@ class Committer:
         with self._commit_lock:
             self._closed = True
 
-    def group_commit(
-        self, changes: Sequence[Change], *, deadline: float = NO_DEADLINE
-    ) -> list[object]:
-        """Commit with whatever else waits; blocks. Results in order, `Failure` where one raised.
+    def commit(self, changes: Sequence[Change]) -> list[object]:
+        """Commit them together; blocks. Results in order, a `Failure` where one raised.
 
-        As many transactions as it takes: each has a bound. Raises `BackendError` when none of the
-        changes is known to be stored, and `UnavailableError` (`store_timeout`) when they were not
-        begun by `deadline`: the caller may have been answered already, and have tried again.
+        Raises `BackendError` when none of the changes is known to be stored.
         """
-        mine = _CommitRequest(changes, deadline)
-        self._queue.append(mine)
         with self._commit_lock:
-            while mine.results is None and mine.error is None:
-                self._commit_next_group(mine)
-        if mine.results is not None:
-            return mine.results
-        try:
-            raise mine.error or AssertionError
-        finally:
-            del mine  # else error → traceback → this frame → it → error is a cycle for the GC
-
-    def _commit_next_group(self, mine: _CommitRequest) -> None:
-        """Commit the requests at the head of the queue, as far as they fit into one transaction.
-
-        A request that is larger than that is committed alone.
-        """
-        taken, changes = list[_CommitRequest](), list[Change]()
-        while self._queue:
-            if taken and len(changes) + len(self._queue[0].changes) > MAX_BATCH_CHANGES:
-                break
-            one = self._queue.popleft()
-            if one.deadline < self._clock():
-                one.error = commit_timeout_error()
-                continue
-            taken.append(one)
-            changes += one.changes
-        try:
-            results = iter(self._commit_in_parts(changes) if taken else ())
-        except BaseException as error:  # noqa: BLE001  # raised in each one's thread
-            for one in taken:
-                one.error = error if one is mine else _copy_error(error)
-            del one, taken, mine  # as in `group_commit`
-        else:
-            for one in taken:
-                one.results = list(islice(results, len(one.changes)))
-
-    def _commit_in_parts(self, changes: Sequence[Change]) -> list[object]:
-        """As many transactions as the bound on one takes."""
-        if self._closed:
-            raise BackendError("store_unavailable", "the database is not open")
-        results = self._commit_or_bisect(changes[:MAX_BATCH_CHANGES])
-        for start in range(MAX_BATCH_CHANGES, len(changes), MAX_BATCH_CHANGES):
-            try:
-                results += self._commit_or_bisect(changes[start : start + MAX_BATCH_CHANGES])
-            except Exception as error:  # noqa: BLE001  # what came before is stored, and is answered so
-                results += [Failure(_copy_error(error)) for _ in changes[start:]]
-                break
-        return results
+            if self._closed:
+                raise BackendError("store_unavailable", "the database is not open")
+            return self._commit_or_bisect(changes)
 
     def _commit_or_bisect(self, changes: Sequence[Change]) -> list[object]:
         """Results in order. One change that contradicts the schema does not fail its neighbours.
@@ -336,18 +289,29 @@ class Committer:
 
     def _run_transaction(self, changes: Sequence[Change]) -> list[object]:
         """One database transaction: run the changes, stamp it, store it, publish it."""
+        with self._hold_head():
+            return self._run_under_head(changes)
+
+    def _hold_head(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._head is None else self._head.hold()
+
+    def _run_under_head(self, changes: Sequence[Change]) -> list[object]:
         results: list[object] = []
         batches: list[TransactionBatch] = []
         index_changes: IndexChanges = {}
+        has_begun = False
 
         def apply(session: StoreSession) -> WriteSet:
-            nonlocal index_changes
+            nonlocal index_changes, has_begun
             self._settle_index(session)
             batch = TransactionBatch(session, self._guard, self._cache, self.index)
             batches.append(batch)
             results[:] = [_run_change(batch, change) for change in changes]
             if self._stamper is not None:
                 self._stamper.stamp(batch)
+                if self._head is not None:
+                    self._head.begin_commit(self._stamper.commits + 1)
+                    has_begun = True
             if self.index is not None:
                 index_changes = batch.index_changes()
             return batch.write_set()
@@ -357,6 +321,8 @@ class Committer:
         except BaseException as error:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             self._counts.is_failing |= isinstance(error, BackendError)
+            if has_begun and (known or not isinstance(error, BackendError)):
+                self._abandon_commit()
             if self.index is not None and not known and self._backend.exclusive:
                 self.index.mark_in_doubt(index_changes)
             for batch in batches:  # stored or not: memory does not know what these rows are now
@@ -382,9 +348,21 @@ class Committer:
             if self._stamper is not None:
                 self._stamper.on_durable()
             self._cache.apply_commit(batch.cacheable_rows())
+            self._end_commit()
         except Exception as error:  # noqa: BLE001  # the change is stored, and is answered so
             log.error("what a transaction left is not kept in memory: %s", locate(error))  # noqa: TRY400  # its text could hold a name
             self._cache.invalidate(batch.cacheable_rows())
+
+    def _abandon_commit(self) -> None:
+        if self._stamper is not None and self._head is not None:
+            self._head.abandon_commit(self._stamper.commits)
+
+    def _end_commit(self) -> None:
+        if self._stamper is None:
+            return
+        self._applied = self._stamper.commits
+        if self._head is not None:
+            self._head.end_commit(self._applied)
 
 
 def _run_change(batch: TransactionBatch, change: Change) -> object:
@@ -406,18 +384,8 @@ def _copy_error(error: BaseException) -> Exception:
         return error
 
 
-def commit_timeout_error() -> UnavailableError:
-    """The error for what was not begun in time."""
-    text = "the database did not answer in time; nothing of this was begun"
-    return UnavailableError("store_timeout", text, outcome=NOTHING_STORED)
-
-
-class WriterActor(BatchActor[Change | list[Change]]):
-    """The thread that commits. Its messages are changes, its replies what they return.
-
-    Of a list the reply is a list: results, and a `Failure` where one raised. A list counts as one
-    message.
-    """
+class WriterActor(BatchActor[Change]):
+    """The thread that commits. Its messages are changes, its replies what they return."""
 
     max_batch: ClassVar[int] = MAX_BATCH_CHANGES
     hold: ClassVar[float] = BATCH_DELAY
@@ -444,16 +412,9 @@ class WriterActor(BatchActor[Change | list[Change]]):
             self._thread.close()
             raise
 
-    async def receive_batch(self, batch: Sequence[Change | list[Change]]) -> Sequence[object]:
+    async def receive_batch(self, batch: Sequence[Change]) -> Sequence[object]:
         """Commit the changes together; raises `BackendError` when none of them was stored."""
-        changes: list[Change] = []
-        for message in batch:
-            changes += message if isinstance(message, list) else (message,)
-        rest = iter(await self._thread.run(self._committer.group_commit, changes))
-        return [
-            list(islice(rest, len(message))) if isinstance(message, list) else next(rest)
-            for message in batch
-        ]
+        return await self._thread.run(self._committer.commit, batch)
 
     async def on_stop(self) -> None:
         """Let the thread go."""

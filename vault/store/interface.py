@@ -83,6 +83,13 @@ class StoreSession(Protocol):
         """
         ...
 
+    def database_time(self) -> int | None:
+        """The clock of the server at this moment, in Unix nanoseconds: it can be set back.
+
+        None: the database is a file, and all who share it have the machine's clock.
+        """
+        ...
+
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""
         ...
@@ -135,8 +142,18 @@ class StoreBackend(Protocol):
         ...
 
     @property
+    def is_of_one_node(self) -> bool:
+        """Whether the processes of one machine's agent alone use it, as a file."""
+        ...
+
+    @property
     def queries_in_turn(self) -> bool:
         """Whether queries are better asked one after another than in a thread each."""
+        ...
+
+    @property
+    def look_seconds(self) -> float:
+        """How long `read_head` may take until the database counts as away."""
         ...
 
     @property

@@ -15,7 +15,7 @@ from vault.model.records import SecretRow
 from vault.store.interface import BackendError, StoreBackend, StoreSession
 from vault.store.row_cache import MISSING, RowCache
 from vault.store.row_guard import RowGuard, check_row
-from vault.store.row_index import InDoubtError, RowIndex, RowIndexReader
+from vault.store.row_index import InDoubtError, RowIndex
 from vault.store.table import Key, Table
 from vault.store.tables import SECRETS, VERSIONS
 
@@ -34,7 +34,7 @@ class CacheLoader:
         backend: StoreBackend,
         guard: RowGuard,
         cache: RowCache,
-        index: RowIndexReader | None = None,
+        index: RowIndex | None = None,
         read_between_commits: ReadBetweenCommits | None = None,
     ) -> None:
         """`index`: what rows have to be. Without `read_between_commits` a row in doubt fails."""
@@ -156,7 +156,7 @@ class CacheLoader:
         return rows
 
 
-def _matches(index: RowIndexReader, table: Table[Any], key: Key, row: Any) -> bool:
+def _matches(index: RowIndex, table: Table[Any], key: Key, row: Any) -> bool:
     """Whether it is what the index says. A damaged `kept_packed` row is only refused."""
     if type(row) is Failure:
         return table.kept_packed

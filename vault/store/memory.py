@@ -30,6 +30,8 @@ class MemoryBackend:
     """A database that lives as long as this object; closing it loses nothing."""
 
     exclusive = True
+    is_of_one_node = True
+    look_seconds = 30.0
     queries_in_turn = True
     readers = READERS
 
@@ -111,6 +113,9 @@ class _MemorySession:
 
     def inspect(self) -> None:
         """Rows are all there is."""
+
+    def database_time(self) -> int | None:
+        return None
 
     def get(self, table: Table[R], key: Key) -> R | None:
         data = self._tables[table.name].get(key)

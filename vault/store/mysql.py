@@ -13,7 +13,7 @@ from pymysql.cursors import SSCursor
 from vault.errors import UnavailableError
 from vault.model.server_address import MYSQL, ServerTls
 from vault.store.interface import BackendError
-from vault.store.schema import HEAD, SQL_TABLES
+from vault.store.schema import HEAD, SELECT_STEPS, SQL_TABLES, VERSION_TABLE
 from vault.store.server import (
     CONNECT_SECONDS,
     HEAD_IDLE_SECONDS,
@@ -69,7 +69,6 @@ WHERE r.constraint_schema = DATABASE() AND r.table_name IN %s
 """
 _FORMER: Final = ("audit_events",)
 """Tables that one migration creates and a later one drops."""
-_STEPS: Final = "SELECT version_num FROM alembic_version"
 _TRIGGERS: Final = """
 SELECT CONCAT('trigger ', trigger_name, ' on ', event_object_table)
 FROM information_schema.triggers
@@ -79,7 +78,6 @@ _SIZE: Final = """
 SELECT SUM(data_length + index_length) FROM information_schema.tables
 WHERE table_schema = DATABASE()
 """
-_LOCK: Final = f"CONCAT('{OWNER_LOCK} ', SHA1(DATABASE()))"  # at most 64 characters
 _UPTIME: Final = "SHOW GLOBAL STATUS LIKE 'Uptime'"  # seconds
 _CLOCK_SECONDS: Final = 2  # by which two readings of the server's start time may differ
 _GONE: Final = {2002, 2003, 2006, 2013, 2014, 2055, 0}
@@ -106,8 +104,10 @@ class MysqlBackend(ServerBackend):
 
     kind = MYSQL
     url = "mysql+pymysql://"
+    names_query = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
     begin_read = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
     begin_write = "START TRANSACTION"
+    clock = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
     def connect_driver(self, role: Role) -> Any:
         """See `ServerBackend`."""
@@ -156,10 +156,10 @@ class MysqlBackend(ServerBackend):
         if shown["read_only"] not in {"OFF", "0"}:
             yield "read_only is on, so it is a replica: name the primary"
 
-    def try_lock(self, connection: Any, *, wait: bool) -> bool:
+    def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
         """See `ServerBackend`: a lock of the server, named after the database."""
         seconds = OWNER_WAIT_SECONDS if wait else 0
-        return bool(run(connection, f"SELECT GET_LOCK({_LOCK}, {seconds})")[0][0])
+        return bool(run(connection, f"SELECT GET_LOCK({_lock(name)}, {seconds})")[0][0])
 
     def identify_session(self, connection: Any) -> Any:
         """The connection number, and the start time of the server, which restarts the numbers."""
@@ -170,7 +170,7 @@ class MysqlBackend(ServerBackend):
     def end_session(self, connection: Any, session: Any) -> None:
         """See `ServerBackend`."""
         number, since = session
-        holder = run(connection, f"SELECT IS_USED_LOCK({_LOCK})")[0][0]
+        holder = run(connection, f"SELECT IS_USED_LOCK({_lock(OWNER_LOCK)})")[0][0]
         _, now_since = self.identify_session(connection)
         if holder == number and abs(now_since - since) <= _CLOCK_SECONDS:
             run(connection, f"KILL {number}")
@@ -223,20 +223,17 @@ class MysqlBackend(ServerBackend):
             return "store_unavailable", "the server does not answer (storage.connection_string)"
         return "store_unavailable", _KNOWN.get(code, f"error {code}")
 
-    def _migrate(self, writer: sa.Connection) -> None:
-        """Restart an interrupted migration: in MySQL each DDL statement commits by itself."""
-        self._remove_unfinished(writer)
-        super()._migrate(writer)
-
-    def _remove_unfinished(self, writer: sa.Connection) -> None:
+    def _prepare_upgrade(self, writer: sa.Connection) -> None:
+        """Remove an interrupted migration: in MySQL each DDL statement commits by itself."""
         driver = writer.connection.dbapi_connection
         text = f"SELECT table_name FROM information_schema.tables WHERE {_OURS}"  # noqa: S608
-        names = [*(table.name for table in ALL), *_FORMER, "alembic_version"]
+        names = [*(table.name for table in ALL), *_FORMER, VERSION_TABLE]
         there = {name for (name,) in run(driver, text, [names])}
-        steps = [step for (step,) in run(driver, _STEPS)] if "alembic_version" in there else []
+        known = run(driver, SELECT_STEPS) if VERSION_TABLE in there else []
+        steps = [step for (step,) in known]
         if len(steps) > 1 or any(step >= HEAD for step in steps):
             return
-        for name in there - {"alembic_version"}:
+        for name in there - {VERSION_TABLE}:
             if run(driver, f"SELECT 1 FROM `{name}` LIMIT 1"):  # noqa: S608
                 if steps:  # a vault of an older version
                     return
@@ -252,6 +249,10 @@ class MysqlBackend(ServerBackend):
     def _in_transaction(self, writer: Any) -> bool:
         driver = cast("Any", writer.connection.dbapi_connection)
         return bool(driver.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+
+def _lock(name: str) -> str:
+    return f"CONCAT('{name} ', SHA1(DATABASE()))"  # at most 64 characters
 
 
 class _Connection(pymysql.connections.Connection):

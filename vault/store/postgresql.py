@@ -20,7 +20,6 @@ from vault.store.server import (
     GONE_SECONDS,
     HEAD_IDLE_SECONDS,
     HEAD_WAIT_SECONDS,
-    OWNER_LOCK,
     OWNER_WAIT_SECONDS,
     QUERY_SECONDS,
     Role,
@@ -162,9 +161,11 @@ class PostgresqlBackend(ServerBackend):
 
     kind = POSTGRESQL
     url = "postgresql+psycopg://"
+    names_query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
     # The snapshot is taken by the first query, not by BEGIN.
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
     begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED"
+    clock = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
     def connect_driver(self, role: Role) -> Any:
         """See `ServerBackend`."""
@@ -212,12 +213,12 @@ class PostgresqlBackend(ServerBackend):
                 "ENCODING 'UTF8' TEMPLATE template0"
             )
 
-    def try_lock(self, connection: Any, *, wait: bool) -> bool:
+    def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
         """See `ServerBackend`: an advisory lock of this database."""
         session = "SELECT pg_backend_pid(), current_setting('lock_timeout')"
         if run(connection, session) != [(connection.info.backend_pid, f"{OWNER_WAIT_SECONDS}s")]:
             raise UnavailableError("store_unsafe", f"this database is refused: {_POOLER}")
-        key = f"hashtext('{OWNER_LOCK}')"
+        key = f"hashtext('{name}')"
         if not wait:
             return bool(run(connection, f"SELECT pg_try_advisory_lock({key})")[0][0])
         try:

@@ -26,7 +26,6 @@ from vault.store.row_index import (
     ExpectedSet,
     InDoubtError,
     RowIndex,
-    RowIndexReader,
     sum_places,
     tampered_error,
 )
@@ -54,7 +53,7 @@ class QueryRunner:
         guard: RowGuard,
         cache: RowCache,
         loader: CacheLoader,
-        index: RowIndexReader | None,
+        index: RowIndex | None,
         *,
         can_prefetch: bool,
     ) -> None:

@@ -1,59 +1,44 @@
-"""A coalesced check, at the start of a request, for commits of other processes and machines.
+"""The look at the start of a request: whether another process or machine has committed anything.
 
-Callers that arrive while a check runs share the next one, so the number of checks is bounded by the
-speed of the database. A check that began before the call does not count: it would miss what was
-acknowledged in between. etcd calls this mechanism ReadIndex.
+Requests that arrive while a look is under way share the next one, so the number of looks is bounded
+by the speed of the database. A look that began before a request does not count for it: it would
+miss what was acknowledged in between. etcd calls this mechanism ReadIndex.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from copy import copy
+from typing import Any, ClassVar
 
-import trio
-
-
-class _Round:
-    """One check, and the callers that wait for it."""
-
-    def __init__(self) -> None:
-        self.done = trio.Event()
-        self.error: Exception | None = None
-        self.was_cancelled = False  # the caller that ran the check was cancelled
+from actors import BatchActor, Failure, Worker, World
+from vault.errors import TamperedError, UnavailableError
+from vault.store.committer import Committer
 
 
-class ReadIndex:
-    """Runs `check` for all callers, one check at a time."""
+class ReadIndexActor(BatchActor[None]):
+    """Its messages are requests that begin, its replies None once everything before them is known.
 
-    def __init__(self, check: Callable[[], Awaitable[None]]) -> None:
-        self._check = check
-        self._lock = trio.Lock()
-        self._next: _Round | None = None
+    A look that fails is raised to each.
+    """
 
-    async def catch_up(self) -> None:
-        """Return once a check that began after this call has ended.
+    max_batch: ClassVar[int] = 1 << 12
 
-        Raises what the check raises, for all callers that share it.
-        """
-        while self._next is not None:
-            shared = self._next
-            await shared.done.wait()
-            if shared.error is not None:
-                raise shared.error
-            if not shared.was_cancelled:
-                return
-        await self._run_check()
+    def __init__(self, committer: Committer, world: World) -> None:
+        self._committer = committer
+        self._world = world
+        self._thread: Worker
 
-    async def _run_check(self) -> None:
-        mine = self._next = _Round()
+    async def on_start(self) -> None:
+        """Take a thread."""
+        self._thread = self._world.worker("store look")
+
+    async def receive_batch(self, batch: Sequence[None]) -> Sequence[Any]:
+        """Look once."""
         try:
-            async with self._lock:
-                self._next = None  # callers from here on need another check
-                await self._check()
-        except Exception as error:
-            mine.error = error
-            raise
-        except BaseException:
-            mine.was_cancelled = True
-            raise
-        finally:
-            if self._next is mine:
-                self._next = None
-            mine.done.set()
+            await self._thread.run(self._committer.catch_up)
+        except (TamperedError, UnavailableError) as error:
+            return [Failure(copy(error)) for _ in batch]
+        return [None] * len(batch)
+
+    async def on_stop(self) -> None:
+        """Let the thread go."""
+        self._thread.close()

@@ -24,7 +24,7 @@ half way sees an entry that does not match, and looks again.
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -71,38 +71,6 @@ class InDoubtError(UnavailableError):
         super().__init__("store_busy", "a row was being changed; try again")
 
 
-class IndexMemory(Protocol):
-    """Where the segments lie."""
-
-    @property
-    def segments(self) -> Sequence[Segment]:
-        """Those that there are, in the order in which they came."""
-        ...
-
-    def grow(self, words: int) -> None:
-        """One more, all zero."""
-        ...
-
-    def clear(self) -> None:
-        """None any more."""
-        ...
-
-
-class ProcessMemory:
-    """Of this process alone."""
-
-    def __init__(self) -> None:
-        self.segments: list[Segment] = []
-
-    def grow(self, words: int) -> None:
-        """One more, all zero."""
-        self.segments.append(memoryview(bytearray(words * 8)).cast("Q"))
-
-    def clear(self) -> None:
-        """None any more."""
-        self.segments.clear()
-
-
 class RowIndexBuilder:
     """Collects the rows that an index is made of, in the form of its words, in any order."""
 
@@ -131,11 +99,51 @@ class RowIndexBuilder:
         self.members = array("Q")  # pairs: a set that a row is in, and the row's place
 
 
-class RowIndexReader:
-    """The index as it is read, also by a process that does not commit."""
+class ExpectedSet:
+    """The rows that an answer has to have: those of a moment from when this was made until now."""
 
-    def __init__(self, memory: IndexMemory) -> None:
-        self._memory = memory
+    def __init__(
+        self, index: "RowIndex", table: Table[Any], query: StoreQuery | None, row_set: int
+    ) -> None:
+        self._index = index
+        self._table = table
+        self._query = query
+        self._set = row_set
+        self._sums = {index.sum_of(row_set)}
+
+    def observe(self) -> None:
+        """The view that answers is open now: the sum of this moment is right, too."""
+        self._sums.add(self._index.sum_of(self._set))
+
+    def is_met_by(self, keys: Sequence[Key]) -> bool:
+        """Whether the rows with these keys are all, or the answer was cut off at its limit."""
+        if self._query is not None and not _is_whole(self._table, self._query, len(keys)):
+            return True
+        return self.is_met_by_sum(sum_places(self._table, keys))
+
+    def is_met_by_sum(self, total: int) -> bool:
+        """Whether rows with this sum of places are all."""
+        self.observe()
+        return total in self._sums
+
+
+class RowIndex:
+    """The index. Only the thread that commits changes it; any thread may read it."""
+
+    def __init__(self, rows: RowIndexBuilder) -> None:
+        self._segments: list[Segment] = []
+        self._taken: list[int] = []
+        self._in_doubt: list[IndexChanges] = []  # of commits that may be stored or not
+        self.finding: TamperedError | None = None
+        """A row that was not ours, once one was met; it stays."""
+        words, members = rows.words, rows.members
+        self._grow((len(words) + len(members)) // 2 + len(rows.sums))
+        for at in range(0, len(words), 2):
+            self._put(words[at], words[at + 1])
+        for row_set, places in rows.sums.items():
+            self._add_to_sum(row_set, places)
+        for at in range(0, len(members), 2):
+            self._add_to_sum(members[at], members[at + 1])
 
     def matches(self, table: Table[Any], key: Key, mac: bytes | None) -> bool:
         """Whether the row has this stamp now, or is not there (None)."""
@@ -156,59 +164,11 @@ class RowIndexReader:
         return self._stamp_of(row_set)
 
     def _stamp_of(self, place: int) -> int:
-        for words in self._memory.segments:
+        for words in self._segments:
             at = _find(words, place)
             if words[at] == place:
                 return words[at + 1]
         return 0
-
-
-class ExpectedSet:
-    """The rows that an answer has to have: those of a moment from when this was made until now."""
-
-    def __init__(
-        self, reader: RowIndexReader, table: Table[Any], query: StoreQuery | None, row_set: int
-    ) -> None:
-        self._reader = reader
-        self._table = table
-        self._query = query
-        self._set = row_set
-        self._sums = {reader.sum_of(row_set)}
-
-    def observe(self) -> None:
-        """The view that answers is open now: the sum of this moment is right, too."""
-        self._sums.add(self._reader.sum_of(self._set))
-
-    def is_met_by(self, keys: Sequence[Key]) -> bool:
-        """Whether the rows with these keys are all, or the answer was cut off at its limit."""
-        if self._query is not None and not _is_whole(self._table, self._query, len(keys)):
-            return True
-        return self.is_met_by_sum(sum_places(self._table, keys))
-
-    def is_met_by_sum(self, total: int) -> bool:
-        """Whether rows with this sum of places are all."""
-        self.observe()
-        return total in self._sums
-
-
-class RowIndex(RowIndexReader):
-    """The index where commits are made; only the thread that commits changes it."""
-
-    def __init__(self, memory: IndexMemory, rows: RowIndexBuilder) -> None:
-        super().__init__(memory)
-        self._taken: list[int] = []
-        self._in_doubt: list[IndexChanges] = []  # of commits that may be stored or not
-        self.finding: TamperedError | None = None
-        """A row that was not ours, once one was met; it stays."""
-        memory.clear()
-        words, members = rows.words, rows.members
-        self._grow((len(words) + len(members)) // 2 + len(rows.sums))
-        for at in range(0, len(words), 2):
-            self._put(words[at], words[at + 1])
-        for row_set, places in rows.sums.items():
-            self._add_to_sum(row_set, places)
-        for at in range(0, len(members), 2):
-            self._add_to_sum(members[at], members[at + 1])
 
     def verify_row(self, table: Table[Any], key: Key, mac: bytes | None) -> None:
         """Raise and record `TamperedError` unless it `matches`; in the thread that commits."""
@@ -293,7 +253,7 @@ class RowIndex(RowIndexReader):
         self._set(row_set, total & WORD_MASK)
 
     def _set(self, place: int, stamp: int) -> None:
-        for number, words in enumerate(self._memory.segments):
+        for number, words in enumerate(self._segments):
             at = _find(words, place)
             if words[at] == place:
                 if stamp:
@@ -307,7 +267,7 @@ class RowIndex(RowIndexReader):
 
     def _put(self, place: int, stamp: int) -> None:
         """A place that is in no segment."""
-        for number, words in enumerate(self._memory.segments):
+        for number, words in enumerate(self._segments):
             if self._taken[number] < _room(words):
                 at = _find(words, place)
                 words[at + 1] = stamp
@@ -321,7 +281,8 @@ class RowIndex(RowIndexReader):
         most, least = _PLACES
         if len(self._taken) == MAX_SEGMENTS:
             raise UnavailableError("store_full", "the index of rows is full; restart the agent")
-        self._memory.grow(2 * (max(rows, MIN_SEGMENT_ENTRIES) * most // least))
+        words = 2 * (max(rows, MIN_SEGMENT_ENTRIES) * most // least)
+        self._segments.append(memoryview(bytearray(words * 8)).cast("Q"))
         self._taken.append(0)
 
 
@@ -389,7 +350,7 @@ def _folder_set(table: Table[Any], folder: str) -> int:
 
 
 def _hash(table: Table[Any], key: Key) -> int:
-    """SipHash with this agent's own key, which the processes that it forks have, too."""
+    """SipHash with this process's own key."""
     return _hash_text(slot_of(table.name, key))
 
 

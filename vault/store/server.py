@@ -39,6 +39,8 @@ GONE_SECONDS: Final = 10
 """Time until agent and server notice that the other machine is gone."""
 OWNER_LOCK: Final = "freehold agent"
 OWNER_WAIT_SECONDS: Final = 2  # the server may notice late that the last owner is gone
+MIGRATION_LOCK: Final = "freehold migration"
+MIGRATION_TRIES: Final = 30  # of `OWNER_WAIT_SECONDS` each, while another agent migrates
 _LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
 _NEW_COLUMN: Final = re.compile(
@@ -57,6 +59,8 @@ class Role(Enum):
 
 class ServerBackend(SqlBackend):
     """A database on a server, owned by one agent at a time."""
+
+    look_seconds = 1.0  # a load balancer then sends requests to an agent that has a database
 
     kind: str
     url: str  # for SQLAlchemy: dialect and driver only
@@ -103,8 +107,8 @@ class ServerBackend(SqlBackend):
         """Reasons why a commit would not be durable on this server, each with what to do."""
 
     @abstractmethod
-    def try_lock(self, connection: Any, *, wait: bool) -> bool:
-        """Take the lock `OWNER_LOCK` until the connection ends. False: another client has it.
+    def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
+        """Take the lock of this name until the connection ends. False: another client has it.
 
         `wait`: wait up to `OWNER_WAIT_SECONDS` for it.
         """
@@ -277,6 +281,29 @@ class ServerBackend(SqlBackend):
         except Exception as error:
             raise self._store_error(error) from error
 
+    def _upgrade(self, writer: sa.Connection) -> None:
+        """Run the migrations, one agent at a time. Raises `BackendError` (`store_locked`)."""
+        with closing(self._take_migration_lock()):
+            self._prepare_upgrade(writer)
+            super()._upgrade(writer)
+
+    def _prepare_upgrade(self, writer: sa.Connection) -> None:
+        """Called before the migrations run, with their lock held."""
+
+    def _take_migration_lock(self) -> Any:
+        """The driver's connection that holds it."""
+        try:
+            connection = self.connect_driver(Role.OWN)
+            for _ in range(MIGRATION_TRIES):
+                if self.try_lock(connection, MIGRATION_LOCK, wait=True):
+                    return connection
+            connection.close()
+        except Exception as error:
+            raise self._store_error(error) from error
+        raise BackendError(
+            _LOCKED, f"another agent is migrating the {self._address}: start this one after it"
+        )
+
     def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
         driver = connection.dbapi_connection
         found = self.describe_schema(driver)
@@ -419,7 +446,7 @@ class ServerBackend(SqlBackend):
 
     def _require_lock(self, owner: Any) -> None:
         known = self._owner_error is not None and self._owner_error.code == _LOCKED
-        if not self.try_lock(owner, wait=not known):  # a repeated attempt does not wait
+        if not self.try_lock(owner, OWNER_LOCK, wait=not known):  # a repeated attempt does not wait
             raise BackendError(_LOCKED, f"another agent has the {self._address}: stop it first")
 
     def _release_owner(self) -> None:

@@ -1,4 +1,4 @@
-"""SQLite: one file, held by one process, with a write-ahead log and `synchronous=FULL`.
+"""SQLite: one file, held by one agent, with a write-ahead log and `synchronous=FULL`.
 
 What is SQLite's own is here: pragmas, the lock beside the file, checkpoints of the log, the schema
 check whenever another connection has written, and the words for its errors.
@@ -10,6 +10,7 @@ whatever is weaker than FULL is refused, in the connection string and as the dat
 import errno
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
+from vault.store.shared_head import SharedHead, next_file_change
 from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.sqlite_schema import check_schema
 from vault.store.tables import ALL, VERSIONS
@@ -61,6 +63,7 @@ _CHECKED: Final = tuple(t.name for t in ALL if t is not VERSIONS and t.is_guarde
 """Tables of which each index is held against the rows at an opening: a row that its index does not
 have is there for the totals and nowhere else. Versions are left to `check`: they are most of the
 file, and a read that misses one says so."""
+_CHANGES_AT: Final = 8
 _UNDECODABLE: Final = "Could not decode to UTF-8"
 
 
@@ -98,17 +101,32 @@ def verify_durability(database: sqlite3.Connection) -> None:
 
 
 class SqliteBackend(SqlBackend):
-    """One file, held by one process."""
+    """One file, held by one agent: by one process, or by several that share its head."""
 
-    exclusive = True
+    is_of_one_node = True
     queries_in_turn = True  # a thread for each costs more than the query
+    names_query = "SELECT name FROM sqlite_master"
 
-    def __init__(self, url: str, readers: int = READERS, patience: float = POOL_TIMEOUT) -> None:
+    def __init__(
+        self,
+        url: str,
+        readers: int = READERS,
+        patience: float = POOL_TIMEOUT,
+        *,
+        head: SharedHead | None = None,
+        joins: bool = False,
+    ) -> None:
         """`url` as in the configuration; raises `ValidationError` (`storage_invalid`).
 
-        `patience`: seconds that a read waits for one of `readers` connections.
+        `patience`: seconds that a read waits for one of `readers` connections. `head`: other
+        processes of the agent write the file, too. `joins`: one of them holds it.
         """
         super().__init__(readers)
+        self.exclusive = head is None
+        self._head = head
+        self._joins = joins
+        self._index = -1  # descriptor of the write-ahead log's index, with a `head`
+        self._file_changes = 0  # SQLite's count when the transaction began
         self._seen: object = None  # the writer's `data_version` at its last look
         self._schema_due = True  # the writer has not looked at the schema yet
         self._foreign = 0
@@ -122,9 +140,10 @@ class SqliteBackend(SqlBackend):
 
     def _open_engines(self) -> tuple[sa.Engine, sa.Engine]:
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock.acquire()
-            _create(self._path)
+            if not self._joins:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._lock.acquire()
+                _create(self._path)
         except OSError as error:
             raise self._store_error(error) from error
         reads = self._read_engine()
@@ -147,6 +166,11 @@ class SqliteBackend(SqlBackend):
     def open(self) -> None:
         """As every backend; writes of others are noticed from here on."""
         super().open()
+        if self._head is not None:
+            self._index = _open_wal_index(self._path)
+            if not self._joins:
+                self._head.file_changes = self._count_file_changes()
+            return
         try:
             self._watch = self._connection(_READ_ONLY)
             self._watched = _data_version(self._watch)
@@ -209,6 +233,8 @@ class SqliteBackend(SqlBackend):
         """A fresh, verified connection, whose schema its first transaction checks."""
         super().connect()
         self._schema_due = True
+        if self._head is not None:
+            return  # its count of changes does not depend on a connection
         try:
             self._seen = _data_version(_driver(self._write_connection()))
             seen = self._watched if self._watch is None else _data_version(self._watch)
@@ -220,7 +246,13 @@ class SqliteBackend(SqlBackend):
             raise self._store_error(error) from error
 
     def foreign_writes(self) -> int:
-        """Asked of the writer's connection, to which its own commits are no change."""
+        """Asked of the writer's connection, to which its own commits are no change.
+
+        With a `head`, which the caller holds, of SQLite's own count.
+        """
+        if self._head is not None:
+            self._compare_file_changes(self._head)
+            return self._head.foreign_writes
         with self._one_writer:
             try:
                 self._count_foreign_writes(_driver(self._write_connection()))
@@ -239,7 +271,7 @@ class SqliteBackend(SqlBackend):
 
     def _discard_writer(self) -> None:
         """Look for writes of others once more, before the connection goes."""
-        if self._writer is not None:
+        if self._writer is not None and self._head is None:
             with suppress(sqlite3.Error, sa.exc.SQLAlchemyError):
                 self._count_foreign_writes(_driver(self._writer))
         super()._discard_writer()
@@ -248,12 +280,14 @@ class SqliteBackend(SqlBackend):
         try:
             super()._write_transaction(apply)
         except BackendError as error:
-            if error.details["outcome"] == UNKNOWN:  # a failing disk is not another writer
-                self._record_own_commit()
-            raise
+            if error.details["outcome"] == UNKNOWN and self._head is None:
+                self._record_own_commit()  # a failing disk is not another writer
+            raise  # with a head, the commit has begun and not ended there, so it is expected
         self._record_own_commit()
 
     def _record_own_commit(self) -> None:
+        if self._head is not None:
+            self._head.file_changes = next_file_change(self._file_changes)
         if self._watch is not None:
             with suppress(
                 sqlite3.Error
@@ -268,12 +302,36 @@ class SqliteBackend(SqlBackend):
         super()._begin_write(connection)
         database = _driver(connection)
         try:
-            self._count_foreign_writes(database)
+            if self._head is not None:
+                self._compare_file_changes(self._head)
+            else:
+                self._count_foreign_writes(database)
             if self._schema_due:
                 check_schema(database)
         except sqlite3.Error as error:
             raise self._store_error(error) from error
         self._schema_due = False
+
+    def _compare_file_changes(self, head: SharedHead) -> None:
+        """Each commit of a process that held the head is counted there; any other is not."""
+        self._file_changes = self._count_file_changes()
+        if not head.expects_file_changes(self._file_changes):
+            head.count_foreign_write()
+        head.file_changes = self._file_changes
+        if head.foreign_writes != self._foreign:
+            self._foreign = head.foreign_writes
+            self._schema_due = True
+
+    def _count_file_changes(self) -> int:
+        """SQLite's count of commits, in the index of its write-ahead log.
+
+        Source: https://sqlite.org/walformat.html#wal_index_header, the change counter. It begins
+        anew when the index is made anew: that counts as a foreign write, and is looked into.
+        """
+        try:
+            return int.from_bytes(os.pread(self._index, 4, _CHANGES_AT), sys.byteorder)
+        except OSError as error:
+            raise self._store_error(error) from error
 
     def _verify_durability(self, writer: sa.Connection) -> None:
         verify_durability(_driver(writer))
@@ -310,20 +368,16 @@ class SqliteBackend(SqlBackend):
         return error
 
 
-class SqliteReadOnlyBackend(SqliteBackend):
-    """The same file in a process that only reads, while a process of the same agent holds it."""
-
-    def open(self) -> None:
-        """Nothing is taken, migrated or verified: whoever holds the file has done so."""
-        self._reads = self._read_engine()
-        self._dialect = self._reads.dialect
-
-
-class ForeignSqliteReader(SqliteReadOnlyBackend):
+class ForeignSqliteReader(SqliteBackend):
     """A file that this process does not hold: of any release, or a copy of a database.
 
     Its schema is not checked, so its rows are worth what is signed in them, and nothing more.
     """
+
+    def open(self) -> None:
+        """For reads. Nothing is taken, migrated or verified."""
+        self._reads = self._read_engine()
+        self._dialect = self._reads.dialect
 
     def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
         cast("sqlite3.Connection", reader.dbapi_connection).execute("BEGIN")
@@ -355,6 +409,22 @@ def _reason(cause: object) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return "it does not answer as it should"
+
+
+_wal_indexes: Final[dict[Path, int]] = {}
+
+
+def _open_wal_index(path: Path) -> int:
+    """A descriptor that stays open as long as the process lives.
+
+    To close it would release the locks that SQLite has on this file in this process (POSIX locks,
+    fcntl(2)), and with them damage the database.
+    """
+    known = _wal_indexes.get(path)
+    if known is None or not os.fstat(known).st_nlink:  # it was removed, so nobody has locks on it
+        index = path.with_name(path.name + "-shm")
+        known = _wal_indexes[path] = os.open(index, os.O_RDONLY | os.O_CLOEXEC)
+    return known
 
 
 def _create(path: Path) -> None:

@@ -99,6 +99,9 @@ CREATE TABLE nodes(id VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
   CONSTRAINT pk_nodes PRIMARY KEY(id));
 CREATE TABLE changes(seq BIGINT NOT NULL,node VARCHAR(512)NOT NULL,changes BLOB NOT NULL,
   chain BLOB NOT NULL,CONSTRAINT pk_changes PRIMARY KEY(seq));
+CREATE TABLE leases(name VARCHAR(512)NOT NULL,holder VARCHAR(512)NOT NULL,epoch BIGINT NOT NULL,
+  until BIGINT NOT NULL,acquired BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_leases PRIMARY KEY(name));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -114,6 +117,7 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "nodes": 1,
     "audit_blocks": 1,
     "changes": 1,
+    "leases": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

@@ -2,7 +2,7 @@
 
 Reads come from the cache, or from the database through the loader (rows by key) and the query
 runner. Changes go to the writer. Each of these is an actor with a thread; a server's queries get a
-thread each, and any other thread may commit by itself (`commit_in_thread`).
+thread each.
 
 Whoever reads after an acknowledged commit sees it, from the cache or from the database. A `select`
 reads the database and may show a commit a moment before it is acknowledged.
@@ -24,7 +24,6 @@ from actors import (
     MailboxFull,
     Node,
     Overflow,
-    Ref,
     RestartPolicy,
     Supervisor,
     World,
@@ -34,7 +33,6 @@ from actors.report import Reporter, log_failure
 from actors.world import uptime_ns
 from vault.errors import TamperedError, UnavailableError
 from vault.store.committer import (
-    Change,
     Checkpointer,
     CommitCounts,
     CommitStamper,
@@ -42,11 +40,12 @@ from vault.store.committer import (
     WriterActor,
     run_checkpointer,
 )
-from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend, StoreSession
+from vault.store.fencing import fenced
+from vault.store.interface import UNKNOWN, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
 from vault.store.query import check_query
 from vault.store.query_runner import QueryActor, QueryRunner
-from vault.store.read_index import ReadIndex
+from vault.store.read_index import ReadIndexActor
 from vault.store.row_cache import (
     DEFAULT,
     MISSING,
@@ -56,11 +55,8 @@ from vault.store.row_cache import (
     RowCache,
 )
 from vault.store.row_guard import RowGuard
-from vault.store.row_index import (
-    InDoubtError,
-    RowIndex,
-    RowIndexReader,
-)
+from vault.store.row_index import InDoubtError, RowIndex
+from vault.store.shared_head import SharedHead
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import VERSIONS
 from vault.store.transaction import StoreTx
@@ -113,9 +109,7 @@ class Store:
         committer: Committer,
         tree: Supervisor,
         loading: CacheLoader,
-        index: RowIndexReader | None = None,
-        in_doubt_error: Callable[[], BaseException] = InDoubtError,
-        writes: bool = True,
+        index: RowIndex | None = None,
     ) -> None:
         self._backend = backend
         self._world = world
@@ -123,18 +117,17 @@ class Store:
         self._counts = counts
         self._committer = committer
         self._tree = tree
-        self._writer = tree.ref("writer") if writes else None
+        self._writer = tree.ref("writer")
         self._loader = tree.ref("loader")
         self._cache_loader = loading
         self._runner = QueryRunner(
             guard, cache, loading, index, can_prefetch=backend.readers > _VIEWS
         )
-        self._in_doubt_error = in_doubt_error
         self.outage = ""
         """Why the last check of the change feed failed, for people; empty when it succeeded."""
         self._queries = tree.ref("queries") if backend.queries_in_turn else None
         views = _VIEWS if backend.queries_in_turn else 1
-        self._read_index = ReadIndex(partial(self._in_thread, committer.catch_up))
+        self._look = None if backend.exclusive else tree.ref("look")
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
 
     async def catch_up(self) -> None:
@@ -143,8 +136,14 @@ class Store:
         Called at the start of a request. Raises `TamperedError` (`feed_damaged`), and
         `UnavailableError` when the database does not answer.
         """
-        if not self._backend.exclusive:
-            await self._read_index.catch_up()
+        if self._look is None or self._committer.is_current:
+            return
+        try:
+            await _await_reader(self._look.call(None, self._backend.look_seconds))
+        except UnavailableError as error:
+            self.outage = error.message
+            raise
+        self.outage = ""
 
     def get_cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
@@ -171,17 +170,16 @@ class Store:
     async def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row; without a checkpoint when it is cached: a read has several, and waits anyway.
 
+        Counts of a database that others write are read from it: the change feed has none of them.
         Raises `TamperedError`, and `UnavailableError` when the database does not answer.
         """
+        if table.counted_subject and not self._backend.exclusive:
+            query = StoreQuery(equals=dict(zip(table.key, key, strict=True)), limit=1)
+            return next(iter(await self.select(table, query)), None)
         row = self._cache.lookup(table, key)
         if row is not MISSING:
             return row
-        try:
-            return cast(
-                "R | None", await _await_reader(self._loader.call((table, key), LOAD_TIMEOUT))
-            )
-        except InDoubtError:
-            raise self._in_doubt_error() from None
+        return cast("R | None", await _await_reader(self._loader.call((table, key), LOAD_TIMEOUT)))
 
     async def select(self, table: Table[R], query: StoreQuery) -> list[R]:
         """The rows of the query, as one view of the database has them.
@@ -262,44 +260,10 @@ class Store:
         is a function of its `Tx` and what it captured. Raises what it raises (then nothing of it
         is stored), `ConstraintError`, or `UnavailableError`, whose `details["outcome"]` is `none`
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
+        The task's fences (`vault.store.fencing`) are part of the change.
         """
-        return cast("T", await self._send_to_writer(change, deadline))
-
-    async def commit_batch(
-        self, changes: Sequence[Callable[[StoreTx], T]], *, deadline: float = COMMIT_TIMEOUT
-    ) -> list[T | Failure]:
-        """As `commit`, of many: of each its result, or what it raised."""
-        return cast("list[T | Failure]", await self._send_to_writer(list(changes), deadline))
-
-    def commit_in_thread(
-        self, changes: Sequence[Callable[[StoreTx], T]], *, deadline: float
-    ) -> list[T | Failure] | None:
-        """As `commit_batch`, in the thread that calls, which may be any; blocks it.
-
-        What is not begun by `deadline` (`World.uptime`) is not begun. None: nothing was stored, and
-        `commit_batch` may say why: the database failed, and the writer is restarted if it fails
-        there, too. Raises `BackendError` when it may be stored.
-        """
-        self._writer_ref()
         try:
-            return cast(
-                "list[T | Failure]", self._committer.group_commit(changes, deadline=deadline)
-            )
-        except BackendError as error:
-            if error.details["outcome"] == NOTHING_STORED:
-                return None
-            log.error("a transaction may be stored or not: %s", error)  # noqa: TRY400  # one line tells all
-            raise
-
-    def _writer_ref(self) -> Ref[Any]:
-        if self._writer is None:
-            raise UnavailableError("store_read_only", "another process writes", outcome="none")
-        return self._writer
-
-    async def _send_to_writer(self, message: Change | list[Change], deadline: float) -> object:
-        writer = self._writer_ref()
-        try:
-            return await writer.call(message, deadline)
+            return cast("T", await self._writer.call(fenced(change), deadline))
         except MailboxFull:
             raise UnavailableError(
                 "store_busy", "too many changes wait for the database", outcome="none"
@@ -312,11 +276,14 @@ class Store:
             ) from None
 
     def count_transactions(self, table: Table[Any], *key: str | int) -> int:
-        """How many transactions of this process that touched it are over: see `TableVersions`."""
+        """How many transactions that touched it are over: see `TableVersions`.
+
+        Those of other processes are in it from the next `catch_up`, or commit, on.
+        """
         return self._counts.table_versions.version_of(table, *key)
 
     def count_all_transactions(self) -> int:
-        """How many transactions of this process are over."""
+        """How many transactions are over, whoever's: as `count_transactions`."""
         return self._counts.table_versions.total
 
     async def check(self) -> None:
@@ -326,7 +293,7 @@ class Store:
     async def foreign_writes(self) -> int:
         """See `StoreBackend`. Raises `BackendError`."""
         try:
-            found = await self._in_thread(self._backend.foreign_writes)
+            found = await self._in_thread(self._committer.foreign_writes)
         except UnavailableError as error:
             self.outage = error.message
             raise
@@ -338,6 +305,11 @@ class Store:
         """What was met of rows that are not ours."""
         index = self._committer.index
         return None if index is None else index.finding
+
+    def record_finding(self, found: TamperedError) -> None:
+        """Take note of what another process of the agent has met."""
+        if self._committer.index is not None:
+            self._committer.index.record_finding(found)
 
     async def invalidate_all(self) -> None:
         """Read each row anew, and let what was made of rows be made anew: see `Committer`."""
@@ -381,8 +353,6 @@ class Store:
 
     async def _reselect(self, reselect: Callable[[StoreSession, RowIndex], list[T]]) -> list[T]:
         """Ask once more, in a view beside which nothing is committed. Raises as `select`."""
-        if self._writer is None:
-            raise self._in_doubt_error() from None
         return await self._in_thread(self._committer.read_between_commits, reselect)
 
 
@@ -395,17 +365,16 @@ async def open_store(
     cache: RowCache | CacheConfig = DEFAULT,
     report: Reporter = log_failure,
     stamper: CommitStamper | None = None,
-    index: RowIndexReader | None = None,
-    in_doubt_error: Callable[[], BaseException] = InDoubtError,
-    writes: bool = True,
+    index: RowIndex | None = None,
+    head: SharedHead | None = None,
 ) -> AsyncIterator[Store]:
     """A store for the length of the block. A backend that is not open is opened, and closed again.
 
     Raises what `StoreBackend.open` raises. `report` gets every crash of an actor; `stamper` stamps
-    each transaction. `index` says what rows have to be: a `RowIndex` where commits are made, else a
-    `RowIndexReader`, with which a read of a row in doubt raises `in_doubt_error`. A `cache` that is
+    each transaction. `index` says what rows have to be; None: whatever they are. A `cache` that is
     given ready is kept true by its owner; one that is described is empty where other processes may
-    write the database, and there is no `stamper` to follow them.
+    write the database, and there is no `stamper` to follow them. `head`: of a file that other
+    processes of the agent write, too.
     """
     if not isinstance(cache, RowCache):
         follows = backend.exclusive or stamper is not None
@@ -417,9 +386,9 @@ async def open_store(
         guard,
         cache,
         counts,
-        world.uptime,
         stamper=stamper,
-        index=index if isinstance(index, RowIndex) else None,
+        index=index,
+        head=head,
         on_rows_changed=checkpoints.on_rows_changed,
     )
     between_commits = committer.read_between_commits if committer.index is not None else None
@@ -430,6 +399,9 @@ async def open_store(
 
     def loader() -> LoaderActor:
         return LoaderActor(loading, world)
+
+    def look() -> ReadIndexActor:
+        return ReadIndexActor(committer, world)
 
     def queries() -> QueryActor:
         return QueryActor(backend, world)
@@ -443,8 +415,9 @@ async def open_store(
             stop_grace=STOP_SECONDS,
         )
         for name, factory, wanted in (
-            ("writer", writer, writes),
+            ("writer", writer, True),
             ("loader", loader, True),
+            ("look", look, not backend.exclusive),
             ("queries", queries, backend.queries_in_turn),
         )
         if wanted
@@ -458,7 +431,7 @@ async def open_store(
         yield Store(
             backend, guard, world,
             cache=cache, counts=counts, committer=committer, tree=tree, loading=loading,
-            index=index, in_doubt_error=in_doubt_error, writes=writes,
+            index=index,
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 7
+SCHEMA_LEVEL: Final = 8
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -63,6 +63,7 @@ USAGE: Final = Table(
 )
 NODES: Final = Table("nodes", records.NodeRow, ("id",), texts=("place", "checkpoint"))
 CHANGES: Final = Table("changes", records.ChangeRow, ("seq",), cached=False)
+LEASES: Final = Table("leases", records.LeaseRow, ("name",))
 AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
 
 ALL: Final[tuple[Table[Any], ...]] = (
@@ -80,4 +81,5 @@ ALL: Final[tuple[Table[Any], ...]] = (
     NODES,
     AUDIT,
     CHANGES,
+    LEASES,
 )

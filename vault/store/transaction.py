@@ -16,7 +16,7 @@ from vault.store.query import apply_query, can_answer, check_query
 from vault.store.row_cache import MISSING, ChangedRow, RowCache, StampedKey
 from vault.store.row_guard import SEALED_ROW_GUARD, RowGuard, check_row, stamp_row
 from vault.store.row_index import IndexChanges, RowChange, RowIndex, tampered_error
-from vault.store.table import Key, StoreQuery, Table, plain_key
+from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table, plain_key
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
@@ -32,6 +32,10 @@ class StoreTx:
         self.written: _Overlay = {}
         self.added: dict[Table[Any], set[Key]] = {}
         self.counted: dict[Table[Any], list[Any]] = {}
+
+    def database_time(self) -> int | None:
+        """As `StoreSession.database_time`."""
+        return self._batch.database_time()
 
     def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row as this change left it. Raises `TamperedError` for a row that fails its guard."""
@@ -86,6 +90,18 @@ class StoreTx:
         return apply_query(
             table, query, [*below, *(row for row in overlay.values() if row is not None)]
         )
+
+    def count_rows(self, table: Table[Any], limit: int) -> int:
+        """How many rows the table has, own writes among them; `limit` for that many, or more."""
+        changed = self._batch.overlay(table) | self.written.get(table, {})
+        count, after = sum(row is not None for row in changed.values()), None
+        while count < limit:
+            page = self._batch.select_keys(table, StoreQuery(after=after))
+            count += sum(key not in changed for key in page)
+            if len(page) < MAX_LIMIT:
+                break
+            after = page[-1]
+        return min(count, limit)
 
 
 class TransactionBatch:
@@ -204,6 +220,10 @@ class TransactionBatch:
         return [(table, key, MISSING) for table, rows in self._counted.items() for key in rows]
 
     # What a `StoreTx` needs.
+
+    def database_time(self) -> int | None:
+        """See `StoreSession`."""
+        return self._session.database_time()
 
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row as earlier changes left it."""

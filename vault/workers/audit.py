@@ -29,7 +29,6 @@ from vault.audit.pending_record import PendingRecord, prepare_event
 from vault.audit.record import AuditEvent
 from vault.audit.writer import AuditConfig, audit_unavailable
 from vault.errors import UnavailableError
-from vault.workers.line import Line
 from vault.workers.wire import Drafted, Lane, Recorded
 
 MOST_AT_ONCE: Final = 256  # drafts of a frame, as of a batch of the writer's
@@ -59,13 +58,36 @@ class _Waiting:
         self.error = self.error or error
 
 
+class _Line:
+    """A line before a queue that is full: who comes then waits in turn, and not for ever.
+
+    The queue's owner admits as many as it has taken away.
+    """
+
+    def __init__(self, patience: float) -> None:
+        """`patience`: seconds that somebody waits."""
+        self._patience = patience
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    async def has_waited(self) -> bool:
+        """Wait to be admitted; False when that was not in time."""
+        with trio.move_on_after(self._patience) as waiting:
+            await self._waiting.park()
+        return not waiting.cancelled_caught
+
+    def admit(self, count: int) -> None:
+        """There is room for so many more."""
+        if self._waiting:
+            self._waiting.unpark(count=count)
+
+
 class AuditLane:
     """Has drafts written and waits until they are durable. `run` must run meanwhile."""
 
     def __init__(self, lane: Lane[Recorded]) -> None:
         self._lane = lane
         self._queue: list[_Waiting] = []
-        self._line = Line(_CONFIG.deadline)
+        self._line = _Line(_CONFIG.deadline)
         self._sent: list[_Waiting] = []
         self._wake = trio.Event()
         self._expected = 0  # of drafts: who was answered by the last frame, and who came meanwhile

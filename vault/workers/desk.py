@@ -1,10 +1,9 @@
-"""What the leader does for one worker: record its drafts, answer what it cannot."""
+"""What the leader does for one worker: record its drafts, answer what is about the agent itself."""
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol
 
-import msgspec
 import trio
 
 from protocols.http import response_budget
@@ -15,20 +14,12 @@ from vault.audit.pending_record import PendingRecord
 from vault.edge.asgi import ALWAYS_SERVED
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, VaultError
-from vault.model.operation import Operation, ResponseBudget
-from vault.model.path import ResourcePath
-from vault.model.payloads import ReadSecret, RefusedRequest, WriteSecret
-from vault.model.results import SecretValue, SecretWritten
-from vault.mutations import End
-from vault.operations import READ_SECRET, REFUSED_REQUEST, WRITE_SECRET
-from vault.pipeline import internal_error
-from vault.workers.carried import told_of
+from vault.model.operation import ResponseBudget
 from vault.workers.wire import (
     MOST,
     MOST_RELAYED,
     MOST_URGENT,
     Answered,
-    Asked,
     Drafted,
     Lane,
     OversizedError,
@@ -41,16 +32,6 @@ from vault.workers.wire import (
 log: Final = logging.getLogger("freehold.workers")
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
-RunBelow: TypeAlias = Callable[[Operation[Any, Any], str], Awaitable[object]]
-"""`(operation, traceparent)`: what it comes to; its spans are below that one."""
-
-_PAYLOADS: Final[dict[str, Any]] = {
-    "secret.read": ReadSecret,
-    "secret.write": WriteSecret,
-    REFUSED_REQUEST.name: RefusedRequest,
-}
-_LOCAL: Final = {one.name: one for one in (READ_SECRET, WRITE_SECRET, REFUSED_REQUEST)}
-"""Of the operations that a request may have several of, and of what is no request."""
 
 _FRAMED: Final = 2  # times the memory of an answer: the answer, and the frame that it is sent in
 _SEALED: Final = Recorded("the vault is sealed")
@@ -98,7 +79,7 @@ class AuditDesk:
 
 
 class RelayDesk:
-    """Has requests answered by the leader's own edge, and operations run; each in its own task.
+    """Has requests answered by the leader's own edge, each in its own task.
 
     What fails one of them is told to that one. Memory that is reserved for an answer is held until
     the worker says that the answer is on its own account.
@@ -108,13 +89,11 @@ class RelayDesk:
         self,
         lane: Lane[ToLeader],
         edge: Answering,
-        run: RunBelow,
         answers: response_budget.ResponseBudget,
     ) -> None:
         """`answers` is the budget of this process for all its workers."""
         self._lane = lane
         self._edge = edge
-        self._run = run
         self._answers = answers
         self._places = trio.Semaphore(MOST_RELAYED)
         self._urgent = trio.Semaphore(MOST_URGENT)
@@ -136,45 +115,23 @@ class RelayDesk:
             if (reservation := self._reserved.pop(request.id, None)) is not None:
                 reservation.release()
             return
-        urgent = isinstance(request, Relayed) and request.raw_path in ALWAYS_SERVED
-        places = self._urgent if urgent else self._places
+        places = self._urgent if request.raw_path in ALWAYS_SERVED else self._places
         try:
             places.acquire_nowait()
         except trio.WouldBlock:
             await places.acquire()
         nursery.start_soon(self._serve, request, places)
 
-    async def _serve(self, request: Relayed | Asked, places: trio.Semaphore) -> None:
-        address = request.client[0] if isinstance(request, Relayed) and request.client else None
-        if isinstance(request, Asked):
-            address = request.origin.ip
+    async def _serve(self, request: Relayed, places: trio.Semaphore) -> None:
+        address = request.client[0] if request.client else None
         reservation = Reservation(self._answers, self._answers.usage_of(address))
         self._reserved[request.id] = reservation
         try:
-            if isinstance(request, Relayed):
-                await self._answer(request, reservation)
-            else:
-                await self._tell(request, reservation)
+            await self._answer(request, reservation)
         finally:
             places.release()
             if not reservation.held:
                 self._reserved.pop(request.id, None)
-
-    async def _tell(self, asked: Asked, reservation: Reservation) -> None:
-        try:
-            end = await self._end(asked, reservation)
-            self._lane.post(told_of(asked.id, end, reserved=bool(reservation.held)))
-        except Exception as error:  # noqa: BLE001  # as in a server: no other request's business
-            reservation.release()
-            fault = internal_error(asked.request_id, asked.name, error)
-            self._lane.post(told_of(asked.id, fault))
-
-    async def _end(self, asked: Asked, reservation: Reservation) -> SecretValue | End:
-        try:
-            found = await self._run(_operation(asked, _Relaying(reservation)), asked.above)
-            return cast("SecretValue | SecretWritten", found)
-        except VaultError as error:
-            return error
 
     async def _answer(self, request: Relayed, reservation: Reservation) -> None:
         try:
@@ -243,19 +200,6 @@ class _Reply:
             if len(self.body) + len(part) > MOST:
                 raise OversizedError("an answer is over the bound of a frame")
             self.body += part
-
-
-def _operation(asked: Asked, memory: ResponseBudget) -> Operation[Any, Any]:
-    return Operation(
-        type=_LOCAL[asked.name],
-        path=ResourcePath.parse(asked.path),
-        payload=msgspec.msgpack.decode(asked.payload, type=_PAYLOADS[asked.name]),
-        request_id=asked.request_id,
-        credential=asked.credential,
-        origin=asked.origin,
-        part=True,
-        memory=memory,
-    )
 
 
 def _scope(request: Relayed, memory: ResponseBudget) -> dict[str, Any]:

@@ -5,13 +5,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
 from actors import RestartAfter, RestartPolicy, World, decide_restart
-from actors.world import uptime_ns
 from protocols.errors import locate
 from protocols.http import Limits
 from protocols.http.coarse_clock import CoarseClock
@@ -19,23 +17,28 @@ from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
 from vault.audit.layout import LogLayout
 from vault.audit.shared_tail import SharedTail
-from vault.beside import Opening
-from vault.errors import UnavailableError
+from vault.config import Settings
+from vault.control_link.ports import LinkPorts
+from vault.errors import TamperedError, UnavailableError
 from vault.metrics import Metrics
-from vault.model.operation import RunOperation
-from vault.mutations import Mutations
+from vault.peers import Handover
 from vault.seal.manager import DRAIN_TIMEOUT
-from vault.store.committer import CommitStamper
-from vault.store.row_cache import CacheConfig, RowCache
-from vault.telemetry.wiring import run_below_span
 from vault.workers import page
-from vault.workers.buckets import SharedBuckets
-from vault.workers.caches import LEADER, FencingMark, LeaderCache, share
 from vault.workers.desk import Answering, App
-from vault.workers.journal import JournalWriter
-from vault.workers.lockout import LeaderLockout
 from vault.workers.seat import STALLED, Seat, Staff, WorkerGone
-from vault.workers.wire import Counts, Drain, Open, Opened, Reload, Seal, SetClock, Spans
+from vault.workers.shared_peers import SharedPeers
+from vault.workers.wire import (
+    Alert,
+    Counts,
+    Damage,
+    Drain,
+    Open,
+    Opened,
+    Reload,
+    Seal,
+    SetClock,
+    Spans,
+)
 from vault.workers.zygote import Zygote
 
 if TYPE_CHECKING:
@@ -53,28 +56,32 @@ _POLICY: Final = RestartPolicy(intensity=20, window=60.0, backoff_base=0.05, bac
 log: Final = logging.getLogger("freehold.workers")
 
 
-class Fleet:
-    """Made before the vault opens; `run` starts the processes. Also what stops and counts them."""
+class Fleet(SharedPeers):
+    """Made before the vault opens; `run` starts the processes. Also what stops and counts them.
+
+    It is the leader's `vault.peers.ProcessGroup`.
+    """
 
     def __init__(
         self,
         zygote: Zygote,
-        count: int,
+        settings: Settings,
         metrics: Metrics,
         world: World,
         tracing: "Tracing | None" = None,
     ) -> None:
+        self._page_fd = page.create()
+        self._words = (shared := page.Page(self._page_fd)).words
+        super().__init__(shared, settings.storage.file)
+        self._link = LinkPorts()
         self._zygote = zygote
-        self._count = count
+        self._count = settings.server.workers
         self._metrics = metrics
         self._world = world
         self._tracing = tracing
-        self._page_fd = page.create()
-        self._page = page.Page(self._page_fd)
-        self._journal = JournalWriter(self._page)
         self._seats: set[Seat] = set()
         self._counts: dict[int, Counts] = {}
-        self._opening: Opening | None = None
+        self._opening: Handover | None = None
         self._openings = 0
         self._is_shut = False
         self._changing = trio.Lock()  # one opening, sealing or arrival of a worker at a time
@@ -87,43 +94,33 @@ class Fleet:
         metrics.register_counters(worker_restarts=lambda: float(self._replaced))
         self.port = 0
 
-    # What the leader's own data path is built with.
+    def report_to(self, link: LinkPorts) -> None:
+        """Whom counts of use and alerts of the workers go to."""
+        self._link = link
 
-    def fenced(
-        self, mark: CommitStamper, config: CacheConfig
-    ) -> tuple[RowCache | CacheConfig, CommitStamper]:
-        """The leader's cache and its store's mark; the workers hear of each change."""
-        cache = LeaderCache(
-            self._journal, share(config, self._count, LEADER), partial(uptime_ns, self._world)
-        )
-        return cache, FencingMark(mark, cache)
-
-    def rows(self) -> page.SharedRows:
-        """The index of rows, which the workers read."""
-        return page.SharedRows(self._page)
-
-    def end(self, layout: LogLayout) -> SharedTail:
+    def audit_tail(self, layout: LogLayout) -> SharedTail:
         """The end of the audit log, where the workers write, too."""
-        return SharedTail(self._page.end, layout.head_file, evict=self._evict)
+        return SharedTail(self._page.tail, layout.head_file, evict=self._evict)
 
     def _evict(self, pid: int) -> None:
-        """End a worker that keeps all others from the log, if it hangs."""
+        """End a worker that keeps all others from log or database, if it hangs."""
         for seat in self._seats:
             if seat.pid == pid and seat.silent >= STALLED:
-                log.error("worker %d hangs with the audit log and is ended", seat.number)
+                log.error("worker %d hangs, all others wait for it, and it is ended", seat.number)
                 seat.kill()
 
-    def lockout(self) -> LeaderLockout:
-        """The count of wrong secrets, of which the workers hear."""
-        return LeaderLockout(self._journal)
-
-    def buckets(self, rate: float, burst: int) -> SharedBuckets:
-        """The token buckets of all processes together."""
-        return SharedBuckets(self._page, rate, burst)
+    async def _watch_head(self) -> None:
+        """Look each second whether one transaction takes longer than that."""
+        before = (0, 0)
+        while (head := self.head()) is not None:
+            await self._world.sleep(1.0)
+            if (now := head.holder) == before and now[0]:
+                self._evict(now[0])
+            before = now
 
     @asynccontextmanager
-    async def opened(self, opening: Opening) -> AsyncIterator[None]:
-        """The vault is open for the length of the block: workers read, and then drop the keys."""
+    async def opened(self, opening: Handover) -> AsyncIterator[None]:
+        """The vault is open for the length of the block: workers serve, and then drop the keys."""
         async with self._changing:
             self._opening = opening
             self._openings += 1
@@ -135,7 +132,7 @@ class Fleet:
         finally:
             with trio.CancelScope(shield=True):
                 async with self._changing:
-                    self._page.words[page.OPENING] = 0  # from here on nobody answers by himself
+                    self._words[page.OPENING] = 0  # from here on nobody answers by himself
                     await self._all(self._seal)
                     self._opening = None
 
@@ -151,7 +148,7 @@ class Fleet:
                 self._opening = replace(opening, root_key=root_key, epoch=epoch)
 
             with trio.CancelScope(shield=True):
-                self._page.words[page.OPENING] = 0
+                self._words[page.OPENING] = 0
                 await self._all(self._seal)
                 try:
                     yield tell
@@ -163,18 +160,17 @@ class Fleet:
     def shut(self) -> None:
         """The vault seals: what comes from here on is relayed, and refused by the leader."""
         self._is_shut = True
-        self._page.words[page.OPENING] = 0
+        self._words[page.OPENING] = 0
 
     def _begin(self) -> None:
         if not self._is_shut:
-            self._page.words[page.OPENING] = self._openings
+            self._words[page.OPENING] = self._openings
 
     # Their life.
 
     async def run(
         self,
         edge: Answering,
-        run: RunOperation,
         listener: int,
         port: int,
         *,
@@ -184,11 +180,10 @@ class Fleet:
     ) -> None:
         """Start all and replace those that die, until drained or cancelled.
 
-        `edge` answers what they relay, `run` runs what they may not, `live` serves their
-        websockets; `limits` bound what the leader answers, all in all; `listener` is the
-        descriptor of the listening socket. Started when all accept connections. Raises
-        `UnavailableError` (`workers_failing`) when they die too often, `OSError` when the first
-        ones cannot be started or what starts them is gone.
+        `edge` answers what they relay, `live` serves their websockets; `limits` bound what the
+        leader answers, all in all; `listener` is the descriptor of the listening socket. Started
+        when all accept connections. Raises `UnavailableError` (`workers_failing`) when they die
+        too often, `OSError` when the first ones cannot be started or what starts them is gone.
         """
         self.port = port
         staff = Staff(
@@ -196,17 +191,18 @@ class Fleet:
             page=self._page_fd,
             listener=listener,
             edge=edge,
-            run=run_below_span(run, self._tracing),
             live=live,
             answers=ResponseBudget(limits, CoarseClock(limits, None)),
             broker=self._broker,
-            mutations=self._mutations,
             counted=self._counted,
+            alerted=self._alerted,
+            damaged=self._damaged,
             traced=self._traced,
         )
         serving = [trio.Event() for _ in range(self._count)]
         with self._life:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_head)
                 for number, event in enumerate(serving, 1):
                     nursery.start_soon(self._keep, number, staff, event)
                 for event in serving:
@@ -244,6 +240,11 @@ class Fleet:
         if len(self._deaths) < FAILING_DEATHS:
             return False
         return self._world.monotonic() - self._deaths[0] < FAILING_SECONDS
+
+    @property
+    def store_failing(self) -> bool:
+        """Whether a worker's last transaction could not be stored, as of a second ago."""
+        return any(counts.store_failing for counts in self._counts.values())
 
     def refused_requests(self) -> int:
         """How many requests were turned away, as of a second ago."""
@@ -290,7 +291,7 @@ class Fleet:
             if await seat.is_serving() and await self._admit(seat):
                 serving.set()
         self._seats.discard(seat)
-        self._page.words[page.CONNECTIONS + seat.number] = 0
+        self._words[page.CONNECTIONS + seat.number] = 0
         last = self._counts.pop(seat.number, None)
         self._shed_before += last.shed if last else 0
 
@@ -347,16 +348,17 @@ class Fleet:
     def _broker(self) -> AuditBroker | None:
         return None if self._opening is None else self._opening.audit
 
-    def _mutations(self) -> Mutations | None:
-        opening = self._opening  # once: a thread asks, too
-        return None if opening is None else opening.mutations
-
     def _counted(self, number: int, counts: Counts) -> None:
         self._counts[number] = counts
         self._metrics.merge_counts(counts.operations, counts.requests, counts.refused)
+        self._link.tally.merge(counts.reads, counts.uses)
+
+    def _alerted(self, alert: Alert) -> None:
+        self._link.raise_alert(alert.code, alert.count)
+
+    def _damaged(self, damage: Damage) -> None:
         if self._opening is not None:
-            self._opening.access.merge(counts.access)
-            self._opening.usage.merge(counts.usage)
+            self._opening.report_damage(TamperedError(damage.code, damage.message))
 
     def _traced(self, spans: Spans) -> None:
         if self._tracing is not None:

@@ -1,15 +1,12 @@
-"""The worker's side of relaying: a request that is not for it goes to the leader whole.
+"""The worker's side of relaying: a request about the agent itself goes to the leader whole.
 
-Of one that is several operations each that is not for it goes by itself.
+So does every request while this process has no keys: the leader tells what is wrong.
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import msgspec
 import trio
-from msgspec import Raw
 
 from protocols.http.asgi import RESERVATION
 from vault.edge.asgi import ALWAYS_SERVED, EdgeApp
@@ -18,48 +15,56 @@ from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
 from vault.edge.reply import Send
 from vault.edge.request import Receive
 from vault.errors import UnavailableError
-from vault.model.operation import COPIES, UNBOUNDED_BUDGET, Operation, ResponseBudget, answers_full
-from vault.workers.carried import result_of
-from vault.workers.door import WorkerDoor, may_serve
-from vault.workers.elsewhere import Elsewhere
+from vault.model.operation import COPIES, UNBOUNDED_BUDGET, ResponseBudget, answers_full
+from vault.workers.service import WorkerService
 from vault.workers.wire import (
     DEADLINE,
     LOOK_EVERY,
     MOST_RELAYED,
     MOST_URGENT,
     Answered,
-    Asked,
     Lane,
     Relayed,
     Taken,
-    Told,
-    ToLeader,
-    ToWorker,
     no_answer,
     overloaded,
 )
 
 MOST_BODY: Final = max(COMPAT_BODY, NATIVE_BODY) + 1
 """Bytes of a body that are passed on: enough for the leader to see that it is too large."""
-MOST_PARTS: Final = 128
-"""Operations of requests of several that are asked of the leader at a time: there may be a thousand
-of each request, and who asks for one thing has his place beside them."""
 TRACEPARENT: Final = b"traceparent"  # W3C Trace Context, 3.2
 
-_encode: Final = msgspec.msgpack.Encoder().encode
+_OWN: Final = (b"/v1/", b"/api/v1/")  # paths that a worker answers ...
+_LEADERS: Final = (  # ... but for what is below these
+    b"/v1/sys/",
+    b"/api/v1/system/",
+    b"/api/v1/audit/",
+    b"/api/v1/policies-replay",
+)
+_LONGEST: Final = max(map(len, _LEADERS))
+
+
+def is_leaders(raw_path: bytes) -> bool:
+    """Whether a request is about the agent itself: its seal, keys, health, audit log and link.
+
+    A path whose beginning is written in another way (`/v1/%73ys/seal`) may be one, too.
+    """
+    if not raw_path.startswith(_OWN) or raw_path.startswith(_LEADERS):
+        return True
+    beginning = raw_path[:_LONGEST]
+    return b"%" in beginning or b"//" in beginning or b"/." in beginning
 
 
 class Relay:
     """Asks the leader and waits for his answer. `run` must run meanwhile."""
 
-    def __init__(self, lane: Lane[ToWorker], traceparent: Callable[[], str] = str) -> None:
+    def __init__(self, lane: Lane[Answered], traceparent: Callable[[], str] = str) -> None:
         """`traceparent`: of what is under way, so that the leader's spans are below ours."""
         self._lane = lane
         self._traceparent = traceparent
         self._slots: dict[int, _Slot] = {}
         self._places = _Places(MOST_RELAYED)
         self._urgent = _Places(MOST_URGENT)
-        self._parts = _Places(MOST_PARTS)
         self._last = 0
 
     async def run(self) -> None:
@@ -94,20 +99,13 @@ class Relay:
         """
         above = self._traceparent().encode()
         places = self._urgent if scope["raw_path"] in ALWAYS_SERVED else self._places
-        answer = await self._asked(lambda number: _relayed(number, scope, body, above), places)
-        return cast("Answered", answer)
+        async with places:
+            answer = await self._ask(scope, body, above)
+        if answer is None:
+            raise no_answer()
+        return answer
 
-    async def run_there(self, op: Operation[Any, Any]) -> Any:
-        """What a read or a write of a secret comes to that the leader runs, or what it raises."""
-        above = self._traceparent()
-        async with self._parts:
-            question = partial(_asked, op=op, above=above)
-            told = cast("Told", await self._asked(question, self._places))
-        value = told.value.value if told.value is not None else None
-        await self.account(told, op.memory, len(value or b""))
-        return result_of(told)
-
-    async def account(self, answer: ToWorker, memory: ResponseBudget, size: int) -> None:
+    async def account(self, answer: Answered, memory: ResponseBudget, size: int) -> None:
         """Take an answer of `size` bytes on this process's account, for which the leader waits.
 
         Raises `UnavailableError` where there is no room for it.
@@ -120,24 +118,16 @@ class Relay:
         finally:
             self.taken(answer)
 
-    def taken(self, answer: ToWorker) -> None:
+    def taken(self, answer: Answered) -> None:
         """Let the leader's memory for it be another's."""
         if answer.reserved:
             self._lane.post(Taken(answer.id))
 
-    async def _asked(self, question: Callable[[int], ToLeader], places: "_Places") -> ToWorker:
-        """Raises `UnavailableError`."""
-        async with places:
-            answer = await self._ask(question)
-        if answer is None:
-            raise no_answer()
-        return answer
-
-    async def _ask(self, question: Callable[[int], ToLeader]) -> ToWorker | None:
+    async def _ask(self, scope: Any, body: bytes | None, above: bytes) -> Answered | None:
         self._last = number = self._last + 1
         slot = self._slots[number] = _Slot()
         try:
-            self._lane.post(question(number))
+            self._lane.post(_relayed(number, scope, body, above))
             await slot.there.wait()
         except trio.Cancelled:
             if slot.answer is not None:
@@ -176,38 +166,27 @@ class _Slot:
 
     def __init__(self) -> None:
         self.since = trio.current_time()
-        self.answer: ToWorker | None = None
+        self.answer: Answered | None = None
         self.there = trio.Event()
 
 
 class WorkerApp:
-    """ASGI: the edge for what may be done here, the relay for the rest."""
+    """ASGI: the edge for what is served here, the relay for the rest."""
 
-    def __init__(
-        self, edge: EdgeApp, door: WorkerDoor, relay: Relay, *, browsers: bool = False
-    ) -> None:
-        """`browsers`: a cookie may be a session, which the leader alone reads."""
-        self._browsers = browsers
+    def __init__(self, edge: EdgeApp, service: WorkerService, relay: Relay) -> None:
         self._edge = edge
-        self._door = door
+        self._service = service
         self._relay = relay
         self.error_response = edge.error_response
         self.refuse_unread = edge.refuse_unread
         self.overload_response = edge.overload_response
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request. Here it is decided by whom; of several operations by the door.
-
-        Once it is whole: a body may take its time, and what is so when it is there counts.
-        """
+        """Answer one HTTP request."""
+        if self._service.is_open and not is_leaders(scope["raw_path"]):
+            await self._edge(scope, receive, send)
+            return
         body = await _read(receive)
-        if body is not None and self._may_be_ours(scope) and await self._door.serves():
-            try:
-                await self._edge(scope, _Whole(body), send)
-            except Elsewhere:
-                pass
-            else:
-                return
         try:
             answer = await self._relay.answer(scope, body)
             memory = scope.get(RESERVATION) or UNBOUNDED_BUDGET
@@ -217,26 +196,6 @@ class WorkerApp:
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         await send(start)
         await send({"type": "http.response.body", "body": answer.body})
-
-    def _may_be_ours(self, scope: Any) -> bool:
-        may = may_serve(scope["method"], scope["raw_path"])
-        return may and not (self._browsers and _has_cookie(scope))
-
-
-def _has_cookie(scope: Any) -> bool:
-    return any(name == b"cookie" for name, _ in scope["headers"])
-
-
-class _Whole:
-    """`receive` of a request whose body is here, as often as it is asked."""
-
-    __slots__ = ("_body",)
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def __call__(self) -> Any:
-        return {"type": "http.request", "body": self._body, "more_body": False}
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -250,12 +209,6 @@ async def _read(receive: Receive) -> bytes | None:
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
-
-
-def _asked(number: int, op: Operation[Any, Any], above: str) -> Asked:
-    payload = Raw(_encode(op.payload))
-    path, credential = str(op.path), op.credential
-    return Asked(number, op.name, path, payload, op.request_id, credential, op.origin, above)
 
 
 def _relayed(number: int, scope: Any, body: bytes | None, above: bytes) -> Relayed:

@@ -15,14 +15,13 @@ import trio
 from protocols.errors import locate
 from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
-from vault.mutations import Mutations
-from vault.workers.desk import Answering, App, AuditDesk, RelayDesk, RunBelow
-from vault.workers.pipe import Pipe
+from vault.workers.desk import Answering, App, AuditDesk, RelayDesk
 from vault.workers.sockets import FromWorker, SocketDesk
 from vault.workers.wire import (
+    Alert,
     Counts,
+    Damage,
     Drafted,
-    Frame,
     Lane,
     LaneClosed,
     Opened,
@@ -34,13 +33,11 @@ from vault.workers.wire import (
     Spawn,
     ToLeader,
 )
-from vault.workers.write_desk import WriteDesk
 from vault.workers.zygote import Zygote
 
 log: Final = logging.getLogger("freehold.workers")
 
-LANES: Final = 5  # control, audit, writes, relay, live
-WRITES: Final = 2  # of these
+LANES: Final = 4  # control, audit, relay, live
 START_SECONDS: Final = 30.0
 SILENCE: Final = 20
 """Seconds after which a worker that says nothing is ended; it says its counts each second. Twice
@@ -60,12 +57,12 @@ class Staff:
     page: int  # its descriptor
     listener: int  # the same
     edge: Answering
-    run: RunBelow
     live: App | None  # of websockets; None: there are none
     answers: ResponseBudget  # the leader's own budget for what it answers to all of them
     broker: Callable[[], AuditBroker | None]
-    mutations: Callable[[], Mutations | None]
     counted: Callable[[int, Counts], None]
+    alerted: Callable[[Alert], None]
+    damaged: Callable[[Damage], None]
     traced: Callable[[Spans], None]
 
 
@@ -98,11 +95,12 @@ class Seat:
         ours, theirs = _pairs()
         try:
             await self._start(theirs)
-            await self._hold(ours)
+            await self._hold([trio.SocketStream(sock) for sock in ours])
         finally:
             self._ended = True
             self._serving.set()
-            ours.close()
+            for sock in ours:
+                sock.close()
             self.kill()
             self._close()
 
@@ -148,9 +146,9 @@ class Seat:
             for given in theirs:
                 given.close()
 
-    async def _hold(self, ours: "_Ours") -> None:
+    async def _hold(self, lanes: list[trio.SocketStream]) -> None:
         try:
-            await self._serve(ours)
+            await self._serve(lanes)
         except* (LaneClosed, trio.TooSlowError):
             log.info("worker %d has ended", self.number)
         except* Exception as failures:  # noqa: BLE001  # one worker's fault is no other's
@@ -161,21 +159,19 @@ class Seat:
         if process >= 0:
             os.close(process)
 
-    async def _serve(self, ours: "_Ours") -> None:
-        streams = [trio.SocketStream(sock) for sock in ours.waited]
-        self._control = Lane(streams[0], Report)  # type: ignore[arg-type]  # a union is no class
-        audit: Lane[list[Drafted]] = Lane(streams[1], list[Drafted])
-        writes = Pipe(ours.blocking, Frame)
-        relay: Lane[ToLeader] = Lane(streams[2], ToLeader)  # type: ignore[arg-type]  # the same
+    async def _serve(self, lanes: list[trio.SocketStream]) -> None:
+        control, audit_stream, relayed, live_stream = lanes
+        staff = self._staff
+        self._control = Lane(control, Report)  # type: ignore[arg-type]  # a union is no class
+        audit: Lane[list[Drafted]] = Lane(audit_stream, list[Drafted])
+        relay: Lane[ToLeader] = Lane(relayed, ToLeader)  # type: ignore[arg-type]  # the same
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._control.run)
-            nursery.start_soon(AuditDesk(audit, self._staff.broker).run)
-            nursery.start_soon(WriteDesk(writes, self._staff.mutations).run)
-            staff = self._staff
-            nursery.start_soon(RelayDesk(relay, staff.edge, staff.run, staff.answers).run)
-            if self._staff.live is not None:
-                live: Lane[FromWorker] = Lane(streams[3], FromWorker)  # type: ignore[arg-type]  # the same
-                nursery.start_soon(SocketDesk(live, self._staff.live).run)
+            nursery.start_soon(AuditDesk(audit, staff.broker).run)
+            nursery.start_soon(RelayDesk(relay, staff.edge, staff.answers).run)
+            if staff.live is not None:
+                live: Lane[FromWorker] = Lane(live_stream, FromWorker)  # type: ignore[arg-type]  # the same
+                nursery.start_soon(SocketDesk(live, staff.live).run)
             nursery.start_soon(self._listen)
             with trio.fail_after(START_SECONDS):
                 await self._serving.wait()
@@ -205,6 +201,10 @@ class Seat:
                         self._serving.set()
                     case Counts() as counts:
                         self._staff.counted(self.number, counts)
+                    case Alert() as alert:
+                        self._staff.alerted(alert)
+                    case Damage() as damage:
+                        self._staff.damaged(damage)
                     case Spans() as spans:
                         self._staff.traced(spans)
                     case answer:
@@ -223,27 +223,13 @@ def _handle_of(pid: int) -> int:
         return -1
 
 
-@dataclass(frozen=True)
-class _Ours:
-    """The leader's ends."""
-
-    waited: list[trio.socket.SocketType]  # by the event loop: all lanes but that of writes
-    blocking: socket.socket
-
-    def close(self) -> None:
-        """All of them; nobody waits at one any more."""
-        for sock in self.waited:
-            sock.close()
-        self.blocking.close()
-
-
-def _pairs() -> tuple[_Ours, list[socket.socket]]:
-    with ExitStack() as made:  # none is left when there is no descriptor for all
-        ours, theirs = [], []
+def _pairs() -> tuple[list[trio.socket.SocketType], list[socket.socket]]:
+    """Our ends and theirs; none is left when there is no descriptor for all."""
+    pairs: list[tuple[socket.socket, socket.socket]] = []
+    with ExitStack() as made:
         for _ in range(LANES):
-            our, their = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-            ours.append(made.enter_context(our))
-            theirs.append(made.enter_context(their))
+            pairs.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
+            for end in pairs[-1]:
+                made.enter_context(end)
         made.pop_all()
-    blocking = ours.pop(WRITES)
-    return _Ours([trio.socket.from_stdlib_socket(sock) for sock in ours], blocking), theirs
+    return [trio.socket.from_stdlib_socket(our) for our, _ in pairs], [their for _, their in pairs]

@@ -1,31 +1,25 @@
-"""The wire between leader and workers: msgpack frames over socket pairs, five lanes a worker.
+"""The wire between leader and workers: msgpack frames over socket pairs, four lanes a worker.
 
-- control: keys and life (leader → worker), readiness, counts and spans (worker → leader);
+- control: keys and life (leader → worker), readiness, counts, alerts and spans (worker → leader);
 - audit: what a worker cannot put on record itself: a frame of drafts, a frame of what became of
   them, in turn;
-- writes: frames of decided writes, several at a time, and for each one of what became of them;
-- relay: requests that only the leader may answer, and operations that he alone may run of a
-  request of several; many at a time;
-- live: websockets, which only the leader serves (`vault.workers.sockets`).
+- relay: requests about the agent itself, which the leader answers, many at a time;
+- live: websockets, which the leader serves (`vault.workers.sockets`).
 
-A lane each, so that none waits behind a large body. Both ends are processes of one program. That of
-writes ends in a thread of the leader's (`vault.workers.pipe`).
+A lane each, so that none waits behind a large body. Both ends are processes of one program.
 """
 
 import logging
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 import trio
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from protocols.errors import locate
+from protocols.link.vocabulary import AlertCode
 from vault.authz.policy import Policy
 from vault.errors import UnavailableError
-from vault.model.operation import Origin
-from vault.model.records import AccessRow
-from vault.model.results import SecretValue, SecretWritten
-from vault.mutations import Decided
 
 LENGTH: Final = 4  # bytes of a frame's length
 MOST: Final = 1 << 26  # bytes of a frame; 256 records of the largest size are half of that
@@ -82,7 +76,7 @@ class Serving(Struct, frozen=True, tag="serving"):
 
 
 class Opened(Struct, frozen=True, tag="opened"):
-    """Worker: it reads by itself; `error` says why not, and is empty when it does."""
+    """Worker: it serves by itself; `error` says why not, and is empty when it does."""
 
     error: str = ""
 
@@ -94,13 +88,28 @@ class Sealed(Struct, frozen=True, tag="sealed"):
 class Counts(Struct, frozen=True, tag="counts"):
     """Worker: what it has counted since the last time."""
 
-    access: list[AccessRow]
-    usage: dict[str, tuple[int, int]]  # uses and last time by credential
+    reads: dict[str, int]  # of values, by secret, as they were flushed
+    uses: dict[str, int]  # by credential, the same
     operations: list[tuple[str, str, int]]
     requests: list[tuple[str, str, list[int], float]]
     refused: dict[str, int]
     connections: int  # open now
     shed: int  # turned away since the worker began
+    store_failing: bool  # its last transaction could not be stored
+
+
+class Alert(Struct, frozen=True, tag="alert"):
+    """Worker: for the control plane."""
+
+    code: AlertCode
+    count: int
+
+
+class Damage(Struct, frozen=True, tag="damage"):
+    """Worker: a row that it has met is not ours, or the change feed is not."""
+
+    code: str
+    message: str
 
 
 class Spans(Struct, frozen=True, tag="spans"):
@@ -112,7 +121,7 @@ class Spans(Struct, frozen=True, tag="spans"):
 
 
 Order: TypeAlias = Open | Seal | Reload | SetClock | Drain
-Report: TypeAlias = Serving | Opened | Sealed | Counts | Spans
+Report: TypeAlias = Serving | Opened | Sealed | Counts | Alert | Damage | Spans
 
 
 class Spawn(Struct, frozen=True):
@@ -134,39 +143,6 @@ class Recorded(Struct, frozen=True, array_like=True):
 
     error: str = ""
     refused: tuple[int, ...] = ()
-
-
-class Sent(Struct, frozen=True, array_like=True):
-    """Writes as a worker sends them: a `Frame`, each encoded by itself."""
-
-    number: int
-    at: float
-    decided: list[Raw]
-
-
-class Frame(Struct, frozen=True, array_like=True):
-    """Decided writes. `at`: when they were sent (`World.uptime`)."""
-
-    number: int
-    at: float
-    decided: list[Decided]
-
-
-class Ends(Struct, frozen=True, array_like=True):
-    """What became of the frame with this number, in its order."""
-
-    number: int
-    ends: list["Carried"]
-
-
-class Carried(Struct, frozen=True, array_like=True):
-    """What became of a write that a worker had decided: what was written, or an error."""
-
-    written: SecretWritten | None = None
-    kind: str = ""
-    code: str = ""
-    message: str = ""
-    details: dict[str, Any] = {}
 
 
 class Relayed(Struct, frozen=True, array_like=True, tag="relayed"):
@@ -198,47 +174,18 @@ class Answered(Struct, frozen=True, array_like=True, tag="answered"):
         return f"Answered(id={self.id}, status={self.status})"
 
 
-class Asked(Struct, frozen=True, array_like=True, tag="asked"):
-    """An operation. `above` is the `traceparent` of what it is a part of; empty for none."""
-
-    id: int
-    name: str
-    path: str
-    payload: Raw
-    request_id: str
-    credential: str | None
-    origin: Origin
-    above: str
-
-    def __repr__(self) -> str:
-        return f"Asked(id={self.id}, name={self.name!r})"
-
-
-class Told(Struct, frozen=True, array_like=True, tag="told"):
-    """What became of the operation with this id; `value` is what a read has found."""
-
-    id: int
-    end: Carried
-    value: SecretValue | None = None
-    reserved: bool = False  # as of `Answered`
-
-    def __repr__(self) -> str:
-        return f"Told(id={self.id})"
-
-
 class Taken(Struct, frozen=True, array_like=True, tag="taken"):
     """Worker: the answer with this id is on its own account now, or gone."""
 
     id: int
 
 
-ToLeader: TypeAlias = Relayed | Asked | Taken
-ToWorker: TypeAlias = Answered | Told
+ToLeader: TypeAlias = Relayed | Taken
 
 
 def overloaded() -> UnavailableError:
     """The error for what the leader has no room for."""
-    text = "too many requests wait for the agent's writer; wait and try again"
+    text = "too many requests wait for the agent's first process; wait and try again"
     return UnavailableError("overloaded", text)
 
 

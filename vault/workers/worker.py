@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import trio
@@ -13,30 +13,29 @@ import trio
 from actors import SystemWorld, World, garbage_collector
 from protocols.http import Listener, ServerHandle
 from protocols.http.errors import TlsConfigError
-from protocols.instant import SECOND
 from ui.web.files import read_files
 from vault.config import Settings
-from vault.config.settings import StorageSettings
+from vault.control_link.ports import LinkPorts
 from vault.edge.asgi import EdgeApp
-from vault.edge.compat import CompatDialect
-from vault.edge.native.dialect import NativeDialect
-from vault.edge.ops import OpsDialect
+from vault.edge.service import VaultService
 from vault.edge.web import with_web_interface
 from vault.errors import VaultError
 from vault.metrics import Metrics
-from vault.store.sqlite import SqliteReadOnlyBackend
+from vault.store.interface import StoreBackend
+from vault.store.shared_head import SharedHead
+from vault.store.store import Store
 from vault.telemetry.wiring import pipeline_factory, trace_app, traceparent_source, worker_tracing
 from vault.workers.audit import AuditLane
-from vault.workers.door import WorkerDoor
-from vault.workers.elsewhere import Elsewhere
 from vault.workers.page import CONNECTIONS, Page
-from vault.workers.reading import Reading, WorkerParts, open_reading
 from vault.workers.relay import Relay, WorkerApp
+from vault.workers.service import WorkerService
+from vault.workers.shared_peers import SharedPeers
 from vault.workers.sockets import FromLeader, SocketRelay
 from vault.workers.wire import (
+    Alert,
+    Answered,
     Counts,
     Drain,
-    Ends,
     Lane,
     LaneClosed,
     Open,
@@ -50,9 +49,8 @@ from vault.workers.wire import (
     SetClock,
     Spans,
     Spawn,
-    ToWorker,
 )
-from vault.workers.writes import WriteLane
+from vault.workers.worker_path import WorkerParts, open_worker_path
 
 if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
@@ -65,70 +63,79 @@ Listen = Callable[..., Awaitable[None]]
 log: Final = logging.getLogger("freehold.workers")
 
 
-def run(settings: Settings, listen: Listen, message: bytes, fds: list[int]) -> None:
+class Program(Protocol):
+    """What `vault.app` makes an agent of, in each of its processes alike."""
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration."""
+        ...
+
+    def join_backend(self, head: SharedHead | None) -> StoreBackend:
+        """The database that the first process has; nothing of it is opened yet."""
+        ...
+
+    def make_edge(self, service: VaultService, metrics: Metrics, world: World) -> EdgeApp:
+        """The dialects over a service."""
+        ...
+
+    @property
+    def listen(self) -> Listen:
+        """What serves HTTP."""
+        ...
+
+
+def run(program: Program, message: bytes, fds: list[int]) -> None:
     """Be a worker, until the leader says or ceases: what the zygote's children run."""
     spawn = msgspec.msgpack.decode(message, type=Spawn)
-    trio.run(_work, settings, listen, spawn, fds)
+    trio.run(_work, program, spawn, fds)
 
 
-async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]) -> None:
-    *lanes, page, listener = fds
-    control, audit, writes, relayed, live = (
+async def _work(program: Program, spawn: Spawn, fds: list[int]) -> None:
+    settings, listen = program.settings, program.listen
+    *lanes, page_fd, listener = fds
+    control, audit, relayed, live = (
         trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in lanes
     )
     world = SystemWorld()
-    metrics = WorkerMetrics(enabled=settings.monitoring.metrics_enabled)
-    backend = reader_of(settings.storage)
-    backend.open()
+    metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
+    page = Page(page_fd)
+    peers = SharedPeers(page, settings.storage.file)
+    backend = program.join_backend(peers.head())
+    await world.run_sync(backend.open)
+    control_lane: Lane[Order] = Lane(control, Order)  # type: ignore[arg-type]  # a union is no class
     audit_lane = AuditLane(Lane(audit, Recorded))
-    write_lane = WriteLane(Lane(writes, Ends), world.uptime)
-    relay_lane: Lane[ToWorker] = Lane(relayed, ToWorker)  # type: ignore[arg-type]  # a union is no class
+    relay_lane = Lane(relayed, Answered)
     tracing = worker_tracing(settings.monitoring.telemetry, world, spawn.number)
     live_lane: Lane[FromLeader] = Lane(live, FromLeader)  # type: ignore[arg-type]  # a union is no class
     sockets = SocketRelay(live_lane)
-    web = settings.server.web
+    link = LinkPorts(raise_alert=lambda code, count: control_lane.post(Alert(code, count)))
+    service = WorkerService(page)
     async with trio.open_nursery() as nursery:
-        pipeline = pipeline_factory(tracing)
         parts = WorkerParts(
-            settings, backend, metrics, Page(page), audit_lane, write_lane, world, pipeline
-        )
+            settings, backend, metrics, peers, audit_lane, link, world, control_lane.post,
+            pipeline_factory(tracing),
+        )  # fmt: skip
         relay = Relay(relay_lane, traceparent_source(tracing))
-        door = WorkerDoor(relay.run_there)
-        worker = Worker(parts, Lane(control, Order), door, nursery, tracing)  # type: ignore[arg-type]
-        edge = _edge(door, metrics, world)
-        app = trace_app(WorkerApp(edge, door, relay, browsers=web), tracing)
-        lanes_ = (
-            audit_lane.run,
-            write_lane.run,
-            relay.run,
-            relay_lane.run,
-            sockets.run,
-            live_lane.run,
-        )
-        for run_ in (*lanes_, worker.control.run):
+        worker = Worker(parts, control_lane, service, nursery, tracing)
+        edge = program.make_edge(service, metrics, world)
+        app = trace_app(WorkerApp(edge, service, relay), tracing)
+        lane_runs = (audit_lane.run, relay.run, relay_lane.run, sockets.run, live_lane.run)
+        for run_ in (*lane_runs, control_lane.run):
             nursery.start_soon(_until_closed, run_)
-        if web:
+        if settings.server.web:
             files = await trio.to_thread.run_sync(read_files)
             listen = partial(listen, app=with_web_interface(app, sockets, files))
-        others = Others(parts.page, spawn.number, settings.server.workers)
+        others = Others(page, spawn.number, settings.server.workers)
         listen = partial(listen, on_connections=others.tell)
         bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
         worker.handle = await nursery.start(listen, app, settings, world, bound)
         others.mine = worker.handle.connections
         garbage_collector.freeze_at_startup()
-        worker.control.post(Serving())
+        control_lane.post(Serving())
         nursery.start_soon(worker.count)
         await _until_closed(worker.obey)
         os._exit(0)  # drained: nothing is in flight, and the leader has all that was counted
-
-
-def reader_of(storage: StorageSettings) -> SqliteReadOnlyBackend:
-    """The database as a worker reads it: as many readers, as patient, as the leader's."""
-    return SqliteReadOnlyBackend(
-        storage.connection_string.get_secret_value(),
-        readers=storage.max_connections,
-        patience=storage.connection_timeout / SECOND,
-    )
 
 
 async def _until_closed(run: Callable[[], Awaitable[None]]) -> None:
@@ -137,23 +144,6 @@ async def _until_closed(run: Callable[[], Awaitable[None]]) -> None:
         await run()
     except* LaneClosed:
         os._exit(1)
-
-
-class WorkerMetrics(Metrics):
-    """Counts for the leader, who shows the sums."""
-
-    def render(self) -> bytes:
-        """The leader does."""
-        raise Elsewhere
-
-
-def _edge(door: WorkerDoor, metrics: Metrics, world: World) -> EdgeApp:
-    native = NativeDialect(door, world)
-    return EdgeApp(
-        [CompatDialect(door, world), native, OpsDialect(door, world, metrics, native)],
-        metrics,
-        world,
-    )
 
 
 class Others:
@@ -182,18 +172,20 @@ class Worker:
         self,
         parts: WorkerParts,
         control: Lane[Order],
-        door: WorkerDoor,
+        service: WorkerService,
         nursery: trio.Nursery,
         tracing: "Tracing | None",
     ) -> None:
         self.control = control
         self.handle: ServerHandle
         self._parts = parts
-        self._door = door
+        self._service = service
         self._nursery = nursery
         self._tracing = tracing
-        self._reading: Reading | None = None
+        self._is_open = False
+        self._store: Store | None = None
         self._shut = trio.Event()
+        self._closed = trio.Event()
 
     async def obey(self) -> None:
         """Until drained. Raises `LaneClosed`."""
@@ -208,7 +200,7 @@ class Worker:
                 self._nursery.start_soon(self._stay_open, order, self._shut)
             case Seal():
                 self._shut.set()
-                if self._reading is None:
+                if not self._is_open:
                     self.control.post(Sealed())
             case Reload():
                 self._reload()
@@ -216,7 +208,9 @@ class Worker:
                 self._parts.world.clock.set_to(floor)
             case Drain(grace=grace):
                 await self.handle.drain(grace)
-                await self._report_refusals()
+                if self._is_open:
+                    self._shut.set()
+                    await self._closed.wait()
                 self._send_counts()
                 self._send_spans()
                 await self.control.flush()
@@ -232,26 +226,25 @@ class Worker:
 
     async def _stay_open(self, order: Open, shut: trio.Event) -> None:
         refused = ""
+        self._closed = trio.Event()
         try:
-            async with open_reading(self._parts, order) as reading:
-                await self._read(reading, shut)
-                del reading
+            async with open_worker_path(self._parts, order) as (pipeline, path):
+                self._is_open, self._store = True, path.parts.store
+                garbage_collector.freeze_new()
+                self._service.open(order.opening, pipeline, path.mounts)
+                del pipeline, path
+                self.control.post(Opened())
+                await shut.wait()
+                await self._service.shut()
         except* VaultError as group:
-            if self._reading is not None:
+            if self._is_open:
                 raise
             refused = "; ".join(str(error) for error in group.exceptions)
-        self._reading = None
+        self._is_open, self._store = False, None
+        self._send_counts()
         garbage_collector.collect_all()  # its parts know each other
         self.control.post(Opened(refused) if refused else Sealed())
-
-    async def _read(self, reading: Reading, shut: trio.Event) -> None:
-        self._reading = reading
-        garbage_collector.freeze_new()
-        self._door.open(reading)
-        self.control.post(Opened())
-        await shut.wait()
-        await self._door.shut()
-        self._send_counts()
+        self._closed.set()
 
     def _reload(self) -> None:
         try:
@@ -259,29 +252,23 @@ class Worker:
         except TlsConfigError as error:
             log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400  # one line tells all
 
-    async def _report_refusals(self) -> None:
-        if self._reading is None:
-            return
-        try:
-            await self._reading.report_refusals()
-        except VaultError as error:
-            log.error("the last refusals are not on record: %s", error)  # noqa: TRY400  # one line tells all
-
     def _send_spans(self) -> None:
         for body, count, dropped in self._tracing.take_for_parent() if self._tracing else ():
             self.control.post(Spans(body, count, dropped))
 
     def _send_counts(self) -> None:
-        reading = self._reading
+        tally = self._parts.link.tally
         operations, requests, refused = self._parts.metrics.drain_counts()
         self.control.post(
             Counts(
-                access=[] if reading is None else reading.access.drain(),
-                usage={} if reading is None else reading.usage.drain(),
+                reads=tally.reads,
+                uses=tally.uses,
                 operations=operations,
                 requests=requests,
                 refused=refused,
                 connections=self.handle.connections(),
                 shed=int(self.handle.refused_requests()),
+                store_failing=self._store is not None and self._store.is_failing,
             )
         )
+        tally.clear()

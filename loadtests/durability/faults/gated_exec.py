@@ -10,15 +10,20 @@ import sys
 from loadtests.durability.faults import seccomp
 
 
-def main() -> None:
-    """Does not return."""
-    _, name, *command = sys.argv
+def enter(name: str) -> None:
+    """Filter this process; returns once the gate of this name answers for its calls."""
     with socket.socket(socket.AF_UNIX) as gate:
         gate.connect(f"\0{name}")
         listener = seccomp.install()
         socket.send_fds(gate, [b"x"], [listener])
         os.close(listener)
-        gate.recv(1)  # somebody answers from now on
+        gate.recv(1)
+
+
+def main() -> None:
+    """Does not return."""
+    _, name, *command = sys.argv
+    enter(name)
     os.execv(command[0], command)  # noqa: S606  # no shell
 
 

@@ -182,8 +182,8 @@ async def test_a_restart_of_the_database_is_survived(both: Estate) -> None:
     """One leads again, agents come back, and policies reach them."""
     movers = at(both, 0, "pg-one") + at(both, 1, "pg-two")
     async with roaming(*movers):
-        await aside(both.database.stop)
-        await aside(both.database.start)
+        both.database.stop()
+        both.database.start()  # by this thread, with which it ends
         body = {"document": DOCUMENT}
         await until(
             lambda: both.one.ask("POST", f"{BASE}/policies/pg/versions", body).status == 201

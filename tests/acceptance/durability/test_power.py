@@ -1,5 +1,6 @@
 """Power cuts: `make durability` in short, and that it notices an agent that loses something."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.durability.__main__ import OWN_MOUNTS
 from loadtests.durability.faults import power
 
 ROUNDS = 2
@@ -14,7 +16,7 @@ WEAK_ROUNDS = 3
 """The first round of a vault may lose nothing: its writes come soon after what is synced anyway."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _capable() -> None:
     if why_not := power.why_not():
         pytest.skip(why_not)
@@ -22,10 +24,12 @@ def _capable() -> None:
 
 def harness(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """The command, in a mount namespace of its own."""
-    command = [sys.executable, "-m", "loadtests.durability", "power", "--seed", "20", *options]
+    module = "tests.acceptance.durability.forked"
+    command = [sys.executable, "-m", module, "power", "--seed", "20", *options]
     return subprocess.run(
-        command, cwd=root, capture_output=True, text=True, timeout=600, check=False
-    )
+        ["unshare", "--mount", *command], cwd=root, env=os.environ | {OWN_MOUNTS: "yes"},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("workers", "kind"), [("1", "power"), ("2", "power, 2 processes")])

@@ -1,15 +1,18 @@
 """A disk that is really full, under the running agent.
 
-Run by `test_full_disk.py` in a mount namespace of its own, so that the mount is gone with this
+Run by `test_full_disk.py` in a mount namespace of its own, so that the mounts are gone with this
 process, however that ends.
 
-`python -m tests.acceptance.faults.disk data|audit|workers|linked|low FOLDER`
+`python -m tests.acceptance.faults.disk` reads a line for each story, `["data", "FOLDER"]`, and
+writes one when it is over: what went otherwise, or "".
 """
 
+import json
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -302,5 +305,18 @@ def _eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+def told(what: str, folder: Path) -> str:
+    """What went otherwise in this story; empty if nothing did."""
+    try:
+        main(what, folder)
+    except Exception:  # noqa: BLE001  # whoever asked fails with it
+        return traceback.format_exc()
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder / "small")], check=True)
+    return ""
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    for line in sys.stdin:
+        asked, place = json.loads(line)
+        print(json.dumps(told(asked, Path(place))), flush=True)  # noqa: T201  # its answer

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("workers")
 
 WRITERS = 8
 WARM = 40  # acknowledged writes before the signal comes
-BLOCK = 2**20  # uses of the key that are reserved at a time
+BLOCK = 2**16  # uses of the key that are allocated at a time
 
 
 class Load:

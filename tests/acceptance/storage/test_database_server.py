@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.agent import Agent, Answer, running, served_agent
 from tests.acceptance.command import freehold
-from tests.support.databases import SERVERS, Server
+from tests.support.databases import SERVERS, Server, in_database
 from tests.support.postgres import Postgres
 
 PASSWORD = "s3cret-of-the-test"
@@ -251,3 +251,29 @@ def verify_log(
     """`freehold audit verify`."""
     options = [] if config is None else ["--config", str(config)]
     return freehold("audit", "verify", "--log", str(log), *options, *more)
+
+
+def test_background_work_has_a_lease(agent: Agent, server: Server) -> None:
+    """The agent takes it at its start and gives it up at its stop: the next one need not wait."""
+    url = json.loads((agent.folder / "vault.yaml").read_text())["storage"]["connection_string"]
+    execute = in_database(server, url)
+
+    def leases() -> list[tuple[str, int, bool]]:
+        rows = execute("SELECT name, epoch, holder FROM leases ORDER BY name")
+        return [(_text(name), epoch, bool(holder)) for name, epoch, holder in rows]
+
+    names = ("expiry", "keys", "report")
+    assert leases() == [(name, 1, True) for name in names]
+    ends = execute("SELECT MAX(until) FROM leases")
+    eventually(lambda: execute("SELECT MAX(until) FROM leases") > ends)  # renewed
+    assert leases() == [(name, 1, True) for name in names]
+    agent.stop()
+    assert leases() == [(name, 1, False) for name in names]
+    agent.start()
+    eventually(lambda: leases() == [(name, 2, True) for name in names])
+    assert agent.verify().returncode == 0
+
+
+def _text(name: str | bytes) -> str:
+    """As MariaDB has it: names are bytes there."""
+    return name.decode() if isinstance(name, bytes) else name

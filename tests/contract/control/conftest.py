@@ -1,6 +1,6 @@
 """The databases that have to keep the contract."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,14 +8,14 @@ import pytest
 from actors import SystemWorld
 from control.store.store import Store, open_store
 from tests.newest import place_control
-from tests.support.postgres import Postgres, postgres
+from tests.support.postgres import Postgres
+from tests.support.shared_servers import shared_folder
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Postgres]:
-    """One PostgreSQL for all tests of a run."""
-    with postgres() as running:
-        yield running
+def server() -> Postgres:
+    """The PostgreSQL server that the whole run shares."""
+    return Postgres(shared_folder("postgresql"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

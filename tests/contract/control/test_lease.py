@@ -10,7 +10,7 @@ from control.store import lease as leases
 from control.store.engines import open_engines
 from control.store.lease import Lease
 from control.store.store import open_store
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, postgres
 
 PATIENCE = 20.0
 
@@ -85,15 +85,17 @@ async def test_one_leads_and_another_follows_it(shared_url: str) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_the_place_is_regained(server: Postgres, shared_url: str) -> None:
+async def test_the_place_is_regained() -> None:
     """After a restart of the database, without a word to anybody."""
-    async with trio.open_nursery() as nursery, open_store(shared_url, SystemWorld()) as store:
-        nursery.start_soon(store.lease.keep)
-        server.stop()
-        await until(store.lease, leads=False)
-        server.start()
-        await until(store.lease, leads=True)
-        nursery.cancel_scope.cancel()
+    with postgres() as server:
+        url = server.migrated()
+        async with trio.open_nursery() as nursery, open_store(url, SystemWorld()) as store:
+            nursery.start_soon(store.lease.keep)
+            server.stop()
+            await until(store.lease, leads=False)
+            server.start()
+            await until(store.lease, leads=True)
+            nursery.cancel_scope.cancel()
 
 
 async def test_who_lost_its_place_to_another_ends(shared_url: str) -> None:

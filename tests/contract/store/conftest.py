@@ -1,10 +1,12 @@
 """The backends that have to keep the contract."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
+from tests.contract.store.agents import KINDS, Agents, Database
 from tests.contract.store.faulty import FaultyBackend
 from tests.support.databases import (
     SERVERS,
@@ -12,6 +14,7 @@ from tests.support.databases import (
     remove_rows,
     run_server,
     server_backend,
+    shared_server,
 )
 from vault.store.interface import StoreBackend
 from vault.store.memory import MemoryBackend
@@ -20,29 +23,29 @@ from vault.store.sqlite import SqliteBackend
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[Server]:
-    """A PostgreSQL server."""
+def postgresql_url() -> str:
+    """A migrated database on the PostgreSQL server that the whole run shares."""
+    return _migrated(shared_server("postgresql"))
+
+
+@pytest.fixture(scope="session")
+def mysql_url() -> str:
+    """A migrated database on the MariaDB server that the whole run shares."""
+    return _migrated(shared_server("mysql"))
+
+
+@pytest.fixture(scope="session")
+def own_postgresql() -> Iterator[tuple[Server, str]]:
+    """A PostgreSQL server of this process alone, and a migrated database there."""
     with run_server("postgresql") as server:
-        yield server
+        yield server, _migrated(server)
 
 
 @pytest.fixture(scope="session")
-def mysql_server() -> Iterator[Server]:
-    """A MariaDB server."""
+def own_mysql() -> Iterator[tuple[Server, str]]:
+    """A MariaDB server of this process alone, and a migrated database there."""
     with run_server("mysql") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def postgresql_url(postgresql_server: Server) -> str:
-    """A migrated database of a PostgreSQL server."""
-    return _migrated(postgresql_server)
-
-
-@pytest.fixture(scope="session")
-def mysql_url(mysql_server: Server) -> str:
-    """A migrated database of a MariaDB server."""
-    return _migrated(mysql_server)
+        yield server, _migrated(server)
 
 
 def _migrated(server: Server) -> str:
@@ -61,15 +64,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, kind: str) -> Server:
-    """A running server of the kind."""
-    found: Server = request.getfixturevalue(f"{kind}_server")
+    """A running server of the kind, which a test may stop or change, and leaves as it was."""
+    found, _ = request.getfixturevalue(f"own_{kind}")
     return found
 
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, kind: str) -> str:
     """Its migrated database, with nothing in it."""
-    found: str = request.getfixturevalue(f"{kind}_url")
+    _, found = request.getfixturevalue(f"own_{kind}")
     remove_rows(server_backend(found))
     return found
 
@@ -101,3 +104,17 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreBac
     made.open()
     yield made
     made.close()
+
+
+@pytest.fixture(params=KINDS)
+async def agents(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Agents]:
+    """A vault that agents open, on each kind of database."""
+    database = Database(request.param, request, tmp_path)
+    try:
+        async with trio.open_nursery() as nursery:
+            made = Agents(database, nursery)
+            await made.initialize()
+            yield made
+            made.close()
+    finally:
+        database.close()

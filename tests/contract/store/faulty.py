@@ -31,9 +31,19 @@ class FaultyBackend:
         return self.inner.exclusive
 
     @property
+    def is_of_one_node(self) -> bool:
+        """As the inner one's."""
+        return self.inner.is_of_one_node
+
+    @property
     def queries_in_turn(self) -> bool:
         """As the inner one's."""
         return self.inner.queries_in_turn
+
+    @property
+    def look_seconds(self) -> float:
+        """As the inner one's."""
+        return self.inner.look_seconds
 
     @property
     def readers(self) -> int:

@@ -8,27 +8,31 @@ from typing import Any
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import SystemWorld
+from actors import SystemWorld, World
 from tests.contract.store.samples import StampGuard
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
 from vault.seal.anchor.row_totals import require_searched_rows, sum_rows
+from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.store.interface import StoreBackend, StoreSession, WriteSet
-from vault.store.row_index import ProcessMemory, RowIndex, RowIndexBuilder
+from vault.store.row_index import RowIndex, RowIndexBuilder
+from vault.store.shared_head import SharedHead
 from vault.store.store import Store, open_store
+from vault.store.tables import HEAD_ROW, SYSTEM
 from vault.store.transaction import StoreTx, TransactionBatch
 
-KEYS = DerivedAnchorKeys(Keyring.create(1, org="o", vault="v"))
+KEYRING = Keyring.create(1, org="o", vault="v")
+KEYS = DerivedAnchorKeys(KEYRING)
 
 
-def index_of_rows(backend: StoreBackend) -> RowIndex:
+def index_of_rows(backend: StoreBackend, keys: DerivedAnchorKeys = KEYS) -> RowIndex:
     """Of what is stored, made as at an opening."""
     rows = RowIndexBuilder()
     with backend.read() as session:
-        sum_rows(session, KEYS, rows)
+        sum_rows(session, keys, rows)
         require_searched_rows(session, StampGuard(), rows)
-    return RowIndex(ProcessMemory(), rows)
+    return RowIndex(rows)
 
 
 def first_stamp(backend: StoreBackend) -> CommitStampWriter:
@@ -57,6 +61,41 @@ async def opened(backend: StoreBackend, **options: Any) -> AsyncIterator[Store]:
     """A store over real threads; failures of the writer are expected."""
     options = {"report": lambda _: None} | options
     async with open_store(backend, StampGuard(), SystemWorld(), **options) as store:
+        yield store
+
+
+def stamper_of(
+    backend: StoreBackend, node: str, keys: DerivedAnchorKeys = KEYS
+) -> CommitStampWriter:
+    """What counts on from what is stored."""
+    with backend.read() as session:
+        row = session.get(SYSTEM, (HEAD_ROW,))
+        assert row is not None
+        stamp = decode_state(row.value, CommitStamp, keys)
+        totals = sum_rows(session, keys)
+    base = StampBase(stamp.commits, totals, stamp.feed)
+    return CommitStampWriter(keys, base=base, written=row.value, node=node)
+
+
+@asynccontextmanager
+async def following(
+    backend: StoreBackend,
+    node: str,
+    world: World | None = None,
+    *,
+    head: SharedHead | None = None,
+    keys: DerivedAnchorKeys = KEYS,
+) -> AsyncIterator[Store]:
+    """One more store on a database that others have open, too: it goes on from what is there."""
+    async with open_store(
+        backend,
+        StampGuard(),
+        world or SystemWorld(),
+        report=lambda _: None,
+        stamper=stamper_of(backend, node, keys),
+        index=index_of_rows(backend, keys),
+        head=head,
+    ) as store:
         yield store
 
 

@@ -16,7 +16,6 @@ from tests.contract.store.misleading import MisleadingBackend
 from tests.contract.store.samples import StampGuard, put, remove, secret, token, user
 from vault.errors import TamperedError
 from vault.store.interface import UNKNOWN, BackendError, StoreBackend, WriteSet
-from vault.store.row_index import InDoubtError, ProcessMemory, RowIndexReader
 from vault.store.store import Store
 from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import SECRETS, TOKENS, USERS
@@ -106,16 +105,6 @@ async def test_without_an_index_of_rows(misled: MisleadingBackend) -> None:
                 await question(USERS, asked)
     with pytest.raises(TamperedError):
         transact(misled, lambda tx: tx.select(USERS, asked), StampGuard())  # type: ignore[arg-type]  # a wrapper
-
-
-async def test_a_worker_leaves_it_to_who_commits(misled: MisleadingBackend) -> None:
-    """It cannot tell it from a commit half way."""
-    memory = ProcessMemory()
-    memory.segments = list(index_of_rows(misled)._memory.segments)
-    async with opened(misled, index=RowIndexReader(memory), writes=False) as store:
-        misled.mislead = lambda query: replace(query, equals={"name_key": "bob"})
-        with pytest.raises(InDoubtError):
-            await store.select(USERS, StoreQuery(equals={"name_key": "ann"}))
 
 
 @pytest.mark.parametrize(("table", "is_noted"), [(USERS, True), (SECRETS, False)])

@@ -1,22 +1,23 @@
 """Several stores on one database: what one acknowledges, each other sees from then on."""
 
 import random
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 import trio
 
-from tests.contract.store.harness import KEYS, first_stamp, index_of_rows, opened
+from tests.contract.store.harness import KEYS
 from tests.contract.store.samples import next_version, put, remove, secret, system
-from tests.support.databases import SERVERS, remove_rows, server_backend
+from tests.contract.store.sharing import SharedDatabase, SharedServer, joined, shared_file
+from tests.support.databases import SERVERS
 from vault.errors import TamperedError, UnavailableError
-from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
 from vault.seal.anchor.row_totals import RowTotals, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.store import change_feed
 from vault.store.row_cache import MISSING
-from vault.store.server import Role, run
+from vault.store.shared_head import SharedHead
 from vault.store.store import Store
 from vault.store.table import StoreQuery
 from vault.store.tables import CHANGES, HEAD_ROW, SECRETS, SYSTEM, VERSIONS
@@ -25,42 +26,21 @@ NAMES = ("a", "b", "c", "d")
 ENOUGH, COMMITS = 200, 20  # reads, and what happens beside them
 
 
-@pytest.fixture(params=SERVERS)
-def url(request: pytest.FixtureRequest) -> str:
-    """An empty database on each kind of server, with its first commit stamp."""
-    address: str = request.getfixturevalue(f"{request.param}_url")
-    backend = server_backend(address, shared=True)
-    remove_rows(backend)
-    backend.open()
-    first_stamp(backend)
-    backend.close()
-    return address
-
-
-@asynccontextmanager
-async def joined(url: str, node: str) -> AsyncIterator[Store]:
-    """One more store on the database, which goes on from what is there."""
-    backend = server_backend(url, shared=True)
-    backend.open()
-    try:
-        with backend.read() as session:
-            row = session.get(SYSTEM, (HEAD_ROW,))
-            assert row is not None
-            stamp = decode_state(row.value, CommitStamp, KEYS)
-            totals = sum_rows(session, KEYS)
-        base = StampBase(stamp.commits, totals, stamp.feed)
-        stamper = CommitStampWriter(KEYS, base=base, written=row.value, node=node)
-        async with opened(backend, stamper=stamper, index=index_of_rows(backend)) as store:
-            yield store
-    finally:
-        backend.close()
+@pytest.fixture(params=["sqlite", *SERVERS])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SharedDatabase]:
+    """An empty database of each kind that can be shared, with its first commit stamp."""
+    if request.param == "sqlite":
+        with shared_file(tmp_path) as made:
+            yield made
+    else:
+        yield SharedServer(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
-async def stores(url: str) -> AsyncIterator[list[Store]]:
+async def stores(database: SharedDatabase) -> AsyncIterator[list[Store]]:
     """Three of them."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(joined(url, node)) for node in "abc"]
+        yield [await stack.enter_async_context(joined(database, node)) for node in "abc"]
 
 
 async def test_what_one_commits_another_answers(stores: list[Store]) -> None:
@@ -100,7 +80,7 @@ async def test_a_transaction_sees_what_others_committed(stores: list[Store]) -> 
     assert numbers == list(range(1, 16))
 
 
-async def test_concurrent_writers(url: str, stores: list[Store]) -> None:
+async def test_concurrent_writers(database: SharedDatabase, stores: list[Store]) -> None:
     """Versions have no gap, nothing is stored twice, and the totals are those of the rows."""
     numbers: dict[str, list[int]] = {name: [] for name in NAMES}
 
@@ -120,7 +100,7 @@ async def test_concurrent_writers(url: str, stores: list[Store]) -> None:
         await store.catch_up()
         assert store.finding is None
         assert len(await store.select(VERSIONS, StoreQuery(equals={"secret_id": "id-a"}))) == 60
-    backend = server_backend(url, shared=True)
+    backend = database.backend()
     backend.open()
     with backend.read() as session:
         row = session.get(SYSTEM, (HEAD_ROW,))
@@ -134,9 +114,10 @@ async def test_concurrent_writers(url: str, stores: list[Store]) -> None:
     backend.close()
 
 
-@pytest.mark.parametrize("looks", [True, False])
-async def test_no_read_is_stale(stores: list[Store], *, looks: bool) -> None:
-    """What was acknowledged before a read began is in its answer; without the look it is not."""
+async def stale_reads(
+    stores: list[Store], look: Callable[[Store], Awaitable[None]] = Store.catch_up
+) -> int:
+    """How many reads beside writes of another lacked what was acknowledged before they began."""
     acknowledged = dict.fromkeys(NAMES, 0)
     stale = reads = 0
     done = False
@@ -155,8 +136,7 @@ async def test_no_read_is_stale(stores: list[Store], *, looks: bool) -> None:
         while not done:
             name = chance.choice(NAMES)
             least = acknowledged[name]
-            if looks:
-                await store.catch_up()
+            await look(store)
             found = await store.get(SECRETS, name)
             reads += 1
             stale += (found.current_version if found else 0) < least
@@ -167,7 +147,39 @@ async def test_no_read_is_stale(stores: list[Store], *, looks: bool) -> None:
         for store in stores[1:]:
             nursery.start_soon(read, store)
             nursery.start_soon(read, store)
-    assert (stale == 0) is looks
+    return stale
+
+
+async def test_no_read_is_stale(stores: list[Store]) -> None:
+    """What was acknowledged before a read began is in its answer."""
+    assert await stale_reads(stores) == 0
+
+
+async def test_no_read_is_stale_by_the_query_alone(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words in memory only spare it."""
+    monkeypatch.setattr(SharedHead, "is_at", lambda *_: False)
+    assert await stale_reads(stores) == 0
+
+
+async def test_without_a_look_reads_are_stale(stores: list[Store]) -> None:
+    """So that the tests above could find one."""
+
+    async def nothing(_: Store) -> None:
+        await trio.lowlevel.checkpoint()
+
+    assert await stale_reads(stores, nothing) > 0
+
+
+async def test_words_that_say_that_nothing_was_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then nobody asks the file, and reads are stale: the words are what is looked at."""
+    monkeypatch.setattr(SharedHead, "is_at", lambda *_: True)
+    with shared_file(tmp_path) as file:
+        async with joined(file, "a") as one, joined(file, "b") as other:
+            assert await stale_reads([one, other]) > 0
 
 
 @pytest.mark.parametrize(
@@ -175,38 +187,39 @@ async def test_no_read_is_stale(stores: list[Store], *, looks: bool) -> None:
     [
         "DELETE FROM changes WHERE seq = 3",
         "UPDATE changes SET node = 'x' WHERE seq = 3",
-        "UPDATE changes SET changes = 'x' WHERE seq = 3",
+        "UPDATE changes SET changes = chain WHERE seq = 3",
         "UPDATE changes SET seq = 30 WHERE seq = 3",
         "DELETE FROM changes WHERE seq >= 3",
     ],
 )
-async def test_an_entry_that_was_touched(url: str, stores: list[Store], statement: str) -> None:
+async def test_an_entry_that_was_touched(
+    database: SharedDatabase, stores: list[Store], statement: str
+) -> None:
     """Who withholds a revocation from the feed is found out before anything is answered."""
     one, other, _ = stores
     for name in NAMES:
         await one.commit(put(SECRETS, secret(name)))
-    backend = server_backend(url, shared=True)
-    connection = backend.connect_driver(Role.WRITE)
-    run(connection, statement)
-    connection.close()
+    database.run(statement)
     with pytest.raises(TamperedError, match="change feed"):
         await other.catch_up()
     with pytest.raises(TamperedError, match="change feed"):
         await other.commit(put(SECRETS, secret("e")))
 
 
-async def test_an_older_head_that_was_put_back(url: str, stores: list[Store]) -> None:
-    """Nothing goes on from it."""
+async def test_an_older_head_that_was_put_back(
+    database: SharedDatabase, stores: list[Store]
+) -> None:
+    """Nothing goes on from it. A file's head is not read while nobody has committed."""
     one, other, _ = stores
-    backend = server_backend(url, shared=True)
-    connection = backend.connect_driver(Role.WRITE)
-    ((old,),) = run(connection, "SELECT value FROM system WHERE name = 'mark'")
+    ((old,),) = database.run("SELECT value FROM system WHERE name = 'mark'")
     await one.commit(put(SECRETS, secret("a")))
     await other.catch_up()
-    run(connection, "UPDATE system SET value = %s WHERE name = 'mark'", [bytes(old)])
-    connection.close()
+    database.run("UPDATE system SET value = ? WHERE name = 'mark'", bytes(old))
+    if isinstance(database, SharedServer):
+        with pytest.raises(TamperedError, match="put back"):
+            await other.catch_up()
     with pytest.raises(TamperedError, match="put back"):
-        await other.catch_up()
+        await other.commit(put(SECRETS, secret("b")))
 
 
 async def test_who_is_too_far_behind_says_so(
@@ -221,9 +234,7 @@ async def test_who_is_too_far_behind_says_so(
         await other.catch_up()
 
 
-async def test_entries_are_removed(
-    url: str, stores: list[Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_entries_are_removed(stores: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
     """The feed has a bound."""
     monkeypatch.setattr(change_feed, "KEPT", 5)
     monkeypatch.setattr("vault.seal.anchor.commit_stamp.REMOVED_PER", 4)
@@ -240,8 +251,9 @@ async def test_a_group_that_is_too_large_for_an_entry(
     monkeypatch.setattr("vault.seal.anchor.commit_stamp.MAX_ENTRY_BYTES", 100)
     one, other, _ = stores
     before = one.statistics().transactions
-    changes = [put(SECRETS, secret(str(number))) for number in range(16)]
-    assert await one.commit_batch(changes) == [None] * 16
+    async with trio.open_nursery() as nursery:
+        for number in range(16):
+            nursery.start_soon(one.commit, put(SECRETS, secret(str(number))))
     assert one.statistics().transactions - before > 1
     await other.catch_up()
     assert len(await other.select(SECRETS, StoreQuery())) == 16

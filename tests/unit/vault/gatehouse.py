@@ -74,6 +74,9 @@ class FakeUnit:
         """Other processes are told that nothing new is answered."""
         self.shuts += 1
 
+    async def catch_up(self) -> None:
+        """Nobody else commits."""
+
     async def run_operation(self, op: Operation) -> object:
         """One operation."""
         await trio.lowlevel.checkpoint()

@@ -1,21 +1,18 @@
 """Tests of the barrier: what lies below it is not believed."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec import UNSET, Struct
 from msgspec.structs import asdict, replace
 
-from actors import Failure
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault, head
 from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard, VaultTx
 from vault.crypto.kek_uses import BLOCK
 from vault.crypto.keyring import Keyring
-from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
+from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.model.labels import Labels
 from vault.model.records import SystemRow, UserRow, VersionRow
-from vault.store.committer import NO_DEADLINE
 from vault.store.interface import WriteSet
 from vault.store.store import open_store
 from vault.store.tables import SECRETS, SYSTEM
@@ -266,6 +263,11 @@ async def reopened(vault: Vault) -> int:
     return count
 
 
+def sealing(tx: VaultTx) -> int:
+    """A change that seals; with which generation of the key."""
+    return tx.seal("i", 1, b"1")[2]
+
+
 async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> None:
     """The exact count is stored, and nothing is sealed any more that nobody would count."""
     for number in (1, 2, 3):
@@ -275,10 +277,19 @@ async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> Non
     assert (await vault.reserved(), await reopened(vault)) == (3, 3)
     with pytest.raises(UnavailableError, match="sealed"):
         await vault.put(number=4)
-    with pytest.raises(UnavailableError, match="sealed"):
-        here(vault, sealing)
     await vault.barrier.store_use_count()
     assert await vault.reserved() == 3
+
+
+async def test_nothing_is_sealed_with_a_key_that_comes_after_an_orderly_stop(vault: Vault) -> None:
+    """Another agent rotates while this one is being sealed: its key is not used here any more."""
+    await vault.put()
+    await vault.barrier.store_use_count()
+    row = SystemRow(name=KEYRING_ROW, value=vault.keyring.rotate(NOW).encode(ROOT_KEY))
+    await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
+    with pytest.raises(UnavailableError, match="sealed"):
+        await vault.put(number=2)
+    assert await vault.store.get(SYSTEM, "kek-uses/2") is None
 
 
 async def test_what_is_sealed_beside_an_orderly_stop_is_counted_or_refused(vault: Vault) -> None:
@@ -362,91 +373,13 @@ async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) ->
     assert vault.barrier.keyring_state.uses == 3
 
 
-async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
-    """Each has its result, or what it raised; each seal is counted."""
-
-    def sealing(tx: VaultTx) -> int:
-        return tx.seal("i", 1, b'"v"')[2]
-
-    def failing(_: VaultTx) -> int:
-        raise ConflictError("cas_mismatch", "no")
-
-    before = vault.barrier.keyring_state.uses
-    one, no, two = await vault.barrier.transact_each([sealing, failing, sealing], max_encryptions=3)
-    assert (one, two) == (1, 1)
-    assert isinstance(no, Failure)
-    assert no.error.args == ("cas_mismatch", "no")
-    assert vault.barrier.keyring_state.uses == before + 3
-    with pytest.raises(ConflictError):
-        await vault.barrier.transact(failing)
-
-
-def here(vault: Vault, *changes: Callable[[VaultTx], Any]) -> list[Any] | None:
-    """Committed in this thread; each seals once."""
-    return vault.barrier.transact_each_in_thread(
-        changes, max_encryptions=len(changes), deadline=NO_DEADLINE
-    )
-
-
-def sealing(tx: VaultTx) -> int:
-    """A change that seals; with which generation of the key."""
-    return tx.seal("i", 1, b"1")[2]
-
-
-async def test_in_the_calling_thread_it_is_the_same_but_for_what_has_to_be_waited_for(
-    vault: Vault,
-) -> None:
-    """None where uses have to be reserved first; each seal is counted, also one too many."""
-
-    def twice(tx: VaultTx) -> int:
-        return sealing(tx) and sealing(tx)
-
-    def failing(_: VaultTx) -> int:
-        raise ConflictError("cas_mismatch", "no")
-
-    assert here(vault, sealing) is None
-    assert vault.barrier.keyring_state.uses == 0
-    await vault.put()
-    assert here(vault, sealing, sealing, sealing) == [1, 1, 1]
-    assert vault.barrier.keyring_state.uses == 1 + 3
-    done = here(vault, twice, failing, twice, twice)
-    assert done is not None
-    assert isinstance(done[1], Failure)
-    assert vault.barrier.keyring_state.uses == 4 + 6
-
-
-async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_current(
-    vault: Vault,
-) -> None:
-    """After a rotation the event loop has to follow it first, and reserve uses of the new key."""
-    await vault.put()
-    assert here(vault, sealing) == [1]
-    await vault.barrier.rotate()
-    assert here(vault, sealing) is None
-    await vault.barrier.transact(sealing, max_encryptions=1)
-    assert here(vault, sealing) == [2]
-
-
-async def test_in_the_calling_thread_a_rotation_that_is_under_way_is_waited_for(
-    vault: Vault,
-) -> None:
-    """With the key of one generation and the count of another; with a keyring that is stale."""
-    await vault.put()
-    now = vault.barrier._keyring
-    vault.barrier.replace_keyring(now.rotate(NOW))
-    assert here(vault, sealing) is None
-    vault.barrier.replace_keyring(now)
-    assert here(vault, sealing) == [1]
-    vault.store._counts.table_versions.record_transaction([(SYSTEM, (KEYRING_ROW,), None)])
-    assert here(vault, sealing) is None
-
-
-async def test_a_late_reservation_lowers_nothing(vault: Vault) -> None:
-    """Two agents on one database: the larger count stays."""
+async def test_a_block_lies_behind_those_of_others(vault: Vault) -> None:
+    """Whoever has stored them since this vault was opened."""
     row = SystemRow(name="kek-uses/1", value=(5 * BLOCK).to_bytes(8))
     await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
     await vault.put()
-    assert await vault.reserved() == 5 * BLOCK
+    assert await vault.reserved() == 6 * BLOCK
+    assert vault.barrier.keyring_state.uses == 5 * BLOCK + 1
 
 
 async def test_each_generation_has_its_own_count(vault: Vault) -> None:

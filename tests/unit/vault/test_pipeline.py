@@ -496,7 +496,7 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
 
 async def test_what_anybody_may_do_has_a_pace(parts: Parts) -> None:
     """For all of a line; so has what shows nothing. Of those beyond it few have a record."""
-    parts.self_service = RateLimiter(TokenBuckets(1, 2), lambda: 0, "own ")
+    parts.self_service = RateLimiter(TokenBuckets(1, 2), lambda: 0)
     parts.refusals = RecordLimits(1, 1, 10, lambda: 0)
     pipeline = parts.pipeline(
         own=handler(parts, is_self_service=True),

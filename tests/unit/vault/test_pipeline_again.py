@@ -11,7 +11,6 @@ from vault.authz.access import Decision
 from vault.errors import AuthorizationError, ConflictError
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, create_or_update
 from vault.model.operation import Capability, OperationType, SecretFacts
-from vault.model.path import ResourcePath
 from vault.model.records import SecretRow
 from vault.pipeline import MAX_DECISIONS
 
@@ -195,22 +194,6 @@ async def test_what_cannot_be_followed_is_told(parts: Parts) -> None:
     with pytest.raises(ConflictError, match=CHANGED_MEANWHILE):
         await parts.pipeline(held=[gone], op=replace(made, run=run)).run_operation(op())
     assert parts.diary.count("handle") == 1
-
-
-async def test_what_decides_is_looked_up_and_not_guessed(parts: Parts) -> None:
-    """A worker guesses what is there where nothing else is asked."""
-    made = parts.pipeline(op=upsert(parts))
-    looks: list[bool] = []
-
-    async def look(_path: ResourcePath, *, decisive: bool) -> SecretFacts:
-        await trio.lowlevel.checkpoint()
-        looks.append(decisive)
-        parts.facts_needed = True
-        return SecretFacts(exists=True)
-
-    made._lookup_facts = look
-    await made.run_operation(op())
-    assert looks == [False, True]
 
 
 def tagged(*tags: str) -> SecretRow:

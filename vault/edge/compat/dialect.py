@@ -69,6 +69,10 @@ class CompatDialect(Dialect):
         route, mount, begin = below
         return route, (mount, path[begin:])
 
+    def finds_in_mounts(self, path: str) -> bool:
+        """All but the agent's own routes."""
+        return not is_reserved(path)
+
     def disclosure_folder(self, request: Request) -> str:
         """The mount, or where one could be: what is wrong with a path says whether one is there."""
         path = request.path.removeprefix(self.prefix)

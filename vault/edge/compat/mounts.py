@@ -142,6 +142,7 @@ async def _tune(dialect: Dialect, request: Request, name: ResourcePath) -> Reply
     version = _version(Fields(fields.mapping("options") or {}))
     description = fields.text("description") if "description" in fields else None
     payload = TuneMount(version=version, description=description)
+    await dialect.catch_up(request)
     old = dialect.service.mounts.get(f"{name}/")
     try:
         await dialect.run_operation(request, operations.TUNE_MOUNT, _resource(name), payload)

@@ -57,7 +57,7 @@ class AnchorWriter:
             self._pending.set()
 
     def wants_lines(self) -> bool:
-        """See `Follower`."""
+        """See `LogFollower`."""
         return False
 
     async def write_anchor(self) -> None:

@@ -84,11 +84,13 @@ class CommitStampWriter:
         sealed_at: int = 0,
         times: Callable[[], StampTimes] = StampTimes,
         node: str = "",
+        joined: NodeState | None = None,
     ) -> None:
         """`base` is what the row `written` says; empty: count on from it, whatever the row says.
 
         Then a first commit whose outcome is unknown must end the life of this object. `node` is
-        the id of the node that commits.
+        the id of the node that commits. `joined`: what the database says of it, for a process that
+        repeats what the first process of its node says of anchor, seal and retention.
         """
         self._epoch: Callable[[], int] = lambda: epoch
         self.checkpoint = checkpoint
@@ -99,6 +101,10 @@ class CommitStampWriter:
         self._keys = keys
         self._times = times
         self.node = node
+        self._repeats = joined is not None
+        self._notice: RetentionNotice | None = None
+        if joined is not None:
+            self._repeat(joined)
         self._base, self._written = base, written
         self._next, self._next_written = base, written
 
@@ -141,7 +147,7 @@ class CommitStampWriter:
             rows=self._keys.seal(epoch, totals.to_bytes()),
             time=times.now,
             slewed=times.slewed,
-            notice=times.notice,
+            notice=self._notice if self._repeats else times.notice,
             feed=entry.chain,
         )
         self._next = StampBase(commits, totals, entry.chain, stamp.node_state)
@@ -180,6 +186,8 @@ class CommitStampWriter:
         found = verify_changes(self._keys, entries, self._base.commits, self._base.feed, base.feed)
         self._base, self._written = self._next, self._next_written = base, stored
         self.commits = base.commits
+        if self._repeats:
+            self._repeat(base.state)
         return found
 
     def on_durable(self) -> None:
@@ -226,6 +234,11 @@ class CommitStampWriter:
         stored = b"" if row is None else row.value
         return self._base if stored == self._written else self._decode_newer(stored)
 
+    def _repeat(self, state: NodeState) -> None:
+        if state.node == self.node:  # the last one to commit may have been another node
+            self.checkpoint, self.anchored = state.checkpoint, state.anchored
+            self.sealed_at, self._notice = state.sealed_at, state.notice
+
     def _decode_newer(self, stored: bytes) -> StampBase:
         try:
             stamp = decode_state(stored, CommitStamp, self._keys)
@@ -265,11 +278,15 @@ def record_node_state(state: NodeState, tx: StoreTx) -> None:
     )
 
 
-def read_node_state(session: StoreSession, guard: RowGuard, node: str) -> NodeState:
-    """What the row of a node says of it, which is empty for a node without one.
+def read_node_state(
+    session: StoreSession, guard: RowGuard, node: str, last: NodeState
+) -> NodeState:
+    """What the database says of a node: in the commit stamp (`last`), or else in the node's row.
 
-    The commit stamp says newer things of the node that wrote it. Raises `TamperedError`.
+    It is empty for a node without one. Raises `TamperedError`.
     """
+    if last.node == node:
+        return last
     row = session.get(NODES, (node,))
     if row is None:
         return NodeState(node)

@@ -29,7 +29,7 @@ from vault.seal.anchor.keys import AnchorKeys
 from vault.seal.anchor.row_totals import RowTotals, require_searched_rows, sum_rows
 from vault.seal.anchor.state import NOBODY, Anchor, CommitStamp, NodeState, decode_state
 from vault.seal.nodes import NodeIdentity, find_lost_nodes
-from vault.store.interface import StoreBackend, StoreSession
+from vault.store.interface import StoreBackend
 from vault.store.row_guard import RowGuard
 from vault.store.row_index import RowIndexBuilder
 from vault.store.tables import SYSTEM
@@ -136,7 +136,7 @@ def _observe(
             try:
                 stamp = decode_state(row.value, CommitStamp, keys)
                 changed = totals.differing_tables(stamp_base(stamp, keys).totals)
-                recorded = _recorded(session, there, stamp)
+                recorded = read_node_state(session, there.guard, there.node, stamp.node_state)
                 if there.new_node is not None:
                     lost += find_lost_nodes(session, there.guard, there.new_node, now)
             except ValueError as error:
@@ -155,13 +155,6 @@ def _observe(
         anchor_fault=anchor_fault,
     )
     return seen, b"" if row is None else row.value, totals, rows
-
-
-def _recorded(session: StoreSession, files: VaultFiles, stamp: CommitStamp) -> NodeState:
-    """What the database says of this node: in the commit stamp, or else in the node's row."""
-    if stamp.node == files.node:
-        return stamp.node_state
-    return read_node_state(session, files.guard, files.node)
 
 
 def _read(anchor: AnchorFile, keys: AnchorKeys) -> tuple[Anchor | None, str]:

@@ -17,7 +17,7 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 HOLDERS = frozenset(
     {
         "vault.audit.keys.AuditKeys", "vault.barrier.Barrier", "vault.barrier.HmacRowGuard",
-        "vault.beside.Opening", "vault.crypto.aead.AeadKey",
+        "vault.peers.Handover", "vault.crypto.aead.AeadKey",
         "vault.crypto.anchor_keys.DerivedAnchorKeys",
         "vault.crypto.data_key_cache.DataKeyCache", "vault.crypto.envelope.Kek",
         "vault.crypto.keyring.Keyring", "vault.crypto.hmac.HmacKey",

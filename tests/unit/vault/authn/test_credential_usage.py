@@ -32,14 +32,22 @@ async def test_counts_before_and_after_the_flush(desk: Any) -> None:
     assert await desk.store.get(USAGE, "k") == wanted
     usage.count_use("k")
     assert (await usage.get("k")).uses == 3
-    usage.merge({"k": (2, desk.world.time - 1)})
     await usage.flush()
-    assert (await desk.store.get(USAGE, "k")).uses == 5
     await usage.flush()
-    assert await desk.store.get(USAGE, "k") == replace(wanted, uses=5)
-    usage.merge({"k": (0, desk.world.time + 1)})
-    await usage.flush()
-    assert (await desk.store.get(USAGE, "k")).last_used == desk.world.time + 1
+    assert await desk.store.get(USAGE, "k") == replace(wanted, uses=3)
+
+
+async def test_two_processes_count_together(desk: Any) -> None:
+    """Each flushes what it has counted; the row has the sum, and the latest use of both."""
+    await there(desk, "k")
+    other = module.CredentialUsage(desk.store, desk.world)
+    desk.usage.count_use("k")
+    desk.world.time += 3
+    other.count_use("k")
+    await other.flush()
+    await desk.usage.flush()
+    wanted = UsageRow(credential_id="k", uses=2, last_used=desk.world.time)
+    assert await desk.store.get(USAGE, "k") == wanted
 
 
 async def test_batches(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +98,10 @@ async def test_an_error_loses_nothing(desk: Any, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_of_a_credential_that_is_gone_nothing_is_left(desk: Any) -> None:
-    """Its last uses may be told by a worker when it has long been revoked."""
+    """It may have been revoked, by any process, since it was used."""
     await there(desk, "k")
-    desk.usage.merge({"k": (1, 2), "gone": (1, 2)})
+    desk.usage.count_use("k")
+    desk.usage.count_use("gone")
     await desk.usage.flush()
     assert [row.credential_id for row in await desk.store.select(USAGE, StoreQuery())] == ["k"]
 

@@ -205,13 +205,16 @@ def test_sets_are_shared_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_full(store: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of policies has a bound; those that exist can still be written."""
+    """The number of stored policies has a bound; those that exist can still be written."""
     monkeypatch.setattr(module, "MAX_POLICIES", 2)
     book = PolicyStore(store, world)
     await book.put(_document("a"), by=caller("ann"))
+    await book.put(_document("b"), by=caller("ann"))
     with pytest.raises(ValidationError, match="2 policies"):
-        await book.put(_document("b"), by=caller("ann"))
+        await book.put(_document("c"), by=caller("ann"))
     await book.put(_document("a", "kv/*"), by=caller("ann"))
+    await book.delete("b", by=caller("ann"))
+    await book.put(_document("c"), by=caller("ann"))
 
 
 def _intricate(name: str, rules: int, form: str = "+") -> dict[str, Any]:

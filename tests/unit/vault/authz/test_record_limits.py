@@ -1,7 +1,10 @@
 """Failed authentication: a pace for each address and for all, and a count of what was beyond it."""
 
+from functools import partial
+
 import pytest
 
+from vault.authz.rate_limits import TokenBuckets
 from vault.authz.record_limits import MAX_REPORTED, FailureLimits, TooManyFailuresError, address_key
 
 SECOND = 10**9
@@ -47,7 +50,7 @@ def test_burst_then_pace_for_each_address() -> None:
 def test_all_addresses_together_have_a_pace() -> None:
     """Whoever owns very many addresses fills no disk either."""
     now = Now()
-    limits = FailureLimits(1, 2, 10, now, max_sources=50)
+    limits = FailureLimits(1, 2, 10, now, partial(TokenBuckets, max_keys=50))
     recorded = sum(fails(limits, f"2001:db8:{i:x}::1", 2) for i in range(500))
     assert recorded == 20
     now.time = SECOND
@@ -57,7 +60,7 @@ def test_all_addresses_together_have_a_pace() -> None:
 
 def test_the_table_is_bounded() -> None:
     """However many addresses fail: of buckets and of counts only so many are kept."""
-    limits = FailureLimits(1, 1, 1, Now(), max_sources=100)
+    limits = FailureLimits(1, 1, 1, Now(), partial(TokenBuckets, max_keys=100))
     for i in range(3 * MAX_REPORTED):
         fails(limits, f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}", 1)
     refused = limits.drain()

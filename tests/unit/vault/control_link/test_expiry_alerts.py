@@ -34,6 +34,7 @@ class Vault:
     secrets: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     asked: list[tuple[int, bytes]] = field(default_factory=list)
     is_open: bool = True
+    reports: bool = True
     fault: Exception | None = None
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -67,7 +68,8 @@ class Vault:
     ) -> ExpiryAlerts:
         """As a process begins."""
         source = UsageSource(self.run, lambda: self.is_open, self.metrics.totals, UsageTally())
-        return ExpiryAlerts(source, ExpiryWarningConfig(windows, interval, share), self.world)
+        chosen = ExpiryWarningConfig(windows, interval, share)
+        return ExpiryAlerts(source, chosen, self.world, lambda: self.reports)
 
 
 @dataclass
@@ -201,14 +203,17 @@ async def test_no_opaque_id_leaves_unless_the_owner_says_so(
 
 
 async def test_what_cannot_be_looked_for_now_is_told_later(tmp_path: Path) -> None:
-    """Sealed, or without its store: nothing is marked."""
+    """Sealed, without its store, or while another agent reports: nothing is marked."""
     vault = Vault()
     vault.has(b"a", 20)
     async with kept(tmp_path / "uplink.db", vault.world) as here:
         expiring = vault.expiring()
         vault.is_open = False
         assert await here.look(expiring) == []
-        vault.is_open, vault.fault = True, UnavailableError("store", "away")
+        vault.is_open, vault.reports = True, False
+        assert await here.look(expiring) == []
+        assert vault.asked == []
+        vault.reports, vault.fault = True, UnavailableError("store", "away")
         assert await here.look(expiring) == []
         vault.fault = None
         assert await here.look(expiring) == [(b"a" * 16, 1)]

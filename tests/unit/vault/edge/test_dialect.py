@@ -79,6 +79,9 @@ class FakeGate:
         """Whoever shows one is known."""
         return credential is not None and credential != "wrong"
 
+    async def catch_up(self) -> None:
+        """Nobody else commits."""
+
     async def run_operation(self, op: Operation) -> object:
         """Done."""
         if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything

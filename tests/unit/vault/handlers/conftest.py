@@ -93,7 +93,7 @@ class House:
         payload: object = None,
         *,
         by: Identity = ROOT,
-        decisive: bool = False,
+        needs_facts: bool = False,
         **facts: Any,
     ) -> Any:
         """Run a handler; of a secret, with the facts that the pipeline would have looked up."""
@@ -109,7 +109,7 @@ class House:
             type=OperationType(name), path=place, payload=Nothing() if payload is None else payload,
             request_id="r", credential=None, origin=HERE,
         )  # fmt: skip
-        return await handler.run(Call(op, by, found, decisive))
+        return await handler.run(Call(op, by, found, needs_facts))
 
     async def write(self, path: str, value: bytes = b'{"a":1}', **more: Any) -> SecretWritten:
         """A version of a secret."""
@@ -204,6 +204,9 @@ async def house() -> AsyncIterator[House]:
     async with open_store(MemoryBackend(), HmacRowGuard(keyring), world) as store:
         barrier = Barrier(store, keyring, bytes(32), world)
         await barrier.load_use_counter()
+        await barrier.transact(
+            lambda tx: [tx.put(MOUNTS, row) for row in mounts.list_mounts()],
+        )
         book, usage = PolicyStore(store, world), CredentialUsage(store, world)
         authorizer, scheme = Authorizer(book), PepperedScheme(keyring.pepper)
         revoker = Revoker(store, sessions)

@@ -154,14 +154,12 @@ async def test_what_was_flushed_is_told(house: House) -> None:
 
 
 async def test_what_left_makes_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flushed, drained or put back and flushed: else nothing new was counted after a while."""
+    """Flushed, or put back and flushed: else nothing new was counted after a while."""
     monkeypatch.setattr("vault.handlers.access_counters.MAX_PENDING", 1)
-    await there(house, "a", "b", "c", "d")
+    await there(house, "a", "c", "d")
     counts = house.access
     counts.count_value_read("a")
     await counts.flush()
-    counts.count_value_read("b")
-    assert [row.secret_id for row in counts.drain()] == ["b"]
     counts.count_value_read("c")
     with trio.CancelScope() as scope:
         scope.cancel()

@@ -273,7 +273,7 @@ async def test_no_difference_of_no_secret(house: House) -> None:
     await house.write(APP, tags=["t"])
     asked = CompareVersions(before=1)
     with pytest.raises(ConflictError):
-        await house.do("secret.metadata.diff", APP, asked, decisive=True, tags=frozenset())
+        await house.do("secret.metadata.diff", APP, asked, needs_facts=True, tags=frozenset())
 
 
 async def test_the_current_version_is_among_those_that_are_listed(house: House) -> None:

@@ -149,9 +149,9 @@ async def test_tags_that_decided_must_still_be_there(
     before = await house.head(APP)
     for facts in ({"tags": OLD_TAGS}, {"metadata": {"a": "b"}}, {"exists": False, "tags": set()}):
         with pytest.raises(ConflictError, match="changed_meanwhile"):
-            await house.do(name, APP, payload, decisive=True, **facts)
+            await house.do(name, APP, payload, needs_facts=True, **facts)
     assert await house.head(APP) == before
-    await house.do(name, APP, payload, decisive=True)
+    await house.do(name, APP, payload, needs_facts=True)
 
 
 async def test_tags_that_nobody_asks_for_may_change(house: House) -> None:

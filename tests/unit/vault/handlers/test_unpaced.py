@@ -83,7 +83,7 @@ async def records(name: str, run: Callable[[Any], Awaitable[object]]) -> int:
     parts = Parts()
     parts.failures = FailureLimits(1, BURST, 10, lambda: 0)
     parts.refusals = RecordLimits(1, BURST, 10, lambda: 0)
-    parts.self_service = RateLimiter(TokenBuckets(1, BURST), lambda: 0, "own ")
+    parts.self_service = RateLimiter(TokenBuckets(1, BURST), lambda: 0)
     known = UNGUARDED[name]
     check = fail if known.precondition is not None and run is fail else None
     handler: Handler = dataclasses.replace(

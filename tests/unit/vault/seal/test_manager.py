@@ -2,11 +2,13 @@
 
 import gc
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
+from protocols import json_text
 from tests.unit.vault.gatehouse import Vault
 from vault.barrier import KEYRING_ROW
 from vault.crypto import shamir
@@ -26,10 +28,14 @@ from vault.model.payloads import Nothing
 from vault.seal.manager import (
     DRAIN_TIMEOUT,
     ROLLBACK_ACCEPTED,
+    SEAL_ROW,
     SEALED_ON_ORDER,
     InitResult,
+    SealRecord,
 )
 from vault.seal.root_keys.file import FileRootKey
+from vault.seal.root_keys.shamir import ShamirRootKey
+from vault.seal.root_keys.shares import SealConfig
 
 OP = Operation(
     type=OperationType("op"), path=ResourcePath.parse("s/a"), payload=Nothing(), request_id="r",
@@ -413,6 +419,43 @@ async def test_it_seals_whatever_the_database_does(vault: Vault) -> None:
     for share in made.shares[:2]:
         await vault.seal_manager.unseal(share)
     assert vault.fake_core.keyrings[1].active == 2
+
+
+async def test_shares_of_before_a_rekey_by_another_agent_open_nothing(
+    vault: Vault, nursery: trio.Nursery
+) -> None:
+    """This one was sealed meanwhile, or has never been open: it reads what is stored."""
+    made = await vault.init()
+    other = vault.make()
+    await nursery.start(other.run_until_cancelled)
+    assert (await other.unseal(made.shares[0])).initialized, "another agent has made the vault"
+    new = ShamirRootKey(SealConfig(3, 2)).create()
+    record = json_text.decode(vault.system.rows[SEAL_ROW], type=SealRecord)
+    keyring = Keyring.decode(
+        _root_key(made), vault.system.rows[KEYRING_ROW], org=record.org, vault=record.vault
+    )
+    vault.system.rows[KEYRING_ROW] = keyring.at_epoch(2).encode(new.root_key)
+    with pytest.raises(ValidationError, match="unseal_failed"):
+        await other.unseal(made.shares[1])
+    for manager in (other, vault.seal_manager):
+        for share in new.shares[:2]:
+            status = await manager.unseal(share)
+        assert not status.sealed
+
+
+async def test_the_shares_are_told_though_the_database_goes_away(vault: Vault) -> None:
+    """The vault is made: whoever did not get its shares could never open it."""
+    create_vault = vault.system.create_vault
+
+    async def create(*args: Any) -> str:
+        token = await create_vault(*args)
+        vault.system.error = UnavailableError("store_unavailable", "gone")
+        return token
+
+    vault.system.create_vault = create  # type: ignore[method-assign]
+    made = await vault.init()
+    assert len(made.shares) == 3
+    assert vault.seal_manager.status().initialized
 
 
 def _root_key(made: InitResult) -> bytes:

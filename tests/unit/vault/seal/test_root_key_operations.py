@@ -22,7 +22,7 @@ from vault.seal.root_keys.file import FileRootKey
 from vault.seal.root_keys.shares import SealConfig, split_root_key
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
-from vault.store.store import open_store
+from vault.store.store import Store, open_store
 from vault.store.tables import SYSTEM
 
 ROOT_KEY = bytes(range(32))
@@ -54,6 +54,8 @@ class Vault:
         self.told: list[bytes] = []
         self.rereads = True
         self.root_key: RootKeyOperations
+        self.store: Store
+        self.barrier: Barrier
 
     @asynccontextmanager
     async def unsealed(self) -> AsyncIterator[RootKeyOperations]:
@@ -72,6 +74,7 @@ class Vault:
                 await store.commit(lambda tx, row=row: tx.put(SYSTEM, row))
             barrier = Barrier(store, self.keyring, ROOT_KEY, self.world)
             await barrier.load_use_counter()
+            self.store, self.barrier = store, barrier
             yield RootKeyOperations(
                 barrier, self.key_file, self.world, mint_root_token=self._mint,
                 suspend_peers=self._others, on_rekeyed=self._rekeyed,
@@ -125,6 +128,22 @@ async def rekey(vault: Vault, root_key: RootKeyOperations, *, verifies: bool = F
         found = await root_key.submit_rekey_share(share, begun.nonce)
     assert isinstance(found, NewShares)
     return found
+
+
+async def test_a_root_key_that_another_agent_has_put_in_force(vault: Vault) -> None:
+    """Nothing can be sealed or opened as it is now: the vault seals, and says what it takes."""
+    async with vault.unsealed() as root_key:
+        row = SystemRow(
+            name=KEYRING_ROW, value=vault.keyring.at_epoch(2).encode(bytes(range(1, 33)))
+        )
+        seal = await vault.store.get(SYSTEM, SEAL_ROW)
+        assert seal is not None
+        await vault.store.commit(lambda tx: (tx.put(SYSTEM, row), tx.put(SYSTEM, seal)))
+        await root_key.start_rekey(1, 1, require_verification=False)
+        assert vault.diary == []
+        with pytest.raises(UnavailableError, match="root_key_changed"):
+            await vault.barrier.refresh()
+        assert vault.diary == ["seal"]
 
 
 async def test_an_attempt_ends_by_itself(vault: Vault) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import resource
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ from vault.audit.testing import NOW, VAULT
 from vault.audit.writer import AuditConfig
 from vault.barrier import KEYRING_ROW, HmacRowGuard
 from vault.crypto.keyring import Keyring
-from vault.errors import SetupError, TamperedError, UnavailableError
+from vault.errors import ConflictError, SetupError, TamperedError, UnavailableError
+from vault.model.records import SystemRow
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance, AcceptanceSubject
 from vault.seal.startup_checks import (
@@ -32,9 +35,16 @@ from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
 from vault.store.tables import SYSTEM
+from vault.store.transaction import StoreTx
 
 ROOT_KEY = bytes(32)
 DAY = 86_400
+
+
+def store_keyring(keyring: Keyring) -> Callable[[StoreTx], None]:
+    """A change that stores it."""
+    row = SystemRow(name=KEYRING_ROW, value=keyring.encode(ROOT_KEY))
+    return lambda tx: tx.put(SYSTEM, row)
 
 
 class Vault:
@@ -43,7 +53,7 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         self.places = SealPaths(folder / "vault.anchor", folder / "audit.log")
         self.backend, self.world = MemoryBackend(), FakeWorld(now=NOW)
-        commit(self.backend, new_stamp_writer(node=""))  # as init does
+        commit(self.backend, new_stamp_writer(node=""), store_keyring(KEYRING))  # as init does
 
     async def start_up(self, keyring: Keyring = KEYRING) -> StartupState:
         """As an opening finds it."""
@@ -118,7 +128,7 @@ async def test_an_acceptance_is_written_down_everywhere(vault: Vault) -> None:
     """In the keyring's row, in the log, in the anchor; then it is used up."""
     node = (await vault.open()).node.id
     older = MemoryBackend()
-    commit(older, new_stamp_writer())
+    commit(older, new_stamp_writer(), store_keyring(KEYRING))
     log = Log(vault.places.log, lambda: 9, log_id_of(VAULT, node))
     log.grow()
     log.close()
@@ -139,6 +149,27 @@ async def test_an_acceptance_is_written_down_everywhere(vault: Vault) -> None:
     stored = Keyring.decode(ROOT_KEY, row.value, org="o", vault=VAULT)
     assert stored.epoch == 2
     assert (await vault.start_up(stored)).resume_point.accepted_findings == ()
+
+
+async def test_an_acceptance_loses_no_key_of_another_agent(vault: Vault) -> None:
+    """One that has rotated since this one was unsealed: the new key has sealed values."""
+    await vault.open()
+    vault.places.anchor.unlink()
+    acceptance.write_acceptance(vault.places.anchor, Acceptance(NOW, "a fire"))
+    found, guard = await vault.start_up(), HmacRowGuard(KEYRING)
+    assert found.resume_point.accepted_findings
+    found = replace(found, keyring=KEYRING.at_epoch(9))  # of which an anchor may know
+    for other in (KEYRING.rotate(NOW), KEYRING.rotate(NOW).retire(1)):
+        async with open_store(
+            vault.backend, guard, vault.world, stamper=found.stamp_writer
+        ) as store:
+            await store.commit(store_keyring(other))
+            with pytest.raises(ConflictError, match="keyring_changed"):
+                async with found.join(store, ROOT_KEY, "1.0"):
+                    pass
+            row = await store.get(SYSTEM, KEYRING_ROW)
+            assert row is not None
+            assert Keyring.decode(ROOT_KEY, row.value, org="o", vault=VAULT).active == 2
 
 
 async def test_a_log_that_cannot_be_read_is_told(vault: Vault) -> None:

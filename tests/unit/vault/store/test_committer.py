@@ -6,18 +6,17 @@ import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from actors import Failure
-from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, system, user
-from vault.errors import ConflictError, TamperedError, UnavailableError
+from vault.errors import ConflictError
 from vault.model.records import AccessRow
 from vault.store.committer import (
-    MAX_BATCH_CHANGES,
     CommitCounts,
     Committer,
 )
@@ -31,60 +30,33 @@ from vault.store.tables import ACCESS, SYSTEM, USERS
 def made() -> tuple[Committer, FaultyBackend, RowCache, CommitCounts]:
     """One over an empty backend that counts."""
     backend, cache, counts = FaultyBackend(MemoryBackend()), RowCache(), CommitCounts()
-    committer = Committer(backend, StampGuard(), cache, counts, FakeWorld().uptime)
+    committer = Committer(backend, StampGuard(), cache, counts)
     return committer, backend, cache, counts
-
-
-def test_a_transaction_has_a_bound() -> None:
-    """However many changes: what is over it goes with the next one, in order."""
-    committer, backend, _, counts = made()
-    changes = [
-        lambda tx, i=i: tx.put(SYSTEM, system(f"{i}")) or i
-        for i in range(2 * MAX_BATCH_CHANGES + 1)
-    ]
-    assert committer.group_commit(changes) == list(range(2 * MAX_BATCH_CHANGES + 1))
-    assert (backend.transactions, counts.largest) == (3, MAX_BATCH_CHANGES)
-
-
-def test_what_is_stored_is_told_so_when_the_next_transaction_fails() -> None:
-    """The others are told what became of them; those behind them are not tried any more."""
-    committer, backend, _, counts = made()
-
-    def fail(_: Any) -> None:
-        raise BackendError("store_full", "the disk is full")
-
-    changes = [lambda _, i=i: i for i in range(MAX_BATCH_CHANGES)]
-    results = committer.group_commit([*changes, fail, *changes])
-    assert results[:MAX_BATCH_CHANGES] == list(range(MAX_BATCH_CHANGES))
-    rest: Any = results[MAX_BATCH_CHANGES:]
-    assert [type(one) for one in rest] == [Failure] * (MAX_BATCH_CHANGES + 1)
-    assert {one.error.code for one in rest} == {"store_full"}
-    assert (backend.transactions, counts.transactions) == (2, 1)
 
 
 def test_a_database_that_cannot_be_written_is_seen_until_it_can() -> None:
     """A change that contradicts the schema is none of its faults."""
     committer, _, _, counts = made()
-    committer.group_commit([lambda tx: tx.put(SYSTEM, system("1"))])
+    committer.commit([lambda tx: tx.put(SYSTEM, system("1"))])
     assert not counts.is_failing
 
     def full(_: Any) -> None:
         raise BackendError("store_full", "the disk is full")
 
     with pytest.raises(BackendError):
-        committer.group_commit([full])
+        committer.commit([full])
     assert counts.is_failing
-    committer.group_commit([lambda tx: tx.put(SYSTEM, system("2"))])
+    committer.commit([lambda tx: tx.put(SYSTEM, system("2"))])
     assert not counts.is_failing
 
 
 def test_what_was_read_is_cached() -> None:
     """Rows that a change loaded, and those that it found absent, are known afterwards."""
     committer, backend, cache, _ = made()
-    committer.group_commit([put(SYSTEM, system("a"))])
+    committer.commit([put(SYSTEM, system("a"))])
     cache.invalidate([(SYSTEM, ("a",), None)])
-    committer.group_commit([lambda tx: tx.get(SYSTEM, "a") or tx.get(SYSTEM, "b")])
-    committer.group_commit([lambda tx: tx.get(SYSTEM, "b")])
+    committer.commit([lambda tx: tx.get(SYSTEM, "a") or tx.get(SYSTEM, "b")])
+    committer.commit([lambda tx: tx.get(SYSTEM, "b")])
     assert cache.lookup(SYSTEM, ("a",)) == system("a")
     assert cache.lookup(SYSTEM, ("b",)) is None
     assert backend.transactions == 3
@@ -93,11 +65,11 @@ def test_what_was_read_is_cached() -> None:
 def test_culprit_is_found_by_halving() -> None:
     """One contradiction among 64 costs a few transactions, and fails alone."""
     committer, backend, cache, _ = made()
-    committer.group_commit([put(USERS, user("ann"))])
+    committer.commit([put(USERS, user("ann"))])
     changes = [put(SYSTEM, system(f"{i:02}")) for i in range(63)]
     changes.insert(37, put(USERS, user("bob", name_key="ann")))
     before = backend.transactions
-    results = committer.group_commit(changes)
+    results = committer.commit(changes)
     failed = [i for i, result in enumerate(results) if isinstance(result, Failure)]
     assert failed == [37]
     failure = results[37]
@@ -119,29 +91,29 @@ def test_what_was_counted_is_not_answered_from_memory(stored: bool, cached: bool
     """
     committer, backend, cache, _ = made()
     one = AccessRow(secret_id="s", value_reads=1)
-    committer.group_commit([put(ACCESS, one)])
+    committer.commit([put(ACCESS, one)])
     assert cache.lookup(ACCESS, ("s",)) == one
     if not cached:
         cache.invalidate([(ACCESS, ("s",), None)])
     if not stored:
         backend.write = _lost  # type: ignore[method-assign]
     with nullcontext() if stored else pytest.raises(BackendError):
-        committer.group_commit([lambda tx: tx.get(ACCESS, "s") and tx.add_counts(ACCESS, [one])])
+        committer.commit([lambda tx: tx.get(ACCESS, "s") and tx.add_counts(ACCESS, [one])])
     assert cache.lookup(ACCESS, ("s",)) is MISSING
 
 
 def test_what_a_transaction_touched_has_ended_when_it_is_over() -> None:
     """Stored or not, and not before the cache knows what is stored."""
     committer, backend, cache, counts = made()
-    committer.group_commit([put(USERS, user("ann"))])
+    committer.commit([put(USERS, user("ann"))])
     assert counts.table_versions.version_of(USERS) == 1
     backend.write = _lost  # type: ignore[method-assign]  # stored, or not: nobody knows
     with pytest.raises(BackendError):
-        committer.group_commit([put(USERS, user("bob"))])
+        committer.commit([put(USERS, user("bob"))])
     assert counts.table_versions.version_of(USERS) == 2
     backend.write = _full  # type: ignore[method-assign]  # surely not stored: nothing has ended
     with pytest.raises(BackendError):
-        committer.group_commit([put(USERS, user("bob"))])
+        committer.commit([put(USERS, user("bob"))])
     assert counts.table_versions.version_of(USERS) == 2
     assert cache.lookup(USERS, ("bob",)) is MISSING
 
@@ -156,8 +128,8 @@ def test_a_transaction_has_ended_once_the_cache_knows_of_it() -> None:
             super().apply_commit(touched)
 
     counts = CommitCounts()
-    committer = Committer(MemoryBackend(), StampGuard(), Watched(), counts, FakeWorld().uptime)
-    committer.group_commit([put(SYSTEM, system("a"))])
+    committer = Committer(MemoryBackend(), StampGuard(), Watched(), counts)
+    committer.commit([put(SYSTEM, system("a"))])
     assert (ended, counts.table_versions.total) == ([0], 1)
 
 
@@ -176,45 +148,11 @@ def test_what_failed_is_not_kept_by_its_own_error() -> None:
     gc.disable()
     try:
         with contextlib.suppress(BackendError):
-            committer.group_commit([partial(change, held)])
+            committer.commit([partial(change, held)])
         del held
         assert is_gone() is None
     finally:
         gc.enable()
-
-
-def test_what_comes_behind_a_chunk_that_is_stored_is_told_by_itself() -> None:
-    """Whatever it was: what is stored is told so."""
-
-    class Mark:
-        def stamp(self, _: Any) -> None:
-            if backend.transactions == 2:
-                raise TamperedError("storage_mark_damaged", "odd")
-
-        def on_durable(self) -> None:
-            """It is durable."""
-
-    backend = FaultyBackend(MemoryBackend())
-    committer = Committer(
-        backend, StampGuard(), RowCache(), CommitCounts(), FakeWorld().uptime, stamper=Mark()
-    )
-    results = committer.group_commit([lambda _, i=i: i for i in range(MAX_BATCH_CHANGES + 2)])
-    assert results[:MAX_BATCH_CHANGES] == list(range(MAX_BATCH_CHANGES))
-    assert [type(one) for one in results[MAX_BATCH_CHANGES:]] == [Failure] * 2
-
-
-def test_what_is_late_is_not_begun() -> None:
-    """It is told so, and is beside nobody: others are committed as ever."""
-    world, backend = FakeWorld(), FaultyBackend(MemoryBackend())
-    committer = Committer(backend, StampGuard(), RowCache(), CommitCounts(), world.uptime)
-    world.advance(10)
-    done: list[int] = []
-    assert committer.group_commit([lambda _: done.append(1)], deadline=10) == [None]
-    with pytest.raises(UnavailableError) as late:
-        committer.group_commit([lambda _: done.append(2)], deadline=9.9)
-    assert (late.value.code, late.value.details) == ("store_timeout", {"outcome": "none"})
-    assert not isinstance(late.value, BackendError)
-    assert (done, backend.transactions) == ([1], 1)
 
 
 def _full(apply: Callable[[StoreSession], WriteSet]) -> None:
@@ -238,9 +176,36 @@ def test_what_is_stored_is_told_so_though_the_cache_fails() -> None:
             raise MemoryError
 
     backend, cache, counts = MemoryBackend(), Full(), CommitCounts()
-    committer = Committer(backend, StampGuard(), cache, counts, FakeWorld().uptime)
-    results = committer.group_commit([lambda tx: tx.put(SYSTEM, system("a")) or "done"])
+    committer = Committer(backend, StampGuard(), cache, counts)
+    results = committer.commit([lambda tx: tx.put(SYSTEM, system("a")) or "done"])
     assert (results, counts.transactions, counts.table_versions.total) == (["done"], 1, 1)
     assert cache.lookup(SYSTEM, ("a",)) is MISSING
     with backend.read() as session:
         assert session.get(SYSTEM, ("a",)) == system("a")
+
+
+def test_closing_waits_for_the_transaction_and_lets_no_other_begin() -> None:
+    """So the backend can be closed behind it."""
+    committer, backend, _, _ = made()
+    begun, may, closed = Event(), Event(), Event()
+
+    def hold(_: Any) -> bool:
+        begun.set()
+        return may.wait(10)
+
+    results: list[object] = []
+    holder = Thread(target=lambda: results.extend(committer.commit([hold])))
+    closing = Thread(target=lambda: (committer.close(), closed.set()))
+    holder.start()
+    assert begun.wait(10)
+    closing.start()
+    assert not closed.wait(0.05)
+    may.set()
+    for thread in (holder, closing):
+        thread.join(10)
+    assert results == [True]
+    before = backend.transactions
+    with pytest.raises(BackendError, match="not open") as refused:
+        committer.commit([lambda _: None])
+    assert refused.value.details == {"outcome": "none"}
+    assert backend.transactions == before

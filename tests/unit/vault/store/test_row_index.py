@@ -18,12 +18,9 @@ from vault.store.memory import MemoryBackend
 from vault.store.row_cache import MISSING, RowCache
 from vault.store.row_index import (
     MIN_SEGMENT_ENTRIES,
-    InDoubtError,
-    ProcessMemory,
     RowChange,
     RowIndex,
     RowIndexBuilder,
-    RowIndexReader,
     sum_places,
 )
 from vault.store.store import open_store
@@ -45,18 +42,14 @@ def index_of(*names: str) -> RowIndex:
     rows = RowIndexBuilder()
     for name in names:
         rows.add(POLICIES, (name,), mac(1))
-    return RowIndex(ProcessMemory(), rows)
+    return RowIndex(rows)
 
 
 @given(CHANGES)
 def test_it_is_what_was_committed(changes: list[tuple[int, int]]) -> None:
     """Rows that came, changed and went, in places that many of them would like to have."""
     index, model = index_of(), dict[str, int]()
-    words = index._memory.segments[0]
-    assert not any(words)
-    index._memory.clear()  # type: ignore[attr-defined]  # a segment so small that all collide
-    index._memory.grow(2 * 64)
-    index._taken[:] = [0]
+    index._segments[:] = [memoryview(bytearray(2 * 64 * 8)).cast("Q")]  # so small that all collide
     for number, stamp in changes:
         name = str(number)
         old = mac(model[name]) if name in model else None
@@ -81,16 +74,13 @@ def test_what_goes_takes_nothing_with_it() -> None:
 
 def test_a_full_segment_gets_another_beside_it() -> None:
     """Nothing is lost, and what is in the first is changed there."""
-    memory = ProcessMemory()
-    index = RowIndex(memory, RowIndexBuilder())
+    index = index_of()
     names = [str(number) for number in range(2 * MIN_SEGMENT_ENTRIES)]
     index.apply({POLICIES: [RowChange((name,), None, mac(1)) for name in names]})
-    assert len(memory.segments) == 3
     index.apply({POLICIES: [RowChange((names[0],), mac(1), mac(2))]})
-    reader = RowIndexReader(memory)
-    assert reader.matches(POLICIES, (names[0],), mac(2))
-    assert all(reader.matches(POLICIES, (name,), mac(1)) for name in names[1:])
-    assert not reader.matches(SECRETS, (names[1],), mac(1))
+    assert index.matches(POLICIES, (names[0],), mac(2))
+    assert all(index.matches(POLICIES, (name,), mac(1)) for name in names[1:])
+    assert not index.matches(SECRETS, (names[1],), mac(1))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +126,7 @@ def test_a_commit_in_doubt_is_settled_by_who_looks(*, is_stored: bool) -> None:
 
 def test_a_row_is_in_the_sets_of_its_columns_and_folders() -> None:
     """It leaves one and joins another as it changes, and is in none once it is gone."""
-    index = RowIndex(ProcessMemory(), RowIndexBuilder())
+    index = RowIndex(RowIndexBuilder())
     parent, folder = (
         StoreQuery(equals={"parent": "p"}),
         StoreQuery(prefix=("name", "kv/team/")),
@@ -177,12 +167,12 @@ def test_a_row_is_in_the_sets_of_its_columns_and_folders() -> None:
 )
 def test_what_no_sum_is_kept_of(query: StoreQuery) -> None:
     """Of such an answer each row is checked, and nobody can tell whether one lacks."""
-    assert RowIndex(ProcessMemory(), RowIndexBuilder()).expected_set(SECRETS, query) is None
+    assert RowIndex(RowIndexBuilder()).expected_set(SECRETS, query) is None
 
 
 def test_an_answer_that_was_cut_off() -> None:
     """It has as many rows as were asked for: no more can be said. Of a unique column it is all."""
-    index = RowIndex(ProcessMemory(), RowIndexBuilder())
+    index = RowIndex(RowIndexBuilder())
     rows = [RowChange((name,), None, mac(1), (), (f"accessor of {name}", "p", "")) for name in "ab"]
     index.apply({TOKENS: rows})
     cut = index.expected_set(TOKENS, StoreQuery(equals={"parent": "p"}, limit=1))
@@ -199,7 +189,7 @@ def indexed(backend: Any) -> RowIndex:
     with backend.read() as session:
         sum_rows(session, KEYS, rows)
         require_searched_rows(session, StampGuard(), rows)
-    return RowIndex(ProcessMemory(), rows)
+    return RowIndex(rows)
 
 
 def test_it_is_made_of_the_rows_that_are_summed() -> None:
@@ -220,14 +210,14 @@ class Writing:
         transact(self.backend, put(USERS, user("ann")), StampGuard())
         self.index = indexed(self.backend)
         self.committer = Committer(
-            self.backend, StampGuard(), RowCache(), CommitCounts(), lambda: 0.0, index=self.index
+            self.backend, StampGuard(), RowCache(), CommitCounts(), index=self.index
         )
 
 
 def test_it_follows_each_commit() -> None:
     """Rows that come, change and go."""
     writing = Writing()
-    writing.committer.group_commit([put(USERS, user("bob")), remove(USERS, "ann")])
+    writing.committer.commit([put(USERS, user("bob")), remove(USERS, "ann")])
     stamp = StampGuard().stamp("users", user("bob")).mac
     assert writing.index.matches(USERS, ("bob",), stamp)
     assert writing.index.matches(USERS, ("ann",), None)
@@ -243,10 +233,10 @@ def test_a_commit_builds_on_no_row_that_is_not_ours() -> None:
     transact(writing.backend, put(USERS, user("zoe")), StampGuard())
     transact(writing.backend, remove(USERS, "ann"), StampGuard())
     for name in ("zoe", "ann"):
-        [failure] = writing.committer.group_commit([lambda tx, name=name: tx.get(USERS, name)])
+        [failure] = writing.committer.commit([lambda tx, name=name: tx.get(USERS, name)])
         assert failure.error.code == "row_tampered"  # type: ignore[attr-defined]  # a Failure
     with pytest.raises(TamperedError):  # it is replaced, and nobody has read it
-        writing.committer.group_commit([put(USERS, user("zoe"))])
+        writing.committer.commit([put(USERS, user("zoe"))])
     assert writing.index.finding is not None
 
 
@@ -256,8 +246,8 @@ def test_a_commit_whose_outcome_is_unknown(stage: str) -> None:
     writing = Writing()
     writing.backend.faults = [(stage, BackendError("store_unavailable", "away", UNKNOWN))]
     with pytest.raises(BackendError):
-        writing.committer.group_commit([put(USERS, user("bob"))])
-    [row] = writing.committer.group_commit([lambda tx: tx.get(USERS, "bob")])
+        writing.committer.commit([put(USERS, user("bob"))])
+    [row] = writing.committer.commit([lambda tx: tx.get(USERS, "bob")])
     stamp = None if row is None else row.mac  # type: ignore[attr-defined]  # a user
     assert (row is not None) is (stage == "stored")
     assert writing.index.matches(USERS, ("bob",), stamp)
@@ -266,10 +256,10 @@ def test_a_commit_whose_outcome_is_unknown(stage: str) -> None:
 
 @pytest.fixture
 def store_of() -> Any:
-    """A function: the store of an agent over this backend, or of a worker."""
+    """A function: the store of an agent over this backend."""
 
-    def opened(backend: FaultyBackend, index: RowIndexReader, *, writes: bool = True) -> Any:
-        return open_store(backend, StampGuard(), FakeWorld(), index=index, writes=writes)
+    def opened(backend: FaultyBackend, index: RowIndex) -> Any:
+        return open_store(backend, StampGuard(), FakeWorld(), index=index)
 
     return opened
 
@@ -325,23 +315,3 @@ async def test_a_row_that_is_being_changed_is_looked_at_again(store_of: Any) -> 
     async with store_of(backend, index) as store:
         assert (await store.get(USERS, "ann")).email == "new"
         assert index.finding is None
-
-
-async def test_who_does_not_commit_leaves_it_to_who_does(store_of: Any) -> None:
-    """A worker's store: nothing is told, and nothing kept."""
-    backend = FaultyBackend(MemoryBackend())
-    transact(backend, put(USERS, user("ann")), StampGuard())
-    index = indexed(backend)
-    transact(backend, put(USERS, user("zoe")), StampGuard())
-    memory = ProcessMemory()
-    memory.segments = list(index._memory.segments)
-    async with store_of(backend, RowIndexReader(memory), writes=False) as store:
-        assert (await store.get(USERS, "ann")).id == "ann"
-        with pytest.raises(InDoubtError):
-            await store.get(USERS, "zoe")
-        with pytest.raises(InDoubtError):
-            await store.select(USERS, StoreQuery())
-        with pytest.raises(InDoubtError):
-            await store.select_checked_keys(USERS, StoreQuery())
-        assert store.get_cached(USERS, "zoe") is MISSING
-        assert store.finding is index.finding is None

@@ -1,22 +1,17 @@
 """vault.store.store: small promises; the large ones are in tests/contract/store/test_store.py."""
 
 import sqlite3
-import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from actors import Failure, SystemWorld
+from actors import SystemWorld
 from actors.testing import FakeWorld
-from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, secret, system, version
-from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.committer import NO_DEADLINE
-from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError
+from vault.errors import TamperedError, ValidationError
 from vault.store.memory import MemoryBackend
 from vault.store.row_cache import CacheConfig, RowCache
 from vault.store.sqlite import SqliteBackend
@@ -33,71 +28,6 @@ async def test_simulated_world() -> None:
         assert await store.get(SYSTEM, "a") == system("a")
         assert await store.select(SYSTEM, StoreQuery()) == [system("a")]
         await store.check()
-
-
-def here(store: Store, changes: list[Any]) -> Any:
-    """Committed in this thread, whenever."""
-    return store.commit_in_thread(changes, deadline=NO_DEADLINE)
-
-
-async def test_changes_are_committed_in_the_thread_that_asks() -> None:
-    """And are there for whoever reads behind it; the writer's own are beside them."""
-    async with open_store(MemoryBackend(), StampGuard(), SystemWorld()) as store:
-        changes = [put(SYSTEM, system("a")), lambda _: 1 // 0, lambda _: 3]
-        done: Any = await trio.to_thread.run_sync(here, store, changes)
-        assert (done[0], type(done[1]), done[2]) == (None, Failure, 3)
-        assert store.get_cached(SYSTEM, "a") == system("a")
-        await store.commit(put(SYSTEM, system("b")))
-        assert store.statistics().transactions == 2
-        assert store.count_all_transactions() == 2
-
-
-@pytest.mark.parametrize("outcome", [NOTHING_STORED, UNKNOWN])
-async def test_a_database_that_fails_in_a_thread(
-    outcome: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nothing stored: it may be asked again, of the writer; else it is told, and the log has it."""
-    backend = FaultyBackend(MemoryBackend())
-    async with open_store(backend, StampGuard(), SystemWorld()) as store:
-        backend.faults = [("flush", BackendError("store_full", "no room", outcome))]
-        asked = trio.to_thread.run_sync(here, store, [put(SYSTEM, system("a"))])
-        if outcome == NOTHING_STORED:
-            assert await asked is None
-        else:
-            with pytest.raises(BackendError):
-                await asked
-        told = "a transaction may be stored or not: store_full: no room" in caplog.text
-        assert told is (outcome == UNKNOWN)
-        assert await trio.to_thread.run_sync(here, store, [lambda _: 1]) == [1]
-
-
-async def test_a_store_that_only_reads_commits_in_no_thread_either() -> None:
-    """Another process does."""
-    async with open_store(MemoryBackend(), StampGuard(), SystemWorld(), writes=False) as store:
-        with pytest.raises(UnavailableError, match="another process writes"):
-            here(store, [put(SYSTEM, system("a"))])
-
-
-async def test_a_store_is_closed_behind_the_transaction_of_a_thread() -> None:
-    """And not within it: its connection would go from under it."""
-    backend, begun, may = MemoryBackend(), threading.Event(), threading.Event()
-    open_at_end: list[bool] = []
-
-    def slow(_: Any) -> None:
-        begun.set()
-        assert may.wait(5)
-        open_at_end.append(backend.is_open)
-
-    async with (
-        trio.open_nursery() as nursery,
-        open_store(backend, StampGuard(), SystemWorld()) as store,
-    ):
-        nursery.start_soon(trio.to_thread.run_sync, here, store, [slow])
-        assert await trio.to_thread.run_sync(begun.wait, 5)
-        threading.Timer(0.05, may.set).start()
-    assert open_at_end == [True]
-    assert not backend.is_open
-    assert here(store, [slow]) is None
 
 
 Ask = Callable[[Store, StoreQuery], Awaitable[list[str]]]

@@ -24,6 +24,7 @@ STEPS = st.lists(
         st.tuples(st.just("delete"), NAMES, st.none()),
         st.tuples(st.just("get"), NAMES, st.none()),
         st.tuples(st.just("many"), NAMES, st.none()),
+        st.tuples(st.just("count"), NAMES, st.integers(1, 7)),
         st.tuples(st.just("select"), NAMES, st.tuples(st.integers(1, 4), st.booleans())),
     ),
     max_size=8,
@@ -50,6 +51,8 @@ def run_steps(tx: StoreTx, model: dict[str, bytes], steps: list[Any]) -> None:
         elif step == "many":
             found = tx.get_many(SYSTEM, [(name,), ("a",), ("zz",)])
             assert found == {(n,): system(n, model[n]) for n in {name, "a"} & model.keys()}
+        elif step == "count":
+            assert tx.count_rows(SYSTEM, value) == min(len(model), value)
         else:
             query = StoreQuery(limit=value[0], descending=value[1], after=(name,))
             rows = [system(n, v) for n, v in model.items()]
@@ -280,3 +283,18 @@ def test_added_rows_are_seen_by_later_changes() -> None:
     backend.write(apply)
     rows = transact(backend, lambda tx: tx.select(SYSTEM, StoreQuery()))
     assert rows == [system("a"), system("b", b"new"), system("c", b"again")]
+
+
+def test_more_rows_are_counted_than_a_query_returns() -> None:
+    """Page by page, as far as it is asked for."""
+    backend = MemoryBackend()
+    names = [f"{number:04}" for number in range(2_500)]
+    transact(backend, lambda tx: [tx.put(SYSTEM, system(name)) for name in names])
+
+    def count(tx: StoreTx) -> list[int]:
+        tx.delete(SYSTEM, "1200")
+        tx.put(SYSTEM, system("1300", b"new"))
+        tx.put(SYSTEM, system("new"))
+        return [tx.count_rows(SYSTEM, limit) for limit in (1, 1_000, 2_499, 2_500, 9_999)]
+
+    assert transact(backend, count) == [1, 1_000, 2_499, 2_500, 2_500]

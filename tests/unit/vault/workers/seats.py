@@ -12,7 +12,16 @@ import trio
 from vault.workers.seat import LANES
 from vault.workers.wire import Answered, Counts, Lane, Order, Recorded
 
-COUNTS = Counts(access=[], usage={}, operations=[], requests=[], refused={}, connections=1, shed=2)
+COUNTS = Counts(
+    reads={},
+    uses={},
+    operations=[],
+    requests=[],
+    refused={},
+    connections=1,
+    shed=2,
+    store_failing=False,
+)
 
 
 class FakeWorker:
@@ -25,7 +34,7 @@ class FakeWorker:
     def lanes(self) -> tuple[Lane[Order], Lane[Recorded], Lane[Answered]]:
         """Control, audit and relay, once a test runs its loop."""
         control, audit, relay = (
-            trio.SocketStream(trio.socket.from_stdlib_socket(self.sockets[at])) for at in (0, 1, 3)
+            trio.SocketStream(trio.socket.from_stdlib_socket(self.sockets[at])) for at in (0, 1, 2)
         )
         return Lane(control, Order), Lane(audit, Recorded), Lane(relay, Answered)  # type: ignore[arg-type]  # a union is no class
 

@@ -1,37 +1,56 @@
-"""vault.workers.buckets: one limit for all processes."""
+"""vault.workers.buckets: one limit, and one lockout, for all processes."""
+
+import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.instant import SECOND
 from tests.unit.vault.workers.pages import new_page
+from vault.authn.lockout import DURATION, FAILURES, Lockout
 from vault.authz.rate_limits import SKEW, TokenBuckets
 from vault.workers import page
-from vault.workers.buckets import SharedBuckets
+from vault.workers.buckets import SharedBuckets, SharedLockout
+
+ADDRESSES = ("a", "b")
+KEY = ("id", "10.0.0.1")
+FINEST = 8  # ns; a failure's time is kept so exactly
 
 
 def test_one_bucket_for_two_processes() -> None:
     """What one has taken the other cannot take again."""
     memory = new_page()
-    one, two = (SharedBuckets(memory, rate=1, burst=4) for _ in range(2))
+    one, two = (SharedBuckets(memory, "requests", rate=1, burst=4) for _ in range(2))
     assert [bucket.take_token("a", SECOND) for bucket in (one, two, one, two)] == [0] * 4
     assert one.take_token("a", SECOND) == two.take_token("a", SECOND) > 0
     assert two.take_token("b", SECOND) == 0
 
 
-@given(st.lists(st.integers(0, 3 * SECOND), max_size=60))
-def test_as_the_one_of_a_single_process(steps: list[int]) -> None:
-    """The same answers as `TokenBuckets` at the same times."""
-    shared, single = SharedBuckets(new_page(), 2, 3), TokenBuckets(2, 3)
+def test_buckets_of_another_name_are_others() -> None:
+    """Of one caller too: a burst of requests is no failed login."""
+    memory = new_page()
+    requests, failures = (
+        SharedBuckets(memory, name, rate=1, burst=1) for name in ("requests", "failures")
+    )
+    assert requests.take_token("a", SECOND) == 0
+    assert requests.take_token("a", SECOND) > 0
+    assert failures.take_token("a", SECOND) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(ADDRESSES), st.integers(0, 3 * SECOND)), max_size=60))
+def test_as_the_one_of_a_single_process(steps: list[tuple[str, int]]) -> None:
+    """The same answers as `TokenBuckets` at the same times, whichever process is asked."""
+    memory, single = new_page(), TokenBuckets(2, 3)
+    processes = itertools.cycle([SharedBuckets(memory, "requests", 2, 3) for _ in range(2)])
     now = 1
-    for step in steps:
+    for key, step in steps:
         now += step
-        assert shared.take_token("a", now) == single.take_token("a", now)
+        assert next(processes).take_token(key, now) == single.take_token(key, now)
 
 
 def test_more_callers_than_places() -> None:
     """None is refused for another's use, and the one who has just been refused still is."""
-    shared = SharedBuckets(new_page(), rate=1, burst=1)
+    shared = SharedBuckets(new_page(), "requests", rate=1, burst=1)
     assert all(shared.take_token(f"caller {n}", n + 1) == 0 for n in range(3 * page.BUCKETS))
     last = f"caller {3 * page.BUCKETS - 1}"
     assert shared.take_token(last, 3 * page.BUCKETS) > 0
@@ -39,7 +58,7 @@ def test_more_callers_than_places() -> None:
 
 def test_a_clock_that_was_ahead_closes_no_bucket() -> None:
     """When it is right again; nor does it fill one."""
-    shared = SharedBuckets(new_page(), rate=1, burst=2)
+    shared = SharedBuckets(new_page(), "requests", rate=1, burst=2)
     for _ in range(3):
         shared.take_token("a", 10**6 * SECOND)
     taken = [shared.take_token("a", now) for now in (SECOND, SECOND, 2 * SECOND, 2 * SECOND)]
@@ -52,8 +71,67 @@ def test_processes_whose_clocks_differ_fill_no_bucket_for_each_other(
 ) -> None:
     """All at one moment: together they take as much as one of them, and what the clocks differ."""
     memory, now = new_page(), 100 * SECOND
-    ahead, late = (SharedBuckets(memory, rate=1, burst=4) for _ in range(2))
+    ahead, late = (SharedBuckets(memory, "requests", rate=1, burst=4) for _ in range(2))
     taken = [
         ahead.take_token("a", now) if one else late.take_token("a", now - behind) for one in turns
     ]
     assert taken.count(0) <= 4 + behind // SECOND + 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["fails", "fails", "fails", "succeeds"]),
+            st.sampled_from(ADDRESSES),
+            st.sampled_from([0, SECOND, DURATION // 4, DURATION - SECOND, DURATION]),
+        ),
+        max_size=60,
+    )
+)
+def test_a_lockout_is_as_that_of_a_single_process(steps: list[tuple[str, str, int]]) -> None:
+    """The same answers as `Lockout`, whichever process counts and whichever is asked."""
+    memory, single = new_page(), Lockout()
+    one, two = (SharedLockout(memory) for _ in range(2))
+    processes = itertools.cycle([one, two])
+    now = 1_800_000_000 * SECOND // FINEST * FINEST
+    for what, address, step in steps:
+        now += step // FINEST * FINEST
+        key = ("id", address)
+        shared = next(processes)
+        for lockout in (shared, single):
+            if what == "fails":
+                lockout.record_failure(key, now)
+            else:
+                lockout.record_success(key)
+        for each in ADDRESSES:
+            locked = single.is_locked(("id", each), now)
+            assert [one.is_locked(("id", each), now), two.is_locked(("id", each), now)] == [
+                locked,
+                locked,
+            ]
+        assert one.begun == two.begun == single.begun
+
+
+def test_failures_beyond_all_places() -> None:
+    """Many others that fail cost nobody his right secret, and let him who fails now off nothing."""
+    memory = new_page()
+    shared, now = SharedLockout(memory), 1_800_000_000 * SECOND
+    for number in range(2 * page.FAILURES):
+        shared.record_failure((f"id {number}", "10.0.0.2"), now + number * FINEST)
+    now += 2 * page.FAILURES * FINEST
+    assert not shared.is_locked(KEY, now)
+    for number in range(FAILURES):
+        shared.record_failure(KEY, now + number * FINEST)
+    assert SharedLockout(memory).is_locked(KEY, now + FAILURES * FINEST)
+
+
+def test_a_lockout_outlives_those_that_were_before_it() -> None:
+    """A full table gives up who failed longest ago, and not whoever was locked last."""
+    shared, now = SharedLockout(new_page()), 1_800_000_000 * SECOND
+    for number in range(2 * page.FAILURES):
+        shared.record_failure((f"id {number}", "10.0.0.2"), now)
+    for _ in range(FAILURES):
+        shared.record_failure(KEY, now + SECOND)
+    for number in range(1000):
+        shared.record_failure((f"later {number}", "10.0.0.2"), now)
+    assert shared.is_locked(KEY, now + SECOND)

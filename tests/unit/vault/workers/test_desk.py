@@ -5,10 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 import pytest
 import trio
-from msgspec import Raw
 
 from protocols.http import Limits
 from protocols.http.asgi import RESERVATION
@@ -16,26 +14,20 @@ from protocols.http.coarse_clock import CoarseClock
 from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
 from vault.audit.writer import audit_unavailable
+from vault.authz.policy import Policy
 from vault.edge.reply import Headers
-from vault.model.operation import NO_FACTS, Operation, Origin
-from vault.model.payloads import ReadSecret, WriteSecret
-from vault.model.records import SecretRow, VersionRow
-from vault.model.results import SecretValue, SecretWritten
-from vault.mutations import Decided
-from vault.workers.carried import told_of
-from vault.workers.desk import App, AuditDesk, RelayDesk, RunBelow
+from vault.workers.desk import App, AuditDesk, RelayDesk
 from vault.workers.wire import (
     MOST,
     MOST_RELAYED,
     Answered,
-    Asked,
     Drafted,
     Lane,
+    Open,
     Recorded,
     Relayed,
     Taken,
     ToLeader,
-    ToWorker,
 )
 
 
@@ -103,15 +95,6 @@ async def test_not_recorded() -> None:
     assert (await recorded(None, [NEW])).error
 
 
-WRITTEN = SecretWritten(
-    secret=SecretRow(name="s/a", id="i", created_at=1, updated_at=1, created_by="x"),
-    version=VersionRow(
-        secret_id="i", version=3, wrapped_dek=b"dek", box=b"box", kek_generation=1, created_at=1,
-        created_by="x",
-    ),
-)  # fmt: skip
-
-
 def relayed(number: int, path: bytes = b"/v1/x") -> Relayed:
     """A request."""
     return Relayed(number, "POST", path, b"a=1", [(b"h", b"v")], ("10.0.0.1", 5), b"der", b"body")
@@ -132,22 +115,14 @@ class FakeEdge:
         return getattr(error, "status", 500), [(b"k", b"v")], repr(error).encode() + path
 
 
-async def nothing(*_: Any) -> None:
-    """No application, and no data path."""
-    raise AssertionError
-
-
 @asynccontextmanager
-async def served(
-    app: App, run: RunBelow = nothing, answers: ResponseBudget | None = None
-) -> AsyncIterator[Lane[Any]]:
-    """A worker's end of a lane at whose other one `app` answers, and `run` runs operations."""
+async def served(app: App, answers: ResponseBudget | None = None) -> AsyncIterator[Lane[Any]]:
+    """A worker's end of a lane at whose other one `app` answers."""
     async with ends() as (one, two), trio.open_nursery() as nursery:
         shape: Any = ToLeader
         answers = answers or ResponseBudget(Limits(), CoarseClock(Limits(), None))
-        nursery.start_soon(RelayDesk(Lane(one, shape), FakeEdge(app), run, answers).run)
-        shape = ToWorker
-        yield Lane(two, shape)
+        nursery.start_soon(RelayDesk(Lane(one, shape), FakeEdge(app), answers).run)
+        yield Lane(two, Answered)
         nursery.cancel_scope.cancel()
 
 
@@ -241,44 +216,20 @@ async def test_memory_of_an_answer_is_held_until_the_worker_has_it() -> None:
     assert answers.held == 0
 
 
-def asked(number: int, name: str, payload: Any, path: str = "secret/a") -> Asked:
-    """An operation of a worker's."""
-    origin = Origin(ip="10.0.0.1", user_agent="curl", peer_certificate=b"der")
-    raw = Raw(msgspec.msgpack.encode(payload))
-    return Asked(number, name, path, raw, f"r.{number}", "s.token", origin, "00-a-b-01")
-
-
-async def test_what_fails_one_operation_is_told_to_that_one(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """As the agent's own fault; what is no such operation is not run. The places come back."""
-
-    async def run(op: Operation, _above: str) -> object:
-        if op.path == "secret/bad":
-            raise ValueError("canary")
-        return SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b'"v"')
-
-    async with served(nothing, run) as worker:
-        for number in range(MOST_RELAYED + 1):
-            await worker.send(asked(number, "secret.read", ReadSecret(), "secret/bad"))
-            with trio.fail_after(5):
-                told = await worker.receive()
-            assert (told.id, told.end.kind, told.end.code) == (number, "InternalError", "internal")
-        await worker.send(asked(0, "sys.seal", {}))
-        assert (await worker.receive()).end.kind == "InternalError"
-        await worker.send(asked(0, "secret.read", ReadSecret()))
-        assert (await worker.receive()).value.value == b'"v"'
-    assert f"request r.{MOST_RELAYED}: secret.read failed with ValueError at" in caplog.text
-    assert "canary" not in caplog.text
-
-
 def test_no_credential_and_no_value_is_shown() -> None:
     """By whoever prints a message."""
-    question = asked(1, "secret.write", WriteSecret(value=b"canary"))
-    found = SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b"canary")
     token, value = [(b"x-vault-token", b"s.token")], b"canary"
     request = Relayed(1, "POST", b"/v1/s/a", b"", token, None, None, value)
-    write = Decided("r", "s/a", WriteSecret(value=value), "w", NO_FACTS, decisive=False)
-    shown = repr([question, told_of(1, found), request, Answered(1, 200, token, value), write])
+    order = Open(
+        opening=1,
+        root_key=value,
+        org="o",
+        vault="v",
+        node="n",
+        ceiling=Policy(name="c", rules=()),
+        epoch=1,
+        floor=0,
+    )
+    shown = repr([request, Answered(1, 200, token, value), order])
     assert "s.token" not in shown
     assert "canary" not in shown

@@ -4,8 +4,8 @@ import errno
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,9 @@ import trio.testing
 from actors.testing import FakeWorld
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
 from vault.audit.layout import LogLayout
+from vault.config import Settings
 from vault.metrics import Metrics
+from vault.store.shared_head import SharedHead
 from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
 from vault.workers.wire import Lane, Order, Serving
@@ -29,13 +31,23 @@ def full() -> OSError:
     return OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
+def settings(folder: Path) -> Settings:
+    """Of an agent with one worker."""
+    return Settings.model_validate(
+        {
+            "server": {"port": 8200, "workers": 1, "tls": {"enabled": False}},
+            "storage": {"connection_string": f"sqlite:///{folder}/vault.db"},
+        }
+    )
+
+
 class Stage:
     """A fleet of one."""
 
-    def __init__(self, fake: FakeZygote) -> None:
+    def __init__(self, fake: FakeZygote, folder: Path) -> None:
         self.zygote = fake
         self.world = FakeWorld()
-        self.fleet = Fleet(fake, 1, Metrics(), self.world)  # type: ignore[arg-type]  # as much as it asks for
+        self.fleet = Fleet(fake, settings(folder), Metrics(), self.world)  # type: ignore[arg-type]  # as much as it asks for
 
     async def worker(self, number: int) -> FakeWorker:
         """The one that is started as the `number`th, in the fullness of time."""
@@ -53,11 +65,18 @@ class Stage:
         return control
 
 
-@asynccontextmanager
-async def staffed() -> AsyncIterator[Stage]:
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """One whose first worker serves."""
+    async with staffed(tmp_path) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def staffed(folder: Path) -> AsyncIterator[Stage]:
+    """The same, for whoever has to see how it ends."""
     with zygote() as fake:
-        stage = Stage(fake)
+        stage = Stage(fake, folder)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stage.serving, 1)
             await nursery.start(run, stage.fleet)
@@ -67,59 +86,101 @@ async def staffed() -> AsyncIterator[Stage]:
 
 async def run(fleet: Fleet, task_status: trio.TaskStatus[Fleet] = trio.TASK_STATUS_IGNORED) -> None:
     """Start it with a listening socket that nobody looks at."""
-    await fleet.run(NoEdge(), NoEdge(), 0, 1, task_status=task_status)
+    await fleet.run(NoEdge(), 0, 1, task_status=task_status)
 
 
-async def test_a_process_that_cannot_be_had_is_asked_for_again() -> None:
+async def test_a_process_that_cannot_be_had_is_asked_for_again(stage: Stage) -> None:
     """However often it is refused; the agent goes on with those that it has."""
-    async with staffed() as stage:
-        stage.zygote.refusals = [full() for _ in range(30)]
-        stage.zygote.workers[0].close()
-        await stage.serving(2)
-        assert stage.zygote.refusals == []
-        stage.zygote.workers[1].close()
-        await stage.serving(3)
+    stage.zygote.refusals = [full() for _ in range(30)]
+    stage.zygote.workers[0].close()
+    await stage.serving(2)
+    assert stage.zygote.refusals == []
+    stage.zygote.workers[1].close()
+    await stage.serving(3)
 
 
-async def test_workers_that_end_again_and_again_are_failing_until_they_are_steady() -> None:
+async def test_workers_that_end_again_and_again_are_failing_until_they_are_steady(
+    stage: Stage,
+) -> None:
     """Three in a quarter of an hour are none of that; a quarter without one ends it."""
-    async with staffed() as stage:
-        for number in range(FAILING_DEATHS):
-            assert not stage.fleet.failing
-            stage.zygote.workers[number].close()
-            await stage.serving(number + 2)
-        assert stage.fleet.failing
-        stage.world.advance(FAILING_SECONDS)
+    for number in range(FAILING_DEATHS):
         assert not stage.fleet.failing
+        stage.zygote.workers[number].close()
+        await stage.serving(number + 2)
+    assert stage.fleet.failing
+    stage.world.advance(FAILING_SECONDS)
+    assert not stage.fleet.failing
 
 
-async def test_no_fleet_begins_with_fewer() -> None:
+async def test_no_fleet_begins_with_fewer(tmp_path: Path) -> None:
     """Whoever starts the agent hears that there is no process to be had."""
     with zygote() as fake:
         fake.refusals = [full()]
         with pytest.RaisesGroup(BlockingIOError, flatten_subgroups=True):
             with trio.fail_after(PATIENCE):
-                await run(Stage(fake).fleet)
+                await run(Stage(fake, tmp_path).fleet)
 
 
-async def test_without_a_zygote_there_is_no_fleet() -> None:
+async def test_without_a_zygote_there_is_no_fleet(tmp_path: Path) -> None:
     """Nobody is left who could start another one."""
     with pytest.RaisesGroup(ConnectionResetError, flatten_subgroups=True):
-        async with staffed() as stage:
+        async with staffed(tmp_path) as stage:
             stage.zygote.refusals = [GONE]
             stage.zygote.workers[0].close()
             await stage.worker(2)
 
 
-async def test_a_worker_that_hangs_with_the_audit_log(tmp_path: Path) -> None:
+async def test_a_worker_that_hangs_with_the_audit_log(stage: Stage, tmp_path: Path) -> None:
     """Is ended, if it says nothing besides; one that only waits for a slow disk is not."""
-    async with staffed() as stage:
-        process = (await stage.worker(1)).process
-        end = stage.fleet.end(LogLayout(tmp_path / "audit.log"))
-        (seat,) = stage.fleet._seats
-        end.evict(process.pid)
+    process = (await stage.worker(1)).process
+    tail = stage.fleet.audit_tail(LogLayout(tmp_path / "audit.log"))
+    (seat,) = stage.fleet._seats
+    tail.evict(process.pid)
+    seat.silent = STALLED
+    tail.evict(os.getpid())
+    assert process.poll() is None
+    tail.evict(process.pid)
+    assert await trio.to_thread.run_sync(process.wait, PATIENCE) == -signal.SIGKILL
+
+
+async def test_a_worker_that_hangs_with_the_head(stage: Stage) -> None:
+    """Is ended, if it says nothing besides: all others wait for it to commit.
+
+    One that holds it again and again is not, nor one that waits for a slow disk.
+    """
+    process = (await stage.worker(1)).process
+    (seat,) = stage.fleet._seats
+    head = stage.fleet.head()
+    assert head is not None
+
+    async def look() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        stage.world.advance(1.0)
+        await trio.testing.wait_all_tasks_blocked()
+
+    with holding(head, process.pid):
+        await look()
+        await look()
+        assert process.poll() is None, "it is not silent"
         seat.silent = STALLED
-        end.evict(os.getpid())
-        assert process.poll() is None
-        end.evict(process.pid)
+    for _ in range(3):
+        with holding(head, process.pid):
+            await look()
+    assert process.poll() is None, "it is another transaction each time"
+    with holding(head, process.pid):
+        await look()
+        await look()
         assert await trio.to_thread.run_sync(process.wait, PATIENCE) == -signal.SIGKILL
+
+
+@contextmanager
+def holding(head: SharedHead, pid: int) -> Iterator[None]:
+    """As if that process held it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "getpid", lambda: pid)
+        held = head.hold()
+        held.__enter__()
+    try:
+        yield
+    finally:
+        held.__exit__(None, None, None)

@@ -1,43 +1,56 @@
 """vault.workers.relay: a request is answered by a worker or by the leader, and by one of them."""
 
+import inspect
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from types import CodeType
+from typing import Any, NamedTuple
 
 import pytest
 import trio
 import trio.testing
-from msgspec.structs import replace
+from hypothesis import given
+from hypothesis import strategies as st
 
+from actors.testing import FakeWorld
 from protocols.http.asgi import RESERVATION
-from tests.unit.vault.workers.test_desk import WRITTEN
+from tests.support.no_guard import NoGuard
+from vault import operations
+from vault.barrier import Barrier
+from vault.config import Settings
+from vault.control_link.ports import LinkPorts
+from vault.crypto.keyring import Keyring
+from vault.data_path import DataPath, DataPathParts
+from vault.edge.compat.dialect import ENGINES, CompatDialect
+from vault.edge.dialect import Dialect
+from vault.edge.native.browser_dialect import BrowserNativeDialect
+from vault.edge.native.dialect import NativeDialect
+from vault.edge.ops import OpsDialect
 from vault.edge.reply import Headers
-from vault.errors import NotFoundError, UnavailableError, VaultError
-from vault.model.operation import Operation, OperationType, Origin
-from vault.model.path import ResourcePath
-from vault.model.payloads import WriteSecret
-from vault.model.results import SecretValue
-from vault.workers.carried import told_of
-from vault.workers.elsewhere import Elsewhere
-from vault.workers.relay import DEADLINE, Relay, WorkerApp, _Places
+from vault.edge.router import Route
+from vault.errors import UnavailableError
+from vault.metrics import Metrics
+from vault.model.operation import OperationType
+from vault.peers import ALONE
+from vault.seal.bound_keys import PepperedScheme
+from vault.store.memory import MemoryBackend
+from vault.store.store import open_store
+from vault.workers.relay import DEADLINE, Relay, WorkerApp, _Places, is_leaders
 from vault.workers.wire import (
     MOST_RELAYED,
     Answered,
-    Asked,
     Lane,
     Relayed,
     Taken,
     ToLeader,
-    ToWorker,
 )
 
 
 class FakeEdge:
-    """Reads the body; answers by itself or says that it is not for it."""
+    """Reads the body, and answers."""
 
     def __init__(self) -> None:
-        self.elsewhere = False
         self.bodies: list[bytes] = []
 
     def failure_response(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
@@ -58,8 +71,6 @@ class FakeEdge:
     async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         self.bodies.append((await receive())["body"])
-        if self.elsewhere:
-            raise Elsewhere
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"worker"})
 
@@ -82,55 +93,32 @@ class FakeMemory:
         return self.take_nowait(size)
 
 
-class FakeDoor:
+class FakeService:
     """Whether the worker serves."""
 
     def __init__(self) -> None:
-        self.open = True
-
-    async def serves(self) -> bool:
-        """As told."""
-        await trio.lowlevel.checkpoint()
-        return self.open
-
-
-FOUND = SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b'"v"')
-
-
-def became(path: str) -> SecretValue | VaultError:
-    """What comes of an operation at this path."""
-    return NotFoundError("no_secret", "there is none") if path == "secret/none" else FOUND
-
-
-def operation(path: str) -> Operation:
-    """One of several of a request."""
-    return Operation(
-        type=OperationType("secret.write"),
-        path=ResourcePath.parse(path), payload=WriteSecret(value=b"{}", cas=3),
-        request_id="r.7", credential="s.token", origin=Origin(ip="10.0.0.1"), part=True,
-    )  # fmt: skip
+        self.is_open = True
 
 
 class Stage:
     """A worker's application, and a leader that answers `leader`."""
 
     def __init__(self, ours: trio.SocketStream, theirs: trio.SocketStream) -> None:
-        self.edge, self.door = FakeEdge(), FakeDoor()
-        self.lane: Lane[ToWorker] = Lane(ours, ToWorker)  # type: ignore[arg-type]  # a union is no class
-        self.leader: Lane[ToLeader] = Lane(theirs, ToLeader)  # type: ignore[arg-type]  # the same
+        self.edge, self.service = FakeEdge(), FakeService()
+        self.lane: Lane[Answered] = Lane(ours, Answered)
+        self.leader: Lane[ToLeader] = Lane(theirs, ToLeader)  # type: ignore[arg-type]  # a union is no class
         self.headers: list[tuple[bytes, bytes]] = []
         self.above = ""
         self.relay = Relay(self.lane, lambda: self.above)
-        self.app = WorkerApp(self.edge, self.door, self.relay)  # type: ignore[arg-type]  # fakes
+        self.app = WorkerApp(self.edge, self.service, self.relay)  # type: ignore[arg-type]  # fakes
         self.relayed: list[Relayed] = []
-        self.asked: list[Asked] = []
         self.answers = True
         self.reserved = False  # the leader holds memory for its answers
         self.taken: list[int] = []
         self.memory = FakeMemory()
 
     async def lead(self) -> None:
-        """Answer what is relayed, and asked."""
+        """Answer what is relayed."""
         while True:
             match await self.leader.receive():
                 case Relayed() as request:
@@ -142,11 +130,6 @@ class Stage:
                         )
                 case Taken() as taken:
                     self.taken.append(taken.id)
-                case Asked() as question:
-                    self.asked.append(question)
-                    if self.answers:
-                        found = became(question.path)
-                        await self.leader.send(told_of(question.id, found, reserved=self.reserved))
 
     async def ask(self, method: str, *parts: bytes, path: bytes = b"/v1/sys/x") -> bytes:
         """The body of the answer to one request with a body in these parts."""
@@ -203,27 +186,8 @@ async def test_a_large_answer_is_taken_on_our_account() -> None:
         assert stage.memory.asked == [2 * len(b"leader")]
         stage.memory.full = True
         assert b"answers_full none" in await stage.ask("POST")
-        with pytest.raises(UnavailableError, match="answers"):
-            await stage.relay.run_there(replace(operation("secret/a"), memory=stage.memory))
-        await until(lambda: len(stage.taken) > 2)
-        assert stage.taken == [2, 3, 4]
-
-
-async def test_it_is_decided_once_the_request_is_whole() -> None:
-    """Its body may have taken its time: what was so when it began does not count."""
-    async with staged() as stage:
-        stage.door.open = True
-        whole = stage.ask("POST", b"a", b"b", path=b"/v1/secret/data/a")
-
-        async def shut() -> None:
-            await trio.lowlevel.checkpoint()
-            stage.door.open = False
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(shut)
-            assert await whole == b"leader"
-        stage.door.open = True
-        assert await stage.ask("POST", b"a", b"b", path=b"/v1/secret/data/a") == b"worker"
+        await until(lambda: len(stage.taken) > 1)
+        assert stage.taken == [2, 3]
 
 
 async def test_an_emergency_seal_waits_behind_no_other_request() -> None:
@@ -250,7 +214,7 @@ async def test_a_client_that_leaves() -> None:
         async def send(_: Any) -> None:
             await trio.lowlevel.checkpoint()
 
-        scope = {"method": "POST", "raw_path": b"/v1/x/y", "query_string": b"", "headers": []}
+        scope = {"method": "POST", "raw_path": b"/v1/sys/y", "query_string": b"", "headers": []}
         await stage.app(scope, receive, send)
         assert [request.body for request in stage.relayed] == [None]
 
@@ -275,8 +239,142 @@ async def test_a_leader_that_is_late(autojump_clock: trio.testing.MockClock) -> 
                 await trio.sleep(1)
         assert sorted(answers) == [b"/v1/sys/x no_answer unknown", b"/v1/sys/x overloaded none"]
         assert trio.current_time() >= DEADLINE
-        with pytest.raises(UnavailableError) as caught:
-            await stage.relay.run_there(operation("secret/a"))
-        assert (caught.value.code, caught.value.details) == ("no_answer", {"outcome": "unknown"})
         stage.answers = True
         assert await stage.ask("POST") == b"leader"
+
+
+async def test_what_is_not_the_leaders_is_answered_here() -> None:
+    """While this process serves; whatever it is then, and what is the leader's at any time."""
+    async with staged() as stage:
+        assert await stage.ask("POST", path=b"/v1/secret/data/a") == b"worker"
+        assert await stage.ask("POST", path=b"/v1/sys/seal") == b"leader"
+        stage.service.is_open = False
+        assert await stage.ask("POST", path=b"/v1/secret/data/a") == b"leader"
+        assert stage.edge.bodies == [b""]
+
+
+class Asked(NamedTuple):
+    """What the code of a route asks of the vault."""
+
+    operations: set[str]
+    service: set[str]
+
+
+SEAL_ROUTES = {"status", "initialize", "unseal", "reset_unseal", "auto_unseal", "wait_sealed"}
+"""What the service of a worker does not have."""
+
+
+def asked_by(answer: Any, dialect: type[Dialect]) -> Asked:
+    """What a route's function names, and all functions of the edge and of its dialect it calls."""
+    found, seen, waiting = Asked(set(), set()), set[Any](), [answer]
+    while waiting:
+        function = inspect.unwrap(waiting.pop())
+        if not inspect.isfunction(function) or function in seen:
+            continue
+        seen.add(function)
+        within = inspect.getclosurevars(function).nonlocals.values()
+        waiting += [getattr(one, "answer", one) for one in within]
+        for code in every_code(function.__code__):
+            for name in code.co_names:
+                operation = getattr(operations, name, None)
+                if isinstance(operation, OperationType):
+                    found.operations.add(operation.name)
+                if name in SEAL_ROUTES and "service" in code.co_names:
+                    found.service.add(name)
+                called = function.__globals__.get(name) or getattr(dialect, name, None)
+                if str(getattr(called, "__module__", "")).startswith("vault.edge"):
+                    waiting.append(called)
+    return found
+
+
+def every_code(code: CodeType) -> Iterator[CodeType]:
+    """A function's, and of those that are written in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from every_code(constant)
+
+
+def every_route() -> Iterator[tuple[str, Route, type[Dialect]]]:
+    """Each with its path."""
+    for dialect in (CompatDialect, NativeDialect, BrowserNativeDialect, OpsDialect):
+        for route in dialect.router.routes():
+            yield dialect.prefix + route.template, route, dialect
+    for routes in ENGINES.values():
+        for route in routes.routes():
+            yield f"/v1/secret/{route.template}", route, CompatDialect
+
+
+@pytest.fixture
+async def own_operations() -> set[str]:
+    """Those that the data path of a worker runs."""
+    world = FakeWorld()
+    async with open_store(MemoryBackend(), NoGuard(), world) as store:
+        keyring = Keyring.create(1, org="o", vault="v")
+        path = DataPath(
+            DataPathParts(
+                settings=Settings.model_validate(
+                    {
+                        "server": {"port": 8200, "tls": {"enabled": False}},
+                        "storage": {"connection_string": "sqlite:////none/vault.db"},
+                    }
+                ),
+                metrics=Metrics(),
+                world=world,
+                store=store,
+                barrier=Barrier(store, keyring, bytes(32), world),
+                audit=None,  # type: ignore[arg-type]  # nothing is run
+                credential_scheme=PepperedScheme(keyring.pepper),
+                link=LinkPorts(),
+                peers=ALONE,
+            )
+        )
+        return set(path.handlers())
+
+
+async def test_each_route_is_the_leaders_or_runs_here(own_operations: set[str]) -> None:
+    """So no route of a worker asks for an operation, or for a seal, that it does not have."""
+    own, leaders = set[str](), set[str]()
+    for path, route, dialect in every_route():
+        asked = asked_by(route.answer, dialect)
+        if is_leaders(path.encode()):
+            leaders |= asked.operations
+        else:
+            own |= asked.operations
+            assert not asked.service, path
+            assert asked.operations <= own_operations, path
+    assert {"secret.read", "secret.write", "token.create", "policy.write", "mount.tune"} <= own
+    assert {"sys.seal", "sys.rotate", "audit.query", "policy.replay"} <= leaders
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/%73ys/seal", "/%76%31/sys/seal", "//v1/sys/seal", "/v1//sys/seal", "/v1/./sys/seal",
+        "/v1/../v1/sys/seal", "/v1/sys%2fseal", "/V1/sys/seal", "/api/v1/system/seal",
+        "/api/v1/s%79stem/seal", "/api/%761/system/seal", "/api/v1/./system/seal",
+        "/api/v1//system/seal", "/api/v1/audi%74/events", "/api/v1/policies-repla%79",
+        "/api/v1/%70olicies-replay", "/health/ready", "/metrics", "*", "",
+    ],
+)  # fmt: skip
+def test_a_path_that_could_be_the_leaders_is(path: str) -> None:
+    """However its beginning is spelled."""
+    assert is_leaders(path.encode())
+
+
+@given(
+    st.sampled_from(["/v1/sys/seal", "/api/v1/system/seal", "/api/v1/policies-replay"]), st.data()
+)
+def test_no_escape_leads_around_the_leader(path: str, data: st.DataObject) -> None:
+    """Whichever characters are written as escapes: what they mean is the leader's."""
+    escaped = data.draw(st.sets(st.integers(0, len(path) - 1)))
+    spelled = "".join(f"%{ord(c):02x}" if at in escaped else c for at, c in enumerate(path))
+    assert is_leaders(spelled.encode())
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/secret/data/a", "/api/v1/secrets/some/long/name%20/.c//d", "/v1/system/a"]
+)
+def test_most_paths_are_not(path: str) -> None:
+    """What stands far behind the beginning of a path does not make it the leader's."""
+    assert not is_leaders(path.encode())

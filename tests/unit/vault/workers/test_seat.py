@@ -11,8 +11,8 @@ from protocols.http import Limits
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.response_budget import ResponseBudget
 from tests.unit.vault.workers.seats import COUNTS, FakeWorker, FakeZygote, NoEdge, zygote
-from vault.workers.seat import SILENCE, Seat, Staff
-from vault.workers.wire import LENGTH, Counts, Serving
+from vault.workers.seat import LANES, SILENCE, Seat, Staff
+from vault.workers.wire import LENGTH, Counts, Damage, Serving
 
 
 class Stage:
@@ -21,18 +21,19 @@ class Stage:
     def __init__(self, fake: FakeZygote, page: int) -> None:
         self.zygote = fake
         self.counted: list[Counts] = []
+        self.damaged: list[Damage] = []
         self.ended = trio.Event()
         staff = Staff(
             zygote=fake,  # type: ignore[arg-type]  # as much as it asks for
             page=page,
             listener=page,
             edge=NoEdge(),
-            run=NoEdge(),
             live=None,
             answers=ResponseBudget(Limits(), CoarseClock(Limits(), None)),
             broker=lambda: None,
-            mutations=lambda: None,
             counted=lambda _, counts: self.counted.append(counts),
+            alerted=lambda _: None,
+            damaged=self.damaged.append,
             traced=lambda _: None,
         )
         self.seat = Seat(1, staff)
@@ -70,7 +71,7 @@ async def seated() -> AsyncIterator[Stage]:
 
 async def test_a_lane_that_is_broken_ends_its_process_and_no_more() -> None:
     """A frame that is no message, on any lane: the process is killed, and nothing is raised."""
-    for lane in range(4):
+    for lane in range(LANES - 1):  # on the last one there are no websockets here
         async with seated() as stage:
             stage.worker.sockets[lane].send((1).to_bytes(LENGTH) + b"x")
             with trio.fail_after(5):
@@ -99,3 +100,14 @@ async def test_who_says_nothing_is_ended(mock_clock: trio.testing.MockClock) -> 
         await pass_(mock_clock, 1)
         assert stage.worker.process.wait(5) == -9
         await stage.ended.wait()
+
+
+async def test_what_a_worker_has_met_of_the_database_is_told() -> None:
+    """By its code and text: the leader seals the vault for it."""
+    async with seated() as stage:
+        control, _, _ = stage.worker.lanes()
+        await control.send(Damage("row_tampered", "a row"))
+        with trio.fail_after(5):
+            while not stage.damaged:
+                await trio.lowlevel.checkpoint()
+        assert stage.damaged == [Damage("row_tampered", "a row")]

@@ -42,6 +42,9 @@ class FakeGate:
         """Whoever shows one is known."""
         return credential is not None and credential != "wrong"
 
+    async def catch_up(self) -> None:
+        """Nobody else commits."""
+
     async def run_operation(self, op: Operation) -> object:
         """One operation."""
         if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything

@@ -53,6 +53,9 @@ class FakeGate:
         self.turned = trio.Event()
         self.fault: VaultError | None = None
 
+    async def catch_up(self) -> None:
+        """Nobody else commits."""
+
     async def run_operation(self, op: Operation) -> object:
         """As the pipeline would."""
         self.asked.append(op)

@@ -62,6 +62,9 @@ class Gate:
         """It is."""
         return True
 
+    async def catch_up(self) -> None:
+        """Nobody else commits."""
+
     async def run_operation(self, op: Operation) -> object:
         """One operation."""
         if isinstance(op.payload, MalformedRequest):

@@ -1,0 +1,250 @@
+"""The data path of one process: the nouns over an open store, their handlers, and the pipeline.
+
+    store ─ barrier ─ authn, authz ─ handlers ─ pipeline
+
+Every process of an agent has one of its own. What an agent has once (the audit log's owner, the
+seal, the link, work in the background) is in `vault.core`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from typing import Final
+
+from actors import World
+from actors.periodic import Job
+from vault.authn.api_keys import ApiKeys
+from vault.authn.authenticator import Authenticator, CredentialMethod
+from vault.authn.bearer import api_key_method, token_method
+from vault.authn.credential_owners import CredentialOwners
+from vault.authn.credential_scheme import API_KEY, TOKEN
+from vault.authn.credential_usage import CredentialUsage
+from vault.authn.revocation import Revoker
+from vault.authn.roles import Roles
+from vault.authn.sessions import SessionLimits
+from vault.authn.stream_registry import StreamRegistry
+from vault.authn.tokens import Tokens
+from vault.authn.users import Users
+from vault.authz.authorizer import Authorizer
+from vault.authz.policy_store import PolicyStore
+from vault.authz.rate_limits import RateLimiter
+from vault.authz.record_limits import FailureLimits, RecordLimits
+from vault.barrier import Barrier
+from vault.config import Settings
+from vault.control_link.ports import LinkPorts
+from vault.handlers.access_counters import AccessCounters
+from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.handler import Handlers
+from vault.handlers.listing import ListingHandlers
+from vault.handlers.malformed_requests import MalformedRequestHandlers
+from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.mounts import MountHandlers
+from vault.handlers.policies import PolicyHandlers
+from vault.handlers.roles import RoleHandlers
+from vault.handlers.secrets import SecretHandlers
+from vault.handlers.sessions import SessionHandlers
+from vault.handlers.stores import AccessStore, MountStore, SecretStore
+from vault.handlers.tokens import TokenHandlers
+from vault.handlers.users import UserHandlers
+from vault.handlers.versions import VersionHandlers
+from vault.handlers.visibility import load_stored_facts
+from vault.jobs.refused_report import (
+    AUTHENTICATIONS_REFUSED,
+    AUTHORIZATIONS_REFUSED,
+    REPORT_INTERVAL,
+    RefusedReport,
+    report_each,
+)
+from vault.metrics import Metrics
+from vault.model.mounts import MountTable
+from vault.peers import Peers
+from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher
+from vault.seal.bound_keys import PepperedScheme
+from vault.store.bounded_cache import EvictionPolicy
+from vault.store.row_cache import CacheConfig
+from vault.store.store import Store
+
+FLUSH_INTERVAL: Final = 10.0
+"""Seconds; what a crash may lose of counters that the audit log has too, and how late the other
+processes see them."""
+FOLLOW_INTERVAL: Final = 0.25
+"""Seconds until a live stream is cut, and what looks at a snapshot outside of a request is current,
+after a commit of another process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPathParts:
+    """What lies below the nouns."""
+
+    settings: Settings
+    metrics: Metrics
+    world: World
+    store: Store
+    barrier: Barrier
+    audit: AuditRecorder
+    credential_scheme: PepperedScheme
+    link: LinkPorts
+    peers: Peers
+    make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
+
+
+class DataPath:
+    """The nouns, wired to each other. Made by `wire_data_path`."""
+
+    def __init__(self, parts: DataPathParts) -> None:
+        self.parts = parts
+        store, barrier, world, link = parts.store, parts.barrier, parts.world, parts.link
+        authentication = parts.settings.authentication
+        self.policies = PolicyStore(store, world, link.ceiling)
+        self.authorizer = Authorizer(self.policies)
+        self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
+        self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)
+        self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
+        self.streams = StreamRegistry()
+        self._streams_checked_at = 0  # transactions that were over
+        self.revoker = Revoker(store, self.streams)
+        limits = SessionLimits(
+            timeout=authentication.session_timeout,
+            max_per_user=authentication.max_sessions_per_user,
+        )
+        scheme = parts.credential_scheme
+        self.tokens = Tokens(store, scheme, self.revoker, world, limits)
+        self.users = Users(store, self.revoker, world)
+        self.keys = ApiKeys(store, scheme, self.revoker, self.credential_usage, world)
+        self.owners = CredentialOwners(self.keys, self.tokens, self.users)
+        self.mount_handlers = MountHandlers(
+            MountStore(barrier), MountTable(), self.authorizer, world
+        )
+        self.lockout = parts.peers.lockout()
+        self.snapshots = SnapshotRefresher(
+            (self.policies, self.mount_handlers, barrier), store.count_all_transactions
+        )
+        failed, denied = parts.settings.limits.failures, parts.settings.limits.refusals
+        buckets = parts.peers.buckets
+        self._failures = FailureLimits(
+            failed.per_second, failed.burst_size, failed.share, world.now,
+            make_buckets=partial(buckets, "failures"),
+        )  # fmt: skip
+        self._refusals = RecordLimits(
+            denied.per_second, denied.burst_size, denied.share, world.now,
+            make_buckets=partial(buckets, "refusals"),
+        )  # fmt: skip
+
+    @property
+    def mounts(self) -> MountTable:
+        """Where the secret engines are mounted."""
+        return self.mount_handlers.mounts
+
+    def handlers(self) -> Handlers:
+        """Of all operations that any process runs by itself."""
+        secrets, access, world = self.secrets, self.access_counters, self.parts.world
+        authentication = self.parts.settings.authentication
+        return {
+            **SecretHandlers(secrets, self.mounts, access, world).handlers(),
+            **VersionHandlers(secrets, world).handlers(),
+            **MetadataHandlers(secrets, self.mounts, access, world).handlers(),
+            **ListingHandlers(secrets, self.authorizer, world).handlers(),
+            **self.mount_handlers.handlers(),
+            **MalformedRequestHandlers(self.authorizer).handlers(),
+            **TokenHandlers(self.tokens, self.keys, self.authorizer, world).handlers(),
+            **SessionHandlers(
+                self.tokens, authentication.session_idle, authentication.session_timeout
+            ).handlers(),
+            **UserHandlers(self.users, self.authorizer).handlers(),
+            **RoleHandlers(Roles(self.parts.store, world), self.authorizer).handlers(),
+            **ApiKeyHandlers(self.keys, self.users, self.authorizer, world).handlers(),
+            **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
+        }
+
+    def make_pipeline(self, handlers: Handlers) -> Pipeline:
+        """The pipeline over these handlers."""
+        parts, world = self.parts, self.parts.world
+        rate, own = parts.settings.limits.rate, parts.settings.limits.self_service
+        return parts.make_pipeline(
+            PipelineParts(
+                authenticator=self._make_authenticator(),
+                authorizer=self.authorizer,
+                limits=RateLimiter(
+                    parts.peers.buckets("requests", rate.requests_per_second, rate.burst_size),
+                    world.now,
+                ),
+                audit=parts.audit,
+                load_facts=partial(load_stored_facts, self.secrets),
+                handlers=handlers,
+                metrics=parts.metrics,
+                world=world,
+                failures=self._failures,
+                refusals=self._refusals,
+                self_service=RateLimiter(
+                    parts.peers.buckets("self-service", own.per_second, own.burst_size), world.now
+                ),
+                snapshots=self.snapshots,
+                catch_up=parts.store.catch_up,
+            )
+        )
+
+    def jobs(self) -> list[Job]:
+        """What each process does in the background."""
+        record, world = self.parts.audit.record, self.parts.world
+        return [
+            Job("access-counts", FLUSH_INTERVAL, self.access_counters.flush, at_end=True),
+            Job("credential-usage", FLUSH_INTERVAL, self.credential_usage.flush, at_end=True),
+            Job("late-changes", FOLLOW_INTERVAL, self._follow),
+            Job(
+                "refused-authentications",
+                REPORT_INTERVAL,
+                partial(
+                    report_each,
+                    RefusedReport(AUTHENTICATIONS_REFUSED, self._failures, record, world),
+                    RefusedReport(AUTHORIZATIONS_REFUSED, self._refusals, record, world),
+                ),
+                at_end=True,
+            ),
+        ]
+
+    async def _follow(self) -> None:
+        """See what other processes have committed, also while nobody asks."""
+        await self.parts.store.catch_up()
+        await self.snapshots.refresh_stale()
+        ended = self.parts.store.count_all_transactions()
+        if ended != self._streams_checked_at:
+            for credential in self.streams.credentials():
+                if await self.tokens.identity_of(credential) is None:
+                    self.streams.cancel_streams([credential])
+            self._streams_checked_at = ended
+
+    def _make_authenticator(self) -> Authenticator:
+        parts, world = self.parts, self.parts.world
+        scheme, lockout = parts.credential_scheme, self.lockout
+        methods_by_name: dict[str, CredentialMethod] = {
+            TOKEN: token_method(parts.store, scheme, lockout, world),
+            API_KEY: api_key_method(parts.store, scheme, lockout, world),
+        }
+        chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
+        methods = {name: method for name, method in methods_by_name.items() if name in chosen}
+        return Authenticator(scheme, methods, self.credential_usage, world)
+
+
+async def wire_data_path(parts: DataPathParts) -> DataPath:
+    """The data path with what is stored of policies and mounts. Raises `VaultError`."""
+    made = DataPath(parts)
+    await made.policies.reload()
+    await made.mount_handlers.reload()
+    return made
+
+
+class CacheShare(IntEnum):
+    """How the bound of the cache is divided among the processes of an agent."""
+
+    WORKER = 4
+    LEADER = 1  # it answers few reads
+
+
+def cache_config(settings: Settings, share: CacheShare) -> CacheConfig:
+    """The `cache` section as the store of one process takes it."""
+    cache, workers = settings.cache, settings.server.workers
+    whole = CacheShare.WORKER * workers + CacheShare.LEADER
+    size = cache.max_size if workers == 1 else cache.max_size * share // whole
+    policy = EvictionPolicy(cache.eviction_policy)
+    return CacheConfig(max_bytes=size, policy=policy, ttl=cache.ttl or 0)

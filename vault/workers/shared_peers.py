@@ -1,0 +1,36 @@
+"""What the processes of one agent share, behind the page."""
+
+from pathlib import Path
+
+from vault.audit.layout import LogLayout
+from vault.audit.shared_tail import SharedTail
+from vault.store.shared_head import SharedHead
+from vault.workers.buckets import SharedBuckets, SharedLockout
+from vault.workers.page import Page
+
+
+class SharedPeers:
+    """`vault.peers.Peers` of leader and workers alike."""
+
+    def __init__(self, page: Page, database: Path | None) -> None:
+        """`database`: its file; None: it is on a server, which keeps its head."""
+        self._page = page
+        self._head = None
+        if database is not None:
+            self._head = SharedHead(database.with_name(f"{database.name}.lock"), page.head)
+
+    def head(self) -> SharedHead | None:
+        """See `Peers`."""
+        return self._head
+
+    def audit_tail(self, layout: LogLayout) -> SharedTail:
+        """See `Peers`."""
+        return SharedTail(self._page.tail, layout.head_file)
+
+    def lockout(self) -> SharedLockout:
+        """See `Peers`."""
+        return SharedLockout(self._page)
+
+    def buckets(self, name: str, rate: float, burst: int) -> SharedBuckets:
+        """See `Peers`."""
+        return SharedBuckets(self._page, name, rate, burst)

@@ -1,0 +1,142 @@
+"""A worker's way to the data path: its own store over the agent's database, and what it reports."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from actors import World
+from actors.periodic import Job, run_periodic_jobs
+from vault.audit.appender import Appender
+from vault.audit.checkpoint import log_id_of
+from vault.audit.hashing import ValueHasher
+from vault.audit.layout import LogLayout
+from vault.audit.sinks.file import FileSink
+from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard
+from vault.config import Settings
+from vault.control_link.ports import LinkPorts
+from vault.crypto.anchor_keys import DerivedAnchorKeys
+from vault.crypto.keyring import Keyring
+from vault.data_path import CacheShare, DataPath, DataPathParts, cache_config, wire_data_path
+from vault.errors import TamperedError
+from vault.metrics import Metrics
+from vault.pipeline import Pipeline, PipelineParts
+from vault.seal.anchor.commit_stamp import StampTimes
+from vault.seal.anchor.joining import join_database
+from vault.seal.bound_keys import PepperedScheme, bind_audit_keys
+from vault.store.cache_warmup import run_cache_warmup
+from vault.store.interface import StoreBackend
+from vault.store.row_index import RowIndex
+from vault.store.store import Store, open_store
+from vault.store.tables import SYSTEM
+from vault.workers.audit import AuditLane, RemoteAudit
+from vault.workers.shared_peers import SharedPeers
+from vault.workers.wire import Damage, Open
+
+WATCH_INTERVAL: Final = 1.0  # seconds between looks at what was found of the database
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """What outlives an opening."""
+
+    settings: Settings
+    backend: StoreBackend
+    metrics: Metrics
+    peers: SharedPeers
+    audit: AuditLane
+    link: LinkPorts
+    world: World
+    report_damage: Callable[[Damage], None]
+    make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
+
+
+@asynccontextmanager
+async def open_worker_path(
+    parts: WorkerParts, order: Open
+) -> AsyncIterator[tuple[Pipeline, DataPath]]:
+    """The data path for the length of the block. Raises `VaultError` when it cannot be built."""
+    world, settings, backend = parts.world, parts.settings, parts.backend
+    world.clock.set_to(order.floor)
+    keyring = await world.run_sync(_load_keyring, backend, order)
+    guard, tail = HmacRowGuard(keyring), parts.peers.audit_tail(LogLayout(settings.audit_log))
+    joined = await world.run_sync(
+        join_database,
+        backend,
+        guard,
+        DerivedAnchorKeys(keyring),
+        lambda: StampTimes(world.now(), world.clock.value),
+        order.node,
+    )
+    stamper = joined.stamp_writer
+    stamper.shared_tail = tail
+    rows = await world.run_sync(RowIndex, joined.rows)
+    joined.rows.clear()
+    async with open_store(
+        backend, guard, world,
+        cache=cache_config(settings, CacheShare.WORKER), stamper=stamper, index=rows,
+        head=parts.peers.head(),
+    ) as store:  # fmt: skip
+        barrier = Barrier(store, keyring, order.root_key, world)
+        await barrier.load_use_counter()
+        keys = bind_audit_keys(keyring, order.node)
+        audit = RemoteAudit(parts.audit, ValueHasher(keys.mac), world)
+        path = await wire_data_path(
+            DataPathParts(
+                settings=settings,
+                metrics=parts.metrics,
+                world=world,
+                store=store,
+                barrier=barrier,
+                audit=audit,
+                credential_scheme=PepperedScheme(keyring.pepper),
+                link=parts.link,
+                peers=parts.peers,
+                make_pipeline=parts.make_pipeline,
+            )
+        )
+        appender = Appender(
+            tail,
+            FileSink(settings.audit_log, durability=settings.audit.durability, reserve_bytes=0),
+            keys,
+            log_id_of(keyring.vault, order.node),
+            world,
+            rotation_bytes=settings.audit.rotation_size,
+        )
+        watch = Job("damage", WATCH_INTERVAL, _DamageWatch(store, parts.report_damage))
+        async with (
+            parts.audit.appending(appender),
+            run_periodic_jobs([*path.jobs(), watch], world),
+            run_cache_warmup(store, world, settings.warmup_workers),
+        ):
+            with stamper.track_epoch(lambda: barrier.epoch):
+                try:
+                    yield path.make_pipeline(path.handlers()), path
+                finally:
+                    barrier.clear_data_keys()
+
+
+class _DamageWatch:
+    """Reports the first row that was met and is not ours: the leader seals the vault for it."""
+
+    def __init__(self, store: Store, report: Callable[[Damage], None]) -> None:
+        self._store = store
+        self._report = report
+        self._told = False
+
+    async def __call__(self) -> None:
+        found = self._store.finding
+        if found is not None and not self._told:
+            self._report(Damage(found.code, found.message))
+            self._told = True
+
+
+def _load_keyring(backend: StoreBackend, order: Open) -> Keyring:
+    with backend.read() as session:
+        row = session.get(SYSTEM, (KEYRING_ROW,))
+    if row is None:
+        raise TamperedError("keyring_tampered", "the stored keyring is gone; restore a backup")
+    keyring = Keyring.decode(order.root_key, row.value, org=order.org, vault=order.vault)
+    if keyring.epoch < order.epoch:
+        raise TamperedError("keyring_tampered", "the stored keyring is an older one")
+    return keyring
