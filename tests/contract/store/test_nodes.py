@@ -22,10 +22,10 @@ from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, make_event
 from vault.audit.verify import BadLogError, LogVerdict, LogVerifier
 from vault.audit.writer import AuditConfig
-from vault.barrier import HmacRowGuard
+from vault.barrier import KEYRING_ROW, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, TamperedError, UnavailableError
-from vault.model.records import NodeRow
+from vault.model.records import NodeRow, SystemRow
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance
 from vault.seal.anchor.commit_stamp import CommitStampWriter
@@ -42,7 +42,7 @@ from vault.seal.nodes import (
 )
 from vault.seal.startup_checks import SealPaths, StartupState, run_startup_checks
 from vault.store.interface import StoreSession
-from vault.store.row_index import ProcessMemory, RowIndex
+from vault.store.row_index import RowIndex
 from vault.store.server import Role, ServerBackend, run
 from vault.store.store import Store, open_store
 from vault.store.table import StoreQuery
@@ -78,7 +78,7 @@ class Machine:
         try:
             startup = await self.check(backend)
             self.keyring = startup.keyring
-            rows = RowIndex(ProcessMemory(), startup.resume_point.rows)
+            rows = RowIndex(startup.resume_point.rows)
             sink = FileSink(self.paths.log, reserve_bytes=0, durability="write")
             node = startup.node.id
             async with (
@@ -164,7 +164,8 @@ async def url(request: pytest.FixtureRequest) -> str:
     backend = server_backend(address, shared=True)
     remove_rows(backend)
     backend.open()
-    await BackendSystemTable(backend, FakeWorld(now=NOW)).create_vault(KEYRING, [], None)
+    keyring = SystemRow(name=KEYRING_ROW, value=KEYRING.encode(ROOT_KEY))
+    await BackendSystemTable(backend, FakeWorld(now=NOW)).create_vault(KEYRING, [keyring], None)
     backend.close()
     return address
 
