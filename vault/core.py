@@ -231,7 +231,7 @@ async def open_core(
             _lend_to_link(dependencies, startup, barrier, path.policies),
             run_heartbeat(
                 startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
-            ) as silence,
+            ),
             monitor_integrity(store, watch, startup.foreign_writes, world),
             hold_leases(wired.leases),
             run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
@@ -264,7 +264,7 @@ async def open_core(
                     yield Core(
                         wired.pipeline,
                         path.mounts,
-                        lambda: audit.refusal_reason() or store.outage or silence(),
+                        lambda: audit.refusal_reason() or store.outage or store.silence(),
                         dependencies.peers.shut,
                     )
 

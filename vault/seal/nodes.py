@@ -7,7 +7,7 @@ first is noticed and sealed.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -188,10 +188,7 @@ class NodeHeartbeat:
 
     def outage(self) -> str:
         """Why this node has to answer nothing; empty while it may. In any thread."""
-        silent = self._world.uptime() - self._committed
-        if silent <= SILENCE_SECONDS:
-            return ""
-        return f"the database has taken no commit of this machine for {silent:.0f} seconds"
+        return _explain_silence(self._world.uptime() - self._committed)
 
     async def run(self) -> None:
         """Until cancelled, or until the vault is sealed for what is found."""
@@ -226,22 +223,51 @@ class NodeHeartbeat:
                 await self._store.commit(partial(self._node.beat, now=0), deadline=LEAVE_SECONDS)
 
 
+class HeartbeatFollower:
+    """What a further process of the node knows of its heartbeat. To be called each second."""
+
+    def __init__(self, node: str, store: Store, world: World) -> None:
+        self._node = node
+        self._store = store
+        self._world = world
+        self._seen = world.now()  # the newest heartbeat that the database has shown
+
+    async def __call__(self) -> None:
+        """Look at the node's row. Raises `TamperedError`."""
+        with suppress(UnavailableError):  # whoever asks the database is told
+            await self._store.look()
+            row = await self._store.get(NODES, self._node)
+            self._seen = max(self._seen, 0 if row is None else row.heartbeat)
+
+    def outage(self) -> str:
+        """As `NodeHeartbeat.outage`, by the machine's clock."""
+        return _explain_silence((self._world.now() - self._seen) / SECOND)
+
+
+def _explain_silence(seconds: float) -> str:
+    if seconds <= SILENCE_SECONDS:
+        return ""
+    return f"the database has taken no commit of this machine for {seconds:.0f} seconds"
+
+
 @asynccontextmanager
 async def run_heartbeat(
     node: NodeIdentity, store: Store, reaction: DamageReaction, world: World, *, is_alone: bool
-) -> AsyncIterator[Callable[[], str]]:
-    """Keep the node's row fresh for the length of the block; yields why it has to answer nothing.
+) -> AsyncIterator[None]:
+    """Keep the node's row fresh for the length of the block, or else have the store be silent.
 
     `is_alone`: the database belongs to this node, and nobody asks.
     """
     if is_alone:
-        yield str
+        yield
         return
     heartbeat = NodeHeartbeat(node, store, reaction, world)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(heartbeat.run)
+        store.silence = heartbeat.outage
         try:
-            yield heartbeat.outage
+            yield
         finally:
+            store.silence = str
             nursery.cancel_scope.cancel()
             await heartbeat.leave()

@@ -24,6 +24,7 @@ from vault.pipeline import Pipeline, PipelineParts
 from vault.seal.anchor.commit_stamp import StampTimes
 from vault.seal.anchor.joining import join_database
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys
+from vault.seal.nodes import HeartbeatFollower
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
 from vault.store.row_index import RowIndex
@@ -103,10 +104,14 @@ async def open_worker_path(
             world,
             rotation_bytes=settings.audit.rotation_size,
         )
-        watch = Job("damage", WATCH_INTERVAL, _DamageWatch(store, parts.report_damage))
+        watches = [Job("damage", WATCH_INTERVAL, _DamageWatch(store, parts.report_damage))]
+        if not backend.is_of_one_node:
+            heartbeat = HeartbeatFollower(order.node, store, world)
+            store.silence = heartbeat.outage
+            watches.append(Job("heartbeat", WATCH_INTERVAL, heartbeat))
         async with (
             parts.audit.appending(appender),
-            run_periodic_jobs([*path.jobs(), watch], world),
+            run_periodic_jobs([*path.jobs(), *watches], world),
             run_cache_warmup(store, world, settings.warmup_workers),
         ):
             with stamper.track_epoch(lambda: barrier.epoch):

@@ -13,6 +13,7 @@ from vault.audit.checkpoint import log_id_of
 from vault.audit.layout import LogLayout
 from vault.audit.testing import NOW, VAULT
 from vault.barrier import HmacRowGuard
+from vault.errors import UnavailableError
 from vault.model.records import NodeRow
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.anchor.state import Anchor
@@ -20,6 +21,7 @@ from vault.seal.nodes import (
     LIVE_SECONDS,
     RETRY_INTERVAL,
     SILENCE_SECONDS,
+    HeartbeatFollower,
     NodeIdentity,
     find_node_id,
     lowest_live_level,
@@ -78,27 +80,46 @@ async def test_a_database_that_fails_is_tried_again(caplog: pytest.LogCaptureFix
         backend, HmacRowGuard(KEYRING), world, stamper=new_stamp_writer(), report=lambda _: None
     ) as store:
         await store.commit(lambda tx: NODE.join(tx, "1.0", world.now()))
-        async with run_heartbeat(NODE, store, Reaction(), world, is_alone=False) as outage:
+        async with run_heartbeat(NODE, store, Reaction(), world, is_alone=False):
             await pass_seconds(SILENCE_SECONDS + 5)
-            assert outage() == ""
+            await store.catch_up()
             backend.is_failing = True
             await pass_seconds(SILENCE_SECONDS + 5)
-            assert "no commit of this machine" in outage()
+            with pytest.raises(UnavailableError, match="no commit of this machine"):
+                await store.catch_up()
             backend.is_failing = False
             with trio.fail_after(30):
-                while outage():
+                while store.silence():
                     await pass_seconds(RETRY_INTERVAL)
+            await store.catch_up()
+        world.advance(SILENCE_SECONDS + 5)
+        assert store.silence() == ""
     assert caplog.text.count("is not stored") == 1
+
+
+async def test_a_further_process_follows_the_heartbeat() -> None:
+    """It has a store of its own, and sees in the row what the first one commits."""
+    world = FakeWorld(now=NOW)
+    async with open_store(MemoryBackend(), HmacRowGuard(KEYRING), world) as store:
+        follower = HeartbeatFollower(NODE.id, store, world)
+        store.silence = follower.outage
+        world.advance(SILENCE_SECONDS + 1)
+        await follower()
+        with pytest.raises(UnavailableError, match="no commit of this machine for 11 seconds"):
+            await store.catch_up()
+        await store.commit(lambda tx: NODE.join(tx, "1.0", world.now()))
+        await follower()
+        await store.catch_up()
 
 
 async def test_a_database_of_one_node_has_no_heartbeat() -> None:
     """It would be a write each three seconds, and nobody would ask for it."""
     world = FakeWorld(now=NOW)
     async with open_store(MemoryBackend(), HmacRowGuard(KEYRING), world) as store:
-        async with run_heartbeat(NODE, store, Reaction(), world, is_alone=True) as outage:
+        async with run_heartbeat(NODE, store, Reaction(), world, is_alone=True):
             world.advance(2 * SILENCE_SECONDS)
             await wait_all_tasks_blocked()
-            assert outage() == ""
+            assert store.silence() == ""
         assert store.statistics().transactions == 0
 
 
