@@ -322,6 +322,7 @@ class Fleet(SharedPeers):
             root_key=opening.root_key,
             org=opening.org,
             vault=opening.vault,
+            node=opening.node,
             ceiling=opening.ceiling,
             epoch=opening.epoch,
             floor=self._world.clock.least,
