@@ -70,7 +70,11 @@ def test_a_client_that_is_no_proxy_reaches_an_agent_itself(agents: Cluster) -> N
 
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["kept", "new"])
 def test_the_other_takes_over_from_one_that_dies(balanced: Cluster, *, keep_alive: bool) -> None:
-    """No request fails but those in flight, and after its start it serves again."""
+    """No request fails but those in flight, and after its start it serves again.
+
+    The kernel closes a process's sockets one after another, so a client may lose a connection and
+    then one more that still waits to be accepted.
+    """
     dying = balanced.agents[1]
     with Load(balanced, keep_alive=keep_alive) as load:
         load.await_more()
@@ -79,7 +83,7 @@ def test_the_other_takes_over_from_one_that_dies(balanced: Cluster, *, keep_aliv
         assert balanced.serving() == [0]
         load.await_more()
     assert set(load.statuses) == {200}
-    assert len(load.errors) <= load.CLIENTS
+    assert len(load.errors) <= 2 * load.CLIENTS
     dying.start()
     await_true(lambda: balanced.serving() == [0, 1])
 
