@@ -163,8 +163,9 @@ class _End:
         if self.backend.exclusive:
             return
         with self.backend.read() as session:
-            since = (session.database_time() or 0) - SILENCE_SECONDS * SECOND
-            names = [row.name for row in self.rows(session, NODES, None) if row.heartbeat > since]
+            now, some = session.database_time() or 0, SILENCE_SECONDS * SECOND
+            rows = self.rows(session, NODES, None)
+            names = [row.name for row in rows if abs(row.heartbeat - now) < some]
         if names:
             raise BackendError(
                 "store_locked",

@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from vault.errors import TamperedError
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.store.interface import UNKNOWN, UNSAFE, BackendError, StoreSession, WriteSet
+from vault.store.schema import HEAD
 from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
