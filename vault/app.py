@@ -225,13 +225,13 @@ def make_server_backend(
     )
 
 
-def read_server_witness(storage: StorageSettings) -> "LogWitness | None":
-    """What the database on a server has seen of the audit log. Raises as the witness's readers."""
+def read_server_witnesses(storage: StorageSettings) -> "list[LogWitness]":
+    """What the database on a server has seen of the audit logs. Raises as the witness's readers."""
     from vault.seal.anchor import witness  # not for an agent, which keeps what it loads
 
     if storage.server is None:
-        return None
-    return witness.read_server_witness(make_server_backend(storage, storage.server))
+        return []
+    return witness.read_server_witnesses(make_server_backend(storage, storage.server))
 
 
 def copy_storage(

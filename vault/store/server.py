@@ -8,9 +8,10 @@ whether it was stored.
 One agent owns the database at a time: it holds a lock of the server while the database is open.
 """
 
+import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from enum import Enum, auto
 from threading import Lock
 from typing import Any, Final, cast
@@ -21,8 +22,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 from vault.errors import TamperedError
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.store.interface import UNKNOWN, UNSAFE, BackendError, StoreSession, WriteSet
-from vault.store.prepared_statements import PreparedStatements
-from vault.store.sql import READERS, STATEMENTS, SqlBackend, create_engine
+from vault.store.schema import HEAD
+from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
@@ -42,6 +43,10 @@ MIGRATION_LOCK: Final = "freehold migration"
 MIGRATION_TRIES: Final = 30  # of `OWNER_WAIT_SECONDS` each, while another agent migrates
 _LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
+_NEW_COLUMN: Final = re.compile(
+    r"column \w+\.\w+ (?!.*( not null| default| generated)).*", re.IGNORECASE
+)
+_REVISIONS: Final = "SELECT version_num FROM alembic_version"
 
 
 class Role(Enum):
@@ -300,9 +305,10 @@ class ServerBackend(SqlBackend):
         )
 
     def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
-        found = self.describe_schema(connection.dbapi_connection)
+        driver = connection.dbapi_connection
+        found = self.describe_schema(driver)
         wanted = self.expected_schema()
-        if found == wanted:
+        if found == wanted or (found > wanted and _is_expanded(driver, found - wanted)):
             return
         foreign = sorted(found - wanted, key=lambda line: (line.startswith("column"), line))
         told = [f"{line} is not ours" for line in foreign]
@@ -366,16 +372,15 @@ class ServerBackend(SqlBackend):
                 self._close_head()
                 raise self._store_error(error) from error
 
-    def read_closed_head(self) -> bytes:
-        """The head of a database that is not open here, over a connection of its own."""
+    @contextmanager
+    def read_closed(self) -> Iterator[StoreSession]:
+        """A database that is not open here, over a connection of its own; each query by itself."""
         dialect = sa.create_engine(self.url, paramstyle="format").dialect
-        system = PreparedStatements(STATEMENTS[SYSTEM], dialect)
         try:
             with closing(self.connect_driver(Role.READ)) as connection:
-                records = run(connection, system.get, system.key_parameters((HEAD_ROW,)))
+                yield self._session(connection, dialect)
         except Exception as error:
             raise self._store_error(error) from error
-        return bytes(records[0][1]) if records else b""
 
     def _select_head(self) -> bytes:
         if self._reads is None:
@@ -449,6 +454,16 @@ class ServerBackend(SqlBackend):
         if owner is not None:
             with suppress(Exception):  # the server releases the lock with the connection
                 owner.close()
+
+
+def _is_expanded(connection: Any, foreign: Iterable[str]) -> bool:
+    """Whether these are columns that a newer program's migration may have added, and no more.
+
+    They can be empty and have no default, so what this program reads and writes stays the same.
+    """
+    if not all(map(_NEW_COLUMN.fullmatch, foreign)):
+        return False
+    return [revision for (revision,) in run(connection, _REVISIONS)] > [HEAD]
 
 
 class _ConnectionEndedError(BackendError):

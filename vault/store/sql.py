@@ -66,6 +66,7 @@ class SqlBackend(ABC):
     """
 
     exclusive = False
+    is_of_one_node = False
     queries_in_turn = False
     look_seconds = 30.0  # a disk may be slow
     clock = ""

@@ -72,7 +72,7 @@ class Fleet(SharedPeers):
     ) -> None:
         self._page_fd = page.create()
         self._words = (shared := page.Page(self._page_fd)).words
-        super().__init__(shared, settings.storage.file)
+        super().__init__(shared, settings.storage.file, 0)
         self._link = LinkPorts()
         self._zygote = zygote
         self._count = settings.server.workers
@@ -324,6 +324,7 @@ class Fleet(SharedPeers):
             root_key=opening.root_key,
             org=opening.org,
             vault=opening.vault,
+            node=opening.node,
             ceiling=opening.ceiling,
             epoch=opening.epoch,
             floor=self._world.clock.least,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 import pytest
@@ -336,6 +336,26 @@ class TestSchema:
             execute(*after)
         assert caught.value.code == "storage_schema_changed"
         assert says in str(caught.value)
+        opened_server.check()
+
+    def test_newer_column(self, server: Server, opened_server: ServerBackend, url: str) -> None:
+        """An agent goes on beside a newer one that has migrated, as long as it could be empty."""
+        execute = in_database(server, url)
+        add = "ALTER TABLE users ADD COLUMN extra "
+        for column, is_newer, is_refused in (
+            ("int", False, True),
+            ("int", True, False),
+            ("int NOT NULL DEFAULT 1", True, True),
+            ("int DEFAULT 1", True, True),
+        ):
+            execute(add + column)
+            if is_newer:
+                execute("UPDATE alembic_version SET version_num = '9999'")
+            try:
+                with pytest.raises(TamperedError) if is_refused else nullcontext():
+                    opened_server.check()
+            finally:
+                execute("ALTER TABLE users DROP COLUMN extra", AT_HEAD)
         opened_server.check()
 
     def test_table_beside_ours(

@@ -92,12 +92,12 @@ class TestWords:
     """What is known without a query."""
 
     def test_of_a_commit(self, file: SharedFile) -> None:
-        """From when it begins until it ends nobody is surely at the last one."""
+        """Until it ends nobody is told of it, so the last one is the one before."""
         one, other = (file.head_of(file.backend()) for _ in range(2))
         one.end_commit(7)
         assert other.is_at(7)
         one.begin_commit(8)
-        assert [other.is_at(number) for number in (7, 8)] == [False, False]
+        assert [other.is_at(number) for number in (7, 8)] == [True, False]
         one.end_commit(8)
         assert other.is_at(8)
         assert not other.is_at(7)
