@@ -203,14 +203,12 @@ def make_backend(
     database already.
     """
     if storage.server is not None:
-        return make_server_backend(storage, storage.server, joins=joins)
+        return make_server_backend(storage, storage.server)
     url, patience = storage.connection_string.get_secret_value(), storage.connection_timeout
     return SqliteBackend(url, storage.max_connections, patience / SECOND, head=head, joins=joins)
 
 
-def make_server_backend(
-    storage: StorageSettings, server: ServerAddress, *, joins: bool = False
-) -> "ServerBackend":
+def make_server_backend(storage: StorageSettings, server: ServerAddress) -> "ServerBackend":
     """As `make_backend`, of a database on a server."""
     given = storage.tls
     tls = ServerTls(ca_file=given.ca_file, cert_file=given.cert_file, key_file=given.key_file)
@@ -221,7 +219,6 @@ def make_server_backend(
         password,
         storage.max_connections,
         storage.connection_timeout / SECOND,
-        shared=joins,
     )
 
 

@@ -233,6 +233,12 @@ class SqlBackend(ABC):
         self._reads, self._writes = self._open_engines()
         self._dialect = self._reads.dialect
 
+    def hold(self) -> None:  # noqa: B027  # a file is
+        """Hold it until it is closed, so that no other copy begins. Raises `BackendError`."""
+
+    def require_held(self) -> None:  # noqa: B027  # as above
+        """Raise `BackendError` if it is no longer held."""
+
     def migrate(self) -> None:
         """Bring the schema up to date."""
         self._migrate(self._write_connection())

@@ -73,7 +73,7 @@ class Machine:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Running"]:
         """Store and log of an agent, for the length of the block."""
-        backend = server_backend(self.url, shared=True)
+        backend = server_backend(self.url)
         backend.open()
         try:
             startup = await self.check(backend)
@@ -161,7 +161,7 @@ class Reaction:
 async def url(request: pytest.FixtureRequest) -> str:
     """A new vault on each kind of server."""
     address: str = request.getfixturevalue(f"{request.param}_url")
-    backend = server_backend(address, shared=True)
+    backend = server_backend(address)
     remove_rows(backend)
     backend.open()
     keyring = SystemRow(name=KEYRING_ROW, value=KEYRING.encode(ROOT_KEY))
@@ -194,7 +194,7 @@ async def rows(running: Running) -> dict[str, NodeRow]:
 
 def execute(url: str, statement: str, *values: Any) -> None:
     """As somebody who can write the database and has no key."""
-    connection = server_backend(url, shared=True).connect_driver(Role.WRITE)
+    connection = server_backend(url).connect_driver(Role.WRITE)
     run(connection, statement, list(values) or None)
     connection.close()
 
@@ -245,7 +245,7 @@ async def test_two_at_the_same_time(url: str, machines: list[Machine]) -> None:
     for machine, running in zip(machines, (one, two), strict=True):
         assert seen[log_origin(log_id_of("v", running.node))].size > 20
         machine.verify(seen[log_origin(log_id_of("v", running.node))])
-        backend = server_backend(url, shared=True)
+        backend = server_backend(url)
         backend.open()
         found = await machine.check(backend)
         backend.close()
@@ -311,7 +311,7 @@ async def test_what_a_node_ordered_stays_its_own(machines: list[Machine]) -> Non
         other.startup.require_operator()
         assert other.startup.retention.notice is None
         await other.work("a")
-    backend = server_backend(one.url, shared=True)
+    backend = server_backend(one.url)
     backend.open()
     found = await one.check(backend)
     backend.close()
@@ -374,7 +374,7 @@ async def test_an_older_database_is_noticed_while_it_runs(
 ) -> None:
     """By a node that has only seen the commits that are lost."""
     async with machines[0].open() as one, machines[1].open() as two:
-        connection = server_backend(url, shared=True).connect_driver(Role.WRITE)
+        connection = server_backend(url).connect_driver(Role.WRITE)
         ((old,),) = run(connection, "SELECT value FROM system WHERE name = 'mark'")
         connection.close()
         await one.work("a")

@@ -13,7 +13,6 @@ from tests.contract.store.samples import user
 from tests.support.databases import (
     Server,
     database_name,
-    end_sessions,
     in_database,
     server_backend,
     stored_head,
@@ -404,69 +403,6 @@ class TestSchema:
         assert error.code == "store_foreign"
         assert "use an empty database" in str(error)
         assert execute("SELECT * FROM users") in ([(7,)], ((7,),))
-
-
-class TestOwner:
-    """One agent has the database."""
-
-    def test_second(self, opened_server: ServerBackend, url: str) -> None:
-        """It is refused until the first one closes."""
-        error = refusal(url)
-        assert error.code == "store_locked"
-        assert "another agent has the" in str(error)
-        opened_server.close()
-        second = server_backend(url)
-        second.open()
-        second.close()
-
-    def test_ended_sessions(self, server: Server, opened_server: ServerBackend, url: str) -> None:
-        """A server that ends connections, as after some idle time, costs nobody an error."""
-        write_head(opened_server, b"1")
-        for value in (b"2", b"3"):
-            end_sessions(server, url)
-            assert stored_head(opened_server) is not None
-            end_sessions(server, url)
-            write_head(opened_server, value)
-            end_sessions(server, url)
-            assert opened_server.foreign_writes() == 0
-        assert refusal(url).code == "store_locked"
-
-    def test_taken_over(self, server: Server, opened_server: ServerBackend, url: str) -> None:
-        """Who has lost the database says so, and serves nothing until it has it again."""
-        write_head(opened_server, b"1")
-        end_sessions(server, url)
-        second = server_backend(url)
-        second.open()
-        with pytest.raises(BackendError) as caught:
-            opened_server.foreign_writes()
-        assert caught.value.code == "store_locked"
-        with pytest.raises(BackendError, match="another agent"), opened_server.read():
-            pass
-        with pytest.raises(BackendError, match="another agent") as caught:
-            write_head(opened_server, b"2")
-        assert caught.value.details == {"outcome": "none"}
-        write_head(second, b"3")
-        second.close()
-        assert foreign_writes_once_free(opened_server) == 0
-        assert stored_head(opened_server) == b"3"
-        write_head(opened_server, b"4")
-
-    def test_taken_over_unnoticed(
-        self, server: Server, opened_server: ServerBackend, url: str
-    ) -> None:
-        """The writes of one that has not looked yet are refused for as long as another has it."""
-        write_head(opened_server, b"1")
-        end_sessions(server, url)
-        second = server_backend(url)
-        second.open()
-        write_head(second, b"2")
-        with pytest.raises(BackendError, match="another agent"):
-            opened_server.foreign_writes()
-        for _ in range(2):
-            with pytest.raises(BackendError, match="another agent"):
-                write_head(opened_server, b"3")
-        assert stored_head(second) == b"2"
-        second.close()
 
 
 class TestAccess:
