@@ -201,13 +201,15 @@ class Fleet(SharedPeers):
         )
         serving = [trio.Event() for _ in range(self._count)]
         with self._life:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch_head)
-                for number, event in enumerate(serving, 1):
-                    nursery.start_soon(self._keep, number, staff, event)
-                for event in serving:
-                    await event.wait()
-                task_status.started(self)
+            async with trio.open_nursery() as watch:
+                watch.start_soon(self._watch_head)
+                async with trio.open_nursery() as nursery:
+                    for number, event in enumerate(serving, 1):
+                        nursery.start_soon(self._keep, number, staff, event)
+                    for event in serving:
+                        await event.wait()
+                    task_status.started(self)
+                watch.cancel_scope.cancel()
         self._gone.set()
 
     async def drain(self, grace: float) -> None:

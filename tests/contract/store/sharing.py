@@ -99,7 +99,8 @@ class SharedFile:
             head.close()
 
     def _make(self, *, joins: bool) -> SqliteBackend:
-        head = SharedHead(self.file.with_name("vault.db.lock"), self.memory)
+        lock_file = self.file.with_name("vault.db.lock")
+        head = SharedHead(lock_file, self.memory, len(self._heads))
         made = SqliteBackend(f"sqlite:///{self.file}", head=head, joins=joins)
         self._heads[made] = head
         return made
