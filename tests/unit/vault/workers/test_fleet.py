@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 from actors.testing import FakeWorld
+from protocols.http import Listener
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
 from vault.audit.layout import LogLayout
 from vault.config import Settings
@@ -86,7 +87,8 @@ async def staffed(folder: Path) -> AsyncIterator[Stage]:
 
 async def run(fleet: Fleet, task_status: trio.TaskStatus[Fleet] = trio.TASK_STATUS_IGNORED) -> None:
     """Start it with a listening socket that nobody looks at."""
-    await fleet.run(NoEdge(), 0, 1, task_status=task_status)
+    with await Listener.bind("127.0.0.1", 0, 1) as listener:
+        await fleet.run(NoEdge(), listener, task_status=task_status)
 
 
 async def test_a_process_that_cannot_be_had_is_asked_for_again(stage: Stage) -> None:
