@@ -1,14 +1,14 @@
 """vault.workers.seat: one process, held from its start to its end; its faults are its own."""
 
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import trio
 import trio.testing
 
-from protocols.http import Limits, Listener
+from protocols.http import Limits
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.response_budget import ResponseBudget
 from tests.unit.vault.workers.seats import COUNTS, FakeWorker, FakeZygote, NoEdge, zygote
@@ -27,7 +27,7 @@ class Stage:
         staff = Staff(
             zygote=fake,  # type: ignore[arg-type]  # as much as it asks for
             page=page,
-            listener=Listener(socket.socket()),
+            listener=SimpleNamespace(fileno=lambda: page),  # type: ignore[arg-type]  # as above
             edge=NoEdge(),
             live=None,
             answers=ResponseBudget(Limits(), CoarseClock(Limits(), None)),
