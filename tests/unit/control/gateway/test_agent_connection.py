@@ -9,6 +9,7 @@ from control.gateway.agent_connection import (
     HEALTH_CHANGES_PER_MINUTE,
     REGISTRATIONS_PER_MINUTE,
     REPLAY_RESULTS_PER_MINUTE,
+    VAULTS_PER_MINUTE,
     ConnectionRateLimits,
 )
 from control.model.agents import Health
@@ -284,6 +285,7 @@ def test_each_has_its_own() -> None:
             REGISTRATIONS_PER_MINUTE,
             HEALTH_CHANGES_PER_MINUTE,
             REPLAY_RESULTS_PER_MINUTE,
+            VAULTS_PER_MINUTE,
         ]
 
 
