@@ -337,8 +337,8 @@ class Registration(Message, frozen=True, kw_only=True):
     started_at: Millis
     policy_version: Number
     policy_hash: Hash
-    """Of the bundle in force; 32 zero bytes without one. With version 0 it is one that another agent
-    of the vault has got, or that came by another enrolment."""
+    """Of the bundle in force; 32 zero bytes without one. With version 0 it came by another
+    enrolment: that of another agent of the vault, or the one before."""
     audit_size: Number
 
 
