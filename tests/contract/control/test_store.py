@@ -428,7 +428,7 @@ async def _begun_anew(store: Store) -> None:
 
 
 async def test_agents_of_one_vault_are_its_nodes(store: Store) -> None:
-    """In their organization, by name; retired ones are none, and locked ones keep what they said."""
+    """In their organization, by name; retired ones are none, and locked ones stay as they were."""
     ended = {"locked": Life.LOCKED, "retired": Life.RETIRED}
     for row in (
         *(agent("b"), agent("a"), agent("other", org="globex"), agent("plain")),

@@ -148,9 +148,7 @@ export function AgentTable(props: AgentTableProps) {
           onChange={value => setQuery({ version: value })}
           options={filterOptions("Any version", summary.versions)}
         />
-        {vault && (
-          <Button onClick={() => setQuery({ vault: "" })}>All vaults</Button>
-        )}
+        {vault && <Button onClick={() => setQuery({ vault: "" })}>All vaults</Button>}
       </div>
       <Table
         label="Agents"
