@@ -35,14 +35,13 @@ def refusal(**storage: Any) -> str:
 
 
 def test_server() -> None:
-    """The address is read; whatever a machine keeps is beside its audit log; one worker."""
+    """The address is read; whatever a machine keeps is beside its audit log."""
     found = settings()
     assert found.storage.server is not None
     assert found.storage.server.host == "db.example"
     assert found.storage.file is None
     assert found.data_folder == Path("/data")
     assert found.anchor_file.parent == Path("/data")
-    assert found.server.workers == 1
 
 
 @pytest.mark.parametrize(
@@ -73,10 +72,8 @@ def test_refused(storage: dict[str, Any], says: str) -> None:
     assert says in refusal(**storage)
 
 
-def test_workers_and_audit_log() -> None:
-    """What this version cannot do with a server, and what it has to be told."""
-    with pytest.raises(ValidationError, match=r"server\.workers: only 1"):
-        settings({**SERVER, "workers": 2})
+def test_an_audit_log() -> None:
+    """It does not lie beside a database on a server."""
     with pytest.raises(ValidationError, match=r"audit\.log_file is required"):
         Settings.model_validate(
             {"server": SERVER, "storage": {"type": "postgresql", "connection_string": URL}}
