@@ -300,8 +300,9 @@ class AgentMessages:
         agent = agents.get_agent(tx, row.org, row.vault)
         if agent is None or not agent.vault_id:
             return False
-        nodes = [node.name for node in agents.list_nodes(tx, row.org, [agent.vault_id])]
-        others = policies.get_assignment_states(tx, row.org, nodes)
+        nodes = agents.list_nodes(tx, row.org, [agent.vault_id])
+        names = [node.name for node in nodes if node.name != row.vault]
+        others = policies.get_assignment_states(tx, row.org, names)
         return any(other.digest == message.policy_hash for other in others)  # not secret: public
 
     def _apply_reports(

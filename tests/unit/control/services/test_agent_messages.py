@@ -528,6 +528,7 @@ async def test_the_bundles_of_a_vaults_nodes_are_not_offered_in_turn(
 
     await greet(core, intake, registration(1, digests["v1"]))
     assert await offers(digests["v2"]) == 0
+    assert await offers(digests["v1"]) == 1  # its own, by an enrolment before
     assert await offers(bytes(32)) == 1
     assert await offers(b"x" * 32) == 1
     await core.store.write(lambda tx: agents.put_vault_id(tx, "acme", "v2", "another"))
