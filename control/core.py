@@ -101,6 +101,7 @@ from control.services.rollouts import Rollouts
 from control.services.signed_heads import SignedHeads
 from control.services.state_history import StateHistory
 from control.services.usage import Usage, UsageRetention
+from control.services.vaults import Vaults
 from control.services.witness import Witness
 from control.store import audit_records
 from control.store.ca_store import SqlCaStore
@@ -313,6 +314,7 @@ def _build_services(
         ),
         agents=AgentServices(
             registry=AgentRegistry(store, bus, presence, witness, world),
+            vaults=Vaults(store, presence),
             commands=Commands(store, bus, world),
             policies=policies,
             metrics=AgentMetrics(store, _metrics_retention(settings), world),

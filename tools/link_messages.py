@@ -11,6 +11,7 @@ SINCE_VERSION = {
     "replay_result": 2,
     "conditions": 3,
     "workers": 4,
+    "vault": 5,
 }  # the others: 1
 
 
@@ -203,6 +204,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
     ),
     "conditions": (TO_CONTROL, 0, {"codes": ["audit_sink_failed", "sealed"]}),
     "workers": (TO_CONTROL, 0, {"state": "failing"}),
+    "vault": (TO_CONTROL, 0, {"vault": b"v" * 16}),
     "replay_result": (
         TO_CONTROL,
         0,

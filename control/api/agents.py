@@ -12,6 +12,7 @@ from control.model.agents import AgentFilter, Life, Presence, State
 from control.model.names import Limit, Prose, Slug, Tags
 from control.model.people import Role
 from control.model.records import Severity
+from control.model.vaults import VaultState
 from control.store.alerts import AlertFilter
 from protocols.instant import rfc3339
 from protocols.link.vocabulary import CommandName
@@ -35,6 +36,16 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     state: State | None = None
     release: Annotated[str, Meta(max_length=32, pattern=r"^[0-9A-Za-z.+-]*$")] = ""
     """Of Freehold, as the agent said when it connected."""
+    vault_id: Annotated[str, Meta(max_length=36, pattern="^[0-9a-f-]*$")] = ""
+    """Only nodes of this vault."""
+    after: Name = ""
+    limit: Limit = 100
+
+
+class VaultsWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which vaults; `after`: the last one's name of the page before."""
+
+    state: VaultState | None = None
     after: Name = ""
     limit: Limit = 100
 
@@ -142,6 +153,7 @@ async def find(call: Call, org: str, *, query: Wanted) -> list[views.AgentView]:
         presence=query.presence,
         state=query.state,
         release=query.release,
+        vault_id=query.vault_id,
         after=query.after,
         limit=query.limit,
     )
@@ -159,6 +171,14 @@ async def find(call: Call, org: str, *, query: Wanted) -> list[views.AgentView]:
 )
 async def register(call: Call, org: str, *, body: NewAgent) -> views.AgentView:
     return views.agent_view(await call.services.registry.register_agent(org, body.vault, body.tags))
+
+
+@agents.route("GET", "organizations/{org}/vaults", "Vaults with their nodes, by name")
+async def vaults(call: Call, org: str, *, query: VaultsWanted) -> list[views.VaultView]:
+    found = await call.services.vaults.list_vaults(
+        org, state=query.state, after=query.after, limit=query.limit
+    )
+    return [views.vault_view(row) for row in found]
 
 
 @agents.route("GET", _AGENTS + "/{vault}", "One agent")

@@ -31,6 +31,7 @@ from control.services.replays import Replays
 from control.services.rollouts import Rollouts
 from control.services.signed_heads import SignedHeads
 from control.services.usage import Usage
+from control.services.vaults import Vaults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class AgentServices:
     """Agents, their metrics and alerts."""
 
     registry: AgentRegistry
+    vaults: Vaults
     commands: Commands
     policies: Policies
     metrics: AgentMetrics

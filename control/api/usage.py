@@ -141,7 +141,7 @@ class ClassView(Struct, frozen=True):
 
 
 class SecretsView(Struct, frozen=True):
-    """All secrets of all agents that told of them."""
+    """All secrets of all agents that told of them; those of one vault count once."""
 
     total: int
     never_read: int
@@ -270,7 +270,7 @@ async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
     every = await call.services.usage.list_operations(span)
     rows = [row for row in every if row.subject not in SYSTEM_OPERATIONS]
     system = [row for row in every if row.subject in SYSTEM_OPERATIONS]
-    looks = await call.services.usage.list_inventories(org, query.vault)
+    looks, of_vaults = await call.services.usage.list_inventories(org, query.vault)
     return UsageView(
         since=bounded_instant(span.since),
         until=bounded_instant(span.until),
@@ -283,7 +283,7 @@ async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
         system_failed=sum(row.failed for row in system),
         system_operations=tuple(OperationView(r.subject, r.count, r.failed) for r in system),
         secrets=secrets_view(
-            looks,
+            of_vaults,
             unused=query.unused_days,
             rotation=query.rotation_days,
             expiring=query.expiring_days,

@@ -20,6 +20,7 @@ from control.model.policies import (
     Target,
 )
 from control.model.records import Alert, AlertState, AuditEvent, Sample, Severity
+from control.model.vaults import Vault, VaultState
 from control.services.rollout_steps import Progress
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 from protocols.link.vocabulary import CommandOutcome
@@ -92,6 +93,32 @@ class AgentView(Struct, frozen=True):
     sync: str
     """Its own view of its link, as it said last: `online`, `queueing`, `offline`."""
     created_at: str
+    vault_id: str
+    """Of the vault that it serves, as it says; agents with the same one are its nodes."""
+
+
+class NodeView(Struct, frozen=True):
+    """An agent as a node of its vault."""
+
+    vault: str
+    """The agent's name."""
+    life: Life
+    state: State
+    last_seen: str | None
+
+
+class VaultView(Struct, frozen=True):
+    """A vault with its nodes."""
+
+    vault: str
+    """Its name: that of its first node."""
+    id: str
+    """Empty if its agent does not say it."""
+    state: VaultState
+    """`partial`: some nodes serve. It is `offline` only if all nodes are."""
+    policies_differ: bool
+    """Whether the nodes should have different policies: in force are those that came last."""
+    nodes: tuple[NodeView, ...]
 
 
 class TallyView(Struct, frozen=True):
@@ -278,7 +305,17 @@ def agent_view(row: Agent) -> AgentView:
         health=row.health,
         sync=str(row.facts.get("sync", "")),
         created_at=rfc3339(row.created_at),
+        vault_id=row.vault_id,
     )
+
+
+def vault_view(row: Vault) -> VaultView:
+    """As a caller sees it."""
+    nodes = (
+        NodeView(node.name, node.life, node.state, rfc3339_or_none(node.last_seen))
+        for node in row.nodes
+    )
+    return VaultView(row.name, row.id, row.state, row.policies_differ, tuple(nodes))
 
 
 def policy_view(row: Policy) -> PolicyView:

@@ -51,17 +51,25 @@ REPLAY_RESULTS_PER_MINUTE: Final = 80
 and works on 8 more from before."""
 
 
+VAULTS_PER_MINUTE: Final = 2
+"""Agents say their vault once in a session, and again when it is initialized after that."""
+
+
 class ConnectionRateLimits(NamedTuple):
     """The limits of one connection; the next one begins with all of them unused."""
 
     registrations: TokenBucket
     health_changes: TokenBucket
     replay_results: TokenBucket
+    vaults: TokenBucket
 
     @classmethod
     def unused(cls, now: float) -> Self:
         """All of them unused."""
-        a_minute = (REGISTRATIONS_PER_MINUTE, HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE)
+        a_minute = (
+            *(REGISTRATIONS_PER_MINUTE, HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE),
+            VAULTS_PER_MINUTE,
+        )
         return cls(*(TokenBucket(each, each / MINUTE, now) for each in a_minute))
 
 
@@ -103,6 +111,10 @@ class DurableLink(Protocol):
     async def record_health(
         self, name: AgentName, health: str, sync: str, codes: frozenset[str] | None
     ) -> Health:
+        """See `LinkStore`."""
+        ...
+
+    async def record_vault(self, name: AgentName, vault: bytes) -> None:
         """See `LinkStore`."""
         ...
 
@@ -415,6 +427,9 @@ class AgentConnection:
                 await self._report_health(str(message.health), self.sync)
             case m.SyncState():
                 await self._report_health(self.health, str(message.phase))
+            case m.Vault():
+                require_token(self._rate_limits.vaults, now)
+                await self._context.link_store.record_vault(self.name, message.vault)
             case m.ReplayResult():
                 require_token(self._rate_limits.replay_results, now)
                 await self._context.link_store.record_replay_result(self.name, message)

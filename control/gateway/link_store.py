@@ -7,6 +7,7 @@ A message's effect and the cursor that says it is applied are one transaction
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -24,6 +25,7 @@ from control.services.agent_messages import (
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.organization_batches import run_by_organization
 from control.services.presence import health_report, record_health
+from control.services.vaults import VaultReport, record_vaults
 from control.services.witness import Witness
 from control.store import links
 from control.store.rows import Tx
@@ -121,6 +123,11 @@ class LinkStore:
         events = await self._store.write(GroupedChange(record_health, said))
         self._bus.publish(*events)
         return said.health
+
+    async def record_vault(self, name: AgentName, vault: bytes) -> None:
+        """Store which vault the agent serves."""
+        report = VaultReport(name, str(UUID(bytes=vault)), self._world.new_id(), self._world.now())
+        self._bus.publish(*await self._store.write(GroupedChange(record_vaults, report)))
 
     async def record_replay_result(self, name: AgentName, told: ReplayResult) -> None:
         """Store the agent's answer to a replay."""

@@ -111,7 +111,7 @@ class FleetProjection(Projection):
 
     def on_message(self, vault: str, message: m.Message) -> bool:
         """See `Projection`."""
-        if isinstance(message, m.Registration):
+        if isinstance(message, m.Registration | m.Vault):
             return self._mark_stale(vault)
         if not isinstance(message, m.Metrics):
             return False
@@ -141,6 +141,7 @@ def agent_columns(around: ProjectionContext, org: str, seen: AgentSummary) -> Co
     row: dict[str, Any] = {
         "tags": list(seen.tags),
         "version": seen.facts.get("release", ""),
+        "vault_id": seen.vault_id,
         "life": seen.life,
         "reason": seen.reason,
         "state": str(status_of(Life(seen.life), Presence(seen.presence), Health(seen.health))),

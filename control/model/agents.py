@@ -94,6 +94,8 @@ class Agent(Struct, frozen=True):
     created_at: int
     changed_at: int
     health: Health = Health.UNSAID
+    vault_id: str = ""
+    """Of the vault that it serves, as it says; empty for one that does not say it."""
 
     @property
     def state(self) -> State:
@@ -147,5 +149,6 @@ class AgentFilter(Struct, frozen=True, kw_only=True):
     presence: Presence | None = None
     state: State | None = None
     release: str = ""
+    vault_id: str = ""
     after: str = ""
     limit: int = 100

@@ -1,5 +1,6 @@
 """Usage counts by hour or day, and inventories of secrets by opaque ids."""
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -134,3 +135,19 @@ class PageCursor(Struct, frozen=True):
     key: int
     vault: str
     subject: str
+
+
+def newest_by_vault(
+    looks: Iterable[SecretInventory], vault_ids: Mapping[str, str]
+) -> list[SecretInventory]:
+    """Of the looks of nodes of one vault the newest: each of them has all secrets of the vault.
+
+    `vault_ids`: by agent, of those that say one.
+    """
+    newest: dict[tuple[str, str], SecretInventory] = {}
+    for look in looks:
+        vault_id = vault_ids.get(look.vault, "")
+        key = (vault_id, "") if vault_id else ("", look.vault)
+        if key not in newest or (look.at, look.vault) > (newest[key].at, newest[key].vault):
+            newest[key] = look
+    return list(newest.values())

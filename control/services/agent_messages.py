@@ -281,11 +281,29 @@ class AgentMessages:
             )
             policies.put_reports(tx, [wanted])
             events += _bundle_event(wanted)
+        if self._enforces_other_node(tx, row, message):
+            return ()
         was_acknowledged = link.bundle == row.version and link.bundle_id <= link.acknowledged
         if was_acknowledged and row.outcome is not Outcome.FAILED:
             offered = outbox.reoffer_bundle(tx, link)
             events.append(Event(Topic.OUTBOX, link.org, link.vault, offered.newest))
         return events
+
+    def _enforces_other_node(self, tx: Tx, row: AssignmentState, message: m.Registration) -> bool:
+        """Whether the vault enforces the bundle of another of its nodes, which came after this one.
+
+        The agent has applied its own before. To offer that again would put the nodes' bundles in
+        turn into their one database, at each connection.
+        """
+        if message.policy_version or row.outcome is not Outcome.APPLIED:
+            return False
+        agent = agents.get_agent(tx, row.org, row.vault)
+        if agent is None or not agent.vault_id:
+            return False
+        nodes = agents.list_nodes(tx, row.org, [agent.vault_id])
+        names = [node.name for node in nodes if node.name != row.vault]
+        others = policies.get_assignment_states(tx, row.org, names)
+        return any(other.digest == message.policy_hash for other in others)  # not secret: public
 
     def _apply_reports(
         self, tx: Tx, reports: Sequence[tuple[AssignmentState, BundleReport]]

@@ -1,8 +1,8 @@
 """Capacity forecasts from agents' reports, each with its band.
 
-An organization's figure is the sum over its agents. It is added up once a day for the day before
-and stored as a series without an agent (`vault` empty), so that a query does not read every agent's
-series.
+An organization's figure is the sum over its agents, or over its vaults where it is the same at each
+of their nodes. It is added up once a day for the day before and stored as a series without an agent
+(`vault` empty), so that a query does not read every agent's series.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,8 @@ from control.store.usage import DAY, HOUR
 from protocols.instant import SECOND
 
 GAUGES: Final = {"secrets": "", "store_bytes": "bytes", "audit_bytes": "bytes"}
+SHARED: Final = frozenset({"secrets", "store_bytes"})
+"""Figures that are the same at each node of a vault: they count once."""
 REQUESTS: Final = "requests"
 FREE: Final = "disk_free_bytes"
 HISTORY_DAYS: Final = 90  # days
@@ -152,6 +154,10 @@ def _sum_up(org: str, day: int, tx: Tx) -> None:
     rows = [
         (known[name], HOUR, Sample(at, 1, *(total,) * 4))
         for name in GAUGES
-        for total in (samples.summed_means(tx, org, name, since=at, until=at + DAY),)
+        for total in (
+            samples.summed_means(
+                tx, org, name, since=at, until=at + DAY, once_a_vault=name in SHARED
+            ),
+        )
     ]
     samples.merge_samples(tx, rows)

@@ -19,10 +19,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.model.agents import Agent, Health, Life, Presence, State, status_of
+from control.model.agents import SERVING, Agent, Health, Life, Presence, State, status_of
 from control.model.conditions import OFFLINE, REFUSING, REPORTED, SEALED, alert_message
 from control.model.history import Aspect, StateChange, presence_value
 from control.model.records import Alert, Severity
+from control.model.vaults import VaultNode, join_names
 from control.services.alerts import alert_event
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.organization_batches import run_by_organization
@@ -246,7 +247,7 @@ def store_presence(updates: Sequence[PresenceUpdate], tx: Tx) -> PresenceResult:
                 changes.append(_state_change(update))
     agents.put_presence(tx, written)
     history.record_changes(tx, changes)
-    result.alerts.extend(alerts.fire_alerts(tx, *offline))
+    result.alerts.extend(alerts.fire_alerts(tx, *_name_other_nodes(tx, offline)))
     for org, group in returned.items():
         vaults = [update.vault for update in group]
         result.alerts.extend(alerts.resolve_alerts(tx, org, [OFFLINE], vaults, now=group[0].at))
@@ -286,6 +287,38 @@ def _offline_alert(update: PresenceUpdate) -> Alert:
         acknowledged_at=0,
         last_at=update.at,
     )
+
+
+def _name_other_nodes(tx: Tx, offline: Sequence[Alert]) -> list[Alert]:
+    """The alerts, with the nodes that still serve each agent's vault.
+
+    The severity stays: which vault an agent serves is only what it says, and whether its clients
+    can reach another node is not known here.
+    """
+    found = []
+    for org, some in groupby(sorted(offline, key=lambda alert: alert.org), lambda a: a.org):
+        fired = list(some)
+        vault_ids = {
+            agent.vault: agent.vault_id
+            for agent in agents.get_agents(tx, org, [alert.vault for alert in fired])
+            if agent.vault_id
+        }
+        nodes: dict[str, list[VaultNode]] = {}
+        if vault_ids:
+            for node in agents.list_nodes(tx, org, sorted(set(vault_ids.values()))):
+                nodes.setdefault(node.vault_id, []).append(node)
+        for alert in fired:
+            of_vault = nodes.get(vault_ids.get(alert.vault, ""), ())
+            others = [node for node in of_vault if node.name != alert.vault]
+            found.append(replace(alert, message=alert.message + _other_nodes(others)))
+    return found
+
+
+def _other_nodes(others: Sequence[VaultNode]) -> str:
+    serving = [node.name for node in others if node.state in SERVING]
+    if serving:
+        return f"; its vault is served by {join_names(serving)}"
+    return "; no other node of its vault serves" if others else ""
 
 
 class PresenceTracker:
@@ -361,6 +394,15 @@ class PresenceTracker:
             return agent
         return replace(
             agent, presence=entry.presence, last_seen=entry.last_seen, health=entry.health
+        )
+
+    def with_current_state(self, org: str, node: VaultNode) -> VaultNode:
+        """The node with its state as of this moment, unless the stored one is newer."""
+        entry = self._agents.get((org, node.name))
+        if entry is None or (self._lease.shared and entry.last_seen <= node.last_seen):
+            return node
+        return node._replace(
+            presence=entry.presence, last_seen=entry.last_seen, health=entry.health
         )
 
     def list_statuses(self) -> Iterator[tuple[str, State]]:

@@ -21,6 +21,7 @@ from control.model.usage import (
     UsagePoint,
     UsageReport,
     Which,
+    newest_by_vault,
 )
 from control.services import agent_metrics
 from control.store import agents, usage
@@ -124,10 +125,20 @@ class Usage:
         self._retention = retention
         self._world = world
 
-    async def list_inventories(self, org: str, vault: str) -> list[SecretInventory]:
-        """The newest inventory of each agent's secrets. Raises `NotFoundError`."""
+    async def list_inventories(
+        self, org: str, vault: str
+    ) -> tuple[list[SecretInventory], list[SecretInventory]]:
+        """The newest inventory of each agent's secrets; and of each vault, to be added up.
+
+        Raises `NotFoundError`.
+        """
         await self._require_agent(org, vault)
-        return await self._store.read(lambda tx: usage.list_inventories(tx, org, vault))
+
+        def find(tx: Tx) -> tuple[list[SecretInventory], list[SecretInventory]]:
+            found = usage.list_inventories(tx, org, vault)
+            return found, newest_by_vault(found, agents.list_vault_ids(tx, org))
+
+        return await self._store.read(find)
 
     async def list_operations(self, span: UsagePeriod) -> list[Ranked]:
         """Every operation, the most frequent first. Raises `NotFoundError`."""

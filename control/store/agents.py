@@ -18,6 +18,7 @@ from control.model.agents import (
     status_of,
 )
 from control.model.history import Aspect, StateChange, presence_value
+from control.model.vaults import VaultNode
 from control.store.history import record_changes
 from control.store.rows import (
     Tx,
@@ -72,6 +73,17 @@ _FACTS: Final = update_statement(agents, "facts", "changed_at")
 _HEALTH: Final = update_statement(agents, "health").where(agents.c.life == Life.ACTIVE)
 
 
+_VAULT_ID: Final = update_statement(agents, "vault_id").where(agents.c.life == Life.ACTIVE)
+_NODES: Final = sa.select(
+    *(agents.c.vault, agents.c.vault_id, agents.c.life, agents.c.presence),
+    *(agents.c.health, agents.c.last_seen),
+).where(agents.c.org == sa.bindparam("org"), agents.c.life != Life.RETIRED)
+_NODES_AMONG: Final = _NODES.where(is_one_of(agents.c.vault_id, "vault_ids"))
+_VAULT_IDS: Final = sa.select(agents.c.vault, agents.c.vault_id).where(
+    agents.c.org == sa.bindparam("org"), agents.c.vault_id != ""
+)
+
+
 def add_agent(tx: Tx, agent: Agent) -> None:
     """Add; conflicts with one of its name."""
     insert_row(tx, agents, agent)
@@ -116,6 +128,38 @@ def put_health(tx: Tx, org: str, said: Mapping[str, Health]) -> None:
         tx.execute(_HEALTH, values)
 
 
+def vault_key(name: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """What the nodes of a vault have in common; of an agent that says no vault its own name.
+
+    For queries that join `agents`.
+    """
+    is_known, vault_id = agents.c.vault_id != "", sa.literal("=") + agents.c.vault_id
+    return sa.case((is_known, vault_id), else_=name)  # no name has a "="
+
+
+def put_vault_id(tx: Tx, org: str, vault: str, vault_id: str) -> None:
+    """Store which vault an active agent serves."""
+    tx.execute(_VAULT_ID, [{"of_org": org, "of_vault": vault, "to_vault_id": vault_id}])
+
+
+def list_nodes(tx: Tx, org: str, vault_ids: Sequence[str] | None = None) -> list[VaultNode]:
+    """Agents as nodes, but for retired ones; of these vaults, of which there are a few hundred."""
+    values = {"org": org}
+    if vault_ids is None:
+        rows = tx.execute(_NODES, values)
+    else:
+        rows = tx.execute(_NODES_AMONG, {**values, "vault_ids": list(vault_ids)})
+    return sorted(
+        VaultNode(name, vault_id, Life(life), Presence(presence), Health(health), last_seen)
+        for name, vault_id, life, presence, health, last_seen in rows
+    )
+
+
+def list_vault_ids(tx: Tx, org: str) -> dict[str, str]:
+    """The vault's id by agent, of all that say one."""
+    return {row.vault: row.vault_id for row in tx.execute(_VAULT_IDS, {"org": org})}
+
+
 def find_agents(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
     """Agents of the organization that match the filter, by name."""
     t = agents.c
@@ -130,6 +174,8 @@ def find_agents(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
         facts = sa.type_coerce(t.facts, sa.Text)
         said = msgspec.json.encode(wanted.release).decode()
         chosen = chosen.where(facts.contains(f'"release":{said}', autoescape=True))
+    if wanted.vault_id:
+        chosen = chosen.where(t.vault_id == wanted.vault_id)
     if wanted.tag:
         tagged = sa.select(agent_tags.c.vault).where(
             agent_tags.c.org == org, agent_tags.c.tag == wanted.tag

@@ -23,6 +23,7 @@ class AgentSummary(NamedTuple):
     last_seen: int
     facts: dict[str, Any]
     health: str
+    vault_id: str
     created_at: int
     version: int
     outcome: str
@@ -34,7 +35,15 @@ _a, _s = agents.c, assignments.c
 _SEEN: Final = (
     sa.select(
         *(_a.vault, _a.life, _a.reason, _a.tags, _a.presence, _a.last_seen, _a.facts),
-        *(_a.health, _a.created_at, _s.version, _s.outcome, _s.reason.label("why"), _s.applied),
+        *(
+            _a.health,
+            _a.vault_id,
+            _a.created_at,
+            _s.version,
+            _s.outcome,
+            _s.reason.label("why"),
+            _s.applied,
+        ),
     )
     .select_from(
         agents.outerjoin(assignments, sa.and_(_s.org == _a.org, _s.vault == _a.vault)),

@@ -7,9 +7,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from control.model.records import Sample
+from control.store.agents import vault_key
 from control.store.legal_holds import is_sample_held
 from control.store.rows import Tx, fetch_all, upsert_statement
-from control.store.tables import samples, series
+from control.store.tables import agents, samples, series
 
 _MERGED: Final = ("count", "total")
 _SERIES: Final = sa.select(series.c.name, series.c.id).where(
@@ -53,21 +54,28 @@ def samples_between(
     return fetch_all(tx, Sample, chosen.order_by(t.at).limit(limit))
 
 
-def summed_means(tx: Tx, org: str, name: str, *, since: int, until: int) -> float:
-    """The agents' means of this figure in that time (Unix seconds, by the hour), added up."""
-    t, of = samples.c, series.c
+def summed_means(
+    tx: Tx, org: str, name: str, *, since: int, until: int, once_a_vault: bool = False
+) -> float:
+    """The agents' means of this figure in that time (Unix seconds, by the hour), added up.
+
+    `once_a_vault`: of the nodes of a vault the highest.
+    """
+    t, of, a = samples.c, series.c, agents.c
     mean = (sa.func.sum(t.total) / sa.func.sum(t.count)).label("mean")
+    counted = vault_key(of.vault) if once_a_vault else of.vault
+    named = series.outerjoin(agents, (a.org == of.org) & (a.vault == of.vault))
     means = (
-        sa.select(mean)
-        .select_from(series.join(samples, t.series == of.id))
+        sa.select(counted.label("of"), mean)
+        .select_from(named.join(samples, t.series == of.id))
         .where(of.org == org, of.name == name, of.vault != "")
         .where(t.resolution == 3600, t.at >= since, t.at < until)  # noqa: PLR2004
-        .group_by(of.vault)
+        .group_by(of.vault, counted)
         .subquery()
     )
-    return float(
-        tx.execute(sa.select(sa.func.coalesce(sa.func.sum(means.c.mean), 0.0))).scalar_one()
-    )
+    highest = sa.select(sa.func.max(means.c.mean).label("mean")).group_by(means.c.of).subquery()
+    total = sa.func.coalesce(sa.func.sum(highest.c.mean), 0.0)
+    return float(tx.execute(sa.select(total)).scalar_one())
 
 
 def delete_older_samples(tx: Tx, resolution: int, before: int) -> int:

@@ -179,8 +179,10 @@ agents: Final = _table(
     integer_column("last_seen"),
     JsonColumn.column("facts"),
     name_column("health"),
+    name_column("vault_id"),
     integer_column("created_at"),
     integer_column("changed_at"),
+    sa.Index("ix_agents_vault_id", "org", "vault_id"),
 )
 agent_tags: Final = _table(
     "agent_tags",

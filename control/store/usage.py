@@ -19,6 +19,7 @@ from control.model.usage import (
     UsageReport,
     Which,
 )
+from control.store.agents import vault_key
 from control.store.legal_holds import is_held
 from control.store.rows import (
     Tx,
@@ -28,7 +29,7 @@ from control.store.rows import (
     insert_row,
     upsert_statement,
 )
-from control.store.tables import usage_counts, usage_looks, usage_parts, usage_secrets
+from control.store.tables import agents, usage_counts, usage_looks, usage_parts, usage_secrets
 from protocols.instant import SECOND
 from protocols.link.vocabulary import SYSTEM_OPERATIONS
 
@@ -160,16 +161,21 @@ def most_used(
 def list_secrets(
     tx: Tx, span: UsagePeriod, wanted: SecretQuery, after: PageCursor | None, limit: int
 ) -> list[SecretRow]:
-    """Secrets that agents named."""
+    """Secrets that agents named. One that several nodes of a vault named is in the list once.
+
+    Its reads are those of all nodes, the rest is as the node has said that named it last.
+    """
     bound = wanted.bound
     reads = _reads(span)
     t, read = usage_secrets.c, sa.func.coalesce(reads.c.reads, 0)
     used = sa.case((t.last_read > 0, t.last_read), else_=t.rotated_at)
+    of = t.vault if span.vault else vault_key(t.vault)
     same = reads.c.subject == t.secret  # not secret: an opaque id
-    joined = usage_secrets.outerjoin(reads, (reads.c.vault == t.vault) & same)
+    joined = usage_secrets.outerjoin(
+        agents, (agents.c.org == t.org) & (agents.c.vault == t.vault)
+    ).outerjoin(reads, (reads.c.of == of) & same)
     where: list[Any] = [t.org == span.org]
-    if span.vault:
-        where.append(t.vault == span.vault)
+    where.append(t.vault == span.vault if span.vault else sa.not_(_is_named_later()))
     key: sa.ColumnElement[int] = read
     order = read.desc()
     match wanted.which:
@@ -184,7 +190,7 @@ def list_secrets(
             key, order = t.rotated_at, t.rotated_at.asc()
         case Which.OVERUSED:
             medians = _medians(reads)
-            joined = joined.join(medians, medians.c.vault == t.vault)
+            joined = joined.join(medians, medians.c.of == of)
             where += [read >= MIN_OVERUSED, read > bound * medians.c.median]
     if after is not None:
         where.append(_after_cursor(order, key, t.vault, t.secret, after))
@@ -261,24 +267,50 @@ def _in_period(span: UsagePeriod, kind: UsageKind) -> list[sa.ColumnElement[bool
     return [*found, _C.vault == span.vault] if span.vault else found
 
 
-def _reads(span: UsagePeriod) -> sa.Subquery:
-    count, _ = _sums()
+def _is_named_later() -> sa.ColumnElement[bool]:
+    """Whether another node of the vault has named the secret after this one."""
+    t, other, node = usage_secrets.c, usage_secrets.alias(), agents.alias()
+    later = sa.or_(
+        other.c.seen_at > t.seen_at,
+        sa.and_(other.c.seen_at == t.seen_at, other.c.vault > t.vault),
+    )
     return (
-        sa.select(_C.vault, _C.subject, count.label("reads"))
+        sa.select(sa.literal(1))
+        .select_from(
+            node.join(other, (other.c.org == node.c.org) & (other.c.vault == node.c.vault))
+        )
+        .where(
+            *(agents.c.vault_id != "", node.c.org == t.org),
+            *(node.c.vault_id == agents.c.vault_id, node.c.vault != t.vault),
+            *(other.c.secret == t.secret, later),  # not secret: an opaque id
+        )
+        .correlate(usage_secrets, agents)
+        .exists()
+    )
+
+
+def _reads(span: UsagePeriod) -> sa.Subquery:
+    """Reads by vault and secret; of one agent alone, if it is asked for."""
+    count, _ = _sums()
+    of = _C.vault if span.vault else vault_key(_C.vault)
+    named = usage_counts.outerjoin(agents, (agents.c.org == _C.org) & (agents.c.vault == _C.vault))
+    return (
+        sa.select(of.label("of"), _C.subject, count.label("reads"))
+        .select_from(named)
         .where(*_in_period(span, UsageKind.SECRET))
-        .group_by(_C.vault, _C.subject)
+        .group_by(of, _C.subject)
         .subquery()
     )
 
 
 def _medians(reads: sa.Subquery) -> sa.Subquery:
-    """The lower median of each agent's reads: no database has one that the other has, too."""
+    """The lower median of each vault's reads: no database has one that the other has, too."""
     r = reads.c
-    place = sa.func.row_number().over(partition_by=r.vault, order_by=(r.reads, r.subject))
-    among = sa.func.count().over(partition_by=r.vault)
-    ranked = sa.select(r.vault, r.reads, place.label("place"), among.label("among")).subquery()
+    place = sa.func.row_number().over(partition_by=r.of, order_by=(r.reads, r.subject))
+    among = sa.func.count().over(partition_by=r.of)
+    ranked = sa.select(r.of, r.reads, place.label("place"), among.label("among")).subquery()
     k = ranked.c
-    chosen = sa.select(k.vault, k.reads.label("median")).where(k.place * 2 > k.among - 1)
+    chosen = sa.select(k.of, k.reads.label("median")).where(k.place * 2 > k.among - 1)
     return chosen.where(k.place * 2 <= k.among + 1).subquery()
 
 

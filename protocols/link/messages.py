@@ -337,7 +337,8 @@ class Registration(Message, frozen=True, kw_only=True):
     started_at: Millis
     policy_version: Number
     policy_hash: Hash
-    """Of the bundle in force; 32 zero bytes without one."""
+    """Of the bundle in force; 32 zero bytes without one. With version 0 it came by another
+    enrolment: that of another agent of the vault, or the one before."""
     audit_size: Number
 
 
@@ -364,6 +365,13 @@ class Workers(Message, frozen=True, kw_only=True):
     """How the agent's worker processes do. Sent with `conditions`."""
 
     state: words.WorkersState
+
+
+class Vault(Message, frozen=True, kw_only=True):
+    """Which vault the agent serves. Agents that say the same one are its nodes."""
+
+    vault: Id
+    """The random id that the vault got when it was initialized."""
 
 
 class Alert(Message, frozen=True, kw_only=True):
@@ -521,6 +529,7 @@ class MessageType(StrEnum):
     REPLAY_RESULT = "replay_result"
     CONDITIONS = "conditions"
     WORKERS = "workers"
+    VAULT = "vault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -559,6 +568,7 @@ _TABLE: Final = (
     MessageSpec(_T.REPLAY_RESULT, ReplayResult, _UP, _D.EPHEMERAL, since=2),
     MessageSpec(_T.CONDITIONS, Conditions, _UP, _D.EPHEMERAL, since=3),
     MessageSpec(_T.WORKERS, Workers, _UP, _D.EPHEMERAL, since=4),
+    MessageSpec(_T.VAULT, Vault, _UP, _D.EPHEMERAL, since=5),
     MessageSpec(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
     MessageSpec(_T.USAGE, Usage, _UP, _D.DROPPABLE),
     MessageSpec(_T.ALERT, Alert, _UP, _D.EVIDENCE),

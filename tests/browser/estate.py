@@ -73,7 +73,21 @@ def _agent(plane: Plane, folder: Path, vault: str) -> Agent:
 def _crowd(plane: Plane) -> None:
     """By the database: ten thousand requests would take minutes."""
     rows = [
-        ("vast", f"vault-{n:05d}", "active", "", f'["rack-{n % 40}"]', "unknown", 0, "{}", 1, 1, "")
+        (
+            *(
+                "vast",
+                f"vault-{n:05d}",
+                "active",
+                "",
+                f'["rack-{n % 40}"]',
+                "unknown",
+                0,
+                "{}",
+                1,
+                1,
+            ),
+            *("", ""),
+        )
         for n in range(MANY)
     ]
     with closing(sqlite3.connect(plane.data / "control.db", timeout=30)) as database, database:

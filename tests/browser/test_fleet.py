@@ -97,6 +97,32 @@ def test_an_agent_that_dies_and_comes_back_is_seen_to(visit: Visiting, estate: E
         expect(window.page.locator(".page-head")).to_contain_text("Online")
 
 
+def test_agents_of_one_vault_are_shown_as_its_nodes(visit: Visiting, estate: Estate) -> None:
+    """Without a reload: offline only when all nodes are; a click on the vault lists its nodes."""
+    file = estate.plane.data / "control.db"
+    with closing(sqlite3.connect(file, timeout=30)) as database, database:
+        database.execute(
+            "UPDATE agents SET vault_id = (SELECT vault_id FROM agents WHERE vault = 'one')"
+            " WHERE vault = 'two'"
+        )
+    with visit() as window:
+        window.open("/")
+        window.heading("Fleet")
+        card = window.page.get_by_role("group", name="Vaults with several nodes")
+        vault = card.get_by_role("row").filter(has_text="two")
+        expect(vault).to_contain_text("2 of 2")
+        expect(vault).to_contain_text("Online")
+        estate.agents["two"].kill()
+        expect(vault).to_contain_text("Some nodes")
+        expect(vault).to_contain_text("1 of 2")
+        vault.get_by_text("1 of 2").click()
+        everything = window.page.get_by_role("button", name="All vaults")
+        everything.click()
+        expect(everything).to_have_count(0)
+        estate.agents["two"].start()
+        expect(card).to_have_count(0)  # it says a vault of its own again
+
+
 def test_a_log_that_contradicts_itself_is_accepted_by_a_person(
     visit: Visiting, estate: Estate
 ) -> None:

@@ -30,7 +30,7 @@ def lonely_plane() -> Iterator[Estate]:
         plane.sign_in()
         plane.organization("acme", "admin")
         with closing(sqlite3.connect(plane.data / "control.db", timeout=30)) as database, database:
-            row = ("acme", "quiet", "active", "", "[]", "unknown", 0, "{}", 1, 1, "")
+            row = ("acme", "quiet", "active", "", "[]", "unknown", 0, "{}", 1, 1, "", "")
             marks = ", ".join("?" * len(row))
             database.execute(f"INSERT INTO agents VALUES ({marks})", row)  # noqa: S608 - marks
         yield Estate(plane, {})

@@ -115,6 +115,7 @@ def logout(context: typer.Context) -> None:
 
 
 app.add_group(fleet_agent.app, "agent")
+app.add_group(fleet_agent.vaults, "vault")
 app.add_group(fleet_agent.tokens, "enrolment-token")
 app.add_group(fleet_agent.joins, "join-request")
 app.add_group(fleet_agent.commands, "command")

@@ -12,6 +12,7 @@ from ui.cli.output import OutputFormat, print_note
 from ui.cli.times import MILLI, instant
 
 app = CommandGroup("The agents of the organization.")
+vaults = CommandGroup("The vaults that the agents of the organization serve.")
 tokens = CommandGroup("Tokens that let one agent enrol, once.")
 joins = CommandGroup("Agents that request to join without a token.")
 commands = CommandGroup("Commands to an agent.")
@@ -20,6 +21,7 @@ COLUMNS: Final = ("vault", "state", "sync", "last_seen", "policy", "tags")
 COMMANDS: Final = ("created_at", "command", "outcome", "reason", "done_at", "created_by", "id")
 TOKENS: Final = ("id", "vault", "created_by", "expires_at", "used_at")
 JOINS: Final = ("id", "fingerprint", "label", "source", "requested_at")
+VAULTS: Final = ("vault", "state", "nodes", "id")
 _REPORTED: Final = ("health", "sync")
 _HEARD: Final = ("online", "late")
 Life = Literal["", "pending", "active", "locked", "retired"]
@@ -52,16 +54,40 @@ def list_(
         ),
     ] = "",
     release: Annotated[str, typer.Option(help="Only agents of this release.")] = "",
+    vault_id: Annotated[str, typer.Option(help="Only nodes of the vault with this id.")] = "",
 ) -> None:
     """List the agents: their state, and whether each applies the policy that it should."""
     current = fleet(context)
-    wanted = {"tag": tag, "life": life, "state": state, "release": release}
+    wanted = {"tag": tag, "life": life, "state": state, "release": release, "vault_id": vault_id}
     policies = {row["vault"]: row for row in current.fetch_rows("assignments")}
     rows = [
         {**row, **_hide_stale(current, row), "policy": _policy(policies.get(row["vault"]))}
         for row in current.fetch_rows("agents", **without_empty(**wanted))
     ]
     current.print_result(rows, COLUMNS)
+
+
+@vaults.command(
+    "freehold fleet vault list", "freehold fleet vault list --state partial", name="list"
+)
+def list_vaults(
+    context: typer.Context,
+    state: Annotated[
+        str,
+        typer.Option(
+            help="Only vaults in this state, such as online, partial (some nodes serve), offline."
+        ),
+    ] = "",
+) -> None:
+    """List the vaults with their nodes. Agents that share a database are nodes of one vault.
+
+    A vault has the name of its first node. It is offline only if all nodes are.
+    """
+    current = fleet(context)
+    rows = list(current.fetch_rows("vaults", **without_empty(state=state)))
+    if current.output_format is OutputFormat.TABLE:
+        rows = [{**row, "nodes": _nodes(row["nodes"])} for row in rows]
+    current.print_result(rows, VAULTS)
 
 
 @app.command("freehold fleet agent get web-1")
@@ -201,6 +227,14 @@ def list_commands(context: typer.Context, vault: Vault) -> None:
     """List the commands to an agent, newest first."""
     current = fleet(context)
     current.print_result(current.call("GET", "agents", vault, "commands"), COMMANDS)
+
+
+def _nodes(nodes: list[dict[str, Any]]) -> str:
+    """`web-1, web-2 (offline)`: those that serve without a word."""
+    return ", ".join(
+        node["vault"] if node["state"] == "online" else f"{node['vault']} ({node['state']})"
+        for node in nodes
+    )
 
 
 def _print(current: FleetContext, row: dict[str, Any]) -> None:

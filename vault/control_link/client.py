@@ -20,6 +20,7 @@ from protocols.link.messages import (
     Message,
     Notification,
     PolicyReplay,
+    Vault,
     Workers,
     spec_of,
 )
@@ -88,6 +89,7 @@ class LinkClient:
             is_certificate_expiring=lambda: self._credentials.is_expiring,
         )
         self._sent_health: tuple[Health, Conditions, Workers] | None = None
+        self._sent_vault = b""  # by this connection
         self._phase = PhaseTracker(world, self._send_phase)
         self._bundles = BundleApplier(
             database=database,
@@ -263,10 +265,21 @@ class LinkClient:
         self._sent_health = health = self._health()
         if conversation is None:
             return
+        self._send_vault(conversation)
         for message in health[1:]:
             if spec_of(message).since <= conversation.session.version:
                 conversation.send(message)
         conversation.send(message_factory.heartbeat(self._host.facts(), self._backlog))
+
+    def _send_vault(self, conversation: LinkConnection) -> None:
+        """Which vault this is: once a connection, and when the vault was initialized after that."""
+        vault = self._host.facts().vault
+        if not vault or vault == self._sent_vault:
+            return
+        message = Vault(vault=vault)
+        if spec_of(message).since <= conversation.session.version:
+            conversation.send(message)
+        self._sent_vault = vault
 
     def _health(self) -> tuple[Health, Conditions, Workers]:
         facts = self._host.facts()
@@ -348,6 +361,7 @@ class LinkClient:
     def _on_opened(self, conversation: LinkConnection) -> None:
         facts = self._host.facts()
         self._told_of_dropped = False
+        self._sent_vault = b""
         conversation.send(message_factory.registration(facts))
         self._send_phase()
         self._send_health(conversation)

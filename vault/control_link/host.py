@@ -4,8 +4,10 @@ import platform
 import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -44,12 +46,16 @@ class VaultFacts(Struct, frozen=True, kw_only=True):
     uptime: int
     """Seconds."""
     policy: AcceptedVersion
+    bundle_hash: bytes = bytes(32)
+    """Of the bundle in force, by whichever agent of the vault it came; zeros without one."""
     policy_expires: int
     """Unix milliseconds; 0 without a bundle."""
     narrowed: int
     """Rules of that bundle that the local ceiling cut."""
     audit_size: int
     secrets: int
+    vault: bytes = b""
+    """The vault's id; empty while there is none."""
     troubles: frozenset[words.AlertCode] = frozenset()
     """What is wrong now; each is an alert when it begins."""
     workers: words.WorkersState = words.WorkersState.STEADY
@@ -136,10 +142,14 @@ class LocalVaultHost:
     backend: words.Backend
     key_holder: words.KeyHolder
     world: World
+    vault_id: Callable[[], str] = str
+    """Of the vault's seal, also while it is sealed; empty before it is initialized."""
     secrets: int = 0
     """As last counted; whoever counts sets it."""
     policies: Callable[[], ActiveBundle] = field(default=lambda: NO_ACTIVE_BUNDLE)
     """Set by whoever opens the vault; outlives its sealing."""
+    bundle_in_force: Callable[[], ActiveBundle] = field(default=lambda: NO_ACTIVE_BUNDLE)
+    """The same, but whichever agent of the vault it came by."""
     keys: Callable[[], KekState | None] = field(default=lambda: None)
     """The same; asked while the vault is open."""
     troubles: Callable[[], frozenset[words.AlertCode]] = field(default=frozenset)
@@ -173,10 +183,12 @@ class LocalVaultHost:
             started_at=self.started // _MILLI,
             uptime=(self.world.now() - self.started) // SECOND,
             policy=AcceptedVersion(held.version, held.hash),
+            bundle_hash=held.hash if held.version else self.bundle_in_force().hash,
             policy_expires=held.expires,
             narrowed=held.narrowed,
             audit_size=self.audit.size,
             secrets=self.secrets,
+            vault=parse_vault_id(self.vault_id()),
             troubles=self.troubles(),
             workers=self._workers(),
         )
@@ -253,6 +265,13 @@ class LocalVaultHost:
         return await self.run(
             service_operation(operation, path, payload, service=SERVICE, request_id=request_id)
         )
+
+
+def parse_vault_id(text: str) -> bytes:
+    """The 16 bytes of the vault's id; empty for none."""
+    with suppress(ValueError):
+        return UUID(text).bytes
+    return b""
 
 
 def _of_keys(

@@ -26,7 +26,7 @@ def registration(facts: VaultFacts) -> m.Registration:
         key_holder=facts.key_holder,
         started_at=facts.started_at,
         policy_version=facts.policy.version,
-        policy_hash=facts.policy.hash,
+        policy_hash=facts.policy.hash if facts.policy.version else facts.bundle_hash,
         audit_size=facts.audit_size,
     )
 

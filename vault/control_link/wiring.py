@@ -257,6 +257,7 @@ class ControlLink:
             sinks_failing=lambda: self._metrics.gauge_value("audit_sinks_failing"),
             expiring=self._count_expiring,
             actors=self._actors,
+            vault_id=lambda: seal.status().vault,
         )
         if self._policies is not None and self._read_kek_state is not None:
             self._on_core_opened(self._policies, self._read_kek_state)
@@ -293,6 +294,7 @@ class ControlLink:
         self._policies, self._read_kek_state = policies, keys
         if self._host is not None:
             self._host.policies = lambda: policies.active_bundle(self._trust())
+            self._host.bundle_in_force = policies.active_bundle
             self._host.keys = keys
         if self._client is not None:
             self._client.notify_vault_changed()
@@ -302,7 +304,9 @@ class ControlLink:
         policies, self._policies, self._read_kek_state = self._policies, None, None
         if self._host is not None and policies is not None:
             held = policies.active_bundle(self._trust())
+            in_force = policies.active_bundle()
             self._host.policies, self._host.keys = lambda: held, lambda: None
+            self._host.bundle_in_force = lambda: in_force
 
     def _alert(self, code: AlertCode, count: int) -> None:
         """Kept, counted, while there is no client: the vault opens before its link does."""

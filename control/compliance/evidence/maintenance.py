@@ -25,9 +25,10 @@ from control.model.compliance import Evidence, ReportedProof, Result
 from control.model.history import Aspect
 from control.model.records import Sample
 from control.model.reported_values import clamp_count
+from control.model.usage import newest_by_vault
 from control.services.usage import count_above
+from control.store import agents, usage
 from control.store import compliance_queries as reads
-from control.store import usage
 from control.store.rows import Tx
 from protocols.instant import DAY, SECOND
 
@@ -77,7 +78,9 @@ def _rotations(tx: Tx, span: Period, active: list[str]) -> Evidence:
     }
     debt = {vault: count_above(look.age, MAX_KEY_AGE) for vault, look in looks.items()}
     owing = [vault for vault, count in debt.items() if count]
-    due, total = sum(debt.values()), sum(look.total for look in looks.values())
+    by_vault = newest_by_vault(looks.values(), agents.list_vault_ids(tx, span.org))
+    due = sum(debt[look.vault] for look in by_vault)
+    total = sum(look.total for look in by_vault)
     result = share_result(len(looks) - len(owing), len(active)) if looks else Result.NOT_EVIDENCED
     return make_evidence(
         "upkeep.rotations",

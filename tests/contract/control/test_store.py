@@ -425,3 +425,52 @@ async def _begun_anew(store: Store) -> None:
                 await store.write(lambda tx: _add(agent("v2"), tx))
                 break
             await trio.sleep(0.05)
+
+
+async def test_agents_of_one_vault_are_its_nodes(store: Store) -> None:
+    """In their organization, by name; retired ones are none, and locked ones stay as they were."""
+    ended = {"locked": Life.LOCKED, "retired": Life.RETIRED}
+    for row in (
+        *(agent("b"), agent("a"), agent("other", org="globex"), agent("plain")),
+        *(agent(name, life=life, vault_id="x") for name, life in ended.items()),
+    ):
+        await store.write(lambda tx, row=row: agents.add_agent(tx, row))
+    for org, name in (("acme", "a"), ("acme", "b"), ("globex", "other")):
+        await store.write(lambda tx, o=org, n=name: agents.put_vault_id(tx, o, n, "x"))
+    await store.write(lambda tx: agents.put_vault_id(tx, "acme", "locked", "y"))
+    found = await store.read(lambda tx: agents.list_nodes(tx, "acme", ["x"]))
+    assert [node.name for node in found] == ["a", "b", "locked"]
+    assert [(node.vault_id, node.life) for node in found[1:]] == [
+        ("x", Life.ACTIVE), ("x", Life.LOCKED),
+    ]  # fmt: skip
+    every = await store.read(lambda tx: agents.list_nodes(tx, "acme"))
+    assert [node.name for node in every] == ["a", "b", "locked", "plain"]
+    said = await store.read(lambda tx: agents.list_vault_ids(tx, "acme"))
+    assert said == {"a": "x", "b": "x", "locked": "x", "retired": "x"}
+    chosen = await store.read(
+        lambda tx: agents.find_agents(tx, "acme", AgentFilter(vault_id="x", life=Life.ACTIVE))
+    )
+    assert [row.vault for row in chosen] == ["a", "b"]
+
+
+async def test_a_figure_of_a_vault_is_added_up_once(store: Store) -> None:
+    """Of its nodes the highest; those of other vaults and of agents that say none are added."""
+    for name, vault_id, value in (("a", "x", 5.0), ("b", "x", 7.0), ("c", "", 1.0), ("x", "", 2.0)):
+        row, sample = agent(name, vault_id=vault_id), Sample(3600, 1, *(value,) * 4)
+
+        def change(tx: Tx, row: Agent = row, sample: Sample = sample) -> None:
+            agents.add_agent(tx, row)
+            ids = samples.add_series(tx, "acme", row.vault, ["secrets"])
+            samples.merge_samples(tx, [(ids["secrets"], 3600, sample)])
+
+        await store.write(change)
+
+    async def total(*, once: bool) -> float:
+        return await store.read(
+            lambda tx: samples.summed_means(
+                tx, "acme", "secrets", since=0, until=7200, once_a_vault=once
+            )
+        )
+
+    assert await total(once=True) == 10.0
+    assert await total(once=False) == 15.0

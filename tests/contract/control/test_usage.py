@@ -2,9 +2,19 @@
 
 from msgspec.structs import replace
 
-from control.model.usage import PageCursor, Ranked, SecretQuery, UsageKind, UsagePeriod, Which
+from control.model.agents import Life, new_agent
+from control.model.usage import (
+    PageCursor,
+    Ranked,
+    SecretInventory,
+    SecretQuery,
+    UsageKind,
+    UsagePeriod,
+    Which,
+    newest_by_vault,
+)
 from control.services.usage import ROLLED_AT_ONCE, ingest_usage
-from control.store import usage
+from control.store import agents, usage
 from control.store.store import Store
 from control.store.usage import DAY, HOUR
 from protocols.link import messages as m
@@ -163,3 +173,39 @@ async def test_what_the_program_does_itself_is_no_use(store: Store) -> None:
     assert await tops(store, None) == [("v1", "v1", 100)]
     [point] = await store.read(lambda tx: usage.usage_curve(tx, used, DAY, "", 10))
     assert (point.count, point.failed) == (12, 0)
+
+
+async def test_a_secret_that_several_nodes_name_is_listed_once(store: Store) -> None:
+    """As the node says that named it last, with the reads of all; the median is the vault's.
+
+    An agent by itself, and one of another vault that names the same id, are as they were.
+    """
+    for name, vault_id in (("n1", "x"), ("n2", "x"), ("n3", "y")):
+        row = replace(new_agent("acme", name, Life.ACTIVE, now=1), vault_id=vault_id)
+        await store.write(lambda tx, row=row: agents.add_agent(tx, row))
+    await tell(store, report(NOW - 90, NOW - 80, named("s", 900, last=5)), "n1")
+    await tell(store, report(NOW - 90, NOW - 70, named("s", 70, last=6), named("t", 4)), "n2")
+    await tell(store, report(NOW - 90, NOW - 60, named("s", 1)), "n3")
+
+    async def found(which_: Which, bound: int, vault: str = "") -> list[tuple[str, str, int, int]]:
+        span, wanted = replace(ALL, vault=vault), SecretQuery(which_, bound)
+        rows = await store.read(lambda tx: usage.list_secrets(tx, span, wanted, None, 100))
+        return [(r.vault, r.secret, r.reads, r.last_read) for r in rows]
+
+    assert await found(Which.ALL, 0) == [
+        ("n2", hexed("s"), 970, 6), ("n2", hexed("t"), 4, 1), ("n3", hexed("s"), 1, 1),
+    ]  # fmt: skip
+    assert await found(Which.OVERUSED, 10) == [("n2", hexed("s"), 970, 6)]
+    assert await found(Which.ALL, 0, "n1") == [("n1", hexed("s"), 900, 5)]
+    assert await found(Which.UNUSED, 6) == [("n2", hexed("t"), 4, 1), ("n3", hexed("s"), 1, 1)]
+
+
+def test_looks_of_one_vault_count_once() -> None:
+    """The newest: each node has looked at all secrets."""
+    none = (0,) * 7
+    looks = [
+        SecretInventory("acme", name, at, total, 0, 0, none, none, none, opaque=False)
+        for name, at, total in (("n1", 5, 10), ("n2", 6, 9), ("n3", 1, 2), ("x", 1, 1))
+    ]
+    found = newest_by_vault(looks, {"n1": "x", "n2": "x", "n3": "y"})
+    assert [(look.vault, look.total) for look in found] == [("n2", 9), ("n3", 2), ("x", 1)]

@@ -3,10 +3,12 @@ import { test } from "node:test";
 import {
   type Agent,
   filterAgents,
+  groupByVault,
   isReporting,
   policyOutcome,
   rankByCount,
   summarize,
+  vaultState,
 } from "../src/control/pages/fleet/agent-rows";
 import type { AgentRow } from "../src/lib/api-types";
 
@@ -20,7 +22,7 @@ const FLEET = [
   agent("pay-2", { tags: ["prod"], state: "offline", policy: "failed" }),
   agent("web-1", { version: "1.1", life: "locked", state: "locked", secrets: 4 }),
 ];
-const ANY = { text: "", state: "", tag: "", version: "" };
+const ANY = { text: "", state: "", tag: "", version: "", vault: "" };
 const names = (filter: Partial<typeof ANY>) =>
   filterAgents(FLEET, { ...ANY, ...filter }).map(row => row.key);
 
@@ -57,4 +59,40 @@ test("the summary counts each agent once for its state and once for each tag", (
     ["1.0", 2],
     ["1.1", 1],
   ]);
+});
+
+test("a vault is offline only if all its nodes are", () => {
+  assert.equal(vaultState(["online", "online"]), "online");
+  assert.equal(vaultState(["online", "degraded"]), "degraded");
+  assert.equal(vaultState(["online", "offline"]), "partial");
+  assert.equal(vaultState(["online", "late"]), "partial");
+  assert.equal(vaultState(["offline", "sealed"]), "sealed");
+  assert.equal(vaultState(["offline", "unknown"]), "offline");
+  assert.equal(vaultState(["offline", "offline"]), "offline");
+  assert.equal(vaultState(["online", "locked"]), "online");
+  assert.equal(vaultState(["locked", "locked"]), "locked");
+});
+
+test("agents of one vault are its nodes, others are vaults of their own", () => {
+  const rows = [
+    agent("web-1", { vault_id: "v1", secrets: 5 }),
+    agent("web-2", { vault_id: "v1", secrets: 6, state: "offline" }),
+    agent("old-1", { vault_id: "", secrets: 2 }),
+    agent("old-2", { vault_id: "", secrets: null }),
+  ];
+  const vaults = groupByVault(rows);
+  assert.deepEqual(
+    vaults.map(({ key, state, nodes, serving }) => [key, state, nodes.length, serving]),
+    [
+      ["v1", "partial", 2, 1],
+      ["old-1", "online", 1, 1],
+      ["old-2", "online", 1, 1],
+    ],
+  );
+  const sum = summarize(rows);
+  assert.deepEqual([sum.total, sum.vaults, sum.secrets], [4, 3, 8]);
+  assert.deepEqual(
+    filterAgents(rows, { ...ANY, vault: "v1" }).map(row => row.key),
+    ["web-1", "web-2"],
+  );
 });

@@ -1,5 +1,7 @@
 """One connection: what is acknowledged is durable, and the end has a reason."""
 
+from uuid import UUID
+
 import pytest
 import trio
 from msgspec.structs import replace
@@ -9,6 +11,7 @@ from control.gateway.agent_connection import (
     HEALTH_CHANGES_PER_MINUTE,
     REGISTRATIONS_PER_MINUTE,
     REPLAY_RESULTS_PER_MINUTE,
+    VAULTS_PER_MINUTE,
     ConnectionRateLimits,
 )
 from control.model.agents import Health
@@ -130,6 +133,20 @@ async def test_workers_that_fail_are_an_alert_until_they_are_steady(hub: Hub) ->
         both = {"workers_failing", "store_failed"}
         assert await open_alerts(failing, words.AlertCode.STORE_FAILED) == both
         assert await open_alerts(steady) == set()
+
+
+async def test_the_vault_of_an_agent_is_on_record(hub: Hub) -> None:
+    """As it says; one that says it again and again is cut off."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        await talk.say(m.Vault(vault=b"v" * 16))
+        await talk.say(alert())
+        await talk.delivered()
+        found = await hub.core.agents.registry.get_agent("acme", "one")
+        assert found.vault_id == str(UUID(bytes=b"v" * 16))
+        for _ in range(2):
+            await talk.say(m.Vault(vault=b"w" * 16))
+        await talk.until(lambda: talk.ended)
 
 
 async def test_an_agent_that_knows_more_than_we_gave_gets_a_new_stream(hub: Hub) -> None:
@@ -284,6 +301,7 @@ def test_each_has_its_own() -> None:
             REGISTRATIONS_PER_MINUTE,
             HEALTH_CHANGES_PER_MINUTE,
             REPLAY_RESULTS_PER_MINUTE,
+            VAULTS_PER_MINUTE,
         ]
 
 

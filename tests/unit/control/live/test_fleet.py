@@ -39,7 +39,8 @@ async def test_every_agent_has_a_row_with_all_columns(
     await page.until(lambda: len(page.rows.get(1, {})) == 2)
     assert page.rows[1]["v1"] == {
         "tags": ["prod"], "version": "", "life": "active", "reason": "", "state": "unknown",
-        "linked": False, "heard": 0, "policy": "", "why": "", "wanted": 0, "applied": 0,
+        "vault_id": "", "linked": False, "heard": 0, "policy": "", "why": "",
+        "wanted": 0, "applied": 0,
         "requests": None, "errors": None, "p50": None, "p99": None, "secrets": None,
     }  # fmt: skip
     page.watch(2, "fleet", org="platform")
@@ -83,7 +84,7 @@ async def test_an_agent_that_comes_is_a_new_row(core: Core, world: FakeWorld, pa
     await enrolled(core, world, "new")
     core.bus.publish(Event(Topic.TRAIL, "acme", "new", "link.enrol"))
     await page.until(lambda: "new" in page.rows[1])
-    assert len(page.rows[1]["new"]) == 16
+    assert len(page.rows[1]["new"]) == 17
 
 
 async def test_links_presence_and_figures_cost_no_read(

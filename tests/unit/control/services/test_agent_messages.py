@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.core import Core
+from control.gateway.link_store import LinkStore
 from control.model.conditions import REPORTED
 from control.model.links import AgentCommand, AgentLink
 from control.model.policies import Outcome, PolicyVersion
@@ -23,7 +24,7 @@ from control.services.agent_messages import (
 from control.services.event_bus import Event, Topic
 from control.services.outbox import ensure_link, read_outbox
 from control.services.policy_bundles import BundleTerms, assign_bundles
-from control.store import audit_records, links, notices, policies, samples
+from control.store import agents, audit_records, links, notices, policies, samples
 from control.store.rows import Tx
 from protocols.link import codec
 from protocols.link import messages as m
@@ -496,6 +497,42 @@ async def test_an_agent_that_went_back_has_not_applied_its_bundle_any_more(
     assert (await outcome(core))[0] is Outcome.APPLIED
     await greet(core, intake, registration(5, b"x" * 32))
     assert await outcome(core) == (Outcome.WANTED, 5, row.version)
+
+
+async def test_the_bundles_of_a_vaults_nodes_are_not_offered_in_turn(
+    core: Core, intake: AgentMessages, world: FakeWorld
+) -> None:
+    """They share one database: the agent whose bundle another one's has replaced says version 0.
+
+    One that has no bundle at all is offered its own again, and so is a node of another vault.
+    """
+    await enrolled(core, world, "v2")
+    terms = BundleTerms(PolicyKey(KEY), 10**18)
+
+    def assign(tx: Tx) -> dict[str, bytes]:
+        policies.add_version(tx, PolicyVersion("acme", "none", 1, {"name": "none"}, "", "x", 1))
+        wanted = {"v1": {"none": 1}, "v2": {"none": 1}}
+        rows, _ = assign_bundles(tx, terms, "acme", wanted, now=world.now())
+        for vault in wanted:
+            agents.put_vault_id(tx, "acme", vault, "shared")
+        return {row.vault: row.digest for row in rows}
+
+    digests = await core.store.write(assign)
+    ends = LinkStore(core.store, core.bus, intake, core.witness, world)
+
+    async def offers(digest: bytes) -> int:
+        newest = (await ends.open_link(NAME)).newest
+        said = intake.registration_of(NAME, registration(0, digest), newest)
+        [events] = await core.store.write(lambda tx: intake.apply_registrations(tx, [said]))
+        return len(events)
+
+    await greet(core, intake, registration(1, digests["v1"]))
+    assert await offers(digests["v2"]) == 0
+    assert await offers(digests["v1"]) == 1  # its own, by an enrolment before
+    assert await offers(bytes(32)) == 1
+    assert await offers(b"x" * 32) == 1
+    await core.store.write(lambda tx: agents.put_vault_id(tx, "acme", "v2", "another"))
+    assert await offers(digests["v2"]) == 1
 
 
 async def test_what_was_received_only_changes_nothing(

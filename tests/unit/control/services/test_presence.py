@@ -20,6 +20,7 @@ from control.services.presence import (
     judge_presence,
     record_health,
 )
+from control.store.agents import put_vault_id
 from control.store.alerts import AlertFilter
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -75,6 +76,35 @@ async def test_one_alert_from_offline_to_online(core: Core, world: FakeWorld) ->
     await watch.update()
     assert await codes(core, "open") == []
     assert await codes(core, "resolved") == ["agent_offline"]
+
+
+async def test_an_offline_alert_says_whether_another_node_serves_the_vault(
+    core: Core, world: FakeWorld
+) -> None:
+    """It is critical all the same: which vault an agent serves is only what it says."""
+    await enrolled(core, world, "v1", "v2", "alone")
+    for vault in ("v1", "v2"):
+        await core.store.write(lambda tx, vault=vault: put_vault_id(tx, "acme", vault, "shared"))
+    watch = PresenceTracker(core.store, core.bus, RULE, world)
+    await watch.load()
+    for vault in ("v1", "v2", "alone"):
+        watch.record_message("acme", vault)
+        watch.set_health("acme", vault, Health.SERVING)
+    await watch.update()
+    for _ in range(4):
+        world.advance(100)
+        watch.record_message("acme", "v2")
+        await watch.update()
+    for _ in range(4):
+        world.advance(100)
+        await watch.update()
+    found = await core.agents.alerts.list_alerts("acme", vault="", before=0, limit=99)
+    assert {alert.vault: alert.message for alert in found} == {
+        "v1": "agent v1 has not been heard any more; its vault is served by v2",
+        "alone": "agent alone has not been heard any more",
+        "v2": "agent v2 has not been heard any more; no other node of its vault serves",
+    }
+    assert {alert.severity for alert in found} == {Severity.CRITICAL}
 
 
 async def test_presence_survives_a_restart(core: Core, world: FakeWorld) -> None:

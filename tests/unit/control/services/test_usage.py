@@ -100,7 +100,7 @@ async def test_no_time_is_believed_that_cannot_have_been(core: Core, world: Fake
     assert (row.last_read, row.rotated_at, row.seen_at) == (now, now, now)
     assert row.expires_at == MAX_SECONDS
     assert secret_view(row).expires_at == bounded_instant(LAST) == "2262-04-11T23:47:16Z"
-    [look] = await core.usage.usage.list_inventories("acme", "v1")
+    _, [look] = await core.usage.usage.list_inventories("acme", "v1")
     assert (look.at, look.total, look.idle) == (now, MAX_COUNT, (MAX_COUNT,) * 7)
 
 

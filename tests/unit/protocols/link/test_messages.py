@@ -92,6 +92,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.REPLAY_RESULT,
         MessageType.CONDITIONS,
         MessageType.WORKERS,
+        MessageType.VAULT,
     }
 
 

@@ -53,3 +53,15 @@ def test_a_refusal_needs_only_the_request(agent: FakeAgent, cli: Run) -> None:
     assert "rack" in cli("fleet", "join-request", "list").out
     assert cli("fleet", "join-request", "refuse", "j-1").code == 0
     assert agent.asked[1] == ("POST", f"{BASE}/joins/j-1/refuse", None)
+
+
+def test_vaults_are_listed_with_their_nodes(agent: FakeAgent, cli: Run) -> None:
+    """A node that does not serve says how it is; as JSON everything is as it came."""
+    nodes = [{"vault": "web-1", "state": "online"}, {"vault": "web-2", "state": "offline"}]
+    row = {"vault": "web-1", "id": "6f1c", "state": "partial", "nodes": nodes}
+    agent.answer([row])
+    agent.answer([row])
+    shown = cli("fleet", "vault", "list", "--state", "partial").out
+    assert "web-1, web-2 (offline)" in shown
+    assert cli("fleet", "vault", "list", "-o", "json").json == [row]
+    assert agent.asked[0][1].startswith(f"{BASE}/vaults?state=partial")

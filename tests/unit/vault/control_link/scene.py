@@ -53,6 +53,8 @@ class FakeHost:
     rotations: int = 0
     troubles: frozenset[words.AlertCode] = frozenset()
     workers: words.WorkersState = words.WorkersState.STEADY
+    vault: bytes = b""
+    bundle_hash: bytes = bytes(32)
 
     def facts(self) -> VaultFacts:
         """See `Host`."""
@@ -71,6 +73,8 @@ class FakeHost:
             secrets=4,
             troubles=self.troubles,
             workers=self.workers,
+            vault=self.vault,
+            bundle_hash=self.bundle_hash,
         )
 
     def figures(self) -> MetricFigures:

@@ -178,6 +178,32 @@ async def test_what_changes_of_its_health_is_said_at_once(
         assert of(m.Workers, plane.heard)[-1] == m.Workers(state=words.WorkersState.FAILING)
 
 
+async def test_it_says_its_vault_once_a_connection(plane: Plane, autojump_clock: object) -> None:
+    """At the beginning, or when it is initialized; an agent without a vault says none."""
+    host = FakeHost(plane.world)
+    async with staged(plane, host=host) as stage:
+        await plane.until(lambda: stage.uplink.status().state == "online")
+        assert of(m.Vault, plane.heard) == []
+        host.vault, host.workers = b"v" * 16, words.WorkersState.FAILING
+        await trio.sleep(600)
+        assert of(m.Vault, plane.heard) == [m.Vault(vault=b"v" * 16)]
+        plane.cut()
+        await trio.sleep(600)
+        assert plane.sessions == 2
+        assert of(m.Vault, plane.heard) == [m.Vault(vault=b"v" * 16)] * 2
+
+
+async def test_a_registration_has_the_hash_of_another_nodes_bundle(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """With version 0, which is the agent's own: so the control plane offers it no older one."""
+    host = FakeHost(plane.world, bundle_hash=b"b" * 32)
+    async with staged(plane, host=host):
+        await plane.until(lambda: bool(of(m.Registration, plane.heard)))
+        [said] = of(m.Registration, plane.heard)
+        assert (said.policy_version, said.policy_hash) == (0, b"b" * 32)
+
+
 async def test_it_says_goodbye(plane: Plane, autojump_clock: object) -> None:
     """At an orderly stop what is owed arrives first, and no session follows."""
     async with staged(plane) as stage:

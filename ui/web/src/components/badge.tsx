@@ -12,6 +12,7 @@ const STATUS_STYLES: Record<string, StatusStyle> = {
   online: ["good", "full"],
   degraded: ["warn", "bang"],
   late: ["warn", "half"],
+  partial: ["warn", "half"],
   offline: ["bad", "cross"],
   unknown: ["muted", "ring", "Never seen"],
   pending: ["info", "ring"],

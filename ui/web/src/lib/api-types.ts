@@ -32,6 +32,8 @@ export interface AgentRow {
   life: Lifecycle;
   reason: string;
   state: AgentState;
+  /** Of the vault that it serves, as it says; agents with the same one are its nodes. */
+  vault_id: string;
   linked: boolean;
   heard: number;
   policy: "wanted" | "applied" | "failed" | "unknown" | "";

@@ -20,6 +20,7 @@ export const CONTROL_LIMITS = {
   "usage/secrets": 1000,
   "usage/top": 1000,
   users: 500,
+  vaults: 500,
 } as const;
 
 export const AGENT_LIMITS = {

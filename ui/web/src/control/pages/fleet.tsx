@@ -11,6 +11,7 @@ import { FleetCharts } from "./fleet/charts";
 import { AgentGroups, LargestOrganizations } from "./fleet/groups";
 import { RecentChanges } from "./fleet/recent-changes";
 import { SecondFactorNotice } from "./fleet/second-factor-notice";
+import { SharedVaults } from "./fleet/shared-vaults";
 import { FleetStats } from "./fleet/stats";
 
 /** The fleet of an organization, live. */
@@ -49,7 +50,10 @@ export default function Fleet() {
             <FleetStats summary={summary} samples={curves} alerts={alerts} />
             <FleetCharts samples={curves} />
             <div class="with-sidebar">
-              <AgentTable rows={rows} summary={summary} />
+              <div class="stack">
+                <SharedVaults rows={rows} />
+                <AgentTable rows={rows} summary={summary} />
+              </div>
               <div class="columns">
                 {hasRole("admin") && <RecentChanges org={org} />}
                 <AgentGroups summary={summary} />

@@ -10,11 +10,21 @@ export interface AgentFilter {
   state: string;
   tag: string;
   version: string;
+  vault: string;
+}
+
+/** A vault with its nodes. The key is its id, or the name of an agent that says none. */
+export interface Vault {
+  key: string;
+  state: string;
+  nodes: Agent[];
+  serving: number;
 }
 
 /** Counts by state, policy outcome, version and tag. */
 export interface FleetSummary {
   total: number;
+  vaults: number;
   states: Record<string, number>;
   policies: Record<string, number>;
   versions: Record<string, number>;
@@ -39,7 +49,7 @@ export function policyOutcome({ life, policy }: Pick<AgentRow, "life" | "policy"
 
 export function filterAgents(
   rows: readonly Agent[],
-  { text, state, tag, version }: AgentFilter,
+  { text, state, tag, version, vault }: AgentFilter,
 ): Agent[] {
   const wanted = text.trim().toLowerCase();
   return rows.filter(
@@ -47,6 +57,7 @@ export function filterAgents(
       (!state || row.state === state || policyOutcome(row) === state) &&
       (!tag || row.tags.includes(tag)) &&
       (!version || row.version === version) &&
+      (!vault || row.vault_id === vault) &&
       (!wanted || row.key.includes(wanted) || row.tags.some(each => each.includes(wanted))),
   );
 }
@@ -54,6 +65,7 @@ export function filterAgents(
 export function summarize(rows: readonly Agent[]): FleetSummary {
   const sum: FleetSummary = {
     total: rows.length,
+    vaults: 0,
     states: {},
     policies: {},
     versions: {},
@@ -66,9 +78,55 @@ export function summarize(rows: readonly Agent[]): FleetSummary {
     if (outcome) increment(sum.policies, outcome);
     if (row.version) increment(sum.versions, row.version);
     for (const tag of row.tags) increment(sum.tags, tag);
-    sum.secrets += row.secrets ?? 0;
+  }
+  for (const { nodes } of groupByVault(rows)) {
+    sum.vaults += 1;
+    sum.secrets += Math.max(...nodes.map(node => node.secrets ?? 0)); // each node counts all
   }
   return sum;
+}
+
+/** Vaults in the order of their first nodes. An agent that says no vault is one of its own. */
+export function groupByVault(rows: readonly Agent[]): Vault[] {
+  const found = new Map<string, Vault>();
+  for (const row of rows) {
+    const key = row.vault_id ? `=${row.vault_id}` : row.key; // no name has a "="
+    const vault = found.get(key) ?? {
+      key: row.vault_id || row.key,
+      state: "",
+      nodes: [],
+      serving: 0,
+    };
+    vault.nodes.push(row);
+    found.set(key, vault);
+  }
+  for (const vault of found.values()) {
+    const states = vault.nodes.map(({ state }) => state);
+    vault.state = vaultState(states);
+    vault.serving = states.filter(isServing).length;
+  }
+  return [...found.values()];
+}
+
+/** From worst to best; equals `VaultState` of control/model/vaults.py. */
+const VAULT_STATES = [
+  ...["pending", "locked", "unknown", "offline", "sealed", "refusing"],
+  ...["late", "partial", "degraded", "online"],
+];
+
+/** The state of a vault by its nodes: offline only if all are. */
+export function vaultState(states: readonly string[]): string {
+  const watched = states.filter(state => state !== "pending" && state !== "locked");
+  const counted = watched.length ? watched : states;
+  const serving = counted.filter(isServing);
+  const ranks = (serving.length ? serving : counted).map(state => VAULT_STATES.indexOf(state));
+  if (!serving.length) return VAULT_STATES[Math.max(...ranks)] ?? "";
+  if (serving.length < counted.length) return "partial";
+  return VAULT_STATES[Math.min(...ranks)] ?? "";
+}
+
+function isServing(state: string): boolean {
+  return state === "online" || state === "degraded";
 }
 
 /** Highest count first. */

@@ -1,6 +1,7 @@
 import type { ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { PolicyStatusBadge, StatusBadge, TagList } from "../../../components/badge";
+import { Button } from "../../../components/button";
 import { Card } from "../../../components/card";
 import { SearchInput, Select } from "../../../components/field";
 import { EmptyState } from "../../../components/states";
@@ -108,9 +109,10 @@ export function AgentTable(props: AgentTableProps) {
   const [rows, summary] = [props.rows.value, props.summary.value];
   const param = (name: string) => query.value.get(name) ?? "";
   const [text, state, tag, version] = [param("q"), param("state"), param("tag"), param("version")];
+  const vault = param("vault");
   const shown = useMemo(
-    () => filterAgents(rows, { text, state, tag, version }),
-    [rows, text, state, tag, version],
+    () => filterAgents(rows, { text, state, tag, version, vault }),
+    [rows, text, state, tag, version, vault],
   );
   const all = shown.length === rows.length;
   return (
@@ -146,6 +148,7 @@ export function AgentTable(props: AgentTableProps) {
           onChange={value => setQuery({ version: value })}
           options={filterOptions("Any version", summary.versions)}
         />
+        {vault && <Button onClick={() => setQuery({ vault: "" })}>All vaults</Button>}
       </div>
       <Table
         label="Agents"

@@ -3,7 +3,13 @@ import { StatusBadge } from "../../../components/badge";
 import { Stat, StatRow } from "../../../components/card";
 import type { AlertRow, FleetSample } from "../../../lib/api-types";
 import type { Collection } from "../../../lib/collection";
-import { formatCompact, formatCount, formatMillis, formatPercent } from "../../../lib/format";
+import {
+  formatCompact,
+  formatCount,
+  formatMillis,
+  formatPercent,
+  pluralize,
+} from "../../../lib/format";
 import { inOrganization } from "../../../lib/session";
 import type { FleetSummary } from "./agent-rows";
 
@@ -31,11 +37,7 @@ export function FleetStats({ samples, alerts, ...props }: FleetStatsProps) {
   const assigned = Object.values(policies).reduce((sum, each) => sum + each, 0);
   return (
     <StatRow>
-      <Stat
-        label="Agents"
-        value={formatCount(total)}
-        note={`${formatCompact(summary.secrets)} ${summary.secrets === 1 ? "secret" : "secrets"}`}
-      />
+      <Stat label="Agents" value={formatCount(total)} note={sizeNote(summary)} />
       {STATES.filter(state => ALWAYS_SHOWN.has(state) || states[state]).map(state => (
         <Stat
           key={state}
@@ -86,4 +88,10 @@ function latestSample(curves: Collection<FleetSample>): FleetSample | undefined 
 
 function errorShare(row: FleetSample | undefined): string {
   return formatPercent(row?.requests ? (row.errors ?? 0) / row.requests : null);
+}
+
+/** Vaults are named where several agents share one. */
+function sizeNote({ total, vaults, secrets }: FleetSummary): string {
+  const held = `${formatCompact(secrets)} ${secrets === 1 ? "secret" : "secrets"}`;
+  return vaults < total ? `${pluralize(vaults, "vault")}, ${held}` : held;
 }
