@@ -55,6 +55,7 @@ from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError, StoreBackend
+from vault.store.replicas import ReplicaSet
 from vault.store.shared_head import SharedHead
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry.wiring import pipeline_factory, telemetry_plan, trace_app
@@ -207,16 +208,27 @@ def make_server_backend(
     storage: StorageSettings, server: ServerAddress, *, joins: bool = False
 ) -> "ServerBackend":
     """As `make_backend`, of a database on a server."""
-    given = storage.tls
+    from vault.store.replicas import ReplicaSet
+
+    given, replicas = storage.tls, None
     tls = ServerTls(ca_file=given.ca_file, cert_file=given.cert_file, key_file=given.key_file)
     password = partial(_read_password, storage.password_file) if storage.password_file else None
-    return _server_backend(storage.type)(
+    backend = _server_backend(storage.type)
+
+    def tls_to(address: ServerAddress) -> ServerTls | None:
+        return None if address.is_local and tls == ServerTls() else tls
+
+    if storage.replicas:
+        copies = [backend(at, tls_to(at), password) for at in storage.replica_servers]
+        replicas = ReplicaSet(copies, storage.max_connections, SystemWorld().uptime)
+    return backend(
         server,
-        None if server.is_local and tls == ServerTls() else tls,
+        tls_to(server),
         password,
         storage.max_connections,
         storage.connection_timeout / SECOND,
         shared=joins,
+        replicas=replicas,
     )
 
 

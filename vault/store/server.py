@@ -13,15 +13,23 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from enum import Enum, auto
 from threading import Lock
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
 
-from vault.errors import TamperedError
+from vault.errors import TamperedError, VaultError
 from vault.model.server_address import ServerAddress, ServerTls
-from vault.store.interface import UNKNOWN, UNSAFE, BackendError, StoreSession, WriteSet
+from vault.store.interface import (
+    UNKNOWN,
+    UNSAFE,
+    BackendError,
+    FeedPosition,
+    StoreSession,
+    WriteSet,
+)
 from vault.store.prepared_statements import PreparedStatements
+from vault.store.replicas import ReplicaSet, ReplicaStats
 from vault.store.sql import READERS, STATEMENTS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
@@ -42,12 +50,17 @@ MIGRATION_LOCK: Final = "freehold migration"
 MIGRATION_TRIES: Final = 30  # of `OWNER_WAIT_SECONDS` each, while another agent migrates
 _LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
+CHAIN_OF: Final = f"SELECT chain FROM {CHANGES.name} WHERE seq ="  # noqa: S608  # a name of ours
+_LAST_COMMIT: Final = f"SELECT MAX(seq) FROM {CHANGES.name}"  # noqa: S608
+
+T = TypeVar("T")
 
 
 class Role(Enum):
-    """The use of a connection: reads, writes, or the owner's lock."""
+    """The use of a connection: reads, reads of a replica, writes, or the owner's lock."""
 
     READ = auto()
+    REPLICA = auto()
     WRITE = auto()
     OWN = auto()
 
@@ -71,11 +84,13 @@ class ServerBackend(SqlBackend):
         patience: float = QUERY_SECONDS,
         *,
         shared: bool = False,
+        replicas: ReplicaSet | None = None,
     ) -> None:
         """`tls` None: no TLS. `password` is called for each connection; None: it is in the address.
 
         `patience`: seconds that a read waits for one of `readers` connections. `shared`: several
-        agents may have the database open, and no owner's lock is taken.
+        agents may have the database open, and no owner's lock is taken. `replicas` are opened and
+        closed with the database.
         """
         super().__init__(readers)
         self._address = address
@@ -87,6 +102,7 @@ class ServerBackend(SqlBackend):
         self._owner_error: BackendError | None = None  # why there is no owner connection
         self._owner_lock = Lock()
         self._shared = shared
+        self._replicas = replicas
         self._head_reader: Any = None  # the driver's connection for `read_head`
         self._head_lock = Lock()
         self.warnings: list[str] = []  # from the server, since the transaction began
@@ -177,7 +193,15 @@ class ServerBackend(SqlBackend):
                 raise sa.exc.DisconnectionError from error
             raise
 
+    def open(self) -> None:
+        """As `SqlBackend`; then begin to connect to the replicas."""
+        super().open()
+        if self._replicas is not None:
+            self._replicas.open()
+
     def _release(self) -> None:
+        if self._replicas is not None:
+            self._replicas.close()
         self._close_head()
         self._release_owner()
         self._owner_session = self._owner_error = None
@@ -348,6 +372,44 @@ class ServerBackend(SqlBackend):
             except Exception as error:
                 raise self._store_error(error) from error
 
+    def read_since(self, position: FeedPosition, ask: Callable[[StoreSession], T]) -> T:
+        """By a replica that has this commit, or else by `read`."""
+        if self._replicas is not None and self.is_open:
+            if self._owner_error is not None:
+                self._keep_owner(wait=False)
+            for found in self._replicas.read(position, self._replica_session, ask):
+                return found
+        with self.read() as session:
+            return ask(session)
+
+    def replica_statistics(self) -> ReplicaStats:
+        """Counts of this process."""
+        return ReplicaStats() if self._replicas is None else self._replicas.statistics()
+
+    def _replica_session(self, connection: Any) -> StoreSession:
+        return self._session(cast("Any", _ReplicaConnection(connection)), self._dialect)
+
+    # `ReplicaServer`, of a backend that is never opened.
+
+    def connect_replica(self) -> Any:
+        """A connection in autocommit mode for reads that take `replicas.ANSWER_SECONDS` each."""
+        return self.connect_driver(Role.REPLICA)
+
+    def begin_at(self, connection: Any, commits: int) -> bytes | None:
+        """See `ReplicaServer`."""
+        run(connection, self.begin_read)
+        entries = run(connection, f"{CHAIN_OF} {commits:d}")
+        return bytes(entries[0][0]) if entries else None
+
+    def last_commit(self, connection: Any) -> int:
+        """See `ReplicaServer`."""
+        return int(run(connection, _LAST_COMMIT)[0][0] or 0)
+
+    def explain(self, error: Exception) -> str:
+        """See `ReplicaServer`."""
+        failure = self._store_error(error)
+        return failure.message if isinstance(failure, VaultError) else type(failure).__name__
+
     def read_head(self) -> bytes:
         """One statement on a connection of its own, which has no transaction to begin and end.
 
@@ -449,6 +511,14 @@ class ServerBackend(SqlBackend):
         if owner is not None:
             with suppress(Exception):  # the server releases the lock with the connection
                 owner.close()
+
+
+class _ReplicaConnection:
+    """A driver's connection as a session has it: as SQLAlchemy's pool wraps one."""
+
+    def __init__(self, connection: Any) -> None:
+        self.dbapi_connection = connection
+        self.cursor = connection.cursor
 
 
 class _ConnectionEndedError(BackendError):
