@@ -55,7 +55,8 @@ from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError, StoreBackend
-from vault.store.replicas import ReplicaSet
+from vault.store.replicas import ReplicaSet, ReplicaStats
+from vault.store.server import ServerBackend
 from vault.store.shared_head import SharedHead
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry.wiring import pipeline_factory, telemetry_plan, trace_app
@@ -67,7 +68,6 @@ from vault.workers.zygote import Zygote
 if TYPE_CHECKING:
     from vault.control_link.wiring import ControlLink
     from vault.seal.anchor.witness import LogWitness
-    from vault.store.server import ServerBackend
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 SEAL_TIMEOUT: Final = 30.0
@@ -165,12 +165,19 @@ async def serve(
         garbage_collector.freeze_at_startup()
         handle = await nursery.start(start, edge, settings, world)
         metrics.register_counters(requests_shed=handle.refused_requests)
+        if storage.replicas:
+            metrics.register_counters(
+                replica_reads=lambda: float(replica_statistics(backend).reads),
+                replica_misses=lambda: float(replica_statistics(backend).misses),
+            )
         if tracing is not None:
             metrics.register_counters(spans_dropped=lambda: float(tracing.dropped_spans))
         on_listening(handle.port, seal_manager.status())
         with (
             metrics.track_gauges(
                 active_connections=handle.connections,
+                replicas_usable=lambda: float(replica_statistics(backend).usable),
+                replica_lag_commits=lambda: float(replica_statistics(backend).lag),
                 sealed=lambda: float(not seal_manager.is_open),
                 workers_failing=lambda: float(fleet is not None and fleet.failing),
                 clock_behind_seconds=lambda: (
@@ -206,10 +213,8 @@ def make_backend(
 
 def make_server_backend(
     storage: StorageSettings, server: ServerAddress, *, joins: bool = False
-) -> "ServerBackend":
+) -> ServerBackend:
     """As `make_backend`, of a database on a server."""
-    from vault.store.replicas import ReplicaSet
-
     given, replicas = storage.tls, None
     tls = ServerTls(ca_file=given.ca_file, cert_file=given.cert_file, key_file=given.key_file)
     password = partial(_read_password, storage.password_file) if storage.password_file else None
@@ -232,6 +237,11 @@ def make_server_backend(
     )
 
 
+def replica_statistics(backend: StoreBackend) -> ReplicaStats:
+    """Of a database on a server, in this process; zeros for any other."""
+    return backend.replica_statistics() if isinstance(backend, ServerBackend) else ReplicaStats()
+
+
 def read_server_witness(storage: StorageSettings) -> "LogWitness | None":
     """What the database on a server has seen of the audit log. Raises as the witness's readers."""
     from vault.seal.anchor import witness  # not for an agent, which keeps what it loads
@@ -241,7 +251,7 @@ def read_server_witness(storage: StorageSettings) -> "LogWitness | None":
     return witness.read_server_witness(make_server_backend(storage, storage.server))
 
 
-def _server_backend(kind: str) -> "type[ServerBackend]":
+def _server_backend(kind: str) -> type[ServerBackend]:
     """The class; a driver is slow to load, so no more than the one in use."""
     if kind == "postgresql":
         from vault.store.postgresql import PostgresqlBackend

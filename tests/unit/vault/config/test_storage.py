@@ -35,14 +35,13 @@ def refusal(**storage: Any) -> str:
 
 
 def test_server() -> None:
-    """The address is read; whatever a machine keeps is beside its audit log; one worker."""
+    """The address is read; whatever a machine keeps is beside its audit log."""
     found = settings()
     assert found.storage.server is not None
     assert found.storage.server.host == "db.example"
     assert found.storage.file is None
     assert found.data_folder == Path("/data")
     assert found.anchor_file.parent == Path("/data")
-    assert found.server.workers == 1
 
 
 @pytest.mark.parametrize(
@@ -66,6 +65,18 @@ def test_server() -> None:
             "are for a database server",
         ),
         ({"max_connections": 0}, "greater than or equal to 1"),
+        ({"replicas": ["mysql://ada@h/v"]}, "replicas: number 1 is not of the form postgresql:"),
+        (
+            {"replicas": [f"postgresql://ada:{PASSWORD}@h/v"], "password_file": __file__},
+            "has a password in replicas: number 1 and password_file: choose one",
+        ),
+        ({"replicas": ["postgresql://eve@db.example:5432/vault"]}, "is the database itself"),
+        ({"replicas": ["postgresql://ada@h/v"] * 2}, "number 2 is the database itself, or named"),
+        ({"replicas": [f"postgresql://ada@h{n}/v" for n in range(9)]}, "at most 8 items"),
+        (
+            {"type": "sqlite", "connection_string": "sqlite:////v.db", "replicas": ["sqlite:///r"]},
+            "replicas are of a database server",
+        ),
     ],
 )
 def test_refused(storage: dict[str, Any], says: str) -> None:
@@ -73,18 +84,33 @@ def test_refused(storage: dict[str, Any], says: str) -> None:
     assert says in refusal(**storage)
 
 
-def test_workers_and_audit_log() -> None:
-    """What this version cannot do with a server, and what it has to be told."""
-    with pytest.raises(ValidationError, match=r"server\.workers: only 1"):
-        settings({**SERVER, "workers": 2})
+def test_audit_log() -> None:
+    """There is no database file that it could be beside."""
     with pytest.raises(ValidationError, match=r"audit\.log_file is required"):
         Settings.model_validate(
             {"server": SERVER, "storage": {"type": "postgresql", "connection_string": URL}}
         )
 
 
+def test_replicas() -> None:
+    """Each is an address of the same kind, with its own password if it has one."""
+    urls = [
+        "postgresql://ada@one.example/vault",
+        f"postgresql://ada:{PASSWORD}@two.example:1/vault",
+    ]
+    found = settings(replicas=urls).storage.replica_servers
+    assert [(at.host, at.port, at.password) for at in found] == [
+        ("one.example", 5432, ""),
+        ("two.example", 1, PASSWORD),
+    ]
+    assert settings().storage.replica_servers == ()
+
+
 def test_repr() -> None:
     """Settings may be logged."""
-    found = settings(connection_string=f"postgresql://ada:{PASSWORD}@db.example/vault")
+    found = settings(
+        connection_string=f"postgresql://ada:{PASSWORD}@db.example/vault",
+        replicas=[f"postgresql://ada:{PASSWORD}@other.example/vault"],
+    )
     for text in (repr(found), str(found), repr(found.storage.server), str(found.storage.server)):
         assert PASSWORD not in text
