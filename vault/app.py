@@ -33,6 +33,7 @@ from vault.config.settings import MIN_BODY_BYTES, StorageSettings
 from vault.control_link.null import NullControlLink, link_folder
 from vault.core import CoreDependencies, open_core
 from vault.crypto.credentials import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH
+from vault.crypto.digest import sha256
 from vault.crypto.encoding import base62
 from vault.crypto.random import random_bytes
 from vault.edge.asgi import EdgeApp
@@ -68,11 +69,15 @@ from vault.workers.zygote import Zygote
 if TYPE_CHECKING:
     from vault.control_link.wiring import ControlLink
     from vault.seal.anchor.witness import LogWitness
+    from vault.store.copy import CopyResult, Progress
+    from vault.store.sql import SqlBackend
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 SEAL_TIMEOUT: Final = 30.0
 """Seconds from the order of a seal until its keys are gone, whatever hangs: more than operations
 (`vault.seal.manager.DRAIN_TIMEOUT`) and workers (`vault.workers.fleet`) are given."""
+_COPY_CONNECTIONS: Final = 2
+"""For reads: the view that is copied, and one beside it."""
 DEFAULT_ORG: Final = "local"  # until an agent is enrolled with an organization
 
 log: Final = logging.getLogger("freehold.agent")
@@ -199,7 +204,7 @@ async def serve(
 
 def make_backend(
     storage: StorageSettings, head: SharedHead | None = None, *, joins: bool = False
-) -> StoreBackend:
+) -> "SqlBackend":
     """The database of the configuration; nothing of it is opened yet.
 
     `head`, of a file: other processes of the agent write it, too. `joins`: one of them has the
@@ -249,6 +254,28 @@ def read_server_witness(storage: StorageSettings) -> "LogWitness | None":
     if storage.server is None:
         return None
     return witness.read_server_witness(make_server_backend(storage, storage.server))
+
+
+def copy_storage(
+    source: StorageSettings, target: StorageSettings, progress: "Progress"
+) -> "CopyResult":
+    """See `copy_vault`. Files are refused as at an agent's start, and a source that is not there.
+
+    Raises `UnavailableError` (`store_missing`, `database_not_private`), too.
+    """
+    from vault.store.copy import copy_vault  # not for an agent, which keeps what it loads
+
+    if source.file is not None and not source.file.exists():
+        raise UnavailableError("store_missing", f"source: there is no file {source.file}")
+    for file in filter(None, (source.file, target.file)):
+        require_private_database(file)
+    few = {"max_connections": _COPY_CONNECTIONS, "replicas": ()}
+    return copy_vault(
+        make_backend(source.model_copy(update=few)),
+        make_backend(target.model_copy(update=few)),
+        sha256,
+        progress,
+    )
 
 
 def _server_backend(kind: str) -> type[ServerBackend]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -17,6 +17,8 @@ from vault.store.interface import StoreSession, WriteSet
 from vault.store.mysql import MysqlBackend
 from vault.store.postgresql import PostgresqlBackend
 from vault.store.server import Role, ServerBackend, run
+from vault.store.sql import SqlBackend
+from vault.store.sqlite import SqliteBackend
 from vault.store.table import StoreQuery
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
@@ -32,6 +34,7 @@ ON_EVERY_DATABASE: Final = pytest.mark.parametrize(
 """Of an acceptance module: see the fixture `workers`."""
 
 
+@cache
 def shared_server(kind: str) -> Server:
     """The run's server of this kind: for tests that neither stop nor change it."""
     folder = shared_folder(kind)
@@ -60,6 +63,11 @@ def server_backend(url: str, **options: Any) -> ServerBackend:
     kind = url.partition(":")[0]
     backend = PostgresqlBackend if kind == "postgresql" else MysqlBackend
     return backend(parse_server_address(url, kind), **options)  # type: ignore[arg-type]
+
+
+def make_backend(url: str) -> SqlBackend:
+    """A closed backend of the URL's kind, a file's among them."""
+    return SqliteBackend(url) if url.startswith("sqlite:") else server_backend(url)
 
 
 def remove_rows(backend: ServerBackend) -> None:

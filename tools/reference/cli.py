@@ -50,6 +50,7 @@ Other verbs mean something else:
 | `push` | write a policy's next version and roll it out |
 | `failed`, `retry` | list the messages that could not be delivered, and send them again |
 | `seal`, `unseal` | lock the whole vault, and open it |
+| `migrate` | copy a vault to another database |
 | `rotate`, `rewrap`, `rekey` | replace the key-encryption key, apply it to older values, replace the root key |
 
 A command that cannot be undone asks for confirmation. `--yes` (`-y`) answers it. Without a terminal there is nobody to ask:

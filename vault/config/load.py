@@ -50,6 +50,26 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     return load_model(Settings, file, PREFIX, environment)
 
 
+def storage_settings(
+    url: str, option: str, *, password_file: Path | None = None, ca_file: Path | None = None
+) -> StorageSettings:
+    """The database of a URL that an option has; beside it are OPTION-password-file, OPTION-ca-file.
+
+    Raises `ConfigError`.
+    """
+    try:
+        return StorageSettings.model_validate(
+            {
+                "type": url.partition(":")[0],
+                "connection_string": url,
+                "password_file": password_file and password_file.absolute(),
+                "tls": {"ca_file": ca_file and ca_file.absolute()},
+            }
+        )
+    except ValidationError as error:
+        raise explain_option_errors(error, {}, option) from None
+
+
 def dev_settings(
     listen: str, folder: Path, workers: int = 1, heartbeat: str = "60s", *, database: str = ""
 ) -> Settings:

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from vault.errors import TamperedError, UnavailableError
+from vault.store.schema import UNFINISHED
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 
@@ -22,8 +23,9 @@ def migrate_schema(connection: sa.Connection, versions: Path = SCRIPTS / "versio
     """Run the steps that the database lacks; commits.
 
     Raises `UnavailableError` (`store_newer`) when the database has a step that this program does
-    not know: it was written by a newer one, and an older one could damage it. Raises
-    `TamperedError` (`storage_schema_changed`) when it names several steps.
+    not know: it was written by a newer one, and an older one could damage it; `store_incomplete`
+    when it is still being copied to. Raises `TamperedError` (`storage_schema_changed`) when it
+    names several steps.
     """
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", _escaped(SCRIPTS))
@@ -33,6 +35,12 @@ def migrate_schema(connection: sa.Connection, versions: Path = SCRIPTS / "versio
     known = {script.revision for script in scripts.walk_revisions()}
     with connection.begin():
         there = MigrationContext.configure(connection).get_current_heads()
+        if any(step.startswith(UNFINISHED) for step in there):
+            raise UnavailableError(
+                "store_incomplete",
+                "the database is the unfinished copy of another one: run `freehold storage "
+                "migrate` again, with the same --from and --to",
+            )
         if not known.issuperset(there):
             raise UnavailableError(
                 "store_newer", "the database was written by a newer version of this program"

@@ -15,7 +15,7 @@ from vault.model.server_address import MYSQL, ServerTls
 from vault.store.interface import BackendError
 from vault.store.replicas import ANSWER_SECONDS
 from vault.store.replicas import CONNECT_SECONDS as REPLICA_CONNECT_SECONDS
-from vault.store.schema import HEAD, SQL_TABLES
+from vault.store.schema import HEAD, SELECT_STEPS, SQL_TABLES, VERSION_TABLE
 from vault.store.server import (
     CONNECT_SECONDS,
     HEAD_IDLE_SECONDS,
@@ -72,7 +72,6 @@ WHERE r.constraint_schema = DATABASE() AND r.table_name IN %s
 """
 _FORMER: Final = ("audit_events",)
 """Tables that one migration creates and a later one drops."""
-_STEPS: Final = "SELECT version_num FROM alembic_version"
 _TRIGGERS: Final = """
 SELECT CONCAT('trigger ', trigger_name, ' on ', event_object_table)
 FROM information_schema.triggers
@@ -108,6 +107,7 @@ class MysqlBackend(ServerBackend):
 
     kind = MYSQL
     url = "mysql+pymysql://"
+    names_query = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
     begin_read = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
     begin_write = "START TRANSACTION"
     clock = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
@@ -232,12 +232,13 @@ class MysqlBackend(ServerBackend):
         """Remove an interrupted migration: in MySQL each DDL statement commits by itself."""
         driver = writer.connection.dbapi_connection
         text = f"SELECT table_name FROM information_schema.tables WHERE {_OURS}"  # noqa: S608
-        names = [*(table.name for table in ALL), *_FORMER, "alembic_version"]
+        names = [*(table.name for table in ALL), *_FORMER, VERSION_TABLE]
         there = {name for (name,) in run(driver, text, [names])}
-        steps = [step for (step,) in run(driver, _STEPS)] if "alembic_version" in there else []
+        known = run(driver, SELECT_STEPS) if VERSION_TABLE in there else []
+        steps = [step for (step,) in known]
         if len(steps) > 1 or any(step >= HEAD for step in steps):
             return
-        for name in there - {"alembic_version"}:
+        for name in there - {VERSION_TABLE}:
             if run(driver, f"SELECT 1 FROM `{name}` LIMIT 1"):  # noqa: S608
                 if steps:  # a vault of an older version
                     return

@@ -172,6 +172,7 @@ class PostgresqlBackend(ServerBackend):
 
     kind = POSTGRESQL
     url = "postgresql+psycopg://"
+    names_query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
     # The snapshot is taken by the first query, not by BEGIN.
     begin_read = f"{_BEGIN_READ}; SELECT 1"
     begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED"

@@ -82,6 +82,12 @@ class PreparedStatements:
         return self._statements.delete.compile(dialect=self._dialect).string
 
     @cached_property
+    def count(self) -> str:
+        """Count the rows."""
+        statement = sa.select(sa.func.count()).select_from(self._statements.sql)
+        return statement.compile(dialect=self._dialect).string
+
+    @cached_property
     def select_all_macs(self) -> str:
         """Select the keys and MACs of all rows of a guarded table."""
         return self._statements.all_macs.compile(dialect=self._dialect).string

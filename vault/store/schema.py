@@ -45,8 +45,12 @@ SQL_TABLES: Final = {table: _build(table) for table in ALL}
 
 HEAD: Final = "0007"
 """The newest step under `migrations/versions`."""
+UNFINISHED: Final = "copying-"
+"""Begins what a database that is still being copied to has in the place of its step. No program
+knows such a step, so no agent opens it (`vault.store.copy`)."""
 
-_STEPS: Final = sa.text("SELECT version_num FROM alembic_version")
+VERSION_TABLE: Final = "alembic_version"
+SELECT_STEPS: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  # a constant
 
 
 def is_at_head(connection: sa.Connection) -> bool:
@@ -55,6 +59,6 @@ def is_at_head(connection: sa.Connection) -> bool:
     Then there is nothing to migrate, and no step that is unknown here.
     """
     with connection.begin():
-        if not sa.inspect(connection).has_table("alembic_version"):
+        if not sa.inspect(connection).has_table(VERSION_TABLE):
             return False
-        return [step for (step,) in connection.execute(_STEPS)] == [HEAD]
+        return [step for (step,) in connection.execute(sa.text(SELECT_STEPS))] == [HEAD]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -30,7 +30,7 @@ from vault.store.interface import (
 )
 from vault.store.prepared_statements import BoundParameters, PreparedStatements
 from vault.store.query import is_storable
-from vault.store.schema import is_at_head
+from vault.store.schema import SELECT_STEPS, VERSION_TABLE, is_at_head
 from vault.store.statements import TableStatements, encode_json, pass_json_through
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import ALL, HEAD_ROW, SYSTEM
@@ -78,6 +78,8 @@ class SqlBackend(ABC):
     look_seconds = 30.0  # a disk may be slow
     clock = ""
     """The statement that returns the server's clock in Unix microseconds; empty: it has none."""
+    names_query: str
+    """Selects the names of all tables in the database."""
 
     def __init__(self, readers: int = READERS) -> None:
         self.readers = readers
@@ -178,10 +180,9 @@ class SqlBackend(ABC):
     def open(self) -> None:
         """Take the database, verify its durability, migrate; on failure give it back."""
         try:
-            self._reads, self._writes = self._open_engines()
-            self._dialect = self._reads.dialect
+            self.take()
             self.connect()
-            self._migrate(self._write_connection())
+            self.migrate()
         except BaseException:
             self.close()
             raise
@@ -211,7 +212,7 @@ class SqlBackend(ABC):
             raise self._store_error(error) from error
 
     @contextmanager
-    def read(self) -> Iterator[StoreSession]:
+    def read(self) -> Iterator["SqlSession"]:
         """A pooled connection's transaction."""
         with self._reader() as connection:
             yield self._session(connection, self._dialect)
@@ -236,6 +237,60 @@ class SqlBackend(ABC):
         """Schema, and every page, index and reference."""
         with self._reader() as connection:
             self._translate_errors(self._verify_integrity, connection)
+
+    # For `vault.store.copy`, which takes a database as it is.
+
+    def take(self) -> None:
+        """Take the database without a look at it; `connect` verifies that a commit is durable."""
+        self._reads, self._writes = self._open_engines()
+        self._dialect = self._reads.dialect
+
+    def migrate(self) -> None:
+        """Bring the schema up to date."""
+        self._migrate(self._write_connection())
+
+    def read_names(self) -> set[str]:
+        """The names of all tables, whoever made them. Raises `BackendError`."""
+        return {name for (name,) in self._read_as_is(self.names_query)}
+
+    def has_rows(self) -> bool:
+        """Whether any table of ours has a row, whatever step it is of. Raises `BackendError`."""
+        quote = self._dialect.identifier_preparer.quote
+        there = self.read_names()
+        return any(
+            self._read_as_is(f"SELECT 1 FROM {quote(table.name)} LIMIT 1")  # noqa: S608  # ours
+            for table in ALL
+            if table.name in there
+        )
+
+    def read_step(self) -> str:
+        """The migration step that the database says it is at; empty before the first one."""
+        if VERSION_TABLE not in self.read_names():
+            return ""
+        return ",".join(sorted(step for (step,) in self._read_as_is(SELECT_STEPS)))
+
+    def write_step(self, step: str) -> None:
+        """Have it say so; durable on return. `step` is a constant of ours. Raises as `write`."""
+
+        def apply(session: StoreSession) -> WriteSet:
+            cast("SqlSession", session).write_step(step)
+            return WriteSet()
+
+        self.write(apply)
+
+    def _read_as_is(self, text: str) -> list[Sequence[Any]]:
+        """The records, from a database of which nothing is known."""
+        if self._reads is None:
+            raise BackendError("store_unavailable", "the database is not open")
+        try:
+            with (
+                closing(self._reads.raw_connection()) as connection,
+                closing(connection.cursor()) as cursor,
+            ):
+                cursor.execute(text)
+                return list(cursor.fetchall())
+        except Exception as error:
+            raise self._store_error(error) from error
 
     # The writer.
 
@@ -443,6 +498,22 @@ class SqlSession:
         prepared = self._prepared[ranking.table]
         records = self._driver_records(ranking.table, *prepared.ranked(ranking))
         return [prepared.read_key(record) for record in records]
+
+    def count_rows(self, table: Table[Any]) -> int:
+        """How many there are."""
+        (record,) = self._driver_records(table, self._prepared[table].count, ())
+        return int(record[0])
+
+    def write_step(self, step: str) -> None:
+        """See `SqlBackend.write_step`."""
+        try:
+            with closing(self._connection.cursor()) as cursor:
+                cursor.execute(f"UPDATE {VERSION_TABLE} SET version_num = '{step}'")  # noqa: S608  # constants of ours
+                changed = cursor.rowcount
+        except Exception as error:
+            raise self._store_error(error) from error
+        if changed != 1:
+            raise BackendError("store_corrupt", f"{VERSION_TABLE} does not have one row")
 
     def flush(self, writes: WriteSet) -> None:
         """One executemany for each table and kind of change; counts many rows a statement.

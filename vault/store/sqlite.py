@@ -104,6 +104,7 @@ class SqliteBackend(SqlBackend):
     """One file, held by one agent: by one process, or by several that share its head."""
 
     queries_in_turn = True  # a thread for each costs more than the query
+    names_query = "SELECT name FROM sqlite_master"
 
     def __init__(
         self,

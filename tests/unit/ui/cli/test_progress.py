@@ -35,3 +35,13 @@ def test_a_script_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         advance(3)
     assert list(counted(range(3), "x")) == [0, 1, 2]
     assert pipe.getvalue() == ""
+
+
+def test_a_log_has_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they are asked for: how far it was at first and at last."""
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    with progress("Copying rows", 700, lines=True) as advance:
+        for count in (200, 300, 200):
+            advance(count)
+    assert pipe.getvalue() == "Copying rows: 200 of 700\nCopying rows: 700 of 700\n"

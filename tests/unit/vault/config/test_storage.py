@@ -84,8 +84,8 @@ def test_refused(storage: dict[str, Any], says: str) -> None:
     assert says in refusal(**storage)
 
 
-def test_audit_log() -> None:
-    """There is no database file that it could be beside."""
+def test_an_audit_log() -> None:
+    """It does not lie beside a database on a server."""
     with pytest.raises(ValidationError, match=r"audit\.log_file is required"):
         Settings.model_validate(
             {"server": SERVER, "storage": {"type": "postgresql", "connection_string": URL}}

@@ -1,0 +1,364 @@
+"""Copy all rows from one database to another: `freehold storage migrate`. No key is needed.
+
+The target is marked unfinished before its first row, in the place of its schema's step, so no agent
+opens it. The mark goes when all rows of both databases were read again and are the same. Rows are
+copied table by table in the order of their keys. So what an interrupted copy leaves is the
+beginning of each table, and the next run goes on behind it. The mark names the state of the source:
+if that has changed since, the target is emptied first.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import zip_longest
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from protocols.merkle import Frontier, HashFunction, leaf_hash
+from vault.errors import ConflictError, TamperedError, UnavailableError, VaultError
+from vault.store.interface import BackendError, WriteSet
+from vault.store.schema import HEAD, UNFINISHED
+from vault.store.sql import SqlBackend, SqlSession
+from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table
+from vault.store.tables import ALL, HEAD_ROW, SYSTEM
+
+Progress: TypeAlias = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+"""Called for each part of the work: what it is, and how many rows it has, if that is known. What
+the block is given is called with the number of further rows that are done."""
+
+BATCH_ROWS: Final = 1024  # of a transaction
+_BATCH_BYTES: Final = 4 * 2**20
+_PAGE_ROWS: Final = 32
+"""Rows that are read at a time. A value has at most 1 MiB, so a page has little more than 32."""
+_STEP: Final = f"{UNFINISHED}{HEAD}-"  # and the state of the source; a step has 32 characters
+_STATE_BYTES: Final = 8
+_REJECTED: Final = f"{_STEP}rejected"  # a copy that was not the same
+_PROGRESS_ROWS: Final = 256  # between two reports
+
+# Parents before those that refer to them. What says that there is a vault comes last.
+_ORDER: Final = (*(table for table in ALL if table is not SYSTEM), SYSTEM)
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+class CopiedTable(Struct, frozen=True):
+    """A table and its number of rows."""
+
+    table: str
+    rows: int
+
+
+class CopyResult(Struct, frozen=True):
+    """What source and target hold. `copied`: rows that this run has written.
+
+    `root` is the Merkle tree hash (RFC 9162) of all rows, in hex. A leaf is the MessagePack of a
+    table's name and a row; tables are in the order of `tables`, rows in that of their keys.
+    """
+
+    rows: int
+    copied: int
+    root: str
+    tables: tuple[CopiedTable, ...]
+
+
+def copy_vault(
+    source: SqlBackend,
+    target: SqlBackend,
+    digest: HashFunction,
+    progress: Progress,
+    *,
+    batch_rows: int = BATCH_ROWS,
+) -> CopyResult:
+    """Copy a vault to an empty database, or go on with a copy that was interrupted.
+
+    Both backends are closed before and after. The source is held, read in one view and never
+    written. A target that is a finished copy of it is verified again. Raises `ConflictError`
+    (`not_initialized`, `store_not_empty`, `store_outdated`), `UnavailableError`
+    (`store_incomplete`, `store_newer`), `TamperedError` (`store_copy_differs`), and what a backend
+    raises; a message says which of the two databases it is about.
+    """
+    old, new = _End("source", source), _End("target", target)
+    with ExitStack() as stack:
+        stack.enter_context(old.held())
+        with old.named():
+            _require_vault(source)
+            with source.read() as session:
+                session.inspect()
+                head = _head(session)
+        stack.enter_context(new.held())
+        with new.named():
+            target.connect()
+            is_finished = _prepare(target, f"{_STEP}{digest(head)[:_STATE_BYTES].hex()}", head)
+        with _view(old, head) as view:
+            copied = 0 if is_finished else _copy(old, view, new, progress, batch_rows)
+            try:
+                result = _verify(old, view, new, digest, progress)
+            except TamperedError as error:
+                if is_finished:
+                    error.message += (
+                        ". It is a finished copy that was changed: use an empty database"
+                    )
+                else:
+                    _reject(new)
+                    error.message += (
+                        ". No agent can start on the target. Look for who else writes to it, and "
+                        "run the same command again: it copies all rows anew"
+                    )
+                raise
+        if not is_finished:
+            with _view(old, head):  # nobody has written to it meanwhile
+                pass
+            with new.named():
+                target.check()
+                new.require_held()
+                target.write_step(HEAD)
+    return msgspec.structs.replace(result, copied=copied)
+
+
+class _End:
+    """One of the two databases."""
+
+    def __init__(self, role: str, backend: SqlBackend) -> None:
+        self.role = role
+        self.backend = backend
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No agent opens it within the block."""
+        try:
+            with self.named():
+                self._take()
+            yield
+        finally:
+            self.backend.close()
+
+    def _take(self) -> None:
+        try:
+            self.backend.take()
+        except UnavailableError as error:
+            if error.code == "store_locked":
+                error.message += (
+                    "; stop the agent, or wait for another run of this command"
+                    if self.role == "source"
+                    else "; or is it the source, by another name?"
+                )
+            raise
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Errors within the block say that they are about this one."""
+        try:
+            yield
+        except VaultError as error:
+            error.message = f"{self.role}, {self.backend.location}: {error.message}"
+            raise
+
+    def require_held(self) -> None:
+        """Raise `BackendError` if an agent may have it. A file is held until it is closed."""
+        if not self.backend.exclusive:
+            self.backend.foreign_writes()
+
+    def count_rows(self) -> int | None:
+        """How many rows it has; None if the server takes too long to count them."""
+        try:
+            with self.backend.read() as session:
+                return sum(session.count_rows(table) for table in _ORDER)
+        except BackendError:
+            return None
+
+    def rows(self, session: SqlSession, table: Table[Any], after: Key | None) -> Iterator[Any]:
+        """The rows behind a key, in the order of their keys."""
+        while True:
+            with self.named():
+                page = session.select(table, StoreQuery(after=after, limit=_PAGE_ROWS))
+            yield from page
+            if len(page) < _PAGE_ROWS:
+                return
+            after = table.key_of(page[-1])
+
+
+def _require_vault(source: SqlBackend) -> None:
+    """Raise unless it is a vault of this program's schema."""
+    step = source.read_step()
+    if step.startswith(UNFINISHED):
+        raise UnavailableError("store_incomplete", "it is itself an unfinished copy")
+    if not step:
+        raise _no_vault()
+    if step > HEAD:
+        raise UnavailableError("store_newer", "it was written by a newer version of this program")
+    if step != HEAD:
+        raise ConflictError(
+            "store_outdated",
+            "it is of an older version: start the agent of this version on it once, and stop it",
+        )
+
+
+def _no_vault() -> ConflictError:
+    return ConflictError(
+        "not_initialized", "it holds no vault: are the two databases the wrong way round?"
+    )
+
+
+def _head(session: SqlSession) -> bytes:
+    row = session.get(SYSTEM, (HEAD_ROW,))
+    if row is None:
+        raise _no_vault()
+    return bytes(row.value)
+
+
+@contextmanager
+def _view(source: _End, head: bytes) -> Iterator[SqlSession]:
+    """A view of the source as it was. Raises `BackendError` if it was changed since."""
+    with ExitStack() as stack:
+        with source.named():
+            source.require_held()
+            session = stack.enter_context(source.backend.read())
+            if _head(session) != head:
+                raise BackendError(
+                    "store_unavailable",
+                    "an agent has written to it meanwhile: stop that agent and run the same "
+                    "command again",
+                )
+        yield session
+
+
+def _prepare(target: SqlBackend, mark: str, head: bytes) -> bool:
+    """Mark it unfinished, with nothing in it but the beginning of this copy.
+
+    True: it is the finished copy, and left alone. Raises if anything else is in it.
+    """
+    step = target.read_step()
+    if step.startswith(UNFINISHED):
+        if not step.startswith(_STEP):
+            raise UnavailableError(
+                "store_incomplete",
+                "it is the unfinished copy of another version of this program: use that version, "
+                "or an empty database",
+            )
+        if step != mark:
+            _empty(target)
+            target.write_step(mark)
+        return False
+    if not step and target.exclusive and target.read_names():  # the file of another program
+        raise _not_empty("it holds tables")
+    if target.has_rows():
+        if step == HEAD and target.read_head() == head:
+            return True
+        raise _not_empty("it holds a vault")
+    target.migrate()
+    with target.read() as session:
+        session.inspect()
+    target.write_step(mark)
+    return False
+
+
+def _not_empty(what: str) -> ConflictError:
+    return ConflictError("store_not_empty", f"{what}: use an empty database")
+
+
+def _empty(target: SqlBackend) -> None:
+    """Remove every row of an unfinished copy."""
+    for table in reversed(_ORDER):
+        while True:
+            with target.read() as session:
+                keys = session.select_keys(table, StoreQuery(limit=MAX_LIMIT))
+            if not keys:
+                break
+            _write(target, WriteSet(deletes={table: keys}))
+
+
+def _copy(old: _End, view: SqlSession, new: _End, progress: Progress, batch_rows: int) -> int:
+    """Copy the rows that the target does not have; returns their number."""
+    with new.named(), new.backend.read() as session:
+        behind = {table: _last_key(session, table) for table in _ORDER}
+    copied = 0
+    with progress("Copying rows", old.count_rows()) as advance:
+        advance(new.count_rows() or 0)
+        for table in _ORDER:
+            rows = old.rows(view, table, behind[table])
+            for batch in _batches(table, rows, batch_rows):
+                with new.named():
+                    new.require_held()
+                    _write(new.backend, WriteSet(inserts={table: batch}))
+                with old.named():
+                    old.require_held()
+                copied += len(batch)
+                advance(len(batch))
+    return copied
+
+
+def _last_key(session: SqlSession, table: Table[Any]) -> Key | None:
+    keys = session.select_keys(table, StoreQuery(descending=True, limit=1))
+    return keys[0] if keys else None
+
+
+def _batches(table: Table[Any], rows: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """The rows in lists, each bounded by number and size."""
+    batch: list[Any] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += len(table.pack(row))
+        if len(batch) == most or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _write(target: SqlBackend, writes: WriteSet) -> None:
+    target.write(lambda _: writes)
+
+
+def _verify(
+    old: _End,
+    view: SqlSession,
+    new: _End,
+    digest: HashFunction,
+    progress: Progress,
+) -> CopyResult:
+    """Read both, from the beginning. Raises `TamperedError` unless all rows are the same."""
+    trees = Frontier(digest), Frontier(digest)
+    counts: list[tuple[str, int, int]] = []
+    differing: list[str] = []
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress("Verifying rows", old.count_rows()))
+        with new.named():
+            session = stack.enter_context(new.backend.read())
+            session.inspect()
+        for table in _ORDER:
+            before = trees[0].size, trees[1].size
+            is_same = True
+            pairs = zip_longest(old.rows(view, table, None), new.rows(session, table, None))
+            for number, pair in enumerate(pairs, 1):
+                leaves = [
+                    None if row is None else leaf_hash(digest, _encode((table.name, row)))
+                    for row in pair
+                ]
+                for tree, leaf in zip(trees, leaves, strict=True):
+                    if leaf is not None:
+                        tree.append(leaf)
+                is_same = is_same and leaves[0] == leaves[1]
+                if number % _PROGRESS_ROWS == 0:
+                    advance(_PROGRESS_ROWS)
+            rows = trees[0].size - before[0], trees[1].size - before[1]
+            advance(rows[0] % _PROGRESS_ROWS)
+            counts.append((table.name, *rows))
+            if not is_same:
+                differing.append(f"{table.name} (rows: {rows[0]} and {rows[1]})")
+    roots = [tree.root().hex() for tree in trees]
+    if roots[0] != roots[1]:
+        raise TamperedError(
+            "store_copy_differs",
+            f"the target is not the same as the source in {', '.join(differing)}; Merkle roots "
+            f"{roots[0]} and {roots[1]}",
+        )
+    tables = tuple(CopiedTable(name, rows) for name, rows, _ in counts)
+    return CopyResult(trees[0].size, 0, roots[0], tables)
+
+
+def _reject(target: _End) -> None:
+    """Have the next run copy everything anew."""
+    with target.named():
+        target.backend.write_step(_REJECTED)
