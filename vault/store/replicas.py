@@ -107,8 +107,10 @@ class Replica:
             if self._idle:
                 return self._idle.pop()
             if self._opened < self._size and self._connecting is None:
-                self._connecting = Thread(target=self._connect, name="store replica", daemon=True)
-                self._connecting.start()
+                connecting = Thread(target=self._connect, name="store replica", daemon=True)
+                with suppress(RuntimeError):  # no thread is to be had: the next reader tries again
+                    connecting.start()
+                    self._connecting = connecting
             return None
 
     def give_back(self, connection: Any) -> None:
@@ -164,7 +166,8 @@ class Replica:
         else:
             self._keep_new(connection)
         finally:
-            self._connecting = None
+            with self._lock:  # `take` has noted this thread
+                self._connecting = None
 
     def _keep_new(self, connection: Any) -> None:
         with self._lock:
