@@ -202,6 +202,7 @@ class Barrier:
         self.select_all = store.select_all
         self.select_checked_keys = store.select_checked_keys
         self.load_into_cache = store.load_into_cache
+        self.has_row = store.has_row
         self.count_transactions = store.count_transactions
         self._rotation_lock = TimedLock()
         self._allocating = TimedLock()

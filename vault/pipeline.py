@@ -232,7 +232,7 @@ class Pipeline:
             facts = SecretFacts(exists=not call.facts.exists)  # nothing else was asked
             context.needs_facts = self._authorizer.needs_facts(context.identity)  # by now they may
             if call.needs_facts or context.needs_facts:
-                facts = await self._lookup_facts(context.op.path)
+                facts = await self._lookup_facts(context.op.path, in_full=True)
             context.decision = self._authorize(context, facts)
             call = replace(call, facts=facts, needs_facts=context.needs_facts)
         return await context.handler.run(call)
@@ -275,7 +275,7 @@ class Pipeline:
         context.needs_facts = self._authorizer.needs_facts(context.identity)
         if not callable(handler.capability) and not context.needs_facts:
             return NO_FACTS
-        return await self._lookup_facts(context.op.path)
+        return await self._lookup_facts(context.op.path, in_full=context.needs_facts)
 
     async def _record_failure(self, context: AuditContext[P, R], error: Exception) -> VaultError:
         """Record that the operation was refused or failed; returns what to tell the caller."""
@@ -312,6 +312,14 @@ class AuditRecorder(Protocol):
 
     async def record(self, event: AuditEvent) -> None:
         """As `vault.audit.broker.AuditBroker.record`: durable on return."""
+        ...
+
+
+class FactsLookup(Protocol):
+    """Who knows the facts of a secret."""
+
+    async def __call__(self, path: ResourcePath, *, in_full: bool) -> SecretFacts:
+        """Its facts; unless `in_full`, whether it exists and perhaps no more."""
         ...
 
 
@@ -369,7 +377,7 @@ class PipelineParts:
     authorizer: Authorizer
     limits: RateLimiter
     audit: AuditRecorder
-    load_facts: Callable[[ResourcePath], Awaitable[SecretFacts]]
+    load_facts: FactsLookup
     handlers: Handlers
     metrics: Metrics
     world: World

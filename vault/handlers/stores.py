@@ -83,6 +83,10 @@ class SecretStore:
         """The secret, from the cache or the database."""
         return self._barrier.get(SECRETS, path)
 
+    def exists(self, path: str) -> bool | None:
+        """Whether there is such a secret, without a query; None: only a query can say."""
+        return self._barrier.has_row(SECRETS, path)
+
     async def get_from_database(self, path: ResourcePath) -> SecretRow | None:
         """The secret as the database has it, past the cache."""
         query = StoreQuery(equals={"name": path}, limit=1)

@@ -17,8 +17,12 @@ def secret_facts(row: SecretRow) -> SecretFacts:
     return SecretFacts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
 
 
-async def load_stored_facts(secrets: SecretStore, path: ResourcePath) -> SecretFacts:
-    """The facts as they are stored."""
+async def load_stored_facts(
+    secrets: SecretStore, path: ResourcePath, *, in_full: bool
+) -> SecretFacts:
+    """The facts as they are stored; unless `in_full`, whether the secret exists may be all."""
+    if not in_full and (exists := secrets.exists(path)) is not None:
+        return SecretFacts(exists=exists)
     row = await secrets.get(path)
     return NO_FACTS if row is None else secret_facts(row)
 

@@ -2,7 +2,7 @@
 
 Every agent that shares the database follows it: it drops the changed rows from its cache and brings
 its row index up to date. Entries are numbered without a gap, by the count of commits in the commit
-stamp. Use counts are not in it: no decision depends on them.
+stamp.
 """
 
 from collections.abc import Iterable, Iterator

@@ -197,7 +197,7 @@ class Committer:
         """Take over what others have committed until now, if anything; blocks. Raises as `read`."""
         if self._stamper is None or self.is_current:
             return
-        if self._stamper.is_current(self._backend.read_head()):
+        if self._head is None and self._stamper.is_current(self._backend.read_head()):
             return
         with self._commit_lock, self._backend.read() as session:
             self._apply_feed(session)
@@ -218,6 +218,8 @@ class Committer:
             self._cache.invalidate(fed.rows)
             self._counts.table_versions.record_transaction(fed.rows)
         self._applied = self._stamper.commits
+        if self._head is not None:
+            self._head.publish(self._applied)
 
     def foreign_writes(self) -> int:
         """See `StoreBackend`; none of ours is under way meanwhile. Blocks."""

@@ -149,6 +149,10 @@ class RowIndex:
         """Whether the row has this stamp now, or is not there (None)."""
         return self._stamp_of(_hash(table, key)) == (0 if mac is None else _stamp(mac))
 
+    def has_row(self, table: Table[Any], key: Key) -> bool:
+        """Whether the row exists, as of the last commit that is known here."""
+        return bool(self._stamp_of(_hash(table, key)))
+
     def expected_set(
         self, table: Table[Any], query: StoreQuery | None = None
     ) -> "ExpectedSet | None":

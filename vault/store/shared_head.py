@@ -5,6 +5,10 @@ the lock file (an open file description lock, fcntl(2)), held for one transactio
 releases it when its holder dies. Beside it, in shared memory, are the number of the last commit, so
 that a reader knows without a query whether it has seen everything, and SQLite's own count of
 changes, so that a commit of any other program is noticed.
+
+A commit is known by its number before anybody is told of it, be it by the one who made it or by one
+who has met its rows in the database a moment earlier. So whoever begins to read and finds no higher
+number than his own has seen all that anybody was told.
 """
 
 import fcntl
@@ -17,8 +21,10 @@ from typing import Final
 
 from vault.store.interface import BackendError
 
-BYTES: Final = 64  # of shared memory
+MAX_PROCESSES: Final = 65
+BYTES: Final = 64 + 8 * MAX_PROCESSES  # of shared memory
 _BEGUN, _DONE, _FILE_CHANGES, _FOREIGN, _HOLDER, _HELD = range(6)  # words
+_SEEN: Final = 8  # and following: the last commit that each process knows; it alone writes that
 _BYTE: Final = 0  # of the lock file, that is locked
 
 
@@ -34,9 +40,13 @@ _RELEASE: Final = _lock(fcntl.F_UNLCK)
 class SharedHead:
     """The head as one process sees it. Only one thread of a process may `hold` it at a time."""
 
-    def __init__(self, lock_file: Path, memory: memoryview) -> None:
-        """`memory`: `BYTES` of it, zero at first, the same for all processes."""
+    def __init__(self, lock_file: Path, memory: memoryview, process: int = 0) -> None:
+        """`memory`: `BYTES` of it, zero at first, the same for all processes.
+
+        `process`: the number of this one, less than `MAX_PROCESSES`.
+        """
         self._path = lock_file
+        self._own = _SEEN + process
         self._words = memory.cast("Q")
         self._fd: int | None = None
 
@@ -88,9 +98,13 @@ class SharedHead:
         """It is committed. To be called before anybody hears of it."""
         self._words[_BEGUN] = self._words[_DONE] = number
 
+    def publish(self, number: int) -> None:
+        """This process has seen it in the database. To be called before anybody is told what."""
+        self._words[self._own] = number
+
     def is_at(self, number: int) -> bool:
-        """Whether this is surely the last commit. Needs no lock."""
-        return self._words[_BEGUN] == number and self._words[_DONE] == number
+        """Whether nobody was told of a later commit. Needs no lock."""
+        return self._words[_DONE] == number and max(self._words[_SEEN:]) <= number
 
     # What other programs write.
 

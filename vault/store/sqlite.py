@@ -328,6 +328,8 @@ class SqliteBackend(SqlBackend):
         anew when the index is made anew: that counts as a foreign write, and is looked into.
         """
         try:
+            if not os.fstat(self._index).st_nlink:  # with the last connection SQLite removes it
+                self._index = _open_wal_index(self._path)
             return int.from_bytes(os.pread(self._index, 4, _CHANGES_AT), sys.byteorder)
         except OSError as error:
             raise self._store_error(error) from error

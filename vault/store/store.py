@@ -163,6 +163,11 @@ class Store:
         """How many rows the cache has let go by itself: see `RowCache.evicted_rows`."""
         return self._cache.evicted_rows
 
+    def has_row(self, table: Table[Any], *key: str | int) -> bool | None:
+        """Whether a row exists, without a query; None: only a query can say."""
+        index = self._committer.index
+        return None if index is None else index.has_row(table, key)
+
     def is_cached(self, table: Table[Any], *key: str | int) -> bool:
         """Whether a row is cached; it counts as no look."""
         return self._cache.contains(table, key)

@@ -12,12 +12,16 @@ from vault.workers.page import Page
 class SharedPeers:
     """`vault.peers.Peers` of leader and workers alike."""
 
-    def __init__(self, page: Page, database: Path | None) -> None:
-        """`database`: its file; None: it is on a server, which keeps its head."""
+    def __init__(self, page: Page, database: Path | None, process: int) -> None:
+        """`database`: its file; None: it is on a server, which keeps its head.
+
+        `process`: 0 for the leader, else the worker's number.
+        """
         self._page = page
         self._head = None
         if database is not None:
-            self._head = SharedHead(database.with_name(f"{database.name}.lock"), page.head)
+            lock_file = database.with_name(f"{database.name}.lock")
+            self._head = SharedHead(lock_file, page.head, process)
 
     def head(self) -> SharedHead | None:
         """See `Peers`."""

@@ -53,7 +53,7 @@ def test_many_reads_in_one_request_on_every_worker(agent: Agent) -> None:
         token = a_reader(one)
         with pinned(agent, token) as others:
             assert [statuses(other, names) for other in others] == [known, known]
-            await_true(lambda: value_reads(one, "many-2") == 4)  # told each second
+            await_true(lambda: value_reads(one, "many-2") == 4)  # each process writes its own
             assert one.call("PUT", "/api/v1/policies/reader", NOTHING).status == 200
             assert [statuses(other, names) for other in others] == [[403] * 40] * 2
             assert two.call("PUT", "/api/v1/policies/reader", READER).status == 200
@@ -65,11 +65,8 @@ def test_many_reads_in_one_request_on_every_worker(agent: Agent) -> None:
             assert [statuses(other, names) for other in others] == [[401], [401]]
 
 
-def test_of_several_operations_each_is_done_by_whom_it_takes(agent: Agent) -> None:
-    """A limited token's are the leader's, and so are large values; the request is the worker's.
-
-    Each is done once, and is on record under an id of its own.
-    """
+def test_of_several_operations_each_is_done_once(agent: Agent) -> None:
+    """Large values and a limited token's uses too, each on record under an id of its own."""
     names = [f"secret/few-{i}" for i in range(8)]
     values = [{"v": "x" * 100_000 if i % 3 else i} for i in range(8)]
     items = [{"name": n, "value": v} for n, v in zip(names, values, strict=True)]

@@ -3,7 +3,7 @@
 `head_child.py FOLDER WHAT [NAME]`: the words of the head are in FOLDER/head, mapped.
 
 - `hold`: hold the head until killed; says `held`.
-- `die`: be killed behind a commit, before it is said in the words.
+- `die`, `die-at-the-end`: be killed behind a commit, before it is said in the words.
 - `write`: append versions to the secret NAME until killed; says `ok NUMBER` for each.
 - `starve`: commit when no file may grow, then when it may; says `failed OUTCOME` and `ok NUMBER`.
 - `intrude`: write as a program that knows nothing of the head.
@@ -20,6 +20,7 @@ import struct
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -50,13 +51,33 @@ def say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-class Dying(SharedHead):
-    """It is killed at the end of a commit."""
+class DyingAtTheEnd(SharedHead):
+    """It is killed at the end of a commit, before the words say that it is over."""
 
     def end_commit(self, number: int) -> None:
         """Do not come to it."""
         _ = number
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Dying(DyingAtTheEnd):
+    """It is killed as soon as a commit is stored, before SQLite's count of it is kept."""
+
+    has_begun = False
+
+    def begin_commit(self, number: int) -> None:
+        """From here on."""
+        super().begin_commit(number)
+        self.has_begun = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Do not come to it."""
+        if name == "file_changes" and self.has_begun:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().__setattr__(name, value)
+
+
+KINDS = {"die": Dying, "die-at-the-end": DyingAtTheEnd}
 
 
 def limit_files(size: int) -> None:
@@ -67,8 +88,7 @@ def limit_files(size: int) -> None:
 
 async def commit(folder: Path, what: str, name: str) -> None:
     """Open the file beside the others, and commit."""
-    kind = Dying if what == "die" else SharedHead
-    head = kind(folder / "vault.db.lock", map_words(folder))
+    head = KINDS.get(what, SharedHead)(folder / "vault.db.lock", map_words(folder))
     backend = SqliteBackend(f"sqlite:///{folder}/vault.db", head=head, joins=True)
     backend.open()
     keyring = Keyring.decode(ROOT_KEY, (folder / "keyring").read_bytes(), org="o", vault="v")

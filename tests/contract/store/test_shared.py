@@ -13,6 +13,7 @@ from tests.contract.store.samples import next_version, put, remove, secret, syst
 from tests.contract.store.sharing import SharedDatabase, SharedServer, joined, shared_file
 from tests.support.databases import SERVERS
 from vault.errors import TamperedError, UnavailableError
+from vault.model.records import AccessRow
 from vault.seal.anchor.row_totals import RowTotals, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.store import change_feed
@@ -20,7 +21,7 @@ from vault.store.row_cache import MISSING
 from vault.store.shared_head import SharedHead
 from vault.store.store import Store
 from vault.store.table import StoreQuery
-from vault.store.tables import CHANGES, HEAD_ROW, SECRETS, SYSTEM, VERSIONS
+from vault.store.tables import ACCESS, CHANGES, HEAD_ROW, SECRETS, SYSTEM, VERSIONS
 
 NAMES = ("a", "b", "c", "d")
 ENOUGH, COMMITS = 200, 20  # reads, and what happens beside them
@@ -63,6 +64,21 @@ async def test_what_one_commits_another_answers(stores: list[Store]) -> None:
     assert await other.select(SECRETS, StoreQuery()) == []
 
 
+async def test_what_both_have_counted_each_answers(stores: list[Store]) -> None:
+    """A count that is cached is not the last one once another has added to it."""
+    one, other, _ = stores
+    await one.commit(put(SECRETS, secret("a")))
+    for total, store in enumerate((one, other, one), 1):
+        await store.commit(
+            lambda tx: tx.add_counts(ACCESS, [AccessRow(secret_id="id-a", value_reads=1)])
+        )
+        for each in stores:
+            await each.catch_up()
+            found = await each.get(ACCESS, "id-a")
+            assert found is not None
+            assert found.value_reads == total
+
+
 async def test_tables_are_known_to_have_changed(stores: list[Store]) -> None:
     """Who holds rows in another form is told, of a row of the one table without MACs too."""
     one, other, _ = stores
@@ -99,6 +115,7 @@ async def test_concurrent_writers(database: SharedDatabase, stores: list[Store])
     for store in stores:
         await store.catch_up()
         assert store.finding is None
+        assert await store.foreign_writes() == 0
         assert len(await store.select(VERSIONS, StoreQuery(equals={"secret_id": "id-a"}))) == 60
     backend = database.backend()
     backend.open()

@@ -18,6 +18,7 @@ from tests.contract.store.head_child import map_words
 from tests.contract.store.samples import next_version, put, secret, user
 from tests.contract.store.sharing import SharedFile, joined, stored_stamp
 from vault.errors import ConflictError, TamperedError
+from vault.store.interface import BackendError
 from vault.store.shared_head import SharedHead
 from vault.store.store import Store
 from vault.store.table import StoreQuery
@@ -91,12 +92,12 @@ class TestWords:
     """What is known without a query."""
 
     def test_of_a_commit(self, file: SharedFile) -> None:
-        """From when it begins until it ends nobody is surely at the last one."""
+        """Until it ends nobody is told of it, so the last one is the one before."""
         one, other = (file.head_of(file.backend()) for _ in range(2))
         one.end_commit(7)
         assert other.is_at(7)
         one.begin_commit(8)
-        assert [other.is_at(number) for number in (7, 8)] == [False, False]
+        assert [other.is_at(number) for number in (7, 8)] == [True, False]
         one.end_commit(8)
         assert other.is_at(8)
         assert not other.is_at(7)
@@ -177,11 +178,14 @@ def test_who_is_stopped_holds_it_and_is_known(file: SharedFile, children: Childr
         assert head.holder == (os.getpid(), seen[1] + 1)
 
 
-async def test_who_dies_behind_a_commit(stores: list[Store], children: Children) -> None:
+@pytest.mark.parametrize("moment", ["die", "die-at-the-end"])
+async def test_who_dies_behind_a_commit(
+    stores: list[Store], children: Children, moment: str
+) -> None:
     """It is stored, everybody sees it, and it is nobody else's write."""
     one, other = stores
     await one.commit(put(SECRETS, secret("before")))
-    children.run("die", "last")
+    children.run(moment, "last")
     for store in stores:
         await store.catch_up()
         found = await store.get(SECRETS, "last")
@@ -216,6 +220,23 @@ async def test_what_was_seen_of_one_who_died_stays(
     assert await version_of(other, "last") == 2
 
 
+async def test_a_transaction_that_could_not_begin_hides_nothing(
+    file: SharedFile, stores: list[Store], children: Children
+) -> None:
+    """Nor one that has not even seen what was stored before it."""
+    one, other = stores
+    assert await other.commit(next_version("last")) == 1
+    assert await version_of(other, "last") == 1
+    children.run("die", "last")
+    with closing(sqlite3.connect(file.file, isolation_level=None)) as administrator:
+        administrator.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BackendError, match="locked"):
+            await other.commit(next_version("last"))
+    await one.catch_up()
+    await other.catch_up()
+    assert [await version_of(store, "last") for store in stores] == [2, 2]
+
+
 async def version_of(store: Store, name: str) -> int:
     """The newest one, as the store knows it."""
     found = await store.get(SECRETS, name)
@@ -245,8 +266,9 @@ INTRUSIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
 @pytest.mark.parametrize("what", INTRUSIONS)
 async def test_a_write_of_another_program(file: SharedFile, stores: list[Store], what: str) -> None:
     """Is counted once, and every process learns of it, whoever commits in between."""
-    one, other = stores
-    await one.commit(put(SECRETS, secret("a")))
+    _, other = stores
+    for store in stores:
+        await store.commit(put(SECRETS, secret("a")))
     with closing(sqlite3.connect(file.file, isolation_level=None)) as intruder:
         INTRUSIONS[what](intruder)
     if what == "a table":
@@ -377,3 +399,24 @@ def test_a_lock_file_that_cannot_be_had(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="cannot be locked") as refused, head.hold():
         pass
     assert refused.value.code == "store_unavailable"  # type: ignore[attr-defined]  # a BackendError
+
+
+async def test_the_index_of_the_log_that_is_made_anew(file: SharedFile) -> None:
+    """SQLite removes it with the last connection. That is looked into once, and not ever again."""
+    head, index = file.head_of(file.first), file.file.with_name("vault.db-shm")
+    file.first.close()
+    file.first.open()
+    before = index.stat().st_ino
+    file.first.connect()
+    assert index.stat().st_ino != before
+    async with joined(file, "b") as other:
+        seen = set[int]()
+        for number in range(3):
+            await other.commit(put(SECRETS, secret("a", current_version=number)))
+            with head.hold():
+                seen.add(file.first.foreign_writes())
+            seen.add(await other.foreign_writes())
+        assert len(seen) == 1
+        with closing(sqlite3.connect(file.file)) as intruder, intruder:
+            intruder.execute("INSERT INTO system (name, value) VALUES ('x', X'00')")
+        assert await other.foreign_writes() == max(seen) + 1

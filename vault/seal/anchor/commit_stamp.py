@@ -130,7 +130,8 @@ class CommitStampWriter:
             self.checkpoint = end.note
         totals = base.totals.apply_changes(row_changes(batch), self._keys)
         commits, epoch, times = base.commits + 1, self.epoch, self._times()
-        changes = encode_changes(batch.changed_rows(), batch.index_changes())
+        touched = [*batch.changed_rows(), *batch.counted_rows()]
+        changes = encode_changes(touched, batch.index_changes())
         if len(changes) > MAX_ENTRY_BYTES:
             raise ConstraintError(CHANGES.name)
         entry = link_change(self._keys, commits, self._node, changes, base.feed)
