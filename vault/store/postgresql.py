@@ -15,12 +15,13 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 
 from vault.errors import UnavailableError
 from vault.model.server_address import POSTGRESQL, ServerAddress, ServerTls
+from vault.store.interface import FeedPosition
 from vault.store.replicas import ANSWER_SECONDS
 from vault.store.replicas import CONNECT_SECONDS as REPLICA_CONNECT_SECONDS
 from vault.store.schema import SQL_TABLES
 from vault.store.server import (
-    CHAIN_OF,
     CONNECT_SECONDS,
+    ENTRIES_FROM,
     GONE_SECONDS,
     HEAD_IDLE_SECONDS,
     HEAD_WAIT_SECONDS,
@@ -28,6 +29,7 @@ from vault.store.server import (
     QUERY_SECONDS,
     Role,
     ServerBackend,
+    feed_positions,
     run,
 )
 from vault.store.statements import encode_json, pass_json_through
@@ -253,13 +255,12 @@ class PostgresqlBackend(ServerBackend):
         """See `ServerBackend`. A row that is not committed yet is invisible, so lock the table."""
         run(connection, "LOCK TABLE public.system IN SHARE ROW EXCLUSIVE MODE")
 
-    def begin_at(self, connection: Any, commits: int) -> bytes | None:
+    def begin_at(self, connection: Any, commits: int) -> list[FeedPosition]:
         """See `ServerBackend`: in one round trip."""
         with closing(connection.cursor()) as cursor:
-            cursor.execute(f"{_BEGIN_READ}; {CHAIN_OF} {commits:d}")
+            cursor.execute(f"{_BEGIN_READ}; {ENTRIES_FROM.format(commits)}")
             cursor.set_result(-1)
-            entry = cursor.fetchone()
-        return None if entry is None else bytes(entry[0])
+            return feed_positions(cursor.fetchall())
 
     def measure_size(self, connection: Any) -> int:
         """See `ServerBackend`."""

@@ -1,10 +1,13 @@
 """Read replicas: copies of the database that answer whatever they are provably new enough for.
 
 A replica follows the database with a delay. Whether it has caught up is asked in the very
-transaction that then answers: its snapshot has to have the entry of the change feed with the number
-of the last commit that is known here, and with the same chain MAC. Commits are in one order and are
-replicated in it, so such a snapshot has every commit before as well. A database with another
+transaction that then answers: the newest entry of the change feed in its snapshot has to have the
+number of the last commit that is known here, and the same chain MAC. Commits are in one order and
+are replicated in it, so such a snapshot has every commit before as well. A database with another
 history, or of another vault, has another chain.
+
+A replica with a later commit does not answer either. A synchronous standby can show a commit that
+the database itself still holds back, and a reader who was told of it would miss it the next time.
 
 Everything else is a miss and never an error: the database itself answers. A replica that fails is
 left alone for seconds, one that lags for milliseconds. A reader never waits for a connection to a
@@ -46,8 +49,8 @@ class ReplicaServer(Protocol):
         """A connection of the driver whose statements take at most `ANSWER_SECONDS`."""
         ...
 
-    def begin_at(self, connection: Any, commits: int, /) -> bytes | None:
-        """Begin a transaction that has one view; the chain MAC of the feed entry of this number."""
+    def begin_at(self, connection: Any, commits: int, /) -> list[FeedPosition]:
+        """Begin a transaction that has one view; the first two feed entries from this number on."""
         ...
 
     def last_commit(self, connection: Any, /) -> int:
@@ -255,7 +258,7 @@ class ReplicaSet:
         open_session: OpenSession,
         ask: Callable[[StoreSession], T],
     ) -> list[T]:
-        """What `ask` returns for a view of a replica that has this commit; empty: none has.
+        """What `ask` returns for a view of a replica whose last commit is this; empty: none has it.
 
         Raises what `ask` raises, but for a failure of the replica and for damaged rows: those are
         a miss, since the database itself may have them whole.
@@ -287,14 +290,13 @@ class ReplicaSet:
 
 
 def _begin(replica: Replica, connection: Any, position: FeedPosition) -> bool:
-    """Begin a transaction; whether its view has the commit at this position."""
-    chain = replica.server.begin_at(connection, position.commits)
-    if chain == position.chain:  # not secret: both stored
+    """Begin a transaction; whether the commit at this position is the last in its view."""
+    entries = replica.server.begin_at(connection, position.commits)
+    if entries[:1] == [position]:  # not secret: both stored
         replica.report_answer()
-        return True
-    lag = position.commits - replica.server.last_commit(connection)
-    if chain is None and lag > 0:
-        replica.report_lag(lag)
+        return len(entries) == 1
+    if not entries:
+        replica.report_lag(position.commits - replica.server.last_commit(connection))
     else:
         replica.report_other_history()
     return False

@@ -50,7 +50,9 @@ MIGRATION_LOCK: Final = "freehold migration"
 MIGRATION_TRIES: Final = 30  # of `OWNER_WAIT_SECONDS` each, while another agent migrates
 _LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
-CHAIN_OF: Final = f"SELECT chain FROM {CHANGES.name} WHERE seq ="  # noqa: S608  # a name of ours
+ENTRIES_FROM: Final = (
+    f"SELECT seq, chain FROM {CHANGES.name} WHERE seq >= {{:d}} ORDER BY seq LIMIT 2"  # noqa: S608  # a name of ours
+)
 _LAST_COMMIT: Final = f"SELECT MAX(seq) FROM {CHANGES.name}"  # noqa: S608
 
 T = TypeVar("T")
@@ -373,7 +375,7 @@ class ServerBackend(SqlBackend):
                 raise self._store_error(error) from error
 
     def read_since(self, position: FeedPosition, ask: Callable[[StoreSession], T]) -> T:
-        """By a replica that has this commit, or else by `read`."""
+        """By a replica whose last commit is this, or else by `read`."""
         if self._replicas is not None and self.is_open:
             if self._owner_error is not None:
                 self._keep_owner(wait=False)
@@ -395,11 +397,10 @@ class ServerBackend(SqlBackend):
         """A connection in autocommit mode for reads that take `replicas.ANSWER_SECONDS` each."""
         return self.connect_driver(Role.REPLICA)
 
-    def begin_at(self, connection: Any, commits: int) -> bytes | None:
+    def begin_at(self, connection: Any, commits: int) -> list[FeedPosition]:
         """See `ReplicaServer`."""
         run(connection, self.begin_read)
-        entries = run(connection, f"{CHAIN_OF} {commits:d}")
-        return bytes(entries[0][0]) if entries else None
+        return feed_positions(run(connection, ENTRIES_FROM.format(commits)))
 
     def last_commit(self, connection: Any) -> int:
         """See `ReplicaServer`."""
@@ -523,6 +524,11 @@ class _ReplicaConnection:
 
 class _ConnectionEndedError(BackendError):
     """The server ended an idle connection; found at the start of the next transaction."""
+
+
+def feed_positions(records: Iterable[Any]) -> list[FeedPosition]:
+    """Of the records of `ENTRIES_FROM`."""
+    return [FeedPosition(int(seq), bytes(chain)) for seq, chain in records]
 
 
 def run(connection: Any, text: str, parameters: Any = None) -> list[Any]:

@@ -56,11 +56,12 @@ class FakeServer:
         self.connections.append(FakeConnection())
         return self.connections[-1]
 
-    def begin_at(self, _connection: Any, commits: int, /) -> bytes | None:
-        """The chain of that commit, if it has it."""
+    def begin_at(self, _connection: Any, commits: int, /) -> list[FeedPosition]:
+        """Those that it has."""
         self.asked += 1
         self._fail()
-        return f"{self.history} {commits}".encode() if commits <= self.commits else None
+        numbers = range(commits, self.commits + 1)[:2]
+        return [FeedPosition(number, f"{self.history} {number}".encode()) for number in numbers]
 
     def last_commit(self, _connection: Any, /) -> int:
         """The newest."""
@@ -158,6 +159,15 @@ def test_one_that_lags_is_left_alone_for_moments(one: Replicas, server: FakeServ
     one.now += 0.02
     server.commits = 10
     assert one.ask(), "the pause is short again"
+
+
+def test_one_that_is_ahead(one: Replicas, server: FakeServer) -> None:
+    """It shows what the database itself may not show yet; it is asked again at once."""
+    server.commits = 11
+    assert one.ask() == []
+    assert (one.stats.usable, one.stats.lag, one.stats.misses) == (1, 0, 1)
+    server.commits = 10
+    assert one.ask()
 
 
 def test_the_next_one_is_asked_when_one_lags() -> None:
