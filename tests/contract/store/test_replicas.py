@@ -269,6 +269,24 @@ async def test_lag_is_counted(there: Followed) -> None:
         assert (found.lag, found.usable, found.replicas) == (5, 1, 1)
 
 
+async def test_a_commit_that_is_not_known_yet(there: Followed) -> None:
+    """A replica that shows it is asked once the database has shown it, too."""
+    backend = there.backend()
+    async with (
+        store_of(backend, "r") as reader,
+        store_of(server_backend(there.url, shared=True), "w") as writer,
+    ):
+        await wait_for_replica(reader, backend)
+        await writer.commit(put(SYSTEM, system("x")))
+        await trio.to_thread.run_sync(there.wait)
+        before = answered(backend)
+        assert await reader.select_keys(SECRETS, StoreQuery()) == []
+        assert answered(backend) == before
+        await reader.catch_up()
+        assert await reader.select_keys(SECRETS, StoreQuery()) == []
+        assert answered(backend) == before + 1
+
+
 async def test_system_rows_are_never_a_replicas(there: Followed) -> None:
     """Nothing proves that one is the last that we wrote."""
     backend = there.backend()
