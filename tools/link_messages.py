@@ -112,8 +112,8 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
             "old_size": 1,
             "size": 2,
             "root": b"r" * 32,
-            "note": f"freehold.audit/prod\n2\n{'A' * 43}=\nhead {'0' * 64}\n"
-            f"time 2026-11-24T19:00:00Z\n\n— freehold.audit/prod {'B' * 91}=\n",
+            "note": f"freehold.audit/prod/8f1c2a90b3d4e5f6\n2\n{'A' * 43}=\nhead {'0' * 64}\n"
+            f"time 2026-11-24T19:00:00Z\n\n— freehold.audit/prod/8f1c2a90b3d4e5f6 {'B' * 91}=\n",
             "signer": b"k" * 32,
             "proof": [b"q" * 32],
         },

@@ -195,7 +195,7 @@ async def serve(
                 running_exporter(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),
                 control_link.keep_linked(seal_manager, backend, handle.connections),
             ):
-                await _until_stopped(handle, seal_manager, nursery)
+                await _until_stopped(handle, seal_manager, nursery, settings.server.drain_delay)
         # In order, not by cancellation: the counters are flushed and the log's end is signed.
         seal_manager.request_seal()
         await seal_manager.wait_sealed()
@@ -211,14 +211,12 @@ def make_backend(
     database already.
     """
     if storage.server is not None:
-        return make_server_backend(storage, storage.server, joins=joins)
+        return make_server_backend(storage, storage.server)
     url, patience = storage.connection_string.get_secret_value(), storage.connection_timeout
     return SqliteBackend(url, storage.max_connections, patience / SECOND, head=head, joins=joins)
 
 
-def make_server_backend(
-    storage: StorageSettings, server: ServerAddress, *, joins: bool = False
-) -> ServerBackend:
+def make_server_backend(storage: StorageSettings, server: ServerAddress) -> ServerBackend:
     """As `make_backend`, of a database on a server."""
     given, replicas = storage.tls, None
     tls = ServerTls(ca_file=given.ca_file, cert_file=given.cert_file, key_file=given.key_file)
@@ -237,7 +235,6 @@ def make_server_backend(
         password,
         storage.max_connections,
         storage.connection_timeout / SECOND,
-        shared=joins,
         replicas=replicas,
     )
 
@@ -247,13 +244,13 @@ def replica_statistics(backend: StoreBackend) -> ReplicaStats:
     return backend.replica_statistics() if isinstance(backend, ServerBackend) else ReplicaStats()
 
 
-def read_server_witness(storage: StorageSettings) -> "LogWitness | None":
-    """What the database on a server has seen of the audit log. Raises as the witness's readers."""
+def read_server_witnesses(storage: StorageSettings) -> "list[LogWitness]":
+    """What the database on a server has seen of the audit logs. Raises as the witness's readers."""
     from vault.seal.anchor import witness  # not for an agent, which keeps what it loads
 
     if storage.server is None:
-        return None
-    return witness.read_server_witness(make_server_backend(storage, storage.server))
+        return []
+    return witness.read_server_witnesses(make_server_backend(storage, storage.server))
 
 
 def copy_storage(
@@ -350,9 +347,8 @@ async def _serve_by_workers(
 ) -> None:
     """Bind, and have the workers accept; `live` serves their websockets."""
     with await Listener.bind(*settings.server.address, Limits().backlog) as listener:
-        fd, port = listener.fileno(), listener.port
         limits = http_limits(settings)
-        await fleet.run(edge, fd, port, live=live, limits=limits, task_status=task_status)
+        await fleet.run(edge, listener, live=live, limits=limits, task_status=task_status)
 
 
 async def _serve_http(
@@ -493,9 +489,12 @@ async def _end_stuck_seal(seal_manager: SealManager) -> None:
 
 
 async def _until_stopped(
-    handle: ServerHandle | Fleet, seal_manager: SealManager, nursery: trio.Nursery
+    handle: ServerHandle | Fleet, seal_manager: SealManager, nursery: trio.Nursery, drain_delay: int
 ) -> None:
-    """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
+    """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish.
+
+    Before that the agent is not ready for `drain_delay` (ns), so that load balancers leave it.
+    """
     service = SystemdNotifier.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         # Ready only now: whoever hears it may send a signal at once.
@@ -510,6 +509,9 @@ async def _until_stopped(
             except TlsConfigError as error:
                 log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400  # one line tells all
     _notify_systemd(service.notify_stopping)
+    if drain_delay:
+        seal_manager.is_stopping = True
+        await trio.sleep(drain_delay / SECOND)
     await handle.drain(DRAIN_GRACE)
 
 

@@ -21,6 +21,7 @@ from actors import Node, World
 from actors.periodic import Job, run_periodic_jobs
 from protocols.link.vocabulary import AlertCode
 from vault.audit.broker import AuditBroker, open_audit
+from vault.audit.checkpoint import log_id_of
 from vault.audit.feed import LogFollower
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import LogLayout
@@ -75,6 +76,7 @@ from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys, bind_opaque_id
 from vault.seal.manager import Core
+from vault.seal.nodes import run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.startup_checks import (
@@ -134,7 +136,9 @@ class CoreDependencies:
     def seal_paths(self) -> SealPaths:
         """Where anchor and audit log lie, and for how long the latter is kept."""
         kept = self.settings.audit.retention_days
-        return SealPaths(self.settings.anchor_file, self.settings.audit_log, kept)
+        return SealPaths(
+            self.settings.anchor_file, self.settings.audit_log, kept, socket.gethostname()
+        )
 
 
 class SealControl(Protocol):
@@ -164,12 +168,13 @@ async def open_core(
     if not by_operator:
         startup.require_operator(allow_accepted=bool(dependencies.dev_token))
     keyring, anchor_writer = startup.keyring, startup.anchor_writer
+    audit_keys = bind_audit_keys(keyring, startup.node.id)
     rows = await world.run_sync(RowIndex, startup.resume_point.rows)
     startup.resume_point.rows.clear()
     cache = cache_config(dependencies.settings, CacheShare.LEADER)
     guard = HmacRowGuard(keyring)
     async with (
-        run_anchor_writer(anchor_writer),
+        run_anchor_writer(anchor_writer, is_alone=dependencies.backend.is_of_one_node),
         open_store(
             dependencies.backend,
             guard,
@@ -179,13 +184,13 @@ async def open_core(
             index=rows,
             head=dependencies.peers.head(),
         ) as store,  # fmt: skip
-        startup.commit_acceptance(store, root_key),
+        startup.join(store, root_key, version("freehold")),
         _open_audit(dependencies, keyring, store, startup) as (audit, index),
         open_periodic_verification(
-            *_audit_log_checks(dependencies, keyring, startup), world
+            *_audit_log_checks(dependencies, audit_keys, startup), world
         ) as periodic_check,
         open_verification(
-            *_audit_log_checks(dependencies, keyring, startup), world
+            *_audit_log_checks(dependencies, audit_keys, startup), world
         ) as verification,
     ):
         await startup.record_acceptance(audit)
@@ -196,7 +201,7 @@ async def open_core(
         await barrier.load_use_counter()
         branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
-        prover = make_prover(dependencies.settings.audit_log, bind_audit_keys(keyring), world)
+        prover = make_prover(dependencies.settings.audit_log, audit_keys, world)
         path = await wire_data_path(
             DataPathParts(
                 settings=dependencies.settings,
@@ -224,6 +229,9 @@ async def open_core(
         async with (
             _exact_uses(barrier),
             _lend_to_link(dependencies, startup, barrier, path.policies),
+            run_heartbeat(
+                startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
+            ),
             monitor_integrity(store, watch, startup.foreign_writes, world),
             hold_leases(wired.leases),
             run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
@@ -246,6 +254,7 @@ async def open_core(
                     root_key,
                     keyring.org,
                     keyring.vault,
+                    startup.node.id,
                     barrier.epoch,
                     dependencies.link_ports.ceiling,
                     audit,
@@ -255,7 +264,7 @@ async def open_core(
                     yield Core(
                         wired.pipeline,
                         path.mounts,
-                        lambda: audit.refusal_reason() or store.outage,
+                        lambda: audit.refusal_reason() or store.outage or store.silence(),
                         dependencies.peers.shut,
                     )
 
@@ -264,7 +273,7 @@ async def _run_startup_checks(parts: CoreDependencies, keyring: Keyring) -> Star
     """As `run_startup_checks`; the control plane is told of what was set back or changed."""
     try:
         found = await run_startup_checks(
-            parts.seal_paths, parts.backend, keyring, bind_audit_keys(keyring), parts.world
+            parts.seal_paths, parts.backend, keyring, partial(bind_audit_keys, keyring), parts.world
         )
     except TamperedError as error:
         _alert(parts, alert_for(error.code))
@@ -437,18 +446,11 @@ async def _open_audit(
     config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
     startup.stamp_writer.shared_tail = tail = parts.peers.audit_tail(sink.layout)
-    keys = bind_audit_keys(keyring)
+    keys = bind_audit_keys(keyring, startup.node.id)
+    log_id = log_id_of(keyring.vault, startup.node.id)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
-            open_audit_index(
-                store,
-                AUDIT,
-                sink.layout,
-                keyring.vault,
-                world,
-                mac=bind_audit_keys(keyring).mac,
-                tail=tail,
-            )
+            open_audit_index(store, AUDIT, sink.layout, log_id, world, mac=keys.mac, tail=tail)
         )
         followers: list[LogFollower] = [startup.anchor_writer, index, *parts.link_ports.followers]
         syslog: SyslogForwarder | None = None
@@ -459,7 +461,7 @@ async def _open_audit(
             dropped = syslog.statistics
             parts.metrics.register_counters(syslog_dropped=lambda: float(dropped().dropped))
         opening = open_audit(
-            config, keys, keyring.vault, [sink], world,
+            config, keys, log_id, [sink], world,
             followers=followers, retention=startup.retention,
             commits=lambda: startup.stamp_writer.commits, tail=tail, syslog=syslog,
         )  # fmt: skip
@@ -467,11 +469,11 @@ async def _open_audit(
 
 
 def _audit_log_checks(
-    parts: CoreDependencies, keyring: Keyring, startup: StartupState
+    parts: CoreDependencies, keys: AuditKeys, startup: StartupState
 ) -> tuple[LogLayout, AuditKeys, str]:
     """What the log is checked by: its files, its keys, and what was seen of it before."""
     layout = LogLayout(parts.settings.audit_log)
-    return layout, bind_audit_keys(keyring), startup.resume_point.checkpoint
+    return layout, keys, startup.resume_point.checkpoint
 
 
 def _describe_trouble(

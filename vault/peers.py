@@ -25,6 +25,7 @@ class Handover:
     root_key: bytes
     org: str
     vault: str
+    node: str  # whose log and anchor they have
     epoch: int  # of the keyring: one below it was put back, and does not count
     ceiling: Policy  # of the control plane's policies
     audit: AuditBroker

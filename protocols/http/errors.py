@@ -28,6 +28,13 @@ class PeerLeftError(HttpError):
     """The peer closed, reset or let its time run out: nobody is left to answer."""
 
 
+class ProxyHeaderError(HttpError):
+    """A trusted proxy's connection does not begin with a PROXY protocol header; it is closed.
+
+    The text says what is wrong and repeats nothing that was received.
+    """
+
+
 class AppError(HttpError):
     """The application broke the ASGI contract, or would have broken HTTP on the wire."""
 

@@ -29,7 +29,8 @@ class Limits:
 
     # Times.
     handshake_seconds: float = 10.0
-    """Three round trips on a slow link and one slow signature, with an order of magnitude over."""
+    """Three round trips on a slow link and one slow signature, with an order of magnitude over. A
+    PROXY protocol header has as long before."""
     header_seconds: float = 10.0
     """From the first byte of a request to the end of its header section (slowloris)."""
     idle_seconds: float = 75.0
@@ -70,7 +71,8 @@ class Limits:
     new connections are closed at once."""
     connections_each: int = 5_000
     """Of one client address (an IPv6 client's network counts as one), so that none closes the
-    server to the others. Trusted proxies are exempt: their connections are of many clients."""
+    server to the others. Trusted proxies are exempt: their connections are of many clients. Of a
+    client that a PROXY protocol header names they count."""
     backlog: int = 1_024
     """Connections the kernel may hold for us; Linux caps it at net.core.somaxconn (4096)."""
     streams: int = 100

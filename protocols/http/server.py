@@ -6,6 +6,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -23,7 +24,7 @@ from protocols.http.asgi import (
     MakeUnreadRefusal,
 )
 from protocols.http.coarse_clock import CoarseClock
-from protocols.http.errors import PeerLeftError, TlsConfigError
+from protocols.http.errors import PeerLeftError, ProxyHeaderError, TlsConfigError
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
@@ -33,6 +34,7 @@ from protocols.http.server_log import log_connection_failure, log_event
 from protocols.http.server_state import ServerState, overload_response, refuse_as_json
 from protocols.http.tls import TlsConfig, build_context, check_dates
 from protocols.http.transport import TlsTransport, Transport
+from protocols.http.trusted_proxies import ProxyTrust
 
 if TYPE_CHECKING:
     from protocols.http.ws_connection import UpgradeConnection
@@ -188,7 +190,7 @@ class ServerHandle:
         on_connections: Callable[[int], None] | None,
         wall_clock: Callable[[], float] | None = None,
         *,
-        trusts: Callable[[str], bool] | None = None,
+        trusts: Callable[[str], ProxyTrust] | None = None,
         upgrade_connection: "UpgradeConnection | None" = None,
     ) -> None:
         self._state = state
@@ -325,10 +327,10 @@ class ServerHandle:
             return
         shared = self._state
         client = _address(sock.getpeername)
-        source = self._source(client)
-        if source and self._from[source] >= shared.limits.connections_each:
+        trust = self._trusts(client[0]) if client and self._trusts else ProxyTrust.NONE
+        source = "" if client is None or trust else site_network(client[0])
+        if not self._count_in(source):
             sock.close()
-            log_event(logging.WARNING, "client_refused", client=source, of=self._from[source])
             return
         caller = shared.response_budget.usage_of(client[0] if client else None)
         if self._context is None:
@@ -351,33 +353,54 @@ class ServerHandle:
                 usage=caller,
             )
         self._live[transport] = transport
-        self._from[source] += 1
-        nursery.start_soon(self._guard, transport, source, client, _address(sock.getsockname))
+        scheme = "http" if self._context is None else "https"
+        peer = ConnectionInfo(client, _address(sock.getsockname), scheme)
+        nursery.start_soon(self._guard, transport, source, peer, trust)
 
-    def _source(self, client: Address | None) -> str:
-        """Whose bound the connection counts against; empty: nobody's."""
-        if client is None or (self._trusts is not None and self._trusts(client[0])):
-            return ""
-        return site_network(client[0])
+    def _count_in(self, source: str) -> bool:
+        """Count a connection against the bound of its client (empty: nobody's); False: too many."""
+        if not source:
+            return True
+        count = self._from[source]
+        if count >= self._state.limits.connections_each:
+            log_event(logging.WARNING, "client_refused", client=source, of=count)
+            return False
+        self._from[source] = count + 1
+        return True
+
+    def _count_out(self, source: str) -> None:
+        if source:
+            self._from[source] -= 1
+            if not self._from[source]:
+                del self._from[source]
 
     async def _guard(
-        self, transport: Transport, source: str, client: Address | None, server: Address | None
+        self, transport: Transport, source: str, peer: ConnectionInfo, trust: ProxyTrust
     ) -> None:
         """Whatever happens in one connection ends here."""
-        peer = ConnectionInfo(client, server, "http" if self._context is None else "https")
         try:
             self._count()
+            if trust is ProxyTrust.PROXY_PROTOCOL:
+                header = await transport.receive_proxy_header()
+                if header.client is not None:
+                    named = site_network(header.client[0])
+                    if not self._count_in(named):
+                        return
+                    source = named
+                    peer = replace(peer, client=header.client)
+                    transport.usage = self._state.response_budget.usage_of(header.client[0])
             await self._connection(transport, peer)
         except PeerLeftError:
             pass
+        except ProxyHeaderError as error:
+            proxy = peer.client[0] if peer.client else None
+            log_event(logging.WARNING, "proxy_header_refused", proxy=proxy, reason=str(error))
         except Exception as error:  # noqa: BLE001 - logged, and nobody else's business
             log_connection_failure(error, peer)
         finally:
             transport.close()
             del self._live[transport]
-            self._from[source] -= 1
-            if not self._from[source]:
-                del self._from[source]
+            self._count_out(source)
             if not self._live:
                 self._empty.unpark_all()
             self._count()
@@ -431,7 +454,7 @@ async def serve(
     wall_clock: Callable[[], float] | None = None,
     listener: Listener | None = None,
     websockets: bool = False,
-    trusts: Callable[[str], bool] | None = None,
+    trusts: Callable[[str], ProxyTrust] | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` (ASGI 3, type "http"; no lifespan) until cancelled or drained.
@@ -450,7 +473,8 @@ async def serve(
     the Date header; without one there is none, as RFC 9110 section 6.6.1 has it for a server
     without one.
 
-    `trusts`: whether an address is of a proxy, which may have more connections than a client.
+    `trusts`: whether an address is of a proxy, which may have more connections than a client. With
+    the PROXY protocol a proxy's connection has to begin with its header, which names the client.
 
     Starts with a ServerHandle once connections are accepted. Raises OSError when the address
     cannot be bound, TlsConfigError when the certificate, key or trust store cannot be used.

@@ -18,6 +18,7 @@ import trio
 from protocols.http.coarse_clock import NEVER, CoarseClock
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
+from protocols.http.proxy_protocol import ProxyHeader, parse_proxy_header
 from protocols.http.readiness import ReadinessPoller
 from protocols.http.response_budget import (
     ConnectionUsage,
@@ -99,6 +100,23 @@ class Transport:
         """
         if not self._sent_at_once(data):
             await self._flush(len(data), reservation)
+
+    async def receive_proxy_header(self) -> ProxyHeader:
+        """The PROXY protocol header, ahead of TLS and of everything else.
+
+        Raises PeerLeftError when the peer leaves or is too slow, ProxyHeaderError when it sends
+        something else.
+        """
+        self.read_by = self._clock.deadline_after(self._limits.handshake_seconds)
+        received = b""
+        while (header := parse_proxy_header(received)) is None:
+            data = await Transport.receive(self)
+            if not data:
+                raise PeerLeftError
+            received += data
+        self.read_by = NEVER
+        self._arrived = received[header.size :]
+        return header
 
     def charge_buffered(self, size: int) -> None:
         """So many bytes wait in memory for the send in hand to end."""

@@ -9,7 +9,7 @@ out its limits and gives away nothing.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from enum import StrEnum
+from enum import Enum, StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, TypeAlias
 
@@ -27,10 +27,25 @@ Ip: TypeAlias = IPv4Address | IPv6Address
 
 
 class ForwardingHeader(StrEnum):
-    """Which one the proxies write. The other is a client's own, and not looked at."""
+    """Which one the proxies write. The others are a client's own, and not looked at.
+
+    `PROXY_PROTOCOL` is no HTTP header: the server reads it before TLS (`proxy_protocol`).
+    """
 
     X_FORWARDED_FOR = "x-forwarded-for"
     FORWARDED = "forwarded"
+    PROXY_PROTOCOL = "proxy-protocol"
+
+
+class ProxyTrust(Enum):
+    """What a server believes of the peer of a connection. False for a client."""
+
+    NONE = 0
+    HTTP_HEADER = 1
+    PROXY_PROTOCOL = 2
+
+    def __bool__(self) -> bool:
+        return self is not ProxyTrust.NONE
 
 
 class TrustedProxies:
@@ -40,7 +55,12 @@ class TrustedProxies:
         """`addresses`: of proxies, or networks of nothing but proxies. Raises `ValueError`."""
         self._networks = [ip_network(each) for each in addresses]
         self._header = header.value.encode()
-        self._read = _forwarded if header is ForwardingHeader.FORWARDED else _x_forwarded_for
+        self._read = _READERS[header]
+        self._trust = (
+            ProxyTrust.PROXY_PROTOCOL
+            if header is ForwardingHeader.PROXY_PROTOCOL
+            else ProxyTrust.HTTP_HEADER
+        )
 
     def client_address(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
         """The address of the client, of a connection from `peer`: that, unless it is a proxy's."""
@@ -61,10 +81,10 @@ class TrustedProxies:
         """Without what they wrote: it is read, and nobody reads it again otherwise."""
         return [(name, value) for name, value in headers if name != self._header]
 
-    def trusts(self, peer: str) -> bool:
-        """Whether this is one of them."""
+    def trust(self, peer: str) -> ProxyTrust:
+        """Whether this is one of them, and by which means it names its clients."""
         address = _address(peer)
-        return address is not None and self._trusts(address)
+        return self._trust if address is not None and self._trusts(address) else ProxyTrust.NONE
 
     def _trusts(self, address: Ip) -> bool:
         return any(address in network for network in self._networks)
@@ -80,7 +100,7 @@ class ProxyMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """With another `client`, whose port is 0: it is not known."""
         peer = scope.get("client")
-        if peer and self._proxies.trusts(peer[0]):
+        if peer and self._proxies.trust(peer[0]):
             client = self._proxies.client_address(peer[0], scope["headers"])
             headers = self._proxies.strip_headers(scope["headers"])
             scope = {**scope, "client": (client, 0), "headers": headers}
@@ -112,6 +132,18 @@ def _forwarded(text: str) -> Iterator[str]:
             break
     if end > 0:
         yield ""
+
+
+def _no_header(text: str) -> Iterator[str]:  # noqa: ARG001 - the shape of the others
+    """Nothing that is sent as an HTTP header is believed."""
+    yield from ()
+
+
+_READERS: Final = {
+    ForwardingHeader.X_FORWARDED_FOR: _x_forwarded_for,
+    ForwardingHeader.FORWARDED: _forwarded,
+    ForwardingHeader.PROXY_PROTOCOL: _no_header,
+}
 
 
 def _address(text: str) -> Ip | None:

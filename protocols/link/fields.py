@@ -82,9 +82,9 @@ Release = Annotated[
 TreeHead = Annotated[
     str,
     Meta(
-        pattern=r"\Afreehold\.audit/[A-Za-z0-9-]{1,64}\n[0-9]{1,19}\n[A-Za-z0-9+/]{43}=\n"
+        pattern=r"\Afreehold\.audit/[A-Za-z0-9-]{1,64}/[a-z0-9-]{1,16}\n[0-9]{1,19}\n[A-Za-z0-9+/]{43}=\n"
         r"head [0-9a-f]{64}\ntime [0-9TZ:.-]{20,30}\n(?:store [0-9]{1,19}\n)?\n"
-        r"— freehold\.audit/[A-Za-z0-9-]{1,64} [A-Za-z0-9+/]{91}=\n\Z",
+        r"— freehold\.audit/[A-Za-z0-9-]{1,64}/[a-z0-9-]{1,16} [A-Za-z0-9+/]{91}=\n\Z",
         max_length=512,
         description="A signed checkpoint (docs/spec/audit.md): vault, size, hashes, time, count of "
         "commits and signature in a fixed form.",

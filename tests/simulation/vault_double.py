@@ -23,7 +23,7 @@ from protocols.link.signing import sha256
 from protocols.merkle import Frontier, leaf_hash
 from tests.simulation.machine import SimWorld
 from tests.simulation.oracle import broken
-from vault.audit.checkpoint import TreeHead, log_origin, sign_checkpoint
+from vault.audit.checkpoint import TreeHead, log_id_of, log_origin, sign_checkpoint
 from vault.audit.keys import AuditKeys
 from vault.authz import policy_bundle
 from vault.control_link.audit_follower import LogGrowth
@@ -169,7 +169,7 @@ class VaultDouble:
             return None
         growth = self._growth_from(old) if old <= len(lines) else None
         head = TreeHead(
-            origin=log_origin(self._kept.name),
+            origin=log_origin(log_id_of(self._kept.name, "n")),
             size=len(lines),
             root=self._kept.tree.root(),
             head=ZERO_HASH,

@@ -4,27 +4,22 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from heapq import merge
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ui.cli.agent_files import Config, anchor_path, database_path, default_paths, server_storage
+from protocols.instant import parse_rfc3339
+from ui.cli.agent_files import Config
+from ui.cli.audit_logs import LogWitnesses, VerifiedLog, find_logs, verify_log
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import api_path, cli_context, fetch_pages, without_empty
 from ui.cli.errors import CliError
 from ui.cli.input import read_value
 from ui.cli.output import OutputFormat, escape_json, print_note, print_text
-from ui.cli.progress import counted
 from ui.cli.times import PAST, past_time
-
-if TYPE_CHECKING:
-    from vault.audit.verify import LogVerdict
-    from vault.config.settings import StorageSettings
-    from vault.seal.anchor.witness import LogWitness
-
-W = TypeVar("W")
 
 app = CommandGroup("Search the audit log and prove that it is whole.")
 keys = CommandGroup("The public key that signs the audit log.")
@@ -39,49 +34,80 @@ Log = Annotated[Path, typer.Option(help="The active log file, its segments besid
 @app.command(
     "freehold audit verify --log /var/lib/freehold/audit.log",
     "freehold audit verify --log audit.log --key KEY --config /etc/freehold/vault.yaml",
+    "freehold audit verify --log node-a --log node-b --complete --config vault.yaml",
 )
 def verify(
     context: typer.Context,
-    log: Log,
+    log: Annotated[
+        list[Path],
+        typer.Option(
+            help="The active log file of a node, its segments beside it, or a folder with such "
+            "files. May be repeated."
+        ),
+    ],
     key: Annotated[
-        str, typer.Option(help="The agent's public key in base64, from an earlier `audit key get`.")
-    ] = "",
+        list[str],
+        typer.Option(
+            help="A node's public key in base64, from an earlier `audit key get`. May be repeated."
+        ),
+    ] = [],  # noqa: B006  # typer copies it
     anchor: Annotated[
         Path | None, typer.Option(help="The agent's anchor, else the one beside the log.")
     ] = None,
     config: Config = None,
+    complete: Annotated[
+        bool,
+        typer.Option("--complete", help="Fail if the log of a node in the database is missing."),
+    ] = False,
 ) -> None:
     """Check every record, segment and signature. Exit code 1 names the first bad record.
 
-    Without --key the log is checked against the public key that it names itself. Whoever can write
-    the whole folder could have forged both, so keep the key elsewhere. The anchor and the database
-    (those of --config, or vault.anchor and vault.db beside the log) show whether the log was
+    Each node has a log of its own. Several are checked together against what the database has
+    recorded of each.
+
+    Without --key a log is checked against the public key that it names itself. Whoever can write
+    the whole folder could have forged both, so keep the keys elsewhere. The anchor and the database
+    (those of --config, or vault.anchor and vault.db beside the log) show whether a log was
     truncated together with its head file. No agent is needed.
     """
-    near_anchor, near_database = default_paths(log)
-    server = server_storage(config)
-    witness = _newest_witness(
-        anchor_path(config, anchor) or near_anchor,
-        None if server else database_path(config) or near_database,
-        server,
-    )
-    verdict = _verified(log, _key(key) if key else None, witness)
-    if witness is None:
+    logs = [file for path in log for file in find_logs(path)]
+    if anchor is not None and len(logs) > 1:
+        raise typer.BadParameter("--anchor is of one log; those of several are found beside them")
+    public = [_key(text) for text in key]
+    witnesses = LogWitnesses(logs, anchor, config)
+    found, damaged = list[VerifiedLog](), list[str]()
+    for file in logs:
+        try:
+            found.append(verify_log(file, public, witnesses))
+        except CliError as error:
+            if len(logs) == 1:
+                raise
+            damaged.append(f"{file}: {error}")
+    if not witnesses.all:
         print_note(
             "freehold: no anchor and no database to compare the log with: an older copy of all its "
             "files would pass; name them by --config"
         )
-    public = base64.b64encode(verdict.public).decode()
-    cli_context(context).print_result(
-        {"size": verdict.size, "root": verdict.root, "public_key": public}
-    )
+    rows = [verified.describe() for verified in found]
+    cli_context(context).print_result(rows[0] if len(logs) == 1 else rows)
+    if damaged:
+        raise CliError("; ".join(damaged))
+    missing = witnesses.missing({verified.verdict.origin for verified in found})
+    for one in missing:
+        print_note(
+            f"freehold: node {one.node} ({one.machine or 'name not known'}): its log is missing "
+            f"here; {one.place} has seen {one.size} records of it"
+        )
+    if complete and missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise CliError(f"{len(missing)} of {len(missing) + len(found)} logs {verb} missing")
 
 
 @keys.command("freehold audit key get --log /var/lib/freehold/audit.log", name="get")
 def get_key(context: typer.Context, log: Log) -> None:
     """Check the log and print the public key that signed it. Keep the key elsewhere."""
     current = cli_context(context)
-    key = base64.b64encode(_verified(log, None).public).decode()
+    key = base64.b64encode(verify_log(log, [], None).verdict.public).decode()
     current.print_result(
         key if current.output_format is OutputFormat.TABLE else {"public_key": key}
     )
@@ -102,6 +128,7 @@ def status(context: typer.Context) -> None:
 @app.command(
     "freehold audit query --since 24h --result denied",
     "freehold audit query --actor ann --path secret/app -o json",
+    "freehold audit query --since 1h --agent https://web-2:8200 --agent https://web-3:8200",
 )
 def query(
     context: typer.Context,
@@ -113,9 +140,18 @@ def query(
     result: Annotated[Result, typer.Option(help="Only records with this result.")] = "",
     request: Annotated[str, typer.Option(help="Id of a request.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="At most this many; 0 means all.")] = 100,
+    agent: Annotated[
+        list[str],
+        typer.Option(help="Address of another agent on the same database, too. May be repeated."),
+    ] = [],  # noqa: B006  # typer copies it
 ) -> None:
-    """Search the log, newest first."""
+    """Search the log, newest first.
+
+    An agent finds what it did itself: each machine has a log of its own. With --agent several are
+    searched, and their events are merged by time.
+    """
     current = cli_context(context)
+    clients = [current.client, *(current.client_of(address) for address in agent)]
     asked: dict[str, Any] = without_empty(
         since=past_time(since, "--since"),
         until=past_time(until, "--until"),
@@ -125,10 +161,15 @@ def query(
         result=result,
         request_id=request,
     )
-    found = list(fetch_pages(current.client, api_path("audit/events"), "events", asked, most=limit))
+    pages = [
+        fetch_pages(client, api_path("audit/events"), "events", asked, most=limit)
+        for client in clients
+    ]
+    merged = merge(*pages, key=_event_time, reverse=True)
+    found = list(islice(merged, limit or None))
     if actor and not found:
         print_note(f"no matching record of {actor}, by name or by id")
-    current.print_result(found, QUERIED)
+    current.print_result(found, ("node", *QUERIED) if agent else QUERIED)
 
 
 @app.command("freehold audit prove 1042 > proof.json")
@@ -179,59 +220,8 @@ def hash_(
     current.print_result(answer["hash"] if current.output_format is OutputFormat.TABLE else answer)
 
 
-def _newest_witness(
-    anchor: Path | None, database: Path | None, server: "StorageSettings | None"
-) -> "LogWitness | None":
-    """Who has seen the most of the log: asked before the log is read, which only grows."""
-    from vault.seal.anchor.witness import read_anchor_witness, read_database_witness
-
-    found = [
-        _query_log(read_anchor_witness, anchor, anchor),
-        _query_log(read_database_witness, database, database),
-    ]
-    if server is not None:
-        from vault.app import read_server_witness  # slow to load
-
-        found.append(_query_log(read_server_witness, server, server.server))
-    return max(filter(None, found), key=lambda witness: witness.size, default=None)
-
-
-def _query_log(
-    ask: Callable[[W], "LogWitness | None"], asked: W | None, place: object
-) -> "LogWitness | None":
-    from vault.errors import VaultError
-
-    try:
-        return None if asked is None else ask(asked)
-    except (ValueError, VaultError) as error:
-        raise CliError(f"{place}: {error}") from None
-    except OSError as error:
-        raise CliError(f"cannot read {place}: {error.strerror}") from None
-
-
-def _verified(log: Path, key: bytes | None, witness: "LogWitness | None" = None) -> "LogVerdict":
-    from vault.audit.keys import VerifyKeys
-    from vault.audit.layout import LogLayout
-    from vault.audit.verify import BadLogError, LogVerifier
-    from vault.crypto.digest import sha256
-    from vault.crypto.note_signing import is_note_signature_valid
-
-    try:
-        note = witness.note if witness else ""
-        verifier = LogVerifier(
-            LogLayout(log), VerifyKeys(sha256, is_note_signature_valid), key, note
-        )
-        for _ in counted(verifier.records(), "Verifying records"):
-            pass
-        return verifier.verdict()
-    except BadLogError as error:
-        seen_by = f" (witness: {witness.place})" if witness else ""
-        layout = LogLayout(log)
-        if not layout.head_file.exists() and not layout.segment_files():
-            raise CliError(f"there is no audit log: {log}{seen_by}") from None
-        raise CliError(f"the log is not whole: {error}{seen_by}") from None
-    except OSError as error:
-        raise CliError(f"cannot read {error.filename or log}: {error.strerror}") from None
+def _event_time(event: dict[str, Any]) -> int:
+    return parse_rfc3339(event["time"], "time")
 
 
 def _key(text: str) -> bytes:

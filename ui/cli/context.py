@@ -30,9 +30,13 @@ class CliContext:
     @cached_property
     def client(self) -> "ApiClient":
         """A client for the configured agent. Raises `CliError`."""
+        return self.client_of(self.address)
+
+    def client_of(self, address: str | None) -> "ApiClient":
+        """A client for another agent, with the same credentials. Raises `CliError`."""
         from ui.cli.client import ApiClient
 
-        return ApiClient(ConnectionSettings.from_environment(self.address))
+        return ApiClient(ConnectionSettings.from_environment(address))
 
     def print_result(self, value: Any, columns: Sequence[str] = ()) -> None:
         """Print a result in the chosen format; `columns` are those of a list's table.

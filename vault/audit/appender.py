@@ -27,7 +27,7 @@ class Appender:
         tail: SharedTail,
         sink: FileSink,
         keys: AuditKeys,
-        vault_id: str,
+        log_id: str,
         world: World,
         *,
         rotation_bytes: int,
@@ -43,7 +43,7 @@ class Appender:
         sink.attach(keys)
         self._composer = BatchComposer(
             keys,
-            vault_id,
+            log_id,
             LogPosition(Chain(keys.digest), 0, 0, 0, is_closed=True, checkpoint=0),
             rotation_bytes=rotation_bytes,
             commits=partial(getattr, tail, "commits"),

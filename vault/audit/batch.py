@@ -68,7 +68,7 @@ class BatchComposer:
     def __init__(
         self,
         keys: AuditKeys,
-        vault_id: str,
+        log_id: str,
         position: LogPosition,
         *,
         rotation_bytes: int,
@@ -76,8 +76,8 @@ class BatchComposer:
     ) -> None:
         """`commits`: the store's count of durable commits now; it goes into each signed head."""
         self._keys = keys
-        self._vault = vault_id
-        self._origin = log_origin(vault_id)
+        self._log = log_id
+        self._origin = log_origin(log_id)
         self._rotation = rotation_bytes
         self._commits = commits
         self.resume(position)
@@ -161,13 +161,13 @@ class BatchComposer:
     def _encode(
         self, chain: Chain, entries: Sequence[RecordContent], *, commit: bool
     ) -> list[bytes]:
-        vault, encode, lines = self._vault, record.encode_record, []
+        log_id, encode, lines = self._log, record.encode_record, []
         last = len(entries) - 1 if commit else -1
         for i, entry in enumerate(entries):
             if i == last:
-                line = record.encode_committed(entry, vault, chain.size, chain.head, self._keys)
+                line = record.encode_committed(entry, log_id, chain.size, chain.head, self._keys)
             else:
-                line = encode(entry, vault, chain.size, chain.head)
+                line = encode(entry, log_id, chain.size, chain.head)
             chain.extend(line)
             lines.append(line)
         return lines

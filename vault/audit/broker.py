@@ -28,7 +28,7 @@ from vault.audit.writer import AuditConfig, Writer, WriterState, audit_unavailab
 from vault.errors import UnavailableError, VaultError
 from vault.model.operation import Capability
 
-_MAX_VAULT_ID: Final = 64  # so that a signed head fits into a disk sector
+_MAX_LOG_ID: Final = 81  # so that a signed head fits into a disk sector
 _MIN_SECONDS: Final = 0.001  # seconds: what fails has failed for some time
 DISK_FULL: Final = "the audit log's disk is full"
 _READS: Final = frozenset({Capability.READ, Capability.READ_METADATA, Capability.LIST})
@@ -211,7 +211,7 @@ def _syslog_state(stats: SyslogStats, now: float) -> SinkState:
 async def open_audit(
     config: AuditConfig,
     keys: AuditKeys,
-    vault_id: str,
+    log_id: str,
     sinks: Sequence[DurableSink],
     world: World,
     *,
@@ -228,22 +228,22 @@ async def open_audit(
     commits, which every signed head carries. `tail`: the end of a log that other processes write,
     too; then there is one sink. `syslog`: one of the followers, for the status.
 
-    Raises `ValueError` for a vault id that cannot stand in a checkpoint's first line,
+    Raises `ValueError` for a log id that cannot stand in a checkpoint's first line,
     `TamperedError` when a log is damaged, `UnavailableError` when none can be opened.
     """
-    plain = vault_id.isascii() and vault_id.replace("-", "").isalnum()
-    if not plain or len(vault_id) > _MAX_VAULT_ID:
-        raise ValueError("a vault id is at most 64 ASCII letters, digits and hyphens")
+    plain = log_id.isascii() and log_id.replace("-", "").replace("/", "").isalnum()
+    if not plain or len(log_id) > _MAX_LOG_ID:
+        raise ValueError("a log id is at most 81 ASCII letters, digits, hyphens and slashes")
     if tail is not None and len(sinks) != 1:
         raise ValueError("a log that several processes write has one copy")
     await world.run_sync(wait_all_exclusive, [sink.layout for sink in sinks])
-    opened = await open_sinks(sinks, keys, vault_id, world)
+    opened = await open_sinks(sinks, keys, log_id, world)
     feed = LogFeed(followers, sinks[0].layout, tail, keys.public, world)
     async with share_log(tail, feed, commits, world), trio.open_nursery() as nursery:
         shared = WriterState(
             sinks, feed, nursery, opened, retention=retention, commits=commits, tail=tail
         )
-        factory = partial(Writer, shared, keys, vault_id, world, config)
+        factory = partial(Writer, shared, keys, log_id, world, config)
         child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)
         async with supervise("audit", [child], world=world) as tree:
             broker = AuditBroker(tree, shared, ValueHasher(keys.mac), world, config, syslog=syslog)

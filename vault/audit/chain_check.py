@@ -51,11 +51,11 @@ def chain_before(entry: AuditRecord, keys: VerifyKeys, public: bytes) -> Chain:
     return Chain(keys.digest, head.head, tree)
 
 
-def extend_chain(chain: Chain, line: bytes, vault: str) -> AuditRecord:
+def extend_chain(chain: Chain, line: bytes, log_id: str) -> AuditRecord:
     """Extend the chain by a line that continues it. Raises `ValueError` and leaves it otherwise."""
     entry = record.decode_record(line)
-    if entry.vault != vault:
-        raise ValueError("the record is of another vault")
+    if entry.log != log_id:
+        raise ValueError("the record is of another log")
     if entry.seq != chain.size:
         raise ValueError(f"record {chain.size} is expected here, not {entry.seq}")
     if entry.prev != chain.head.hex():
@@ -90,7 +90,7 @@ def _snapshot(entry: AuditRecord, keys: VerifyKeys, public: bytes) -> tuple[Tree
         raise ValueError("the record holds no checkpoint")
     body = record.decode_body(entry, kind)
     head = verify_checkpoint(body.note, keys, public)
-    if head.origin != log_origin(entry.vault) or head.time != entry.time:
+    if head.origin != log_origin(entry.log) or head.time != entry.time:
         raise ValueError("the checkpoint is not of this record")
     if head.size != entry.seq or head.head.hex() != entry.prev:
         raise ValueError("the checkpoint is not of this place")

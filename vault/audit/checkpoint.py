@@ -13,14 +13,25 @@ from typing import Final, Self
 from vault.audit.keys import AuditKeys, HashFunction, VerifyKeys
 
 _ED25519: Final = b"\x01"  # signed-note: the signature type that goes into the key id
+_ORIGIN: Final = "freehold.audit/"
 _HASH: Final = 32
 _SIGNATURE: Final = 64
 _KEY_ID: Final = 4
 
 
-def log_origin(vault_id: str) -> str:
+def log_id_of(vault: str, node: str) -> str:
+    """The id of a node's audit log, as its records have it."""
+    return f"{vault}/{node}"
+
+
+def log_origin(log: str) -> str:
     """The log's identity: the checkpoint's first line, and the name of its key."""
-    return f"freehold.audit/{vault_id}"
+    return f"{_ORIGIN}{log}"
+
+
+def origin_node(origin: str) -> str:
+    """The node whose log that is."""
+    return origin.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ the offset of the last checkpoint in the current segment (a hint to where a star
 not signed, checked by what is found there), then the signed note, then NUL.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vault.audit.checkpoint import TreeHead, verify_checkpoint
+from vault.audit.checkpoint import TreeHead, parse_unverified_head, verify_checkpoint
 from vault.audit.keys import VerifyKeys
 
 SECTOR: Final = 512  # bytes; what a disk writes whole
@@ -36,19 +37,30 @@ def encode_slot(note: str, checkpoint_offset: int) -> bytes:
     return block.ljust(SECTOR, b"\0")
 
 
+def read_unverified_origin(path: Path) -> str:
+    """Of which log the file says that it is the head. Raises `ValueError` or `OSError`."""
+    for block in _read_slots(path):
+        with suppress(ValueError):
+            return parse_unverified_head(block.decode().partition("\n")[2]).origin
+    raise ValueError("the head file has no head")
+
+
 def read_head(path: Path, keys: VerifyKeys, public: bytes) -> StoredHead:
     """The newest of the slots. Raises `ValueError` if none is signed by this key, or `OSError`."""
-    with path.open("rb") as file:
-        data = file.read(SPACING * SLOTS)
     found: list[StoredHead] = []
     fault = "the head file is empty"
-    for slot in range(SLOTS):
-        block = data[slot * SPACING :][:SECTOR]
+    for slot, block in enumerate(_read_slots(path)):
         try:
-            mark, _, note = block.rstrip(b"\0").decode().partition("\n")
+            mark, _, note = block.decode().partition("\n")
             found.append(StoredHead(slot, verify_checkpoint(note, keys, public), note, int(mark)))
         except ValueError as error:
             fault = str(error)
     if not found:
         raise ValueError(fault)
     return max(found, key=lambda stored: stored.head.size)
+
+
+def _read_slots(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        data = file.read(SPACING * SLOTS)
+    return [data[slot * SPACING :][:SECTOR].rstrip(b"\0") for slot in range(SLOTS)]

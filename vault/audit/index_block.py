@@ -25,7 +25,7 @@ PREFIX_STEP: Final = (
 MAX_PREFIX: Final = 128  # characters of a prefix that is a term; a longer one is looked for by this
 MAX_TEXT: Final = 512  # bytes of UTF-8; a path's bound, and a name's: a page has a bounded size
 
-_NAMES: Final = AuditRow.__struct_fields__[2:]  # behind number and time
+_NAMES: Final = AuditRow.__struct_fields__[3:]  # behind number, time and node
 _EXACT: Final = ("actor_id", "operation", "result", "request_id")
 
 
@@ -74,9 +74,9 @@ class BlockBuilder:
     With a record that cannot be read it may hold anything: whoever needs it has to meet it.
     """
 
-    def __init__(self, vault_id: str, start: RecordLocation) -> None:
-        """Of the log of this vault id; its first record is at `start`."""
-        self._vault_id = vault_id
+    def __init__(self, log_id: str, start: RecordLocation) -> None:
+        """Of the log of this id; its first record is at `start`."""
+        self._log_id = log_id
         self._start = start
         self._terms: dict[str, set[str]] = {name: set() for name in (*_EXACT, "path")}
         self._first_time = self._last_time = self._retained_from = 0
@@ -131,9 +131,7 @@ class BlockBuilder:
             known = self._terms.items()
             terms = build_filter([_term(name, value) for name, values in known for value in values])
         last = self.end.seq - 1
-        row = BlockRow(
-            self._vault_id, seq, last, self._prev(), segment, offset, began, ended, terms
-        )
+        row = BlockRow(self._log_id, seq, last, self._prev(), segment, offset, began, ended, terms)
         return IndexBlock(row, self._retained_from)
 
     def _prev(self) -> str:
@@ -144,9 +142,10 @@ class BlockBuilder:
 
 
 class Search:
-    """A query, as it is asked of blocks and of lines."""
+    """A query, as it is asked of blocks and of lines of the log of `node`."""
 
-    def __init__(self, query: AuditQuery) -> None:
+    def __init__(self, query: AuditQuery, node: str = "") -> None:
+        self._node = node
         self._since = query.since
         self._until = query.until
         self._below_seq = query.validated_cursor()
@@ -199,7 +198,7 @@ class Search:
         texts: tuple[str, ...] = msgspec.structs.astuple(decode_line(_decode_event, entry.body))
         if max(map(len, texts)) * 4 > MAX_TEXT:
             texts = tuple(map(_truncate, texts))
-        row = AuditRow(number, time, *texts)
+        row = AuditRow(number, time, self._node, *texts)
         if not row.path.startswith(self._path):
             return None
         if self._actor and self._actor not in (row.actor_id, row.actor_name):

@@ -62,6 +62,6 @@ def verify_proof(proof: Proof, keys: VerifyKeys, public: bytes) -> AuditRecord:
         path=[bytes.fromhex(value) for value in proof.path],
     )
     entry = record.decode_record(line)
-    if not proven or entry.seq != proof.seq or log_origin(entry.vault) != head.origin:
+    if not proven or entry.seq != proof.seq or log_origin(entry.log) != head.origin:
         raise ValueError("the record is not proven to be in the log")
     return entry

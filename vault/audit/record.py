@@ -1,6 +1,6 @@
 """One line of the log: an envelope that is the same for every kind, around a body.
 
-`{"v":1,"seq":n,"time":…,"vault":…,"kind":…,"body":{…},"prev":hex,"commit":hex}`,
+`{"v":1,"seq":n,"time":…,"log":…,"kind":…,"body":{…},"prev":hex,"commit":hex}`,
 without spaces, the fields in that order. Pure: time and sequence number are given.
 """
 
@@ -92,7 +92,7 @@ class AuditRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields
     v: int
     seq: int
     time: str  # RFC 3339 with nanoseconds
-    vault: str
+    log: str  # the vault's id and the node's: `vault.audit.checkpoint.log_id_of`
     kind: RecordKind
     body: Any  # `msgspec.Raw` when written
     prev: str
@@ -150,19 +150,19 @@ class RecordContent(NamedTuple):
     body: bytes
 
 
-def encode_record(entry: RecordContent, vault_id: str, seq: int, prev: bytes) -> bytes:
+def encode_record(entry: RecordContent, log_id: str, seq: int, prev: bytes) -> bytes:
     """The line, without its newline."""
     time, kind, body = entry
     return _ENCODER.encode(
-        AuditRecord(VERSION, seq, time, vault_id, kind, msgspec.Raw(body), prev.hex())
+        AuditRecord(VERSION, seq, time, log_id, kind, msgspec.Raw(body), prev.hex())
     )
 
 
 def encode_committed(
-    entry: RecordContent, vault_id: str, seq: int, prev: bytes, keys: AuditKeys
+    entry: RecordContent, log_id: str, seq: int, prev: bytes, keys: AuditKeys
 ) -> bytes:
     """The line of the last record of a batch."""
-    line = encode_record(entry, vault_id, seq, prev)
+    line = encode_record(entry, log_id, seq, prev)
     return line[:-1] + _COMMIT_FIELD + commit_mark(keys, prev, line).encode() + b'"}'
 
 

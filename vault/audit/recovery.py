@@ -41,7 +41,7 @@ class RecoveredLog:
     commits: int = 0  # of the store, as the newest signed heads in the log say
 
 
-def recover_log(layout: LogLayout, keys: AuditKeys, vault_id: str) -> RecoveredLog:
+def recover_log(layout: LogLayout, keys: AuditKeys, log_id: str) -> RecoveredLog:
     """Find the end of the log. Changes nothing.
 
     Raises `TamperedError` (`audit_log_damaged`) when acknowledged records are not all there,
@@ -58,11 +58,11 @@ def recover_log(layout: LogLayout, keys: AuditKeys, vault_id: str) -> RecoveredL
         if not files:  # the very first start died while it wrote the head: there was no log yet
             return _empty_log(keys, None, 0)
         raise tampered_error(layout.head_file.name, str(error)) from None
-    if stored.head.origin != log_origin(vault_id):
-        raise tampered_error(layout.head_file.name, "the log is of another vault")
+    if stored.head.origin != log_origin(log_id):
+        raise tampered_error(layout.head_file.name, "the log is of another node or vault")
     garbage = 0
     for path in reversed(files[-2:]):  # the last, unless none of it was ever acknowledged
-        scan = _start_scan(path, stored, keys, vault_id)
+        scan = _start_scan(path, stored, keys, log_id)
         found = scan and _replay_segment(scan, garbage, is_open=path == layout.log)
         if found:
             return found
@@ -90,7 +90,7 @@ class _Scan:
     path: Path
     stored: StoredHead
     keys: AuditKeys
-    vault: str
+    log_id: str
     chain: Chain
     segment: int
     offset: int  # of the next line
@@ -107,7 +107,7 @@ class _Committed:
     last: bytes
 
 
-def _start_scan(path: Path, stored: StoredHead, keys: AuditKeys, vault: str) -> _Scan | None:
+def _start_scan(path: Path, stored: StoredHead, keys: AuditKeys, log_id: str) -> _Scan | None:
     """The scan's start, a signed state that the head covers; None if the file has none."""
     try:
         segment: record.SegmentBody = record.decode_body(
@@ -122,7 +122,7 @@ def _start_scan(path: Path, stored: StoredHead, keys: AuditKeys, vault: str) -> 
         except (ValueError, StopIteration):
             continue
         if chain.size <= stored.head.size:
-            return _Scan(path, stored, keys, vault, chain, segment.number, offset)
+            return _Scan(path, stored, keys, log_id, chain, segment.number, offset)
     return None
 
 
@@ -167,7 +167,7 @@ def _replay_line(scan: _Scan, line: LogLine) -> str:
         return "the line is torn"
     try:
         before = scan.chain.copy()
-        entry = chain_check.extend_chain(scan.chain, line.data, scan.vault)
+        entry = chain_check.extend_chain(scan.chain, line.data, scan.log_id)
         if chain_check.is_snapshot(entry):
             head = chain_check.check_snapshot(before, entry, scan.keys, scan.keys.public)
             scan.commits = max(scan.commits, head.store)

@@ -42,7 +42,7 @@ class DurableSink(SinkFiles, Protocol):
         """For people."""
         ...
 
-    def load(self, keys: AuditKeys, vault_id: str) -> RecoveredLog:
+    def load(self, keys: AuditKeys, log_id: str) -> RecoveredLog:
         """Open it and find its end. Raises `OSError` and `TamperedError`, as all of these."""
         ...
 
@@ -206,7 +206,7 @@ class OpenSinks:
 
 
 async def open_sinks(
-    sinks: Sequence[DurableSink], keys: AuditKeys, vault_id: str, world: World
+    sinks: Sequence[DurableSink], keys: AuditKeys, log_id: str, world: World
 ) -> OpenSinks:
     """Load every sink.
 
@@ -214,19 +214,19 @@ async def open_sinks(
     when none can be opened.
     """
     try:
-        return await world.run_sync(_open, sinks, keys, vault_id)
+        return await world.run_sync(_open, sinks, keys, log_id)
     except VaultError:
         for sink in sinks:
             sink.close()
         raise
 
 
-def _open(sinks: Sequence[DurableSink], keys: AuditKeys, vault_id: str) -> OpenSinks:
+def _open(sinks: Sequence[DurableSink], keys: AuditKeys, log_id: str) -> OpenSinks:
     loaded: list[tuple[DurableSink, RecoveredLog]] = []
     failed: dict[str, str] = {}
     for sink in sinks:
         try:
-            loaded.append((sink, sink.load(keys, vault_id)))
+            loaded.append((sink, sink.load(keys, log_id)))
         except OSError as error:
             failed[sink.name] = _failure_reason(sink, error)
     if not loaded:
@@ -238,7 +238,7 @@ def _open(sinks: Sequence[DurableSink], keys: AuditKeys, vault_id: str) -> OpenS
         try:
             if found.position.chain.size < longest.position.chain.size:
                 sink.catch_up_from(leader.layout)
-                found = sink.load(keys, vault_id)  # noqa: PLW2901  # it is longer now
+                found = sink.load(keys, log_id)  # noqa: PLW2901  # it is longer now
         except OSError as error:
             failed[sink.name] = _failure_reason(sink, error)
             continue

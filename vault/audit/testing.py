@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from protocols.instant import SECOND
 from vault.audit.batch import BatchComposer
+from vault.audit.checkpoint import log_id_of
 from vault.audit.hashing import ValueHasher
 from vault.audit.keys import AuditKeys, VerifyKeys
 from vault.audit.layout import LogLayout
@@ -21,6 +22,8 @@ from vault.crypto.hmac import hmac_sha256
 from vault.crypto.note_signing import NoteKey, is_note_signature_valid
 
 VAULT: Final = "vault-1"
+NODE: Final = "node-1"
+LOG_ID: Final = log_id_of(VAULT, NODE)
 NOW: Final = 1_800_000_000 * SECOND
 
 
@@ -63,12 +66,19 @@ def make_pending_record(number: int = 0, time: int = NOW) -> PendingRecord:
 
 
 def write_log(
-    log: Path, batches: int, *, batch: int = 4, rotation: int = 2**30, step: int = SECOND // 4
+    log: Path,
+    batches: int,
+    *,
+    batch: int = 4,
+    rotation: int = 2**30,
+    step: int = SECOND // 4,
+    log_id: str = LOG_ID,
+    keys: AuditKeys | None = None,
 ) -> BatchComposer:
     """A log of so many batches by the real sink; a checkpoint every `SECOND / step` batches."""
-    keys = make_keys()
+    keys = keys or make_keys()
     sink = FileSink(log, reserve_bytes=0, durability="write")
-    ledger = BatchComposer(keys, VAULT, sink.load(keys, VAULT).position, rotation_bytes=rotation)
+    ledger = BatchComposer(keys, log_id, sink.load(keys, log_id).position, rotation_bytes=rotation)
     for number in range(batches):
         now = NOW + number * step
         drafts = [make_pending_record(number * batch + i, now) for i in range(batch)]

@@ -50,7 +50,7 @@ class LogVerdict:
     root: str  # hex
     first: int
     segments: int
-    vault: str
+    origin: str  # which log it is, see `vault.audit.checkpoint.log_origin`
     public: bytes  # the key that signed it
 
 
@@ -77,7 +77,7 @@ class LogVerifier:
         self._begin_tree = Frontier(keys.digest)
         self._root = b""
         self._chain = Chain(keys.digest)
-        self._vault = ""
+        self._log = ""
         self._first = 0
         self._segment = 0  # the number of the current one
         self._segments = 0
@@ -122,7 +122,7 @@ class LogVerifier:
             root=self._root.hex(),
             first=self._first,
             segments=self._segments,
-            vault=self._vault,
+            origin=log_origin(self._log),
             public=self._public or b"",
         )
 
@@ -179,7 +179,7 @@ class LogVerifier:
         if self._public is not None and named != self._public:
             raise ValueError("the log is not signed by the given key")
         self._public = named
-        self._vault = entry.vault
+        self._log = entry.log
         self._chain = chain_check.chain_before(entry, self._keys, named)
         self._first = self._signed = self._chain.size
         self._begin_tree = self._chain.tree.copy()
@@ -207,7 +207,7 @@ class LogVerifier:
 
     def _continue(self, previous: LogLine | None, line: LogLine, following: LogLine | None) -> None:
         try:
-            chain_check.extend_chain(self._chain, line.data, self._vault)
+            chain_check.extend_chain(self._chain, line.data, self._log)
         except ValueError as error:
             blamed = self._find_bad_line(previous, line, following)
             if blamed is line:
@@ -255,8 +255,8 @@ class LogVerifier:
             raise BadLogError(name, 0, -1, "the head file is missing") from None
         except ValueError as error:
             raise BadLogError(name, 0, -1, str(error)) from None
-        if stored.head.origin != log_origin(self._vault):
-            raise BadLogError(name, 0, stored.head.size, "the head is of another vault")
+        if stored.head.origin != log_origin(self._log):
+            raise BadLogError(name, 0, stored.head.size, "the head is of another log")
         return stored
 
     def _meet_head(self, head: TreeHead) -> None:
@@ -271,8 +271,8 @@ class LogVerifier:
             head = verify_checkpoint(note, self._keys, public)
         except ValueError as error:
             raise ValueError(f"the witness is not of this log: {error}") from None
-        if head.origin != log_origin(self._vault):
-            raise ValueError("the witness is of another vault's log")
+        if head.origin != log_origin(self._log):
+            raise ValueError("the witness is of another log")
         return head
 
     def _meet_witness(self, head: TreeHead) -> None:

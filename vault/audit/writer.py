@@ -78,11 +78,11 @@ class Writer(BatchActor[PendingRecord | list[PendingRecord]]):
     hold: ClassVar[float] = BATCH_WINDOW
 
     def __init__(
-        self, state: WriterState, keys: AuditKeys, vault_id: str, world: World, config: AuditConfig
+        self, state: WriterState, keys: AuditKeys, log_id: str, world: World, config: AuditConfig
     ) -> None:
         self._state = state
         self._keys = keys
-        self._vault = vault_id
+        self._log_id = log_id
         self._world = world
         self._config = config
         self._pending: Batch | None = None
@@ -229,14 +229,14 @@ class Writer(BatchActor[PendingRecord | list[PendingRecord]]):
     # The log's files.
 
     async def _open_sinks(self) -> OpenSinks:
-        return await open_sinks(self._state.sinks, self._keys, self._vault, self._world)
+        return await open_sinks(self._state.sinks, self._keys, self._log_id, self._world)
 
     async def _open(self, opened: OpenSinks) -> None:
         shared, position = self._state, opened.recovered.position
         shared.failed = opened.failed
         self._composer = BatchComposer(
             self._keys,
-            self._vault,
+            self._log_id,
             position,
             rotation_bytes=self._config.rotation_bytes,
             commits=shared.commits,

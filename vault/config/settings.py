@@ -62,6 +62,9 @@ class TlsSettings(Section):
         return self
 
 
+MAX_DRAIN_DELAY: Final = 30 * SECOND  # with the drain itself, less than systemd waits
+
+
 class ServerSettings(Section):
     """Where to listen. Without TLS only if the file says so, and then only on loopback."""
 
@@ -69,6 +72,7 @@ class ServerSettings(Section):
     port: int | None = Field(default=None, ge=0, le=MAX_PORT)
     workers: WorkerCount = Field(default=AUTO, validate_default=True)
     web: bool = False
+    drain_delay: Duration = 0
     proxies: ProxySettings = ProxySettings()
     tls: TlsSettings
 
@@ -83,6 +87,8 @@ class ServerSettings(Section):
     def _check_address(self) -> Self:
         if (self.port is None) == (not self.listen):
             raise ValueError("needs either port or listen (host:port)")
+        if self.drain_delay > MAX_DRAIN_DELAY:
+            raise ValueError("drain_delay: is at most 30s")
         host, _ = self.address
         if not self.tls.enabled and not _is_loopback(host):
             raise ValueError(f"{host} is not loopback: without TLS, listen on 127.0.0.1 or ::1")

@@ -73,7 +73,7 @@ class Keyring(Struct, frozen=True, eq=False):
     audit_mac: bytes
     """Hashes values in audit records."""
     audit_seed: bytes
-    """Ed25519 seed that signs audit checkpoints (`note_signing.NoteKey.from_seed`)."""
+    """The seeds of the keys that sign audit checkpoints are derived from it, one for each node."""
     cursor: bytes
     """Authenticates list cursors."""
     backup: bytes

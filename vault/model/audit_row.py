@@ -4,13 +4,14 @@ from msgspec import Struct
 
 
 class AuditRow(Struct, frozen=True, gc=False):
-    """Record `seq` of the log, without what is hashed in it; `time` is in Unix nanoseconds.
+    """Record `seq` of a node's log, without what is hashed in it; `time` is in Unix nanoseconds.
 
     Texts are cut to 512 bytes of UTF-8; the log has them whole.
     """
 
     seq: int
     time: int
+    node: str
     request_id: str
     phase: str
     operation: str

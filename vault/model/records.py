@@ -210,6 +210,34 @@ class ChangeRow(Struct, frozen=True, gc=False):
     chain: bytes
 
 
+class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A node: one machine's agent, with all its processes, on a database that others may share.
+
+    `name` is the machine's and `place` its audit log's path there; `version` and `level` are those
+    of its program (see `vault.store.tables.SCHEMA_LEVEL`); `run` is another one after each start,
+    by which two machines with one id are noticed. `heartbeat` is when it committed this row last, 0
+    after an orderly stop.
+
+    `checkpoint` (the signed head of its audit log), `anchored`, `sealed_at` and `notice` are what
+    its last commit stamp said. They are written when another node's stamp replaces that one, so
+    the commit stamp of a node is newer than its row.
+    """
+
+    id: str
+    name: str = ""
+    place: str = ""
+    version: str = ""
+    level: int = 0
+    run: str = ""
+    started: int = 0
+    heartbeat: int = 0
+    checkpoint: str = ""
+    anchored: bool = False
+    sealed_at: int = 0
+    notice: dict[str, int] | None = None
+    mac: bytes = b""
+
+
 class LeaseRow(Struct, frozen=True, kw_only=True, gc=False):
     """Which agent may do a kind of background work that is done once for all agents.
 
@@ -228,8 +256,8 @@ class LeaseRow(Struct, frozen=True, kw_only=True, gc=False):
 class BlockRow(Struct, frozen=True, gc=False):
     """Where neighbouring records of an audit log are, and what their events say.
 
-    Its key is `(log, first)`: the log's vault id and the number of its first record. `prev` is what
-    the last record says of the one before, so of all: another log of the same vault has another.
+    Its key is `(log, first)`: the log's id and the number of its first record. `prev` is what
+    the last record says of the one before, so of all: another log of the same node has another.
     `start` is where the first begins in its segment, in bytes; `began` and `ended` are the earliest
     and the latest time of an event, 0 if there is none; `terms` is a filter
     (`vault.audit.bloom_filter`).

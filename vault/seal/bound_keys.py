@@ -1,14 +1,19 @@
 """What stages without access to keys are given in their place: functions made of the keyring."""
 
 from collections.abc import Callable
+from typing import Final
 
 from vault.audit.keys import AuditKeys
 from vault.authn.credential_scheme import LocatedCredential
 from vault.crypto import credentials
 from vault.crypto.digest import sha256
+from vault.crypto.encoding import length_prefixed
+from vault.crypto.hkdf import hkdf_sha256
 from vault.crypto.hmac import HmacKey
-from vault.crypto.keyring import Keyring
+from vault.crypto.keyring import KEY_SIZE, Keyring
 from vault.crypto.note_signing import NoteKey, is_note_signature_valid
+
+_AUDIT_LABEL: Final = b"freehold-audit-node-v1"
 
 
 class PepperedScheme:
@@ -61,9 +66,16 @@ def bind_opaque_id(keyring: Keyring) -> Callable[[str, str], bytes]:
     return of
 
 
-def bind_audit_keys(keyring: Keyring) -> AuditKeys:
-    """The functions that the audit log is written with."""
-    note = NoteKey.from_seed(keyring.audit_seed)
+def bind_audit_keys(keyring: Keyring, node: str) -> AuditKeys:
+    """The functions that the audit log of a node is written with.
+
+    Each node signs with a key of its own. The MAC key is the vault's: a value reads the same in all
+    logs.
+    """
+    scope = [_AUDIT_LABEL, *(part.encode() for part in (keyring.org, keyring.vault, node))]
+    info = length_prefixed(scope)
+    seed = hkdf_sha256(keyring.audit_seed, salt=b"", info=info, length=KEY_SIZE)
+    note = NoteKey.from_seed(seed)
     return AuditKeys(
         digest=sha256,
         verify=is_note_signature_valid,

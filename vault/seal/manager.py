@@ -165,6 +165,8 @@ class SealManager:
         self._share_collector: ShamirRootKey | None = None
         self._core: Core | None = None
         self._in_flight = 0
+        self.is_stopping = False
+        """Whether load balancers are to send no further requests; those that come are served."""
         self._lock = trio.Lock()  # one init, unseal or seal at a time
         self._keys_receiver, self._keys_sender = _key_channel()
         self._open_attempted = trio.Event()
@@ -257,8 +259,11 @@ class SealManager:
             progress=progress.progress,
             nonce=progress.nonce,
             vault=record.vault,
-            refusing="" if core is None or not self.is_open else core.refusal_reason(),
+            refusing="" if core is None or not self.is_open else self._refusal_reason(core),
         )
+
+    def _refusal_reason(self, core: Core) -> str:
+        return "the agent stops" if self.is_stopping else core.refusal_reason()
 
     async def reload(self) -> None:
         """Read the system rows. Raises `UnavailableError` when the store does."""

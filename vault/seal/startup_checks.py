@@ -23,6 +23,7 @@ from actors import World
 from protocols.instant import rfc3339
 from protocols.link.vocabulary import AlertCode
 from vault.audit.broker import AuditBroker
+from vault.audit.checkpoint import log_id_of
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import LogLayout
 from vault.audit.recovery import RecoveredLog, recover_log
@@ -40,6 +41,7 @@ from vault.seal.anchor.anchor_writer import WRITE_TIMEOUT, AnchorWriter
 from vault.seal.anchor.audit_events import (
     clock_confirmed_event,
     foreign_write_event,
+    node_joined_event,
     rollback_accepted_event,
 )
 from vault.seal.anchor.commit_stamp import CommitStampWriter, StampTimes
@@ -51,14 +53,12 @@ from vault.seal.anchor.rollback_check import (
 )
 from vault.seal.anchor.state import MAX_BYTES
 from vault.seal.manager import ROLLBACK_ACCEPTED, SEALED_ON_ORDER
+from vault.seal.nodes import NodeIdentity, find_node_id, make_node_id, read_only_node
 from vault.store.interface import StoreBackend, StoreSession
 from vault.store.row_guard import RowGuard
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx
-
-OLD_CLOCK_ROW: Final = "clock"
-"""Of `SYSTEM`, from before commit stamps told the time: anybody could set it."""
 
 ORDER_SECONDS: Final = 3.0
 """How long the order of a seal waits for the database. Operations get
@@ -78,17 +78,19 @@ log: Final = logging.getLogger("freehold.seal")
 
 @dataclass(frozen=True)
 class SealPaths:
-    """Where anchor and audit log lie, and for how long the latter is kept."""
+    """Where anchor and audit log lie, for how long the latter is kept, and the machine's name."""
 
     anchor: Path
     log: Path
     retention_days: int = 365
+    machine: str = ""
 
 
 @dataclass(frozen=True)
 class StartupState:
     """`keyring` is the one to go on with; both writers remember from here on."""
 
+    node: NodeIdentity
     keyring: Keyring
     resume_point: ResumePoint
     stamp_writer: CommitStampWriter
@@ -102,29 +104,38 @@ class StartupState:
 
     @property
     def is_first(self) -> bool:
-        """Whether nobody has stood here before: there is no log, and none is missing."""
+        """Whether no node has opened the vault before: there is no log, and none is missing."""
+        return self._has_no_log and not self.resume_point.base.state.node
+
+    @property
+    def joins(self) -> bool:
+        """Whether this is a new node of a vault that others have opened before."""
+        return self._has_no_log and not self.is_first
+
+    @property
+    def _has_no_log(self) -> bool:
         return (
             not self.resume_point.accepted_findings and not self.recovered_log.position.chain.size
         )
 
     @asynccontextmanager
-    async def commit_acceptance(self, store: Store, root_key: bytes) -> AsyncIterator[None]:
-        """Commit what follows from an acceptance, or from the commit stamp of an older program.
+    async def join(self, store: Store, root_key: bytes, version: str) -> AsyncIterator[None]:
+        """Commit the node's row, and after an acceptance the keyring with its new epoch.
 
-        After an acceptance the new epoch is the store's first commit. Else there may be nothing.
-        Raises `ConflictError` (`keyring_changed`) where another agent has changed the keyring since
-        this one was unsealed: its keys would be lost.
+        It is the store's first commit. `version` is that of this program. Raises `ConflictError`
+        (`keyring_changed`) where another agent has changed the keyring since this one was unsealed:
+        its keys would be lost.
         """
-        if self.resume_point.accepted_findings or self.resume_point.adopts_system_rows:
-            row = SystemRow(name=KEYRING_ROW, value=self.keyring.encode(root_key))
+        row = SystemRow(name=KEYRING_ROW, value=self.keyring.encode(root_key))
+        now = self.world.now()
 
-            def change(tx: StoreTx) -> None:
-                if self.resume_point.accepted_findings:
-                    self._require_same_keys(tx.get(SYSTEM, KEYRING_ROW), root_key)
-                    tx.put(SYSTEM, row)
-                tx.delete(SYSTEM, OLD_CLOCK_ROW)
+        def change(tx: StoreTx) -> None:
+            if self.resume_point.accepted_findings:
+                self._require_same_keys(tx.get(SYSTEM, KEYRING_ROW), root_key)
+                tx.put(SYSTEM, row)
+            self.node.join(tx, version, now)
 
-            await store.commit(change)
+        await store.commit(change)
         yield
 
     def _require_same_keys(self, stored: SystemRow | None, root_key: bytes) -> None:
@@ -211,6 +222,8 @@ class StartupState:
         """
         if self.resume_point.accepted_findings:
             await audit.record(rollback_accepted_event(self.resume_point, self.world))
+        if self.joins:
+            await audit.record(node_joined_event(self.node.id, self.node.name, self.world))
         await self._confirm_clock(audit)
         await self.anchor_writer.write_anchor()
         await self._call_beside_anchor(acceptance.remove_acceptance, self.anchor)
@@ -251,24 +264,43 @@ class StartupState:
 
 
 async def run_startup_checks(
-    paths: SealPaths, backend: StoreBackend, keyring: Keyring, audit: AuditKeys, world: World
+    paths: SealPaths,
+    backend: StoreBackend,
+    keyring: Keyring,
+    audit: Callable[[str], AuditKeys],
+    world: World,
 ) -> StartupState:
     """Look at what is there. Raises as `check_rollback`; `audit_log_damaged` of the log.
 
-    The clock of `world` goes on from that of the last commit stamp.
+    `audit` returns the keys of a node's log. Only anchor and log of this machine are looked at. The
+    clock of `world` goes on from that of the last commit stamp.
     """
     keys, file = DerivedAnchorKeys(keyring), AnchorFile(paths.anchor)
     foreign_writes = await world.run_sync(backend.foreign_writes)
-    found = await world.run_sync(_recover_log, paths.log, audit, keyring.vault)
-    there = VaultFiles(backend, HmacRowGuard(keyring), file, found, keyring.epoch)
+    known = await world.run_sync(find_node_id, file, LogLayout(paths.log), keys)
+    if not known and backend.is_of_one_node:
+        known = await world.run_sync(read_only_node, backend, keys)
+    place = str(paths.log.absolute())
+    node = NodeIdentity(known or make_node_id(world), paths.machine, place, world.new_id())
+    log_id = log_id_of(keyring.vault, node.id)
+    found = await world.run_sync(_recover_log, paths.log, audit(node.id), log_id)
+    there = VaultFiles(
+        backend,
+        HmacRowGuard(keyring),
+        file,
+        found,
+        keyring.epoch,
+        node=node.id,
+        new_node=None if known else node,
+    )
     resume_point = await world.run_sync(check_rollback, there, keys, world.wall())
     if resume_point.accepted_findings:
         keyring = keyring.at_epoch(resume_point.epoch)
     world.clock.resume(resume_point.slewed or world.wall(), resume_point.time)
-    retention = RetentionSchedule(world.clock, paths.retention_days, resume_point.notice)
+    retention = RetentionSchedule(world.clock, paths.retention_days, resume_point.recorded.notice)
     stamp_writer = CommitStampWriter(
         keys,
-        node=world.new_id(),
+        node=node.id,
         base=resume_point.base,
         written=resume_point.stamp_row,
         epoch=resume_point.epoch,
@@ -279,6 +311,7 @@ async def run_startup_checks(
     )
     anchor_writer = AnchorWriter(file, keys, stamp_writer, world)
     return StartupState(
+        node,
         keyring,
         resume_point,
         stamp_writer,
@@ -413,10 +446,10 @@ def _check_file_types(what: str, *files: Path) -> None:
             )
 
 
-def _recover_log(log: Path, keys: AuditKeys, vault: str) -> RecoveredLog:
+def _recover_log(log: Path, keys: AuditKeys, log_id: str) -> RecoveredLog:
     """The end of the log, which is not there before the first start."""
     try:
-        return recover_log(LogLayout(log), keys, vault)
+        return recover_log(LogLayout(log), keys, log_id)
     except OSError as error:
         raise UnavailableError(
             "audit_unavailable",

@@ -15,19 +15,21 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from protocols.instant import SECOND
 from protocols.merkle import Frontier, HashFunction, leaf_hash
 from vault.errors import ConflictError, TamperedError, UnavailableError, VaultError
 from vault.store.interface import BackendError, WriteSet
 from vault.store.schema import HEAD, UNFINISHED
 from vault.store.sql import SqlBackend, SqlSession
 from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table
-from vault.store.tables import ALL, HEAD_ROW, SYSTEM
+from vault.store.tables import ALL, HEAD_ROW, NODES, SYSTEM
 
 Progress: TypeAlias = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 """Called for each part of the work: what it is, and how many rows it has, if that is known. What
 the block is given is called with the number of further rows that are done."""
 
 BATCH_ROWS: Final = 1024  # of a transaction
+SILENCE_SECONDS: Final = 30  # after an agent's last heartbeat, until it has surely ended
 _BATCH_BYTES: Final = 4 * 2**20
 _PAGE_ROWS: Final = 32
 """Rows that are read at a time. A value has at most 1 MiB, so a page has little more than 32."""
@@ -83,6 +85,7 @@ def copy_vault(
         stack.enter_context(old.held())
         with old.named():
             _require_vault(source)
+            old.require_stopped()
             with source.read() as session:
                 session.inspect()
                 head = _head(session)
@@ -111,7 +114,7 @@ def copy_vault(
                 pass
             with new.named():
                 target.check()
-                new.require_held()
+                new.backend.require_held()
                 target.write_step(HEAD)
     return msgspec.structs.replace(result, copied=copied)
 
@@ -136,6 +139,7 @@ class _End:
     def _take(self) -> None:
         try:
             self.backend.take()
+            self.backend.hold()
         except UnavailableError as error:
             if error.code == "store_locked":
                 error.message += (
@@ -154,10 +158,20 @@ class _End:
             error.message = f"{self.role}, {self.backend.location}: {error.message}"
             raise
 
-    def require_held(self) -> None:
-        """Raise `BackendError` if an agent may have it. A file is held until it is closed."""
-        if not self.backend.exclusive:
-            self.backend.foreign_writes()
+    def require_stopped(self) -> None:
+        """Raise `BackendError` if an agent runs on it, as far as its heartbeats tell."""
+        if self.backend.exclusive:
+            return
+        with self.backend.read() as session:
+            now, some = session.database_time() or 0, SILENCE_SECONDS * SECOND
+            rows = self.rows(session, NODES, None)
+            names = [row.name for row in rows if abs(row.heartbeat - now) < some]
+        if names:
+            raise BackendError(
+                "store_locked",
+                f"an agent runs on it, or did {SILENCE_SECONDS} s ago: stop the one on "
+                + ", ".join(sorted(names)),
+            )
 
     def count_rows(self) -> int | None:
         """How many rows it has; None if the server takes too long to count them."""
@@ -212,7 +226,7 @@ def _view(source: _End, head: bytes) -> Iterator[SqlSession]:
     """A view of the source as it was. Raises `BackendError` if it was changed since."""
     with ExitStack() as stack:
         with source.named():
-            source.require_held()
+            source.backend.require_held()
             session = stack.enter_context(source.backend.read())
             if _head(session) != head:
                 raise BackendError(
@@ -279,10 +293,10 @@ def _copy(old: _End, view: SqlSession, new: _End, progress: Progress, batch_rows
             rows = old.rows(view, table, behind[table])
             for batch in _batches(table, rows, batch_rows):
                 with new.named():
-                    new.require_held()
+                    new.backend.require_held()
                     _write(new.backend, WriteSet(inserts={table: batch}))
                 with old.named():
-                    old.require_held()
+                    old.backend.require_held()
                 copied += len(batch)
                 advance(len(batch))
     return copied

@@ -90,7 +90,7 @@ async def _run_full_checks(store: Store, reaction: DamageReaction, world: World)
             await store.check()
             await store.inspect(reaction.begin_recount)
         except (TamperedError, UnavailableError) as error:
-            if await _seal_if_damaged(error, reaction):
+            if await seal_if_damaged(error, reaction):
                 return
             log.warning("the database could not be read through: %s", error)
         await world.sleep(FULL_CHECK_INTERVAL)
@@ -121,7 +121,7 @@ class _ForeignWriteMonitor:
         try:
             await self._check_once()
         except (TamperedError, UnavailableError) as error:
-            self._sealed = await _seal_if_damaged(error, self._reaction)
+            self._sealed = await seal_if_damaged(error, self._reaction)
             if not self._sealed:
                 log.warning("the database could not be looked at: %s", error)
         return self._sealed
@@ -153,7 +153,7 @@ class _ForeignWriteMonitor:
         self._uncounted = False
 
 
-async def _seal_if_damaged(
+async def seal_if_damaged(
     error: TamperedError | UnavailableError, reaction: DamageReaction
 ) -> bool:
     """Seal the vault if this is damage, and put on record why. Whether it was."""

@@ -153,6 +153,11 @@ class StoreBackend(Protocol):
         ...
 
     @property
+    def is_of_one_node(self) -> bool:
+        """Whether the processes of one machine's agent alone use it, as a file."""
+        ...
+
+    @property
     def queries_in_turn(self) -> bool:
         """Whether queries are better asked one after another than in a thread each."""
         ...

@@ -31,6 +31,7 @@ class MemoryBackend:
     """A database that lives as long as this object; closing it loses nothing."""
 
     exclusive = True
+    is_of_one_node = True
     look_seconds = 30.0
     queries_in_turn = True
     readers = READERS

@@ -20,8 +20,7 @@ from vault.store.server import (
     CONNECT_SECONDS,
     HEAD_IDLE_SECONDS,
     HEAD_WAIT_SECONDS,
-    OWNER_LOCK,
-    OWNER_WAIT_SECONDS,
+    LOCK_WAIT_SECONDS,
     QUERY_SECONDS,
     Role,
     ServerBackend,
@@ -36,7 +35,7 @@ _COMMON: Final = (
     f"innodb_lock_wait_timeout={HEAD_WAIT_SECONDS}, foreign_key_checks=1, unique_checks=1"
 )
 _ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL"
-_PATIENCE: Final = {Role.OWN: CONNECT_SECONDS, Role.REPLICA: ANSWER_SECONDS}
+_PATIENCE: Final = {Role.LOCK: CONNECT_SECONDS, Role.REPLICA: ANSWER_SECONDS}
 _TYPES: Final = {
     ColumnKind.NAME: f"varbinary({NAME_BYTES})",
     ColumnKind.TEXT: "mediumtext utf8mb4_bin",
@@ -81,8 +80,6 @@ _SIZE: Final = """
 SELECT SUM(data_length + index_length) FROM information_schema.tables
 WHERE table_schema = DATABASE()
 """
-_UPTIME: Final = "SHOW GLOBAL STATUS LIKE 'Uptime'"  # seconds
-_CLOCK_SECONDS: Final = 2  # by which two readings of the server's start time may differ
 _GONE: Final = {2002, 2003, 2006, 2013, 2014, 2055, 0}
 _NO_CONNECTION: Final = "the user has no connection left: lower storage.max_connections"
 _KNOWN: Final = {
@@ -163,22 +160,8 @@ class MysqlBackend(ServerBackend):
 
     def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
         """See `ServerBackend`: a lock of the server, named after the database."""
-        seconds = OWNER_WAIT_SECONDS if wait else 0
+        seconds = LOCK_WAIT_SECONDS if wait else 0
         return bool(run(connection, f"SELECT GET_LOCK({_lock(name)}, {seconds})")[0][0])
-
-    def identify_session(self, connection: Any) -> Any:
-        """The connection number, and the start time of the server, which restarts the numbers."""
-        number = run(connection, "SELECT CONNECTION_ID()")[0][0]
-        now, uptime = run(connection, "SELECT UNIX_TIMESTAMP()"), run(connection, _UPTIME)
-        return number, int(now[0][0]) - int(uptime[0][1])
-
-    def end_session(self, connection: Any, session: Any) -> None:
-        """See `ServerBackend`."""
-        number, since = session
-        holder = run(connection, f"SELECT IS_USED_LOCK({_lock(OWNER_LOCK)})")[0][0]
-        _, now_since = self.identify_session(connection)
-        if holder == number and abs(now_since - since) <= _CLOCK_SECONDS:
-            run(connection, f"KILL {number}")
 
     def wait_for_first_head(self, connection: Any) -> None:
         """Nothing to do: InnoDB waits at the SELECT already."""

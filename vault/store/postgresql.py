@@ -25,7 +25,7 @@ from vault.store.server import (
     GONE_SECONDS,
     HEAD_IDLE_SECONDS,
     HEAD_WAIT_SECONDS,
-    OWNER_WAIT_SECONDS,
+    LOCK_WAIT_SECONDS,
     QUERY_SECONDS,
     Role,
     ServerBackend,
@@ -65,7 +65,7 @@ _SETTINGS: Final = {
         "lock_timeout": f"{HEAD_WAIT_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{HEAD_IDLE_SECONDS}s",
     },
-    Role.OWN: _COMMON | {"lock_timeout": f"{OWNER_WAIT_SECONDS}s"},
+    Role.LOCK: _COMMON | {"lock_timeout": f"{LOCK_WAIT_SECONDS}s"},
 }
 _DURABLE: Final = {
     "fsync": {"on"},
@@ -116,7 +116,6 @@ _HINTS: Final = (
         "storage.connection_string, storage.password_file",
     ),
 )
-_SESSIONS: Final = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid ="
 # Relations, columns, constraints, indexes, triggers, rules, policies: everything that can change
 # the result of a query or write of the agent. Other tables in the database are ignored.
 _SCHEMA: Final = """
@@ -231,7 +230,7 @@ class PostgresqlBackend(ServerBackend):
     def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
         """See `ServerBackend`: an advisory lock of this database."""
         session = "SELECT pg_backend_pid(), current_setting('lock_timeout')"
-        if run(connection, session) != [(connection.info.backend_pid, f"{OWNER_WAIT_SECONDS}s")]:
+        if run(connection, session) != [(connection.info.backend_pid, f"{LOCK_WAIT_SECONDS}s")]:
             raise UnavailableError("store_unsafe", f"this database is refused: {_POOLER}")
         key = f"hashtext('{name}')"
         if not wait:
@@ -241,15 +240,6 @@ class PostgresqlBackend(ServerBackend):
         except errors.LockNotAvailable:
             return False
         return True
-
-    def identify_session(self, connection: Any) -> Any:
-        """See `ServerBackend`."""
-        return run(connection, f"{_SESSIONS} pg_backend_pid()")[0]
-
-    def end_session(self, connection: Any, session: Any) -> None:
-        """See `ServerBackend`."""
-        if run(connection, f"{_SESSIONS} %s", session[:1]) == [session]:
-            run(connection, "SELECT pg_terminate_backend(%s)", session[:1])
 
     def wait_for_first_head(self, connection: Any) -> None:
         """See `ServerBackend`. A row that is not committed yet is invisible, so lock the table."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from vault.store.columns import COLUMN_TYPES
 from vault.store.table import Table
-from vault.store.tables import ALL
+from vault.store.tables import ALL, SCHEMA_LEVEL
 
 METADATA: Final = sa.MetaData()
 
@@ -43,7 +43,7 @@ def _constraints(table: Table[Any]) -> Iterator[sa.schema.SchemaItem]:
 
 SQL_TABLES: Final = {table: _build(table) for table in ALL}
 
-HEAD: Final = "0007"
+HEAD: Final = f"{SCHEMA_LEVEL:04d}"
 """The newest step under `migrations/versions`."""
 UNFINISHED: Final = "copying-"
 """Begins what a database that is still being copied to has in the place of its step. No program

@@ -1,16 +1,15 @@
-"""The common part of the PostgreSQL and MySQL backends: the head lock, the owner, lost commits.
+"""The common part of the PostgreSQL and MySQL backends: the head lock, lost commits, migrations.
 
 Every write transaction first locks the head, the row that every transaction changes. So write
 transactions of all clients run one after another. It also resolves a COMMIT whose reply was lost:
 the head can be locked again only after that transaction has ended, and the change feed then says
 whether it was stored.
-
-One agent owns the database at a time: it holds a lock of the server while the database is open.
 """
 
+import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from enum import Enum, auto
 from threading import Lock
 from typing import Any, Final, TypeVar, cast
@@ -28,9 +27,9 @@ from vault.store.interface import (
     StoreSession,
     WriteSet,
 )
-from vault.store.prepared_statements import PreparedStatements
 from vault.store.replicas import ReplicaSet, ReplicaStats
-from vault.store.sql import READERS, STATEMENTS, SqlBackend, create_engine
+from vault.store.schema import HEAD
+from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
@@ -44,27 +43,31 @@ QUERY_SECONDS: Final = 30
 """Timeout of a query, and of a wait for a free connection."""
 GONE_SECONDS: Final = 10
 """Time until agent and server notice that the other machine is gone."""
-OWNER_LOCK: Final = "freehold agent"
-OWNER_WAIT_SECONDS: Final = 2  # the server may notice late that the last owner is gone
+COPY_LOCK: Final = "freehold copy"
+LOCK_WAIT_SECONDS: Final = 2  # the server may notice late that the last holder is gone
 MIGRATION_LOCK: Final = "freehold migration"
-MIGRATION_TRIES: Final = 30  # of `OWNER_WAIT_SECONDS` each, while another agent migrates
+MIGRATION_TRIES: Final = 30  # of `LOCK_WAIT_SECONDS` each, while another agent migrates
 _LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
 ENTRIES_FROM: Final = (
     f"SELECT seq, chain FROM {CHANGES.name} WHERE seq >= {{:d}} ORDER BY seq LIMIT 2"  # noqa: S608  # a name of ours
 )
 _LAST_COMMIT: Final = f"SELECT MAX(seq) FROM {CHANGES.name}"  # noqa: S608
+_NEW_COLUMN: Final = re.compile(
+    r"column \w+\.\w+ (?!.*( not null| default| generated)).*", re.IGNORECASE
+)
+_REVISIONS: Final = "SELECT version_num FROM alembic_version"
 
 T = TypeVar("T")
 
 
 class Role(Enum):
-    """The use of a connection: reads, reads of a replica, writes, or the owner's lock."""
+    """The use of a connection: reads, reads of a replica, writes, or a lock of the server."""
 
     READ = auto()
     REPLICA = auto()
     WRITE = auto()
-    OWN = auto()
+    LOCK = auto()
 
 
 class ServerBackend(SqlBackend):
@@ -85,25 +88,19 @@ class ServerBackend(SqlBackend):
         readers: int = READERS,
         patience: float = QUERY_SECONDS,
         *,
-        shared: bool = False,
         replicas: ReplicaSet | None = None,
     ) -> None:
         """`tls` None: no TLS. `password` is called for each connection; None: it is in the address.
 
-        `patience`: seconds that a read waits for one of `readers` connections. `shared`: several
-        agents may have the database open, and no owner's lock is taken. `replicas` are opened and
-        closed with the database.
+        `patience`: seconds that a read waits for one of `readers` connections. `replicas` are
+        opened and closed with the database.
         """
         super().__init__(readers)
         self._address = address
         self._tls = tls
         self._password = password or (lambda: address.password)
         self._patience = patience
-        self._owner: Any = None  # the driver's connection that holds the lock
-        self._owner_session: Any = None  # from `identify_session`
-        self._owner_error: BackendError | None = None  # why there is no owner connection
-        self._owner_lock = Lock()
-        self._shared = shared
+        self._copy_lock: Any = None  # the driver's connection that holds it
         self._replicas = replicas
         self._head_reader: Any = None  # the driver's connection for `read_head`
         self._head_lock = Lock()
@@ -123,16 +120,8 @@ class ServerBackend(SqlBackend):
     def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
         """Take the lock of this name until the connection ends. False: another client has it.
 
-        `wait`: wait up to `OWNER_WAIT_SECONDS` for it.
+        `wait`: wait up to `LOCK_WAIT_SECONDS` for it.
         """
-
-    @abstractmethod
-    def identify_session(self, connection: Any) -> Any:
-        """An identifier of this session that the server never uses for another one."""
-
-    @abstractmethod
-    def end_session(self, connection: Any, session: Any) -> None:
-        """End an earlier session of this agent, if it still exists, to release its lock."""
 
     @abstractmethod
     def wait_for_first_head(self, connection: Any) -> None:
@@ -165,8 +154,6 @@ class ServerBackend(SqlBackend):
     # SqlBackend.
 
     def _open_engines(self) -> tuple[sa.Engine, sa.Engine]:
-        if not self._shared:
-            self._own()
         reads = create_engine(
             self.url,
             lambda: self.connect_driver(Role.READ),
@@ -205,20 +192,17 @@ class ServerBackend(SqlBackend):
         if self._replicas is not None:
             self._replicas.close()
         self._close_head()
-        self._release_owner()
-        self._owner_session = self._owner_error = None
+        held, self._copy_lock = self._copy_lock, None
+        if held is not None:
+            with suppress(Exception):  # the server releases the lock with the connection
+                held.close()
 
     def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
-        """`_on_checkout` has begun it. Refuse to read while another agent may own the database."""
-        _ = reader
-        if self._owner_error is not None:
-            self._keep_owner(wait=False)
+        """`_on_checkout` has begun it."""
 
     def _begin_write(self, writer: sa.Connection) -> None:
         """Begin, and lock the head until the transaction ends."""
         self.warnings.clear()
-        if self._owner is None and not self._shared:
-            self._keep_owner()
         try:
             super()._begin_write(writer)
         except BackendError as error:
@@ -314,7 +298,7 @@ class ServerBackend(SqlBackend):
     def _take_migration_lock(self) -> Any:
         """The driver's connection that holds it."""
         try:
-            connection = self.connect_driver(Role.OWN)
+            connection = self.connect_driver(Role.LOCK)
             for _ in range(MIGRATION_TRIES):
                 if self.try_lock(connection, MIGRATION_LOCK, wait=True):
                     return connection
@@ -326,9 +310,10 @@ class ServerBackend(SqlBackend):
         )
 
     def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
-        found = self.describe_schema(connection.dbapi_connection)
+        driver = connection.dbapi_connection
+        found = self.describe_schema(driver)
         wanted = self.expected_schema()
-        if found == wanted:
+        if found == wanted or (found > wanted and _is_expanded(driver, found - wanted)):
             return
         foreign = sorted(found - wanted, key=lambda line: (line.startswith("column"), line))
         told = [f"{line} is not ours" for line in foreign]
@@ -377,8 +362,6 @@ class ServerBackend(SqlBackend):
     def read_since(self, position: FeedPosition, ask: Callable[[StoreSession], T]) -> T:
         """By a replica whose last commit is this, or else by `read`."""
         if self._replicas is not None and self.is_open:
-            if self._owner_error is not None:
-                self._keep_owner(wait=False)
             for found in self._replicas.read(position, self._replica_session, ask):
                 return found
         with self.read() as session:
@@ -416,8 +399,6 @@ class ServerBackend(SqlBackend):
 
         A connection that is not in autocommit would show one view of the head for ever.
         """
-        if self._owner_error is not None:
-            self._keep_owner(wait=False)
         with self._head_lock:
             try:
                 return self._select_head()
@@ -429,16 +410,15 @@ class ServerBackend(SqlBackend):
                 self._close_head()
                 raise self._store_error(error) from error
 
-    def read_closed_head(self) -> bytes:
-        """The head of a database that is not open here, over a connection of its own."""
+    @contextmanager
+    def read_closed(self) -> Iterator[StoreSession]:
+        """A database that is not open here, over a connection of its own; each query by itself."""
         dialect = sa.create_engine(self.url, paramstyle="format").dialect
-        system = PreparedStatements(STATEMENTS[SYSTEM], dialect)
         try:
             with closing(self.connect_driver(Role.READ)) as connection:
-                records = run(connection, system.get, system.key_parameters((HEAD_ROW,)))
+                yield self._session(connection, dialect)
         except Exception as error:
             raise self._store_error(error) from error
-        return bytes(records[0][1]) if records else b""
 
     def _select_head(self) -> bytes:
         if self._reads is None:
@@ -455,63 +435,34 @@ class ServerBackend(SqlBackend):
             with suppress(Exception):  # it is broken already: that is why it goes
                 reader.close()
 
-    # The owner.
+    # For `vault.store.copy`.
 
-    def foreign_writes(self) -> int:
-        """Check that this agent still owns the lock; returns 0: the row index detects other writes.
-
-        Raises `BackendError` (`store_locked`) when another agent has the lock. Then reads and
-        writes are refused until a later call or a write takes the lock again.
-        """
-        if not self._shared:
-            self._keep_owner()
-        return 0
-
-    def _keep_owner(self, *, wait: bool = True) -> None:
-        """Take the lock again if its connection was lost. Raises `BackendError`.
-
-        `wait` False: while another thread takes it, raise the last failure.
-        """
-        if not self._owner_lock.acquire(blocking=wait):
-            lost = self._owner_error
-            if lost is None:
-                return
-            raise BackendError(lost.code, lost.message)
+    def hold(self) -> None:
+        """Hold it until it is closed, so that no other copy begins. Raises `BackendError`."""
         try:
-            run(self._owner, "SELECT 1")
-        except Exception:  # noqa: BLE001  # the reason does not matter: take the lock again
-            self._release_owner()
-            self._own()
-        finally:
-            self._owner_lock.release()
-
-    def _own(self) -> None:
-        try:
-            self._owner = self.connect_driver(Role.OWN)
-            if self._owner_session is not None:
-                self.end_session(self._owner, self._owner_session)
-            self._require_lock(self._owner)
-            self._owner_session = self.identify_session(self._owner)
+            self._copy_lock = self.connect_driver(Role.LOCK)
+            is_ours = self.try_lock(self._copy_lock, COPY_LOCK, wait=True)
         except Exception as error:
-            self._release_owner()
-            failure = self._store_error(error)
-            if isinstance(failure, BackendError):
-                self._owner_error = failure
-            if failure is error:
-                raise
-            raise failure from error
-        self._owner_error = None
+            raise self._store_error(error) from error
+        if not is_ours:
+            raise BackendError(_LOCKED, f"a copy of the {self._address} is under way")
 
-    def _require_lock(self, owner: Any) -> None:
-        known = self._owner_error is not None and self._owner_error.code == _LOCKED
-        if not self.try_lock(owner, OWNER_LOCK, wait=not known):  # a repeated attempt does not wait
-            raise BackendError(_LOCKED, f"another agent has the {self._address}: stop it first")
+    def require_held(self) -> None:
+        """Raise `BackendError` if it is no longer held."""
+        try:
+            run(self._copy_lock, "SELECT 1")
+        except Exception as error:
+            raise self._store_error(error) from error
 
-    def _release_owner(self) -> None:
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            with suppress(Exception):  # the server releases the lock with the connection
-                owner.close()
+
+def _is_expanded(connection: Any, foreign: Iterable[str]) -> bool:
+    """Whether these are columns that a newer program's migration may have added, and no more.
+
+    They can be empty and have no default, so what this program reads and writes stays the same.
+    """
+    if not all(map(_NEW_COLUMN.fullmatch, foreign)):
+        return False
+    return [revision for (revision,) in run(connection, _REVISIONS)] > [HEAD]
 
 
 class _ReplicaConnection:

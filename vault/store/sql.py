@@ -74,6 +74,7 @@ class SqlBackend(ABC):
     """
 
     exclusive = False
+    is_of_one_node = False
     queries_in_turn = False
     look_seconds = 30.0  # a disk may be slow
     clock = ""
@@ -244,6 +245,12 @@ class SqlBackend(ABC):
         """Take the database without a look at it; `connect` verifies that a commit is durable."""
         self._reads, self._writes = self._open_engines()
         self._dialect = self._reads.dialect
+
+    def hold(self) -> None:  # noqa: B027  # a file is
+        """Hold it until it is closed, so that no other copy begins. Raises `BackendError`."""
+
+    def require_held(self) -> None:  # noqa: B027  # as above
+        """Raise `BackendError` if it is no longer held."""
 
     def migrate(self) -> None:
         """Bring the schema up to date."""

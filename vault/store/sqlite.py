@@ -103,6 +103,7 @@ def verify_durability(database: sqlite3.Connection) -> None:
 class SqliteBackend(SqlBackend):
     """One file, held by one agent: by one process, or by several that share its head."""
 
+    is_of_one_node = True
     queries_in_turn = True  # a thread for each costs more than the query
     names_query = "SELECT name FROM sqlite_master"
 

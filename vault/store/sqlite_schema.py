@@ -92,6 +92,11 @@ CREATE TABLE credential_usage(credential_id VARCHAR(512)NOT NULL,last_used BIGIN
 CREATE TABLE audit_blocks(log VARCHAR(512)NOT NULL,first BIGINT NOT NULL,last BIGINT NOT NULL,
   prev VARCHAR(512)NOT NULL,segment BIGINT NOT NULL,start BIGINT NOT NULL,began BIGINT NOT NULL,
   ended BIGINT NOT NULL,terms BLOB NOT NULL,CONSTRAINT pk_audit_blocks PRIMARY KEY(log,first));
+CREATE TABLE nodes(id VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
+  place TEXT NOT NULL,version VARCHAR(512)NOT NULL,level BIGINT NOT NULL,run VARCHAR(512)NOT NULL,
+  started BIGINT NOT NULL,heartbeat BIGINT NOT NULL,checkpoint TEXT NOT NULL,
+  anchored BOOLEAN NOT NULL,sealed_at BIGINT NOT NULL,notice JSON,mac BLOB NOT NULL,
+  CONSTRAINT pk_nodes PRIMARY KEY(id));
 CREATE TABLE changes(seq BIGINT NOT NULL,node VARCHAR(512)NOT NULL,changes BLOB NOT NULL,
   chain BLOB NOT NULL,CONSTRAINT pk_changes PRIMARY KEY(seq));
 CREATE TABLE leases(name VARCHAR(512)NOT NULL,holder VARCHAR(512)NOT NULL,epoch BIGINT NOT NULL,
@@ -109,6 +114,7 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "api_keys": 1,
     "tokens": 2,
     "policies": 1,
+    "nodes": 1,
     "audit_blocks": 1,
     "changes": 1,
     "leases": 1,

@@ -125,6 +125,8 @@ class Store:
         )
         self.outage = ""
         """Why the last check of the change feed failed, for people; empty when it succeeded."""
+        self.silence: Callable[[], str] = str
+        """Why nothing may be answered although the database does; empty while it may be."""
         self._queries = tree.ref("queries") if backend.queries_in_turn else None
         views = _VIEWS if backend.queries_in_turn else 1
         self._look = None if backend.exclusive else tree.ref("look")
@@ -134,8 +136,14 @@ class Store:
         """See everything that any process or machine had acknowledged before this call.
 
         Called at the start of a request. Raises `TamperedError` (`feed_damaged`), and
-        `UnavailableError` when the database does not answer.
+        `UnavailableError` when the database does not answer, or for `silence`.
         """
+        if reason := self.silence():
+            raise UnavailableError("store_unavailable", reason)
+        await self.look()
+
+    async def look(self) -> None:
+        """As `catch_up`, whatever `silence` says."""
         if self._look is None or self._committer.is_current:
             return
         try:

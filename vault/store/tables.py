@@ -5,6 +5,8 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
+SCHEMA_LEVEL: Final = 8
+"""The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
 """Of `SYSTEM`: every transaction of an open vault changes it, so whoever has it locked is the only
@@ -59,6 +61,7 @@ USAGE: Final = Table(
     latest=("last_used",),
     about=((TOKENS, "accessor"), (API_KEYS, "id")),
 )
+NODES: Final = Table("nodes", records.NodeRow, ("id",), texts=("place", "checkpoint"))
 CHANGES: Final = Table("changes", records.ChangeRow, ("seq",), cached=False)
 LEASES: Final = Table("leases", records.LeaseRow, ("name",))
 AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
@@ -75,6 +78,7 @@ ALL: Final[tuple[Table[Any], ...]] = (
     TOKENS,
     POLICIES,
     USAGE,
+    NODES,
     AUDIT,
     CHANGES,
     LEASES,

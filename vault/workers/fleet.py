@@ -11,7 +11,7 @@ import trio
 
 from actors import RestartAfter, RestartPolicy, World, decide_restart
 from protocols.errors import locate
-from protocols.http import Limits
+from protocols.http import Limits, Listener
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
@@ -93,6 +93,7 @@ class Fleet(SharedPeers):
         self._deaths = deque[float](maxlen=FAILING_DEATHS)
         metrics.register_counters(worker_restarts=lambda: float(self._replaced))
         self.port = 0
+        self._listener: Listener | None = None
 
     def report_to(self, link: LinkPorts) -> None:
         """Whom counts of use and alerts of the workers go to."""
@@ -171,8 +172,7 @@ class Fleet(SharedPeers):
     async def run(
         self,
         edge: Answering,
-        listener: int,
-        port: int,
+        listener: Listener,
         *,
         live: App | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
@@ -181,11 +181,11 @@ class Fleet(SharedPeers):
         """Start all and replace those that die, until drained or cancelled.
 
         `edge` answers what they relay, `live` serves their websockets; `limits` bound what the
-        leader answers, all in all; `listener` is the descriptor of the listening socket. Started
+        leader answers, all in all; `listener` is theirs to accept from. Started
         when all accept connections. Raises `UnavailableError` (`workers_failing`) when they die
         too often, `OSError` when the first ones cannot be started or what starts them is gone.
         """
-        self.port = port
+        self.port, self._listener = listener.port, listener
         staff = Staff(
             zygote=self._zygote,
             page=self._page_fd,
@@ -201,18 +201,22 @@ class Fleet(SharedPeers):
         )
         serving = [trio.Event() for _ in range(self._count)]
         with self._life:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch_head)
-                for number, event in enumerate(serving, 1):
-                    nursery.start_soon(self._keep, number, staff, event)
-                for event in serving:
-                    await event.wait()
-                task_status.started(self)
+            async with trio.open_nursery() as watch:
+                watch.start_soon(self._watch_head)
+                async with trio.open_nursery() as nursery:
+                    for number, event in enumerate(serving, 1):
+                        nursery.start_soon(self._keep, number, staff, event)
+                    for event in serving:
+                        await event.wait()
+                    task_status.started(self)
+                watch.cancel_scope.cancel()
         self._gone.set()
 
     async def drain(self, grace: float) -> None:
         """Let answers in flight end for up to `grace` seconds; return when all have ended."""
         self._grace = grace
+        if self._listener is not None:
+            self._listener.close()  # else whoever connects waits until we have ended
         for seat in self._seats:
             seat.tell(Drain(grace))
         with trio.move_on_after(grace + END_SECONDS):
@@ -322,6 +326,7 @@ class Fleet(SharedPeers):
             root_key=opening.root_key,
             org=opening.org,
             vault=opening.vault,
+            node=opening.node,
             ceiling=opening.ceiling,
             epoch=opening.epoch,
             floor=self._world.clock.least,

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from protocols.errors import locate
+from protocols.http import Listener
 from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
 from vault.workers.desk import Answering, App, AuditDesk, RelayDesk
@@ -55,7 +56,7 @@ class Staff:
 
     zygote: Zygote
     page: int  # its descriptor
-    listener: int  # the same
+    listener: Listener
     edge: Answering
     live: App | None  # of websockets; None: there are none
     answers: ResponseBudget  # the leader's own budget for what it answers to all of them
@@ -138,7 +139,7 @@ class Seat:
 
     async def _start(self, theirs: list[socket.socket]) -> None:
         message = msgspec.msgpack.encode(Spawn(self.number))
-        fds = [*(s.fileno() for s in theirs), self._staff.page, self._staff.listener]
+        fds = [*(s.fileno() for s in theirs), self._staff.page, self._staff.listener.fileno()]
         try:
             pid = await trio.to_thread.run_sync(self._staff.zygote.spawn, message, fds)
             self._process, self.pid = _handle_of(pid), pid

@@ -42,6 +42,7 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     root_key: bytes
     org: str
     vault: str
+    node: str  # see `vault.seal.nodes`
     ceiling: Policy
     epoch: int  # a keyring below it was put back, and does not count
     floor: int  # Unix ns, below which its clock does not answer: the leader's `SlewedClock.least`

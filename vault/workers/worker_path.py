@@ -8,6 +8,7 @@ from typing import Final
 from actors import World
 from actors.periodic import Job, run_periodic_jobs
 from vault.audit.appender import Appender
+from vault.audit.checkpoint import log_id_of
 from vault.audit.hashing import ValueHasher
 from vault.audit.layout import LogLayout
 from vault.audit.sinks.file import FileSink
@@ -23,6 +24,7 @@ from vault.pipeline import Pipeline, PipelineParts
 from vault.seal.anchor.commit_stamp import StampTimes
 from vault.seal.anchor.joining import join_database
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys
+from vault.seal.nodes import HeartbeatFollower
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
 from vault.store.row_index import RowIndex
@@ -65,7 +67,7 @@ async def open_worker_path(
         guard,
         DerivedAnchorKeys(keyring),
         lambda: StampTimes(world.now(), world.clock.value),
-        world.new_id(),
+        order.node,
     )
     stamper = joined.stamp_writer
     stamper.shared_tail = tail
@@ -78,7 +80,7 @@ async def open_worker_path(
     ) as store:  # fmt: skip
         barrier = Barrier(store, keyring, order.root_key, world)
         await barrier.load_use_counter()
-        keys = bind_audit_keys(keyring)
+        keys = bind_audit_keys(keyring, order.node)
         audit = RemoteAudit(parts.audit, ValueHasher(keys.mac), world)
         path = await wire_data_path(
             DataPathParts(
@@ -98,14 +100,18 @@ async def open_worker_path(
             tail,
             FileSink(settings.audit_log, durability=settings.audit.durability, reserve_bytes=0),
             keys,
-            keyring.vault,
+            log_id_of(keyring.vault, order.node),
             world,
             rotation_bytes=settings.audit.rotation_size,
         )
-        watch = Job("damage", WATCH_INTERVAL, _DamageWatch(store, parts.report_damage))
+        watches = [Job("damage", WATCH_INTERVAL, _DamageWatch(store, parts.report_damage))]
+        if not backend.is_of_one_node:
+            heartbeat = HeartbeatFollower(order.node, store, world)
+            store.silence = heartbeat.outage
+            watches.append(Job("heartbeat", WATCH_INTERVAL, heartbeat))
         async with (
             parts.audit.appending(appender),
-            run_periodic_jobs([*path.jobs(), watch], world),
+            run_periodic_jobs([*path.jobs(), *watches], world),
             run_cache_warmup(store, world, settings.warmup_workers),
         ):
             with stamper.track_epoch(lambda: barrier.epoch):

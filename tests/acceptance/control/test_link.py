@@ -463,8 +463,8 @@ async def test_a_cursor_beyond_all_that_was_sent_begins_a_new_stream(
 
 
 def checkpoint(key: Ed25519PrivateKey, size: int, seed: str) -> m.AuditCheckpoint:
-    """A state of the log `freehold.audit/shared`, signed by its key."""
-    origin, root = "freehold.audit/shared", sha256(seed.encode())
+    """A state of the log `freehold.audit/shared/n`, signed by its key."""
+    origin, root = "freehold.audit/shared/n", sha256(seed.encode())
     public = key.public_key().public_bytes_raw()
     text = f"{origin}\n{size}\n{b64(root)}\nhead {'0' * 64}\ntime 2026-11-24T19:00:00.000Z\n"
     key_id = sha256(origin.encode() + b"\n\x01" + public)[:4]

@@ -29,6 +29,7 @@ _VOLATILE: Final = (
     (re.compile(r"freehold-[0-9a-f]{8}\b"), "freehold-ID"),
     (re.compile(r"accessor +[a-z0-9]{24}"), "accessor ACCESSOR"),
     (re.compile(r"\bs\.[A-Za-z0-9]{40,}"), "TOKEN"),
+    (re.compile(r"\b[0-9a-f]{16}\b"), "NODE"),
     (re.compile(r"size +\d+"), "size N"),
     (re.compile(r"line \d+, record \d+: .*"), "line N, record N: WHY"),
     (re.compile(r"^\d+ +TIME", re.MULTILINE), "N TIME"),

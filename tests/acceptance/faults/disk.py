@@ -84,7 +84,8 @@ def _linked(
 def _refusing(agent: Agent, plane: Plane, filler: Path) -> tuple[str, str]:
     """The control plane has an alert while the agent refuses; its code and severity."""
     _fill(filler)
-    _until_refused(agent)
+    _until_refused(agent)  # by the database or by the log, whichever was full first
+    _eventually(lambda: "audit log" in str(_write(agent, 1_000).json))
     _eventually(lambda: _state(plane) == "refusing")
     _eventually(lambda: ("refusing", "firing", "critical") in _alerts(plane))
     return "refusing", "critical"

@@ -2,11 +2,13 @@
 
 import http.client
 import itertools
+import json
 import os
 import re
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -171,3 +173,26 @@ def test_a_stop_counts_the_uses_of_the_key_exactly_and_a_crash_too_many(
         assert agent.stop() == 0
     with running(agent):
         assert counted()["uses"] == written + BLOCK
+
+
+def test_it_is_not_ready_before_it_stops(folder: Path) -> None:
+    """With a `drain_delay`: load balancers leave it, and whoever comes meanwhile is served."""
+    agent = served_agent(folder)
+    file = folder / "vault.yaml"
+    config = json.loads(file.read_text())
+    config["server"]["drain_delay"] = "4s"
+    file.write_text(json.dumps(config))
+    with running(agent):
+        made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}).json
+        agent.call("PUT", "/v1/sys/unseal", {"key": made["keys"][0]})
+        assert agent.call("GET", "/health/ready").status == 200
+        assert agent.process is not None
+        began = time.monotonic()
+        agent.process.send_signal(signal.SIGTERM)
+        while (ready := agent.call("GET", "/health/ready")).status == 200:
+            assert time.monotonic() - began < 3
+        assert ready.json == {"status": "refusing", "reason": "the agent stops"}
+        own = agent.call("GET", "/v1/auth/token/lookup-self", token=made["root_token"])
+        assert own.status == 200
+        assert agent.process.wait(STOPPED_WITHIN) == 0
+        assert time.monotonic() - began >= 4

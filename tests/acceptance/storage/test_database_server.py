@@ -214,6 +214,37 @@ def test_a_witness_that_does_not_answer(agent: Agent, server: Server) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_two_machines_take_turns(agent: Agent, tmp_path: Path) -> None:
+    """Each has a data folder of its own; the database is theirs together."""
+    agent.stop()
+    settings = json.loads((agent.folder / "vault.yaml").read_text())
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "root.key").write_bytes((agent.folder / "root.key").read_bytes())
+    (folder / "root.key").chmod(0o600)
+    other = server_agent(folder, settings["storage"]["connection_string"])
+    other.token = agent.token
+    for number in range(1, 3):
+        for one in (other, agent):
+            with running(one):
+                assert read(one, "first").json["data"]["data"]["n"] == number - 1
+                if one is agent:
+                    assert write(one, "first", number).status == 200
+    logs = ("--log", str(agent.folder), "--log", str(folder))
+    config = ("--config", str(agent.folder / "vault.yaml"), "--complete", "-o", "json")
+    done = freehold("audit", "verify", *logs, *config)
+    assert done.returncode == 0, done.stderr
+    assert len({row["node"] for row in json.loads(done.stdout)}) == 2
+    done = freehold("audit", "verify", *logs[:2], *config)
+    assert done.returncode == 1
+    assert "its log is missing here" in done.stderr
+    for file in [*folder.glob("audit.log*"), *folder.glob("vault.anchor*")]:
+        file.unlink()
+    with running(agent):
+        assert read(agent, "first").status == 200, "what the other has lost is not its business"
+    assert "had its audit log here, and log and anchor are gone" in refused_start(folder)
+
+
 def verify_log(
     log: Path, config: Path | None = None, *more: str
 ) -> "subprocess.CompletedProcess[str]":

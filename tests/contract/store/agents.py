@@ -88,7 +88,7 @@ class Database:
         if self._shared is not None:
             yield self._shared
             return
-        backend = server_backend(self._url, shared=True)
+        backend = server_backend(self._url)
         backend.open()
         try:
             yield backend

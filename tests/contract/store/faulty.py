@@ -33,6 +33,11 @@ class FaultyBackend:
         return self.inner.exclusive
 
     @property
+    def is_of_one_node(self) -> bool:
+        """As the inner one's."""
+        return self.inner.is_of_one_node
+
+    @property
     def queries_in_turn(self) -> bool:
         """As the inner one's."""
         return self.inner.queries_in_turn

@@ -1,6 +1,7 @@
 """A further process on a SQLite file that several share; the tests kill, stop or starve it.
 
-`head_child.py FOLDER WHAT [NAME]`: the words of the head are in FOLDER/head, mapped.
+`head_child.py FOLDER NUMBER WHAT [NAME]`: the words of the head are in FOLDER/head, mapped, and
+NUMBER is that of the process there.
 
 - `hold`: hold the head until killed; says `held`.
 - `die`, `die-at-the-end`: be killed behind a commit, before it is said in the words.
@@ -86,9 +87,9 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
 
-async def commit(folder: Path, what: str, name: str) -> None:
+async def commit(folder: Path, number: int, what: str, name: str) -> None:
     """Open the file beside the others, and commit."""
-    head = KINDS.get(what, SharedHead)(folder / "vault.db.lock", map_words(folder))
+    head = KINDS.get(what, SharedHead)(folder / "vault.db.lock", map_words(folder), number)
     backend = SqliteBackend(f"sqlite:///{folder}/vault.db", head=head, joins=True)
     backend.open()
     keyring = Keyring.decode(ROOT_KEY, (folder / "keyring").read_bytes(), org="o", vault="v")
@@ -107,7 +108,7 @@ async def commit(folder: Path, what: str, name: str) -> None:
             say(f"ok {await store.commit(next_version(name))}")
 
 
-def main(folder: Path, what: str, name: str = "child") -> None:
+def main(folder: Path, number: int, what: str, name: str = "child") -> None:
     """Do what is asked."""
     match what:
         case "hold":
@@ -125,8 +126,8 @@ def main(folder: Path, what: str, name: str = "child") -> None:
                 if kind != fcntl.F_UNLCK:
                     say(str(byte))
         case _:
-            trio.run(commit, folder, what, name)
+            trio.run(commit, folder, number, what, name)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -152,7 +152,7 @@ def empty_database(kind: str, folder: Path, url: str = "") -> Iterator[list[Stor
     elif kind == "sqlite":
         backends = [SharedSqlite(f"sqlite:///{folder}/vault.db")] * AGENTS
     else:
-        backends = [server_backend(url, shared=True) for _ in range(AGENTS)]
+        backends = [server_backend(url) for _ in range(AGENTS)]
     for backend in backends:
         if not backend.is_open:
             backend.open()

@@ -71,6 +71,7 @@ def extreme_rows() -> list[tuple[Table[Any], Any]]:
         dict[str, str]: {HOSTILE: HOSTILE, "": ""},
         dict[str, Any]: {"a": [1, -1, 1.5, None, True, {"b": {}}], "ä": HOSTILE},
         dict[str, Any] | None: {"every": "1d", "keep": [1, 2]},
+        dict[str, int] | None: {HOSTILE: -1},
         list[str] | UnsetType: ["b", HOSTILE],
         Labels | UnsetType: Labels(metadata={HOSTILE: ""}, tags=[HOSTILE]),
         list[dict[str, list[str]]]: [{"paths": ["a/*"], "capabilities": []}, {}],

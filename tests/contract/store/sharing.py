@@ -40,7 +40,7 @@ class SharedServer:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        backend = server_backend(url, shared=True)
+        backend = server_backend(url)
         remove_rows(backend)
         backend.open()
         first_stamp(backend)
@@ -48,14 +48,14 @@ class SharedServer:
 
     def backend(self) -> StoreBackend:
         """One more, closed."""
-        return server_backend(self._url, shared=True)
+        return server_backend(self._url)
 
     def head_of(self, _: StoreBackend) -> None:
         """The database's own."""
 
     def run(self, statement: str, *values: object) -> list[Any]:
         """A statement of another program, with `?` for values; the rows."""
-        connection = server_backend(self._url, shared=True).connect_driver(Role.WRITE)
+        connection = server_backend(self._url).connect_driver(Role.WRITE)
         try:
             return list(run(connection, statement.replace("?", "%s"), list(values)) or ())
         finally:
@@ -99,7 +99,8 @@ class SharedFile:
             head.close()
 
     def _make(self, *, joins: bool) -> SqliteBackend:
-        head = SharedHead(self.file.with_name("vault.db.lock"), self.memory)
+        lock_file = self.file.with_name("vault.db.lock")
+        head = SharedHead(lock_file, self.memory, len(self._heads))
         made = SqliteBackend(f"sqlite:///{self.file}", head=head, joins=joins)
         self._heads[made] = head
         return made

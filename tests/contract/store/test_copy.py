@@ -4,6 +4,7 @@ import itertools
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -364,8 +365,9 @@ def test_an_unfinished_copy_is_no_source(make: Make, source: str, target: str) -
     assert refusal(target, make("sqlite")).code == "store_incomplete"
 
 
-def test_both_are_held(make: Make, source: str, target: str) -> None:
-    """While an agent has one of them nothing is copied, and no agent gets either meanwhile."""
+def test_a_file_is_held(make: Make, source: str) -> None:
+    """While an agent has it nothing is copied, and no agent gets it meanwhile."""
+    target = make("sqlite")
     copy(source, target)
     for first, second, role in ((source, make("sqlite"), "source"), (source, target, "target")):
         held = make_backend(first if role == "source" else second)
@@ -384,6 +386,20 @@ def test_both_are_held(make: Make, source: str, target: str) -> None:
 
     copy(source, target, during("Verifying", start_agents))
     assert refused == ["store_locked", "store_locked"]
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_an_agent_that_runs_on_a_server(make: Make, kind: str) -> None:
+    """Its heartbeat says so; one that has stopped, or was silent for long, does not."""
+    source, now = fill(make(kind)), time.time_ns()
+    for heartbeat, is_refused in ((0, False), (now - 60 * 10**9, False), (now, True)):
+        execute(source, f"UPDATE nodes SET heartbeat = {heartbeat}, name = 'vault-1.example'")  # noqa: S608  # numbers of ours
+        if is_refused:
+            error = refusal(source, make("sqlite"))
+            assert error.code == "store_locked"
+            assert "vault-1.example" in error.message
+        else:
+            copy(source, make("sqlite"))
 
 
 def test_one_database_by_two_names(make: Make, source: str, target: str) -> None:

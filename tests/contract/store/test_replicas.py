@@ -48,11 +48,11 @@ class Followed:
     url: str
     now: list[float] = field(default_factory=lambda: [0.0])
 
-    def backend(self, *servers: ServerBackend, shared: bool = True) -> ServerBackend:
+    def backend(self, *servers: ServerBackend) -> ServerBackend:
         """Closed; with these replicas, or the one that follows. `now` is their clock."""
         copies = servers or (server_backend(self.follower.url(self.url)),)
         found = ReplicaSet(copies, 4, lambda: self.now[0])
-        return server_backend(self.url, shared=shared, replicas=found)
+        return server_backend(self.url, replicas=found)
 
     def pass_time(self) -> None:
         """Whatever was left alone is asked again."""
@@ -200,7 +200,7 @@ async def test_no_read_is_stale(there: Followed, cache: CacheConfig, *, indexed:
     backend = there.backend()
     async with (
         store_of(backend, "r", cache, indexed=indexed) as reader,
-        store_of(server_backend(there.url, shared=True), "w") as writer,
+        store_of(server_backend(there.url), "w") as writer,
     ):
         assert await count_stale_reads(there, reader, writer, backend) == 0
         assert reader.finding is None
@@ -221,7 +221,7 @@ async def test_without_the_number_reads_are_stale(
     async def run_once() -> int:
         async with (
             store_of(backend, "r", indexed=False) as reader,
-            store_of(server_backend(there.url, shared=True), "w") as writer,
+            store_of(server_backend(there.url), "w") as writer,
         ):
             await writer.commit(next_version("a"))
             await trio.to_thread.run_sync(there.wait)
@@ -274,7 +274,7 @@ async def test_a_commit_that_is_not_known_yet(there: Followed) -> None:
     backend = there.backend()
     async with (
         store_of(backend, "r") as reader,
-        store_of(server_backend(there.url, shared=True), "w") as writer,
+        store_of(server_backend(there.url), "w") as writer,
     ):
         await wait_for_replica(reader, backend)
         await writer.commit(put(SYSTEM, system("x")))
@@ -414,7 +414,7 @@ async def test_another_history(spent: Followed, caplog: pytest.LogCaptureFixture
         await trio.to_thread.run_sync(spent.wait)
         await wait_for_replica(store, backend)
         await trio.to_thread.run_sync(spent.follower.promote)
-        copy = server_backend(spent.follower.url(spent.url), shared=True)
+        copy = server_backend(spent.follower.url(spent.url))
         async with store_of(copy, "fork") as fork:
             for _ in range(3):
                 await fork.commit(put(SECRETS, secret("a", created_by="fork")))

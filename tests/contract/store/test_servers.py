@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 import pytest
@@ -13,7 +13,6 @@ from tests.contract.store.samples import user
 from tests.support.databases import (
     Server,
     database_name,
-    end_sessions,
     in_database,
     server_backend,
     stored_head,
@@ -338,6 +337,26 @@ class TestSchema:
         assert says in str(caught.value)
         opened_server.check()
 
+    def test_newer_column(self, server: Server, opened_server: ServerBackend, url: str) -> None:
+        """An agent goes on beside a newer one that has migrated, as long as it could be empty."""
+        execute = in_database(server, url)
+        add = "ALTER TABLE users ADD COLUMN extra "
+        for column, is_newer, is_refused in (
+            ("int", False, True),
+            ("int", True, False),
+            ("int NOT NULL DEFAULT 1", True, True),
+            ("int DEFAULT 1", True, True),
+        ):
+            execute(add + column)
+            if is_newer:
+                execute("UPDATE alembic_version SET version_num = '9999'")
+            try:
+                with pytest.raises(TamperedError) if is_refused else nullcontext():
+                    opened_server.check()
+            finally:
+                execute("ALTER TABLE users DROP COLUMN extra", AT_HEAD)
+        opened_server.check()
+
     def test_table_beside_ours(
         self, server: Server, opened_server: ServerBackend, url: str
     ) -> None:
@@ -384,69 +403,6 @@ class TestSchema:
         assert error.code == "store_foreign"
         assert "use an empty database" in str(error)
         assert execute("SELECT * FROM users") in ([(7,)], ((7,),))
-
-
-class TestOwner:
-    """One agent has the database."""
-
-    def test_second(self, opened_server: ServerBackend, url: str) -> None:
-        """It is refused until the first one closes."""
-        error = refusal(url)
-        assert error.code == "store_locked"
-        assert "another agent has the" in str(error)
-        opened_server.close()
-        second = server_backend(url)
-        second.open()
-        second.close()
-
-    def test_ended_sessions(self, server: Server, opened_server: ServerBackend, url: str) -> None:
-        """A server that ends connections, as after some idle time, costs nobody an error."""
-        write_head(opened_server, b"1")
-        for value in (b"2", b"3"):
-            end_sessions(server, url)
-            assert stored_head(opened_server) is not None
-            end_sessions(server, url)
-            write_head(opened_server, value)
-            end_sessions(server, url)
-            assert opened_server.foreign_writes() == 0
-        assert refusal(url).code == "store_locked"
-
-    def test_taken_over(self, server: Server, opened_server: ServerBackend, url: str) -> None:
-        """Who has lost the database says so, and serves nothing until it has it again."""
-        write_head(opened_server, b"1")
-        end_sessions(server, url)
-        second = server_backend(url)
-        second.open()
-        with pytest.raises(BackendError) as caught:
-            opened_server.foreign_writes()
-        assert caught.value.code == "store_locked"
-        with pytest.raises(BackendError, match="another agent"), opened_server.read():
-            pass
-        with pytest.raises(BackendError, match="another agent") as caught:
-            write_head(opened_server, b"2")
-        assert caught.value.details == {"outcome": "none"}
-        write_head(second, b"3")
-        second.close()
-        assert foreign_writes_once_free(opened_server) == 0
-        assert stored_head(opened_server) == b"3"
-        write_head(opened_server, b"4")
-
-    def test_taken_over_unnoticed(
-        self, server: Server, opened_server: ServerBackend, url: str
-    ) -> None:
-        """The writes of one that has not looked yet are refused for as long as another has it."""
-        write_head(opened_server, b"1")
-        end_sessions(server, url)
-        second = server_backend(url)
-        second.open()
-        write_head(second, b"2")
-        with pytest.raises(BackendError, match="another agent"):
-            opened_server.foreign_writes()
-        for _ in range(2):
-            with pytest.raises(BackendError, match="another agent"):
-                write_head(opened_server, b"3")
-        assert stored_head(second) == b"2"
-        second.close()
 
 
 class TestAccess:

@@ -19,7 +19,7 @@ from tests.contract.store.samples import next_version, put, secret, user
 from tests.contract.store.sharing import SharedFile, joined, stored_stamp
 from vault.errors import ConflictError, TamperedError
 from vault.store.interface import BackendError
-from vault.store.shared_head import SharedHead
+from vault.store.shared_head import BYTES, SharedHead
 from vault.store.store import Store
 from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, SYSTEM, USERS
@@ -28,6 +28,7 @@ from vault.store.transaction import StoreTx
 PATIENCE = 30.0  # seconds
 ALL_VERSIONS = "SELECT secret_id, version FROM secret_versions WHERE secret_id = ? ORDER BY version"
 CHILD = "tests.contract.store.head_child"
+FIRST_CHILD = 40  # those before it are numbers of this process
 
 
 @pytest.fixture
@@ -57,7 +58,8 @@ class Children:
 
     def start(self, what: str, *more: str) -> subprocess.Popen[str]:
         """One more; see `head_child`."""
-        command = [sys.executable, "-m", CHILD, str(self._folder), what, *more]
+        number = str(FIRST_CHILD + len(self.started))
+        command = [sys.executable, "-m", CHILD, str(self._folder), number, what, *more]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self._root)
         self.started.append(child)
         return child
@@ -237,6 +239,19 @@ async def test_a_transaction_that_could_not_begin_hides_nothing(
     assert [await version_of(store, "last") for store in stores] == [2, 2]
 
 
+async def test_what_one_has_met_the_others_see(stores: list[Store], children: Children) -> None:
+    """A commit of which nobody was told, as its maker died, is known once anybody has read it."""
+    one, other = stores
+    assert await one.commit(next_version("last")) == 1
+    await other.catch_up()
+    assert await version_of(other, "last") == 1
+    children.run("die", "last")
+    await one.invalidate_all()
+    assert await version_of(one, "last") == 2
+    await other.catch_up()
+    assert await version_of(other, "last") == 2
+
+
 async def version_of(store: Store, name: str) -> int:
     """The newest one, as the store knows it."""
     found = await store.get(SECRETS, name)
@@ -395,7 +410,7 @@ def test_a_head_that_was_left_by_another_opening(tmp_path: Path) -> None:
 
 def test_a_lock_file_that_cannot_be_had(tmp_path: Path) -> None:
     """Whoever commits hears so, as of a database that does not answer."""
-    head = SharedHead(tmp_path / "none" / "vault.db.lock", memoryview(bytearray(64)))
+    head = SharedHead(tmp_path / "none" / "vault.db.lock", memoryview(bytearray(BYTES)))
     with pytest.raises(Exception, match="cannot be locked") as refused, head.hold():
         pass
     assert refused.value.code == "store_unavailable"  # type: ignore[attr-defined]  # a BackendError

@@ -115,7 +115,7 @@ def test_agents_that_migrate_at_once(server: Server) -> None:
     """One makes the tables while the others wait; each finds them as they should be."""
     url = server.empty()
     meeting = Meeting(AT_ONCE)
-    backends = [server_backend(url, shared=True) for _ in range(AT_ONCE)]
+    backends = [server_backend(url) for _ in range(AT_ONCE)]
     failures: list[BaseException] = []
 
     def open_it(number: int) -> None:
@@ -141,7 +141,7 @@ def test_agents_that_migrate_at_once(server: Server) -> None:
 def test_a_migration_that_does_not_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody migrates beside it; the agent says what it waits for."""
     monkeypatch.setattr("vault.store.server.MIGRATION_TRIES", 1)
-    backend = server_backend(server.empty(), shared=True)
+    backend = server_backend(server.empty())
     with closing(backend.connect_driver(Role.OWN)) as other:
         assert backend.try_lock(other, MIGRATION_LOCK, wait=False)
         with pytest.raises(BackendError, match="is migrating") as caught:

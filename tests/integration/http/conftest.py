@@ -14,6 +14,7 @@ from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
 from protocols.http import Limits, ServerHandle, TlsConfig, serve
+from protocols.settings.proxies import ProxySettings
 
 HOST = "agent.test"
 
@@ -143,11 +144,22 @@ async def serving(nursery: trio.Nursery) -> Serving:
     """Start a server of an app, with TLS or without, within the limits named."""
 
     async def start(
-        app: Any, *, tls: TlsConfig | None = None, websockets_too: bool = False, **limits: Any
+        app: Any,
+        *,
+        tls: TlsConfig | None = None,
+        websockets_too: bool = False,
+        proxies: ProxySettings = ProxySettings(),  # noqa: B008 - frozen
+        **limits: Any,
     ) -> ServerHandle:
-        bounds = Limits(**limits)
         run = partial(
-            serve, app, host="127.0.0.1", port=0, tls=tls, limits=bounds, websockets=websockets_too
+            serve,
+            app,
+            host="127.0.0.1",
+            port=0,
+            tls=tls,
+            limits=Limits(**limits),
+            websockets=websockets_too,
+            trusts=proxies.trust_predicate(),
         )
         handle: ServerHandle = await nursery.start(run)
         return handle

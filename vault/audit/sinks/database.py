@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from actors import World
 from vault.audit.batch import Batch
+from vault.audit.checkpoint import origin_node
 from vault.audit.index_block import BlockBuilder, IndexBlock, Search
 from vault.audit.keys import Mac
 from vault.audit.layout import LogLayout
@@ -60,8 +61,6 @@ READ: Final = 64  # blocks that one search reads, some 0.3 s; what it has not fo
 ATTEMPTS: Final = 3  # at a search whose rows are found changed; each has made them anew
 _MAC: Final = 32
 _LABEL: Final = b"freehold-audit-block-v1\n"
-_FORMAT: Final = "/2"
-"""Behind the log's name, in the key of rows with a MAC: those before had none, and are dropped."""
 RETRY_INTERVAL: Final = 1.0  # seconds until a database that failed is tried again
 
 
@@ -104,7 +103,7 @@ class AuditIndex:
         rows: BlockRows,
         table: Table[BlockRow],
         layout: LogLayout,
-        vault_id: str,
+        log_id: str,
         world: World,
         *,
         mac: Mac,
@@ -117,8 +116,7 @@ class AuditIndex:
         self._rows = rows
         self._table = table
         self._layout = layout
-        self._old = vault_id
-        self._log = vault_id + _FORMAT
+        self._log = log_id
         self._world = world
         self._tail = tail
         self._size = 0  # acknowledged records, as far as they were published to us
@@ -158,7 +156,7 @@ class AuditIndex:
         and what the store raises.
         """
         for _ in range(ATTEMPTS):
-            search = _SearchRun(query)
+            search = _SearchRun(query, origin_node(self._log))
             try:
                 await self._search(search)
             except _ForeignError as found:
@@ -310,7 +308,6 @@ class AuditIndex:
         operator has accepted that this was begun anew. A block that is of it shows that all before
         are: each record holds the hash of all that came before.
         """
-        await self._drop_old()
         while newest := await self._newest_blocks(None, 1):
             if opened(newest[0], self._mac) is None:
                 await self._drop_foreign(newest[0].first)
@@ -321,12 +318,6 @@ class AuditIndex:
             except ValueError:
                 await _delete_blocks(self._rows, self._table, newest)
         return await self._world.run_sync(first_location, self._layout)
-
-    async def _drop_old(self) -> None:
-        """Rows that a program before wrote without a MAC."""
-        query = StoreQuery(equals={"log": self._old}, limit=FILTERS)
-        while old := await self._rows.select(self._table, query):
-            await _delete_blocks(self._rows, self._table, old)
 
     def _location_after(self, block: BlockRow) -> RecordLocation:
         place, until = _location_of(block), block.last + 1
@@ -398,8 +389,8 @@ class AuditIndex:
 class _SearchRun:
     """One search on its way."""
 
-    def __init__(self, query: AuditQuery) -> None:
-        self.search = Search(query)
+    def __init__(self, query: AuditQuery, node: str) -> None:
+        self.search = Search(query, node)
         self.since = query.since
         self.below = query.validated_cursor()
         """The record that was reached: what lies below is still to be looked through."""
@@ -448,7 +439,7 @@ async def open_audit_index(
     rows: BlockRows,
     table: Table[BlockRow],
     layout: LogLayout,
-    vault_id: str,
+    log_id: str,
     world: World,
     *,
     mac: Mac,
@@ -458,7 +449,7 @@ async def open_audit_index(
 
     `mac` is of its rows. `tail`: the end of a log that other processes write, too.
     """
-    index = AuditIndex(rows, table, layout, vault_id, world, mac=mac, tail=tail)
+    index = AuditIndex(rows, table, layout, log_id, world, mac=mac, tail=tail)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(index.run)
         yield index

@@ -72,7 +72,7 @@ class FileSink:
         """Whether the reserve is given up: the disk is full but for that."""
         return self._reserve.is_released
 
-    def load(self, keys: AuditKeys, vault_id: str) -> RecoveredLog:
+    def load(self, keys: AuditKeys, log_id: str) -> RecoveredLog:
         """Lock the log, find its end and cut off what was never acknowledged.
 
         Raises `OSError` and what `recover_log` raises.
@@ -82,9 +82,9 @@ class FileSink:
         self._digest = keys.digest
         if self.layout.head_file.exists():
             self._open_head()
-        found = recover_log(self.layout, keys, vault_id)
+        found = recover_log(self.layout, keys, log_id)
         if found.stored is None:
-            self._create_head(keys, vault_id)
+            self._create_head(keys, log_id)
         position = found.position
         self._size, self._segment = position.chain.size, position.segment
         self._closed, self._end_offset, self.last_line = (
@@ -239,9 +239,9 @@ class FileSink:
             self._disk.lock(self._head)
         return self._head
 
-    def _create_head(self, keys: AuditKeys, vault_id: str) -> None:
+    def _create_head(self, keys: AuditKeys, log_id: str) -> None:
         tree = Frontier(keys.digest)
-        empty = TreeHead(log_origin(vault_id), 0, tree.root(), EMPTY_HEAD, "1970-01-01T00:00:00Z")
+        empty = TreeHead(log_origin(log_id), 0, tree.root(), EMPTY_HEAD, "1970-01-01T00:00:00Z")
         fd = self._open_head(create=True) if self._head is None else self._head
         block = encode_slot(sign_checkpoint(empty, keys), 0)
         for slot in range(SLOTS):

@@ -22,7 +22,10 @@ audit = Endpoints("audit", "What happened: search it, prove a record, see how th
 
 
 class EventBody(Struct, frozen=True, kw_only=True):
-    """An event without what is hashed in it, texts cut; the record `seq` itself is what counts."""
+    """An event without what is hashed in it, texts cut; the record `seq` itself is what counts.
+
+    Each `node` has a log of its own, with numbers of its own.
+    """
 
     seq: int
     time: str
@@ -41,6 +44,7 @@ class EventBody(Struct, frozen=True, kw_only=True):
     result: str
     code: str
     rule: str
+    node: str
 
     @classmethod
     def of(cls, row: AuditRow) -> "EventBody":

@@ -83,6 +83,7 @@ class AnchorWriter:
         async with self._writing:
             anchor = Anchor(
                 vault=self._keys.vault,
+                node=stamp_writer.node,
                 epoch=stamp_writer.epoch,
                 commits=stamp_writer.commits,
                 checkpoint=stamp_writer.checkpoint,
@@ -119,15 +120,27 @@ class AnchorWriter:
                 self._pending.set()
             await self._world.sleep(WRITE_INTERVAL)
 
+    async def watch_commits(self) -> None:
+        """Have what other nodes commit written as well, as far as it was seen; until cancelled."""
+        while True:
+            await self._world.sleep(WRITE_INTERVAL)
+            if self._newest is None or self._newest.commits < self._stamp_writer.commits:
+                self._pending.set()
+
 
 @asynccontextmanager
-async def run_anchor_writer(writer: AnchorWriter) -> AsyncIterator[AnchorWriter]:
+async def run_anchor_writer(
+    writer: AnchorWriter, *, is_alone: bool = True
+) -> AsyncIterator[AnchorWriter]:
     """Keep the anchor for the length of the block, which log and store lie within.
 
-    An orderly exit leaves it up to date. If that fails it is only older, which contradicts nothing.
+    `is_alone`: no other node commits to the database. An orderly exit leaves the anchor up to date.
+    If that fails it is only older, which contradicts nothing.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
+        if not is_alone:
+            nursery.start_soon(writer.watch_commits)
         yield writer
         nursery.cancel_scope.cancel()
     with suppress(UnavailableError):

@@ -10,6 +10,7 @@ from vault.seal.anchor.rollback_check import ResumePoint
 ACCEPT_ROLLBACK = "sys.accept_rollback"
 CONFIRM_CLOCK = "sys.confirm_clock"
 FOREIGN_WRITE = "store.foreign_write"
+JOIN = "sys.join"
 
 
 def rollback_accepted_event(standing: ResumePoint, world: World) -> AuditEvent:
@@ -32,6 +33,12 @@ def foreign_write_event(code: str, what: str, world: World) -> AuditEvent:
     return replace(
         made, actor_id=who, actor_name=who, method="service", capability="", result="failed"
     )
+
+
+def node_joined_event(node: str, name: str, world: World) -> AuditEvent:
+    """That a machine has opened the vault of others, with an audit log of its own."""
+    rule = f"node {node} of the machine {name} begins its audit log: the vault has other nodes"
+    return _event(JOIN, "sys/nodes", "", rule, world)
 
 
 def _event(operation: str, path: str, code: str, rule: str, world: World) -> AuditEvent:

@@ -1,20 +1,25 @@
 """The commit stamp: what each transaction leaves in the database, in the transaction itself.
 
-It counts the commits, holds the last signed head of the audit log, and the totals of all authority
-rows. So it costs a write no further wait. It also tells the time, and is the only one that does:
-a row that anybody could write would be a clock that anybody could set.
+It counts the commits, holds the last signed head of the node's audit log, and the totals of all
+authority rows. So it costs a write no further wait. It also tells the time, and is the only one
+that does: a row that anybody could write would be a clock that anybody could set.
+
+It replaces the stamp of the commit before. If that was another node's, what it said of that node
+goes into its row of the table `nodes`. So a node that commits alone writes no further row.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, convert
+from msgspec.structs import asdict, replace
 
 from vault.audit.retention import RetentionNotice
 from vault.audit.shared_tail import SharedTail
 from vault.errors import TamperedError, UnavailableError
-from vault.model.records import ChangeRow, SystemRow
+from vault.model.records import ChangeRow, NodeRow, SystemRow
 from vault.seal.anchor.feed_chain import link_change, verify_changes
 from vault.seal.anchor.keys import AnchorKeys
 from vault.seal.anchor.row_totals import COMMIT_STAMP_ROW as COMMIT_STAMP_ROW
@@ -24,7 +29,7 @@ from vault.seal.anchor.row_totals import (
     row_changes,
     sum_rows,
 )
-from vault.seal.anchor.state import COMMIT_STAMP_FORMAT, CommitStamp, decode_state, encode_state
+from vault.seal.anchor.state import NOBODY, CommitStamp, NodeState, decode_state, encode_state
 from vault.store.change_feed import (
     KEPT,
     MAX_ENTRY_BYTES,
@@ -34,9 +39,9 @@ from vault.store.change_feed import (
     outdated_changes,
 )
 from vault.store.interface import ConstraintError, FeedPosition, StoreSession
-from vault.store.row_guard import RowGuard
+from vault.store.row_guard import RowGuard, check_row
 from vault.store.table import StoreQuery
-from vault.store.tables import CHANGES, SYSTEM
+from vault.store.tables import CHANGES, NODES, SYSTEM
 from vault.store.transaction import StoreTx, TransactionBatch
 
 
@@ -46,6 +51,7 @@ class StampBase(NamedTuple):
     commits: int
     totals: RowTotals
     feed: bytes = b""  # the last link of the change feed
+    state: NodeState = NOBODY  # of the node that wrote the last stamp
 
 
 class StampTimes(NamedTuple):
@@ -78,13 +84,13 @@ class CommitStampWriter:
         sealed_at: int = 0,
         times: Callable[[], StampTimes] = StampTimes,
         node: str = "",
-        joined: CommitStamp | None = None,
+        joined: NodeState | None = None,
     ) -> None:
         """`base` is what the row `written` says; empty: count on from it, whatever the row says.
 
         Then a first commit whose outcome is unknown must end the life of this object. `node` is
-        what the change feed calls this process. `joined`: the last stamp, for a process that
-        repeats what the first process of its agent says of anchor, seal and retention.
+        the id of the node that commits. `joined`: what the database says of it, for a process that
+        repeats what the first process of its node says of anchor, seal and retention.
         """
         self._epoch: Callable[[], int] = lambda: epoch
         self.checkpoint = checkpoint
@@ -94,7 +100,7 @@ class CommitStampWriter:
         self.shared_tail: SharedTail | None = None
         self._keys = keys
         self._times = times
-        self._node = node
+        self.node = node
         self._repeats = joined is not None
         self._notice: RetentionNotice | None = None
         if joined is not None:
@@ -128,17 +134,18 @@ class CommitStampWriter:
         base = self._base_before(batch)
         if self.shared_tail is not None and (end := self.shared_tail.peek()) is not None:
             self.checkpoint = end.note
+        if base.state.node != self.node:
+            batch.run_change(partial(record_node_state, base.state))
         totals = base.totals.apply_changes(row_changes(batch), self._keys)
         commits, epoch, times = base.commits + 1, self.epoch, self._times()
         touched = [*batch.changed_rows(), *batch.counted_rows()]
         changes = encode_changes(touched, batch.index_changes())
         if len(changes) > MAX_ENTRY_BYTES:
             raise ConstraintError(CHANGES.name)
-        entry = link_change(self._keys, commits, self._node, changes, base.feed)
-        self._next = StampBase(commits, totals, entry.chain)
+        entry = link_change(self._keys, commits, self.node, changes, base.feed)
         stamp = CommitStamp(
-            format=COMMIT_STAMP_FORMAT,
             vault=self._keys.vault,
+            node=self.node,
             epoch=epoch,
             commits=commits,
             checkpoint=self.checkpoint,
@@ -150,6 +157,7 @@ class CommitStampWriter:
             notice=self._notice if self._repeats else times.notice,
             feed=entry.chain,
         )
+        self._next = StampBase(commits, totals, entry.chain, stamp.node_state)
         self._next_written = encode_state(stamp, self._keys)
         row = SystemRow(name=COMMIT_STAMP_ROW, value=self._next_written)
 
@@ -175,7 +183,7 @@ class CommitStampWriter:
         stored = _stored_stamp(session)
         if not self._written or stored == self._written:
             return []
-        stamp, base = self._decode_newer(stored)
+        base = self._decode_newer(stored)
         if base.commits - self._base.commits > KEPT:
             raise UnavailableError(
                 "store_behind",
@@ -186,7 +194,7 @@ class CommitStampWriter:
         self._base, self._written = self._next, self._next_written = base, stored
         self.commits = base.commits
         if self._repeats:
-            self._repeat(stamp)
+            self._repeat(base.state)
         return found
 
     def on_durable(self) -> None:
@@ -231,27 +239,67 @@ class CommitStampWriter:
             return self._base
         row = batch.get(SYSTEM, (COMMIT_STAMP_ROW,))
         stored = b"" if row is None else row.value
-        return self._base if stored == self._written else self._decode_newer(stored)[1]
+        return self._base if stored == self._written else self._decode_newer(stored)
 
-    def _repeat(self, stamp: CommitStamp) -> None:
-        self.checkpoint, self.anchored = stamp.checkpoint, stamp.anchored
-        self.sealed_at, self._notice = stamp.sealed_at or 0, stamp.notice
+    def _repeat(self, state: NodeState) -> None:
+        if state.node == self.node:  # the last one to commit may have been another node
+            self.checkpoint, self.anchored = state.checkpoint, state.anchored
+            self.sealed_at, self._notice = state.sealed_at, state.notice
 
-    def _decode_newer(self, stored: bytes) -> tuple[CommitStamp, StampBase]:
+    def _decode_newer(self, stored: bytes) -> StampBase:
         try:
             stamp = decode_state(stored, CommitStamp, self._keys)
             base = stamp_base(stamp, self._keys)
         except ValueError as error:
             raise stamp_damaged_error(str(error)) from None
         if base.commits <= self._base.commits:
-            raise stamp_damaged_error("an older one was put back")
-        return stamp, base
+            raise TamperedError(
+                "storage_rolled_back",
+                f"the database is at commit {base.commits} (an older state that was put back), and "
+                f"commit {self._base.commits} was seen. Put back the latest copy",
+            )
+        return base
 
 
 def stamp_base(stamp: CommitStamp, keys: AnchorKeys) -> StampBase:
     """What the next stamp counts on from. Raises `ValueError`."""
     totals = RowTotals.from_bytes(keys.open_(stamp.epoch, stamp.rows))
-    return StampBase(stamp.commits, totals, stamp.feed)
+    return StampBase(stamp.commits, totals, stamp.feed, stamp.node_state)
+
+
+def record_node_state(state: NodeState, tx: StoreTx) -> None:
+    """Keep in the row of a node what its commit stamp says of it; nothing of nobody."""
+    if not state.node:
+        return
+    row = tx.get(NODES, state.node) or NodeRow(id=state.node)
+    notice = None if state.notice is None else asdict(state.notice)
+    tx.put(
+        NODES,
+        replace(
+            row,
+            checkpoint=state.checkpoint,
+            anchored=state.anchored,
+            sealed_at=state.sealed_at,
+            notice=notice,
+        ),
+    )
+
+
+def read_node_state(
+    session: StoreSession, guard: RowGuard, node: str, last: NodeState
+) -> NodeState:
+    """What the database says of a node: in the commit stamp (`last`), or else in the node's row.
+
+    It is empty for a node without one. Raises `TamperedError`.
+    """
+    if last.node == node:
+        return last
+    row = session.get(NODES, (node,))
+    if row is None:
+        return NodeState(node)
+    check_row(guard, NODES, row)
+    notice = None if row.notice is None else convert(row.notice, RetentionNotice)
+    return NodeState(node, row.checkpoint, row.anchored, row.sealed_at, notice)
 
 
 def _stored_stamp(session: StoreSession) -> bytes:

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vault.seal.anchor.state import Anchor, CommitStamp
+from vault.seal.anchor.state import NOBODY, Anchor, CommitStamp, NodeState
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedState:
     """What is there at an opening. A state is None when it is missing, or when `…_fault` says why.
 
-    `changed` are the tables whose rows are not those that the stamp counts.
+    `changed` are the tables whose rows are not those that the stamp counts; `recorded` is what the
+    database says of this node. `lost` are the nodes that had their files here, where none are left.
     """
 
     epoch: int  # of the keyring
@@ -26,6 +27,8 @@ class ObservedState:
     changed: tuple[str, ...] = ()
     anchor: Anchor | None = None
     anchor_fault: str = ""
+    recorded: NodeState = NOBODY
+    lost: tuple[str, ...] = ()
 
 
 class Finding(NamedTuple):
@@ -43,7 +46,8 @@ def find_rollbacks(seen: ObservedState) -> list[Finding]:
 def highest_known_commit(seen: ObservedState) -> int:
     """The highest count of commits that any of the three knows of."""
     states = [state.commits for state in (seen.stamp, seen.anchor) if state]
-    heads = [head.store for state in (seen.stamp, seen.anchor) if state and (head := state.head)]
+    places = (seen.stamp, seen.recorded, seen.anchor)
+    heads = [head.store for state in places if state and (head := state.head)]
     return max(seen.log_commits, *states, *heads, 0)
 
 
@@ -73,15 +77,18 @@ def _database(seen: ObservedState) -> Iterator[Finding]:
 
 
 def _log(seen: ObservedState) -> Iterator[Finding]:
-    heads = [head.size for state in (seen.stamp, seen.anchor) if state and (head := state.head)]
+    heads = [head.size for state in (seen.recorded, seen.anchor) if state and (head := state.head)]
     known = max(heads, default=0)
     if seen.log_size < known:
         what = f"the audit log has {seen.log_size} records, {known} are known of"
         yield Finding("audit_log_behind", what if seen.log_size else f"{what}: it is gone")
+    for node in seen.lost:
+        what = f"node {node} had its audit log here, and log and anchor are gone"
+        yield Finding("audit_log_behind", what)
 
 
 def _anchor(seen: ObservedState) -> Iterator[Finding]:
     if seen.anchor_fault:
         yield Finding("anchor_damaged", f"the anchor: {seen.anchor_fault}")
-    elif seen.anchor is None and seen.stamp is not None and seen.stamp.anchored:
+    elif seen.anchor is None and seen.recorded.anchored:
         yield Finding("anchor_missing", "the anchor is missing, and the database says that it was")

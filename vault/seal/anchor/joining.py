@@ -12,6 +12,7 @@ from vault.seal.anchor.commit_stamp import (
     COMMIT_STAMP_ROW,
     CommitStampWriter,
     StampTimes,
+    read_node_state,
     stamp_base,
     stamp_damaged_error,
 )
@@ -41,8 +42,9 @@ def join_database(
 ) -> JoinedDatabase:
     """Count the rows of one view. Blocks.
 
-    `times` of the first process are in its stamps; those of `times` are the clock's only. Raises
-    `TamperedError` (`storage_rows_changed`, `storage_mark_damaged`) and as the backend.
+    `node`: whose process it is. `times` of the first process are in its stamps; those of `times`
+    are the clock's only. Raises `TamperedError` (`storage_rows_changed`, `storage_mark_damaged`)
+    and as the backend.
     """
     rows = RowIndexBuilder()
     with backend.read() as session:
@@ -50,13 +52,14 @@ def join_database(
         row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
         totals = sum_rows(session, keys, rows)
         require_searched_rows(session, guard, rows)
-    if row is None:
-        raise stamp_damaged_error("it is gone")
-    try:
-        stamp = decode_state(row.value, CommitStamp, keys)
-        base = stamp_base(stamp, keys)
-    except ValueError as error:
-        raise stamp_damaged_error(str(error)) from None
+        if row is None:
+            raise stamp_damaged_error("it is gone")
+        try:
+            stamp = decode_state(row.value, CommitStamp, keys)
+            base = stamp_base(stamp, keys)
+        except ValueError as error:
+            raise stamp_damaged_error(str(error)) from None
+        state = read_node_state(session, guard, node, base.state)
     if changed := totals.differing_tables(base.totals):
         raise TamperedError(
             "storage_rows_changed",
@@ -64,6 +67,6 @@ def join_database(
             + ", ".join(changed),
         )
     writer = CommitStampWriter(
-        keys, base=base, written=row.value, epoch=stamp.epoch, times=times, node=node, joined=stamp
+        keys, base=base, written=row.value, epoch=stamp.epoch, times=times, node=node, joined=state
     )
     return JoinedDatabase(writer, rows)

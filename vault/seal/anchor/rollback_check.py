@@ -4,16 +4,20 @@ Blocks. All authority rows are summed up with it: about 1.5 s for a million of t
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from protocols.instant import parse_rfc3339
 from vault.audit.recovery import RecoveredLog
-from vault.audit.retention import RetentionNotice
 from vault.errors import TamperedError, UnavailableError
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance
 from vault.seal.anchor.anchor_file import AnchorFile
-from vault.seal.anchor.commit_stamp import COMMIT_STAMP_ROW, StampBase, stamp_base
+from vault.seal.anchor.commit_stamp import (
+    COMMIT_STAMP_ROW,
+    StampBase,
+    read_node_state,
+    stamp_base,
+)
 from vault.seal.anchor.findings import (
     Finding,
     ObservedState,
@@ -22,15 +26,10 @@ from vault.seal.anchor.findings import (
     highest_known_epoch,
 )
 from vault.seal.anchor.keys import AnchorKeys
-from vault.seal.anchor.row_totals import (
-    RowTotals,
-    count_macs,
-    find_damaged_tables,
-    require_searched_rows,
-    sum_rows,
-)
-from vault.seal.anchor.state import Anchor, CommitStamp, decode_state
-from vault.store.interface import StoreBackend, StoreSession
+from vault.seal.anchor.row_totals import RowTotals, require_searched_rows, sum_rows
+from vault.seal.anchor.state import NOBODY, Anchor, CommitStamp, NodeState, decode_state
+from vault.seal.nodes import NodeIdentity, find_lost_nodes
+from vault.store.interface import StoreBackend
 from vault.store.row_guard import RowGuard
 from vault.store.row_index import RowIndexBuilder
 from vault.store.tables import SYSTEM
@@ -50,13 +49,10 @@ class ResumePoint:
     stamp_row: bytes  # the stamp's row, empty when it is to be replaced whatever it says
     checkpoint: str
     anchored: bool  # there is an anchor
+    recorded: NodeState = NOBODY  # what the database says of this node
     sealed_at: int = 0  # when a person ordered the seal that is still in force; 0: nobody did
     time: int = 0  # Unix ns, of the last commit as the agent had it; see `SlewedClock.resume`
     slewed: int = 0  # of the `SlewedClock`; 0: it begins with the machine's
-    notice: RetentionNotice | None = None
-    adopts_system_rows: bool = (
-        False  # the stamp is of an older program: the first commit writes one of ours
-    )
     accepted_findings: tuple[Finding, ...] = ()
     acceptance_reason: str = ""
     rows: RowIndexBuilder = field(default_factory=RowIndexBuilder)
@@ -67,7 +63,8 @@ class ResumePoint:
 class VaultFiles:
     """What an opening finds: the database, the anchor, the log's end, and the keyring's epoch.
 
-    `guard` knows the rows that this vault wrote.
+    `guard` knows the rows that this vault wrote; anchor and log are those of `node`.
+    `new_node`: there is neither, and this is the node that is to be.
     """
 
     backend: StoreBackend
@@ -75,6 +72,8 @@ class VaultFiles:
     anchor: AnchorFile
     recovered_log: RecoveredLog
     epoch: int
+    node: str = ""
+    new_node: NodeIdentity | None = None
 
 
 def check_rollback(files: VaultFiles, keys: AnchorKeys, now: int) -> ResumePoint:
@@ -84,7 +83,7 @@ def check_rollback(files: VaultFiles, keys: AnchorKeys, now: int) -> ResumePoint
     `UnavailableError` (`anchor_unavailable`) and what the backend raises.
     """
     try:
-        seen, written, totals, rows = _observe(files, keys)
+        seen, written, totals, rows = _observe(files, keys, now)
         findings = find_rollbacks(seen)
         accepted = acceptance.read_acceptance(files.anchor.path, now) if findings else None
     except OSError as error:
@@ -97,19 +96,20 @@ def check_rollback(files: VaultFiles, keys: AnchorKeys, now: int) -> ResumePoint
             _resume_after_acceptance(seen, totals, files.recovered_log, findings, accepted),
             rows=rows,
         )
-    adopts = seen.stamp is None or not seen.stamp.covers_keys
+    stamp = seen.stamp
     return ResumePoint(
         epoch=files.epoch,
-        base=StampBase(
-            seen.stamp.commits if seen.stamp else 0, totals, seen.stamp.feed if seen.stamp else b""
-        ),
-        stamp_row=b"" if adopts else written,
+        base=StampBase(stamp.commits, totals, stamp.feed, stamp.node_state)
+        if stamp
+        else StampBase(0, totals),
+        stamp_row=written,
         checkpoint=_latest_checkpoint(seen, files.recovered_log),
         anchored=seen.anchor is not None,
+        recorded=seen.recorded,
         sealed_at=_sealed_at(seen),
-        adopts_system_rows=adopts,
+        time=stamp.time if stamp else 0,
+        slewed=stamp.slewed if stamp else 0,
         rows=rows,
-        **_times(seen, files.recovered_log),
     )
 
 
@@ -122,10 +122,11 @@ def anchor_unavailable_error(error: OSError) -> UnavailableError:
 
 
 def _observe(
-    there: VaultFiles, keys: AnchorKeys
+    there: VaultFiles, keys: AnchorKeys, now: int
 ) -> tuple[ObservedState, bytes, RowTotals, RowIndexBuilder]:
     rows = RowIndexBuilder()
     stamp, stamp_fault, changed = None, "", list[str]()
+    recorded, lost = NodeState(there.node), list[str]()
     with there.backend.read() as session:
         session.inspect()  # of the same view as the totals
         row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
@@ -134,7 +135,10 @@ def _observe(
         if row is not None:
             try:
                 stamp = decode_state(row.value, CommitStamp, keys)
-                changed = _changed(session, totals, stamp, keys, there.guard)
+                changed = totals.differing_tables(stamp_base(stamp, keys).totals)
+                recorded = read_node_state(session, there.guard, there.node, stamp.node_state)
+                if there.new_node is not None:
+                    lost += find_lost_nodes(session, there.guard, there.new_node, now)
             except ValueError as error:
                 stamp_fault = str(error)
     anchored, anchor_fault = _read(there.anchor, keys)
@@ -145,25 +149,12 @@ def _observe(
         stamp=stamp,
         stamp_fault=stamp_fault,
         changed=tuple(changed),
+        recorded=recorded,
+        lost=tuple(lost),
         anchor=anchored,
         anchor_fault=anchor_fault,
     )
     return seen, b"" if row is None else row.value, totals, rows
-
-
-def _changed(
-    session: StoreSession, totals: RowTotals, stamp: CommitStamp, keys: AnchorKeys, guard: RowGuard
-) -> list[str]:
-    """The tables that are not as the stamp says, by name. Raises `ValueError`.
-
-    A stamp of an older program does not cover the rows' keys: then each row is read and checked.
-    """
-    known = stamp_base(stamp, keys).totals
-    if stamp.covers_keys:
-        return totals.differing_tables(known)
-    old = count_macs(session, keys)
-    changed = (old if stamp.covers_system else old.without(SYSTEM)).differing_tables(known)
-    return sorted({*changed, *find_damaged_tables(session, guard)})
 
 
 def _read(anchor: AnchorFile, keys: AnchorKeys) -> tuple[Anchor | None, str]:
@@ -181,42 +172,41 @@ def _resume_after_acceptance(
     accepted: Acceptance,
 ) -> ResumePoint:
     """Above all that is known of, so that what was set back stays recognisable as old."""
+    stamp = seen.stamp
     return ResumePoint(
         epoch=highest_known_epoch(seen) + 1,
-        base=StampBase(highest_known_commit(seen), totals),
+        base=StampBase(
+            highest_known_commit(seen), totals, state=stamp.node_state if stamp else NOBODY
+        ),
         stamp_row=b"",
         checkpoint=found.stored.note if found.stored else "",
         anchored=seen.anchor is not None,
+        recorded=seen.recorded,
         sealed_at=_sealed_at(seen),
+        time=stamp.time if stamp else _log_time(found),
+        slewed=stamp.slewed if stamp else _log_time(found),
         accepted_findings=tuple(findings),
         acceptance_reason=accepted.reason,
-        **_times(seen, found),
     )
 
 
 def _sealed_at(seen: ObservedState) -> int:
     """When the seal was ordered that is in force: either place suffices, as each may be older."""
-    states = (state for state in (seen.stamp, seen.anchor) if state is not None)
-    return max((state.sealed_at or 0 for state in states), default=0)
+    anchored = seen.anchor.sealed_at if seen.anchor is not None else 0
+    return max(anchored or 0, seen.recorded.sealed_at)
 
 
-def _times(seen: ObservedState, found: RecoveredLog) -> dict[str, Any]:
-    """What is known of the time: by the stamp, or by the log's head where that says nothing of it.
-
-    Both are authentic. The head is of the last batch, so at most a minute behind.
-    """
-    if seen.stamp is not None and seen.stamp.covers_system:
-        return {"time": seen.stamp.time, "slewed": seen.stamp.slewed, "notice": seen.stamp.notice}
+def _log_time(found: RecoveredLog) -> int:
+    """What the log's head says of the time: it is authentic, and at most a minute behind."""
     if found.stored is None or not found.stored.head.size:
-        return {}
-    last = parse_rfc3339(found.stored.head.time, "time")
-    return {"time": last, "slewed": last}
+        return 0
+    return parse_rfc3339(found.stored.head.time, "time")
 
 
 def _latest_checkpoint(seen: ObservedState, found: RecoveredLog) -> str:
     """The checkpoint over the most records: a power cut may have set the head itself back."""
     sizes = {"": -1}
-    for state in (seen.stamp, seen.anchor):
+    for state in (seen.recorded, seen.anchor):
         if state is not None and state.head is not None:
             sizes[state.checkpoint] = state.head.size
     if found.stored is not None:

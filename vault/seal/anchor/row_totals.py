@@ -52,10 +52,6 @@ class RowTotals:
             sums[table.name] = (sums.get(table.name, 0) + change) % _MODULUS
         return type(self)(sums)
 
-    def without(self, table: Table[Any]) -> Self:
-        """The same, but for a table."""
-        return type(self)({name: n for name, n in self._sums.items() if name != table.name})
-
     def differing_tables(self, other: Self) -> list[str]:
         """The tables that are not the same in both, by name."""
         names = self._sums.keys() | other._sums.keys()
@@ -90,16 +86,6 @@ def sum_rows(
         return _encode_row(table, key, mac)
 
     return _count(session, keys, stamp)
-
-
-def count_macs(session: StoreSession, keys: AnchorKeys) -> RowTotals:
-    """The totals as stamps before format 3 had them: of MACs without keys."""
-    return _count(session, keys, lambda _table, _key, mac: mac)
-
-
-def find_damaged_tables(session: StoreSession, guard: RowGuard) -> list[str]:
-    """The tables that have a row which is not whole as we wrote it, by name. Reads everything."""
-    return [t.name for t in GUARDED_TABLES if _find_damage(session, guard, t) is not None]
 
 
 def require_searched_rows(

@@ -14,32 +14,45 @@ from vault.audit.checkpoint import TreeHead, parse_unverified_head
 from vault.audit.retention import RetentionNotice
 from vault.seal.anchor.keys import AnchorKeys
 
-ANCHOR_FORMAT: Final = 1
-COMMIT_STAMP_FORMAT: Final = 3
-"""Since 3 its totals are of the keys of rows as well, since 2 of the rows of `system`. One of a
-format before is the last that an older program wrote: an older copy of it has fewer commits, so
-nobody goes back to it."""
-_SYSTEM_FORMAT: Final = 2
-_KNOWN: Final = {
-    "Anchor": (ANCHOR_FORMAT,),
-    "CommitStamp": (ANCHOR_FORMAT, _SYSTEM_FORMAT, COMMIT_STAMP_FORMAT),
-}
+ANCHOR_FORMAT: Final = 2
+COMMIT_STAMP_FORMAT: Final = 4
+_FORMATS: Final = {"Anchor": ANCHOR_FORMAT, "CommitStamp": COMMIT_STAMP_FORMAT}
 MAX_BYTES: Final = 65_536  # a state is about 1 KiB; what is longer is none
 _LABELS: Final = {"Anchor": b"freehold-anchor-v1\n", "CommitStamp": b"freehold-mark-v1\n"}
 _NAMES: Final = {"Anchor": "an anchor", "CommitStamp": "a commit stamp"}
 _HEX: Final = 64
 
 
-class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file outside the database.
+class NodeState(Struct, frozen=True):
+    """What the database records of one node: see `CommitStamp`. An empty `node` is nobody."""
 
-    `epoch` is the keyring's, `commits` counts the store's transactions, `checkpoint` is the signed
-    head of the audit log (empty before the first). `sealed_at` (Unix ns) is there while a seal that
-    was ordered is in force: only a person who brings the root key ends it.
+    node: str = ""
+    checkpoint: str = ""
+    anchored: bool = False
+    sealed_at: int = 0
+    notice: RetentionNotice | None = None
+
+    @property
+    def head(self) -> TreeHead | None:
+        """The node's audit log as it was. The database's MACs vouch for it."""
+        return parse_unverified_head(self.checkpoint) if self.checkpoint else None
+
+
+NOBODY: Final = NodeState()
+
+
+class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file outside the database, of one node.
+
+    `epoch` is the keyring's, `commits` is the highest count of the store's transactions that the
+    node has seen, whoever's; `checkpoint` is the signed head of the node's audit log (empty before
+    the first). `sealed_at` (Unix ns) is there while a seal that was ordered is in force: only a
+    person who brings the root key ends it.
     """
 
     format: int = ANCHOR_FORMAT
     vault: str
+    node: str = ""
     epoch: int
     commits: int
     checkpoint: str
@@ -52,13 +65,17 @@ class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CommitStamp(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The row in the database. `anchored`: there is an anchor; `rows`: totals of rows, sealed.
+    """The row in the database, written by the node that committed last.
 
-    `time` is that of the transaction, `slewed` the same by a `SlewedClock` (Unix ns; 0 in format
-    1), `notice` what is announced of the audit log's retention, `feed` the last link of the change
-    feed (empty before the first).
+    `anchored`: the node has an anchor; `rows`: totals of rows, sealed. `time` is that of the
+    transaction, `slewed` the same by a `SlewedClock` (Unix ns), `notice` what the node has
+    announced of its audit log's retention, `feed` the last link of the change feed.
+
+    `node`, `checkpoint`, `anchored`, `sealed_at` and `notice` are of this node. Those of the others
+    are in the table `nodes`.
     """
 
+    format: int = COMMIT_STAMP_FORMAT
     anchored: bool
     rows: bytes
     time: int = 0
@@ -67,14 +84,11 @@ class CommitStamp(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True)
     feed: bytes = b""
 
     @property
-    def covers_system(self) -> bool:
-        """Whether its totals are of the rows of `system`, too."""
-        return self.format >= _SYSTEM_FORMAT
-
-    @property
-    def covers_keys(self) -> bool:
-        """Whether its totals are of the keys of rows, and not of their MACs alone."""
-        return self.format >= COMMIT_STAMP_FORMAT
+    def node_state(self) -> NodeState:
+        """What it says of its node."""
+        return NodeState(
+            self.node, self.checkpoint, self.anchored, self.sealed_at or 0, self.notice
+        )
 
 
 S = TypeVar("S", bound=Anchor)
@@ -93,7 +107,7 @@ def decode_state(data: bytes, kind: type[S], keys: AnchorKeys) -> S:
     if not hmac.compare_digest(mac, rest):
         raise ValueError("it is damaged, or of another vault")
     state = json_text.decode(body, type=kind)
-    if state.format not in _KNOWN[kind.__name__]:
+    if state.format != _FORMATS[kind.__name__]:
         raise ValueError(f"format {state.format} is not known")
     return state
 

@@ -14,6 +14,7 @@ import trio.testing
 
 from protocols.http import Limits, Listener, ServerHandle, serve
 from protocols.http.asgi import App, Receive, Scope, Send
+from protocols.http.trusted_proxies import ForwardingHeader, TrustedProxies
 
 Clock = trio.testing.MockClock
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -364,7 +365,8 @@ async def test_a_proxy_has_the_connections_of_its_clients(
 ) -> None:
     """No bound but that of all counts where `trusts` says so."""
     limits = Limits(connections=4, connections_each=1)
-    handle = await start(nursery, hello, limits=limits, trusts=lambda ip: ip == "127.0.0.1")
+    trusts = TrustedProxies(["127.0.0.1"], ForwardingHeader.X_FORWARDED_FOR).trust
+    handle = await start(nursery, hello, limits=limits, trusts=trusts)
     streams = [await dial(handle) for _ in range(3)]
     for stream in streams:
         assert (await ask(stream)).endswith(b"hello")

@@ -57,6 +57,22 @@ async def test_large_output_waits_for_its_reader(
     assert bytes(got) == body
 
 
+async def test_what_follows_a_proxy_header_is_read_without_its_deadline(
+    pair: Pair, readiness: ReadinessPoller, clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Nothing behind the header is lost, however late somebody asks for it."""
+    limits = Limits(handshake_seconds=2)
+    pulse = CoarseClock(limits, None)
+    transport = plain(pair, limits, pulse, readiness)
+    ticking(nursery, transport, pulse)
+    async with client_of(pair) as client:
+        await client.send_all(b"PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\nbehind it")
+        assert (await transport.receive_proxy_header()).client == ("192.0.2.7", 1)
+        await trio.sleep(10)
+        assert await transport.receive() == b"behind it"
+        transport.close()
+
+
 async def test_late_read_ends_empty(
     pair: Pair, readiness: ReadinessPoller, nursery: trio.Nursery, clock: trio.testing.MockClock
 ) -> None:

@@ -83,7 +83,7 @@ def test_the_other_header_is_a_clients_own() -> None:
         assert TrustedProxies(TRUSTED, header).client_address("10.0.0.1", spoofed) == "10.0.0.1"
 
 
-@pytest.mark.parametrize("header", list(ForwardingHeader))
+@pytest.mark.parametrize("header", [X, FORWARDED])
 def test_a_long_list_is_not_read_to_its_end(header: ForwardingHeader) -> None:
     """A client may send what a header may hold; it costs us a few hops, and it is nobody."""
     said = "10.1.0.4" if header is X else "for=10.1.0.4"

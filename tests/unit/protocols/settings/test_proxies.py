@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from protocols.http.asgi import Receive, Scope, Send
 from protocols.http.local_only import LocalOnly
 from protocols.http.server_state import refuse_as_json
-from protocols.http.trusted_proxies import ForwardingHeader, ProxyMiddleware
+from protocols.http.trusted_proxies import ForwardingHeader, ProxyMiddleware, ProxyTrust
 from protocols.settings.proxies import ProxySettings
 
 
@@ -39,3 +39,17 @@ def test_not_everybody_is_a_proxy(wrong: str) -> None:
     """Nor is a name one, or a network with a slip in it."""
     with pytest.raises(ValidationError):
         ProxySettings.model_validate({"addresses": [wrong]})
+
+
+def test_the_proxy_protocol_is_of_named_proxies() -> None:
+    """The server has read it: no application between looks at HTTP headers."""
+    with pytest.raises(ValidationError, match="name the proxies in"):
+        ProxySettings.model_validate({"header": "proxy-protocol"})
+    told = {"addresses": ["10.0.0.1"], "header": "proxy-protocol"}
+    made = ProxySettings.model_validate(told)
+    assert made.wrap_app(app, tls=False, refuse=refuse_as_json) is app
+    trusts = made.trust_predicate()
+    assert trusts("10.0.0.1") is trusts("::ffff:10.0.0.1") is ProxyTrust.PROXY_PROTOCOL
+    assert trusts("10.0.0.2") is ProxyTrust.NONE
+    by_header = ProxySettings.model_validate({"addresses": ["10.0.0.1"]}).trust_predicate()
+    assert by_header("10.0.0.1") is ProxyTrust.HTTP_HEADER

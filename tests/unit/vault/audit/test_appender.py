@@ -21,7 +21,7 @@ from vault.audit.record import AuditRecord
 from vault.audit.shared_tail import wait_exclusive
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import (
-    VAULT,
+    LOG_ID,
     Fault,
     FaultyDisk,
     make_event,
@@ -65,7 +65,7 @@ class Log:
         config = AuditConfig(deadline=5.0, rotation_bytes=self._rotation)
         sink = FileSink(self.path, reserve_bytes=self._reserve, disk=self.disk)
         end = self.ends.view()
-        async with open_audit(config, KEYS, VAULT, [sink], self.world, tail=end) as broker:
+        async with open_audit(config, KEYS, LOG_ID, [sink], self.world, tail=end) as broker:
             yield broker
 
     @asynccontextmanager
@@ -75,7 +75,7 @@ class Log:
         """One more process that writes there."""
         sink = FileSink(self.path, reserve_bytes=0, disk=FaultyDisk(fault))
         appender = Appender(
-            self.ends.view(), sink, KEYS, VAULT, self.world, rotation_bytes=self._rotation
+            self.ends.view(), sink, KEYS, LOG_ID, self.world, rotation_bytes=self._rotation
         )
         try:
             yield appender

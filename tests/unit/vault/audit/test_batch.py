@@ -9,16 +9,16 @@ from vault.audit.chain import Chain
 from vault.audit.checkpoint import verify_checkpoint
 from vault.audit.keys import AuditKeys
 from vault.audit.pending_record import PendingRecord
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
+from vault.audit.testing import LOG_ID, NOW, make_keys, make_pending_record
 from vault.crypto.digest import sha256
 
 KEYS = make_keys()
-GOLDEN = "13d4f1d7e4407569f8a618bd0a160f48b8ffdc8bcef44b734b39d17a16ab8e81"
+GOLDEN = "34b43c796641d80fe703cfb2e6374d8130bb146c99550c7e071633f6d5853186"
 
 
 def _ledger(rotation: int = 2**30, keys: AuditKeys = KEYS) -> BatchComposer:
     position = LogPosition(Chain(sha256), 0, 0, 0, is_closed=True, checkpoint=0)
-    return BatchComposer(keys, VAULT, position, rotation_bytes=rotation)
+    return BatchComposer(keys, LOG_ID, position, rotation_bytes=rotation)
 
 
 def _kinds(batch: Batch) -> list[str]:

@@ -21,7 +21,7 @@ from vault.audit.record import AuditEvent
 from vault.audit.replica import RETRY_INTERVAL
 from vault.audit.retention import RetentionNotice, RetentionSchedule
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, FaultyDisk, make_event, make_keys, verify_log
+from vault.audit.testing import LOG_ID, FaultyDisk, make_event, make_keys, verify_log
 from vault.audit.writer import AuditConfig
 from vault.errors import TamperedError, UnavailableError
 
@@ -83,7 +83,7 @@ async def _audit(
     config = config or AuditConfig(deadline=DEADLINE)
     followers = [follower] if follower else []
     async with open_audit(
-        config, KEYS, VAULT, disks.sinks, world or FakeWorld(),
+        config, KEYS, LOG_ID, disks.sinks, world or FakeWorld(),
         followers=followers, retention=retention,
     ) as broker:  # fmt: skip
         yield broker
@@ -213,7 +213,7 @@ async def test_two_logs_that_contradict_each_other_stop_the_start(tmp_path: Path
     """Two sinks with different records of one number are never written to."""
     disks = Disks(tmp_path, 2)
     for sink in disks.sinks:
-        async with open_audit(AuditConfig(), KEYS, VAULT, [sink], FakeWorld()) as broker:
+        async with open_audit(AuditConfig(), KEYS, LOG_ID, [sink], FakeWorld()) as broker:
             await broker.record(make_event(hash(sink.name) % 1000))
     with pytest.raises(TamperedError, match="audit_log_damaged"):
         async with _audit(disks):
@@ -440,10 +440,10 @@ async def test_followers_hear_of_what_is_acknowledged(tmp_path: Path) -> None:
     assert b"".join(line + b"\n" for line in follower.lines) == disks.logs[0].read_bytes()
 
 
-async def test_a_vault_id_that_breaks_a_note_is_refused(tmp_path: Path) -> None:
-    """The vault id is a line of the checkpoint: no spaces, no line ends, not too long."""
-    for bad in ("", "a b", "a\nb", "a+b", "\N{LATIN SMALL LETTER E WITH ACUTE}", "x" * 65):
-        with pytest.raises(ValueError, match="vault id"):
+async def test_a_log_id_that_breaks_a_note_is_refused(tmp_path: Path) -> None:
+    """The log id is a line of the checkpoint: no spaces, no line ends, not too long."""
+    for bad in ("", "a b", "a\nb", "a+b", "\N{LATIN SMALL LETTER E WITH ACUTE}", "x" * 82):
+        with pytest.raises(ValueError, match="log id"):
             async with open_audit(AuditConfig(), KEYS, bad, Disks(tmp_path).sinks, FakeWorld()):
                 pass
 

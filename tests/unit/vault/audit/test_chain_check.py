@@ -9,7 +9,7 @@ from vault.audit import chain_check, record
 from vault.audit.batch import Batch, BatchComposer, LogPosition
 from vault.audit.chain import Chain
 from vault.audit.checkpoint import TreeHead
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
+from vault.audit.testing import LOG_ID, NOW, make_keys, make_pending_record
 from vault.crypto.digest import sha256
 
 KEYS = make_keys()
@@ -17,7 +17,7 @@ KEYS = make_keys()
 
 def _batches() -> list[Batch]:
     position = LogPosition(Chain(sha256), 0, 0, 0, is_closed=True, checkpoint=0)
-    ledger = BatchComposer(KEYS, VAULT, position, rotation_bytes=6_000)
+    ledger = BatchComposer(KEYS, LOG_ID, position, rotation_bytes=6_000)
     return [ledger.compose([make_pending_record(i)] * 3, NOW + i * 10**9) for i in range(5)]
 
 
@@ -35,7 +35,7 @@ def test_every_line_of_a_good_log_is_admitted() -> None:
     chain, opened = Chain(sha256), 0
     for line in _lines():
         before = chain.copy()
-        entry = chain_check.extend_chain(chain, line, VAULT)
+        entry = chain_check.extend_chain(chain, line, LOG_ID)
         opened += chain_check.is_segment_header(entry)
         if chain_check.is_snapshot(entry):
             chain_check.check_snapshot(before, entry, KEYS, KEYS.public)
@@ -54,17 +54,17 @@ def test_a_chain_can_be_resumed_at_every_snapshot() -> None:
         chain.extend(line)
 
 
-@pytest.mark.parametrize("what", ["vault", "seq", "prev"])
+@pytest.mark.parametrize("what", ["log", "seq", "prev"])
 def test_a_line_that_does_not_continue_is_refused(what: str) -> None:
-    """Another vault, number or predecessor: refused, and the chain is as it was."""
+    """Another log, number or predecessor: refused, and the chain is as it was."""
     lines = _lines()
     chain = Chain(sha256)
     chain.extend(lines[0])
     fields = msgspec.to_builtins(record.decode_record(lines[1]))
-    fields[what] = {"vault": "vault-2", "seq": 7, "prev": "00" * 32}[what]
+    fields[what] = {"log": "vault-1/node-2", "seq": 7, "prev": "00" * 32}[what]
     before = chain.head
-    with pytest.raises(ValueError, match=r"vault|expected|follow"):
-        chain_check.extend_chain(chain, msgspec.json.encode(fields), VAULT)
+    with pytest.raises(ValueError, match=r"log|expected|follow"):
+        chain_check.extend_chain(chain, msgspec.json.encode(fields), LOG_ID)
     assert (chain.size, chain.head) == (1, before)
 
 
@@ -88,7 +88,7 @@ def test_a_snapshot_that_is_not_the_chains_is_refused() -> None:
         _altered(line, note=other),
         _altered(line, note="x"),
         msgspec.structs.replace(entry, time="2027-01-15T09:00:00Z"),
-        msgspec.structs.replace(entry, vault="vault-2"),
+        msgspec.structs.replace(entry, log="vault-1/node-2"),
         msgspec.structs.replace(entry, kind="event"),
     ):
         with pytest.raises(ValueError, match=r".+"):

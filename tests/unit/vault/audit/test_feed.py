@@ -13,7 +13,7 @@ from vault.audit.broker import open_audit
 from vault.audit.checkpoint import parse_unverified_head
 from vault.audit.feed import POLL_INTERVAL
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_event, make_keys, make_pending_record
+from vault.audit.testing import LOG_ID, make_event, make_keys, make_pending_record
 from vault.audit.writer import AuditConfig
 
 KEYS = make_keys()
@@ -56,10 +56,15 @@ async def test_all_in_one_order(tmp_path: Path, rotation: int, *, reads: bool) -
     sink = FileSink(log, reserve_bytes=0)
     config = AuditConfig(rotation_bytes=rotation)
     async with open_audit(
-        config, KEYS, VAULT, [sink], world, followers=[reader], tail=ends.view()
+        config, KEYS, LOG_ID, [sink], world, followers=[reader], tail=ends.view()
     ) as owner:
         other = Appender(
-            ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=rotation
+            ends.view(),
+            FileSink(log, reserve_bytes=0),
+            KEYS,
+            LOG_ID,
+            world,
+            rotation_bytes=rotation,
         )
         await owner.record(make_event(0))
         for number in range(1, 40):
@@ -95,10 +100,10 @@ async def test_a_log_that_cannot_be_read_back(
     ends = Ends(log)
     sink = FileSink(log, reserve_bytes=0)
     async with open_audit(
-        AuditConfig(), KEYS, VAULT, [sink], world, followers=[reader], tail=ends.view()
+        AuditConfig(), KEYS, LOG_ID, [sink], world, followers=[reader], tail=ends.view()
     ) as owner:
         other = Appender(
-            ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2**30
+            ends.view(), FileSink(log, reserve_bytes=0), KEYS, LOG_ID, world, rotation_bytes=2**30
         )
         await owner.record(make_event(0))
         assert await other.append([make_pending_record(1)])
@@ -123,10 +128,10 @@ async def test_a_log_that_was_opened_anew(tmp_path: Path) -> None:
     ends = Ends(log)
     sink = FileSink(log, reserve_bytes=0)
     async with open_audit(
-        AuditConfig(), KEYS, VAULT, [sink], world, followers=[reader], tail=ends.view()
+        AuditConfig(), KEYS, LOG_ID, [sink], world, followers=[reader], tail=ends.view()
     ) as owner:
         other = Appender(
-            ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2**30
+            ends.view(), FileSink(log, reserve_bytes=0), KEYS, LOG_ID, world, rotation_bytes=2**30
         )
         await owner.record(make_event(0))
         assert await other.append([make_pending_record(1)])
@@ -144,10 +149,10 @@ async def test_what_retention_took(tmp_path: Path) -> None:
     sink = FileSink(log, reserve_bytes=0)
     config = AuditConfig(rotation_bytes=2000)
     async with open_audit(
-        config, KEYS, VAULT, [sink], world, followers=[reader], tail=ends.view()
+        config, KEYS, LOG_ID, [sink], world, followers=[reader], tail=ends.view()
     ) as owner:
         other = Appender(
-            ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2000
+            ends.view(), FileSink(log, reserve_bytes=0), KEYS, LOG_ID, world, rotation_bytes=2000
         )
         await owner.record(make_event(0))
         for number in range(1, 20):

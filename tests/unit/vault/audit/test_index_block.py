@@ -22,7 +22,7 @@ from vault.audit.pending_record import PendingRecord, prepare_event
 from vault.audit.query import AuditQuery
 from vault.audit.record import AuditEvent, RetentionBody, encode_body
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_event, make_keys
+from vault.audit.testing import LOG_ID, NOW, make_event, make_keys
 from vault.errors import ValidationError
 
 KEYS = make_keys()
@@ -32,7 +32,7 @@ HASHER = ValueHasher(KEYS.mac)
 
 def block_of(*stretches: RecordRange) -> IndexBlock:
     """The block of these."""
-    digest = BlockBuilder(VAULT, stretches[0].start)
+    digest = BlockBuilder(LOG_ID, stretches[0].start)
     for stretch in stretches:
         digest.append(stretch)
     return digest.build()
@@ -43,8 +43,8 @@ class Log:
 
     def __init__(self, folder: Path) -> None:
         self._sink = FileSink(folder / "audit.log", reserve_bytes=0)
-        position = self._sink.load(KEYS, VAULT).position
-        self._ledger = BatchComposer(KEYS, VAULT, position, rotation_bytes=2**30)
+        position = self._sink.load(KEYS, LOG_ID).position
+        self._ledger = BatchComposer(KEYS, LOG_ID, position, rotation_bytes=2**30)
         self._time = NOW
 
     def add(self, event: AuditEvent) -> None:
@@ -87,7 +87,7 @@ def test_a_block_tells_its_place_and_times(log: Log) -> None:
     whole = log.stretch()
     row = log.block().row
     assert (row.log, row.first, row.last, row.segment, row.start) == (
-        VAULT, 0, len(whole.lines) - 1, 1, 0,
+        LOG_ID, 0, len(whole.lines) - 1, 1, 0,
     )  # fmt: skip
     assert (row.began, row.ended) == (NOW, NOW + 2 * SECOND)
     assert row.prev == msgspec.json.decode(whole.lines[-1])["prev"]
@@ -106,7 +106,7 @@ def test_a_block_grows_by_pieces(log: Log) -> None:
     middle = RecordLocation(4, 1, length)
     first, rest = RecordRange(place, lines[:4], middle), RecordRange(middle, lines[4:], end)
     assert block_of(first, rest) == log.block()
-    digest = BlockBuilder(VAULT, RecordLocation(99, 9, 9))
+    digest = BlockBuilder(LOG_ID, RecordLocation(99, 9, 9))
     digest.append(first)
     assert (digest.count, digest.end) == (4, middle)
     with pytest.raises(ValueError, match="record 0 does not follow"):

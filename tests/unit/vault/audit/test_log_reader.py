@@ -18,7 +18,7 @@ from vault.audit.log_reader import (
 )
 from vault.audit.record import AuditRecord
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record, write_log
+from vault.audit.testing import LOG_ID, NOW, make_keys, make_pending_record, write_log
 
 KEYS = make_keys()
 START = RecordLocation(0, 1, 0)
@@ -80,7 +80,7 @@ def test_a_stretch_may_be_longer_than_one_read(log: Path) -> None:
 def test_a_growing_log_is_followed(log: Path) -> None:
     """What is written later, in later segments too, is read when it is there."""
     sink = FileSink(log, reserve_bytes=0)
-    ledger = BatchComposer(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=4_000)
+    ledger = BatchComposer(KEYS, LOG_ID, sink.load(KEYS, LOG_ID).position, rotation_bytes=4_000)
     place, found = START, []
     for number in range(30):
         sink.write((ledger.compose([make_pending_record(number)], NOW),))

@@ -8,7 +8,7 @@ from actors.testing import FakeWorld
 from vault.audit.batch import BatchComposer
 from vault.audit.replica import open_sinks
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record, write_log
+from vault.audit.testing import LOG_ID, NOW, make_keys, make_pending_record, write_log
 from vault.errors import TamperedError, UnavailableError
 
 KEYS = make_keys()
@@ -22,7 +22,7 @@ async def test_an_empty_folder_gets_the_whole_log(tmp_path: Path) -> None:
     """A new sink beside an old one starts as its copy."""
     sinks = _sinks(tmp_path, 2)
     write_log(sinks[1].layout.log, 10, rotation=9_000)
-    opened = await open_sinks(sinks, KEYS, VAULT, FakeWorld())
+    opened = await open_sinks(sinks, KEYS, LOG_ID, FakeWorld())
     assert opened.sinks == sinks
     assert opened.failed == {}
     for a, b in zip(sinks[0].layout.segment_files(), sinks[1].layout.segment_files(), strict=True):
@@ -38,8 +38,8 @@ async def test_a_damaged_copy_stops_the_start_and_frees_the_others(tmp_path: Pat
         write_log(sink.layout.log, 3)
     sinks[1].layout.log.write_bytes(b"")
     with pytest.raises(TamperedError):
-        await open_sinks(sinks, KEYS, VAULT, FakeWorld())
-    sinks[0].load(KEYS, VAULT)
+        await open_sinks(sinks, KEYS, LOG_ID, FakeWorld())
+    sinks[0].load(KEYS, LOG_ID)
     sinks[0].close()
 
 
@@ -47,18 +47,18 @@ async def test_equal_lengths_with_other_records_are_a_contradiction(tmp_path: Pa
     """Two logs of one size and different content: somebody must look."""
     sinks = _sinks(tmp_path, 2)
     for number, sink in enumerate(sinks):
-        ledger = BatchComposer(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=2**30)
+        ledger = BatchComposer(KEYS, LOG_ID, sink.load(KEYS, LOG_ID).position, rotation_bytes=2**30)
         sink.write((ledger.compose([make_pending_record(number)], NOW),))
         sink.close()
     with pytest.raises(TamperedError, match="contradicts"):
-        await open_sinks(sinks, KEYS, VAULT, FakeWorld())
+        await open_sinks(sinks, KEYS, LOG_ID, FakeWorld())
 
 
 async def test_locked_logs_are_named(tmp_path: Path) -> None:
     """When another agent has the log, the error says which file and why."""
     sinks = _sinks(tmp_path, 1)
     other = FileSink(sinks[0].layout.log, reserve_bytes=0)
-    other.load(KEYS, VAULT)
+    other.load(KEYS, LOG_ID)
     with pytest.raises(UnavailableError, match="BlockingIOError"):
-        await open_sinks(sinks, KEYS, VAULT, FakeWorld())
+        await open_sinks(sinks, KEYS, LOG_ID, FakeWorld())
     other.close()

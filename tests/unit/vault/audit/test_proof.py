@@ -11,7 +11,7 @@ from vault.audit.pending_record import PendingRecord
 from vault.audit.proof import Proof, prove_inclusion, verify_proof
 from vault.audit.record import RetentionBody
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_keys, verify_log, write_log
+from vault.audit.testing import LOG_ID, NOW, make_keys, verify_log, write_log
 
 KEYS = make_keys()
 
@@ -62,7 +62,7 @@ def test_what_is_not_in_the_log_is_not_proven(log: Path, tmp_path: Path) -> None
 def test_records_behind_a_removed_segment_are_proven(log: Path) -> None:
     """After retention the rest is proven as before; what is gone is not."""
     sink = FileSink(log, reserve_bytes=0)
-    ledger = BatchComposer(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=2**30)
+    ledger = BatchComposer(KEYS, LOG_ID, sink.load(KEYS, LOG_ID).position, rotation_bytes=2**30)
     second = sink.layout.closed_segment(2)
     first = record.decode_record(second.read_bytes().split(b"\n")[0]).seq
     body = record.encode_body(RetentionBody(1, first))

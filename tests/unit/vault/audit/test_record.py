@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vault.audit import record
 from vault.audit.record import AuditEvent, AuditRecord, RecordContent
-from vault.audit.testing import make_event, make_keys
+from vault.audit.testing import LOG_ID, make_event, make_keys
 
 KEYS = make_keys()
 PREV = bytes(range(32))
@@ -20,9 +20,9 @@ def _entry(event: AuditEvent | None = None) -> RecordContent:
 
 def test_the_exact_bytes() -> None:
     """Fields in this order, no spaces, defaults of the event left out: this is the format."""
-    line = record.encode_record(_entry(make_event(request=None)), "vault-1", 7, PREV)
+    line = record.encode_record(_entry(make_event(request=None)), LOG_ID, 7, PREV)
     assert line.decode() == (
-        '{"v":1,"seq":7,"time":"2027-01-15T08:00:00.000000001Z","vault":"vault-1","kind":"event",'
+        '{"v":1,"seq":7,"time":"2027-01-15T08:00:00.000000001Z","log":"vault-1/node-1","kind":"event",'
         '"body":{"request_id":"request-0","phase":"outcome","operation":"secret.read",'
         '"path":"secret/app/db","capability":"read","actor_id":"user-1","actor_name":"alice",'
         '"method":"token","credential":"accessor-1","ip":"192.0.2.1","user_agent":"curl/8.0",'
@@ -34,7 +34,7 @@ def test_the_exact_bytes() -> None:
 def test_a_record_is_one_line_and_comes_back(text: str, seq: int) -> None:
     """Whatever a caller puts into a field, it stays inside its record."""
     event = make_event(user_agent=text, path=text)
-    line = record.encode_record(_entry(event), "vault-1", seq, PREV)
+    line = record.encode_record(_entry(event), LOG_ID, seq, PREV)
     assert b"\n" not in line
     assert b"\r" not in line
     entry = record.decode_record(line)
@@ -46,8 +46,8 @@ def test_a_record_is_one_line_and_comes_back(text: str, seq: int) -> None:
 def test_a_commit_mark_comes_off_again(text: str) -> None:
     """The line without its mark is the one that was marked, even if a value looks like a mark."""
     entry = _entry(make_event(code=text + '","commit":"' + "0" * 64 + '"}'))
-    plain = record.encode_record(entry, "vault-1", 1, PREV)
-    marked = record.encode_committed(entry, "vault-1", 1, PREV, KEYS)
+    plain = record.encode_record(entry, LOG_ID, 1, PREV)
+    marked = record.encode_committed(entry, LOG_ID, 1, PREV, KEYS)
     core, mark = record.split_commit(marked)
     assert core == plain
     assert mark.decode() == record.commit_mark(KEYS, PREV, plain)
@@ -58,7 +58,7 @@ def test_a_commit_mark_comes_off_again(text: str) -> None:
 
 def test_a_commit_mark_is_of_one_place_and_key() -> None:
     """Another line, another predecessor or another key has another mark."""
-    line = record.encode_record(_entry(), "vault-1", 1, PREV)
+    line = record.encode_record(_entry(), LOG_ID, 1, PREV)
     mark = record.commit_mark(KEYS, PREV, line)
     assert mark != record.commit_mark(KEYS, PREV, line + b" ")
     assert mark != record.commit_mark(KEYS, bytes(32), line)
@@ -67,7 +67,7 @@ def test_a_commit_mark_is_of_one_place_and_key() -> None:
 
 def _line(**changes: object) -> bytes:
     fields = msgspec.to_builtins(
-        record.decode_record(record.encode_record(_entry(), "vault-1", 1, PREV))
+        record.decode_record(record.encode_record(_entry(), LOG_ID, 1, PREV))
     )
     return msgspec.json.encode(fields | changes)
 
@@ -93,7 +93,7 @@ def test_what_is_not_a_record_is_refused(line: bytes, what: str) -> None:
 
 def test_a_body_has_the_shape_of_its_kind() -> None:
     """A checkpoint's body is one, or the record is refused."""
-    entry = AuditRecord(1, 0, TIME, "vault-1", "checkpoint", {"note": "n", "frontier": []}, "")
+    entry = AuditRecord(1, 0, TIME, LOG_ID, "checkpoint", {"note": "n", "frontier": []}, "")
     body = record.decode_body(entry, record.CheckpointBody)
     assert body == record.CheckpointBody("n", [])
     with pytest.raises(ValueError, match="body of a checkpoint"):

@@ -11,7 +11,7 @@ from vault.audit.batch import BatchComposer
 from vault.audit.layout import LogLayout, LogLine, read_lines
 from vault.audit.recovery import RecoveredLog, recover_log, tampered_error
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record, verify_log, write_log
+from vault.audit.testing import LOG_ID, NOW, make_keys, make_pending_record, verify_log, write_log
 from vault.crypto.digest import sha256
 from vault.errors import TamperedError
 
@@ -27,7 +27,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def _recover(log: Path) -> RecoveredLog:
-    return recover_log(LogLayout(log), KEYS, VAULT)
+    return recover_log(LogLayout(log), KEYS, LOG_ID)
 
 
 def _lines(log: Path) -> list[bytes]:
@@ -41,9 +41,9 @@ def _put(log: Path, lines: list[bytes], rest: bytes = b"") -> None:
 def _batch(log: Path, count: int = 3) -> bytes:
     """What the next batch of the log would be."""
     sink = FileSink(log, reserve_bytes=0)
-    found = sink.load(KEYS, VAULT)
+    found = sink.load(KEYS, LOG_ID)
     sink.close()
-    ledger = BatchComposer(KEYS, VAULT, found.position, rotation_bytes=2**30)
+    ledger = BatchComposer(KEYS, LOG_ID, found.position, rotation_bytes=2**30)
     return ledger.compose([make_pending_record(i) for i in range(count)], NOW).data
 
 
@@ -99,8 +99,8 @@ def test_a_forged_record_behind_the_head_is_not_adopted(log: Path) -> None:
     entry = record.RecordContent("2027-01-15T08:00:00Z", "event", make_pending_record(9).body)
     forger = make_keys(b"forger")
     for line in (
-        record.encode_record(entry, VAULT, last["seq"] + 1, head),
-        record.encode_committed(entry, VAULT, last["seq"] + 1, head, forger),
+        record.encode_record(entry, LOG_ID, last["seq"] + 1, head),
+        record.encode_committed(entry, LOG_ID, last["seq"] + 1, head, forger),
     ):
         _put(log, [*lines, line])
         found = _recover(log)
@@ -189,10 +189,10 @@ def test_missing_files_are_damage(log: Path, spoil: Callable[[Path], None]) -> N
 
 def test_another_vaults_log_is_refused(log: Path) -> None:
     """A folder that was put in the place of ours is not written to."""
-    with pytest.raises(TamperedError, match="another vault"):
-        recover_log(LogLayout(log), KEYS, "vault-2")
+    with pytest.raises(TamperedError, match="another node"):
+        recover_log(LogLayout(log), KEYS, "vault-1/node-2")
     with pytest.raises(TamperedError, match="another key"):
-        recover_log(LogLayout(log), make_keys(b"other"), VAULT)
+        recover_log(LogLayout(log), make_keys(b"other"), LOG_ID)
 
 
 def test_a_wrong_hint_only_costs_time(log: Path) -> None:
@@ -230,8 +230,8 @@ def test_a_start_reads_from_the_last_checkpoint_only(
 def test_a_new_segment_that_was_never_acknowledged_is_dropped(log: Path) -> None:
     """A crash between the rotation and the first acknowledgement leads back to the old segment."""
     sink = FileSink(log, reserve_bytes=0)
-    position = sink.load(KEYS, VAULT).position
-    batch = BatchComposer(KEYS, VAULT, position, rotation_bytes=1).compose(
+    position = sink.load(KEYS, LOG_ID).position
+    batch = BatchComposer(KEYS, LOG_ID, position, rotation_bytes=1).compose(
         [make_pending_record()], NOW
     )
     sink.close()
@@ -263,7 +263,7 @@ def test_the_stores_count_is_the_highest_that_was_signed(tmp_path: Path) -> None
     sink = FileSink(path, reserve_bytes=0, durability="write")
     commits = [0]
     ledger = BatchComposer(
-        keys, VAULT, sink.load(keys, VAULT).position, rotation_bytes=2**30,
+        keys, LOG_ID, sink.load(keys, LOG_ID).position, rotation_bytes=2**30,
         commits=lambda: commits[-1],
     )  # fmt: skip
     heads = []

@@ -13,7 +13,7 @@ from vault.audit.layout import LogLayout
 from vault.audit.record import RetentionBody
 from vault.audit.recovery import RecoveredLog
 from vault.audit.replica import MAX_BACKLOG, RETRY_INTERVAL, Replica
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
+from vault.audit.testing import LOG_ID, NOW, make_keys, make_pending_record
 from vault.crypto.digest import sha256
 
 KEYS = make_keys()
@@ -65,7 +65,7 @@ class Sink:
 
 def _ledger() -> BatchComposer:
     position = LogPosition(Chain(sha256), 0, 0, 0, is_closed=True, checkpoint=0)
-    return BatchComposer(KEYS, VAULT, position, rotation_bytes=2**30)
+    return BatchComposer(KEYS, LOG_ID, position, rotation_bytes=2**30)
 
 
 async def test_batches_are_written_in_order_and_the_sink_is_closed_at_the_end() -> None:

@@ -11,7 +11,7 @@ from vault.audit.broker import open_audit
 from vault.audit.shared_log import WATCH_INTERVAL
 from vault.audit.shared_tail import SharedTail
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_event, make_keys
+from vault.audit.testing import LOG_ID, make_event, make_keys
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 
@@ -26,16 +26,16 @@ async def test_an_earlier_run_that_has_not_ended(
     log = tmp_path / "audit.log"
     ends = Ends(log)
     sink = FileSink(log, reserve_bytes=0)
-    async with open_audit(AuditConfig(), KEYS, VAULT, [sink], FakeWorld()) as owner:
+    async with open_audit(AuditConfig(), KEYS, LOG_ID, [sink], FakeWorld()) as owner:
         await owner.record(make_event(0))
     lingering = ends.view()
     lingering.announce()
     with pytest.raises(UnavailableError, match="an earlier run has not ended"):
-        async with open_audit(AuditConfig(), KEYS, VAULT, [sink], FakeWorld()):
+        async with open_audit(AuditConfig(), KEYS, LOG_ID, [sink], FakeWorld()):
             pass
     lingering.close()
     for _ in range(2):  # and what an opening itself holds is given up with it
-        async with open_audit(AuditConfig(), KEYS, VAULT, [sink], FakeWorld(), tail=ends.view()):
+        async with open_audit(AuditConfig(), KEYS, LOG_ID, [sink], FakeWorld(), tail=ends.view()):
             pass
 
 
@@ -45,7 +45,7 @@ async def test_who_keeps_the_turn_is_ended(tmp_path: Path) -> None:
     ends, evicted = Ends(log), []
     end = SharedTail(ends.memory, ends.layout.head_file, evict=evicted.append)
     sink = FileSink(log, reserve_bytes=0)
-    async with open_audit(AuditConfig(), KEYS, VAULT, [sink], world, tail=end):
+    async with open_audit(AuditConfig(), KEYS, LOG_ID, [sink], world, tail=end):
         other = ends.view()
         for _ in range(3):
             other.acquire()

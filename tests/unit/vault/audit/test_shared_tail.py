@@ -13,7 +13,7 @@ from tests.unit.vault.audit.ends import Ends
 from vault.audit.batch import BatchComposer, LogPosition
 from vault.audit.chain import Chain
 from vault.audit.shared_tail import BYTES, LastLine, SharedTail, Tail, WriterLock
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
+from vault.audit.testing import LOG_ID, NOW, make_keys, make_pending_record
 
 KEYS = make_keys()
 
@@ -36,7 +36,7 @@ def ends(tmp_path: Path) -> Ends:
 def make_end(records: int = 3) -> Tail:
     """Of a log with so many records, and its header."""
     position = LogPosition(Chain(KEYS.digest), 0, 0, 0, is_closed=True, checkpoint=0)
-    ledger = BatchComposer(KEYS, VAULT, position, rotation_bytes=2**30)
+    ledger = BatchComposer(KEYS, LOG_ID, position, rotation_bytes=2**30)
     batch = ledger.compose([make_pending_record(number) for number in range(records)], NOW)
     return Tail.from_position(ledger.position, Files(), batch.note, NOW)
 

@@ -13,7 +13,7 @@ from vault.audit.chain import Chain
 from vault.audit.checkpoint import log_origin, sign_checkpoint
 from vault.audit.head_file import read_head
 from vault.audit.layout import LogLayout
-from vault.audit.testing import make_keys, make_pending_record, verify_log, write_log
+from vault.audit.testing import LOG_ID, make_keys, make_pending_record, verify_log, write_log
 from vault.audit.verify import BadLogError, LogVerifier
 from vault.crypto.digest import sha256
 
@@ -79,7 +79,7 @@ def test_a_good_log_passes(log: Path) -> None:
     verdict = verify_log(log, KEYS, KEYS.public)
     assert verdict.size == chain.size > 190
     assert verdict.root == chain.tree.root().hex()
-    assert (verdict.first, verdict.segments, verdict.vault) == (0, 3, "vault-1")
+    assert (verdict.first, verdict.segments, verdict.origin) == (0, 3, log_origin(LOG_ID))
     assert verdict.public == KEYS.public
 
 
@@ -161,7 +161,7 @@ def test_a_repeated_line_is_found(log: Path) -> None:
 
 def _forged(prev: bytes, seq: int) -> bytes:
     entry = record.RecordContent("2027-01-15T08:00:00Z", "event", make_pending_record(9_999).body)
-    return record.encode_record(entry, "vault-1", seq, prev)
+    return record.encode_record(entry, LOG_ID, seq, prev)
 
 
 def test_an_inserted_line_is_found(log: Path) -> None:
@@ -359,8 +359,8 @@ def test_a_kept_checkpoint_of_another_log_is_told(log: Path) -> None:
     for witness in (sign_checkpoint(head.head, make_keys(b"other")), "nonsense"):
         with pytest.raises(BadLogError, match="the witness is not of this log"):
             verify_log(log, KEYS, witness=witness)
-    other = sign_checkpoint(replace(head.head, origin=log_origin("vault-2")), KEYS)
-    with pytest.raises(BadLogError, match="another vault"):
+    other = sign_checkpoint(replace(head.head, origin=log_origin("vault-2/node-1")), KEYS)
+    with pytest.raises(BadLogError, match="another log"):
         verify_log(log, KEYS, witness=other)
 
 

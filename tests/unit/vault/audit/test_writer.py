@@ -19,7 +19,7 @@ from vault.audit.layout import LogLayout
 from vault.audit.pending_record import PendingRecord
 from vault.audit.shared_tail import LastLine, SharedTail, Tail
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_keys, make_pending_record, verify_log
+from vault.audit.testing import LOG_ID, make_keys, make_pending_record, verify_log
 from vault.audit.writer import AuditConfig, Writer, WriterState, audit_unavailable
 
 KEYS = make_keys()
@@ -33,7 +33,7 @@ async def _writer(
     async with trio.open_nursery() as nursery:
         feed = LogFeed([], LogLayout(log), end, KEYS.public, FakeWorld())
         shared = WriterState([FileSink(log, reserve_bytes=0)], feed, nursery, None, tail=end)
-        make = partial(Writer, shared, KEYS, VAULT, FakeWorld(), config)
+        make = partial(Writer, shared, KEYS, LOG_ID, FakeWorld(), config)
         child = Child("writer", inject(make, crash_on_nth(crash_at, CrashError())))
         world = FakeWorld()
         async with supervise("audit", [child], world=world, policy=EAGER, report=quiet) as tree:
@@ -67,10 +67,10 @@ async def test_a_crash_beside_others_who_write(tmp_path: Path, crash_at: int) ->
     log, done = tmp_path / "audit.log", []
     ends, world = Ends(log), FakeWorld()
     first, sink = FileSink(log, reserve_bytes=0), FileSink(log, reserve_bytes=0)
-    first.load(KEYS, VAULT)
+    first.load(KEYS, LOG_ID)
     first.close()
     async with _writer(log, crash_at, AuditConfig(), ends.view()) as ref:
-        other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**9)
+        other = Appender(ends.view(), sink, KEYS, LOG_ID, world, rotation_bytes=10**9)
         for number in range(0, 12, 2):
             try:
                 await ref.call(make_pending_record(number), 5)
@@ -98,7 +98,7 @@ async def test_a_turn_that_fails(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         feed = LogFeed([], ends.layout, end, KEYS.public, FakeWorld())
         writer = Writer(
-            WriterState([], feed, nursery, None, tail=end), KEYS, VAULT, FakeWorld(), AuditConfig()
+            WriterState([], feed, nursery, None, tail=end), KEYS, LOG_ID, FakeWorld(), AuditConfig()
         )
         end.publish(Tail(1, b"", [], 1, 0, 0, 0, 0, LastLine(), 0, "", 0))
         writer._seen = end.version
@@ -116,7 +116,7 @@ async def test_a_start_takes_the_log_from_others(tmp_path: Path) -> None:
     """They have it again once something was written behind what was found."""
     log, ends = tmp_path / "audit.log", Ends(tmp_path / "audit.log")
     first = FileSink(log, reserve_bytes=0)
-    first.load(KEYS, VAULT)
+    first.load(KEYS, LOG_ID)
     first.close()
     ends.view().publish(Tail(1, b"", [], 1, 0, 0, 0, 0, LastLine(), 0, "", 0))
     async with _writer(log, 10**9, AuditConfig(), ends.view()) as ref:

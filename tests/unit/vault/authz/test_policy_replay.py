@@ -32,6 +32,7 @@ MUTATING = frozenset({"secret.write"})
 def row(**changes: Any) -> AuditRow:
     """A read that was let in."""
     fields: dict[str, Any] = {
+        "node": "n",
         "seq": 1, "time": NOW, "request_id": "r", "phase": "outcome",
         "operation": "secret.read", "path": "secret/a", "capability": "read", "actor_id": "ann",
         "actor_name": "ann", "method": "token", "credential": "acc", "ip": "10.0.0.1",

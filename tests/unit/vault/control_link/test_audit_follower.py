@@ -17,7 +17,7 @@ from vault.audit.checkpoint import verify_checkpoint
 from vault.audit.feed import POLL_INTERVAL
 from vault.audit.layout import LogLayout
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_event, make_keys, make_pending_record
+from vault.audit.testing import LOG_ID, make_event, make_keys, make_pending_record
 from vault.audit.writer import AuditConfig
 from vault.control_link.audit_follower import AuditLogFollower
 
@@ -60,7 +60,7 @@ async def logging(
     """A log that the view follows."""
     config = AuditConfig(rotation_bytes=rotation)
     async with open_audit(
-        config, KEYS, VAULT, [FileSink(log)], SystemWorld(), followers=[view]
+        config, KEYS, LOG_ID, [FileSink(log)], SystemWorld(), followers=[view]
     ) as broker:
         yield broker
 
@@ -163,10 +163,10 @@ async def test_what_other_processes_write(tmp_path: Path) -> None:
     world, ends = SystemWorld(), Ends(log)
     view, witness = AuditLogFollower(LogLayout(log), world), Witness()
     async with open_audit(
-        AuditConfig(), KEYS, VAULT, [FileSink(log)], world, followers=[view], tail=ends.view()
+        AuditConfig(), KEYS, LOG_ID, [FileSink(log)], world, followers=[view], tail=ends.view()
     ) as broker:
         sink = FileSink(log, reserve_bytes=0)
-        other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**8)
+        other = Appender(ends.view(), sink, KEYS, LOG_ID, world, rotation_bytes=10**8)
         assert not view.wants_lines()
         for count in (1, 2, 5):
             await write(broker, count)

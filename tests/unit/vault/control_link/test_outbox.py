@@ -20,8 +20,8 @@ from vault.control_link.outbox import SqlOutbox
 
 METRICS = m.Metrics(since=1, until=2, counters=(), gauges=(), histograms=())
 NOTE = (
-    "freehold.audit/v\n5\n" + "A" * 43 + "=\nhead " + "0" * 64 + "\ntime 2026-01-01T00:00:00Z\n\n"
-    "— freehold.audit/v " + "A" * 91 + "=\n"
+    "freehold.audit/v/n\n5\n" + "A" * 43 + "=\nhead " + "0" * 64 + "\ntime 2026-01-01T00:00:00Z\n\n"
+    "— freehold.audit/v/n " + "A" * 91 + "=\n"
 )
 CHECKPOINT = m.AuditCheckpoint(
     old_size=0, size=5, root=bytes(32), note=NOTE, signer=bytes(32), proof=()

@@ -96,6 +96,7 @@ class Machine:
     def seen(self, path: str = "s/a", **changes: Any) -> None:
         """One more read on record, by the token."""
         fields: dict[str, Any] = {
+        "node": "n",
             "seq": len(self.log.rows) + 1, "time": self.house.world.time,
             "request_id": "r", "phase": "outcome", "operation": "secret.read", "path": path,
             "capability": "read", "actor_id": self.accessor, "actor_name": "token",

@@ -12,6 +12,7 @@ from actors.testing import FakeWorld
 from protocols.instant import SECOND
 from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_stamp_writer
 from vault.audit.broker import open_audit
+from vault.audit.checkpoint import log_id_of
 from vault.audit.record import decode_record
 from vault.audit.retention import RetentionNotice
 from vault.audit.sinks.file import FileSink
@@ -52,11 +53,13 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         self.places = SealPaths(folder / "vault.anchor", folder / "audit.log")
         self.backend, self.world = MemoryBackend(), FakeWorld(now=NOW)
-        commit(self.backend, new_stamp_writer(), store_keyring(KEYRING))
+        commit(self.backend, new_stamp_writer(node=""), store_keyring(KEYRING))  # as init does
 
     async def start_up(self, keyring: Keyring = KEYRING) -> StartupState:
         """As an opening finds it."""
-        return await run_startup_checks(self.places, self.backend, keyring, AUDIT_KEYS, self.world)
+        return await run_startup_checks(
+            self.places, self.backend, keyring, lambda _: AUDIT_KEYS, self.world
+        )
 
     async def open(self, keyring: Keyring = KEYRING) -> StartupState:
         """Open store and log on it and close them again."""
@@ -65,9 +68,9 @@ class Vault:
         guard = HmacRowGuard(keyring)
         async with (
             open_store(self.backend, guard, self.world, stamper=found.stamp_writer) as store,
-            found.commit_acceptance(store, ROOT_KEY),
+            found.join(store, ROOT_KEY, "1.0"),
             open_audit(
-                AuditConfig(), AUDIT_KEYS, VAULT, [sink], self.world,
+                AuditConfig(), AUDIT_KEYS, log_id_of(VAULT, found.node.id), [sink], self.world,
                 followers=[found.anchor_writer], commits=lambda: found.stamp_writer.commits,
             ) as audit,
         ):  # fmt: skip
@@ -100,12 +103,33 @@ async def test_a_new_vault_gets_its_anchor(vault: Vault) -> None:
     assert vault.events() == []
 
 
+async def test_a_node_keeps_its_id(vault: Vault) -> None:
+    """By its anchor, or else by its log; of a database of its own by the commit stamp, too."""
+    first = (await vault.open()).node
+    anchor = vault.places.anchor.read_bytes()
+    vault.places.anchor.unlink()
+    acceptance.write_acceptance(vault.places.anchor, Acceptance(NOW, "it was lost"))
+    assert (await vault.start_up()).node.id == first.id
+    for file in vault.places.log.parent.glob("audit.log*"):
+        file.unlink()
+    found = await vault.start_up()
+    assert found.node.id == first.id
+    assert [one.code for one in found.resume_point.accepted_findings] == [
+        "audit_log_behind", "anchor_missing",
+    ]  # fmt: skip
+    assert not found.is_first
+    assert not found.joins
+    vault.places.anchor.write_bytes(anchor)
+    assert (await vault.start_up()).node.id == first.id
+    assert found.node.run != first.run
+
+
 async def test_an_acceptance_is_written_down_everywhere(vault: Vault) -> None:
     """In the keyring's row, in the log, in the anchor; then it is used up."""
-    await vault.open()
+    node = (await vault.open()).node.id
     older = MemoryBackend()
     commit(older, new_stamp_writer(), store_keyring(KEYRING))
-    log = Log(vault.places.log, lambda: 9)
+    log = Log(vault.places.log, lambda: 9, log_id_of(VAULT, node))
     log.grow()
     log.close()
     vault.backend = older
@@ -141,7 +165,7 @@ async def test_an_acceptance_loses_no_key_of_another_agent(vault: Vault) -> None
         ) as store:
             await store.commit(store_keyring(other))
             with pytest.raises(ConflictError, match="keyring_changed"):
-                async with found.commit_acceptance(store, ROOT_KEY):
+                async with found.join(store, ROOT_KEY, "1.0"):
                     pass
             row = await store.get(SYSTEM, KEYRING_ROW)
             assert row is not None
@@ -297,7 +321,9 @@ async def test_an_announced_deletion_is_found_by_the_next_opening(vault: Vault) 
         open_store(
             vault.backend, HmacRowGuard(KEYRING), vault.world, stamper=found.stamp_writer
         ) as store,
-        open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
+        open_audit(
+            AuditConfig(), AUDIT_KEYS, log_id_of(VAULT, found.node.id), [sink], vault.world
+        ) as audit,
     ):
         await found.stamp_clock(store, audit)
     assert (await vault.start_up()).retention.notice == announced
@@ -313,7 +339,9 @@ async def test_an_agent_that_runs_takes_a_confirmation(vault: Vault) -> None:
         open_store(
             vault.backend, HmacRowGuard(KEYRING), vault.world, stamper=found.stamp_writer
         ) as store,
-        open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
+        open_audit(
+            AuditConfig(), AUDIT_KEYS, log_id_of(VAULT, found.node.id), [sink], vault.world
+        ) as audit,
     ):
         assert not await found.stamp_clock(store, audit)
         assert found.retention.clock.is_suspended

@@ -19,7 +19,7 @@ from vault.audit.hashing import ValueHasher
 from vault.audit.pending_record import PendingRecord
 from vault.audit.record import decode_record
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_event, make_keys, verify_log
+from vault.audit.testing import LOG_ID, make_event, make_keys, verify_log
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.workers.audit import MOST_AT_ONCE, AuditLane, RemoteAudit
@@ -203,12 +203,12 @@ async def test_what_this_process_can_write_itself(tmp_path: Path) -> None:
     world = SystemWorld()
     async with (
         open_audit(
-            AuditConfig(), KEYS, VAULT, [FileSink(log, reserve_bytes=0)], world, tail=ends.view()
+            AuditConfig(), KEYS, LOG_ID, [FileSink(log, reserve_bytes=0)], world, tail=ends.view()
         ) as broker,
         audited() as (audit, leader),
     ):
         sink = FileSink(log, reserve_bytes=0)
-        appender = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**8)
+        appender = Appender(ends.view(), sink, KEYS, LOG_ID, world, rotation_bytes=10**8)
         async with audit._lane.appending(appender):
             await broker.record(make_event(0))
             async with trio.open_nursery() as nursery:

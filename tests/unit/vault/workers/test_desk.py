@@ -225,6 +225,7 @@ def test_no_credential_and_no_value_is_shown() -> None:
         root_key=value,
         org="o",
         vault="v",
+        node="n",
         ceiling=Policy(name="c", rules=()),
         epoch=1,
         floor=0,

@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 from actors.testing import FakeWorld
+from protocols.http import Listener
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
 from vault.audit.layout import LogLayout
 from vault.config import Settings
@@ -20,7 +21,7 @@ from vault.metrics import Metrics
 from vault.store.shared_head import SharedHead
 from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
-from vault.workers.wire import Lane, Order, Serving
+from vault.workers.wire import Drain, Lane, Order, Serving
 
 GONE = ConnectionResetError("gone")
 PATIENCE = 10.0  # seconds, of a thread that starts a process
@@ -86,7 +87,8 @@ async def staffed(folder: Path) -> AsyncIterator[Stage]:
 
 async def run(fleet: Fleet, task_status: trio.TaskStatus[Fleet] = trio.TASK_STATUS_IGNORED) -> None:
     """Start it with a listening socket that nobody looks at."""
-    await fleet.run(NoEdge(), 0, 1, task_status=task_status)
+    with await Listener.bind("127.0.0.1", 0, 1) as listener:
+        await fleet.run(NoEdge(), listener, task_status=task_status)
 
 
 async def test_a_process_that_cannot_be_had_is_asked_for_again(stage: Stage) -> None:
@@ -171,6 +173,27 @@ async def test_a_worker_that_hangs_with_the_head(stage: Stage) -> None:
         await look()
         await look()
         assert await trio.to_thread.run_sync(process.wait, PATIENCE) == -signal.SIGKILL
+
+
+async def test_it_has_ended_when_its_workers_have(tmp_path: Path) -> None:
+    """However long they might have had for the answers in flight."""
+    with zygote() as fake:
+        stage = Stage(fake, tmp_path)
+        async with trio.open_nursery() as nursery:
+            control: list[Lane[Order]] = []
+
+            async def serving() -> None:
+                control.append(await stage.serving(1))
+
+            nursery.start_soon(serving)
+            await nursery.start(run, stage.fleet)
+            nursery.start_soon(stage.fleet.drain, 1000.0)
+            with trio.fail_after(PATIENCE):
+                assert await control[0].receive() == Drain(1000.0)
+                fake.workers[0].close()
+                while nursery.child_tasks:
+                    await trio.testing.wait_all_tasks_blocked(0.002)
+                    stage.world.advance(1.0)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import trio
 import trio.testing
@@ -26,7 +27,7 @@ class Stage:
         staff = Staff(
             zygote=fake,  # type: ignore[arg-type]  # as much as it asks for
             page=page,
-            listener=page,
+            listener=SimpleNamespace(fileno=lambda: page),  # type: ignore[arg-type]  # as above
             edge=NoEdge(),
             live=None,
             answers=ResponseBudget(Limits(), CoarseClock(Limits(), None)),

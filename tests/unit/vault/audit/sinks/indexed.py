@@ -25,7 +25,7 @@ from vault.audit.sinks.database import (
     sealed,
 )
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_event, make_keys
+from vault.audit.testing import LOG_ID, NOW, make_event, make_keys
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.model.records import BlockRow
@@ -35,7 +35,7 @@ from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import AUDIT
 
 T = TypeVar("T")
-LOG = f"{VAULT}/2"
+LOG = LOG_ID
 """What the index calls the log in the keys of its rows."""
 KEYS = make_keys()
 
@@ -131,12 +131,12 @@ async def running(
     with trio.fail_after(10):
         async with (
             open_audit_index(
-                rows, AUDIT, LogLayout(log), VAULT, world, mac=KEYS.mac, tail=end
+                rows, AUDIT, LogLayout(log), LOG_ID, world, mac=KEYS.mac, tail=end
             ) as index,
             open_audit(
                 config or AuditConfig(),
                 KEYS,
-                VAULT,
+                LOG_ID,
                 [FileSink(log, reserve_bytes=0)],
                 world,
                 followers=[index],

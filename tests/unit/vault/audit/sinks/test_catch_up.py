@@ -9,7 +9,7 @@ from vault.audit.layout import LogLayout
 from vault.audit.sinks.catch_up import catch_up
 from vault.audit.sinks.disk import Disk
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, FaultyDisk, fail_at, make_keys, verify_log, write_log
+from vault.audit.testing import LOG_ID, FaultyDisk, fail_at, make_keys, verify_log, write_log
 from vault.errors import TamperedError
 
 KEYS = make_keys()
@@ -73,6 +73,6 @@ def test_a_copy_can_be_tried_again(tmp_path: Path, ahead: LogLayout) -> None:
         with pytest.raises(OSError, match="faulty"):
             catch_up(behind, ahead, FaultyDisk(fail_at(call)))
         sink = FileSink(behind.log, reserve_bytes=0)
-        sink.load(KEYS, VAULT)
+        sink.load(KEYS, LOG_ID)
         sink.catch_up_from(ahead)
         assert verify_log(behind.log, KEYS) == verify_log(ahead.log, KEYS)

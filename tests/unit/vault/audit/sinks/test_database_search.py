@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 import trio
 
@@ -16,7 +15,7 @@ from vault.audit.query import AuditQuery
 from vault.audit.sinks import database as index_module
 from vault.audit.sinks.database import BLOCK_RECORDS, open_audit_index
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_pending_record
+from vault.audit.testing import LOG_ID, NOW, make_pending_record
 from vault.errors import UnavailableError, ValidationError
 from vault.store.tables import AUDIT
 
@@ -205,7 +204,7 @@ async def test_what_gets_its_block_meanwhile_is_found_once(log: Path) -> None:
 async def test_a_log_without_a_record_has_no_events(log: Path) -> None:
     """Before its first is written there is not even a file."""
     async with open_audit_index(
-        Rows(), AUDIT, LogLayout(log), VAULT, FakeWorld(), mac=KEYS.mac
+        Rows(), AUDIT, LogLayout(log), LOG_ID, FakeWorld(), mac=KEYS.mac
     ) as index:
         assert (await index.search(AuditQuery())).events == []
 
@@ -235,7 +234,7 @@ async def test_what_another_process_wrote(log: Path) -> None:
     async with running(log, rows, world, ends=ends) as (broker, index):
         await fill(broker, 1)
         sink = FileSink(log, reserve_bytes=0)
-        other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**8)
+        other = Appender(ends.view(), sink, KEYS, LOG_ID, world, rotation_bytes=10**8)
         assert await other.append([make_pending_record(1)])
         page = await index.search(AuditQuery())
         assert [row.request_id for row in page.events] == ["request-1", "request-0"]
@@ -333,28 +332,6 @@ async def test_who_changes_them_again_and_again_is_told(
         monkeypatch.setattr(index, "_prove", prove)
         with pytest.raises(UnavailableError, match="again and again"):
             await index.search(AuditQuery(actor_id="bob"))
-
-
-async def test_rows_of_a_program_before_are_dropped(log: Path) -> None:
-    """They had no MAC: they are made of the log again, and nobody is alarmed."""
-    rows, world, told = Rows(), FakeWorld(), list[str]()
-
-    async def alarm(what: str) -> None:
-        told.append(what)
-
-    async with running(log, rows, world) as (broker, index):
-        await fill(broker, 2 * BLOCK_RECORDS, actor_id="bob")
-        await caught_up(broker, index, world)
-        before = dict(rows.rows)
-    rows.rows = {
-        (VAULT, row.first): msgspec.structs.replace(row, log=VAULT, terms=row.terms[:-32])
-        for row in rows.rows.values()
-    }
-    async with running(log, rows, world) as (broker, index):
-        await index.warn(alarm)
-        await caught_up(broker, index, world)
-        assert rows.rows == before
-        assert told == []
 
 
 async def test_what_is_found_before_anybody_can_be_told(log: Path) -> None:

@@ -16,8 +16,8 @@ from vault.audit.pending_record import PendingRecord
 from vault.audit.recovery import RecoveredLog
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import (
+    LOG_ID,
     NOW,
-    VAULT,
     Fault,
     FaultyDisk,
     fail_at,
@@ -42,8 +42,8 @@ class Run:
 
     def start(self) -> RecoveredLog:
         """Open the log; records what was found, as the writer does."""
-        found = self.sink.load(KEYS, VAULT)
-        self.ledger = BatchComposer(KEYS, VAULT, found.position, rotation_bytes=ROTATION)
+        found = self.sink.load(KEYS, LOG_ID)
+        self.ledger = BatchComposer(KEYS, LOG_ID, found.position, rotation_bytes=ROTATION)
         self.acknowledged = found.position.chain.size
         if found.adopted or found.dropped:
             body = record.encode_body(record.RepairBody(found.adopted, found.dropped))
@@ -192,7 +192,7 @@ def test_a_batch_is_durable_before_the_head_moves(log: Path) -> None:
 def _position(run: Run) -> LogPosition:
     """Where the log ends, by a second look."""
     run.sink.close()
-    return run.sink.load(KEYS, VAULT).position
+    return run.sink.load(KEYS, LOG_ID).position
 
 
 def test_the_head_covers_a_segment_before_it_is_closed(log: Path) -> None:
@@ -200,11 +200,11 @@ def test_the_head_covers_a_segment_before_it_is_closed(log: Path) -> None:
     disk = FaultyDisk()
     run = Run(log, disk)
     run.start()
-    batch = BatchComposer(KEYS, VAULT, _position(run), rotation_bytes=1).compose(
+    batch = BatchComposer(KEYS, LOG_ID, _position(run), rotation_bytes=1).compose(
         [make_pending_record()], NOW
     )
     run.sink.write((batch,))
-    batch = BatchComposer(KEYS, VAULT, _position(run), rotation_bytes=1).compose(
+    batch = BatchComposer(KEYS, LOG_ID, _position(run), rotation_bytes=1).compose(
         [make_pending_record()], NOW
     )
     disk.calls.clear()
@@ -217,7 +217,7 @@ def test_durability_write_does_not_sync(log: Path) -> None:
     """`durability: write` leaves the disk's time to the kernel."""
     disk = FaultyDisk()
     sink = FileSink(log, durability="write", reserve_bytes=0, disk=disk)
-    ledger = BatchComposer(KEYS, VAULT, sink.load(KEYS, VAULT).position, rotation_bytes=ROTATION)
+    ledger = BatchComposer(KEYS, LOG_ID, sink.load(KEYS, LOG_ID).position, rotation_bytes=ROTATION)
     sink.write((ledger.compose([make_pending_record()], NOW),))
     disk.calls.clear()
     sink.write((ledger.compose([make_pending_record()], NOW),))
@@ -357,7 +357,7 @@ def test_old_segments_expire(log: Path) -> None:
     assert found is not None
     first = run.sink.layout.log.read_bytes().split(b"\n")[0]
     assert (found.through, found.first) == (numbers[-1], record.decode_record(first).seq)
-    run.ledger = BatchComposer(KEYS, VAULT, _position(run), rotation_bytes=2**20)
+    run.ledger = BatchComposer(KEYS, LOG_ID, _position(run), rotation_bytes=2**20)
     draft = PendingRecord(NOW, "retention", record.encode_body(found))
     batch = run.ledger.compose([draft], NOW, checkpoint=True, expire=found.through)
     run.sink.write((batch,))

@@ -23,7 +23,7 @@ from vault.audit.sinks.syslog import (
     format_message,
     open_syslog,
 )
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
+from vault.audit.testing import LOG_ID, NOW, make_keys, make_pending_record
 from vault.crypto.digest import sha256
 
 LOOPBACK = "127.0.0.1"
@@ -31,7 +31,7 @@ LOOPBACK = "127.0.0.1"
 
 def _ledger() -> BatchComposer:
     position = LogPosition(Chain(sha256), 0, 0, 0, is_closed=True, checkpoint=0)
-    return BatchComposer(make_keys(), VAULT, position, rotation_bytes=2**30)
+    return BatchComposer(make_keys(), LOG_ID, position, rotation_bytes=2**30)
 
 
 def _batch() -> Batch:

@@ -10,7 +10,7 @@ from vault.audit.batch import BatchComposer
 from vault.audit.layout import LogLayout
 from vault.audit.recovery import recover_log
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
+from vault.audit.testing import LOG_ID, NODE, NOW, VAULT, make_keys, make_pending_record
 from vault.barrier import HmacRowGuard
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
@@ -29,9 +29,9 @@ EPOCH = KEYRING.epoch
 AUDIT_KEYS = make_keys()
 
 
-def new_stamp_writer() -> CommitStampWriter:
+def new_stamp_writer(node: str = NODE) -> CommitStampWriter:
     """The stamp_writer of a new vault."""
-    return CommitStampWriter(KEYS, base=StampBase(0, RowTotals()), written=b"")
+    return CommitStampWriter(KEYS, base=StampBase(0, RowTotals()), written=b"", node=node)
 
 
 def commit(
@@ -73,12 +73,12 @@ def renamed(backend: MemoryBackend, user: str) -> None:
 class Log:
     """An audit log of its own making."""
 
-    def __init__(self, path: Path, commits: Callable[[], int]) -> None:
+    def __init__(self, path: Path, commits: Callable[[], int], log_id: str = LOG_ID) -> None:
         self.path = path
         self._sink = FileSink(path, reserve_bytes=0, durability="write")
-        position = self._sink.load(AUDIT_KEYS, VAULT).position
+        position = self._sink.load(AUDIT_KEYS, log_id).position
         self._ledger = BatchComposer(
-            AUDIT_KEYS, VAULT, position, rotation_bytes=2**30, commits=commits
+            AUDIT_KEYS, log_id, position, rotation_bytes=2**30, commits=commits
         )
 
     def grow(self) -> str:
@@ -94,7 +94,7 @@ class Log:
 
 def there(backend: MemoryBackend, folder: Path, epoch: int = EPOCH) -> VaultFiles:
     """What an opening finds in a folder."""
-    found = recover_log(LogLayout(folder / "audit.log"), AUDIT_KEYS, VAULT)
+    found = recover_log(LogLayout(folder / "audit.log"), AUDIT_KEYS, LOG_ID)
     return VaultFiles(
-        backend, HmacRowGuard(KEYRING), AnchorFile(folder / "vault.anchor"), found, epoch
+        backend, HmacRowGuard(KEYRING), AnchorFile(folder / "vault.anchor"), found, epoch, NODE
     )

@@ -16,7 +16,7 @@ from actors.testing import FakeWorld
 from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYS, commit, new_stamp_writer
 from vault.audit.batch import Batch, BatchComposer, LogPosition
 from vault.audit.chain import Chain
-from vault.audit.testing import NOW, VAULT, make_pending_record
+from vault.audit.testing import LOG_ID, NODE, NOW, VAULT, make_pending_record
 from vault.errors import UnavailableError
 from vault.seal.anchor import anchor_writer
 from vault.seal.anchor.anchor_file import AnchorFile
@@ -39,7 +39,7 @@ class Kept:
         self.anchor_writer = AnchorWriter(self.file, KEYS, self.stamp_writer, self.world)
         position = LogPosition(Chain(AUDIT_KEYS.digest), 0, 0, 0, is_closed=True, checkpoint=0)
         self._ledger = BatchComposer(
-            AUDIT_KEYS, VAULT, position, rotation_bytes=2**30, commits=self._commits
+            AUDIT_KEYS, LOG_ID, position, rotation_bytes=2**30, commits=self._commits
         )
 
     def batch(self) -> Batch:
@@ -78,7 +78,9 @@ async def test_it_writes_what_was_acknowledged(tmp_path: Path) -> None:
         it.anchor_writer.on_batch(batch)
         assert it.stamp_writer.checkpoint == batch.note
         await wait_all_tasks_blocked()
-        assert it.anchor() == Anchor(vault=VAULT, epoch=1, commits=1, checkpoint=batch.note)
+        assert it.anchor() == Anchor(
+            vault=VAULT, node=NODE, epoch=1, commits=1, checkpoint=batch.note
+        )
         assert it.stamp_writer.anchored
 
 
@@ -108,7 +110,28 @@ async def test_an_orderly_end_leaves_it_exact(tmp_path: Path) -> None:
         last = it.batch()
         it.anchor_writer.on_batch(last)
         it.commit()
-    assert it.anchor() == Anchor(vault=VAULT, epoch=1, commits=1, checkpoint=last.note)
+    assert it.anchor() == Anchor(vault=VAULT, node=NODE, epoch=1, commits=1, checkpoint=last.note)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_commits_of_others_are_written_too(tmp_path: Path, *, is_alone: bool) -> None:
+    """Within a second, though nothing is said in this node's log; and once."""
+    it = Kept(tmp_path)
+    async with run_anchor_writer(it.anchor_writer, is_alone=is_alone):
+        it.anchor_writer.on_batch(it.batch())
+        await wait_all_tasks_blocked()
+        for commits in (1, 2):
+            it.commit()  # as `catch_up` counts what another node has committed
+            for _ in range(2):  # at the most: one to notice, and one between two writes
+                it.world.advance(WRITE_INTERVAL)
+                await wait_all_tasks_blocked()
+            found = it.anchor()
+            assert found is not None
+            assert found.commits == (0 if is_alone else commits)
+        written = it.file.path.stat().st_mtime_ns
+        it.world.advance(WRITE_INTERVAL)
+        await wait_all_tasks_blocked()
+        assert it.file.path.stat().st_mtime_ns == written
 
 
 async def test_a_failure_is_told_and_tried_again(

@@ -138,7 +138,7 @@ def test_an_older_mark_ends_all_writing() -> None:
     assert older is not None
     commit(backend, stamp_writer, remove(USERS, "u"))
     transact(backend, put(SYSTEM, older), put(USERS, user("u")))
-    with pytest.raises(TamperedError, match="storage_mark_damaged"):
+    with pytest.raises(TamperedError, match="storage_rolled_back"):
         commit(backend, stamp_writer)
 
 

@@ -12,7 +12,7 @@ from vault.seal.anchor.findings import (
     highest_known_commit,
     highest_known_epoch,
 )
-from vault.seal.anchor.state import Anchor, CommitStamp
+from vault.seal.anchor.state import NOBODY, Anchor, CommitStamp
 
 
 def note(size: int, commits: int) -> str:
@@ -36,7 +36,8 @@ def anchor(commits: int = 10, size: int = 20, head_commits: int = 9, epoch: int 
 
 
 GOOD: dict[str, Any] = {
-    "epoch": 2, "log_size": 20, "log_commits": 10, "stamp": mark(), "anchor": anchor(),
+    "epoch": 2, "log_size": 20, "log_commits": 10, "stamp": mark(),
+    "anchor": anchor(), "recorded": mark().node_state,
 }  # fmt: skip
 NEW = CommitStamp(vault="v", epoch=1, commits=1, checkpoint="", anchored=False, rows=b"")
 
@@ -48,10 +49,33 @@ NEW = CommitStamp(vault="v", epoch=1, commits=1, checkpoint="", anchored=False, 
         {"stamp": mark(commits=12), "epoch": 3},
         {"log_size": 25, "log_commits": 8},
         {"anchor": anchor(commits=3, size=2, head_commits=2, epoch=1)},
-        {"stamp": NEW, "anchor": None, "log_size": 0, "log_commits": 0, "epoch": 1},
-        {"stamp": NEW, "anchor": None, "log_size": 5, "log_commits": 1, "epoch": 1},
+        {
+            "stamp": NEW,
+            "recorded": NOBODY,
+            "anchor": None,
+            "log_size": 0,
+            "log_commits": 0,
+            "epoch": 1,
+        },
+        {
+            "stamp": NEW,
+            "recorded": NOBODY,
+            "anchor": None,
+            "log_size": 5,
+            "log_commits": 1,
+            "epoch": 1,
+        },
+        {"stamp": mark(size=99)},
     ],
-    ids=["even", "ahead", "log ahead", "old anchor", "new vault", "crash before the anchor"],
+    ids=[
+        "even",
+        "ahead",
+        "log ahead",
+        "old anchor",
+        "new vault",
+        "crash before the anchor",
+        "another node's log",
+    ],
 )
 def test_what_a_crash_leaves_is_well(changes: dict[str, Any]) -> None:
     """A place may be ahead of what others know of it."""
@@ -72,7 +96,10 @@ def test_what_a_crash_leaves_is_well(changes: dict[str, Any]) -> None:
         ({"log_size": 19}, ["audit_log_behind"]),
         ({"log_size": 0}, ["audit_log_behind"]),
         ({"log_size": 20, "anchor": anchor(size=21)}, ["audit_log_behind"]),
-        ({"log_size": 20, "stamp": mark(size=21)}, ["audit_log_behind"]),
+        ({"log_size": 20, "recorded": mark(size=21).node_state}, ["audit_log_behind"]),
+        ({"recorded": mark(head_commits=11).node_state}, ["storage_rolled_back"]),
+        ({"stamp": NEW, "recorded": NOBODY, "anchor": None, "log_size": 0, "log_commits": 0,
+            "epoch": 1, "lost": ("a", "b")}, ["audit_log_behind", "audit_log_behind"]),
         ({"anchor": None}, ["anchor_missing"]),
         ({"anchor": None, "anchor_fault": "x"}, ["anchor_damaged"]),
     ],

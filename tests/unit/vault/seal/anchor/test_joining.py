@@ -10,6 +10,7 @@ from tests.contract.store.samples import put, remove, user
 from tests.unit.vault.seal.anchor.places import KEYRING, KEYS, commit, new_stamp_writer
 from vault.audit.retention import RetentionNotice
 from vault.audit.shared_tail import BYTES, LastLine, SharedTail, Tail
+from vault.audit.testing import NODE
 from vault.barrier import HmacRowGuard
 from vault.errors import TamperedError, UnavailableError
 from vault.model.records import SystemRow
@@ -18,6 +19,7 @@ from vault.seal.anchor.commit_stamp import (
     CommitStampWriter,
     StampBase,
     StampTimes,
+    stamp_base,
 )
 from vault.seal.anchor.joining import JoinedDatabase, join_database
 from vault.seal.anchor.row_totals import RowTotals
@@ -25,7 +27,7 @@ from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.store.interface import WriteSet
 from vault.store.memory import MemoryBackend
 from vault.store.row_index import RowIndex
-from vault.store.tables import CHANGES, SYSTEM, USERS
+from vault.store.tables import CHANGES, NODES, SYSTEM, USERS
 from vault.store.transaction import transact
 
 GUARD = HmacRowGuard(KEYRING)
@@ -34,7 +36,7 @@ NOTICE = RetentionNotice(through=7, first=8, due=9)
 
 def join(backend: MemoryBackend, *, times: StampTimes | None = None) -> JoinedDatabase:
     """One more process."""
-    return join_database(backend, GUARD, KEYS, lambda: times or StampTimes(), "second")
+    return join_database(backend, GUARD, KEYS, lambda: times or StampTimes(), NODE)
 
 
 def stamp_in(backend: MemoryBackend) -> CommitStamp:
@@ -105,12 +107,35 @@ def test_it_repeats_what_is_announced_of_retention() -> None:
     """Its own clock says nothing of that: an announcement lost would keep the log for ever."""
     backend = MemoryBackend()
     writer = CommitStampWriter(
-        KEYS, base=StampBase(0, RowTotals()), written=b"", times=lambda: StampTimes(notice=NOTICE)
+        KEYS,
+        base=StampBase(0, RowTotals()),
+        written=b"",
+        node=NODE,
+        times=lambda: StampTimes(notice=NOTICE),
     )
     commit(backend, writer)
     second = join(backend, times=StampTimes(notice=replace(NOTICE, due=1))).stamp_writer
     commit(backend, second)
     assert stamp_in(backend).notice == NOTICE
+
+
+def test_it_repeats_nothing_of_another_node() -> None:
+    """Whose stamp may be the last: what the database says of its own is in its row then."""
+    backend, _ = first(checkpoint="one", anchored=True, sealed_at=5)
+    with backend.read() as session:
+        base = stamp_base(stamp_in(backend), KEYS)
+        assert session.get(NODES, (NODE,)) is None
+    other = CommitStampWriter(KEYS, base=base, written=row_of(backend).value, node="another")
+    other.checkpoint = "not ours"
+    commit(backend, other)
+    second = join(backend).stamp_writer
+    for _ in range(2):
+        commit(backend, second)
+        said = stamp_in(backend)
+        assert (said.node, said.checkpoint, said.anchored, said.sealed_at) == (NODE, "one", True, 5)
+        follow(other, backend)
+        commit(backend, other)
+        follow(second, backend)
 
 
 def test_the_newest_head_of_the_log_is_in_its_stamps() -> None:

@@ -1,6 +1,5 @@
 """An opening looks at all three places and changes none of them."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,21 +15,20 @@ from tests.unit.vault.seal.anchor.places import (
     there,
 )
 from vault.audit.retention import RetentionNotice
-from vault.audit.testing import NOW, VAULT
+from vault.audit.testing import NODE, NOW, VAULT
 from vault.barrier import HmacRowGuard
 from vault.errors import TamperedError, UnavailableError
 from vault.model.records import SystemRow
 from vault.seal.anchor.acceptance import Acceptance, write_acceptance
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.anchor.commit_stamp import (
-    COMMIT_STAMP_ROW,
     CommitStampWriter,
     StampBase,
     StampTimes,
 )
 from vault.seal.anchor.rollback_check import anchor_unavailable_error, check_rollback
-from vault.seal.anchor.row_totals import count_macs, sum_rows
-from vault.seal.anchor.state import Anchor, CommitStamp, encode_state
+from vault.seal.anchor.row_totals import sum_rows
+from vault.seal.anchor.state import Anchor
 from vault.store.memory import MemoryBackend
 from vault.store.tables import SYSTEM, USERS
 from vault.store.transaction import transact
@@ -71,7 +69,9 @@ def test_it_goes_on_where_it_was(vault: Vault, tmp_path: Path) -> None:
     assert (standing.epoch, standing.base.commits, standing.accepted_findings) == (1, 2, ())
     assert standing.anchored
     assert standing.checkpoint == vault.stamp_writer.checkpoint
-    stamp_writer = CommitStampWriter(KEYS, base=standing.base, written=standing.stamp_row)
+    stamp_writer = CommitStampWriter(
+        KEYS, base=standing.base, written=standing.stamp_row, node=NODE
+    )
     commit(vault.backend, stamp_writer, put(USERS, user("c")))
     assert check_rollback(there(vault.backend, tmp_path), KEYS, NOW).base.commits == 3
 
@@ -102,7 +102,7 @@ def test_an_acceptance_goes_on_above_all_that_is_known(vault: Vault, tmp_path: P
     ]  # fmt: skip
     assert standing.acceptance_reason == "a fire"
     stamp_writer = CommitStampWriter(
-        KEYS, base=standing.base, written=standing.stamp_row, epoch=standing.epoch
+        KEYS, base=standing.base, written=standing.stamp_row, epoch=standing.epoch, node=NODE
     )
     commit(vault.backend, stamp_writer)
     vault.file.write(Anchor(vault=VAULT, epoch=5, commits=71, checkpoint=""), KEYS)
@@ -138,35 +138,6 @@ def test_an_anchor_that_cannot_be_read_is_told(vault: Vault, tmp_path: Path) -> 
     assert str(vault.file.path) in refused.value.message
 
 
-def of_the_last_program(vault: Vault) -> None:
-    """Have the mark say what a program before format 3 said: nothing of keys."""
-    with vault.backend.read() as session:
-        totals = count_macs(session, KEYS)
-    writer = vault.stamp_writer
-    mark = CommitStamp(
-        format=2, vault=VAULT, epoch=1, commits=writer.commits, checkpoint=writer.checkpoint,
-        anchored=True, rows=KEYS.seal(1, totals.to_bytes()), time=NOW, slewed=NOW - 1,
-    )  # fmt: skip
-    transact(
-        vault.backend, put(SYSTEM, SystemRow(name=COMMIT_STAMP_ROW, value=encode_state(mark, KEYS)))
-    )
-
-
-def of_an_older_program(vault: Vault) -> None:
-    """Have the mark say what a program before format 2 said: nothing of `system`, nor of time."""
-    with vault.backend.read() as session:
-        totals = count_macs(session, KEYS).without(SYSTEM)
-    writer = vault.stamp_writer
-    mark = CommitStamp(
-        vault=VAULT, epoch=1, commits=writer.commits, checkpoint=writer.checkpoint,
-        anchored=True, rows=KEYS.seal(1, totals.to_bytes()),
-    )  # fmt: skip
-    text = encode_state(mark, KEYS).replace(b',"time":0,"slewed":0,"notice":null', b"")
-    body = text.split(b"\n")[0]
-    text = body + b"\n" + KEYS.mac(b"freehold-mark-v1\n" + body).hex().encode() + b"\n"
-    transact(vault.backend, put(SYSTEM, SystemRow(name=COMMIT_STAMP_ROW, value=text)))
-
-
 @pytest.mark.parametrize("name", ["clock", "kek-uses/1"])
 def test_rows_without_a_mac_are_covered_by_the_mark(
     vault: Vault, tmp_path: Path, name: str
@@ -186,69 +157,17 @@ def test_the_time_is_that_of_the_last_mark(vault: Vault, tmp_path: Path) -> None
     """With how far the slewed clock had come, and what retention had announced."""
     times = StampTimes(NOW + 7, NOW + 5, RetentionNotice(3, 100, NOW + 9))
     stamp_writer = CommitStampWriter(
-        KEYS, base=base_of_now(vault), written=b"", times=lambda: times
+        KEYS, base=base_of_now(vault), written=b"", node=NODE, times=lambda: times
     )
     commit(vault.backend, stamp_writer)
     standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
-    assert (standing.time, standing.slewed, standing.notice) == times
+    assert (standing.time, standing.slewed, standing.recorded.notice) == times
 
 
 def base_of_now(vault: Vault) -> StampBase:
     """What is stored."""
     with vault.backend.read() as session:
         return StampBase(vault.stamp_writer.commits, sum_rows(session, KEYS))
-
-
-def test_a_mark_of_an_older_program_opens_once(vault: Vault, tmp_path: Path) -> None:
-    """Its rows of `system` are taken as they are, its clock is not believed; then never again."""
-    transact(vault.backend, put(SYSTEM, SystemRow(name="clock", value=b"\x7f" * 8)))
-    of_an_older_program(vault)
-    with vault.backend.read() as session:
-        old = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
-    assert old is not None
-    standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
-    assert standing.adopts_system_rows
-    assert (standing.time, standing.slewed) == (NOW, NOW)  # of the log's head
-    stamp_writer = CommitStampWriter(
-        KEYS, base=standing.base, written=standing.stamp_row, anchored=True
-    )
-    stamp_writer.checkpoint = standing.checkpoint
-    commit(vault.backend, stamp_writer, remove(SYSTEM, "clock"))
-    vault.file.write(anchor(stamp_writer), KEYS)
-    assert not check_rollback(there(vault.backend, tmp_path), KEYS, NOW).adopts_system_rows
-    transact(vault.backend, put(SYSTEM, old, SystemRow(name="kek-uses/1", value=b"0")))
-    with pytest.raises(TamperedError, match="storage_rolled_back"):
-        check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
-
-
-def test_a_mark_of_an_older_program_still_holds_its_rows(vault: Vault, tmp_path: Path) -> None:
-    """What that one covered is covered."""
-    of_an_older_program(vault)
-    transact(vault.backend, put(USERS, user("intruder")), HmacRowGuard(KEYRING))
-    with pytest.raises(TamperedError, match="in: users"):
-        check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
-
-
-def test_a_mark_of_the_last_program_opens_once(vault: Vault, tmp_path: Path) -> None:
-    """By its own sums; then each row is checked, and the next mark is of ours."""
-    of_the_last_program(vault)
-    standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
-    assert (standing.adopts_system_rows, standing.stamp_row) == (True, b"")
-    assert (standing.time, standing.slewed) == (NOW, NOW - 1)
-    commit(vault.backend, CommitStampWriter(KEYS, base=standing.base, written=b"", anchored=True))
-    assert not check_rollback(there(vault.backend, tmp_path), KEYS, NOW).adopts_system_rows
-
-
-@pytest.mark.parametrize("old", [of_the_last_program, of_an_older_program])
-def test_a_mark_of_an_older_program_covers_no_key(
-    vault: Vault, tmp_path: Path, old: Callable[[Vault], None]
-) -> None:
-    """Its sums are the same for a row under another key: the row's own MAC is not."""
-    old(vault)
-    renamed(vault.backend, "a")
-    with pytest.raises(TamperedError, match="table users was changed") as refused:
-        check_rollback(there(vault.backend, tmp_path), KEYS, NOW)
-    assert refused.value.code == "storage_rows_changed"
 
 
 def test_a_row_under_another_key_keeps_it_shut(vault: Vault, tmp_path: Path) -> None:

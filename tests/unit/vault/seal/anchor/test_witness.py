@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.seal.anchor.places import KEYS, Log, commit, new_stamp_writer
-from vault.audit.testing import VAULT
+from vault.audit.checkpoint import log_origin
+from vault.audit.testing import LOG_ID, NODE, VAULT
 from vault.errors import UnavailableError
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.anchor.state import Anchor
-from vault.seal.anchor.witness import read_anchor_witness, read_database_witness
+from vault.seal.anchor.witness import read_anchor_witness, read_database_witnesses
 from vault.store.sqlite import SqliteBackend
 
 
@@ -49,9 +50,10 @@ def test_each_tells_what_it_has_seen(tmp_path: Path, note: str) -> None:
     """The note as it was signed, its size, and in which file it is."""
     for witness in (
         read_anchor_witness(anchor(tmp_path / "a", note)),
-        read_database_witness(database(tmp_path / "d b", note)),
+        *read_database_witnesses(database(tmp_path / "d b", note)),
     ):
         assert witness is not None
+        assert (witness.node, witness.origin) == (NODE, log_origin(LOG_ID))
         assert witness.note == note
         assert witness.size == 3  # genesis, checkpoint and the record
     assert witness.place == str(tmp_path / "d b")
@@ -60,8 +62,8 @@ def test_each_tells_what_it_has_seen(tmp_path: Path, note: str) -> None:
 def test_before_the_first_record_there_is_none(tmp_path: Path) -> None:
     """Nor in a database that has no mark yet."""
     assert read_anchor_witness(anchor(tmp_path / "a", "")) is None
-    assert read_database_witness(database(tmp_path / "b", "")) is None
-    assert read_database_witness(database(tmp_path / "c", None)) is None
+    assert read_database_witnesses(database(tmp_path / "b", "")) == []
+    assert read_database_witnesses(database(tmp_path / "c", None)) == []
 
 
 def test_a_database_is_read_while_an_agent_holds_it(tmp_path: Path, note: str) -> None:
@@ -70,7 +72,7 @@ def test_a_database_is_read_while_an_agent_holds_it(tmp_path: Path, note: str) -
     agent = SqliteBackend(f"sqlite:///{path}")
     agent.open()
     try:
-        assert read_database_witness(path) is not None
+        assert read_database_witnesses(path)
     finally:
         agent.close()
 
@@ -83,8 +85,7 @@ def test_a_database_of_another_release_is_read(tmp_path: Path, note: str, change
     path = database(tmp_path / "d", note)
     with closing(sqlite3.connect(path)) as other:
         other.execute(change)
-    found = read_database_witness(path)
-    assert found is not None
+    (found,) = read_database_witnesses(path)
     assert found.note == note
 
 
@@ -96,5 +97,5 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
         read_anchor_witness(wrong)
     for path in (wrong, tmp_path / "none"):
         with pytest.raises(UnavailableError):
-            read_database_witness(path)
+            read_database_witnesses(path)
     assert not (tmp_path / "none").exists()

@@ -1,0 +1,273 @@
+"""The nodes on one database: which one this machine is, its row, its heartbeat, the lowest level.
+
+A node is one machine's agent, with all its processes: they write one audit log and one anchor. Its
+id is in both, and in its row of the table `nodes`. Each start of the node has another random `run`,
+so of two machines with one id (a copied data folder, a cloned virtual machine) the one that started
+first is noticed and sealed.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import trio
+from msgspec.structs import replace
+
+from actors import World
+from protocols.instant import SECOND
+from vault.audit.checkpoint import origin_node
+from vault.audit.head_file import read_unverified_origin
+from vault.audit.layout import LogLayout
+from vault.errors import ConflictError, TamperedError, UnavailableError
+from vault.model.records import NodeRow
+from vault.seal.anchor.anchor_file import AnchorFile
+from vault.seal.anchor.commit_stamp import COMMIT_STAMP_ROW
+from vault.seal.anchor.keys import AnchorKeys
+from vault.seal.anchor.state import CommitStamp, decode_state
+from vault.store.integrity_monitor import DamageReaction, seal_if_damaged
+from vault.store.interface import StoreBackend, StoreSession
+from vault.store.row_guard import RowGuard, check_row
+from vault.store.store import Store
+from vault.store.table import StoreQuery
+from vault.store.tables import NODES, SCHEMA_LEVEL, SYSTEM
+from vault.store.transaction import StoreTx
+
+HEARTBEAT_INTERVAL: Final = 3.0  # seconds between the commits of a node's row
+RETRY_INTERVAL: Final = 1.0  # seconds until a heartbeat that was not stored is tried again
+SILENCE_SECONDS: Final = 10.0
+"""A node that has not committed for so long answers nothing: it may look at a database that was
+cut off from the others, which says for ever what was so then."""
+LIVE_SECONDS: Final = 30.0
+"""A node counts as running for so long after its last heartbeat: longer than `SILENCE_SECONDS`,
+since the clocks of the machines differ."""
+LEAVE_SECONDS: Final = 2.0  # for the last heartbeat of an orderly stop
+_ID_DIGITS: Final = 16
+
+log: Final = logging.getLogger("freehold.nodes")
+
+
+@dataclass(frozen=True)
+class NodeIdentity:
+    """A node as it is in this run. `name` is the machine's, `place` its audit log's path there."""
+
+    id: str
+    name: str
+    place: str
+    run: str
+
+    def join(self, tx: StoreTx, version: str, now: int) -> None:
+        """Add or take over the node's row. A run before this one finds that out by its `run`."""
+        row = tx.get(NODES, self.id) or NodeRow(id=self.id)
+        tx.put(
+            NODES,
+            replace(
+                row,
+                name=self.name,
+                place=self.place,
+                version=version,
+                level=SCHEMA_LEVEL,
+                run=self.run,
+                started=now,
+                heartbeat=now,
+            ),
+        )
+
+    def beat(self, tx: StoreTx, now: int) -> None:
+        """Say in the row that the node runs; with `now` 0 that it has stopped.
+
+        Raises `TamperedError` (`node_duplicated`) when another run has taken over the row, and
+        `ConflictError` (`node_outdated`) when newer nodes have gone on without this one.
+        """
+        row = tx.get(NODES, self.id)
+        if row is None or row.run != self.run:
+            raise TamperedError(
+                "node_duplicated",
+                f"another agent has started as node {self.id}: the data folder or the machine was "
+                "copied. Stop one of them, and let it begin with an empty data folder",
+            )
+        away = now - row.heartbeat > SILENCE_SECONDS * SECOND
+        if away and any(other.level > SCHEMA_LEVEL for other in tx.select(NODES, StoreQuery())):
+            raise ConflictError(
+                "node_outdated",
+                "nodes of a newer version have gone on without this one, which cannot read what "
+                "they write: upgrade this machine, too",
+            )
+        tx.put(NODES, replace(row, heartbeat=now))
+
+
+def find_node_id(anchor: AnchorFile, log_files: LogLayout, keys: AnchorKeys) -> str:
+    """The id in the anchor, or else in the audit log; empty where neither is there. Blocks.
+
+    What the log says is not verified; `recover_log` verifies it with the keys of that node.
+    """
+    with suppress(OSError, ValueError):
+        if (found := anchor.read(keys)) is not None and found.node:
+            return found.node
+    with suppress(OSError, ValueError):
+        return origin_node(read_unverified_origin(log_files.head_file))
+    return ""
+
+
+def read_only_node(backend: StoreBackend, keys: AnchorKeys) -> str:
+    """The node of a database that belongs to one, by its commit stamp; empty before it. Blocks."""
+    with backend.read() as session:
+        row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
+    with suppress(ValueError):
+        if row is not None:
+            return decode_state(row.value, CommitStamp, keys).node
+    return ""
+
+
+def find_lost_nodes(
+    session: StoreSession, guard: RowGuard, node: NodeIdentity, now: int
+) -> Iterator[str]:
+    """The nodes that had their logs where `node`, a new one, has none.
+
+    A node that runs is another machine of that name. Raises `TamperedError`.
+    """
+    after = None
+    while page := session.select(NODES, StoreQuery(after=after)):
+        for row in page:
+            check_row(guard, NODES, row)
+            if (row.name, row.place) == (node.name, node.place) and not is_live(row, now):
+                yield row.id
+        after = NODES.key_of(page[-1])
+
+
+def make_node_id(world: World) -> str:
+    """A random id: 16 hexadecimal digits, so that a signed head still fits into a disk sector."""
+    return world.new_id().replace("-", "")[-_ID_DIGITS:]
+
+
+def is_live(row: NodeRow, now: int) -> bool:
+    """Whether the node may be running."""
+    return row.heartbeat > now - LIVE_SECONDS * SECOND
+
+
+def lowest_live_level(rows: Iterable[NodeRow], now: int) -> int:
+    """The lowest level of the nodes that may be running; this program's where none does.
+
+    Ask it in the transaction that writes (`require_level`): a node that knows less than that cannot
+    join later, since the database has its migration by then (`store_newer`).
+    """
+    return min((row.level for row in rows if is_live(row, now)), default=SCHEMA_LEVEL)
+
+
+def require_level(tx: StoreTx, level: int, now: int) -> None:
+    """Refuse to write a column that came with migration number `level` while a node lacks it.
+
+    An older node would take the row for a damaged one, since the column is in the row's MAC. Raises
+    `ConflictError` (`nodes_outdated`).
+    """
+    rows = tx.select(NODES, StoreQuery())
+    if lowest_live_level(rows, now) >= level:
+        return
+    names = sorted(row.name or row.id for row in rows if is_live(row, now) and row.level < level)
+    raise ConflictError(
+        "nodes_outdated",
+        f"this takes a newer version on every node; upgrade {', '.join(names)}",
+    )
+
+
+class NodeHeartbeat:
+    """Commits the node's row again and again. Run by `run_heartbeat`, on a database server."""
+
+    def __init__(
+        self, node: NodeIdentity, store: Store, reaction: DamageReaction, world: World
+    ) -> None:
+        """The node has just joined."""
+        self._node = node
+        self._store = store
+        self._reaction = reaction
+        self._world = world
+        self._committed = world.uptime()  # when the last commit of ours began that was stored
+        self._is_failing = False
+
+    def outage(self) -> str:
+        """Why this node has to answer nothing; empty while it may. In any thread."""
+        return _explain_silence(self._world.uptime() - self._committed)
+
+    async def run(self) -> None:
+        """Until cancelled, or until the vault is sealed for what is found."""
+        while not await self.beat():
+            await self._world.sleep(RETRY_INTERVAL if self._is_failing else HEARTBEAT_INTERVAL)
+
+    async def beat(self) -> bool:
+        """One heartbeat. Whether the vault is sealed for it."""
+        began = self._world.uptime()
+        try:
+            await self._store.commit(
+                partial(self._node.beat, now=self._world.now()), deadline=SILENCE_SECONDS
+            )
+        except (TamperedError, UnavailableError) as error:
+            if await seal_if_damaged(error, self._reaction):
+                return True
+            if not self._is_failing:
+                log.warning("the heartbeat of this node is not stored: %s", error)
+            self._is_failing = True
+        except ConflictError as error:
+            log.error("the vault is sealed: %s", error)  # noqa: TRY400  # one line tells all
+            self._reaction.seal()
+            return True
+        else:
+            self._committed, self._is_failing = began, False
+        return False
+
+    async def leave(self) -> None:
+        """The node stops: it counts as running no more. What fails is noticed by its silence."""
+        with trio.move_on_after(LEAVE_SECONDS, shield=True):
+            with suppress(TamperedError, UnavailableError, ConflictError):
+                await self._store.commit(partial(self._node.beat, now=0), deadline=LEAVE_SECONDS)
+
+
+class HeartbeatFollower:
+    """What a further process of the node knows of its heartbeat. To be called each second."""
+
+    def __init__(self, node: str, store: Store, world: World) -> None:
+        self._node = node
+        self._store = store
+        self._world = world
+        self._seen = world.now()  # the newest heartbeat that the database has shown
+
+    async def __call__(self) -> None:
+        """Look at the node's row. Raises `TamperedError`."""
+        with suppress(UnavailableError):  # whoever asks the database is told
+            await self._store.look()
+            row = await self._store.get(NODES, self._node)
+            self._seen = max(self._seen, 0 if row is None else row.heartbeat)
+
+    def outage(self) -> str:
+        """As `NodeHeartbeat.outage`, by the machine's clock."""
+        return _explain_silence((self._world.now() - self._seen) / SECOND)
+
+
+def _explain_silence(seconds: float) -> str:
+    if seconds <= SILENCE_SECONDS:
+        return ""
+    return f"the database has taken no commit of this machine for {seconds:.0f} seconds"
+
+
+@asynccontextmanager
+async def run_heartbeat(
+    node: NodeIdentity, store: Store, reaction: DamageReaction, world: World, *, is_alone: bool
+) -> AsyncIterator[None]:
+    """Keep the node's row fresh for the length of the block, or else have the store be silent.
+
+    `is_alone`: the database belongs to this node, and nobody asks.
+    """
+    if is_alone:
+        yield
+        return
+    heartbeat = NodeHeartbeat(node, store, reaction, world)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(heartbeat.run)
+        store.silence = heartbeat.outage
+        try:
+            yield
+        finally:
+            store.silence = str
+            nursery.cancel_scope.cancel()
+            await heartbeat.leave()
