@@ -56,6 +56,8 @@ from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError, StoreBackend
+from vault.store.replicas import ReplicaSet, ReplicaStats
+from vault.store.server import ServerBackend
 from vault.store.shared_head import SharedHead
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry.wiring import pipeline_factory, telemetry_plan, trace_app
@@ -68,7 +70,6 @@ if TYPE_CHECKING:
     from vault.control_link.wiring import ControlLink
     from vault.seal.anchor.witness import LogWitness
     from vault.store.copy import CopyResult, Progress
-    from vault.store.server import ServerBackend
     from vault.store.sql import SqlBackend
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
@@ -169,12 +170,19 @@ async def serve(
         garbage_collector.freeze_at_startup()
         handle = await nursery.start(start, edge, settings, world)
         metrics.register_counters(requests_shed=handle.refused_requests)
+        if storage.replicas:
+            metrics.register_counters(
+                replica_reads=lambda: float(replica_statistics(backend).reads),
+                replica_misses=lambda: float(replica_statistics(backend).misses),
+            )
         if tracing is not None:
             metrics.register_counters(spans_dropped=lambda: float(tracing.dropped_spans))
         on_listening(handle.port, seal_manager.status())
         with (
             metrics.track_gauges(
                 active_connections=handle.connections,
+                replicas_usable=lambda: float(replica_statistics(backend).usable),
+                replica_lag_commits=lambda: float(replica_statistics(backend).lag),
                 sealed=lambda: float(not seal_manager.is_open),
                 workers_failing=lambda: float(fleet is not None and fleet.failing),
                 clock_behind_seconds=lambda: (
@@ -208,18 +216,32 @@ def make_backend(
     return SqliteBackend(url, storage.max_connections, patience / SECOND, head=head, joins=joins)
 
 
-def make_server_backend(storage: StorageSettings, server: ServerAddress) -> "ServerBackend":
+def make_server_backend(storage: StorageSettings, server: ServerAddress) -> ServerBackend:
     """As `make_backend`, of a database on a server."""
-    given = storage.tls
+    given, replicas = storage.tls, None
     tls = ServerTls(ca_file=given.ca_file, cert_file=given.cert_file, key_file=given.key_file)
     password = partial(_read_password, storage.password_file) if storage.password_file else None
-    return _server_backend(storage.type)(
+    backend = _server_backend(storage.type)
+
+    def tls_to(address: ServerAddress) -> ServerTls | None:
+        return None if address.is_local and tls == ServerTls() else tls
+
+    if storage.replicas:
+        copies = [backend(at, tls_to(at), password) for at in storage.replica_servers]
+        replicas = ReplicaSet(copies, storage.max_connections, SystemWorld().uptime)
+    return backend(
         server,
-        None if server.is_local and tls == ServerTls() else tls,
+        tls_to(server),
         password,
         storage.max_connections,
         storage.connection_timeout / SECOND,
+        replicas=replicas,
     )
+
+
+def replica_statistics(backend: StoreBackend) -> ReplicaStats:
+    """Of a database on a server, in this process; zeros for any other."""
+    return backend.replica_statistics() if isinstance(backend, ServerBackend) else ReplicaStats()
 
 
 def read_server_witnesses(storage: StorageSettings) -> "list[LogWitness]":
@@ -244,7 +266,7 @@ def copy_storage(
         raise UnavailableError("store_missing", f"source: there is no file {source.file}")
     for file in filter(None, (source.file, target.file)):
         require_private_database(file)
-    few = {"max_connections": _COPY_CONNECTIONS}
+    few = {"max_connections": _COPY_CONNECTIONS, "replicas": ()}
     return copy_vault(
         make_backend(source.model_copy(update=few)),
         make_backend(target.model_copy(update=few)),
@@ -253,7 +275,7 @@ def copy_storage(
     )
 
 
-def _server_backend(kind: str) -> "type[ServerBackend]":
+def _server_backend(kind: str) -> type[ServerBackend]:
     """The class; a driver is slow to load, so no more than the one in use."""
     if kind == "postgresql":
         from vault.store.postgresql import PostgresqlBackend

@@ -61,6 +61,8 @@ GAUGES: Final[Mapping[str, str]] = {
     "key_generation": "Number of the key-encryption key that seals now",
     "key_rotation_due": "1 when that key has reached its age or its number of uses",
     "workers_failing": "1 while worker processes end again and again",
+    "replicas_usable": "Read replicas of the database that are connected and have not failed since",
+    "replica_lag_commits": "Commits that the read replica which is furthest behind lacks",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
 """Name without its `vault_` → help. The first two are the design's."""
@@ -70,6 +72,8 @@ COUNTERS: Final[Mapping[str, str]] = {
     "syslog_dropped": "Audit records that could not be forwarded to syslog",
     "worker_restarts": "Worker processes that have ended and were replaced",
     "store_tampered": "Times that the database was found changed by somebody else, or damaged",
+    "replica_reads": "Reads of the database that a read replica answered",
+    "replica_misses": "Reads that no read replica could answer, so the database itself did",
     "spans_dropped": "Spans of traces that found no place in the queue to the receiver",
 }
 """The same, of what is counted elsewhere; Prometheus adds `_total`."""

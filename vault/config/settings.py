@@ -29,6 +29,7 @@ MINUTE: Final = 60 * SECOND
 MILLISECOND: Final = SECOND // 1000
 MIB: Final = 1 << 20
 MAX_PORT: Final = 65_535
+MAX_REPLICAS: Final = 8
 ANCHOR_NAME: Final = "vault.anchor"  # no pattern for the log's or the database's files takes it
 
 ClientAuth = Literal["none", "optional", "required"]
@@ -116,6 +117,7 @@ class StorageSettings(Section):
         unsupported_values(mariadb="is of the type mysql", postgres="is called postgresql"),
     ] = "sqlite"
     connection_string: SecretStr
+    replicas: tuple[SecretStr, ...] = Field(default=(), max_length=MAX_REPLICAS)
     password_file: FilePath | None = None
     tls: StorageTlsSettings = StorageTlsSettings()
     max_connections: int = Field(default=8, ge=1, le=1_000)
@@ -135,14 +137,29 @@ class StorageSettings(Section):
             _check_sqlite_url(url)
             if self.password_file is not None or self.tls != StorageTlsSettings():
                 raise ValueError("password_file and tls are for a database server")
+            if self.replicas:
+                raise ValueError("replicas are of a database server")
             return self
+        there = {_place(self._parse(url, "connection_string"))}
+        for number, replica in enumerate(self.replicas, 1):
+            address = self._parse(replica.get_secret_value(), f"replicas: number {number}")
+            if _place(address) in there:
+                raise ValueError(
+                    f"replicas: number {number} is the database itself, or named twice: name "
+                    "servers that follow it"
+                )
+            there.add(_place(address))
+        return self
+
+    def _parse(self, url: str, name: str) -> ServerAddress:
+        """Raises `ValueError`, whose text begins with the name."""
         try:
             address = parse_server_address(url, self.type)
         except ValueError as error:
-            raise ValueError(f"connection_string {error}") from None
+            raise ValueError(f"{name} {error}") from None
         if address.password and self.password_file is not None:
-            raise ValueError("has a password in connection_string and password_file: choose one")
-        return self
+            raise ValueError(f"has a password in {name} and password_file: choose one")
+        return address
 
     @property
     def file(self) -> Path | None:
@@ -157,6 +174,17 @@ class StorageSettings(Section):
         if self.type == "sqlite":
             return None
         return parse_server_address(self.connection_string.get_secret_value(), self.type)
+
+    @property
+    def replica_servers(self) -> tuple[ServerAddress, ...]:
+        """Where the replicas are."""
+        return tuple(
+            parse_server_address(url.get_secret_value(), self.type) for url in self.replicas
+        )
+
+
+def _place(address: ServerAddress) -> tuple[str | int, ...]:
+    return address.host, address.port, address.socket, address.database
 
 
 def _check_sqlite_url(url: str) -> None:

@@ -11,6 +11,7 @@ second fsync may report success for pages that the kernel has already dropped.
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 from copy import copy
 from threading import Lock
@@ -28,6 +29,7 @@ from vault.store.interface import (
     UNSAFE,
     BackendError,
     ConstraintError,
+    FeedPosition,
     StoreBackend,
     StoreSession,
     WriteSet,
@@ -60,6 +62,11 @@ class CommitStamper(Protocol):
     @property
     def commits(self) -> int:
         """The number of the last transaction that is known here to be durable."""
+        ...
+
+    @property
+    def position(self) -> FeedPosition:
+        """The feed entry of that transaction: never older than what cache and index have."""
         ...
 
     def stamp(self, batch: TransactionBatch, /) -> None:
@@ -232,6 +239,18 @@ class Committer:
                 self._settle_index(session)
                 ask = begin_inspection()
             return ask(session)
+
+    def read_known(self, ask: Callable[[StoreSession], T], tables: AbstractSet[Table[Any]]) -> T:
+        """Ask a view of these tables that has all that is known here when it is opened.
+
+        It may be a replica's, and takes no turn to commit. `ask` may be called twice. Raises what
+        it raises, and `BackendError`.
+        """
+        position = None if self._stamper is None else self._stamper.position
+        if position is None or not position.chain or SYSTEM in tables:
+            with self._backend.read() as session:
+                return ask(session)
+        return self._backend.read_since(position, ask)
 
     def read_between_commits(self, ask: Callable[[StoreSession, RowIndex], T]) -> T:
         """Ask a view of the database while no commit is under way. Raises what `ask` raises."""

@@ -10,7 +10,7 @@ every wrapper of one, passes the contract suite `tests/contract/store`.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,7 @@ from vault.errors import ConflictError, UnavailableError
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
 
 R = TypeVar("R", bound=Struct)
+T = TypeVar("T")
 
 NOTHING_STORED: Final = "none"
 UNKNOWN: Final = "unknown"
@@ -49,6 +50,16 @@ class ConstraintError(ConflictError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies keep the table."""
         return type(self), (self.table,)
+
+
+class FeedPosition(NamedTuple):
+    """A commit, by its entry in the change feed: the number and the chain MAC.
+
+    Where the entry is, that commit is, and every one before it.
+    """
+
+    commits: int
+    chain: bytes
 
 
 class WriteSet(Struct, frozen=True):
@@ -190,6 +201,14 @@ class StoreBackend(Protocol):
 
     def read(self) -> AbstractContextManager[StoreSession]:
         """A consistent view of what is committed."""
+        ...
+
+    def read_since(self, position: FeedPosition, ask: Callable[[StoreSession], T]) -> T:
+        """What `ask` returns for a consistent view that has the commit at this position.
+
+        The view may be a replica's, and lack what is committed later. `ask` may be called twice.
+        Raises what it raises, and as `read`.
+        """
         ...
 
     def read_head(self) -> bytes:

@@ -6,7 +6,9 @@ current version, which is what its caller reads next.
 """
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from copy import copy
+from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors import BatchActor, Failure, Worker, World
@@ -22,6 +24,8 @@ from vault.store.tables import SECRETS, VERSIONS
 RowAddress: TypeAlias = tuple[Table[Any], Key]
 PREFETCH_BATCH: Final = 16  # versions: each may hold a large value
 _Found: TypeAlias = dict[RowAddress, Any]  # a row, None, or a `Failure`
+ReadKnown: TypeAlias = Callable[[Callable[[StoreSession], _Found], AbstractSet[Table[Any]]], _Found]
+"""See `Committer.read_known`."""
 ReadBetweenCommits: TypeAlias = Callable[[Callable[[StoreSession, RowIndex], _Found]], _Found]
 """See `Committer.read_between_commits`."""
 
@@ -35,9 +39,15 @@ class CacheLoader:
         guard: RowGuard,
         cache: RowCache,
         index: RowIndex | None = None,
+        *,
         read_between_commits: ReadBetweenCommits | None = None,
+        read_known: ReadKnown | None = None,
     ) -> None:
-        """`index`: what rows have to be. Without `read_between_commits` a row in doubt fails."""
+        """`index`: what rows have to be. Without `read_between_commits` a row in doubt fails.
+
+        Without `read_known` no replica is asked.
+        """
+        self._read_known = read_known
         self._index = index
         self._read_between_commits = read_between_commits
         self._backend = backend
@@ -85,8 +95,7 @@ class CacheLoader:
         }
         found: _Found = {}
         try:
-            with self._backend.read() as session:
-                found = self._load_from(session, loads)
+            found = self._load_from_view(loads)
             if in_doubt := self._find_in_doubt(found):
                 found |= self._load_again(in_doubt)
         except BackendError as error:
@@ -96,6 +105,20 @@ class CacheLoader:
                 row = found.get(slot, MISSING)
                 self._cache.end_load(load, slot[0], MISSING if type(row) is Failure else row)
         return [found[slot] for slot in slots]
+
+    def _load_from_view(self, slots: _Found) -> _Found:
+        if self._read_known is None:
+            return self._load_from_database(slots)
+        load = partial(self._load_from, slots=slots)
+        found = self._read_known(load, {table for table, _ in slots})
+        if damaged := [slot for slot, row in found.items() if type(row) is Failure]:
+            # Perhaps of a replica alone.
+            found |= self._load_from_database(dict.fromkeys(damaged))
+        return found
+
+    def _load_from_database(self, slots: _Found) -> _Found:
+        with self._backend.read() as session:
+            return self._load_from(session, slots)
 
     def _find_in_doubt(self, found: _Found) -> list[RowAddress]:
         """Those that are not what the index says; the database may be ahead of it, or behind."""

@@ -15,12 +15,13 @@ from msgspec import Struct
 
 from protocols import json_text
 from vault.errors import TamperedError
-from vault.store.interface import ConstraintError, StoreSession, WriteSet
+from vault.store.interface import ConstraintError, FeedPosition, StoreSession, WriteSet
 from vault.store.query import apply_query
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import ALL, HEAD_ROW, SYSTEM
 
 R = TypeVar("R", bound=Struct)
+T = TypeVar("T")
 _Rows = dict[Key, bytes]
 
 READERS: Final = 8
@@ -69,6 +70,11 @@ class MemoryBackend:
     def size(self) -> int:
         """None on a disk."""
         return 0
+
+    def read_since(self, _position: FeedPosition, ask: Callable[[StoreSession], T]) -> T:
+        """By `read`: there is no replica."""
+        with self.read() as session:
+            return ask(session)
 
     def read_head(self) -> bytes:
         """As committed."""

@@ -13,6 +13,8 @@ from pymysql.cursors import SSCursor
 from vault.errors import UnavailableError
 from vault.model.server_address import MYSQL, ServerTls
 from vault.store.interface import BackendError
+from vault.store.replicas import ANSWER_SECONDS
+from vault.store.replicas import CONNECT_SECONDS as REPLICA_CONNECT_SECONDS
 from vault.store.schema import HEAD, SELECT_STEPS, SQL_TABLES, VERSION_TABLE
 from vault.store.server import (
     CONNECT_SECONDS,
@@ -33,6 +35,7 @@ _COMMON: Final = (
     f"innodb_lock_wait_timeout={HEAD_WAIT_SECONDS}, foreign_key_checks=1, unique_checks=1"
 )
 _ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL"
+_PATIENCE: Final = {Role.LOCK: CONNECT_SECONDS, Role.REPLICA: ANSWER_SECONDS}
 _TYPES: Final = {
     ColumnKind.NAME: f"varbinary({NAME_BYTES})",
     ColumnKind.TEXT: "mediumtext utf8mb4_bin",
@@ -109,7 +112,9 @@ class MysqlBackend(ServerBackend):
     def connect_driver(self, role: Role) -> Any:
         """See `ServerBackend`."""
         address, tls = self._address, self._tls
-        level = "REPEATABLE READ" if role is Role.READ else "READ COMMITTED"
+        is_replica = role is Role.REPLICA
+        level = "REPEATABLE READ" if role is Role.READ or is_replica else "READ COMMITTED"
+        patience = _PATIENCE.get(role, QUERY_SECONDS)
         connection = _Connection(
             user=address.user,
             password=self._password().encode(),  # PyMySQL would encode text as Latin-1
@@ -119,9 +124,9 @@ class MysqlBackend(ServerBackend):
             unix_socket=address.socket or None,
             charset="utf8mb4",
             autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=CONNECT_SECONDS if role is Role.LOCK else QUERY_SECONDS,
-            write_timeout=CONNECT_SECONDS if role is Role.LOCK else QUERY_SECONDS,
+            connect_timeout=REPLICA_CONNECT_SECONDS if is_replica else CONNECT_SECONDS,
+            read_timeout=patience,
+            write_timeout=patience,
             client_flag=CLIENT.FOUND_ROWS,  # count matched rows, not changed ones
             init_command=_COMMON,
             ssl_disabled=tls is None,

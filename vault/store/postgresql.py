@@ -6,6 +6,7 @@ PgBouncer, which would lose them between two transactions.
 
 import re
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Any, Final, cast
 
 import psycopg
@@ -14,9 +15,13 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 
 from vault.errors import UnavailableError
 from vault.model.server_address import POSTGRESQL, ServerAddress, ServerTls
+from vault.store.interface import FeedPosition
+from vault.store.replicas import ANSWER_SECONDS
+from vault.store.replicas import CONNECT_SECONDS as REPLICA_CONNECT_SECONDS
 from vault.store.schema import SQL_TABLES
 from vault.store.server import (
     CONNECT_SECONDS,
+    ENTRIES_FROM,
     GONE_SECONDS,
     HEAD_IDLE_SECONDS,
     HEAD_WAIT_SECONDS,
@@ -24,6 +29,7 @@ from vault.store.server import (
     QUERY_SECONDS,
     Role,
     ServerBackend,
+    feed_positions,
     run,
 )
 from vault.store.statements import encode_json, pass_json_through
@@ -43,6 +49,12 @@ _SETTINGS: Final = {
     | {
         "default_transaction_read_only": "on",
         "statement_timeout": f"{QUERY_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{2 * QUERY_SECONDS}s",
+    },
+    Role.REPLICA: _COMMON
+    | {
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{ANSWER_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{2 * QUERY_SECONDS}s",
     },
     # No statement_timeout: it would only end the wait for a standby at COMMIT, with success.
@@ -84,6 +96,7 @@ _VERSION_TABLE: Final = frozenset(
         _index_line("alembic_version", "alembic_version_pkc", "version_num", unique=True),
     }
 )
+_BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _USER: Final = re.compile('(user|role) "[^"]*"')
 _ENDED: Final = {"57P01", "57P02", "57P05", "25P03"}  # shutdown, crash, idle
 _FULL: Final = (
@@ -162,17 +175,19 @@ class PostgresqlBackend(ServerBackend):
     url = "postgresql+psycopg://"
     names_query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
     # The snapshot is taken by the first query, not by BEGIN.
-    begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
+    begin_read = f"{_BEGIN_READ}; SELECT 1"
     begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED"
     clock = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
     def connect_driver(self, role: Role) -> Any:
         """See `ServerBackend`."""
         settings = " ".join(f"-c {name}={value}" for name, value in _SETTINGS[role].items())
-        connection = psycopg.connect(
+        is_replica = role is Role.REPLICA
+        connection: psycopg.Connection[Any]
+        connection = (_ReplicaConnection if is_replica else psycopg.Connection).connect(
             **_parameters(self._address, self._password(), self._tls),
             options=settings,
-            connect_timeout=CONNECT_SECONDS,
+            connect_timeout=REPLICA_CONNECT_SECONDS if is_replica else CONNECT_SECONDS,
             tcp_user_timeout=GONE_SECONDS * 1000,
             application_name="freehold",
             client_encoding="utf8",
@@ -230,6 +245,13 @@ class PostgresqlBackend(ServerBackend):
         """See `ServerBackend`. A row that is not committed yet is invisible, so lock the table."""
         run(connection, "LOCK TABLE public.system IN SHARE ROW EXCLUSIVE MODE")
 
+    def begin_at(self, connection: Any, commits: int) -> list[FeedPosition]:
+        """See `ServerBackend`: in one round trip."""
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(f"{_BEGIN_READ}; {ENTRIES_FROM.format(commits)}")
+            cursor.set_result(-1)
+            return feed_positions(cursor.fetchall())
+
     def measure_size(self, connection: Any) -> int:
         """See `ServerBackend`."""
         return int(run(connection, "SELECT pg_database_size(current_database())")[0][0])
@@ -268,6 +290,14 @@ class PostgresqlBackend(ServerBackend):
     def _in_transaction(self, writer: Any) -> bool:
         connection = cast("psycopg.Connection[Any]", writer.connection.dbapi_connection)
         return connection.info.transaction_status == pq.TransactionStatus.INTRANS
+
+
+class _ReplicaConnection(psycopg.Connection[Any]):
+    """Gives up on a statement that is not answered in time, whatever the server does."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = ANSWER_SECONDS) -> Any:
+        """See psycopg. Raises `psycopg.OperationalError`."""
+        return super().wait(gen, interval, timeout)
 
 
 def _parameters(address: ServerAddress, password: str, tls: ServerTls | None) -> dict[str, Any]:

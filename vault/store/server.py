@@ -12,14 +12,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from enum import Enum, auto
 from threading import Lock
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
 
-from vault.errors import TamperedError
+from vault.errors import TamperedError, VaultError
 from vault.model.server_address import ServerAddress, ServerTls
-from vault.store.interface import UNKNOWN, UNSAFE, BackendError, StoreSession, WriteSet
+from vault.store.interface import (
+    UNKNOWN,
+    UNSAFE,
+    BackendError,
+    FeedPosition,
+    StoreSession,
+    WriteSet,
+)
+from vault.store.replicas import ReplicaSet, ReplicaStats
 from vault.store.schema import HEAD
 from vault.store.sql import READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
@@ -41,16 +49,23 @@ MIGRATION_LOCK: Final = "freehold migration"
 MIGRATION_TRIES: Final = 30  # of `LOCK_WAIT_SECONDS` each, while another agent migrates
 _LOCKED: Final = "store_locked"
 _NAMED: Final = 3  # findings that an error names
+ENTRIES_FROM: Final = (
+    f"SELECT seq, chain FROM {CHANGES.name} WHERE seq >= {{:d}} ORDER BY seq LIMIT 2"  # noqa: S608  # a name of ours
+)
+_LAST_COMMIT: Final = f"SELECT MAX(seq) FROM {CHANGES.name}"  # noqa: S608
 _NEW_COLUMN: Final = re.compile(
     r"column \w+\.\w+ (?!.*( not null| default| generated)).*", re.IGNORECASE
 )
 _REVISIONS: Final = "SELECT version_num FROM alembic_version"
 
+T = TypeVar("T")
+
 
 class Role(Enum):
-    """The use of a connection: reads, writes, or a lock of the server."""
+    """The use of a connection: reads, reads of a replica, writes, or a lock of the server."""
 
     READ = auto()
+    REPLICA = auto()
     WRITE = auto()
     LOCK = auto()
 
@@ -72,10 +87,13 @@ class ServerBackend(SqlBackend):
         password: Callable[[], str] | None = None,
         readers: int = READERS,
         patience: float = QUERY_SECONDS,
+        *,
+        replicas: ReplicaSet | None = None,
     ) -> None:
         """`tls` None: no TLS. `password` is called for each connection; None: it is in the address.
 
-        `patience`: seconds that a read waits for one of `readers` connections.
+        `patience`: seconds that a read waits for one of `readers` connections. `replicas` are
+        opened and closed with the database.
         """
         super().__init__(readers)
         self._address = address
@@ -83,6 +101,7 @@ class ServerBackend(SqlBackend):
         self._password = password or (lambda: address.password)
         self._patience = patience
         self._copy_lock: Any = None  # the driver's connection that holds it
+        self._replicas = replicas
         self._head_reader: Any = None  # the driver's connection for `read_head`
         self._head_lock = Lock()
         self.warnings: list[str] = []  # from the server, since the transaction began
@@ -163,7 +182,15 @@ class ServerBackend(SqlBackend):
                 raise sa.exc.DisconnectionError from error
             raise
 
+    def open(self) -> None:
+        """As `SqlBackend`; then begin to connect to the replicas."""
+        super().open()
+        if self._replicas is not None:
+            self._replicas.open()
+
     def _release(self) -> None:
+        if self._replicas is not None:
+            self._replicas.close()
         self._close_head()
         held, self._copy_lock = self._copy_lock, None
         if held is not None:
@@ -332,6 +359,41 @@ class ServerBackend(SqlBackend):
             except Exception as error:
                 raise self._store_error(error) from error
 
+    def read_since(self, position: FeedPosition, ask: Callable[[StoreSession], T]) -> T:
+        """By a replica whose last commit is this, or else by `read`."""
+        if self._replicas is not None and self.is_open:
+            for found in self._replicas.read(position, self._replica_session, ask):
+                return found
+        with self.read() as session:
+            return ask(session)
+
+    def replica_statistics(self) -> ReplicaStats:
+        """Counts of this process."""
+        return ReplicaStats() if self._replicas is None else self._replicas.statistics()
+
+    def _replica_session(self, connection: Any) -> StoreSession:
+        return self._session(cast("Any", _ReplicaConnection(connection)), self._dialect)
+
+    # `ReplicaServer`, of a backend that is never opened.
+
+    def connect_replica(self) -> Any:
+        """A connection in autocommit mode for reads that take `replicas.ANSWER_SECONDS` each."""
+        return self.connect_driver(Role.REPLICA)
+
+    def begin_at(self, connection: Any, commits: int) -> list[FeedPosition]:
+        """See `ReplicaServer`."""
+        run(connection, self.begin_read)
+        return feed_positions(run(connection, ENTRIES_FROM.format(commits)))
+
+    def last_commit(self, connection: Any) -> int:
+        """See `ReplicaServer`."""
+        return int(run(connection, _LAST_COMMIT)[0][0] or 0)
+
+    def explain(self, error: Exception) -> str:
+        """See `ReplicaServer`."""
+        failure = self._store_error(error)
+        return failure.message if isinstance(failure, VaultError) else type(failure).__name__
+
     def read_head(self) -> bytes:
         """One statement on a connection of its own, which has no transaction to begin and end.
 
@@ -403,8 +465,21 @@ def _is_expanded(connection: Any, foreign: Iterable[str]) -> bool:
     return [revision for (revision,) in run(connection, _REVISIONS)] > [HEAD]
 
 
+class _ReplicaConnection:
+    """A driver's connection as a session has it: as SQLAlchemy's pool wraps one."""
+
+    def __init__(self, connection: Any) -> None:
+        self.dbapi_connection = connection
+        self.cursor = connection.cursor
+
+
 class _ConnectionEndedError(BackendError):
     """The server ended an idle connection; found at the start of the next transaction."""
+
+
+def feed_positions(records: Iterable[Any]) -> list[FeedPosition]:
+    """Of the records of `ENTRIES_FROM`."""
+    return [FeedPosition(int(seq), bytes(chain)) for seq, chain in records]
 
 
 def run(connection: Any, text: str, parameters: Any = None) -> list[Any]:

@@ -20,7 +20,14 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from vault.errors import TamperedError, UnavailableError, VaultError
-from vault.store.interface import UNKNOWN, BackendError, ConstraintError, StoreSession, WriteSet
+from vault.store.interface import (
+    UNKNOWN,
+    BackendError,
+    ConstraintError,
+    FeedPosition,
+    StoreSession,
+    WriteSet,
+)
 from vault.store.prepared_statements import BoundParameters, PreparedStatements
 from vault.store.query import is_storable
 from vault.store.schema import SELECT_STEPS, VERSION_TABLE, is_at_head
@@ -33,6 +40,7 @@ _MACS_PER_FETCH: Final = 500  # more of them leave the processor's cache before 
 STATEMENTS: Final = {table: TableStatements(table) for table in ALL}
 
 R = TypeVar("R", bound=Struct)
+T = TypeVar("T")
 
 
 def create_engine(url: str, connect: Callable[[], Any], begin: str, **pool: Any) -> sa.Engine:
@@ -209,6 +217,11 @@ class SqlBackend(ABC):
         """A pooled connection's transaction."""
         with self._reader() as connection:
             yield self._session(connection, self._dialect)
+
+    def read_since(self, _position: FeedPosition, ask: Callable[[StoreSession], T]) -> T:
+        """By `read`: without replicas each view has every commit."""
+        with self.read() as session:
+            return ask(session)
 
     def read_head(self) -> bytes:
         """By a transaction; see the interface."""

@@ -226,7 +226,7 @@ class Store:
         expected = self._runner.expected_set(table, None)
         try:
             return await self._in_thread(
-                self._query_in_view, partial(self._runner.select_all, table, take, expected)
+                self._query_in_view, table, partial(self._runner.select_all, table, take, expected)
             )
         except InDoubtError:
             return await self._reselect(partial(self._runner.reselect_all, table, take))
@@ -254,7 +254,7 @@ class Store:
         It looks at every row, so it is in no other query's way.
         """
         return await self._in_thread(
-            self._query_in_view, lambda session: session.select_ranked(ranking)
+            self._query_in_view, ranking.table, lambda session: session.select_ranked(ranking)
         )
 
     async def load_into_cache(self, table: Table[R], keys: Sequence[Key]) -> list[R]:
@@ -353,12 +353,11 @@ class Store:
 
     async def _run_query(self, table: Table[Any], question: Callable[[StoreSession], T]) -> T:
         if self._queries is None or table is VERSIONS:  # a page of values takes its time
-            return await self._in_thread(self._query_in_view, question)
+            return await self._in_thread(self._query_in_view, table, question)
         return cast("T", await _await_reader(self._queries.call(question, LOAD_TIMEOUT)))
 
-    def _query_in_view(self, question: Callable[[StoreSession], T]) -> T:
-        with self._backend.read() as session:
-            return question(session)
+    def _query_in_view(self, table: Table[Any], question: Callable[[StoreSession], T]) -> T:
+        return self._committer.read_known(question, {table})
 
     def _warm(self, table: Table[Any], keys: Sequence[Key]) -> list[object]:
         rows = self._cache_loader.load_rows([(table, key) for key in keys], counts_as_miss=False)
@@ -405,7 +404,14 @@ async def open_store(
         on_rows_changed=checkpoints.on_rows_changed,
     )
     between_commits = committer.read_between_commits if committer.index is not None else None
-    loading = CacheLoader(backend, guard, cache, index, between_commits)
+    loading = CacheLoader(
+        backend,
+        guard,
+        cache,
+        index,
+        read_between_commits=between_commits,
+        read_known=committer.read_known,
+    )
 
     def writer() -> WriterActor:
         return WriterActor(committer, world)

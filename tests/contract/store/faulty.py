@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from vault.store.interface import StoreBackend, StoreSession, WriteSet
+from vault.store.interface import FeedPosition, StoreBackend, StoreSession, WriteSet
+
+T = TypeVar("T")
 
 
 class FaultyBackend:
@@ -101,6 +103,11 @@ class FaultyBackend:
         self._strike("read")
         with self.inner.read() as session:
             yield _Watched(session, self)
+
+    def read_since(self, _position: FeedPosition, ask: Callable[[StoreSession], T]) -> T:
+        """By `read`."""
+        with self.read() as session:
+            return ask(session)
 
     def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """Counted."""

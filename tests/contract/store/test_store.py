@@ -1,7 +1,7 @@
 """The contract of `Store`: what a caller is told, and what is there afterwards."""
 
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from tests.contract.store.samples import (
     version,
 )
 from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.interface import UNKNOWN, ConstraintError, StoreBackend, StoreSession, WriteSet
+from vault.store.interface import UNKNOWN, ConstraintError, StoreBackend, WriteSet
 from vault.store.row_cache import MISSING
 from vault.store.store import MAX_WAITING, Store
 from vault.store.table import RankedQuery, StoreQuery
@@ -155,9 +155,9 @@ class TestReads:
         async with opened(backend) as store, trio.open_nursery() as nursery:
             rank, may = store._query_in_view, threading.Event()
 
-            def held(question: Callable[[StoreSession], Any]) -> Any:
+            def held(*question: Any) -> Any:
                 may.wait(10)
-                return rank(question)
+                return rank(*question)
 
             store._query_in_view = held
             by = RankedQuery(table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=1)

@@ -38,7 +38,7 @@ from vault.store.change_feed import (
     encode_changes,
     outdated_changes,
 )
-from vault.store.interface import ConstraintError, StoreSession
+from vault.store.interface import ConstraintError, FeedPosition, StoreSession
 from vault.store.row_guard import RowGuard, check_row
 from vault.store.table import StoreQuery
 from vault.store.tables import CHANGES, NODES, SYSTEM
@@ -112,6 +112,12 @@ class CommitStampWriter:
     def epoch(self) -> int:
         """The keyring's, as far as it is known here: never above what is durable."""
         return self._epoch()
+
+    @property
+    def position(self) -> FeedPosition:
+        """The feed entry of the last transaction that is known to be durable; in any thread."""
+        base = self._base
+        return FeedPosition(base.commits, base.feed)
 
     @contextmanager
     def track_epoch(self, epoch: Callable[[], int]) -> Iterator[None]:

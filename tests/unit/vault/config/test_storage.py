@@ -65,6 +65,18 @@ def test_server() -> None:
             "are for a database server",
         ),
         ({"max_connections": 0}, "greater than or equal to 1"),
+        ({"replicas": ["mysql://ada@h/v"]}, "replicas: number 1 is not of the form postgresql:"),
+        (
+            {"replicas": [f"postgresql://ada:{PASSWORD}@h/v"], "password_file": __file__},
+            "has a password in replicas: number 1 and password_file: choose one",
+        ),
+        ({"replicas": ["postgresql://eve@db.example:5432/vault"]}, "is the database itself"),
+        ({"replicas": ["postgresql://ada@h/v"] * 2}, "number 2 is the database itself, or named"),
+        ({"replicas": [f"postgresql://ada@h{n}/v" for n in range(9)]}, "at most 8 items"),
+        (
+            {"type": "sqlite", "connection_string": "sqlite:////v.db", "replicas": ["sqlite:///r"]},
+            "replicas are of a database server",
+        ),
     ],
 )
 def test_refused(storage: dict[str, Any], says: str) -> None:
@@ -80,8 +92,25 @@ def test_an_audit_log() -> None:
         )
 
 
+def test_replicas() -> None:
+    """Each is an address of the same kind, with its own password if it has one."""
+    urls = [
+        "postgresql://ada@one.example/vault",
+        f"postgresql://ada:{PASSWORD}@two.example:1/vault",
+    ]
+    found = settings(replicas=urls).storage.replica_servers
+    assert [(at.host, at.port, at.password) for at in found] == [
+        ("one.example", 5432, ""),
+        ("two.example", 1, PASSWORD),
+    ]
+    assert settings().storage.replica_servers == ()
+
+
 def test_repr() -> None:
     """Settings may be logged."""
-    found = settings(connection_string=f"postgresql://ada:{PASSWORD}@db.example/vault")
+    found = settings(
+        connection_string=f"postgresql://ada:{PASSWORD}@db.example/vault",
+        replicas=[f"postgresql://ada:{PASSWORD}@other.example/vault"],
+    )
     for text in (repr(found), str(found), repr(found.storage.server), str(found.storage.server)):
         assert PASSWORD not in text
