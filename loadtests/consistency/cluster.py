@@ -65,6 +65,11 @@ class Cluster:
                 return number
         return 0
 
+    def is_all(self, pid: int) -> bool:
+        """Whether nobody is left without this process: the leader of the only agent."""
+        process = self.agents[0].process
+        return len(self.agents) == 1 and process is not None and process.pid == pid
+
     def resume(self, pid: int) -> bool:
         """Let a stopped process go on; False: it was ended meanwhile."""
         try:
@@ -76,7 +81,7 @@ class Cluster:
     def restore(self, pid: int) -> None:
         """After a kill of this process: start its agent, or wait for another worker."""
         agent = self.agents[self.agent_of(pid)]
-        if agent.process is not None and agent.process.pid != pid:
+        if agent.process is not None and agent.process.poll() is None:
             await_true(
                 lambda: pid not in (now := workers_of(agent)) and len(now) == self._workers,
                 "the worker is not replaced",
