@@ -123,6 +123,12 @@ pictures: setup ## the README's pictures, taken anew of a seeded fleet and a rea
 durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short): docs/benchmarks
 	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS) --out docs/benchmarks)
 
+.PHONY: consistency
+consistency: setup ## three agents on a database, and what clients of all of them may see (BACKEND=mysql, sqlite; QUICK=1: short)
+	@$(PY) -m loadtests.consistency --backend $(or $(BACKEND),postgresql) $(if $(QUICK),\
+	  --operations 3000 --delayed 300 --kill 8 --stop 1 --cut 1 --restart 1 --tokens 1000,\
+	  --operations 100000 --delayed 2000 --kill 200 --stop 1 --cut 1 --restart 3 --tokens 100000)
+
 .PHONY: mutants
 mutants: setup ## plant 100 careless changes and report those that no test notices (ONLY=audit, ALSO=tests/…)
 	@$(PY) -m tools.mutants $(if $(ONLY),--only $(ONLY)) $(if $(ALSO),--also $(ALSO))

@@ -77,12 +77,19 @@ class Answer:
 class Client:
     """One connection. Raises `OSError` or `http.client.HTTPException` when it breaks."""
 
-    def __init__(self, port: int, token: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        token: str,
+        tls: ssl.SSLContext | None = None,
+        *,
+        patience: float = PATIENCE,
+    ) -> None:
         self.token = token
         self._connection = (
-            http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            http.client.HTTPConnection("127.0.0.1", port, timeout=patience)
             if tls is None
-            else http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE, context=tls)
+            else http.client.HTTPSConnection("127.0.0.1", port, timeout=patience, context=tls)
         )
 
     @property

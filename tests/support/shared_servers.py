@@ -30,16 +30,6 @@ Run = Callable[[str, Path], AbstractContextManager[object]]
 """A running server of a kind, in a folder to make, for the length of the block."""
 
 
-def owned(user: str, death: str) -> list[str]:
-    """The start of a command: run as the user, if root, and get signal `death` with the parent.
-
-    The parent is the thread that starts it (PR_SET_PDEATHSIG, prctl(2)). A change of the user
-    resets this, so it comes second.
-    """
-    change = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-    return [*(change if os.geteuid() == 0 else []), "setpriv", "--pdeathsig", death]
-
-
 def shared_folder(kind: str) -> Path:
     """The folder of the run's server of this kind, which runs. Raises `RuntimeError`."""
     folder = Path(os.environ[FOLDER])

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.database_servers import owned
 from tests.support import shared_servers
-from tests.support.shared_servers import owned, shared_folder
+from tests.support.shared_servers import shared_folder
 
 WITHIN = 30.0  # seconds, on a busy machine
 RUN = """

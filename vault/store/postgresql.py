@@ -24,7 +24,6 @@ from vault.store.server import (
     ENTRIES_FROM,
     GONE_SECONDS,
     HEAD_IDLE_SECONDS,
-    HEAD_WAIT_SECONDS,
     LOCK_WAIT_SECONDS,
     QUERY_SECONDS,
     Role,
@@ -62,7 +61,7 @@ _SETTINGS: Final = {
     | {
         "default_transaction_read_only": "off",
         "synchronous_commit": "on",
-        "lock_timeout": f"{HEAD_WAIT_SECONDS}s",
+        "lock_timeout": f"{HEAD_IDLE_SECONDS + 1}s",  # then `end_stalled_holder`
         "idle_in_transaction_session_timeout": f"{HEAD_IDLE_SECONDS}s",
     },
     Role.LOCK: _COMMON | {"lock_timeout": f"{LOCK_WAIT_SECONDS}s"},
@@ -166,6 +165,15 @@ SELECT 'operator ' || o.oid::regoperator FROM pg_operator o
 UNION ALL
 SELECT 'event trigger ' || evtname FROM pg_event_trigger WHERE evtenabled <> 'D'
 """
+
+
+_STALLED: Final = f"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+   AND application_name = 'freehold' AND backend_xid IS NOT NULL
+   AND state = 'active' AND wait_event = 'ClientRead'
+   AND state_change < clock_timestamp() - interval '{HEAD_IDLE_SECONDS} s'
+"""  # noqa: S608  # a constant of ours
 
 
 class PostgresqlBackend(ServerBackend):
@@ -282,6 +290,16 @@ class PostgresqlBackend(ServerBackend):
         if isinstance(error, errors.LockNotAvailable):
             return "store_unavailable", "another transaction holds the head for too long; try again"
         return "store_unavailable", _reason(error)
+
+    def end_stalled_holder(self, error: Exception) -> bool:
+        """See `ServerBackend`. Between two messages of a pipeline a transaction is not idle.
+
+        So idle_in_transaction_session_timeout does not end it if its agent stops there.
+        """
+        if not isinstance(error, errors.LockNotAvailable):
+            return False
+        with closing(self.connect_driver(Role.LOCK)) as connection:
+            return bool(run(connection, _STALLED))
 
     def is_ended(self, error: Exception) -> bool:
         """See `ServerBackend`: SQLSTATEs that the server sends as it ends a connection."""

@@ -5,13 +5,35 @@ by the speed of the database. A look that began before a request does not count 
 miss what was acknowledged in between. etcd calls this mechanism ReadIndex.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from typing import Any, ClassVar
 
 from actors import BatchActor, Failure, Worker, World
 from vault.errors import TamperedError, UnavailableError
 from vault.store.committer import Committer
+
+
+class PendingLook:
+    """The look that is under way; survives a restart of its actor."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._begun: float | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """One is under way for the length of the block."""
+        self._begun = self._world.monotonic()
+        try:
+            yield
+        finally:
+            self._begun = None
+
+    def is_overdue(self, seconds: float) -> bool:
+        """Whether it takes longer than that, so that nobody need wait for the next one."""
+        return self._begun is not None and self._world.monotonic() - self._begun >= seconds
 
 
 class ReadIndexActor(BatchActor[None]):
@@ -22,9 +44,10 @@ class ReadIndexActor(BatchActor[None]):
 
     max_batch: ClassVar[int] = 1 << 12
 
-    def __init__(self, committer: Committer, world: World) -> None:
+    def __init__(self, committer: Committer, world: World, pending: PendingLook) -> None:
         self._committer = committer
         self._world = world
+        self._pending = pending
         self._thread: Worker
 
     async def on_start(self) -> None:
@@ -34,7 +57,8 @@ class ReadIndexActor(BatchActor[None]):
     async def receive_batch(self, batch: Sequence[None]) -> Sequence[Any]:
         """Look once."""
         try:
-            await self._thread.run(self._committer.catch_up)
+            with self._pending.running():
+                await self._thread.run(self._committer.catch_up)
         except (TamperedError, UnavailableError) as error:
             return [Failure(copy(error)) for _ in batch]
         return [None] * len(batch)

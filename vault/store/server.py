@@ -146,6 +146,14 @@ class ServerBackend(SqlBackend):
     def describe_failure(self, error: Exception) -> tuple[str, str] | None:
         """Error code and reason for an error of the driver; None for any other exception."""
 
+    def end_stalled_holder(self, error: Exception) -> bool:
+        """End a transaction that holds the head and that the server does not end by itself.
+
+        Called after a failure to lock the head. False: there is none.
+        """
+        _ = error
+        return False
+
     def is_ended(self, error: Exception) -> bool:
         """Whether the error says that the server has ended the connection; not all drivers do."""
         _ = error
@@ -162,6 +170,7 @@ class ServerBackend(SqlBackend):
             pool_size=self.readers,
             max_overflow=0,
             pool_timeout=self._patience,
+            pool_reset_on_return=None,  # `_on_return`
         )
         writes = create_engine(
             self.url,
@@ -170,6 +179,7 @@ class ServerBackend(SqlBackend):
             poolclass=NullPool,
         )
         sa.event.listen(reads, "checkout", self._on_checkout)
+        sa.event.listen(reads, "reset", _on_return)
         return reads, writes
 
     def _on_checkout(self, reader: Any, *_: object) -> None:
@@ -215,7 +225,17 @@ class ServerBackend(SqlBackend):
         try:
             self._lock_head(writer)
         except Exception as error:
-            raise self._store_error(error) from error
+            failure = self._store_error(error)
+            if isinstance(failure, BackendError) and self._ends_stalled_holder(error):
+                raise _ConnectionEndedError(failure.code, failure.message) from error
+            raise failure from error
+
+    def _ends_stalled_holder(self, error: Exception) -> bool:
+        """Whether locking the head failed because its holder stands still, which is ended now."""
+        try:
+            return self.end_stalled_holder(error)
+        except Exception as failed:
+            raise self._store_error(failed) from failed
 
     def _lock_head(self, writer: sa.Connection) -> None:
         system = self._prepared_statements(writer.dialect)[SYSTEM]
@@ -455,6 +475,14 @@ class ServerBackend(SqlBackend):
             raise self._store_error(error) from error
 
 
+def _on_return(reader: Any, record: Any, _: object) -> None:
+    """End the transaction. The pool itself would log a traceback for a connection that is gone."""
+    try:
+        reader.rollback()
+    except Exception:  # noqa: BLE001  # what it was needed for is done: the next one is a new one
+        record.invalidate()
+
+
 def _is_expanded(connection: Any, foreign: Iterable[str]) -> bool:
     """Whether these are columns that a newer program's migration may have added, and no more.
 
@@ -474,7 +502,7 @@ class _ReplicaConnection:
 
 
 class _ConnectionEndedError(BackendError):
-    """The server ended an idle connection; found at the start of the next transaction."""
+    """The server ended a connection, ours or the holder's: the transaction can begin anew."""
 
 
 def feed_positions(records: Iterable[Any]) -> list[FeedPosition]:

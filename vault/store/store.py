@@ -45,7 +45,7 @@ from vault.store.interface import UNKNOWN, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
 from vault.store.query import check_query
 from vault.store.query_runner import QueryActor, QueryRunner
-from vault.store.read_index import ReadIndexActor
+from vault.store.read_index import PendingLook, ReadIndexActor
 from vault.store.row_cache import (
     DEFAULT,
     MISSING,
@@ -109,6 +109,7 @@ class Store:
         committer: Committer,
         tree: Supervisor,
         loading: CacheLoader,
+        pending_look: PendingLook,
         index: RowIndex | None = None,
     ) -> None:
         self._backend = backend
@@ -130,6 +131,7 @@ class Store:
         self._queries = tree.ref("queries") if backend.queries_in_turn else None
         views = _VIEWS if backend.queries_in_turn else 1
         self._look = None if backend.exclusive else tree.ref("look")
+        self._pending_look = pending_look
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
 
     async def catch_up(self) -> None:
@@ -146,8 +148,11 @@ class Store:
         """As `catch_up`, whatever `silence` says."""
         if self._look is None or self._committer.is_current:
             return
+        seconds = self._backend.look_seconds
         try:
-            await _await_reader(self._look.call(None, self._backend.look_seconds))
+            if self._pending_look.is_overdue(seconds):
+                raise _not_in_time()
+            await _await_reader(self._look.call(None, seconds))
         except UnavailableError as error:
             self.outage = error.message
             raise
@@ -419,8 +424,10 @@ async def open_store(
     def loader() -> LoaderActor:
         return LoaderActor(loading, world)
 
+    pending_look = PendingLook(world)
+
     def look() -> ReadIndexActor:
-        return ReadIndexActor(committer, world)
+        return ReadIndexActor(committer, world, pending_look)
 
     def queries() -> QueryActor:
         return QueryActor(backend, world)
@@ -450,7 +457,7 @@ async def open_store(
         yield Store(
             backend, guard, world,
             cache=cache, counts=counts, committer=committer, tree=tree, loading=loading,
-            index=index,
+            pending_look=pending_look, index=index,
         )  # fmt: skip
 
 
@@ -461,7 +468,11 @@ async def _await_reader(reply: Awaitable[T]) -> T:
     except MailboxFull:
         raise UnavailableError("store_busy", "too many reads wait for the database") from None
     except ActorError:
-        raise UnavailableError("store_timeout", "the database did not answer in time") from None
+        raise _not_in_time() from None
+
+
+def _not_in_time() -> UnavailableError:
+    return UnavailableError("store_timeout", "the database did not answer in time")
 
 
 @asynccontextmanager

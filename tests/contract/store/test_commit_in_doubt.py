@@ -3,10 +3,11 @@
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import pytest
 import trio
 
@@ -19,7 +20,7 @@ from vault.errors import UnavailableError
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend
 from vault.store.server import Role, ServerBackend, run
 from vault.store.table import StoreQuery
-from vault.store.tables import SECRETS
+from vault.store.tables import HEAD_ROW, SECRETS, SYSTEM
 
 CUTS = 20
 STRIDE = 4  # statements of a migration from one cut to the next
@@ -184,9 +185,8 @@ async def test_restarted_server(server: Server, opened_server: ServerBackend) ->
         assert await store.get(SECRETS, "a") is not None
         server.stop()
         try:
-            for asked in (store.catch_up, store.foreign_writes):
-                with pytest.raises(UnavailableError):
-                    await asked()
+            with pytest.raises(UnavailableError):
+                await store.catch_up()
             await store.invalidate_all()
             with pytest.raises(UnavailableError):
                 await store.get(SECRETS, "a")
@@ -197,11 +197,11 @@ async def test_restarted_server(server: Server, opened_server: ServerBackend) ->
         await store.catch_up()
         assert await store.get(SECRETS, "a") is not None
         await store.commit(put(SECRETS, secret("c")))
-        assert await store.foreign_writes() == 0
         rows = await store.select(SECRETS, StoreQuery())
         assert [row.name for row in rows] == ["a", "c"]
 
 
+LOCK_HEAD: Final = f"SELECT 1 FROM system WHERE name = '{HEAD_ROW}' FOR UPDATE"  # noqa: S608  # ours
 UNSAFE: Final = {
     "postgresql": ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM RESET fsync"),
     "mysql": (
@@ -247,3 +247,40 @@ def test_a_view_whose_connection_is_lost(
     assert not caplog.records
     with opened_server.read() as session:
         assert not list(session.iter_macs(SECRETS))
+
+
+def test_server_ends_a_reader_after_its_last_query(
+    server: Server, opened_server: ServerBackend, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was read is answered, with no traceback in the log; the next read has a new one."""
+    write_head(opened_server, b"1")
+    with opened_server.read() as session:
+        assert session.get(SYSTEM, (HEAD_ROW,)) is not None
+        end_sessions(server, url)
+    assert not caplog.records
+    assert stored_head(opened_server) == b"1"
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_holder_that_stands_still_in_a_pipeline(opened_server: ServerBackend) -> None:
+    """The server takes it for active and never ends it: the next writer does."""
+    write_head(opened_server, b"1")
+    with stalled_holder(opened_server):
+        write_head(opened_server, b"2")
+    assert stored_head(opened_server) == b"2"
+
+
+@contextmanager
+def stalled_holder(backend: ServerBackend) -> Iterator[None]:
+    """Another transaction holds the head for the block, in the middle of a pipeline."""
+    holder = backend.connect_driver(Role.WRITE)
+    pipeline = holder.pipeline()
+    pipeline.__enter__()
+    holder.execute("BEGIN")
+    holder.execute(LOCK_HEAD).fetchone()
+    holder.execute("UPDATE system SET name = name")
+    holder.pgconn.send_flush_request()
+    holder.pgconn.flush()
+    yield
+    with closing(holder), pytest.raises(psycopg.OperationalError):
+        pipeline.__exit__(None, None, None)

@@ -1,24 +1,30 @@
 """vault.store.store: small promises; the large ones are in tests/contract/store/test_store.py."""
 
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from actors import SystemWorld
 from actors.testing import FakeWorld
 from tests.contract.store.samples import StampGuard, put, secret, system, version
-from vault.errors import TamperedError, ValidationError
+from vault.errors import TamperedError, UnavailableError, ValidationError
+from vault.store.change_feed import FedChanges
+from vault.store.interface import StoreSession
 from vault.store.memory import MemoryBackend
 from vault.store.row_cache import CacheConfig, RowCache
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
-from vault.store.transaction import transact
+from vault.store.transaction import TransactionBatch, transact
+
+SHORT, MANY, LONG = 0.1, 100, 60.0  # seconds for a look, looks, seconds on a busy machine
 
 
 async def test_simulated_world() -> None:
@@ -160,3 +166,60 @@ async def test_a_query_tells_a_damaged_row_as_one(tmp_path: Path, statement: str
         with pytest.raises(TamperedError) as raised:
             await ask(store, StoreQuery())
         assert raised.value.details["table"] == "secrets"
+
+
+class SilentBackend(MemoryBackend):
+    """A shared database that does not answer until it is told to."""
+
+    exclusive = False
+    look_seconds = LONG
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def read_head(self) -> bytes:
+        """Once it answers."""
+        self.answers.wait()
+        return super().read_head()
+
+
+class LoneStamper:
+    """Of a database that nobody else writes."""
+
+    commits = 0
+
+    def stamp(self, batch: TransactionBatch) -> None:
+        """Nothing."""
+
+    def on_durable(self) -> None:
+        """Nothing."""
+
+    def is_current(self, head: bytes) -> bool:
+        """It always is."""
+        return head == b""
+
+    def catch_up(self, _session: StoreSession) -> list[FedChanges]:
+        """Nothing."""
+        return []
+
+
+async def test_nobody_waits_behind_a_look_without_an_answer() -> None:
+    """A request may look several times: they cost it one time-out together."""
+    backend = SilentBackend()
+    async with open_store(backend, StampGuard(), SystemWorld(), stamper=LoneStamper()) as store:
+        await store.catch_up()
+        backend.answers.clear()
+        backend.look_seconds = SHORT
+        try:
+            with trio.fail_after(MANY * SHORT / 2):
+                for _ in range(MANY):
+                    with pytest.raises(UnavailableError):
+                        await store.catch_up()
+            assert "in time" in store.outage
+        finally:
+            backend.answers.set()
+        backend.look_seconds = LONG
+        await store.catch_up()
+        assert not store.outage
