@@ -3,7 +3,7 @@
     store ─ audit ─ barrier ─ data path ─ what an agent has once ─ background work
 
 It exists while the vault is unsealed, and is taken down in reverse. Further processes of the agent
-have a data path of their own (`vault.workers.data_path`).
+have a data path of their own (`vault.workers.worker_path`).
 """
 
 import logging
@@ -96,14 +96,8 @@ from vault.store.tables import AUDIT
 
 log: Final = logging.getLogger("freehold.seal")
 
-FLUSH_INTERVAL: Final = (
-    10.0  # seconds; what a crash may lose of counters that the audit log has too
-)
 SWEEP_INTERVAL: Final = (
     60.0  # seconds; expired tokens are refused at once, and cleared away by this
-)
-SNAPSHOT_REFRESH_INTERVAL: Final = (
-    1.0  # seconds; what looks at a snapshot outside of a request may be behind
 )
 CLOCK_CHECK_INTERVAL: Final = 60.0  # seconds; how far a clock that was set back can reach at most
 ROTATION_CHECK_INTERVAL: Final = 3600.0  # seconds between looks at whether the KEK is due

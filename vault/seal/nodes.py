@@ -230,18 +230,21 @@ class HeartbeatFollower:
         self._node = node
         self._store = store
         self._world = world
-        self._seen = world.now()  # the newest heartbeat that the database has shown
+        self._seen = 0  # the heartbeat that the database has shown last
+        self._changed_at = world.uptime()  # when that was looked for, and was another one
 
     async def __call__(self) -> None:
         """Look at the node's row. Raises `TamperedError`."""
+        began = self._world.uptime()
         with suppress(UnavailableError):  # whoever asks the database is told
             await self._store.look()
             row = await self._store.get(NODES, self._node)
-            self._seen = max(self._seen, 0 if row is None else row.heartbeat)
+            if row is not None and row.heartbeat != self._seen:
+                self._seen, self._changed_at = row.heartbeat, began
 
     def outage(self) -> str:
-        """As `NodeHeartbeat.outage`, by the machine's clock."""
-        return _explain_silence((self._world.now() - self._seen) / SECOND)
+        """As `NodeHeartbeat.outage`."""
+        return _explain_silence(self._world.uptime() - self._changed_at)
 
 
 def _explain_silence(seconds: float) -> str:

@@ -16,7 +16,7 @@ from vault.store.table import Key, StoreQuery, Table, plain_key
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 KEPT: Final = 10_000
-"""Entries that are kept. A follower that is further behind reloads everything, as after a start."""
+"""Entries that are kept. A follower that is further behind serves nothing until it is restarted."""
 MAX_ENTRY_BYTES: Final = 4 << 20
 """A transaction with more of them is refused, and the committer halves the group. One change alone
 needs at most some hundred KiB: it revokes up to 2,000 tokens."""

@@ -80,8 +80,9 @@ class CommitStamper(Protocol):
         """The transaction that was stamped last is durable."""
         ...
 
-    def is_current(self, head: bytes, /) -> bool:
-        """Whether, with this head, nothing was committed that is not known here; in any thread."""
+    @property
+    def written(self) -> bytes:
+        """The head after that transaction."""
         ...
 
     def catch_up(self, session: StoreSession, /) -> list[FedChanges]:
@@ -177,6 +178,7 @@ class Committer:
         """What the rows have to be; None: whatever they are."""
         self._head = head
         self._applied = -1 if stamper is None else stamper.commits  # cache and index are so new
+        self._applied_head = b"" if stamper is None else stamper.written  # the same
         self._on_rows_changed = on_rows_changed
         self._commit_lock = Lock()
         self._closed = False
@@ -197,7 +199,7 @@ class Committer:
         """Take over what others have committed until now, if anything; blocks. Raises as `read`."""
         if self._stamper is None or self.is_current:
             return
-        if self._head is None and self._stamper.is_current(self._backend.read_head()):
+        if self._head is None and self._backend.read_head() == self._applied_head:
             return
         with self._commit_lock, self._backend.read() as session:
             self._apply_feed(session)
@@ -217,7 +219,7 @@ class Committer:
                 self.index.apply(fed.index_changes)
             self._cache.invalidate(fed.rows)
             self._counts.table_versions.record_transaction(fed.rows)
-        self._applied = self._stamper.commits
+        self._applied, self._applied_head = self._stamper.commits, self._stamper.written
         if self._head is not None:
             self._head.publish(self._applied)
 
@@ -373,6 +375,8 @@ class Committer:
         except Exception as error:  # noqa: BLE001  # the change is stored, and is answered so
             log.error("what a transaction left is not kept in memory: %s", locate(error))  # noqa: TRY400  # its text could hold a name
             self._cache.invalidate(batch.cacheable_rows())
+            if self._head is not None:
+                self._head.end_last_commit()  # it is answered, so others have to look
 
     def _abandon_commit(self) -> None:
         if self._stamper is not None and self._head is not None:
@@ -381,7 +385,7 @@ class Committer:
     def _end_commit(self) -> None:
         if self._stamper is None:
             return
-        self._applied = self._stamper.commits
+        self._applied, self._applied_head = self._stamper.commits, self._stamper.written
         if self._head is not None:
             self._head.end_commit(self._applied)
 

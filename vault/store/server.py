@@ -71,7 +71,7 @@ class Role(Enum):
 
 
 class ServerBackend(SqlBackend):
-    """A database on a server, owned by one agent at a time."""
+    """A database on a server."""
 
     look_seconds = 1.0  # a load balancer then sends requests to an agent that has a database
 

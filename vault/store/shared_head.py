@@ -98,6 +98,10 @@ class SharedHead:
         """It is committed. To be called before anybody hears of it."""
         self._words[_BEGUN] = self._words[_DONE] = number
 
+    def end_last_commit(self) -> None:
+        """The commit that was begun last is committed, and its own process does not know it."""
+        self._words[_DONE] = self._words[_BEGUN]
+
     def publish(self, number: int) -> None:
         """This process has seen it in the database. To be called before anybody is told what."""
         self._words[self._own] = number
@@ -121,6 +125,7 @@ class SharedHead:
         """Whether that is the count after our last commit, or after one whose holder died in it."""
         known = self._words[_FILE_CHANGES]
         died = self._words[_BEGUN] != self._words[_DONE]
+        self._words[_BEGUN] = self._words[_DONE]  # a holder dies once
         return count == known or (died and count == next_file_change(known))
 
     @property

@@ -1,6 +1,6 @@
-"""Several processes on one port: a leader that writes, workers that read.
+"""Several processes on one port: workers that serve, and a leader with what an agent has once.
 
-client ─ worker ─ read ─ audit log, in turn with all others; or audit lane ─┐
-            └──── anything else ──────────────────────────────── relay lane ─┴─ leader ─ store, log
-leader ─ page (shared memory: what is being written, where the log ends) ─ every worker
+client ─ worker ─ data path ─ database, by the head; audit log, in turn
+            └──── about the agent itself ──── relay lane ─ leader
+all ─ page (shared memory: the head, where the log ends, rate limits, lockouts)
 """

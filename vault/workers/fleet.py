@@ -122,13 +122,13 @@ class Fleet(SharedPeers):
     @asynccontextmanager
     async def opened(self, opening: Handover) -> AsyncIterator[None]:
         """The vault is open for the length of the block: workers serve, and then drop the keys."""
-        async with self._changing:
-            self._opening = opening
-            self._openings += 1
-            self._is_shut = False
-            await self._all(self._open)
-            self._begin()
         try:
+            async with self._changing:
+                self._opening = opening
+                self._openings += 1
+                self._is_shut = False
+                await self._all(self._open)
+                self._begin()
             yield
         finally:
             with trio.CancelScope(shield=True):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from actors import World
@@ -28,6 +29,7 @@ from vault.seal.nodes import HeartbeatFollower
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
 from vault.store.row_index import RowIndex
+from vault.store.shared_head import SharedHead
 from vault.store.store import Store, open_store
 from vault.store.tables import SYSTEM
 from vault.workers.audit import AuditLane, RemoteAudit
@@ -61,14 +63,16 @@ async def open_worker_path(
     world.clock.set_to(order.floor)
     keyring = await world.run_sync(_load_keyring, backend, order)
     guard, tail = HmacRowGuard(keyring), parts.peers.audit_tail(LogLayout(settings.audit_log))
-    joined = await world.run_sync(
+    join = partial(
         join_database,
         backend,
         guard,
         DerivedAnchorKeys(keyring),
         lambda: StampTimes(world.now(), world.clock.value),
         order.node,
+        least=tail.commits,
     )
+    joined = await world.run_sync(join)
     stamper = joined.stamp_writer
     stamper.shared_tail = tail
     rows = await world.run_sync(RowIndex, joined.rows)
@@ -104,7 +108,8 @@ async def open_worker_path(
             world,
             rotation_bytes=settings.audit.rotation_size,
         )
-        watches = [Job("damage", WATCH_INTERVAL, _DamageWatch(store, parts.report_damage))]
+        watch = _DamageWatch(store, parts.peers.head(), parts.report_damage)
+        watches = [Job("damage", WATCH_INTERVAL, watch)]
         if not backend.is_of_one_node:
             heartbeat = HeartbeatFollower(order.node, store, world)
             store.silence = heartbeat.outage
@@ -122,14 +127,24 @@ async def open_worker_path(
 
 
 class _DamageWatch:
-    """Reports the first row that was met and is not ours: the leader seals the vault for it."""
+    """Reports the first row that was met and is not ours: the leader seals the vault for it.
 
-    def __init__(self, store: Store, report: Callable[[Damage], None]) -> None:
+    After a write of somebody else's it forgets what it holds of the database, as the leader does.
+    """
+
+    def __init__(
+        self, store: Store, head: SharedHead | None, report: Callable[[Damage], None]
+    ) -> None:
         self._store = store
+        self._head = head
+        self._seen = 0 if head is None else head.foreign_writes
         self._report = report
         self._told = False
 
     async def __call__(self) -> None:
+        if self._head is not None and self._head.foreign_writes != self._seen:
+            self._seen = self._head.foreign_writes
+            await self._store.invalidate_all()
         found = self._store.finding
         if found is not None and not self._told:
             self._report(Damage(found.code, found.message))

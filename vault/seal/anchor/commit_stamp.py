@@ -136,6 +136,9 @@ class CommitStampWriter:
             self.checkpoint = end.note
         if base.state.node != self.node:
             batch.run_change(partial(record_node_state, base.state))
+            own = batch.get(NODES, (self.node,)) if self._repeats else None
+            if own is not None:
+                self._repeat(stored_node_state(own))
         totals = base.totals.apply_changes(row_changes(batch), self._keys)
         commits, epoch, times = base.commits + 1, self.epoch, self._times()
         touched = [*batch.changed_rows(), *batch.counted_rows()]
@@ -170,9 +173,10 @@ class CommitStampWriter:
 
         batch.run_change(change)
 
-    def is_current(self, head: bytes) -> bool:
-        """Whether nothing was committed that is not known here; in any thread."""
-        return head in {self._written, self._next_written}
+    @property
+    def written(self) -> bytes:
+        """The head after the last transaction that is known to be durable."""
+        return self._written
 
     def catch_up(self, session: StoreSession) -> list[FedChanges]:
         """What others have committed since. In the thread that commits.
@@ -202,7 +206,7 @@ class CommitStampWriter:
         self._base, self._written = self._next, self._next_written
         self.commits = self._base.commits
         if self.shared_tail is not None:
-            self.shared_tail.commits = self.commits
+            self.shared_tail.commits = max(self.commits, self.shared_tail.commits)
 
     def begin_recount(self, guard: RowGuard) -> Callable[[StoreSession], None]:
         """In the thread that commits: what compares a view of this moment with the totals.
@@ -298,8 +302,13 @@ def read_node_state(
     if row is None:
         return NodeState(node)
     check_row(guard, NODES, row)
+    return stored_node_state(row)
+
+
+def stored_node_state(row: NodeRow) -> NodeState:
+    """What a node's row says of it."""
     notice = None if row.notice is None else convert(row.notice, RetentionNotice)
-    return NodeState(node, row.checkpoint, row.anchored, row.sealed_at, notice)
+    return NodeState(row.id, row.checkpoint, row.anchored, row.sealed_at, notice)
 
 
 def _stored_stamp(session: StoreSession) -> bytes:

@@ -39,12 +39,14 @@ def join_database(
     keys: AnchorKeys,
     times: Callable[[], StampTimes],
     node: str,
+    *,
+    least: int = 0,
 ) -> JoinedDatabase:
     """Count the rows of one view. Blocks.
 
-    `node`: whose process it is. `times` of the first process are in its stamps; those of `times`
-    are the clock's only. Raises `TamperedError` (`storage_rows_changed`, `storage_mark_damaged`)
-    and as the backend.
+    `node`: whose process it is. `least`: how many commits there are at least. `times` of the first
+    process are in its stamps; those of `times` are the clock's only. Raises `TamperedError`
+    (`storage_rows_changed`, `storage_mark_damaged`, `storage_rolled_back`) and as the backend.
     """
     rows = RowIndexBuilder()
     with backend.read() as session:
@@ -65,6 +67,12 @@ def join_database(
             "storage_rows_changed",
             "rows were removed, added or put back behind the agent's back in: "
             + ", ".join(changed),
+        )
+    if base.commits < least:
+        raise TamperedError(
+            "storage_rolled_back",
+            f"the database is at commit {base.commits}, and this agent has made commit {least}: an "
+            "older copy was put in its place",
         )
     writer = CommitStampWriter(
         keys, base=base, written=row.value, epoch=stamp.epoch, times=times, node=node, joined=state
