@@ -54,12 +54,11 @@ def test_the_holder_of_the_head_is_stopped(postgresql_server: Server) -> None:
 
 
 def test_three_workers() -> None:
-    """The same on a file, with a worker that hangs ended and replaced."""
+    """The same on a file."""
     with cluster(None) as workers:
         require(scenarios.run_operations(workers, OPERATIONS))
         require(scenarios.kill_holders(workers, KILLS))
         require(scenarios.revoke_tokens(workers, TRIES))
-        require(scenarios.stop_holder(workers))
 
 
 def test_stale_reads_are_noticed() -> None:
