@@ -33,6 +33,7 @@ from vault.authz.record_limits import FailureLimits, RecordLimits
 from vault.barrier import Barrier
 from vault.config import Settings
 from vault.control_link.ports import LinkPorts
+from vault.errors import UnavailableError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.handler import Handlers
@@ -205,7 +206,10 @@ class DataPath:
 
     async def _follow(self) -> None:
         """See what other processes have committed, also while nobody asks."""
-        await self.parts.store.catch_up()
+        try:
+            await self.parts.store.catch_up()
+        except UnavailableError:
+            return  # `Store.outage` says so, and whoever asks is told
         await self.snapshots.refresh_stale()
         ended = self.parts.store.count_all_transactions()
         if ended != self._streams_checked_at:
