@@ -81,6 +81,8 @@ class Cluster:
     def restore(self, pid: int) -> None:
         """After a kill of this process: start its agent, or wait for another worker."""
         agent = self.agents[self.agent_of(pid)]
+        if agent.process is not None and agent.process.pid == pid:
+            agent.process.wait(WITHIN)  # it ends a moment after the signal
         if agent.process is not None and agent.process.poll() is None:
             await_true(
                 lambda: pid not in (now := workers_of(agent)) and len(now) == self._workers,
