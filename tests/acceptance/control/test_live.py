@@ -44,10 +44,11 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
                     sections = feed.rows[2]
                     paths = [node["path"] for node in sections["tree"]["nodes"]]
                     assert {"agent", "agent/store/writer"} <= set(paths)
-                    # `queries`, and `late-changes`, `key-rewrap`, `lockouts` and others are newer
+                    # `queries` and `look`, and `late-changes`, `key-rewrap`, `lockouts` and others are newer
                     # than the words of the link
                     assert [path for path in paths if "other" in path] == [
                         "agent/store/other",
+                        "agent/store/other-2",
                         "agent/work/other",
                         "agent/work/other-2",
                         "agent/work/other-3",
