@@ -205,6 +205,7 @@ async def open_core(
                 barrier=barrier,
                 audit=audit,
                 credential_scheme=PepperedScheme(keyring.pepper),
+                ceiling=dependencies.link_ports.ceiling,
                 link=dependencies.link_ports,
                 peers=dependencies.peers,
                 make_pipeline=dependencies.make_pipeline,

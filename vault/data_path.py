@@ -27,6 +27,7 @@ from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
+from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicyStore
 from vault.authz.rate_limits import RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits
@@ -85,6 +86,7 @@ class DataPathParts:
     barrier: Barrier
     audit: AuditRecorder
     credential_scheme: PepperedScheme
+    ceiling: Policy  # of the control plane's policies
     link: LinkPorts
     peers: Peers
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
@@ -97,7 +99,7 @@ class DataPath:
         self.parts = parts
         store, barrier, world, link = parts.store, parts.barrier, parts.world, parts.link
         authentication = parts.settings.authentication
-        self.policies = PolicyStore(store, world, link.ceiling)
+        self.policies = PolicyStore(store, world, parts.ceiling)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
         self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)

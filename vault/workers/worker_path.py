@@ -95,6 +95,7 @@ async def open_worker_path(
                 barrier=barrier,
                 audit=audit,
                 credential_scheme=PepperedScheme(keyring.pepper),
+                ceiling=order.ceiling,
                 link=parts.link,
                 peers=parts.peers,
                 make_pipeline=parts.make_pipeline,
