@@ -36,7 +36,7 @@ from vault.model.health import CacheState, KeyringState
 from vault.model.link_ports import KekState
 from vault.model.records import SystemRow, VersionRow
 from vault.store.interface import UNKNOWN
-from vault.store.row_cache import MISSING
+from vault.store.row_cache import MISSING, CacheStats
 from vault.store.store import Store
 from vault.store.tables import ALL, SYSTEM, VERSIONS
 from vault.store.timed_lock import TimedLock
@@ -203,6 +203,8 @@ class Barrier:
         self.select_checked_keys = store.select_checked_keys
         self.load_into_cache = store.load_into_cache
         self.has_row = store.has_row
+        self.other_caches: Callable[[], list[CacheStats]] = list
+        """Of the other processes of this agent."""
         self.count_transactions = store.count_transactions
         self._rotation_lock = TimedLock()
         self._allocating = TimedLock()
@@ -356,7 +358,7 @@ class Barrier:
     @property
     def cache_state(self) -> CacheState:
         """What may be shown of the cache of sealed rows."""
-        cache = self._store.statistics().cache
+        cache = sum(self.other_caches(), self._store.statistics().cache)
         return CacheState(
             eviction_policy=cache.policy.value,
             ttl=cache.ttl,

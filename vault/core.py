@@ -90,6 +90,7 @@ from vault.seal.unseal_audit import record_unseal
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.integrity_monitor import monitor_integrity
 from vault.store.interface import StoreBackend
+from vault.store.row_cache import CacheStats
 from vault.store.row_index import RowIndex
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
@@ -193,6 +194,7 @@ async def open_core(
         interval = dependencies.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
         await barrier.load_use_counter()
+        barrier.other_caches = dependencies.peers.cache_statistics
         branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
         prover = make_prover(dependencies.settings.audit_log, audit_keys, world)
@@ -493,6 +495,10 @@ def _tree(branches: list[Callable[[], Node]]) -> Node:
     return Node(name="agent", kind="unit", state="running", children=children)
 
 
+def _all_caches(store: Store, peers: ProcessGroup) -> CacheStats:
+    return sum(peers.cache_statistics(), store.statistics().cache)
+
+
 @contextmanager
 def _track_gauges(
     metrics: Metrics,
@@ -504,8 +510,8 @@ def _track_gauges(
     """Gauges that read from the open data path while it is open."""
     with (
         metrics.track_gauges(
-            cache_hit_rate=lambda: store.statistics().cache.hit_rate,
-            cache_bytes=lambda: store.statistics().cache.bytes,
+            cache_hit_rate=lambda: _all_caches(store, peers).hit_rate,
+            cache_bytes=lambda: _all_caches(store, peers).bytes,
             audit_records=lambda: audit.state().size,
             audit_sinks_failing=lambda: sum(s.failing for s in audit.state().sinks if s.durable),
             refusing=lambda: float(bool(audit.refusal_reason())),

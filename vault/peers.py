@@ -15,6 +15,7 @@ from vault.authn.lockout import Lockout
 from vault.authz.policy import Policy
 from vault.authz.rate_limits import TokenBuckets
 from vault.errors import TamperedError
+from vault.store.row_cache import CacheStats
 from vault.store.shared_head import SharedHead
 
 
@@ -62,6 +63,10 @@ class Followers(Protocol):
     @property
     def store_failing(self) -> bool:
         """Whether the last transaction of one of them could not be stored."""
+        ...
+
+    def cache_statistics(self) -> list[CacheStats]:
+        """Of the cache of each."""
         ...
 
     def confirm_clock(self) -> None:
@@ -112,6 +117,10 @@ class OneProcess:
     def store_failing(self) -> bool:
         """There are none."""
         return False
+
+    def cache_statistics(self) -> list[CacheStats]:
+        """There are none."""
+        return []
 
     def confirm_clock(self) -> None:
         """Nobody to tell."""

@@ -77,6 +77,19 @@ class CacheStats(Struct, frozen=True):
     policy: EvictionPolicy = EvictionPolicy.LRU
     ttl: int = 0
 
+    def __add__(self, other: "CacheStats") -> "CacheStats":
+        """Of both caches together."""
+        return CacheStats(
+            self.hits + other.hits,
+            self.misses + other.misses,
+            self.evictions + other.evictions,
+            self.entries + other.entries,
+            self.bytes + other.bytes,
+            self.max_bytes + other.max_bytes,
+            self.policy,
+            self.ttl,
+        )
+
     @property
     def lookups(self) -> int:
         """How often somebody asked for a row."""

@@ -23,6 +23,7 @@ from vault.errors import TamperedError, UnavailableError
 from vault.metrics import Metrics
 from vault.peers import Handover
 from vault.seal.manager import DRAIN_TIMEOUT
+from vault.store.row_cache import CacheStats
 from vault.workers import page
 from vault.workers.desk import Answering, App
 from vault.workers.seat import STALLED, Seat, Staff, WorkerGone
@@ -249,6 +250,10 @@ class Fleet(SharedPeers):
     def store_failing(self) -> bool:
         """Whether a worker's last transaction could not be stored, as of a second ago."""
         return any(counts.store_failing for counts in self._counts.values())
+
+    def cache_statistics(self) -> list[CacheStats]:
+        """Of each worker's cache, as of a second ago."""
+        return [counts.cache for counts in self._counts.values() if counts.cache is not None]
 
     def refused_requests(self) -> int:
         """How many requests were turned away, as of a second ago."""

@@ -20,6 +20,7 @@ from protocols.errors import locate
 from protocols.link.vocabulary import AlertCode
 from vault.authz.policy import Policy
 from vault.errors import UnavailableError
+from vault.store.row_cache import CacheStats
 
 LENGTH: Final = 4  # bytes of a frame's length
 MOST: Final = 1 << 26  # bytes of a frame; 256 records of the largest size are half of that
@@ -95,6 +96,7 @@ class Counts(Struct, frozen=True, tag="counts"):
     refused: dict[str, int]
     connections: int  # open now
     shed: int  # turned away since the worker began
+    cache: CacheStats | None  # while the vault is open
     store_failing: bool  # its last transaction could not be stored
 
 

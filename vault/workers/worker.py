@@ -268,6 +268,7 @@ class Worker:
                 refused=refused,
                 connections=self.handle.connections(),
                 shed=int(self.handle.refused_requests()),
+                cache=None if self._store is None else self._store.statistics().cache,
                 store_failing=self._store is not None and self._store.is_failing,
             )
         )

@@ -110,7 +110,7 @@ async def open_worker_path(
             rotation_bytes=settings.audit.rotation_size,
         )
         watch = _DamageWatch(store, parts.peers.head(), parts.report_damage)
-        watches = [Job("damage", WATCH_INTERVAL, watch)]
+        watches = [Job("damage", WATCH_INTERVAL, watch, at_end=True)]
         if not backend.is_of_one_node:
             heartbeat = HeartbeatFollower(order.node, store, world)
             store.silence = heartbeat.outage

@@ -44,8 +44,8 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
                     sections = feed.rows[2]
                     paths = [node["path"] for node in sections["tree"]["nodes"]]
                     assert {"agent", "agent/store/writer"} <= set(paths)
-                    # `queries`, `look`, `late-changes`, `key-rewrap`, `lockouts` and others are newer
-                    # than the words of the link
+                    # `queries`, `look`, `late-changes`, `key-rewrap`, `lockouts` and others are
+                    # newer than the words of the link
                     assert [path for path in paths if "other" in path] == [
                         "agent/store/other",
                         "agent/store/other-2",

@@ -38,7 +38,7 @@ def write(agent: Agent) -> Answer:
 
 def is_sealed(agent: Agent) -> bool:
     """Whether it serves nobody."""
-    return agent.call(*LOOKUP).status == 503
+    return bool(agent.call("GET", "/v1/sys/seal-status").json["sealed"])
 
 
 def told(agent: Agent) -> set[str]:

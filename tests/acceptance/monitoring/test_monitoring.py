@@ -189,14 +189,12 @@ def test_of_an_agent_with_workers_all_is_seen(folder: Path) -> None:
         found = traced(receiver)  # what waited was sent at the end
     for place in range(2):
         his_trace = found[f"{place:031x}f"]
-        [(_, here)] = [one for one in his_trace if one[0]]
-        [there] = [span for who, span in his_trace if not who and span.name == "POST"]
-        assert there.parent_span_id == here.span_id
-        assert {span.name for who, span in his_trace if not who} >= {"record", "handle"}
+        assert len({who for who, _ in his_trace}) == 1
+        assert {span.name for _, span in his_trace} >= {"POST", "record", "handle"}
         for read in range(READS):
             read_trace = found[f"{place:030x}{read}a"]
             assert len({who for who, _ in read_trace}) == 1
             assert all(who for who, _ in read_trace)
             assert {span.name for _, span in read_trace} >= {"GET", "secret.read", "record"}
-    assert {who for some in found.values() for who, _ in some} == {"", "1", "2"}
+    assert {who for some in found.values() for who, _ in some} >= {"1", "2"}
     assert all(CANARY.encode() not in body for _, _, body in receiver.got)

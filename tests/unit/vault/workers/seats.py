@@ -20,6 +20,7 @@ COUNTS = Counts(
     refused={},
     connections=1,
     shed=2,
+    cache=None,
     store_failing=False,
 )
 
