@@ -2,20 +2,21 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from actors import SystemWorld
 from control.store.store import Store, open_store
 from tests.newest import place_control
+from tests.support.databases import shared_server
 from tests.support.postgres import Postgres
-from tests.support.shared_servers import shared_folder
 
 
 @pytest.fixture(scope="session")
 def server() -> Postgres:
     """The PostgreSQL server that the whole run shares."""
-    return Postgres(shared_folder("postgresql"))
+    return cast("Postgres", shared_server("postgresql"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
