@@ -142,7 +142,7 @@ def test_a_migration_that_does_not_end(server: Server, monkeypatch: pytest.Monke
     """Nobody migrates beside it; the agent says what it waits for."""
     monkeypatch.setattr("vault.store.server.MIGRATION_TRIES", 1)
     backend = server_backend(server.empty())
-    with closing(backend.connect_driver(Role.OWN)) as other:
+    with closing(backend.connect_driver(Role.LOCK)) as other:
         assert backend.try_lock(other, MIGRATION_LOCK, wait=False)
         with pytest.raises(BackendError, match="is migrating") as caught:
             backend.open()
