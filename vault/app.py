@@ -195,7 +195,9 @@ async def serve(
                 running_exporter(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),
                 control_link.keep_linked(seal_manager, backend, handle.connections),
             ):
-                await _until_stopped(handle, seal_manager, nursery, settings.server.drain_delay)
+                await _until_stopped(
+                    handle, seal_manager, nursery, settings.server.drain_delay or 0
+                )
         # In order, not by cancellation: the counters are flushed and the log's end is signed.
         seal_manager.request_seal()
         await seal_manager.wait_sealed()

@@ -72,7 +72,7 @@ class ServerSettings(Section):
     port: int | None = Field(default=None, ge=0, le=MAX_PORT)
     workers: WorkerCount = Field(default=AUTO, validate_default=True)
     web: bool = False
-    drain_delay: Duration = 0
+    drain_delay: Duration | None = None
     proxies: ProxySettings = ProxySettings()
     tls: TlsSettings
 
@@ -87,7 +87,7 @@ class ServerSettings(Section):
     def _check_address(self) -> Self:
         if (self.port is None) == (not self.listen):
             raise ValueError("needs either port or listen (host:port)")
-        if self.drain_delay > MAX_DRAIN_DELAY:
+        if (self.drain_delay or 0) > MAX_DRAIN_DELAY:
             raise ValueError("drain_delay: is at most 30s")
         host, _ = self.address
         if not self.tls.enabled and not _is_loopback(host):
