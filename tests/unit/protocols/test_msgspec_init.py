@@ -69,7 +69,7 @@ print(*sorted({shape.__module__ for shape in set(below(msgspec.Struct)) - known}
 
 # What only an agent with a control plane reads, or the command line.
 LINKS: Final = """
-protocols.pki.messages vault.seal.anchor.witness vault.control_link.capture_comparison
+protocols.pki.messages vault.seal.anchor.witness vault.store.copy vault.control_link.capture_comparison
 vault.control_link.enrol_client vault.control_link.host vault.control_link.identity
 vault.control_link.dependencies
 """
@@ -94,7 +94,7 @@ def test_two_threads_may_read_a_shape_for_the_first_time() -> None:
         (
             "vault.app,vault.control_link.wiring",
             "vault",
-            "vault.seal.anchor.witness vault.control_link.capture_comparison",
+            "vault.seal.anchor.witness vault.control_link.capture_comparison vault.store.copy",
         ),
         ("control.app", "control", "control.offline"),
         ("vault.app", "vault", LINKS),
