@@ -69,9 +69,9 @@ print(*sorted({shape.__module__ for shape in set(below(msgspec.Struct)) - known}
 
 # What only an agent with a control plane reads, or the command line.
 LINKS: Final = """
-protocols.pki.messages vault.seal.anchor.witness vault.store.copy vault.control_link.capture_comparison
+protocols.pki.messages vault.seal.anchor.witness vault.store.copy
+vault.control_link.capture_comparison vault.control_link.dependencies
 vault.control_link.enrol_client vault.control_link.host vault.control_link.identity
-vault.control_link.dependencies
 """
 
 

@@ -189,16 +189,13 @@ class LoneStamper:
     """Of a database that nobody else writes."""
 
     commits = 0
+    written = b""
 
     def stamp(self, batch: TransactionBatch) -> None:
         """Nothing."""
 
     def on_durable(self) -> None:
         """Nothing."""
-
-    def is_current(self, head: bytes) -> bool:
-        """It always is."""
-        return head == b""
 
     def catch_up(self, _session: StoreSession) -> list[FedChanges]:
         """Nothing."""

@@ -17,6 +17,7 @@ from actors.testing import FakeWorld
 from protocols.http.asgi import RESERVATION
 from tests.support.no_guard import NoGuard
 from vault import operations
+from vault.authz.ceiling import NO_CEILING
 from vault.barrier import Barrier
 from vault.config import Settings
 from vault.control_link.ports import LinkPorts
@@ -326,6 +327,7 @@ async def own_operations() -> set[str]:
                 audit=None,  # type: ignore[arg-type]  # nothing is run
                 credential_scheme=PepperedScheme(keyring.pepper),
                 link=LinkPorts(),
+                ceiling=NO_CEILING,
                 peers=ALONE,
             )
         )
