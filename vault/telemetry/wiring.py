@@ -1,16 +1,14 @@
 """What takes the plain parts' place where requests are traced; off, none of it is imported."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from socket import gethostname
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from actors import World
 from protocols.settings.telemetry import TelemetrySettings
 from protocols.telemetry.activation import make_tracing
 from protocols.telemetry.export_plan import ExportPlan
-from vault.model.operation import Operation, P, R, RunOperation
 from vault.pipeline import Pipeline, PipelineParts
 
 if TYPE_CHECKING:
@@ -44,24 +42,6 @@ def trace_app(app: Any, tracing: "Tracing | None") -> Any:
     from protocols.telemetry.middleware import TracingMiddleware
 
     return TracingMiddleware(app, tracing)
-
-
-class RunBelow(Protocol):
-    """Runs an operation of another process, with its spans below the one that `above` names."""
-
-    async def __call__(self, op: Operation[P, R], above: str) -> R:
-        """As `RunOperation`."""
-        ...
-
-
-def run_below_span(run: RunOperation, tracing: "Tracing | None") -> RunBelow:
-    """What runs an operation of another process, with its spans below the one that it names."""
-
-    async def run_below(op: Operation[P, R], above: str) -> R:
-        with nullcontext() if tracing is None else tracing.continue_trace(above):
-            return await run(op)
-
-    return run_below
 
 
 def traceparent_source(tracing: "Tracing | None") -> Callable[[], str]:

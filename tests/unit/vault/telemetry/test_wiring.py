@@ -1,10 +1,5 @@
 """What takes the plain parts' place where requests are traced."""
 
-from typing import Any
-
-import pytest
-import trio
-
 from actors import SystemWorld
 from protocols.settings.telemetry import TelemetrySettings
 from protocols.telemetry.activation import make_tracing
@@ -20,25 +15,6 @@ def test_off_all_is_as_it_was() -> None:
     assert wiring.pipeline_factory(None) is Pipeline
     assert wiring.trace_app(app, None) is app
     assert wiring.traceparent_source(None)() == ""
-
-
-@pytest.mark.parametrize("sample", [0.0, 1.0])
-async def test_an_operation_of_another_process_is_below_its_span(sample: float) -> None:
-    """Off it is run as ever."""
-    plan = ExportPlan(otlp=ExportTarget(url="http://127.0.0.1:1" if sample else ""), sample=sample)
-    tracing = make_tracing(plan, SystemWorld().new_id)
-    above = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    told: list[str] = []
-
-    async def run(op: object) -> object:
-        await trio.lowlevel.checkpoint()
-        told.append(wiring.traceparent_source(tracing)())
-        return op
-
-    op: Any = object()
-    assert await wiring.run_below_span(run, tracing)(op, above) is op
-    assert await wiring.run_below_span(run, tracing)(op, "") is op
-    assert told == ([above, ""] if sample else ["", ""])
 
 
 def test_on_a_request_is_passed_on_with_its_span() -> None:
