@@ -20,7 +20,7 @@ from vault.crypto.keyring import SUBKEYS, Keyring
 from vault.crypto.shamir import combine
 from vault.seal.manager import SEAL_ROW, SealRecord
 from vault.seal.root_keys.file import FileRootKey
-from vault.store.sqlite import SqliteReadOnlyBackend
+from vault.store.sqlite import SqliteBackend
 from vault.store.tables import SYSTEM
 
 SECRET = "/v1/secret/data/app"
@@ -77,7 +77,7 @@ def _initialised(agent: Agent) -> list[bytes]:
 
 def _keys(folder: Path, root_key: bytes) -> bytes:
     """All that the witness looks for, of 32 bytes each."""
-    reader = SqliteReadOnlyBackend(f"sqlite:///{folder}/vault.db")
+    reader = SqliteBackend(f"sqlite:///{folder}/vault.db")
     reader.open()
     try:
         with reader.read() as session:
