@@ -84,10 +84,10 @@ BENCH := .bench/venv/bin/python
 	@touch $@
 
 .PHONY: bench
-bench: .bench/venv/.stamp ## Freehold beside OpenBao in one run (QUICK=1, FULL=1, MILLION=1): docs/benchmarks
+bench: .bench/venv/.stamp ## Freehold beside OpenBao in one run (QUICK=1, FULL=1, MILLION=1, POSTGRESQL=1): docs/benchmarks
 	@$(PY) -m compileall -q -x node_modules actors protocols vault ui  # as an installation does
 	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.bench \
-	  $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(MILLION),--million)
+	  $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(MILLION),--million) $(if $(POSTGRESQL),--postgresql)
 
 .PHONY: overload
 overload: .bench/venv/.stamp ## both past their capacity, with slow clients and sick disks (QUICK=1): docs/benchmarks

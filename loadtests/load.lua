@@ -1,8 +1,8 @@
 -- KV v2 load for wrk: load.lua MODE FOLDER NAMES BYTES
 --
 -- MODE read, write, mixed (one write to nine reads), batch, metadata (of the secrets), list (of their
--- folders, of a thousand names) or lookup (the token's own data); NAMES secrets under FOLDER, each
--- with a value of BYTES. The token comes in BENCH_TOKEN: an argument could be read by everybody.
+-- folders, of a thousand names), lookup (the token's own data) or login (another token); NAMES secrets
+-- under FOLDER, each with a value of BYTES. The token comes in BENCH_TOKEN: an argument could be read by everybody.
 -- BENCH_BEGIN is how many of the names are left out at the beginning, to be asked for at the end.
 -- Requests are made before the clock starts. Prints one JSON line of figures at the end.
 local BATCH = 100
@@ -49,6 +49,9 @@ function init(args)
       local place = "/v1/secret/metadata/" .. path(folder, index)
       if mode == "list" then place = place:gsub("/%d+$", "?list=true") end
       requests[i + 1] = wrk.format("GET", place, headers)
+    elseif mode == "login" then
+      local asked = '{"policies":["bench"],"ttl":"1h"}'
+      requests[i + 1] = wrk.format("POST", "/v1/auth/token/create", json, asked)
     elseif mode == "lookup" then
       requests[i + 1] = wrk.format("GET", "/v1/auth/token/lookup-self", headers)
     else

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 BATCH = 100  # secrets a batch; load.lua makes batches of the same size
@@ -52,6 +52,7 @@ class Sample:
     p99_ms: float
     failed: int = 0  # of the requests; a run that is to count has none
     cpu_us: float = 0.0  # user and system time of the server, for each request
+    beside_us: dict[str, float] = field(default_factory=dict)  # of what it works with, the same
 
     @property
     def rate(self) -> float:

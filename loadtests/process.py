@@ -28,11 +28,16 @@ def resident(pid: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time so far, ended children included."""
-    return (
-        sum(_ticks(Path(f"/proc/{member}/stat").read_text()) for member in process_tree(pid))
-        / TICKS
-    )
+    """User and system time so far, ended children included.
+
+    Raises `FileNotFoundError` or `ProcessLookupError` when the process itself has ended.
+    """
+    while True:
+        stats = {member: Path(f"/proc/{member}/stat") for member in process_tree(pid)}
+        try:
+            return sum(_ticks(stat.read_text()) for stat in stats.values()) / TICKS
+        except (FileNotFoundError, ProcessLookupError):  # one ended: its parent has its time now
+            _ticks(stats[pid].read_text())
 
 
 def _resident(pid: int) -> int:

@@ -4,6 +4,7 @@ Each listens on loopback on a port that the kernel chose and keeps everything in
 be stopped, killed and started again, and a copy of its folder is a second server.
 """
 
+import json
 import os
 import resource
 import shutil
@@ -14,6 +15,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -22,9 +24,11 @@ import trustme
 from loadtests import process
 from loadtests.api import VaultApi, retry_while_settling
 from loadtests.audit_log import AuditLogCounter
+from loadtests.database_servers import PostgresqlServer
 
 STOPPED_WITHIN = 30.0  # seconds
 MOUNT = "secret"
+FIRST = f"/v1/{MOUNT}/data/first"  # a secret that each server has from the beginning
 
 Workers: TypeAlias = int | Literal["auto"]
 """Of Freehold: `server.workers`."""
@@ -39,11 +43,12 @@ class Server(ABC):
         self.folder = folder
         self.name = name or self.kind
         self.port = _free_port()
-        self.token = ""  # not root: it may read, write and list under the mount, nothing else
+        self.token = ""  # not root: it has the policy `bench`
         self.root_token = ""
         self.unseal_key = ""
         self.audit_log = AuditLogCounter(folder / "audit.log")
         self.command_prefix: tuple[str, ...] = ()  # runs the command as its child, as strace does
+        self.database: PostgresqlServer | None = None  # that has its data, and nobody else's
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -52,7 +57,7 @@ class Server(ABC):
 
     @abstractmethod
     def allow(self, api: VaultApi) -> None:
-        """Write the policy `bench`: everything with secrets under the mount, nothing else."""
+        """Write the policy `bench`: everything with secrets under the mount, and logins."""
 
     @property
     def pid(self) -> int:
@@ -77,7 +82,7 @@ class Server(ABC):
 
     def set_up(self) -> Self:
         """Start for the first time: initialise, mount, and make the token that is not root."""
-        _certify(self.folder)
+        certify(self.folder)
         self.start()
         api = self.api("")
         api.wait_listening(self._need_alive)
@@ -89,9 +94,7 @@ class Server(ABC):
         retry_while_settling(lambda: self.allow(api))
         asked = {"policies": ["bench"], "ttl": "8h"}
         self.token = api.call("POST", "/v1/auth/token/create", asked)["auth"]["client_token"]
-        retry_while_settling(
-            lambda: self.api().call("POST", f"/v1/{MOUNT}/data/first", {"data": {"a": "b"}})
-        )
+        retry_while_settling(lambda: self.api().call("POST", FIRST, {"data": {"a": "b"}}))
         return self
 
     def start(self) -> None:
@@ -125,6 +128,10 @@ class Server(ABC):
         """It goes on where it was paused."""
         self._signal_all(signal.SIGCONT)
 
+    def settle(self) -> None:
+        """Return when it serves: an agent that stood still first has to tell the others so."""
+        self.api().wait_status(lambda status: status == HTTPStatus.OK, "GET", FIRST)
+
     def resident(self) -> int:
         """Bytes of memory of all its processes (PSS)."""
         return process.resident(self.pid)
@@ -132,6 +139,16 @@ class Server(ABC):
     def cpu_seconds(self) -> float:
         """User and system time of all its processes so far."""
         return process.cpu_seconds(self.pid)
+
+    def beside_seconds(self) -> dict[str, float]:
+        """The same of what it works with: its `database`, or a balancer before it."""
+        if self.database is None:
+            return {}
+        return {"database": process.cpu_seconds(self.database.pid)}
+
+    def count_records(self) -> int:
+        """Lines of its audit logs."""
+        return self.audit_log.count_lines()
 
     def copy_from(self, other: "Server") -> Self:
         """Become a copy of a stopped server of this kind: its data, its keys, its tokens."""
@@ -144,7 +161,10 @@ class Server(ABC):
         return self
 
     def _signal_all(self, sent: signal.Signals) -> None:
-        for member in process.process_tree(self.pid):
+        members = process.process_tree(self.pid)
+        if self.database is not None:
+            members += process.process_tree(self.database.pid)
+        for member in members:
             with suppress(ProcessLookupError):  # it has ended meanwhile
                 os.kill(member, sent)
 
@@ -177,12 +197,11 @@ class OpenBao(Server):
 
     def command(self) -> list[str]:
         """`bao_command server`."""
-        (self.folder / "raft").mkdir(exist_ok=True)
         config = self.folder / "bao.hcl"
         cert = self.folder / "server.pem"
         config.write_text(
             f"""
-storage "raft" {{ path = "{self.folder}/raft" node_id = "n1" }}
+{self.storage()}
 listener "tcp" {{
   address = "127.0.0.1:{self.port}" tls_cert_file = "{cert}" tls_key_file = "{cert}"
 }}
@@ -193,14 +212,22 @@ cluster_addr = "https://127.0.0.1:{self.cluster_port}"
         )
         return [bao_command(), "server", f"-config={config}"]
 
+    def storage(self) -> str:
+        """The block of its settings."""
+        (self.folder / "raft").mkdir(exist_ok=True)
+        return f'storage "raft" {{ path = "{self.folder}/raft" node_id = "n1" }}'
+
     def allow(self, api: VaultApi) -> None:
         """Its own policy language."""
-        rules = f'path "{MOUNT}/*" {{ capabilities = ["create", "read", "update", "list"] }}'
+        rules = f"""
+path "{MOUNT}/*" {{ capabilities = ["create", "read", "update", "list"] }}
+path "auth/token/create" {{ capabilities = ["create", "update"] }}
+"""
         api.call("PUT", "/v1/sys/policies/acl/bench", {"policy": rules})
 
 
 class Freehold(Server):
-    """Freehold as `agent serve` runs it: SQLite, shares, file audit."""
+    """Freehold as `agent serve` runs it: shares, file audit; SQLite unless told otherwise."""
 
     kind = "Freehold"
 
@@ -218,6 +245,7 @@ class Freehold(Server):
         self.program = program or freehold_command()
         self.durability = durability
         self.workers = workers
+        self.proxies: list[str] = []  # addresses of balancers before it
 
     def command(self) -> list[str]:
         """`freehold_command agent serve`."""
@@ -229,18 +257,29 @@ server:
   listen: 127.0.0.1:{self.port}
   workers: {self.workers}
   tls: {{enabled: true, cert_file: {cert}, key_file: {cert}}}
-storage: {{type: sqlite, connection_string: "sqlite:////{self.folder}/vault.db"}}
+{self._believed()}storage: {{{self.storage()}}}
 encryption: {{key_management: shamir}}
 audit: {{enabled: true, log_file: {self.audit_log.path}, durability: {self.durability}}}
 {_limits(self.program)}"""
         )
         return [self.program, "agent", "serve", "--config", str(config)]
 
+    def _believed(self) -> str:
+        """The setting for balancers; an older commit may not have it."""
+        if not self.proxies:
+            return ""
+        return f"  proxies: {{addresses: {json.dumps(self.proxies)}, header: proxy-protocol}}\n"
+
+    def storage(self) -> str:
+        """The keys of the section."""
+        return f'type: sqlite, connection_string: "sqlite:////{self.folder}/vault.db"'
+
     def allow(self, api: VaultApi) -> None:
         """The native policy."""
         can = ["create", "read", "update", "list", "read_metadata"]
         rule = {"effect": "allow", "paths": [f"{MOUNT}/*"], "capabilities": can}
-        api.call("PUT", "/api/v1/policies/bench", {"rules": [rule]})
+        login = {"effect": "allow", "paths": ["auth/token/*"], "capabilities": ["create", "update"]}
+        api.call("PUT", "/api/v1/policies/bench", {"rules": [rule, login]})
 
 
 def _limits(program: str) -> str:
@@ -309,7 +348,8 @@ def bao_command() -> str:
     return str(get_binary_path())
 
 
-def _certify(folder: Path) -> None:
+def certify(folder: Path) -> None:
+    """Write an authority and a certificate for this machine."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     made = authority.issue_cert("127.0.0.1", "localhost")

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtests import machine
-from loadtests.bench import contestants, report
+from loadtests.bench import contestants, databases, report
 from loadtests.bench.measure import print_progress
 from loadtests.bench.plan import PROFILES, Depth, Profile
-from loadtests.bench.results import Results
+from loadtests.bench.results import Results, read_results
 from loadtests.servers import running_servers, scratch_folder
 
 DOCS = Path("docs/benchmarks")
@@ -31,13 +31,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="the main rows, within 3 minutes")
     parser.add_argument("--full", action="store_true", help="every row, longer and more often")
     parser.add_argument("--million", action="store_true", help="with 1,000,000 secrets as well")
+    parser.add_argument("--postgresql", action="store_true", help="its rows alone, anew")
     parser.add_argument("--seconds", type=int, help="of one run")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--out", type=Path, help="folder to write to; the README stays as it is")
     chosen = parser.parse_args()
     profile = _profile(chosen)
-    results = _measure(profile)
     folder = chosen.out or (TRIAL if chosen.quick else DOCS)
+    results = _measure_postgresql(profile) if chosen.postgresql else _measure(profile)
     _keep(results, folder)
     print_progress(f"\nwritten: {folder}/results.md")
     for void in results.voids:
@@ -73,7 +74,22 @@ def _measure(profile: Profile) -> Results:
                 servers.store(stored)
                 contestants.run_stage(stored, servers, profile, results)
                 _keep(results, SO_FAR)
+        databases.run_databases(folder, profile, results)
+        _keep(results, SO_FAR)
         return results
+
+
+def _measure_postgresql(profile: Profile) -> Results:
+    """The published results with other rows on PostgreSQL."""
+    results = read_results((DOCS / "results.json").read_text())
+    with scratch_folder() as folder:
+        results.on_postgresql = []
+        where = machine.sentence(machine.describe_machine(folder))
+        databases.run_databases(folder, profile, results)
+    note = databases.NOTE.format(profile.rounds, profile.seconds, where)
+    old = databases.NOTE.partition("{")[0]
+    results.notes = [one for one in results.notes if not one.startswith(old)] + [note]
+    return results
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from loadtests.bench.measure import compare, print_progress
 from loadtests.bench.plan import OTHER_SIZES, SMALL, Profile, rows, write_load
 from loadtests.bench.results import Comparison, Results
 from loadtests.load import data_path
-from loadtests.servers import Freehold, OpenBao, Server, Workers, pausing_others
+from loadtests.servers import FIRST, Freehold, OpenBao, Server, Workers, pausing_others
 
 READ_FOR_MEMORY = 10_000
 SEED_PIECE = 20_000  # secrets of one h2load, whose log is held in memory
@@ -138,7 +138,6 @@ def _seed(server: Server, paths: Sequence[str]) -> None:
 # From the start of the process to the first secret read, unsealing included, and to its rest.
 
 
-FIRST = "/v1/secret/data/first"
 REST_WITHIN = 300.0  # seconds: a warm-up of 1,000,000 takes its time
 LOOK = 2.0  # seconds
 IDLE = 0.03  # of a core

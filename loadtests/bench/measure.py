@@ -39,6 +39,7 @@ def compare(
                 continue
             try:
                 with pausing_others(server, among):
+                    server.settle()
                     sample = run(server, load, seconds if number else WARM_UP, row.others)
             except VoidError as void:
                 row.void[server.name] = str(void)
@@ -55,15 +56,22 @@ def run(server: Server, load: Load, seconds: int, others: list[float]) -> Sample
     at least a record for each request.
     """
     asked = replace(load, operation="read") if _singles(server, load) else load
-    lines, cpu, clock = server.audit_log.count_lines(), server.cpu_seconds(), time.monotonic()
+    lines, cpu, clock = server.count_records(), server.cpu_seconds(), time.monotonic()
+    before = server.beside_seconds()
     busy, generator = process.busy_seconds(), process.children_seconds()
     generate = wrk.run_load if load.http == 1 else h2load.run_load
     sample = generate(server, asked, seconds)
     took, spent = time.monotonic() - clock, server.cpu_seconds() - cpu
+    beside = {name: end - before[name] for name, end in server.beside_seconds().items()}
     rest = process.busy_seconds() - busy - spent - (process.children_seconds() - generator)
+    rest -= sum(beside.values())
     others.append(round(max(0.0, rest) / took / process.CORES, 3))
-    require_audited(server.audit_log.count_lines() - lines, sample.requests * asked.per_request)
-    return replace(sample, cpu_us=spent / sample.requests * 1e6)
+    require_audited(server.count_records() - lines, sample.requests * asked.per_request)
+    return replace(
+        sample,
+        cpu_us=spent / sample.requests * 1e6,
+        beside_us={name: seconds / sample.requests * 1e6 for name, seconds in beside.items()},
+    )
 
 
 def require_audited(grown: int, asked: int) -> None:

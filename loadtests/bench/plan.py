@@ -65,6 +65,11 @@ def write_load(http: int = 1, connections: int = 32, streams: int = 1) -> Load:
     )  # fmt: skip
 
 
+def login_load() -> Load:
+    """New tokens, which is what a login makes."""
+    return replace(read_load(), operation="login")
+
+
 def sized(load: Load, folder: str) -> Load:
     """The same load on the secrets of another size."""
     names, size = OTHER_SIZES[folder]

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from loadtests.bench import databases
 from loadtests.bench.contestants import COPIES
 from loadtests.bench.plan import MAIN, ROWS_AT
 from loadtests.bench.results import BASE, Comparison, Results
@@ -42,6 +43,8 @@ def render_page(results: Results) -> str:
         "![Throughput by stored secrets](scale.svg)" if len(_scale(results)) > 1 else "",
         "## Every row",
         _rows(results.comparisons),
+        "## On PostgreSQL" if results.on_postgresql else "",
+        _on_postgresql(results),
         "## Memory",
         _memory(results),
         "## Start to the first read",
@@ -59,6 +62,7 @@ def summary(results: Results) -> str:
     parts = [
         "![Secrets a second, Freehold beside OpenBao](docs/benchmarks/throughput.svg)",
         _rows(main),
+        _on_postgresql(results),
         f"{_how(results)} {_disturbance(results)} {where}",
         "All rows, memory and starts: [docs/benchmarks/results.md](docs/benchmarks/results.md).",
     ]
@@ -106,8 +110,18 @@ def _scale(results: Results) -> dict[int, dict[str, float]]:
     return found
 
 
-def _rows(rows: Sequence[Comparison]) -> str:
-    head = ["Load", "Client", "Stored", *SERVERS]
+def _on_postgresql(results: Results) -> str:
+    if not results.on_postgresql:
+        return ""
+    return (
+        "On PostgreSQL with its default settings, a server each, client and agents on the same "
+        "cores; no audit log is synced. One agent has a worker a core, three have one process "
+        f"each.\n\n{_rows(results.on_postgresql, databases.NAMES)}"
+    )
+
+
+def _rows(rows: Sequence[Comparison], servers: Sequence[str] = SERVERS) -> str:
+    head = ["Load", "Client", "Stored", *servers]
     return table(
         head,
         [
@@ -115,7 +129,7 @@ def _rows(rows: Sequence[Comparison]) -> str:
                 row.label,
                 f"`{row.load.client}`",
                 f"{row.stored:,}",
-                *(_cell(row, s) for s in SERVERS),
+                *(_cell(row, s) for s in servers),
             ]
             for row in rows
         ],
@@ -134,7 +148,8 @@ def _cell(row: Comparison, server: str) -> str:
     beside, tail = "", ""
     if server != BASE and ratio and base:
         beside, tail = f"**{ratio:.1f}{TIMES}** ", f" ({p99 / base:.2f}{TIMES})"
-    return f"{beside}{rate:,.0f}/s<br>p99 {p99:.1f} ms{tail}<br>CPU {cpu:,.0f} µs"
+    more = "".join(f"<br>{what} {us:,.0f} µs" for what, us in row.beside(server).items())
+    return f"{beside}{rate:,.0f}/s<br>p99 {p99:.1f} ms{tail}<br>CPU {cpu:,.0f} µs{more}"
 
 
 def _memory(results: Results) -> str:

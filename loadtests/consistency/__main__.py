@@ -8,23 +8,29 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from loadtests.agent_process import own_folder
-from loadtests.consistency import scenarios
+from loadtests.consistency import database_faults, scenarios
 from loadtests.consistency.checker import VIOLATIONS
+from loadtests.consistency.clients import CLIENTS
 from loadtests.consistency.cluster import SQLITE, Cluster, running_cluster
+from loadtests.consistency.database_faults import enter_own_namespace
 from loadtests.consistency.scenarios import Result, summarize
 from loadtests.database_servers import (
     MYSQL,
     POSTGRESQL,
+    DatabasePlace,
     DatabaseServer,
     run_database_server,
 )
 from loadtests.markdown import table
 
+Run: TypeAlias = Callable[[Cluster], Result]
 DELAY: Final = 2.0  # seconds for a query of the change feed
 
 
@@ -35,28 +41,34 @@ def main() -> int:
     parser.add_argument("--agents", type=int, default=3, help="or workers, on SQLite")
     parser.add_argument("--operations", type=int, default=0, help="reads, writes and lists")
     parser.add_argument("--delayed", type=int, default=0, help="of these, with a feed that is slow")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help="of the operations")
     parser.add_argument("--share", type=float, default=1.0, help="of the feed's queries are slow")
     parser.add_argument("--kill", type=int, default=0, help="times: the holder of the head")
     parser.add_argument("--stop", type=int, default=0, help="times: the same, by SIGSTOP")
     parser.add_argument("--cut", type=int, default=0, help="times: an agent off its database")
     parser.add_argument("--restart", type=int, default=0, help="times: the database")
+    parser.add_argument("--commit-cuts", type=int, default=0, help="of connections, at COMMIT")
+    parser.add_argument("--failover", type=int, default=0, help="times, to a standby (PostgreSQL)")
+    parser.add_argument("--set-back", type=int, default=0, help="times: the database, to a backup")
+    parser.add_argument("--full-disk", type=int, default=0, help="times: the database's (as root)")
     parser.add_argument("--tokens", type=int, default=0, help="tries of revoked tokens")
+    parser.add_argument("--minutes", type=float, default=inf, help="at most, of these tries")
     parser.add_argument("--blind", action="store_true", help="do not look, to see stale reads")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--out", type=Path, default=Path(".bench/quick"), help="where to write")
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
-    on_server = chosen.backend != SQLITE
+    if chosen.full_disk:
+        enter_own_namespace([sys.executable, "-m", __spec__.parent, *sys.argv[1:]])
     results = []
-    with run_database_server(chosen.backend) if on_server else nullcontext() as server:
-        for run in _parts(chosen, server):
-            with own_folder() as folder, running_cluster(folder, server, chosen.agents) as cluster:
-                if chosen.blind:
-                    cluster.blind()
-                results.append(run(cluster))
-                cluster.stop()
-                results[-1].findings += cluster.verify_logs()
-            print(*_lines(results[-1]), sep="\n", flush=True)
+    for server, run in _parts(chosen):
+        with own_folder() as folder, running_cluster(folder, server, chosen.agents) as cluster:
+            if chosen.blind:
+                cluster.blind()
+            results.append(run(cluster))
+            cluster.stop()
+            results[-1].findings += cluster.verify_logs()
+        print(*_lines(results[-1]), sep="\n", flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)
     told = [vars(result) for result in results]
     (chosen.out / f"consistency-{chosen.backend}.json").write_text(json.dumps(told, indent=1))
@@ -64,15 +76,40 @@ def main() -> int:
     return int(not results or any(result.violations or result.findings for result in results))
 
 
-def _parts(
-    chosen: argparse.Namespace, server: DatabaseServer | None
-) -> Iterator[Callable[[Cluster], Result]]:
+def _parts(chosen: argparse.Namespace) -> Iterator[tuple[DatabasePlace | None, Run]]:
+    """Each part, and the server of its cluster; a part that destroys its server has its own."""
+    on_server = chosen.backend != SQLITE
+    shared: AbstractContextManager[DatabaseServer | None] = (
+        run_database_server(chosen.backend) if on_server else nullcontext()
+    )
+    with shared as server:
+        yield from ((server, run) for run in _parts_of(chosen, server))
     seed = chosen.seed
+    for _ in range(chosen.set_back if on_server else 0):
+        with run_database_server(chosen.backend) as own:
+            yield own, partial(database_faults.set_back, server=own, seed=seed)
+    for _ in range(chosen.full_disk if on_server else 0):
+        with database_faults.server_on_small_disk(chosen.backend) as own:
+            yield own, partial(database_faults.fill_disk, server=own, seed=seed)
+    if chosen.failover and chosen.backend == POSTGRESQL:
+        with database_faults.replicated_postgresql() as servers:
+            yield (
+                servers,
+                partial(
+                    database_faults.fail_over, servers=servers, times=chosen.failover, seed=seed
+                ),
+            )
+
+
+def _parts_of(chosen: argparse.Namespace, server: DatabaseServer | None) -> Iterator[Run]:
+    seed, clients = chosen.seed, chosen.clients
     if chosen.operations:
-        yield lambda cluster: scenarios.run_operations(cluster, chosen.operations, seed=seed)
+        yield lambda cluster: scenarios.run_operations(
+            cluster, chosen.operations, clients=clients, seed=seed
+        )
     if chosen.delayed:
         yield lambda cluster: scenarios.run_operations(
-            cluster, chosen.delayed, delay=DELAY, share=chosen.share, seed=seed
+            cluster, chosen.delayed, delay=DELAY, share=chosen.share, clients=clients, seed=seed
         )
     if chosen.kill:
         yield lambda cluster: scenarios.kill_holders(cluster, chosen.kill, seed)
@@ -83,8 +120,10 @@ def _parts(
     if server is not None:
         for _ in range(chosen.restart):
             yield lambda cluster: scenarios.restart_database(cluster, server, seed)
+        if chosen.commit_cuts:
+            yield lambda cluster: database_faults.cut_commits(cluster, chosen.commit_cuts, seed)
     if chosen.tokens:
-        yield lambda cluster: scenarios.revoke_tokens(cluster, chosen.tokens)
+        yield lambda cluster: scenarios.revoke_tokens(cluster, chosen.tokens, chosen.minutes * 60)
 
 
 def _lines(result: Result) -> Iterator[str]:

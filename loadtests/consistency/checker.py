@@ -202,13 +202,19 @@ def _check_folder(operations: Sequence[Operation]) -> Iterator[Finding]:
         erase = erases.get(name)
         begun = NEVER if erase is None or erase.state == "refused" else erase.invoked
         there = create.answered if create.state == "ok" else NEVER  # since then, surely
-        gone = erase.answered if erase is not None and erase.state == "ok" else NEVER
+        gone = NEVER
+        if erase is not None and erase.state == "ok":
+            # What may be created after the erasure is not gone.
+            known = create.state == "ok" or any(
+                name in one.names and one.answered < erase.invoked for one in lists
+            )
+            gone = erase.answered if known else NEVER
         for one in lists:
             shown = name in one.names
             if shown and (one.answered < create.invoked or create.state == "refused"):
                 yield Finding("unwritten", f"{one} has {name!r}, {create}")
             elif shown and gone < one.invoked:
-                yield Finding("stale", f"{one} has {name!r}, which was gone before")
+                yield Finding("stale", f"{one} has {name!r}, gone before: {create}; {erase}")
             elif not shown and there < one.invoked and begun > one.answered:
                 yield Finding("stale", f"{one} has no {name!r}, which was there before")
             elif shown:

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from loadtests.agent_process import AgentError, Answer, Client
 from loadtests.consistency.history import Kind, Operation, State
 
+CLIENTS: Final = 6
 SECRETS: Final = 8  # that all clients write at a time
 GENERATION: Final = 2000  # operations, after which there are other ones
 PATIENCE: Final = 4.0  # seconds for an answer; then its outcome is unknown
@@ -47,7 +48,7 @@ class Load:
     """Clients at work, and what they did."""
 
     agents: Agents
-    count: int = 6
+    count: int = CLIENTS
     seed: int = 0
     limit: int = 1 << 62  # operations
     folder: str = ""
@@ -213,6 +214,8 @@ def _note(one: Operation, answer: Answer) -> State:
     """What the answer says; it is taken over into the operation."""
     changes = one.kind in {"write", "create", "erase"}
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if changes and "retry-after" in answer.headers:  # nothing of it is stored
+            return "refused"
         return "unknown" if changes else "unavailable"
     if changes and answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return "refused"

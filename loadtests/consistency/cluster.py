@@ -16,7 +16,7 @@ from urllib.parse import quote
 from loadtests.agent_process import Agent, AgentError, Answer, Client, served_agent, workers_of
 from loadtests.consistency import faulty
 from loadtests.consistency.proxy import Proxy, run_proxy
-from loadtests.database_servers import POSTGRESQL, DatabaseServer
+from loadtests.database_servers import POSTGRESQL, DatabasePlace
 from loadtests.durability.process import KEPT_VERSIONS, run_this_code
 
 SQLITE: Final = "sqlite"
@@ -56,6 +56,13 @@ class Cluster:
         moment = time.monotonic_ns()
         await_true(lambda: bool(told.read_text()), "the process does not say which it is")
         return int(told.read_text()), moment
+
+    def delay_feed(self, seconds: float, share: float = 1.0) -> None:
+        """Let this share of the queries of the change feed wait."""
+        for proxy in self.proxies:
+            proxy.delay_feed(seconds, share)
+        if not self.proxies:
+            faulty.order_delay(self.faults, seconds, share)
 
     def agent_of(self, pid: int) -> int:
         """Which agent has this process, or had it."""
@@ -119,7 +126,7 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, server: DatabaseServer | None, count: int) -> Iterator[Cluster]:
+def running_cluster(folder: Path, server: DatabasePlace | None, count: int) -> Iterator[Cluster]:
     """So many agents on a new database of the server, or workers on a file; for the block."""
     faults = folder / "faults"
     faults.mkdir()
@@ -144,7 +151,7 @@ def _on_file(folder: Path, faults: Path, workers: int) -> Cluster:
 
 
 def _on_server(
-    folder: Path, faults: Path, server: DatabaseServer, count: int, stack: ExitStack
+    folder: Path, faults: Path, server: DatabasePlace, count: int, stack: ExitStack
 ) -> Cluster:
     url, agents, proxies = server.empty(), [], []
     for number in range(count):

@@ -5,16 +5,19 @@
 FREEHOLD_TEST_FAULTS names a folder. The process that commits next takes the file `order` from there
 and does what it says, at a place in its transaction. What came of the commit if the process was
 only stopped is in the file `outcome`. While there is a file `blind`, requests do not look for what
-others have committed: the checker has to notice.
+others have committed: the checker has to notice. The file `delay` has the seconds that a query of
+the change feed waits, and the share of them that do: of a file, whose queries take no network.
 """
 
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from vault.store.committer import Committer
 from vault.store.interface import BackendError, StoreSession, WriteSet
 from vault.store.sql import SqlBackend
 from vault.store.store import Store
@@ -22,6 +25,7 @@ from vault.store.store import Store
 FAULTS: Final = "FREEHOLD_TEST_FAULTS"
 ORDER: Final = "order"
 BLIND: Final = "blind"
+DELAY: Final = "delay"
 _TAKEN: Final = "taken"
 OUTCOME: Final = "outcome"
 Signal = Literal["kill", "stop"]
@@ -39,15 +43,17 @@ def order_fault(folder: Path, what: Signal, place: Place) -> None:
     draft.rename(folder / ORDER)
 
 
+def order_delay(folder: Path, seconds: float, share: float) -> None:
+    """Queries of the change feed wait from now on."""
+    draft = folder / "draft-delay"
+    draft.write_text(f"{seconds} {share}")
+    draft.rename(folder / DELAY)
+
+
 def obey(folder: Path) -> None:
     """Take orders at each look and each transaction."""
-    look = Store.catch_up
-
-    async def catch_up(self: Store) -> None:
-        if not (folder / BLIND).exists():
-            await look(self)
-
-    Store.catch_up = catch_up  # type: ignore[method-assign]
+    _blind(folder / BLIND)
+    _delay_feed(folder / DELAY)
     run_transaction = SqlBackend._write_transaction  # noqa: SLF001  # the place of the fault
     flush = SqlBackend._run_changes  # noqa: SLF001  # the same
 
@@ -85,6 +91,33 @@ def obey(folder: Path) -> None:
             place.strike()
 
     SqlBackend._write_transaction = write  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _blind(order: Path) -> None:
+    look = Store.catch_up
+
+    async def catch_up(self: Store) -> None:
+        if not os.path.exists(order):  # noqa: ASYNC240, PTH110  # a test's own file, in memory
+            await look(self)
+
+    Store.catch_up = catch_up  # type: ignore[method-assign]
+
+
+def _delay_feed(order: Path) -> None:
+    apply_feed = Committer._apply_feed  # noqa: SLF001  # the place of the delay
+
+    def apply_late(self: Committer, session: StoreSession) -> None:
+        _wait(order)
+        apply_feed(self, session)
+
+    Committer._apply_feed = apply_late  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _wait(order: Path) -> None:
+    if order.exists():
+        seconds, share = map(float, order.read_text().split())
+        if random.random() < share:  # noqa: S311  # chance of a test
+            time.sleep(seconds)
 
 
 class _Strike:

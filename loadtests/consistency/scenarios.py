@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from math import inf
 from typing import Final
 
 from loadtests.agent_process import Agent, AgentError, Client
 from loadtests.consistency.checker import check_history, count_violations
-from loadtests.consistency.clients import Load, read_stored, running_load
+from loadtests.consistency.clients import CLIENTS, Load, read_stored, running_load
 from loadtests.consistency.cluster import Cluster, ask, await_true
 from loadtests.consistency.faulty import OUTCOME, PLACES
 from loadtests.consistency.history import Operation
@@ -24,6 +25,7 @@ RESUMED_WITHIN: Final = (
 UNREADY_WITHIN: Final = 1.0  # seconds until an agent without a database says so
 MARGIN: Final = 1.0  # seconds that a busy machine may add
 CUT: Final = 12.0  # seconds that an agent is cut off; it may hold the head for half of them
+REVOKERS: Final = 4  # clients at once
 BATCH: Final = 20  # tokens that are made, revoked by their parent's revocation, and tried
 LOOKUP: Final = "/v1/auth/token/lookup-self"
 UNAVAILABLE: Final = HTTPStatus.SERVICE_UNAVAILABLE
@@ -59,19 +61,23 @@ class Result:
 
 
 def run_operations(
-    cluster: Cluster, operations: int, *, delay: float = 0.0, share: float = 1.0, seed: int = 0
+    cluster: Cluster,
+    operations: int,
+    *,
+    delay: float = 0.0,
+    share: float = 1.0,
+    clients: int = CLIENTS,
+    seed: int = 0,
 ) -> Result:
     """So many operations; `delay` seconds for this share of the queries of the change feed."""
-    load = Load(cluster, seed=seed, limit=operations)
-    for proxy in cluster.proxies:
-        proxy.delay_feed(delay, share)
+    load = Load(cluster, clients, seed=seed, limit=operations)
+    cluster.delay_feed(delay, share)
     begun = time.monotonic()
     load.start()
     load.wait()
     seconds = time.monotonic() - begun
-    for proxy in cluster.proxies:
-        proxy.delay_feed(0.0)
-    _await_ready(cluster)
+    cluster.delay_feed(0.0)
+    await_ready(cluster)
     name = f"feed delayed by {delay:g} s ({share:.0%})" if delay else "operations"
     result = Result(name, notes=[f"{len(load.history) / seconds:.0f} operations a second"])
     return result.judge(cluster, load.history)
@@ -87,7 +93,7 @@ def kill_holders(cluster: Cluster, kills: int, seed: int = 0) -> Result:
             pid, moment = cluster.order("kill", PLACES[number % len(PLACES)])
             if cluster.is_all(pid):
                 cluster.restore(pid)
-            result.recoveries.append(_recovery(load, moment))
+            result.recoveries.append(recovery(load, moment))
             cluster.restore(pid)
             result.faults += 1
     return result.judge(cluster, load.history)
@@ -105,7 +111,7 @@ def stop_holder(cluster: Cluster, seed: int = 0) -> Result:
             cluster.resume(pid)
             pid, moment = cluster.order("stop", "changed")
         outcome.unlink(missing_ok=True)
-        result.recoveries.append(_recovery(load, moment))
+        result.recoveries.append(recovery(load, moment))
         time.sleep(max(0.0, STOPPED - (time.monotonic_ns() - moment) / 1e9))
         if cluster.resume(pid):
             await_true(outcome.exists, "the stopped process does not go on")
@@ -120,7 +126,7 @@ def stop_holder(cluster: Cluster, seed: int = 0) -> Result:
         result.faults += 1
     if result.recoveries[-1] > RESUMED_WITHIN:
         result.findings.append(f"the others went on after {result.recoveries[-1]:.1f} s only")
-    _await_ready(cluster)
+    await_ready(cluster)
     return result.judge(cluster, load.history)
 
 
@@ -150,7 +156,7 @@ def cut_off(cluster: Cluster, seed: int = 0) -> Result:
         )
         result.recoveries.append((time.monotonic_ns() - moment) / 1e9)
         result.faults += 1
-    _await_ready(cluster)
+    await_ready(cluster)
     return result.judge(cluster, load.history)
 
 
@@ -170,30 +176,38 @@ def restart_database(cluster: Cluster, server: DatabaseServer, seed: int = 0) ->
         for number in range(len(cluster.agents)):
             await_true(
                 lambda number=number: any(  # type: ignore[misc]
-                    load.since(moment, lambda one: one.agent == number and _is_write(one))
+                    load.since(moment, lambda one: one.agent == number and is_write(one))
                 ),
                 f"agent {number} takes no write after the restart",
             )
             result.recoveries.append((time.monotonic_ns() - moment) / 1e9)
         result.faults += 1
-    _await_ready(cluster)
+    await_ready(cluster)
     return result.judge(cluster, load.history)
 
 
-def revoke_tokens(cluster: Cluster, tries: int) -> Result:
-    """A token that one agent has revoked is refused by every other one from then on."""
+def revoke_tokens(cluster: Cluster, tries: int, within: float = inf) -> Result:
+    """A token that one agent has revoked is refused by every other one from then on.
+
+    `within`: seconds after which no other batch of tries begins.
+    """
     result = Result("revoked tokens")
     done = 0
-    with ThreadPoolExecutor(2) as pool:
+    end = time.monotonic() + within
+
+    def revoke(number: int) -> list[Operation]:
+        return _revoke(cluster, number) if time.monotonic() < end else []
+
+    with ThreadPoolExecutor(REVOKERS) as pool:
         rounds = -(-tries // (BATCH * len(cluster.ports)))
-        for number, tried in enumerate(pool.map(lambda n: _revoke(cluster, n), range(rounds))):
+        for number, tried in enumerate(pool.map(revoke, range(rounds))):
             result.operations += len(tried)
             found = check_history(tried)
             result.violations.update(count_violations(found))
             result.findings += map(str, found[:SHOWN] if number < SHOWN else [])
             done += sum(one.kind == "use" and not one.accepted for one in tried)
     result.notes.append(f"{done} refusals of revoked tokens")
-    if done < tries:
+    if done < tries and time.monotonic() < end:
         result.findings.append(f"{done} tries were answered of {tries}")
     return result
 
@@ -252,23 +266,25 @@ def _use(wire: Client, agent: int, key: str, token: str) -> Operation:
     return one
 
 
-def _is_write(one: Operation) -> bool:
+def is_write(one: Operation) -> bool:
+    """Whether it is an acknowledged write."""
     return one.state == "ok" and one.kind == "write"
 
 
-def _recovery(load: Load, moment: int) -> float:
+def recovery(load: Load, moment: int) -> float:
     """Seconds until a write is acknowledged that was sent after the moment."""
     found: list[Operation] = []
 
     def is_back() -> bool:
-        found[:] = load.since(moment, _is_write)
+        found[:] = load.since(moment, is_write)
         return bool(found)
 
     await_true(is_back, "nobody takes a write", within=60.0)
     return (min(one.answered for one in found) - moment) / 1e9
 
 
-def _await_ready(cluster: Cluster) -> None:
+def await_ready(cluster: Cluster) -> None:
+    """Until all of them serve."""
     for agent in cluster.agents:
         await_true(lambda agent=agent: _is_ready(agent), f"not ready: {agent.output()[-500:]}")  # type: ignore[misc]
 

@@ -1,16 +1,13 @@
 """A real PostgreSQL of our own: in a folder of its own, on a socket only, stopped afterwards."""
 
 import fcntl
-import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from loadtests.database_servers import START_SECONDS, PostgresqlServer, owned
+from loadtests.database_servers import PostgresqlServer
 from tests.newest import bring_up
 from tests.scratch import open_folder
 
@@ -42,19 +39,6 @@ class Postgres(PostgresqlServer):
             self.stop("fast")
             signal.unlink()
             self.start()
-
-    def copy(self, primary: "Postgres") -> None:
-        """Make the cluster as a standby of another one, which runs."""
-        if os.geteuid() == 0:
-            shutil.chown(self.folder, "postgres", "postgres")
-        subprocess.run(
-            [
-                *owned("postgres", "KILL"), str(self._binaries / "pg_basebackup"),
-                "-h", str(primary.folder), "-U", "postgres", "-D", str(self._data),
-                "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
-            ],
-            check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=START_SECONDS * 2,
-        )  # fmt: skip
 
     def database(self) -> str:
         """The URL of a new, empty database."""

@@ -25,7 +25,7 @@ def test_who_comes_first(monkeypatch: pytest.MonkeyPatch, mirrored: bool, order:
 
     monkeypatch.setattr(measure, "run", run)
     monkeypatch.setattr(measure, "pausing_others", lambda *_: nullcontext())
-    servers: Any = [SimpleNamespace(name=name, kind="server") for name in "ab"]
+    servers: Any = [SimpleNamespace(name=name, kind="server", settle=lambda: None) for name in "ab"]
     row = measure.compare(
         Comparison(1, read_load()), servers, servers, seconds=1, rounds=2, mirrored=mirrored
     )

@@ -124,6 +124,10 @@ PLANTED = {
         named(1, "create"),
         replace(named(2, "erase"), state="unknown", answered=NEVER), listed(3), listed(4, "a"),
     ],
+    "stale: a name that was seen is erased": [
+        replace(named(1, "create"), state="unknown", answered=NEVER),
+        listed(2, "a"), named(3, "erase"), listed(4, "a"),
+    ],
     "inversion": [write(1, 1), unknown(2, "v2"), read(3, 2), read(4, 1)],
     "reordered": [write(1, 2), write(2, 1)],
     "reordered: read before": [unknown(1, "v2"), write(1, 1), read(2, 2, "v2"), unknown(3, "v3"),
@@ -190,5 +194,7 @@ def test_operations_beside_each_other_may_be_in_any_order() -> None:
     assert check_history([replace(write(1, 1), answered=100), beside]) == []
     create, erase = named(1, "create"), replace(named(2, "erase"), answered=100)
     assert check_history([create, erase, listed(3), listed(3, "a")]) == []
+    unknown = replace(create, state="unknown", answered=NEVER)  # it takes effect whenever it does
+    assert check_history([unknown, named(2, "erase"), listed(3), listed(4, "a")]) == []
     revoke = replace(REVOKED, answered=100)
     assert check_history([ISSUED, revoke, used(4, accepted=True), used(4, accepted=False)]) == []
