@@ -89,7 +89,7 @@ class BalancedAgents(Server):
             for file in ("ca.pem", "server.pem"):
                 shutil.copy(first.folder / file, agent.folder / file)
             agent.start()
-            agent.unseal_key = first.unseal_key
+            agent.unseal_key, agent.token = first.unseal_key, first.token
             agent.unseal()
         shutil.copy(first.folder / "ca.pem", self.ca)
         self.token, self.root_token = first.token, first.root_token
