@@ -55,6 +55,7 @@ from vault.handlers.live import (
     event_reader,
     state_reader,
 )
+from vault.handlers.nodes import NodeHandlers
 from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
@@ -76,7 +77,7 @@ from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys, bind_opaque_id
 from vault.seal.manager import Core
-from vault.seal.nodes import run_heartbeat
+from vault.seal.nodes import KnownNodes, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.startup_checks import (
@@ -336,6 +337,7 @@ def _wire_pipeline(
         ).handlers(),
         **audits.handlers(),
         **system.handlers(),
+        **NodeHandlers(KnownNodes(base.startup.node.id, path.parts.store, world)).handlers(),
         **RootKeyHandlers(root_key).handlers(),
         **_status_handlers(base, path, system, audits),
     }

@@ -21,8 +21,9 @@ from protocols.instant import SECOND
 from vault.audit.checkpoint import origin_node
 from vault.audit.head_file import read_unverified_origin
 from vault.audit.layout import LogLayout
-from vault.errors import ConflictError, TamperedError, UnavailableError
+from vault.errors import ConflictError, NotFoundError, TamperedError, UnavailableError
 from vault.model.records import NodeRow
+from vault.model.results import KnownNode
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.anchor.commit_stamp import COMMIT_STAMP_ROW
 from vault.seal.anchor.keys import AnchorKeys
@@ -79,10 +80,16 @@ class NodeIdentity:
         """Say in the row that the node runs; with `now` 0 that it has stopped.
 
         Raises `TamperedError` (`node_duplicated`) when another run has taken over the row, and
-        `ConflictError` (`node_outdated`) when newer nodes have gone on without this one.
+        `ConflictError` when it was forgotten (`node_forgotten`), or when newer nodes have gone on
+        without this one (`node_outdated`).
         """
         row = tx.get(NODES, self.id)
-        if row is None or row.run != self.run:
+        if row is None:
+            raise ConflictError(
+                "node_forgotten",
+                "this node was forgotten while it did not answer: start its agent again",
+            )
+        if row.run != self.run:
             raise TamperedError(
                 "node_duplicated",
                 f"another agent has started as node {self.id}: the data folder or the machine was "
@@ -251,6 +258,49 @@ def _explain_silence(seconds: float) -> str:
     if seconds <= SILENCE_SECONDS:
         return ""
     return f"the database has taken no commit of this machine for {seconds:.0f} seconds"
+
+
+class KnownNodes:
+    """The nodes as the database has them."""
+
+    def __init__(self, node: str, store: Store, world: World) -> None:
+        """`node`: the id of the one that answers."""
+        self._node = node
+        self._store = store
+        self._world = world
+
+    async def list(self) -> list[KnownNode]:
+        """All of them by id."""
+        now = self._world.now()
+        return [
+            KnownNode(row=row, is_running=self._runs(row, now), answers=row.id == self._node)
+            for row in await self._store.select_all(NODES)
+        ]
+
+    async def forget(self, node: str) -> NodeRow:
+        """Remove the row of a node that does not run, and return it.
+
+        Raises `NotFoundError` (`node_not_found`) and `ConflictError` (`node_running`).
+        """
+        # What replaces a node's stamp writes its row: that must be over before the row is removed.
+        await self._store.commit(lambda _: None)
+        return await self._store.commit(lambda tx: self._forget(tx, node))
+
+    def _forget(self, tx: StoreTx, node: str) -> NodeRow:
+        row = tx.get(NODES, node)
+        if row is None:
+            raise NotFoundError("node_not_found", f"there is no node {node}")
+        if self._runs(row, self._world.now()):
+            raise ConflictError(
+                "node_running",
+                f"node {node} ({row.name}) runs, or did a moment ago: stop its agent first",
+            )
+        tx.delete(NODES, node)
+        return row
+
+    def _runs(self, row: NodeRow, now: int) -> bool:
+        """On a database of its own a node has no heartbeat."""
+        return row.id == self._node or is_live(row, now)
 
 
 @asynccontextmanager

@@ -369,6 +369,21 @@ def one_url(machines: list[Machine]) -> str:
     return machines[0].url
 
 
+async def test_a_forgotten_node_stops_and_joins_anew(machines: list[Machine]) -> None:
+    """It was taken for gone. Its log goes on when it is started again."""
+    reaction = Reaction()
+    async with machines[0].open() as one, machines[1].open() as two:
+        await one.work("a")
+        await one.store.commit(lambda tx: tx.delete(NODES, two.node))
+        await two.store.catch_up()
+        heartbeat = NodeHeartbeat(two.startup.node, two.store, reaction, machines[1].world)
+        assert await heartbeat.beat()
+        assert (reaction.sealed, reaction.recorded) == (1, [])
+    async with machines[1].open() as again:
+        assert again.node == two.node
+        assert again.node in await rows(again)
+
+
 async def test_an_older_database_is_noticed_while_it_runs(
     url: str, machines: list[Machine]
 ) -> None:
