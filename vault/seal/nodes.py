@@ -44,6 +44,9 @@ cut off from the others, which says for ever what was so then."""
 LIVE_SECONDS: Final = 30.0
 """A node counts as running for so long after its last heartbeat: longer than `SILENCE_SECONDS`,
 since the clocks of the machines differ."""
+MAX_CLOCK_OFFSET: Final = 2.0
+"""Seconds by which the clocks of machine and database may differ. With more the node is not ready:
+tokens would end here earlier or later than at the other nodes."""
 LEAVE_SECONDS: Final = 2.0  # for the last heartbeat of an orderly stop
 _ID_DIGITS: Final = 16
 
@@ -191,11 +194,22 @@ class NodeHeartbeat:
         self._reaction = reaction
         self._world = world
         self._committed = world.uptime()  # when the last commit of ours began that was stored
+        self.clock_offset = 0.0
+        """Seconds by which the database's clock was ahead of ours at the last heartbeat."""
         self._is_failing = False
 
     def outage(self) -> str:
         """Why this node has to answer nothing; empty while it may. In any thread."""
         return _explain_silence(self._world.uptime() - self._committed)
+
+    def clock_fault(self) -> str:
+        """What is wrong with the clocks; empty while they agree."""
+        if abs(self.clock_offset) <= MAX_CLOCK_OFFSET:
+            return ""
+        return (
+            f"the clocks of this machine and of the database differ by {abs(self.clock_offset):.0f}"
+            " seconds: keep both together with NTP"
+        )
 
     async def run(self) -> None:
         """Until cancelled, or until the vault is sealed for what is found."""
@@ -206,8 +220,8 @@ class NodeHeartbeat:
         """One heartbeat. Whether the vault is sealed for it."""
         began = self._world.uptime()
         try:
-            await self._store.commit(
-                partial(self._node.beat, now=self._world.now()), deadline=SILENCE_SECONDS
+            self.clock_offset = await self._store.commit(
+                self._beat_and_compare, deadline=SILENCE_SECONDS
             )
         except (TamperedError, UnavailableError) as error:
             if await seal_if_damaged(error, self._reaction):
@@ -222,6 +236,11 @@ class NodeHeartbeat:
         else:
             self._committed, self._is_failing = began, False
         return False
+
+    def _beat_and_compare(self, tx: StoreTx) -> float:
+        self._node.beat(tx, self._world.now())
+        there = tx.database_time()
+        return 0.0 if there is None else (there - self._world.wall()) / SECOND
 
     async def leave(self) -> None:
         """The node stops: it counts as running no more. What fails is noticed by its silence."""
@@ -306,20 +325,20 @@ class KnownNodes:
 @asynccontextmanager
 async def run_heartbeat(
     node: NodeIdentity, store: Store, reaction: DamageReaction, world: World, *, is_alone: bool
-) -> AsyncIterator[None]:
+) -> AsyncIterator[NodeHeartbeat | None]:
     """Keep the node's row fresh for the length of the block, or else have the store be silent.
 
     `is_alone`: the database belongs to this node, and nobody asks.
     """
     if is_alone:
-        yield
+        yield None
         return
     heartbeat = NodeHeartbeat(node, store, reaction, world)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(heartbeat.run)
         store.silence = heartbeat.outage
         try:
-            yield
+            yield heartbeat
         finally:
             store.silence = str
             nursery.cancel_scope.cancel()

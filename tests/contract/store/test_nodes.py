@@ -1,6 +1,7 @@
 """Two nodes on one database: each has its own log and anchor, and all are verified together."""
 
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -429,9 +430,15 @@ async def test_heartbeats(machines: list[Machine]) -> None:
         assert "no commit of this machine for 11 seconds" in heartbeat.outage()
         await heartbeat.beat()
         assert heartbeat.outage() == ""
+        assert "clocks of this machine and of the database differ" in heartbeat.clock_fault()
         await heartbeat.leave()
         assert (await rows(one))[one.node].heartbeat == 0
     assert reaction.sealed == 0
+    machines[0].world = FakeWorld(now=time.time_ns())
+    async with machines[0].open() as one:
+        heartbeat = NodeHeartbeat(one.startup.node, one.store, reaction, machines[0].world)
+        await heartbeat.beat()
+        assert heartbeat.clock_fault() == ""
 
 
 def as_level(level: int, node: str) -> Callable[[StoreTx], None]:
