@@ -128,7 +128,7 @@ consistency: setup ## three agents on a database, and what clients of all of the
 	@$(PY) -m loadtests.consistency --backend $(or $(BACKEND),postgresql) \
 	  $(if $(filter 0,$(shell id -u)),--full-disk 1) --set-back 1 --stop 1 --cut 1 $(if $(QUICK),\
 	  --operations 3000 --delayed 300 --kill 8 --restart 1 --commit-cuts 18 --failover 1 --tokens 1000,\
-	  --operations 100000 --delayed 100000 --clients 60 --kill 200 --restart 3 --commit-cuts 500 \
+	  --operations 100000 --delayed 100000 --kill 200 --restart 3 --commit-cuts 500 \
 	  --failover 10 --tokens 100000)
 
 .PHONY: mutants

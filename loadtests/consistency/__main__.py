@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -52,7 +51,7 @@ def main() -> int:
     parser.add_argument("--set-back", type=int, default=0, help="times: the database, to a backup")
     parser.add_argument("--full-disk", type=int, default=0, help="times: the database's (as root)")
     parser.add_argument("--tokens", type=int, default=0, help="tries of revoked tokens")
-    parser.add_argument("--minutes", type=float, default=inf, help="at most, of these tries")
+    parser.add_argument("--minutes", type=float, help="at most: operations, delayed ones, tries")
     parser.add_argument("--blind", action="store_true", help="do not look, to see stale reads")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--out", type=Path, default=Path(".bench/quick"), help="where to write")
@@ -103,13 +102,20 @@ def _parts(chosen: argparse.Namespace) -> Iterator[tuple[DatabasePlace | None, R
 
 def _parts_of(chosen: argparse.Namespace, server: DatabaseServer | None) -> Iterator[Run]:
     seed, clients = chosen.seed, chosen.clients
+    within = None if chosen.minutes is None else chosen.minutes * 60
     if chosen.operations:
         yield lambda cluster: scenarios.run_operations(
-            cluster, chosen.operations, clients=clients, seed=seed
+            cluster, chosen.operations, clients=clients, within=within, seed=seed
         )
     if chosen.delayed:
         yield lambda cluster: scenarios.run_operations(
-            cluster, chosen.delayed, delay=DELAY, share=chosen.share, clients=clients, seed=seed
+            cluster,
+            chosen.delayed,
+            delay=DELAY,
+            share=chosen.share,
+            clients=clients,
+            within=within,
+            seed=seed,
         )
     if chosen.kill:
         yield lambda cluster: scenarios.kill_holders(cluster, chosen.kill, seed)
@@ -123,7 +129,7 @@ def _parts_of(chosen: argparse.Namespace, server: DatabaseServer | None) -> Iter
         if chosen.commit_cuts:
             yield lambda cluster: database_faults.cut_commits(cluster, chosen.commit_cuts, seed)
     if chosen.tokens:
-        yield lambda cluster: scenarios.revoke_tokens(cluster, chosen.tokens, chosen.minutes * 60)
+        yield lambda cluster: scenarios.revoke_tokens(cluster, chosen.tokens, within)
 
 
 def _lines(result: Result) -> Iterator[str]:

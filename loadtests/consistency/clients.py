@@ -72,8 +72,14 @@ class Load:
             self._threads.append(threading.Thread(target=client.run))
             self._threads[-1].start()
 
-    def wait(self) -> None:
-        """Until the limit is reached, or it is told to stop."""
+    def wait(self, within: float | None = None) -> None:
+        """Until the limit is reached, or it is told to stop; after so many seconds it is."""
+        end = None if within is None else time.monotonic() + within
+        try:
+            for thread in self._threads:
+                thread.join(None if end is None else max(0.0, end - time.monotonic()))
+        finally:
+            self.stopping.set()
         for thread in self._threads:
             thread.join()
 

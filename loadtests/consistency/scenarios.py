@@ -67,14 +67,18 @@ def run_operations(
     delay: float = 0.0,
     share: float = 1.0,
     clients: int = CLIENTS,
+    within: float | None = None,
     seed: int = 0,
 ) -> Result:
-    """So many operations; `delay` seconds for this share of the queries of the change feed."""
+    """So many operations; `delay` seconds for this share of the queries of the change feed.
+
+    `within`: seconds after which no other operation begins.
+    """
     load = Load(cluster, clients, seed=seed, limit=operations)
     cluster.delay_feed(delay, share)
     begun = time.monotonic()
     load.start()
-    load.wait()
+    load.wait(within)
     seconds = time.monotonic() - begun
     cluster.delay_feed(0.0)
     await_ready(cluster)
@@ -186,14 +190,14 @@ def restart_database(cluster: Cluster, server: DatabaseServer, seed: int = 0) ->
     return result.judge(cluster, load.history)
 
 
-def revoke_tokens(cluster: Cluster, tries: int, within: float = inf) -> Result:
+def revoke_tokens(cluster: Cluster, tries: int, within: float | None = None) -> Result:
     """A token that one agent has revoked is refused by every other one from then on.
 
     `within`: seconds after which no other batch of tries begins.
     """
     result = Result("revoked tokens")
     done = 0
-    end = time.monotonic() + within
+    end = inf if within is None else time.monotonic() + within
 
     def revoke(number: int) -> list[Operation]:
         return _revoke(cluster, number) if time.monotonic() < end else []
