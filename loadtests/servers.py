@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,11 +23,12 @@ from typing import Literal, Self, TypeAlias
 import trustme
 
 from loadtests import process
-from loadtests.api import VaultApi, retry_while_settling
+from loadtests.api import READY_WITHIN, VaultApi, retry_while_settling
 from loadtests.audit_log import AuditLogCounter
 from loadtests.database_servers import PostgresqlServer
 
 STOPPED_WITHIN = 30.0  # seconds
+SETTLED = 16  # answers in a row
 MOUNT = "secret"
 FIRST = f"/v1/{MOUNT}/data/first"  # a secret that each server has from the beginning
 
@@ -129,8 +131,15 @@ class Server(ABC):
         self._signal_all(signal.SIGCONT)
 
     def settle(self) -> None:
-        """Return when it serves: an agent that stood still first has to tell the others so."""
-        self.api().wait_status(lambda status: status == HTTPStatus.OK, "GET", FIRST)
+        """Return when all of its workers serve: after a pause they first have to commit.
+
+        Each call has a connection of its own, and so any worker.
+        """
+        api, count, end = self.api(), 0, time.monotonic() + READY_WITHIN
+        while count < SETTLED:
+            count = count + 1 if api.status("GET", FIRST) == HTTPStatus.OK else 0
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.name} does not serve again")
 
     def resident(self) -> int:
         """Bytes of memory of all its processes (PSS)."""
