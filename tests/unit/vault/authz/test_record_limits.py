@@ -1,6 +1,6 @@
 """Failed authentication: a pace for each address and for all, and a count of what was beyond it."""
 
-from functools import partial
+from collections.abc import Callable
 
 import pytest
 
@@ -21,6 +21,14 @@ class Now:
         return self.time
 
 
+def failure_limits(
+    rate: float, burst: int, share: int, now: Callable[[], int], max_keys: int = 1_000
+) -> FailureLimits:
+    """A limit for each address, and one for all."""
+    each = TokenBuckets(rate, burst, max_keys)
+    return FailureLimits(each, TokenBuckets(rate * share, burst * share), now)
+
+
 def fails(limits: FailureLimits, ip: str, count: int) -> int:
     """Fail so often; how many of them were on record."""
     recorded = 0
@@ -36,7 +44,7 @@ def fails(limits: FailureLimits, ip: str, count: int) -> int:
 def test_burst_then_pace_for_each_address() -> None:
     """One address that hammers costs its neighbours nothing, and hears when to come back."""
     now = Now()
-    limits = FailureLimits(0.5, 3, 10, now)
+    limits = failure_limits(0.5, 3, 10, now)
     assert fails(limits, "192.0.2.1", 100) == 3
     assert fails(limits, "192.0.2.2", 2) == 2
     with pytest.raises(TooManyFailuresError) as caught:
@@ -50,7 +58,7 @@ def test_burst_then_pace_for_each_address() -> None:
 def test_all_addresses_together_have_a_pace() -> None:
     """Whoever owns very many addresses fills no disk either."""
     now = Now()
-    limits = FailureLimits(1, 2, 10, now, partial(TokenBuckets, max_keys=50))
+    limits = failure_limits(1, 2, 10, now, max_keys=50)
     recorded = sum(fails(limits, f"2001:db8:{i:x}::1", 2) for i in range(500))
     assert recorded == 20
     now.time = SECOND
@@ -60,7 +68,7 @@ def test_all_addresses_together_have_a_pace() -> None:
 
 def test_the_table_is_bounded() -> None:
     """However many addresses fail: of buckets and of counts only so many are kept."""
-    limits = FailureLimits(1, 1, 1, Now(), partial(TokenBuckets, max_keys=100))
+    limits = failure_limits(1, 1, 1, Now(), max_keys=100)
     for i in range(3 * MAX_REPORTED):
         fails(limits, f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}", 1)
     refused = limits.drain()
@@ -72,7 +80,7 @@ def test_the_table_is_bounded() -> None:
 
 def test_what_was_refused_is_told_once() -> None:
     """How often, of how many, and whose most were."""
-    limits = FailureLimits(1, 1, 100, Now())
+    limits = failure_limits(1, 1, 100, Now())
     assert limits.drain() is None
     fails(limits, "192.0.2.1", 5)
     fails(limits, "192.0.2.2", 2)
