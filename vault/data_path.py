@@ -219,7 +219,9 @@ class DataPath:
         """Those of all processes here and, for a limit of one caller, of all agents."""
         buckets = self.parts.peers.buckets(limit, rate * share, burst * share)
         shared = self.parts.shared_limits
-        return buckets if shared is None or limit in _PER_MACHINE else shared.track(limit, buckets)
+        if shared is None or limit in _PER_MACHINE:
+            return buckets
+        return shared.track(limit, buckets, burst)
 
     async def _follow(self) -> None:
         """See what other processes have committed, also while nobody asks."""

@@ -27,8 +27,12 @@ from protocols.instant import SECOND
 from protocols.token_bucket import TokenBucket
 from vault.cluster.redis import ErrorReply, Push, RedisConnection, RedisError, Reply
 
+BATCH_SHARE: Final = 16
+"""A process publishes at once when it has granted one in so many tokens of a bucket's burst ..."""
+BATCH_SECONDS: Final = 0.5
+"""... and else after so long. So a limit that nobody comes near costs two messages a second."""
 PUBLISH_INTERVAL: Final = 0.025
-"""Seconds between two messages of a process: what it grants meanwhile the others learn late."""
+"""Seconds between two messages of a process."""
 ANSWER_SECONDS: Final = 1.0
 PING_INTERVAL: Final = 5.0
 RETRY_PAUSES: Final = (0.5, 30.0)  # seconds: after the first failure, and the longest
@@ -127,16 +131,17 @@ class SharedLimits:
         self._receives = receives
         self._limits: dict[str, ChargeableBuckets] = {}
         self._pending: dict[tuple[str, str], int] = {}
-        self._is_pending = trio.Event()
+        self._has_pending = trio.Event()
+        self._is_urgent = trio.Event()
         self._senders: dict[bytes, tuple[SessionCipher, int]] = {}  # with the last sequence
         now = world.monotonic()
         self._messages = TokenBucket(*MAX_MESSAGES, now)
         self._refusals = TokenBucket(*MAX_REFUSED, now)
 
-    def track(self, limit: str, buckets: ChargeableBuckets) -> "TrackedBuckets":
+    def track(self, limit: str, buckets: ChargeableBuckets, burst: int) -> "TrackedBuckets":
         """The same buckets, shared with other agents under the name of the limit."""
         self._limits[limit] = buckets
-        return TrackedBuckets(buckets, partial(self._note_token, limit))
+        return TrackedBuckets(buckets, partial(self._note_token, limit, burst // BATCH_SHARE))
 
     async def run(self) -> None:
         """Connect, exchange, and connect again after a failure; until cancelled."""
@@ -194,7 +199,9 @@ class SharedLimits:
         sender, sequence = UUID(self._world.new_id()).bytes, 0
         cipher = self._keys.session(sender)
         while True:
-            await self._is_pending.wait()
+            await self._has_pending.wait()
+            with trio.move_on_after(BATCH_SECONDS):
+                await self._is_urgent.wait()
             for entries in self._drain():
                 sequence += 1
                 header = _HEADER.pack(_VERSION, sender, sequence)
@@ -204,7 +211,7 @@ class SharedLimits:
                 self.statistics.published += sum(count for _, _, count in entries)
             await self._world.sleep(PUBLISH_INTERVAL)
 
-    def _note_token(self, limit: str, key: str) -> None:
+    def _note_token(self, limit: str, batch: int, key: str) -> None:
         """Publish it with the next message, unless Redis is away."""
         if not self.statistics.connected:
             return
@@ -214,13 +221,15 @@ class SharedLimits:
             self.statistics.unpublished += 1
             return
         pending[at] = count + 1
-        if not self._is_pending.is_set():
-            self._is_pending.set()
+        if not count:
+            self._has_pending.set()
+        if count + 1 >= batch:
+            self._is_urgent.set()
 
     def _drain(self) -> list[list[tuple[str, str, int]]]:
         entries = [(limit, key, count) for (limit, key), count in self._pending.items()]
         self._pending.clear()
-        self._is_pending = trio.Event()
+        self._has_pending, self._is_urgent = trio.Event(), trio.Event()
         return [entries[at : at + MAX_ENTRIES] for at in range(0, len(entries), MAX_ENTRIES)]
 
     async def _receive(self, connection: RedisConnection, commands: "_Commands") -> None:

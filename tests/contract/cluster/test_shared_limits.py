@@ -37,7 +37,7 @@ class Agent:
         connect = partial(open_connection, target, world)
         self.shared = SharedLimits(KEYS, node, world, connect, receives=True)
         self._world = world
-        self._limit = self.shared.track("failures", TokenBuckets(SLOWLY, BURST))
+        self._limit = self.shared.track("failures", TokenBuckets(SLOWLY, BURST), BURST)
 
     def take(self, count: int = 1) -> int:
         """How many of so many requests are granted."""

@@ -12,6 +12,8 @@ from tests.support.trio_world import TrioWorld
 from vault.authz.rate_limits import TokenBuckets
 from vault.cluster.redis import RedisConnection, RedisError, ReplyParser
 from vault.cluster.shared_limits import (
+    BATCH_SECONDS,
+    BATCH_SHARE,
     MAX_AGE,
     MAX_MESSAGES,
     MAX_PENDING,
@@ -130,11 +132,11 @@ class Agent:
         keys: LimitKeys = KEYS,
         *,
         receives: bool = True,
-        buckets: TokenBuckets | None = None,
+        burst: int = BURST,
     ) -> None:
         self.shared = SharedLimits(keys, node, world, redis.connect, receives=receives)
-        self.buckets = buckets or TokenBuckets(1, BURST)
-        self.limit: TrackedBuckets = self.shared.track(LIMIT, self.buckets)
+        self.buckets = TokenBuckets(1, burst)
+        self.limit: TrackedBuckets = self.shared.track(LIMIT, self.buckets, burst)
         self.world = world
 
     def take(self, count: int = 1, key: str = "10.0.0.1") -> int:
@@ -150,9 +152,11 @@ class Estate:
         self.world = TrioWorld()
         self._nursery = nursery
 
-    async def agent(self, node: str, keys: LimitKeys = KEYS, *, receives: bool = True) -> Agent:
+    async def agent(
+        self, node: str, keys: LimitKeys = KEYS, *, receives: bool = True, burst: int = BURST
+    ) -> Agent:
         """One that is connected."""
-        agent = Agent(self.redis, self.world, node, keys, receives=receives)
+        agent = Agent(self.redis, self.world, node, keys, receives=receives, burst=burst)
         self._nursery.start_soon(agent.shared.run)
         await trio.sleep(SOON)
         return agent
@@ -203,6 +207,23 @@ async def test_processes_of_one_agent_are_not_charged_twice(
     assert leader.shared.statistics.charged == 0
     assert other.shared.statistics.charged == 4
     assert other.take(BURST) <= BURST - 3
+
+
+async def test_a_limit_that_nobody_comes_near_costs_few_messages(
+    estate: Estate, autojump_clock: object
+) -> None:
+    """A sixteenth of the burst is published at once, less within half a second."""
+    one = await estate.agent("one", burst=BATCH_SHARE * 10)
+    for _ in range(100):
+        one.take()
+        await trio.sleep(PUBLISH_INTERVAL)
+    assert len(estate.redis.messages) <= 100 * PUBLISH_INTERVAL / BATCH_SECONDS + 6
+    await trio.sleep(SOON)
+    assert one.shared.statistics.published == 100
+    before = len(estate.redis.messages)
+    one.take(10, "another")
+    await trio.sleep(2 * PUBLISH_INTERVAL)
+    assert len(estate.redis.messages) == before + 1
 
 
 async def test_redis_reads_nothing(estate: Estate, autojump_clock: object) -> None:
