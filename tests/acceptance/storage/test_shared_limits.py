@@ -1,10 +1,11 @@
 """Two agents on one database, one with workers, that share their rate limits over Redis."""
 
+import http.client
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def agent_at(folder: Path, url: str, server: Redis, workers: int) -> Agent:
             "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": workers},
             "storage": {"type": "postgresql", "connection_string": url},
             "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
-            "limits": {"self_service": limit, "failures": limit},
+            "limits": {"self_service": limit, "failures": limit | {"share": 1}},
             "cache": {"redis": {"url": server.url}},
         },
     )
@@ -94,6 +95,21 @@ def granted(agents: list[Agent], path: str, token: str, rounds: int = BURST) -> 
     return len(statuses) - statuses.count(429), longest
 
 
+def granted_from(agent: Agent, address: str) -> int:
+    """How many failures in a row are not refused for their rate, from another address."""
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", agent.port, timeout=WITHIN, source_address=(address, 0)
+    )
+    with closing(connection):
+        for count in range(BURST + 1):
+            connection.request("GET", UNKNOWN, headers={"X-Vault-Token": "hvs.wrong"})
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status == 429:
+                return count
+    return BURST + 1
+
+
 def child_token(agent: Agent) -> str:
     """A token whose limits nobody has used."""
     made = agent.call("POST", "/v1/auth/token/create-orphan", {"policies": ["default"]})
@@ -106,6 +122,8 @@ def test_a_caller_has_one_limit_at_both(agents: list[Agent]) -> None:
     assert BURST <= known <= BURST + TOLERANCE
     unknown, _ = granted(agents, UNKNOWN, "hvs.wrong")
     assert unknown <= BURST + TOLERANCE
+    # All failures of a machine have a limit as well, which is not shared: half of it is left.
+    assert granted_from(agents[1], "127.0.0.2") > TOLERANCE
     assert measured(agents[0], "limit_tokens_charged_total") > 0
     assert measured(agents[1], "limit_tokens_charged_total") > 0
     assert measured(agents[0], "limit_messages_refused_total") == 0
