@@ -30,7 +30,7 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicyStore
 from vault.authz.rate_limits import Buckets, Limit, RateLimiter
-from vault.authz.record_limits import FailureLimits, RecordLimits
+from vault.authz.record_limits import FailureLimits, RecordLimits, is_loopback
 from vault.barrier import Barrier
 from vault.cluster.redis import RedisTarget, open_connection
 from vault.cluster.shared_limits import LimitKeys, SharedLimits
@@ -221,7 +221,8 @@ class DataPath:
         shared = self.parts.shared_limits
         if shared is None or limit in _PER_MACHINE:
             return buckets
-        return shared.track(limit, buckets, burst)
+        is_local = is_loopback if limit is Limit.FAILURES else None
+        return shared.track(limit, buckets, burst, is_local)
 
     async def _follow(self) -> None:
         """See what other processes have committed, also while nobody asks."""

@@ -102,3 +102,8 @@ def address_key(ip: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(IPv6Network((int(address), _SUBSCRIBER), strict=False))
+
+
+def is_loopback(source: str) -> bool:
+    """Whether an `address_key` is of a client on the same machine."""
+    return source.startswith("127.") or source == address_key("::1")

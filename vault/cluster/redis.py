@@ -180,7 +180,7 @@ async def open_connection(target: RedisTarget, world: World) -> AsyncIterator[Re
         password = target.address.password
         with translated_errors(), trio.fail_after(CONNECT_SECONDS):
             if target.read_password is not None:
-                password = await world.run_sync(target.read_password)
+                password = await world.run_sync(target.read_password, abandon_on_cancel=True)
             await connection.authenticate(target.address.user, password)
         yield connection
     finally:
@@ -195,7 +195,7 @@ async def _open_stream(target: RedisTarget, world: World) -> trio.abc.Stream:
     if target.tls is None:
         return stream
     try:
-        context = await world.run_sync(_tls_context, target.tls)
+        context = await world.run_sync(_tls_context, target.tls, abandon_on_cancel=True)
         secured = trio.SSLStream(stream, context, server_hostname=address.host)
         await secured.do_handshake()
     except BaseException:

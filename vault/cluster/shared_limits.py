@@ -138,10 +138,20 @@ class SharedLimits:
         self._messages = TokenBucket(*MAX_MESSAGES, now)
         self._refusals = TokenBucket(*MAX_REFUSED, now)
 
-    def track(self, limit: str, buckets: ChargeableBuckets, burst: int) -> "TrackedBuckets":
-        """The same buckets, shared with other agents under the name of the limit."""
+    def track(
+        self,
+        limit: str,
+        buckets: ChargeableBuckets,
+        burst: int,
+        is_local: Callable[[str], bool] | None = None,
+    ) -> "TrackedBuckets":
+        """The same buckets, shared with other agents under the name of the limit.
+
+        `is_local`: keys that mean somebody else at another agent.
+        """
         self._limits[limit] = buckets
-        return TrackedBuckets(buckets, partial(self._note_token, limit, burst // BATCH_SHARE))
+        note = partial(self._note_token, limit, burst // BATCH_SHARE)
+        return TrackedBuckets(buckets, note, is_local)
 
     async def run(self) -> None:
         """Connect, exchange, and connect again after a failure; until cancelled."""
@@ -290,14 +300,20 @@ class SharedLimits:
 class TrackedBuckets:
     """Buckets whose granted tokens are published."""
 
-    def __init__(self, buckets: ChargeableBuckets, note_token: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        buckets: ChargeableBuckets,
+        note_token: Callable[[str], None],
+        is_local: Callable[[str], bool] | None,
+    ) -> None:
         self._buckets = buckets
         self._note_token = note_token
+        self._is_local = is_local
 
     def take_token(self, key: str, now: int) -> int:
         """As `TokenBuckets.take_token`."""
         wait = self._buckets.take_token(key, now)
-        if not wait:
+        if not wait and (self._is_local is None or not self._is_local(key)):
             self._note_token(key)
         return wait
 

@@ -14,7 +14,9 @@ from tests.acceptance.agent import Agent, Client, running, served_agent
 from tests.support.databases import Server
 from tests.support.redis_server import Redis, redis
 
+BALANCER = "127.0.0.2"
 BURST = 100
+SHARE = 3  # of all failures of a machine: so many times the burst
 TOLERANCE = 20
 """Beyond the burst: what is granted until the other agent has heard, on a busy machine."""
 SLOWLY = 0.001  # tokens a second: a test sees none come back
@@ -55,10 +57,15 @@ def agent_at(folder: Path, url: str, server: Redis, workers: int) -> Agent:
     return served_agent(
         folder,
         {
-            "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": workers},
+            "server": {
+                "listen": "127.0.0.1:0",
+                "tls": {"enabled": False},
+                "workers": workers,
+                "proxies": {"addresses": [BALANCER], "header": "proxy-protocol"},
+            },
             "storage": {"type": "postgresql", "connection_string": url},
             "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
-            "limits": {"self_service": limit, "failures": limit | {"share": 1}},
+            "limits": {"self_service": limit, "failures": limit | {"share": SHARE}},
             "cache": {"redis": {"url": server.url}},
         },
     )
@@ -95,19 +102,29 @@ def granted(agents: list[Agent], path: str, token: str, rounds: int = BURST) -> 
     return len(statuses) - statuses.count(429), longest
 
 
-def granted_from(agent: Agent, address: str) -> int:
-    """How many failures in a row are not refused for their rate, from another address."""
+def fails(agents: list[Agent], client: str, rounds: int = BURST) -> int:
+    """How many failures of a client are not refused for their rate; in turns, by the balancer."""
+    statuses = []
+    with ExitStack() as stack:
+        connections = [stack.enter_context(closing(by_balancer(agent, client))) for agent in agents]
+        for _ in range(rounds):
+            for connection in connections:
+                connection.request("GET", UNKNOWN, headers={"X-Vault-Token": "hvs.wrong"})
+                answer = connection.getresponse()
+                answer.read()
+                statuses.append(answer.status)
+    assert set(statuses) <= {403, 429}
+    return statuses.count(403)
+
+
+def by_balancer(agent: Agent, client: str) -> http.client.HTTPConnection:
+    """A connection that says whose it is."""
     connection = http.client.HTTPConnection(
-        "127.0.0.1", agent.port, timeout=WITHIN, source_address=(address, 0)
+        "127.0.0.1", agent.port, timeout=WITHIN, source_address=(BALANCER, 0)
     )
-    with closing(connection):
-        for count in range(BURST + 1):
-            connection.request("GET", UNKNOWN, headers={"X-Vault-Token": "hvs.wrong"})
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status == 429:
-                return count
-    return BURST + 1
+    connection.connect()
+    connection.sock.sendall(f"PROXY TCP4 {client} 198.51.100.1 1000 8200\r\n".encode())
+    return connection
 
 
 def child_token(agent: Agent) -> str:
@@ -120,10 +137,11 @@ def test_a_caller_has_one_limit_at_both(agents: list[Agent]) -> None:
     """Known or not; within the tolerance."""
     known, _ = granted(agents, SELF, child_token(agents[0]))
     assert BURST <= known <= BURST + TOLERANCE
-    unknown, _ = granted(agents, UNKNOWN, "hvs.wrong")
-    assert unknown <= BURST + TOLERANCE
+    own, _ = granted(agents, UNKNOWN, "hvs.wrong")  # from the same machine: at each another one
+    assert own > BURST + TOLERANCE
+    assert fails(agents, "198.51.100.7") <= BURST + TOLERANCE
     # All failures of a machine have a limit as well, which is not shared: half of it is left.
-    assert granted_from(agents[1], "127.0.0.2") > TOLERANCE
+    assert fails(agents[1:], "198.51.100.8") > TOLERANCE
     assert measured(agents[0], "limit_tokens_charged_total") > 0
     assert measured(agents[1], "limit_tokens_charged_total") > 0
     assert measured(agents[0], "limit_messages_refused_total") == 0

@@ -5,7 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from vault.authz.rate_limits import TokenBuckets
-from vault.authz.record_limits import MAX_REPORTED, FailureLimits, TooManyFailuresError, address_key
+from vault.authz.record_limits import (
+    MAX_REPORTED,
+    FailureLimits,
+    TooManyFailuresError,
+    address_key,
+    is_loopback,
+)
 
 SECOND = 10**9
 
@@ -105,3 +111,13 @@ def test_what_was_refused_is_told_once() -> None:
 def test_one_subscriber_is_one_address(ip: str, address: str) -> None:
     """However many addresses of its network it uses, in whatever spelling."""
     assert address_key(ip) == address
+
+
+@pytest.mark.parametrize(
+    ("ip", "here"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("::ffff:127.0.0.1", True),
+     ("10.0.0.1", False), ("2001:db8::1", False), ("fe80::1", False)],
+)  # fmt: skip
+def test_clients_on_the_same_machine(ip: str, here: bool) -> None:
+    """By what stands for the address."""
+    assert is_loopback(address_key(ip)) is here

@@ -136,7 +136,9 @@ class Agent:
     ) -> None:
         self.shared = SharedLimits(keys, node, world, redis.connect, receives=receives)
         self.buckets = TokenBuckets(1, burst)
-        self.limit: TrackedBuckets = self.shared.track(LIMIT, self.buckets, burst)
+        self.limit: TrackedBuckets = self.shared.track(
+            LIMIT, self.buckets, burst, lambda key: key == "here"
+        )
         self.world = world
 
     def take(self, count: int = 1, key: str = "10.0.0.1") -> int:
@@ -182,6 +184,17 @@ async def test_agents_share_a_limit(estate: Estate, autojump_clock: object) -> N
     await trio.sleep(2 * PUBLISH_INTERVAL)
     assert one.take(BURST) == 0
     assert (one.shared.statistics.published, two.shared.statistics.charged) == (6, 6)
+
+
+async def test_what_means_another_elsewhere_is_not_shared(
+    estate: Estate, autojump_clock: object
+) -> None:
+    """A client on the same machine is another one at each agent."""
+    one, two = await estate.agent("one"), await estate.agent("two")
+    assert one.take(BURST + 1, "here") == BURST
+    await trio.sleep(SOON)
+    assert two.take(BURST, "here") == BURST
+    assert estate.redis.messages == []
 
 
 async def test_over_a_minute_agents_grant_as_much_as_one(
