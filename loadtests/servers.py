@@ -28,7 +28,6 @@ from loadtests.audit_log import AuditLogCounter
 from loadtests.database_servers import PostgresqlServer
 
 STOPPED_WITHIN = 30.0  # seconds
-SETTLED = 16  # answers in a row
 MOUNT = "secret"
 FIRST = f"/v1/{MOUNT}/data/first"  # a secret that each server has from the beginning
 
@@ -40,6 +39,7 @@ class Server(ABC):
     """One server on one folder; the public attributes are known once it was set up."""
 
     kind: str
+    settled_after = 0.0  # seconds
 
     def __init__(self, folder: Path, *, name: str = "") -> None:
         self.folder = folder
@@ -131,15 +131,17 @@ class Server(ABC):
         self._signal_all(signal.SIGCONT)
 
     def settle(self) -> None:
-        """Return when all of its workers serve: after a pause they first have to commit.
+        """Return when all of its processes serve, and have done so for `settled_after` seconds.
 
-        Each call has a connection of its own, and so any worker.
+        Each call has a connection of its own, and so any process.
         """
-        api, count, end = self.api(), 0, time.monotonic() + READY_WITHIN
-        while count < SETTLED:
-            count = count + 1 if api.status("GET", FIRST) == HTTPStatus.OK else 0
-            if time.monotonic() > end:
+        api, now = self.api(), time.monotonic()
+        end, since = now + READY_WITHIN, now
+        while now < since + self.settled_after or now == since:
+            if now > end:
                 raise TimeoutError(f"{self.name} does not serve again")
+            served, now = api.status("GET", FIRST) == HTTPStatus.OK, time.monotonic()
+            since = since if served else now
 
     def resident(self) -> int:
         """Bytes of memory of all its processes (PSS)."""

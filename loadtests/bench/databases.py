@@ -33,6 +33,8 @@ LOADS: Final = (
     login_load(),
 )
 NOTE: Final = "The rows on PostgreSQL are of another run: {} rounds of {} s. {}"
+SETTLED_SECONDS: Final = 5.0
+"""After a pause the first heartbeat may be an old one, and a node is silent until the next."""
 _BALANCER: Final = "127.0.0.5"  # its connections come from here, those of the set-up do not
 _DEPLOYED: Final = Path(__file__).parents[2] / "deploy" / "haproxy.cfg"
 
@@ -55,6 +57,8 @@ class OpenBaoOnPostgresql(OpenBao):
 class FreeholdOnPostgresql(Freehold):
     """An agent whose store is a database of the server."""
 
+    settled_after = SETTLED_SECONDS
+
     def __init__(self, folder: Path, url: str, *, name: str = ONE, **options: int) -> None:
         """`url`: of the database."""
         super().__init__(folder, name=name, durability="write", **options)
@@ -69,6 +73,7 @@ class BalancedAgents(Server):
     """Agents of one process each behind HAProxy, by the file under `deploy`; HAProxy is `pid`."""
 
     kind = "Freehold"
+    settled_after = SETTLED_SECONDS
 
     def __init__(self, folder: Path, database: PostgresqlServer) -> None:
         super().__init__(folder, name=THREE)
@@ -140,12 +145,6 @@ class BalancedAgents(Server):
         for agent in self.agents:
             agent.resume()
         super().resume()
-
-    def settle(self) -> None:
-        """See `Server`: each agent, and HAProxy knows that it does."""
-        for agent in self.agents:
-            agent.settle()
-        super().settle()
 
     def cpu_seconds(self) -> float:
         """Of the agents."""
