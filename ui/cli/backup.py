@@ -22,9 +22,8 @@ from ui.cli.storage import require_owner
 
 if TYPE_CHECKING:
     from vault.backup.format import Manifest
-    from vault.backup.offline import RootKey, SealedVault
+    from vault.backup.offline import Identity, RootKey, SealedVault
     from vault.config.settings import Settings
-    from vault.crypto.backup_keys import Identity
 
 app = CommandGroup("Make, verify and restore backups of an agent's data.")
 

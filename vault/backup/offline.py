@@ -19,7 +19,8 @@ from vault.backup.format import Header, Manifest, manifest_verifier, verify_mani
 from vault.backup.keys import VaultKeys, open_keyring
 from vault.backup.restore import KnownState, read_manifest
 from vault.barrier import KEYRING_ROW, SEAL_ROW
-from vault.crypto.backup_keys import Identity, Recipient
+from vault.crypto.backup_keys import Identity as Identity
+from vault.crypto.backup_keys import Recipient
 from vault.crypto.errors import MalformedEncoding, MalformedShare
 from vault.errors import AuthenticationError, ConflictError, ValidationError
 from vault.seal.anchor.anchor_file import AnchorFile
@@ -27,7 +28,7 @@ from vault.seal.bound_keys import bind_audit_keys
 from vault.seal.manager import SealRecord, read_key_file_shares
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
 from vault.seal.root_keys.shares import SealConfig
-from vault.store.bulk import Progress
+from vault.store.bulk import Progress, require_vault
 from vault.store.sql import SqlBackend
 from vault.store.tables import SYSTEM
 
@@ -119,12 +120,14 @@ def back_up_stopped(
 ) -> tuple[Manifest, str]:
     """Back up a database that no agent has open, or one on a server; the manifest and who verifies.
 
-    `base`: the id of a backup in the same folder. Raises as `create_backup` and `SealedVault`.
+    It is not written, and not migrated. `base`: the id of a backup in the same folder. Raises as
+    `create_backup`, `SealedVault` and `require_vault`.
     """
     to = parse_recipients(recipients)
     destination = LocalDirectory(folder)
-    backend.open()
     try:
+        backend.take()
+        require_vault(backend)
         keys = open_vault(SealedVault.of_database(backend)).keys
         vault = keys.keyring.vault
         below = None

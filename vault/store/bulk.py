@@ -69,6 +69,22 @@ def batch_rows(
         yield batch
 
 
+def require_vault(source: SqlBackend) -> None:
+    """Raise unless it is a vault of this program's schema."""
+    step = source.read_step()
+    if step.startswith(UNFINISHED):
+        raise UnavailableError("store_incomplete", "it is itself unfinished")
+    if not step:
+        raise ConflictError("not_initialized", "it holds no vault")
+    if step > HEAD:
+        raise UnavailableError("store_newer", "it was written by a newer version of this program")
+    if step != HEAD:
+        raise ConflictError(
+            "store_outdated",
+            "it is of an older version: start the agent of this version on it once, and stop it",
+        )
+
+
 def unfinished_step(state: bytes) -> str:
     """The step of a database that is filled from this state; `state` is a hash of it."""
     return f"{_STEP}{state[:_STATE_BYTES].hex()}"

@@ -29,11 +29,12 @@ from vault.store.bulk import (
     encode_row,
     last_key,
     read_rows,
+    require_vault,
     unfinished_step,
     write_rows,
 )
 from vault.store.interface import BackendError, WriteSet
-from vault.store.schema import HEAD, UNFINISHED
+from vault.store.schema import HEAD
 from vault.store.sql import SqlBackend, SqlSession
 from vault.store.table import Key, Table
 from vault.store.tables import HEAD_ROW, NODES, SYSTEM
@@ -81,7 +82,7 @@ def copy_vault(
     with ExitStack() as stack:
         stack.enter_context(old.held())
         with old.named():
-            _require_vault(source)
+            _require_source(source)
             old.require_stopped()
             with source.read() as session:
                 session.inspect()
@@ -191,20 +192,11 @@ class _End:
             yield row
 
 
-def _require_vault(source: SqlBackend) -> None:
-    """Raise unless it is a vault of this program's schema."""
-    step = source.read_step()
-    if step.startswith(UNFINISHED):
-        raise UnavailableError("store_incomplete", "it is itself an unfinished copy")
-    if not step:
-        raise _no_vault()
-    if step > HEAD:
-        raise UnavailableError("store_newer", "it was written by a newer version of this program")
-    if step != HEAD:
-        raise ConflictError(
-            "store_outdated",
-            "it is of an older version: start the agent of this version on it once, and stop it",
-        )
+def _require_source(source: SqlBackend) -> None:
+    try:
+        require_vault(source)
+    except ConflictError as error:
+        raise (_no_vault() if error.code == "not_initialized" else error) from None
 
 
 def _no_vault() -> ConflictError:
