@@ -155,10 +155,10 @@ def verify_signature(note: bytes, vault: str, public: bytes) -> None:
 
 def parse_verifier(text: str, vault: str) -> bytes:
     """The public key of `name+key id+key`."""
-    name, _, key = text.strip().rpartition("+")
-    blob = base64.b64decode(key, validate=True)
+    name, _, rest = text.strip().partition("+")  # base64 may have further ones
+    blob = base64.b64decode(rest.partition("+")[2], validate=True)
     require(len(blob) == PUBLIC and blob[0] == 1, "the verifier is no Ed25519 key")
-    require(name.rpartition("+")[0] == f"freehold.backup/{vault}", "the verifier is another's")
+    require(name == f"freehold.backup/{vault}", "the verifier is another's")
     return blob[1:]
 
 

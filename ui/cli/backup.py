@@ -103,8 +103,8 @@ def create(
     cli_context(context).print_result(_shown(manifest) | {"verifier": verifier})
 
 
-@app.command("freehold backup list /backup")
-def list_(context: typer.Context, folder: Folder) -> None:
+@app.command("freehold backup list /backup", name="list")
+def list_all(context: typer.Context, folder: Folder) -> None:
     """List the backups of a folder, the oldest first, as their manifests say: unverified."""
     from vault.backup.destination import LocalDirectory
     from vault.backup.restore import list_backups
