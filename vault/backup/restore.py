@@ -256,7 +256,7 @@ def _chain(source: Destination, backup: str, keys: VaultKeys) -> tuple[Manifest,
                 "back, or use another backup",
             ) from None
         below = _require_name(verify_manifest(note, vault, keys.backup), base.id)
-        if below.digest != base.digest or below.depth != found[-1].depth - 1:
+        if below.reference != base or below.depth != found[-1].depth - 1:
             raise damaged(
                 f"{found[-1].id} builds on another backup than the {base.id} that is here"
             )
