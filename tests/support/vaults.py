@@ -52,12 +52,12 @@ class Vault:
         finally:
             self.backend.close()
 
-    def create(self) -> None:
-        """The first transaction of a vault with one share."""
+    def create(self, shares: int = 1, threshold: int = 1) -> None:
+        """The first transaction of a vault whose root key is in shares."""
         record = SealRecord(
             type="shamir",
-            shares=1,
-            threshold=1,
+            shares=shares,
+            threshold=threshold,
             org=self.keyring.org,
             vault=self.keyring.vault,
             created_at=MADE,
