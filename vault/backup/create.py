@@ -4,7 +4,9 @@ Commits are serial, so every snapshot is the state after one commit, whose stamp
 must have the totals that the stamp says, or there is no backup.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
@@ -38,7 +40,14 @@ from vault.seal.anchor.feed_chain import verify_changes
 from vault.seal.anchor.row_totals import RowTotals, TotalsBuilder, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.seal.anchor.witness import read_witnesses
-from vault.store.bulk import PAGE_ROWS, PROGRESS_ROWS, Progress, encode_row, read_rows
+from vault.store.bulk import (
+    PAGE_ROWS,
+    PROGRESS_ROWS,
+    Progress,
+    count_all_rows,
+    encode_row,
+    read_rows,
+)
 from vault.store.row_guard import check_row
 from vault.store.sql import SqlBackend, SqlSession
 from vault.store.table import Key, StoreQuery, Table
@@ -80,11 +89,15 @@ def create_backup(
     (`backup_exists`), and what the backend raises.
     """
     require_id(backup)
+    total = count_all_rows(backend)  # about; in a view of its own, as it may fail
     with backend.read() as session:
         session.inspect()
         snapshot = _snapshot(session, keys)
         changed = None if base is None else _changed_keys(snapshot, base, keys)
         base = None if changed is None else base
+        if changed is not None:
+            total = sum(map(len, changed.values()))
+        reported = partial(progress, "Backing up rows", total)
         header = Header(
             org=keys.keyring.org,
             vault=keys.keyring.vault,
@@ -95,7 +108,7 @@ def create_backup(
             keys=(),
         )
         with destination.create(backup + DATA) as write:
-            content, counts = _write(write, snapshot, header, keys, recipients, changed, progress)
+            content, counts = _write(write, snapshot, header, keys, recipients, changed, reported)
         notes = [witness.note for witness in read_witnesses("", session)]
     manifest = Manifest(
         org=header.org,
@@ -140,13 +153,13 @@ def _snapshot(session: SqlSession, keys: VaultKeys) -> Snapshot:
 
 
 def _write(  # noqa: PLR0917  # what makes the data object
-    write: Any,
+    write: Callable[[bytes], object],
     snapshot: Snapshot,
     header: Header,
     keys: VaultKeys,
     recipients: Iterable[Recipient],
     changed: dict[str, list[Key]] | None,
-    progress: Progress,
+    progress: Callable[[], AbstractContextManager[Callable[[int], None]]],
 ) -> tuple[Content, tuple[TableCount, ...]]:
     file_key = new_file_key()
     wraps = wrap_file_key(header, file_key, keys.backup, recipients)
@@ -155,12 +168,8 @@ def _write(  # noqa: PLR0917  # what makes the data object
     session = snapshot.session
     totals = TotalsBuilder(keys.anchor)
     counts: list[TableCount] = []
-    if changed is None:
-        total = sum(session.count_rows(table) for table in TABLES)
-    else:
-        total = sum(map(len, changed.values()))
     done = 0
-    with progress("Backing up rows", total) as advance:
+    with progress() as advance:
         for table in TABLES:
             rows = removed = 0
             found = (

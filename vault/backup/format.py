@@ -32,6 +32,10 @@ MAX_CHAIN: Final = 64
 """Backups that build on each other: a restore has all of them open at once."""
 MAX_WRAPS: Final = 16
 
+OLDEST_SCHEMA: Final = 8
+"""The migration of the oldest backups that can be restored. One that only adds tables, or columns
+that may be unset, leaves it as it is: such rows are read as they are from an older database."""
+
 TABLES: Final = tuple(table for table in ORDER if table is not CHANGES)
 """What is in a backup, in this order. The change feed is not: nobody follows a restored database
 from before it was restored."""

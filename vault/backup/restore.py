@@ -27,6 +27,7 @@ from vault.backup.format import (
     MANIFEST,
     MAX_CHAIN,
     MAX_MANIFEST,
+    OLDEST_SCHEMA,
     TABLES,
     Header,
     Manifest,
@@ -279,11 +280,11 @@ def _require_schema(manifest: Manifest) -> None:
         raise UnavailableError(
             "store_newer", "the backup was made by a newer version of this program: use that one"
         )
-    if manifest.schema != SCHEMA_LEVEL:
+    if manifest.schema < OLDEST_SCHEMA:
         raise ConflictError(
             "backup_outdated",
-            "the backup was made by an older version of this program: restore it with that one, "
-            "then upgrade",
+            "the backup was made by a version of this program that is too old: restore it with that "
+            "one, then upgrade",
         )
 
 

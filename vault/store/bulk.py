@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from vault.errors import ConflictError, UnavailableError
-from vault.store.interface import StoreSession, WriteSet
+from vault.store.interface import BackendError, StoreSession, WriteSet
 from vault.store.schema import HEAD, UNFINISHED
 from vault.store.sql import SqlBackend, SqlSession
 from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table
@@ -51,6 +51,15 @@ def read_rows(session: StoreSession, table: Table[Any], after: Key | None = None
         if len(page) < PAGE_ROWS:
             return
         after = table.key_of(page[-1])
+
+
+def count_all_rows(backend: SqlBackend) -> int | None:
+    """How many rows it has; None if the server takes too long to count them."""
+    try:
+        with backend.read() as session:
+            return sum(session.count_rows(table) for table in ORDER)
+    except BackendError:
+        return None
 
 
 def batch_rows(

@@ -26,6 +26,7 @@ from vault.store.bulk import (
     Progress,
     batch_rows,
     begin_filling,
+    count_all_rows,
     encode_row,
     last_key,
     read_rows,
@@ -173,14 +174,6 @@ class _End:
                 + ", ".join(sorted(names)),
             )
 
-    def count_rows(self) -> int | None:
-        """How many rows it has; None if the server takes too long to count them."""
-        try:
-            with self.backend.read() as session:
-                return sum(session.count_rows(table) for table in ORDER)
-        except BackendError:
-            return None
-
     def rows(self, session: SqlSession, table: Table[Any], after: Key | None) -> Iterator[Any]:
         """The rows behind a key, in the order of their keys."""
         rows = read_rows(session, table, after)
@@ -233,8 +226,8 @@ def _copy(old: _End, view: SqlSession, new: _End, progress: Progress, most: int)
     with new.named(), new.backend.read() as session:
         behind = {table: last_key(session, table) for table in ORDER}
     copied = 0
-    with progress("Copying rows", old.count_rows()) as advance:
-        advance(new.count_rows() or 0)
+    with progress("Copying rows", count_all_rows(old.backend)) as advance:
+        advance(count_all_rows(new.backend) or 0)
         for table in ORDER:
             rows = old.rows(view, table, behind[table])
             for batch in batch_rows(table, rows, most):
@@ -260,7 +253,7 @@ def _verify(
     counts: list[tuple[str, int, int]] = []
     differing: list[str] = []
     with ExitStack() as stack:
-        advance = stack.enter_context(progress("Verifying rows", old.count_rows()))
+        advance = stack.enter_context(progress("Verifying rows", count_all_rows(old.backend)))
         with new.named():
             session = stack.enter_context(new.backend.read())
             session.inspect()

@@ -12,6 +12,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.databases import make_backend
 from tests.support.memory_destination import MemoryDestination
 from tests.support.vaults import ROOT_KEY
 from tests.unit.vault.backup.conftest import Made, ignored
@@ -19,6 +20,7 @@ from tools import backup_verify
 from vault.backup.format import (
     MAGIC,
     MAX_RECORD,
+    OLDEST_SCHEMA,
     Manifest,
     decode_header,
     encode_header,
@@ -28,14 +30,14 @@ from vault.backup.format import (
 )
 from vault.backup.keys import VaultKeys, wrap_file_key
 from vault.backup.reader import BackupReader, encode_removal, read_header
-from vault.backup.restore import list_backups, verify_backup, verify_outside
+from vault.backup.restore import list_backups, restore_backup, verify_backup, verify_outside
 from vault.backup.writer import LENGTH, BackupWriter, Content
 from vault.crypto.backup_keys import Identity, new_file_key, stream_key
 from vault.crypto.digest import sha256
 from vault.crypto.stream import SEALED_CHUNK_SIZE, StreamSealer
 from vault.errors import NotFoundError, TamperedError, UnavailableError, VaultError
 from vault.store.bulk import encode_row
-from vault.store.tables import SECRETS, SYSTEM
+from vault.store.tables import SCHEMA_LEVEL, SECRETS, SYSTEM
 
 EXAMPLES: Final = 500
 MANY = settings(
@@ -377,3 +379,23 @@ def test_arbitrary_bytes_are_no_manifest(data: bytes) -> None:
     with suppress(VaultError):
         read_unverified_manifest(data)
         pytest.fail("it was taken for a manifest")
+
+
+@pytest.mark.parametrize(
+    ("schema", "code"), [(SCHEMA_LEVEL + 1, "store_newer"), (OLDEST_SCHEMA - 1, "backup_outdated")]
+)
+def test_a_schema_that_is_not_known(made: Made, tmp_path: Path, schema: int, code: str) -> None:
+    """Newer than this program, or too old: nothing is written."""
+    place = forge(made, add_all(records_of(made)), schema=schema)
+    with pytest.raises(VaultError) as caught:
+        restore_backup(
+            place,
+            "full",
+            make_backend(f"sqlite:///{tmp_path}/new.db"),
+            made.keys,
+            root_key=ROOT_KEY,
+            now=1,
+            progress=ignored,
+        )
+    assert caught.value.code == code
+    assert not (tmp_path / "new.db").exists()
