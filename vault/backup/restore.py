@@ -283,8 +283,8 @@ def _require_schema(manifest: Manifest) -> None:
     if manifest.schema < OLDEST_SCHEMA:
         raise ConflictError(
             "backup_outdated",
-            "the backup was made by a version of this program that is too old: restore it with that "
-            "one, then upgrade",
+            "the backup was made by a version of this program that is too old: restore it with "
+            "that one, then upgrade",
         )
 
 

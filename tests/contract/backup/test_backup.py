@@ -207,12 +207,13 @@ def test_full_where_the_feed_does_not_tell(in_file: Vault, make: Make, folder: P
     assert back_up(in_file, folder, base=full).depth == 0
 
 
-def test_a_feed_that_was_changed_is_no_base(in_file: Vault, folder: Path) -> None:
-    """An entry that is missing would hide a change: there is no backup."""
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_feed_that_was_changed_is_no_base(in_file: Vault, folder: Path, missing: int) -> None:
+    """An entry that is missing, be it the last, would hide a change: there is no backup."""
     full = back_up(in_file, folder)
     in_file.commit(put(SECRETS, secret("secret/new")))
     in_file.commit()
-    in_file.backend.write(lambda _: WriteSet(deletes={CHANGES: [(full.commits + 1,)]}))
+    in_file.backend.write(lambda _: WriteSet(deletes={CHANGES: [(full.commits + missing,)]}))
     with pytest.raises(TamperedError) as caught:
         back_up(in_file, folder, "later", base=full)
     assert caught.value.code == "feed_damaged"

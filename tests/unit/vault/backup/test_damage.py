@@ -351,25 +351,47 @@ def sealed(made: Made, frame: bytes, **claims: object) -> MemoryDestination:
 def test_what_does_not_decompress_as_told(made: Made, tmp_path: Path) -> None:
     """A bomb, a long record, a cut frame, something behind it, a huge window, no frame at all."""
     compressor = zstandard.ZstdCompressor()
-    zeros = compressor.compress(bytes(2**30 // 4))
+    record = encode_removal(SYSTEM, ("zz",))
+    plain = LENGTH.pack(len(record)) + record
+    frame, zeros = compressor.compress(plain), compressor.compress(bytes(2**28))
     assert len(zeros) < 65_536
     long = compressor.compress(LENGTH.pack(MAX_RECORD + 1) + bytes(64))
     wide = zstandard.ZstdCompressor(
         compression_params=zstandard.ZstdCompressionParameters(window_log=27)
     ).compressobj()
     contents = {
-        "bomb": zeros,
-        "bomb that is told": zeros,
-        "long record": long,
-        "cut": compressor.compress(bytes(1000))[:-1],
-        "behind": compressor.compress(LENGTH.pack(6) + b"\x92\xa1a\x80xx") + b"more",
-        "window": wide.compress(bytes(1000)) + wide.flush(),
-        "no frame": b"\0" * 100,
+        "has more than its manifest says": (zeros, len(plain)),
+        "has a record that is not a row": (zeros, 2**40),
+        "has a record that is too long": (long, 2**40),
+        "does not end where it should": (frame[:-1], len(plain)),
+        "does not decompress": (wide.compress(plain) + wide.flush(), len(plain)),
+        "has less than its manifest says": (frame, len(plain) + 1),
+        "has other rows": (frame, len(plain)),
     }
-    for what, content in contents.items():
-        claims = {"content": 2**40} if what in {"bomb that is told", "long record"} else {}
-        place = sealed(made, content, **claims)
+    for what, (content, told) in contents.items():
+        place = sealed(made, content, content=told)
+        with pytest.raises(TamperedError, match=what):
+            verify(place, made.keys)
         require_refused(made, tmp_path, place)
+    behind = sealed(made, frame + b"more", content=len(plain))
+    with pytest.raises(TamperedError, match="does not end where it should"):
+        verify(behind, made.keys)
+    require_refused(made, tmp_path, behind)
+    none = sealed(made, b"\0" * 100, content=len(plain))
+    with pytest.raises(TamperedError, match="does not decompress"):
+        verify(none, made.keys)
+    require_refused(made, tmp_path, none)
+
+
+def test_nothing_comes_of_what_is_more_than_told(made: Made) -> None:
+    """Reading stops there, and not at the end of whatever somebody has compressed."""
+    place = forge(made, add_all(records_of(made)), content=1)
+    manifest = read_unverified_manifest(place.objects[MANIFEST])
+    source = io.BytesIO(place.objects[DATA])
+    header, encoded = read_header(source, manifest)
+    file_key = made.keys.backup.unwrap(header.keys[0], b"org\nvault-1\nfull")
+    with pytest.raises(TamperedError, match="has more than its manifest says"):
+        next(BackupReader(source, manifest, encoded, file_key).entries())
 
 
 @settings(max_examples=200, deadline=None)
