@@ -42,7 +42,8 @@ from vault.barrier import KEYRING_ROW
 from vault.crypto.backup_keys import Identity
 from vault.crypto.digest import sha256
 from vault.errors import ConflictError, NotFoundError, TamperedError, UnavailableError
-from vault.model.records import RESTORED_ROW, RestoreRecord, SystemRow, TokenRow, UsageRow
+from vault.model.records import SystemRow, TokenRow, UsageRow
+from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.seal.anchor.commit_stamp import (
     COMMIT_STAMP_ROW,
     CommitStampWriter,

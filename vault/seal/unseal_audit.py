@@ -13,7 +13,7 @@ from protocols import json_text
 from protocols.instant import rfc3339
 from vault.audit.broker import AuditBroker
 from vault.audit.record import MAX_TEXT, AuditEvent
-from vault.model.records import RESTORED_ROW, RestoreRecord
+from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.seal.manager import SEAL_ROW, SealRecord
 from vault.store.store import Store
 from vault.store.tables import SYSTEM

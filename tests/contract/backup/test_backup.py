@@ -21,7 +21,7 @@ from vault.backup.restore import KnownState, verify_backup
 from vault.barrier import KEYRING_ROW
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, TamperedError, VaultError
-from vault.model.records import RESTORED_ROW, RestoreRecord
+from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.store.interface import StoreSession, WriteSet
 from vault.store.sql import SqlBackend
 from vault.store.table import StoreQuery

@@ -7,7 +7,8 @@ from actors.testing import FakeWorld
 from tests.unit.vault.seal.anchor.places import KEYRING
 from vault.audit.record import AuditEvent
 from vault.barrier import HmacRowGuard
-from vault.model.records import RESTORED_ROW, RestoreRecord, SystemRow
+from vault.model.records import SystemRow
+from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.seal.manager import SEAL_ROW, SealRecord
 from vault.seal.unseal_audit import record_unseal
 from vault.store.memory import MemoryBackend
