@@ -110,7 +110,7 @@ def list_all(context: typer.Context, folder: Folder) -> None:
     from vault.backup.restore import list_backups
 
     with _failures():
-        found = list_backups(LocalDirectory(folder))
+        found, faults = list_backups(LocalDirectory(folder))
     cli_context(context).print_result([
         {
             "id": each.id,
@@ -122,6 +122,8 @@ def list_all(context: typer.Context, folder: Folder) -> None:
         }
         for each in found
     ])  # fmt: skip
+    for fault in faults:
+        print_note(f"Warning: {fault.message}")
 
 
 @app.command("freehold backup show /backup ID")

@@ -53,11 +53,13 @@ class SealedVault(NamedTuple):
     def of_backup(cls, header: Header) -> Self:
         """As it was when the backup was made. Raises `ValidationError`."""
         try:
-            return cls(header, json_text.decode(header.seal, type=SealRecord))
+            seal = json_text.decode(header.seal, type=SealRecord)
+            SealConfig(seal.shares, seal.threshold)
         except (msgspec.MsgspecError, ValueError):
             raise ValidationError(
                 "backup_invalid", "the backup does not say how its root key is kept"
             ) from None
+        return cls(header, seal)
 
     @classmethod
     def of_database(cls, backend: SqlBackend) -> Self:

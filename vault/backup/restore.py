@@ -41,7 +41,14 @@ from vault.backup.reader import BackupReader, ChunkReader, Entry, read_header
 from vault.barrier import KEYRING_ROW
 from vault.crypto.backup_keys import Identity
 from vault.crypto.digest import sha256
-from vault.errors import ConflictError, NotFoundError, TamperedError, UnavailableError
+from vault.errors import (
+    ConflictError,
+    NotFoundError,
+    TamperedError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
 from vault.model.records import SystemRow, TokenRow, UsageRow
 from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.seal.anchor.commit_stamp import (
@@ -129,16 +136,21 @@ def read_manifest(source: Destination, backup: str) -> bytes:
     return note
 
 
-def list_backups(source: Destination) -> list[Manifest]:
-    """What the manifests say, unverified, the oldest first. Raises `TamperedError`."""
-    found = []
+def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]:
+    """What the manifests say, unverified, the oldest first; and why others are no manifests."""
+    found, faults = list[Manifest](), list[VaultError]()
     for name in source.names():
         backup = name.removesuffix(MANIFEST)
-        if name != backup and backup == backup.strip("."):
+        if name == backup:
+            continue
+        try:
             found.append(
                 _require_name(read_unverified_manifest(read_manifest(source, backup)), backup)
             )
-    return sorted(found, key=lambda manifest: (manifest.created, manifest.id))
+        except (TamperedError, ValidationError) as error:
+            error.message = f"{name}: {error.message}"
+            faults.append(error)
+    return sorted(found, key=lambda manifest: (manifest.created, manifest.id)), faults
 
 
 def read_backup_header(source: Destination, backup: str) -> Header:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,14 @@ REASON = "the disk failed"
 @pytest.fixture
 def agent(folder: Path) -> Iterator[Agent]:
     """An agent with its data in a file, which unseals by itself."""
-    made = served_agent(folder, {**sections(folder), "storage": sqlite(folder / "vault.db")})
+    with filled(folder, sqlite(folder / "vault.db")) as made:
+        yield made
+
+
+@contextmanager
+def filled(folder: Path, storage: dict[str, str]) -> Iterator[Agent]:
+    """An agent that runs, with its secrets in this database."""
+    made = served_agent(folder, {**sections(folder), "storage": storage})
     with running(made):
         initialized = made.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
         made.token = initialized.json["root_token"]
@@ -146,6 +154,24 @@ def audit(agent: Agent, operation: str) -> list[Any]:
     found = require(agent, "GET", f"/api/v1/audit/events?operation={operation}")
     events: list[Any] = found["events"]
     return events
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_while_the_agent_serves(folder: Path, request: pytest.FixtureRequest, kind: str) -> None:
+    """A database server is backed up beside its agents, and restored into a file."""
+    make: Callable[[], str] = request.getfixturevalue(kind)
+    backups = folder / "backups"
+    with filled(folder, on_server(make())) as agent:
+        made = run("create", backups, "--config", config_of(agent))
+        write(agent, 1, "second")
+        later = run("create", backups, "--config", config_of(agent), "--base", made["id"])
+        assert later["kind"] == "incremental"
+        assert read(agent, 1) == "second"
+    other = new_machine(agent, folder / "new", sqlite(folder / "new" / "vault.db"))
+    restore(backups, later["id"], other, "--keep-tokens")
+    with running(other):
+        assert read(other, 1) == "second"
+        assert read(other, 2) == "first"
 
 
 def test_the_same_machine(agent: Agent) -> None:

@@ -62,7 +62,7 @@ def test_killed_while_it_is_made(vault: Vault, tmp_path: Path, lines: int) -> No
     folder = tmp_path / "backups"
     folder.mkdir()
     run_child(lines, "create", vault.url, str(folder), "first")
-    listed = [each.id for each in list_backups(LocalDirectory(folder))]
+    listed = [each.id for each in list_backups(LocalDirectory(folder))[0]]
     assert listed in ([], ["first"])
     for backup in listed:
         require_valid(vault, folder, backup)
@@ -145,7 +145,7 @@ def test_no_space_left(
             back_up(vault, folder, "cut")
     assert caught.value.code == "backup_unavailable"
     assert "No space left on device" in caught.value.message
-    assert list_backups(LocalDirectory(folder)) == []
+    assert list_backups(LocalDirectory(folder)) == ([], [])
     assert not list(folder.glob(".*"))
 
 
@@ -169,7 +169,7 @@ async def test_cancelled(vault: Vault, tmp_path: Path) -> None:
             with trio.fail_after(30):
                 await begun.wait()
             nursery.cancel_scope.cancel()
-        assert list_backups(LocalDirectory(folder)) == []
+        assert list_backups(LocalDirectory(folder)) == ([], [])
         assert not list(folder.glob("*")) + list(folder.glob(".*"))
         with trio.fail_after(30):
             await run_backup_work(

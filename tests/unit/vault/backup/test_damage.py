@@ -93,7 +93,21 @@ def test_what_was_not_touched_is_whole(made: Made, tmp_path: Path) -> None:
         done = verify_by_tool(tmp_path, made.place.objects, backup)
         assert done == f"signature, chunks, {records} records"
     assert made.manifests["full"].chunks > 2
-    assert [each.id for each in list_backups(made.place)] == sorted(made.manifests)
+    listed, faults = list_backups(made.place)
+    assert [each.id for each in listed] == sorted(made.manifests)
+    assert not faults
+
+
+def test_a_damaged_one_is_listed_apart(made: Made) -> None:
+    """It hides no other one."""
+    torn = made.place.objects[MANIFEST][:100]
+    place = made.changed(full__manifest=torn, extra__manifest=made.place.objects["next.manifest"])
+    place.objects["no id.manifest"] = b""
+    listed, faults = list_backups(place)
+    assert [each.id for each in listed] == sorted(made.manifests.keys() - {"full"})
+    assert [fault.message.partition(":")[0] for fault in faults] == [
+        "extra.manifest", "full.manifest", "no id.manifest",
+    ]  # fmt: skip
 
 
 @MANY
