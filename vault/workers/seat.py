@@ -45,14 +45,15 @@ LANES: Final = 4  # control, audit, relay, live
 START_SECONDS: Final = 30.0
 SEAL_SECONDS: Final = round(DRAIN_TIMEOUT) + 5
 """For a worker with operations in flight; one that is still opening gets a second."""
-SEAL_SILENCE: Final = 2  # seconds after which a worker that is to drop its keys is ended
 END_SECONDS: Final = 2.0  # for a process that was killed, or has given its last answer, to end
 SILENCE: Final = 20
 """Seconds after which a worker that says nothing is ended; it says its counts each second. Twice
 the longest that one is known to compute without a turn of its loop: 10 s, for the largest book of
 policies."""
 
-STALLED: Final = 3  # the same, if all others wait for it: it has the turn at the audit log
+STALLED: Final = 3
+"""The same, if all others wait for it (it has the turn at the audit log, or holds the head of the
+database), or a seal does."""
 
 M = TypeVar("M")
 
@@ -152,7 +153,7 @@ class Seat:
             with trio.move_on_after(1.0):
                 await self._keyless.wait()
                 return
-            if not self._is_open or self._ended or self.silent >= SEAL_SILENCE:
+            if not self._is_open or self._ended or self.silent >= STALLED:
                 break
         log.warning("worker %d does not drop its keys in time and is ended", self.number)
         self.kill()
