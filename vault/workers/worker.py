@@ -252,9 +252,10 @@ class Worker:
 
     async def _drain(self, grace: float) -> None:
         await self.handle.drain(grace)
-        if self._opening is not None:
-            self._opening.close()
-            await self._opening.is_closed.wait()
+        opening = self._opening
+        if opening is not None and opening.is_open:  # else the end of the process is all it takes
+            opening.close()
+            await opening.is_closed.wait()
         self._send_counts()
         self._send_spans()
         await self.control.flush()

@@ -17,6 +17,7 @@ from tests.acceptance.workers.waiting import await_true
 from vault.model.server_address import parse_server_address
 
 SECRET = "/v1/secret/data/app"
+LOCK_SECONDS = 5.0  # less than a worker waits for a lock of the database
 WITHIN = 8.0  # seconds on a busy machine; it takes one to four
 
 
@@ -108,19 +109,35 @@ def test_a_worker_that_waits_for_the_database(agent: Agent, url: str) -> None:
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_a_worker_that_the_database_keeps_from_opening(agent: Agent, url: str) -> None:
     """A thread of it waits for a query, which cannot be cut off: it is ended with its keys."""
-    with connection(url) as holder, pinned(agent) as clients:
+    with pinned(agent) as clients, no_worker_opening(agent, url) as opening:
+        seal(agent, clients[1])
+        gone = opening - set(workers_of(agent))
+        assert len(gone) == 1
+    await_workers(agent, gone.pop())
+    verify(agent, restarts=1)
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_stop_waits_for_no_worker_that_opens(agent: Agent, url: str) -> None:
+    """There is nothing in flight that it could finish."""
+    with no_worker_opening(agent, url):
+        began = time.monotonic()
+        assert agent.stop() == 0
+        assert time.monotonic() - began < LOCK_SECONDS
+
+
+@contextmanager
+def no_worker_opening(agent: Agent, url: str) -> Iterator[set[int]]:
+    """For the length of the block one of the workers waits for a lock before it can open."""
+    with connection(url) as holder:
         holder.autocommit = False
         holder.execute("LOCK TABLE roles IN EXCLUSIVE MODE")
         victim = workers_of(agent)[0]
         os.kill(victim, signal.SIGKILL)
-        opening = set(await_workers(agent, victim))
+        found = set(await_workers(agent, victim))
         await_true(lambda: bool(queries_that_wait(url)))
-        seal(agent, clients[1])
-        gone = opening - set(workers_of(agent))
-        assert len(gone) == 1
+        yield found
         holder.rollback()
-    await_workers(agent, gone.pop())
-    verify(agent, restarts=1)
 
 
 @contextmanager
