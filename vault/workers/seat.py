@@ -44,7 +44,8 @@ log: Final = logging.getLogger("freehold.workers")
 LANES: Final = 4  # control, audit, relay, live
 START_SECONDS: Final = 30.0
 SEAL_SECONDS: Final = round(DRAIN_TIMEOUT) + 5
-"""For a worker with operations in flight; one that is still opening gets a second."""
+"""For a worker with operations in flight to drop its keys."""
+GIVE_UP_SECONDS: Final = 2  # the same, for one that is still opening
 END_SECONDS: Final = 2.0  # for a process that was killed, or has given its last answer, to end
 SILENCE: Final = 20
 """Seconds after which a worker that says nothing is ended; it says its counts each second. Twice
@@ -142,18 +143,19 @@ class Seat:
     async def take_keys(self) -> None:
         """Return once it has no keys: it has dropped them, or has ended.
 
-        It is ended when it is not open yet and a second is over, when it is silent meanwhile, or
-        after `SEAL_SECONDS`.
+        It is ended when it is not open yet after `GIVE_UP_SECONDS`, when it is silent meanwhile,
+        or after `SEAL_SECONDS`.
         """
         if not self._opening:
             return
         self.is_dismissed = True
         self.tell(Seal(self._opening))
-        for _ in range(SEAL_SECONDS):
+        for second in range(1, SEAL_SECONDS + 1):
             with trio.move_on_after(1.0):
                 await self._keyless.wait()
                 return
-            if not self._is_open or self._ended or self.silent >= STALLED:
+            gives_up = not self._is_open and second >= GIVE_UP_SECONDS
+            if gives_up or self._ended or self.silent >= STALLED:
                 break
         log.warning("worker %d does not drop its keys in time and is ended", self.number)
         self.kill()

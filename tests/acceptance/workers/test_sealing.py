@@ -15,6 +15,7 @@ from tests.acceptance.witnessed import held_by, members_of, watch
 from tests.acceptance.workers.fleet import await_workers, is_gone, pinned, workers_of
 from tests.acceptance.workers.waiting import await_true
 from vault.model.server_address import parse_server_address
+from vault.seal.root_keys.file import FileRootKey
 
 SECRET = "/v1/secret/data/app"
 LOCK_SECONDS = 5.0  # less than a worker waits for a lock of the database
@@ -38,14 +39,14 @@ def agent(url: str, folder: Path) -> Iterator[Agent]:
         {
             "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": SEVERAL},
             "storage": {"type": url.partition(":")[0], "connection_string": url},
+            "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
         },
     )
     watch(made, folder)
     with running(made):
         told = made.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}).json
-        made.token, key = told["root_token"], told["keys"][0]
-        (folder / "share").write_text(key)
-        unseal(made)
+        made.token = told["root_token"]
+    with running(made):  # which is so when each worker is open
         mount = {"type": "kv", "options": {"version": "2"}}
         assert made.call("POST", "/v1/sys/mounts/secret", mount).status == 204
         assert made.call("POST", SECRET, {"data": {"v": 1}}).status == 200
@@ -54,7 +55,7 @@ def agent(url: str, folder: Path) -> Iterator[Agent]:
 
 def unseal(agent: Agent) -> None:
     """Offer the one share."""
-    share = (agent.folder / "share").read_text()
+    share = FileRootKey(agent.folder / "root.key").load().hex()
     assert not agent.call("PUT", "/v1/sys/unseal", {"key": share}).json["sealed"]
 
 
