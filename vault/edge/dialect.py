@@ -36,9 +36,9 @@ NOTHING_DONE: Final = "none"  # an outcome; where an error has none, it is meant
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "LIST"})  # methods that change nothing
 UNCLEAR_PATH: Final = "sys/request"  # where a request is recorded that has no route
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
-_NOT_SERVING: Final = frozenset(
-    {"sealed", "not_initialized"}
-)  # there is no log to record anything in
+_NOT_SERVING: Final = frozenset({"sealed", "not_initialized"})
+"""There is no log to record anything in, and the connection closes: whoever kept it, a load
+balancer or a client that knows several agents, may come to one that serves."""
 
 MAX_UNKNOWN_BODY: Final = 8 << 10
 """Bytes of a body that is decoded before the caller is authenticated: a few shares, or a small
@@ -230,6 +230,8 @@ class Dialect:
         reply = self.error_reply(error, request_id)
         if isinstance(error, UnavailableError):
             reply = replace(reply, refused=error.code)
+        if error.code in _NOT_SERVING:
+            reply = reply.with_header(b"connection", "close")
         wait = error.details.get("retry_after")
         if wait is None and isinstance(error, UnavailableError) and is_certainly_undone(error):
             wait = RETRY_AFTER
