@@ -209,7 +209,7 @@ class DataPath:
     async def _follow(self) -> None:
         """See what other processes have committed, also while nobody asks."""
         try:
-            await self.parts.store.catch_up()
+            await self.parts.store.look()  # a node that is silent has to catch up, too
         except UnavailableError:
             return  # `Store.outage` says so, and whoever asks is told
         await self.snapshots.refresh_stale()

@@ -32,6 +32,7 @@ from actors import (
 from actors.report import Reporter, log_failure
 from actors.world import uptime_ns
 from vault.errors import TamperedError, UnavailableError
+from vault.store.change_feed import FeedBehindError
 from vault.store.committer import (
     Checkpointer,
     CommitCounts,
@@ -124,8 +125,7 @@ class Store:
         self._runner = QueryRunner(
             guard, cache, loading, index, can_prefetch=backend.readers > _VIEWS
         )
-        self.outage = ""
-        """Why the last check of the change feed failed, for people; empty when it succeeded."""
+        self._outage = ""
         self.silence: Callable[[], str] = str
         """Why nothing may be answered although the database does; empty while it may be."""
         self._queries = tree.ref("queries") if backend.queries_in_turn else None
@@ -133,6 +133,16 @@ class Store:
         self._look = None if backend.exclusive else tree.ref("look")
         self._pending_look = pending_look
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
+
+    @property
+    def outage(self) -> str:
+        """Why nothing is answered, as far as the database is concerned, for people; or empty."""
+        return FeedBehindError().message if self.is_behind else self._outage
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether much is being taken over that other processes have committed."""
+        return self._committer.is_behind
 
     async def catch_up(self) -> None:
         """See everything that any process or machine had acknowledged before this call.
@@ -150,13 +160,16 @@ class Store:
             return
         seconds = self._backend.look_seconds
         try:
-            if self._pending_look.is_overdue(seconds):
-                raise _not_in_time()
-            await _await_reader(self._look.call(None, seconds))
+            if self._pending_look.is_overdue(0.0 if self.is_behind else seconds):
+                raise self._not_in_time()
+            await _await_reader(self._look.call(None, seconds), self._not_in_time)
         except UnavailableError as error:
-            self.outage = error.message
+            self._outage = error.message
             raise
-        self.outage = ""
+        self._outage = ""
+
+    def _not_in_time(self) -> UnavailableError:
+        return FeedBehindError() if self.is_behind else _not_in_time()
 
     def get_cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
@@ -313,9 +326,10 @@ class Store:
         try:
             found = await self._in_thread(self._committer.foreign_writes)
         except UnavailableError as error:
-            self.outage = error.message
+            self._outage = error.message
             raise
-        self.outage = ""
+        if self._look is None or self._committer.is_current:
+            self._outage = ""  # else only a look tells
         return found
 
     @property
@@ -454,25 +468,30 @@ async def open_store(
         supervise("store", children, world=world, policy=_RESTARTS, report=report) as tree,
         run_checkpointer(checkpoints),
     ):
-        yield Store(
-            backend, guard, world,
-            cache=cache, counts=counts, committer=committer, tree=tree, loading=loading,
-            pending_look=pending_look, index=index,
-        )  # fmt: skip
+        try:
+            yield Store(
+                backend, guard, world,
+                cache=cache, counts=counts, committer=committer, tree=tree, loading=loading,
+                pending_look=pending_look, index=index,
+            )  # fmt: skip
+        finally:
+            committer.stop()
 
 
-async def _await_reader(reply: Awaitable[T]) -> T:
+def _not_in_time() -> UnavailableError:
+    return UnavailableError("store_timeout", "the database did not answer in time")
+
+
+async def _await_reader(
+    reply: Awaitable[T], not_in_time: Callable[[], UnavailableError] = _not_in_time
+) -> T:
     """What an actor that reads replies, in the words of whoever waits for it."""
     try:
         return await reply
     except MailboxFull:
         raise UnavailableError("store_busy", "too many reads wait for the database") from None
     except ActorError:
-        raise _not_in_time() from None
-
-
-def _not_in_time() -> UnavailableError:
-    return UnavailableError("store_timeout", "the database did not answer in time")
+        raise not_in_time() from None
 
 
 @asynccontextmanager

@@ -45,7 +45,8 @@ from vault.workers.zygote import Zygote
 if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
 
-OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
+OPEN_SECONDS: Final = 30.0
+"""For an opening without progress: rows are counted in steps. A large book of policies takes 10."""
 SEAL_SECONDS: Final = DRAIN_TIMEOUT + 5.0
 END_SECONDS: Final = 2.0  # to end a process once its last answer is given
 _FORK_AGAIN: Final = 2.0  # until a process is asked for again: memory or a limit was short of one
@@ -81,6 +82,7 @@ class Fleet(SharedPeers):
         self._world = world
         self._tracing = tracing
         self._seats: set[Seat] = set()
+        self._opening_seats: set[Seat] = set()
         self._counts: dict[int, Counts] = {}
         self._opening: Handover | None = None
         self._openings = 0
@@ -163,6 +165,8 @@ class Fleet(SharedPeers):
         """The vault seals: what comes from here on is relayed, and refused by the leader."""
         self._is_shut = True
         self._words[page.OPENING] = 0
+        for seat in self._opening_seats:
+            seat.tell(Seal())  # whoever counts rows would keep the seal waiting
 
     def _begin(self) -> None:
         if not self._is_shut:
@@ -336,11 +340,14 @@ class Fleet(SharedPeers):
             epoch=opening.epoch,
             floor=self._world.clock.least,
         )
+        self._opening_seats.add(seat)
         try:
             answer = await seat.ask(order, OPEN_SECONDS)
         except WorkerGone:
             return False
-        if isinstance(answer, Opened) and not answer.error:
+        finally:
+            self._opening_seats.discard(seat)
+        if self._is_shut or (isinstance(answer, Opened) and not answer.error):
             return True
         log.error("worker %d cannot read: %s", seat.number, getattr(answer, "error", "confused"))
         seat.kill()

@@ -84,6 +84,9 @@ class Seat:
         self._serving = trio.Event()
         self._ended = False
         self._asked = False  # an order has a deadline of its own
+        self._waiting = trio.CancelScope()  # for the answer to an order
+        self._patience = 0.0  # seconds without progress
+        self._steps = 0  # of an opening
         self.silent = 0
         """Seconds since it last said something."""
         self.pid = 0  # once it is started
@@ -111,14 +114,17 @@ class Seat:
         return not self._ended
 
     async def ask(self, order: Order, seconds: float) -> Opened | Sealed:
-        """Give an order that is answered. Raises `WorkerGone`; one that is late is killed."""
+        """Give an order that is answered within so many seconds of the last step of an opening.
+
+        Raises `WorkerGone`; one that is late is killed.
+        """
         if self._ended:
             raise WorkerGone
         self._answered, self._answers = trio.Event(), []
         self._control.post(order)
-        self._asked = True
+        self._asked, self._patience = True, seconds
         try:
-            with trio.move_on_after(seconds):
+            with trio.move_on_after(seconds) as self._waiting:
                 await self._answered.wait()
         finally:
             self._asked, self.silent = False, 0
@@ -201,6 +207,9 @@ class Seat:
                     case Serving():
                         self._serving.set()
                     case Counts() as counts:
+                        if counts.opening_steps != self._steps:
+                            self._steps = counts.opening_steps
+                            self._waiting.deadline = trio.current_time() + self._patience
                         self._staff.counted(self.number, counts)
                     case Alert() as alert:
                         self._staff.alerted(alert)

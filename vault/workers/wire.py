@@ -98,6 +98,7 @@ class Counts(Struct, frozen=True, tag="counts"):
     shed: int  # turned away since the worker began
     cache: CacheStats | None  # while the vault is open
     store_failing: bool  # its last transaction could not be stored
+    opening_steps: int = 0  # of an opening that is under way: another number is progress
 
 
 class Alert(Struct, frozen=True, tag="alert"):

@@ -22,6 +22,7 @@ from vault.edge.web import with_web_interface
 from vault.errors import VaultError
 from vault.metrics import Metrics
 from vault.store.interface import StoreBackend
+from vault.store.row_index import RowIndexBuilder
 from vault.store.shared_head import SharedHead
 from vault.store.store import Store
 from vault.telemetry.wiring import pipeline_factory, trace_app, traceparent_source, worker_tracing
@@ -183,6 +184,8 @@ class Worker:
         self._nursery = nursery
         self._tracing = tracing
         self._is_open = False
+        self._is_opening = False
+        self._rows = RowIndexBuilder()  # of the opening that is under way
         self._store: Store | None = None
         self._shut = trio.Event()
         self._closed = trio.Event()
@@ -196,11 +199,13 @@ class Worker:
         """Do what it says; nothing keeps it meanwhile, for one of them holds the root key."""
         match order:
             case Open():
-                self._shut = trio.Event()
+                self._shut, self._is_opening = trio.Event(), True
+                self._rows = RowIndexBuilder()
                 self._nursery.start_soon(self._stay_open, order, self._shut)
             case Seal():
                 self._shut.set()
-                if not self._is_open:
+                self._rows.stop()
+                if not (self._is_open or self._is_opening):  # else it is told once it is so
                     self.control.post(Sealed())
             case Reload():
                 self._reload()
@@ -228,10 +233,11 @@ class Worker:
         refused = ""
         self._closed = trio.Event()
         try:
-            async with open_worker_path(self._parts, order) as (pipeline, path):
+            async with open_worker_path(self._parts, order, self._rows) as (pipeline, path):
                 self._is_open, self._store = True, path.parts.store
+                self._is_opening = False
                 garbage_collector.freeze_new()
-                self._service.open(order.opening, pipeline, path.mounts)
+                self._service.open(order.opening, pipeline, path.mounts, self._is_behind)
                 del pipeline, path
                 self.control.post(Opened())
                 await shut.wait()
@@ -240,11 +246,14 @@ class Worker:
             if self._is_open:
                 raise
             refused = "; ".join(str(error) for error in group.exceptions)
-        self._is_open, self._store = False, None
+        self._is_open, self._is_opening, self._store = False, False, None
         self._send_counts()
         garbage_collector.collect_all()  # its parts know each other
         self.control.post(Opened(refused) if refused else Sealed())
         self._closed.set()
+
+    def _is_behind(self) -> bool:
+        return self._store is not None and self._store.is_behind
 
     def _reload(self) -> None:
         try:
@@ -270,6 +279,7 @@ class Worker:
                 shed=int(self.handle.refused_requests()),
                 cache=None if self._store is None else self._store.statistics().cache,
                 store_failing=self._store is not None and self._store.is_failing,
+                opening_steps=self._rows.steps,
             )
         )
         tally.clear()

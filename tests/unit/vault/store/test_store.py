@@ -197,9 +197,18 @@ class LoneStamper:
     def on_durable(self) -> None:
         """Nothing."""
 
-    def catch_up(self, _session: StoreSession) -> list[FedChanges]:
+    def catch_up(
+        self, _session: StoreSession, *, most: int | None = None
+    ) -> list[list[FedChanges]]:
         """Nothing."""
+        _ = most
         return []
+
+    def count_rows(self, *_: object) -> None:
+        """Nothing."""
+
+    def resume(self, _: object) -> None:
+        """Nothing."""
 
 
 async def test_nobody_waits_behind_a_look_without_an_answer() -> None:

@@ -5,15 +5,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
+import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from protocols.http import Limits
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.response_budget import ResponseBudget
 from tests.unit.vault.workers.seats import COUNTS, FakeWorker, FakeZygote, NoEdge, zygote
-from vault.workers.seat import LANES, SILENCE, Seat, Staff
-from vault.workers.wire import LENGTH, Counts, Damage, Serving
+from vault.authz.policy import Policy
+from vault.workers.seat import LANES, SILENCE, Seat, Staff, WorkerGone
+from vault.workers.wire import LENGTH, Counts, Damage, Open, Serving
 
 
 class Stage:
@@ -101,6 +104,42 @@ async def test_who_says_nothing_is_ended(mock_clock: trio.testing.MockClock) -> 
         await pass_(mock_clock, 1)
         assert stage.worker.process.wait(5) == -9
         await stage.ended.wait()
+
+
+OPEN = Open(
+    opening=1,
+    root_key=bytes(32),
+    org="o",
+    vault="v",
+    node="n",
+    ceiling=Policy(name="ceiling", rules=()),
+    epoch=1,
+    floor=0,
+)
+
+
+async def test_an_opening_may_take_as_long_as_it_goes_on(mock_clock: trio.testing.MockClock) -> None:
+    """Counting millions of rows takes its time: a worker is late once nothing more is counted."""
+    async with seated() as stage:
+        control, _, _ = stage.worker.lanes()
+        ended = trio.Event()
+
+        async def ask() -> None:
+            with pytest.raises(WorkerGone):
+                await stage.seat.ask(OPEN, 30.0)
+            ended.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            for step in range(1, 10):
+                await pass_(mock_clock, 20)
+                await control.send(replace(COUNTS, opening_steps=step))
+            await pass_(mock_clock, 20)
+            await control.send(replace(COUNTS, opening_steps=9))
+            assert stage.worker.process.poll() is None
+            await pass_(mock_clock, 11)
+            await ended.wait()
+            assert stage.worker.process.wait(5) == -9
 
 
 async def test_what_a_worker_has_met_of_the_database_is_told() -> None:
