@@ -229,8 +229,9 @@ class Committer:
     def catch_up(self) -> None:
         """Take over what others have committed until now, if anything; blocks.
 
-        It may take long: `is_behind` says so, and `stop` ends it. Raises as `read`, `TamperedError`,
-        and `FeedBehindError` if meanwhile again more was committed than the feed holds.
+        It may take long: `is_behind` says so, and `stop` ends it. Raises as `read`,
+        `TamperedError`, and `FeedBehindError` if meanwhile again more was committed than the feed
+        holds.
         """
         if self._stamper is None or self.is_current:
             return

@@ -177,7 +177,8 @@ class RowIndex:
 
     def replace(self, other: "RowIndex") -> None:
         """Be as the other one, which nobody else has. In the thread that commits."""
-        self._segments, self._taken, self._in_doubt = other._segments, other._taken, []
+        self._segments, self._taken = other._segments, other._taken  # noqa: SLF001  # one of its class
+        self._in_doubt = []
 
     def matches(self, table: Table[Any], key: Key, mac: bytes | None) -> bool:
         """Whether the row has this stamp now, or is not there (None)."""

@@ -31,9 +31,7 @@ class FedPiece(NamedTuple):
     position: FeedPosition
 
 
-def verify_changes(
-    keys: AnchorKeys, entries: Iterable[ChangeRow], after: FeedPosition
-) -> FedPiece:
+def verify_changes(keys: AnchorKeys, entries: Iterable[ChangeRow], after: FeedPosition) -> FedPiece:
     """The changes of the entries that follow the one at `after`.
 
     Raises `TamperedError` (`feed_damaged`) if an entry is missing or has a wrong MAC.

@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trio
@@ -16,14 +18,23 @@ from actors.testing import FakeWorld
 from protocols.http import Listener
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
 from vault.audit.layout import LogLayout
+from vault.authz.policy import Policy
 from vault.config import Settings
 from vault.metrics import Metrics
 from vault.store.shared_head import SharedHead
 from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
-from vault.workers.wire import Drain, Lane, Order, Serving
+from vault.workers.wire import Drain, Lane, Open, Opened, Order, Seal, Sealed, Serving
 
 GONE = ConnectionResetError("gone")
+HANDOVER: Any = SimpleNamespace(
+    root_key=bytes(32),
+    org="o",
+    vault="v",
+    node="n",
+    epoch=1,
+    ceiling=Policy(name="ceiling", rules=()),
+)
 PATIENCE = 10.0  # seconds, of a thread that starts a process
 
 
@@ -173,6 +184,26 @@ async def test_a_worker_that_hangs_with_the_head(stage: Stage) -> None:
         await look()
         await look()
         assert await trio.to_thread.run_sync(process.wait, PATIENCE) == -signal.SIGKILL
+
+
+async def test_a_seal_does_not_wait_for_a_worker_that_opens(stage: Stage) -> None:
+    """It may have millions of rows to count: it is told, and stays without keys."""
+    control, _, _ = stage.zygote.workers[0].lanes()
+
+    async def open_and_seal() -> None:
+        async with stage.fleet.opened(HANDOVER):
+            pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(open_and_seal)
+        assert isinstance(await control.receive(), Open)
+        await trio.testing.wait_all_tasks_blocked()
+        stage.fleet.shut()
+        assert isinstance(await control.receive(), Seal)
+        await control.send(Opened("the database is being closed"))
+        assert isinstance(await control.receive(), Seal)
+        await control.send(Sealed())
+    assert stage.zygote.workers[0].process.poll() is None
 
 
 async def test_it_has_ended_when_its_workers_have(tmp_path: Path) -> None:

@@ -118,7 +118,9 @@ OPEN = Open(
 )
 
 
-async def test_an_opening_may_take_as_long_as_it_goes_on(mock_clock: trio.testing.MockClock) -> None:
+async def test_an_opening_may_take_as_long_as_it_goes_on(
+    mock_clock: trio.testing.MockClock,
+) -> None:
     """Counting millions of rows takes its time: a worker is late once nothing more is counted."""
     async with seated() as stage:
         control, _, _ = stage.worker.lanes()
