@@ -61,7 +61,7 @@ from vault.jobs.refused_report import (
 from vault.metrics import Metrics
 from vault.model.mounts import MountTable
 from vault.peers import Peers
-from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher
+from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher, StaleReads
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.bounded_cache import EvictionPolicy
 from vault.store.row_cache import CacheConfig
@@ -184,8 +184,14 @@ class DataPath:
                 ),
                 snapshots=self.snapshots,
                 catch_up=parts.store.catch_up,
+                commits=lambda: parts.store.commits,
+                stale_reads=self._stale_reads(),
             )
         )
+
+    def _stale_reads(self) -> StaleReads | None:
+        limit = self.parts.settings.storage.stale_reads
+        return None if limit is None else StaleReads(limit, self.parts.store.staleness)
 
     def jobs(self) -> list[Job]:
         """What each process does in the background."""

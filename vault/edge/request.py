@@ -10,7 +10,7 @@ import msgspec
 from protocols import json_text
 from protocols.http.asgi import RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
-from vault.model.operation import UNBOUNDED_BUDGET, Origin, ResponseBudget
+from vault.model.operation import UNBOUNDED_BUDGET, Origin, ResponseBudget, ServedState
 
 MAX_QUERY_FIELDS: Final = 100
 MAX_USER_AGENT: Final = 256  # characters of a User-Agent that are kept
@@ -50,6 +50,7 @@ class Request:
         "query",
         "reached_pipeline",
         "repeated_header",
+        "served",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +68,7 @@ class Request:
     ) -> None:
         """`repeated_header`: a header that may come once and has come more often; empty: none."""
         self.repeated_header = repeated_header
+        self.served = ServedState()
         self.caught_up = False  # it has seen what was acknowledged before it
         self.reached_pipeline = (
             False  # for an operation: then the pipeline has authenticated and recorded it

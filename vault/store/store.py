@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from typing import Any, Final, TypeVar, cast, overload
 
 import trio
@@ -31,6 +32,7 @@ from actors import (
 )
 from actors.report import Reporter, log_failure
 from actors.world import uptime_ns
+from protocols.instant import MAX_NS, SECOND
 from vault.errors import TamperedError, UnavailableError
 from vault.store.change_feed import FeedBehindError
 from vault.store.committer import (
@@ -44,6 +46,7 @@ from vault.store.committer import (
 from vault.store.fencing import fenced
 from vault.store.interface import UNKNOWN, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
+from vault.store.memory_only import require_database
 from vault.store.query import check_query
 from vault.store.query_runner import QueryActor, QueryRunner
 from vault.store.read_index import PendingLook, ReadIndexActor
@@ -128,6 +131,9 @@ class Store:
         self._outage = ""
         self.silence: Callable[[], str] = str
         """Why nothing may be answered although the database does; empty while it may be."""
+        self.committed_at: Callable[[], float] = lambda: inf
+        """When this node last had a commit stored, where that is a condition of its answers."""
+        self._looked_at = -inf, 0  # `World.uptime` and `World.now`
         self._queries = tree.ref("queries") if backend.queries_in_turn else None
         views = _VIEWS if backend.queries_in_turn else 1
         self._look = None if backend.exclusive else tree.ref("look")
@@ -158,7 +164,7 @@ class Store:
         """As `catch_up`, whatever `silence` says."""
         if self._look is None or self._committer.is_current:
             return
-        seconds = self._backend.look_seconds
+        began, seconds = (self._world.uptime(), self._world.now()), self._backend.look_seconds
         try:
             if self._pending_look.is_overdue(0.0 if self.is_behind else seconds):
                 raise self._not_in_time()
@@ -166,7 +172,24 @@ class Store:
         except UnavailableError as error:
             self._outage = error.message
             raise
-        self._outage = ""
+        self._outage, self._looked_at = "", max(began, self._looked_at)
+
+    @property
+    def commits(self) -> int:
+        """The number of the last commit that is seen here; 0: commits are not counted."""
+        return self._committer.commits
+
+    def staleness(self) -> int:
+        """For how many ns it is not known that everything acknowledged is seen here.
+
+        By both clocks: one of them stands still while the machine is suspended, the other can be
+        set back.
+        """
+        uptime, now = self._looked_at
+        known = min(uptime, self.committed_at())
+        if known == -inf:
+            return MAX_NS
+        return max(int((self._world.uptime() - known) * SECOND), self._world.now() - now)
 
     def _not_in_time(self) -> UnavailableError:
         return FeedBehindError() if self.is_behind else _not_in_time()
@@ -205,11 +228,13 @@ class Store:
         Raises `TamperedError`, and `UnavailableError` when the database does not answer.
         """
         if table.counted_subject and not self._backend.exclusive:
+            require_database()
             query = StoreQuery(equals=dict(zip(table.key, key, strict=True)), limit=1)
             return next(iter(await self.select(table, query)), None)
         row = self._cache.lookup(table, key)
         if row is not MISSING:
             return row
+        require_database()
         return cast("R | None", await _await_reader(self._loader.call((table, key), LOAD_TIMEOUT)))
 
     async def select(self, table: Table[R], query: StoreQuery) -> list[R]:
@@ -293,6 +318,7 @@ class Store:
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
         The task's fences (`vault.store.fencing`) are part of the change.
         """
+        require_database()
         try:
             return cast("T", await self._writer.call(fenced(change), deadline))
         except MailboxFull:
@@ -368,9 +394,11 @@ class Store:
         return self._tree.snapshot()
 
     async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
+        require_database()
         return await self._world.run_sync(fn, *args, limiter=self._reader_limiter)
 
     async def _run_query(self, table: Table[Any], question: Callable[[StoreSession], T]) -> T:
+        require_database()
         if self._queries is None or table is VERSIONS:  # a page of values takes its time
             return await self._in_thread(self._query_in_view, table, question)
         return cast("T", await _await_reader(self._queries.call(question, LOAD_TIMEOUT)))

@@ -117,7 +117,7 @@ async def open_worker_path(
         watches = [Job("damage", WATCH_INTERVAL, watch, at_end=True)]
         if not backend.is_of_one_node:
             heartbeat = HeartbeatFollower(order.node, store, world)
-            store.silence = heartbeat.outage
+            store.silence, store.committed_at = heartbeat.outage, heartbeat.committed_at
             watches.append(Job("heartbeat", WATCH_INTERVAL, heartbeat))
         async with (
             parts.audit.appending(appender),
