@@ -124,15 +124,18 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  # the same
             raise await self._record_failure(context, error) from None  # 5
         if context.handler.is_audited:
-            try:
-                if context.as_of:
-                    self._require_recent()
-                await self._audit.record(context.success_event(result))  # 5
-            except VaultError as refused:
-                self._count(op.name, refused.type)
-                raise
+            await self._record_read(context, result)  # 5
         self._count(op.name, "ok")
         return result  # 6
+
+    async def _record_read(self, context: AuditContext[P, R], result: R) -> None:
+        try:
+            if context.as_of:
+                self._require_recent()
+            await self._audit.record(context.success_event(result))
+        except VaultError as refused:
+            self._count(context.op.name, refused.type)
+            raise
 
     def _is_stale_read(self, context: AuditContext[P, R], error: Exception) -> bool:
         """Whether it is answered from memory, since the database does not answer.

@@ -77,13 +77,13 @@ class RowIndexBuilder:
 
     def __init__(self) -> None:
         self._is_stopped = False
-        self._indexed = 0  # words that are in an index already
+        self._other_steps = 0
         self.clear()
 
     @property
     def steps(self) -> int:
-        """How much was done so far, in any unit: it grows until an index is made. In any thread."""
-        return len(self.words) + len(self.members) + self._indexed
+        """Another number whenever more was done. In any thread."""
+        return len(self.words) + len(self.members) + self._other_steps
 
     def stop(self) -> None:
         """Have whoever adds rows raise `UnavailableError`. In any thread."""
@@ -113,9 +113,9 @@ class RowIndexBuilder:
             self.members.append(row_set)
             self.members.append(place)
 
-    def record_indexed(self, words: int) -> None:
-        """So many are in the index that is being made. Raises as `add`."""
-        self._indexed += words
+    def record_progress(self) -> None:
+        """Something else is done for the index than to add rows. Raises as `add`."""
+        self._other_steps += 1
         self.require_running()
 
     def clear(self) -> None:
@@ -167,13 +167,13 @@ class RowIndex:
         for first in range(0, len(words), _WORDS_PER_STEP):
             for at in range(first, min(first + _WORDS_PER_STEP, len(words)), 2):
                 self._put(words[at], words[at + 1])
-            rows.record_indexed(_WORDS_PER_STEP)
+            rows.record_progress()
         for row_set, places in rows.sums.items():
             self._add_to_sum(row_set, places)
         for first in range(0, len(members), _WORDS_PER_STEP):
             for at in range(first, min(first + _WORDS_PER_STEP, len(members)), 2):
                 self._add_to_sum(members[at], members[at + 1])
-            rows.record_indexed(_WORDS_PER_STEP)
+            rows.record_progress()
 
     def replace(self, other: "RowIndex") -> None:
         """Be as the other one, which nobody else has. In the thread that commits."""

@@ -307,7 +307,7 @@ def count_rows(
     `least`: how many commits there are at least. Raises `TamperedError` (`storage_rows_changed`,
     `storage_mark_damaged`, `storage_rolled_back`), and as the session.
     """
-    session.inspect()
+    session.inspect(rows.record_progress)
     written = _stored_stamp(session)
     totals = sum_rows(session, keys, rows)
     require_searched_rows(session, guard, rows)
