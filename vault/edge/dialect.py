@@ -13,7 +13,13 @@ from actors.world import World
 from protocols.instant import rfc3339
 from vault import operations
 from vault.edge.reply import Reply
-from vault.edge.request import Receive, Request, begin_request, validation_message
+from vault.edge.request import (
+    COMMIT_HEADER,
+    Receive,
+    Request,
+    begin_request,
+    validation_message,
+)
 from vault.edge.router import Route, Router
 from vault.edge.service import VaultService
 from vault.errors import (
@@ -32,7 +38,6 @@ from vault.pipeline import internal_error
 
 T = TypeVar("T")
 
-COMMIT_HEADER: Final = b"x-vault-index"  # Vault Enterprise's, for the same
 AS_OF_HEADER: Final = b"x-freehold-as-of"
 RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
 NOTHING_DONE: Final = "none"  # an outcome; where an error has none, it is meant

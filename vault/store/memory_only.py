@@ -32,8 +32,13 @@ def is_memory_only() -> bool:
 def require_database() -> None:
     """Raise `UnavailableError` if this task may not ask the database."""
     if _memory_only.get():
-        raise UnavailableError(
-            "store_unavailable",
-            "the database does not answer, and this is not in memory: try again",
-            outcome="none",
-        )
+        raise not_in_memory()
+
+
+def not_in_memory() -> UnavailableError:
+    """The error for what only the database can answer."""
+    return UnavailableError(
+        "store_unavailable",
+        "the database does not answer, and this is not in memory: try again",
+        outcome="none",
+    )

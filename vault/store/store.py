@@ -46,7 +46,7 @@ from vault.store.committer import (
 from vault.store.fencing import fenced
 from vault.store.interface import UNKNOWN, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
-from vault.store.memory_only import require_database
+from vault.store.memory_only import is_memory_only, require_database
 from vault.store.query import check_query
 from vault.store.query_runner import QueryActor, QueryRunner
 from vault.store.read_index import PendingLook, ReadIndexActor
@@ -138,6 +138,7 @@ class Store:
         views = _VIEWS if backend.queries_in_turn else 1
         self._look = None if backend.exclusive else tree.ref("look")
         self._pending_look = pending_look
+        self._memory_limiter = trio.CapacityLimiter(1)
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
 
     @property
@@ -244,6 +245,8 @@ class Store:
         have.
         """
         check_query(table, query)
+        if is_memory_only():
+            return await self._select_cached(table, query)
         expected = self._runner.expected_set(table, query)
         try:
             return await self._run_query(
@@ -282,6 +285,8 @@ class Store:
     async def select_checked_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the rows that `select` would return. Raises as it does."""
         check_query(table, query)
+        if is_memory_only():
+            return [table.key_of(row) for row in await self._select_cached(table, query)]
         expected = self._runner.expected_set(table, query)
         try:
             return await self._run_query(
@@ -396,6 +401,11 @@ class Store:
     async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
         require_database()
         return await self._world.run_sync(fn, *args, limiter=self._reader_limiter)
+
+    async def _select_cached(self, table: Table[R], query: StoreQuery) -> list[R]:
+        return await self._world.run_sync(
+            self._runner.select_cached, table, query, limiter=self._memory_limiter
+        )
 
     async def _run_query(self, table: Table[Any], question: Callable[[StoreSession], T]) -> T:
         require_database()
