@@ -41,16 +41,14 @@ def outdated_changes(commits: int) -> StoreQuery:
 class FeedBehindError(UnavailableError):
     """The feed does not reach back to what was followed last, or too much lies in between."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "store_behind",
-            "this process lacks commits of others and takes them over now: try again",
-            outcome="none",
-        )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copies are alike."""
-        return type(self), ()
+def feed_behind_error() -> FeedBehindError:
+    """The error for whoever asks meanwhile."""
+    return FeedBehindError(
+        "store_behind",
+        "this process lacks commits of others and takes them over now: try again",
+        outcome="none",
+    )
 
 
 class FedChanges(NamedTuple):

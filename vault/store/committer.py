@@ -28,7 +28,7 @@ import trio
 from actors import BatchActor, Failure, Worker, World
 from protocols.errors import locate
 from vault.errors import TamperedError
-from vault.store.change_feed import ENTRIES_PER_READ, FedChanges, FeedBehindError
+from vault.store.change_feed import ENTRIES_PER_READ, FedChanges, FeedBehindError, feed_behind_error
 from vault.store.interface import (
     NOTHING_STORED,
     UNKNOWN,
@@ -289,7 +289,7 @@ class Committer:
         if self._stamper is None:
             return
         if self._is_partial:
-            raise FeedBehindError if self._damage is None else copy(self._damage)
+            raise feed_behind_error() if self._damage is None else copy(self._damage)
         with self._record_tampering():
             for number, piece in enumerate(self._stamper.catch_up(session, most=most)):
                 self._is_partial, self.is_behind = True, self.is_behind or number > 0

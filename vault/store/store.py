@@ -34,7 +34,7 @@ from actors.report import Reporter, log_failure
 from actors.world import uptime_ns
 from protocols.instant import MAX_NS, SECOND
 from vault.errors import TamperedError, UnavailableError
-from vault.store.change_feed import FeedBehindError
+from vault.store.change_feed import feed_behind_error
 from vault.store.committer import (
     Checkpointer,
     CommitCounts,
@@ -144,7 +144,7 @@ class Store:
     @property
     def outage(self) -> str:
         """Why nothing is answered, as far as the database is concerned, for people; or empty."""
-        return FeedBehindError().message if self.is_behind else self._outage
+        return feed_behind_error().message if self.is_behind else self._outage
 
     @property
     def is_behind(self) -> bool:
@@ -193,7 +193,7 @@ class Store:
         return max(int((self._world.uptime() - known) * SECOND), self._world.now() - now)
 
     def _not_in_time(self) -> UnavailableError:
-        return FeedBehindError() if self.is_behind else _not_in_time()
+        return feed_behind_error() if self.is_behind else _not_in_time()
 
     def get_cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""

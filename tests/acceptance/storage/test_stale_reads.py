@@ -1,8 +1,9 @@
 """`storage.stale_reads`: an agent that is cut off from its server answers for a while."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -67,6 +68,15 @@ def is_stale(answer: Answer) -> bool:
     return AS_OF in answer.headers
 
 
+def await_answer(agent: Agent, holds: Callable[[Answer], object], *question: Any) -> Answer:
+    """Ask, the secret unless told otherwise, until the answer is so."""
+    until = time.monotonic() + WITHIN
+    while not holds(found := agent.call(*(question or ("GET", VALUE)))):
+        assert time.monotonic() < until, found
+        time.sleep(0.1)
+    return found
+
+
 def test_reads_of_an_agent_that_is_cut_off(agent: Agent, proxy: Proxy) -> None:
     """What is in memory, flagged and for as long as is said; then 503; then as ever."""
     written = agent.call("POST", VALUE, {"data": {"n": 1}})
@@ -80,18 +90,19 @@ def test_reads_of_an_agent_that_is_cut_off(agent: Agent, proxy: Proxy) -> None:
             assert not is_stale(found)
         assert agent.call("LIST", "/v1/secret/metadata/").json["data"]["keys"] == ["first", "other"]
         agent.call("GET", "/api/v1/secrets/secret/first")
+        agent.call("GET", "/v1/auth/token/lookup-self")
     assert int(found.headers[COMMIT]) >= int(written.headers[COMMIT]) > 0
     proxy.freeze()
     cut = time.time()
-    until = time.monotonic() + WITHIN
-    while not is_stale(found := agent.call("GET", VALUE)):
-        assert time.monotonic() < until, found
+    found = await_answer(agent, is_stale)
     assert found.status == 200
     assert found.json["data"]["data"] == {"n": 1}
     as_of = parse_rfc3339(found.headers[AS_OF], "time") / SECOND
     assert cut - 5 <= as_of <= cut + 1, "a heartbeat is each 3 s"
     stale = agent.call("GET", "/api/v1/secrets/secret/first")
     assert (stale.status, is_stale(stale)) == (200, True)
+    own = agent.call("GET", "/v1/auth/token/lookup-self")
+    assert (own.status, is_stale(own)) == (200, True)
     listed = agent.call("LIST", "/v1/secret/metadata/")
     assert (listed.json["data"]["keys"], is_stale(listed)) == (["first", "other"], True)
     for refused in (
@@ -102,32 +113,24 @@ def test_reads_of_an_agent_that_is_cut_off(agent: Agent, proxy: Proxy) -> None:
         agent.call("GET", "/health/ready"),
     ):
         assert (refused.status, is_stale(refused)) in {(503, False), (503, True)}, refused
+    require_bound(agent, brief, cut)
+    proxy.resume()
+    await_answer(agent, lambda found: found.status == 200 and not is_stale(found))
+    await_answer(agent, lambda found: found.status == 200, "POST", VALUE, {"data": {"n": 2}})
+    search = f"/api/v1/audit/events?request_id={stale.request_id}"
+    events = await_answer(agent, lambda found: found.json["events"], "GET", search).json["events"]
+    assert [(event["result"], event["code"]) for event in events] == [("ok", "stale_read")]
+
+
+def require_bound(agent: Agent, brief: str, cut: float) -> None:
+    """It goes on for as long as is said, the short token for as long as it lasts; then 503."""
     statuses: list[tuple[float, int, int]] = []
     while time.time() < cut + LIMIT + 4:
-        statuses.append(
-            (
-                time.time(),
-                agent.call("GET", VALUE).status,
-                agent.call("GET", VALUE, token=brief).status,
-            )
-        )
+        now = time.time()
+        one, other = (agent.call("GET", VALUE, token=token) for token in (agent.token, brief))
+        statuses.append((now, one.status, other.status))
         time.sleep(0.2)
     assert {status for at, status, _ in statuses if at > cut + LIMIT + 1} == {503}
     assert {status for at, _, status in statuses if at > cut + 5} <= {403, 503}
     assert 403 in {status for _, _, status in statuses}
     assert 200 in {status for at, status, _ in statuses if at > cut + 6}
-    proxy.resume()
-    until = time.monotonic() + WITHIN
-    while (found := agent.call("GET", VALUE)).status != 200 or is_stale(found):
-        assert time.monotonic() < until, found
-        time.sleep(0.1)
-    until = time.monotonic() + WITHIN
-    while (stored := agent.call("POST", VALUE, {"data": {"n": 2}})).status != 200:
-        assert time.monotonic() < until, stored
-        time.sleep(0.1)
-    search = f"/api/v1/audit/events?request_id={stale.request_id}"
-    until = time.monotonic() + WITHIN
-    while not (events := agent.call("GET", search).json["events"]):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    assert [(event["result"], event["code"]) for event in events] == [("ok", "stale_read")]

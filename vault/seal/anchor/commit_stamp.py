@@ -36,8 +36,8 @@ from vault.store.change_feed import (
     MAX_ENTRY_BYTES,
     REMOVED_PER,
     FedChanges,
-    FeedBehindError,
     encode_changes,
+    feed_behind_error,
     outdated_changes,
 )
 from vault.store.interface import ConstraintError, FeedPosition, StoreSession
@@ -196,12 +196,12 @@ class CommitStampWriter:
             return
         base, position = self._decode_newer(stored), self.position
         if most is not None and base.commits - position.commits > most:
-            raise FeedBehindError
+            raise feed_behind_error()
         while True:
             after = position.commits
             entries = session.select(CHANGES, StoreQuery(after=(after,), limit=ENTRIES_PER_READ))
             if after < base.commits - KEPT and (not entries or entries[0].seq > after + 1):
-                raise FeedBehindError
+                raise feed_behind_error()
             found, position = verify_changes(self._keys, entries, position)
             if len(entries) < ENTRIES_PER_READ or position.commits >= base.commits:
                 break
