@@ -251,10 +251,10 @@ async def fall_behind(stores: list[Store]) -> None:
     await other.catch_up()
     assert await other.get(SECRETS, "a") is not None
     assert await other.get(SECRETS, "e") is None
+    await one.commit(put(SECRETS, secret("e")))
     for number in range(1, 8):
         await one.commit(put(SECRETS, secret("a", current_version=number)))
     await one.commit(remove(SECRETS, "b"))
-    await one.commit(put(SECRETS, secret("e")))
 
 
 async def require_all_seen(stores: list[Store]) -> None:
