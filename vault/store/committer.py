@@ -207,6 +207,7 @@ class Committer:
         self.is_behind = False
         """Whether much is being taken over that others have committed. In any thread."""
         self._counting: RowIndexBuilder | None = None
+        self._is_counting_logged = False
         self._is_stopping = False
 
     def connect(self) -> None:
@@ -260,10 +261,12 @@ class Committer:
         new one is there: a reader that began before compares with it, and asks again.
         """
         self.is_behind = True
-        log.warning(
-            "commits of others are missing that the change feed no longer holds: all rows are "
-            "counted anew"
-        )
+        if not self._is_counting_logged:
+            log.warning(
+                "commits of others are missing that the change feed no longer holds: all rows are "
+                "counted anew"
+            )
+        self._is_counting_logged = True  # what fails is tried again and again
         rows = self._counting = RowIndexBuilder()
         if self._is_stopping:
             rows.stop()
@@ -280,7 +283,7 @@ class Committer:
             stamper.resume(counted)
             self._cache.clear()
             self._counts.table_versions.record_unknown_changes()
-            self._is_partial = False
+            self._is_partial = self._is_counting_logged = False
             self._set_applied(stamper)
         log.warning("all rows are counted, as of commit %d", self._applied)
 
