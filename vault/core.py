@@ -55,6 +55,7 @@ from vault.handlers.live import (
     event_reader,
     state_reader,
 )
+from vault.handlers.nodes import NodeHandlers
 from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
@@ -76,7 +77,7 @@ from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.bound_keys import PepperedScheme, bind_audit_keys, bind_opaque_id
 from vault.seal.manager import Core
-from vault.seal.nodes import run_heartbeat
+from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.startup_checks import (
@@ -228,7 +229,7 @@ async def open_core(
             _lend_to_link(dependencies, startup, barrier, path.policies),
             run_heartbeat(
                 startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
-            ),
+            ) as heartbeat,
             monitor_integrity(store, watch, startup.foreign_writes, world),
             hold_leases(wired.leases),
             run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
@@ -241,6 +242,9 @@ async def open_core(
                 _track_gauges(dependencies.metrics, store, audit, dependencies.peers, tree),
                 dependencies.metrics.track_gauges(
                     audit_damaged=lambda: float(bool(periodic_check.damage)),
+                    database_clock_offset_seconds=lambda: (
+                        0.0 if heartbeat is None else heartbeat.clock_offset
+                    ),
                     anchor_failing=lambda: float(bool(anchor_writer.error)),
                     retention_suspended=lambda: float(startup.retention.clock.is_suspended),
                     key_generation=lambda: float(barrier.active_generation),
@@ -261,7 +265,7 @@ async def open_core(
                     yield Core(
                         wired.pipeline,
                         path.mounts,
-                        lambda: audit.refusal_reason() or store.outage or store.silence(),
+                        partial(_explain_refusal, audit, store, heartbeat),
                         dependencies.peers.shut,
                     )
 
@@ -336,6 +340,7 @@ def _wire_pipeline(
         ).handlers(),
         **audits.handlers(),
         **system.handlers(),
+        **NodeHandlers(KnownNodes(base.startup.node.id, path.parts.store, world)).handlers(),
         **RootKeyHandlers(root_key).handlers(),
         **_status_handlers(base, path, system, audits),
     }
@@ -488,6 +493,12 @@ async def _set_up_dev_mode(root_token: str, path: DataPath) -> None:
     await path.tokens.replace_root(root_token)
     if path.mounts.get(DEV_MOUNT) is None:
         await path.mount_handlers.create(ResourcePath.parse_folder(DEV_MOUNT), WriteMount())
+
+
+def _explain_refusal(audit: AuditBroker, store: Store, heartbeat: NodeHeartbeat | None) -> str:
+    """Why the agent is not ready, for people; empty while it is."""
+    reason = audit.refusal_reason() or store.outage or store.silence()
+    return reason or ("" if heartbeat is None else heartbeat.clock_fault())
 
 
 def _tree(branches: list[Callable[[], Node]]) -> Node:

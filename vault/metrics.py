@@ -61,6 +61,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "key_generation": "Number of the key-encryption key that seals now",
     "key_rotation_due": "1 when that key has reached its age or its number of uses",
     "workers_failing": "1 while worker processes end again and again",
+    "database_clock_offset_seconds": "Seconds that the database's clock is ahead of the machine's",
     "replicas_usable": "Read replicas of the database that are connected and have not failed since",
     "replica_lag_commits": "Commits that the read replica which is furthest behind lacks",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",

@@ -56,10 +56,11 @@ from vault.model.payloads import (
     WriteSecret,
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
-from vault.model.records import MountRow, PolicyRow, RoleRow, SecretRow, TokenRow, UserRow
+from vault.model.records import MountRow, NodeRow, PolicyRow, RoleRow, SecretRow, TokenRow, UserRow
 from vault.model.results import (
     BrowserSession,
     KeyList,
+    KnownNode,
     RewrapStep,
     RoleWritten,
     SecretInfo,
@@ -183,6 +184,8 @@ REWRAP_DATA_KEYS: Final = OperationType[RewrapDataKeys | Nothing, RewrapStep]("s
 RETIRE_KEYS: Final = OperationType[Nothing, list[int]]("sys.retire_keys")
 READ_KEY_STATUS: Final = OperationType[Nothing, KeyStatus]("sys.key_status")
 READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
+LIST_NODES: Final = OperationType[Nothing, list[KnownNode]]("sys.nodes.list")
+FORGET_NODE: Final = OperationType[Nothing, NodeRow]("sys.nodes.forget")
 READ_CACHE: Final = OperationType[Nothing, CacheState]("sys.cache")
 READ_HEALTH: Final = OperationType[Nothing, HealthState]("sys.health")
 

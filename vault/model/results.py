@@ -6,7 +6,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vault.model.labels import Labels
-from vault.model.records import AccessRow, MountRow, RoleRow, SecretRow, UserRow, VersionRow
+from vault.model.records import (
+    AccessRow,
+    MountRow,
+    NodeRow,
+    RoleRow,
+    SecretRow,
+    UserRow,
+    VersionRow,
+)
 
 
 class UserWritten(Struct, frozen=True, kw_only=True):
@@ -84,6 +92,14 @@ class VersionLabels(Struct, frozen=True, kw_only=True):
             by=version.created_by,
             labels=replace(version.labels, expires_at=None),
         )
+
+
+class KnownNode(Struct, frozen=True, kw_only=True):
+    """A node on the database. `answers`: it is the one that says so."""
+
+    row: NodeRow
+    is_running: bool
+    answers: bool
 
 
 class VersionComparison(Struct, frozen=True, kw_only=True):

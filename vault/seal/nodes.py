@@ -21,8 +21,9 @@ from protocols.instant import SECOND
 from vault.audit.checkpoint import origin_node
 from vault.audit.head_file import read_unverified_origin
 from vault.audit.layout import LogLayout
-from vault.errors import ConflictError, TamperedError, UnavailableError
+from vault.errors import ConflictError, NotFoundError, TamperedError, UnavailableError
 from vault.model.records import NodeRow
+from vault.model.results import KnownNode
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.anchor.commit_stamp import COMMIT_STAMP_ROW
 from vault.seal.anchor.keys import AnchorKeys
@@ -43,6 +44,9 @@ cut off from the others, which says for ever what was so then."""
 LIVE_SECONDS: Final = 30.0
 """A node counts as running for so long after its last heartbeat: longer than `SILENCE_SECONDS`,
 since the clocks of the machines differ."""
+MAX_CLOCK_OFFSET: Final = 2.0
+"""Seconds by which the clocks of machine and database may differ. With more the node is not ready:
+tokens would end here earlier or later than at the other nodes."""
 LEAVE_SECONDS: Final = 2.0  # for the last heartbeat of an orderly stop
 _ID_DIGITS: Final = 16
 
@@ -79,10 +83,16 @@ class NodeIdentity:
         """Say in the row that the node runs; with `now` 0 that it has stopped.
 
         Raises `TamperedError` (`node_duplicated`) when another run has taken over the row, and
-        `ConflictError` (`node_outdated`) when newer nodes have gone on without this one.
+        `ConflictError` when it was forgotten (`node_forgotten`), or when newer nodes have gone on
+        without this one (`node_outdated`).
         """
         row = tx.get(NODES, self.id)
-        if row is None or row.run != self.run:
+        if row is None:
+            raise ConflictError(
+                "node_forgotten",
+                "this node was forgotten while it did not answer: start its agent again",
+            )
+        if row.run != self.run:
             raise TamperedError(
                 "node_duplicated",
                 f"another agent has started as node {self.id}: the data folder or the machine was "
@@ -184,6 +194,8 @@ class NodeHeartbeat:
         self._reaction = reaction
         self._world = world
         self._committed = world.uptime()
+        self.clock_offset = 0.0
+        """Seconds by which the database's clock was ahead of ours at the last heartbeat."""
         self._is_failing = False
 
     def committed_at(self) -> float:
@@ -194,6 +206,15 @@ class NodeHeartbeat:
         """Why this node has to answer nothing; empty while it may. In any thread."""
         return _explain_silence(self._world.uptime() - self._committed)
 
+    def clock_fault(self) -> str:
+        """What is wrong with the clocks; empty while they agree."""
+        if abs(self.clock_offset) <= MAX_CLOCK_OFFSET:
+            return ""
+        return (
+            f"the clocks of this machine and of the database differ by {abs(self.clock_offset):.0f}"
+            " seconds: keep both together with NTP"
+        )
+
     async def run(self) -> None:
         """Until cancelled, or until the vault is sealed for what is found."""
         while not await self.beat():
@@ -203,8 +224,8 @@ class NodeHeartbeat:
         """One heartbeat. Whether the vault is sealed for it."""
         began = self._world.uptime()
         try:
-            await self._store.commit(
-                partial(self._node.beat, now=self._world.now()), deadline=SILENCE_SECONDS
+            self.clock_offset = await self._store.commit(
+                self._beat_and_compare, deadline=SILENCE_SECONDS
             )
         except (TamperedError, UnavailableError) as error:
             if await seal_if_damaged(error, self._reaction):
@@ -219,6 +240,11 @@ class NodeHeartbeat:
         else:
             self._committed, self._is_failing = began, False
         return False
+
+    def _beat_and_compare(self, tx: StoreTx) -> float:
+        self._node.beat(tx, self._world.now())
+        there = tx.database_time()
+        return 0.0 if there is None else (there - self._world.wall()) / SECOND
 
     async def leave(self) -> None:
         """The node stops: it counts as running no more. What fails is noticed by its silence."""
@@ -261,23 +287,66 @@ def _explain_silence(seconds: float) -> str:
     return f"the database has taken no commit of this machine for {seconds:.0f} seconds"
 
 
+class KnownNodes:
+    """The nodes as the database has them."""
+
+    def __init__(self, node: str, store: Store, world: World) -> None:
+        """`node`: the id of the one that answers."""
+        self._node = node
+        self._store = store
+        self._world = world
+
+    async def list(self) -> list[KnownNode]:
+        """All of them by id."""
+        now = self._world.now()
+        return [
+            KnownNode(row=row, is_running=self._runs(row, now), answers=row.id == self._node)
+            for row in await self._store.select_all(NODES)
+        ]
+
+    async def forget(self, node: str) -> NodeRow:
+        """Remove the row of a node that does not run, and return it.
+
+        Raises `NotFoundError` (`node_not_found`) and `ConflictError` (`node_running`).
+        """
+        # What replaces a node's stamp writes its row: that must be over before the row is removed.
+        await self._store.commit(lambda _: None)
+        return await self._store.commit(lambda tx: self._forget(tx, node))
+
+    def _forget(self, tx: StoreTx, node: str) -> NodeRow:
+        row = tx.get(NODES, node)
+        if row is None:
+            raise NotFoundError("node_not_found", f"there is no node {node}")
+        if self._runs(row, self._world.now()):
+            raise ConflictError(
+                "node_running",
+                f"node {node} ({row.name}) runs, or did a moment ago: stop its agent first",
+            )
+        tx.delete(NODES, node)
+        return row
+
+    def _runs(self, row: NodeRow, now: int) -> bool:
+        """On a database of its own a node has no heartbeat."""
+        return row.id == self._node or is_live(row, now)
+
+
 @asynccontextmanager
 async def run_heartbeat(
     node: NodeIdentity, store: Store, reaction: DamageReaction, world: World, *, is_alone: bool
-) -> AsyncIterator[None]:
+) -> AsyncIterator[NodeHeartbeat | None]:
     """Keep the node's row fresh for the length of the block, or else have the store be silent.
 
     `is_alone`: the database belongs to this node, and nobody asks.
     """
     if is_alone:
-        yield
+        yield None
         return
     heartbeat = NodeHeartbeat(node, store, reaction, world)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(heartbeat.run)
         store.silence, store.committed_at = heartbeat.outage, heartbeat.committed_at
         try:
-            yield
+            yield heartbeat
         finally:
             store.silence = str
             nursery.cancel_scope.cancel()

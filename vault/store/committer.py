@@ -525,9 +525,11 @@ class WriterActor(BatchActor[Change]):
     max_batch: ClassVar[int] = MAX_BATCH_CHANGES
     hold: ClassVar[float] = BATCH_DELAY
 
-    def __init__(self, committer: Committer, world: World) -> None:
+    def __init__(self, committer: Committer, world: World, on_failure: Callable[[], None]) -> None:
+        """`on_failure` is called when the database has taken none of a batch."""
         self._committer = committer
         self._world = world
+        self._on_failure = on_failure
         self._thread: Worker
 
     async def on_start(self) -> None:
@@ -549,7 +551,11 @@ class WriterActor(BatchActor[Change]):
 
     async def receive_batch(self, batch: Sequence[Change]) -> Sequence[object]:
         """Commit the changes together; raises `BackendError` when none of them was stored."""
-        return await self._thread.run(self._committer.commit, batch)
+        try:
+            return await self._thread.run(self._committer.commit, batch)
+        except BackendError:
+            self._on_failure()
+            raise
 
     async def on_stop(self) -> None:
         """Let the thread go."""

@@ -40,13 +40,20 @@ _RELEASE: Final = _lock(fcntl.F_UNLCK)
 class SharedHead:
     """The head as one process sees it. Only one thread of a process may `hold` it at a time."""
 
-    def __init__(self, lock_file: Path, memory: memoryview, process: int = 0) -> None:
+    def __init__(
+        self,
+        lock_file: Path,
+        memory: memoryview,
+        process: int = 0,
+        processes: int = MAX_PROCESSES,
+    ) -> None:
         """`memory`: `BYTES` of it, zero at first, the same for all processes.
 
-        `process`: the number of this one, less than `MAX_PROCESSES`.
+        `process`: the number of this one, less than `processes`, at most `MAX_PROCESSES`.
         """
         self._path = lock_file
         self._own = _SEEN + process
+        self._seen = slice(_SEEN, _SEEN + processes)
         self._words = memory.cast("Q")
         self._fd: int | None = None
 
@@ -108,7 +115,7 @@ class SharedHead:
 
     def is_at(self, number: int) -> bool:
         """Whether nobody was told of a later commit. Needs no lock."""
-        return self._words[_DONE] == number and max(self._words[_SEEN:]) <= number
+        return self._words[_DONE] == number and max(self._words[self._seen]) <= number
 
     # What other programs write.
 

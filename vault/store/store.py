@@ -33,7 +33,7 @@ from actors import (
 from actors.report import Reporter, log_failure
 from actors.world import uptime_ns
 from protocols.instant import MAX_NS, SECOND
-from vault.errors import TamperedError, UnavailableError
+from vault.errors import TamperedError, UnavailableError, VaultError
 from vault.store.change_feed import feed_behind_error
 from vault.store.committer import (
     Checkpointer,
@@ -76,6 +76,7 @@ STOP_SECONDS: Final = 20.0
 """For what is under way: a database that another process locks keeps a transaction for 5 s, and the
 connection after it as long."""
 MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, and 16 batches
+RETRY_INTERVAL: Final = 3.0  # seconds between commits of nothing while none succeeds
 _VIEWS: Final = 3  # the loader's, and two of whoever asks a file's queries
 _RESTARTS: Final = RestartPolicy(
     # A full disk is waited out, at most a second at a time: reads go on meanwhile, so it never
@@ -470,8 +471,10 @@ async def open_store(
         read_known=committer.read_known,
     )
 
+    recovery = _Recovery(world)
+
     def writer() -> WriterActor:
-        return WriterActor(committer, world)
+        return WriterActor(committer, world, recovery.begin)
 
     def loader() -> LoaderActor:
         return LoaderActor(loading, world)
@@ -506,14 +509,42 @@ async def open_store(
         supervise("store", children, world=world, policy=_RESTARTS, report=report) as tree,
         run_checkpointer(checkpoints),
     ):
-        try:
-            yield Store(
-                backend, guard, world,
-                cache=cache, counts=counts, committer=committer, tree=tree, loading=loading,
-                pending_look=pending_look, index=index,
-            )  # fmt: skip
-        finally:
-            committer.stop()
+        store = Store(
+            backend, guard, world,
+            cache=cache, counts=counts, committer=committer, tree=tree, loading=loading,
+            pending_look=pending_look, index=index,
+        )  # fmt: skip
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(recovery.run, store)
+            try:
+                yield store
+            finally:
+                committer.stop()
+            nursery.cancel_scope.cancel()
+
+
+class _Recovery:
+    """Commits nothing while no commit succeeds, so that an idle agent notices its recovery."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._failed = trio.Event()
+
+    def begin(self) -> None:
+        """A commit has failed."""
+        self._failed.set()
+
+    async def run(self, store: Store) -> None:
+        """Until cancelled."""
+        while True:
+            await self._failed.wait()
+            self._failed = trio.Event()
+            while store.is_failing:
+                await self._world.sleep(RETRY_INTERVAL)
+                try:
+                    await store.commit(lambda _: None)
+                except VaultError as error:  # damage is on record: see `Store.finding`
+                    log.debug("still no commit: %s", error.message)
 
 
 def _not_in_time() -> UnavailableError:

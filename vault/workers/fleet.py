@@ -74,7 +74,7 @@ class Fleet(SharedPeers):
     ) -> None:
         self._page_fd = page.create()
         self._words = (shared := page.Page(self._page_fd)).words
-        super().__init__(shared, settings.storage.file, 0)
+        super().__init__(shared, settings, 0)
         self._link = LinkPorts()
         self._zygote = zygote
         self._count = settings.server.workers

@@ -1,9 +1,8 @@
 """What the processes of one agent share, behind the page."""
 
-from pathlib import Path
-
 from vault.audit.layout import LogLayout
 from vault.audit.shared_tail import SharedTail
+from vault.config import Settings
 from vault.store.shared_head import SharedHead
 from vault.workers.buckets import SharedBuckets, SharedLockout
 from vault.workers.page import Page
@@ -12,16 +11,14 @@ from vault.workers.page import Page
 class SharedPeers:
     """`vault.peers.Peers` of leader and workers alike."""
 
-    def __init__(self, page: Page, database: Path | None, process: int) -> None:
-        """`database`: its file; None: it is on a server, which keeps its head.
-
-        `process`: 0 for the leader, else the worker's number.
-        """
+    def __init__(self, page: Page, settings: Settings, process: int) -> None:
+        """`process`: 0 for the leader, else the worker's number."""
         self._page = page
         self._head = None
-        if database is not None:
+        database = settings.storage.file
+        if database is not None:  # a server keeps its head itself
             lock_file = database.with_name(f"{database.name}.lock")
-            self._head = SharedHead(lock_file, page.head, process)
+            self._head = SharedHead(lock_file, page.head, process, 1 + settings.server.workers)
 
     def head(self) -> SharedHead | None:
         """See `Peers`."""

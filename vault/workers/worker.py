@@ -101,7 +101,7 @@ async def _work(program: Program, spawn: Spawn, fds: list[int]) -> None:
     world = SystemWorld()
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     page = Page(page_fd)
-    peers = SharedPeers(page, settings.storage.file, spawn.number)
+    peers = SharedPeers(page, settings, spawn.number)
     backend = program.join_backend(peers.head())
     await world.run_sync(backend.open)
     control_lane: Lane[Order] = Lane(control, Order)  # type: ignore[arg-type]  # a union is no class

@@ -241,6 +241,26 @@ def test_two_machines_take_turns(agent: Agent, tmp_path: Path) -> None:
     with running(agent):
         assert read(agent, "first").status == 200, "what the other has lost is not its business"
     assert "had its audit log here, and log and anchor are gone" in refused_start(folder)
+    with running(agent):
+        _forget_the_other(agent)
+    done = freehold("audit", "verify", *logs[:2], *config)
+    assert done.returncode == 0, done.stderr
+    with running(other):
+        assert read(other, "first").status == 200
+
+
+def _forget_the_other(agent: Agent) -> None:
+    """Of two nodes the one that does not run."""
+    nodes = agent.call("GET", "/api/v1/system/nodes").json["nodes"]
+    assert sorted((node["running"], node["answers"]) for node in nodes) == [
+        (False,) * 2,
+        (True,) * 2,
+    ]
+    gone, own = sorted(nodes, key=lambda node: node["running"])
+    for node, status in ((own, 409), (gone, 204), (gone, 404)):
+        path = f"/api/v1/system/nodes/{node['id']}"
+        assert agent.call("DELETE", path).status == status
+    assert agent.call("GET", "/api/v1/system/nodes").json["nodes"] == [own]
 
 
 def verify_log(

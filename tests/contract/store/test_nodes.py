@@ -1,6 +1,7 @@
 """Two nodes on one database: each has its own log and anchor, and all are verified together."""
 
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -369,6 +370,21 @@ def one_url(machines: list[Machine]) -> str:
     return machines[0].url
 
 
+async def test_a_forgotten_node_stops_and_joins_anew(machines: list[Machine]) -> None:
+    """It was taken for gone. Its log goes on when it is started again."""
+    reaction = Reaction()
+    async with machines[0].open() as one, machines[1].open() as two:
+        await one.work("a")
+        await one.store.commit(lambda tx: tx.delete(NODES, two.node))
+        await two.store.catch_up()
+        heartbeat = NodeHeartbeat(two.startup.node, two.store, reaction, machines[1].world)
+        assert await heartbeat.beat()
+        assert (reaction.sealed, reaction.recorded) == (1, [])
+    async with machines[1].open() as again:
+        assert again.node == two.node
+        assert again.node in await rows(again)
+
+
 async def test_an_older_database_is_noticed_while_it_runs(
     url: str, machines: list[Machine]
 ) -> None:
@@ -414,9 +430,15 @@ async def test_heartbeats(machines: list[Machine]) -> None:
         assert "no commit of this machine for 11 seconds" in heartbeat.outage()
         await heartbeat.beat()
         assert heartbeat.outage() == ""
+        assert "clocks of this machine and of the database differ" in heartbeat.clock_fault()
         await heartbeat.leave()
         assert (await rows(one))[one.node].heartbeat == 0
     assert reaction.sealed == 0
+    machines[0].world = FakeWorld(now=time.time_ns())
+    async with machines[0].open() as one:
+        heartbeat = NodeHeartbeat(one.startup.node, one.store, reaction, machines[0].world)
+        await heartbeat.beat()
+        assert heartbeat.clock_fault() == ""
 
 
 def as_level(level: int, node: str) -> Callable[[StoreTx], None]:

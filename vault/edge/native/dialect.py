@@ -8,6 +8,7 @@ from vault.edge.native.audit import audit
 from vault.edge.native.batch import batch
 from vault.edge.native.endpoint import build_router
 from vault.edge.native.keys import keys
+from vault.edge.native.nodes import nodes
 from vault.edge.native.openapi import openapi_endpoint
 from vault.edge.native.policies import policies
 from vault.edge.native.policy_replays import replays
@@ -32,6 +33,7 @@ _DOCUMENTED: Final = (
     policies,
     replays,
     users,
+    nodes,
     roles,
     keys,
     tokens,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 from msgspec.structs import replace
+from trio.testing import wait_all_tasks_blocked
 
 from actors import SystemWorld
 from actors.testing import FakeWorld
@@ -17,13 +18,13 @@ from protocols.instant import MAX_NS, SECOND
 from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.change_feed import FedChanges
-from vault.store.interface import StoreSession
+from vault.store.interface import BackendError, StoreSession, WriteSet
 from vault.store.memory import MemoryBackend
 from vault.store.memory_only import use_memory_only
 from vault.store.row_cache import CacheConfig, RowCache
 from vault.store.row_index import RowIndex, RowIndexBuilder
 from vault.store.sqlite import SqliteBackend
-from vault.store.store import Store, open_store
+from vault.store.store import RETRY_INTERVAL, Store, open_store
 from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 from vault.store.transaction import TransactionBatch, transact
@@ -38,6 +39,32 @@ async def test_simulated_world() -> None:
         assert await store.get(SYSTEM, "a") == system("a")
         assert await store.select(SYSTEM, StoreQuery()) == [system("a")]
         await store.check()
+
+
+class FailingBackend(MemoryBackend):
+    """Takes no change while `refuses`."""
+
+    refuses = False
+
+    def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
+        """As the memory's, or refused."""
+        if self.refuses:
+            raise BackendError("store_unavailable", "the disk is full")
+        super().write(apply)
+
+
+async def test_a_store_that_failed_notices_its_recovery_without_a_caller() -> None:
+    """The alert ends although nobody writes: a machine that was refused has turned away."""
+    backend, world = FailingBackend(), FakeWorld()
+    async with open_store(backend, StampGuard(), world, report=lambda _: None) as store:
+        backend.refuses = True
+        with pytest.raises(UnavailableError, match="disk is full"):
+            await store.commit(lambda tx: tx.put(SYSTEM, system("a")))
+        backend.refuses = False
+        with trio.fail_after(LONG):
+            while store.is_failing:
+                await wait_all_tasks_blocked()
+                world.advance(RETRY_INTERVAL)
 
 
 Ask = Callable[[Store, StoreQuery], Awaitable[list[str]]]
