@@ -203,7 +203,7 @@ class Committer:
         self._commit_lock = Lock()
         self._closed = False
         self._is_partial = False  # of what others committed, cache and index have a part
-        self._damage: TamperedError | None = None  # that the feed or a count has shown
+        self._damage: TamperedError | None = None  # of the feed or the rows: nothing goes on
         self.is_behind = False
         """Whether much is being taken over that others have committed. In any thread."""
         self._counting: RowIndexBuilder | None = None
@@ -283,7 +283,7 @@ class Committer:
             stamper.resume(counted)
             self._cache.clear()
             self._counts.table_versions.record_unknown_changes()
-            self._is_partial = self._is_counting_logged = False
+            self._is_partial = self.is_behind = self._is_counting_logged = False
             self._set_applied(stamper)
         log.warning("all rows are counted, as of commit %d", self._applied)
 
@@ -291,8 +291,10 @@ class Committer:
         """Take over what the change feed says, in the turn to commit. Raises as `catch_up`."""
         if self._stamper is None:
             return
+        if self._damage is not None:
+            raise copy(self._damage)
         if self._is_partial:
-            raise feed_behind_error() if self._damage is None else copy(self._damage)
+            raise feed_behind_error()
         with self._record_tampering():
             for number, piece in enumerate(self._stamper.catch_up(session, most=most)):
                 self._is_partial, self.is_behind = True, self.is_behind or number > 0

@@ -129,7 +129,7 @@ class Store:
         self._runner = QueryRunner(
             guard, cache, loading, index, can_prefetch=backend.readers > _VIEWS
         )
-        self._outage = ""
+        self._look_outage = self._write_outage = ""  # why the last of each failed
         self.silence: Callable[[], str] = str
         """Why nothing may be answered although the database does; empty while it may be."""
         self.committed_at: Callable[[], float] = lambda: inf
@@ -145,7 +145,9 @@ class Store:
     @property
     def outage(self) -> str:
         """Why nothing is answered, as far as the database is concerned, for people; or empty."""
-        return feed_behind_error().message if self.is_behind else self._outage
+        if self.is_behind:
+            return feed_behind_error().message
+        return self._look_outage or self._write_outage
 
     @property
     def is_behind(self) -> bool:
@@ -165,6 +167,7 @@ class Store:
     async def look(self) -> None:
         """As `catch_up`, whatever `silence` says."""
         if self._look is None or self._committer.is_current:
+            self._look_outage = ""
             return
         began, seconds = (self._world.uptime(), self._world.now()), self._backend.look_seconds
         try:
@@ -172,9 +175,9 @@ class Store:
                 raise self._not_in_time()
             await _await_reader(self._look.call(None, seconds), self._not_in_time)
         except UnavailableError as error:
-            self._outage = error.message
+            self._look_outage = error.message
             raise
-        self._outage, self._looked_at = "", max(began, self._looked_at)
+        self._look_outage, self._looked_at = "", max(began, self._looked_at)
 
     @property
     def commits(self) -> int:
@@ -358,10 +361,9 @@ class Store:
         try:
             found = await self._in_thread(self._committer.foreign_writes)
         except UnavailableError as error:
-            self._outage = error.message
+            self._write_outage = error.message
             raise
-        if self._look is None or self._committer.is_current:
-            self._outage = ""  # else only a look tells
+        self._write_outage = ""
         return found
 
     @property

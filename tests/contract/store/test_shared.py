@@ -368,6 +368,31 @@ async def test_who_was_cut_off_in_the_middle_counts_anew(
     await require_all_seen(stores)
 
 
+async def test_what_is_counted_stays_counted(
+    database: SharedDatabase, stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away right after it: nothing is missing, so nothing else is waited for."""
+    await fall_behind(stores)
+    trim_feed(database, monkeypatch)
+    resume, failing = CommitStampWriter.resume, [BackendError("store_unavailable", "gone")]
+
+    def resume_and_fail(self: CommitStampWriter, counted: Any) -> None:
+        resume(self, counted)
+        monkeypatch.setattr(CommitStampWriter, "catch_up", fail)
+
+    def fail(*_: object, **__: object) -> Any:
+        monkeypatch.undo()
+        raise failing.pop()
+
+    monkeypatch.setattr(CommitStampWriter, "resume", resume_and_fail)
+    other = stores[1]
+    with pytest.raises(UnavailableError, match="gone"):
+        await other.catch_up()
+    assert not other.is_behind
+    await other.catch_up()
+    await require_all_seen(stores)
+
+
 async def test_rows_that_were_changed_are_found_by_who_counts_anew(
     database: SharedDatabase, stores: list[Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
