@@ -29,6 +29,7 @@ from protocols.systemd import SystemdNotifier
 from protocols.telemetry.activation import make_tracing, running_exporter
 from ui.web.files import read_files
 from vault.config import Settings
+from vault.config.password_file import bind_password
 from vault.config.settings import MIN_BODY_BYTES, StorageSettings
 from vault.control_link.null import NullControlLink, link_folder
 from vault.core import CoreDependencies, open_core
@@ -222,7 +223,7 @@ def make_server_backend(storage: StorageSettings, server: ServerAddress) -> Serv
     """As `make_backend`, of a database on a server."""
     given, replicas = storage.tls, None
     tls = ServerTls(ca_file=given.ca_file, cert_file=given.cert_file, key_file=given.key_file)
-    password = partial(_read_password, storage.password_file) if storage.password_file else None
+    password = bind_password("storage.password_file", storage.password_file)
     backend = _server_backend(storage.type)
 
     def tls_to(address: ServerAddress) -> ServerTls | None:
@@ -286,23 +287,6 @@ def _server_backend(kind: str) -> type[ServerBackend]:
     from vault.store.mysql import MysqlBackend
 
     return MysqlBackend
-
-
-def _read_password(file: Path) -> str:
-    """The first line of the file. Raises `UnavailableError`."""
-    try:
-        password = file.read_text(encoding="utf-8").partition("\n")[0].removesuffix("\r")
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UnavailableError(
-            "store_unavailable", f"storage.password_file: {file} cannot be read: {why}"
-        ) from None
-    if not password or not password.isprintable():  # a driver would end its text there
-        raise UnavailableError(
-            "store_unavailable",
-            f"storage.password_file: the first line of {file} is not a password",
-        )
-    return password
 
 
 def _make_disk_monitor(settings: Settings) -> DiskMonitor:

@@ -39,10 +39,18 @@ from vault.authn.tokens import Tokens
 from vault.authz.policy_store import PolicyStore
 from vault.barrier import Barrier, HmacRowGuard
 from vault.cluster.leases import EXPIRY, KEYS, REPORT, Leases, hold_leases
+from vault.cluster.shared_limits import SharedLimits, run_shared_limits
 from vault.config import Settings
 from vault.control_link.ports import LinkPorts
 from vault.crypto.keyring import Keyring
-from vault.data_path import CacheShare, DataPath, DataPathParts, cache_config, wire_data_path
+from vault.data_path import (
+    CacheShare,
+    DataPath,
+    DataPathParts,
+    cache_config,
+    make_shared_limits,
+    wire_data_path,
+)
 from vault.errors import TamperedError, VaultError
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.control_plane import ControlPlaneHandlers
@@ -75,7 +83,7 @@ from vault.peers import ALONE, Handover, ProcessGroup
 from vault.pipeline import Pipeline, PipelineParts
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
-from vault.seal.bound_keys import PepperedScheme, bind_audit_keys, bind_opaque_id
+from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, bind_opaque_id
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
@@ -199,6 +207,9 @@ async def open_core(
         branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
         prover = make_prover(dependencies.settings.audit_log, audit_keys, world)
+        shared_limits = make_shared_limits(
+            dependencies.settings, LimitKeys(keyring), startup.node.id, world, receives=True
+        )
         path = await wire_data_path(
             DataPathParts(
                 settings=dependencies.settings,
@@ -211,6 +222,7 @@ async def open_core(
                 ceiling=dependencies.link_ports.ceiling,
                 link=dependencies.link_ports,
                 peers=dependencies.peers,
+                shared_limits=shared_limits,
                 make_pipeline=dependencies.make_pipeline,
             )
         )
@@ -234,12 +246,14 @@ async def open_core(
             hold_leases(wired.leases),
             run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
+            run_shared_limits(shared_limits),
         ):
             branches.append(work.snapshot)
             if dependencies.dev_token:
                 await _set_up_dev_mode(dependencies.dev_token, path)
             with (
                 _track_gauges(dependencies.metrics, store, audit, dependencies.peers, tree),
+                _track_shared_limits(dependencies.metrics, shared_limits),
                 dependencies.metrics.track_gauges(
                     audit_damaged=lambda: float(bool(periodic_check.damage)),
                     database_clock_offset_seconds=lambda: (
@@ -531,4 +545,19 @@ def _track_gauges(
         metrics.track_sinks(lambda: {s.label: s.failing_for for s in audit.state().sinks}),
         metrics.track_actors(tree),
     ):
+        yield
+
+
+@contextmanager
+def _track_shared_limits(metrics: Metrics, shared: SharedLimits | None) -> Iterator[None]:
+    """What becomes of limits that are shared with other agents, where they are."""
+    if shared is None:
+        yield
+        return
+    counts = shared.statistics
+    metrics.register_counters(
+        limit_tokens_charged=lambda: float(counts.charged),
+        limit_messages_refused=lambda: float(counts.refused),
+    )
+    with metrics.track_gauges(redis_failing=lambda: float(not counts.connected)):
         yield

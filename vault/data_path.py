@@ -29,10 +29,13 @@ from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicyStore
-from vault.authz.rate_limits import RateLimiter
-from vault.authz.record_limits import FailureLimits, RecordLimits
+from vault.authz.rate_limits import Buckets, Limit, RateLimiter
+from vault.authz.record_limits import FailureLimits, RecordLimits, is_loopback
 from vault.barrier import Barrier
+from vault.cluster.redis import RedisTarget, open_connection
+from vault.cluster.shared_limits import LimitKeys, SharedLimits
 from vault.config import Settings
+from vault.config.password_file import bind_password
 from vault.control_link.ports import LinkPorts
 from vault.errors import UnavailableError
 from vault.handlers.access_counters import AccessCounters
@@ -60,6 +63,7 @@ from vault.jobs.refused_report import (
 )
 from vault.metrics import Metrics
 from vault.model.mounts import MountTable
+from vault.model.server_address import ServerTls
 from vault.peers import Peers
 from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher, StaleReads
 from vault.seal.bound_keys import PepperedScheme
@@ -73,6 +77,9 @@ processes see them."""
 FOLLOW_INTERVAL: Final = 0.25
 """Seconds until a live stream is cut, and what looks at a snapshot outside of a request is current,
 after a commit of another process."""
+
+_PER_MACHINE: Final = frozenset({Limit.ALL_FAILURES, Limit.ALL_REFUSALS})
+"""Limits over all callers: they bound the audit log of one machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +96,7 @@ class DataPathParts:
     ceiling: Policy  # of the control plane's policies
     link: LinkPorts
     peers: Peers
+    shared_limits: SharedLimits | None = None
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
 
@@ -124,15 +132,16 @@ class DataPath:
             (self.policies, self.mount_handlers, barrier), store.count_all_transactions
         )
         failed, denied = parts.settings.limits.failures, parts.settings.limits.refusals
-        buckets = parts.peers.buckets
         self._failures = FailureLimits(
-            failed.per_second, failed.burst_size, failed.share, world.now,
-            make_buckets=partial(buckets, "failures"),
-        )  # fmt: skip
+            self._buckets(Limit.FAILURES, failed.per_second, failed.burst_size),
+            self._buckets(Limit.ALL_FAILURES, failed.per_second, failed.burst_size, failed.share),
+            world.now,
+        )
         self._refusals = RecordLimits(
-            denied.per_second, denied.burst_size, denied.share, world.now,
-            make_buckets=partial(buckets, "refusals"),
-        )  # fmt: skip
+            self._buckets(Limit.REFUSALS, denied.per_second, denied.burst_size),
+            self._buckets(Limit.ALL_REFUSALS, denied.per_second, denied.burst_size, denied.share),
+            world.now,
+        )
 
     @property
     def mounts(self) -> MountTable:
@@ -169,7 +178,7 @@ class DataPath:
                 authenticator=self._make_authenticator(),
                 authorizer=self.authorizer,
                 limits=RateLimiter(
-                    parts.peers.buckets("requests", rate.requests_per_second, rate.burst_size),
+                    self._buckets(Limit.REQUESTS, rate.requests_per_second, rate.burst_size),
                     world.now,
                 ),
                 audit=parts.audit,
@@ -180,7 +189,7 @@ class DataPath:
                 failures=self._failures,
                 refusals=self._refusals,
                 self_service=RateLimiter(
-                    parts.peers.buckets("self-service", own.per_second, own.burst_size), world.now
+                    self._buckets(Limit.SELF_SERVICE, own.per_second, own.burst_size), world.now
                 ),
                 snapshots=self.snapshots,
                 catch_up=parts.store.catch_up,
@@ -212,6 +221,15 @@ class DataPath:
             ),
         ]
 
+    def _buckets(self, limit: Limit, rate: float, burst: int, share: int = 1) -> Buckets:
+        """Those of all processes here and, for a limit of one caller, of all agents."""
+        buckets = self.parts.peers.buckets(limit, rate * share, burst * share)
+        shared = self.parts.shared_limits
+        if shared is None or limit in _PER_MACHINE:
+            return buckets
+        is_local = is_loopback if limit is Limit.FAILURES else None
+        return shared.track(limit, buckets, burst, is_local)
+
     async def _follow(self) -> None:
         """See what other processes have committed, also while nobody asks."""
         try:
@@ -236,6 +254,25 @@ class DataPath:
         chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
         methods = {name: method for name, method in methods_by_name.items() if name in chosen}
         return Authenticator(scheme, methods, self.credential_usage, world)
+
+
+def make_shared_limits(
+    settings: Settings, keys: LimitKeys, node: str, world: World, *, receives: bool
+) -> SharedLimits | None:
+    """The exchange over `cache.redis`, not running; None: it is not configured."""
+    redis = settings.cache.redis
+    if redis is None:
+        return None
+    tls, address = redis.tls, redis.address
+    target = RedisTarget(
+        address,
+        ServerTls(ca_file=tls.ca_file, cert_file=tls.cert_file, key_file=tls.key_file)
+        if address.tls
+        else None,
+        bind_password("cache.redis.password_file", redis.password_file),
+    )
+    connect = partial(open_connection, target, world)
+    return SharedLimits(keys, node, world, connect, receives=receives)
 
 
 async def wire_data_path(parts: DataPathParts) -> DataPath:

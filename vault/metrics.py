@@ -64,6 +64,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "database_clock_offset_seconds": "Seconds that the database's clock is ahead of the machine's",
     "replicas_usable": "Read replicas of the database that are connected and have not failed since",
     "replica_lag_commits": "Commits that the read replica which is furthest behind lacks",
+    "redis_failing": "1 while rate limits are each agent's own because Redis is away",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
 """Name without its `vault_` → help. The first two are the design's."""
@@ -75,6 +76,8 @@ COUNTERS: Final[Mapping[str, str]] = {
     "store_tampered": "Times that the database was found changed by somebody else, or damaged",
     "replica_reads": "Reads of the database that a read replica answered",
     "replica_misses": "Reads that no read replica could answer, so the database itself did",
+    "limit_tokens_charged": "Tokens of rate limits that other agents granted, counted here",
+    "limit_messages_refused": "Messages over Redis that were old or not from this vault",
     "spans_dropped": "Spans of traces that found no place in the queue to the receiver",
 }
 """The same, of what is counted elsewhere; Prometheus adds `_total`."""

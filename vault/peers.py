@@ -13,7 +13,7 @@ from vault.audit.layout import LogLayout
 from vault.audit.shared_tail import SharedTail
 from vault.authn.lockout import Lockout
 from vault.authz.policy import Policy
-from vault.authz.rate_limits import TokenBuckets
+from vault.authz.rate_limits import Limit, TokenBuckets
 from vault.errors import TamperedError
 from vault.store.row_cache import CacheStats
 from vault.store.shared_head import SharedHead
@@ -52,8 +52,8 @@ class Peers(Protocol):
         """The count of wrong secrets."""
         ...
 
-    def buckets(self, name: str, rate: float, burst: int) -> TokenBuckets:
-        """The token buckets of this name."""
+    def buckets(self, limit: Limit, rate: float, burst: int) -> TokenBuckets:
+        """The token buckets of this limit."""
         ...
 
 
@@ -108,9 +108,9 @@ class OneProcess:
         """One of its own."""
         return Lockout()
 
-    def buckets(self, name: str, rate: float, burst: int) -> TokenBuckets:
+    def buckets(self, limit: Limit, rate: float, burst: int) -> TokenBuckets:
         """Its own."""
-        _ = name
+        _ = limit
         return TokenBuckets(rate, burst)
 
     @property

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from protocols.instant import SECOND
-from vault.authz.rate_limits import TokenBuckets
+from vault.authz.rate_limits import Buckets
 from vault.errors import RateLimitError
 
 MAX_REPORTED: Final = 1_024  # sources whose refusals are counted one by one in a window
@@ -42,19 +42,12 @@ class SuppressedRecords(Struct, frozen=True):
 
 
 class RecordLimits:
-    """`rate` records a second for a source, `burst` at once, and `share` times that for all."""
+    """A limit for each source, and one for all of them together."""
 
-    def __init__(
-        self,
-        rate: float,
-        burst: int,
-        share: int,
-        now: Callable[[], int],
-        make_buckets: Callable[[float, int], TokenBuckets] = TokenBuckets,
-    ) -> None:
-        """`make_buckets`: where other processes take from the same ones."""
-        self._each = make_buckets(rate, burst)
-        self._all = make_buckets(rate * share, burst * share)
+    def __init__(self, each: Buckets, together: Buckets, now: Callable[[], int]) -> None:
+        """`together` is asked for one key alone."""
+        self._each = each
+        self._all = together
         self._now = now
         self._suppressed: dict[str, int] = {}
 
@@ -109,3 +102,8 @@ def address_key(ip: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(IPv6Network((int(address), _SUBSCRIBER), strict=False))
+
+
+def is_loopback(source: str) -> bool:
+    """Whether an `address_key` is of a client on the same machine."""
+    return source.startswith("127.") or source == address_key("::1")

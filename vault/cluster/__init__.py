@@ -1,1 +1,1 @@
-"""Several agents on one database: which of them does what is done once for all."""
+"""Several agents on one database: leases of what is done once for all, and shared rate limits."""

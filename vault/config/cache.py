@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from protocols.settings.field_types import Duration, Section, Size
+from protocols.settings.field_types import Duration, FilePath, Section, Size
 from vault.config import machine_limits
+from vault.config.tls import ClientTlsSettings
+from vault.model.server_address import RedisAddress, parse_redis_address
 
 MIB: Final = 1 << 20
 MIN_DEFAULT_SIZE: Final = 64 * MIB  # some 45,000 secrets
@@ -25,6 +27,34 @@ def _default_size() -> int:
     return min(max(machine_limits.memory() // 8, MIN_DEFAULT_SIZE), MAX_DEFAULT_SIZE)
 
 
+class RedisSettings(Section):
+    """The Redis over which the agents of one database share their rate limits.
+
+    `redis://HOST:PORT`, `rediss://…` with TLS, `unix:///SOCKET`. Nothing is stored in it.
+    """
+
+    url: SecretStr
+    password_file: FilePath | None = None
+    tls: ClientTlsSettings = ClientTlsSettings()
+
+    @model_validator(mode="after")
+    def _check_url(self) -> Self:
+        try:
+            address = self.address
+        except ValueError as error:
+            raise ValueError(f"url {error}") from None
+        if address.password and self.password_file is not None:
+            raise ValueError("has a password in url and password_file: choose one")
+        if not address.tls and self.tls != ClientTlsSettings():
+            raise ValueError("tls is for rediss://…")
+        return self
+
+    @property
+    def address(self) -> RedisAddress:
+        """Where it is."""
+        return parse_redis_address(self.url.get_secret_value())
+
+
 class CacheSettings(Section):
     """How much of the database is kept in memory, sealed as it lies there, and for how long.
 
@@ -38,6 +68,7 @@ class CacheSettings(Section):
     ttl: Duration | None = None
     invalidation_events: tuple[InvalidationEvent, ...] = INVALIDATION_EVENTS
     warmup_enabled: bool = True
+    redis: RedisSettings | None = None
 
     @field_validator("invalidation_events")
     @classmethod

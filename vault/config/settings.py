@@ -20,6 +20,7 @@ from protocols.settings.proxies import ProxySettings
 from protocols.settings.telemetry import TelemetrySettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
+from vault.config.tls import ClientTlsSettings
 from vault.config.workers import AUTO, WorkerCount
 from vault.model.server_address import ServerAddress, parse_server_address
 
@@ -95,20 +96,6 @@ class ServerSettings(Section):
         return self
 
 
-class StorageTlsSettings(Section):
-    """TLS to a database server; the server's name is always verified."""
-
-    ca_file: FilePath | None = None
-    cert_file: FilePath | None = None
-    key_file: FilePath | None = None
-
-    @model_validator(mode="after")
-    def _check_pair(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("needs cert_file and key_file, or neither")
-        return self
-
-
 class StorageSettings(Section):
     """Where the sealed rows are kept: in a file, or in a database of a server."""
 
@@ -119,7 +106,7 @@ class StorageSettings(Section):
     connection_string: SecretStr
     replicas: tuple[SecretStr, ...] = Field(default=(), max_length=MAX_REPLICAS)
     password_file: FilePath | None = None
-    tls: StorageTlsSettings = StorageTlsSettings()
+    tls: ClientTlsSettings = ClientTlsSettings()
     max_connections: int = Field(default=8, ge=1, le=1_000)
     connection_timeout: Duration = 30 * SECOND
     stale_reads: Duration | None = None
@@ -143,7 +130,7 @@ class StorageSettings(Section):
         url = self.connection_string.get_secret_value()
         if self.type == "sqlite":
             _check_sqlite_url(url)
-            if self.password_file is not None or self.tls != StorageTlsSettings():
+            if self.password_file is not None or self.tls != ClientTlsSettings():
                 raise ValueError("password_file and tls are for a database server")
             if self.replicas:
                 raise ValueError("replicas are of a database server")
@@ -415,6 +402,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _check_storage(self) -> Self:
         if self.storage.file is not None:
+            if self.cache.redis is not None:
+                raise ValueError(
+                    "cache.redis is for several agents on one database, and a SQLite file has one: "
+                    "leave it out, or take a server (storage.type)"
+                )
             return self
         if self.audit.log_file is None:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Where a database server is: what a connection string says, parsed once for every driver."""
+"""Where a database server or Redis is: what a connection string says, parsed once."""
 
 from pathlib import Path
 from typing import Final
@@ -10,6 +10,8 @@ POSTGRESQL: Final = "postgresql"
 MYSQL: Final = "mysql"
 _PORTS: Final = {POSTGRESQL: 5432, MYSQL: 3306}
 _PRINTABLE: Final = 0x20
+_REDIS_PORT: Final = 6379
+_REDIS_FORM: Final = "is none of redis://[USER:PASSWORD@]HOST[:PORT], rediss://… and unix:///SOCKET"
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -80,6 +82,55 @@ def parse_server_address(url: str, kind: str) -> ServerAddress:
         port=0 if socket else port or _PORTS[kind],
         socket=socket,
         database=database,
+    )
+
+
+class RedisAddress(Struct, frozen=True, kw_only=True):
+    """One Redis. `socket` is a path and takes the place of `host` and `port`."""
+
+    user: str = "default"
+    password: str = ""
+    host: str = ""
+    port: int = 0
+    socket: str = ""
+    tls: bool = False
+
+    def __repr__(self) -> str:
+        return f"RedisAddress({self.socket or self.host})"
+
+
+def parse_redis_address(url: str) -> RedisAddress:
+    """The address in `redis://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]`, `rediss://…`, `unix:///…`.
+
+    The number of a database means nothing here: nothing is stored. Raises `ValueError`, whose text
+    repeats nothing of the URL.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(
+            f"{_REDIS_FORM}; in user and password write @ : / ? # as %40 %3A %2F %3F %23"
+        ) from None
+    is_socket = parts.scheme == "unix"
+    if (
+        parts.scheme not in {"redis", "rediss", "unix"}
+        or parts.query
+        or parts.fragment
+        or bool(host) == is_socket
+        or any(ord(character) < _PRINTABLE for character in unquote(url))
+    ):
+        raise ValueError(_REDIS_FORM)
+    path = parts.path.removeprefix("/")
+    if not path if is_socket else path and not path.isdigit():
+        raise ValueError(_REDIS_FORM)
+    return RedisAddress(
+        user=unquote(parts.username or "") or "default",
+        password=unquote(parts.password or ""),
+        host=host,
+        port=0 if is_socket else port or _REDIS_PORT,
+        socket=unquote(parts.path) if is_socket else "",
+        tls=parts.scheme == "rediss",
     )
 
 

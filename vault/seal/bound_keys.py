@@ -6,14 +6,17 @@ from typing import Final
 from vault.audit.keys import AuditKeys
 from vault.authn.credential_scheme import LocatedCredential
 from vault.crypto import credentials
+from vault.crypto.aead import AeadKey
 from vault.crypto.digest import sha256
 from vault.crypto.encoding import length_prefixed
+from vault.crypto.errors import AuthenticationFailed
 from vault.crypto.hkdf import hkdf_sha256
 from vault.crypto.hmac import HmacKey
 from vault.crypto.keyring import KEY_SIZE, Keyring
 from vault.crypto.note_signing import NoteKey, is_note_signature_valid
 
 _AUDIT_LABEL: Final = b"freehold-audit-node-v1"
+_LIMITS_LABEL: Final = b"freehold-limits-v1"
 
 
 class PepperedScheme:
@@ -51,6 +54,42 @@ class PepperedScheme:
         if not isinstance(located, credentials.LocatedCredential):
             raise TypeError("what this scheme located is what it compares")
         return credentials.matches_stored_hash(located, stored)
+
+
+class LimitSession:
+    """`vault.cluster.shared_limits.SessionCipher` of one sender."""
+
+    def __init__(self, key: AeadKey) -> None:
+        self._key = key
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        """A fresh box."""
+        return self._key.seal(plaintext, aad)
+
+    def open_or_none(self, box: bytes, aad: bytes) -> bytes | None:
+        """What was sealed; None: not by this sender, or changed since."""
+        try:
+            return self._key.open_(box, aad)
+        except AuthenticationFailed:
+            return None
+
+
+class LimitKeys:
+    """`vault.cluster.shared_limits.LimitKeys` of this vault.
+
+    The key is made of the audit log's, under a label of its own. Each sender has a key derived from
+    it: a sender is one connection, which sends 40 messages a second at most, so no key comes near
+    the bound of random nonces (`vault.crypto.aead`).
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._key = HmacKey(keyring.audit_mac).tag(_LIMITS_LABEL)
+        self.channel = f"freehold.limits.{HmacKey(self._key).tag(b'channel')[:16].hex()}"
+
+    def session(self, sender: bytes) -> LimitSession:
+        """The cipher of a sender."""
+        key = hkdf_sha256(self._key, salt=sender, info=_LIMITS_LABEL, length=KEY_SIZE)
+        return LimitSession(AeadKey(key))
 
 
 def bind_opaque_id(keyring: Keyring) -> Callable[[str, str], bytes]:

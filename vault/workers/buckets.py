@@ -8,7 +8,7 @@ survives that, and a lock in every request would cost more.
 from typing import Final
 
 from vault.authn.lockout import DURATION, FAILURES, Key, Lockout, counted_failure
-from vault.authz.rate_limits import TokenBuckets
+from vault.authz.rate_limits import Limit, TokenBuckets
 from vault.workers.page import LOCKOUTS, Page
 
 _PROBES: Final = 8  # places where an entry may be
@@ -42,23 +42,32 @@ class SharedTable:
 
 
 class SharedBuckets(TokenBuckets):
-    """`take_token` on the page: as of `TokenBuckets`, a number is when the bucket is full again."""
+    """`TokenBuckets` on the page. A number is when the bucket is full again.
 
-    def __init__(self, page: Page, name: str, rate: float, burst: int) -> None:
+    A limit has a table of its own. Of a full one the bucket is forgotten that is the fullest of
+    those in reach, which gives away least.
+    """
+
+    def __init__(self, page: Page, limit: Limit, rate: float, burst: int) -> None:
         super().__init__(rate, burst)
-        self._table = SharedTable(page.buckets)
-        self._name = name
+        self._table = SharedTable(page.buckets[limit])
 
     def take_token(self, key: str, now: int) -> int:
         """As `TokenBuckets.take_token`."""
-        tag = _tag((self._name, key))
+        tag = _tag(key)
         place, found = self._table.find(tag)
-        full_at = self._capped(found, now) if found else now
+        full_at = self._capped(found, now)
         wait = full_at - now - self._burst_ns
         if wait > 0:
             return wait
         self._table.put(place, tag, full_at + self._step)
         return 0
+
+    def charge(self, key: str, count: int, now: int) -> None:
+        """As `TokenBuckets.charge`."""
+        tag = _tag(key)
+        place, found = self._table.find(tag)
+        self._table.put(place, tag, self._charged(self._capped(found, now), count, now))
 
 
 class SharedLockout(Lockout):

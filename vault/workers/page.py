@@ -12,19 +12,21 @@ import os
 from typing import Final
 
 from vault.audit import shared_tail
+from vault.authz.rate_limits import Limit
 from vault.store import shared_head
 
 OPENING: Final = 0  # which opening of the vault it is; 0: sealed
 LOCKOUTS: Final = 1  # how many lockouts have begun
 CONNECTIONS: Final = 64  # and following: how many each worker has open, by its number
 
-BUCKETS: Final = 1 << 14  # pairs of words: whose bucket it is, and when it is full
+BUCKETS: Final = 1 << 14  # of a limit; pairs of words: whose bucket it is, and when it is full
 FAILURES: Final = 1 << 16  # pairs of words: whose failures they are, and how many, until when
 _PAIR: Final = 16  # bytes
 _HEADER: Final = 4096
 _HEAD_AT: Final = _HEADER
 _BUCKETS_AT: Final = _HEAD_AT + 4096
-_FAILURES_AT: Final = _BUCKETS_AT + BUCKETS * _PAIR
+_LIMITS: Final = tuple(Limit)
+_FAILURES_AT: Final = _BUCKETS_AT + len(_LIMITS) * BUCKETS * _PAIR
 _TAIL_AT: Final = _FAILURES_AT + FAILURES * _PAIR
 _SIZE: Final = _TAIL_AT + shared_tail.BYTES
 
@@ -37,9 +39,15 @@ class Page:
         view = memoryview(mmap.mmap(fd, _SIZE))
         self.words = view[:_HEADER].cast("Q")
         self.head = view[_HEAD_AT : _HEAD_AT + shared_head.BYTES]
-        self.buckets = view[_BUCKETS_AT:_FAILURES_AT].cast("Q")
+        self.buckets = {limit: _buckets(view, number) for number, limit in enumerate(_LIMITS)}
         self.failures = view[_FAILURES_AT:_TAIL_AT].cast("Q")
         self.tail = view[_TAIL_AT:]
+
+
+def _buckets(view: memoryview, number: int) -> memoryview:
+    """A limit's own: what fills them costs no other limit anything."""
+    start = _BUCKETS_AT + number * BUCKETS * _PAIR
+    return view[start : start + BUCKETS * _PAIR].cast("Q")
 
 
 def create() -> int:

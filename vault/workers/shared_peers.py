@@ -2,6 +2,7 @@
 
 from vault.audit.layout import LogLayout
 from vault.audit.shared_tail import SharedTail
+from vault.authz.rate_limits import Limit
 from vault.config import Settings
 from vault.store.shared_head import SharedHead
 from vault.workers.buckets import SharedBuckets, SharedLockout
@@ -32,6 +33,6 @@ class SharedPeers:
         """See `Peers`."""
         return SharedLockout(self._page)
 
-    def buckets(self, name: str, rate: float, burst: int) -> SharedBuckets:
+    def buckets(self, limit: Limit, rate: float, burst: int) -> SharedBuckets:
         """See `Peers`."""
-        return SharedBuckets(self._page, name, rate, burst)
+        return SharedBuckets(self._page, limit, rate, burst)

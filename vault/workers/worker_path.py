@@ -14,17 +14,25 @@ from vault.audit.hashing import ValueHasher
 from vault.audit.layout import LogLayout
 from vault.audit.sinks.file import FileSink
 from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard
+from vault.cluster.shared_limits import run_shared_limits
 from vault.config import Settings
 from vault.control_link.ports import LinkPorts
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
-from vault.data_path import CacheShare, DataPath, DataPathParts, cache_config, wire_data_path
+from vault.data_path import (
+    CacheShare,
+    DataPath,
+    DataPathParts,
+    cache_config,
+    make_shared_limits,
+    wire_data_path,
+)
 from vault.errors import TamperedError
 from vault.metrics import Metrics
 from vault.pipeline import Pipeline, PipelineParts
 from vault.seal.anchor.commit_stamp import StampTimes
 from vault.seal.anchor.joining import join_database
-from vault.seal.bound_keys import PepperedScheme, bind_audit_keys
+from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys
 from vault.seal.nodes import HeartbeatFollower
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
@@ -90,6 +98,9 @@ async def open_worker_path(
         await barrier.load_use_counter()
         keys = bind_audit_keys(keyring, order.node)
         audit = RemoteAudit(parts.audit, ValueHasher(keys.mac), world)
+        shared_limits = make_shared_limits(
+            settings, LimitKeys(keyring), order.node, world, receives=False
+        )
         path = await wire_data_path(
             DataPathParts(
                 settings=settings,
@@ -102,6 +113,7 @@ async def open_worker_path(
                 ceiling=order.ceiling,
                 link=parts.link,
                 peers=parts.peers,
+                shared_limits=shared_limits,
                 make_pipeline=parts.make_pipeline,
             )
         )
@@ -123,6 +135,7 @@ async def open_worker_path(
             parts.audit.appending(appender),
             run_periodic_jobs([*path.jobs(), *watches], world),
             run_cache_warmup(store, world, settings.warmup_workers),
+            run_shared_limits(shared_limits),
         ):
             with stamper.track_epoch(lambda: barrier.epoch):
                 try:

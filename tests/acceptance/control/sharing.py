@@ -15,8 +15,8 @@ from protocols.link.errors import TransportError
 from tests.acceptance.command import FREEHOLD
 from tests.acceptance.control.linked import WORLD, Linked, Talk, heartbeat
 from tests.acceptance.control.plane import Plane, initialize
-from tests.contract.control.redis import Redis, redis
 from tests.support.postgres import Postgres, postgres
+from tests.support.redis_server import Redis, redis
 
 HEARTBEAT = 1.0
 PATIENCE = 20.0

@@ -9,8 +9,8 @@ import trio
 
 from control.cluster.pubsub import Channel, PubSub, PubSubError
 from control.cluster.redis import RedisPubSub
-from tests.contract.control.redis import Redis, redis
 from tests.support.memory_pubsub import MemoryPubSub
+from tests.support.redis_server import Redis, redis
 
 PATIENCE = 20.0
 # A client that could not connect leaves streams of its own unclosed (coredis 6.9).

@@ -556,7 +556,7 @@ async def test_background_work_is_a_caller_too(parts: Parts) -> None:
 
 async def test_who_comes_with_shares_is_nobody_and_is_paced(parts: Parts) -> None:
     """No credential counts, not even a good one; each try is on record, at the pace of failures."""
-    parts.failures = FailureLimits(1, 1, 10, lambda: 0)
+    parts.failures = FailureLimits(TokenBuckets(1, 1), TokenBuckets(10, 10), lambda: 0)
     pipeline = parts.pipeline(
         op=handler(parts, mutates=True, capability=None, authorized_by_shares=True)
     )
@@ -571,7 +571,7 @@ async def test_who_comes_with_shares_is_nobody_and_is_paced(parts: Parts) -> Non
 
 async def test_failures_beyond_the_pace_leave_no_record(parts: Parts) -> None:
     """The first is refused and recorded, the next is told to wait; who is known is not asked."""
-    parts.failures = FailureLimits(1, 1, 10, lambda: 0)
+    parts.failures = FailureLimits(TokenBuckets(1, 1), TokenBuckets(10, 10), lambda: 0)
     pipeline = parts.pipeline(op=handler(parts))
     parts.who = AuthenticationError("unauthenticated", "permission denied")
     with pytest.raises(AuthenticationError):
@@ -590,7 +590,7 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
     async def gone(_: Call) -> object:
         raise NotFoundError("gone", "gone")
 
-    parts.refusals = RecordLimits(1, 2, 10, lambda: 0)
+    parts.refusals = RecordLimits(TokenBuckets(1, 2), TokenBuckets(10, 20), lambda: 0)
     pipeline = parts.pipeline(
         op=handler(parts),
         absent=Handler(OperationType("op"), run=gone, capability=Capability.READ),
@@ -614,7 +614,7 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
 async def test_what_anybody_may_do_has_a_pace(parts: Parts) -> None:
     """For all of a line; so has what shows nothing. Of those beyond it few have a record."""
     parts.self_service = RateLimiter(TokenBuckets(1, 2), lambda: 0)
-    parts.refusals = RecordLimits(1, 1, 10, lambda: 0)
+    parts.refusals = RecordLimits(TokenBuckets(1, 1), TokenBuckets(10, 10), lambda: 0)
     pipeline = parts.pipeline(
         own=handler(parts, is_self_service=True),
         search=handler(parts, answer=[], discloses=bool),
@@ -638,7 +638,7 @@ async def test_what_anybody_may_do_has_a_pace(parts: Parts) -> None:
 
 async def test_who_needs_no_credential_is_anonymous(parts: Parts) -> None:
     """At the pace of those who fail: what is on record says what was wrong."""
-    parts.failures = FailureLimits(1, 1, 10, lambda: 0)
+    parts.failures = FailureLimits(TokenBuckets(1, 1), TokenBuckets(10, 10), lambda: 0)
 
     async def refuse(_: Call) -> object:
         raise ValidationError("bad_host", "bad")

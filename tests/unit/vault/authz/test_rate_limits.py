@@ -62,6 +62,37 @@ def test_never_more_than_allowed(rate: int, burst: int, gaps: list[int]) -> None
             assert j <= burst + (end - start) * rate / SECOND + 1e-6
 
 
+def test_tokens_of_another_agent_are_charged() -> None:
+    """What others granted cannot be taken here; what was granted twice is paid back first."""
+    buckets = TokenBuckets(rate=1, burst=3)
+    buckets.charge("k", 2, 0)
+    assert [buckets.take_token("k", 0) for _ in range(2)] == [0, SECOND]
+    buckets.charge("k", 2, 0)
+    assert buckets.take_token("k", 0) == 3 * SECOND
+    assert buckets.take_token("k", 3 * SECOND) == 0
+
+
+@pytest.mark.parametrize("rate", [0.01, 1, 50_000])
+def test_credit_is_bounded(rate: float) -> None:
+    """Whatever is charged: within a minute beyond its usual time the bucket grants again."""
+    buckets = TokenBuckets(rate, burst=1)
+    for _ in range(3):
+        buckets.charge("k", 10**9, 0)
+    wait = buckets.take_token("k", 0)
+    assert wait <= 60 * SECOND + SECOND / rate
+    assert buckets.take_token("k", wait) == 0
+
+
+def test_a_charged_bucket_counts_among_all() -> None:
+    """Of those that are remembered the one unused for longest goes first."""
+    buckets = TokenBuckets(rate=1, burst=1, max_keys=2)
+    for key in ("a", "b", "a", "c"):
+        buckets.charge(key, 1, 0)
+    assert len(buckets) == 2
+    assert buckets.take_token("a", 0) > 0
+    assert buckets.take_token("b", 0) == 0
+
+
 @pytest.mark.parametrize(("rate", "burst"), [(0, 1), (-1, 1), (1, 0), (float("nan"), 1)])
 def test_senseless_settings(rate: float, burst: int) -> None:
     """A limit that nothing could pass, or none at all, is a fault of the configuration."""

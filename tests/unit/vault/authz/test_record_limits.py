@@ -1,11 +1,17 @@
 """Failed authentication: a pace for each address and for all, and a count of what was beyond it."""
 
-from functools import partial
+from collections.abc import Callable
 
 import pytest
 
 from vault.authz.rate_limits import TokenBuckets
-from vault.authz.record_limits import MAX_REPORTED, FailureLimits, TooManyFailuresError, address_key
+from vault.authz.record_limits import (
+    MAX_REPORTED,
+    FailureLimits,
+    TooManyFailuresError,
+    address_key,
+    is_loopback,
+)
 
 SECOND = 10**9
 
@@ -19,6 +25,14 @@ class Now:
     def __call__(self) -> int:
         """As set."""
         return self.time
+
+
+def failure_limits(
+    rate: float, burst: int, share: int, now: Callable[[], int], max_keys: int = 1_000
+) -> FailureLimits:
+    """A limit for each address, and one for all."""
+    each = TokenBuckets(rate, burst, max_keys)
+    return FailureLimits(each, TokenBuckets(rate * share, burst * share), now)
 
 
 def fails(limits: FailureLimits, ip: str, count: int) -> int:
@@ -36,7 +50,7 @@ def fails(limits: FailureLimits, ip: str, count: int) -> int:
 def test_burst_then_pace_for_each_address() -> None:
     """One address that hammers costs its neighbours nothing, and hears when to come back."""
     now = Now()
-    limits = FailureLimits(0.5, 3, 10, now)
+    limits = failure_limits(0.5, 3, 10, now)
     assert fails(limits, "192.0.2.1", 100) == 3
     assert fails(limits, "192.0.2.2", 2) == 2
     with pytest.raises(TooManyFailuresError) as caught:
@@ -50,7 +64,7 @@ def test_burst_then_pace_for_each_address() -> None:
 def test_all_addresses_together_have_a_pace() -> None:
     """Whoever owns very many addresses fills no disk either."""
     now = Now()
-    limits = FailureLimits(1, 2, 10, now, partial(TokenBuckets, max_keys=50))
+    limits = failure_limits(1, 2, 10, now, max_keys=50)
     recorded = sum(fails(limits, f"2001:db8:{i:x}::1", 2) for i in range(500))
     assert recorded == 20
     now.time = SECOND
@@ -60,7 +74,7 @@ def test_all_addresses_together_have_a_pace() -> None:
 
 def test_the_table_is_bounded() -> None:
     """However many addresses fail: of buckets and of counts only so many are kept."""
-    limits = FailureLimits(1, 1, 1, Now(), partial(TokenBuckets, max_keys=100))
+    limits = failure_limits(1, 1, 1, Now(), max_keys=100)
     for i in range(3 * MAX_REPORTED):
         fails(limits, f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}", 1)
     refused = limits.drain()
@@ -72,7 +86,7 @@ def test_the_table_is_bounded() -> None:
 
 def test_what_was_refused_is_told_once() -> None:
     """How often, of how many, and whose most were."""
-    limits = FailureLimits(1, 1, 100, Now())
+    limits = failure_limits(1, 1, 100, Now())
     assert limits.drain() is None
     fails(limits, "192.0.2.1", 5)
     fails(limits, "192.0.2.2", 2)
@@ -97,3 +111,13 @@ def test_what_was_refused_is_told_once() -> None:
 def test_one_subscriber_is_one_address(ip: str, address: str) -> None:
     """However many addresses of its network it uses, in whatever spelling."""
     assert address_key(ip) == address
+
+
+@pytest.mark.parametrize(
+    ("ip", "here"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("::ffff:127.0.0.1", True),
+     ("10.0.0.1", False), ("2001:db8::1", False), ("fe80::1", False)],
+)  # fmt: skip
+def test_clients_on_the_same_machine(ip: str, here: bool) -> None:
+    """By what stands for the address."""
+    assert is_loopback(address_key(ip)) is here

@@ -62,3 +62,30 @@ def test_as_in_the_seed() -> None:
 def test_refused(keys: dict[str, Any], why: str) -> None:
     """The message says what would be right."""
     assert why in refusal(**keys)
+
+
+@pytest.mark.parametrize(
+    ("redis", "says"),
+    [
+        ({}, "Field required"),
+        ({"url": "http://h"}, "url is none of redis://"),
+        ({"url": "redis://u:hunter2@h", "password_file": __file__}, "choose one"),
+        ({"url": "redis://h", "tls": {"ca_file": __file__}}, "tls is for rediss://"),
+        ({"url": "rediss://h", "tls": {"cert_file": __file__}}, "cert_file and key_file"),
+    ],
+)
+def test_a_redis_that_cannot_be(redis: dict[str, Any], says: str) -> None:
+    """With why, and without the password."""
+    text = refusal(redis=redis)
+    assert says in text
+    assert "hunter2" not in text
+
+
+def test_redis() -> None:
+    """With TLS and a password in a file."""
+    found = CacheSettings.model_validate(
+        {"redis": {"url": "rediss://u@h", "password_file": __file__, "tls": {"ca_file": __file__}}}
+    )
+    assert found.redis is not None
+    assert found.redis.address.tls
+    assert found.redis.address.user == "u"

@@ -156,6 +156,7 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
         ("authentication", {"max_sessions_per_user": 0}, "greater than or equal to 1"),
         ("storage", {**STORAGE, "connection_timeout": "500ms"}, "is 1s to 10m"),
         ("storage", {**STORAGE, "connection_timeout": "11m"}, "is 1s to 10m"),
+        ("cache", {"redis": {"url": "redis://h"}}, "cache.redis is for several agents"),
         ("monitoring", {"health_check_interval": "5s"}, "from the running state at each request"),
         ("audit", {"enabled": False}, "no value leaves the agent without its record"),
         ("audit", {"rotation_size": "1KB"}, "greater than or equal to"),

@@ -81,8 +81,8 @@ async def show_nothing(_: object) -> object:
 async def records(name: str, run: Callable[[Any], Awaitable[object]]) -> int:
     """How many there are once `name` was asked for `TIMES` times by one caller."""
     parts = Parts()
-    parts.failures = FailureLimits(1, BURST, 10, lambda: 0)
-    parts.refusals = RecordLimits(1, BURST, 10, lambda: 0)
+    parts.failures = FailureLimits(TokenBuckets(1, BURST), TokenBuckets(10, BURST * 10), lambda: 0)
+    parts.refusals = RecordLimits(TokenBuckets(1, BURST), TokenBuckets(10, BURST * 10), lambda: 0)
     parts.self_service = RateLimiter(TokenBuckets(1, BURST), lambda: 0)
     known = UNGUARDED[name]
     check = fail if known.precondition is not None and run is fail else None

@@ -4,6 +4,7 @@ import contextlib
 
 from actors.testing import FakeWorld
 from vault.audit.record import AuditEvent
+from vault.authz.rate_limits import TokenBuckets
 from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
 from vault.jobs.refused_report import AUTHENTICATIONS_REFUSED, AUTHORIZATIONS_REFUSED, RefusedReport
 
@@ -16,7 +17,7 @@ async def test_a_window_is_one_record() -> None:
         events.append(event)
 
     world = FakeWorld()
-    limits = FailureLimits(1, 1, 100, world.now)
+    limits = FailureLimits(TokenBuckets(1, 1), TokenBuckets(100, 100), world.now)
     report = RefusedReport(AUTHENTICATIONS_REFUSED, limits, record, world)
     await report()
     assert events == []
@@ -43,7 +44,7 @@ async def test_refusals_of_callers_who_are_known() -> None:
         events.append(event)
 
     world = FakeWorld()
-    limits = RecordLimits(1, 1, 100, world.now)
+    limits = RecordLimits(TokenBuckets(1, 1), TokenBuckets(100, 100), world.now)
     admitted = [limits.allows(caller) for caller in ("ann", "ann", "bob", "ann")]
     assert admitted == [True, False, True, False]
     await RefusedReport(AUTHORIZATIONS_REFUSED, limits, record, world)()

@@ -2,7 +2,12 @@
 
 import pytest
 
-from vault.model.server_address import ServerAddress, parse_server_address
+from vault.model.server_address import (
+    RedisAddress,
+    ServerAddress,
+    parse_redis_address,
+    parse_server_address,
+)
 
 PASSWORD = "hunter2"
 
@@ -102,3 +107,50 @@ def test_for_people(url: str) -> None:
 def test_local(place: str, *, local: bool) -> None:
     """Only what never leaves the machine may go without TLS."""
     assert parse_server_address(f"postgresql://ada@{place}", "postgresql").is_local is local
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://r.example", RedisAddress(host="r.example", port=6379)),
+        ("redis://r.example:6380/3", RedisAddress(host="r.example", port=6380)),
+        (
+            "rediss://a%40b:p%2F@[::1]/",
+            RedisAddress(user="a@b", password="p/", host="::1", port=6379, tls=True),
+        ),
+        ("redis://:p@h", RedisAddress(password="p", host="h", port=6379)),
+        ("unix:///run/redis%20one.sock", RedisAddress(socket="/run/redis one.sock")),
+    ],
+)
+def test_where_redis_is(url: str, address: RedisAddress) -> None:
+    """Decoded, with the default user and port."""
+    assert parse_redis_address(url) == address
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://ada:{PASSWORD}@h",
+        f"redis://ada:{PASSWORD}@",
+        f"redis://ada:{PASSWORD}@h:port",
+        f"redis://ada:{PASSWORD}/x@h",
+        f"redis://ada:{PASSWORD}@h/name",
+        f"redis://ada:{PASSWORD}@h?ssl=1",
+        f"redis://ada:{PASSWORD}@h#x",
+        f"redis://ada:{PASSWORD}%0A@h",
+        f"unix://{PASSWORD}/run/s",
+        "unix:///",
+        "",
+    ],
+)
+def test_where_no_redis_is(url: str) -> None:
+    """With what it has to be, and nothing of what it is."""
+    with pytest.raises(ValueError, match="is none of redis://") as caught:
+        parse_redis_address(url)
+    assert PASSWORD not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_redis_for_people() -> None:
+    """Neither user nor password."""
+    assert repr(parse_redis_address(f"redis://ada:{PASSWORD}@h")) == "RedisAddress(h)"

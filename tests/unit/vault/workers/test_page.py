@@ -11,14 +11,16 @@ def test_parts_do_not_touch() -> None:
     fd = page.create()
     one, other = page.Page(fd), page.Page(fd)
     os.close(fd)
-    parts = [one.words, one.head.cast("Q"), one.buckets, one.failures, one.tail.cast("Q")]
+    parts = _parts(one)
     for number, part in enumerate(parts, 1):
         for at in range(len(part)):
             part[at] = number
-    seen = [
-        other.words, other.head.cast("Q"), other.buckets, other.failures, other.tail.cast("Q")
-    ]  # fmt: skip
-    assert [set(part) for part in seen] == [{number} for number in range(1, 6)]
+    assert [set(part) for part in _parts(other)] == [{n} for n in range(1, len(parts) + 1)]
+
+
+def _parts(one: page.Page) -> list[memoryview]:
+    head, tail = one.head.cast("Q"), one.tail.cast("Q")
+    return [one.words, head, *one.buckets.values(), one.failures, tail]
 
 
 def test_it_is_zero_at_first() -> None:

@@ -1,5 +1,7 @@
 """A real Redis of our own: on a socket in a folder of its own, stopped afterwards."""
 
+import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -15,6 +17,7 @@ class Redis:
     """A server that keeps nothing."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._socket = folder / "redis.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -31,7 +34,7 @@ class Redis:
 
     def start(self, *more: str) -> None:
         """Start it with `more` options; returns when it answers."""
-        options = [*more, "--port", "0", "--unixsocket", str(self._socket), "--save", ""]
+        options = ["--port", "0", *more, "--unixsocket", str(self._socket), "--save", ""]
         self._process = subprocess.Popen(
             ["redis-server", *options, "--appendonly", "no"],
             stdout=subprocess.DEVNULL,
@@ -46,6 +49,25 @@ class Redis:
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self._socket)) == 0
+
+    def freeze(self) -> None:
+        """Stop it as it is; `thaw` lets it go on."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """After `freeze`."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def command(self, *parts: str) -> str:
+        """What `redis-cli` prints for a command."""
+        done = subprocess.run(
+            ["redis-cli", "-s", str(self._socket), *parts],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=START_SECONDS,
+        )
+        return done.stdout
 
     def kill(self) -> None:
         """End it as a crash does."""
