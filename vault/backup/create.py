@@ -36,7 +36,7 @@ from vault.seal.anchor.commit_stamp import (
     stamp_base,
     stamp_damaged_error,
 )
-from vault.seal.anchor.feed_chain import verify_changes
+from vault.seal.anchor.feed_chain import feed_damaged_error, verify_changes
 from vault.seal.anchor.row_totals import RowTotals, TotalsBuilder, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.seal.anchor.witness import read_witnesses
@@ -48,6 +48,7 @@ from vault.store.bulk import (
     encode_row,
     read_rows,
 )
+from vault.store.interface import FeedPosition
 from vault.store.row_guard import check_row
 from vault.store.sql import SqlBackend, SqlSession
 from vault.store.table import Key, StoreQuery, Table
@@ -215,20 +216,22 @@ def _changed_keys(
     stamp, session = snapshot.stamp, snapshot.session
     if base.schema != SCHEMA_LEVEL or base.depth + 1 >= MAX_CHAIN or base.vault != stamp.vault:
         return None
-    before = bytes.fromhex(base.feed)
+    position = FeedPosition(base.commits, bytes.fromhex(base.feed))
     entry = session.get(CHANGES, (base.commits,))
-    if entry is None or entry.chain != before:  # no longer there, or another line of commits
+    if (
+        entry is None or entry.chain != position.chain
+    ):  # no longer there, or another line of commits
         return None
     changed: dict[str, set[Key]] = {table.name: set() for table in TABLES}
     changed[SYSTEM.name].add((COMMIT_STAMP_ROW,))
-    at = base.commits
-    while page := session.select(CHANGES, StoreQuery(after=(at,), limit=_FEED_PAGE)):
-        for fed in verify_changes(keys.anchor, page, at, before, page[-1].chain):
+    while page := session.select(CHANGES, StoreQuery(after=(position.commits,), limit=_FEED_PAGE)):
+        found, position = verify_changes(keys.anchor, page, position)
+        for fed in found:
             for table, key, _ in fed.rows:
                 if table is not CHANGES:
                     changed[table.name].add(key)
         if sum(map(len, changed.values())) > MAX_CHANGED:
             return None
-        at, before = page[-1].seq, page[-1].chain
-    verify_changes(keys.anchor, (), at, before, stamp.feed)  # it goes on to the commit stamp
+    if position != (stamp.commits, stamp.feed):
+        raise feed_damaged_error(f"it ends at {position.commits}, the commit stamp does not")
     return {name: sorted(some) for name, some in changed.items()}

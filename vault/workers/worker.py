@@ -23,6 +23,7 @@ from vault.edge.web import with_web_interface
 from vault.errors import UnavailableError, VaultError
 from vault.metrics import Metrics
 from vault.store.interface import StoreBackend
+from vault.store.row_index import RowIndexBuilder
 from vault.store.shared_head import SharedHead
 from vault.store.store import Store
 from vault.telemetry.wiring import pipeline_factory, trace_app, traceparent_source, worker_tracing
@@ -192,6 +193,7 @@ class _Opening:
         self.attempts = trio.CancelScope()
         self.is_open = False
         self.has_waited = False  # for the database
+        self.rows = RowIndexBuilder()  # of the attempt that is under way
         self.is_to_close = trio.Event()
         self.is_closed = trio.Event()
 
@@ -200,6 +202,7 @@ class _Opening:
         self.is_to_close.set()
         if not self.is_open:
             self.attempts.cancel()
+            self.rows.stop()
 
 
 class Worker:
@@ -299,15 +302,16 @@ class Worker:
     async def _open(self, order: Open, opening: _Opening) -> "_Refusal | None":
         """Once. None: it was open, and is closed."""
         found: list[_Refusal] = []
+        opening.rows = RowIndexBuilder()
         try:
             if not self._parts.backend.is_open:
                 await self._parts.world.run_sync(self._parts.backend.open)
-            async with open_worker_path(self._parts, order) as (pipeline, path):
+            async with open_worker_path(self._parts, order, opening.rows) as (pipeline, path):
                 if opening.is_to_close.is_set():
                     return None
                 opening.is_open, self._store = True, path.parts.store
                 garbage_collector.freeze_new()
-                self._service.open(order.opening, pipeline, path.mounts)
+                self._service.open(order.opening, pipeline, path.mounts, self._is_behind)
                 del pipeline, path
                 self.control.post(Opened(order.opening))
                 if opening.has_waited:
@@ -319,6 +323,9 @@ class Worker:
                 raise
             found = list(_refusals(group))
         return min(found, key=lambda one: one.passes, default=None)
+
+    def _is_behind(self) -> bool:
+        return self._store is not None and self._store.is_behind
 
     def _reload(self) -> None:
         try:
