@@ -70,7 +70,8 @@ from vault.workers.zygote import Zygote
 if TYPE_CHECKING:
     from vault.control_link.wiring import ControlLink
     from vault.seal.anchor.witness import LogWitness
-    from vault.store.copy import CopyResult, Progress
+    from vault.store.bulk import Progress
+    from vault.store.copy import CopyResult
     from vault.store.sql import SqlBackend
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer

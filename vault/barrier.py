@@ -523,11 +523,6 @@ class Barrier:
         """Drop the data keys: nothing is to be opened any more."""
         self._data_keys.clear()
 
-    def replace_keyring(self, keyring: Keyring) -> None:
-        """Go on with this vault's keyring as another process has changed it: to open values."""
-        self._keys = _unstored_keys(keyring)
-        self._data_keys.clear()
-
     async def _load_use_counter(self, keyring: Keyring) -> KekUseCounter:
         """What is stored of the uses of its active generation; every block counts as used."""
         row = await self._store.get(SYSTEM, _uses_row(keyring.active))

@@ -238,7 +238,7 @@ async def open_core(
         watch = SealOnDamage(startup.stamp_writer, audit, seal.request_seal, world, tampered, guard)
         async with (
             _exact_uses(barrier),
-            _lend_to_link(dependencies, startup, barrier, path.policies),
+            _lend_to_link(dependencies, startup, barrier, path.policies, wired.leases),
             run_heartbeat(
                 startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
             ) as heartbeat,
@@ -367,7 +367,7 @@ def _wire_pipeline(
     )
     is_shared = base.dependencies.settings.storage.server is not None
     leases = Leases(path.parts.store, world, shared=is_shared)
-    leased, link.is_reporter = leases.run_leased, leases.watch(REPORT)
+    leased = leases.run_leased
     jobs = [
         *path.jobs(),
         Job(
@@ -440,12 +440,16 @@ async def _exact_uses(barrier: Barrier) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _lend_to_link(
-    parts: CoreDependencies, startup: StartupState, barrier: Barrier, policies: PolicyStore
+    parts: CoreDependencies,
+    startup: StartupState,
+    barrier: Barrier,
+    policies: PolicyStore,
+    leases: Leases,
 ) -> AsyncIterator[None]:
-    """Lend the policy store and key state to the control link; clear the data keys on exit."""
+    """Lend policy store, key state and lease to the control link; clear the data keys on exit."""
     with (
         startup.stamp_writer.track_epoch(lambda: barrier.epoch),
-        parts.link_ports.connect(policies, lambda: barrier.key_state),
+        parts.link_ports.connect(policies, lambda: barrier.key_state, leases.watch(REPORT)),
     ):
         try:
             yield

@@ -65,7 +65,7 @@ from vault.metrics import Metrics
 from vault.model.mounts import MountTable
 from vault.model.server_address import ServerTls
 from vault.peers import Peers
-from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher
+from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher, StaleReads
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.bounded_cache import EvictionPolicy
 from vault.store.row_cache import CacheConfig
@@ -193,8 +193,14 @@ class DataPath:
                 ),
                 snapshots=self.snapshots,
                 catch_up=parts.store.catch_up,
+                commits=lambda: parts.store.commits,
+                stale_reads=self._stale_reads(),
             )
         )
+
+    def _stale_reads(self) -> StaleReads | None:
+        limit = self.parts.settings.storage.stale_reads
+        return None if limit is None else StaleReads(limit, self.parts.store.staleness)
 
     def jobs(self) -> list[Job]:
         """What each process does in the background."""
@@ -227,7 +233,7 @@ class DataPath:
     async def _follow(self) -> None:
         """See what other processes have committed, also while nobody asks."""
         try:
-            await self.parts.store.catch_up()
+            await self.parts.store.look()  # a node that is silent has to catch up, too
         except UnavailableError:
             return  # `Store.outage` says so, and whoever asks is told
         await self.snapshots.refresh_stale()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol
+from typing import Final, Generic, NamedTuple, Protocol
 
 import trio
 from msgspec.structs import replace
@@ -41,6 +41,7 @@ from vault.metrics import Metrics
 from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Operation, Origin, P, R, SecretFacts
 from vault.model.path import ResourcePath
+from vault.store.memory_only import use_memory_only
 
 OUTCOME_DONE: Final = "done"  # an outcome, beside `none` and `unknown` of the store
 ALLOWED: Final = Decision(allowed=True)
@@ -51,6 +52,10 @@ SEAL_RECORD_TIMEOUT: Final = 2.0
 end within `vault.seal.manager.DRAIN_TIMEOUT`."""
 
 log: Final = logging.getLogger("freehold.pipeline")
+
+STALE_READ: Final = "stale_read"
+"""Code in the record of a read that was answered from memory, since the database did not answer."""
+_DATABASE_AWAY: Final = frozenset({"store_unavailable", "store_timeout"})
 
 _PACED_BY_ADDRESS: Final = (ANONYMOUS, OPERATOR)  # each call of theirs, by `Pipeline._failures`
 
@@ -63,6 +68,8 @@ class Pipeline:
         self._self_service = parts.self_service
         self._snapshots = parts.snapshots
         self._catch_up = parts.catch_up
+        self._commits = parts.commits
+        self._stale_reads = parts.stale_reads
         self._authenticator = parts.authenticator
         self._authorizer = parts.authorizer
         self._limits = parts.limits
@@ -80,6 +87,18 @@ class Pipeline:
         try:
             if not op.caught_up:
                 await self._see_commits(context.handler)
+        except Exception as error:  # noqa: BLE001  # whatever failed is recorded, then raised
+            if not self._is_stale_read(context, error):
+                raise await self._record_failure(context, error) from None  # 5
+            with use_memory_only():
+                return await self._run(context)
+        return await self._run(context)
+
+    async def _run(self, context: AuditContext[P, R]) -> R:
+        op = context.op
+        if op.served is not None:
+            op.served.add_read(self._commits(), context.as_of)
+        try:
             context.identity = await self._authenticate(op, context.handler)  # 1
             self._limits.acquire(context.identity.id)
             if context.handler.is_self_service:
@@ -105,13 +124,44 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  # the same
             raise await self._record_failure(context, error) from None  # 5
         if context.handler.is_audited:
-            try:
-                await self._audit.record(context.success_event(result))  # 5
-            except VaultError as refused:
-                self._count(op.name, refused.type)
-                raise
+            await self._record_read(context, result)  # 5
         self._count(op.name, "ok")
         return result  # 6
+
+    async def _record_read(self, context: AuditContext[P, R], result: R) -> None:
+        try:
+            if context.as_of:
+                self._require_recent()
+            await self._audit.record(context.success_event(result))
+        except VaultError as refused:
+            self._count(context.op.name, refused.type)
+            raise
+
+    def _is_stale_read(self, context: AuditContext[P, R], error: Exception) -> bool:
+        """Whether it is answered from memory, since the database does not answer.
+
+        Sets what the audit record and the caller are told: as of when.
+        """
+        most, served = self._stale_reads, context.op.served
+        if (
+            most is None
+            or served is None
+            or not context.handler.may_be_stale
+            or not isinstance(error, UnavailableError)
+            or error.code not in _DATABASE_AWAY
+            or served.required > self._commits()
+        ):
+            return False
+        staleness = most.staleness()
+        if staleness > most.limit:
+            return False
+        context.as_of = self._world.now() - staleness
+        return True
+
+    def _require_recent(self) -> None:
+        """Raise `UnavailableError` if a stale read has become too old while it was answered."""
+        if self._stale_reads is None or self._stale_reads.staleness() > self._stale_reads.limit:
+            raise UnavailableError("store_unavailable", "the database does not answer")
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:
         """Whether step 1 would succeed: asked before a large body is decoded."""
@@ -179,6 +229,8 @@ class Pipeline:
                     await self._run_before_intent(context, context.handler.before_intent)
                 result = await self._handle_mutation(context, call)  # 4
                 context.is_done = True
+                if context.op.served is not None:
+                    context.op.served.add_write(self._commits())
                 await self._record(context, context.success_event(result))  # 5
         except Exception as error:  # noqa: BLE001  # the same
             raise await self._record_failure(context, error) from None  # 5
@@ -366,11 +418,22 @@ class SnapshotRefresher:
         self._seen = ended
 
 
+class StaleReads(NamedTuple):
+    """Reads are answered from memory while the database does not answer (`storage.stale_reads`).
+
+    Both in ns: how old what is in memory may be at most, and how old it is.
+    """
+
+    limit: int
+    staleness: Callable[[], int]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PipelineParts:
     """What a pipeline is made of. `snapshots` are made current before each decision.
 
-    `catch_up`: so that what other processes acknowledged is seen.
+    `catch_up`: so that what other processes acknowledged is seen. `commits`: the number of the last
+    one that is seen. `stale_reads` None: nothing is answered while that fails.
     """
 
     authenticator: Authenticator
@@ -386,12 +449,15 @@ class PipelineParts:
     self_service: RateLimiter | None = None
     snapshots: SnapshotRefresher = SnapshotRefresher((), int)  # noqa: RUF009  # holds nothing
     catch_up: Callable[[], Awaitable[None]] | None = None
+    commits: Callable[[], int] = int
+    stale_reads: StaleReads | None = None
 
 
 class AuditContext(Generic[P, R]):
     """What is known of one operation so far, for its audit records."""
 
     __slots__ = (
+        "as_of",
         "capability",
         "decision",
         "handler",
@@ -408,6 +474,7 @@ class AuditContext(Generic[P, R]):
         self.identity: Identity = ANONYMOUS
         self.decision: Decision = ALLOWED
         self.capability: str = ""
+        self.as_of = 0  # Unix ns, of a read that is answered from memory alone
         self.needs_facts = False  # tags or metadata of the secret can have a say
         self.is_allowed = False  # a policy allows it: what anybody may try has not been allowed
         self.is_done = False  # a mutation has happened, whatever comes of its record
@@ -421,7 +488,8 @@ class AuditContext(Generic[P, R]):
         show = self.handler.audit_response
         response = None if show is None else show(result)
         request = None if self.handler.mutates else self._request()
-        return self._event("outcome", "ok", request=request, response=response)
+        code = STALE_READ if self.as_of else ""
+        return self._event("outcome", "ok", code=code, request=request, response=response)
 
     def failure_event(self, error: VaultError) -> AuditEvent:
         """Step 5 of an operation that was refused or failed."""

@@ -55,7 +55,10 @@ class Cluster:
         await_true(told.exists, "no transaction takes the fault")
         moment = time.monotonic_ns()
         await_true(lambda: bool(told.read_text()), "the process does not say which it is")
-        return int(told.read_text()), moment
+        pid = int(told.read_text())
+        if what == "stop":  # else a SIGCONT might come before it
+            await_true(lambda: _state(pid) in {"T", ""}, "the process does not stop")
+        return pid, moment
 
     def delay_feed(self, seconds: float, share: float = 1.0) -> None:
         """Let this share of the queries of the change feed wait."""
@@ -193,6 +196,14 @@ def _begin(cluster: Cluster) -> None:
     kept = first.call("POST", "/v1/secret/config", {"max_versions": KEPT_VERSIONS})
     if kept.status != http.HTTPStatus.NO_CONTENT:
         raise AgentError(f"the vault is not ready: {kept} {cluster.output()}")
+
+
+def _state(pid: int) -> str:
+    """As proc(5) has it; empty: it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def await_true(holds: Callable[[], bool], otherwise: str, within: float = WITHIN) -> float:

@@ -17,6 +17,8 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 # The connection is ours to manage: RFC 9110 section 7.6.1.
 _OURS = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
 _READ = _OURS | {b"content-length", b"date"}  # what we have to know of
+CLOSE = (b"connection", b"close")
+"""The one field of these that an application may give: its answer is the connection's last one."""
 _NAME = itemgetter(0)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NO_BODY = frozenset({204, 304})  # RFC 9110 section 6.4.1
@@ -104,6 +106,7 @@ class ResponseEncoder:
             if self._status:
                 raise AppError("response started twice")
             self._status, self._headers = parse_start(message)
+            self.keep_alive = self.keep_alive and CLOSE not in self._headers
             return b""
         raise AppError("unknown kind of ASGI message")
 

@@ -8,7 +8,7 @@ import trio
 from protocols.http.asgi import Headers, Message
 from protocols.http.coarse_clock import NEVER
 from protocols.http.errors import AppError, RefusedError
-from protocols.http.h1_response import NO_BODY, parse_start, split_headers
+from protocols.http.h1_response import CLOSE, NO_BODY, parse_start, split_headers
 from protocols.http.h2_machine import CANCEL, INTERNAL_ERROR, NO_ERROR, H2Machine
 from protocols.http.h2_request import H2Request
 from protocols.http.h2_send_waiters import SendWaiters
@@ -32,6 +32,9 @@ class StreamConnection(Protocol):
 
     async def wait_output_room(self) -> None:
         """Wait until little enough is queued."""
+
+    def drain(self) -> None:
+        """Announce the end of the connection; close it once no stream runs."""
 
     @property
     def send_waiters(self) -> SendWaiters:
@@ -320,6 +323,8 @@ class H2Stream:
         self._done = not more
         if self._done:
             self._arrived()
+            if CLOSE in self._headers:
+                self._connection.drain()
 
     def _start(self, size: int, more: bool) -> None:
         """Send the head, which ends the stream when no body follows."""

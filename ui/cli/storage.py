@@ -90,8 +90,8 @@ def migrate(
     source = _database("--from", from_, from_password_file, from_ca_file)
     target = _database("--to", to, to_password_file, to_ca_file)
     _require_different(source.storage, target.storage)
-    _require_owner(source.storage.file)
-    _require_owner(target.storage.file)
+    require_owner(source.storage.file)
+    require_owner(target.storage.file)
     world = SystemWorld()
     begun = world.uptime()
     try:
@@ -153,7 +153,7 @@ def _require_different(source: "StorageSettings", target: "StorageSettings") -> 
         raise CliError("--from and --to are the same database", Exit.USAGE)
 
 
-def _require_owner(file: Path | None) -> None:
+def require_owner(file: Path | None) -> None:
     """Root would leave files behind that the agent's user cannot open. Raises `CliError`."""
     if file is None or os.geteuid() != 0:
         return

@@ -6,17 +6,14 @@ lines: the head of the hash chain, the time, and how often the store had committ
 
 import base64
 import binascii
-import hmac
 from dataclasses import dataclass
 from typing import Final, Self
 
-from vault.audit.keys import AuditKeys, HashFunction, VerifyKeys
+from protocols.signed_note import note_text, sign_note, verify_note
+from vault.audit.keys import AuditKeys, VerifyKeys
 
-_ED25519: Final = b"\x01"  # signed-note: the signature type that goes into the key id
 _ORIGIN: Final = "freehold.audit/"
 _HASH: Final = 32
-_SIGNATURE: Final = 64
-_KEY_ID: Final = 4
 
 
 def log_id_of(vault: str, node: str) -> str:
@@ -78,9 +75,7 @@ class TreeHead:
 
 def sign_checkpoint(head: TreeHead, keys: AuditKeys) -> str:
     """The signed note."""
-    text = head.text()
-    signature = _key_id(keys.digest, head.origin, keys.public) + keys.sign(text)
-    return f"{text.decode()}\n— {head.origin} {base64.b64encode(signature).decode()}\n"
+    return sign_note(head.text(), head.origin, keys.public, keys.sign, keys.digest)
 
 
 def verify_checkpoint(note: str, keys: VerifyKeys, public: bytes) -> TreeHead:
@@ -88,28 +83,11 @@ def verify_checkpoint(note: str, keys: VerifyKeys, public: bytes) -> TreeHead:
 
     Lines by other signers (witnesses) may follow ours; they are not looked at.
     """
-    text, blank, signatures = note.partition("\n\n— ")
-    head = TreeHead.parse((text + "\n").encode())
-    line = f"— {signatures}".split("\n")[0] if blank else ""
-    name, _, encoded = line.removeprefix("— ").partition(" ")
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except (ValueError, binascii.Error):
-        raise ValueError("the checkpoint's signature is not base64") from None
-    expected = _key_id(keys.digest, head.origin, public)
-    if name != head.origin or len(blob) != _KEY_ID + _SIGNATURE:
-        raise ValueError("the checkpoint is not signed by this log")
-    if not hmac.compare_digest(blob[:_KEY_ID], expected):
-        raise ValueError("the checkpoint is signed by another key")
-    if not keys.verify(public, head.text(), blob[_KEY_ID:]):
-        raise ValueError("the checkpoint's signature is wrong")
+    head = parse_unverified_head(note)
+    verify_note(note, head.origin, public, keys.verify, keys.digest, what="checkpoint")
     return head
 
 
 def parse_unverified_head(note: str) -> TreeHead:
     """The head in a note that something else vouches for. Raises `ValueError`."""
-    return TreeHead.parse((note.partition("\n\n— ")[0] + "\n").encode())
-
-
-def _key_id(digest: HashFunction, name: str, public: bytes) -> bytes:
-    return digest(name.encode() + b"\n" + _ED25519 + public)[:_KEY_ID]
+    return TreeHead.parse(note_text(note))

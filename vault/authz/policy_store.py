@@ -5,7 +5,7 @@ first use and kept by the tuple of its names.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from typing import Final, TypeAlias, TypeVar
@@ -291,21 +291,6 @@ class PolicyStore:
                 seen,
                 PolicySnapshot(policies, fleet, compile_ceiling(self.ceiling)),
             )
-
-    async def reload_changed(self, names: Collection[str] | None) -> None:
-        """Take over what is stored of these by now; None, or many: read all anew.
-
-        For who is told of each change that another process has made. Raises as `reload`, and has
-        taken over nothing then.
-        """
-        if names is None or len(names) > _MAX_INLINE_POLICIES:
-            await self.reload()
-            return
-        fleet = await self._stored_bundle() if BUNDLE_ROW in names else None
-        local = [name for name in names if name != BUNDLE_ROW]
-        rows = [await self._store.get(POLICIES, name) for name in local]
-        written = [await self._world.run_sync(_policy, row) for row in rows if row is not None]
-        self.snapshot = self.snapshot.with_changes(written, local, fleet)
 
     async def stored_rows(self) -> list[PolicyRow]:
         """Return the stored policies by name: all of them, since one that lacks may be a denial."""

@@ -109,6 +109,14 @@ class StorageSettings(Section):
     tls: ClientTlsSettings = ClientTlsSettings()
     max_connections: int = Field(default=8, ge=1, le=1_000)
     connection_timeout: Duration = 30 * SECOND
+    stale_reads: Duration | None = None
+
+    @field_validator("stale_reads")
+    @classmethod
+    def _check_stale_reads(cls, value: int | None) -> int | None:
+        if value is not None and not SECOND <= value <= HOUR:
+            raise ValueError("is 1s to 1h: how old an answer may be while the database is away")
+        return value
 
     @field_validator("connection_timeout")
     @classmethod
@@ -126,6 +134,8 @@ class StorageSettings(Section):
                 raise ValueError("password_file and tls are for a database server")
             if self.replicas:
                 raise ValueError("replicas are of a database server")
+            if self.stale_reads is not None:
+                raise ValueError("stale_reads is for a database server")
             return self
         there = {_place(self._parse(url, "connection_string"))}
         for number, replica in enumerate(self.replicas, 1):

@@ -65,6 +65,11 @@ async def nothing_to_verify() -> SentVerdict:
     return SentVerdict(entries=0, bytes=0, first=0, last=0, fault="")
 
 
+def _is_alone() -> bool:
+    """Of an agent that shares its database with no other, or is sealed."""
+    return True
+
+
 @dataclass
 class LinkPorts:
     """Functions that the link gives to the open data path, and those that it gets."""
@@ -86,19 +91,23 @@ class LinkPorts:
     """Drop what `on_open` got: it gives access to keys."""
     raise_alert: Callable[[AlertCode, int], None] = field(default=lambda _code, _count: None)
     """Report an alert and its count to the control plane; never waits."""
-    is_reporter: Callable[[], bool] = field(default=lambda: True)
+    is_reporter: Callable[[], bool] = field(default=_is_alone)
     """Whether this agent reports secrets that expire: one does for all agents of a database."""
     tally: UsageTally = field(default_factory=UsageTally)
     """Uses since the last report."""
 
     @contextmanager
-    def connect(self, policies: PolicyStore, keys: ReadKekState) -> Iterator[None]:
-        """Give the policies and the key state to the link for the length of the block."""
+    def connect(
+        self, policies: PolicyStore, keys: ReadKekState, is_reporter: Callable[[], bool]
+    ) -> Iterator[None]:
+        """Give these to the link for the length of the block: they give access to keys."""
+        self.is_reporter = is_reporter
         self.on_open(policies, keys)
         try:
             yield
         finally:
             self.on_close()
+            self.is_reporter = _is_alone
 
 
 def _add(counts: dict[str, int], key: str, count: int) -> None:

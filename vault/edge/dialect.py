@@ -10,9 +10,16 @@ from msgspec.structs import replace
 
 from actors.pacer import Pacer
 from actors.world import World
+from protocols.instant import rfc3339
 from vault import operations
 from vault.edge.reply import Reply
-from vault.edge.request import Receive, Request, begin_request, validation_message
+from vault.edge.request import (
+    COMMIT_HEADER,
+    Receive,
+    Request,
+    begin_request,
+    validation_message,
+)
 from vault.edge.router import Route, Router
 from vault.edge.service import VaultService
 from vault.errors import (
@@ -31,14 +38,15 @@ from vault.pipeline import internal_error
 
 T = TypeVar("T")
 
+AS_OF_HEADER: Final = b"x-freehold-as-of"
 RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
 NOTHING_DONE: Final = "none"  # an outcome; where an error has none, it is meant
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "LIST"})  # methods that change nothing
 UNCLEAR_PATH: Final = "sys/request"  # where a request is recorded that has no route
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
-_NOT_SERVING: Final = frozenset(
-    {"sealed", "not_initialized"}
-)  # there is no log to record anything in
+_NOT_SERVING: Final = frozenset({"sealed", "not_initialized"})
+"""There is no log to record anything in, and the connection closes: whoever kept it, a load
+balancer or a client that knows several agents, may come to one that serves."""
 
 MAX_UNKNOWN_BODY: Final = 8 << 10
 """Bytes of a body that is decoded before the caller is authenticated: a few shares, or a small
@@ -100,7 +108,7 @@ class Dialect:
                 failure = await self.record_malformed(request, route, nothing)
                 if failure is not nothing:
                     reply = self._counted_error_reply(failure, request_id)
-        return reply.with_header(b"x-request-id", request_id), endpoint
+        return _tell_state(reply.with_header(b"x-request-id", request_id), request), endpoint
 
     async def _need_known(self, request: Request, route: Route) -> None:
         """Refuse a large body of a caller who is not known, before it is decoded.
@@ -230,6 +238,8 @@ class Dialect:
         reply = self.error_reply(error, request_id)
         if isinstance(error, UnavailableError):
             reply = replace(reply, refused=error.code)
+        if error.code in _NOT_SERVING:
+            reply = reply.with_header(b"connection", "close")
         wait = error.details.get("retry_after")
         if wait is None and isinstance(error, UnavailableError) and is_certainly_undone(error):
             wait = RETRY_AFTER
@@ -261,8 +271,17 @@ class Dialect:
                 origin=request.origin,
                 caught_up=request.caught_up,
                 memory=memory or request.memory,
+                served=request.served,
             )
         )
+
+
+def _tell_state(reply: Reply, request: Request) -> Reply:
+    """Say of which state the answer is: of which commit and, of a stale one, as of when."""
+    served = request.served
+    if served.commits:
+        reply = reply.with_header(COMMIT_HEADER, str(served.commits))
+    return reply.with_header(AS_OF_HEADER, rfc3339(served.as_of)) if served.as_of else reply
 
 
 def refuse_cross_site(request: Request) -> None:

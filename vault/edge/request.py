@@ -10,9 +10,13 @@ import msgspec
 from protocols import json_text
 from protocols.http.asgi import RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
-from vault.model.operation import UNBOUNDED_BUDGET, Origin, ResponseBudget
+from vault.model.operation import UNBOUNDED_BUDGET, Origin, ResponseBudget, ServedState
 
+COMMIT_HEADER: Final = b"x-vault-index"
+"""The number of the commit that an answer has, or that a caller has seen. Vault Enterprise's name
+for the same; its numbers look different, and clients pass them on as they are."""
 MAX_QUERY_FIELDS: Final = 100
+_MAX_DIGITS: Final = 18
 MAX_USER_AGENT: Final = 256  # characters of a User-Agent that are kept
 MAX_DEPTH: Final = 32  # of JSON; with the next, the memory bounds of `security.md`
 MAX_STRINGS: Final = 10_000
@@ -50,6 +54,7 @@ class Request:
         "query",
         "reached_pipeline",
         "repeated_header",
+        "served",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +72,7 @@ class Request:
     ) -> None:
         """`repeated_header`: a header that may come once and has come more often; empty: none."""
         self.repeated_header = repeated_header
+        self.served = ServedState(required=_number(headers.get(COMMIT_HEADER, b"")))
         self.caught_up = False  # it has seen what was acknowledged before it
         self.reached_pipeline = (
             False  # for an operation: then the pipeline has authenticated and recorded it
@@ -142,6 +148,11 @@ def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
         memory=scope.get(RESERVATION) or UNBOUNDED_BUDGET,
         repeated_header=repeated,
     )
+
+
+def _number(text: bytes) -> int:
+    """A number of a commit; 0 for what is none, as the states that other servers tell."""
+    return int(text) if text.isdigit() and len(text) <= _MAX_DIGITS else 0
 
 
 def _headers(pairs: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:

@@ -81,6 +81,8 @@ class Handler(Generic[P, R]):
     `proposed_facts`: the facts as the operation would leave them, which must be allowed too.
     `is_audited=False`: the handler touches no stored data. Successes and validation errors are not
     audited; denials are.
+    `may_be_stale`: where `storage.stale_reads` is set, it is answered from memory while the
+    database does not answer.
     `is_self_service`: any caller may, on their own things, and no secret is shown: it has a rate
     limit for each line of credentials (`limits.self_service`). `discloses`: whether a result shows
     anything that not every caller may see; one that does not has that rate limit, too.
@@ -101,6 +103,7 @@ class Handler(Generic[P, R]):
     mutates: bool = False
     precondition: Callable[[Identity], Awaitable[object]] | None = None
     is_audited: bool = True
+    may_be_stale: bool = False
     is_self_service: bool = False
     discloses: Callable[[R], bool] | None = None
     only_refuses: bool = False

@@ -46,6 +46,7 @@ class ListingHandlers:
                 operations.LIST_SECRETS,
                 run=self.search,
                 capability=None,
+                may_be_stale=True,
                 discloses=lambda page: bool(page.secrets),
                 audit_response=lambda page: {"count": len(page.secrets)},
             ),
@@ -53,6 +54,7 @@ class ListingHandlers:
                 operations.LIST_SECRET_KEYS,
                 run=self.keys,
                 capability=Capability.LIST,
+                may_be_stale=True,
                 audit_response=lambda keys: {"count": len(keys.keys)},
             ),
         )

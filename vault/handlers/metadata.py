@@ -63,6 +63,7 @@ class MetadataHandlers:
                 run=self.read,
                 capability=Capability.READ_METADATA,
                 targets_secret=True,
+                may_be_stale=True,
                 audit_response=lambda info: {"secret_id": info.secret.id},
             ),
             Handler(

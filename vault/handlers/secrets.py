@@ -71,6 +71,7 @@ class SecretHandlers:
                 run=self.read,
                 capability=Capability.READ,
                 targets_secret=True,
+                may_be_stale=True,
                 audit_response=_audit_response,
             ),
             Handler(

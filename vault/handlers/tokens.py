@@ -49,6 +49,7 @@ class TokenHandlers:
             replace(
                 _read_handler(operations.LOOK_UP_OWN_TOKEN, self.lookup_self, Capability.READ),
                 is_self_service=True,
+                may_be_stale=True,
             ),
             _read_handler(operations.LOOK_UP_ACCESSOR, self.lookup_accessor, update),
             Handler(

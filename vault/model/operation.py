@@ -75,6 +75,28 @@ def answers_full() -> UnavailableError:
     )
 
 
+class ServedState(Struct):
+    """Of which state of the store the answer to a request is; set by what runs its operations."""
+
+    commits: int = 0
+    """The number of a commit: what was read has it and all before it, what was written is in it or
+    before it. 0: not told."""
+    as_of: int = 0
+    """Unix ns, where the answer may lack what was acknowledged later: a stale read; 0: it is none.
+    """
+    required: int = 0
+    """The number of a commit that the caller has seen: an answer without it is of no use."""
+
+    def add_read(self, commits: int, as_of: int) -> None:
+        """One operation more begins, with all commits up to this number; `as_of` as here."""
+        self.commits = min(self.commits, commits) if self.commits else commits
+        self.as_of = min(self.as_of, as_of) if self.as_of and as_of else self.as_of or as_of
+
+    def add_write(self, commits: int) -> None:
+        """One has changed something, by a commit of at most this number."""
+        self.commits = max(self.commits, commits)
+
+
 class OperationType(Struct, Generic[P, R], frozen=True):
     """A kind of operation: its name, the type `P` of its payload and the type `R` of its result.
 
@@ -91,7 +113,7 @@ class Operation(Struct, Generic[P, R_co], frozen=True, kw_only=True):
     `service` names the background work that asks, which needs no credential: only the agent's own
     code can make such an operation, no dialect does. `caught_up`: its request has seen what was
     acknowledged before it. `memory`: what a handler reserves before it loads or decrypts anything
-    large.
+    large. `served`: where the caller is told which state answered.
     """
 
     type: OperationType[P, R_co]
@@ -103,6 +125,7 @@ class Operation(Struct, Generic[P, R_co], frozen=True, kw_only=True):
     service: str = ""
     caught_up: bool = False
     memory: ResponseBudget = UNBOUNDED_BUDGET
+    served: ServedState | None = None
 
     @property
     def name(self) -> str:

@@ -193,10 +193,14 @@ class NodeHeartbeat:
         self._store = store
         self._reaction = reaction
         self._world = world
-        self._committed = world.uptime()  # when the last commit of ours began that was stored
+        self._committed = world.uptime()
         self.clock_offset = 0.0
         """Seconds by which the database's clock was ahead of ours at the last heartbeat."""
         self._is_failing = False
+
+    def committed_at(self) -> float:
+        """When (`World.uptime`) the last commit of this node began that was stored."""
+        return self._committed
 
     def outage(self) -> str:
         """Why this node has to answer nothing; empty while it may. In any thread."""
@@ -268,6 +272,10 @@ class HeartbeatFollower:
             if row is not None and row.heartbeat != self._seen:
                 self._seen, self._changed_at = row.heartbeat, began
 
+    def committed_at(self) -> float:
+        """As `NodeHeartbeat.committed_at`, as far as it is known here."""
+        return self._changed_at
+
     def outage(self) -> str:
         """As `NodeHeartbeat.outage`."""
         return _explain_silence(self._world.uptime() - self._changed_at)
@@ -336,7 +344,7 @@ async def run_heartbeat(
     heartbeat = NodeHeartbeat(node, store, reaction, world)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(heartbeat.run)
-        store.silence = heartbeat.outage
+        store.silence, store.committed_at = heartbeat.outage, heartbeat.committed_at
         try:
             yield heartbeat
         finally:

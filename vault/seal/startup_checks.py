@@ -104,8 +104,12 @@ class StartupState:
 
     @property
     def is_first(self) -> bool:
-        """Whether no node has opened the vault before: there is no log, and none is missing."""
-        return self._has_no_log and not self.resume_point.base.state.node
+        """Whether no node has opened the vault before: there is no log, and none is missing.
+
+        Then its making is the only commit. The last commit of a restore is no node's either.
+        """
+        base = self.resume_point.base
+        return self._has_no_log and not base.state.node and base.commits <= 1
 
     @property
     def joins(self) -> bool:

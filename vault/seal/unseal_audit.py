@@ -6,17 +6,22 @@ the opening that follows writes it, before the first request is served.
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from actors.world import World
 from protocols import json_text
 from protocols.instant import rfc3339
 from vault.audit.broker import AuditBroker
-from vault.audit.record import AuditEvent
+from vault.audit.record import MAX_TEXT, AuditEvent
+from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.seal.manager import SEAL_ROW, SealRecord
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
+from vault.store.transaction import StoreTx
 
 INIT_OPERATION: Final = "sys.init"
 UNSEAL_OPERATION: Final = "sys.unseal"
+RESTORE_OPERATION: Final = "sys.restore"
 
 
 async def record_unseal(
@@ -38,7 +43,28 @@ async def record_unseal(
     if is_first:
         made = f"{how}, at {rfc3339(seal.created_at)}"
         await audit.record(_event(INIT_OPERATION, seal, actor, made, world))
+    await _record_restore(audit, store, seal, world)
     await audit.record(_event(UNSEAL_OPERATION, seal, actor, how, world))
+
+
+async def _record_restore(audit: AuditBroker, store: Store, seal: SealRecord, world: World) -> None:
+    """Put on record, as an alert, that the database was restored, if no opening has yet."""
+    row = await store.get(SYSTEM, RESTORED_ROW)
+    if row is None:
+        return
+    made = json_text.decode(row.value, type=RestoreRecord)
+    tokens = "its tokens were kept" if made.tokens_kept else "its tokens were dropped"
+    what = (
+        f"reason: {made.reason}; backup {made.backup} of {made.taken}, commit {made.commits}, was "
+        f"restored at {made.time}; {tokens}"
+    )
+    event = _event(RESTORE_OPERATION, seal, "operator", what[:MAX_TEXT], world)
+    await audit.record(replace(event, alert=True))
+    await store.commit(_forget_restore)
+
+
+def _forget_restore(tx: StoreTx) -> None:
+    tx.delete(SYSTEM, RESTORED_ROW)
 
 
 def _event(operation: str, seal: SealRecord, actor: str, what: str, world: World) -> AuditEvent:

@@ -71,6 +71,9 @@ class _LruEntries(OrderedDict[Slot, Any]):
         self.currsize = 0
         self._weigh = weigh
 
+    def slots(self) -> Iterable[Slot]:
+        return self.keys()
+
     def put(self, slot: Slot, entry: Any, weight: int) -> None:
         if slot in self:
             del self[slot]
@@ -102,6 +105,9 @@ class _CachetoolsEntries:
 
     def __getitem__(self, slot: Slot) -> Any:
         return self._cache[slot][0]
+
+    def slots(self) -> Iterable[Slot]:
+        return list(self._cache)
 
     def put(self, slot: Slot, entry: Any, weight: int) -> None:
         self._cache[slot] = entry, weight
@@ -147,6 +153,10 @@ class BoundedCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def slots_below(self, beginning: str) -> list[Slot]:
+        """The slots that begin so, in no order; it counts as no look, and entries may be over."""
+        return [slot for slot in self._entries.slots() if slot.startswith(beginning)]
 
     def __contains__(self, slot: Slot) -> bool:
         """Whether an entry is there, expired or not; it is no use of it."""
@@ -238,6 +248,11 @@ class ShardedCache:
         """The entry of each of these slots, as `BoundedCache.peek`."""
         shards, count = self._shards, len(self._shards)
         return [shards[hash(slot) % count].peek(slot) for slot in slots]
+
+    @property
+    def shards(self) -> list[BoundedCache]:
+        """All of them."""
+        return self._shards
 
     def __len__(self) -> int:
         return sum(map(len, self._shards))

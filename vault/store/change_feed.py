@@ -10,13 +10,16 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from vault.errors import UnavailableError
 from vault.store.row_cache import MISSING, ChangedRow
 from vault.store.row_index import IndexChanges, RowChange
 from vault.store.table import Key, StoreQuery, Table, plain_key
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 KEPT: Final = 10_000
-"""Entries that are kept. A follower that is further behind serves nothing until it is restarted."""
+"""Entries that are kept. A follower that is further behind reads all rows anew."""
+ENTRIES_PER_READ: Final = 64
+"""Entries that a follower has in memory at a time, and applies while it holds the head at most."""
 MAX_ENTRY_BYTES: Final = 4 << 20
 """A transaction with more of them is refused, and the committer halves the group. One change alone
 needs at most some hundred KiB: it revokes up to 2,000 tokens."""
@@ -33,6 +36,19 @@ _TABLES: Final = {table.name: table for table in ALL}
 def outdated_changes(commits: int) -> StoreQuery:
     """A query for the entries that are no longer kept after this many commits."""
     return StoreQuery(at_most=("seq", max(commits - KEPT, 0)))
+
+
+class FeedBehindError(UnavailableError):
+    """The feed does not reach back to what was followed last, or too much lies in between."""
+
+
+def feed_behind_error() -> FeedBehindError:
+    """The error for whoever asks meanwhile."""
+    return FeedBehindError(
+        "store_behind",
+        "this process lacks commits of others and takes them over now: try again",
+        outcome="none",
+    )
 
 
 class FedChanges(NamedTuple):

@@ -10,9 +10,15 @@ second fsync may report success for pages that the kernel has already dropped.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from copy import copy
 from threading import Lock
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
@@ -22,7 +28,7 @@ import trio
 from actors import BatchActor, Failure, Worker, World
 from protocols.errors import locate
 from vault.errors import TamperedError
-from vault.store.change_feed import FedChanges
+from vault.store.change_feed import ENTRIES_PER_READ, FedChanges, FeedBehindError, feed_behind_error
 from vault.store.interface import (
     NOTHING_STORED,
     UNKNOWN,
@@ -36,7 +42,7 @@ from vault.store.interface import (
 )
 from vault.store.row_cache import ChangedRow, RowCache
 from vault.store.row_guard import RowGuard
-from vault.store.row_index import IndexChanges, RowIndex
+from vault.store.row_index import IndexChanges, RowIndex, RowIndexBuilder
 from vault.store.shared_head import SharedHead
 from vault.store.table import Table
 from vault.store.tables import SYSTEM
@@ -85,12 +91,26 @@ class CommitStamper(Protocol):
         """The head after that transaction."""
         ...
 
-    def catch_up(self, session: StoreSession, /) -> list[FedChanges]:
+    def catch_up(
+        self, session: StoreSession, /, *, most: int | None = None
+    ) -> Iterable[list[FedChanges]]:
         """What others have committed since the last transaction, or the last call of this.
 
-        In the thread that commits; no other one does meanwhile. Raises `TamperedError` and
-        `UnavailableError`.
+        In pieces; whoever does not take all of them has to `resume`. In the thread that commits; no
+        other one does meanwhile. Raises `TamperedError`, `UnavailableError`, and `FeedBehindError`
+        if they are more than `most`, or more than the feed holds.
         """
+        ...
+
+    def count_rows(self, session: StoreSession, guard: RowGuard, rows: RowIndexBuilder, /) -> Any:
+        """Count all rows of a view, and add them to `rows`; what `resume` goes on from.
+
+        In any thread. Raises `TamperedError`.
+        """
+        ...
+
+    def resume(self, counted: Any, /) -> None:
+        """Go on from what `count_rows` has found. In the thread that commits."""
         ...
 
 
@@ -182,6 +202,13 @@ class Committer:
         self._on_rows_changed = on_rows_changed
         self._commit_lock = Lock()
         self._closed = False
+        self._is_partial = False  # of what others committed, cache and index have a part
+        self._damage: TamperedError | None = None  # of the feed or the rows: nothing goes on
+        self.is_behind = False
+        """Whether much is being taken over that others have committed. In any thread."""
+        self._counting: RowIndexBuilder | None = None
+        self._is_counting_logged = False
+        self._is_stopping = False
 
     def connect(self) -> None:
         """A fresh connection whose durability was read back. Raises `BackendError`."""
@@ -195,33 +222,106 @@ class Committer:
             self._head is not None and self._head.is_at(self._applied)
         )
 
+    @property
+    def commits(self) -> int:
+        """The number of the last commit that cache and index have; 0: commits are not counted."""
+        return max(self._applied, 0)
+
     def catch_up(self) -> None:
-        """Take over what others have committed until now, if anything; blocks. Raises as `read`."""
+        """Take over what others have committed until now, if anything; blocks.
+
+        It may take long: `is_behind` says so, and `stop` ends it. Raises as `read`,
+        `TamperedError`, and `FeedBehindError` if meanwhile again more was committed than the feed
+        holds.
+        """
         if self._stamper is None or self.is_current:
             return
         if self._head is None and self._backend.read_head() == self._applied_head:
             return
+        try:
+            self._follow()
+        except FeedBehindError:
+            self._reload(self._stamper)
+            self._follow()
+
+    def stop(self) -> None:
+        """Have `catch_up` end soon if it takes long."""
+        self._is_stopping = True
+        if self._counting is not None:
+            self._counting.stop()
+
+    def _follow(self) -> None:
         with self._commit_lock, self._backend.read() as session:
             self._apply_feed(session)
 
-    def _apply_feed(self, session: StoreSession) -> None:
-        """Take over what the change feed says, in the turn to commit."""
+    def _reload(self, stamper: CommitStamper) -> None:
+        """Count all rows anew, as at the opening, and forget what was made of them before.
+
+        Commits of this process fail meanwhile (`FeedBehindError`). The old index stays until the
+        new one is there: a reader that began before compares with it, and asks again.
+        """
+        self.is_behind = True
+        if not self._is_counting_logged:
+            log.warning(
+                "commits of others are missing that the change feed no longer holds: all rows are "
+                "counted anew"
+            )
+        self._is_counting_logged = True  # what fails is tried again and again
+        rows = self._counting = RowIndexBuilder()
+        if self._is_stopping:
+            rows.stop()
+        try:
+            with self._record_tampering(), self._backend.read() as session:
+                counted = stamper.count_rows(session, self._guard, rows)
+            index = RowIndex(rows)
+        finally:
+            self._counting = None
+            rows.clear()
+        with self._commit_lock:
+            if self.index is not None:
+                self.index.replace(index)
+            stamper.resume(counted)
+            self._cache.clear()
+            self._counts.table_versions.record_unknown_changes()
+            self._is_partial = self.is_behind = self._is_counting_logged = False
+            self._set_applied(stamper)
+        log.warning("all rows are counted, as of commit %d", self._applied)
+
+    def _apply_feed(self, session: StoreSession, *, most: int | None = None) -> None:
+        """Take over what the change feed says, in the turn to commit. Raises as `catch_up`."""
         if self._stamper is None:
             return
+        if self._damage is not None:
+            raise copy(self._damage)
+        if self._is_partial:
+            raise feed_behind_error()
+        with self._record_tampering():
+            for number, piece in enumerate(self._stamper.catch_up(session, most=most)):
+                self._is_partial, self.is_behind = True, self.is_behind or number > 0
+                for fed in piece:
+                    if self.index is not None:
+                        self.index.apply(fed.index_changes)
+                    self._cache.invalidate(fed.rows)
+                    self._counts.table_versions.record_transaction(fed.rows)
+                if self._is_stopping:
+                    raise BackendError("store_unavailable", "the database is being closed")
+        self._is_partial = self.is_behind = False
+        self._set_applied(self._stamper)
+
+    def _set_applied(self, stamper: CommitStamper) -> None:
+        self._applied, self._applied_head = stamper.commits, stamper.written
+        if self._head is not None:
+            self._head.publish(self._applied)
+
+    @contextmanager
+    def _record_tampering(self) -> Iterator[None]:
         try:
-            fed_changes = self._stamper.catch_up(session)
+            yield
         except TamperedError as error:
+            self._damage = error
             if self.index is not None:
                 self.index.record_finding(error)
             raise
-        for fed in fed_changes:
-            if self.index is not None:
-                self.index.apply(fed.index_changes)
-            self._cache.invalidate(fed.rows)
-            self._counts.table_versions.record_transaction(fed.rows)
-        self._applied, self._applied_head = self._stamper.commits, self._stamper.written
-        if self._head is not None:
-            self._head.publish(self._applied)
 
     def foreign_writes(self) -> int:
         """See `StoreBackend`; none of ours is under way meanwhile. Blocks."""
@@ -263,10 +363,13 @@ class Committer:
             self._settle_index(session)
             return ask(session, index)
 
-    def _settle_index(self, session: StoreSession) -> None:
-        """Learn what was committed: by others, or by ourselves without an answer."""
+    def _settle_index(self, session: StoreSession, *, most: int | None = None) -> None:
+        """Learn what was committed: by others, or by ourselves without an answer.
+
+        Raises `FeedBehindError` if others have made more than `most` commits.
+        """
         if not self._backend.exclusive:
-            self._apply_feed(session)
+            self._apply_feed(session, most=most)
         elif self.index is not None:
             self.index.resolve_in_doubt(session.get_macs)
 
@@ -289,7 +392,16 @@ class Committer:
         with self._commit_lock:
             if self._closed:
                 raise BackendError("store_unavailable", "the database is not open")
-            return self._commit_or_bisect(changes)
+            try:
+                return self._commit_or_bisect(changes)
+            except FeedBehindError:
+                pass
+            try:
+                with self._backend.read() as session:
+                    self._apply_feed(session)  # not under the head, for which others wait
+                return self._commit_or_bisect(changes)
+            except FeedBehindError as error:  # nothing is stored
+                return [Failure(copy(error)) for _ in changes]
 
     def _commit_or_bisect(self, changes: Sequence[Change]) -> list[object]:
         """Results in order. One change that contradicts the schema does not fail its neighbours.
@@ -326,7 +438,7 @@ class Committer:
 
         def apply(session: StoreSession) -> WriteSet:
             nonlocal index_changes, has_begun
-            self._settle_index(session)
+            self._settle_index(session, most=ENTRIES_PER_READ)
             batch = TransactionBatch(session, self._guard, self._cache, self.index)
             batches.append(batch)
             results[:] = [_run_change(batch, change) for change in changes]

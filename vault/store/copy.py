@@ -7,10 +7,10 @@ beginning of each table, and the next run goes on behind it. The mark names the 
 if that has changed since, the target is emptied first.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -18,30 +18,29 @@ from msgspec import Struct
 from protocols.instant import SECOND
 from protocols.merkle import Frontier, HashFunction, leaf_hash
 from vault.errors import ConflictError, TamperedError, UnavailableError, VaultError
+from vault.store.bulk import (
+    BATCH_ROWS,
+    ORDER,
+    PROGRESS_ROWS,
+    REJECTED,
+    Progress,
+    batch_rows,
+    begin_filling,
+    count_all_rows,
+    encode_row,
+    last_key,
+    read_rows,
+    require_vault,
+    unfinished_step,
+    write_rows,
+)
 from vault.store.interface import BackendError, WriteSet
-from vault.store.schema import HEAD, UNFINISHED
+from vault.store.schema import HEAD
 from vault.store.sql import SqlBackend, SqlSession
-from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table
-from vault.store.tables import ALL, HEAD_ROW, NODES, SYSTEM
+from vault.store.table import Key, Table
+from vault.store.tables import HEAD_ROW, NODES, SYSTEM
 
-Progress: TypeAlias = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
-"""Called for each part of the work: what it is, and how many rows it has, if that is known. What
-the block is given is called with the number of further rows that are done."""
-
-BATCH_ROWS: Final = 1024  # of a transaction
 SILENCE_SECONDS: Final = 30  # after an agent's last heartbeat, until it has surely ended
-_BATCH_BYTES: Final = 4 * 2**20
-_PAGE_ROWS: Final = 32
-"""Rows that are read at a time. A value has at most 1 MiB, so a page has little more than 32."""
-_STEP: Final = f"{UNFINISHED}{HEAD}-"  # and the state of the source; a step has 32 characters
-_STATE_BYTES: Final = 8
-_REJECTED: Final = f"{_STEP}rejected"  # a copy that was not the same
-_PROGRESS_ROWS: Final = 256  # between two reports
-
-# Parents before those that refer to them. What says that there is a vault comes last.
-_ORDER: Final = (*(table for table in ALL if table is not SYSTEM), SYSTEM)
-
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class CopiedTable(Struct, frozen=True):
@@ -70,7 +69,7 @@ def copy_vault(
     digest: HashFunction,
     progress: Progress,
     *,
-    batch_rows: int = BATCH_ROWS,
+    most: int = BATCH_ROWS,
 ) -> CopyResult:
     """Copy a vault to an empty database, or go on with a copy that was interrupted.
 
@@ -78,13 +77,13 @@ def copy_vault(
     written. A target that is a finished copy of it is verified again. Raises `ConflictError`
     (`not_initialized`, `store_not_empty`, `store_outdated`), `UnavailableError`
     (`store_incomplete`, `store_newer`), `TamperedError` (`store_copy_differs`), and what a backend
-    raises; a message says which of the two databases it is about.
+    raises; a message says which of the two databases it is about. `most`: rows of a transaction.
     """
     old, new = _End("source", source), _End("target", target)
     with ExitStack() as stack:
         stack.enter_context(old.held())
         with old.named():
-            _require_vault(source)
+            _require_source(source)
             old.require_stopped()
             with source.read() as session:
                 session.inspect()
@@ -92,9 +91,11 @@ def copy_vault(
         stack.enter_context(new.held())
         with new.named():
             target.connect()
-            is_finished = _prepare(target, f"{_STEP}{digest(head)[:_STATE_BYTES].hex()}", head)
+            is_finished = begin_filling(
+                target, unfinished_step(digest(head)), lambda: target.read_head() == head
+            )
         with _view(old, head) as view:
-            copied = 0 if is_finished else _copy(old, view, new, progress, batch_rows)
+            copied = 0 if is_finished else _copy(old, view, new, progress, most)
             try:
                 result = _verify(old, view, new, digest, progress)
             except TamperedError as error:
@@ -173,39 +174,22 @@ class _End:
                 + ", ".join(sorted(names)),
             )
 
-    def count_rows(self) -> int | None:
-        """How many rows it has; None if the server takes too long to count them."""
-        try:
-            with self.backend.read() as session:
-                return sum(session.count_rows(table) for table in _ORDER)
-        except BackendError:
-            return None
-
     def rows(self, session: SqlSession, table: Table[Any], after: Key | None) -> Iterator[Any]:
         """The rows behind a key, in the order of their keys."""
+        rows = read_rows(session, table, after)
         while True:
             with self.named():
-                page = session.select(table, StoreQuery(after=after, limit=_PAGE_ROWS))
-            yield from page
-            if len(page) < _PAGE_ROWS:
+                row = next(rows, None)
+            if row is None:
                 return
-            after = table.key_of(page[-1])
+            yield row
 
 
-def _require_vault(source: SqlBackend) -> None:
-    """Raise unless it is a vault of this program's schema."""
-    step = source.read_step()
-    if step.startswith(UNFINISHED):
-        raise UnavailableError("store_incomplete", "it is itself an unfinished copy")
-    if not step:
-        raise _no_vault()
-    if step > HEAD:
-        raise UnavailableError("store_newer", "it was written by a newer version of this program")
-    if step != HEAD:
-        raise ConflictError(
-            "store_outdated",
-            "it is of an older version: start the agent of this version on it once, and stop it",
-        )
+def _require_source(source: SqlBackend) -> None:
+    try:
+        require_vault(source)
+    except ConflictError as error:
+        raise (_no_vault() if error.code == "not_initialized" else error) from None
 
 
 def _no_vault() -> ConflictError:
@@ -237,92 +221,24 @@ def _view(source: _End, head: bytes) -> Iterator[SqlSession]:
         yield session
 
 
-def _prepare(target: SqlBackend, mark: str, head: bytes) -> bool:
-    """Mark it unfinished, with nothing in it but the beginning of this copy.
-
-    True: it is the finished copy, and left alone. Raises if anything else is in it.
-    """
-    step = target.read_step()
-    if step.startswith(UNFINISHED):
-        if not step.startswith(_STEP):
-            raise UnavailableError(
-                "store_incomplete",
-                "it is the unfinished copy of another version of this program: use that version, "
-                "or an empty database",
-            )
-        if step != mark:
-            _empty(target)
-            target.write_step(mark)
-        return False
-    if not step and target.exclusive and target.read_names():  # the file of another program
-        raise _not_empty("it holds tables")
-    if target.has_rows():
-        if step == HEAD and target.read_head() == head:
-            return True
-        raise _not_empty("it holds a vault")
-    target.migrate()
-    with target.read() as session:
-        session.inspect()
-    target.write_step(mark)
-    return False
-
-
-def _not_empty(what: str) -> ConflictError:
-    return ConflictError("store_not_empty", f"{what}: use an empty database")
-
-
-def _empty(target: SqlBackend) -> None:
-    """Remove every row of an unfinished copy."""
-    for table in reversed(_ORDER):
-        while True:
-            with target.read() as session:
-                keys = session.select_keys(table, StoreQuery(limit=MAX_LIMIT))
-            if not keys:
-                break
-            _write(target, WriteSet(deletes={table: keys}))
-
-
-def _copy(old: _End, view: SqlSession, new: _End, progress: Progress, batch_rows: int) -> int:
+def _copy(old: _End, view: SqlSession, new: _End, progress: Progress, most: int) -> int:
     """Copy the rows that the target does not have; returns their number."""
     with new.named(), new.backend.read() as session:
-        behind = {table: _last_key(session, table) for table in _ORDER}
+        behind = {table: last_key(session, table) for table in ORDER}
     copied = 0
-    with progress("Copying rows", old.count_rows()) as advance:
-        advance(new.count_rows() or 0)
-        for table in _ORDER:
+    with progress("Copying rows", count_all_rows(old.backend)) as advance:
+        advance(count_all_rows(new.backend) or 0)
+        for table in ORDER:
             rows = old.rows(view, table, behind[table])
-            for batch in _batches(table, rows, batch_rows):
+            for batch in batch_rows(table, rows, most):
                 with new.named():
                     new.backend.require_held()
-                    _write(new.backend, WriteSet(inserts={table: batch}))
+                    write_rows(new.backend, WriteSet(inserts={table: batch}))
                 with old.named():
                     old.backend.require_held()
                 copied += len(batch)
                 advance(len(batch))
     return copied
-
-
-def _last_key(session: SqlSession, table: Table[Any]) -> Key | None:
-    keys = session.select_keys(table, StoreQuery(descending=True, limit=1))
-    return keys[0] if keys else None
-
-
-def _batches(table: Table[Any], rows: Iterable[Any], most: int) -> Iterator[list[Any]]:
-    """The rows in lists, each bounded by number and size."""
-    batch: list[Any] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += len(table.pack(row))
-        if len(batch) == most or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _write(target: SqlBackend, writes: WriteSet) -> None:
-    target.write(lambda _: writes)
 
 
 def _verify(
@@ -337,27 +253,27 @@ def _verify(
     counts: list[tuple[str, int, int]] = []
     differing: list[str] = []
     with ExitStack() as stack:
-        advance = stack.enter_context(progress("Verifying rows", old.count_rows()))
+        advance = stack.enter_context(progress("Verifying rows", count_all_rows(old.backend)))
         with new.named():
             session = stack.enter_context(new.backend.read())
             session.inspect()
-        for table in _ORDER:
+        for table in ORDER:
             before = trees[0].size, trees[1].size
             is_same = True
             pairs = zip_longest(old.rows(view, table, None), new.rows(session, table, None))
             for number, pair in enumerate(pairs, 1):
                 leaves = [
-                    None if row is None else leaf_hash(digest, _encode((table.name, row)))
+                    None if row is None else leaf_hash(digest, encode_row(table, row))
                     for row in pair
                 ]
                 for tree, leaf in zip(trees, leaves, strict=True):
                     if leaf is not None:
                         tree.append(leaf)
                 is_same = is_same and leaves[0] == leaves[1]
-                if number % _PROGRESS_ROWS == 0:
-                    advance(_PROGRESS_ROWS)
+                if number % PROGRESS_ROWS == 0:
+                    advance(PROGRESS_ROWS)
             rows = trees[0].size - before[0], trees[1].size - before[1]
-            advance(rows[0] % _PROGRESS_ROWS)
+            advance(rows[0] % PROGRESS_ROWS)
             counts.append((table.name, *rows))
             if not is_same:
                 differing.append(f"{table.name} (rows: {rows[0]} and {rows[1]})")
@@ -375,4 +291,4 @@ def _verify(
 def _reject(target: _End) -> None:
     """Have the next run copy everything anew."""
     with target.named():
-        target.backend.write_step(_REJECTED)
+        target.backend.write_step(REJECTED)

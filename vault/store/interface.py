@@ -26,6 +26,10 @@ UNKNOWN: Final = "unknown"
 UNSAFE: Final = "store_unsafe"
 
 
+def ignore_progress() -> None:
+    """For whoever does not ask how far something is."""
+
+
 class BackendError(UnavailableError):
     """The database failed. `details["outcome"]`: `none` (nothing was stored) or `unknown`.
 
@@ -84,9 +88,10 @@ class StoreSession(Protocol):
     Raises `BackendError`, and `TamperedError` for a row that is not one of its table's struct.
     """
 
-    def inspect(self) -> None:
+    def inspect(self, on_progress: Callable[[], None] = ignore_progress) -> None:
         """Verify what can hide a row from a query, in this view: the schema and the indexes.
 
+        `on_progress` is called from time to time, and may raise a `VaultError` that ends it.
         Raises `TamperedError` (`storage_schema_changed`) unless the database consists of what the
         migrations make and of nothing else, and `BackendError` (`store_corrupt`) unless each index
         of a guarded table has all of its rows (but for versions, which `StoreBackend.check` looks

@@ -15,7 +15,13 @@ from msgspec import Struct
 
 from protocols import json_text
 from vault.errors import TamperedError
-from vault.store.interface import ConstraintError, FeedPosition, StoreSession, WriteSet
+from vault.store.interface import (
+    ConstraintError,
+    FeedPosition,
+    StoreSession,
+    WriteSet,
+    ignore_progress,
+)
 from vault.store.query import apply_query
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import ALL, HEAD_ROW, SYSTEM
@@ -117,8 +123,9 @@ class _MemorySession:
     def __init__(self, tables: Mapping[str, _Rows]) -> None:
         self._tables = tables
 
-    def inspect(self) -> None:
+    def inspect(self, on_progress: Callable[[], None] = ignore_progress) -> None:
         """Rows are all there is."""
+        on_progress()
 
     def database_time(self) -> int | None:
         return None

@@ -38,8 +38,8 @@ def migrate_schema(connection: sa.Connection, versions: Path = SCRIPTS / "versio
         if any(step.startswith(UNFINISHED) for step in there):
             raise UnavailableError(
                 "store_incomplete",
-                "the database is the unfinished copy of another one: run `freehold storage "
-                "migrate` again, with the same --from and --to",
+                "the database is unfinished, since a copy or a restore was interrupted: run the "
+                "same `freehold storage migrate` or `freehold backup restore` again",
             )
         if not known.issuperset(there):
             raise UnavailableError(

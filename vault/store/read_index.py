@@ -32,7 +32,7 @@ class PendingLook:
             self._begun = None
 
     def is_overdue(self, seconds: float) -> bool:
-        """Whether it takes longer than that, so that nobody need wait for the next one."""
+        """Whether it takes as long as that, so that nobody need wait for the next one."""
         return self._begun is not None and self._world.monotonic() - self._begun >= seconds
 
 

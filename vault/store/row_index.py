@@ -40,6 +40,7 @@ the hash of what a set of rows has in common, and the sum of the hashes of their
 MIN_SEGMENT_ENTRIES: Final = 4096  # entries that a segment has room for
 MAX_SEGMENTS: Final = 16  # segments; each has as much room as all before it together
 _PLACES: Final = (3, 2)  # for so many rows so many places
+_WORDS_PER_STEP: Final = 20_000  # of a builder; some 10 ms
 _STAMP: Final = 8  # bytes of a MAC: without the key nobody can choose them
 WORD_MASK: Final = (1 << 64) - 1
 
@@ -75,10 +76,22 @@ class RowIndexBuilder:
     """Collects the rows that an index is made of, in the form of its words, in any order."""
 
     def __init__(self) -> None:
+        self._is_stopped = False
         self.clear()
 
+    def stop(self) -> None:
+        """Have whoever adds rows raise `UnavailableError`. In any thread."""
+        self._is_stopped = True
+
+    def require_running(self) -> None:
+        """Raise `UnavailableError` once it is stopped."""
+        if self._is_stopped:
+            raise UnavailableError("store_unavailable", "the database is being closed")
+
     def add(self, table: Table[Any], key: Key, mac: bytes) -> None:
-        """One row."""
+        """One row. Raises as `require_running`."""
+        if self._is_stopped:
+            self.require_running()
         place = _hash(table, key)
         self.words.append(place)
         self.words.append(_stamp(mac))
@@ -86,7 +99,9 @@ class RowIndexBuilder:
             self.sums[row_set] = self.sums.get(row_set, 0) + place
 
     def add_values(self, table: Table[Any], key: Key, values: Sequence[Any]) -> None:
-        """The `Table.secondary` columns of a row that was, or will be, added."""
+        """The `Table.secondary` columns of a row that was, or will be, added. Raises as `add`."""
+        if self._is_stopped:
+            self.require_running()
         place = _hash(table, key)
         for row_set in _sets_of_values(table, values):
             self.members.append(row_set)
@@ -138,12 +153,21 @@ class RowIndex:
         """A row that was not ours, once one was met; it stays."""
         words, members = rows.words, rows.members
         self._grow((len(words) + len(members)) // 2 + len(rows.sums))
-        for at in range(0, len(words), 2):
-            self._put(words[at], words[at + 1])
+        for first in range(0, len(words), _WORDS_PER_STEP):
+            for at in range(first, min(first + _WORDS_PER_STEP, len(words)), 2):
+                self._put(words[at], words[at + 1])
+            rows.require_running()
         for row_set, places in rows.sums.items():
             self._add_to_sum(row_set, places)
-        for at in range(0, len(members), 2):
-            self._add_to_sum(members[at], members[at + 1])
+        for first in range(0, len(members), _WORDS_PER_STEP):
+            for at in range(first, min(first + _WORDS_PER_STEP, len(members)), 2):
+                self._add_to_sum(members[at], members[at + 1])
+            rows.require_running()
+
+    def replace(self, other: "RowIndex") -> None:
+        """Be as the other one, which nobody else has. In the thread that commits."""
+        self._segments, self._taken = other._segments, other._taken  # noqa: SLF001  # one of its class
+        self._in_doubt = []
 
     def matches(self, table: Table[Any], key: Key, mac: bytes | None) -> bool:
         """Whether the row has this stamp now, or is not there (None)."""

@@ -26,6 +26,7 @@ from vault.store.interface import (
     FeedPosition,
     StoreSession,
     WriteSet,
+    ignore_progress,
 )
 from vault.store.replicas import ReplicaSet, ReplicaStats
 from vault.store.schema import HEAD
@@ -329,7 +330,10 @@ class ServerBackend(SqlBackend):
             _LOCKED, f"another agent is migrating the {self._address}: start this one after it"
         )
 
-    def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
+    def _verify_schema(
+        self, connection: sa.PoolProxiedConnection, on_progress: Callable[[], None]
+    ) -> None:
+        on_progress()
         driver = connection.dbapi_connection
         found = self.describe_schema(driver)
         wanted = self.expected_schema()
@@ -347,7 +351,7 @@ class ServerBackend(SqlBackend):
         )
 
     def _verify_integrity(self, connection: sa.PoolProxiedConnection) -> None:
-        self._verify_schema(connection)
+        self._verify_schema(connection, ignore_progress)
 
     def _store_error(self, error: Exception) -> Exception:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error

@@ -27,6 +27,7 @@ from vault.store.interface import (
     FeedPosition,
     StoreSession,
     WriteSet,
+    ignore_progress,
 )
 from vault.store.prepared_statements import BoundParameters, PreparedStatements
 from vault.store.query import is_storable
@@ -130,7 +131,9 @@ class SqlBackend(ABC):
         """See `StoreBackend`."""
 
     @abstractmethod
-    def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
+    def _verify_schema(
+        self, connection: sa.PoolProxiedConnection, on_progress: Callable[[], None]
+    ) -> None:
         """As `StoreSession.inspect`, within the transaction of this connection."""
 
     @abstractmethod
@@ -352,11 +355,9 @@ class SqlBackend(ABC):
                 connection.invalidate()  # a rollback might fail, too, with a traceback in the log
                 raise
 
-    def _translate_errors(
-        self, fn: Callable[[sa.PoolProxiedConnection], None], connection: sa.PoolProxiedConnection
-    ) -> None:
+    def _translate_errors(self, fn: Callable[..., None], *args: object) -> None:
         try:
-            fn(connection)
+            fn(*args)
         except VaultError:
             raise
         except Exception as error:
@@ -424,7 +425,7 @@ class SqlSession:
         prepared: Mapping[Table[Any], PreparedStatements],
         *,
         store_error: Callable[[Exception], Exception],
-        verify_schema: Callable[[sa.PoolProxiedConnection], None],
+        verify_schema: Callable[[sa.PoolProxiedConnection, Callable[[], None]], None],
         stream: Callable[[Any, str], AbstractContextManager[Any]],
         clock: str = "",
     ) -> None:
@@ -436,9 +437,9 @@ class SqlSession:
         self._stream = stream
         self._clock = clock
 
-    def inspect(self) -> None:
+    def inspect(self, on_progress: Callable[[], None] = ignore_progress) -> None:
         """Verify the schema, and the indexes of authority rows."""
-        self._verify_schema(self._connection)
+        self._verify_schema(self._connection, on_progress)
 
     def database_time(self) -> int | None:
         """The clock of the server, or None for a file."""

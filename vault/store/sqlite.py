@@ -11,8 +11,8 @@ import errno
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
 
 from protocols.lockfile import LockFile
-from vault.errors import TamperedError, UnavailableError, ValidationError
+from vault.errors import TamperedError, UnavailableError, ValidationError, VaultError
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.shared_head import SharedHead, next_file_change
 from vault.store.sql import READERS, SqlBackend, create_engine
@@ -64,6 +64,7 @@ _CHECKED: Final = tuple(t.name for t in ALL if t is not VERSIONS and t.is_guarde
 have is there for the totals and nowhere else. Versions are left to `check`: they are most of the
 file, and a read that misses one says so."""
 _CHANGES_AT: Final = 8
+_OPCODES_PER_CALL: Final = 1_000_000  # of SQLite's virtual machine; some 50 ms
 _UNDECODABLE: Final = "Could not decode to UTF-8"
 
 
@@ -341,12 +342,15 @@ class SqliteBackend(SqlBackend):
     def _in_transaction(self, writer: sa.Connection) -> bool:
         return _driver(writer).in_transaction
 
-    def _verify_schema(self, connection: sa.PoolProxiedConnection) -> None:
+    def _verify_schema(
+        self, connection: sa.PoolProxiedConnection, on_progress: Callable[[], None]
+    ) -> None:
         database = cast("sqlite3.Connection", connection.dbapi_connection)
         check_schema(database)
-        for table in _CHECKED:
-            if _first(database, f"PRAGMA integrity_check('{table}')") != "ok":
-                raise _corrupt(f"table {table} and its indexes contradict each other")
+        with _call_meanwhile(database, on_progress):
+            for table in _CHECKED:
+                if _first(database, f"PRAGMA integrity_check('{table}')") != "ok":
+                    raise _corrupt(f"table {table} and its indexes contradict each other")
 
     def _verify_integrity(self, connection: sa.PoolProxiedConnection) -> None:
         database = cast("sqlite3.Connection", connection.dbapi_connection)
@@ -383,6 +387,31 @@ class ForeignSqliteReader(SqliteBackend):
 
     def _begin_read(self, reader: sa.PoolProxiedConnection) -> None:
         cast("sqlite3.Connection", reader.dbapi_connection).execute("BEGIN")
+
+
+@contextmanager
+def _call_meanwhile(
+    database: sqlite3.Connection, on_progress: Callable[[], None]
+) -> Iterator[None]:
+    """Call it from time to time while a statement runs in the block; what it raises ends that."""
+    raised: list[VaultError] = []
+
+    def progress() -> bool:
+        try:
+            on_progress()
+        except VaultError as error:
+            raised.append(error)
+        return bool(raised)
+
+    database.set_progress_handler(progress, _OPCODES_PER_CALL)
+    try:
+        yield
+    except sqlite3.OperationalError:
+        if raised:
+            raise raised[0] from None
+        raise
+    finally:
+        database.set_progress_handler(None, 0)
 
 
 def _data_version(database: sqlite3.Connection) -> object:

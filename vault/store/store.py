@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from typing import Any, Final, TypeVar, cast, overload
 
 import trio
@@ -31,7 +32,9 @@ from actors import (
 )
 from actors.report import Reporter, log_failure
 from actors.world import uptime_ns
-from vault.errors import TamperedError, UnavailableError
+from protocols.instant import MAX_NS, SECOND
+from vault.errors import TamperedError, UnavailableError, VaultError
+from vault.store.change_feed import feed_behind_error
 from vault.store.committer import (
     Checkpointer,
     CommitCounts,
@@ -43,6 +46,7 @@ from vault.store.committer import (
 from vault.store.fencing import fenced
 from vault.store.interface import UNKNOWN, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
+from vault.store.memory_only import is_memory_only, require_database
 from vault.store.query import check_query
 from vault.store.query_runner import QueryActor, QueryRunner
 from vault.store.read_index import PendingLook, ReadIndexActor
@@ -125,15 +129,30 @@ class Store:
         self._runner = QueryRunner(
             guard, cache, loading, index, can_prefetch=backend.readers > _VIEWS
         )
-        self.outage = ""
-        """Why the last check of the change feed failed, for people; empty when it succeeded."""
+        self._look_outage = self._write_outage = ""  # why the last of each failed
         self.silence: Callable[[], str] = str
         """Why nothing may be answered although the database does; empty while it may be."""
+        self.committed_at: Callable[[], float] = lambda: inf
+        """When this node last had a commit stored, where that is a condition of its answers."""
+        self._looked_at = -inf, 0  # `World.uptime` and `World.now`
         self._queries = tree.ref("queries") if backend.queries_in_turn else None
         views = _VIEWS if backend.queries_in_turn else 1
         self._look = None if backend.exclusive else tree.ref("look")
         self._pending_look = pending_look
+        self._memory_limiter = trio.CapacityLimiter(1)
         self._reader_limiter = trio.CapacityLimiter(max(backend.readers - views, 1))
+
+    @property
+    def outage(self) -> str:
+        """Why nothing is answered, as far as the database is concerned, for people; or empty."""
+        if self.is_behind:
+            return feed_behind_error().message
+        return self._look_outage or self._write_outage
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether much is being taken over that other processes have committed."""
+        return self._committer.is_behind
 
     async def catch_up(self) -> None:
         """See everything that any process or machine had acknowledged before this call.
@@ -148,16 +167,37 @@ class Store:
     async def look(self) -> None:
         """As `catch_up`, whatever `silence` says."""
         if self._look is None or self._committer.is_current:
+            self._look_outage = ""
             return
-        seconds = self._backend.look_seconds
+        began, seconds = (self._world.uptime(), self._world.now()), self._backend.look_seconds
         try:
-            if self._pending_look.is_overdue(seconds):
-                raise _not_in_time()
-            await _await_reader(self._look.call(None, seconds))
+            if self._pending_look.is_overdue(0.0 if self.is_behind else seconds):
+                raise self._not_in_time()
+            await _await_reader(self._look.call(None, seconds), self._not_in_time)
         except UnavailableError as error:
-            self.outage = error.message
+            self._look_outage = error.message
             raise
-        self.outage = ""
+        self._look_outage, self._looked_at = "", max(began, self._looked_at)
+
+    @property
+    def commits(self) -> int:
+        """The number of the last commit that is seen here; 0: commits are not counted."""
+        return self._committer.commits
+
+    def staleness(self) -> int:
+        """For how many ns it is not known that everything acknowledged is seen here.
+
+        By both clocks: one of them stands still while the machine is suspended, the other can be
+        set back.
+        """
+        uptime, now = self._looked_at
+        known = min(uptime, self.committed_at())
+        if known == -inf:
+            return MAX_NS
+        return max(int((self._world.uptime() - known) * SECOND), self._world.now() - now)
+
+    def _not_in_time(self) -> UnavailableError:
+        return feed_behind_error() if self.is_behind else _not_in_time()
 
     def get_cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
@@ -193,11 +233,13 @@ class Store:
         Raises `TamperedError`, and `UnavailableError` when the database does not answer.
         """
         if table.counted_subject and not self._backend.exclusive:
+            require_database()
             query = StoreQuery(equals=dict(zip(table.key, key, strict=True)), limit=1)
             return next(iter(await self.select(table, query)), None)
         row = self._cache.lookup(table, key)
         if row is not MISSING:
             return row
+        require_database()
         return cast("R | None", await _await_reader(self._loader.call((table, key), LOAD_TIMEOUT)))
 
     async def select(self, table: Table[R], query: StoreQuery) -> list[R]:
@@ -207,6 +249,8 @@ class Store:
         have.
         """
         check_query(table, query)
+        if is_memory_only():
+            return await self._select_cached(table, query)
         expected = self._runner.expected_set(table, query)
         try:
             return await self._run_query(
@@ -245,6 +289,8 @@ class Store:
     async def select_checked_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the rows that `select` would return. Raises as it does."""
         check_query(table, query)
+        if is_memory_only():
+            return [table.key_of(row) for row in await self._select_cached(table, query)]
         expected = self._runner.expected_set(table, query)
         try:
             return await self._run_query(
@@ -281,6 +327,7 @@ class Store:
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
         The task's fences (`vault.store.fencing`) are part of the change.
         """
+        require_database()
         try:
             return cast("T", await self._writer.call(fenced(change), deadline))
         except MailboxFull:
@@ -314,9 +361,9 @@ class Store:
         try:
             found = await self._in_thread(self._committer.foreign_writes)
         except UnavailableError as error:
-            self.outage = error.message
+            self._write_outage = error.message
             raise
-        self.outage = ""
+        self._write_outage = ""
         return found
 
     @property
@@ -355,9 +402,16 @@ class Store:
         return self._tree.snapshot()
 
     async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
+        require_database()
         return await self._world.run_sync(fn, *args, limiter=self._reader_limiter)
 
+    async def _select_cached(self, table: Table[R], query: StoreQuery) -> list[R]:
+        return await self._world.run_sync(
+            self._runner.select_cached, table, query, limiter=self._memory_limiter
+        )
+
     async def _run_query(self, table: Table[Any], question: Callable[[StoreSession], T]) -> T:
+        require_database()
         if self._queries is None or table is VERSIONS:  # a page of values takes its time
             return await self._in_thread(self._query_in_view, table, question)
         return cast("T", await _await_reader(self._queries.call(question, LOAD_TIMEOUT)))
@@ -464,7 +518,10 @@ async def open_store(
         )  # fmt: skip
         async with trio.open_nursery() as nursery:
             nursery.start_soon(recovery.run, store)
-            yield store
+            try:
+                yield store
+            finally:
+                committer.stop()
             nursery.cancel_scope.cancel()
 
 
@@ -488,22 +545,24 @@ class _Recovery:
                 await self._world.sleep(RETRY_INTERVAL)
                 try:
                     await store.commit(lambda _: None)
-                except UnavailableError as error:
+                except VaultError as error:  # damage is on record: see `Store.finding`
                     log.debug("still no commit: %s", error.message)
 
 
-async def _await_reader(reply: Awaitable[T]) -> T:
+def _not_in_time() -> UnavailableError:
+    return UnavailableError("store_timeout", "the database did not answer in time")
+
+
+async def _await_reader(
+    reply: Awaitable[T], not_in_time: Callable[[], UnavailableError] = _not_in_time
+) -> T:
     """What an actor that reads replies, in the words of whoever waits for it."""
     try:
         return await reply
     except MailboxFull:
         raise UnavailableError("store_busy", "too many reads wait for the database") from None
     except ActorError:
-        raise _not_in_time() from None
-
-
-def _not_in_time() -> UnavailableError:
-    return UnavailableError("store_timeout", "the database did not answer in time")
+        raise not_in_time() from None
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
@@ -22,11 +22,10 @@ from vault.control_link.ports import LinkPorts
 from vault.errors import TamperedError, UnavailableError
 from vault.metrics import Metrics
 from vault.peers import Handover
-from vault.seal.manager import DRAIN_TIMEOUT
 from vault.store.row_cache import CacheStats
 from vault.workers import page
 from vault.workers.desk import Answering, App
-from vault.workers.seat import STALLED, Seat, Staff, WorkerGone
+from vault.workers.seat import END_SECONDS, STALLED, Seat, Staff
 from vault.workers.shared_peers import SharedPeers
 from vault.workers.wire import (
     Alert,
@@ -34,9 +33,7 @@ from vault.workers.wire import (
     Damage,
     Drain,
     Open,
-    Opened,
     Reload,
-    Seal,
     SetClock,
     Spans,
 )
@@ -45,9 +42,8 @@ from vault.workers.zygote import Zygote
 if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
 
-OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
-SEAL_SECONDS: Final = DRAIN_TIMEOUT + 5.0
-END_SECONDS: Final = 2.0  # to end a process once its last answer is given
+OPEN_SECONDS: Final = 30.0
+"""That the start of the agent waits for its workers to open; a large book of policies takes 10."""
 _FORK_AGAIN: Final = 2.0  # until a process is asked for again: memory or a limit was short of one
 FAILING_DEATHS: Final = 4
 FAILING_SECONDS: Final = 900.0
@@ -85,7 +81,6 @@ class Fleet(SharedPeers):
         self._opening: Handover | None = None
         self._openings = 0
         self._is_shut = False
-        self._changing = trio.Lock()  # one opening, sealing or arrival of a worker at a time
         self._grace: float | None = None  # once it is to end: seconds for answers in flight
         self._gone = trio.Event()
         self._life = trio.CancelScope()
@@ -122,51 +117,77 @@ class Fleet(SharedPeers):
 
     @asynccontextmanager
     async def opened(self, opening: Handover) -> AsyncIterator[None]:
-        """The vault is open for the length of the block: workers serve, and then drop the keys."""
+        """The vault is open for the length of the block: workers serve, and then drop the keys.
+
+        Nobody waits for a worker to open: it relays until then.
+        """
         try:
-            async with self._changing:
-                self._opening = opening
-                self._openings += 1
-                self._is_shut = False
-                await self._all(self._open)
-                self._begin()
+            self._opening, self._is_shut = opening, False
+            self._give_keys()
             yield
         finally:
+            self.shut()
             with trio.CancelScope(shield=True):
-                async with self._changing:
-                    self._words[page.OPENING] = 0  # from here on nobody answers by himself
-                    await self._all(self._seal)
-                    self._opening = None
+                await self._take_keys()
+            self._opening = None
 
     @asynccontextmanager
     async def rekeying(self) -> AsyncIterator[Callable[[bytes, int], None]]:
-        """For the length of the block the workers have no keys, and relay; after it the new one."""
-        async with self._changing:
-            opening = self._opening
-            if opening is None:
-                raise UnavailableError("sealed", "Vault is sealed")
+        """For the length of the block the workers have no keys, and relay; after it the new one.
 
-            def tell(root_key: bytes, epoch: int) -> None:
-                self._opening = replace(opening, root_key=root_key, epoch=epoch)
+        One block at a time. When the vault is sealed meanwhile they stay without keys.
+        """
+        if self._opening is None or self._is_shut:
+            raise UnavailableError("sealed", "Vault is sealed")
+        opening = self._opening
 
-            with trio.CancelScope(shield=True):
-                self._words[page.OPENING] = 0
-                await self._all(self._seal)
-                try:
-                    yield tell
-                finally:
-                    self._openings += 1
-                    await self._all(self._open)
-                    self._begin()
+        def tell(root_key: bytes, epoch: int) -> None:
+            nonlocal opening
+            if self._opening is opening:
+                self._opening = opening = replace(opening, root_key=root_key, epoch=epoch)
+
+        with trio.CancelScope(shield=True):
+            self._words[page.OPENING] = 0
+            await self._take_keys()
+            try:
+                yield tell
+            finally:
+                if self._opening is opening and not self._is_shut:
+                    self._give_keys()
 
     def shut(self) -> None:
         """The vault seals: what comes from here on is relayed, and refused by the leader."""
         self._is_shut = True
         self._words[page.OPENING] = 0
 
-    def _begin(self) -> None:
-        if not self._is_shut:
-            self._words[page.OPENING] = self._openings
+    def _give_keys(self) -> None:
+        """To all that serve; to each other one once it does."""
+        self._openings += 1
+        self._words[page.OPENING] = self._openings
+        for seat in self._seats:
+            self._give_keys_to(seat)
+
+    def _give_keys_to(self, seat: Seat) -> None:
+        opening = self._opening
+        if opening is None or not self._words[page.OPENING] or not seat.has_served:
+            return
+        seat.give_keys(
+            Open(
+                opening=self._openings,
+                root_key=opening.root_key,
+                org=opening.org,
+                vault=opening.vault,
+                node=opening.node,
+                ceiling=opening.ceiling,
+                epoch=opening.epoch,
+                floor=self._world.clock.least,
+            )
+        )
+
+    async def _take_keys(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for seat in self._seats:
+                nursery.start_soon(seat.take_keys)
 
     # Their life.
 
@@ -263,9 +284,11 @@ class Fleet(SharedPeers):
         """One worker after the other, until drained; `serving` is set once one serves."""
         deaths: list[float] = []
         while self._grace is None:  # it can be asked for at any time, also in a sleep
-            delay = _FORK_AGAIN
-            lived = await self._has_lived(Seat(number, staff), serving)
-            if lived and self._grace is None:  # else it was told to end
+            delay, seat = _FORK_AGAIN, Seat(number, staff)
+            lived = await self._has_lived(seat, serving)
+            if seat.is_dismissed:
+                delay = 0.0
+            elif lived and self._grace is None:  # else it was told to end
                 deaths.append(self._world.monotonic())
                 verdict = decide_restart(_POLICY, deaths, deaths[-1], self._world.jitter())
                 if not isinstance(verdict, RestartAfter):
@@ -295,62 +318,22 @@ class Fleet(SharedPeers):
         return begun
 
     async def _one(self, seat: Seat, serving: trio.Event) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(seat.run)
-            if await seat.is_serving() and await self._admit(seat):
-                serving.set()
-        self._seats.discard(seat)
-        self._words[page.CONNECTIONS + seat.number] = 0
-        last = self._counts.pop(seat.number, None)
-        self._shed_before += last.shed if last else 0
-
-    async def _admit(self, seat: Seat) -> bool:
-        """One more of them, in the state that the others are in."""
-        async with self._changing:
-            if self._grace is None and self._opening is not None and not await self._open(seat):
-                return False
-            self._seats.add(seat)
-            if self._grace is not None:  # it came too late to be told with the others
-                seat.tell(Drain(self._grace))
-            return True
-
-    # What they are told.
-
-    async def _all(self, do: Callable[[Seat], Awaitable[object]]) -> None:
-        async with trio.open_nursery() as nursery:
-            for seat in self._seats:
-                nursery.start_soon(do, seat)
-
-    async def _open(self, seat: Seat) -> bool:
-        """Whether it reads now; one that does not is ended, and replaced."""
-        opening = self._opening
-        if opening is None:
-            raise RuntimeError("nothing is open")
-        order = Open(
-            opening=self._openings,
-            root_key=opening.root_key,
-            org=opening.org,
-            vault=opening.vault,
-            node=opening.node,
-            ceiling=opening.ceiling,
-            epoch=opening.epoch,
-            floor=self._world.clock.least,
-        )
+        self._seats.add(seat)
         try:
-            answer = await seat.ask(order, OPEN_SECONDS)
-        except WorkerGone:
-            return False
-        if isinstance(answer, Opened) and not answer.error:
-            return True
-        log.error("worker %d cannot read: %s", seat.number, getattr(answer, "error", "confused"))
-        seat.kill()
-        return False
-
-    async def _seal(self, seat: Seat) -> None:
-        try:
-            await seat.ask(Seal(), SEAL_SECONDS)
-        except WorkerGone:  # then its keys are gone with it
-            return
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(seat.run)
+                if await seat.is_serving():
+                    if self._grace is None:
+                        self._give_keys_to(seat)
+                    else:  # it came too late to be told with the others
+                        seat.tell(Drain(self._grace))
+                    if await seat.has_settled(OPEN_SECONDS):
+                        serving.set()
+        finally:
+            self._seats.discard(seat)
+            self._words[page.CONNECTIONS + seat.number] = 0
+            last = self._counts.pop(seat.number, None)
+            self._shed_before += last.shed if last else 0
 
     # What they tell.
 

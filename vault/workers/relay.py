@@ -1,6 +1,7 @@
 """The worker's side of relaying: a request about the agent itself goes to the leader whole.
 
-So does every request while this process has no keys: the leader tells what is wrong.
+So does every request while this process has no keys: the leader tells what is wrong. And while it
+lacks much that others committed: the leader, which does not, answers.
 """
 
 from collections.abc import Callable
@@ -183,7 +184,7 @@ class WorkerApp:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        if self._service.is_open and not is_leaders(scope["raw_path"]):
+        if self._service.is_serving and not is_leaders(scope["raw_path"]):
             await self._edge(scope, receive, send)
             return
         body = await _read(receive)

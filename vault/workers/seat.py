@@ -16,6 +16,7 @@ from protocols.errors import locate
 from protocols.http import Listener
 from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
+from vault.seal.manager import DRAIN_TIMEOUT
 from vault.workers.desk import Answering, App, AuditDesk, RelayDesk
 from vault.workers.sockets import FromWorker, SocketDesk
 from vault.workers.wire import (
@@ -25,9 +26,11 @@ from vault.workers.wire import (
     Drafted,
     Lane,
     LaneClosed,
+    Open,
     Opened,
     Order,
     Report,
+    Seal,
     Sealed,
     Serving,
     Spans,
@@ -40,12 +43,18 @@ log: Final = logging.getLogger("freehold.workers")
 
 LANES: Final = 4  # control, audit, relay, live
 START_SECONDS: Final = 30.0
+SEAL_SECONDS: Final = round(DRAIN_TIMEOUT) + 5
+"""For a worker with operations in flight to drop its keys."""
+GIVE_UP_SECONDS: Final = 2  # the same, for one that is still opening
+END_SECONDS: Final = 2.0  # for a process that was killed, or has given its last answer, to end
 SILENCE: Final = 20
 """Seconds after which a worker that says nothing is ended; it says its counts each second. Twice
 the longest that one is known to compute without a turn of its loop: 10 s, for the largest book of
 policies."""
 
-STALLED: Final = 3  # the same, if all others wait for it: it has the turn at the audit log
+STALLED: Final = 3
+"""The same, if all others wait for it (it has the turn at the audit log, or holds the head of the
+database), or a seal does."""
 
 M = TypeVar("M")
 
@@ -67,23 +76,22 @@ class Staff:
     traced: Callable[[Spans], None]
 
 
-class WorkerGone(Exception):  # noqa: N818  # what happened
-    """The process has ended, or did not do what it was told and was ended."""
-
-
 class Seat:
     """One process. `run` is its life."""
 
     def __init__(self, number: int, staff: Staff) -> None:
         self.number = number
         self._staff = staff
-        self._control: Lane[Report]
+        self._control: Lane[Report] | None = None
         self._process = -1  # a handle that no other process ever gets
-        self._answered = trio.Event()
-        self._answers: list[Opened | Sealed] = []
         self._serving = trio.Event()
         self._ended = False
-        self._asked = False  # an order has a deadline of its own
+        self._opening = 0  # whose keys it has, or may have; 0: none
+        self._is_open = False
+        self._settled = trio.Event()  # it is open, or will never be
+        self._keyless = trio.Event()
+        self.is_dismissed = False
+        """Whether it is to drop its keys: if it ends then, it is not failing."""
         self.silent = 0
         """Seconds since it last said something."""
         self.pid = 0  # once it is started
@@ -100,36 +108,64 @@ class Seat:
         finally:
             self._ended = True
             self._serving.set()
+            self._settled.set()
             for sock in ours:
                 sock.close()
             self.kill()
+            await self._wait_end()
             self._close()
+            self._keyless.set()
 
     async def is_serving(self) -> bool:
         """Wait until it accepts connections; False when it has ended before."""
         await self._serving.wait()
         return not self._ended
 
-    async def ask(self, order: Order, seconds: float) -> Opened | Sealed:
-        """Give an order that is answered. Raises `WorkerGone`; one that is late is killed."""
-        if self._ended:
-            raise WorkerGone
-        self._answered, self._answers = trio.Event(), []
-        self._control.post(order)
-        self._asked = True
-        try:
+    @property
+    def has_served(self) -> bool:
+        """Whether it has said that it accepts connections."""
+        return self._serving.is_set()
+
+    async def has_settled(self, seconds: float) -> bool:
+        """Wait no longer than that until it is open or has ended; whether it lives."""
+        if self._opening:
             with trio.move_on_after(seconds):
-                await self._answered.wait()
-        finally:
-            self._asked, self.silent = False, 0
-        if not self._answers:
-            self.kill()
-            raise WorkerGone
-        return self._answers[0]
+                await self._settled.wait()
+        return not self._ended
+
+    def give_keys(self, order: Open) -> None:
+        """Have it open by itself, once for each opening."""
+        if self._opening != order.opening and not self._ended:
+            self._opening, self._is_open = order.opening, False
+            self._settled, self._keyless = trio.Event(), trio.Event()
+            self.tell(order)
+
+    async def take_keys(self) -> None:
+        """Return once it has no keys: it has dropped them, or has ended.
+
+        It is ended when it is not open yet after `GIVE_UP_SECONDS`, when it is silent meanwhile,
+        or after `SEAL_SECONDS`.
+        """
+        if not self._opening:
+            return
+        self.is_dismissed = True
+        self.tell(Seal(self._opening))
+        for second in range(1, SEAL_SECONDS + 1):
+            with trio.move_on_after(1.0):
+                await self._keyless.wait()
+                return
+            gives_up = not self._is_open and second >= GIVE_UP_SECONDS
+            if gives_up or self._ended or self.silent >= STALLED:
+                break
+        log.warning("worker %d does not drop its keys in time and is ended", self.number)
+        self.kill()
+        with trio.move_on_after(END_SECONDS):
+            await self._keyless.wait()
 
     def tell(self, order: Order) -> None:
-        """Give an order that is not answered."""
-        self._control.post(order)
+        """Give an order; one that has not been started yet begins with what is in force then."""
+        if self._control is not None:
+            self._control.post(order)
 
     def kill(self) -> None:
         """End the process at once; nothing happens when it has ended."""
@@ -155,6 +191,12 @@ class Seat:
         except* Exception as failures:  # noqa: BLE001  # one worker's fault is no other's
             log.error("worker %d is ended: %s", self.number, locate(failures))  # noqa: TRY400  # its text could hold a secret
 
+    async def _wait_end(self) -> None:
+        """Wait until the kernel has taken its memory: a process in a disk's hands may stay."""
+        if self._process >= 0:
+            with trio.move_on_after(END_SECONDS, shield=True):
+                await trio.lowlevel.wait_readable(self._process)
+
     def _close(self) -> None:
         process, self._process = self._process, -1
         if process >= 0:
@@ -163,17 +205,18 @@ class Seat:
     async def _serve(self, lanes: list[trio.SocketStream]) -> None:
         control, audit_stream, relayed, live_stream = lanes
         staff = self._staff
-        self._control = Lane(control, Report)  # type: ignore[arg-type]  # a union is no class
+        lane: Lane[Report] = Lane(control, Report)  # type: ignore[arg-type]  # a union is no class
+        self._control = lane
         audit: Lane[list[Drafted]] = Lane(audit_stream, list[Drafted])
         relay: Lane[ToLeader] = Lane(relayed, ToLeader)  # type: ignore[arg-type]  # the same
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._control.run)
+            nursery.start_soon(lane.run)
             nursery.start_soon(AuditDesk(audit, staff.broker).run)
             nursery.start_soon(RelayDesk(relay, staff.edge, staff.answers).run)
             if staff.live is not None:
                 live: Lane[FromWorker] = Lane(live_stream, FromWorker)  # type: ignore[arg-type]  # the same
                 nursery.start_soon(SocketDesk(live, staff.live).run)
-            nursery.start_soon(self._listen)
+            nursery.start_soon(self._listen, lane)
             with trio.fail_after(START_SECONDS):
                 await self._serving.wait()
             await self._watch()
@@ -186,34 +229,44 @@ class Seat:
         """
         while self.silent < SILENCE:
             await trio.sleep(1.0)
-            if not self._asked:
-                self.silent += 1
+            self.silent += 1
         log.error("worker %d has said nothing for %d s and is ended", self.number, SILENCE)
         self.kill()
         raise LaneClosed
 
-    async def _listen(self) -> None:
-        try:
-            while True:
-                report = await self._control.receive()
-                self.silent = 0
-                match report:
-                    case Serving():
-                        self._serving.set()
-                    case Counts() as counts:
-                        self._staff.counted(self.number, counts)
-                    case Alert() as alert:
-                        self._staff.alerted(alert)
-                    case Damage() as damage:
-                        self._staff.damaged(damage)
-                    case Spans() as spans:
-                        self._staff.traced(spans)
-                    case answer:
-                        self._answers.append(answer)
-                        self._answered.set()
-        finally:
-            self._ended = True
-            self._answered.set()  # whoever waits for an answer learns that there is none
+    async def _listen(self, lane: Lane[Report]) -> None:
+        while True:
+            report = await lane.receive()
+            self.silent = 0
+            match report:
+                case Serving():
+                    self._serving.set()
+                case Counts() as counts:
+                    self._staff.counted(self.number, counts)
+                case Alert() as alert:
+                    self._staff.alerted(alert)
+                case Damage() as damage:
+                    self._staff.damaged(damage)
+                case Spans() as spans:
+                    self._staff.traced(spans)
+                case Opened() as opened:
+                    self._on_opened(opened)
+                case Sealed(opening=opening):
+                    self._on_sealed(opening)
+
+    def _on_opened(self, opened: Opened) -> None:
+        if opened.error:
+            log.error("worker %d cannot read: %s", self.number, opened.error)
+            self.kill()
+        elif opened.opening == self._opening:
+            self._is_open = True
+            self._settled.set()
+
+    def _on_sealed(self, opening: int) -> None:
+        if opening == self._opening:
+            self._opening, self._is_open, self.is_dismissed = 0, False, False
+            self._settled.set()
+            self._keyless.set()
 
 
 def _handle_of(pid: int) -> int:

@@ -1,5 +1,6 @@
 """What the dialects of a worker call: its own data path, while it has one."""
 
+from collections.abc import Callable
 from typing import NoReturn
 
 import trio
@@ -18,6 +19,7 @@ class WorkerService:
     def __init__(self, page: Page) -> None:
         self._words = page.words
         self._opening = 0
+        self._is_behind: Callable[[], bool] = bool
         self._pipeline: Pipeline | None = None
         self._mounts = MountTable()
         self._in_flight = 0
@@ -27,6 +29,11 @@ class WorkerService:
     def is_open(self) -> bool:
         """Whether operations are served here; no from the moment in which the agent seals."""
         return self._pipeline is not None and self._words[OPENING] == self._opening
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether requests are answered here: not while much is missing that others committed."""
+        return self.is_open and not self._is_behind()
 
     @property
     def mounts(self) -> MountTable:
@@ -60,9 +67,19 @@ class WorkerService:
         finally:
             self._leave()
 
-    def open(self, opening: int, pipeline: Pipeline, mounts: MountTable) -> None:
-        """Let operations in, as long as this opening of the vault lasts."""
+    def open(
+        self,
+        opening: int,
+        pipeline: Pipeline,
+        mounts: MountTable,
+        is_behind: Callable[[], bool] = bool,
+    ) -> None:
+        """Let operations in, as long as this opening of the vault lasts.
+
+        `is_behind`: see `Store.is_behind`.
+        """
         self._opening, self._pipeline, self._mounts = opening, pipeline, mounts
+        self._is_behind = is_behind
 
     async def shut(self) -> None:
         """Let none in any more, and give those in flight their time."""

@@ -53,7 +53,9 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
 
 
 class Seal(Struct, frozen=True, tag="seal"):
-    """Leader: drop the keys. Answered with `Sealed`."""
+    """Leader: drop the keys of this opening. Answered with `Sealed`."""
+
+    opening: int
 
 
 class Reload(Struct, frozen=True, tag="reload"):
@@ -77,13 +79,19 @@ class Serving(Struct, frozen=True, tag="serving"):
 
 
 class Opened(Struct, frozen=True, tag="opened"):
-    """Worker: it serves by itself; `error` says why not, and is empty when it does."""
+    """Worker: it serves by itself; `error` says why it never will, and is empty when it does.
 
+    While the database is away a worker tries again and says nothing.
+    """
+
+    opening: int
     error: str = ""
 
 
 class Sealed(Struct, frozen=True, tag="sealed"):
     """Worker: the keys are gone: nothing refers to them (decision 8 says what may remain)."""
+
+    opening: int
 
 
 class Counts(Struct, frozen=True, tag="counts"):

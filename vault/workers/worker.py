@@ -3,7 +3,8 @@
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -19,9 +20,10 @@ from vault.control_link.ports import LinkPorts
 from vault.edge.asgi import EdgeApp
 from vault.edge.service import VaultService
 from vault.edge.web import with_web_interface
-from vault.errors import VaultError
+from vault.errors import UnavailableError, VaultError
 from vault.metrics import Metrics
 from vault.store.interface import StoreBackend
+from vault.store.row_index import RowIndexBuilder
 from vault.store.shared_head import SharedHead
 from vault.store.store import Store
 from vault.telemetry.wiring import pipeline_factory, trace_app, traceparent_source, worker_tracing
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
 
 COUNT_EVERY: Final = 1.0  # seconds between two messages of counts; what a crash loses of them
+FIRST_RETRY: Final = 0.25  # seconds until a worker looks again whether the database is back
+LAST_RETRY: Final = 4.0  # the same, however long it was away
 
 Listen = Callable[..., Awaitable[None]]
 """`(app, settings, world, listener, task_status)`: serve on a socket that is bound already."""
@@ -102,7 +106,6 @@ async def _work(program: Program, spawn: Spawn, fds: list[int]) -> None:
     page = Page(page_fd)
     peers = SharedPeers(page, settings, spawn.number)
     backend = program.join_backend(peers.head())
-    await world.run_sync(backend.open)
     control_lane: Lane[Order] = Lane(control, Order)  # type: ignore[arg-type]  # a union is no class
     audit_lane = AuditLane(Lane(audit, Recorded))
     relay_lane = Lane(relayed, Answered)
@@ -117,7 +120,7 @@ async def _work(program: Program, spawn: Spawn, fds: list[int]) -> None:
             pipeline_factory(tracing),
         )  # fmt: skip
         relay = Relay(relay_lane, traceparent_source(tracing))
-        worker = Worker(parts, control_lane, service, nursery, tracing)
+        worker = Worker(parts, control_lane, service, nursery, tracing, number=spawn.number)
         edge = program.make_edge(service, metrics, world)
         app = trace_app(WorkerApp(edge, service, relay), tracing)
         lane_runs = (audit_lane.run, relay.run, relay_lane.run, sockets.run, live_lane.run)
@@ -134,8 +137,9 @@ async def _work(program: Program, spawn: Spawn, fds: list[int]) -> None:
         garbage_collector.freeze_at_startup()
         control_lane.post(Serving())
         nursery.start_soon(worker.count)
-        await _until_closed(worker.obey)
-        os._exit(0)  # drained: nothing is in flight, and the leader has all that was counted
+        nursery.start_soon(_until_closed, worker.obey)
+        await worker.drained.wait()
+        os._exit(0)  # nothing is in flight, and the leader has all that was counted
 
 
 async def _until_closed(run: Callable[[], Awaitable[None]]) -> None:
@@ -165,6 +169,42 @@ class Others:
         return min(self._words[other] for other in self._all) < own
 
 
+@dataclass(frozen=True)
+class _Refusal:
+    """Why the vault could not be opened, without the frames that hold the keys."""
+
+    text: str
+    passes: bool  # by itself: the database is away
+
+
+def _refusals(error: BaseException) -> Iterator[_Refusal]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _refusals(each)
+    else:
+        yield _Refusal(str(error), isinstance(error, UnavailableError))
+
+
+class _Opening:
+    """The vault as this process has it open, from the order on until its keys are gone."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.attempts = trio.CancelScope()
+        self.is_open = False
+        self.has_waited = False  # for the database
+        self.rows = RowIndexBuilder()  # of the attempt that is under way
+        self.is_to_close = trio.Event()
+        self.is_closed = trio.Event()
+
+    def close(self) -> None:
+        """Have it closed: operations in flight are finished, what is not open yet is given up."""
+        self.is_to_close.set()
+        if not self.is_open:
+            self.attempts.cancel()
+            self.rows.stop()
+
+
 class Worker:
     """Takes orders. `handle` is set once it serves."""
 
@@ -175,6 +215,8 @@ class Worker:
         service: WorkerService,
         nursery: trio.Nursery,
         tracing: "Tracing | None",
+        *,
+        number: int,
     ) -> None:
         self.control = control
         self.handle: ServerHandle
@@ -182,40 +224,45 @@ class Worker:
         self._service = service
         self._nursery = nursery
         self._tracing = tracing
-        self._is_open = False
+        self._number = number
+        self._opening: _Opening | None = None
         self._store: Store | None = None
-        self._shut = trio.Event()
-        self._closed = trio.Event()
+        self.drained = trio.Event()
 
     async def obey(self) -> None:
-        """Until drained. Raises `LaneClosed`."""
-        while not await self._has_drained(await self.control.next_message()):
-            pass
+        """Take orders. Raises `LaneClosed`."""
+        while True:
+            self._do(await self.control.next_message())
 
-    async def _has_drained(self, order: Order) -> bool:
-        """Do what it says; nothing keeps it meanwhile, for one of them holds the root key."""
+    def _do(self, order: Order) -> None:
+        """What it says; nothing keeps it here, for one of them holds the root key."""
         match order:
             case Open():
-                self._shut = trio.Event()
-                self._nursery.start_soon(self._stay_open, order, self._shut)
+                self._opening = _Opening(order.opening)
+                self._nursery.start_soon(self._stay_open, order, self._opening)
             case Seal():
-                self._shut.set()
-                if not self._is_open:
-                    self.control.post(Sealed())
+                opening = self._opening
+                if opening is None or opening.is_closed.is_set():
+                    self.control.post(Sealed(order.opening))
+                else:
+                    opening.close()
             case Reload():
                 self._reload()
             case SetClock(floor=floor):
                 self._parts.world.clock.set_to(floor)
             case Drain(grace=grace):
-                await self.handle.drain(grace)
-                if self._is_open:
-                    self._shut.set()
-                    await self._closed.wait()
-                self._send_counts()
-                self._send_spans()
-                await self.control.flush()
-                return True
-        return False
+                self._nursery.start_soon(self._drain, grace)
+
+    async def _drain(self, grace: float) -> None:
+        await self.handle.drain(grace)
+        opening = self._opening
+        if opening is not None and opening.is_open:  # else the end of the process is all it takes
+            opening.close()
+            await opening.is_closed.wait()
+        self._send_counts()
+        self._send_spans()
+        await self.control.flush()
+        self.drained.set()
 
     async def count(self) -> None:
         """Tell the leader what was counted, from time to time."""
@@ -224,27 +271,61 @@ class Worker:
             self._send_counts()
             self._send_spans()
 
-    async def _stay_open(self, order: Open, shut: trio.Event) -> None:
-        refused = ""
-        self._closed = trio.Event()
-        try:
-            async with open_worker_path(self._parts, order) as (pipeline, path):
-                self._is_open, self._store = True, path.parts.store
-                garbage_collector.freeze_new()
-                self._service.open(order.opening, pipeline, path.mounts)
-                del pipeline, path
-                self.control.post(Opened())
-                await shut.wait()
-                await self._service.shut()
-        except* VaultError as group:
-            if self._is_open:
-                raise
-            refused = "; ".join(str(error) for error in group.exceptions)
-        self._is_open, self._store = False, None
+    async def _stay_open(self, order: Open, opening: _Opening) -> None:
+        """Open the vault, as soon as there is a database, and keep it open until it is closed."""
+        refusal = ""
+        with opening.attempts:
+            refusal = await self._open_in_time(order, opening)
+        self._store = None
         self._send_counts()
         garbage_collector.collect_all()  # its parts know each other
-        self.control.post(Opened(refused) if refused else Sealed())
-        self._closed.set()
+        number = opening.number
+        self.control.post(Opened(number, refusal) if refusal else Sealed(number))
+        opening.is_closed.set()
+
+    async def _open_in_time(self, order: Open, opening: _Opening) -> str:
+        """Return once it was open, or why it will never be. A database that is away is waited for.
+
+        What comes meanwhile is relayed, and the leader says what is wrong.
+        """
+        world, delay = self._parts.world, FIRST_RETRY
+        while (outage := await self._open(order, opening)) is not None:
+            if not outage.passes:
+                return outage.text
+            if not opening.has_waited:
+                log.warning("worker %d waits for the database: %s", self._number, outage.text)
+                opening.has_waited = True
+            await world.sleep(delay * (1 + world.jitter()) / 2)
+            delay = min(2 * delay, LAST_RETRY)
+        return ""
+
+    async def _open(self, order: Open, opening: _Opening) -> "_Refusal | None":
+        """Once. None: it was open, and is closed."""
+        found: list[_Refusal] = []
+        opening.rows = RowIndexBuilder()
+        try:
+            if not self._parts.backend.is_open:
+                await self._parts.world.run_sync(self._parts.backend.open)
+            async with open_worker_path(self._parts, order, opening.rows) as (pipeline, path):
+                if opening.is_to_close.is_set():
+                    return None
+                opening.is_open, self._store = True, path.parts.store
+                garbage_collector.freeze_new()
+                self._service.open(order.opening, pipeline, path.mounts, self._is_behind)
+                del pipeline, path
+                self.control.post(Opened(order.opening))
+                if opening.has_waited:
+                    log.warning("worker %d serves by itself again", self._number)
+                await opening.is_to_close.wait()
+                await self._service.shut()
+        except* VaultError as group:
+            if opening.is_open:
+                raise
+            found = list(_refusals(group))
+        return min(found, key=lambda one: one.passes, default=None)
+
+    def _is_behind(self) -> bool:
+        return self._store is not None and self._store.is_behind
 
     def _reload(self) -> None:
         try:

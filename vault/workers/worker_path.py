@@ -36,7 +36,7 @@ from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys
 from vault.seal.nodes import HeartbeatFollower
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
-from vault.store.row_index import RowIndex
+from vault.store.row_index import RowIndex, RowIndexBuilder
 from vault.store.shared_head import SharedHead
 from vault.store.store import Store, open_store
 from vault.store.tables import SYSTEM
@@ -64,9 +64,12 @@ class WorkerParts:
 
 @asynccontextmanager
 async def open_worker_path(
-    parts: WorkerParts, order: Open
+    parts: WorkerParts, order: Open, rows: RowIndexBuilder
 ) -> AsyncIterator[tuple[Pipeline, DataPath]]:
-    """The data path for the length of the block. Raises `VaultError` when it cannot be built."""
+    """The data path for the length of the block; the rows are counted into `rows` first.
+
+    Raises `VaultError` when it cannot be built.
+    """
     world, settings, backend = parts.world, parts.settings, parts.backend
     world.clock.set_to(order.floor)
     keyring = await world.run_sync(_load_keyring, backend, order)
@@ -79,15 +82,16 @@ async def open_worker_path(
         lambda: StampTimes(world.now(), world.clock.value),
         order.node,
         least=tail.commits,
+        rows=rows,
     )
     joined = await world.run_sync(join)
     stamper = joined.stamp_writer
     stamper.shared_tail = tail
-    rows = await world.run_sync(RowIndex, joined.rows)
-    joined.rows.clear()
+    index = await world.run_sync(RowIndex, rows)
+    rows.clear()
     async with open_store(
         backend, guard, world,
-        cache=cache_config(settings, CacheShare.WORKER), stamper=stamper, index=rows,
+        cache=cache_config(settings, CacheShare.WORKER), stamper=stamper, index=index,
         head=parts.peers.head(),
     ) as store:  # fmt: skip
         barrier = Barrier(store, keyring, order.root_key, world)
@@ -125,7 +129,7 @@ async def open_worker_path(
         watches = [Job("damage", WATCH_INTERVAL, watch, at_end=True)]
         if not backend.is_of_one_node:
             heartbeat = HeartbeatFollower(order.node, store, world)
-            store.silence = heartbeat.outage
+            store.silence, store.committed_at = heartbeat.outage, heartbeat.committed_at
             watches.append(Job("heartbeat", WATCH_INTERVAL, heartbeat))
         async with (
             parts.audit.appending(appender),

@@ -4,17 +4,14 @@ What is looked for are references. Python does not overwrite what it lets go, so
 lie in freed memory until it is used again: no promise is made of those.
 """
 
-import json
-import os
-import signal
-import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from loadtests.process import process_tree
-from tests.acceptance.agent import Agent, AgentError, own_folder, running, served_agent
+from tests.acceptance.agent import Agent, own_folder, running, served_agent
+from tests.acceptance.witnessed import held_by, members_of, watch
+from tests.acceptance.workers.waiting import await_true
 from vault.barrier import KEYRING_ROW
 from vault.crypto.keyring import SUBKEYS, Keyring
 from vault.crypto.shamir import combine
@@ -24,8 +21,6 @@ from vault.store.sqlite import SqliteBackend
 from vault.store.tables import SYSTEM
 
 SECRET = "/v1/secret/data/app"
-WITNESS = Path(__file__).parent / "witness"
-PATIENCE = 30.0  # seconds
 
 
 @pytest.mark.parametrize(("kept", "workers"), [("shamir", 1), ("shamir", 2), ("file", 1)])
@@ -45,13 +40,12 @@ def test_keys_are_gone_once_it_is_sealed(kept: str, workers: int) -> None:
                 for share in shares:
                     agent.call("PUT", "/v1/sys/unseal", {"key": share.hex()}, token="")
                 _use(agent, first=not opened)
-                leader, *others = _members(agent)
+                leader, *others = members_of(agent)
                 assert len(others) == (0 if workers == 1 else 1 + workers)
-                held = _looked(folder, [leader, *others[1:]])
-                assert all(held.values()), held
+                await_true(lambda those=[leader, *others[1:]]: all(held_by(folder, those).values()))  # type: ignore[misc]  # a default
                 assert agent.call("PUT", "/v1/sys/seal").status == 204
                 assert agent.call("GET", SECRET).status == 503
-                found = _looked(folder, [leader, *others])
+                found = held_by(folder, [leader, *others])
                 assert not any(found.values()), found
 
 
@@ -64,7 +58,7 @@ def _watched(folder: Path, workers: int, kept: str) -> Agent:
     if kept == "shamir":  # and a link to nobody, which outlives the data path
         sections["control_plane"] = {"enabled": True, "endpoint": "https://127.0.0.1:1"}
     agent = served_agent(folder, sections)
-    agent.environment = {"PYTHONPATH": str(WITNESS), "FREEHOLD_WITNESS": str(folder)}
+    watch(agent, folder)
     return agent
 
 
@@ -100,26 +94,3 @@ def _use(agent: Agent, *, first: bool) -> None:
     assert agent.call("POST", SECRET, {"data": {"a": 1}}).status == 200
     for _ in range(20):
         assert agent.call("GET", SECRET).status == 200
-
-
-def _members(agent: Agent) -> list[int]:
-    """The process that writes, the one that starts others, and those."""
-    return process_tree(agent.process.pid) if agent.process else []
-
-
-def _looked(folder: Path, members: list[int]) -> dict[int, list[str]]:
-    """Who holds what, by the process's id. Raises `AgentError` when one of them does not say."""
-    for pid in members:
-        os.kill(pid, signal.SIGUSR2)
-    return {pid: _told(folder / f"{pid}.json") for pid in members}
-
-
-def _told(file: Path) -> list[str]:
-    end = time.monotonic() + PATIENCE
-    while not file.exists():
-        if time.monotonic() > end:
-            raise AgentError(f"{file.stem} does not say what it holds")
-        time.sleep(0.02)
-    found: list[str] = json.loads(file.read_text())
-    file.unlink()
-    return found

@@ -57,6 +57,7 @@ def need_shut(agent: Agent, why: str = "sealed") -> None:
         assert answer.status == 503
         assert why in answer.body.decode()
         assert answer.headers["retry-after"]
+        assert answer.headers["connection"] == "close"  # others may serve whoever comes again
     assert agent.call("POST", SECRET, {"data": {}}).status == 503
     assert agent.call("GET", "/health/ready").status == 503
     assert agent.call("GET", "/health/live").status == 200

@@ -42,7 +42,7 @@ def main(source: str, target: str, batch: int) -> None:
         say("end")
 
     backend.write = told  # type: ignore[method-assign]  # this one alone is watched
-    copy_vault(make_backend(source), backend, digest, ignored, batch_rows=batch)
+    copy_vault(make_backend(source), backend, digest, ignored, most=batch)
     say("done")
 
 

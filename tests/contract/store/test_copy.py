@@ -17,7 +17,8 @@ from tests.contract.store.samples import extreme_rows, secret, version
 from tests.support.databases import SERVERS, make_backend, server_backend, shared_server
 from vault.errors import VaultError
 from vault.model.records import ChangeRow, SystemRow
-from vault.store.copy import CopyResult, Progress, copy_vault
+from vault.store.bulk import Progress
+from vault.store.copy import CopyResult, copy_vault
 from vault.store.interface import StoreSession, WriteSet
 from vault.store.schema import HEAD, UNFINISHED
 from vault.store.server import Role, run
@@ -115,7 +116,7 @@ def copy(
 ) -> CopyResult:
     """A run."""
     ends = [make_backend(end) if isinstance(end, str) else end for end in (source, target)]
-    return copy_vault(*ends, digest, seen, batch_rows=BATCH)
+    return copy_vault(*ends, digest, seen, most=BATCH)
 
 
 def refusal(source: str, target: str, seen: Progress = ignored) -> VaultError:

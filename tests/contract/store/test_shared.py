@@ -1,9 +1,11 @@
 """Several stores on one database: what one acknowledges, each other sees from then on."""
 
 import random
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -14,9 +16,12 @@ from tests.contract.store.sharing import SharedDatabase, SharedServer, joined, s
 from tests.support.databases import SERVERS
 from vault.errors import TamperedError, UnavailableError
 from vault.model.records import AccessRow
+from vault.seal.anchor.commit_stamp import CommitStampWriter
+from vault.seal.anchor.feed_chain import verify_changes
 from vault.seal.anchor.row_totals import RowTotals, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.store import change_feed
+from vault.store.interface import BackendError
 from vault.store.row_cache import MISSING
 from vault.store.shared_head import SharedHead
 from vault.store.store import Store
@@ -239,16 +244,167 @@ async def test_an_older_head_that_was_put_back(
         await other.commit(put(SECRETS, secret("b")))
 
 
-async def test_who_is_too_far_behind_says_so(
+async def fall_behind(stores: list[Store]) -> None:
+    """The second one has rows cached, of which the first one changes some in many commits."""
+    one, other, _ = stores
+    await one.commit(put(SECRETS, *map(secret, NAMES)))
+    await other.catch_up()
+    assert await other.get(SECRETS, "a") is not None
+    assert await other.get(SECRETS, "e") is None
+    await one.commit(put(SECRETS, secret("e")))
+    for number in range(1, 8):
+        await one.commit(put(SECRETS, secret("a", current_version=number)))
+    await one.commit(remove(SECRETS, "b"))
+
+
+async def require_all_seen(stores: list[Store]) -> None:
+    """The second store answers as the database is, and takes part again."""
+    one, other, _ = stores
+    found = await other.get(SECRETS, "a")
+    assert found is not None
+    assert found.current_version == 7
+    assert [row.name for row in await other.select(SECRETS, StoreQuery())] == ["a", "c", "d", "e"]
+    assert (other.has_row(SECRETS, "b"), other.has_row(SECRETS, "e")) == (False, True)
+    assert await other.commit(next_version("c")) == 1
+    await one.catch_up()
+    assert len(await one.select(VERSIONS, StoreQuery(equals={"secret_id": "id-c"}))) == 1
+    assert (other.is_behind, other.outage, other.finding, one.finding) == (False, "", None, None)
+
+
+def trim_feed(database: SharedDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the last entries are gone, as after many more commits."""
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.KEPT", 2)
+    database.run("DELETE FROM changes WHERE seq <= 9")
+
+
+@pytest.mark.parametrize("begins", ["look", "commit"])
+async def test_who_is_far_behind_reads_the_feed_in_pieces(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch, begins: str
+) -> None:
+    """All of what the feed still has, and no piece of it twice."""
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.ENTRIES_PER_READ", 2)
+    monkeypatch.setattr("vault.store.committer.ENTRIES_PER_READ", 2)
+    await fall_behind(stores)
+    if begins == "look":
+        await stores[1].catch_up()
+    else:
+        await stores[1].commit(put(SYSTEM, system("more")))
+    await require_all_seen(stores)
+
+
+async def test_who_is_too_far_behind_counts_the_rows_anew(
+    database: SharedDatabase, stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed is kept for some commits. An agent that was away for longer forgets everything."""
+    await fall_behind(stores)
+    trim_feed(database, monkeypatch)
+    other = stores[1]
+    before = other.count_transactions(SECRETS), other.count_transactions(SYSTEM, "keyring")
+    with pytest.raises(UnavailableError) as refused:
+        await other.commit(put(SYSTEM, system("more")))
+    assert (refused.value.code, refused.value.details["outcome"]) == ("store_behind", "none")
+    await other.catch_up()
+    after = other.count_transactions(SECRETS), other.count_transactions(SYSTEM, "keyring")
+    assert min(now - then for now, then in zip(after, before, strict=True)) > 0
+    await require_all_seen(stores)
+
+
+async def test_nothing_is_answered_while_rows_are_counted_anew(
+    database: SharedDatabase, stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller is told why, and need not wait for it; nor does the end of the process."""
+    await fall_behind(stores)
+    trim_feed(database, monkeypatch)
+    other = stores[1]
+    begun, go_on = threading.Event(), threading.Event()
+    count = CommitStampWriter.count_rows
+
+    def slow(*args: Any) -> Any:
+        begun.set()
+        assert go_on.wait(10)
+        return count(*args)
+
+    monkeypatch.setattr(CommitStampWriter, "count_rows", slow)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look_until_behind, other)
+        await trio.to_thread.run_sync(begun.wait, 10)
+        assert other.is_behind
+        with trio.fail_after(5), pytest.raises(UnavailableError) as refused:
+            await other.catch_up()
+        assert refused.value.code == "store_behind"
+        assert other.outage
+        go_on.set()
+    await other.catch_up()
+    await require_all_seen(stores)
+
+
+async def look_until_behind(store: Store) -> None:
+    """One look, which may take its time."""
+    with suppress(UnavailableError):
+        await store.catch_up()
+
+
+async def test_who_was_cut_off_in_the_middle_counts_anew(
     stores: list[Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The feed is kept for some commits: an agent that was away for longer begins anew."""
-    monkeypatch.setattr("vault.seal.anchor.commit_stamp.KEPT", 3)
-    one, other, _ = stores
-    for name in NAMES:
-        await one.commit(put(SECRETS, secret(name)))
-    with pytest.raises(UnavailableError, match="restart"):
+    """A part of the feed is applied: it must not be applied once more."""
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.ENTRIES_PER_READ", 2)
+    await fall_behind(stores)
+    verify, calls = verify_changes, 0
+
+    def fails_once(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise BackendError("store_unavailable", "the connection is gone")
+        return verify(*args)
+
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.verify_changes", fails_once)
+    other = stores[1]
+    with pytest.raises(UnavailableError, match="gone"):
         await other.catch_up()
+    assert other.outage
+    await other.catch_up()
+    await require_all_seen(stores)
+
+
+async def test_what_is_counted_stays_counted(
+    database: SharedDatabase, stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away right after it: nothing is missing, so nothing else is waited for."""
+    await fall_behind(stores)
+    trim_feed(database, monkeypatch)
+    resume, failing = CommitStampWriter.resume, [BackendError("store_unavailable", "gone")]
+
+    def resume_and_fail(self: CommitStampWriter, counted: Any) -> None:
+        resume(self, counted)
+        monkeypatch.setattr(CommitStampWriter, "catch_up", fail)
+
+    def fail(*_: object, **__: object) -> Any:
+        monkeypatch.undo()
+        raise failing.pop()
+
+    monkeypatch.setattr(CommitStampWriter, "resume", resume_and_fail)
+    other = stores[1]
+    with pytest.raises(UnavailableError, match="gone"):
+        await other.catch_up()
+    assert not other.is_behind
+    await other.catch_up()
+    await require_all_seen(stores)
+
+
+async def test_rows_that_were_changed_are_found_by_who_counts_anew(
+    database: SharedDatabase, stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at an opening."""
+    await fall_behind(stores)
+    trim_feed(database, monkeypatch)
+    database.run("DELETE FROM secrets WHERE name = 'c'")
+    with pytest.raises(TamperedError, match="secrets"):
+        await stores[1].catch_up()
+    finding = stores[1].finding
+    assert finding is not None
+    assert finding.code == "storage_rows_changed"
 
 
 async def test_entries_are_removed(stores: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,16 +177,6 @@ async def test_a_value_that_was_opened_before_is_checked_as_if_it_had_not(vault:
     assert vault.barrier.open_value(row) == b'"v"'
 
 
-async def test_another_keyring_opens_by_its_own_keys(vault: Vault) -> None:
-    """A value that was opened under the keyring before is not opened by what was kept of it."""
-    row = await vault.put()
-    assert vault.barrier.open_value(row) == b'"v"'
-    stranger = Keyring.create(NOW, org="o", vault="v")
-    vault.barrier.replace_keyring(stranger)
-    with pytest.raises(TamperedError):
-        vault.barrier.open_value(row)
-
-
 async def test_what_was_read_is_forgotten(vault: Vault) -> None:
     """No data key stays when the vault is taken down; who reads yet unwraps it again."""
     row = await vault.put(b"1")

@@ -13,6 +13,7 @@ import trio.testing
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
+from protocols.instant import SECOND
 from vault.audit.record import AuditEvent
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.rate_limits import RateLimiter, TokenBuckets
@@ -23,6 +24,7 @@ from vault.errors import (
     InternalError,
     NotFoundError,
     RateLimitError,
+    TamperedError,
     UnavailableError,
     ValidationError,
     VaultError,
@@ -31,17 +33,27 @@ from vault.handlers.handler import Call, Handler, create_or_update
 from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import load_stored_facts
 from vault.model.identity import Identity, Method, service_identity
-from vault.model.operation import Capability, Operation, OperationType, Origin, SecretFacts
+from vault.model.operation import (
+    Capability,
+    Operation,
+    OperationType,
+    Origin,
+    SecretFacts,
+    ServedState,
+)
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
 from vault.pipeline import (
     SEAL_RECORD_TIMEOUT,
+    STALE_READ,
     Pipeline,
     PipelineParts,
     Snapshot,
     SnapshotRefresher,
+    StaleReads,
 )
+from vault.store.memory_only import is_memory_only
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
@@ -73,6 +85,10 @@ class Parts:
     refuse: Callable[[AuditEvent], bool] = lambda _: False
     log_hangs: bool = False
     ended: int = 0  # transactions that are over
+    away: VaultError | None = None  # why nothing is known of what others committed
+    commits: int = 7
+    stale: StaleReads | None = None
+    world: FakeWorld = field(default_factory=FakeWorld)
 
     # Authenticator, rate limits, authorizer, barrier, broker and metrics, as far as they are asked.
 
@@ -127,6 +143,12 @@ class Parts:
             raise REFUSED
         self.events.append(event)
 
+    async def catch_up(self) -> None:
+        """See what others committed."""
+        await trio.lowlevel.checkpoint()
+        if self.away is not None:
+            raise self.away
+
     def count_operation(self, name: str, status: str) -> None:
         """The metrics'."""
         self.counts.append((name, status))
@@ -137,9 +159,10 @@ class Parts:
         return Pipeline(PipelineParts(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
             load_facts=partial(load_stored_facts, SecretStore(everything)), handlers=handlers,
-            metrics=everything, world=FakeWorld(), failures=self.failures, refusals=self.refusals,
+            metrics=everything, world=self.world, failures=self.failures, refusals=self.refusals,
             self_service=self.self_service,
-            snapshots=SnapshotRefresher(held, lambda: self.ended),
+            snapshots=SnapshotRefresher(held, lambda: self.ended), catch_up=self.catch_up,
+            commits=lambda: self.commits, stale_reads=self.stale,
         ))  # fmt: skip
 
 
@@ -177,6 +200,97 @@ async def test_a_read(parts: Parts) -> None:
     assert await parts.pipeline(op=handler(parts)).run_operation(op()) == "done"
     assert parts.diary == ["authenticate s.text", "limit u1", "decide read", "handle", "outcome ok"]
     assert parts.counts == [("op", "ok")]
+
+
+async def test_which_commit_an_answer_has(parts: Parts) -> None:
+    """A read has what was seen before it, a write what it committed itself."""
+
+    async def commit(_call: Call) -> None:
+        await trio.lowlevel.checkpoint()
+        parts.commits += 1
+
+    for mutates, commits in ((False, 7), (True, 9)):
+        served = ServedState()
+        change = dataclasses.replace(handler(parts, mutates=mutates), run=commit)
+        await parts.pipeline(op=change).run_operation(op(served=served))
+        assert (served.commits, served.as_of) == (commits, 0)
+
+
+async def test_the_oldest_state_of_several_is_told() -> None:
+    """A request may be many operations."""
+    served = ServedState()
+    for commits, as_of in ((7, 0), (6, 20), (8, 10), (9, 0)):
+        served.add_read(commits, as_of)
+    assert (served.commits, served.as_of) == (6, 10)
+
+
+AWAY = UnavailableError("store_unavailable", "the database does not answer")
+
+
+async def test_a_stale_read(parts: Parts) -> None:
+    """It is flagged, to the caller and on record; nothing in it may ask the database."""
+    parts.away, parts.stale = AWAY, StaleReads(30 * SECOND, lambda: 20 * SECOND)
+    served, seen = ServedState(), []
+
+    async def run(_call: Call) -> str:
+        await trio.lowlevel.checkpoint()
+        seen.append(is_memory_only())
+        return "value"
+
+    read = dataclasses.replace(handler(parts, may_be_stale=True), run=run)
+    assert await parts.pipeline(op=read).run_operation(op(served=served)) == "value"
+    assert (served.commits, served.as_of) == (7, parts.world.now() - 20 * SECOND)
+    assert [(event.result, event.code) for event in parts.events] == [("ok", STALE_READ)]
+    assert (seen, is_memory_only()) == ([True], False)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"stale": None},
+        {"stale": StaleReads(30 * SECOND, lambda: 30 * SECOND + 1)},
+        {"away": UnavailableError("store_corrupt", "its pages are damaged")},
+        {"away": UnavailableError("store_behind", "commits are missing")},
+        {"away": TamperedError("feed_damaged", "an entry is missing")},
+        {"handler": {"mutates": True}},
+        {"handler": {"may_be_stale": False}},
+        {"served": None},
+        {"served": ServedState(required=8)},
+    ],
+    ids=lambda case: str(case)[:40],
+)
+async def test_what_is_no_stale_read(parts: Parts, case: dict[str, Any]) -> None:
+    """Off, too old, another fault, a change, a caller who has seen more or could not be told."""
+    parts.away = case.get("away", AWAY)
+    parts.stale = case.get("stale", StaleReads(30 * SECOND, lambda: 20 * SECOND))
+    read = handler(parts, **({"may_be_stale": True} | case.get("handler", {})))
+    if read.mutates:
+        read = dataclasses.replace(read, may_be_stale=False)
+    with pytest.raises(VaultError) as refused:
+        await parts.pipeline(op=read).run_operation(op(served=case.get("served", ServedState())))
+    assert refused.value.code == parts.away.code
+    assert "handle" not in parts.diary
+
+
+async def test_a_stale_read_that_takes_too_long(parts: Parts) -> None:
+    """The bound is of the answer, not of the question."""
+    ages = iter([20 * SECOND, 31 * SECOND])
+    parts.away, parts.stale = AWAY, StaleReads(30 * SECOND, lambda: next(ages))
+    pipeline = parts.pipeline(op=handler(parts, may_be_stale=True))
+    with pytest.raises(UnavailableError):
+        await pipeline.run_operation(op(served=ServedState()))
+    assert [event.result for event in parts.events] == []
+
+
+async def test_who_is_not_known_is_refused_by_a_stale_read(parts: Parts) -> None:
+    """As ever."""
+    parts.away, parts.stale = AWAY, StaleReads(30 * SECOND, int)
+    parts.who = AuthenticationError("unauthenticated", "permission denied")
+    with pytest.raises(AuthenticationError):
+        await parts.pipeline(op=handler(parts, may_be_stale=True)).run_operation(
+            op(served=ServedState())
+        )
+    assert [event.result for event in parts.events] == ["denied"]
 
 
 async def test_large_policies_are_compiled_before_they_decide(parts: Parts) -> None:

@@ -18,9 +18,9 @@ from msgspec.structs import asdict, replace
 
 from vault.audit.retention import RetentionNotice
 from vault.audit.shared_tail import SharedTail
-from vault.errors import TamperedError, UnavailableError
-from vault.model.records import ChangeRow, NodeRow, SystemRow
-from vault.seal.anchor.feed_chain import link_change, verify_changes
+from vault.errors import TamperedError
+from vault.model.records import NodeRow, SystemRow
+from vault.seal.anchor.feed_chain import feed_damaged_error, link_change, verify_changes
 from vault.seal.anchor.keys import AnchorKeys
 from vault.seal.anchor.row_totals import COMMIT_STAMP_ROW as COMMIT_STAMP_ROW
 from vault.seal.anchor.row_totals import (
@@ -31,15 +31,18 @@ from vault.seal.anchor.row_totals import (
 )
 from vault.seal.anchor.state import NOBODY, CommitStamp, NodeState, decode_state, encode_state
 from vault.store.change_feed import (
+    ENTRIES_PER_READ,
     KEPT,
     MAX_ENTRY_BYTES,
     REMOVED_PER,
     FedChanges,
     encode_changes,
+    feed_behind_error,
     outdated_changes,
 )
 from vault.store.interface import ConstraintError, FeedPosition, StoreSession
 from vault.store.row_guard import RowGuard, check_row
+from vault.store.row_index import RowIndexBuilder
 from vault.store.table import StoreQuery
 from vault.store.tables import CHANGES, NODES, SYSTEM
 from vault.store.transaction import StoreTx, TransactionBatch
@@ -178,28 +181,51 @@ class CommitStampWriter:
         """The head after the last transaction that is known to be durable."""
         return self._written
 
-    def catch_up(self, session: StoreSession) -> list[FedChanges]:
-        """What others have committed since. In the thread that commits.
+    def catch_up(
+        self, session: StoreSession, *, most: int | None = None
+    ) -> Iterator[list[FedChanges]]:
+        """What others have committed since, some entries at a time. In the thread that commits.
 
-        Raises `TamperedError` (`feed_damaged`, `storage_mark_damaged`), and `UnavailableError`
-        (`store_behind`) when the feed does not reach back so far.
+        Whoever does not take all of it has to `resume` from a count of the rows. `most`: of how
+        many entries at most; the first one raises if there are more. Raises `TamperedError`
+        (`feed_damaged`, `storage_mark_damaged`, `storage_rolled_back`), and `FeedBehindError` when
+        the feed does not reach back so far.
         """
         stored = _stored_stamp(session)
         if not self._written or stored == self._written:
-            return []
-        base = self._decode_newer(stored)
-        if base.commits - self._base.commits > KEPT:
-            raise UnavailableError(
-                "store_behind",
-                "others have committed more than the change feed holds; restart the agent",
-            )
-        entries = _read_entries(session, self._base.commits)
-        found = verify_changes(self._keys, entries, self._base.commits, self._base.feed, base.feed)
-        self._base, self._written = self._next, self._next_written = base, stored
+            return
+        base, position = self._decode_newer(stored), self.position
+        if most is not None and base.commits - position.commits > most:
+            raise feed_behind_error()
+        while True:
+            after = position.commits
+            entries = session.select(CHANGES, StoreQuery(after=(after,), limit=ENTRIES_PER_READ))
+            if after < base.commits - KEPT and (not entries or entries[0].seq > after + 1):
+                raise feed_behind_error()
+            found, position = verify_changes(self._keys, entries, position)
+            if len(entries) < ENTRIES_PER_READ or position.commits >= base.commits:
+                break
+            yield found
+        if position != (base.commits, base.feed):
+            raise feed_damaged_error(f"it ends at {position.commits}, the commit stamp does not")
+        self._go_on(base, stored)
+        yield found
+
+    def count_rows(
+        self, session: StoreSession, guard: RowGuard, rows: RowIndexBuilder
+    ) -> "CountedRows":
+        """Count the rows of one view anew, as at an opening. In any thread; raises as there."""
+        return count_rows(session, guard, self._keys, rows, least=self.commits)
+
+    def resume(self, counted: "CountedRows") -> None:
+        """Go on from a count of the rows. In the thread that commits."""
+        self._go_on(counted.base, counted.written)
+
+    def _go_on(self, base: StampBase, written: bytes) -> None:
+        self._base, self._written = self._next, self._next_written = base, written
         self.commits = base.commits
         if self._repeats:
             self._repeat(base.state)
-        return found
 
     def on_durable(self) -> None:
         """The transaction that was stamped last is durable."""
@@ -265,6 +291,48 @@ class CommitStampWriter:
         return base
 
 
+class CountedRows(NamedTuple):
+    """The commit stamp of a view whose rows have the stamp's totals."""
+
+    stamp: CommitStamp
+    base: StampBase
+    written: bytes
+
+
+def count_rows(
+    session: StoreSession, guard: RowGuard, keys: AnchorKeys, rows: RowIndexBuilder, *, least: int
+) -> CountedRows:
+    """Count the rows of one view, for a process that goes on from it. Adds them to `rows`.
+
+    `least`: how many commits there are at least. Raises `TamperedError` (`storage_rows_changed`,
+    `storage_mark_damaged`, `storage_rolled_back`), and as the session.
+    """
+    session.inspect(rows.require_running)
+    written = _stored_stamp(session)
+    totals = sum_rows(session, keys, rows)
+    require_searched_rows(session, guard, rows)
+    if not written:
+        raise stamp_damaged_error("it is gone")
+    try:
+        stamp = decode_state(written, CommitStamp, keys)
+        base = stamp_base(stamp, keys)
+    except ValueError as error:
+        raise stamp_damaged_error(str(error)) from None
+    if changed := totals.differing_tables(base.totals):
+        raise TamperedError(
+            "storage_rows_changed",
+            "rows were removed, added or put back behind the agent's back in: "
+            + ", ".join(changed),
+        )
+    if base.commits < least:
+        raise TamperedError(
+            "storage_rolled_back",
+            f"the database is at commit {base.commits}, and this agent has seen commit {least}: an "
+            "older copy was put in its place",
+        )
+    return CountedRows(stamp, base, written)
+
+
 def stamp_base(stamp: CommitStamp, keys: AnchorKeys) -> StampBase:
     """What the next stamp counts on from. Raises `ValueError`."""
     totals = RowTotals.from_bytes(keys.open_(stamp.epoch, stamp.rows))
@@ -314,12 +382,6 @@ def stored_node_state(row: NodeRow) -> NodeState:
 def _stored_stamp(session: StoreSession) -> bytes:
     row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
     return b"" if row is None else row.value
-
-
-def _read_entries(session: StoreSession, after: int) -> Iterator[ChangeRow]:
-    while page := session.select(CHANGES, StoreQuery(after=(after,))):
-        yield from page
-        after = page[-1].seq
 
 
 def stamp_damaged_error(what: str) -> TamperedError:

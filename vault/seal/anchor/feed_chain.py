@@ -6,13 +6,14 @@ stay valid in the caches of the feed's followers. The commit stamp has the last 
 
 import hmac
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from vault.crypto.encoding import length_prefixed
 from vault.errors import TamperedError
 from vault.model.records import ChangeRow
 from vault.seal.anchor.keys import AnchorKeys
 from vault.store.change_feed import FedChanges, decode_changes
+from vault.store.interface import FeedPosition
 
 _LABEL: Final = b"freehold-change-v1\n"
 
@@ -23,31 +24,35 @@ def link_change(keys: AnchorKeys, seq: int, node: str, changes: bytes, before: b
     return ChangeRow(seq=seq, node=node, changes=changes, chain=keys.mac(_LABEL + data))
 
 
-def verify_changes(
-    keys: AnchorKeys, entries: Iterable[ChangeRow], after: int, before: bytes, last: bytes
-) -> list[FedChanges]:
-    """The changes of the entries from number `after` + 1 to the one with the MAC `last`.
+class FedPiece(NamedTuple):
+    """The changes of some entries in a row, and the position of the last one."""
 
-    `before`: the MAC of entry `after`. Raises `TamperedError` (`feed_damaged`) if an entry is
-    missing or has a wrong MAC.
+    changes: list[FedChanges]
+    position: FeedPosition
+
+
+def verify_changes(keys: AnchorKeys, entries: Iterable[ChangeRow], after: FeedPosition) -> FedPiece:
+    """The changes of the entries that follow the one at `after`.
+
+    Raises `TamperedError` (`feed_damaged`) if an entry is missing or has a wrong MAC.
     """
     found = list[FedChanges]()
+    number, before = after
     for entry in entries:
-        after += 1
+        number += 1
         wanted = link_change(keys, entry.seq, entry.node, entry.changes, before)
-        if entry.seq != after or not hmac.compare_digest(entry.chain, wanted.chain):
-            raise _damaged_error(f"entry {after} is missing or changed")
+        if entry.seq != number or not hmac.compare_digest(entry.chain, wanted.chain):
+            raise feed_damaged_error(f"entry {number} is missing or changed")
         try:
             found.append(decode_changes(entry.changes))
         except ValueError as error:
-            raise _damaged_error(f"entry {after}: {error}") from None
+            raise feed_damaged_error(f"entry {number}: {error}") from None
         before = entry.chain
-    if not hmac.compare_digest(before, last):
-        raise _damaged_error(f"it ends at {after}, before the commit stamp does")
-    return found
+    return FedPiece(found, FeedPosition(number, before))
 
 
-def _damaged_error(what: str) -> TamperedError:
+def feed_damaged_error(what: str) -> TamperedError:
+    """The error for a feed that is not ours."""
     return TamperedError(
         "feed_damaged",
         f"the change feed in the database was changed behind the agent's back: {what}. Find out "

@@ -70,6 +70,28 @@ class RowTotals:
         return cls({name: int.from_bytes(total) for name, total in sums.items()})
 
 
+class TotalsBuilder:
+    """Totals of rows that are read elsewhere, one after the other."""
+
+    def __init__(self, keys: AnchorKeys) -> None:
+        self._keys = keys
+        self._sums = dict.fromkeys((SYSTEM.name, *(table.name for table in GUARDED_TABLES)), 0)
+
+    def add(self, table: Table[Any], row: Any) -> None:
+        """Count the row, if its table is counted."""
+        if table is SYSTEM:
+            if row.name != COMMIT_STAMP_ROW:
+                self._sums[table.name] += _sum([_encode_system_row(row)], self._keys)
+        elif table.is_guarded:
+            self._sums[table.name] += _sum(
+                [_encode_row(table, table.key_of(row), row.mac)], self._keys
+            )
+
+    def totals(self) -> RowTotals:
+        """Of what was added."""
+        return RowTotals({name: total % _MODULUS for name, total in self._sums.items()})
+
+
 def sum_rows(
     session: StoreSession, keys: AnchorKeys, rows: RowIndexBuilder | None = None
 ) -> RowTotals:

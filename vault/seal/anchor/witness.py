@@ -58,7 +58,7 @@ def read_database_witnesses(file: Path) -> list[LogWitness]:
     reader.open()
     try:
         with reader.read() as session:
-            return list(_read_witnesses(str(file), session))
+            return list(read_witnesses(str(file), session))
     finally:
         reader.close()
 
@@ -66,11 +66,14 @@ def read_database_witnesses(file: Path) -> list[LogWitness]:
 def read_server_witnesses(backend: ServerBackend) -> list[LogWitness]:
     """As `read_database_witnesses`, of a database on a server."""
     with backend.read_closed() as session:
-        return list(_read_witnesses(backend.location, session))
+        return list(read_witnesses(backend.location, session))
 
 
-def _read_witnesses(place: str, session: StoreSession) -> Iterator[LogWitness]:
-    """The commit stamp first: what it says goes into a row when the next one replaces it."""
+def read_witnesses(place: str, session: StoreSession) -> Iterator[LogWitness]:
+    """What a database has seen of each node's log. Raises `ValueError`.
+
+    The commit stamp last: what it says goes into a row when the next one replaces it.
+    """
     head = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
     stamp = decode_unverified(head.value, CommitStamp) if head is not None else None
     machines = dict[str, str]()

@@ -143,13 +143,20 @@ def test_header_cannot_start_another(name: bytes, value: bytes) -> None:
 def test_connection_is_not_the_applications() -> None:
     """Hop-by-hop fields from the application are dropped: framing is ours."""
     ours: Headers = [
-        (b"connection", b"close"),
+        (b"connection", b"keep-alive"),
         (b"transfer-encoding", b"chunked"),
         (b"keep-alive", b"1"),
         (b"upgrade", b"x"),
     ]
     data, _ = respond(start(200, *ours), body(b"x"))
     assert data == b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx"
+
+
+def test_the_application_may_end_the_connection() -> None:
+    """It says so once, and nothing else comes on this connection."""
+    data, response = respond(start(503, (b"connection", b"close")), body(b"x"))
+    assert data.count(b"connection: close\r\n") == 1
+    assert not response.keep_alive
 
 
 def test_date_of_the_application_wins() -> None:

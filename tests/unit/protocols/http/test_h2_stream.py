@@ -234,6 +234,22 @@ async def test_declared_length_that_is_not_kept_resets(dial: Dial, clock: Clock)
     assert (await client.answer(client.request())).reset == 2
 
 
+async def test_the_application_may_end_the_connection(dial: Dial, clock: Clock) -> None:
+    """Its answer arrives, and then a GOAWAY (RFC 9113, section 8.2.2: there is no such field)."""
+
+    async def last(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await reply(send, b"sealed", (b"connection", b"close"))
+
+    client = await dial(last)
+    answer = await client.answer(client.request())
+    assert answer.body == b"sealed"
+    assert b"connection" not in dict(answer.headers)
+    await client.until(lambda: client.goaway is not None)
+    await client.wire.rest()
+    await client.wire.stream.aclose()
+    await client.wire.ended.wait()
+
+
 async def test_reset_reaches_the_handler_and_does_not_cancel_it(dial: Dial, clock: Clock) -> None:
     """Work that was begun may be finished; what is sent then goes nowhere."""
     committed = trio.Event()

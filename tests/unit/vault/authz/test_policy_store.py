@@ -17,7 +17,7 @@ from tests.unit.vault.authz.conftest import caller
 from vault.authz import policy_store as module
 from vault.authz.policy import validate_policy
 from vault.authz.policy_bundle import PolicyBundle
-from vault.authz.policy_store import BUILT_IN_DEFAULT, PolicySnapshot, PolicyStore
+from vault.authz.policy_store import PolicySnapshot, PolicyStore
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -26,7 +26,7 @@ from vault.errors import (
     ValidationError,
 )
 from vault.model.identity import Identity, Method, Permission
-from vault.model.records import BUNDLE_ROW, PolicyRow
+from vault.model.records import PolicyRow
 from vault.store.interface import StoreSession, WriteSet
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
@@ -61,32 +61,6 @@ async def test_put_get_delete(store: Any, world: Any) -> None:
         book.get("app")
     with pytest.raises(NotFoundError):
         await book.delete("app", by=caller("ann"))
-
-
-async def test_who_is_told_of_changes_reads_those_alone(store: Any, world: Any) -> None:
-    """Written, deleted, `default` and the bundle: as stored by now. All of them when not told."""
-    writer, follower = PolicyStore(store, world), PolicyStore(store, world)
-    await follower.reload()
-    for name in ("app", "default", "untold"):
-        await writer.put(_document(name), by=caller("ann"))
-    await writer.put_bundle(_fleet(1, _document("app")), by="fleet")
-    await follower.reload_changed(["app", "default"])
-    assert follower.names() == ["app", "default", "root"]
-    assert follower.get("default").rules[0].paths == ("secret/*",)
-    assert follower.snapshot.bundle.version == 0
-    await follower.reload_changed([BUNDLE_ROW])
-    assert follower.snapshot.bundle.version == 1
-    for name in ("app", "default"):
-        await writer.delete(name, by=caller("ann"))
-    await follower.reload_changed(["app", "default"])
-    assert "app" not in follower.snapshot.policies
-    assert follower.get("default").description == BUILT_IN_DEFAULT.description
-    assert follower.snapshot.bundle.version == 1
-    await follower.reload_changed(None)
-    assert "untold" in follower.names()
-    await writer.put(_document("late"), by=caller("ann"))
-    await follower.reload_changed([f"p{number}" for number in range(100)])
-    assert "late" in follower.names()
 
 
 async def test_versions(store: Any, world: Any) -> None:

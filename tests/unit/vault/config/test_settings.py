@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from protocols.instant import SECOND
 from vault.config import workers
-from vault.config.settings import DAY, Settings
+from vault.config.settings import DAY, Settings, StorageSettings
 
 TLS: Mapping[str, Any] = {"cert_file": "/certs/server.crt", "key_file": "/certs/server.key"}
 STORAGE: Mapping[str, Any] = {"connection_string": "sqlite:////data/vault.db"}
@@ -112,6 +113,24 @@ def test_an_unsafe_database_is_refused_and_its_password_not_shown(url: str, mess
     said = refusal(storage={"connection_string": url})
     assert message in said
     assert "hunter2" not in said
+
+
+SERVER: Mapping[str, Any] = {
+    "type": "postgresql",
+    "connection_string": "postgresql://u@localhost/vault",
+}
+
+
+def test_stale_reads() -> None:
+    """Off unless it is asked for, bounded, and of a server alone: a file does not go away."""
+    assert StorageSettings.model_validate(SERVER).stale_reads is None
+    found = StorageSettings.model_validate({**SERVER, "stale_reads": "30s"})
+    assert found.stale_reads == 30 * SECOND
+    for wrong in ("0s", "999ms", "61m", "-1s", "always"):
+        assert "stale_reads" in refusal(storage={**SERVER, "stale_reads": wrong})
+    assert "stale_reads is for a database server" in refusal(
+        storage={**STORAGE, "stale_reads": "30s"}
+    )
 
 
 def test_a_connection_string_is_not_in_the_repr() -> None:

@@ -74,6 +74,7 @@ class FakeGate:
     def __init__(self) -> None:
         self.asked: list[Operation] = []
         self.malformed: list[Operation] = []
+        self.state = 0, 0  # the commit, and as of when
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:  # noqa: ARG002
         """Whoever shows one is known."""
@@ -88,6 +89,8 @@ class FakeGate:
             self.malformed.append(op)
             raise op.payload.error
         self.asked.append(op)
+        if op.served is not None:
+            op.served.add_read(*self.state)
         return "done"
 
 
@@ -184,6 +187,19 @@ async def test_an_operation_is_built_from_the_request(wire: Wire) -> None:
     assert (op.name, op.path, op.credential) == ("op", "a b/c", "s.text")
     assert (reply.body, endpoint) == (b"done", "/p/run/{path}")
     assert (b"x-request-id", op.request_id.encode()) in reply.headers
+
+
+async def test_of_which_state_an_answer_is(wire: Wire) -> None:
+    """Where that is known; of a stale one with the time."""
+    told = (b"x-vault-index", b"x-freehold-as-of")
+    for state, headers in (
+        ((0, 0), []),
+        ((7, 0), [(told[0], b"7")]),
+        ((7, 10**18), [(told[0], b"7"), (told[1], b"2001-09-09T01:46:40Z")]),
+    ):
+        wire.gate.state = state
+        reply, _ = await wire.ask("GET", "/p/run/a", authorization="Bearer s.text")
+        assert [pair for pair in reply.headers if pair[0] in told] == headers
 
 
 async def test_those_that_came_together_are_read_before_the_first_one_runs(

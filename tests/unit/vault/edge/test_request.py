@@ -63,6 +63,16 @@ async def test_what_it_holds() -> None:
     assert (request.origin.ip, request.origin.dialect) == ("192.0.2.1", "d")
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [(b"17", 17), (b"", 0), (b"djE6Yw==", 0), (b"-1", 0), (b"1" * 19, 0), (b" 7", 0)],
+)
+async def test_the_commit_that_a_caller_has_seen(text: bytes, number: int) -> None:
+    """What no agent has told, as another server's state, counts as none."""
+    given = scope(headers=[(b"x-vault-index", text)])
+    assert begin_request(given, request_id="r", dialect="d").served.required == number
+
+
 async def test_the_peer_certificate_comes_from_tls_alone() -> None:
     """As the server verified it; a header of that name is nothing."""
     tls = {"tls": {"peer_certificate": b"der"}}

@@ -8,6 +8,7 @@ from tests.unit.vault.seal.anchor.places import KEYRING
 from vault.audit.record import AuditEvent
 from vault.barrier import HmacRowGuard
 from vault.model.records import SystemRow
+from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.seal.manager import SEAL_ROW, SealRecord
 from vault.seal.unseal_audit import record_unseal
 from vault.store.memory import MemoryBackend
@@ -56,3 +57,30 @@ async def test_each_opening_is_on_record(kind: str, by_person: bool, actor: str)
     """By people with shares or with the key file, or by the agent itself with its file."""
     (unsealed,) = await opened(kind, first=False, by_person=by_person)
     assert (unsealed.operation, unsealed.actor_name, unsealed.method) == ("sys.unseal", actor, kind)
+
+
+async def test_a_restore_is_on_record_once() -> None:
+    """As an alert of the first opening that follows, with its reason; then the row is gone."""
+    seal = SealRecord(type="file", shares=1, threshold=1, org="o", vault="v", created_at=MADE)
+    restored = RestoreRecord(
+        backup="b7",
+        taken="2027-01-15T08:00:00Z",
+        commits=5,
+        time="2027-01-16T08:00:00Z",
+        tokens_kept=False,
+        reason="fire",
+    )
+    rows = [
+        SystemRow(name=SEAL_ROW, value=msgspec.json.encode(seal)),
+        SystemRow(name=RESTORED_ROW, value=msgspec.json.encode(restored)),
+    ]
+    log = Log()
+    async with open_store(MemoryBackend(), HmacRowGuard(KEYRING), FakeWorld()) as store:
+        await store.commit(lambda tx: [tx.put(SYSTEM, row) for row in rows])
+        for _ in range(2):
+            await record_unseal(log, store, FakeWorld(), is_first=False, by_operator=True)  # type: ignore[arg-type]  # as far as it is asked
+    event, *others = log.events
+    assert (event.operation, event.alert, event.actor_name) == ("sys.restore", True, "operator")
+    assert "reason: fire; backup b7" in event.rule
+    assert "tokens were dropped" in event.rule
+    assert [each.operation for each in others] == ["sys.unseal", "sys.unseal"]

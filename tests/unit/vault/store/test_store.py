@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import wait_all_tasks_blocked
 
 from actors import SystemWorld
 from actors.testing import FakeWorld
+from protocols.instant import MAX_NS, SECOND
 from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.change_feed import FedChanges
 from vault.store.interface import BackendError, StoreSession, WriteSet
 from vault.store.memory import MemoryBackend
+from vault.store.memory_only import use_memory_only
 from vault.store.row_cache import CacheConfig, RowCache
+from vault.store.row_index import RowIndex, RowIndexBuilder
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import RETRY_INTERVAL, Store, open_store
 from vault.store.table import StoreQuery
@@ -224,9 +228,70 @@ class LoneStamper:
     def on_durable(self) -> None:
         """Nothing."""
 
-    def catch_up(self, _session: StoreSession) -> list[FedChanges]:
+    def catch_up(
+        self, _session: StoreSession, *, most: int | None = None
+    ) -> list[list[FedChanges]]:
         """Nothing."""
+        _ = most
         return []
+
+    def count_rows(self, *_: object) -> None:
+        """Nothing."""
+
+    def resume(self, _: object) -> None:
+        """Nothing."""
+
+
+async def test_how_stale_it_is() -> None:
+    """By both clocks, since the last look that was answered, and the node's last commit."""
+    backend, world = SilentBackend(), FakeWorld()
+    async with open_store(backend, StampGuard(), world, stamper=LoneStamper()) as store:
+        assert store.staleness() == MAX_NS
+        await store.catch_up()
+        assert store.staleness() == 0
+        world.advance(2.0)
+        assert store.staleness() == 2 * SECOND
+        world.step_wall(5.0)  # as of a machine that was suspended
+        assert store.staleness() == 7 * SECOND
+        await store.catch_up()
+        assert store.staleness() == 0
+        committed = world.uptime()
+        store.committed_at = lambda: committed
+        world.advance(3.0)
+        await store.catch_up()
+        assert store.staleness() == 3 * SECOND
+
+
+async def test_memory_alone() -> None:
+    """What is cached is answered, a list if all of its folder is; nothing else, and no change."""
+    cache, index = RowCache(), RowIndex(RowIndexBuilder())
+    async with open_store(
+        MemoryBackend(), StampGuard(), SystemWorld(), cache=cache, index=index
+    ) as store:
+        await store.commit(put(SECRETS, *map(secret, ("k/b", "k/a", "k/c/d", "l/a", "l/b"))))
+        below = StoreQuery(prefix=("name", "k/"))
+        for name in ("k/a", "k/c/d", "k/b"):
+            await store.get(SECRETS, name)
+        with use_memory_only():
+            assert (await store.get(SECRETS, "k/a")) is not None
+            assert [row.name for row in await store.select(SECRETS, below)] == [
+                "k/a",
+                "k/b",
+                "k/c/d",
+            ]
+            page = replace(below, after=("k/a",), limit=1)
+            assert await store.select_checked_keys(SECRETS, page) == [("k/b",)]
+            found = await store.select(SECRETS, StoreQuery(prefix=("name", "none/")))
+            assert found == []
+            cache.invalidate([(SECRETS, ("l/a",), None)])  # as if it had made room
+            with pytest.raises(UnavailableError, match="not in memory"):
+                await store.get(SECRETS, "l/a")
+            for query in (StoreQuery(prefix=("name", "l/")), StoreQuery(), StoreQuery(limit=1)):
+                with pytest.raises(UnavailableError, match="not in memory"):
+                    await store.select(SECRETS, query)
+            with pytest.raises(UnavailableError, match="not in memory"):
+                await store.commit(put(SECRETS, secret("new")))
+        assert await store.get(SECRETS, "l/a") is not None
 
 
 async def test_nobody_waits_behind_a_look_without_an_answer() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
@@ -15,13 +16,16 @@ import trio.testing
 from actors.testing import FakeWorld
 from protocols.http import Listener
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
+from vault.audit.broker import AuditBroker
 from vault.audit.layout import LogLayout
+from vault.authz.ceiling import NO_CEILING
 from vault.config import Settings
 from vault.metrics import Metrics
+from vault.peers import Handover
 from vault.store.shared_head import SharedHead
 from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
-from vault.workers.wire import Drain, Lane, Order, Serving
+from vault.workers.wire import Drain, Lane, Open, Opened, Order, Seal, Sealed, Serving
 
 GONE = ConnectionResetError("gone")
 PATIENCE = 10.0  # seconds, of a thread that starts a process
@@ -112,6 +116,56 @@ async def test_workers_that_end_again_and_again_are_failing_until_they_are_stead
     assert stage.fleet.failing
     stage.world.advance(FAILING_SECONDS)
     assert not stage.fleet.failing
+
+
+async def test_a_seal_waits_for_no_worker_that_opens(stage: Stage) -> None:
+    """It is ended with its keys, which is no failure of a worker; the next one is given none."""
+    for number in range(1, FAILING_DEATHS + 2):
+        worker = await stage.worker(number)
+        control, _, _ = worker.lanes()
+        async with stage.fleet.opened(handover()):
+            assert isinstance(await control.receive(), Open)
+            began = time.monotonic()
+        assert time.monotonic() - began < PATIENCE / 2
+        assert await trio.to_thread.run_sync(worker.process.wait, PATIENCE) == -signal.SIGKILL
+        worker.close()  # as the kernel does
+        await stage.serving(number + 1)
+    assert not stage.fleet.failing
+
+
+async def test_a_worker_that_drops_its_keys_lives(stage: Stage) -> None:
+    """It says which opening is over; until then no other key is given to it."""
+    worker = await stage.worker(1)
+    control, _, _ = worker.lanes()
+    for _ in range(2):
+        async with trio.open_nursery() as nursery, stage.fleet.opened(handover()):
+            opened = await control.receive()
+            assert isinstance(opened, Open)
+            await control.send(Opened(opened.opening))
+            await control.send(Sealed(opened.opening - 1))  # late, and of another opening
+            nursery.start_soon(drop_keys, control)
+    assert worker.process.poll() is None
+
+
+async def drop_keys(control: Lane[Order]) -> None:
+    """As a worker does when it is told."""
+    order = await control.receive()
+    assert isinstance(order, Seal)
+    await control.send(Sealed(order.opening))
+
+
+def handover() -> Handover:
+    """Of a vault in which nothing is recorded."""
+    return Handover(
+        root_key=bytes(32),
+        org="org",
+        vault="vault",
+        node="node",
+        epoch=1,
+        ceiling=NO_CEILING,
+        audit=cast("AuditBroker", None),
+        report_damage=lambda _: None,
+    )
 
 
 async def test_no_fleet_begins_with_fewer(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class FakeService:
     """Whether the worker serves."""
 
     def __init__(self) -> None:
-        self.is_open = True
+        self.is_serving = True
 
 
 class Stage:
@@ -249,7 +249,7 @@ async def test_what_is_not_the_leaders_is_answered_here() -> None:
     async with staged() as stage:
         assert await stage.ask("POST", path=b"/v1/secret/data/a") == b"worker"
         assert await stage.ask("POST", path=b"/v1/sys/seal") == b"leader"
-        stage.service.is_open = False
+        stage.service.is_serving = False
         assert await stage.ask("POST", path=b"/v1/secret/data/a") == b"leader"
         assert stage.edge.bodies == [b""]
 

@@ -122,3 +122,14 @@ async def test_what_is_the_leaders_is_not_answered_here() -> None:
     ):  # fmt: skip
         with pytest.raises(RuntimeError, match="leader"):
             await call
+
+
+def test_who_lacks_commits_of_others_has_requests_answered_elsewhere() -> None:
+    """It is open still: what is in flight ends by itself."""
+    stage, behind = Stage(), False
+    stage.service.open(1, stage.pipeline, MountTable(), lambda: behind)  # type: ignore[arg-type]  # as much as it asks for
+    assert not stage.service.is_serving
+    stage.words[OPENING] = 1
+    assert stage.service.is_serving
+    behind = True
+    assert (stage.service.is_open, stage.service.is_serving) == (True, False)

@@ -37,8 +37,8 @@ async def test_what_was_sent_is_not_kept() -> None:
     """A value in the clear that was among it does not stay until the next frame."""
     async with lanes(Order, Report) as (worker, leader), trio.open_nursery() as nursery:
         nursery.start_soon(worker.run)
-        worker.post(Opened("a value"))
-        assert await leader.receive() == Opened("a value")
+        worker.post(Opened(1, "a value"))
+        assert await leader.receive() == Opened(1, "a value")
         await trio.testing.wait_all_tasks_blocked()
         [task] = nursery.child_tasks
         frame = cast("CoroutineType[Any, Any, Any]", task.coro).cr_frame
@@ -54,15 +54,15 @@ async def test_nothing_over_the_bound_leaves() -> None:
             await worker.send(large)
         with pytest.raises(OversizedError):
             worker.post(large)
-        await worker.send(Opened())
-        assert await leader.receive() == Opened()
+        await worker.send(Opened(1))
+        assert await leader.receive() == Opened(1)
 
 
 @pytest.mark.parametrize("frame", [b"no message", b"x" * (wire.MOST - wire.LENGTH + 1)])
 async def test_a_frame_that_is_no_message(frame: bytes) -> None:
     """Fails whoever waits for it; the one behind it is received, and none of it is kept."""
     one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    good = msgspec.msgpack.encode(Opened("why"))
+    good = msgspec.msgpack.encode(Opened(1, "why"))
 
     def send() -> None:
         for each in (frame, good, frame, good):
@@ -76,5 +76,5 @@ async def test_a_frame_that_is_no_message(frame: bytes) -> None:
                 with pytest.raises(ValueError, match=r"bound|Expected"):
                     await lane.receive()
                 assert len(lane._buffer) < 1 << 20
-                assert await lane.receive() == Opened("why")
-                assert await lane.next_message() == Opened("why")
+                assert await lane.receive() == Opened(1, "why")
+                assert await lane.next_message() == Opened(1, "why")

@@ -24,9 +24,10 @@ from vault.seal.anchor.commit_stamp import (
 from vault.seal.anchor.joining import JoinedDatabase, join_database
 from vault.seal.anchor.row_totals import RowTotals
 from vault.seal.anchor.state import CommitStamp, decode_state
+from vault.store.change_feed import FeedBehindError
 from vault.store.interface import WriteSet
 from vault.store.memory import MemoryBackend
-from vault.store.row_index import RowIndex
+from vault.store.row_index import RowIndex, RowIndexBuilder
 from vault.store.tables import CHANGES, NODES, SYSTEM, USERS
 from vault.store.transaction import transact
 
@@ -62,10 +63,10 @@ def first(**options: Any) -> tuple[MemoryBackend, CommitStampWriter]:
     return backend, writer
 
 
-def follow(writer: CommitStampWriter, backend: MemoryBackend) -> None:
-    """What a process does before it commits."""
+def follow(writer: CommitStampWriter, backend: MemoryBackend, most: int | None = None) -> int:
+    """What a process does before it commits; how many pieces that took."""
     with backend.read() as session:
-        writer.catch_up(session)
+        return len(list(writer.catch_up(session, most=most)))
 
 
 def test_it_goes_on_from_the_last_commit() -> None:
@@ -235,13 +236,72 @@ def test_an_entry_of_the_feed_that_is_gone_is_missed() -> None:
         follow(second, backend)
 
 
-def test_who_was_away_for_too_long_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The feed does not reach back so far."""
+def test_who_was_away_for_long_reads_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the feed has the entries, be they more than it has to keep."""
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.ENTRIES_PER_READ", 2)
     monkeypatch.setattr("vault.seal.anchor.commit_stamp.KEPT", 1)
+    backend, writer = first()
+    second = join(backend).stamp_writer
+    for name in ("a", "b", "c", "d", "e"):
+        commit(backend, writer, put(USERS, user(name)))
+    with pytest.raises(FeedBehindError):
+        follow(second, backend, most=4)
+    assert follow(second, backend, most=5) == 3
+    assert second.position == writer.position
+    commit(backend, second, put(USERS, user("f")))
+
+
+def test_who_was_away_for_too_long_counts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feed does not reach back so far: that alone is no sign of tampering."""
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.KEPT", 1)
+    backend, writer = first()
+    second = join(backend).stamp_writer
+    for name in ("a", "b", "c"):
+        commit(backend, writer, put(USERS, user(name)))
+    transact(backend, remove(CHANGES, 2))
+    for _ in range(2):
+        with pytest.raises(FeedBehindError):
+            follow(second, backend)
+    rows = RowIndexBuilder()
+    with backend.read() as session:
+        second.resume(second.count_rows(session, GUARD, rows))
+    assert RowIndex(rows).matches(USERS, ("c",), GUARD.stamp("users", user("c")).mac)
+    assert second.position == writer.position
+    assert follow(second, backend) == 0
+    commit(backend, second, put(USERS, user("d")))
+    assert stamp_in(backend).commits == 5
+
+
+def test_an_entry_that_has_to_be_kept_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many commits there were since."""
+    monkeypatch.setattr("vault.seal.anchor.commit_stamp.KEPT", 2)
     backend, writer = first()
     second = join(backend).stamp_writer
     for name in ("a", "b"):
         commit(backend, writer, put(USERS, user(name)))
-    with pytest.raises(UnavailableError, match="restart"):
+    transact(backend, remove(CHANGES, 2))
+    with pytest.raises(TamperedError, match="feed"):
         follow(second, backend)
-    assert join(backend).stamp_writer.commits == writer.commits
+
+
+def test_an_older_database_is_refused_by_who_counts_anew() -> None:
+    """It has rows and totals that fit, and fewer commits than were seen."""
+    backend, writer = first()
+    older = row_of(backend)
+    commit(backend, writer, put(SYSTEM, SystemRow(name="more", value=b"x")))
+    second = join(backend).stamp_writer
+    transact(backend, put(SYSTEM, older))
+    transact(backend, remove(SYSTEM, "more"))
+    with backend.read() as session, pytest.raises(TamperedError) as refused:
+        second.count_rows(session, GUARD, RowIndexBuilder())
+    assert refused.value.code == "storage_rolled_back"
+
+
+def test_a_count_that_is_stopped() -> None:
+    """For a process that is to end: nobody waits for millions of rows."""
+    backend, _ = first()
+    second = join(backend).stamp_writer
+    rows = RowIndexBuilder()
+    rows.stop()
+    with backend.read() as session, pytest.raises(UnavailableError, match="closed"):
+        second.count_rows(session, GUARD, rows)

@@ -1,0 +1,91 @@
+"""A process that makes or restores a backup and says each step; the tests kill it.
+
+`backup_child.py create URL FOLDER ID` says each piece that it writes, `backup_child.py restore
+FOLDER ID URL` each transaction, before it and after it.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.contract.backup.samples import CREATED, NOW, ignored
+from tests.support.databases import make_backend
+from tests.support.vaults import ROOT_KEY
+from vault.backup.create import create_backup
+from vault.backup.destination import LocalDirectory
+from vault.backup.keys import open_keyring
+from vault.backup.offline import SealedVault
+from vault.backup.restore import read_backup_header, restore_backup
+from vault.store.interface import StoreSession, WriteSet
+
+
+def say(text: str) -> None:
+    """One write, so that a kill cuts no line in two."""
+    os.write(1, f"{text}\n".encode())
+
+
+class ToldDirectory(LocalDirectory):
+    """Says each piece, and the ends of each object."""
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[Callable[[bytes], object]]:
+        """As the other's."""
+        say("create")
+        with super().create(name) as write:
+
+            def told(data: bytes) -> None:
+                write(data)
+                say("piece")
+
+            yield told
+            say("whole")
+        say("durable")
+
+
+def create(url: str, folder: str, backup: str) -> None:
+    """Back it up."""
+    backend = make_backend(url)
+    backend.take()
+    header = SealedVault.of_database(backend).header
+    create_backup(
+        backend,
+        ToldDirectory(Path(folder)),
+        open_keyring(header, ROOT_KEY),
+        backup=backup,
+        created=CREATED,
+        progress=ignored,
+    )
+
+
+def restore(folder: str, backup: str, url: str) -> None:
+    """Restore it."""
+    backend = make_backend(url)
+    write = backend.write
+
+    def told(apply: Callable[[StoreSession], WriteSet]) -> None:
+        say("begin")
+        write(apply)
+        say("end")
+
+    changed: Any = backend
+    changed.write = told  # this one alone is watched
+    source = LocalDirectory(Path(folder))
+    restore_backup(
+        source,
+        backup,
+        backend,
+        open_keyring(read_backup_header(source, backup), ROOT_KEY),
+        root_key=ROOT_KEY,
+        now=NOW,
+        progress=ignored,
+        most=20,
+        keep_tokens=True,
+    )
+
+
+if __name__ == "__main__":
+    {"create": create, "restore": restore}[sys.argv[1]](*sys.argv[2:])
+    say("done")

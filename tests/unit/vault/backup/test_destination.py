@@ -1,0 +1,98 @@
+"""A folder of objects that are written once, and are there whole or not at all."""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from vault.backup.destination import LocalDirectory
+from vault.errors import ConflictError, NotFoundError, UnavailableError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Not there yet."""
+    return tmp_path / "new" / "backups"
+
+
+def write(folder: Path, name: str, *pieces: bytes) -> None:
+    """An object."""
+    with LocalDirectory(folder).create(name) as put:
+        for piece in pieces:
+            put(piece)
+
+
+def read(folder: Path, name: str) -> bytes:
+    """The object."""
+    with LocalDirectory(folder).open(name) as file:
+        return file.read()
+
+
+def test_written_and_read(folder: Path) -> None:
+    """In pieces, for its owner alone."""
+    write(folder, "b", b"12", b"3")
+    write(folder, "a")
+    assert (read(folder, "b"), read(folder, "a")) == (b"123", b"")
+    assert LocalDirectory(folder).names() == ["a", "b"]
+    assert stat.S_IMODE((folder / "b").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_never_replaced(folder: Path) -> None:
+    """Neither an object nor what somebody else has put there."""
+    write(folder, "a", b"first")
+    with pytest.raises(ConflictError) as caught:
+        write(folder, "a", b"second")
+    assert caught.value.code == "backup_exists"
+    assert read(folder, "a") == b"first"
+    (folder / "b").symlink_to("nowhere")
+    with pytest.raises(ConflictError):
+        write(folder, "b", b"second")
+    assert (folder / "b").is_symlink()
+    assert LocalDirectory(folder).names() == ["a", "b"]
+
+
+def test_given_up(folder: Path) -> None:
+    """What fails midway leaves nothing."""
+    with suppress(RuntimeError), LocalDirectory(folder).create("a") as put:
+        put(b"half")
+        raise RuntimeError
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_dead_process_left(folder: Path) -> None:
+    """It is no object, and goes with the next one; what another process is writing stays."""
+    folder.mkdir(parents=True)
+    (folder / ".dead.part").write_bytes(b"half")
+    assert LocalDirectory(folder).names() == []
+    with LocalDirectory(folder).create("alive") as put:
+        put(b"still ")
+        write(folder, "other", b"done")
+        assert not (folder / ".dead.part").exists()
+        put(b"writing")
+    assert read(folder, "alive") == b"still writing"
+
+
+def test_what_is_not_there(folder: Path) -> None:
+    """A folder, an object."""
+    with pytest.raises(NotFoundError):
+        LocalDirectory(folder).names()
+    folder.mkdir(parents=True)
+    with pytest.raises(NotFoundError) as caught:
+        read(folder, "a")
+    assert caught.value.code == "backup_missing"
+
+
+def test_what_is_no_file(folder: Path) -> None:
+    """A folder, a pipe that would wait for ever, a link."""
+    folder.mkdir(parents=True)
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    write(folder, "a")
+    (folder / "link").symlink_to("a")
+    for name in ("folder", "pipe", "link"):
+        with pytest.raises(UnavailableError) as caught:
+            read(folder, name)
+        assert caught.value.code == "backup_unavailable"

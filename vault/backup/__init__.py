@@ -1,0 +1,1 @@
+"""Backups: the rows of one snapshot, sealed, with a signed manifest (docs/spec/backup.md)."""

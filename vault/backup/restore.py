@@ -1,0 +1,502 @@
+"""Verify a backup with all that it builds on, and restore it into an empty database. Blocks.
+
+Everything is verified before the first row is written, and again while it is written: the second
+reading may not be what the first one was. Until the last transaction the database is marked
+unfinished, so no agent opens it; that transaction raises the epoch and the count of commits above
+all that are known, and takes the mark away. A run that was interrupted goes on where it was when
+it is started again with the same backup.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import groupby
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
+from msgspec import Struct
+
+from protocols.instant import rfc3339
+from protocols.merkle import Frontier, leaf_hash
+from vault.audit.record import MAX_TEXT
+from vault.backup.create import require_totals
+from vault.backup.destination import Destination
+from vault.backup.format import (
+    DATA,
+    MANIFEST,
+    MAX_CHAIN,
+    MAX_MANIFEST,
+    OLDEST_SCHEMA,
+    TABLES,
+    Header,
+    Manifest,
+    damaged,
+    read_unverified_manifest,
+    require_id,
+    verify_manifest,
+)
+from vault.backup.keys import VaultKeys, unwrap_file_key
+from vault.backup.reader import BackupReader, ChunkReader, Entry, read_header
+from vault.barrier import KEYRING_ROW
+from vault.crypto.backup_keys import Identity
+from vault.crypto.digest import sha256
+from vault.errors import (
+    ConflictError,
+    NotFoundError,
+    TamperedError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
+from vault.model.records import SystemRow, TokenRow, UsageRow
+from vault.model.restore import RESTORED_ROW, RestoreRecord
+from vault.seal.anchor.commit_stamp import (
+    COMMIT_STAMP_ROW,
+    CommitStampWriter,
+    StampBase,
+    StampTimes,
+    stamp_base,
+)
+from vault.seal.anchor.row_totals import RowTotals, TotalsBuilder
+from vault.seal.anchor.state import CommitStamp, decode_state
+from vault.store.bulk import (
+    BATCH_ROWS,
+    PROGRESS_ROWS,
+    REJECTED,
+    Progress,
+    batch_rows,
+    begin_filling,
+    encode_row,
+    last_key,
+    read_rows,
+    unfinished_step,
+    write_rows,
+)
+from vault.store.interface import StoreSession, WriteSet
+from vault.store.row_guard import check_row
+from vault.store.schema import HEAD
+from vault.store.sql import SqlBackend, SqlSession
+from vault.store.table import Key, Table
+from vault.store.tables import SCHEMA_LEVEL, SYSTEM, TOKENS
+from vault.store.transaction import StoreTx, TransactionBatch
+
+
+class KnownState(NamedTuple):
+    """What this machine knows of from its anchor and audit log; 0: nothing.
+
+    The highest count of commits, and the highest epoch of the keyring.
+    """
+
+    commits: int = 0
+    epoch: int = 0
+
+
+NOTHING_KNOWN: Final = KnownState()
+
+
+class VerifiedBackup(NamedTuple):
+    """A backup and what it builds on, the newest first.
+
+    `rows` and `root` are of the vault as it was: all tables but the change feed.
+    """
+
+    manifests: tuple[Manifest, ...]
+    rows: int
+    root: str
+    tokens: int
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the newest."""
+        return self.manifests[0]
+
+
+class RestoreResult(Struct, frozen=True):
+    """What the database holds.
+
+    `root` is the Merkle root of its rows before the last transaction; `commits` and `epoch` are
+    the vault's after it.
+    """
+
+    backup: str
+    rows: int
+    root: str
+    commits: int
+    epoch: int
+    tokens_dropped: int
+
+
+def read_manifest(source: Destination, backup: str) -> bytes:
+    """The manifest object, unverified. Raises `NotFoundError`, `TamperedError`."""
+    with source.open(require_id(backup) + MANIFEST) as file:
+        note = file.read(MAX_MANIFEST + 1)
+    if len(note) > MAX_MANIFEST:
+        raise damaged(f"the manifest of {backup} is too long")
+    return note
+
+
+def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]:
+    """What the manifests say, unverified, the oldest first; and why others are no manifests."""
+    found, faults = list[Manifest](), list[VaultError]()
+    for name in source.names():
+        backup = name.removesuffix(MANIFEST)
+        if name == backup:
+            continue
+        try:
+            found.append(
+                _require_name(read_unverified_manifest(read_manifest(source, backup)), backup)
+            )
+        except (TamperedError, ValidationError) as error:
+            error.message = f"{name}: {error.message}"
+            faults.append(error)
+    return sorted(found, key=lambda manifest: (manifest.created, manifest.id)), faults
+
+
+def read_backup_header(source: Destination, backup: str) -> Header:
+    """The header, unverified but for what the manifest says: to find the keys that open it."""
+    manifest = _require_name(read_unverified_manifest(read_manifest(source, backup)), backup)
+    with source.open(backup + DATA) as file:
+        return read_header(file, manifest)[0]
+
+
+def verify_backup(
+    source: Destination,
+    backup: str,
+    keys: VaultKeys,
+    *,
+    identity: Identity | None = None,
+    progress: Progress,
+) -> VerifiedBackup:
+    """Read it all: signatures, chunks, roots, the MAC of each row, the totals of the last commit.
+
+    Raises `TamperedError` (`backup_damaged`, `storage_rows_changed`, `row_tampered`),
+    `NotFoundError` (`backup_missing`), `UnavailableError` (`backup_identity_required`,
+    `backup_unavailable`).
+    """
+    manifests = _chain(source, backup, keys)
+    with _merged(source, manifests, keys, identity) as entries:
+        return _verify_rows(manifests, entries, keys, progress)
+
+
+def verify_outside(source: Destination, backup: str, keys: VaultKeys) -> tuple[Manifest, ...]:
+    """Verify signatures and chunks, and not what is in them: that takes an identity."""
+    manifests = _chain(source, backup, keys)
+    for manifest in manifests:
+        with source.open(manifest.id + DATA) as file:
+            _, encoded = read_header(file, manifest)
+            for _ in ChunkReader(file, manifest, len(encoded)).chunks():
+                pass
+    return manifests
+
+
+def restore_backup(
+    source: Destination,
+    backup: str,
+    target: SqlBackend,
+    keys: VaultKeys,
+    *,
+    root_key: bytes,
+    now: int,
+    progress: Progress,
+    known: KnownState = NOTHING_KNOWN,
+    identity: Identity | None = None,
+    keep_tokens: bool = False,
+    reason: str = "",
+    most: int = BATCH_ROWS,
+) -> RestoreResult:
+    """Verify the backup, and restore it into a database that is closed and empty.
+
+    `keys` are of the newest backup's own keyring (`open_keyring`), which `root_key` seals; `now` is
+    in Unix nanoseconds; `reason` goes into the audit log; `most`: rows of a transaction. Tokens are
+    left out unless `keep_tokens`: one that was revoked later would be valid again.
+
+    Raises as `verify_backup`; `ConflictError` (`store_not_empty`, `backup_outdated`),
+    `UnavailableError` (`store_incomplete`, `store_newer`), and what the backend raises.
+    """
+    verified = verify_backup(source, backup, keys, identity=identity, progress=progress)
+    _require_schema(verified.manifest)
+    state = sha256(f"{verified.manifest.digest} {keep_tokens}".encode())
+    chosen = partial(_chosen, keep_tokens=keep_tokens)
+    try:
+        target.take()
+        target.hold()
+        target.connect()
+        begin_filling(target, unfinished_step(state))
+        with _merged(source, verified.manifests, keys, identity) as entries:
+            _write_rows(target, chosen(entries), verified.rows, progress, most)
+        with _merged(source, verified.manifests, keys, identity) as entries:
+            rows, root, totals, system = _compare(target, chosen(entries), keys, progress)
+        return _finish(
+            target,
+            keys,
+            _Ending(
+                verified.manifest,
+                stamp=_stamp(system, keys),
+                totals=totals,
+                root_key=root_key,
+                known=known,
+                record=RestoreRecord(
+                    backup=verified.manifest.id,
+                    taken=verified.manifest.created,
+                    commits=verified.manifest.commits,
+                    time=rfc3339(now),
+                    tokens_kept=keep_tokens,
+                    reason=reason[:MAX_TEXT],
+                ),
+            ),
+            RestoreResult(backup, rows, root, 0, 0, 0 if keep_tokens else verified.tokens),
+        )
+    finally:
+        target.close()
+
+
+# The backup and what it builds on.
+
+
+def _chain(source: Destination, backup: str, keys: VaultKeys) -> tuple[Manifest, ...]:
+    """The verified manifests, from the newest down to the full one."""
+    vault = keys.keyring.vault
+    found = [
+        _require_name(verify_manifest(read_manifest(source, backup), vault, keys.backup), backup)
+    ]
+    while (base := found[-1].base) is not None:
+        try:
+            note = read_manifest(source, base.id)
+        except NotFoundError as error:
+            raise NotFoundError(
+                "backup_missing",
+                f"{found[-1].id} builds on {base.id}, which is not there ({error.message}): put it "
+                "back, or use another backup",
+            ) from None
+        below = _require_name(verify_manifest(note, vault, keys.backup), base.id)
+        if below.reference != base or below.depth != found[-1].depth - 1:
+            raise damaged(
+                f"{found[-1].id} builds on another backup than the {base.id} that is here"
+            )
+        if below.commits > found[-1].commits or below.schema != found[-1].schema:
+            raise damaged(f"{found[-1].id} is older than {base.id}, on which it builds")
+        found.append(below)
+        if len(found) > MAX_CHAIN:
+            raise damaged(f"{backup} builds on too many others")
+    return tuple(found)
+
+
+def _require_name(manifest: Manifest, backup: str) -> Manifest:
+    if manifest.id != backup:
+        raise damaged(f"the manifest by the name of {backup} is of {manifest.id}")
+    return manifest
+
+
+def _require_schema(manifest: Manifest) -> None:
+    if manifest.schema > SCHEMA_LEVEL:
+        raise UnavailableError(
+            "store_newer", "the backup was made by a newer version of this program: use that one"
+        )
+    if manifest.schema < OLDEST_SCHEMA:
+        raise ConflictError(
+            "backup_outdated",
+            "the backup was made by a version of this program that is too old: restore it with "
+            "that one, then upgrade",
+        )
+
+
+@contextmanager
+def _merged(
+    source: Destination,
+    manifests: tuple[Manifest, ...],
+    keys: VaultKeys,
+    identity: Identity | None,
+) -> Iterator[Iterator[Entry]]:
+    """The rows of the vault, by ascending places: of each row what the newest backup says of it.
+
+    It is at its end only when every backup has been read to its end, and was as it should be.
+    """
+    with ExitStack() as stack:
+        streams: list[Iterator[tuple[Any, int, Entry]]] = []
+        for age, manifest in enumerate(manifests):
+            file = stack.enter_context(source.open(manifest.id + DATA))
+            header, encoded = read_header(file, manifest)
+            file_key = unwrap_file_key(header, keys.backup, identity)
+            entries = BackupReader(file, manifest, encoded, file_key).entries()
+            streams.append(_aged(entries, age))
+        yield _newest(heapq.merge(*streams, key=lambda item: item[:2]))
+
+
+def _aged(entries: Iterator[Entry], age: int) -> Iterator[tuple[Any, int, Entry]]:
+    return ((entry.place, age, entry) for entry in entries)
+
+
+def _newest(items: Iterator[tuple[Any, int, Entry]]) -> Iterator[Entry]:
+    for _, same in groupby(items, key=lambda item: item[0]):
+        entry = next(same)[2]
+        if entry.row is not None:
+            yield entry
+
+
+def _verify_rows(
+    manifests: tuple[Manifest, ...],
+    entries: Iterator[Entry],
+    keys: VaultKeys,
+    progress: Progress,
+) -> VerifiedBackup:
+    totals, tree, tokens = TotalsBuilder(keys.anchor), Frontier(sha256), 0
+    system: dict[str, bytes] = {}
+    with progress("Verifying backup", None) as advance:
+        for entry in entries:
+            check_row(keys.guard, entry.table, entry.row)
+            totals.add(entry.table, entry.row)
+            tree.append(leaf_hash(sha256, entry.record))
+            tokens += entry.table is TOKENS
+            if entry.table is SYSTEM:
+                system[entry.row.name] = entry.row.value
+            if tree.size % PROGRESS_ROWS == 0:
+                advance(PROGRESS_ROWS)
+        advance(tree.size % PROGRESS_ROWS)
+    manifest, stamp = manifests[0], _stamp(system, keys)
+    said = (stamp.vault, stamp.commits, stamp.epoch, stamp.feed.hex())
+    if said != (manifest.vault, manifest.commits, manifest.epoch, manifest.feed):
+        raise damaged(f"the commit stamp in {manifest.id} is not that of its manifest")
+    require_totals(totals.totals(), _stamp_base(stamp, keys))
+    return VerifiedBackup(manifests, tree.size, tree.root().hex(), tokens)
+
+
+def _stamp(system: dict[str, bytes], keys: VaultKeys) -> CommitStamp:
+    try:
+        return decode_state(system.get(COMMIT_STAMP_ROW, b""), CommitStamp, keys.anchor)
+    except ValueError as error:
+        raise damaged(f"the commit stamp in the backup: {error}") from None
+
+
+def _stamp_base(stamp: CommitStamp, keys: VaultKeys) -> StampBase:
+    try:
+        return stamp_base(stamp, keys.anchor)
+    except ValueError as error:
+        raise damaged(f"the commit stamp in the backup: {error}") from None
+
+
+# The database.
+
+
+def _chosen(entries: Iterator[Entry], *, keep_tokens: bool) -> Iterator[Entry]:
+    """What is restored. Without tokens nothing remembers when one of them was used, either."""
+    accessors: set[str] = set()
+    for entry in entries:
+        if not keep_tokens:
+            if isinstance(entry.row, TokenRow):
+                accessors.add(entry.row.accessor)
+                continue
+            if isinstance(entry.row, UsageRow) and entry.row.credential_id in accessors:
+                continue
+        yield entry
+
+
+def _write_rows(
+    target: SqlBackend, entries: Iterator[Entry], total: int, progress: Progress, most: int
+) -> None:
+    with target.read() as session:
+        behind = {table: last_key(session, table) for table in TABLES}
+    with progress("Restoring rows", total) as advance:
+        for table, same in groupby(entries, key=lambda entry: entry.table):
+            after = behind[table]
+            rows = _rows_behind(same, after, advance)
+            for batch in batch_rows(table, rows, most):
+                target.require_held()
+                write_rows(target, WriteSet(inserts={table: batch}))
+                advance(len(batch))
+
+
+def _rows_behind(
+    entries: Iterator[Entry], after: Key | None, advance: Callable[[int], None]
+) -> Iterator[Any]:
+    for entry in entries:
+        if after is None or entry.place[1] > after:
+            yield entry.row
+        else:
+            advance(1)
+
+
+def _compare(
+    target: SqlBackend, entries: Iterator[Entry], keys: VaultKeys, progress: Progress
+) -> tuple[int, str, RowTotals, dict[str, bytes]]:
+    """Read the database again; returns rows, root, totals and the rows of `SYSTEM`.
+
+    It has the rows of the backup and no others, or it raises `TamperedError`
+    (`store_copy_differs`).
+    """
+    wanted, found = Frontier(sha256), Frontier(sha256)
+    totals = TotalsBuilder(keys.anchor)
+    system: dict[str, bytes] = {}
+    for entry in entries:
+        wanted.append(leaf_hash(sha256, entry.record))
+    with target.read() as session, progress("Comparing rows", wanted.size) as advance:
+        session.inspect()
+        for table, row in _all_rows(session):
+            found.append(leaf_hash(sha256, encode_row(table, row)))
+            totals.add(table, row)
+            if table is SYSTEM:
+                system[row.name] = row.value
+            if found.size % PROGRESS_ROWS == 0:
+                advance(PROGRESS_ROWS)
+        advance(found.size % PROGRESS_ROWS)
+    if (wanted.size, wanted.root()) != (found.size, found.root()):
+        target.write_step(REJECTED)
+        raise TamperedError(
+            "store_copy_differs",
+            f"the database has not what was written to it: {found.size} rows of {wanted.size}. No "
+            "agent can start on it. Look for who else writes to it, and run the same command again",
+        )
+    target.check()
+    return found.size, found.root().hex(), totals.totals(), system
+
+
+def _all_rows(session: SqlSession) -> Iterator[tuple[Table[Any], Any]]:
+    for table in TABLES:
+        for row in read_rows(session, table):
+            yield table, row
+
+
+class _Ending(NamedTuple):
+    """What the last transaction is made of."""
+
+    manifest: Manifest
+    stamp: CommitStamp
+    totals: RowTotals
+    root_key: bytes
+    known: KnownState
+    record: RestoreRecord
+
+
+def _finish(
+    target: SqlBackend, keys: VaultKeys, ending: _Ending, result: RestoreResult
+) -> RestoreResult:
+    """The transaction that makes it a vault.
+
+    The stamp is nobody's: what the last one said of its node goes into the row of that node.
+    """
+    stamp, known = ending.stamp, ending.known
+    epoch = max(stamp.epoch, keys.keyring.epoch, known.epoch) + 1
+    commits = max(stamp.commits, known.commits)
+    writer = CommitStampWriter(
+        keys.anchor,
+        base=StampBase(commits, ending.totals, stamp.feed, stamp.node_state),
+        written=b"",
+        epoch=epoch,
+        times=lambda: StampTimes(stamp.time, stamp.slewed),
+    )
+    keyring = keys.keyring.at_epoch(epoch).encode(ending.root_key)
+
+    def change(tx: StoreTx) -> None:
+        tx.put(SYSTEM, SystemRow(name=KEYRING_ROW, value=keyring))
+        tx.put(SYSTEM, SystemRow(name=RESTORED_ROW, value=msgspec.json.encode(ending.record)))
+
+    def apply(session: StoreSession) -> WriteSet:
+        batch = TransactionBatch(session, keys.guard, None)
+        batch.run_change(change)
+        writer.stamp(batch)
+        cast("SqlSession", session).write_step(HEAD)
+        return batch.write_set()
+
+    target.require_held()
+    target.write(apply)
+    return msgspec.structs.replace(result, commits=commits + 1, epoch=epoch)
