@@ -68,6 +68,7 @@ from vault.peers import Peers
 from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher, StaleReads
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.bounded_cache import EvictionPolicy
+from vault.store.memory_only import use_memory_only
 from vault.store.row_cache import CacheConfig
 from vault.store.store import Store
 
@@ -200,7 +201,11 @@ class DataPath:
 
     def _stale_reads(self) -> StaleReads | None:
         limit = self.parts.settings.storage.stale_reads
-        return None if limit is None else StaleReads(limit, self.parts.store.staleness)
+        return (
+            None
+            if limit is None
+            else (StaleReads(limit, self.parts.store.staleness, use_memory_only))
+        )
 
     def jobs(self) -> list[Job]:
         """What each process does in the background."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol
 
@@ -41,7 +42,6 @@ from vault.metrics import Metrics
 from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Operation, Origin, P, R, SecretFacts
 from vault.model.path import ResourcePath
-from vault.store.memory_only import use_memory_only
 
 OUTCOME_DONE: Final = "done"  # an outcome, beside `none` and `unknown` of the store
 ALLOWED: Final = Decision(allowed=True)
@@ -88,9 +88,10 @@ class Pipeline:
             if not op.caught_up:
                 await self._see_commits(context.handler)
         except Exception as error:  # noqa: BLE001  # whatever failed is recorded, then raised
-            if not self._is_stale_read(context, error):
+            stale = self._find_stale_read(context, error)
+            if stale is None:
                 raise await self._record_failure(context, error) from None  # 5
-            with use_memory_only():
+            with stale.memory_only():
                 return await self._run(context)
         return await self._run(context)
 
@@ -137,8 +138,8 @@ class Pipeline:
             self._count(context.op.name, refused.type)
             raise
 
-    def _is_stale_read(self, context: AuditContext[P, R], error: Exception) -> bool:
-        """Whether it is answered from memory, since the database does not answer.
+    def _find_stale_read(self, context: AuditContext[P, R], error: Exception) -> StaleReads | None:
+        """How it is answered from memory, since the database does not answer; None: not at all.
 
         Sets what the audit record and the caller are told: as of when.
         """
@@ -151,12 +152,12 @@ class Pipeline:
             or error.code not in _DATABASE_AWAY
             or served.required > self._commits()
         ):
-            return False
+            return None
         staleness = most.staleness()
         if staleness > most.limit:
-            return False
+            return None
         context.as_of = self._world.now() - staleness
-        return True
+        return most
 
     def _require_recent(self) -> None:
         """Raise `UnavailableError` if a stale read has become too old while it was answered."""
@@ -421,11 +422,13 @@ class SnapshotRefresher:
 class StaleReads(NamedTuple):
     """Reads are answered from memory while the database does not answer (`storage.stale_reads`).
 
-    Both in ns: how old what is in memory may be at most, and how old it is.
+    `limit`, `staleness`: how old what is in memory may be at most, and how old it is, in ns.
+    `memory_only`: for the length of the block the task asks no database.
     """
 
     limit: int
     staleness: Callable[[], int]
+    memory_only: Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,10 +218,8 @@ def _changed_keys(
         return None
     position = FeedPosition(base.commits, bytes.fromhex(base.feed))
     entry = session.get(CHANGES, (base.commits,))
-    if (
-        entry is None or entry.chain != position.chain
-    ):  # no longer there, or another line of commits
-        return None
+    if entry is None or entry.chain != position.chain:
+        return None  # it is no longer there, or on another line of commits
     changed: dict[str, set[Key]] = {table.name: set() for table in TABLES}
     changed[SYSTEM.name].add((COMMIT_STAMP_ROW,))
     while page := session.select(CHANGES, StoreQuery(after=(position.commits,), limit=_FEED_PAGE)):

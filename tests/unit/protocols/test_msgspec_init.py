@@ -67,9 +67,16 @@ print(*sorted({shape.__module__ for shape in set(below(msgspec.Struct)) - known}
 """
 
 
+# What only the command line reads, in its one thread.
+COMMANDS: Final = """
+vault.backup.format vault.backup.restore vault.crypto.backup_keys vault.seal.anchor.witness
+vault.control_link.capture_comparison vault.store.copy
+"""
+
 # What only an agent with a control plane reads, or the command line.
 LINKS: Final = """
-protocols.pki.messages vault.seal.anchor.witness vault.store.copy
+protocols.pki.messages vault.backup.format vault.backup.restore vault.crypto.backup_keys
+vault.seal.anchor.witness vault.store.copy
 vault.control_link.capture_comparison vault.control_link.dependencies
 vault.control_link.enrol_client vault.control_link.host vault.control_link.identity
 """
@@ -90,11 +97,10 @@ def test_two_threads_may_read_a_shape_for_the_first_time() -> None:
 @pytest.mark.parametrize(
     ("loaded", "folder", "late"),
     [
-        # What only the command line reads, in its one thread.
         (
             "vault.app,vault.control_link.wiring",
             "vault",
-            "vault.seal.anchor.witness vault.control_link.capture_comparison vault.store.copy",
+            COMMANDS,
         ),
         ("control.app", "control", "control.offline"),
         ("vault.app", "vault", LINKS),

@@ -53,7 +53,7 @@ from vault.pipeline import (
     SnapshotRefresher,
     StaleReads,
 )
-from vault.store.memory_only import is_memory_only
+from vault.store.memory_only import is_memory_only, use_memory_only
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
@@ -229,7 +229,7 @@ AWAY = UnavailableError("store_unavailable", "the database does not answer")
 
 async def test_a_stale_read(parts: Parts) -> None:
     """It is flagged, to the caller and on record; nothing in it may ask the database."""
-    parts.away, parts.stale = AWAY, StaleReads(30 * SECOND, lambda: 20 * SECOND)
+    parts.away, parts.stale = AWAY, StaleReads(30 * SECOND, lambda: 20 * SECOND, use_memory_only)
     served, seen = ServedState(), []
 
     async def run(_call: Call) -> str:
@@ -248,7 +248,7 @@ async def test_a_stale_read(parts: Parts) -> None:
     "case",
     [
         {"stale": None},
-        {"stale": StaleReads(30 * SECOND, lambda: 30 * SECOND + 1)},
+        {"stale": StaleReads(30 * SECOND, lambda: 30 * SECOND + 1, use_memory_only)},
         {"away": UnavailableError("store_corrupt", "its pages are damaged")},
         {"away": UnavailableError("store_behind", "commits are missing")},
         {"away": TamperedError("feed_damaged", "an entry is missing")},
@@ -262,7 +262,7 @@ async def test_a_stale_read(parts: Parts) -> None:
 async def test_what_is_no_stale_read(parts: Parts, case: dict[str, Any]) -> None:
     """Off, too old, another fault, a change, a caller who has seen more or could not be told."""
     parts.away = case.get("away", AWAY)
-    parts.stale = case.get("stale", StaleReads(30 * SECOND, lambda: 20 * SECOND))
+    parts.stale = case.get("stale", StaleReads(30 * SECOND, lambda: 20 * SECOND, use_memory_only))
     read = handler(parts, **({"may_be_stale": True} | case.get("handler", {})))
     if read.mutates:
         read = dataclasses.replace(read, may_be_stale=False)
@@ -275,7 +275,7 @@ async def test_what_is_no_stale_read(parts: Parts, case: dict[str, Any]) -> None
 async def test_a_stale_read_that_takes_too_long(parts: Parts) -> None:
     """The bound is of the answer, not of the question."""
     ages = iter([20 * SECOND, 31 * SECOND])
-    parts.away, parts.stale = AWAY, StaleReads(30 * SECOND, lambda: next(ages))
+    parts.away, parts.stale = AWAY, StaleReads(30 * SECOND, lambda: next(ages), use_memory_only)
     pipeline = parts.pipeline(op=handler(parts, may_be_stale=True))
     with pytest.raises(UnavailableError):
         await pipeline.run_operation(op(served=ServedState()))
@@ -284,7 +284,7 @@ async def test_a_stale_read_that_takes_too_long(parts: Parts) -> None:
 
 async def test_who_is_not_known_is_refused_by_a_stale_read(parts: Parts) -> None:
     """As ever."""
-    parts.away, parts.stale = AWAY, StaleReads(30 * SECOND, int)
+    parts.away, parts.stale = AWAY, StaleReads(30 * SECOND, int, use_memory_only)
     parts.who = AuthenticationError("unauthenticated", "permission denied")
     with pytest.raises(AuthenticationError):
         await parts.pipeline(op=handler(parts, may_be_stale=True)).run_operation(
