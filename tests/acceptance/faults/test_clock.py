@@ -11,11 +11,13 @@ from typing import Final
 
 import pytest
 
+from loadtests.agent_process import Client
 from tests.acceptance.agent import PATIENCE, Agent, dev_agent, running
 from tests.acceptance.command import FREEHOLD
 from tests.acceptance.workers.fleet import pinned, workers_of
 
 DAY: Final = 86_400
+TRIES: Final = 20  # of a request that the rate limit refuses
 CUSTOM: Final = """\
 import pathlib, time
 real, place = time.time_ns, pathlib.Path({place!r})
@@ -65,7 +67,13 @@ def statuses(agent: Agent, text: str) -> set[int]:
     if not workers_of(agent):  # the one process answers by itself
         return {agent.call("GET", "/v1/secret/data/a", token=text).status}
     with pinned(agent, text) as clients:
-        return {client.call("GET", "/v1/secret/data/a").status for client in clients}
+        return {status(client) for client in clients}
+
+
+def status(client: Client) -> int:
+    """What it says, but for its rate limit: a bucket of a clock that was ahead has one token."""
+    answers = (client.call("GET", "/v1/secret/data/a").status for _ in range(TRIES))
+    return next((answer for answer in answers if answer != 429), 429)
 
 
 def write(agent: Agent, name: str) -> None:
