@@ -358,6 +358,16 @@ def workers_of(agent: Agent) -> list[int]:
     ]
 
 
+def await_open(agent: Agent) -> None:
+    """Wait until all workers serve the vault by themselves: the unsealing waits for none."""
+    expected = f"vault_workers_open {len(workers_of(agent))}.0"
+    end = time.monotonic() + REPLACED_WITHIN
+    while expected not in agent.call("GET", "/metrics").body.decode():
+        if time.monotonic() > end:
+            raise AgentError("a worker does not open the vault")
+        time.sleep(0.05)
+
+
 @contextmanager
 def pinned(agent: Agent, token: str | None = None) -> Iterator[list[Client]]:
     """A connection to each worker, in the order of `workers_of`."""

@@ -186,6 +186,7 @@ async def serve(
                 replicas_usable=lambda: float(replica_statistics(backend).usable),
                 replica_lag_commits=lambda: float(replica_statistics(backend).lag),
                 sealed=lambda: float(not seal_manager.is_open),
+                workers_open=lambda: float(0 if fleet is None else fleet.open_workers),
                 workers_failing=lambda: float(fleet is not None and fleet.failing),
                 clock_behind_seconds=lambda: (
                     (world.now() - min(world.wall(), world.now())) / SECOND

@@ -106,9 +106,9 @@ def _blind(order: Path) -> None:
 def _delay_feed(order: Path) -> None:
     apply_feed = Committer._apply_feed  # noqa: SLF001  # the place of the delay
 
-    def apply_late(self: Committer, session: StoreSession) -> None:
+    def apply_late(self: Committer, session: StoreSession, *, most: int | None = None) -> None:
         _wait(order)
-        apply_feed(self, session)
+        apply_feed(self, session, most=most)
 
     Committer._apply_feed = apply_late  # type: ignore[method-assign]  # noqa: SLF001
 

@@ -25,7 +25,7 @@ from vault.peers import Handover
 from vault.store.row_cache import CacheStats
 from vault.workers import page
 from vault.workers.desk import Answering, App
-from vault.workers.seat import END_SECONDS, STALLED, Seat, Staff
+from vault.workers.seat import END_SECONDS, GIVE_UP_SECONDS, SEAL_SECONDS, STALLED, Seat, Staff
 from vault.workers.shared_peers import SharedPeers
 from vault.workers.wire import (
     Alert,
@@ -128,7 +128,7 @@ class Fleet(SharedPeers):
         finally:
             self.shut()
             with trio.CancelScope(shield=True):
-                await self._take_keys()
+                await self._take_keys(GIVE_UP_SECONDS)
             self._opening = None
 
     @asynccontextmanager
@@ -146,14 +146,17 @@ class Fleet(SharedPeers):
             if self._opening is opening:
                 self._opening = opening = replace(opening, root_key=root_key, epoch=epoch)
 
-        with trio.CancelScope(shield=True):
-            self._words[page.OPENING] = 0
-            await self._take_keys()
-            try:
+        self._words[page.OPENING] = 0
+        try:
+            with trio.CancelScope(shield=True):
+                await self._take_keys(SEAL_SECONDS)
+            # If the worker that relays this request was ended, nobody would get the new shares.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            with trio.CancelScope(shield=True):
                 yield tell
-            finally:
-                if self._opening is opening and not self._is_shut:
-                    self._give_keys()
+        finally:
+            if self._opening is opening and not self._is_shut:
+                self._give_keys()
 
     def shut(self) -> None:
         """The vault seals: what comes from here on is relayed, and refused by the leader."""
@@ -184,10 +187,10 @@ class Fleet(SharedPeers):
             )
         )
 
-    async def _take_keys(self) -> None:
+    async def _take_keys(self, patience: int) -> None:
         async with trio.open_nursery() as nursery:
             for seat in self._seats:
-                nursery.start_soon(seat.take_keys)
+                nursery.start_soon(seat.take_keys, patience)
 
     # Their life.
 
@@ -255,6 +258,11 @@ class Fleet(SharedPeers):
         """Have all go on from the clock that an operator has confirmed."""
         for seat in self._seats:
             seat.tell(SetClock(self._world.clock.least))
+
+    @property
+    def open_workers(self) -> int:
+        """How many serve the vault by themselves."""
+        return sum(seat.is_open for seat in self._seats)
 
     def connections(self) -> int:
         """How many are open, as of a second ago."""

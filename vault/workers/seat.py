@@ -87,7 +87,8 @@ class Seat:
         self._serving = trio.Event()
         self._ended = False
         self._opening = 0  # whose keys it has, or may have; 0: none
-        self._is_open = False
+        self.is_open = False
+        """Whether it serves the vault by itself."""
         self._settled = trio.Event()  # it is open, or will never be
         self._keyless = trio.Event()
         self.is_dismissed = False
@@ -136,14 +137,14 @@ class Seat:
     def give_keys(self, order: Open) -> None:
         """Have it open by itself, once for each opening."""
         if self._opening != order.opening and not self._ended:
-            self._opening, self._is_open = order.opening, False
+            self._opening, self.is_open = order.opening, False
             self._settled, self._keyless = trio.Event(), trio.Event()
             self.tell(order)
 
-    async def take_keys(self) -> None:
+    async def take_keys(self, patience: int) -> None:
         """Return once it has no keys: it has dropped them, or has ended.
 
-        It is ended when it is not open yet after `GIVE_UP_SECONDS`, when it is silent meanwhile,
+        It is ended when it is not open yet after `patience` (seconds), when it is silent meanwhile,
         or after `SEAL_SECONDS`.
         """
         if not self._opening:
@@ -154,7 +155,7 @@ class Seat:
             with trio.move_on_after(1.0):
                 await self._keyless.wait()
                 return
-            gives_up = not self._is_open and second >= GIVE_UP_SECONDS
+            gives_up = not self.is_open and second >= patience
             if gives_up or self._ended or self.silent >= STALLED:
                 break
         log.warning("worker %d does not drop its keys in time and is ended", self.number)
@@ -259,12 +260,12 @@ class Seat:
             log.error("worker %d cannot read: %s", self.number, opened.error)
             self.kill()
         elif opened.opening == self._opening:
-            self._is_open = True
+            self.is_open = True
             self._settled.set()
 
     def _on_sealed(self, opening: int) -> None:
         if opening == self._opening:
-            self._opening, self._is_open, self.is_dismissed = 0, False, False
+            self._opening, self.is_open, self.is_dismissed = 0, False, False
             self._settled.set()
             self._keyless.set()
 

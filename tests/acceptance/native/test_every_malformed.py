@@ -19,6 +19,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
+from loadtests.agent_process import await_open
 from tests.acceptance.agent import PATIENCE, Agent, own_folder, running, served_agent
 from tests.acceptance.native.test_story import API, ok
 from tests.acceptance.workers.waiting import await_true
@@ -381,6 +382,7 @@ def test_strangers_do_not_fill_the_log(folder: Path) -> None:
         for case in STRANGE[:1] + STRANGE[2:4]:  # nothing can be on record yet
             assert ask_h1(agent, case)[0] == 400
         agent.token = agent.call("PUT", "/v1/sys/init", body).json["root_token"]
+        await_open(agent)
         heard = [ask_h1(agent, case)[0] for case in STRANGE * 3]
         asked = len(heard)
         assert heard[BURST:] == [429] * (asked - BURST)

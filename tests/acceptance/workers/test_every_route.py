@@ -104,7 +104,7 @@ REFUSED: Final[dict[str, int]] = {
     **{f"{method} /v1/two/metadata": 404 for method in ("GET", "POST", "DELETE")},
     **{f"{method} /v1/two/{{path}}": 404 for method in ("GET", "LIST", "POST", "DELETE")},
     "GET /api/v1/system/usage/{opaque}": 404,
-    "DELETE /api/v1/system/nodes/{node}": 400,
+    "DELETE /api/v1/system/nodes/{id}": 400,
     "POST /api/v1/sessions": 404,
     "GET /api/v1/sessions/current": 404,
     "DELETE /api/v1/sessions/current": 404,

@@ -60,10 +60,10 @@ async def list_(dialect: Dialect, request: Request) -> NodeList:
 
 
 @nodes.add(
-    "DELETE", "system/nodes/{node}",
+    "DELETE", "system/nodes/{id}",
     "Forget a node that does not run: nobody asks for its audit log any more",
     status=204, errors=(409,),
 )  # fmt: skip
-async def forget(dialect: Dialect, request: Request, node: str) -> None:
-    path = system_path("nodes", canonical_name(node, "node"))
+async def forget(dialect: Dialect, request: Request, node_id: str) -> None:
+    path = system_path("nodes", canonical_name(node_id, "id"))
     await dialect.run_operation(request, operations.FORGET_NODE, path, Nothing())
