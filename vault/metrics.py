@@ -60,7 +60,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "policy_version": "Version of the control plane's bundle in force",
     "key_generation": "Number of the key-encryption key that seals now",
     "key_rotation_due": "1 when that key has reached its age or its number of uses",
-    "workers_open": "Worker processes that have opened the vault; the others relay to the first one",
+    "workers_open": "Worker processes that have opened the vault; the others relay",
     "workers_failing": "1 while worker processes end again and again",
     "database_clock_offset_seconds": "Seconds that the database's clock is ahead of the machine's",
     "replicas_usable": "Read replicas of the database that are connected and have not failed since",

@@ -147,6 +147,25 @@ async def test_a_worker_that_drops_its_keys_lives(stage: Stage) -> None:
     assert worker.process.poll() is None
 
 
+async def test_a_rekey_whose_caller_is_gone_changes_nothing(stage: Stage) -> None:
+    """He was connected to a worker that was ended for it: nobody would get the new shares."""
+    worker = await stage.worker(1)
+    control, _, _ = worker.lanes()
+    async with trio.open_nursery() as nursery, stage.fleet.opened(handover()):
+        first = await control.receive()
+        assert isinstance(first, Open)
+        await control.send(Opened(first.opening))
+        nursery.start_soon(drop_keys, control)
+        with trio.CancelScope() as caller:
+            caller.cancel()
+            async with stage.fleet.rekeying():
+                raise AssertionError("the key is changed")
+        again = await control.receive()
+        assert isinstance(again, Open)
+        nursery.start_soon(drop_keys, control)
+    assert again.root_key == first.root_key
+
+
 async def drop_keys(control: Lane[Order]) -> None:
     """As a worker does when it is told."""
     order = await control.receive()
