@@ -45,7 +45,8 @@ LANES: Final = 4  # control, audit, relay, live
 START_SECONDS: Final = 30.0
 SEAL_SECONDS: Final = round(DRAIN_TIMEOUT) + 5
 """For a worker with operations in flight to drop its keys."""
-GIVE_UP_SECONDS: Final = 2  # the same, for one that is still opening
+GIVE_UP_SECONDS: Final = 3
+"""The same, for one that is still opening: it may be busy, and relay the answer to the seal."""
 END_SECONDS: Final = 2.0  # for a process that was killed, or has given its last answer, to end
 SILENCE: Final = 20
 """Seconds after which a worker that says nothing is ended; it says its counts each second. Twice

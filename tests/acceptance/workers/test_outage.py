@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.agent_process import await_open
 from tests.acceptance.agent import SEVERAL, Agent, running, served_agent
 from tests.acceptance.workers.fleet import await_workers, pinned, workers_of
 from tests.acceptance.workers.waiting import await_true
@@ -40,6 +41,7 @@ def agent(server: Server, folder: Path) -> Iterator[Agent]:
         mount = {"type": "kv", "options": {"version": "2"}}
         assert made.call("POST", "/v1/sys/mounts/secret", mount).status == 204
         assert made.call("POST", SECRET, {"data": {"v": 1}}).status == 200
+        await_open(made)
         yield made
 
 
