@@ -145,13 +145,11 @@ def cut_off(cluster: Cluster, seed: int = 0) -> Result:
         moment = time.monotonic_ns()
         result.findings += _require_outage(agent, result)
         time.sleep(max(0.0, CUT - (time.monotonic_ns() - moment) / 1e9))
-        others = [
-            one
-            for one in load.since(moment, lambda one: one.state == "ok" and one.kind == "write")
-            if one.agent != victim
-        ]
-        if not others:
-            result.findings.append("the others took no write meanwhile")
+        waited = await_true(
+            lambda: any(load.since(moment, lambda one: _is_write(one) and one.agent != victim)),
+            "the others take no write",
+        )
+        result.notes.append(f"the others took writes after {CUT + waited:.0f} s at the latest")
         proxy.resume()
         moment = time.monotonic_ns()
         await_true(
@@ -162,6 +160,10 @@ def cut_off(cluster: Cluster, seed: int = 0) -> Result:
         result.faults += 1
     await_ready(cluster)
     return result.judge(cluster, load.history)
+
+
+def _is_write(one: Operation) -> bool:
+    return one.state == "ok" and one.kind == "write"
 
 
 def restart_database(cluster: Cluster, server: DatabaseServer, seed: int = 0) -> Result:
