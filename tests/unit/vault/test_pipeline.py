@@ -216,7 +216,7 @@ async def test_which_commit_an_answer_has(parts: Parts) -> None:
         assert (served.commits, served.as_of) == (commits, 0)
 
 
-async def test_the_oldest_state_of_several_is_told() -> None:
+async def test_the_oldest_state_of_several_is_reported() -> None:
     """A request may be many operations."""
     served = ServedState()
     for commits, as_of in ((7, 0), (6, 20), (8, 10), (9, 0)):

@@ -362,7 +362,7 @@ def sealed(made: Made, frame: bytes, **claims: object) -> MemoryDestination:
     return MemoryDestination({DATA: header + box, MANIFEST: note})
 
 
-def test_what_does_not_decompress_as_told(made: Made, tmp_path: Path) -> None:
+def test_what_does_not_decompress_to_its_size(made: Made, tmp_path: Path) -> None:
     """A bomb, a long record, a cut frame, something behind it, a huge window, no frame at all."""
     compressor = zstandard.ZstdCompressor()
     record = encode_removal(SYSTEM, ("zz",))
@@ -397,7 +397,7 @@ def test_what_does_not_decompress_as_told(made: Made, tmp_path: Path) -> None:
     require_refused(made, tmp_path, none)
 
 
-def test_nothing_comes_of_what_is_more_than_told(made: Made) -> None:
+def test_more_than_the_manifest_says_is_refused(made: Made) -> None:
     """Reading stops there, and not at the end of whatever somebody has compressed."""
     place = forge(made, add_all(records_of(made)), content=1)
     manifest = read_unverified_manifest(place.objects[MANIFEST])

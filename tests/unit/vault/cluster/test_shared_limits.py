@@ -186,9 +186,7 @@ async def test_agents_share_a_limit(estate: Estate, autojump_clock: object) -> N
     assert (one.shared.statistics.published, two.shared.statistics.charged) == (6, 6)
 
 
-async def test_what_means_another_elsewhere_is_not_shared(
-    estate: Estate, autojump_clock: object
-) -> None:
+async def test_what_is_of_one_machine_is_not_shared(estate: Estate, autojump_clock: object) -> None:
     """A client on the same machine is another one at each agent."""
     one, two = await estate.agent("one"), await estate.agent("two")
     assert one.take(BURST + 1, "here") == BURST

@@ -20,7 +20,7 @@ def test_by_each_keyring_of_the_vault() -> None:
     assert later.note.public == keys.note.public
 
 
-def test_not_by_another_or_elsewhere() -> None:
+def test_no_other_key_or_context_opens_it() -> None:
     """Another vault's keyring, another backup, altered bytes."""
     keys = BackupKeys(KEYRING)
     wrap = keys.wrap(new_file_key(), CONTEXT)

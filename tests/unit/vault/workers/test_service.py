@@ -124,7 +124,7 @@ async def test_what_is_the_leaders_is_not_answered_here() -> None:
             await call
 
 
-def test_who_lacks_commits_of_others_has_requests_answered_elsewhere() -> None:
+def test_requests_are_relayed_while_commits_are_missing() -> None:
     """It is open still: what is in flight ends by itself."""
     stage, behind = Stage(), False
     stage.service.open(1, stage.pipeline, MountTable(), lambda: behind)  # type: ignore[arg-type]  # as much as it asks for
