@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from vault.store.sql import SqlBackend
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
-SEAL_TIMEOUT: Final = 30.0
+SEAL_TIMEOUT: Final = 45.0
 """Seconds from the order of a seal until its keys are gone, whatever hangs: more than operations
 (`vault.seal.manager.DRAIN_TIMEOUT`) and workers (`vault.workers.fleet`) are given."""
 _COPY_CONNECTIONS: Final = 2

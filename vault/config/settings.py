@@ -13,11 +13,11 @@ from protocols.settings.field_types import (
     FilePath,
     Section,
     Size,
-    unsupported_switch,
     unsupported_values,
 )
 from protocols.settings.proxies import ProxySettings
 from protocols.settings.telemetry import TelemetrySettings
+from vault.config.backup import BackupSettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.tls import ClientTlsSettings
@@ -280,28 +280,6 @@ class AnchorSettings(Section):
     """What is remembered outside database and audit log, so that older copies are noticed."""
 
     file: FilePath | None = None
-
-
-class BackupDestination(Section):
-    """Where a backup goes."""
-
-    type: str
-    path: str = ""
-    bucket: str = ""
-    region: str = ""
-
-
-class BackupSettings(Section):
-    """Known from the design; can only be off."""
-
-    enabled: Annotated[
-        bool,
-        unsupported_switch(
-            "backups come with a later version; docs/guides/backup.md says how to make them by hand"
-        ),
-    ] = False
-    schedule: str = ""
-    destinations: tuple[BackupDestination, ...] = ()
 
 
 class MonitoringSettings(Section):

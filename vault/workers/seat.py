@@ -43,8 +43,9 @@ log: Final = logging.getLogger("freehold.workers")
 
 LANES: Final = 4  # control, audit, relay, live
 START_SECONDS: Final = 30.0
-SEAL_SECONDS: Final = round(DRAIN_TIMEOUT) + 5
-"""For a worker with operations in flight to drop its keys."""
+SEAL_SECONDS: Final = round(DRAIN_TIMEOUT) + 15
+"""For a worker with operations in flight to drop its keys. Its last commits come after those of the
+others, and each may wait 5 s for a database that somebody else has locked."""
 GIVE_UP_SECONDS: Final = 3
 """The same, for one that is still opening: it may be busy, and relay the answer to the seal."""
 END_SECONDS: Final = 2.0  # for a process that was killed, or has given its last answer, to end
