@@ -1,0 +1,84 @@
+"""When a secret is due."""
+
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.instant import DAY, HOUR, SECOND, parse_rfc3339
+from vault.errors import ValidationError
+from vault.model.rotation import RetryPolicy, RotationPolicy
+from vault.rotation.schedule import NEVER, check_cron, may_begin, next_due, retry_delay
+
+MINUTE: Final = 60 * SECOND
+NOON: Final = parse_rfc3339("2026-12-01T12:00:00Z", "now")
+
+
+def policy(**fields: object) -> RotationPolicy:
+    """One for generated values."""
+    return RotationPolicy(rotator="generated", **fields)  # type: ignore[arg-type]  # as tests say
+
+
+@given(
+    interval=st.integers(MINUTE, 400 * DAY),
+    age=st.integers(0, 800 * DAY),
+    jitter=st.floats(0, 1, exclude_max=True),
+)
+def test_an_interval_is_never_exceeded_by_more_than_an_hour(
+    interval: int, age: int, jitter: float
+) -> None:
+    """Due within the interval; what is overdue comes soon, spread so that it is no stampede."""
+    due = next_due(policy(interval=interval), NOON - age, NOON, jitter)
+    assert due >= NOON
+    assert due <= max(NOON - age + interval, NOON + min(interval // 10, HOUR))
+
+
+def test_a_cron_time_opens_a_window() -> None:
+    """Due within it, and what is missed waits for the next one."""
+    daily = policy(cron="0 3 * * *", window=2 * HOUR)
+    three = NOON + 15 * HOUR
+    assert next_due(daily, NOON, NOON, 0.0) == three
+    assert next_due(daily, NOON, NOON, 0.5) == three + HOUR
+    assert [may_begin(daily, three + late) for late in (-SECOND, 0, HOUR, 2 * HOUR + SECOND)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_without_a_time_it_is_never_due() -> None:
+    """On request, or by its reads alone; nor while it is disabled."""
+    for one in (policy(), policy(max_reads=5), policy(interval=DAY, enabled=False)):
+        assert next_due(one, NOON - 9 * DAY, NOON, 0.5) == NEVER
+        assert may_begin(one, NOON)
+
+
+@pytest.mark.parametrize("cron", ["* * * *", "0 0 0 * * *", "61 * * * *", "0 0 31 2 *", "x"])
+def test_a_cron_that_is_none_is_refused(cron: str) -> None:
+    """With a text that says what it has to be."""
+    with pytest.raises(ValidationError) as refused:
+        check_cron(cron)
+    assert refused.value.code == "cron_invalid"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"interval": DAY, "cron": "0 3 * * *"},
+        {"interval": 59 * SECOND},
+        {"cron": "0 3 * * *", "window": SECOND},
+        {"retry": RetryPolicy(base=2 * HOUR, cap=HOUR)},
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(fields: dict[str, object]) -> None:
+    """And not one of them ignored."""
+    with pytest.raises(ValueError, match=r"give interval or cron|at least"):
+        policy(**fields)
+
+
+@given(attempt=st.integers(1, 200), jitter=st.floats(0, 1, exclude_max=True))
+def test_tries_are_further_and_further_apart(attempt: int, jitter: float) -> None:
+    """Up to the cap, and half of it drawn."""
+    retry = RetryPolicy(base=SECOND, cap=HOUR)
+    delay = retry_delay(retry, attempt, jitter)
+    whole = min(SECOND * 2 ** (attempt - 1), HOUR)
+    assert whole // 2 <= delay <= whole

@@ -1,0 +1,131 @@
+"""Rotation policies, and the states that a rotation goes through. Instants are Unix nanoseconds.
+
+A policy is kept with its secret, or with a folder for all secrets in it that have none of their
+own. A rotation is one change of one secret's value, at its target and here.
+"""
+
+from enum import StrEnum, unique
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+
+from protocols.instant import DAY, HOUR, SECOND
+
+LEAST_INTERVAL: Final = 60 * SECOND
+"""Between two rotations of one secret: whoever held the lease before is over by then."""
+MOST_ATTEMPTS: Final = 100
+MOST_GRACE: Final = 366 * DAY
+
+
+class RetryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a step is tried, and how long it waits in between: `base`, twice that, … `cap`."""
+
+    attempts: Annotated[int, Meta(ge=1, le=MOST_ATTEMPTS)] = 5
+    base: Annotated[int, Meta(ge=SECOND)] = 30 * SECOND
+    cap: Annotated[int, Meta(ge=SECOND)] = HOUR
+
+
+class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a secret is rotated, and how.
+
+    `interval`: so long after its value was written; `cron`: at these times (UTC), beginning within
+    `window`; `max_reads`: once its value was read so often; none of them: on request only.
+    `rotator` and `config` are the kind and its settings; `connection` is the path of the secret
+    that lets the rotator in at the target. `grace`: the old value works for so long behind the new
+    one at most, even if an application has not fetched the new one yet.
+    """
+
+    rotator: str
+    config: dict[str, Any] = {}
+    connection: str = ""
+    enabled: bool = True
+    interval: int = 0
+    cron: str = ""
+    window: int = HOUR
+    max_reads: Annotated[int, Meta(ge=0)] = 0
+    grace: Annotated[int, Meta(ge=0, le=MOST_GRACE)] = DAY
+    retry: RetryPolicy = RetryPolicy()
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for settings that contradict each other."""
+        if self.interval and self.cron:
+            raise ValueError("give interval or cron, not both")
+        if self.interval and self.interval < LEAST_INTERVAL:
+            raise ValueError("interval is at least 1m")
+        if self.cron and self.window < LEAST_INTERVAL:
+            raise ValueError("window is at least 1m")
+        if self.retry.cap < self.retry.base:
+            raise ValueError("retry.cap is at least retry.base")
+
+
+@unique
+class RotationState(StrEnum):
+    """What is durable of a rotation. The next step is tried until it is done, or given up."""
+
+    PLANNED = "planned"
+    """Nothing has happened. Next: make a new value and store it."""
+    STORED = "stored"
+    """The new value is stored, and nobody else has it. Next: apply it at the target."""
+    APPLIED = "applied"
+    """The target was told. Next: log in with the new value."""
+    VERIFIED = "verified"
+    """The new value works. Next: make it the secret's current version."""
+    CURRENT = "current"
+    """Applications get the new value. Next: wait until all users of the old one have fetched it."""
+    ADOPTED = "adopted"
+    """Nobody needs the old value. Next: retire it at the target."""
+    RETIRED = "retired"
+    """Over: the target refuses the old value."""
+    UNDOING = "undoing"
+    """The new value did not come to work. Next: put the target back to the old one."""
+    UNDONE = "undone"
+    """Over: the secret is what it was before."""
+    STUCK = "stuck"
+    """A step that must be done could not be: somebody has to look, and says how to go on."""
+
+
+ENDED: Final = frozenset({RotationState.RETIRED, RotationState.UNDONE})
+"""After these another rotation of the secret may begin."""
+
+
+@unique
+class RotationCause(StrEnum):
+    """Why a rotation was begun."""
+
+    SCHEDULE = "schedule"
+    READS = "reads"
+    REQUEST = "request"
+    COMPROMISE = "compromise"
+
+
+class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
+    """One rotation, key `(secret_id, number)`; the highest number of a secret is the latest.
+
+    `previous` is the version that is replaced, 0 for a secret without one; `version` the one that
+    was made, 0 before. `wrapped_dek`, `box` and `kek_generation` are the new value while it is
+    pending, sealed, and empty before and after. `resume`: the state in which it got stuck.
+    `next_at`: when the next step is due, 0 for none. `fence` is what the target may compare.
+    """
+
+    secret_id: str
+    number: int
+    path: str
+    state: str = RotationState.PLANNED
+    resume: str = ""
+    rotator: str
+    cause: str
+    requested_by: str = ""
+    previous: int
+    version: int = 0
+    wrapped_dek: bytes = b""
+    box: bytes = b""
+    kek_generation: int = 0
+    fence: int = 0
+    attempt: int = 0
+    next_at: int
+    began_at: int
+    current_at: int = 0
+    ended_at: int = 0
+    error_code: str = ""
+    error: str = ""
+    mac: bytes = b""

@@ -1,0 +1,102 @@
+"""The states of a rotation, and what follows from a step that was done or has failed. Pure.
+
+    planned → stored → applied → verified → current → adopted → retired
+        ╲        ╲        ╲         ╲           ╲          ╲
+         undone    ── undoing → undone           ╲── stuck ──╯
+
+Until the new value is current the old one is what applications have: what fails is undone. From
+then on there is no way back: what fails waits for a person.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from vault.model.rotation import ENDED, RetryPolicy, RotationRow, RotationState
+from vault.rotation.schedule import NEVER, retry_delay
+
+_S = RotationState
+_NEXT: Final = {
+    _S.PLANNED: _S.STORED,
+    _S.STORED: _S.APPLIED,
+    _S.APPLIED: _S.VERIFIED,
+    _S.VERIFIED: _S.CURRENT,
+    _S.CURRENT: _S.ADOPTED,
+    _S.ADOPTED: _S.RETIRED,
+    _S.UNDOING: _S.UNDONE,
+}
+_GIVEN_UP: Final = {
+    _S.PLANNED: _S.UNDONE,  # nothing has happened
+    _S.STORED: _S.UNDOING,  # the target may have been told
+    _S.APPLIED: _S.UNDOING,
+    _S.VERIFIED: _S.UNDOING,
+    _S.CURRENT: _S.STUCK,
+    _S.ADOPTED: _S.STUCK,
+    _S.UNDOING: _S.STUCK,
+}
+MAX_ERROR: Final = 500  # characters
+
+
+def is_over(row: RotationRow) -> bool:
+    """Whether another rotation of the secret may begin."""
+    return row.state in ENDED
+
+
+def advance(row: RotationRow, now: int) -> RotationRow:
+    """Its step is done. The next one is due at once."""
+    return _enter(row, _NEXT[_S(row.state)], now)
+
+
+def fail(
+    row: RotationRow,
+    retry: RetryPolicy,
+    code: str,
+    text: str,
+    *,
+    is_final: bool,
+    now: int,
+    jitter: float,
+) -> RotationRow:
+    """Its step has failed: it is tried again later, or given up."""
+    told = replace(row, attempt=row.attempt + 1, error_code=code, error=text[:MAX_ERROR])
+    if not is_final and told.attempt < retry.attempts:
+        return replace(told, next_at=now + retry_delay(retry, told.attempt, jitter))
+    return _enter(told, _GIVEN_UP[_S(row.state)], now)
+
+
+def undo(row: RotationRow, code: str, text: str, now: int) -> RotationRow:
+    """It is not to go on, and the new value is not current: the target gets the old one back.
+
+    Raises `ValueError` where there is no way back.
+    """
+    state = _GIVEN_UP.get(_S(row.state))
+    if state not in {_S.UNDOING, _S.UNDONE}:
+        raise ValueError(f"a rotation that is {row.state} is not undone")
+    return _enter(replace(row, error_code=code, error=text[:MAX_ERROR]), state, now)
+
+
+def resume(row: RotationRow, now: int) -> RotationRow:
+    """Somebody has seen to what it was stuck at: that step is tried anew.
+
+    Raises `ValueError` unless it is stuck.
+    """
+    if row.state != _S.STUCK:
+        raise ValueError(f"a rotation that is {row.state} is not stuck")
+    return replace(row, state=_S(row.resume), resume="", attempt=0, next_at=now)
+
+
+def _enter(row: RotationRow, state: RotationState, now: int) -> RotationRow:
+    """In `state`, with no try of its step so far. An error stays where it says why it went back."""
+    forward = state in _NEXT.values() and state is not _S.UNDONE
+    over = state in ENDED
+    return replace(
+        row,
+        state=state,
+        resume=row.state if state is _S.STUCK else "",
+        attempt=0,
+        next_at=NEVER if over or state is _S.STUCK else now,
+        current_at=now if state is _S.CURRENT else row.current_at,
+        ended_at=now if over else 0,
+        error_code="" if forward else row.error_code,
+        error="" if forward else row.error,
+    )
