@@ -247,8 +247,16 @@ class SecretHandlers:
                 "cas_mismatch", "check-and-set parameter did not match the current version"
             )
 
+    def _append(
+        self, tx: SecretTx, call: Call[object], head: SecretRow, value: bytes, expires_at: int
+    ) -> SecretWritten:
+        return append_version(
+            tx, mount_of_secret(tx, self.mounts, call.op.path), head, value,
+            expires_at=expires_at, by=call.identity.name, now=self.world.now(),
+        )  # fmt: skip
+
     def _head(self, tx: SecretTx, call: Call[object]) -> SecretRow:
-        """Of a secret that is not there yet: `_append` says as of when.
+        """Of a secret that is not there yet: `append_version` says as of when.
 
         Raises `ValidationError` for a name below no mount.
         """
@@ -259,37 +267,45 @@ class SecretHandlers:
             created_by=call.identity.name,
         )  # fmt: skip
 
-    def _append(
-        self, tx: SecretTx, call: Call[object], head: SecretRow, value: bytes, expires_at: int
-    ) -> SecretWritten:
-        """Put the next version and the head that points to it, and prune the oldest.
 
-        The head has the expiry of the current version once more, for lists and looks.
-        """
-        now = self.world.now()
-        settings = resolve_settings(head, mount_of_secret(tx, self.mounts, call.op.path))
-        number = head.current_version + 1
-        wrapped_dek, box, generation = tx.seal(head.id, number, value)
-        version = VersionRow(
-            secret_id=head.id, version=number, wrapped_dek=wrapped_dek, box=box,
-            kek_generation=generation, created_at=now, created_by=call.identity.name,
-            deletion_time=min(now + settings.delete_after, MAX_NS) if settings.delete_after else 0,
-            labels=Labels(metadata=head.metadata, tags=head.tags, expires_at=expires_at),
-        )  # fmt: skip
-        if head.expires_at or expires_at:
-            _copy_head_expiry(tx, head)
-        tx.insert_version(version)
-        oldest = max(head.oldest_version, 1)
-        keep_from = max(oldest, number - settings.max_versions + 1)
-        for pruned in range(oldest, keep_from):
-            tx.delete_version(head.id, pruned)
-        head = replace(
-            head, current_version=number, oldest_version=keep_from, expires_at=expires_at,
-            status=RecordStatus.ACTIVE.value,  # plain text, as it is read back
-            created_at=head.created_at or now, updated_at=now,
-        )  # fmt: skip
-        tx.put_secret(head)
-        return SecretWritten(secret=head, version=version)
+def append_version(
+    tx: SecretTx,
+    mount: MountRow | None,
+    head: SecretRow,
+    value: bytes,
+    *,
+    expires_at: int,
+    by: str,
+    now: int,
+) -> SecretWritten:
+    """Put the next version and the head that points to it, and prune the oldest.
+
+    `by` is the name of whoever writes it. The head has the expiry of the current version once more,
+    for lists and looks.
+    """
+    settings = resolve_settings(head, mount)
+    number = head.current_version + 1
+    wrapped_dek, box, generation = tx.seal(head.id, number, value)
+    version = VersionRow(
+        secret_id=head.id, version=number, wrapped_dek=wrapped_dek, box=box,
+        kek_generation=generation, created_at=now, created_by=by,
+        deletion_time=min(now + settings.delete_after, MAX_NS) if settings.delete_after else 0,
+        labels=Labels(metadata=head.metadata, tags=head.tags, expires_at=expires_at),
+    )  # fmt: skip
+    if head.expires_at or expires_at:
+        _copy_head_expiry(tx, head)
+    tx.insert_version(version)
+    oldest = max(head.oldest_version, 1)
+    keep_from = max(oldest, number - settings.max_versions + 1)
+    for pruned in range(oldest, keep_from):
+        tx.delete_version(head.id, pruned)
+    head = replace(
+        head, current_version=number, oldest_version=keep_from, expires_at=expires_at,
+        status=RecordStatus.ACTIVE.value,  # plain text, as it is read back
+        created_at=head.created_at or now, updated_at=now,
+    )  # fmt: skip
+    tx.put_secret(head)
+    return SecretWritten(secret=head, version=version)
 
 
 def mount_of_secret(tx: SecretTx, mounts: MountTable, path: ResourcePath) -> MountRow | None:

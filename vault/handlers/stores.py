@@ -6,13 +6,31 @@ Handlers know no table, no query and no key; these classes are their only way to
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from vault.barrier import Barrier, VaultTx
 from vault.model.health import CacheState, KeyringState
 from vault.model.path import ResourcePath
-from vault.model.records import AccessRow, MountRow, SecretRow, SystemRow, VersionRow
+from vault.model.records import (
+    AccessRow,
+    FolderPolicyRow,
+    MountRow,
+    RotationRow,
+    SecretRow,
+    SystemRow,
+    VersionRow,
+)
 from vault.store.bounded_cache import MISSING
 from vault.store.table import StoreQuery
-from vault.store.tables import ACCESS, MOUNTS, SECRETS, SYSTEM, VERSIONS
+from vault.store.tables import (
+    ACCESS,
+    FOLDER_POLICIES,
+    MOUNTS,
+    ROTATIONS,
+    SECRETS,
+    SYSTEM,
+    VERSIONS,
+)
 from vault.store.timed_lock import TimedLock
 
 T = TypeVar("T")
@@ -61,6 +79,8 @@ class SecretTx:
         """Remove a secret with all that belongs to it."""
         for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
             self._tx.delete(VERSIONS, secret.id, number)
+        for rotation in self._tx.select(ROTATIONS, StoreQuery(equals={"secret_id": secret.id})):
+            self._tx.delete(ROTATIONS, secret.id, rotation.number)
         self._tx.delete(ACCESS, secret.id)
         self._tx.delete(SECRETS, secret.name)
 
@@ -165,6 +185,123 @@ class SecretStore:
         return self._barrier.transact(
             lambda tx: change(SecretTx(tx)), max_encryptions=max_encryptions
         )
+
+
+class RotationTx(SecretTx):
+    """One transaction over secrets and their rotations."""
+
+    __slots__ = ()
+
+    def get_rotation(self, secret_id: str, number: int) -> RotationRow | None:
+        """A rotation of a secret."""
+        return self._tx.get(ROTATIONS, secret_id, number)
+
+    def get_latest_rotation(self, secret_id: str) -> RotationRow | None:
+        """The one of the highest number."""
+        query = StoreQuery(equals={"secret_id": secret_id}, descending=True, limit=1)
+        return next(iter(self._tx.select(ROTATIONS, query)), None)
+
+    def put_rotation(self, rotation: RotationRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(ROTATIONS, rotation)
+
+    def delete_rotation(self, secret_id: str, number: int) -> None:
+        """Delete it, if it is there."""
+        if self._tx.get(ROTATIONS, secret_id, number) is not None:
+            self._tx.delete(ROTATIONS, secret_id, number)
+
+    def seal_pending(self, rotation: RotationRow, value: bytes) -> RotationRow:
+        """The rotation with its new value. As `VaultTx.seal`."""
+        wrapped_dek, box, generation = self._tx.seal(_pending_id(rotation), rotation.number, value)
+        return replace(rotation, wrapped_dek=wrapped_dek, box=box, kek_generation=generation)
+
+    def get_folder_policy(self, path: str) -> FolderPolicyRow | None:
+        """The policy of a folder."""
+        return self._tx.get(FOLDER_POLICIES, path)
+
+    def put_folder_policy(self, policy: FolderPolicyRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(FOLDER_POLICIES, policy)
+
+    def delete_folder_policy(self, path: str) -> None:
+        """Delete it."""
+        self._tx.delete(FOLDER_POLICIES, path)
+
+
+class RotationStore:
+    """Rotations, and the secrets that are due. Reads raise as `Store.get`."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+
+    def get(self, secret_id: str, number: int) -> Awaitable[RotationRow | None]:
+        """A rotation."""
+        return self._barrier.get(ROTATIONS, secret_id, number)
+
+    def list_of_secret(self, secret_id: str) -> Awaitable[list[RotationRow]]:
+        """All that are kept, the latest first."""
+        return self._barrier.select(
+            ROTATIONS, StoreQuery(equals={"secret_id": secret_id}, descending=True)
+        )
+
+    def list_page(self, after: tuple[str, int] | None, limit: int) -> Awaitable[list[RotationRow]]:
+        """Of all secrets, beyond this id and number."""
+        return self._barrier.select(ROTATIONS, StoreQuery(after=after, limit=limit))
+
+    def list_due(self, now: int, limit: int) -> Awaitable[list[RotationRow]]:
+        """Those whose next step is due."""
+        return self._barrier.select(ROTATIONS, StoreQuery(at_most=("next_at", now), limit=limit))
+
+    def list_due_secrets(self, now: int, limit: int) -> Awaitable[list[SecretRow]]:
+        """Those that a policy wants rotated."""
+        return self._barrier.select(SECRETS, StoreQuery(at_most=("rotation_due", now), limit=limit))
+
+    def list_secrets(self, folder: str, after: str, limit: int) -> Awaitable[list[SecretRow]]:
+        """As `SecretStore.list_page`."""
+        return self._barrier.select(SECRETS, _below(folder, after, limit))
+
+    def list_folder_policies(self) -> Awaitable[list[FolderPolicyRow]]:
+        """All of them, by path. Raises as `Store.select`."""
+        return self._barrier.select_all(FOLDER_POLICIES)
+
+    def get_secret(self, path: str) -> Awaitable[SecretRow | None]:
+        """The secret."""
+        return self._barrier.get(SECRETS, path)
+
+    def get_version(self, secret_id: str, number: int) -> Awaitable[VersionRow | None]:
+        """As `Barrier.get_version`."""
+        return self._barrier.get_version(secret_id, number)
+
+    def open_value(self, version: VersionRow) -> bytes:
+        """The plaintext of a version. Raises `TamperedError`."""
+        return self._barrier.open_value(version)
+
+    def open_pending(self, rotation: RotationRow) -> bytes:
+        """The value that is not current yet. Raises `TamperedError`."""
+        return self._barrier.open_value(
+            VersionRow(
+                secret_id=_pending_id(rotation),
+                version=rotation.number,
+                wrapped_dek=rotation.wrapped_dek,
+                box=rotation.box,
+                kek_generation=rotation.kek_generation,
+                created_at=rotation.began_at,
+                created_by="",
+            )
+        )
+
+    def transact(
+        self, change: Callable[[RotationTx], T], *, max_encryptions: int = 0
+    ) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(
+            lambda tx: change(RotationTx(tx)), max_encryptions=max_encryptions
+        )
+
+
+def _pending_id(rotation: RotationRow) -> str:
+    """What stands for the secret's id where a pending value is sealed: no secret has it."""
+    return f"{rotation.secret_id}/rotation"
 
 
 class AccessStore:

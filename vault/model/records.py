@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import UNSET, Struct, UnsetType
 
 from vault.model.labels import Labels
+from vault.model.rotation import RotationState
 
 
 class RecordStatus(StrEnum):
@@ -250,6 +251,53 @@ class LeaseRow(Struct, frozen=True, kw_only=True, gc=False):
     epoch: int
     until: int
     acquired: int
+    mac: bytes = b""
+
+
+class FolderPolicyRow(Struct, frozen=True, kw_only=True, gc=False):
+    """The policy of all secrets in a folder (its path, with the closing slash) without their own.
+
+    Of several folders the one next to the secret counts. `policy` is a `RotationPolicy`.
+    """
+
+    path: str
+    policy: dict[str, Any]
+    updated_at: int
+    updated_by: str
+    mac: bytes = b""
+
+
+class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
+    """One rotation, key `(secret_id, number)`; the highest number of a secret is the latest.
+
+    `policy` is the policy that was in force when it began. `previous` is the version that is
+    replaced, `version` the one that was made, 0 before. `wrapped_dek`, `box` and `kek_generation`
+    are the new value while it is pending, sealed, and empty before and after. `resume`: the state
+    in which it got stuck. `next_at`: when the next step is due, 0 for none. `fence` is what the
+    target may compare.
+    """
+
+    secret_id: str
+    number: int
+    path: str
+    state: str = RotationState.PLANNED
+    resume: str = ""
+    policy: dict[str, Any]
+    cause: str
+    requested_by: str = ""
+    previous: int
+    version: int = 0
+    wrapped_dek: bytes = b""
+    box: bytes = b""
+    kek_generation: int = 0
+    fence: int = 0
+    attempt: int = 0
+    next_at: int
+    began_at: int
+    current_at: int = 0
+    ended_at: int = 0
+    error_code: str = ""
+    error: str = ""
     mac: bytes = b""
 
 

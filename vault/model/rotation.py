@@ -96,36 +96,3 @@ class RotationCause(StrEnum):
     READS = "reads"
     REQUEST = "request"
     COMPROMISE = "compromise"
-
-
-class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
-    """One rotation, key `(secret_id, number)`; the highest number of a secret is the latest.
-
-    `previous` is the version that is replaced, 0 for a secret without one; `version` the one that
-    was made, 0 before. `wrapped_dek`, `box` and `kek_generation` are the new value while it is
-    pending, sealed, and empty before and after. `resume`: the state in which it got stuck.
-    `next_at`: when the next step is due, 0 for none. `fence` is what the target may compare.
-    """
-
-    secret_id: str
-    number: int
-    path: str
-    state: str = RotationState.PLANNED
-    resume: str = ""
-    rotator: str
-    cause: str
-    requested_by: str = ""
-    previous: int
-    version: int = 0
-    wrapped_dek: bytes = b""
-    box: bytes = b""
-    kek_generation: int = 0
-    fence: int = 0
-    attempt: int = 0
-    next_at: int
-    began_at: int
-    current_at: int = 0
-    ended_at: int = 0
-    error_code: str = ""
-    error: str = ""
-    mac: bytes = b""

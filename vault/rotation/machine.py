@@ -12,7 +12,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from vault.model.rotation import ENDED, RetryPolicy, RotationRow, RotationState
+from vault.model.records import RotationRow
+from vault.model.rotation import ENDED, RetryPolicy, RotationState
 from vault.rotation.schedule import NEVER, retry_delay
 
 _S = RotationState

@@ -102,6 +102,20 @@ CREATE TABLE changes(seq BIGINT NOT NULL,node VARCHAR(512)NOT NULL,changes BLOB 
 CREATE TABLE leases(name VARCHAR(512)NOT NULL,holder VARCHAR(512)NOT NULL,epoch BIGINT NOT NULL,
   until BIGINT NOT NULL,acquired BIGINT NOT NULL,mac BLOB NOT NULL,
   CONSTRAINT pk_leases PRIMARY KEY(name));
+CREATE TABLE rotations(secret_id VARCHAR(512)NOT NULL,number BIGINT NOT NULL,
+  path VARCHAR(512)NOT NULL,state VARCHAR(512)NOT NULL,resume VARCHAR(512)NOT NULL,
+  policy JSON NOT NULL,cause VARCHAR(512)NOT NULL,requested_by VARCHAR(512)NOT NULL,
+  previous BIGINT NOT NULL,version BIGINT NOT NULL,wrapped_dek BLOB NOT NULL,box BLOB NOT NULL,
+  kek_generation BIGINT NOT NULL,fence BIGINT NOT NULL,attempt BIGINT NOT NULL,
+  next_at BIGINT NOT NULL,began_at BIGINT NOT NULL,current_at BIGINT NOT NULL,
+  ended_at BIGINT NOT NULL,error_code VARCHAR(512)NOT NULL,error TEXT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_rotations PRIMARY KEY(secret_id,number),
+  CONSTRAINT fk_rotations_secret_id FOREIGN KEY(secret_id)REFERENCES secrets(id)
+  ON DELETE RESTRICT);
+CREATE INDEX ix_rotations_next_at ON rotations(next_at);
+CREATE TABLE rotation_policies(path VARCHAR(512)NOT NULL,policy JSON NOT NULL,
+  updated_at BIGINT NOT NULL,updated_by VARCHAR(512)NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_rotation_policies PRIMARY KEY(path));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -118,6 +132,8 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "audit_blocks": 1,
     "changes": 1,
     "leases": 1,
+    "rotations": 1,
+    "rotation_policies": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

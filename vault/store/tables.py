@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 8
+SCHEMA_LEVEL: Final = 9
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -66,6 +66,16 @@ CHANGES: Final = Table("changes", records.ChangeRow, ("seq",), cached=False)
 LEASES: Final = Table("leases", records.LeaseRow, ("name",))
 AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
 
+ROTATIONS: Final = Table(
+    "rotations",
+    records.RotationRow,
+    ("secret_id", "number"),
+    texts=("error",),
+    indexes=("next_at",),
+    references={"secret_id": (SECRETS, "id")},
+)
+FOLDER_POLICIES: Final = Table("rotation_policies", records.FolderPolicyRow, ("path",))
+
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,
     MOUNTS,
@@ -82,4 +92,6 @@ ALL: Final[tuple[Table[Any], ...]] = (
     AUDIT,
     CHANGES,
     LEASES,
+    ROTATIONS,
+    FOLDER_POLICIES,
 )

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.instant import SECOND
-from vault.model.rotation import RetryPolicy, RotationRow, RotationState
+from vault.model.records import RotationRow
+from vault.model.rotation import RetryPolicy, RotationState
 from vault.rotation.machine import advance, fail, is_over, resume, undo
 
 NOW: Final = 1_800_000_000 * SECOND
@@ -22,7 +23,7 @@ def rotation(state: RotationState = RotationState.PLANNED) -> RotationRow:
         number=1,
         path="secret/a",
         state=state,
-        rotator="generated",
+        policy={"rotator": "generated"},
         cause="schedule",
         previous=4,
         next_at=NOW,
