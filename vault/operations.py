@@ -25,6 +25,7 @@ from vault.model.operation import OperationType
 from vault.model.payloads import (
     AccessorSelector,
     ApplyBundle,
+    BeginRotation,
     CompareVersions,
     CreateApiKey,
     CreateUser,
@@ -46,6 +47,7 @@ from vault.model.payloads import (
     RewrapDataKeys,
     RollbackSecret,
     SecretVersions,
+    StepRotation,
     TokenSelector,
     TuneMount,
     UpdateUser,
@@ -53,10 +55,20 @@ from vault.model.payloads import (
     WriteMount,
     WritePolicy,
     WriteRole,
+    WriteRotationPolicy,
     WriteSecret,
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
-from vault.model.records import MountRow, NodeRow, PolicyRow, RoleRow, SecretRow, TokenRow, UserRow
+from vault.model.records import (
+    MountRow,
+    NodeRow,
+    PolicyRow,
+    RoleRow,
+    RotationRow,
+    SecretRow,
+    TokenRow,
+    UserRow,
+)
 from vault.model.results import (
     BrowserSession,
     KeyList,
@@ -65,6 +77,7 @@ from vault.model.results import (
     RoleWritten,
     SecretInfo,
     SecretPage,
+    SecretRotation,
     SecretValue,
     SecretWritten,
     UserWritten,
@@ -184,6 +197,12 @@ REWRAP_DATA_KEYS: Final = OperationType[RewrapDataKeys | Nothing, RewrapStep]("s
 RETIRE_KEYS: Final = OperationType[Nothing, list[int]]("sys.retire_keys")
 READ_KEY_STATUS: Final = OperationType[Nothing, KeyStatus]("sys.key_status")
 READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
+WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rotation.policy.write")
+READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
+BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
+STEP_ROTATION: Final = OperationType[StepRotation, RotationRow]("rotation.step")
+RESUME_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.resume")
+UNDO_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.undo")
 LIST_NODES: Final = OperationType[Nothing, list[KnownNode]]("sys.nodes.list")
 FORGET_NODE: Final = OperationType[Nothing, NodeRow]("sys.nodes.forget")
 READ_CACHE: Final = OperationType[Nothing, CacheState]("sys.cache")

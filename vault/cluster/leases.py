@@ -41,6 +41,8 @@ RENEWAL: Final = 3.0
 RELEASE_SECONDS: Final = 2.0
 """For the release at a stop. A lease that is not released expires."""
 
+ROTATION: Final = "rotation"
+"""Rotation of secrets."""
 EXPIRY: Final = "expiry"
 """Removal of expired credentials."""
 KEYS: Final = "keys"
@@ -72,6 +74,11 @@ class Lease:
     def is_held(self) -> bool:
         """Whether it lasts, by our own clock."""
         return self.covers(0.0)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it lasts, by our own clock."""
+        return self._ends - self._world.uptime()
 
     def covers(self, seconds: float) -> bool:
         """Whether it lasts longer than something that takes so many seconds and begins now.

@@ -4,6 +4,7 @@ Handlers know no table, no query and no key; these classes are their only way to
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from vault.model.records import (
     VersionRow,
 )
 from vault.store.bounded_cache import MISSING
-from vault.store.table import StoreQuery
+from vault.store.table import Key, StoreQuery
 from vault.store.tables import (
     ACCESS,
     FOLDER_POLICIES,
@@ -278,17 +279,7 @@ class RotationStore:
 
     def open_pending(self, rotation: RotationRow) -> bytes:
         """The value that is not current yet. Raises `TamperedError`."""
-        return self._barrier.open_value(
-            VersionRow(
-                secret_id=_pending_id(rotation),
-                version=rotation.number,
-                wrapped_dek=rotation.wrapped_dek,
-                box=rotation.box,
-                kek_generation=rotation.kek_generation,
-                created_at=rotation.began_at,
-                created_by="",
-            )
-        )
+        return self._barrier.open_value(_pending_version(rotation))
 
     def transact(
         self, change: Callable[[RotationTx], T], *, max_encryptions: int = 0
@@ -302,6 +293,19 @@ class RotationStore:
 def _pending_id(rotation: RotationRow) -> str:
     """What stands for the secret's id where a pending value is sealed: no secret has it."""
     return f"{rotation.secret_id}/rotation"
+
+
+def _pending_version(rotation: RotationRow) -> VersionRow:
+    """The pending value as the barrier takes it."""
+    return VersionRow(
+        secret_id=_pending_id(rotation),
+        version=rotation.number,
+        wrapped_dek=rotation.wrapped_dek,
+        box=rotation.box,
+        kek_generation=rotation.kek_generation,
+        created_at=rotation.began_at,
+        created_by="",
+    )
 
 
 class AccessStore:
@@ -432,6 +436,20 @@ class KeyStore:
 
         return self._barrier.transact(change, max_encryptions=len(keys))
 
+    async def rewrap_pending(self, active: int) -> int:
+        """Put the pending values of rotations under the active key, too; returns how many."""
+        moved, after = 0, None
+        while page := await self._barrier.select(ROTATIONS, StoreQuery(after=after)):
+            keys = [
+                ROTATIONS.key_of(row) for row in page if row.box and row.kek_generation != active
+            ]
+            if keys:
+                moved += await self._barrier.transact(
+                    partial(_rewrap_pending, keys=keys, active=active), max_encryptions=len(keys)
+                )
+            after = ROTATIONS.key_of(page[-1])
+        return moved
+
     async def get_rewrapped_generation(self) -> int:
         """The generation that the last whole pass has left all under; 0 for none."""
         row = await self._barrier.get(SYSTEM, REWRAPPED_ROW)
@@ -441,6 +459,20 @@ class KeyStore:
         """Store it."""
         row = SystemRow(name=REWRAPPED_ROW, value=generation.to_bytes(4))
         return self._barrier.transact(lambda tx: tx.put(SYSTEM, row))
+
+
+def _rewrap_pending(tx: VaultTx, *, keys: Sequence[Key], active: int) -> int:
+    moved = 0
+    for key in keys:
+        row = tx.get(ROTATIONS, *key)
+        if row is not None and row.box and row.kek_generation != active:
+            new = tx.rewrap(_pending_version(row))
+            tx.put(
+                ROTATIONS,
+                replace(row, wrapped_dek=new.wrapped_dek, kek_generation=new.kek_generation),
+            )
+            moved += 1
+    return moved
 
 
 def is_under_older_key(row: VersionRow, generation: int) -> bool:

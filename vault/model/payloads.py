@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from vault.errors import VaultError
 from vault.model.reference import ReferencePayload
+from vault.model.rotation import RotationCause, RotationPolicy
 
 MAX_PAGE_SIZE: Final = 1_000  # rows of one page of a list
 MAX_RESULT_BYTES: Final = 8 << 20  # bytes of one answer about many secrets; the last may be over it
@@ -94,6 +95,30 @@ class SecretVersions(Struct, frozen=True, kw_only=True):
     """Some versions of one secret; empty is the current one. Unknown ones are skipped."""
 
     versions: tuple[int, ...] = ()
+
+
+class WriteRotationPolicy(Struct, frozen=True, kw_only=True):
+    """Set the rotation policy of a secret, or of a folder; None: it has none of its own."""
+
+    policy: RotationPolicy | None
+
+
+class BeginRotation(Struct, frozen=True, kw_only=True):
+    """Begin a rotation of one secret."""
+
+    cause: RotationCause = RotationCause.REQUEST
+
+
+class StepRotation(ReferencePayload, frozen=True, kw_only=True):
+    """Take the next step of a rotation.
+
+    `term` is the epoch of the lease of whoever asks; `timeout` (seconds) is the time for the step.
+    """
+
+    secret_id: str
+    number: int
+    term: int
+    timeout: float
 
 
 class CompareVersions(Struct, frozen=True, kw_only=True):

@@ -11,10 +11,12 @@ from vault.model.records import (
     MountRow,
     NodeRow,
     RoleRow,
+    RotationRow,
     SecretRow,
     UserRow,
     VersionRow,
 )
+from vault.model.rotation import RotationPolicy
 
 
 class UserWritten(Struct, frozen=True, kw_only=True):
@@ -38,6 +40,19 @@ class RewrapStep(Struct, frozen=True, kw_only=True):
     moved: int
     looked_at: int
     complete: bool
+
+
+class SecretRotation(Struct, frozen=True, kw_only=True):
+    """How a secret is rotated. `policy` belongs to the path `source`: its own, or a folder's.
+
+    `due`: when the next rotation begins, 0 for never. `rotations` are those that are kept, the
+    latest first, without their pending values.
+    """
+
+    source: str
+    policy: RotationPolicy | None
+    due: int
+    rotations: list[RotationRow]
 
 
 class SecretValue(Struct, frozen=True, kw_only=True):

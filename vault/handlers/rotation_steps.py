@@ -1,0 +1,336 @@
+"""One step of a rotation: what it does at the target, and the state that follows from it.
+
+The intent of each step is on the audit log before it begins. What a step does at the target comes
+first and the new state second, so a crash in between repeats the step, with the same value. The
+order that loses nothing: the new value is stored before the target hears of it, and the old one is
+replaced here only once the target has let somebody in with the new one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+import msgspec
+import trio
+from msgspec.structs import replace
+
+from actors.world import World
+from protocols import json_text
+from protocols.instant import SECOND
+from vault import operations
+from vault.errors import ConflictError, VaultError
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.rotations import end_rotation, parse_policy, rotation_reference
+from vault.handlers.secret_settings import MAX_VALUE_BYTES
+from vault.handlers.secrets import append_version, is_live, mount_of_secret
+from vault.handlers.stores import RotationStore, RotationTx
+from vault.model.mounts import MountTable
+from vault.model.operation import Capability
+from vault.model.path import ResourcePath
+from vault.model.payloads import StepRotation
+from vault.model.records import RotationRow
+from vault.model.rotation import RotationPolicy, RotationState
+from vault.rotation import machine
+from vault.rotation.rotator import RotationContext, RotationError, Rotator, Rotators, Value
+
+SETTLE: Final = 30 * SECOND
+"""Between making a value current and proving it once more: longer than a lease lasts, so whatever a
+former holder of it still does at the target has been done."""
+ADOPTION_INTERVAL: Final = 30 * SECOND  # between two looks at who has fetched the new value
+MAX_FIELDS: Final = 100  # of a value that a rotator makes
+_TERM: Final = 32  # bits of a fence that are for the number of the rotation
+
+T = TypeVar("T")
+_S = RotationState
+
+
+class Adoption(Protocol):
+    """Who uses which version of a secret, as far as it is known."""
+
+    async def laggards(self, secret_id: str, version: int, since: int, /) -> list[str] | None:
+        """Who has fetched an older version since then and not this one; None: nobody knows."""
+        ...
+
+
+class Target(NamedTuple):
+    """A rotation's rotator, and what it is given: the value that is replaced, and that of now."""
+
+    rotator: Rotator
+    overlaps: bool
+    context: RotationContext
+    previous: Value
+    current: Value
+
+
+@dataclass(frozen=True)
+class RotationSteps:
+    """The handler of `rotation.step`, which only the agent's own scheduler asks for."""
+
+    store: RotationStore
+    mounts: MountTable
+    rotators: Rotators
+    adoption: Adoption
+    world: World
+    threads: trio.CapacityLimiter
+    random: Callable[[int], bytes]
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return handler_table(
+            Handler(
+                operations.STEP_ROTATION,
+                run=self.step,
+                capability=Capability.SUDO,
+                mutates=True,
+                audit_response=rotation_reference,
+            ),
+        )
+
+    async def step(self, call: Call[StepRotation]) -> RotationRow:
+        """Take the next step, and return the rotation as it is then: it may have failed.
+
+        Raises `ConflictError` (`rotation_moved`) when somebody else has taken it.
+        """
+        payload, now = call.payload, self.world.now()
+        row = await self.store.get(payload.secret_id, payload.number)
+        fence = payload.term << _TERM | payload.number
+        if row is None or not 0 < row.next_at <= now or row.fence > fence:
+            raise _moved()
+        begun = await self.store.transact(partial(_claim, row=row, fence=fence))
+        policy = parse_policy(begun.policy)
+        try:
+            settle = await self._act(begun, policy, payload.timeout)
+        except RotationError as error:
+            return await self._settle_failure(begun, policy, error)
+        except VaultError as error:  # a connection that is gone, a rotator that is not installed
+            failure = RotationError(error.code, error.message)
+            return await self._settle_failure(begun, policy, failure)
+        return await self._settle(begun, settle, seals=begun.state == _S.PLANNED)
+
+    async def _act(
+        self, row: RotationRow, policy: RotationPolicy, seconds: float
+    ) -> Callable[[RotationTx, RotationRow], RotationRow]:
+        """Do at the target what the state asks for; what to store then."""
+        target = await self._target(row, policy, seconds)
+        match _S(row.state):
+            case _S.PLANNED:
+                value = await self._create(target, row)
+                return lambda tx, found: self._advanced(tx, tx.seal_pending(found, value))
+            case _S.STORED:
+                await self._run(target.rotator.apply, target.context, self._pending(row))
+            case _S.APPLIED:
+                await self._run(target.rotator.verify, target.context, self._pending(row))
+            case _S.VERIFIED:
+                return partial(self._promote, value=self.store.open_pending(row))
+            case _S.CURRENT:
+                return await self._adopt(target, row, policy)
+            case _S.ADOPTED:
+                if target.current != target.previous:  # else somebody has gone back to it
+                    await self._run(target.rotator.retire, target.context, target.previous)
+                return self._advanced
+            case _S.UNDOING:
+                await self._undo(target, row)
+                return self._advanced
+            case state:
+                raise AssertionError(f"no step follows from {state}")
+        return self._advanced
+
+    def _advanced(self, _: RotationTx, row: RotationRow) -> RotationRow:
+        return machine.advance(row, self.world.now())
+
+    async def _target(self, row: RotationRow, policy: RotationPolicy, seconds: float) -> Target:
+        kind = self.rotators.get(policy.rotator)
+        config = kind.parse(policy.config)
+        context = RotationContext(
+            rotation=f"{row.secret_id}:{row.number}",
+            fence=row.fence,
+            timeout=seconds,
+            connection=await self._connection(policy),
+            random=self.random,
+        )
+        secret = await self.store.get_secret(row.path)
+        newest = row.previous if secret is None else secret.current_version
+        return Target(
+            kind.make(config),
+            kind.overlaps(config),
+            context,
+            previous=_strings(await self._version(row, row.previous)),
+            current=_strings(await self._version(row, newest)),
+        )
+
+    async def _connection(self, policy: RotationPolicy) -> Value:
+        if not policy.connection:
+            return {}
+        secret = await self.store.get_secret(policy.connection)
+        version = (
+            None
+            if secret is None
+            else await self.store.get_version(secret.id, secret.current_version)
+        )
+        if version is None or not is_live(version, self.world.now()):
+            raise RotationError(
+                "connection_missing",
+                f"the secret {policy.connection} that it connects with has no value",
+            )
+        return _strings(_fields(self.store.open_value(version)))
+
+    async def _version(self, row: RotationRow, number: int) -> dict[str, msgspec.Raw]:
+        """The fields of a version of the secret; none if it is gone by now."""
+        version = await self.store.get_version(row.secret_id, number)
+        if version is None or version.destroyed:
+            return {}
+        return _fields(self.store.open_value(version))
+
+    async def _create(self, target: Target, row: RotationRow) -> bytes:
+        """The whole new value: what the rotator makes, over the fields that it leaves."""
+        made = await self._run(target.rotator.create, target.context, target.previous)
+        if not made or len(made) > MAX_FIELDS:
+            raise RotationError("rotator_faulty", "the rotator has made no value", is_final=True)
+        fields = await self._version(row, row.previous)
+        fields |= {name: msgspec.Raw(msgspec.json.encode(text)) for name, text in made.items()}
+        value = msgspec.json.encode(fields)
+        if len(value) > MAX_VALUE_BYTES:
+            raise RotationError(
+                "rotator_faulty", "the rotator has made a value that is too large", is_final=True
+            )
+        return value
+
+    def _pending(self, row: RotationRow) -> Value:
+        return _strings(_fields(self.store.open_pending(row)))
+
+    async def _run(
+        self, method: Callable[[RotationContext, Value], T], context: RotationContext, value: Value
+    ) -> T:
+        """One method of a rotator, in a thread. Whatever it raises is a failure of the step."""
+        try:
+            return await self.world.run_sync(method, context, value, limiter=self.threads)
+        except RotationError:
+            raise
+        except Exception as error:  # noqa: BLE001  # others write rotators, and its text may hold a value
+            raise RotationError(
+                "rotator_faulty", f"the rotator has failed with {type(error).__name__}"
+            ) from None
+
+    def _promote(self, tx: RotationTx, row: RotationRow, *, value: bytes) -> RotationRow:
+        """Make the new value the secret's current version, unless somebody wrote another one."""
+        secret, now = tx.get_secret(ResourcePath.parse_secret(row.path)), self.world.now()
+        if secret is None or secret.id != row.secret_id:
+            return machine.undo(row, "secret_gone", "the secret is not there any more", now)
+        if secret.current_version != row.previous:
+            return machine.undo(
+                row, "secret_changed", "somebody has written the secret meanwhile", now
+            )
+        mount = mount_of_secret(tx, self.mounts, ResourcePath.parse_secret(row.path))
+        written = append_version(
+            tx, mount, secret, value, expires_at=0, by=f"rotation {row.number}", now=now
+        )
+        current = machine.advance(_emptied(row), now)
+        return replace(current, version=written.version.version, next_at=now + SETTLE)
+
+    async def _adopt(
+        self, target: Target, row: RotationRow, policy: RotationPolicy
+    ) -> Callable[[RotationTx, RotationRow], RotationRow]:
+        """Wait until all that used the old value have the new one, or the grace period is over.
+
+        Before the old one goes, the new one is proven once more: a former holder of the lease may
+        have put the target back.
+        """
+        now = self.world.now()
+        over = row.current_at + policy.grace
+        laggards = await self.adoption.laggards(row.secret_id, row.version, row.began_at)
+        if now < over and laggards != []:
+            later = min(now + ADOPTION_INTERVAL, over)
+            return lambda _, found: replace(found, next_at=later, attempt=0)
+        try:
+            await self._run(target.rotator.verify, target.context, target.current)
+        except RotationError:
+            await self._run(target.rotator.apply, target.context, target.current)
+            await self._run(target.rotator.verify, target.context, target.current)
+        return self._advanced
+
+    async def _undo(self, target: Target, row: RotationRow) -> None:
+        """Put the target back: what applications have works there, and the new value does not."""
+        if target.overlaps:
+            await self._run(target.rotator.retire, target.context, self._pending(row))
+        else:
+            await self._run(target.rotator.apply, target.context, target.current)
+        await self._run(target.rotator.verify, target.context, target.current)
+
+    async def _settle_failure(
+        self, row: RotationRow, policy: RotationPolicy, error: RotationError
+    ) -> RotationRow:
+        def settle(_: RotationTx, found: RotationRow) -> RotationRow:
+            return machine.fail(
+                found,
+                policy.retry,
+                error.code,
+                error.text,
+                is_final=error.is_final,
+                now=self.world.now(),
+                jitter=self.world.jitter(),
+            )
+
+        return await self._settle(row, settle)
+
+    async def _settle(
+        self,
+        row: RotationRow,
+        settle: Callable[[RotationTx, RotationRow], RotationRow],
+        *,
+        seals: bool = False,
+    ) -> RotationRow:
+        """Store what follows, if the rotation is still as it was when the step began."""
+        jitter = self.world.jitter()
+
+        def change(tx: RotationTx) -> RotationRow:
+            found = tx.get_rotation(row.secret_id, row.number)
+            if found is None or _stage(found) != _stage(row):
+                raise _moved()
+            settled = end_rotation(tx, settle(tx, found), self.world.now(), jitter)
+            tx.put_rotation(settled)
+            return settled
+
+        encryptions = 1 if seals or row.state == _S.VERIFIED else 0
+        return await self.store.transact(change, max_encryptions=encryptions)
+
+
+def _claim(tx: RotationTx, *, row: RotationRow, fence: int) -> RotationRow:
+    """The rotation with the fence of whoever takes its next step. Raises `ConflictError`."""
+    found = tx.get_rotation(row.secret_id, row.number)
+    if found is None or _stage(found) != _stage(row) or found.fence > fence:
+        raise _moved()
+    if found.fence == fence:
+        return found
+    claimed = replace(found, fence=fence)
+    tx.put_rotation(claimed)
+    return claimed
+
+
+def _stage(row: RotationRow) -> tuple[str, int, int]:
+    return row.state, row.attempt, row.next_at
+
+
+def _moved() -> ConflictError:
+    return ConflictError("rotation_moved", "another agent or request has gone on with the rotation")
+
+
+def _emptied(row: RotationRow) -> RotationRow:
+    return replace(row, wrapped_dek=b"", box=b"", kek_generation=0)
+
+
+def _fields(value: bytes) -> dict[str, msgspec.Raw]:
+    """The fields of a value; of one that is no object: none."""
+    try:
+        return json_text.decode(value, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _strings(fields: Mapping[str, msgspec.Raw]) -> Value:
+    """Those that are text: what rotators understand."""
+    found: dict[str, str] = {}
+    for name, raw in fields.items():
+        if bytes(raw).startswith(b'"'):
+            found[name] = json_text.decode(raw, type=str)
+    return found

@@ -1,0 +1,314 @@
+"""Rotations as callers see them: the policy of a secret or folder, begin, look, resume, undo."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from actors.world import World
+from vault import operations
+from vault.authz.access import AccessRequest
+from vault.authz.authorizer import Authorizer
+from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.secrets import is_live, secret_not_found
+from vault.handlers.stores import RotationStore, RotationTx
+from vault.model.operation import NO_FACTS, Capability
+from vault.model.path import ResourcePath
+from vault.model.payloads import BeginRotation, Nothing, WriteRotationPolicy
+from vault.model.records import FolderPolicyRow, RotationRow, SecretRow
+from vault.model.results import SecretRotation
+from vault.model.rotation import RotationCause, RotationPolicy, RotationState
+from vault.rotation import machine
+from vault.rotation.rotator import Rotators
+from vault.rotation.schedule import NEVER, check_cron, may_begin, next_due, retry_delay
+
+KEPT: Final = 20  # rotations of a secret, the latest ones
+MOST_JITTER: Final = 1.0  # the earliest that an interval may end
+
+
+@dataclass(frozen=True)
+class RotationHandlers:
+    """The handlers of `rotation.*`, but for the steps."""
+
+    store: RotationStore
+    rotators: Rotators
+    authorizer: Authorizer
+    world: World
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return handler_table(
+            Handler(
+                operations.WRITE_ROTATION_POLICY,
+                run=self.write_policy,
+                capability=Capability.UPDATE,
+                mutates=True,
+                audit_request=_policy_request,
+            ),
+            Handler(operations.READ_ROTATION, run=self.read, capability=Capability.READ_METADATA),
+            Handler(
+                operations.BEGIN_ROTATION,
+                run=self.begin,
+                capability=Capability.UPDATE,
+                mutates=True,
+                audit_response=rotation_reference,
+            ),
+            Handler(
+                operations.RESUME_ROTATION,
+                run=self.resume,
+                capability=Capability.UPDATE,
+                mutates=True,
+                audit_response=rotation_reference,
+            ),
+            Handler(
+                operations.UNDO_ROTATION,
+                run=self.undo,
+                capability=Capability.UPDATE,
+                mutates=True,
+                audit_response=rotation_reference,
+            ),
+        )
+
+    async def write_policy(self, call: Call[WriteRotationPolicy]) -> Nothing:
+        """Set or remove the policy of a secret, or of a folder.
+
+        Whoever sets it must be allowed to read the secret that it connects with: the agent will do
+        so for them. Raises `ValidationError`, `AuthorizationError`, `NotFoundError`.
+        """
+        path, policy, now = call.op.path, call.payload.policy, self.world.now()
+        if policy is not None:
+            self._check(call, policy)
+        document = None if policy is None else msgspec.to_builtins(policy)
+
+        def change(tx: RotationTx) -> None:
+            if not path.endswith("/"):
+                secret = tx.get_secret(path)
+                if secret is None:
+                    raise secret_not_found()
+                changed = replace(secret, rotation_policy=document)
+                tx.put_secret(self._scheduled(tx, changed, now))
+            elif document is not None:
+                tx.put_folder_policy(
+                    FolderPolicyRow(
+                        path=str(path), policy=document, updated_at=now,
+                        updated_by=call.identity.name,
+                    )
+                )  # fmt: skip
+            elif tx.get_folder_policy(path) is None:
+                raise NotFoundError("rotation_policy_missing", "this folder has no rotation policy")
+            else:
+                tx.delete_folder_policy(path)
+
+        await self.store.transact(change)
+        return Nothing()
+
+    async def read(self, call: Call[Nothing]) -> SecretRotation:
+        """How a secret is rotated, and how its last rotations went."""
+        secret = await self.store.get_secret(call.op.path)
+        if secret is None:
+            raise secret_not_found()
+        rotations = [_without_value(row) for row in await self.store.list_of_secret(secret.id)]
+        source, policy = await self.store.transact(lambda tx: effective_policy(tx, secret))
+        return SecretRotation(
+            source=source, policy=policy, due=secret.rotation_due, rotations=rotations
+        )
+
+    async def begin(self, call: Call[BeginRotation]) -> RotationRow | None:
+        """Begin one; None if the schedule asks and it is not due, and when it is due is set anew.
+
+        Raises `ConflictError` (`rotation_running`, `secret_not_live`), `NotFoundError`.
+        """
+        cause, now, jitter = call.payload.cause, self.world.now(), self.world.jitter()
+        asked_by_time = cause is RotationCause.SCHEDULE
+
+        def change(tx: RotationTx) -> RotationRow | None:
+            secret = tx.get_secret(call.op.path)
+            if secret is None:
+                raise secret_not_found()
+            _, policy = effective_policy(tx, secret)
+            latest = tx.get_latest_rotation(secret.id)
+            if latest is not None and not machine.is_over(latest):
+                raise ConflictError(
+                    "rotation_running", f"rotation {latest.number} of it is {latest.state}"
+                )
+            if policy is None or (asked_by_time and not policy.enabled):
+                if not asked_by_time:
+                    raise NotFoundError(
+                        "rotation_policy_missing",
+                        "neither the secret nor a folder of it has a rotation policy: set one",
+                    )
+                tx.put_secret(replace(secret, rotation_due=NEVER))
+                return None
+            if asked_by_time and not _is_due(tx, secret, policy, now):
+                tx.put_secret(replace(secret, rotation_due=_due(tx, secret, policy, now, jitter)))
+                return None
+            row = RotationRow(
+                secret_id=secret.id,
+                number=1 if latest is None else latest.number + 1,
+                path=secret.name,
+                policy=msgspec.to_builtins(policy),
+                cause=cause,
+                requested_by=call.identity.name,
+                previous=secret.current_version,
+                next_at=now,
+                began_at=now,
+            )
+            _begin(tx, secret, row, now)
+            return row
+
+        return await self.store.transact(change)
+
+    async def resume(self, call: Call[Nothing]) -> RotationRow:
+        """Try the step anew that the latest rotation is stuck at. Raises `ConflictError`."""
+        return await self._change_latest(
+            call, lambda row: machine.resume(row, self.world.now()), "rotation_not_stuck"
+        )
+
+    async def undo(self, call: Call[Nothing]) -> RotationRow:
+        """Have the latest rotation undone, as long as its value is not current."""
+        by = call.identity.name
+        return await self._change_latest(
+            call,
+            lambda row: machine.undo(row, "cancelled", f"undone by {by}", self.world.now()),
+            "rotation_not_undoable",
+        )
+
+    async def _change_latest(
+        self, call: Call[Nothing], edit: Callable[[RotationRow], RotationRow], code: str
+    ) -> RotationRow:
+        def change(tx: RotationTx) -> RotationRow:
+            secret = tx.get_secret(call.op.path)
+            if secret is None:
+                raise secret_not_found()
+            latest = tx.get_latest_rotation(secret.id)
+            if latest is None:
+                raise NotFoundError("rotation_missing", "this secret was never rotated")
+            try:
+                edited = edit(latest)
+            except ValueError as error:
+                raise ConflictError(code, str(error)) from None
+            tx.put_rotation(end_rotation(tx, edited, now, jitter))
+            return edited
+
+        now, jitter = self.world.now(), self.world.jitter()
+        return _without_value(await self.store.transact(change))
+
+    def _check(self, call: Call[object], policy: RotationPolicy) -> None:
+        if policy.cron:
+            check_cron(policy.cron)
+        self.rotators.get(policy.rotator).parse(policy.config)
+        if not policy.connection:
+            return
+        access = AccessRequest(
+            capability=Capability.READ,
+            path=ResourcePath.parse_secret(policy.connection),
+            identity=call.identity,
+            origin=call.op.origin,
+            facts=NO_FACTS,
+            now=self.world.now(),
+        )
+        if not self.authorizer.decide(access).allowed:
+            raise AuthorizationError(
+                "connection_denied",
+                "the rotation would connect with a secret that you may not read: ask somebody who "
+                "may to set the policy",
+            )
+
+    def _scheduled(self, tx: RotationTx, secret: SecretRow, now: int) -> SecretRow:
+        """The secret, due as its policy says."""
+        _, policy = effective_policy(tx, secret)
+        latest = tx.get_latest_rotation(secret.id)
+        if latest is not None and not machine.is_over(latest):
+            return secret  # its end sets it
+        if policy is None:
+            return replace(secret, rotation_due=NEVER)
+        jitter = self.world.jitter()
+        return replace(secret, rotation_due=_due(tx, secret, policy, now, jitter))
+
+
+def effective_policy(tx: RotationTx, secret: SecretRow) -> tuple[str, RotationPolicy | None]:
+    """The policy of a secret and the path that it belongs to: its own, or that of a folder."""
+    if secret.rotation_policy is not None:
+        return secret.name, parse_policy(secret.rotation_policy)
+    for folder in _folders(secret.name):
+        row = tx.get_folder_policy(folder)
+        if row is not None:
+            return folder, parse_policy(row.policy)
+    return "", None
+
+
+def parse_policy(document: object) -> RotationPolicy:
+    """A policy as it is stored. Raises `ValidationError` (`rotation_policy_invalid`)."""
+    try:
+        return msgspec.convert(document, RotationPolicy)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ValidationError("rotation_policy_invalid", str(error), field="policy") from None
+
+
+def rotation_reference(row: RotationRow | None) -> object:
+    """What the audit log tells of a rotation."""
+    if row is None:
+        return None
+    return {"secret_id": row.secret_id, "number": row.number, "state": row.state}
+
+
+def end_rotation(tx: RotationTx, row: RotationRow, now: int, jitter: float) -> RotationRow:
+    """The rotation as it is stored: once it is over the secret is scheduled anew."""
+    if not machine.is_over(row):
+        return row
+    secret = tx.get_secret(ResourcePath.parse_secret(row.path))
+    if secret is not None and secret.id == row.secret_id:
+        _, policy = effective_policy(tx, secret)
+        due = NEVER if policy is None else _due(tx, secret, policy, now, jitter)
+        if policy is not None and row.state == RotationState.UNDONE and due != NEVER:
+            later = now + retry_delay(policy.retry, policy.retry.attempts, jitter)
+            due = max(due, later)  # with a new value
+        tx.put_secret(replace(secret, rotation_due=due))
+    return replace(row, wrapped_dek=b"", box=b"", kek_generation=0)
+
+
+def _begin(tx: RotationTx, secret: SecretRow, row: RotationRow, now: int) -> None:
+    version = tx.get_version(secret.id, secret.current_version)
+    if version is None or not is_live(version, now):
+        raise ConflictError(
+            "secret_not_live",
+            "the secret has no current value to replace: write its first one, with what the "
+            "rotation starts from",
+        )
+    tx.put_rotation(row)
+    tx.delete_rotation(secret.id, row.number - KEPT)
+    tx.put_secret(replace(secret, rotation_due=NEVER))
+
+
+def _due(tx: RotationTx, secret: SecretRow, policy: RotationPolicy, now: int, jitter: float) -> int:
+    return next_due(policy, _written_at(tx, secret), now, jitter)
+
+
+def _is_due(tx: RotationTx, secret: SecretRow, policy: RotationPolicy, now: int) -> bool:
+    """Whether a policy says so now: the value may have been written since it was scheduled."""
+    if policy.interval:
+        return next_due(policy, _written_at(tx, secret), 0, MOST_JITTER) <= now
+    return may_begin(policy, now)
+
+
+def _folders(name: str) -> Iterator[str]:
+    """The folders of a path, with their closing slash, the innermost first."""
+    end = len(name)
+    while (end := name.rfind("/", 0, end)) >= 0:
+        yield name[: end + 1]
+
+
+def _written_at(tx: RotationTx, secret: SecretRow) -> int:
+    version = tx.get_version(secret.id, secret.current_version)
+    return secret.updated_at if version is None else version.created_at
+
+
+def _without_value(row: RotationRow) -> RotationRow:
+    return replace(row, wrapped_dek=b"", box=b"", kek_generation=0, mac=b"")
+
+
+def _policy_request(payload: WriteRotationPolicy) -> object:
+    return None if payload.policy is None else msgspec.to_builtins(payload.policy)

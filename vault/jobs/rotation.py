@@ -1,0 +1,150 @@
+"""The scheduler of rotations: begins what is due, and takes the next step of what has begun.
+
+One agent of a database does that at a time. What it does is ordinary audited operations, so what
+a step needs to know is in the database and not here: another agent goes on where this one ends.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+
+from actors import World
+from vault import operations
+from vault.cluster.leases import FencedError, Lease
+from vault.errors import VaultError
+from vault.model.operation import RunOperation, service_operation
+from vault.model.payloads import BeginRotation, StepRotation
+from vault.model.records import RotationRow, SecretRow
+from vault.model.rotation import RotationCause, RotationState
+
+log: Final = logging.getLogger("freehold.rotation")
+
+SERVICE: Final = "rotation"
+INTERVAL: Final = 1.0  # seconds between two looks at what is due
+BATCH: Final = 64  # secrets that begin, and rotations that are looked at, in one turn
+MAX_ACTIVE: Final = 32  # rotations that take steps at a time
+PER_TARGET: Final = 4
+"""Of them, those that connect with the same secret: a target that hangs delays no other one."""
+STEP_SECONDS: Final = 30.0
+"""That a step may take at its target; less while a lease is shorter."""
+LEAST_SECONDS: Final = 3.0  # a step is not begun with less
+
+
+class DueRotations(Protocol):
+    """Documented at `vault.handlers.stores.RotationStore`."""
+
+    def list_due(self, now: int, limit: int) -> Awaitable[list[RotationRow]]:
+        """Rotations whose next step is due."""
+        ...
+
+    def list_due_secrets(self, now: int, limit: int) -> Awaitable[list[SecretRow]]:
+        """Secrets that a policy wants rotated."""
+        ...
+
+
+@dataclass(frozen=True)
+class RotationParts:
+    """What the scheduler works with."""
+
+    due: DueRotations
+    run: RunOperation
+    world: World
+    lease: Callable[[], Lease | None]
+    """What this agent has of the lease; None where no other agent could work."""
+    on_stuck: Callable[[], object]
+
+
+class RotationScheduler:
+    """Made by `open_rotation_scheduler`. `run_turn` is a job, under the lease `rotation`."""
+
+    def __init__(self, parts: RotationParts, nursery: trio.Nursery) -> None:
+        self._parts = parts
+        self._nursery = nursery
+        self._active: dict[tuple[str, int], str] = {}  # what each connects with
+
+    async def run_turn(self) -> None:
+        """Begin what is due, and have the steps taken that are; waits for none of them.
+
+        Raises as the store does.
+        """
+        due, world = self._parts.due, self._parts.world
+        for secret in await due.list_due_secrets(world.now(), BATCH):
+            await self._begin(secret)
+        targets = Counter(self._active.values())
+        for rotation in await due.list_due(world.now(), BATCH):
+            key = rotation.secret_id, rotation.number
+            target = str(rotation.policy.get("connection", ""))
+            is_crowded = bool(target) and targets[target] >= PER_TARGET
+            if key in self._active or is_crowded or len(self._active) >= MAX_ACTIVE:
+                continue
+            self._active[key] = target
+            targets[target] += 1
+            self._nursery.start_soon(self._go_on, key, rotation)
+
+    async def _begin(self, secret: SecretRow) -> None:
+        operation = service_operation(
+            operations.BEGIN_ROTATION,
+            secret.name,
+            BeginRotation(cause=RotationCause.SCHEDULE),
+            service=SERVICE,
+            request_id=self._parts.world.new_id(),
+        )
+        try:
+            await self._parts.run(operation)
+        except FencedError:
+            raise
+        except VaultError as error:
+            log.warning("a rotation that is due cannot begin: %s", error.code)
+
+    async def _go_on(self, key: tuple[str, int], rotation: RotationRow) -> None:
+        """Take steps until one has to wait, as long as there is time for the next."""
+        try:
+            while 0 < rotation.next_at <= self._parts.world.now():
+                seconds, term = self._time()
+                if seconds < LEAST_SECONDS:
+                    return
+                rotation = await self._step(rotation, seconds, term)
+        except VaultError as error:
+            log.warning("a step of a rotation was not taken: %s", error.code)
+        finally:
+            del self._active[key]
+
+    async def _step(self, rotation: RotationRow, seconds: float, term: int) -> RotationRow:
+        payload = StepRotation(
+            secret_id=rotation.secret_id, number=rotation.number, term=term, timeout=seconds
+        )
+        operation = service_operation(
+            operations.STEP_ROTATION,
+            rotation.path,
+            payload,
+            service=SERVICE,
+            request_id=self._parts.world.new_id(),
+        )
+        taken = await self._parts.run(operation)
+        if taken.error_code:
+            log.warning(
+                "rotation %d of a secret is %s: %s", taken.number, taken.state, taken.error_code
+            )
+        if taken.state == RotationState.STUCK:
+            self._parts.on_stuck()
+        return taken
+
+    def _time(self) -> tuple[float, int]:
+        """Seconds that a step may take, and the term of whoever takes it."""
+        lease = self._parts.lease()
+        if lease is None:
+            return STEP_SECONDS, 0
+        return min(lease.seconds_left, STEP_SECONDS), lease.epoch
+
+
+@asynccontextmanager
+async def open_rotation_scheduler(parts: RotationParts) -> AsyncIterator[RotationScheduler]:
+    """The scheduler. Behind the block no step is under way: one that is, ends or is cancelled."""
+    async with trio.open_nursery() as nursery:
+        yield RotationScheduler(parts, nursery)
+        nursery.cancel_scope.cancel()
