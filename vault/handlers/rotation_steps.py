@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
-from protocols.instant import SECOND
+from protocols.instant import HOUR, SECOND
 from vault import operations
 from vault.errors import ConflictError, VaultError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
@@ -37,7 +37,10 @@ from vault.rotation.rotator import RotationContext, RotationError, Rotator, Rota
 SETTLE: Final = 30 * SECOND
 """Between making a value current and proving it once more: longer than a lease lasts, so whatever a
 former holder of it still does at the target has been done."""
-ADOPTION_INTERVAL: Final = 30 * SECOND  # between two looks at who has fetched the new value
+FIRST_LOOK: Final = 30 * SECOND
+LAST_LOOK: Final = HOUR
+"""Between two looks at who has fetched the new value, which are on the audit log: the longer it has
+been there, the further apart."""
 MAX_FIELDS: Final = 100  # of a value that a rotator makes
 _TERM: Final = 32  # bits of a fence that are for the number of the rotation
 
@@ -240,7 +243,8 @@ class RotationSteps:
         over = row.current_at + policy.grace
         laggards = await self.adoption.laggards(row.secret_id, row.version, row.began_at)
         if now < over and laggards != []:
-            later = min(now + ADOPTION_INTERVAL, over)
+            wait = max(FIRST_LOOK, min((now - row.current_at) // 4, LAST_LOOK))
+            later = over if laggards is None else min(now + wait, over)
             return lambda _, found: replace(found, next_at=later, attempt=0)
         try:
             await self._run(target.rotator.verify, target.context, target.current)

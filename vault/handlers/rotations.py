@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.instant import HOUR
 from vault import operations
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
@@ -130,21 +131,24 @@ class RotationHandlers:
                 raise secret_not_found()
             _, policy = effective_policy(tx, secret)
             latest = tx.get_latest_rotation(secret.id)
+            if asked_by_time and (due := _postponed(tx, secret, policy, latest, now, jitter)):
+                tx.put_secret(replace(secret, rotation_due=due.at))
+                return None
+            if policy is None:
+                raise NotFoundError(
+                    "rotation_policy_missing",
+                    "neither the secret nor a folder of it has a rotation policy: set one",
+                )
             if latest is not None and not machine.is_over(latest):
                 raise ConflictError(
                     "rotation_running", f"rotation {latest.number} of it is {latest.state}"
                 )
-            if policy is None or (asked_by_time and not policy.enabled):
-                if not asked_by_time:
-                    raise NotFoundError(
-                        "rotation_policy_missing",
-                        "neither the secret nor a folder of it has a rotation policy: set one",
-                    )
-                tx.put_secret(replace(secret, rotation_due=NEVER))
-                return None
-            if asked_by_time and not _is_due(tx, secret, policy, now):
-                tx.put_secret(replace(secret, rotation_due=_due(tx, secret, policy, now, jitter)))
-                return None
+            if not _has_value(tx, secret, now):
+                raise ConflictError(
+                    "secret_not_live",
+                    "the secret has no current value to replace: write its first one, with what "
+                    "the rotation starts from",
+                )
             row = RotationRow(
                 secret_id=secret.id,
                 number=1 if latest is None else latest.number + 1,
@@ -156,7 +160,9 @@ class RotationHandlers:
                 next_at=now,
                 began_at=now,
             )
-            _begin(tx, secret, row, now)
+            tx.put_rotation(row)
+            tx.delete_rotation(secret.id, row.number - KEPT)
+            tx.put_secret(replace(secret, rotation_due=NEVER))
             return row
 
         return await self.store.transact(change)
@@ -270,17 +276,34 @@ def end_rotation(tx: RotationTx, row: RotationRow, now: int, jitter: float) -> R
     return replace(row, wrapped_dek=b"", box=b"", kek_generation=0)
 
 
-def _begin(tx: RotationTx, secret: SecretRow, row: RotationRow, now: int) -> None:
+class _Postponed(NamedTuple):
+    """When a secret is to be looked at again."""
+
+    at: int
+
+
+def _postponed(  # noqa: PLR0917  # what decides
+    tx: RotationTx,
+    secret: SecretRow,
+    policy: RotationPolicy | None,
+    latest: RotationRow | None,
+    now: int,
+    jitter: float,
+) -> _Postponed | None:
+    """None if a secret that was found due is to be rotated now."""
+    is_running = latest is not None and not machine.is_over(latest)
+    if policy is None or not policy.enabled or is_running:
+        return _Postponed(NEVER)  # the end of the one that runs schedules it
+    if not _has_value(tx, secret, now):
+        return _Postponed(now + HOUR)
+    if not _is_due(tx, secret, policy, now):
+        return _Postponed(_due(tx, secret, policy, now, jitter))
+    return None
+
+
+def _has_value(tx: RotationTx, secret: SecretRow, now: int) -> bool:
     version = tx.get_version(secret.id, secret.current_version)
-    if version is None or not is_live(version, now):
-        raise ConflictError(
-            "secret_not_live",
-            "the secret has no current value to replace: write its first one, with what the "
-            "rotation starts from",
-        )
-    tx.put_rotation(row)
-    tx.delete_rotation(secret.id, row.number - KEPT)
-    tx.put_secret(replace(secret, rotation_due=NEVER))
+    return version is not None and is_live(version, now)
 
 
 def _due(tx: RotationTx, secret: SecretRow, policy: RotationPolicy, now: int, jitter: float) -> int:

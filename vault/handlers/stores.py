@@ -249,9 +249,13 @@ class RotationStore:
         """Of all secrets, beyond this id and number."""
         return self._barrier.select(ROTATIONS, StoreQuery(after=after, limit=limit))
 
-    def list_due(self, now: int, limit: int) -> Awaitable[list[RotationRow]]:
-        """Those whose next step is due."""
-        return self._barrier.select(ROTATIONS, StoreQuery(at_most=("next_at", now), limit=limit))
+    def list_due(
+        self, now: int, after: tuple[str, int] | None, limit: int
+    ) -> Awaitable[list[RotationRow]]:
+        """Those whose next step is due, beyond this id and number."""
+        return self._barrier.select(
+            ROTATIONS, StoreQuery(at_most=("next_at", now), after=after, limit=limit)
+        )
 
     def list_due_secrets(self, now: int, limit: int) -> Awaitable[list[SecretRow]]:
         """Those that a policy wants rotated."""

@@ -5,7 +5,6 @@ a step needs to know is in the database and not here: another agent goes on wher
 """
 
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ log: Final = logging.getLogger("freehold.rotation")
 
 SERVICE: Final = "rotation"
 INTERVAL: Final = 1.0  # seconds between two looks at what is due
-BATCH: Final = 64  # secrets that begin, and rotations that are looked at, in one turn
+BATCH: Final = 64  # secrets that begin in one turn
+MAX_SCANNED: Final = 4096  # rotations that one turn looks at
 MAX_ACTIVE: Final = 32  # rotations that take steps at a time
 PER_TARGET: Final = 4
 """Of them, those that connect with the same secret: a target that hangs delays no other one."""
@@ -38,8 +38,10 @@ LEAST_SECONDS: Final = 3.0  # a step is not begun with less
 class DueRotations(Protocol):
     """Documented at `vault.handlers.stores.RotationStore`."""
 
-    def list_due(self, now: int, limit: int) -> Awaitable[list[RotationRow]]:
-        """Rotations whose next step is due."""
+    def list_due(
+        self, now: int, after: tuple[str, int] | None, limit: int
+    ) -> Awaitable[list[RotationRow]]:
+        """Rotations whose next step is due, beyond this id and number."""
         ...
 
     def list_due_secrets(self, now: int, limit: int) -> Awaitable[list[SecretRow]]:
@@ -75,15 +77,20 @@ class RotationScheduler:
         due, world = self._parts.due, self._parts.world
         for secret in await due.list_due_secrets(world.now(), BATCH):
             await self._begin(secret)
-        targets = Counter(self._active.values())
-        for rotation in await due.list_due(world.now(), BATCH):
-            key = rotation.secret_id, rotation.number
-            target = str(rotation.policy.get("connection", ""))
-            is_crowded = bool(target) and targets[target] >= PER_TARGET
-            if key in self._active or is_crowded or len(self._active) >= MAX_ACTIVE:
-                continue
+        after, scanned = None, 0
+        while len(self._active) < MAX_ACTIVE and scanned < MAX_SCANNED:
+            page = await due.list_due(world.now(), after, BATCH)
+            if not page:
+                return
+            for rotation in page:
+                self._go_on_if_free(rotation)
+            after, scanned = (page[-1].secret_id, page[-1].number), scanned + len(page)
+
+    def _go_on_if_free(self, rotation: RotationRow) -> None:
+        key, target = (rotation.secret_id, rotation.number), rotation.policy.get("connection", "")
+        is_crowded = target and [*self._active.values()].count(target) >= PER_TARGET
+        if key not in self._active and not is_crowded and len(self._active) < MAX_ACTIVE:
             self._active[key] = target
-            targets[target] += 1
             self._nursery.start_soon(self._go_on, key, rotation)
 
     async def _begin(self, secret: SecretRow) -> None:

@@ -1,0 +1,502 @@
+"""Rotations at a target that is a fake: what applications have works, whatever fails."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import pytest
+import trio
+from msgspec import Struct
+
+from protocols.instant import DAY, HOUR, SECOND
+from tests.unit.vault.handlers.conftest import NOW, House
+from vault.authz.authorizer import Authorizer
+from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers.rewrap import KeyRewrapper
+from vault.handlers.rotation_steps import RotationSteps
+from vault.handlers.rotations import RotationHandlers
+from vault.handlers.stores import KeyStore, RotationStore
+from vault.model.payloads import (
+    BeginRotation,
+    ReadSecret,
+    SecretVersions,
+    StepRotation,
+    WriteRotationPolicy,
+)
+from vault.model.records import RotationRow
+from vault.model.results import SecretRotation
+from vault.model.rotation import RetryPolicy, RotationCause, RotationPolicy
+from vault.rotation.rotator import (
+    RotationContext,
+    RotationError,
+    RotatorKind,
+    Rotators,
+    Step,
+    Value,
+)
+from vault.store.tables import ROTATIONS
+
+PATH: Final = "secret/db/app"
+ADMIN: Final = "secret/db/admin"
+STEPS: Final = 12  # more than any rotation takes without a failure
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether there are two users that take turns."""
+
+    dual: bool = True
+
+
+class Lost(BaseException):
+    """The agent's process ends here."""
+
+
+@dataclass
+class Server:
+    """The target: which passwords it takes, by user. What is planned next fails, or ends us."""
+
+    users: dict[str, str] = field(default_factory=lambda: {"app_a": "first"})
+    faults: dict[Step, list[Exception | Callable[[], object]]] = field(default_factory=dict)
+    calls: list[Step] = field(default_factory=list)
+    contexts: list[RotationContext] = field(default_factory=list)
+
+    def lets_in(self, value: Mapping[str, Any]) -> bool:
+        """Whether an application with this value can log in."""
+        return self.users.get(value["username"]) == value["password"]
+
+    def meet(self, step: Step, context: RotationContext) -> None:
+        """What the test has planned for this call."""
+        self.calls.append(step)
+        self.contexts.append(context)
+        planned = self.faults.get(step)
+        if planned:
+            fault = planned.pop(0)
+            if isinstance(fault, Exception):
+                raise fault
+            fault()
+
+
+@dataclass
+class FakeRotator:
+    """Changes passwords at the server."""
+
+    server: Server
+    dual: bool
+
+    def create(self, context: RotationContext, previous: Value) -> Value:
+        """The other user, or the same one."""
+        self.server.meet(Step.CREATE, context)
+        other = "app_b" if self.dual and previous.get("username") == "app_a" else "app_a"
+        return {"username": other, "password": context.random(8).hex()}
+
+    def apply(self, context: RotationContext, value: Value) -> None:
+        """Set it."""
+        self.server.users[value["username"]] = value["password"]
+        self.server.meet(Step.APPLY, context)  # behind it: it has happened when this fails
+
+    def verify(self, context: RotationContext, value: Value) -> None:
+        """Log in."""
+        self.server.meet(Step.VERIFY, context)
+        if not self.server.lets_in(value):
+            raise RotationError("login_refused", "the target does not take the new password")
+
+    def retire(self, context: RotationContext, value: Value) -> None:
+        """Lock the user out."""
+        if self.server.users.get(value["username"]) == value["password"]:
+            del self.server.users[value["username"]]
+        self.server.meet(Step.RETIRE, context)
+
+
+@dataclass
+class Applications:
+    """Who has not fetched the new value yet."""
+
+    lagging: list[str] | None = None
+
+    async def laggards(self, _secret: str, _version: int, _since: int) -> list[str] | None:
+        """As told."""
+        await trio.lowlevel.checkpoint()
+        return self.lagging
+
+
+@dataclass
+class Bench:
+    """A house with a secret that is rotated at a server."""
+
+    house: House
+    server: Server
+    applications: Applications
+
+    async def set_policy(self, path: str = PATH, **more: Any) -> None:
+        """A policy for the fake rotator."""
+        fields = {"rotator": "fake", "retry": RetryPolicy(attempts=3, base=SECOND)} | more
+        policy = RotationPolicy(**fields)
+        await self.house.do("rotation.policy.write", path, WriteRotationPolicy(policy=policy))
+
+    async def begin(self, cause: RotationCause = RotationCause.REQUEST) -> RotationRow | None:
+        """Ask for a rotation."""
+        row: RotationRow | None = await self.house.do(
+            "rotation.begin", PATH, BeginRotation(cause=cause)
+        )
+        return row
+
+    async def step(self, row: RotationRow, term: int = 0) -> RotationRow:
+        """Its next step, once it is due."""
+        self.house.world.time = max(self.house.world.time, row.next_at)
+        stepped: RotationRow = await self.house.do(
+            "rotation.step",
+            PATH,
+            StepRotation(secret_id=row.secret_id, number=row.number, term=term, timeout=5.0),
+        )
+        return stepped
+
+    async def run(self, row: RotationRow, *, overlaps: bool = True) -> RotationRow:
+        """All that is left of it; with two users what applications have works after each step."""
+        for _ in range(60):
+            if not row.next_at:
+                return row
+            row = await self.step(row)
+            assert not overlaps or self.server.lets_in(await self.value())
+        raise AssertionError("it does not end")
+
+    async def value(self) -> dict[str, Any]:
+        """What an application gets."""
+        read = await self.house.do("secret.read", PATH, ReadSecret())
+        found: dict[str, Any] = json.loads(read.value)
+        return found
+
+    async def state(self) -> SecretRotation:
+        """What is shown of the secret."""
+        shown: SecretRotation = await self.house.do("rotation.read", PATH)
+        return shown
+
+
+@pytest.fixture
+async def bench(house: House) -> Bench:
+    """A secret with a user of the server, and two more fields."""
+    server, applications = Server(), Applications()
+    rotators = Rotators()
+    rotators.register(
+        RotatorKind(
+            "fake",
+            Config,
+            make=lambda config: FakeRotator(server, config.dual),
+            overlaps=lambda config: config.dual,
+        )
+    )
+    store = RotationStore(house.barrier)
+    handlers = RotationHandlers(store, rotators, Authorizer(house.book), house.world)
+    steps = RotationSteps(
+        store, house.mounts, rotators, applications, house.world, trio.CapacityLimiter(2),
+        os.urandom,
+    )  # fmt: skip
+    house.handlers.update(handlers.handlers() | steps.handlers())
+    value = {"username": "app_a", "password": "first", "host": "db", "port": 5432}
+    await house.write(PATH, json.dumps(value).encode())
+    await house.write(ADMIN, b'{"username":"admin","password":"canary"}')
+    made = Bench(house, server, applications)
+    await made.set_policy(connection=ADMIN)
+    return made
+
+
+async def begun(bench: Bench) -> RotationRow:
+    """A rotation that has just begun."""
+    row = await bench.begin()
+    assert row is not None
+    return row
+
+
+async def test_a_rotation_replaces_the_value_and_then_retires_the_old_one(bench: Bench) -> None:
+    """The old one works until the grace period is over; fields of others stay as they are."""
+    before = await bench.value()
+    row = await begun(bench)
+    states = []
+    while row.state != "current":
+        row = await bench.step(row)
+        states.append(row.state)
+    assert states == ["stored", "applied", "verified", "current"]
+    after = await bench.value()
+    assert after["username"] == "app_b"
+    assert after["password"] != before["password"]
+    assert (after["host"], after["port"]) == ("db", 5432)
+    assert bench.server.lets_in(before)
+    row = await bench.run(row)
+    assert row.state == "retired"
+    assert not bench.server.lets_in(before)
+    assert row.ended_at >= row.current_at + DAY
+    assert bench.server.contexts[0].connection["password"] == "canary"
+
+
+async def test_who_lags_keeps_the_old_value_until_it_has_the_new_one(bench: Bench) -> None:
+    """All have fetched it: it goes before the grace period ends. Nobody knows: it waits."""
+    bench.applications.lagging = ["billing"]
+    row = await begun(bench)
+    while row.state != "current":
+        row = await bench.step(row)
+    for _ in range(5):
+        row = await bench.step(row)
+        assert row.state == "current"
+    bench.applications.lagging = []
+    row = await bench.run(row)
+    assert row.state == "retired"
+    assert row.ended_at < row.current_at + HOUR
+
+
+@pytest.mark.parametrize("dual", [True, False], ids=["two users", "one user"])
+@pytest.mark.parametrize("step", [Step.APPLY, Step.VERIFY])
+async def test_a_target_that_fails_for_good_is_put_back(
+    bench: Bench, step: Step, dual: bool
+) -> None:
+    """After as many tries as the policy says the old value works, and the next one is another."""
+    await bench.set_policy(config={"dual": dual})
+    before = await bench.value()
+    bench.server.faults[step] = [RotationError("target_down", "no answer")] * 3
+    row = await begun(bench)
+    while row.next_at:
+        row = await bench.step(row)
+    assert (row.state, row.error_code) == ("undone", "target_down")
+    assert await bench.value() == before
+    assert bench.server.lets_in(before)
+    if dual:
+        assert "app_b" not in bench.server.users
+    row = await bench.run(await begun(bench), overlaps=dual)
+    assert row.state == "retired"
+    assert bench.server.lets_in(await bench.value())
+
+
+async def test_what_is_final_is_not_tried_again(bench: Bench) -> None:
+    """The rotator has said so."""
+    bench.server.faults[Step.CREATE] = [RotationError("no_such_role", "…", is_final=True)]
+    row = await bench.step(await begun(bench))
+    assert (row.state, row.attempt) == ("undone", 0)
+    assert bench.server.calls == [Step.CREATE]
+
+
+async def test_a_rotator_that_breaks_tells_nothing(bench: Bench) -> None:
+    """Whatever it raises is a failure of the step, and its text goes nowhere."""
+    bench.server.faults[Step.APPLY] = [ValueError("password canary-password is wrong")]
+    row = await bench.step(await begun(bench))
+    row = await bench.step(row)
+    assert (row.state, row.error_code) == ("stored", "rotator_faulty")
+    assert "canary" not in row.error
+    assert (await bench.run(row)).state == "retired"
+
+
+@pytest.mark.parametrize("dual", [True, False], ids=["two users", "one user"])
+@pytest.mark.parametrize("number", range(STEPS))
+async def test_the_agent_is_killed_within_any_step(bench: Bench, number: int, dual: bool) -> None:
+    """The next agent goes on where it was: one new value, and nobody is locked out.
+
+    With one user there is a time, between apply and promotion, in which what applications have does
+    not work: that is why there are two.
+    """
+    await bench.set_policy(config={"dual": dual})
+    killed = 0
+
+    def end() -> None:
+        raise Lost
+
+    row = await begun(bench)
+    for step in range(60):
+        if not row.next_at:
+            break
+        if step == number:
+            for name in Step:
+                bench.server.faults[name] = [end]
+        try:
+            row = await bench.step(row, term=killed)
+        except Lost:
+            killed += 1
+            bench.server.faults = {}
+        if dual:
+            assert bench.server.lets_in(await bench.value())
+    assert row.state == "retired"
+    assert bench.server.lets_in(await bench.value())
+    assert len(bench.server.users) == 1
+
+
+async def test_a_value_that_somebody_writes_meanwhile_is_theirs(bench: Bench) -> None:
+    """The rotation is undone, and what they wrote stays the current value."""
+    row = await begun(bench)
+    for _ in range(3):
+        row = await bench.step(row)
+    assert row.state == "verified"
+    theirs = {"username": "app_a", "password": "first", "note": "mine"}
+    await bench.house.write(PATH, json.dumps(theirs).encode())
+    row = await bench.run(row)
+    assert (row.state, row.error_code) == ("undone", "secret_changed")
+    assert await bench.value() == theirs
+    assert bench.server.users == {"app_a": "first"}
+
+
+async def test_who_has_gone_back_to_the_old_value_keeps_it(bench: Bench) -> None:
+    """What is current again is not retired."""
+    before = await bench.value()
+    row = await begun(bench)
+    while row.state != "current":
+        row = await bench.step(row)
+    await bench.house.write(PATH, json.dumps(before).encode())
+    row = await bench.run(row)
+    assert row.state == "retired"
+    assert bench.server.lets_in(before)
+
+
+async def test_a_former_holder_who_puts_the_target_back_is_noticed(bench: Bench) -> None:
+    """Before the old value goes, the new one is proven once more, and applied again."""
+    await bench.set_policy(config={"dual": False}, grace=HOUR)
+    row = await begun(bench)
+    while row.state != "current":
+        row = await bench.step(row)
+    bench.server.users["app_a"] = "stale"
+    while row.next_at:
+        row = await bench.step(row)
+    assert row.state == "retired"
+    assert bench.server.lets_in(await bench.value())
+
+
+async def test_an_older_term_takes_no_step(bench: Bench) -> None:
+    """Once another agent has gone on; nor does a step come twice."""
+    row = await bench.step(await begun(bench), term=3)
+    with pytest.raises(ConflictError, match="rotation_moved"):
+        await bench.step(row, term=2)
+    assert bench.server.contexts[-1].fence == (3 << 32) + 1
+    row = await bench.step(row, term=4)
+    assert bench.server.contexts[-1].fence == (4 << 32) + 1
+
+
+async def test_at_most_one_rotation_of_a_secret_at_a_time(bench: Bench) -> None:
+    """Another one waits for its end, by request with an error that says so."""
+    row = await begun(bench)
+    with pytest.raises(ConflictError, match="rotation_running"):
+        await bench.begin()
+    assert await bench.begin(RotationCause.SCHEDULE) is None
+    assert (await bench.run(row)).state == "retired"
+    assert (await begun(bench)).number == 2
+
+
+async def test_a_stuck_rotation_goes_on_when_somebody_says_so(bench: Bench) -> None:
+    """The old value could not be retired: that is tried again, and nothing else."""
+    row = await begun(bench)
+    while row.state != "adopted":
+        row = await bench.step(row)
+    bench.server.faults[Step.RETIRE] = [RotationError("target_down", "no answer")] * 3
+    while row.next_at:
+        row = await bench.step(row)
+    assert row.state == "stuck"
+    with pytest.raises(ConflictError, match="rotation_not_undoable"):
+        await bench.house.do("rotation.undo", PATH)
+    row = await bench.house.do("rotation.resume", PATH)
+    assert (await bench.run(row)).state == "retired"
+    with pytest.raises(ConflictError, match="rotation_not_stuck"):
+        await bench.house.do("rotation.resume", PATH)
+
+
+async def test_one_that_has_begun_is_undone_on_request(bench: Bench) -> None:
+    """As long as its value is not current."""
+    row = await bench.step(await begun(bench))
+    row = await bench.house.do("rotation.undo", PATH)
+    row = await bench.run(row)
+    assert (row.state, row.error_code) == ("undone", "cancelled")
+    row = await begun(bench)
+    assert (await bench.house.do("rotation.undo", PATH)).state == "undone"
+
+
+async def test_the_schedule_is_that_of_the_policy(bench: Bench) -> None:
+    """Due an interval after the value was written, whoever wrote it; and again after that."""
+    await bench.set_policy(interval=10 * DAY)
+    due = (await bench.state()).due
+    assert NOW + 10 * DAY - HOUR <= due <= NOW + 10 * DAY
+    bench.house.world.time = NOW + 5 * DAY
+    await bench.house.write(PATH, json.dumps({"username": "app_a", "password": "first"}).encode())
+    bench.house.world.time = due
+    assert await bench.begin(RotationCause.SCHEDULE) is None
+    due = (await bench.state()).due
+    assert NOW + 15 * DAY - HOUR <= due <= NOW + 15 * DAY
+    bench.house.world.time = due
+    row = await bench.begin(RotationCause.SCHEDULE)
+    assert row is not None
+    assert (await bench.state()).due == 0
+    row = await bench.run(row)
+    assert (await bench.state()).due >= row.current_at + 10 * DAY - HOUR
+
+
+async def test_a_folder_has_a_policy_for_what_has_none_of_its_own(bench: Bench) -> None:
+    """The folder next to the secret counts, and its own policy before all of them."""
+    await bench.house.do("rotation.policy.write", PATH, WriteRotationPolicy(policy=None))
+    with pytest.raises(NotFoundError, match="rotation_policy_missing"):
+        await bench.begin()
+    await bench.set_policy("secret/", interval=30 * DAY)
+    await bench.set_policy("secret/db/", interval=20 * DAY)
+    assert (await bench.state()).source == "secret/db/"
+    assert (await begun(bench)).policy["interval"] == 20 * DAY
+    await bench.set_policy(interval=7 * DAY)
+    assert (await bench.state()).source == PATH
+
+
+async def test_a_policy_connects_only_with_what_its_author_may_read(bench: Bench) -> None:
+    """Else the agent would use for somebody what they cannot."""
+    author = await bench.house.allow("dev", PATH, capabilities=("update",))
+    policy = RotationPolicy(rotator="fake", connection=ADMIN)
+    with pytest.raises(AuthorizationError, match="connection_denied"):
+        await bench.house.do(
+            "rotation.policy.write", PATH, WriteRotationPolicy(policy=policy), by=author
+        )
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        (RotationPolicy(rotator="unheard"), "rotator_unknown"),
+        (RotationPolicy(rotator="fake", config={"dual": "yes"}), "rotator_config"),
+        (RotationPolicy(rotator="fake", config={"other": 1}), "rotator_config"),
+        (RotationPolicy(rotator="fake", cron="* * *"), "cron_invalid"),
+    ],
+)
+async def test_a_policy_that_cannot_work_is_refused(
+    bench: Bench, policy: RotationPolicy, code: str
+) -> None:
+    """When it is written, and not in the night in which it is due."""
+    with pytest.raises((ValidationError, NotFoundError), match=code):
+        await bench.house.do("rotation.policy.write", PATH, WriteRotationPolicy(policy=policy))
+
+
+async def test_a_secret_without_a_value_waits(bench: Bench) -> None:
+    """A request is refused; the schedule looks again in an hour."""
+    await bench.set_policy(interval=DAY)
+    await bench.house.do("secret.delete", PATH, SecretVersions())
+    with pytest.raises(ConflictError, match="secret_not_live"):
+        await bench.begin()
+    bench.house.world.time += 2 * DAY
+    assert await bench.begin(RotationCause.SCHEDULE) is None
+    assert (await bench.state()).due == bench.house.world.time + HOUR
+
+
+async def test_a_pending_value_is_sealed_and_follows_the_keys(bench: Bench) -> None:
+    """It is nowhere in the clear, is not shown, and outlives a rotation of the KEK."""
+    row = await bench.step(await begun(bench))
+    row = await bench.step(row)
+    password = bench.server.users["app_b"].encode()
+    stored = await bench.house.store.select_all(ROTATIONS)
+    assert stored[0].box
+    assert password not in msgspec.msgpack.encode(stored)
+    assert not any(shown.box for shown in (await bench.state()).rotations)
+    keys = KeyStore(bench.house.barrier)
+    rewrapper = KeyRewrapper(keys)
+    await keys.rotate()
+    while not (await rewrapper.rewrap_next()).complete:
+        pass
+    await rewrapper.retire_old_keys()
+    assert (await bench.run(row)).state == "retired"
+    assert not (await bench.house.store.select_all(ROTATIONS))[0].box
+
+
+async def test_a_secret_that_is_purged_takes_its_rotations_along(bench: Bench) -> None:
+    """A step that was under way finds nothing, and says so."""
+    row = await bench.step(await begun(bench))
+    await bench.house.do("secret.purge", PATH)
+    with pytest.raises(ConflictError, match="rotation_moved"):
+        await bench.step(row)
+    assert await bench.house.store.select_all(ROTATIONS) == []
