@@ -130,6 +130,10 @@ class VaultDouble:
         """See `Host`."""
         await self._world.run_sync(self._rotate)
 
+    async def run_backup(self) -> bool:
+        """See `Host`."""
+        return False
+
     async def record(self, count: int) -> None:
         """Requests were served: the log grows."""
         await self._world.run_sync(self._record, count)
