@@ -140,7 +140,8 @@ def test_backups_of_a_vault_are_seen_as_they_are_reported(visit: Visiting, estat
         page = window.page
         window.open("/")
         window.heading("Fleet")
-        one = page.get_by_role("table", name="Agents").get_by_role("row").filter(has_text="one")
+        link = page.get_by_role("link", name="one", exact=True)
+        one = page.get_by_role("row").filter(has=link)
         expect(one).to_contain_text("Off")
         report("failed", 0, bytes(32))
         expect(one).to_contain_text("Failed", timeout=60_000)
@@ -149,7 +150,7 @@ def test_backups_of_a_vault_are_seen_as_they_are_reported(visit: Visiting, estat
         report("good", time.time_ns(), b"c" * 32)
         expect(one).to_have_count(0, timeout=60_000)
         window.open("/agents/one")
-        card = page.get_by_role("group", name="Backups")
+        card = page.get_by_role("region", name="Backups")
         expect(card).to_contain_text("Good")
         expect(card).to_contain_text("14 backups")
         expect(card).to_contain_text("6363636363636363")
