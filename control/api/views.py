@@ -209,7 +209,7 @@ class AssignmentView(Struct, frozen=True):
 
 WHY_NOT: Final[Mapping[str, str]] = {
     CommandOutcome.REFUSED: "the agent's owner has not allowed it: control_plane.allow_commands",
-    CommandOutcome.UNSUPPORTED: "this version of the agent cannot do it",
+    CommandOutcome.UNSUPPORTED: "the agent cannot: its version lacks it, or it makes no backups",
     CommandOutcome.EXPIRED: "the agent did not come back in time",
     CommandOutcome.FAILED: "see the agent's log",
 }
