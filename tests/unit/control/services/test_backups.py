@@ -96,20 +96,20 @@ async def test_nodes_of_a_vault_have_one_alert(core: Core, world: FakeWorld) -> 
     await enrolled(core, world, "a", "b", "c")
     await nodes(core, "a", "b", "c")
     bad = good(world, STATE.FAILED)
-    told = {"a": bad, "b": bad, "c": replace(good(world, STATE.OFF), newest=0, proven=0)}
+    told = {"b": bad, "a": bad, "c": replace(good(world, STATE.OFF), newest=0, proven=0)}
     for turn in range(3):
         for name, each in told.items():
             await say(core, world, name, replace(each, count=turn))
     [row] = await alerts(core)
-    assert (row.vault, row.code, row.ended_at) == ("a", "backup_failed", 0)
-    await core.agents.registry.change_life("acme", "a", Life.RETIRED, "old")
+    assert (row.vault, row.code, row.ended_at) == ("b", "backup_failed", 0)
+    await core.agents.registry.change_life("acme", "b", Life.RETIRED, "old")
     assert await firing(core) == set()
     await core.backup_watch.update()
-    assert await firing(core) == {("b", "backup_failed")}
+    assert await firing(core) == {("a", "backup_failed")}
     world.advance(60)
-    events = await say(core, world, "b", good(world))
+    events = await say(core, world, "a", good(world))
     assert await firing(core) == set()
-    assert {vault for topic, vault in events if topic is Topic.BACKUP} == {"b", "c"}
+    assert {vault for topic, vault in events if topic is Topic.BACKUP} == {"a", "c"}
 
 
 async def test_two_agents_that_turn_out_to_be_nodes_share_an_alert(
