@@ -46,7 +46,7 @@ class BackupRecord(Struct, frozen=True):
     rpo: int
     certificate: bytes
     at: int
-    """When a report with this `newest` was first received."""
+    """When a report with this `newest` was first received; without one, the start of its age."""
 
     @property
     def reference(self) -> int:
@@ -76,10 +76,15 @@ class VaultBackup(Struct, frozen=True):
 
 
 def follow_report(before: BackupRecord | None, row: BackupRecord) -> BackupRecord:
-    """The row to store: without another backup, the age goes on."""
-    if before is not None and before.newest == row.newest:
+    """The row to store: without another backup, the age goes on.
+
+    Also if the agent knows of none any more: it was restarted, or its destination is away.
+    """
+    if before is None or before.state == BackupState.OFF:
+        return row
+    if before.newest == row.newest:
         return replace(row, at=before.at)
-    return row
+    return row if row.newest else replace(row, at=before.reference)
 
 
 def judge_backups(rows: Iterable[BackupRecord], now: int) -> VaultBackup | None:

@@ -81,7 +81,8 @@ class RestoreProof:
 class BackupPorts:
     """What the link gets of the backups of an open vault. A sealed one keeps the last values."""
 
-    report: Callable[[], BackupReport]
+    report: Callable[[], BackupReport | None]
+    """None until the destinations were looked at; never raises, and takes no time."""
     proof: Callable[[], RestoreProof] = RestoreProof
     period: Callable[[], int] = int
     """Seconds: the longest time between two backups by the schedule; 0 if not known."""
@@ -127,8 +128,8 @@ class LinkPorts:
     """Whether this agent reports secrets that expire: one does for all agents of a database."""
     tally: UsageTally = field(default_factory=UsageTally)
     """Uses since the last report."""
-    backups: Callable[[], BackupReport] = field(default=_backups_off)
-    """Known once the vault was open; the last report stays while it is sealed."""
+    backups: Callable[[], BackupReport | None] = field(default=_backups_off)
+    """Known once the vault was open, or None; the last report stays while it is sealed."""
     restore_proof: Callable[[], RestoreProof] = field(default=RestoreProof)
     backup_period: Callable[[], int] = field(default=int)
     run_backup: Callable[[], Awaitable[None]] | None = None

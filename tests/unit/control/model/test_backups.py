@@ -82,6 +82,17 @@ def test_a_clock_that_is_ahead_does_not_hide_lateness() -> None:
     assert follow_report(ahead, replace(GOOD, at=NOW + 1)).at == NOW + 1
 
 
+def test_an_agent_that_forgets_its_backups_gains_no_time() -> None:
+    """Restarted with its destination away it knows of none: the age goes on."""
+    none = follow_report(GOOD, replace(GOOD, newest=0, proven=0, at=NOW))
+    again = follow_report(none, replace(none, count=0, at=NOW + HOUR))
+    end = GOOD.newest + DAY + GRACE
+    assert conditions(again, now=end) == set()
+    assert conditions(again, now=end + 1) == {"backup_late"}
+    begun = follow_report(OFF, replace(GOOD, newest=0, at=NOW))
+    assert conditions(begun, now=NOW + DAY) == set()
+
+
 def test_the_first_backup_has_a_period_of_time() -> None:
     """From the first report on."""
     none = replace(GOOD, newest=0, proven=0, at=NOW)

@@ -9,6 +9,7 @@ from vault.model.backup import BackupReport, BackupState
 
 REPORT = BackupReport(BackupState.GOOD, 5, 4, 3)
 PROOF = RestoreProof(rto=9, rpo=8, certificate=b"c" * 32)
+OFF = BackupReport(BackupState.OFF, 0, 0, 0)
 NONE = cast("Any", None)
 
 
@@ -19,7 +20,7 @@ async def begin() -> None:
 def test_a_sealed_vault_still_has_its_backups() -> None:
     """The last report stays, and nothing of the vault is held; the next opening has its own."""
     ports, reports = LinkPorts(), [BackupReport(BackupState.FAILED, 1, 1, 1)]
-    assert ports.backups().state is BackupState.OFF
+    assert ports.backups() == OFF
     given = BackupPorts(lambda: reports[-1], lambda: PROOF, lambda: 60, begin)
     with ports.connect(NONE, NONE, bool, given):
         assert ports.run_backup is begin
@@ -28,7 +29,9 @@ def test_a_sealed_vault_still_has_its_backups() -> None:
     assert (ports.backups(), ports.restore_proof(), ports.backup_period()) == (REPORT, PROOF, 60)
     assert ports.run_backup is None
     with ports.connect(NONE, NONE, bool):
-        assert ports.backups().state is BackupState.OFF
+        assert ports.backups() == OFF
+    with ports.connect(NONE, NONE, bool, BackupPorts(lambda: None)):
+        assert ports.backups() is None
 
 
 def test_the_words_of_both_sides_are_the_same() -> None:
