@@ -137,10 +137,11 @@ def vault_key(name: str, vault_id: str) -> str:
     return f"={vault_id}" if vault_id else name  # no name has a "="
 
 
-def _authority(row: BackupRecord) -> tuple[int, int, int]:
-    """Of reports of one vault the greatest counts; of equal ones the worst."""
+def _authority(row: BackupRecord) -> tuple[int | bytes, ...]:
+    """Of reports of one vault the greatest counts, of equal ones the worst; in any order."""
     newest = row.reference if row.newest else 0
-    return newest, row.proven, _URGENCY[BackupState(row.state)]
+    urgency = _URGENCY[BackupState(row.state)]
+    return newest, row.proven, urgency, -_period(row), -row.at, row.newest, row.certificate
 
 
 def _period(row: BackupRecord) -> int:

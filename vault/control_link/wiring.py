@@ -274,11 +274,10 @@ class ControlLink:
     def _report_backups(self) -> Backups | None:
         """Nothing before the first opening: without it nobody knows whether there are any."""
         ports = self.ports
-        if not self._was_open:
+        report = ports.backups() if self._was_open else None
+        if report is None:
             return None
-        return message_factory.backups(
-            ports.backups(), ports.restore_proof(), ports.backup_period()
-        )
+        return message_factory.backups(report, ports.restore_proof(), ports.backup_period())
 
     def _count_backups(self) -> dict[CounterName, int]:
         counts = ((name, self._metrics.counter_value(name)) for name in _BACKUP_COUNTERS)
