@@ -42,6 +42,6 @@ def test_the_words_of_both_sides_are_the_same() -> None:
 def test_counters_are_read_by_name() -> None:
     """None while nobody counts."""
     metrics = Metrics()
-    assert metrics.counter_value("backups") is None
+    assert metrics.counter_value("spans_dropped") is None
     metrics.register_counters(store_tampered=lambda: 4.0)
     assert metrics.counter_value("store_tampered") == 4.0
