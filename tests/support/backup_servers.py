@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,8 +18,9 @@ from getpass import getuser
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
+import httpx2
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -42,7 +42,8 @@ POLICY: Final = {
     "Statement": [
         {
             "Effect": "Allow",
-            "Action": ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:PutObjectRetention", "s3:DeleteObject"],
+            "Action": [f"s3:{each}" for each in ("ListBucket", "GetObject", "PutObject",
+                                                  "PutObjectRetention", "DeleteObject")],
             "Resource": "*",
         }
     ],
@@ -59,10 +60,7 @@ def private_file(path: Path, text: str) -> Path:
 def request(method: str, url: str, body: bytes = b"", **headers: str) -> None:
     """One that has to succeed."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    with urllib.request.urlopen(
-        urllib.request.Request(url, data=body or None, method=method, headers=named), timeout=30
-    ) as answer:
-        answer.read()
+    httpx2.request(method, url, content=body, headers=named, timeout=30).raise_for_status()
 
 
 @contextmanager
@@ -257,7 +255,7 @@ class Listener:
         self._children: list[subprocess.Popen[bytes]] = []
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> "Listener":
+    def __enter__(self) -> Self:
         return self
 
     def serve(self, command: list[str]) -> None:

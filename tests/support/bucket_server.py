@@ -64,7 +64,8 @@ def main(kind: str, public_key: str = "") -> None:
     if kind == "gcs":
         app = GoogleDialect(app, Path(public_key).read_text())
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Handler)
-    print(server.port, flush=True)
+    sys.stdout.write(f"{server.port}\n")
+    sys.stdout.flush()
     server.serve_forever()
 
 
