@@ -47,7 +47,7 @@ class Place:
         if "timeout" in more:
             more["timeout"] = timedelta(seconds=more["timeout"])
         known = {name: value for name, value in (self.config | changes).items()
-                 if name not in {"stranger", "other_hosts", "host_key"}}  # fmt: skip
+                 if name not in {"admin", "stranger", "other_hosts", "host_key"}}  # fmt: skip
         (config,) = BackupSettings.model_validate({"destinations": [known]}).destinations
         return open_destination(config, world or self.world, sleep=self._sleep, **more)
 

@@ -48,6 +48,10 @@ POLICY: Final = {
         }
     ],
 }  # fmt: skip
+ADMIN: Final = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
+}
 
 
 def private_file(path: Path, text: str) -> Path:
@@ -98,13 +102,17 @@ def s3(folder: Path) -> Iterator[dict[str, Any]]:
             aws_access_key_id="setup",
             aws_secret_access_key="setup",
         )
-        iam.create_user(UserName="agent")
-        iam.put_user_policy(
-            UserName="agent", PolicyName="backups", PolicyDocument=json.dumps(POLICY)
-        )
-        key = iam.create_access_key(UserName="agent")["AccessKey"]
-        iam.create_user(UserName="stranger")
-        other = iam.create_access_key(UserName="stranger")["AccessKey"]
+        files = {}
+        for user, policy in (("agent", POLICY), ("admin", ADMIN), ("stranger", None)):
+            iam.create_user(UserName=user)
+            if policy is not None:
+                iam.put_user_policy(
+                    UserName=user, PolicyName="backups", PolicyDocument=json.dumps(policy)
+                )
+            key = iam.create_access_key(UserName=user)["AccessKey"]
+            files[user] = aws_file(
+                folder / f"s3-{user}", key["AccessKeyId"], key["SecretAccessKey"]
+            )
         iam.close()
         request("POST", f"{url}/moto-api/reset-auth", b"0", Content_Type="text/plain")
         yield {
@@ -112,12 +120,9 @@ def s3(folder: Path) -> Iterator[dict[str, Any]]:
             "bucket": BUCKET,
             "endpoint": url,
             "region": "us-east-1",
-            "credentials_file": aws_file(
-                folder / "s3-credentials", key["AccessKeyId"], key["SecretAccessKey"]
-            ),
-            "stranger": aws_file(
-                folder / "s3-stranger", other["AccessKeyId"], other["SecretAccessKey"]
-            ),
+            "credentials_file": files["agent"],
+            "stranger": files["stranger"],
+            "admin": files["admin"],
         }
 
 
@@ -386,6 +391,8 @@ class TcpFaults:
                 server = socket.create_connection(("127.0.0.1", self._upstream))
                 left = self.plan.pop(0) if self.plan else None
                 self._open += [client, server]
+                for each in (client, server):
+                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for one, other, bound in ((client, server, left), (server, client, None)):
                     thread = threading.Thread(target=self._carry, args=(one, other, bound))
                     self._threads.append(thread)

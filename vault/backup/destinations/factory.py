@@ -136,7 +136,9 @@ def _s3(
     if config.endpoint:
         options["endpoint"] = options["aws_endpoint_url_s3"] = config.endpoint
     if config.credentials_file is not None:
-        options["credential_provider"] = aws_credentials(config.credentials_file, location)
+        provider = aws_credentials(config.credentials_file, location)
+        provider()  # what it raises the library would hide
+        options["credential_provider"] = provider
     return S3Store(
         config.bucket,
         prefix=config.prefix or None,

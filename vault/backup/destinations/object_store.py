@@ -77,7 +77,12 @@ _NETWORK: Final = {  # in the text of an error without a status
     "ConnectionReset": "it closed the connection",
 }
 _FATAL: Final = frozenset({"InvalidCertificate", "BadScheme"})
-_METADATA: Final = ("169.254.169.254", "169.254.170.", "metadata.google", "token request")
+_METADATA: Final = (  # what is asked for an identity when there are no credentials
+    "token request",
+    "/latest/api/token",
+    "/latest/meta-data",
+    "169.254.170.",
+)
 
 
 class ObjectStoreDestination:
@@ -250,6 +255,9 @@ class ObjectStoreDestination:
                 if _code(f"{error}") in _CODES:
                     raise
                 return None
+            except (_Denied, _Unauthenticated):
+                _page(store, name, None)  # the answer to a HEAD does not say why
+                raise
 
         return self.run("read", call)
 
@@ -398,7 +406,7 @@ def _explain(action: str, error: Exception, text: str, code: str, status: int) -
         return "the bucket has no object lock: create one that has, or remove object_lock"
     if isinstance(error, _Unauthenticated) or status == 401:  # noqa: PLR2004  # of HTTP
         return _CREDENTIALS
-    if isinstance(error, _Denied):
+    if isinstance(error, _Denied) or status == 403:  # noqa: PLR2004  # of HTTP
         return f"the credentials have no permission to {action} there"
     if isinstance(error, FileNotFoundError):
         return _BUCKET

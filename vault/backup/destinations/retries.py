@@ -39,6 +39,7 @@ class Retries:
         self._world = world
         self._location = location
         self._sleep = sleep or self._wait
+        self._last = ""
         self._breaker = Breaker(
             world.uptime, threshold=ATTEMPTS, cooldown=COOLDOWN, counts=TransientError
         )
@@ -68,8 +69,12 @@ class Retries:
         except CircuitOpen:
             raise unavailable(
                 self._location,
-                f"the last {ATTEMPTS} calls failed. It is tried again after {COOLDOWN:.0f} s",
+                f"the last {ATTEMPTS} calls failed: {self._last}. It is tried again after "
+                f"{COOLDOWN:.0f} s",
             ) from None
+        except TransientError as error:
+            self._last = f"{error}"
+            raise
 
     def _wait(self, seconds: float) -> None:
         if in_trio_thread():

@@ -84,7 +84,7 @@ class SftpDestination:
         target = self._path(name)
         part = self._path(f".{name}.{self._world.new_id()}{_PART}")
         with self._connection.held():
-            self._run(self._make_folder)
+            self._make_folder()
             if self._run(partial(_is_there, path=target)):
                 raise exists(self._location, name)
             self._remove_abandoned()
@@ -140,9 +140,16 @@ class SftpDestination:
     def _read(self, name: str, first: int, count: int) -> bytes:
         return self._run(partial(_read, path=self._path(name), first=first, count=count))
 
-    async def _make_folder(self, sftp: SFTPClient) -> None:
+    def _make_folder(self) -> None:
         attributes = asyncssh.SFTPAttrs(permissions=_FOLDER_MODE)
-        await sftp.makedirs(self._folder, attributes, exist_ok=True)
+
+        async def make(sftp: SFTPClient) -> None:
+            await sftp.makedirs(self._folder, attributes, exist_ok=True)
+
+        try:
+            self._run(make)
+        except NotFoundError:
+            raise unavailable(self._location, "the folder cannot be made: see path") from None
 
     def _entries(self) -> list[StoredObject]:
         try:
