@@ -16,6 +16,7 @@ from tests.contract.backup.samples import CREATED, NOW, fill, ignored
 from tests.support.backup_places import PART, MakePlace, Place
 from tests.support.databases import make_backend
 from tests.support.vaults import ROOT_KEY, Vault, contents, require_whole
+from tools.backup_verify import verify as verify_independently
 from vault.backup.create import create_backup
 from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.destinations.interface import ABANDONED, Destination
@@ -306,6 +307,11 @@ def test_a_backup_there_and_back(place: Place, vault: Vault, tmp_path: Path) -> 
     )
     if place.kind not in {"local", "sftp"}:
         assert len(place.everything()) > 4
+        for name in place.everything():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(bytes(obstore.get(place.store(), name).bytes()))
+        done = verify_independently(tmp_path / "b1.manifest", root_key=ROOT_KEY)
+        assert done == f"signature, chunks, {manifest.records} records"
     assert list_backups(destination) == ([manifest], [])
     assert verify_backup(destination, "b1", keys, progress=ignored).manifest == manifest
     target = make_backend(f"sqlite:///{tmp_path}/new.db")
