@@ -43,13 +43,15 @@ class Place:
     def open(self, *, world: World | None = None, **changes: Any) -> Destination:
         """As its configuration says, but for `changes`; parts are small, and nothing sleeps."""
         more: dict[str, Any] = {"part_size": PART}
-        more |= {name: changes.pop(name) for name in ("part_size", "timeout") if name in changes}
+        for name in ("part_size", "timeout", "sleep"):
+            if name in changes:
+                more[name] = changes.pop(name)
         if "timeout" in more:
             more["timeout"] = timedelta(seconds=more["timeout"])
         known = {name: value for name, value in (self.config | changes).items()
                  if name not in {"admin", "stranger", "other_hosts", "host_key"}}  # fmt: skip
         (config,) = BackupSettings.model_validate({"destinations": [known]}).destinations
-        return open_destination(config, world or self.world, sleep=self._sleep, **more)
+        return open_destination(config, world or self.world, **{"sleep": self._sleep} | more)
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -371,11 +371,16 @@ class HttpFaults:
 
 
 class TcpFaults:
-    """A way to a server that is cut when so many bytes have gone to it; then the next one."""
+    """A way to a server that is cut when so many bytes have gone to it; then the next one.
+
+    `stalls`: it stays open instead, and nothing more comes through.
+    """
 
     def __init__(self, port: int) -> None:
         self.plan: list[int] = []
         self.connections = 0
+        self.stalls = False
+        self._ended = threading.Event()
         self._upstream = port
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -405,6 +410,8 @@ class TcpFaults:
                 if left is not None:
                     left -= len(data)
                     if left <= 0:
+                        if self.stalls:
+                            self._ended.wait()
                         break
         for each in (one, other):
             with suppress(OSError):
@@ -412,6 +419,7 @@ class TcpFaults:
 
     def close(self) -> None:
         """Stop."""
+        self._ended.set()
         for each in (self._socket, *self._open):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -58,24 +58,23 @@ def faults(bucket: Place) -> Iterator[HttpFaults]:
 @pytest.mark.parametrize("fault", [500, 503, 429, "reset", "lost", "slow"])
 def test_a_part_is_sent_again(bucket: Place, faults: HttpFaults, fault: int | str) -> None:
     """That part alone, as often as it takes; also where the server had it and we did not hear."""
-    timeout = 0.5 if fault == "slow" else 30
-    destination = bucket.open(endpoint=faults.url, timeout=timeout)
+    times = 1 if fault == "slow" else 2
+    destination = bucket.open(endpoint=faults.url, timeout=1 if fault == "slow" else 30)
     with destination.create("a.backup") as put:
         put(DATA)
-        faults.plan = [fault, fault]  # of the fourth part
+        faults.plan = [fault] * times  # of the fourth part
         faults.requests = 0
     assert faults.plan == []
-    assert faults.requests == 2 + 2
+    assert faults.requests == 2 + times
     assert read(bucket.open()) == DATA
-    assert len(bucket.slept) == 2
-    assert 0.25 <= bucket.slept[0] <= 0.5 <= bucket.slept[1] <= 1.0
+    assert len(bucket.slept) == times
 
 
 @pytest.mark.parametrize("fault", [500, "reset", "lost", "slow"])
 def test_a_read_goes_on(bucket: Place, faults: HttpFaults, fault: int | str) -> None:
     """What fails is asked for again, not the whole object."""
     write(bucket.open())
-    timeout = 0.5 if fault == "slow" else 30
+    timeout = 1 if fault == "slow" else 30
     destination = bucket.open(endpoint=faults.url, timeout=timeout)
     faults.method = "GET"
     with destination.open("a.backup") as file:
@@ -119,16 +118,24 @@ def test_a_server_that_stays_down(bucket: Place, faults: HttpFaults) -> None:
     assert read(destination) == DATA
 
 
-def test_an_outage_that_begins_with_the_last_request(bucket: Place, faults: HttpFaults) -> None:
-    """The server has the object, no answer comes through: what was written is taken back."""
-    destination = bucket.open(endpoint=faults.url)
-    with pytest.raises(UnavailableError), destination.create("a.manifest") as put:  # noqa: PT012
-        put(b"manifest")
-        faults.plan = ["lost", *[500] * (ATTEMPTS - 1)]
-    bucket.world.advance(COOLDOWN + 1)
-    assert destination.names() in ([], ["a.manifest"])
-    if destination.names():  # the breaker let nothing through any more
-        assert read(destination, "a.manifest") == b"manifest"
+@pytest.mark.parametrize("size", [10, 3 * PART])
+def test_given_up_when_the_server_has_it(bucket: Place, faults: HttpFaults, size: int) -> None:
+    """No answer to the last request came through: the object is taken back, it alone."""
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    destination = bucket.open(endpoint=faults.url, sleep=interrupt)
+    with pytest.raises(KeyboardInterrupt), destination.create("a.backup") as put:  # noqa: PT012
+        put(DATA[:size])
+        faults.plan = ["", "lost"] if size > PART else ["lost"]
+    assert bucket.everything() == []
+    with pytest.raises(KeyboardInterrupt), destination.create("a.backup") as put:  # noqa: PT012
+        put(DATA[:size])
+        write(bucket.open(), data=b"theirs")
+        faults.plan = ["", "lost"] if size > PART else ["lost"]
+    assert bucket.everything() == ["a.backup"]
+    assert read(bucket.open()) == b"theirs"
 
 
 @pytest.fixture
@@ -154,6 +161,18 @@ def test_a_connection_that_is_cut(cut: tuple[Place, TcpFaults], after: int) -> N
     write(destination)
     assert proxy.connections == 3
     assert read(destination) == DATA
+    assert place.everything() == ["a.backup"]
+
+
+@pytest.mark.parametrize("after", [0, 1_500, 100_000])
+def test_a_connection_that_stalls(cut: tuple[Place, TcpFaults], after: int) -> None:
+    """In the key exchange or in a part: given up in time, and made anew."""
+    place, proxy = cut
+    proxy.stalls = True
+    proxy.plan = [after]
+    write(place.open(timeout=2))
+    assert len(place.slept) == 1
+    assert read(place.open()) == DATA
     assert place.everything() == ["a.backup"]
 
 

@@ -277,10 +277,24 @@ class _Connection:
                 raise
 
     async def _work(self, work: Callable[[SFTPClient], Awaitable[T]]) -> T:
-        async with asyncio.timeout(self._timeout):
-            if self._sftp is None:
-                self._ssh, self._sftp = await _connect(self._server, self._location)
-            return await work(self._sftp)
+        """A cancelled call would still wait for the server to close its file: see `abort`."""
+        task = asyncio.ensure_future(self._connected(work))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._timeout)
+            if not done:
+                raise TimeoutError
+            return task.result()
+        finally:
+            if not task.done():
+                if self._ssh is not None:
+                    self._ssh.abort()
+                task.cancel()
+                await asyncio.wait({task}, timeout=1)
+
+    async def _connected(self, work: Callable[[SFTPClient], Awaitable[T]]) -> T:
+        if self._sftp is None:
+            self._ssh, self._sftp = await _connect(self._server, self._location)
+        return await work(self._sftp)
 
     def _close(self) -> None:
         """Without a word to a server that may not answer."""
