@@ -18,7 +18,8 @@ MAX_INDEX: Final = 512
 PART_SIZE: Final = 8 * 2**20
 FOLDER: Final = ".parts"
 
-_FETCH: Final = 4 * 2**20  # bytes that are read at a time
+_FETCH: Final = 2 * 2**20
+"""Bytes that are read at a time: a restore has up to 64 objects open, and so many for each."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**48)]
 
 
