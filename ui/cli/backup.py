@@ -106,7 +106,7 @@ def create(
 @app.command("freehold backup list /backup", name="list")
 def list_all(context: typer.Context, folder: Folder) -> None:
     """List the backups of a folder, the oldest first, as their manifests say: unverified."""
-    from vault.backup.destination import LocalDirectory
+    from vault.backup.destinations.directory import LocalDirectory
     from vault.backup.restore import list_backups
 
     with _failures():
@@ -129,7 +129,7 @@ def list_all(context: typer.Context, folder: Folder) -> None:
 @app.command("freehold backup show /backup ID")
 def show(context: typer.Context, folder: Folder, backup: BackupId) -> None:
     """Show what the manifest of a backup says: unverified, and without a key."""
-    from vault.backup.destination import LocalDirectory
+    from vault.backup.destinations.directory import LocalDirectory
     from vault.backup.format import read_unverified_manifest
     from vault.backup.restore import read_backup_header, read_manifest
 
@@ -175,7 +175,7 @@ def validate(
     It takes the root key: the key file, or the shares. A backup with recipients takes an identity,
     too; without one the signatures and chunks are verified, and not the rows.
     """
-    from vault.backup.destination import LocalDirectory
+    from vault.backup.destinations.directory import LocalDirectory
     from vault.backup.offline import SealedVault
     from vault.backup.restore import read_backup_header, verify_backup, verify_outside
 
@@ -233,7 +233,7 @@ def restore(
     """
     from actors.world import SystemWorld
     from vault.app import make_backend
-    from vault.backup.destination import LocalDirectory
+    from vault.backup.destinations.directory import LocalDirectory
     from vault.backup.offline import SealedVault, read_known_state
     from vault.backup.restore import read_backup_header, restore_backup
 
