@@ -99,6 +99,8 @@ def create(
             partial(progress, lines=True),
             base=base,
             recipients=recipient or (),
+            include_secrets=settings.backup.include_secrets,
+            compress=settings.backup.compression,
         )
     cli_context(context).print_result(_shown(manifest) | {"verifier": verifier})
 

@@ -119,6 +119,8 @@ def back_up_stopped(
     *,
     base: str = "",
     recipients: Iterable[str] = (),
+    include_secrets: bool = True,
+    compress: bool = True,
 ) -> tuple[Manifest, str]:
     """Back up a database that no agent has open, or one on a server; the manifest and who verifies.
 
@@ -144,6 +146,8 @@ def back_up_stopped(
             progress=progress,
             base=below,
             recipients=to,
+            include_secrets=include_secrets,
+            compress=compress,
         )
     finally:
         backend.close()

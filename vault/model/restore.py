@@ -9,7 +9,11 @@ RESTORED_ROW: Final = "restored"
 
 
 class RestoreRecord(Struct, frozen=True, kw_only=True):
-    """A restore: of which backup, as it was at the commit number `commits`. Times are RFC 3339."""
+    """A restore: of which backup, as it was at the commit number `commits`. Times are RFC 3339.
+
+    `only`: the secrets and folders that were restored, if not all. `taken_away`: how many rows were
+    changed or left out because of what audit logs say of later changes, by what was done.
+    """
 
     backup: str
     taken: str
@@ -17,3 +21,5 @@ class RestoreRecord(Struct, frozen=True, kw_only=True):
     time: str
     tokens_kept: bool
     reason: str = ""
+    only: list[str] = []
+    taken_away: dict[str, int] = {}

@@ -58,6 +58,11 @@ async def _record_restore(audit: AuditBroker, store: Store, seal: SealRecord, wo
         f"reason: {made.reason}; backup {made.backup} of {made.taken}, commit {made.commits}, was "
         f"restored at {made.time}; {tokens}"
     )
+    if made.taken_away:
+        counts = (f"{name} {count}" for name, count in made.taken_away.items())
+        what += f"; by the audit logs: {', '.join(counts)}"
+    if made.only:
+        what += f"; of the secrets only {', '.join(made.only)}"
     event = _event(RESTORE_OPERATION, seal, "operator", what[:MAX_TEXT], world)
     await audit.record(replace(event, alert=True))
     await store.commit(_forget_restore)
