@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from protocols.merkle import leaf_hash
+from protocols.merkle import Frontier, leaf_hash
 from vault.audit.checkpoint import (
     TreeHead,
     log_id_of,
@@ -180,20 +180,25 @@ def read_later_changes(
     keys: VaultKeys,
     *,
     progress: Progress,
+    witnesses: Iterable[str] = (),
     accept_faults: bool = False,
 ) -> LaterChanges:
     """Read the audit logs of the nodes, from where each was when the backup was made.
 
-    With `accept_faults` a log that is refused is a fault of the result, and what its signatures
-    cover before the fault counts. Raises `ConflictError` (`audit_log_refused`) otherwise,
-    `UnavailableError` (`too_many_changes`), `OSError`.
+    `witnesses`: signed checkpoints that somebody else has kept, such as an anchor: a log has to
+    have all that its witness has seen. With `accept_faults` a log that is refused is a fault of the
+    result, and what its signatures cover before the fault counts.
+
+    Raises `ConflictError` (`audit_log_refused`), `UnavailableError` (`too_many_changes`),
+    `OSError`.
     """
-    checkpoints = _checkpoints(manifest, keys)
+    checkpoints = _heads(manifest.checkpoints, keys)
+    seen = _heads(witnesses, keys)
     changes = LaterChanges()
     actions: list[_Action] = []
     with progress("Reading audit logs", None) as advance:
         for log in logs:
-            reader = _LogReader(LogLayout(log), keys, checkpoints, accept_gap=accept_faults)
+            reader = _LogReader(LogLayout(log), keys, checkpoints, seen, accept_gap=accept_faults)
             try:
                 for found in reader.actions(advance):
                     actions += found
@@ -231,17 +236,17 @@ def _refused(fault: LogFault) -> ConflictError:
     )
 
 
-def _checkpoints(manifest: Manifest, keys: VaultKeys) -> dict[str, TreeHead]:
+def _heads(notes: Iterable[str], keys: VaultKeys) -> dict[str, TreeHead]:
     """By origin, how long the nodes' logs were; the signatures are those of this vault."""
     found: dict[str, TreeHead] = {}
-    for note in manifest.checkpoints:
+    for note in notes:
         origin = note.partition("\n")[0]
         audit = bind_audit_keys(keys.keyring, origin_node(origin))
         try:
             head = verify_checkpoint(note, audit, audit.public)
         except ValueError as error:
-            raise ConflictError(
-                "audit_log_refused", f"a checkpoint of {origin} in the backup: {error}"
+            raise _refused(
+                LogFault(origin, f"its checkpoint is not this vault's: {error}")
             ) from None
         if head.origin not in found or found[head.origin].size < head.size:
             found[head.origin] = head
@@ -256,12 +261,14 @@ class _LogReader:
         layout: LogLayout,
         keys: VaultKeys,
         checkpoints: dict[str, TreeHead],
+        seen: dict[str, TreeHead],
         *,
         accept_gap: bool,
     ) -> None:
         self._layout = layout
         self._keys = keys
         self._checkpoints = checkpoints
+        self._seen = seen
         self._accept_gap = accept_gap
         self._started: dict[tuple[str, str, str], _Action] = {}
         self.gap = ""  # what is missing at its beginning, if that is accepted
@@ -286,6 +293,7 @@ class _LogReader:
         audit = bind_audit_keys(self._keys.keyring, node)
         known = self._checkpoints.get(origin)
         self.start = 0 if known is None else known.size
+        heads = [head for head in (known, self._seen.get(origin)) if head is not None]
         verifier = LogVerifier(self._layout, audit, audit.public)
         pending: list[_Action] = []
         tree, done = None, 0
@@ -300,33 +308,25 @@ class _LogReader:
                     )
                     if not self._accept_gap:
                         raise ValueError(self.gap)
-                self._require_checkpoint(known, tree.size, tree.root)
+                _require_heads(heads, tree)
             if verified.record.kind in _SIGNED:
                 yield pending
                 pending = []
                 self.covered = max(tree.size, self.covered)
             tree.append(leaf_hash(sha256, verified.line.data))
-            self._require_checkpoint(known, tree.size, tree.root)
+            _require_heads(heads, tree)
             pending += self._action_of(verified.record, node)
             if done % PROGRESS_ROWS == 0:
                 advance(PROGRESS_ROWS)
         advance(done % PROGRESS_ROWS)
         size = 0 if tree is None else tree.size
-        if size < self.start:
-            raise ValueError(
-                f"it ends after {size} records, and had {self.start} when the backup was made"
-            )
+        for head in heads:
+            if size < head.size:
+                raise ValueError(
+                    f"it ends after {size} records, and had {head.size} before: it was cut"
+                )
         self.covered = size
-        unfinished = [each for each in self._started.values() if each.seq >= self.start]
-        yield [*pending, *unfinished]
-
-    def _require_checkpoint(
-        self, known: TreeHead | None, size: int, root: Callable[[], bytes]
-    ) -> None:
-        if known is not None and size == known.size and root() != known.root:
-            raise ValueError(
-                f"its first {size} records are not those that it had when the backup was made"
-            )
+        yield [*pending, *(each for each in self._started.values() if each.seq >= self.start)]
 
     def _action_of(self, record: AuditRecord, node: str) -> list[_Action]:
         """What a record says was done; nothing while its outcome is not there."""
@@ -348,6 +348,12 @@ class _LogReader:
             return []
         request = None if begun is None else begun.request
         return [_action(record, node, request, body.get("response"), certain=is_done)]
+
+
+def _require_heads(heads: Iterable[TreeHead], tree: Frontier) -> None:
+    for head in heads:
+        if tree.size == head.size and tree.root() != head.root:
+            raise ValueError(f"its first {head.size} records are not those that it had before")
 
 
 def _action(
@@ -645,9 +651,8 @@ class _Planner:
         ended |= {
             row.id
             for _, row in self._tokens
-            if row.user_id in users or not changes.ended_tokens.isdisjoint(
-                (row.accessor, self._hash(row.accessor))
-            )
+            if row.user_id in users
+            or not changes.ended_tokens.isdisjoint((row.accessor, self._hash(row.accessor)))
         }
         children: dict[str, list[str]] = {}
         for _, row in self._tokens:

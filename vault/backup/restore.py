@@ -19,6 +19,7 @@ from msgspec import Struct
 from protocols.instant import rfc3339
 from protocols.merkle import Frontier, leaf_hash
 from vault.audit.record import MAX_TEXT
+from vault.backup.choice import require_not_later
 from vault.backup.create import require_totals
 from vault.backup.destination import Destination
 from vault.backup.format import (
@@ -92,11 +93,13 @@ from vault.store.transaction import StoreTx, TransactionBatch
 class KnownState(NamedTuple):
     """What this machine knows of from its anchor and audit log; 0: nothing.
 
-    The highest count of commits, and the highest epoch of the keyring.
+    The highest count of commits, the highest epoch of the keyring, and the signed head of the audit
+    log that the anchor has seen.
     """
 
     commits: int = 0
     epoch: int = 0
+    checkpoint: str = ""
 
 
 NOTHING_KNOWN: Final = KnownState()
@@ -217,6 +220,9 @@ class Selection(NamedTuple):
     keep_erased: bool = False
 
 
+WHOLE: Final = Selection()
+
+
 class RestorePlan(NamedTuple):
     """What a restore writes: the rows of a verified backup, chosen and changed.
 
@@ -251,16 +257,23 @@ def plan_restore(
     *,
     progress: Progress,
     identity: Identity | None = None,
-    selection: Selection = Selection(),  # noqa: B008  # immutable
+    selection: Selection = WHOLE,
+    at: int = 0,
     count: bool = False,
 ) -> RestorePlan:
     """Verify the backup, and find out what of it is restored. Nothing is written.
 
-    Raises as `verify_backup`; `ConflictError` (`backup_outdated`), `UnavailableError`
-    (`store_newer`), `NotFoundError` (`backup_secret_missing`): no secret is chosen.
+    `at` (Unix ns): its last commit is not later. With `count` the rows of each table are counted.
+
+    Raises as `verify_backup`; `ConflictError` (`backup_outdated`, `backup_later`,
+    `backup_without_secrets`), `UnavailableError` (`store_newer`), `NotFoundError`
+    (`backup_secret_missing`): no secret is chosen.
     """
     verified = verify_backup(source, backup, keys, identity=identity, progress=progress)
     _require_schema(verified.manifest)
+    require_not_later(verified.time, at)
+    if selection.only and verified.manifest.excluded:
+        raise without_secrets(backup)
     changes = NO_CHANGES
     if selection.later is not None:
         with merged_rows(source, verified.manifests, keys, identity) as entries:
@@ -299,6 +312,7 @@ def restore_backup(
     only: tuple[str, ...] = (),
     later: LaterChanges | None = None,
     keep_erased: bool = False,
+    at: int = 0,
     reason: str = "",
     most: int = BATCH_ROWS,
 ) -> RestoreResult:
@@ -318,6 +332,7 @@ def restore_backup(
         progress=progress,
         identity=identity,
         selection=Selection(keep_tokens, only, later, keep_erased),
+        at=at,
     )
     verified = plan.verified
     try:
@@ -506,6 +521,14 @@ def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
             elif isinstance(row, VersionRow | AccessRow) and row.secret_id not in secrets:
                 continue
         yield entry
+
+
+def without_secrets(backup: str) -> ConflictError:
+    """The error for secrets that are wanted of a backup that has none."""
+    return ConflictError(
+        "backup_without_secrets",
+        f"the backup {backup} was made without secrets (backup.include_secrets): use another one",
+    )
 
 
 def is_named(name: str, chosen: tuple[str, ...]) -> bool:
