@@ -13,6 +13,7 @@ from tests.acceptance.agent import Agent, Answer, running, served_agent
 from tests.acceptance.command import freehold
 
 REASON = "the disk failed"
+RULE = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
 Ids = dict[str, str]
 
 
@@ -96,8 +97,7 @@ def make_credentials(agent: Agent) -> Ids:
     """Users, keys, tokens, policies and roles; the ids."""
     ids: Ids = {}
     for name in ("kept", "ended"):
-        policy = {"rules": [{"paths": ["secret/*"], "capabilities": ["read"]}]}
-        require(agent, "PUT", f"/api/v1/policies/{name}", policy)
+        require(agent, "PUT", f"/api/v1/policies/{name}", {"rules": [RULE]})
         role = {"policies": ["kept", "ended"]}
         require(agent, "PUT", f"/api/v1/roles/{name}", role)
     for name in ("ann", "bob", "eve", "dan"):
@@ -125,7 +125,7 @@ def take_away(agent: Agent, ids: Ids) -> None:
     require(agent, "POST", "/v1/auth/token/revoke-accessor", {"accessor": ids["token1"]})
     require(agent, "POST", "/api/v1/destroy/secret/app/two", {"versions": [2]})
     require(agent, "DELETE", "/v1/secret/metadata/app/purged")
-    require(agent, "PUT", "/api/v1/policies/kept", {"rules": []})
+    require(agent, "PUT", "/api/v1/policies/kept", {"rules": [RULE | {"paths": ["other/*"]}]})
 
 
 def as_key(agent: Agent, text: str) -> int:
