@@ -316,6 +316,10 @@ class _LogReader:
             tree.append(leaf_hash(sha256, verified.line.data))
             _require_heads(heads, tree)
             pending += self._action_of(verified.record, node)
+            if tree.size == verifier.stored_head.head.size:
+                yield pending
+                pending = []
+                self.covered = tree.size
             if done % PROGRESS_ROWS == 0:
                 advance(PROGRESS_ROWS)
         advance(done % PROGRESS_ROWS)
