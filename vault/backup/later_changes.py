@@ -119,12 +119,16 @@ class NotApplied(Struct, frozen=True):
 
 
 class LogReading(Struct, frozen=True):
-    """What was read of one log: its records from number `start` on, up to `size`."""
+    """What was read of one log: its records from number `start` on, up to `size`.
+
+    `commits`: how many of the store's commits its head knows of.
+    """
 
     log: str
     node: str
     start: int
     size: int
+    commits: int
 
 
 class _Action(NamedTuple):
@@ -173,6 +177,11 @@ class LaterChanges:
     faults: list[LogFault] = field(default_factory=list)
     missing_nodes: list[str] = field(default_factory=list)
 
+    @property
+    def commits(self) -> int:
+        """The highest count of the store's commits that one of the logs knows of."""
+        return max((reading.commits for reading in self.readings), default=0)
+
 
 def read_later_changes(
     logs: Iterable[Path],
@@ -217,7 +226,7 @@ def read_later_changes(
                 changes.faults.append(LogFault(str(log), reader.gap))
             if reader.node:
                 changes.readings.append(
-                    LogReading(str(log), reader.node, reader.start, reader.covered)
+                    LogReading(str(log), reader.node, reader.start, reader.covered, reader.commits)
                 )
     read = {reading.node for reading in changes.readings}
     changes.missing_nodes = sorted(set(map(origin_node, checkpoints)) - read)
@@ -274,6 +283,7 @@ class _LogReader:
         self.gap = ""  # what is missing at its beginning, if that is accepted
         self.node = ""
         self.start = 0
+        self.commits = 0
         self.covered = 0  # records that a signature covers
 
     def actions(self, advance: Callable[[int], None]) -> Iterator[list[_Action]]:
@@ -301,6 +311,7 @@ class _LogReader:
             if tree is None:
                 tree = verifier.first_tree.copy()
                 self.node = node
+                self.commits = verifier.stored_head.head.store
                 if tree.size > self.start:
                     self.gap = (
                         f"its first record is number {tree.size}, and the backup was made when it "

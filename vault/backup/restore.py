@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 import msgspec
 from msgspec import Struct
@@ -85,8 +85,8 @@ from vault.store.interface import StoreSession, WriteSet
 from vault.store.row_guard import check_row
 from vault.store.schema import HEAD
 from vault.store.sql import SqlBackend, SqlSession
-from vault.store.table import Key, Table
-from vault.store.tables import SCHEMA_LEVEL, SECRETS, SYSTEM, TOKENS
+from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table
+from vault.store.tables import NODES, SCHEMA_LEVEL, SECRETS, SYSTEM, TOKENS
 from vault.store.transaction import StoreTx, TransactionBatch
 
 
@@ -100,6 +100,10 @@ class KnownState(NamedTuple):
     commits: int = 0
     epoch: int = 0
     checkpoint: str = ""
+
+    def at_least(self, commits: int) -> Self:
+        """With so many commits, too."""
+        return self._replace(commits=max(self.commits, commits))
 
 
 NOTHING_KNOWN: Final = KnownState()
@@ -352,7 +356,7 @@ def restore_backup(
                 stamp=_stamp(system, keys),
                 totals=totals,
                 root_key=root_key,
-                known=known,
+                known=known if later is None else known.at_least(later.commits),
                 record=RestoreRecord(
                     backup=verified.manifest.id,
                     taken=verified.manifest.created,
@@ -633,7 +637,9 @@ def _finish(
 
     def change(tx: StoreTx) -> None:
         tx.put(SYSTEM, SystemRow(name=KEYRING_ROW, value=keyring))
-        tx.put(SYSTEM, SystemRow(name=RESTORED_ROW, value=msgspec.json.encode(ending.record)))
+        nodes = [row.id for row in tx.select(NODES, StoreQuery(limit=MAX_LIMIT))]
+        record = msgspec.structs.replace(ending.record, awaited=nodes)
+        tx.put(SYSTEM, SystemRow(name=RESTORED_ROW, value=msgspec.json.encode(record)))
 
     def apply(session: StoreSession) -> WriteSet:
         batch = TransactionBatch(session, keys.guard, None)
