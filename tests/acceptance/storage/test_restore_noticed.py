@@ -131,6 +131,11 @@ def test_an_agent_that_has_seen_more(folder: Path, make: Callable[[], str]) -> N
             )  # fmt: skip
             assert accepted.returncode == 0, accepted.stderr
             with running(other):
+                unsealed = freehold(
+                    "operator", "unseal", "--config", str(other.folder / "vault.yaml"),
+                    environment={"FREEHOLD_ADDR": other.address},
+                )  # fmt: skip
+                assert unsealed.returncode == 0, unsealed.stderr
                 assert other.call("GET", "/v1/secret/data/app").status == 200
                 assert len(events(other, "sys.accept_rollback")) == 1
                 assert len(events(other, "sys.restore")) == 1
