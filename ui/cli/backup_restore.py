@@ -1,11 +1,9 @@
 """What `freehold backup restore` and `freehold backup recover` do once the keys are there."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import quote
 
 import msgspec
 
@@ -25,8 +23,7 @@ if TYPE_CHECKING:
     from vault.backup.offline import Identity, RootKey
     from vault.backup.recover import BackupSecret
     from vault.backup.restore import KnownState, RestorePlan, RestoreResult
-    from vault.config.settings import Settings, StorageSettings
-    from vault.store.interface import StoreSession
+    from vault.config.settings import Settings
 
 _REPORTED: Final = partial(progress, lines=True)
 
@@ -239,6 +236,7 @@ def _compare(
     request: RestoreRequest, plan: "RestorePlan", against: "Settings | None", limit: int
 ) -> "BackupDiff | None":
     """The differences from the database; None if there is none of this vault to compare with."""
+    from vault.app import read_storage
     from vault.backup.diff import diff_backup
     from vault.backup.restore import merged_rows
     from vault.errors import VaultError
@@ -252,7 +250,7 @@ def _compare(
     manifests = plan.verified.manifests
     try:
         with (
-            _reading(storage) as session,
+            read_storage(storage) as session,
             merged_rows(request.source, manifests, keys, request.identity) as entries,
         ):
             return diff_backup(plan.choose(entries), session, keys.keyring.vault, limit=limit)
@@ -261,25 +259,6 @@ def _compare(
             raise
         print_note(f"Not compared with the database of the configuration: {error.message}")
         return None
-
-
-@contextmanager
-def _reading(storage: "StorageSettings") -> Iterator["StoreSession"]:
-    """The database, which is not taken and not written."""
-    from vault.app import make_server_backend
-    from vault.store.sqlite import ForeignSqliteReader
-
-    if storage.server is not None:
-        with make_server_backend(storage, storage.server).read_closed() as session:
-            yield session
-        return
-    reader = ForeignSqliteReader(f"sqlite:///{quote(str(storage.file))}", readers=1)
-    reader.open()
-    try:
-        with reader.read() as session:
-            yield session
-    finally:
-        reader.close()
 
 
 # Into a vault that is in use.
