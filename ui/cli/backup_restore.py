@@ -51,15 +51,20 @@ class RestoreRequest(NamedTuple):
 def choose(source: "Destination", backup: str, *, vault: str, at: int) -> "ChosenBackup":
     """The backup that is meant. Raises as `vault.backup.choice.choose_backup`."""
     from vault.backup.choice import LATEST, choose_backup
-    from vault.backup.format import read_unverified_manifest, require_id
-    from vault.backup.restore import list_backups, read_manifest
+    from vault.backup.restore import list_backups, read_named_manifest
+    from vault.errors import VaultError
 
-    if backup != LATEST:
-        read_unverified_manifest(read_manifest(source, require_id(backup)))  # why it is none
-    found, faults = list_backups(source)
-    for fault in faults:
-        print_note(f"Warning: {fault.message}")
-    return choose_backup(found, backup, vault=vault, at=at)
+    if backup == LATEST:
+        found, faults = list_backups(source)
+        for fault in faults:
+            print_note(f"Warning: {fault.message}")
+        return choose_backup(found, backup, vault=vault, at=at)
+    named = read_named_manifest(source, backup)
+    try:
+        others = [each for each in list_backups(source)[0] if each.id != named.id]
+    except VaultError:  # what is wrong with others is no matter here
+        others = []
+    return choose_backup([named, *others], backup, vault=vault, at=at)
 
 
 def restore(request: RestoreRequest, *, reason: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ from vault.model.records import (
 from vault.seal.bound_keys import bind_audit_keys
 from vault.store.bulk import PROGRESS_ROWS, Progress, encode_row
 from vault.store.row_guard import stamp_row
-from vault.store.tables import API_KEYS
+from vault.store.tables import TOKENS
 
 MAX_ACTIONS: Final = 100_000
 """Actions that are held in memory; with more of them the restore is refused."""
@@ -353,10 +353,11 @@ class _LogReader:
             return []
         place = (str(body.get("request_id")), operation, str(body.get("path")))
         if body.get("phase") == "intent":
+            given_up = []
             if len(self._started) >= MAX_STARTED:
-                del self._started[next(iter(self._started))]
+                given_up = [self._started.pop(next(iter(self._started)))]
             self._started[place] = _action(record, node, body.get("request"), None, certain=False)
-            return []
+            return [each for each in given_up if each.seq >= self.start]
         begun = self._started.pop(place, None)
         is_done = body.get("result") == "ok"
         if record.seq < self.start or not (is_done or body.get("code") in _UNCERTAIN):
@@ -561,6 +562,18 @@ def plan_changes(
     return planner.plan()
 
 
+class _Token(NamedTuple):
+    """What is kept in memory of a token, until all are known."""
+
+    id: str
+    parent: str
+    accessor: str
+    user_id: str
+
+
+_TOKENS_POSITION: Final = TABLES.index(TOKENS)
+
+
 class _Planner:
     """Looks at all rows, parents before those that refer to them."""
 
@@ -575,35 +588,31 @@ class _Planner:
         self._counts: dict[str, int] = {}
         self._erased_ids: set[str] = set()
         self._heads: dict[str, tuple[Entry, set[str]]] = {}  # whose versions are destroyed
-        self._tokens: list[tuple[Place, TokenRow]] = []
-        self._usage: dict[str, Place] = {}
+        self._tokens: list[_Token] = []
+        self._gone: set[str] = set()  # accessors and ids of credentials that are left out
+        self._tokens_ended = False
+        self._looks: dict[type, Callable[[Entry, Any], None]] = {
+            SecretRow: self._look_at_secret,
+            VersionRow: self._look_at_version,
+            AccessRow: self._look_at_access,
+            UserRow: self._look_at_user,
+            RoleRow: self._look_at_role,
+            ApiKeyRow: self._look_at_key,
+            TokenRow: self._look_at_token,
+            PolicyRow: self._look_at_policy,
+            UsageRow: self._look_at_usage,
+        }
 
     def look_at(self, entry: Entry) -> None:
-        match entry.row:
-            case SecretRow():
-                self._look_at_secret(entry, entry.row)
-            case VersionRow():
-                self._look_at_version(entry, entry.row)
-            case AccessRow():
-                if entry.row.secret_id in self._erased_ids:
-                    self._rows[entry.place] = None
-            case UserRow():
-                self._look_at_user(entry, entry.row)
-            case RoleRow():
-                self._look_at_role(entry, entry.row)
-            case ApiKeyRow():
-                self._look_at_key(entry, entry.row)
-            case TokenRow():
-                bare = replace(entry.row, secret_hash=b"", policies=[], meta={})
-                self._tokens.append((entry.place, bare))
-            case PolicyRow():
-                if entry.row.name in self._changes.deleted_policies:
-                    self._leave_out(entry.place, "policies_deleted")
-            case UsageRow():
-                self._usage[entry.row.credential_id] = entry.place
+        if not self._tokens_ended and entry.place[0] > _TOKENS_POSITION:
+            self._end_tokens()
+        look = self._looks.get(type(entry.row))
+        if look is not None:
+            look(entry, entry.row)
 
     def plan(self) -> ChangePlan:
-        self._end_tokens()
+        if not self._tokens_ended:
+            self._end_tokens()
         return ChangePlan(self._rows, dict(sorted(self._counts.items())))
 
     def _look_at_secret(self, entry: Entry, row: SecretRow) -> None:
@@ -628,6 +637,10 @@ class _Planner:
         self._replace(entry, "versions_destroyed", destroyed=True, wrapped_dek=b"", box=b"")
         if row.version == head.row.current_version:
             self._replace(head, "", status=str(RecordStatus.DESTROYED))
+
+    def _look_at_access(self, entry: Entry, row: AccessRow) -> None:
+        if row.secret_id in self._erased_ids:
+            self._rows[entry.place] = None
 
     def _look_at_user(self, entry: Entry, row: UserRow) -> None:
         changes = self._changes
@@ -655,39 +668,43 @@ class _Planner:
     def _look_at_key(self, entry: Entry, row: ApiKeyRow) -> None:
         if row.user_id in self._changes.deleted_users:
             self._rows[entry.place] = None
+            self._gone.add(row.id)
         elif row.id in self._changes.revoked_keys and row.status != RecordStatus.REVOKED:
             self._replace(entry, "api_keys_revoked", status=str(RecordStatus.REVOKED))
 
+    def _look_at_token(self, _entry: Entry, row: TokenRow) -> None:
+        self._tokens.append(_Token(row.id, row.parent, row.accessor, row.user_id))
+
+    def _look_at_policy(self, entry: Entry, row: PolicyRow) -> None:
+        if row.name in self._changes.deleted_policies:
+            self._leave_out(entry.place, "policies_deleted")
+
+    def _look_at_usage(self, entry: Entry, row: UsageRow) -> None:
+        if row.credential_id in self._gone:
+            self._rows[entry.place] = None
+
     def _end_tokens(self) -> None:
         """Leave out the tokens that ended, with all that came from them."""
+        self._tokens_ended = True
         changes = self._changes
         users = changes.deleted_users | changes.users_without_tokens
-        ended: set[str] = {KEY_PARENT + key for key in changes.revoked_keys}
-        ended |= {
-            row.id
-            for _, row in self._tokens
-            if row.user_id in users
-            or not changes.ended_tokens.isdisjoint((row.accessor, self._hash(row.accessor)))
-        }
+        ended = {KEY_PARENT + key for key in changes.revoked_keys}
         children: dict[str, list[str]] = {}
-        for _, row in self._tokens:
-            children.setdefault(row.parent, []).append(row.id)
+        for token in self._tokens:
+            names = (token.accessor, self._hash(token.accessor))
+            if token.user_id in users or not changes.ended_tokens.isdisjoint(names):
+                ended.add(token.id)
+            children.setdefault(token.parent, []).append(token.id)
         waiting = list(ended)
         while waiting:
             found = [child for child in children.get(waiting.pop(), ()) if child not in ended]
             ended.update(found)
             waiting += found
-        for place, row in self._tokens:
-            if row.id in ended:
-                self._leave_out(place, "tokens_revoked")
-                self._leave_out_usage(row.accessor)
-        for (position, key), row in list(self._rows.items()):
-            if row is None and TABLES[position] is API_KEYS:
-                self._leave_out_usage(str(key[0]))
-
-    def _leave_out_usage(self, credential: str) -> None:
-        if credential in self._usage:
-            self._rows[self._usage[credential]] = None
+        for token in self._tokens:
+            if token.id in ended:
+                self._leave_out((_TOKENS_POSITION, (token.id,)), "tokens_revoked")
+                self._gone.add(token.accessor)
+        self._tokens.clear()
 
     def _still(self, names: list[str], kept: frozenset[str] | None) -> list[str]:
         return names if kept is None else [name for name in names if self._hash(name) in kept]

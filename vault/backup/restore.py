@@ -155,6 +155,11 @@ def read_manifest(source: Destination, backup: str) -> bytes:
     return note
 
 
+def read_named_manifest(source: Destination, backup: str) -> Manifest:
+    """What the manifest of this id says, unverified. Raises as `read_manifest`."""
+    return _require_name(read_unverified_manifest(read_manifest(source, backup)), backup)
+
+
 def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]:
     """What the manifests say, unverified, the oldest first; and why others are no manifests."""
     found, faults = list[Manifest](), list[VaultError]()
@@ -163,9 +168,7 @@ def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]
         if name == backup:
             continue
         try:
-            found.append(
-                _require_name(read_unverified_manifest(read_manifest(source, backup)), backup)
-            )
+            found.append(read_named_manifest(source, backup))
         except (TamperedError, ValidationError) as error:
             error.message = f"{name}: {error.message}"
             faults.append(error)
@@ -174,7 +177,7 @@ def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]
 
 def read_backup_header(source: Destination, backup: str) -> Header:
     """The header, unverified but for what the manifest says: to find the keys that open it."""
-    manifest = _require_name(read_unverified_manifest(read_manifest(source, backup)), backup)
+    manifest = read_named_manifest(source, backup)
     with source.open(backup + DATA) as file:
         return read_header(file, manifest)[0]
 
