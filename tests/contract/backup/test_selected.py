@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from tests.contract.backup.samples import back_up, ignored, restore
@@ -16,7 +17,7 @@ from tools import backup_verify
 from vault.backup.choice import choose_backup, require_not_later
 from vault.backup.destination import LocalDirectory
 from vault.backup.diff import BackupDiff, diff_backup
-from vault.backup.format import SECRET_TABLES, Manifest, read_unverified_manifest
+from vault.backup.format import SECRET_TABLES, Manifest, read_unverified_manifest, sign_manifest
 from vault.backup.keys import VaultKeys
 from vault.backup.recover import BackupSecret, read_backup_secrets
 from vault.backup.restore import merged_rows, read_manifest, verify_backup
@@ -339,3 +340,49 @@ def test_choice(in_file: Vault, folder: Path) -> None:
     require_not_later(hour, hour)
     with pytest.raises(ConflictError, match="earlier time"):
         require_not_later(hour + 1, hour)
+
+
+def signed(vault: Vault, folder: Path, manifest_: Manifest) -> None:
+    """Put this manifest, with a signature of the vault, in the place of its own."""
+    note = sign_manifest(manifest_, VaultKeys(vault.keyring).backup)
+    (folder / f"{manifest_.id}.manifest").write_bytes(note)
+
+
+@pytest.mark.parametrize(
+    "excluded", [(), ("users",), ("secrets",), (*SECRET_TABLES, "users"), SECRET_TABLES[::-1]]
+)
+def test_other_tables_that_are_left_out(
+    in_file: Vault, folder: Path, excluded: tuple[str, ...]
+) -> None:
+    """There is one form; even the vault's own signature makes no other."""
+    made = back_up(in_file, folder, include_secrets=False)
+    signed(in_file, folder, replace(made, excluded=excluded))
+    with pytest.raises(TamperedError, match="not of format 1"):
+        verify_backup(LocalDirectory(folder), made.id, VaultKeys(in_file.keyring), progress=ignored)
+
+
+def test_what_is_left_out_is_the_same_everywhere(in_file: Vault, folder: Path) -> None:
+    """In the manifest, in the header, in the tables, and in the base."""
+    source, keys = LocalDirectory(folder), VaultKeys(in_file.keyring)
+    whole = back_up(in_file, folder)
+    signed(in_file, folder, replace(whole, excluded=SECRET_TABLES))
+    with pytest.raises(TamperedError, match="not of format 1"):  # it counts secrets
+        verify_backup(source, whole.id, keys, progress=ignored)
+    without = back_up(in_file, folder, include_secrets=False)
+    signed(in_file, folder, replace(without, excluded=UNSET))
+    with pytest.raises(TamperedError, match="of another backup"):
+        verify_backup(source, without.id, keys, progress=ignored)
+    signed(in_file, folder, without)
+    later = back_up(in_file, folder, base=without, include_secrets=False)
+    base = replace(without, excluded=UNSET)
+    signed(in_file, folder, base)
+    signed(in_file, folder, replace(later, base=base.reference))
+    with pytest.raises(TamperedError, match="other tables"):
+        verify_backup(source, later.id, keys, progress=ignored)
+
+
+def test_a_manifest_of_before(in_file: Vault, folder: Path) -> None:
+    """One with all tables has no such field, so an older program reads it."""
+    made = back_up(in_file, folder)
+    assert b"excluded" not in (folder / f"{made.id}.manifest").read_bytes()
+    assert b'"excluded"' not in (folder / f"{made.id}.backup").read_bytes()
