@@ -341,6 +341,22 @@ def test_recover_into_a_running_agent(agent: Agent) -> None:
     run(*asked[:2], "../backups", *asked[3:], agent=agent, code=1)
 
 
+def test_recover_of_kv_version_1(agent: Agent) -> None:
+    """Where deleting is erasing."""
+    require(agent, "POST", "/v1/sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
+    require(agent, "POST", "/v1/old/app", {"value": "first"})
+    made = back_up(agent)
+    require(agent, "DELETE", "/v1/old/app")
+    asked = ("recover", agent.folder / "backups", "latest", "old/app", "--config", config_of(agent))
+    (row,) = run(*asked, agent=agent)
+    assert (row["action"], made["kind"]) == ("create", "full")
+    assert require(agent, "GET", "/v1/old/app")["data"] == {"value": "first"}
+    require(agent, "POST", "/v1/old/app", {"value": "second"})
+    (row,) = run(*asked, "--overwrite", agent=agent)
+    assert row["action"] == "write"
+    assert require(agent, "GET", "/v1/old/app")["data"] == {"value": "first"}
+
+
 def test_recover_takes_a_policy(agent: Agent) -> None:
     """The root key alone writes nothing: the caller's policies decide, and the log has it."""
     write(agent, "app/one")
