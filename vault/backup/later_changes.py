@@ -8,6 +8,7 @@ what the backup holds is hashed and compared.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,9 +26,10 @@ from vault.audit.checkpoint import (
 )
 from vault.audit.hashing import ValueHasher
 from vault.audit.head_file import read_unverified_origin
+from vault.audit.keys import AuditKeys
 from vault.audit.layout import LogLayout
-from vault.audit.record import AuditRecord
-from vault.audit.verify import BadLogError, LogVerifier
+from vault.audit.record import AuditRecord, commit_mark, split_commit
+from vault.audit.verify import BadLogError, LogVerifier, VerifiedRecord
 from vault.authn.credential_validity import KEY_PARENT
 from vault.backup.format import TABLES, Manifest
 from vault.backup.keys import VaultKeys
@@ -279,6 +281,7 @@ class _LogReader:
         self._checkpoints = checkpoints
         self._seen = seen
         self._accept_gap = accept_gap
+        self._tree = Frontier(sha256)  # over the records so far
         self._started: dict[tuple[str, str, str], _Action] = {}
         self.gap = ""  # what is missing at its beginning, if that is accepted
         self.node = ""
@@ -306,35 +309,27 @@ class _LogReader:
         heads = [head for head in (known, self._seen.get(origin)) if head is not None]
         verifier = LogVerifier(self._layout, audit, audit.public)
         pending: list[_Action] = []
-        tree, done = None, 0
-        for done, verified in enumerate(verifier.records(), 1):
-            if tree is None:
-                tree = verifier.first_tree.copy()
+        done = 0
+        for done, verified in enumerate(self._records(verifier, audit), 1):
+            if done == 1:
                 self.node = node
-                self.commits = verifier.stored_head.head.store
-                if tree.size > self.start:
-                    self.gap = (
-                        f"its first record is number {tree.size}, and the backup was made when it "
-                        f"had {self.start}"
-                    )
-                    if not self._accept_gap:
-                        raise ValueError(self.gap)
-                _require_heads(heads, tree)
+                self._begin(verifier)
+                _require_heads(heads, self._tree)
             if verified.record.kind in _SIGNED:
                 yield pending
                 pending = []
-                self.covered = max(tree.size, self.covered)
-            tree.append(leaf_hash(sha256, verified.line.data))
-            _require_heads(heads, tree)
+                self.covered = max(self._tree.size, self.covered)
+            self._tree.append(leaf_hash(sha256, verified.line.data))
+            _require_heads(heads, self._tree)
             pending += self._action_of(verified.record, node)
-            if tree.size == verifier.stored_head.head.size:
+            if self._tree.size == verifier.stored_head.head.size:
                 yield pending
                 pending = []
-                self.covered = tree.size
+                self.covered = self._tree.size
             if done % PROGRESS_ROWS == 0:
                 advance(PROGRESS_ROWS)
         advance(done % PROGRESS_ROWS)
-        size = 0 if tree is None else tree.size
+        size = self._tree.size
         for head in heads:
             if size < head.size:
                 raise ValueError(
@@ -342,6 +337,35 @@ class _LogReader:
                 )
         self.covered = size
         yield [*pending, *(each for each in self._started.values() if each.seq >= self.start)]
+
+    def _begin(self, verifier: LogVerifier) -> None:
+        """Before the first record that is here."""
+        self._tree = verifier.first_tree.copy()
+        self.commits = verifier.stored_head.head.store
+        if self._tree.size > self.start:
+            self.gap = (
+                f"its first record is number {self._tree.size}, and the backup was made when it "
+                f"had {self.start}"
+            )
+            if not self._accept_gap:
+                raise ValueError(self.gap)
+
+    def _records(self, verifier: LogVerifier, audit: AuditKeys) -> Iterator[VerifiedRecord]:
+        """The records; those behind the head are no fault if the agent's commit marks cover them.
+
+        A crash between a batch and the head leaves such, and the agent keeps them at its start.
+        """
+        marked = 0
+        try:
+            for verified in verifier.records():
+                yield verified
+                is_behind = self._tree.size > verifier.stored_head.head.size
+                if is_behind and _is_marked(verified, audit):
+                    marked = self._tree.size
+        except BadLogError as error:
+            is_whole = bool(marked) and marked == self._tree.size
+            if not (is_whole and error.line and error.seq == verifier.stored_head.head.size):
+                raise
 
     def _action_of(self, record: AuditRecord, node: str) -> list[_Action]:
         """What a record says was done; nothing while its outcome is not there."""
@@ -364,6 +388,13 @@ class _LogReader:
             return []
         request = None if begun is None else begun.request
         return [_action(record, node, request, body.get("response"), certain=is_done)]
+
+
+def _is_marked(verified: VerifiedRecord, audit: AuditKeys) -> bool:
+    """Whether the record ends a batch that the agent has written, whole."""
+    line, mark = split_commit(verified.line.data)
+    expected = commit_mark(audit, bytes.fromhex(verified.record.prev), line)
+    return compare_digest(mark, expected.encode())
 
 
 def _require_heads(heads: Iterable[TreeHead], tree: Frontier) -> None:

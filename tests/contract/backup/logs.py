@@ -34,6 +34,7 @@ class AuditLog:
         self._log_id = log_id_of(keyring.vault, node)
         self._rotation = rotation
         self.time = NOW
+        self.heads: list[bytes] = []  # the head file after each batch
         file.parent.mkdir(parents=True, exist_ok=True)
         self.append("secret.read", "secret/app")
 
@@ -65,6 +66,7 @@ class AuditLog:
         pending = [prepare_event(event, self.time, hasher) for event in events]
         for batch in pending:
             sink.write((composer.compose([batch], self.time),))
+            self.heads.append(LogLayout(self.file).head_file.read_bytes())
         sink.close()
 
     @property

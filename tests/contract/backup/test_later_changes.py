@@ -362,6 +362,21 @@ def test_a_log_that_was_changed(case: Case, attack: Callable[[AuditLog], None]) 
         assert changes.deleted_users == {"bob"}
 
 
+def test_records_of_a_crash(case: Case) -> None:
+    """Written before the head was: the agent's own mark is on them, and they count."""
+    vault, log, folder = case
+    manifest = back_up(vault, folder)
+    log.append("user.delete", "sys/users/bob")
+    log.append("key.revoke", "sys/keys/key-1")
+    log.file.with_name("audit.log.head").write_bytes(log.heads[-2])
+    changes = later(vault, manifest, log)
+    assert changes.revoked_keys == {"key-1"}
+    assert changes.deleted_users == {"bob"}
+    log.file.write_bytes(log.file.read_bytes().replace(b"keys/key-1", b"keys/key-2"))
+    refuse(vault, manifest, log, "audit.log")
+    assert later(vault, manifest, log, accept_faults=True).revoked_keys == set()
+
+
 def test_log_and_head_set_back_together(case: Case, tmp_path: Path) -> None:
     """To before the backup: the backup tells. To after it: the anchor does."""
     vault, log, folder = case
