@@ -51,6 +51,12 @@ TABLES = (
     "mounts", "secrets", "secret_versions", "secret_access", "users", "roles", "api_keys", "tokens",
     "policies", "credential_usage", "nodes", "audit_blocks", "leases", "system",
 )  # fmt: skip
+SECRET_TABLES = ["secrets", "secret_versions", "secret_access"]
+FIELDS = (
+    "format", "org", "vault", "id", "base", "depth", "created", "commits", "feed", "epoch",
+    "schema", "header", "size", "chunks", "chunk_root", "content", "records", "row_root", "tables",
+    "checkpoints",
+)  # fmt: skip
 
 
 class BadBackupError(Exception):
@@ -115,6 +121,8 @@ def parse_manifest(note: bytes, name: str) -> dict[str, Any]:
     manifest = parse_json(body)
     require(manifest.get("format") == 1, "the manifest is not of format 1")
     require(origin == f"freehold.backup/{manifest['vault']}".encode(), "the origin is another's")
+    require(set(manifest) - {"excluded"} == set(FIELDS), "the manifest has other fields")
+    require(manifest.get("excluded", SECRET_TABLES) == SECRET_TABLES, "unknown tables are left out")
     require(manifest["id"] == name, "the manifest is of another backup than its name says")
     require(signatures.count(b"\n") == 1, "the manifest has not one signature")
     return manifest
@@ -213,7 +221,7 @@ def read_header(source: BinaryIO, manifest: dict[str, Any]) -> tuple[dict[str, A
     encoded += source.readline(MAX_OBJECT)
     require(sha256(encoded).hex() == manifest["header"], "the header is not the manifest's")
     header = parse_json(encoded[len(MAGIC) :])
-    for name in ("org", "vault", "id", "base"):
+    for name in ("org", "vault", "id", "base", "excluded"):
         require(header.get(name) == manifest.get(name), f"header and manifest differ in {name}")
     return header, encoded
 
@@ -296,6 +304,7 @@ def verify_records(found: Iterator[bytes], manifest: dict[str, Any]) -> int:
         tree.append(record)
         table, is_row = table_of(record)
         require(table in TABLES[position:], f"{table} is no table, or out of order")
+        require(table not in manifest.get("excluded", ()), f"{table} should have been left out")
         position = TABLES.index(table)
         counts.setdefault(table, [0, 0])[not is_row] += 1
     told = {each["table"]: [each["rows"], each["removed"]] for each in manifest["tables"]}

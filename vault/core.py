@@ -198,7 +198,14 @@ async def open_core(
         ) as verification,
     ):
         await startup.record_acceptance(audit)
-        await record_unseal(audit, store, world, is_first=startup.is_first, by_operator=by_operator)
+        await record_unseal(
+            audit,
+            store,
+            world,
+            startup.node.id,
+            is_first=startup.is_first,
+            by_operator=by_operator,
+        )
         await startup.clear_seal_order(store)
         interval = dependencies.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)

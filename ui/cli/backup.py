@@ -19,6 +19,7 @@ from ui.cli.output import OutputFormat, print_note
 from ui.cli.process import load_or_exit
 from ui.cli.progress import progress
 from ui.cli.storage import require_owner
+from ui.cli.times import PAST, past_instant
 
 if TYPE_CHECKING:
     from vault.backup.format import Manifest
@@ -35,6 +36,12 @@ _EXITS: Final = {
     "backup_identity_required": Exit.DENIED,
     "store_not_empty": Exit.CONFLICT,
     "backup_exists": Exit.CONFLICT,
+    "backup_secret_missing": Exit.NOT_FOUND,
+    "backup_ambiguous": Exit.CONFLICT,
+    "backup_later": Exit.CONFLICT,
+    "backup_without_secrets": Exit.CONFLICT,
+    "audit_log_refused": Exit.CONFLICT,
+    "other_vault": Exit.CONFLICT,
     "backup_outdated": Exit.CONFLICT,
     "store_unavailable": Exit.UNREACHABLE,
     "store_locked": Exit.BUSY,
@@ -43,6 +50,16 @@ _HEX_SHARES: Final = (64, 66)  # characters
 
 Folder = Annotated[Path, typer.Argument(help="The folder with the backups.", file_okay=False)]
 BackupId = Annotated[str, typer.Argument(metavar="ID", help="The backup's id.")]
+LatestId = Annotated[str, typer.Argument(metavar="ID", help="The backup's id, or latest.")]
+PointInTime = Annotated[
+    str,
+    typer.Option(
+        "--at", help=f"With latest: the newest backup that was made at this time or before; {PAST}."
+    ),
+]
+VaultId = Annotated[
+    str, typer.Option("--vault", help="With latest: of which vault, if the folder has several.")
+]
 AgentConfig = Annotated[
     Path, typer.Option("--config", help="The agent's configuration file.", dir_okay=False)
 ]
@@ -99,6 +116,8 @@ def create(
             partial(progress, lines=True),
             base=base,
             recipients=recipient or (),
+            include_secrets=settings.backup.include_secrets,
+            compress=settings.backup.compression,
         )
     cli_context(context).print_result(_shown(manifest) | {"verifier": verifier})
 
@@ -206,72 +225,199 @@ def validate(
 
 
 @app.command(
-    "freehold backup restore /backup ID --config /etc/freehold/vault.yaml --reason 'disk failed'"
+    "freehold backup restore /backup ID --config /etc/freehold/vault.yaml --reason 'disk failed'",
+    "freehold backup restore /backup latest --at 2026-11-30T12:00:00Z --config vault.yaml "
+    "--dry-run",
+    "freehold backup restore /backup ID --config new.yaml --only secret/app/ --reason 'new site'",
 )
 def restore(
     context: typer.Context,
     folder: Folder,
-    backup: BackupId,
+    backup: LatestId,
     config: AgentConfig,
-    reason: Annotated[str, typer.Option(help="Why; recorded in the audit log.")],
+    reason: Annotated[
+        str, typer.Option(help="Why; recorded in the audit log. Not needed with --dry-run.")
+    ] = "",
     key_file: KeyFile = None,
     identity: IdentityFile = None,
+    at: PointInTime = "",
+    vault: VaultId = "",
     keep_tokens: Annotated[
         bool,
         typer.Option(
             "--keep-tokens",
-            help="Restore tokens, too. One that was revoked after the backup is valid again.",
+            help="Restore tokens, too. One that was revoked after the backup is valid again, "
+            "unless an audit log tells of it.",
         ),
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of the secrets only this one, or those in this folder (ending with a slash); "
+            "repeatable."
+        ),
+    ] = None,
+    audit_log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An audit log that survived, or a folder with such: what it says was revoked "
+            "after the backup is revoked again. Repeat it for each node. Default: that of --config."
+        ),
+    ] = None,
+    ignore_audit_logs: Annotated[
+        bool, typer.Option("--ignore-audit-logs", help="Revoke nothing again.")
+    ] = False,
+    accept_log_faults: Annotated[
+        bool,
+        typer.Option(
+            "--accept-log-faults",
+            help="Go on with a log that is damaged, cut or incomplete: what its signatures cover "
+            "counts.",
+        ),
+    ] = False,
+    keep_erased: Annotated[
+        bool,
+        typer.Option(
+            "--keep-erased", help="Restore secrets and versions that were erased after the backup."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Verify all, and say what would be written and what would change."
+        ),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --dry-run: compare with the database of this configuration. Default: that "
+            "of --config, if it holds the vault.",
+            dir_okay=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, max=100_000, help="With --dry-run: differences that are named.")
+    ] = 100,
 ) -> None:
     """Restore a backup into the empty database of a configuration: of any kind.
 
     Stop the agent first, and run this as the agent's user. The backup is verified before the first
     row is written. Until the restore is complete no agent starts on the database; a run that was
-    interrupted goes on when the same command is run again. API keys and users are those of the
-    backup: revoke again what was revoked since.
-    """
-    from actors.world import SystemWorld
-    from vault.app import make_backend
-    from vault.backup.destinations.directory import LocalDirectory
-    from vault.backup.offline import SealedVault, read_known_state
-    from vault.backup.restore import read_backup_header, restore_backup
+    interrupted goes on when the same command is run again.
 
+    What the audit logs say was revoked, disabled, deleted or erased after the backup is so again;
+    what they do not tell enough of is listed.
+    """
+    from ui.cli import backup_restore
+    from vault.backup.destinations.directory import LocalDirectory
+    from vault.backup.offline import SealedVault
+    from vault.backup.restore import read_backup_header
+
+    if not (reason or dry_run):
+        raise typer.BadParameter("say why by --reason: the audit log will have it")
     settings = _settings(config)
-    if settings.storage.file is not None:
-        require_owner(settings.storage.file)
+    compared = None if against is None else _settings(against)
     source = LocalDirectory(folder)
-    with _failures("run the same command again: it goes on where it was"):
-        header = read_backup_header(source, backup)
-        opened = _open_vault(
-            SealedVault.of_backup(header), key_file=key_file or settings.encryption.key_file
-        )
-        result = restore_backup(
+    if settings.storage.file is not None and not dry_run:
+        require_owner(settings.storage.file)
+    again = "nothing was changed" if dry_run else "run the same command again: it goes on"
+    with _failures(again):
+        point = past_instant(at, "--at")
+        chosen = backup_restore.choose(source, backup, vault=vault, at=point)
+        header = read_backup_header(source, chosen.manifest.id)
+        request = backup_restore.RestoreRequest(
             source,
-            backup,
-            make_backend(settings.storage),
-            opened.keys,
-            root_key=opened.root_key,
-            now=SystemWorld().now(),
-            progress=partial(progress, lines=True),
-            known=read_known_state(settings.anchor_file, settings.audit_log, opened.keys),
-            identity=_identity(identity),
+            chosen,
+            _open_vault(
+                SealedVault.of_backup(header), key_file=key_file or settings.encryption.key_file
+            ),
+            _identity(identity),
+            settings,
+            at=point,
             keep_tokens=keep_tokens,
-            reason=reason,
+            only=tuple(only or ()),
+            logs=audit_log or (),
+            ignore_logs=ignore_audit_logs,
+            accept_log_faults=accept_log_faults,
+            keep_erased=keep_erased,
         )
-    cli_context(context).print_result({
-        "backup": result.backup,
-        "rows": result.rows,
-        "root": result.root,
-        "commits": result.commits,
-        "epoch": result.epoch,
-        "tokens_dropped": result.tokens_dropped,
-    })  # fmt: skip
+        if dry_run:
+            backup_restore.preview(cli_context(context), request, compared, limit)
+            return
+        result = backup_restore.restore(request, reason=reason)
+    cli_context(context).print_result(result)
+    backup_restore.warn_of_logs(result)
     print_note(f"Start the agent with {config}, and unseal it.")
     if not keep_tokens:
         print_note("Tokens were dropped: `freehold operator generate-root` makes a root token.")
-    print_note("Revoke again what was revoked after the backup: users, API keys.")
+    if chosen.manifest.excluded:
+        print_note("The backup was made without secrets: there are none.")
+    if not result["audit_logs"]:
+        print_note("Revoke again what was revoked after the backup: users, API keys.")
     print_note("Do not start an agent on the former database again.")
+
+
+@app.command(
+    "freehold backup recover /backup latest secret/app/db --config /etc/freehold/vault.yaml",
+    "freehold backup recover /backup ID secret/app/ --key-file root.key --dry-run",
+)
+def recover(
+    context: typer.Context,
+    folder: Folder,
+    backup: LatestId,
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Secrets, and folders of secrets, which end with a slash."),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The agent's configuration file, for its key file.", dir_okay=False),
+    ] = None,
+    key_file: KeyFile = None,
+    identity: IdentityFile = None,
+    at: PointInTime = "",
+    vault: VaultId = "",
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Where there is a value, write the one of the backup on top."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")
+    ] = False,
+) -> None:
+    """Put secrets of a backup back into a running agent, each as a new version.
+
+    It takes the root key (the key file, or the shares) and a token: the secrets are written as
+    anybody writes them, under the token's policies, and are in the audit log. A secret that has a
+    value now is left as it is. Metadata and tags come back, too; versions before the backup's
+    current one do not.
+    """
+    from ui.cli import backup_restore
+    from vault.backup.destinations.directory import LocalDirectory
+    from vault.backup.offline import SealedVault
+    from vault.backup.recover import read_backup_secrets
+    from vault.backup.restore import read_backup_header
+
+    source = LocalDirectory(folder)
+    if key_file is None and config is not None:
+        key_file = _settings(config).encryption.key_file
+    with _failures("run the same command again: what has a value is left as it is"):
+        chosen = backup_restore.choose(
+            source, backup, vault=vault, at=past_instant(at, "--at")
+        ).manifest
+        header = read_backup_header(source, chosen.id)
+        secrets = read_backup_secrets(
+            source,
+            chosen.id,
+            _open_vault(SealedVault.of_backup(header), key_file=key_file).keys,
+            names,
+            progress=partial(progress, lines=True),
+            identity=_identity(identity),
+            with_values=not dry_run,
+        )
+        backup_restore.recover(cli_context(context), secrets, overwrite=overwrite, dry_run=dry_run)
 
 
 @app.command("freehold backup keygen /media/key/backup-identity")
