@@ -41,6 +41,7 @@ from vault.backup.destination import Destination, LocalDirectory
 from vault.backup.keys import VaultKeys
 from vault.backup.manager import BackupManager, BackupParts, BackupPlan
 from vault.backup.offline import parse_recipients
+from vault.backup.watched import UnusableDestination
 from vault.barrier import Barrier, HmacRowGuard
 from vault.cluster.leases import BACKUP_SCHEDULE, EXPIRY, KEYS, REPORT, Leases, hold_leases
 from vault.cluster.shared_limits import SharedLimits, run_shared_limits
@@ -406,6 +407,7 @@ def _wire_pipeline(
             leased(
                 BACKUP_SCHEDULE, ScheduledBackups(pipeline.run_operation, backups.find_due, world)
             ),
+            trigger=backups.look_at_once,
         ),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
@@ -448,11 +450,14 @@ def _backup_plan(settings: BackupSettings) -> BackupPlan:
 
 
 def _open_destination(config: BackupDestination) -> Destination:
+    """One that cannot be opened fails its backups, and does not keep the vault sealed."""
     if isinstance(config, LocalDestination):
         return LocalDirectory(config.path)
-    raise UnavailableError(
-        "backup_unavailable", f"backup.destinations: {config.type} is not supported yet: use local"
+    fault = UnavailableError(
+        "backup_unavailable",
+        f"this version has no destinations of the type {config.type}: use local",
     )
+    return UnusableDestination(config.type, fault)
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:

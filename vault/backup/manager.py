@@ -17,6 +17,7 @@ import msgspec
 import trio
 
 from actors import World
+from actors.periodic import Trigger
 from protocols import json_text
 from protocols.errors import locate
 from protocols.instant import SECOND, rfc3339
@@ -130,6 +131,9 @@ class BackupManager:
         self._parts = parts
         self._plan = parts.plan
         self._world = parts.world
+        self.look_at_once = Trigger()
+        """For the job that follows the schedule: a time that was missed is not waited for."""
+        self.look_at_once.fire()
         self._runs = RunHistory()
         self._current: dict[RunKind, Run] = {}
         self._catalogs: dict[str, Catalog] = {}

@@ -1,12 +1,13 @@
 """A destination whose bytes are counted; its use ends when the task that waits is cancelled."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, cast
 
 import trio
 
 from vault.backup.destination import Destination
+from vault.errors import VaultError
 
 
 class WatchedDestination:
@@ -77,3 +78,27 @@ class _WatchedFile:
 def ignore_progress(_what: str, _total: int | None) -> Iterator[Callable[[int], None]]:
     """For work that nobody follows."""
     yield lambda _: None
+
+
+class UnusableDestination:
+    """Stands for a destination that could not be opened: the vault opens without it."""
+
+    def __init__(self, location: str, fault: VaultError) -> None:
+        self.location = location
+        self._fault = fault
+
+    def create(self, name: str) -> AbstractContextManager[Callable[[bytes], object]]:  # noqa: ARG002
+        """Raise the fault."""
+        raise self._fault
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:  # noqa: ARG002
+        """Raise the fault."""
+        raise self._fault
+
+    def names(self) -> list[str]:
+        """Raise the fault."""
+        raise self._fault
+
+    def remove(self, name: str) -> None:  # noqa: ARG002
+        """Raise the fault."""
+        raise self._fault

@@ -22,6 +22,15 @@ Recipient = Annotated[str, Field(pattern=r"^freehold-backup-recipient-1:[0-9a-f]
 Cron = Annotated[str, AfterValidator(_check_cron)]
 
 
+def _refuse_false(value: bool) -> bool:
+    if not value:
+        raise ValueError("cannot be false yet: backups have all data, and are compressed")
+    return value
+
+
+Always = Annotated[bool, AfterValidator(_refuse_false)]
+
+
 class RetentionSettings(Section):
     """Which backups are kept: the newest `count`, and every one that is younger than `age`.
 
@@ -40,7 +49,8 @@ class BackupSettings(Section):
     newest backup of each destination is restored to prove that it can be.
 
     `recipients`: as `freehold backup keygen` prints them; with any, only their identities open the
-    backups.
+    backups. `include_secrets`: without them a backup has configuration and identities only.
+    `compression`: off only where the destination compresses.
     """
 
     enabled: bool = False
@@ -49,6 +59,8 @@ class BackupSettings(Section):
     restore_test: Cron = "30 3 * * *"
     destinations: Annotated[tuple[BackupDestination, ...], Field(max_length=MAX_DESTINATIONS)] = ()
     recipients: Annotated[tuple[Recipient, ...], Field(max_length=MAX_RECIPIENTS)] = ()
+    include_secrets: Always = True
+    compression: Always = True
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("destinations")

@@ -254,12 +254,7 @@ async def read(
 ) -> BackupBody:
     payload = SelectBackup(destination=query.destination)
     return BackupBody.of(
-        await dialect.run_operation(
-            request,
-            operations.READ_BACKUP,
-            _at(backup),
-            SelectBackup(destination=query.destination),
-        )
+        await dialect.run_operation(request, operations.READ_BACKUP, _at(backup), payload)
     )
 
 
