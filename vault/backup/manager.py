@@ -178,6 +178,11 @@ class BackupManager:
     async def start(self, wanted: CreateBackup, by: RunRequester) -> RunState:
         """Begin a backup. Raises `ConflictError` (`backup_running`), `NotFoundError`."""
         names = self._names(wanted.destinations)
+        if not names:
+            raise NotFoundError(
+                "backup_destination_missing",
+                "the agent has no destination for backups: configure backup.destinations",
+            )
         run = self._new_run(RunKind.BACKUP, by)
         try:
             await self._take_lease()
@@ -553,16 +558,11 @@ class BackupManager:
 
     def _names(self, asked: Collection[str]) -> list[str]:
         known = list(self._plan.destinations)
-        if not known:
-            raise NotFoundError(
-                "backup_destination_missing",
-                "the agent has no destination for backups: configure backup.destinations",
-            )
         for name in asked:
             if name not in known:
                 raise NotFoundError(
                     "backup_destination_missing",
-                    f"there is no such destination: the agent has {', '.join(known)}",
+                    f"there is no such destination: the agent has {', '.join(known) or 'none'}",
                 )
         return [name for name in known if not asked or name in asked]
 

@@ -187,8 +187,9 @@ class ScheduleBody(Struct, frozen=True, kw_only=True):
 
 
 @backups.add(
-    "GET", "backups", "List the backups, newest first", query=BackupQuery, returns=BackupList
-)
+    "GET", "backups", "List the backups, newest first", query=BackupQuery, returns=BackupList,
+    errors=(404,),
+)  # fmt: skip
 async def list_(dialect: Dialect, request: Request, *, query: BackupQuery) -> BackupList:
     payload = ListBackups(destination=query.destination, cursor=query.cursor, limit=query.limit)
     page = await dialect.run_operation(
@@ -199,7 +200,7 @@ async def list_(dialect: Dialect, request: Request, *, query: BackupQuery) -> Ba
 
 @backups.add(
     "POST", "backups", "Begin a backup; look at its run for the result",
-    body=NewBackup, returns=RunBody, status=202, errors=(409,),
+    body=NewBackup, returns=RunBody, status=202, errors=(404, 409),
 )  # fmt: skip
 async def create(dialect: Dialect, request: Request, *, body: NewBackup) -> RunBody:
     payload = CreateBackup(destinations=tuple(body.destinations), full=body.full)
