@@ -20,11 +20,11 @@ def next_time(expression: str, after: int) -> int:
     begin = datetime.fromtimestamp(after // SECOND, tz=UTC)
     try:
         return int(next(CronSim(expression, begin)).timestamp()) * SECOND
-    except CronSimError:
+    except (CronSimError, StopIteration):
         raise _malformed() from None
-    except StopIteration:
-        raise ValueError("this time never comes: give a day that exists") from None
 
 
 def _malformed() -> ValueError:
-    return ValueError('is five cron fields: minute hour day month weekday, such as "0 2 * * *"')
+    return ValueError(
+        'is five cron fields of a time that comes: minute hour day month weekday, as in "0 2 * * *"'
+    )

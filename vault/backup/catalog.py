@@ -54,8 +54,12 @@ class Entry(msgspec.Struct, frozen=True):
     @property
     def kept(self) -> KeptBackup:
         """For retention; of a verified one."""
-        base = self.manifest.base if self.manifest is not None else None
-        return KeptBackup(self.id, "" if base is None else base.id, self.created)
+        if self.manifest is None:
+            return KeptBackup(self.id, "", 0, 0)
+        base = self.manifest.base
+        return KeptBackup(
+            self.id, "" if base is None else base.id, self.manifest.commits, self.created
+        )
 
     def stored(self, destination: str) -> StoredBackup:
         """As it is shown."""
@@ -84,9 +88,9 @@ class Catalog:
 
     @property
     def verified(self) -> list[Entry]:
-        """Those that can be relied on, the oldest first."""
+        """Those that can be relied on, in the order of the vault's commits."""
         found = [entry for entry in self.entries.values() if entry.signed and not entry.fault]
-        return sorted(found, key=lambda entry: (entry.created, entry.id))
+        return sorted(found, key=lambda entry: (entry.kept.commits, entry.created, entry.id))
 
     def newest(self, now: int, *, full: bool = False) -> Entry | None:
         """The newest that is not from the future: the clock may have been set back since.

@@ -360,11 +360,10 @@ class BackupManager:
                 run.outcome = RunOutcome.CANCELLED
             else:
                 run.outcome = RunOutcome.FAILED if run.error_code else RunOutcome.SUCCEEDED
-        except trio.Cancelled:
-            run.fail("backup_cancelled", "the vault was sealed, or the agent stopped")
-            run.outcome = RunOutcome.CANCELLED
-            raise
         finally:
+            if run.outcome is RunOutcome.RUNNING:
+                run.fail("backup_cancelled", "the vault was sealed, or the agent stopped")
+                run.outcome = RunOutcome.CANCELLED
             if run.outcome is RunOutcome.CANCELLED:
                 await self._record_cancelled(run)
             if run.kind is RunKind.BACKUP:
@@ -428,21 +427,27 @@ class BackupManager:
         )
 
     async def _apply_retention(self, run: Run, name: str) -> int:
-        """Remove what nothing keeps; returns how many. What cannot be removed stays for now."""
-        run.phase = "Applying retention"
+        """Remove what nothing keeps; returns how many. What cannot be removed stays for now.
+
+        Nothing is removed while the machine's clock is too far ahead to tell an age.
+        """
+        clock = self._world.clock
+        if clock.is_suspended:
+            return 0
+        run.phase, now = "Applying retention", clock.now()
         try:
             catalog = await self._read_catalog(name, self._catalogs.get(name, Catalog()))
             gone = removable(
                 [entry.kept for entry in catalog.verified],
                 count=self._plan.keep_count,
                 age=self._plan.keep_age,
-                now=self._world.now(),
+                now=now,
                 held={entry.kept.base for entry in catalog.incomplete},
             )
-            seen = self._note_orphans(name, catalog)
+            seen = self._note_orphans(name, catalog, now)
             removed = await self._read(
                 name, partial(_clean_up, gone=gone, orphans=seen, keys=self._parts.keys,
-                              now=self._world.now())
+                              now=now)
             )  # fmt: skip
             if removed:
                 await self._read_catalog(name, catalog)
@@ -451,9 +456,8 @@ class BackupManager:
             return 0
         return removed
 
-    def _note_orphans(self, name: str, catalog: Catalog) -> dict[str, int]:
+    def _note_orphans(self, name: str, catalog: Catalog, now: int) -> dict[str, int]:
         """Data without a manifest, and since when it is seen."""
-        now = self._world.now()
         seen = {backup: self._orphans.get((name, backup), now) for backup in catalog.orphans}
         kept = {key: time for key, time in self._orphans.items() if key[0] != name}
         self._orphans = kept | {(name, backup): time for backup, time in seen.items()}

@@ -7,11 +7,13 @@ from typing import NamedTuple
 class KeptBackup(NamedTuple):
     """`base`: the id of the backup that this one builds on; empty for a full one.
 
-    `created` in Unix nanoseconds.
+    `commits`: of the vault, which order backups whatever the clock said. `created` in Unix
+    nanoseconds.
     """
 
     id: str
     base: str
+    commits: int
     created: int
 
 
@@ -50,5 +52,5 @@ def chain_ids(backup: KeptBackup, by_id: dict[str, KeptBackup]) -> Iterable[str]
         below = by_id.get(below.base)
 
 
-def _order(backup: KeptBackup) -> tuple[int, str]:
-    return backup.created, backup.id
+def _order(backup: KeptBackup) -> tuple[int, int, str]:
+    return backup.commits, backup.created, backup.id

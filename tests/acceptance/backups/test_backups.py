@@ -19,9 +19,7 @@ PATIENCE = 30.0
 @contextmanager
 def open_agent(folder: Path, **section: Any) -> Iterator[Agent]:
     """An open agent with two destinations, and something to back up."""
-    local = [
-        {"type": "local", "name": name, "path": str(folder / name)} for name in ("one", "two")
-    ]
+    local = [{"type": "local", "name": name, "path": str(folder / name)} for name in ("one", "two")]
     config = {"backup": {"destinations": local, **section}}
     with running(served_agent(folder, config)) as agent:
         unseal(agent)

@@ -182,7 +182,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "tokens_create": "tokens", "tokens_renew_self": "tokens/self/renew",
         "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",
         "audit_hash": "audit/hash", "system_make_mount": f"system/mounts/m{number}",
-        "system_change_mount": "system/mounts/secret",
+        "system_change_mount": "system/mounts/secret", "backups_create": "backups",
     }  # fmt: skip
     return at[id_], ""
 
