@@ -22,14 +22,15 @@ from protocols import json_text
 from protocols.errors import locate
 from protocols.instant import SECOND, rfc3339
 from vault.audit.record import AuditEvent
-from vault.backup.catalog import Catalog, Entry, is_abandoned, read_catalog
+from vault.backup.catalog import Catalog, Entry, read_catalog
 from vault.backup.create import create_backup
 from vault.backup.destination import Destination
-from vault.backup.format import DATA, MANIFEST, Manifest, require_id
+from vault.backup.format import Manifest, require_id
 from vault.backup.keys import VaultKeys
+from vault.backup.removal import clean_up, remove_backup
 from vault.backup.restore import read_backup_header, verify_backup, verify_outside
-from vault.backup.retention import KeptBackup, removable
-from vault.backup.runs import Run, RunHistory
+from vault.backup.retention import removable
+from vault.backup.runs import MADE, VALIDATED, Run, RunHistory, run_event
 from vault.backup.schedule import (
     NO_FAILURES,
     Failures,
@@ -83,8 +84,6 @@ THREADS: Final = 2
 READING_THREADS: Final = 2
 """For lists and removals, which do not wait for a run."""
 FAILURES_ROW: Final = "backup-failures"
-MADE: Final = "backup.made"
-VALIDATED: Final = "backup.validated"
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Run], Awaitable[None]]
@@ -231,7 +230,7 @@ class BackupManager:
             raise ConflictError(
                 "backup_needed", f"{users[-1]} builds on it: delete that one before", by=users
             )
-        await self._read(name, partial(_remove, backup=backup))
+        await self._read(name, partial(remove_backup, backup=backup))
         await self._refresh([name])
         return entry.stored(name)
 
@@ -446,7 +445,7 @@ class BackupManager:
             )
             seen = self._note_orphans(name, catalog, now)
             removed = await self._read(
-                name, partial(_clean_up, gone=gone, orphans=seen, keys=self._parts.keys,
+                name, partial(clean_up, gone=gone, orphans=seen, keys=self._parts.keys,
                               now=now)
             )  # fmt: skip
             if removed:
@@ -509,7 +508,7 @@ class BackupManager:
         """Put the end of the work at one destination on the audit log."""
         path = f"sys/backups/{result.backup}" if result.backup else "sys/backups"
         try:
-            await self._parts.record(_event(run, operation, path, result))
+            await self._parts.record(run_event(run, operation, path, result))
         except VaultError as error:
             run.fail(error.code, f"its end is not on the audit log: {error.message}")
 
@@ -655,44 +654,6 @@ def _verify(source: Destination, backup: str, keys: VaultKeys, progress: Progres
     return None
 
 
-def _remove(source: Destination, backup: str) -> None:
-    """The manifest first: without it there is no backup."""
-    source.remove(backup + MANIFEST)
-    source.remove(backup + DATA)
-
-
-def _clean_up(
-    source: Destination,
-    gone: list[KeptBackup],
-    orphans: Mapping[str, int],
-    keys: VaultKeys,
-    now: int,
-) -> int:
-    """Remove these, and abandoned data; returns how many backups were removed.
-
-    What is locked stays, with all that it builds on, and is tried again after the next backup.
-    """
-    stays, removed = set[str](), 0
-    for each in gone:
-        if each.id not in stays:
-            try:
-                source.remove(each.id + MANIFEST)
-            except VaultError as error:
-                log.info("backup %s stays for now: %s", each.id, error.message)
-                stays.add(each.id)
-            else:
-                removed += 1
-                with suppress(VaultError):  # abandoned data, which is removed later
-                    source.remove(each.id + DATA)
-        if each.id in stays and each.base:
-            stays.add(each.base)
-    for backup, seen in orphans.items():
-        with suppress(VaultError):
-            if is_abandoned(source, backup, keys, now, seen):
-                source.remove(backup + DATA)
-    return removed
-
-
 def _running(what: str) -> ConflictError:
     return ConflictError(
         "backup_running",
@@ -705,36 +666,6 @@ def _failure(run: Run, error: Exception) -> VaultError:
         return error
     log.error("backup run %s failed with %s", run.id, locate(error))
     return InternalError("internal", f"internal error; the agent's log has it under run {run.id}")
-
-
-def _event(run: Run, operation: str, path: str, result: RunResult) -> AuditEvent:
-    if result.error_code:
-        rule = f"at {result.destination}: {result.error_code}"
-    elif operation == MADE:
-        rule = (
-            f"{result.kind} backup at {result.destination}: {result.rows} rows, {result.bytes} "
-            f"bytes; {result.removed} older ones removed"
-        )
-    else:
-        what = f"{result.rows} rows" if result.rows_verified else "signatures and chunks, not rows"
-        rule = f"validated at {result.destination}: {what}"
-    return AuditEvent(
-        request_id=run.by.request_id,
-        phase="outcome",
-        operation=operation,
-        path=path,
-        capability="",
-        actor_id=run.by.id,
-        actor_name=run.by.name,
-        method=run.by.method,
-        credential=run.by.credential,
-        ip="",
-        user_agent="",
-        dialect="service",
-        result="failed" if result.error_code else "ok",
-        code=result.error_code,
-        rule=rule,
-    )
 
 
 def _created(entry: Entry | None) -> int:

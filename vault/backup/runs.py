@@ -7,9 +7,13 @@ from typing import Final
 
 import trio
 
+from vault.audit.record import AuditEvent
 from vault.errors import NotFoundError
 from vault.model.backup_runs import RunKind, RunOutcome, RunRequester, RunResult, RunState
 
+MADE: Final = "backup.made"
+VALIDATED: Final = "backup.validated"
+"""The operations of the audit records of a run's end, one for each destination."""
 MAX_RUNS: Final = 100
 """Runs that are remembered, until the vault is sealed."""
 
@@ -106,3 +110,34 @@ class RunHistory:
                 "`freehold backup status`",
             )
         return found
+
+
+def run_event(run: Run, operation: str, path: str, result: RunResult) -> AuditEvent:
+    """The audit record of the end of a run at one destination; `rule` has its counts."""
+    if result.error_code:
+        rule = f"at {result.destination}: {result.error_code}"
+    elif operation == MADE:
+        rule = (
+            f"{result.kind} backup at {result.destination}: {result.rows} rows, {result.bytes} "
+            f"bytes; {result.removed} older ones removed"
+        )
+    else:
+        what = f"{result.rows} rows" if result.rows_verified else "signatures and chunks, not rows"
+        rule = f"validated at {result.destination}: {what}"
+    return AuditEvent(
+        request_id=run.by.request_id,
+        phase="outcome",
+        operation=operation,
+        path=path,
+        capability="",
+        actor_id=run.by.id,
+        actor_name=run.by.name,
+        method=run.by.method,
+        credential=run.by.credential,
+        ip="",
+        user_agent="",
+        dialect="service",
+        result="failed" if result.error_code else "ok",
+        code=result.error_code,
+        rule=rule,
+    )
