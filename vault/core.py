@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import trio
 
 from actors import Node, World
-from actors.periodic import Job, run_periodic_jobs
+from actors.periodic import Job, Trigger, run_periodic_jobs
 from protocols.link.vocabulary import AlertCode
 from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.checkpoint import log_id_of
@@ -84,7 +84,11 @@ from vault.jobs.refused_report import (
     REPORT_INTERVAL,
     LockoutReport,
 )
-from vault.jobs.scheduled_backups import BACKUP_CHECK_INTERVAL, ScheduledBackups
+from vault.jobs.scheduled_backups import (
+    BACKUP_CHECK_INTERVAL,
+    BACKUP_REPORT_INTERVAL,
+    ScheduledBackups,
+)
 from vault.metrics import Metrics
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
@@ -385,6 +389,9 @@ def _wire_pipeline(
         pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
     leased = leases.run_leased
+    at_once, look = Trigger(), Trigger()  # a scheduled time that was missed is not waited for
+    at_once.fire()
+    look.fire()
     jobs = [
         *path.jobs(),
         Job(
@@ -407,8 +414,9 @@ def _wire_pipeline(
             leased(
                 BACKUP_SCHEDULE, ScheduledBackups(pipeline.run_operation, backups.find_due, world)
             ),
-            trigger=backups.look_at_once,
+            trigger=at_once,
         ),
+        Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
         Job(

@@ -17,7 +17,6 @@ import msgspec
 import trio
 
 from actors import World
-from actors.periodic import Trigger
 from protocols import json_text
 from protocols.errors import locate
 from protocols.instant import SECOND, rfc3339
@@ -73,8 +72,6 @@ from vault.store.store import Store
 from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx
 
-REFRESH_SECONDS: Final = 300.0
-"""How often the destinations are listed for the schedule and for what is reported of them."""
 LEASE_CHECK: Final = 1.0
 """Seconds between two looks at whether the lease of a run still lasts."""
 ENDING_SECONDS: Final = 2.0
@@ -130,16 +127,12 @@ class BackupManager:
         self._parts = parts
         self._plan = parts.plan
         self._world = parts.world
-        self.look_at_once = Trigger()
-        """For the job that follows the schedule: a time that was missed is not waited for."""
-        self.look_at_once.fire()
         self._runs = RunHistory()
         self._current: dict[RunKind, Run] = {}
         self._catalogs: dict[str, Catalog] = {}
         self._faults: dict[str, DestinationFault] = {}
         self._failures: dict[str, Failures] = {}
         self._orphans: dict[tuple[str, str], int] = {}  # since when they are seen
-        self._refreshed = -REFRESH_SECONDS
         self._since = parts.world.now()
         self._threads = trio.CapacityLimiter(THREADS)
         self._reading = trio.CapacityLimiter(READING_THREADS)
@@ -187,6 +180,7 @@ class BackupManager:
             await self._take_lease()
             self._spawn(run, partial(self._back_up_all, names=names, full=wanted.full))
         except BaseException:
+            await self._give_back()
             del self._current[RunKind.BACKUP]
             raise
         return run.state
@@ -307,11 +301,14 @@ class BackupManager:
 
         A time that was missed is made up once.
         """
-        is_old = self._world.uptime() - self._refreshed >= REFRESH_SECONDS
-        if is_old or (self._plan.enabled and self._due()):
-            await self._refresh(list(self._plan.destinations))
-            self._refreshed = self._world.uptime()
-        return self._due() if self._plan.enabled else []
+        if not self._plan.enabled or not self._due():
+            return []
+        await self._refresh(list(self._plan.destinations))
+        return self._due()
+
+    async def refresh(self) -> None:
+        """Look at all destinations, for what is reported of them."""
+        await self._refresh(list(self._plan.destinations))
 
     # Runs.
 
@@ -412,18 +409,18 @@ class BackupManager:
             )
 
         made = await run_backup_work(self._world, self._threads, work, run.progress)
-        self._parts.counts.made += 1
-        await self._note_success(name)
-        removed = await self._apply_retention(run, name)
-        self._parts.on_made(name, made)
-        return RunResult(
+        run.made = RunResult(
             destination=name,
             backup=backup,
             kind="full" if made.base is None else "incremental",
             rows=made.records,
             bytes=made.size,
-            removed=removed,
         )
+        self._parts.counts.made += 1
+        await self._note_success(name)
+        removed = await self._apply_retention(run, name)
+        self._parts.on_made(name, made)
+        return msgspec.structs.replace(run.made, removed=removed)
 
     async def _apply_retention(self, run: Run, name: str) -> int:
         """Remove what nothing keeps; returns how many. What cannot be removed stays for now.
@@ -513,13 +510,19 @@ class BackupManager:
             run.fail(error.code, f"its end is not on the audit log: {error.message}")
 
     async def _record_cancelled(self, run: Run) -> None:
-        """As `_record`, of a run that was cancelled: by a caller, or since the vault closes."""
-        result = RunResult(destination=run.destination, error_code=run.error_code, error=run.error)
+        """As `_record`, of a run that was cancelled: by a caller, or since the vault closes.
+
+        A backup that was made before is one; only its retention was cut short.
+        """
+        operation = MADE if run.kind is RunKind.BACKUP else VALIDATED
+        result = run.made or RunResult(
+            destination=run.destination, error_code=run.error_code, error=run.error
+        )
+        run.results.append(result)
+        is_failed = run.scope.cancel_called and not run.made and run.kind is RunKind.BACKUP
         with trio.CancelScope(shield=True), trio.move_on_after(ENDING_SECONDS):
-            if run.scope.cancel_called and run.kind is RunKind.BACKUP and run.destination:
+            if is_failed and run.destination:
                 await self._note_failure(run.destination, ConflictError(run.error_code, run.error))
-            run.results.append(result)
-            operation = MADE if run.kind is RunKind.BACKUP else VALIDATED
             await self._record(run, operation, result)
 
     async def _note_failure(self, name: str, error: VaultError) -> None:

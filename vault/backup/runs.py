@@ -37,6 +37,8 @@ class Run:
     error_code: str = ""
     error: str = ""
     results: list[RunResult] = field(default_factory=list)
+    made: RunResult | None = None
+    """The backup that is there already, of the destination that it works at."""
 
     @property
     def state(self) -> RunState:
@@ -62,6 +64,7 @@ class Run:
         """It goes on with this destination."""
         self.destination, self.phase = destination, "Reading manifests"
         self.done, self.total, self.bytes = 0, None, 0
+        self.made = None
 
     def count_bytes(self, count: int) -> None:
         """So many more were written or read; called in the thread."""

@@ -13,6 +13,8 @@ from vault.model.operation import RunOperation, service_operation
 BACKUP_SERVICE: Final = "backup"
 BACKUP_CHECK_INTERVAL: Final = 30.0
 """Seconds between two looks at the schedule, whose times are minutes."""
+BACKUP_REPORT_INTERVAL: Final = 300.0
+"""Seconds between two looks of each agent at the destinations, for what it reports of them."""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class Place(MemoryDestination):
         self.fails = False
         self.locked: set[str] = set()
         self.on_write: Callable[[], None] = lambda: None
+        self.on_remove: Callable[[], None] = lambda: None
 
     @contextmanager
     def create(self, name: str) -> Iterator[Callable[[bytes], object]]:
@@ -95,6 +96,7 @@ class Place(MemoryDestination):
     def remove(self, name: str) -> None:
         """Unless it fails, or the object is locked."""
         self._require()
+        self.on_remove()
         if name in self.locked:
             raise UnavailableError("backup_unavailable", f"{name} is locked")
         super().remove(name)

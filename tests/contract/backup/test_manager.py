@@ -298,6 +298,31 @@ async def test_a_cancelled_run_leaves_nothing(managed: Managed, how: str) -> Non
         assert (await managed.back_up("one")).outcome is RunOutcome.SUCCEEDED
 
 
+async def test_a_backup_whose_retention_is_cancelled_is_there(vault: Vault) -> None:
+    """It is on record as made, and the destination has not failed."""
+    place = Place()
+    managed = Managed(vault, {"one": place}, keep_count=1, keep_age=MINUTE)
+    holding, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        holding.set()
+        assert go_on.wait(20)
+
+    async with managed.serving() as manager:
+        await managed.back_up()
+        managed.world.advance(3600.0)
+        place.on_remove = hold
+        begun = await manager.start(CreateBackup(full=True), BY)
+        await trio.to_thread.run_sync(holding.wait)
+        manager.cancel_run(begun.id)
+        go_on.set()
+        ended = await managed.wait(begun)
+        assert ended.outcome is RunOutcome.CANCELLED
+        assert not (await manager.read_backup(ended.results[0].backup, "")).fault
+        assert (await manager.read_schedule()).destinations[0].failures == 0
+    assert managed.events[-1].result == "ok"
+
+
 async def test_a_backup_for_recipients_is_validated_from_outside(vault: Vault) -> None:
     """Its rows are not, and the result says so."""
     recipient = Identity.create()[0].recipient
