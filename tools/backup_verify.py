@@ -15,12 +15,13 @@ validate` verifies these.
 import argparse
 import base64
 import hashlib
+import io
 import json
 import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import zstandard
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -33,6 +34,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 MAGIC = b"freehold-backup-v1\n"
 LABEL = b"freehold-backup-v1"
+PARTS_MAGIC = b"freehold-parts-v1\n"
+MAX_INDEX = 512
 MAX_OBJECT = 4 * 2**20  # of a header or a manifest
 MAX_RECORD = 8 * 2**20 + 1024
 CHUNK = 65_536
@@ -302,6 +305,44 @@ def verify_records(found: Iterator[bytes], manifest: dict[str, Any]) -> int:
     return tree.size
 
 
+class JoinedParts(io.RawIOBase):
+    """Files that are read one after the other."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._left = files
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """From the first file that is left and has more."""
+        while self._left:
+            with self._left[0].open("rb") as file:
+                file.seek(self._at)
+                count = file.readinto(buffer)
+            self._at += count
+            if count:
+                return count
+            self._left, self._at = self._left[1:], 0
+        return 0
+
+    _at = 0
+
+
+def open_data(data: Path) -> BinaryIO:
+    """The data object, or its parts by their index."""
+    with data.open("rb") as file:
+        first = file.read(MAX_INDEX)
+    if not first.startswith(PARTS_MAGIC):
+        return data.open("rb")
+    index = json.loads(first.removeprefix(PARTS_MAGIC))
+    require(index["upload"].replace("-", "").isalnum(), "the index of parts is damaged")
+    folder = data.parent / ".parts" / data.name / index["upload"]
+    joined = JoinedParts([folder / f"{number:06}" for number in range(index["parts"])])
+    return cast("BinaryIO", io.BufferedReader(joined))
+
+
 def verify(
     manifest_file: Path,
     *,
@@ -316,7 +357,7 @@ def verify(
     require(len(note) <= MAX_OBJECT, "the manifest is too long")
     manifest = parse_manifest(note, name)
     done = "chunks"
-    with manifest_file.with_name(f"{name}.backup").open("rb") as source:
+    with open_data(manifest_file.with_name(f"{name}.backup")) as source:
         header, encoded = read_header(source, manifest)
         subkey = None if root_key is None else backup_subkey(header, root_key)
         if subkey is not None:

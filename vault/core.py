@@ -37,7 +37,8 @@ from vault.audit.verification import (
 from vault.audit.writer import AuditConfig
 from vault.authn.tokens import Tokens
 from vault.authz.policy_store import PolicyStore
-from vault.backup.destination import Destination, LocalDirectory
+from vault.backup.destinations.factory import open_destination
+from vault.backup.destinations.interface import Destination
 from vault.backup.keys import VaultKeys
 from vault.backup.manager import BackupManager, BackupParts, BackupPlan
 from vault.backup.offline import parse_recipients
@@ -47,8 +48,8 @@ from vault.cluster.leases import BACKUP_SCHEDULE, EXPIRY, KEYS, REPORT, Leases, 
 from vault.cluster.shared_limits import SharedLimits, run_shared_limits
 from vault.config import Settings
 from vault.config.backup import BackupSettings
-from vault.config.backup_destinations import BackupDestination, LocalDestination
-from vault.control_link.ports import LinkPorts
+from vault.config.backup_destinations import BackupDestination
+from vault.control_link.ports import BackupPorts, LinkPorts
 from vault.crypto.keyring import Keyring
 from vault.data_path import (
     CacheShare,
@@ -58,7 +59,7 @@ from vault.data_path import (
     make_shared_limits,
     wire_data_path,
 )
-from vault.errors import TamperedError, UnavailableError, VaultError
+from vault.errors import TamperedError, VaultError
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.backups import BackupHandlers
 from vault.handlers.control_plane import ControlPlaneHandlers
@@ -87,6 +88,7 @@ from vault.jobs.refused_report import (
 from vault.jobs.scheduled_backups import (
     BACKUP_CHECK_INTERVAL,
     BACKUP_REPORT_INTERVAL,
+    BackupOnCommand,
     ScheduledBackups,
 )
 from vault.metrics import Metrics
@@ -252,7 +254,14 @@ async def open_core(
         watch = SealOnDamage(startup.stamp_writer, audit, seal.request_seal, world, tampered, guard)
         async with (
             _exact_uses(barrier),
-            _lend_to_link(dependencies, startup, barrier, path.policies, wired.leases),
+            _lend_to_link(
+                dependencies,
+                startup,
+                barrier,
+                path.policies,
+                wired.leases,
+                backups=_backup_ports(wired, world),
+            ),
             run_heartbeat(
                 startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
             ) as heartbeat,
@@ -429,11 +438,21 @@ def _wire_pipeline(
     return WiredCore(pipeline, path, jobs, leases, backups)
 
 
+def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
+    backups = wired.backups
+    begin = BackupOnCommand(wired.pipeline.run_operation, world)
+    return BackupPorts(
+        report=backups.known_report,
+        period=backups.period_seconds,
+        run=begin if backups.has_destinations else None,
+    )
+
+
 def _make_backup_manager(base: CoreServices, store: Store, leases: Leases) -> BackupManager:
     parts = base.dependencies
     return BackupManager(
         BackupParts(
-            plan=_backup_plan(parts.settings.backup),
+            plan=_backup_plan(parts.settings.backup, parts.world),
             backend=parts.backend if isinstance(parts.backend, SqlBackend) else None,
             keys=VaultKeys(base.keyring),
             store=store,
@@ -445,7 +464,7 @@ def _make_backup_manager(base: CoreServices, store: Store, leases: Leases) -> Ba
     )
 
 
-def _backup_plan(settings: BackupSettings) -> BackupPlan:
+def _backup_plan(settings: BackupSettings, world: World) -> BackupPlan:
     return BackupPlan(
         enabled=settings.enabled,
         schedule=settings.schedule,
@@ -453,19 +472,16 @@ def _backup_plan(settings: BackupSettings) -> BackupPlan:
         keep_count=settings.retention.count,
         keep_age=settings.retention.age,
         recipients=tuple(parse_recipients(settings.recipients)),
-        destinations={each.name: _open_destination(each) for each in settings.destinations},
+        destinations={each.name: _open_destination(each, world) for each in settings.destinations},
     )
 
 
-def _open_destination(config: BackupDestination) -> Destination:
+def _open_destination(config: BackupDestination, world: World) -> Destination:
     """One that cannot be opened fails its backups, and does not keep the vault sealed."""
-    if isinstance(config, LocalDestination):
-        return LocalDirectory(config.path)
-    fault = UnavailableError(
-        "backup_unavailable",
-        f"this version has no destinations of the type {config.type}: use local",
-    )
-    return UnusableDestination(config.type, fault)
+    try:
+        return open_destination(config, world)
+    except VaultError as error:
+        return UnusableDestination(config.name, error)
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:
@@ -517,11 +533,15 @@ async def _lend_to_link(
     barrier: Barrier,
     policies: PolicyStore,
     leases: Leases,
+    *,
+    backups: BackupPorts,
 ) -> AsyncIterator[None]:
-    """Lend policy store, key state and lease to the control link; clear the data keys on exit."""
+    """Lend these to the control link, with the key state; clear the data keys on exit."""
     with (
         startup.stamp_writer.track_epoch(lambda: barrier.epoch),
-        parts.link_ports.connect(policies, lambda: barrier.key_state, leases.watch(REPORT)),
+        parts.link_ports.connect(
+            policies, lambda: barrier.key_state, leases.watch(REPORT), backups
+        ),
     ):
         try:
             yield

@@ -161,6 +161,11 @@ class Metrics:
         for name, reader in readers.items():
             self._counts.readers[name] = (COUNTERS[name], reader)
 
+    def counter_value(self, name: str) -> float | None:
+        """A counter as it reads now; None while nobody counts it."""
+        known = self._counts.readers.get(name)
+        return None if known is None else known[1]()
+
     @contextmanager
     def track_actors(self, snapshot: Callable[[], Node]) -> Iterator[None]:
         """Show every actor below `snapshot()` for as long as the block runs."""

@@ -9,7 +9,7 @@ from vault.errors import ConflictError, NotFoundError
 
 
 class MemoryDestination:
-    """A `vault.backup.destination.Destination`."""
+    """A `vault.backup.destinations.interface.Destination`."""
 
     location = "memory"
 

@@ -157,7 +157,7 @@ def list_all(
 
     With FOLDER: those of a folder, the oldest first, as their manifests say, unverified.
     """
-    from vault.backup.destination import LocalDirectory
+    from vault.backup.destinations.directory import LocalDirectory
     from vault.backup.restore import list_backups
 
     if folder is None:
@@ -184,7 +184,7 @@ def list_all(
 @app.command("freehold backup show ID", "freehold backup show /backup ID")
 def show(context: typer.Context, place: FolderAndId, destination: Place = "") -> None:
     """Show what the manifest of a backup says; with FOLDER unverified, and without a key."""
-    from vault.backup.destination import LocalDirectory
+    from vault.backup.destinations.directory import LocalDirectory
     from vault.backup.format import read_unverified_manifest
     from vault.backup.restore import read_backup_header, read_manifest
 
@@ -240,7 +240,7 @@ def validate(
     shares. A backup with recipients takes an identity, too; without one the signatures and chunks
     are verified, and not the rows.
     """
-    from vault.backup.destination import LocalDirectory
+    from vault.backup.destinations.directory import LocalDirectory
     from vault.backup.offline import SealedVault
     from vault.backup.restore import read_backup_header, verify_backup, verify_outside
 
@@ -304,7 +304,7 @@ def restore(
     """
     from actors.world import SystemWorld
     from vault.app import make_backend
-    from vault.backup.destination import LocalDirectory
+    from vault.backup.destinations.directory import LocalDirectory
     from vault.backup.offline import SealedVault, read_known_state
     from vault.backup.restore import read_backup_header, restore_backup
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from protocols.instant import DAY, SECOND, parse_rfc3339
-from vault.backup.destination import Destination
+from vault.backup.destinations.interface import Destination
 from vault.backup.format import (
     DATA,
     MAGIC,

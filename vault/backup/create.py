@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from vault.backup.destination import Destination
+from vault.backup.destinations.interface import Destination
 from vault.backup.format import (
     DATA,
     MANIFEST,

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -18,12 +19,13 @@ import trio
 
 from actors import World
 from protocols import json_text
+from protocols.cron import next_time
 from protocols.errors import locate
 from protocols.instant import SECOND, rfc3339
 from vault.audit.record import AuditEvent
 from vault.backup.catalog import Catalog, Entry, read_catalog
 from vault.backup.create import create_backup
-from vault.backup.destination import Destination
+from vault.backup.destinations.interface import Destination
 from vault.backup.format import Manifest, require_id
 from vault.backup.keys import VaultKeys
 from vault.backup.removal import clean_up, remove_backup
@@ -82,6 +84,9 @@ READING_THREADS: Final = 2
 """For lists and removals, which do not wait for a run."""
 FAILURES_ROW: Final = "backup-failures"
 
+SCHEDULE_TIMES: Final = 50
+"""Times of the schedule that are looked at for the longest pause between two."""
+
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Run], Awaitable[None]]
 log: Final = logging.getLogger("freehold.backup")
@@ -136,6 +141,7 @@ class BackupManager:
         self._since = parts.world.now()
         self._threads = trio.CapacityLimiter(THREADS)
         self._reading = trio.CapacityLimiter(READING_THREADS)
+        self._is_known = False
         self._is_serving = False
         self._is_removing = False
         self._begun, self._waiting = trio.open_memory_channel[tuple[Run, Work]](len(RunKind))
@@ -283,6 +289,24 @@ class BackupManager:
         count = sum(len(catalog.verified) for catalog in catalogs)
         return BackupReport(state, max(newest, default=0), proven or 0, count)
 
+    def known_report(self) -> BackupReport | None:
+        """As `report`; None until the destinations were looked at."""
+        return self.report() if self._is_known else None
+
+    def period_seconds(self) -> int:
+        """The longest time between two backups by the schedule; 0 without one."""
+        if not self._plan.enabled:
+            return 0
+        times = [self._world.now()]
+        for _ in range(SCHEDULE_TIMES):
+            times.append(next_time(self._plan.schedule, times[-1]))
+        return max(later - sooner for sooner, later in pairwise(times[1:])) // SECOND
+
+    @property
+    def has_destinations(self) -> bool:
+        """Whether the agent can make backups."""
+        return bool(self._plan.destinations)
+
     def age_seconds(self) -> float:
         """Of the newest backup, at the destination where it is oldest; 0 where there is none."""
         now = self._world.now()
@@ -309,6 +333,7 @@ class BackupManager:
     async def refresh(self) -> None:
         """Look at all destinations, for what is reported of them."""
         await self._refresh(list(self._plan.destinations))
+        self._is_known = True
 
     # Runs.
 

@@ -14,7 +14,7 @@ from vault.audit.checkpoint import log_id_of, log_origin, origin_node
 from vault.audit.head_file import read_head, read_unverified_origin
 from vault.audit.layout import LogLayout
 from vault.backup.create import create_backup
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.format import Header, Manifest, manifest_verifier, verify_manifest
 from vault.backup.keys import VaultKeys, open_keyring
 from vault.backup.restore import KnownState, read_manifest

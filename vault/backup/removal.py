@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from vault.backup.catalog import is_abandoned
-from vault.backup.destination import Destination
+from vault.backup.destinations.interface import Destination
 from vault.backup.format import DATA, MANIFEST
 from vault.backup.keys import VaultKeys
 from vault.backup.retention import KeptBackup

@@ -21,7 +21,7 @@ from protocols.instant import rfc3339
 from protocols.merkle import Frontier, leaf_hash
 from vault.audit.record import MAX_TEXT
 from vault.backup.create import require_totals
-from vault.backup.destination import Destination
+from vault.backup.destinations.interface import Destination
 from vault.backup.format import (
     DATA,
     MANIFEST,

@@ -6,7 +6,7 @@ from typing import BinaryIO, cast
 
 import trio
 
-from vault.backup.destination import Destination
+from vault.backup.destinations.interface import Destination, StoredObject
 from vault.errors import VaultError
 
 
@@ -45,6 +45,11 @@ class WatchedDestination:
         """See `Destination`."""
         trio.from_thread.check_cancelled()
         return self._destination.names()
+
+    def objects(self) -> list[StoredObject]:
+        """See `Destination`."""
+        trio.from_thread.check_cancelled()
+        return self._destination.objects()
 
     def remove(self, name: str) -> None:
         """See `Destination`."""
@@ -96,6 +101,10 @@ class UnusableDestination:
         raise self._fault
 
     def names(self) -> list[str]:
+        """Raise the fault."""
+        raise self._fault
+
+    def objects(self) -> list[StoredObject]:
         """Raise the fault."""
         raise self._fault
 

@@ -11,6 +11,7 @@ from vault.model.backup_runs import CreateBackup
 from vault.model.operation import RunOperation, service_operation
 
 BACKUP_SERVICE: Final = "backup"
+CONTROL_SERVICE: Final = "control-plane"
 BACKUP_CHECK_INTERVAL: Final = 30.0
 """Seconds between two looks at the schedule, whose times are minutes."""
 BACKUP_REPORT_INTERVAL: Final = 300.0
@@ -43,3 +44,23 @@ class ScheduledBackups:
         except ConflictError as error:
             if error.code != "backup_running":
                 raise  # else another agent makes one; the next look tells what is still due
+
+
+@dataclass(frozen=True)
+class BackupOnCommand:
+    """Asks for `backup.create` because the control plane has asked."""
+
+    run: RunOperation
+    world: World
+
+    async def __call__(self) -> None:
+        """Begin a backup at all destinations. Raises what the operation raises."""
+        await self.run(
+            service_operation(
+                operations.CREATE_BACKUP,
+                "sys/backups",
+                CreateBackup(),
+                service=CONTROL_SERVICE,
+                request_id=self.world.new_id(),
+            )
+        )

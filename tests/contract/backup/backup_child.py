@@ -15,7 +15,7 @@ from tests.contract.backup.samples import CREATED, NOW, ignored
 from tests.support.databases import make_backend
 from tests.support.vaults import ROOT_KEY
 from vault.backup.create import create_backup
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.keys import open_keyring
 from vault.backup.offline import SealedVault
 from vault.backup.restore import read_backup_header, restore_backup

@@ -17,7 +17,7 @@ from actors import SystemWorld
 from tests.contract.backup.samples import back_up, fill, ignored, restore
 from tests.support.databases import SERVERS, make_backend, shared_server
 from tests.support.vaults import Vault, contents, require_whole
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.keys import VaultKeys
 from vault.backup.restore import list_backups, verify_backup
 from vault.backup.threads import run_backup_work

@@ -93,6 +93,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.CONDITIONS,
         MessageType.WORKERS,
         MessageType.VAULT,
+        MessageType.BACKUPS,
     }
 
 
