@@ -5,6 +5,7 @@ It is written once, next to its backup. Whoever has the public key verifies it w
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -19,12 +20,16 @@ from vault.crypto.backup_keys import BackupKeys
 from vault.crypto.digest import DIGEST_SIZE, sha256
 from vault.crypto.note_signing import is_note_signature_valid
 from vault.errors import ConflictError, TamperedError, VaultError
+from vault.store.tables import NODES, SYSTEM
 
 FORMAT: Final = 1
 CERTIFICATE: Final = ".certificate"
 MAX_CERTIFICATE: Final = 64 * 1024
 MAX_CERTIFICATES: Final = 100_000
 """Of one backup: one an hour for eleven years."""
+
+ADDED_TABLES: Final = frozenset({NODES.name, SYSTEM.name})
+"""A restore may add one row to each: of the node that made the last commit, and of itself."""
 
 _ORIGIN: Final = "freehold.restore/"
 _NAME: Final = re.compile(r"([0-9A-Za-z][0-9A-Za-z-]{0,63})\.([1-9][0-9]{0,5})\.certificate")
@@ -57,8 +62,9 @@ class RestoreCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_field
     from `created` to that of the next backup, or to `began` if there is none.
 
     `backup_root` and `store_root` are of the Merkle trees over the rows of the backup and over
-    those that were read from the restored store; `tables` and `rows` count the latter. `versions`
-    have a value that was not destroyed; `sampled` of them, chosen by `seed`, were decrypted.
+    those that were read from the restored store; `rows` counts either. `tables` are those of the
+    opened store, with what the restore has added (`ADDED_TABLES`). `versions` are those with a
+    value; `sampled` of them, chosen by `seed`, were decrypted.
     `sandbox` says what the process that did it was confined by.
     """
 
@@ -255,9 +261,14 @@ def _is_plausible(certificate: RestoreCertificate) -> bool:
         and certificate.backup_root == certificate.store_root
         and named == [table.name for table in TABLES if table.name in named]
         and all(count.rows > 0 and not count.removed for count in certificate.tables)
-        and sum(count.rows for count in certificate.tables) == certificate.rows
+        and (not restored or is_row_count(certificate.rows, certificate.tables))
         and 0 <= certificate.sampled <= certificate.versions
     )
+
+
+def is_row_count(rows: int, tables: Iterable[TableCount]) -> bool:
+    """Whether the tables of a restored store have so many rows, and those the restore adds."""
+    return 0 < rows <= sum(count.rows for count in tables) <= rows + len(ADDED_TABLES)
 
 
 def milliseconds(seconds: float) -> int:
