@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ui.cli.backup_prove import add_commands
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import cli_context
 from ui.cli.errors import CliError, Exit
@@ -35,6 +36,7 @@ _EXITS: Final = {
     "backup_identity_required": Exit.DENIED,
     "store_not_empty": Exit.CONFLICT,
     "backup_exists": Exit.CONFLICT,
+    "verifier_invalid": Exit.USAGE,
     "backup_outdated": Exit.CONFLICT,
     "store_unavailable": Exit.UNREACHABLE,
     "store_locked": Exit.BUSY,
@@ -378,3 +380,6 @@ def _shown(manifest: "Manifest") -> dict[str, Any]:
         "row_root": manifest.row_root,
         "chunk_root": manifest.chunk_root,
     }
+
+
+add_commands(app, _failures, _settings, _open_vault)

@@ -5,7 +5,9 @@ It is written once, next to its backup. Whoever has the public key verifies it w
 """
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -13,13 +15,19 @@ from msgspec import Struct
 
 from protocols import json_text
 from protocols.instant import SECOND, parse_rfc3339
-from protocols.signed_note import note_text, sign_note, verifier_key, verify_note
+from protocols.signed_note import (
+    note_text,
+    parse_verifier_key,
+    sign_note,
+    verifier_key,
+    verify_note,
+)
 from vault.backup.destination import Destination
-from vault.backup.format import MAX_CHAIN, TABLES, BaseRef, TableCount, require_id
+from vault.backup.format import MAX_CHAIN, TABLES, BaseRef, TableCount, origin_of, require_id
 from vault.crypto.backup_keys import BackupKeys
 from vault.crypto.digest import DIGEST_SIZE, sha256
 from vault.crypto.note_signing import is_note_signature_valid
-from vault.errors import ConflictError, TamperedError, VaultError
+from vault.errors import ConflictError, TamperedError, ValidationError, VaultError
 from vault.store.tables import NODES, SYSTEM
 
 FORMAT: Final = 1
@@ -34,6 +42,7 @@ ADDED_TABLES: Final = frozenset({NODES.name, SYSTEM.name})
 _ORIGIN: Final = "freehold.restore/"
 _NAME: Final = re.compile(r"([0-9A-Za-z][0-9A-Za-z-]{0,63})\.([1-9][0-9]{0,5})\.certificate")
 _HEX: Final = re.compile(rf"[0-9a-f]{{{2 * DIGEST_SIZE}}}")
+_SIGNATURE: Final = 64
 _TRIES: Final = 8  # names that others have taken meanwhile
 
 
@@ -134,21 +143,37 @@ def sign_certificate(certificate: RestoreCertificate, keys: BackupKeys) -> bytes
     ).encode()
 
 
-def verify_certificate(note: bytes, vault: str, keys: BackupKeys) -> RestoreCertificate:
-    """The certificate that this vault has signed. Raises `TamperedError`."""
+def parse_certificate_verifier(text: str) -> tuple[str, bytes]:
+    """Vault and public key of a verifier key: of certificates, or of manifests, which is the same.
+
+    Raises `ValidationError` (`verifier_invalid`).
+    """
+    name, public = "", b""
+    with suppress(ValueError):
+        name, public = parse_verifier_key(text, sha256)
+    vault = name.rpartition("/")[2]
+    if name not in {certificate_origin(vault), origin_of(vault)}:
+        raise ValidationError(
+            "verifier_invalid",
+            "the verifier is no public key of a vault's backups: give the one that "
+            "`freehold backup create` prints",
+            field="verifier",
+        )
+    return vault, public
+
+
+def verify_certificate(note: bytes, vault: str, public: bytes) -> RestoreCertificate:
+    """The certificate that the vault with this note key has signed. Raises `TamperedError`."""
     certificate = read_unverified_certificate(note)
+    origin = certificate_origin(vault)
     try:
-        verify_note(
-            note.decode(),
-            certificate_origin(vault),
-            keys.note.public,
-            is_note_signature_valid,
-            sha256,
-            what="certificate",
+        text = verify_note(
+            note.decode(), origin, public, is_note_signature_valid, sha256, what="certificate"
         )
     except ValueError as error:
         raise _invalid(str(error)) from None
-    if sign_certificate(certificate, keys) != note:
+    signature = b64decode(note.rpartition(b" ")[2])[-_SIGNATURE:]
+    if sign_note(text, origin, public, lambda _: signature, sha256).encode() != note:
         raise _invalid("something follows its signature")
     return certificate
 
@@ -205,14 +230,14 @@ def certificate_names(source: Destination) -> list[str]:
 
 
 def list_certificates(
-    source: Destination, vault: str, keys: BackupKeys
+    source: Destination, vault: str, public: bytes
 ) -> tuple[list[SignedCertificate], list[VaultError]]:
     """The certificates that this vault has signed, the oldest first; and why others are refused."""
     found, faults = list[SignedCertificate](), list[VaultError]()
     for name in certificate_names(source):
         try:
             note = read_certificate(source, name)
-            certificate = verify_certificate(note, vault, keys)
+            certificate = verify_certificate(note, vault, public)
             if not name.startswith(f"{certificate.backup}."):
                 raise _invalid(f"it is of {certificate.backup}")
             found.append(SignedCertificate(name, certificate, note))

@@ -77,7 +77,6 @@ _ROOM: Final = 64 * 2**20  # for an empty database, and for its write-ahead log
 _GROWTH: Final = 3
 """Bytes of a database for a byte of its rows: keys are in indexes, and pages are not full."""
 _TICK_MS: Final = 200  # between two looks at whether the test is cancelled
-_END_SECONDS: Final = 10.0  # that a process has to end once it has answered
 _FOLDERS: Final = 8  # that others remove while they are made
 
 _KNOWN: Final[dict[str, Callable[[str, str], VaultError]]] = {
@@ -386,8 +385,6 @@ def _run(
         data = _receive(
             process, request.backup, deadline, limits=limits, world=world, advance=advance
         )
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_END_SECONDS)
     finally:
         _end(process)
     if process.returncode:
@@ -427,10 +424,13 @@ def _receive(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of its group."""
+    """Kill what is left of its group.
+
+    The kernel closes the output of a process that ends after its exit status is set, so one that
+    has answered and ends by itself keeps that status. Until it is waited for, its id is its own.
+    """
     with suppress(ProcessLookupError, PermissionError):
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
