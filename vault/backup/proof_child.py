@@ -55,6 +55,7 @@ MAX_MESSAGE: Final = 64 * 1024
 EXIT_MEMORY: Final = 77
 """Memory is gone: perhaps for an answer, too."""
 _PIECE: Final = 4096
+_HEADROOM: Final = 64 * 2**20  # more than any one step takes
 
 
 class ProofRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,10 +126,22 @@ def main() -> None:
     except MemoryError:
         os._exit(EXIT_MEMORY)
     except ApiError as error:
+        _require_memory()
         answer = ProofAnswer(failure=ProofFailure(error.type.value, error.code, error.message))
     except Exception as error:  # noqa: BLE001  # the process ends; its text could hold a secret
         answer = ProofAnswer(failure=ProofFailure("internal", "internal", locate(error)))
     os.write(1, msgspec.json.encode(answer)[:MAX_MESSAGE] + b"\n")
+
+
+def _require_memory() -> None:
+    """End the process if memory is short: a library may have said so by another error.
+
+    Zstandard does. It would be told as damage of the backup.
+    """
+    try:
+        bytearray(_HEADROOM)
+    except MemoryError:
+        os._exit(EXIT_MEMORY)
 
 
 def program_folders() -> list[Path]:

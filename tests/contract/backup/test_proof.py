@@ -346,7 +346,7 @@ FAILURE: Final = json.dumps({"failure": {"type": "x", "code": "x", "message": "y
         (script("while True: print('x' * 10**6)"), "more than a result"),
         (script(f"print({FAILURE!r})"), ": y."),
         (limited(file=50_000), "not finished"),
-        (limited(memory=90 * 2**20), "not finished"),
+        (limited(memory=90 * 2**20), "memory"),
         (limited(files=8), "not finished"),
     ],
 )  # fmt: skip
