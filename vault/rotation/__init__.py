@@ -1,0 +1,1 @@
+"""Rotation: credentials at their targets, changed so that no application notices."""
