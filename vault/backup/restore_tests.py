@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import trio
 
 from actors import World
-from protocols.instant import parse_rfc3339
+from protocols.instant import MAX_NS, parse_rfc3339
 from vault.audit.record import AuditEvent
 from vault.backup.certificate import (
     RestoreCertificate,
@@ -26,7 +26,7 @@ from vault.backup.certificate import (
 from vault.backup.destination import Destination
 from vault.backup.format import verify_manifest
 from vault.backup.keys import VaultKeys
-from vault.backup.proof import DEFAULT_LIMITS, ProofLimits, prove_backup
+from vault.backup.proof import DEFAULT_LIMITS, ProofLimits, prove_backup, remove_abandoned
 from vault.backup.restore import list_backups, read_manifest
 from vault.backup.threads import run_backup_work
 from vault.errors import TamperedError, VaultError
@@ -34,6 +34,8 @@ from vault.store.bulk import Progress
 
 PROVE: Final = "backup.prove"
 SERVICE: Final = "service:backup"
+CHECK_INTERVAL: Final = 30.0
+"""Seconds between two looks at the schedule, whose times are minutes."""
 REFRESH_SECONDS: Final = 300.0
 """How often the certificates are looked for: another agent may have written one."""
 
@@ -66,7 +68,6 @@ class RestoreTests:
         self._parts = parts
         self._known: dict[str, dict[str, RestoreCertificate | None]] = {}
         self._attempted: dict[str, int] = {}
-        self._since = parts.world.now()
         self._refreshed = -REFRESH_SECONDS
         self._threads = trio.CapacityLimiter(1)
 
@@ -77,12 +78,17 @@ class RestoreTests:
     async def run(self) -> None:
         """Test what is due. A test that fails is tried again at the next scheduled time."""
         world = self._parts.world
-        if world.uptime() - self._refreshed >= REFRESH_SECONDS:
+        is_old = world.uptime() - self._refreshed >= REFRESH_SECONDS
+        if is_old:
+            await self._in_thread(lambda _: remove_abandoned(self._parts.work))
             for name in self._parts.destinations:
                 await self._refresh(name)
             self._refreshed = world.uptime()
         for name in self._parts.destinations:
-            if self._due(name) <= world.now():
+            due = self._due(name)
+            if due is None:  # the first test waits for the first backup
+                due = 0 if is_old else MAX_NS
+            if due <= world.now():
                 await self.test(name)
 
     async def test(self, name: str) -> SignedCertificate | None:
@@ -91,14 +97,15 @@ class RestoreTests:
         Raises what recording does.
         """
         parts, world = self._parts, self._parts.world
-        self._attempted[name] = world.now()
         backup = ""
         try:
             backup = await self._in_thread(lambda _: self._newest(name))
             if not backup:
                 return None
+            self._attempted[name] = world.now()
             signed = await self._in_thread(lambda progress: self._prove(name, backup, progress))
         except VaultError as error:
+            self._attempted[name] = world.now()
             log.warning("the restore test at %s failed: %s", name, error)
             await parts.record(_event(world.new_request_id(), name, backup, error))
             return None
@@ -154,8 +161,8 @@ class RestoreTests:
                 found[each] = None
         return found
 
-    def _due(self, name: str) -> int:
-        """The first time by the schedule behind the last test."""
+    def _due(self, name: str) -> int | None:
+        """The first time by the schedule behind the last test; None: there was none."""
         now = self._parts.world.now()
         finished = (
             parse_rfc3339(found.finished, "finished")
@@ -163,7 +170,8 @@ class RestoreTests:
             if found is not None
         )
         times = [time for time in (*finished, self._attempted.get(name, 0)) if time <= now]
-        return self._parts.next_time(max(times, default=0) or self._since)
+        last = max(times, default=0)
+        return self._parts.next_time(last) if last else None
 
     def _certificates(self) -> Iterator[RestoreCertificate]:
         for known in self._known.values():
