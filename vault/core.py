@@ -18,7 +18,8 @@ from typing import Final, Protocol
 import trio
 
 from actors import Node, World
-from actors.periodic import Job, run_periodic_jobs
+from actors.periodic import Job, Trigger, run_periodic_jobs
+from protocols.cron import next_time
 from protocols.link.vocabulary import AlertCode
 from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.checkpoint import log_id_of
@@ -37,10 +38,31 @@ from vault.audit.verification import (
 from vault.audit.writer import AuditConfig
 from vault.authn.tokens import Tokens
 from vault.authz.policy_store import PolicyStore
+from vault.backup.destination import Destination, LocalDirectory
+from vault.backup.keys import VaultKeys
+from vault.backup.manager import BackupManager, BackupParts, BackupPlan
+from vault.backup.offline import parse_recipients
+from vault.backup.restore_tests import (
+    CHECK_INTERVAL,
+    REFRESH_SECONDS,
+    RestoreTestParts,
+    RestoreTests,
+)
+from vault.backup.watched import UnusableDestination
 from vault.barrier import Barrier, HmacRowGuard
-from vault.cluster.leases import EXPIRY, KEYS, REPORT, Leases, hold_leases
+from vault.cluster.leases import (
+    BACKUP_SCHEDULE,
+    EXPIRY,
+    KEYS,
+    REPORT,
+    RESTORE_TESTS,
+    Leases,
+    hold_leases,
+)
 from vault.cluster.shared_limits import SharedLimits, run_shared_limits
 from vault.config import Settings
+from vault.config.backup import BackupSettings
+from vault.config.backup_destinations import BackupDestination, LocalDestination
 from vault.control_link.ports import LinkPorts
 from vault.crypto.keyring import Keyring
 from vault.data_path import (
@@ -51,8 +73,9 @@ from vault.data_path import (
     make_shared_limits,
     wire_data_path,
 )
-from vault.errors import TamperedError, VaultError
+from vault.errors import TamperedError, UnavailableError, VaultError
 from vault.handlers.audit import AuditHandlers
+from vault.handlers.backups import BackupHandlers
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
@@ -75,6 +98,11 @@ from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
     REPORT_INTERVAL,
     LockoutReport,
+)
+from vault.jobs.scheduled_backups import (
+    BACKUP_CHECK_INTERVAL,
+    BACKUP_REPORT_INTERVAL,
+    ScheduledBackups,
 )
 from vault.metrics import Metrics
 from vault.model.path import ResourcePath
@@ -101,6 +129,7 @@ from vault.store.integrity_monitor import monitor_integrity
 from vault.store.interface import StoreBackend
 from vault.store.row_cache import CacheStats
 from vault.store.row_index import RowIndex
+from vault.store.sql import SqlBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 
@@ -247,6 +276,7 @@ async def open_core(
             run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
             run_shared_limits(shared_limits),
+            wired.backups.serve(),
         ):
             branches.append(work.snapshot)
             if dependencies.dev_token:
@@ -263,6 +293,9 @@ async def open_core(
                     retention_suspended=lambda: float(startup.retention.clock.is_suspended),
                     key_generation=lambda: float(barrier.active_generation),
                     key_rotation_due=lambda: float(barrier.rotation_due),
+                    backup_age_seconds=wired.backups.age_seconds,
+                    backup_destinations_failing=lambda: float(wired.backups.count_failing()),
+                    backup_duration_seconds=lambda: dependencies.metrics.backups.last_seconds,
                 ),
             ):
                 handover = Handover(
@@ -328,6 +361,7 @@ class WiredCore:
     path: DataPath
     jobs: list[Job]
     leases: Leases
+    backups: BackupManager
 
 
 def _wire_pipeline(
@@ -358,6 +392,12 @@ def _wire_pipeline(
         **RootKeyHandlers(root_key).handlers(),
         **_status_handlers(base, path, system, audits),
     }
+    is_shared = base.dependencies.settings.storage.server is not None
+    leases = Leases(path.parts.store, world, shared=is_shared)
+    plan = _backup_plan(base.dependencies.settings.backup)
+    tests = _make_restore_tests(base, barrier, plan)
+    backups = _make_backup_manager(base, path.parts.store, leases, plan, tests)
+    handlers |= BackupHandlers(backups).handlers()
     replay = PolicyReplayHandlers(
         path.policies, audits.index, path.owners, path.secrets, opaque_id, handlers, world
     )
@@ -365,9 +405,10 @@ def _wire_pipeline(
     rotation = KekRotation(
         pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
-    is_shared = base.dependencies.settings.storage.server is not None
-    leases = Leases(path.parts.store, world, shared=is_shared)
     leased = leases.run_leased
+    at_once, look = Trigger(), Trigger()  # a scheduled time that was missed is not waited for
+    at_once.fire()
+    look.fire()
     jobs = [
         *path.jobs(),
         Job(
@@ -384,6 +425,17 @@ def _wire_pipeline(
             REWRAP_CHECK_INTERVAL,
             leased(KEYS, KekRewrap(pipeline.run_operation, system.rewrapper.has_old_keys, world)),
         ),
+        Job(
+            "backups",
+            BACKUP_CHECK_INTERVAL,
+            leased(
+                BACKUP_SCHEDULE, ScheduledBackups(pipeline.run_operation, backups.find_due, world)
+            ),
+            trigger=at_once,
+        ),
+        Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
+        Job("restore-tests", CHECK_INTERVAL, leased(RESTORE_TESTS, tests.run)),
+        Job("restore-certificates", REFRESH_SECONDS, tests.refresh, trigger=tests.look_at_once),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
         Job(
@@ -393,7 +445,64 @@ def _wire_pipeline(
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, path, jobs, leases)
+    return WiredCore(pipeline, path, jobs, leases, backups)
+
+
+def _make_backup_manager(
+    base: CoreServices, store: Store, leases: Leases, plan: BackupPlan, tests: RestoreTests
+) -> BackupManager:
+    parts = base.dependencies
+    return BackupManager(
+        BackupParts(
+            plan=plan,
+            backend=parts.backend if isinstance(parts.backend, SqlBackend) else None,
+            keys=VaultKeys(base.keyring),
+            store=store,
+            leases=leases,
+            world=parts.world,
+            record=base.audit.record,
+            counts=parts.metrics.backups,
+            proven=tests.proven,
+        )
+    )
+
+
+def _make_restore_tests(base: CoreServices, barrier: Barrier, plan: BackupPlan) -> RestoreTests:
+    settings = base.dependencies.settings
+    return RestoreTests(
+        RestoreTestParts(
+            destinations=plan.destinations if plan.enabled else {},
+            keys=VaultKeys(base.keyring),
+            root_key=lambda: barrier.root_key,
+            next_time=partial(next_time, settings.backup.restore_test),
+            work=settings.data_folder / "restore-tests",
+            world=base.dependencies.world,
+            record=base.audit.record,
+        )
+    )
+
+
+def _backup_plan(settings: BackupSettings) -> BackupPlan:
+    return BackupPlan(
+        enabled=settings.enabled,
+        schedule=settings.schedule,
+        full_interval=settings.full_interval,
+        keep_count=settings.retention.count,
+        keep_age=settings.retention.age,
+        recipients=tuple(parse_recipients(settings.recipients)),
+        destinations={each.name: _open_destination(each) for each in settings.destinations},
+    )
+
+
+def _open_destination(config: BackupDestination) -> Destination:
+    """One that cannot be opened fails its backups, and does not keep the vault sealed."""
+    if isinstance(config, LocalDestination):
+        return LocalDirectory(config.path)
+    fault = UnavailableError(
+        "backup_unavailable",
+        f"this version has no destinations of the type {config.type}: use local",
+    )
+    return UnusableDestination(config.type, fault)
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:

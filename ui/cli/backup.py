@@ -1,4 +1,7 @@
-"""`freehold backup …`: make, verify and restore backups of an agent's data, without the agent."""
+"""`freehold backup …`: make, verify and restore backups of an agent's data.
+
+With a folder the commands need no agent; without one they ask it (`agent_backups`).
+"""
 
 import binascii
 import os
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ui.cli import agent_backups
 from ui.cli.backup_prove import add_commands
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import cli_context
@@ -45,6 +49,21 @@ _HEX_SHARES: Final = (64, 66)  # characters
 
 Folder = Annotated[Path, typer.Argument(help="The folder with the backups.", file_okay=False)]
 BackupId = Annotated[str, typer.Argument(metavar="ID", help="The backup's id.")]
+OptionalFolder = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A folder with backups, without an agent. Default: the agent's own destinations.",
+        file_okay=False,
+    ),
+]
+FolderAndId = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[FOLDER] ID",
+        help="The backup's id, behind a folder with backups if no agent is to be asked.",
+    ),
+]
+Place = Annotated[str, typer.Option(help="Of the agent, by its name. Default: all of them.")]
 AgentConfig = Annotated[
     Path, typer.Option("--config", help="The agent's configuration file.", dir_okay=False)
 ]
@@ -63,33 +82,60 @@ IdentityFile = Annotated[
 
 
 @app.command(
+    "freehold backup create",
+    "freehold backup create --destination local --full --detach",
     "freehold backup create /backup --config /etc/freehold/vault.yaml",
     "freehold backup create /backup --config /etc/freehold/vault.yaml --base ID",
 )
 def create(
     context: typer.Context,
-    folder: Folder,
-    config: AgentConfig,
+    folder: OptionalFolder = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="With FOLDER: the agent's configuration file.", dir_okay=False),
+    ] = None,
     base: Annotated[
-        str, typer.Option(help="Back up only what was changed since this backup.")
+        str, typer.Option(help="With FOLDER: back up only what was changed since this backup.")
     ] = "",
     recipient: Annotated[
         list[str] | None,
-        typer.Option(help="Only the holder of its identity can open the backup; repeatable."),
+        typer.Option(
+            help="With FOLDER: only the holder of its identity can open the backup; repeatable."
+        ),
     ] = None,
     key_file: KeyFile = None,
+    destination: Annotated[
+        list[str] | None,
+        typer.Option(help="A destination of the agent, by its name; repeatable. Default: all."),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="All data, not what was changed since the last backup.")
+    ] = False,
+    detach: agent_backups.Detach = False,
 ) -> None:
-    """Back up all data of an agent into a folder: encrypted, signed, and of one moment.
+    """Back up all data of an agent: encrypted, signed, and of one moment.
 
-    Run it as the agent's user. With SQLite, stop the agent first; a database server is backed up
-    while agents use it. With --base the backup needs that one, and all that it builds on, to be
-    restored; it has all data if the change feed does not reach back so far. Keep the root key (the
-    key file, or the shares) apart from the backups: without it nobody restores them.
+    The agent makes it at its destinations, while it serves; the command shows how far it is.
+
+    With FOLDER it is made without the agent: run it as the agent's user. With SQLite, stop the
+    agent first; a database server is backed up while agents use it. With --base the backup needs
+    that one, and all that it builds on, to be restored; it has all data if the change feed does not
+    reach back so far.
+
+    Keep the root key (the key file, or the shares) apart from the backups: without it nobody
+    restores them.
     """
     from actors.world import SystemWorld
     from vault.app import make_backend
     from vault.backup.offline import back_up_stopped
 
+    if folder is None:
+        _refuse_without_folder(config=config, base=base, recipient=recipient, key_file=key_file)
+        agent_backups.create(cli_context(context), destination or [], full=full, detach=detach)
+        return
+    _refuse_with_folder(destination=destination, full=full, detach=detach)
+    if config is None:
+        raise typer.BadParameter("with FOLDER: --config names the agent's configuration file")
     settings = _settings(config)
     _require_database(settings)
     with _failures("create it again: what was written is no backup"):
@@ -105,12 +151,21 @@ def create(
     cli_context(context).print_result(_shown(manifest) | {"verifier": verifier})
 
 
-@app.command("freehold backup list /backup", name="list")
-def list_all(context: typer.Context, folder: Folder) -> None:
-    """List the backups of a folder, the oldest first, as their manifests say: unverified."""
+@app.command("freehold backup list", "freehold backup list /backup", name="list")
+def list_all(
+    context: typer.Context, folder: OptionalFolder = None, destination: Place = ""
+) -> None:
+    """List the agent's backups, the newest first; the agent verifies their manifests.
+
+    With FOLDER: those of a folder, the oldest first, as their manifests say, unverified.
+    """
     from vault.backup.destination import LocalDirectory
     from vault.backup.restore import list_backups
 
+    if folder is None:
+        agent_backups.list_all(cli_context(context), destination)
+        return
+    _refuse_with_folder(destination=destination)
     with _failures():
         found, faults = list_backups(LocalDirectory(folder))
     cli_context(context).print_result([
@@ -128,13 +183,18 @@ def list_all(context: typer.Context, folder: Folder) -> None:
         print_note(f"Warning: {fault.message}")
 
 
-@app.command("freehold backup show /backup ID")
-def show(context: typer.Context, folder: Folder, backup: BackupId) -> None:
-    """Show what the manifest of a backup says: unverified, and without a key."""
+@app.command("freehold backup show ID", "freehold backup show /backup ID")
+def show(context: typer.Context, place: FolderAndId, destination: Place = "") -> None:
+    """Show what the manifest of a backup says; with FOLDER unverified, and without a key."""
     from vault.backup.destination import LocalDirectory
     from vault.backup.format import read_unverified_manifest
     from vault.backup.restore import read_backup_header, read_manifest
 
+    folder, backup = _split(place)
+    if folder is None:
+        agent_backups.show(cli_context(context), backup, destination)
+        return
+    _refuse_with_folder(destination=destination)
     source = LocalDirectory(folder)
     with _failures():
         manifest = read_unverified_manifest(read_manifest(source, backup))
@@ -158,29 +218,40 @@ def show(context: typer.Context, folder: Folder, backup: BackupId) -> None:
 
 
 @app.command(
+    "freehold backup validate ID",
     "freehold backup validate /backup ID --config /etc/freehold/vault.yaml",
     "freehold backup validate /backup ID --identity /media/key/backup-identity",
 )
 def validate(
     context: typer.Context,
-    folder: Folder,
-    backup: BackupId,
+    place: FolderAndId,
     config: Annotated[
         Path | None,
-        typer.Option(help="The agent's configuration file, for its key file.", dir_okay=False),
+        typer.Option(
+            help="With FOLDER: the agent's configuration file, for its key file.", dir_okay=False
+        ),
     ] = None,
     key_file: KeyFile = None,
     identity: IdentityFile = None,
+    destination: Place = "",
+    detach: agent_backups.Detach = False,
 ) -> None:
     """Read a backup and all that it builds on, and verify every byte and row of it.
 
-    It takes the root key: the key file, or the shares. A backup with recipients takes an identity,
-    too; without one the signatures and chunks are verified, and not the rows.
+    The agent does it. With FOLDER it is done here, and takes the root key: the key file, or the
+    shares. A backup with recipients takes an identity, too; without one the signatures and chunks
+    are verified, and not the rows.
     """
     from vault.backup.destination import LocalDirectory
     from vault.backup.offline import SealedVault
     from vault.backup.restore import read_backup_header, verify_backup, verify_outside
 
+    folder, backup = _split(place)
+    if folder is None:
+        _refuse_without_folder(config=config, key_file=key_file, identity=identity)
+        agent_backups.validate(cli_context(context), backup, destination, detach=detach)
+        return
+    _refuse_with_folder(destination=destination, detach=detach)
     source = LocalDirectory(folder)
     if key_file is None and config is not None:
         key_file = _settings(config).encryption.key_file
@@ -298,6 +369,28 @@ def keygen(
     except OSError as error:
         raise CliError(f"cannot write {file}: {error.strerror}") from None
     cli_context(context).print_result({"recipient": recipient, "file": str(file)})
+
+
+agent_backups.add_commands(app)
+
+
+def _split(place: list[str]) -> tuple[Path | None, str]:
+    """The folder, if one is given, and the id."""
+    if len(place) > 2:  # noqa: PLR2004  # both
+        raise typer.BadParameter("give the backup's id, or a folder and the id")
+    return (Path(place[0]) if len(place) > 1 else None), place[-1]
+
+
+def _refuse_without_folder(**options: object) -> None:
+    """Raise for what only a backup without an agent takes."""
+    for name in (name for name, value in options.items() if value):
+        raise typer.BadParameter(f"--{name.replace('_', '-')} goes with FOLDER, without an agent")
+
+
+def _refuse_with_folder(**options: object) -> None:
+    """Raise for what only an agent takes."""
+    for name in (name for name, value in options.items() if value):
+        raise typer.BadParameter(f"--{name} is for an agent: leave FOLDER out")
 
 
 @contextmanager

@@ -43,6 +43,10 @@ class Destination(Protocol):
         """The names of all objects that are whole, sorted."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Remove the object; one that is gone already is no fault. Raises `UnavailableError`."""
+        ...
+
 
 class LocalDirectory:
     """A folder of its own. It is made if it is missing."""
@@ -104,6 +108,13 @@ class LocalDirectory:
                     "backup_missing", f"there is no folder {self._folder}"
                 ) from None
         return sorted(entry for entry in entries if not entry.startswith("."))
+
+    def remove(self, name: str) -> None:
+        """See `Destination`."""
+        with self._faults():
+            (self._folder / name).unlink(missing_ok=True)
+            if self._folder.is_dir():
+                _sync(self._folder)
 
     def _remove_abandoned(self) -> None:
         """Remove what a process that died has left: nobody has it locked."""
