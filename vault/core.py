@@ -434,7 +434,12 @@ def _wire_pipeline(
             trigger=at_once,
         ),
         Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
-        Job("restore-tests", CHECK_INTERVAL, leased(RESTORE_TESTS, tests.run)),
+        Job(
+            "restore-tests",
+            CHECK_INTERVAL,
+            leased(RESTORE_TESTS, tests.run),
+            trigger=tests.backup_made,
+        ),
         Job("restore-certificates", REFRESH_SECONDS, tests.refresh, trigger=tests.look_at_once),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
@@ -463,6 +468,7 @@ def _make_backup_manager(
             record=base.audit.record,
             counts=parts.metrics.backups,
             proven=tests.proven,
+            on_made=tests.on_made,
         )
     )
 

@@ -25,7 +25,7 @@ from vault.backup.certificate import (
     verify_certificate,
 )
 from vault.backup.destination import Destination
-from vault.backup.format import verify_manifest
+from vault.backup.format import MANIFEST, Manifest, verify_manifest
 from vault.backup.keys import VaultKeys
 from vault.backup.proof import DEFAULT_LIMITS, ProofLimits, prove_backup, remove_abandoned
 from vault.backup.restore import list_backups, read_manifest
@@ -73,11 +73,18 @@ class RestoreTests:
         self.look_at_once = Trigger()
         """For the job `refresh`: what is proven is reported from the start."""
         self.look_at_once.fire()
+        self.backup_made = Trigger()
+        """For the job `run`: see `on_made`."""
         self._threads = trio.CapacityLimiter(1)
 
     def proven(self) -> int:
         """When the newest backup that has a certificate was made, in Unix nanoseconds; or 0."""
         return max((found.created_ns for found in self._certificates()), default=0)
+
+    def on_made(self, _destination: str, _manifest: Manifest) -> None:
+        """A backup was made here: if it is the first one, it is tested at once."""
+        self._looked = -REFRESH_SECONDS
+        self.backup_made.fire()
 
     async def run(self) -> None:
         """Test what is due. A test that fails is tried again at the next scheduled time."""
@@ -156,7 +163,10 @@ class RestoreTests:
     def _read(self, name: str) -> dict[str, RestoreCertificate | None]:
         source, keys = self._parts.destinations[name], self._parts.keys
         known, found = self._known.get(name, {}), dict[str, RestoreCertificate | None]()
+        there = set(source.names())
         for each in certificate_names(source):
+            if each.partition(".")[0] + MANIFEST not in there:
+                continue  # its backup was removed
             if each in known:
                 found[each] = known[each]
                 continue
