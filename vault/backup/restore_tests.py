@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import trio
 
 from actors import World
+from actors.periodic import Trigger
 from protocols.instant import MAX_NS, parse_rfc3339
 from vault.audit.record import AuditEvent
 from vault.backup.certificate import (
@@ -24,7 +25,7 @@ from vault.backup.certificate import (
     verify_certificate,
 )
 from vault.backup.destination import Destination
-from vault.backup.format import verify_manifest
+from vault.backup.format import MANIFEST, Manifest, verify_manifest
 from vault.backup.keys import VaultKeys
 from vault.backup.proof import DEFAULT_LIMITS, ProofLimits, prove_backup, remove_abandoned
 from vault.backup.restore import list_backups, read_manifest
@@ -62,34 +63,48 @@ class RestoreTestParts:
 
 
 class RestoreTests:
-    """`run` is a periodic job, of one agent at a time."""
+    """`run` is a periodic job of one agent at a time, `refresh` one of each."""
 
     def __init__(self, parts: RestoreTestParts) -> None:
         self._parts = parts
         self._known: dict[str, dict[str, RestoreCertificate | None]] = {}
         self._attempted: dict[str, int] = {}
-        self._refreshed = -REFRESH_SECONDS
+        self._looked = -REFRESH_SECONDS
+        self.look_at_once = Trigger()
+        """For the job `refresh`: what is proven is reported from the start."""
+        self.look_at_once.fire()
+        self.backup_made = Trigger()
+        """For the job `run`: see `on_made`."""
         self._threads = trio.CapacityLimiter(1)
 
     def proven(self) -> int:
         """When the newest backup that has a certificate was made, in Unix nanoseconds; or 0."""
         return max((found.created_ns for found in self._certificates()), default=0)
 
+    def on_made(self, _destination: str, _manifest: Manifest) -> None:
+        """A backup was made here: if it is the first one, it is tested at once."""
+        self._looked = -REFRESH_SECONDS
+        self.backup_made.fire()
+
     async def run(self) -> None:
         """Test what is due. A test that fails is tried again at the next scheduled time."""
         world = self._parts.world
-        is_old = world.uptime() - self._refreshed >= REFRESH_SECONDS
+        is_old = world.uptime() - self._looked >= REFRESH_SECONDS
         if is_old:
             await self._in_thread(lambda _: remove_abandoned(self._parts.work))
-            for name in self._parts.destinations:
-                await self._refresh(name)
-            self._refreshed = world.uptime()
+            await self.refresh()
+            self._looked = world.uptime()
         for name in self._parts.destinations:
             due = self._due(name)
             if due is None:  # the first test waits for the first backup
                 due = 0 if is_old else MAX_NS
             if due <= world.now():
                 await self.test(name)
+
+    async def refresh(self) -> None:
+        """Read the certificates that are new, also those of other agents."""
+        for name in self._parts.destinations:
+            await self._refresh(name)
 
     async def test(self, name: str) -> SignedCertificate | None:
         """Test the newest backup of a destination and record it; None: it has failed, or is none.
@@ -139,7 +154,7 @@ class RestoreTests:
         return ""
 
     async def _refresh(self, name: str) -> None:
-        """Read the certificates that are new. One that is refused proves nothing."""
+        """One that is refused proves nothing."""
         try:
             self._known[name] = await self._in_thread(lambda _: self._read(name))
         except VaultError as error:
@@ -148,7 +163,10 @@ class RestoreTests:
     def _read(self, name: str) -> dict[str, RestoreCertificate | None]:
         source, keys = self._parts.destinations[name], self._parts.keys
         known, found = self._known.get(name, {}), dict[str, RestoreCertificate | None]()
+        there = set(source.names())
         for each in certificate_names(source):
+            if each.partition(".")[0] + MANIFEST not in there:
+                continue  # its backup was removed
             if each in known:
                 found[each] = known[each]
                 continue
