@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -462,7 +464,8 @@ folder, work = Path(sys.argv[1]), Path(sys.argv[2])
 def killing(_what, _total):
     def tick(_count):
         for found in work.glob(PREFIX + "*/restored.db*"):
-            if found.stat().st_size > 500_000:
+            if found.stat().st_size > 200_000:
+                print(Path(f"/proc/self/task/{os.getpid()}/children").read_text(), flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
     yield tick
 
@@ -478,13 +481,19 @@ def test_killed_agent(tmp_path: Path) -> None:
     """The process ends with it. What is left has no value and no key; the next test removes it."""
     vault, folder, work = Vault(f"sqlite:///{tmp_path}/v.db"), tmp_path / "b", tmp_path / "work"
     with vault.opened():
-        fill_sealed(vault, 8000, value=VALUE)
+        fill_sealed(vault, 20_000, value=VALUE)
         back_up(vault, folder, "full")
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(work)], check=False, capture_output=True
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
+    limit = time.monotonic() + 30
+    while any(is_running(int(pid)) for pid in done.stdout.split()):
+        assert time.monotonic() < limit
     (left,) = work.glob(f"{PREFIX}*")
+    with closing(sqlite3.connect(left / "restored.db")) as database:
+        ((restored,),) = database.execute("SELECT count(*) FROM secret_versions")
+    assert restored < 20_000  # it was killed with its parent, and did not go on
     assert left.stat().st_mode & 0o777 == 0o700
     keyring = vault.keyring
     secrets = (
