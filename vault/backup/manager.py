@@ -348,24 +348,21 @@ class BackupManager:
         self._begun.send_nowait((run, work))
 
     async def _run(self, run: Run, work: Work) -> None:
-        begun = self._world.uptime()
+        begun, outcome = self._world.uptime(), RunOutcome.CANCELLED
         try:
             with run.scope:
                 await work(run)
-            if run.scope.cancelled_caught:
-                run.outcome = RunOutcome.CANCELLED
-            else:
-                run.outcome = RunOutcome.FAILED if run.error_code else RunOutcome.SUCCEEDED
+            if not run.scope.cancelled_caught:
+                outcome = RunOutcome.FAILED if run.error_code else RunOutcome.SUCCEEDED
         finally:
-            if run.outcome is RunOutcome.RUNNING:
+            if outcome is RunOutcome.CANCELLED:
                 run.fail("backup_cancelled", "the vault was sealed, or the agent stopped")
-                run.outcome = RunOutcome.CANCELLED
-            if run.outcome is RunOutcome.CANCELLED:
                 await self._record_cancelled(run)
             if run.kind is RunKind.BACKUP:
                 self._parts.counts.last_seconds = self._world.uptime() - begun
                 await self._give_back()
-            run.phase, run.ended = "Finished", self._world.now()
+            # Told last, all at once: whoever sees the end may begin the next run.
+            run.phase, run.outcome, run.ended = "Finished", outcome, self._world.now()
             del self._current[run.kind]
 
     async def _back_up_all(self, run: Run, *, names: list[str], full: bool) -> None:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from tests.contract.backup.managed import BY, START, Managed, Place
 from tests.contract.backup.samples import fill
 from tests.support.vaults import Vault
 from vault.backup.format import DATA, MANIFEST
-from vault.backup.schedule import judge
 from vault.crypto.backup_keys import Identity
 from vault.errors import ConflictError, NotFoundError
 from vault.model.backup import BackupState
@@ -136,8 +134,8 @@ async def test_backups_from_the_future_do_not_stop_the_schedule(managed: Managed
         assert await behind.tick() is None
 
 
-async def test_late_and_unproven(managed: Managed) -> None:
-    """Late an hour after a time that was missed; unproven without a test of the newest full one."""
+async def test_late(managed: Managed) -> None:
+    """More than an hour after a time that was missed."""
     async with managed.serving() as manager:
         await managed.tick()
         due = (await manager.read_schedule()).next
@@ -145,11 +143,6 @@ async def test_late_and_unproven(managed: Managed) -> None:
         assert manager.report().state is BackupState.GOOD
         managed.world.advance(1.0)
         assert manager.report().state is BackupState.LATE
-    made = managed.manager.report().newest
-    judged = partial(judge, enabled=True, failed=False, late=False, newest_full=made)
-    assert judged(proven=None) is BackupState.GOOD
-    assert judged(proven=made - 1) is BackupState.UNPROVEN
-    assert judged(proven=made) is BackupState.GOOD
 
 
 async def test_retention_keeps_whole_chains(vault: Vault) -> None:
@@ -242,6 +235,23 @@ async def test_a_chain_that_lacks_something_is_no_base(managed: Managed) -> None
         assert (await managed.back_up("one")).results[0].kind == "full"
         page = await manager.list_backups(ListBackups(destination="one"))
         assert {one.id for one in page.backups if one.fault} == {first, second}
+
+
+async def test_what_an_incomplete_backup_builds_on_stays(vault: Vault) -> None:
+    """Its data may be put back."""
+    place = Place()
+    managed = Managed(vault, {"one": place}, keep_count=1, keep_age=MINUTE)
+    async with managed.serving():
+        base = (await managed.back_up()).results[0].backup
+        managed.change()
+        managed.world.advance(3600.0)
+        upon = (await managed.back_up()).results[0].backup
+        data = place.objects.pop(upon + DATA)
+        for _ in range(2):
+            managed.world.advance(3600.0)
+            await managed.back_up(full=True)
+    place.objects[upon + DATA] = data
+    assert {base, upon} <= {entry.id for entry in managed.catalog("one").verified}
 
 
 async def test_another_run_is_refused_meanwhile(managed: Managed) -> None:
