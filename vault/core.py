@@ -19,6 +19,7 @@ import trio
 
 from actors import Node, World
 from actors.periodic import Job, Trigger, run_periodic_jobs
+from protocols.cron import next_time
 from protocols.link.vocabulary import AlertCode
 from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.checkpoint import log_id_of
@@ -42,9 +43,23 @@ from vault.backup.destinations.interface import Destination
 from vault.backup.keys import VaultKeys
 from vault.backup.manager import BackupManager, BackupParts, BackupPlan
 from vault.backup.offline import parse_recipients
+from vault.backup.restore_tests import (
+    CHECK_INTERVAL,
+    REFRESH_SECONDS,
+    RestoreTestParts,
+    RestoreTests,
+)
 from vault.backup.watched import UnusableDestination
 from vault.barrier import Barrier, HmacRowGuard
-from vault.cluster.leases import BACKUP_SCHEDULE, EXPIRY, KEYS, REPORT, Leases, hold_leases
+from vault.cluster.leases import (
+    BACKUP_SCHEDULE,
+    EXPIRY,
+    KEYS,
+    REPORT,
+    RESTORE_TESTS,
+    Leases,
+    hold_leases,
+)
 from vault.cluster.shared_limits import SharedLimits, run_shared_limits
 from vault.config import Settings
 from vault.config.backup import BackupSettings
@@ -363,6 +378,7 @@ class WiredCore:
     jobs: list[Job]
     leases: Leases
     backups: BackupManager
+    restore_tests: RestoreTests
 
 
 def _wire_pipeline(
@@ -395,7 +411,9 @@ def _wire_pipeline(
     }
     is_shared = base.dependencies.settings.storage.server is not None
     leases = Leases(path.parts.store, world, shared=is_shared)
-    backups = _make_backup_manager(base, path.parts.store, leases)
+    plan = _backup_plan(base.dependencies.settings.backup, world)
+    tests = _make_restore_tests(base, barrier, plan)
+    backups = _make_backup_manager(base, path.parts.store, leases, plan, tests)
     handlers |= BackupHandlers(backups).handlers()
     replay = PolicyReplayHandlers(
         path.policies, audits.index, path.owners, path.secrets, opaque_id, handlers, world
@@ -433,6 +451,13 @@ def _wire_pipeline(
             trigger=at_once,
         ),
         Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
+        Job(
+            "restore-tests",
+            CHECK_INTERVAL,
+            leased(RESTORE_TESTS, tests.run),
+            trigger=tests.backup_made,
+        ),
+        Job("restore-certificates", REFRESH_SECONDS, tests.refresh, trigger=tests.look_at_once),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
         Job(
@@ -442,7 +467,7 @@ def _wire_pipeline(
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, path, jobs, leases, backups)
+    return WiredCore(pipeline, path, jobs, leases, backups, tests)
 
 
 def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
@@ -450,16 +475,19 @@ def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
     begin = BackupOnCommand(wired.pipeline.run_operation, world)
     return BackupPorts(
         report=backups.known_report,
+        proof=wired.restore_tests.proof,
         period=backups.period_seconds,
         run=begin if backups.has_destinations else None,
     )
 
 
-def _make_backup_manager(base: CoreServices, store: Store, leases: Leases) -> BackupManager:
+def _make_backup_manager(
+    base: CoreServices, store: Store, leases: Leases, plan: BackupPlan, tests: RestoreTests
+) -> BackupManager:
     parts = base.dependencies
     return BackupManager(
         BackupParts(
-            plan=_backup_plan(parts.settings.backup, parts.world),
+            plan=plan,
             backend=parts.backend if isinstance(parts.backend, SqlBackend) else None,
             keys=VaultKeys(base.keyring),
             store=store,
@@ -467,6 +495,23 @@ def _make_backup_manager(base: CoreServices, store: Store, leases: Leases) -> Ba
             world=parts.world,
             record=base.audit.record,
             counts=parts.metrics.backups,
+            proven=tests.proven,
+            on_made=tests.on_made,
+        )
+    )
+
+
+def _make_restore_tests(base: CoreServices, barrier: Barrier, plan: BackupPlan) -> RestoreTests:
+    settings = base.dependencies.settings
+    return RestoreTests(
+        RestoreTestParts(
+            destinations=plan.destinations if plan.enabled else {},
+            keys=VaultKeys(base.keyring),
+            root_key=lambda: barrier.root_key,
+            next_time=partial(next_time, settings.backup.restore_test),
+            work=settings.data_folder / "restore-tests",
+            world=base.dependencies.world,
+            record=base.audit.record,
         )
     )
 
@@ -480,6 +525,8 @@ def _backup_plan(settings: BackupSettings, world: World) -> BackupPlan:
         keep_age=settings.retention.age,
         recipients=tuple(parse_recipients(settings.recipients)),
         destinations={each.name: _open_destination(each, world) for each in settings.destinations},
+        include_secrets=settings.include_secrets,
+        compress=settings.compression,
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from ui.cli import agent_backups
+from ui.cli.backup_prove import add_commands
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import cli_context
 from ui.cli.errors import CliError, Exit
@@ -46,6 +47,7 @@ _EXITS: Final = {
     "backup_without_secrets": Exit.CONFLICT,
     "audit_log_refused": Exit.CONFLICT,
     "other_vault": Exit.CONFLICT,
+    "verifier_invalid": Exit.USAGE,
     "backup_outdated": Exit.CONFLICT,
     "store_unavailable": Exit.UNREACHABLE,
     "store_locked": Exit.BUSY,
@@ -617,3 +619,6 @@ def _shown(manifest: "Manifest") -> dict[str, Any]:
         "row_root": manifest.row_root,
         "chunk_root": manifest.chunk_root,
     }
+
+
+add_commands(app, _failures, _settings, _open_vault)

@@ -103,6 +103,8 @@ class BackupPlan:
     keep_age: int
     recipients: tuple[Recipient, ...]
     destinations: Mapping[str, Destination]
+    include_secrets: bool = True
+    compress: bool = True
 
 
 @dataclass(frozen=True)
@@ -428,6 +430,8 @@ class BackupManager:
                 progress=progress,
                 base=base,
                 recipients=self._plan.recipients,
+                include_secrets=self._plan.include_secrets,
+                compress=self._plan.compress,
             )
 
         made = await run_backup_work(self._world, self._threads, work, run.progress)

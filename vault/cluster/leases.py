@@ -49,6 +49,8 @@ BACKUP: Final = "backup"
 """A backup of the vault, or the removal of one: taken for each, by whoever makes it."""
 BACKUP_SCHEDULE: Final = "backup-schedule"
 """Who makes the scheduled backups."""
+RESTORE_TESTS: Final = "restore-tests"
+"""Who restores backups to prove that they can be."""
 REPORT: Final = "report"
 """Alerts of secrets that expire, which are the same at each agent."""
 

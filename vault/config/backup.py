@@ -22,15 +22,6 @@ Recipient = Annotated[str, Field(pattern=r"^freehold-backup-recipient-1:[0-9a-f]
 Cron = Annotated[str, AfterValidator(_check_cron)]
 
 
-def _refuse_false(value: bool) -> bool:
-    if not value:
-        raise ValueError("cannot be false yet: backups have all data, and are compressed")
-    return value
-
-
-Always = Annotated[bool, AfterValidator(_refuse_false)]
-
-
 class RetentionSettings(Section):
     """Which backups are kept: the newest `count`, and every one that is younger than `age`.
 
@@ -59,8 +50,8 @@ class BackupSettings(Section):
     restore_test: Cron = "30 3 * * *"
     destinations: Annotated[tuple[BackupDestination, ...], Field(max_length=MAX_DESTINATIONS)] = ()
     recipients: Annotated[tuple[Recipient, ...], Field(max_length=MAX_RECIPIENTS)] = ()
-    include_secrets: Always = True
-    compression: Always = True
+    include_secrets: bool = True
+    compression: bool = True
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("destinations")

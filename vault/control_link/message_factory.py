@@ -11,8 +11,7 @@ from protocols.link import vocabulary as words
 from protocols.link.limits import MAX_NODES
 from vault.control_link.host import MetricFigures, VaultFacts
 from vault.control_link.outbox import OutboxBacklog
-from vault.control_link.ports import RestoreProof
-from vault.model.backup import BackupReport
+from vault.model.backup import BackupReport, RestoreProof
 
 MILLI = SECOND // 1000
 _MICRO = 1_000_000

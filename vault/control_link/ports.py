@@ -10,7 +10,7 @@ from vault.audit.feed import LogFollower
 from vault.authz.ceiling import NO_CEILING
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicyStore
-from vault.model.backup import BackupReport, BackupState
+from vault.model.backup import BackupReport, BackupState, RestoreProof
 from vault.model.link import DISABLED, LinkStatus, SentPage, SentVerdict
 from vault.model.link_ports import PolicyTrust, ReadKekState
 from vault.model.records import AccessRow
@@ -64,17 +64,6 @@ async def nothing_sent(_: int, __: int) -> SentPage:
 async def nothing_to_verify() -> SentVerdict:
     """The verdict of an agent without an egress ledger."""
     return SentVerdict(entries=0, bytes=0, first=0, last=0, fault="")
-
-
-@dataclass(frozen=True)
-class RestoreProof:
-    """The newest proven restore. Times in seconds; `certificate`: SHA-256, zeros without one."""
-
-    rto: int = 0
-    """How long the restore took."""
-    rpo: int = 0
-    """Changes of so long would have been lost."""
-    certificate: bytes = bytes(32)
 
 
 @dataclass(frozen=True)

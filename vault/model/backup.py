@@ -25,3 +25,14 @@ class BackupReport(Struct, frozen=True):
     newest: int
     proven: int
     count: int
+
+
+class RestoreProof(Struct, frozen=True):
+    """The newest proven restore. Times in seconds; `certificate`: SHA-256, zeros without one.
+
+    `rto`: how long the restore took; `rpo`: changes of so long would have been lost.
+    """
+
+    rto: int = 0
+    rpo: int = 0
+    certificate: bytes = bytes(32)

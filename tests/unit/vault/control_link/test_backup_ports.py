@@ -3,9 +3,9 @@
 from typing import Any, cast
 
 from protocols.link import vocabulary as words
-from vault.control_link.ports import BackupPorts, LinkPorts, RestoreProof
+from vault.control_link.ports import BackupPorts, LinkPorts
 from vault.metrics import Metrics
-from vault.model.backup import BackupReport, BackupState
+from vault.model.backup import BackupReport, BackupState, RestoreProof
 
 REPORT = BackupReport(BackupState.GOOD, 5, 4, 3)
 PROOF = RestoreProof(rto=9, rpo=8, certificate=b"c" * 32)

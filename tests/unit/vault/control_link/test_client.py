@@ -15,8 +15,7 @@ from vault.control_link import message_factory
 from vault.control_link.client import HEALTH_CHECK_INTERVAL
 from vault.control_link.database import open_link_database
 from vault.control_link.dependencies import LinkConfig
-from vault.control_link.ports import RestoreProof
-from vault.model.backup import BackupReport, BackupState
+from vault.model.backup import BackupReport, BackupState, RestoreProof
 
 
 @pytest.fixture

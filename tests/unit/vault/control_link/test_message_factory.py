@@ -9,8 +9,7 @@ from tests.support.trio_world import TrioWorld
 from tests.unit.vault.control_link.scene import FakeHost
 from vault.control_link import message_factory
 from vault.control_link.outbox import OutboxBacklog
-from vault.control_link.ports import RestoreProof
-from vault.model.backup import BackupReport, BackupState
+from vault.model.backup import BackupReport, BackupState, RestoreProof
 
 
 async def test_every_message_is_one_that_the_peer_takes() -> None:
