@@ -1,4 +1,4 @@
-"""`script`: a program of the operator's, which a launcher runs confined (`vault.rotation.launcher`).
+"""`script`: a program of the operator's, which `vault.rotation.launcher` runs confined.
 
 The agent connects to the launcher's socket, writes one JSON document and reads one. It needs no
 privilege, and of the script it knows the name alone: what a name runs, only root's files say.
