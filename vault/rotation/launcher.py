@@ -53,6 +53,8 @@ _FILE_SIZE: Final = 16 * 1024 * 1024
 _FILES: Final = 256
 _MEBIBYTE: Final = 1024 * 1024
 _PIECE: Final = 16 * 1024
+_MAX_UNREAD: Final = 1024 * 1024
+_BACKLOG: Final = 128
 _SETUP_FAILED: Final = 126
 _MAX_RUNS: Final = 64
 
@@ -220,6 +222,10 @@ def handle(
             answer = error.answer
         connection.settimeout(REQUEST_SECONDS)
         connection.sendall(json.dumps(answer, ensure_ascii=False).encode())
+        connection.shutdown(socket.SHUT_WR)
+        left = _MAX_UNREAD  # closed with bytes unread, the peer would get an error for the answer
+        while left > 0 and (piece := connection.recv(_PIECE)):
+            left -= len(piece)
 
 
 def _answer(
@@ -555,7 +561,7 @@ def serve(path: str, agent: int, uids: Sequence[int], folder: str) -> NoReturn:
     os.umask(0o177)
     listener.bind(path)
     os.chown(path, agent, -1)
-    listener.listen(len(uids))
+    listener.listen(_BACKLOG)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # runs die with this process
     free, running = list(uids), dict[int, tuple[int, int]]()
     with selectors.DefaultSelector() as selector:

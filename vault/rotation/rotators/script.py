@@ -141,6 +141,10 @@ def _exchange(launcher: Path, owner: int, document: bytes, deadline: Deadline) -
         raise RotationError(
             "launcher_away", f"nobody listens at {launcher}: start freehold-rotator.socket"
         ) from None
+    except BlockingIOError:  # unix(7): its backlog is full
+        raise RotationError(
+            "launcher_busy", "too many scripts wait: they are tried again"
+        ) from None
     except OSError as error:
         raise RotationError(
             "launcher_away", f"{launcher}: {error.strerror or 'the connection was lost'}"
