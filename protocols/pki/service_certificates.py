@@ -135,7 +135,7 @@ def issue_service(
 ) -> IssuedCertificate:
     """A certificate for `life` nanoseconds, or less: it never outlives its issuers.
 
-    Raises `AuthorityError` when one of them has expired or a name is none.
+    Raises `AuthorityError` when one of them has expired, may not issue, or a name is none.
     """
     issuers = (authority.certificate, *authority.above)
     end = min(now + life, *(validity_period(each)[1] for each in issuers))
@@ -164,6 +164,7 @@ def issue_service(
         .add_extension(issuer_id, critical=False)
     )
     leaf = builder.sign(authority.key, profile.LEAF_DIGEST)
+    check_signed(leaf, authority.certificate)  # which may be no authority's
     if len(to_der(leaf)) > MAX_CERTIFICATE:
         raise AuthorityError("the names are too long for one certificate: leave some out")
     shown = [leaf, *(each for each in issuers if each.subject != each.issuer)]

@@ -14,11 +14,13 @@ CANARY = "canary-Tr0ub4dor-7f3a91"
 
 @pytest.fixture
 def canary() -> str:
+    """See `CANARY`."""
     return CANARY
 
 
 @pytest.fixture
 def world() -> SystemWorld:
+    """The real clock."""
     return SystemWorld()
 
 

@@ -22,6 +22,14 @@ from vault.rotation.rotators import script
 PYTHON = os.path.realpath(sys.executable)
 UIDS = "61901-61903"
 CREATE = 'print(json.dumps({"value": {"password": "made"}}))'
+DAEMON = """
+if os.fork() == 0:
+    os.setsid()
+    os.fork()
+else:
+    os.close(1)
+__import__("time").sleep(60)
+"""
 MakeContext = Callable[..., RotationContext]
 
 pytestmark = pytest.mark.skipif(
@@ -55,12 +63,14 @@ class Launcher:
             return connection.connect_ex(str(self.socket)) == 0
 
     def stop(self) -> None:
+        """End it."""
         self.process.terminate()
         self.process.wait(10)
         self._log.close()
 
     @property
     def log(self) -> str:
+        """What it has written."""
         return (self.folder / "log").read_text()
 
     def install(self, name: str, body: str, **keys: object) -> Path:
@@ -83,6 +93,7 @@ class Launcher:
         return program
 
     def rotator(self, name: str, **settings: str) -> script.ScriptRotator:
+        """A rotator that runs this script."""
         kind = script.kind(self.socket, self._world)
         rotator = kind.make(kind.parse({"script": name, "settings": settings}))
         assert isinstance(rotator, script.ScriptRotator)
@@ -91,6 +102,7 @@ class Launcher:
 
 @pytest.fixture(scope="module")
 def launcher() -> Iterator[Launcher]:
+    """One for all tests."""
     # Not below /tmp, which everybody can write.
     folder = Path(tempfile.mkdtemp(prefix="freehold-test-", dir="/srv"))
     folder.chmod(0o755)
@@ -103,12 +115,14 @@ def launcher() -> Iterator[Launcher]:
 
 
 def refused(run: Callable[[], object]) -> RotationError:
+    """The error that it raises."""
     with pytest.raises(RotationError) as caught:
         run()
     return caught.value
 
 
 def processes_of(uids: range) -> list[int]:
+    """The processes of these uids."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -219,14 +233,15 @@ print(json.dumps({{"value": {{k: v for k, v in found.items()}}}}))
 def test_a_script_reaches_no_network_unless_its_definition_allows_it(
     launcher: Launcher, make_context: MakeContext
 ) -> None:
-    body = f"""
+    """Not even loopback."""
+    body = """
 import socket
 try:
     socket.create_connection(("127.0.0.1", int(request["settings"]["port"])), timeout=2)
     found = "connected"
 except OSError as error:
     found = "refused"
-print(json.dumps({{"value": {{"found": found}}}}))
+print(json.dumps({"value": {"found": found}}))
 """
     launcher.install("offline", body)
     launcher.install("online", body, network=True)
@@ -242,9 +257,7 @@ print(json.dumps({{"value": {{"found": found}}}}))
     [
         "import time; time.sleep(60)",
         "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)",
-        # A daemon: new session, forked twice, its output closed.
-        "os.setsid() if os.fork() == 0 else (sys.stdout.close(), os.close(1), __import__('time').sleep(60))\n"
-        "__import__('time').sleep(60)",
+        DAEMON,
         "while True: pass",
     ],
     ids=["sleeps", "ignores-signals", "daemon", "spins"],
@@ -252,6 +265,7 @@ print(json.dumps({{"value": {{"found": found}}}}))
 def test_a_script_ends_at_its_deadline_with_all_it_has_started(
     body: str, launcher: Launcher, make_context: MakeContext
 ) -> None:
+    """And the agent is told."""
     launcher.install("late", body, seconds=1)
     begun = time.monotonic()
     error = refused(lambda: launcher.rotator("late").create(make_context(), {}))
@@ -264,6 +278,7 @@ def test_a_script_ends_at_its_deadline_with_all_it_has_started(
 def test_a_daemon_does_not_outlive_a_script_that_has_answered(
     launcher: Launcher, make_context: MakeContext
 ) -> None:
+    """Whatever session it is in."""
     body = f"""
 if os.fork() == 0:
     os.setsid()
@@ -279,6 +294,7 @@ if os.fork() == 0:
 
 
 def test_a_fork_bomb_meets_its_limit(launcher: Launcher, make_context: MakeContext) -> None:
+    """`tasks` counts the script itself."""
     body = """
 children = 0
 try:
@@ -297,6 +313,7 @@ os.kill(-1, 9)
 
 
 def test_memory_has_a_bound(launcher: Launcher, make_context: MakeContext) -> None:
+    """`memory`, for each process."""
     launcher.install("hungry", f"x = b'x' * (512 << 20)\n{CREATE}", memory=128)
     assert refused(lambda: launcher.rotator("hungry").create(make_context(), {})).code == (
         "script_failed"
@@ -336,6 +353,7 @@ def test_nothing_that_a_script_says_reaches_an_error_or_the_log(
 def test_a_listed_error_has_the_definitions_text(
     launcher: Launcher, make_context: MakeContext
 ) -> None:
+    """And says whether it is final."""
     launcher.install(
         "locked",
         "print(json.dumps({'error': 'locked'})); sys.exit(1)",
@@ -392,6 +410,7 @@ def test_a_definition_that_others_can_change_is_refused(
 def test_a_bad_definition_is_refused(
     text: str, launcher: Launcher, make_context: MakeContext
 ) -> None:
+    """With what is wrong."""
     definition = launcher.definitions / "bad.toml"
     definition.write_text(text)
     definition.chmod(0o644)
@@ -400,17 +419,22 @@ def test_a_bad_definition_is_refused(
     assert error.is_final
 
 
-@pytest.mark.parametrize("answer", ["", "[]", "{}", '{"value": {}}', '{"value": {"a": 1}}',
-    '{"value": {"a": "b"}, "more": 1}', "\\\\x00", '{"value": {"a": "\\\\ud800"}}', "[" * 5000])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer",
+    ["", "[]", "{}", '{"value": {}}', '{"value": {"a": 1}}', '{"value": {"a": "b"}, "more": 1}',
+     "\\\\x00", '{"value": {"a": "\\\\ud800"}}', "[" * 5000],
+)  # fmt: skip
 def test_an_answer_of_another_shape_is_refused(
     answer: str, launcher: Launcher, make_context: MakeContext
 ) -> None:
+    """Nothing of it is passed on."""
     launcher.install("odd", f"print('''{answer}''')")
     error = refused(lambda: launcher.rotator("odd").create(make_context(), {}))
     assert error.code == "script_answer"
 
 
 def test_a_name_is_no_path() -> None:
+    """Nothing outside of the folder can be named."""
     kind = script.kind(None, SystemWorld())
     for name in ("../x", "a/b", "", ".hidden", "a\n", "A", "x" * 65, "-"):
         with pytest.raises(Exception, match="script"):
@@ -456,6 +480,7 @@ def test_nothing_is_sent_to_a_listener_that_is_not_root(
 def test_a_request_that_is_too_large_or_ends_early_is_refused(
     launcher: Launcher, make_context: MakeContext
 ) -> None:
+    """By the agent, and by the launcher."""
     launcher.install("echo", CREATE)
     error = refused(lambda: launcher.rotator("echo").apply(make_context(), {"p": "x" * 70_000}))
     assert error.code == "script_request"
@@ -470,6 +495,7 @@ def test_a_request_that_is_too_large_or_ends_early_is_refused(
 def test_without_a_launcher_scripts_are_refused(
     tmp_path: Path, make_context: MakeContext, world: SystemWorld
 ) -> None:
+    """None is configured, or none listens."""
     for path, code in ((None, "scripts_off"), (tmp_path / "none", "launcher_away")):
         kind = script.kind(path, world)
         rotator = kind.make(kind.parse({"script": "x"}))
@@ -480,6 +506,7 @@ def test_without_a_launcher_scripts_are_refused(
 def test_runs_beyond_the_uids_wait_and_all_succeed(
     launcher: Launcher, make_context: MakeContext
 ) -> None:
+    """There are three uids."""
     launcher.install("plain", CREATE)
     made = list[object]()
     threads = [

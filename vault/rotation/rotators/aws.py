@@ -29,6 +29,12 @@ _BEFORE: Final = "keys_before"
 _AWAY: Final = frozenset({"NoSuchEntity", "NoSuchEntityException"})
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _BAD_KEY: Final = frozenset({"InvalidClientTokenId", "SignatureDoesNotMatch", "AuthFailure"})
+_OWN_SETTINGS: Final = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+"""Without the names of environment variables that botocore reads for them."""
 _CALLS: Final = 6
 """A step makes so many calls at most; each has its share of the step's time."""
 
@@ -164,9 +170,7 @@ class AwsRotator:
         endpoint = credentials.get("endpoint", "")
         if endpoint:
             _check_endpoint(endpoint)
-        session = Session()
-        for name in ("config_file", "credentials_file"):
-            session.set_config_variable(name, os.devnull)
+        session = Session(_OWN_SETTINGS)
         share = max(context.timeout / _CALLS, 1.0)
         config = Config(
             connect_timeout=share / 2,
