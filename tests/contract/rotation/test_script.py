@@ -559,3 +559,75 @@ def test_uids_belong_to_no_account(uids: str) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "uid" in done.stderr
+
+
+def test_under_systemd_it_answers_on_standard_input_without_privilege(
+    launcher: Launcher, make_context: MakeContext, world: SystemWorld, tmp_path: Path
+) -> None:
+    """As the service does it: a user without rights, the accepted socket, limits, a deadline."""
+    body = """
+limits = open("/proc/self/limits").read()
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
+print(json.dumps({"value": {"uid": str(os.getuid()), "new_privs": status["NoNewPrivs"],
+    "memory": next(l.split()[3] for l in limits.splitlines() if l.startswith("Max address"))}}))
+"""
+    launcher.install("unprivileged", body, memory=100)
+    launcher.install("late", "__import__('time').sleep(60)", seconds=1)
+    path = tmp_path / "socket"
+    kind = script.kind(path, world, owner=os.getuid())
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def accept_once() -> None:
+            connection, _address = listener.accept()
+            with connection:
+                subprocess.run(
+                    [PYTHON, "-IS", str(_launcher_file()), "connection", "--agent", "root",
+                     "--folder", str(launcher.definitions)],
+                    check=True, stdin=connection, timeout=30, env={},
+                    user=61950, group=61950, extra_groups=[],
+                )  # fmt: skip
+
+        for name in ("unprivileged", "late"):
+            thread = threading.Thread(target=accept_once)
+            thread.start()
+            rotator = kind.make(kind.parse({"script": name}))
+            if name == "late":
+                error = refused(lambda: rotator.create(make_context(), {}))  # noqa: B023
+                assert error.code == "script_timeout"
+            else:
+                made = rotator.create(make_context(), {})
+                assert made == {"uid": "61950", "new_privs": "1", "memory": str(100 << 20)}
+            thread.join()
+
+
+def _launcher_file() -> Path:
+    return Path(script.__file__).parents[1] / "launcher.py"
+
+
+def test_the_launcher_loads_nothing_of_the_agent() -> None:
+    """It is root: all the code that it has is its own file and the standard library."""
+    program = (
+        "import sys; before = set(sys.modules); import vault.rotation.launcher; "
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before}, "
+        "*(name for name in sys.modules if name.startswith('vault')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        check=True, capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    loaded = set(done.stdout.split())
+    ours = {name for name in loaded if name.startswith("vault")}
+    assert ours == {"vault", "vault.rotation", "vault.rotation.launcher"}
+    assert loaded - ours <= set(sys.stdlib_module_names)
+
+
+def test_the_unprivileged_launcher_refuses_to_be_root(launcher: Launcher) -> None:
+    """A unit that lost its DynamicUser runs nothing."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "vault.rotation.launcher", "connection", "--agent", "root"],
+        check=False, capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "must not be root" in done.stderr
