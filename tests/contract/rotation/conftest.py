@@ -1,11 +1,12 @@
 """One rotation, as the engine would describe it to a rotator."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from actors.world import SystemWorld
+from tests.support.rotation_launcher import Launcher, running
 from vault.rotation.rotator import RotationContext
 
 CANARY = "canary-Tr0ub4dor-7f3a91"
@@ -38,3 +39,12 @@ def make_context() -> Callable[..., RotationContext]:
         return RotationContext(rotation, fence, timeout, connection or {}, os.urandom)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[Launcher]:
+    """One for all tests of a module."""
+    if os.geteuid() != 0:
+        pytest.skip("the launcher is root where there is no systemd")
+    with running(SystemWorld()) as started:
+        yield started

@@ -200,6 +200,10 @@ def test_nothing_of_the_machine_is_read(
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull + "/none")
     rotate(make_context(connection), {})
     assert len(keys(iam)) == 1
+    monkeypatch.setenv("AWS_ENDPOINT_URL_IAM", connection.pop("endpoint"))
+    nowhere = make(region="xx-nowhere-1")  # a host name that does not exist
+    context = make_context(connection, timeout=6)
+    assert refused(lambda: nowhere.create(context, {})).code == "aws_unreachable"
 
 
 def test_the_engine_can_tell_the_kinds_apart() -> None:

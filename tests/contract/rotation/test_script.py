@@ -2,25 +2,22 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from actors.world import SystemWorld
+from tests.support.rotation_launcher import PYTHON, UIDS, Launcher, running
 from vault.rotation.rotator import RotationContext, RotationError
 from vault.rotation.rotators import script
 
-PYTHON = os.path.realpath(sys.executable)
-UIDS = "61901-61903"
 CREATE = 'print(json.dumps({"value": {"password": "made"}}))'
 DAEMON = """
 if os.fork() == 0:
@@ -31,87 +28,6 @@ else:
 __import__("time").sleep(60)
 """
 MakeContext = Callable[..., RotationContext]
-
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0, reason="the launcher is root where there is no systemd"
-)
-
-
-class Launcher:
-    """A launcher with definitions of its own, below folders that only root can write."""
-
-    def __init__(self, folder: Path, world: SystemWorld) -> None:
-        self.folder = folder
-        self.definitions = folder / "rotators.d"
-        self.definitions.mkdir(mode=0o755)
-        self.socket = folder / "socket"
-        self._world = world
-        self._log = (folder / "log").open("wb")
-        self.process = subprocess.Popen(
-            [
-                sys.executable, "-I", "-m", "vault.rotation.launcher", "serve", "--agent", "root",
-                "--socket", str(self.socket), "--uids", UIDS, "--folder", str(self.definitions),
-            ],
-            stdout=self._log, stderr=self._log, env={"CANARY_ENVIRONMENT": "leak"},
-        )  # fmt: skip
-        while not self.socket.exists() or not self._accepts():
-            assert self.process.poll() is None, (folder / "log").read_text()
-            threading.Event().wait(0.01)
-
-    def _accepts(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as connection:
-            return connection.connect_ex(str(self.socket)) == 0
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.terminate()
-        self.process.wait(10)
-        self._log.close()
-
-    @property
-    def log(self) -> str:
-        """What it has written."""
-        return (self.folder / "log").read_text()
-
-    def install(self, name: str, body: str, **keys: object) -> Path:
-        """A script in Python, and its definition."""
-        program = self.folder / f"{name}.py"
-        program.write_text(
-            f"#!{PYTHON} -IS\nimport json, os, sys\nrequest = json.load(sys.stdin)\n{body}\n"
-        )
-        program.chmod(0o755)
-        lines = [f'command = ["{program}"]']
-        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items() if key != "errors"]
-        if errors := keys.get("errors"):
-            lines += [
-                "[errors]",
-                *(f"{code} = {json.dumps(text)}" for code, text in errors.items()),
-            ]
-        definition = self.definitions / f"{name}.toml"
-        definition.write_text("\n".join(lines))
-        definition.chmod(0o644)
-        return program
-
-    def rotator(self, name: str, **settings: str) -> script.ScriptRotator:
-        """A rotator that runs this script."""
-        kind = script.kind(self.socket, self._world)
-        rotator = kind.make(kind.parse({"script": name, "settings": settings}))
-        assert isinstance(rotator, script.ScriptRotator)
-        return rotator
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    """One for all tests."""
-    # Not below /tmp, which everybody can write.
-    folder = Path(tempfile.mkdtemp(prefix="freehold-test-", dir="/srv"))
-    folder.chmod(0o755)
-    started = Launcher(folder, SystemWorld())
-    try:
-        yield started
-    finally:
-        started.stop()
-        shutil.rmtree(folder)
 
 
 def refused(run: Callable[[], object]) -> RotationError:
@@ -188,7 +104,7 @@ print(json.dumps({"value": {"found": json.dumps(found)}}))
         found = json.loads(made["found"])
         uid = found["ids"][0]
         assert found["ids"] == [uid, uid, uid, []]
-        assert 61901 <= uid <= 61903
+        assert uid in UIDS
         assert set(found["capabilities"]) == {"0" * 16}
         assert found["no_new_privs"] == "1"
         found["environment"].pop("LC_CTYPE", None)  # Python's own
@@ -272,7 +188,7 @@ def test_a_script_ends_at_its_deadline_with_all_it_has_started(
     assert error.code in {"script_timeout", "script_failed"}  # RLIMIT_CPU has the same second
     assert not error.is_final
     assert time.monotonic() - begun < 5
-    assert processes_of(range(61901, 61904)) == []
+    assert processes_of(UIDS) == []
 
 
 def test_a_daemon_does_not_outlive_a_script_that_has_answered(
@@ -290,7 +206,7 @@ if os.fork() == 0:
 """
     launcher.install("daemon", body)
     assert launcher.rotator("daemon").create(make_context(), {}) == {"password": "made"}
-    assert processes_of(range(61901, 61904)) == []
+    assert processes_of(UIDS) == []
 
 
 def test_a_fork_bomb_meets_its_limit(launcher: Launcher, make_context: MakeContext) -> None:
@@ -309,7 +225,7 @@ os.kill(-1, 9)
     # Its children hold standard output; kill(-1) spares the first process of a namespace.
     made = launcher.rotator("bomb").create(make_context(), {})
     assert made == {"children": "7"}
-    assert processes_of(range(61901, 61904)) == []
+    assert processes_of(UIDS) == []
 
 
 def test_memory_has_a_bound(launcher: Launcher, make_context: MakeContext) -> None:
@@ -524,10 +440,7 @@ def test_runs_beyond_the_uids_wait_and_all_succeed(
 
 def test_runs_die_with_the_launcher(make_context: MakeContext, world: SystemWorld) -> None:
     """Killed outright: no script goes on without its deadline."""
-    folder = Path(tempfile.mkdtemp(prefix="freehold-test-", dir="/srv"))
-    folder.chmod(0o755)
-    launcher = Launcher(folder, world)
-    try:
+    with running(world) as launcher:
         launcher.install("sleeper", "import time; time.sleep(60)")
         caught = list[str]()
         thread = threading.Thread(
@@ -537,16 +450,13 @@ def test_runs_die_with_the_launcher(make_context: MakeContext, world: SystemWorl
         )
         thread.start()
         deadline = time.monotonic() + 10
-        while not processes_of(range(61901, 61904)):
+        while not processes_of(UIDS):
             assert time.monotonic() < deadline
         launcher.process.send_signal(signal.SIGKILL)
         thread.join(20)
         assert caught == ["launcher_answer"]
-        while processes_of(range(61901, 61904)):
+        while processes_of(UIDS):
             assert time.monotonic() < deadline
-    finally:
-        launcher.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("uids", ["0-3", "0", "5-1", "1-100", "x", "1-1"])
