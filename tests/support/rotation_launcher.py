@@ -33,7 +33,8 @@ class Launcher:
         self.process = subprocess.Popen(
             [
                 sys.executable, "-I", "-m", "vault.rotation.launcher", "serve", "--agent", "root",
-                "--socket", str(self.socket), "--uids", f"{UIDS[0]}-{UIDS[-1]}", "--folder", str(self.definitions),
+                "--socket", str(self.socket), "--uids", f"{UIDS[0]}-{UIDS[-1]}",
+                "--folder", str(self.definitions),
             ],
             stdout=self._log, stderr=self._log, env={"CANARY_ENVIRONMENT": "leak"},
             extra_groups=[61949],  # which no script may have

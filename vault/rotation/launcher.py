@@ -491,7 +491,7 @@ def _limit(definition: Definition, *, counts_tasks: bool) -> None:
         (resource.RLIMIT_FSIZE, _FILE_SIZE),
         (resource.RLIMIT_NOFILE, _FILES),
     ]
-    if counts_tasks:  # they are counted by uid: under systemd `TasksMax` counts them
+    if counts_tasks:  # they are counted by uid: systemd counts them by unit
         limits.append((resource.RLIMIT_NPROC, definition.tasks))
     for kind, most in limits:
         hard = resource.getrlimit(kind)[1]

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors import World
+from protocols import json_text
 from vault.rotation.rotator import RotationContext, RotationError, RotatorKind, Step, Value
 from vault.rotation.rotators.deadlines import Deadline
 
@@ -153,7 +154,7 @@ def _exchange(launcher: Path, owner: int, document: bytes, deadline: Deadline) -
 
 def _decode(answer: bytes) -> dict[str, str]:
     try:
-        found = msgspec.json.decode(answer, type=_Answer)
+        found = json_text.decode(answer, type=_Answer)
     except (msgspec.MsgspecError, ValueError):
         raise _no_answer("the launcher ended without an answer: see its unit's state") from None
     if found.error is not None:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors import World
+from protocols import json_text
 from vault.crypto.hmac import hmac_sha256
 from vault.errors import SetupError
 from vault.rotation.rotator import RotationContext, RotationError, RotatorKind, Step, Value
@@ -310,7 +311,7 @@ def _decode(status: int, answer: bytes) -> dict[str, str] | None:
     if not answer:
         return None
     try:
-        return msgspec.json.decode(answer, type=_Answer).value
+        return json_text.decode(answer, type=_Answer).value
     except (msgspec.MsgspecError, ValueError):
         raise _bad_answer("JSON with nothing but `value`") from None
 
