@@ -27,3 +27,10 @@ class IssuingRotator(Rotator, Protocol):
         this removes what was made since, which nobody can know, and makes a new one.
         """
         ...
+
+    def discard(self, context: RotationContext, draft: Value) -> None:
+        """Remove what `issue` has made and nobody persisted: the rotation is given up.
+
+        The engine retires a pending value first, if there is one.
+        """
+        ...

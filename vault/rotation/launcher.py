@@ -17,6 +17,7 @@ docs/spec/rotators.md has the protocol and what each of the two ways promises.
 
 import argparse
 import ctypes
+import errno
 import json
 import os
 import pwd
@@ -63,8 +64,17 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 _CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
-_MS_REC, _MS_PRIVATE = 16384, 1 << 18
+_MS_REMOUNT, _MS_REC, _MS_PRIVATE = 32, 16384, 1 << 18
 _SYS_MOUNT_SETATTR, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID = 442, 0x8000, 1, 2
+_KEYCTL: Final = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "s390x": 280, "ppc64le": 271}
+_JOIN_SESSION_KEYRING: Final = 1
+_DEVICES: Final = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+)
 _PEER: Final = struct.Struct("3i")  # pid, uid, gid
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -462,6 +472,8 @@ def _become_script(
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
+            stage = "own session keyring"
+            _join_keyring()
         stage = "limits"
         _limit(definition, counts_tasks=uid is not None)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
@@ -516,7 +528,7 @@ def _unshare(*, network: bool) -> None:
 
 
 def _make_mounts(*, network: bool) -> None:
-    """Everything read-only and without set-user-ID, own /tmp and /proc, what is hidden emptied."""
+    """Everything read-only and without set-user-ID, own /tmp, /proc, /dev; the hidden is empty."""
     _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
     attributes = struct.pack("4Q", _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
@@ -527,6 +539,7 @@ def _make_mounts(*, network: bool) -> None:
     if done != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None)
+    _make_devices()
     for path in _SCRATCH:
         if Path(path).is_dir():
             _mount(b"tmpfs", path.encode(), b"tmpfs", _MS_NOSUID | _MS_NODEV, _SCRATCH_OPTIONS)
@@ -534,6 +547,29 @@ def _make_mounts(*, network: bool) -> None:
         if Path(path).is_dir() and not (network and path == "/run"):  # has the resolver's socket
             flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC | _MS_RDONLY
             _mount(b"tmpfs", path.encode(), b"tmpfs", flags, b"size=4k,mode=0555")
+
+
+def _make_devices() -> None:
+    """A /dev of what every program may use: no disk, no terminal, no hypervisor."""
+    _mount(b"tmpfs", b"/dev", b"tmpfs", _MS_NOSUID | _MS_NOEXEC, b"size=64k,mode=0755")
+    for name, major, minor in _DEVICES:
+        path = f"/dev/{name}"
+        os.mknod(path, stat.S_IFCHR, os.makedev(major, minor))
+        Path(path).chmod(0o666)
+    Path("/dev/shm").mkdir()  # noqa: S108  # private to the run
+    Path("/dev/fd").symlink_to("/proc/self/fd")
+    flags = _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NOEXEC
+    _mount(b"tmpfs", b"/dev", b"tmpfs", flags, b"size=64k,mode=0755")
+
+
+def _join_keyring() -> None:
+    """A new session keyring (keyrings(7)): that of the launcher's session could be read."""
+    number = _KEYCTL.get(os.uname().machine)
+    if number is None:
+        raise OSError(errno.ENOSYS, "its number is not known on this machine")
+    made = _libc.syscall(ctypes.c_long(number), ctypes.c_int(_JOIN_SESSION_KEYRING), None)
+    if made < 0 and ctypes.get_errno() != errno.ENOSYS:  # a kernel without keyrings has no keys
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _mount(

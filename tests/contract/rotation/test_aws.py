@@ -109,6 +109,22 @@ def test_a_key_whose_secret_was_lost_in_a_crash_is_deleted(
     assert value["access_key_id"] not in lost
 
 
+def test_a_rotation_that_is_given_up_leaves_no_key(
+    iam: Any, connection: dict[str, str], make_context: MakeContext
+) -> None:
+    """Not even one whose secret was lost; the old one goes on."""
+    context = make_context(connection)
+    old = rotate(context, {})
+    draft = make().create(context, old)
+    make().issue(context, draft, old)
+    for _ in range(2):
+        make().discard(context, draft)
+        assert keys(iam) == [old["access_key_id"]]
+    error = refused(lambda: make().discard(context, {"username": USER}))
+    assert error.code == "value_field_missing"
+    assert keys(iam) == [old["access_key_id"]]
+
+
 def test_no_key_that_was_there_before_is_deleted(
     iam: Any, connection: dict[str, str], make_context: MakeContext
 ) -> None:

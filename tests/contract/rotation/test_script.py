@@ -97,6 +97,9 @@ found = {
     "no_new_privs": status["NoNewPrivs"], "environment": dict(os.environ), "argv": sys.argv[1:],
     "files": sorted(os.listdir("/proc/self/fd"))[:3], "count": len(os.listdir("/proc/self/fd")),
     "processes": [p for p in os.listdir("/proc") if p.isdigit()], "tmp": os.listdir("/tmp"),
+    "devices": sorted(os.listdir("/dev")), "shm": os.listdir("/dev/shm"),
+    "session": [line.split()[-2:] for line in open("/proc/keys").read().splitlines()
+                if "_ses" in line],
     "cwd": os.getcwd(), "stderr": os.readlink("/proc/self/fd/2"),
 }
 print(json.dumps({"value": {"found": json.dumps(found)}}))
@@ -117,6 +120,9 @@ print(json.dumps({"value": {"found": json.dumps(found)}}))
         assert found["count"] == 4  # and the folder that is listed
         assert found["processes"] == ["1"]
         assert found["tmp"] == ["mine"]
+        assert found["devices"] == ["fd", "full", "null", "random", "shm", "urandom", "zero"]
+        assert found["shm"] == []
+        assert found["session"] == [["_ses:", "empty"]]
         assert found["cwd"] == "/"
         assert found["stderr"] == "/dev/null"
 

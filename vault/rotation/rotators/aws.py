@@ -26,6 +26,8 @@ KEYS: Final = 2
 """Access keys that an IAM user can have (IAM and STS quotas)."""
 FENCE_TAG: Final = "freehold-fence"
 _BEFORE: Final = "keys_before"
+_NONE: Final = "none"
+"""No key has this id. A draft without the field is none, and deletes nothing."""
 _AWAY: Final = frozenset({"NoSuchEntity", "NoSuchEntityException"})
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _BAD_KEY: Final = frozenset({"InvalidClientTokenId", "SignatureDoesNotMatch", "AuthFailure"})
@@ -69,21 +71,25 @@ class AwsRotator:
                 "one that is not used",
                 is_final=True,
             )
-        return {"username": self._config.username, _BEFORE: ",".join(sorted(found))}
+        return {"username": self._config.username, _BEFORE: ",".join(sorted(found)) or _NONE}
 
     def issue(self, context: RotationContext, draft: Value, previous: Value) -> Value:
         """Delete what this rotation made and lost, and make the key."""
-        before = set(filter(None, draft.get(_BEFORE, "").split(",")))
         with self._iam(context) as iam:
             self._raise_fence(iam, context.fence)
-            for key_id in sorted(self._list(iam).keys() - before):
-                self._delete_lost(iam, key_id)
+            self._delete_lost(iam, draft)
             made = iam.create_access_key(UserName=self._config.username)["AccessKey"]
         return {
             "username": self._config.username,
             "access_key_id": str(made["AccessKeyId"]),
             "secret_access_key": str(made["SecretAccessKey"]),
         }
+
+    def discard(self, context: RotationContext, draft: Value) -> None:
+        """Delete what this rotation made and lost, and make none."""
+        with self._iam(context) as iam:
+            self._raise_fence(iam, context.fence)
+            self._delete_lost(iam, draft)
 
     def apply(self, context: RotationContext, value: Value) -> None:
         """Switch the key on, if somebody has switched it off."""
@@ -140,16 +146,18 @@ class AwsRotator:
             )
         iam.tag_user(UserName=self._config.username, Tags=[{"Key": FENCE_TAG, "Value": str(fence)}])
 
-    def _delete_lost(self, iam: Any, key_id: str) -> None:  # as above
-        used = iam.get_access_key_last_used(AccessKeyId=key_id)["AccessKeyLastUsed"]
-        if used.get("LastUsedDate") is not None:
-            raise RotationError(
-                "aws_foreign_key",
-                "somebody else has made an access key for the IAM user during the rotation, and "
-                "uses it: delete it, or give its user another name",
-                is_final=True,
-            )
-        iam.delete_access_key(UserName=self._config.username, AccessKeyId=key_id)
+    def _delete_lost(self, iam: Any, draft: Value) -> None:  # as above
+        before = set(filter(None, value_field(draft, _BEFORE).split(",")))
+        for key_id in sorted(self._list(iam).keys() - before):
+            used = iam.get_access_key_last_used(AccessKeyId=key_id)["AccessKeyLastUsed"]
+            if used.get("LastUsedDate") is not None:
+                raise RotationError(
+                    "aws_foreign_key",
+                    "somebody else has made an access key for the IAM user during the rotation, "
+                    "and uses it: delete it, or make one for another user instead",
+                    is_final=True,
+                )
+            iam.delete_access_key(UserName=self._config.username, AccessKeyId=key_id)
 
     def _iam(self, context: RotationContext) -> "Any":
         for name in ("access_key_id", "secret_access_key"):
