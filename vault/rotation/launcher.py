@@ -588,8 +588,8 @@ def _prctl(option: int, argument: int) -> None:
 # --- the program -------------------------------------------------------------------------------
 
 
-def serve(path: str, agent: int, uids: Sequence[int], folder: str) -> NoReturn:
-    """Listen, and handle each connection in a process of its own: as many at once as uids."""
+def listen(path: str, agent: int) -> socket.socket:
+    """A socket at this path, for the agent alone. Raises `OSError`."""
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.lstat(path).st_mode):
             Path(path).unlink()
@@ -598,6 +598,11 @@ def serve(path: str, agent: int, uids: Sequence[int], folder: str) -> NoReturn:
     listener.bind(path)
     os.chown(path, agent, -1)
     listener.listen(_BACKLOG)
+    return listener
+
+
+def serve(listener: socket.socket, agent: int, uids: Sequence[int], folder: str) -> NoReturn:
+    """Handle each connection in a process of its own: as many at once as uids."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # runs die with this process
     free, running = list(uids), dict[int, tuple[int, int]]()
     with selectors.DefaultSelector() as selector:
@@ -607,7 +612,12 @@ def serve(path: str, agent: int, uids: Sequence[int], folder: str) -> NoReturn:
                 if key.fileobj is listener:
                     connection, _address = listener.accept()
                     uid = free.pop()
-                    child = _fork_handler(listener, connection, agent, uid, folder)
+                    try:
+                        child = _fork_handler(listener, connection, agent, uid, folder)
+                    except OSError:  # no process to be had: the agent tries again
+                        connection.close()
+                        free.append(uid)
+                        continue
                     descriptor = os.pidfd_open(child)
                     running[descriptor] = (child, uid)
                     selector.register(descriptor, selectors.EVENT_READ)
@@ -665,7 +675,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         uids = _parse_uids(chosen.uids)
     except ValueError as error:
         parser.error(str(error))
-    serve(chosen.socket, agent, uids, chosen.folder)
+    try:
+        listener = listen(chosen.socket, agent)
+    except OSError as error:
+        parser.error(f"cannot listen at {chosen.socket}: {error.strerror}: create its folder")
+    serve(listener, agent, uids, chosen.folder)
 
 
 def _parse_uids(text: str) -> range:
