@@ -1,5 +1,6 @@
 """Access keys at moto's server, which speaks IAM and STS."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -201,6 +202,22 @@ def test_errors_say_what_to_do_and_hold_no_secret(
         error = refused(run)
         assert error.code == code
         assert canary not in f"{error!r} {error.text} {error.__cause__!r}"
+
+
+def test_no_log_holds_the_secret(
+    iam: Any,
+    connection: dict[str, str],
+    make_context: MakeContext,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At the level of debugging botocore would write whole answers."""
+    caplog.set_level(logging.DEBUG)
+    value = rotate(make_context(connection), {})
+    assert caplog.records  # of others
+    for record in caplog.records:
+        text = f"{record.getMessage()} {record.args!r}"
+        assert value["secret_access_key"] not in text, record.name
+        assert connection["secret_access_key"] not in text, record.name
 
 
 def test_nothing_of_the_machine_is_read(

@@ -1,6 +1,7 @@
 """SSH keys at a real sshd, which runs in a folder of the test's on a port of its own."""
 
 import getpass
+import logging
 import os
 import shutil
 import socket
@@ -241,6 +242,19 @@ def test_errors_hold_no_key(sshd: Sshd, make_context: MakeContext, canary: str) 
         assert error.code == code
         for text in (canary, value["private_key"], sshd.connection["private_key"]):
             assert text not in f"{error!r} {error.text}"
+
+
+def test_no_log_holds_a_key(
+    sshd: Sshd, make_context: MakeContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at the level of debugging either."""
+    caplog.set_level(logging.DEBUG)
+    context = make_context(sshd.connection)
+    value = created(sshd, context)
+    sshd.make().verify(context, value)
+    text = " ".join(f"{record.getMessage()} {record.args!r}" for record in caplog.records)
+    for private in (value["private_key"], sshd.connection["private_key"]):
+        assert not any(line in text for line in private.splitlines()[1:-1])
 
 
 def test_a_host_that_is_silent_or_away(make_context: MakeContext, sshd: Sshd) -> None:

@@ -8,6 +8,7 @@ deleted, and never any other. A key that has been used is nobody's lost one: the
 The user's tag `freehold-fence` holds the highest fence, and a lower one makes nothing.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -175,6 +176,8 @@ class AwsRotator:
             raise RotationError(
                 "aws_missing", "install the extra: pip install 'freehold[aws]'", is_final=True
             ) from None
+        # At DEBUG botocore writes whole answers, that of CreateAccessKey among them.
+        logging.getLogger("botocore").setLevel(logging.INFO)
         endpoint = credentials.get("endpoint", "")
         if endpoint:
             _check_endpoint(endpoint)
