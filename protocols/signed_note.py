@@ -14,6 +14,7 @@ from protocols.merkle import HashFunction
 _ED25519: Final = b"\x01"  # the signature type that goes into the key id
 _SIGNATURE: Final = 64
 _KEY_ID: Final = 4
+_PUBLIC: Final = 32
 
 
 def sign_note(
@@ -63,6 +64,17 @@ def verifier_key(name: str, public: bytes, digest: HashFunction) -> str:
     """The public key as verifiers of signed notes take it: name, key id and key."""
     key = base64.b64encode(_ED25519 + public).decode()
     return f"{name}+{_key_id(digest, name, public).hex()}+{key}"
+
+
+def parse_verifier_key(text: str, digest: HashFunction) -> tuple[str, bytes]:
+    """The inverse of `verifier_key`: name and public key. Raises `ValueError`."""
+    name, _, rest = text.strip().partition("+")  # base64 may have further ones
+    key_id, _, encoded = rest.partition("+")
+    blob = base64.b64decode(encoded, validate=True)
+    key = blob.removeprefix(_ED25519)
+    if len(key) != _PUBLIC or verifier_key(name, key, digest) != f"{name}+{key_id}+{encoded}":
+        raise ValueError("a verifier key is a name, a key id and an Ed25519 key, joined by +")
+    return name, key
 
 
 def _key_id(digest: HashFunction, name: str, public: bytes) -> bytes:

@@ -1,4 +1,7 @@
-"""Verify one backup without Freehold: python -m tools.backup_verify BACKUP.manifest [OPTIONS].
+"""Verify a backup, or a restore certificate, without Freehold.
+
+    python -m tools.backup_verify BACKUP.manifest [OPTIONS]
+    python -m tools.backup_verify BACKUP.1.certificate --verifier KEY
 
 Written from docs/spec/backup.md alone: it imports the standard library, `cryptography` and
 `zstandard`. The data object is beside the manifest. What is verified depends on what is given:
@@ -8,6 +11,9 @@ Written from docs/spec/backup.md alone: it imports the standard library, `crypto
   --root-key FILE               and signature, all chunks, all records, their Merkle tree
   --identity FILE, --verifier   the same for a backup that is for recipients
 
+A certificate takes --verifier or --root-key (with the data object beside it). If the manifest is
+beside it, it has to be the one that was restored.
+
 The totals of the commit stamp and the MACs of the rows are the vault's own: `freehold backup
 validate` verifies these.
 """
@@ -15,12 +21,13 @@ validate` verifies these.
 import argparse
 import base64
 import hashlib
+import io
 import json
 import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import zstandard
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -33,6 +40,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 MAGIC = b"freehold-backup-v1\n"
 LABEL = b"freehold-backup-v1"
+PARTS_MAGIC = b"freehold-parts-v1\n"
+MAX_INDEX = 512
 MAX_OBJECT = 4 * 2**20  # of a header or a manifest
 MAX_RECORD = 8 * 2**20 + 1024
 CHUNK = 65_536
@@ -44,9 +53,17 @@ KEYRING_HEAD = 37  # format, epoch, nonce and tag
 LENGTH = 4
 WINDOW = 8 * 2**20
 PIECE = 512  # compressed bytes at a time: at most 16 MiB come of them
+MAX_CERTIFICATE = 64 * 1024
+MAX_ADDED = 2  # rows that a restore adds to those of the backup: in `nodes` and `system`
 TABLES = (
     "mounts", "secrets", "secret_versions", "secret_access", "users", "roles", "api_keys", "tokens",
     "policies", "credential_usage", "nodes", "audit_blocks", "leases", "system",
+)  # fmt: skip
+SECRET_TABLES = ["secrets", "secret_versions", "secret_access"]
+FIELDS = (
+    "format", "org", "vault", "id", "base", "depth", "created", "commits", "feed", "epoch",
+    "schema", "header", "size", "chunks", "chunk_root", "content", "records", "row_root", "tables",
+    "checkpoints",
 )  # fmt: skip
 
 
@@ -106,15 +123,25 @@ class MerkleTree:
 
 def parse_manifest(note: bytes, name: str) -> dict[str, Any]:
     """The manifest of a signed note, its signature unverified."""
-    text, blank, signatures = note.partition(b"\n\n")
-    require(blank, "the manifest is not a signed note")
-    origin, _, body = text.partition(b"\n")
-    manifest = parse_json(body)
-    require(manifest.get("format") == 1, "the manifest is not of format 1")
-    require(origin == f"freehold.backup/{manifest['vault']}".encode(), "the origin is another's")
+    manifest = parse_note(note, "freehold.backup/", "manifest")
+    require(set(manifest) - {"excluded"} == set(FIELDS), "the manifest has other fields")
+    require(manifest.get("excluded", SECRET_TABLES) == SECRET_TABLES, "unknown tables are left out")
     require(manifest["id"] == name, "the manifest is of another backup than its name says")
-    require(signatures.count(b"\n") == 1, "the manifest has not one signature")
     return manifest
+
+
+def parse_note(note: bytes, origin: str, what: str) -> dict[str, Any]:
+    """The JSON of a signed note of the vault, its signature unverified."""
+    text, blank, signatures = note.partition(b"\n\n")
+    require(blank, f"the {what} is not a signed note")
+    first, _, body = text.partition(b"\n")
+    found = parse_json(body)
+    require(found.get("format") == 1, f"the {what} is not of format 1")
+    require(first == f"{origin}{found['vault']}".encode(), "the origin is another's")
+    require(signatures.count(b"\n") == 1, f"the {what} has not one signature")
+    written = json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode()
+    require(body == written, f"the {what} is written in another way")
+    return found
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
@@ -132,9 +159,8 @@ def parse_json(data: bytes) -> dict[str, Any]:
     return found
 
 
-def verify_signature(note: bytes, vault: str, public: bytes) -> None:
-    """C2SP signed-note: one Ed25519 signature over the text and its newline."""
-    name = f"freehold.backup/{vault}"
+def verify_signature(note: bytes, name: str, public: bytes) -> None:
+    """C2SP signed-note: one Ed25519 signature of the name over the text and its newline."""
     text, _, line = note.partition(b"\n\n")
     prefix = f"— {name} ".encode()
     require(line.startswith(prefix) and line.endswith(b"\n"), "the signature is of another name")
@@ -146,11 +172,11 @@ def verify_signature(note: bytes, vault: str, public: bytes) -> None:
     require(base64.b64encode(blob) == encoded, "the signature is in another form")
     key_id = sha256(name.encode() + b"\n\x01" + public)[:KEY_ID]
     require(len(blob) == KEY_ID + SIGNATURE, "the signature has another length")
-    require(blob[:KEY_ID] == key_id, "the manifest is signed by another key")
+    require(blob[:KEY_ID] == key_id, "it is signed by another key")
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(blob[KEY_ID:], text + b"\n")
     except InvalidSignature:
-        raise BadBackupError("the signature of the manifest is wrong") from None
+        raise BadBackupError("the signature is wrong") from None
 
 
 def parse_verifier(text: str, vault: str) -> bytes:
@@ -158,7 +184,8 @@ def parse_verifier(text: str, vault: str) -> bytes:
     name, _, rest = text.strip().partition("+")  # base64 may have further ones
     blob = base64.b64decode(rest.partition("+")[2], validate=True)
     require(len(blob) == PUBLIC and blob[0] == 1, "the verifier is no Ed25519 key")
-    require(name == f"freehold.backup/{vault}", "the verifier is another's")
+    names = (f"freehold.backup/{vault}", f"freehold.restore/{vault}")  # one key
+    require(name in names, "the verifier is another's")
     return blob[1:]
 
 
@@ -203,6 +230,12 @@ def vault_key(header: dict[str, Any], subkey: bytes, use: bytes, salt: bytes) ->
     return hkdf(subkey, salt, info)
 
 
+def note_key(header: dict[str, Any], subkey: bytes) -> bytes:
+    """The public key of the vault's signed notes."""
+    seed = vault_key(header, subkey, b"note", b"")
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
 def read_header(source: BinaryIO, manifest: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The header, which is the manifest's."""
     encoded = source.read(len(MAGIC))
@@ -210,7 +243,7 @@ def read_header(source: BinaryIO, manifest: dict[str, Any]) -> tuple[dict[str, A
     encoded += source.readline(MAX_OBJECT)
     require(sha256(encoded).hex() == manifest["header"], "the header is not the manifest's")
     header = parse_json(encoded[len(MAGIC) :])
-    for name in ("org", "vault", "id", "base"):
+    for name in ("org", "vault", "id", "base", "excluded"):
         require(header.get(name) == manifest.get(name), f"header and manifest differ in {name}")
     return header, encoded
 
@@ -293,6 +326,7 @@ def verify_records(found: Iterator[bytes], manifest: dict[str, Any]) -> int:
         tree.append(record)
         table, is_row = table_of(record)
         require(table in TABLES[position:], f"{table} is no table, or out of order")
+        require(table not in manifest.get("excluded", ()), f"{table} should have been left out")
         position = TABLES.index(table)
         counts.setdefault(table, [0, 0])[not is_row] += 1
     told = {each["table"]: [each["rows"], each["removed"]] for each in manifest["tables"]}
@@ -300,6 +334,44 @@ def verify_records(found: Iterator[bytes], manifest: dict[str, Any]) -> int:
     require(tree.size == manifest["records"], "there are not as many records as it says")
     require(tree.root() == manifest["row_root"], "the records are not the manifest's")
     return tree.size
+
+
+class JoinedParts(io.RawIOBase):
+    """Files that are read one after the other."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._left = files
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """From the first file that is left and has more."""
+        while self._left:
+            with self._left[0].open("rb") as file:
+                file.seek(self._at)
+                count = file.readinto(buffer)
+            self._at += count
+            if count:
+                return count
+            self._left, self._at = self._left[1:], 0
+        return 0
+
+    _at = 0
+
+
+def open_data(data: Path) -> BinaryIO:
+    """The data object, or its parts by their index."""
+    with data.open("rb") as file:
+        first = file.read(MAX_INDEX)
+    if not first.startswith(PARTS_MAGIC):
+        return data.open("rb")
+    index = json.loads(first.removeprefix(PARTS_MAGIC))
+    require(index["upload"].replace("-", "").isalnum(), "the index of parts is damaged")
+    folder = data.parent / ".parts" / data.name / index["upload"]
+    joined = JoinedParts([folder / f"{number:06}" for number in range(index["parts"])])
+    return cast("BinaryIO", io.BufferedReader(joined))
 
 
 def verify(
@@ -315,16 +387,14 @@ def verify(
         note = file.read(MAX_OBJECT + 1)
     require(len(note) <= MAX_OBJECT, "the manifest is too long")
     manifest = parse_manifest(note, name)
-    done = "chunks"
-    with manifest_file.with_name(f"{name}.backup").open("rb") as source:
+    done, origin = "chunks", f"freehold.backup/{manifest['vault']}"
+    with open_data(manifest_file.with_name(f"{name}.backup")) as source:
         header, encoded = read_header(source, manifest)
         subkey = None if root_key is None else backup_subkey(header, root_key)
         if subkey is not None:
-            seed = vault_key(header, subkey, b"note", b"")
-            public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-            verify_signature(note, manifest["vault"], public)
+            verify_signature(note, origin, note_key(header, subkey))
         if verifier:
-            verify_signature(note, manifest["vault"], parse_verifier(verifier, manifest["vault"]))
+            verify_signature(note, origin, parse_verifier(verifier, manifest["vault"]))
         if verifier or subkey is not None:
             done = f"signature, {done}"
         if subkey is None and identity is None:
@@ -337,10 +407,70 @@ def verify(
     return f"{done}, {count} records"
 
 
+def verify_certificate(
+    file: Path, *, verifier: str = "", root_key: bytes | None = None
+) -> dict[str, Any]:
+    """What a restore certificate says. Raises `BadBackupError`, `OSError`."""
+    backup = file.name.split(".")[0]
+    with file.open("rb") as source:
+        note = source.read(MAX_CERTIFICATE + 1)
+    require(len(note) <= MAX_CERTIFICATE, "the certificate is too long")
+    found = parse_note(note, "freehold.restore/", "certificate")
+    require(found["backup"] == backup, "the certificate is of another backup than its name says")
+    keys = [parse_verifier(verifier, found["vault"])] if verifier else []
+    manifest_file = file.with_name(f"{backup}.manifest")
+    manifest = None
+    if manifest_file.exists():
+        manifest = parse_manifest(manifest_file.read_bytes(), backup)
+    if root_key is not None:
+        require(manifest, "the root key is of use with the backup beside the certificate only")
+        with file.with_name(f"{backup}.backup").open("rb") as source:
+            header, _ = read_header(source, manifest or {})
+        keys.append(note_key(header, backup_subkey(header, root_key)))
+    require(keys, "give --verifier or --root-key")
+    for public in keys:
+        verify_signature(note, f"freehold.restore/{found['vault']}", public)
+    require_consistent(found)
+    if manifest is not None:
+        text = manifest_file.read_bytes().partition(b"\n\n")[0] + b"\n"
+        require(sha256(text).hex() == found["digest"], "the manifest is not the one restored")
+        same = all(manifest[name] == found[name] for name in ("vault", "created", "commits"))
+        require(same, "manifest and certificate differ")
+        if found["depth"] == "rows" and manifest["base"] is None:
+            wanted = manifest["records"], manifest["row_root"]
+            require(wanted == (found["rows"], found["store_root"]), "other rows were restored")
+    return found
+
+
+def require_consistent(found: dict[str, Any]) -> None:
+    """What a certificate says fits together."""
+    counted = sum(each["rows"] for each in found["tables"])
+    require(found["backup_root"] == found["store_root"], "the roots are not the same")
+    require(0 <= found["sampled"] <= found["versions"], "more values decrypted than there are")
+    if found["depth"] == "rows":
+        fits = 0 < found["rows"] <= counted <= found["rows"] + MAX_ADDED
+        require(fits and found["rto_ms"] is not None, "its numbers do not fit together")
+    else:
+        empty = not (found["rows"] or counted or found["store_root"])
+        require(found["depth"] == "chunks" and empty, "its numbers do not fit together")
+
+
+def describe(found: dict[str, Any]) -> str:
+    """A certificate in a line."""
+    place = f"{found['backup']} of {found['created']}"
+    if found["depth"] == "chunks":
+        return f"signatures and chunks of {place} were verified at {found['finished']}"
+    return (
+        f"{place} was restored at {found['finished']}: {found['rows']} rows, "
+        f"{found['sampled']} of {found['versions']} values decrypted, RTO "
+        f"{found['rto_ms'] / 1000} s, RPO {found['rpo_ms'] / 1000} s"
+    )
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("manifest", type=Path)
+    parser.add_argument("file", type=Path, help="a manifest or a certificate")
     parser.add_argument("--verifier", default="", help="public key, as `backup create` prints it")
     parser.add_argument("--root-key", type=Path, help="file with the 32 bytes of the root key")
     parser.add_argument("--identity", type=Path, help="file of `freehold backup keygen`")
@@ -350,7 +480,11 @@ def main() -> None:
         if given.identity is not None:
             identity = bytes.fromhex(given.identity.read_text().strip().rpartition(":")[2])
         root_key = None if given.root_key is None else given.root_key.read_bytes()
-        done = verify(given.manifest, verifier=given.verifier, root_key=root_key, identity=identity)
+        if given.file.name.endswith(".certificate"):
+            found = verify_certificate(given.file, verifier=given.verifier, root_key=root_key)
+            done = f"certificate, {describe(found)}"
+        else:
+            done = verify(given.file, verifier=given.verifier, root_key=root_key, identity=identity)
     except (BadBackupError, OSError, KeyError, TypeError, ValueError) as error:
         sys.exit(f"refused: {error or type(error).__name__}")
     print(f"verified: {done}")

@@ -12,6 +12,7 @@ SINCE_VERSION = {
     "conditions": 3,
     "workers": 4,
     "vault": 5,
+    "backups": 6,
 }  # the others: 1
 
 
@@ -204,6 +205,20 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
     ),
     "conditions": (TO_CONTROL, 0, {"codes": ["audit_sink_failed", "sealed"]}),
     "workers": (TO_CONTROL, 0, {"state": "failing"}),
+    "backups": (
+        TO_CONTROL,
+        0,
+        {
+            "state": "good",
+            "newest": WALL_MS - 3_600_000,
+            "proven": WALL_MS - 90_000_000,
+            "count": 14,
+            "period": 86_400,
+            "rto": 40,
+            "rpo": 0,
+            "certificate": b"c" * 32,
+        },
+    ),
     "vault": (TO_CONTROL, 0, {"vault": b"v" * 16}),
     "replay_result": (
         TO_CONTROL,

@@ -81,7 +81,8 @@ choose() {
 }
 
 fingerprint() { # of the locks and of the interpreter $1
-  { cat requirements/dev.txt pyproject.toml tools/setup.sh tools/apt-packages.txt; "$1" -c "$probe" | cut -d ' ' -f 1; } |
+  { cat requirements/dev.txt requirements/azurite/package-lock.json pyproject.toml tools/setup.sh tools/apt-packages.txt
+    "$1" -c "$probe" | cut -d ' ' -f 1; } |
     sha256sum | cut -d ' ' -f 1
 }
 
@@ -97,6 +98,15 @@ fetch_hvac_tests() {
     --dest "$folder" --requirement "$locked"
   tar --extract --gzip --file "$folder"/hvac-*.tar.gz --directory "$folder" --strip-components=1
   rm "$locked"
+}
+
+# Azure Blob Storage on loopback, for the tests of backups: there is none on PyPI.
+fetch_azurite() {
+  local folder=$venv/share/azurite
+  command -v npm >/dev/null || { say "no npm: going on without Azurite, which tests of backups need"; return; }
+  mkdir -p "$folder"
+  cp requirements/azurite/{package.json,package-lock.json,.npmrc} "$folder"
+  (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
 }
 
 # An environment that is there and was not asked to change its interpreter keeps it.
@@ -124,5 +134,6 @@ pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
 pip install --require-hashes -r requirements/dev.txt
 pip install --no-deps --no-build-isolation -e .
 fetch_hvac_tests
+fetch_azurite
 fingerprint "$venv/bin/python" >"$stamp"
 say "done: $venv/bin/freehold"

@@ -8,8 +8,8 @@ import logging
 import os
 import shlex
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -56,11 +56,11 @@ from vault.peers import ALONE
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
-from vault.store.interface import BackendError, StoreBackend
+from vault.store.interface import BackendError, StoreBackend, StoreSession
 from vault.store.replicas import ReplicaSet, ReplicaStats
 from vault.store.server import ServerBackend
 from vault.store.shared_head import SharedHead
-from vault.store.sqlite import SqliteBackend
+from vault.store.sqlite import ForeignSqliteReader, SqliteBackend
 from vault.telemetry.wiring import pipeline_factory, telemetry_plan, trace_app
 from vault.workers import worker
 from vault.workers.fleet import Fleet
@@ -256,6 +256,25 @@ def read_server_witnesses(storage: StorageSettings) -> "list[LogWitness]":
     if storage.server is None:
         return []
     return witness.read_server_witnesses(make_server_backend(storage, storage.server))
+
+
+@contextmanager
+def read_storage(storage: StorageSettings) -> Iterator[StoreSession]:
+    """A database, to be read beside whoever has it; nothing is taken, migrated or verified.
+
+    Raises as the backend does.
+    """
+    if storage.server is not None:
+        with make_server_backend(storage, storage.server).read_closed() as session:
+            yield session
+        return
+    reader = ForeignSqliteReader(storage.connection_string.get_secret_value(), readers=1)
+    reader.open()
+    try:
+        with reader.read() as session:
+            yield session
+    finally:
+        reader.close()
 
 
 def copy_storage(

@@ -148,7 +148,7 @@ class VaultTx:
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
-        return _open(self._current_keyring(), row, DataKeyCache(1))
+        return open_stored_value(self._current_keyring(), row)
 
     def rewrap(self, row: VersionRow) -> VersionRow:
         """The version with its DEK under the active KEK; the ciphertext is not touched."""
@@ -632,6 +632,14 @@ def _open(keyring: Keyring, row: VersionRow, keys: DataKeyCache) -> bytes:
         ) from None
     except CryptoError:
         raise _value_tampered_error() from None
+
+
+def open_stored_value(keyring: Keyring, row: VersionRow) -> bytes:
+    """The plaintext of a version that is in no open vault, such as one in a backup.
+
+    Raises `TamperedError` (`value_tampered`), `UnavailableError` (`key_retired`).
+    """
+    return _open(keyring, row, DataKeyCache(1))
 
 
 def _value_tampered_error() -> TamperedError:

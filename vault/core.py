@@ -18,7 +18,8 @@ from typing import Final, Protocol
 import trio
 
 from actors import Node, World
-from actors.periodic import Job, run_periodic_jobs
+from actors.periodic import Job, Trigger, run_periodic_jobs
+from protocols.cron import next_time
 from protocols.link.vocabulary import AlertCode
 from vault.audit.broker import AuditBroker, open_audit
 from vault.audit.checkpoint import log_id_of
@@ -37,11 +38,33 @@ from vault.audit.verification import (
 from vault.audit.writer import AuditConfig
 from vault.authn.tokens import Tokens
 from vault.authz.policy_store import PolicyStore
+from vault.backup.destinations.factory import open_destination
+from vault.backup.destinations.interface import Destination
+from vault.backup.keys import VaultKeys
+from vault.backup.manager import BackupManager, BackupParts, BackupPlan
+from vault.backup.offline import parse_recipients
+from vault.backup.restore_tests import (
+    CHECK_INTERVAL,
+    REFRESH_SECONDS,
+    RestoreTestParts,
+    RestoreTests,
+)
+from vault.backup.watched import UnusableDestination
 from vault.barrier import Barrier, HmacRowGuard
-from vault.cluster.leases import EXPIRY, KEYS, REPORT, Leases, hold_leases
+from vault.cluster.leases import (
+    BACKUP_SCHEDULE,
+    EXPIRY,
+    KEYS,
+    REPORT,
+    RESTORE_TESTS,
+    Leases,
+    hold_leases,
+)
 from vault.cluster.shared_limits import SharedLimits, run_shared_limits
 from vault.config import Settings
-from vault.control_link.ports import LinkPorts
+from vault.config.backup import BackupSettings
+from vault.config.backup_destinations import BackupDestination
+from vault.control_link.ports import BackupPorts, LinkPorts
 from vault.crypto.keyring import Keyring
 from vault.data_path import (
     CacheShare,
@@ -53,6 +76,7 @@ from vault.data_path import (
 )
 from vault.errors import TamperedError, VaultError
 from vault.handlers.audit import AuditHandlers
+from vault.handlers.backups import BackupHandlers
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
@@ -75,6 +99,12 @@ from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
     REPORT_INTERVAL,
     LockoutReport,
+)
+from vault.jobs.scheduled_backups import (
+    BACKUP_CHECK_INTERVAL,
+    BACKUP_REPORT_INTERVAL,
+    BackupOnCommand,
+    ScheduledBackups,
 )
 from vault.metrics import Metrics
 from vault.model.path import ResourcePath
@@ -101,6 +131,7 @@ from vault.store.integrity_monitor import monitor_integrity
 from vault.store.interface import StoreBackend
 from vault.store.row_cache import CacheStats
 from vault.store.row_index import RowIndex
+from vault.store.sql import SqlBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 
@@ -198,7 +229,14 @@ async def open_core(
         ) as verification,
     ):
         await startup.record_acceptance(audit)
-        await record_unseal(audit, store, world, is_first=startup.is_first, by_operator=by_operator)
+        await record_unseal(
+            audit,
+            store,
+            world,
+            startup.node.id,
+            is_first=startup.is_first,
+            by_operator=by_operator,
+        )
         await startup.clear_seal_order(store)
         interval = dependencies.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
@@ -238,7 +276,14 @@ async def open_core(
         watch = SealOnDamage(startup.stamp_writer, audit, seal.request_seal, world, tampered, guard)
         async with (
             _exact_uses(barrier),
-            _lend_to_link(dependencies, startup, barrier, path.policies, wired.leases),
+            _lend_to_link(
+                dependencies,
+                startup,
+                barrier,
+                path.policies,
+                wired.leases,
+                backups=_backup_ports(wired, world),
+            ),
             run_heartbeat(
                 startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
             ) as heartbeat,
@@ -247,6 +292,7 @@ async def open_core(
             run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
             run_shared_limits(shared_limits),
+            wired.backups.serve(),
         ):
             branches.append(work.snapshot)
             if dependencies.dev_token:
@@ -263,6 +309,9 @@ async def open_core(
                     retention_suspended=lambda: float(startup.retention.clock.is_suspended),
                     key_generation=lambda: float(barrier.active_generation),
                     key_rotation_due=lambda: float(barrier.rotation_due),
+                    backup_age_seconds=wired.backups.age_seconds,
+                    backup_destinations_failing=lambda: float(wired.backups.count_failing()),
+                    backup_duration_seconds=lambda: dependencies.metrics.backups.last_seconds,
                 ),
             ):
                 handover = Handover(
@@ -328,6 +377,8 @@ class WiredCore:
     path: DataPath
     jobs: list[Job]
     leases: Leases
+    backups: BackupManager
+    restore_tests: RestoreTests
 
 
 def _wire_pipeline(
@@ -358,6 +409,12 @@ def _wire_pipeline(
         **RootKeyHandlers(root_key).handlers(),
         **_status_handlers(base, path, system, audits),
     }
+    is_shared = base.dependencies.settings.storage.server is not None
+    leases = Leases(path.parts.store, world, shared=is_shared)
+    plan = _backup_plan(base.dependencies.settings.backup, world)
+    tests = _make_restore_tests(base, barrier, plan)
+    backups = _make_backup_manager(base, path.parts.store, leases, plan, tests)
+    handlers |= BackupHandlers(backups).handlers()
     replay = PolicyReplayHandlers(
         path.policies, audits.index, path.owners, path.secrets, opaque_id, handlers, world
     )
@@ -365,9 +422,10 @@ def _wire_pipeline(
     rotation = KekRotation(
         pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
-    is_shared = base.dependencies.settings.storage.server is not None
-    leases = Leases(path.parts.store, world, shared=is_shared)
     leased = leases.run_leased
+    at_once, look = Trigger(), Trigger()  # a scheduled time that was missed is not waited for
+    at_once.fire()
+    look.fire()
     jobs = [
         *path.jobs(),
         Job(
@@ -384,6 +442,22 @@ def _wire_pipeline(
             REWRAP_CHECK_INTERVAL,
             leased(KEYS, KekRewrap(pipeline.run_operation, system.rewrapper.has_old_keys, world)),
         ),
+        Job(
+            "backups",
+            BACKUP_CHECK_INTERVAL,
+            leased(
+                BACKUP_SCHEDULE, ScheduledBackups(pipeline.run_operation, backups.find_due, world)
+            ),
+            trigger=at_once,
+        ),
+        Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
+        Job(
+            "restore-tests",
+            CHECK_INTERVAL,
+            leased(RESTORE_TESTS, tests.run),
+            trigger=tests.backup_made,
+        ),
+        Job("restore-certificates", REFRESH_SECONDS, tests.refresh, trigger=tests.look_at_once),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
         Job(
@@ -393,7 +467,75 @@ def _wire_pipeline(
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, path, jobs, leases)
+    return WiredCore(pipeline, path, jobs, leases, backups, tests)
+
+
+def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
+    backups = wired.backups
+    begin = BackupOnCommand(wired.pipeline.run_operation, world)
+    return BackupPorts(
+        report=backups.known_report,
+        proof=wired.restore_tests.proof,
+        period=backups.period_seconds,
+        run=begin if backups.has_destinations else None,
+    )
+
+
+def _make_backup_manager(
+    base: CoreServices, store: Store, leases: Leases, plan: BackupPlan, tests: RestoreTests
+) -> BackupManager:
+    parts = base.dependencies
+    return BackupManager(
+        BackupParts(
+            plan=plan,
+            backend=parts.backend if isinstance(parts.backend, SqlBackend) else None,
+            keys=VaultKeys(base.keyring),
+            store=store,
+            leases=leases,
+            world=parts.world,
+            record=base.audit.record,
+            counts=parts.metrics.backups,
+            proven=tests.proven,
+            on_made=tests.on_made,
+        )
+    )
+
+
+def _make_restore_tests(base: CoreServices, barrier: Barrier, plan: BackupPlan) -> RestoreTests:
+    settings = base.dependencies.settings
+    return RestoreTests(
+        RestoreTestParts(
+            destinations=plan.destinations if plan.enabled else {},
+            keys=VaultKeys(base.keyring),
+            root_key=lambda: barrier.root_key,
+            next_time=partial(next_time, settings.backup.restore_test),
+            work=settings.data_folder / "restore-tests",
+            world=base.dependencies.world,
+            record=base.audit.record,
+        )
+    )
+
+
+def _backup_plan(settings: BackupSettings, world: World) -> BackupPlan:
+    return BackupPlan(
+        enabled=settings.enabled,
+        schedule=settings.schedule,
+        full_interval=settings.full_interval,
+        keep_count=settings.retention.count,
+        keep_age=settings.retention.age,
+        recipients=tuple(parse_recipients(settings.recipients)),
+        destinations={each.name: _open_destination(each, world) for each in settings.destinations},
+        include_secrets=settings.include_secrets,
+        compress=settings.compression,
+    )
+
+
+def _open_destination(config: BackupDestination, world: World) -> Destination:
+    """One that cannot be opened fails its backups, and does not keep the vault sealed."""
+    try:
+        return open_destination(config, world)
+    except VaultError as error:
+        return UnusableDestination(config.name, error)
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:
@@ -445,11 +587,15 @@ async def _lend_to_link(
     barrier: Barrier,
     policies: PolicyStore,
     leases: Leases,
+    *,
+    backups: BackupPorts,
 ) -> AsyncIterator[None]:
-    """Lend policy store, key state and lease to the control link; clear the data keys on exit."""
+    """Lend these to the control link, with the key state; clear the data keys on exit."""
     with (
         startup.stamp_writer.track_epoch(lambda: barrier.epoch),
-        parts.link_ports.connect(policies, lambda: barrier.key_state, leases.watch(REPORT)),
+        parts.link_ports.connect(
+            policies, lambda: barrier.key_state, leases.watch(REPORT), backups
+        ),
     ):
         try:
             yield

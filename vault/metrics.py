@@ -7,6 +7,7 @@ of the handler table and endpoints are route templates, never a path that a call
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
 from typing import Final, NamedTuple, TypeAlias
@@ -66,6 +67,9 @@ GAUGES: Final[Mapping[str, str]] = {
     "replicas_usable": "Read replicas of the database that are connected and have not failed since",
     "replica_lag_commits": "Commits that the read replica which is furthest behind lacks",
     "redis_failing": "1 while rate limits are each agent's own because Redis is away",
+    "backup_age_seconds": "Age of the newest backup, at the destination where it is oldest",
+    "backup_duration_seconds": "How long the last backup run took",
+    "backup_destinations_failing": "Destinations where the last backup failed",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
 """Name without its `vault_` → help. The first two are the design's."""
@@ -79,9 +83,20 @@ COUNTERS: Final[Mapping[str, str]] = {
     "replica_misses": "Reads that no read replica could answer, so the database itself did",
     "limit_tokens_charged": "Tokens of rate limits that other agents granted, counted here",
     "limit_messages_refused": "Messages over Redis that were old or not from this vault",
+    "backups": "Backups that were made, one a destination",
+    "backup_failures": "Backups that failed, one a destination",
     "spans_dropped": "Spans of traces that found no place in the queue to the receiver",
 }
 """The same, of what is counted elsewhere; Prometheus adds `_total`."""
+
+
+@dataclass
+class BackupCounts:
+    """Backups of this process, one a destination. `last_seconds`: of the last run."""
+
+    made: int = 0
+    failed: int = 0
+    last_seconds: float = 0.0
 
 
 class Metrics:
@@ -98,6 +113,8 @@ class Metrics:
         """The file systems, as in `track_disks`."""
         self.store_tampered = 0
         """Counted by whoever finds it; a process does not forget it when the vault is sealed."""
+        self.backups = BackupCounts()
+        """The same."""
         self._registry = CollectorRegistry()
         self._requests = RequestCollector()
         self._registry.register(self._requests)
@@ -107,7 +124,11 @@ class Metrics:
         }
         self._counts = CounterCollector()
         self._registry.register(self._counts)
-        self.register_counters(store_tampered=lambda: float(self.store_tampered))
+        self.register_counters(
+            store_tampered=lambda: float(self.store_tampered),
+            backups=lambda: float(self.backups.made),
+            backup_failures=lambda: float(self.backups.failed),
+        )
         self.count_operation = self._requests.count_operation
         self.observe_request = self._requests.observe_request
         self.count_refusal = self._requests.count_refusal
@@ -139,6 +160,11 @@ class Metrics:
         """Let counters read from these functions from now on. Names are those of `COUNTERS`."""
         for name, reader in readers.items():
             self._counts.readers[name] = (COUNTERS[name], reader)
+
+    def counter_value(self, name: str) -> float | None:
+        """A counter as it reads now; None while nobody counts it."""
+        known = self._counts.readers.get(name)
+        return None if known is None else known[1]()
 
     @contextmanager
     def track_actors(self, snapshot: Callable[[], Node]) -> Iterator[None]:

@@ -17,6 +17,15 @@ from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
 from vault.authz.policy import Policy, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames
+from vault.model.backup_runs import (
+    BackupPage,
+    CreateBackup,
+    ListBackups,
+    RunState,
+    ScheduleState,
+    SelectBackup,
+    StoredBackup,
+)
 from vault.model.health import CacheState, HealthState, KeyStatus
 from vault.model.link import CentralBundle, LinkStatus, SentPage, SentVerdict
 from vault.model.link_ports import ActiveBundle
@@ -207,6 +216,17 @@ LIST_NODES: Final = OperationType[Nothing, list[KnownNode]]("sys.nodes.list")
 FORGET_NODE: Final = OperationType[Nothing, NodeRow]("sys.nodes.forget")
 READ_CACHE: Final = OperationType[Nothing, CacheState]("sys.cache")
 READ_HEALTH: Final = OperationType[Nothing, HealthState]("sys.health")
+
+# Backups
+LIST_BACKUPS: Final = OperationType[ListBackups, BackupPage]("backup.list")
+READ_BACKUP: Final = OperationType[SelectBackup, StoredBackup]("backup.read")
+CREATE_BACKUP: Final = OperationType[CreateBackup, RunState]("backup.create")
+VALIDATE_BACKUP: Final = OperationType[SelectBackup, RunState]("backup.validate")
+DELETE_BACKUP: Final = OperationType[SelectBackup, StoredBackup]("backup.delete")
+READ_BACKUP_SCHEDULE: Final = OperationType[Nothing, ScheduleState]("backup.schedule")
+LIST_BACKUP_RUNS: Final = OperationType[Nothing, tuple[RunState, ...]]("backup.runs.list")
+READ_BACKUP_RUN: Final = OperationType[Nothing, RunState]("backup.runs.read")
+CANCEL_BACKUP_RUN: Final = OperationType[Nothing, RunState]("backup.runs.cancel")
 
 # The root key
 READ_GENERATE_ROOT: Final = OperationType[Nothing, GenerateRootStatus]("sys.generate_root.read")

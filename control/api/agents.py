@@ -13,9 +13,10 @@ from control.model.names import Limit, Prose, Slug, Tags
 from control.model.people import Role
 from control.model.records import Severity
 from control.model.vaults import VaultState
+from control.services.vaults import VaultFilter
 from control.store.alerts import AlertFilter
 from protocols.instant import rfc3339
-from protocols.link.vocabulary import CommandName
+from protocols.link.vocabulary import BackupState, CommandName
 
 Call = EndpointCall[AgentServices]
 
@@ -46,6 +47,10 @@ class VaultsWanted(Struct, frozen=True, forbid_unknown_fields=True):
     """Which vaults; `after`: the last one's name of the page before."""
 
     state: VaultState | None = None
+    backup: BackupState | None = None
+    certified: bool | None = None
+    """Whether a fresh restore certificate proves their backups; `false` also lists those without
+    any backup."""
     after: Name = ""
     limit: Limit = 100
 
@@ -79,7 +84,12 @@ class NewCommand(Struct, frozen=True, forbid_unknown_fields=True):
     """A listed word; there is no argument."""
 
     command: Literal[
-        "send_metrics", "send_checkpoint", "send_policy_status", "renew_certificate", "rotate_kek"
+        "send_metrics",
+        "send_checkpoint",
+        "send_policy_status",
+        "renew_certificate",
+        "rotate_kek",
+        "run_backup",
     ]
 
 
@@ -176,7 +186,10 @@ async def register(call: Call, org: str, *, body: NewAgent) -> views.AgentView:
 @agents.route("GET", "organizations/{org}/vaults", "Vaults with their nodes, by name")
 async def vaults(call: Call, org: str, *, query: VaultsWanted) -> list[views.VaultView]:
     found = await call.services.vaults.list_vaults(
-        org, state=query.state, after=query.after, limit=query.limit
+        org,
+        VaultFilter(query.state, query.backup, query.certified),
+        after=query.after,
+        limit=query.limit,
     )
     return [views.vault_view(row) for row in found]
 

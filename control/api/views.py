@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from control.model.agents import Agent, Health, Life, Presence, State
+from control.model.backups import VaultBackup
 from control.model.links import AgentCommand
 from control.model.people import Membership, Organization, Role, Token, TokenKind, User
 from control.model.policies import (
@@ -23,7 +24,7 @@ from control.model.records import Alert, AlertState, AuditEvent, Sample, Severit
 from control.model.vaults import Vault, VaultState
 from control.services.rollout_steps import Progress
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
-from protocols.link.vocabulary import CommandOutcome
+from protocols.link.vocabulary import BackupState, CommandOutcome
 
 
 class OrganizationView(Struct, frozen=True):
@@ -107,6 +108,26 @@ class NodeView(Struct, frozen=True):
     last_seen: str | None
 
 
+class BackupView(Struct, frozen=True):
+    """The backups of a vault, as its nodes report them; `rto`, `rpo` in seconds."""
+
+    state: BackupState
+    """`late` also if the control plane has heard of no backup for longer than the schedule."""
+    newest: str | None
+    """When the newest whole backup was made."""
+    proven: str | None
+    """When the newest backup was made that a restore has proven."""
+    count: int
+    rto: int
+    """How long the newest proven restore took."""
+    rpo: int
+    """Changes of so long it would have lost."""
+    certificate: str
+    """SHA-256 of the newest restore certificate; empty without one."""
+    certified: bool
+    """Whether a certificate proves a backup of the last 7 days, or two periods if longer."""
+
+
 class VaultView(Struct, frozen=True):
     """A vault with its nodes."""
 
@@ -119,6 +140,8 @@ class VaultView(Struct, frozen=True):
     policies_differ: bool
     """Whether the nodes should have different policies: in force are those that came last."""
     nodes: tuple[NodeView, ...]
+    backup: BackupView | None
+    """Null while no node has reported any."""
 
 
 class TallyView(Struct, frozen=True):
@@ -186,7 +209,7 @@ class AssignmentView(Struct, frozen=True):
 
 WHY_NOT: Final[Mapping[str, str]] = {
     CommandOutcome.REFUSED: "the agent's owner has not allowed it: control_plane.allow_commands",
-    CommandOutcome.UNSUPPORTED: "this version of the agent cannot do it",
+    CommandOutcome.UNSUPPORTED: "the agent cannot: its version lacks it, or it makes no backups",
     CommandOutcome.EXPIRED: "the agent did not come back in time",
     CommandOutcome.FAILED: "see the agent's log",
 }
@@ -315,7 +338,22 @@ def vault_view(row: Vault) -> VaultView:
         NodeView(node.name, node.life, node.state, rfc3339_or_none(node.last_seen))
         for node in row.nodes
     )
-    return VaultView(row.name, row.id, row.state, row.policies_differ, tuple(nodes))
+    backup = None if row.backup is None else backup_view(row.backup)
+    return VaultView(row.name, row.id, row.state, row.policies_differ, tuple(nodes), backup)
+
+
+def backup_view(row: VaultBackup) -> BackupView:
+    """As a caller sees it."""
+    return BackupView(
+        state=row.state,
+        newest=rfc3339_or_none(row.newest),
+        proven=rfc3339_or_none(row.proven),
+        count=row.count,
+        rto=row.rto,
+        rpo=row.rpo,
+        certificate=row.certificate_hex,
+        certified=row.is_fresh,
+    )
 
 
 def policy_view(row: Policy) -> PolicyView:

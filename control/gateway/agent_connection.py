@@ -49,10 +49,10 @@ if they last: of the shortest 1 s, most commonly of a minute."""
 REPLAY_RESULTS_PER_MINUTE: Final = 80
 """And as many at once. An agent ends a session with more than 60 questions at once and 60 a minute,
 and works on 8 more from before."""
-
-
 VAULTS_PER_MINUTE: Final = 2
 """Agents say their vault once in a session, and again when it is initialized after that."""
+BACKUPS_PER_MINUTE: Final = 4
+"""Reports of backups that are put on record. Agents send one with each heartbeat; few are news."""
 
 
 class ConnectionRateLimits(NamedTuple):
@@ -62,13 +62,14 @@ class ConnectionRateLimits(NamedTuple):
     health_changes: TokenBucket
     replay_results: TokenBucket
     vaults: TokenBucket
+    backups: TokenBucket
 
     @classmethod
     def unused(cls, now: float) -> Self:
         """All of them unused."""
         a_minute = (
             *(REGISTRATIONS_PER_MINUTE, HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE),
-            VAULTS_PER_MINUTE,
+            *(VAULTS_PER_MINUTE, BACKUPS_PER_MINUTE),
         )
         return cls(*(TokenBucket(each, each / MINUTE, now) for each in a_minute))
 
@@ -118,6 +119,10 @@ class DurableLink(Protocol):
         """See `LinkStore`."""
         ...
 
+    async def record_backups(self, name: AgentName, told: m.Backups) -> None:
+        """See `LinkStore`."""
+        ...
+
     async def record_replay_result(self, name: AgentName, told: m.ReplayResult) -> None:
         """See `LinkStore`."""
         ...
@@ -147,6 +152,7 @@ class AgentConnection:
             "_expires",
             "_failure",
             "_newest",
+            "_recorded_backups",
             "_recorded_health",
             "_superseded_by",
             "_over",
@@ -198,6 +204,7 @@ class AgentConnection:
         self._writing = False
         self._condition_codes: frozenset[str] | None = None
         self._workers_fail = False
+        self._recorded_backups: m.Backups | None = None
         self._recorded_health: tuple[str, str, frozenset[str] | None] | None = None
         self._rate_limits = ConnectionRateLimits.unused(context.world.monotonic())
         self._session = LinkSession.control(config, self._now())
@@ -430,6 +437,8 @@ class AgentConnection:
             case m.Vault():
                 require_token(self._rate_limits.vaults, now)
                 await self._context.link_store.record_vault(self.name, message.vault)
+            case m.Backups():
+                await self._report_backups(message)
             case m.ReplayResult():
                 require_token(self._rate_limits.replay_results, now)
                 await self._context.link_store.record_replay_result(self.name, message)
@@ -457,6 +466,13 @@ class AgentConnection:
             self._recorded_health = state
             found = await self._context.link_store.record_health(self.name, health, sync, codes)
             self._context.presence.set_health(*self.name, found)
+
+    async def _report_backups(self, told: m.Backups) -> None:
+        """Store a report that is news. One beyond the limit is stored with a later message."""
+        limit, now = self._rate_limits.backups, self._context.world.monotonic()
+        if told != self._recorded_backups and limit.try_consume(now):
+            self._recorded_backups = told
+            await self._context.link_store.record_backups(self.name, told)
 
     def _mark_applied(self, id_: int) -> None:
         if not self._session.is_ended:

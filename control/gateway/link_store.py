@@ -22,6 +22,7 @@ from control.services.agent_messages import (
     ReceivedMessage,
     new_stream_id,
 )
+from control.services.backups import backup_report, record_backups
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.organization_batches import run_by_organization
 from control.services.presence import health_report, record_health
@@ -32,7 +33,7 @@ from control.store.rows import Tx
 from control.store.store import Store
 from control.store.writer import GroupedChange
 from protocols.link.delivery import OutboxBatch, OutboxState
-from protocols.link.messages import Cursor, Message, Registration, ReplayResult
+from protocols.link.messages import Backups, Cursor, Message, Registration, ReplayResult
 from protocols.pki.names import AgentName
 
 
@@ -128,6 +129,11 @@ class LinkStore:
         """Store which vault the agent serves."""
         report = VaultReport(name, str(UUID(bytes=vault)), self._world.new_id(), self._world.now())
         self._bus.publish(*await self._store.write(GroupedChange(record_vaults, report)))
+
+    async def record_backups(self, name: AgentName, told: Backups) -> None:
+        """Store how the backups of the agent's vault do."""
+        report = backup_report(name, told, self._world)
+        self._bus.publish(*await self._store.write(GroupedChange(record_backups, report)))
 
     async def record_replay_result(self, name: AgentName, told: ReplayResult) -> None:
         """Store the agent's answer to a replay."""

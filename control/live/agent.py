@@ -10,6 +10,7 @@ from control.ca.store import IssuedCertificate
 from control.gateway.link_observer import ObservedLink
 from control.live.fleet import agent_columns
 from control.live.projection import Columns, Projection, ProjectionContext, to_seconds
+from control.model.backups import VaultBackup, judge_backups
 from control.model.links import AgentLink
 from control.model.policies import AssignmentState
 from control.model.records import WitnessedCheckpoint
@@ -45,7 +46,10 @@ class AgentProjection(Projection):
     """See `docs/spec/live.md`, topic `agent`."""
 
     TOPICS: ClassVar = frozenset(
-        {Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH, Topic.OUTBOX, Topic.TRAIL}
+        {
+            *(Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH),
+            *(Topic.OUTBOX, Topic.TRAIL, Topic.BACKUP),
+        }
     )
 
     def __init__(self, around: ProjectionContext, org: str, of: str) -> None:
@@ -113,6 +117,7 @@ class AgentProjection(Projection):
         }
         if found.seen is not None:
             sections["agent"] = agent_columns(around, org, found.seen) | _facts(found.seen)
+            sections["backup"] = _backup(judge_backups(found.seen.backups, around.world.now()))
         return sections
 
     def _reported_sections(self) -> dict[str, Columns]:
@@ -224,6 +229,20 @@ def _certificate(held: IssuedCertificate | None, state: str) -> Columns:
         "renew_at": to_seconds(renewal_time(held.not_before, held.not_after, 0.0)) if held else 0,
         "revoked": bool(held and held.revoked_at),
         "standing": state,
+    }
+
+
+def _backup(seen: VaultBackup | None) -> Columns:
+    """Of the agent's vault; `state` is empty before any report."""
+    return {
+        "state": str(seen.state) if seen else "",
+        "newest": to_seconds(seen.newest) if seen else 0,
+        "proven": to_seconds(seen.proven) if seen else 0,
+        "count": seen.count if seen else 0,
+        "rto": seen.rto if seen else 0,
+        "rpo": seen.rpo if seen else 0,
+        "certificate": seen.certificate_hex if seen else "",
+        "certified": bool(seen and seen.is_fresh),
     }
 
 

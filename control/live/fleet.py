@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from control.live.projection import Columns, Projection, ProjectionContext, to_seconds
 from control.model.agents import Health, Life, Presence, State, status_of
+from control.model.backups import judge_backups
 from control.services.event_bus import Event, Topic
 from control.store import live_queries
 from control.store.live_queries import AgentSummary
@@ -36,7 +37,7 @@ class FleetProjection(Projection):
     """
 
     TOPICS: ClassVar = frozenset(
-        {Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH, Topic.TRAIL}
+        {Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH, Topic.TRAIL, Topic.BACKUP}
     )
 
     def __init__(self, around: ProjectionContext, org: str, of: str) -> None:
@@ -138,6 +139,7 @@ class FleetProjection(Projection):
 
 def agent_columns(around: ProjectionContext, org: str, seen: AgentSummary) -> Columns:
     """An agent as it is now."""
+    backup = judge_backups(seen.backups, around.world.now())
     row: dict[str, Any] = {
         "tags": list(seen.tags),
         "version": seen.facts.get("release", ""),
@@ -151,6 +153,9 @@ def agent_columns(around: ProjectionContext, org: str, seen: AgentSummary) -> Co
         "why": seen.why,
         "wanted": seen.version,
         "applied": seen.applied,
+        "backup": str(backup.state) if backup else "",
+        "backup_at": to_seconds(backup.newest) if backup else 0,
+        "certified": bool(backup and backup.is_fresh),
     }
     return row | live_columns(around, org, seen.vault, seen.life)
 

@@ -16,6 +16,11 @@ SEALED: Final = str(AlertCode.SEALED)
 REFUSING: Final = "refusing"
 WORKERS_FAILING: Final = "workers_failing"
 """What an agent says by `Workers` of the link."""
+BACKUP_LATE: Final = "backup_late"
+BACKUP_FAILED: Final = "backup_failed"
+BACKUP_UNPROVEN: Final = "backup_unproven"
+BACKUP_CODES: Final = (BACKUP_LATE, BACKUP_FAILED, BACKUP_UNPROVEN)
+"""Of a vault, at one of its agents: what `Backups` of the link says, and how old that is."""
 CHANNEL_FAILING: Final = "channel_failing"
 ROLLOUT_HALTED: Final = "rollout_halted"
 BUNDLE_FULL: Final = "bundle_full"
@@ -41,7 +46,7 @@ AGENT_LOCKED: Final = "agent_locked"
 TRAIL_BROKEN: Final = "trail_broken"
 ON_RECORD: Final = CONTRADICTED | {AGENT_LOCKED}
 """What holds of an agent whether it is heard or not."""
-REPORTING: Final = REPORTED | {OFFLINE, REFUSING, BUNDLE_FULL}
+REPORTING: Final = REPORTED | {OFFLINE, REFUSING, BUNDLE_FULL, *BACKUP_CODES}
 """What is over for an agent that nobody listens to any more."""
 CONDITIONS: Final = (
     REPORTING
@@ -53,6 +58,9 @@ _ENDS: Final = {
     OFFLINE: "agent {vault} is heard again",
     SEALED: "agent {vault} is unsealed",
     REFUSING: "agent {vault} serves requests again",
+    BACKUP_LATE: "the vault of agent {vault} has a recent backup again, or makes none any more",
+    BACKUP_FAILED: "a backup of the vault of agent {vault} was made again",
+    BACKUP_UNPROVEN: "a restore has proven a recent backup of the vault of agent {vault}",
     AGENT_LOCKED: "agent {vault} is enrolled anew or retired",
     TRAIL_BROKEN: "the trail of people is the one that was signed",
     **dict.fromkeys(
@@ -63,6 +71,11 @@ _MESSAGES: Final[Mapping[str, str]] = {
     SEALED: "agent {vault} is sealed: it serves nothing until it is unsealed",
     REFUSING: "agent {vault} refuses every request: it cannot write its audit log",
     WORKERS_FAILING: "worker processes of agent {vault} end again and again: see its log",
+    BACKUP_LATE: "the newest backup of the vault of agent {vault} is older than its schedule "
+    "allows: see whether the agent runs and is unsealed, and its log",
+    BACKUP_FAILED: "the last backup of the vault of agent {vault} failed: see its log",
+    BACKUP_UNPROVEN: "no restore has proven a recent backup of the vault of agent {vault}: see the "
+    "log of the restore test",
     AlertCode.AUDIT_SINK_FAILED: "an audit sink of agent {vault} does not accept records",
     AlertCode.STORE_FAILED: "agent {vault} cannot write its database or its anchor",
     AlertCode.DISK_LOW: "a disk of agent {vault} is nearly full: free some space before it refuses "

@@ -1,7 +1,8 @@
 """Vaults and their nodes: agents of one organization that say the same vault's id.
 
 The id is what an agent says of itself and proves nothing (docs/concepts/security.md): it joins rows
-for display and makes totals count once. It never silences an alert and never moves a policy.
+for display and makes totals count once. It moves no policy and silences no alert but those about
+backups, which the nodes of a vault have in common.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -11,6 +12,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from control.model.agents import SERVING, Health, Life, Presence, State, status_of
+from control.model.backups import VaultBackup
 
 
 class VaultState(StrEnum):
@@ -59,6 +61,8 @@ class Vault(Struct, frozen=True):
     nodes: tuple[VaultNode, ...]
     policies_differ: bool = False
     """Whether the control plane has different policies for the nodes, which share one bundle."""
+    backup: VaultBackup | None = None
+    """None while no node has reported any."""
 
     @property
     def state(self) -> VaultState:

@@ -31,6 +31,7 @@ class Topic(StrEnum):
     TRAIL = "trail"
     OWNER = "owner"
     REPLAY = "replay"
+    BACKUP = "backup"
 
 
 class Event(Struct, frozen=True):
@@ -40,6 +41,7 @@ class Event(Struct, frozen=True):
     certificate of `generation` or a later one. 0, as of a process that is older: every one.
     Of the audit log: the operation; `vault` is then its target, whatever that names.
     Of a replay: its id; the agent is to be asked.
+    Of a backup: the state that the agent reports.
     Of an owner: the epoch of the connection that counts from now on.
     """
 

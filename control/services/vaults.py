@@ -5,17 +5,20 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from actors import World
 from control.model.agents import Life
+from control.model.backups import judge_backups, vault_key
 from control.model.records import Alert, Severity
 from control.model.vaults import Vault, VaultState, group_nodes, join_names
 from control.services.alerts import alert_event
 from control.services.event_bus import Event
 from control.services.organization_batches import run_by_organization
 from control.services.presence import PresenceTracker
-from control.store import agents, alerts, policies
+from control.store import agents, alerts, backups, policies
 from control.store.live_queries import AGENTS_PER_QUERY
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.link.vocabulary import BackupState
 from protocols.pki.names import AgentName
 
 JOINED: Final = "vault_joined"
@@ -68,20 +71,51 @@ def _record_vault(tx: Tx, report: VaultReport) -> Sequence[Event]:
     return tuple(map(alert_event, alerts.fire_alerts(tx, alert)))
 
 
+class VaultFilter(NamedTuple):
+    """Which vaults; None means any."""
+
+    state: VaultState | None = None
+    backup: BackupState | None = None
+    certified: bool | None = None
+    """Whether a fresh restore certificate proves their backups."""
+
+    def includes(self, vault: Vault) -> bool:
+        """Whether the vault is one of them."""
+        backup = vault.backup
+        certified = backup is not None and backup.is_fresh
+        return (
+            self.state in (None, vault.state)
+            and self.backup in (None, None if backup is None else backup.state)
+            and self.certified in (None, certified)
+        )
+
+
+ANY_VAULT: Final = VaultFilter()
+
+
 class Vaults:
     """Queries vaults."""
 
-    def __init__(self, store: Store, presence: PresenceTracker) -> None:
+    def __init__(self, store: Store, presence: PresenceTracker, world: World) -> None:
         self._store = store
         self._presence = presence
+        self._world = world
 
     async def list_vaults(
-        self, org: str, *, state: VaultState | None, after: str, limit: int
+        self, org: str, wanted: VaultFilter = ANY_VAULT, *, after: str, limit: int
     ) -> list[Vault]:
         """Vaults by name, a page; their nodes without retired ones, as of this moment."""
-        nodes = await self._store.read(lambda tx: agents.list_nodes(tx, org))
-        vaults = group_nodes(self._presence.with_current_state(org, node) for node in nodes)
-        found = [vault for vault in vaults if vault.name > after and state in (None, vault.state)]
+        now = self._world.now()
+        nodes, reports = await self._store.read(
+            lambda tx: (agents.list_nodes(tx, org), backups.list_organization_reports(tx, org))
+        )
+        vaults = (
+            replace(vault, backup=judge_backups(rows, now))
+            for vault in group_nodes(self._presence.with_current_state(org, node) for node in nodes)
+            if vault.name > after
+            for rows in (reports.get(vault_key(vault.name, vault.id), ()),)
+        )
+        found = [vault for vault in vaults if wanted.includes(vault)]
         return await self._store.read(lambda tx: _compare_policies(tx, org, found[:limit]))
 
 

@@ -5,7 +5,9 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from control.model.backups import BackupRecord, vault_key
 from control.model.policies import Rollout, RolloutState
+from control.store import backups
 from control.store.rows import Tx, fetch_all
 from control.store.tables import agents, assignments, rollouts
 
@@ -29,6 +31,8 @@ class AgentSummary(NamedTuple):
     outcome: str
     why: str
     applied: int
+    backups: Sequence[BackupRecord] = ()
+    """Reports of its vault's backups, of all nodes."""
 
 
 _a, _s = agents.c, assignments.c
@@ -61,18 +65,19 @@ _ROLLOUTS: Final = sa.select(rollouts).where(_r.org == sa.bindparam("org"))
 def list_agent_summaries(tx: Tx, org: str, after: str, most: int) -> list[AgentSummary]:
     """The organization's agents by name, after this one; fewer than `most` are the last."""
     found = tx.execute(_PAGE, {"org": org, "after": after, "most": most})
-    return [_summary_of(row) for row in found]
+    return _with_backups(tx, org, [_summary_of(row) for row in found])
 
 
 def get_agent_summaries(tx: Tx, org: str, vaults: Sequence[str]) -> list[AgentSummary]:
     """Those of these names that there are."""
-    return [
+    found = [
         _summary_of(row)
         for start in range(0, len(vaults), AGENTS_PER_QUERY)
         for row in tx.execute(
             _AMONG, {"org": org, "vaults": vaults[start : start + AGENTS_PER_QUERY]}
         )
     ]
+    return _with_backups(tx, org, found)
 
 
 def newest_rollouts(tx: Tx, org: str, others: int) -> list[Rollout]:
@@ -84,7 +89,14 @@ def newest_rollouts(tx: Tx, org: str, others: int) -> list[Rollout]:
     ]
 
 
+def _with_backups(tx: Tx, org: str, found: Sequence[AgentSummary]) -> list[AgentSummary]:
+    reports = backups.get_vault_reports(tx, org, [(row.vault, row.vault_id) for row in found])
+    return [
+        row._replace(backups=reports.get(vault_key(row.vault, row.vault_id), ())) for row in found
+    ]
+
+
 def _summary_of(row: Any) -> AgentSummary:
     """A row of `_SEEN`, whose columns are the fields; those of the bundle may be null."""
     *agent, version, outcome, why, applied = row
-    return AgentSummary._make([*agent, version or 0, outcome or "", why or "", applied or 0])
+    return AgentSummary._make([*agent, version or 0, outcome or "", why or "", applied or 0, ()])

@@ -184,6 +184,20 @@ agents: Final = _table(
     integer_column("changed_at"),
     sa.Index("ix_agents_vault_id", "org", "vault_id"),
 )
+backup_reports: Final = _table(
+    "backup_reports",
+    name_column("org", key=True),
+    name_column("vault", key=True),
+    name_column("state"),
+    integer_column("newest"),
+    integer_column("proven"),
+    integer_column("count"),
+    integer_column("period"),
+    integer_column("rto"),
+    integer_column("rpo"),
+    bytes_column("certificate"),
+    integer_column("at"),
+)
 agent_tags: Final = _table(
     "agent_tags",
     name_column("org", key=True),

@@ -37,7 +37,8 @@ Hash = Annotated[
         min_length=HASH_SIZE,
         max_length=HASH_SIZE,
         description="SHA-256 over audit records, certificates or bundles; none covers a value, "
-        "because audit records hold values only under a keyed hash.",
+        "because audit records hold values only under a keyed hash, and restore certificates "
+        "none.",
     ),
 ]
 

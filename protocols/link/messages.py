@@ -367,6 +367,26 @@ class Workers(Message, frozen=True, kw_only=True):
     state: words.WorkersState
 
 
+class Backups(Message, frozen=True, kw_only=True):
+    """How the vault's backups do. Sent with `conditions`, once the vault was open."""
+
+    state: words.BackupState
+    newest: Millis
+    """When the newest whole backup was made; 0: never, as is the next."""
+    proven: Millis
+    """When the newest backup was made that a restore has proven."""
+    count: Number
+    """Backups that are kept."""
+    period: Number
+    """Seconds: the longest time between two backups by the schedule; 0 if not known."""
+    rto: Number
+    """Seconds that the newest proven restore took; 0 without one, as is the next."""
+    rpo: Number
+    """Seconds of changes that this restore would have lost."""
+    certificate: Hash
+    """Of the newest restore certificate; 32 zero bytes without one."""
+
+
 class Vault(Message, frozen=True, kw_only=True):
     """Which vault the agent serves. Agents that say the same one are its nodes."""
 
@@ -530,6 +550,7 @@ class MessageType(StrEnum):
     CONDITIONS = "conditions"
     WORKERS = "workers"
     VAULT = "vault"
+    BACKUPS = "backups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -569,6 +590,7 @@ _TABLE: Final = (
     MessageSpec(_T.CONDITIONS, Conditions, _UP, _D.EPHEMERAL, since=3),
     MessageSpec(_T.WORKERS, Workers, _UP, _D.EPHEMERAL, since=4),
     MessageSpec(_T.VAULT, Vault, _UP, _D.EPHEMERAL, since=5),
+    MessageSpec(_T.BACKUPS, Backups, _UP, _D.EPHEMERAL, since=6),
     MessageSpec(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
     MessageSpec(_T.USAGE, Usage, _UP, _D.DROPPABLE),
     MessageSpec(_T.ALERT, Alert, _UP, _D.EVIDENCE),

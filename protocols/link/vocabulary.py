@@ -167,6 +167,21 @@ class WorkersState(StrEnum):
 
 
 @unique
+class BackupState(StrEnum):
+    """How a vault's backups do: the worst that applies. Of version 6."""
+
+    OFF = "off"
+    """No schedule makes backups."""
+    GOOD = "good"
+    LATE = "late"
+    """The newest one is older than the schedule allows."""
+    FAILED = "failed"
+    """The last attempt failed."""
+    UNPROVEN = "unproven"
+    """No restore has proven a recent one."""
+
+
+@unique
 class Severity(StrEnum):
     """How soon somebody should look."""
 

@@ -68,14 +68,3 @@ def unsupported_values(**when: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
-
-
-def unsupported_switch(what: str) -> AfterValidator:
-    """A switch of the design's file that this version knows only as off."""
-
-    def check(value: Any) -> Any:
-        if value:
-            raise ValueError(f"cannot be true yet: {what}")
-        return value
-
-    return AfterValidator(check)

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -121,6 +122,40 @@ def test_agents_of_one_vault_are_shown_as_its_nodes(visit: Visiting, estate: Est
         expect(everything).to_have_count(0)
         estate.agents["two"].start()
         expect(card).to_have_count(0)  # it says a vault of its own again
+
+
+def test_backups_of_a_vault_are_seen_as_they_are_reported(visit: Visiting, estate: Estate) -> None:
+    """Without a reload: in the table, by the filter, and on the page of the agent."""
+    file = estate.plane.data / "control.db"
+
+    def report(state: str, proven: int, certificate: bytes) -> None:
+        with closing(sqlite3.connect(file, timeout=30)) as database, database:
+            database.execute(
+                "UPDATE backup_reports SET state = ?, newest = ?, at = ?, proven = ?, count = 14,"
+                " rto = 42, certificate = ? WHERE vault = 'one'",
+                (state, time.time_ns(), time.time_ns(), proven, certificate),
+            )
+
+    with visit() as window:
+        page = window.page
+        window.open("/")
+        window.heading("Fleet")
+        link = page.get_by_role("link", name="one", exact=True)
+        one = page.get_by_role("row").filter(has=link)
+        expect(one).to_contain_text("Off")
+        report("failed", 0, bytes(32))
+        expect(one).to_contain_text("Failed", timeout=60_000)
+        page.get_by_label("Backups").select_option("uncertified")
+        expect(one).to_be_visible()
+        report("good", time.time_ns(), b"c" * 32)
+        expect(one).to_have_count(0, timeout=60_000)
+        window.open("/agents/one")
+        card = page.get_by_role("region", name="Backups")
+        expect(card).to_contain_text("Good")
+        expect(card).to_contain_text("14 backups")
+        expect(card).to_contain_text("6363636363636363")
+        report("late", time.time_ns(), b"c" * 32)
+        expect(card).to_contain_text("Late")
 
 
 def test_a_log_that_contradicts_itself_is_accepted_by_a_person(

@@ -194,6 +194,7 @@ class RealFleet:
             broken("converged", f"wanted and enforced differ: {behind}")
         self.delivery.arrived(name)
         self._online(name)
+        self._backed_up(name)
         self._enrolled(name)
 
     async def settled(self) -> None:
@@ -219,6 +220,16 @@ class RealFleet:
         known = None if core is None else core.presence.status_of(ORG, name)
         if known is None or known[0] != "online":
             broken("presence", f"{name} is {known} in a healthy world")
+
+    def _backed_up(self, name: str) -> None:
+        """What the agent says of its newest backup is on record, and nobody is alarmed."""
+        known = dict(self.control_half.rows("SELECT vault, newest FROM backup_reports"))
+        said = self.estates[name].backed_up // 10**6 * 10**6
+        if known.get(name) != said:
+            broken("backups", f"{name} says {said}, {known.get(name)} is on record")
+        query = "SELECT vault, code FROM alerts WHERE code LIKE 'backup%'"
+        if alarmed := self.control_half.rows(query):
+            broken("backups", f"alarmed of without need: {alarmed}")
 
     def _all_answered(self) -> None:
         query = "SELECT vault, count(*) FROM commands WHERE outcome = '' GROUP BY vault"

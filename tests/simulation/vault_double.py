@@ -49,6 +49,8 @@ class Estate:
     lines: list[bytes] = field(default_factory=list)
     tree: Frontier = field(default_factory=lambda: Frontier(sha256))
     rotations: int = 0
+    backed_up: int = 0
+    """When the newest backup was made, as its present life says."""
     token: str = ""
     """That somebody wants it enrolled with."""
     unusable: bool = False
@@ -88,7 +90,7 @@ class VaultDouble:
     def __init__(self, world: SimWorld, kept: Estate) -> None:
         self._world = world
         self._kept = kept
-        self._started = world.now()
+        self._started = kept.backed_up = world.now()
         self._growth: LogGrowth | None = None
         self.is_open = True
 
@@ -107,6 +109,16 @@ class VaultDouble:
             narrowed=0,
             audit_size=len(self._kept.lines),
             secrets=1,
+            backups=m.Backups(
+                state=words.BackupState.GOOD,
+                newest=self._started // _MILLI,
+                proven=self._started // _MILLI,
+                count=1,
+                period=86_400 * 365,
+                rto=1,
+                rpo=0,
+                certificate=bytes(32),
+            ),
         )
 
     def figures(self) -> MetricFigures:
@@ -129,6 +141,10 @@ class VaultDouble:
     async def rotate_kek(self) -> None:
         """See `Host`."""
         await self._world.run_sync(self._rotate)
+
+    async def run_backup(self) -> bool:
+        """See `Host`."""
+        return False
 
     async def record(self, count: int) -> None:
         """Requests were served: the log grows."""

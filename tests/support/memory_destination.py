@@ -9,7 +9,7 @@ from vault.errors import ConflictError, NotFoundError
 
 
 class MemoryDestination:
-    """A `vault.backup.destination.Destination`."""
+    """A `vault.backup.destinations.interface.Destination`."""
 
     location = "memory"
 
@@ -35,3 +35,7 @@ class MemoryDestination:
     def names(self) -> list[str]:
         """All of them."""
         return sorted(self.objects)
+
+    def remove(self, name: str) -> None:
+        """One that is gone already is no fault."""
+        self.objects.pop(name, None)

@@ -24,6 +24,7 @@ _SEALED: Final = "Vault is sealed"  # how the Vault dialect, which has no codes,
 _UNMADE: Final = "Vault is not initialized"
 _INIT: Final = "freehold operator init"
 _REFUSED: Final = 401
+_JSON: Final = {"Content-Type": "application/json"}
 _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 7396
 
 
@@ -64,7 +65,10 @@ class ApiClient:
     def call(
         self, method: str, path: str, body: object = None, *, query: dict[str, Any] | None = None
     ) -> Any:
-        """The decoded answer, None for an empty one. Raises `CliError`."""
+        """The decoded answer, None for an empty one; `body` is encoded, or JSON in bytes.
+
+        Raises `CliError`.
+        """
         params = {name: value for name, value in (query or {}).items() if value not in (None, "")}
         try:
             return self._send_once(method, path, body, params)
@@ -77,7 +81,12 @@ class ApiClient:
         if body is not None:
             _require_private(self._address)
         try:
-            reply = self._http.request(method, path, json=body, params=params or None)
+            if isinstance(body, bytes):
+                reply = self._http.request(
+                    method, path, content=body, params=params or None, headers=_JSON
+                )
+            else:
+                reply = self._http.request(method, path, json=body, params=params or None)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._unreachable(str(error)) from None
         return self._read_reply(reply)

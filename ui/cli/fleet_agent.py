@@ -21,13 +21,19 @@ COLUMNS: Final = ("vault", "state", "sync", "last_seen", "policy", "tags")
 COMMANDS: Final = ("created_at", "command", "outcome", "reason", "done_at", "created_by", "id")
 TOKENS: Final = ("id", "vault", "created_by", "expires_at", "used_at")
 JOINS: Final = ("id", "fingerprint", "label", "source", "requested_at")
-VAULTS: Final = ("vault", "state", "nodes", "id")
+VAULTS: Final = ("vault", "state", "backup", "newest_backup", "certified", "nodes", "id")
 _REPORTED: Final = ("health", "sync")
 _HEARD: Final = ("online", "late")
 Life = Literal["", "pending", "active", "locked", "retired"]
 Word = Literal[
-    "send_metrics", "send_checkpoint", "send_policy_status", "renew_certificate", "rotate_kek"
+    "send_metrics",
+    "send_checkpoint",
+    "send_policy_status",
+    "renew_certificate",
+    "rotate_kek",
+    "run_backup",
 ]
+BackupWord = Literal["", "off", "good", "late", "failed", "unproven"]
 Vault = Annotated[
     str,
     typer.Argument(help="Name of the agent's vault.", autocompletion=completion.vault_names),
@@ -68,7 +74,10 @@ def list_(
 
 
 @vaults.command(
-    "freehold fleet vault list", "freehold fleet vault list --state partial", name="list"
+    "freehold fleet vault list",
+    "freehold fleet vault list --state partial",
+    "freehold fleet vault list --uncertified",
+    name="list",
 )
 def list_vaults(
     context: typer.Context,
@@ -78,15 +87,26 @@ def list_vaults(
             help="Only vaults in this state, such as online, partial (some nodes serve), offline."
         ),
     ] = "",
+    backup: Annotated[
+        BackupWord, typer.Option(help="Only vaults whose backups are in this state.")
+    ] = "",
+    uncertified: Annotated[
+        bool,
+        typer.Option("--uncertified", help="Only vaults without a fresh restore certificate."),
+    ] = False,
 ) -> None:
     """List the vaults with their nodes. Agents that share a database are nodes of one vault.
 
     A vault has the name of its first node. It is offline only if all nodes are.
     """
     current = fleet(context)
-    rows = list(current.fetch_rows("vaults", **without_empty(state=state)))
+    certified = "false" if uncertified else ""
+    wanted = without_empty(state=state, backup=backup, certified=certified)
+    rows = list(current.fetch_rows("vaults", **wanted))
     if current.output_format is OutputFormat.TABLE:
-        rows = [{**row, "nodes": _nodes(row["nodes"])} for row in rows]
+        rows = [
+            {**row, "nodes": _nodes(row["nodes"]), **_backup(row.get("backup"))} for row in rows
+        ]
     current.print_result(rows, VAULTS)
 
 
@@ -216,7 +236,8 @@ def send(
 ) -> None:
     """Send a command to an agent. `list` shows what became of it, and why.
 
-    `rotate_kek` must be allowed in the agent's configuration: control_plane.allow_commands.
+    The agent's configuration must allow `rotate_kek` and `run_backup`:
+    control_plane.allow_commands.
     """
     current = fleet(context)
     current.print_result(current.call("POST", "agents", vault, "commands", body={"command": word}))
@@ -235,6 +256,13 @@ def _nodes(nodes: list[dict[str, Any]]) -> str:
         node["vault"] if node["state"] == "online" else f"{node['vault']} ({node['state']})"
         for node in nodes
     )
+
+
+def _backup(row: dict[str, Any] | None) -> dict[str, Any]:
+    """Columns of a vault's backups; empty while none was reported."""
+    if row is None:
+        return {"backup": "", "newest_backup": "", "certified": ""}
+    return {"backup": row["state"], "newest_backup": row["newest"], "certified": row["certified"]}
 
 
 def _print(current: FleetContext, row: dict[str, Any]) -> None:

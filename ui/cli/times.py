@@ -30,6 +30,11 @@ def future_time(text: str, option: str) -> str:
     return rfc3339(_instant(text, option, 1, FUTURE)) if text else ""
 
 
+def past_instant(text: str, option: str) -> int:
+    """As `past_time`, in Unix nanoseconds; 0 for an empty text."""
+    return _instant(text, option, -1, PAST) if text else 0
+
+
 def past_seconds(text: str, option: str) -> int:
     """As `past_time`, in Unix seconds; 0 for an empty text."""
     return _instant(text, option, -1, PAST) // SECOND if text else 0

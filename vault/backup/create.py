@@ -9,13 +9,15 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from vault.backup.destination import Destination
+from vault.backup.destinations.interface import Destination
 from vault.backup.format import (
     DATA,
     MANIFEST,
     MAX_CHAIN,
+    SECRET_TABLES,
     TABLES,
     Header,
     Manifest,
@@ -78,18 +80,24 @@ def create_backup(
     progress: Progress,
     base: Manifest | None = None,
     recipients: Iterable[Recipient] = (),
+    include_secrets: bool = True,
+    compress: bool = True,
 ) -> Manifest:
     """Back up a database that is open, under the id `backup`; `created` is RFC 3339.
 
     It has what was changed since `base`, a verified manifest, or all rows if the change feed does
     not tell. `recipients`: only they can open it, not the vault itself. `progress` may raise, to
-    end it: then there is no backup.
+    end it: then there is no backup. Without `include_secrets` it has all but the secrets, with
+    their versions and counts; `base` is then one without them, too, or it is a full one.
 
     Raises `TamperedError` (`storage_rows_changed`, `row_tampered`) for a database that is not as
     its last commit left it, `UnavailableError` (`backup_unavailable`), `ConflictError`
     (`backup_exists`), and what the backend raises.
     """
     require_id(backup)
+    excluded: tuple[str, ...] | UnsetType = UNSET if include_secrets else SECRET_TABLES
+    if base is not None and base.excluded != excluded:
+        base = None
     total = count_all_rows(backend)  # about; in a view of its own, as it may fail
     with backend.read() as session:
         session.inspect()
@@ -107,9 +115,14 @@ def create_backup(
             keyring=snapshot.system[KEYRING_ROW],
             seal=snapshot.system[SEAL_ROW],
             keys=(),
+            excluded=excluded,
         )
         with destination.create(backup + DATA) as write:
-            content, counts = _write(write, snapshot, header, keys, recipients, changed, reported)
+            file_key = new_file_key()
+            wraps = wrap_file_key(header, file_key, keys.backup, recipients)
+            encoded = encode_header(replace(header, keys=wraps))
+            writer = BackupWriter(write, encoded, file_key, compress=compress)
+            content, counts = _write(writer, snapshot, keys, changed, excluded or (), reported)
         notes = [witness.note for witness in read_witnesses("", session)]
     manifest = Manifest(
         org=header.org,
@@ -124,6 +137,7 @@ def create_backup(
         schema=SCHEMA_LEVEL,
         tables=counts,
         checkpoints=tuple(notes),
+        excluded=excluded,
         **content._asdict(),
     )
     with destination.create(backup + MANIFEST) as write:
@@ -131,9 +145,12 @@ def create_backup(
     return manifest
 
 
-def require_totals(found: RowTotals, base: StampBase) -> None:
-    """Raise `TamperedError` unless these rows are those that the commit stamp counts."""
-    if changed := found.differing_tables(base.totals):
+def require_totals(found: RowTotals, base: StampBase, excluded: Iterable[str] = ()) -> None:
+    """Raise `TamperedError` unless these rows are those that the commit stamp counts.
+
+    `excluded`: tables of which nothing is said.
+    """
+    if changed := sorted(set(found.differing_tables(base.totals)).difference(excluded)):
         raise TamperedError(
             "storage_rows_changed",
             "rows were removed, added or put back behind the agent's back in: "
@@ -154,24 +171,21 @@ def _snapshot(session: SqlSession, keys: VaultKeys) -> Snapshot:
 
 
 def _write(  # noqa: PLR0917  # what makes the data object
-    write: Callable[[bytes], object],
+    writer: BackupWriter,
     snapshot: Snapshot,
-    header: Header,
     keys: VaultKeys,
-    recipients: Iterable[Recipient],
     changed: dict[str, list[Key]] | None,
+    excluded: Iterable[str],
     progress: Callable[[], AbstractContextManager[Callable[[int], None]]],
 ) -> tuple[Content, tuple[TableCount, ...]]:
-    file_key = new_file_key()
-    wraps = wrap_file_key(header, file_key, keys.backup, recipients)
-    encoded = encode_header(replace(header, keys=wraps))
-    writer = BackupWriter(write, encoded, file_key)
     session = snapshot.session
     totals = TotalsBuilder(keys.anchor)
     counts: list[TableCount] = []
     done = 0
     with progress() as advance:
         for table in TABLES:
+            if table.name in excluded:
+                continue
             rows = removed = 0
             found = (
                 ((table.key_of(row), row) for row in read_rows(session, table))
@@ -194,7 +208,7 @@ def _write(  # noqa: PLR0917  # what makes the data object
                 counts.append(TableCount(table.name, rows, removed))
         advance(done % PROGRESS_ROWS)
     found_totals = totals.totals() if changed is None else sum_rows(session, keys.anchor)
-    require_totals(found_totals, snapshot.base)
+    require_totals(found_totals, snapshot.base, excluded if changed is None else ())
     return writer.finish(), tuple(counts)
 
 

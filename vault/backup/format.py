@@ -8,7 +8,7 @@ import re
 from typing import Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from protocols import json_text
 from protocols.instant import parse_rfc3339
@@ -19,7 +19,7 @@ from vault.crypto.note_signing import is_note_signature_valid
 from vault.errors import TamperedError, ValidationError, VaultError
 from vault.store.bulk import ORDER
 from vault.store.table import ROW_BYTES
-from vault.store.tables import CHANGES
+from vault.store.tables import ACCESS, CHANGES, SECRETS, VERSIONS
 
 FORMAT: Final = 1
 MAGIC: Final = b"freehold-backup-v1\n"
@@ -40,6 +40,9 @@ TABLES: Final = tuple(table for table in ORDER if table is not CHANGES)
 """What is in a backup, in this order. The change feed is not: nobody follows a restored database
 from before it was restored."""
 
+SECRET_TABLES: Final = (SECRETS.name, VERSIONS.name, ACCESS.name)
+"""What is left out of a backup without secrets."""
+
 _ORIGIN: Final = "freehold.backup/"
 _ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 _HEX: Final = re.compile(rf"[0-9a-f]{{{2 * DIGEST_SIZE}}}")
@@ -57,7 +60,8 @@ class BaseRef(Struct, frozen=True, forbid_unknown_fields=True):
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The beginning of the data object. `keyring` is the stored row: sealed by the root key.
 
-    `seal` says how the root key is kept, as the vault's own row does.
+    `seal` says how the root key is kept, as the vault's own row does. `excluded` is as in the
+    manifest.
     """
 
     format: int = FORMAT
@@ -68,6 +72,7 @@ class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keyring: bytes
     seal: bytes
     keys: tuple[KeyWrap, ...]
+    excluded: tuple[str, ...] | UnsetType = UNSET
 
 
 class TableCount(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +90,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     its records; `records` and `row_root` are the size and root of the Merkle tree over the records,
     `chunks` and `chunk_root` over the sealed chunks. `depth` counts the backups below this one.
     `checkpoints` are the signed heads of the nodes' audit logs that the database knew of. `schema`
-    is the last migration.
+    is the last migration. `excluded` are the tables that were left out, `SECRET_TABLES` if any: a
+    reader that knows no such field refuses the manifest.
     """
 
     format: int = FORMAT
@@ -108,6 +114,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     row_root: str
     tables: tuple[TableCount, ...]
     checkpoints: tuple[str, ...] = ()
+    excluded: tuple[str, ...] | UnsetType = UNSET
 
     @property
     def digest(self) -> str:
@@ -239,6 +246,7 @@ def _require_plausible(manifest: Manifest) -> None:
         hashes.append(manifest.base.digest)
     numbers = [manifest.commits, manifest.size, manifest.chunks, manifest.content, manifest.depth]
     named = [count.table for count in manifest.tables]
+    excluded = manifest.excluded or ()
     total = sum(count.rows + count.removed for count in manifest.tables)
     is_plausible = (
         manifest.format == FORMAT
@@ -249,6 +257,8 @@ def _require_plausible(manifest: Manifest) -> None:
         and named == [table.name for table in TABLES if table.name in named]
         and all(count.rows >= 0 and count.removed >= 0 for count in manifest.tables)
         and total == manifest.records
+        and manifest.excluded in (UNSET, SECRET_TABLES)
+        and not set(named) & set(excluded)
     )
     try:
         require_id(manifest.id)

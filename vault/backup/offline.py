@@ -14,7 +14,7 @@ from vault.audit.checkpoint import log_id_of, log_origin, origin_node
 from vault.audit.head_file import read_head, read_unverified_origin
 from vault.audit.layout import LogLayout
 from vault.backup.create import create_backup
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.format import Header, Manifest, manifest_verifier, verify_manifest
 from vault.backup.keys import VaultKeys, open_keyring
 from vault.backup.restore import KnownState, read_manifest
@@ -119,6 +119,8 @@ def back_up_stopped(
     *,
     base: str = "",
     recipients: Iterable[str] = (),
+    include_secrets: bool = True,
+    compress: bool = True,
 ) -> tuple[Manifest, str]:
     """Back up a database that no agent has open, or one on a server; the manifest and who verifies.
 
@@ -144,6 +146,8 @@ def back_up_stopped(
             progress=progress,
             base=below,
             recipients=to,
+            include_secrets=include_secrets,
+            compress=compress,
         )
     finally:
         backend.close()
@@ -178,11 +182,12 @@ def read_known_state(anchor: Path, log: Path, keys: VaultKeys) -> KnownState:
     One that is missing, or is not this vault's, says nothing. Raises `OSError`.
     """
     commits = epoch = 0
-    node = ""
+    node = checkpoint = ""
     with suppress(ValueError):
         found = AnchorFile(anchor).read(keys.anchor)
         if found is not None:
             node, commits, epoch = found.node, found.commits, found.epoch
+            checkpoint = found.checkpoint
     layout = LogLayout(log)
     with suppress(ValueError, FileNotFoundError):
         origin = read_unverified_origin(layout.head_file)
@@ -191,4 +196,4 @@ def read_known_state(anchor: Path, log: Path, keys: VaultKeys) -> KnownState:
         head = read_head(layout.head_file, audit, audit.public).head
         if head.origin == log_origin(log_id_of(keys.keyring.vault, node)):
             commits = max(commits, head.store)
-    return KnownState(commits, epoch)
+    return KnownState(commits, epoch, checkpoint)

@@ -66,8 +66,8 @@ def read_header(source: BinaryIO, manifest: Manifest) -> tuple[Header, bytes]:
     if sha256(encoded).hex() != manifest.header:
         raise damaged(f"the data of {manifest.id} is not what its manifest says")
     header = decode_header(encoded)
-    mine = (header.org, header.vault, header.id, header.base)
-    if mine != (manifest.org, manifest.vault, manifest.id, manifest.base):
+    mine = (header.org, header.vault, header.id, header.base, header.excluded)
+    if mine != (manifest.org, manifest.vault, manifest.id, manifest.base, manifest.excluded):
         raise damaged(f"the header of {manifest.id} is of another backup")
     return header, encoded
 

@@ -10,9 +10,8 @@ it is started again with the same backup.
 import heapq
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from itertools import groupby
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 import msgspec
 from msgspec import Struct
@@ -20,8 +19,9 @@ from msgspec import Struct
 from protocols.instant import rfc3339
 from protocols.merkle import Frontier, leaf_hash
 from vault.audit.record import MAX_TEXT
+from vault.backup.choice import require_not_later
 from vault.backup.create import require_totals
-from vault.backup.destination import Destination
+from vault.backup.destinations.interface import Destination
 from vault.backup.format import (
     DATA,
     MANIFEST,
@@ -37,6 +37,7 @@ from vault.backup.format import (
     verify_manifest,
 )
 from vault.backup.keys import VaultKeys, unwrap_file_key
+from vault.backup.later_changes import NO_CHANGES, ChangePlan, LaterChanges, plan_changes
 from vault.backup.reader import BackupReader, ChunkReader, Entry, read_header
 from vault.barrier import KEYRING_ROW
 from vault.crypto.backup_keys import Identity
@@ -49,7 +50,14 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.records import SystemRow, TokenRow, UsageRow
+from vault.model.records import (
+    AccessRow,
+    SecretRow,
+    SystemRow,
+    TokenRow,
+    UsageRow,
+    VersionRow,
+)
 from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.seal.anchor.commit_stamp import (
     COMMIT_STAMP_ROW,
@@ -77,19 +85,25 @@ from vault.store.interface import StoreSession, WriteSet
 from vault.store.row_guard import check_row
 from vault.store.schema import HEAD
 from vault.store.sql import SqlBackend, SqlSession
-from vault.store.table import Key, Table
-from vault.store.tables import SCHEMA_LEVEL, SYSTEM, TOKENS
+from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table
+from vault.store.tables import NODES, SCHEMA_LEVEL, SECRETS, SYSTEM, TOKENS
 from vault.store.transaction import StoreTx, TransactionBatch
 
 
 class KnownState(NamedTuple):
     """What this machine knows of from its anchor and audit log; 0: nothing.
 
-    The highest count of commits, and the highest epoch of the keyring.
+    The highest count of commits, the highest epoch of the keyring, and the signed head of the audit
+    log that the anchor has seen.
     """
 
     commits: int = 0
     epoch: int = 0
+    checkpoint: str = ""
+
+    def at_least(self, commits: int) -> Self:
+        """With so many commits, too."""
+        return self._replace(commits=max(self.commits, commits))
 
 
 NOTHING_KNOWN: Final = KnownState()
@@ -98,13 +112,15 @@ NOTHING_KNOWN: Final = KnownState()
 class VerifiedBackup(NamedTuple):
     """A backup and what it builds on, the newest first.
 
-    `rows` and `root` are of the vault as it was: all tables but the change feed.
+    `rows` and `root` are of the vault as it was: all tables but the change feed. `time` is that of
+    its last commit (Unix ns).
     """
 
     manifests: tuple[Manifest, ...]
     rows: int
     root: str
     tokens: int
+    time: int = 0
 
     @property
     def manifest(self) -> Manifest:
@@ -116,7 +132,8 @@ class RestoreResult(Struct, frozen=True):
     """What the database holds.
 
     `root` is the Merkle root of its rows before the last transaction; `commits` and `epoch` are
-    the vault's after it.
+    the vault's after it. `time` is that of the backup's last commit (Unix ns). `taken_away`: how
+    many rows were changed or left out because of what the audit logs say, by what was done.
     """
 
     backup: str
@@ -125,6 +142,8 @@ class RestoreResult(Struct, frozen=True):
     commits: int
     epoch: int
     tokens_dropped: int
+    time: int = 0
+    taken_away: dict[str, int] = {}
 
 
 def read_manifest(source: Destination, backup: str) -> bytes:
@@ -136,6 +155,11 @@ def read_manifest(source: Destination, backup: str) -> bytes:
     return note
 
 
+def read_named_manifest(source: Destination, backup: str) -> Manifest:
+    """What the manifest of this id says, unverified. Raises as `read_manifest`."""
+    return _require_name(read_unverified_manifest(read_manifest(source, backup)), backup)
+
+
 def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]:
     """What the manifests say, unverified, the oldest first; and why others are no manifests."""
     found, faults = list[Manifest](), list[VaultError]()
@@ -144,9 +168,7 @@ def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]
         if name == backup:
             continue
         try:
-            found.append(
-                _require_name(read_unverified_manifest(read_manifest(source, backup)), backup)
-            )
+            found.append(read_named_manifest(source, backup))
         except (TamperedError, ValidationError) as error:
             error.message = f"{name}: {error.message}"
             faults.append(error)
@@ -155,7 +177,7 @@ def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]
 
 def read_backup_header(source: Destination, backup: str) -> Header:
     """The header, unverified but for what the manifest says: to find the keys that open it."""
-    manifest = _require_name(read_unverified_manifest(read_manifest(source, backup)), backup)
+    manifest = read_named_manifest(source, backup)
     with source.open(backup + DATA) as file:
         return read_header(file, manifest)[0]
 
@@ -174,20 +196,112 @@ def verify_backup(
     `NotFoundError` (`backup_missing`), `UnavailableError` (`backup_identity_required`,
     `backup_unavailable`).
     """
-    manifests = _chain(source, backup, keys)
-    with _merged(source, manifests, keys, identity) as entries:
+    manifests = verify_chain(source, backup, keys)
+    with merged_rows(source, manifests, keys, identity) as entries:
         return _verify_rows(manifests, entries, keys, progress)
 
 
 def verify_outside(source: Destination, backup: str, keys: VaultKeys) -> tuple[Manifest, ...]:
     """Verify signatures and chunks, and not what is in them: that takes an identity."""
-    manifests = _chain(source, backup, keys)
+    manifests = verify_chain(source, backup, keys)
     for manifest in manifests:
         with source.open(manifest.id + DATA) as file:
             _, encoded = read_header(file, manifest)
             for _ in ChunkReader(file, manifest, len(encoded)).chunks():
                 pass
     return manifests
+
+
+class Selection(NamedTuple):
+    """What of a backup is restored.
+
+    Tokens are left out unless `keep_tokens`: one that was revoked later would be valid again.
+    `only`: of the secrets those of these names, and those below names that end with a slash; empty
+    is all. `later`: what was taken away after the backup is taken away again, but for secrets and
+    versions that were erased if `keep_erased`.
+    """
+
+    keep_tokens: bool = False
+    only: tuple[str, ...] = ()
+    later: LaterChanges | None = None
+    keep_erased: bool = False
+
+
+WHOLE: Final = Selection()
+
+
+class RestorePlan(NamedTuple):
+    """What a restore writes: the rows of a verified backup, chosen and changed.
+
+    `rows`: how many of each table, if they were counted.
+    """
+
+    verified: VerifiedBackup
+    selection: Selection
+    changes: ChangePlan
+    rows: dict[str, int]
+
+    @property
+    def tokens_dropped(self) -> int:
+        """How many tokens are left out as such."""
+        return 0 if self.selection.keep_tokens else self.verified.tokens
+
+    @property
+    def state(self) -> bytes:
+        """Another one for other rows: what an interrupted restore is known by."""
+        chosen = (self.selection.keep_tokens, self.selection.only, self.changes.digest)
+        return sha256(f"{self.verified.manifest.digest} ".encode() + msgspec.msgpack.encode(chosen))
+
+    def choose(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """What is restored of the rows of the backup."""
+        return self.changes.apply(_chosen(entries, self.selection))
+
+
+def plan_restore(
+    source: Destination,
+    backup: str,
+    keys: VaultKeys,
+    *,
+    progress: Progress,
+    identity: Identity | None = None,
+    selection: Selection = WHOLE,
+    at: int = 0,
+    count: bool = False,
+) -> RestorePlan:
+    """Verify the backup, and find out what of it is restored. Nothing is written.
+
+    `at` (Unix ns): its last commit is not later. With `count` the rows of each table are counted.
+
+    Raises as `verify_backup`; `ConflictError` (`backup_outdated`, `backup_later`,
+    `backup_without_secrets`), `UnavailableError` (`store_newer`), `NotFoundError`
+    (`backup_secret_missing`): no secret is chosen.
+    """
+    verified = verify_backup(source, backup, keys, identity=identity, progress=progress)
+    _require_schema(verified.manifest)
+    require_not_later(verified.time, at)
+    if selection.only and verified.manifest.excluded:
+        raise without_secrets(backup)
+    changes = NO_CHANGES
+    if selection.later is not None:
+        with merged_rows(source, verified.manifests, keys, identity) as entries:
+            changes = plan_changes(
+                selection.later,
+                _chosen(entries, selection),
+                keys,
+                keep_erased=selection.keep_erased,
+            )
+    plan = RestorePlan(verified, selection, changes, {})
+    if count or selection.only:
+        with merged_rows(source, verified.manifests, keys, identity) as entries:
+            for entry in plan.choose(entries):
+                plan.rows[entry.table.name] = plan.rows.get(entry.table.name, 0) + 1
+        if selection.only and not plan.rows.get(SECRETS.name):
+            raise NotFoundError(
+                "backup_secret_missing",
+                f"the backup has no secret by the name of {', '.join(selection.only)}: a folder's "
+                "name ends with a slash",
+            )
+    return plan
 
 
 def restore_backup(
@@ -202,31 +316,41 @@ def restore_backup(
     known: KnownState = NOTHING_KNOWN,
     identity: Identity | None = None,
     keep_tokens: bool = False,
+    only: tuple[str, ...] = (),
+    later: LaterChanges | None = None,
+    keep_erased: bool = False,
+    at: int = 0,
     reason: str = "",
     most: int = BATCH_ROWS,
 ) -> RestoreResult:
     """Verify the backup, and restore it into a database that is closed and empty.
 
     `keys` are of the newest backup's own keyring (`open_keyring`), which `root_key` seals; `now` is
-    in Unix nanoseconds; `reason` goes into the audit log; `most`: rows of a transaction. Tokens are
-    left out unless `keep_tokens`: one that was revoked later would be valid again.
+    in Unix nanoseconds; `reason` goes into the audit log; `most`: rows of a transaction. For the
+    others see `Selection`.
 
-    Raises as `verify_backup`; `ConflictError` (`store_not_empty`, `backup_outdated`),
-    `UnavailableError` (`store_incomplete`, `store_newer`), and what the backend raises.
+    Raises as `plan_restore`; `ConflictError` (`store_not_empty`), `UnavailableError`
+    (`store_incomplete`), and what the backend raises.
     """
-    verified = verify_backup(source, backup, keys, identity=identity, progress=progress)
-    _require_schema(verified.manifest)
-    state = sha256(f"{verified.manifest.digest} {keep_tokens}".encode())
-    chosen = partial(_chosen, keep_tokens=keep_tokens)
+    plan = plan_restore(
+        source,
+        backup,
+        keys,
+        progress=progress,
+        identity=identity,
+        selection=Selection(keep_tokens, only, later, keep_erased),
+        at=at,
+    )
+    verified = plan.verified
     try:
         target.take()
         target.hold()
         target.connect()
-        begin_filling(target, unfinished_step(state))
-        with _merged(source, verified.manifests, keys, identity) as entries:
-            _write_rows(target, chosen(entries), verified.rows, progress, most)
-        with _merged(source, verified.manifests, keys, identity) as entries:
-            rows, root, totals, system = _compare(target, chosen(entries), keys, progress)
+        begin_filling(target, unfinished_step(plan.state))
+        with merged_rows(source, verified.manifests, keys, identity) as entries:
+            _write_rows(target, plan.choose(entries), verified.rows, progress, most)
+        with merged_rows(source, verified.manifests, keys, identity) as entries:
+            rows, root, totals, system = _compare(target, plan.choose(entries), keys, progress)
         return _finish(
             target,
             keys,
@@ -235,7 +359,7 @@ def restore_backup(
                 stamp=_stamp(system, keys),
                 totals=totals,
                 root_key=root_key,
-                known=known,
+                known=known if later is None else known.at_least(later.commits),
                 record=RestoreRecord(
                     backup=verified.manifest.id,
                     taken=verified.manifest.created,
@@ -243,9 +367,13 @@ def restore_backup(
                     time=rfc3339(now),
                     tokens_kept=keep_tokens,
                     reason=reason[:MAX_TEXT],
+                    only=list(only),
+                    taken_away=plan.changes.counts,
                 ),
             ),
-            RestoreResult(backup, rows, root, 0, 0, 0 if keep_tokens else verified.tokens),
+            RestoreResult(
+                backup, rows, root, 0, 0, plan.tokens_dropped, verified.time, plan.changes.counts
+            ),
         )
     finally:
         target.close()
@@ -254,7 +382,7 @@ def restore_backup(
 # The backup and what it builds on.
 
 
-def _chain(source: Destination, backup: str, keys: VaultKeys) -> tuple[Manifest, ...]:
+def verify_chain(source: Destination, backup: str, keys: VaultKeys) -> tuple[Manifest, ...]:
     """The verified manifests, from the newest down to the full one."""
     vault = keys.keyring.vault
     found = [
@@ -274,6 +402,8 @@ def _chain(source: Destination, backup: str, keys: VaultKeys) -> tuple[Manifest,
             raise damaged(
                 f"{found[-1].id} builds on another backup than the {base.id} that is here"
             )
+        if below.excluded != found[-1].excluded:
+            raise damaged(f"{found[-1].id} has other tables than {base.id}, on which it builds")
         if below.commits > found[-1].commits or below.schema != found[-1].schema:
             raise damaged(f"{found[-1].id} is older than {base.id}, on which it builds")
         found.append(below)
@@ -302,7 +432,7 @@ def _require_schema(manifest: Manifest) -> None:
 
 
 @contextmanager
-def _merged(
+def merged_rows(
     source: Destination,
     manifests: tuple[Manifest, ...],
     keys: VaultKeys,
@@ -357,8 +487,8 @@ def _verify_rows(
     said = (stamp.vault, stamp.commits, stamp.epoch, stamp.feed.hex())
     if said != (manifest.vault, manifest.commits, manifest.epoch, manifest.feed):
         raise damaged(f"the commit stamp in {manifest.id} is not that of its manifest")
-    require_totals(totals.totals(), _stamp_base(stamp, keys))
-    return VerifiedBackup(manifests, tree.size, tree.root().hex(), tokens)
+    require_totals(totals.totals(), _stamp_base(stamp, keys), manifest.excluded or ())
+    return VerifiedBackup(manifests, tree.size, tree.root().hex(), tokens, stamp.time)
 
 
 def _stamp(system: dict[str, bytes], keys: VaultKeys) -> CommitStamp:
@@ -378,17 +508,39 @@ def _stamp_base(stamp: CommitStamp, keys: VaultKeys) -> StampBase:
 # The database.
 
 
-def _chosen(entries: Iterator[Entry], *, keep_tokens: bool) -> Iterator[Entry]:
+def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
     """What is restored. Without tokens nothing remembers when one of them was used, either."""
     accessors: set[str] = set()
+    secrets: set[str] = set()
     for entry in entries:
-        if not keep_tokens:
-            if isinstance(entry.row, TokenRow):
-                accessors.add(entry.row.accessor)
+        row = entry.row
+        if not selection.keep_tokens:
+            if isinstance(row, TokenRow):
+                accessors.add(row.accessor)
                 continue
-            if isinstance(entry.row, UsageRow) and entry.row.credential_id in accessors:
+            if isinstance(row, UsageRow) and row.credential_id in accessors:
+                continue
+        if selection.only:
+            if isinstance(row, SecretRow):
+                if not is_named(row.name, selection.only):
+                    continue
+                secrets.add(row.id)
+            elif isinstance(row, VersionRow | AccessRow) and row.secret_id not in secrets:
                 continue
         yield entry
+
+
+def without_secrets(backup: str) -> ConflictError:
+    """The error for secrets that are wanted of a backup that has none."""
+    return ConflictError(
+        "backup_without_secrets",
+        f"the backup {backup} was made without secrets (backup.include_secrets): use another one",
+    )
+
+
+def is_named(name: str, chosen: tuple[str, ...]) -> bool:
+    """Whether a secret is one of these, or in a folder of these, which end with a slash."""
+    return any(name == one or (one.endswith("/") and name.startswith(one)) for one in chosen)
 
 
 def _write_rows(
@@ -488,7 +640,9 @@ def _finish(
 
     def change(tx: StoreTx) -> None:
         tx.put(SYSTEM, SystemRow(name=KEYRING_ROW, value=keyring))
-        tx.put(SYSTEM, SystemRow(name=RESTORED_ROW, value=msgspec.json.encode(ending.record)))
+        nodes = [row.id for row in tx.select(NODES, StoreQuery(limit=MAX_LIMIT))]
+        record = msgspec.structs.replace(ending.record, awaited=nodes)
+        tx.put(SYSTEM, SystemRow(name=RESTORED_ROW, value=msgspec.json.encode(record)))
 
     def apply(session: StoreSession) -> WriteSet:
         batch = TransactionBatch(session, keys.guard, None)

@@ -15,6 +15,9 @@ from vault.errors import ValidationError
 
 LENGTH: Final = Packing(">I")
 _LEVEL: Final = 3  # of Zstandard: its default; its window is 2 MiB
+_STORE_LEVEL: Final = -(2**17)
+"""The least of Zstandard: it looks for next to no matches, so most blocks are stored as they are.
+The frame is one as any other."""
 
 
 class Content(NamedTuple):
@@ -30,13 +33,22 @@ class Content(NamedTuple):
 
 
 class BackupWriter:
-    """Writes one data object; `write` takes its next bytes."""
+    """Writes one data object; `write` takes its next bytes. Without `compress` it is stored."""
 
-    def __init__(self, write: Callable[[bytes], object], header: bytes, file_key: bytes) -> None:
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        header: bytes,
+        file_key: bytes,
+        *,
+        compress: bool = True,
+    ) -> None:
         self._write = write
         self._header = sha256(header)
         self._sealer = StreamSealer(stream_key(file_key, self._header), self._header)
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
+        self._compressor = zstandard.ZstdCompressor(
+            level=_LEVEL if compress else _STORE_LEVEL
+        ).compressobj()
         self._pending = bytearray()
         self._chunks, self._rows = Frontier(sha256), Frontier(sha256)
         self._content = 0

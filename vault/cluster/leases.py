@@ -47,6 +47,12 @@ EXPIRY: Final = "expiry"
 """Removal of expired credentials."""
 KEYS: Final = "keys"
 """Rotation of the key-encryption key, and rewrapping after it."""
+BACKUP: Final = "backup"
+"""A backup of the vault, or the removal of one: taken for each, by whoever makes it."""
+BACKUP_SCHEDULE: Final = "backup-schedule"
+"""Who makes the scheduled backups."""
+RESTORE_TESTS: Final = "restore-tests"
+"""Who restores backups to prove that they can be."""
 REPORT: Final = "report"
 """Alerts of secrets that expire, which are the same at each agent."""
 
@@ -189,6 +195,33 @@ class Leases:
         for name, row in rows.items():
             self._note(name, row, asked)
         return {name: self._held[name] for name in rows if name in self._held}
+
+    async def take(self, name: str) -> bool:
+        """Take a lease for one piece of work, unless another has it; `jobs` renews it.
+
+        Raises as `Store.commit`.
+        """
+        if not self._shared:
+            return True
+        self._want(name)
+        try:
+            await self.claim([name])
+        finally:
+            if self.held(name) is None:
+                self._wanted.remove(name)
+        return self.held(name) is not None
+
+    def has(self, name: str) -> bool:
+        """Whether a lease that was taken by `take` still lasts."""
+        return not self._shared or self.held(name) is not None
+
+    async def give_back(self, name: str) -> None:
+        """Give up what `take` has taken. Raises as `Store.commit`; then it expires."""
+        if name in self._wanted:
+            self._wanted.remove(name)
+        lease = self._held.pop(name, None)
+        if lease is not None:
+            await self._store.commit(partial(_release, leases=[lease]))
 
     async def release(self) -> None:
         """Give up what is held. Raises as `Store.commit`; then it expires."""

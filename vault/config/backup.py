@@ -2,15 +2,24 @@
 
 from typing import Annotated, Final, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from protocols.instant import SECOND
+from protocols.cron import next_time
+from protocols.instant import DAY
 from protocols.settings.field_types import Duration, Section
 from vault.config.backup_destinations import BackupDestination
 
-DAY: Final = 86_400 * SECOND
 MAX_DESTINATIONS: Final = 8
 MAX_RECIPIENTS: Final = 16
+
+
+def _check_cron(expression: str) -> str:
+    next_time(expression, 0)
+    return expression
+
+
+Recipient = Annotated[str, Field(pattern=r"^freehold-backup-recipient-1:[0-9a-f]{64}$")]
+Cron = Annotated[str, AfterValidator(_check_cron)]
 
 
 class RetentionSettings(Section):
@@ -24,7 +33,7 @@ class RetentionSettings(Section):
 
 
 class BackupSettings(Section):
-    """Off unless somebody says otherwise: backups can also be made by hand.
+    """Without `enabled` no backup is made by itself; one that is asked for is made all the same.
 
     `schedule`: five cron fields, in UTC. `full_interval`: a backup is a full one once the last full
     one is older; the others have what was changed since. `restore_test`: as `schedule`, when the
@@ -36,11 +45,11 @@ class BackupSettings(Section):
     """
 
     enabled: bool = False
-    schedule: str = "0 2 * * *"
+    schedule: Cron = "0 2 * * *"
     full_interval: Duration = 7 * DAY
-    restore_test: str = "30 3 * * *"
+    restore_test: Cron = "30 3 * * *"
     destinations: Annotated[tuple[BackupDestination, ...], Field(max_length=MAX_DESTINATIONS)] = ()
-    recipients: Annotated[tuple[str, ...], Field(max_length=MAX_RECIPIENTS)] = ()
+    recipients: Annotated[tuple[Recipient, ...], Field(max_length=MAX_RECIPIENTS)] = ()
     include_secrets: bool = True
     compression: bool = True
     retention: RetentionSettings = RetentionSettings()

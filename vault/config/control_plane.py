@@ -17,7 +17,7 @@ DAY: Final = 86_400 * SECOND
 PIN: Final = r"^(?:sha256:[A-Za-z0-9_-]{43})?$"
 LABEL: Final = rf"^[^{CONTROLS}{HIDDEN}{JOINERS}]*$"
 
-AllowedCommand = Literal["rotate_kek"]
+AllowedCommand = Literal["rotate_kek", "run_backup"]
 
 
 class ControlPlaneSettings(Section):

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from protocols.errors import locate
 from protocols.instant import from_millis
 from protocols.link.messages import (
-    Conditions,
     Message,
     Notification,
     PolicyReplay,
@@ -24,12 +23,19 @@ from protocols.link.messages import (
     Workers,
     spec_of,
 )
-from protocols.link.vocabulary import AlertCode, CommandName, GaugeName, Health, Severity
+from protocols.link.vocabulary import (
+    AlertCode,
+    CommandName,
+    CommandOutcome,
+    GaugeName,
+    Health,
+    Severity,
+)
 from protocols.pki.errors import PkiError
 from vault.control_link import message_factory
 from vault.control_link.alert_queue import AlertQueue
 from vault.control_link.bundle_applier import BundleApplier
-from vault.control_link.commands import CommandRunner
+from vault.control_link.commands import CommandRunner, RunCommand
 from vault.control_link.connection import LinkConnection, wait_event
 from vault.control_link.connector import Connector, PhaseEvent, PhaseTracker
 from vault.control_link.credential_manager import CredentialManager
@@ -88,7 +94,7 @@ class LinkClient:
             self._on_queued,
             is_certificate_expiring=lambda: self._credentials.is_expiring,
         )
-        self._sent_health: tuple[Health, Conditions, Workers] | None = None
+        self._sent_health: tuple[Health, tuple[Message, ...]] | None = None
         self._sent_vault = b""  # by this connection
         self._phase = PhaseTracker(world, self._send_phase)
         self._bundles = BundleApplier(
@@ -266,7 +272,7 @@ class LinkClient:
         if conversation is None:
             return
         self._send_vault(conversation)
-        for message in health[1:]:
+        for message in health[1]:
             if spec_of(message).since <= conversation.session.version:
                 conversation.send(message)
         conversation.send(message_factory.heartbeat(self._host.facts(), self._backlog))
@@ -281,9 +287,11 @@ class LinkClient:
             conversation.send(message)
         self._sent_vault = vault
 
-    def _health(self) -> tuple[Health, Conditions, Workers]:
+    def _health(self) -> tuple[Health, tuple[Message, ...]]:
         facts = self._host.facts()
-        return facts.health, self._alarms.conditions(), Workers(state=facts.workers)
+        backups = () if facts.backups is None else (facts.backups,)
+        conditions, workers = self._alarms.conditions(), Workers(state=facts.workers)
+        return facts.health, (conditions, workers, *backups)
 
     async def _send_metrics(self) -> None:
         now = self._world.now()
@@ -412,13 +420,18 @@ class LinkClient:
             for one in told
         )
 
-    def _runners(self) -> dict[CommandName, Callable[[], Awaitable[None]]]:
+    async def _run_backup(self) -> CommandOutcome:
+        made = await self._host.run_backup()
+        return CommandOutcome.DONE if made else CommandOutcome.UNSUPPORTED
+
+    def _runners(self) -> dict[CommandName, RunCommand]:
         return {
             CommandName.SEND_METRICS: self._send_metrics,
             CommandName.SEND_CHECKPOINT: self._checkpoint,
             CommandName.SEND_POLICY_STATUS: self._repeat_status,
             CommandName.RENEW_CERTIFICATE: self._renew,
             CommandName.ROTATE_KEK: self._host.rotate_kek,
+            CommandName.RUN_BACKUP: self._run_backup,
         }
 
     async def _repeat_status(self) -> None:

@@ -26,7 +26,8 @@ ALWAYS_ALLOWED: Final = frozenset(
 """They ask for what the agent does anyway, so nobody has to allow them."""
 MILLI: Final = 1_000_000
 
-RunCommand = Callable[[], Awaitable[None]]
+RunCommand = Callable[[], Awaitable[CommandOutcome | None]]
+"""None: it is done."""
 StagedCommand = tuple[bytes, str, int, str]
 
 
@@ -71,10 +72,10 @@ class CommandRunner:
             return CommandOutcome.EXPIRED
         await self._database.transact(lambda tx: _mark(tx, id_, "begun"))
         try:
-            await runner()
+            outcome = await runner()
         except VaultError:
             return CommandOutcome.FAILED
-        return CommandOutcome.DONE
+        return outcome or CommandOutcome.DONE
 
     async def _done(self, id_: bytes, outcome: CommandOutcome) -> None:
         result = m.CommandResult(command_id=id_, outcome=outcome, at=self._world.now() // MILLI)

@@ -3,7 +3,7 @@
 import platform
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -19,7 +19,7 @@ from protocols.link import vocabulary as words
 from protocols.link.bundle import AcceptedVersion, BundleError
 from vault import operations
 from vault.control_link.audit_follower import AuditLogFollower
-from vault.errors import VaultError
+from vault.errors import UnavailableError, VaultError
 from vault.metrics import RequestTotals
 from vault.model.link_ports import ActiveBundle, KekState
 from vault.model.operation import OperationType, P, R, RunOperation, service_operation
@@ -59,6 +59,8 @@ class VaultFacts(Struct, frozen=True, kw_only=True):
     troubles: frozenset[words.AlertCode] = frozenset()
     """What is wrong now; each is an alert when it begins."""
     workers: words.WorkersState = words.WorkersState.STEADY
+    backups: m.Backups | None = None
+    """None until the vault was open."""
 
 
 class MetricFigures(Struct, frozen=True, kw_only=True):
@@ -109,6 +111,10 @@ class LinkHost(Protocol):
         """Rotate the key-encryption key. Raises `VaultError`."""
         ...
 
+    async def run_backup(self) -> bool:
+        """Begin a backup; False where the agent makes none. Raises `VaultError`."""
+        ...
+
 
 # The local vault: through its seal manager, its metrics, and the follower of its audit log.
 
@@ -156,6 +162,11 @@ class LocalVaultHost:
     workers_failing: Callable[[], bool] = field(default=bool)
     refusing: Callable[[], bool] = field(default=bool)
     sinks_failing: Callable[[], float] = field(default=float)
+    backups: Callable[[], m.Backups | None] = field(default=lambda: None)
+    """None until the vault was open; outlives its sealing."""
+    backup_counts: Callable[[], Mapping[words.CounterName, int]] = field(default=dict)
+    make_backup: Callable[[], Callable[[], Awaitable[None]] | None] = field(default=lambda: None)
+    """What begins a backup, while the vault is open; None where the agent makes none."""
     expiring: Callable[[], int | None] = field(default=lambda: None)
     """Secrets that expire soon; None while nobody has looked."""
     actors: Callable[[], Node | None] = field(default=lambda: None)
@@ -191,6 +202,7 @@ class LocalVaultHost:
             vault=parse_vault_id(self.vault_id()),
             troubles=self.troubles(),
             workers=self._workers(),
+            backups=self.backups(),
         )
 
     def _health(self) -> words.Health:
@@ -213,6 +225,7 @@ class LocalVaultHost:
             counters={
                 **count_link_operations(totals),
                 words.CounterName.AUDIT_RECORDS: self.audit.size,
+                **self.backup_counts(),
                 **counters,
             },
             gauges={
@@ -259,6 +272,16 @@ class LocalVaultHost:
         """See `LinkHost`."""
         await self._run(operations.ROTATE_KEY, "sys/rotate", Nothing())
         await self._run(operations.REWRAP_DATA_KEYS, "sys/rewrap", Nothing())
+
+    async def run_backup(self) -> bool:
+        """See `LinkHost`."""
+        if not self.is_open:
+            raise UnavailableError("sealed", "the vault is sealed: unseal it to make a backup")
+        run = self.make_backup()
+        if run is None:
+            return False
+        await run()
+        return True
 
     async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> R:
         request_id = self.world.new_id()

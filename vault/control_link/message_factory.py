@@ -11,6 +11,7 @@ from protocols.link import vocabulary as words
 from protocols.link.limits import MAX_NODES
 from vault.control_link.host import MetricFigures, VaultFacts
 from vault.control_link.outbox import OutboxBacklog
+from vault.model.backup import BackupReport, RestoreProof
 
 MILLI = SECOND // 1000
 _MICRO = 1_000_000
@@ -64,6 +65,20 @@ def metrics(figures: MetricFigures, since: int, until: int) -> m.Metrics:
             m.HistogramValue(name=name, counts=counts, sum_us=total)
             for name, (counts, total) in figures.histograms.items()
         ),
+    )
+
+
+def backups(report: BackupReport, proof: RestoreProof, period: int) -> m.Backups:
+    """How the vault's backups do. `period`: seconds."""
+    return m.Backups(
+        state=words.BackupState(report.state),
+        newest=report.newest // MILLI,
+        proven=report.proven // MILLI,
+        count=report.count,
+        period=period,
+        rto=proof.rto,
+        rpo=proof.rpo,
+        certificate=proof.certificate,
     )
 
 

@@ -10,6 +10,7 @@ from vault.audit.feed import LogFollower
 from vault.authz.ceiling import NO_CEILING
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicyStore
+from vault.model.backup import BackupReport, BackupState, RestoreProof
 from vault.model.link import DISABLED, LinkStatus, SentPage, SentVerdict
 from vault.model.link_ports import PolicyTrust, ReadKekState
 from vault.model.records import AccessRow
@@ -65,6 +66,27 @@ async def nothing_to_verify() -> SentVerdict:
     return SentVerdict(entries=0, bytes=0, first=0, last=0, fault="")
 
 
+@dataclass(frozen=True)
+class BackupPorts:
+    """What the link gets of the backups of an open vault. A sealed one keeps the last values."""
+
+    report: Callable[[], BackupReport | None]
+    """None until the destinations were looked at; never raises, and takes no time."""
+    proof: Callable[[], RestoreProof] = RestoreProof
+    period: Callable[[], int] = int
+    """Seconds: the longest time between two backups by the schedule; 0 if not known."""
+    run: Callable[[], Awaitable[None]] | None = None
+    """Begin a backup by an ordinary operation, without waiting for its end: policies wait for this.
+
+    None where the agent makes no backups. Raises `VaultError`.
+    """
+
+
+def _backups_off() -> BackupReport:
+    """The report of an agent that makes no backups."""
+    return BackupReport(BackupState.OFF, 0, 0, 0)
+
+
 def _is_alone() -> bool:
     """Of an agent that shares its database with no other, or is sealed."""
     return True
@@ -95,12 +117,25 @@ class LinkPorts:
     """Whether this agent reports secrets that expire: one does for all agents of a database."""
     tally: UsageTally = field(default_factory=UsageTally)
     """Uses since the last report."""
+    backups: Callable[[], BackupReport | None] = field(default=_backups_off)
+    """Known once the vault was open, or None; the last report stays while it is sealed."""
+    restore_proof: Callable[[], RestoreProof] = field(default=RestoreProof)
+    backup_period: Callable[[], int] = field(default=int)
+    run_backup: Callable[[], Awaitable[None]] | None = None
+    """None where the agent makes no backups, and while the vault is sealed."""
 
     @contextmanager
     def connect(
-        self, policies: PolicyStore, keys: ReadKekState, is_reporter: Callable[[], bool]
+        self,
+        policies: PolicyStore,
+        keys: ReadKekState,
+        is_reporter: Callable[[], bool],
+        backups: BackupPorts | None = None,
     ) -> Iterator[None]:
         """Give these to the link for the length of the block: they give access to keys."""
+        given = backups or BackupPorts(_backups_off)
+        self.backups, self.restore_proof = given.report, given.proof
+        self.backup_period, self.run_backup = given.period, given.run
         self.is_reporter = is_reporter
         self.on_open(policies, keys)
         try:
@@ -108,6 +143,13 @@ class LinkPorts:
         finally:
             self.on_close()
             self.is_reporter = _is_alone
+            self._keep_backup_report()
+
+    def _keep_backup_report(self) -> None:
+        """A sealed vault still has its backups."""
+        report, proof, period = self.backups(), self.restore_proof(), self.backup_period()
+        self.backups, self.restore_proof = lambda: report, lambda: proof
+        self.backup_period, self.run_backup = lambda: period, None
 
 
 def _add(counts: dict[str, int], key: str, count: int) -> None:

@@ -19,11 +19,13 @@ import trio
 from actors import World
 from actors.tree import Node
 from protocols.instant import SECOND, from_millis
+from protocols.link.messages import Backups
 from protocols.link.vocabulary import (
     WARNINGS,
     AlertCode,
     Backend,
     CommandName,
+    CounterName,
     KeyHolder,
     Severity,
     SyncPhase,
@@ -34,6 +36,7 @@ from vault.authz.policy_store import PolicyStore
 from vault.config import Settings
 from vault.config.control_plane import ControlPlaneSettings
 from vault.control_link import database as link_database
+from vault.control_link import message_factory
 from vault.control_link.addresses import ControlPlaneAddresses
 from vault.control_link.audit_follower import AuditLogFollower
 from vault.control_link.client import LinkClient
@@ -78,6 +81,7 @@ _TROUBLES: Final = {
     "anchor_failing": AlertCode.STORE_FAILED,
     "store_failing": AlertCode.STORE_FAILED,
 }
+_BACKUP_COUNTERS: Final = (CounterName.BACKUPS, CounterName.BACKUP_FAILURES)
 _STATES: Final = {
     SyncPhase.OFFLINE: 0.0,
     SyncPhase.QUEUEING: 1.0,
@@ -114,6 +118,7 @@ class ControlLink:
         self._credential: AgentCredential | None = None  # who the agent is without it
         self._identity = identity_store_for(settings)
         self._view = AuditLogFollower(LogLayout(settings.audit_log), world)
+        self._was_open = False
         self._policies: PolicyStore | None = None
         self._read_kek_state: ReadKekState | None = None
         self._host: LocalVaultHost | None = None
@@ -258,10 +263,25 @@ class ControlLink:
             expiring=self._count_expiring,
             actors=self._actors,
             vault_id=lambda: seal.status().vault,
+            backups=self._report_backups,
+            backup_counts=self._count_backups,
+            make_backup=lambda: self.ports.run_backup,
         )
         if self._policies is not None and self._read_kek_state is not None:
             self._on_core_opened(self._policies, self._read_kek_state)
         return host
+
+    def _report_backups(self) -> Backups | None:
+        """Nothing before the first opening: without it nobody knows whether there are any."""
+        ports = self.ports
+        report = ports.backups() if self._was_open else None
+        if report is None:
+            return None
+        return message_factory.backups(report, ports.restore_proof(), ports.backup_period())
+
+    def _count_backups(self) -> dict[CounterName, int]:
+        counts = ((name, self._metrics.counter_value(name)) for name in _BACKUP_COUNTERS)
+        return {name: int(count) for name, count in counts if count is not None}
 
     def _make_usage_reporter(self, host: LocalVaultHost) -> UsageReporter:
         section = self._settings.control_plane
@@ -292,6 +312,7 @@ class ControlLink:
     def _on_core_opened(self, policies: PolicyStore, keys: ReadKekState) -> None:
         """The data path is built: what it holds of the control plane is known from now on."""
         self._policies, self._read_kek_state = policies, keys
+        self._was_open = True
         if self._host is not None:
             self._host.policies = lambda: policies.active_bundle(self._trust())
             self._host.bundle_in_force = policies.active_bundle

@@ -89,7 +89,7 @@ class BackupKeys:
     __slots__ = ("_root", "_scope", "note")
 
     note: NoteKey
-    """Signs manifests, and nothing else."""
+    """Signs manifests and restore certificates: the first line of each says which."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._root = keyring.backup

@@ -30,7 +30,7 @@ from vault.store.interface import (
 )
 from vault.store.replicas import ReplicaSet, ReplicaStats
 from vault.store.schema import HEAD
-from vault.store.sql import READERS, SqlBackend, create_engine
+from vault.store.sql import LONG_READERS, READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
 CONNECT_SECONDS: Final = 5
@@ -169,7 +169,7 @@ class ServerBackend(SqlBackend):
             self.begin_read,
             poolclass=QueuePool,
             pool_size=self.readers,
-            max_overflow=0,
+            max_overflow=LONG_READERS,
             pool_timeout=self._patience,
             pool_reset_on_return=None,  # `_on_return`
         )

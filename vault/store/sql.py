@@ -37,6 +37,9 @@ from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import ALL, HEAD_ROW, SYSTEM
 
 READERS: Final = 8  # connections for reads, and the threads that may use them
+LONG_READERS: Final = 1
+"""Connections beyond those, for a reader that takes long: a backup, which would take one from
+requests, or the only one."""
 _MACS_PER_FETCH: Final = 500  # more of them leave the processor's cache before they are summed
 STATEMENTS: Final = {table: TableStatements(table) for table in ALL}
 

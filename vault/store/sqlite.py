@@ -24,7 +24,7 @@ from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError, VaultError
 from vault.store.interface import UNKNOWN, BackendError, StoreSession, WriteSet
 from vault.store.shared_head import SharedHead, next_file_change
-from vault.store.sql import READERS, SqlBackend, create_engine
+from vault.store.sql import LONG_READERS, READERS, SqlBackend, create_engine
 from vault.store.sqlite_schema import check_schema
 from vault.store.tables import ALL, VERSIONS
 
@@ -160,7 +160,7 @@ class SqliteBackend(SqlBackend):
             "BEGIN",
             poolclass=QueuePool,
             pool_size=self.readers,
-            max_overflow=0,
+            max_overflow=LONG_READERS,
             pool_timeout=self._patience,
         )
 

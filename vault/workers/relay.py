@@ -41,6 +41,7 @@ _LEADERS: Final = (  # ... but for what is below these
     b"/api/v1/system/",
     b"/api/v1/audit/",
     b"/api/v1/policies-replay",
+    b"/api/v1/backups",
 )
 _LONGEST: Final = max(map(len, _LEADERS))
 

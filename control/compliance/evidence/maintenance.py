@@ -21,52 +21,118 @@ from control.compliance.evidence.timeline import (
     unknown_periods,
 )
 from control.model.agents import Life
+from control.model.backups import judge_backups, vault_key
 from control.model.compliance import Evidence, ReportedProof, Result
 from control.model.history import Aspect
 from control.model.records import Sample
 from control.model.reported_values import clamp_count
 from control.model.usage import newest_by_vault
 from control.services.usage import count_above
-from control.store import agents, usage
+from control.store import agents, backups, usage
 from control.store import compliance_queries as reads
 from control.store.rows import Tx
-from protocols.instant import DAY, SECOND
+from protocols.instant import DAY, SECOND, rfc3339
+from protocols.link.vocabulary import BackupState
 
 MAX_KEY_AGE: Final = 90
 """Days after which a secret should have another version: one of the link's classes."""
 NO_BACKUPS: Final = (
-    "No agent reported a backup in the period. Agents of this release make none: show by hand that "
-    "their databases and keys are copied, and that a copy was put back."
+    "No agent reported a backup in the period. Turn them on (backup.enabled), or show by hand that "
+    "the agents' databases and keys are copied, and that a copy was put back."
 )
+NO_RESTORES: Final = (
+    "No agent reported backups, so no restore of one is proven: show by hand that a copy was put "
+    "back."
+)
+VaultAgents = Mapping[str, Sequence[str]]
+"""`vault_key` → active agents of the vault."""
 Series = Mapping[str, Sequence[Sample]]
 """Vault → hours."""
 
 
 def collect_maintenance(tx: Tx, span: Period) -> list[Evidence]:
     """All evidence from agents' reports of their maintenance."""
-    active = [a.vault for a in reads.list_agents(tx, span.org) if a.life is Life.ACTIVE]
-    return [_backups(tx, span, active), _rotations(tx, span, active), _keys(tx, span, active)]
+    agents_ = [a for a in reads.list_agents(tx, span.org) if a.life is Life.ACTIVE]
+    active = [a.vault for a in agents_]
+    vaults: dict[str, list[str]] = {}
+    for agent in agents_:
+        vaults.setdefault(vault_key(agent.vault, agent.vault_id), []).append(agent.vault)
+    return [
+        _backups(tx, span, vaults),
+        _restores(tx, span, vaults),
+        _rotations(tx, span, active),
+        _keys(tx, span, active),
+    ]
 
 
-def _backups(tx: Tx, span: Period, active: list[str]) -> Evidence:
-    made = {v: total_growth(s) for v, s in _series(tx, span, "backups").items() if v in active}
-    failed = {
-        v: total_growth(s) for v, s in _series(tx, span, "backup_failures").items() if v in active
-    }
-    fine = [v for v in made if made[v] and not failed.get(v)]
-    done, bad = sum(made.values()), sum(failed.values())
-    known = bool(done or bad)
+def _backups(tx: Tx, span: Period, vaults: VaultAgents) -> Evidence:
+    """By vault: whichever of its nodes made them. An unknown failure counts for its vault."""
+    made = {v: total_growth(s) for v, s in _series(tx, span, "backups").items()}
+    failed = {v: total_growth(s) for v, s in _series(tx, span, "backup_failures").items()}
+    reports = backups.list_organization_reports(tx, span.org)
+    fine: dict[str, int] = {}
+    for key, names in vaults.items():
+        newest = max((row.newest for row in reports.get(key, ())), default=0)
+        count = sum(made.get(name, 0) for name in names)
+        count = count or int(span.since <= newest < span.end)
+        if count and not any(failed.get(name) for name in names):
+            fine[key] = count
+    active = [name for names in vaults.values() for name in names]
+    done = sum(made.get(name, 0) for name in active)
+    bad = {name: failed[name] for name in active if failed.get(name)}
+    failures = sum(bad.values())
+    known = bool(done or failures or fine)
     return make_evidence(
         "upkeep.backups",
         "Backups are made",
-        share_result(len(fine), len(active)) if known else Result.NOT_EVIDENCED,
-        f"{plural(done, 'backup')} and {plural(bad, 'failure')} reported; {len(fine)} of "
-        f"{plural(len(active), 'active agent')} made some without a failure.",
-        figures={"active": len(active), "backups": done, "failures": bad},
-        wrong=[_reported_value(v, "backup_failures", n, span) for v, n in failed.items() if n],
-        fine=[_reported_value(v, "backups", made[v], span) for v in fine],
-        exceptions=[v for v in active if v not in fine] if known else (),
+        share_result(len(fine), len(vaults)) if known else Result.NOT_EVIDENCED,
+        f"{plural(done, 'backup')} and {plural(failures, 'failure')} reported; {len(fine)} of "
+        f"{plural(len(vaults), 'vault')} made some without a failure.",
+        figures={"vaults": len(vaults), "backups": done, "failures": failures},
+        wrong=[_reported_value(v, "backup_failures", n, span) for v, n in bad.items()],
+        fine=[_reported_value(vaults[key][0], "backups", n, span) for key, n in fine.items()],
+        exceptions=[names[0] for key, names in vaults.items() if key not in fine] if known else (),
         lacking="" if known else NO_BACKUPS,
+    )
+
+
+def _restores(tx: Tx, span: Period, vaults: VaultAgents) -> Evidence:
+    """As of each vault's newest report."""
+    reports = backups.list_organization_reports(tx, span.org)
+    now = min(span.until, span.now)
+    judged = {key: judge_backups(reports.get(key, ()), now) for key in vaults}
+    told = {key: each for key, each in judged.items() if each is not None}
+    making = {key: each for key, each in told.items() if each.state is not BackupState.OFF}
+    fine = {key: each for key, each in told.items() if each.is_fresh}
+    longest = max((each.rto for each in fine.values()), default=0)
+    return make_evidence(
+        "upkeep.restores",
+        "Backups are proven by restores",
+        share_result(len(fine), len(vaults)) if making else Result.NOT_EVIDENCED,
+        f"{len(fine)} of {plural(len(vaults), 'vault')} have a restore certificate that proves a "
+        f"recent backup, as of their newest report; the longest such restore took {longest} s.",
+        figures={"vaults": len(vaults), "told": len(told), "proven": len(fine), "rto": longest},
+        wrong=[
+            ReportedProof(
+                vault=vaults[key][0],
+                name="backup proven by a restore",
+                value=rfc3339(each.proven) if each.proven else "never",
+                at=now,
+            )
+            for key, each in told.items()
+            if key not in fine
+        ],
+        fine=[
+            ReportedProof(
+                vault=vaults[key][0],
+                name="restore certificate",
+                value=each.certificate_hex,
+                at=each.proven,
+            )
+            for key, each in fine.items()
+        ],
+        exceptions=[names[0] for key, names in vaults.items() if key not in fine] if making else (),
+        lacking="" if making else NO_RESTORES,
     )
 
 

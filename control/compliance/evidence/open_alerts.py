@@ -27,6 +27,7 @@ CONTRADICTED_EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
     "audit_rollback": _LOG,
     "audit_sink_failed": _LOG,
     "audit_tampered": _LOG,
+    "backup_late": ("upkeep.backups",),
     "certificate_expiring": ("agents.certificates",),
     "checkpoint_invalid": _LOG,
     "disk_low": _STORE,

@@ -317,8 +317,8 @@ async def test_a_command_is_carried_out_once_and_its_result_is_shown(
     """It waits for an agent that is away."""
     plane, agent = linked_plane, newcomer(linked_plane, tmp_path, "told")
     path = f"{BASE}/agents/told/commands"
-    plane.want(400, "POST", path, {"command": "run_backup"})  # no agent carries it out yet
-    asked = plane.want(201, "POST", path, {"command": "rotate_kek"})
+    plane.want(400, "POST", path, {"command": "run_shell"})
+    asked = plane.want(201, "POST", path, {"command": "run_backup"})
     async with agent.connected() as talk:
         await talk.until(lambda: any(isinstance(x, m.Command) for x in agent.heard))
         result = m.CommandResult(

@@ -287,7 +287,7 @@ async def refused(prey: Prey, newest: bytes) -> None:
 async def ordered_about(prey: Prey) -> None:
     """Commands: what the owner has not allowed is not done; there is none with an argument."""
     assert await prey.command(CommandName.ROTATE_KEK) is CommandOutcome.REFUSED
-    assert await prey.command(CommandName.RUN_BACKUP) is CommandOutcome.UNSUPPORTED
+    assert await prey.command(CommandName.RUN_BACKUP) is CommandOutcome.REFUSED
     assert await prey.command(CommandName.SEND_METRICS, expires=1) is CommandOutcome.EXPIRED
     assert await prey.command(CommandName.SEND_METRICS) is CommandOutcome.DONE
 

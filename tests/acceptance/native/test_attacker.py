@@ -62,7 +62,7 @@ class Prey:
         accessor = put(agent, "POST", "tokens", {"policies": ["default"]})["accessor"]
         self.things = {"path": HELD, "accessor": accessor, "seq": "1", "opaque": "0" * 32}
         node = put(agent, "GET", "system/nodes")["nodes"][0]["id"]
-        self.ids = {"users": user, "keys": key, "nodes": node}
+        self.ids = {"users": user, "keys": key, "nodes": node, "backups": "none"}
         self.names = {"policies": "p0", "roles": "r0"}
         put(agent, "PUT", "policies/p0", {"rules": []})
         put(agent, "PUT", "roles/r0", {"policies": ["default"]})

@@ -81,6 +81,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/tokens": {"policies": ["default"], "ttl": "1h"},
     "POST /api/v1/tokens/lookup": {"token": "{token}"},
     "POST /api/v1/tokens/revoke": {"token": "{token}"},
+    "POST /api/v1/backups": {"full": True},
     "POST /api/v1/audit/hash": {"value": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
     "PATCH /api/v1/system/mounts/{path}": {"description": "new"},
@@ -105,6 +106,9 @@ REFUSED: Final[dict[str, int]] = {
     **{f"{method} /v1/two/{{path}}": 404 for method in ("GET", "LIST", "POST", "DELETE")},
     "GET /api/v1/system/usage/{opaque}": 404,
     "DELETE /api/v1/system/nodes/{id}": 400,
+    "POST /api/v1/backups": 404,  # the agent has no destinations
+    **{f"{method} /api/v1/backups/{{id}}": 400 for method in ("GET", "DELETE")},
+    **{f"{method} /api/v1/backups/runs/{{id}}": 404 for method in ("GET", "DELETE")},
     "POST /api/v1/sessions": 404,
     "GET /api/v1/sessions/current": 404,
     "DELETE /api/v1/sessions/current": 404,

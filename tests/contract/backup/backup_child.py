@@ -1,7 +1,8 @@
 """A process that makes or restores a backup and says each step; the tests kill it.
 
 `backup_child.py create URL FOLDER ID` says each piece that it writes, `backup_child.py restore
-FOLDER ID URL` each transaction, before it and after it.
+FOLDER ID URL [LOG]` each transaction, before it and after it; with an audit log what that says was
+taken away is taken away again.
 """
 
 import os
@@ -15,10 +16,11 @@ from tests.contract.backup.samples import CREATED, NOW, ignored
 from tests.support.databases import make_backend
 from tests.support.vaults import ROOT_KEY
 from vault.backup.create import create_backup
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.keys import open_keyring
+from vault.backup.later_changes import read_later_changes
 from vault.backup.offline import SealedVault
-from vault.backup.restore import read_backup_header, restore_backup
+from vault.backup.restore import read_backup_header, read_named_manifest, restore_backup
 from vault.store.interface import StoreSession, WriteSet
 
 
@@ -60,7 +62,7 @@ def create(url: str, folder: str, backup: str) -> None:
     )
 
 
-def restore(folder: str, backup: str, url: str) -> None:
+def restore(folder: str, backup: str, url: str, log: str = "") -> None:
     """Restore it."""
     backend = make_backend(url)
     write = backend.write
@@ -73,16 +75,22 @@ def restore(folder: str, backup: str, url: str) -> None:
     changed: Any = backend
     changed.write = told  # this one alone is watched
     source = LocalDirectory(Path(folder))
+    keys = open_keyring(read_backup_header(source, backup), ROOT_KEY)
+    later = None
+    if log:
+        manifest = read_named_manifest(source, backup)
+        later = read_later_changes([Path(log)], manifest, keys, progress=ignored)
     restore_backup(
         source,
         backup,
         backend,
-        open_keyring(read_backup_header(source, backup), ROOT_KEY),
+        keys,
         root_key=ROOT_KEY,
         now=NOW,
         progress=ignored,
         most=20,
         keep_tokens=True,
+        later=later,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tests.contract.store.samples import api_key, put, secret, token, user, version
 from tests.support.vaults import ROOT_KEY, Vault
 from vault.backup.create import create_backup
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.format import Manifest
 from vault.backup.keys import VaultKeys
 from vault.backup.restore import RestoreResult, restore_backup

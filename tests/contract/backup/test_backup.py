@@ -14,7 +14,7 @@ from tests.contract.backup.samples import back_up, fill, ignored, restore
 from tests.contract.store.samples import put, remove, secret, token, version
 from tests.support.databases import SERVERS, make_backend, shared_server
 from tests.support.vaults import ROOT_KEY, Vault, contents, require_whole
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.format import Manifest
 from vault.backup.keys import VaultKeys
 from vault.backup.restore import KnownState, verify_backup

@@ -14,16 +14,18 @@ import pytest
 import trio
 
 from actors import SystemWorld
+from tests.contract.backup.logs import AuditLog
 from tests.contract.backup.samples import back_up, fill, ignored, restore
 from tests.support.databases import SERVERS, make_backend, shared_server
 from tests.support.vaults import Vault, contents, require_whole
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.keys import VaultKeys
+from vault.backup.later_changes import read_later_changes
 from vault.backup.restore import list_backups, verify_backup
 from vault.backup.threads import run_backup_work
 from vault.errors import UnavailableError, VaultError
 from vault.store.bulk import Progress
-from vault.store.tables import SECRETS
+from vault.store.tables import API_KEYS, SECRETS
 
 ROOT: Final = Path(__file__).parents[3]
 KINDS: Final = ("sqlite", *SERVERS)
@@ -87,6 +89,32 @@ def test_killed_while_it_is_restored(vault: Vault, tmp_path: Path, kind: str, li
             return  # it was quicker than the kill
     restore(vault, folder, manifest.id, make_backend(url), most=20, keep_tokens=True)
     assert is_whole(vault, url, wanted)
+
+
+@pytest.mark.parametrize(("kind", "lines"), [*((kind, 9) for kind in KINDS), ("sqlite", 14)])
+def test_killed_with_revocations(vault: Vault, tmp_path: Path, kind: str, lines: int) -> None:
+    """There is no vault, or one in which all of them are: never one with some."""
+    folder = tmp_path / "backups"
+    log = AuditLog(tmp_path / "logs" / "audit.log", vault.keyring)
+    with vault.opened() as backend:
+        manifest = back_up(vault, folder)
+        wanted = [row for row in contents(backend)[SECRETS.name] if row.name != "secret/0007"]
+    log.append("key.revoke", "sys/keys/key")
+    log.append("secret.purge", "secret/0007", response={"secret_id": "id-secret/0007"})
+    url = f"sqlite:///{tmp_path}/new.db" if kind == "sqlite" else shared_server(kind).empty()
+    run_child(lines, "restore", str(folder), manifest.id, url, str(log.file))
+    if not is_whole(vault, url, wanted):
+        keys = VaultKeys(vault.keyring)
+        later = read_later_changes([log.file], manifest, keys, progress=ignored)
+        target = make_backend(url)
+        restore(vault, folder, manifest.id, target, most=20, keep_tokens=True, later=later)
+        assert is_whole(vault, url, wanted)
+    backend = make_backend(url)
+    backend.open()
+    try:
+        assert [row.status for row in contents(backend)[API_KEYS.name]] == ["revoked"]
+    finally:
+        backend.close()
 
 
 def is_whole(vault: Vault, url: str, secrets: list[Any]) -> bool:

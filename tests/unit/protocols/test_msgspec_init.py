@@ -69,14 +69,12 @@ print(*sorted({shape.__module__ for shape in set(below(msgspec.Struct)) - known}
 
 # What only the command line reads, in its one thread.
 COMMANDS: Final = """
-vault.backup.format vault.backup.restore vault.crypto.backup_keys vault.seal.anchor.witness
 vault.control_link.capture_comparison vault.store.copy
 """
 
 # What only an agent with a control plane reads, or the command line.
 LINKS: Final = """
-protocols.pki.messages vault.backup.format vault.backup.restore vault.crypto.backup_keys
-vault.seal.anchor.witness vault.store.copy
+protocols.pki.messages vault.store.copy
 vault.control_link.capture_comparison vault.control_link.dependencies
 vault.control_link.enrol_client vault.control_link.host vault.control_link.identity
 """

@@ -8,6 +8,7 @@ import {
   policyOutcome,
   rankByCount,
   summarize,
+  UNCERTIFIED,
   vaultState,
 } from "../src/control/pages/fleet/agent-rows";
 import type { AgentRow } from "../src/lib/api-types";
@@ -22,7 +23,7 @@ const FLEET = [
   agent("pay-2", { tags: ["prod"], state: "offline", policy: "failed" }),
   agent("web-1", { version: "1.1", life: "locked", state: "locked", secrets: 4 }),
 ];
-const ANY = { text: "", state: "", tag: "", version: "", vault: "" };
+const ANY = { text: "", state: "", tag: "", version: "", vault: "", backup: "" };
 const names = (filter: Partial<typeof ANY>) =>
   filterAgents(FLEET, { ...ANY, ...filter }).map(row => row.key);
 
@@ -47,6 +48,20 @@ test("filters combine, and text matches names and tags", () => {
   assert.deepEqual(names({ state: "failed" }), ["pay-2"]);
   assert.deepEqual(names({ version: "1.1" }), ["web-1"]);
   assert.deepEqual(names({ state: "online", version: "1.1" }), []);
+});
+
+test("backups are found by state, and where no certificate is fresh", () => {
+  const rows = [
+    agent("a", { backup: "good", certified: true }),
+    agent("b", { backup: "good", certified: false }),
+    agent("c", { backup: "late", certified: true }),
+    agent("d", { backup: "", certified: false }),
+  ];
+  const found = (backup: string) => filterAgents(rows, { ...ANY, backup }).map(row => row.key);
+  assert.deepEqual(found("good"), ["a", "b"]);
+  assert.deepEqual(found("late"), ["c"]);
+  assert.deepEqual(found(UNCERTIFIED), ["b", "d"]);
+  assert.deepEqual(summarize(rows).backups, { good: 2, late: 1, uncertified: 2 });
 });
 
 test("the summary counts each agent once for its state and once for each tag", () => {

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from vault.edge.native.audit import audit
+from vault.edge.native.backups import backups
 from vault.edge.native.batch import batch
 from vault.edge.native.endpoint import build_router
 from vault.edge.native.keys import keys
@@ -39,6 +40,7 @@ _DOCUMENTED: Final = (
     tokens,
     sessions,
     audit,
+    backups,
     system,
     usage,
 )

@@ -20,7 +20,7 @@ EVIDENCE = {
     *("people.roles", "people.second-factor", "people.sessions", "people.sign-ins"),
     *("policies.breadth", "policies.changes", "policies.in-force"),
     *("retention.rules", "retention.six-years"),
-    *("upkeep.backups", "upkeep.keys", "upkeep.rotations"),
+    *("upkeep.backups", "upkeep.keys", "upkeep.restores", "upkeep.rotations"),
 }
 
 

@@ -25,7 +25,7 @@ async def test_one_is_made_signed_and_on_the_trail(core: Core, world: FakeWorld)
     row, _ = await made(core, "soc2", "hipaa")
     assert (row.state, row.done, row.steps) == (State.READY, STEP_COUNT, STEP_COUNT)
     assert set(row.counts) == {"soc2", "hipaa"}
-    assert sum(row.counts["soc2"].values()) == 17
+    assert sum(row.counts["soc2"].values()) == 18
     [event] = await core.audit.log.newest_events("acme", 0, 1)
     assert (event.operation, event.target) == ("reports.made", row.id)
     assert event.detail["digest"] == row.digest

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from control.errors import UnavailableError
 from control.gateway.agent_connection import (
+    BACKUPS_PER_MINUTE,
     HEALTH_CHANGES_PER_MINUTE,
     REGISTRATIONS_PER_MINUTE,
     REPLAY_RESULTS_PER_MINUTE,
@@ -15,6 +16,7 @@ from control.gateway.agent_connection import (
     ConnectionRateLimits,
 )
 from control.model.agents import Health
+from control.store import backups
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.limits import DEAD_SECONDS
@@ -147,6 +149,32 @@ async def test_the_vault_of_an_agent_is_on_record(hub: Hub) -> None:
         for _ in range(2):
             await talk.say(m.Vault(vault=b"w" * 16))
         await talk.until(lambda: talk.ended)
+
+
+async def test_the_backups_of_an_agent_are_on_record(hub: Hub) -> None:
+    """As it says, also the next ones; more of them in a minute than the limit end nothing."""
+    one = await hub.enrolled("one")
+    said = m.Backups(
+        state=words.BackupState.FAILED, newest=5, proven=4, count=3, period=60, rto=2, rpo=1,
+        certificate=b"c" * 32,
+    )  # fmt: skip
+    async with hub.connected(one) as talk:
+        for count in range(2 * BACKUPS_PER_MINUTE):
+            await talk.say(replace(said, count=count))
+        await talk.say(alert())
+        await talk.delivered()
+        records = await hub.core.store.read(lambda tx: backups.get_records(tx, "acme", ["one"]))
+        row = records["one"]
+        assert (row.state, row.newest, row.proven) == ("failed", 5_000_000, 4_000_000)
+        assert (row.count, row.period, row.rto, row.rpo) == (BACKUPS_PER_MINUTE - 1, 60, 2, 1)
+        assert row.certificate == b"c" * 32
+        hub.world.advance(20)
+        last = replace(said, count=2 * BACKUPS_PER_MINUTE - 1)
+        await talk.say(last)
+        await talk.say(alert())
+        await talk.delivered()
+        records = await hub.core.store.read(lambda tx: backups.get_records(tx, "acme", ["one"]))
+        assert records["one"].count == last.count
 
 
 async def test_an_agent_that_knows_more_than_we_gave_gets_a_new_stream(hub: Hub) -> None:
@@ -302,6 +330,7 @@ def test_each_has_its_own() -> None:
             HEALTH_CHANGES_PER_MINUTE,
             REPLAY_RESULTS_PER_MINUTE,
             VAULTS_PER_MINUTE,
+            BACKUPS_PER_MINUTE,
         ]
 
 

@@ -8,13 +8,16 @@ from control.live.fleet import FleetProjection
 from control.live.hub import LiveHub
 from control.live.projection import ProjectionContext
 from control.model.agents import Life, new_agent
+from control.services.backups import backup_report, record_backups
 from control.services.event_bus import Event, Topic
 from control.services.presence import PresenceRule
 from control.store import agents
+from control.store.agents import put_vault_id
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
+from protocols.pki.names import AgentName
 from tests.unit.control.fleet import enrolled
 from tests.unit.control.live.conftest import Link, Page, metrics
 
@@ -40,7 +43,7 @@ async def test_every_agent_has_a_row_with_all_columns(
     assert page.rows[1]["v1"] == {
         "tags": ["prod"], "version": "", "life": "active", "reason": "", "state": "unknown",
         "vault_id": "", "linked": False, "heard": 0, "policy": "", "why": "",
-        "wanted": 0, "applied": 0,
+        "wanted": 0, "applied": 0, "backup": "", "backup_at": 0, "certified": False,
         "requests": None, "errors": None, "p50": None, "p99": None, "secrets": None,
     }  # fmt: skip
     page.watch(2, "fleet", org="platform")
@@ -84,7 +87,36 @@ async def test_an_agent_that_comes_is_a_new_row(core: Core, world: FakeWorld, pa
     await enrolled(core, world, "new")
     core.bus.publish(Event(Topic.TRAIL, "acme", "new", "link.enrol"))
     await page.until(lambda: "new" in page.rows[1])
-    assert len(page.rows[1]["new"]) == 17
+    assert len(page.rows[1]["new"]) == 20
+
+
+async def test_backups_are_seen_as_they_are_reported(
+    core: Core, world: FakeWorld, page: Page
+) -> None:
+    """By an event, in the rows of all nodes of the vault, and in the section of each."""
+    await enrolled(core, world, "a", "b")
+    for name in ("a", "b"):
+        await core.store.write(lambda tx, n=name: put_vault_id(tx, "acme", n, "shared"))
+    page.watch(1, "fleet")
+    page.watch(2, "agent", "b")
+    await page.until(lambda: len(page.rows.get(1, {})) == 2 and 2 in page.rows)
+    assert page.rows[2]["backup"]["state"] == ""
+    now = world.now() // 10**6
+    told = m.Backups(
+        state=words.BackupState.GOOD, newest=now, proven=now, count=4, period=60, rto=7, rpo=3,
+        certificate=b"\x0c" * 32,
+    )  # fmt: skip
+    report = backup_report(AgentName("acme", "a"), told, world)
+    [events] = await core.store.write(lambda tx: record_backups(tx, [report]))
+    core.bus.publish(*events)
+    await page.until(lambda: page.rows[1]["a"]["backup"] == "good")
+    row = page.rows[1]["a"]
+    assert (row["backup_at"], row["certified"]) == (now // 1000, True)
+    await page.until(lambda: page.rows[2]["backup"]["state"] == "good")
+    assert page.rows[2]["backup"] == {
+        "state": "good", "newest": now // 1000, "proven": now // 1000, "count": 4,
+        "rto": 7, "rpo": 3, "certificate": "0c" * 32, "certified": True,
+    }  # fmt: skip
 
 
 async def test_links_presence_and_figures_cost_no_read(

@@ -10,7 +10,7 @@ from control.model.records import Alert, Severity
 from control.model.vaults import Vault, VaultState
 from control.services.event_bus import Topic
 from control.services.policy_bundles import BundleTerms, assign_bundles
-from control.services.vaults import VaultReport, record_vaults
+from control.services.vaults import VaultFilter, VaultReport, record_vaults
 from control.store import agents, people, policies
 from control.store.rows import Tx
 from protocols.link.bundle import PolicyKey
@@ -37,7 +37,8 @@ async def alerts(core: Core, org: str = "acme") -> list[Alert]:
 
 async def listed(core: Core, state: VaultState | None = None, after: str = "") -> list[Vault]:
     """The vaults of acme."""
-    return await core.agents.vaults.list_vaults("acme", state=state, after=after, limit=10)
+    wanted = VaultFilter(state=state)
+    return await core.agents.vaults.list_vaults("acme", wanted, after=after, limit=10)
 
 
 async def test_a_second_agent_of_a_vault_is_told_to_people(core: Core, world: FakeWorld) -> None:

@@ -93,6 +93,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.CONDITIONS,
         MessageType.WORKERS,
         MessageType.VAULT,
+        MessageType.BACKUPS,
     }
 
 
@@ -145,6 +146,8 @@ def test_every_operation_of_the_agent_has_its_word():
         *("policy.replay", "secret.metadata.diff", "policy.validate", "policy.check"),
         *("fleet.bundle", "fleet.reset", "sys.retire_keys", "sys.health"),
         *("sys.nodes.list", "sys.nodes.forget"),
+        *(f"backup.{name}" for name in ("list", "read", "create", "validate", "delete")),
+        *("backup.schedule", "backup.runs.list", "backup.runs.read", "backup.runs.cancel"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),
         *(f"sys.rekey.{step}" for step in ("read", "begin", "offer", "commit", "cancel")),

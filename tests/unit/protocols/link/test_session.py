@@ -9,7 +9,7 @@ from protocols.link.codec import decode_struct
 from protocols.link.delivery import OutboxBatch, OutboxState
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
-from protocols.link.limits import MAX_QUEUED, PINGS_A_MINUTE, WINDOW
+from protocols.link.limits import MAX_QUEUED, PINGS_A_MINUTE, VERSIONS, WINDOW
 from protocols.link.messages import Direction
 from protocols.link.session import LinkSession
 from protocols.link.session_events import (
@@ -21,7 +21,7 @@ from protocols.link.session_events import (
     SessionOpened,
 )
 from protocols.link.states import SessionState
-from protocols.link.vocabulary import ByeReason, SkipReason
+from protocols.link.vocabulary import BackupState, ByeReason, SkipReason
 from tests.unit.protocols.link.duet import (
     DOWN,
     UP,
@@ -40,6 +40,11 @@ from tests.unit.protocols.link.duet import (
 from tests.unit.protocols.link.test_policy_replay import ASKED, FOUND
 
 UPWARDS, DOWNWARDS = Direction.TO_CONTROL, Direction.TO_AGENT
+VAULT = m.Vault(vault=b"v" * 16)
+BACKUPS = m.Backups(
+    state=BackupState.GOOD, newest=5, proven=4, count=3, period=60, rto=2, rpo=1,
+    certificate=bytes(32),
+)  # fmt: skip
 
 
 # --- talking --------------------------------------------------------------------------------------
@@ -330,6 +335,25 @@ def test_an_older_peer_is_talked_with_in_its_version(
     assert duet.heard[DOWNWARDS] == [MessageReceived(1, command(1))]
 
 
+@pytest.mark.parametrize("older", ["agent", "control"])
+def test_a_peer_of_version_5_has_no_backups(older: str):
+    """An agent of it cannot be asked for them, a control plane of it is not told of them."""
+    before = VERSIONS[:5]
+    agent = replace(agent_end(), versions=before if older == "agent" else VERSIONS)
+    control = replace(control_end(), versions=before if older == "control" else VERSIONS)
+    duet = Duet.live(agent, control)
+    assert duet.agent.version == duet.control.version == 5
+    with pytest.raises(LocalFaultError, match="has no backups"):
+        duet.agent.send_message(BACKUPS)
+    duet.agent.send_message(VAULT)
+    duet.pump()
+    assert duet.heard[UPWARDS] == [MessageReceived(0, VAULT)]
+    newest = Duet.live()
+    newest.agent.send_message(BACKUPS)
+    newest.pump()
+    assert newest.heard[UPWARDS] == [MessageReceived(0, BACKUPS)]
+
+
 def test_two_new_ends_speak_the_newest():
     """Greetings are in the first version, everything after in the newest."""
     duet = Duet.of()
@@ -337,10 +361,10 @@ def test_two_new_ends_speak_the_newest():
     duet.control.receive_frame(hello, at(0))
     (welcome,) = duet.control.take_frames(at(0))
     duet.agent.receive_frame(welcome, at(0))
-    assert duet.agent.version == duet.control.version == 5
+    assert duet.agent.version == duet.control.version == 6
     (proof,) = duet.agent.take_frames(at(0))
     versions = [decode_struct(frame[64:], Envelope).version for frame in (hello, welcome, proof)]
-    assert versions == [1, 1, 5]
+    assert versions == [1, 1, 6]
     duet.control.receive_frame(proof, at(0))
     duet.control.send_message(ASKED)
     duet.agent.send_message(FOUND)

@@ -10,7 +10,6 @@ from protocols.settings.field_types import (
     Section,
     Size,
     parse_size,
-    unsupported_switch,
     unsupported_values,
 )
 
@@ -22,7 +21,6 @@ class Sample(Section):
     room: Size = 1
     file: FilePath | None = None
     kind: Annotated[Literal["here"], unsupported_values(later="comes later")] = "here"
-    switch: Annotated[bool, unsupported_switch("comes later")] = False
 
 
 @pytest.mark.parametrize(
@@ -65,7 +63,6 @@ def test_durations_are_nanoseconds() -> None:
         ("room", "0MB", "greater than 0"),
         ("file", "/", "not the path of a file"),
         ("kind", "later", "later comes later"),
-        ("switch", True, "cannot be true yet: comes later"),
         ("other", 1, "Extra inputs"),
     ],
 )

@@ -193,3 +193,43 @@ def test_keygen(cli: Run, tmp_path: Path, config: str) -> None:
     wrong = cli("backup", "create", str(tmp_path / "b"), "--config", config, "--recipient", "age1…")
     assert wrong.code == 1
     assert "freehold-backup-recipient-1:" in wrong.err
+
+
+def test_restore_says_why(cli: Run, tmp_path: Path, config: str) -> None:
+    """A reason is needed, but for a dry run, which writes nothing."""
+    made = create(cli, tmp_path, config)
+    target = configuration(tmp_path / "new.yaml", f"sqlite:///{tmp_path}/new/vault.db")
+    asked = ("backup", "restore", str(tmp_path / "b"), made["id"], "--config", target)
+    refused = cli(*asked, stdin=BY_SHARES)
+    assert refused.code == 64
+    assert "--reason" in refused.err
+    shown = cli(*asked, "--dry-run", "-o", "json", stdin=BY_SHARES)
+    assert shown.code == 0, shown.err
+    assert shown.json["tokens_dropped"] == 1
+    assert shown.json["rows"]["secrets"] == 1
+    assert not shown.json["compared"]
+    assert not (tmp_path / "new").exists()
+    table = cli(*asked, "--dry-run", "--against", config, stdin=BY_SHARES)
+    assert table.code == 0, table.err
+    assert "tokens_dropped" in table.out
+
+
+def test_latest_of_several_vaults(cli: Run, tmp_path: Path, config: str) -> None:
+    """The folder has those of two: which one is said by --vault."""
+    made = create(cli, tmp_path, config)
+    other = Vault(f"sqlite:///{tmp_path}/other/vault.db", "vault-2")
+    with other.opened():
+        other.create(3, 2)
+    create(cli, tmp_path, configuration(tmp_path / "other.yaml", other.url))
+    target = configuration(tmp_path / "new.yaml", f"sqlite:///{tmp_path}/new/vault.db")
+    asked = ("backup", "restore", str(tmp_path / "b"), "latest", "--config", target, "--dry-run")
+    refused = cli(*asked, stdin=BY_SHARES)
+    assert refused.code == 5
+    assert "--vault" in refused.err
+    shown = cli(*asked, "--vault", "vault-1", "-o", "json", stdin=BY_SHARES)
+    assert shown.json["id"] == made["id"]
+    against = cli(
+        *asked, "--vault", "vault-1", "--against", str(tmp_path / "other.yaml"), stdin=BY_SHARES
+    )
+    assert against.code == 5
+    assert "nothing to compare" in against.err

@@ -65,3 +65,16 @@ def test_vaults_are_listed_with_their_nodes(agent: FakeAgent, cli: Run) -> None:
     assert "web-1, web-2 (offline)" in shown
     assert cli("fleet", "vault", "list", "-o", "json").json == [row]
     assert agent.asked[0][1].startswith(f"{BASE}/vaults?state=partial")
+
+
+def test_vaults_without_a_fresh_certificate_are_listed(agent: FakeAgent, cli: Run) -> None:
+    """With the state of their backups; one that never reported any has none."""
+    backup = {"state": "late", "newest": "2026-01-02T03:04:05Z", "certified": False}
+    row = {"id": "6f1c", "state": "online", "nodes": []}
+    agent.answer([{**row, "vault": "a", "backup": backup}, {**row, "vault": "b", "backup": None}])
+    shown = cli("fleet", "vault", "list", "--uncertified", "--backup", "late").out
+    assert "late" in shown
+    assert "2026-01-02" in shown
+    query = agent.asked[0][1]
+    assert "certified=false" in query
+    assert "backup=late" in query

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.errors import ConflictError, NotFoundError, UnavailableError
 
 

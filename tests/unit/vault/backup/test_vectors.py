@@ -12,7 +12,7 @@ from tests.support.databases import make_backend
 from tests.support.vaults import ROOT_KEY, contents, require_whole
 from tests.unit.vault.backup.conftest import ignored
 from tools import backup_verify
-from vault.backup.destination import LocalDirectory
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.keys import open_keyring
 from vault.backup.restore import read_backup_header, restore_backup
 from vault.store.tables import SECRETS, VERSIONS

@@ -374,3 +374,44 @@ async def test_its_job_renews(agents: list[Agent]) -> None:
     assert job.period * 3 < DURATION
     await job.run()
     assert agents[0].lease.is_held
+
+
+async def test_a_lease_that_is_taken_for_one_piece_of_work(agents: list[Agent]) -> None:
+    """Another agent gets it once it is given back, and not before."""
+    one, other = agents
+    assert await one.leases.take("piece")
+    assert not await other.leases.take("piece")
+    for _ in range(10):
+        advance(agents, RENEWAL)
+        for agent in agents:
+            await agent.leases.renew()
+        assert one.leases.has("piece")
+        assert not other.leases.has("piece")
+    await one.leases.give_back("piece")
+    assert not one.leases.has("piece")
+    assert await other.leases.take("piece")
+    await other.leases.give_back("piece")
+    advance(agents, LATER)
+    for agent in agents:
+        await agent.leases.renew()
+        assert not agent.leases.has("piece")
+
+
+async def test_a_taken_lease_of_an_agent_that_died_expires(agents: list[Agent]) -> None:
+    """Nobody has to give it back."""
+    one, other = agents
+    assert await one.leases.take("piece")
+    advance(agents, LATER)
+    assert not one.leases.has("piece")
+    assert await other.leases.take("piece")
+
+
+async def test_without_other_agents_a_lease_is_always_there(backend: FaultyBackend) -> None:
+    """And costs no transaction."""
+    async with following(backend, "0", FakeWorld()) as store:
+        alone = Leases(store, FakeWorld(), shared=False)
+        assert await alone.take("piece")
+        assert alone.has("piece")
+        await alone.give_back("piece")
+        assert alone.jobs == []
+        assert await store.get(LEASES, "piece") is None

@@ -8,6 +8,7 @@ from actors.testing import FakeWorld
 from protocols.link import messages as m
 from protocols.link.errors import LinkError, TransportError
 from protocols.link.handshake import ChannelBinding
+from protocols.link.limits import VERSIONS
 from protocols.link.session import ClockReading, LinkSession, SessionConfig
 from protocols.link.session_events import MessageReceived, MessagesAcknowledged, MessagesSkipped
 from protocols.link.signing import Verifier, sha256
@@ -43,6 +44,8 @@ class Plane:
         self.away = False
         self.deaf = False
         """Whether nothing that is owed to it is applied or acknowledged."""
+        self.versions = VERSIONS
+        """Of the link, that it speaks."""
         self.sessions = 0
         self.session: LinkSession | None = None
         self.pipe: MemoryTransport | None = None
@@ -95,6 +98,7 @@ class Plane:
             nonce=fixed(f"nonce {self.sessions}"),
             outbox=await self.outbox.state(),
             cursor=await self.inbox.cursor(),
+            versions=self.versions,
         )
         session = LinkSession.control(end, self._now())
         self.session, self.pipe = session, pipe

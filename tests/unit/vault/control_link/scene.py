@@ -53,6 +53,7 @@ class FakeHost:
     rotations: int = 0
     troubles: frozenset[words.AlertCode] = frozenset()
     workers: words.WorkersState = words.WorkersState.STEADY
+    backups: m.Backups | None = None
     vault: bytes = b""
     bundle_hash: bytes = bytes(32)
 
@@ -75,6 +76,7 @@ class FakeHost:
             workers=self.workers,
             vault=self.vault,
             bundle_hash=self.bundle_hash,
+            backups=self.backups,
         )
 
     def figures(self) -> MetricFigures:
@@ -105,6 +107,10 @@ class FakeHost:
     async def rotate_kek(self) -> None:
         """See `Host`."""
         self.rotations += 1
+
+    async def run_backup(self) -> bool:
+        """See `Host`."""
+        return False
 
 
 class FakeEnroller:

@@ -11,9 +11,11 @@ from tests.support.trio_world import TrioWorld
 from tests.unit.vault.control_link.plane import Plane
 from tests.unit.vault.control_link.samples import bundle, credential, digest_of, fixed
 from tests.unit.vault.control_link.scene import FakeEnroller, FakeHost, staged
+from vault.control_link import message_factory
 from vault.control_link.client import HEALTH_CHECK_INTERVAL
 from vault.control_link.database import open_link_database
 from vault.control_link.dependencies import LinkConfig
+from vault.model.backup import BackupReport, BackupState, RestoreProof
 
 
 @pytest.fixture
@@ -176,6 +178,44 @@ async def test_what_changes_of_its_health_is_said_at_once(
         host.workers = words.WorkersState.FAILING
         await trio.sleep(2 * HEALTH_CHECK_INTERVAL)
         assert of(m.Workers, plane.heard)[-1] == m.Workers(state=words.WorkersState.FAILING)
+
+
+async def test_it_says_how_its_backups_do(plane: Plane, autojump_clock: object) -> None:
+    """Once the vault was open, at once when that changes, and before each heartbeat."""
+    host = FakeHost(plane.world)
+    async with staged(plane, host=host) as stage:
+        await plane.until(lambda: stage.uplink.status().state == "online")
+        assert of(m.Backups, plane.heard) == []
+        report = BackupReport(BackupState.GOOD, 5_000_000, 4_000_000, 3)
+        proof = RestoreProof(rto=2, rpo=1, certificate=b"c" * 32)
+        host.backups = message_factory.backups(report, proof, 60)
+        await trio.sleep(2 * HEALTH_CHECK_INTERVAL)
+        told = m.Backups(
+            state=words.BackupState.GOOD, newest=5, proven=4, count=3, period=60, rto=2, rpo=1,
+            certificate=b"c" * 32,
+        )  # fmt: skip
+        assert of(m.Backups, plane.heard) == [told]
+        plane.cut()
+        await trio.sleep(600)
+        assert set(of(m.Backups, plane.heard)) == {told}
+        assert len(of(m.Backups, plane.heard)) > 5
+
+
+async def test_an_older_control_plane_hears_nothing_of_backups(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Everything else as before; its session does not end for it."""
+    plane.versions = (1, 2, 3, 4, 5)
+    host = FakeHost(plane.world, vault=b"v" * 16)
+    host.backups = message_factory.backups(
+        BackupReport(BackupState.LATE, 5, 4, 3), RestoreProof(), 60
+    )
+    async with staged(plane, host=host):
+        await plane.until(lambda: bool(of(m.Vault, plane.heard)))
+        await trio.sleep(600)
+        assert of(m.Backups, plane.heard) == []
+        assert len(of(m.Workers, plane.heard)) > 5
+        assert plane.sessions == 1
 
 
 async def test_it_says_its_vault_once_a_connection(plane: Plane, autojump_clock: object) -> None:

@@ -84,6 +84,31 @@ async def test_the_harmless_are_run_and_the_others_need_leave(desk: Desk) -> Non
     assert desk.ran[-1] is CommandName.ROTATE_KEK
 
 
+async def test_a_runner_can_say_that_it_is_unsupported(desk: Desk) -> None:
+    """As of backups where the agent makes none; a backup needs leave like a rotation."""
+    await desk.ask(CommandName.RUN_BACKUP)
+    await desk.ask(CommandName.RUN_BACKUP)
+
+    async def unsupported() -> CommandOutcome:
+        return CommandOutcome.UNSUPPORTED
+
+    def runner(*allowed: CommandName) -> CommandRunner:
+        return CommandRunner(
+            database=desk.database,
+            outbox=desk.outbox,
+            runners={CommandName.RUN_BACKUP: unsupported},
+            allowed=allowed,
+            world=desk.world,
+            on_queued=lambda: None,
+        )
+
+    await runner().run_staged()
+    await desk.ask(CommandName.RUN_BACKUP)
+    await runner(CommandName.RUN_BACKUP).run_staged()
+    refused = CommandOutcome.REFUSED
+    assert await desk.outcomes() == [refused, refused, CommandOutcome.UNSUPPORTED]
+
+
 async def test_one_that_came_too_late_is_not_run(desk: Desk) -> None:
     """Its time is up by our clock."""
     await desk.ask(CommandName.SEND_METRICS, expires=1)

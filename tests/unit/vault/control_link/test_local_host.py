@@ -120,6 +120,32 @@ async def test_a_rotation_takes_both_its_operations() -> None:
     assert [op.name for op in gate.ran] == ["sys.rotate", "sys.rewrap"]
 
 
+async def test_a_backup_is_made_where_there_are_any() -> None:
+    """False without backups; not while sealed."""
+    gate = Gate()
+    made, began = host(gate), []
+
+    async def begin() -> None:
+        began.append(1)
+
+    assert not await made.run_backup()
+    made.make_backup = lambda: begin
+    assert await made.run_backup()
+    gate.is_open = False
+    with pytest.raises(UnavailableError, match="sealed"):
+        await made.run_backup()
+    assert began == [1]
+
+
+def test_backups_are_counted_once_somebody_counts_them() -> None:
+    """Before that the counters are left out."""
+    made, names = host(Gate()), words.CounterName
+    assert names.BACKUPS not in made.figures().counters
+    made.backup_counts = lambda: {names.BACKUPS: 3, names.BACKUP_FAILURES: 1}
+    counters = made.figures().counters
+    assert (counters[names.BACKUPS], counters[names.BACKUP_FAILURES]) == (3, 1)
+
+
 def test_nothing_counted_is_all_zero() -> None:
     """Every name that is told is there from the beginning."""
     assert set(count_link_operations(Metrics().totals()).values()) == {0}

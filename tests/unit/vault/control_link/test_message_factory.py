@@ -9,6 +9,7 @@ from tests.support.trio_world import TrioWorld
 from tests.unit.vault.control_link.scene import FakeHost
 from vault.control_link import message_factory
 from vault.control_link.outbox import OutboxBacklog
+from vault.model.backup import BackupReport, BackupState, RestoreProof
 
 
 async def test_every_message_is_one_that_the_peer_takes() -> None:
@@ -22,6 +23,7 @@ async def test_every_message_is_one_that_the_peer_takes() -> None:
         heartbeat,
         message_factory.sync_state(words.SyncPhase.QUEUEING, 5, backlog),
         message_factory.metrics(host.figures(), 1, 2),
+        message_factory.backups(BackupReport(BackupState.OFF, 0, 0, 0), RestoreProof(), 0),
         message_factory.alert(
             words.AlertCode.SEALED,
             words.Severity.INFO,
@@ -31,8 +33,8 @@ async def test_every_message_is_one_that_the_peer_takes() -> None:
     ]
     assert all(encode_payload(message) for message in made)
     assert (heartbeat.outbox_messages, heartbeat.outbox_bytes, heartbeat.secrets) == (3, 400, 4)
-    assert isinstance(made[4], m.Alert)
-    assert made[4].raised_at == 5
+    assert isinstance(made[5], m.Alert)
+    assert made[5].raised_at == 5
 
 
 def _node(name: str, *children: Node, mailbox: MailboxStats | None = None) -> Node:

@@ -36,7 +36,9 @@ async def opened(kind: str, *, first: bool, by_person: bool = True) -> list[Audi
     log = Log()
     async with open_store(MemoryBackend(), HmacRowGuard(KEYRING), FakeWorld()) as store:
         await store.commit(lambda tx: tx.put(SYSTEM, row))
-        await record_unseal(log, store, FakeWorld(), is_first=first, by_operator=by_person)  # type: ignore[arg-type]  # as far as it is asked
+        await record_unseal(
+            log, store, FakeWorld(), "node-1", is_first=first, by_operator=by_person
+        )  # type: ignore[arg-type]  # as far as it is asked
     return log.events
 
 
@@ -59,28 +61,55 @@ async def test_each_opening_is_on_record(kind: str, by_person: bool, actor: str)
     assert (unsealed.operation, unsealed.actor_name, unsealed.method) == ("sys.unseal", actor, kind)
 
 
-async def test_a_restore_is_on_record_once() -> None:
-    """As an alert of the first opening that follows, with its reason; then the row is gone."""
+async def restored(*nodes: str, awaited: tuple[str, ...] = ()) -> list[AuditEvent]:
+    """The records of openings by these nodes, one after the other, of a restored vault."""
     seal = SealRecord(type="file", shares=1, threshold=1, org="o", vault="v", created_at=MADE)
-    restored = RestoreRecord(
+    made = RestoreRecord(
         backup="b7",
         taken="2027-01-15T08:00:00Z",
         commits=5,
         time="2027-01-16T08:00:00Z",
         tokens_kept=False,
         reason="fire",
+        awaited=list(awaited),
     )
     rows = [
         SystemRow(name=SEAL_ROW, value=msgspec.json.encode(seal)),
-        SystemRow(name=RESTORED_ROW, value=msgspec.json.encode(restored)),
+        SystemRow(name=RESTORED_ROW, value=msgspec.json.encode(made)),
     ]
     log = Log()
     async with open_store(MemoryBackend(), HmacRowGuard(KEYRING), FakeWorld()) as store:
         await store.commit(lambda tx: [tx.put(SYSTEM, row) for row in rows])
-        for _ in range(2):
-            await record_unseal(log, store, FakeWorld(), is_first=False, by_operator=True)  # type: ignore[arg-type]  # as far as it is asked
-    event, *others = log.events
+        for node in nodes:
+            await record_unseal(  # as far as it is asked
+                log,  # type: ignore[arg-type]
+                store,
+                FakeWorld(),
+                node,
+                is_first=False,
+                by_operator=True,
+            )
+        left = await store.get(SYSTEM, RESTORED_ROW)
+    assert (left is None) == (set(awaited) <= set(nodes))
+    return log.events
+
+
+async def test_a_restore_is_on_record_once() -> None:
+    """As an alert of the first opening that follows, with its reason; then the row is gone."""
+    event, *others = await restored("node-1", "node-1")
     assert (event.operation, event.alert, event.actor_name) == ("sys.restore", True, "operator")
     assert "reason: fire; backup b7" in event.rule
     assert "tokens were dropped" in event.rule
     assert [each.operation for each in others] == ["sys.unseal", "sys.unseal"]
+
+
+async def test_a_restore_is_on_record_with_each_node() -> None:
+    """Of those that the vault had, and whichever opens it first; not of those that come later."""
+    nodes = ("new", "node-1", "node-1", "later", "node-2", "node-2")
+    found = [each.operation for each in await restored(*nodes, awaited=("node-1", "node-2"))]
+    assert found == [
+        "sys.restore", "sys.unseal", "sys.restore", "sys.unseal", "sys.unseal", "sys.unseal",
+        "sys.restore", "sys.unseal", "sys.unseal",
+    ]  # fmt: skip
+    left = [each.operation for each in await restored("node-1", awaited=("node-1", "node-2"))]
+    assert left == ["sys.restore", "sys.unseal"]

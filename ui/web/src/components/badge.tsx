@@ -17,6 +17,9 @@ const STATUS_STYLES: Record<string, StatusStyle> = {
   unknown: ["muted", "ring", "Never seen"],
   pending: ["info", "ring"],
   active: ["good", "full"],
+  good: ["good", "check"],
+  unproven: ["warn", "ring"],
+  off: ["muted", "bar"],
   locked: ["bad", "bar"],
   retired: ["muted", "bar"],
   applied: ["good", "check"],
@@ -96,6 +99,14 @@ export function StatusBadge({ status, filled = false, label }: StatusBadgeProps)
 /** The status of an agent's policy bundle. Here `unknown` means that the bundle was not issued. */
 export function PolicyStatusBadge({ status }: { status: string }) {
   return <StatusBadge status={status === "unknown" ? "not_issued" : status} />;
+}
+
+/** The state of a vault's backups; a dash while none was reported. */
+export function BackupBadge({ state, certified }: { state: string; certified: boolean }) {
+  if (!state) return <span class="muted">–</span>;
+  if (state === "good" && !certified)
+    return <StatusBadge status="unproven" label="No certificate" />;
+  return <StatusBadge status={state} />;
 }
 
 /** The tone of a status, for charts and bars beside it. */

@@ -40,12 +40,19 @@ export interface AgentRow {
   why: string;
   wanted: number;
   applied: number;
+  /** Of its vault: the state of the backups, empty if none was reported; the time of the newest. */
+  backup: BackupState | "";
+  backup_at: number;
+  /** Whether a restore certificate proves a recent backup of its vault. */
+  certified: boolean;
   requests: number | null;
   errors: number | null;
   p50: number | null;
   p99: number | null;
   secrets: number | null;
 }
+
+export type BackupState = "off" | "good" | "late" | "failed" | "unproven";
 
 /** Topic `curves`, key Unix seconds. */
 export interface FleetSample {
@@ -119,6 +126,17 @@ export interface AgentSections {
     not_after: number;
     renew_at: number;
     standing: string;
+  };
+  /** Of its vault, as its nodes report. */
+  backup: {
+    state: BackupState | "";
+    newest: number;
+    proven: number;
+    count: number;
+    rto: number;
+    rpo: number;
+    certificate: string;
+    certified: boolean;
   };
   audit: { size: number; root: string; at: number; fault: string; disputed: boolean };
   metrics: {

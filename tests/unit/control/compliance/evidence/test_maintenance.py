@@ -3,18 +3,20 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.compliance.evidence.maintenance import NO_BACKUPS, total_growth
+from control.compliance.evidence.maintenance import NO_BACKUPS, NO_RESTORES, total_growth
 from control.core import Core
+from control.model.backups import BackupRecord
 from control.model.compliance import Evidence, Result
 from control.model.records import Sample
 from control.model.reported_values import MAX_COUNT
 from control.model.usage import SecretInventory
 from control.services import agent_metrics, key_rotation
-from control.store import usage
+from control.store import agents, backups, usage
 from control.store.rows import Tx
-from protocols.instant import SECOND
+from protocols.instant import DAY, HOUR, SECOND
 from tests.unit.control.fleet import enrolled
 
 Shown = Callable[[], Awaitable[dict[str, Evidence]]]
@@ -40,17 +42,48 @@ async def test_reports_of_agents_are_believed_and_named(
     for name in ("backups", "rotations", "keys"):
         assert (await shown())[f"upkeep.{name}"].result is Result.NOT_EVIDENCED, name
     assert (await shown())["upkeep.backups"].lacking == NO_BACKUPS
-    for hour, backups in enumerate((1, 4)):
+    for hour, count in enumerate((1, 4)):
         at = world.now() // SECOND - 7200 + 3600 * hour
 
-        def ingest(tx: Tx, at: int = at, backups: int = backups) -> None:
-            figures = {"backups": backups, "backup_failures": 0}
+        def ingest(tx: Tx, at: int = at, count: int = count) -> None:
+            figures = {"backups": count, "backup_failures": 0}
             agent_metrics.ingest_figures(tx, "acme", "one", at, figures, now=world.now() // SECOND)
 
         await core.store.write(ingest)
     item = (await shown())["upkeep.backups"]
     assert (item.result, item.exceptions) == (Result.PARTLY, ("two",))
     assert item.figures["backups"] == 3
+
+
+async def test_nodes_of_a_vault_share_its_backups(
+    core: Core, world: FakeWorld, shown: Shown
+) -> None:
+    """One of them makes and reports them; only vaults without a proof are named."""
+    await enrolled(core, world, "a", "b", "bare")
+    assert (await shown())["upkeep.restores"].lacking == NO_RESTORES
+    for name in ("a", "b"):
+        await core.store.write(lambda tx, n=name: agents.put_vault_id(tx, "acme", n, "shared"))
+    now = world.now()
+    row = BackupRecord(
+        org="acme", vault="b", state="good", newest=now - HOUR, proven=now - HOUR, count=1,
+        period=86_400, rto=42, rpo=0, certificate=b"c" * 32, at=now,
+    )  # fmt: skip
+    await core.store.write(lambda tx: backups.put_records(tx, row))
+    found = await shown()
+    made, proven = found["upkeep.backups"], found["upkeep.restores"]
+    assert (made.result, made.exceptions) == (Result.PARTLY, ("bare",))
+    assert (proven.result, proven.exceptions) == (Result.PARTLY, ("bare",))
+    assert proven.figures == {"vaults": 2, "told": 1, "proven": 1, "rto": 42}
+    assert [proof.value for proof in proven.proofs] == [(b"c" * 32).hex()]
+    stale = replace(row, proven=now - 30 * DAY, state="unproven")
+    await core.store.write(lambda tx: backups.put_records(tx, stale))
+    item = (await shown())["upkeep.restores"]
+    assert (item.result, item.exceptions) == (Result.GAP, ("a", "bare"))
+    off = replace(row, state="off", newest=0, proven=0, certificate=bytes(32))
+    await core.store.write(lambda tx: backups.put_records(tx, off))
+    found = await shown()
+    assert found["upkeep.backups"].result is Result.NOT_EVIDENCED
+    assert found["upkeep.restores"].result is Result.NOT_EVIDENCED
 
 
 async def test_secrets_that_are_old_are_owed(core: Core, world: FakeWorld, shown: Shown) -> None:

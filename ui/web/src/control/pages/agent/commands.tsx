@@ -23,8 +23,8 @@ interface Command {
 }
 
 /**
- * The commands of the link protocol that agents implement. Agents do not implement `run_backup`
- * yet. `rotate_kek` needs the permission of the agent's owner.
+ * The commands of the link protocol. `rotate_kek` and `run_backup` need the permission of the
+ * agent's owner.
  */
 const COMMANDS: readonly (readonly [string, string])[] = [
   ["send_metrics", "Send metrics"],
@@ -32,6 +32,7 @@ const COMMANDS: readonly (readonly [string, string])[] = [
   ["send_policy_status", "Send policy status"],
   ["renew_certificate", "Renew certificate"],
   ["rotate_kek", "Rotate key (if the agent's owner allows it)"],
+  ["run_backup", "Run backup (if the agent's owner allows it)"],
 ];
 const OUTCOME_STATUS: Record<string, string> = {
   done: "ok",

@@ -1,10 +1,10 @@
 import type { ComponentChildren } from "preact";
-import { PolicyStatusBadge, StatusBadge, TagList } from "../../../components/badge";
+import { BackupBadge, PolicyStatusBadge, StatusBadge, TagList } from "../../../components/badge";
 import { Card, DescriptionList } from "../../../components/card";
 import { CopyButton } from "../../../components/copy-button";
 import { RelativeTime } from "../../../components/time";
 import type { AgentSections } from "../../../lib/api-types";
-import { formatCount, humanize } from "../../../lib/format";
+import { formatCount, formatDuration, humanize, pluralize } from "../../../lib/format";
 import { hasRole, inOrganization } from "../../../lib/session";
 import { AcceptLogAction } from "./actions";
 
@@ -31,6 +31,7 @@ export function AgentOverview({
   policies,
   certificate,
   audit,
+  backup,
 }: Sections & { vault: string }) {
   return (
     <div class="masonry">
@@ -61,6 +62,12 @@ export function AgentOverview({
         ) : (
           <NotReported>No certificate yet.</NotReported>
         )}
+      </Card>
+      <Card
+        title="Backups"
+        aside={backup?.state && <BackupBadge state={backup.state} certified={backup.certified} />}
+      >
+        {backup?.state ? backupFacts(backup) : <NotReported />}
       </Card>
       <Card
         title="Audit log witness"
@@ -147,6 +154,32 @@ function certificateFacts(row: AgentSections["certificate"]) {
         ["Valid from", <RelativeTime at={row.not_before} key="since" />],
         ["Renews", <RelativeTime at={row.renew_at} key="renews" />],
         ["Expires", <RelativeTime at={row.not_after} key="expires" />],
+      ]}
+    />
+  );
+}
+
+function backupFacts(row: AgentSections["backup"]) {
+  const { certificate } = row;
+  return (
+    <DescriptionList
+      rows={[
+        ["Newest", row.newest ? <RelativeTime at={row.newest} key="newest" /> : "Never"],
+        ["Newest proven", row.proven ? <RelativeTime at={row.proven} key="proven" /> : "Never"],
+        ["Kept", pluralize(row.count, "backup")],
+        ["Restore time", certificate ? formatDuration(row.rto) : "–"],
+        ["Data loss", certificate ? formatDuration(row.rpo) : "–"],
+        [
+          "Certificate",
+          certificate ? (
+            <span class="line" key="certificate">
+              <code>{certificate.slice(0, 16)}…</code>
+              <CopyButton text={certificate} label="Copy the certificate's hash" />
+            </span>
+          ) : (
+            "None"
+          ),
+        ],
       ]}
     />
   );

@@ -11,6 +11,8 @@ export interface AgentFilter {
   tag: string;
   version: string;
   vault: string;
+  /** A state of backups, or `uncertified`. */
+  backup: string;
 }
 
 /** A vault with its nodes. The key is its id, or the name of an agent that says none. */
@@ -27,10 +29,15 @@ export interface FleetSummary {
   vaults: number;
   states: Record<string, number>;
   policies: Record<string, number>;
+  /** By state of the backups, and `uncertified`. */
+  backups: Record<string, number>;
   versions: Record<string, number>;
   tags: Record<string, number>;
   secrets: number;
 }
+
+/** Filter for vaults without a fresh restore certificate. */
+export const UNCERTIFIED = "uncertified";
 
 /** All agents except retired ones. */
 export function currentAgents(fleet: Collection<AgentRow>): Agent[] {
@@ -49,7 +56,7 @@ export function policyOutcome({ life, policy }: Pick<AgentRow, "life" | "policy"
 
 export function filterAgents(
   rows: readonly Agent[],
-  { text, state, tag, version, vault }: AgentFilter,
+  { text, state, tag, version, vault, backup }: AgentFilter,
 ): Agent[] {
   const wanted = text.trim().toLowerCase();
   return rows.filter(
@@ -58,6 +65,7 @@ export function filterAgents(
       (!tag || row.tags.includes(tag)) &&
       (!version || row.version === version) &&
       (!vault || row.vault_id === vault) &&
+      (!backup || row.backup === backup || (backup === UNCERTIFIED && !row.certified)) &&
       (!wanted || row.key.includes(wanted) || row.tags.some(each => each.includes(wanted))),
   );
 }
@@ -68,6 +76,7 @@ export function summarize(rows: readonly Agent[]): FleetSummary {
     vaults: 0,
     states: {},
     policies: {},
+    backups: {},
     versions: {},
     tags: {},
     secrets: 0,
@@ -76,6 +85,8 @@ export function summarize(rows: readonly Agent[]): FleetSummary {
     increment(sum.states, row.state);
     const outcome = policyOutcome(row);
     if (outcome) increment(sum.policies, outcome);
+    if (row.backup) increment(sum.backups, row.backup);
+    if (!row.certified) increment(sum.backups, UNCERTIFIED);
     if (row.version) increment(sum.versions, row.version);
     for (const tag of row.tags) increment(sum.tags, tag);
   }

@@ -1,6 +1,6 @@
 import type { ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import { PolicyStatusBadge, StatusBadge, TagList } from "../../../components/badge";
+import { BackupBadge, PolicyStatusBadge, StatusBadge, TagList } from "../../../components/badge";
 import { Button } from "../../../components/button";
 import { Card } from "../../../components/card";
 import { SearchInput, Select } from "../../../components/field";
@@ -16,6 +16,7 @@ import {
   filterAgents,
   isReporting,
   rankByCount,
+  UNCERTIFIED,
 } from "./agent-rows";
 
 const MAX_OPTIONS = 100; // for each filter, the most frequent; the search finds the rest
@@ -23,6 +24,8 @@ const URGENCY = [
   ...["refusing", "sealed", "offline", "locked", "degraded", "late"],
   ...["pending", "unknown", "online"],
 ];
+
+const BACKUP_URGENCY = ["late", "failed", "unproven", "off", "", "good"];
 
 const COLUMNS: Column<Agent>[] = [
   {
@@ -60,6 +63,14 @@ const COLUMNS: Column<Agent>[] = [
     cell: ({ policy }) =>
       policy ? <PolicyStatusBadge status={policy} /> : <span class="muted">None</span>,
     sortBy: row => row.policy || null,
+  },
+  {
+    name: "backup",
+    title: "Backups",
+    width: "7.5rem",
+    wideOnly: true,
+    cell: row => <BackupBadge state={row.backup} certified={row.certified} />,
+    sortBy: row => BACKUP_URGENCY.indexOf(row.backup),
   },
   {
     name: "requests",
@@ -109,10 +120,10 @@ export function AgentTable(props: AgentTableProps) {
   const [rows, summary] = [props.rows.value, props.summary.value];
   const param = (name: string) => query.value.get(name) ?? "";
   const [text, state, tag, version] = [param("q"), param("state"), param("tag"), param("version")];
-  const vault = param("vault");
+  const [vault, backup] = [param("vault"), param("backup")];
   const shown = useMemo(
-    () => filterAgents(rows, { text, state, tag, version, vault }),
-    [rows, text, state, tag, version, vault],
+    () => filterAgents(rows, { text, state, tag, version, vault, backup }),
+    [rows, text, state, tag, version, vault, backup],
   );
   const all = shown.length === rows.length;
   return (
@@ -148,6 +159,12 @@ export function AgentTable(props: AgentTableProps) {
           onChange={value => setQuery({ version: value })}
           options={filterOptions("Any version", summary.versions)}
         />
+        <Select
+          aria-label="Backups"
+          value={backup}
+          onChange={value => setQuery({ backup: value })}
+          options={backupOptions(summary.backups)}
+        />
         {vault && <Button onClick={() => setQuery({ vault: "" })}>All vaults</Button>}
       </div>
       <Table
@@ -162,6 +179,11 @@ export function AgentTable(props: AgentTableProps) {
       />
     </Card>
   );
+}
+
+function backupOptions({ uncertified = 0, ...states }: Record<string, number>): [string, string][] {
+  const others = filterOptions("Any backups", states);
+  return [...others, [UNCERTIFIED, `No fresh certificate (${formatCount(uncertified)})`]];
 }
 
 function filterOptions(any: string, counts: Record<string, number>): [string, string][] {

@@ -1,0 +1,360 @@
+"""The agent's backups: schedule, retries, retention, trust and cancellation."""
+
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import trio
+
+from protocols.instant import DAY, HOUR, MINUTE, SECOND
+from tests.contract.backup.managed import BY, START, Managed, Place
+from tests.contract.backup.samples import fill
+from tests.support.vaults import Vault
+from vault.backup.format import DATA, MANIFEST
+from vault.crypto.backup_keys import Identity
+from vault.errors import ConflictError, NotFoundError
+from vault.model.backup import BackupState
+from vault.model.backup_runs import CreateBackup, ListBackups, RunOutcome
+
+SECONDS_A_DAY = 86_400.0
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Iterator[Vault]:
+    """A small one in a file."""
+    made = Vault(f"sqlite:///{tmp_path}/vault.db")
+    with made.opened():
+        fill(made, 3)
+        yield made
+
+
+@pytest.fixture
+def managed(vault: Vault) -> Managed:
+    """With two destinations."""
+    return Managed(vault, {"one": Place(), "two": Place()})
+
+
+async def test_the_first_backup_is_made_at_once_and_the_next_by_the_schedule(
+    managed: Managed,
+) -> None:
+    """Full, then incremental; nothing between two times."""
+    async with managed.serving():
+        first = await managed.tick()
+        assert first is not None
+        assert [each.kind for each in first.results] == ["full", "full"]
+        managed.change()
+        assert await managed.tick() is None
+        managed.world.advance(SECONDS_A_DAY)
+        second = await managed.tick()
+        assert second is not None
+        assert [each.kind for each in second.results] == ["incremental", "incremental"]
+        assert managed.manager.report().state is BackupState.GOOD
+    assert [event.result for event in managed.events] == ["ok"] * 4
+
+
+async def test_missed_times_are_made_up_once(managed: Managed) -> None:
+    """Whether the agent was down or sealed for a day or for ten."""
+    async with managed.serving():
+        await managed.tick()
+    managed.world.advance(10 * SECONDS_A_DAY)
+    async with managed.serving():
+        assert await managed.tick() is not None
+        for _ in range(10):
+            managed.world.advance(60.0)
+            assert await managed.tick() is None
+
+
+async def test_a_full_one_after_the_interval(managed: Managed) -> None:
+    """Seven days after the last full one, whatever was made by hand between."""
+    kinds = []
+    async with managed.serving():
+        for _ in range(15):
+            run = await managed.tick()
+            assert run is not None
+            kinds.append(run.results[0].kind)
+            managed.change()
+            managed.world.advance(SECONDS_A_DAY)
+    assert [day for day, kind in enumerate(kinds) if kind == "full"] == [0, 7, 14]
+
+
+async def test_a_failure_is_tried_again_with_growing_pauses(managed: Managed) -> None:
+    """One destination alone; its failures outlive a start, and end with a success."""
+    managed.places["one"].fails = True
+    async with managed.serving():
+        run = await managed.tick()
+        assert run is not None
+        assert run.outcome is RunOutcome.FAILED
+        assert [bool(each.error_code) for each in run.results] == [True, False]
+    async with managed.serving():
+        attempts = []
+        for minute in range(1, 200):
+            managed.world.advance(60.0)
+            if run := await managed.tick():
+                assert [each.destination for each in run.results] == ["one"]
+                attempts.append(minute)
+        assert attempts[:6] == [1, 3, 7, 15, 31, 63]
+        assert all(later - sooner == 60 for sooner, later in pairwise(attempts[5:]))
+        assert managed.manager.report().state is BackupState.FAILED
+        assert (await managed.manager.read_schedule()).destinations[0].failures == 9
+        managed.places["one"].fails = False
+        managed.world.advance(3600.0)
+        assert await managed.tick() is not None
+        assert managed.manager.report().state is BackupState.GOOD
+        assert (await managed.manager.read_schedule()).destinations[0].failures == 0
+
+
+async def test_a_scheduled_time_ends_the_pause(managed: Managed) -> None:
+    """The next attempt is then, if the pause would last longer."""
+    managed.places["one"].fails = True
+    async with managed.serving():
+        for _ in range(8):
+            await managed.tick()
+            managed.world.advance(3600.0)
+        due = (await managed.manager.read_schedule()).destinations[0].next
+        assert due <= managed.world.now() + HOUR
+
+
+async def test_backups_from_the_future_do_not_stop_the_schedule(managed: Managed) -> None:
+    """The clock was ahead when they were made, and was set back."""
+    async with managed.serving():
+        await managed.tick()
+        managed.world.advance(1.0)
+        ahead = await managed.back_up()
+        assert ahead.outcome is RunOutcome.SUCCEEDED
+    for place in managed.places.values():
+        assert len(place.objects) == 4
+    behind = Managed(managed.vault, managed.places)
+    behind.world = type(managed.world)(START - DAY)
+    async with behind.serving():
+        run = await behind.tick()
+        assert run is not None
+        assert {each.kind for each in run.results} == {"full"}
+        assert await behind.tick() is None
+
+
+async def test_late(managed: Managed) -> None:
+    """More than an hour after a time that was missed."""
+    async with managed.serving() as manager:
+        await managed.tick()
+        due = (await manager.read_schedule()).next
+        managed.world.advance((due + HOUR - managed.world.now()) / SECOND)
+        assert manager.report().state is BackupState.GOOD
+        managed.world.advance(1.0)
+        assert manager.report().state is BackupState.LATE
+
+
+async def test_retention_keeps_whole_chains(vault: Vault) -> None:
+    """Of 30 daily ones the newest 3 stay, with the full one below them."""
+    managed = Managed(vault, {"one": Place()}, keep_count=3, keep_age=DAY)
+    async with managed.serving():
+        for _ in range(30):
+            await managed.tick()
+            managed.change()
+            managed.world.advance(SECONDS_A_DAY)
+    catalog = managed.catalog("one")
+    assert not catalog.incomplete
+    newest = catalog.verified[-1]
+    assert newest.manifest is not None
+    assert len(catalog.verified) == max(
+        newest.manifest.depth + 1, 3 + catalog.verified[-3].manifest.depth
+    )  # type: ignore[union-attr]
+    assert not catalog.orphans
+
+
+async def test_locked_objects_stay_and_are_tried_again(vault: Vault) -> None:
+    """With all that they build on; once the lock is over they go."""
+    place = Place()
+    managed = Managed(vault, {"one": place}, keep_count=1, keep_age=MINUTE, full_interval=SECOND)
+    async with managed.serving():
+        first = await managed.back_up()
+        place.locked.add(first.results[0].backup + MANIFEST)
+        for _ in range(3):
+            managed.world.advance(3600.0)
+            await managed.back_up(full=True)
+        assert first.results[0].backup in managed.catalog("one").entries
+        assert len(managed.catalog("one").entries) == 2
+        place.locked.clear()
+        managed.world.advance(3600.0)
+        await managed.back_up(full=True)
+    assert len(managed.catalog("one").entries) == 1
+
+
+async def test_abandoned_data_goes_after_a_day_and_foreign_data_never(vault: Vault) -> None:
+    """Data of this vault whose manifest is gone; what is not a backup of this vault stays."""
+    place = Place()
+    managed = Managed(vault, {"one": place}, full_interval=SECOND)
+    async with managed.serving():
+        first = (await managed.back_up()).results[0].backup
+        del place.objects[first + MANIFEST]
+        place.objects["other.backup"] = b"something else"
+        place.objects["note.txt"] = b"a note"
+        foreign = place.objects[first + DATA].replace(b'"vault-1"', b'"vault-2"')
+        place.objects["foreign.backup"] = foreign
+        managed.world.advance(3600.0)
+        await managed.back_up()
+        assert first + DATA in place.objects
+        managed.world.advance(SECONDS_A_DAY)
+        await managed.back_up()
+    assert first + DATA not in place.objects
+    assert {"other.backup", "note.txt", "foreign.backup"} <= set(place.objects)
+
+
+async def test_only_signed_manifests_decide(managed: Managed) -> None:
+    """A forged one is no base, keeps nothing, is listed with why, and is not removed."""
+    place = managed.places["one"]
+    async with managed.serving() as manager:
+        made = (await managed.back_up("one")).results[0].backup
+        forged = place.objects[made + MANIFEST].replace(made.encode(), b"forged")
+        place.objects["forged" + MANIFEST] = forged
+        place.objects["forged" + DATA] = place.objects[made + DATA]
+        place.objects["broken" + MANIFEST] = b"nothing of ours"
+        managed.change()
+        run = await managed.back_up("one")
+        assert run.results[0].kind == "incremental"
+        listed = {one.id: one for one in (await manager.list_backups(ListBackups())).backups}
+        assert listed["forged"].fault
+        assert listed["broken"].fault
+        assert not listed[made].fault
+        with pytest.raises(ConflictError) as refused:
+            await manager.delete_backup("forged", "")
+        assert refused.value.code == "backup_unverified"
+    assert "forged" + MANIFEST in place.objects
+
+
+async def test_a_chain_that_lacks_something_is_no_base(managed: Managed) -> None:
+    """Neither data nor base may be missing; the next backup is a full one then."""
+    place = managed.places["one"]
+    async with managed.serving() as manager:
+        first = (await managed.back_up("one")).results[0].backup
+        managed.change()
+        managed.world.advance(1.0)
+        second = (await managed.back_up("one")).results[0].backup
+        del place.objects[first + DATA]
+        assert (await managed.back_up("one")).results[0].kind == "full"
+        page = await manager.list_backups(ListBackups(destination="one"))
+        assert {one.id for one in page.backups if one.fault} == {first, second}
+
+
+async def test_what_an_incomplete_backup_builds_on_stays(vault: Vault) -> None:
+    """Its data may be put back."""
+    place = Place()
+    managed = Managed(vault, {"one": place}, keep_count=1, keep_age=MINUTE)
+    async with managed.serving():
+        base = (await managed.back_up()).results[0].backup
+        managed.change()
+        managed.world.advance(3600.0)
+        upon = (await managed.back_up()).results[0].backup
+        data = place.objects.pop(upon + DATA)
+        for _ in range(2):
+            managed.world.advance(3600.0)
+            await managed.back_up(full=True)
+    place.objects[upon + DATA] = data
+    assert {base, upon} <= {entry.id for entry in managed.catalog("one").verified}
+
+
+async def test_another_run_is_refused_meanwhile(managed: Managed) -> None:
+    """And so is a removal."""
+    holding, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        holding.set()
+        assert go_on.wait(20)
+
+    async with managed.serving() as manager:
+        made = (await managed.back_up("two")).results[0].backup
+        managed.places["one"].on_write = hold
+        begun = await manager.start(CreateBackup(destinations=("one",)), BY)
+        await trio.to_thread.run_sync(holding.wait)
+        with pytest.raises(ConflictError) as refused:
+            await manager.start(CreateBackup(), BY)
+        assert refused.value.code == "backup_running"
+        with pytest.raises(ConflictError):
+            await manager.delete_backup(made, "two")
+        assert await manager.find_due() == []
+        go_on.set()
+        assert (await managed.wait(begun)).outcome is RunOutcome.SUCCEEDED
+        await manager.delete_backup(made, "two")
+        with pytest.raises(NotFoundError):
+            await manager.read_backup(made, "")
+
+
+@pytest.mark.parametrize("how", ["cancel", "seal"])
+async def test_a_cancelled_run_leaves_nothing(managed: Managed, how: str) -> None:
+    """By request or since the vault closes: no object, a record of it, and the next one works."""
+    holding = threading.Event()
+    place = managed.places["one"]
+
+    def slow() -> None:
+        holding.set()
+        threading.Event().wait(0.01)
+
+    place.on_write = slow
+    for _ in range(40):
+        managed.change()
+    async with managed.serving() as manager:
+        begun = await manager.start(CreateBackup(destinations=("one",)), BY)
+        await trio.to_thread.run_sync(holding.wait)
+        if how == "cancel":
+            manager.cancel_run(begun.id)
+            ended = await managed.wait(begun)
+            assert ended.outcome is RunOutcome.CANCELLED
+    assert manager.read_run(begun.id).outcome is RunOutcome.CANCELLED
+    assert place.objects == {}
+    assert managed.events[-1].code == "backup_cancelled"
+    place.on_write = lambda: None
+    async with managed.serving():
+        assert (await managed.back_up("one")).outcome is RunOutcome.SUCCEEDED
+
+
+async def test_a_backup_whose_retention_is_cancelled_is_there(vault: Vault) -> None:
+    """It is on record as made, and the destination has not failed."""
+    place = Place()
+    managed = Managed(vault, {"one": place}, keep_count=1, keep_age=MINUTE)
+    holding, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        holding.set()
+        assert go_on.wait(20)
+
+    async with managed.serving() as manager:
+        await managed.back_up()
+        managed.world.advance(3600.0)
+        place.on_remove = hold
+        begun = await manager.start(CreateBackup(full=True), BY)
+        await trio.to_thread.run_sync(holding.wait)
+        manager.cancel_run(begun.id)
+        go_on.set()
+        ended = await managed.wait(begun)
+        assert ended.outcome is RunOutcome.CANCELLED
+        assert not (await manager.read_backup(ended.results[0].backup, "")).fault
+        assert (await manager.read_schedule()).destinations[0].failures == 0
+    assert managed.events[-1].result == "ok"
+
+
+async def test_a_backup_for_recipients_is_validated_from_outside(vault: Vault) -> None:
+    """Its rows are not, and the result says so."""
+    recipient = Identity.create()[0].recipient
+    managed = Managed(vault, {"one": Place()}, recipients=(recipient,))
+    async with managed.serving() as manager:
+        made = (await managed.back_up()).results[0].backup
+        run = await managed.wait(await manager.start_validation(made, "", BY))
+    assert run.outcome is RunOutcome.SUCCEEDED
+    assert run.results[0].rows_verified is False
+
+
+async def test_pages_have_each_backup_once(managed: Managed) -> None:
+    """However many there are on a page."""
+    async with managed.serving() as manager:
+        for _ in range(4):
+            await managed.back_up()
+            managed.world.advance(1.0)
+        found, cursor = list[str](), ""
+        while True:
+            page = await manager.list_backups(ListBackups(limit=3, cursor=cursor))
+            found += [one.id for one in page.backups]
+            cursor = page.cursor
+            if not cursor:
+                break
+    assert len(found) == len(set(found)) == 8

@@ -1,0 +1,717 @@
+"""The agent's backups: made on request and by the schedule, listed, validated and removed.
+
+What decides is in the destinations: manifests that the vault has signed. Only failures are kept in
+the database, since a backup that was not made leaves no manifest. Each destination has a chain of
+its own, and one that fails does not stop the others. The work is done in threads; a run ends with
+the vault, and what it had not finished is no backup.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+import trio
+
+from actors import World
+from protocols import json_text
+from protocols.cron import next_time
+from protocols.errors import locate
+from protocols.instant import SECOND, rfc3339
+from vault.audit.record import AuditEvent
+from vault.backup.catalog import Catalog, Entry, read_catalog
+from vault.backup.create import create_backup
+from vault.backup.destinations.interface import Destination
+from vault.backup.format import Manifest, require_id
+from vault.backup.keys import VaultKeys
+from vault.backup.removal import clean_up, remove_backup
+from vault.backup.restore import read_backup_header, verify_backup, verify_outside
+from vault.backup.retention import removable
+from vault.backup.runs import MADE, VALIDATED, Run, RunHistory, run_event
+from vault.backup.schedule import (
+    NO_FAILURES,
+    Failures,
+    attempt_time,
+    is_late,
+    judge,
+)
+from vault.backup.threads import run_backup_work
+from vault.backup.watched import WatchedDestination, ignore_progress
+from vault.cluster.leases import BACKUP, Leases
+from vault.crypto.backup_keys import Recipient
+from vault.errors import (
+    ConflictError,
+    InternalError,
+    NotFoundError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
+from vault.metrics import BackupCounts
+from vault.model.backup import BackupReport
+from vault.model.backup_runs import (
+    BackupPage,
+    CreateBackup,
+    DestinationFault,
+    DestinationState,
+    ListBackups,
+    RunKind,
+    RunOutcome,
+    RunRequester,
+    RunResult,
+    RunState,
+    ScheduleState,
+    StoredBackup,
+)
+from vault.model.records import SystemRow
+from vault.store.bulk import Progress
+from vault.store.sql import SqlBackend
+from vault.store.store import Store
+from vault.store.tables import SYSTEM
+from vault.store.transaction import StoreTx
+
+LEASE_CHECK: Final = 1.0
+"""Seconds between two looks at whether the lease of a run still lasts."""
+ENDING_SECONDS: Final = 2.0
+"""For the record of a run that ends with the vault, and for giving its lease back."""
+THREADS: Final = 2
+"""A backup and a validation at once; each takes a core and, for a backup, a connection."""
+READING_THREADS: Final = 2
+"""For lists and removals, which do not wait for a run."""
+FAILURES_ROW: Final = "backup-failures"
+
+SCHEDULE_TIMES: Final = 50
+"""Times of the schedule that are looked at for the longest pause between two."""
+
+T = TypeVar("T")
+Work: TypeAlias = Callable[[Run], Awaitable[None]]
+log: Final = logging.getLogger("freehold.backup")
+
+
+@dataclass(frozen=True)
+class BackupPlan:
+    """What the configuration asks for. Durations in nanoseconds."""
+
+    enabled: bool
+    schedule: str
+    full_interval: int
+    keep_count: int
+    keep_age: int
+    recipients: tuple[Recipient, ...]
+    destinations: Mapping[str, Destination]
+    include_secrets: bool = True
+    compress: bool = True
+
+
+@dataclass(frozen=True)
+class BackupParts:
+    """What the manager works with.
+
+    `proven`: when the newest full backup that was restored as a test was made, in Unix nanoseconds;
+    None: nothing tests. `on_made`: after each backup, with its destination and manifest.
+    """
+
+    plan: BackupPlan
+    backend: SqlBackend | None
+    keys: VaultKeys
+    store: Store
+    leases: Leases
+    world: World
+    record: Callable[[AuditEvent], Awaitable[object]]
+    counts: BackupCounts = field(default_factory=BackupCounts)
+    proven: Callable[[], int | None] = field(default=lambda: None)
+    on_made: Callable[[str, Manifest], None] = field(default=lambda _destination, _manifest: None)
+
+
+class BackupManager:
+    """Serves the operations `backup.*`. `serve` must run while it does."""
+
+    def __init__(self, parts: BackupParts) -> None:
+        self._parts = parts
+        self._plan = parts.plan
+        self._world = parts.world
+        self._runs = RunHistory()
+        self._current: dict[RunKind, Run] = {}
+        self._catalogs: dict[str, Catalog] = {}
+        self._faults: dict[str, DestinationFault] = {}
+        self._failures: dict[str, Failures] = {}
+        self._orphans: dict[tuple[str, str], int] = {}  # since when they are seen
+        self._since = parts.world.now()
+        self._threads = trio.CapacityLimiter(THREADS)
+        self._reading = trio.CapacityLimiter(READING_THREADS)
+        self._is_known = False
+        self._is_serving = False
+        self._is_removing = False
+        self._begun, self._waiting = trio.open_memory_channel[tuple[Run, Work]](len(RunKind))
+
+    # What is asked for.
+
+    async def list_backups(self, asked: ListBackups) -> BackupPage:
+        """A page of all backups, the newest first. Raises `ValidationError`, `NotFoundError`."""
+        names = self._names((asked.destination,) if asked.destination else ())
+        await self._refresh(names)
+        found = [
+            entry.stored(name)
+            for name in names
+            for entry in self._catalogs.get(name, Catalog()).entries.values()
+        ]
+        found.sort(key=_page_key, reverse=True)
+        if asked.cursor:
+            behind = _decode_cursor(asked.cursor)
+            found = [each for each in found if _page_key(each) < behind]
+        page, more = found[: asked.limit], len(found) > asked.limit
+        return BackupPage(
+            backups=tuple(page),
+            faults=tuple(self._faults[name] for name in names if name in self._faults),
+            cursor=_encode_cursor(page[-1]) if more else "",
+        )
+
+    async def read_backup(self, backup: str, destination: str) -> StoredBackup:
+        """One backup. Raises `NotFoundError`, `UnavailableError`."""
+        name, entry = await self._find(backup, destination)
+        return entry.stored(name)
+
+    async def start(self, wanted: CreateBackup, by: RunRequester) -> RunState:
+        """Begin a backup. Raises `ConflictError` (`backup_running`), `NotFoundError`."""
+        names = self._names(wanted.destinations)
+        if not names:
+            raise NotFoundError(
+                "backup_destination_missing",
+                "the agent has no destination for backups: configure backup.destinations",
+            )
+        run = self._new_run(RunKind.BACKUP, by)
+        try:
+            await self._take_lease()
+            self._spawn(run, partial(self._back_up_all, names=names, full=wanted.full))
+        except BaseException:
+            await self._give_back()
+            del self._current[RunKind.BACKUP]
+            raise
+        return run.state
+
+    async def start_validation(self, backup: str, destination: str, by: RunRequester) -> RunState:
+        """Begin to read a backup and all that it builds on. Raises as `start`."""
+        name, _ = await self._find(backup, destination)
+        run = self._new_run(RunKind.VALIDATION, by)
+        try:
+            self._spawn(run, partial(self._validate, name=name, backup=backup))
+        except BaseException:
+            del self._current[RunKind.VALIDATION]
+            raise
+        return run.state
+
+    async def delete_backup(self, backup: str, destination: str) -> StoredBackup:
+        """Remove one of the vault's own backups, which no other builds on.
+
+        Raises `ConflictError` (`backup_needed`, `backup_running`, `backup_unverified`),
+        `NotFoundError`, `UnavailableError`.
+        """
+        if self._current or self._is_removing:
+            raise _running("a run or another removal goes on")
+        self._is_removing = True
+        try:
+            await self._take_lease()
+            return await self._delete_backup(backup, destination)
+        finally:
+            await self._give_back()
+            self._is_removing = False
+
+    async def _delete_backup(self, backup: str, destination: str) -> StoredBackup:
+        name, entry = await self._find(backup, destination)
+        if not entry.signed:
+            raise ConflictError(
+                "backup_unverified",
+                f"{entry.fault}. An agent removes only backups that its own vault has signed: "
+                "remove it at the destination",
+            )
+        if users := self._catalogs[name].users(backup):
+            raise ConflictError(
+                "backup_needed", f"{users[-1]} builds on it: delete that one before", by=users
+            )
+        await self._read(name, partial(remove_backup, backup=backup))
+        await self._refresh([name])
+        return entry.stored(name)
+
+    def list_runs(self) -> tuple[RunState, ...]:
+        """The last runs, the newest first."""
+        return self._runs.states()
+
+    def read_run(self, run: str) -> RunState:
+        """Raises `NotFoundError`."""
+        return self._runs.get(run).state
+
+    def cancel_run(self, run: str) -> RunState:
+        """End a run; it has ended when its outcome says so. Raises `NotFoundError`."""
+        found = self._runs.get(run)
+        if not found.ended:
+            found.fail("backup_cancelled", "the run was cancelled on request")
+            found.scope.cancel()
+        return found.state
+
+    async def read_schedule(self) -> ScheduleState:
+        """When backups are made, and how they do."""
+        await self._refresh(list(self._plan.destinations))
+        report, now = self.report(), self._world.now()
+        states = tuple(self._destination_state(name, now) for name in self._plan.destinations)
+        times = [state.next for state in states if state.next]
+        return ScheduleState(
+            enabled=self._plan.enabled,
+            schedule=self._plan.schedule,
+            full_interval=self._plan.full_interval,
+            retention_count=self._plan.keep_count,
+            retention_age=self._plan.keep_age,
+            state=report.state,
+            next=min(times, default=0),
+            newest=report.newest,
+            proven=report.proven,
+            count=report.count,
+            destinations=states,
+        )
+
+    # What is reported.
+
+    def report(self) -> BackupReport:
+        """How the backups do, by the last look at the destinations."""
+        now, plan = self._world.now(), self._plan
+        catalogs = [self._catalogs.get(name, Catalog()) for name in plan.destinations]
+        newest = [_created(catalog.newest(now)) for catalog in catalogs]
+        full = [_created(catalog.newest(now, full=True)) for catalog in catalogs]
+        proven = self._parts.proven()
+        state = judge(
+            enabled=plan.enabled,
+            failed=any(self._failures_of(name).count for name in plan.destinations),
+            late=any(is_late(plan.schedule, one, since=self._since, now=now) for one in newest),
+            proven=proven,
+            newest_full=max(full, default=0),
+        )
+        count = sum(len(catalog.verified) for catalog in catalogs)
+        return BackupReport(state, max(newest, default=0), proven or 0, count)
+
+    def known_report(self) -> BackupReport | None:
+        """As `report`; None until the destinations were looked at."""
+        return self.report() if self._is_known else None
+
+    def period_seconds(self) -> int:
+        """The longest time between two backups by the schedule; 0 without one."""
+        if not self._plan.enabled:
+            return 0
+        times = [self._world.now()]
+        for _ in range(SCHEDULE_TIMES):
+            times.append(next_time(self._plan.schedule, times[-1]))
+        return max(later - sooner for sooner, later in pairwise(times[1:])) // SECOND
+
+    @property
+    def has_destinations(self) -> bool:
+        """Whether the agent can make backups."""
+        return bool(self._plan.destinations)
+
+    def age_seconds(self) -> float:
+        """Of the newest backup, at the destination where it is oldest; 0 where there is none."""
+        now = self._world.now()
+        newest = [
+            _created(self._catalogs.get(name, Catalog()).newest(now))
+            for name in self._plan.destinations
+        ]
+        return max(((now - one) / SECOND for one in newest if one), default=0.0)
+
+    def count_failing(self) -> int:
+        """How many destinations have failed at the last run."""
+        return sum(self._failures_of(name).count > 0 for name in self._plan.destinations)
+
+    async def find_due(self) -> list[str]:
+        """The destinations that are due for a scheduled backup, by a new look at them.
+
+        A time that was missed is made up once.
+        """
+        if not self._plan.enabled or not self._due():
+            return []
+        await self._refresh(list(self._plan.destinations))
+        return self._due()
+
+    async def refresh(self) -> None:
+        """Look at all destinations, for what is reported of them."""
+        await self._refresh(list(self._plan.destinations))
+        self._is_known = True
+
+    # Runs.
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Run what is begun, for the length of the block; behind it nothing half done is left."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._begin_runs)
+            self._is_serving = True
+            try:
+                yield
+            finally:
+                self._is_serving = False
+                nursery.cancel_scope.cancel()
+
+    async def _begin_runs(self) -> None:
+        async with trio.open_nursery() as nursery:
+            async for run, work in self._waiting:
+                nursery.start_soon(self._run, run, work)
+
+    def _new_run(self, kind: RunKind, by: RunRequester) -> Run:
+        if kind in self._current:
+            raise _running(f"{kind} {self._current[kind].id} goes on")
+        if self._is_removing:
+            raise _running("a backup is being removed")
+        if not self._is_serving:
+            raise UnavailableError("sealed", "the vault is being sealed")
+        if self._parts.backend is None:
+            raise UnavailableError("backup_unavailable", "this kind of database has no backups")
+        run = Run(self._world.new_request_id(), kind, by, self._world.now())
+        self._current[kind] = run
+        return run
+
+    def _spawn(self, run: Run, work: Work) -> None:
+        """Have `serve` begin it: outside of the caller's task, its deadlines and its fences."""
+        self._runs.add(run)
+        self._begun.send_nowait((run, work))
+
+    async def _run(self, run: Run, work: Work) -> None:
+        begun, outcome = self._world.uptime(), RunOutcome.CANCELLED
+        try:
+            with run.scope:
+                await work(run)
+            if not run.scope.cancelled_caught:
+                outcome = RunOutcome.FAILED if run.error_code else RunOutcome.SUCCEEDED
+        finally:
+            if outcome is RunOutcome.CANCELLED:
+                run.fail("backup_cancelled", "the vault was sealed, or the agent stopped")
+                await self._record_cancelled(run)
+            if run.kind is RunKind.BACKUP:
+                self._parts.counts.last_seconds = self._world.uptime() - begun
+                await self._give_back()
+            # Told last, all at once: whoever sees the end may begin the next run.
+            run.phase, run.outcome, run.ended = "Finished", outcome, self._world.now()
+            del self._current[run.kind]
+
+    async def _back_up_all(self, run: Run, *, names: list[str], full: bool) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_lease, run)
+            for name in names:
+                run.begin(name)
+                try:
+                    result = await self._back_up(run, name, full=full)
+                except Exception as error:  # noqa: BLE001  # the other destinations go on
+                    failure = _failure(run, error)
+                    result = RunResult(
+                        destination=name, error_code=failure.code, error=failure.message
+                    )
+                    await self._note_failure(name, failure)
+                    run.fail(failure.code, f"{name}: {failure.message}")
+                run.results.append(result)
+                await self._record(run, MADE, result)
+            nursery.cancel_scope.cancel()
+
+    async def _back_up(self, run: Run, name: str, *, full: bool) -> RunResult:
+        """One destination: its catalog, a backup, and what retention removes."""
+        catalog = await self._read_catalog(name, Catalog())
+        now, backup = self._world.now(), self._world.new_request_id()
+        base = None if full else catalog.base(now, self._plan.full_interval)
+        backend = self._parts.backend
+        if backend is None:
+            raise UnavailableError("backup_unavailable", "this kind of database has no backups")
+        destination = WatchedDestination(self._plan.destinations[name], run.count_bytes)
+
+        def work(progress: Progress) -> Manifest:
+            return create_backup(
+                backend,
+                destination,
+                self._parts.keys,
+                backup=backup,
+                created=rfc3339(now),
+                progress=progress,
+                base=base,
+                recipients=self._plan.recipients,
+                include_secrets=self._plan.include_secrets,
+                compress=self._plan.compress,
+            )
+
+        made = await run_backup_work(self._world, self._threads, work, run.progress)
+        run.made = RunResult(
+            destination=name,
+            backup=backup,
+            kind="full" if made.base is None else "incremental",
+            rows=made.records,
+            bytes=made.size,
+        )
+        self._parts.counts.made += 1
+        await self._note_success(name)
+        removed = await self._apply_retention(run, name)
+        self._parts.on_made(name, made)
+        return msgspec.structs.replace(run.made, removed=removed)
+
+    async def _apply_retention(self, run: Run, name: str) -> int:
+        """Remove what nothing keeps; returns how many. What cannot be removed stays for now.
+
+        Nothing is removed while the machine's clock is too far ahead to tell an age.
+        """
+        clock = self._world.clock
+        if clock.is_suspended:
+            return 0
+        run.phase, now = "Applying retention", clock.now()
+        try:
+            catalog = await self._read_catalog(name, self._catalogs.get(name, Catalog()))
+            gone = removable(
+                [entry.kept for entry in catalog.verified],
+                count=self._plan.keep_count,
+                age=self._plan.keep_age,
+                now=now,
+                held={entry.kept.base for entry in catalog.incomplete},
+            )
+            seen = self._note_orphans(name, catalog, now)
+            removed = await self._read(
+                name, partial(clean_up, gone=gone, orphans=seen, keys=self._parts.keys,
+                              now=now)
+            )  # fmt: skip
+            if removed:
+                await self._read_catalog(name, catalog)
+        except VaultError as error:
+            log.warning("retention at %s: %s", name, error.message)
+            return 0
+        return removed
+
+    def _note_orphans(self, name: str, catalog: Catalog, now: int) -> dict[str, int]:
+        """Data without a manifest, and since when it is seen."""
+        seen = {backup: self._orphans.get((name, backup), now) for backup in catalog.orphans}
+        kept = {key: time for key, time in self._orphans.items() if key[0] != name}
+        self._orphans = kept | {(name, backup): time for backup, time in seen.items()}
+        return seen
+
+    async def _validate(self, run: Run, *, name: str, backup: str) -> None:
+        run.begin(name)
+        destination = WatchedDestination(self._plan.destinations[name], run.count_bytes)
+        try:
+            rows = await run_backup_work(
+                self._world,
+                self._threads,
+                partial(_verify, destination, backup, self._parts.keys),
+                run.progress,
+            )
+            result = RunResult(
+                destination=name, backup=backup, rows=rows or 0, rows_verified=rows is not None
+            )
+        except Exception as error:  # noqa: BLE001  # it is reported as the run's
+            failure = _failure(run, error)
+            run.fail(failure.code, failure.message)
+            result = RunResult(
+                destination=name, backup=backup, error_code=failure.code, error=failure.message
+            )
+        run.results.append(result)
+        await self._record(run, VALIDATED, result)
+
+    async def _watch_lease(self, run: Run) -> None:
+        """End the run if another agent has taken its lease: it may have begun another one."""
+        while self._parts.leases.has(BACKUP):
+            await self._world.sleep(LEASE_CHECK)
+        run.fail("lease_lost", "the lease of this run was lost: the database did not answer")
+        run.scope.cancel()
+
+    async def _take_lease(self) -> None:
+        if not await self._parts.leases.take(BACKUP):
+            raise _running("another agent makes a backup")
+
+    async def _give_back(self) -> None:
+        with trio.CancelScope(shield=True), trio.move_on_after(ENDING_SECONDS):
+            try:
+                await self._parts.leases.give_back(BACKUP)
+            except VaultError as error:
+                log.warning("the lease of the backup is not released, it expires: %s", error)
+
+    # Records.
+
+    async def _record(self, run: Run, operation: str, result: RunResult) -> None:
+        """Put the end of the work at one destination on the audit log."""
+        path = f"sys/backups/{result.backup}" if result.backup else "sys/backups"
+        try:
+            await self._parts.record(run_event(run, operation, path, result))
+        except VaultError as error:
+            run.fail(error.code, f"its end is not on the audit log: {error.message}")
+
+    async def _record_cancelled(self, run: Run) -> None:
+        """As `_record`, of a run that was cancelled: by a caller, or since the vault closes.
+
+        A backup that was made before is one; only its retention was cut short.
+        """
+        operation = MADE if run.kind is RunKind.BACKUP else VALIDATED
+        result = run.made or RunResult(
+            destination=run.destination, error_code=run.error_code, error=run.error
+        )
+        run.results.append(result)
+        is_failed = run.scope.cancel_called and not run.made and run.kind is RunKind.BACKUP
+        with trio.CancelScope(shield=True), trio.move_on_after(ENDING_SECONDS):
+            if is_failed and run.destination:
+                await self._note_failure(run.destination, ConflictError(run.error_code, run.error))
+            await self._record(run, operation, result)
+
+    async def _note_failure(self, name: str, error: VaultError) -> None:
+        self._parts.counts.failed += 1
+        before = self._failures_of(name)
+        log.warning("backup at %s: %s", name, error.message)
+        self._failures[name] = Failures(
+            before.count + 1, self._world.now(), error.code, error.message
+        )
+        await self._store_failures()
+
+    async def _note_success(self, name: str) -> None:
+        if self._failures.pop(name, None) is not None:
+            await self._store_failures()
+
+    async def _store_failures(self) -> None:
+        """Keep them for the next start, and for other agents; a run does not fail by it."""
+        value = msgspec.json.encode(self._failures)
+
+        def change(tx: StoreTx) -> None:
+            tx.put(SYSTEM, SystemRow(name=FAILURES_ROW, value=value))
+
+        try:
+            await self._parts.store.commit(change)
+        except VaultError as error:
+            log.warning("failed backups are forgotten at the next start: %s", error.message)
+
+    async def _load_failures(self) -> None:
+        if RunKind.BACKUP in self._current:
+            return  # what this run finds is newer
+        with suppress(VaultError, msgspec.MsgspecError, ValueError):
+            row = await self._parts.store.get(SYSTEM, FAILURES_ROW)
+            found = {} if row is None else json_text.decode(row.value, type=dict[str, Failures])
+            self._failures = {
+                name: one for name, one in found.items() if name in self._plan.destinations
+            }
+
+    # Destinations.
+
+    def _names(self, asked: Collection[str]) -> list[str]:
+        known = list(self._plan.destinations)
+        for name in asked:
+            if name not in known:
+                raise NotFoundError(
+                    "backup_destination_missing",
+                    f"there is no such destination: the agent has {', '.join(known) or 'none'}",
+                )
+        return [name for name in known if not asked or name in asked]
+
+    async def _find(self, backup: str, destination: str) -> tuple[str, Entry]:
+        require_id(backup)
+        names = self._names((destination,) if destination else ())
+        await self._refresh(names)
+        for name in names:
+            entry = self._catalogs.get(name, Catalog()).entries.get(backup)
+            if entry is not None:
+                return name, entry
+        for fault in (self._faults[name] for name in names if name in self._faults):
+            raise UnavailableError(fault.code, f"{fault.destination}: {fault.message}")
+        raise NotFoundError("backup_missing", "there is no such backup: see `freehold backup list`")
+
+    async def _refresh(self, names: Collection[str]) -> None:
+        """Look at the destinations again, all at once; `_faults` has what failed."""
+        await self._load_failures()
+        async with trio.open_nursery() as nursery:
+            for name in names:
+                nursery.start_soon(self._refresh_one, name)
+
+    async def _refresh_one(self, name: str) -> None:
+        with suppress(VaultError):
+            await self._read_catalog(name, self._catalogs.get(name, Catalog()))
+
+    async def _read_catalog(self, name: str, known: Catalog) -> Catalog:
+        try:
+            found = await self._read(
+                name, partial(read_catalog, keys=self._parts.keys, known=known)
+            )
+        except VaultError as error:
+            self._faults[name] = DestinationFault(name, error.code, error.message)
+            raise
+        self._faults.pop(name, None)
+        self._catalogs[name] = found
+        return found
+
+    async def _read(self, name: str, work: Callable[[Destination], T]) -> T:
+        """What `work` makes of a destination, in a thread."""
+        destination = WatchedDestination(self._plan.destinations[name], lambda _: None)
+        return await run_backup_work(
+            self._world, self._reading, lambda _progress: work(destination), ignore_progress
+        )
+
+    def _failures_of(self, name: str) -> Failures:
+        return self._failures.get(name, NO_FAILURES)
+
+    def _due(self) -> list[str]:
+        if RunKind.BACKUP in self._current:
+            return []
+        now = self._world.now()
+        return [name for name in self._plan.destinations if self._attempt(name, now) <= now]
+
+    def _attempt(self, name: str, now: int) -> int:
+        newest = _created(self._catalogs.get(name, Catalog()).newest(now))
+        return attempt_time(
+            self._plan.schedule, newest, self._failures_of(name), since=self._since, now=now
+        )
+
+    def _destination_state(self, name: str, now: int) -> DestinationState:
+        catalog, failures = self._catalogs.get(name, Catalog()), self._failures_of(name)
+        fault = self._faults.get(name)
+        newest = _created(catalog.newest(now))
+        return DestinationState(
+            name=name,
+            location=self._plan.destinations[name].location,
+            newest=newest,
+            newest_full=_created(catalog.newest(now, full=True)),
+            count=len(catalog.verified),
+            next=self._attempt(name, now) if self._plan.enabled else 0,
+            failures=failures.count,
+            failed=failures.last,
+            error_code=fault.code if fault is not None else failures.code,
+            error=fault.message if fault is not None else failures.message,
+        )
+
+
+def _verify(source: Destination, backup: str, keys: VaultKeys, progress: Progress) -> int | None:
+    """The number of rows that were verified; None: the backup is for recipients."""
+    header = read_backup_header(source, backup)
+    if any(wrap.kind == "keyring" for wrap in header.keys):
+        return verify_backup(source, backup, keys, progress=progress).rows
+    with progress("Verifying chunks", None):
+        verify_outside(source, backup, keys)
+    return None
+
+
+def _running(what: str) -> ConflictError:
+    return ConflictError(
+        "backup_running",
+        f"{what}: wait for its end, or cancel it (`freehold backup status`)",
+    )
+
+
+def _failure(run: Run, error: Exception) -> VaultError:
+    if isinstance(error, VaultError):
+        return error
+    log.error("backup run %s failed with %s", run.id, locate(error))
+    return InternalError("internal", f"internal error; the agent's log has it under run {run.id}")
+
+
+def _created(entry: Entry | None) -> int:
+    return 0 if entry is None else entry.created
+
+
+def _page_key(backup: StoredBackup) -> tuple[int, str, str]:
+    return backup.created, backup.id, backup.destination
+
+
+def _encode_cursor(last: StoredBackup) -> str:
+    return f"{last.created}.{last.id}.{last.destination}"
+
+
+def _decode_cursor(cursor: str) -> tuple[int, str, str]:
+    created, _, rest = cursor.partition(".")
+    backup, _, destination = rest.partition(".")
+    if not (created.isascii() and created.isdigit() and len(created) < 20):  # noqa: PLR2004
+        raise ValidationError("cursor_invalid", "is not the cursor of a page", field="cursor")
+    return int(created), backup, destination

@@ -1,0 +1,146 @@
+"""Runs: backups that are being made or validated, and the last ones that were."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from vault.audit.record import AuditEvent
+from vault.errors import NotFoundError
+from vault.model.backup_runs import RunKind, RunOutcome, RunRequester, RunResult, RunState
+
+MADE: Final = "backup.made"
+VALIDATED: Final = "backup.validated"
+"""The operations of the audit records of a run's end, one for each destination."""
+MAX_RUNS: Final = 100
+"""Runs that are remembered, until the vault is sealed."""
+
+
+@dataclass
+class Run:
+    """A run. Its numbers are set by the thread that does the work, and read by the event loop."""
+
+    id: str
+    kind: RunKind
+    by: RunRequester
+    started: int
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    phase: str = "Waiting"
+    destination: str = ""
+    done: int = 0
+    total: int | None = None
+    bytes: int = 0
+    ended: int = 0
+    outcome: RunOutcome = RunOutcome.RUNNING
+    error_code: str = ""
+    error: str = ""
+    results: list[RunResult] = field(default_factory=list)
+    made: RunResult | None = None
+    """The backup that is there already, of the destination that it works at."""
+
+    @property
+    def state(self) -> RunState:
+        """As it is now."""
+        return RunState(
+            id=self.id,
+            kind=self.kind,
+            requested_by=self.by.name,
+            phase=self.phase,
+            destination=self.destination,
+            done=self.done,
+            total=self.total,
+            bytes=self.bytes,
+            started=self.started,
+            ended=self.ended,
+            outcome=self.outcome,
+            error_code=self.error_code,
+            error=self.error,
+            results=tuple(self.results),
+        )
+
+    def begin(self, destination: str) -> None:
+        """It goes on with this destination."""
+        self.destination, self.phase = destination, "Reading manifests"
+        self.done, self.total, self.bytes = 0, None, 0
+        self.made = None
+
+    def count_bytes(self, count: int) -> None:
+        """So many more were written or read; called in the thread."""
+        self.bytes += count
+
+    @contextmanager
+    def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A `vault.store.bulk.Progress`; called in the thread."""
+        self.phase, self.done, self.total = what, 0, total
+
+        def advance(count: int) -> None:
+            self.done += count
+
+        yield advance
+
+    def fail(self, code: str, message: str) -> None:
+        """Remember the first failure."""
+        if not self.error_code:
+            self.error_code, self.error = code, message
+
+
+class RunHistory:
+    """The last runs, the newest first."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Run] = {}
+
+    def add(self, run: Run) -> None:
+        """Add one; the oldest that has ended is forgotten where there are too many."""
+        self._runs[run.id] = run
+        if len(self._runs) > MAX_RUNS:
+            oldest = next(one for one in self._runs.values() if one.ended)
+            del self._runs[oldest.id]
+
+    def states(self) -> tuple[RunState, ...]:
+        """All of them, the newest first."""
+        return tuple(run.state for run in reversed(self._runs.values()))
+
+    def get(self, run: str) -> Run:
+        """Raises `NotFoundError` (`backup_run_missing`)."""
+        found = self._runs.get(run)
+        if found is None:
+            raise NotFoundError(
+                "backup_run_missing",
+                "there is no such run; an agent forgets runs when it is sealed or stopped. See "
+                "`freehold backup status`",
+            )
+        return found
+
+
+def run_event(run: Run, operation: str, path: str, result: RunResult) -> AuditEvent:
+    """The audit record of the end of a run at one destination; `rule` has its counts."""
+    if result.error_code:
+        rule = f"at {result.destination}: {result.error_code}"
+    elif operation == MADE:
+        rule = (
+            f"{result.kind} backup at {result.destination}: {result.rows} rows, {result.bytes} "
+            f"bytes; {result.removed} older ones removed"
+        )
+    else:
+        what = f"{result.rows} rows" if result.rows_verified else "signatures and chunks, not rows"
+        rule = f"validated at {result.destination}: {what}"
+    return AuditEvent(
+        request_id=run.by.request_id,
+        phase="outcome",
+        operation=operation,
+        path=path,
+        capability="",
+        actor_id=run.by.id,
+        actor_name=run.by.name,
+        method=run.by.method,
+        credential=run.by.credential,
+        ip="",
+        user_agent="",
+        dialect="service",
+        result="failed" if result.error_code else "ok",
+        code=result.error_code,
+        rule=rule,
+    )

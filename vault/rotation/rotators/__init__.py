@@ -1,0 +1,1 @@
+"""The rotators that come with Freehold, one kind a file."""
