@@ -1,0 +1,1 @@
+"""The rotators: one file a kind."""
