@@ -7,7 +7,7 @@ import pymysql
 from pymysql.constants import CR
 
 
-class UnixSocketConnection(pymysql.connections.Connection[Any]):
+class UnixSocketConnection(pymysql.connections.Connection):
     """Closes the Unix socket when no server listens on it, which PyMySQL does not."""
 
     def connect(self, sock: Any = None) -> None:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from vault.rotation.rotator import RotationContext, RotationError, Rotator, RotatorKind, Value
 from vault.rotation.rotators.dual_user import credentials, next_value, pair_of
-from vault.rotation.targets.access import LOGIN, REFUSED, USER, failure
+from vault.rotation.targets.access import LOGIN, USER, failure
 from vault.rotation.targets.names import mysql_host, mysql_name
 from vault.rotation.targets.password import PasswordRules
 
@@ -75,9 +75,8 @@ class MysqlRotator:
             # A second RETAIN would make the new password the old one.
             if config.mode == "dual_password":
                 if not self._accepts(context, value):
-                    session.run(
-                        f"ALTER USER {target} {session.identified(password)} RETAIN CURRENT PASSWORD"
-                    )
+                    changed = session.identified(password)
+                    session.run(f"ALTER USER {target} {changed} RETAIN CURRENT PASSWORD")
                 return
             session.run(f"ALTER USER {target} {session.identified(password)}")
             if config.mode == "dual":

@@ -1,1 +1,1 @@
-"""Databases and directories whose users are rotated and leased; a library is imported with its kind."""
+"""Databases and directories: their users are rotated and leased. A kind imports its library."""

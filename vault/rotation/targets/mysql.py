@@ -108,7 +108,7 @@ class Session:
     def __init__(self, connection: UnixSocketConnection, deadline: Deadline) -> None:
         self._connection = connection
         self._deadline = deadline
-        self.is_mariadb = "mariadb" in connection.get_server_info().lower()
+        self.is_mariadb = "mariadb" in connection.get_server_info().lower()  # type: ignore[no-untyped-call]
 
     def run(self, text: str, *values: Any) -> list[Any]:
         """The rows of a statement."""
@@ -137,9 +137,7 @@ class Session:
 
     def exists(self, name: str, host: str) -> bool:
         """Whether there is such an account."""
-        return bool(
-            self.run("SELECT 1 FROM mysql.user WHERE user = %s AND host = %s", name, host)
-        )
+        return bool(self.run("SELECT 1 FROM mysql.user WHERE user = %s AND host = %s", name, host))
 
     def require_fence(self, name: str, host: str, fence: int) -> None:
         """Store who changes it. Raises `RotationError` (`fence_stale`)."""
@@ -286,7 +284,7 @@ def _statement_failure(error: pymysql.Error) -> RotationError:
 
 
 class MysqlLeases(Struct, frozen=True, forbid_unknown_fields=True):
-    """How users are created: with a role, or by an operator's statements. `host`: of the account."""
+    """How users are created: with a role, or by statements. `host`: of the account."""
 
     role: str = ""
     host: str = "%"

@@ -55,6 +55,12 @@ _SYNTAX: Final = "42"
 _REFUSALS: Final = re.compile(
     "password|authentication|pg_hba|not permitted to log in|role .* does not exist"
 )
+_DATABASES: Final = """
+SELECT DISTINCT d.datname::text FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+JOIN pg_database d ON d.oid = s.dbid OR s.dbid = 0 AND d.datname = current_database()
+WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = %(name)s
+"""
+"""Where the role owns something or has permissions."""
 _PLACEHOLDERS: Final = frozenset({"name", "username", "password", "expiration"})
 
 
@@ -68,7 +74,7 @@ class Session:
 
     def run(self, text: str, *parts: sql.Composable, values: dict[str, Any] | None = None) -> Any:
         """The rows of a statement, in which `{}` are the parts."""
-        return self._execute(sql.SQL(text).format(*parts) if parts else text.encode(), values)  # type: ignore[arg-type]
+        return self._execute(sql.SQL(text).format(*parts) if parts else text.encode(), values)
 
     def _execute(self, statement: Any, values: dict[str, Any] | None = None) -> list[Any]:
         self._connection.answer_seconds = self._deadline.left()
@@ -172,7 +178,14 @@ def administrator(
     address = parse_url(access.connection, partial(parse_server_address, kind=POSTGRESQL))
     password = access.connection.get("password") or address.password
     with closing(
-        _connect(access.connection, address, password, deadline, database, _administrator_refused)
+        _connect(
+            access.connection,
+            address,
+            password,
+            deadline,
+            database=database,
+            refused=_administrator_refused,
+        )
     ) as connection:
         yield Session(connection, deadline)
 
@@ -185,9 +198,17 @@ def log_in(access: TargetAccess, name: str, password: str, database: str = "") -
     deadline = Deadline(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=POSTGRESQL))
     address = msgspec.structs.replace(address, user=name)
-    proof = {"require_auth": "scram-sha-256,md5,password"} if pq.version() >= _PROVES else {}
+    proof = "scram-sha-256,md5,password" if pq.version() >= _PROVES else ""
     with closing(
-        _connect(access.connection, address, password, deadline, database, _login_refused, **proof)
+        _connect(
+            access.connection,
+            address,
+            password,
+            deadline,
+            database=database,
+            refused=_login_refused,
+            proof=proof,
+        )
     ) as connection:
         [(user,)] = Session(connection, deadline).run("SELECT session_user::text")
     if user != name:
@@ -199,18 +220,21 @@ def _connect(
     address: ServerAddress,
     password: str,
     deadline: Deadline,
+    *,
     database: str,
     refused: Callable[[], RotationError],
-    **more: str,
+    proof: str = "",
 ) -> BoundedConnection:
     if database:
         address = msgspec.structs.replace(address, database=database)
     with tls_files(connection, is_local=address.is_local) as tls:
         seconds = deadline.left()
+        parameters = libpq_parameters(address, password, tls)
+        if proof:
+            parameters["require_auth"] = proof
         try:
             made = BoundedConnection.connect(
-                **libpq_parameters(address, password, tls),
-                **more,
+                **parameters,
                 options="-c search_path=pg_catalog -c timezone=UTC -c row_security=off "
                 "-c standard_conforming_strings=on "
                 f"-c statement_timeout={max(1, int(seconds * 1000))} "
@@ -241,7 +265,9 @@ def _login_refused() -> RotationError:
     )
 
 
-def _connection_failure(error: psycopg.Error, refused: Callable[[], RotationError]) -> RotationError:
+def _connection_failure(
+    error: psycopg.Error, refused: Callable[[], RotationError]
+) -> RotationError:
     text = str(error)
     if re.search('database ".*" does not exist', text):
         return failure(CONNECTION, "the server has no database of that name: correct the url")
@@ -268,7 +294,8 @@ def _statement_failure(error: psycopg.Error) -> RotationError:
     match error:
         case errors.InsufficientPrivilege():
             return failure(
-                PERMISSION, "the administrator may not do this: grant what docs/spec/rotators.md has"
+                PERMISSION,
+                "the administrator may not do this: grant what docs/spec/rotators.md has",
             )
         case errors.UndefinedObject():
             return failure(USER, "the server has no such user or role: create it")
@@ -317,9 +344,7 @@ class PostgresqlLeasedUsers:
                 self._create(session, user)
             session.set_password(name, user.password)
             _set_expiry(session, name, user.expires)
-            session.run(
-                "COMMENT ON ROLE {} IS {}", sql.Identifier(name), sql.Literal(_LEASE_MARK)
-            )
+            session.run("COMMENT ON ROLE {} IS {}", sql.Identifier(name), sql.Literal(_LEASE_MARK))
         return {"username": name, "password": user.password}
 
     def _create(self, session: Session, user: LeasedUser) -> None:
@@ -352,13 +377,7 @@ class PostgresqlLeasedUsers:
                     return
                 session.run("ALTER ROLE {} NOLOGIN", sql.Identifier(name))
             session.end_sessions(name)
-            databases = session.run(
-                "SELECT DISTINCT d.datname FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid "
-                "JOIN pg_database d ON d.oid = s.dbid OR s.dbid = 0 AND "
-                "d.datname = current_database() WHERE s.refclassid = 'pg_authid'::regclass "
-                "AND r.rolname = %(name)s",
-                values={"name": name},
-            )
+            databases = session.run(_DATABASES, values={"name": name})
             for (database,) in databases:
                 with administrator(access, deadline, database) as there, there.change(name):
                     self._give_away(there, name)
@@ -376,9 +395,7 @@ class PostgresqlLeasedUsers:
         owner = self._config.reassign_to
         [(me,)] = session.run("SELECT current_user::text")
         session.add_to(me, (name,))  # REASSIGN OWNED needs the rights of both
-        session.run(
-            "REASSIGN OWNED BY {} TO {}", sql.Identifier(name), sql.Identifier(owner or me)
-        )
+        session.run("REASSIGN OWNED BY {} TO {}", sql.Identifier(name), sql.Identifier(owner or me))
         session.run("DROP OWNED BY {}", sql.Identifier(name))
 
     def list_users(self, access: TargetAccess, prefix: str) -> list[str]:

@@ -113,7 +113,7 @@ def _value(name: str, values: Mapping[str, str]) -> str:
     return values[name]
 
 
-def _in(quote: str, value: str, escapes: bool) -> str:  # noqa: FBT001
+def _in(quote: str, value: str, escapes: bool) -> str:
     value = value.replace(quote, quote * 2)
     return value.replace("\\", "\\\\") if escapes else value
 

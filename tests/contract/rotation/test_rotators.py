@@ -1,0 +1,204 @@
+"""What every rotator promises, on a real server of its kind."""
+
+import re
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.contract.rotation.targets import CANARY, LoginError, Target
+from tests.support.cutter import AFTER, BEFORE, cutter
+from vault.rotation.rotator import RotationContext, RotationError, Rotator, Value
+
+ROTATIONS = 50
+ANY = re.compile(b"")
+
+
+def rotate(target: Target, rotator: Rotator, fence: int, previous: Value) -> Value:
+    """One rotation without a fault, the previous value retired at its end."""
+    context = target.context(fence)
+    value = rotator.create(context, previous)
+    rotator.apply(context, value)
+    rotator.verify(context, value)
+    if previous:
+        rotator.retire(context, previous)
+    return value
+
+
+def code_of(call: Callable[..., object], *args: object) -> str:
+    """Of the error that a call raises, which shows no password."""
+    with pytest.raises(RotationError) as caught:
+        call(*args)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    secrets = [CANARY, *(arg["password"] for arg in args if isinstance(arg, dict))]
+    assert not any(secret and secret in shown for secret in secrets)
+    return caught.value.code
+
+
+def test_the_previous_value_works_until_it_is_retired(target: Target) -> None:
+    rotator = target.rotator()
+    first = rotate(target, rotator, 1, {})
+    context = target.context(2)
+    second = rotator.create(context, first)
+    assert target.accepts(first)
+    rotator.apply(context, second)
+    rotator.verify(context, second)
+    assert target.accepts(first)
+    assert target.accepts(second)
+    rotator.retire(context, first)
+    assert not target.accepts(first)
+    assert target.accepts(second)
+    third = rotate(target, rotator, 3, second)
+    assert target.accepts(third)
+    assert not target.accepts(second)
+
+
+@pytest.mark.parametrize("where", [BEFORE, AFTER])
+@pytest.mark.parametrize("step", ["apply", "retire"])
+def test_a_step_is_repeated_after_a_crash_at_each_statement(
+    target: Target, step: str, where: str, tmp_path: Path
+) -> None:
+    rotator = target.rotator()
+    previous = rotate(target, rotator, 1, {})
+    fence = crashes = 0
+    with cutter(tmp_path, target.socket) as way:
+        way.at = ANY
+        while True:
+            fence += 1
+            context = target.context(fence + 1, way.socket)
+            value = rotator.create(context, previous)
+            if step == "retire":
+                rotator.apply(context, value)
+            way.cut, way.spared, before = where, fence - 1, way.cuts
+            run(rotator, step, context, previous, value)
+            was_cut, way.cut = way.cuts > before, ""
+            run(rotator, step, context, previous, value)
+            if step == "apply":
+                assert target.accepts(previous)
+                rotator.verify(context, value)
+                rotator.retire(context, previous)
+            assert target.accepts(value)
+            assert not target.accepts(previous)
+            previous = value
+            if not was_cut:
+                break
+            crashes += 1
+    assert crashes >= 3
+
+
+def run(
+    rotator: Rotator, step: str, context: RotationContext, previous: Value, value: Value
+) -> None:
+    """The step, which may fail as the connection is cut, and in no other way."""
+    try:
+        if step == "apply":
+            rotator.apply(context, value)
+        else:
+            rotator.retire(context, previous)
+    except RotationError as error:
+        assert (error.code, error.is_final) == ("target_unreachable", False)
+
+
+def test_an_earlier_holder_changes_nothing(target: Target) -> None:
+    rotator = target.rotator()
+    first = rotate(target, rotator, 1 << 33, {})
+    second = rotate(target, rotator, (1 << 33) + 5, first)
+    third = rotate(target, rotator, (1 << 33) + 6, second)
+    stale = target.context((1 << 33) + 4)
+    late = dict(third, password="from-an-earlier-holder")
+    assert code_of(rotator.apply, stale, late) == "fence_stale"
+    assert code_of(rotator.retire, stale, third) == "fence_stale"
+    assert target.accepts(third)
+    assert not target.accepts(late)
+
+
+def test_no_login_fails_through_rotations(target: Target) -> None:
+    """An application that reads the current value before each login."""
+    rotator = target.rotator()
+    current = rotate(target, rotator, 1, {})
+    logins = failed = 0
+    done = threading.Event()
+
+    def application() -> None:
+        nonlocal logins, failed
+        while not done.is_set():
+            with lock:  # it has the value, and logs in before the grace is over
+                value = current
+                try:
+                    target.connect(value["username"], value["password"])()
+                except LoginError:
+                    failed += 1
+                logins += 1
+
+    lock = threading.Lock()
+    thread = threading.Thread(target=application)
+    thread.start()
+    try:
+        for fence in range(2, ROTATIONS + 2):
+            context = target.context(fence)
+            previous, value = current, rotator.create(context, current)
+            rotator.apply(context, value)
+            rotator.verify(context, value)
+            current = value
+            with lock:  # the grace: whoever has read the previous value has logged in
+                rotator.retire(context, previous)
+    finally:
+        done.set()
+        thread.join()
+    assert failed == 0
+    assert logins >= ROTATIONS
+
+
+def test_a_target_that_is_down_is_said_to_be(target: Target, tmp_path: Path) -> None:
+    rotator = target.rotator()
+    context = target.context(1, tmp_path / target.socket.name)
+    value = rotator.create(context, {})
+    for call in (rotator.apply, rotator.verify, rotator.retire):
+        assert code_of(call, context, value) == "target_unreachable"
+
+
+def test_a_silent_target_is_given_up_in_time(target: Target, tmp_path: Path) -> None:
+    rotator = target.rotator()
+    place = tmp_path / target.socket.name
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(place))
+        silent.listen()
+        context = RotationContext("r", 1, 1.0, target.connection(place), bytes)
+        began = time.monotonic()
+        value = {"username": target.names[0], "password": "never-sent-anywhere"}
+        assert code_of(rotator.apply, context, value) == "target_unreachable"
+        assert time.monotonic() - began < 4
+
+
+def test_a_wrong_administrator_is_named(target: Target) -> None:
+    rotator = target.rotator()
+    context = target.context(1, password="wrong-" + CANARY)
+    value = rotator.create(context, {})
+    assert code_of(rotator.apply, context, value) == "administrator_refused"
+
+
+def test_a_wrong_password_does_not_verify(target: Target) -> None:
+    rotator = target.rotator()
+    value = rotate(target, rotator, 1, {})
+    wrong = dict(value, password="x" + value["password"][1:])
+    assert code_of(rotator.verify, target.context(), wrong) == "login_refused"
+    empty = dict(value, password="")
+    assert code_of(rotator.verify, target.context(), empty) == "value_invalid"
+
+
+def test_a_connection_without_an_address_is_refused(target: Target) -> None:
+    rotator = target.rotator()
+    value = rotator.create(target.context(), {})
+    for url in ("", "ftp://somewhere", "postgresql://a\nb@h/d"):
+        context = target.context(url=url)
+        assert code_of(rotator.apply, context, value) == "connection_invalid"
+
+
+def test_no_password_is_shown_by_what_is_logged(target: Target) -> None:
+    context = target.context()
+    assert CANARY not in repr(context)
+    assert CANARY not in repr(context.access)
