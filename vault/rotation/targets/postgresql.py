@@ -7,7 +7,7 @@ libpq, so neither the log nor `pg_stat_activity` can show it.
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -71,6 +71,7 @@ class Session:
         self._connection = connection
         self._deadline = deadline
         self.version = connection.info.server_version
+        self.database = connection.info.dbname
 
     def run(self, text: str, *parts: sql.Composable, values: dict[str, Any] | None = None) -> Any:
         """The rows of a statement, in which `{}` are the parts."""
@@ -297,6 +298,12 @@ def _statement_failure(error: psycopg.Error) -> RotationError:
                 PERMISSION,
                 "the administrator may not do this: grant what docs/spec/rotators.md has",
             )
+        case errors.DependentObjectsStillExist():
+            return failure(
+                PERMISSION,
+                "somebody else has granted the user permissions that the administrator cannot "
+                "revoke: revoke them, or make the administrator a member of the grantor",
+            )
         case errors.UndefinedObject():
             return failure(USER, "the server has no such user or role: create it")
         case errors.InvalidName() | errors.ReservedName() | errors.NameTooLong():
@@ -379,8 +386,12 @@ class PostgresqlLeasedUsers:
             session.end_sessions(name)
             databases = session.run(_DATABASES, values={"name": name})
             for (database,) in databases:
-                with administrator(access, deadline, database) as there, there.change(name):
-                    self._give_away(there, name)
+                with ExitStack() as stack:
+                    there = session
+                    if database != session.database:
+                        there = stack.enter_context(administrator(access, deadline, database))
+                    with there.change(name):
+                        self._give_away(there, name)
             with session.change(name):
                 for statement in self._config.revocation_statements:
                     filled = templates.fill(
