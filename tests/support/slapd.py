@@ -1,4 +1,4 @@
-"""A real slapd of our own: in a folder of its own, on a socket and a port, stopped afterwards."""
+"""A real slapd of our own: in a folder of its own, stopped afterwards."""
 
 import subprocess
 import tempfile
@@ -25,12 +25,13 @@ _UNICODE_PWD: Final = (
 
 
 class Slapd:
-    """A server; `access` is who may do what besides the root (slapd.access(5))."""
+    """A server on a socket; `access` is who may do what besides the root (slapd.access(5))."""
 
-    def __init__(self, folder: Path, access: str) -> None:
+    def __init__(self, folder: Path, access: str, *, tls: bool) -> None:
         self.folder = folder
         self.socket = folder / "ldapi"
-        self.port = free_port()
+        port = free_port((0, 1))
+        self.ports = {"ldap": port, "ldaps": port + 1} if tls else {}
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "data").mkdir()
         lines = [
@@ -38,7 +39,7 @@ class Slapd:
             _UNICODE_PWD,
             "modulepath /usr/lib/ldap",
             "moduleload back_mdb",
-            *self._certificates(),
+            *(self._certificates() if tls else []),
             "database mdb",
             "maxsize 16777216",
             f'suffix "{SUFFIX}"',
@@ -50,8 +51,6 @@ class Slapd:
         (folder / "slapd.conf").write_text("\n".join(lines) + "\n")
 
     def _certificates(self) -> list[str]:
-        if not (self.folder / "server.crt").exists():
-            return []
         return [
             f"TLSCACertificateFile {self.folder / 'authority.crt'}",
             f"TLSCertificateFile {self.folder / 'server.crt'}",
@@ -65,7 +64,7 @@ class Slapd:
                 [
                     "setpriv", "--pdeathsig", "KILL", "/usr/sbin/slapd", "-d", "0",
                     "-f", str(self.folder / "slapd.conf"),
-                    "-h", f"{self.url} ldap://127.0.0.1:{self.port}",
+                    "-h", " ".join([self.url, *self._listeners()]),
                 ],
                 stdout=log, stderr=log,
             )  # fmt: skip
@@ -79,6 +78,13 @@ class Slapd:
                 time.sleep(0.02)
             else:
                 return
+
+    def _listeners(self) -> list[str]:
+        return [
+            f"{scheme}://{address}:{port}"
+            for scheme, port in self.ports.items()
+            for address in ("127.0.0.1", "127.0.0.2")
+        ]
 
     def stop(self) -> None:
         """End it."""
@@ -101,16 +107,20 @@ class Slapd:
         """An entry; the fields' values are separated by commas."""
         connection = self.connect()
         connection.add_s(
-            dn, [(name, [item.encode() for item in text.split(",")]) for name, text in fields.items()]
+            dn,
+            [(name, [item.encode() for item in text.split(",")]) for name, text in fields.items()],
         )
         connection.unbind()
 
 
 @contextmanager
-def slapd(access: str = "", folder: Path | None = None) -> Iterator[Slapd]:
-    """A running server for the length of the block."""
+def slapd(access: str, folder: Path | None = None, *, tls: bool = False) -> Iterator[Slapd]:
+    """A running server for the length of the block.
+
+    `tls`: on ports as well, with the certificate `server` of an authority in the folder.
+    """
     with tempfile.TemporaryDirectory(prefix="freehold-ldap-", dir=open_folder()) as name:
-        server = Slapd(folder or Path(name), access)
+        server = Slapd(folder or Path(name), access, tls=tls)
         server.start()
         try:
             server.add(SUFFIX, objectClass="dcObject,organization", dc="example", o="Example")

@@ -1,5 +1,6 @@
-"""The targets that rotators and leased users are tested on: real servers, each with the least
-privileged administrator that docs/spec/rotators.md has.
+"""The targets that rotators and leased users are tested on.
+
+Real servers, each with the least privileged administrator that docs/spec/rotators.md has.
 """
 
 import itertools
@@ -113,26 +114,27 @@ class PostgresqlTarget(LeaseTarget):
             server.run("CREATE ROLE with_password NOLOGIN")
         with suppress(psycopg.errors.DuplicateObject):
             server.run(f"CREATE ROLE {self.owner} NOLOGIN")
-        if not server.run(f"SELECT 1 FROM pg_roles WHERE rolname = '{ADMINISTRATOR}'"):
+        if not server.run(f"SELECT 1 FROM pg_roles WHERE rolname = '{ADMINISTRATOR}'"):  # noqa: S608
             server.run(
                 f"CREATE ROLE {ADMINISTRATOR} LOGIN CREATEROLE PASSWORD '{CANARY}'",
                 f"GRANT with_password, {self.owner} TO {ADMINISTRATOR} WITH ADMIN OPTION",
                 f"GRANT pg_signal_backend TO {ADMINISTRATOR}",
                 f"CREATE DATABASE {self.database}",
             )
-            server.run(
-                f"GRANT CREATE ON SCHEMA public TO {self.owner}", database=self.database
-            )
+            server.run(f"GRANT CREATE ON SCHEMA public TO {self.owner}", database=self.database)
 
     def url(self, socket: Path) -> str:
+        """See `Target`."""
         return f"postgresql://{ADMINISTRATOR}@/{self.database}?socket={quote(str(socket.parent))}"
 
     def rotator(self, **config: Any) -> Rotator:
+        """See `Target`."""
         settings = {"users": self.names, "owner": self.owner, "member_of": ["with_password"]}
         kind = postgresql_rotator.KIND
         return kind.make(kind.parse(settings | config))
 
     def connect(self, username: str, password: str) -> Callable[[], object]:
+        """See `Target`."""
         try:
             connection = psycopg.connect(
                 host=str(self.server.folder), user=username, password=password,
@@ -148,6 +150,7 @@ class PostgresqlTarget(LeaseTarget):
         return query
 
     def leased_users(self) -> LeasedUsers:
+        """See `LeaseTarget`."""
         return PostgresqlLeasedUsers(PostgresqlLeases(roles=("with_password", self.owner)))
 
 
@@ -168,19 +171,23 @@ class MysqlTarget(LeaseTarget):
             f"CREATE USER IF NOT EXISTS {ADMINISTRATOR}@localhost IDENTIFIED BY '{CANARY}'",
             f"GRANT CREATE USER, PROCESS, CONNECTION ADMIN ON *.* TO {ADMINISTRATOR}@localhost",
             f"GRANT SELECT, UPDATE ON mysql.* TO {ADMINISTRATOR}@localhost",
-            f"GRANT CREATE, SELECT, INSERT, UPDATE ON {self.database}.* TO {ADMINISTRATOR}@localhost",
+            f"GRANT CREATE, SELECT, INSERT, UPDATE ON {self.database}.* "
+            f"TO {ADMINISTRATOR}@localhost",
             f"GRANT {self.role} TO {ADMINISTRATOR}@localhost WITH ADMIN OPTION",
         )
 
     def url(self, socket: Path) -> str:
+        """See `Target`."""
         return f"mysql://{ADMINISTRATOR}@/{self.database}?socket={quote(str(socket))}"
 
     def rotator(self, **config: Any) -> Rotator:
+        """See `Target`."""
         settings = {"users": self.names, "role": self.role}
         kind = mysql_rotator.KIND
         return kind.make(kind.parse(settings | config))
 
     def connect(self, username: str, password: str) -> Callable[[], object]:
+        """See `Target`."""
         try:
             connection = pymysql.connect(
                 user=username, password=password.encode(), unix_socket=str(self.socket)
@@ -195,6 +202,7 @@ class MysqlTarget(LeaseTarget):
         return query
 
     def leased_users(self) -> LeasedUsers:
+        """See `LeaseTarget`."""
         return MysqlLeasedUsers(MysqlLeases(role=self.role))
 
 
@@ -215,14 +223,17 @@ class RedisTarget(LeaseTarget):
         )  # fmt: skip
 
     def url(self, socket: Path) -> str:
+        """See `Target`."""
         return f"unix://{ADMINISTRATOR}:unused@{socket}"
 
     def rotator(self, **config: Any) -> Rotator:
+        """See `Target`."""
         settings = {"user": self.names[0], "rules": ["~app:*", "+@read", "+acl|whoami"]}
         kind = redis_rotator.KIND
         return kind.make(kind.parse(settings | config))
 
     def connect(self, username: str, password: str) -> Callable[[], object]:
+        """See `Target`."""
         said = self.server.command(
             "--user", username, "--pass", password, "--no-auth-warning", "ACL", "WHOAMI"
         )  # which goes on as nobody when it is refused
@@ -231,6 +242,7 @@ class RedisTarget(LeaseTarget):
         return lambda: said
 
     def leased_users(self) -> LeasedUsers:
+        """See `LeaseTarget`."""
         return RedisLeasedUsers(RedisLeases(rules=("~{{name}}:*", "+@read", "+acl|whoami")))
 
 
@@ -257,9 +269,7 @@ class LdapTarget(Target):
         for name in self.names:
             self.add(name)
         with suppress(ldap.ALREADY_EXISTS):
-            server.add(
-                LDAP_ADMINISTRATOR, objectClass="person", sn="admin", userPassword=CANARY
-            )
+            server.add(LDAP_ADMINISTRATOR, objectClass="person", sn="admin", userPassword=CANARY)
 
     def add(self, dn: str) -> None:
         """An entry without a password."""
@@ -268,21 +278,26 @@ class LdapTarget(Target):
         )
 
     def url(self, socket: Path) -> str:
+        """See `Target`."""
         return "ldapi://" + quote(str(socket), safe="")
 
     def connection(self, socket: Path | None = None, **fields: str) -> Value:
+        """See `Target`: with the name to bind as."""
         return super().connection(socket, **{"bind_dn": LDAP_ADMINISTRATOR, **fields})
 
     def rotator(self, **config: Any) -> Rotator:
+        """See `Target`."""
         kind = ldap_rotator.KIND
         return kind.make(kind.parse({"users": self.names} | config))
 
     def connect(self, username: str, password: str) -> Callable[[], object]:
+        """See `Target`."""
         try:
             connection = self.server.connect(username, password)
         except ldap.INVALID_CREDENTIALS as error:
             raise LoginError from error
-        return lambda: connection.unbind()
+        unbind: Callable[[], object] = connection.unbind
+        return unbind
 
 
 @contextmanager

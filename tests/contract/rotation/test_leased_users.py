@@ -36,6 +36,7 @@ def leased(lease_id: str, prefix: str = "fh_", *, expires: int | None = None) ->
 
 
 def code_of(call: Callable[..., object], *args: object) -> str:
+    """The code of the error that the call raises, which shows no password."""
     with pytest.raises(RotationError) as caught:
         call(*args)
     assert CANARY not in str(caught.value)
@@ -44,6 +45,7 @@ def code_of(call: Callable[..., object], *args: object) -> str:
 
 
 def test_a_user_lives_from_create_to_drop(lease_target: LeaseTarget) -> None:
+    """It logs in until it is dropped, which may be done twice."""
     users, access = lease_target.leased_users(), lease_target.access()
     user = leased(unique("lease"))
     value = users.create_user(access, user)
@@ -58,6 +60,7 @@ def test_a_user_lives_from_create_to_drop(lease_target: LeaseTarget) -> None:
 
 
 def test_a_user_that_is_created_again_has_the_later_password(lease_target: LeaseTarget) -> None:
+    """A retry after a crash has the password that the client gets."""
     users, access = lease_target.leased_users(), lease_target.access()
     user = leased(unique("lease"))
     users.create_user(access, user)
@@ -73,8 +76,10 @@ def test_a_user_that_is_created_again_has_the_later_password(lease_target: Lease
 def test_a_method_is_repeated_after_a_crash_at_each_statement(
     lease_target: LeaseTarget, method: str, where: str, tmp_path: Path
 ) -> None:
+    """The connection is cut at each message; a second call comes to the same end."""
     users, access = lease_target.leased_users(), lease_target.access()
     crashes = 0
+    failures: set[tuple[str, bool]] = set()
     with cutter(tmp_path, lease_target.socket) as way:
         way.at = ANY
         was_cut = True
@@ -91,7 +96,7 @@ def test_a_method_is_repeated_after_a_crash_at_each_statement(
                 else:
                     users.drop_user(through, user.name)
             except RotationError as error:
-                assert (error.code, error.is_final) == ("target_unreachable", False)
+                failures.add((error.code, error.is_final))
             was_cut, way.cut = way.cuts > before, ""
             crashes += was_cut
             if method == "create":
@@ -101,9 +106,11 @@ def test_a_method_is_repeated_after_a_crash_at_each_statement(
             assert not lease_target.accepts(value)
             assert user.name not in users.list_users(access, "fh_")
     assert crashes >= 2
+    assert failures == {("target_unreachable", False)}
 
 
 def test_sessions_end_with_the_user(lease_target: LeaseTarget) -> None:
+    """Whoever is connected when a lease ends is cut off."""
     if isinstance(lease_target, RedisTarget):
         pytest.skip("redis-cli keeps no session; Redis itself ends those of a deleted user")
     users, access = lease_target.leased_users(), lease_target.access()
@@ -116,6 +123,7 @@ def test_sessions_end_with_the_user(lease_target: LeaseTarget) -> None:
 
 
 def test_many_users_are_created_listed_and_dropped(lease_target: LeaseTarget) -> None:
+    """The sweep finds each, and nothing is left."""
     users, access = lease_target.leased_users(), lease_target.access()
     prefix = "fh_many_"
     names = []
@@ -131,6 +139,7 @@ def test_many_users_are_created_listed_and_dropped(lease_target: LeaseTarget) ->
 
 
 def test_only_leased_users_of_the_prefix_are_listed(lease_target: LeaseTarget) -> None:
+    """The sweep of one agent leaves the users of another one alone."""
     users, access = lease_target.leased_users(), lease_target.access()
     mine, other = leased(unique("lease"), "fh_x_"), leased(unique("lease"), "fhyx_")
     for user in (mine, other):
@@ -142,6 +151,7 @@ def test_only_leased_users_of_the_prefix_are_listed(lease_target: LeaseTarget) -
 
 
 def test_a_wrong_administrator_is_named(lease_target: LeaseTarget) -> None:
+    """The operator learns that the connection secret is wrong."""
     users = lease_target.leased_users()
     access = lease_target.access(password="wrong-" + CANARY)
     assert code_of(users.create_user, access, leased("x")) == "administrator_refused"
@@ -151,22 +161,25 @@ def test_a_wrong_administrator_is_named(lease_target: LeaseTarget) -> None:
 
 @pytest.fixture
 def postgresql(servers: dict[str, Callable[[], PostgresqlTarget]]) -> PostgresqlTarget:
+    """A target on PostgreSQL."""
     return servers["postgresql"]()
 
 
 @pytest.fixture
 def mysql(servers: dict[str, Callable[[], MysqlTarget]]) -> MysqlTarget:
+    """A target on MariaDB."""
     return servers["mysql"]()
 
 
 def test_objects_in_all_databases_go_to_another_owner(postgresql: PostgresqlTarget) -> None:
+    """Data outlives the lease with which it was written."""
     run, access = postgresql.server.run, postgresql.access()
     table, schema, other = unique("left"), unique("schema"), unique("otherdb")
     users = PostgresqlLeasedUsers(
         PostgresqlLeases(
             creation_statements=(
-                "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL "
-                "'{{expiration}}' IN ROLE with_password, rotation_owner",
+                "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'",
+                'GRANT with_password, rotation_owner TO "{{name}}"',
             ),
             reassign_to=postgresql.owner,
         )
@@ -180,18 +193,19 @@ def test_objects_in_all_databases_go_to_another_owner(postgresql: PostgresqlTarg
             f"CREATE SCHEMA {schema} AUTHORIZATION {postgresql.owner}",
             f"SET ROLE {user.name}",
             f"CREATE TABLE {schema}.{table} (id int)",
-            f"INSERT INTO {schema}.{table} VALUES (7)",
+            f"INSERT INTO {schema}.{table} VALUES (7)",  # noqa: S608
             database=database,
         )
     users.drop_user(access, user.name)
-    assert not run(f"SELECT 1 FROM pg_roles WHERE rolname = '{user.name}'")
+    assert not run(f"SELECT 1 FROM pg_roles WHERE rolname = '{user.name}'")  # noqa: S608
     for database in (postgresql.database, other):
-        owner = f"SELECT tableowner FROM pg_tables WHERE tablename = '{table}'"
+        owner = f"SELECT tableowner FROM pg_tables WHERE tablename = '{table}'"  # noqa: S608
         assert run(owner, database=database) == [(postgresql.owner,)]
-        assert run(f"SELECT id FROM {schema}.{table}", database=database) == [(7,)]
+        assert run(f"SELECT id FROM {schema}.{table}", database=database) == [(7,)]  # noqa: S608
 
 
 def test_a_permission_of_somebody_else_is_named(postgresql: PostgresqlTarget) -> None:
+    """The user cannot log in any more, and the operator learns what holds it."""
     users, access = postgresql.leased_users(), postgresql.access()
     user = leased(unique("lease"))
     users.create_user(access, user)
@@ -204,6 +218,7 @@ def test_a_permission_of_somebody_else_is_named(postgresql: PostgresqlTarget) ->
 
 
 def test_postgresql_itself_refuses_an_expired_user(postgresql: PostgresqlTarget) -> None:
+    """Also when no agent is there to drop it."""
     users, access = postgresql.leased_users(), postgresql.access()
     user = leased(unique("lease"), expires=int(time.time()) - 60)
     value = users.create_user(access, user)
@@ -214,6 +229,7 @@ def test_postgresql_itself_refuses_an_expired_user(postgresql: PostgresqlTarget)
 
 
 def test_statements_that_fail_leave_no_user(postgresql: PostgresqlTarget) -> None:
+    """They are one transaction."""
     users = PostgresqlLeasedUsers(
         PostgresqlLeases(
             creation_statements=(
@@ -224,12 +240,13 @@ def test_statements_that_fail_leave_no_user(postgresql: PostgresqlTarget) -> Non
     )
     access, user = postgresql.access(), leased(unique("lease"))
     assert code_of(users.create_user, access, user) == "statement_invalid"
-    assert not postgresql.server.run(f"SELECT 1 FROM pg_roles WHERE rolname = '{user.name}'")
+    assert not postgresql.server.run(f"SELECT 1 FROM pg_roles WHERE rolname = '{user.name}'")  # noqa: S608
     none = PostgresqlLeasedUsers(PostgresqlLeases(creation_statements=("SELECT 1",)))
     assert code_of(none.create_user, access, user) == "statement_invalid"
 
 
 def test_the_statements_of_mysql(mysql: MysqlTarget) -> None:
+    """In the form that the documentation of Vault has."""
     users = MysqlLeasedUsers(
         MysqlLeases(
             creation_statements=(
@@ -249,6 +266,7 @@ def test_the_statements_of_mysql(mysql: MysqlTarget) -> None:
 def test_thousands_of_users_of_redis_are_listed(
     servers: dict[str, Callable[[], RedisTarget]],
 ) -> None:
+    """More than a reply about rate limits may hold."""
     target = servers["redis"]()
     file = target.server.folder / "acl"
     target.server.command("ACL", "SAVE")
@@ -262,6 +280,7 @@ def test_thousands_of_users_of_redis_are_listed(
 
 
 def test_redis_grants_what_the_rules_say(servers: dict[str, Callable[[], RedisTarget]]) -> None:
+    """The name stands in them, and a wrong rule is told."""
     target = servers["redis"]()
     users = RedisLeasedUsers(RedisLeases(rules=("~{{name}}:*", "+set")))
     access, user = target.access(), leased(unique("lease"))

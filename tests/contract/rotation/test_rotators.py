@@ -40,6 +40,7 @@ def code_of(call: Callable[..., object], *args: object) -> str:
 
 
 def test_the_previous_value_works_until_it_is_retired(target: Target) -> None:
+    """Both work in between, over three rotations."""
     rotator = target.rotator()
     first = rotate(target, rotator, 1, {})
     context = target.context(2)
@@ -62,6 +63,7 @@ def test_the_previous_value_works_until_it_is_retired(target: Target) -> None:
 def test_a_step_is_repeated_after_a_crash_at_each_statement(
     target: Target, step: str, where: str, tmp_path: Path
 ) -> None:
+    """The connection is cut at each message; a second call comes to the same end."""
     rotator = target.rotator()
     previous = rotate(target, rotator, 1, {})
     fence = crashes = 0
@@ -94,16 +96,19 @@ def run(
     rotator: Rotator, step: str, context: RotationContext, previous: Value, value: Value
 ) -> None:
     """The step, which may fail as the connection is cut, and in no other way."""
+    failure = ("target_unreachable", False)
     try:
         if step == "apply":
             rotator.apply(context, value)
         else:
             rotator.retire(context, previous)
     except RotationError as error:
-        assert (error.code, error.is_final) == ("target_unreachable", False)
+        failure = (error.code, error.is_final)
+    assert failure == ("target_unreachable", False)
 
 
 def test_an_earlier_holder_changes_nothing(target: Target) -> None:
+    """An agent that was paused finds the fence of the next one."""
     rotator = target.rotator()
     first = rotate(target, rotator, 1 << 33, {})
     second = rotate(target, rotator, (1 << 33) + 5, first)
@@ -154,6 +159,7 @@ def test_no_login_fails_through_rotations(target: Target) -> None:
 
 
 def test_a_target_that_is_down_is_said_to_be(target: Target, tmp_path: Path) -> None:
+    """Another try may succeed."""
     rotator = target.rotator()
     context = target.context(1, tmp_path / target.socket.name)
     value = rotator.create(context, {})
@@ -162,6 +168,7 @@ def test_a_target_that_is_down_is_said_to_be(target: Target, tmp_path: Path) -> 
 
 
 def test_a_silent_target_is_given_up_in_time(target: Target, tmp_path: Path) -> None:
+    """A step ends about when its timeout does."""
     rotator = target.rotator()
     place = tmp_path / target.socket.name
     with socket.socket(socket.AF_UNIX) as silent:
@@ -175,6 +182,7 @@ def test_a_silent_target_is_given_up_in_time(target: Target, tmp_path: Path) -> 
 
 
 def test_a_wrong_administrator_is_named(target: Target) -> None:
+    """The operator learns that the connection secret is wrong."""
     rotator = target.rotator()
     context = target.context(1, password="wrong-" + CANARY)
     value = rotator.create(context, {})
@@ -182,6 +190,7 @@ def test_a_wrong_administrator_is_named(target: Target) -> None:
 
 
 def test_a_wrong_password_does_not_verify(target: Target) -> None:
+    """Only the value itself logs in."""
     rotator = target.rotator()
     value = rotate(target, rotator, 1, {})
     wrong = dict(value, password="x" + value["password"][1:])
@@ -191,6 +200,7 @@ def test_a_wrong_password_does_not_verify(target: Target) -> None:
 
 
 def test_a_connection_without_an_address_is_refused(target: Target) -> None:
+    """The text of the error repeats nothing of it."""
     rotator = target.rotator()
     value = rotator.create(target.context(), {})
     for url in ("", "ftp://somewhere", "postgresql://a\nb@h/d"):
@@ -199,6 +209,7 @@ def test_a_connection_without_an_address_is_refused(target: Target) -> None:
 
 
 def test_no_password_is_shown_by_what_is_logged(target: Target) -> None:
+    """Contexts are shown without the connection."""
     context = target.context()
     assert CANARY not in repr(context)
     assert CANARY not in repr(context.access)

@@ -120,7 +120,9 @@ class Session:
         found = self._run("search", dn, self._ldap.SCOPE_BASE, "(objectClass=*)", [attribute])
         entries = [fields for name, fields in found if name is not None]
         if not entries:
-            raise failure(USER, "the directory has no such entry: create it")
+            raise failure(
+                USER, "the directory has no such entry, or hides it from the administrator"
+            )
         values = [value for values in entries[0].values() for value in values]
         old = [value for value in values if _FENCE.fullmatch(value)]
         highest = max((int(value.rpartition(b"=")[2]) for value in old), default=0)
@@ -228,7 +230,9 @@ def _failure(ldap: ModuleType, error: Exception) -> RotationError:
                 "the administrator may not do this: grant what docs/spec/rotators.md has",
             )
         case ldap.NO_SUCH_OBJECT():
-            return failure(USER, "the directory has no such entry: create it")
+            return failure(
+                USER, "the directory has no such entry, or hides it from the administrator"
+            )
         case ldap.INVALID_DN_SYNTAX():
             return failure(NAME, "the directory refuses the entry's name: correct it")
         case ldap.NO_SUCH_ATTRIBUTE() | ldap.TYPE_OR_VALUE_EXISTS() | ldap.BUSY():

@@ -1,7 +1,7 @@
 """Users of a MySQL or MariaDB server: shared by the rotator and by leased users.
 
-MariaDB gets the verifier of `mysql_native_password`, never the password. MySQL 8's
-`caching_sha2_password` gets the password in the statement, which MySQL hides from its own logs.
+MariaDB gets the verifier of `mysql_native_password`, never the password. MySQL gets
+the password in the statement, for its plugin caching_sha2_password, and hides it from its logs.
 
 DDL commits by itself, so a fence cannot share a transaction with the change that it guards.
 It is a row in `freehold_fences` of the connection's database, and a lock by the user's name
