@@ -1,10 +1,11 @@
 """The targets that rotators and leased users are tested on.
 
-Real servers, each with the least privileged administrator that docs/spec/rotators.md has.
+Real servers, each with the least privileged administrator that docs/spec/database-rotators.md has.
 """
 
 import itertools
 import os
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,9 +28,10 @@ from vault.rotation.rotators import ldap as ldap_rotator
 from vault.rotation.rotators import mysql as mysql_rotator
 from vault.rotation.rotators import postgresql as postgresql_rotator
 from vault.rotation.rotators import redis as redis_rotator
-from vault.rotation.targets.mysql import MysqlLeasedUsers, MysqlLeases
-from vault.rotation.targets.postgresql import PostgresqlLeasedUsers, PostgresqlLeases
-from vault.rotation.targets.redis import RedisLeasedUsers, RedisLeases
+from vault.rotation.targets.lease_settings import MysqlLeases, PostgresqlLeases, RedisLeases
+from vault.rotation.targets.mysql import MysqlLeasedUsers
+from vault.rotation.targets.postgresql import PostgresqlLeasedUsers
+from vault.rotation.targets.redis import RedisLeasedUsers
 
 CANARY: Final = "canary-administrator-7f3a"
 """The administrator's password."""
@@ -206,6 +208,19 @@ class MysqlTarget(LeaseTarget):
         return MysqlLeasedUsers(MysqlLeases(role=self.role))
 
 
+def _send(stream: socket.socket, *parts: str) -> bytes:
+    """The reply to a command. Raises `OSError` when the connection has ended."""
+    encoded = [part.encode() for part in parts]
+    stream.sendall(
+        b"*%d\r\n" % len(encoded)
+        + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in encoded)
+    )
+    reply = stream.recv(1 << 16)
+    if not reply:
+        raise OSError("the connection is closed")
+    return reply
+
+
 class RedisTarget(LeaseTarget):
     """With an ACL file."""
 
@@ -234,12 +249,17 @@ class RedisTarget(LeaseTarget):
 
     def connect(self, username: str, password: str) -> Callable[[], object]:
         """See `Target`."""
-        said = self.server.command(
-            "--user", username, "--pass", password, "--no-auth-warning", "ACL", "WHOAMI"
-        )  # which goes on as nobody when it is refused
-        if said.strip() != username:
-            raise LoginError(said)
-        return lambda: said
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect(str(self.socket))
+        if not _send(stream, "AUTH", username, password).startswith(b"+OK"):
+            stream.close()
+            raise LoginError
+
+        def query() -> object:
+            with stream:
+                return _send(stream, "ACL", "WHOAMI")
+
+        return query
 
     def leased_users(self) -> LeasedUsers:
         """See `LeaseTarget`."""

@@ -15,6 +15,7 @@ from tests.support.cutter import AFTER, BEFORE, cutter
 from vault.rotation.rotator import RotationContext, RotationError, Rotator, Value
 
 ROTATIONS = 50
+PATIENCE = 30.0
 ANY = re.compile(b"")
 
 
@@ -138,24 +139,29 @@ def test_no_login_fails_through_rotations(target: Target) -> None:
                 except LoginError:
                     failed += 1
                 logins += 1
+                lock.notify_all()
 
-    lock = threading.Lock()
+    lock = threading.Condition()
     thread = threading.Thread(target=application)
     thread.start()
     try:
         for fence in range(2, ROTATIONS + 2):
             context = target.context(fence)
             previous, value = current, rotator.create(context, current)
-            rotator.apply(context, value)
+            rotator.apply(context, value)  # while the application logs in with the previous one
             rotator.verify(context, value)
-            current = value
-            with lock:  # the grace: whoever has read the previous value has logged in
-                rotator.retire(context, previous)
+            with lock:
+                seen = logins
+                assert lock.wait_for(lambda: logins > seen, PATIENCE)  # noqa: B023
+                current = value
+                seen = logins
+                assert lock.wait_for(lambda: logins > seen, PATIENCE)  # noqa: B023
+                rotator.retire(context, previous)  # nobody has it any more
     finally:
         done.set()
         thread.join()
     assert failed == 0
-    assert logins >= ROTATIONS
+    assert logins >= 2 * ROTATIONS
 
 
 def test_a_target_that_is_down_is_said_to_be(target: Target, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The rotators: one file a kind."""
+"""The rotators that come with Freehold, one kind a file."""

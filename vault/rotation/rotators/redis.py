@@ -5,7 +5,7 @@ from msgspec import Struct
 from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
 from vault.rotation.rotators.dual_user import credentials, next_value
 from vault.rotation.targets.access import USER, failure
-from vault.rotation.targets.names import redis_name
+from vault.rotation.targets.names import check_redis_rules, redis_name
 from vault.rotation.targets.password import PasswordRules
 
 
@@ -21,10 +21,8 @@ class RedisConfig(Struct, frozen=True, forbid_unknown_fields=True):
     allow_unsaved: bool = False
 
     def __post_init__(self) -> None:
-        from vault.rotation.targets.redis import check_rules
-
         redis_name(self.user)
-        check_rules(self.rules)
+        check_redis_rules(self.rules)
 
 
 class RedisRotator:

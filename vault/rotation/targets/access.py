@@ -39,6 +39,9 @@ UNSAVED: Final = "target_not_durable"
 LIBRARY: Final = "library_missing"
 _TEMPORARY: Final = frozenset({UNREACHABLE, BUSY, REFUSED})
 
+MISSING_PERMISSION: Final = (
+    "the administrator may not do this: grant what docs/spec/database-rotators.md has"
+)
 MAX_USERS: Final = 20_000
 """Of one target that are listed at once."""
 

@@ -20,6 +20,7 @@ from vault.rotation.targets.access import (
     CONNECTION,
     LIBRARY,
     LOGIN,
+    MISSING_PERMISSION,
     NAME,
     PERMISSION,
     REFUSED,
@@ -227,7 +228,7 @@ def _failure(ldap: ModuleType, error: Exception) -> RotationError:
         case ldap.INSUFFICIENT_ACCESS() | ldap.STRONG_AUTH_REQUIRED():
             return failure(
                 PERMISSION,
-                "the administrator may not do this: grant what docs/spec/rotators.md has",
+                MISSING_PERMISSION,
             )
         case ldap.NO_SUCH_OBJECT():
             return failure(

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import msgspec
 import pymysql
-from msgspec import Struct
 from pymysql.constants import CR, ER
 from pymysql.converters import escape_string
 
@@ -33,6 +32,7 @@ from vault.rotation.targets.access import (
     CONNECTION,
     LOGIN,
     MAX_USERS,
+    MISSING_PERMISSION,
     NAME,
     PERMISSION,
     REFUSED,
@@ -46,7 +46,7 @@ from vault.rotation.targets.access import (
     stale,
     tls_files,
 )
-from vault.rotation.targets.names import mysql_host, mysql_name
+from vault.rotation.targets.lease_settings import MysqlLeases
 
 _MODE: Final = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 _FENCES: Final = (
@@ -57,7 +57,6 @@ _FENCED: Final = "SELECT fence FROM freehold_fences WHERE user_name = %s"
 _SET_FENCE: Final = (
     "INSERT INTO freehold_fences VALUES (%s, %s) ON DUPLICATE KEY UPDATE fence = VALUES(fence)"
 )
-_PLACEHOLDERS: Final = frozenset({"name", "username", "password", "password_hash", "expiration"})
 _LOCK_SECONDS: Final = 5
 _CODES: Final = {
     ER.DBACCESS_DENIED_ERROR: PERMISSION,
@@ -84,7 +83,7 @@ _CODES: Final = {
     **dict.fromkeys((CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, 2014, 2055, 0), UNREACHABLE),
 }
 _TEXTS: Final = {
-    PERMISSION: "the administrator may not do this: grant what docs/spec/rotators.md has",
+    PERMISSION: MISSING_PERMISSION,
     USER: "the server has no such user or role: create it",
     NAME: "the server refuses the user's name: choose a shorter one",
     BUSY: "another change is in the way: try again",
@@ -281,24 +280,6 @@ def _statement_failure(error: pymysql.Error) -> RotationError:
     code = _CODES.get(number, REFUSED)
     text = _TEXTS.get(code, f"the server does not accept a statement (error {number})")
     return failure(code, text)
-
-
-class MysqlLeases(Struct, frozen=True, forbid_unknown_fields=True):
-    """How users are created: with a role, or by statements. `host`: of the account."""
-
-    role: str = ""
-    host: str = "%"
-    creation_statements: tuple[str, ...] = ()
-    revocation_statements: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if bool(self.role) == bool(self.creation_statements):
-            raise ValueError("needs either role or creation_statements")
-        mysql_host(self.host)
-        if self.role:
-            mysql_name(self.role)
-        templates.check(self.creation_statements, MYSQL, _PLACEHOLDERS)
-        templates.check(self.revocation_statements, MYSQL, templates.IDENTIFIERS)
 
 
 class MysqlLeasedUsers:

@@ -1,4 +1,4 @@
-"""Names of users that a server takes as they are. Each function raises `ValueError` for others."""
+"""Names of users, and rules, that a server takes as they are; `ValueError` for others."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ _POSTGRESQL_BYTES: Final = 63  # the server would cut a longer one (NAMEDATALEN)
 _MYSQL_CHARACTERS: Final = 80  # MariaDB; MySQL takes 32, and refuses longer ones itself
 _HOST_CHARACTERS: Final = 255
 _REDIS_BYTES: Final = 128
+_MAX_RULES: Final = 200
 
 
 def postgresql_name(name: str) -> str:
@@ -44,3 +45,14 @@ def redis_name(name: str) -> str:
             f"a user's name has 1 to {_REDIS_BYTES} bytes, without spaces and control characters"
         )
     return name
+
+
+def check_redis_rules(rules: tuple[str, ...]) -> None:
+    """Raise `ValueError` for rules that are none, or that set passwords."""
+    if len(rules) > _MAX_RULES:
+        raise ValueError(f"there are more than {_MAX_RULES} rules")
+    for rule in rules:
+        if not rule or not rule.isprintable():
+            raise ValueError("a rule is not empty, and has no control character")
+        if rule[0] in "><#!" or rule.lower() in {"on", "off", "nopass", "resetpass", "reset"}:
+            raise ValueError("rules grant commands, keys and channels; passwords are set here")

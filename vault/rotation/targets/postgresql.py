@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import msgspec
 import psycopg
-from msgspec import Struct
 from psycopg import errors, pq, sql
 
 from vault.connections.postgresql import BoundedConnection, libpq_parameters
@@ -27,6 +26,7 @@ from vault.rotation.targets.access import (
     CONNECTION,
     LOGIN,
     MAX_USERS,
+    MISSING_PERMISSION,
     NAME,
     PERMISSION,
     REFUSED,
@@ -40,7 +40,7 @@ from vault.rotation.targets.access import (
     stale,
     tls_files,
 )
-from vault.rotation.targets.names import postgresql_name
+from vault.rotation.targets.lease_settings import PostgresqlLeases
 
 _LOCK: Final = 0x46524545  # of advisory locks: one change of a user at a time
 _FENCE: Final = re.compile(r"freehold fence=(\d{1,19})")
@@ -61,7 +61,6 @@ JOIN pg_database d ON d.oid = s.dbid OR s.dbid = 0 AND d.datname = current_datab
 WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = %(name)s
 """
 """Where the role owns something or has permissions."""
-_PLACEHOLDERS: Final = frozenset({"name", "username", "password", "expiration"})
 
 
 class Session:
@@ -296,7 +295,7 @@ def _statement_failure(error: psycopg.Error) -> RotationError:
         case errors.InsufficientPrivilege():
             return failure(
                 PERMISSION,
-                "the administrator may not do this: grant what docs/spec/rotators.md has",
+                MISSING_PERMISSION,
             )
         case errors.DependentObjectsStillExist():
             return failure(
@@ -315,26 +314,6 @@ def _statement_failure(error: psycopg.Error) -> RotationError:
     if state.startswith(_SYNTAX):
         return failure(STATEMENT, f"the server does not accept a statement (SQLSTATE {state})")
     return failure(REFUSED, f"the server refuses a statement (SQLSTATE {state})")
-
-
-class PostgresqlLeases(Struct, frozen=True, forbid_unknown_fields=True):
-    """How users are created: by membership in roles, or by an operator's statements.
-
-    `reassign_to` becomes the owner of what a user leaves behind; empty: the administrator.
-    """
-
-    roles: tuple[str, ...] = ()
-    creation_statements: tuple[str, ...] = ()
-    revocation_statements: tuple[str, ...] = ()
-    reassign_to: str = ""
-
-    def __post_init__(self) -> None:
-        if bool(self.roles) == bool(self.creation_statements):
-            raise ValueError("needs either roles or creation_statements")
-        for role in (*self.roles, *filter(None, [self.reassign_to])):
-            postgresql_name(role)
-        templates.check(self.creation_statements, POSTGRESQL, _PLACEHOLDERS)
-        templates.check(self.revocation_statements, POSTGRESQL, templates.IDENTIFIERS)
 
 
 class PostgresqlLeasedUsers:

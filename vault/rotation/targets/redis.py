@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from vault.cluster.redis import ErrorReply, Push, RedisError, Reply, ReplyParser
 from vault.connections.tls import client_context
@@ -24,6 +23,7 @@ from vault.rotation.targets.access import (
     BUSY,
     LOGIN,
     MAX_USERS,
+    MISSING_PERMISSION,
     NAME,
     PERMISSION,
     REFUSED,
@@ -38,6 +38,7 @@ from vault.rotation.targets.access import (
     stale,
     tls_files,
 )
+from vault.rotation.targets.lease_settings import RedisLeases
 
 FENCE_KEY: Final = "freehold:fence:"
 _MAX_REPLY: Final = 1 << 21  # bytes
@@ -45,23 +46,11 @@ _MAX_ITEMS: Final = MAX_USERS + 1_000
 _CHUNK: Final = 1 << 18
 _NO_FILE: Final = "not configured to use an ACL file"
 _NAME_MARK: Final = "{{name}}"
-MAX_RULES: Final = 200
 
 
 def password_hash(password: str) -> str:
     """As `ACL SETUSER` takes it."""
     return sha256(password.encode()).hex()
-
-
-def check_rules(rules: tuple[str, ...]) -> None:
-    """Raise `ValueError` for rules that are none, or that set passwords."""
-    if len(rules) > MAX_RULES:
-        raise ValueError(f"there are more than {MAX_RULES} rules")
-    for rule in rules:
-        if not rule or not rule.isprintable():
-            raise ValueError("a rule is not empty, and has no control character")
-        if rule[0] in "><#!" or rule.lower() in {"on", "off", "nopass", "resetpass", "reset"}:
-            raise ValueError("rules grant commands, keys and channels; passwords are set here")
 
 
 class Session:
@@ -237,7 +226,8 @@ def _reply_failure(reply: ErrorReply) -> RotationError:
     code = reply.partition(" ")[0]
     if code == "NOPERM":
         return failure(
-            PERMISSION, "the administrator may not do this: grant what docs/spec/rotators.md has"
+            PERMISSION,
+            MISSING_PERMISSION,
         )
     if code in {"LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN"}:
         return failure(BUSY, "Redis is busy: try again")
@@ -246,21 +236,6 @@ def _reply_failure(reply: ErrorReply) -> RotationError:
     if "Error in ACL SETUSER" in reply:
         return failure(STATEMENT, "Redis does not accept a rule: see ACL SETUSER")
     return failure(REFUSED, f"Redis answers {code if code.isalnum() else 'an error'}")
-
-
-class RedisLeases(Struct, frozen=True, forbid_unknown_fields=True):
-    """`rules`: as of `ACL SETUSER`; in them `{{name}}` is the user's name.
-
-    `allow_unsaved`: Redis has no ACL file, so its users end when it restarts.
-    """
-
-    rules: tuple[str, ...]
-    allow_unsaved: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.rules:
-            raise ValueError("needs rules")
-        check_rules(self.rules)
 
 
 class RedisLeasedUsers:

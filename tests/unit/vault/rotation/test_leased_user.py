@@ -3,8 +3,8 @@
 import pytest
 
 from vault.errors import ValidationError
-from vault.rotation.leased_user import LeasedUser, LeasedUserKind, is_leased, user_name
-from vault.rotation.targets.redis import RedisLeasedUsers, RedisLeases
+from vault.rotation.lease_kinds import REDIS_LEASES
+from vault.rotation.leased_user import LeasedUser, is_leased, user_name
 
 
 def test_a_name_follows_from_the_lease_alone() -> None:
@@ -46,7 +46,7 @@ def test_a_password_is_not_shown() -> None:
 
 def test_settings_of_a_kind_are_parsed() -> None:
     """What is wrong in them is refused with the code of leases."""
-    kind = LeasedUserKind("redis", RedisLeases, RedisLeasedUsers)
+    kind = REDIS_LEASES
     assert kind.parse({"rules": ["+get"]}).rules == ("+get",)
     for config in ({}, {"rules": []}, {"rules": [">x"]}, {"rules": ["nopass"]}, {"more": 1}):
         with pytest.raises(ValidationError) as caught:

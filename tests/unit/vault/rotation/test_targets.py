@@ -147,6 +147,7 @@ def test_a_library_is_imported_when_its_kind_is_used() -> None:
         f"vault.rotation.rotators.{path.stem}"
         for path in Path("vault/rotation/rotators").glob("[a-z]*.py")
     )
-    code = f"import sys, {modules}; print([n for n in {libraries} if n in sys.modules])"
+    loaded = f"[name for name in {libraries} if name in sys.modules]"
+    code = f"import sys, vault.rotation.lease_kinds, {modules}; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
