@@ -272,6 +272,29 @@ def test_another_account_of_the_name_is_noticed(mysql: MysqlTarget) -> None:
     assert code_of(rotator.verify, context, value) == "login_refused"
 
 
+def test_accounts_that_have_their_role_need_a_lesser_administrator(mysql: MysqlTarget) -> None:
+    """Without UPDATE on the accounts: the operator has created both users."""
+    lesser = unique("lesser")
+    mysql.server.run(
+        f"CREATE USER {lesser}@localhost IDENTIFIED BY '{CANARY}'",
+        f"GRANT CREATE USER ON *.* TO {lesser}@localhost",
+        f"GRANT SELECT ON mysql.user TO {lesser}@localhost",
+        f"GRANT CREATE, SELECT, INSERT, UPDATE ON {mysql.database}.* TO {lesser}@localhost",
+        *(f"CREATE USER {name}" for name in mysql.names),
+        *(f"GRANT {mysql.role} TO {name}" for name in mysql.names),
+        *(f"SET DEFAULT ROLE {mysql.role} FOR {name}" for name in mysql.names),
+    )
+    rotator = mysql.rotator()
+    url = mysql.url(mysql.socket).replace(ADMINISTRATOR, lesser)
+    first = rotator.create(mysql.context(1), {})
+    rotator.apply(mysql.context(1, url=url), first)
+    second = rotator.create(mysql.context(2), first)
+    rotator.apply(mysql.context(2, url=url), second)
+    rotator.retire(mysql.context(2, url=url), first)
+    assert mysql.accepts(second)
+    assert not mysql.accepts(first)
+
+
 def test_mariadb_keeps_no_second_password(mysql: MysqlTarget) -> None:
     """The mode of MySQL is refused before anything changes."""
     rotator = mysql.rotator(users=[], user=mysql.names[0], mode="dual_password")

@@ -57,6 +57,9 @@ _FENCED: Final = "SELECT fence FROM freehold_fences WHERE user_name = %s"
 _SET_FENCE: Final = (
     "INSERT INTO freehold_fences VALUES (%s, %s) ON DUPLICATE KEY UPDATE fence = VALUES(fence)"
 )
+_DEFAULT_ROLE: Final = (
+    "SELECT 1 FROM mysql.user WHERE user = %s AND host = %s AND default_role = %s"
+)
 _LOCK_SECONDS: Final = 5
 _CODES: Final = {
     ER.DBACCESS_DENIED_ERROR: PERMISSION,
@@ -148,7 +151,12 @@ class Session:
         self.run(_SET_FENCE, key, fence)
 
     def set_role(self, name: str, host: str, role: str) -> None:
-        """Grant a role, which the account's sessions then have from the start."""
+        """Grant a role, which the account's sessions then have from the start.
+
+        Nothing is done where MariaDB has it so: to set it takes a privilege on all accounts.
+        """
+        if self.is_mariadb and self.run(_DEFAULT_ROLE, name, host, role):
+            return
         target = account(name, host)
         self.run(f"GRANT {literal(role)} TO {target}")
         word = "FOR" if self.is_mariadb else "TO"
