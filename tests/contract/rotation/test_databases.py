@@ -263,12 +263,13 @@ def test_a_comment_of_the_operator_stays(postgresql: PostgresqlTarget) -> None:
 
 
 def test_another_account_of_the_name_is_noticed(mysql: MysqlTarget) -> None:
-    """MariaDB prefers the account of the more specific host, whose password is another one."""
-    name = mysql.names[0]
-    mysql.server.run(f"CREATE USER {name}@localhost IDENTIFIED BY 'something-else'")
+    """MariaDB prefers the account of the more specific host, which has other permissions."""
     rotator, context = mysql.rotator(), mysql.context()
     value = rotator.create(context, {})
     rotator.apply(context, value)
+    rotator.verify(context, value)
+    other = f"{value['username']}@localhost"
+    mysql.server.run(f"CREATE USER {other} IDENTIFIED BY '{value['password']}'")
     assert code_of(rotator.verify, context, value) == "login_refused"
 
 
