@@ -309,7 +309,9 @@ def test_redis_keeps_both_passwords_of_one_user_and_saves_them(redis: RedisTarge
     first = applied(redis, rotator)
     second = applied(redis, rotator, 2, first)
     assert first["username"] == second["username"]
+    redis.server.command("ACL", "LOAD")  # as a restart does
     assert redis.accepts(first)
+    assert redis.accepts(second)
     rotator.retire(redis.context(2), first)
     redis.server.command("ACL", "LOAD")  # as a restart does
     assert redis.accepts(second)

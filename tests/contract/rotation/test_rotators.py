@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.contract.rotation.targets import CANARY, LoginError, Target
-from tests.support.cutter import AFTER, BEFORE, cutter
+from tests.support.cutter import AFTER, BEFORE, SILENT, cutter
 from vault.rotation.rotator import RotationContext, RotationError, Rotator, Value
 
 ROTATIONS = 50
 PATIENCE = 30.0
 ANY = re.compile(b"")
+AFTER_LOGIN = {"postgresql": 5, "mysql": 4, "redis": 2, "ldap": 1}
+"""How many messages a client has sent by then, at least."""
 
 
 def rotate(target: Target, rotator: Rotator, fence: int, previous: Value) -> Value:
@@ -185,6 +187,20 @@ def test_a_silent_target_is_given_up_in_time(target: Target, tmp_path: Path) -> 
         value = {"username": target.names[0], "password": "never-sent-anywhere"}
         assert code_of(rotator.apply, context, value) == "target_unreachable"
         assert time.monotonic() - began < 4
+
+
+def test_a_target_that_falls_silent_is_given_up_in_time(target: Target, tmp_path: Path) -> None:
+    """After the login, in the middle of a step."""
+    rotator = target.rotator()
+    with cutter(tmp_path, target.socket) as way:
+        way.at, way.spared, way.cut = ANY, AFTER_LOGIN[target.kind], SILENT
+        connection = target.connection(way.socket)
+        context = RotationContext("r", 1, 1.5, connection, target.context().random)
+        value = rotator.create(context, {})
+        began = time.monotonic()
+        assert code_of(rotator.apply, context, value) == "target_unreachable"
+        assert time.monotonic() - began < 6
+        assert way.cuts == 1
 
 
 def test_a_wrong_administrator_is_named(target: Target) -> None:
