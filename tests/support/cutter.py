@@ -14,6 +14,7 @@ WAIT_SECONDS: Final = 10
 SETTLED_SECONDS: Final = 0.1  # until the server has seen what was asked
 AFTER: Final = "before the answer"
 LATE: Final = "before the server has it, which it gets later"
+SILENT: Final = "never, and nothing is answered any more"
 LOCK: Final = b"FOR UPDATE"
 COMMIT: Final = re.compile(rb"COMMIT(\x00|$)")
 
@@ -23,7 +24,8 @@ class Cutter:
 
     `cut`: at the next COMMIT of a client, close its connection: before the server has it, or when
     the server has answered and the client has not heard of it. `LATE`: the server gets it when the
-    client has asked for the head again, on another connection. `refuses`: nobody else gets in.
+    client has asked for the head again, on another connection. `SILENT`: nothing passes any more,
+    until the client goes. `refuses`: nobody else gets in.
     `at`: at another statement, `spared` of which are let through before.
     """
 
@@ -103,6 +105,9 @@ class Cutter:
         where, self.cut = self.cut, ""
         self.cuts += 1
         self._asked.clear()
+        if where == SILENT:
+            while client.recv(1 << 16):
+                pass
         if where == LATE:
             client.close()
             self._asked.wait(WAIT_SECONDS)

@@ -14,6 +14,7 @@ import trio
 from msgspec import Struct
 
 from actors import World
+from vault.connections.tls import client_context
 from vault.errors import VaultError
 from vault.model.server_address import RedisAddress, ServerTls
 
@@ -66,10 +67,15 @@ class RedisTarget(Struct, frozen=True):
 
 
 class ReplyParser:
-    """Bytes in, replies out. Raises `RedisError` for what is not RESP3 or is too large."""
+    """Bytes in, replies out. Raises `RedisError` for what is not RESP3 or is too large.
 
-    def __init__(self) -> None:
+    `max_reply`: bytes; `max_items`: of an array or a map.
+    """
+
+    def __init__(self, max_reply: int = MAX_REPLY, max_items: int = _MAX_ITEMS) -> None:
         self._buffer = bytearray()
+        self._max_reply = max_reply
+        self._max_items = max_items
 
     def feed(self, data: bytes | bytearray) -> None:
         """Take what was received."""
@@ -80,7 +86,7 @@ class ReplyParser:
         try:
             reply, end = self._parse(0, 0)
         except _IncompleteError:
-            if len(self._buffer) > MAX_REPLY:
+            if len(self._buffer) > self._max_reply:
                 raise RedisError("a reply is too large") from None
             return None
         except ValueError:
@@ -114,7 +120,7 @@ class ReplyParser:
     def _parse_string(self, length: int, at: int) -> tuple[Reply, int]:
         if length < 0:
             return None, at
-        if length > MAX_REPLY:
+        if length > self._max_reply:
             raise RedisError("a reply is too large")
         if len(self._buffer) < at + length + 2:
             raise _IncompleteError
@@ -123,7 +129,7 @@ class ReplyParser:
     def _parse_items(
         self, kind: type[list[object]], count: int, at: int, depth: int
     ) -> tuple[Reply, int]:
-        if count > _MAX_ITEMS:
+        if count > self._max_items:
             raise RedisError("a reply is too large")
         items = kind()
         for _ in range(count):
@@ -205,18 +211,12 @@ async def _open_stream(target: RedisTarget, world: World) -> trio.abc.Stream:
 
 
 def _tls_context(tls: ServerTls) -> ssl.SSLContext:
-    """Read anew for each connection, so that a renewed certificate counts."""
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as to the database
-        if tls.cert_file is not None:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
+        return client_context(tls)
     except OSError as error:
         raise RedisError(
             f"cache.redis.tls: a file cannot be used ({type(error).__name__})"
         ) from None
-    return context
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
+from actors.world import SystemWorld
 from vault.errors import ConflictError, NotFoundError, ValidationError
 
 ENTRY_POINTS: Final = "freehold.rotators"
@@ -50,6 +51,18 @@ class RotationError(Exception):
 
 
 @dataclass(frozen=True)
+class TargetAccess:
+    """What lets the agent in at a target, and how long one operation there may take.
+
+    `timeout`: seconds for all of it; `clock`: seconds, of which only differences mean anything.
+    """
+
+    connection: Value = field(repr=False)
+    timeout: float
+    clock: Callable[[], float] = field(default=SystemWorld().uptime, repr=False)
+
+
+@dataclass(frozen=True)
 class RotationContext:
     """One rotation, as its rotator sees it.
 
@@ -57,7 +70,7 @@ class RotationContext:
     the agent reads it from a secret of its own at each step. `fence` grows with each rotation of
     the secret and with each agent that takes over: a target that can compare numbers refuses a
     lower one. `key` names the rotation and the step, for a target that knows idempotency keys.
-    `timeout` (seconds) bounds the step, and `random` is the only source of chance.
+    `timeout` (seconds on `clock`) bounds the step, and `random` is the only source of chance.
     """
 
     rotation: str
@@ -65,6 +78,12 @@ class RotationContext:
     timeout: float
     connection: Value = field(repr=False)
     random: Callable[[int], bytes] = field(repr=False)
+    clock: Callable[[], float] = field(default=SystemWorld().uptime, repr=False)
+
+    @property
+    def access(self) -> TargetAccess:
+        """What code needs that leases use as well; the timeout begins when it connects."""
+        return TargetAccess(self.connection, self.timeout, self.clock)
 
     def key(self, step: Step) -> str:
         """The idempotency key of a step."""

@@ -1,15 +1,16 @@
 """MySQL and MariaDB, by PyMySQL, on InnoDB. Names are stored as bytes, so no collation applies."""
 
-import socket
 import ssl
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import pymysql
 import sqlalchemy as sa
-from pymysql.constants import CLIENT, CR, ER, SERVER_STATUS
+from pymysql.constants import CLIENT, ER, SERVER_STATUS
 from pymysql.cursors import SSCursor
 
+from vault.connections.mysql import UnixSocketConnection
+from vault.connections.tls import client_context
 from vault.errors import UnavailableError
 from vault.model.server_address import MYSQL, ServerTls
 from vault.store.interface import BackendError
@@ -115,7 +116,7 @@ class MysqlBackend(ServerBackend):
         is_replica = role is Role.REPLICA
         level = "REPEATABLE READ" if role is Role.READ or is_replica else "READ COMMITTED"
         patience = _PATIENCE.get(role, QUERY_SECONDS)
-        connection = _Connection(
+        connection = UnixSocketConnection(
             user=address.user,
             password=self._password().encode(),  # PyMySQL would encode text as Latin-1
             database=address.database,
@@ -243,37 +244,15 @@ def _lock(name: str) -> str:
     return f"CONCAT('{name} ', SHA1(DATABASE()))"  # at most 64 characters
 
 
-class _Connection(pymysql.connections.Connection):
-    """Closes the Unix socket when no server listens on it, which PyMySQL does not."""
-
-    def connect(self, sock: Any = None) -> None:
-        """Connect as PyMySQL does. Raises `pymysql.Error`."""
-        if sock is None and self.unix_socket:
-            sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(self.connect_timeout)
-            try:
-                sock.connect(self.unix_socket)
-            except OSError as error:
-                sock.close()
-                raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, str(error)) from error
-            self._secure = True
-        super().connect(sock)
-
-
 def _tls_context(tls: ServerTls) -> ssl.SSLContext:
-    """A context that always verifies the host name: PyMySQL's does not with the system's CAs."""
+    """As `client_context`: PyMySQL's does not verify the name with the system's authorities."""
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as libpq; from Python 3.13 on it is set
-        if tls.cert_file is not None:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
+        return client_context(tls)
     except OSError as error:
         why = error.strerror or "it is no certificate"
         raise BackendError(
             "store_unavailable", f"storage.tls: a file cannot be used: {why}"
         ) from None
-    return context
 
 
 def _is_mariadb(connection: Any) -> bool:

@@ -13,8 +13,9 @@ import psycopg
 from psycopg import errors, pq
 from psycopg.types.json import set_json_dumps, set_json_loads
 
+from vault.connections.postgresql import BoundedConnection, libpq_parameters
 from vault.errors import UnavailableError
-from vault.model.server_address import POSTGRESQL, ServerAddress, ServerTls
+from vault.model.server_address import POSTGRESQL
 from vault.store.interface import FeedPosition
 from vault.store.replicas import ANSWER_SECONDS
 from vault.store.replicas import CONNECT_SECONDS as REPLICA_CONNECT_SECONDS
@@ -193,7 +194,7 @@ class PostgresqlBackend(ServerBackend):
         is_replica = role is Role.REPLICA
         connection: psycopg.Connection[Any]
         connection = (_ReplicaConnection if is_replica else psycopg.Connection).connect(
-            **_parameters(self._address, self._password(), self._tls),
+            **libpq_parameters(self._address, self._password(), self._tls),
             options=settings,
             connect_timeout=REPLICA_CONNECT_SECONDS if is_replica else CONNECT_SECONDS,
             tcp_user_timeout=GONE_SECONDS * 1000,
@@ -310,34 +311,8 @@ class PostgresqlBackend(ServerBackend):
         return connection.info.transaction_status == pq.TransactionStatus.INTRANS
 
 
-class _ReplicaConnection(psycopg.Connection[Any]):
-    """Gives up on a statement that is not answered in time, whatever the server does."""
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = ANSWER_SECONDS) -> Any:
-        """See psycopg. Raises `psycopg.OperationalError`."""
-        return super().wait(gen, interval, timeout)
-
-
-def _parameters(address: ServerAddress, password: str, tls: ServerTls | None) -> dict[str, Any]:
-    parameters: dict[str, Any] = {
-        "user": address.user,
-        "password": password or None,
-        "dbname": address.database,
-        "host": address.socket or address.host,
-        "sslmode": "disable",
-        "gssencmode": "disable",
-    }
-    if address.port:
-        parameters["port"] = address.port
-    if tls is not None:
-        parameters |= {
-            "sslmode": "verify-full",
-            "sslrootcert": str(tls.ca_file) if tls.ca_file else "system",
-            "ssl_min_protocol_version": "TLSv1.2",
-        }
-        if tls.cert_file is not None:
-            parameters |= {"sslcert": str(tls.cert_file), "sslkey": str(tls.key_file)}
-    return parameters
+class _ReplicaConnection(BoundedConnection):
+    answer_seconds = ANSWER_SECONDS
 
 
 def _reason(error: psycopg.Error) -> str:

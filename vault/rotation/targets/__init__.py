@@ -1,0 +1,1 @@
+"""Databases and directories: their users are rotated and leased. A kind imports its library."""

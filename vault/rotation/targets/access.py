@@ -1,0 +1,122 @@
+"""The way to a target: its address, the administrator, TLS, and the time that is left.
+
+The fields of a connection secret:
+
+- `url`: `postgresql://USER@HOST:PORT/DATABASE`, `mysql://…`, `redis://…`, `ldap://HOST`
+- `password`: the administrator's, if it is not in the URL
+- `ca_certificate`, `client_certificate`, `client_key`: PEM; without the first, the system's
+  authorities are trusted
+
+TLS is always used, except to this machine when there is no certificate. There is no way to turn it
+off to another one: the administrator's password would be readable on the way.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, TypeVar
+
+from vault.model.server_address import ServerTls
+from vault.rotation.rotator import RotationError, TargetAccess, Value
+
+T = TypeVar("T")
+
+UNREACHABLE: Final = "target_unreachable"
+TLS: Final = "target_tls"
+BUSY: Final = "target_busy"
+ADMINISTRATOR: Final = "administrator_refused"
+PERMISSION: Final = "permission_missing"
+USER: Final = "user_missing"
+NAME: Final = "name_invalid"
+FENCE: Final = "fence_stale"
+LOGIN: Final = "login_refused"
+CONNECTION: Final = "connection_invalid"
+STATEMENT: Final = "statement_invalid"
+REFUSED: Final = "target_refused"
+UNSAVED: Final = "target_not_durable"
+LIBRARY: Final = "library_missing"
+_TEMPORARY: Final = frozenset({UNREACHABLE, BUSY, REFUSED})
+
+MISSING_PERMISSION: Final = (
+    "the administrator may not do this: grant what docs/spec/database-rotators.md has"
+)
+MAX_USERS: Final = 20_000
+"""Of one target that are listed at once."""
+
+
+def failure(code: str, text: str) -> RotationError:
+    """An error by its code, which says whether another try may succeed."""
+    return RotationError(code, text, is_final=code not in _TEMPORARY)
+
+
+def stale(name: str, stored: int, fence: int) -> RotationError:
+    """For a target that has been changed by a later holder."""
+    return failure(
+        FENCE, f"a later rotation ({stored}) has changed {name!r}: this one ({fence}) is void"
+    )
+
+
+class Deadline:
+    """The end of an operation."""
+
+    def __init__(self, access: TargetAccess) -> None:
+        self._clock = access.clock
+        self._end = access.clock() + access.timeout
+
+    def left(self) -> float:
+        """Seconds, above 0. Raises `RotationError` when the time is over."""
+        left = self._end - self._clock()
+        if left <= 0:
+            raise failure(UNREACHABLE, "the target did not answer in time: try again")
+        return left
+
+
+def parse_url(connection: Value, parse: Callable[[str], T]) -> T:
+    """The address in the connection's URL. Raises `RotationError`."""
+    url = connection.get("url", "")
+    if not url:
+        raise failure(CONNECTION, "the connection secret has no field url: add it")
+    try:
+        return parse(url)
+    except ValueError as error:  # its text repeats nothing of the URL
+        raise failure(CONNECTION, f"the field url of the connection secret {error}") from None
+
+
+@contextmanager
+def tls_files(connection: Value, *, is_local: bool) -> Iterator[ServerTls | None]:
+    """The settings of TLS, with files for the length of the block; None: without TLS."""
+    names = ("ca_certificate", "client_certificate", "client_key")
+    texts = [connection.get(name, "") for name in names]
+    if bool(texts[1]) != bool(texts[2]):
+        raise failure(
+            CONNECTION,
+            "the connection secret needs client_certificate and client_key, or neither",
+        )
+    if is_local and not any(texts):
+        yield None
+        return
+    with ExitStack() as stack:
+        files = [stack.enter_context(_file(text)) if text else None for text in texts]
+        yield ServerTls(ca_file=files[0], cert_file=files[1], key_file=files[2])
+
+
+@contextmanager
+def _file(text: str) -> Iterator[Path]:
+    """A file in memory where the system has such files: keys do not touch the disk."""
+    if not hasattr(os, "memfd_create"):
+        with TemporaryDirectory(prefix="freehold-") as folder:
+            path = Path(folder) / "pem"
+            path.touch(0o600)
+            path.write_text(text)
+            yield path
+        return
+    descriptor = os.memfd_create("freehold")
+    try:
+        os.fchmod(descriptor, 0o600)  # libpq refuses keys that others may read
+        with os.fdopen(os.dup(descriptor), "w") as file:
+            file.write(text)
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
