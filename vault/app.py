@@ -53,6 +53,9 @@ from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.peers import ALONE
+from vault.rotation.kinds import load_rotators
+from vault.rotation.rotator import Rotators
+from vault.rotation.rotators.services import ServiceSettings
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
@@ -97,8 +100,9 @@ def fork_workers(settings: Settings) -> Zygote | None:
     )  # imported once, for all of them
     if settings.server.web:
         import protocols.http.ws_connection  # noqa: F401  # the same
+    rotators = _load_rotators(settings)
     msgspec_init.prepare_structs()
-    return Zygote.fork(partial(worker.run, AgentProgram(settings)))
+    return Zygote.fork(partial(worker.run, AgentProgram(settings, rotators)))
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class AgentProgram:
     """What each process of an agent is made of: `vault.workers.worker.Program`."""
 
     settings: Settings
+    rotators: Rotators
 
     def join_backend(self, head: SharedHead | None) -> StoreBackend:
         """The database that the first process has."""
@@ -133,6 +138,7 @@ async def serve(
     `dev_token`: development mode, with the root token in this file. `on_listening` is called with
     the port and the seal status once connections are accepted.
     """
+    rotators = _load_rotators(settings)
     msgspec_init.prepare_structs()
     root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
     await trio.to_thread.run_sync(_check_certificates, settings)
@@ -147,8 +153,9 @@ async def serve(
         control_link = await world.run_sync(_make_control_link, settings, metrics, world)
         pipeline = pipeline_factory(tracing)
         parts = CoreDependencies(
-            settings, backend, metrics, world, root_token, peers, control_link.ports, pipeline
-        )
+            settings, backend, metrics, world, root_token, peers, control_link.ports, rotators,
+            pipeline,
+        )  # fmt: skip
         seal_manager = _make_seal_manager(parts)
         await nursery.start(seal_manager.run_until_cancelled)
         nursery.start_soon(_end_stuck_seal, seal_manager)
@@ -321,6 +328,12 @@ def _make_disk_monitor(settings: Settings) -> DiskMonitor:
     if settings.control_plane.enabled:
         places["link"] = link_folder(settings)
     return DiskMonitor(places, DiskThreshold(monitoring.disk_low_free, monitoring.disk_low_percent))
+
+
+def _load_rotators(settings: Settings) -> Rotators:
+    """Raises `SetupError`, `ConflictError`."""
+    chosen = settings.rotation
+    return load_rotators(ServiceSettings(chosen.webhooks, chosen.launcher), SystemWorld())
 
 
 def _make_control_link(

@@ -57,6 +57,7 @@ from vault.cluster.leases import (
     KEYS,
     REPORT,
     RESTORE_TESTS,
+    ROTATION,
     Leases,
     hold_leases,
 )
@@ -66,6 +67,7 @@ from vault.config.backup import BackupSettings
 from vault.config.backup_destinations import BackupDestination
 from vault.control_link.ports import BackupPorts, LinkPorts
 from vault.crypto.keyring import Keyring
+from vault.crypto.random import random_bytes
 from vault.data_path import (
     CacheShare,
     DataPath,
@@ -91,6 +93,7 @@ from vault.handlers.nodes import NodeHandlers
 from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
+from vault.handlers.rotation_steps import RotationSteps, UnknownAdoption
 from vault.handlers.stores import KeyStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
@@ -99,6 +102,13 @@ from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
     REPORT_INTERVAL,
     LockoutReport,
+)
+from vault.jobs.rotation import INTERVAL as ROTATION_INTERVAL
+from vault.jobs.rotation import (
+    MAX_ACTIVE,
+    RotationParts,
+    RotationScheduler,
+    open_rotation_scheduler,
 )
 from vault.jobs.scheduled_backups import (
     BACKUP_CHECK_INTERVAL,
@@ -111,6 +121,7 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
 from vault.peers import ALONE, Handover, ProcessGroup
 from vault.pipeline import Pipeline, PipelineParts
+from vault.rotation.rotator import Rotators
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, bind_opaque_id
@@ -159,6 +170,7 @@ class CoreDependencies:
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
     peers: ProcessGroup = ALONE
     link_ports: LinkPorts = field(default_factory=LinkPorts)
+    rotators: Rotators = field(default_factory=Rotators)
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
     @property
@@ -260,6 +272,7 @@ async def open_core(
                 ceiling=dependencies.link_ports.ceiling,
                 link=dependencies.link_ports,
                 peers=dependencies.peers,
+                rotators=dependencies.rotators,
                 shared_limits=shared_limits,
                 make_pipeline=dependencies.make_pipeline,
             )
@@ -289,7 +302,10 @@ async def open_core(
             ) as heartbeat,
             monitor_integrity(store, watch, startup.foreign_writes, world),
             hold_leases(wired.leases),
-            run_periodic_jobs([*wired.jobs, *wired.leases.jobs], world) as work,
+            open_rotation_scheduler(wired.rotation) as rotations,
+            run_periodic_jobs(
+                [*wired.jobs, _rotation_job(wired, rotations), *wired.leases.jobs], world
+            ) as work,
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
             run_shared_limits(shared_limits),
             wired.backups.serve(),
@@ -379,6 +395,7 @@ class WiredCore:
     leases: Leases
     backups: BackupManager
     restore_tests: RestoreTests
+    rotation: RotationParts
 
 
 def _wire_pipeline(
@@ -405,6 +422,7 @@ def _wire_pipeline(
         ).handlers(),
         **audits.handlers(),
         **system.handlers(),
+        **_make_rotation_steps(path, world).handlers(),
         **NodeHandlers(KnownNodes(base.startup.node.id, path.parts.store, world)).handlers(),
         **RootKeyHandlers(root_key).handlers(),
         **_status_handlers(base, path, system, audits),
@@ -467,7 +485,14 @@ def _wire_pipeline(
             at_end=True,
         ),
     ]
-    return WiredCore(pipeline, path, jobs, leases, backups, tests)
+    scheduling = RotationParts(
+        due=path.rotations,
+        run=pipeline.run_operation,
+        world=world,
+        lease=partial(leases.held, ROTATION) if is_shared else None,
+        on_stuck=partial(link.raise_alert, AlertCode.ROTATION_FAILED, 1),
+    )
+    return WiredCore(pipeline, path, jobs, leases, backups, tests, scheduling)
 
 
 def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
@@ -536,6 +561,23 @@ def _open_destination(config: BackupDestination, world: World) -> Destination:
         return open_destination(config, world)
     except VaultError as error:
         return UnusableDestination(config.name, error)
+
+
+def _rotation_job(wired: WiredCore, scheduler: RotationScheduler) -> Job:
+    turn = wired.leases.run_leased(ROTATION, scheduler.run_turn)
+    return Job("rotations", ROTATION_INTERVAL, turn)
+
+
+def _make_rotation_steps(path: DataPath, world: World) -> RotationSteps:
+    return RotationSteps(
+        path.rotations,
+        path.mounts,
+        path.parts.rotators,
+        UnknownAdoption(),
+        world,
+        trio.CapacityLimiter(MAX_ACTIVE),
+        random_bytes,
+    )
 
 
 async def _keep_clock(base: CoreServices, store: Store) -> None:

@@ -47,9 +47,10 @@ from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.roles import RoleHandlers
+from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
-from vault.handlers.stores import AccessStore, MountStore, SecretStore
+from vault.handlers.stores import AccessStore, MountStore, RotationStore, SecretStore
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
@@ -66,6 +67,7 @@ from vault.model.mounts import MountTable
 from vault.model.server_address import ServerTls
 from vault.peers import Peers
 from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher, StaleReads
+from vault.rotation.rotator import Rotators
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.bounded_cache import EvictionPolicy
 from vault.store.memory_only import use_memory_only
@@ -97,6 +99,7 @@ class DataPathParts:
     ceiling: Policy  # of the control plane's policies
     link: LinkPorts
     peers: Peers
+    rotators: Rotators
     shared_limits: SharedLimits | None = None
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
@@ -111,6 +114,7 @@ class DataPath:
         self.policies = PolicyStore(store, world, parts.ceiling)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
+        self.rotations = RotationStore(barrier)
         self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()
@@ -167,6 +171,9 @@ class DataPath:
             **UserHandlers(self.users, self.authorizer).handlers(),
             **RoleHandlers(Roles(self.parts.store, world), self.authorizer).handlers(),
             **ApiKeyHandlers(self.keys, self.users, self.authorizer, world).handlers(),
+            **RotationHandlers(
+                self.rotations, self.parts.rotators, self.authorizer, world
+            ).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
         }
 

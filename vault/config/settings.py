@@ -20,6 +20,7 @@ from protocols.settings.telemetry import TelemetrySettings
 from vault.config.backup import BackupSettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
+from vault.config.rotation import RotationSettings
 from vault.config.tls import ClientTlsSettings
 from vault.config.workers import AUTO, WorkerCount
 from vault.model.server_address import ServerAddress, parse_server_address
@@ -372,6 +373,7 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     anchor: AnchorSettings = AnchorSettings()
     backup: BackupSettings = BackupSettings()
+    rotation: RotationSettings = RotationSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     control_plane: ControlPlaneSettings = ControlPlaneSettings()
     limits: LimitSettings = LimitSettings()

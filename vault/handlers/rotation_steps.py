@@ -9,10 +9,11 @@ replaced here only once the target has let somebody in with the new one.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 import trio
+from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.world import World
@@ -32,6 +33,7 @@ from vault.model.payloads import StepRotation
 from vault.model.records import RotationRow
 from vault.model.rotation import RotationPolicy, RotationState
 from vault.rotation import machine
+from vault.rotation.issuing import IssuingRotator
 from vault.rotation.rotator import RotationContext, RotationError, Rotator, Rotators, Value
 
 SETTLE: Final = 30 * SECOND
@@ -41,11 +43,30 @@ FIRST_LOOK: Final = 30 * SECOND
 LAST_LOOK: Final = HOUR
 """Between two looks at who has fetched the new value, which are on the audit log: the longer it has
 been there, the further apart."""
+_SEALING: Final = frozenset({RotationState.PLANNED, RotationState.DRAFTED, RotationState.VERIFIED})
 MAX_FIELDS: Final = 100  # of a value that a rotator makes
 _TERM: Final = 32  # bits of a fence that are for the number of the rotation
 
 T = TypeVar("T")
 _S = RotationState
+
+Settle: TypeAlias = Callable[[RotationTx, RotationRow], RotationRow]
+"""What to store of a rotation once its step is done."""
+
+
+class Pending(Struct, frozen=True):
+    """What is sealed in a rotation: the new value, and of a value that the target makes, the draft.
+
+    `value` is empty while there is only a draft.
+    """
+
+    draft: dict[str, str] = {}
+    value: msgspec.Raw = msgspec.Raw(b"{}")
+
+    @property
+    def strings(self) -> Value:
+        """The fields of the value that rotators understand."""
+        return _strings(_fields(bytes(self.value)))
 
 
 class Adoption(Protocol):
@@ -54,6 +75,14 @@ class Adoption(Protocol):
     async def laggards(self, secret_id: str, version: int, since: int, /) -> list[str] | None:
         """Who has fetched an older version since then and not this one; None: nobody knows."""
         ...
+
+
+class UnknownAdoption:
+    """Nobody knows: each rotation waits until its grace period is over."""
+
+    async def laggards(self, _secret_id: str, _version: int, _since: int, /) -> None:
+        """Not known."""
+        await trio.lowlevel.checkpoint()
 
 
 class Target(NamedTuple):
@@ -109,23 +138,22 @@ class RotationSteps:
         except VaultError as error:  # a connection that is gone, a rotator that is not installed
             failure = RotationError(error.code, error.message)
             return await self._settle_failure(begun, policy, failure)
-        return await self._settle(begun, settle, seals=begun.state == _S.PLANNED)
+        return await self._settle(begun, settle)
 
-    async def _act(
-        self, row: RotationRow, policy: RotationPolicy, seconds: float
-    ) -> Callable[[RotationTx, RotationRow], RotationRow]:
+    async def _act(self, row: RotationRow, policy: RotationPolicy, seconds: float) -> Settle:
         """Do at the target what the state asks for; what to store then."""
         target = await self._target(row, policy, seconds)
         match _S(row.state):
             case _S.PLANNED:
-                value = await self._create(target, row)
-                return lambda tx, found: self._advanced(tx, tx.seal_pending(found, value))
+                return await self._create(target, row)
+            case _S.DRAFTED:
+                return await self._issue(target, row)
             case _S.STORED:
-                await self._run(target.rotator.apply, target.context, self._pending(row))
+                await self._run(target.rotator.apply, target.context, self._pending(row).strings)
             case _S.APPLIED:
-                await self._run(target.rotator.verify, target.context, self._pending(row))
+                await self._run(target.rotator.verify, target.context, self._pending(row).strings)
             case _S.VERIFIED:
-                return partial(self._promote, value=self.store.open_pending(row))
+                return partial(self._promote, value=bytes(self._pending(row).value))
             case _S.CURRENT:
                 return await self._adopt(target, row, policy)
             case _S.ADOPTED:
@@ -185,35 +213,53 @@ class RotationSteps:
             return {}
         return _fields(self.store.open_value(version))
 
-    async def _create(self, target: Target, row: RotationRow) -> bytes:
-        """The whole new value: what the rotator makes, over the fields that it leaves."""
+    async def _create(self, target: Target, row: RotationRow) -> Settle:
         made = await self._run(target.rotator.create, target.context, target.previous)
-        if not made or len(made) > MAX_FIELDS:
-            raise RotationError("rotator_faulty", "the rotator has made no value", is_final=True)
-        fields = await self._version(row, row.previous)
-        fields |= {name: msgspec.Raw(msgspec.json.encode(text)) for name, text in made.items()}
-        value = msgspec.json.encode(fields)
-        if len(value) > MAX_VALUE_BYTES:
-            raise RotationError(
-                "rotator_faulty", "the rotator has made a value that is too large", is_final=True
-            )
-        return value
+        if isinstance(target.rotator, IssuingRotator):
+            draft = Pending(draft=dict(_checked(made)))
+            return lambda tx, found: machine.draft(_sealed(tx, found, draft), self.world.now())
+        return await self._store(row, Pending(), made)
 
-    def _pending(self, row: RotationRow) -> Value:
-        return _strings(_fields(self.store.open_pending(row)))
+    async def _issue(self, target: Target, row: RotationRow) -> Settle:
+        """Have the target make the value: the one step that is not the same when it is repeated."""
+        if not isinstance(target.rotator, IssuingRotator):
+            raise RotationError("rotator_changed", "the rotator issues no values any more")
+        pending, context = self._pending(row), target.context
+        issued = await self._in_thread(
+            partial(target.rotator.issue, context, pending.draft, target.previous)
+        )
+        return await self._store(row, pending, issued)
+
+    async def _store(self, row: RotationRow, pending: Pending, made: Value) -> Settle:
+        """The whole new value: what the rotator makes, over the fields that it leaves."""
+        fields = await self._version(row, row.previous)
+        fields |= {name: _encode(text) for name, text in _checked(made).items()}
+        value = msgspec.Raw(msgspec.json.encode(fields))
+        if len(bytes(value)) > MAX_VALUE_BYTES:
+            raise _faulty("has made a value that is too large")
+        stored = msgspec.structs.replace(pending, value=value)
+        return lambda tx, found: self._advanced(tx, _sealed(tx, found, stored))
+
+    def _pending(self, row: RotationRow) -> Pending:
+        return json_text.decode(self.store.open_pending(row), type=Pending)
 
     async def _run(
         self, method: Callable[[RotationContext, Value], T], context: RotationContext, value: Value
     ) -> T:
-        """One method of a rotator, in a thread. Whatever it raises is a failure of the step."""
+        return await self._in_thread(partial(method, context, value))
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        """A method of a rotator. Whatever it raises is a failure of the step.
+
+        Nobody waits for it behind a cancellation, so that a target does not delay a seal. What it
+        still does at the target is what a crash would leave.
+        """
         try:
-            return await self.world.run_sync(method, context, value, limiter=self.threads)
+            return await self.world.run_sync(call, limiter=self.threads, abandon_on_cancel=True)
         except RotationError:
             raise
-        except Exception as error:  # noqa: BLE001  # others write rotators, and its text may hold a value
-            raise RotationError(
-                "rotator_faulty", f"the rotator has failed with {type(error).__name__}"
-            ) from None
+        except Exception as error:  # noqa: BLE001  # its text may hold a value
+            raise _faulty(f"has failed with {type(error).__name__}", is_final=False) from None
 
     def _promote(self, tx: RotationTx, row: RotationRow, *, value: bytes) -> RotationRow:
         """Make the new value the secret's current version, unless somebody wrote another one."""
@@ -231,9 +277,7 @@ class RotationSteps:
         current = machine.advance(_emptied(row), now)
         return replace(current, version=written.version.version, next_at=now + SETTLE)
 
-    async def _adopt(
-        self, target: Target, row: RotationRow, policy: RotationPolicy
-    ) -> Callable[[RotationTx, RotationRow], RotationRow]:
+    async def _adopt(self, target: Target, row: RotationRow, policy: RotationPolicy) -> Settle:
         """Wait until all that used the old value have the new one, or the grace period is over.
 
         Before the old one goes, the new one is proven once more: a former holder of the lease may
@@ -255,10 +299,13 @@ class RotationSteps:
 
     async def _undo(self, target: Target, row: RotationRow) -> None:
         """Put the target back: what applications have works there, and the new value does not."""
-        if target.overlaps:
-            await self._run(target.rotator.retire, target.context, self._pending(row))
-        else:
+        pending = self._pending(row)
+        if pending.strings and target.overlaps:
+            await self._run(target.rotator.retire, target.context, pending.strings)
+        elif pending.strings:
             await self._run(target.rotator.apply, target.context, target.current)
+        if isinstance(target.rotator, IssuingRotator):
+            await self._run(target.rotator.discard, target.context, pending.draft)
         await self._run(target.rotator.verify, target.context, target.current)
 
     async def _settle_failure(
@@ -280,9 +327,7 @@ class RotationSteps:
     async def _settle(
         self,
         row: RotationRow,
-        settle: Callable[[RotationTx, RotationRow], RotationRow],
-        *,
-        seals: bool = False,
+        settle: Settle,
     ) -> RotationRow:
         """Store what follows, if the rotation is still as it was when the step began."""
         jitter = self.world.jitter()
@@ -295,7 +340,7 @@ class RotationSteps:
             tx.put_rotation(settled)
             return settled
 
-        encryptions = 1 if seals or row.state == _S.VERIFIED else 0
+        encryptions = 1 if row.state in _SEALING else 0
         return await self.store.transact(change, max_encryptions=encryptions)
 
 
@@ -317,6 +362,27 @@ def _stage(row: RotationRow) -> tuple[str, int, int]:
 
 def _moved() -> ConflictError:
     return ConflictError("rotation_moved", "another agent or request has gone on with the rotation")
+
+
+def _sealed(tx: RotationTx, row: RotationRow, pending: Pending) -> RotationRow:
+    return tx.seal_pending(row, msgspec.json.encode(pending))
+
+
+def _checked(made: Value) -> Value:
+    """What a rotator has made. Raises `RotationError` for what is no value."""
+    if not isinstance(made, Mapping) or not 0 < len(made) <= MAX_FIELDS:
+        raise _faulty("has made no value")
+    if not all(isinstance(part, str) for pair in made.items() for part in pair):
+        raise _faulty("has made a value that is not text")
+    return made
+
+
+def _encode(text: str) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(text))
+
+
+def _faulty(what: str, *, is_final: bool = True) -> RotationError:
+    return RotationError("rotator_faulty", f"the rotator {what}", is_final=is_final)
 
 
 def _emptied(row: RotationRow) -> RotationRow:

@@ -56,8 +56,8 @@ class RotationParts:
     due: DueRotations
     run: RunOperation
     world: World
-    lease: Callable[[], Lease | None]
-    """What this agent has of the lease; None where no other agent could work."""
+    lease: Callable[[], Lease | None] | None
+    """What this agent has of the lease. None: no other agent could do this work."""
     on_stuck: Callable[[], object]
 
 
@@ -143,9 +143,11 @@ class RotationScheduler:
 
     def _time(self) -> tuple[float, int]:
         """Seconds that a step may take, and the term of whoever takes it."""
+        if self._parts.lease is None:
+            return STEP_SECONDS, 0
         lease = self._parts.lease()
         if lease is None:
-            return STEP_SECONDS, 0
+            return 0.0, 0
         return min(lease.seconds_left, STEP_SECONDS), lease.epoch
 
 

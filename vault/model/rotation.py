@@ -64,6 +64,8 @@ class RotationState(StrEnum):
 
     PLANNED = "planned"
     """Nothing has happened. Next: make a new value and store it."""
+    DRAFTED = "drafted"
+    """The target makes the value, and how is stored. Next: have it do so, and store the value."""
     STORED = "stored"
     """The new value is stored, and nobody else has it. Next: apply it at the target."""
     APPLIED = "applied"

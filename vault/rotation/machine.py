@@ -1,8 +1,8 @@
 """The states of a rotation, and what follows from a step that was done or has failed. Pure.
 
-    planned → stored → applied → verified → current → adopted → retired
-        ╲        ╲        ╲         ╲           ╲          ╲
-         undone    ── undoing → undone           ╲── stuck ──╯
+    planned → (drafted →) stored → applied → verified → current → adopted → retired
+       ╲          ╲          ╲         ╲         ╲         ╲          ╲
+      undone       ──────────── undoing → undone            ── stuck ──
 
 Until the new value is current the old one is what applications have: what fails is undone. From
 then on there is no way back: what fails waits for a person.
@@ -19,6 +19,7 @@ from vault.rotation.schedule import NEVER, retry_delay
 _S = RotationState
 _NEXT: Final = {
     _S.PLANNED: _S.STORED,
+    _S.DRAFTED: _S.STORED,
     _S.STORED: _S.APPLIED,
     _S.APPLIED: _S.VERIFIED,
     _S.VERIFIED: _S.CURRENT,
@@ -28,7 +29,8 @@ _NEXT: Final = {
 }
 _GIVEN_UP: Final = {
     _S.PLANNED: _S.UNDONE,  # nothing has happened
-    _S.STORED: _S.UNDOING,  # the target may have been told
+    _S.DRAFTED: _S.UNDOING,  # the target may have been told
+    _S.STORED: _S.UNDOING,
     _S.APPLIED: _S.UNDOING,
     _S.VERIFIED: _S.UNDOING,
     _S.CURRENT: _S.STUCK,
@@ -46,6 +48,11 @@ def is_over(row: RotationRow) -> bool:
 def advance(row: RotationRow, now: int) -> RotationRow:
     """Its step is done. The next one is due at once."""
     return _enter(row, _NEXT[_S(row.state)], now)
+
+
+def draft(row: RotationRow, now: int) -> RotationRow:
+    """A rotation that is planned has a draft: its target makes the value."""
+    return _enter(row, _S.DRAFTED, now)
 
 
 def fail(
@@ -88,7 +95,7 @@ def resume(row: RotationRow, now: int) -> RotationRow:
 
 def _enter(row: RotationRow, state: RotationState, now: int) -> RotationRow:
     """In `state`, with no try of its step so far. An error stays where it says why it went back."""
-    forward = state in _NEXT.values() and state is not _S.UNDONE
+    forward = state in {*_NEXT.values(), _S.DRAFTED} - {_S.UNDONE}
     over = state in ENDED
     return replace(
         row,

@@ -22,6 +22,7 @@ from vault.edge.service import VaultService
 from vault.edge.web import with_web_interface
 from vault.errors import UnavailableError, VaultError
 from vault.metrics import Metrics
+from vault.rotation.rotator import Rotators
 from vault.store.interface import StoreBackend
 from vault.store.row_index import RowIndexBuilder
 from vault.store.shared_head import SharedHead
@@ -75,6 +76,11 @@ class Program(Protocol):
         """The configuration."""
         ...
 
+    @property
+    def rotators(self) -> Rotators:
+        """The kinds of rotators, loaded."""
+        ...
+
     def join_backend(self, head: SharedHead | None) -> StoreBackend:
         """The database that the first process has; nothing of it is opened yet."""
         ...
@@ -117,7 +123,7 @@ async def _work(program: Program, spawn: Spawn, fds: list[int]) -> None:
     async with trio.open_nursery() as nursery:
         parts = WorkerParts(
             settings, backend, metrics, peers, audit_lane, link, world, control_lane.post,
-            pipeline_factory(tracing),
+            program.rotators, pipeline_factory(tracing),
         )  # fmt: skip
         relay = Relay(relay_lane, traceparent_source(tracing))
         worker = Worker(parts, control_lane, service, nursery, tracing, number=spawn.number)

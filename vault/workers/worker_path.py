@@ -30,6 +30,7 @@ from vault.data_path import (
 from vault.errors import TamperedError
 from vault.metrics import Metrics
 from vault.pipeline import Pipeline, PipelineParts
+from vault.rotation.rotator import Rotators
 from vault.seal.anchor.commit_stamp import StampTimes
 from vault.seal.anchor.joining import join_database
 from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys
@@ -59,6 +60,7 @@ class WorkerParts:
     link: LinkPorts
     world: World
     report_damage: Callable[[Damage], None]
+    rotators: Rotators
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
 
@@ -113,6 +115,7 @@ async def open_worker_path(
                 ceiling=order.ceiling,
                 link=parts.link,
                 peers=parts.peers,
+                rotators=parts.rotators,
                 shared_limits=shared_limits,
                 make_pipeline=parts.make_pipeline,
             )

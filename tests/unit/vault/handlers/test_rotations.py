@@ -62,6 +62,8 @@ class Server:
     faults: dict[Step, list[Exception | Callable[[], object]]] = field(default_factory=dict)
     calls: list[Step] = field(default_factory=list)
     contexts: list[RotationContext] = field(default_factory=list)
+    issued: list[str] = field(default_factory=list)
+    ends_in_issue: bool = False
 
     def lets_in(self, value: Mapping[str, Any]) -> bool:
         """Whether an application with this value can log in."""
@@ -108,6 +110,36 @@ class FakeRotator:
         if self.server.users.get(value["username"]) == value["password"]:
             del self.server.users[value["username"]]
         self.server.meet(Step.RETIRE, context)
+
+
+@dataclass
+class IssuingFake(FakeRotator):
+    """The server makes the password: each call another one, under a new user name."""
+
+    def create(self, context: RotationContext, _previous: Value) -> Value:
+        """Who is there already."""
+        self.server.meet(Step.CREATE, context)
+        return {"there": " ".join(self.server.users)}
+
+    def issue(self, _context: RotationContext, draft: Value, _previous: Value) -> Value:
+        """A new user; one that a call before this one has made, and nobody knows, goes."""
+        self.discard(_context, draft)
+        name = f"user-{len(self.server.issued)}"
+        self.server.issued.append(name)
+        self.server.users[name] = f"password of {name}"
+        if self.server.ends_in_issue:
+            self.server.ends_in_issue = False
+            raise Lost
+        return {"username": name, "password": self.server.users[name]}
+
+    def discard(self, _context: RotationContext, draft: Value) -> None:
+        """Whoever was not there."""
+        for name in set(self.server.users) - set(draft["there"].split()):
+            del self.server.users[name]
+
+    def apply(self, context: RotationContext, _value: Value) -> None:
+        """It is there already."""
+        self.server.meet(Step.APPLY, context)
 
 
 @dataclass
@@ -185,6 +217,14 @@ async def bench(house: House) -> Bench:
             Config,
             make=lambda config: FakeRotator(server, config.dual),
             overlaps=lambda config: config.dual,
+        )
+    )
+    rotators.register(
+        RotatorKind(
+            "issuing",
+            Config,
+            make=lambda _: IssuingFake(server, dual=True),
+            overlaps=lambda _: True,
         )
     )
     store = RotationStore(house.barrier)
@@ -316,6 +356,31 @@ async def test_the_agent_is_killed_within_any_step(bench: Bench, number: int, du
     assert row.state == "retired"
     assert bench.server.lets_in(await bench.value())
     assert len(bench.server.users) == 1
+
+
+async def test_a_target_that_makes_the_value_keeps_none_that_nobody_knows(bench: Bench) -> None:
+    """The agent is killed once the target has made one, and before it is stored."""
+    await bench.set_policy(rotator="issuing")
+    bench.server.ends_in_issue = True
+    row = await bench.step(await begun(bench))
+    assert row.state == "drafted"
+    with pytest.raises(Lost):
+        await bench.step(row)
+    assert set(bench.server.users) == {"app_a", "user-0"}
+    row = await bench.run(row)
+    assert row.state == "retired"
+    assert set(bench.server.users) == {"user-1"}
+    assert (await bench.value())["username"] == "user-1"
+
+
+@pytest.mark.parametrize("step", [Step.APPLY, Step.VERIFY])
+async def test_a_value_that_the_target_has_made_is_taken_back(bench: Bench, step: Step) -> None:
+    """The rotation is given up: whoever was made for it is gone."""
+    await bench.set_policy(rotator="issuing")
+    bench.server.faults[step] = [RotationError("target_down", "no answer")] * 3
+    row = await bench.run(await begun(bench))
+    assert row.state == "undone"
+    assert bench.server.users == {"app_a": "first"}
 
 
 async def test_a_value_that_somebody_writes_meanwhile_is_theirs(bench: Bench) -> None:

@@ -52,6 +52,7 @@ class Vault:
     hanging: set[str] = field(default_factory=set)
     stuck: int = 0
     lease: Lease | None = None
+    is_shared: bool = False
 
     async def list_due(
         self, now: int, after: tuple[str, int] | None, limit: int
@@ -86,10 +87,10 @@ class Vault:
 
     def parts(self) -> RotationParts:
         """For a scheduler."""
+        lease = (lambda: self.lease) if self.is_shared else None
         return RotationParts(
-            due=self, run=self.run, world=FakeWorld(NOW), lease=lambda: self.lease,
-            on_stuck=self.on_stuck,
-        )  # fmt: skip
+            due=self, run=self.run, world=FakeWorld(NOW), lease=lease, on_stuck=self.on_stuck
+        )
 
     def steps(self) -> list[str]:
         """The secrets that a step was asked for, in order."""
@@ -153,8 +154,12 @@ async def test_a_bounded_number_of_rotations_is_under_way() -> None:
 async def test_without_time_on_the_lease_no_step_begins() -> None:
     """A step that could outlast the lease would go on beside the next holder's."""
     world = FakeWorld(NOW)
-    vault = Vault(rotations=[rotation("a")])
+    vault = Vault(rotations=[rotation("a")], is_shared=True)
     vault.answer = lambda _: rotation("a", next_at=0)
+    async with open_rotation_scheduler(vault.parts()) as scheduler:
+        await scheduler.run_turn()  # it is lost
+        await trio.testing.wait_all_tasks_blocked()
+        assert vault.steps() == []
     vault.lease = Lease("rotation", "me", 7, world.uptime() + 2.0, world)
     async with open_rotation_scheduler(vault.parts()) as scheduler:
         await scheduler.run_turn()
