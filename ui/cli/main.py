@@ -93,6 +93,8 @@ add_command(app, logout, "freehold logout")
 add_command(
     app, run, "freehold run --secret secret/app/env -- ./server",
     "freehold run --env DB_PASSWORD=secret/app/db#password -- ./server",
+    "freehold run --watch --env DB_PASSWORD=secret/app/db#password -- ./server",
+    "freehold run --watch --file db.json=secret/app/db --on-change signal:HUP -- ./server",
     context_settings={"allow_interspersed_args": False},
 )  # fmt: skip
 add_command(app, version, "freehold version", "freehold version -o json")

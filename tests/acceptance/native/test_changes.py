@@ -307,7 +307,7 @@ def test_answers_with_names_are_on_record(shared_agent: Agent) -> None:
 
 def test_nothing_is_missed_and_nothing_made_up(shared_agent: Agent) -> None:
     """A follower that comes and goes knows in the end what a list knows."""
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311  # a test
     token = reader_token(shared_agent, "whole", "secret/whole/seen/*", "secret/whole/more/*")
     with shared_agent.client(token) as client:
         known: dict[str, tuple[int, str]] = {}
