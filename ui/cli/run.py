@@ -106,7 +106,7 @@ def run(
         if watch:
             acknowledge(connect(), versions)
 
-    supervisor = Supervisor(command, _without_tokens(), change, tell)
+    supervisor = Supervisor(command, environment_without_tokens(), change, tell)
     follower = Follower(
         connect,
         lambda: list(values.versions),
@@ -205,7 +205,7 @@ def _assigned(
         yield variable, _field(name, value, field) if field else value
 
 
-def _without_tokens() -> dict[str, str]:
+def environment_without_tokens() -> dict[str, str]:
     """Our environment as a program gets it."""
     return {name: value for name, value in os.environ.items() if name not in TOKEN_VARIABLES}
 
@@ -215,7 +215,7 @@ def _execute(command: list[str], variables: dict[str, str]) -> None:
     if program is None:
         raise CliError(f"there is no program {command[0]}", Exit.NO_PROGRAM)
     try:
-        os.execve(program, command, _without_tokens() | variables)  # noqa: S606  # what the person asked for
+        os.execve(program, command, environment_without_tokens() | variables)  # noqa: S606  # what the person asked for
     except OSError as error:
         raise CliError(f"cannot run {command[0]}: {error.strerror}", Exit.CANNOT_RUN) from None
 
