@@ -17,7 +17,7 @@ from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
 from vault.authz.policy import Policy, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames
-from vault.model.changes import ChangesRead, ReadChanges
+from vault.model.changes import AcknowledgeVersion, ChangesRead, ReadChanges
 from vault.model.health import CacheState, HealthState, KeyStatus
 from vault.model.link import CentralBundle, LinkStatus, SentPage, SentVerdict
 from vault.model.link_ports import ActiveBundle
@@ -104,6 +104,7 @@ REMOVE_SECRET: Final = OperationType[Nothing, SecretRow]("secret.remove")
 LIST_SECRETS: Final = OperationType[ListSecrets, SecretPage]("secret.list")
 LIST_SECRET_KEYS: Final = OperationType[ListKeys, KeyList]("secret.keys")
 READ_CHANGES: Final = OperationType[ReadChanges, ChangesRead]("secret.changes")
+ACKNOWLEDGE_VERSION: Final = OperationType[AcknowledgeVersion, SecretRow]("secret.acknowledge")
 READ_METADATA: Final = OperationType[ReadMetadata, SecretInfo]("secret.metadata.read")
 COMPARE_METADATA: Final = OperationType[CompareVersions, VersionComparison]("secret.metadata.diff")
 WRITE_METADATA: Final = OperationType[WriteMetadata, SecretRow]("secret.metadata.write")

@@ -16,16 +16,18 @@ from actors.world import World
 from vault import operations
 from vault.authn.stream_registry import StreamRegistry
 from vault.authz.authorizer import Authorizer
-from vault.errors import AuthenticationError, ConflictError, ValidationError
+from vault.errors import AuthenticationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.change_hub import ChangeHub, Watch, is_below
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.listing import AnswerMemory
+from vault.handlers.secrets import check_facts_unchanged, secret_not_found
 from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import Visibility
 from vault.model.changes import (
     CHANGES_EXPIRED,
     MAX_PREFIXES,
     REMOVED,
+    AcknowledgeVersion,
     ChangePosition,
     ChangesRead,
     FeedExpiredError,
@@ -36,8 +38,9 @@ from vault.model.changes import (
     WatchEvent,
 )
 from vault.model.identity import Identity
-from vault.model.operation import NO_FACTS
+from vault.model.operation import NO_FACTS, Capability
 from vault.model.path import ResourcePath
+from vault.model.records import SecretRow
 
 MAX_CHANGES: Final = 1_000
 """Secrets after which an answer ends at the end of a commit."""
@@ -57,7 +60,7 @@ class WatchParts:
 
 @dataclass(frozen=True)
 class ChangeHandlers:
-    """The handler of `secret.changes`."""
+    """The handlers of `secret.changes` and `secret.acknowledge`."""
 
     store: SecretStore
     feed: SecretFeed
@@ -75,6 +78,14 @@ class ChangeHandlers:
                 discloses=lambda found: bool(found.changes),
                 audit_request=lambda asked: {"prefixes": list(asked.prefixes)},
                 audit_response=lambda found: {"count": len(found.changes)},
+            ),
+            Handler(
+                operations.ACKNOWLEDGE_VERSION,
+                run=self.acknowledge,
+                capability=Capability.READ,
+                targets_secret=True,
+                audit_request=lambda asked: {"version": asked.version},
+                audit_response=lambda secret: {"secret_id": secret.id},
             ),
         )
 
@@ -113,6 +124,19 @@ class ChangeHandlers:
             if position.commits >= until:
                 break
         return self._answer(call, prefixes, list(found.values()), position, has_more=has_more)
+
+    async def acknowledge(self, call: Call[AcknowledgeVersion]) -> SecretRow:
+        """The secret whose version the caller says it uses: its record is what says so.
+
+        Raises `NotFoundError` for no such secret or version.
+        """
+        secret = await self.store.get(call.op.path)
+        check_facts_unchanged(call, secret)
+        if secret is None:
+            raise secret_not_found()
+        if not max(secret.oldest_version, 1) <= call.payload.version <= secret.current_version:
+            raise NotFoundError("version_not_found", "there is no such version of this secret")
+        return secret
 
     def _answer(
         self,

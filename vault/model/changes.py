@@ -62,6 +62,12 @@ class ReadChanges(Struct, frozen=True, kw_only=True):
     prefixes: tuple[str, ...] = ()
 
 
+class AcknowledgeVersion(Struct, frozen=True, kw_only=True):
+    """The caller uses this version of the operation's secret from now on."""
+
+    version: int
+
+
 class SecretChange(Struct, frozen=True, kw_only=True):
     """A secret that was changed, as it is now.
 

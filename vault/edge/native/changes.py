@@ -5,15 +5,16 @@ Between two answers nothing is held of a request but its connection and a few na
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from protocols.instant import SECOND, parse_duration, rfc3339
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
+from vault.edge.native.secrets import secret_path
 from vault.edge.native.views import error_body
 from vault.edge.reply import Reply, Send
 from vault.edge.request import Request
@@ -26,6 +27,7 @@ from vault.errors import (
 )
 from vault.model.changes import (
     CHANGES_EXPIRED,
+    AcknowledgeVersion,
     ChangesRead,
     ChangeWatch,
     IdleRequest,
@@ -98,6 +100,40 @@ async def follow(dialect: Dialect, request: Request, *, query: ChangesQuery) -> 
     if wait and query.since and not found.changes and request.idle is not None:
         return await _poll(reader, found, request.idle, dialect.world.monotonic() + wait)
     return _body(found)
+
+
+class Acknowledged(Struct, frozen=True, forbid_unknown_fields=True):
+    """A secret and the version of it that the caller uses from now on."""
+
+    path: str
+    version: Annotated[int, Meta(ge=1, lt=2**31)]
+
+
+class AcknowledgedBody(Struct, frozen=True):
+    """What was put on record; `is_current`: whether there is no newer version."""
+
+    path: str
+    version: int
+    is_current: bool
+
+
+@changes.add(
+    "POST",
+    "changes/ack",
+    "Acknowledge a version: the caller uses it from now on",
+    body=Acknowledged,
+    returns=AcknowledgedBody,
+)
+async def acknowledge(
+    dialect: Dialect, request: Request, *, body: Acknowledged
+) -> AcknowledgedBody:
+    secret = await dialect.run_operation(
+        request,
+        operations.ACKNOWLEDGE_VERSION,
+        secret_path(body.path),
+        AcknowledgeVersion(version=body.version),
+    )
+    return AcknowledgedBody(body.path, body.version, body.version == secret.current_version)
 
 
 class _Reader:

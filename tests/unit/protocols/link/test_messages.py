@@ -145,6 +145,7 @@ def test_every_operation_of_the_agent_has_its_word():
         *("policy.replay", "secret.metadata.diff", "policy.validate", "policy.check"),
         *("fleet.bundle", "fleet.reset", "sys.retire_keys", "sys.health"),
         *("sys.nodes.list", "sys.nodes.forget"),
+        *("secret.changes", "secret.acknowledge"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),
         *(f"sys.rekey.{step}" for step in ("read", "begin", "offer", "commit", "cancel")),
