@@ -18,7 +18,7 @@ from typing import Final
 from actors import SystemWorld
 from ui.cli.errors import CliError, Exit
 from ui.cli.output import print_note
-from ui.cli.run import Values
+from ui.cli.values import Values
 
 GRACE: Final = 10.0  # seconds that a program has to end by itself
 HEALTHY: Final = 5.0

@@ -3,8 +3,8 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -12,6 +12,7 @@ import typer
 from ui.cli.context import api_path, cli_context
 from ui.cli.errors import CliError, CredentialError, Exit
 from ui.cli.output import print_note
+from ui.cli.values import Values
 
 if TYPE_CHECKING:
     from ui.cli.client import ApiClient
@@ -129,19 +130,6 @@ def _apply(supervisor: "Supervisor", wanted: "_Wanted", client: Any) -> None:
         if passes or isinstance(error, CredentialError):
             raise  # it is tried again
         print_note(f"freehold: the last values stay in use: {error}")
-
-
-@dataclass(frozen=True)
-class Values:
-    """What a program gets. `versions`: which of each secret that is."""
-
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    versions: Mapping[str, int] = field(default_factory=dict)
-
-    def differs(self, other: "Values") -> bool:
-        """Whether a program would notice."""
-        return (self.variables, self.files) != (other.variables, other.files)
 
 
 @dataclass(frozen=True)
