@@ -344,3 +344,39 @@ def test_nothing_is_missed_and_nothing_made_up(shared_agent: Agent) -> None:
             for one in listed
             if "/hidden/" not in one["name"]
         }
+
+
+def test_an_acknowledgement_is_on_record(shared_agent: Agent) -> None:
+    """By whoever may read the secret, of a version that there is."""
+    write(shared_agent, "secret/used/a")
+    write(shared_agent, "secret/used/a")
+    body = {"path": "secret/used/a", "version": 1}
+    answer = shared_agent.call("POST", f"{API}/changes/ack", body)
+    assert (answer.status, answer.json) == (200, body | {"is_current": False})
+    (event,) = ok(shared_agent, "GET", f"audit/events?request_id={answer.request_id}")["events"]
+    assert (event["operation"], event["result"]) == ("secret.acknowledge", "ok")
+    assert ok(shared_agent, "POST", "changes/ack", body | {"version": 2})["is_current"]
+    other = reader_token(shared_agent, "uses", "secret/other/*")
+    for wrong, token, status in (
+        (body | {"version": 3}, None, 404),
+        (body | {"path": "secret/used/none"}, None, 404),
+        (body | {"version": 0}, None, 400),
+        (body, other, 403),
+    ):
+        assert shared_agent.call("POST", f"{API}/changes/ack", wrong, token=token).status == status
+
+
+def test_a_slow_reader_misses_nothing(shared_agent: Agent) -> None:
+    """It takes nothing while much is changed, and then gets the state of each secret."""
+    events = Events(shared_agent, prefix="secret/slow/")
+    time.sleep(0.3)
+    names = [f"secret/slow/{'x' * 200}/{number}" for number in range(300)]
+    for value in range(3):
+        items = [{"name": name, "value": value} for name in names]
+        assert shared_agent.call("POST", f"{API}/batch/write", {"secrets": items}).status == 200
+    known: dict[str, int] = {}
+    while known != dict.fromkeys(names, 3):
+        name, body = events.next()
+        assert name == "changes"
+        known |= {one["path"]: one["version"] for one in body["changes"]}
+    events.close()
