@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from actors.world import SystemWorld
 from ui.cli.context import api_path, cli_context
 from ui.cli.errors import CliError, CredentialError, Exit, FaultsError
 from ui.cli.output import print_note
@@ -188,6 +187,8 @@ def render(source: Path, secret: Callable[[str], Any]) -> str:
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    from actors.world import SystemWorld  # not for those who only start the command line
+
     class Environment(ImmutableSandboxedEnvironment):
         """Bounds what an operator may make of little."""
 
@@ -203,7 +204,8 @@ def render(source: Path, secret: Callable[[str], Any]) -> str:
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
     )  # its output is no HTML
     parts: list[str] = []
-    size, until = 0, SystemWorld().uptime() + MAX_SECONDS
+    size, uptime = 0, SystemWorld().uptime
+    until = uptime() + MAX_SECONDS
     try:
         text = source.read_text(encoding="utf-8")
         code = environment.compile(text, filename=str(source))
@@ -212,7 +214,7 @@ def render(source: Path, secret: Callable[[str], Any]) -> str:
             for part in compiled.generate(secret=secret):
                 parts.append(part)
                 size += len(part)
-                _check_bounds(source, size, until)
+                _check_bounds(source, size, is_late=uptime() > until)
     except jinja2.TemplateSyntaxError as error:
         raise CliError(f"{source}, line {error.lineno}: {error.message}", Exit.USAGE) from None
     except (jinja2.UndefinedError, jinja2.exceptions.SecurityError) as error:
@@ -227,10 +229,10 @@ def render(source: Path, secret: Callable[[str], Any]) -> str:
     return "".join(parts)
 
 
-def _check_bounds(source: Path, size: int, until: float) -> None:
+def _check_bounds(source: Path, size: int, *, is_late: bool) -> None:
     if size > MAX_OUTPUT:
         raise CliError(f"{source} makes more than {MAX_OUTPUT >> 20} MiB")
-    if SystemWorld().uptime() > until:
+    if is_late:
         raise _too_slow(source)
 
 

@@ -58,9 +58,12 @@ def test_another_history(folder: Path) -> None:
     with running(agent):
         for number in range(20):
             ok(agent, "POST", "secrets", {"name": f"secret/anew/{number}", "value": 1})
-        answer = agent.call("GET", f"{API}/changes?since={lost}")
-        assert (answer.status, answer.json["code"]) == (409, "changes_expired"), answer.body
-        assert len(changes(agent, kept)[0]) == 20  # that is of this history
+        for since in (lost, kept):  # the commits' numbers go on behind those that are lost
+            answer = agent.call("GET", f"{API}/changes?since={since}")
+            assert (answer.status, answer.json["code"]) == (409, "changes_expired"), answer.body
+        cursor = answer.json["details"]["cursor"]
+        ok(agent, "POST", "secrets", {"name": "secret/more", "value": 1})
+        assert changes(agent, cursor)[0] == {"secret/more": 1}
 
 
 @pytest.mark.parametrize("kind", SERVERS)
