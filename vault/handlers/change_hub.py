@@ -30,6 +30,8 @@ MAX_RECENT: Final = 256
 """Entries that are kept for those who were sent changes and wait again a moment later."""
 MAX_NAMES: Final = 64
 """Names that a watch keeps until it has looked at them; with more it looks at the feed itself."""
+READS_AT_ONCE: Final = 64
+"""Of those whose wait has ended: more would fill the queue of the audit log for everybody else."""
 POLL_INTERVAL: Final = 0.1  # seconds between looks at whether something was committed
 RETRY_AFTER: Final = 5  # seconds, of a caller who has too many watches
 
@@ -97,6 +99,7 @@ class ChangeHub:
         self._recent: deque[ChangedNames] = deque(maxlen=MAX_RECENT)
         self._wanted = trio.Event()
         self.is_closed = False
+        self.turns = trio.CapacityLimiter(READS_AT_ONCE)
         self.position: ChangePosition | None = None
         """All watches have heard of all entries up to here; None while there are none."""
 

@@ -215,6 +215,10 @@ class SecretWatch:
             self._advance(hub.position)
         return WatchEvent.TIMED_OUT
 
+    def turn(self) -> trio.CapacityLimiter:
+        """As `ChangeWatch.turn`."""
+        return self._parts.watching.hub.turns
+
     async def is_still_valid(self) -> bool:
         """As `ChangeWatch.is_still_valid`."""
         return await self._parts.watching.stands(self._call.identity.credential)

@@ -1,6 +1,6 @@
 """Changes of secrets, as clients follow them: names and versions, never a value."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
@@ -126,6 +126,10 @@ class ChangeWatch(Protocol):
 
     async def wait(self, seconds: float) -> WatchEvent:
         """Until the caller may see a change, at most for `seconds`."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """A turn to read what changed, within the block: one change may end thousands of waits."""
         ...
 
     async def is_still_valid(self) -> bool:

@@ -162,15 +162,16 @@ async def _poll(
 ) -> ChangesBody:
     """The next changes, or none at the deadline. Raises `VaultError` where the wait was cut."""
     monotonic, watch = reader.dialect.world.monotonic, found.watch
-    with watch.open(idle):
+    with watch.open(idle), _suspended(idle):
         while (left := deadline - monotonic()) > 0:
-            with _suspended(idle):
-                event = await watch.wait(left)
+            event = await watch.wait(left)
             if event is WatchEvent.SEALED:
                 raise UnavailableError("sealed", "Vault is sealed")
             if event is not WatchEvent.CHANGED:
                 break
-            found = await reader.read(watch.cursor)
+            async with watch.turn():
+                with _resumed(idle):
+                    found = await reader.read(watch.cursor)
             if found.changes:
                 return _body(found)
         return ChangesBody([], watch.cursor, has_more=False)
@@ -211,8 +212,9 @@ class _Stream:
         """What changed since; from now on, where that cannot be told any more."""
         cursor = found.cursor if found.has_more else found.watch.cursor
         try:
-            with _resumed(self._idle):
-                return await self._reader.read(cursor)
+            async with found.watch.turn():
+                with _resumed(self._idle):
+                    return await self._reader.read(cursor)
         except RateLimitError as error:
             await self._reader.dialect.world.sleep(float(str(error.details.get("retry_after", 1))))
             return found
@@ -221,8 +223,9 @@ class _Stream:
                 raise
             cursor = str(error.details["cursor"])
         await _send_event(send, "expired", {"cursor": cursor}, cursor)
-        with _resumed(self._idle):
-            return await self._reader.read(cursor)
+        async with found.watch.turn():
+            with _resumed(self._idle):
+                return await self._reader.read(cursor)
 
     async def _wait(self, send: Send, watch: ChangeWatch) -> bool:
         """Until there is a change to be read; False: until the server stops.
