@@ -123,6 +123,7 @@ class AcknowledgedBody(Struct, frozen=True):
     "Acknowledge a version: the caller uses it from now on",
     body=Acknowledged,
     returns=AcknowledgedBody,
+    errors=(404,),
 )
 async def acknowledge(
     dialect: Dialect, request: Request, *, body: Acknowledged
