@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from protocols.instant import SECOND, parse_duration, rfc3339
 from vault import operations
@@ -89,7 +90,8 @@ async def follow(dialect: Dialect, request: Request, *, query: ChangesQuery) -> 
     if not 0 <= wait <= MAX_WAIT:
         raise ValidationError("wait_invalid", f"wait may be at most {MAX_WAIT}s", field="wait")
     reader = _Reader(dialect, request, tuple(filter(None, query.prefix.split(","))))
-    if request.header(b"accept").partition(";")[0].strip().lower() == EVENT_STREAM.decode():
+    accepted = request.header(b"accept").partition(";")[0].strip().lower().encode()
+    if accepted == EVENT_STREAM and request.method == "GET":
         since = request.header(b"last-event-id") or query.since
         if request.idle is None:
             raise UnavailableError(
@@ -184,33 +186,36 @@ class _Stream:
     def __init__(self, reader: _Reader, idle: IdleRequest) -> None:
         self._reader = reader
         self._idle = idle
+        self._found: ChangesRead
 
     async def reply(self, since: str) -> Reply:
         """The answer, whose first read is done: what is refused is no stream."""
-        first = await self._reader.read(since)
+        self._found = await self._reader.read(since)
+        return Reply(200, content_type=EVENT_STREAM, stream=self._stream)
 
-        async def stream(send: Send) -> None:
-            with _suspended(self._idle):
-                await self._run(send, first)
-            await send({"type": "http.response.body", "body": b""})
+    async def _stream(self, send: Send) -> None:
+        with _suspended(self._idle):
+            # The cursor of changes comes with them: a client that has it has these, too.
+            cursor = b"" if self._found.changes else b"id: %s\n" % self._found.cursor.encode()
+            await _send(send, b"retry: %d\n%s\n" % (RECONNECT_MS, cursor))
+            try:
+                while await self._send_and_wait(send):
+                    self._found = await self._read(send)
+            except VaultError as error:
+                body = error_body(error, self._reader.request.id, self._reader.dialect.world.now())
+                await _send_event(send, "error", body)
+        await send({"type": "http.response.body", "body": b""})
 
-        return Reply(200, content_type=EVENT_STREAM, stream=stream)
+    async def _send_and_wait(self, send: Send) -> bool:
+        """Until there is more to be read; False: until the server stops. Raises `VaultError`."""
+        if self._found.changes:
+            await _send_event(send, "changes", _body(self._found), self._found.cursor)
+            self._found = replace(self._found, changes=[])  # not held while it waits
+        return self._found.has_more or await self._wait(send, self._found.watch)
 
-    async def _run(self, send: Send, found: ChangesRead) -> None:
-        await _send(send, b"retry: %d\nid: %s\n\n" % (RECONNECT_MS, found.cursor.encode()))
-        try:
-            while True:
-                if found.changes:
-                    await _send_event(send, "changes", _body(found), found.cursor)
-                if not found.has_more and not await self._wait(send, found.watch):
-                    return
-                found = await self._read(send, found)
-        except VaultError as error:
-            body = error_body(error, self._reader.request.id, self._reader.dialect.world.now())
-            await _send_event(send, "error", body)
-
-    async def _read(self, send: Send, found: ChangesRead) -> ChangesRead:
+    async def _read(self, send: Send) -> ChangesRead:
         """What changed since; from now on, where that cannot be told any more."""
+        found = self._found
         cursor = found.cursor if found.has_more else found.watch.cursor
         try:
             async with found.watch.turn():
@@ -218,7 +223,7 @@ class _Stream:
                     return await self._reader.read(cursor)
         except RateLimitError as error:
             await self._reader.dialect.world.sleep(float(str(error.details.get("retry_after", 1))))
-            return found
+            return found  # the watch still waits at its position
         except VaultError as error:
             if error.code != CHANGES_EXPIRED:
                 raise
