@@ -66,6 +66,7 @@ from vault.config import Settings
 from vault.config.backup import BackupSettings
 from vault.config.backup_destinations import BackupDestination
 from vault.control_link.ports import BackupPorts, LinkPorts
+from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.crypto.random import random_bytes
 from vault.data_path import (
@@ -74,6 +75,7 @@ from vault.data_path import (
     DataPathParts,
     cache_config,
     make_shared_limits,
+    run_change_hub,
     wire_data_path,
 )
 from vault.errors import TamperedError, VaultError
@@ -124,6 +126,7 @@ from vault.pipeline import Pipeline, PipelineParts
 from vault.rotation.rotator import Rotators
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
+from vault.seal.anchor.feed_reader import SecretFeedReader
 from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, bind_opaque_id
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
@@ -273,6 +276,7 @@ async def open_core(
                 link=dependencies.link_ports,
                 peers=dependencies.peers,
                 rotators=dependencies.rotators,
+                feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
                 shared_limits=shared_limits,
                 make_pipeline=dependencies.make_pipeline,
             )
@@ -309,6 +313,7 @@ async def open_core(
             run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
             run_shared_limits(shared_limits),
             wired.backups.serve(),
+            run_change_hub(path.changes),
         ):
             branches.append(work.snapshot)
             if dependencies.dev_token:

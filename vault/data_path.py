@@ -6,13 +6,17 @@ Every process of an agent has one of its own. What an agent has once (the audit 
 seal, the link, work in the background) is in `vault.core`.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from typing import Final
 
+import trio
+
 from actors import World
+from actors.pacer import Pacer
 from actors.periodic import Job
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
@@ -40,6 +44,8 @@ from vault.control_link.ports import LinkPorts
 from vault.errors import UnavailableError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.change_hub import ChangeHub
+from vault.handlers.changes import ChangeHandlers, WatchParts
 from vault.handlers.handler import Handlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
@@ -63,6 +69,7 @@ from vault.jobs.refused_report import (
     report_each,
 )
 from vault.metrics import Metrics
+from vault.model.changes import SecretFeed
 from vault.model.mounts import MountTable
 from vault.model.server_address import ServerTls
 from vault.peers import Peers
@@ -73,6 +80,7 @@ from vault.store.bounded_cache import EvictionPolicy
 from vault.store.memory_only import use_memory_only
 from vault.store.row_cache import CacheConfig
 from vault.store.store import Store
+from vault.store.tables import API_KEYS, TOKENS, USERS
 
 FLUSH_INTERVAL: Final = 10.0
 """Seconds; what a crash may lose of counters that the audit log has too, and how late the other
@@ -100,6 +108,7 @@ class DataPathParts:
     link: LinkPorts
     peers: Peers
     rotators: Rotators
+    feed: SecretFeed
     shared_limits: SharedLimits | None = None
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
@@ -119,6 +128,7 @@ class DataPath:
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()
         self._streams_checked_at = 0  # transactions that were over
+        self.changes = ChangeHub(parts.feed, world)
         self.revoker = Revoker(store, self.streams)
         limits = SessionLimits(
             timeout=authentication.session_timeout,
@@ -162,6 +172,13 @@ class DataPath:
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, self.mounts, access, world).handlers(),
             **ListingHandlers(secrets, self.authorizer, world).handlers(),
+            **ChangeHandlers(
+                secrets,
+                self.parts.feed,
+                self.authorizer,
+                WatchParts(self.changes, self.streams, self._stands),
+                world,
+            ).handlers(),
             **self.mount_handlers.handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
             **TokenHandlers(self.tokens, self.keys, self.authorizer, world).handlers(),
@@ -249,12 +266,20 @@ class DataPath:
         except UnavailableError:
             return  # `Store.outage` says so, and whoever asks is told
         await self.snapshots.refresh_stale()
-        ended = self.parts.store.count_all_transactions()
+        ended = sum(self.parts.store.count_transactions(t) for t in (TOKENS, API_KEYS, USERS))
         if ended != self._streams_checked_at:
+            pacer = Pacer(self.parts.world.monotonic)
             for credential in self.streams.credentials():
-                if await self.tokens.identity_of(credential) is None:
+                await pacer.pace()
+                if not await self._stands(credential):
                     self.streams.cancel_streams([credential])
             self._streams_checked_at = ended
+
+    async def _stands(self, credential: str) -> bool:
+        """Whether a token, by its accessor, or an API key, by its id, is valid now."""
+        if await self.tokens.identity_of(credential) is not None:
+            return True
+        return await self.keys.identity_of(credential, self.parts.world.now()) is not None
 
     def _make_authenticator(self) -> Authenticator:
         parts, world = self.parts, self.parts.world
@@ -285,6 +310,15 @@ def make_shared_limits(
     )
     connect = partial(open_connection, target, world)
     return SharedLimits(keys, node, world, connect, receives=receives)
+
+
+@asynccontextmanager
+async def run_change_hub(hub: ChangeHub) -> AsyncIterator[None]:
+    """Requests wait for changes within the block; its end ends them."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(hub.run)
+        yield
+        nursery.cancel_scope.cancel()
 
 
 async def wire_data_path(parts: DataPathParts) -> DataPath:

@@ -26,6 +26,7 @@ from vault.model.backup_runs import (
     SelectBackup,
     StoredBackup,
 )
+from vault.model.changes import AcknowledgeVersion, ChangesRead, ReadChanges
 from vault.model.health import CacheState, HealthState, KeyStatus
 from vault.model.link import CentralBundle, LinkStatus, SentPage, SentVerdict
 from vault.model.link_ports import ActiveBundle
@@ -124,6 +125,8 @@ PURGE_SECRET: Final = OperationType[Nothing, SecretRow]("secret.purge")
 REMOVE_SECRET: Final = OperationType[Nothing, SecretRow]("secret.remove")
 LIST_SECRETS: Final = OperationType[ListSecrets, SecretPage]("secret.list")
 LIST_SECRET_KEYS: Final = OperationType[ListKeys, KeyList]("secret.keys")
+READ_CHANGES: Final = OperationType[ReadChanges, ChangesRead]("secret.changes")
+ACKNOWLEDGE_VERSION: Final = OperationType[AcknowledgeVersion, SecretRow]("secret.acknowledge")
 READ_METADATA: Final = OperationType[ReadMetadata, SecretInfo]("secret.metadata.read")
 COMPARE_METADATA: Final = OperationType[CompareVersions, VersionComparison]("secret.metadata.diff")
 WRITE_METADATA: Final = OperationType[WriteMetadata, SecretRow]("secret.metadata.write")

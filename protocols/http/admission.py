@@ -28,6 +28,7 @@ class AdmissionControl:
         "_ended",
         "_limits",
         "in_flight",
+        "is_draining",
         "limit",
         "mutating",
         "refusals",
@@ -39,6 +40,7 @@ class AdmissionControl:
         self._cost = 0.0  # seconds of the loop a request; 0: not measured yet
         self._ended = 0  # since the last `update_cost`
         self.in_flight = 0
+        self.is_draining = False  # the server stops: no request should wait for anything
         self.mutating = 0  # of those inside, how many may change something
         self.limit = limits.in_hand
         self.refusals = 0

@@ -22,6 +22,9 @@ MakeOverloadResponse = Callable[[bytes], tuple[Headers, bytes] | None]
 
 RESERVATION: Final = "freehold.reservation"
 """Key of a request's scope; the value is an `answers.Reservation`, or None."""
+IDLE_REQUEST: Final = "freehold.idle_request"
+"""Key of a request's scope; the value is a `response_budget.Suspendable`, or None where the request
+cannot wait for anything but its own work."""
 ASGI = {"version": "3.0", "spec_version": "2.4"}
 
 
@@ -43,6 +46,7 @@ def build_scope(
     headers: Headers,
     *,
     reservation: object = None,
+    idle_request: object = None,
     any_path: bool = False,
 ) -> dict[str, Any]:
     """Scope of one request; `target` is in origin form (`/path?query`) or `*`.
@@ -68,6 +72,7 @@ def build_scope(
         "server": peer.server,
         "extensions": peer.extensions,
         RESERVATION: reservation,
+        IDLE_REQUEST: idle_request,
     }
 
 

@@ -127,6 +127,7 @@ class H1Connection:
             head.target,
             head.headers,
             reservation=exchange.reservation,
+            idle_request=exchange,
             any_path=self.state.any_path,
         )
         self._handling = self._requests_seen = True

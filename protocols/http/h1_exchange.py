@@ -118,6 +118,11 @@ class H1Exchange:
             self._inside = False
             self._admission.release_slot(mutating=self.is_mutating)
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server stops."""
+        return self._admission.is_draining
+
     def suspend(self) -> None:
         """The handler waits for something that is not ours to hurry, so it is not in hand."""
         if self._inside:

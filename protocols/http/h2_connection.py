@@ -218,6 +218,7 @@ class H2Connection:
                 target,
                 headers,
                 reservation=stream.reservation,
+                idle_request=stream,
                 any_path=shared.any_path,
             )
         except RefusedError as refusal:

@@ -155,6 +155,11 @@ class H2Stream:
             self._inside = False
             self._connection.state.admission.release_slot(mutating=self._is_mutating)
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server stops."""
+        return self._connection.state.admission.is_draining
+
     def suspend(self) -> None:
         """The handler waits for something that is not ours to hurry, so it is not in hand."""
         if self._inside:

@@ -73,6 +73,11 @@ class ConnectionUsage:
 class Suspendable(Protocol):
     """The requests in hand; see `admission`. One that waits for room is none of them."""
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server stops, so that no request should wait any longer."""
+        ...
+
     def suspend(self) -> None:
         """The request waits from here on."""
 

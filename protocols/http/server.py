@@ -228,7 +228,7 @@ class ServerHandle:
         Idle connections close at once; busy ones say that this answer is the last (Connection:
         close, GOAWAY). Returns when all are closed or to be cut; `serve` then returns.
         """
-        self._draining = True
+        self._draining = self._state.admission.is_draining = True
         self._listener.close()
         for serving in list(self._live.values()):
             if isinstance(serving, Transport):

@@ -21,6 +21,7 @@ from ui.cli.errors import CliError, Exit
 from ui.cli.login import login, logout, status
 from ui.cli.output import OutputFormat, print_note
 from ui.cli.run import run
+from ui.cli.template import template
 
 _OUTPUT: Final = 1  # the descriptor of stdout
 _YOUNG: Final = 50_000
@@ -93,7 +94,15 @@ add_command(app, logout, "freehold logout")
 add_command(
     app, run, "freehold run --secret secret/app/env -- ./server",
     "freehold run --env DB_PASSWORD=secret/app/db#password -- ./server",
+    "freehold run --watch --env DB_PASSWORD=secret/app/db#password -- ./server",
+    "freehold run --watch --file db.json=secret/app/db --on-change signal:HUP -- ./server",
     context_settings={"allow_interspersed_args": False},
+)  # fmt: skip
+add_command(
+    app, template,
+    "freehold template app.conf.j2 --out /etc/app/app.conf --owner app:app --mode 0640",
+    "freehold template app.conf.j2 --out app.conf --watch --exec 'systemctl reload app'",
+    "freehold template --config templates.toml --watch",
 )  # fmt: skip
 add_command(app, version, "freehold version", "freehold version -o json")
 

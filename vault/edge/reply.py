@@ -26,18 +26,23 @@ class Reply(Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     refused: str = ""
     """The code of what could not be done now, to be counted; empty for every other answer."""
+    stream: Callable[[Send], Awaitable[None]] | None = None
+    """Sends the body instead of `body`, piece by piece, to its end."""
 
     def with_header(self, name: bytes, value: str) -> "Reply":
         """The reply with this header, in place of one of that name."""
         headers = self.headers and tuple(h for h in self.headers if h[0] != name)
         added = (*headers, (name, value.encode()))
-        return Reply(self.status, self.body, self.content_type, added, self.refused)
+        return Reply(self.status, self.body, self.content_type, added, self.refused, self.stream)
 
 
 async def send_reply(send: Send, reply: Reply) -> None:
     """Write a reply as two ASGI messages; the server joins them into one write."""
     headers = all_headers(reply)
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if reply.stream is not None:
+        await reply.stream(send)
+        return
     await send({"type": "http.response.body", "body": reply.body})
 
 

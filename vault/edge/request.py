@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 
 from protocols import json_text
-from protocols.http.asgi import RESERVATION
+from protocols.http.asgi import IDLE_REQUEST, RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
+from vault.model.changes import IdleRequest
 from vault.model.operation import UNBOUNDED_BUDGET, Origin, ResponseBudget, ServedState
 
 COMMIT_HEADER: Final = b"x-vault-index"
@@ -47,6 +48,7 @@ class Request:
         "caught_up",
         "headers",
         "id",
+        "idle",
         "memory",
         "method",
         "origin",
@@ -69,8 +71,13 @@ class Request:
         origin: Origin,
         memory: ResponseBudget = UNBOUNDED_BUDGET,
         repeated_header: bytes = b"",
+        idle: IdleRequest | None = None,
     ) -> None:
-        """`repeated_header`: a header that may come once and has come more often; empty: none."""
+        """`repeated_header`: a header that may come once and has come more often; empty: none.
+
+        `idle`: what it is while it waits for something to happen; None: it cannot wait.
+        """
+        self.idle = idle
         self.repeated_header = repeated_header
         self.served = ServedState(required=_number(headers.get(COMMIT_HEADER, b"")))
         self.caught_up = False  # it has seen what was acknowledged before it
@@ -147,6 +154,7 @@ def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
         origin=origin,
         memory=scope.get(RESERVATION) or UNBOUNDED_BUDGET,
         repeated_header=repeated,
+        idle=scope.get(IDLE_REQUEST),
     )
 
 

@@ -74,7 +74,7 @@ class ListingHandlers:
         visibility = Visibility(self.authorizer, call, self.world.now())
         found, reserved = (
             _Search(payload, visibility, Pacer(self.world.monotonic)),
-            _AnswerMemory(call),
+            AnswerMemory(call),
         )
         while True:
             page = await self.store.list_page(call.op.path, after, _PAGE)
@@ -94,7 +94,7 @@ class ListingHandlers:
         folder, visibility = call.op.path, Visibility(self.authorizer, call, self.world.now())
         most = min(payload.limit or MAX_KEYS, MAX_KEYS)
         found: list[str] = []
-        size, reserved, pacer = 0, _AnswerMemory(call), Pacer(self.world.monotonic)
+        size, reserved, pacer = 0, AnswerMemory(call), Pacer(self.world.monotonic)
         last = ""  # of these
         cursor = _last_below(folder, payload.after) if payload.after else folder
         while True:
@@ -155,7 +155,7 @@ class _Search:
                 return
 
 
-class _AnswerMemory:
+class AnswerMemory:
     """The memory that is reserved for an answer which grows."""
 
     def __init__(self, call: Call[object]) -> None:

@@ -56,6 +56,15 @@ class Visibility:
             Capability.READ, path, facts
         )
 
+    def can_read_removed(self, path: ResourcePath) -> bool:
+        """Whether the caller may read a secret of this name, or its metadata, if it has no facts.
+
+        As a request for one that is not there is decided.
+        """
+        return self._is_allowed(Capability.READ_METADATA, path, NO_FACTS) or self._is_allowed(
+            Capability.READ, path, NO_FACTS
+        )
+
     def can_list_users(self) -> bool:
         """Whether the caller may list the users."""
         return self._is_allowed(Capability.LIST, _USERS, NO_FACTS)

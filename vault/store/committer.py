@@ -227,6 +227,11 @@ class Committer:
         """The number of the last commit that cache and index have; 0: commits are not counted."""
         return max(self._applied, 0)
 
+    @property
+    def position(self) -> FeedPosition:
+        """The feed entry of the last transaction that is known to be durable."""
+        return FeedPosition(0, b"") if self._stamper is None else self._stamper.position
+
     def catch_up(self) -> None:
         """Take over what others have committed until now, if anything; blocks.
 

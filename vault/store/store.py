@@ -44,7 +44,7 @@ from vault.store.committer import (
     run_checkpointer,
 )
 from vault.store.fencing import fenced
-from vault.store.interface import UNKNOWN, StoreBackend, StoreSession
+from vault.store.interface import UNKNOWN, FeedPosition, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
 from vault.store.memory_only import is_memory_only, require_database
 from vault.store.query import check_query
@@ -183,6 +183,11 @@ class Store:
     def commits(self) -> int:
         """The number of the last commit that is seen here; 0: commits are not counted."""
         return self._committer.commits
+
+    @property
+    def feed_position(self) -> FeedPosition:
+        """The feed entry of the last commit that is durable: it may be later than `commits`."""
+        return self._committer.position
 
     def staleness(self) -> int:
         """For how many ns it is not known that everything acknowledged is seen here.

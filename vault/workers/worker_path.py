@@ -25,6 +25,7 @@ from vault.data_path import (
     DataPathParts,
     cache_config,
     make_shared_limits,
+    run_change_hub,
     wire_data_path,
 )
 from vault.errors import TamperedError
@@ -32,6 +33,7 @@ from vault.metrics import Metrics
 from vault.pipeline import Pipeline, PipelineParts
 from vault.rotation.rotator import Rotators
 from vault.seal.anchor.commit_stamp import StampTimes
+from vault.seal.anchor.feed_reader import SecretFeedReader
 from vault.seal.anchor.joining import join_database
 from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys
 from vault.seal.nodes import HeartbeatFollower
@@ -116,6 +118,7 @@ async def open_worker_path(
                 link=parts.link,
                 peers=parts.peers,
                 rotators=parts.rotators,
+                feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
                 shared_limits=shared_limits,
                 make_pipeline=parts.make_pipeline,
             )
@@ -139,6 +142,7 @@ async def open_worker_path(
             run_periodic_jobs([*path.jobs(), *watches], world),
             run_cache_warmup(store, world, settings.warmup_workers),
             run_shared_limits(shared_limits),
+            run_change_hub(path.changes),
         ):
             with stamper.track_epoch(lambda: barrier.epoch):
                 try:

@@ -30,6 +30,7 @@ BODIES: dict[str, Any] = {
     "secrets_write_metadata": {**SAID, "delete_version_after": "0s"},
     "batch_read": {"names": [HELD]},
     "batch_write": {"secrets": [{"name": "secret/new", "value": {"k": "v"}, **SAID}]},
+    "changes_acknowledge": {"path": HELD, "version": 1},
     "policies_write": {"rules": [RULE]},
     "policies_validate": {"rules": [RULE]},
     "policies_dry_run": {"path": HELD, "capability": "read", "user": "held"},
@@ -49,10 +50,15 @@ BODIES: dict[str, Any] = {
     "system_change_mount": {"description": "x", "delete_version_after": "0s"},
 }
 """By operation: what is right, of those whose bodies hold texts."""
-NAMES = {"secrets_create name", "batch_read names.[]", "batch_write secrets.[].name"}
+NAMES = {
+    "secrets_create name",
+    "changes_acknowledge path",
+    "batch_read names.[]",
+    "batch_write secrets.[].name",
+}
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
-         "tokens_revoke_text", "backups_create")  # fmt: skip
+         "changes_acknowledge", "tokens_revoke_text", "backups_create")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
@@ -183,6 +189,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",
         "audit_hash": "audit/hash", "system_make_mount": f"system/mounts/m{number}",
         "system_change_mount": "system/mounts/secret", "backups_create": "backups",
+        "changes_acknowledge": "changes/ack",
     }  # fmt: skip
     return at[id_], ""
 

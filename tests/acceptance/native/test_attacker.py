@@ -40,12 +40,13 @@ RIGHT = {
     **{f"secrets_{each}": {"versions": [1]} for each in ("delete", "undelete", "destroy")},
 }
 ASKED = {"secrets_diff": "?from=1&to=0", "keys_list": "?user=held"}
-OWN = {"tokens_lookup", "tokens_revoke_text", "batch_read", "batch_write"}
+OWN = {"changes_acknowledge", "tokens_lookup", "tokens_revoke_text", "batch_read", "batch_write"}
 """Of things that the body names, each decided by itself."""
 ANYBODY = {
     "policies_effective", "policies_validate", "sessions_open", "sessions_current",
     "sessions_renew", "sessions_close", "tokens_read_self", "tokens_renew_self",
     "tokens_revoke_self", "api_openapi", "secrets_list", "tokens_create", "system_health",
+    "changes_follow",
 }  # fmt: skip
 """What one may without a policy: it is about oneself, or shows what one may see."""
 

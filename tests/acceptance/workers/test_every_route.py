@@ -70,6 +70,7 @@ BODIES: Final[dict[str, Any]] = {
     "PATCH /api/v1/metadata/{path}": {"tags": ["y"], "metadata": {"team": "blue"}},
     "POST /api/v1/batch/read": {"names": ["two/{secret}", "two/none"]},
     "POST /api/v1/batch/write": {"secrets": [{"name": "two/{secret}", "value": 1}]},
+    "POST /api/v1/changes/ack": {"path": "two/{secret}", "version": 1},
     "POST /api/v1/policies-dry-run": {"capability": "read", "path": "two/{secret}"},
     "POST /api/v1/policies-replay": {"hours": 1, "write": [{"name": "new", "rules": [RULE]}]},
     "PUT /api/v1/policies/{name}": {"rules": [RULE]},

@@ -148,6 +148,7 @@ def test_every_operation_of_the_agent_has_its_word():
         *("sys.nodes.list", "sys.nodes.forget"),
         *(f"backup.{name}" for name in ("list", "read", "create", "validate", "delete")),
         *("backup.schedule", "backup.runs.list", "backup.runs.read", "backup.runs.cancel"),
+        *("secret.changes", "secret.acknowledge"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),
         *(f"sys.rekey.{step}" for step in ("read", "begin", "offer", "commit", "cancel")),

@@ -21,6 +21,7 @@ from vault.authz.ceiling import NO_CEILING
 from vault.barrier import Barrier
 from vault.config import Settings
 from vault.control_link.ports import LinkPorts
+from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.data_path import DataPath, DataPathParts
 from vault.edge.compat.dialect import ENGINES, CompatDialect
@@ -34,6 +35,7 @@ from vault.errors import UnavailableError
 from vault.metrics import Metrics
 from vault.model.operation import OperationType
 from vault.peers import ALONE
+from vault.seal.anchor.feed_reader import SecretFeedReader
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
@@ -329,6 +331,7 @@ async def own_operations() -> set[str]:
                 link=LinkPorts(),
                 ceiling=NO_CEILING,
                 peers=ALONE,
+                feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
             )
         )
         return set(path.handlers())
