@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import trio
 
-from actors import Node, World
+from actors import Node, Supervisor, World
 from actors.periodic import Job, Trigger, run_periodic_jobs
 from protocols.cron import next_time
 from protocols.link.vocabulary import AlertCode
@@ -305,15 +305,8 @@ async def open_core(
                 startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
             ) as heartbeat,
             monitor_integrity(store, watch, startup.foreign_writes, world),
-            hold_leases(wired.leases),
-            open_rotation_scheduler(wired.rotation) as rotations,
-            run_periodic_jobs(
-                [*wired.jobs, _rotation_job(wired, rotations), *wired.leases.jobs], world
-            ) as work,
-            run_cache_warmup(store, world, dependencies.settings.leader_warmup_workers),
+            _run_work(wired, dependencies) as work,
             run_shared_limits(shared_limits),
-            wired.backups.serve(),
-            run_change_hub(path.changes),
         ):
             branches.append(work.snapshot)
             if dependencies.dev_token:
@@ -566,6 +559,23 @@ def _open_destination(config: BackupDestination, world: World) -> Destination:
         return open_destination(config, world)
     except VaultError as error:
         return UnusableDestination(config.name, error)
+
+
+@asynccontextmanager
+async def _run_work(wired: WiredCore, parts: CoreDependencies) -> AsyncIterator[Supervisor]:
+    """What runs in the background for the length of the block, while leases are held for it."""
+    path, world = wired.path, parts.world
+    async with (
+        hold_leases(wired.leases),
+        open_rotation_scheduler(wired.rotation) as rotations,
+        run_periodic_jobs(
+            [*wired.jobs, _rotation_job(wired, rotations), *wired.leases.jobs], world
+        ) as work,
+        run_cache_warmup(path.parts.store, world, parts.settings.leader_warmup_workers),
+        wired.backups.serve(),
+        run_change_hub(path.changes),
+    ):
+        yield work
 
 
 def _rotation_job(wired: WiredCore, scheduler: RotationScheduler) -> Job:
