@@ -95,7 +95,7 @@ from vault.handlers.nodes import NodeHandlers
 from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
-from vault.handlers.rotation_steps import RotationSteps, UnknownAdoption
+from vault.handlers.rotation_steps import SETTLE, RotationSteps, UnknownAdoption
 from vault.handlers.stores import KeyStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
@@ -592,6 +592,7 @@ def _make_rotation_steps(path: DataPath, world: World) -> RotationSteps:
         world,
         trio.CapacityLimiter(MAX_ACTIVE),
         random_bytes,
+        SETTLE if path.parts.settings.storage.server is not None else 0,
     )
 
 

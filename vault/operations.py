@@ -44,11 +44,14 @@ from vault.model.payloads import (
     ListApiKeys,
     ListEgress,
     ListKeys,
+    ListRotations,
     ListSecrets,
     ListUsers,
     MalformedRequest,
     Nothing,
     PatchSecret,
+    PauseRotations,
+    PlanRotations,
     ReadAuditRecord,
     ReadMetadata,
     ReadSecret,
@@ -85,6 +88,9 @@ from vault.model.results import (
     KnownNode,
     RewrapStep,
     RoleWritten,
+    RotationOverview,
+    RotationPage,
+    RotationPlan,
     SecretInfo,
     SecretPage,
     SecretRotation,
@@ -212,6 +218,10 @@ READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
 WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rotation.policy.write")
 READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
 BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
+LIST_ROTATIONS: Final = OperationType[ListRotations, RotationPage]("rotation.list")
+PLAN_ROTATIONS: Final = OperationType[PlanRotations, RotationPlan]("rotation.plan")
+READ_ROTATIONS: Final = OperationType[Nothing, RotationOverview]("rotation.overview")
+PAUSE_ROTATIONS: Final = OperationType[PauseRotations, Nothing]("rotation.pause")
 STEP_ROTATION: Final = OperationType[StepRotation, RotationRow]("rotation.step")
 RESUME_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.resume")
 UNDO_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.undo")

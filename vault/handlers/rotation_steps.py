@@ -37,8 +37,8 @@ from vault.rotation.issuing import IssuingRotator
 from vault.rotation.rotator import RotationContext, RotationError, Rotator, Rotators, Value
 
 SETTLE: Final = 30 * SECOND
-"""Between making a value current and proving it once more: longer than a lease lasts, so whatever a
-former holder of it still does at the target has been done."""
+"""Between making a value current and proving it once more, where other agents could have done the
+same: longer than a lease lasts, so whatever a former holder still does at the target is done."""
 FIRST_LOOK: Final = 30 * SECOND
 LAST_LOOK: Final = HOUR
 """Between two looks at who has fetched the new value, which are on the audit log: the longer it has
@@ -106,6 +106,8 @@ class RotationSteps:
     world: World
     threads: trio.CapacityLimiter
     random: Callable[[int], bytes]
+    settle: int
+    """`SETTLE`, or 0 where no other agent has the database."""
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -275,7 +277,7 @@ class RotationSteps:
             tx, mount, secret, value, expires_at=0, by=f"rotation {row.number}", now=now
         )
         current = machine.advance(_emptied(row), now)
-        return replace(current, version=written.version.version, next_at=now + SETTLE)
+        return replace(current, version=written.version.version, next_at=now + self.settle)
 
     async def _adopt(self, target: Target, row: RotationRow, policy: RotationPolicy) -> Settle:
         """Wait until all that used the old value have the new one, or the grace period is over.

@@ -16,17 +16,28 @@ from vault.errors import AuthorizationError, ConflictError, NotFoundError, Valid
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secrets import is_live, secret_not_found
 from vault.handlers.stores import RotationStore, RotationTx
+from vault.handlers.visibility import Visibility
 from vault.model.operation import NO_FACTS, Capability
 from vault.model.path import ResourcePath
-from vault.model.payloads import BeginRotation, Nothing, WriteRotationPolicy
+from vault.model.payloads import (
+    MAX_PAGE_SIZE,
+    BeginRotation,
+    ListRotations,
+    Nothing,
+    PauseRotations,
+    PlanRotations,
+    WriteRotationPolicy,
+)
 from vault.model.records import FolderPolicyRow, RotationRow, SecretRow
-from vault.model.results import SecretRotation
+from vault.model.results import RotationOverview, RotationPage, RotationPlan, SecretRotation
 from vault.model.rotation import RotationCause, RotationPolicy, RotationState
 from vault.rotation import machine
 from vault.rotation.rotator import Rotators
 from vault.rotation.schedule import NEVER, check_cron, may_begin, next_due, retry_delay
 
 KEPT: Final = 20  # rotations of a secret, the latest ones
+PAGE: Final = 200  # rows that are looked at in one query
+MAX_PAGES: Final = 20  # of one answer; the next one goes on behind them
 MOST_JITTER: Final = 1.0  # the earliest that an interval may end
 
 
@@ -48,6 +59,28 @@ class RotationHandlers:
                 capability=Capability.UPDATE,
                 mutates=True,
                 audit_request=_policy_request,
+            ),
+            Handler(
+                operations.LIST_ROTATIONS,
+                run=self.list,
+                capability=None,
+                discloses=lambda page: bool(page.rotations),
+                audit_response=lambda page: {"count": len(page.rotations)},
+            ),
+            Handler(
+                operations.PLAN_ROTATIONS,
+                run=self.plan,
+                capability=None,
+                discloses=lambda plan: bool(plan.secrets),
+                audit_response=lambda plan: {"count": len(plan.secrets)},
+            ),
+            Handler(operations.READ_ROTATIONS, run=self.overview, capability=Capability.LIST),
+            Handler(
+                operations.PAUSE_ROTATIONS,
+                run=self.pause,
+                capability=Capability.SUDO,
+                mutates=True,
+                audit_request=lambda payload: {"paused": payload.paused},
             ),
             Handler(operations.READ_ROTATION, run=self.read, capability=Capability.READ_METADATA),
             Handler(
@@ -116,6 +149,74 @@ class RotationHandlers:
         return SecretRotation(
             source=source, policy=policy, due=secret.rotation_due, rotations=rotations
         )
+
+    async def list(self, call: Call[ListRotations]) -> RotationPage:
+        """Rotations of secrets whose metadata the caller may read. Raises `ValidationError`."""
+        payload, visibility = call.payload, Visibility(self.authorizer, call, self.world.now())
+        _check_limit(payload.limit)
+        after = self._open(payload.cursor)
+        shown = list[RotationRow]()
+        for _ in range(MAX_PAGES):
+            page = await self.store.list_page(payload.state, after, PAGE)
+            for row in page:
+                after = row.secret_id, row.number
+                secret = await self._visible(row.path, call.op.path, visibility)
+                if secret is not None and secret.id == row.secret_id:
+                    shown.append(_without_value(row))
+                if len(shown) == payload.limit:
+                    return RotationPage(rotations=shown, cursor=self._seal(after))
+            if len(page) < PAGE:
+                return RotationPage(rotations=shown, cursor="")
+        return RotationPage(rotations=shown, cursor=self._seal(after))
+
+    async def plan(self, call: Call[PlanRotations]) -> RotationPlan:
+        """Secrets that are due, of those whose metadata the caller may read."""
+        payload, visibility = call.payload, Visibility(self.authorizer, call, self.world.now())
+        _check_limit(payload.limit)
+        after = self.store.open_cursor(payload.cursor) if payload.cursor else ""
+        shown = list[tuple[str, int]]()
+        for _ in range(MAX_PAGES):
+            page = await self.store.list_due_secrets(payload.before, after, PAGE)
+            for secret in page:
+                after = secret.name
+                if after.startswith(call.op.path) and visibility.can_read_metadata(secret):
+                    shown.append((secret.name, secret.rotation_due))
+                if len(shown) == payload.limit:
+                    return RotationPlan(secrets=shown, cursor=self.store.seal_cursor(after))
+            if len(page) < PAGE:
+                return RotationPlan(secrets=shown, cursor="")
+        return RotationPlan(secrets=shown, cursor=self.store.seal_cursor(after))
+
+    async def overview(self, _: Call[Nothing]) -> RotationOverview:
+        """The policies of folders, and what there is."""
+        return RotationOverview(
+            paused=await self.store.is_paused(),
+            rotators=self.rotators.names(),
+            policies=await self.store.list_folder_policies(),
+        )
+
+    async def pause(self, call: Call[PauseRotations]) -> Nothing:
+        """Have no rotation begin or go on, or have them do so again."""
+        await self.store.set_paused(call.payload.paused, call.identity.name)
+        return Nothing()
+
+    async def _visible(self, name: str, folder: str, visibility: Visibility) -> SecretRow | None:
+        """The secret if it is in the folder and the caller may read its metadata."""
+        secret = await self.store.get_secret(name) if name.startswith(folder) else None
+        return secret if secret is not None and visibility.can_read_metadata(secret) else None
+
+    def _seal(self, after: tuple[str, int] | None) -> str:
+        return "" if after is None else self.store.seal_cursor(f"{after[0]} {after[1]}")
+
+    def _open(self, cursor: str) -> tuple[str, int] | None:
+        if not cursor:
+            return None
+        secret_id, _, number = self.store.open_cursor(cursor).partition(" ")
+        if not number.isdecimal():
+            raise ValidationError(
+                "cursor_invalid", "this cursor is of another list", field="cursor"
+            )
+        return secret_id, int(number)
 
     async def begin(self, call: Call[BeginRotation]) -> RotationRow | None:
         """Begin one; None if the schedule asks and it is not due, and when it is due is set anew.
@@ -233,6 +334,11 @@ class RotationHandlers:
             return replace(secret, rotation_due=NEVER)
         jitter = self.world.jitter()
         return replace(secret, rotation_due=_due(tx, secret, policy, now, jitter))
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_PAGE_SIZE:
+        raise ValidationError("limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit")
 
 
 def effective_policy(tx: RotationTx, secret: SecretRow) -> tuple[str, RotationPolicy | None]:

@@ -36,6 +36,8 @@ from vault.store.timed_lock import TimedLock
 
 T = TypeVar("T")
 
+PAUSED_ROW: Final = "rotations-paused"
+"""While it is there no rotation begins or goes on."""
 REWRAPPED_ROW: Final = "kek-rewrapped"
 """The generation that the last whole pass has left all under. It saves one and proves nothing."""
 
@@ -245,9 +247,12 @@ class RotationStore:
             ROTATIONS, StoreQuery(equals={"secret_id": secret_id}, descending=True)
         )
 
-    def list_page(self, after: tuple[str, int] | None, limit: int) -> Awaitable[list[RotationRow]]:
-        """Of all secrets, beyond this id and number."""
-        return self._barrier.select(ROTATIONS, StoreQuery(after=after, limit=limit))
+    def list_page(
+        self, state: str, after: tuple[str, int] | None, limit: int
+    ) -> Awaitable[list[RotationRow]]:
+        """Rotations of all secrets beyond this id and number, with a `state` those in it."""
+        equals: dict[str, str | int | bool] = {"state": state} if state else {}
+        return self._barrier.select(ROTATIONS, StoreQuery(equals=equals, after=after, limit=limit))
 
     def list_due(
         self, now: int, after: tuple[str, int] | None, limit: int
@@ -257,9 +262,35 @@ class RotationStore:
             ROTATIONS, StoreQuery(at_most=("next_at", now), after=after, limit=limit)
         )
 
-    def list_due_secrets(self, now: int, limit: int) -> Awaitable[list[SecretRow]]:
-        """Those that a policy wants rotated."""
-        return self._barrier.select(SECRETS, StoreQuery(at_most=("rotation_due", now), limit=limit))
+    def list_due_secrets(self, now: int, after: str, limit: int) -> Awaitable[list[SecretRow]]:
+        """Those that a policy wants rotated by then, whose names come after `after`."""
+        query = StoreQuery(
+            at_most=("rotation_due", now), after=(after,) if after else None, limit=limit
+        )
+        return self._barrier.select(SECRETS, query)
+
+    async def is_paused(self) -> bool:
+        """Whether no rotation begins or goes on."""
+        return await self._barrier.get(SYSTEM, PAUSED_ROW) is not None
+
+    def set_paused(self, paused: bool, by: str) -> Awaitable[None]:
+        """Pause all rotations, or have them go on."""
+
+        def change(tx: VaultTx) -> None:
+            if paused:
+                tx.put(SYSTEM, SystemRow(name=PAUSED_ROW, value=by.encode()))
+            elif tx.get(SYSTEM, PAUSED_ROW) is not None:
+                tx.delete(SYSTEM, PAUSED_ROW)
+
+        return self._barrier.transact(change)
+
+    def seal_cursor(self, position: str) -> str:
+        """As `Barrier.seal_cursor`."""
+        return self._barrier.seal_cursor(position)
+
+    def open_cursor(self, cursor: str) -> str:
+        """As `Barrier.open_cursor`."""
+        return self._barrier.open_cursor(cursor)
 
     def list_secrets(self, folder: str, after: str, limit: int) -> Awaitable[list[SecretRow]]:
         """As `SecretStore.list_page`."""

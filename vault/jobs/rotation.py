@@ -44,8 +44,12 @@ class DueRotations(Protocol):
         """Rotations whose next step is due, beyond this id and number."""
         ...
 
-    def list_due_secrets(self, now: int, limit: int) -> Awaitable[list[SecretRow]]:
-        """Secrets that a policy wants rotated."""
+    def list_due_secrets(self, now: int, after: str, limit: int) -> Awaitable[list[SecretRow]]:
+        """Secrets that a policy wants rotated, whose names come after `after`."""
+        ...
+
+    def is_paused(self) -> Awaitable[bool]:
+        """Whether no rotation begins or goes on."""
         ...
 
 
@@ -75,7 +79,9 @@ class RotationScheduler:
         Raises as the store does.
         """
         due, world = self._parts.due, self._parts.world
-        for secret in await due.list_due_secrets(world.now(), BATCH):
+        if await due.is_paused():
+            return
+        for secret in await due.list_due_secrets(world.now(), "", BATCH):
             await self._begin(secret)
         after, scanned = None, 0
         while len(self._active) < MAX_ACTIVE and scanned < MAX_SCANNED:

@@ -109,6 +109,28 @@ class BeginRotation(Struct, frozen=True, kw_only=True):
     cause: RotationCause = RotationCause.REQUEST
 
 
+class ListRotations(Struct, frozen=True, kw_only=True):
+    """Rotations in a folder; with a `state` only those that are in it."""
+
+    state: str = ""
+    cursor: str = ""
+    limit: int = 100
+
+
+class PlanRotations(Struct, frozen=True, kw_only=True):
+    """Secrets in a folder that are due before an instant (Unix ns)."""
+
+    before: int
+    cursor: str = ""
+    limit: int = 100
+
+
+class PauseRotations(Struct, frozen=True, kw_only=True):
+    """Whether no rotation begins or goes on until somebody says otherwise."""
+
+    paused: bool
+
+
 class StepRotation(ReferencePayload, frozen=True, kw_only=True):
     """Take the next step of a rotation.
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from vault.model.labels import Labels
 from vault.model.records import (
     AccessRow,
+    FolderPolicyRow,
     MountRow,
     NodeRow,
     RoleRow,
@@ -40,6 +41,28 @@ class RewrapStep(Struct, frozen=True, kw_only=True):
     moved: int
     looked_at: int
     complete: bool
+
+
+class RotationPage(Struct, frozen=True, kw_only=True):
+    """Rotations that the caller may see, without their pending values."""
+
+    rotations: list[RotationRow]
+    cursor: str
+
+
+class RotationPlan(Struct, frozen=True, kw_only=True):
+    """Secrets that are due, and when."""
+
+    secrets: list[tuple[str, int]]
+    cursor: str
+
+
+class RotationOverview(Struct, frozen=True, kw_only=True):
+    """The policies of folders, the kinds of rotators, and whether all of it is paused."""
+
+    paused: bool
+    rotators: list[str]
+    policies: list[FolderPolicyRow]
 
 
 class SecretRotation(Struct, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """When a secret is rotated, and how.
 
     `interval`: so long after its value was written; `cron`: at these times (UTC), beginning within
-    `window`; `max_reads`: once its value was read so often; none of them: on request only.
+    `window`; none of them: on request only.
     `rotator` and `config` are the kind and its settings; `connection` is the path of the secret
     that lets the rotator in at the target. `grace`: the old value works for so long behind the new
     one at most, even if an application has not fetched the new one yet.
@@ -42,7 +42,6 @@ class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     interval: int = 0
     cron: str = ""
     window: int = HOUR
-    max_reads: Annotated[int, Meta(ge=0)] = 0
     grace: Annotated[int, Meta(ge=0, le=MOST_GRACE)] = DAY
     retry: RetryPolicy = RetryPolicy()
 
@@ -95,6 +94,5 @@ class RotationCause(StrEnum):
     """Why a rotation was begun."""
 
     SCHEDULE = "schedule"
-    READS = "reads"
     REQUEST = "request"
     COMPROMISE = "compromise"

@@ -113,6 +113,7 @@ CREATE TABLE rotations(secret_id VARCHAR(512)NOT NULL,number BIGINT NOT NULL,
   CONSTRAINT fk_rotations_secret_id FOREIGN KEY(secret_id)REFERENCES secrets(id)
   ON DELETE RESTRICT);
 CREATE INDEX ix_rotations_next_at ON rotations(next_at);
+CREATE INDEX ix_rotations_state ON rotations(state);
 CREATE TABLE rotation_policies(path VARCHAR(512)NOT NULL,policy JSON NOT NULL,
   updated_at BIGINT NOT NULL,updated_by VARCHAR(512)NOT NULL,mac BLOB NOT NULL,
   CONSTRAINT pk_rotation_policies PRIMARY KEY(path));

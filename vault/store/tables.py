@@ -71,7 +71,7 @@ ROTATIONS: Final = Table(
     records.RotationRow,
     ("secret_id", "number"),
     texts=("error",),
-    indexes=("next_at",),
+    indexes=("next_at", "state"),
     references={"secret_id": (SECRETS, "id")},
 )
 FOLDER_POLICIES: Final = Table("rotation_policies", records.FolderPolicyRow, ("path",))

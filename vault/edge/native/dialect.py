@@ -15,6 +15,7 @@ from vault.edge.native.openapi import openapi_endpoint
 from vault.edge.native.policies import policies
 from vault.edge.native.policy_replays import replays
 from vault.edge.native.roles import roles
+from vault.edge.native.rotations import rotations
 from vault.edge.native.secrets import secrets
 from vault.edge.native.sessions import SessionDialect, sessions
 from vault.edge.native.system import system
@@ -31,6 +32,7 @@ MAX_BODY: Final = 1 << 21  # a value of 1 MiB, escaped and with its metadata
 
 _DOCUMENTED: Final = (
     secrets,
+    rotations,
     batch,
     changes,
     policies,

@@ -16,7 +16,7 @@ from tests.unit.vault.handlers.conftest import NOW, House
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.rewrap import KeyRewrapper
-from vault.handlers.rotation_steps import RotationSteps
+from vault.handlers.rotation_steps import SETTLE, RotationSteps
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.stores import KeyStore, RotationStore
 from vault.model.payloads import (
@@ -231,7 +231,7 @@ async def bench(house: House) -> Bench:
     handlers = RotationHandlers(store, rotators, Authorizer(house.book), house.world)
     steps = RotationSteps(
         store, house.mounts, rotators, applications, house.world, trio.CapacityLimiter(2),
-        os.urandom,
+        os.urandom, SETTLE,
     )  # fmt: skip
     house.handlers.update(handlers.handlers() | steps.handlers())
     value = {"username": "app_a", "password": "first", "host": "db", "port": 5432}

@@ -53,6 +53,7 @@ class Vault:
     stuck: int = 0
     lease: Lease | None = None
     is_shared: bool = False
+    paused: bool = False
 
     async def list_due(
         self, now: int, after: tuple[str, int] | None, limit: int
@@ -66,7 +67,12 @@ class Vault:
             if 0 < row.next_at <= now and (after is None or (row.secret_id, row.number) > after)
         ][:limit]
 
-    async def list_due_secrets(self, now: int, limit: int) -> list[SecretRow]:
+    async def is_paused(self) -> bool:
+        """As told."""
+        await trio.lowlevel.checkpoint()
+        return self.paused
+
+    async def list_due_secrets(self, now: int, _after: str, limit: int) -> list[SecretRow]:
         """All of them."""
         await trio.lowlevel.checkpoint()
         return [row for row in self.secrets if 0 < row.rotation_due <= now][:limit]
@@ -186,3 +192,12 @@ async def test_a_rotation_that_is_stuck_is_an_alert() -> None:
         await scheduler.run_turn()
         await trio.testing.wait_all_tasks_blocked()
     assert vault.stuck == 1
+
+
+async def test_while_they_are_paused_nothing_begins_or_goes_on() -> None:
+    """Until somebody says otherwise."""
+    vault = Vault(rotations=[rotation("a")], secrets=[secret("b")], paused=True)
+    async with open_rotation_scheduler(vault.parts()) as scheduler:
+        await scheduler.run_turn()
+        await trio.testing.wait_all_tasks_blocked()
+    assert vault.asked == []

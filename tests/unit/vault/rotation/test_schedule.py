@@ -46,8 +46,8 @@ def test_a_cron_time_opens_a_window() -> None:
 
 
 def test_without_a_time_it_is_never_due() -> None:
-    """On request, or by its reads alone; nor while it is disabled."""
-    for one in (policy(), policy(max_reads=5), policy(interval=DAY, enabled=False)):
+    """On request alone; nor while it is disabled."""
+    for one in (policy(), policy(interval=DAY, enabled=False)):
         assert next_due(one, NOON - 9 * DAY, NOON, 0.5) == NEVER
         assert may_begin(one, NOON)
 

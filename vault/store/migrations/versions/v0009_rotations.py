@@ -41,6 +41,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_rotations_next_at", "rotations", ["next_at"])
+    op.create_index("ix_rotations_state", "rotations", ["state"])
     op.create_table(
         "rotation_policies",
         sa.Column("path", columns.name_type(), nullable=False),

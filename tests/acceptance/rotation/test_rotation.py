@@ -1,0 +1,194 @@
+"""An agent rotates the users of a real PostgreSQL, while an application logs in all the time."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.acceptance.agent import Agent, dev_agent, running
+from tests.acceptance.command import freehold
+from tests.acceptance.workers.waiting import await_true
+from tests.contract.rotation.targets import CANARY, PostgresqlTarget
+from tests.support.databases import shared_server
+
+PATH: Final = "db/app"
+GRACE: Final = "1s"
+
+
+@pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
+def agent(request: pytest.FixtureRequest, folder: Path) -> Agent:
+    """An agent that is down."""
+    return dev_agent(folder, workers=request.param)
+
+
+@pytest.fixture
+def target() -> PostgresqlTarget:
+    """Two users that take turns, of whom none is there yet."""
+    return PostgresqlTarget(shared_server("postgresql"))  # type: ignore[arg-type]
+
+
+def policy(target: PostgresqlTarget, **more: Any) -> dict[str, Any]:
+    """For the two users."""
+    config = {"users": target.names, "owner": target.owner, "member_of": ["with_password"]}
+    return {
+        "rotator": "postgresql",
+        "config": config,
+        "connection": "secret/admin",
+        "grace": GRACE,
+        "retry": {"attempts": 5, "base": "1s", "cap": "2s"},
+        **more,
+    }
+
+
+def prepare(agent: Agent, target: PostgresqlTarget) -> None:
+    """The first user and its secret, what the agent connects with, and the policy."""
+    name = target.names[0]
+    target.server.run(f"CREATE ROLE {name} LOGIN PASSWORD 'first'")
+    target.server.run(f"GRANT with_password TO {name}")
+    target.server.run(f"GRANT {name} TO rotation_admin WITH ADMIN OPTION")
+    value = {"username": name, "password": "first", "host": "db"}
+    made = agent.call("POST", "/api/v1/secrets", {"name": f"secret/{PATH}", "value": value})
+    assert made.status == 201, made.body
+    admin = dict(target.connection())
+    made = agent.call("POST", "/api/v1/secrets", {"name": "secret/admin", "value": admin})
+    assert made.status == 201, made.body
+    written = agent.call("PUT", f"/api/v1/rotation/secret/{PATH}", policy(target))
+    assert written.status == 204, written.body
+
+
+def latest(agent: Agent) -> dict[str, Any]:
+    """The latest rotation."""
+    shown = agent.call("GET", f"/api/v1/rotation/secret/{PATH}")
+    assert shown.status == 200, shown.body
+    found: dict[str, Any] = shown.json["rotations"][0]
+    return found
+
+
+def value(agent: Agent) -> dict[str, Any]:
+    """What an application gets."""
+    read = agent.call("GET", f"/api/v1/secrets/secret/{PATH}")
+    assert read.status == 200, read.body
+    found: dict[str, Any] = read.json["value"]
+    return found
+
+
+@contextmanager
+def application(agent: Agent, target: PostgresqlTarget) -> Iterator[list[bool]]:
+    """One that reads the secret and logs in, again and again; whether it was let in."""
+    logins: list[bool] = []
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            logins.append(target.accepts(value(agent)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield logins
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_no_login_fails_while_users_take_turns(agent: Agent, target: PostgresqlTarget) -> None:
+    """Three rotations; each time the old user is refused afterwards, and all is on record."""
+    with running(agent):
+        prepare(agent, target)
+        before = value(agent)
+        with application(agent, target) as logins:
+            for number in (1, 2, 3):
+                begun = agent.call("POST", f"/api/v1/rotate/secret/{PATH}")
+                assert begun.status == 202, begun.body
+                again = agent.call("POST", f"/api/v1/rotate/secret/{PATH}")
+                assert again.status == 409
+                await_true(lambda: latest(agent)["state"] == "retired")
+                assert latest(agent)["number"] == number
+                after = value(agent)
+                assert after["username"] != before["username"]
+                assert after["host"] == "db"
+                assert not target.accepts(before)
+                before = after
+        assert len(logins) > 3
+        assert all(logins)
+        log = agent.audit_log.read_text()
+        assert log.count('"rotation.step"') >= 3 * 6
+        assert CANARY not in log
+        assert before["password"] not in log
+        assert CANARY not in agent.output()
+    assert agent.verify().returncode == 0
+
+
+def test_a_target_that_is_down_is_tried_again_and_then_left_as_it_was(
+    agent: Agent, target: PostgresqlTarget
+) -> None:
+    """The secret keeps its value, and the next rotation goes through."""
+    with running(agent):
+        prepare(agent, target)
+        before = value(agent)
+        admin = dict(target.connection()) | {"password": "wrong"}
+        changed = agent.call("PUT", "/api/v1/secrets/secret/admin", {"value": admin})
+        assert changed.status == 200, changed.body
+        assert agent.call("POST", f"/api/v1/rotate/secret/{PATH}").status == 202
+        await_true(lambda: latest(agent)["state"] in {"undone", "stuck"})
+        failed = latest(agent)
+        assert failed["error_code"]
+        assert value(agent) == before
+        assert target.accepts(before)
+        changed = agent.call(
+            "PUT", "/api/v1/secrets/secret/admin", {"value": dict(target.connection())}
+        )
+        assert changed.status == 200
+        if failed["state"] == "stuck":
+            assert agent.call("POST", f"/api/v1/rotation-resume/secret/{PATH}").status == 200
+            await_true(lambda: latest(agent)["state"] == "undone")
+        assert agent.call("POST", f"/api/v1/rotate/secret/{PATH}").status == 202
+        await_true(lambda: latest(agent)["state"] == "retired")
+
+
+def test_an_agent_that_is_killed_goes_on_where_it_was(
+    agent: Agent, target: PostgresqlTarget
+) -> None:
+    """Whenever: there is one rotation, and what the application has works."""
+    with running(agent):
+        prepare(agent, target)
+        assert agent.call("POST", f"/api/v1/rotate/secret/{PATH}").status == 202
+    for _ in range(4):
+        agent.start()
+        agent.kill()
+    with running(agent):
+        await_true(lambda: latest(agent)["state"] == "retired")
+        assert latest(agent)["number"] == 1
+        assert target.accepts(value(agent))
+
+
+def test_the_commands(agent: Agent, target: PostgresqlTarget, folder: Path) -> None:
+    """As a person uses them."""
+    file = folder / "policy.json"
+    file.write_text(json.dumps(policy(target, interval="30d")))
+    with running(agent):
+        prepare(agent, target)
+
+        where = {"FREEHOLD_ADDR": agent.address, "FREEHOLD_TOKEN": agent.token, "HOME": str(folder)}
+
+        def cli(*arguments: str) -> Any:
+            done = freehold("rotation", *arguments, "-o", "json", environment=where)
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout) if done.stdout.strip() else None
+
+        cli("set", f"secret/{PATH}", str(file))
+        assert [row["path"] for row in cli("plan", "--days", "31")] == [f"secret/{PATH}"]
+        cli("run", f"secret/{PATH}")
+        await_true(lambda: latest(agent)["state"] == "retired")
+        assert cli("status", "--state", "retired")[0]["number"] == 1
+        assert cli("history", f"secret/{PATH}")["policy"]["interval"] == "720h0m0s"
+        cli("pause")
+        assert cli("overview")["paused"] is True
+        cli("continue")
+        assert "postgresql" in cli("overview")["rotators"]
+        cli("unset", f"secret/{PATH}", "--yes")
+        assert cli("history", f"secret/{PATH}")["policy"] is None

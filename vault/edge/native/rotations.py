@@ -1,0 +1,350 @@
+"""`/api/v1/rotations`, `rotation`, `rotate`: credentials that are changed at their targets."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from protocols.instant import go_duration, parse_duration, parse_rfc3339, rfc3339_or_none
+from vault import operations
+from vault.edge.dialect import Dialect
+from vault.edge.native.endpoint import Endpoints, system_folder, system_path
+from vault.edge.request import Request
+from vault.errors import ValidationError
+from vault.model.operation import OperationType
+from vault.model.path import ResourcePath
+from vault.model.payloads import (
+    MAX_PAGE_SIZE,
+    BeginRotation,
+    ListRotations,
+    Nothing,
+    PauseRotations,
+    PlanRotations,
+    WriteRotationPolicy,
+)
+from vault.model.records import RotationRow
+from vault.model.rotation import RetryPolicy, RotationPolicy, RotationState
+
+rotations = Endpoints("rotations", "Credentials that are changed at their targets.")
+
+Duration = str | Annotated[int, Meta(ge=0)]  # `30d`, or seconds
+
+
+class RetryBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often a step is tried, and how long it waits in between: `base`, twice that, … `cap`."""
+
+    attempts: int = 5
+    base: Duration = "30s"
+    cap: Duration = "1h"
+
+
+class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When and how: `interval` or `cron` (UTC, beginning within `window`), or on request only.
+
+    `config` is the rotator's own; `connection` the path of the secret that lets it in at the
+    target. `grace`: so long the old value works at most once the new one is current.
+    """
+
+    rotator: str
+    config: dict[str, Any] = {}
+    connection: str = ""
+    enabled: bool = True
+    interval: Duration | None = None
+    cron: str = ""
+    window: Duration = "1h"
+    grace: Duration = "24h"
+    retry: RetryBody = RetryBody()
+
+    def parse(self) -> RotationPolicy:
+        """Raises `ValidationError`."""
+        try:
+            retry = RetryPolicy(
+                attempts=self.retry.attempts,
+                base=parse_duration(self.retry.base, "retry.base"),
+                cap=parse_duration(self.retry.cap, "retry.cap"),
+            )
+            policy = RotationPolicy(
+                rotator=self.rotator,
+                config=self.config,
+                connection=self.connection,
+                enabled=self.enabled,
+                interval=0 if self.interval is None else parse_duration(self.interval, "interval"),
+                cron=self.cron,
+                window=parse_duration(self.window, "window"),
+                grace=parse_duration(self.grace, "grace"),
+                retry=retry,
+            )
+            return msgspec.convert(msgspec.to_builtins(policy), RotationPolicy)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise ValidationError("rotation_policy_invalid", str(error), field="policy") from None
+
+    @classmethod
+    def of(cls, policy: RotationPolicy) -> "PolicyBody":
+        """As it is shown."""
+        retry = policy.retry
+        return cls(
+            rotator=policy.rotator,
+            config=policy.config,
+            connection=policy.connection,
+            enabled=policy.enabled,
+            interval=go_duration(policy.interval) if policy.interval else None,
+            cron=policy.cron,
+            window=go_duration(policy.window),
+            grace=go_duration(policy.grace),
+            retry=RetryBody(
+                attempts=retry.attempts,
+                base=go_duration(retry.base),
+                cap=go_duration(retry.cap),
+            ),
+        )
+
+
+class RotationBody(Struct, frozen=True, kw_only=True):
+    """One rotation. `previous` is the version that it replaces, `version` the new one, 0 before."""
+
+    path: str
+    number: int
+    state: str
+    rotator: str
+    cause: str
+    requested_by: str
+    previous: int
+    version: int
+    attempt: int
+    began_at: str | None
+    next_at: str | None
+    current_at: str | None
+    ended_at: str | None
+    error_code: str
+    error: str
+
+    @classmethod
+    def of(cls, row: RotationRow) -> "RotationBody":
+        """From the row."""
+        return cls(
+            path=row.path,
+            number=row.number,
+            state=row.state,
+            rotator=str(row.policy.get("rotator", "")),
+            cause=row.cause,
+            requested_by=row.requested_by,
+            previous=row.previous,
+            version=row.version,
+            attempt=row.attempt,
+            began_at=rfc3339_or_none(row.began_at),
+            next_at=rfc3339_or_none(row.next_at),
+            current_at=rfc3339_or_none(row.current_at),
+            ended_at=rfc3339_or_none(row.ended_at),
+            error_code=row.error_code,
+            error=row.error,
+        )
+
+
+class SecretRotationBody(Struct, frozen=True, kw_only=True):
+    """How a secret is rotated. `source`: what the policy belongs to, the secret or a folder."""
+
+    source: str
+    policy: PolicyBody | None
+    due_at: str | None
+    rotations: list[RotationBody]
+
+
+class RotationList(Struct, frozen=True):
+    """Rotations; an empty `cursor` marks the last page."""
+
+    rotations: list[RotationBody]
+    cursor: str
+
+
+class DueBody(Struct, frozen=True):
+    """A secret, and when its next rotation begins."""
+
+    path: str
+    due_at: str | None
+
+
+class PlanBody(Struct, frozen=True):
+    """What is due; an empty `cursor` marks the last page."""
+
+    secrets: list[DueBody]
+    cursor: str
+
+
+class FolderPolicyBody(Struct, frozen=True, kw_only=True):
+    """The policy of a folder."""
+
+    path: str
+    policy: PolicyBody
+    updated_at: str | None
+    updated_by: str
+
+
+class OverviewBody(Struct, frozen=True, kw_only=True):
+    """Whether all rotations are paused, the kinds of rotators, the policies of folders."""
+
+    paused: bool
+    rotators: list[str]
+    policies: list[FolderPolicyBody]
+
+
+class PauseBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether no rotation begins or goes on."""
+
+    paused: bool
+
+
+class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which: below a path, in a state."""
+
+    prefix: str = ""
+    state: RotationState | None = None
+    cursor: str = ""
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE)] = 100
+
+
+class PlanQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which: below a path, due before a time (RFC 3339)."""
+
+    before: str
+    prefix: str = ""
+    cursor: str = ""
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE)] = 100
+
+
+@rotations.add(
+    "GET", "rotations", "List the rotations that you may see", query=ListQuery, returns=RotationList
+)
+async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> RotationList:
+    payload = ListRotations(
+        state="" if query.state is None else query.state.value,
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    page = await dialect.run_operation(
+        request, operations.LIST_ROTATIONS, ResourcePath.parse_folder(query.prefix), payload
+    )
+    return RotationList([RotationBody.of(row) for row in page.rotations], page.cursor)
+
+
+@rotations.add("GET", "rotations/plan", "List what is due", query=PlanQuery, returns=PlanBody)
+async def plan(dialect: Dialect, request: Request, *, query: PlanQuery) -> PlanBody:
+    payload = PlanRotations(
+        before=parse_rfc3339(query.before, "before"), cursor=query.cursor, limit=query.limit
+    )
+    page = await dialect.run_operation(
+        request, operations.PLAN_ROTATIONS, ResourcePath.parse_folder(query.prefix), payload
+    )
+    return PlanBody(
+        [DueBody(name, rfc3339_or_none(due)) for name, due in page.secrets], page.cursor
+    )
+
+
+@rotations.add("GET", "rotations/overview", "Read the policies of folders", returns=OverviewBody)
+async def overview(dialect: Dialect, request: Request) -> OverviewBody:
+    found = await dialect.run_operation(
+        request, operations.READ_ROTATIONS, system_folder("rotations"), Nothing()
+    )
+    return OverviewBody(
+        paused=found.paused,
+        rotators=found.rotators,
+        policies=[
+            FolderPolicyBody(
+                path=row.path,
+                policy=PolicyBody.of(msgspec.convert(row.policy, RotationPolicy)),
+                updated_at=rfc3339_or_none(row.updated_at),
+                updated_by=row.updated_by,
+            )
+            for row in found.policies
+        ],
+    )
+
+
+@rotations.add(
+    "PUT", "rotations/paused", "Pause all rotations, or have them go on", body=PauseBody, status=204
+)
+async def pause(dialect: Dialect, request: Request, *, body: PauseBody) -> None:
+    await dialect.run_operation(
+        request,
+        operations.PAUSE_ROTATIONS,
+        system_path("rotations"),
+        PauseRotations(paused=body.paused),
+    )
+
+
+@rotations.add("GET", "rotation/{path}", "Read how a secret is rotated", returns=SecretRotationBody)
+async def read(dialect: Dialect, request: Request, name: str) -> SecretRotationBody:
+    found = await dialect.run_operation(
+        request, operations.READ_ROTATION, ResourcePath.parse_secret(name), Nothing()
+    )
+    return SecretRotationBody(
+        source=found.source,
+        policy=None if found.policy is None else PolicyBody.of(found.policy),
+        due_at=rfc3339_or_none(found.due),
+        rotations=[RotationBody.of(row) for row in found.rotations],
+    )
+
+
+@rotations.add(
+    "PUT",
+    "rotation/{path}",
+    "Set the policy of a secret, or of a folder (with a closing slash)",
+    body=PolicyBody,
+    status=204,
+)
+async def write_policy(dialect: Dialect, request: Request, name: str, *, body: PolicyBody) -> None:
+    payload = WriteRotationPolicy(policy=body.parse())
+    await dialect.run_operation(request, operations.WRITE_ROTATION_POLICY, _place(name), payload)
+
+
+@rotations.add(
+    "DELETE", "rotation/{path}", "Remove the policy of a secret, or of a folder", status=204
+)
+async def delete_policy(dialect: Dialect, request: Request, name: str) -> None:
+    payload = WriteRotationPolicy(policy=None)
+    await dialect.run_operation(request, operations.WRITE_ROTATION_POLICY, _place(name), payload)
+
+
+@rotations.add(
+    "POST", "rotate/{path}", "Rotate a secret now", returns=RotationBody, status=202, errors=(409,)
+)
+async def rotate(dialect: Dialect, request: Request, name: str) -> RotationBody:
+    row = await dialect.run_operation(
+        request, operations.BEGIN_ROTATION, ResourcePath.parse_secret(name), BeginRotation()
+    )
+    if row is None:
+        raise AssertionError("only the schedule may find that it is too early")
+    return RotationBody.of(row)
+
+
+@rotations.add(
+    "POST",
+    "rotation-resume/{path}",
+    "Try the step again that a rotation is stuck at",
+    returns=RotationBody,
+    errors=(409,),
+)
+async def resume(dialect: Dialect, request: Request, name: str) -> RotationBody:
+    return await _change(dialect, request, operations.RESUME_ROTATION, name)
+
+
+@rotations.add(
+    "POST",
+    "rotation-undo/{path}",
+    "Undo a rotation whose value is not current yet",
+    returns=RotationBody,
+    errors=(409,),
+)
+async def undo(dialect: Dialect, request: Request, name: str) -> RotationBody:
+    return await _change(dialect, request, operations.UNDO_ROTATION, name)
+
+
+async def _change(
+    dialect: Dialect, request: Request, operation: OperationType[Nothing, RotationRow], name: str
+) -> RotationBody:
+    path = ResourcePath.parse_secret(name)
+    return RotationBody.of(await dialect.run_operation(request, operation, path, Nothing()))
+
+
+def _place(name: str) -> ResourcePath:
+    folder = name.endswith("/")
+    return ResourcePath.parse_folder(name) if folder else ResourcePath.parse_secret(name)
