@@ -77,7 +77,11 @@ def undo(context: typer.Context, secret: Secret) -> None:
     current.print_result(current.client.call("POST", api_path("rotation-undo", secret)))
 
 
-@app.command("freehold rotation set secret/db/app policy.json", "freehold rotation set db/ p.json")
+@app.command(
+    "freehold rotation set secret/db/app policy.json",
+    "freehold rotation set secret/db/ policy.json",
+    name="set",
+)
 def set_(
     context: typer.Context,
     place: Place,
