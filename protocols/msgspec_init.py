@@ -13,14 +13,16 @@ from collections.abc import Iterator
 import msgspec
 
 
-def prepare_structs() -> None:
+def prepare_structs(package: str = "") -> None:
     """Make ready every `Struct` that is loaded; what is ready already takes no time.
 
     To be called by a process before its second thread, and again by whoever loads more of them,
-    while nobody reads. Raises `TypeError` or `NameError` for a shape that cannot be read.
+    before anybody reads those; then they are all below `package`. Raises `TypeError` or `NameError`
+    for a shape that cannot be read.
     """
     for shape in _below(msgspec.Struct):
-        msgspec.msgpack.Decoder(shape)
+        if shape.__module__.startswith(package):
+            msgspec.msgpack.Decoder(shape)
 
 
 def _below(shape: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:

@@ -53,9 +53,8 @@ from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
 from vault.model.server_address import ServerAddress, ServerTls
 from vault.peers import ALONE
-from vault.rotation.kinds import load_rotators
+from vault.rotation.kinds import ServiceSettings, load_rotators
 from vault.rotation.rotator import Rotators
-from vault.rotation.rotators.services import ServiceSettings
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
@@ -101,7 +100,6 @@ def fork_workers(settings: Settings) -> Zygote | None:
     if settings.server.web:
         import protocols.http.ws_connection  # noqa: F401  # the same
     rotators = _load_rotators(settings)
-    msgspec_init.prepare_structs()
     return Zygote.fork(partial(worker.run, AgentProgram(settings, rotators)))
 
 
@@ -138,8 +136,8 @@ async def serve(
     `dev_token`: development mode, with the root token in this file. `on_listening` is called with
     the port and the seal status once connections are accepted.
     """
-    rotators = _load_rotators(settings)
     msgspec_init.prepare_structs()
+    rotators = _load_rotators(settings)
     root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
     await trio.to_thread.run_sync(_check_certificates, settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
@@ -333,7 +331,9 @@ def _make_disk_monitor(settings: Settings) -> DiskMonitor:
 def _load_rotators(settings: Settings) -> Rotators:
     """Raises `SetupError`, `ConflictError`."""
     chosen = settings.rotation
-    return load_rotators(ServiceSettings(chosen.webhooks, chosen.launcher), SystemWorld())
+    found = load_rotators(ServiceSettings(chosen.webhooks, chosen.launcher), SystemWorld())
+    msgspec_init.prepare_structs()  # also those of other packages
+    return found
 
 
 def _make_control_link(

@@ -30,7 +30,7 @@ def status(
     current = cli_context(context)
     query = {"prefix": prefix} | ({"state": state} if state else {})
     found = fetch_pages(current.client, api_path("rotations"), "rotations", query)
-    current.print_result(found, COLUMNS)
+    current.print_result(list(found), COLUMNS)
 
 
 @app.command("freehold rotation plan", "freehold rotation plan --days 30")
@@ -46,7 +46,7 @@ def plan(
     current = cli_context(context)
     query = {"prefix": prefix, "before": rfc3339(SystemWorld().now() + days * DAY)}
     found = fetch_pages(current.client, api_path("rotations", "plan"), "secrets", query)
-    current.print_result(found, ("path", "due_at"))
+    current.print_result(list(found), ("path", "due_at"))
 
 
 @app.command("freehold rotation history secret/db/app")

@@ -270,9 +270,7 @@ class RotationHandlers:
 
     async def resume(self, call: Call[Nothing]) -> RotationRow:
         """Try the step anew that the latest rotation is stuck at. Raises `ConflictError`."""
-        return await self._change_latest(
-            call, lambda row: machine.resume(row, self.world.now()), "rotation_not_stuck"
-        )
+        return await self._change_latest(call, lambda row: machine.resume(row, self.world.now()))
 
     async def undo(self, call: Call[Nothing]) -> RotationRow:
         """Have the latest rotation undone, as long as its value is not current."""
@@ -280,11 +278,10 @@ class RotationHandlers:
         return await self._change_latest(
             call,
             lambda row: machine.undo(row, "cancelled", f"undone by {by}", self.world.now()),
-            "rotation_not_undoable",
         )
 
     async def _change_latest(
-        self, call: Call[Nothing], edit: Callable[[RotationRow], RotationRow], code: str
+        self, call: Call[Nothing], edit: Callable[[RotationRow], RotationRow]
     ) -> RotationRow:
         def change(tx: RotationTx) -> RotationRow:
             secret = tx.get_secret(call.op.path)
@@ -293,11 +290,8 @@ class RotationHandlers:
             latest = tx.get_latest_rotation(secret.id)
             if latest is None:
                 raise NotFoundError("rotation_missing", "this secret was never rotated")
-            try:
-                edited = edit(latest)
-            except ValueError as error:
-                raise ConflictError(code, str(error)) from None
-            tx.put_rotation(end_rotation(tx, edited, now, jitter))
+            edited = end_rotation(tx, edit(latest), now, jitter)
+            tx.put_rotation(edited)
             return edited
 
         now, jitter = self.world.now(), self.world.jitter()

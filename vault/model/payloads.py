@@ -131,7 +131,7 @@ class PauseRotations(Struct, frozen=True, kw_only=True):
     paused: bool
 
 
-class StepRotation(ReferencePayload, frozen=True, kw_only=True):
+class StepRotation(Struct, frozen=True, kw_only=True):
     """Take the next step of a rotation.
 
     `term` is the epoch of the lease of whoever asks; `timeout` (seconds) is the time for the step.

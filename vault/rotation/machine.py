@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from vault.errors import ConflictError
 from vault.model.records import RotationRow
 from vault.model.rotation import ENDED, RetryPolicy, RotationState
 from vault.rotation.schedule import NEVER, retry_delay
@@ -75,21 +76,25 @@ def fail(
 def undo(row: RotationRow, code: str, text: str, now: int) -> RotationRow:
     """It is not to go on, and the new value is not current: the target gets the old one back.
 
-    Raises `ValueError` where there is no way back.
+    Raises `ConflictError` (`rotation_not_undoable`) where there is no way back.
     """
     state = _GIVEN_UP.get(_S(row.state))
     if state not in {_S.UNDOING, _S.UNDONE}:
-        raise ValueError(f"a rotation that is {row.state} is not undone")
+        raise ConflictError(
+            "rotation_not_undoable", f"a rotation that is {row.state} cannot be undone"
+        )
     return _enter(replace(row, error_code=code, error=text[:MAX_ERROR]), state, now)
 
 
 def resume(row: RotationRow, now: int) -> RotationRow:
     """Somebody has seen to what it was stuck at: that step is tried anew.
 
-    Raises `ValueError` unless it is stuck.
+    Raises `ConflictError` (`rotation_not_stuck`).
     """
     if row.state != _S.STUCK:
-        raise ValueError(f"a rotation that is {row.state} is not stuck")
+        raise ConflictError(
+            "rotation_not_stuck", f"a rotation that is {row.state} is not stuck at a step"
+        )
     return replace(row, state=_S(row.resume), resume="", attempt=0, next_at=now)
 
 

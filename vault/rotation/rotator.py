@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from importlib.metadata import entry_points
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from actors.world import SystemWorld
-from vault.errors import ConflictError, NotFoundError, ValidationError
+from protocols.msgspec_init import prepare_structs
+from vault.errors import ConflictError, NotFoundError, SetupError, ValidationError
 
+_PACKAGE: Final = "vault.rotation."
 ENTRY_POINTS: Final = "freehold.rotators"
 """The group of entry points by which other packages bring rotators; each loads a `RotatorKind`."""
 
@@ -137,32 +139,55 @@ class RotatorKind(Generic[C]):
 
 
 class Rotators:
-    """The kinds that an agent knows."""
+    """The kinds that an agent knows. Belongs to the event loop."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, RotatorKind[Struct]] = {}
+        self._kinds: dict[str, RotatorKind[Any]] = {}
+        self._unloaded: dict[str, Callable[[], RotatorKind[Any]]] = {}
 
     def register(self, kind: RotatorKind[C]) -> None:
         """Add a kind. Raises `ConflictError` (`rotator_exists`)."""
-        if kind.name in self._kinds:
-            raise ConflictError("rotator_exists", f"there are two rotators named {kind.name}")
-        self._kinds[kind.name] = kind  # type: ignore[assignment]  # parse and make go together
+        self._require_new(kind.name)
+        self._kinds[kind.name] = kind
+
+    def register_lazily(self, name: str, load: Callable[[], RotatorKind[Any]]) -> None:
+        """Add a kind that is loaded when it is first used. Raises as `register`."""
+        self._require_new(name)
+        self._unloaded[name] = load
 
     def register_entry_points(self) -> None:
-        """Add those of other packages, which run with all that the agent may do."""
-        for entry in sorted(entry_points(group=ENTRY_POINTS)):
-            self.register(entry.load())
+        """Add those of other packages, which run with all that the agent may do.
 
-    def get(self, name: str) -> RotatorKind[Struct]:
+        Raises `SetupError` (`rotator_unloadable`), `ConflictError` (`rotator_exists`).
+        """
+        for entry in sorted(entry_points(group=ENTRY_POINTS)):
+            try:
+                kind = entry.load()
+            except Exception as error:  # whatever another package does when it is imported
+                raise SetupError(
+                    "rotator_unloadable",
+                    f"the rotator {entry.name!r} ({entry.value}) cannot be loaded: {error}",
+                ) from error
+            self.register(kind)
+
+    def get(self, name: str) -> RotatorKind[Any]:
         """The kind. Raises `NotFoundError` (`rotator_unknown`)."""
+        if name in self._unloaded:
+            self._kinds[name] = self._unloaded[name]()
+            del self._unloaded[name]
+            prepare_structs(_PACKAGE)  # its shapes are new: nobody else reads them yet
         try:
             return self._kinds[name]
         except KeyError:
-            known = ", ".join(sorted(self._kinds))
             raise NotFoundError(
-                "rotator_unknown", f"there is no rotator {name!r}; there are {known}"
+                "rotator_unknown",
+                f"there is no rotator {name!r}; there are {', '.join(self.names())}",
             ) from None
 
     def names(self) -> list[str]:
         """All of them, sorted."""
-        return sorted(self._kinds)
+        return sorted({*self._kinds, *self._unloaded})
+
+    def _require_new(self, name: str) -> None:
+        if name in self._kinds or name in self._unloaded:
+            raise ConflictError("rotator_exists", f"there are two rotators named {name}")

@@ -69,12 +69,21 @@ print(*sorted({shape.__module__ for shape in set(below(msgspec.Struct)) - known}
 
 # What only the command line reads, in its one thread.
 COMMANDS: Final = """
-vault.control_link.capture_comparison vault.store.copy
+vault.backup.diff vault.control_link.capture_comparison vault.store.copy
+"""
+
+# What is made ready when it is first used: `vault.rotation.rotator.Rotators`.
+ROTATORS: Final = """
+vault.rotation.rotators.aws vault.rotation.rotators.generated vault.rotation.rotators.ldap
+vault.rotation.rotators.mysql vault.rotation.rotators.postgresql vault.rotation.rotators.redis
+vault.rotation.rotators.script vault.rotation.rotators.ssh vault.rotation.rotators.tls
+vault.rotation.rotators.webhook vault.rotation.targets.ldap vault.rotation.targets.lease_settings
+vault.rotation.targets.password
 """
 
 # What only an agent with a control plane reads, or the command line.
 LINKS: Final = """
-protocols.pki.messages vault.store.copy
+protocols.pki.messages vault.backup.diff vault.store.copy
 vault.control_link.capture_comparison vault.control_link.dependencies
 vault.control_link.enrol_client vault.control_link.host vault.control_link.identity
 """
@@ -98,10 +107,10 @@ def test_two_threads_may_read_a_shape_for_the_first_time() -> None:
         (
             "vault.app,vault.control_link.wiring",
             "vault",
-            COMMANDS,
+            COMMANDS + ROTATORS,
         ),
         ("control.app", "control", "control.offline"),
-        ("vault.app", "vault", LINKS),
+        ("vault.app", "vault", LINKS + ROTATORS),
     ],
 )
 def test_all_that_a_process_reads_is_loaded_when_it_is_made_ready(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.instant import SECOND
+from vault.errors import ConflictError
 from vault.model.records import RotationRow
 from vault.model.rotation import RetryPolicy, RotationState
 from vault.rotation.machine import advance, fail, is_over, resume, undo
@@ -72,7 +73,7 @@ def test_what_must_be_done_waits_for_a_person(state: str) -> None:
     assert not is_over(row)
     row = resume(row, NOW + 1)
     assert (row.state, row.attempt, row.next_at) == (state, 0, NOW + 1)
-    with pytest.raises(ValueError, match="not stuck"):
+    with pytest.raises(ConflictError, match="not_stuck"):
         resume(row, NOW)
 
 
@@ -82,7 +83,7 @@ def test_there_is_no_way_back_once_applications_have_the_new_value() -> None:
         row = undo(rotation(RotationState(state)), "cancelled", "by an operator", NOW)
         assert row.state in {"undoing", "undone"}
     for state in ("current", "adopted", "retired", "undoing", "undone", "stuck"):
-        with pytest.raises(ValueError, match="not undone"):
+        with pytest.raises(ConflictError, match="not_undoable"):
             undo(rotation(RotationState(state)), "cancelled", "by an operator", NOW)
 
 

@@ -35,6 +35,7 @@ from vault.errors import UnavailableError
 from vault.metrics import Metrics
 from vault.model.operation import OperationType
 from vault.peers import ALONE
+from vault.rotation.rotator import Rotators
 from vault.seal.anchor.feed_reader import SecretFeedReader
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.memory import MemoryBackend
@@ -331,6 +332,7 @@ async def own_operations() -> set[str]:
                 link=LinkPorts(),
                 ceiling=NO_CEILING,
                 peers=ALONE,
+                rotators=Rotators(),
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
             )
         )
