@@ -28,6 +28,7 @@ BODIES: dict[str, Any] = {
     "secrets_create": {"name": "secret/new", "value": {"k": "v"}, **SAID},
     "secrets_update": {"value": {"k": "v"}, **SAID},
     "secrets_write_metadata": {**SAID, "delete_version_after": "0s"},
+    "rotations_write_policy": {"rotator": "generated", "grace": "1h"},
     "batch_read": {"names": [HELD]},
     "batch_write": {"secrets": [{"name": "secret/new", "value": {"k": "v"}, **SAID}]},
     "changes_acknowledge": {"path": HELD, "version": 1},
@@ -66,6 +67,7 @@ FREE = {
     "batch_write secrets.[].value", "keys_create name",
     "keys_create permissions.[].paths.[]", "policies_write description",
     "policies_write rules.[].paths.[]", "roles_write description",
+    "rotations_write_policy connection",
     "secrets_create metadata.*", "secrets_create metadata.* key", "secrets_create name",
     "secrets_create tags.[]", "secrets_create value", "secrets_update metadata.*",
     "secrets_update metadata.* key", "secrets_update tags.[]", "secrets_update value",
@@ -169,6 +171,9 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         put(agent, "POST", "secrets", {"name": secret, "value": "old"})
         kind = "secrets" if id_ == "secrets_update" else "metadata"
         return f"{kind}/{secret}", f"/secrets/one?name={secret}"
+    if id_ == "rotations_write_policy":
+        put(agent, "POST", "secrets", {"name": secret, "value": "old"})
+        return f"rotation/{secret}", f"/secrets/one?name={secret}"
     if id_ in ("policies_write", "policies_validate"):
         end = "/validate" if id_ == "policies_validate" else ""
         return f"policies/p{number}{end}", f"/policies/p{number}"

@@ -47,6 +47,8 @@ ANYBODY = {
     "sessions_renew", "sessions_close", "tokens_read_self", "tokens_renew_self",
     "tokens_revoke_self", "api_openapi", "secrets_list", "tokens_create", "system_health",
     "changes_follow",
+    "rotations_list",
+    "rotations_plan",
 }  # fmt: skip
 """What one may without a policy: it is about oneself, or shows what one may see."""
 

@@ -83,6 +83,8 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/tokens/lookup": {"token": "{token}"},
     "POST /api/v1/tokens/revoke": {"token": "{token}"},
     "POST /api/v1/backups": {"full": True},
+    "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
+    "PUT /api/v1/rotations/paused": {"paused": False},
     "POST /api/v1/audit/hash": {"value": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
     "PATCH /api/v1/system/mounts/{path}": {"description": "new"},
@@ -92,6 +94,7 @@ BODIES: Final[dict[str, Any]] = {
 QUERIES: Final[dict[str, str]] = {
     "GET /api/v1/keys": "user={username}",
     "GET /api/v1/diff/{path}": "from=1",
+    "GET /api/v1/rotations/plan": "before=2030-01-01T00:00:00Z",
     "GET /v1/auth/token/lookup": "token={token}",
 }
 
@@ -110,6 +113,8 @@ REFUSED: Final[dict[str, int]] = {
     "POST /api/v1/backups": 404,  # the agent has no destinations
     **{f"{method} /api/v1/backups/{{id}}": 400 for method in ("GET", "DELETE")},
     **{f"{method} /api/v1/backups/runs/{{id}}": 404 for method in ("GET", "DELETE")},
+    **{f"POST /api/v1/{what}/{{path}}": 404 for what in ("rotation-resume", "rotation-undo")},
+    "POST /api/v1/rotate/{path}": 404,  # it has no policy
     "POST /api/v1/sessions": 404,
     "GET /api/v1/sessions/current": 404,
     "DELETE /api/v1/sessions/current": 404,
