@@ -181,7 +181,7 @@ class Rotators:
         except KeyError:
             raise NotFoundError(
                 "rotator_unknown",
-                f"there is no rotator {name!r}; there are {', '.join(self.names())}",
+                f"there is no such rotator; there are {', '.join(self.names())}",
             ) from None
 
     def names(self) -> list[str]:
