@@ -95,14 +95,15 @@ class Catalog:
     def newest(self, now: int, *, full: bool = False) -> Entry | None:
         """The newest that is not from the future: the clock may have been set back since.
 
-        `full`: the newest full one.
+        By its time, not by commits: those that a restore has given up may be more than there are
+        since. `full`: the newest full one.
         """
-        found = [
+        found = (
             entry
             for entry in self.verified
             if entry.created <= now and (not full or _is_full(entry))
-        ]
-        return found[-1] if found else None
+        )
+        return max(found, key=lambda entry: (entry.created, entry.kept.commits), default=None)
 
     def base(self, now: int, full_interval: int) -> Manifest | None:
         """What the next backup builds on; None: it is a full one."""

@@ -1,5 +1,6 @@
 """The agent's backups: schedule, retries, retention, trust and cancellation."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
@@ -9,8 +10,9 @@ import pytest
 import trio
 
 from protocols.instant import DAY, HOUR, MINUTE, SECOND
-from tests.contract.backup.managed import BY, START, Managed, Place
+from tests.contract.backup.managed import BY, START, Managed, Place, ThreadWorld
 from tests.contract.backup.samples import fill
+from tests.support.databases import make_backend
 from tests.support.vaults import Vault
 from vault.backup.format import DATA, MANIFEST
 from vault.crypto.backup_keys import Identity
@@ -161,6 +163,43 @@ async def test_retention_keeps_whole_chains(vault: Vault) -> None:
         newest.manifest.depth + 1, 3 + catalog.verified[-3].manifest.depth
     )  # type: ignore[union-attr]
     assert not catalog.orphans
+
+
+async def test_backups_of_commits_that_a_restore_gave_up_do_not_count_as_newest(
+    tmp_path: Path,
+) -> None:
+    """The vault was restored to an older state: they have more commits than what follows.
+
+    The schedule goes on, what follows is kept as well as they are, and builds on itself.
+    """
+    url = f"sqlite:///{tmp_path}/vault.db"
+    vault, place = Vault(url), Place()
+    with vault.opened():
+        fill(vault, 3)
+    shutil.copy(tmp_path / "vault.db", tmp_path / "restored.db")
+    with vault.opened():
+        before = Managed(vault, {"one": place})
+        async with before.serving():
+            for _ in range(4):
+                before.change()
+                assert await before.tick() is not None
+                before.world.advance(SECONDS_A_DAY)
+    vault.backend = make_backend(f"sqlite:///{tmp_path}/restored.db")
+    with vault.opened():
+        after = Managed(vault, {"one": place}, keep_count=2, keep_age=HOUR)
+        after.world = ThreadWorld(before.world.now())
+        made = []
+        async with after.serving():
+            for _ in range(4):
+                run = await after.tick()
+                assert run is not None
+                made.append(run.results[0])
+                after.world.advance(60.0)
+                assert await after.tick() is None
+                after.world.advance(SECONDS_A_DAY)
+            assert after.manager.report().newest > before.world.now()
+    assert [each.kind for each in made] == ["full", *["incremental"] * 3]
+    assert {each.backup for each in made} <= set(after.catalog("one").entries)
 
 
 async def test_locked_objects_stay_and_are_tried_again(vault: Vault) -> None:
