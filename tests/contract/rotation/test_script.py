@@ -581,7 +581,8 @@ print(json.dumps({"value": {"uid": str(os.getuid()), "new_privs": status["NoNewP
             else:
                 made = rotator.create(make_context(), {})
                 assert made == {
-                    "uid": "61950", "new_privs": "1", "memory": str(100 << 20), "launcher": "closed",
+                    "uid": "61950", "new_privs": "1", "memory": str(100 << 20),
+                    "launcher": "closed",
                 }  # fmt: skip
             thread.join()
 

@@ -18,7 +18,7 @@ from vault.backup.destinations.interface import (
     require_bound,
     unavailable,
 )
-from vault.errors import NotFoundError, UnavailableError
+from vault.errors import NotFoundError, UnavailableError, VaultError
 
 _MODE: Final = 0o600
 _PART: Final = ".part"
@@ -139,7 +139,7 @@ class LocalDirectory:
     def _remove_abandoned(self) -> None:
         """Remove what a process that died has left: nobody has it locked."""
         for part in self._folder.glob(f".*{_PART}"):
-            with suppress(OSError), part.open("rb") as file:
+            with suppress(OSError, VaultError), self._open_file(part.name) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 part.unlink()
 

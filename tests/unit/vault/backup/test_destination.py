@@ -1,8 +1,10 @@
 """A folder of objects that are written once, and are there whole or not at all."""
 
 import os
+import signal
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,16 @@ def read(folder: Path, name: str) -> bytes:
     """The object."""
     with LocalDirectory(folder).open(name) as file:
         return file.read()
+
+
+@contextmanager
+def ended_in_time() -> Iterator[None]:
+    """Ends what blocks."""
+    signal.alarm(10)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 def test_written_and_read(folder: Path) -> None:
@@ -73,6 +85,19 @@ def test_what_a_dead_process_left(folder: Path) -> None:
         assert not (folder / ".dead.part").exists()
         put(b"writing")
     assert read(folder, "alive") == b"still writing"
+
+
+def test_what_others_put_beside_parts(folder: Path, tmp_path: Path) -> None:
+    """Whoever can write to the share: a pipe that nobody writes to, a link, a folder."""
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / ".pipe.part")
+    (tmp_path / "elsewhere").write_bytes(b"")
+    (folder / ".link.part").symlink_to(tmp_path / "elsewhere")
+    (folder / ".folder.part").mkdir()
+    with ended_in_time():
+        write(folder, "a", b"written")
+    assert read(folder, "a") == b"written"
+    assert (tmp_path / "elsewhere").exists()
 
 
 def test_what_is_not_there(folder: Path) -> None:
