@@ -1,20 +1,26 @@
 """The agent's backups: schedule, retries, retention, trust and cancellation."""
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
+from msgspec.msgpack import encode
+from msgspec.structs import replace
 
 from protocols.instant import DAY, HOUR, MINUTE, SECOND
 from tests.contract.backup.managed import BY, START, Managed, Place, ThreadWorld
 from tests.contract.backup.samples import fill
 from tests.support.databases import make_backend
 from tests.support.vaults import Vault
-from vault.backup.format import DATA, MANIFEST
+from vault.backup.destinations.directory import LocalDirectory
+from vault.backup.format import DATA, MANIFEST, sign_manifest
+from vault.backup.keys import VaultKeys
 from vault.crypto.backup_keys import Identity
 from vault.errors import ConflictError, NotFoundError
 from vault.model.backup import BackupState
@@ -260,6 +266,44 @@ async def test_only_signed_manifests_decide(managed: Managed) -> None:
             await manager.delete_backup("forged", "")
         assert refused.value.code == "backup_unverified"
     assert "forged" + MANIFEST in place.objects
+
+
+async def test_what_others_write_takes_no_memory(managed: Managed) -> None:
+    """Whoever can write to a destination: a manifest may have 4 MiB, and there may be 20,000."""
+    place = managed.places["one"]
+    async with managed.serving():
+        made = (await managed.back_up("one")).results[0].backup
+        whole = managed.catalog("one").entries[made].manifest
+        assert whole is not None
+        long, foreign = "x" * 500_000, VaultKeys(Vault("sqlite:///none.db").keyring).backup
+        for number, forged in enumerate(
+            (
+                replace(whole, vault=long),
+                replace(whole, org=long),
+                replace(whole, checkpoints=(long,)),
+                replace(whole, base=replace(whole.reference, id=long), depth=1),
+            )
+        ):
+            for name in ("forged", "renamed"):
+                note = sign_manifest(replace(forged, id=f"forged-{number}"), foreign)
+                place.objects[f"{name}-{number}{MANIFEST}"] = note
+        kept = managed.catalog("one").entries
+        assert len(kept) == 9
+        assert all(each.fault for each in kept.values() if each.id != made)
+        assert all(len(encode(each)) < 4096 for each in kept.values())
+
+
+async def test_names_that_are_no_text_do_not_spoil_a_list(vault: Vault, tmp_path: Path) -> None:
+    """A file's name may be any bytes; pages and terminals get text."""
+    folder = tmp_path / "backups"
+    managed = Managed(vault, {"one": cast("Place", LocalDirectory(folder))})
+    async with managed.serving() as manager:
+        made = (await managed.back_up()).results[0].backup
+        for name in (b"\xff\xfe", b"\x1b[2J", b"\n", b"other"):
+            os.mknod(os.path.join(os.fsencode(folder), name + b".manifest"))  # noqa: PTH118  # bytes
+        page = await manager.list_backups(ListBackups())
+        assert {one.id for one in page.backups} == {made, "other"}
+        assert encode(page)
 
 
 async def test_a_chain_that_lacks_something_is_no_base(managed: Managed) -> None:

@@ -63,7 +63,17 @@ def test_never_replaced(folder: Path) -> None:
     with pytest.raises(ConflictError):
         write(folder, "b", b"second")
     assert (folder / "b").is_symlink()
-    assert LocalDirectory(folder).names() == ["a", "b"]
+    assert LocalDirectory(folder).names() == ["a"]
+
+
+def test_what_is_no_object(folder: Path) -> None:
+    """Links, pipes and folders that somebody has put there by the names of objects."""
+    write(folder, "a.manifest", b"first")
+    (folder / "b.manifest").symlink_to("a.manifest")
+    os.mkfifo(folder / "c.manifest")
+    (folder / "d.manifest").mkdir()
+    assert LocalDirectory(folder).names() == ["a.manifest"]
+    assert [found.name for found in LocalDirectory(folder).objects()] == ["a.manifest"]
 
 
 def test_given_up(folder: Path) -> None:
