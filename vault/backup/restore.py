@@ -169,6 +169,8 @@ def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]
             continue
         try:
             found.append(read_named_manifest(source, backup))
+        except NotFoundError:
+            continue  # it was removed meanwhile
         except (TamperedError, ValidationError) as error:
             error.message = f"{name}: {error.message}"
             faults.append(error)
