@@ -363,6 +363,32 @@ async def test_another_run_is_refused_meanwhile(managed: Managed) -> None:
             await manager.read_backup(made, "")
 
 
+async def test_whoever_lists_does_not_hold_up_backups(managed: Managed) -> None:
+    """A destination is slow, and many ask what it holds: what is due is made all the same."""
+    go_on = threading.Event()
+    busy = threading.Semaphore(0)
+    slow = managed.places["two"]
+    names = slow.names
+
+    def hold() -> list[str]:
+        busy.release()
+        assert go_on.wait(20)
+        return names()
+
+    async with managed.serving() as manager, trio.open_nursery() as nursery:
+        slow.names = hold  # type: ignore[method-assign]  # a fake of this test's
+        for _ in range(50):
+            nursery.start_soon(manager.list_backups, ListBackups(destination="two"))
+        for _ in range(2):
+            await trio.to_thread.run_sync(busy.acquire)
+        slow.names = names  # type: ignore[method-assign]  # as above
+        with trio.fail_after(15):
+            run = await managed.tick()
+        go_on.set()
+        assert run is not None
+        assert run.outcome is RunOutcome.SUCCEEDED
+
+
 @pytest.mark.parametrize("how", ["cancel", "seal"])
 async def test_a_cancelled_run_leaves_nothing(managed: Managed, how: str) -> None:
     """By request or since the vault closes: no object, a record of it, and the next one works."""
