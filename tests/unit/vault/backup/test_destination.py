@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from vault.backup.destinations import parts
 from vault.backup.destinations.directory import LocalDirectory
 from vault.errors import ConflictError, NotFoundError, UnavailableError
 
@@ -108,6 +109,13 @@ def test_what_others_put_beside_parts(folder: Path, tmp_path: Path) -> None:
         write(folder, "a", b"written")
     assert read(folder, "a") == b"written"
     assert (tmp_path / "elsewhere").exists()
+
+
+def test_more_than_was_asked_for() -> None:
+    """A server that answers a read with more bytes than it was asked for adds none."""
+    whole = bytes(range(100))
+    with parts.reader("a", 10, None, lambda _name, first, _count: whole[first:]) as file:
+        assert file.read() == whole[:10]
 
 
 def test_what_is_not_there(folder: Path) -> None:
