@@ -18,6 +18,7 @@ from vault.backup.format import (
     MAGIC,
     MANIFEST,
     MAX_HEADER,
+    BaseRef,
     Manifest,
     decode_header,
     read_unverified_manifest,
@@ -32,6 +33,8 @@ from vault.model.backup_runs import StoredBackup
 MAX_BACKUPS: Final = 20_000
 """Manifests of one destination that are looked at; there are 10,000 at most by retention."""
 ABANDONED_AGE: Final = DAY
+MAX_SHOWN: Final = 64
+"""Characters of an id that nobody here has signed."""
 _UUID7: Final = 7
 
 
@@ -95,14 +98,15 @@ class Catalog:
     def newest(self, now: int, *, full: bool = False) -> Entry | None:
         """The newest that is not from the future: the clock may have been set back since.
 
-        `full`: the newest full one.
+        By its time, not by commits: those that a restore has given up may be more than there are
+        since. `full`: the newest full one.
         """
-        found = [
+        found = (
             entry
             for entry in self.verified
             if entry.created <= now and (not full or _is_full(entry))
-        ]
-        return found[-1] if found else None
+        )
+        return max(found, key=lambda entry: (entry.created, entry.kept.commits), default=None)
 
     def base(self, now: int, full_interval: int) -> Manifest | None:
         """What the next backup builds on; None: it is a full one."""
@@ -194,14 +198,28 @@ def _read_entry(source: Destination, keys: VaultKeys, backup: str) -> Entry:
     manifest = read_unverified_manifest(note)
     vault = keys.keyring.vault
     if (manifest.org, manifest.vault) != (keys.keyring.org, vault):
-        return Entry(backup, manifest, fault="it is a backup of another vault")
+        return Entry(backup, _shortened(manifest), fault="it is a backup of another vault")
     if manifest.id != backup:
-        return Entry(backup, manifest, fault=f"the manifest is that of {manifest.id}")
+        fault = f"the manifest is that of {manifest.id}"
+        return Entry(backup, _shortened(manifest), fault=fault)
     try:
         verify_manifest(note, vault, keys.backup)
     except VaultError as error:
-        return Entry(backup, manifest, fault=f"unverified: {error.message}")
+        return Entry(backup, _shortened(manifest), fault=f"unverified: {error.message}")
     return Entry(backup, manifest, signed=True)
+
+
+def _shortened(manifest: Manifest) -> Manifest:
+    """What is shown of one that nobody here has signed: it may have 4 MiB, and is kept."""
+    base = manifest.base
+    return msgspec.structs.replace(
+        manifest,
+        org=manifest.org[:MAX_SHOWN],
+        vault=manifest.vault[:MAX_SHOWN],
+        base=None if base is None else BaseRef(base.id[:MAX_SHOWN], base.digest),
+        tables=(),
+        checkpoints=(),
+    )
 
 
 def _checked(entry: Entry, entries: dict[str, Entry], names: set[str]) -> Entry:

@@ -81,7 +81,8 @@ ENDING_SECONDS: Final = 2.0
 THREADS: Final = 2
 """A backup and a validation at once; each takes a core and, for a backup, a connection."""
 READING_THREADS: Final = 2
-"""For lists and removals, which do not wait for a run."""
+"""For lists and removals, which do not wait for a run; and as many for the agent's own looks,
+which do not wait for those who ask."""
 FAILURES_ROW: Final = "backup-failures"
 
 SCHEDULE_TIMES: Final = 50
@@ -143,6 +144,7 @@ class BackupManager:
         self._since = parts.world.now()
         self._threads = trio.CapacityLimiter(THREADS)
         self._reading = trio.CapacityLimiter(READING_THREADS)
+        self._own_reading = trio.CapacityLimiter(READING_THREADS)
         self._is_known = False
         self._is_serving = False
         self._is_removing = False
@@ -329,12 +331,12 @@ class BackupManager:
         """
         if not self._plan.enabled or not self._due():
             return []
-        await self._refresh(list(self._plan.destinations))
+        await self._refresh(list(self._plan.destinations), own=True)
         return self._due()
 
     async def refresh(self) -> None:
         """Look at all destinations, for what is reported of them."""
-        await self._refresh(list(self._plan.destinations))
+        await self._refresh(list(self._plan.destinations), own=True)
         self._is_known = True
 
     # Runs.
@@ -412,7 +414,7 @@ class BackupManager:
 
     async def _back_up(self, run: Run, name: str, *, full: bool) -> RunResult:
         """One destination: its catalog, a backup, and what retention removes."""
-        catalog = await self._read_catalog(name, Catalog())
+        catalog = await self._read_catalog(name, Catalog(), own=True)
         now, backup = self._world.now(), self._world.new_request_id()
         base = None if full else catalog.base(now, self._plan.full_interval)
         backend = self._parts.backend
@@ -458,7 +460,8 @@ class BackupManager:
             return 0
         run.phase, now = "Applying retention", clock.now()
         try:
-            catalog = await self._read_catalog(name, self._catalogs.get(name, Catalog()))
+            known = self._catalogs.get(name, Catalog())
+            catalog = await self._read_catalog(name, known, own=True)
             gone = removable(
                 [entry.kept for entry in catalog.verified],
                 count=self._plan.keep_count,
@@ -467,12 +470,10 @@ class BackupManager:
                 held={entry.kept.base for entry in catalog.incomplete},
             )
             seen = self._note_orphans(name, catalog, now)
-            removed = await self._read(
-                name, partial(clean_up, gone=gone, orphans=seen, keys=self._parts.keys,
-                              now=now)
-            )  # fmt: skip
+            work = partial(clean_up, gone=gone, orphans=seen, keys=self._parts.keys, now=now)
+            removed = await self._read(name, work, own=True)
             if removed:
-                await self._read_catalog(name, catalog)
+                await self._read_catalog(name, catalog, own=True)
         except VaultError as error:
             log.warning("retention at %s: %s", name, error.message)
             return 0
@@ -610,22 +611,24 @@ class BackupManager:
             raise UnavailableError(fault.code, f"{fault.destination}: {fault.message}")
         raise NotFoundError("backup_missing", "there is no such backup: see `freehold backup list`")
 
-    async def _refresh(self, names: Collection[str]) -> None:
-        """Look at the destinations again, all at once; `_faults` has what failed."""
+    async def _refresh(self, names: Collection[str], *, own: bool = False) -> None:
+        """Look at the destinations again, all at once; `_faults` has what failed.
+
+        `own`: nobody has asked for it.
+        """
         await self._load_failures()
         async with trio.open_nursery() as nursery:
             for name in names:
-                nursery.start_soon(self._refresh_one, name)
+                nursery.start_soon(partial(self._refresh_one, name, own=own))
 
-    async def _refresh_one(self, name: str) -> None:
+    async def _refresh_one(self, name: str, *, own: bool) -> None:
         with suppress(VaultError):
-            await self._read_catalog(name, self._catalogs.get(name, Catalog()))
+            await self._read_catalog(name, self._catalogs.get(name, Catalog()), own=own)
 
-    async def _read_catalog(self, name: str, known: Catalog) -> Catalog:
+    async def _read_catalog(self, name: str, known: Catalog, *, own: bool) -> Catalog:
+        work = partial(read_catalog, keys=self._parts.keys, known=known)
         try:
-            found = await self._read(
-                name, partial(read_catalog, keys=self._parts.keys, known=known)
-            )
+            found = await self._read(name, work, own=own)
         except VaultError as error:
             self._faults[name] = DestinationFault(name, error.code, error.message)
             raise
@@ -633,11 +636,12 @@ class BackupManager:
         self._catalogs[name] = found
         return found
 
-    async def _read(self, name: str, work: Callable[[Destination], T]) -> T:
+    async def _read(self, name: str, work: Callable[[Destination], T], *, own: bool = False) -> T:
         """What `work` makes of a destination, in a thread."""
         destination = WatchedDestination(self._plan.destinations[name], lambda _: None)
+        limiter = self._own_reading if own else self._reading
         return await run_backup_work(
-            self._world, self._reading, lambda _progress: work(destination), ignore_progress
+            self._world, limiter, lambda _progress: work(destination), ignore_progress
         )
 
     def _failures_of(self, name: str) -> Failures:

@@ -169,6 +169,8 @@ def list_backups(source: Destination) -> tuple[list[Manifest], list[VaultError]]
             continue
         try:
             found.append(read_named_manifest(source, backup))
+        except NotFoundError:
+            continue  # it was removed meanwhile
         except (TamperedError, ValidationError) as error:
             error.message = f"{name}: {error.message}"
             faults.append(error)
@@ -274,7 +276,7 @@ def plan_restore(
 
     Raises as `verify_backup`; `ConflictError` (`backup_outdated`, `backup_later`,
     `backup_without_secrets`), `UnavailableError` (`store_newer`), `NotFoundError`
-    (`backup_secret_missing`): no secret is chosen.
+    (`backup_secret_missing`): a name of `only` is no secret's.
     """
     verified = verify_backup(source, backup, keys, identity=identity, progress=progress)
     _require_schema(verified.manifest)
@@ -292,16 +294,27 @@ def plan_restore(
             )
     plan = RestorePlan(verified, selection, changes, {})
     if count or selection.only:
+        missing = set(selection.only)
         with merged_rows(source, verified.manifests, keys, identity) as entries:
-            for entry in plan.choose(entries):
+            for entry in plan.choose(_noting(entries, missing)):
                 plan.rows[entry.table.name] = plan.rows.get(entry.table.name, 0) + 1
         if selection.only and not plan.rows.get(SECRETS.name):
+            missing.update(selection.only)  # those that are there were erased later
+        if missing:
             raise NotFoundError(
                 "backup_secret_missing",
-                f"the backup has no secret by the name of {', '.join(selection.only)}: a folder's "
+                f"the backup has no secret by the name of {', '.join(sorted(missing))}: a folder's "
                 "name ends with a slash",
             )
     return plan
+
+
+def _noting(entries: Iterator[Entry], missing: set[str]) -> Iterator[Entry]:
+    """The rows; of the names that are looked for, those that were found are taken away."""
+    for entry in entries:
+        if missing and isinstance(entry.row, SecretRow):
+            missing -= {one for one in missing if is_named(entry.row.name, (one,))}
+        yield entry
 
 
 def restore_backup(

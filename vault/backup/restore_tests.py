@@ -6,7 +6,7 @@ a vault know the same, and an agent that was off makes up a time that it has mis
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -27,10 +27,10 @@ from vault.backup.destinations.interface import Destination
 from vault.backup.format import MANIFEST, Manifest, verify_manifest
 from vault.backup.keys import VaultKeys
 from vault.backup.proof import DEFAULT_LIMITS, ProofLimits, prove_backup, remove_abandoned
-from vault.backup.restore import list_backups, read_manifest
+from vault.backup.restore import read_manifest
 from vault.backup.threads import run_backup_work
 from vault.crypto.digest import sha256
-from vault.errors import TamperedError, VaultError
+from vault.errors import NotFoundError, TamperedError, ValidationError, VaultError
 from vault.model.backup import RestoreProof
 from vault.store.bulk import Progress
 
@@ -156,15 +156,23 @@ class RestoreTests:
         )
 
     def _newest(self, name: str) -> str:
-        """The id of the newest backup that the vault has signed; empty if there is none."""
+        """The id of the newest backup that the vault has signed; empty if there is none.
+
+        Not of one from the future: the clock was ahead, and later ones would never be tested.
+        """
         source, keys = self._parts.destinations[name], self._parts.keys
-        for found in reversed(list_backups(source)[0]):
-            try:
-                verify_manifest(read_manifest(source, found.id), keys.keyring.vault, keys.backup)
-            except TamperedError:
+        now, newest = self._parts.world.now(), (0, "")
+        for each in source.names():
+            backup = each.removesuffix(MANIFEST)
+            if backup == each:
                 continue
-            return found.id
-        return ""
+            with suppress(TamperedError, ValidationError, NotFoundError):
+                note = read_manifest(source, backup)
+                found = verify_manifest(note, keys.keyring.vault, keys.backup)
+                created = parse_rfc3339(found.created, "created")
+                if found.id == backup and created <= now:
+                    newest = max(newest, (created, backup))
+        return newest[1]
 
     async def _refresh(self, name: str) -> None:
         """One that is refused proves nothing."""
@@ -205,8 +213,12 @@ class RestoreTests:
         return self._parts.next_time(last) if last else None
 
     def _certificates(self) -> Iterator[SignedCertificate]:
+        """Of backups that are not from the future."""
+        now = self._parts.world.now()
         for known in self._known.values():
-            yield from (found for found in known.values() if found is not None)
+            for found in known.values():
+                if found is not None and found.certificate.created_ns <= now:
+                    yield found
 
     async def _in_thread(self, work: Callable[[Progress], T]) -> T:
         return await run_backup_work(self._parts.world, self._threads, work, _ignore)

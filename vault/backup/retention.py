@@ -7,8 +7,8 @@ from typing import NamedTuple
 class KeptBackup(NamedTuple):
     """`base`: the id of the backup that this one builds on; empty for a full one.
 
-    `commits`: of the vault, which order backups whatever the clock said. `created` in Unix
-    nanoseconds.
+    `commits`: of the vault, which order backups whatever the clock said, unless a restore has given
+    some up. `created` in Unix nanoseconds.
     """
 
     id: str
@@ -27,15 +27,18 @@ def removable(
 ) -> list[KeptBackup]:
     """Those that nothing keeps, each before the one that it builds on.
 
-    The newest `count` are kept, and those younger than `age` nanoseconds, each with all that it
-    builds on. `backups` are verified, each with its chain. The newest is among the newest `count`,
-    so its whole chain always stays. `held`: ids that are kept for another reason.
+    The newest `count` are kept, by commits and by time, and those younger than `age` nanoseconds,
+    each with all that it builds on. `backups` are verified, each with its chain. The newest is
+    among the newest `count`, so its whole chain always stays. `held`: ids that are kept for another
+    reason.
     """
     by_id = {each.id: each for each in backups}
     newest = sorted(backups, key=_order, reverse=True)
+    past = sorted((each for each in backups if each.created <= now), key=_time, reverse=True)
+    kept = {each.id for order in (newest, past) for each in order[: max(count, 1)]}
     needed: set[str] = set()
-    for position, each in enumerate(newest):
-        if position < max(count, 1) or now - each.created < age or each.id in held:
+    for each in newest:
+        if each.id in kept or now - each.created < age or each.id in held:
             needed.update(chain_ids(each, by_id))
     gone = [each for each in newest if each.id not in needed]
     depth = {each.id: sum(1 for _ in chain_ids(each, by_id)) for each in gone}
@@ -54,3 +57,7 @@ def chain_ids(backup: KeptBackup, by_id: dict[str, KeptBackup]) -> Iterable[str]
 
 def _order(backup: KeptBackup) -> tuple[int, int, str]:
     return backup.commits, backup.created, backup.id
+
+
+def _time(backup: KeptBackup) -> tuple[int, int, str]:
+    return backup.created, backup.commits, backup.id

@@ -31,7 +31,7 @@ import struct
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,14 +60,15 @@ _SETUP_FAILED: Final = 126
 _MAX_RUNS: Final = 64
 
 # Linux: prctl(2), unshare(2), mount(2), mount_setattr(2).
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 _CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_REC, _MS_PRIVATE = 32, 16384, 1 << 18
 _SYS_MOUNT_SETATTR, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID = 442, 0x8000, 1, 2
 _KEYCTL: Final = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "s390x": 280, "ppc64le": 271}
-_JOIN_SESSION_KEYRING: Final = 1
+_JOIN_SESSION_KEYRING, _CLEAR_KEYRING = 1, 7
+_KEYRINGS_OF_UID: Final = (-4, -5)  # keyctl(2): its user keyring, its user session keyring
 _DEVICES: Final = (
     ("null", 1, 3),
     ("zero", 1, 5),
@@ -84,7 +85,7 @@ class LauncherError(Exception):
     """What the agent is told. `is_final`: it fails again until somebody changes something."""
 
     def __init__(self, code: str, text: str, *, is_final: bool = True) -> None:
-        super().__init__(code)
+        super().__init__(text)
         self.answer = {"error": {"code": code, "text": text, "final": is_final}}
 
 
@@ -163,7 +164,9 @@ def _whole(found: dict[str, Any], key: str, default: int, most: int) -> int:
 
 
 @contextmanager
-def _open_trusted(path: str, trusted: Sequence[int]) -> Iterator[int]:
+def _open_trusted(
+    path: str, trusted: Sequence[int], is_kind: Callable[[int], bool] = stat.S_ISREG
+) -> Iterator[int]:
     """Open a file that only the trusted can change, by folders that only they can change.
 
     Each part is opened below the one before it and never through a symbolic link, and what was
@@ -189,8 +192,8 @@ def _open_trusted(path: str, trusted: Sequence[int]) -> Iterator[int]:
             os.close(at)
             at = below
             _check_owner(at, path, trusted)
-        if not stat.S_ISREG(os.fstat(at).st_mode):
-            raise LauncherError("script_untrusted", f"{path} is no regular file")
+        if not is_kind(os.fstat(at).st_mode):
+            raise LauncherError("script_untrusted", f"{path} is no regular file or folder")
         yield at
     finally:
         os.close(at)
@@ -234,7 +237,8 @@ def handle(
         connection.sendall(json.dumps(answer, ensure_ascii=False).encode())
         connection.shutdown(socket.SHUT_WR)
         left = _MAX_UNREAD  # closed with bytes unread, the peer would get an error for the answer
-        while left > 0 and (piece := connection.recv(_PIECE)):
+        end = time.monotonic() + REQUEST_SECONDS
+        while left > 0 and time.monotonic() < end and (piece := connection.recv(_PIECE)):
             left -= len(piece)
 
 
@@ -301,7 +305,7 @@ def _read_request(connection: socket.socket) -> dict[str, Any]:
             and request["step"] in STEPS
             and float(request["timeout"]) > 0
         )
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         well_formed, request = False, {}
     if not well_formed:
         raise LauncherError(
@@ -472,7 +476,7 @@ def _become_script(
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-            stage = "own session keyring"
+            stage = "own keyrings"
             _join_keyring()
         stage = "limits"
         _limit(definition, counts_tasks=uid is not None)
@@ -563,12 +567,21 @@ def _make_devices() -> None:
 
 
 def _join_keyring() -> None:
-    """A new session keyring (keyrings(7)): that of the launcher's session could be read."""
+    """A new session keyring (keyrings(7)): that of the launcher's session could be read.
+
+    Those that the kernel keeps for the uid are emptied of what an earlier run has left.
+    """
     number = _KEYCTL.get(os.uname().machine)
     if number is None:
         raise OSError(errno.ENOSYS, "its number is not known on this machine")
-    made = _libc.syscall(ctypes.c_long(number), ctypes.c_int(_JOIN_SESSION_KEYRING), None)
-    if made < 0 and ctypes.get_errno() != errno.ENOSYS:  # a kernel without keyrings has no keys
+    _keyctl(number, _JOIN_SESSION_KEYRING, None)
+    for keyring in _KEYRINGS_OF_UID:
+        _keyctl(number, _CLEAR_KEYRING, ctypes.c_int(keyring))
+
+
+def _keyctl(number: int, operation: int, argument: ctypes.c_int | None) -> None:
+    done = _libc.syscall(ctypes.c_long(number), ctypes.c_int(operation), argument)
+    if done < 0 and ctypes.get_errno() != errno.ENOSYS:  # a kernel without keyrings has no keys
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
@@ -577,6 +590,12 @@ def _mount(
 ) -> None:
     if _libc.mount(source, target, kind, ctypes.c_ulong(flags), data) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _close_memory() -> None:
+    """No core file has what passes through here, and a script of this user cannot look into it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def _prctl(option: int, argument: int) -> None:
@@ -589,14 +608,19 @@ def _prctl(option: int, argument: int) -> None:
 
 
 def listen(path: str, agent: int) -> socket.socket:
-    """A socket at this path, for the agent alone. Raises `OSError`."""
+    """A socket at this path, for the agent alone. Raises `OSError`, `LauncherError`.
+
+    Nobody else may write to its folder: what they put there would be given to the agent.
+    """
+    with _open_trusted(str(Path(path).parent), (0,), stat.S_ISDIR):
+        pass
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.lstat(path).st_mode):
             Path(path).unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     os.umask(0o177)
     listener.bind(path)
-    os.chown(path, agent, -1)
+    os.chown(path, agent, -1, follow_symlinks=False)
     listener.listen(_BACKLOG)
     return listener
 
@@ -662,6 +686,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         agent = pwd.getpwnam(chosen.agent).pw_uid
     except KeyError:
         parser.error(f"there is no user {chosen.agent}: create it, or name the agent's user")
+    _close_memory()
     if chosen.mode == "connection":
         if os.geteuid() == 0:
             parser.error("it must not be root: use DynamicUser, or serve")
@@ -679,6 +704,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         listener = listen(chosen.socket, agent)
     except OSError as error:
         parser.error(f"cannot listen at {chosen.socket}: {error.strerror}: create its folder")
+    except LauncherError as error:
+        parser.error(f"cannot listen at {chosen.socket}: {error}")
     serve(listener, agent, uids, chosen.folder)
 
 

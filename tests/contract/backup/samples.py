@@ -63,7 +63,12 @@ def block(first: int) -> BlockRow:
 
 
 def back_up(
-    vault: Vault, folder: Path, backup: str = "", base: Manifest | None = None, **more: Any
+    vault: Vault,
+    folder: Path,
+    backup: str = "",
+    base: Manifest | None = None,
+    created: str = CREATED,
+    **more: Any,
 ) -> Manifest:
     """A backup of the open vault."""
     return create_backup(
@@ -71,7 +76,7 @@ def back_up(
         LocalDirectory(folder),
         VaultKeys(vault.keyring),
         backup=backup or f"b{next(_numbers)}",
-        created=CREATED,
+        created=created,
         progress=more.pop("progress", ignored),
         base=base,
         **more,

@@ -25,8 +25,10 @@ from tests.support.backup_servers import (
     TcpFaults,
     private_file,
 )
+from vault.backup.destinations.factory import open_destination
 from vault.backup.destinations.interface import Destination
 from vault.backup.destinations.retries import ATTEMPTS, COOLDOWN
+from vault.config.backup_destinations import S3Destination
 from vault.errors import ConflictError, UnavailableError, VaultError
 
 ROOT: Final = Path(__file__).parents[3]
@@ -202,6 +204,65 @@ def test_nothing_listens(make_place: MakePlace) -> None:
         with pytest.raises(UnavailableError) as caught:
             place.open(**changes).names()
         assert "nothing listens there" in caught.value.message
+
+
+class EndlessList(BaseHTTPRequestHandler):
+    """A bucket whose list has the same page, whatever was asked for."""
+
+    protocol_version = "HTTP/1.1"
+    answered = 0
+
+    def do_GET(self) -> None:
+        """The page; no object."""
+        type(self).answered += 1
+        if "list-type" not in self.path or self.answered > 200:
+            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            return
+        entry = (
+            "<Contents><Key>.parts/a.backup/{:06}</Key><Size>1</Size><ETag>x</ETag>"
+            "<LastModified>2025-01-01T00:00:00.000Z</LastModified></Contents>"
+        )
+        entries = "".join(entry.format(number) for number in range(1000))
+        self._answer(200, f"<ListBucketResult>{entries}</ListBucketResult>".encode())
+
+    def do_HEAD(self) -> None:
+        """No object."""
+        self._answer(404, b"")
+
+    def do_DELETE(self) -> None:
+        """It says that it is gone."""
+        self._answer(204, b"")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_list_that_does_not_end(tmp_path: Path) -> None:
+    """It is given up: nobody waits for ever, with the lease of the backups."""
+    credentials = private_file(
+        tmp_path / "keys", "[default]\naws_access_key_id=a\naws_secret_access_key=b\n"
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), EndlessList)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        config = S3Destination(
+            bucket="backups",
+            endpoint=f"http://127.0.0.1:{server.server_port}",
+            credentials_file=credentials,
+        )
+        with pytest.raises(UnavailableError, match="the same names again"):
+            open_destination(config, SystemWorld()).remove("a.backup")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def secrets_of(place: Place) -> set[str]:

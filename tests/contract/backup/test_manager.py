@@ -1,18 +1,26 @@
 """The agent's backups: schedule, retries, retention, trust and cancellation."""
 
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
+from msgspec.msgpack import encode
+from msgspec.structs import replace
 
 from protocols.instant import DAY, HOUR, MINUTE, SECOND
-from tests.contract.backup.managed import BY, START, Managed, Place
+from tests.contract.backup.managed import BY, START, Managed, Place, ThreadWorld
 from tests.contract.backup.samples import fill
+from tests.support.databases import make_backend
 from tests.support.vaults import Vault
-from vault.backup.format import DATA, MANIFEST
+from vault.backup.destinations.directory import LocalDirectory
+from vault.backup.format import DATA, MANIFEST, sign_manifest
+from vault.backup.keys import VaultKeys
 from vault.crypto.backup_keys import Identity
 from vault.errors import ConflictError, NotFoundError
 from vault.model.backup import BackupState
@@ -163,6 +171,43 @@ async def test_retention_keeps_whole_chains(vault: Vault) -> None:
     assert not catalog.orphans
 
 
+async def test_backups_of_commits_that_a_restore_gave_up_do_not_count_as_newest(
+    tmp_path: Path,
+) -> None:
+    """The vault was restored to an older state: they have more commits than what follows.
+
+    The schedule goes on, what follows is kept as well as they are, and builds on itself.
+    """
+    url = f"sqlite:///{tmp_path}/vault.db"
+    vault, place = Vault(url), Place()
+    with vault.opened():
+        fill(vault, 3)
+    shutil.copy(tmp_path / "vault.db", tmp_path / "restored.db")
+    with vault.opened():
+        before = Managed(vault, {"one": place})
+        async with before.serving():
+            for _ in range(4):
+                before.change()
+                assert await before.tick() is not None
+                before.world.advance(SECONDS_A_DAY)
+    vault.backend = make_backend(f"sqlite:///{tmp_path}/restored.db")
+    with vault.opened():
+        after = Managed(vault, {"one": place}, keep_count=2, keep_age=HOUR)
+        after.world = ThreadWorld(before.world.now())
+        made = []
+        async with after.serving():
+            for _ in range(4):
+                run = await after.tick()
+                assert run is not None
+                made.append(run.results[0])
+                after.world.advance(60.0)
+                assert await after.tick() is None
+                after.world.advance(SECONDS_A_DAY)
+            assert after.manager.report().newest > before.world.now()
+    assert [each.kind for each in made] == ["full", *["incremental"] * 3]
+    assert {each.backup for each in made} <= set(after.catalog("one").entries)
+
+
 async def test_locked_objects_stay_and_are_tried_again(vault: Vault) -> None:
     """With all that they build on; once the lock is over they go."""
     place = Place()
@@ -223,6 +268,44 @@ async def test_only_signed_manifests_decide(managed: Managed) -> None:
     assert "forged" + MANIFEST in place.objects
 
 
+async def test_what_others_write_takes_no_memory(managed: Managed) -> None:
+    """Whoever can write to a destination: a manifest may have 4 MiB, and there may be 20,000."""
+    place = managed.places["one"]
+    async with managed.serving():
+        made = (await managed.back_up("one")).results[0].backup
+        whole = managed.catalog("one").entries[made].manifest
+        assert whole is not None
+        long, foreign = "x" * 500_000, VaultKeys(Vault("sqlite:///none.db").keyring).backup
+        for number, forged in enumerate(
+            (
+                replace(whole, vault=long),
+                replace(whole, org=long),
+                replace(whole, checkpoints=(long,)),
+                replace(whole, base=replace(whole.reference, id=long), depth=1),
+            )
+        ):
+            for name in ("forged", "renamed"):
+                note = sign_manifest(replace(forged, id=f"forged-{number}"), foreign)
+                place.objects[f"{name}-{number}{MANIFEST}"] = note
+        kept = managed.catalog("one").entries
+        assert len(kept) == 9
+        assert all(each.fault for each in kept.values() if each.id != made)
+        assert all(len(encode(each)) < 4096 for each in kept.values())
+
+
+async def test_names_that_are_no_text_do_not_spoil_a_list(vault: Vault, tmp_path: Path) -> None:
+    """A file's name may be any bytes; pages and terminals get text."""
+    folder = tmp_path / "backups"
+    managed = Managed(vault, {"one": cast("Place", LocalDirectory(folder))})
+    async with managed.serving() as manager:
+        made = (await managed.back_up()).results[0].backup
+        for name in (b"\xff\xfe", b"\x1b[2J", b"\n", b"other"):
+            os.mknod(os.path.join(os.fsencode(folder), name + b".manifest"))  # noqa: PTH118  # bytes
+        page = await manager.list_backups(ListBackups())
+        assert {one.id for one in page.backups} == {made, "other"}
+        assert encode(page)
+
+
 async def test_a_chain_that_lacks_something_is_no_base(managed: Managed) -> None:
     """Neither data nor base may be missing; the next backup is a full one then."""
     place = managed.places["one"]
@@ -278,6 +361,32 @@ async def test_another_run_is_refused_meanwhile(managed: Managed) -> None:
         await manager.delete_backup(made, "two")
         with pytest.raises(NotFoundError):
             await manager.read_backup(made, "")
+
+
+async def test_whoever_lists_does_not_hold_up_backups(managed: Managed) -> None:
+    """A destination is slow, and many ask what it holds: what is due is made all the same."""
+    go_on = threading.Event()
+    busy = threading.Semaphore(0)
+    slow = managed.places["two"]
+    names = slow.names
+
+    def hold() -> list[str]:
+        busy.release()
+        assert go_on.wait(20)
+        return names()
+
+    async with managed.serving() as manager, trio.open_nursery() as nursery:
+        slow.names = hold  # type: ignore[method-assign]  # a fake of this test's
+        for _ in range(50):
+            nursery.start_soon(manager.list_backups, ListBackups(destination="two"))
+        for _ in range(2):
+            await trio.to_thread.run_sync(busy.acquire)
+        slow.names = names  # type: ignore[method-assign]  # as above
+        with trio.fail_after(15):
+            run = await managed.tick()
+        go_on.set()
+        assert run is not None
+        assert run.outcome is RunOutcome.SUCCEEDED
 
 
 @pytest.mark.parametrize("how", ["cancel", "seal"])

@@ -8,19 +8,22 @@ import pytest
 import trio
 
 from actors.world import SystemWorld
-from protocols.instant import MAX_NS, SECOND, parse_rfc3339, rfc3339
-from tests.contract.backup.samples import CREATED, back_up
+from protocols.instant import DAY, MAX_NS, SECOND, parse_rfc3339, rfc3339
+from tests.contract.backup.samples import back_up
 from tests.support.sealed_vaults import fill_sealed
 from tests.support.vaults import ROOT_KEY, Vault
 from vault.audit.record import AuditEvent
 from vault.backup.certificate import read_unverified_certificate, sign_certificate
 from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.destinations.interface import Destination
+from vault.backup.format import read_unverified_manifest, sign_manifest
 from vault.backup.keys import VaultKeys
 from vault.backup.proof import ProofLimits
 from vault.backup.restore_tests import RestoreTestParts, RestoreTests
+from vault.crypto.digest import sha256
 
 Times = Callable[[int], int]
+CREATED = "2025-01-15T08:00:00Z"
 
 
 class Scene:
@@ -32,7 +35,7 @@ class Scene:
         self.events: list[AuditEvent] = []
         with self.vault.opened():
             fill_sealed(self.vault, 4)
-            back_up(self.vault, folder / "b", "full")
+            back_up(self.vault, folder / "b", "full", created=CREATED)
         (folder / "empty").mkdir()
 
     def tests(self, next_time: Times, limits: ProofLimits | None = None) -> RestoreTests:
@@ -110,6 +113,30 @@ def test_another_agent(tested: Scene) -> None:
 
     trio.run(main)  # so the backup is tested again
     assert tested.certificates == ["full.1.certificate", "full.2.certificate"]
+
+
+def test_backups_from_the_future_prove_nothing(tested: Scene) -> None:
+    """The clock was ahead when they were made and tested: others are tested, not they for ever."""
+    ahead, keys = rfc3339(tested.world.now() + 365 * DAY), VaultKeys(tested.vault.keyring).backup
+    place = tested.folder / "b"
+    made = read_unverified_manifest((place / "full.manifest").read_bytes())
+    future = msgspec.structs.replace(made, id="future", created=ahead)
+    (place / "future.manifest").write_bytes(sign_manifest(future, keys))
+    trio.run(tested.tests(never).run)
+    assert [event.path for event in tested.events] == ["sys/backups/full"]
+    proven = read_unverified_certificate((place / "full.1.certificate").read_bytes())
+    proven = msgspec.structs.replace(
+        proven, backup="future", digest=future.digest, created=ahead, began=ahead, finished=ahead
+    )
+    (place / "future.1.certificate").write_bytes(sign_certificate(proven, keys))
+
+    async def main() -> None:
+        tests = tested.tests(never)
+        await tests.refresh()
+        assert tests.proven() == parse_rfc3339(CREATED, "")
+        assert tests.proof().certificate == sha256((place / "full.1.certificate").read_bytes())
+
+    trio.run(main)
 
 
 def test_missed_time(tested: Scene) -> None:

@@ -202,6 +202,8 @@ def test_only_what_is_not_there(in_file: Vault, folder: Path, tmp_path: Path) ->
     target = make_backend(f"sqlite:///{tmp_path}/new.db")
     with pytest.raises(NotFoundError, match="ends with a slash"):
         restore(in_file, folder, made.id, target, only=("app/none",))
+    with pytest.raises(NotFoundError, match="name of app/none, café/: a"):
+        restore(in_file, folder, made.id, target, only=("café/", "app/", "apple", "app/none"))
     assert not (tmp_path / "new.db").exists()
 
 

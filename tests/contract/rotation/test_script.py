@@ -127,6 +127,27 @@ print(json.dumps({"value": {"found": json.dumps(found)}}))
         assert found["stderr"] == "/dev/null"
 
 
+def test_a_script_leaves_no_key_for_the_next_of_its_uid(
+    launcher: Launcher, make_context: MakeContext
+) -> None:
+    """The kernel keeps a keyring of each uid (user-keyring(7)), whoever has that uid next."""
+    body = """
+import ctypes, platform
+libc = ctypes.CDLL(None)
+add, keyctl = {"x86_64": (248, 250)}.get(platform.machine(), (217, 219))
+long, there = ctypes.c_long, ctypes.c_int(-4)
+found = libc.syscall(long(keyctl), ctypes.c_int(10), there, b"user", b"left", 0)
+made = libc.syscall(long(add), b"user", b"left", b"secret", ctypes.c_size_t(6), there)
+print(json.dumps({"value": {"uid": str(os.getuid()), "found": str(found > 0),
+    "made": str(made > 0)}}))
+"""
+    launcher.install("keys", body)
+    seen = [launcher.rotator("keys").create(make_context(), {}) for _ in range(2 * len(UIDS))]
+    assert len({each["uid"] for each in seen}) < len(seen)
+    assert {each["found"] for each in seen} == {"False"}
+    assert {each["made"] for each in seen} == {"True"}
+
+
 def test_a_script_cannot_read_the_agents_files_or_write_any(
     launcher: Launcher, make_context: MakeContext
 ) -> None:
@@ -409,7 +430,8 @@ def test_a_request_that_is_too_large_or_ends_early_is_refused(
     launcher.install("echo", CREATE)
     error = refused(lambda: launcher.rotator("echo").apply(make_context(), {"p": "x" * 70_000}))
     assert error.code == "script_request"
-    for sent in (b"x" * 70_000, b"{}", b"", b"[]", b'{"version": 2}'):
+    huge = b'{"version": 1, "script": "echo", "step": "apply", "timeout": 1%s}' % (b"0" * 400)
+    for sent in (b"x" * 70_000, b"{}", b"", b"[]", b'{"version": 2}', huge):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(launcher.socket))
             connection.sendall(sent)
@@ -483,11 +505,11 @@ def test_uids_belong_to_no_account(uids: str) -> None:
 
 
 @needs_root
-def test_a_launcher_that_cannot_listen_says_why(tmp_path: Path) -> None:
+def test_a_launcher_that_cannot_listen_says_why() -> None:
     """In a sentence."""
     done = subprocess.run(
         [sys.executable, "-I", "-m", "vault.rotation.launcher", "serve", "--agent", "root",
-         "--socket", str(tmp_path / "none" / "socket"), "--uids", "61901-61903"],
+         "--socket", "/nowhere/socket", "--uids", "61901-61903"],
         check=False, capture_output=True, text=True, timeout=20,
     )  # fmt: skip
     assert done.returncode == 2
@@ -495,14 +517,40 @@ def test_a_launcher_that_cannot_listen_says_why(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_launcher_listens_in_no_folder_that_others_can_write(tmp_path: Path) -> None:
+    """They could put a link there, and what it leads to would become the agent's."""
+    for mode, owner in ((0o777, 0), (0o755, 61950)):
+        folder = tmp_path / f"open-{owner}"
+        folder.mkdir()
+        folder.chmod(mode)
+        os.chown(folder, owner, -1)
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", "vault.rotation.launcher", "serve", "--agent", "root",
+             "--socket", str(folder / "socket"), "--uids", "61901-61901"],
+            check=False, capture_output=True, text=True, timeout=20,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert "must belong to root" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (folder / "socket").exists()
+
+
 def test_under_systemd_it_answers_on_standard_input_without_privilege(
     launcher: Launcher, make_context: MakeContext, world: SystemWorld, tmp_path: Path
 ) -> None:
-    """As the service does it: a user without rights, the accepted socket, limits, a deadline."""
+    """As the service does it: a user without rights, the accepted socket, limits, a deadline.
+
+    The script has the launcher's user, and yet cannot look into it or write its answer.
+    """
     body = """
 limits = open("/proc/self/limits").read()
 status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
+try:
+    parent = ",".join(os.listdir(f"/proc/{os.getppid()}/fd"))
+except PermissionError:
+    parent = "closed"
 print(json.dumps({"value": {"uid": str(os.getuid()), "new_privs": status["NoNewPrivs"],
+    "launcher": parent,
     "memory": next(l.split()[3] for l in limits.splitlines() if l.startswith("Max address"))}}))
 """
     launcher.install("unprivileged", body, memory=100)
@@ -532,7 +580,10 @@ print(json.dumps({"value": {"uid": str(os.getuid()), "new_privs": status["NoNewP
                 assert error.code == "script_timeout"
             else:
                 made = rotator.create(make_context(), {})
-                assert made == {"uid": "61950", "new_privs": "1", "memory": str(100 << 20)}
+                assert made == {
+                    "uid": "61950", "new_privs": "1", "memory": str(100 << 20),
+                    "launcher": "closed",
+                }  # fmt: skip
             thread.join()
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from vault.errors import ValidationError
@@ -179,6 +180,31 @@ def test_a_symbolic_link_stays_one(sshd: Sshd, make_context: MakeContext) -> Non
     created(sshd, make_context(sshd.connection))
     assert sshd.file.is_symlink()
     assert b"freehold:" in real.read_bytes()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a file away")
+def test_a_link_in_place_of_the_new_file_gives_nothing_away(
+    sshd: Sshd, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's owner swaps it while an administrator writes it: another file stays as it is."""
+    os.chown(sshd.file, 61950, 61950)
+    sshd.file.chmod(0o644)
+    victim = sshd.folder / "victim"
+    victim.write_bytes(b"of root")
+    victim.chmod(0o600)
+    write = asyncssh.SFTPClientFile.write
+
+    async def swap(file: asyncssh.SFTPClientFile, data: bytes) -> int:
+        written = await write(file, data)
+        (part,) = sshd.file.parent.glob(".*.part")
+        part.unlink()
+        part.symlink_to(victim)
+        return written
+
+    monkeypatch.setattr(asyncssh.SFTPClientFile, "write", swap)
+    created(sshd, make_context(sshd.connection))
+    found = victim.stat()
+    assert (found.st_uid, found.st_mode & 0o777) == (0, 0o600)
 
 
 def test_a_change_in_between_is_kept(

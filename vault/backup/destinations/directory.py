@@ -18,7 +18,7 @@ from vault.backup.destinations.interface import (
     require_bound,
     unavailable,
 )
-from vault.errors import NotFoundError, UnavailableError
+from vault.errors import NotFoundError, UnavailableError, VaultError
 
 _MODE: Final = 0o600
 _PART: Final = ".part"
@@ -78,16 +78,17 @@ class LocalDirectory:
                 yield parts.reader(name, index.size, index, self._read)
 
     def names(self) -> list[str]:
-        """See `Destination`."""
+        """See `Destination`. Names that are no text, and what is no plain file, are no object's."""
         with self._faults():
             try:
-                entries = [entry.name for entry in self._folder.iterdir()]
+                with os.scandir(self._folder) as found:
+                    entries = [each.name for each in found if each.is_file(follow_symlinks=False)]
             except FileNotFoundError:
                 raise NotFoundError(
                     "backup_missing", f"there is no folder {self._folder}"
                 ) from None
         require_bound(self.location, len(entries))
-        return sorted(entry for entry in entries if not entry.startswith("."))
+        return sorted(each for each in entries if each.isprintable() and not each.startswith("."))
 
     def objects(self) -> list[StoredObject]:
         """See `Destination`."""
@@ -139,7 +140,7 @@ class LocalDirectory:
     def _remove_abandoned(self) -> None:
         """Remove what a process that died has left: nobody has it locked."""
         for part in self._folder.glob(f".*{_PART}"):
-            with suppress(OSError), part.open("rb") as file:
+            with suppress(OSError, VaultError), self._open_file(part.name) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 part.unlink()
 

@@ -231,10 +231,12 @@ class ObjectStoreDestination:
         for folder in folders:
             if folder.rpartition("/")[2] in whole:
                 continue
-            pages = list(self._pages(store, folder))
-            newest = max((each.modified for page in pages for each in page), default=0)
+            # Listed twice: who can write there could fill the memory with names.
+            newest = max(
+                (each.modified for page in self._pages(store, folder) for each in page), default=0
+            )
             if newest + ABANDONED < self._world.wall():
-                for page in pages:
+                for page in self._pages(store, folder):
                     self.delete(store, [each.name for each in page])
 
     def _store(self, headers: Mapping[str, str] | None = None) -> "ObjectStore":
@@ -297,7 +299,12 @@ class ObjectStoreDestination:
                 yield page
             if len(page) < _PAGE:
                 return
-            after = max(each.name for each in page)
+            last = max(each.name for each in page)
+            if after is not None and last <= after:
+                raise unavailable(
+                    self._location, "its server lists the same names again and again: see endpoint"
+                )
+            after = last
 
     def _translated(self, action: str, call: Callable[[], T], name: str) -> T:
         try:

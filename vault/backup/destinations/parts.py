@@ -88,7 +88,7 @@ class _Reader(io.RawIOBase):
             number, first = divmod(self._at, self._index.part_size)
             name = self._index.part_name(name, number)
             count = min(count, self._index.part_size - first)
-        data = self._fetch(name, first, count)
+        data = self._fetch(name, first, count)[:count]
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)

@@ -171,9 +171,11 @@ async def _rewrite(
         attributes = asyncssh.SFTPAttrs(permissions=mode)
         async with sftp.open(part, "xb", attributes) as file:
             await file.write(changed)
-            if owner is not None and owner != await _owner(sftp, part):
-                await sftp.chown(part, *owner)
-            await sftp.chmod(part, mode)
+            # By the open file: whoever owns the folder could have put a link in its place.
+            made = await file.stat()
+            if owner is not None and owner != (made.uid, made.gid):
+                await file.chown(*owner)
+            await file.chmod(mode)
             with suppress(asyncssh.SFTPOpUnsupported):  # fsync@openssh.com
                 await file.fsync()
         if (await _read(sftp, path))[0] != text:
@@ -203,11 +205,6 @@ async def _read(
     mode = (found.permissions or _MODE) & 0o777
     owner = None if found.uid is None or found.gid is None else (found.uid, found.gid)
     return text, mode, owner
-
-
-async def _owner(sftp: "asyncssh.SFTPClient", path: str) -> tuple[int | None, int | None]:
-    found = await sftp.stat(path)
-    return found.uid, found.gid
 
 
 def _connected(

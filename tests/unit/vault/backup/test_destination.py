@@ -1,12 +1,15 @@
 """A folder of objects that are written once, and are there whole or not at all."""
 
 import os
+import signal
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from vault.backup.destinations import parts
 from vault.backup.destinations.directory import LocalDirectory
 from vault.errors import ConflictError, NotFoundError, UnavailableError
 
@@ -30,6 +33,16 @@ def read(folder: Path, name: str) -> bytes:
         return file.read()
 
 
+@contextmanager
+def ended_in_time() -> Iterator[None]:
+    """Ends what blocks."""
+    signal.alarm(10)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
 def test_written_and_read(folder: Path) -> None:
     """In pieces, for its owner alone."""
     write(folder, "b", b"12", b"3")
@@ -51,7 +64,17 @@ def test_never_replaced(folder: Path) -> None:
     with pytest.raises(ConflictError):
         write(folder, "b", b"second")
     assert (folder / "b").is_symlink()
-    assert LocalDirectory(folder).names() == ["a", "b"]
+    assert LocalDirectory(folder).names() == ["a"]
+
+
+def test_what_is_no_object(folder: Path) -> None:
+    """Links, pipes and folders that somebody has put there by the names of objects."""
+    write(folder, "a.manifest", b"first")
+    (folder / "b.manifest").symlink_to("a.manifest")
+    os.mkfifo(folder / "c.manifest")
+    (folder / "d.manifest").mkdir()
+    assert LocalDirectory(folder).names() == ["a.manifest"]
+    assert [found.name for found in LocalDirectory(folder).objects()] == ["a.manifest"]
 
 
 def test_given_up(folder: Path) -> None:
@@ -73,6 +96,26 @@ def test_what_a_dead_process_left(folder: Path) -> None:
         assert not (folder / ".dead.part").exists()
         put(b"writing")
     assert read(folder, "alive") == b"still writing"
+
+
+def test_what_others_put_beside_parts(folder: Path, tmp_path: Path) -> None:
+    """Whoever can write to the share: a pipe that nobody writes to, a link, a folder."""
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / ".pipe.part")
+    (tmp_path / "elsewhere").write_bytes(b"")
+    (folder / ".link.part").symlink_to(tmp_path / "elsewhere")
+    (folder / ".folder.part").mkdir()
+    with ended_in_time():
+        write(folder, "a", b"written")
+    assert read(folder, "a") == b"written"
+    assert (tmp_path / "elsewhere").exists()
+
+
+def test_more_than_was_asked_for() -> None:
+    """A server that answers a read with more bytes than it was asked for adds none."""
+    whole = bytes(range(100))
+    with parts.reader("a", 10, None, lambda _name, first, _count: whole[first:]) as file:
+        assert file.read() == whole[:10]
 
 
 def test_what_is_not_there(folder: Path) -> None:
