@@ -11,6 +11,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from actors import World
 from actors.testing import FakeWorld
+from actors.world import SystemWorld
 from tests.support import backup_servers
 from vault.backup.destinations.factory import open_destination
 from vault.backup.destinations.interface import Destination
@@ -29,7 +30,7 @@ class Place:
     def __init__(self, kind: str, server: dict[str, Any], folder: Path) -> None:
         self.kind = kind
         self.server = server
-        self.world = FakeWorld()
+        self.world = FakeWorld(SystemWorld().wall())  # a server dates files by its own clock
         self.slept: list[float] = []
         prefix = f"test-{next(_numbers)}/agent"
         self.prefix = prefix
