@@ -207,6 +207,27 @@ def test_a_link_in_place_of_the_new_file_gives_nothing_away(
     assert (found.st_uid, found.st_mode & 0o777) == (0, 0o600)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="makes a link of somebody else")
+def test_an_account_does_not_lead_an_administrator_to_another_file(
+    sshd: Sshd, make_context: MakeContext
+) -> None:
+    """A link that the account has made leads to what is its own, or the step is refused."""
+    victim = sshd.folder / "victim"
+    victim.write_bytes(b"of root\n")
+    sshd.file.unlink(missing_ok=True)
+    sshd.file.symlink_to(victim)
+    os.lchown(sshd.file, 61950, 61950)
+    context = make_context(sshd.connection)
+    rotator = sshd.make()
+    value = rotator.create(context, {})
+    with pytest.raises(RotationError, match="ssh_link"):
+        rotator.apply(context, value)
+    assert victim.read_bytes() == b"of root\n"
+    os.chown(victim, 61950, 61950)
+    rotator.apply(context, value)
+    assert value["public_key"].encode() in victim.read_bytes()
+
+
 def test_a_change_in_between_is_kept(
     sshd: Sshd, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

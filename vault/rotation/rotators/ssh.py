@@ -8,6 +8,7 @@ asyncio, here in the step's own thread: each step is one run of a loop.
 import asyncio
 import posixpath
 import re
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
@@ -151,7 +152,7 @@ async def _rewrite(
     import asyncssh
 
     # A symbolic link stays one: what it leads to is replaced.
-    path = str(await sftp.realpath(path))
+    path = await _resolve(sftp, path)
     for _try in range(_TRIES):
         text, mode, owner = await _read(sftp, path)
         changed = change(text or b"")
@@ -178,12 +179,53 @@ async def _rewrite(
             await file.chmod(mode)
             with suppress(asyncssh.SFTPOpUnsupported):  # fsync@openssh.com
                 await file.fsync()
-        if (await _read(sftp, path))[0] != text:
+        if (await _read(sftp, path))[0] != text or await _resolve(sftp, path) != path:
             await sftp.remove(part)
             continue
         await sftp.posix_rename(part, path)
         return
     raise RotationError("ssh_busy", f"{path} is changed by others all the time: try again later")
+
+
+async def _resolve(sftp: "asyncssh.SFTPClient", path: str) -> str:
+    """Where the path leads. Raises `RotationError` (`ssh_link`).
+
+    The account whose file this is may own its folder. It must not lead an administrator to a file
+    of somebody else: so what a link leads to is of whoever made the link, unless that was root.
+    """
+    path = posixpath.normpath(posixpath.join(str(await sftp.realpath(".")), path))
+    target = str(await sftp.realpath(path))
+    for end in range(1, len(path) + 1):
+        if end < len(path) and path[end] != "/":
+            continue
+        link = await _owner(sftp, path[:end], follow=False)
+        if link is None:
+            break
+        maker, is_link = link
+        if not is_link or maker == 0:
+            continue
+        found = await _owner(sftp, target) or await _owner(sftp, posixpath.dirname(target))
+        if found is None or found[0] != maker:
+            raise RotationError(
+                "ssh_link",
+                f"{path[:end]} is a link to what is not its owner's: log in as the account itself, "
+                "or put a file there",
+                is_final=True,
+            )
+    return target
+
+
+async def _owner(
+    sftp: "asyncssh.SFTPClient", path: str, *, follow: bool = True
+) -> tuple[int, bool] | None:
+    """The uid of what is there, and whether it is a link; None: nothing is."""
+    import asyncssh
+
+    try:
+        found = await (sftp.stat(path) if follow else sftp.lstat(path))
+    except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+        return None
+    return int(found.uid or 0), stat.S_ISLNK(found.permissions or 0)
 
 
 async def _read(
