@@ -31,7 +31,7 @@ def test_a_report_is_made_and_its_file_verified(plane: Plane, tmp_path: Path) ->
     """Each form with its type, as an attachment; an edited file is told from a whole one."""
     report = made(plane)
     path = f"{ORG}reports/{report['id']}"
-    assert sum(report["counts"]["soc2"].values()) == 17
+    assert sum(report["counts"]["soc2"].values()) == 18
     content = plane.want(200, "GET", f"{path}/content")
     assert content["header"]["org"] == "acme"
     checked = plane.want(200, "GET", f"{path}/verify")
