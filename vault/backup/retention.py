@@ -42,6 +42,23 @@ def removable(
     return sorted(gone, key=lambda each: depth[each.id], reverse=True)
 
 
+def useless(
+    incomplete: Collection[KeptBackup], *, newest: int, age: int, now: int
+) -> list[KeptBackup]:
+    """Incomplete backups that are removed, each before the one that it builds on.
+
+    What they lack may come back, so those younger than `age` are kept, with all that they build on,
+    and those that are not older than `newest`, when the newest complete one was made.
+    """
+    ordered, held, gone = sorted(incomplete, key=_order, reverse=True), set[str](), []
+    for each in ordered:
+        if each.id in held or now - each.created < age or each.created >= newest:
+            held.add(each.base)
+        else:
+            gone.append(each)
+    return gone
+
+
 def chain_ids(backup: KeptBackup, by_id: dict[str, KeptBackup]) -> Iterable[str]:
     """The id of the backup and of each one below it."""
     seen: set[str] = set()
