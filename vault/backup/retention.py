@@ -1,7 +1,12 @@
 """Which backups are removed: a pure decision over verified manifests."""
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from protocols.instant import DAY
+
+INCOMPLETE_AGE: Final = 7 * DAY
+"""For putting back what a backup lacks."""
 
 
 class KeptBackup(NamedTuple):
@@ -47,9 +52,11 @@ def useless(
 ) -> list[KeptBackup]:
     """Incomplete backups that are removed, each before the one that it builds on.
 
-    What they lack may come back, so those younger than `age` are kept, with all that they build on,
-    and those that are not older than `newest`, when the newest complete one was made.
+    What they lack may come back, so those younger than `age`, and than a week, are kept with all
+    that they build on, as are those that are not older than `newest`, when the newest complete one
+    was made.
     """
+    age = max(age, INCOMPLETE_AGE)
     ordered, held, gone = sorted(incomplete, key=_order, reverse=True), set[str](), []
     for each in ordered:
         if each.id in held or now - each.created < age or each.created >= newest:

@@ -26,6 +26,7 @@ export const CONTROL_LIMITS = {
 export const AGENT_LIMITS = {
   "audit/events": 500,
   backups: 1000,
+  "backups/runs/{id}/secrets": 1000,
   secrets: 1000,
   "system/egress": 1000,
   users: 1000,
