@@ -313,6 +313,8 @@ async def open_core(
                     key_rotation_due=lambda: float(barrier.rotation_due),
                     backup_age_seconds=wired.backups.age_seconds,
                     backup_destinations_failing=lambda: float(wired.backups.count_failing()),
+                    backup_late=lambda: float(wired.backups.is_late()),
+                    backup_unproven=lambda: float(wired.backups.is_unproven()),
                     backup_duration_seconds=lambda: dependencies.metrics.backups.last_seconds,
                 ),
             ):

@@ -369,14 +369,13 @@ class BackupManager:
         now, plan = self._world.now(), self._plan
         catalogs = [self._catalogs.get(name, Catalog()) for name in plan.destinations]
         newest = [_created(catalog.newest(now)) for catalog in catalogs]
-        full = [_created(catalog.newest(now, full=True)) for catalog in catalogs]
         proven = self._parts.proven()
         state = judge(
             enabled=plan.enabled,
             failed=any(self._failures_of(name).count for name in plan.destinations),
-            late=any(is_late(plan.schedule, one, since=self._since, now=now) for one in newest),
+            late=self.is_late(),
             proven=proven,
-            newest_full=max(full, default=0),
+            newest_full=self._newest_full(),
         )
         count = sum(len(catalog.verified) for catalog in catalogs)
         return BackupReport(state, max(newest, default=0), proven or 0, count)
@@ -384,6 +383,30 @@ class BackupManager:
     def known_report(self) -> BackupReport | None:
         """As `report`; None until the destinations were looked at."""
         return self.report() if self._is_known else None
+
+    def is_late(self) -> bool:
+        """Whether a scheduled backup is missing at a destination, by the last look at them."""
+        now, plan = self._world.now(), self._plan
+        if not plan.enabled:
+            return False
+        newest = (
+            _created(self._catalogs.get(name, Catalog()).newest(now)) for name in plan.destinations
+        )
+        return any(is_late(plan.schedule, one, since=self._since, now=now) for one in newest)
+
+    def is_unproven(self) -> bool:
+        """Whether no restore of the newest full backup has been tested, by the last look."""
+        proven = self._parts.proven()
+        return bool(self._plan.enabled and proven is not None and proven < self._newest_full())
+
+    def _newest_full(self) -> int:
+        """When the newest full backup was made; 0: there is none."""
+        now = self._world.now()
+        full = (
+            _created(self._catalogs.get(name, Catalog()).newest(now, full=True))
+            for name in self._plan.destinations
+        )
+        return max(full, default=0)
 
     def period_seconds(self) -> int:
         """The longest time between two backups by the schedule; 0 without one."""

@@ -45,6 +45,7 @@ BODIES: dict[str, Any] = {
     "tokens_renew": {"increment": "1h"},
     "audit_hash": {"value": "x"},
     "backups_create": {"destinations": ["local"]},
+    "backups_restore": {"names": [HELD], "destination": "local"},
     "system_make_mount": {"description": "x"},
     "system_change_mount": {"description": "x", "delete_version_after": "0s"},
 }
@@ -52,7 +53,8 @@ BODIES: dict[str, Any] = {
 NAMES = {"secrets_create name", "batch_read names.[]", "batch_write secrets.[].name"}
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
-         "tokens_revoke_text", "backups_create")  # fmt: skip
+         "tokens_revoke_text", "backups_create",
+         "backups_restore")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
@@ -183,6 +185,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",
         "audit_hash": "audit/hash", "system_make_mount": f"system/mounts/m{number}",
         "system_change_mount": "system/mounts/secret", "backups_create": "backups",
+        "backups_restore": "backups/none/restore",
     }  # fmt: skip
     return at[id_], ""
 

@@ -82,6 +82,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/tokens/lookup": {"token": "{token}"},
     "POST /api/v1/tokens/revoke": {"token": "{token}"},
     "POST /api/v1/backups": {"full": True},
+    "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
     "PATCH /api/v1/system/mounts/{path}": {"description": "new"},
