@@ -109,6 +109,8 @@ REFUSED: Final[dict[str, int]] = {
     "DELETE /api/v1/system/nodes/{id}": 400,
     "POST /api/v1/backups": 404,  # the agent has no destinations
     **{f"{method} /api/v1/backups/{{id}}": 400 for method in ("GET", "DELETE")},
+    "POST /api/v1/backups/{id}/restore": 400,
+    "GET /api/v1/backups/runs/{id}/secrets": 404,
     **{f"{method} /api/v1/backups/runs/{{id}}": 404 for method in ("GET", "DELETE")},
     "POST /api/v1/sessions": 404,
     "GET /api/v1/sessions/current": 404,

@@ -18,7 +18,7 @@ export function useRun(id: string, onEnd?: () => void): Query<BackupRun> {
   const query = useGet<BackupRun>(`backups/runs/${encodeURIComponent(id)}`);
   const { data, loading, error } = query;
   useEffect(() => {
-    if (loading || error || !data) return;
+    if (loading || !data) return;
     if (data.outcome !== "running") return onEnd?.();
     const timer = setTimeout(query.reload, POLL_INTERVAL);
     return () => clearTimeout(timer);
