@@ -55,7 +55,8 @@ class CertificateBody(Struct, frozen=True, kw_only=True):
     def of(cls, found: StoredCertificate) -> "CertificateBody":
         """From the manager's."""
         fields: dict[str, Any] = msgspec.structs.asdict(found)
-        return cls(**fields, finished_at=rfc3339(fields.pop("finished")))
+        finished = fields.pop("finished")
+        return cls(**fields, finished_at=rfc3339(finished))
 
 
 class BackupBody(Struct, frozen=True, kw_only=True):
