@@ -1,6 +1,7 @@
 """The agent's page of backups in a real browser, over a real agent with two destinations."""
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -184,6 +185,28 @@ def test_it_is_for_everybody(look: Looking, size: tuple[int, int]) -> None:
             window.page.keyboard.press("Escape")
             expect(dialog).to_have_count(0)
             expect(button).to_be_focused()
+
+
+def test_what_is_proven_is_shown(chromium: Browser) -> None:
+    """By the schedule: the first backup is made and restored as a test; the state is good."""
+    with own_folder() as folder:
+        server = {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "web": True, "workers": 1}
+        local = {"type": "local", "name": "near", "path": str(folder / "near")}
+        plan = {"enabled": True, "schedule": "0 0 1 1 *", "destinations": [local]}
+        with running(served_agent(folder, {"server": server, "backup": plan})) as made:
+            unseal(made)
+            limit = time.monotonic() + PATIENCE / 1000
+            while not tell(made, "GET", "backups/schedule")["proven_at"]:
+                assert time.monotonic() < limit
+            with looking(chromium, made) as window:
+                open_newest(window)
+                window.see("Restore time (RTO)")
+                listed = window.page.get_by_role("group", name="Backups", exact=True)
+                expect(listed.get_by_role("row").nth(1)).to_contain_text("RTO")
+                places = window.page.get_by_role("group", name="Destinations", exact=True)
+                expect(places.get_by_role("row").nth(1)).to_contain_text("Good")
+                expect(window.page.locator(".page-head")).to_contain_text("Good")
+                assert window.findings() == []
 
 
 def test_off_says_how_to_switch_it_on(chromium: Browser) -> None:
