@@ -93,6 +93,7 @@ from vault.handlers.live import (
 )
 from vault.handlers.nodes import NodeHandlers
 from vault.handlers.policy_replay import PolicyReplayHandlers
+from vault.handlers.restored_secrets import SecretRestorer
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.rotation_steps import SETTLE, RotationSteps, UnknownAdoption
@@ -119,6 +120,7 @@ from vault.jobs.scheduled_backups import (
     ScheduledBackups,
 )
 from vault.metrics import Metrics
+from vault.model.operation import Operation, P, R
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
 from vault.peers import ALONE, Handover, ProcessGroup
@@ -325,6 +327,8 @@ async def open_core(
                     key_rotation_due=lambda: float(barrier.rotation_due),
                     backup_age_seconds=wired.backups.age_seconds,
                     backup_destinations_failing=lambda: float(wired.backups.count_failing()),
+                    backup_late=lambda: float(wired.backups.is_late()),
+                    backup_unproven=lambda: float(wired.backups.is_unproven()),
                     backup_duration_seconds=lambda: dependencies.metrics.backups.last_seconds,
                 ),
             ):
@@ -429,8 +433,13 @@ def _wire_pipeline(
     leases = Leases(path.parts.store, world, shared=is_shared)
     plan = _backup_plan(base.dependencies.settings.backup, world)
     tests = _make_restore_tests(base, barrier, plan)
-    backups = _make_backup_manager(base, path.parts.store, leases, plan, tests)
-    handlers |= BackupHandlers(backups).handlers()
+    backups = _make_backup_manager(base, path, leases, plan, tests)
+
+    async def run_as_caller(op: Operation[P, R], /) -> R:
+        return await pipeline.run_operation(op)
+
+    restorer = SecretRestorer(path.authorizer, path.secrets, path.mounts, run_as_caller, world)
+    handlers |= BackupHandlers(backups, restorer).handlers()
     replay = PolicyReplayHandlers(
         path.policies, audits.index, path.owners, path.secrets, opaque_id, handlers, world
     )
@@ -467,12 +476,6 @@ def _wire_pipeline(
             trigger=at_once,
         ),
         Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
-        Job(
-            "restore-tests",
-            CHECK_INTERVAL,
-            leased(RESTORE_TESTS, tests.run),
-            trigger=tests.backup_made,
-        ),
         Job("restore-certificates", REFRESH_SECONDS, tests.refresh, trigger=tests.look_at_once),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
@@ -483,6 +486,15 @@ def _wire_pipeline(
             at_end=True,
         ),
     ]
+    if plan.enabled:
+        jobs.append(
+            Job(
+                "restore-tests",
+                CHECK_INTERVAL,
+                leased(RESTORE_TESTS, tests.run),
+                trigger=tests.backup_made,
+            )
+        )
     scheduling = RotationParts(
         due=path.rotations,
         run=pipeline.run_operation,
@@ -505,7 +517,11 @@ def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
 
 
 def _make_backup_manager(
-    base: CoreServices, store: Store, leases: Leases, plan: BackupPlan, tests: RestoreTests
+    base: CoreServices,
+    path: DataPath,
+    leases: Leases,
+    plan: BackupPlan,
+    tests: RestoreTests,
 ) -> BackupManager:
     parts = base.dependencies
     return BackupManager(
@@ -513,12 +529,15 @@ def _make_backup_manager(
             plan=plan,
             backend=parts.backend if isinstance(parts.backend, SqlBackend) else None,
             keys=VaultKeys(base.keyring),
-            store=store,
+            store=path.parts.store,
             leases=leases,
             world=parts.world,
             record=base.audit.record,
+            node=base.startup.node.id,
+            root_key=lambda: path.parts.barrier.root_key,
             counts=parts.metrics.backups,
             proven=tests.proven,
+            certificate=tests.certificate,
             on_made=tests.on_made,
         )
     )
@@ -528,7 +547,7 @@ def _make_restore_tests(base: CoreServices, barrier: Barrier, plan: BackupPlan) 
     settings = base.dependencies.settings
     return RestoreTests(
         RestoreTestParts(
-            destinations=plan.destinations if plan.enabled else {},
+            destinations=plan.destinations,
             keys=VaultKeys(base.keyring),
             root_key=lambda: barrier.root_key,
             next_time=partial(next_time, settings.backup.restore_test),

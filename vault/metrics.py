@@ -68,6 +68,8 @@ GAUGES: Final[Mapping[str, str]] = {
     "replica_lag_commits": "Commits that the read replica which is furthest behind lacks",
     "redis_failing": "1 while rate limits are each agent's own because Redis is away",
     "backup_age_seconds": "Age of the newest backup, at the destination where it is oldest",
+    "backup_late": "1 while a scheduled backup is missing for more than an hour",
+    "backup_unproven": "1 while no restore of the newest full backup has been tested",
     "backup_duration_seconds": "How long the last backup run took",
     "backup_destinations_failing": "Destinations where the last backup failed",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",

@@ -21,6 +21,9 @@ from vault.model.backup_runs import (
     BackupPage,
     CreateBackup,
     ListBackups,
+    ListRestored,
+    RestoredPage,
+    RestoreSecrets,
     RunState,
     ScheduleState,
     SelectBackup,
@@ -235,10 +238,12 @@ LIST_BACKUPS: Final = OperationType[ListBackups, BackupPage]("backup.list")
 READ_BACKUP: Final = OperationType[SelectBackup, StoredBackup]("backup.read")
 CREATE_BACKUP: Final = OperationType[CreateBackup, RunState]("backup.create")
 VALIDATE_BACKUP: Final = OperationType[SelectBackup, RunState]("backup.validate")
+RESTORE_BACKUP: Final = OperationType[RestoreSecrets, RunState]("backup.restore")
 DELETE_BACKUP: Final = OperationType[SelectBackup, StoredBackup]("backup.delete")
 READ_BACKUP_SCHEDULE: Final = OperationType[Nothing, ScheduleState]("backup.schedule")
 LIST_BACKUP_RUNS: Final = OperationType[Nothing, tuple[RunState, ...]]("backup.runs.list")
 READ_BACKUP_RUN: Final = OperationType[Nothing, RunState]("backup.runs.read")
+LIST_RESTORED: Final = OperationType[ListRestored, RestoredPage]("backup.runs.secrets")
 CANCEL_BACKUP_RUN: Final = OperationType[Nothing, RunState]("backup.runs.cancel")
 
 # The root key

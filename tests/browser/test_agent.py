@@ -26,6 +26,7 @@ PAGES = {
     "/audit?tab=verify": "Audit log",
     "/sent": "Egress ledger",
     "/health": "Health",
+    "/backups": "Backups",
     "/actors": "Actors",
     "/link": "Link",
 }

@@ -17,6 +17,10 @@ COLUMNS: Final = (
 )  # fmt: skip
 RUN_COLUMNS: Final = ("id", "kind", "outcome", "requested_by", "started_at", "ended_at", "error")
 PLACE_COLUMNS: Final = ("name", "count", "newest_at", "next_at", "failures", "error", "location")
+SECRET_COLUMNS: Final = (
+    "name", "action", "backup_version", "current_version", "written_version", "note"
+)  # fmt: skip
+LATEST: Final = "latest"
 RESULT_COLUMNS: Final = ("destination", "backup", "kind", "rows", "bytes", "removed", "error")
 POLL_SECONDS: Final = 0.5
 
@@ -66,6 +70,45 @@ def validate(current: CliContext, backup: str, destination: str, *, detach: bool
             "Warning: the backup is for recipients, so its rows are not verified: that takes "
             "`freehold backup validate FOLDER ID --identity`"
         )
+
+
+def recover(
+    current: CliContext,
+    backup: str,
+    names: list[str],
+    destination: str,
+    *,
+    overwrite: bool,
+    dry_run: bool,
+) -> None:
+    """Have the agent put secrets of a backup back, wait for it, and print what came of each.
+
+    Raises `CliError` if any was not put back.
+    """
+    client = current.client
+    if backup == LATEST:
+        backup = _latest(current, destination)
+    body = {
+        "destination": destination, "names": names, "overwrite": overwrite, "dry_run": dry_run,
+    }  # fmt: skip
+    run = client.call("POST", f"{api_path('backups', backup)}/restore", body)
+    ended = _wait(current, run)
+    path = f"{api_path('backups', 'runs', run['id'])}/secrets"
+    done = list(_pages(client.call, {"limit": 1000}, path, "secrets"))
+    current.print_result(done, SECRET_COLUMNS)
+    left = sum(row["action"] not in {"create", "write"} for row in done)
+    if ended["outcome"] != "succeeded":
+        raise CliError(f"{ended['outcome']}: {ended['error']}")
+    if left and not dry_run:
+        raise CliError(f"{left} of {len(done)} not recovered", Exit.CONFLICT)
+
+
+def _latest(current: CliContext, destination: str) -> str:
+    """The id of the newest backup that the agent relies on."""
+    for each in _pages(current.client.call, {"destination": destination}):
+        if each["verified"]:
+            return str(each["id"])
+    raise CliError("the agent has no verified backup: see `freehold backup list`", Exit.NOT_FOUND)
 
 
 def add_commands(app: CommandGroup) -> None:
@@ -118,10 +161,12 @@ def add_commands(app: CommandGroup) -> None:
         print_note(f"run {run} is cancelled")
 
 
-def _pages(call: Callable[..., Any], query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _pages(
+    call: Callable[..., Any], query: dict[str, Any], path: str = "", name: str = "backups"
+) -> Iterator[dict[str, Any]]:
     while True:
-        page = call("GET", api_path("backups"), query=query)
-        yield from page["backups"]
+        page = call("GET", path or api_path("backups"), query=query)
+        yield from page[name]
         if not page["cursor"]:
             return
         query = query | {"cursor": page["cursor"]}
@@ -132,12 +177,18 @@ def _follow(current: CliContext, run: dict[str, Any], *, detach: bool) -> dict[s
     if detach:
         current.print_result({"run": run["id"]})
         return None
-    with _interruptible(run["id"]):
-        while run["outcome"] == "running":
-            run = _follow_phase(current, run)
+    run = _wait(current, run)
     _print_run(current, run)
     if run["outcome"] != "succeeded":
         raise CliError(f"{run['outcome']}: {run['error']}")
+    return run
+
+
+def _wait(current: CliContext, run: dict[str, Any]) -> dict[str, Any]:
+    """The run, once it has ended."""
+    with _interruptible(run["id"]):
+        while run["outcome"] == "running":
+            run = _follow_phase(current, run)
     return run
 
 

@@ -431,20 +431,25 @@ def restore(
 
 
 @app.command(
+    "freehold backup recover ID secret/app/db secret/app/certs/ --dry-run",
     "freehold backup recover /backup latest secret/app/db --config /etc/freehold/vault.yaml",
     "freehold backup recover /backup ID secret/app/ --key-file root.key --dry-run",
 )
 def recover(
     context: typer.Context,
-    folder: Folder,
-    backup: LatestId,
-    names: Annotated[
+    place: Annotated[
         list[str],
-        typer.Argument(help="Secrets, and folders of secrets, which end with a slash."),
+        typer.Argument(
+            metavar="[FOLDER] ID NAME...",
+            help="The backup's id, or latest; behind a folder with backups if the agent's own are "
+            "not meant. Then secrets, and folders of secrets, which end with a slash.",
+        ),
     ],
     config: Annotated[
         Path | None,
-        typer.Option(help="The agent's configuration file, for its key file.", dir_okay=False),
+        typer.Option(
+            help="With FOLDER: the agent's configuration file, for its key file.", dir_okay=False
+        ),
     ] = None,
     key_file: KeyFile = None,
     identity: IdentityFile = None,
@@ -459,14 +464,27 @@ def recover(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")
     ] = False,
+    destination: Place = "",
 ) -> None:
     """Put secrets of a backup back into a running agent, each as a new version.
 
-    It takes the root key (the key file, or the shares) and a token: the secrets are written as
-    anybody writes them, under the token's policies, and are in the audit log. A secret that has a
-    value now is left as it is. Metadata and tags come back, too; versions before the backup's
-    current one do not.
+    The secrets are written as anybody writes them, under the token's policies, and are in the audit
+    log. A secret that has a value now is left as it is. Metadata and tags come back, too; versions
+    before the backup's current one do not.
+
+    The agent reads the backup at its destination. With FOLDER it is read here, and that takes the
+    root key (the key file, or the shares). A backup with recipients takes an identity, and FOLDER.
     """
+    folder, backup, names = _split_names(place)
+    if folder is None:
+        _refuse_without_folder(
+            config=config, key_file=key_file, identity=identity, at=at, vault=vault
+        )
+        agent_backups.recover(
+            cli_context(context), backup, names, destination, overwrite=overwrite, dry_run=dry_run
+        )
+        return
+    _refuse_with_folder(destination=destination)
     from ui.cli import backup_restore
     from vault.backup.destinations.directory import LocalDirectory
     from vault.backup.offline import SealedVault
@@ -518,6 +536,16 @@ def keygen(
 
 
 agent_backups.add_commands(app)
+
+
+def _split_names(place: list[str]) -> tuple[Path | None, str, list[str]]:
+    """Folder, backup and names of secrets. An id is no path, so a folder is told by being one."""
+    first = Path(place[0])
+    folder = first if os.sep in place[0] or first.is_dir() else None
+    rest = place if folder is None else place[1:]
+    if len(rest) < 2:  # noqa: PLR2004
+        raise CliError("name the backup, and at least one secret or folder of it", Exit.USAGE)
+    return folder, rest[0], rest[1:]
 
 
 def _split(place: list[str]) -> tuple[Path | None, str]:

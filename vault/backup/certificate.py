@@ -108,6 +108,11 @@ class RestoreCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_field
         """When the backup was made, in Unix nanoseconds."""
         return parse_rfc3339(self.created, "created")
 
+    @property
+    def finished_ns(self) -> int:
+        """When the restore test ended, in Unix nanoseconds."""
+        return parse_rfc3339(self.finished, "finished")
+
 
 class SignedCertificate(NamedTuple):
     """A certificate, and the object that it is kept as."""

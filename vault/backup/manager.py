@@ -27,11 +27,27 @@ from vault.backup.catalog import Catalog, Entry, read_catalog
 from vault.backup.create import create_backup
 from vault.backup.destinations.interface import Destination
 from vault.backup.format import Manifest, require_id
-from vault.backup.keys import VaultKeys
+from vault.backup.keys import VaultKeys, open_keyring
+from vault.backup.recover import BackupSecret, read_backup_secrets
 from vault.backup.removal import clean_up, remove_backup
-from vault.backup.restore import read_backup_header, verify_backup, verify_outside
-from vault.backup.retention import removable
-from vault.backup.runs import MADE, VALIDATED, Run, RunHistory, run_event
+from vault.backup.restore import (
+    read_backup_header,
+    verify_backup,
+    verify_outside,
+    without_secrets,
+)
+from vault.backup.retention import removable, useless
+from vault.backup.runs import (
+    MADE,
+    RESTORED,
+    VALIDATED,
+    Run,
+    RunHistory,
+    SecretWriter,
+    restored_page,
+    run_event,
+    run_id,
+)
 from vault.backup.schedule import (
     NO_FAILURES,
     Failures,
@@ -44,6 +60,7 @@ from vault.backup.watched import WatchedDestination, ignore_progress
 from vault.cluster.leases import BACKUP, Leases
 from vault.crypto.backup_keys import Recipient
 from vault.errors import (
+    AuthenticationError,
     ConflictError,
     InternalError,
     NotFoundError,
@@ -59,6 +76,11 @@ from vault.model.backup_runs import (
     DestinationFault,
     DestinationState,
     ListBackups,
+    ListRestored,
+    RestoreAction,
+    RestoredPage,
+    RestoredSecret,
+    RestoreSecrets,
     RunKind,
     RunOutcome,
     RunRequester,
@@ -66,8 +88,10 @@ from vault.model.backup_runs import (
     RunState,
     ScheduleState,
     StoredBackup,
+    StoredCertificate,
 )
-from vault.model.records import SystemRow
+from vault.model.path import ResourcePath
+from vault.model.records import SecretRow, SystemRow
 from vault.store.bulk import Progress
 from vault.store.sql import SqlBackend
 from vault.store.store import Store
@@ -78,8 +102,8 @@ LEASE_CHECK: Final = 1.0
 """Seconds between two looks at whether the lease of a run still lasts."""
 ENDING_SECONDS: Final = 2.0
 """For the record of a run that ends with the vault, and for giving its lease back."""
-THREADS: Final = 2
-"""A backup and a validation at once; each takes a core and, for a backup, a connection."""
+THREADS: Final = len(RunKind)
+"""A run of each kind at once; each takes a core and, for a backup, a connection."""
 READING_THREADS: Final = 2
 """For lists and removals, which do not wait for a run; and as many for the agent's own looks,
 which do not wait for those who ask."""
@@ -114,6 +138,8 @@ class BackupParts:
 
     `proven`: when the newest full backup that was restored as a test was made, in Unix nanoseconds;
     None: nothing tests. `on_made`: after each backup, with its destination and manifest.
+    `certificate`: the newest one of a destination's backup. `root_key` in force opens the keyring
+    of a backup. `node`: the id of this agent, of which the ids of its runs tell.
     """
 
     plan: BackupPlan
@@ -123,8 +149,13 @@ class BackupParts:
     leases: Leases
     world: World
     record: Callable[[AuditEvent], Awaitable[object]]
+    node: str
+    root_key: Callable[[], bytes]
     counts: BackupCounts = field(default_factory=BackupCounts)
     proven: Callable[[], int | None] = field(default=lambda: None)
+    certificate: Callable[[str, str], StoredCertificate | None] = field(
+        default=lambda _destination, _backup: None
+    )
     on_made: Callable[[str, Manifest], None] = field(default=lambda _destination, _manifest: None)
 
 
@@ -157,7 +188,7 @@ class BackupManager:
         names = self._names((asked.destination,) if asked.destination else ())
         await self._refresh(names)
         found = [
-            entry.stored(name)
+            self._stored(name, entry)
             for name in names
             for entry in self._catalogs.get(name, Catalog()).entries.values()
         ]
@@ -175,7 +206,7 @@ class BackupManager:
     async def read_backup(self, backup: str, destination: str) -> StoredBackup:
         """One backup. Raises `NotFoundError`, `UnavailableError`."""
         name, entry = await self._find(backup, destination)
-        return entry.stored(name)
+        return self._stored(name, entry)
 
     async def start(self, wanted: CreateBackup, by: RunRequester) -> RunState:
         """Begin a backup. Raises `ConflictError` (`backup_running`), `NotFoundError`."""
@@ -206,6 +237,65 @@ class BackupManager:
             raise
         return run.state
 
+    async def start_restore(
+        self, backup: str, asked: RestoreSecrets, writer: SecretWriter, by: RunRequester
+    ) -> RunState:
+        """Begin to put secrets of a backup back into the vault. Raises as `start`.
+
+        Also `ValidationError` (`restore_names_required`, and for what is no name), and
+        `ConflictError` (`backup_unverified`, `backup_for_recipients`, `backup_without_secrets`).
+        """
+        if not asked.names:
+            raise ValidationError(
+                "restore_names_required",
+                "name the secrets or folders to put back. A whole backup is restored into an "
+                "empty database, without an agent: `freehold backup restore`",
+                field="names",
+            )
+        for name in asked.names:  # no name that is written is taken from a backup unchecked
+            ResourcePath.parse_secret(name.removesuffix("/"))
+        name, entry = await self._find(backup, asked.destination)
+        if not entry.signed or entry.fault:
+            raise ConflictError(
+                "backup_unverified",
+                f"{entry.fault}. Secrets are put back only from whole backups that this vault has "
+                "signed: choose another one",
+            )
+        if entry.manifest is not None and entry.manifest.excluded:
+            raise without_secrets(backup)
+        keys = await self._read(name, partial(self._restore_keys, backup))
+        run = self._new_run(RunKind.RESTORE, by)
+        run.dry_run = asked.dry_run
+        try:
+            work = partial(
+                self._restore, name=name, backup=backup, asked=asked, writer=writer, keys=keys
+            )
+            self._spawn(run, work)
+        except BaseException:
+            del self._current[RunKind.RESTORE]
+            raise
+        return run.state
+
+    def _restore_keys(self, backup: str, source: Destination) -> VaultKeys:
+        """Those that open the values of a backup of this vault; blocks."""
+        header, keys = read_backup_header(source, backup), self._parts.keys
+        if (header.org, header.vault) != (keys.keyring.org, keys.keyring.vault):
+            raise ConflictError("backup_unverified", "its data is of another vault's backup")
+        if not any(wrap.kind == "keyring" for wrap in header.keys):
+            raise ConflictError(
+                "backup_for_recipients",
+                "the backup is for recipients, whose identities no agent has: use "
+                "`freehold backup recover FOLDER ID NAME --identity FILE`",
+            )
+        try:
+            return open_keyring(header, self._parts.root_key())
+        except AuthenticationError:  # made before the root key was changed
+            return keys
+
+    def list_restored(self, run: str, asked: ListRestored, by: str) -> RestoredPage:
+        """What a restore did with each secret. Raises `NotFoundError`, `AuthorizationError`."""
+        return restored_page(self._runs.get(run, self._parts.node), asked, by)
+
     async def delete_backup(self, backup: str, destination: str) -> StoredBackup:
         """Remove one of the vault's own backups, which no other builds on.
 
@@ -234,7 +324,7 @@ class BackupManager:
             raise ConflictError(
                 "backup_needed", f"{users[-1]} builds on it: delete that one before", by=users
             )
-        await self._read(name, partial(remove_backup, backup=backup))
+        await self._read(name, partial(remove_backup, backup=backup, keys=self._parts.keys))
         await self._refresh([name])
         return entry.stored(name)
 
@@ -244,11 +334,11 @@ class BackupManager:
 
     def read_run(self, run: str) -> RunState:
         """Raises `NotFoundError`."""
-        return self._runs.get(run).state
+        return self._runs.get(run, self._parts.node).state
 
     def cancel_run(self, run: str) -> RunState:
         """End a run; it has ended when its outcome says so. Raises `NotFoundError`."""
-        found = self._runs.get(run)
+        found = self._runs.get(run, self._parts.node)
         if not found.ended:
             found.fail("backup_cancelled", "the run was cancelled on request")
             found.scope.cancel()
@@ -281,14 +371,13 @@ class BackupManager:
         now, plan = self._world.now(), self._plan
         catalogs = [self._catalogs.get(name, Catalog()) for name in plan.destinations]
         newest = [_created(catalog.newest(now)) for catalog in catalogs]
-        full = [_created(catalog.newest(now, full=True)) for catalog in catalogs]
         proven = self._parts.proven()
         state = judge(
             enabled=plan.enabled,
             failed=any(self._failures_of(name).count for name in plan.destinations),
-            late=any(is_late(plan.schedule, one, since=self._since, now=now) for one in newest),
+            late=self.is_late(),
             proven=proven,
-            newest_full=max(full, default=0),
+            newest_full=self._newest_full(),
         )
         count = sum(len(catalog.verified) for catalog in catalogs)
         return BackupReport(state, max(newest, default=0), proven or 0, count)
@@ -296,6 +385,30 @@ class BackupManager:
     def known_report(self) -> BackupReport | None:
         """As `report`; None until the destinations were looked at."""
         return self.report() if self._is_known else None
+
+    def is_late(self) -> bool:
+        """Whether a scheduled backup is missing at a destination, by the last look at them."""
+        now, plan = self._world.now(), self._plan
+        if not plan.enabled:
+            return False
+        newest = (
+            _created(self._catalogs.get(name, Catalog()).newest(now)) for name in plan.destinations
+        )
+        return any(is_late(plan.schedule, one, since=self._since, now=now) for one in newest)
+
+    def is_unproven(self) -> bool:
+        """Whether no restore of the newest full backup has been tested, by the last look."""
+        proven = self._parts.proven()
+        return bool(self._plan.enabled and proven is not None and proven < self._newest_full())
+
+    def _newest_full(self) -> int:
+        """When the newest full backup was made; 0: there is none."""
+        now = self._world.now()
+        full = (
+            _created(self._catalogs.get(name, Catalog()).newest(now, full=True))
+            for name in self._plan.destinations
+        )
+        return max(full, default=0)
 
     def period_seconds(self) -> int:
         """The longest time between two backups by the schedule; 0 without one."""
@@ -367,7 +480,10 @@ class BackupManager:
             raise UnavailableError("sealed", "the vault is being sealed")
         if self._parts.backend is None:
             raise UnavailableError("backup_unavailable", "this kind of database has no backups")
-        run = Run(self._world.new_request_id(), kind, by, self._world.now())
+        node = self._parts.node
+        run = Run(
+            run_id(self._world.new_request_id(), node), kind, by, self._world.now(), node=node
+        )
         self._current[kind] = run
         return run
 
@@ -462,12 +578,20 @@ class BackupManager:
         try:
             known = self._catalogs.get(name, Catalog())
             catalog = await self._read_catalog(name, known, own=True)
-            gone = removable(
-                [entry.kept for entry in catalog.verified],
+            verified = [entry.kept for entry in catalog.verified]
+            incomplete = [entry.kept for entry in catalog.incomplete]
+            gone = useless(
+                incomplete,
+                newest=_created(catalog.newest(now)),
+                age=self._plan.keep_age,
+                now=now,
+            )
+            gone += removable(
+                verified,
                 count=self._plan.keep_count,
                 age=self._plan.keep_age,
                 now=now,
-                held={entry.kept.base for entry in catalog.incomplete},
+                held={each.base for each in incomplete if each not in gone},
             )
             seen = self._note_orphans(name, catalog, now)
             work = partial(clean_up, gone=gone, orphans=seen, keys=self._parts.keys, now=now)
@@ -508,6 +632,66 @@ class BackupManager:
         run.results.append(result)
         await self._record(run, VALIDATED, result)
 
+    async def _restore(
+        self,
+        run: Run,
+        *,
+        name: str,
+        backup: str,
+        asked: RestoreSecrets,
+        writer: SecretWriter,
+        keys: VaultKeys,
+    ) -> None:
+        """Read the backup in a thread, and write each secret from there, one after the other."""
+        run.begin(name)
+        destination = WatchedDestination(self._plan.destinations[name], run.count_bytes)
+        missing = set[str]()
+
+        async def put_back(found: BackupSecret) -> None:
+            done = await writer.put_back(found.secret, found.value, found.problem)
+            if done is not None:
+                run.add_secret(done)
+
+        def choose(head: SecretRow) -> bool:
+            return trio.from_thread.run(writer.may_write, head)
+
+        def work(progress: Progress) -> None:
+            for found in read_backup_secrets(
+                destination,
+                backup,
+                keys,
+                asked.names,
+                progress=progress,
+                with_values=not asked.dry_run,
+                choose=choose,
+                missing=missing,
+            ):
+                trio.from_thread.run(put_back, found)
+
+        result = RunResult(destination=name, backup=backup)
+        try:
+            await run_backup_work(self._world, self._threads, work, run.progress)
+        except Exception as error:  # noqa: BLE001  # it is reported as the run's
+            failure = _failure(run, error)
+            run.fail(failure.code, failure.message)
+            result = RunResult(
+                destination=name, backup=backup, error_code=failure.code, error=failure.message
+            )
+        else:
+            for each in sorted(missing):
+                run.add_secret(
+                    RestoredSecret(
+                        name=each,
+                        action=RestoreAction.MISSING,
+                        note="the backup has nothing of this name that you may write",
+                    )
+                )
+            if run.counts[RestoreAction.FAILED]:
+                first = next(one for one in run.secrets.values() if one.error_code)
+                run.fail(first.error_code, f"{first.name}: {first.note}")
+        run.results.append(result)
+        await self._record(run, RESTORED, result)
+
     async def _watch_lease(self, run: Run) -> None:
         """End the run if another agent has taken its lease: it may have begun another one."""
         while self._parts.leases.has(BACKUP):
@@ -541,7 +725,7 @@ class BackupManager:
 
         A backup that was made before is one; only its retention was cut short.
         """
-        operation = MADE if run.kind is RunKind.BACKUP else VALIDATED
+        operation = _RECORDS[run.kind]
         result = run.made or RunResult(
             destination=run.destination, error_code=run.error_code, error=run.error
         )
@@ -644,6 +828,13 @@ class BackupManager:
             self._world, limiter, lambda _progress: work(destination), ignore_progress
         )
 
+    def _stored(self, name: str, entry: Entry) -> StoredBackup:
+        """As it is shown; a certificate is the vault's own, so it is of a backup of the vault."""
+        stored = entry.stored(name)
+        if not entry.signed:
+            return stored
+        return msgspec.structs.replace(stored, certificate=self._parts.certificate(name, entry.id))
+
     def _failures_of(self, name: str) -> Failures:
         return self._failures.get(name, NO_FAILURES)
 
@@ -685,6 +876,11 @@ def _verify(source: Destination, backup: str, keys: VaultKeys, progress: Progres
     with progress("Verifying chunks", None):
         verify_outside(source, backup, keys)
     return None
+
+
+_RECORDS: Final = {
+    RunKind.BACKUP: MADE, RunKind.VALIDATION: VALIDATED, RunKind.RESTORE: RESTORED,
+}  # fmt: skip
 
 
 def _running(what: str) -> ConflictError:

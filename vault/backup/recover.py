@@ -4,14 +4,13 @@ The key handling is here alone: the root key's keyring, as it was when the backu
 the backup and each value. What is read here is written by the vault's normal way, as new versions.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from vault.backup.destinations.interface import Destination
 from vault.backup.keys import VaultKeys
 from vault.backup.restore import (
     VerifiedBackup,
-    is_named,
     merged_rows,
     verify_backup,
     without_secrets,
@@ -25,6 +24,7 @@ from vault.store.row_guard import check_row
 
 MAX_SECRETS: Final = 10_000
 """Secrets of one call: their heads are held in memory."""
+_STEP: Final = 1_000  # rows between two reports of progress
 
 
 class BackupSecret(NamedTuple):
@@ -51,8 +51,13 @@ def read_backup_secrets(
     identity: Identity | None = None,
     verified: VerifiedBackup | None = None,
     with_values: bool = True,
+    choose: Callable[[SecretRow], bool] = lambda _: True,
+    missing: set[str] | None = None,
 ) -> Iterator[BackupSecret]:
     """The secrets of these names, and those in the folders among them, which end with a slash.
+
+    `choose`: of these alone, as if the backup had no others. `missing`: is given the names of which
+    there is none; without it they are an error.
 
     `keys` are of the backup's own keyring (`vault.backup.keys.open_keyring`). The whole backup is
     verified before the first secret is returned; `verified`: it has been. One value is in memory at
@@ -61,19 +66,25 @@ def read_backup_secrets(
     Raises as `verify_backup`; `NotFoundError` (`backup_secret_missing`) for a name that is not in
     the backup, `ConflictError` (`backup_without_secrets`), `ValidationError` (`too_many_secrets`).
     """
-    chosen = tuple(dict.fromkeys(paths))
+    chosen = frozenset(paths)
     if verified is None:
         verified = verify_backup(source, backup, keys, identity=identity, progress=progress)
     if verified.manifest.excluded:
         raise without_secrets(backup)
     waiting: dict[str, SecretRow] = {}
-    missing = set(chosen)
+    left = set(chosen)
     is_complete = False  # all heads were read
-    with merged_rows(source, verified.manifests, keys, identity) as entries:
-        for entry in entries:
+    with (
+        merged_rows(source, verified.manifests, keys, identity) as entries,
+        progress("Reading secrets", verified.rows) as advance,
+    ):
+        for count, entry in enumerate(entries, 1):
+            if count % _STEP == 0:
+                advance(_STEP)
             row = entry.row
             if isinstance(row, SecretRow):
-                if not is_named(row.name, chosen):
+                names = _names_of(row.name, chosen)
+                if not names or not choose(row):
                     continue
                 if len(waiting) == MAX_SECRETS:
                     raise ValidationError(
@@ -81,10 +92,10 @@ def read_backup_secrets(
                         f"more than {MAX_SECRETS} secrets have these names: take a smaller folder",
                     )
                 waiting[row.id] = check_row(keys.guard, entry.table, row)
-                missing -= {one for one in missing if is_named(row.name, (one,))}
+                left -= names
                 continue
             if isinstance(row, VersionRow) and not is_complete:
-                _require_found(missing)  # before the first value is opened
+                _require_found(left, missing)  # before the first value is opened
                 is_complete = True
             if isinstance(row, VersionRow) and row.secret_id in waiting:
                 head = waiting[row.secret_id]
@@ -92,13 +103,21 @@ def read_backup_secrets(
                     del waiting[row.secret_id]
                     check_row(keys.guard, entry.table, row)
                     yield _opened(head, row, keys, with_values=with_values)
-    _require_found(missing)
+    _require_found(left, missing)
     for head in waiting.values():
         yield BackupSecret(head, None, "it had no version")
 
 
-def _require_found(missing: set[str]) -> None:
-    if missing:
+def _names_of(name: str, chosen: frozenset[str]) -> set[str]:
+    """Those of the chosen names that a secret is, or is in."""
+    folders = (name[: end + 1] for end, char in enumerate(name) if char == "/")
+    return {one for one in (name, *folders) if one in chosen}
+
+
+def _require_found(missing: set[str], told: set[str] | None) -> None:
+    if told is not None:
+        told |= missing
+    elif missing:
         raise NotFoundError(
             "backup_secret_missing",
             f"the backup has no secret by the name of {', '.join(sorted(missing))}: a folder's "

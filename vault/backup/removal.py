@@ -1,4 +1,4 @@
-"""Remove backups and abandoned data from a destination. Blocks."""
+"""Remove backups, their certificates and abandoned data from a destination. Blocks."""
 
 import logging
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from vault.backup.catalog import is_abandoned
+from vault.backup.certificate import certificate_names, read_certificate, verify_certificate
 from vault.backup.destinations.interface import Destination
 from vault.backup.format import DATA, MANIFEST
 from vault.backup.keys import VaultKeys
@@ -15,10 +16,11 @@ from vault.errors import VaultError
 log: Final = logging.getLogger("freehold.backup")
 
 
-def remove_backup(source: Destination, backup: str) -> None:
+def remove_backup(source: Destination, backup: str, keys: VaultKeys) -> None:
     """The manifest first: without it there is no backup."""
     source.remove(backup + MANIFEST)
     source.remove(backup + DATA)
+    _remove_stray_certificates(source, keys)
 
 
 def clean_up(
@@ -50,4 +52,21 @@ def clean_up(
         with suppress(VaultError):
             if is_abandoned(source, backup, keys, now, seen):
                 source.remove(backup + DATA)
+    _remove_stray_certificates(source, keys)
     return removed
+
+
+def _remove_stray_certificates(source: Destination, keys: VaultKeys) -> None:
+    """Remove the vault's own certificates of backups that are gone.
+
+    What is locked, or is somebody else's, stays; the next removal tries again.
+    """
+    with suppress(VaultError):
+        there = set(source.names())
+        for name in certificate_names(source):
+            if name.partition(".")[0] + MANIFEST in there:
+                continue
+            with suppress(VaultError):
+                note = read_certificate(source, name)
+                verify_certificate(note, keys.keyring.vault, keys.backup.note.public)
+                source.remove(name)

@@ -32,6 +32,7 @@ from vault.backup.threads import run_backup_work
 from vault.crypto.digest import sha256
 from vault.errors import NotFoundError, TamperedError, ValidationError, VaultError
 from vault.model.backup import RestoreProof
+from vault.model.backup_runs import StoredCertificate
 from vault.store.bulk import Progress
 
 PROVE: Final = "backup.prove"
@@ -92,6 +93,24 @@ class RestoreTests:
             rto=-(-(found.rto_ms or 0) // 1000),
             rpo=-(-found.rpo_ms // 1000),
             certificate=sha256(newest.note),
+        )
+
+    def certificate(self, destination: str, backup: str) -> StoredCertificate | None:
+        """The newest one of a backup, by the last look at the destination."""
+        known = self._known.get(destination, {}).values()
+        own = [one for one in known if one is not None and one.certificate.backup == backup]
+        if not own:
+            return None
+        newest = max(own, key=lambda one: (one.certificate.finished_ns, one.name))
+        found = newest.certificate
+        return StoredCertificate(
+            name=newest.name,
+            finished=found.finished_ns,
+            depth=found.depth,
+            rto_ms=found.rto_ms,
+            rpo_ms=found.rpo_ms,
+            rows=found.rows,
+            sha256=newest.digest,
         )
 
     def on_made(self, _destination: str, _manifest: Manifest) -> None:
@@ -204,7 +223,7 @@ class RestoreTests:
         """The first time by the schedule behind the last test; None: there was none."""
         now = self._parts.world.now()
         finished = (
-            parse_rfc3339(found.certificate.finished, "finished")
+            found.certificate.finished_ns
             for found in self._known.get(name, {}).values()
             if found is not None
         )

@@ -1,7 +1,12 @@
 """Which backups are removed: a pure decision over verified manifests."""
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from protocols.instant import DAY
+
+INCOMPLETE_AGE: Final = 7 * DAY
+"""For putting back what a backup lacks."""
 
 
 class KeptBackup(NamedTuple):
@@ -43,6 +48,25 @@ def removable(
     gone = [each for each in newest if each.id not in needed]
     depth = {each.id: sum(1 for _ in chain_ids(each, by_id)) for each in gone}
     return sorted(gone, key=lambda each: depth[each.id], reverse=True)
+
+
+def useless(
+    incomplete: Collection[KeptBackup], *, newest: int, age: int, now: int
+) -> list[KeptBackup]:
+    """Incomplete backups that are removed, each before the one that it builds on.
+
+    What they lack may come back, so those younger than `age`, and than a week, are kept with all
+    that they build on, as are those that are not older than `newest`, when the newest complete one
+    was made.
+    """
+    age = max(age, INCOMPLETE_AGE)
+    ordered, held, gone = sorted(incomplete, key=_order, reverse=True), set[str](), []
+    for each in ordered:
+        if each.id in held or now - each.created < age or each.created >= newest:
+            held.add(each.base)
+        else:
+            gone.append(each)
+    return gone
 
 
 def chain_ids(backup: KeptBackup, by_id: dict[str, KeptBackup]) -> Iterable[str]:

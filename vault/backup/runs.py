@@ -1,21 +1,57 @@
 """Runs: backups that are being made or validated, and the last ones that were."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from vault.audit.record import AuditEvent
-from vault.errors import NotFoundError
-from vault.model.backup_runs import RunKind, RunOutcome, RunRequester, RunResult, RunState
+from vault.errors import AuthorizationError, NotFoundError
+from vault.model.backup_runs import (
+    ListRestored,
+    RestoreAction,
+    RestoredPage,
+    RestoredSecret,
+    RunKind,
+    RunOutcome,
+    RunRequester,
+    RunResult,
+    RunState,
+)
+from vault.model.records import SecretRow
 
 MADE: Final = "backup.made"
 VALIDATED: Final = "backup.validated"
+RESTORED: Final = "backup.restored"
 """The operations of the audit records of a run's end, one for each destination."""
 MAX_RUNS: Final = 100
 """Runs that are remembered, until the vault is sealed."""
+MAX_DETAILED: Final = 4
+"""The last restores, of which it is remembered what was done with each secret."""
+_RUN: Final = re.compile(r"[0-9a-f-]{1,64}\.([0-9a-f-]{1,64})")
+
+
+class SecretWriter(Protocol):
+    """Documented at `vault.handlers.restored_secrets.CallerRestore`."""
+
+    async def may_write(self, head: SecretRow, /) -> bool:
+        """Whether the caller may write it."""
+        ...
+
+    async def put_back(
+        self, head: SecretRow, value: bytes | None, problem: str, /
+    ) -> RestoredSecret | None:
+        """Write it, or say what would be written."""
+        ...
+
+
+def run_id(request_id: str, node: str) -> str:
+    """The id of a run, by which other agents can tell whose it is."""
+    return f"{request_id}.{node}"
 
 
 @dataclass
@@ -37,6 +73,11 @@ class Run:
     error_code: str = ""
     error: str = ""
     results: list[RunResult] = field(default_factory=list)
+    node: str = ""
+    dry_run: bool = False
+    secrets: dict[str, RestoredSecret] = field(default_factory=dict)
+    counts: Counter[RestoreAction] = field(default_factory=Counter)
+    """Of the secrets, by what was done with them: kept where the secrets are not."""
     made: RunResult | None = None
     """The backup that is there already, of the destination that it works at."""
 
@@ -45,7 +86,10 @@ class Run:
         """As it is now."""
         return RunState(
             id=self.id,
+            node=self.node,
             kind=self.kind,
+            dry_run=self.dry_run,
+            secrets={action.value: count for action, count in sorted(self.counts.items())},
             requested_by=self.by.name,
             phase=self.phase,
             destination=self.destination,
@@ -80,6 +124,11 @@ class Run:
 
         yield advance
 
+    def add_secret(self, secret: RestoredSecret) -> None:
+        """Note what was done with one."""
+        self.secrets[secret.name] = secret
+        self.counts[secret.action] += 1
+
     def fail(self, code: str, message: str) -> None:
         """Remember the first failure."""
         if not self.error_code:
@@ -98,21 +147,53 @@ class RunHistory:
         if len(self._runs) > MAX_RUNS:
             oldest = next(one for one in self._runs.values() if one.ended)
             del self._runs[oldest.id]
+        restores = [one for one in self._runs.values() if one.kind is RunKind.RESTORE]
+        for old in restores[:-MAX_DETAILED]:
+            old.secrets.clear()
 
     def states(self) -> tuple[RunState, ...]:
         """All of them, the newest first."""
         return tuple(run.state for run in reversed(self._runs.values()))
 
-    def get(self, run: str) -> Run:
-        """Raises `NotFoundError` (`backup_run_missing`)."""
+    def get(self, run: str, node: str) -> Run:
+        """Raises `NotFoundError`: `backup_run_missing`, or `backup_run_elsewhere`.
+
+        `node`: of this agent, which alone knows its runs.
+        """
         found = self._runs.get(run)
         if found is None:
+            other = _RUN.fullmatch(run)
+            if other and other[1] != node:
+                raise NotFoundError(
+                    "backup_run_elsewhere",
+                    f"the run is of the agent with the node id {other[1]}, which alone can say how "
+                    "far it is: ask that one (`freehold node list`)",
+                    node=other[1],
+                )
             raise NotFoundError(
                 "backup_run_missing",
                 "there is no such run; an agent forgets runs when it is sealed or stopped. See "
                 "`freehold backup status`",
             )
         return found
+
+
+def restored_page(run: Run, asked: ListRestored, by: str) -> RestoredPage:
+    """What a restore did with each secret, by name, for the caller that began it.
+
+    Names of secrets that this one may write; others may not even list them.
+    Raises `AuthorizationError` (`backup_run_of_other`).
+    """
+    if run.by.id != by:
+        raise AuthorizationError(
+            "backup_run_of_other", "only the caller that began this restore sees its secrets"
+        )
+    names = sorted(name for name in run.secrets if name > asked.cursor)
+    page = names[: asked.limit]
+    return RestoredPage(
+        secrets=tuple(run.secrets[name] for name in page),
+        cursor=page[-1] if len(names) > len(page) else "",
+    )
 
 
 def run_event(run: Run, operation: str, path: str, result: RunResult) -> AuditEvent:
@@ -124,6 +205,10 @@ def run_event(run: Run, operation: str, path: str, result: RunResult) -> AuditEv
             f"{result.kind} backup at {result.destination}: {result.rows} rows, {result.bytes} "
             f"bytes; {result.removed} older ones removed"
         )
+    elif operation == RESTORED:
+        counts = ", ".join(f"{action} {count}" for action, count in sorted(run.counts.items()))
+        what = "dry run of a restore" if run.dry_run else "secrets restored"
+        rule = f"{what} from {result.destination}: {counts or 'nothing'}"
     else:
         what = f"{result.rows} rows" if result.rows_verified else "signatures and chunks, not rows"
         rule = f"validated at {result.destination}: {what}"

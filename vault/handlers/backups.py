@@ -5,10 +5,14 @@ from typing import Protocol
 
 from vault import operations
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.restored_secrets import CallerRestore, SecretRestorer
 from vault.model.backup_runs import (
     BackupPage,
     CreateBackup,
     ListBackups,
+    ListRestored,
+    RestoredPage,
+    RestoreSecrets,
     RunRequester,
     RunState,
     ScheduleState,
@@ -40,6 +44,16 @@ class Backups(Protocol):
         """Begin to read a backup."""
         ...
 
+    async def start_restore(
+        self, backup: str, asked: RestoreSecrets, writer: CallerRestore, by: RunRequester, /
+    ) -> RunState:
+        """Begin to put secrets back."""
+        ...
+
+    def list_restored(self, run: str, asked: ListRestored, by: str, /) -> RestoredPage:
+        """What a restore did with each secret."""
+        ...
+
     async def delete_backup(self, backup: str, destination: str, /) -> StoredBackup:
         """Remove a backup."""
         ...
@@ -66,6 +80,7 @@ class BackupHandlers:
     """The handlers of `backup.*`."""
 
     backups: Backups
+    restorer: SecretRestorer
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -97,6 +112,13 @@ class BackupHandlers:
                 audit_response=_run,
             ),
             Handler(
+                operations.RESTORE_BACKUP,
+                run=self.restore,
+                capability=Capability.READ,
+                mutates=True,
+                audit_response=_run,
+            ),
+            Handler(
                 operations.DELETE_BACKUP,
                 run=self.delete,
                 capability=Capability.SUDO,
@@ -122,6 +144,12 @@ class BackupHandlers:
                 run=self.read_run,
                 capability=Capability.READ,
                 audit_response=_run,
+            ),
+            Handler(
+                operations.LIST_RESTORED,
+                run=self.list_restored,
+                capability=Capability.READ,
+                audit_response=lambda page: {"count": len(page.secrets)},
             ),
             Handler(
                 operations.CANCEL_BACKUP_RUN,
@@ -150,6 +178,16 @@ class BackupHandlers:
             call.name, call.payload.destination, _requester(call)
         )
 
+    async def restore(self, call: Call[RestoreSecrets]) -> RunState:
+        """Begin to put secrets back; each is a write of its own, and the end has a record, too."""
+        writer = self.restorer.for_caller(call)
+        await writer.require_writable(call.payload.names)
+        return await self.backups.start_restore(call.name, call.payload, writer, _requester(call))
+
+    async def list_restored(self, call: Call[ListRestored]) -> RestoredPage:
+        """What a restore did with each secret, for the caller that began it."""
+        return self.backups.list_restored(call.name, call.payload, call.identity.id)
+
     async def delete(self, call: Call[SelectBackup]) -> StoredBackup:
         """Remove one."""
         return await self.backups.delete_backup(call.name, call.payload.destination)
@@ -171,7 +209,9 @@ class BackupHandlers:
         return self.backups.cancel_run(call.name)
 
 
-def _requester(call: Call[CreateBackup] | Call[SelectBackup]) -> RunRequester:
+def _requester(
+    call: Call[CreateBackup] | Call[SelectBackup] | Call[RestoreSecrets],
+) -> RunRequester:
     by = call.identity
     return RunRequester(
         request_id=call.op.request_id,

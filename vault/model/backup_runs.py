@@ -28,11 +28,38 @@ class SelectBackup(Struct, frozen=True, kw_only=True):
     destination: str = ""
 
 
+class RestoreSecrets(Struct, frozen=True, kw_only=True):
+    """Put secrets of the backup of the path back into the vault, each as a new version.
+
+    `names` that end with a slash are folders. `overwrite`: also where there is a value now.
+    """
+
+    destination: str = ""
+    names: tuple[str, ...] = ()
+    dry_run: bool = False
+    overwrite: bool = False
+
+
+class StoredCertificate(Struct, frozen=True, kw_only=True):
+    """A restore certificate that the vault has signed. `finished` in Unix nanoseconds.
+
+    `rto_ms` None: only signatures and chunks were verified, since the backup is for recipients.
+    """
+
+    name: str
+    finished: int
+    depth: str
+    rto_ms: int | None
+    rpo_ms: int
+    rows: int
+    sha256: str
+
+
 class StoredBackup(Struct, frozen=True, kw_only=True):
     """A backup as its manifest says.
 
     `fault`: why nothing relies on it; empty: the vault has signed it, and what it builds on is
-    there. `created` in Unix nanoseconds; 0: the manifest cannot be read.
+    there. `created` in Unix nanoseconds; 0: the manifest cannot be read. `certificate`: the newest.
     """
 
     id: str
@@ -44,6 +71,7 @@ class StoredBackup(Struct, frozen=True, kw_only=True):
     rows: int = 0
     bytes: int = 0
     fault: str = ""
+    certificate: StoredCertificate | None = None
 
 
 class DestinationFault(Struct, frozen=True):
@@ -67,6 +95,7 @@ class RunKind(StrEnum):
 
     BACKUP = "backup"
     VALIDATION = "validation"
+    RESTORE = "restore"
 
 
 class RunOutcome(StrEnum):
@@ -96,14 +125,64 @@ class RunResult(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class RestoreAction(StrEnum):
+    """What a restore does with a secret, or did.
+
+    `create`: there was none. `write`: a version on top of the ones that are there. `keep`: there is
+    a value, and `overwrite` was not asked for. `skip`: the backup has no value of it. `missing`:
+    the backup has nothing of this name that the caller may write. `failed`: its write was refused.
+    """
+
+    CREATE = "create"
+    WRITE = "write"
+    KEEP = "keep"
+    SKIP = "skip"
+    MISSING = "missing"
+    FAILED = "failed"
+
+
+class RestoredSecret(Struct, frozen=True, kw_only=True):
+    """What a restore did with a secret; of a dry run, what it would do.
+
+    `current_version`: before it; 0: there was none. `written_version` 0: nothing was written.
+    `error_code`: of the write that was refused, or of what came after it.
+    """
+
+    name: str
+    action: RestoreAction
+    backup_version: int = 0
+    current_version: int = 0
+    written_version: int = 0
+    error_code: str = ""
+    note: str = ""
+
+
+class ListRestored(Struct, frozen=True, kw_only=True):
+    """`cursor`: of the page before."""
+
+    cursor: str = ""
+    limit: int = 100
+
+
+class RestoredPage(Struct, frozen=True):
+    """Some secrets of a restore by name; an empty `cursor` marks the last page."""
+
+    secrets: tuple[RestoredSecret, ...]
+    cursor: str
+
+
 class RunState(Struct, frozen=True, kw_only=True):
     """How far a run is. `total`: rows, about; None: not known. `bytes`: written or read so far.
 
-    `phase` and `destination`: what it does now. Times in Unix nanoseconds; `ended` 0: not yet.
+    `node`: of the agent whose run it is. `phase` and `destination`: what it does now. Times in Unix
+    nanoseconds; `ended` 0: not yet. `secrets`: of a restore, how many by `RestoreAction`.
     """
 
     id: str
+    node: str
     kind: RunKind
+    dry_run: bool
+    secrets: dict[str, int]
     requested_by: str
     phase: str
     destination: str

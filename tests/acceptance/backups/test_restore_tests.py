@@ -40,3 +40,13 @@ def test_by_the_schedule(tmp_path: Path) -> None:
         assert event["result"] == "ok"
         assert backup_verify.sha256(note).hex() in event["rule"]
         assert agent.call("GET", "/api/v1/backups/schedule").json["proven_at"]
+        (backup,) = agent.call("GET", "/api/v1/backups").json["backups"]
+        shown = agent.call("GET", f"/api/v1/backups/{backup['id']}").json["certificate"]
+        assert shown == backup["certificate"]
+        assert (shown["name"], shown["sha256"]) == (file.name, backup_verify.sha256(note).hex())
+        assert (shown["depth"], shown["rto_ms"]) == ("rows", found["rto_ms"])
+        metrics = agent.call("GET", "/metrics").body.decode()
+        assert "vault_backup_late 0.0" in metrics
+        assert "vault_backup_unproven 0.0" in metrics
+        assert agent.call("DELETE", f"/api/v1/backups/{backup['id']}").status == 204
+        assert list(folder.iterdir()) == []

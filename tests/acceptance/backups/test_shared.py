@@ -97,6 +97,9 @@ def test_two_agents_make_one_backup(folder: Path, postgresql: Callable[[], str])
             begun = here.call("POST", "/api/v1/backups", {"full": True})
             refused = there.call("POST", "/api/v1/backups", {"full": True})
             assert begun.status == 202
+            elsewhere = there.call("GET", f"/api/v1/backups/runs/{begun.json['id']}")
+            assert (elsewhere.status, elsewhere.json["code"]) == (404, "backup_run_elsewhere")
+            assert elsewhere.json["details"]["node"] == begun.json["node"]
             if refused.status == 202:
                 assert here.call("GET", f"/api/v1/backups/runs/{begun.json['id']}").json["ended_at"]
                 ended(there, refused.json["id"])

@@ -47,6 +47,7 @@ BODIES: dict[str, Any] = {
     "tokens_renew": {"increment": "1h"},
     "audit_hash": {"value": "x"},
     "backups_create": {"destinations": ["local"]},
+    "backups_restore": {"names": [HELD], "destination": "local"},
     "system_make_mount": {"description": "x"},
     "system_change_mount": {"description": "x", "delete_version_after": "0s"},
 }
@@ -59,7 +60,8 @@ NAMES = {
 }
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
-         "changes_acknowledge", "tokens_revoke_text", "backups_create")  # fmt: skip
+         "changes_acknowledge", "tokens_revoke_text", "backups_create",
+         "backups_restore")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
@@ -195,6 +197,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "audit_hash": "audit/hash", "system_make_mount": f"system/mounts/m{number}",
         "system_change_mount": "system/mounts/secret", "backups_create": "backups",
         "changes_acknowledge": "changes/ack",
+        "backups_restore": "backups/none/restore",
     }  # fmt: skip
     return at[id_], ""
 

@@ -85,6 +85,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/backups": {"full": True},
     "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
     "PUT /api/v1/rotations/paused": {"paused": False},
+    "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
     "PATCH /api/v1/system/mounts/{path}": {"description": "new"},
@@ -112,6 +113,8 @@ REFUSED: Final[dict[str, int]] = {
     "DELETE /api/v1/system/nodes/{id}": 400,
     "POST /api/v1/backups": 404,  # the agent has no destinations
     **{f"{method} /api/v1/backups/{{id}}": 400 for method in ("GET", "DELETE")},
+    "POST /api/v1/backups/{id}/restore": 400,
+    "GET /api/v1/backups/runs/{id}/secrets": 404,
     **{f"{method} /api/v1/backups/runs/{{id}}": 404 for method in ("GET", "DELETE")},
     **{f"POST /api/v1/{what}/{{path}}": 404 for what in ("rotation-resume", "rotation-undo")},
     "POST /api/v1/rotate/{path}": 404,  # it has no policy

@@ -10,7 +10,7 @@ from actors.testing import FakeWorld
 from protocols.instant import DAY
 from tests.contract.store.samples import put, secret
 from tests.support.memory_destination import MemoryDestination
-from tests.support.vaults import MADE, Vault
+from tests.support.vaults import MADE, ROOT_KEY, Vault
 from vault.audit.record import AuditEvent
 from vault.backup.catalog import Catalog, read_catalog
 from vault.backup.keys import VaultKeys
@@ -26,6 +26,7 @@ from vault.store.transaction import StoreTx
 BY = RunRequester(
     request_id="request", id="service:backup", name="service:backup", method="service"
 )
+NODE = "0197-node"
 START = MADE + 10 * DAY
 
 
@@ -139,6 +140,8 @@ class Managed:
                 leases=Leases(store, self.world, shared=False),
                 world=self.world,
                 record=self._record,
+                node=NODE,
+                root_key=lambda: ROOT_KEY,
             )
         )
 

@@ -13,11 +13,12 @@ import trio
 from msgspec.msgpack import encode
 from msgspec.structs import replace
 
-from protocols.instant import DAY, HOUR, MINUTE, SECOND
+from protocols.instant import DAY, HOUR, MINUTE, SECOND, rfc3339
 from tests.contract.backup.managed import BY, START, Managed, Place, ThreadWorld
 from tests.contract.backup.samples import fill
 from tests.support.databases import make_backend
 from tests.support.vaults import Vault
+from vault.backup.certificate import Phases, RestoreCertificate, write_certificate
 from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.format import DATA, MANIFEST, sign_manifest
 from vault.backup.keys import VaultKeys
@@ -27,6 +28,29 @@ from vault.model.backup import BackupState
 from vault.model.backup_runs import CreateBackup, ListBackups, RunOutcome
 
 SECONDS_A_DAY = 86_400.0
+
+
+def certify(place: Place, backup: str, keys: VaultKeys) -> str:
+    """A certificate of the vault for this backup; returns its name."""
+    made = RestoreCertificate(
+        org=keys.keyring.org,
+        vault=keys.keyring.vault,
+        backup=backup,
+        digest="0" * 64,
+        chain=(),
+        destination="one",
+        created=rfc3339(START),
+        commits=1,
+        schema=1,
+        began=rfc3339(START),
+        finished=rfc3339(START),
+        depth="chunks",
+        phases=Phases(fetch=1),
+        rto_ms=None,
+        rpo_ms=1,
+        program="freehold",
+    )
+    return write_certificate(place, made, keys.backup).name
 
 
 @pytest.fixture
@@ -335,6 +359,51 @@ async def test_what_an_incomplete_backup_builds_on_stays(vault: Vault) -> None:
             await managed.back_up(full=True)
     place.objects[upon + DATA] = data
     assert {base, upon} <= {entry.id for entry in managed.catalog("one").verified}
+
+
+async def test_an_incomplete_backup_is_removed_in_the_end(vault: Vault) -> None:
+    """With what it builds on, once it is older than retention and a newer one is complete."""
+    place = Place()
+    managed = Managed(vault, {"one": place}, keep_count=1, keep_age=MINUTE)
+    async with managed.serving():
+        base = (await managed.back_up()).results[0].backup
+        managed.change()
+        managed.world.advance(60.0)
+        upon = (await managed.back_up()).results[0].backup
+        del place.objects[upon + DATA]
+        managed.world.advance(3600.0)
+        assert (await managed.back_up(full=True)).results[0].removed == 0
+        managed.world.advance(8 * 24 * 3600.0)
+        made = (await managed.back_up(full=True)).results[0]
+    assert made.removed == 3
+    assert set(place.objects) == {made.backup + MANIFEST, made.backup + DATA}
+    assert base != upon
+
+
+@pytest.mark.parametrize("by_retention", [True, False])
+async def test_a_removed_backup_takes_its_certificates_along(
+    vault: Vault, *, by_retention: bool
+) -> None:
+    """And those alone: not another vault's, and not those of backups that stay."""
+    place = Place()
+    managed = Managed(vault, {"one": place}, keep_count=1, keep_age=MINUTE)
+    async with managed.serving() as manager:
+        gone = (await managed.back_up()).results[0].backup
+        own = certify(place, gone, managed.keys)
+        foreign = f"{gone}.7.certificate"
+        place.objects[foreign] = b"of another vault"
+        managed.world.advance(3600.0)
+        if by_retention:
+            kept = (await managed.back_up(full=True)).results[0].backup
+        else:
+            await manager.delete_backup(gone, "one")
+            kept = (await managed.back_up(full=True)).results[0].backup
+        stays = certify(place, kept, managed.keys)
+        managed.world.advance(1.0)
+        await managed.back_up()
+    assert own not in place.objects
+    assert gone + MANIFEST not in place.objects
+    assert {foreign, stays} <= set(place.objects)
 
 
 async def test_another_run_is_refused_meanwhile(managed: Managed) -> None:

@@ -15,26 +15,55 @@ from vault.model.backup_runs import (
     DestinationFault,
     DestinationState,
     ListBackups,
+    ListRestored,
+    RestoredSecret,
+    RestoreSecrets,
     RunResult,
     RunState,
     ScheduleState,
     SelectBackup,
     StoredBackup,
+    StoredCertificate,
 )
-from vault.model.path import ResourcePath
+from vault.model.path import MAX_BYTES, ResourcePath
 from vault.model.payloads import MAX_PAGE_SIZE, Nothing
 
 backups = Endpoints("backups", "Backups of the vault's data, and the runs that make them.")
 
 MAX_DESTINATIONS = 8
+MAX_SECRETS = 10_000
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_BYTES + 1)]
 Destination = Annotated[str, Meta(max_length=63)]
+
+
+class CertificateBody(Struct, frozen=True, kw_only=True):
+    """A restore certificate that the vault has signed, and the object that it is kept in.
+
+    `depth`: `rows` when the backup was restored and opened, `chunks` when signatures and chunks
+    alone were verified; then there is no `rto_ms`.
+    """
+
+    name: str
+    finished_at: str
+    depth: Literal["rows", "chunks"]
+    rto_ms: int | None
+    rpo_ms: int
+    rows: int
+    sha256: str
+
+    @classmethod
+    def of(cls, found: StoredCertificate) -> "CertificateBody":
+        """From the manager's."""
+        fields: dict[str, Any] = msgspec.structs.asdict(found)
+        finished = fields.pop("finished")
+        return cls(**fields, finished_at=rfc3339(finished))
 
 
 class BackupBody(Struct, frozen=True, kw_only=True):
     """A backup. `commits`: the state after this commit is in it.
 
     `verified`: the vault has signed it, and all that it builds on is there; else `fault` says why
-    not, and the other fields may be anybody's.
+    not, and the other fields may be anybody's. `certificate`: the newest one, if it was proven.
     """
 
     id: str
@@ -47,13 +76,19 @@ class BackupBody(Struct, frozen=True, kw_only=True):
     bytes: int
     verified: bool
     fault: str
+    certificate: CertificateBody | None
 
     @classmethod
     def of(cls, found: StoredBackup) -> "BackupBody":
         """From the manager's."""
-        fields = msgspec.structs.asdict(found)
-        created = fields.pop("created")
-        return cls(**fields, created_at=rfc3339_or_none(created), verified=not found.fault)
+        fields: dict[str, Any] = msgspec.structs.asdict(found)
+        created, proof = fields.pop("created"), fields.pop("certificate")
+        return cls(
+            **fields,
+            created_at=rfc3339_or_none(created),
+            verified=not found.fault,
+            certificate=None if proof is None else CertificateBody.of(proof),
+        )
 
 
 class BackupList(Struct, frozen=True):
@@ -91,11 +126,16 @@ class NewBackup(Struct, frozen=True, forbid_unknown_fields=True):
 class RunBody(Struct, frozen=True, kw_only=True):
     """A run. `done` of `total` rows, about; `bytes` written or read at this destination so far.
 
-    `results`: what it did at each destination. `error_code`: of its first failure.
+    `node`: the agent whose run it is; others answer with `backup_run_elsewhere`. `secrets`: of a
+    restore, how many by what was done with them. `results`: what it did at each destination.
+    `error_code`: of its first failure.
     """
 
     id: str
-    kind: Literal["backup", "validation"]
+    node: str
+    kind: Literal["backup", "validation", "restore"]
+    dry_run: bool
+    secrets: dict[str, int]
     requested_by: str
     outcome: Literal["running", "succeeded", "failed", "cancelled"]
     phase: str
@@ -115,6 +155,32 @@ class RunBody(Struct, frozen=True, kw_only=True):
         fields: dict[str, Any] = msgspec.structs.asdict(run)
         started, ended = fields.pop("started"), fields.pop("ended")
         return cls(**fields, started_at=rfc3339(started), ended_at=rfc3339_or_none(ended))
+
+
+class RestoreBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Secrets to put back, by name; a name that ends with a slash is a folder.
+
+    `dry_run`: say what would be written. `overwrite`: also where there is a value now.
+    """
+
+    names: Annotated[list[Name], Meta(max_length=MAX_SECRETS)]
+    destination: Destination = ""
+    dry_run: bool = False
+    overwrite: bool = False
+
+
+class RestoredList(Struct, frozen=True):
+    """What a restore did with secrets, by name; an empty `cursor` marks the last page."""
+
+    secrets: tuple[RestoredSecret, ...]
+    cursor: str
+
+
+class RestoredQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page."""
+
+    cursor: Annotated[str, Meta(max_length=MAX_BYTES + 1)] = ""
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE)] = 100
 
 
 class RunList(Struct, frozen=True):
@@ -238,6 +304,19 @@ async def run_(dialect: Dialect, request: Request, run: str) -> RunBody:
     )
 
 
+@backups.add(
+    "GET", "backups/runs/{id}/secrets", "What a restore did with each secret, for its caller",
+    query=RestoredQuery, returns=RestoredList,
+)  # fmt: skip
+async def restored(
+    dialect: Dialect, request: Request, run: str, *, query: RestoredQuery
+) -> RestoredList:
+    path = system_path("backup-runs", run)
+    payload = ListRestored(cursor=query.cursor, limit=query.limit)
+    page = await dialect.run_operation(request, operations.LIST_RESTORED, path, payload)
+    return RestoredList(page.secrets, page.cursor)
+
+
 @backups.add("DELETE", "backups/runs/{id}", "Cancel a run", returns=RunBody)
 async def cancel(dialect: Dialect, request: Request, run: str) -> RunBody:
     path = system_path("backup-runs", run)
@@ -281,6 +360,23 @@ async def validate(
     payload = SelectBackup(destination=query.destination)
     return RunBody.of(
         await dialect.run_operation(request, operations.VALIDATE_BACKUP, _at(backup), payload)
+    )
+
+
+@backups.add(
+    "POST", "backups/{id}/restore",
+    "Put secrets of a backup back, each as a new version; look at its run for the result",
+    body=RestoreBody, returns=RunBody, status=202, errors=(404, 409),
+)  # fmt: skip
+async def restore(dialect: Dialect, request: Request, backup: str, *, body: RestoreBody) -> RunBody:
+    payload = RestoreSecrets(
+        destination=body.destination,
+        names=tuple(body.names),
+        dry_run=body.dry_run,
+        overwrite=body.overwrite,
+    )
+    return RunBody.of(
+        await dialect.run_operation(request, operations.RESTORE_BACKUP, _at(backup), payload)
     )
 
 

@@ -283,3 +283,97 @@ export interface ReplayResult {
   changes: ReplayedChange[];
   others: number;
 }
+
+export interface BackupCertificate {
+  name: string;
+  finished_at: string;
+  depth: "rows" | "chunks";
+  /** Null: nothing was restored. */
+  rto_ms: number | null;
+  rpo_ms: number;
+  rows: number;
+  sha256: string;
+}
+
+export interface Backup {
+  id: string;
+  destination: string;
+  created_at: string | null;
+  kind: string;
+  base: string;
+  commits: number;
+  rows: number;
+  bytes: number;
+  verified: boolean;
+  /** Why it is not verified. */
+  fault: string;
+  certificate: BackupCertificate | null;
+}
+
+export interface BackupPage {
+  backups: Backup[];
+  faults: { destination: string; code: string; message: string }[];
+  cursor: string;
+}
+
+export interface BackupDestination {
+  name: string;
+  location: string;
+  count: number;
+  newest_at: string | null;
+  newest_full_at: string | null;
+  next_at: string | null;
+  failures: number;
+  failed_at: string | null;
+  error_code: string;
+  error: string;
+}
+
+export interface BackupSchedule {
+  enabled: boolean;
+  schedule: string;
+  full_interval_seconds: number;
+  retention_count: number;
+  retention_age_seconds: number;
+  state: "off" | "good" | "late" | "failed" | "unproven";
+  next_at: string | null;
+  newest_at: string | null;
+  proven_at: string | null;
+  count: number;
+  destinations: BackupDestination[];
+}
+
+export interface BackupRun {
+  id: string;
+  node: string;
+  kind: "backup" | "validation" | "restore";
+  dry_run: boolean;
+  /** Of a restore: how many secrets, by what was done with them. */
+  secrets: Record<string, number>;
+  requested_by: string;
+  outcome: "running" | "succeeded" | "failed" | "cancelled";
+  phase: string;
+  destination: string;
+  done: number;
+  total: number | null;
+  bytes: number;
+  started_at: string;
+  ended_at: string | null;
+  error_code: string;
+  error: string;
+}
+
+export interface RestoredSecret {
+  name: string;
+  action: "create" | "write" | "keep" | "skip" | "missing" | "failed";
+  backup_version: number;
+  current_version: number;
+  written_version: number;
+  error_code: string;
+  note: string;
+}
+
+export interface RestoredPage {
+  secrets: RestoredSecret[];
+  cursor: string;
+}

@@ -66,6 +66,13 @@ export const routes: readonly AgentRoute[] = [
     load: () => import("./pages/health"),
   },
   {
+    path: "/backups",
+    title: "Backups",
+    group: "This agent",
+    icon: "copy",
+    load: () => import("./pages/backups"),
+  },
+  {
     path: "/actors",
     title: "Actors",
     group: "This agent",
