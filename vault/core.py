@@ -496,6 +496,7 @@ def _make_backup_manager(
             record=base.audit.record,
             counts=parts.metrics.backups,
             proven=tests.proven,
+            is_test_failed=lambda: tests.has_failed,
             on_made=tests.on_made,
         )
     )
@@ -527,6 +528,7 @@ def _backup_plan(settings: BackupSettings, world: World) -> BackupPlan:
         destinations={each.name: _open_destination(each, world) for each in settings.destinations},
         include_secrets=settings.include_secrets,
         compress=settings.compression,
+        restore_test=settings.restore_test,
     )
 
 

@@ -25,7 +25,7 @@ from protocols.instant import SECOND, rfc3339
 from vault.audit.record import AuditEvent
 from vault.backup.catalog import Catalog, Entry, read_catalog
 from vault.backup.create import create_backup
-from vault.backup.destinations.interface import Destination
+from vault.backup.destinations.interface import TOO_MANY, Destination
 from vault.backup.format import Manifest, require_id
 from vault.backup.keys import VaultKeys
 from vault.backup.removal import clean_up, remove_backup
@@ -37,6 +37,7 @@ from vault.backup.schedule import (
     Failures,
     attempt_time,
     is_late,
+    is_test_missing,
     judge,
 )
 from vault.backup.threads import run_backup_work
@@ -105,14 +106,15 @@ class BackupPlan:
     destinations: Mapping[str, Destination]
     include_secrets: bool = True
     compress: bool = True
+    restore_test: str = "30 3 * * *"
 
 
 @dataclass(frozen=True)
 class BackupParts:
     """What the manager works with.
 
-    `proven`: when the newest full backup that was restored as a test was made, in Unix nanoseconds;
-    None: nothing tests. `on_made`: after each backup, with its destination and manifest.
+    `proven`: when the newest backup that was restored as a test was made, in Unix nanoseconds;
+    None: nothing tests. `is_test_failed`: whether the last test failed. `on_made`: after each backup, with its destination and manifest.
     """
 
     plan: BackupPlan
@@ -124,6 +126,7 @@ class BackupParts:
     record: Callable[[AuditEvent], Awaitable[object]]
     counts: BackupCounts = field(default_factory=BackupCounts)
     proven: Callable[[], int | None] = field(default=lambda: None)
+    is_test_failed: Callable[[], bool] = field(default=lambda: False)
     on_made: Callable[[str, Manifest], None] = field(default=lambda _destination, _manifest: None)
 
 
@@ -279,7 +282,7 @@ class BackupManager:
         now, plan = self._world.now(), self._plan
         catalogs = [self._catalogs.get(name, Catalog()) for name in plan.destinations]
         newest = [_created(catalog.newest(now)) for catalog in catalogs]
-        full = [_created(catalog.newest(now, full=True)) for catalog in catalogs]
+        full = [self._newest_to_test(catalog, now) for catalog in catalogs]
         proven = self._parts.proven()
         state = judge(
             enabled=plan.enabled,
@@ -290,6 +293,22 @@ class BackupManager:
         )
         count = sum(len(catalog.verified) for catalog in catalogs)
         return BackupReport(state, max(newest, default=0), proven or 0, count)
+
+    def _newest_to_test(self, catalog: Catalog, now: int) -> int:
+        """When the newest full backup was made whose restore test is missing unless it has one.
+
+        After a test that failed it is the newest of all: it need not be waited for.
+        """
+        cron, is_failed = self._plan.restore_test, self._parts.is_test_failed()
+        times = [entry.created for entry in catalog.verified if entry.is_full]
+        return max(
+            (
+                made
+                for made in times
+                if made <= now and (is_failed or is_test_missing(cron, made, now))
+            ),
+            default=0,
+        )
 
     def known_report(self) -> BackupReport | None:
         """As `report`; None until the destinations were looked at."""
@@ -411,8 +430,19 @@ class BackupManager:
             nursery.cancel_scope.cancel()
 
     async def _back_up(self, run: Run, name: str, *, full: bool) -> RunResult:
-        """One destination: its catalog, a backup, and what retention removes."""
-        catalog = await self._read_catalog(name, Catalog())
+        """One destination: its catalog, a backup, and what retention removes.
+
+        Who fills a destination with objects must not prevent backups: where there are too many to
+        look at, a full one is made, nothing is removed, and the destination is shown as failed.
+        """
+        crowded: VaultError | None = None
+        try:
+            catalog = await self._read_catalog(name, Catalog())
+        except ValidationError as error:
+            if error.code != TOO_MANY:
+                raise
+            crowded, catalog = error, self._catalogs.get(name, Catalog())
+            full = True
         now, backup = self._world.now(), self._world.new_request_id()
         base = None if full else catalog.base(now, self._plan.full_interval)
         backend = self._parts.backend
@@ -443,6 +473,11 @@ class BackupManager:
             bytes=made.size,
         )
         self._parts.counts.made += 1
+        if crowded is not None:
+            self._catalogs[name] = catalog.with_backup(made)
+            await self._note_failure(name, crowded)
+            self._parts.on_made(name, made)
+            return run.made
         await self._note_success(name)
         removed = await self._apply_retention(run, name)
         self._parts.on_made(name, made)

@@ -70,6 +70,7 @@ class RestoreTests:
         self._parts = parts
         self._known: dict[str, dict[str, SignedCertificate | None]] = {}
         self._attempted: dict[str, int] = {}
+        self._failed: set[str] = set()
         self._looked = -REFRESH_SECONDS
         self.look_at_once = Trigger()
         """For the job `refresh`: what is proven is reported from the start."""
@@ -93,6 +94,11 @@ class RestoreTests:
             rpo=-(-found.rpo_ms // 1000),
             certificate=sha256(newest.note),
         )
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last test of a destination failed, here."""
+        return bool(self._failed)
 
     def on_made(self, _destination: str, _manifest: Manifest) -> None:
         """A backup was made here: if it is the first one, it is tested at once."""
@@ -134,9 +140,11 @@ class RestoreTests:
             signed = await self._in_thread(lambda progress: self._prove(name, backup, progress))
         except VaultError as error:
             self._attempted[name] = world.now()
+            self._failed.add(name)
             log.warning("the restore test at %s failed: %s", name, error)
             await parts.record(_event(world.new_request_id(), name, backup, error))
             return None
+        self._failed.discard(name)
         self._known.setdefault(name, {})[signed.name] = signed
         await parts.record(_event(world.new_request_id(), name, backup, signed))
         return signed

@@ -124,6 +124,8 @@ class Managed:
             "keep_age": 30 * DAY,
             "recipients": (),
         }
+        self.proven: int | None = None  # what was restored as a test; None: nothing tests
+        self.is_test_failed = False
         self.plan = BackupPlan(**(settings | plan), destinations=dict(places))
         self.manager = self.new_manager()
 
@@ -139,6 +141,8 @@ class Managed:
                 leases=Leases(store, self.world, shared=False),
                 world=self.world,
                 record=self._record,
+                proven=lambda: self.proven,
+                is_test_failed=lambda: self.is_test_failed,
             )
         )
 

@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import trio
@@ -358,3 +360,68 @@ async def test_pages_have_each_backup_once(managed: Managed) -> None:
             if not cursor:
                 break
     assert len(found) == len(set(found)) == 8
+
+
+async def test_a_full_backup_is_unproven_when_its_restore_test_is_missing(
+    managed: Managed,
+) -> None:
+    """Not before the test was due, and an hour more; at once after one that failed."""
+    managed.proven = 0
+    async with managed.serving() as manager:
+        await managed.tick()
+        assert manager.report().state is BackupState.GOOD
+        managed.is_test_failed = True
+        assert manager.report().state is BackupState.UNPROVEN
+        managed.is_test_failed = False
+        managed.world.advance(SECONDS_A_DAY + 5 * 3600)
+        await managed.tick()
+        assert manager.report().state is BackupState.UNPROVEN
+        managed.proven = managed.world.now()
+        assert manager.report().state is BackupState.GOOD
+
+
+async def test_objects_of_somebody_else_do_not_prevent_backups(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With too many to look at a full one is made once, and the destination is shown as failed."""
+    monkeypatch.setattr("vault.backup.destinations.interface.MAX_OBJECTS", 50)
+    place = managed.places["one"]
+    async with managed.serving() as manager:
+        await managed.tick()
+        place.objects |= {f"garbage-{number}": b"" for number in range(100)}
+        for kind in ("full", "full"):
+            managed.world.advance(SECONDS_A_DAY)
+            run = await managed.tick()
+            assert run is not None
+            assert run.outcome is RunOutcome.SUCCEEDED
+            assert [each.kind for each in run.results] == [kind, "incremental"]
+            assert manager.report().state is BackupState.FAILED
+            for _ in range(3):
+                managed.world.advance(3600.0)
+                assert await managed.tick() is None
+        (one, _) = (await manager.read_schedule()).destinations
+        assert one.error_code == "backups_too_many"
+        for name in [each for each in place.objects if each.startswith("garbage")]:
+            del place.objects[name]
+        managed.world.advance(SECONDS_A_DAY)
+        run = await managed.tick()
+        assert run is not None
+        assert manager.report().state is BackupState.GOOD
+
+
+async def test_what_is_no_manifest_is_read_once_between_backups(managed: Managed) -> None:
+    """Each look at a destination costs nothing more for what somebody else has put there."""
+    place, opened = managed.places["one"], list[str]()
+    read = place.open
+
+    def counted(name: str) -> AbstractContextManager[BinaryIO]:
+        opened.append(name)
+        return read(name)
+
+    async with managed.serving() as manager:
+        await managed.tick()
+        place.objects |= {f"garbage-{number}{MANIFEST}": b"x" for number in range(20)}
+        place.open = counted  # type: ignore[method-assign]
+        for _ in range(3):
+            await manager.refresh()
+        assert len(opened) == 20
