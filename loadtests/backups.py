@@ -1,4 +1,4 @@
-"""Backups of a vault with many secrets: how long each step takes, its memory, and what requests see.
+"""Backups of a vault with many secrets: seconds and memory of each step, and what requests see.
 
 An agent on each kind of database, its backups in a folder. Create, incremental, validate and delete
 are asked of the agent while one client reads and one writes; restore and prove are commands, whose
@@ -54,7 +54,7 @@ class Latencies:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step took; `size`: bytes that it wrote or read, `memory`: the most of its process."""
+    """What one step took; `size`: bytes of the backup, `memory`: the most of its process."""
 
     name: str
     seconds: float
@@ -199,14 +199,14 @@ def requests(agent: Agent, secrets: int, into: Latencies) -> Iterator[None]:
 
 def step(agent: Agent, title: str, method: str, path: str, body: object) -> Step:
     """A run of the agent, to its end; the memory is that of all its processes (PSS)."""
-    assert agent.process is not None
+    leader = 0 if agent.process is None else agent.process.pid
     begun = time.monotonic()
     run, memory = _require(agent.call(method, path, body)).json, 0
     while run["outcome"] == "running":
         if time.monotonic() - begun > LIMIT_SECONDS:
             raise TimeoutError(title)
         time.sleep(SAMPLE_SECONDS)
-        memory = max(memory, process.resident(agent.process.pid))
+        memory = max(memory, process.resident(leader))
         run = agent.call("GET", f"/api/v1/backups/runs/{run['id']}").json
     if run["outcome"] != "succeeded":
         raise RuntimeError(f"{title}: {run}")
@@ -226,8 +226,7 @@ def command(title: str, *words: str) -> Step:
     with subprocess.Popen(  # noqa: S603  # our own command
         [FREEHOLD, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as running:
-        assert running.stderr is not None
-        said = running.stderr.read()
+        said = b"" if running.stderr is None else running.stderr.read()
         _, status, usage = os.wait4(running.pid, 0)
         running.returncode = os.waitstatus_to_exitcode(status)
     if running.returncode:

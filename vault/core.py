@@ -413,7 +413,7 @@ def _wire_pipeline(
     leases = Leases(path.parts.store, world, shared=is_shared)
     plan = _backup_plan(base.dependencies.settings.backup, world)
     tests = _make_restore_tests(base, barrier, plan)
-    backups = _make_backup_manager(base, path.parts.store, leases, plan, tests)
+    backups = _make_backup_manager(base, barrier, path.parts.store, leases, plan, tests)
     handlers |= BackupHandlers(backups).handlers()
     replay = PolicyReplayHandlers(
         path.policies, audits.index, path.owners, path.secrets, opaque_id, handlers, world
@@ -481,8 +481,13 @@ def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
     )
 
 
-def _make_backup_manager(
-    base: CoreServices, store: Store, leases: Leases, plan: BackupPlan, tests: RestoreTests
+def _make_backup_manager(  # noqa: PLR0917  # what it is made of
+    base: CoreServices,
+    barrier: Barrier,
+    store: Store,
+    leases: Leases,
+    plan: BackupPlan,
+    tests: RestoreTests,
 ) -> BackupManager:
     parts = base.dependencies
     return BackupManager(
@@ -495,6 +500,7 @@ def _make_backup_manager(
             world=parts.world,
             record=base.audit.record,
             counts=parts.metrics.backups,
+            root_key=lambda: barrier.root_key,
             proven=tests.proven,
             is_test_failed=lambda: tests.has_failed,
             on_made=tests.on_made,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -14,6 +14,9 @@ from vault.model.backup_runs import RunKind, RunOutcome, RunRequester, RunResult
 MADE: Final = "backup.made"
 VALIDATED: Final = "backup.validated"
 """The operations of the audit records of a run's end, one for each destination."""
+MISSING_OPERATION: Final = "backup.missing"
+MISSING: Final = "backups_missing"
+SERVICE: Final = "service:backup"
 MAX_RUNS: Final = 100
 """Runs that are remembered, until the vault is sealed."""
 
@@ -113,6 +116,40 @@ class RunHistory:
                 "`freehold backup status`",
             )
         return found
+
+
+class MissingBackups(Protocol):
+    """What is missing at a destination."""
+
+    @property
+    def number(self) -> int:
+        """How many."""
+
+    @property
+    def last(self) -> str:
+        """The id of one."""
+
+
+def missing_event(request_id: str, destination: str, missing: MissingBackups) -> AuditEvent:
+    """The alert for backups that the agent has not removed and that are gone."""
+    return AuditEvent(
+        request_id=request_id,
+        phase="outcome",
+        operation=MISSING_OPERATION,
+        path=f"sys/backups/{missing.last}",
+        capability="",
+        actor_id=SERVICE,
+        actor_name=SERVICE,
+        method="service",
+        credential="",
+        ip="",
+        user_agent="",
+        dialect="service",
+        result="failed",
+        code=MISSING,
+        rule=f"at {destination}: {missing.number} verified backups are gone or were changed",
+        alert=True,
+    )
 
 
 def run_event(run: Run, operation: str, path: str, result: RunResult) -> AuditEvent:

@@ -10,7 +10,7 @@ from actors.testing import FakeWorld
 from protocols.instant import DAY
 from tests.contract.store.samples import put, secret
 from tests.support.memory_destination import MemoryDestination
-from tests.support.vaults import MADE, Vault
+from tests.support.vaults import MADE, ROOT_KEY, Vault
 from vault.audit.record import AuditEvent
 from vault.backup.catalog import Catalog, read_catalog
 from vault.backup.keys import VaultKeys
@@ -126,6 +126,7 @@ class Managed:
         }
         self.proven: int | None = None  # what was restored as a test; None: nothing tests
         self.is_test_failed = False
+        self.root_key = ROOT_KEY
         self.plan = BackupPlan(**(settings | plan), destinations=dict(places))
         self.manager = self.new_manager()
 
@@ -141,6 +142,7 @@ class Managed:
                 leases=Leases(store, self.world, shared=False),
                 world=self.world,
                 record=self._record,
+                root_key=lambda: self.root_key,
                 proven=lambda: self.proven,
                 is_test_failed=lambda: self.is_test_failed,
             )

@@ -13,12 +13,16 @@ import trio
 from protocols.instant import DAY, HOUR, MINUTE, SECOND
 from tests.contract.backup.managed import BY, START, Managed, Place
 from tests.contract.backup.samples import fill
-from tests.support.vaults import Vault
+from tests.contract.store.samples import put
+from tests.support.vaults import ROOT_KEY, Vault
 from vault.backup.format import DATA, MANIFEST
+from vault.barrier import KEYRING_ROW
 from vault.crypto.backup_keys import Identity
 from vault.errors import ConflictError, NotFoundError
 from vault.model.backup import BackupState
 from vault.model.backup_runs import CreateBackup, ListBackups, RunOutcome
+from vault.model.records import SystemRow
+from vault.store.tables import SYSTEM
 
 SECONDS_A_DAY = 86_400.0
 
@@ -424,4 +428,83 @@ async def test_what_is_no_manifest_is_read_once_between_backups(managed: Managed
         place.open = counted  # type: ignore[method-assign]
         for _ in range(3):
             await manager.refresh()
-        assert len(opened) == 20
+        assert sum(name.startswith("garbage") for name in opened) == 20
+
+
+async def test_backups_that_somebody_removes_are_missed(managed: Managed) -> None:
+    """One alert; the destination is shown as failed for a day, and a full backup is made."""
+    place = managed.places["one"]
+    async with managed.serving() as manager:
+        await managed.tick()
+        managed.change()
+        managed.world.advance(SECONDS_A_DAY)
+        await managed.tick()
+        managed.events.clear()
+        place.objects.clear()
+        await manager.refresh()
+        (event,) = managed.events
+        assert (event.operation, event.code, event.alert) == (
+            "backup.missing", "backups_missing", True,
+        )  # fmt: skip
+        assert "2 verified backups" in event.rule
+        assert manager.count_failing() == 1
+        run = await managed.tick()
+        assert run is not None
+        assert [(each.destination, each.kind) for each in run.results] == [("one", "full")]
+        assert manager.report().state is BackupState.FAILED
+        (one, two) = (await manager.read_schedule()).destinations
+        assert (one.error_code, two.error_code) == ("backups_missing", "")
+        managed.world.advance(SECONDS_A_DAY)
+        await managed.tick()
+        assert manager.report().state is BackupState.GOOD
+        assert [each.operation for each in managed.events].count("backup.missing") == 1
+
+
+async def test_a_backup_that_is_written_over_is_missed(managed: Managed) -> None:
+    """At the next backup, which reads all manifests again and builds on none of them."""
+    place = managed.places["one"]
+    async with managed.serving():
+        await managed.tick()
+        for name in place.objects:
+            place.objects[name] = b"encrypted by somebody else"
+        managed.world.advance(SECONDS_A_DAY)
+        run = await managed.tick()
+        assert run is not None
+        assert [each.kind for each in run.results] == ["full", "incremental"]
+        assert "backup.missing" in [event.operation for event in managed.events]
+
+
+async def test_what_the_agent_removes_itself_is_not_missed(vault: Vault) -> None:
+    """By retention, on request, and by the retention of another agent."""
+    managed = Managed(vault, {"one": Place()}, keep_count=1, keep_age=DAY)
+    async with managed.serving() as manager:
+        for _ in range(3):
+            await managed.back_up(full=True)
+            managed.world.advance(2 * SECONDS_A_DAY)
+        await managed.back_up(full=True)
+        made = await managed.back_up(full=True)
+        await manager.delete_backup(made.results[0].backup, "one")
+        await manager.refresh()
+    assert "backup.missing" not in [event.operation for event in managed.events]
+
+
+async def test_a_full_backup_is_due_after_a_rekey(managed: Managed) -> None:
+    """Since who has the new root key alone could restore nothing; only then, and once."""
+    async with managed.serving() as manager:
+        await managed.tick()
+        await manager.refresh()
+        assert await managed.tick() is None
+        rekey(managed)
+        await manager.refresh()
+        run = await managed.tick()
+        assert run is not None
+        assert [each.kind for each in run.results] == ["full", "full"]
+        await manager.refresh()
+        assert await managed.tick() is None
+
+
+def rekey(managed: Managed) -> None:
+    """Put another root key in force."""
+    managed.root_key = bytes(reversed(ROOT_KEY))
+    keyring = managed.vault.keyring.encode(managed.root_key)
+    managed.vault.commit(put(SYSTEM, SystemRow(name=KEYRING_ROW, value=keyring)))
