@@ -373,7 +373,11 @@ class BackupManager:
 
         A time that was missed is made up once.
         """
-        if not self._plan.enabled or not self._due():
+        if not self._plan.enabled:
+            return []
+        for name in self._plan.destinations:
+            await self._check_root_key(name)
+        if not self._due():
             return []
         await self._refresh(list(self._plan.destinations))
         return self._due()

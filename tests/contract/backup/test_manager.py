@@ -495,7 +495,6 @@ async def test_a_full_backup_is_due_after_a_rekey(managed: Managed) -> None:
         await manager.refresh()
         assert await managed.tick() is None
         rekey(managed)
-        await manager.refresh()
         run = await managed.tick()
         assert run is not None
         assert [each.kind for each in run.results] == ["full", "full"]
