@@ -40,7 +40,7 @@ _PIECE: Final = 512
 _MAPS: Final = (*range(0x80, 0x90), 0xDE, 0xDF)  # first bytes of a MessagePack map
 
 _NO_MEMORY: Final = "not enough memory"
-"""How Zstandard's `ZSTD_error_memory_allocation` reads; it says nothing of the data."""
+"""In the error of Zstandard when it gets no memory, which says nothing of the data."""
 
 Place: TypeAlias = tuple[int, Key]
 """Of a row in a vault: the position of its table in `TABLES`, and its key."""
