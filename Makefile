@@ -83,6 +83,10 @@ BENCH := .bench/venv/bin/python
 	@$(BENCH) -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
+.PHONY: bench-backups
+bench-backups: setup ## backups of many secrets on each database (SECRETS=100000, BACKEND=sqlite, WORKERS=1)
+	@$(PY) -m loadtests.backups --secrets $(or $(SECRETS),100000) $(if $(BACKEND),--backend $(BACKEND)) $(if $(WORKERS),--workers $(WORKERS))
+
 .PHONY: bench
 bench: .bench/venv/.stamp ## Freehold beside OpenBao in one run (QUICK=1, FULL=1, MILLION=1, POSTGRESQL=1): docs/benchmarks
 	@$(PY) -m compileall -q -x node_modules actors protocols vault ui  # as an installation does

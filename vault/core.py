@@ -38,6 +38,7 @@ from vault.audit.verification import (
 from vault.audit.writer import AuditConfig
 from vault.authn.tokens import Tokens
 from vault.authz.policy_store import PolicyStore
+from vault.backup.destinations.abandonable import AbandonableDestination
 from vault.backup.destinations.factory import open_destination
 from vault.backup.destinations.interface import Destination
 from vault.backup.keys import VaultKeys
@@ -64,7 +65,7 @@ from vault.cluster.leases import (
 from vault.cluster.shared_limits import SharedLimits, run_shared_limits
 from vault.config import Settings
 from vault.config.backup import BackupSettings
-from vault.config.backup_destinations import BackupDestination
+from vault.config.backup_destinations import BackupDestination, LocalDestination
 from vault.control_link.ports import BackupPorts, LinkPorts
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
@@ -538,6 +539,7 @@ def _make_backup_manager(
             counts=parts.metrics.backups,
             proven=tests.proven,
             certificate=tests.certificate,
+            is_test_failed=lambda: tests.has_failed,
             on_made=tests.on_made,
         )
     )
@@ -569,13 +571,19 @@ def _backup_plan(settings: BackupSettings, world: World) -> BackupPlan:
         destinations={each.name: _open_destination(each, world) for each in settings.destinations},
         include_secrets=settings.include_secrets,
         compress=settings.compression,
+        restore_test=settings.restore_test,
     )
 
 
 def _open_destination(config: BackupDestination, world: World) -> Destination:
-    """One that cannot be opened fails its backups, and does not keep the vault sealed."""
+    """One that cannot be opened fails its backups, and does not keep the vault sealed.
+
+    Nor does a folder on a disk that hangs.
+    """
     try:
-        return open_destination(config, world)
+        found = open_destination(config, world)
+        is_folder = isinstance(config, LocalDestination)
+        return AbandonableDestination(found, world) if is_folder else found
     except VaultError as error:
         return UnusableDestination(config.name, error)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from vault.backup.destinations.interface import require_bound
 from vault.errors import ConflictError, NotFoundError
 
 
@@ -33,7 +34,8 @@ class MemoryDestination:
         yield io.BytesIO(self.objects[name])
 
     def names(self) -> list[str]:
-        """All of them."""
+        """All of them, if there are not too many."""
+        require_bound(self.location, len(self.objects))
         return sorted(self.objects)
 
     def remove(self, name: str) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from protocols.instant import DAY, SECOND, parse_rfc3339
-from vault.backup.destinations.interface import Destination
+from vault.backup.destinations.interface import TOO_MANY, Destination
 from vault.backup.format import (
     DATA,
     MAGIC,
@@ -53,6 +53,11 @@ class Entry(msgspec.Struct, frozen=True):
     def created(self) -> int:
         """In Unix nanoseconds; 0 if it cannot be read."""
         return 0 if self.manifest is None else parse_rfc3339(self.manifest.created, "created")
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it builds on no other."""
+        return self.manifest is not None and self.manifest.base is None
 
     @property
     def kept(self) -> KeptBackup:
@@ -102,11 +107,14 @@ class Catalog:
         since. `full`: the newest full one.
         """
         found = (
-            entry
-            for entry in self.verified
-            if entry.created <= now and (not full or _is_full(entry))
+            entry for entry in self.verified if entry.created <= now and (not full or entry.is_full)
         )
         return max(found, key=lambda entry: (entry.created, entry.kept.commits), default=None)
+
+    def with_backup(self, made: Manifest) -> "Catalog":
+        """With one that was made just now."""
+        entry = Entry(made.id, made, signed=True)
+        return Catalog(self.entries | {made.id: entry}, self.orphans)
 
     def base(self, now: int, full_interval: int) -> Manifest | None:
         """What the next backup builds on; None: it is a full one."""
@@ -140,9 +148,9 @@ def read_catalog(
     ids = sorted(name.removesuffix(MANIFEST) for name in names if name.endswith(MANIFEST))
     if len(ids) > most:
         raise ValidationError(
-            "backups_too_many",
+            TOO_MANY,
             f"there are {len(ids)} manifests in {source.location}, at most {most} are looked at: "
-            "move older ones away, or lower backup.retention",
+            "move away those that are not this vault's. A backup can still be restored by its id",
         )
     read = dict(_read_entries(source, keys, known, ids))
     entries = {entry.id: _checked(entry, read, names) for entry in read.values()}
@@ -182,7 +190,7 @@ def _read_entries(
 ) -> Iterator[tuple[str, Entry]]:
     for backup in ids:
         before = known.entries.get(backup)
-        if before is not None and before.signed:
+        if before is not None:
             yield backup, before
             continue
         try:
@@ -240,7 +248,3 @@ def _checked(entry: Entry, entries: dict[str, Entry], names: set[str]) -> Entry:
             else:
                 below = found
     return msgspec.structs.replace(entry, fault=fault) if entry.signed else entry
-
-
-def _is_full(entry: Entry) -> bool:
-    return entry.manifest is not None and entry.manifest.base is None

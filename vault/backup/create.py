@@ -4,9 +4,7 @@ Commits are serial, so every snapshot is the state after one commit, whose stamp
 must have the totals that the stamp says, or there is no backup.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -106,7 +104,6 @@ def create_backup(
         base = None if changed is None else base
         if changed is not None:
             total = sum(map(len, changed.values()))
-        reported = partial(progress, "Backing up rows", total)
         header = Header(
             org=keys.keyring.org,
             vault=keys.keyring.vault,
@@ -122,7 +119,9 @@ def create_backup(
             wraps = wrap_file_key(header, file_key, keys.backup, recipients)
             encoded = encode_header(replace(header, keys=wraps))
             writer = BackupWriter(write, encoded, file_key, compress=compress)
-            content, counts = _write(writer, snapshot, keys, changed, excluded or (), reported)
+            content, counts = _write(
+                writer, snapshot, keys, changed, excluded or (), progress, total
+            )
         notes = [witness.note for witness in read_witnesses("", session)]
     manifest = Manifest(
         org=header.org,
@@ -176,13 +175,14 @@ def _write(  # noqa: PLR0917  # what makes the data object
     keys: VaultKeys,
     changed: dict[str, list[Key]] | None,
     excluded: Iterable[str],
-    progress: Callable[[], AbstractContextManager[Callable[[int], None]]],
+    progress: Progress,
+    total: int | None,
 ) -> tuple[Content, tuple[TableCount, ...]]:
     session = snapshot.session
     totals = TotalsBuilder(keys.anchor)
     counts: list[TableCount] = []
     done = 0
-    with progress() as advance:
+    with progress("Backing up rows", total) as advance:
         for table in TABLES:
             if table.name in excluded:
                 continue
@@ -207,7 +207,11 @@ def _write(  # noqa: PLR0917  # what makes the data object
             if rows or removed:
                 counts.append(TableCount(table.name, rows, removed))
         advance(done % PROGRESS_ROWS)
-    found_totals = totals.totals() if changed is None else sum_rows(session, keys.anchor)
+    if changed is None:
+        found_totals = totals.totals()
+    else:
+        with progress("Checking the totals of all rows", None) as advance:
+            found_totals = sum_rows(session, keys.anchor, advance=advance)
     require_totals(found_totals, snapshot.base, excluded if changed is None else ())
     return writer.finish(), tuple(counts)
 

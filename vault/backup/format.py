@@ -16,7 +16,7 @@ from protocols.signed_note import note_text, sign_note, verifier_key, verify_not
 from vault.crypto.backup_keys import BackupKeys, KeyWrap
 from vault.crypto.digest import DIGEST_SIZE, sha256
 from vault.crypto.note_signing import is_note_signature_valid
-from vault.errors import TamperedError, ValidationError, VaultError
+from vault.errors import TamperedError, UnavailableError, ValidationError, VaultError
 from vault.store.bulk import ORDER
 from vault.store.table import ROW_BYTES
 from vault.store.tables import ACCESS, CHANGES, SECRETS, VERSIONS
@@ -31,6 +31,7 @@ MAX_RECORD: Final = ROW_BYTES + 1024
 MAX_CHAIN: Final = 64
 """Backups that build on each other: a restore has all of them open at once."""
 MAX_WRAPS: Final = 16
+MEMORY_SHORT: Final = "backup_memory"
 
 OLDEST_SCHEMA: Final = 8
 """The migration of the oldest backups that can be restored. One that only adds tables, or columns
@@ -131,6 +132,15 @@ def damaged(what: str) -> TamperedError:
     """The error for a backup that is not as it was written."""
     return TamperedError(
         "backup_damaged", f"{what}. Nothing was restored: use another copy of it, or another backup"
+    )
+
+
+def memory_short(backup: str) -> UnavailableError:
+    """The error for a process that has too little memory to read a backup."""
+    return UnavailableError(
+        MEMORY_SHORT,
+        f"there is too little memory to read backup {backup}, so it was not checked: give the "
+        "process about 64 MiB more, and try again",
     )
 
 

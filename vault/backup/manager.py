@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import trio
@@ -21,11 +21,11 @@ from actors import World
 from protocols import json_text
 from protocols.cron import next_time
 from protocols.errors import locate
-from protocols.instant import SECOND, rfc3339
+from protocols.instant import DAY, SECOND, rfc3339
 from vault.audit.record import AuditEvent
 from vault.backup.catalog import Catalog, Entry, read_catalog
 from vault.backup.create import create_backup
-from vault.backup.destinations.interface import Destination
+from vault.backup.destinations.interface import TOO_MANY, Destination
 from vault.backup.format import Manifest, require_id
 from vault.backup.keys import VaultKeys, open_keyring
 from vault.backup.recover import BackupSecret, read_backup_secrets
@@ -39,11 +39,13 @@ from vault.backup.restore import (
 from vault.backup.retention import removable, useless
 from vault.backup.runs import (
     MADE,
+    MISSING,
     RESTORED,
     VALIDATED,
     Run,
     RunHistory,
     SecretWriter,
+    missing_event,
     restored_page,
     run_event,
     run_id,
@@ -53,12 +55,14 @@ from vault.backup.schedule import (
     Failures,
     attempt_time,
     is_late,
+    is_test_missing,
     judge,
 )
 from vault.backup.threads import run_backup_work
 from vault.backup.watched import WatchedDestination, ignore_progress
 from vault.cluster.leases import BACKUP, Leases
 from vault.crypto.backup_keys import Recipient
+from vault.crypto.digest import sha256
 from vault.errors import (
     AuthenticationError,
     ConflictError,
@@ -109,6 +113,8 @@ READING_THREADS: Final = 2
 which do not wait for those who ask."""
 FAILURES_ROW: Final = "backup-failures"
 
+MISSING_SHOWN: Final = DAY
+"""For how long a destination that has lost backups is shown as failed."""
 SCHEDULE_TIMES: Final = 50
 """Times of the schedule that are looked at for the longest pause between two."""
 
@@ -130,16 +136,17 @@ class BackupPlan:
     destinations: Mapping[str, Destination]
     include_secrets: bool = True
     compress: bool = True
+    restore_test: str = "30 3 * * *"
 
 
 @dataclass(frozen=True)
 class BackupParts:
     """What the manager works with.
 
-    `proven`: when the newest full backup that was restored as a test was made, in Unix nanoseconds;
-    None: nothing tests. `on_made`: after each backup, with its destination and manifest.
-    `certificate`: the newest one of a destination's backup. `root_key` in force opens the keyring
-    of a backup. `node`: the id of this agent, of which the ids of its runs tell.
+    `root_key` is the one in force. `proven`: when the newest backup that was restored as a test was
+    made, in Unix nanoseconds; None: nothing tests. `is_test_failed`: whether the last test failed.
+    `on_made`: after each backup, with its destination and manifest. `certificate`: the newest one
+    of a destination's backup. `node`: the id of this agent, of which the ids of its runs tell.
     """
 
     plan: BackupPlan
@@ -156,6 +163,7 @@ class BackupParts:
     certificate: Callable[[str, str], StoredCertificate | None] = field(
         default=lambda _destination, _backup: None
     )
+    is_test_failed: Callable[[], bool] = field(default=lambda: False)
     on_made: Callable[[str, Manifest], None] = field(default=lambda _destination, _manifest: None)
 
 
@@ -171,6 +179,10 @@ class BackupManager:
         self._catalogs: dict[str, Catalog] = {}
         self._faults: dict[str, DestinationFault] = {}
         self._failures: dict[str, Failures] = {}
+        self._removed: set[tuple[str, str]] = set()  # by this process, at a destination
+        self._missing: dict[str, _Missing] = {}
+        self._opens: dict[tuple[str, str], bytes] = {}  # backups that open with a root key (hash)
+        self._outdated: set[str] = set()  # destinations whose newest one opens with an older key
         self._orphans: dict[tuple[str, str], int] = {}  # since when they are seen
         self._since = parts.world.now()
         self._threads = trio.CapacityLimiter(THREADS)
@@ -324,6 +336,7 @@ class BackupManager:
             raise ConflictError(
                 "backup_needed", f"{users[-1]} builds on it: delete that one before", by=users
             )
+        self._removed.add((name, backup))
         await self._read(name, partial(remove_backup, backup=backup, keys=self._parts.keys))
         await self._refresh([name])
         return entry.stored(name)
@@ -374,13 +387,32 @@ class BackupManager:
         proven = self._parts.proven()
         state = judge(
             enabled=plan.enabled,
-            failed=any(self._failures_of(name).count for name in plan.destinations),
+            failed=any(
+                self._failures_of(name).count or self._missing_at(name, now)
+                for name in plan.destinations
+            ),
             late=self.is_late(),
             proven=proven,
             newest_full=self._newest_full(),
         )
         count = sum(len(catalog.verified) for catalog in catalogs)
         return BackupReport(state, max(newest, default=0), proven or 0, count)
+
+    def _newest_to_test(self, catalog: Catalog, now: int) -> int:
+        """When the newest full backup was made whose restore test is missing unless it has one.
+
+        After a test that failed it is the newest of all: it need not be waited for.
+        """
+        cron, is_failed = self._plan.restore_test, self._parts.is_test_failed()
+        times = [entry.created for entry in catalog.verified if entry.is_full]
+        return max(
+            (
+                made
+                for made in times
+                if made <= now and (is_failed or is_test_missing(cron, made, now))
+            ),
+            default=0,
+        )
 
     def known_report(self) -> BackupReport | None:
         """As `report`; None until the destinations were looked at."""
@@ -402,13 +434,10 @@ class BackupManager:
         return bool(self._plan.enabled and proven is not None and proven < self._newest_full())
 
     def _newest_full(self) -> int:
-        """When the newest full backup was made; 0: there is none."""
+        """As `_newest_to_test`, of all destinations."""
         now = self._world.now()
-        full = (
-            _created(self._catalogs.get(name, Catalog()).newest(now, full=True))
-            for name in self._plan.destinations
-        )
-        return max(full, default=0)
+        catalogs = (self._catalogs.get(name, Catalog()) for name in self._plan.destinations)
+        return max((self._newest_to_test(catalog, now) for catalog in catalogs), default=0)
 
     def period_seconds(self) -> int:
         """The longest time between two backups by the schedule; 0 without one."""
@@ -434,15 +463,23 @@ class BackupManager:
         return max(((now - one) / SECOND for one in newest if one), default=0.0)
 
     def count_failing(self) -> int:
-        """How many destinations have failed at the last run."""
-        return sum(self._failures_of(name).count > 0 for name in self._plan.destinations)
+        """How many destinations have failed at the last run, or have lost backups lately."""
+        now = self._world.now()
+        return sum(
+            self._failures_of(name).count > 0 or self._missing_at(name, now) is not None
+            for name in self._plan.destinations
+        )
 
     async def find_due(self) -> list[str]:
         """The destinations that are due for a scheduled backup, by a new look at them.
 
         A time that was missed is made up once.
         """
-        if not self._plan.enabled or not self._due():
+        if not self._plan.enabled:
+            return []
+        for name in self._plan.destinations:
+            await self._check_root_key(name)
+        if not self._due():
             return []
         await self._refresh(list(self._plan.destinations), own=True)
         return self._due()
@@ -450,6 +487,8 @@ class BackupManager:
     async def refresh(self) -> None:
         """Look at all destinations, for what is reported of them."""
         await self._refresh(list(self._plan.destinations), own=True)
+        for name in self._plan.destinations:
+            await self._check_root_key(name)
         self._is_known = True
 
     # Runs.
@@ -516,7 +555,9 @@ class BackupManager:
             for name in names:
                 run.begin(name)
                 try:
-                    result = await self._back_up(run, name, full=full)
+                    is_full = full or name in self._outdated
+                    result = await self._back_up(run, name, full=is_full)
+                    self._outdated.discard(name)
                 except Exception as error:  # noqa: BLE001  # the other destinations go on
                     failure = _failure(run, error)
                     result = RunResult(
@@ -529,8 +570,19 @@ class BackupManager:
             nursery.cancel_scope.cancel()
 
     async def _back_up(self, run: Run, name: str, *, full: bool) -> RunResult:
-        """One destination: its catalog, a backup, and what retention removes."""
-        catalog = await self._read_catalog(name, Catalog(), own=True)
+        """One destination: its catalog, a backup, and what retention removes.
+
+        Who fills a destination with objects must not prevent backups: where there are too many to
+        look at, a full one is made, nothing is removed, and the destination is shown as failed.
+        """
+        crowded: VaultError | None = None
+        try:
+            catalog = await self._read_catalog(name, Catalog(), own=True)
+        except ValidationError as error:
+            if error.code != TOO_MANY:
+                raise
+            crowded, catalog = error, self._catalogs.get(name, Catalog())
+            full = True
         now, backup = self._world.now(), self._world.new_request_id()
         base = None if full else catalog.base(now, self._plan.full_interval)
         backend = self._parts.backend
@@ -561,6 +613,11 @@ class BackupManager:
             bytes=made.size,
         )
         self._parts.counts.made += 1
+        if crowded is not None:
+            self._catalogs[name] = catalog.with_backup(made)
+            await self._note_failure(name, crowded)
+            self._parts.on_made(name, made)
+            return run.made
         await self._note_success(name)
         removed = await self._apply_retention(run, name)
         self._parts.on_made(name, made)
@@ -593,6 +650,7 @@ class BackupManager:
                 now=now,
                 held={each.base for each in incomplete if each not in gone},
             )
+            self._removed.update((name, each.id) for each in gone)
             seen = self._note_orphans(name, catalog, now)
             work = partial(clean_up, gone=gone, orphans=seen, keys=self._parts.keys, now=now)
             removed = await self._read(name, work, own=True)
@@ -817,8 +875,67 @@ class BackupManager:
             self._faults[name] = DestinationFault(name, error.code, error.message)
             raise
         self._faults.pop(name, None)
-        self._catalogs[name] = found
+        before, self._catalogs[name] = self._catalogs.get(name, Catalog()), found
+        await self._note_missing(name, before, found)
         return found
+
+    async def _note_missing(self, name: str, before: Catalog, found: Catalog) -> None:
+        """Raise an alert for verified backups that are gone, or are no longer verified.
+
+        What this process has removed, and what the retention of another agent may have removed, is
+        not missing.
+        """
+        now, there = self._world.now(), {entry.id for entry in found.verified}
+        gone = {entry.id for entry in before.verified if entry.id not in there}
+        gone -= {backup for place, backup in self._removed if place == name}
+        self._removed -= {(name, backup) for backup in before.entries if backup not in there}
+        if gone:
+            kept = [entry.kept for entry in before.verified]
+            plan = self._plan
+            expired = removable(kept, count=plan.keep_count, age=plan.keep_age, now=now)
+            gone -= {each.id for each in expired}
+        if not gone:
+            return
+        missing = _Missing(now, len(gone), max(gone))
+        self._missing[name] = missing
+        log.warning("backups at %s: %s", name, missing.message)
+        try:
+            await self._parts.record(missing_event(self._world.new_request_id(), name, missing))
+        except VaultError as error:
+            log.warning("the missing backups are not on the audit log: %s", error.message)
+
+    def _missing_at(self, name: str, now: int) -> "_Missing | None":
+        """What is missing since less than a day."""
+        found = self._missing.get(name)
+        return found if found is not None and now - found.since < MISSING_SHOWN else None
+
+    async def _check_root_key(self, name: str) -> None:
+        """Find out whether the newest backup opens with the root key in force.
+
+        After a rekey it does not, and a backup is due at once: who has the new key alone could
+        restore nothing.
+        """
+        newest = self._catalogs.get(name, Catalog()).newest(self._world.now())
+        if newest is None:
+            self._outdated.discard(name)
+            return
+        root_key = self._parts.root_key()
+        place, fingerprint = (name, newest.id), sha256(root_key)
+        if self._opens.get(place) != fingerprint:
+            try:
+                header = await self._read(
+                    name, partial(read_backup_header, backup=newest.id), own=True
+                )
+                open_keyring(header, root_key)
+            except AuthenticationError:
+                self._outdated.add(name)
+                return
+            except VaultError as error:
+                log.info("the newest backup at %s cannot be looked at: %s", name, error.message)
+                return
+            self._opens = {key: one for key, one in self._opens.items() if key[0] != name}
+            self._opens[place] = fingerprint
+        self._outdated.discard(name)
 
     async def _read(self, name: str, work: Callable[[Destination], T], *, own: bool = False) -> T:
         """What `work` makes of a destination, in a thread."""
@@ -846,13 +963,15 @@ class BackupManager:
 
     def _attempt(self, name: str, now: int) -> int:
         newest = _created(self._catalogs.get(name, Catalog()).newest(now))
+        if name in self._outdated:
+            newest = 0
         return attempt_time(
             self._plan.schedule, newest, self._failures_of(name), since=self._since, now=now
         )
 
     def _destination_state(self, name: str, now: int) -> DestinationState:
         catalog, failures = self._catalogs.get(name, Catalog()), self._failures_of(name)
-        fault = self._faults.get(name)
+        fault = self._faults.get(name) or self._missing_at(name, now)
         newest = _created(catalog.newest(now))
         return DestinationState(
             name=name,
@@ -865,6 +984,23 @@ class BackupManager:
             failed=failures.last,
             error_code=fault.code if fault is not None else failures.code,
             error=fault.message if fault is not None else failures.message,
+        )
+
+
+class _Missing(NamedTuple):
+    """Backups that somebody else has removed or changed. `since`: Unix nanoseconds."""
+
+    since: int
+    number: int
+    last: str
+    code: str = MISSING
+
+    @property
+    def message(self) -> str:
+        """For a person."""
+        return (
+            f"{self.number} verified backups are gone or were changed, {self.last} among them, and "
+            "the agent has not removed them: see who can write there, and keep what is left"
         )
 
 

@@ -24,7 +24,7 @@ from protocols import json_text
 from protocols.errors import ApiError, locate
 from vault.backup.certificate import milliseconds
 from vault.backup.destinations.directory import LocalDirectory
-from vault.backup.format import TABLES, TableCount, damaged
+from vault.backup.format import MEMORY_SHORT, TABLES, TableCount, damaged
 from vault.backup.keys import VaultKeys, open_keyring
 from vault.backup.offline import parse_identity
 from vault.backup.restore import (
@@ -126,6 +126,8 @@ def main() -> None:
     except MemoryError:
         os._exit(EXIT_MEMORY)
     except ApiError as error:
+        if error.code == MEMORY_SHORT:
+            os._exit(EXIT_MEMORY)
         _require_memory()
         answer = ProofAnswer(failure=ProofFailure(error.type.value, error.code, error.message))
     except Exception as error:  # noqa: BLE001  # the process ends; its text could hold a secret

@@ -21,6 +21,7 @@ from vault.backup.format import (
     TableCount,
     damaged,
     decode_header,
+    memory_short,
 )
 from vault.backup.writer import LENGTH
 from vault.crypto.aead import TAG_SIZE
@@ -37,6 +38,9 @@ _PIECE: Final = 512
 """Compressed bytes that are decompressed at a time. 4 of them become at most 128 KiB (RFC 8878,
 3.1.1.2), so what comes of a piece is at most 16 MiB, whoever made it."""
 _MAPS: Final = (*range(0x80, 0x90), 0xDE, 0xDF)  # first bytes of a MessagePack map
+
+_NO_MEMORY: Final = "not enough memory"
+"""In the error of Zstandard when it gets no memory, which says nothing of the data."""
 
 Place: TypeAlias = tuple[int, Key]
 """Of a row in a vault: the position of its table in `TABLES`, and its key."""
@@ -187,7 +191,9 @@ class BackupReader:
                     raise self._damaged("goes on behind its end")
                 try:
                     piece = decompressor.decompress(chunk[start : start + _PIECE])
-                except zstandard.ZstdError:
+                except zstandard.ZstdError as error:
+                    if _NO_MEMORY in str(error):
+                        raise memory_short(self._manifest.id) from None
                     raise self._damaged("does not decompress") from None
                 if piece:
                     yield piece

@@ -71,6 +71,7 @@ class RestoreTests:
         self._parts = parts
         self._known: dict[str, dict[str, SignedCertificate | None]] = {}
         self._attempted: dict[str, int] = {}
+        self._failed: set[str] = set()
         self._looked = -REFRESH_SECONDS
         self.look_at_once = Trigger()
         """For the job `refresh`: what is proven is reported from the start."""
@@ -113,6 +114,11 @@ class RestoreTests:
             sha256=newest.digest,
         )
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last test of a destination failed, here."""
+        return bool(self._failed)
+
     def on_made(self, _destination: str, _manifest: Manifest) -> None:
         """A backup was made here: if it is the first one, it is tested at once."""
         self._looked = -REFRESH_SECONDS
@@ -153,9 +159,11 @@ class RestoreTests:
             signed = await self._in_thread(lambda progress: self._prove(name, backup, progress))
         except VaultError as error:
             self._attempted[name] = world.now()
+            self._failed.add(name)
             log.warning("the restore test at %s failed: %s", name, error)
             await parts.record(_event(world.new_request_id(), name, backup, error))
             return None
+        self._failed.discard(name)
         self._known.setdefault(name, {})[signed.name] = signed
         await parts.record(_event(world.new_request_id(), name, backup, signed))
         return signed

@@ -28,6 +28,9 @@ MADE: Final = "backup.made"
 VALIDATED: Final = "backup.validated"
 RESTORED: Final = "backup.restored"
 """The operations of the audit records of a run's end, one for each destination."""
+MISSING_OPERATION: Final = "backup.missing"
+MISSING: Final = "backups_missing"
+SERVICE: Final = "service:backup"
 MAX_RUNS: Final = 100
 """Runs that are remembered, until the vault is sealed."""
 MAX_DETAILED: Final = 4
@@ -193,6 +196,40 @@ def restored_page(run: Run, asked: ListRestored, by: str) -> RestoredPage:
     return RestoredPage(
         secrets=tuple(run.secrets[name] for name in page),
         cursor=page[-1] if len(names) > len(page) else "",
+    )
+
+
+class MissingBackups(Protocol):
+    """What is missing at a destination."""
+
+    @property
+    def number(self) -> int:
+        """How many."""
+
+    @property
+    def last(self) -> str:
+        """The id of one."""
+
+
+def missing_event(request_id: str, destination: str, missing: MissingBackups) -> AuditEvent:
+    """The alert for backups that the agent has not removed and that are gone."""
+    return AuditEvent(
+        request_id=request_id,
+        phase="outcome",
+        operation=MISSING_OPERATION,
+        path=f"sys/backups/{missing.last}",
+        capability="",
+        actor_id=SERVICE,
+        actor_name=SERVICE,
+        method="service",
+        credential="",
+        ip="",
+        user_agent="",
+        dialect="service",
+        result="failed",
+        code=MISSING,
+        rule=f"at {destination}: {missing.number} verified backups are gone or were changed",
+        alert=True,
     )
 
 

@@ -11,7 +11,7 @@ from vault.model.backup import BackupState
 FIRST_RETRY: Final = MINUTE
 LONGEST_RETRY: Final = HOUR
 LATENESS: Final = HOUR
-"""How long after its time a backup counts as late."""
+"""How long after its time a backup counts as late, and a restore test as missing."""
 _MOST_DOUBLINGS: Final = 10
 
 
@@ -54,12 +54,21 @@ def is_late(cron: str, newest: int, *, since: int, now: int) -> bool:
     return now > scheduled_time(cron, newest, since) + LATENESS
 
 
+def is_test_missing(cron: str, made: int, now: int) -> bool:
+    """Whether a backup of the time `made` should have been restored as a test by now.
+
+    `cron` is the schedule of the tests.
+    """
+    return now > next_time(cron, made) + LATENESS
+
+
 def judge(
     *, enabled: bool, failed: bool, late: bool, proven: int | None, newest_full: int
 ) -> BackupState:
     """The worst that applies.
 
-    `proven`: when the newest full backup that was restored as a test was made; None: nothing tests.
+    `proven`: when the newest backup that was restored as a test was made; None: nothing tests.
+    `newest_full`: when the newest full backup was made that should have been tested.
     """
     if not enabled:
         return BackupState.OFF

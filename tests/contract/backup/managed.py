@@ -125,6 +125,9 @@ class Managed:
             "keep_age": 30 * DAY,
             "recipients": (),
         }
+        self.proven: int | None = None  # what was restored as a test; None: nothing tests
+        self.is_test_failed = False
+        self.root_key = ROOT_KEY
         self.plan = BackupPlan(**(settings | plan), destinations=dict(places))
         self.manager = self.new_manager()
 
@@ -141,7 +144,9 @@ class Managed:
                 world=self.world,
                 record=self._record,
                 node=NODE,
-                root_key=lambda: ROOT_KEY,
+                root_key=lambda: self.root_key,
+                proven=lambda: self.proven,
+                is_test_failed=lambda: self.is_test_failed,
             )
         )
 

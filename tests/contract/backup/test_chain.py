@@ -1,18 +1,25 @@
 """Whatever is changed between them, a chain of backups restores to what the vault was at each."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.backup.samples import back_up, restore
+from tests.contract.backup.samples import CREATED, back_up, fill, restore
 from tests.contract.store.samples import put, remove, secret, user
 from tests.support.databases import make_backend
 from tests.support.vaults import Vault, contents, require_whole
+from vault.backup.create import create_backup
+from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.format import Manifest
+from vault.backup.keys import VaultKeys
 from vault.model.records import AccessRow
+from vault.seal.anchor.row_totals import ADVANCE_ROWS
 from vault.store.tables import ACCESS, SECRETS, USERS
 from vault.store.transaction import StoreTx
 
@@ -79,3 +86,36 @@ def test_each_is_what_was(tmp_path: Path, operations: list[tuple[str, str, int]]
             target.close()
         for table in (SECRETS, USERS, ACCESS):
             assert found[table.name] == wanted[table.name]
+
+
+def test_an_incremental_backup_can_be_ended_while_it_checks_totals(
+    tmp_path: Path,
+) -> None:
+    """Which reads all rows, however few have changed."""
+    vault = Vault(f"sqlite:///{tmp_path}/vault.db")
+
+    @contextmanager
+    def ending(what: str, _total: int | None) -> Iterator[Callable[[int], None]]:
+        def advance(_count: int) -> None:
+            if "totals" in what:
+                raise RuntimeError(what)
+
+        yield advance
+
+    with vault.opened():
+        fill(vault, 3)
+        rows = [secret(f"secret/more-{number}") for number in range(ADVANCE_ROWS)]
+        vault.commit(*(put(SECRETS, row) for row in rows))
+        base = back_up(vault, tmp_path / "backups", "full")
+        vault.commit(put(SECRETS, secret("secret/new")))
+        with pytest.raises(RuntimeError):
+            create_backup(
+                vault.backend,
+                LocalDirectory(tmp_path / "backups"),
+                VaultKeys(vault.keyring),
+                backup="next",
+                created=CREATED,
+                progress=ending,
+                base=base,
+            )
+    assert not [each for each in (tmp_path / "backups").iterdir() if "next" in each.name]

@@ -4,9 +4,10 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import pytest
 import trio
@@ -16,16 +17,20 @@ from msgspec.structs import replace
 from protocols.instant import DAY, HOUR, MINUTE, SECOND, rfc3339
 from tests.contract.backup.managed import BY, START, Managed, Place, ThreadWorld
 from tests.contract.backup.samples import fill
+from tests.contract.store.samples import put
 from tests.support.databases import make_backend
-from tests.support.vaults import Vault
+from tests.support.vaults import ROOT_KEY, Vault
 from vault.backup.certificate import Phases, RestoreCertificate, write_certificate
 from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.format import DATA, MANIFEST, sign_manifest
 from vault.backup.keys import VaultKeys
+from vault.barrier import KEYRING_ROW
 from vault.crypto.backup_keys import Identity
 from vault.errors import ConflictError, NotFoundError
 from vault.model.backup import BackupState
 from vault.model.backup_runs import CreateBackup, ListBackups, RunOutcome
+from vault.model.records import SystemRow
+from vault.store.tables import SYSTEM
 
 SECONDS_A_DAY = 86_400.0
 
@@ -536,3 +541,146 @@ async def test_pages_have_each_backup_once(managed: Managed) -> None:
             if not cursor:
                 break
     assert len(found) == len(set(found)) == 8
+
+
+async def test_a_full_backup_is_unproven_when_its_restore_test_is_missing(
+    managed: Managed,
+) -> None:
+    """Not before the test was due, and an hour more; at once after one that failed."""
+    managed.proven = 0
+    async with managed.serving() as manager:
+        await managed.tick()
+        assert manager.report().state is BackupState.GOOD
+        managed.is_test_failed = True
+        assert manager.report().state is BackupState.UNPROVEN
+        managed.is_test_failed = False
+        managed.world.advance(SECONDS_A_DAY + 5 * 3600)
+        await managed.tick()
+        assert manager.report().state is BackupState.UNPROVEN
+        managed.proven = managed.world.now()
+        assert manager.report().state is BackupState.GOOD
+
+
+async def test_objects_of_somebody_else_do_not_prevent_backups(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With too many to look at a full one is made once, and the destination is shown as failed."""
+    monkeypatch.setattr("vault.backup.destinations.interface.MAX_OBJECTS", 50)
+    place = managed.places["one"]
+    async with managed.serving() as manager:
+        await managed.tick()
+        place.objects |= {f"garbage-{number}": b"" for number in range(100)}
+        for kind in ("full", "full"):
+            managed.world.advance(SECONDS_A_DAY)
+            run = await managed.tick()
+            assert run is not None
+            assert run.outcome is RunOutcome.SUCCEEDED
+            assert [each.kind for each in run.results] == [kind, "incremental"]
+            assert manager.report().state is BackupState.FAILED
+            for _ in range(3):
+                managed.world.advance(3600.0)
+                assert await managed.tick() is None
+        (one, _) = (await manager.read_schedule()).destinations
+        assert one.error_code == "backups_too_many"
+        for name in [each for each in place.objects if each.startswith("garbage")]:
+            del place.objects[name]
+        managed.world.advance(SECONDS_A_DAY)
+        run = await managed.tick()
+        assert run is not None
+        assert manager.report().state is BackupState.GOOD
+
+
+async def test_what_is_no_manifest_is_read_once_between_backups(managed: Managed) -> None:
+    """Each look at a destination costs nothing more for what somebody else has put there."""
+    place, opened = managed.places["one"], list[str]()
+    read = place.open
+
+    def counted(name: str) -> AbstractContextManager[BinaryIO]:
+        opened.append(name)
+        return read(name)
+
+    async with managed.serving() as manager:
+        await managed.tick()
+        place.objects |= {f"garbage-{number}{MANIFEST}": b"x" for number in range(20)}
+        place.open = counted  # type: ignore[method-assign]
+        for _ in range(3):
+            await manager.refresh()
+        assert sum(name.startswith("garbage") for name in opened) == 20
+
+
+async def test_backups_that_somebody_removes_are_missed(managed: Managed) -> None:
+    """One alert; the destination is shown as failed for a day, and a full backup is made."""
+    place = managed.places["one"]
+    async with managed.serving() as manager:
+        await managed.tick()
+        managed.change()
+        managed.world.advance(SECONDS_A_DAY)
+        await managed.tick()
+        managed.events.clear()
+        place.objects.clear()
+        await manager.refresh()
+        (event,) = managed.events
+        assert (event.operation, event.code, event.alert) == (
+            "backup.missing", "backups_missing", True,
+        )  # fmt: skip
+        assert "2 verified backups" in event.rule
+        assert manager.count_failing() == 1
+        run = await managed.tick()
+        assert run is not None
+        assert [(each.destination, each.kind) for each in run.results] == [("one", "full")]
+        assert manager.report().state is BackupState.FAILED
+        (one, two) = (await manager.read_schedule()).destinations
+        assert (one.error_code, two.error_code) == ("backups_missing", "")
+        managed.world.advance(SECONDS_A_DAY)
+        await managed.tick()
+        assert manager.report().state is BackupState.GOOD
+        assert [each.operation for each in managed.events].count("backup.missing") == 1
+
+
+async def test_a_backup_that_is_written_over_is_missed(managed: Managed) -> None:
+    """At the next backup, which reads all manifests again and builds on none of them."""
+    place = managed.places["one"]
+    async with managed.serving():
+        await managed.tick()
+        for name in place.objects:
+            place.objects[name] = b"encrypted by somebody else"
+        managed.world.advance(SECONDS_A_DAY)
+        run = await managed.tick()
+        assert run is not None
+        assert [each.kind for each in run.results] == ["full", "incremental"]
+        assert "backup.missing" in [event.operation for event in managed.events]
+
+
+async def test_what_the_agent_removes_itself_is_not_missed(vault: Vault) -> None:
+    """By retention, on request, and by the retention of another agent."""
+    managed = Managed(vault, {"one": Place()}, keep_count=1, keep_age=DAY)
+    async with managed.serving() as manager:
+        for _ in range(3):
+            await managed.back_up(full=True)
+            managed.world.advance(2 * SECONDS_A_DAY)
+        await managed.back_up(full=True)
+        made = await managed.back_up(full=True)
+        await manager.delete_backup(made.results[0].backup, "one")
+        await manager.refresh()
+    assert "backup.missing" not in [event.operation for event in managed.events]
+
+
+async def test_a_full_backup_is_due_after_a_rekey(managed: Managed) -> None:
+    """Since who has the new root key alone could restore nothing; only then, and once."""
+    async with managed.serving() as manager:
+        await managed.tick()
+        await manager.refresh()
+        assert await managed.tick() is None
+        rekey(managed)
+        run = await managed.tick()
+        assert run is not None
+        assert [each.kind for each in run.results] == ["full", "full"]
+        await manager.refresh()
+        assert await managed.tick() is None
+
+
+def rekey(managed: Managed) -> None:
+    """Put another root key in force."""
+    managed.root_key = bytes(reversed(ROOT_KEY))
+    keyring = managed.vault.keyring.encode(managed.root_key)
+    managed.vault.commit(put(SYSTEM, SystemRow(name=KEYRING_ROW, value=keyring)))

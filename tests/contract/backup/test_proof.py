@@ -17,6 +17,7 @@ import pytest
 
 from actors.world import SystemWorld
 from protocols.instant import SECOND, parse_rfc3339
+from tests.acceptance.workers.waiting import await_true
 from tests.contract.backup.samples import CREATED, back_up, ignored
 from tests.contract.store.samples import put, secret, version
 from tests.support.databases import SERVERS, shared_server
@@ -382,7 +383,8 @@ def test_process_that_hangs(place: Place, ends: str) -> None:
     error = place.refused(limits=ProofLimits(seconds=1.0, command=command))
     assert error.code == "backup_proof_stopped"
     assert "longer than 1 s" in error.message
-    assert not any(is_running(int(pid)) for pid in pids.read_text().split())
+    # What it has started is killed with it; the kernel may take a moment.
+    await_true(lambda: not any(is_running(int(pid)) for pid in pids.read_text().split()))
 
 
 def test_process_that_goes_on_without_output(place: Place) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Final, NamedTuple, Protocol
 
-from vault.errors import ConflictError, NotFoundError, UnavailableError
+from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 
 MAX_OBJECTS: Final = 100_000
 """A place with more objects is refused: it is listed in memory."""
+TOO_MANY: Final = "backups_too_many"
 ABANDONED: Final = 24 * 3600 * 10**9
 """Nanoseconds without a new part after which an upload is taken for a dead process's.
 
@@ -92,9 +93,10 @@ def locked(location: str, name: str, until: str) -> ConflictError:
 
 
 def require_bound(location: str, count: int) -> None:
-    """Raise `UnavailableError` for a listing that is too long."""
+    """Raise `ValidationError` (`backups_too_many`) for a listing that is too long."""
     if count > MAX_OBJECTS:
-        raise unavailable(
-            location,
-            f"there are more than {MAX_OBJECTS} objects: give backups a place of their own",
+        raise ValidationError(
+            TOO_MANY,
+            f"there are more than {MAX_OBJECTS} objects in {location}: move away what is not of "
+            "backups. A backup can still be restored by its id",
         )

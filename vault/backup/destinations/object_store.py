@@ -39,6 +39,8 @@ T = TypeVar("T")
 MakeStore: TypeAlias = Callable[[Mapping[str, str]], "ObjectStore"]
 """Opens the bucket; each request of it has these headers, which are signed."""
 
+_MOST_UPLOADS: Final = 100
+"""Unfinished uploads that one backup looks at: somebody else may have put more there."""
 _PAGE: Final = 1000
 _BEHIND_PARTS: Final = f"{parts.FOLDER}0"  # the first name behind all that are in the folder
 _RETAIN_UNTIL: Final = "retain-until"
@@ -228,7 +230,7 @@ class ObjectStoreDestination:
         if not folders:
             return
         whole = set(self.names())
-        for folder in folders:
+        for folder in folders[:_MOST_UPLOADS]:
             if folder.rpartition("/")[2] in whole:
                 continue
             # Listed twice: who can write there could fill the memory with names.

@@ -30,7 +30,7 @@ from vault.backup.destinations.interface import (
     unavailable,
 )
 from vault.backup.destinations.retries import Retries, TransientError, check_cancelled
-from vault.errors import NotFoundError, VaultError
+from vault.errors import NotFoundError, ValidationError, VaultError
 
 T = TypeVar("T")
 
@@ -87,7 +87,8 @@ class SftpDestination:
             self._make_folder()
             if self._run(partial(_is_there, path=target)):
                 raise exists(self._location, name)
-            self._remove_abandoned()
+            with suppress(ValidationError):  # too many files of somebody else
+                self._remove_abandoned()
             upload = _Upload(part, self._part_size, self._run)
             try:
                 yield upload.write

@@ -10,6 +10,7 @@ Whoever saw totals could combine old rows into the same sum, so they are kept se
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, Final, Self, TypeAlias
 
 import msgspec
@@ -29,6 +30,8 @@ _MODULUS: Final = 1 << (8 * SUM_SIZE)
 GUARDED_TABLES: Final = tuple(table for table in ALL if table.is_guarded)
 SEARCHED_TABLES: Final = tuple(table for table in GUARDED_TABLES if table.secondary)
 """Those whose rows are found by other columns than their key, which are in no total."""
+ADVANCE_ROWS: Final = 1024
+"""Rows that are counted between two calls of `advance`."""
 COMMIT_STAMP_ROW: Final = "mark"
 """Of `SYSTEM`: it holds the totals, so it is in none."""
 _RowEncoder: TypeAlias = Callable[[Table[Any], Key, bytes], bytes]
@@ -93,12 +96,19 @@ class TotalsBuilder:
 
 
 def sum_rows(
-    session: StoreSession, keys: AnchorKeys, rows: RowIndexBuilder | None = None
+    session: StoreSession,
+    keys: AnchorKeys,
+    rows: RowIndexBuilder | None = None,
+    *,
+    advance: Callable[[int], None] | None = None,
 ) -> RowTotals:
     """The totals of what is stored: reads key and MAC of every authority row, and `SYSTEM`.
 
-    The authority rows are added to `rows`.
+    The authority rows are added to `rows`. `advance` is called now and then with the number of
+    further rows; it may raise, to end it.
     """
+    if advance is not None:
+        return _count(session, keys, _advancing(advance))
     if rows is None:
         return _count(session, keys, _encode_row)
     add = rows.add
@@ -108,6 +118,17 @@ def sum_rows(
         return _encode_row(table, key, mac)
 
     return _count(session, keys, stamp)
+
+
+def _advancing(advance: Callable[[int], None]) -> _RowEncoder:
+    numbers = count(1)
+
+    def stamp(table: Table[Any], key: Key, mac: bytes) -> bytes:
+        if next(numbers) % ADVANCE_ROWS == 0:
+            advance(ADVANCE_ROWS)
+        return _encode_row(table, key, mac)
+
+    return stamp
 
 
 def require_searched_rows(

@@ -148,6 +148,7 @@ def test_every_operation_of_the_agent_has_its_word():
         *("sys.nodes.list", "sys.nodes.forget"),
         *(f"backup.{name}" for name in ("list", "read", "create", "validate", "delete")),
         *("backup.schedule", "backup.runs.list", "backup.runs.read", "backup.runs.cancel"),
+        *("backup.restore", "backup.runs.secrets"),
         *("secret.changes", "secret.acknowledge", "rotation.policy.write", "rotation.overview"),
         *(f"rotation.{name}" for name in ("list", "plan", "read", "begin", "step", "pause")),
         *("rotation.resume", "rotation.undo"),

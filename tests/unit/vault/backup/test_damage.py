@@ -1,6 +1,9 @@
 """Whatever is done to a backup, it is refused; by the program, and by the verifier without it."""
 
 import io
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,9 +31,15 @@ from vault.backup.format import (
     sign_manifest,
     verify_manifest,
 )
-from vault.backup.keys import VaultKeys, wrap_file_key
+from vault.backup.keys import VaultKeys, unwrap_file_key, wrap_file_key
 from vault.backup.reader import BackupReader, encode_removal, read_header
-from vault.backup.restore import list_backups, restore_backup, verify_backup, verify_outside
+from vault.backup.restore import (
+    list_backups,
+    read_backup_header,
+    restore_backup,
+    verify_backup,
+    verify_outside,
+)
 from vault.backup.writer import LENGTH, BackupWriter, Content
 from vault.crypto.backup_keys import Identity, new_file_key, stream_key
 from vault.crypto.digest import sha256
@@ -435,3 +444,58 @@ def test_a_schema_that_is_not_known(made: Made, tmp_path: Path, schema: int, cod
         )
     assert caught.value.code == code
     assert not (tmp_path / "new.db").exists()
+
+
+READ_WITH_LITTLE_MEMORY: Final = """
+import io, os, pickle, resource, sys
+from pathlib import Path
+
+import msgspec
+from tests.unit.vault.backup.conftest import ignored
+from vault.backup.format import MAGIC, read_unverified_manifest
+from vault.backup.reader import BackupReader, read_header
+from vault.errors import VaultError
+
+note, data, key = (Path(sys.argv[1], name).read_bytes() for name in ("note", "data", "key"))
+manifest = read_unverified_manifest(note)
+source = io.BytesIO(data)
+_, header = read_header(source, manifest)
+start = source.tell()
+codes = []
+for margin in range(0, 6 * 2**20, 2**18):
+    pid = os.fork()
+    if pid == 0:
+        source.seek(start)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + margin, used + margin))
+        code = 0
+        try:
+            for _ in BackupReader(source, manifest, header, key).entries():
+                pass
+        except MemoryError:
+            code = 1
+        except VaultError as error:
+            code = 2 if error.code == "backup_memory" else 3
+        os._exit(code)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(codes)
+"""
+
+
+def test_too_little_memory_is_not_damage(made: Made, root: Path, tmp_path: Path) -> None:
+    """Whichever allocation fails; a backup that was not read is not called damaged."""
+    (tmp_path / "note").write_bytes(made.place.objects[MANIFEST])
+    (tmp_path / "data").write_bytes(made.place.objects[DATA])
+    header = read_backup_header(made.place, "full")
+    (tmp_path / "key").write_bytes(unwrap_file_key(header, made.keys.backup, None))
+    done = subprocess.run(
+        [sys.executable, "-c", READ_WITH_LITTLE_MEMORY, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=root,
+        timeout=60,
+    )
+    codes = set(json.loads(done.stdout))
+    assert 2 in codes, done.stdout
+    assert codes <= {0, 1, 2}, done.stdout

@@ -5,7 +5,14 @@ from typing import Final
 import pytest
 
 from protocols.instant import HOUR, MINUTE, SECOND
-from vault.backup.schedule import NO_FAILURES, Failures, attempt_time, is_late, judge
+from vault.backup.schedule import (
+    NO_FAILURES,
+    Failures,
+    attempt_time,
+    is_late,
+    is_test_missing,
+    judge,
+)
 from vault.model.backup import BackupState
 
 MIDNIGHT: Final = 1_800_057_600 * SECOND  # 2027-01-16T00:00:00Z
@@ -53,6 +60,15 @@ def test_late_is_more_than_an_hour_behind_the_time() -> None:
     assert is_late(HOURLY, MIDNIGHT, since=0, now=due + HOUR + 1)
     assert not is_late(HOURLY, 0, since=MIDNIGHT, now=due)
     assert is_late(HOURLY, 0, since=MIDNIGHT, now=due + 1)
+
+
+def test_a_restore_test_is_missing_an_hour_after_its_time() -> None:
+    """Of a backup of any time between two tests."""
+    due = MIDNIGHT + HOUR
+    for made in (MIDNIGHT, due - 1):
+        assert not is_test_missing(HOURLY, made, due + HOUR)
+        assert is_test_missing(HOURLY, made, due + HOUR + 1)
+    assert not is_test_missing(HOURLY, due, due + HOUR + 1)
 
 
 @pytest.mark.parametrize(
