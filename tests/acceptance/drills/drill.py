@@ -181,11 +181,13 @@ class Drill:
         return listed
 
     def scheduled(self, count: int = 1) -> list[Any]:
-        """The backups, once the schedule has made so many."""
+        """The backups, once the schedule has made so many and nothing runs any more."""
 
         def look() -> Any:
             page = self.want("GET", "/api/v1/backups")
-            return page["backups"] if len(page["backups"]) >= count else None
+            runs = self.want("GET", "/api/v1/backups/runs")["runs"]
+            is_over = all(run["outcome"] != "running" for run in runs)
+            return page["backups"] if is_over and len(page["backups"]) >= count else None
 
         found: list[Any] = until(look, "backups by the schedule")
         return found
