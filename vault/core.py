@@ -496,6 +496,7 @@ def _wire_pipeline(
                 trigger=tests.backup_made,
             )
         )
+    leases.want(ROTATION)  # from the start: the scheduler comes later
     scheduling = RotationParts(
         due=path.rotations,
         run=pipeline.run_operation,

@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import WebSocketRoute, expect
 
 from tests.browser.conftest import Visiting
@@ -56,6 +58,17 @@ def press(window: Visit, name: str) -> None:
     window.page.get_by_role("button", name=name, exact=True).click()
 
 
+def open_dialog(window: Visit, name: str) -> None:
+    """By the button of that name; while the page reloads what has changed, a click does nothing."""
+    dialog = window.page.get_by_role("dialog")
+    for _ in range(5):
+        press(window, name)
+        with suppress(PlaywrightTimeout):
+            dialog.wait_for(timeout=3000)
+            return
+    expect(dialog).to_be_visible()
+
+
 def confirm(window: Visit, name: str) -> None:
     """A button of the dialog that is open, which goes away by it."""
     dialog = window.page.get_by_role("dialog")
@@ -67,7 +80,7 @@ def save(window: Visit, name: str, document: object) -> None:
     """Type a document and save it as the next version."""
     editor(window, name).fill(json.dumps(document, indent=2))
     window.see("Valid")
-    press(window, "Save…")
+    open_dialog(window, "Save…")
     confirm(window, "Save")
 
 
@@ -86,16 +99,16 @@ def test_a_policy_reaches_both_agents_and_is_taken_back(visit: Visiting) -> None
     with visit() as window:
         page = window.page
         window.open("/policies")
-        press(window, "Create policy…")
+        open_dialog(window, "Create policy…")
         page.get_by_label("Name").fill("ready")
         confirm(window, "Continue")
         window.heading("ready")
         save(window, "ready", {"rules": [RULE]})
-        press(window, "Edit targets…")
+        open_dialog(window, "Edit targets…")
         page.get_by_role("combobox", name="Agents").select_option("all")
         expect(page.get_by_role("dialog")).to_contain_text("2 agents")
         confirm(window, "Save")
-        press(window, "Roll out…")
+        open_dialog(window, "Roll out…")
         expect(page.get_by_role("dialog")).to_contain_text("in steps: 1 → 2")
         confirm(window, "Roll out")
         expect(page.locator(".figure").filter(has_text="In use")).to_contain_text("Version 1")
@@ -103,23 +116,25 @@ def test_a_policy_reaches_both_agents_and_is_taken_back(visit: Visiting) -> None
 
         page.get_by_role("tab", name="Edit").click()
         save(window, "ready", {"rules": [RULE, {**RULE, "effect": "deny"}]})
-        press(window, "Roll out…")  # at once: the version that was just saved, not the one before
+        open_dialog(
+            window, "Roll out…"
+        )  # at once: the version that was just saved, not the one before
         page.get_by_label("Next step").select_option("no")
         confirm(window, "Roll out")
         window.see("This step is complete. Advance the rollout to start the next step.")
         progress = page.get_by_role("progressbar", name="Rollout of ready version 2")
         expect(progress).to_have_attribute("aria-valuetext", "1 of 2")
-        press(window, "Halt…")
+        open_dialog(window, "Halt…")
         page.get_by_label("Reason").fill("let us look first")
         confirm(window, "Halt")
         window.see("Halted: let us look first")
-        press(window, "Resume…")
+        open_dialog(window, "Resume…")
         confirm(window, "Resume")
         expect(page.locator(".figure").filter(has_text="In use")).to_contain_text("Version 2")
         agents_have(window, 2)
 
         page.get_by_role("tab", name="Rollouts").click()
-        press(window, "Roll back…")
+        open_dialog(window, "Roll back…")
         expect(page.get_by_role("dialog")).to_contain_text("gets version 1 again")
         confirm(window, "Roll back")
         window.see("Rolled back")
@@ -137,14 +152,14 @@ def test_a_policy_that_agents_refuse_stops_by_itself(visit: Visiting, estate: Es
         window.open("/policies/refused")
         window.heading("refused")
         agents_have(window, 1)
-        press(window, "Roll out…")
+        open_dialog(window, "Roll out…")
         assert window.findings() == []
         confirm(window, "Roll out")
         expect(page.get_by_text(re.compile("^Halted: ")).first).to_be_visible()
         refusals = page.get_by_role("group", name="Agents of this policy")
         expect(refusals.get_by_role("row").filter(has_text="Failed").first).to_be_visible()
         assert window.findings() == []
-        press(window, "Roll back…")
+        open_dialog(window, "Roll back…")
         confirm(window, "Roll back")
         agents_have(window, 1)
 
@@ -228,7 +243,7 @@ def test_every_part_is_for_everybody(visit: Visiting, estate: Estate) -> None:
             window.page.get_by_role("tabpanel").wait_for()
             assert window.findings() == [], tab
             assert window.overflow <= 0, tab
-        press(window, "Edit targets…")
+        open_dialog(window, "Edit targets…")
         assert window.findings() == []
         window.page.keyboard.press("Escape")
 

@@ -138,7 +138,7 @@ class Leases:
         """
         if not self._shared:
             return run
-        self._want(name)
+        self.want(name)
         return partial(self._run_leased, name, run)
 
     def watch(self, name: str) -> Callable[[], bool]:
@@ -148,7 +148,7 @@ class Leases:
         """
         if not self._shared:
             return lambda: True
-        self._want(name)
+        self.want(name)
         return lambda: self.held(name) is not None
 
     def held(self, name: str) -> Lease | None:
@@ -203,7 +203,7 @@ class Leases:
         """
         if not self._shared:
             return True
-        self._want(name)
+        self.want(name)
         try:
             await self.claim([name])
         finally:
@@ -229,8 +229,9 @@ class Leases:
         if held:
             await self._store.commit(partial(_release, leases=list(held.values())))
 
-    def _want(self, name: str) -> None:
-        if name not in self._wanted:
+    def want(self, name: str) -> None:
+        """Ask for this lease from now on; `jobs` does that."""
+        if self._shared and name not in self._wanted:
             self._wanted.append(name)
 
     async def _run_leased(self, name: str, run: Run) -> None:

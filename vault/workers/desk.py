@@ -99,6 +99,11 @@ class RelayDesk:
         self._urgent = trio.Semaphore(MOST_URGENT)
         self._reserved: dict[int, Reservation] = {}  # by the ids of requests
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether somebody waits for an answer through the worker: that of a seal, perhaps."""
+        return bool(self._reserved)
+
     async def run(self) -> None:
         """Until the lane closes."""
         try:

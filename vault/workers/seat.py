@@ -47,7 +47,10 @@ SEAL_SECONDS: Final = round(DRAIN_TIMEOUT) + 15
 """For a worker with operations in flight to drop its keys. Its last commits come after those of the
 others, and each may wait 5 s for a database that somebody else has locked."""
 GIVE_UP_SECONDS: Final = 3
-"""The same, for one that is still opening: it may be busy, and relay the answer to the seal."""
+"""The same, for one that is still opening."""
+ANSWERING_SECONDS: Final = 8
+"""The same, for one that is opening or silent while answers go through it: if it is ended, whoever
+asked for the seal does not hear that it is done. On a busy machine it may only be slow."""
 END_SECONDS: Final = 2.0  # for a process that was killed, or has given its last answer, to end
 SILENCE: Final = 20
 """Seconds after which a worker that says nothing is ended; it says its counts each second. Twice
@@ -91,6 +94,7 @@ class Seat:
         self._opening = 0  # whose keys it has, or may have; 0: none
         self.is_open = False
         """Whether it serves the vault by itself."""
+        self._relay: RelayDesk | None = None
         self._settled = trio.Event()  # it is open, or will never be
         self._keyless = trio.Event()
         self.is_dismissed = False
@@ -147,7 +151,7 @@ class Seat:
         """Return once it has no keys: it has dropped them, or has ended.
 
         It is ended when it is not open yet after `patience` (seconds), when it is silent meanwhile,
-        or after `SEAL_SECONDS`.
+        or after `SEAL_SECONDS`; a little later while answers go through it.
         """
         if not self._opening:
             return
@@ -158,6 +162,9 @@ class Seat:
                 await self._keyless.wait()
                 return
             gives_up = not self.is_open and second >= patience
+            is_answering = self._relay is not None and self._relay.is_answering
+            if is_answering and second < ANSWERING_SECONDS and not self._ended:
+                continue
             if gives_up or self._ended or self.silent >= STALLED:
                 break
         log.warning("worker %d does not drop its keys in time and is ended", self.number)
@@ -215,7 +222,8 @@ class Seat:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lane.run)
             nursery.start_soon(AuditDesk(audit, staff.broker).run)
-            nursery.start_soon(RelayDesk(relay, staff.edge, staff.answers).run)
+            self._relay = RelayDesk(relay, staff.edge, staff.answers)
+            nursery.start_soon(self._relay.run)
             if staff.live is not None:
                 live: Lane[FromWorker] = Lane(live_stream, FromWorker)  # type: ignore[arg-type]  # the same
                 nursery.start_soon(SocketDesk(live, staff.live).run)
