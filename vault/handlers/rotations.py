@@ -115,6 +115,13 @@ class RotationHandlers:
         path, policy, now = call.op.path, call.payload.policy, self.world.now()
         if policy is not None:
             self._check(call, policy)
+            if path.endswith("/") and (policy.interval or policy.cron):
+                raise ValidationError(
+                    "rotation_policy_invalid",
+                    "a folder's policy says how, and not when: give interval or cron in the policy "
+                    "of each secret",
+                    field="policy",
+                )
         document = None if policy is None else msgspec.to_builtins(policy)
 
         def change(tx: RotationTx) -> None:
@@ -145,10 +152,20 @@ class RotationHandlers:
         if secret is None:
             raise secret_not_found()
         rotations = [_without_value(row) for row in await self.store.list_of_secret(secret.id)]
-        source, policy = await self.store.transact(lambda tx: effective_policy(tx, secret))
+        source, policy = await self._effective(secret)
         return SecretRotation(
             source=source, policy=policy, due=secret.rotation_due, rotations=rotations
         )
+
+    async def _effective(self, secret: SecretRow) -> tuple[str, RotationPolicy | None]:
+        """As `effective_policy`, without a transaction."""
+        if secret.rotation_policy is None:
+            for folder in _folders(secret.name):
+                row = await self.store.get_folder_policy(folder)
+                if row is not None:
+                    return folder, parse_policy(row.policy)
+            return "", None
+        return secret.name, parse_policy(secret.rotation_policy)
 
     async def list(self, call: Call[ListRotations]) -> RotationPage:
         """Rotations of secrets whose metadata the caller may read. Raises `ValidationError`."""

@@ -296,6 +296,10 @@ class RotationStore:
         """As `SecretStore.list_page`."""
         return self._barrier.select(SECRETS, _below(folder, after, limit))
 
+    def get_folder_policy(self, path: str) -> Awaitable[FolderPolicyRow | None]:
+        """The policy of a folder."""
+        return self._barrier.get(FOLDER_POLICIES, path)
+
     def list_folder_policies(self) -> Awaitable[list[FolderPolicyRow]]:
         """All of them, by path. Raises as `Store.select`."""
         return self._barrier.select_all(FOLDER_POLICIES)

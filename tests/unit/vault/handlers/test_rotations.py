@@ -493,12 +493,14 @@ async def test_a_folder_has_a_policy_for_what_has_none_of_its_own(bench: Bench) 
     await bench.house.do("rotation.policy.write", PATH, WriteRotationPolicy(policy=None))
     with pytest.raises(NotFoundError, match="rotation_policy_missing"):
         await bench.begin()
-    await bench.set_policy("secret/", interval=30 * DAY)
-    await bench.set_policy("secret/db/", interval=20 * DAY)
+    await bench.set_policy("secret/", grace=30 * DAY)
+    await bench.set_policy("secret/db/", grace=20 * DAY)
     assert (await bench.state()).source == "secret/db/"
-    assert (await begun(bench)).policy["interval"] == 20 * DAY
+    assert (await begun(bench)).policy["grace"] == 20 * DAY
     await bench.set_policy(interval=7 * DAY)
     assert (await bench.state()).source == PATH
+    with pytest.raises(ValidationError, match="rotation_policy_invalid"):
+        await bench.set_policy("secret/db/", interval=DAY)
 
 
 async def test_a_policy_connects_only_with_what_its_author_may_read(bench: Bench) -> None:
