@@ -282,6 +282,7 @@ async def supervise(
     """
     branch = Branch(name, tuple(children), strategy, policy or RestartPolicy())
     root = Supervisor(branch, name, world, report, is_root=True)
+    root.begin()  # before a stop can be asked for: it would forget that one
     started = trio.Event()
     async with trio.open_nursery() as nursery:
         clocks = trio.CancelScope(shield=True)
@@ -305,7 +306,6 @@ async def _run(root: Supervisor, started: trio.Event, clocks: trio.CancelScope) 
     # Shielded: a cancelled block asks for an orderly stop instead, which is bounded.
     with trio.CancelScope(shield=True):
         try:
-            root.begin()
             await root.run(started.set)
         finally:
             root.close()

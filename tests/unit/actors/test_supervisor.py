@@ -145,6 +145,16 @@ async def test_cancel_during_start_stops_what_had_started(autojump_clock: object
     assert diary.entries == ["a: start", "a: stop"]
 
 
+async def test_cancel_before_the_start_ends_the_block(autojump_clock: object) -> None:
+    """No child has run yet: the stop that is asked for then is not forgotten."""
+    diary = Diary()
+    with trio.fail_after(60), trio.CancelScope() as scope:
+        scope.cancel()
+        async with supervise("s", probes("ab", diary), world=SystemWorld()):
+            raise AssertionError("the block is entered")
+    assert scope.cancelled_caught
+
+
 async def test_cancelled_block_stops_in_order_and_cancelled_passes() -> None:
     """Cancelling the block is an orderly stop; Cancelled reaches its scope."""
     diary = Diary()
