@@ -41,7 +41,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 def _resident(pid: int) -> int:
-    sums = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    """0 for one that has ended."""
+    try:
+        sums = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     return int(sums.partition("\nPss:")[2].split()[0]) << 10
 
 
