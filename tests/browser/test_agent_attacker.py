@@ -26,10 +26,9 @@ PAGES = (
 )  # fmt: skip
 HIDDEN = {
     "roles_write description", "system_make_mount description", "system_change_mount description",
-    "rotations_write_policy connection",
     "tokens_create display_name", "tokens_create metadata.*", "tokens_create metadata.* key",
 }  # fmt: skip
-"""What these pages do not say: roles, mounts, tokens and rotations have none."""
+"""What these pages do not say: roles, mounts and tokens have none."""
 CALLED = hostile(902)
 """What a client calls itself."""
 DESCRIBED, RULED = hostile(903), hostile(904)

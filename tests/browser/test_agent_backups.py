@@ -127,7 +127,7 @@ def test_secrets_come_back_after_a_dry_run(look: Looking, agent: Agent) -> None:
     assert tell(agent, "GET", "secrets/secret/app/gone")["value"] == "old"
 
 
-def test_a_refusal_is_told_and_the_dialog_stays(look: Looking) -> None:
+def test_a_refusal_is_shown_and_the_dialog_stays_open(look: Looking) -> None:
     """A name that is none."""
     with look() as window:
         open_newest(window)

@@ -14,9 +14,9 @@ from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.handlers.secrets import is_live, secret_not_found
+from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
 from vault.handlers.stores import RotationStore, RotationTx
-from vault.handlers.visibility import Visibility
+from vault.handlers.visibility import Visibility, secret_facts
 from vault.model.operation import NO_FACTS, Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
@@ -58,6 +58,7 @@ class RotationHandlers:
                 run=self.write_policy,
                 capability=Capability.UPDATE,
                 mutates=True,
+                targets_secret=True,
                 audit_request=_policy_request,
             ),
             Handler(
@@ -82,12 +83,18 @@ class RotationHandlers:
                 mutates=True,
                 audit_request=lambda payload: {"paused": payload.paused},
             ),
-            Handler(operations.READ_ROTATION, run=self.read, capability=Capability.READ_METADATA),
+            Handler(
+                operations.READ_ROTATION,
+                run=self.read,
+                capability=Capability.READ_METADATA,
+                targets_secret=True,
+            ),
             Handler(
                 operations.BEGIN_ROTATION,
                 run=self.begin,
                 capability=Capability.UPDATE,
                 mutates=True,
+                targets_secret=True,
                 audit_response=rotation_reference,
             ),
             Handler(
@@ -95,6 +102,7 @@ class RotationHandlers:
                 run=self.resume,
                 capability=Capability.UPDATE,
                 mutates=True,
+                targets_secret=True,
                 audit_response=rotation_reference,
             ),
             Handler(
@@ -102,6 +110,7 @@ class RotationHandlers:
                 run=self.undo,
                 capability=Capability.UPDATE,
                 mutates=True,
+                targets_secret=True,
                 audit_response=rotation_reference,
             ),
         )
@@ -114,7 +123,7 @@ class RotationHandlers:
         """
         path, policy, now = call.op.path, call.payload.policy, self.world.now()
         if policy is not None:
-            self._check(call, policy)
+            await self._check(call, policy)
             if path.endswith("/") and (policy.interval or policy.cron):
                 raise ValidationError(
                     "rotation_policy_invalid",
@@ -127,6 +136,7 @@ class RotationHandlers:
         def change(tx: RotationTx) -> None:
             if not path.endswith("/"):
                 secret = tx.get_secret(path)
+                check_facts_unchanged(call, secret)
                 if secret is None:
                     raise secret_not_found()
                 changed = replace(secret, rotation_policy=document)
@@ -149,6 +159,7 @@ class RotationHandlers:
     async def read(self, call: Call[Nothing]) -> SecretRotation:
         """How a secret is rotated, and how its last rotations went."""
         secret = await self.store.get_secret(call.op.path)
+        check_facts_unchanged(call, secret)
         if secret is None:
             raise secret_not_found()
         rotations = [_without_value(row) for row in await self.store.list_of_secret(secret.id)]
@@ -245,6 +256,7 @@ class RotationHandlers:
 
         def change(tx: RotationTx) -> RotationRow | None:
             secret = tx.get_secret(call.op.path)
+            check_facts_unchanged(call, secret)
             if secret is None:
                 raise secret_not_found()
             _, policy = effective_policy(tx, secret)
@@ -302,6 +314,7 @@ class RotationHandlers:
     ) -> RotationRow:
         def change(tx: RotationTx) -> RotationRow:
             secret = tx.get_secret(call.op.path)
+            check_facts_unchanged(call, secret)
             if secret is None:
                 raise secret_not_found()
             latest = tx.get_latest_rotation(secret.id)
@@ -314,18 +327,19 @@ class RotationHandlers:
         now, jitter = self.world.now(), self.world.jitter()
         return _without_value(await self.store.transact(change))
 
-    def _check(self, call: Call[object], policy: RotationPolicy) -> None:
+    async def _check(self, call: Call[object], policy: RotationPolicy) -> None:
         if policy.cron:
             check_cron(policy.cron)
         self.rotators.get(policy.rotator).parse(policy.config)
         if not policy.connection:
             return
+        secret = await self.store.get_secret(policy.connection)
         access = AccessRequest(
             capability=Capability.READ,
             path=ResourcePath.parse_secret(policy.connection),
             identity=call.identity,
             origin=call.op.origin,
-            facts=NO_FACTS,
+            facts=NO_FACTS if secret is None else secret_facts(secret),
             now=self.world.now(),
         )
         if not self.authorizer.decide(access).allowed:
@@ -333,6 +347,12 @@ class RotationHandlers:
                 "connection_denied",
                 "the rotation would connect with a secret that you may not read: ask somebody who "
                 "may to set the policy",
+            )
+        if secret is None:  # its tags and metadata decide, too, and nobody knows them yet
+            raise ValidationError(
+                "rotation_policy_invalid",
+                "the secret that it connects with is not there: write it first",
+                field="connection",
             )
 
     def _scheduled(self, tx: RotationTx, secret: SecretRow, now: int) -> SecretRow:

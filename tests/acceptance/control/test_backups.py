@@ -42,7 +42,7 @@ def newcomer(planes: tuple[Plane, Plane], folder: Path, name: str) -> Linked:
     return agent
 
 
-def told(state: words.BackupState, *, age: int = 0, period: int = 86_400) -> m.Backups:
+def reported(state: words.BackupState, *, age: int = 0, period: int = 86_400) -> m.Backups:
     """A report; `age` of the newest backup and its proof, in seconds."""
     at = int(time.time() - age) * 1000
     return m.Backups(
@@ -72,14 +72,14 @@ async def test_what_an_agent_reports_is_shown_and_alarmed_of(
     assert silent.grant is not None
     assert vaults(asked)["told"]["backup"] is None
     async with agent.connected() as talk:
-        await talk.say(told(STATE.FAILED, age=30 * 86_400))
+        await talk.say(reported(STATE.FAILED, age=30 * 86_400))
         late = ["backup_failed warning firing", "backup_late critical firing"]
         await until(lambda: alerts(asked, "told") == late)
         backup = vaults(asked)["told"]["backup"]
         assert (backup["state"], backup["certified"]) == ("failed", False)
         assert list(vaults(asked, "?certified=false")) == ["silent", "told"]
         assert list(vaults(asked, "?backup=failed")) == ["told"]
-        report = told(STATE.GOOD)
+        report = reported(STATE.GOOD)
         await talk.say(report)
         over = [line.replace("firing", "resolved") for line in late]
         await until(lambda: alerts(asked, "told") == over)

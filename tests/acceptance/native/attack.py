@@ -69,7 +69,6 @@ FREE = {
     "batch_write secrets.[].value", "keys_create name",
     "keys_create permissions.[].paths.[]", "policies_write description",
     "policies_write rules.[].paths.[]", "roles_write description",
-    "rotations_write_policy connection",
     "secrets_create metadata.*", "secrets_create metadata.* key", "secrets_create name",
     "secrets_create tags.[]", "secrets_create value", "secrets_update metadata.*",
     "secrets_update metadata.* key", "secrets_update tags.[]", "secrets_update value",

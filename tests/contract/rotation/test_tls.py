@@ -195,7 +195,7 @@ def test_the_server_is_asked_which_one_it_serves(
     assert refused(lambda: after.retire(make_context(), first)).code == "tls_unreachable"
 
 
-def test_a_new_authority_is_trusted_beside_the_one_before(
+def test_old_and_new_authority_are_trusted_together(
     authority: Value, world: SystemWorld, make_context: MakeContext
 ) -> None:
     """What the old one has issued goes on being accepted by those who read `ca`."""

@@ -98,7 +98,7 @@ def test_what_a_dead_process_left(folder: Path) -> None:
     assert read(folder, "alive") == b"still writing"
 
 
-def test_what_others_put_beside_parts(folder: Path, tmp_path: Path) -> None:
+def test_names_that_look_like_parts_are_left_alone(folder: Path, tmp_path: Path) -> None:
     """Whoever can write to the share: a pipe that nobody writes to, a link, a folder."""
     folder.mkdir(parents=True)
     os.mkfifo(folder / ".pipe.part")

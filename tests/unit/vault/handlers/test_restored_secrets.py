@@ -129,7 +129,7 @@ async def test_what_the_next_secret_would_meet_ends_it(error: VaultError) -> Non
         await restore(Writes(error), QuietWorld()).put_back(HEAD, b"1", "")
 
 
-async def test_what_concerns_one_secret_is_told_of_it() -> None:
+async def test_an_error_of_one_secret_is_its_result() -> None:
     """A change meanwhile fails it; a right that was taken meanwhile hides it."""
     writer = restore(Writes(ConflictError("cas_mismatch", "changed")), QuietWorld())
     done = await writer.put_back(HEAD, b"1", "")

@@ -315,7 +315,7 @@ async def test_what_is_final_is_not_tried_again(bench: Bench) -> None:
     assert bench.server.calls == [Step.CREATE]
 
 
-async def test_a_rotator_that_breaks_tells_nothing(bench: Bench) -> None:
+async def test_an_unexpected_error_of_a_rotator_is_a_failure_without_its_text(bench: Bench) -> None:
     """Whatever it raises is a failure of the step, and its text goes nowhere."""
     bench.server.faults[Step.APPLY] = [ValueError("password canary-password is wrong")]
     row = await bench.step(await begun(bench))
@@ -511,6 +511,36 @@ async def test_a_policy_connects_only_with_what_its_author_may_read(bench: Bench
         await bench.house.do(
             "rotation.policy.write", PATH, WriteRotationPolicy(policy=policy), by=author
         )
+
+
+async def test_tags_of_the_connection_decide_as_they_do_for_a_read(bench: Bench) -> None:
+    """A denial by tag counts; a secret that is not there yet has none, and is refused."""
+    author = await bench.house.allow(
+        "dev", PATH, "secret/db/*", capabilities=("update", "read"),
+        conditions=[{"type": "tags", "none": ["prod"]}],
+    )  # fmt: skip
+    policy = RotationPolicy(rotator="fake", connection=ADMIN)
+    asked = WriteRotationPolicy(policy=policy)
+    await bench.house.do("rotation.policy.write", PATH, asked, by=author)
+    await bench.house.write(ADMIN, b'{"password":"canary"}', tags=["prod"])
+    with pytest.raises(AuthorizationError, match="connection_denied"):
+        await bench.house.do("rotation.policy.write", PATH, asked, by=author)
+    missing = WriteRotationPolicy(policy=RotationPolicy(rotator="fake", connection="secret/db/no"))
+    with pytest.raises(ValidationError, match="rotation_policy_invalid"):
+        await bench.house.do("rotation.policy.write", PATH, missing)
+
+
+@pytest.mark.parametrize("operation", ["begin", "read", "resume", "undo", "policy.write"])
+async def test_tags_decide_on_rotations_of_a_secret(bench: Bench, operation: str) -> None:
+    """As on every operation on it: the pipeline looks them up, and they must still be so."""
+    handler = bench.house.handlers[f"rotation.{operation}"]
+    assert handler.targets_secret
+    payload = {"begin": BeginRotation(), "policy.write": WriteRotationPolicy(policy=None)}
+    with pytest.raises(ConflictError, match="changed_meanwhile"):
+        await bench.house.do(
+            f"rotation.{operation}", PATH, payload.get(operation),
+            needs_facts=True, tags=frozenset({"others"}),
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
