@@ -122,10 +122,10 @@ async def test_a_hold_that_comes_in_between_counts(
 ) -> None:
     """Whether a record still may go is asked in the transaction that deletes it."""
     await aged(core, world)
-    await core.compliance.retention.set_rule("acme", Kind.TRAIL, 365)
     fifth = (await trail(core))[4]
     monkeypatch.setattr(core.compliance.retention, "_end", lambda *_: (fifth.seq, fifth.hash))
     hold = await core.compliance.retention.place_hold("acme", "", (0, 0), "case 7", "acme/ann")
+    await core.compliance.retention.set_rule("acme", Kind.TRAIL, 365)
     await core.compliance.retention.apply_rules()
     assert (await trail(core))[0].seq == 1
     await core.compliance.retention.lift_hold("acme", hold.id, "closed", "acme/bea")
@@ -192,10 +192,10 @@ async def test_a_hold_of_a_time_keeps_the_trail_from_there_on(core: Core, world:
     since = world.now()
     await noted(core, "users.create")
     await aged(core, world, 1)
-    await core.compliance.retention.set_rule("acme", Kind.TRAIL, 365)
     await core.compliance.retention.place_hold(
         "acme", "v1", (since, since + DAY), "case", "acme/ann"
-    )
+    )  # before the rule: the job of the control plane applies that at once
+    await core.compliance.retention.set_rule("acme", Kind.TRAIL, 365)
     await core.compliance.retention.apply_rules()
     assert (await trail(core))[0].seq == 2
 
