@@ -13,34 +13,20 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from vault.authz.acl_policy import AclCapability, AclPath, AclPolicy, Parameters
 from vault.authz.folder_reach import FolderReach
-from vault.authz.hcl import Scalar
-from vault.authz.identity_template import parse_template
-from vault.authz.list_filter import ListFilter
 from vault.authz.pattern import GLOB, SEGMENT, Pattern
 from vault.authz.pattern_index import PatternIndex, build_pattern_index
+from vault.model.acl.access import AclCapability, ApiAccess
+from vault.model.acl.hcl import Scalar
+from vault.model.acl.identity_template import parse_template
+from vault.model.acl.list_filter import ListFilter
+from vault.model.acl.policy import AclPath, AclPolicy, Parameters
 
 _C = AclCapability
 _WITH_PARAMETERS: Final = frozenset({_C.READ, _C.CREATE, _C.UPDATE, _C.PATCH})
 _LISTS: Final = frozenset({_C.LIST, _C.SCAN})
 ALL: Final = "*"  # as the name of a parameter: each
 LIMIT: Final = "limit"  # the parameter that `pagination_limit` bounds
-
-
-class ApiAccess(Struct, frozen=True, kw_only=True):
-    """A request as the paths of the Vault-compatible API have it.
-
-    `parameters`: its fields; None: they are not known, so that no limit on them holds.
-    `wrapping_ttl`: ns, of an answer that is to be wrapped; 0: it is not.
-    """
-
-    path: str
-    operation: AclCapability
-    needs_sudo: bool = False
-    parameters: Mapping[str, object] | None = None
-    wrapping_ttl: int = 0
-    has_mfa: bool = False
 
 
 class AclDecision(NamedTuple):
@@ -86,8 +72,11 @@ class AclRules:
         self._paths = tuple(_filled_paths(policies, values, denied_by))
         self._expiries = sorted({path.expires_at for path, _ in self._paths if path.expires_at})
         self._tables: tuple[int, _Table] | None = None
+        self._reach = FolderReach(
+            _pattern(path.path) for path, _ in self._paths if path.capabilities - {_C.DENY}
+        )
 
-    def decide(self, access: ApiAccess, now: int) -> AclDecision:
+    def decide(self, access: ApiAccess, now: int, *, has_mfa: bool = False) -> AclDecision:
         """Decide on a request at `now` (Unix ns)."""
         rule = self._table(now).find(access)
         if rule is None:
@@ -95,7 +84,11 @@ class AclRules:
         said = rule.said
         if _C.DENY in said.capabilities:
             return AclDecision(allowed=False, denied=True, rule=rule.label)
-        allowed = access.operation in said.capabilities and _limits_hold(said, access)
+        allowed = (
+            access.operation in said.capabilities
+            and (has_mfa or not said.needs_mfa)
+            and _limits_hold(said, access)
+        )
         return AclDecision(
             allowed=allowed and (not access.needs_sudo or _C.SUDO in said.capabilities),
             denied=False,
@@ -109,9 +102,9 @@ class AclRules:
         rule = self._table(now).find(ApiAccess(path=path, operation=_C.LIST))
         return frozenset() if rule is None else rule.said.capabilities
 
-    def reaches(self, folder: str, now: int) -> bool:
-        """Whether some path that is not denied may lie below `folder` (with its closing slash)."""
-        return self._table(now).reach.meets_folder(folder)
+    def reaches(self, folder: str) -> bool:
+        """Whether something that is allowed, perhaps no longer, may lie below `folder`."""
+        return self._reach.meets_folder(folder)
 
     @property
     def size(self) -> int:
@@ -148,9 +141,6 @@ class _Table:
         self._wild: PatternIndex[_Rule] = build_pattern_index(
             ((rule.pattern, rule) for rule in rules if not _is_exact(rule.pattern)),
             empty_segments=True,
-        )
-        self.reach = FolderReach(
-            rule.pattern for rule in rules if rule.said.capabilities - {_C.DENY}
         )
 
     def find(self, access: ApiAccess) -> _Rule | None:
@@ -237,34 +227,34 @@ def _merge_parameters(one: Parameters, other: Parameters) -> Parameters:
 
 
 def _limits_hold(said: AclPath, access: ApiAccess) -> bool:
-    if said.needs_mfa and not access.has_mfa:
-        return False
     wrapping = access.wrapping_ttl
     if said.max_wrapping_ttl and not 0 < wrapping <= said.max_wrapping_ttl:
         return False
     if wrapping < said.min_wrapping_ttl:
         return False
     if access.operation in _LISTS:
-        return _page_holds(said, access.parameters or {})
-    return access.operation not in _WITH_PARAMETERS or _parameters_hold(said, access.parameters)
+        return not said.pagination_limit or _page_holds(said, access)
+    return access.operation not in _WITH_PARAMETERS or _parameters_hold(said, access)
 
 
-def _page_holds(said: AclPath, parameters: Mapping[str, object]) -> bool:
+def _page_holds(said: AclPath, access: ApiAccess) -> bool:
     """Who names no page size gets the largest that is allowed, unless it must be named."""
-    if not said.pagination_limit:
-        return True
+    parameters = access.parameters() if access.parameters else {}
     if LIMIT not in parameters:
         return LIMIT not in said.required_parameters
     limit = str(parameters[LIMIT])
     return limit == "max" or (limit.isdecimal() and int(limit[:18]) <= said.pagination_limit)
 
 
-def _parameters_hold(said: AclPath, parameters: Mapping[str, object] | None) -> bool:
+def _parameters_hold(said: AclPath, access: ApiAccess) -> bool:
     allowed, denied = said.allowed_parameters, said.denied_parameters
-    if parameters is None:
-        return not (allowed or denied or said.required_parameters)
+    if not (allowed or denied or said.required_parameters):
+        return True
+    if access.parameters is None:
+        return False
+    parameters = access.parameters()
     given = {name.lower(): value for name, value in parameters.items()}
-    if len(given) != len(parameters) and (allowed or denied):
+    if len(given) != len(parameters):
         return False  # one name in two spellings: which of them is meant is not for us to say
     if any(name not in given for name in said.required_parameters):
         return False

@@ -8,10 +8,10 @@ read or refused in milliseconds. Errors say where: line and column, from 1.
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias, Union
 
 import msgspec
-from msgspec import Struct
 
 MAX_CHARACTERS: Final = 256 * 1024
 MAX_DEPTH: Final = 16
@@ -30,21 +30,24 @@ class HclError(ValueError):
         super().__init__(fault if at == NOWHERE else f"At {_line_and_column(text, at)}: {fault}")
 
 
-class Literal(Struct, frozen=True):
+@dataclass(frozen=True)
+class Literal:
     """A string, number or truth value."""
 
     value: Scalar
     at: int
 
 
-class Sequence(Struct, frozen=True):
+@dataclass(frozen=True)
+class Sequence:
     """A list."""
 
     items: tuple[Node, ...]
     at: int
 
 
-class Item(Struct, frozen=True):
+@dataclass(frozen=True)
+class Item:
     """`key = value`, `key { … }` or `key "label" { … }`: the keys, and what they stand for."""
 
     keys: tuple[str, ...]
@@ -52,7 +55,8 @@ class Item(Struct, frozen=True):
     at: int
 
 
-class Block(Struct, frozen=True):
+@dataclass(frozen=True)
+class Block:
     """What stands between braces, or in the whole text, in its order. Keys may come twice."""
 
     items: tuple[Item, ...]

@@ -5,35 +5,23 @@ refused: an attribute that comes twice, a second label, an unknown key. `vault.a
 """
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from protocols.instant import parse_duration, parse_rfc3339
-from vault.authz.hcl import Block, HclError, Item, Literal, Node, Scalar, Sequence, parse_hcl
-from vault.authz.identity_template import TemplateError, parse_template
-from vault.authz.list_filter import ListFilter, parse_list_filter
 from vault.errors import ValidationError
+from vault.model.acl.access import AclCapability
+from vault.model.acl.hcl import Block, HclError, Item, Literal, Node, Scalar, Sequence, parse_hcl
+from vault.model.acl.identity_template import TemplateError, parse_template
+from vault.model.acl.list_filter import ListFilter, parse_list_filter
 
 MAX_PATHS: Final = 2_000  # of a policy
+MAX_REMEMBERED: Final = 1_024  # policies
 MAX_PATH_LENGTH: Final = 1_024
 MAX_PARAMETERS: Final = 200  # of a path, names and values
 _MAX_DIGITS: Final = 18  # of a number in a string
-
-
-class AclCapability(StrEnum):
-    """The verbs of Vault's language. `deny` beats all others of its path."""
-
-    CREATE = "create"
-    READ = "read"
-    UPDATE = "update"
-    PATCH = "patch"
-    DELETE = "delete"
-    LIST = "list"
-    SCAN = "scan"
-    SUDO = "sudo"
-    DENY = "deny"
 
 
 _C = AclCapability
@@ -76,7 +64,23 @@ class AclPolicy(Struct, frozen=True):
     name: str
     paths: tuple[AclPath, ...]
 
+    @property
+    def denials(self) -> frozenset[str]:
+        """The paths that are denied, as they are written."""
+        return frozenset(path.path for path in self.paths if _C.DENY in path.capabilities)
 
+    @property
+    def allows(self) -> bool:
+        """Whether anything is allowed."""
+        return any(path.capabilities - {_C.DENY} for path in self.paths)
+
+    @property
+    def is_templated(self) -> bool:
+        """Whether what it says depends on who asks."""
+        return any(path.templated for path in self.paths)
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
 def parse_acl_policy(name: str, text: str) -> AclPolicy:
     """Read a policy. Raises `ValidationError` (`policy_invalid`), with the line and column."""
     try:
