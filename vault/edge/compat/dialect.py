@@ -1,6 +1,7 @@
 """How this dialect reads a request, which route it takes, and how it tells an error."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
@@ -111,11 +112,14 @@ class CompatDialect(Dialect):
         """The request itself, for all its operations on one place; others are asked for by name."""
         if request.place is None:
             request.place = path
-        if request.place != path:
+        operation = None
+        with suppress(ValidationError):  # of a request that is no operation
+            operation = _OPERATIONS.get(_verb(request))
+        if request.place != path or operation is None:
             return None
         return ApiAccess(
             path=request.path.removeprefix(self.prefix),
-            operation=_OPERATIONS[_verb(request)],
+            operation=operation,
             parameters=lambda: _parameters(request),
         )
 

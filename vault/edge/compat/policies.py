@@ -21,7 +21,7 @@ from vault.model.payloads import CheckCapabilities, Nothing, WritePolicy
 routes: Final = Router()
 
 _FOLDER: Final = "sys/policies"
-_OWN_FORM: Final = "# Written in Freehold's own form: freehold policy read {}\n"
+_OWN_FORM: Final = "# Written in Freehold's own form: freehold policy get {}\n"
 
 
 @routes.add("GET", "LIST", template="sys/policy")
@@ -31,7 +31,7 @@ async def list_policies(dialect: Dialect, request: Request) -> Reply:
     return system_reply(request, {"keys": names, "policies": names})
 
 
-@routes.add("GET", "LIST", template="sys/policies/acl")
+@routes.add("LIST", template="sys/policies/acl")
 async def list_acl_policies(dialect: Dialect, request: Request) -> Reply:
     """All names."""
     return data_reply(request, {"keys": await _names(dialect, request)})

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple, TypeAlias, Union
 
 import msgspec
 
+from protocols import json_text
+
 MAX_CHARACTERS: Final = 256 * 1024
 MAX_DEPTH: Final = 16
 MAX_DIGITS: Final = 100  # of a number
@@ -81,7 +83,7 @@ def _line_and_column(text: str, at: int) -> str:
 
 def _parse_json(text: str) -> Block:
     try:
-        plain = msgspec.json.decode(text)
+        plain = json_text.decode(text)
     except (msgspec.DecodeError, RecursionError) as fault:
         raise HclError(text, NOWHERE, f"it begins as JSON and is none: {fault}") from None
     return _json_block(plain, 1)
