@@ -18,11 +18,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from threading import Lock
 from typing import IO, Any, Final, Literal
 
@@ -35,12 +36,12 @@ _FILES: Final = 3  # input, output, errors
 _LARGE: Final = 1 << 30  # bytes that are free on a disk which no test fills
 _AT_HAND: Final[dict[Kind, tuple[str, ...]]] = {
     "agent": (
-        "protocols.http.ws_connection", "ui.cli.agent", "ui.cli.client", "vault.app",
-        "vault.config.load", "vault.store.migration",
+        "encodings.idna", "httpcore2", "protocols.http.ws_connection", "typer._adapters",
+        "vault.app", "vault.config.load", "vault.store.migration", "vault.store.postgresql",
     ),
     "control": (
         "control.app", "control.config.load", "control.bootstrap", "control.store.migrate",
-        "protocols.http.ws_connection", "ui.cli.control",
+        "encodings.idna", "protocols.http.ws_connection", "typer._adapters",
     ),
 }  # fmt: skip
 """Not both: what one of the two lacks is not there by the other's doing."""
@@ -171,7 +172,7 @@ def is_at_home() -> bool:
 
 def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     """Make what is asked for; each runs `prepare` first. Until nobody can ask any more."""
-    for name in _AT_HAND[kind]:
+    for name in (*_AT_HAND[kind], *_command_modules()):
         import_module(name)
     import_module("protocols.msgspec_init").prepare_structs()
     import_module("ui.web.files").read_files()
@@ -189,6 +190,12 @@ def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     become()
     prepare()
     end_at_once(import_module("ui.cli.main").main)
+
+
+def _command_modules() -> Iterator[str]:
+    """Those of the command line, which load nothing of `vault` or `control` until they run."""
+    for module in iter_modules(import_module("ui.cli").__path__):
+        yield f"ui.cli.{module.name}"
 
 
 def _hash_cheaply() -> None:
