@@ -28,6 +28,7 @@ from threading import Lock
 from typing import IO, Any, Final, Literal
 
 from trio._core import _run
+from typer.main import get_command
 
 Kind = Literal["agent", "control"]
 _ROOT: Final = Path(__file__).parents[2]
@@ -176,9 +177,11 @@ def serve(kind: Kind, prepare: Callable[[], object]) -> None:
         import_module(name)
     import_module("protocols.msgspec_init").prepare_structs()
     import_module("ui.web.files").read_files()
+    _build_commands()
     if kind == "control":
         _hash_cheaply()
     else:
+        _find_rotators()
         _reserve_cheaply()
     gc.freeze()  # else a collection in what is made writes to all of it
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is, and cleans up
@@ -196,6 +199,21 @@ def _command_modules() -> Iterator[str]:
     """Those of the command line, which load nothing of `vault` or `control` until they run."""
     for module in iter_modules(import_module("ui.cli").__path__):
         yield f"ui.cli.{module.name}"
+
+
+def _build_commands() -> None:
+    """Make the command line's groups of their functions, once for all processes."""
+    main = import_module("ui.cli.main")
+    main.app = get_command(main.app)
+    for name in main.GROUPS:
+        main.app.commands[name]
+
+
+def _find_rotators() -> None:
+    """Look for packages that bring kinds of them, once for all processes."""
+    rotator = import_module("vault.rotation.rotator")
+    rotator.entry_points = cache(rotator.entry_points)
+    rotator.entry_points(group=rotator.ENTRY_POINTS)
 
 
 def _hash_cheaply() -> None:
