@@ -46,7 +46,8 @@ def collect_all() -> None:
     Parts that know each other go with nobody's last reference, and the collector may come to them
     in days. Takes some 0.2 s of an agent.
     """
-    gc.unfreeze()
+    if _is_settled:
+        gc.unfreeze()
     gc.collect()
     if _is_settled:
         gc.freeze()

@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -80,7 +81,7 @@ DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd w
 SEAL_TIMEOUT: Final = 45.0
 """Seconds from the order of a seal until its keys are gone, whatever hangs: more than operations
 (`vault.seal.manager.DRAIN_TIMEOUT`) and workers (`vault.workers.fleet`) are given."""
-SLOW_END: Final = 2.0  # seconds to close the database, until the keys of before are collected
+SLOW_END: Final = 2.0  # seconds to close the database, until what was the open vault is collected
 _COPY_CONNECTIONS: Final = 2
 """For reads: the view that is copied, and one beside it."""
 DEFAULT_ORG: Final = "local"  # until an agent is enrolled with an organization
@@ -578,14 +579,12 @@ async def _open_backend(
     try:
         yield
     finally:
-        with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_collect_keys_of_slow_end)
+        # A disk that hangs must not keep the keys here, which otherwise go with the process.
+        collection = threading.Timer(SLOW_END, garbage_collector.collect_all)
+        collection.daemon = True
+        collection.start()
+        try:
+            with trio.CancelScope(shield=True):
                 await world.run_sync(backend.close)
-                nursery.cancel_scope.cancel()
-
-
-async def _collect_keys_of_slow_end() -> None:
-    """A disk that hangs must not keep the keys here, which else go with the process."""
-    await trio.sleep(SLOW_END)
-    garbage_collector.collect_all()
+        finally:
+            collection.cancel()
