@@ -1,14 +1,14 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import { test } from "node:test";
-import type { RotationPolicy } from "../src/agent/api-types.ts";
+import type { RotationPolicy } from "../src/agent/api-types";
 import {
   describeSchedule,
   draftOf,
   faultyField,
   policyOf,
   shortDuration,
-} from "../src/agent/rotation-policy.ts";
-import { ApiError } from "../src/lib/api.ts";
+} from "../src/agent/rotation-policy";
+import { ApiError } from "../src/lib/api";
 
 const POLICY: RotationPolicy = {
   rotator: "generated",
