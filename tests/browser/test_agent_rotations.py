@@ -7,7 +7,7 @@ from threading import Thread
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.acceptance.agent import Agent, own_folder, running, served_agent
 from tests.acceptance.backups.running import unseal
@@ -201,6 +201,28 @@ def test_one_that_waits_is_undone(look: Looking, agent: Agent, target: Target) -
         confirm(window, "Undo")
         expect(window.page.locator(".page-head")).to_contain_text("Undone")
         expect(latest).to_contain_text("undone by")
+
+
+def test_who_has_not_fetched_the_new_version_is_named(look: Looking, agent: Agent) -> None:
+    """As the agent says."""
+    name = "secret/db/plain"
+    tell(agent, "PUT", f"rotation/{name}", GENERATED | {"grace": "1h"})
+    tell(agent, "POST", f"rotate/{name}")
+    adoption = {"state": "waiting", "laggards": ["web-1", "web-2"], "fetched": 1, "reason": ""}
+
+    def answer(route: Route) -> None:
+        found = route.fetch()
+        body = found.json()
+        body["rotations"][0]["adoption"] = adoption
+        route.fulfill(response=found, json=body)
+
+    with look() as window:
+        window.page.route("**/api/v1/rotation/**", answer)
+        window.open(of_secret(name))
+        shown = window.page.get_by_role("region", name="Adoption")
+        expect(shown).to_contain_text("1 application fetched the new version, 2 did not yet.")
+        expect(shown).to_contain_text("web-2")
+        assert window.findings("main") == []
 
 
 def test_secrets_are_rotated_by_tag(look: Looking, agent: Agent) -> None:

@@ -39,8 +39,8 @@ SKIPS = {
 }
 """Controls that are not used → why not."""
 LAST = (
-    "Create report…", "Remove policy…", "Disable…", "Lock…", "Delete current version…", "Destroy…", "Retire…",
-    "Erase…", "Delete…", "Remove member…", "Delete account…",
+    "Create report…", "Remove policy…", "Disable…", "Lock…", "Delete current version…",
+    "Destroy…", "Retire…", "Erase…", "Delete…", "Remove member…", "Delete account…",
 )  # fmt: skip
 """Dialogs that are confirmed after all others: what they are about is gone, or its actions are."""
 UNCONFIRMED = {

@@ -410,8 +410,17 @@ export interface Rotation {
   ended_at: string | null;
   error_code: string;
   error: string;
-  /** Who has not fetched the new version yet. Null or absent if it is not known. */
-  laggards?: string[] | null;
+  /** How far the new version has come. Null if nobody has to fetch it. */
+  adoption?: Adoption | null;
+}
+
+export interface Adoption {
+  state: "waiting" | "adopted" | "unknown";
+  /** Who has not fetched the new version yet. */
+  laggards: string[];
+  /** How many have fetched it. */
+  fetched: number;
+  reason: string;
 }
 
 export interface RotationPage {

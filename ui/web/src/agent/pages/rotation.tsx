@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { TagList } from "../../components/badge";
 import { Button } from "../../components/button";
 import { Card, DescriptionList } from "../../components/card";
 import { CodeBlock } from "../../components/code-block";
@@ -8,9 +9,16 @@ import { Await, EmptyState, Notice } from "../../components/states";
 import { RelativeTime, Timestamp } from "../../components/time";
 import { showToast } from "../../components/toasts";
 import { post, remove } from "../../lib/api";
+import { humanize, pluralize } from "../../lib/format";
 import { type Action, useAction, useGet } from "../../lib/hooks";
 import { query } from "../../lib/router";
-import type { Rotation, RotationOverview, RotationPolicy, SecretRotation } from "../api-types";
+import type {
+  Adoption,
+  Rotation,
+  RotationOverview,
+  RotationPolicy,
+  SecretRotation,
+} from "../api-types";
 import { usePermission } from "../permission";
 import { useRefreshAt } from "../refresh";
 import { describeSchedule, shortDuration } from "../rotation-policy";
@@ -196,7 +204,7 @@ function PolicyCard({ name, found }: { name: string; found: SecretRotation }) {
 }
 
 function LatestRotation({ rotation }: { rotation: Rotation }) {
-  const { state, error, laggards, next_at: next } = rotation;
+  const { state, error, adoption, next_at: next } = rotation;
   return (
     <Card title="Latest rotation" aside={`No. ${rotation.number}`}>
       <div class="stack">
@@ -219,18 +227,30 @@ function LatestRotation({ rotation }: { rotation: Rotation }) {
               : []),
           ]}
         />
-        {laggards && laggards.length > 0 && (
-          <section aria-label="Not fetched yet">
-            <p>These have not fetched the new version yet:</p>
-            <ul class="bullets">
-              {laggards.map(who => (
-                <li key={who}>{who}</li>
-              ))}
-            </ul>
-          </section>
-        )}
+        {adoption && <AdoptionView adoption={adoption} />}
       </div>
     </Card>
+  );
+}
+
+/** Who has fetched the new version, and who has not. */
+function AdoptionView({ adoption }: { adoption: Adoption }) {
+  const { state, laggards, fetched, reason } = adoption;
+  if (state === "unknown")
+    return (
+      <p class="muted">
+        It is not known who has fetched the new version: {humanize(reason).toLowerCase()}. The old
+        value works until the grace period is over.
+      </p>
+    );
+  return (
+    <section class="stack" aria-label="Adoption">
+      <p>
+        {pluralize(fetched, "application")} fetched the new version
+        {laggards.length > 0 && `, ${laggards.length} did not yet`}.
+      </p>
+      {laggards.length > 0 && <TagList tags={laggards} max={20} />}
+    </section>
   );
 }
 
