@@ -7,7 +7,7 @@ from threading import Thread
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, expect
 
 from tests.acceptance.agent import Agent, own_folder, running, served_agent
 from tests.acceptance.backups.running import unseal
@@ -19,6 +19,17 @@ expect.set_options(timeout=PATIENCE)
 PROD: Final = ("secret/db/one", "secret/db/two")
 DOWN: Final = "secret/hook/down"
 GENERATED: Final = {"rotator": "generated", "grace": "0s"}
+_LAGS: Final = """
+    const real = window.fetch;
+    window.fetch = async (url, init) => {
+        const found = await real(url, init);
+        if (!/v1\\/rotation\\//.test(url)) return found;
+        const body = await found.json();
+        body.rotations[0].adoption =
+            {state: "waiting", laggards: ["web-1", "web-2"], fetched: 1, reason: ""};
+        return new Response(JSON.stringify(body));
+    };
+"""
 
 
 class Target(ThreadingHTTPServer):
@@ -208,16 +219,8 @@ def test_who_has_not_fetched_the_new_version_is_named(look: Looking, agent: Agen
     name = "secret/db/plain"
     tell(agent, "PUT", f"rotation/{name}", GENERATED | {"grace": "1h"})
     tell(agent, "POST", f"rotate/{name}")
-    adoption = {"state": "waiting", "laggards": ["web-1", "web-2"], "fetched": 1, "reason": ""}
-
-    def answer(route: Route) -> None:
-        found = route.fetch()
-        body = found.json()
-        body["rotations"][0]["adoption"] = adoption
-        route.fulfill(response=found, json=body)
-
     with look() as window:
-        window.page.route("**/api/v1/rotation/**", answer)
+        window.page.add_init_script(_LAGS)
         window.open(of_secret(name))
         shown = window.page.get_by_role("region", name="Adoption")
         expect(shown).to_contain_text("1 application fetched the new version, 2 did not yet.")
