@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from protocols.instant import HOUR, parse_rfc3339
 from tests.acceptance.agent import Agent
 from tests.acceptance.command import freehold
 from tests.acceptance.workers.waiting import await_true
@@ -72,6 +73,19 @@ def test_what_the_caller_may_not_rotate_is_counted(shared_agent: Agent) -> None:
     ]
     assert found["hidden"] == 1
     assert not any(ok(shared_agent, "GET", f"rotation/{name}")["rotations"] for name in others)
+
+
+def test_the_first_steps_are_spread_over_time(shared_agent: Agent) -> None:
+    """Each at one of its own, within what was asked for."""
+    names = write(shared_agent, "spread", 3)
+    asked = {"prefix": "secret/spread/", "spread": "10h"}
+    ok(shared_agent, "POST", "rotations/run", asked)
+    rows = [ok(shared_agent, "GET", f"rotation/{name}")["rotations"][0] for name in names]
+    waits = [parse_rfc3339(row["next_at"], "") - parse_rfc3339(row["began_at"], "") for row in rows]
+    assert len({*waits}) == len(names)
+    assert all(0 <= wait < 10 * HOUR for wait in waits)
+    refused = shared_agent.call("POST", "/api/v1/rotations/run", asked | {"spread": "8d"})
+    assert (refused.status, refused.json["details"]["field"]) == (400, "spread")
 
 
 def test_the_fields_of_a_policy_are_named_in_errors(shared_agent: Agent) -> None:

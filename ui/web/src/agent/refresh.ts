@@ -2,7 +2,8 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Query } from "../lib/hooks";
 
 const SHORTEST = 1_000; // milliseconds; each look is a record on the audit log
-const LONGEST = 60_000;
+const LONGEST = 60_000; // between looks at what should have changed by now
+const FURTHEST = 86_400_000; // a timer holds 24 days at most
 
 /**
  * Reloads queries when the next of these times has come: often while what they return changes, less
@@ -23,7 +24,7 @@ export function useRefreshAt(queries: readonly Query<unknown>[], times: (string 
       if (document.hidden) return;
       for (const { reload } of queries) reload();
     };
-    const timer = setTimeout(refresh, Math.min(Math.max(next - Date.now(), least), LONGEST));
+    const timer = setTimeout(refresh, Math.min(Math.max(next - Date.now(), least), FURTHEST));
     document.addEventListener("visibilitychange", refresh);
     return () => {
       clearTimeout(timer);
