@@ -25,6 +25,7 @@ import { describeSchedule, shortDuration } from "../rotation-policy";
 import { isOver, isUndoable, STATES } from "../rotation-states";
 import { secretHref, secretPath } from "../secret-paths";
 import { RotationHistory } from "./rotation/history";
+import { PausedNotice } from "./rotation/paused-notice";
 import { PolicyDialog } from "./rotation/policy-dialog";
 import { RotationBadge } from "./rotation/state-badge";
 import "./pages.css";
@@ -147,15 +148,6 @@ function Actions({ name, found, retry, onOpen }: ActionsProps) {
         </Button>
       )}
     </>
-  );
-}
-
-function PausedNotice() {
-  return (
-    <Notice tone="warn">
-      Rotations are paused: none begins or goes on, at any agent of this vault, until they are
-      resumed.
-    </Notice>
   );
 }
 

@@ -4,7 +4,7 @@ import { Button } from "../../components/button";
 import { Card, Stat, StatRow } from "../../components/card";
 import { Dialog } from "../../components/dialog";
 import { Page } from "../../components/page";
-import { Await, EmptyState, Notice } from "../../components/states";
+import { Await, EmptyState } from "../../components/states";
 import { type Column, Table } from "../../components/table";
 import { timeColumn } from "../../components/time-column";
 import { showError, showToast } from "../../components/toasts";
@@ -18,6 +18,7 @@ import { FilterInput } from "../filter-input";
 import { usePermission } from "../permission";
 import { useRefreshAt } from "../refresh";
 import { describeSchedule } from "../rotation-policy";
+import { PausedNotice } from "./rotation/paused-notice";
 import { DueList, RotationList, StateFilter } from "./rotations/lists";
 import { RunMany, type RunSelection, SelectDialog } from "./rotations/run-many";
 import "./pages.css";
@@ -74,12 +75,7 @@ export default function Rotations() {
       }
     >
       <div class="stack">
-        {paused && (
-          <Notice tone="warn">
-            Rotations are paused: none begins or goes on, at any agent of this vault, until they are
-            resumed.
-          </Notice>
-        )}
+        {paused && <PausedNotice />}
         <section class="filters" aria-label="Filter">
           <FilterInput label="Tags: a,b" name="tags" value={tags} />
           <FilterInput label="Folder: secret/app/" name="prefix" value={prefix} />
