@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from protocols.instant import go_duration, parse_duration, parse_rfc3339, rfc3339_or_none
+from protocols.link.vocabulary import RotationEvent
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
@@ -23,7 +24,7 @@ from vault.model.payloads import (
     WriteRotationPolicy,
 )
 from vault.model.records import RotationRow
-from vault.model.rotation import RetryPolicy, RotationPolicy, RotationState
+from vault.model.rotation import Notify, RetryPolicy, RotationPolicy, RotationState
 
 rotations = Endpoints("rotations", "Credentials that are changed at their targets.")
 
@@ -38,11 +39,21 @@ class RetryBody(Struct, frozen=True, forbid_unknown_fields=True):
     cap: Duration = "1h"
 
 
+class NotifyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Channels of the control plane, by their names, and the events that they are told."""
+
+    channels: list[str]
+    events: list[RotationEvent] = [
+        *(RotationEvent.FAILED, RotationEvent.STUCK, RotationEvent.LAGGING)
+    ]
+
+
 class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how: `interval` or `cron` (UTC, beginning within `window`), or on request only.
 
     `config` is the rotator's own; `connection` the path of the secret that lets it in at the
-    target. `grace`: so long the old value works at most once the new one is current.
+    target. `grace`: so long the old value works at most once the new one is current. `notify`: who
+    is told.
     """
 
     rotator: str
@@ -54,6 +65,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     window: Duration = "1h"
     grace: Duration = "24h"
     retry: RetryBody = RetryBody()
+    notify: NotifyBody | None = None
 
     def parse(self) -> RotationPolicy:
         """Raises `ValidationError`."""
@@ -73,10 +85,19 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 window=parse_duration(self.window, "window"),
                 grace=parse_duration(self.grace, "grace"),
                 retry=retry,
+                notify=self._parse_notify(),
             )
             return msgspec.convert(msgspec.to_builtins(policy), RotationPolicy)
         except (msgspec.ValidationError, ValueError) as error:
             raise ValidationError("rotation_policy_invalid", str(error), field="policy") from None
+
+    def _parse_notify(self) -> Notify | None:
+        if self.notify is None:
+            return None
+        return Notify(
+            channels=tuple(dict.fromkeys(self.notify.channels)),
+            events=tuple(dict.fromkeys(self.notify.events)),
+        )
 
     @classmethod
     def of(cls, policy: RotationPolicy) -> "PolicyBody":
@@ -96,6 +117,9 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 base=go_duration(retry.base),
                 cap=go_duration(retry.cap),
             ),
+            notify=None
+            if policy.notify is None
+            else NotifyBody(channels=[*policy.notify.channels], events=[*policy.notify.events]),
         )
 
 
