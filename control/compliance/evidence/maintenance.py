@@ -1,4 +1,4 @@
-"""Evidence about maintenance, as agents report it: backups, rotations, keys."""
+"""Evidence about maintenance, as agents report it: rotations, keys."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -21,16 +21,18 @@ from control.compliance.evidence.timeline import (
     unknown_periods,
 )
 from control.model.agents import Life
-from control.model.backups import judge_backups, vault_key
+from control.model.backups import judge_backups
 from control.model.compliance import Evidence, ReportedProof, Result
 from control.model.history import Aspect
 from control.model.records import Sample
 from control.model.reported_values import clamp_count
 from control.model.usage import newest_by_vault
+from control.model.vault_reports import vault_key
 from control.services.usage import count_above
-from control.store import agents, backups, usage
+from control.store import agents, usage
 from control.store import compliance_queries as reads
 from control.store.rows import Tx
+from control.store.vault_reports import backups
 from protocols.instant import DAY, SECOND, rfc3339
 from protocols.link.vocabulary import BackupState
 

@@ -16,7 +16,7 @@ from control.gateway.agent_connection import (
     ConnectionRateLimits,
 )
 from control.model.agents import Health
-from control.store import backups
+from control.store.vault_reports import backups
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.limits import DEAD_SECONDS

@@ -8,9 +8,9 @@ from control.live.fleet import FleetProjection
 from control.live.hub import LiveHub
 from control.live.projection import ProjectionContext
 from control.model.agents import Life, new_agent
-from control.services.backups import backup_report, record_backups
 from control.services.event_bus import Event, Topic
 from control.services.presence import PresenceRule
+from control.services.vault_reports import backup_report, record_backups
 from control.store import agents
 from control.store.agents import put_vault_id
 from control.store.rows import Tx

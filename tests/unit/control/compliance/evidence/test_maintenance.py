@@ -14,8 +14,9 @@ from control.model.records import Sample
 from control.model.reported_values import MAX_COUNT
 from control.model.usage import SecretInventory
 from control.services import agent_metrics, key_rotation
-from control.store import agents, backups, usage
+from control.store import agents, usage
 from control.store.rows import Tx
+from control.store.vault_reports import backups
 from protocols.instant import DAY, HOUR, SECOND
 from tests.unit.control.fleet import enrolled
 
