@@ -485,6 +485,7 @@ def _background_jobs(core: Core, settings: Settings) -> list[Job]:
             CAPACITY_INTERVAL,
             leader.when_leading(core.usage.capacity.sum_up_yesterday),
         ),
+        Job("rotation-totals", JUDGE_INTERVAL, core.report_watch.count),
         Job("vault-reports", JUDGE_INTERVAL, leader.when_leading(core.report_watch.update)),
         Job("authority", AUTHORITY_EVERY, leader.when_leading(core.authority.withdraw_lost)),
         Job(

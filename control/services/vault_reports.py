@@ -256,6 +256,14 @@ def _alert(org: str, vault: str, code: str, identifier: str, now: int) -> Alert:
     )
 
 
+class RotationTotals(NamedTuple):
+    """Over all vaults."""
+
+    overdue: int = 0
+    stuck: int = 0
+    irrevocable: int = 0
+
+
 class ReportWatch:
     """Judges reports as time passes, also those of vaults whose agents are silent."""
 
@@ -263,6 +271,13 @@ class ReportWatch:
         self._store = store
         self._bus = bus
         self._world = world
+        self.rotation_totals = RotationTotals()
+        """As of the last `count`, for the metrics."""
+
+    async def count(self) -> None:
+        """Add up the rotations of all vaults."""
+        now = self._world.now()
+        self.rotation_totals = await self._store.read(partial(_add_up_rotations, now=now))
 
     async def update(self) -> None:
         """Fire alerts of what became late, and end those that are over."""
@@ -278,6 +293,16 @@ class ReportWatch:
             orgs = sorted({change.org for change in some})
             again = partial(_judge_again, kind=kind, orgs=orgs, ids=ids, now=now)
             self._bus.publish(*map(alert_event, await self._store.write(again)))
+
+
+def _add_up_rotations(tx: Tx, now: int) -> RotationTotals:
+    judged = [judge_rotations(each.rows, now) for each in rotations.list_vault_reports(tx)]
+    found = [each for each in judged if each is not None]
+    return RotationTotals(
+        overdue=sum(each.overdue for each in found),
+        stuck=sum(each.counts.stuck for each in found),
+        irrevocable=sum(each.counts.irrevocable for each in found),
+    )
 
 
 def _find_changes(tx: Tx, kind: ReportKind[R], now: int) -> list[AlertChange]:

@@ -107,4 +107,5 @@ def _with_reports(tx: Tx, org: str, found: Sequence[AgentSummary]) -> list[Agent
 def _summary_of(row: Any) -> AgentSummary:
     """A row of `_SEEN`, whose columns are the fields; those of the bundle may be null."""
     *agent, version, outcome, why, applied = row
-    return AgentSummary._make([*agent, version or 0, outcome or "", why or "", applied or 0, ()])
+    bundle = version or 0, outcome or "", why or "", applied or 0
+    return AgentSummary._make([*agent, *bundle, (), ()])

@@ -41,6 +41,11 @@ from tests.unit.protocols.link.test_policy_replay import ASKED, FOUND
 
 UPWARDS, DOWNWARDS = Direction.TO_CONTROL, Direction.TO_AGENT
 VAULT = m.Vault(vault=b"v" * 16)
+ROTATIONS = m.Rotations(
+    at=1, policies=2, unmanaged=3, due=4, overdue=5, overdue_since=6, next_due=7, running=8,
+    waiting=9, failing=10, stuck=11, rotated_day=12, rotated_month=13, leases=14, revoking=15,
+    irrevocable=16, notices=(),
+)  # fmt: skip
 BACKUPS = m.Backups(
     state=BackupState.GOOD, newest=5, proven=4, count=3, period=60, rto=2, rpo=1,
     certificate=bytes(32),
@@ -333,6 +338,21 @@ def test_an_older_peer_is_talked_with_in_its_version(
     duet.pump()
     assert duet.heard[UPWARDS] == [MessageReceived(1, alert(1))]
     assert duet.heard[DOWNWARDS] == [MessageReceived(1, command(1))]
+
+
+@pytest.mark.parametrize("older", ["agent", "control"])
+def test_a_peer_of_version_6_has_no_rotations(older: str):
+    """Of neither side; it has backups as before."""
+    before = VERSIONS[:6]
+    agent = replace(agent_end(), versions=before if older == "agent" else VERSIONS)
+    control = replace(control_end(), versions=before if older == "control" else VERSIONS)
+    duet = Duet.live(agent, control)
+    assert duet.agent.version == duet.control.version == 6
+    with pytest.raises(LocalFaultError, match="has no rotations"):
+        duet.agent.send_message(ROTATIONS)
+    duet.agent.send_message(BACKUPS)
+    duet.pump()
+    assert duet.heard[UPWARDS] == [MessageReceived(0, BACKUPS)]
 
 
 @pytest.mark.parametrize("older", ["agent", "control"])
