@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.agent import running, served_agent
+from tests.acceptance.agent import dev_agent, running
 from tests.acceptance.control.plane import dev_plane
-from tests.acceptance.link.test_agent import enrolled, initialised, opened, until
+from tests.acceptance.link.test_agent import enrolled, until
 from tests.unit.control.notify.receiving import receiver
 
 BASE = "organizations/acme"
@@ -17,14 +17,13 @@ def test_a_rotation_is_counted_and_told_without_its_name(folder: Path) -> None:
     for name in ("plane", "agent"):
         (folder / name).mkdir()
     plane = dev_plane(folder / "plane")
-    section = {"enabled": True, "heartbeat_interval": "1s", "share_usage": "opaque"}
-    agent = served_agent(folder / "agent", {"control_plane": section})
+    agent = dev_agent(folder / "agent", workers=1)
     with receiver() as hook, running(plane):
         plane.sign_in()
         plane.organization("acme")
         channel = {"name": "on call", "type": "webhook", "url": hook.url(), "events": ["sealed"]}
         plane.want(201, "POST", f"{BASE}/channels", channel)
-        enrolled(plane, "v", "--config", str(agent.folder / "vault.yaml"))
+        enrolled(plane, "v", "--data-dir", str(agent.data))
 
         def shown() -> dict[str, Any]:
             [vault] = plane.want(200, "GET", f"{BASE}/vaults")
@@ -35,7 +34,6 @@ def test_a_rotation_is_counted_and_told_without_its_name(folder: Path) -> None:
             return [notice for delivery in found for notice in delivery["notices"]]
 
         with running(agent):
-            opened(agent, initialised(agent))
             value = {"name": f"secret/{NAME}", "value": {"password": "first"}}
             assert agent.call("POST", "/api/v1/secrets", value).status == 201
             policy = {
@@ -44,14 +42,14 @@ def test_a_rotation_is_counted_and_told_without_its_name(folder: Path) -> None:
             }
             path = f"/api/v1/rotation/secret/{NAME}"
             assert agent.call("PUT", path, policy).status == 204
-            assert agent.call("GET", path).data["policy"]["notify"] == policy["notify"]
+            assert agent.call("GET", path).json["policy"]["notify"] == policy["notify"]
             assert agent.call("POST", f"/api/v1/rotate/secret/{NAME}").status == 202
             until(lambda: shown().get("rotated_day") == 1)
             assert (shown()["state"], shown()["policies"], shown()["waiting"]) == ("good", 1, 1)
             until(lambda: [each["code"] for each in notices()] == ["secret_rotated"])
             [notice] = notices()
             who = agent.call("GET", f"/api/v1/system/usage/{notice['subject']}")
-            assert who.data["name"] == f"secret/{NAME}"
+            assert who.json["name"] == f"secret/{NAME}"
             text = repr(plane.want(200, "GET", f"{BASE}/vaults")) + repr(notices())
             assert "payroll" not in text
             agent.call("PUT", "/v1/sys/seal")

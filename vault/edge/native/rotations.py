@@ -6,7 +6,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from protocols.instant import go_duration, parse_duration, parse_rfc3339, rfc3339_or_none
-from protocols.link.vocabulary import RotationEvent
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
@@ -39,15 +38,6 @@ class RetryBody(Struct, frozen=True, forbid_unknown_fields=True):
     cap: Duration = "1h"
 
 
-class NotifyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Channels of the control plane, by their names, and the events that they are told."""
-
-    channels: list[str]
-    events: list[RotationEvent] = [
-        *(RotationEvent.FAILED, RotationEvent.STUCK, RotationEvent.LAGGING)
-    ]
-
-
 class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how: `interval` or `cron` (UTC, beginning within `window`), or on request only.
 
@@ -65,7 +55,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     window: Duration = "1h"
     grace: Duration = "24h"
     retry: RetryBody = RetryBody()
-    notify: NotifyBody | None = None
+    notify: Notify | None = None
 
     def parse(self) -> RotationPolicy:
         """Raises `ValidationError`."""
@@ -85,19 +75,11 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 window=parse_duration(self.window, "window"),
                 grace=parse_duration(self.grace, "grace"),
                 retry=retry,
-                notify=self._parse_notify(),
+                notify=self.notify,
             )
             return msgspec.convert(msgspec.to_builtins(policy), RotationPolicy)
         except (msgspec.ValidationError, ValueError) as error:
             raise ValidationError("rotation_policy_invalid", str(error), field="policy") from None
-
-    def _parse_notify(self) -> Notify | None:
-        if self.notify is None:
-            return None
-        return Notify(
-            channels=tuple(dict.fromkeys(self.notify.channels)),
-            events=tuple(dict.fromkeys(self.notify.events)),
-        )
 
     @classmethod
     def of(cls, policy: RotationPolicy) -> "PolicyBody":
@@ -117,9 +99,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 base=go_duration(retry.base),
                 cap=go_duration(retry.cap),
             ),
-            notify=None
-            if policy.notify is None
-            else NotifyBody(channels=[*policy.notify.channels], events=[*policy.notify.events]),
+            notify=policy.notify,
         )
 
 
