@@ -44,7 +44,6 @@ ROTATION_EVENTS: Final = {
     ),
 }
 """Event → code, severity and text of its notice."""
-_UNNAMED: Final = bytes(16)
 
 
 def rotation_notices(name: AgentName, told: Rotations, world: World) -> tuple[Notice, ...]:
@@ -55,7 +54,7 @@ def rotation_notices(name: AgentName, told: Rotations, world: World) -> tuple[No
 def _notice(name: AgentName, told: RotationNotice, world: World) -> Notice:
     code, severity, text = ROTATION_EVENTS[told.event]
     message = text.format(vault=name.vault)
-    subject = "" if told.secret == _UNNAMED else told.secret.hex()
+    subject = told.secret.hex() if any(told.secret) else ""
     return Notice(
         id=world.new_id(),
         org=name.org,
