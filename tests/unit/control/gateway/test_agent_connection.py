@@ -331,6 +331,7 @@ def test_each_has_its_own() -> None:
             REPLAY_RESULTS_PER_MINUTE,
             VAULTS_PER_MINUTE,
             REPORTS_PER_MINUTE,
+            REPORTS_PER_MINUTE,
         ]
 
 
