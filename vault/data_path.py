@@ -190,7 +190,9 @@ class DataPath:
             **RotationHandlers(
                 self.rotations, self.parts.rotators, self.authorizer, world
             ).handlers(),
-            **CapabilityHandlers(self.authorizer, self.tokens, self.mounts, world).handlers(),
+            **CapabilityHandlers(
+                self.authorizer, self.tokens, self.mounts, world, Pacer(world.monotonic)
+            ).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
         }

@@ -130,7 +130,9 @@ class VisibleNames:
             return self._all
         shown = self._shows(name, facts)
         table = self._table
-        if table and not table.conditional and not is_mixed_folder(table, self._grants, folder):
+        filtered = self._rules.acl is not None and self._rules.acl.has_list_filters
+        alike = table and not table.conditional and not filtered
+        if table and alike and not is_mixed_folder(table, self._grants, folder):
             self._folder, self._all = folder, shown
         return shown
 
