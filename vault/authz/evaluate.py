@@ -146,6 +146,12 @@ def _granted(grants: tuple[Grant, ...], access: AccessRequest, forms: tuple[str,
     )
 
 
+def is_granted(grants: tuple[Grant, ...], access: AccessRequest) -> bool:
+    """Say whether an API key's permissions include an access."""
+    lists = access.capability is Capability.LIST
+    return _granted(grants, access, _folder_forms(access.path) if lists else (access.path,))
+
+
 def explain(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) -> Decision:
     """Decide as `evaluate` does and, for a no, say what is missing (a dry run; not for speed)."""
     decision = evaluate(rules, grants, access)
@@ -231,6 +237,10 @@ class CompiledPolicies(Struct, frozen=True):
             known = evaluate(self.rules, self.grants, access)
             self.decisions.put(question, known)
         return known
+
+    def without_acl(self) -> "CompiledPolicies":
+        """The same without policies in Vault's language."""
+        return structs.replace(self, rules=structs.replace(self.rules, acl=None))
 
     @property
     def weight(self) -> int:

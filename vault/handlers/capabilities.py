@@ -10,9 +10,10 @@ from vault.authn.tokens import Tokens
 from vault.authz.access import AccessRequest
 from vault.authz.api_paths import native_access
 from vault.authz.authorizer import Authorizer
+from vault.authz.evaluate import is_granted
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.model.acl.access import AclCapability, ApiAccess
+from vault.model.acl.access import AclCapability
 from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
@@ -74,16 +75,20 @@ class CapabilityHandlers:
         if ROOT_POLICY in identity.policies and not identity.permissions:
             return {path: [ROOT_POLICY] for path in paths}
         policies, found = self.authorizer.compiled_policies(identity), dict[str, list[str]]()
-        acl = policies.rules.acl
+        acl, native = policies.rules.acl, policies.without_acl()
         for path in paths:
             # What is said of the path counts, whether or not limits on requests hold.
             said = _NOTHING if acl is None else acl.capabilities(path, self.world.now())
             found[path] = []
             for verb in () if _V.DENY in said else _ORDER:
                 await self.pacer.pace()
-                allowed = verb in said and not policies.grants
-                if not allowed and (access := self._access(call, identity, path, verb)):
-                    allowed = policies.decide(access).allowed
+                access = self._access(call, identity, path, verb)
+                if verb in said:
+                    allowed = not policies.grants or (
+                        access is not None and is_granted(policies.grants, access)
+                    )
+                else:
+                    allowed = access is not None and native.decide(access).allowed
                 if allowed:
                     found[path].append(verb.value)
             found[path] = found[path] or [_V.DENY.value]
@@ -108,7 +113,6 @@ class CapabilityHandlers:
             identity=identity,
             origin=call.op.origin,
             now=self.world.now(),
-            api=ApiAccess(path=path, operation=verb, parameters=dict),
         )
 
 
