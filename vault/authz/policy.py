@@ -136,9 +136,22 @@ def validate_policy(document: object) -> Policy:
     return msgspec.structs.replace(policy, name=canonical_name(policy.name, "name"))
 
 
+def without_edition(document: object) -> object:
+    """A decoded document without the fields that tell of its edition."""
+    if not isinstance(document, dict):
+        return document
+    return {name: value for name, value in document.items() if name not in _EDITION}
+
+
+_EDITION: Final = frozenset({"version", "updated_at"})
+
+
 def validate_new_policy(document: object) -> Policy:
-    """As `validate_policy`, for what is about to be written: stricter than for what is stored."""
-    policy = validate_policy(document)
+    """As `validate_policy`, for what is about to be written: stricter than for what is stored.
+
+    What a read shows beside the document may be there, so that it can be written back.
+    """
+    policy = validate_policy(without_edition(document))
     if _count_wildcards(policy.rules) > MAX_WILD:
         raise _refuse([("rules", _TOO_WILD)])
     if (cost := policy_cost(policy)) > MAX_SET_COST:

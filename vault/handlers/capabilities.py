@@ -53,7 +53,7 @@ class CapabilityHandlers:
         token = await self._token(call.payload)
         identity = await self.tokens.identity_of(token.accessor)
         if identity is None:
-            raise ValidationError("invalid_token", "invalid token")
+            raise ValidationError("token_unknown", "invalid token")
         if not self.authorizer.is_ready(identity):
             await self.authorizer.prepare(identity)
         return await self._by_path(call, identity)
@@ -63,7 +63,7 @@ class CapabilityHandlers:
             return await self.tokens.lookup_accessor(payload.accessor)
         token = await self.tokens.find_by_text(payload.token)
         if token is None:
-            raise ValidationError("invalid_token", "invalid token")
+            raise ValidationError("token_unknown", "invalid token")
         return token
 
     async def _by_path(

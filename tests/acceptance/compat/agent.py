@@ -132,7 +132,9 @@ AGENT = {
         "policy read root",
         Step("policy write MOUNT-App -", stdin='{"path": {"a": {"capabilities": ["read"]}}}'),
         "policy read MOUNT-app",
-        Step("policy write MOUNT-bad -", stdin='path "a" { capabilities = ["fly"] }'),
+        Step(
+            "policy write MOUNT-bad -", stdin='path "a" { capabilities = ["fly"] }', differs=WORDS
+        ),
         Step("policy write MOUNT-bad -", stdin='path "a" {', differs=WORDS),
         Step("policy write MOUNT-bad -", stdin='path "a/+*" {}', differs=WORDS),
         Step("policy write root -", stdin=APP_HCL),

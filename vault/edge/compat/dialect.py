@@ -153,7 +153,7 @@ def _find_in_mount(mounts: MountTable, verb: str, path: str) -> FoundRoute:
     return route, (mount, *values)
 
 
-_LISTED_CODES: Final = frozenset({"invalid_accessor", "missing_accessor"})
+_LISTED_CODES: Final = frozenset({"invalid_accessor", "missing_accessor", "token_unknown"})
 _OUTCOMES: Final = {
     "none": "outcome: none; nothing was done, it can be repeated",
     "unknown": "outcome: unknown; it may be done or not, look before you repeat it",

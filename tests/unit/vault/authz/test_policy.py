@@ -197,3 +197,9 @@ def test_paths_with_a_plus_are_bounded() -> None:
     assert len(validate_permissions([few] * 20 + [letters] * 44)) == 64
     with pytest.raises(ValidationError, match=r"at most 1000 paths with '\+'"):
         validate_permissions([few] * 20 + [{"capabilities": ["*"], "paths": ["a/+"]}])
+
+
+def test_what_a_read_shows_can_be_written_back() -> None:
+    """The number and time of its edition are not part of the document."""
+    shown = {"name": "a", "acl": 'path "a" {}', "version": 3, "updated_at": "2026-01-01T00:00:00Z"}
+    assert validate_new_policy(shown).acl == 'path "a" {}'
