@@ -56,7 +56,7 @@ def get(
         bool, typer.Option("--effective", help="All policies that apply to you.")
     ] = False,
 ) -> None:
-    """Show a policy as `put` takes it: in Vault's language if written so, else (or with -o) JSON."""
+    """Show a policy as `put` takes it: as it was written in HCL, else (or with -o) as JSON."""
     if bool(name) == effective:
         raise typer.BadParameter("give either a name or --effective")
     current = cli_context(context)

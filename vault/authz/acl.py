@@ -46,7 +46,7 @@ class AclDecision(NamedTuple):
 NO_PATH: Final = AclDecision(allowed=False, denied=False)
 
 
-class _Rule(Struct, frozen=True):
+class _Rule(Struct, frozen=True, gc=False):
     """What all policies say of one path."""
 
     said: AclPath
@@ -58,26 +58,29 @@ class _Rule(Struct, frozen=True):
         return f"{', '.join(self.policies)}: {self.said.path}"
 
 
-class _Stanzas:
+class _Stanzas(Struct, gc=False):
     """All stanzas of one path, and how specific the path is."""
 
-    __slots__ = ("_expiries", "_merged", "_parts", "rank")
+    rank: tuple[int, int, int, int, str]
+    parts: tuple[tuple[AclPath, str], ...]
+    expiries: tuple[int, ...]
+    merged: tuple[int, _Rule | None]  # by how many had expired
 
-    def __init__(self, pattern: Pattern, parts: Sequence[tuple[AclPath, str]]) -> None:
-        self.rank = _rank(pattern)
-        self._parts = parts
-        self._expiries = sorted(path.expires_at for path, _ in parts if path.expires_at)
-        self._merged: tuple[int, _Rule | None] = (-1, _merge(parts))
+    @classmethod
+    def of(cls, pattern: Pattern, parts: Sequence[tuple[AclPath, str]]) -> "_Stanzas":
+        """Those of a path with this pattern."""
+        expiries = sorted(path.expires_at for path, _ in parts if path.expires_at)
+        return cls(_rank(pattern), tuple(parts), tuple(expiries), (-1, _merge(parts)))
 
     def at(self, now: int) -> _Rule | None:
         """What those say together that have not expired; None where all have."""
-        if not self._expiries:
-            return self._merged[1]
-        expired = bisect_right(self._expiries, now)
-        if self._merged[0] != expired:
-            live = [part for part in self._parts if not 0 < part[0].expires_at <= now]
-            self._merged = expired, _merge(live) if live else None
-        return self._merged[1]
+        if not self.expiries:
+            return self.merged[1]
+        expired = bisect_right(self.expiries, now)
+        if self.merged[0] != expired:
+            live = [part for part in self.parts if not 0 < part[0].expires_at <= now]
+            self.merged = expired, _merge(live) if live else None
+        return self.merged[1]
 
 
 class AclRules:
@@ -169,7 +172,7 @@ def _file(
     wild: list[tuple[Pattern, _Stanzas]] = []
     for text, parts in by_path.items():
         pattern = _pattern(text)
-        filed = _Stanzas(pattern, parts)
+        filed = _Stanzas.of(pattern, parts)
         if pattern.open_ended or pattern.parts:
             wild.append((pattern, filed))
         else:

@@ -17,7 +17,7 @@ class TemplateError(ValueError):
     """Braces that do not match."""
 
 
-class Template(Struct, frozen=True):
+class Template(Struct, frozen=True, gc=False):
     """Text and names in turn: `texts` has one more than `names`."""
 
     texts: tuple[str, ...]

@@ -6,6 +6,7 @@ refused: an attribute that comes twice, a second label, an unknown key. `vault.a
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from threading import Lock
 from typing import Final, TypeAlias
 
@@ -40,7 +41,7 @@ Parameters: TypeAlias = Mapping[str, tuple[Scalar, ...]]
 """Names, in small letters or `*` for all, and the values; none: any value."""
 
 
-class AclPath(Struct, frozen=True, kw_only=True):
+class AclPath(Struct, frozen=True, kw_only=True, gc=False):
     """What a policy says of a path. Durations and instants in ns; 0 and empty: not limited.
 
     `allowed_parameters` None: any may be given.
@@ -161,6 +162,12 @@ def _stanzas(text: str, item: Item) -> Iterator[tuple[str, Item]]:
         raise HclError(text, item.at, 'expected path "…" { … }')
 
 
+@lru_cache(maxsize=1 << len(_C))
+def _shared(capabilities: frozenset[AclCapability]) -> frozenset[AclCapability]:
+    """The same object for equal sets: there are few of them, and many paths."""
+    return capabilities
+
+
 class _Stanza:
     """Reads what stands between the braces of one path."""
 
@@ -242,7 +249,7 @@ class _Stanza:
             if form not in _OLD_FORMS:
                 raise self._error(old.at, f'invalid policy "{form}"')
             chosen |= _OLD_FORMS[form]
-        return frozenset({_C.DENY}) if _C.DENY in chosen else frozenset(chosen)
+        return _shared(frozenset({_C.DENY} if _C.DENY in chosen else chosen))
 
     def _parameters(self, node: Node | None) -> Parameters:
         if node is None:

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.authz.policy import MAX_RULES, policy_document, validate_permissions, validate_policy
+from vault.authz.policy import (
+    MAX_RULES,
+    policy_document,
+    validate_new_policy,
+    validate_permissions,
+    validate_policy,
+)
 from vault.errors import ValidationError
 
 RULE = {"effect": "allow", "paths": ["secret/app/*"], "capabilities": ["read", "list"]}
