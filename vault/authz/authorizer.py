@@ -120,19 +120,20 @@ class VisibleNames:
         self._origin = origin
         self._now = now
         self._table = rules.tables.get(Capability.LIST)
+        self._filtered = rules.acl is not None and rules.acl.has_list_filters
         self._folder: str | None = None  # whose things are all shown, or none of them
         self._all = False
 
     def __call__(self, name: str, facts: SecretFacts) -> bool:
         """Whether the thing of this name and these facts shows in its folder's list."""
+        if self._filtered:
+            return self._shows(name, facts)
         folder = name[: name.rfind("/") + 1]
         if folder == self._folder:
             return self._all
         shown = self._shows(name, facts)
         table = self._table
-        filtered = self._rules.acl is not None and self._rules.acl.has_list_filters
-        alike = table and not table.conditional and not filtered
-        if table and alike and not is_mixed_folder(table, self._grants, folder):
+        if table and not table.conditional and not is_mixed_folder(table, self._grants, folder):
             self._folder, self._all = folder, shown
         return shown
 
