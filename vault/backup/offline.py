@@ -25,9 +25,10 @@ from vault.crypto.errors import MalformedEncoding, MalformedShare
 from vault.errors import AuthenticationError, ConflictError, ValidationError
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.bound_keys import bind_audit_keys
-from vault.seal.manager import SealRecord, read_key_file_shares
+from vault.seal.manager import read_key_file_shares
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
 from vault.seal.root_keys.shares import SealConfig
+from vault.seal.seal_record import SealRecord
 from vault.store.bulk import Progress, require_vault
 from vault.store.sql import SqlBackend
 from vault.store.tables import SYSTEM

@@ -124,7 +124,7 @@ REFUSED: Final[dict[str, int]] = {
     "POST /api/v1/sessions/current/renew": 404,
     **{  # no new shares wait for their proof, and none are kept
         f"{method} /v1/sys/{root_key}/{what}": 400
-        for root_key in ("rekey", "rotate/root")
+        for root_key in ("rekey", "rotate/root", "rekey-recovery-key", "rotate/recovery")
         for method, what in (("GET", "verify"), ("DELETE", "verify"), ("GET", "backup"))
     },
 }

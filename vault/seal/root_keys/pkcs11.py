@@ -1,8 +1,8 @@
 """A key on a PKCS#11 token: HSM, smart card, or software token (PKCS #11 v3.1).
 
-One session is opened at the first call and kept; the library is never used by two threads. The keys
-of one label are the versions of one key, in the order of their CKA_ID: the highest wraps. A key that
-can be exported is refused.
+One session is opened at the first call and kept; the library is never used by two threads. The
+keys of one label are the versions of one key, in the order of their CKA_ID: the highest wraps. A
+key that can be exported is refused.
 
 Algorithms, the first that key and token can do unless one is configured:
 
@@ -39,7 +39,9 @@ except ModuleNotFoundError as error:
 
 NONCE: Final = 12
 KEY_BITS: Final = 256
+TAG_BITS: Final = 128
 _OTHERS: Final = 0o077
+_CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"  # systemd.exec(5)
 _GONE: Final = (
     pkcs11.DeviceError,
     pkcs11.DeviceRemoved,
@@ -66,7 +68,7 @@ _SESSION_KEY: Final = {
 class Pkcs11Settings(Struct, frozen=True):
     """Where the key is. Of `token` (its label), `serial` and `slot` (its id) those given must fit.
 
-    The PIN is in a file, or in the environment of this process.
+    The PIN is in a file, in the environment of this process, or among its systemd credentials.
     """
 
     module: str
@@ -77,6 +79,7 @@ class Pkcs11Settings(Struct, frozen=True):
     slot: int | None = None
     pin_file: str = ""
     pin_variable: str = ""
+    pin_credential: str = ""
     algorithm: str = ""
     create_key: bool = False
 
@@ -247,20 +250,15 @@ class Pkcs11Backend:
 
     def _read_pin(self) -> str:
         settings = self._settings
-        if not settings.pin_file:
+        if settings.pin_variable:
             pin = os.environ.get(settings.pin_variable, "")
             where = f"the environment variable {settings.pin_variable}"
+        elif settings.pin_credential:  # systemd gives it a mode of its own
+            where = str(Path(os.environ.get(_CREDENTIALS, "/"), settings.pin_credential))
+            pin, _ = _read_first_line(where)
         else:
             where = settings.pin_file
-            try:
-                with Path(where).open(encoding="utf-8") as file:
-                    mode = os.fstat(file.fileno()).st_mode
-                    pin = file.readline().rstrip("\r\n")
-            except (OSError, ValueError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-                raise KeyProviderError(
-                    "key_provider_denied", f"cannot read the PIN in {where}: {reason}"
-                ) from None
+            pin, mode = _read_first_line(where)
             if mode & _OTHERS:
                 raise KeyProviderError(
                     "key_provider_denied", f"others may read the PIN in {where}: chmod 600 on it"
@@ -367,7 +365,9 @@ class Pkcs11Backend:
         if algorithms[0] == "AES-GCM":
             nonce = random_bytes(NONCE)
             return "AES-GCM", nonce + key.encrypt(
-                root_key, mechanism=Mechanism.AES_GCM, mechanism_param=GCMParams(nonce, context, 128)
+                root_key,
+                mechanism=Mechanism.AES_GCM,
+                mechanism_param=_gcm(nonce, context),
             )
         target = self._session.create_object(
             {
@@ -408,7 +408,8 @@ class Pkcs11Backend:
         return encrypted
 
     def _unwrap(self, key: Any, wrapped: WrappedKey, context: bytes) -> bytes:
-        ciphertext, opened = wrapped.ciphertext, b""
+        opened: bytes
+        ciphertext = wrapped.ciphertext
         if wrapped.algorithm in _OAEP:
             opened = key.decrypt(
                 ciphertext,
@@ -419,7 +420,7 @@ class Pkcs11Backend:
             opened = key.decrypt(
                 ciphertext[NONCE:],
                 mechanism=Mechanism.AES_GCM,
-                mechanism_param=GCMParams(ciphertext[:NONCE], context, 128),
+                mechanism_param=_gcm(ciphertext[:NONCE], context),
             )
         else:
             target = key.unwrap_key(
@@ -437,6 +438,18 @@ class Pkcs11Backend:
         return opened
 
 
+def _read_first_line(path: str) -> tuple[str, int]:
+    """The line, and the mode of the file. Raises `KeyProviderError`."""
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n"), os.fstat(file.fileno()).st_mode
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise KeyProviderError(
+            "key_provider_denied", f"cannot read the PIN in {path}: {reason}"
+        ) from None
+
+
 def _wrap_mechanism(algorithm: str) -> Mechanism:
     match algorithm:
         case "AES-KWP":
@@ -448,6 +461,10 @@ def _wrap_mechanism(algorithm: str) -> Mechanism:
                 "key_provider_unsupported",
                 f"the root key was wrapped by {algorithm!r}, which this version does not know",
             )
+
+
+def _gcm(nonce: bytes, context: bytes) -> Any:
+    return GCMParams(nonce, context, TAG_BITS)
 
 
 def _may(key: Any, *attributes: Attribute) -> bool:

@@ -34,7 +34,7 @@ _PAUSES: Final = RestartPolicy(intensity=1 << 30, window=60.0, backoff_base=0.1,
 _FAILURES: Final = 32  # that are remembered for the length of a pause
 
 
-class HelperEnded(Exception):
+class HelperEndedError(Exception):
     """The process ended, or its pipe did, during a call."""
 
 
@@ -114,7 +114,8 @@ class ProcessKeyProvider:
         if self._refused is not None:
             raise self._refused.with_traceback(None)
         try:
-            with trio.fail_after(self._timeout):
+            # Shielded: a call that is cut may leave a token damaged.
+            with trio.CancelScope(shield=True), trio.fail_after(self._timeout):
                 async with self._lock:
                     answer = await self._exchange(request)
         except trio.TooSlowError:
@@ -123,7 +124,7 @@ class ProcessKeyProvider:
                 f"key provider {self.name} ({self.type}) has not answered within "
                 f"{self._timeout:g} s: see whether its device or service is up",
             ) from None
-        except HelperEnded:
+        except HelperEndedError:
             raise KeyProviderError(
                 "key_provider_unreachable",
                 f"the helper process of key provider {self.name} ({self.type}) ended during a "
@@ -137,10 +138,10 @@ class ProcessKeyProvider:
         return answer
 
     async def _exchange(self, request: Request) -> Answer:
-        """Raises `HelperEnded`."""
+        """Raises `HelperEndedError`."""
         try:
             return await self._exchange_once(request)
-        except HelperEnded:
+        except HelperEndedError:
             if request.method == "create_version":  # it may have made one
                 raise
             log.warning("the helper process of key provider %s ended; it is restarted", self.name)
@@ -153,7 +154,7 @@ class ProcessKeyProvider:
             answer = await _receive(process)
         except (trio.BrokenResourceError, trio.ClosedResourceError, msgspec.MsgspecError):
             await self._drop(process)
-            raise HelperEnded from None
+            raise HelperEndedError from None
         except trio.Cancelled:  # the answer, if any, would be taken for the next call's
             await self._drop(process)
             raise
@@ -165,11 +166,10 @@ class ProcessKeyProvider:
 
     async def _running(self) -> trio.Process:
         """The process, started if there is none."""
-        process = self._process
-        if process is not None and process.poll() is None:
-            return process
-        if process is not None:
-            await self._drop(process)
+        if self._process is not None:
+            if self._process.poll() is None:
+                return self._process
+            await self._drop(self._process)
         now = self._world.monotonic()
         if recent_failures(_PAUSES, self._failures, now):
             decision = decide_restart(_PAUSES, self._failures, now, self._world.jitter())
@@ -187,13 +187,13 @@ class ProcessKeyProvider:
         except OSError as error:
             self._note_failure()
             log.error("key provider %s: no helper process: %s", self.name, error.strerror)  # noqa: TRY400  # one line tells all
-            raise HelperEnded from None
+            raise HelperEndedError from None
         self._process = process
         try:
             await _send(process, self._start)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             await self._drop(process)
-            raise HelperEnded from None
+            raise HelperEndedError from None
         except trio.Cancelled:
             await self._drop(process)
             raise

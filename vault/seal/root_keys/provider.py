@@ -47,7 +47,7 @@ class KeyProviderError(UnavailableError):
         return self.code in FINAL
 
 
-class WrappedKey(Struct, frozen=True, kw_only=True):
+class WrappedKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A root key as one provider has wrapped it: all that unwrapping takes, and no secret."""
 
     provider: str = ""
@@ -118,7 +118,7 @@ class KeyProvider(Protocol):
 
     @property
     def type(self) -> str:
-        """As `sys/seal-status` calls it: `pkcs11`, `awskms`, `gcpckms`, `azurekeyvault`, …"""
+        """As `sys/seal-status` calls it: `pkcs11`, `awskms`, `gcpckms`, `azurekeyvault`."""
         ...
 
     @property
