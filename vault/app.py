@@ -32,7 +32,8 @@ from vault.config import Settings
 from vault.config.password_file import bind_password
 from vault.config.settings import MIN_BODY_BYTES, StorageSettings
 from vault.control_link.null import NullControlLink, link_folder
-from vault.core import CoreDependencies, open_core
+from vault.core import CoreDependencies, KeyProvider, open_core
+from vault.core import make_key_provider as make_key_provider
 from vault.crypto.credentials import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH
 from vault.crypto.digest import sha256
 from vault.crypto.encoding import base62
@@ -58,8 +59,6 @@ from vault.rotation.rotator import Rotators
 from vault.seal.auto_unseal import run_auto_unseal
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
-from vault.seal.root_keys.factory import make_key_provider
-from vault.seal.root_keys.provider import KeyProvider
 from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError, StoreBackend, StoreSession
 from vault.store.replicas import ReplicaSet, ReplicaStats

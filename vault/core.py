@@ -134,8 +134,9 @@ from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, bi
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
+from vault.seal.root_keys.factory import make_key_provider as make_key_provider
 from vault.seal.root_keys.file import FileRootKey
-from vault.seal.root_keys.provider import KeyProvider
+from vault.seal.root_keys.provider import KeyProvider as KeyProvider
 from vault.seal.startup_checks import (
     SealOnDamage,
     SealPaths,

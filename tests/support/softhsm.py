@@ -73,8 +73,6 @@ class Token:
 
     def change_keys(self, *keys: Mapping[str, object]) -> None:
         """Make or delete keys, in a process of their own: the library is for one thread."""
-
-
         argument = json.dumps([str(MODULE), LABEL, PIN, keys])
         subprocess.run(
             [sys.executable, "-c", _MAKE_KEYS, argument],

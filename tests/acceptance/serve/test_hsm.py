@@ -1,5 +1,6 @@
 """A root key that a PKCS#11 token wraps: real agents and SoftHSM."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -16,7 +17,10 @@ from tests.support.databases import Server
 from tests.support.softhsm import PIN, Token
 
 KEY = "5a17" * 16
-KEYS = ({"label": "root", "id": "01", "value": KEY}, {"label": "root", "id": "02", "value": "07" * 32})
+KEYS = (
+    {"label": "root", "id": "01", "value": KEY},
+    {"label": "root", "id": "02", "value": "07" * 32},
+)
 SECRET = "/v1/secret/data/a"
 
 
@@ -90,7 +94,11 @@ def agent(request: pytest.FixtureRequest, folder: Path, token: Token) -> Iterato
 def test_an_agent_unseals_itself_until_somebody_seals_it(agent: Agent, token: Token) -> None:
     """Init, restart, an ordered seal, recovery shares, other recovery shares, a root token."""
     new = status(agent)
-    assert (new["type"], new["recovery_seal"], new["recovery_seal_type"]) == ("pkcs11", True, "shamir")
+    assert (new["type"], new["recovery_seal"], new["recovery_seal_type"]) == (
+        "pkcs11",
+        True,
+        "shamir",
+    )
     refused = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
     assert refused.status == 400
     assert refused.json["errors"] == [
@@ -109,7 +117,9 @@ def test_an_agent_unseals_itself_until_somebody_seals_it(agent: Agent, token: To
     for share in shares[1:]:
         put(agent, "/v1/sys/unseal", {"key": share})
     assert reads(agent)
-    begun = put(agent, "/v1/sys/rekey-recovery-key/init", {"secret_shares": 1, "secret_threshold": 1})
+    begun = put(
+        agent, "/v1/sys/rekey-recovery-key/init", {"secret_shares": 1, "secret_threshold": 1}
+    )
     for share in shares[:2]:
         done = put(
             agent, "/v1/sys/rekey-recovery-key/update", {"key": share, "nonce": begun["nonce"]}
@@ -154,7 +164,7 @@ def test_the_key_on_the_token_is_rotated_while_the_agent_serves(
 
 @pytest.mark.parametrize("agent", [1], indirect=True)
 def test_a_provider_that_is_away(agent: Agent, token: Token, folder: Path) -> None:
-    """An open agent goes on, whatever becomes of its helper; a sealed one says what it waits for."""
+    """An open agent goes on, whatever becomes of its helper; a sealed one says what is missing."""
     initialize(agent)
     (helper,) = helpers(agent)
     away = token.store.rename(folder / "away")
@@ -171,6 +181,25 @@ def test_a_provider_that_is_away(agent: Agent, token: Token, folder: Path) -> No
     await_true(lambda: agent.call("GET", "/health/ready").status == 200)
     assert reads(agent)
     assert "vault_key_provider_failing 0.0" in agent.call("GET", "/metrics").body.decode()
+
+
+@pytest.mark.parametrize("agent", [1], indirect=True)
+def test_a_backup_is_opened_by_the_provider(agent: Agent, token: Token, folder: Path) -> None:
+    """Without an agent, with its configuration; recovery shares open none, and it is said."""
+    initialize(agent)
+    agent.stop()
+    config, backups = str(folder / "a" / "vault.yaml"), folder / "backups"
+    environment = {"SOFTHSM2_CONF": str(token.config)}
+    made = freehold(
+        "backup", "create", str(backups), "--config", config, "--output", "json",
+        environment=environment,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    backup = json.loads(made.stdout)["id"]
+    for given in (["--config", config], []):
+        told = freehold("backup", "validate", str(backups), backup, *given, environment=environment)
+        assert (told.returncode == 0) is bool(given), told.stderr
+    assert "recovery shares open nothing" in told.stderr
 
 
 @pytest.mark.parametrize("agent", [2], indirect=True)

@@ -1,6 +1,6 @@
 """Key providers of each kind, and of each algorithm of a token."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ MakeProvider = Callable[..., ProcessKeyProvider]
 
 
 @pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Token]:
+def token(tmp_path_factory: pytest.TempPathFactory) -> Token:
     """A token that the tests of a module share."""
-    yield Token(tmp_path_factory.mktemp("softhsm"))
+    return Token(tmp_path_factory.mktemp("softhsm"))
 
 
 @pytest.fixture
@@ -42,7 +42,8 @@ async def make(token: Token) -> AsyncIterator[MakeProvider]:
         at = on or token
         hsm = HsmSettings.model_validate(at.section(**settings)["hsm"])
         found = ProcessKeyProvider(
-            "hsm", "pkcs11", pkcs11_settings(hsm), environment={**at.environment, **(environment or {})},
+            "hsm", "pkcs11", pkcs11_settings(hsm),
+            environment={**at.environment, **(environment or {})},
             timeout=timeout, creates_keys=hsm.create_key, world=SystemWorld(), program=program,
         )  # fmt: skip
         made.append(found)
@@ -65,9 +66,7 @@ class Provided:
 
 
 @pytest.fixture(params=["memory", "AES-GCM", "AES-KWP", "AES-KW", "RSA-OAEP-SHA1"])
-async def provided(
-    request: pytest.FixtureRequest, make: MakeProvider, tmp_path: Path
-) -> Provided:
+async def provided(request: pytest.FixtureRequest, make: MakeProvider, tmp_path: Path) -> Provided:
     """Of each kind; each on a token of its own."""
     if request.param == "memory":
         memory = MemoryKeyProvider(2)

@@ -28,6 +28,11 @@ async def refusal(provider: ProcessKeyProvider) -> str:
     return caught.value.code
 
 
+def process_file(pid: int, name: str) -> Path:
+    """What the kernel says of a process."""
+    return Path(f"/proc/{pid}/{name}")
+
+
 def helper(provider: ProcessKeyProvider) -> int:
     """The pid of the process that there is."""
     assert provider.pid is not None
@@ -82,7 +87,7 @@ async def test_a_call_that_hangs_ends_in_time_and_the_next_one_works(
     stopped = helper(provider)
     os.kill(stopped, signal.SIGSTOP)
     assert await refusal(provider) == "key_provider_timeout"
-    assert not Path(f"/proc/{stopped}").exists()
+    assert not process_file(stopped, "cmdline").exists()
     await provider.describe()
     assert helper(provider) != stopped
 
@@ -125,7 +130,12 @@ async def test_a_pin_of_the_environment_or_of_systemd(
     token.change_keys({**KEYS[0], "label": "pins"})
     (tmp_path / "hsm-pin").write_text(f"{PIN}\n")
     places = (
-        make(pin_file=None, pin_variable="TOKEN_PIN", environment={"TOKEN_PIN": PIN}, key_label="pins"),
+        make(
+            pin_file=None,
+            pin_variable="TOKEN_PIN",
+            environment={"TOKEN_PIN": PIN},
+            key_label="pins",
+        ),
         make(
             pin_file=None,
             pin_credential="hsm-pin",
@@ -135,7 +145,7 @@ async def test_a_pin_of_the_environment_or_of_systemd(
     )
     for provider in places:
         await provider.describe()
-        assert PIN.encode() not in Path(f"/proc/{helper(provider)}/cmdline").read_bytes()
+        assert PIN.encode() not in process_file(helper(provider), "cmdline").read_bytes()
 
 
 async def test_the_helper_gets_nothing_of_the_agents_environment(
@@ -146,7 +156,7 @@ async def test_the_helper_gets_nothing_of_the_agents_environment(
     token.change_keys({**KEYS[0], "label": "env"})
     provider = make(key_label="env")
     await provider.describe()
-    environment = Path(f"/proc/{helper(provider)}/environ").read_bytes()
+    environment = process_file(helper(provider), "environ").read_bytes()
     assert b"SOFTHSM2_CONF=" in environment
     assert b"secret-of-the-agent" not in environment
 
@@ -177,4 +187,3 @@ async def test_what_is_not_there(token: Token, make: MakeProvider, tmp_path: Pat
     token.store.rmdir()
     away.rename(token.store)
     await provider.describe()
-

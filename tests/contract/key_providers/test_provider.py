@@ -38,7 +38,7 @@ async def test_altered_bytes_and_other_vaults_are_told_as_another_key(provided: 
 
 
 async def test_a_version_that_is_missing_is_told_apart_from_a_key(provided: Provided) -> None:
-    """The newest version wraps; older ones unwrap what they have wrapped, for as long as they are."""
+    """The newest version wraps; older ones unwrap what they have wrapped while they are there."""
     newest = await provided.provider.wrap(ROOT_KEY, CONTEXT)
     provided.forget("02")
     older = await provided.provider.wrap(ROOT_KEY, CONTEXT)

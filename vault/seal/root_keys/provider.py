@@ -118,7 +118,7 @@ class KeyProvider(Protocol):
 
     @property
     def type(self) -> str:
-        """As `sys/seal-status` calls it: `pkcs11`, `awskms`, `gcpckms`, `azurekeyvault`."""
+        """As `sys/seal-status` calls it, such as `pkcs11`."""
         ...
 
     @property
