@@ -71,6 +71,17 @@ class Token:
         }  # fmt: skip
         return {"key_management": "hsm", "hsm": hsm}
 
+    def protect(self, *, writable: bool) -> None:
+        """Whether its own user, unless it is root, may write to the store.
+
+        SoftHSM rewrites its files in place, at each login too: a process that is killed then leaves
+        an empty token. Without the right to write it logs in all the same.
+        """
+        for place in (self.store, *self.store.rglob("*")):
+            place.chmod(
+                (0o755 if writable else 0o555) if place.is_dir() else 0o644 if writable else 0o444
+            )
+
     def change_keys(self, *keys: Mapping[str, object]) -> None:
         """Make or delete keys, in a process of their own: the library is for one thread."""
         argument = json.dumps([str(MODULE), LABEL, PIN, keys])

@@ -440,6 +440,7 @@ class RootKeyOperations:
             before = record.wrapping_of(provider.name, provider.type)
             if before is None:
                 raise RuntimeError("the provider has unsealed this vault")
+            await provider.aclose()  # a session may not see keys that were made since
             if provider.creates_keys:
                 await provider.create_version()
             root_key = self._barrier.root_key

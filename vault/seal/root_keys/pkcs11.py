@@ -96,6 +96,7 @@ class Pkcs11Backend:
         self._settings = settings
         self._session: Any = None
         self._slot: Any = None
+        self._device = ""
 
     def describe(self) -> KeyDescription:
         """See `KeyBackend`."""
@@ -216,6 +217,7 @@ class Pkcs11Backend:
                 "tools, and restart the agent",
             ) from None
         self._slot = token.slot
+        self._device = f"{token.manufacturer_id} {token.model}, token {token.label}"
 
     def _find_token(self, library: Any) -> Any:
         settings, found = self._settings, []
@@ -319,12 +321,11 @@ class Pkcs11Backend:
         return f"key {label!r}" + (f" with id {id_}" if id_ else "")
 
     def _describe(self, key: Any) -> KeyDescription:
-        token = self._slot.get_token()
         return KeyDescription(
             key=self._settings.key_label,
             version=key.id.hex(),
             algorithm=self._algorithms(key)[0],
-            device=f"{token.manufacturer_id} {token.model}, token {token.label}",
+            device=self._device,
         )
 
     def _algorithms(self, key: Any) -> list[str]:

@@ -98,11 +98,12 @@ class ProcessKeyProvider:
         return _given(answer.description)
 
     async def aclose(self) -> None:
-        """End the process: orderly, or within the time limit of a call."""
-        process, self._process = self._process, None
-        if process is None:
-            return
+        """End the process: orderly, or within the time limit of a call. A later call starts one."""
         with trio.CancelScope(shield=True):
+            async with self._lock:
+                process, self._process = self._process, None
+            if process is None:
+                return
             if process.stdin is not None:
                 await process.stdin.aclose()
             with trio.move_on_after(self._timeout):

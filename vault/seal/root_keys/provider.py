@@ -143,7 +143,7 @@ class KeyProvider(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of the provider."""
+        """Let go of the provider; a later call begins anew."""
         ...
 
 
