@@ -102,6 +102,7 @@ QUERIES: Final[dict[str, str]] = {
 REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
+    "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
     "POST /v1/auth/token/create/{role}": 400,
     "POST /v1/one/": 400,
     "LIST /v1/two/data": 405,
