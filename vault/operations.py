@@ -39,6 +39,7 @@ from vault.model.payloads import (
     AccessorSelector,
     ApplyBundle,
     BeginRotation,
+    CheckCapabilities,
     CompareVersions,
     CreateApiKey,
     CreateUser,
@@ -63,6 +64,7 @@ from vault.model.payloads import (
     RewrapDataKeys,
     RollbackSecret,
     SecretVersions,
+    SelectRotations,
     StepRotation,
     TokenSelector,
     TuneMount,
@@ -94,6 +96,7 @@ from vault.model.results import (
     RotationOverview,
     RotationPage,
     RotationPlan,
+    RotationSelection,
     SecretInfo,
     SecretPage,
     SecretRotation,
@@ -158,6 +161,12 @@ WRITE_POLICY: Final = OperationType[WritePolicy, PolicyRow]("policy.write")
 DELETE_POLICY: Final = OperationType[Nothing, None]("policy.delete")
 READ_EFFECTIVE_POLICIES: Final = OperationType[Nothing, Effective]("policy.effective")
 CHECK_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.check")
+CHECK_OWN_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[str]]](
+    "policy.own_capabilities"
+)
+CHECK_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[str]]](
+    "policy.capabilities"
+)
 DRY_RUN_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.dry_run")
 REPLAY_POLICIES: Final = OperationType[ReplayPolicies, PolicyReplayReport]("policy.replay")
 
@@ -222,6 +231,7 @@ READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
 WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rotation.policy.write")
 READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
 BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
+SELECT_ROTATIONS: Final = OperationType[SelectRotations, RotationSelection]("rotation.select")
 LIST_ROTATIONS: Final = OperationType[ListRotations, RotationPage]("rotation.list")
 PLAN_ROTATIONS: Final = OperationType[PlanRotations, RotationPlan]("rotation.plan")
 READ_ROTATIONS: Final = OperationType[Nothing, RotationOverview]("rotation.overview")
