@@ -11,7 +11,9 @@ from ui.cli.context import Yes, api_path, cli_context, confirm, fetch_pages
 from ui.cli.output import print_note
 
 app = CommandGroup("Rotate credentials at their targets.")
-COLUMNS = ("path", "number", "state", "rotator", "began_at", "next_at", "error_code")
+COLUMNS = (
+    "path", "number", "state", "rotator", "began_at", "next_at", "laggards", "error_code"
+)  # fmt: skip
 
 Secret = Annotated[str, typer.Argument(metavar="PATH", help="The secret.")]
 Place = Annotated[
@@ -26,11 +28,12 @@ def status(
     prefix: Prefix = "",
     state: Annotated[str, typer.Option(help="Only rotations in this state.")] = "",
 ) -> None:
-    """List the rotations that are kept, running or over."""
+    """List the rotations that are kept, running or over, and who has not fetched the new value."""
     current = cli_context(context)
     query = {"prefix": prefix} | ({"state": state} if state else {})
     found = fetch_pages(current.client, api_path("rotations"), "rotations", query)
-    current.print_result(list(found), COLUMNS)
+    rows = [row | {"laggards": (row["adoption"] or {}).get("laggards", [])} for row in found]
+    current.print_result(rows, COLUMNS)
 
 
 @app.command("freehold rotation plan", "freehold rotation plan --days 30")
@@ -58,7 +61,7 @@ def history(context: typer.Context, secret: Secret) -> None:
 
 @app.command("freehold rotation run secret/db/app")
 def run(context: typer.Context, secret: Secret) -> None:
-    """Rotate a secret now. The old value works until its grace period is over."""
+    """Rotate a secret now. The old value works until all have the new one, or its grace is over."""
     current = cli_context(context)
     current.print_result(current.client.call("POST", api_path("rotate", secret)))
 

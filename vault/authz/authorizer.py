@@ -5,7 +5,7 @@ from functools import partial
 
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.compile import Grant, RuleSet, can_reach, is_mixed_folder
-from vault.authz.evaluate import CompiledPolicies, explain, is_listed
+from vault.authz.evaluate import CompiledPolicies, could_allow, explain, is_listed
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
 from vault.model.identity import Identity
@@ -30,6 +30,10 @@ class Authorizer:
     def decide(self, access: AccessRequest) -> Decision:
         """Say whether the access is allowed, and by which rule."""
         return self._policies.snapshot.compiled_for(access.identity).decide(access)
+
+    def could_allow(self, access: AccessRequest) -> str:
+        """The rule that allows an access under some conditions; empty where none ever does."""
+        return could_allow(self._policies.snapshot.compiled_for(access.identity).rules, access)
 
     def compiled_policies(self, identity: Identity) -> CompiledPolicies:
         """The identity's policies as they are now; later changes do not affect the result."""

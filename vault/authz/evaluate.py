@@ -112,6 +112,22 @@ def explain(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) ->
     return structs.replace(decision, missing=tuple(missing))
 
 
+def could_allow(rules: RuleSet, access: AccessRequest) -> str:
+    """The rule that allows an access under some conditions; empty where none ever does.
+
+    A denial without conditions rules it out.
+    """
+    found = ""
+    for rule in rules.rules:
+        if access.capability not in rule.capabilities or not _covers(rule, access):
+            continue
+        if rule.deny and not rule.checks:
+            return ""
+        if not rule.deny:
+            found = found or rule.label
+    return found
+
+
 def _missing_conditions(rules: RuleSet, access: AccessRequest) -> list[str]:
     """Name the allow rules that cover the path, and what each lacks; the nearest first."""
     held, other = [], []

@@ -1,6 +1,6 @@
 """`/api/v1/rotations`, `rotation`, `rotate`: credentials that are changed at their targets."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,7 +23,14 @@ from vault.model.payloads import (
     WriteRotationPolicy,
 )
 from vault.model.records import RotationRow
-from vault.model.rotation import RetryPolicy, RotationPolicy, RotationState
+from vault.model.rotation import (
+    AdoptionState,
+    AdoptionStatus,
+    RetryPolicy,
+    RotationCause,
+    RotationPolicy,
+    RotationState,
+)
 
 rotations = Endpoints("rotations", "Credentials that are changed at their targets.")
 
@@ -42,7 +49,8 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how: `interval` or `cron` (UTC, beginning within `window`), or on request only.
 
     `config` is the rotator's own; `connection` the path of the secret that lets it in at the
-    target. `grace`: so long the old value works at most once the new one is current.
+    target. `grace`: so long the old value works at most once the new one is current, and shorter
+    once all have fetched that one who fetched the secret within `adoption_window` before.
     """
 
     rotator: str
@@ -53,6 +61,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cron: str = ""
     window: Duration = "1h"
     grace: Duration = "24h"
+    adoption_window: Duration = "720h"
     retry: RetryBody = RetryBody()
 
     def parse(self) -> RotationPolicy:
@@ -72,6 +81,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 cron=self.cron,
                 window=parse_duration(self.window, "window"),
                 grace=parse_duration(self.grace, "grace"),
+                adoption_window=parse_duration(self.adoption_window, "adoption_window"),
                 retry=retry,
             )
             return msgspec.convert(msgspec.to_builtins(policy), RotationPolicy)
@@ -91,11 +101,36 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             cron=policy.cron,
             window=go_duration(policy.window),
             grace=go_duration(policy.grace),
+            adoption_window=go_duration(policy.adoption_window),
             retry=RetryBody(
                 attempts=retry.attempts,
                 base=go_duration(retry.base),
                 cap=go_duration(retry.cap),
             ),
+        )
+
+
+class AdoptionBody(Struct, frozen=True, kw_only=True):
+    """How far a new value has come. `laggards`: who has not fetched it; `fetched`: how many have.
+
+    `reason`: why it is not known, or not yet.
+    """
+
+    state: AdoptionState
+    laggards: list[str]
+    fetched: int
+    reason: str
+
+    @classmethod
+    def of(cls, status: AdoptionStatus | None) -> "AdoptionBody | None":
+        """From what is known."""
+        if status is None:
+            return None
+        return cls(
+            state=status.state,
+            laggards=status.laggards,
+            fetched=status.fetched,
+            reason=status.reason,
         )
 
 
@@ -117,9 +152,10 @@ class RotationBody(Struct, frozen=True, kw_only=True):
     ended_at: str | None
     error_code: str
     error: str
+    adoption: AdoptionBody | None = None
 
     @classmethod
-    def of(cls, row: RotationRow) -> "RotationBody":
+    def of(cls, row: RotationRow, adoption: AdoptionStatus | None = None) -> "RotationBody":
         """From the row."""
         return cls(
             path=row.path,
@@ -137,6 +173,7 @@ class RotationBody(Struct, frozen=True, kw_only=True):
             ended_at=rfc3339_or_none(row.ended_at),
             error_code=row.error_code,
             error=row.error,
+            adoption=AdoptionBody.of(adoption),
         )
 
 
@@ -193,6 +230,12 @@ class PauseBody(Struct, frozen=True, forbid_unknown_fields=True):
     paused: bool
 
 
+class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why: on request, or because somebody has the value who should not."""
+
+    cause: Literal["request", "compromise"] = "request"
+
+
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which: below a path, in a state."""
 
@@ -223,7 +266,8 @@ async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> Rota
     page = await dialect.run_operation(
         request, operations.LIST_ROTATIONS, ResourcePath.parse_folder(query.prefix), payload
     )
-    return RotationList([RotationBody.of(row) for row in page.rotations], page.cursor)
+    bodies = map(RotationBody.of, page.rotations, page.adoptions)
+    return RotationList(list(bodies), page.cursor)
 
 
 @rotations.add("GET", "rotations/plan", "List what is due", query=PlanQuery, returns=PlanBody)
@@ -280,7 +324,10 @@ async def read(dialect: Dialect, request: Request, name: str) -> SecretRotationB
         source=found.source,
         policy=None if found.policy is None else PolicyBody.of(found.policy),
         due_at=rfc3339_or_none(found.due),
-        rotations=[RotationBody.of(row) for row in found.rotations],
+        rotations=[
+            RotationBody.of(row, None if number else found.adoption)
+            for number, row in enumerate(found.rotations)
+        ],
     )
 
 
@@ -305,11 +352,20 @@ async def delete_policy(dialect: Dialect, request: Request, name: str) -> None:
 
 
 @rotations.add(
-    "POST", "rotate/{path}", "Rotate a secret now", returns=RotationBody, status=202, errors=(409,)
+    "POST",
+    "rotate/{path}",
+    "Rotate a secret now",
+    body=RotateBody,
+    returns=RotationBody,
+    status=202,
+    errors=(409,),
 )
-async def rotate(dialect: Dialect, request: Request, name: str) -> RotationBody:
+async def rotate(
+    dialect: Dialect, request: Request, name: str, *, body: RotateBody
+) -> RotationBody:
+    payload = BeginRotation(cause=RotationCause(body.cause))
     row = await dialect.run_operation(
-        request, operations.BEGIN_ROTATION, ResourcePath.parse_secret(name), BeginRotation()
+        request, operations.BEGIN_ROTATION, ResourcePath.parse_secret(name), payload
     )
     if row is None:
         raise AssertionError("only the schedule may find that it is too early")

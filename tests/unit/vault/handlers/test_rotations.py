@@ -18,7 +18,7 @@ from vault.errors import AuthorizationError, ConflictError, NotFoundError, Valid
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.rotation_steps import SETTLE, RotationSteps
 from vault.handlers.rotations import RotationHandlers
-from vault.handlers.stores import KeyStore, RotationStore
+from vault.handlers.stores import KeyStore, RotationStore, RotationTx
 from vault.model.payloads import (
     BeginRotation,
     ReadSecret,
@@ -28,7 +28,13 @@ from vault.model.payloads import (
 )
 from vault.model.records import RotationRow
 from vault.model.results import SecretRotation
-from vault.model.rotation import RetryPolicy, RotationCause, RotationPolicy
+from vault.model.rotation import (
+    AdoptionState,
+    AdoptionStatus,
+    RetryPolicy,
+    RotationCause,
+    RotationPolicy,
+)
 from vault.rotation.rotator import (
     RotationContext,
     RotationError,
@@ -144,14 +150,22 @@ class IssuingFake(FakeRotator):
 
 @dataclass
 class Applications:
-    """Who has not fetched the new value yet."""
+    """Who has not fetched the new value yet; None: nobody knows."""
 
     lagging: list[str] | None = None
 
-    async def laggards(self, _secret: str, _version: int, _since: int) -> list[str] | None:
+    async def status(self, _row: RotationRow, _window: int) -> AdoptionStatus:
         """As told."""
         await trio.lowlevel.checkpoint()
-        return self.lagging
+        if self.lagging is None:
+            return AdoptionStatus(state=AdoptionState.UNKNOWN)
+        state = AdoptionState.WAITING if self.lagging else AdoptionState.ADOPTED
+        return AdoptionStatus(state=state, laggards=self.lagging)
+
+    def status_in(self, _tx: RotationTx, _row: RotationRow, _window: int) -> AdoptionStatus:
+        """As told."""
+        state = AdoptionState.WAITING if self.lagging else AdoptionState.ADOPTED
+        return AdoptionStatus(state=state, laggards=self.lagging or [])
 
 
 @dataclass
@@ -228,7 +242,7 @@ async def bench(house: House) -> Bench:
         )
     )
     store = RotationStore(house.barrier)
-    handlers = RotationHandlers(store, rotators, Authorizer(house.book), house.world)
+    handlers = RotationHandlers(store, rotators, applications, Authorizer(house.book), house.world)
     steps = RotationSteps(
         store, house.mounts, rotators, applications, house.world, trio.CapacityLimiter(2),
         os.urandom, SETTLE,
