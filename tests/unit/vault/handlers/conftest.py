@@ -84,6 +84,8 @@ class House:
     recorder: ConsumerRecorder
     sessions: StreamRegistry
     tokens: Tokens
+    users: Users
+    keys: ApiKeys
     book: PolicyStore
     handlers: Handlers
     sealings: list[str]
@@ -247,6 +249,8 @@ async def house() -> AsyncIterator[House]:
             recorder,
             sessions,
             tokens,
+            users,
+            keys,
             book,
             handlers,
             sealings,
