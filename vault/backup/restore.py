@@ -53,7 +53,6 @@ from vault.errors import (
 from vault.model.records import (
     AccessRow,
     ConsumerRow,
-    RecorderRow,
     RotationRow,
     SecretRow,
     SystemRow,
@@ -546,8 +545,6 @@ def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
                 secrets.add(row.id)
             elif isinstance(row, _OF_SECRET) and row.secret_id not in secrets:
                 continue
-        if isinstance(row, RecorderRow):
-            continue  # what was fetched since the backup is not in it
         yield entry
 
 
