@@ -71,11 +71,11 @@ def adoption_status(
         return replace(found, state=AdoptionState.UNKNOWN, reason="fetches_lost")
     if any(not one.consumer for one in recent):
         return replace(found, state=AdoptionState.UNKNOWN, reason="too_many_consumers")
-    if not recent:
-        return replace(found, state=AdoptionState.UNKNOWN, reason="no_consumers")
     if lagging:
         return found
     complete_from = row.current_at + MARGIN
     if any(one.is_open and one.flushed_at < complete_from for one in recorders):
         return replace(found, reason="not_flushed")
+    if not recent:
+        return replace(found, state=AdoptionState.UNKNOWN, reason="no_consumers")
     return replace(found, state=AdoptionState.ADOPTED)

@@ -106,6 +106,8 @@ def test_each_process_must_have_flushed_since_the_value_is_current() -> None:
     behind = recorder(flushed_at=NOW + MARGIN - 1)
     found = status(consumer("ann", 2), recorders=(recorder(), behind))
     assert (found.state, found.reason) == (AdoptionState.WAITING, "not_flushed")
+    found = status(recorders=(behind,))
+    assert found.reason == "not_flushed", "whoever fetched first may not be stored yet"
     closed = replace(behind, is_open=False)
     assert status(consumer("ann", 2), recorders=(recorder(), closed)).state is AdoptionState.ADOPTED
 
@@ -243,6 +245,20 @@ async def test_what_finds_no_room_in_memory_is_a_loss(
     await house.recorder.close()
     await ConsumerRecorder(ConsumerStore(house.barrier), house.world, "node", 0).open()
     assert await lost_at(house) == {"node/0": NOW}
+
+
+async def test_the_memory_of_what_is_stored_is_bounded(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is forgotten costs a write more, and no version."""
+    monkeypatch.setattr(consumer_recorder, "MAX_SEEN", 2)
+    for version in (2, 1):
+        for secret in ("s", "t", "u"):
+            house.recorder.record(ANN, secret, PATH, version)
+    await house.recorder.flush()
+    for secret in ("s", "t", "u"):
+        (row,) = await ConsumerStore(house.barrier).list_of_secret(secret)
+        assert row.version == 2
 
 
 async def test_a_secret_has_so_many_consumers_at_most(
