@@ -48,6 +48,7 @@ from vault.model.payloads import (
     ListApiKeys,
     ListEgress,
     ListKeys,
+    ListReaders,
     ListRotations,
     ListSecrets,
     ListUsers,
@@ -89,14 +90,18 @@ from vault.model.records import (
 )
 from vault.model.results import (
     BrowserSession,
+    Exposure,
     KeyList,
     KnownNode,
+    ReaderPage,
+    RevokedIdentity,
     RewrapStep,
     RoleWritten,
     RotationOverview,
     RotationPage,
     RotationPlan,
     RotationSelection,
+    SecretConsumers,
     SecretInfo,
     SecretPage,
     SecretRotation,
@@ -139,6 +144,10 @@ LIST_SECRETS: Final = OperationType[ListSecrets, SecretPage]("secret.list")
 LIST_SECRET_KEYS: Final = OperationType[ListKeys, KeyList]("secret.keys")
 READ_CHANGES: Final = OperationType[ReadChanges, ChangesRead]("secret.changes")
 ACKNOWLEDGE_VERSION: Final = OperationType[AcknowledgeVersion, SecretRow]("secret.acknowledge")
+LIST_CONSUMERS: Final = OperationType[Nothing, SecretConsumers]("secret.consumers")
+LIST_READERS: Final = OperationType[ListReaders, ReaderPage]("secret.readers")
+READ_EXPOSURE: Final = OperationType[Nothing, Exposure]("identity.exposure")
+REVOKE_IDENTITY: Final = OperationType[Nothing, RevokedIdentity]("identity.revoke")
 READ_METADATA: Final = OperationType[ReadMetadata, SecretInfo]("secret.metadata.read")
 COMPARE_METADATA: Final = OperationType[CompareVersions, VersionComparison]("secret.metadata.diff")
 WRITE_METADATA: Final = OperationType[WriteMetadata, SecretRow]("secret.metadata.write")

@@ -65,6 +65,13 @@ class ReadSecret(ReferencePayload, frozen=True, kw_only=True):
     version: int = 0
 
 
+class ListReaders(ReferencePayload, frozen=True, kw_only=True):
+    """A page of those who may read a secret."""
+
+    cursor: str = ""
+    limit: int = 100
+
+
 class WriteSecret(Struct, frozen=True, kw_only=True):
     """Write a new version. `cas` is the version that must be current (0: none may exist)."""
 
