@@ -52,6 +52,7 @@ from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
+from vault.handlers.read_limits import ReadLimits
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
@@ -125,6 +126,7 @@ class DataPath:
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
         self.rotations = RotationStore(barrier)
         self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)
+        self.read_limits = ReadLimits(self.rotations, self.reads, world)
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()
         self._streams_checked_at = 0  # transactions that were over
@@ -168,7 +170,7 @@ class DataPath:
         secrets, access, world = self.secrets, self.access_counters, self.parts.world
         authentication = self.parts.settings.authentication
         return {
-            **SecretHandlers(secrets, self.mounts, access, world).handlers(),
+            **SecretHandlers(secrets, self.mounts, access, self.read_limits, world).handlers(),
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, self.mounts, access, world).handlers(),
             **ListingHandlers(secrets, self.authorizer, world).handlers(),
@@ -235,7 +237,7 @@ class DataPath:
         """What each process does in the background."""
         record, world = self.parts.audit.record, self.parts.world
         return [
-            Job("access-counts", FLUSH_INTERVAL, self.access_counters.flush, at_end=True),
+            Job("access-counts", FLUSH_INTERVAL, self._flush_access_counts, at_end=True),
             Job("credential-usage", FLUSH_INTERVAL, self.credential_usage.flush, at_end=True),
             Job("late-changes", FOLLOW_INTERVAL, self._follow),
             Job(
@@ -258,6 +260,10 @@ class DataPath:
             return buckets
         is_local = is_loopback if limit is Limit.FAILURES else None
         return shared.track(limit, buckets, burst, is_local)
+
+    async def _flush_access_counts(self) -> None:
+        await self.access_counters.flush()
+        await self.read_limits.apply()
 
     async def _follow(self) -> None:
         """See what other processes have committed, also while nobody asks."""

@@ -62,6 +62,7 @@ from vault.model.payloads import (
     RenewToken,
     RewrapDataKeys,
     RollbackSecret,
+    ScheduleSecrets,
     SecretVersions,
     StepRotation,
     TokenSelector,
@@ -219,6 +220,7 @@ RETIRE_KEYS: Final = OperationType[Nothing, list[int]]("sys.retire_keys")
 READ_KEY_STATUS: Final = OperationType[Nothing, KeyStatus]("sys.key_status")
 READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
 WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rotation.policy.write")
+SCHEDULE_SECRETS: Final = OperationType[ScheduleSecrets, int]("rotation.schedule")
 READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
 BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
 LIST_ROTATIONS: Final = OperationType[ListRotations, RotationPage]("rotation.list")

@@ -22,7 +22,8 @@ from protocols.instant import HOUR, SECOND
 from vault import operations
 from vault.errors import ConflictError, VaultError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.handlers.rotations import end_rotation, parse_policy, rotation_reference
+from vault.handlers.rotation_schedule import parse_policy
+from vault.handlers.rotations import end_rotation, rotation_reference
 from vault.handlers.secret_settings import MAX_VALUE_BYTES
 from vault.handlers.secrets import append_version, is_live, mount_of_secret
 from vault.handlers.stores import RotationStore, RotationTx
@@ -277,7 +278,12 @@ class RotationSteps:
             tx, mount, secret, value, expires_at=0, by=f"rotation {row.number}", now=now
         )
         current = machine.advance(_emptied(row), now)
-        return replace(current, version=written.version.version, next_at=now + self.settle)
+        return replace(
+            current,
+            version=written.version.version,
+            next_at=now + self.settle,
+            reads=tx.get_reads(secret.id),
+        )
 
     async def _adopt(self, target: Target, row: RotationRow, policy: RotationPolicy) -> Settle:
         """Wait until all that used the old value have the new one, or the grace period is over.

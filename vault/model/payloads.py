@@ -131,6 +131,12 @@ class PauseRotations(Struct, frozen=True, kw_only=True):
     paused: bool
 
 
+class ScheduleSecrets(Struct, frozen=True, kw_only=True):
+    """Schedule secrets below a folder by its policy, which has changed."""
+
+    folder: str
+
+
 class StepRotation(Struct, frozen=True, kw_only=True):
     """Take the next step of a rotation.
 

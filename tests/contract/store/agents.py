@@ -26,8 +26,9 @@ from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import Call
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
+from vault.handlers.read_limits import ReadLimits
 from vault.handlers.secrets import SecretHandlers
-from vault.handlers.stores import AccessStore, KeyStore, MountStore, SecretStore
+from vault.handlers.stores import AccessStore, KeyStore, MountStore, RotationStore, SecretStore
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Operation, OperationType, Origin, SecretFacts
@@ -256,6 +257,7 @@ async def _agent(
         mounts = MountHandlers(MountStore(barrier), MountTable(), Authorizer(policies), world)
         await mounts.reload()
         access = AccessCounters(AccessStore(barrier), world)
+        limits = ReadLimits(RotationStore(barrier), AccessStore(barrier), world)
         yield Agent(
             store,
             barrier,
@@ -264,7 +266,7 @@ async def _agent(
             Tokens(store, PepperedScheme(first.pepper), Revoker(store, StreamRegistry()), world),
             access,
             CredentialUsage(store, world),
-            SecretHandlers(SecretStore(barrier), mounts.mounts, access, world),
+            SecretHandlers(SecretStore(barrier), mounts.mounts, access, limits, world),
             MetadataHandlers(SecretStore(barrier), mounts.mounts, access, world),
             KeyStore(barrier),
         )

@@ -27,10 +27,11 @@ from vault.handlers.handler import Call, Handlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.policies import PolicyHandlers
+from vault.handlers.read_limits import ReadLimits
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import SecretHandlers
-from vault.handlers.stores import AccessStore, KeyStore, SecretStore
+from vault.handlers.stores import AccessStore, KeyStore, RotationStore, SecretStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
@@ -80,6 +81,7 @@ class House:
     world: StillWorld
     mounts: MountTable
     access: AccessCounters
+    read_limits: ReadLimits
     sessions: StreamRegistry
     tokens: Tokens
     book: PolicyStore
@@ -214,13 +216,14 @@ async def house() -> AsyncIterator[House]:
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)
         access = AccessCounters(AccessStore(barrier), world)
+        limits = ReadLimits(RotationStore(barrier), AccessStore(barrier), world)
         sealings: list[str] = []
 
         async def order_seal() -> None:
             sealings.append("ordered")
 
         handlers = {
-            **SecretHandlers(secrets, mounts, access, world).handlers(),
+            **SecretHandlers(secrets, mounts, access, limits, world).handlers(),
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, mounts, access, world).handlers(),
             **ListingHandlers(secrets, authorizer, world).handlers(),
@@ -235,5 +238,15 @@ async def house() -> AsyncIterator[House]:
             ).handlers(),
         }  # fmt: skip
         yield House(
-            store, barrier, world, mounts, access, sessions, tokens, book, handlers, sealings
+            store,
+            barrier,
+            world,
+            mounts,
+            access,
+            limits,
+            sessions,
+            tokens,
+            book,
+            handlers,
+            sealings,
         )
