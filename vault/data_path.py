@@ -25,7 +25,7 @@ from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_scheme import API_KEY, TOKEN
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.revocation import Revoker
-from vault.authn.roles import Roles
+from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
@@ -210,6 +210,7 @@ class DataPath:
                 ),
                 audit=parts.audit,
                 load_facts=partial(load_stored_facts, self.secrets),
+                load_service_identity=partial(load_service_identity, parts.store),
                 handlers=handlers,
                 metrics=parts.metrics,
                 world=world,

@@ -59,6 +59,7 @@ from vault.model.payloads import (
     ReadMetadata,
     ReadSecret,
     RefusedRequest,
+    RefuseRotation,
     RenewToken,
     RewrapDataKeys,
     RollbackSecret,
@@ -228,6 +229,7 @@ PLAN_ROTATIONS: Final = OperationType[PlanRotations, RotationPlan]("rotation.pla
 READ_ROTATIONS: Final = OperationType[Nothing, RotationOverview]("rotation.overview")
 PAUSE_ROTATIONS: Final = OperationType[PauseRotations, Nothing]("rotation.pause")
 STEP_ROTATION: Final = OperationType[StepRotation, RotationRow]("rotation.step")
+REFUSE_ROTATION: Final = OperationType[RefuseRotation, RotationRow | None]("rotation.refuse")
 RESUME_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.resume")
 UNDO_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.undo")
 LIST_NODES: Final = OperationType[Nothing, list[KnownNode]]("sys.nodes.list")

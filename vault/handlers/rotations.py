@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from actors.world import World
 from protocols.instant import HOUR
 from vault import operations
-from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
@@ -23,13 +22,14 @@ from vault.handlers.rotation_schedule import (
     effective_policy,
     is_due,
     load_effective_policy,
+    parse_policy,
     schedule,
     schedule_folder,
 )
 from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
 from vault.handlers.stores import RotationStore, RotationTx
-from vault.handlers.visibility import Visibility, secret_facts
-from vault.model.operation import NO_FACTS, Capability
+from vault.handlers.visibility import Visibility, may_read
+from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
     MAX_PAGE_SIZE,
@@ -38,6 +38,7 @@ from vault.model.payloads import (
     Nothing,
     PauseRotations,
     PlanRotations,
+    RefuseRotation,
     ScheduleSecrets,
     WriteRotationPolicy,
 )
@@ -57,6 +58,8 @@ from vault.rotation.schedule import NEVER, check_cron, retry_delay
 KEPT: Final = 20  # rotations of a secret, the latest ones
 PAGE: Final = 200  # rows that are looked at in one query
 MAX_PAGES: Final = 20  # of one answer; the next one goes on behind them
+REFUSED: Final = "rotation_denied"
+"""The `error_code` of a rotation that policies do not allow the agent."""
 BATCHES: Final = 8  # transactions of one `rotation.schedule`
 
 
@@ -86,6 +89,13 @@ class RotationHandlers:
                 capability=Capability.SUDO,
                 mutates=True,
                 audit_response=lambda count: {"count": count},
+            ),
+            Handler(
+                operations.REFUSE_ROTATION,
+                run=self.refuse,
+                capability=Capability.SUDO,
+                mutates=True,
+                audit_response=rotation_reference,
             ),
             Handler(
                 operations.LIST_ROTATIONS,
@@ -301,22 +311,52 @@ class RotationHandlers:
                     "the secret has no current value to replace: write its first one, with what "
                     "the rotation starts from",
                 )
-            row = RotationRow(
-                secret_id=secret.id,
-                number=1 if latest is None else latest.number + 1,
-                path=secret.name,
-                policy=msgspec.to_builtins(policy),
-                cause=cause,
-                requested_by=call.identity.name,
-                previous=secret.current_version,
-                next_at=now,
-                began_at=now,
-                reads=UNSET if latest is None else latest.reads,
-            )
+            row = _new_rotation(secret, policy, latest, cause, call.identity.name, now)
             tx.put_rotation(row)
             tx.delete_rotation(secret.id, row.number - KEPT)
             tx.put_secret(replace(secret, rotation_due=NEVER))
             return row
+
+        return await self.store.transact(change)
+
+    async def refuse(self, call: Call[RefuseRotation]) -> RotationRow | None:
+        """Put on record that policies do not allow it: the rotation fails, as it does at a target.
+
+        One that could not begin is undone at once, and due again later; of several in a row the
+        last one is kept. None: the rotation or secret has changed, and nothing is refused.
+        """
+        payload, now, jitter = call.payload, self.world.now(), self.world.jitter()
+        reason = f"{call.identity.name}: {payload.reason}"
+
+        def change(tx: RotationTx) -> RotationRow | None:
+            secret = tx.get_secret(ResourcePath.parse_secret(payload.path))
+            latest = None if secret is None else tx.get_latest_rotation(secret.id)
+            is_running = latest is not None and not machine.is_over(latest)
+            if secret is None or bool(payload.number) != is_running:
+                return None
+            if latest is None or not is_running:
+                found = effective_policy(tx, secret)
+                policy = found.policy
+                due = _postponed(tx, secret, found, latest, now)
+                if due is not None or policy is None:
+                    tx.put_secret(replace(secret, rotation_due=due.at if due else NEVER))
+                    return None
+                row = _new_rotation(
+                    secret, policy, latest, RotationCause.SCHEDULE, call.identity.name, now
+                )
+                if latest is not None and latest.error_code == REFUSED and not latest.fence:
+                    row = replace(row, number=latest.number)
+                tx.delete_rotation(secret.id, row.number - KEPT)
+            elif latest.number == payload.number and 0 < latest.next_at <= now:
+                row, policy = latest, parse_policy(latest.policy)
+            else:
+                return None
+            failed = machine.fail(
+                row, policy.retry, REFUSED, reason, is_final=not is_running, now=now, jitter=jitter
+            )
+            settled = end_rotation(tx, failed, now, jitter)
+            tx.put_rotation(settled)
+            return settled
 
         return await self.store.transact(change)
 
@@ -357,15 +397,7 @@ class RotationHandlers:
         if not policy.connection:
             return
         secret = await self.store.get_secret(policy.connection)
-        access = AccessRequest(
-            capability=Capability.READ,
-            path=ResourcePath.parse_secret(policy.connection),
-            identity=call.identity,
-            origin=call.op.origin,
-            facts=NO_FACTS if secret is None else secret_facts(secret),
-            now=self.world.now(),
-        )
-        if not self.authorizer.decide(access).allowed:
+        if not may_read(self.authorizer, call, policy.connection, secret, self.world.now()):
             raise AuthorizationError(
                 "connection_denied",
                 "the rotation would connect with a secret that you may not read: ask somebody who "
@@ -404,6 +436,28 @@ def end_rotation(tx: RotationTx, row: RotationRow, now: int, jitter: float) -> R
             due = max(due, later)  # with a new value
         tx.put_secret(replace(secret, rotation_due=due))
     return replace(row, wrapped_dek=b"", box=b"", kek_generation=0)
+
+
+def _new_rotation(  # noqa: PLR0917  # what it is made of
+    secret: SecretRow,
+    policy: RotationPolicy,
+    latest: RotationRow | None,
+    cause: RotationCause,
+    by: str,
+    now: int,
+) -> RotationRow:
+    return RotationRow(
+        secret_id=secret.id,
+        number=1 if latest is None else latest.number + 1,
+        path=secret.name,
+        policy=msgspec.to_builtins(policy),
+        cause=cause,
+        requested_by=by,
+        previous=secret.current_version,
+        next_at=now,
+        began_at=now,
+        reads=UNSET if latest is None else latest.reads,
+    )
 
 
 class _Postponed(NamedTuple):

@@ -15,9 +15,9 @@ import trio
 from actors import World
 from vault import operations
 from vault.cluster.leases import FencedError, Lease
-from vault.errors import VaultError
+from vault.errors import AuthorizationError, VaultError
 from vault.model.operation import Operation, OperationType, P, R, RunOperation, service_operation
-from vault.model.payloads import BeginRotation, ScheduleSecrets, StepRotation
+from vault.model.payloads import BeginRotation, RefuseRotation, ScheduleSecrets, StepRotation
 from vault.model.records import FolderPolicyRow, RotationRow, SecretRow
 from vault.model.rotation import RotationCause, RotationState
 
@@ -123,14 +123,18 @@ class RotationScheduler:
             self._scheduled_at = ended
 
     async def _begin(self, secret: SecretRow) -> None:
-        await self._run(
-            operations.BEGIN_ROTATION, secret.name, BeginRotation(cause=RotationCause.SCHEDULE)
-        )
+        payload = BeginRotation(cause=RotationCause.SCHEDULE)
+        await self._run(operations.BEGIN_ROTATION, secret.name, payload)
 
     async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> None:
         """Ask for it; whatever fails is tried again in the next turn."""
         try:
-            await self._parts.run(self._operation(operation, path, payload))
+            try:
+                await self._parts.run(self._operation(operation, path, payload))
+            except AuthorizationError as denied:
+                if operation is not operations.BEGIN_ROTATION:
+                    raise
+                await self._refuse(path, 0, denied)
         except FencedError:
             raise
         except VaultError as error:
@@ -158,9 +162,15 @@ class RotationScheduler:
         payload = StepRotation(
             secret_id=rotation.secret_id, number=rotation.number, term=term, timeout=seconds
         )
-        taken = await self._parts.run(
-            self._operation(operations.STEP_ROTATION, rotation.path, payload)
-        )
+        try:
+            taken = await self._parts.run(
+                self._operation(operations.STEP_ROTATION, rotation.path, payload)
+            )
+        except AuthorizationError as denied:
+            refused = await self._refuse(rotation.path, rotation.number, denied)
+            if refused is None:
+                raise
+            taken = refused
         if taken.error_code:
             log.warning(
                 "rotation %d of a secret is %s: %s", taken.number, taken.state, taken.error_code
@@ -168,6 +178,12 @@ class RotationScheduler:
         if taken.state == RotationState.STUCK:
             self._parts.on_stuck()
         return taken
+
+    async def _refuse(
+        self, path: str, number: int, denied: AuthorizationError
+    ) -> RotationRow | None:
+        payload = RefuseRotation(path=path, number=number, reason=denied.message)
+        return await self._parts.run(self._operation(operations.REFUSE_ROTATION, PLACE, payload))
 
     def _time(self) -> tuple[float, int]:
         """Seconds that a step may take, and the term of whoever takes it."""

@@ -233,7 +233,8 @@ async def bench(house: House) -> Bench:
     store = RotationStore(house.barrier)
     handlers = RotationHandlers(store, rotators, Authorizer(house.book), house.world)
     steps = RotationSteps(
-        store, house.mounts, rotators, applications, house.world, trio.CapacityLimiter(2),
+        store, house.mounts, rotators, applications, Authorizer(house.book), house.world,
+        trio.CapacityLimiter(2),
         os.urandom, SETTLE,
     )  # fmt: skip
     house.handlers.update(handlers.handlers() | steps.handlers())
