@@ -19,14 +19,17 @@ from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.rotation_steps import SETTLE, RotationSteps
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.stores import KeyStore, RotationStore
+from vault.model.identity import service_identity
 from vault.model.payloads import (
     BeginRotation,
     PlanRotations,
     ReadSecret,
+    RefuseRotation,
     ScheduleSecrets,
     SecretVersions,
     StepRotation,
     WriteMetadata,
+    WritePolicy,
     WriteRotationPolicy,
 )
 from vault.model.records import RotationRow
@@ -737,3 +740,69 @@ async def test_a_secret_that_is_purged_takes_its_rotations_along(bench: Bench) -
     with pytest.raises(ConflictError, match="rotation_moved"):
         await bench.step(row)
     assert await bench.house.store.select_all(ROTATIONS) == []
+
+
+SERVICE: Final = service_identity("rotation")
+
+
+async def refused(bench: Bench, number: int) -> RotationRow | None:
+    """Policies did not allow the agent to go on with it, or to begin one."""
+    payload = RefuseRotation(path=PATH, number=number, reason="update on it is not allowed")
+    row: RotationRow | None = await bench.house.do(
+        "rotation.refuse", "sys/rotations", payload, by=SERVICE
+    )
+    return row
+
+
+async def test_a_rotation_that_policies_do_not_allow_fails_with_their_word(bench: Bench) -> None:
+    """It is retried, given up and undone as for a target that fails; the state says why."""
+    before = await bench.value()
+    row = await bench.step(await begun(bench))
+    for attempt in (1, 2):
+        again = await refused(bench, row.number)
+        assert again is not None
+        row = again
+        assert (row.state, row.attempt, row.error_code) == ("stored", attempt, "rotation_denied")
+        assert row.error == "service:rotation: update on it is not allowed"
+        assert await refused(bench, row.number) is None, "it is not due"
+        bench.house.world.time = row.next_at
+    given_up = await refused(bench, row.number)
+    assert given_up is not None
+    assert given_up.state == "undoing"
+    row = await bench.run(given_up)
+    assert (row.state, row.error_code) == ("undone", "rotation_denied")
+    assert await bench.value() == before
+
+
+async def test_a_rotation_that_policies_do_not_let_begin_is_one_failure(bench: Bench) -> None:
+    """It is due again later, and its tries leave the history as it is."""
+    await bench.set_policy(interval=DAY)
+    assert await refused(bench, 0) is None, "it is not due"
+    for _ in range(3):
+        bench.house.world.time = (await bench.state()).due
+        row = await refused(bench, 0)
+        assert row is not None
+        assert (row.number, row.state, row.error_code) == (1, "undone", "rotation_denied")
+        assert (await bench.state()).due > bench.house.world.time
+    assert len((await bench.state()).rotations) == 1
+    bench.house.world.time = (await bench.state()).due
+    row = await bench.begin(RotationCause.SCHEDULE)
+    assert row is not None
+    assert (await bench.run(row)).state == "retired"
+
+
+async def test_the_service_may_be_kept_from_the_secret_that_it_connects_with(bench: Bench) -> None:
+    """Whoever set the policy may have lost the right to lend it."""
+    rule = {"effect": "deny", "paths": [ADMIN], "capabilities": ["read"]}
+    await bench.house.do(
+        "policy.write", "sys/policies/no-admin", WritePolicy(document={"rules": [rule]})
+    )
+    row = await begun(bench)
+    row = await bench.house.do(
+        "rotation.step", PATH,
+        StepRotation(secret_id=row.secret_id, number=row.number, term=0, timeout=5.0),
+        by=service_identity("rotation", ["no-admin"]),
+    )  # fmt: skip
+    assert (row.state, row.error_code) == ("planned", "connection_denied")
+    assert "service:rotation" in row.error
+    assert bench.server.calls == []

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from actors.testing import FakeWorld
 from protocols.instant import HOUR
 from vault.cluster.leases import Lease
-from vault.errors import ConflictError
+from vault.errors import AuthorizationError, ConflictError
 from vault.jobs.rotation import (
     MAX_ACTIVE,
     PER_TARGET,
@@ -234,3 +234,26 @@ async def test_secrets_below_a_folder_are_scheduled_until_nothing_is_left() -> N
         vault.policy_changes += 1
         await scheduler.run_turn()
         assert vault.folder_lists == 3
+
+
+async def test_what_policies_do_not_allow_is_put_on_record_as_a_failure() -> None:
+    """Of a rotation that is due, and of one that has begun; it is not asked for again at once."""
+    vault = Vault(rotations=[rotation("a")], secrets=[secret("b")])
+
+    def answer(op: Operation) -> Any:
+        if op.name != "rotation.refuse":
+            raise AuthorizationError("permission_denied", f"update on {op.path}")
+        vault.secrets = []
+        return replace(vault.rotations[0], state="stuck", next_at=0, error_code="rotation_denied")
+
+    vault.answer = answer
+    async with open_rotation_scheduler(vault.parts()) as scheduler:
+        await scheduler.run_turn()
+        await trio.testing.wait_all_tasks_blocked()
+    refusals = [op for op in vault.asked if op.name == "rotation.refuse"]
+    assert {op.path for op in refusals} == {"sys/rotations"}
+    assert {(op.payload.path, op.payload.number, op.payload.reason) for op in refusals} == {
+        ("secret/b", 0, "update on secret/b"), ("secret/a", 1, "update on secret/a"),
+    }  # fmt: skip
+    assert vault.steps() == ["a"]
+    assert vault.stuck == 1
