@@ -121,7 +121,11 @@ class Session:
 
     @contextmanager
     def change(self, name: str) -> Iterator[None]:
-        """No other change of this user overlaps the block. It is not a transaction."""
+        """No other change of this user overlaps the block. It is not a transaction.
+
+        The server ends the session of an agent that is stopped in it when the time is over.
+        """
+        self.run(f"SET SESSION wait_timeout = {max(1, round(self._deadline.left()))}")
         lock = f"SHA1({literal(f'freehold {name}')})"
         wait = min(_LOCK_SECONDS, int(self._deadline.left()))
         [(is_free,)] = self.run(f"SELECT GET_LOCK({lock}, {wait})")

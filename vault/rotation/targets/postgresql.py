@@ -84,9 +84,17 @@ class Session:
 
     @contextmanager
     def change(self, name: str) -> Iterator[None]:
-        """A transaction that no other change of this user overlaps."""
+        """A transaction that no other change of this user overlaps.
+
+        The server ends it when the time is over: an agent that was stopped in it, and has lost its
+        lease, keeps nobody from the user.
+        """
         self.run("BEGIN")
         try:
+            self.run(
+                "SELECT set_config('idle_in_transaction_session_timeout', %(left)s, true)",
+                values={"left": f"{max(1, round(self._deadline.left() * 1000))}ms"},
+            )
             self.run(
                 "SELECT pg_advisory_xact_lock(%(lock)s, hashtext(%(name)s))",
                 values={"lock": _LOCK, "name": name},
