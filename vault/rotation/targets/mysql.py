@@ -23,6 +23,7 @@ from vault.connections.mysql import UnixSocketConnection
 from vault.connections.tls import client_context
 from vault.crypto.mysql_verifier import native_password_verifier
 from vault.model.server_address import MYSQL, ServerAddress, parse_server_address
+from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 from vault.rotation.targets import templates
@@ -40,7 +41,7 @@ from vault.rotation.targets.access import (
     TLS,
     UNREACHABLE,
     USER,
-    Deadline,
+    deadline_of,
     failure,
     parse_url,
     stale,
@@ -184,7 +185,7 @@ class Session:
 @contextmanager
 def administrator(access: TargetAccess) -> Iterator[Session]:
     """A session as the administrator of the connection secret."""
-    deadline = Deadline(access)
+    deadline = deadline_of(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=MYSQL))
     password = access.connection.get("password") or address.password
     with _connected(
@@ -196,7 +197,7 @@ def administrator(access: TargetAccess) -> Iterator[Session]:
 
 def log_in(access: TargetAccess, name: str, host: str, password: str, database: str = "") -> None:
     """Connect as an application does, and see which account that is. Raises `RotationError`."""
-    deadline = Deadline(access)
+    deadline = deadline_of(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=MYSQL))
     address = msgspec.structs.replace(address, user=name, database=database)
     with _connected(access.connection, address, password, deadline, _login_refused) as session:
