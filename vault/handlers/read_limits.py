@@ -39,11 +39,13 @@ class ReadLimits:
     def note(self, secret: SecretRow) -> None:
         """The value of the secret is shown."""
         policy = secret.rotation_policy
-        if policy is None and self._folders.isdisjoint(parent_folders(secret.name)):
-            return
-        if policy is not None and not policy.get("max_reads"):
-            return
-        if len(self._noted) < MAX_NOTED:
+        if policy is not None:
+            is_limited = bool(policy.get("max_reads"))
+        else:
+            is_limited = bool(self._folders) and not self._folders.isdisjoint(
+                parent_folders(secret.name)
+            )
+        if is_limited and len(self._noted) < MAX_NOTED:
             self._noted.add(secret.name)
 
     async def apply(self) -> None:
