@@ -54,6 +54,7 @@ from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.read_limits import ReadLimits
 from vault.handlers.roles import RoleHandlers
+from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
@@ -193,6 +194,7 @@ class DataPath:
             **RotationHandlers(
                 self.rotations, self.parts.rotators, self.authorizer, world
             ).handlers(),
+            **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
         }
 

@@ -65,6 +65,7 @@ from vault.model.payloads import (
     RollbackSecret,
     ScheduleSecrets,
     SecretVersions,
+    SelectRotations,
     StepRotation,
     TokenSelector,
     TuneMount,
@@ -96,6 +97,7 @@ from vault.model.results import (
     RotationOverview,
     RotationPage,
     RotationPlan,
+    RotationSelection,
     SecretInfo,
     SecretPage,
     SecretRotation,
@@ -224,6 +226,7 @@ WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rota
 SCHEDULE_SECRETS: Final = OperationType[ScheduleSecrets, int]("rotation.schedule")
 READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
 BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
+SELECT_ROTATIONS: Final = OperationType[SelectRotations, RotationSelection]("rotation.select")
 LIST_ROTATIONS: Final = OperationType[ListRotations, RotationPage]("rotation.list")
 PLAN_ROTATIONS: Final = OperationType[PlanRotations, RotationPlan]("rotation.plan")
 READ_ROTATIONS: Final = OperationType[Nothing, RotationOverview]("rotation.overview")

@@ -203,7 +203,7 @@ class RotationHandlers:
         check_facts_unchanged(call, secret)
         if secret is None:
             raise secret_not_found()
-        rotations = [_without_value(row) for row in await self.store.list_of_secret(secret.id)]
+        rotations = [without_value(row) for row in await self.store.list_of_secret(secret.id)]
         found = await load_effective_policy(self.store, secret)
         return SecretRotation(
             source=found.source, policy=found.policy, due=secret.rotation_due, rotations=rotations
@@ -212,16 +212,20 @@ class RotationHandlers:
     async def list(self, call: Call[ListRotations]) -> RotationPage:
         """Rotations of secrets whose metadata the caller may read. Raises `ValidationError`."""
         payload, visibility = call.payload, Visibility(self.authorizer, call, self.world.now())
-        _check_limit(payload.limit)
+        check_limit(payload.limit)
         after = self._open(payload.cursor)
         shown = list[RotationRow]()
         for _ in range(MAX_PAGES):
-            page = await self.store.list_page(payload.state, after, PAGE)
+            page = await self.store.list_page(payload.state, after, PAGE, running=payload.running)
             for row in page:
                 after = row.secret_id, row.number
                 secret = await self._visible(row.path, call.op.path, visibility)
-                if secret is not None and secret.id == row.secret_id:
-                    shown.append(_without_value(row))
+                if (
+                    secret is not None
+                    and secret.id == row.secret_id
+                    and set(payload.tags) <= set(secret.tags)
+                ):
+                    shown.append(without_value(row))
                 if len(shown) == payload.limit:
                     return RotationPage(rotations=shown, cursor=self._seal(after))
             if len(page) < PAGE:
@@ -231,14 +235,15 @@ class RotationHandlers:
     async def plan(self, call: Call[PlanRotations]) -> RotationPlan:
         """Secrets that are due, of those whose metadata the caller may read."""
         payload, visibility = call.payload, Visibility(self.authorizer, call, self.world.now())
-        _check_limit(payload.limit)
+        check_limit(payload.limit)
         after = self.store.open_cursor(payload.cursor) if payload.cursor else ""
-        shown = list[DueSecret]()
+        shown, wanted = list[DueSecret](), set(payload.tags)
         for _ in range(MAX_PAGES):
             page = await self.store.list_due_secrets(payload.before, after, PAGE)
             for secret in page:
                 after = secret.name
-                if after.startswith(call.op.path) and visibility.can_read_metadata(secret):
+                is_wanted = after.startswith(call.op.path) and wanted <= set(secret.tags)
+                if is_wanted and visibility.can_read_metadata(secret):
                     found = await load_effective_policy(self.store, secret)
                     shown.append(DueSecret(secret.name, secret.rotation_due, found.source))
                 if len(shown) == payload.limit:
@@ -281,7 +286,8 @@ class RotationHandlers:
     async def begin(self, call: Call[BeginRotation]) -> RotationRow | None:
         """Begin one; None if the schedule asks and it is not due, and when it is due is set anew.
 
-        Raises `ConflictError` (`rotation_running`, `secret_not_live`), `NotFoundError`.
+        One that has begun `since` the given time is the answer, whatever became of it. Raises
+        `ConflictError` (`rotation_running`, `secret_not_live`), `NotFoundError`.
         """
         cause, now = call.payload.cause, self.world.now()
         asked_by_time = cause is RotationCause.SCHEDULE
@@ -293,25 +299,19 @@ class RotationHandlers:
                 raise secret_not_found()
             found = effective_policy(tx, secret)
             latest, policy = tx.get_latest_rotation(secret.id), found.policy
+            if latest is not None and 0 < call.payload.since <= latest.began_at:
+                return without_value(latest)
             if asked_by_time and (due := _postponed(tx, secret, found, latest, now)):
                 tx.put_secret(replace(secret, rotation_due=due.at))
                 return None
             if policy is None:
-                raise NotFoundError(
-                    "rotation_policy_missing",
-                    "neither the secret nor a folder of it has a rotation policy: set one",
-                )
+                raise policy_missing()
             if latest is not None and not machine.is_over(latest):
-                raise ConflictError(
-                    "rotation_running", f"rotation {latest.number} of it is {latest.state}"
-                )
+                raise rotation_running(latest)
             if not _has_value(tx, secret, now):
-                raise ConflictError(
-                    "secret_not_live",
-                    "the secret has no current value to replace: write its first one, with what "
-                    "the rotation starts from",
-                )
+                raise secret_not_live()
             row = _new_rotation(secret, policy, latest, cause, call.identity.name, now)
+            row = replace(row, next_at=now + call.payload.delay)
             tx.put_rotation(row)
             tx.delete_rotation(secret.id, row.number - KEPT)
             tx.put_secret(replace(secret, rotation_due=NEVER))
@@ -388,7 +388,7 @@ class RotationHandlers:
             return edited
 
         now, jitter = self.world.now(), self.world.jitter()
-        return _without_value(await self.store.transact(change))
+        return without_value(await self.store.transact(change))
 
     async def _check(self, call: Call[object], policy: RotationPolicy) -> None:
         if policy.cron:
@@ -411,7 +411,8 @@ class RotationHandlers:
             )
 
 
-def _check_limit(limit: int) -> None:
+def check_limit(limit: int) -> None:
+    """Raise `ValidationError` (`limit_invalid`)."""
     if not 1 <= limit <= MAX_PAGE_SIZE:
         raise ValidationError("limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit")
 
@@ -483,12 +484,35 @@ def _postponed(
     return None
 
 
+def policy_missing() -> NotFoundError:
+    """No policy says how."""
+    return NotFoundError(
+        "rotation_policy_missing",
+        "neither the secret nor a folder of it has a rotation policy: set one",
+    )
+
+
+def rotation_running(row: RotationRow) -> ConflictError:
+    """The one before is not over."""
+    return ConflictError("rotation_running", f"rotation {row.number} of it is {row.state}")
+
+
+def secret_not_live() -> ConflictError:
+    """There is nothing to replace."""
+    return ConflictError(
+        "secret_not_live",
+        "the secret has no current value to replace: write its first one, with what the rotation "
+        "starts from",
+    )
+
+
 def _has_value(tx: RotationTx, secret: SecretRow, now: int) -> bool:
     version = tx.get_version(secret.id, secret.current_version)
     return version is not None and is_live(version, now)
 
 
-def _without_value(row: RotationRow) -> RotationRow:
+def without_value(row: RotationRow) -> RotationRow:
+    """As callers see it."""
     return replace(row, wrapped_dek=b"", box=b"", kek_generation=0, mac=b"")
 
 

@@ -29,6 +29,7 @@ BODIES: dict[str, Any] = {
     "secrets_update": {"value": {"k": "v"}, **SAID},
     "secrets_write_metadata": {**SAID, "delete_version_after": "0s"},
     "rotations_write_policy": {"rotator": "generated", "grace": "1h"},
+    "rotations_run": {"prefix": "secret/held/", "tags": ["t"], "since": LATER},
     "batch_read": {"names": [HELD]},
     "batch_write": {"secrets": [{"name": "secret/new", "value": {"k": "v"}, **SAID}]},
     "changes_acknowledge": {"path": HELD, "version": 1},
@@ -61,7 +62,7 @@ NAMES = {
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
          "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore")  # fmt: skip
+         "backups_restore", "rotations_run")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
@@ -196,7 +197,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "audit_hash": "audit/hash", "system_make_mount": f"system/mounts/m{number}",
         "system_change_mount": "system/mounts/secret", "backups_create": "backups",
         "changes_acknowledge": "changes/ack",
-        "backups_restore": "backups/none/restore",
+        "backups_restore": "backups/none/restore", "rotations_run": "rotations/run",
     }  # fmt: skip
     return at[id_], ""
 

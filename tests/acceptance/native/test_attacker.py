@@ -49,6 +49,7 @@ ANYBODY = {
     "changes_follow",
     "rotations_list",
     "rotations_plan",
+    "rotations_run",
 }  # fmt: skip
 """What one may without a policy: it is about oneself, or shows what one may see."""
 

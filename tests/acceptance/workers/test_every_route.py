@@ -85,6 +85,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/backups": {"full": True},
     "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
     "PUT /api/v1/rotations/paused": {"paused": False},
+    "POST /api/v1/rotations/run": {"tags": ["x"]},
     "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
