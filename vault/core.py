@@ -36,6 +36,7 @@ from vault.audit.verification import (
     open_verification,
 )
 from vault.audit.writer import AuditConfig
+from vault.authn.roles import load_service_identity
 from vault.authn.tokens import Tokens
 from vault.authz.policy_store import PolicyStore
 from vault.backup.destinations.abandonable import AbandonableDestination
@@ -77,11 +78,14 @@ from vault.data_path import (
     cache_config,
     make_shared_limits,
     run_change_hub,
+    run_consumer_recorder,
     wire_data_path,
 )
 from vault.errors import TamperedError, VaultError
+from vault.handlers.adoption import Adoption, StoredAdoption
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.backups import BackupHandlers
+from vault.handlers.consumer_recorder import forget_old_consumers
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
@@ -97,7 +101,7 @@ from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.handlers.restored_secrets import SecretRestorer
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
-from vault.handlers.rotation_steps import SETTLE, Adoption, RotationSteps, UnknownAdoption
+from vault.handlers.rotation_steps import SETTLE, RotationSteps
 from vault.handlers.stores import KeyStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
@@ -162,6 +166,7 @@ log: Final = logging.getLogger("freehold.seal")
 SWEEP_INTERVAL: Final = (
     60.0  # seconds; expired tokens are refused at once, and cleared away by this
 )
+CONSUMER_SWEEP_INTERVAL: Final = 600.0  # seconds; they are kept for months
 CLOCK_CHECK_INTERVAL: Final = 60.0  # seconds; how far a clock that was set back can reach at most
 ROTATION_CHECK_INTERVAL: Final = 3600.0  # seconds between looks at whether the KEK is due
 REWRAP_CHECK_INTERVAL: Final = (
@@ -286,6 +291,7 @@ async def open_core(
                 peers=dependencies.peers,
                 rotators=dependencies.rotators,
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                node=startup.node.id,
                 shared_limits=shared_limits,
                 make_pipeline=dependencies.make_pipeline,
             )
@@ -427,7 +433,7 @@ def _wire_pipeline(
         request_seal=base.seal.request_seal,
     )
     opaque_id = bind_opaque_id(base.keyring)
-    adoption = UnknownAdoption()
+    adoption = StoredAdoption(path.consumers)
     handlers: Handlers = {
         **path.handlers(),
         **ControlPlaneHandlers(path.policies, link, world).handlers(),
@@ -453,7 +459,14 @@ def _wire_pipeline(
     restorer = SecretRestorer(path.authorizer, path.secrets, path.mounts, run_as_caller, world)
     handlers |= BackupHandlers(backups, restorer).handlers()
     replay = PolicyReplayHandlers(
-        path.policies, audits.index, path.owners, path.secrets, opaque_id, handlers, world
+        path.policies,
+        audits.index,
+        path.owners,
+        partial(load_service_identity, path.parts.store),
+        path.secrets,
+        opaque_id,
+        handlers,
+        world,
     )
     pipeline = path.make_pipeline(handlers | replay.handlers())
     rotation = KekRotation(
@@ -461,9 +474,7 @@ def _wire_pipeline(
     )
     leased = leases.run_leased
     rotation_report = RotationReporter(
-        RotationReportParts(
-            path.rotations, adoption.laggards, opaque_id, leases.watch(REPORT), world
-        )
+        RotationReportParts(path.rotations, adoption.status, opaque_id, leases.watch(REPORT), world)
     )
     at_once, look, count = Trigger(), Trigger(), Trigger()
     for trigger in (at_once, look, count):  # a scheduled time that was missed is not waited for
@@ -474,6 +485,11 @@ def _wire_pipeline(
             "expired-tokens",
             SWEEP_INTERVAL,
             leased(EXPIRY, partial(path.revoker.revoke_expired, world.clock)),
+        ),
+        Job(
+            "old-consumers",
+            CONSUMER_SWEEP_INTERVAL,
+            leased(EXPIRY, partial(forget_old_consumers, path.consumers, world)),
         ),
         Job(
             "clock", CLOCK_CHECK_INTERVAL, partial(_keep_clock, base, path.parts.store), at_end=True
@@ -625,6 +641,7 @@ async def _run_work(wired: WiredCore, parts: CoreDependencies) -> AsyncIterator[
     path, world = wired.path, parts.world
     async with (
         hold_leases(wired.leases),
+        run_consumer_recorder(path.consumer_recorder),
         open_rotation_scheduler(wired.rotation) as rotations,
         run_periodic_jobs(
             [*wired.jobs, _rotation_job(wired, rotations), *wired.leases.jobs], world
@@ -647,6 +664,7 @@ def _make_rotation_steps(path: DataPath, adoption: Adoption, world: World) -> Ro
         path.mounts,
         path.parts.rotators,
         adoption,
+        path.authorizer,
         world,
         trio.CapacityLimiter(MAX_ACTIVE),
         random_bytes,

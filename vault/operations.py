@@ -48,6 +48,7 @@ from vault.model.payloads import (
     ListApiKeys,
     ListEgress,
     ListKeys,
+    ListReaders,
     ListRotations,
     ListSecrets,
     ListUsers,
@@ -60,9 +61,11 @@ from vault.model.payloads import (
     ReadMetadata,
     ReadSecret,
     RefusedRequest,
+    RefuseRotation,
     RenewToken,
     RewrapDataKeys,
     RollbackSecret,
+    ScheduleSecrets,
     SecretVersions,
     SelectRotations,
     StepRotation,
@@ -89,14 +92,18 @@ from vault.model.records import (
 )
 from vault.model.results import (
     BrowserSession,
+    Exposure,
     KeyList,
     KnownNode,
+    ReaderPage,
+    RevokedIdentity,
     RewrapStep,
     RoleWritten,
     RotationOverview,
     RotationPage,
     RotationPlan,
     RotationSelection,
+    SecretConsumers,
     SecretInfo,
     SecretPage,
     SecretRotation,
@@ -140,6 +147,10 @@ LIST_SECRETS: Final = OperationType[ListSecrets, SecretPage]("secret.list")
 LIST_SECRET_KEYS: Final = OperationType[ListKeys, KeyList]("secret.keys")
 READ_CHANGES: Final = OperationType[ReadChanges, ChangesRead]("secret.changes")
 ACKNOWLEDGE_VERSION: Final = OperationType[AcknowledgeVersion, SecretRow]("secret.acknowledge")
+LIST_CONSUMERS: Final = OperationType[Nothing, SecretConsumers]("secret.consumers")
+LIST_READERS: Final = OperationType[ListReaders, ReaderPage]("secret.readers")
+READ_EXPOSURE: Final = OperationType[Nothing, Exposure]("identity.exposure")
+REVOKE_IDENTITY: Final = OperationType[Nothing, RevokedIdentity]("identity.revoke")
 READ_METADATA: Final = OperationType[ReadMetadata, SecretInfo]("secret.metadata.read")
 COMPARE_METADATA: Final = OperationType[CompareVersions, VersionComparison]("secret.metadata.diff")
 WRITE_METADATA: Final = OperationType[WriteMetadata, SecretRow]("secret.metadata.write")
@@ -229,6 +240,7 @@ RETIRE_KEYS: Final = OperationType[Nothing, list[int]]("sys.retire_keys")
 READ_KEY_STATUS: Final = OperationType[Nothing, KeyStatus]("sys.key_status")
 READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
 WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rotation.policy.write")
+SCHEDULE_SECRETS: Final = OperationType[ScheduleSecrets, int]("rotation.schedule")
 READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
 BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
 SELECT_ROTATIONS: Final = OperationType[SelectRotations, RotationSelection]("rotation.select")
@@ -237,6 +249,7 @@ PLAN_ROTATIONS: Final = OperationType[PlanRotations, RotationPlan]("rotation.pla
 READ_ROTATIONS: Final = OperationType[Nothing, RotationOverview]("rotation.overview")
 PAUSE_ROTATIONS: Final = OperationType[PauseRotations, Nothing]("rotation.pause")
 STEP_ROTATION: Final = OperationType[StepRotation, RotationRow]("rotation.step")
+REFUSE_ROTATION: Final = OperationType[RefuseRotation, RotationRow | None]("rotation.refuse")
 RESUME_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.resume")
 UNDO_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.undo")
 LIST_NODES: Final = OperationType[Nothing, list[KnownNode]]("sys.nodes.list")

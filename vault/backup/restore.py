@@ -52,6 +52,8 @@ from vault.errors import (
 )
 from vault.model.records import (
     AccessRow,
+    ConsumerRow,
+    RotationRow,
     SecretRow,
     SystemRow,
     TokenRow,
@@ -521,6 +523,9 @@ def _stamp_base(stamp: CommitStamp, keys: VaultKeys) -> StampBase:
 # The database.
 
 
+_OF_SECRET: Final = VersionRow | AccessRow | RotationRow | ConsumerRow
+
+
 def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
     """What is restored. Without tokens nothing remembers when one of them was used, either."""
     accessors: set[str] = set()
@@ -538,7 +543,7 @@ def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
                 if not is_named(row.name, selection.only):
                     continue
                 secrets.add(row.id)
-            elif isinstance(row, VersionRow | AccessRow) and row.secret_id not in secrets:
+            elif isinstance(row, _OF_SECRET) and row.secret_id not in secrets:
                 continue
         yield entry
 

@@ -65,6 +65,13 @@ class ReadSecret(ReferencePayload, frozen=True, kw_only=True):
     version: int = 0
 
 
+class ListReaders(ReferencePayload, frozen=True, kw_only=True):
+    """A page of those who may read a secret."""
+
+    cursor: str = ""
+    limit: int = 100
+
+
 class WriteSecret(Struct, frozen=True, kw_only=True):
     """Write a new version. `cas` is the version that must be current (0: none may exist)."""
 
@@ -153,6 +160,23 @@ class PauseRotations(Struct, frozen=True, kw_only=True):
     """Whether no rotation begins or goes on until somebody says otherwise."""
 
     paused: bool
+
+
+class ScheduleSecrets(Struct, frozen=True, kw_only=True):
+    """Schedule secrets below a folder by its policy, which has changed."""
+
+    folder: str
+
+
+class RefuseRotation(Struct, frozen=True, kw_only=True):
+    """Policies do not allow the agent to begin a rotation that is due, or to take its next step.
+
+    `number` 0: to begin one.
+    """
+
+    path: str
+    number: int
+    reason: str
 
 
 class StepRotation(Struct, frozen=True, kw_only=True):

@@ -257,13 +257,16 @@ class LeaseRow(Struct, frozen=True, kw_only=True, gc=False):
 class FolderPolicyRow(Struct, frozen=True, kw_only=True, gc=False):
     """The policy of all secrets in a folder (its path, with the closing slash) without their own.
 
-    Of several folders the one next to the secret counts. `policy` is a `RotationPolicy`.
+    Of several folders the one next to the secret counts. `policy` is a `RotationPolicy`; empty: it
+    was removed, and counts no more. `scheduled_to`: the last secret below whose due time follows
+    from the policy as it is now; unset once that holds for all of them.
     """
 
     path: str
     policy: dict[str, Any]
     updated_at: int
     updated_by: str
+    scheduled_to: str | UnsetType = UNSET
     mac: bytes = b""
 
 
@@ -274,7 +277,8 @@ class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
     replaced, `version` the one that was made, 0 before. `wrapped_dek`, `box` and `kek_generation`
     are the new value while it is pending, sealed, and empty before and after. `resume`: the state
     in which it got stuck. `next_at`: when the next step is due, 0 for none. `fence` is what the
-    target may compare.
+    target may compare. `reads`: how often the secret's value had been read when a rotation last
+    replaced it.
     """
 
     secret_id: str
@@ -298,6 +302,41 @@ class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
     ended_at: int = 0
     error_code: str = ""
     error: str = ""
+    reads: int | UnsetType = UNSET
+    mac: bytes = b""
+
+
+class ConsumerRow(Struct, frozen=True, kw_only=True, gc=False):
+    """Who fetched a secret, key `(secret_id, consumer)`, and the highest version that it fetched.
+
+    `consumer` is `key:ID` for an API key, `user:ID` for all tokens of a user, else
+    `token:ACCESSOR`; empty for those who found no place (`MAX_CONSUMERS`). `identity` is
+    `Identity.first`. `fetched_at` is at most an hour older than the last fetch. `compromised_at`:
+    since when nobody waits for it any more, 0 for never.
+    """
+
+    secret_id: str
+    consumer: str
+    identity: str
+    name: str
+    path: str
+    version: int
+    fetched_at: int
+    compromised_at: int = 0
+    mac: bytes = b""
+
+
+class RecorderRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A process that records who fetches what, by its id: node, slash, number of the process.
+
+    All that it saw before `flushed_at` is stored. `is_open`: it may hold more. `lost_at`: when it
+    was last found that it had lost some, 0 for never.
+    """
+
+    id: str
+    flushed_at: int
+    is_open: bool
+    lost_at: int = 0
     mac: bytes = b""
 
 

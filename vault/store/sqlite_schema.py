@@ -109,14 +109,23 @@ CREATE TABLE rotations(secret_id VARCHAR(512)NOT NULL,number BIGINT NOT NULL,
   kek_generation BIGINT NOT NULL,fence BIGINT NOT NULL,attempt BIGINT NOT NULL,
   next_at BIGINT NOT NULL,began_at BIGINT NOT NULL,current_at BIGINT NOT NULL,
   ended_at BIGINT NOT NULL,error_code VARCHAR(512)NOT NULL,error TEXT NOT NULL,mac BLOB NOT NULL,
-  CONSTRAINT pk_rotations PRIMARY KEY(secret_id,number),
+  reads JSON,CONSTRAINT pk_rotations PRIMARY KEY(secret_id,number),
   CONSTRAINT fk_rotations_secret_id FOREIGN KEY(secret_id)REFERENCES secrets(id)
   ON DELETE RESTRICT);
 CREATE INDEX ix_rotations_next_at ON rotations(next_at);
 CREATE INDEX ix_rotations_state ON rotations(state);
 CREATE TABLE rotation_policies(path VARCHAR(512)NOT NULL,policy JSON NOT NULL,
   updated_at BIGINT NOT NULL,updated_by VARCHAR(512)NOT NULL,mac BLOB NOT NULL,
-  CONSTRAINT pk_rotation_policies PRIMARY KEY(path));
+  scheduled_to JSON,CONSTRAINT pk_rotation_policies PRIMARY KEY(path));
+CREATE TABLE secret_consumers(secret_id VARCHAR(512)NOT NULL,consumer VARCHAR(512)NOT NULL,
+  identity VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,path VARCHAR(512)NOT NULL,
+  version BIGINT NOT NULL,fetched_at BIGINT NOT NULL,compromised_at BIGINT NOT NULL,
+  mac BLOB NOT NULL,CONSTRAINT pk_secret_consumers PRIMARY KEY(secret_id,consumer));
+CREATE INDEX ix_secret_consumers_identity ON secret_consumers(identity);
+CREATE INDEX ix_secret_consumers_fetched_at ON secret_consumers(fetched_at);
+CREATE TABLE consumer_recorders(id VARCHAR(512)NOT NULL,flushed_at BIGINT NOT NULL,
+  is_open BOOLEAN NOT NULL,lost_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_consumer_recorders PRIMARY KEY(id));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -135,6 +144,8 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "leases": 1,
     "rotations": 1,
     "rotation_policies": 1,
+    "secret_consumers": 1,
+    "consumer_recorders": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 9
+SCHEMA_LEVEL: Final = 11
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -75,6 +75,14 @@ ROTATIONS: Final = Table(
     references={"secret_id": (SECRETS, "id")},
 )
 FOLDER_POLICIES: Final = Table("rotation_policies", records.FolderPolicyRow, ("path",))
+CONSUMERS: Final = Table(
+    "secret_consumers",
+    records.ConsumerRow,
+    ("secret_id", "consumer"),
+    indexes=("identity", "fetched_at"),
+    many=True,
+)
+RECORDERS: Final = Table("consumer_recorders", records.RecorderRow, ("id",))
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,
@@ -94,4 +102,6 @@ ALL: Final[tuple[Table[Any], ...]] = (
     LEASES,
     ROTATIONS,
     FOLDER_POLICIES,
+    CONSUMERS,
+    RECORDERS,
 )

@@ -206,9 +206,9 @@ class Sweep:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
             self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
-        if "users/{id}" in key or "username" in key or "keys/{id}" in key:
+        if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
             user = self.made("POST", "/api/v1/users", {"username": name})
-            things |= {"username": name, "id": user["id"]}
+            things |= {"username": name, "identity": name, "id": user["id"]}
         if "keys/{id}" in key:
             things["id"] = self.made("POST", "/api/v1/keys", {"user": name, "name": "k"})["id"]
         if "accessor" in key or "token" in key:

@@ -152,6 +152,7 @@ def test_every_operation_of_the_agent_has_its_word():
         *("backup.restore", "backup.runs.secrets"),
         *("secret.changes", "secret.acknowledge", "rotation.policy.write", "rotation.overview"),
         *(f"rotation.{name}" for name in ("list", "plan", "read", "begin", "step", "pause")),
+        *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
         *("rotation.resume", "rotation.undo", "rotation.select"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),
