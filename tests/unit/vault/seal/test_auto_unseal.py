@@ -154,6 +154,13 @@ async def test_an_open_vault_goes_on_without_its_provider(
         await wait_all_tasks_blocked()
         assert vault.seal_manager.is_open
         assert (vault.seal_manager.provider_trouble is not None) is (error is not None)
+    await provider.create_version()  # which has wrapped nothing
+    del provider.keys["1"]
+    vault.world.advance(LAST_RETRY)
+    await wait_all_tasks_blocked()
+    trouble = vault.seal_manager.provider_trouble
+    assert trouble is not None
+    assert trouble.error.code == "key_provider_version_missing"
 
 
 @pytest.mark.parametrize("once_back", [False, True])
