@@ -6,6 +6,7 @@ Every process of an agent has one of its own. What an agent has once (the audit 
 seal, the link, work in the background) is in `vault.core`.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,7 +47,10 @@ from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
+from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
+from vault.handlers.lease_targets import LeaseTargets, vault_prefix
+from vault.handlers.leases import LeaseHandlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
@@ -56,7 +60,13 @@ from vault.handlers.roles import RoleHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
-from vault.handlers.stores import AccessStore, MountStore, RotationStore, SecretStore
+from vault.handlers.stores import (
+    AccessStore,
+    LeaseStore,
+    MountStore,
+    RotationStore,
+    SecretStore,
+)
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
@@ -74,6 +84,7 @@ from vault.model.mounts import MountTable
 from vault.model.server_address import ServerTls
 from vault.peers import Peers
 from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher, StaleReads
+from vault.rotation.lease_kinds import LEASE_KINDS
 from vault.rotation.rotator import Rotators
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.bounded_cache import EvictionPolicy
@@ -81,6 +92,8 @@ from vault.store.memory_only import use_memory_only
 from vault.store.row_cache import CacheConfig
 from vault.store.store import Store
 from vault.store.tables import API_KEYS, TOKENS, USERS
+
+log: Final = logging.getLogger("freehold.dynamic")
 
 FLUSH_INTERVAL: Final = 10.0
 """Seconds; what a crash may lose of counters that the audit log has too, and how late the other
@@ -109,6 +122,10 @@ class DataPathParts:
     peers: Peers
     rotators: Rotators
     feed: SecretFeed
+    vault: bytes
+    """A digest of which vault this is: its leased users are named by it."""
+    random: Callable[[int], bytes]
+    """For passwords."""
     shared_limits: SharedLimits | None = None
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
@@ -123,7 +140,10 @@ class DataPath:
         self.policies = PolicyStore(store, world, parts.ceiling)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
-        self.rotations = RotationStore(barrier)
+        self.rotations, self.leases = RotationStore(barrier), LeaseStore(barrier)
+        self._lease_targets = LeaseTargets(
+            self.leases, LEASE_KINDS, vault_prefix(parts.vault), world
+        )
         self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()
@@ -190,6 +210,21 @@ class DataPath:
             **ApiKeyHandlers(self.keys, self.users, self.authorizer, world).handlers(),
             **RotationHandlers(
                 self.rotations, self.parts.rotators, self.authorizer, world
+            ).handlers(),
+            **DatabaseRoleHandlers(
+                self.leases, self.mounts, self._lease_targets, self.authorizer, world
+            ).handlers(),
+            **LeaseHandlers(
+                self.leases,
+                self.mounts,
+                self._lease_targets,
+                self.authorizer,
+                world,
+                self.parts.settings.dynamic,
+                self.parts.random,
+                on_unrenewed=partial(
+                    log.warning, "a client asks for new credentials and renews none"
+                ),
             ).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
         }

@@ -41,7 +41,7 @@ class NewConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: str
     secret: str = ""
     value: dict[str, str] | None = None
-    allowed_roles: list[str] = ["*"]
+    allowed_roles: tuple[str, ...] = ("*",)
     verify: bool = True
 
 
@@ -281,7 +281,7 @@ async def write_connection(
         kind=body.kind,
         secret=body.secret,
         value=body.value,
-        allowed_roles=tuple(body.allowed_roles),
+        allowed_roles=body.allowed_roles,
         verify=body.verify,
     )
     place = _place(path, CONNECTIONS)
