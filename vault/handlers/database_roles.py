@@ -1,5 +1,6 @@
 """Connections and roles of database mounts."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ from vault.rotation.rotator import RotationError
 MAX_ROWS: Final = 1_000  # connections, and roles, of one mount: lists show no more
 MAX_JSON: Final = 1 << 16  # bytes of settings or options
 MAX_ALLOWED: Final = 200
+_ROLE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,7 @@ class DatabaseRoleHandlers:
         path, payload = call.op.path, call.payload
         mount, _ = self._place(path, CONNECTIONS)
         kind = self.targets.kind(payload.kind)
-        if len(payload.allowed_roles) > MAX_ALLOWED:
-            raise ValidationError(
-                "allowed_roles_invalid",
-                f"a connection names at most {MAX_ALLOWED} roles",
-                field="allowed_roles",
-            )
+        _check_allowed(payload.allowed_roles)
         _check_json(payload.options, "options")
         if payload.value is not None:
             if payload.secret:
@@ -376,6 +373,17 @@ def target_failed(error: RotationError) -> UnavailableError:
     return UnavailableError(
         "target_failed", f"{error.code}: {error.text}", cause=error.code, outcome="none"
     )
+
+
+def _check_allowed(roles: tuple[str, ...]) -> None:
+    if len(roles) > MAX_ALLOWED or not all(
+        name == ANY_ROLE or _ROLE_NAME.fullmatch(name) for name in roles
+    ):
+        raise ValidationError(
+            "allowed_roles_invalid",
+            f"allowed_roles are at most {MAX_ALLOWED} names of letters, digits, - _ and dots, or *",
+            field="allowed_roles",
+        )
 
 
 def _check_json(value: object, field: str) -> None:
