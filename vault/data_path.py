@@ -57,6 +57,7 @@ from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.roles import RoleHandlers
+from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
@@ -226,6 +227,7 @@ class DataPath:
                     log.warning, "a client asks for new credentials and renews none"
                 ),
             ).handlers(),
+            **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
         }
 

@@ -69,6 +69,7 @@ from vault.model.payloads import (
     RewrapDataKeys,
     RollbackSecret,
     SecretVersions,
+    SelectRotations,
     StepLease,
     StepRotation,
     TokenSelector,
@@ -111,6 +112,7 @@ from vault.model.results import (
     RotationOverview,
     RotationPage,
     RotationPlan,
+    RotationSelection,
     SecretInfo,
     SecretPage,
     SecretRotation,
@@ -263,6 +265,7 @@ READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
 WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rotation.policy.write")
 READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
 BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
+SELECT_ROTATIONS: Final = OperationType[SelectRotations, RotationSelection]("rotation.select")
 LIST_ROTATIONS: Final = OperationType[ListRotations, RotationPage]("rotation.list")
 PLAN_ROTATIONS: Final = OperationType[PlanRotations, RotationPlan]("rotation.plan")
 READ_ROTATIONS: Final = OperationType[Nothing, RotationOverview]("rotation.overview")

@@ -35,7 +35,7 @@ from vault.model.records import (
     VersionRow,
 )
 from vault.store.bounded_cache import MISSING
-from vault.store.table import Key, StoreQuery
+from vault.store.table import INTEGER_MAX, Key, StoreQuery
 from vault.store.tables import (
     ACCESS,
     CONNECTIONS,
@@ -266,11 +266,25 @@ class RotationStore:
         )
 
     def list_page(
-        self, state: str, after: tuple[str, int] | None, limit: int
+        self, state: str, after: tuple[str, int] | None, limit: int, *, running: bool = False
     ) -> Awaitable[list[RotationRow]]:
-        """Rotations of all secrets beyond this id and number, with a `state` those in it."""
+        """Rotations of all secrets beyond this id and number.
+
+        With a `state` those in it; `running`: those that have a next step.
+        """
         equals: dict[str, str | int | bool] = {"state": state} if state else {}
-        return self._barrier.select(ROTATIONS, StoreQuery(equals=equals, after=after, limit=limit))
+        query = StoreQuery(
+            equals=equals,
+            at_most=("next_at", INTEGER_MAX) if running else None,
+            after=after,
+            limit=limit,
+        )
+        return self._barrier.select(ROTATIONS, query)
+
+    async def get_latest(self, secret_id: str) -> RotationRow | None:
+        """The rotation of the highest number."""
+        query = StoreQuery(equals={"secret_id": secret_id}, descending=True, limit=1)
+        return next(iter(await self._barrier.select(ROTATIONS, query)), None)
 
     def list_due(
         self, now: int, after: tuple[str, int] | None, limit: int

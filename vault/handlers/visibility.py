@@ -56,6 +56,10 @@ class Visibility:
             Capability.READ, path, facts
         )
 
+    def can_update(self, row: SecretRow) -> bool:
+        """Whether the caller may write it."""
+        return self._is_allowed(Capability.UPDATE, ResourcePath.parse(row.name), self._facts(row))
+
     def can_read_removed(self, path: ResourcePath) -> bool:
         """Whether the caller may read a secret of this name, or its metadata, if it has no facts.
 

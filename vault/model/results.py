@@ -58,6 +58,26 @@ class RotationPlan(Struct, frozen=True, kw_only=True):
     cursor: str
 
 
+class SelectedSecret(Struct, frozen=True, kw_only=True):
+    """A secret that is to be rotated. `code` and `message` say why it cannot be, empty if it can.
+
+    `rotation`: the one that has begun already, without its pending value.
+    """
+
+    path: str
+    code: str = ""
+    message: str = ""
+    rotation: RotationRow | None = None
+
+
+class RotationSelection(Struct, frozen=True, kw_only=True):
+    """Secrets that match, and how many more there are whose tags the caller may not read."""
+
+    secrets: list[SelectedSecret]
+    hidden: int
+    cursor: str
+
+
 class RotationOverview(Struct, frozen=True, kw_only=True):
     """The policies of folders, the kinds of rotators, and whether all of it is paused."""
 

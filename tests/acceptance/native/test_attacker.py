@@ -50,6 +50,7 @@ ANYBODY = {
     "dynamic_list_leases",
     "rotations_list",
     "rotations_plan",
+    "rotations_run",
 }  # fmt: skip
 """What one may without a policy: it is about oneself, or shows what one may see."""
 

@@ -88,6 +88,7 @@ BODIES: Final[dict[str, Any]] = {
     "PUT /api/v1/database-connections/{path}": {"kind": "redis", "secret": "two/{secret}"},
     "PUT /api/v1/database-roles/{path}": {"connection": "main", "config": {}},
     "POST /api/v1/leases-revoke": {"prefix": "database/creds/"},
+    "POST /api/v1/rotations/run": {"tags": ["x"]},
     "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
