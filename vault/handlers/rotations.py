@@ -13,6 +13,7 @@ from vault import operations
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers.adoption import Adoption
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
 from vault.handlers.stores import RotationStore, RotationTx
@@ -30,7 +31,13 @@ from vault.model.payloads import (
 )
 from vault.model.records import FolderPolicyRow, RotationRow, SecretRow
 from vault.model.results import RotationOverview, RotationPage, RotationPlan, SecretRotation
-from vault.model.rotation import RotationCause, RotationPolicy, RotationState
+from vault.model.rotation import (
+    ADOPTION_INCOMPLETE,
+    AdoptionStatus,
+    RotationCause,
+    RotationPolicy,
+    RotationState,
+)
 from vault.rotation import machine
 from vault.rotation.rotator import Rotators
 from vault.rotation.schedule import NEVER, check_cron, may_begin, next_due, retry_delay
@@ -47,6 +54,7 @@ class RotationHandlers:
 
     store: RotationStore
     rotators: Rotators
+    adoption: Adoption
     authorizer: Authorizer
     world: World
 
@@ -164,9 +172,23 @@ class RotationHandlers:
             raise secret_not_found()
         rotations = [without_value(row) for row in await self.store.list_of_secret(secret.id)]
         source, policy = await load_effective_policy(self.store, secret)
+        latest = rotations[0] if rotations else None
         return SecretRotation(
-            source=source, policy=policy, due=secret.rotation_due, rotations=rotations
+            source=source,
+            policy=policy,
+            due=secret.rotation_due,
+            rotations=rotations,
+            adoption=None if latest is None or not latest.version else await self._adopted(latest),
         )
+
+    async def _adopted(self, row: RotationRow) -> AdoptionStatus:
+        return await self.adoption.status(row, parse_policy(row.policy).adoption_window)
+
+    async def _page(self, rows: list[RotationRow], cursor: str) -> RotationPage:
+        adoptions = [
+            await self._adopted(row) if row.state == RotationState.CURRENT else None for row in rows
+        ]
+        return RotationPage(rotations=rows, adoptions=adoptions, cursor=cursor)
 
     async def list(self, call: Call[ListRotations]) -> RotationPage:
         """Rotations of secrets whose metadata the caller may read. Raises `ValidationError`."""
@@ -186,10 +208,10 @@ class RotationHandlers:
                 ):
                     shown.append(without_value(row))
                 if len(shown) == payload.limit:
-                    return RotationPage(rotations=shown, cursor=self._seal(after))
+                    return await self._page(shown, self._seal(after))
             if len(page) < PAGE:
-                return RotationPage(rotations=shown, cursor="")
-        return RotationPage(rotations=shown, cursor=self._seal(after))
+                return await self._page(shown, "")
+        return await self._page(shown, self._seal(after))
 
     async def plan(self, call: Call[PlanRotations]) -> RotationPlan:
         """Secrets that are due, of those whose metadata the caller may read."""
@@ -398,7 +420,8 @@ def rotation_reference(row: RotationRow | None) -> object:
     """What the audit log tells of a rotation."""
     if row is None:
         return None
-    return {"secret_id": row.secret_id, "number": row.number, "state": row.state}
+    told = {"secret_id": row.secret_id, "number": row.number, "state": row.state}
+    return told | {"laggards": row.error} if row.error_code == ADOPTION_INCOMPLETE else told
 
 
 def end_rotation(tx: RotationTx, row: RotationRow, now: int, jitter: float) -> RotationRow:

@@ -65,6 +65,13 @@ class ReadSecret(ReferencePayload, frozen=True, kw_only=True):
     version: int = 0
 
 
+class ListReaders(ReferencePayload, frozen=True, kw_only=True):
+    """A page of those who may read a secret."""
+
+    cursor: str = ""
+    limit: int = 100
+
+
 class WriteSecret(Struct, frozen=True, kw_only=True):
     """Write a new version. `cas` is the version that must be current (0: none may exist)."""
 
@@ -316,6 +323,17 @@ class WritePolicy(Struct, frozen=True, kw_only=True):
 
     document: dict[str, object]
     create_only: bool = False
+
+
+class CheckCapabilities(Struct, frozen=True, kw_only=True):
+    """What may be done on paths of the Vault-compatible API, by a token or that of an accessor."""
+
+    paths: tuple[str, ...]
+    token: str = ""
+    accessor: str = ""
+
+    def __repr__(self) -> str:
+        return f"CheckCapabilities(paths={self.paths!r}, accessor={self.accessor!r})"
 
 
 class DryRunAccess(Struct, frozen=True, kw_only=True):

@@ -69,6 +69,7 @@ class Prey:
         node = put(agent, "GET", "system/nodes")["nodes"][0]["id"]
         self.ids = {"users": user, "keys": key, "nodes": node, "backups": "none"}
         self.names = {"policies": "p0", "roles": "r0"}
+        self.things["identity"] = "held"
         put(agent, "PUT", "policies/p0", {"rules": []})
         put(agent, "PUT", "roles/r0", {"policies": ["default"]})
         opened = agent.call("POST", "/api/v1/sessions")

@@ -33,7 +33,15 @@ from vault.model.payloads import (
 )
 from vault.model.records import RotationRow
 from vault.model.results import SelectedSecret
-from vault.model.rotation import RetryPolicy, RotationPolicy, RotationState
+from vault.model.rotation import (
+    AdoptionState,
+    AdoptionStatus,
+    Notify,
+    RetryPolicy,
+    RotationCause,
+    RotationPolicy,
+    RotationState,
+)
 
 rotations = Endpoints("rotations", "Credentials that are changed at their targets.")
 
@@ -57,7 +65,9 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how: `interval` or `cron` (UTC, beginning within `window`), or on request only.
 
     `config` is the rotator's own; `connection` the path of the secret that lets it in at the
-    target. `grace`: so long the old value works at most once the new one is current.
+    target. `grace`: so long the old value works at most once the new one is current, and shorter
+    once all have fetched that one who fetched the secret within `adoption_window` before.
+    `notify`: who is told.
     """
 
     rotator: str
@@ -68,7 +78,9 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cron: str = ""
     window: Duration = "1h"
     grace: Duration = "24h"
+    adoption_window: Duration = "720h"
     retry: RetryBody = RetryBody()
+    notify: Notify | None = None
 
     def parse(self) -> RotationPolicy:
         """Raises `ValidationError`."""
@@ -87,7 +99,9 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 cron=self.cron,
                 window=parse_duration(self.window, "window"),
                 grace=parse_duration(self.grace, "grace"),
+                adoption_window=parse_duration(self.adoption_window, "adoption_window"),
                 retry=retry,
+                notify=self.notify,
             )
             return msgspec.convert(msgspec.to_builtins(policy), RotationPolicy)
         except (msgspec.ValidationError, ValueError) as error:
@@ -107,11 +121,37 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             cron=policy.cron,
             window=go_duration(policy.window),
             grace=go_duration(policy.grace),
+            adoption_window=go_duration(policy.adoption_window),
             retry=RetryBody(
                 attempts=retry.attempts,
                 base=go_duration(retry.base),
                 cap=go_duration(retry.cap),
             ),
+            notify=policy.notify,
+        )
+
+
+class AdoptionBody(Struct, frozen=True, kw_only=True):
+    """How far a new value has come. `laggards`: who has not fetched it; `fetched`: how many have.
+
+    `reason`: why it is not known, or not yet.
+    """
+
+    state: AdoptionState
+    laggards: list[str]
+    fetched: int
+    reason: str
+
+    @classmethod
+    def of(cls, status: AdoptionStatus | None) -> "AdoptionBody | None":
+        """From what is known."""
+        if status is None:
+            return None
+        return cls(
+            state=status.state,
+            laggards=status.laggards,
+            fetched=status.fetched,
+            reason=status.reason,
         )
 
 
@@ -133,9 +173,10 @@ class RotationBody(Struct, frozen=True, kw_only=True):
     ended_at: str | None
     error_code: str
     error: str
+    adoption: AdoptionBody | None = None
 
     @classmethod
-    def of(cls, row: RotationRow) -> "RotationBody":
+    def of(cls, row: RotationRow, adoption: AdoptionStatus | None = None) -> "RotationBody":
         """From the row."""
         return cls(
             path=row.path,
@@ -153,6 +194,7 @@ class RotationBody(Struct, frozen=True, kw_only=True):
             ended_at=rfc3339_or_none(row.ended_at),
             error_code=row.error_code,
             error=row.error,
+            adoption=AdoptionBody.of(adoption),
         )
 
 
@@ -207,6 +249,12 @@ class PauseBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether no rotation begins or goes on."""
 
     paused: bool
+
+
+class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why: on request, or because somebody has the value who should not."""
+
+    cause: Literal["request", "compromise"] = "request"
 
 
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -293,7 +341,8 @@ async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> Rota
     page = await dialect.run_operation(
         request, operations.LIST_ROTATIONS, ResourcePath.parse_folder(query.prefix), payload
     )
-    return RotationList([RotationBody.of(row) for row in page.rotations], page.cursor)
+    bodies = map(RotationBody.of, page.rotations, page.adoptions)
+    return RotationList(list(bodies), page.cursor)
 
 
 @rotations.add("GET", "rotations/plan", "List what is due", query=PlanQuery, returns=PlanBody)
@@ -413,7 +462,10 @@ async def read(dialect: Dialect, request: Request, name: str) -> SecretRotationB
         source=found.source,
         policy=None if found.policy is None else PolicyBody.of(found.policy),
         due_at=rfc3339_or_none(found.due),
-        rotations=[RotationBody.of(row) for row in found.rotations],
+        rotations=[
+            RotationBody.of(row, None if number else found.adoption)
+            for number, row in enumerate(found.rotations)
+        ],
     )
 
 
@@ -438,11 +490,20 @@ async def delete_policy(dialect: Dialect, request: Request, name: str) -> None:
 
 
 @rotations.add(
-    "POST", "rotate/{path}", "Rotate a secret now", returns=RotationBody, status=202, errors=(409,)
+    "POST",
+    "rotate/{path}",
+    "Rotate a secret now",
+    body=RotateBody,
+    returns=RotationBody,
+    status=202,
+    errors=(409,),
 )
-async def rotate(dialect: Dialect, request: Request, name: str) -> RotationBody:
+async def rotate(
+    dialect: Dialect, request: Request, name: str, *, body: RotateBody
+) -> RotationBody:
+    payload = BeginRotation(cause=RotationCause(body.cause))
     row = await dialect.run_operation(
-        request, operations.BEGIN_ROTATION, ResourcePath.parse_secret(name), BeginRotation()
+        request, operations.BEGIN_ROTATION, ResourcePath.parse_secret(name), payload
     )
     return RotationBody.of(_requested(row))
 

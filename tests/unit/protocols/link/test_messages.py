@@ -94,6 +94,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.WORKERS,
         MessageType.VAULT,
         MessageType.BACKUPS,
+        MessageType.ROTATIONS,
     }
 
 
@@ -159,6 +160,7 @@ def test_every_operation_of_the_agent_has_its_word():
         *("database.orphans.list", "database.orphans.drop", "database.sweep"),
         *(f"lease.{name}" for name in ("read", "list", "keys", "renew", "revoke", "step")),
         *("lease.revoke_prefix", "credentials.create"),
+        *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
         *("rotation.resume", "rotation.undo", "rotation.select"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),

@@ -9,9 +9,10 @@ from protocols.instant import HOUR
 from tests.unit.vault.handlers.conftest import ROOT, House
 from vault.authz.authorizer import Authorizer
 from vault.errors import ConflictError, ValidationError
+from vault.handlers.adoption import StoredAdoption
 from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
-from vault.handlers.stores import RotationStore
+from vault.handlers.stores import ConsumerStore, RotationStore
 from vault.model.identity import Identity
 from vault.model.payloads import (
     BeginRotation,
@@ -36,7 +37,9 @@ async def prepared(house: House) -> House:
     rotators.register(KIND)
     store, authorizer = RotationStore(house.barrier), Authorizer(house.book)
     house.handlers.update(
-        RotationHandlers(store, rotators, authorizer, house.world).handlers()
+        RotationHandlers(
+            store, rotators, StoredAdoption(ConsumerStore(house.barrier)), authorizer, house.world
+        ).handlers()
         | RotationSelectionHandlers(store, authorizer, house.world).handlers()
     )
     for name in PROD:
