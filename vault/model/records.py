@@ -386,6 +386,7 @@ class LeaseClientRow(Struct, frozen=True, kw_only=True, gc=False):
     renewed: int = 0
     unrenewed: int = 0
     issued_at: int = 0
+    mac: bytes = b""
 
 
 class ConsumerRow(Struct, frozen=True, kw_only=True, gc=False):

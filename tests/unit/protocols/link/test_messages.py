@@ -160,6 +160,7 @@ def test_every_operation_of_the_agent_has_its_word():
         *("database.orphans.list", "database.orphans.drop", "database.sweep"),
         *(f"lease.{name}" for name in ("read", "list", "keys", "renew", "revoke", "step")),
         *("lease.revoke_prefix", "credentials.create"),
+        *("policy.capabilities", "policy.own_capabilities"),
         *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
         *("rotation.resume", "rotation.undo", "rotation.select"),
         *("request.malformed", "request.refused"),
