@@ -218,7 +218,13 @@ def test_fields_of_a_reference_are_told_apart(
 
 @pytest.mark.parametrize(
     "reference",
-    [ReadSecret(), ReadSecret(version=2**70), ListReaders(), SecretVersionRef("é-1", 1), SecretVersionRef("", 0)],
+    [
+        ReadSecret(),
+        ReadSecret(version=2**70),
+        ListReaders(),
+        SecretVersionRef("é-1", 1),
+        SecretVersionRef("", 0),
+    ],
 )
 def test_what_references_there_are_is_rendered_byte_for_byte_as_anything(
     reference: ReferencePayload,
