@@ -42,12 +42,15 @@ from vault.model.payloads import (
     CheckCapabilities,
     CompareVersions,
     CreateApiKey,
+    CreateCredentials,
     CreateUser,
     DryRunAccess,
     HashAuditValue,
+    LeaseSelector,
     ListApiKeys,
     ListEgress,
     ListKeys,
+    ListLeases,
     ListReaders,
     ListRotations,
     ListSecrets,
@@ -62,16 +65,22 @@ from vault.model.payloads import (
     ReadSecret,
     RefusedRequest,
     RefuseRotation,
+    RenewLease,
     RenewToken,
+    RevokeLease,
+    RevokeLeases,
     RewrapDataKeys,
     RollbackSecret,
     ScheduleSecrets,
     SecretVersions,
     SelectRotations,
+    StepLease,
     StepRotation,
     TokenSelector,
     TuneMount,
     UpdateUser,
+    WriteConnection,
+    WriteDatabaseRole,
     WriteMetadata,
     WriteMount,
     WritePolicy,
@@ -81,6 +90,9 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    ConnectionRow,
+    DatabaseRoleRow,
+    DynamicLeaseRow,
     MountRow,
     NodeRow,
     PolicyRow,
@@ -93,10 +105,15 @@ from vault.model.records import (
 from vault.model.results import (
     BrowserSession,
     Exposure,
+    IssuedCredentials,
     KeyList,
     KnownNode,
+    LeasePage,
+    OrphanedUsers,
     ReaderPage,
+    RenewedLease,
     RevokedIdentity,
+    RevokedLeases,
     RewrapStep,
     RoleWritten,
     RotationOverview,
@@ -163,6 +180,31 @@ READ_MOUNT: Final = OperationType[Nothing, MountRow]("mount.read")
 WRITE_MOUNT: Final = OperationType[WriteMount, MountRow]("mount.write")
 TUNE_MOUNT: Final = OperationType[TuneMount, MountRow]("mount.tune")
 DELETE_MOUNT: Final = OperationType[Nothing, None]("mount.delete")
+
+# Dynamic credentials, in mounts of the type `database`
+WRITE_CONNECTION: Final = OperationType[WriteConnection, ConnectionRow]("database.connection.write")
+READ_CONNECTION: Final = OperationType[Nothing, ConnectionRow]("database.connection.read")
+LIST_CONNECTIONS: Final = OperationType[Nothing, list[ConnectionRow]]("database.connection.list")
+DELETE_CONNECTION: Final = OperationType[Nothing, None]("database.connection.delete")
+WRITE_DATABASE_ROLE: Final = OperationType[WriteDatabaseRole, DatabaseRoleRow](
+    "database.role.write"
+)
+READ_DATABASE_ROLE: Final = OperationType[Nothing, DatabaseRoleRow]("database.role.read")
+LIST_DATABASE_ROLES: Final = OperationType[Nothing, list[DatabaseRoleRow]]("database.role.list")
+DELETE_DATABASE_ROLE: Final = OperationType[Nothing, None]("database.role.delete")
+LIST_ORPHANS: Final = OperationType[Nothing, OrphanedUsers]("database.orphans.list")
+DROP_ORPHANS: Final = OperationType[Nothing, OrphanedUsers]("database.orphans.drop")
+SWEEP_USERS: Final = OperationType[Nothing, OrphanedUsers]("database.sweep")
+CREATE_CREDENTIALS: Final = OperationType[CreateCredentials, IssuedCredentials](
+    "credentials.create"
+)
+READ_LEASE: Final = OperationType[LeaseSelector, DynamicLeaseRow]("lease.read")
+LIST_LEASES: Final = OperationType[ListLeases, LeasePage]("lease.list")
+LIST_LEASE_KEYS: Final = OperationType[Nothing, KeyList]("lease.keys")
+RENEW_LEASE: Final = OperationType[RenewLease, RenewedLease]("lease.renew")
+REVOKE_LEASE: Final = OperationType[RevokeLease, DynamicLeaseRow | None]("lease.revoke")
+REVOKE_LEASES: Final = OperationType[RevokeLeases, RevokedLeases]("lease.revoke_prefix")
+STEP_LEASE: Final = OperationType[StepLease, DynamicLeaseRow]("lease.step")
 
 # Policies
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
