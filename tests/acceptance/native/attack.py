@@ -80,6 +80,7 @@ FREE = {
     "batch_write secrets.[].value", "keys_create name",
     "keys_create permissions.[].paths.[]", "policies_write description",
     "policies_write rules.[].paths.[]", "roles_write description",
+    "rotations_write_policy notify.channels.[]",
     "dynamic_write_connection value.*", "dynamic_write_connection value.* key",
     "secrets_create metadata.*", "secrets_create metadata.* key", "secrets_create name",
     "secrets_create tags.[]", "secrets_create value", "secrets_update metadata.*",

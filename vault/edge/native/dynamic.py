@@ -249,6 +249,7 @@ class LeaseQuery(Struct, frozen=True, forbid_unknown_fields=True):
     "List the connections of a mount",
     query=MountQuery,
     returns=ConnectionList,
+    errors=(404,),
 )
 async def list_connections(
     dialect: Dialect, request: Request, *, query: MountQuery
@@ -304,6 +305,7 @@ async def delete_connection(dialect: Dialect, request: Request, path: str) -> No
     "List the roles of a mount",
     query=MountQuery,
     returns=DatabaseRoleList,
+    errors=(404,),
 )
 async def list_roles(dialect: Dialect, request: Request, *, query: MountQuery) -> DatabaseRoleList:
     path = _folder(query.mount, ROLES)

@@ -163,6 +163,7 @@ def test_every_operation_of_the_agent_has_its_word():
         *("policy.capabilities", "policy.own_capabilities"),
         *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
         *("rotation.resume", "rotation.undo", "rotation.select"),
+        *("rotation.refuse", "rotation.schedule"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),
         *(f"sys.rekey.{step}" for step in ("read", "begin", "offer", "commit", "cancel")),
