@@ -179,7 +179,7 @@ class RotationSteps:
             rotation=f"{row.secret_id}:{row.number}",
             fence=row.fence,
             timeout=seconds,
-            connection=await self._connection(policy),
+            connection=await self._connection(row, policy),
             random=self.random,
         )
         secret = await self.store.get_secret(row.path)
@@ -192,9 +192,15 @@ class RotationSteps:
             current=_strings(await self._version(row, newest)),
         )
 
-    async def _connection(self, policy: RotationPolicy) -> Value:
+    async def _connection(self, row: RotationRow, policy: RotationPolicy) -> Value:
+        """What lets the rotator in at the target.
+
+        Where the administrator's own password is undone, the target may have the new one.
+        """
         if not policy.connection:
             return {}
+        if row.state == _S.UNDOING and policy.connection == row.path and row.box:
+            return self._pending(row).strings
         secret = await self.store.get_secret(policy.connection)
         version = (
             None

@@ -35,6 +35,7 @@ from vault.rotation.targets.access import (
     UNREACHABLE,
     USER,
     Deadline,
+    as_administrator,
     failure,
     parse_url,
     stale,
@@ -176,12 +177,12 @@ def administrator(
     """A session as the administrator of the connection secret."""
     deadline = deadline or Deadline(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=POSTGRESQL))
-    password = access.connection.get("password") or address.password
+    address = as_administrator(address, access.connection)
     with closing(
         _connect(
             access.connection,
             address,
-            password,
+            address.password,
             deadline,
             database=database,
             refused=_administrator_refused,
