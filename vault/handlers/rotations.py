@@ -140,7 +140,7 @@ class RotationHandlers:
                 if secret is None:
                     raise secret_not_found()
                 changed = replace(secret, rotation_policy=document)
-                tx.put_secret(self._scheduled(tx, changed, now))
+                tx.put_secret(scheduled(tx, changed, now, self.world.jitter()))
             elif document is not None:
                 tx.put_folder_policy(
                     FolderPolicyRow(
@@ -269,31 +269,7 @@ class RotationHandlers:
                     "rotation_policy_missing",
                     "neither the secret nor a folder of it has a rotation policy: set one",
                 )
-            if latest is not None and not machine.is_over(latest):
-                raise ConflictError(
-                    "rotation_running", f"rotation {latest.number} of it is {latest.state}"
-                )
-            if not _has_value(tx, secret, now):
-                raise ConflictError(
-                    "secret_not_live",
-                    "the secret has no current value to replace: write its first one, with what "
-                    "the rotation starts from",
-                )
-            row = RotationRow(
-                secret_id=secret.id,
-                number=1 if latest is None else latest.number + 1,
-                path=secret.name,
-                policy=msgspec.to_builtins(policy),
-                cause=cause,
-                requested_by=call.identity.name,
-                previous=secret.current_version,
-                next_at=now,
-                began_at=now,
-            )
-            tx.put_rotation(row)
-            tx.delete_rotation(secret.id, row.number - KEPT)
-            tx.put_secret(replace(secret, rotation_due=NEVER))
-            return row
+            return start_rotation(tx, secret, policy, cause=cause, by=call.identity.name, now=now)
 
         return await self.store.transact(change)
 
@@ -355,16 +331,54 @@ class RotationHandlers:
                 field="connection",
             )
 
-    def _scheduled(self, tx: RotationTx, secret: SecretRow, now: int) -> SecretRow:
-        """The secret, due as its policy says."""
-        _, policy = effective_policy(tx, secret)
-        latest = tx.get_latest_rotation(secret.id)
-        if latest is not None and not machine.is_over(latest):
-            return secret  # its end sets it
-        if policy is None:
-            return replace(secret, rotation_due=NEVER)
-        jitter = self.world.jitter()
-        return replace(secret, rotation_due=_due(tx, secret, policy, now, jitter))
+
+def scheduled(tx: RotationTx, secret: SecretRow, now: int, jitter: float) -> SecretRow:
+    """The secret, due as its policy says."""
+    _, policy = effective_policy(tx, secret)
+    latest = tx.get_latest_rotation(secret.id)
+    if latest is not None and not machine.is_over(latest):
+        return secret  # its end sets it
+    due = NEVER if policy is None else _due(tx, secret, policy, now, jitter)
+    return replace(secret, rotation_due=due)
+
+
+def start_rotation(
+    tx: RotationTx,
+    secret: SecretRow,
+    policy: RotationPolicy,
+    *,
+    cause: RotationCause = RotationCause.REQUEST,
+    by: str,
+    now: int,
+) -> RotationRow:
+    """Begin a rotation, whose steps the scheduler takes.
+
+    Raises `ConflictError` (`rotation_running`, `secret_not_live`).
+    """
+    latest = tx.get_latest_rotation(secret.id)
+    if latest is not None and not machine.is_over(latest):
+        raise ConflictError("rotation_running", f"rotation {latest.number} of it is {latest.state}")
+    if not _has_value(tx, secret, now):
+        raise ConflictError(
+            "secret_not_live",
+            "the secret has no current value to replace: write its first one, with what the "
+            "rotation starts from",
+        )
+    row = RotationRow(
+        secret_id=secret.id,
+        number=1 if latest is None else latest.number + 1,
+        path=secret.name,
+        policy=msgspec.to_builtins(policy),
+        cause=cause,
+        requested_by=by,
+        previous=secret.current_version,
+        next_at=now,
+        began_at=now,
+    )
+    tx.put_rotation(row)
+    tx.delete_rotation(secret.id, row.number - KEPT)
+    tx.put_secret(replace(secret, rotation_due=NEVER))
+    return row
 
 
 def _check_limit(limit: int) -> None:

@@ -173,6 +173,19 @@ class WriteDatabaseRole(Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class WriteStaticRole(Struct, frozen=True, kw_only=True):
+    """Make or change a static role: `username`'s password is rotated each `rotation_period` ns.
+
+    Of a role that is there, an empty `connection`, 0 and None are what it has. `statements` set the
+    password; without them the server's own way is used.
+    """
+
+    connection: str = ""
+    username: str = ""
+    rotation_period: int = 0
+    statements: tuple[str, ...] | None = None
+
+
 class CreateCredentials(Struct, frozen=True, kw_only=True):
     """Create a user by a role. `ttl` in ns, at most the role's; 0: the role's default."""
 
