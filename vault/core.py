@@ -54,6 +54,7 @@ from vault.backup.watched import UnusableDestination
 from vault.barrier import Barrier, HmacRowGuard
 from vault.cluster.leases import (
     BACKUP_SCHEDULE,
+    DYNAMIC,
     EXPIRY,
     KEYS,
     REPORT,
@@ -68,6 +69,7 @@ from vault.config.backup import BackupSettings
 from vault.config.backup_destinations import BackupDestination, LocalDestination
 from vault.control_link.ports import BackupPorts, LinkPorts
 from vault.crypto.anchor_keys import DerivedAnchorKeys
+from vault.crypto.digest import sha256
 from vault.crypto.keyring import Keyring
 from vault.crypto.random import random_bytes
 from vault.data_path import (
@@ -83,8 +85,11 @@ from vault.errors import TamperedError, VaultError
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.backups import BackupHandlers
 from vault.handlers.control_plane import ControlPlaneHandlers
+from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
+from vault.handlers.lease_targets import LeaseTargets, vault_prefix
+from vault.handlers.leases import LeaseHandlers
 from vault.handlers.live import (
     LiveHandlers,
     SubscriberAccess,
@@ -98,10 +103,13 @@ from vault.handlers.restored_secrets import SecretRestorer
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.rotation_steps import SETTLE, RotationSteps, UnknownAdoption
-from vault.handlers.stores import KeyStore
+from vault.handlers.stores import KeyStore, LeaseStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
 from vault.jobs.clock_ahead import ClockAheadAlert
+from vault.jobs.dynamic import COUNT_INTERVAL as LEASE_COUNT_INTERVAL
+from vault.jobs.dynamic import INTERVAL as LEASE_INTERVAL
+from vault.jobs.dynamic import DynamicParts, LeaseExpiry, open_lease_expiry
 from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
     REPORT_INTERVAL,
@@ -126,6 +134,7 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
 from vault.peers import ALONE, Handover, ProcessGroup
 from vault.pipeline import Pipeline, PipelineParts
+from vault.rotation.lease_kinds import LEASE_KINDS
 from vault.rotation.rotator import Rotators
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
@@ -399,6 +408,7 @@ class WiredCore:
     backups: BackupManager
     restore_tests: RestoreTests
     rotation: RotationParts
+    dynamic: DynamicParts
 
 
 def _wire_pipeline(
@@ -426,6 +436,7 @@ def _wire_pipeline(
         **audits.handlers(),
         **system.handlers(),
         **_make_rotation_steps(path, world).handlers(),
+        **_lease_handlers(base, path),
         **NodeHandlers(KnownNodes(base.startup.node.id, path.parts.store, world)).handlers(),
         **RootKeyHandlers(root_key).handlers(),
         **_status_handlers(base, path, system, audits),
@@ -504,7 +515,36 @@ def _wire_pipeline(
         lease=partial(leases.held, ROTATION) if is_shared else None,
         on_stuck=partial(link.raise_alert, AlertCode.ROTATION_FAILED, 1),
     )
-    return WiredCore(pipeline, path, jobs, leases, backups, tests, scheduling)
+    leases.want(DYNAMIC)
+    dynamic = DynamicParts(
+        leases=LeaseStore(barrier),
+        run=pipeline.run_operation,
+        world=world,
+        lease=partial(leases.held, DYNAMIC) if is_shared else None,
+        on_irrevocable=partial(link.raise_alert, AlertCode.ROTATION_FAILED, 1),
+    )
+    return WiredCore(pipeline, path, jobs, leases, backups, tests, scheduling, dynamic)
+
+
+def _lease_handlers(base: CoreServices, path: DataPath) -> Handlers:
+    """Dynamic credentials; their names at servers tell this vault's users from others'."""
+    parts, world = base.dependencies, base.dependencies.world
+    store, mounts = LeaseStore(path.parts.barrier), path.mounts
+    identity = sha256(f"{base.keyring.org} {base.keyring.vault}".encode())
+    targets = LeaseTargets(store, LEASE_KINDS, vault_prefix(identity), world)
+    return {
+        **DatabaseRoleHandlers(store, mounts, targets, path.authorizer, world).handlers(),
+        **LeaseHandlers(
+            store,
+            mounts,
+            targets,
+            path.authorizer,
+            world,
+            parts.settings.dynamic,
+            random_bytes,
+            on_unrenewed=partial(log.warning, "a client asks for new credentials and renews none"),
+        ).handlers(),
+    }
 
 
 def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
@@ -596,19 +636,41 @@ async def _run_work(wired: WiredCore, parts: CoreDependencies) -> AsyncIterator[
     async with (
         hold_leases(wired.leases),
         open_rotation_scheduler(wired.rotation) as rotations,
+        open_lease_expiry(wired.dynamic) as expiry,
         run_periodic_jobs(
-            [*wired.jobs, _rotation_job(wired, rotations), *wired.leases.jobs], world
+            [
+                *wired.jobs,
+                _rotation_job(wired, rotations),
+                *_lease_jobs(wired, expiry),
+                *wired.leases.jobs,
+            ],
+            world,
         ) as work,
         run_cache_warmup(path.parts.store, world, parts.settings.leader_warmup_workers),
         wired.backups.serve(),
         run_change_hub(path.changes),
     ):
-        yield work
+        with parts.metrics.track_gauges(
+            dynamic_leases=lambda: float(expiry.counts.leases),
+            dynamic_leases_failing=lambda: float(expiry.counts.failing),
+            dynamic_leases_irrevocable=lambda: float(expiry.counts.irrevocable),
+            dynamic_clients_unrenewed=lambda: float(expiry.counts.unrenewed),
+            dynamic_orphans=lambda: float(expiry.counts.orphans),
+        ):
+            yield work
 
 
 def _rotation_job(wired: WiredCore, scheduler: RotationScheduler) -> Job:
     turn = wired.leases.run_leased(ROTATION, scheduler.run_turn)
     return Job("rotations", ROTATION_INTERVAL, turn)
+
+
+def _lease_jobs(wired: WiredCore, expiry: LeaseExpiry) -> list[Job]:
+    turn = wired.leases.run_leased(DYNAMIC, expiry.run_turn)
+    return [
+        Job("dynamic-leases", LEASE_INTERVAL, turn),
+        Job("lease-counts", LEASE_COUNT_INTERVAL, expiry.count),
+    ]
 
 
 def _make_rotation_steps(path: DataPath, world: World) -> RotationSteps:

@@ -129,7 +129,7 @@ class DataPath:
         self.streams = StreamRegistry()
         self._streams_checked_at = 0  # transactions that were over
         self.changes = ChangeHub(parts.feed, world)
-        self.revoker = Revoker(store, self.streams)
+        self.revoker = Revoker(store, self.streams, world.now)
         limits = SessionLimits(
             timeout=authentication.session_timeout,
             max_per_user=authentication.max_sessions_per_user,

@@ -72,6 +72,11 @@ GAUGES: Final[Mapping[str, str]] = {
     "backup_unproven": "1 while no restore of the newest full backup has been tested",
     "backup_duration_seconds": "How long the last backup run took",
     "backup_destinations_failing": "Destinations where the last backup failed",
+    "dynamic_leases": "Leases of dynamic credentials that may have a user at a server",
+    "dynamic_leases_failing": "Leases that have ended, whose users could not be dropped yet",
+    "dynamic_leases_irrevocable": "Those of them that have failed so often that somebody must look",
+    "dynamic_clients_unrenewed": "Clients that ask for new credentials instead of renewing leases",
+    "dynamic_orphans": "Users at servers that have a name of this vault's and belong to no lease",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
 """Name without its `vault_` → help. The first two are the design's."""

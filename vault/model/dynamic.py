@@ -11,6 +11,8 @@ A mount of the type `database` holds connections, roles and the credentials made
 from enum import StrEnum, unique
 from typing import Final
 
+from msgspec import Struct
+
 from protocols.instant import DAY, HOUR
 
 MOUNT_TYPE: Final = "database"
@@ -54,3 +56,22 @@ COUNTED: Final = frozenset(
 """States in which there may be a user at the target."""
 STANDING: Final = frozenset({LeaseState.CREATING, LeaseState.ACTIVE})
 """States that a revocation ends."""
+
+UNRENEWED_ALERT: Final = 20
+"""Leases that a client with another one has asked for since it has renewed any, from which on it
+counts as one that never renews."""
+
+
+class LeaseCounts(Struct, frozen=True, kw_only=True):
+    """How dynamic credentials do: what the metrics and the control plane are told.
+
+    `leases` may have a user at a server. `failing`: their users could not be dropped so far;
+    `irrevocable` of them for so long that somebody must look. `unrenewed`: clients that ask for new
+    credentials instead of renewing. `orphans`: users that belong to no lease, as of the last sweep.
+    """
+
+    leases: int = 0
+    failing: int = 0
+    irrevocable: int = 0
+    unrenewed: int = 0
+    orphans: int = 0

@@ -261,7 +261,7 @@ async def _agent(
             barrier,
             policies,
             mounts,
-            Tokens(store, PepperedScheme(first.pepper), Revoker(store, StreamRegistry()), world),
+            Tokens(store, PepperedScheme(first.pepper), Revoker(store, StreamRegistry(), world.now), world),
             access,
             CredentialUsage(store, world),
             SecretHandlers(SecretStore(barrier), mounts.mounts, access, world),
