@@ -103,7 +103,8 @@ from vault.handlers.restored_secrets import SecretRestorer
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.rotation_steps import SETTLE, RotationSteps, UnknownAdoption
-from vault.handlers.stores import KeyStore, LeaseStore
+from vault.handlers.static_roles import StaticRoleHandlers
+from vault.handlers.stores import KeyStore, LeaseStore, StaticRoleStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
 from vault.jobs.clock_ahead import ClockAheadAlert
@@ -532,8 +533,17 @@ def _lease_handlers(base: CoreServices, path: DataPath) -> Handlers:
     store, mounts = LeaseStore(path.parts.barrier), path.mounts
     identity = sha256(f"{base.keyring.org} {base.keyring.vault}".encode())
     targets = LeaseTargets(store, LEASE_KINDS, vault_prefix(identity), world)
+    static_roles = StaticRoleHandlers(
+        StaticRoleStore(path.parts.barrier),
+        mounts,
+        path.parts.rotators,
+        targets,
+        path.authorizer,
+        world,
+    )
     return {
         **DatabaseRoleHandlers(store, mounts, targets, path.authorizer, world).handlers(),
+        **static_roles.handlers(),
         **LeaseHandlers(
             store,
             mounts,

@@ -198,6 +198,7 @@ LIST_LEASE_KEYS: Final = OperationType[Nothing, KeyList]("lease.keys")
 RENEW_LEASE: Final = OperationType[RenewLease, RenewedLease]("lease.renew")
 REVOKE_LEASE: Final = OperationType[RevokeLease, DynamicLeaseRow | None]("lease.revoke")
 REVOKE_LEASES: Final = OperationType[RevokeLeases, RevokedLeases]("lease.revoke_prefix")
+TIDY_LEASES: Final = OperationType[Nothing, Nothing]("lease.tidy")
 STEP_LEASE: Final = OperationType[StepLease, DynamicLeaseRow]("lease.step")
 
 # Policies

@@ -166,6 +166,9 @@ class LeaseHandlers:
                 audit_response=lambda revoked: {"count": revoked.count},
             ),
             Handler(
+                operations.TIDY_LEASES, run=self.tidy, capability=Capability.UPDATE, mutates=True
+            ),
+            Handler(
                 operations.STEP_LEASE,
                 run=self.step,
                 capability=Capability.SUDO,
@@ -505,6 +508,14 @@ class LeaseHandlers:
             if not after:
                 break
         return RevokedLeases(count=count, after=after)
+
+    async def tidy(self, _: Call[Nothing]) -> Nothing:
+        """Forget leases that were over long ago, sooner than new ones would have them forgotten."""
+        before = self.world.now() - KEPT
+        for _turn in range(MAX_BATCHES):
+            if await self.store.transact(lambda tx: tx.purge_leases(before, BATCH)) < BATCH:
+                break
+        return Nothing()
 
     async def step(self, call: Call[StepLease]) -> DynamicLeaseRow:
         """What is due of a lease: it ends, or its user is dropped.

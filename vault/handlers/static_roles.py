@@ -19,6 +19,7 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import NotFoundError, UnavailableError, ValidationError
 from vault.handlers.database_roles import (
     connection_of,
+    database_mount,
     database_place,
     require_allowed,
     require_secret_access,
@@ -29,7 +30,13 @@ from vault.handlers.lease_targets import LeaseTargets
 from vault.handlers.rotations import effective_policy, parse_policy, scheduled, start_rotation
 from vault.handlers.secrets import append_version
 from vault.handlers.stores import DatabaseTx, StaticRoleStore
-from vault.model.dynamic import CONNECTIONS, ROLES, ROTATION_STATEMENTS, STATIC_CREDENTIALS, STATIC_ROLES
+from vault.model.dynamic import (
+    CONNECTIONS,
+    ROLES,
+    ROTATION_STATEMENTS,
+    STATIC_CREDENTIALS,
+    STATIC_ROLES,
+)
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
@@ -108,7 +115,7 @@ class StaticRoleHandlers:
         secret_path = ResourcePath.parse_secret(f"{mount.path}{STATIC_CREDENTIALS}{name}")
         stored = await self.store.get_secret(secret_path)
         policy, connection = await self._policy(mount, name, payload, stored)
-        await require_secret_access(self.store, self.authorizer, self.world, call, connection)
+        await require_secret_access(self, call, connection)
         now = self.world.now()
 
         def change(tx: DatabaseTx) -> RotationRow | None:
@@ -136,7 +143,9 @@ class StaticRoleHandlers:
             try:
                 await self._wait(begun)
             except (ValidationError, UnavailableError):
-                await self.store.transact(partial(_erase, path=secret_path, secret_id=begun.secret_id))
+                await self.store.transact(
+                    partial(_erase, path=secret_path, secret_id=begun.secret_id)
+                )
                 raise
         return Nothing()
 
@@ -218,7 +227,7 @@ class StaticRoleHandlers:
 
     async def list(self, call: Call[Nothing]) -> list[str]:
         """The names of a mount's static roles, a thousand at most."""
-        mount, _ = database_place(self.mounts, call.op.path, STATIC_ROLES, is_folder=True)
+        mount = database_mount(self.mounts, call.op.path, STATIC_ROLES)
         folder = mount.path + STATIC_CREDENTIALS
         found = await self.store.list_secrets(folder, "", MAX_LISTED)
         return [row.name.removeprefix(folder) for row in found]
@@ -293,9 +302,7 @@ class StaticRoleHandlers:
             raise target_failed(error) from None
         return Nothing()
 
-    async def _rotate(
-        self, path: ResourcePath, begin: Callable[[DatabaseTx], RotationRow]
-    ) -> None:
+    async def _rotate(self, path: ResourcePath, begin: Callable[[DatabaseTx], RotationRow]) -> None:
         """Begin a rotation and wait for it, behind one whose value is current already."""
         secret = await self.store.get_secret(path)
         latest = [] if secret is None else await self.store.list_of_secret(secret.id)

@@ -149,14 +149,17 @@ class WriteConnection(Struct, frozen=True, kw_only=True):
     `secret` names the secret with its address and administrator, which the caller must be allowed
     to read. `value` instead is that secret: it is kept at the path of the connection, as a new
     version. With neither, the one that it has stays. `verify`: log in before anything is stored.
+    `merge`: `value` and `options` are laid over those that it has (objects within `options`, too),
+    and `allowed_roles` of None are those that it has, or none.
     """
 
     kind: str
     secret: str = ""
     value: dict[str, str] | None = None
-    allowed_roles: tuple[str, ...] = ("*",)
+    allowed_roles: tuple[str, ...] | None = ("*",)
     options: dict[str, Any] = {}
     verify: bool = True
+    merge: bool = False
 
 
 class WriteDatabaseRole(Struct, frozen=True, kw_only=True):

@@ -88,12 +88,12 @@ _UNKNOWN_USER: Final = "username"  # stands in the URL; the field says who it is
 class ConnectionDetails(NamedTuple):
     """What a request says of a connection.
 
-    `value`: fields of its secret; `details`: what is shown of it; `is_inline`: its URL had a
+    `value`: fields of its secret; `shown`: what anybody sees of it; `is_inline`: its URL had a
     password.
     """
 
     value: dict[str, str]
-    details: dict[str, Any]
+    shown: dict[str, Any]
     is_inline: bool
 
 
@@ -110,15 +110,13 @@ def read_details(fields: Fields, kind: str, *, is_new: bool) -> ConnectionDetail
     if unknown:
         raise _unserved(unknown[0], "this plugin has no such setting here")
     value = _read_redis(fields, is_new) if kind == REDIS else _read_sql(fields, kind, is_new)
-    details = {name: fields.value(name) for name in given if name not in _SECRET}
+    shown = {name: fields.value(name) for name in given if name not in _SECRET}
     is_inline = bool(value.get("password")) and not fields.text("password")
     if is_inline:
-        details["connection_url"] = fields.text("connection_url").replace(
-            f":{quote(value['password'])}@", f":{MASKED}@"
-        )
-        if details["connection_url"] == fields.text("connection_url"):
-            details["connection_url"] = MASKED  # spelled in another way: nothing of it is shown
-    return ConnectionDetails(value, details, is_inline)
+        url = fields.text("connection_url")
+        masked = url.replace(f":{quote(value['password'])}@", f":{MASKED}@")
+        shown["connection_url"] = MASKED if masked == url else masked  # it may be spelled otherwise
+    return ConnectionDetails(value, shown, is_inline)
 
 
 def _read_sql(fields: Fields, kind: str, is_new: bool) -> dict[str, str]:

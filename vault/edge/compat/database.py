@@ -42,7 +42,10 @@ from vault.rotation.targets import templates
 
 routes: Final = Router()
 
-_PLUGIN_NAMES: Final = {"postgresql": "postgresql-database-plugin", "mysql": "mysql-database-plugin"}
+_PLUGIN_NAMES: Final = {
+    "postgresql": "postgresql-database-plugin",
+    "mysql": "mysql-database-plugin",
+}
 """Of connections that were made by another API."""
 _SHOWN_STATEMENTS: Final = "root_credentials_rotate_statements"
 _UNSERVED_STATEMENTS: Final = ("rollback_statements", "renew_statements")
@@ -52,9 +55,7 @@ _ACCOUNT: Final = re.compile(r"\{\{\s*(?:user)?name\s*\}\}['\"`]?@['\"`]([^'\"`]
 
 
 @routes.add("GET", template="config/{name}")
-async def read_connection(
-    dialect: Dialect, request: Request, mount: MountRow, name: str
-) -> Reply:
+async def read_connection(dialect: Dialect, request: Request, mount: MountRow, name: str) -> Reply:
     """A connection, without what is secret of it."""
     row = await dialect.run_operation(
         request, operations.READ_CONNECTION, _path(mount, CONNECTIONS, name), Nothing()
@@ -63,9 +64,7 @@ async def read_connection(
 
 
 @routes.add("POST", template="config/{name}")
-async def write_connection(
-    dialect: Dialect, request: Request, mount: MountRow, name: str
-) -> Reply:
+async def write_connection(dialect: Dialect, request: Request, mount: MountRow, name: str) -> Reply:
     """Make a connection, or change what is named of one."""
     fields, path = Fields.from_body(request), _path(mount, CONNECTIONS, name)
     plugin = fields.text("plugin_name")
@@ -77,16 +76,17 @@ async def write_connection(
             f"{error}\n\t* {error}\n\n",
             field="plugin_name",
         )
-    known = None
-    if not plugin:
+    known, is_new = None, False
+    if not (plugin and (fields.value("connection_url") or fields.value("host"))):
         with suppress(NotFoundError):
             known = await dialect.run_operation(
                 request, operations.READ_CONNECTION, path, Nothing(), part="-read"
             )
-        if known is None:
-            raise ValidationError("plugin_missing", "empty plugin name", field="plugin_name")
-    kind = PLUGINS[plugin] if known is None else known.kind
-    details = read_details(fields, kind)
+        is_new = known is None
+    kind = PLUGINS[plugin] if plugin else "" if known is None else known.kind
+    if not kind:
+        raise ValidationError("plugin_missing", "empty plugin name", field="plugin_name")
+    details = read_details(fields, kind, is_new=is_new)
     options: dict[str, Any] = {"connection_details": details.shown}
     if plugin:
         options["plugin_name"] = plugin
@@ -128,9 +128,7 @@ async def list_connections(dialect: Dialect, request: Request, mount: MountRow) 
 
 
 @routes.add("POST", template="reset/{name}")
-async def reset_connection(
-    dialect: Dialect, request: Request, mount: MountRow, name: str
-) -> Reply:
+async def reset_connection(dialect: Dialect, request: Request, mount: MountRow, name: str) -> Reply:
     """Log in anew. There is nothing to close: each operation has a connection of its own."""
     with _missing_connection(name), _as_verification():
         await dialect.run_operation(
@@ -236,9 +234,7 @@ async def create_credentials(
 
 
 @routes.add("GET", template="static-roles/{name}")
-async def read_static_role(
-    dialect: Dialect, request: Request, mount: MountRow, name: str
-) -> Reply:
+async def read_static_role(dialect: Dialect, request: Request, mount: MountRow, name: str) -> Reply:
     """A static role."""
     role = await dialect.run_operation(
         request, operations.READ_STATIC_ROLE, _path(mount, STATIC_ROLES, name), Nothing()
@@ -456,7 +452,7 @@ def _role_config(role: dict[str, Any], kind: str) -> dict[str, Any]:
     created = role["creation_statements"]
     if kind == REDIS:
         return {"rules": _rules(created)}
-    config = {
+    config: dict[str, Any] = {
         "creation_statements": _split(created, kind),
         "revocation_statements": _split(role["revocation_statements"], kind),
     }
@@ -482,9 +478,7 @@ def _rules(statements: list[str]) -> list[str]:
 def _split(statements: tuple[str, ...] | list[str], kind: str) -> list[str]:
     """Single statements: a text may hold several, with semicolons between."""
     try:
-        return [
-            statement for text in statements for statement in templates.split(text, kind)
-        ]
+        return [statement for text in statements for statement in templates.split(text, kind)]
     except ValueError as error:
         raise ValidationError("statements_invalid", f"a statement is invalid: {error}") from None
 
@@ -517,5 +511,6 @@ def _as_verification() -> Iterator[None]:
         if error.code != "target_failed":
             raise
         raise ConflictError(
-            error.code, f"error creating database object: error verifying connection: {error.message}"
+            error.code,
+            f"error creating database object: error verifying connection: {error.message}",
         ) from None

@@ -4,7 +4,18 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
-from vault.edge.compat import health, kv1, kv2, kv2_metadata, mounts, root_key, seal, token
+from vault.edge.compat import (
+    database,
+    health,
+    kv1,
+    kv2,
+    kv2_metadata,
+    leases,
+    mounts,
+    root_key,
+    seal,
+    token,
+)
 from vault.edge.compat.envelope import errors_reply
 from vault.edge.compat.fields import parse_bool
 from vault.edge.compat.kv import NO_MOUNT, is_reserved
@@ -21,6 +32,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.memo import BoundedMemo
 from vault.model.mounts import MountTable
 from vault.model.path import MAX_REMEMBERED, is_short
@@ -35,7 +47,7 @@ FolderRoute: TypeAlias = tuple[Route, MountRow, int]
 
 PERMISSION_DENIED: Final = "permission_denied"
 _ERROR_LIST: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
-ENGINES: Final = {1: kv1.routes, 2: Router.merge(kv2.routes, kv2_metadata.routes)}
+_KV: Final = {1: kv1.routes, 2: Router.merge(kv2.routes, kv2_metadata.routes)}
 
 
 class CompatDialect(Dialect):
@@ -44,7 +56,7 @@ class CompatDialect(Dialect):
     name = "compat"
     prefix = PREFIX
     router: ClassVar[Router] = Router.merge(
-        health.routes, seal.routes, root_key.routes, mounts.routes, token.routes
+        health.routes, seal.routes, root_key.routes, mounts.routes, token.routes, leases.routes
     )
     max_body = MAX_BODY
 
@@ -88,7 +100,7 @@ class CompatDialect(Dialect):
         if mount is None:
             return None
         begin = len(mount.path)
-        found = ENGINES[mount.version].sole_route_below(verb, folder[begin:])
+        found = _engine(mount).sole_route_below(verb, folder[begin:])
         if found is None:
             return None
         below = found[0], mount, begin + found[1]
@@ -114,12 +126,17 @@ class CompatDialect(Dialect):
         return errors_reply(error.status, error.message, *_outcome_messages(error))
 
 
+def _engine(mount: MountRow) -> Router:
+    """The routes of all that lies in a mount."""
+    return database.routes if mount.type == DATABASE else _KV[mount.version]
+
+
 def _find_in_mount(mounts: MountTable, verb: str, path: str) -> FoundRoute:
     """The route of the engine in whose mount the path lies."""
     mount = mounts.find_for_path(path if path.endswith("/") else path + "/")
     if mount is None:
         return NO_MOUNT, (path,)
-    route, values = ENGINES[mount.version].match(verb, path[len(mount.path) :])
+    route, values = _engine(mount).match(verb, path[len(mount.path) :])
     return route, (mount, *values)
 
 

@@ -31,6 +31,7 @@ routes: Final = Router()
 ACCEPTED: Final = 202
 MAX_SHOWN: Final = 10_000  # leases of one answer, as OpenBao's
 PAGE: Final = 1_000
+_NO_LEASE: Final = frozenset({"lease_not_found", "lease_not_renewable"})
 _TIDIED: Final = (
     "Tidy operation successfully started. Any information from the operation will be printed to "
     "OpenBao's server logs."
@@ -46,7 +47,9 @@ async def look_up(dialect: Dialect, request: Request) -> Reply:
             request, operations.READ_LEASE, _at("lookup", lease), LeaseSelector(lease=lease)
         )
     except NotFoundError:
-        raise ValidationError("lease_not_found", "invalid lease", field="lease_id") from None
+        raise _invalid_lease() from None
+    if row.state != LeaseState.ACTIVE:  # it has ended, and so Vault forgets it
+        raise _invalid_lease()
     return data_reply(request, _lease_body(row, dialect.world.now()))
 
 
@@ -84,7 +87,9 @@ async def renew(dialect: Dialect, request: Request, path: str = "") -> Reply:
             _at("renew", lease),
             RenewLease(lease=lease, increment=increment),
         )
-    except NotFoundError:
+    except (NotFoundError, ValidationError) as error:
+        if error.code not in _NO_LEASE:
+            raise
         raise ValidationError("lease_not_found", "lease not found", field="lease_id") from None
     row = renewed.lease
     return data_reply(
@@ -196,12 +201,14 @@ def _lease_body(row: DynamicLeaseRow, now: int) -> dict[str, Any]:
     }
 
 
+def _invalid_lease() -> ValidationError:
+    return ValidationError("lease_not_found", "invalid lease", field="lease_id")
+
+
 def _lease_id(fields: Fields, path: str = "") -> str:
     lease = fields.text("lease_id") or path
     if not lease:
-        raise ValidationError(
-            "lease_missing", "lease_id must be specified", field="lease_id"
-        )
+        raise ValidationError("lease_missing", "lease_id must be specified", field="lease_id")
     return lease
 
 
