@@ -134,6 +134,7 @@ class LeaseHandlers:
                 operations.READ_LEASE,
                 run=self.read,
                 capability=None,
+                is_self_service=True,
                 audit_response=lease_reference,
             ),
             Handler(
@@ -148,6 +149,7 @@ class LeaseHandlers:
                 operations.RENEW_LEASE,
                 run=self.renew,
                 capability=None,
+                is_self_service=True,
                 mutates=True,
                 audit_response=lambda renewed: lease_reference(renewed.lease),
             ),
@@ -155,6 +157,7 @@ class LeaseHandlers:
                 operations.REVOKE_LEASE,
                 run=self.revoke,
                 capability=None,
+                is_self_service=True,
                 mutates=True,
                 audit_response=lease_reference,
             ),

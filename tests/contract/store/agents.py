@@ -261,7 +261,12 @@ async def _agent(
             barrier,
             policies,
             mounts,
-            Tokens(store, PepperedScheme(first.pepper), Revoker(store, StreamRegistry(), world.now), world),
+            Tokens(
+                store,
+                PepperedScheme(first.pepper),
+                Revoker(store, StreamRegistry(), world.now),
+                world,
+            ),
             access,
             CredentialUsage(store, world),
             SecretHandlers(SecretStore(barrier), mounts.mounts, access, world),
