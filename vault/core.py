@@ -69,7 +69,6 @@ from vault.config.backup import BackupSettings
 from vault.config.backup_destinations import BackupDestination, LocalDestination
 from vault.control_link.ports import BackupPorts, LinkPorts
 from vault.crypto.anchor_keys import DerivedAnchorKeys
-from vault.crypto.digest import sha256
 from vault.crypto.keyring import Keyring
 from vault.crypto.random import random_bytes
 from vault.data_path import (
@@ -85,11 +84,9 @@ from vault.errors import TamperedError, VaultError
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.backups import BackupHandlers
 from vault.handlers.control_plane import ControlPlaneHandlers
-from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
-from vault.handlers.lease_targets import LeaseTargets, vault_prefix
-from vault.handlers.leases import LeaseHandlers
+from vault.handlers.lease_targets import vault_prefix
 from vault.handlers.live import (
     LiveHandlers,
     SubscriberAccess,
@@ -103,8 +100,7 @@ from vault.handlers.restored_secrets import SecretRestorer
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.rotation_steps import SETTLE, RotationSteps, UnknownAdoption
-from vault.handlers.static_roles import StaticRoleHandlers
-from vault.handlers.stores import KeyStore, LeaseStore, StaticRoleStore
+from vault.handlers.stores import KeyStore, LeaseStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
 from vault.jobs.clock_ahead import ClockAheadAlert
@@ -135,7 +131,6 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
 from vault.peers import ALONE, Handover, ProcessGroup
 from vault.pipeline import Pipeline, PipelineParts
-from vault.rotation.lease_kinds import LEASE_KINDS
 from vault.rotation.rotator import Rotators
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
@@ -290,6 +285,7 @@ async def open_core(
                 peers=dependencies.peers,
                 rotators=dependencies.rotators,
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                leased_users=vault_prefix(keyring.identity),
                 shared_limits=shared_limits,
                 make_pipeline=dependencies.make_pipeline,
             )
@@ -437,7 +433,6 @@ def _wire_pipeline(
         **audits.handlers(),
         **system.handlers(),
         **_make_rotation_steps(path, world).handlers(),
-        **_lease_handlers(base, path),
         **NodeHandlers(KnownNodes(base.startup.node.id, path.parts.store, world)).handlers(),
         **RootKeyHandlers(root_key).handlers(),
         **_status_handlers(base, path, system, audits),
@@ -525,36 +520,6 @@ def _wire_pipeline(
         on_irrevocable=partial(link.raise_alert, AlertCode.ROTATION_FAILED, 1),
     )
     return WiredCore(pipeline, path, jobs, leases, backups, tests, scheduling, dynamic)
-
-
-def _lease_handlers(base: CoreServices, path: DataPath) -> Handlers:
-    """Dynamic credentials; their names at servers tell this vault's users from others'."""
-    parts, world = base.dependencies, base.dependencies.world
-    store, mounts = LeaseStore(path.parts.barrier), path.mounts
-    identity = sha256(f"{base.keyring.org} {base.keyring.vault}".encode())
-    targets = LeaseTargets(store, LEASE_KINDS, vault_prefix(identity), world)
-    static_roles = StaticRoleHandlers(
-        StaticRoleStore(path.parts.barrier),
-        mounts,
-        path.parts.rotators,
-        targets,
-        path.authorizer,
-        world,
-    )
-    return {
-        **DatabaseRoleHandlers(store, mounts, targets, path.authorizer, world).handlers(),
-        **static_roles.handlers(),
-        **LeaseHandlers(
-            store,
-            mounts,
-            targets,
-            path.authorizer,
-            world,
-            parts.settings.dynamic,
-            random_bytes,
-            on_unrenewed=partial(log.warning, "a client asks for new credentials and renews none"),
-        ).handlers(),
-    }
 
 
 def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:

@@ -6,6 +6,7 @@ Every process of an agent has one of its own. What an agent has once (the audit 
 seal, the link, work in the background) is in `vault.core`.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,12 +42,16 @@ from vault.cluster.shared_limits import LimitKeys, SharedLimits
 from vault.config import Settings
 from vault.config.password_file import bind_password
 from vault.control_link.ports import LinkPorts
+from vault.crypto.random import random_bytes
 from vault.errors import UnavailableError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
+from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
+from vault.handlers.lease_targets import LeaseTargets
+from vault.handlers.leases import LeaseHandlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
@@ -56,7 +61,15 @@ from vault.handlers.roles import RoleHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
-from vault.handlers.stores import AccessStore, MountStore, RotationStore, SecretStore
+from vault.handlers.static_roles import StaticRoleHandlers
+from vault.handlers.stores import (
+    AccessStore,
+    LeaseStore,
+    MountStore,
+    RotationStore,
+    SecretStore,
+    StaticRoleStore,
+)
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
@@ -74,6 +87,7 @@ from vault.model.mounts import MountTable
 from vault.model.server_address import ServerTls
 from vault.peers import Peers
 from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher, StaleReads
+from vault.rotation.lease_kinds import LEASE_KINDS
 from vault.rotation.rotator import Rotators
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.bounded_cache import EvictionPolicy
@@ -88,6 +102,8 @@ processes see them."""
 FOLLOW_INTERVAL: Final = 0.25
 """Seconds until a live stream is cut, and what looks at a snapshot outside of a request is current,
 after a commit of another process."""
+
+log: Final = logging.getLogger("freehold.dynamic")
 
 _PER_MACHINE: Final = frozenset({Limit.ALL_FAILURES, Limit.ALL_REFUSALS})
 """Limits over all callers: they bound the audit log of one machine."""
@@ -109,6 +125,8 @@ class DataPathParts:
     peers: Peers
     rotators: Rotators
     feed: SecretFeed
+    leased_users: str
+    """What the names of this vault's leased users begin with."""
     shared_limits: SharedLimits | None = None
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
@@ -192,7 +210,34 @@ class DataPath:
                 self.rotations, self.parts.rotators, self.authorizer, world
             ).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
+            **self._database_handlers(),
         }
+
+    def _database_handlers(self) -> Handlers:
+        """Of dynamic credentials and static roles."""
+        parts, world, mounts, authorizer = (
+            self.parts,
+            self.parts.world,
+            self.mounts,
+            self.authorizer,
+        )
+        store = LeaseStore(parts.barrier)
+        targets = LeaseTargets(store, LEASE_KINDS, parts.leased_users, world)
+        static_roles = StaticRoleHandlers(
+            StaticRoleStore(parts.barrier), mounts, parts.rotators, targets, authorizer, world
+        )
+        leases = LeaseHandlers(
+            store,
+            mounts,
+            targets,
+            authorizer,
+            world,
+            parts.settings.dynamic,
+            random_bytes,
+            on_unrenewed=partial(log.warning, "a client asks for new credentials and renews none"),
+        )
+        roles = DatabaseRoleHandlers(store, mounts, targets, authorizer, world)
+        return {**roles.handlers(), **static_roles.handlers(), **leases.handlers()}
 
     def make_pipeline(self, handlers: Handlers) -> Pipeline:
         """The pipeline over these handlers."""

@@ -29,6 +29,7 @@ from vault.data_path import (
     wire_data_path,
 )
 from vault.errors import TamperedError
+from vault.handlers.lease_targets import vault_prefix
 from vault.metrics import Metrics
 from vault.pipeline import Pipeline, PipelineParts
 from vault.rotation.rotator import Rotators
@@ -119,6 +120,7 @@ async def open_worker_path(
                 peers=parts.peers,
                 rotators=parts.rotators,
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                leased_users=vault_prefix(keyring.identity),
                 shared_limits=shared_limits,
                 make_pipeline=parts.make_pipeline,
             )
