@@ -31,6 +31,7 @@ from vault.model.dynamic import (
     MOST_TTL,
     MOUNT_TYPE,
     ROLES,
+    STATIC_CREDENTIALS,
 )
 from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Capability
@@ -280,6 +281,7 @@ class DatabaseRoleHandlers:
         require_allowed(connection, name)
         await require_secret_access(self, call, connection.secret)
         self.targets.kind(connection.kind).parse(payload.config)
+        static = ResourcePath.parse_secret(f"{mount.path}{STATIC_CREDENTIALS}{name}")
 
         def change(tx: LeaseTx) -> DatabaseRoleRow:
             now = self.world.now()
@@ -291,6 +293,8 @@ class DatabaseRoleHandlers:
                 raise ConflictError(
                     "connection_changed", "the connection was changed meanwhile: try again"
                 )
+            if tx.get_secret(static) is not None:
+                raise ValidationError("role_exists", "Role and Static Role names must be unique")
             if stored is None and len(tx.list_roles(mount.path, MAX_ROWS)) == MAX_ROWS:
                 raise ValidationError("roles_full", f"a mount has {MAX_ROWS} roles")
             row = DatabaseRoleRow(

@@ -306,15 +306,20 @@ class RotationSteps:
         return self._advanced
 
     async def _undo(self, target: Target, row: RotationRow) -> None:
-        """Put the target back: what applications have works there, and the new value does not."""
+        """Put the target back: what applications have works there, and the new value does not.
+
+        Of a first rotation, whose value nobody knew before, there is nothing to put back.
+        """
         pending = self._pending(row)
+        is_known = pending.strings.keys() <= target.current.keys()
         if pending.strings and target.overlaps:
             await self._run(target.rotator.retire, target.context, pending.strings)
-        elif pending.strings:
+        elif pending.strings and is_known:
             await self._run(target.rotator.apply, target.context, target.current)
         if isinstance(target.rotator, IssuingRotator):
             await self._run(target.rotator.discard, target.context, pending.draft)
-        await self._run(target.rotator.verify, target.context, target.current)
+        if is_known:
+            await self._run(target.rotator.verify, target.context, target.current)
 
     async def _settle_failure(
         self, row: RotationRow, policy: RotationPolicy, error: RotationError

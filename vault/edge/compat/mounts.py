@@ -202,7 +202,7 @@ def _engine(row: MountRow) -> dict[str, Any]:
     return _entry(
         {
             "accessor": row.accessor,
-            "deprecation_status": "supported",
+            **({} if row.type == DATABASE else {"deprecation_status": "supported"}),
             "description": row.description,
             "options": _options(row),
             "type": row.type,

@@ -41,7 +41,7 @@ class NewConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: str
     secret: str = ""
     value: dict[str, str] | None = None
-    allowed_roles: list[str] = ["*"]
+    allowed_roles: tuple[str, ...] = ("*",)
     verify: bool = True
 
 
