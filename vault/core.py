@@ -86,7 +86,6 @@ from vault.handlers.backups import BackupHandlers
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
-from vault.handlers.lease_targets import vault_prefix
 from vault.handlers.live import (
     LiveHandlers,
     SubscriberAccess,
@@ -100,7 +99,7 @@ from vault.handlers.restored_secrets import SecretRestorer
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.rotation_steps import SETTLE, RotationSteps, UnknownAdoption
-from vault.handlers.stores import KeyStore, LeaseStore
+from vault.handlers.stores import KeyStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
 from vault.jobs.clock_ahead import ClockAheadAlert
@@ -135,7 +134,13 @@ from vault.rotation.rotator import Rotators
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.anchor.feed_reader import SecretFeedReader
-from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, bind_opaque_id
+from vault.seal.bound_keys import (
+    LimitKeys,
+    PepperedScheme,
+    bind_audit_keys,
+    bind_opaque_id,
+    vault_digest,
+)
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
@@ -285,8 +290,9 @@ async def open_core(
                 peers=dependencies.peers,
                 rotators=dependencies.rotators,
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
-                leased_users=vault_prefix(keyring.identity),
                 shared_limits=shared_limits,
+                vault=vault_digest(keyring),
+                random=random_bytes,
                 make_pipeline=dependencies.make_pipeline,
             )
         )
@@ -513,7 +519,7 @@ def _wire_pipeline(
     )
     leases.want(DYNAMIC)
     dynamic = DynamicParts(
-        leases=LeaseStore(barrier),
+        leases=path.leases,
         run=pipeline.run_operation,
         world=world,
         lease=partial(leases.held, DYNAMIC) if is_shared else None,

@@ -42,7 +42,6 @@ from vault.cluster.shared_limits import LimitKeys, SharedLimits
 from vault.config import Settings
 from vault.config.password_file import bind_password
 from vault.control_link.ports import LinkPorts
-from vault.crypto.random import random_bytes
 from vault.errors import UnavailableError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
@@ -50,7 +49,7 @@ from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
 from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
-from vault.handlers.lease_targets import LeaseTargets
+from vault.handlers.lease_targets import LeaseTargets, vault_prefix
 from vault.handlers.leases import LeaseHandlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
@@ -96,14 +95,14 @@ from vault.store.row_cache import CacheConfig
 from vault.store.store import Store
 from vault.store.tables import API_KEYS, TOKENS, USERS
 
+log: Final = logging.getLogger("freehold.dynamic")
+
 FLUSH_INTERVAL: Final = 10.0
 """Seconds; what a crash may lose of counters that the audit log has too, and how late the other
 processes see them."""
 FOLLOW_INTERVAL: Final = 0.25
 """Seconds until a live stream is cut, and what looks at a snapshot outside of a request is current,
 after a commit of another process."""
-
-log: Final = logging.getLogger("freehold.dynamic")
 
 _PER_MACHINE: Final = frozenset({Limit.ALL_FAILURES, Limit.ALL_REFUSALS})
 """Limits over all callers: they bound the audit log of one machine."""
@@ -125,8 +124,10 @@ class DataPathParts:
     peers: Peers
     rotators: Rotators
     feed: SecretFeed
-    leased_users: str
-    """What the names of this vault's leased users begin with."""
+    vault: bytes
+    """A digest of which vault this is: its leased users are named by it."""
+    random: Callable[[int], bytes]
+    """For passwords."""
     shared_limits: SharedLimits | None = None
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
@@ -141,7 +142,10 @@ class DataPath:
         self.policies = PolicyStore(store, world, parts.ceiling)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
-        self.rotations = RotationStore(barrier)
+        self.rotations, self.leases = RotationStore(barrier), LeaseStore(barrier)
+        self._lease_targets = LeaseTargets(
+            self.leases, LEASE_KINDS, vault_prefix(parts.vault), world
+        )
         self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()
@@ -209,35 +213,31 @@ class DataPath:
             **RotationHandlers(
                 self.rotations, self.parts.rotators, self.authorizer, world
             ).handlers(),
+            **DatabaseRoleHandlers(
+                self.leases, self.mounts, self._lease_targets, self.authorizer, world
+            ).handlers(),
+            **StaticRoleHandlers(
+                StaticRoleStore(self.parts.barrier),
+                self.mounts,
+                self.parts.rotators,
+                self._lease_targets,
+                self.authorizer,
+                world,
+            ).handlers(),
+            **LeaseHandlers(
+                self.leases,
+                self.mounts,
+                self._lease_targets,
+                self.authorizer,
+                world,
+                self.parts.settings.dynamic,
+                self.parts.random,
+                on_unrenewed=partial(
+                    log.warning, "a client asks for new credentials and renews none"
+                ),
+            ).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
-            **self._database_handlers(),
         }
-
-    def _database_handlers(self) -> Handlers:
-        """Of dynamic credentials and static roles."""
-        parts, world, mounts, authorizer = (
-            self.parts,
-            self.parts.world,
-            self.mounts,
-            self.authorizer,
-        )
-        store = LeaseStore(parts.barrier)
-        targets = LeaseTargets(store, LEASE_KINDS, parts.leased_users, world)
-        static_roles = StaticRoleHandlers(
-            StaticRoleStore(parts.barrier), mounts, parts.rotators, targets, authorizer, world
-        )
-        leases = LeaseHandlers(
-            store,
-            mounts,
-            targets,
-            authorizer,
-            world,
-            parts.settings.dynamic,
-            random_bytes,
-            on_unrenewed=partial(log.warning, "a client asks for new credentials and renews none"),
-        )
-        roles = DatabaseRoleHandlers(store, mounts, targets, authorizer, world)
-        return {**roles.handlers(), **static_roles.handlers(), **leases.handlers()}
 
     def make_pipeline(self, handlers: Handlers) -> Pipeline:
         """The pipeline over these handlers."""

@@ -17,7 +17,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vault.crypto import aead
-from vault.crypto.digest import sha256
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.envelope import Kek
 from vault.crypto.errors import (
@@ -98,11 +97,6 @@ class Keyring(Struct, frozen=True, eq=False):
         first = KekGeneration(now, Kek(1, random_bytes(KEY_SIZE)))
         subkeys = {name: random_bytes(KEY_SIZE) for name in SUBKEYS}
         return cls(org=org, vault=vault, epoch=1, generations=(first,), **subkeys)
-
-    @property
-    def identity(self) -> bytes:
-        """A digest of the org and the vault that it belongs to."""
-        return sha256(f"{self.org} {self.vault}".encode())
 
     @property
     def active(self) -> int:

@@ -553,7 +553,7 @@ class LeaseHandlers:
         Raises `ConflictError` (`lease_moved`): somebody else was quicker, or it was renewed.
         """
         row = await self.store.get_lease(call.payload.lease)
-        now = transitions.expiry_time(self.world)
+        now = self.world.clock.now()  # a clock that jumps ahead ends nothing
         if row is None or not 0 < row.next_at <= now:
             raise _moved()
         if row.state in STANDING:
@@ -562,7 +562,7 @@ class LeaseHandlers:
 
     def _expire(self, tx: LeaseTx, lease_id: str) -> DynamicLeaseRow:
         row = tx.get_lease(lease_id)
-        now = transitions.expiry_time(self.world)
+        now = self.world.clock.now()
         if row is None or not transitions.is_overdue(row, now):
             raise _moved()
         reason = "expired" if row.state == LeaseState.ACTIVE else "abandoned"

@@ -18,7 +18,6 @@ from vault import operations
 from vault.cluster.leases import FencedError, Lease
 from vault.errors import VaultError
 from vault.model.dynamic import UNRENEWED_ALERT, LeaseCounts, LeaseState
-from vault.model.lease_transitions import expiry_time
 from vault.model.operation import RunOperation, service_operation
 from vault.model.payloads import Nothing, StepLease
 from vault.model.records import ConnectionRow, DynamicLeaseRow, LeaseClientRow
@@ -94,7 +93,7 @@ class LeaseExpiry:
         leases, world = self._parts.leases, self._parts.world
         after, scanned = "", 0
         while len(self._active) < MAX_ACTIVE and scanned < MAX_SCANNED:
-            page = await leases.list_due(expiry_time(world), after, BATCH)
+            page = await leases.list_due(world.clock.now(), after, BATCH)
             for row in page:
                 self._go_on_if_free(row)
             if len(page) < BATCH:
@@ -152,7 +151,7 @@ class LeaseExpiry:
         """Take steps until one has to wait, as long as there is time for the next."""
         key = row.id
         try:
-            while 0 < row.next_at <= expiry_time(self._parts.world):
+            while 0 < row.next_at <= self._parts.world.clock.now():
                 seconds = self._seconds()
                 if seconds < LEAST_SECONDS:
                     return

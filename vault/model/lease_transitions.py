@@ -11,7 +11,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from actors.world import World
 from protocols.instant import HOUR, SECOND
 from vault.errors import ConflictError, ValidationError
 from vault.model.dynamic import STANDING, LeaseState
@@ -23,11 +22,6 @@ RETRY_BASE: Final = 5 * SECOND
 RETRY_CAP: Final = HOUR
 MAX_ERROR: Final = 500  # characters
 NEVER: Final = 0
-
-
-def expiry_time(world: World) -> int:
-    """By which leases expire: no clock that jumps ahead drops the users of all of them."""
-    return min(world.now(), world.clock.now())
 
 
 def activate(row: DynamicLeaseRow) -> DynamicLeaseRow:

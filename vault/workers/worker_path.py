@@ -19,6 +19,7 @@ from vault.config import Settings
 from vault.control_link.ports import LinkPorts
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
+from vault.crypto.random import random_bytes
 from vault.data_path import (
     CacheShare,
     DataPath,
@@ -29,14 +30,13 @@ from vault.data_path import (
     wire_data_path,
 )
 from vault.errors import TamperedError
-from vault.handlers.lease_targets import vault_prefix
 from vault.metrics import Metrics
 from vault.pipeline import Pipeline, PipelineParts
 from vault.rotation.rotator import Rotators
 from vault.seal.anchor.commit_stamp import StampTimes
 from vault.seal.anchor.feed_reader import SecretFeedReader
 from vault.seal.anchor.joining import join_database
-from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys
+from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, vault_digest
 from vault.seal.nodes import HeartbeatFollower
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
@@ -120,8 +120,9 @@ async def open_worker_path(
                 peers=parts.peers,
                 rotators=parts.rotators,
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
-                leased_users=vault_prefix(keyring.identity),
                 shared_limits=shared_limits,
+                vault=vault_digest(keyring),
+                random=random_bytes,
                 make_pipeline=parts.make_pipeline,
             )
         )

@@ -281,7 +281,7 @@ async def write_connection(
         kind=body.kind,
         secret=body.secret,
         value=body.value,
-        allowed_roles=tuple(body.allowed_roles),
+        allowed_roles=body.allowed_roles,
         verify=body.verify,
     )
     place = _place(path, CONNECTIONS)
