@@ -89,7 +89,9 @@ class PostgresqlRotator:
 
     def _set_password(self, session: Any, name: str, password: str) -> None:
         if not self._config.statements:
-            session.set_password(name, password)
+            is_own = self._config.mode == "self"
+            set_ = session.set_own_password if is_own else session.set_password
+            set_(name, password)
         values = {"name": name, "username": name, "password": session.verifier(password)}
         for statement in self._config.statements:
             session.run(templates.fill(statement, templates.POSTGRESQL, values))

@@ -132,6 +132,12 @@ class Session:
             sql.Literal(self.verifier(password)),
         )
 
+    def set_own_password(self, name: str, password: str) -> None:
+        """Of the administrator, who needs no permission for that."""
+        self.run(
+            "ALTER ROLE {} PASSWORD {}", sql.Identifier(name), sql.Literal(self.verifier(password))
+        )
+
     def create(self, name: str) -> None:
         """A user that cannot log in yet."""
         self.run("CREATE ROLE {} NOLOGIN", sql.Identifier(name))
