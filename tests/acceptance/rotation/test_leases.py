@@ -163,6 +163,6 @@ def command(agent: Agent, *words: str) -> Any:
         "FREEHOLD_ADDR": agent.address,
         "FREEHOLD_TOKEN": agent.token,
     }
-    done = freehold("--format", "json", *words, environment=environment)
+    done = freehold(*words, "-o", "json", environment=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) if done.stdout.strip() else None

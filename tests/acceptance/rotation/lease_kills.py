@@ -1,0 +1,221 @@
+"""Leases under kill -9, and renewals that race expiry.
+
+`python -m tests.acceptance.rotation.lease_kills --kind mysql --workers 2` takes minutes, so it is no
+test of the suite. It ends with an error when a user is left at the server, a renewed lease was
+dropped, or a transition is on record twice.
+"""
+
+import argparse
+import collections
+import json
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from tests.acceptance.agent import Agent, dev_agent
+from tests.acceptance.rotation.test_leases import CONFIGS, prepare
+from tests.contract.rotation.targets import (
+    LeaseTarget,
+    MysqlTarget,
+    PostgresqlTarget,
+    run_target,
+)
+from tests.support.databases import run_server
+from tests.support.postgres import Postgres
+
+CLIENTS: Final = 8
+RENEWERS: Final = 60
+TTL: Final = 2.0
+LATE: Final = 1.3  # seconds behind the first expiry, when the agent has looked twice
+MOST_STEPS: Final = 2  # of a lease: it ends, its user is dropped
+
+
+def main() -> None:
+    """Run both, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--leases", type=int, default=1_000)
+    parser.add_argument("--renewals", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--kind", choices=sorted(CONFIGS), default="postgresql")
+    given = parser.parse_args()
+    with TemporaryDirectory() as name, _target(given.kind, Path(name)) as target:
+        if given.leases:
+            with _agent(Path(name) / "a", given.workers, target) as agent:
+                kill_often(agent, target, given.leases)
+        if given.renewals:
+            with _agent(Path(name) / "b", given.workers, target) as agent:
+                renew_late(agent, target, given.renewals)
+
+
+@contextmanager
+def _target(kind: str, folder: Path) -> Iterator[LeaseTarget]:
+    """On a server of its own."""
+    if kind == "redis":
+        with run_target(kind, folder) as make:
+            yield make()
+        return
+    with run_server(kind) as server:
+        yield PostgresqlTarget(server) if isinstance(server, Postgres) else MysqlTarget(server)
+
+
+@contextmanager
+def _agent(folder: Path, workers: int, target: LeaseTarget) -> Iterator[Agent]:
+    folder.mkdir()
+    agent = dev_agent(folder, workers=workers)
+    agent.start()
+    try:
+        prepare(agent, {target.kind: target})
+        yield agent
+    finally:
+        agent.stop()
+
+
+def kill_often(agent: Agent, target: LeaseTarget, wanted: int) -> None:
+    """Clients create, renew and revoke; the agent is killed at random times until there are enough.
+
+    Then all leases are ended, and each user has to be gone.
+    """
+    began, done, known = time.monotonic(), threading.Event(), dict[str, dict[str, str]]()
+    threads = [
+        threading.Thread(target=_use, args=(agent, target.kind, done, known))
+        for _ in range(CLIENTS)
+    ]
+    for thread in threads:
+        thread.start()
+    kills = 0
+    while len(known) < wanted:
+        time.sleep(random.uniform(0.05, 0.6))  # noqa: S311  # within any step
+        agent.kill()
+        kills += 1
+        agent.start()
+    done.set()
+    for thread in threads:
+        thread.join()
+    rows = _end_all(agent)
+    left = [value for value in known.values() if target.accepts(value)]
+    steps = _steps(agent)
+    twice = {lease: count for lease, count in steps.items() if count > MOST_STEPS}
+    reasons = collections.Counter(row["reason"] for row in rows)
+    sys.stdout.write(
+        f"{len(rows)} leases ({len(known)} answered), {kills} kills, "
+        f"{time.monotonic() - began:.0f} s: {dict(reasons)}; {len(left)} users left, "
+        f"{sum(steps.values())} steps on record, {len(twice)} leases with one twice\n"
+    )
+    orphans = agent.call("GET", f"/api/v1/database-orphans/database/{target.kind}").json
+    if left or twice or orphans["unknown"]:
+        raise SystemExit(f"left: {len(left)}, twice: {twice}, orphans: {orphans}")
+    if agent.verify().returncode:
+        raise SystemExit("the audit log does not verify")
+
+
+def _use(agent: Agent, kind: str, done: threading.Event, known: dict[str, dict[str, str]]) -> None:
+    """A client. What is answered is known; what is not may be there all the same."""
+    while not done.is_set():
+        try:
+            with agent.client() as client:
+                while not done.is_set():
+                    ttl = random.choice(["1s", "2s", "1h"])  # noqa: S311
+                    made = client.call("POST", f"/api/v1/credentials/database/{kind}", {"ttl": ttl})
+                    if made.status == 201:
+                        lease = made.json["lease"]["id"]
+                        known[lease] = made.json["value"]
+                        verb = random.choice(["renew", "revoke", "leave"])  # noqa: S311
+                        if verb != "leave":
+                            client.call("POST", f"/api/v1/lease-{verb}/{lease}", {})
+        except (OSError, HTTPException):
+            time.sleep(0.02)
+
+
+def _end_all(agent: Agent) -> list[dict[str, Any]]:
+    agent.call("POST", "/api/v1/leases-revoke", {"prefix": "database/creds/"})
+    _wait(lambda: not any(_rows(agent, state) for state in ("creating", "active", "revoking")))
+    return _rows(agent, "revoked")
+
+
+def _rows(agent: Agent, state: str) -> list[dict[str, Any]]:
+    rows, cursor = list[dict[str, Any]](), ""
+    while True:
+        page = agent.call("GET", f"/api/v1/leases?state={state}&limit=1000&cursor={cursor}").json
+        rows += page["leases"]
+        cursor = page["cursor"]
+        if not cursor:
+            return rows
+
+
+def _wait(ask: Callable[[], bool]) -> None:
+    end = time.monotonic() + 180
+    while not ask():
+        if time.monotonic() > end:
+            raise SystemExit("leases do not come to their end")
+        time.sleep(0.2)
+
+
+def _steps(agent: Agent) -> dict[str, int]:
+    """How many steps of each lease were done, by the audit log."""
+    found: collections.Counter[str] = collections.Counter()
+    for file in sorted(agent.audit_log.parent.glob(f"{agent.audit_log.name}*")):
+        if file.is_dir():
+            continue
+        for line in file.read_text(errors="replace").splitlines():
+            if '"lease.step"' not in line:
+                continue
+            with suppress(ValueError):
+                event = json.loads(line)
+                event = event.get("event", event)
+                if (event.get("phase"), event.get("result")) == ("outcome", "ok"):
+                    found[event["path"]] += 1
+    return dict(found)
+
+
+def renew_late(agent: Agent, target: LeaseTarget, wanted: int) -> None:
+    """Each lease is renewed as it expires; one whose renewal was answered logs in afterwards."""
+    began = time.monotonic()
+    counts: collections.Counter[str] = collections.Counter()
+    threads = [
+        threading.Thread(target=_renew, args=(agent, target, wanted, counts))
+        for _ in range(RENEWERS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.monotonic() - began
+    sys.stdout.write(f"{counts.total()} renewals, {seconds:.0f} s: {dict(counts)}\n")
+    if counts["dropped"]:
+        raise SystemExit(f"{counts['dropped']} renewed leases were dropped")
+    _end_all(agent)
+
+
+def _renew(
+    agent: Agent, target: LeaseTarget, wanted: int, counts: "collections.Counter[str]"
+) -> None:
+    token = agent.call("POST", "/api/v1/tokens", {"policies": ["root"]}).json["token"]
+    with agent.client(token) as client:
+        while counts.total() < wanted:
+            path = f"/api/v1/credentials/database/{target.kind}"
+            asked = time.time()
+            made = client.call("POST", path, {"ttl": f"{TTL:.0f}s"})
+            if made.status != 201:
+                counts[f"not created: {made.status}"] += 1
+                continue
+            lease, value = made.json["lease"]["id"], made.json["value"]
+            around = random.uniform(-0.15, 0.1)  # noqa: S311
+            time.sleep(max(0.0, asked + TTL + around - time.time()))
+            renewed = client.call("POST", f"/api/v1/lease-renew/{lease}", {"increment": "30s"})
+            if renewed.status != 200:
+                counts["refused"] += 1
+                continue
+            time.sleep(max(0.0, asked + TTL + LATE - time.time()))
+            counts["kept" if target.accepts(value) else "dropped"] += 1
+            client.call("POST", f"/api/v1/lease-revoke/{lease}", {})
+
+
+if __name__ == "__main__":
+    main()
