@@ -451,6 +451,14 @@ def make_administrator(target: Any) -> dict[str, str]:
     return {"username": name, "password": password}
 
 
+def test_a_connection_without_a_database_has_no_place_for_fences(mysql: MysqlTarget) -> None:
+    """As the examples of Vault's documentation have it; leased users need no such place."""
+    url = mysql.url(mysql.socket).replace(f"/{mysql.database}?", "/information_schema?")
+    rotator = mysql.rotator()
+    value = rotator.create(mysql.context(), {})
+    assert code_of(rotator.apply, mysql.context(url=url), value) == "connection_invalid"
+
+
 @pytest.mark.parametrize("kind", ["postgresql", "mysql", "redis"])
 def test_the_administrator_rotates_its_own_password(servers: Servers, kind: str) -> None:
     """Each step may be repeated: what connects is the old password until the new one is stored."""

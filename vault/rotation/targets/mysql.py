@@ -150,6 +150,11 @@ class Session:
     def require_fence(self, name: str, host: str, fence: int) -> None:
         """Store who changes it. Raises `RotationError` (`fence_stale`)."""
         key = f"{name}@{host}".encode()
+        if self.run("SELECT DATABASE() = 'information_schema'") == [(1,)]:
+            raise failure(
+                CONNECTION,
+                "the connection names no database: add one, in which the agent keeps a table",
+            )
         self.run(_FENCES)
         found = self.run(_FENCED, key)
         if found and found[0][0] > fence:
