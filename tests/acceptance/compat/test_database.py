@@ -21,7 +21,9 @@ from tests.acceptance.compat.database_stories import (
     CREATE_ROLE,
     CREATE_USER,
     MYSQL_URL,
+    PG,
     POSTGRESQL_URL,
+    RO,
     STORY,
     Ask,
 )
@@ -265,27 +267,19 @@ COMMANDS = steps(
     "secrets enable -path=MOUNT database",
     "write MOUNT/config/pg plugin_name=postgresql-database-plugin allowed_roles=ro,st "
     "connection_url=URL username=ADMIN password=first-password",
-    f"read {J} MOUNT/config/pg",
     "write MOUNT/roles/ro db_name=pg default_ttl=1h max_ttl=24h creation_statements=STATEMENTS",
-    f"list {J} MOUNT/roles",
     Step(f"read {J} MOUNT/creds/ro", keep={"lease": "lease_id"}),
     f"list {J} sys/leases/lookup/MOUNT/creds/ro",
     f"lease lookup {J} {{lease}}",
-    f"lease renew {J} {{lease}}",
     f"lease renew {J} -increment=20m {{lease}}",
     "lease revoke -sync {lease}",
     "lease renew {lease}",
-    "lease lookup {lease}",
     "lease revoke -sync -prefix MOUNT/creds",
     "lease revoke -force -prefix MOUNT/creds",
     "write MOUNT/static-roles/st db_name=pg username=STATIC rotation_period=1h",
     f"read {J} MOUNT/static-creds/st",
-    "write -f MOUNT/rotate-role/st",
     "write -f MOUNT/rotate-root/pg",
     "read MOUNT/creds/none",
-    "delete MOUNT/static-roles/st",
-    "delete MOUNT/roles/ro",
-    "delete MOUNT/config/pg",
     "secrets disable MOUNT",
 )
 
@@ -325,3 +319,56 @@ def _filled(part: str, words: dict[str, str]) -> str:
 def _shown(outcome: Outcome, name: str) -> tuple[int, Any, str]:
     shown = json.loads(json.dumps([outcome.output, outcome.errors]).replace(name, "NAME"))
     return outcome.exit_code, _equalized(shown[0]), _equalized(shown[1])
+
+
+def test_policies_are_asked_for_the_paths_of_vault(
+    servers: tuple[Server, Server], targets: Targets
+) -> None:
+    """Who may read credentials sees no connection; who may not end all leases ends its own."""
+    _, server = servers
+    targets.prepare("rights")
+
+    def ask(token: str, method: str, path: str, body: Any = None) -> requests.Response:
+        return requests.request(
+            method,
+            f"{server.address}/{path}",
+            json=body,
+            headers={"X-Vault-Token": token},
+            timeout=90,
+        )
+
+    def token(name: str, **rules: list[str]) -> str:
+        rule = {"effect": "allow", "paths": rules["paths"], "capabilities": rules["capabilities"]}
+        root = server.token
+        assert ask(root, "PUT", f"api/v1/policies/{name}", {"rules": [rule]}).ok
+        made = ask(root, "POST", "v1/auth/token/create", {"policies": [name]}).json()["auth"]
+        return str(made["client_token"])
+
+    admin = token("db-admin", paths=["rights/*"], capabilities=["read", "update", "delete"])
+    connection = json.loads(targets.filled(json.dumps(PG | {"allowed_roles": "*"}), "rights"))
+    assert ask(server.token, "POST", "v1/sys/mounts/rights", {"type": "database"}).ok
+    assert ask(admin, "POST", "v1/rights/config/pg", connection).ok
+    assert ask(admin, "POST", "v1/rights/roles/ro", RO).ok
+    hidden = ask(server.token, "GET", "api/v1/secrets/rights/config/pg")
+    assert (hidden.status_code, hidden.json()["code"]) == (403, "connection_unreadable")
+
+    app = token("db-app", paths=["rights/creds/ro"], capabilities=["read"])
+    made = ask(app, "GET", "v1/rights/creds/ro").json()
+    lease = {"lease_id": made["lease_id"]}
+    for verb in ("lookup", "renew"):
+        assert ask(app, "PUT", f"v1/sys/leases/{verb}", lease).ok
+        assert ask(admin, "PUT", f"v1/sys/leases/{verb}", lease).status_code == 403
+    for path in ("config/pg", "roles/ro", "creds/other", "static-creds/st"):
+        assert ask(app, "GET", f"v1/rights/{path}").status_code == 403
+    for path in ("rotate-root/pg", "rotate-role/st", "reset/pg", "config/pg", "static-roles/st"):
+        assert ask(app, "POST", f"v1/rights/{path}", {}).status_code == 403
+
+    paths = [f"sys/leases/{kind}/rights/*" for kind in ("revoke-prefix", "revoke-force")]
+    updating = token("db-update", paths=paths, capabilities=["update"])
+    ending = token("db-sudo", paths=paths, capabilities=["sudo"])
+    for kind in ("revoke-prefix", "revoke-force"):
+        path = f"v1/sys/leases/{kind}/rights/creds"
+        assert ask(updating, "PUT", path).status_code == 403
+        assert ask(ending, "PUT", path).status_code == 204
+    assert not targets.can_log_in("postgresql", **made["data"])
+    assert ask(server.token, "DELETE", "v1/sys/mounts/rights").ok

@@ -47,7 +47,12 @@ FolderRoute: TypeAlias = tuple[Route, MountRow, int]
 
 PERMISSION_DENIED: Final = "permission_denied"
 _ERROR_LIST: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
-_KV: Final = {1: kv1.routes, 2: Router.merge(kv2.routes, kv2_metadata.routes)}
+ENGINES: Final[dict[int | str, Router]] = {
+    1: kv1.routes,
+    2: Router.merge(kv2.routes, kv2_metadata.routes),
+    DATABASE: database.routes,
+}
+"""By the version of a key-value mount, or by its type."""
 
 
 class CompatDialect(Dialect):
@@ -128,7 +133,7 @@ class CompatDialect(Dialect):
 
 def _engine(mount: MountRow) -> Router:
     """The routes of all that lies in a mount."""
-    return database.routes if mount.type == DATABASE else _KV[mount.version]
+    return ENGINES[DATABASE if mount.type == DATABASE else mount.version]
 
 
 def _find_in_mount(mounts: MountTable, verb: str, path: str) -> FoundRoute:

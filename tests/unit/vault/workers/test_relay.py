@@ -334,6 +334,8 @@ async def own_operations() -> set[str]:
                 peers=ALONE,
                 rotators=Rotators(),
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                vault=b"v",
+                random=bytes,
             )
         )
         return set(path.handlers())
