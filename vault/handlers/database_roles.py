@@ -1,5 +1,6 @@
 """Connections and roles of database mounts."""
 
+import re
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -43,6 +44,7 @@ from vault.rotation.rotator import RotationError
 MAX_ROWS: Final = 1_000  # connections, and roles, of one mount: lists show no more
 MAX_JSON: Final = 1 << 16  # bytes of settings or options
 MAX_ALLOWED: Final = 200
+_ROLE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,7 @@ class DatabaseRoleHandlers:
         kind = self.targets.kind(payload.kind)
         if payload.merge:
             payload, base = await self._merged(call)
-        if len(payload.allowed_roles or ()) > MAX_ALLOWED:
-            raise ValidationError(
-                "allowed_roles_invalid",
-                f"a connection names at most {MAX_ALLOWED} roles",
-                field="allowed_roles",
-            )
+        _check_allowed(payload.allowed_roles or ())
         _check_json(payload.options, "options")
         if payload.value is not None:
             if payload.secret:
@@ -447,6 +444,17 @@ def _laid_over(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         if isinstance(old[name], dict) and isinstance(new[name], dict):
             merged[name] = {**old[name], **new[name]}
     return merged
+
+
+def _check_allowed(roles: tuple[str, ...]) -> None:
+    if len(roles) > MAX_ALLOWED or not all(
+        name == ANY_ROLE or _ROLE_NAME.fullmatch(name) for name in roles
+    ):
+        raise ValidationError(
+            "allowed_roles_invalid",
+            f"allowed_roles are at most {MAX_ALLOWED} names of letters, digits, - _ and dots, or *",
+            field="allowed_roles",
+        )
 
 
 def _check_json(value: object, field: str) -> None:

@@ -1,7 +1,7 @@
 """Leases under kill -9, and renewals that race expiry.
 
-`python -m tests.acceptance.rotation.lease_kills --kind mysql --workers 2` takes minutes, so it is no
-test of the suite. It ends with an error when a user is left at the server, a renewed lease was
+`python -m tests.acceptance.rotation.lease_kills --kind mysql --workers 2` takes minutes, so it is
+no test of the suite. It ends with an error when a user is left at the server, a renewed lease was
 dropped, or a transition is on record twice.
 """
 

@@ -152,6 +152,14 @@ def test_every_operation_of_the_agent_has_its_word():
         *("secret.changes", "secret.acknowledge", "rotation.policy.write", "rotation.overview"),
         *(f"rotation.{name}" for name in ("list", "plan", "read", "begin", "step", "pause")),
         *("rotation.resume", "rotation.undo"),
+        *(
+            f"database.{what}.{verb}"
+            for what in ("connection", "role")
+            for verb in ("write", "read", "list", "delete")
+        ),
+        *("database.orphans.list", "database.orphans.drop", "database.sweep"),
+        *(f"lease.{name}" for name in ("read", "list", "keys", "renew", "revoke", "step")),
+        *("lease.revoke_prefix", "credentials.create"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),
         *(f"sys.rekey.{step}" for step in ("read", "begin", "offer", "commit", "cancel")),
