@@ -124,7 +124,7 @@ REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/unseal": 400,
     "POST /v1/auth/token/create/{role}": 400,
     "POST /v1/one/": 400,
-    **{f"LIST /v1/sys/leases/lookup{more}": 404 for more in ("", "/{path}")},
+    "LIST /v1/sys/leases/lookup/{path}": 404,
     "GET /v1/db/creds/{name}": 503,  # its server does not run
     "GET /v1/db/static-creds/{name}": 400,
     "GET /v1/db/static-roles/{name}": 404,
