@@ -181,7 +181,7 @@ class DatabaseRoleHandlers:
         if known is None:
             return payload, base
         value = payload.value or None
-        if value is not None and known.secret == path:
+        if value is not None and known.secret == path:  # not secret: paths
             try:
                 value = {**await self.targets.read(known.secret), **value}
             except RotationError as error:

@@ -268,7 +268,7 @@ class StaticRoleHandlers:
         """
         mount, name = database_place(self.mounts, call.op.path, ROTATE_ROOT)
         row = connection_of(await self.store.get_connection(f"{mount.path}{CONNECTIONS}{name}"))
-        if row.secret != row.path:
+        if row.secret != row.path:  # not secret: paths
             raise ValidationError(
                 "connection_shared",
                 f"the connection uses the secret {row.secret}: give that one a rotation policy",

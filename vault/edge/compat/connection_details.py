@@ -215,7 +215,7 @@ def _credentials(user: str, password: str, username: str) -> dict[str, str]:
         value["username"] = user
     elif username:
         value["username"] = username
-    if password and password != _PASSWORD:
+    if password and password != _PASSWORD:  # not secret: the placeholder
         if "{{" in password:
             raise _unparsed("the password is neither a text nor {{password}}")
         value["password"] = password
