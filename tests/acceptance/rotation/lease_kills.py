@@ -31,7 +31,7 @@ from tests.support.databases import run_server
 from tests.support.postgres import Postgres
 
 CLIENTS: Final = 8
-RENEWERS: Final = 60
+RENEWERS: Final = 100
 TTL: Final = 2.0
 LATE: Final = 1.3  # seconds behind the first expiry, when the agent has looked twice
 MOST_STEPS: Final = 2  # of a lease: it ends, its user is dropped
@@ -83,15 +83,16 @@ def kill_often(agent: Agent, target: LeaseTarget, wanted: int) -> None:
     Then all leases are ended, and each user has to be gone.
     """
     began, done, known = time.monotonic(), threading.Event(), dict[str, dict[str, str]]()
+    asked: list[None] = []
     threads = [
-        threading.Thread(target=_use, args=(agent, target.kind, done, known))
+        threading.Thread(target=_use, args=(agent, target.kind, done, known, asked))
         for _ in range(CLIENTS)
     ]
     for thread in threads:
         thread.start()
     kills = 0
-    while len(known) < wanted:
-        time.sleep(random.uniform(0.05, 0.6))  # noqa: S311  # within any step
+    while len(asked) < wanted:
+        time.sleep(random.uniform(0.1, 1.5))  # noqa: S311  # within any step
         agent.kill()
         kills += 1
         agent.start()
@@ -115,13 +116,23 @@ def kill_often(agent: Agent, target: LeaseTarget, wanted: int) -> None:
         raise SystemExit("the audit log does not verify")
 
 
-def _use(agent: Agent, kind: str, done: threading.Event, known: dict[str, dict[str, str]]) -> None:
+def _use(
+    agent: Agent,
+    kind: str,
+    done: threading.Event,
+    known: dict[str, dict[str, str]],
+    asked: list[None],
+) -> None:
     """A client. What is answered is known; what is not may be there all the same."""
+    token = ""
     while not done.is_set():
         try:
-            with agent.client() as client:
+            if not token:  # each client is one of its own, with limits of its own
+                token = _token(agent)
+            with agent.client(token) as client:
                 while not done.is_set():
                     ttl = random.choice(["1s", "2s", "1h"])  # noqa: S311
+                    asked.append(None)
                     made = client.call("POST", f"/api/v1/credentials/database/{kind}", {"ttl": ttl})
                     if made.status == 201:
                         lease = made.json["lease"]["id"]
@@ -129,8 +140,21 @@ def _use(agent: Agent, kind: str, done: threading.Event, known: dict[str, dict[s
                         verb = random.choice(["renew", "revoke", "leave"])  # noqa: S311
                         if verb != "leave":
                             client.call("POST", f"/api/v1/lease-{verb}/{lease}", {})
+        except ConnectionRefusedError:  # it was not asked
+            asked.pop()
+            time.sleep(0.02)
         except (OSError, HTTPException):
             time.sleep(0.02)
+
+
+def _token(agent: Agent) -> str:
+    """A new one, once the agent is there."""
+    while True:
+        with suppress(OSError, HTTPException):
+            made = agent.call("POST", "/api/v1/tokens", {"policies": ["root"]})
+            if made.status == 201:
+                return str(made.json["token"])
+        time.sleep(0.02)
 
 
 def _end_all(agent: Agent) -> list[dict[str, Any]]:
@@ -196,7 +220,7 @@ def renew_late(agent: Agent, target: LeaseTarget, wanted: int) -> None:
 def _renew(
     agent: Agent, target: LeaseTarget, wanted: int, counts: "collections.Counter[str]"
 ) -> None:
-    token = agent.call("POST", "/api/v1/tokens", {"policies": ["root"]}).json["token"]
+    token = _token(agent)
     with agent.client(token) as client:
         while counts.total() < wanted:
             path = f"/api/v1/credentials/database/{target.kind}"
