@@ -4,7 +4,6 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from vault.crypto.mysql_verifier import native_password_verifier
 from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
 from vault.rotation.rotators.dual_user import accepts, credentials, next_value, pair_of
 from vault.rotation.targets import templates
@@ -114,7 +113,7 @@ class MysqlRotator:
             "name": name,
             "username": name,
             "password": password,
-            "password_hash": native_password_verifier(password),
+            "password_hash": session.native_verifier(password),
         }
         for statement in self._config.statements:
             session.run(templates.fill(statement, templates.MYSQL, values))

@@ -138,6 +138,10 @@ class Session:
             return f"IDENTIFIED VIA mysql_native_password USING {literal(verifier)}"
         return f"IDENTIFIED BY {literal(password)}"
 
+    def native_verifier(self, password: str) -> str:
+        """What the plugin mysql_native_password stores of a password."""
+        return native_password_verifier(password)
+
     def own_host(self) -> str:
         """Of the account that this session has logged in to."""
         [(found,)] = self.run("SELECT CURRENT_USER()")
