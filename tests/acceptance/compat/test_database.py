@@ -15,6 +15,7 @@ import pymysql
 import pytest
 import requests
 
+from loadtests.process import free_port
 from tests.acceptance.agent import SEVERAL, Form
 from tests.acceptance.compat.client import Outcome, tell
 from tests.acceptance.compat.database_stories import (
@@ -31,6 +32,7 @@ from tests.acceptance.compat.normal import normal
 from tests.acceptance.compat.servers import DEV, Server
 from tests.acceptance.compat.stories import J, Step, steps
 from tests.support.databases import shared_server
+from tests.support.redis_server import Redis
 
 FORM = Form(SEVERAL)
 PASSWORD = "first-password"
@@ -40,9 +42,11 @@ _USER = re.compile(r"v-token-[\w-]+|fh[a-z2-7]*_[a-z2-7]+")
 
 
 class Targets:
-    """A PostgreSQL and a MariaDB, with accounts for each of the two servers."""
+    """A PostgreSQL, a MariaDB and a Redis, with accounts for each of the two servers."""
 
-    def __init__(self) -> None:
+    def __init__(self, redis: Redis, port: int) -> None:
+        self.redis = redis
+        self.port = port
         self.postgresql = shared_server("postgresql")
         self.mysql = shared_server("mysql")
         for role in ("with_password", "readers"):
@@ -67,6 +71,18 @@ class Targets:
             f"GRANT ALL ON *.* TO {admin}@'%' WITH GRANT OPTION",
             f"CREATE USER {user}@'%' IDENTIFIED BY 'x'",
         )
+        for account in (admin, user):
+            self.redis.command(
+                "ACL", "SETUSER", account, "reset", "on", f">{PASSWORD}", "+@all", "~*"
+            )
+
+    def connection(self, kind: str, name: str) -> dict[str, Any]:
+        """What lets the administrator in."""
+        place: dict[str, Any] = {"host": "127.0.0.1", "port": self.port}
+        if kind != "redis":
+            url = POSTGRESQL_URL if kind == "postgresql" else MYSQL_URL
+            place = {"connection_url": self.filled(url, name)}
+        return {**place, "username": f"{name}_admin", "password": PASSWORD}
 
     def filled(self, text: str, name: str) -> str:
         """A text of a story, for one server."""
@@ -85,19 +101,27 @@ class Targets:
                     host=str(self.postgresql.folder), user=username, password=password,
                     dbname="appdb", require_auth="scram-sha-256",
                 ).close()  # fmt: skip
-            else:
+            elif kind == "mysql":
                 pymysql.connect(
                     unix_socket=str(self.mysql.socket), user=username, password=password
                 ).close()
+            else:
+                return self.redis.command("AUTH", username, password).strip() == "OK"
         except (psycopg.OperationalError, pymysql.OperationalError):
             return False
         return True
 
 
 @pytest.fixture(scope="module")
-def targets() -> Targets:
-    """The servers of the run."""
-    return Targets()
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Targets]:
+    """The servers of the run, and a Redis that OpenBao can reach."""
+    redis, port = Redis(tmp_path_factory.mktemp("r")), free_port()
+    (redis.folder / "acl").touch()
+    redis.start("--port", str(port), "--aclfile", str(redis.folder / "acl"))
+    try:
+        yield Targets(redis, port)
+    finally:
+        redis.kill()
 
 
 @pytest.fixture(scope="module")
@@ -190,24 +214,29 @@ def test_each_request_of_the_story(servers: tuple[Server, Server], targets: Targ
         assert teller.kept["first"] != teller.kept["second"]
 
 
+CREATIONS = {
+    "postgresql": CREATE_ROLE,
+    "mysql": CREATE_USER,
+    "redis": '["~*", "+@read", "+acl|whoami"]',
+}
+"""How users are created, by kind."""
+
+
 def life_of_credentials(client: hvac.Client, targets: Targets, name: str, kind: str) -> list[Any]:
     """What hvac's methods return, and whom the database lets in meanwhile."""
     database, system, mount = client.secrets.database, client.sys, f"{name}-{kind}"
     admin, user = f"{name}_admin", f"{name}_static"
-    is_postgresql = kind == "postgresql"
-    url = POSTGRESQL_URL if is_postgresql else MYSQL_URL
     system.enable_secrets_engine("database", path=mount)
     at = {"mount_point": mount}
     told: list[Any] = [
         database.configure(
-            "db", f"{kind}-database-plugin", allowed_roles=["ro", "st"], username=admin,
-            password=PASSWORD, connection_url=targets.filled(url, name), **at,
+            "db", f"{kind}-database-plugin", allowed_roles=["ro", "st"],
+            **targets.connection(kind, name), **at,
         ).status_code,
         database.read_connection("db", **at)["data"]["allowed_roles"],
         database.list_connections(**at)["data"],
         database.create_role(
-            "ro", "db", [CREATE_ROLE if is_postgresql else CREATE_USER], default_ttl="1h",
-            max_ttl="24h", **at,
+            "ro", "db", [CREATIONS[kind]], default_ttl="1h", max_ttl="24h", **at,
         ).status_code,
         database.read_role("ro", **at)["data"]["max_ttl"],
         database.list_roles(**at)["data"],
@@ -250,7 +279,7 @@ def life_of_credentials(client: hvac.Client, targets: Targets, name: str, kind: 
     return told
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+@pytest.mark.parametrize("kind", CREATIONS)
 def test_hvac(servers: tuple[Server, Server], targets: Targets, kind: str) -> None:
     """All methods of hvac for databases and leases do the same, here and at the database."""
     told = []

@@ -304,12 +304,14 @@ async def read_static_credentials(
             ReadSecret(),
         )
     value = json_text.decode(found.value or b"{}", type=dict[str, Any])
+    if "password" not in value:  # its first rotation has just begun
+        raise ValidationError("role_unknown", f"unknown role: {name}")
     period = (found.secret.rotation_policy or {}).get("interval", 0)
     rotated_at, now = found.version.created_at, dialect.world.now()
     due = found.secret.rotation_due or rotated_at + period
     body = {
         "last_vault_rotation": rfc3339(rotated_at),
-        "password": value.get("password", ""),
+        "password": value["password"],
         "rotation_period": period // SECOND,
         "ttl": max(due - now, 0) // SECOND,
         "username": value.get("username", ""),
