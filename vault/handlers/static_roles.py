@@ -32,7 +32,10 @@ from vault.handlers.secrets import append_version
 from vault.handlers.stores import DatabaseTx, StaticRoleStore
 from vault.model.dynamic import (
     CONNECTIONS,
+    RESET,
     ROLES,
+    ROTATE_ROLE,
+    ROTATE_ROOT,
     ROTATION_STATEMENTS,
     STATIC_CREDENTIALS,
     STATIC_ROLES,
@@ -46,9 +49,6 @@ from vault.model.results import StaticRole
 from vault.model.rotation import ENDED, LEAST_INTERVAL, RotationPolicy, RotationState
 from vault.rotation.rotator import RotationError, Rotators
 
-ROTATE_ROLE: Final = "rotate-role/"
-ROTATE_ROOT: Final = "rotate-root/"
-RESET: Final = "reset/"
 MAX_LISTED: Final = 1_000
 WAIT_SECONDS: Final = 45.0  # for a rotation to come to something; a request may take 90 s
 LOOK_SECONDS: Final = 0.1  # between two looks at it

@@ -21,7 +21,10 @@ from vault.errors import ConflictError, NotFoundError, UnavailableError, Validat
 from vault.model.dynamic import (
     CONNECTIONS,
     CREDENTIALS,
+    RESET,
     ROLES,
+    ROTATE_ROLE,
+    ROTATE_ROOT,
     ROTATION_STATEMENTS,
     STATIC_CREDENTIALS,
     STATIC_ROLES,
@@ -132,7 +135,7 @@ async def reset_connection(dialect: Dialect, request: Request, mount: MountRow, 
     """Log in anew. There is nothing to close: each operation has a connection of its own."""
     with _missing_connection(name), _as_verification():
         await dialect.run_operation(
-            request, operations.CHECK_CONNECTION, _path(mount, "reset/", name), Nothing()
+            request, operations.CHECK_CONNECTION, _path(mount, RESET, name), Nothing()
         )
     return NO_CONTENT_REPLY
 
@@ -142,7 +145,7 @@ async def rotate_root(dialect: Dialect, request: Request, mount: MountRow, name:
     """Replace the administrator's password by one that nobody is told."""
     with _missing_connection(name):
         await dialect.run_operation(
-            request, operations.ROTATE_CONNECTION, _path(mount, "rotate-root/", name), Nothing()
+            request, operations.ROTATE_CONNECTION, _path(mount, ROTATE_ROOT, name), Nothing()
         )
     return NO_CONTENT_REPLY
 
@@ -324,7 +327,7 @@ async def rotate_role(dialect: Dialect, request: Request, mount: MountRow, name:
     """Rotate a static role's password now."""
     try:
         await dialect.run_operation(
-            request, operations.ROTATE_STATIC_ROLE, _path(mount, "rotate-role/", name), Nothing()
+            request, operations.ROTATE_STATIC_ROLE, _path(mount, ROTATE_ROLE, name), Nothing()
         )
     except NotFoundError:
         raise ValidationError("role_unknown", "no static role found for role name") from None
