@@ -273,7 +273,10 @@ class StaticRoleHandlers:
                 "connection_shared",
                 f"the connection uses the secret {row.secret}: give that one a rotation policy",
             )
-        user = (await self.targets.read(row.secret)).get("username", "")
+        try:
+            user = (await self.targets.read(row.secret)).get("username", "")
+        except RotationError as error:
+            raise target_failed(error) from None
         if not user:
             raise ValidationError(
                 "username_missing",

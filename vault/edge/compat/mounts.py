@@ -125,7 +125,7 @@ async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Rep
     _refuse_leases(Fields(fields.mapping("config") or {}))
     payload = WriteMount(
         type="kv" if version else DATABASE,
-        version=_version(options) or version or 1,
+        version=_version(options) or version or 2,
         description=fields.text("description"),
     )
     try:
