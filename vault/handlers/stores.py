@@ -495,9 +495,12 @@ class LeaseStore:
         """Leases whose ids begin so, with a `state` those in it, beyond the id `after`."""
         return self._barrier.select(DYNAMIC_LEASES, _leases(prefix, state, after, limit))
 
-    def list_due(self, now: int, after: str, limit: int) -> Awaitable[list[DynamicLeaseRow]]:
-        """Those whose next step is due, beyond the id `after`."""
-        query = StoreQuery(at_most=("next_at", now), after=(after,) if after else None, limit=limit)
+    def list_due(
+        self, now: int, limit: int, connection: str = ""
+    ) -> Awaitable[list[DynamicLeaseRow]]:
+        """Those whose next step is due: of all connections, or of one."""
+        equals: dict[str, str | int | bool] = {"connection": connection} if connection else {}
+        query = StoreQuery(equals=equals, at_most=("next_at", now), limit=limit)
         return self._barrier.select(DYNAMIC_LEASES, query)
 
     async def count_leases(self) -> int:

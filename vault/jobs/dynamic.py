@@ -5,6 +5,7 @@ that a step needs to know is in the database: another agent goes on where this o
 """
 
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,8 +29,7 @@ SERVICE: Final = "dynamic"
 INTERVAL: Final = 1.0  # seconds between two looks at what is due
 COUNT_INTERVAL: Final = 30.0  # seconds between two counts
 SWEEP_INTERVAL: Final = 3600.0  # seconds between two sweeps of one server
-BATCH: Final = 256
-MAX_SCANNED: Final = 8192  # leases that one turn looks at
+BATCH: Final = 256  # leases that wait for their step, of one connection, and rows of a query
 MAX_COUNTED: Final = 10_000  # leases and clients that one count looks at
 MAX_ACTIVE: Final = 32  # leases that take steps at a time
 PER_CONNECTION: Final = 4
@@ -42,8 +42,10 @@ LEAST_SECONDS: Final = 2.0  # a step is not begun with less
 class DueLeases(Protocol):
     """Documented at `vault.handlers.stores.LeaseStore`."""
 
-    def list_due(self, now: int, after: str, limit: int) -> Awaitable[list[DynamicLeaseRow]]:
-        """Those whose next step is due, beyond the id `after`."""
+    def list_due(
+        self, now: int, limit: int, connection: str = ""
+    ) -> Awaitable[list[DynamicLeaseRow]]:
+        """Those whose next step is due: of all connections, or of one."""
         ...
 
     def list_leases(
@@ -83,6 +85,7 @@ class LeaseExpiry:
         self._parts = parts
         self._nursery = nursery
         self._active: dict[str, str] = {}  # the connection of each lease that takes a step
+        self._waiting: dict[str, deque[DynamicLeaseRow]] = {}  # by connection, those that are next
         self._swept: dict[str, float] = {}  # when each server was looked at, of `World.uptime`
         self._sweeping: set[str] = set()
         self._orphans: dict[str, int] = {}
@@ -91,17 +94,17 @@ class LeaseExpiry:
     async def run_turn(self) -> None:
         """Have the steps taken that are due; waits for none of them. Raises as the store does."""
         leases, world = self._parts.leases, self._parts.world
-        after, scanned = "", 0
-        while len(self._active) < MAX_ACTIVE and scanned < MAX_SCANNED:
-            page = await leases.list_due(world.clock.now(), after, BATCH)
-            for row in page:
-                self._go_on_if_free(row)
-            if len(page) < BATCH:
-                break
-            after, scanned = page[-1].id, scanned + len(page)
+        connections = await leases.list_connections()
+        due = await leases.list_due(world.clock.now(), BATCH)
+        if len(due) == BATCH:  # one connection may fill all of it, so each is asked for its own
+            due = []
+            for connection in connections:
+                due += await leases.list_due(world.clock.now(), BATCH, connection.path)
+        for row in due:
+            self._offer(row)
         if self._sweeping:
             return
-        for connection in await leases.list_connections():
+        for connection in connections:
             swept = self._swept.setdefault(connection.path, world.uptime())
             if world.uptime() - swept >= SWEEP_INTERVAL:
                 self._sweeping.add(connection.path)
@@ -141,13 +144,37 @@ class LeaseExpiry:
             after, seen = page[-1].client, seen + len(page)
         return total
 
-    def _go_on_if_free(self, row: DynamicLeaseRow) -> None:
+    def _offer(self, row: DynamicLeaseRow) -> None:
+        """Have it take its step now, or behind those of its connection that do."""
+        waiting = self._waiting.get(row.connection, ())
+        if row.id in self._active or any(row.id == other.id for other in waiting):
+            return
         is_crowded = [*self._active.values()].count(row.connection) >= PER_CONNECTION
-        if row.id not in self._active and not is_crowded and len(self._active) < MAX_ACTIVE:
+        if not is_crowded and len(self._active) < MAX_ACTIVE:
             self._active[row.id] = row.connection
             self._nursery.start_soon(self._go_on, row)
+        elif len(waiting) < BATCH:
+            self._waiting.setdefault(row.connection, deque()).append(row)
 
     async def _go_on(self, row: DynamicLeaseRow) -> None:
+        """Take the steps of a lease, and then of those of its connection that wait."""
+        following: DynamicLeaseRow | None = row
+        while following is not None:
+            await self._take_steps(following)
+            following = self._take_next(row.connection)
+
+    def _take_next(self, connection: str) -> DynamicLeaseRow | None:
+        waiting = self._waiting.get(connection)
+        if waiting and self._seconds() < LEAST_SECONDS:
+            waiting.clear()  # whoever has the lease next looks anew
+        if not waiting:
+            self._waiting.pop(connection, None)
+            return None
+        row = waiting.popleft()
+        self._active[row.id] = connection
+        return row
+
+    async def _take_steps(self, row: DynamicLeaseRow) -> None:
         """Take steps until one has to wait, as long as there is time for the next."""
         key = row.id
         try:
@@ -196,7 +223,7 @@ class LeaseExpiry:
             if found.unknown:
                 log.warning(
                     "%d users at a server have names of this vault's and no lease: see "
-                    "'freehold lease orphans'",
+                    "'freehold credentials orphans'",
                     len(found.unknown),
                 )
         finally:

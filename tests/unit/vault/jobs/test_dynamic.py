@@ -13,7 +13,7 @@ from protocols.instant import HOUR
 from vault.cluster.leases import Lease
 from vault.errors import ConflictError
 from vault.jobs.dynamic import (
-    MAX_ACTIVE,
+    BATCH,
     PER_CONNECTION,
     SWEEP_INTERVAL,
     DynamicParts,
@@ -54,11 +54,12 @@ class Vault:
     is_shared: bool = False
     world: FakeWorld = field(default_factory=lambda: FakeWorld(NOW))
 
-    async def list_due(self, now: int, after: str, limit: int) -> list[DynamicLeaseRow]:
+    async def list_due(self, now: int, limit: int, connection: str = "") -> list[DynamicLeaseRow]:
         """In the order of their ids."""
         await trio.lowlevel.checkpoint()
         rows = sorted(self.rows, key=lambda row: row.id)
-        return [row for row in rows if 0 < row.next_at <= now and row.id > after][:limit]
+        due = [row for row in rows if 0 < row.next_at <= now]
+        return [row for row in due if connection in {"", row.connection}][:limit]
 
     async def list_leases(
         self, _prefix: str, state: str, after: str, limit: int
@@ -125,10 +126,20 @@ async def test_each_due_lease_takes_its_steps() -> None:
     assert all(op.service == "dynamic" for op in vault.asked)
 
 
+async def test_one_turn_is_enough_for_many() -> None:
+    """Whatever waits for a place takes its step as soon as there is one."""
+    vault = Vault([lease(f"a{n:03}") for n in range(BATCH - 1)])
+    vault.answer = vault.over
+    await turn(vault)
+    assert {row.state for row in vault.rows} == {"revoked"}
+    assert len(vault.asked) == len(vault.rows)
+
+
 async def test_a_server_that_hangs_delays_no_other() -> None:
-    """It has so many steps under way, and the rest goes to others."""
+    """It has so many steps under way, and the rest goes to others, however many wait for it."""
     vault = Vault(
-        [lease(f"a{n:03}", "hangs") for n in range(2 * MAX_ACTIVE)] + [lease("z", "other")],
+        [lease(f"a{n:03}", "hangs") for n in range(2 * BATCH)] + [lease("z", "other")],
+        connections=[connection("hangs"), connection("other")],
         hanging={"hangs"},
     )
     vault.answer = vault.over
