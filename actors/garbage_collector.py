@@ -14,6 +14,8 @@ THRESHOLDS: Final = (25_000, 20, 100)
 """New containers before the young ones are looked at; how often that, and then the next, happens
 before the older ones are (CPython's `gc.set_threshold`)."""
 
+_is_settled = False  # Python only counts what is frozen, object by object
+
 
 def freeze_at_startup() -> None:
     """Once everything that stays has been made, before anybody is served; on if it was off.
@@ -21,6 +23,8 @@ def freeze_at_startup() -> None:
     What is garbage by then stays, too: 1 % of an agent's objects after its imports, and to find
     them takes a tenth of a second of its start.
     """
+    global _is_settled  # noqa: PLW0603  # there is one collector a process
+    _is_settled = True
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
     gc.enable()
@@ -32,7 +36,7 @@ def freeze_new() -> None:
     A cache is looked through with each row in it, whatever the rows are: 0.7 s for a million
     secrets. So it is kept while it is empty; `collect_all` finds it once it was taken down.
     """
-    if gc.get_freeze_count() > 0:
+    if _is_settled:
         gc.freeze()
 
 
@@ -42,8 +46,8 @@ def collect_all() -> None:
     Parts that know each other go with nobody's last reference, and the collector may come to them
     in days. Takes some 0.2 s of an agent.
     """
-    settled = gc.get_freeze_count() > 0
-    gc.unfreeze()
+    if _is_settled:
+        gc.unfreeze()
     gc.collect()
-    if settled:
+    if _is_settled:
         gc.freeze()

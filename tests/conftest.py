@@ -1,6 +1,8 @@
 """What holds for the whole suite."""
 
+import gc
 import os
+from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -24,6 +26,17 @@ def pytest_configure(config: pytest.Config) -> None:
         servers = ExitStack()
         servers.enter_context(shared_servers(_run_server))
         config.add_cleanup(servers.close)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """All modules and tests stay to the end: the garbage collector looks at none of them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _run_server(kind: str, folder: Path) -> AbstractContextManager[object]:

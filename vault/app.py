@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -80,6 +81,7 @@ DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd w
 SEAL_TIMEOUT: Final = 45.0
 """Seconds from the order of a seal until its keys are gone, whatever hangs: more than operations
 (`vault.seal.manager.DRAIN_TIMEOUT`) and workers (`vault.workers.fleet`) are given."""
+SLOW_END: Final = 2.0  # seconds to close the database, until what was the open vault is collected
 _COPY_CONNECTIONS: Final = 2
 """For reads: the view that is copied, and one beside it."""
 DEFAULT_ORG: Final = "local"  # until an agent is enrolled with an organization
@@ -99,6 +101,8 @@ def fork_workers(settings: Settings) -> Zygote | None:
     )  # imported once, for all of them
     if settings.server.web:
         import protocols.http.ws_connection  # noqa: F401  # the same
+
+        read_files()
     rotators = _load_rotators(settings)
     return Zygote.fork(partial(worker.run, AgentProgram(settings, rotators)))
 
@@ -207,7 +211,7 @@ async def serve(
                     handle, seal_manager, nursery, settings.server.drain_delay or 0
                 )
         # In order, not by cancellation: the counters are flushed and the log's end is signed.
-        seal_manager.request_seal()
+        seal_manager.request_seal(ends_process=True)
         await seal_manager.wait_sealed()
         nursery.cancel_scope.cancel()
 
@@ -575,5 +579,12 @@ async def _open_backend(
     try:
         yield
     finally:
-        with trio.CancelScope(shield=True):
-            await world.run_sync(backend.close)
+        # A disk that hangs must not keep the keys here, which otherwise go with the process.
+        collection = threading.Timer(SLOW_END, garbage_collector.collect_all)
+        collection.daemon = True
+        collection.start()
+        try:
+            with trio.CancelScope(shield=True):
+                await world.run_sync(backend.close)
+        finally:
+            collection.cancel()

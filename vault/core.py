@@ -78,11 +78,14 @@ from vault.data_path import (
     cache_config,
     make_shared_limits,
     run_change_hub,
+    run_consumer_recorder,
     wire_data_path,
 )
 from vault.errors import TamperedError, VaultError
+from vault.handlers.adoption import Adoption, StoredAdoption
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.backups import BackupHandlers
+from vault.handlers.consumer_recorder import forget_old_consumers
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
@@ -98,7 +101,7 @@ from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.handlers.restored_secrets import SecretRestorer
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
-from vault.handlers.rotation_steps import SETTLE, RotationSteps, UnknownAdoption
+from vault.handlers.rotation_steps import SETTLE, RotationSteps
 from vault.handlers.stores import KeyStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
@@ -118,6 +121,8 @@ from vault.jobs.rotation import (
     RotationScheduler,
     open_rotation_scheduler,
 )
+from vault.jobs.rotation_report import REPORT_INTERVAL as ROTATION_REPORT_INTERVAL
+from vault.jobs.rotation_report import RotationReporter, RotationReportParts
 from vault.jobs.scheduled_backups import (
     BACKUP_CHECK_INTERVAL,
     BACKUP_REPORT_INTERVAL,
@@ -128,6 +133,7 @@ from vault.metrics import Metrics
 from vault.model.operation import Operation, P, R
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
+from vault.model.rotation_report import RotationReport
 from vault.peers import ALONE, Handover, ProcessGroup
 from vault.pipeline import Pipeline, PipelineParts
 from vault.rotation.rotator import Rotators
@@ -167,6 +173,7 @@ log: Final = logging.getLogger("freehold.seal")
 SWEEP_INTERVAL: Final = (
     60.0  # seconds; expired tokens are refused at once, and cleared away by this
 )
+CONSUMER_SWEEP_INTERVAL: Final = 600.0  # seconds; they are kept for months
 CLOCK_CHECK_INTERVAL: Final = 60.0  # seconds; how far a clock that was set back can reach at most
 ROTATION_CHECK_INTERVAL: Final = 3600.0  # seconds between looks at whether the KEK is due
 REWRAP_CHECK_INTERVAL: Final = (
@@ -290,6 +297,7 @@ async def open_core(
                 peers=dependencies.peers,
                 rotators=dependencies.rotators,
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                node=startup.node.id,
                 shared_limits=shared_limits,
                 vault=vault_digest(keyring),
                 random=random_bytes,
@@ -315,6 +323,7 @@ async def open_core(
                 path.policies,
                 wired.leases,
                 backups=_backup_ports(wired, world),
+                rotations=lambda: wired.rotation_report.report,
             ),
             run_heartbeat(
                 startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
@@ -343,6 +352,7 @@ async def open_core(
                     backup_late=lambda: float(wired.backups.is_late()),
                     backup_unproven=lambda: float(wired.backups.is_unproven()),
                     backup_duration_seconds=lambda: dependencies.metrics.backups.last_seconds,
+                    **_rotation_gauges(wired.rotation_report),
                 ),
             ):
                 handover = Handover(
@@ -411,6 +421,7 @@ class WiredCore:
     backups: BackupManager
     restore_tests: RestoreTests
     rotation: RotationParts
+    rotation_report: RotationReporter
     dynamic: DynamicParts
 
 
@@ -430,6 +441,7 @@ def _wire_pipeline(
         request_seal=base.seal.request_seal,
     )
     opaque_id = bind_opaque_id(base.keyring)
+    adoption = StoredAdoption(path.consumers)
     handlers: Handlers = {
         **path.handlers(),
         **ControlPlaneHandlers(path.policies, link, world).handlers(),
@@ -438,7 +450,7 @@ def _wire_pipeline(
         ).handlers(),
         **audits.handlers(),
         **system.handlers(),
-        **_make_rotation_steps(path, world).handlers(),
+        **_make_rotation_steps(path, adoption, world).handlers(),
         **NodeHandlers(KnownNodes(base.startup.node.id, path.parts.store, world)).handlers(),
         **RootKeyHandlers(root_key).handlers(),
         **_status_handlers(base, path, system, audits),
@@ -462,15 +474,23 @@ def _wire_pipeline(
         pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
     leased = leases.run_leased
-    at_once, look = Trigger(), Trigger()  # a scheduled time that was missed is not waited for
-    at_once.fire()
-    look.fire()
+    rotation_report = RotationReporter(
+        RotationReportParts(path.rotations, adoption.status, opaque_id, leases.watch(REPORT), world)
+    )
+    at_once, look, count = Trigger(), Trigger(), Trigger()
+    for trigger in (at_once, look, count):  # a scheduled time that was missed is not waited for
+        trigger.fire()
     jobs = [
         *path.jobs(),
         Job(
             "expired-tokens",
             SWEEP_INTERVAL,
             leased(EXPIRY, partial(path.revoker.revoke_expired, world.clock)),
+        ),
+        Job(
+            "old-consumers",
+            CONSUMER_SWEEP_INTERVAL,
+            leased(EXPIRY, partial(forget_old_consumers, path.consumers, world)),
         ),
         Job(
             "clock", CLOCK_CHECK_INTERVAL, partial(_keep_clock, base, path.parts.store), at_end=True
@@ -490,6 +510,7 @@ def _wire_pipeline(
             trigger=at_once,
         ),
         Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
+        Job("rotation-report", ROTATION_REPORT_INTERVAL, rotation_report.refresh, trigger=count),
         Job("restore-certificates", REFRESH_SECONDS, tests.refresh, trigger=tests.look_at_once),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
@@ -515,7 +536,7 @@ def _wire_pipeline(
         run=pipeline.run_operation,
         world=world,
         lease=partial(leases.held, ROTATION) if is_shared else None,
-        on_stuck=partial(link.raise_alert, AlertCode.ROTATION_FAILED, 1),
+        on_settled=count.fire,
     )
     leases.want(DYNAMIC)
     dynamic = DynamicParts(
@@ -525,7 +546,22 @@ def _wire_pipeline(
         lease=partial(leases.held, DYNAMIC) if is_shared else None,
         on_irrevocable=partial(link.raise_alert, AlertCode.ROTATION_FAILED, 1),
     )
-    return WiredCore(pipeline, path, jobs, leases, backups, tests, scheduling, dynamic)
+    return WiredCore(
+        pipeline, path, jobs, leases, backups, tests, scheduling, rotation_report, dynamic
+    )
+
+
+def _rotation_gauges(reporter: RotationReporter) -> dict[str, Callable[[], float]]:
+    """Of the agent that reports for the vault; 0 at the others."""
+    return {
+        "rotations_due": lambda: float(reporter.counts.due),
+        "rotations_overdue": lambda: float(reporter.counts.overdue),
+        "rotations_running": lambda: float(reporter.counts.running),
+        "rotations_waiting": lambda: float(reporter.counts.waiting),
+        "rotations_failing": lambda: float(reporter.counts.failing),
+        "rotations_stuck": lambda: float(reporter.counts.stuck),
+        "secrets_without_rotation": lambda: float(reporter.counts.unmanaged),
+    }
 
 
 def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
@@ -616,6 +652,7 @@ async def _run_work(wired: WiredCore, parts: CoreDependencies) -> AsyncIterator[
     path, world = wired.path, parts.world
     async with (
         hold_leases(wired.leases),
+        run_consumer_recorder(path.consumer_recorder),
         open_rotation_scheduler(wired.rotation) as rotations,
         open_lease_expiry(wired.dynamic) as expiry,
         run_periodic_jobs(
@@ -654,12 +691,12 @@ def _lease_jobs(wired: WiredCore, expiry: LeaseExpiry) -> list[Job]:
     ]
 
 
-def _make_rotation_steps(path: DataPath, world: World) -> RotationSteps:
+def _make_rotation_steps(path: DataPath, adoption: Adoption, world: World) -> RotationSteps:
     return RotationSteps(
         path.rotations,
         path.mounts,
         path.parts.rotators,
-        UnknownAdoption(),
+        adoption,
         world,
         trio.CapacityLimiter(MAX_ACTIVE),
         random_bytes,
@@ -718,12 +755,13 @@ async def _lend_to_link(
     leases: Leases,
     *,
     backups: BackupPorts,
+    rotations: Callable[[], RotationReport | None],
 ) -> AsyncIterator[None]:
     """Lend these to the control link, with the key state; clear the data keys on exit."""
     with (
         startup.stamp_writer.track_epoch(lambda: barrier.epoch),
         parts.link_ports.connect(
-            policies, lambda: barrier.key_state, leases.watch(REPORT), backups
+            policies, lambda: barrier.key_state, leases.watch(REPORT), backups, rotations
         ),
     ):
         try:

@@ -18,7 +18,7 @@ import trio
 
 from actors import World
 from actors.pacer import Pacer
-from actors.periodic import Job
+from actors.periodic import LAST_SECONDS, Job
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
@@ -42,11 +42,16 @@ from vault.cluster.shared_limits import LimitKeys, SharedLimits
 from vault.config import Settings
 from vault.config.password_file import bind_password
 from vault.control_link.ports import LinkPorts
-from vault.errors import UnavailableError
+from vault.errors import UnavailableError, VaultError
 from vault.handlers.access_counters import AccessCounters
+from vault.handlers.adoption import StoredAdoption
 from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.capabilities import CapabilityHandlers
 from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
+from vault.handlers.compromise import CompromiseHandlers, Credentials
+from vault.handlers.consumer_recorder import LEADER, ConsumerRecorder
+from vault.handlers.consumers import ConsumerHandlers, Dependents, find_rotated
 from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.lease_targets import LeaseTargets, vault_prefix
@@ -57,12 +62,14 @@ from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.roles import RoleHandlers
+from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
 from vault.handlers.static_roles import StaticRoleHandlers
 from vault.handlers.stores import (
     AccessStore,
+    ConsumerStore,
     LeaseStore,
     MountStore,
     RotationStore,
@@ -95,7 +102,7 @@ from vault.store.row_cache import CacheConfig
 from vault.store.store import Store
 from vault.store.tables import API_KEYS, TOKENS, USERS
 
-log: Final = logging.getLogger("freehold.dynamic")
+log: Final = logging.getLogger("freehold.store")
 
 FLUSH_INTERVAL: Final = 10.0
 """Seconds; what a crash may lose of counters that the audit log has too, and how late the other
@@ -128,6 +135,8 @@ class DataPathParts:
     """A digest of which vault this is: its leased users are named by it."""
     random: Callable[[int], bytes]
     """For passwords."""
+    node: str
+    process: int = LEADER
     shared_limits: SharedLimits | None = None
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
@@ -139,7 +148,9 @@ class DataPath:
         self.parts = parts
         store, barrier, world, link = parts.store, parts.barrier, parts.world, parts.link
         authentication = parts.settings.authentication
-        self.policies = PolicyStore(store, world, parts.ceiling)
+        self.mounts = MountTable()
+        """Where the secret engines are mounted."""
+        self.policies = PolicyStore(store, world, parts.ceiling, self.mounts)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
         self.rotations, self.leases = RotationStore(barrier), LeaseStore(barrier)
@@ -147,6 +158,9 @@ class DataPath:
             self.leases, LEASE_KINDS, vault_prefix(parts.vault), world
         )
         self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)
+        self.consumers = ConsumerStore(barrier)
+        self.consumer_recorder = ConsumerRecorder(self.consumers, world, parts.node, parts.process)
+        self.dependents = Dependents([partial(find_rotated, self.rotations)], world)
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()
         self._streams_checked_at = 0  # transactions that were over
@@ -162,7 +176,7 @@ class DataPath:
         self.keys = ApiKeys(store, scheme, self.revoker, self.credential_usage, world)
         self.owners = CredentialOwners(self.keys, self.tokens, self.users)
         self.mount_handlers = MountHandlers(
-            MountStore(barrier), MountTable(), self.authorizer, world
+            MountStore(barrier), self.mounts, self.authorizer, world
         )
         self.lockout = parts.peers.lockout()
         self.snapshots = SnapshotRefresher(
@@ -180,17 +194,13 @@ class DataPath:
             world.now,
         )
 
-    @property
-    def mounts(self) -> MountTable:
-        """Where the secret engines are mounted."""
-        return self.mount_handlers.mounts
-
     def handlers(self) -> Handlers:
         """Of all operations that any process runs by itself."""
         secrets, access, world = self.secrets, self.access_counters, self.parts.world
+        recorder = self.consumer_recorder
         authentication = self.parts.settings.authentication
         return {
-            **SecretHandlers(secrets, self.mounts, access, world).handlers(),
+            **SecretHandlers(secrets, self.mounts, access, recorder, world).handlers(),
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, self.mounts, access, world).handlers(),
             **ListingHandlers(secrets, self.authorizer, world).handlers(),
@@ -198,6 +208,7 @@ class DataPath:
                 secrets,
                 self.parts.feed,
                 self.authorizer,
+                recorder,
                 WatchParts(self.changes, self.streams, self._stands),
                 world,
             ).handlers(),
@@ -211,7 +222,11 @@ class DataPath:
             **RoleHandlers(Roles(self.parts.store, world), self.authorizer).handlers(),
             **ApiKeyHandlers(self.keys, self.users, self.authorizer, world).handlers(),
             **RotationHandlers(
-                self.rotations, self.parts.rotators, self.authorizer, world
+                self.rotations,
+                self.parts.rotators,
+                StoredAdoption(self.consumers),
+                self.authorizer,
+                world,
             ).handlers(),
             **DatabaseRoleHandlers(
                 self.leases, self.mounts, self._lease_targets, self.authorizer, world
@@ -236,6 +251,27 @@ class DataPath:
                     log.warning, "a client asks for new credentials and renews none"
                 ),
             ).handlers(),
+            **ConsumerHandlers(
+                self.consumers,
+                secrets,
+                self.rotations,
+                self.dependents,
+                self.users,
+                self.tokens,
+                self.authorizer,
+                world,
+            ).handlers(),
+            **CompromiseHandlers(
+                self.consumers,
+                secrets,
+                self.rotations,
+                self.dependents,
+                Credentials(self.users, self.tokens, self.keys),
+                self.authorizer,
+                world,
+            ).handlers(),
+            **CapabilityHandlers(self.authorizer, self.tokens, self.mounts, world).handlers(),
+            **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
         }
 
@@ -281,6 +317,7 @@ class DataPath:
         record, world = self.parts.audit.record, self.parts.world
         return [
             Job("access-counts", FLUSH_INTERVAL, self.access_counters.flush, at_end=True),
+            Job("consumers", FLUSH_INTERVAL, self.consumer_recorder.flush),
             Job("credential-usage", FLUSH_INTERVAL, self.credential_usage.flush, at_end=True),
             Job("late-changes", FOLLOW_INTERVAL, self._follow),
             Job(
@@ -364,6 +401,20 @@ async def run_change_hub(hub: ChangeHub) -> AsyncIterator[None]:
         await nursery.start(hub.run)
         yield
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def run_consumer_recorder(recorder: ConsumerRecorder) -> AsyncIterator[None]:
+    """Fetches are recorded within the block; what cannot be written at its end counts as lost."""
+    await recorder.open()
+    try:
+        yield
+    finally:
+        with trio.move_on_after(LAST_SECONDS, shield=True):
+            try:
+                await recorder.close()
+            except VaultError as error:
+                log.warning("who fetched secrets last is not stored: %s", error.code)
 
 
 async def wire_data_path(parts: DataPathParts) -> DataPath:

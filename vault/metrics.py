@@ -77,6 +77,13 @@ GAUGES: Final[Mapping[str, str]] = {
     "dynamic_leases_irrevocable": "Those of them that have failed so often that somebody must look",
     "dynamic_clients_unrenewed": "Clients that ask for new credentials instead of renewing leases",
     "dynamic_orphans": "Users at servers that have a name of this vault's and belong to no lease",
+    "rotations_due": "Secrets whose rotation is due within a day",
+    "rotations_overdue": "Secrets that should have been rotated more than an hour ago",
+    "rotations_running": "Rotations whose new value is not current yet",
+    "rotations_waiting": "Rotations that wait until applications have fetched the new value",
+    "rotations_failing": "Secrets whose last rotation was undone",
+    "rotations_stuck": "Rotations that wait for a person",
+    "secrets_without_rotation": "Secrets without a rotation policy",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
 """Name without its `vault_` → help. The first two are the design's."""

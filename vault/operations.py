@@ -39,6 +39,7 @@ from vault.model.payloads import (
     AccessorSelector,
     ApplyBundle,
     BeginRotation,
+    CheckCapabilities,
     CompareVersions,
     CreateApiKey,
     CreateCredentials,
@@ -50,6 +51,7 @@ from vault.model.payloads import (
     ListEgress,
     ListKeys,
     ListLeases,
+    ListReaders,
     ListRotations,
     ListSecrets,
     ListUsers,
@@ -69,6 +71,7 @@ from vault.model.payloads import (
     RewrapDataKeys,
     RollbackSecret,
     SecretVersions,
+    SelectRotations,
     StepLease,
     StepRotation,
     TokenSelector,
@@ -100,18 +103,23 @@ from vault.model.records import (
 )
 from vault.model.results import (
     BrowserSession,
+    Exposure,
     IssuedCredentials,
     KeyList,
     KnownNode,
     LeasePage,
     OrphanedUsers,
+    ReaderPage,
     RenewedLease,
+    RevokedIdentity,
     RevokedLeases,
     RewrapStep,
     RoleWritten,
     RotationOverview,
     RotationPage,
     RotationPlan,
+    RotationSelection,
+    SecretConsumers,
     SecretInfo,
     SecretPage,
     SecretRotation,
@@ -155,6 +163,10 @@ LIST_SECRETS: Final = OperationType[ListSecrets, SecretPage]("secret.list")
 LIST_SECRET_KEYS: Final = OperationType[ListKeys, KeyList]("secret.keys")
 READ_CHANGES: Final = OperationType[ReadChanges, ChangesRead]("secret.changes")
 ACKNOWLEDGE_VERSION: Final = OperationType[AcknowledgeVersion, SecretRow]("secret.acknowledge")
+LIST_CONSUMERS: Final = OperationType[Nothing, SecretConsumers]("secret.consumers")
+LIST_READERS: Final = OperationType[ListReaders, ReaderPage]("secret.readers")
+READ_EXPOSURE: Final = OperationType[Nothing, Exposure]("identity.exposure")
+REVOKE_IDENTITY: Final = OperationType[Nothing, RevokedIdentity]("identity.revoke")
 READ_METADATA: Final = OperationType[ReadMetadata, SecretInfo]("secret.metadata.read")
 COMPARE_METADATA: Final = OperationType[CompareVersions, VersionComparison]("secret.metadata.diff")
 WRITE_METADATA: Final = OperationType[WriteMetadata, SecretRow]("secret.metadata.write")
@@ -209,6 +221,12 @@ WRITE_POLICY: Final = OperationType[WritePolicy, PolicyRow]("policy.write")
 DELETE_POLICY: Final = OperationType[Nothing, None]("policy.delete")
 READ_EFFECTIVE_POLICIES: Final = OperationType[Nothing, Effective]("policy.effective")
 CHECK_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.check")
+CHECK_OWN_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[str]]](
+    "policy.own_capabilities"
+)
+CHECK_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[str]]](
+    "policy.capabilities"
+)
 DRY_RUN_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.dry_run")
 REPLAY_POLICIES: Final = OperationType[ReplayPolicies, PolicyReplayReport]("policy.replay")
 
@@ -273,6 +291,7 @@ READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
 WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rotation.policy.write")
 READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
 BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
+SELECT_ROTATIONS: Final = OperationType[SelectRotations, RotationSelection]("rotation.select")
 LIST_ROTATIONS: Final = OperationType[ListRotations, RotationPage]("rotation.list")
 PLAN_ROTATIONS: Final = OperationType[PlanRotations, RotationPlan]("rotation.plan")
 READ_ROTATIONS: Final = OperationType[Nothing, RotationOverview]("rotation.overview")

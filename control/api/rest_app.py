@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 from msgspec import Struct
 from quart import Response, g, request
+from quart.routing import QuartRule
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -117,9 +118,20 @@ _DOCUMENT: Final = encode_document(RESOURCES)
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class _Rule(QuartRule):
+    """One that is only matched: to compile what makes URLs of it is half of a start."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:  # noqa: ARG002
+        def build(*_: object, **__: object) -> tuple[str, str]:
+            raise RuntimeError("no URL is made of a rule")
+
+        return build
+
+
 def build_rest_app(services: RestServices) -> QuartTrio:
     """The application over these services."""
     app = QuartTrio("freehold", static_folder=None)
+    app.url_rule_class = _Rule
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = True

@@ -18,28 +18,31 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from threading import Lock
 from typing import IO, Any, Final, Literal
 
 from trio._core import _run
+from typer.main import get_command
 
 Kind = Literal["agent", "control"]
 _ROOT: Final = Path(__file__).parents[2]
 _MESSAGE: Final = 1 << 18
 _FILES: Final = 3  # input, output, errors
+_LARGE: Final = 1 << 30  # bytes that are free on a disk which no test fills
 _AT_HAND: Final[dict[Kind, tuple[str, ...]]] = {
     "agent": (
-        "protocols.http.ws_connection", "ui.cli.agent", "ui.cli.client", "vault.app",
-        "vault.config.load", "vault.store.migration",
+        "encodings.idna", "httpcore2", "protocols.http.ws_connection", "typer._adapters",
+        "vault.app", "vault.config.load", "vault.store.migration", "vault.store.postgresql",
     ),
     "control": (
         "control.app", "control.config.load", "control.bootstrap", "control.store.migrate",
-        "protocols.http.ws_connection", "ui.cli.control",
+        "encodings.idna", "protocols.http.ws_connection", "typer._adapters",
     ),
 }  # fmt: skip
 """Not both: what one of the two lacks is not there by the other's doing."""
@@ -170,10 +173,16 @@ def is_at_home() -> bool:
 
 def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     """Make what is asked for; each runs `prepare` first. Until nobody can ask any more."""
-    for name in _AT_HAND[kind]:
+    for name in (*_AT_HAND[kind], *_command_modules()):
         import_module(name)
+    import_module("protocols.msgspec_init").prepare_structs()
+    import_module("ui.web.files").read_files()
+    _build_commands()
     if kind == "control":
         _hash_cheaply()
+    else:
+        _find_rotators()
+        _reserve_cheaply()
     gc.freeze()  # else a collection in what is made writes to all of it
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is, and cleans up
     with socket.socket(fileno=os.dup(0)) as asked:
@@ -186,6 +195,27 @@ def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     end_at_once(import_module("ui.cli.main").main)
 
 
+def _command_modules() -> Iterator[str]:
+    """Those of the command line, which load nothing of `vault` or `control` until they run."""
+    for module in iter_modules(import_module("ui.cli").__path__):
+        yield f"ui.cli.{module.name}"
+
+
+def _build_commands() -> None:
+    """Make the command line's groups of their functions, once for all processes."""
+    main = import_module("ui.cli.main")
+    main.app = get_command(main.app)
+    for name in main.GROUPS:
+        main.app.commands[name]
+
+
+def _find_rotators() -> None:
+    """Look for packages that bring kinds of them, once for all processes."""
+    rotator = import_module("vault.rotation.rotator")
+    rotator.entry_points = cache(rotator.entry_points)
+    rotator.entry_points(group=rotator.ENTRY_POINTS)
+
+
 def _hash_cheaply() -> None:
     """Let a password's hash take no time: a fifth of a second of a core, and a test has a dozen.
 
@@ -195,6 +225,23 @@ def _hash_cheaply() -> None:
     passwords.PasswordHasher = partial(
         passwords.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1
     )
+
+
+def _reserve_cheaply() -> None:
+    """Let the reserve of an audit log be a hole: where tests write, it is memory to be cleared.
+
+    Not on a small disk, which a test may fill.
+    """
+    disk: Any = import_module("vault.audit.sinks.disk").Disk
+    allocate = disk.allocate
+
+    def allocate_cheaply(self: object, fd: int, size: int) -> None:
+        if (found := os.fstatvfs(fd)).f_bavail * found.f_frsize > _LARGE:
+            os.ftruncate(fd, size)
+        else:
+            allocate(self, fd, size)
+
+    disk.allocate = allocate_cheaply
 
 
 def end_at_once(main: Callable[[], None]) -> None:

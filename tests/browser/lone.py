@@ -27,6 +27,7 @@ def lone(*options: str) -> Iterator[Agent]:
 def _fill(agent: Agent) -> None:
     for name in NAMES:
         tell(agent, "POST", "secrets", {"name": name, "value": {"password": "old"}})
+    tell(agent, "PUT", "rotation/secret/app/db", {"rotator": "generated"})
     rule = {"effect": "allow", "paths": ["secret/app/*"], "capabilities": ["read", "list"]}
     tell(agent, "PUT", "policies/app", {"description": "The app", "rules": [rule]})
     tell(agent, "POST", "users", {"username": "ada", "policies": ["app"]})

@@ -27,6 +27,7 @@ FILLS = {
     "Create secret: Name": "secret/crawled",
     "Create secret: Value": '{"a": 1}',
     "Write new version of .*: Value": '{"a": 1}',
+    "Rotate secrets by tag or folder: Folder": "secret/ci/",
     "Path": "secret/app/db",
 }
 """Pattern of a field's label, after the title of its dialog if it is in one → what is typed."""
@@ -38,8 +39,8 @@ SKIPS = {
 }
 """Controls that are not used → why not."""
 LAST = (
-    "Create report…", "Disable…", "Lock…", "Delete current version…", "Destroy…", "Retire…",
-    "Erase…", "Delete…", "Remove member…", "Delete account…",
+    "Create report…", "Remove policy…", "Disable…", "Lock…", "Delete current version…",
+    "Destroy…", "Retire…", "Erase…", "Delete…", "Remove member…", "Delete account…",
 )  # fmt: skip
 """Dialogs that are confirmed after all others: what they are about is gone, or its actions are."""
 UNCONFIRMED = {

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -102,11 +103,11 @@ def template(
         renderer.update(client)
         acknowledge(client, renderer.take_new_versions())
 
-    stopped = threading.Event()
+    stopped = SimpleQueue[None]()
     follower = Follower(lambda: current.client_of(current.address), lambda: renderer.names, update)
     with _until_signal(stopped):
         follower.start(cursor)
-        stopped.wait()
+        stopped.get()
         follower.stop()
 
 
@@ -378,11 +379,14 @@ def _configured(file: Path, number: int, item: Any) -> Template:
 
 
 @contextmanager
-def _until_signal(stopped: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set the event within the block."""
+def _until_signal(stopped: "SimpleQueue[None]") -> Iterator[None]:
+    """SIGTERM and SIGINT put an item there within the block.
+
+    A signal may come at any place of who waits: an event's `set` would wait for its own `wait`.
+    """
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        stopped.set()
+        stopped.put(None)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

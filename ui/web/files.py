@@ -1,6 +1,8 @@
 """The built files, read once: type, caching, and the smaller form for browsers that take it."""
 
 import gzip
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +34,9 @@ class File(Struct, frozen=True):
     packed: bytes
 
 
-def read_files(folder: Path = BUILT) -> dict[str, File]:
-    """Every file below `folder` by its path on the server. Raises `OSError`."""
+@cache
+def read_files(folder: Path = BUILT) -> Mapping[str, File]:
+    """Every file below `folder` by its path on the server, read once. Raises `OSError`."""
     return {
         "/" + path.relative_to(folder).as_posix(): _file(path, folder)
         for path in sorted(folder.rglob("*"))

@@ -54,7 +54,9 @@ from vault.model.dynamic import STANDING
 from vault.model.lease_transitions import end
 from vault.model.records import (
     AccessRow,
+    ConsumerRow,
     DynamicLeaseRow,
+    RotationRow,
     SecretRow,
     SystemRow,
     TokenRow,
@@ -527,6 +529,9 @@ def _stamp_base(stamp: CommitStamp, keys: VaultKeys) -> StampBase:
 # The database.
 
 
+_OF_SECRET: Final = VersionRow | AccessRow | RotationRow | ConsumerRow
+
+
 def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
     """What is restored. Without tokens nothing remembers when one of them was used, either."""
     accessors: set[str] = set()
@@ -544,7 +549,7 @@ def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
                 if not is_named(row.name, selection.only):
                     continue
                 secrets.add(row.id)
-            elif isinstance(row, VersionRow | AccessRow) and row.secret_id not in secrets:
+            elif isinstance(row, _OF_SECRET) and row.secret_id not in secrets:
                 continue
         yield entry
 

@@ -169,7 +169,7 @@ class DatabaseRoleHandlers:
             )
         if not secret and known is not None:
             secret = known.secret
-        if secret != path:
+        if secret != path:  # not secret: a path
             await require_secret_access(self, call, secret)
         return secret
 

@@ -333,7 +333,7 @@ class LeaseHandlers:
     async def _find(self, call: Call[object], lease_id: str) -> DynamicLeaseRow | None:
         """The lease. Whoever may not know of it is not told that it is not there."""
         row = await self.store.get_lease(lease_id)
-        is_own = row is not None and row.owner == call.identity.credential
+        is_own = row is not None and row.owner == call.identity.credential  # not secret: an id
         if not is_own and not self._may(call, call.op.path):
             raise AuthorizationError(
                 "permission_denied",
@@ -376,7 +376,7 @@ class LeaseHandlers:
         return LeasePage(leases=shown, cursor=self.store.seal_cursor(after))
 
     def _is_visible(self, call: Call[object], row: DynamicLeaseRow) -> bool:
-        is_own = row.owner == call.identity.credential
+        is_own = row.owner == call.identity.credential  # not secret: an id
         return is_own or self._may(call, ResourcePath.parse(f"{LEASES_PATH}lookup/{row.id}"))
 
     async def keys(self, call: Call[Nothing]) -> KeyList:

@@ -9,7 +9,7 @@ replaced here only once the target has let somebody in with the new one.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import trio
@@ -21,6 +21,7 @@ from protocols import json_text
 from protocols.instant import HOUR, SECOND
 from vault import operations
 from vault.errors import ConflictError, VaultError
+from vault.handlers.adoption import Adoption
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.rotations import end_rotation, parse_policy, rotation_reference
 from vault.handlers.secret_settings import MAX_VALUE_BYTES
@@ -31,7 +32,12 @@ from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import StepRotation
 from vault.model.records import RotationRow
-from vault.model.rotation import RotationPolicy, RotationState
+from vault.model.rotation import (
+    ADOPTION_INCOMPLETE,
+    AdoptionState,
+    RotationPolicy,
+    RotationState,
+)
 from vault.rotation import machine
 from vault.rotation.issuing import IssuingRotator
 from vault.rotation.rotator import RotationContext, RotationError, Rotator, Rotators, Value
@@ -45,6 +51,7 @@ LAST_LOOK: Final = HOUR
 been there, the further apart."""
 _SEALING: Final = frozenset({RotationState.PLANNED, RotationState.DRAFTED, RotationState.VERIFIED})
 MAX_FIELDS: Final = 100  # of a value that a rotator makes
+MAX_NAMED: Final = 10  # consumers that an error names
 _TERM: Final = 32  # bits of a fence that are for the number of the rotation
 
 T = TypeVar("T")
@@ -67,22 +74,6 @@ class Pending(Struct, frozen=True):
     def strings(self) -> Value:
         """The fields of the value that rotators understand."""
         return _strings(_fields(bytes(self.value)))
-
-
-class Adoption(Protocol):
-    """Who uses which version of a secret, as far as it is known."""
-
-    async def laggards(self, secret_id: str, version: int, since: int, /) -> list[str] | None:
-        """Who has fetched an older version since then and not this one; None: nobody knows."""
-        ...
-
-
-class UnknownAdoption:
-    """Nobody knows: each rotation waits until its grace period is over."""
-
-    async def laggards(self, _secret_id: str, _version: int, _since: int, /) -> None:
-        """Not known."""
-        await trio.lowlevel.checkpoint()
 
 
 class Target(NamedTuple):
@@ -291,19 +282,38 @@ class RotationSteps:
         Before the old one goes, the new one is proven once more: a former holder of the lease may
         have put the target back.
         """
-        now = self.world.now()
-        over = row.current_at + policy.grace
-        laggards = await self.adoption.laggards(row.secret_id, row.version, row.began_at)
-        if now < over and laggards != []:
-            wait = max(FIRST_LOOK, min((now - row.current_at) // 4, LAST_LOOK))
-            later = over if laggards is None else min(now + wait, over)
-            return lambda _, found: replace(found, next_at=later, attempt=0)
+        over, window = row.current_at + policy.grace, policy.adoption_window
+        status = await self.adoption.status(row, window)
+        if self.world.now() < over and status.state is not AdoptionState.ADOPTED:
+            return partial(self._wait, over=over, state=status.state)
         try:
             await self._run(target.rotator.verify, target.context, target.current)
         except RotationError:
             await self._run(target.rotator.apply, target.context, target.current)
             await self._run(target.rotator.verify, target.context, target.current)
-        return self._advanced
+        return partial(self._adopted, over=over, window=window)
+
+    def _wait(
+        self, _: RotationTx, row: RotationRow, *, over: int, state: AdoptionState
+    ) -> RotationRow:
+        now = self.world.now()
+        wait = max(FIRST_LOOK, min((now - row.current_at) // 4, LAST_LOOK))
+        later = over if state is AdoptionState.UNKNOWN else min(now + wait, over)
+        return replace(row, next_at=later, attempt=0)
+
+    def _adopted(self, tx: RotationTx, row: RotationRow, *, over: int, window: int) -> RotationRow:
+        """Go on, unless somebody has fetched the old value meanwhile and there is still time."""
+        status = self.adoption.status_in(tx, row, window)
+        if self.world.now() < over and status.state is not AdoptionState.ADOPTED:
+            return self._wait(tx, row, over=over, state=status.state)
+        adopted = self._advanced(tx, row)
+        if not status.laggards:
+            return adopted
+        return replace(
+            adopted,
+            error_code=ADOPTION_INCOMPLETE,
+            error=_describe_laggards(status.laggards)[: machine.MAX_ERROR],
+        )
 
     async def _undo(self, target: Target, row: RotationRow) -> None:
         """Put the target back: what applications have works there, and the new value does not.
@@ -396,6 +406,12 @@ def _encode(text: str) -> msgspec.Raw:
 
 def _faulty(what: str, *, is_final: bool = True) -> RotationError:
     return RotationError("rotator_faulty", f"the rotator {what}", is_final=is_final)
+
+
+def _describe_laggards(names: list[str]) -> str:
+    some = ", ".join(names[:MAX_NAMED])
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"the grace period is over, and the new value was not fetched by {some}{more}"
 
 
 def _emptied(row: RotationRow) -> RotationRow:

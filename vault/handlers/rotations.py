@@ -13,6 +13,7 @@ from vault import operations
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers.adoption import Adoption
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
 from vault.handlers.stores import RotationStore, RotationTx
@@ -30,7 +31,13 @@ from vault.model.payloads import (
 )
 from vault.model.records import FolderPolicyRow, RotationRow, SecretRow
 from vault.model.results import RotationOverview, RotationPage, RotationPlan, SecretRotation
-from vault.model.rotation import RotationCause, RotationPolicy, RotationState
+from vault.model.rotation import (
+    ADOPTION_INCOMPLETE,
+    AdoptionStatus,
+    RotationCause,
+    RotationPolicy,
+    RotationState,
+)
 from vault.rotation import machine
 from vault.rotation.rotator import Rotators
 from vault.rotation.schedule import NEVER, check_cron, may_begin, next_due, retry_delay
@@ -47,6 +54,7 @@ class RotationHandlers:
 
     store: RotationStore
     rotators: Rotators
+    adoption: Adoption
     authorizer: Authorizer
     world: World
 
@@ -140,7 +148,7 @@ class RotationHandlers:
                 if secret is None:
                     raise secret_not_found()
                 changed = replace(secret, rotation_policy=document)
-                tx.put_secret(scheduled(tx, changed, now, self.world.jitter()))
+                tx.put_secret(self._scheduled(tx, changed, now))
             elif document is not None:
                 tx.put_folder_policy(
                     FolderPolicyRow(
@@ -162,52 +170,61 @@ class RotationHandlers:
         check_facts_unchanged(call, secret)
         if secret is None:
             raise secret_not_found()
-        rotations = [_without_value(row) for row in await self.store.list_of_secret(secret.id)]
-        source, policy = await self._effective(secret)
+        rotations = [without_value(row) for row in await self.store.list_of_secret(secret.id)]
+        source, policy = await load_effective_policy(self.store, secret)
+        latest = rotations[0] if rotations else None
         return SecretRotation(
-            source=source, policy=policy, due=secret.rotation_due, rotations=rotations
+            source=source,
+            policy=policy,
+            due=secret.rotation_due,
+            rotations=rotations,
+            adoption=None if latest is None or not latest.version else await self._adopted(latest),
         )
 
-    async def _effective(self, secret: SecretRow) -> tuple[str, RotationPolicy | None]:
-        """As `effective_policy`, without a transaction."""
-        if secret.rotation_policy is None:
-            for folder in _folders(secret.name):
-                row = await self.store.get_folder_policy(folder)
-                if row is not None:
-                    return folder, parse_policy(row.policy)
-            return "", None
-        return secret.name, parse_policy(secret.rotation_policy)
+    async def _adopted(self, row: RotationRow) -> AdoptionStatus:
+        return await self.adoption.status(row, parse_policy(row.policy).adoption_window)
+
+    async def _page(self, rows: list[RotationRow], cursor: str) -> RotationPage:
+        adoptions = [
+            await self._adopted(row) if row.state == RotationState.CURRENT else None for row in rows
+        ]
+        return RotationPage(rotations=rows, adoptions=adoptions, cursor=cursor)
 
     async def list(self, call: Call[ListRotations]) -> RotationPage:
         """Rotations of secrets whose metadata the caller may read. Raises `ValidationError`."""
         payload, visibility = call.payload, Visibility(self.authorizer, call, self.world.now())
-        _check_limit(payload.limit)
+        check_limit(payload.limit)
         after = self._open(payload.cursor)
         shown = list[RotationRow]()
         for _ in range(MAX_PAGES):
-            page = await self.store.list_page(payload.state, after, PAGE)
+            page = await self.store.list_page(payload.state, after, PAGE, running=payload.running)
             for row in page:
                 after = row.secret_id, row.number
                 secret = await self._visible(row.path, call.op.path, visibility)
-                if secret is not None and secret.id == row.secret_id:
-                    shown.append(_without_value(row))
+                if (
+                    secret is not None
+                    and secret.id == row.secret_id
+                    and set(payload.tags) <= set(secret.tags)
+                ):
+                    shown.append(without_value(row))
                 if len(shown) == payload.limit:
-                    return RotationPage(rotations=shown, cursor=self._seal(after))
+                    return await self._page(shown, self._seal(after))
             if len(page) < PAGE:
-                return RotationPage(rotations=shown, cursor="")
-        return RotationPage(rotations=shown, cursor=self._seal(after))
+                return await self._page(shown, "")
+        return await self._page(shown, self._seal(after))
 
     async def plan(self, call: Call[PlanRotations]) -> RotationPlan:
         """Secrets that are due, of those whose metadata the caller may read."""
         payload, visibility = call.payload, Visibility(self.authorizer, call, self.world.now())
-        _check_limit(payload.limit)
+        check_limit(payload.limit)
         after = self.store.open_cursor(payload.cursor) if payload.cursor else ""
-        shown = list[tuple[str, int]]()
+        shown, wanted = list[tuple[str, int]](), set(payload.tags)
         for _ in range(MAX_PAGES):
             page = await self.store.list_due_secrets(payload.before, after, PAGE)
             for secret in page:
                 after = secret.name
-                if after.startswith(call.op.path) and visibility.can_read_metadata(secret):
+                is_wanted = after.startswith(call.op.path) and wanted <= set(secret.tags)
+                if is_wanted and visibility.can_read_metadata(secret):
                     shown.append((secret.name, secret.rotation_due))
                 if len(shown) == payload.limit:
                     return RotationPlan(secrets=shown, cursor=self.store.seal_cursor(after))
@@ -249,7 +266,8 @@ class RotationHandlers:
     async def begin(self, call: Call[BeginRotation]) -> RotationRow | None:
         """Begin one; None if the schedule asks and it is not due, and when it is due is set anew.
 
-        Raises `ConflictError` (`rotation_running`, `secret_not_live`), `NotFoundError`.
+        One that has begun `since` the given time is the answer, whatever became of it. Raises
+        `ConflictError` (`rotation_running`, `secret_not_live`), `NotFoundError`.
         """
         cause, now, jitter = call.payload.cause, self.world.now(), self.world.jitter()
         asked_by_time = cause is RotationCause.SCHEDULE
@@ -261,15 +279,32 @@ class RotationHandlers:
                 raise secret_not_found()
             _, policy = effective_policy(tx, secret)
             latest = tx.get_latest_rotation(secret.id)
+            if latest is not None and 0 < call.payload.since <= latest.began_at:
+                return without_value(latest)
             if asked_by_time and (due := _postponed(tx, secret, policy, latest, now, jitter)):
                 tx.put_secret(replace(secret, rotation_due=due.at))
                 return None
             if policy is None:
-                raise NotFoundError(
-                    "rotation_policy_missing",
-                    "neither the secret nor a folder of it has a rotation policy: set one",
-                )
-            return start_rotation(tx, secret, policy, cause=cause, by=call.identity.name, now=now)
+                raise policy_missing()
+            if latest is not None and not machine.is_over(latest):
+                raise rotation_running(latest)
+            if not _has_value(tx, secret, now):
+                raise secret_not_live()
+            row = RotationRow(
+                secret_id=secret.id,
+                number=1 if latest is None else latest.number + 1,
+                path=secret.name,
+                policy=msgspec.to_builtins(policy),
+                cause=cause,
+                requested_by=call.identity.name,
+                previous=secret.current_version,
+                next_at=now + call.payload.delay,
+                began_at=now,
+            )
+            tx.put_rotation(row)
+            tx.delete_rotation(secret.id, row.number - KEPT)
+            tx.put_secret(replace(secret, rotation_due=NEVER))
+            return row
 
         return await self.store.transact(change)
 
@@ -301,7 +336,7 @@ class RotationHandlers:
             return edited
 
         now, jitter = self.world.now(), self.world.jitter()
-        return _without_value(await self.store.transact(change))
+        return without_value(await self.store.transact(change))
 
     async def _check(self, call: Call[object], policy: RotationPolicy) -> None:
         if policy.cron:
@@ -331,57 +366,20 @@ class RotationHandlers:
                 field="connection",
             )
 
-
-def scheduled(tx: RotationTx, secret: SecretRow, now: int, jitter: float) -> SecretRow:
-    """The secret, due as its policy says."""
-    _, policy = effective_policy(tx, secret)
-    latest = tx.get_latest_rotation(secret.id)
-    if latest is not None and not machine.is_over(latest):
-        return secret  # its end sets it
-    due = NEVER if policy is None else _due(tx, secret, policy, now, jitter)
-    return replace(secret, rotation_due=due)
-
-
-def start_rotation(
-    tx: RotationTx,
-    secret: SecretRow,
-    policy: RotationPolicy,
-    *,
-    cause: RotationCause = RotationCause.REQUEST,
-    by: str,
-    now: int,
-) -> RotationRow:
-    """Begin a rotation, whose steps the scheduler takes.
-
-    Raises `ConflictError` (`rotation_running`, `secret_not_live`).
-    """
-    latest = tx.get_latest_rotation(secret.id)
-    if latest is not None and not machine.is_over(latest):
-        raise ConflictError("rotation_running", f"rotation {latest.number} of it is {latest.state}")
-    if not _has_value(tx, secret, now):
-        raise ConflictError(
-            "secret_not_live",
-            "the secret has no current value to replace: write its first one, with what the "
-            "rotation starts from",
-        )
-    row = RotationRow(
-        secret_id=secret.id,
-        number=1 if latest is None else latest.number + 1,
-        path=secret.name,
-        policy=msgspec.to_builtins(policy),
-        cause=cause,
-        requested_by=by,
-        previous=secret.current_version,
-        next_at=now,
-        began_at=now,
-    )
-    tx.put_rotation(row)
-    tx.delete_rotation(secret.id, row.number - KEPT)
-    tx.put_secret(replace(secret, rotation_due=NEVER))
-    return row
+    def _scheduled(self, tx: RotationTx, secret: SecretRow, now: int) -> SecretRow:
+        """The secret, due as its policy says."""
+        _, policy = effective_policy(tx, secret)
+        latest = tx.get_latest_rotation(secret.id)
+        if latest is not None and not machine.is_over(latest):
+            return secret  # its end sets it
+        if policy is None:
+            return replace(secret, rotation_due=NEVER)
+        jitter = self.world.jitter()
+        return replace(secret, rotation_due=_due(tx, secret, policy, now, jitter))
 
 
-def _check_limit(limit: int) -> None:
+def check_limit(limit: int) -> None:
+    """Raise `ValidationError` (`limit_invalid`)."""
     if not 1 <= limit <= MAX_PAGE_SIZE:
         raise ValidationError("limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit")
 
@@ -397,6 +395,19 @@ def effective_policy(tx: RotationTx, secret: SecretRow) -> tuple[str, RotationPo
     return "", None
 
 
+async def load_effective_policy(
+    store: RotationStore, secret: SecretRow
+) -> tuple[str, RotationPolicy | None]:
+    """As `effective_policy`, without a transaction."""
+    if secret.rotation_policy is None:
+        for folder in _folders(secret.name):
+            row = await store.get_folder_policy(folder)
+            if row is not None:
+                return folder, parse_policy(row.policy)
+        return "", None
+    return secret.name, parse_policy(secret.rotation_policy)
+
+
 def parse_policy(document: object) -> RotationPolicy:
     """A policy as it is stored. Raises `ValidationError` (`rotation_policy_invalid`)."""
     try:
@@ -409,7 +420,8 @@ def rotation_reference(row: RotationRow | None) -> object:
     """What the audit log tells of a rotation."""
     if row is None:
         return None
-    return {"secret_id": row.secret_id, "number": row.number, "state": row.state}
+    told = {"secret_id": row.secret_id, "number": row.number, "state": row.state}
+    return told | {"laggards": row.error} if row.error_code == ADOPTION_INCOMPLETE else told
 
 
 def end_rotation(tx: RotationTx, row: RotationRow, now: int, jitter: float) -> RotationRow:
@@ -452,6 +464,28 @@ def _postponed(  # noqa: PLR0917  # what decides
     return None
 
 
+def policy_missing() -> NotFoundError:
+    """No policy says how."""
+    return NotFoundError(
+        "rotation_policy_missing",
+        "neither the secret nor a folder of it has a rotation policy: set one",
+    )
+
+
+def rotation_running(row: RotationRow) -> ConflictError:
+    """The one before is not over."""
+    return ConflictError("rotation_running", f"rotation {row.number} of it is {row.state}")
+
+
+def secret_not_live() -> ConflictError:
+    """There is nothing to replace."""
+    return ConflictError(
+        "secret_not_live",
+        "the secret has no current value to replace: write its first one, with what the rotation "
+        "starts from",
+    )
+
+
 def _has_value(tx: RotationTx, secret: SecretRow, now: int) -> bool:
     version = tx.get_version(secret.id, secret.current_version)
     return version is not None and is_live(version, now)
@@ -480,7 +514,8 @@ def _written_at(tx: RotationTx, secret: SecretRow) -> int:
     return secret.updated_at if version is None else version.created_at
 
 
-def _without_value(row: RotationRow) -> RotationRow:
+def without_value(row: RotationRow) -> RotationRow:
+    """As callers see it."""
     return replace(row, wrapped_dek=b"", box=b"", kek_generation=0, mac=b"")
 
 

@@ -18,6 +18,7 @@ from vault.errors import (
     ValidationError,
 )
 from vault.handlers.access_counters import AccessCounters
+from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.handler import (
     CHANGED_MEANWHILE,
     Call,
@@ -64,6 +65,7 @@ class SecretHandlers:
     store: SecretStore
     mounts: MountTable
     access: AccessCounters
+    consumers: ConsumerRecorder
     world: World
 
     def handlers(self) -> Handlers:
@@ -124,6 +126,7 @@ class SecretHandlers:
             return SecretValue(secret=secret, version=version, value=None)
         value = self.store.open_value(version)
         self.access.count_value_read(secret.id)
+        self.consumers.record(call.identity, secret.id, secret.name, version.version)
         if len(version.box) >= LARGE_VALUE:
             version = replace(version, box=b"")  # not held until the value is sent
         return SecretValue(secret=secret, version=version, value=value)

@@ -24,26 +24,31 @@ from vault.model.path import ResourcePath
 from vault.model.records import (
     AccessRow,
     ConnectionRow,
+    ConsumerRow,
     DatabaseRoleRow,
     DynamicLeaseRow,
     FolderPolicyRow,
     LeaseClientRow,
     MountRow,
+    RecorderRow,
     RotationRow,
     SecretRow,
     SystemRow,
     VersionRow,
 )
+from vault.model.rotation import RotationState
 from vault.store.bounded_cache import MISSING
-from vault.store.table import Key, StoreQuery
+from vault.store.table import INTEGER_MAX, Key, StoreQuery
 from vault.store.tables import (
     ACCESS,
     CONNECTIONS,
+    CONSUMERS,
     DATABASE_ROLES,
     DYNAMIC_LEASES,
     FOLDER_POLICIES,
     LEASE_CLIENTS,
     MOUNTS,
+    RECORDERS,
     ROTATIONS,
     SECRETS,
     SYSTEM,
@@ -54,6 +59,7 @@ from vault.store.timed_lock import TimedLock
 
 T = TypeVar("T")
 
+MAX_CONSUMERS: Final = 999  # of one secret; with one more row, a query finds them all
 PAUSED_ROW: Final = "rotations-paused"
 """While it is there no rotation begins or goes on."""
 REWRAPPED_ROW: Final = "kek-rewrapped"
@@ -102,6 +108,8 @@ class SecretTx:
             self._tx.delete(VERSIONS, secret.id, number)
         for rotation in self._tx.select(ROTATIONS, StoreQuery(equals={"secret_id": secret.id})):
             self._tx.delete(ROTATIONS, secret.id, rotation.number)
+        for consumer in self._tx.select(CONSUMERS, StoreQuery(equals={"secret_id": secret.id})):
+            self._tx.delete(CONSUMERS, secret.id, consumer.consumer)
         self._tx.delete(ACCESS, secret.id)
         self._tx.delete(SECRETS, secret.name)
 
@@ -236,6 +244,14 @@ class RotationTx(SecretTx):
         wrapped_dek, box, generation = self._tx.seal(_pending_id(rotation), rotation.number, value)
         return replace(rotation, wrapped_dek=wrapped_dek, box=box, kek_generation=generation)
 
+    def list_consumers(self, secret_id: str) -> list[ConsumerRow]:
+        """Who fetched a secret."""
+        return self._tx.select(CONSUMERS, StoreQuery(equals={"secret_id": secret_id}))
+
+    def list_recorders(self) -> list[RecorderRow]:
+        """The processes that record who fetches what."""
+        return self._tx.select(RECORDERS, StoreQuery())
+
     def get_folder_policy(self, path: str) -> FolderPolicyRow | None:
         """The policy of a folder."""
         return self._tx.get(FOLDER_POLICIES, path)
@@ -265,12 +281,33 @@ class RotationStore:
             ROTATIONS, StoreQuery(equals={"secret_id": secret_id}, descending=True)
         )
 
+    async def list_connections(self) -> list[tuple[str, str]]:
+        """Each secret and folder whose policy has a connection, and that; reads all secrets."""
+        rows = await self._barrier.select_all(SECRETS, _connection_of)
+        folders = await self._barrier.select_all(FOLDER_POLICIES)
+        found = [row for row in rows if row is not None]
+        return found + [(row.path, str(row.policy.get("connection", ""))) for row in folders]
+
     def list_page(
-        self, state: str, after: tuple[str, int] | None, limit: int
+        self, state: str, after: tuple[str, int] | None, limit: int, *, running: bool = False
     ) -> Awaitable[list[RotationRow]]:
-        """Rotations of all secrets beyond this id and number, with a `state` those in it."""
+        """Rotations of all secrets beyond this id and number.
+
+        With a `state` those in it; `running`: those that have a next step.
+        """
         equals: dict[str, str | int | bool] = {"state": state} if state else {}
-        return self._barrier.select(ROTATIONS, StoreQuery(equals=equals, after=after, limit=limit))
+        query = StoreQuery(
+            equals=equals,
+            at_most=("next_at", INTEGER_MAX) if running else None,
+            after=after,
+            limit=limit,
+        )
+        return self._barrier.select(ROTATIONS, query)
+
+    async def get_latest(self, secret_id: str) -> RotationRow | None:
+        """The rotation of the highest number."""
+        query = StoreQuery(equals={"secret_id": secret_id}, descending=True, limit=1)
+        return next(iter(await self._barrier.select(ROTATIONS, query)), None)
 
     def list_due(
         self, now: int, after: tuple[str, int] | None, limit: int
@@ -345,6 +382,11 @@ class RotationStore:
         return self._barrier.transact(
             lambda tx: change(RotationTx(tx)), max_encryptions=max_encryptions
         )
+
+
+def _connection_of(row: SecretRow) -> tuple[str, str] | None:
+    connection = (row.rotation_policy or {}).get("connection", "")
+    return (row.name, connection) if connection else None
 
 
 def _pending_id(rotation: RotationRow) -> str:
@@ -610,6 +652,106 @@ class AccessStore:
     def merge(one: AccessRow, other: AccessRow) -> AccessRow:
         """Both counts of one secret together."""
         return ACCESS.add_counts(one, other)
+
+
+class ConsumerStore:
+    """Who fetched which version of a secret. Reads raise as `Store.get`."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+
+    def list_of_secret(self, secret_id: str) -> Awaitable[list[ConsumerRow]]:
+        """Of one secret: `MAX_CONSUMERS`, and one more row for those who found no place."""
+        return self._barrier.select(CONSUMERS, StoreQuery(equals={"secret_id": secret_id}))
+
+    def list_of_identity(
+        self, identity: str, after: tuple[str, str] | None, limit: int
+    ) -> Awaitable[list[ConsumerRow]]:
+        """What one identity has fetched, beyond this secret id and consumer."""
+        query = StoreQuery(equals={"identity": identity}, after=after, limit=limit)
+        return self._barrier.select(CONSUMERS, query)
+
+    def merge(self, rows: Sequence[ConsumerRow]) -> Awaitable[None]:
+        """Add these to what is stored; of several versions the highest counts."""
+        return self._barrier.transact(partial(_merge_consumers, rows=rows))
+
+    def mark_compromised(self, keys: Sequence[Key], now: int) -> Awaitable[None]:
+        """Nobody waits for these consumers any more."""
+
+        def change(tx: VaultTx) -> None:
+            for row in tx.get_many(CONSUMERS, keys).values():
+                if not row.compromised_at:
+                    tx.put(CONSUMERS, replace(row, compromised_at=now))
+
+        return self._barrier.transact(change)
+
+    async def forget(self, before: int) -> int:
+        """Remove some whose last fetch was before an instant; returns how many."""
+        old = await self._barrier.select(CONSUMERS, StoreQuery(at_most=("fetched_at", before)))
+
+        def change(tx: VaultTx) -> None:
+            for row in tx.get_many(CONSUMERS, list(map(CONSUMERS.key_of, old))).values():
+                if row.fetched_at <= before:
+                    tx.delete(CONSUMERS, row.secret_id, row.consumer)
+
+        if old:
+            await self._barrier.transact(change)
+        return len(old)
+
+    async def has_waiting_rotation(self) -> bool:
+        """Whether a rotation waits for consumers."""
+        query = StoreQuery(equals={"state": RotationState.CURRENT.value}, limit=1)
+        return bool(await self._barrier.select(ROTATIONS, query))
+
+    async def has_secrets(self) -> bool:
+        """Whether there is any secret that somebody may have fetched."""
+        return bool(await self._barrier.select(SECRETS, StoreQuery(limit=1)))
+
+    def list_recorders(self) -> Awaitable[list[RecorderRow]]:
+        """The processes that record."""
+        return self._barrier.select_all(RECORDERS)
+
+    def change_recorders(
+        self, change: Callable[[list[RecorderRow]], list[RecorderRow]]
+    ) -> Awaitable[None]:
+        """Replace all rows by what `change` makes of them."""
+
+        def apply(tx: VaultTx) -> None:
+            before = tx.select(RECORDERS, StoreQuery())
+            after = change(before)
+            for row in before:
+                if row.id not in {one.id for one in after}:
+                    tx.delete(RECORDERS, row.id)
+            for row in after:
+                if row not in before:
+                    tx.put(RECORDERS, row)
+
+        return self._barrier.transact(apply)
+
+
+def _merge_consumers(tx: VaultTx, *, rows: Sequence[ConsumerRow]) -> None:
+    known = tx.get_many(CONSUMERS, list(map(CONSUMERS.key_of, rows)))
+    for row in rows:
+        before = known.get((row.secret_id, row.consumer))
+        tx.put(CONSUMERS, _with_place(tx, row) if before is None else merge_fetches(before, row))
+
+
+def merge_fetches(before: ConsumerRow, row: ConsumerRow) -> ConsumerRow:
+    """Both fetches of one consumer. One that fetches again after a compromise is waited for."""
+    return replace(
+        row,
+        version=max(row.version, before.version),
+        fetched_at=max(row.fetched_at, before.fetched_at),
+        compromised_at=0 if row.fetched_at > before.compromised_at else before.compromised_at,
+    )
+
+
+def _with_place(tx: VaultTx, row: ConsumerRow) -> ConsumerRow:
+    """A new consumer, or where the secret has too many, one without a name for all of those."""
+    query = StoreQuery(equals={"secret_id": row.secret_id}, limit=MAX_CONSUMERS)
+    if len(tx.select(CONSUMERS, query)) < MAX_CONSUMERS:
+        return row
+    return replace(row, consumer="", identity="", name="", version=0)
 
 
 class MountTx:

@@ -35,12 +35,14 @@ def _no_facts(_: SecretRow) -> SecretFacts:
 class Visibility:
     """What one caller may see at one moment: as a request for each thing would be decided."""
 
-    def __init__(self, authorizer: Authorizer, call: Call[object], now: int) -> None:
-        """It keeps the policies of now: make one for each response."""
+    def __init__(
+        self, authorizer: Authorizer, call: Call[object], now: int, listed: str = ""
+    ) -> None:
+        """It keeps the policies of now: make one for each response. `listed`: a folder's list."""
         self._policies = authorizer.compiled_policies(call.identity)
         self._call = call
         self._now = now
-        self.is_listed = authorizer.list_filter(call.identity, call.op.origin, now)
+        self.is_listed = authorizer.list_filter(call.identity, call.op.origin, now, listed)
         """Whether the caller may see a name in a list. Arguments: name, facts of the secret."""
         self.needs_facts = self._policies.rules.needs_facts
         self._facts = secret_facts if self.needs_facts else _no_facts
@@ -55,6 +57,10 @@ class Visibility:
         return self._is_allowed(Capability.READ_METADATA, path, facts) or self._is_allowed(
             Capability.READ, path, facts
         )
+
+    def can_update(self, row: SecretRow) -> bool:
+        """Whether the caller may write it."""
+        return self._is_allowed(Capability.UPDATE, ResourcePath.parse(row.name), self._facts(row))
 
     def can_read_removed(self, path: ResourcePath) -> bool:
         """Whether the caller may read a secret of this name, or its metadata, if it has no facts.

@@ -65,6 +65,13 @@ class ReadSecret(ReferencePayload, frozen=True, kw_only=True):
     version: int = 0
 
 
+class ListReaders(ReferencePayload, frozen=True, kw_only=True):
+    """A page of those who may read a secret."""
+
+    cursor: str = ""
+    limit: int = 100
+
+
 class WriteSecret(Struct, frozen=True, kw_only=True):
     """Write a new version. `cas` is the version that must be current (0: none may exist)."""
 
@@ -104,23 +111,47 @@ class WriteRotationPolicy(Struct, frozen=True, kw_only=True):
 
 
 class BeginRotation(Struct, frozen=True, kw_only=True):
-    """Begin a rotation of one secret."""
+    """Begin a rotation of one secret.
+
+    `since` (Unix ns): one that began then or later is the answer, and no other begins; 0 for none.
+    `delay` (ns): the first step waits for so long.
+    """
 
     cause: RotationCause = RotationCause.REQUEST
+    since: int = 0
+    delay: int = 0
+
+
+class SelectRotations(Struct, frozen=True, kw_only=True):
+    """Secrets in a folder that have all of the tags, and whether a rotation of each can begin.
+
+    `since` as in `BeginRotation`.
+    """
+
+    tags: tuple[str, ...] = ()
+    since: int = 0
+    cursor: str = ""
+    limit: int = 100
 
 
 class ListRotations(Struct, frozen=True, kw_only=True):
-    """Rotations in a folder; with a `state` only those that are in it."""
+    """Rotations in a folder of secrets that have all of the tags.
+
+    With a `state` only those that are in it; `running`: only those that have a next step.
+    """
 
     state: str = ""
+    running: bool = False
+    tags: tuple[str, ...] = ()
     cursor: str = ""
     limit: int = 100
 
 
 class PlanRotations(Struct, frozen=True, kw_only=True):
-    """Secrets in a folder that are due before an instant (Unix ns)."""
+    """Secrets in a folder, with all of the tags, that are due before an instant (Unix ns)."""
 
     before: int
+    tags: tuple[str, ...] = ()
     cursor: str = ""
     limit: int = 100
 
@@ -308,6 +339,17 @@ class WritePolicy(Struct, frozen=True, kw_only=True):
 
     document: dict[str, object]
     create_only: bool = False
+
+
+class CheckCapabilities(Struct, frozen=True, kw_only=True):
+    """What may be done on paths of the Vault-compatible API, by a token or that of an accessor."""
+
+    paths: tuple[str, ...]
+    token: str = ""
+    accessor: str = ""
+
+    def __repr__(self) -> str:
+        return f"CheckCapabilities(paths={self.paths!r}, accessor={self.accessor!r})"
 
 
 class DryRunAccess(Struct, frozen=True, kw_only=True):

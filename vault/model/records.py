@@ -389,6 +389,40 @@ class LeaseClientRow(Struct, frozen=True, kw_only=True, gc=False):
     mac: bytes = b""
 
 
+class ConsumerRow(Struct, frozen=True, kw_only=True, gc=False):
+    """Who fetched a secret, key `(secret_id, consumer)`, and the highest version that it fetched.
+
+    `consumer` is `key:ID` for an API key, `user:ID` for all tokens of a user, else
+    `token:ACCESSOR`; empty for those who found no place (`MAX_CONSUMERS`). `identity` is
+    `Identity.first`. `fetched_at` is at most an hour older than the last fetch. `compromised_at`:
+    since when nobody waits for it any more, 0 for never.
+    """
+
+    secret_id: str
+    consumer: str
+    identity: str
+    name: str
+    path: str
+    version: int
+    fetched_at: int
+    compromised_at: int = 0
+    mac: bytes = b""
+
+
+class RecorderRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A process that records who fetches what, by its id: node, slash, number of the process.
+
+    All that it saw before `flushed_at` is stored. `is_open`: it may hold more. `lost_at`: when it
+    was last found that it had lost some, 0 for never.
+    """
+
+    id: str
+    flushed_at: int
+    is_open: bool
+    lost_at: int = 0
+    mac: bytes = b""
+
+
 class BlockRow(Struct, frozen=True, gc=False):
     """Where neighbouring records of an audit log are, and what their events say.
 

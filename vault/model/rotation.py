@@ -10,11 +10,15 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from protocols.instant import DAY, HOUR, SECOND
+from protocols.link.limits import MAX_NOTIFY_CHANNELS
+from protocols.link.vocabulary import RotationEvent
 
 LEAST_INTERVAL: Final = 60 * SECOND
 """Between two rotations of one secret: whoever held the lease before is over by then."""
 MOST_ATTEMPTS: Final = 100
 MOST_GRACE: Final = 366 * DAY
+MOST_ADOPTION_WINDOW: Final = 89 * DAY
+"""A day less than consumers are kept (`vault.handlers.consumer_recorder.KEPT`)."""
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +29,20 @@ class RetryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     cap: Annotated[int, Meta(ge=SECOND)] = HOUR
 
 
+ChannelName = Annotated[
+    str, Meta(min_length=1, max_length=64, pattern=r"\A[!-~](?:[ -~]*[!-~])?\Z")
+]
+
+
+class Notify(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told of the rotations: channels of the control plane, by their names."""
+
+    channels: Annotated[tuple[ChannelName, ...], Meta(min_length=1, max_length=MAX_NOTIFY_CHANNELS)]
+    events: Annotated[
+        tuple[RotationEvent, ...], Meta(min_length=1, max_length=len(RotationEvent))
+    ] = (RotationEvent.FAILED, RotationEvent.STUCK, RotationEvent.LAGGING)
+
+
 class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a secret is rotated, and how.
 
@@ -32,7 +50,8 @@ class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `window`; none of them: on request only.
     `rotator` and `config` are the kind and its settings; `connection` is the path of the secret
     that lets the rotator in at the target. `grace`: the old value works for so long behind the new
-    one at most, even if an application has not fetched the new one yet.
+    one at most, even if an application has not fetched the new one yet, and shorter once all have
+    that fetched the secret within `adoption_window` before the rotation began (0: never shorter).
     """
 
     rotator: str
@@ -43,7 +62,9 @@ class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cron: str = ""
     window: int = HOUR
     grace: Annotated[int, Meta(ge=0, le=MOST_GRACE)] = DAY
+    adoption_window: Annotated[int, Meta(ge=0, le=MOST_ADOPTION_WINDOW)] = 30 * DAY
     retry: RetryPolicy = RetryPolicy()
+    notify: Notify | None = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for settings that contradict each other."""
@@ -96,3 +117,31 @@ class RotationCause(StrEnum):
     SCHEDULE = "schedule"
     REQUEST = "request"
     COMPROMISE = "compromise"
+
+
+ADOPTION_INCOMPLETE: Final = "adoption_incomplete"
+"""Error code of a rotation whose grace period was over before all had fetched its value."""
+
+
+@unique
+class AdoptionState(StrEnum):
+    """Whether those who have an old value have the new one."""
+
+    WAITING = "waiting"
+    """Some have not, or it is not known yet."""
+    ADOPTED = "adopted"
+    """All have."""
+    UNKNOWN = "unknown"
+    """Nobody knows: the grace period decides."""
+
+
+class AdoptionStatus(Struct, frozen=True, kw_only=True):
+    """How far a new value has come. `laggards`: the names of those who have not fetched it.
+
+    `fetched`: how many have. `reason`: why it is not known, or not yet.
+    """
+
+    state: AdoptionState
+    laggards: list[str] = []
+    fetched: int = 0
+    reason: str = ""

@@ -167,6 +167,7 @@ class SealManager:
         self._in_flight = 0
         self.is_stopping = False
         """Whether load balancers are to send no further requests; those that come are served."""
+        self._ends_process = False
         self._lock = trio.Lock()  # one init, unseal or seal at a time
         self._keys_receiver, self._keys_sender = _key_channel()
         self._open_attempted = trio.Event()
@@ -379,11 +380,13 @@ class SealManager:
                 return False
             return True
 
-    def request_seal(self) -> None:
+    def request_seal(self, *, ends_process: bool = False) -> None:
         """Ask for sealing; it happens once the operations in flight are done.
 
-        Nothing new is served from here on, by no process, whatever the disk does.
+        Nothing new is served from here on, by no process, whatever the disk does. `ends_process`:
+        the keys' memory goes with the process, right after.
         """
+        self._ends_process = ends_process
         self._seal_wanted.set()
         if self._core is not None:
             self._core.shut()
@@ -461,7 +464,8 @@ class SealManager:
         except VaultError as error:
             log.error("the vault is sealed, and its database does not answer: %s", error)  # noqa: TRY400  # one line tells all
         self._core = None
-        garbage_collector.collect_all()  # before the seal is published: no keys left
+        if not self._ends_process:
+            garbage_collector.collect_all()  # before the seal is published: no keys left
         self._open_attempted = trio.Event()
         await self._notify_seal_change()
 

@@ -142,6 +142,15 @@ CREATE INDEX ix_dynamic_leases_username ON dynamic_leases(username);
 CREATE TABLE lease_clients(client VARCHAR(512)NOT NULL,leases BIGINT NOT NULL,
   issued BIGINT NOT NULL,renewed BIGINT NOT NULL,unrenewed BIGINT NOT NULL,
   issued_at BIGINT NOT NULL,mac BLOB NOT NULL,CONSTRAINT pk_lease_clients PRIMARY KEY(client));
+CREATE TABLE secret_consumers(secret_id VARCHAR(512)NOT NULL,consumer VARCHAR(512)NOT NULL,
+  identity VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,path VARCHAR(512)NOT NULL,
+  version BIGINT NOT NULL,fetched_at BIGINT NOT NULL,compromised_at BIGINT NOT NULL,
+  mac BLOB NOT NULL,CONSTRAINT pk_secret_consumers PRIMARY KEY(secret_id,consumer));
+CREATE INDEX ix_secret_consumers_identity ON secret_consumers(identity);
+CREATE INDEX ix_secret_consumers_fetched_at ON secret_consumers(fetched_at);
+CREATE TABLE consumer_recorders(id VARCHAR(512)NOT NULL,flushed_at BIGINT NOT NULL,
+  is_open BOOLEAN NOT NULL,lost_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_consumer_recorders PRIMARY KEY(id));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -164,6 +173,8 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "database_roles": 1,
     "dynamic_leases": 1,
     "lease_clients": 1,
+    "secret_consumers": 1,
+    "consumer_recorders": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 10
+SCHEMA_LEVEL: Final = 11
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -85,6 +85,14 @@ DYNAMIC_LEASES: Final = Table(
     indexes=("connection", "ended_at", "next_at", "parent", "state", "username"),
 )
 LEASE_CLIENTS: Final = Table("lease_clients", records.LeaseClientRow, ("client",))
+CONSUMERS: Final = Table(
+    "secret_consumers",
+    records.ConsumerRow,
+    ("secret_id", "consumer"),
+    indexes=("identity", "fetched_at"),
+    many=True,
+)
+RECORDERS: Final = Table("consumer_recorders", records.RecorderRow, ("id",))
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,
@@ -108,4 +116,6 @@ ALL: Final[tuple[Table[Any], ...]] = (
     DATABASE_ROLES,
     DYNAMIC_LEASES,
     LEASE_CLIENTS,
+    CONSUMERS,
+    RECORDERS,
 )

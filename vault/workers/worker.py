@@ -123,7 +123,7 @@ async def _work(program: Program, spawn: Spawn, fds: list[int]) -> None:
     async with trio.open_nursery() as nursery:
         parts = WorkerParts(
             settings, backend, metrics, peers, audit_lane, link, world, control_lane.post,
-            program.rotators, pipeline_factory(tracing),
+            program.rotators, spawn.number, pipeline_factory(tracing),
         )  # fmt: skip
         relay = Relay(relay_lane, traceparent_source(tracing))
         worker = Worker(parts, control_lane, service, nursery, tracing, number=spawn.number)
@@ -233,6 +233,7 @@ class Worker:
         self._number = number
         self._opening: _Opening | None = None
         self._store: Store | None = None
+        self._ends = False
         self.drained = trio.Event()
 
     async def obey(self) -> None:
@@ -261,6 +262,7 @@ class Worker:
 
     async def _drain(self, grace: float) -> None:
         await self.handle.drain(grace)
+        self._ends = True
         opening = self._opening
         if opening is not None and opening.is_open:  # else the end of the process is all it takes
             opening.close()
@@ -284,7 +286,8 @@ class Worker:
             refusal = await self._open_in_time(order, opening)
         self._store = None
         self._send_counts()
-        garbage_collector.collect_all()  # its parts know each other
+        if not self._ends:
+            garbage_collector.collect_all()  # its parts know each other
         number = opening.number
         self.control.post(Opened(number, refusal) if refusal else Sealed(number))
         opening.is_closed.set()

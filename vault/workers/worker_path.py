@@ -27,6 +27,7 @@ from vault.data_path import (
     cache_config,
     make_shared_limits,
     run_change_hub,
+    run_consumer_recorder,
     wire_data_path,
 )
 from vault.errors import TamperedError
@@ -64,6 +65,7 @@ class WorkerParts:
     world: World
     report_damage: Callable[[Damage], None]
     rotators: Rotators
+    number: int
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
 
@@ -120,6 +122,8 @@ async def open_worker_path(
                 peers=parts.peers,
                 rotators=parts.rotators,
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                node=order.node,
+                process=parts.number,
                 shared_limits=shared_limits,
                 vault=vault_digest(keyring),
                 random=random_bytes,
@@ -142,6 +146,7 @@ async def open_worker_path(
             watches.append(Job("heartbeat", WATCH_INTERVAL, heartbeat))
         async with (
             parts.audit.appending(appender),
+            run_consumer_recorder(path.consumer_recorder),
             run_periodic_jobs([*path.jobs(), *watches], world),
             run_cache_warmup(store, world, settings.warmup_workers),
             run_shared_limits(shared_limits),

@@ -39,6 +39,7 @@ BODIES: dict[str, Any] = {
     "dynamic_create_credentials": {"ttl": "1h"},
     "dynamic_renew_lease": {"increment": "1h"},
     "dynamic_revoke_leases": {"prefix": "database/creds/none"},
+    "rotations_run": {"prefix": "secret/held/", "tags": ["t"], "since": LATER},
     "batch_read": {"names": [HELD]},
     "batch_write": {"secrets": [{"name": "secret/new", "value": {"k": "v"}, **SAID}]},
     "changes_acknowledge": {"path": HELD, "version": 1},
@@ -71,7 +72,7 @@ NAMES = {
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
          "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore", "dynamic_revoke_leases")  # fmt: skip
+         "backups_restore", "rotations_run", "dynamic_revoke_leases")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
@@ -213,7 +214,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "changes_acknowledge": "changes/ack", "dynamic_revoke_leases": "leases-revoke",
         "dynamic_create_credentials": "credentials/database/none",
         "dynamic_renew_lease": "lease-renew/database/creds/none/1",
-        "backups_restore": "backups/none/restore",
+        "backups_restore": "backups/none/restore", "rotations_run": "rotations/run",
     }  # fmt: skip
     return at[id_], ""
 

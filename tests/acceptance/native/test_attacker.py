@@ -50,6 +50,7 @@ ANYBODY = {
     "dynamic_list_leases",
     "rotations_list",
     "rotations_plan",
+    "rotations_run",
 }  # fmt: skip
 """What one may without a policy: it is about oneself, or shows what one may see."""
 
@@ -68,6 +69,7 @@ class Prey:
         node = put(agent, "GET", "system/nodes")["nodes"][0]["id"]
         self.ids = {"users": user, "keys": key, "nodes": node, "backups": "none"}
         self.names = {"policies": "p0", "roles": "r0"}
+        self.things["identity"] = "held"
         put(agent, "PUT", "policies/p0", {"rules": []})
         put(agent, "PUT", "roles/r0", {"policies": ["default"]})
         opened = agent.call("POST", "/api/v1/sessions")

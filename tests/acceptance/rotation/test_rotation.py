@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.acceptance.agent import Agent, dev_agent, running
+from tests.acceptance.agent import Agent, Answer, dev_agent, running
 from tests.acceptance.command import freehold
 from tests.acceptance.workers.waiting import await_true
 from tests.contract.rotation.targets import CANARY, PostgresqlTarget
@@ -164,6 +164,103 @@ def test_an_agent_that_is_killed_goes_on_where_it_was(
         await_true(lambda: latest(agent)["state"] == "retired")
         assert latest(agent)["number"] == 1
         assert target.accepts(value(agent))
+
+
+def client(agent: Agent, name: str, *paths: str) -> str:
+    """An application with an API key that may read these secrets, and has read each once."""
+    rule = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
+    made = agent.call("PUT", f"/api/v1/policies/{name}", {"rules": [rule]})
+    assert made.status == 200, made.body
+    made = agent.call("POST", "/api/v1/users", {"username": name, "policies": [name]})
+    assert made.status == 201, made.body
+    key: str = agent.call("POST", "/api/v1/keys", {"user": name, "name": "app"}).json["key"]
+    for path in paths:
+        assert fetch(agent, key, path).status == 200
+    return key
+
+
+def fetch(agent: Agent, key: str, path: str = f"secret/{PATH}") -> Answer:
+    """A read with this API key."""
+    return agent.call("GET", f"/api/v1/secrets/{path}", token=key)
+
+
+def test_a_slow_client_is_waited_for_and_named(agent: Agent, target: PostgresqlTarget) -> None:
+    """Until the grace period is over; then it is on record who lagged.
+
+    What was fetched is stored with the agent's stop, as it is every ten seconds.
+    """
+    with running(agent):
+        prepare(agent, target)
+        keys = [client(agent, name, f"secret/{PATH}") for name in ("quick", "slow")]
+        before = fetch(agent, keys[0]).json["value"]
+    with running(agent):
+        assert agent.call("POST", f"/api/v1/rotate/secret/{PATH}").status == 202
+        await_true(lambda: latest(agent)["state"] == "retired")
+        assert latest(agent)["error_code"] == "adoption_incomplete"
+        assert latest(agent)["error"].endswith("was not fetched by quick, slow")
+        assert not target.accepts(before)
+        changed = agent.call("PUT", f"/api/v1/rotation/secret/{PATH}", policy(target, grace="1h"))
+        assert changed.status == 204
+        before = fetch(agent, keys[0]).json["value"]
+        assert agent.call("POST", f"/api/v1/rotate/secret/{PATH}").status == 202
+        await_true(lambda: latest(agent)["state"] == "current")
+        assert fetch(agent, keys[0]).json["value"] != before
+        adoption = latest(agent)["adoption"]
+        assert (adoption["state"], adoption["reason"]) == ("waiting", "")
+        assert adoption["laggards"] == ["quick", "slow"]
+    with running(agent):
+        adoption = latest(agent)["adoption"]
+        assert (adoption["laggards"], adoption["fetched"]) == (["slow"], 1)
+        assert target.accepts(before)
+        where = {"FREEHOLD_ADDR": agent.address, "FREEHOLD_TOKEN": agent.token}
+        shown = freehold("rotation", "status", environment=where).stdout
+        assert "slow" in shown
+        assert "quick" not in shown.replace("fetched by quick, slow", "")
+
+
+def test_a_compromised_identity(agent: Agent, target: PostgresqlTarget, folder: Path) -> None:
+    """The plan, its beginning, what is left to do by hand, and the end; run again it goes on."""
+    paths = (f"secret/{PATH}", "secret/admin", "secret/hand")
+
+    with running(agent):
+        prepare(agent, target)
+        made = agent.call("POST", "/api/v1/secrets", {"name": "secret/hand", "value": "old"})
+        assert made.status == 201
+        key = client(agent, "ann", *paths)
+    with running(agent):
+        where = {"FREEHOLD_ADDR": agent.address, "FREEHOLD_TOKEN": agent.token, "HOME": str(folder)}
+
+        def cli(*arguments: str) -> tuple[int, Any, str]:
+            done = freehold(*arguments, "-o", "json", environment=where)
+            return done.returncode, json.loads(done.stdout or "null"), done.stderr
+
+        code, consumers, _ = cli("secret", "consumers", f"secret/{PATH}")
+        assert code == 0
+        assert [(one["kind"], one["name"]) for one in consumers["consumers"]] == [("key", "ann")]
+        assert cli("secret", "consumers", "secret/admin")[1]["dependents"] == [
+            {"kind": "rotation", "path": f"secret/{PATH}"}
+        ]
+        readers = {one["name"]: one["rule"] for one in cli("secret", "readers", paths[0])[1]}
+        assert readers == {"ann": "ann/rules[0]", "root": "root"}
+        code, plan, told = cli("identity", "compromise", "ann")
+        assert code == 0
+        assert "nothing was done" in told
+        assert [one["path"] for one in plan] == ["secret/admin", f"secret/{PATH}", "secret/hand"]
+        assert fetch(agent, key).status == 200
+        code, plan, told = cli("identity", "compromise", "ann", "--yes")
+        assert code == 1
+        assert "secret/hand has no rotator" in told
+        assert "secret/admin has no rotator" in told
+        assert fetch(agent, key).status == 401
+        assert latest(agent)["cause"] == "compromise"
+        await_true(lambda: latest(agent)["state"] == "retired")
+        for path in ("secret/admin", "secret/hand"):
+            held = agent.call("GET", f"/api/v1/secrets/{path}").json["value"]
+            assert agent.call("PUT", f"/api/v1/secrets/{path}", {"value": held}).status == 200
+        code, plan, _ = cli("identity", "compromise", "ann", "--yes")
+        assert (code, {one["state"] for one in plan}) == (0, {"done"})
+        assert latest(agent)["number"] == 1, "it is not begun twice"
+        assert cli("identity", "compromise", "nobody", "--yes")[0] == 3
 
 
 def test_the_commands(agent: Agent, target: PostgresqlTarget, folder: Path) -> None:

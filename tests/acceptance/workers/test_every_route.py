@@ -27,6 +27,9 @@ JSON_TYPE: Final = {"Content-Type": "application/json"}
 MERGE: Final = {"Content-Type": "application/merge-patch+json"}
 
 
+HCL: Final = 'path "two/data/*" { capabilities = ["read"] }'
+
+
 class Route(NamedTuple):
     """`below` is the prefix of its dialect, or its mount."""
 
@@ -52,6 +55,11 @@ NOWHERE: Final = {
 
 BODIES: Final[dict[str, Any]] = {
     "POST /v1/sys/mounts/{path}": {"type": "kv", "options": {"version": "2"}},
+    "POST /v1/sys/policy/{name}": {"policy": HCL},
+    "POST /v1/sys/policies/acl/{name}": {"policy": HCL},
+    "POST /v1/sys/capabilities": {"token": "{token}", "paths": ["two/data/x"]},
+    "POST /v1/sys/capabilities-self": {"paths": ["two/data/x"]},
+    "POST /v1/sys/capabilities-accessor": {"accessor": "{accessor}", "path": "two/data/x"},
     "POST /v1/auth/token/create": {"policies": ["default"], "ttl": "1h"},
     "POST /v1/auth/token/create-orphan": {"policies": ["default"], "ttl": "1h"},
     "POST /v1/auth/token/lookup": {"token": "{token}"},
@@ -101,6 +109,7 @@ BODIES: Final[dict[str, Any]] = {
     "PUT /api/v1/database-connections/{path}": {"kind": "redis", "secret": "two/{secret}"},
     "PUT /api/v1/database-roles/{path}": {"connection": "main", "config": {}},
     "POST /api/v1/leases-revoke": {"prefix": "database/creds/"},
+    "POST /api/v1/rotations/run": {"tags": ["x"]},
     "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
@@ -228,13 +237,13 @@ class Sweep:
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
-        if "policies/{name}" in key:
+        if "policies/{name}" in key or "/v1/sys/polic" in key:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
             self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
-        if "users/{id}" in key or "username" in key or "keys/{id}" in key:
+        if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
             user = self.made("POST", "/api/v1/users", {"username": name})
-            things |= {"username": name, "id": user["id"]}
+            things |= {"username": name, "identity": name, "id": user["id"]}
         if "keys/{id}" in key:
             things["id"] = self.made("POST", "/api/v1/keys", {"user": name, "name": "k"})["id"]
         if "accessor" in key or "token" in key:

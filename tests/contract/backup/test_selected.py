@@ -25,10 +25,20 @@ from vault.crypto.envelope import seal_value
 from vault.crypto.keyring import Keyring
 from vault.crypto.sealed_value import ValuePlace
 from vault.errors import ConflictError, NotFoundError, TamperedError, ValidationError
-from vault.model.records import DynamicLeaseRow, VersionRow
+from vault.model.records import ConsumerRow, DynamicLeaseRow, RotationRow, VersionRow
 from vault.store.interface import WriteSet
 from vault.store.sql import SqlBackend
-from vault.store.tables import ACCESS, API_KEYS, DYNAMIC_LEASES, SECRETS, TOKENS, USERS, VERSIONS
+from vault.store.tables import (
+    ACCESS,
+    API_KEYS,
+    CONSUMERS,
+    DYNAMIC_LEASES,
+    ROTATIONS,
+    SECRETS,
+    TOKENS,
+    USERS,
+    VERSIONS,
+)
 
 KINDS = ("sqlite", *SERVERS)
 
@@ -86,6 +96,24 @@ def fill(vault: Vault) -> None:
         vault.commit(
             put(SECRETS, head), put(VERSIONS, *(sealed(vault.keyring, name, n) for n in (1, 2)))
         )
+    for name in ("app", "app/a", "app/b", "apple"):
+        vault.commit(put(ROTATIONS, rotation(name)), put(CONSUMERS, consumer(name)))
+
+
+def rotation(name: str) -> RotationRow:
+    """One of a secret that is over."""
+    return RotationRow(
+        secret_id=f"id-{name}", number=1, path=name, state="undone", policy={}, cause="request",
+        previous=1, next_at=0, began_at=1,
+    )  # fmt: skip
+
+
+def consumer(name: str) -> ConsumerRow:
+    """Ann, who has fetched a secret."""
+    return ConsumerRow(
+        secret_id=f"id-{name}", consumer="key:key", identity="ann", name="ann", path=name,
+        version=1, fetched_at=1,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -190,7 +218,8 @@ def test_only_some(in_file: Vault, folder: Path, tmp_path: Path, kind: str) -> N
         require_whole(backend, in_file.keyring)
         rows = contents(backend)
     assert [row.name for row in rows[SECRETS.name]] == ["app/a", "app/b", "apple"]
-    assert {row.secret_id for row in rows[VERSIONS.name]} == {"id-app/a", "id-app/b", "id-apple"}
+    for table in (VERSIONS, ROTATIONS, CONSUMERS):
+        assert {row.secret_id for row in rows[table.name]} == {"id-app/a", "id-app/b", "id-apple"}
     wanted = contents(in_file.backend)
     for table in (USERS, API_KEYS, TOKENS):
         assert rows[table.name] == wanted[table.name]
@@ -228,7 +257,8 @@ def test_without_secrets(vault: Vault, folder: Path, tmp_path: Path) -> None:
     with restored(url) as backend:
         require_whole(backend, vault.keyring)
         rows = contents(backend)
-    assert rows[SECRETS.name] == rows[VERSIONS.name] == rows[ACCESS.name] == []
+    for table in (SECRETS, VERSIONS, ACCESS, ROTATIONS, CONSUMERS):
+        assert rows[table.name] == []
     assert [row.id for row in rows[USERS.name]] == ["ann", "eve"]
 
 

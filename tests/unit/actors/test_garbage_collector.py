@@ -73,7 +73,7 @@ def test_what_is_kept_is_looked_at_no_more(*, settles: bool) -> None:
 @pytest.mark.parametrize("settles", [True, False])
 def test_a_sweep_leaves_nothing_of_what_was_taken_down(*, settles: bool) -> None:
     """Nor of what it was told to leave alone; what else it was told that of stays so."""
-    freeze = "gc.freeze()" if settles else ""
+    freeze = "garbage_collector.freeze_at_startup()" if settles else ""
     program = _SWEPT.format(freeze=freeze, settles=settles)
     subprocess.run([sys.executable, "-c", program], check=True)
 

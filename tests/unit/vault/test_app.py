@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from actors import SystemWorld
 from protocols import msgspec_init
 from vault import app
 from vault.app import http_limits
@@ -136,3 +137,24 @@ def test_a_server_elsewhere_is_asked_for_tls_first() -> None:
         server.join()
     assert heard == [bytes.fromhex("0000000804d2162f"), b""]
     assert "storage.tls" in said
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_database_that_closes_slowly_keeps_no_keys(
+    monkeypatch: pytest.MonkeyPatch, *, hangs: bool
+) -> None:
+    """What was the open vault is collected meanwhile; an end in time leaves it to the kernel."""
+    collected = threading.Event()
+    waited: list[bool] = []
+    collector = SimpleNamespace(collect_all=collected.set)
+    monkeypatch.setattr(app, "garbage_collector", collector)
+    monkeypatch.setattr(app, "SLOW_END", 0.01 if hangs else 3600.0)
+
+    def close() -> None:
+        if hangs:
+            waited.append(collected.wait(10))
+
+    backend: Any = SimpleNamespace(open=lambda: None, close=close)
+    async with app._open_backend(backend, None, SystemWorld()):
+        assert not collected.is_set()
+    assert (waited, collected.is_set()) == ([True] * hangs, hangs)

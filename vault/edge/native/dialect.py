@@ -8,6 +8,7 @@ from vault.edge.native.audit import audit
 from vault.edge.native.backups import backups
 from vault.edge.native.batch import batch
 from vault.edge.native.changes import changes
+from vault.edge.native.consumers import consumers
 from vault.edge.native.dynamic import dynamic
 from vault.edge.native.endpoint import build_router
 from vault.edge.native.keys import keys
@@ -35,6 +36,7 @@ _DOCUMENTED: Final = (
     secrets,
     rotations,
     dynamic,
+    consumers,
     batch,
     changes,
     policies,

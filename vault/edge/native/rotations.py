@@ -1,16 +1,24 @@
 """`/api/v1/rotations`, `rotation`, `rotate`: credentials that are changed at their targets."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from protocols.instant import go_duration, parse_duration, parse_rfc3339, rfc3339_or_none
+from protocols.instant import (
+    DAY,
+    go_duration,
+    parse_duration,
+    parse_rfc3339,
+    rfc3339,
+    rfc3339_or_none,
+)
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
-from vault.errors import ValidationError
+from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.model.operation import OperationType
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
@@ -20,14 +28,29 @@ from vault.model.payloads import (
     Nothing,
     PauseRotations,
     PlanRotations,
+    SelectRotations,
     WriteRotationPolicy,
 )
 from vault.model.records import RotationRow
-from vault.model.rotation import RetryPolicy, RotationPolicy, RotationState
+from vault.model.results import SelectedSecret
+from vault.model.rotation import (
+    AdoptionState,
+    AdoptionStatus,
+    Notify,
+    RetryPolicy,
+    RotationCause,
+    RotationPolicy,
+    RotationState,
+)
 
 rotations = Endpoints("rotations", "Credentials that are changed at their targets.")
 
 Duration = str | Annotated[int, Meta(ge=0)]  # `30d`, or seconds
+
+
+MAX_BEGUN: Final = 100  # secrets that one request looks at
+MAX_SPREAD: Final = 7 * DAY
+MAX_TAGS: Final = 64  # that a secret may have
 
 
 class RetryBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +65,9 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how: `interval` or `cron` (UTC, beginning within `window`), or on request only.
 
     `config` is the rotator's own; `connection` the path of the secret that lets it in at the
-    target. `grace`: so long the old value works at most once the new one is current.
+    target. `grace`: so long the old value works at most once the new one is current, and shorter
+    once all have fetched that one who fetched the secret within `adoption_window` before.
+    `notify`: who is told.
     """
 
     rotator: str
@@ -53,7 +78,9 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cron: str = ""
     window: Duration = "1h"
     grace: Duration = "24h"
+    adoption_window: Duration = "720h"
     retry: RetryBody = RetryBody()
+    notify: Notify | None = None
 
     def parse(self) -> RotationPolicy:
         """Raises `ValidationError`."""
@@ -72,11 +99,14 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 cron=self.cron,
                 window=parse_duration(self.window, "window"),
                 grace=parse_duration(self.grace, "grace"),
+                adoption_window=parse_duration(self.adoption_window, "adoption_window"),
                 retry=retry,
+                notify=self.notify,
             )
             return msgspec.convert(msgspec.to_builtins(policy), RotationPolicy)
         except (msgspec.ValidationError, ValueError) as error:
-            raise ValidationError("rotation_policy_invalid", str(error), field="policy") from None
+            field = _faulty_field(str(error))
+            raise ValidationError("rotation_policy_invalid", str(error), field=field) from None
 
     @classmethod
     def of(cls, policy: RotationPolicy) -> "PolicyBody":
@@ -91,11 +121,37 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             cron=policy.cron,
             window=go_duration(policy.window),
             grace=go_duration(policy.grace),
+            adoption_window=go_duration(policy.adoption_window),
             retry=RetryBody(
                 attempts=retry.attempts,
                 base=go_duration(retry.base),
                 cap=go_duration(retry.cap),
             ),
+            notify=policy.notify,
+        )
+
+
+class AdoptionBody(Struct, frozen=True, kw_only=True):
+    """How far a new value has come. `laggards`: who has not fetched it; `fetched`: how many have.
+
+    `reason`: why it is not known, or not yet.
+    """
+
+    state: AdoptionState
+    laggards: list[str]
+    fetched: int
+    reason: str
+
+    @classmethod
+    def of(cls, status: AdoptionStatus | None) -> "AdoptionBody | None":
+        """From what is known."""
+        if status is None:
+            return None
+        return cls(
+            state=status.state,
+            laggards=status.laggards,
+            fetched=status.fetched,
+            reason=status.reason,
         )
 
 
@@ -117,9 +173,10 @@ class RotationBody(Struct, frozen=True, kw_only=True):
     ended_at: str | None
     error_code: str
     error: str
+    adoption: AdoptionBody | None = None
 
     @classmethod
-    def of(cls, row: RotationRow) -> "RotationBody":
+    def of(cls, row: RotationRow, adoption: AdoptionStatus | None = None) -> "RotationBody":
         """From the row."""
         return cls(
             path=row.path,
@@ -137,6 +194,7 @@ class RotationBody(Struct, frozen=True, kw_only=True):
             ended_at=rfc3339_or_none(row.ended_at),
             error_code=row.error_code,
             error=row.error,
+            adoption=AdoptionBody.of(adoption),
         )
 
 
@@ -193,22 +251,80 @@ class PauseBody(Struct, frozen=True, forbid_unknown_fields=True):
     paused: bool
 
 
+class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why: on request, or because somebody has the value who should not."""
+
+    cause: Literal["request", "compromise"] = "request"
+
+
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which: below a path, in a state."""
+    """Which: below a path, with all tags (`a,b`), in a state, or those that have a next step."""
 
     prefix: str = ""
+    tags: str = ""
     state: RotationState | None = None
+    running: bool = False
     cursor: str = ""
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE)] = 100
 
 
 class PlanQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which: below a path, due before a time (RFC 3339)."""
+    """Which: below a path, with all tags (`a,b`), due before a time (RFC 3339)."""
 
     before: str
     prefix: str = ""
+    tags: str = ""
     cursor: str = ""
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE)] = 100
+
+
+class RunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which secrets to rotate now: those in a folder, with all of the tags, or both.
+
+    `since`: a secret is left as it is if a rotation of it began then or later, so a request may be
+    repeated. `spread`: each begins at a time of its own within it.
+    """
+
+    prefix: str = ""
+    tags: Annotated[list[str], Meta(max_length=MAX_TAGS)] = []
+    dry_run: bool = False
+    since: str = ""
+    spread: Duration = 0
+    cursor: str = ""
+    limit: Annotated[int, Meta(ge=1, le=MAX_BEGUN)] = MAX_BEGUN
+
+
+class RunItemBody(Struct, frozen=True, kw_only=True):
+    """What came of one secret: `begun`, `refused`, or of a dry run `ready`.
+
+    `code` and `message` say why it was refused. `number` and `state` are of the rotation, 0 and
+    empty where none has begun.
+    """
+
+    path: str
+    outcome: Literal["ready", "begun", "refused"]
+    number: int = 0
+    state: str = ""
+    code: str = ""
+    message: str = ""
+
+    @classmethod
+    def begun(cls, row: RotationRow) -> "RunItemBody":
+        """Now, or `since`."""
+        return cls(path=row.path, outcome="begun", number=row.number, state=row.state)
+
+
+class RunResultBody(Struct, frozen=True, kw_only=True):
+    """What came of each secret of this page; an empty `cursor` marks the last one.
+
+    `hidden`: secrets that you may list, but whose tags you may not read; none of them was rotated.
+    `since` goes into the request for the next page, or into one that repeats this one.
+    """
+
+    secrets: list[RunItemBody]
+    hidden: int
+    since: str
+    cursor: str
 
 
 @rotations.add(
@@ -217,19 +333,25 @@ class PlanQuery(Struct, frozen=True, forbid_unknown_fields=True):
 async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> RotationList:
     payload = ListRotations(
         state="" if query.state is None else query.state.value,
+        running=query.running,
+        tags=_tags(query.tags),
         cursor=query.cursor,
         limit=query.limit,
     )
     page = await dialect.run_operation(
         request, operations.LIST_ROTATIONS, ResourcePath.parse_folder(query.prefix), payload
     )
-    return RotationList([RotationBody.of(row) for row in page.rotations], page.cursor)
+    bodies = map(RotationBody.of, page.rotations, page.adoptions)
+    return RotationList(list(bodies), page.cursor)
 
 
 @rotations.add("GET", "rotations/plan", "List what is due", query=PlanQuery, returns=PlanBody)
 async def plan(dialect: Dialect, request: Request, *, query: PlanQuery) -> PlanBody:
     payload = PlanRotations(
-        before=parse_rfc3339(query.before, "before"), cursor=query.cursor, limit=query.limit
+        before=parse_rfc3339(query.before, "before"),
+        tags=_tags(query.tags),
+        cursor=query.cursor,
+        limit=query.limit,
     )
     page = await dialect.run_operation(
         request, operations.PLAN_ROTATIONS, ResourcePath.parse_folder(query.prefix), payload
@@ -237,6 +359,66 @@ async def plan(dialect: Dialect, request: Request, *, query: PlanQuery) -> PlanB
     return PlanBody(
         [DueBody(name, rfc3339_or_none(due)) for name, due in page.secrets], page.cursor
     )
+
+
+@rotations.add(
+    "POST",
+    "rotations/run",
+    "Rotate many secrets now, each authorized and recorded by itself",
+    body=RunBody,
+    returns=RunResultBody,
+)
+async def run(dialect: Dialect, request: Request, *, body: RunBody) -> RunResultBody:
+    spread = parse_duration(body.spread, "spread")
+    if not 0 <= spread <= MAX_SPREAD:
+        raise ValidationError("duration_invalid", "spread is from 0 to 7d", field="spread")
+    now = dialect.world.now()
+    since = parse_rfc3339(body.since, "since") if body.since else now
+    payload = SelectRotations(
+        tags=tuple(body.tags), since=since, cursor=body.cursor, limit=body.limit
+    )
+    found = await dialect.run_operation(
+        request, operations.SELECT_ROTATIONS, ResourcePath.parse_folder(body.prefix), payload
+    )
+    items = list[RunItemBody]()
+    for number, secret in enumerate(found.secrets):
+        delay = int(spread * dialect.world.jitter())
+        begin = None if body.dry_run else BeginRotation(since=since, delay=delay)
+        items.append(await _begin_selected(dialect, request, secret, begin, f".{number}"))
+    return RunResultBody(
+        secrets=items, hidden=found.hidden, since=rfc3339(since), cursor=found.cursor
+    )
+
+
+async def _begin_selected(
+    dialect: Dialect,
+    request: Request,
+    secret: SelectedSecret,
+    begin: BeginRotation | None,
+    part: str,
+) -> RunItemBody:
+    """Begin a rotation of it, unless it cannot be or `begin` is None.
+
+    Raises what is about the caller or the agent: the request may be repeated.
+    """
+    if secret.rotation is not None:
+        return RunItemBody.begun(secret.rotation)
+    if secret.code:
+        return RunItemBody(
+            path=secret.path, outcome="refused", code=secret.code, message=secret.message
+        )
+    if begin is None:
+        return RunItemBody(path=secret.path, outcome="ready")
+    path = ResourcePath.parse_secret(secret.path)
+    try:
+        row = await dialect.run_operation(
+            request, operations.BEGIN_ROTATION, path, begin, part=part
+        )
+    except (AuthorizationError, ConflictError, NotFoundError) as error:  # it has changed since
+        return RunItemBody(
+            path=secret.path, outcome="refused", code=error.code, message=error.message
+        )
+    return RunItemBody.begun(_requested(row))
 
 
 @rotations.add("GET", "rotations/overview", "Read the policies of folders", returns=OverviewBody)
@@ -280,7 +462,10 @@ async def read(dialect: Dialect, request: Request, name: str) -> SecretRotationB
         source=found.source,
         policy=None if found.policy is None else PolicyBody.of(found.policy),
         due_at=rfc3339_or_none(found.due),
-        rotations=[RotationBody.of(row) for row in found.rotations],
+        rotations=[
+            RotationBody.of(row, None if number else found.adoption)
+            for number, row in enumerate(found.rotations)
+        ],
     )
 
 
@@ -305,15 +490,22 @@ async def delete_policy(dialect: Dialect, request: Request, name: str) -> None:
 
 
 @rotations.add(
-    "POST", "rotate/{path}", "Rotate a secret now", returns=RotationBody, status=202, errors=(409,)
+    "POST",
+    "rotate/{path}",
+    "Rotate a secret now",
+    body=RotateBody,
+    returns=RotationBody,
+    status=202,
+    errors=(409,),
 )
-async def rotate(dialect: Dialect, request: Request, name: str) -> RotationBody:
+async def rotate(
+    dialect: Dialect, request: Request, name: str, *, body: RotateBody
+) -> RotationBody:
+    payload = BeginRotation(cause=RotationCause(body.cause))
     row = await dialect.run_operation(
-        request, operations.BEGIN_ROTATION, ResourcePath.parse_secret(name), BeginRotation()
+        request, operations.BEGIN_ROTATION, ResourcePath.parse_secret(name), payload
     )
-    if row is None:
-        raise AssertionError("only the schedule may find that it is too early")
-    return RotationBody.of(row)
+    return RotationBody.of(_requested(row))
 
 
 @rotations.add(
@@ -343,6 +535,23 @@ async def _change(
 ) -> RotationBody:
     path = ResourcePath.parse_secret(name)
     return RotationBody.of(await dialect.run_operation(request, operation, path, Nothing()))
+
+
+def _faulty_field(message: str) -> str:
+    """What an error of `RotationPolicy` is about: the place that it names, or its first word."""
+    place = re.search(r"at `\$\.([a-z_.]+)", message)
+    found = message.partition(" ")[0] if place is None else place[1]
+    return found if found.partition(".")[0] in RotationPolicy.__struct_fields__ else "policy"
+
+
+def _requested(row: RotationRow | None) -> RotationRow:
+    if row is None:
+        raise AssertionError("only the schedule may find that it is too early")
+    return row
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(tag for tag in text.split(",") if tag)
 
 
 def _place(name: str) -> ResourcePath:

@@ -94,6 +94,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.WORKERS,
         MessageType.VAULT,
         MessageType.BACKUPS,
+        MessageType.ROTATIONS,
     }
 
 
@@ -151,15 +152,18 @@ def test_every_operation_of_the_agent_has_its_word():
         *("backup.restore", "backup.runs.secrets"),
         *("secret.changes", "secret.acknowledge", "rotation.policy.write", "rotation.overview"),
         *(f"rotation.{name}" for name in ("list", "plan", "read", "begin", "step", "pause")),
-        *("rotation.resume", "rotation.undo"),
         *(
             f"database.{what}.{verb}"
-            for what in ("connection", "role")
+            for what in ("connection", "role", "static_role")
             for verb in ("write", "read", "list", "delete")
         ),
+        *("database.connection.rotate", "database.connection.check", "database.static_role.rotate"),
         *("database.orphans.list", "database.orphans.drop", "database.sweep"),
         *(f"lease.{name}" for name in ("read", "list", "keys", "renew", "revoke", "step")),
-        *("lease.revoke_prefix", "credentials.create"),
+        *("lease.revoke_prefix", "lease.tidy", "credentials.create"),
+        *("policy.capabilities", "policy.own_capabilities"),
+        *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
+        *("rotation.resume", "rotation.undo", "rotation.select"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),
         *(f"sys.rekey.{step}" for step in ("read", "begin", "offer", "commit", "cancel")),

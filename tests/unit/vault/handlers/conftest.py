@@ -23,6 +23,7 @@ from vault.barrier import Barrier, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.handler import Call, Handlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.metadata import MetadataHandlers
@@ -30,7 +31,7 @@ from vault.handlers.policies import PolicyHandlers
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import SecretHandlers
-from vault.handlers.stores import AccessStore, KeyStore, SecretStore
+from vault.handlers.stores import AccessStore, ConsumerStore, KeyStore, SecretStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
@@ -80,8 +81,11 @@ class House:
     world: StillWorld
     mounts: MountTable
     access: AccessCounters
+    recorder: ConsumerRecorder
     sessions: StreamRegistry
     tokens: Tokens
+    users: Users
+    keys: ApiKeys
     book: PolicyStore
     handlers: Handlers
     sealings: list[str]
@@ -214,13 +218,15 @@ async def house() -> AsyncIterator[House]:
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)
         access = AccessCounters(AccessStore(barrier), world)
+        recorder = ConsumerRecorder(ConsumerStore(barrier), world, "node", 0)
+        await recorder.open()
         sealings: list[str] = []
 
         async def order_seal() -> None:
             sealings.append("ordered")
 
         handlers = {
-            **SecretHandlers(secrets, mounts, access, world).handlers(),
+            **SecretHandlers(secrets, mounts, access, recorder, world).handlers(),
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, mounts, access, world).handlers(),
             **ListingHandlers(secrets, authorizer, world).handlers(),
@@ -235,5 +241,17 @@ async def house() -> AsyncIterator[House]:
             ).handlers(),
         }  # fmt: skip
         yield House(
-            store, barrier, world, mounts, access, sessions, tokens, book, handlers, sealings
+            store,
+            barrier,
+            world,
+            mounts,
+            access,
+            recorder,
+            sessions,
+            tokens,
+            users,
+            keys,
+            book,
+            handlers,
+            sealings,
         )

@@ -383,6 +383,27 @@ async def test_no_renewed_lease_is_dropped(bench: Bench) -> None:
         assert one.value["username"] in bench.server.users
 
 
+async def test_a_renewal_within_the_step_that_ends_a_lease_wins(bench: Bench) -> None:
+    """The step has seen that its time is over; its transaction sees that it was renewed."""
+    lease = (await bench.create()).lease
+    store, read = bench.handlers.store, bench.handlers.store.get_lease
+
+    async def read_and_be_overtaken(lease_id: str) -> DynamicLeaseRow | None:
+        row = await read(lease_id)
+        store.get_lease = read  # type: ignore[method-assign]
+        bench.house.world.time = NOW + HOUR - 1
+        await bench.renew(lease_id)
+        bench.house.world.time = NOW + HOUR
+        return row
+
+    bench.house.world.time = NOW + HOUR
+    store.get_lease = read_and_be_overtaken  # type: ignore[method-assign]
+    with pytest.raises(ConflictError, match="lease_moved"):
+        await bench.do("lease.step", lease.id, StepLease(lease=lease.id, timeout=5))
+    assert (await bench.row(lease.id)).state == "active"
+    assert lease.username in bench.server.users
+
+
 async def test_a_lease_is_its_owners_alone(bench: Bench) -> None:
     """Others are not even told that it is there; a policy may allow them."""
     lease = (await bench.create()).lease

@@ -10,15 +10,19 @@ import msgspec
 import pytest
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from protocols.instant import DAY, HOUR, SECOND
 from tests.unit.vault.handlers.conftest import NOW, House
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers.adoption import MARGIN, StoredAdoption
+from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.rotation_steps import SETTLE, RotationSteps
-from vault.handlers.rotations import RotationHandlers
-from vault.handlers.stores import KeyStore, RotationStore
+from vault.handlers.rotations import RotationHandlers, rotation_reference
+from vault.handlers.stores import ConsumerStore, KeyStore, RotationStore, RotationTx
+from vault.model.identity import Identity, Method
 from vault.model.payloads import (
     BeginRotation,
     ReadSecret,
@@ -28,7 +32,13 @@ from vault.model.payloads import (
 )
 from vault.model.records import RotationRow
 from vault.model.results import SecretRotation
-from vault.model.rotation import RetryPolicy, RotationCause, RotationPolicy
+from vault.model.rotation import (
+    AdoptionState,
+    AdoptionStatus,
+    RetryPolicy,
+    RotationCause,
+    RotationPolicy,
+)
 from vault.rotation.rotator import (
     RotationContext,
     RotationError,
@@ -144,14 +154,27 @@ class IssuingFake(FakeRotator):
 
 @dataclass
 class Applications:
-    """Who has not fetched the new value yet."""
+    """Who has not fetched the new value yet; None: nobody knows. Or as it is `recorded`."""
 
     lagging: list[str] | None = None
+    recorded: StoredAdoption | None = None
 
-    async def laggards(self, _secret: str, _version: int, _since: int) -> list[str] | None:
+    async def status(self, row: RotationRow, window: int) -> AdoptionStatus:
         """As told."""
+        if self.recorded is not None:
+            return await self.recorded.status(row, window)
         await trio.lowlevel.checkpoint()
-        return self.lagging
+        if self.lagging is None:
+            return AdoptionStatus(state=AdoptionState.UNKNOWN)
+        state = AdoptionState.WAITING if self.lagging else AdoptionState.ADOPTED
+        return AdoptionStatus(state=state, laggards=self.lagging)
+
+    def status_in(self, tx: RotationTx, row: RotationRow, window: int) -> AdoptionStatus:
+        """As told."""
+        if self.recorded is not None:
+            return self.recorded.status_in(tx, row, window)
+        state = AdoptionState.WAITING if self.lagging else AdoptionState.ADOPTED
+        return AdoptionStatus(state=state, laggards=self.lagging or [])
 
 
 @dataclass
@@ -228,7 +251,7 @@ async def bench(house: House) -> Bench:
         )
     )
     store = RotationStore(house.barrier)
-    handlers = RotationHandlers(store, rotators, Authorizer(house.book), house.world)
+    handlers = RotationHandlers(store, rotators, applications, Authorizer(house.book), house.world)
     steps = RotationSteps(
         store, house.mounts, rotators, applications, house.world, trio.CapacityLimiter(2),
         os.urandom, SETTLE,
@@ -633,3 +656,103 @@ async def test_a_secret_that_is_purged_takes_its_rotations_along(bench: Bench) -
     with pytest.raises(ConflictError, match="rotation_moved"):
         await bench.step(row)
     assert await bench.house.store.select_all(ROTATIONS) == []
+
+
+ANN: Final = Identity(
+    id="u1", name="ann", method=Method.API_KEY, policies=("root",), credential="k1"
+)
+BOB: Final = Identity(
+    id="u2", name="bob", method=Method.API_KEY, policies=("root",), credential="k2"
+)
+
+
+@pytest.fixture
+async def clients(bench: Bench) -> Bench:
+    """Two applications have the value; what they fetch is recorded."""
+    bench.applications.recorded = StoredAdoption(ConsumerStore(bench.house.barrier))
+    for client in (ANN, BOB):
+        await bench.house.do("secret.read", PATH, ReadSecret(), by=client)
+    return bench
+
+
+async def current(bench: Bench) -> RotationRow:
+    """A rotation whose value is current, after the last flush of what was fetched before."""
+    row = await begun(bench)
+    while row.state != "current":
+        row = await bench.step(row)
+    bench.house.world.time += 2 * MARGIN
+    await bench.house.recorder.flush()
+    return row
+
+
+async def test_the_old_value_works_until_the_slow_client_has_the_new_one(clients: Bench) -> None:
+    """It is named meanwhile; once it has fetched, the old value goes before the grace is over."""
+    before = {"username": "app_a", "password": "first"}
+    row = await current(clients)
+    await clients.house.do("secret.read", PATH, ReadSecret(), by=ANN)
+    await clients.house.recorder.flush()
+    for _ in range(3):
+        row = await clients.step(row)
+        assert row.state == "current"
+        assert clients.server.lets_in(before)
+    adoption = (await clients.state()).adoption
+    assert adoption is not None
+    assert (adoption.laggards, adoption.fetched) == (["bob"], 1)
+    await clients.house.do("secret.read", PATH, ReadSecret(), by=BOB)
+    row = await clients.step(row)
+    assert row.state == "current", "it is not stored yet"
+    await clients.house.recorder.flush()
+    row = await clients.run(row)
+    assert (row.state, row.error_code) == ("retired", "")
+    assert row.ended_at < row.current_at + HOUR
+    assert not clients.server.lets_in(before)
+
+
+async def test_the_grace_period_ends_with_a_client_that_lags(clients: Bench) -> None:
+    """The old value goes, and who did not have the new one stays on record."""
+    before = {"username": "app_a", "password": "first"}
+    row = await current(clients)
+    row = await clients.run(row)
+    assert row.ended_at >= row.current_at + DAY
+    assert (row.state, row.error_code) == ("retired", "adoption_incomplete")
+    assert row.error.endswith("was not fetched by ann, bob")
+    assert "ann" in str(rotation_reference(row))
+    assert not clients.server.lets_in(before)
+
+
+async def test_a_fetch_of_the_old_value_at_the_last_moment_is_waited_for(clients: Bench) -> None:
+    """While the new value is proven once more, before the decision is stored."""
+    row = await begun(clients)
+    while row.state != "current":
+        row = await clients.step(row)
+    clients.house.world.time += 2 * MARGIN
+    for client in (ANN, BOB):
+        await clients.house.do("secret.read", PATH, ReadSecret(), by=client)
+    await clients.house.recorder.flush()
+    store = ConsumerStore(clients.house.barrier)
+    (known, _) = await store.list_of_secret(row.secret_id)
+    late = replace(known, consumer="key:k3", name="late", version=1)
+
+    def fetch() -> None:
+        trio.from_thread.run(store.merge, [late])
+
+    clients.server.faults[Step.VERIFY] = [fetch]
+    row = await clients.step(row)
+    assert row.state == "current"
+    assert (await clients.run(row)).error_code == "adoption_incomplete"
+
+
+async def test_an_acknowledged_loss_makes_rotations_wait(clients: Bench) -> None:
+    """A process that died took with it who else has the old value."""
+    for client in (ANN, BOB):
+        await clients.house.do("secret.read", PATH, ReadSecret(), by=client)
+    await clients.house.recorder.flush()
+    row = await current(clients)
+    for client in (ANN, BOB):
+        await clients.house.do("secret.read", PATH, ReadSecret(), by=client)
+    await clients.house.recorder.flush()
+    store = ConsumerStore(clients.house.barrier)
+    await ConsumerRecorder(store, clients.house.world, "node", 0).open()  # it was not closed
+    row = await clients.run(row)
+    assert row.ended_at >= row.current_at + DAY
+    assert row.error_code == ""

@@ -377,3 +377,111 @@ export interface RestoredPage {
   secrets: RestoredSecret[];
   cursor: string;
 }
+
+export type RotationState =
+  | "planned"
+  | "drafted"
+  | "stored"
+  | "applied"
+  | "verified"
+  | "current"
+  | "adopted"
+  | "retired"
+  | "undoing"
+  | "undone"
+  | "stuck";
+
+export interface Rotation {
+  path: string;
+  number: number;
+  state: RotationState;
+  rotator: string;
+  cause: string;
+  requested_by: string;
+  /** The version that is replaced. */
+  previous: number;
+  /** The new version. 0 before it is current. */
+  version: number;
+  /** Failed attempts of the next step. */
+  attempt: number;
+  began_at: string | null;
+  next_at: string | null;
+  current_at: string | null;
+  ended_at: string | null;
+  error_code: string;
+  error: string;
+  /** How far the new version has come. Null if nobody has to fetch it. */
+  adoption?: Adoption | null;
+}
+
+export interface Adoption {
+  state: "waiting" | "adopted" | "unknown";
+  /** Who has not fetched the new version yet. */
+  laggards: string[];
+  /** How many have fetched it. */
+  fetched: number;
+  reason: string;
+}
+
+export interface RotationPage {
+  rotations: Rotation[];
+  cursor: string;
+}
+
+export interface RotationPolicy {
+  rotator: string;
+  config: Record<string, unknown>;
+  connection: string;
+  enabled: boolean;
+  interval: string | null;
+  cron: string;
+  window: string;
+  grace: string;
+  retry: { attempts: number; base: string; cap: string };
+}
+
+/** How a secret is rotated. `source` is the secret or folder that the policy belongs to. */
+export interface SecretRotation {
+  source: string;
+  policy: RotationPolicy | null;
+  due_at: string | null;
+  rotations: Rotation[];
+}
+
+export interface DueSecret {
+  path: string;
+  due_at: string | null;
+}
+
+export interface RotationPlan {
+  secrets: DueSecret[];
+  cursor: string;
+}
+
+export interface RotationOverview {
+  paused: boolean;
+  rotators: string[];
+  policies: {
+    path: string;
+    policy: RotationPolicy;
+    updated_at: string | null;
+    updated_by: string;
+  }[];
+}
+
+/** What came of one secret of a rotation of many. */
+export interface RunItem {
+  path: string;
+  outcome: "ready" | "begun" | "refused";
+  number: number;
+  state: RotationState | "";
+  code: string;
+  message: string;
+}
+
+export interface RunResult {
+  secrets: RunItem[];
+  hidden: number;
+  since: string;
+  cursor: string;
+}

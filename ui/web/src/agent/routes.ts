@@ -22,6 +22,14 @@ export const routes: readonly AgentRoute[] = [
   },
   { path: "/secrets/one", title: "Secret", load: () => import("./pages/secret") },
   {
+    path: "/rotations",
+    title: "Rotations",
+    group: "Secrets",
+    icon: "rotate",
+    load: () => import("./pages/rotations"),
+  },
+  { path: "/rotations/one", title: "Rotation", load: () => import("./pages/rotation") },
+  {
     path: "/policies",
     title: "Policies",
     group: "Access",

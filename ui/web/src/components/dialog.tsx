@@ -12,6 +12,8 @@ interface DialogProps {
   /** An error that it throws is shown, and the dialog stays open. */
   onSubmit: () => Promise<unknown>;
   onClose: () => void;
+  /** Whether a field of the dialog shows the error, so that it is not shown below them as well. */
+  isFieldError?: (error: ApiError) => boolean;
   children: ComponentChildren;
 }
 
@@ -25,6 +27,7 @@ export function Dialog({
   danger = false,
   onSubmit,
   onClose,
+  isFieldError,
   children,
 }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
@@ -40,6 +43,9 @@ export function Dialog({
       if (before instanceof HTMLElement) before.focus();
     };
   }, []);
+  useEffect(() => {
+    element.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }, [error]);
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
@@ -65,7 +71,7 @@ export function Dialog({
       <form onSubmit={submit}>
         <h2 id={id}>{title}</h2>
         {children}
-        {error && (
+        {error && !isFieldError?.(error) && (
           <Notice tone="bad">
             {error.message}
             {error.requestId && ` (request ${error.requestId})`}

@@ -28,6 +28,7 @@ export const AGENT_LIMITS = {
   backups: 1000,
   "backups/runs/{id}/secrets": 1000,
   leases: 1000,
+  "readers/{path}": 1000,
   rotations: 1000,
   "rotations/plan": 1000,
   secrets: 1000,

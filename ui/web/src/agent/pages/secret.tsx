@@ -12,6 +12,7 @@ import { formatCount, formatDuration } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate, query } from "../../lib/router";
 import type { SecretDetails } from "../api-types";
+import { rotationHref } from "../rotation-states";
 import { folderHref, parentFolders, secretPath } from "../secret-paths";
 import { EditMetadata } from "./secret/edit-metadata";
 import { SecretValue } from "./secret/value";
@@ -107,6 +108,12 @@ function SecretFacts({ info }: { info: SecretDetails }) {
           [
             "Last read",
             info.last_accessed ? <RelativeTime key="r" at={info.last_accessed} /> : "Never",
+          ],
+          [
+            "Rotation",
+            <a key="rotation" href={rotationHref(secret.name)}>
+              Policy and history
+            </a>,
           ],
           ["Maximum versions", info.max_versions || "Mount default"],
           ["Require check-and-set", info.cas_required ? "Yes" : "No"],

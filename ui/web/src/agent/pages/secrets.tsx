@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { StatusBadge, TagList } from "../../components/badge";
 import { Button } from "../../components/button";
 import { Card } from "../../components/card";
@@ -13,6 +13,7 @@ import { formatCount, pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate, query, setQuery } from "../../lib/router";
 import type { Secret, SecretPage } from "../api-types";
+import { FilterInput } from "../filter-input";
 import { countFolders, folderHref, parentFolders, secretHref } from "../secret-paths";
 import { CreateSecret } from "./secret/value-dialogs";
 import "./pages.css";
@@ -187,31 +188,5 @@ function Folders({ prefix, names }: { prefix: string; names: string[] }) {
         <span class="muted">and {formatCount(all.length - MAX_FOLDERS)} more</span>
       )}
     </nav>
-  );
-}
-
-interface FilterInputProps {
-  label: string;
-  name: "tags" | "metadata";
-  value: string;
-}
-
-/** A filter that applies on blur or Enter. Applying each keystroke would send a request each. */
-function FilterInput({ label, name, value }: FilterInputProps) {
-  const [draft, setDraft] = useState(value);
-  useEffect(() => setDraft(value), [value]);
-  const settle = () => draft.trim() !== value && setQuery({ [name]: draft.trim() });
-  return (
-    <input
-      class="input filter"
-      aria-label={label}
-      placeholder={label}
-      autocomplete="off"
-      spellcheck={false}
-      value={draft}
-      onInput={event => setDraft(event.currentTarget.value)}
-      onBlur={settle}
-      onKeyDown={event => event.key === "Enter" && settle()}
-    />
   );
 }
