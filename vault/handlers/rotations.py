@@ -148,7 +148,7 @@ class RotationHandlers:
                 if secret is None:
                     raise secret_not_found()
                 changed = replace(secret, rotation_policy=document)
-                tx.put_secret(self._scheduled(tx, changed, now))
+                tx.put_secret(scheduled(tx, changed, now, self.world.jitter()))
             elif document is not None:
                 tx.put_folder_policy(
                     FolderPolicyRow(
@@ -286,25 +286,10 @@ class RotationHandlers:
                 return None
             if policy is None:
                 raise policy_missing()
-            if latest is not None and not machine.is_over(latest):
-                raise rotation_running(latest)
-            if not _has_value(tx, secret, now):
-                raise secret_not_live()
-            row = RotationRow(
-                secret_id=secret.id,
-                number=1 if latest is None else latest.number + 1,
-                path=secret.name,
-                policy=msgspec.to_builtins(policy),
-                cause=cause,
-                requested_by=call.identity.name,
-                previous=secret.current_version,
-                next_at=now + call.payload.delay,
-                began_at=now,
-            )
-            tx.put_rotation(row)
-            tx.delete_rotation(secret.id, row.number - KEPT)
-            tx.put_secret(replace(secret, rotation_due=NEVER))
-            return row
+            return start_rotation(
+                tx, secret, policy, cause=cause, by=call.identity.name, now=now,
+                delay=call.payload.delay,
+            )  # fmt: skip
 
         return await self.store.transact(change)
 
@@ -366,16 +351,51 @@ class RotationHandlers:
                 field="connection",
             )
 
-    def _scheduled(self, tx: RotationTx, secret: SecretRow, now: int) -> SecretRow:
-        """The secret, due as its policy says."""
-        _, policy = effective_policy(tx, secret)
-        latest = tx.get_latest_rotation(secret.id)
-        if latest is not None and not machine.is_over(latest):
-            return secret  # its end sets it
-        if policy is None:
-            return replace(secret, rotation_due=NEVER)
-        jitter = self.world.jitter()
-        return replace(secret, rotation_due=_due(tx, secret, policy, now, jitter))
+
+def scheduled(tx: RotationTx, secret: SecretRow, now: int, jitter: float) -> SecretRow:
+    """The secret, due as its policy says."""
+    _, policy = effective_policy(tx, secret)
+    latest = tx.get_latest_rotation(secret.id)
+    if latest is not None and not machine.is_over(latest):
+        return secret  # its end sets it
+    due = NEVER if policy is None else _due(tx, secret, policy, now, jitter)
+    return replace(secret, rotation_due=due)
+
+
+def start_rotation(
+    tx: RotationTx,
+    secret: SecretRow,
+    policy: RotationPolicy,
+    *,
+    cause: RotationCause = RotationCause.REQUEST,
+    by: str,
+    now: int,
+    delay: int = 0,
+) -> RotationRow:
+    """Begin a rotation, whose steps the scheduler takes.
+
+    Raises `ConflictError` (`rotation_running`, `secret_not_live`).
+    """
+    latest = tx.get_latest_rotation(secret.id)
+    if latest is not None and not machine.is_over(latest):
+        raise rotation_running(latest)
+    if not _has_value(tx, secret, now):
+        raise secret_not_live()
+    row = RotationRow(
+        secret_id=secret.id,
+        number=1 if latest is None else latest.number + 1,
+        path=secret.name,
+        policy=msgspec.to_builtins(policy),
+        cause=cause,
+        requested_by=by,
+        previous=secret.current_version,
+        next_at=now + delay,
+        began_at=now,
+    )
+    tx.put_rotation(row)
+    tx.delete_rotation(secret.id, row.number - KEPT)
+    tx.put_secret(replace(secret, rotation_due=NEVER))
+    return row
 
 
 def check_limit(limit: int) -> None:
