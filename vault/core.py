@@ -36,6 +36,7 @@ from vault.audit.verification import (
     open_verification,
 )
 from vault.audit.writer import AuditConfig
+from vault.authn.roles import load_service_identity
 from vault.authn.tokens import Tokens
 from vault.authz.policy_store import PolicyStore
 from vault.backup.destinations.abandonable import AbandonableDestination
@@ -467,7 +468,14 @@ def _wire_pipeline(
     restorer = SecretRestorer(path.authorizer, path.secrets, path.mounts, run_as_caller, world)
     handlers |= BackupHandlers(backups, restorer).handlers()
     replay = PolicyReplayHandlers(
-        path.policies, audits.index, path.owners, path.secrets, opaque_id, handlers, world
+        path.policies,
+        audits.index,
+        path.owners,
+        partial(load_service_identity, path.parts.store),
+        path.secrets,
+        opaque_id,
+        handlers,
+        world,
     )
     pipeline = path.make_pipeline(handlers | replay.handlers())
     rotation = KekRotation(
@@ -697,6 +705,7 @@ def _make_rotation_steps(path: DataPath, adoption: Adoption, world: World) -> Ro
         path.mounts,
         path.parts.rotators,
         adoption,
+        path.authorizer,
         world,
         trio.CapacityLimiter(MAX_ACTIVE),
         random_bytes,

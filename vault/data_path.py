@@ -26,7 +26,7 @@ from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_scheme import API_KEY, TOKEN
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.revocation import Revoker
-from vault.authn.roles import Roles
+from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
@@ -61,6 +61,7 @@ from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
+from vault.handlers.read_limits import ReadLimits
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
@@ -161,6 +162,7 @@ class DataPath:
         self.consumers = ConsumerStore(barrier)
         self.consumer_recorder = ConsumerRecorder(self.consumers, world, parts.node, parts.process)
         self.dependents = Dependents([partial(find_rotated, self.rotations)], world)
+        self.read_limits = ReadLimits(self.rotations, self.reads, world)
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()
         self._streams_checked_at = 0  # transactions that were over
@@ -200,7 +202,9 @@ class DataPath:
         recorder = self.consumer_recorder
         authentication = self.parts.settings.authentication
         return {
-            **SecretHandlers(secrets, self.mounts, access, recorder, world).handlers(),
+            **SecretHandlers(
+                secrets, self.mounts, access, recorder, self.read_limits, world
+            ).handlers(),
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, self.mounts, access, world).handlers(),
             **ListingHandlers(secrets, self.authorizer, world).handlers(),
@@ -289,6 +293,7 @@ class DataPath:
                 ),
                 audit=parts.audit,
                 load_facts=partial(load_stored_facts, self.secrets),
+                load_service_identity=partial(load_service_identity, parts.store),
                 handlers=handlers,
                 metrics=parts.metrics,
                 world=world,
@@ -316,7 +321,7 @@ class DataPath:
         """What each process does in the background."""
         record, world = self.parts.audit.record, self.parts.world
         return [
-            Job("access-counts", FLUSH_INTERVAL, self.access_counters.flush, at_end=True),
+            Job("access-counts", FLUSH_INTERVAL, self._flush_access_counts, at_end=True),
             Job("consumers", FLUSH_INTERVAL, self.consumer_recorder.flush),
             Job("credential-usage", FLUSH_INTERVAL, self.credential_usage.flush, at_end=True),
             Job("late-changes", FOLLOW_INTERVAL, self._follow),
@@ -340,6 +345,10 @@ class DataPath:
             return buckets
         is_local = is_loopback if limit is Limit.FAILURES else None
         return shared.track(limit, buckets, burst, is_local)
+
+    async def _flush_access_counts(self) -> None:
+        await self.access_counters.flush()
+        await self.read_limits.apply()
 
     async def _follow(self) -> None:
         """See what other processes have committed, also while nobody asks."""

@@ -64,12 +64,14 @@ from vault.model.payloads import (
     ReadMetadata,
     ReadSecret,
     RefusedRequest,
+    RefuseRotation,
     RenewLease,
     RenewToken,
     RevokeLease,
     RevokeLeases,
     RewrapDataKeys,
     RollbackSecret,
+    ScheduleSecrets,
     SecretVersions,
     SelectRotations,
     StepLease,
@@ -289,6 +291,7 @@ RETIRE_KEYS: Final = OperationType[Nothing, list[int]]("sys.retire_keys")
 READ_KEY_STATUS: Final = OperationType[Nothing, KeyStatus]("sys.key_status")
 READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
 WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rotation.policy.write")
+SCHEDULE_SECRETS: Final = OperationType[ScheduleSecrets, int]("rotation.schedule")
 READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
 BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
 SELECT_ROTATIONS: Final = OperationType[SelectRotations, RotationSelection]("rotation.select")
@@ -297,6 +300,7 @@ PLAN_ROTATIONS: Final = OperationType[PlanRotations, RotationPlan]("rotation.pla
 READ_ROTATIONS: Final = OperationType[Nothing, RotationOverview]("rotation.overview")
 PAUSE_ROTATIONS: Final = OperationType[PauseRotations, Nothing]("rotation.pause")
 STEP_ROTATION: Final = OperationType[StepRotation, RotationRow]("rotation.step")
+REFUSE_ROTATION: Final = OperationType[RefuseRotation, RotationRow | None]("rotation.refuse")
 RESUME_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.resume")
 UNDO_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.undo")
 LIST_NODES: Final = OperationType[Nothing, list[KnownNode]]("sys.nodes.list")

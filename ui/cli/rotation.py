@@ -66,14 +66,14 @@ def plan(
     tag: Tags = None,
     days: Annotated[int, typer.Option(min=0, max=3650, help="How far to look ahead.")] = 7,
 ) -> None:
-    """List the secrets that are due, and when."""
+    """List the secrets that are due, when, and by whose policy: their own or that of a folder."""
     from actors.world import SystemWorld
     from protocols.instant import DAY, rfc3339
 
     current = cli_context(context)
     query = _selection(prefix, tag) | {"before": rfc3339(SystemWorld().now() + days * DAY)}
     found = fetch_pages(current.client, api_path("rotations", "plan"), "secrets", query)
-    current.print_result(list(found), ("path", "due_at"))
+    current.print_result(list(found), ("path", "due_at", "source"))
 
 
 @app.command("freehold rotation history secret/db/app")

@@ -22,7 +22,7 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import ConflictError, NotFoundError
 from vault.handlers.consumers import Dependents
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.handlers.rotations import load_effective_policy
+from vault.handlers.rotation_schedule import load_effective_policy
 from vault.handlers.stores import ConsumerStore, RotationStore, SecretStore, merge_fetches
 from vault.handlers.visibility import Visibility
 from vault.model.operation import Capability
@@ -150,7 +150,7 @@ class CompromiseHandlers:
     async def _exposed(
         self, secret: SecretRow, row: ConsumerRow, *, is_connection: bool
     ) -> ExposedSecret:
-        _, policy = await load_effective_policy(self.rotations, secret)
+        policy = (await load_effective_policy(self.rotations, secret)).policy
         latest = await self.rotations.get_latest(secret.id)
         return ExposedSecret(
             path=secret.name,

@@ -20,13 +20,22 @@ from actors.world import World
 from protocols import json_text
 from protocols.instant import HOUR, SECOND
 from vault import operations
-from vault.errors import ConflictError, VaultError
+from vault.authz.authorizer import Authorizer
+from vault.errors import AuthorizationError, ConflictError, VaultError
 from vault.handlers.adoption import Adoption
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.handlers.rotations import end_rotation, parse_policy, rotation_reference
+from vault.handlers.rotation_schedule import parse_policy
+from vault.handlers.rotations import end_rotation, rotation_reference
 from vault.handlers.secret_settings import MAX_VALUE_BYTES
-from vault.handlers.secrets import append_version, is_live, mount_of_secret
+from vault.handlers.secrets import (
+    append_version,
+    check_facts_unchanged,
+    is_live,
+    mount_of_secret,
+)
 from vault.handlers.stores import RotationStore, RotationTx
+from vault.handlers.visibility import may_read
+from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
@@ -94,6 +103,7 @@ class RotationSteps:
     mounts: MountTable
     rotators: Rotators
     adoption: Adoption
+    authorizer: Authorizer
     world: World
     threads: trio.CapacityLimiter
     random: Callable[[int], bytes]
@@ -106,8 +116,10 @@ class RotationSteps:
             Handler(
                 operations.STEP_ROTATION,
                 run=self.step,
-                capability=Capability.SUDO,
+                capability=Capability.UPDATE,
+                precondition=_require_service,
                 mutates=True,
+                targets_secret=True,
                 audit_response=rotation_reference,
             ),
         )
@@ -122,10 +134,10 @@ class RotationSteps:
         fence = payload.term << _TERM | payload.number
         if row is None or not 0 < row.next_at <= now or row.fence > fence:
             raise _moved()
-        begun = await self.store.transact(partial(_claim, row=row, fence=fence))
+        begun = await self.store.transact(partial(_claim, call=call, row=row, fence=fence))
         policy = parse_policy(begun.policy)
         try:
-            settle = await self._act(begun, policy, payload.timeout)
+            settle = await self._act(call, begun, policy)
         except RotationError as error:
             return await self._settle_failure(begun, policy, error)
         except VaultError as error:  # a connection that is gone, a rotator that is not installed
@@ -133,9 +145,11 @@ class RotationSteps:
             return await self._settle_failure(begun, policy, failure)
         return await self._settle(begun, settle)
 
-    async def _act(self, row: RotationRow, policy: RotationPolicy, seconds: float) -> Settle:
+    async def _act(
+        self, call: Call[StepRotation], row: RotationRow, policy: RotationPolicy
+    ) -> Settle:
         """Do at the target what the state asks for; what to store then."""
-        target = await self._target(row, policy, seconds)
+        target = await self._target(call, row, policy)
         match _S(row.state):
             case _S.PLANNED:
                 return await self._create(target, row)
@@ -163,14 +177,16 @@ class RotationSteps:
     def _advanced(self, _: RotationTx, row: RotationRow) -> RotationRow:
         return machine.advance(row, self.world.now())
 
-    async def _target(self, row: RotationRow, policy: RotationPolicy, seconds: float) -> Target:
+    async def _target(
+        self, call: Call[StepRotation], row: RotationRow, policy: RotationPolicy
+    ) -> Target:
         kind = self.rotators.get(policy.rotator)
         config = kind.parse(policy.config)
         context = RotationContext(
             rotation=f"{row.secret_id}:{row.number}",
             fence=row.fence,
-            timeout=seconds,
-            connection=await self._connection(row, policy),
+            timeout=call.payload.timeout,
+            connection=await self._connection(call, row, policy),
             random=self.random,
         )
         secret = await self.store.get_secret(row.path)
@@ -183,16 +199,24 @@ class RotationSteps:
             current=_strings(await self._version(row, newest)),
         )
 
-    async def _connection(self, row: RotationRow, policy: RotationPolicy) -> Value:
+    async def _connection(
+        self, call: Call[StepRotation], row: RotationRow, policy: RotationPolicy
+    ) -> Value:
         """What lets the rotator in at the target.
 
         Where the administrator's own password is undone, the target may have the new one.
         """
         if not policy.connection:
             return {}
+        secret = await self.store.get_secret(policy.connection)
+        if not may_read(self.authorizer, call, policy.connection, secret, self.world.now()):
+            raise RotationError(
+                "connection_denied",
+                f"policies do not allow {call.identity.name} to read the secret "
+                f"{policy.connection} that it connects with",
+            )
         if row.state == _S.UNDOING and policy.connection == row.path and row.box:
             return self._pending(row).strings
-        secret = await self.store.get_secret(policy.connection)
         version = (
             None
             if secret is None
@@ -274,7 +298,12 @@ class RotationSteps:
             tx, mount, secret, value, expires_at=0, by=f"rotation {row.number}", now=now
         )
         current = machine.advance(_emptied(row), now)
-        return replace(current, version=written.version.version, next_at=now + self.settle)
+        return replace(
+            current,
+            version=written.version.version,
+            next_at=now + self.settle,
+            reads=tx.get_reads(secret.id),
+        )
 
     async def _adopt(self, target: Target, row: RotationRow, policy: RotationPolicy) -> Settle:
         """Wait until all that used the old value have the new one, or the grace period is over.
@@ -367,8 +396,19 @@ class RotationSteps:
         return await self.store.transact(change, max_encryptions=encryptions)
 
 
-def _claim(tx: RotationTx, *, row: RotationRow, fence: int) -> RotationRow:
+async def _require_service(identity: Identity) -> None:
+    """Raise `AuthorizationError` for any caller but the agent's own scheduler."""
+    if identity.method is not Method.SERVICE:
+        raise AuthorizationError(
+            "service_only", "only the agent's own scheduler takes the steps of a rotation"
+        )
+
+
+def _claim(
+    tx: RotationTx, *, call: Call[StepRotation], row: RotationRow, fence: int
+) -> RotationRow:
     """The rotation with the fence of whoever takes its next step. Raises `ConflictError`."""
+    check_facts_unchanged(call, tx.get_secret(call.op.path))
     found = tx.get_rotation(row.secret_id, row.number)
     if found is None or _stage(found) != _stage(row) or found.fence > fence:
         raise _moved()

@@ -28,6 +28,8 @@ from vault.handlers.handler import (
     handler_table,
     updated_facts,
 )
+from vault.handlers.read_limits import ReadLimits
+from vault.handlers.rotation_schedule import schedule
 from vault.handlers.secret_settings import (
     MAX_VALUE_BYTES,
     cas_required,
@@ -66,6 +68,7 @@ class SecretHandlers:
     mounts: MountTable
     access: AccessCounters
     consumers: ConsumerRecorder
+    read_limits: ReadLimits
     world: World
 
     def handlers(self) -> Handlers:
@@ -127,6 +130,7 @@ class SecretHandlers:
         value = self.store.open_value(version)
         self.access.count_value_read(secret.id)
         self.consumers.record(call.identity, secret.id, secret.name, version.version)
+        self.read_limits.note(secret)
         if len(version.box) >= LARGE_VALUE:
             version = replace(version, box=b"")  # not held until the value is sent
         return SecretValue(secret=secret, version=version, value=value)
@@ -291,6 +295,7 @@ def append_version(
     for lists and looks.
     """
     settings = resolve_settings(head, mount)
+    had_no_value = head.status != RecordStatus.ACTIVE
     number = head.current_version + 1
     wrapped_dek, box, generation = tx.seal(head.id, number, value)
     version = VersionRow(
@@ -311,6 +316,8 @@ def append_version(
         status=RecordStatus.ACTIVE.value,  # plain text, as it is read back
         created_at=head.created_at or now, updated_at=now,
     )  # fmt: skip
+    if had_no_value:
+        head = schedule(tx, head, now)
     tx.put_secret(head)
     return SecretWritten(secret=head, version=version)
 

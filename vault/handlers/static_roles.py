@@ -27,7 +27,8 @@ from vault.handlers.database_roles import (
 )
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.lease_targets import LeaseTargets
-from vault.handlers.rotations import effective_policy, parse_policy, scheduled, start_rotation
+from vault.handlers.rotation_schedule import effective_policy, parse_policy, schedule
+from vault.handlers.rotations import start_rotation
 from vault.handlers.secrets import append_version
 from vault.handlers.stores import DatabaseTx, StaticRoleStore
 from vault.model.dynamic import (
@@ -126,7 +127,7 @@ class StaticRoleHandlers:
                 raise ValidationError("role_exists", "Role and Static Role names must be unique")
             if secret is not None:
                 with_policy = replace(secret, rotation_policy=msgspec.to_builtins(policy))
-                tx.put_secret(scheduled(tx, with_policy, now, self.world.jitter()))
+                tx.put_secret(schedule(tx, with_policy, now))
                 return None
             value = msgspec.json.encode({"username": payload.username})
             head = SecretRow(
@@ -253,7 +254,7 @@ class StaticRoleHandlers:
 
         def begin(tx: DatabaseTx) -> RotationRow:
             secret = tx.get_secret(path)
-            policy = None if secret is None else effective_policy(tx, secret)[1]
+            policy = None if secret is None else effective_policy(tx, secret).policy
             if secret is None or policy is None:
                 raise _role_missing()
             return start_rotation(tx, secret, policy, by=call.identity.name, now=now)

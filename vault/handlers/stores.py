@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from vault.authn.lease_owners import (
@@ -112,6 +113,20 @@ class SecretTx:
             self._tx.delete(CONSUMERS, secret.id, consumer.consumer)
         self._tx.delete(ACCESS, secret.id)
         self._tx.delete(SECRETS, secret.name)
+
+    def get_latest_rotation(self, secret_id: str) -> RotationRow | None:
+        """The rotation of the highest number."""
+        query = StoreQuery(equals={"secret_id": secret_id}, descending=True, limit=1)
+        return next(iter(self._tx.select(ROTATIONS, query)), None)
+
+    def get_folder_policy(self, path: str) -> FolderPolicyRow | None:
+        """The rotation policy of a folder."""
+        return self._tx.get(FOLDER_POLICIES, path)
+
+    def get_reads(self, secret_id: str) -> int:
+        """How often the secret's value was read, as far as the counts are flushed."""
+        row = self._tx.get(ACCESS, secret_id)
+        return 0 if row is None else row.value_reads
 
     def seal(self, secret_id: str, version: int, plaintext: bytes) -> tuple[bytes, bytes, int]:
         """As `VaultTx.seal`."""
@@ -225,11 +240,6 @@ class RotationTx(SecretTx):
         """A rotation of a secret."""
         return self._tx.get(ROTATIONS, secret_id, number)
 
-    def get_latest_rotation(self, secret_id: str) -> RotationRow | None:
-        """The one of the highest number."""
-        query = StoreQuery(equals={"secret_id": secret_id}, descending=True, limit=1)
-        return next(iter(self._tx.select(ROTATIONS, query)), None)
-
     def put_rotation(self, rotation: RotationRow) -> None:
         """Insert or replace it."""
         self._tx.put(ROTATIONS, rotation)
@@ -252,13 +262,17 @@ class RotationTx(SecretTx):
         """The processes that record who fetches what."""
         return self._tx.select(RECORDERS, StoreQuery())
 
-    def get_folder_policy(self, path: str) -> FolderPolicyRow | None:
-        """The policy of a folder."""
-        return self._tx.get(FOLDER_POLICIES, path)
-
     def put_folder_policy(self, policy: FolderPolicyRow) -> None:
         """Insert or replace it."""
         self._tx.put(FOLDER_POLICIES, policy)
+
+    def list_secrets(self, folder: str, after: str, limit: int) -> list[SecretRow]:
+        """As `SecretStore.list_page`."""
+        return self._tx.select(SECRETS, _below(folder, after, limit))
+
+    def load_versions(self, keys: Sequence[tuple[str, int]]) -> None:
+        """Have `get_version` find these without a query each."""
+        self._tx.get_many(VERSIONS, keys)
 
     def delete_folder_policy(self, path: str) -> None:
         """Delete it."""
@@ -323,6 +337,15 @@ class RotationStore:
             at_most=("rotation_due", now), after=(after,) if after else None, limit=limit
         )
         return self._barrier.select(SECRETS, query)
+
+    def count_folder_policy_transactions(self) -> int:
+        """How many transactions of folder policies have ended."""
+        return self._barrier.count_transactions(FOLDER_POLICIES)
+
+    async def list_unscheduled_folders(self) -> list[FolderPolicyRow]:
+        """Those whose policy has changed, and not all secrets below are scheduled by it."""
+        rows = await self.list_folder_policies()
+        return [row for row in rows if row.scheduled_to is not UNSET]
 
     async def is_paused(self) -> bool:
         """Whether no rotation begins or goes on."""

@@ -162,6 +162,23 @@ class PauseRotations(Struct, frozen=True, kw_only=True):
     paused: bool
 
 
+class ScheduleSecrets(Struct, frozen=True, kw_only=True):
+    """Schedule secrets below a folder by its policy, which has changed."""
+
+    folder: str
+
+
+class RefuseRotation(Struct, frozen=True, kw_only=True):
+    """Policies do not allow the agent to begin a rotation that is due, or to take its next step.
+
+    `number` 0: to begin one.
+    """
+
+    path: str
+    number: int
+    reason: str
+
+
 class StepRotation(Struct, frozen=True, kw_only=True):
     """Take the next step of a rotation.
 

@@ -258,13 +258,16 @@ class LeaseRow(Struct, frozen=True, kw_only=True, gc=False):
 class FolderPolicyRow(Struct, frozen=True, kw_only=True, gc=False):
     """The policy of all secrets in a folder (its path, with the closing slash) without their own.
 
-    Of several folders the one next to the secret counts. `policy` is a `RotationPolicy`.
+    Of several folders the one next to the secret counts. `policy` is a `RotationPolicy`; empty: it
+    was removed, and counts no more. `scheduled_to`: the last secret below whose due time follows
+    from the policy as it is now; unset once that holds for all of them.
     """
 
     path: str
     policy: dict[str, Any]
     updated_at: int
     updated_by: str
+    scheduled_to: str | UnsetType = UNSET
     mac: bytes = b""
 
 
@@ -275,7 +278,8 @@ class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
     replaced, `version` the one that was made, 0 before. `wrapped_dek`, `box` and `kek_generation`
     are the new value while it is pending, sealed, and empty before and after. `resume`: the state
     in which it got stuck. `next_at`: when the next step is due, 0 for none. `fence` is what the
-    target may compare.
+    target may compare. `reads`: how often the secret's value had been read when a rotation last
+    replaced it.
     """
 
     secret_id: str
@@ -299,6 +303,7 @@ class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
     ended_at: int = 0
     error_code: str = ""
     error: str = ""
+    reads: int | UnsetType = UNSET
     mac: bytes = b""
 
 

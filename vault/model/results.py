@@ -54,10 +54,18 @@ class RotationPage(Struct, frozen=True, kw_only=True):
     cursor: str
 
 
-class RotationPlan(Struct, frozen=True, kw_only=True):
-    """Secrets that are due, and when."""
+class DueSecret(Struct, frozen=True):
+    """A secret, when it is due, and what its policy belongs to: itself or a folder."""
 
-    secrets: list[tuple[str, int]]
+    path: str
+    due: int
+    source: str
+
+
+class RotationPlan(Struct, frozen=True, kw_only=True):
+    """Secrets that are due."""
+
+    secrets: list[DueSecret]
     cursor: str
 
 

@@ -47,7 +47,8 @@ class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """When a secret is rotated, and how.
 
     `interval`: so long after its value was written; `cron`: at these times (UTC), beginning within
-    `window`; none of them: on request only.
+    `window`; `max_reads`: once the value was read so often since the last rotation, also beside
+    one of the others; none of them: on request only.
     `rotator` and `config` are the kind and its settings; `connection` is the path of the secret
     that lets the rotator in at the target. `grace`: the old value works for so long behind the new
     one at most, even if an application has not fetched the new one yet, and shorter once all have
@@ -61,6 +62,7 @@ class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     interval: int = 0
     cron: str = ""
     window: int = HOUR
+    max_reads: Annotated[int, Meta(ge=0)] = 0
     grace: Annotated[int, Meta(ge=0, le=MOST_GRACE)] = DAY
     adoption_window: Annotated[int, Meta(ge=0, le=MOST_ADOPTION_WINDOW)] = 30 * DAY
     retry: RetryPolicy = RetryPolicy()

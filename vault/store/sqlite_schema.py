@@ -109,14 +109,14 @@ CREATE TABLE rotations(secret_id VARCHAR(512)NOT NULL,number BIGINT NOT NULL,
   kek_generation BIGINT NOT NULL,fence BIGINT NOT NULL,attempt BIGINT NOT NULL,
   next_at BIGINT NOT NULL,began_at BIGINT NOT NULL,current_at BIGINT NOT NULL,
   ended_at BIGINT NOT NULL,error_code VARCHAR(512)NOT NULL,error TEXT NOT NULL,mac BLOB NOT NULL,
-  CONSTRAINT pk_rotations PRIMARY KEY(secret_id,number),
+  reads JSON,CONSTRAINT pk_rotations PRIMARY KEY(secret_id,number),
   CONSTRAINT fk_rotations_secret_id FOREIGN KEY(secret_id)REFERENCES secrets(id)
   ON DELETE RESTRICT);
 CREATE INDEX ix_rotations_next_at ON rotations(next_at);
 CREATE INDEX ix_rotations_state ON rotations(state);
 CREATE TABLE rotation_policies(path VARCHAR(512)NOT NULL,policy JSON NOT NULL,
   updated_at BIGINT NOT NULL,updated_by VARCHAR(512)NOT NULL,mac BLOB NOT NULL,
-  CONSTRAINT pk_rotation_policies PRIMARY KEY(path));
+  scheduled_to JSON,CONSTRAINT pk_rotation_policies PRIMARY KEY(path));
 CREATE TABLE database_connections(path VARCHAR(512)NOT NULL,kind VARCHAR(512)NOT NULL,
   secret VARCHAR(512)NOT NULL,allowed_roles JSON NOT NULL,options JSON NOT NULL,
   created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,updated_by VARCHAR(512)NOT NULL,

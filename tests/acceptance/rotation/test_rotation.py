@@ -289,3 +289,48 @@ def test_the_commands(agent: Agent, target: PostgresqlTarget, folder: Path) -> N
         assert "postgresql" in cli("overview")["rotators"]
         cli("unset", f"secret/{PATH}", "--yes")
         assert cli("history", f"secret/{PATH}")["policy"] is None
+
+
+def test_a_folder_has_a_schedule_and_policies_restrict_who_rotates(folder: Path) -> None:
+    """What is there and what comes later is due; what is denied fails until it is not."""
+    agent = dev_agent(folder, workers=1)
+    with running(agent):
+
+        def call(method: str, path: str, body: object, status: int) -> None:
+            answered = agent.call(method, f"/api/v1/{path}", body)
+            assert answered.status == status, answered.body
+
+        def plan() -> list[tuple[str, str]]:
+            found = agent.call("GET", "/api/v1/rotations/plan?before=2100-01-01T00:00:00Z").json
+            return [(each["path"], each["source"]) for each in found["secrets"]]
+
+        def write(name: str) -> None:
+            call("POST", "secrets", {"name": name, "value": {"password": "first"}}, 201)
+
+        write("secret/tokens/a")
+        body = {"rotator": "generated", "interval": "30d", "grace": "1s", "retry": {"base": "1s"}}
+        call("PUT", "rotation/secret/tokens/", body, 204)
+        await_true(lambda: plan() == [("secret/tokens/a", "secret/tokens/")])
+        write("secret/tokens/b")
+        assert plan()[1:] == [("secret/tokens/b", "secret/tokens/")]
+        deny = {"effect": "deny", "paths": ["secret/tokens/*"], "capabilities": ["update"]}
+        call("PUT", "policies/no-tokens", {"rules": [deny]}, 200)
+        call("PUT", "roles/service-rotation", {"policies": ["no-tokens"]}, 200)
+        call("POST", "rotate/secret/tokens/a", None, 202)
+
+        def latest() -> dict[str, Any]:
+            shown = agent.call("GET", "/api/v1/rotation/secret/tokens/a").json
+            found: dict[str, Any] = shown["rotations"][0]
+            return found
+
+        await_true(lambda: latest()["error_code"] == "rotation_denied")
+        assert latest()["state"] == "planned"
+        assert "service:rotation: permission denied: update" in latest()["error"]
+        call("DELETE", "roles/service-rotation", None, 204)
+        await_true(lambda: latest()["state"] == "retired")
+        call("DELETE", "rotation/secret/tokens/", None, 204)
+        await_true(lambda: plan() == [])
+        log = agent.audit_log.read_text()
+        assert "no-tokens/rules[0]" in log
+        assert log.count('"rotation.refuse"') >= 2
+    assert agent.verify().returncode == 0

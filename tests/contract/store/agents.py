@@ -27,8 +27,16 @@ from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.handler import Call
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
+from vault.handlers.read_limits import ReadLimits
 from vault.handlers.secrets import SecretHandlers
-from vault.handlers.stores import AccessStore, ConsumerStore, KeyStore, MountStore, SecretStore
+from vault.handlers.stores import (
+    AccessStore,
+    ConsumerStore,
+    KeyStore,
+    MountStore,
+    RotationStore,
+    SecretStore,
+)
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Operation, OperationType, Origin, SecretFacts
@@ -258,6 +266,7 @@ async def _agent(
         await mounts.reload()
         access = AccessCounters(AccessStore(barrier), world)
         recorder = ConsumerRecorder(ConsumerStore(barrier), world, node or "alone", 0)
+        limits = ReadLimits(RotationStore(barrier), AccessStore(barrier), world)
         yield Agent(
             store,
             barrier,
@@ -271,7 +280,7 @@ async def _agent(
             ),
             access,
             CredentialUsage(store, world),
-            SecretHandlers(SecretStore(barrier), mounts.mounts, access, recorder, world),
+            SecretHandlers(SecretStore(barrier), mounts.mounts, access, recorder, limits, world),
             MetadataHandlers(SecretStore(barrier), mounts.mounts, access, world),
             KeyStore(barrier),
         )

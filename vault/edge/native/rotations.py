@@ -64,6 +64,7 @@ class RetryBody(Struct, frozen=True, forbid_unknown_fields=True):
 class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how: `interval` or `cron` (UTC, beginning within `window`), or on request only.
 
+    `max_reads`: also once the value was read so often since the last rotation.
     `config` is the rotator's own; `connection` the path of the secret that lets it in at the
     target. `grace`: so long the old value works at most once the new one is current, and shorter
     once all have fetched that one who fetched the secret within `adoption_window` before.
@@ -77,6 +78,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     interval: Duration | None = None
     cron: str = ""
     window: Duration = "1h"
+    max_reads: Annotated[int, Meta(ge=0)] = 0
     grace: Duration = "24h"
     adoption_window: Duration = "720h"
     retry: RetryBody = RetryBody()
@@ -98,6 +100,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 interval=0 if self.interval is None else parse_duration(self.interval, "interval"),
                 cron=self.cron,
                 window=parse_duration(self.window, "window"),
+                max_reads=self.max_reads,
                 grace=parse_duration(self.grace, "grace"),
                 adoption_window=parse_duration(self.adoption_window, "adoption_window"),
                 retry=retry,
@@ -120,6 +123,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             interval=go_duration(policy.interval) if policy.interval else None,
             cron=policy.cron,
             window=go_duration(policy.window),
+            max_reads=policy.max_reads,
             grace=go_duration(policy.grace),
             adoption_window=go_duration(policy.adoption_window),
             retry=RetryBody(
@@ -215,10 +219,11 @@ class RotationList(Struct, frozen=True):
 
 
 class DueBody(Struct, frozen=True):
-    """A secret, and when its next rotation begins."""
+    """A secret, when its next rotation begins, and what its policy belongs to: it or a folder."""
 
     path: str
     due_at: str | None
+    source: str
 
 
 class PlanBody(Struct, frozen=True):
@@ -357,7 +362,8 @@ async def plan(dialect: Dialect, request: Request, *, query: PlanQuery) -> PlanB
         request, operations.PLAN_ROTATIONS, ResourcePath.parse_folder(query.prefix), payload
     )
     return PlanBody(
-        [DueBody(name, rfc3339_or_none(due)) for name, due in page.secrets], page.cursor
+        [DueBody(each.path, rfc3339_or_none(each.due), each.source) for each in page.secrets],
+        page.cursor,
     )
 
 

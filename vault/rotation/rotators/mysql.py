@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
-from vault.rotation.rotators.dual_user import accepts, credentials, next_value, pair_of
+from vault.rotation.rotators.dual_user import UserRotator, accepts, credentials, pair_of
 from vault.rotation.targets import templates
 from vault.rotation.targets.access import USER, failure
 from vault.rotation.targets.names import mysql_host, mysql_name
@@ -49,15 +49,8 @@ class MysqlConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return pair_of(self.users, self.user, "dual" if self.mode == "dual" else "single")
 
 
-class MysqlRotator:
+class MysqlRotator(UserRotator[MysqlConfig]):
     """See `Rotator`. Each statement commits by itself, and may be repeated."""
-
-    def __init__(self, config: MysqlConfig) -> None:
-        self._config = config
-
-    def create(self, context: RotationContext, previous: Value) -> Value:
-        """See `Rotator`."""
-        return next_value(self._config.pair, self._config.password, context, previous)
 
     def apply(self, context: RotationContext, value: Value) -> None:
         """See `Rotator`. A user of the dual mode is created, locked at first, if it is missing."""

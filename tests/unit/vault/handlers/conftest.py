@@ -28,10 +28,11 @@ from vault.handlers.handler import Call, Handlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.policies import PolicyHandlers
+from vault.handlers.read_limits import ReadLimits
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import SecretHandlers
-from vault.handlers.stores import AccessStore, ConsumerStore, KeyStore, SecretStore
+from vault.handlers.stores import AccessStore, ConsumerStore, KeyStore, RotationStore, SecretStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
@@ -82,6 +83,7 @@ class House:
     mounts: MountTable
     access: AccessCounters
     recorder: ConsumerRecorder
+    read_limits: ReadLimits
     sessions: StreamRegistry
     tokens: Tokens
     users: Users
@@ -220,13 +222,16 @@ async def house() -> AsyncIterator[House]:
         access = AccessCounters(AccessStore(barrier), world)
         recorder = ConsumerRecorder(ConsumerStore(barrier), world, "node", 0)
         await recorder.open()
+        limits = ReadLimits(RotationStore(barrier), AccessStore(barrier), world)
         sealings: list[str] = []
 
         async def order_seal() -> None:
             sealings.append("ordered")
 
         handlers = {
-            **SecretHandlers(secrets, mounts, access, recorder, world).handlers(),
+            **SecretHandlers(
+                secrets, mounts, access, recorder, limits, world
+            ).handlers(),
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, mounts, access, world).handlers(),
             **ListingHandlers(secrets, authorizer, world).handlers(),
@@ -247,6 +252,7 @@ async def house() -> AsyncIterator[House]:
             mounts,
             access,
             recorder,
+            limits,
             sessions,
             tokens,
             users,

@@ -143,7 +143,7 @@ async def test_lists_and_plans_by_tag(prepared: House) -> None:
     assert await listed(running=True) == {PROD[1], "secret/db/other"}
     assert await listed(running=True, state="undone") == set()
     plan = PlanRotations(before=prepared.world.time + 48 * HOUR, tags=("env=prod",))
-    assert [name for name, _ in (await prepared.do("rotation.plan", "", plan)).secrets] == [PROD[0]]
+    assert [due.path for due in (await prepared.do("rotation.plan", "", plan)).secrets] == [PROD[0]]
 
 
 def paths(rows: Iterable[object]) -> set[str]:
