@@ -1,6 +1,7 @@
 """Database mounts and leases: what Freehold and OpenBao answer, with real servers behind both."""
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -41,6 +42,11 @@ _ID = re.compile(r"[A-Za-z0-9]{24}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _USER = re.compile(r"v-token-[\w-]+|fh[a-z2-7]*_[a-z2-7]+")
 
 
+def account(name: str, what: str) -> str:
+    """At a server that other processes of the run use as well."""
+    return f"{name}_{what}_{os.getpid()}"
+
+
 class Targets:
     """A PostgreSQL, a MariaDB and a Redis, with accounts for each of the two servers."""
 
@@ -50,18 +56,18 @@ class Targets:
         self.postgresql = shared_server("postgresql")
         self.mysql = shared_server("mysql")
         for role in ("with_password", "readers"):
-            with suppress(psycopg.errors.DuplicateObject):
+            with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
                 self.postgresql.run(f"CREATE ROLE {role} NOLOGIN")
-        with suppress(psycopg.errors.DuplicateDatabase):
+        with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             self.postgresql.run("CREATE DATABASE appdb")
         self.mysql.run("CREATE DATABASE IF NOT EXISTS appdb")
 
     def prepare(self, name: str) -> None:
         """An administrator and a user that stays, for one server."""
-        admin, user = f"{name}_admin", f"{name}_static"
-        for account in (admin, user):
-            self.postgresql.run(f"DROP ROLE IF EXISTS {account}")
-            self.mysql.run(f"DROP USER IF EXISTS {account}@'%'")
+        admin, user = account(name, "admin"), account(name, "static")
+        for known in (admin, user):
+            self.postgresql.run(f"DROP ROLE IF EXISTS {known}")
+            self.mysql.run(f"DROP USER IF EXISTS {known}@'%'")
         self.postgresql.run(
             f"CREATE ROLE {admin} LOGIN SUPERUSER PASSWORD '{PASSWORD}' IN ROLE with_password",
             f"CREATE ROLE {user} LOGIN PASSWORD 'x' IN ROLE with_password",
@@ -71,9 +77,9 @@ class Targets:
             f"GRANT ALL ON *.* TO {admin}@'%' WITH GRANT OPTION",
             f"CREATE USER {user}@'%' IDENTIFIED BY 'x'",
         )
-        for account in (admin, user):
+        for known in (admin, user):
             self.redis.command(
-                "ACL", "SETUSER", account, "reset", "on", f">{PASSWORD}", "+@all", "~*"
+                "ACL", "SETUSER", known, "reset", "on", f">{PASSWORD}", "+@all", "~*"
             )
 
     def connection(self, kind: str, name: str) -> dict[str, Any]:
@@ -82,13 +88,13 @@ class Targets:
         if kind != "redis":
             url = POSTGRESQL_URL if kind == "postgresql" else MYSQL_URL
             place = {"connection_url": self.filled(url, name)}
-        return {**place, "username": f"{name}_admin", "password": PASSWORD}
+        return {**place, "username": account(name, "admin"), "password": PASSWORD}
 
     def filled(self, text: str, name: str) -> str:
         """A text of a story, for one server."""
         for word, value in {
             "FOLDER": str(self.postgresql.folder), "SOCKET": str(self.mysql.socket),
-            "ADMIN": f"{name}_admin", "STATIC": f"{name}_static",
+            "ADMIN": account(name, "admin"), "STATIC": account(name, "static"),
         }.items():  # fmt: skip
             text = text.replace(word, value)
         return text
@@ -225,7 +231,7 @@ CREATIONS = {
 def life_of_credentials(client: hvac.Client, targets: Targets, name: str, kind: str) -> list[Any]:
     """What hvac's methods return, and whom the database lets in meanwhile."""
     database, system, mount = client.secrets.database, client.sys, f"{name}-{kind}"
-    admin, user = f"{name}_admin", f"{name}_static"
+    admin, user = account(name, "admin"), account(name, "static")
     system.enable_secrets_engine("database", path=mount)
     at = {"mount_point": mount}
     told: list[Any] = [
