@@ -109,7 +109,12 @@ from vault.handlers.usage import UsageHandlers
 from vault.jobs.clock_ahead import ClockAheadAlert
 from vault.jobs.dynamic import COUNT_INTERVAL as LEASE_COUNT_INTERVAL
 from vault.jobs.dynamic import INTERVAL as LEASE_INTERVAL
-from vault.jobs.dynamic import DynamicParts, LeaseExpiry, open_lease_expiry
+from vault.jobs.dynamic import (
+    DynamicParts,
+    LeaseExpiry,
+    count_lease_states,
+    open_lease_expiry,
+)
 from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
     REPORT_INTERVAL,
@@ -483,7 +488,14 @@ def _wire_pipeline(
     )
     leased = leases.run_leased
     rotation_report = RotationReporter(
-        RotationReportParts(path.rotations, adoption.status, opaque_id, leases.watch(REPORT), world)
+        RotationReportParts(
+            path.rotations,
+            adoption.status,
+            opaque_id,
+            leases.watch(REPORT),
+            world,
+            partial(count_lease_states, path.leases),
+        )
     )
     at_once, look, count = Trigger(), Trigger(), Trigger()
     for trigger in (at_once, look, count):  # a scheduled time that was missed is not waited for

@@ -51,7 +51,7 @@ from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
 from vault.handlers.compromise import CompromiseHandlers, Credentials
 from vault.handlers.consumer_recorder import LEADER, ConsumerRecorder
-from vault.handlers.consumers import ConsumerHandlers, Dependents, find_rotated
+from vault.handlers.consumers import ConsumerHandlers, Dependents, find_leased, find_rotated
 from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.lease_targets import LeaseTargets, vault_prefix
@@ -161,7 +161,9 @@ class DataPath:
         self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)
         self.consumers = ConsumerStore(barrier)
         self.consumer_recorder = ConsumerRecorder(self.consumers, world, parts.node, parts.process)
-        self.dependents = Dependents([partial(find_rotated, self.rotations)], world)
+        self.dependents = Dependents(
+            [partial(find_rotated, self.rotations), partial(find_leased, self.leases)], world
+        )
         self.read_limits = ReadLimits(self.rotations, self.reads, world)
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()

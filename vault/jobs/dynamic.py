@@ -22,6 +22,7 @@ from vault.model.dynamic import UNRENEWED_ALERT, LeaseCounts, LeaseState
 from vault.model.operation import RunOperation, service_operation
 from vault.model.payloads import Nothing, StepLease
 from vault.model.records import ConnectionRow, DynamicLeaseRow, LeaseClientRow
+from vault.model.rotation_report import LeaseStates
 
 log: Final = logging.getLogger("freehold.dynamic")
 
@@ -78,6 +79,27 @@ class DynamicParts:
     on_irrevocable: Callable[[], object]
 
 
+async def count_lease_states(leases: DueLeases) -> LeaseStates:
+    """How many leases are in which state, for the control plane. Raises as the store does."""
+    revoking = await _count_state(leases, LeaseState.REVOKING, lambda _: True)
+    irrevocable = await _count_state(leases, LeaseState.IRREVOCABLE, lambda _: True)
+    active = max(await leases.count_leases() - revoking - irrevocable, 0)
+    return LeaseStates(active, revoking, irrevocable)
+
+
+async def _count_state(
+    leases: DueLeases, state: LeaseState, counts: Callable[[DynamicLeaseRow], bool]
+) -> int:
+    total, after, seen = 0, "", 0
+    while seen < MAX_COUNTED:
+        page = await leases.list_leases("", state, after, BATCH)
+        total += sum(map(counts, page))
+        if len(page) < BATCH:
+            break
+        after, seen = page[-1].id, seen + len(page)
+    return total
+
+
 class LeaseExpiry:
     """Made by `open_lease_expiry`. `run_turn` is a job, under the background lease `dynamic`."""
 
@@ -116,23 +138,11 @@ class LeaseExpiry:
         leases = self._parts.leases
         self.counts = LeaseCounts(
             leases=await leases.count_leases(),
-            failing=await self._count_state(LeaseState.REVOKING, lambda row: row.attempt > 0),
-            irrevocable=await self._count_state(LeaseState.IRREVOCABLE, lambda _: True),
+            failing=await _count_state(leases, LeaseState.REVOKING, lambda row: row.attempt > 0),
+            irrevocable=await _count_state(leases, LeaseState.IRREVOCABLE, lambda _: True),
             unrenewed=await self._count_unrenewed(),
             orphans=sum(self._orphans.values()),
         )
-
-    async def _count_state(
-        self, state: LeaseState, counts: Callable[[DynamicLeaseRow], bool]
-    ) -> int:
-        total, after, seen = 0, "", 0
-        while seen < MAX_COUNTED:
-            page = await self._parts.leases.list_leases("", state, after, BATCH)
-            total += sum(map(counts, page))
-            if len(page) < BATCH:
-                break
-            after, seen = page[-1].id, seen + len(page)
-        return total
 
     async def _count_unrenewed(self) -> int:
         total, after, seen = 0, None, 0
