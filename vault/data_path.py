@@ -67,6 +67,7 @@ from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
+from vault.handlers.static_roles import StaticRoleHandlers
 from vault.handlers.stores import (
     AccessStore,
     ConsumerStore,
@@ -74,6 +75,7 @@ from vault.handlers.stores import (
     MountStore,
     RotationStore,
     SecretStore,
+    StaticRoleStore,
 )
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
@@ -234,6 +236,14 @@ class DataPath:
             ).handlers(),
             **DatabaseRoleHandlers(
                 self.leases, self.mounts, self._lease_targets, self.authorizer, world
+            ).handlers(),
+            **StaticRoleHandlers(
+                StaticRoleStore(self.parts.barrier),
+                self.mounts,
+                self.parts.rotators,
+                self._lease_targets,
+                self.authorizer,
+                world,
             ).handlers(),
             **LeaseHandlers(
                 self.leases,

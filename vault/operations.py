@@ -87,6 +87,7 @@ from vault.model.payloads import (
     WriteRole,
     WriteRotationPolicy,
     WriteSecret,
+    WriteStaticRole,
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
@@ -126,6 +127,7 @@ from vault.model.results import (
     SecretRotation,
     SecretValue,
     SecretWritten,
+    StaticRole,
     UserWritten,
     VersionComparison,
 )
@@ -192,6 +194,13 @@ WRITE_DATABASE_ROLE: Final = OperationType[WriteDatabaseRole, DatabaseRoleRow](
 READ_DATABASE_ROLE: Final = OperationType[Nothing, DatabaseRoleRow]("database.role.read")
 LIST_DATABASE_ROLES: Final = OperationType[Nothing, list[DatabaseRoleRow]]("database.role.list")
 DELETE_DATABASE_ROLE: Final = OperationType[Nothing, None]("database.role.delete")
+ROTATE_CONNECTION: Final = OperationType[Nothing, Nothing]("database.connection.rotate")
+CHECK_CONNECTION: Final = OperationType[Nothing, Nothing]("database.connection.check")
+WRITE_STATIC_ROLE: Final = OperationType[WriteStaticRole, Nothing]("database.static_role.write")
+READ_STATIC_ROLE: Final = OperationType[Nothing, StaticRole]("database.static_role.read")
+LIST_STATIC_ROLES: Final = OperationType[Nothing, list[str]]("database.static_role.list")
+DELETE_STATIC_ROLE: Final = OperationType[Nothing, None]("database.static_role.delete")
+ROTATE_STATIC_ROLE: Final = OperationType[Nothing, Nothing]("database.static_role.rotate")
 LIST_ORPHANS: Final = OperationType[Nothing, OrphanedUsers]("database.orphans.list")
 DROP_ORPHANS: Final = OperationType[Nothing, OrphanedUsers]("database.orphans.drop")
 SWEEP_USERS: Final = OperationType[Nothing, OrphanedUsers]("database.sweep")
@@ -204,6 +213,7 @@ LIST_LEASE_KEYS: Final = OperationType[Nothing, KeyList]("lease.keys")
 RENEW_LEASE: Final = OperationType[RenewLease, RenewedLease]("lease.renew")
 REVOKE_LEASE: Final = OperationType[RevokeLease, DynamicLeaseRow | None]("lease.revoke")
 REVOKE_LEASES: Final = OperationType[RevokeLeases, RevokedLeases]("lease.revoke_prefix")
+TIDY_LEASES: Final = OperationType[Nothing, Nothing]("lease.tidy")
 STEP_LEASE: Final = OperationType[StepLease, DynamicLeaseRow]("lease.step")
 
 # Policies

@@ -1,8 +1,9 @@
 """Connections and roles of database mounts."""
 
 import re
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -20,7 +21,7 @@ from vault.errors import (
 )
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.lease_targets import LeaseTargets
-from vault.handlers.secrets import append_version
+from vault.handlers.secrets import append_version, changed_meanwhile
 from vault.handlers.stores import LeaseStore, LeaseTx
 from vault.handlers.visibility import secret_facts
 from vault.model.dynamic import (
@@ -31,6 +32,7 @@ from vault.model.dynamic import (
     MOST_TTL,
     MOUNT_TYPE,
     ROLES,
+    STATIC_CREDENTIALS,
 )
 from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Capability
@@ -102,10 +104,12 @@ class DatabaseRoleHandlers:
         Raises `ValidationError`, `AuthorizationError` (`connection_denied`), `UnavailableError`
         (`target_failed`).
         """
-        path, payload = call.op.path, call.payload
-        mount, _ = self._place(path, CONNECTIONS)
+        path, payload, base = call.op.path, call.payload, 0
+        mount, _ = database_place(self.mounts, path, CONNECTIONS)
         kind = self.targets.kind(payload.kind)
-        _check_allowed(payload.allowed_roles)
+        if payload.merge:
+            payload, base = await self._merged(call)
+        _check_allowed(payload.allowed_roles or ())
         _check_json(payload.options, "options")
         if payload.value is not None:
             if payload.secret:
@@ -113,7 +117,7 @@ class DatabaseRoleHandlers:
                     "connection_invalid", "give secret or value, not both", field="secret"
                 )
             _check_json(payload.value, "value")
-        secret = await self._secret_of(call)
+        secret = await self._secret_of(call, payload)
         if payload.verify:
             try:
                 await self.targets.run(path, secret, kind.check, value=payload.value)
@@ -130,13 +134,15 @@ class DatabaseRoleHandlers:
                     "connection_in_use",
                     "the connection has leases, whose users are of its kind: revoke them first",
                 )
+            if payload.merge:
+                require_version(tx.get_secret(path), base)
             if payload.value is not None:
                 self._write_value(tx, call, mount, payload.value, now)
             row = ConnectionRow(
                 path=str(path),
                 kind=payload.kind,
                 secret=secret,
-                allowed_roles=list(payload.allowed_roles),
+                allowed_roles=list(payload.allowed_roles or ()),
                 options=payload.options,
                 created_at=now if stored is None else stored.created_at,
                 updated_at=now,
@@ -147,12 +153,12 @@ class DatabaseRoleHandlers:
 
         return await self.store.transact(change, max_encryptions=1)
 
-    async def _secret_of(self, call: Call[WriteConnection]) -> str:
+    async def _secret_of(self, call: Call[WriteConnection], payload: WriteConnection) -> str:
         """The secret that the connection will have; the caller may read one that it has not made.
 
         Raises `ValidationError`, `AuthorizationError`.
         """
-        path, payload = call.op.path, call.payload
+        path = call.op.path
         known = await self.store.get_connection(path)
         secret = payload.secret or (str(path) if payload.value is not None else "")
         if not secret and known is None:
@@ -166,6 +172,28 @@ class DatabaseRoleHandlers:
         if secret != path:  # not secret: a path
             await require_secret_access(self, call, secret)
         return secret
+
+    async def _merged(self, call: Call[WriteConnection]) -> tuple[WriteConnection, int]:
+        """The payload over what is there, and the version of the secret that it is laid over."""
+        path, payload = call.op.path, call.payload
+        known, secret = await self.store.get_connection(path), await self.store.get_secret(path)
+        base = 0 if secret is None else secret.current_version
+        if known is None:
+            return payload, base
+        value = payload.value or None
+        if value is not None and known.secret == path:  # not secret: paths
+            try:
+                value = {**await self.targets.read(known.secret), **value}
+            except RotationError as error:
+                raise target_failed(error) from None
+        allowed = payload.allowed_roles
+        merged = msgspec.structs.replace(
+            payload,
+            value=value,
+            allowed_roles=tuple(known.allowed_roles) if allowed is None else allowed,
+            options=_laid_over(known.options, payload.options),
+        )
+        return merged, base
 
     def _write_value(
         self, tx: LeaseTx, call: Call[Any], mount: MountRow, value: dict[str, str], now: int
@@ -194,7 +222,9 @@ class DatabaseRoleHandlers:
 
     async def list_connections(self, call: Call[Nothing]) -> list[ConnectionRow]:
         """The connections of a mount, by name."""
-        return await self.store.list_connections(self._mount(call.op.path, CONNECTIONS).path)
+        return await self.store.list_connections(
+            database_mount(self.mounts, call.op.path, CONNECTIONS).path
+        )
 
     async def delete_connection(self, call: Call[Nothing]) -> None:
         """Delete a connection, and the secret at its path.
@@ -202,7 +232,7 @@ class DatabaseRoleHandlers:
         Raises `ConflictError` (`connection_in_use`) while a role or a lease needs it.
         """
         path = call.op.path
-        mount, _ = self._place(path, CONNECTIONS)
+        mount, _ = database_place(self.mounts, path, CONNECTIONS)
 
         def change(tx: LeaseTx) -> None:
             connection_of(tx.get_connection(path))
@@ -226,7 +256,7 @@ class DatabaseRoleHandlers:
         the connection's secret. Raises `ValidationError`, `AuthorizationError`.
         """
         path, payload = call.op.path, call.payload
-        mount, name = self._place(path, ROLES)
+        mount, name = database_place(self.mounts, path, ROLES)
         default = payload.default_ttl or min(DEFAULT_TTL, payload.max_ttl or DEFAULT_TTL)
         longest = payload.max_ttl or max(DEFAULT_MAX_TTL, default)
         if not 0 < default <= longest <= MOST_TTL:
@@ -248,6 +278,7 @@ class DatabaseRoleHandlers:
         require_allowed(connection, name)
         await require_secret_access(self, call, connection.secret)
         self.targets.kind(connection.kind).parse(payload.config)
+        static = ResourcePath.parse_secret(f"{mount.path}{STATIC_CREDENTIALS}{name}")
 
         def change(tx: LeaseTx) -> DatabaseRoleRow:
             now = self.world.now()
@@ -259,6 +290,8 @@ class DatabaseRoleHandlers:
                 raise ConflictError(
                     "connection_changed", "the connection was changed meanwhile: try again"
                 )
+            if tx.get_secret(static) is not None:
+                raise ValidationError("role_exists", "Role and Static Role names must be unique")
             if stored is None and len(tx.list_roles(mount.path, MAX_ROWS)) == MAX_ROWS:
                 raise ValidationError("roles_full", f"a mount has {MAX_ROWS} roles")
             row = DatabaseRoleRow(
@@ -283,7 +316,7 @@ class DatabaseRoleHandlers:
 
     async def list_roles(self, call: Call[Nothing]) -> list[DatabaseRoleRow]:
         """The roles of a mount, by name."""
-        return await self.store.list_roles(self._mount(call.op.path, ROLES).path)
+        return await self.store.list_roles(database_mount(self.mounts, call.op.path, ROLES).path)
 
     async def delete_role(self, call: Call[Nothing]) -> None:
         """Delete a role. Its leases go on until they end."""
@@ -294,17 +327,6 @@ class DatabaseRoleHandlers:
             tx.delete_role(path)
 
         await self.store.transact(change)
-
-    def _place(self, path: ResourcePath, folder: str) -> tuple[MountRow, str]:
-        """The mount of a path, and the one segment behind the folder in it."""
-        mount = self._mount(path, folder)
-        name = path.removeprefix(mount.path + folder)
-        if not name or "/" in name:
-            raise ValidationError("name_invalid", "a name is one segment of a path", field="name")
-        return mount, name
-
-    def _mount(self, path: ResourcePath, folder: str) -> MountRow:
-        return database_mount(self.mounts, path, folder)
 
 
 def database_mount(mounts: MountTable, path: ResourcePath, folder: str) -> MountRow:
@@ -319,6 +341,15 @@ def database_mount(mounts: MountTable, path: ResourcePath, folder: str) -> Mount
     return mount
 
 
+def database_place(mounts: MountTable, path: ResourcePath, folder: str) -> tuple[MountRow, str]:
+    """The mount of a path, and the one segment behind the folder in it."""
+    mount = database_mount(mounts, path, folder)
+    name = path.removeprefix(mount.path + folder)
+    if not name or "/" in name:
+        raise ValidationError("name_invalid", "a name is one segment of a path", field="name")
+    return mount, name
+
+
 def require_allowed(connection: ConnectionRow, role: str) -> None:
     """Raise `AuthorizationError` (`role_not_allowed`)."""
     if ANY_ROLE not in connection.allowed_roles and role not in connection.allowed_roles:
@@ -328,9 +359,34 @@ def require_allowed(connection: ConnectionRow, role: str) -> None:
         )
 
 
-async def require_secret_access(
-    handlers: DatabaseRoleHandlers, call: Call[object], path: str
-) -> None:
+class SecretHeads(Protocol):
+    """Documented at `vault.handlers.stores.LeaseStore`."""
+
+    def get_secret(self, path: str) -> Awaitable[SecretRow | None]:
+        """The secret."""
+        ...
+
+
+class SecretAccess(Protocol):
+    """What says whether a caller may read a secret."""
+
+    @property
+    def store(self) -> SecretHeads:
+        """Where its tags and metadata are."""
+        ...
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """The policies."""
+        ...
+
+    @property
+    def world(self) -> World:
+        """The time, which policies may ask for."""
+        ...
+
+
+async def require_secret_access(handlers: SecretAccess, call: Call[object], path: str) -> None:
     """Raise `AuthorizationError` unless the caller may read the secret that is connected with."""
     secret = await handlers.store.get_secret(path)
     access = AccessRequest(
@@ -373,6 +429,21 @@ def target_failed(error: RotationError) -> UnavailableError:
     return UnavailableError(
         "target_failed", f"{error.code}: {error.text}", cause=error.code, outcome="none"
     )
+
+
+def require_version(secret: SecretRow | None, base: int) -> None:
+    """Raise `ConflictError` if the secret has another version than the one that was read."""
+    if (0 if secret is None else secret.current_version) != base:
+        raise changed_meanwhile()
+
+
+def _laid_over(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The new fields over the old ones; objects in both of them one level deep as well."""
+    merged = {**old, **new}
+    for name in old.keys() & new.keys():
+        if isinstance(old[name], dict) and isinstance(new[name], dict):
+            merged[name] = {**old[name], **new[name]}
+    return merged
 
 
 def _check_allowed(roles: tuple[str, ...]) -> None:

@@ -89,7 +89,7 @@ class LeaseTargets:
         Nobody waits for it behind a cancellation. Waiting for a thread and the call itself are
         bounded, by `CALL_SECONDS` and `seconds`.
         """
-        given = await self._read(secret) if value is None else value
+        given = await self.read(secret) if value is None else value
         access = TargetAccess(given, seconds)
         limiter = self._limiters.setdefault(
             (connection, drops), trio.CapacityLimiter(PER_CONNECTION)
@@ -102,7 +102,7 @@ class LeaseTargets:
             )
         raise RotationError("target_busy", "the server does not answer in time: try again")
 
-    async def _read(self, path: str) -> Value:
+    async def read(self, path: str) -> Value:
         """The fields of a connection secret that are text."""
         secret = await self.store.get_secret(path)
         version = (

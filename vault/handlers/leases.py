@@ -6,11 +6,13 @@ one transaction, which whoever comes second finds made.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
 import msgspec
+import trio
 from msgspec.structs import replace
 
 from actors.world import World
@@ -167,6 +169,9 @@ class LeaseHandlers:
                 capability=Capability.SUDO,
                 mutates=True,
                 audit_response=lambda revoked: {"count": revoked.count},
+            ),
+            Handler(
+                operations.TIDY_LEASES, run=self.tidy, capability=Capability.UPDATE, mutates=True
             ),
             Handler(
                 operations.STEP_LEASE,
@@ -491,23 +496,56 @@ class LeaseHandlers:
         return closed
 
     async def revoke_prefix(self, call: Call[RevokeLeases]) -> RevokedLeases:
-        """End all leases whose ids begin so, some in each transaction; called again, it goes on."""
+        """End all leases whose ids begin so, some in each transaction; called again, it goes on.
+
+        With `force` their users are dropped before the answer, and none of it is tried again.
+        """
         payload, now = call.payload, self.world.now()
-        count, after = 0, payload.after
+        count, after, answers = 0, payload.after, True
         for _ in range(MAX_BATCHES):
 
-            def change(tx: LeaseTx, after: str = after) -> tuple[int, str]:
+            def change(tx: LeaseTx, after: str = after) -> tuple[list[DynamicLeaseRow], str]:
                 page = tx.list_leases(payload.prefix, after, BATCH)
                 live = [row for row in page if row.state != LeaseState.REVOKED]
-                for row in live:
-                    self._end(tx, row, now, force=payload.force)
-                return len(live), page[-1].id if len(page) == BATCH else ""
+                ended = [self._end(tx, row, now, force=False) for row in live]
+                return ended, page[-1].id if len(page) == BATCH else ""
 
             ended, after = await self.store.transact(change)
-            count += ended
+            if payload.force and ended:
+                answers = answers and await self._drop_all(ended)
+                await self.store.transact(partial(self._give_up_on, rows=ended, now=now))
+            count += len(ended)
             if not after:
                 break
         return RevokedLeases(count=count, after=after)
+
+    def _give_up_on(self, tx: LeaseTx, *, rows: Sequence[DynamicLeaseRow], now: int) -> None:
+        """Those of these leases that are not over, are."""
+        for row in rows:
+            found = tx.get_lease(row.id)
+            if found is not None and found.state != LeaseState.REVOKED:
+                self._end(tx, found, now, force=True)
+
+    async def _drop_all(self, rows: Sequence[DynamicLeaseRow]) -> bool:
+        """Drop their users, as far as their servers answer in time; whether they do."""
+
+        async def drop(row: DynamicLeaseRow) -> None:
+            with suppress(ConflictError):  # somebody else has dropped it
+                await self._drop(row, SYNC_SECONDS)
+
+        with trio.move_on_after(SYNC_SECONDS) as waiting:
+            async with trio.open_nursery() as nursery:
+                for row in rows:
+                    nursery.start_soon(drop, row)
+        return not waiting.cancelled_caught
+
+    async def tidy(self, _: Call[Nothing]) -> Nothing:
+        """Forget leases that were over long ago, sooner than new ones would have them forgotten."""
+        before = self.world.now() - KEPT
+        for _turn in range(MAX_BATCHES):
+            if await self.store.transact(lambda tx: tx.purge_leases(before, BATCH)) < BATCH:
+                break
+        return Nothing()
 
     async def step(self, call: Call[StepLease]) -> DynamicLeaseRow:
         """What is due of a lease: it ends, or its user is dropped.

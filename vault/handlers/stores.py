@@ -499,11 +499,13 @@ class LeaseTx(SecretTx):
         """Leases whose ids begin so, beyond the id `after`."""
         return self._tx.select(DYNAMIC_LEASES, _leases(prefix, "", after, limit))
 
-    def purge_leases(self, before: int) -> None:
-        """Delete some that were over by then."""
-        query = StoreQuery(at_most=("ended_at", before), limit=PURGE_BATCH)
-        for row in self._tx.select(DYNAMIC_LEASES, query):
+    def purge_leases(self, before: int, limit: int = PURGE_BATCH) -> int:
+        """Delete some that were over by then; returns how many."""
+        query = StoreQuery(at_most=("ended_at", before), limit=limit)
+        rows = self._tx.select(DYNAMIC_LEASES, query)
+        for row in rows:
             self._tx.delete(DYNAMIC_LEASES, row.id)
+        return len(rows)
 
     def get_client(self, client: str = ALL_CLIENTS) -> LeaseClientRow:
         """What a client has, or all have together."""
@@ -600,6 +602,28 @@ class LeaseStore:
         """Run `change` in a transaction. As `Barrier.transact`."""
         return self._barrier.transact(
             lambda tx: change(LeaseTx(tx)), max_encryptions=max_encryptions
+        )
+
+
+class DatabaseTx(RotationTx, LeaseTx):
+    """One transaction over static roles, whose passwords are rotated."""
+
+    __slots__ = ()
+
+
+class StaticRoleStore(RotationStore):
+    """Connections, and the rotations of what is reached by them."""
+
+    def get_connection(self, path: str) -> Awaitable[ConnectionRow | None]:
+        """A connection."""
+        return self._barrier.get(CONNECTIONS, path)
+
+    def transact(
+        self, change: Callable[[DatabaseTx], T], *, max_encryptions: int = 0
+    ) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(
+            lambda tx: change(DatabaseTx(tx)), max_encryptions=max_encryptions
         )
 
 

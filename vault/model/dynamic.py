@@ -5,6 +5,7 @@ A mount of the type `database` holds connections, roles and the credentials made
     database/config/NAME     a connection: what lets the agent in at a server
     database/roles/NAME      a role: how a user is created through a connection, and for how long
     database/creds/NAME      its credentials; a lease's id is this path and one segment more
+    database/static-roles/NAME, static-creds/NAME   a user that stays, whose password is rotated
 """
 
 from enum import StrEnum, unique
@@ -18,6 +19,14 @@ MOUNT_TYPE: Final = "database"
 CONNECTIONS: Final = "config/"
 ROLES: Final = "roles/"
 CREDENTIALS: Final = "creds/"
+STATIC_ROLES: Final = "static-roles/"
+STATIC_CREDENTIALS: Final = "static-creds/"
+"""The secrets of static roles."""
+ROTATE_ROLE: Final = "rotate-role/"
+ROTATE_ROOT: Final = "rotate-root/"
+RESET: Final = "reset/"
+ROTATION_STATEMENTS: Final = "rotation_statements"
+"""Of the options of a connection: what sets its administrator's password."""
 ANY_ROLE: Final = "*"
 """Among the allowed roles of a connection."""
 LEASES_PATH: Final = "sys/leases/"

@@ -197,14 +197,17 @@ class WriteConnection(Struct, frozen=True, kw_only=True):
     `secret` names the secret with its address and administrator, which the caller must be allowed
     to read. `value` instead is that secret: it is kept at the path of the connection, as a new
     version. With neither, the one that it has stays. `verify`: log in before anything is stored.
+    `merge`: `value` and `options` are laid over those that it has (objects within `options`, too),
+    and `allowed_roles` of None are those that it has, or none.
     """
 
     kind: str
     secret: str = ""
     value: dict[str, str] | None = None
-    allowed_roles: tuple[str, ...] = ("*",)
+    allowed_roles: tuple[str, ...] | None = ("*",)
     options: dict[str, Any] = {}
     verify: bool = True
+    merge: bool = False
 
 
 class WriteDatabaseRole(Struct, frozen=True, kw_only=True):
@@ -219,6 +222,19 @@ class WriteDatabaseRole(Struct, frozen=True, kw_only=True):
     default_ttl: int = 0
     max_ttl: int = 0
     options: dict[str, Any] = {}
+
+
+class WriteStaticRole(Struct, frozen=True, kw_only=True):
+    """Make or change a static role: `username`'s password is rotated each `rotation_period` ns.
+
+    Of a role that is there, an empty `connection`, 0 and None are what it has. `statements` set the
+    password; without them the server's own way is used.
+    """
+
+    connection: str = ""
+    username: str = ""
+    rotation_period: int = 0
+    statements: tuple[str, ...] | None = None
 
 
 class CreateCredentials(Struct, frozen=True, kw_only=True):

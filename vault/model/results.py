@@ -207,6 +207,16 @@ class IssuedCredentials(Struct, frozen=True, kw_only=True):
         return f"IssuedCredentials(lease={self.lease.id!r})"
 
 
+class StaticRole(Struct, frozen=True, kw_only=True):
+    """A static role. `rotation_period` in ns; `rotated_at`: when it got its current password."""
+
+    connection: str
+    username: str
+    rotation_period: int
+    statements: tuple[str, ...]
+    rotated_at: int
+
+
 class RenewedLease(Struct, frozen=True, kw_only=True):
     """A lease that was renewed, and what is worth a remark."""
 

@@ -43,6 +43,16 @@ class Route(NamedTuple):
         return f"{self.method} {self.below}{self.template}"
 
 
+NOWHERE: Final = {
+    "plugin_name": "postgresql-database-plugin",
+    "connection_url": "postgresql://{{username}}:{{password}}@127.0.0.1:1/x",
+    "username": "u",
+    "password": "p",
+    "allowed_roles": "*",
+    "verify_connection": False,
+}
+"""A connection to a server that does not run."""
+
 BODIES: Final[dict[str, Any]] = {
     "POST /v1/sys/mounts/{path}": {"type": "kv", "options": {"version": "2"}},
     "POST /v1/sys/policy/{name}": {"policy": HCL},
@@ -60,6 +70,9 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/auth/token/revoke-accessor": {"accessor": "{accessor}"},
     "POST /v1/auth/token/revoke-orphan": {"token": "{token}"},
     "POST /v1/one/{path}": {"a": "b"},
+    "POST /v1/db/config/{name}": NOWHERE,
+    "POST /v1/db/roles/{name}": {"db_name": "{name}", "creation_statements": "A"},
+    "POST /v1/sys/leases/tidy": {},
     "POST /v1/two/config": {"max_versions": 5},
     "POST /v1/two/data/{path}": {"data": {"a": 2}, "options": {"cas": 2}},
     "PATCH /v1/two/data/{path}": {"data": {"more": "x"}},
@@ -111,6 +124,8 @@ QUERIES: Final[dict[str, str]] = {
     "GET /api/v1/database-roles": "mount=two",
     "GET /api/v1/rotations/plan": "before=2030-01-01T00:00:00Z",
     "GET /v1/auth/token/lookup": "token={token}",
+    "GET /v1/sys/leases": "type=irrevocable",
+    "GET /v1/sys/leases/count": "type=irrevocable",
 }
 
 REFUSED: Final[dict[str, int]] = {
@@ -119,6 +134,11 @@ REFUSED: Final[dict[str, int]] = {
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
     "POST /v1/auth/token/create/{role}": 400,
     "POST /v1/one/": 400,
+    "LIST /v1/sys/leases/lookup/{path}": 404,
+    "GET /v1/db/creds/{name}": 503,  # its server does not run
+    "GET /v1/db/static-creds/{name}": 400,
+    "GET /v1/db/static-roles/{name}": 404,
+    **{f"LIST /v1/db/static-roles{more}": 404 for more in ("", "/")},
     "LIST /v1/two/data": 405,
     "LIST /v1/two/data/{path}": 405,
     **{f"{method} /v1/two/data": 404 for method in ("GET", "POST", "DELETE")},
@@ -168,6 +188,7 @@ def routes() -> list[Route]:
         (CompatDialect.prefix, CompatDialect.router),
         ("/v1/one/", ENGINES[1]),
         ("/v1/two/", ENGINES[2]),
+        ("/v1/db/", ENGINES["database"]),
     ]
     found = [
         Route(route.method, below, route.template)
@@ -215,6 +236,8 @@ class Sweep:
             things["path"] = f"mount-{number}"
             if not key.startswith("POST"):
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
+        if "/db/" in key:
+            self._make_connection(name, with_role="/roles" in key or "/creds" in key)
         if "policies/{name}" in key or "/v1/sys/polic" in key:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
@@ -229,6 +252,12 @@ class Sweep:
             token = self.made("POST", "/v1/auth/token/create", body)["auth"]
             things |= {"token": token["client_token"], "accessor": token["accessor"]}
         return things
+
+    def _make_connection(self, name: str, *, with_role: bool) -> None:
+        self.made("POST", f"/v1/db/config/{name}", NOWHERE)
+        if with_role:
+            role = {"db_name": name, "creation_statements": "A"}
+            self.made("POST", f"/v1/db/roles/{name}", role)
 
     def status(self, route: Route) -> int:
         """Call the route once with a request that it can serve."""
@@ -258,6 +287,7 @@ def sweep(folder: Path, workers: int) -> Iterator[tuple[Agent, str]]:
         for name, version in (("one", 1), ("two", 2)):
             body = {"type": "kv", "options": {"version": str(version)}}
             assert agent.call("POST", f"/v1/sys/mounts/{name}", body).status == 204
+        assert agent.call("POST", "/v1/sys/mounts/db", {"type": "database"}).status == 204
         yield agent, made["keys"][0]
 
 

@@ -35,6 +35,7 @@ from vault.rotation.targets.access import (
     TLS,
     UNREACHABLE,
     USER,
+    as_administrator,
     deadline_of,
     failure,
     parse_url,
@@ -132,6 +133,12 @@ class Session:
             sql.Literal(self.verifier(password)),
         )
 
+    def set_own_password(self, name: str, password: str) -> None:
+        """Of the administrator, who needs no permission for that."""
+        self.run(
+            "ALTER ROLE {} PASSWORD {}", sql.Identifier(name), sql.Literal(self.verifier(password))
+        )
+
     def create(self, name: str) -> None:
         """A user that cannot log in yet."""
         self.run("CREATE ROLE {} NOLOGIN", sql.Identifier(name))
@@ -206,15 +213,15 @@ def _connect(
 ) -> BoundedConnection:
     """As the administrator, or with another name and a password that the server has to ask for."""
     address = parse_url(access.connection, partial(parse_server_address, kind=POSTGRESQL))
-    password = access.connection.get("password") or address.password
+    address = as_administrator(address, access.connection)
     if login is not None:
         name, password = login
-        address = msgspec.structs.replace(address, user=name)
+        address = msgspec.structs.replace(address, user=name, password=password)
     if database:
         address = msgspec.structs.replace(address, database=database)
     with tls_files(access.connection, is_local=address.is_local) as tls:
         seconds = deadline.left()
-        parameters = libpq_parameters(address, password, tls)
+        parameters = libpq_parameters(address, address.password, tls)
         if login is not None and pq.version() >= _PROVES:
             parameters["require_auth"] = "scram-sha-256,md5,password"
         try:

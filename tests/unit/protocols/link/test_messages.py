@@ -154,12 +154,13 @@ def test_every_operation_of_the_agent_has_its_word():
         *(f"rotation.{name}" for name in ("list", "plan", "read", "begin", "step", "pause")),
         *(
             f"database.{what}.{verb}"
-            for what in ("connection", "role")
+            for what in ("connection", "role", "static_role")
             for verb in ("write", "read", "list", "delete")
         ),
+        *("database.connection.rotate", "database.connection.check", "database.static_role.rotate"),
         *("database.orphans.list", "database.orphans.drop", "database.sweep"),
         *(f"lease.{name}" for name in ("read", "list", "keys", "renew", "revoke", "step")),
-        *("lease.revoke_prefix", "credentials.create"),
+        *("lease.revoke_prefix", "lease.tidy", "credentials.create"),
         *("policy.capabilities", "policy.own_capabilities"),
         *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
         *("rotation.resume", "rotation.undo", "rotation.select"),

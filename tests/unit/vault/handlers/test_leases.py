@@ -79,6 +79,7 @@ class Server:
     after: dict[str, BaseException] = field(default_factory=dict)
     gate: threading.Event | None = None
     busy: int = 0
+    on_check: Callable[[], object] = object
 
     def create_user(self, access: TargetAccess, user: LeasedUser) -> Value:
         """As documented."""
@@ -108,6 +109,7 @@ class Server:
 
     def check(self, access: TargetAccess) -> None:
         """A login of the administrator's."""
+        self.on_check()
         if access.connection.get("password") != PASSWORD:
             raise RotationError("administrator_refused", "wrong password", is_final=True)
 
@@ -664,3 +666,61 @@ async def test_states_are_as_documented(bench: Bench) -> None:
     await bench.revoke(lease.id)
     assert replace(await bench.row(lease.id), mac=b"") == replace(before, mac=b"")
     assert before.state == LeaseState.REVOKING
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+async def test_force_gives_up_only_what_a_server_does_not_drop(bench: Bench, is_down: bool) -> None:
+    """All below a prefix is over with the answer; a server that answers has dropped its users."""
+    for _ in range(3):
+        await bench.create()
+    if is_down:
+        bench.server.before["drop"] = RotationError("target_unreachable", "no answer")
+    payload = RevokeLeases(prefix="database/creds/app/", force=True)
+    path = f"{LEASES_PATH}revoke-force/database/creds/app"
+    assert (await bench.do("lease.revoke_prefix", path, payload)).count == 3
+    assert {row.state for row in await bench.rows()} == {"revoked"}
+    assert await bench.leases_held() == 0
+    assert bool(bench.server.users) is is_down
+
+
+async def test_what_is_over_is_forgotten_on_request(bench: Bench) -> None:
+    """And what was over for less than a day is not."""
+    first = await bench.create()
+    await bench.revoke(first.lease.id, sync=True)
+    bench.house.world.time += KEPT
+    await bench.do("lease.tidy", f"{LEASES_PATH}tidy")
+    assert await bench.rows() == []
+    second = await bench.create()
+    await bench.revoke(second.lease.id, sync=True)
+    await bench.do("lease.tidy", f"{LEASES_PATH}tidy")
+    assert [row.id for row in await bench.rows()] == [second.lease.id]
+
+
+async def test_a_connection_is_changed_in_part(bench: Bench) -> None:
+    """What is not named stays, its password too, which nobody has to know for that."""
+
+    async def merge(**named: Any) -> None:
+        payload = WriteConnection(kind="fake", merge=True, **named)
+        await bench.do("database.connection.write", CONNECTION, payload)
+
+    await merge(allowed_roles=("app",), options={"shown": {"a": 1, "b": 2}})
+    await merge(value={"url": "fake://other"}, allowed_roles=None, options={"shown": {"b": 3}})
+    shown = await bench.do("database.connection.read", CONNECTION)
+    assert shown.allowed_roles == ["app"]
+    assert shown.options == {"shown": {"a": 1, "b": 3}}
+    found = await bench.handlers.targets.read(CONNECTION)
+    assert found == {"url": "fake://other", "password": PASSWORD}
+    await bench.create()
+
+
+async def test_a_change_in_part_does_not_bring_back_a_rotated_password(bench: Bench) -> None:
+    """It was laid over a version that is not the current one any more."""
+
+    def rotate() -> None:
+        trio.from_thread.run(bench.house.write, CONNECTION, b'{"password":"rotated"}')
+
+    bench.server.on_check = rotate
+    payload = WriteConnection(kind="fake", merge=True, value={"url": "fake://other"})
+    with pytest.raises(ConflictError, match="changed_meanwhile"):
+        await bench.do("database.connection.write", CONNECTION, payload)
+    assert (await bench.handlers.targets.read(CONNECTION))["password"] == "rotated"
