@@ -23,6 +23,7 @@ from vault.connections.mysql import UnixSocketConnection
 from vault.connections.tls import client_context
 from vault.crypto.mysql_verifier import native_password_verifier
 from vault.model.server_address import MYSQL, ServerAddress, parse_server_address
+from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 from vault.rotation.targets import templates
@@ -40,7 +41,8 @@ from vault.rotation.targets.access import (
     TLS,
     UNREACHABLE,
     USER,
-    Deadline,
+    as_administrator,
+    deadline_of,
     failure,
     parse_url,
     stale,
@@ -121,7 +123,11 @@ class Session:
 
     @contextmanager
     def change(self, name: str) -> Iterator[None]:
-        """No other change of this user overlaps the block. It is not a transaction."""
+        """No other change of this user overlaps the block. It is not a transaction.
+
+        The server ends the session of an agent that is stopped in it when the time is over.
+        """
+        self.run(f"SET SESSION wait_timeout = {max(1, round(self._deadline.left()))}")
         lock = f"SHA1({literal(f'freehold {name}')})"
         wait = min(_LOCK_SECONDS, int(self._deadline.left()))
         [(is_free,)] = self.run(f"SELECT GET_LOCK({lock}, {wait})")
@@ -137,6 +143,15 @@ class Session:
             return f"IDENTIFIED VIA mysql_native_password USING {literal(verifier)}"
         return f"IDENTIFIED BY {literal(password)}"
 
+    def native_verifier(self, password: str) -> str:
+        """What the plugin mysql_native_password stores of a password."""
+        return native_password_verifier(password)
+
+    def own_host(self) -> str:
+        """Of the account that this session has logged in to."""
+        [(found,)] = self.run("SELECT CURRENT_USER()")
+        return str(found).rpartition("@")[2]
+
     def exists(self, name: str, host: str) -> bool:
         """Whether there is such an account."""
         return bool(self.run("SELECT 1 FROM mysql.user WHERE user = %s AND host = %s", name, host))
@@ -144,6 +159,11 @@ class Session:
     def require_fence(self, name: str, host: str, fence: int) -> None:
         """Store who changes it. Raises `RotationError` (`fence_stale`)."""
         key = f"{name}@{host}".encode()
+        if self.run("SELECT DATABASE() = 'information_schema'") == [(1,)]:
+            raise failure(
+                CONNECTION,
+                "the connection names no database: add one, in which the agent keeps a table",
+            )
         self.run(_FENCES)
         found = self.run(_FENCED, key)
         if found and found[0][0] > fence:
@@ -180,24 +200,27 @@ class Session:
 @contextmanager
 def administrator(access: TargetAccess) -> Iterator[Session]:
     """A session as the administrator of the connection secret."""
-    deadline = Deadline(access)
+    deadline = deadline_of(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=MYSQL))
-    password = access.connection.get("password") or address.password
+    address = as_administrator(address, access.connection)
     with _connected(
-        access.connection, address, password, deadline, _administrator_refused
+        access.connection, address, address.password, deadline, _administrator_refused
     ) as session:
         session.run(f"SET SESSION sql_mode = '{_MODE}'")
         yield session
 
 
 def log_in(access: TargetAccess, name: str, host: str, password: str, database: str = "") -> None:
-    """Connect as an application does, and see which account that is. Raises `RotationError`."""
-    deadline = Deadline(access)
+    """Connect as an application does, and see which account that is. Raises `RotationError`.
+
+    `host` is that of the account; empty: any.
+    """
+    deadline = deadline_of(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=MYSQL))
     address = msgspec.structs.replace(address, user=name, database=database)
     with _connected(access.connection, address, password, deadline, _login_refused) as session:
         [(found,)] = session.run("SELECT CURRENT_USER()")
-    if found != f"{name}@{host}":
+    if host and found != f"{name}@{host}":
         raise failure(
             LOGIN, f"the login as {name!r} uses the account of another host: remove that one"
         )

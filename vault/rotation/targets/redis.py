@@ -16,6 +16,7 @@ from vault.cluster.redis import ErrorReply, Push, RedisError, Reply, ReplyParser
 from vault.connections.tls import client_context
 from vault.crypto.digest import sha256
 from vault.model.server_address import RedisAddress, parse_redis_address
+from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 from vault.rotation.targets.access import (
@@ -32,7 +33,8 @@ from vault.rotation.targets.access import (
     UNREACHABLE,
     UNSAVED,
     USER,
-    Deadline,
+    as_administrator,
+    deadline_of,
     failure,
     parse_url,
     stale,
@@ -142,8 +144,7 @@ class Session:
 def administrator(access: TargetAccess) -> Iterator[Session]:
     """A session as the administrator of the connection secret."""
     address = parse_url(access.connection, parse_redis_address)
-    password = access.connection.get("password") or address.password
-    address = msgspec.structs.replace(address, password=password)
+    address = as_administrator(address, access.connection)
     with _connected(access, address, _administrator_refused) as session:
         yield session
 
@@ -160,7 +161,7 @@ def log_in(access: TargetAccess, name: str, password: str) -> None:
 def _connected(
     access: TargetAccess, address: RedisAddress, refused: Callable[[], RotationError]
 ) -> Iterator[Session]:
-    deadline = Deadline(access)
+    deadline = deadline_of(access)
     stream = _open(access.connection, address, deadline)
     with stream:
         session = Session(stream, deadline)

@@ -334,6 +334,9 @@ async def own_operations() -> set[str]:
                 peers=ALONE,
                 rotators=Rotators(),
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                node="node",
+                vault=b"v",
+                random=bytes,
             )
         )
         return set(path.handlers())
