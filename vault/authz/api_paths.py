@@ -58,6 +58,9 @@ _ACL_POLICIES: Final = "sys/policies/acl/"
 _MOUNTS: Final = "sys/mounts/"
 _TUNE: Final = "/tune"
 _ACCESSORS: Final = "auth/token/accessors"
+_LEASES: Final = ("sys/leases/lookup", "sys/leases/renew", "sys/leases/revoke")
+"""The lease is a field of these, and the end of the path in the native API."""
+
 _AUDIT: Final = frozenset({"sys/audit", "sys/policies-replay"})
 """Who reads these learns of everybody: in OpenBao `sys/audit` takes `sudo`."""
 
@@ -73,6 +76,8 @@ def _system_access(capability: Capability, place: str) -> ApiAccess:
         operation = _A.UPDATE
     elif place.startswith(_MOUNTS) and capability is _C.UPDATE:
         place = f"{place}{_TUNE}"
+    elif capability is _C.UPDATE:
+        place = next((one for one in _LEASES if place.startswith(f"{one}/")), place)
     needs_sudo = capability is _C.SUDO or place in _AUDIT
     return ApiAccess(path=place, operation=operation, needs_sudo=needs_sudo)
 

@@ -61,6 +61,11 @@ NATIVE: Final = {
     "the audit log is read": (SYSTEM, "GET", "audit/events", None),
     "accesses are replayed": (SYSTEM, "POST", "policies-replay", {"since": "2026-01-01T00:00:00Z"}),
     "it is sealed without update": (SYSTEM, "POST", "system/seal", None),
+    "a lease of somebody else is looked up": (
+        """path "sys/leases/*" { capabilities = ["update"] }
+        path "sys/leases/lookup" { capabilities = ["deny"] }""",
+        "GET", "leases/database/creds/a/1", None,
+    ),
     "a mount is made without update": (
         'path "sys/mounts/*" { capabilities = ["create"] }',
         "POST", "system/mounts/new", {"version": 2},
@@ -134,6 +139,15 @@ ALIKE: Final = {
         """path "secret/data/*" { capabilities = ["read"]
         denied_parameters = { version = ["1"] } }""",
         "GET", "secret/data/other?version=1", None,
+    ),
+    "a lease of somebody else, by its field": (
+        """path "sys/leases/*" { capabilities = ["update"] }
+        path "sys/leases/lookup" { capabilities = ["deny"] }""",
+        "POST", "sys/leases/lookup", {"lease_id": "database/creds/a/1"},
+    ),
+    "leases by their beginning, without sudo": (
+        'path "sys/leases/*" { capabilities = ["update"] }',
+        "POST", "sys/leases/revoke-prefix/database/", None,
     ),
     "tuning by a denied path": (
         """path "sys/mounts/*" { capabilities = ["update"] }

@@ -33,6 +33,8 @@ def mounts() -> MountTable:
         ("sudo", "auth/token/accessors", "list auth/token/accessors/, sudo"),
         ("read", "sys/audit", "read sys/audit, sudo"),
         ("read", "sys/policies-replay", "read sys/policies-replay, sudo"),
+        ("update", "sys/leases/lookup/database/creds/app/1", "update sys/leases/lookup"),
+        ("sudo", "sys/leases/revoke-prefix/a", "update sys/leases/revoke-prefix/a, sudo"),
         ("read", "sys/users/u", "read sys/users/u"),
     ],
 )
