@@ -5,12 +5,13 @@ bounded number of times, and `MAX_DEPTH` bounds nesting, so that any text of `MA
 read or refused in milliseconds. Errors say where: line and column, from 1.
 """
 
-import json
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple, NoReturn, TypeAlias, Union
+from typing import Final, NamedTuple, TypeAlias, Union
+
+from protocols.json_text import Pairs, decode_pairs
 
 MAX_CHARACTERS: Final = 256 * 1024
 MAX_DEPTH: Final = 16
@@ -79,36 +80,20 @@ def _line_and_column(text: str, at: int) -> str:
 
 
 def _parse_json(text: str) -> Block:
-    """An object is read as its pairs: keys may come twice, and none is lost."""
+    """An object is read as its pairs: a key may come twice, and none is lost."""
     try:
-        found = json.loads(
-            text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=_json_int
-        )
+        found = decode_pairs(text)
     except (ValueError, RecursionError) as fault:
         raise HclError(text, NOWHERE, f"it begins as JSON and is none: {fault}") from None
     return _json_block(found, 1)
 
 
-class _Pairs(list[tuple[str, object]]):
-    """The keys and values of a JSON object, in their order."""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
-def _json_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
-    return int(digits)
-
-
-def _json_block(pairs: _Pairs, depth: int) -> Block:
+def _json_block(pairs: Pairs, depth: int) -> Block:
     """An object; one whose value is an object or a list of some counts as blocks."""
     items: list[Item] = []
     for key, value in pairs:
-        whole = [value] if isinstance(value, _Pairs) or not isinstance(value, list) else value
-        if whole and all(isinstance(one, _Pairs) for one in whole):
+        whole = [value] if isinstance(value, Pairs) or not isinstance(value, list) else value
+        if whole and all(isinstance(one, Pairs) for one in whole):
             items += [Item((key,), _json_node(one, depth + 1), NOWHERE) for one in whole]
         else:
             items.append(Item((key,), _json_node(value, depth + 1), NOWHERE))
@@ -118,7 +103,7 @@ def _json_block(pairs: _Pairs, depth: int) -> Block:
 def _json_node(plain: object, depth: int) -> Node:
     if depth > MAX_DEPTH:
         raise HclError("", NOWHERE, f"values are nested more than {MAX_DEPTH} deep")
-    if isinstance(plain, _Pairs):
+    if isinstance(plain, Pairs):
         return _json_block(plain, depth)
     if isinstance(plain, list):
         return Sequence(tuple(_json_node(one, depth + 1) for one in plain), NOWHERE)
