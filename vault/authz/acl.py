@@ -187,14 +187,17 @@ class AclDenials:
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
+        self._all = frozenset(paths)
         self._by_start: defaultdict[str, list[str]] = defaultdict(list)
-        for path in paths:
+        for path in self._all:
             if path.endswith(GLOB) or _start(path) != path:  # an exact one is the most specific
                 self._by_start[_start(path)].append(path)
         self._starts = sorted(self._by_start)
 
     def lifted_by(self, path: str) -> str:
         """A denial that `path`, which does not deny, would lift; empty: none."""
+        if path.endswith("/") and path[:-1] in self._all:
+            return path[:-1]  # it denies listing the folder, which the slash would lift
         start = _start(path)
         found = [self._by_start.get(start[:end], ()) for end in range(len(start) + 1)]
         if "{{" in path:  # what it is filled with may lead below any of these

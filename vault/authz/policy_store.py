@@ -614,7 +614,11 @@ def _require_acl_denials_kept(
         return
     old = None if row is None else _policy(row)
     before = old.acl_policy if old is not None and old.enabled else None
-    known = {(path.path, path.expires_at) for path in (before.paths if before else ())}
+    known = {
+        (path.path, path.expires_at)
+        for path in (before.paths if before else ())
+        if before and path.path not in before.denials
+    }
     added = [path for path in written.paths if (path.path, path.expires_at) not in known]
     held = (tx.get(POLICIES, name) for name in sorted(by.binding_policies))
     bound = [acl for each in held if each is not None and (acl := _policy(each).acl_policy)]

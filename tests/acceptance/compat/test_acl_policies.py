@@ -217,7 +217,10 @@ def test_nobody_lifts_a_denial_by_a_more_specific_path(pair: Pair) -> None:
         'path "secret/data/app/*" { capabilities = ["deny"] }',
         'path "sys/policies/acl/*" { capabilities = ["create", "update", "delete"] }',
     )
+    denial = 'path "secret/data/app/db" { capabilities = ["deny"] }'
+    assert ask(freehold, "PUT", "/v1/sys/policies/acl/theirs", {"policy": denial}).ok
     for name, text in [
+        ("theirs", denial.replace("deny", "read")),
         ("bound-1", 'path "secret/data/app/db" { capabilities = ["read"] }'),
         ("bound-1", 'path "secret/data/app/+" { capabilities = ["read"] }'),
         ("bound-1", 'path "secret/data/app/{{identity.entity.name}}" { }'),

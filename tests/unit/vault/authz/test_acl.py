@@ -197,6 +197,7 @@ def test_many_stanzas_of_one_path_are_merged_at_once() -> None:
         ("a/{{identity.entity.name}}/*", "a/b/c", True),
         ("a/b/*", "a/{{identity.entity.name}}/c", True),
         ("a/*", "{{identity.entity.name}}/x", True), ("a/x+*", "a/x", False), ("*", "a", True),
+        ("a/b", "a/b/", True),
     ],
 )  # fmt: skip
 def test_a_denial_is_lifted_by_what_is_more_specific(denied: str, path: str, lifts: bool) -> None:
