@@ -255,24 +255,24 @@ class RotationHandlers:
         return await self._page(shown, self._seal(after))
 
     async def plan(self, call: Call[PlanRotations]) -> RotationPlan:
-        """Secrets that are due, of those whose metadata the caller may read."""
+        """Secrets that are due, the earliest first, of those whose metadata the caller may read."""
         payload, visibility = call.payload, Visibility(self.authorizer, call, self.world.now())
         check_limit(payload.limit)
-        after = self.store.open_cursor(payload.cursor) if payload.cursor else ""
+        after = self._open_due(payload.cursor)
         shown, wanted = list[DueSecret](), set(payload.tags)
         for _ in range(MAX_PAGES):
             page = await self.store.list_due_secrets(payload.before, after, PAGE)
             for secret in page:
-                after = secret.name
-                is_wanted = after.startswith(call.op.path) and wanted <= set(secret.tags)
+                after = secret.rotation_due, secret.name
+                is_wanted = secret.name.startswith(call.op.path) and wanted <= set(secret.tags)
                 if is_wanted and visibility.can_read_metadata(secret):
                     found = await load_effective_policy(self.store, secret)
                     shown.append(DueSecret(secret.name, secret.rotation_due, found.source))
                 if len(shown) == payload.limit:
-                    return RotationPlan(secrets=shown, cursor=self.store.seal_cursor(after))
+                    return RotationPlan(secrets=shown, cursor=self._seal_due(after))
             if len(page) < PAGE:
                 return RotationPlan(secrets=shown, cursor="")
-        return RotationPlan(secrets=shown, cursor=self.store.seal_cursor(after))
+        return RotationPlan(secrets=shown, cursor=self._seal_due(after))
 
     async def overview(self, _: Call[Nothing]) -> RotationOverview:
         """The policies of folders, and what there is."""
@@ -300,10 +300,19 @@ class RotationHandlers:
             return None
         secret_id, _, number = self.store.open_cursor(cursor).partition(" ")
         if not number.isdecimal():
-            raise ValidationError(
-                "cursor_invalid", "this cursor is of another list", field="cursor"
-            )
+            raise _cursor_invalid()
         return secret_id, int(number)
+
+    def _seal_due(self, after: tuple[int, str] | None) -> str:
+        return "" if after is None else self.store.seal_cursor(f"{after[0]} {after[1]}")
+
+    def _open_due(self, cursor: str) -> tuple[int, str] | None:
+        if not cursor:
+            return None
+        due, _, name = self.store.open_cursor(cursor).partition(" ")
+        if not due.isdecimal():
+            raise _cursor_invalid()
+        return int(due), name
 
     async def begin(self, call: Call[BeginRotation]) -> RotationRow | None:
         """Begin one; None if the schedule asks and it is not due, and when it is due is set anew.
@@ -431,6 +440,10 @@ class RotationHandlers:
                 "the secret that it connects with is not there: write it first",
                 field="connection",
             )
+
+
+def _cursor_invalid() -> ValidationError:
+    return ValidationError("cursor_invalid", "this cursor is of another list", field="cursor")
 
 
 def check_limit(limit: int) -> None:

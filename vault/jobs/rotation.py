@@ -42,13 +42,15 @@ class DueRotations(Protocol):
     """Documented at `vault.handlers.stores.RotationStore`."""
 
     def list_due(
-        self, now: int, after: tuple[str, int] | None, limit: int
+        self, now: int, after: tuple[int, str, int] | None, limit: int
     ) -> Awaitable[list[RotationRow]]:
-        """Rotations whose next step is due, beyond this id and number."""
+        """Rotations whose next step is due, the longest due first, beyond this place."""
         ...
 
-    def list_due_secrets(self, now: int, after: str, limit: int) -> Awaitable[list[SecretRow]]:
-        """Secrets that a policy wants rotated, whose names come after `after`."""
+    def list_due_secrets(
+        self, now: int, after: tuple[int, str] | None, limit: int
+    ) -> Awaitable[list[SecretRow]]:
+        """Secrets that a policy wants rotated, the longest due first, beyond this place."""
         ...
 
     def count_folder_policy_transactions(self) -> int:
@@ -85,6 +87,9 @@ class RotationScheduler:
         self._nursery = nursery
         self._scheduled_at = -1  # transactions of folder policies: nothing is left to do of them
         self._active: dict[tuple[str, int], str] = {}  # what each connects with
+        # Where the next turn goes on, so that what cannot go on now is in nobody's way.
+        self._begun_to: tuple[int, str] | None = None
+        self._scanned_to: tuple[int, str, int] | None = None
 
     async def run_turn(self) -> None:
         """Schedule, begin what is due, and have the steps taken that are; waits for none of them.
@@ -95,16 +100,21 @@ class RotationScheduler:
         await self._schedule_folders()
         if await due.is_paused():
             return
-        for secret in await due.list_due_secrets(world.now(), "", BATCH):
+        secrets = await due.list_due_secrets(world.now(), self._begun_to, BATCH)
+        for secret in secrets:
             await self._begin(secret)
-        after, scanned = None, 0
+        is_full = len(secrets) == BATCH
+        self._begun_to = (secrets[-1].rotation_due, secrets[-1].name) if is_full else None
+        scanned = 0
         while len(self._active) < MAX_ACTIVE and scanned < MAX_SCANNED:
-            page = await due.list_due(world.now(), after, BATCH)
-            if not page:
-                return
+            page = await due.list_due(world.now(), self._scanned_to, BATCH)
             for rotation in page:
                 self._go_on_if_free(rotation)
-            after, scanned = (page[-1].secret_id, page[-1].number), scanned + len(page)
+            if len(page) < BATCH:
+                self._scanned_to = None
+                return
+            last, scanned = page[-1], scanned + len(page)
+            self._scanned_to = last.next_at, last.secret_id, last.number
 
     def _go_on_if_free(self, rotation: RotationRow) -> None:
         key, target = (rotation.secret_id, rotation.number), rotation.policy.get("connection", "")

@@ -562,8 +562,17 @@ async def test_a_change_of_a_folders_policy_reaches_the_secrets_below(bench: Ben
     assert await due(bench, other) == 0
     plan = await bench.house.do("rotation.plan", "secret/", PlanRotations(before=NOW + 400 * DAY))
     assert [(each.path, each.source) for each in plan.secrets if each.path != own] == [
-        (far, "secret/db/"), (near, "secret/db/near/"),
+        (near, "secret/db/near/"), (far, "secret/db/"),
     ]  # fmt: skip
+    plan, cursor = [], ""
+    for _ in range(3):
+        payload = PlanRotations(before=NOW + 400 * DAY, limit=1, cursor=cursor)
+        page = await bench.house.do("rotation.plan", "secret/", payload)
+        plan, cursor = plan + [each.path for each in page.secrets], page.cursor
+    assert plan == [near, far, own]
+    cursor = bench.house.barrier.seal_cursor("secret/a")
+    with pytest.raises(ValidationError, match="another list"):
+        await bench.house.do("rotation.plan", "", PlanRotations(before=NOW, cursor=cursor))
     await bench.set_policy("secret/db/", interval=50 * DAY, connection=ADMIN)
     await schedule(bench, "secret/db/")
     assert -(-(await due(bench, far) - NOW) // DAY) == 50
