@@ -162,8 +162,9 @@ class RotationHandlers:
     async def write_policy(self, call: Call[WriteRotationPolicy]) -> Nothing:
         """Set or remove the policy of a secret, or of a folder, whose secrets are scheduled later.
 
-        Whoever sets it must be allowed to read the secret that it connects with: the agent will do
-        so for them. Raises `ValidationError`, `AuthorizationError`, `NotFoundError`.
+        Whoever sets it must be allowed to read the secret that it connects with, for the agent will
+        do so for them, and what is rotated: a target that they name is given that to log in with.
+        Raises `ValidationError`, `AuthorizationError`, `NotFoundError`.
         """
         path, policy, now = call.op.path, call.payload.policy, self.world.now()
         if policy is not None:
@@ -425,10 +426,20 @@ class RotationHandlers:
         if policy.cron:
             check_cron(policy.cron)
         self.rotators.get(policy.rotator).parse(policy.config)
+        now, path = self.world.now(), call.op.path
+        rotated = None if path.endswith("/") else await self.store.get_secret(path)
+        if not may_read(self.authorizer, call, path, rotated, now):
+            raise AuthorizationError(
+                "rotation_policy_denied",
+                "a rotator is given the values of what it rotates, and you may not read them: ask "
+                "somebody who may to set the policy",
+            )
         if not policy.connection:
             return
         secret = await self.store.get_secret(policy.connection)
-        if not may_read(self.authorizer, call, policy.connection, secret, self.world.now()):
+        if not may_read(
+            self.authorizer, call, ResourcePath.parse_secret(policy.connection), secret, now
+        ):
             raise AuthorizationError(
                 "connection_denied",
                 "the rotation would connect with a secret that you may not read: ask somebody who "

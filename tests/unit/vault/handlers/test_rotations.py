@@ -679,12 +679,24 @@ async def test_a_secret_is_due_once_it_was_read_as_often_as_its_policy_allows(
 
 async def test_a_policy_connects_only_with_what_its_author_may_read(bench: Bench) -> None:
     """Else the agent would use for somebody what they cannot."""
-    author = await bench.house.allow("dev", PATH, capabilities=("update",))
+    author = await bench.house.allow("dev", PATH, capabilities=("update", "read"))
     policy = RotationPolicy(rotator="fake", connection=ADMIN)
     with pytest.raises(AuthorizationError, match="connection_denied"):
         await bench.house.do(
             "rotation.policy.write", PATH, WriteRotationPolicy(policy=policy), by=author
         )
+
+
+@pytest.mark.parametrize("path", [PATH, "secret/db/"])
+async def test_a_policy_is_set_by_who_may_read_what_is_rotated(bench: Bench, path: str) -> None:
+    """Else they name a target of their own, and the agent logs in there with the value."""
+    house, asked = bench.house, WriteRotationPolicy(policy=RotationPolicy(rotator="fake"))
+    writer = await house.allow("ci", "secret/db/*", capabilities=("update",))
+    with pytest.raises(AuthorizationError, match="rotation_policy_denied"):
+        await house.do("rotation.policy.write", path, asked, by=writer)
+    reader = await house.allow("dev", "secret/db/*", capabilities=("update", "read"))
+    await house.do("rotation.policy.write", path, asked, by=reader)
+    await house.do("rotation.policy.write", path, WriteRotationPolicy(policy=None), by=writer)
 
 
 async def test_tags_of_the_connection_decide_as_they_do_for_a_read(bench: Bench) -> None:
