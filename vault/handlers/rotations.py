@@ -318,8 +318,9 @@ class RotationHandlers:
     async def begin(self, call: Call[BeginRotation]) -> RotationRow | None:
         """Begin one; None if the schedule asks and it is not due, and when it is due is set anew.
 
-        One that has begun `since` the given time is the answer, whatever became of it. Raises
-        `ConflictError` (`rotation_running`, `secret_not_live`), `NotFoundError`.
+        One that has begun `since` the given time is the answer, whatever became of it, and so is
+        one that was put off for longer: it begins when this one would. Raises `ConflictError`
+        (`rotation_running`, `secret_not_live`), `NotFoundError`.
         """
         cause, now = call.payload.cause, self.world.now()
         asked_by_time = cause is RotationCause.SCHEDULE
@@ -339,7 +340,12 @@ class RotationHandlers:
             if policy is None:
                 raise policy_missing()
             if latest is not None and not machine.is_over(latest):
-                raise rotation_running(latest)
+                by, at = call.identity.name, now + call.payload.delay
+                if machine.is_under_way(latest, at):
+                    raise rotation_running(latest)
+                row = replace(latest, cause=cause, requested_by=by, next_at=at)
+                tx.put_rotation(row)
+                return without_value(row)
             if not _has_value(tx, secret, now):
                 raise secret_not_live()
             row = _new_rotation(secret, policy, latest, cause, call.identity.name, now)

@@ -471,6 +471,20 @@ async def test_at_most_one_rotation_of_a_secret_at_a_time(bench: Bench) -> None:
     assert (await begun(bench)).number == 2
 
 
+async def test_one_that_was_put_off_begins_when_somebody_needs_it_now(bench: Bench) -> None:
+    """Else whoever puts one off for a week keeps a leaked value in force."""
+    put_off = BeginRotation(delay=7 * DAY)
+    first = await bench.house.do("rotation.begin", PATH, put_off)
+    with pytest.raises(ConflictError, match="rotation_running"):
+        await bench.house.do("rotation.begin", PATH, put_off)
+    row = await bench.begin(RotationCause.COMPROMISE)
+    assert row is not None
+    assert (row.number, row.next_at, row.cause) == (first.number, NOW, "compromise")
+    row = await bench.step(row)
+    with pytest.raises(ConflictError, match="rotation_running"):
+        await bench.begin(RotationCause.COMPROMISE)
+
+
 async def test_a_stuck_rotation_goes_on_when_somebody_says_so(bench: Bench) -> None:
     """The old value could not be retired: that is tried again, and nothing else."""
     row = await begun(bench)

@@ -13,7 +13,6 @@ from protocols.instant import HOUR
 from vault.cluster.leases import Lease
 from vault.errors import AuthorizationError, ConflictError
 from vault.jobs.rotation import (
-    BATCH,
     MAX_ACTIVE,
     MAX_SCANNED,
     PER_TARGET,
@@ -169,7 +168,7 @@ async def test_a_target_that_hangs_delays_no_other() -> None:
 async def test_what_cannot_go_on_is_in_nobodys_way() -> None:
     """However much of it there is: secrets whose beginning fails, and a target that hangs."""
     vault = Vault(hanging={"dead"})
-    vault.secrets = [secret(f"a{n:03}") for n in range(BATCH + 10)]
+    vault.secrets = [secret(f"a{n:03}") for n in range(MAX_ACTIVE + 10)]
     vault.secrets += [secret("last")]
     vault.rotations = [rotation(f"a{n:04}", "dead") for n in range(MAX_SCANNED + 10)]
     vault.rotations += [rotation("last", "live")]
@@ -188,6 +187,26 @@ async def test_what_cannot_go_on_is_in_nobodys_way() -> None:
     assert begun.count("secret/last") == 1
     assert begun.count("secret/a000") == 2, "behind the last one it begins with the first again"
     assert vault.steps().count("last") == 1
+
+
+async def test_the_schedule_begins_no_more_than_can_go_on() -> None:
+    """Else what somebody asks for now would wait behind a million that were begun before it."""
+    vault = Vault(hanging={""}, secrets=[secret(f"a{n:03}") for n in range(200)])
+    vault.rotations = [rotation("b")]
+
+    def answer(op: Operation) -> RotationRow:
+        name = op.path.removeprefix("secret/")
+        vault.secrets = [row for row in vault.secrets if row.name != op.path]
+        vault.rotations.append(rotation(name))
+        return vault.rotations[-1]
+
+    vault.answer = answer
+    async with open_rotation_scheduler(vault.parts()) as scheduler:
+        for _ in range(3):
+            await scheduler.run_turn()
+            await trio.testing.wait_all_tasks_blocked()
+    assert len(vault.rotations) == len(vault.steps()) == MAX_ACTIVE
+    assert vault.steps()[0] == "b"
 
 
 async def test_a_bounded_number_of_rotations_is_under_way() -> None:
@@ -245,6 +264,22 @@ async def test_while_they_are_paused_nothing_begins_or_goes_on() -> None:
         await scheduler.run_turn()
         await trio.testing.wait_all_tasks_blocked()
     assert vault.asked == []
+
+
+async def test_a_clock_that_jumps_far_ahead_begins_and_retires_nothing() -> None:
+    """All would be due, and each grace period over: it goes on once the clock is put right."""
+    vault = Vault(rotations=[rotation("a")], secrets=[secret("b")])
+    parts = vault.parts()
+    vault.answer = lambda _: rotation("a", next_at=0)
+    async with open_rotation_scheduler(parts) as scheduler:
+        parts.world.step_wall(8 * 86_400)  # type: ignore[attr-defined]
+        await scheduler.run_turn()
+        await trio.testing.wait_all_tasks_blocked()
+        assert vault.asked == []
+        parts.world.step_wall(-8 * 86_400)  # type: ignore[attr-defined]
+        await scheduler.run_turn()
+        await trio.testing.wait_all_tasks_blocked()
+    assert {op.name for op in vault.asked} == {"rotation.begin", "rotation.step"}
 
 
 async def test_secrets_below_a_folder_are_scheduled_until_nothing_is_left() -> None:
