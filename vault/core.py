@@ -55,6 +55,7 @@ from vault.backup.watched import UnusableDestination
 from vault.barrier import Barrier, HmacRowGuard
 from vault.cluster.leases import (
     BACKUP_SCHEDULE,
+    DYNAMIC,
     EXPIRY,
     KEYS,
     REPORT,
@@ -106,6 +107,14 @@ from vault.handlers.stores import KeyStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
 from vault.jobs.clock_ahead import ClockAheadAlert
+from vault.jobs.dynamic import COUNT_INTERVAL as LEASE_COUNT_INTERVAL
+from vault.jobs.dynamic import INTERVAL as LEASE_INTERVAL
+from vault.jobs.dynamic import (
+    DynamicParts,
+    LeaseExpiry,
+    count_lease_states,
+    open_lease_expiry,
+)
 from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
     REPORT_INTERVAL,
@@ -137,11 +146,19 @@ from vault.rotation.rotator import Rotators
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.anchor.feed_reader import SecretFeedReader
-from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, bind_opaque_id
+from vault.seal.bound_keys import (
+    LimitKeys,
+    PepperedScheme,
+    bind_audit_keys,
+    bind_opaque_id,
+    vault_digest,
+)
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
+from vault.seal.root_keys.factory import make_key_provider as make_key_provider
 from vault.seal.root_keys.file import FileRootKey
+from vault.seal.root_keys.provider import KeyProvider as KeyProvider
 from vault.seal.startup_checks import (
     SealOnDamage,
     SealPaths,
@@ -186,10 +203,11 @@ class CoreDependencies:
     link_ports: LinkPorts = field(default_factory=LinkPorts)
     rotators: Rotators = field(default_factory=Rotators)
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
+    key_provider: KeyProvider | None = None
 
     @property
     def key_file(self) -> FileRootKey | None:
-        """Where the root key is; None: in people's shares."""
+        """Where the root key is, if it is in a file."""
         file = self.settings.encryption.key_file
         return None if file is None else FileRootKey(file)
 
@@ -290,6 +308,8 @@ async def open_core(
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
                 node=startup.node.id,
                 shared_limits=shared_limits,
+                vault=vault_digest(keyring),
+                random=random_bytes,
                 make_pipeline=dependencies.make_pipeline,
             )
         )
@@ -411,6 +431,7 @@ class WiredCore:
     restore_tests: RestoreTests
     rotation: RotationParts
     rotation_report: RotationReporter
+    dynamic: DynamicParts
 
 
 def _wire_pipeline(
@@ -423,6 +444,7 @@ def _wire_pipeline(
         barrier,
         base.dependencies.key_file,
         world,
+        key_provider=base.dependencies.key_provider,
         mint_root_token=partial(_root_token, path.tokens),
         suspend_peers=peers.rekeying,
         on_rekeyed=base.seal.reload,
@@ -470,7 +492,14 @@ def _wire_pipeline(
     )
     leased = leases.run_leased
     rotation_report = RotationReporter(
-        RotationReportParts(path.rotations, adoption.status, opaque_id, leases.watch(REPORT), world)
+        RotationReportParts(
+            path.rotations,
+            adoption.status,
+            opaque_id,
+            leases.watch(REPORT),
+            world,
+            partial(count_lease_states, path.leases),
+        )
     )
     at_once, look, count = Trigger(), Trigger(), Trigger()
     for trigger in (at_once, look, count):  # a scheduled time that was missed is not waited for
@@ -533,7 +562,17 @@ def _wire_pipeline(
         lease=partial(leases.held, ROTATION) if is_shared else None,
         on_settled=count.fire,
     )
-    return WiredCore(pipeline, path, jobs, leases, backups, tests, scheduling, rotation_report)
+    leases.want(DYNAMIC)
+    dynamic = DynamicParts(
+        leases=path.leases,
+        run=pipeline.run_operation,
+        world=world,
+        lease=partial(leases.held, DYNAMIC) if is_shared else None,
+        on_irrevocable=partial(link.raise_alert, AlertCode.ROTATION_FAILED, 1),
+    )
+    return WiredCore(
+        pipeline, path, jobs, leases, backups, tests, scheduling, rotation_report, dynamic
+    )
 
 
 def _rotation_gauges(reporter: RotationReporter) -> dict[str, Callable[[], float]]:
@@ -639,19 +678,41 @@ async def _run_work(wired: WiredCore, parts: CoreDependencies) -> AsyncIterator[
         hold_leases(wired.leases),
         run_consumer_recorder(path.consumer_recorder),
         open_rotation_scheduler(wired.rotation) as rotations,
+        open_lease_expiry(wired.dynamic) as expiry,
         run_periodic_jobs(
-            [*wired.jobs, _rotation_job(wired, rotations), *wired.leases.jobs], world
+            [
+                *wired.jobs,
+                _rotation_job(wired, rotations),
+                *_lease_jobs(wired, expiry),
+                *wired.leases.jobs,
+            ],
+            world,
         ) as work,
         run_cache_warmup(path.parts.store, world, parts.settings.leader_warmup_workers),
         wired.backups.serve(),
         run_change_hub(path.changes),
     ):
-        yield work
+        with parts.metrics.track_gauges(
+            dynamic_leases=lambda: float(expiry.counts.leases),
+            dynamic_leases_failing=lambda: float(expiry.counts.failing),
+            dynamic_leases_irrevocable=lambda: float(expiry.counts.irrevocable),
+            dynamic_clients_unrenewed=lambda: float(expiry.counts.unrenewed),
+            dynamic_orphans=lambda: float(expiry.counts.orphans),
+        ):
+            yield work
 
 
 def _rotation_job(wired: WiredCore, scheduler: RotationScheduler) -> Job:
     turn = wired.leases.run_leased(ROTATION, scheduler.run_turn)
     return Job("rotations", ROTATION_INTERVAL, turn)
+
+
+def _lease_jobs(wired: WiredCore, expiry: LeaseExpiry) -> list[Job]:
+    turn = wired.leases.run_leased(DYNAMIC, expiry.run_turn)
+    return [
+        Job("dynamic-leases", LEASE_INTERVAL, turn),
+        Job("lease-counts", LEASE_COUNT_INTERVAL, expiry.count),
+    ]
 
 
 def _make_rotation_steps(path: DataPath, adoption: Adoption, world: World) -> RotationSteps:

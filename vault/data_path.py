@@ -51,8 +51,11 @@ from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
 from vault.handlers.compromise import CompromiseHandlers, Credentials
 from vault.handlers.consumer_recorder import LEADER, ConsumerRecorder
-from vault.handlers.consumers import ConsumerHandlers, Dependents, find_rotated
+from vault.handlers.consumers import ConsumerHandlers, Dependents, find_leased, find_rotated
+from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
+from vault.handlers.lease_targets import LeaseTargets, vault_prefix
+from vault.handlers.leases import LeaseHandlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
@@ -64,12 +67,15 @@ from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
+from vault.handlers.static_roles import StaticRoleHandlers
 from vault.handlers.stores import (
     AccessStore,
     ConsumerStore,
+    LeaseStore,
     MountStore,
     RotationStore,
     SecretStore,
+    StaticRoleStore,
 )
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
@@ -88,6 +94,7 @@ from vault.model.mounts import MountTable
 from vault.model.server_address import ServerTls
 from vault.peers import Peers
 from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher, StaleReads
+from vault.rotation.lease_kinds import LEASE_KINDS
 from vault.rotation.rotator import Rotators
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.bounded_cache import EvictionPolicy
@@ -125,6 +132,10 @@ class DataPathParts:
     peers: Peers
     rotators: Rotators
     feed: SecretFeed
+    vault: bytes
+    """A digest of which vault this is: its leased users are named by it."""
+    random: Callable[[int], bytes]
+    """For passwords."""
     node: str
     process: int = LEADER
     shared_limits: SharedLimits | None = None
@@ -143,17 +154,22 @@ class DataPath:
         self.policies = PolicyStore(store, world, parts.ceiling, self.mounts)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
-        self.rotations = RotationStore(barrier)
+        self.rotations, self.leases = RotationStore(barrier), LeaseStore(barrier)
+        self._lease_targets = LeaseTargets(
+            self.leases, LEASE_KINDS, vault_prefix(parts.vault), world
+        )
         self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)
         self.consumers = ConsumerStore(barrier)
         self.consumer_recorder = ConsumerRecorder(self.consumers, world, parts.node, parts.process)
-        self.dependents = Dependents([partial(find_rotated, self.rotations)], world)
+        self.dependents = Dependents(
+            [partial(find_rotated, self.rotations), partial(find_leased, self.leases)], world
+        )
         self.read_limits = ReadLimits(self.rotations, self.reads, world)
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()
         self._streams_checked_at = 0  # transactions that were over
         self.changes = ChangeHub(parts.feed, world)
-        self.revoker = Revoker(store, self.streams)
+        self.revoker = Revoker(store, self.streams, world.now)
         limits = SessionLimits(
             timeout=authentication.session_timeout,
             max_per_user=authentication.max_sessions_per_user,
@@ -217,6 +233,29 @@ class DataPath:
                 StoredAdoption(self.consumers),
                 self.authorizer,
                 world,
+            ).handlers(),
+            **DatabaseRoleHandlers(
+                self.leases, self.mounts, self._lease_targets, self.authorizer, world
+            ).handlers(),
+            **StaticRoleHandlers(
+                StaticRoleStore(self.parts.barrier),
+                self.mounts,
+                self.parts.rotators,
+                self._lease_targets,
+                self.authorizer,
+                world,
+            ).handlers(),
+            **LeaseHandlers(
+                self.leases,
+                self.mounts,
+                self._lease_targets,
+                self.authorizer,
+                world,
+                self.parts.settings.dynamic,
+                self.parts.random,
+                on_unrenewed=partial(
+                    log.warning, "a client asks for new credentials and renews none"
+                ),
             ).handlers(),
             **ConsumerHandlers(
                 self.consumers,

@@ -42,12 +42,15 @@ from vault.model.payloads import (
     CheckCapabilities,
     CompareVersions,
     CreateApiKey,
+    CreateCredentials,
     CreateUser,
     DryRunAccess,
     HashAuditValue,
+    LeaseSelector,
     ListApiKeys,
     ListEgress,
     ListKeys,
+    ListLeases,
     ListReaders,
     ListRotations,
     ListSecrets,
@@ -62,25 +65,35 @@ from vault.model.payloads import (
     ReadSecret,
     RefusedRequest,
     RefuseRotation,
+    RenewLease,
     RenewToken,
+    RevokeLease,
+    RevokeLeases,
     RewrapDataKeys,
     RollbackSecret,
     ScheduleSecrets,
     SecretVersions,
     SelectRotations,
+    StepLease,
     StepRotation,
     TokenSelector,
     TuneMount,
     UpdateUser,
+    WriteConnection,
+    WriteDatabaseRole,
     WriteMetadata,
     WriteMount,
     WritePolicy,
     WriteRole,
     WriteRotationPolicy,
     WriteSecret,
+    WriteStaticRole,
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    ConnectionRow,
+    DatabaseRoleRow,
+    DynamicLeaseRow,
     MountRow,
     NodeRow,
     PolicyRow,
@@ -93,10 +106,15 @@ from vault.model.records import (
 from vault.model.results import (
     BrowserSession,
     Exposure,
+    IssuedCredentials,
     KeyList,
     KnownNode,
+    LeasePage,
+    OrphanedUsers,
     ReaderPage,
+    RenewedLease,
     RevokedIdentity,
+    RevokedLeases,
     RewrapStep,
     RoleWritten,
     RotationOverview,
@@ -109,6 +127,7 @@ from vault.model.results import (
     SecretRotation,
     SecretValue,
     SecretWritten,
+    StaticRole,
     UserWritten,
     VersionComparison,
 )
@@ -118,6 +137,7 @@ from vault.model.root_key import (
     NewShares,
     RekeyResult,
     RekeyStatus,
+    RotatedRootKey,
     StartGenerateRoot,
     StartRekey,
     SubmitShare,
@@ -162,6 +182,39 @@ READ_MOUNT: Final = OperationType[Nothing, MountRow]("mount.read")
 WRITE_MOUNT: Final = OperationType[WriteMount, MountRow]("mount.write")
 TUNE_MOUNT: Final = OperationType[TuneMount, MountRow]("mount.tune")
 DELETE_MOUNT: Final = OperationType[Nothing, None]("mount.delete")
+
+# Dynamic credentials, in mounts of the type `database`
+WRITE_CONNECTION: Final = OperationType[WriteConnection, ConnectionRow]("database.connection.write")
+READ_CONNECTION: Final = OperationType[Nothing, ConnectionRow]("database.connection.read")
+LIST_CONNECTIONS: Final = OperationType[Nothing, list[ConnectionRow]]("database.connection.list")
+DELETE_CONNECTION: Final = OperationType[Nothing, None]("database.connection.delete")
+WRITE_DATABASE_ROLE: Final = OperationType[WriteDatabaseRole, DatabaseRoleRow](
+    "database.role.write"
+)
+READ_DATABASE_ROLE: Final = OperationType[Nothing, DatabaseRoleRow]("database.role.read")
+LIST_DATABASE_ROLES: Final = OperationType[Nothing, list[DatabaseRoleRow]]("database.role.list")
+DELETE_DATABASE_ROLE: Final = OperationType[Nothing, None]("database.role.delete")
+ROTATE_CONNECTION: Final = OperationType[Nothing, Nothing]("database.connection.rotate")
+CHECK_CONNECTION: Final = OperationType[Nothing, Nothing]("database.connection.check")
+WRITE_STATIC_ROLE: Final = OperationType[WriteStaticRole, Nothing]("database.static_role.write")
+READ_STATIC_ROLE: Final = OperationType[Nothing, StaticRole]("database.static_role.read")
+LIST_STATIC_ROLES: Final = OperationType[Nothing, list[str]]("database.static_role.list")
+DELETE_STATIC_ROLE: Final = OperationType[Nothing, None]("database.static_role.delete")
+ROTATE_STATIC_ROLE: Final = OperationType[Nothing, Nothing]("database.static_role.rotate")
+LIST_ORPHANS: Final = OperationType[Nothing, OrphanedUsers]("database.orphans.list")
+DROP_ORPHANS: Final = OperationType[Nothing, OrphanedUsers]("database.orphans.drop")
+SWEEP_USERS: Final = OperationType[Nothing, OrphanedUsers]("database.sweep")
+CREATE_CREDENTIALS: Final = OperationType[CreateCredentials, IssuedCredentials](
+    "credentials.create"
+)
+READ_LEASE: Final = OperationType[LeaseSelector, DynamicLeaseRow]("lease.read")
+LIST_LEASES: Final = OperationType[ListLeases, LeasePage]("lease.list")
+LIST_LEASE_KEYS: Final = OperationType[Nothing, KeyList]("lease.keys")
+RENEW_LEASE: Final = OperationType[RenewLease, RenewedLease]("lease.renew")
+REVOKE_LEASE: Final = OperationType[RevokeLease, DynamicLeaseRow | None]("lease.revoke")
+REVOKE_LEASES: Final = OperationType[RevokeLeases, RevokedLeases]("lease.revoke_prefix")
+TIDY_LEASES: Final = OperationType[Nothing, Nothing]("lease.tidy")
+STEP_LEASE: Final = OperationType[StepLease, DynamicLeaseRow]("lease.step")
 
 # Policies
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
@@ -288,6 +341,7 @@ SUBMIT_VERIFICATION_SHARE: Final = OperationType[SubmitShare, VerificationStatus
     "sys.rekey.verify.offer"
 )
 RESTART_VERIFICATION: Final = OperationType[Nothing, VerificationStatus]("sys.rekey.verify.restart")
+ROTATE_ROOT_KEY: Final = OperationType[Nothing, RotatedRootKey]("sys.rotate_root")
 
 # The control plane
 APPLY_BUNDLE: Final = OperationType[ApplyBundle, ActiveBundle]("fleet.apply")

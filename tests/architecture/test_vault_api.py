@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from vault.edge.compat import CompatDialect, kv1, kv2, kv2_metadata
+from vault.edge.compat import CompatDialect, database, kv1, kv2, kv2_metadata
 from vault.edge.router import Router
 
 REFUSALS = {"refuse_root", "refuse_kv1_path", "_list_data"}
@@ -14,10 +14,12 @@ def test_the_page_has_every_route_and_no_other(root: Path) -> None:
     """Whoever adds a route, or takes one away, is led to the page."""
     sections = (root / "docs/reference/vault-api.md").read_text().split("\n## ")
     told = {part.split("\n", 1)[0]: _rows(part) for part in sections[1:-1]}
-    agent = told.pop("The agent") | told.pop("Policies") | told.pop("Tokens")
+    parts = ("The agent", "Policies", "Tokens", "Leases")
+    agent = set().union(*(told.pop(part) for part in parts))
     assert agent == _routes(CompatDialect.router)
     assert told.pop("KV version 1, under its mount") == _routes(kv1.routes)
     assert told.pop("KV version 2, under its mount") == _routes(kv2.routes, kv2_metadata.routes)
+    assert told.pop("The database engine, under its mount") == _routes(database.routes)
     assert not told
 
 

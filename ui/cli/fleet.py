@@ -33,7 +33,7 @@ from ui.cli.output import print_note
 if TYPE_CHECKING:
     from ui.cli.client import ApiClient
 
-app = CommandGroup("The agents of an organization, their policies, alerts and people.")
+app = CommandGroup("An organization: its agents, policies, alerts, people.")
 organizations = CommandGroup("Organizations, for super-admins.")
 
 

@@ -30,7 +30,7 @@ and again took a tenth of the loading."""
 
 GROUPS: Final = (
     "secret", "policy", "user", "identity", "role", "key", "token", "mount", "audit", "operator",
-    "agent", "node", "storage", "backup", "rotation", "control", "fleet",
+    "agent", "node", "storage", "backup", "rotation", "credentials", "lease", "control", "fleet",
 )  # fmt: skip
 """In the order of the help; each is a module beside this one, and its `app`."""
 

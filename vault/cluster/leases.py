@@ -46,6 +46,8 @@ RELEASE_SECONDS: Final = 2.0
 
 ROTATION: Final = "rotation"
 """Rotation of secrets."""
+DYNAMIC: Final = "dynamic"
+"""Expiry of the leases of dynamic credentials."""
 EXPIRY: Final = "expiry"
 """Removal of expired credentials."""
 KEYS: Final = "keys"

@@ -16,7 +16,7 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secrets import check_facts_unchanged, secret_not_found
-from vault.handlers.stores import ConsumerStore, RotationStore, SecretStore
+from vault.handlers.stores import ConsumerStore, LeaseStore, RotationStore, SecretStore
 from vault.handlers.visibility import Visibility, secret_facts
 from vault.model.identity import Identity
 from vault.model.operation import Capability
@@ -40,6 +40,14 @@ async def find_rotated(store: RotationStore) -> list[Dependent]:
         Dependent(kind="rotation", path=path, connection=connection)
         for path, connection in await store.list_connections()
         if connection
+    ]
+
+
+async def find_leased(store: LeaseStore) -> list[Dependent]:
+    """The connections of dynamic credentials."""
+    return [
+        Dependent(kind="dynamic credentials", path=row.path, connection=row.secret)
+        for row in await store.list_connections()
     ]
 
 

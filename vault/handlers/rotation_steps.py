@@ -186,7 +186,7 @@ class RotationSteps:
             rotation=f"{row.secret_id}:{row.number}",
             fence=row.fence,
             timeout=call.payload.timeout,
-            connection=await self._connection(call, policy),
+            connection=await self._connection(call, row, policy),
             random=self.random,
         )
         secret = await self.store.get_secret(row.path)
@@ -199,7 +199,13 @@ class RotationSteps:
             current=_strings(await self._version(row, newest)),
         )
 
-    async def _connection(self, call: Call[StepRotation], policy: RotationPolicy) -> Value:
+    async def _connection(
+        self, call: Call[StepRotation], row: RotationRow, policy: RotationPolicy
+    ) -> Value:
+        """What lets the rotator in at the target.
+
+        Where the administrator's own password is undone, the target may have the new one.
+        """
         if not policy.connection:
             return {}
         secret = await self.store.get_secret(policy.connection)
@@ -210,6 +216,8 @@ class RotationSteps:
                 f"policies do not allow {call.identity.name} to read the secret "
                 f"{policy.connection} that it connects with",
             )
+        if row.state == _S.UNDOING and policy.connection == row.path and row.box:
+            return self._pending(row).strings
         version = (
             None
             if secret is None
@@ -338,15 +346,20 @@ class RotationSteps:
         )
 
     async def _undo(self, target: Target, row: RotationRow) -> None:
-        """Put the target back: what applications have works there, and the new value does not."""
+        """Put the target back: what applications have works there, and the new value does not.
+
+        Of a first rotation, whose value nobody knew before, there is nothing to put back.
+        """
         pending = self._pending(row)
+        is_known = pending.strings.keys() <= target.current.keys()
         if pending.strings and target.overlaps:
             await self._run(target.rotator.retire, target.context, pending.strings)
-        elif pending.strings:
+        elif pending.strings and is_known:
             await self._run(target.rotator.apply, target.context, target.current)
         if isinstance(target.rotator, IssuingRotator):
             await self._run(target.rotator.discard, target.context, pending.draft)
-        await self._run(target.rotator.verify, target.context, target.current)
+        if is_known:
+            await self._run(target.rotator.verify, target.context, target.current)
 
     async def _settle_failure(
         self, row: RotationRow, policy: RotationPolicy, error: RotationError

@@ -339,21 +339,8 @@ class RotationHandlers:
                 return None
             if policy is None:
                 raise policy_missing()
-            if latest is not None and not machine.is_over(latest):
-                by, at = call.identity.name, now + call.payload.delay
-                if machine.is_under_way(latest, at):
-                    raise rotation_running(latest)
-                row = replace(latest, cause=cause, requested_by=by, next_at=at)
-                tx.put_rotation(row)
-                return without_value(row)
-            if not _has_value(tx, secret, now):
-                raise secret_not_live()
-            row = _new_rotation(secret, policy, latest, cause, call.identity.name, now)
-            row = replace(row, next_at=now + call.payload.delay)
-            tx.put_rotation(row)
-            tx.delete_rotation(secret.id, row.number - KEPT)
-            tx.put_secret(replace(secret, rotation_due=NEVER))
-            return row
+            delay, by = call.payload.delay, call.identity.name
+            return start_rotation(tx, secret, policy, cause=cause, by=by, now=now, delay=delay)
 
         return await self.store.transact(change)
 
@@ -490,6 +477,36 @@ def end_rotation(tx: RotationTx, row: RotationRow, now: int, jitter: float) -> R
             due = max(due, later)  # with a new value
         tx.put_secret(replace(secret, rotation_due=due))
     return replace(row, wrapped_dek=b"", box=b"", kek_generation=0)
+
+
+def start_rotation(
+    tx: RotationTx,
+    secret: SecretRow,
+    policy: RotationPolicy,
+    *,
+    cause: RotationCause = RotationCause.REQUEST,
+    by: str,
+    now: int,
+    delay: int = 0,
+) -> RotationRow:
+    """Begin a rotation, whose steps the scheduler takes. One that was put off begins earlier.
+
+    Raises `ConflictError` (`rotation_running`, `secret_not_live`).
+    """
+    latest = tx.get_latest_rotation(secret.id)
+    if latest is not None and not machine.is_over(latest):
+        if machine.is_under_way(latest, now + delay):
+            raise rotation_running(latest)
+        row = replace(latest, cause=cause, requested_by=by, next_at=now + delay)
+        tx.put_rotation(row)
+        return without_value(row)
+    if not _has_value(tx, secret, now):
+        raise secret_not_live()
+    row = replace(_new_rotation(secret, policy, latest, cause, by, now), next_at=now + delay)
+    tx.put_rotation(row)
+    tx.delete_rotation(secret.id, row.number - KEPT)
+    tx.put_secret(replace(secret, rotation_due=NEVER))
+    return row
 
 
 def _new_rotation(  # noqa: PLR0917  # what it is made of

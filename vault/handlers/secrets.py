@@ -11,6 +11,7 @@ from protocols import json_text
 from protocols.instant import MAX_NS
 from vault import operations
 from vault.errors import (
+    AuthorizationError,
     ConflictError,
     NotFoundError,
     TooLargeError,
@@ -38,6 +39,8 @@ from vault.handlers.secret_settings import (
 )
 from vault.handlers.stores import SecretStore, SecretTx
 from vault.handlers.visibility import secret_facts
+from vault.model.dynamic import CONNECTIONS
+from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.labels import Labels
 from vault.model.mounts import MountTable
 from vault.model.operation import COPIES, LARGE_VALUE, NO_FACTS, Capability
@@ -116,6 +119,7 @@ class SecretHandlers:
         Raises `NotFoundError` for no such secret or version, and for a version that has expired.
         """
         payload = call.payload
+        require_readable(self.mounts, call.op.path)
         secret, version = await self._find(call, payload.version)
         expires_at = version_expiry(secret, version)
         self._check_expiry(expires_at)
@@ -331,6 +335,16 @@ def mount_of_secret(tx: SecretTx, mounts: MountTable, path: ResourcePath) -> Mou
     if mount is None:
         raise _mount_not_found(path)
     return mount
+
+
+def require_readable(mounts: MountTable, path: ResourcePath) -> None:
+    """Raise `AuthorizationError` for what a connection of a database mount logs in with."""
+    mount = mounts.find_for_path(path)
+    if mount is not None and mount.type == DATABASE and path.startswith(mount.path + CONNECTIONS):
+        raise AuthorizationError(
+            "connection_unreadable",
+            "what a connection logs in with is shown to nobody: write it anew to change it",
+        )
 
 
 def _mount_not_found(path: ResourcePath) -> ValidationError:

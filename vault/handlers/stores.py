@@ -5,18 +5,31 @@ Handlers know no table, no query and no key; these classes are their only way to
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from vault.authn.lease_owners import (
+    ALL_CLIENTS,
+    LeaseOwner,
+    owner_of_api_key,
+    owner_of_token,
+)
 from vault.barrier import Barrier, VaultTx
+from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
+from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
+from vault.model.identity import Identity, Method
 from vault.model.path import ResourcePath
 from vault.model.records import (
     AccessRow,
+    ConnectionRow,
     ConsumerRow,
+    DatabaseRoleRow,
+    DynamicLeaseRow,
     FolderPolicyRow,
+    LeaseClientRow,
     MountRow,
     RecorderRow,
     RotationRow,
@@ -29,13 +42,18 @@ from vault.store.bounded_cache import MISSING
 from vault.store.table import INTEGER_MAX, Key, StoreQuery
 from vault.store.tables import (
     ACCESS,
+    CONNECTIONS,
     CONSUMERS,
+    DATABASE_ROLES,
+    DYNAMIC_LEASES,
     FOLDER_POLICIES,
+    LEASE_CLIENTS,
     MOUNTS,
     RECORDERS,
     ROTATIONS,
     SECRETS,
     SYSTEM,
+    TOKENS,
     VERSIONS,
 )
 from vault.store.timed_lock import TimedLock
@@ -413,6 +431,228 @@ def _pending_version(rotation: RotationRow) -> VersionRow:
     )
 
 
+PURGE_BATCH: Final = 4  # leases that are over, and go with each one that comes to be over
+
+
+class LeaseTx(SecretTx):
+    """One transaction over connections, roles and leases."""
+
+    __slots__ = ()
+
+    def get_connection(self, path: str) -> ConnectionRow | None:
+        """A connection."""
+        return self._tx.get(CONNECTIONS, path)
+
+    def put_connection(self, row: ConnectionRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(CONNECTIONS, row)
+
+    def delete_connection(self, path: str) -> None:
+        """Delete it."""
+        self._tx.delete(CONNECTIONS, path)
+
+    def list_connections(self, mount: str, limit: int) -> list[ConnectionRow]:
+        """The first ones of a mount."""
+        return self._tx.select(
+            CONNECTIONS, StoreQuery(prefix=("path", mount + CONNECTIONS_FOLDER), limit=limit)
+        )
+
+    def get_role(self, path: str) -> DatabaseRoleRow | None:
+        """A role."""
+        return self._tx.get(DATABASE_ROLES, path)
+
+    def put_role(self, row: DatabaseRoleRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(DATABASE_ROLES, row)
+
+    def delete_role(self, path: str) -> None:
+        """Delete it."""
+        self._tx.delete(DATABASE_ROLES, path)
+
+    def list_roles(self, mount: str, limit: int) -> list[DatabaseRoleRow]:
+        """The first ones of a mount."""
+        return self._tx.select(
+            DATABASE_ROLES, StoreQuery(prefix=("path", mount + ROLES), limit=limit)
+        )
+
+    def has_users(self, connection: str) -> bool:
+        """Whether there may be a leased user at this connection's target."""
+        return _has_users(self._tx, equals={"connection": connection})
+
+    def get_lease(self, lease_id: str) -> DynamicLeaseRow | None:
+        """A lease."""
+        return self._tx.get(DYNAMIC_LEASES, lease_id)
+
+    def put_lease(self, row: DynamicLeaseRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(DYNAMIC_LEASES, row)
+
+    def insert_lease(self, row: DynamicLeaseRow) -> None:
+        """Insert a new one, whose id is a new one."""
+        self._tx.insert_new(DYNAMIC_LEASES, [row])
+
+    def find_by_username(self, username: str) -> DynamicLeaseRow | None:
+        """The lease of a user."""
+        query = StoreQuery(equals={"username": username}, limit=1)
+        return next(iter(self._tx.select(DYNAMIC_LEASES, query)), None)
+
+    def list_leases(self, prefix: str, after: str, limit: int) -> list[DynamicLeaseRow]:
+        """Leases whose ids begin so, beyond the id `after`."""
+        return self._tx.select(DYNAMIC_LEASES, _leases(prefix, "", after, limit))
+
+    def purge_leases(self, before: int, limit: int = PURGE_BATCH) -> int:
+        """Delete some that were over by then; returns how many."""
+        query = StoreQuery(at_most=("ended_at", before), limit=limit)
+        rows = self._tx.select(DYNAMIC_LEASES, query)
+        for row in rows:
+            self._tx.delete(DYNAMIC_LEASES, row.id)
+        return len(rows)
+
+    def get_client(self, client: str = ALL_CLIENTS) -> LeaseClientRow:
+        """What a client has, or all have together."""
+        return self._tx.get(LEASE_CLIENTS, client) or LeaseClientRow(client=client)
+
+    def put_client(self, row: LeaseClientRow) -> None:
+        """Insert or replace it; one that has no lease is not kept."""
+        if row.leases:
+            self._tx.put(LEASE_CLIENTS, row)
+        elif self._tx.get(LEASE_CLIENTS, row.client) is not None:
+            self._tx.delete(LEASE_CLIENTS, row.client)
+
+    def find_owner(self, caller: Identity, now: int) -> LeaseOwner:
+        """What a lease of the caller ends with. Raises `AuthorizationError`."""
+        if caller.method is Method.API_KEY:
+            return owner_of_api_key(self._tx.get, caller, now)
+        query = StoreQuery(equals={"accessor": caller.credential}, limit=1)
+        token = next(iter(self._tx.select(TOKENS, query)), None)
+        return owner_of_token(self._tx.get, token, now)
+
+
+class LeaseStore:
+    """Connections, roles and leases of dynamic credentials. Reads raise as `Store.get`."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+
+    def get_connection(self, path: str) -> Awaitable[ConnectionRow | None]:
+        """A connection."""
+        return self._barrier.get(CONNECTIONS, path)
+
+    def list_connections(self, mount: str = "") -> Awaitable[list[ConnectionRow]]:
+        """The first thousand of a mount, or of all mounts."""
+        prefix = ("path", mount + CONNECTIONS_FOLDER) if mount else None
+        return self._barrier.select(CONNECTIONS, StoreQuery(prefix=prefix))
+
+    def get_role(self, path: str) -> Awaitable[DatabaseRoleRow | None]:
+        """A role."""
+        return self._barrier.get(DATABASE_ROLES, path)
+
+    def list_roles(self, mount: str) -> Awaitable[list[DatabaseRoleRow]]:
+        """The first thousand of a mount."""
+        return self._barrier.select(DATABASE_ROLES, StoreQuery(prefix=("path", mount + ROLES)))
+
+    def get_lease(self, lease_id: str) -> Awaitable[DynamicLeaseRow | None]:
+        """A lease."""
+        return self._barrier.get(DYNAMIC_LEASES, lease_id)
+
+    def list_leases(
+        self, prefix: str, state: str, after: str, limit: int
+    ) -> Awaitable[list[DynamicLeaseRow]]:
+        """Leases whose ids begin so, with a `state` those in it, beyond the id `after`."""
+        return self._barrier.select(DYNAMIC_LEASES, _leases(prefix, state, after, limit))
+
+    def list_due(
+        self, now: int, limit: int, connection: str = ""
+    ) -> Awaitable[list[DynamicLeaseRow]]:
+        """Those whose next step is due: of all connections, or of one."""
+        equals: dict[str, str | int | bool] = {"connection": connection} if connection else {}
+        query = StoreQuery(equals=equals, at_most=("next_at", now), limit=limit)
+        return self._barrier.select(DYNAMIC_LEASES, query)
+
+    async def count_leases(self) -> int:
+        """How many may have a user at a target."""
+        row = await self._barrier.get(LEASE_CLIENTS, ALL_CLIENTS)
+        return 0 if row is None else row.leases
+
+    def list_clients(self, after: str | None, limit: int) -> Awaitable[list[LeaseClientRow]]:
+        """Clients beyond this one; the first is all together."""
+        query = StoreQuery(after=None if after is None else (after,), limit=limit)
+        return self._barrier.select(LEASE_CLIENTS, query)
+
+    def get_secret(self, path: str) -> Awaitable[SecretRow | None]:
+        """The secret."""
+        return self._barrier.get(SECRETS, path)
+
+    def get_version(self, secret_id: str, number: int) -> Awaitable[VersionRow | None]:
+        """As `Barrier.get_version`."""
+        return self._barrier.get_version(secret_id, number)
+
+    def open_value(self, version: VersionRow) -> bytes:
+        """The plaintext of a version. Raises `TamperedError`."""
+        return self._barrier.open_value(version)
+
+    def seal_cursor(self, position: str) -> str:
+        """As `Barrier.seal_cursor`."""
+        return self._barrier.seal_cursor(position)
+
+    def open_cursor(self, cursor: str) -> str:
+        """As `Barrier.open_cursor`."""
+        return self._barrier.open_cursor(cursor)
+
+    def transact(self, change: Callable[[LeaseTx], T], *, max_encryptions: int = 0) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(
+            lambda tx: change(LeaseTx(tx)), max_encryptions=max_encryptions
+        )
+
+
+class DatabaseTx(RotationTx, LeaseTx):
+    """One transaction over static roles, whose passwords are rotated."""
+
+    __slots__ = ()
+
+
+class StaticRoleStore(RotationStore):
+    """Connections, and the rotations of what is reached by them."""
+
+    def get_connection(self, path: str) -> Awaitable[ConnectionRow | None]:
+        """A connection."""
+        return self._barrier.get(CONNECTIONS, path)
+
+    def transact(
+        self, change: Callable[[DatabaseTx], T], *, max_encryptions: int = 0
+    ) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(
+            lambda tx: change(DatabaseTx(tx)), max_encryptions=max_encryptions
+        )
+
+
+def _leases(prefix: str, state: str, after: str, limit: int) -> StoreQuery:
+    equals: dict[str, str | int | bool] = {"state": state} if state else {}
+    return StoreQuery(
+        equals=equals,
+        prefix=("id", prefix) if prefix else None,
+        after=(after,) if after else None,
+        limit=limit,
+    )
+
+
+def _has_users(
+    tx: VaultTx,
+    equals: dict[str, str | int | bool] | None = None,
+    prefix: tuple[str, str] | None = None,
+) -> bool:
+    """Whether any of these leases may have a user at a target."""
+    return any(
+        tx.select(
+            DYNAMIC_LEASES,
+            StoreQuery(equals={**(equals or {}), "state": state}, prefix=prefix, limit=1),
+        )
+        for state in COUNTED
+    )
+
+
 class AccessStore:
     """How often secrets were read."""
 
@@ -562,6 +802,20 @@ class MountTx:
         """Delete it, if it is there."""
         if self._tx.get(MOUNTS, path) is not None:
             self._tx.delete(MOUNTS, path)
+
+    def has_leases(self, mount: str) -> bool:
+        """Whether a lease of a database mount may have a user at a target."""
+        return _has_users(self._tx, prefix=("id", mount + CREDENTIALS))
+
+    def erase_database(self, mount: str, limit: int) -> int:
+        """Delete some connections, roles and leases that are over; returns how many."""
+        count = 0
+        for table, key in ((DYNAMIC_LEASES, "id"), (DATABASE_ROLES, "path"), (CONNECTIONS, "path")):
+            rows: list[Any] = self._tx.select(table, StoreQuery(prefix=(key, mount), limit=limit))
+            for row in rows:
+                self._tx.delete(table, getattr(row, key))
+            count += len(rows)
+        return count
 
     def erase_secrets(self, folder: ResourcePath, limit: int) -> int:
         """Erase some secrets below `folder` with all that belongs to them; returns how many."""

@@ -25,7 +25,7 @@ from vault.model.rotation import (
     RotationPolicy,
     RotationState,
 )
-from vault.model.rotation_report import LeaseCounts, RotationNotice, RotationReport
+from vault.model.rotation_report import LeaseStates, RotationNotice, RotationReport
 
 REPORT_INTERVAL: Final = 60.0
 """Seconds between two looks; one comes at once when a rotation ends, waits or is stuck."""
@@ -62,9 +62,9 @@ class RotationSource(Protocol):
         ...
 
 
-async def no_leases() -> LeaseCounts:
+async def no_leases() -> LeaseStates:
     """The counts of a vault without dynamic credentials."""
-    return LeaseCounts()
+    return LeaseStates()
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RotationReportParts:
     is_reporter: Callable[[], bool]
     """Whether this agent reports: one does for all agents of a database."""
     world: World
-    count_leases: Callable[[], Awaitable[LeaseCounts]] = no_leases
+    count_leases: Callable[[], Awaitable[LeaseStates]] = no_leases
 
 
 class RotationReporter:

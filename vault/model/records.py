@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, Struct, UnsetType
 
+from vault.model.dynamic import LeaseState
 from vault.model.labels import Labels
 from vault.model.rotation import RotationState
 
@@ -303,6 +304,93 @@ class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
     error_code: str = ""
     error: str = ""
     reads: int | UnsetType = UNSET
+    mac: bytes = b""
+
+
+class ConnectionRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A connection to a database server, key: its path (`database/config/NAME`).
+
+    `kind`: of target. `secret`: the path of the secret with its address and administrator.
+    `allowed_roles`: names of roles that may use it. `options` are the dialect's own, and no secret.
+    """
+
+    path: str
+    kind: str
+    secret: str
+    allowed_roles: list[str] = []
+    options: dict[str, Any] = {}
+    created_at: int
+    updated_at: int
+    updated_by: str
+    mac: bytes = b""
+
+
+class DatabaseRoleRow(Struct, frozen=True, kw_only=True, gc=False):
+    """How users are created through a connection, key: its path (`database/roles/NAME`).
+
+    `config`: the settings of the connection's kind. A lease lasts for `default_ttl`, and with all
+    renewals for `max_ttl` (ns). `options` are the dialect's own.
+    """
+
+    path: str
+    connection: str
+    config: dict[str, Any]
+    default_ttl: int
+    max_ttl: int
+    options: dict[str, Any] = {}
+    created_at: int
+    updated_at: int
+    updated_by: str
+    mac: bytes = b""
+
+
+class DynamicLeaseRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A leased user, key: the lease's id (`database/creds/ROLE/…`).
+
+    `kind`, `connection` and `config` are those of its role when it was made, so that the user can
+    be dropped whatever becomes of the role. `parent`: the id of the token that it ends with, or
+    `key:` and the id of the API key; empty once the lease is to end. `owner`: the credential that
+    may use it, and `client` where its line begins. `max_expires_at` bounds renewals. `next_at`:
+    when its next step is due, 0 for none. `reason`: why it ends.
+    """
+
+    id: str
+    state: str = LeaseState.CREATING
+    username: str
+    kind: str
+    connection: str
+    config: dict[str, Any]
+    parent: str
+    owner: str
+    owner_name: str
+    client: str
+    ttl: int
+    issued_at: int
+    renewed_at: int = 0
+    expires_at: int
+    max_expires_at: int
+    next_at: int
+    attempt: int = 0
+    ended_at: int = 0
+    reason: str = ""
+    error_code: str = ""
+    error: str = ""
+    mac: bytes = b""
+
+
+class LeaseClientRow(Struct, frozen=True, kw_only=True, gc=False):
+    """How many leases a client has, key: where its line of credentials begins; empty: all clients.
+
+    `leases` may have a user at a target. `unrenewed` were asked for since the last renewal, while
+    the client had another one.
+    """
+
+    client: str
+    leases: int = 0
+    issued: int = 0
+    renewed: int = 0
+    unrenewed: int = 0
+    issued_at: int = 0
     mac: bytes = b""
 
 

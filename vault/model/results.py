@@ -9,6 +9,7 @@ from vault.model.labels import Labels
 from vault.model.records import (
     AccessRow,
     ConsumerRow,
+    DynamicLeaseRow,
     FolderPolicyRow,
     MountRow,
     NodeRow,
@@ -194,6 +195,54 @@ class RevokedIdentity(Struct, frozen=True, kw_only=True):
     id: str
     name: str
     keys: int
+
+
+class IssuedCredentials(Struct, frozen=True, kw_only=True):
+    """A lease with what its client logs in with, which nobody is told again."""
+
+    lease: DynamicLeaseRow
+    value: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"IssuedCredentials(lease={self.lease.id!r})"
+
+
+class StaticRole(Struct, frozen=True, kw_only=True):
+    """A static role. `rotation_period` in ns; `rotated_at`: when it got its current password."""
+
+    connection: str
+    username: str
+    rotation_period: int
+    statements: tuple[str, ...]
+    rotated_at: int
+
+
+class RenewedLease(Struct, frozen=True, kw_only=True):
+    """A lease that was renewed, and what is worth a remark."""
+
+    lease: DynamicLeaseRow
+    warnings: tuple[str, ...] = ()
+
+
+class LeasePage(Struct, frozen=True, kw_only=True):
+    """Leases that the caller may see, in the order of their ids; no `cursor` on the last page."""
+
+    leases: list[DynamicLeaseRow]
+    cursor: str
+
+
+class RevokedLeases(Struct, frozen=True, kw_only=True):
+    """How many leases were set to end. `after` is not empty where there may be more behind it."""
+
+    count: int
+    after: str
+
+
+class OrphanedUsers(Struct, frozen=True, kw_only=True):
+    """Users of this vault's at a server that belong to no lease. `dropped`: of ended leases."""
+
+    unknown: list[str]
+    dropped: list[str]
 
 
 class SecretValue(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from vault.config import Settings
 from vault.control_link.ports import LinkPorts
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
+from vault.crypto.random import random_bytes
 from vault.data_path import (
     CacheShare,
     DataPath,
@@ -36,7 +37,7 @@ from vault.rotation.rotator import Rotators
 from vault.seal.anchor.commit_stamp import StampTimes
 from vault.seal.anchor.feed_reader import SecretFeedReader
 from vault.seal.anchor.joining import join_database
-from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys
+from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, vault_digest
 from vault.seal.nodes import HeartbeatFollower
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
@@ -124,6 +125,8 @@ async def open_worker_path(
                 node=order.node,
                 process=parts.number,
                 shared_limits=shared_limits,
+                vault=vault_digest(keyring),
+                random=random_bytes,
                 make_pipeline=parts.make_pipeline,
             )
         )

@@ -43,6 +43,16 @@ class Route(NamedTuple):
         return f"{self.method} {self.below}{self.template}"
 
 
+NOWHERE: Final = {
+    "plugin_name": "postgresql-database-plugin",
+    "connection_url": "postgresql://{{username}}:{{password}}@127.0.0.1:1/x",
+    "username": "u",
+    "password": "p",
+    "allowed_roles": "*",
+    "verify_connection": False,
+}
+"""A connection to a server that does not run."""
+
 BODIES: Final[dict[str, Any]] = {
     "POST /v1/sys/mounts/{path}": {"type": "kv", "options": {"version": "2"}},
     "POST /v1/sys/policy/{name}": {"policy": HCL},
@@ -60,6 +70,9 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/auth/token/revoke-accessor": {"accessor": "{accessor}"},
     "POST /v1/auth/token/revoke-orphan": {"token": "{token}"},
     "POST /v1/one/{path}": {"a": "b"},
+    "POST /v1/db/config/{name}": NOWHERE,
+    "POST /v1/db/roles/{name}": {"db_name": "{name}", "creation_statements": "A"},
+    "POST /v1/sys/leases/tidy": {},
     "POST /v1/two/config": {"max_versions": 5},
     "POST /v1/two/data/{path}": {"data": {"a": 2}, "options": {"cas": 2}},
     "PATCH /v1/two/data/{path}": {"data": {"more": "x"}},
@@ -93,6 +106,9 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/backups": {"full": True},
     "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
     "PUT /api/v1/rotations/paused": {"paused": False},
+    "PUT /api/v1/database-connections/{path}": {"kind": "redis", "secret": "two/{secret}"},
+    "PUT /api/v1/database-roles/{path}": {"connection": "main", "config": {}},
+    "POST /api/v1/leases-revoke": {"prefix": "database/creds/"},
     "POST /api/v1/rotations/run": {"tags": ["x"]},
     "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
@@ -104,15 +120,25 @@ BODIES: Final[dict[str, Any]] = {
 QUERIES: Final[dict[str, str]] = {
     "GET /api/v1/keys": "user={username}",
     "GET /api/v1/diff/{path}": "from=1",
+    "GET /api/v1/database-connections": "mount=two",
+    "GET /api/v1/database-roles": "mount=two",
     "GET /api/v1/rotations/plan": "before=2030-01-01T00:00:00Z",
     "GET /v1/auth/token/lookup": "token={token}",
+    "GET /v1/sys/leases": "type=irrevocable",
+    "GET /v1/sys/leases/count": "type=irrevocable",
 }
 
 REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
+    "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
     "POST /v1/auth/token/create/{role}": 400,
     "POST /v1/one/": 400,
+    "LIST /v1/sys/leases/lookup/{path}": 404,
+    "GET /v1/db/creds/{name}": 503,  # its server does not run
+    "GET /v1/db/static-creds/{name}": 400,
+    "GET /v1/db/static-roles/{name}": 404,
+    **{f"LIST /v1/db/static-roles{more}": 404 for more in ("", "/")},
     "LIST /v1/two/data": 405,
     "LIST /v1/two/data/{path}": 405,
     **{f"{method} /v1/two/data": 404 for method in ("GET", "POST", "DELETE")},
@@ -127,13 +153,21 @@ REFUSED: Final[dict[str, int]] = {
     **{f"{method} /api/v1/backups/runs/{{id}}": 404 for method in ("GET", "DELETE")},
     **{f"POST /api/v1/{what}/{{path}}": 404 for what in ("rotation-resume", "rotation-undo")},
     "POST /api/v1/rotate/{path}": 404,  # it has no policy
+    "GET /api/v1/leases/{path}": 404,
+    **{f"GET /api/v1/database-{what}": 404 for what in ("connections", "roles")},  # not its type
+    **{
+        f"{method} /api/v1/database-{what}/{{path}}": 404
+        for what in ("connections", "roles")
+        for method in ("GET", "PUT", "DELETE")
+    },
+    **{f"{method} /api/v1/database-orphans/{{path}}": 404 for method in ("GET", "DELETE")},
     "POST /api/v1/sessions": 404,
     "GET /api/v1/sessions/current": 404,
     "DELETE /api/v1/sessions/current": 404,
     "POST /api/v1/sessions/current/renew": 404,
     **{  # no new shares wait for their proof, and none are kept
         f"{method} /v1/sys/{root_key}/{what}": 400
-        for root_key in ("rekey", "rotate/root")
+        for root_key in ("rekey", "rotate/root", "rekey-recovery-key", "rotate/recovery")
         for method, what in (("GET", "verify"), ("DELETE", "verify"), ("GET", "backup"))
     },
 }
@@ -154,6 +188,7 @@ def routes() -> list[Route]:
         (CompatDialect.prefix, CompatDialect.router),
         ("/v1/one/", ENGINES[1]),
         ("/v1/two/", ENGINES[2]),
+        ("/v1/db/", ENGINES["database"]),
     ]
     found = [
         Route(route.method, below, route.template)
@@ -201,6 +236,8 @@ class Sweep:
             things["path"] = f"mount-{number}"
             if not key.startswith("POST"):
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
+        if "/db/" in key:
+            self._make_connection(name, with_role="/roles" in key or "/creds" in key)
         if "policies/{name}" in key or "/v1/sys/polic" in key:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
@@ -215,6 +252,12 @@ class Sweep:
             token = self.made("POST", "/v1/auth/token/create", body)["auth"]
             things |= {"token": token["client_token"], "accessor": token["accessor"]}
         return things
+
+    def _make_connection(self, name: str, *, with_role: bool) -> None:
+        self.made("POST", f"/v1/db/config/{name}", NOWHERE)
+        if with_role:
+            role = {"db_name": name, "creation_statements": "A"}
+            self.made("POST", f"/v1/db/roles/{name}", role)
 
     def status(self, route: Route) -> int:
         """Call the route once with a request that it can serve."""
@@ -244,6 +287,7 @@ def sweep(folder: Path, workers: int) -> Iterator[tuple[Agent, str]]:
         for name, version in (("one", 1), ("two", 2)):
             body = {"type": "kv", "options": {"version": str(version)}}
             assert agent.call("POST", f"/v1/sys/mounts/{name}", body).status == 204
+        assert agent.call("POST", "/v1/sys/mounts/db", {"type": "database"}).status == 204
         yield agent, made["keys"][0]
 
 

@@ -25,13 +25,14 @@ from vault.crypto.envelope import seal_value
 from vault.crypto.keyring import Keyring
 from vault.crypto.sealed_value import ValuePlace
 from vault.errors import ConflictError, NotFoundError, TamperedError, ValidationError
-from vault.model.records import ConsumerRow, RotationRow, VersionRow
+from vault.model.records import ConsumerRow, DynamicLeaseRow, RotationRow, VersionRow
 from vault.store.interface import WriteSet
 from vault.store.sql import SqlBackend
 from vault.store.tables import (
     ACCESS,
     API_KEYS,
     CONSUMERS,
+    DYNAMIC_LEASES,
     ROTATIONS,
     SECRETS,
     TOKENS,
@@ -417,3 +418,42 @@ def test_a_manifest_of_before(in_file: Vault, folder: Path) -> None:
     made = back_up(in_file, folder)
     assert b"excluded" not in (folder / f"{made.id}.manifest").read_bytes()
     assert b'"excluded"' not in (folder / f"{made.id}.backup").read_bytes()
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["without tokens", "with tokens"])
+def test_leases_end_unless_tokens_are_kept(
+    vault: Vault, folder: Path, tmp_path: Path, kept: bool
+) -> None:
+    """Their users are dropped by whoever opens the vault next; those that have ended stay so."""
+    rows = {name: lease(name, state) for name, state in LEASES.items()}
+    vault.commit(put(DYNAMIC_LEASES, *rows.values()))
+    made = back_up(vault, folder)
+    url = f"sqlite:///{tmp_path}/restored.db"
+    restore(vault, folder, made.id, make_backend(url), keep_tokens=kept)
+    with restored(url) as backend:
+        require_whole(backend, vault.keyring)
+        found = {row.username: row for row in contents(backend)[DYNAMIC_LEASES.name]}
+    states = {name: (row.state, row.parent) for name, row in found.items()}
+    if kept:
+        assert states == {name: (row.state, "token") for name, row in rows.items()}
+    else:
+        assert states == {
+            "creating": ("revoking", ""),
+            "active": ("revoking", ""),
+            "irrevocable": ("irrevocable", "token"),
+            "revoked": ("revoked", "token"),
+        }
+        assert 0 < found["active"].next_at <= rows["active"].issued_at
+
+
+LEASES = {name: name for name in ("creating", "active", "irrevocable", "revoked")}
+
+
+def lease(name: str, state: str) -> DynamicLeaseRow:
+    """One in this state."""
+    return DynamicLeaseRow(
+        id=f"database/creds/app/{name}", state=state, username=name, kind="postgresql",
+        connection="database/config/main", config={"roles": ["app"]}, parent="token",
+        owner="accessor", owner_name="ann", client="ann", ttl=60, issued_at=1_000, expires_at=2_000,
+        max_expires_at=3_000, next_at=2_000,
+    )  # fmt: skip

@@ -432,3 +432,78 @@ def tls_target(kind: str, folder: Path, authority: Authority) -> Iterator[tuple[
             f"--ssl-cert={certificate}", f"--ssl-key={key}",
         )  # fmt: skip
         yield target, f"mysql://{ADMINISTRATOR}@127.0.0.1:{port}/freehold"
+
+
+STATEMENTS = {
+    "postgresql": ["ALTER ROLE \"{{name}}\" PASSWORD '{{password}}'"],
+    "mysql": ["ALTER USER '{{username}}'@'%' IDENTIFIED BY '{{password}}'"],
+}
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_statements_of_the_operator_set_the_password(servers: Servers, kind: str) -> None:
+    """In place of the server's own way."""
+    target: Any = servers[kind]()
+    first = applied(target, target.rotator(users=target.names))
+    config = {"users": [], "user": target.names[0], "mode": "single"}
+    second = applied(target, target.rotator(**config, statements=STATEMENTS[kind]), 2, first)
+    assert target.accepts(second)
+    assert not target.accepts(first)
+    broken = target.rotator(**config, statements=["ALTER NOTHING '{{password}}'"])
+    assert code_of(broken.apply, target.context(3), second) == "statement_invalid"
+
+
+def make_administrator(target: Any) -> dict[str, str]:
+    """Another one, which may do little but change itself."""
+    name, password = unique("admin"), "first-password-of-all"
+    match target:
+        case PostgresqlTarget():
+            target.server.run(
+                f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE with_password"
+            )
+        case MysqlTarget():
+            target.server.run(
+                f"CREATE USER {name}@localhost IDENTIFIED BY '{password}'",
+                f"GRANT CREATE USER ON *.* TO {name}@localhost",
+                f"GRANT SELECT ON {target.database}.* TO {name}@localhost",
+            )
+        case RedisTarget():
+            target.server.command(
+                "ACL", "SETUSER", name, "on", f">{password}", "-@all", "+hello", "+acl|setuser",
+                "+acl|save", "+acl|whoami",
+            )  # fmt: skip
+    return {"username": name, "password": password}
+
+
+def test_a_connection_without_a_database_has_no_place_for_fences(mysql: MysqlTarget) -> None:
+    """As the examples of Vault's documentation have it; leased users need no such place."""
+    url = mysql.url(mysql.socket).replace(f"/{mysql.database}?", "/information_schema?")
+    rotator = mysql.rotator()
+    value = rotator.create(mysql.context(), {})
+    assert code_of(rotator.apply, mysql.context(url=url), value) == "connection_invalid"
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql", "redis"])
+def test_the_administrator_rotates_its_own_password(servers: Servers, kind: str) -> None:
+    """Each step may be repeated: what connects is the old password until the new one is stored."""
+    target: Any = servers[kind]()
+    own = make_administrator(target)
+    config = {"user": own["username"], "mode": "self"}
+    if kind != "redis":
+        config["users"] = []
+    rotator = target.rotator(**config)
+    context = target.context(**own)
+    new = rotator.create(context, own)
+    assert new["username"] == own["username"]
+    for _ in range(2):
+        rotator.apply(context, new)
+    rotator.verify(context, new)
+    assert not target.accepts(own)
+    renewed = target.context(**new)
+    rotator.verify(renewed, new)
+    rotator.retire(renewed, own)
+    assert target.accepts(new)
+    for _ in range(2):  # undone: the target has the new one by now
+        rotator.apply(renewed, own)
+    rotator.verify(context, own)
+    assert not target.accepts(new)

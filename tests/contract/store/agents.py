@@ -48,7 +48,8 @@ from vault.seal.anchor.row_totals import require_searched_rows, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.bound_keys import PepperedScheme
-from vault.seal.manager import SEAL_ROW, SealRecord
+from vault.seal.manager import SEAL_ROW
+from vault.seal.seal_record import SealRecord
 from vault.store.interface import StoreBackend
 from vault.store.memory import MemoryBackend
 from vault.store.row_index import RowIndex, RowIndexBuilder
@@ -272,7 +273,12 @@ async def _agent(
             barrier,
             policies,
             mounts,
-            Tokens(store, PepperedScheme(first.pepper), Revoker(store, StreamRegistry()), world),
+            Tokens(
+                store,
+                PepperedScheme(first.pepper),
+                Revoker(store, StreamRegistry(), world.now),
+                world,
+            ),
             access,
             CredentialUsage(store, world),
             SecretHandlers(SecretStore(barrier), mounts.mounts, access, recorder, limits, world),

@@ -6,10 +6,12 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
 from vault.edge.compat import (
+    database,
     health,
     kv1,
     kv2,
     kv2_metadata,
+    leases,
     mounts,
     policies,
     root_key,
@@ -33,6 +35,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.acl.access import AclCapability, ApiAccess
+from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.memo import BoundedMemo
 from vault.model.mounts import MountTable
 from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
@@ -47,7 +50,12 @@ FolderRoute: TypeAlias = tuple[Route, MountRow, int]
 
 PERMISSION_DENIED: Final = "permission_denied"
 _ERROR_LIST: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
-ENGINES: Final = {1: kv1.routes, 2: Router.merge(kv2.routes, kv2_metadata.routes)}
+ENGINES: Final[dict[int | str, Router]] = {
+    1: kv1.routes,
+    2: Router.merge(kv2.routes, kv2_metadata.routes),
+    DATABASE: database.routes,
+}
+"""By the version of a key-value mount, or by its type."""
 
 
 class CompatDialect(Dialect):
@@ -56,7 +64,13 @@ class CompatDialect(Dialect):
     name = "compat"
     prefix = PREFIX
     router: ClassVar[Router] = Router.merge(
-        health.routes, seal.routes, root_key.routes, mounts.routes, policies.routes, token.routes
+        health.routes,
+        seal.routes,
+        root_key.routes,
+        mounts.routes,
+        policies.routes,
+        token.routes,
+        leases.routes,
     )
     max_body = MAX_BODY
 
@@ -100,7 +114,7 @@ class CompatDialect(Dialect):
         if mount is None:
             return None
         begin = len(mount.path)
-        found = ENGINES[mount.version].sole_route_below(verb, folder[begin:])
+        found = _engine(mount).sole_route_below(verb, folder[begin:])
         if found is None:
             return None
         below = found[0], mount, begin + found[1]
@@ -141,12 +155,17 @@ class CompatDialect(Dialect):
         return errors_reply(error.status, error.message, *_outcome_messages(error))
 
 
+def _engine(mount: MountRow) -> Router:
+    """The routes of all that lies in a mount."""
+    return ENGINES[DATABASE if mount.type == DATABASE else mount.version]
+
+
 def _find_in_mount(mounts: MountTable, verb: str, path: str) -> FoundRoute:
     """The route of the engine in whose mount the path lies."""
     mount = mounts.find_for_path(path if path.endswith("/") else path + "/")
     if mount is None:
         return NO_MOUNT, (path,)
-    route, values = ENGINES[mount.version].match(verb, path[len(mount.path) :])
+    route, values = _engine(mount).match(verb, path[len(mount.path) :])
     return route, (mount, *values)
 
 

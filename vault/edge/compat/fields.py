@@ -43,6 +43,10 @@ class Fields:
         """Those of a body, which must be a JSON object (or empty), whatever its label."""
         return cls(request.decode_json(dict[str, Raw]))
 
+    def names(self) -> list[str]:
+        """All that was given."""
+        return list(self._given)
+
     def __contains__(self, name: str) -> bool:
         """Whether it was given, be it as null."""
         self._read.add(name)
@@ -107,6 +111,14 @@ class Fields:
     def texts(self, name: str) -> tuple[str, ...]:
         """Texts: a list, or text with commas."""
         return tuple(_text(item, name) for item in self._items(name))
+
+    def statements(self, name: str) -> tuple[str, ...]:
+        """Texts: a list, or one text whatever is in it."""
+        value = self.value(name)
+        items = value if isinstance(value, list) else [] if value in {None, ""} else [value]
+        if len(items) > MOST_ITEMS:
+            raise _bad(name, f"it may have at most {MOST_ITEMS} items")
+        return tuple(_text(item, name) for item in items)
 
     def mapping(self, name: str) -> dict[str, Any] | None:
         """An object."""

@@ -13,6 +13,7 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
+from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow
@@ -57,16 +58,14 @@ async def read(dialect: Dialect, request: Request, path: str) -> Reply:
         ) from None
     if not tune:
         return system_reply(request, _engine(row))
-    return system_reply(
-        request,
-        {
-            "default_lease_ttl": DEFAULT_LEASE_SECONDS,
-            "description": row.description,
-            "force_no_cache": False,
-            "max_lease_ttl": DEFAULT_LEASE_SECONDS,
-            "options": {"version": str(row.version)},
-        },
-    )
+    settings = {
+        "default_lease_ttl": DEFAULT_LEASE_SECONDS,
+        "description": row.description,
+        "force_no_cache": False,
+        "max_lease_ttl": DEFAULT_LEASE_SECONDS,
+    }
+    options = _options(row)
+    return system_reply(request, {**settings, "options": options} if options else settings)
 
 
 @routes.add("POST", template="sys/mounts/{path}")
@@ -121,11 +120,13 @@ async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Rep
             "type_missing", "backend type must be specified as a string", field="type"
         )
     version = _VERSIONS.get(kind)
-    if version is None:
+    if version is None and kind != DATABASE:
         raise ValidationError("type_unknown", f"plugin not found in the catalog: {kind}")
     _refuse_leases(Fields(fields.mapping("config") or {}))
     payload = WriteMount(
-        version=_version(options) or version, description=fields.text("description")
+        type="kv" if version else DATABASE,
+        version=_version(options) or version or 2,
+        description=fields.text("description"),
     )
     try:
         await dialect.run_operation(request, operations.WRITE_MOUNT, _resource(name), payload)
@@ -201,13 +202,17 @@ def _engine(row: MountRow) -> dict[str, Any]:
     return _entry(
         {
             "accessor": row.accessor,
-            "deprecation_status": "supported",
+            **({} if row.type == DATABASE else {"deprecation_status": "supported"}),
             "description": row.description,
-            "options": {"version": str(row.version)},
+            "options": _options(row),
             "type": row.type,
             "uuid": row.id,
         }
     )
+
+
+def _options(row: MountRow) -> dict[str, str]:
+    return {} if row.type == DATABASE else {"version": str(row.version)}
 
 
 def _engines(rows: list[MountRow]) -> dict[str, Any]:

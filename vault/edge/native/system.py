@@ -24,6 +24,7 @@ from vault.model.payloads import (
     WriteMount,
 )
 from vault.model.records import MountRow
+from vault.model.root_key import RotatedRootKey
 
 system = Endpoints("system", "The agent itself.")
 MILLISECOND: Final = SECOND // 1000
@@ -267,10 +268,11 @@ class EgressQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewMount(Struct, frozen=True, forbid_unknown_fields=True):
-    """A mount with KV version 1 (one value, no history) or 2."""
+    """A mount with KV version 1 (one value, no history) or 2, or for dynamic credentials."""
 
     version: Literal[1, 2] = 2
     description: Annotated[str, Meta(max_length=1024)] = ""
+    type: Literal["kv", "database"] = "kv"
 
 
 class MountChanges(Struct, frozen=True, forbid_unknown_fields=True):
@@ -330,6 +332,18 @@ async def rewrap(dialect: Dialect, request: Request, *, body: NewRewrap) -> Rewr
 async def retire_keys(dialect: Dialect, request: Request) -> Retired:
     path = system_path("retire-keys")
     return Retired(await dialect.run_operation(request, operations.RETIRE_KEYS, path, Nothing()))
+
+
+@system.add(
+    "POST",
+    "system/rotate-root",
+    "Wrap the root key by the newest version of the key provider's key; nothing else changes",
+    returns=RotatedRootKey,
+    errors=(409,),
+)
+async def rotate_root(dialect: Dialect, request: Request) -> RotatedRootKey:
+    path = system_path("rotate-root")
+    return await dialect.run_operation(request, operations.ROTATE_ROOT_KEY, path, Nothing())
 
 
 @system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)
@@ -454,7 +468,7 @@ async def mount(dialect: Dialect, request: Request, path: str) -> MountBody:
     errors=(409,),
 )  # fmt: skip
 async def make_mount(dialect: Dialect, request: Request, path: str, *, body: NewMount) -> MountBody:
-    payload = WriteMount(version=body.version, description=body.description)
+    payload = WriteMount(version=body.version, description=body.description, type=body.type)
     return MountBody.of(
         await dialect.run_operation(request, operations.WRITE_MOUNT, _at(path), payload)
     )

@@ -2,10 +2,11 @@
 
 from typing import Generic, Literal, Protocol, TypeVar
 
-from vault.rotation.rotator import RotationContext, RotationError, Value
+from vault.rotation.rotator import RotationContext, RotationError, Rotator, Value
+from vault.rotation.targets.access import LOGIN
 from vault.rotation.targets.password import PasswordRules
 
-Mode = Literal["dual", "single"]
+Mode = Literal["dual", "single", "self"]
 
 
 class UserConfig(Protocol):
@@ -42,9 +43,9 @@ def pair_of(users: tuple[str, ...], user: str, mode: str) -> tuple[str, ...]:
     """The users of a configuration. Raises `ValueError`."""
     if bool(users) == bool(user):
         raise ValueError("needs either user or users")
-    if mode == "single":
+    if mode != "dual":
         if not user:
-            raise ValueError("the mode single needs user")
+            raise ValueError(f"the mode {mode} needs user")
         return (user,)
     pair = users or (f"{user}_a", f"{user}_b")
     if len(pair) != 2 or pair[0] == pair[1]:  # noqa: PLR2004
@@ -62,3 +63,14 @@ def credentials(value: Value, users: tuple[str, ...]) -> tuple[str, str]:
             is_final=True,
         )
     return name, password
+
+
+def accepts(rotator: Rotator, context: RotationContext, value: Value) -> bool:
+    """Whether the target lets somebody in with this value. Raises `RotationError`."""
+    try:
+        rotator.verify(context, value)
+    except RotationError as error:
+        if error.code != LOGIN:
+            raise
+        return False
+    return True

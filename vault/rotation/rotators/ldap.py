@@ -1,12 +1,12 @@
 """Two entries of a directory that take turns, or the password of one."""
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
-from vault.rotation.rotators.dual_user import Mode, UserRotator, credentials, pair_of
+from vault.rotation.rotators.dual_user import UserRotator, credentials, pair_of
 from vault.rotation.targets.password import PasswordRules
 
 _ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}|")
@@ -22,7 +22,7 @@ class LdapConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     user: str = ""
     users: tuple[str, ...] = ()
-    mode: Mode = "dual"
+    mode: Literal["dual", "single"] = "dual"
     active_directory: bool = False
     fence_attribute: str = "description"
     password: PasswordRules = PasswordRules()

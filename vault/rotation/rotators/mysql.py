@@ -1,14 +1,18 @@
 """Two users of MySQL or MariaDB that take turns, MySQL's two passwords of one user, or one."""
 
-from typing import Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from vault.rotation.rotator import RotationContext, RotationError, Rotator, RotatorKind, Value
-from vault.rotation.rotators.dual_user import UserRotator, credentials, pair_of
-from vault.rotation.targets.access import LOGIN, USER, failure
+from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
+from vault.rotation.rotators.dual_user import UserRotator, accepts, credentials, pair_of
+from vault.rotation.targets import templates
+from vault.rotation.targets.access import USER, failure
 from vault.rotation.targets.names import mysql_host, mysql_name
 from vault.rotation.targets.password import PasswordRules
+
+_ONE_USER: Final = frozenset({"single", "self"})
+_PLACEHOLDERS: Final = templates.IDENTIFIERS | {"password", "password_hash"}
 
 
 class MysqlConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,12 +21,14 @@ class MysqlConfig(Struct, frozen=True, forbid_unknown_fields=True):
     `host`: of the accounts. `role`: what both are granted, and have from the start of a session.
     `database`: with which the login is tried. `end_sessions`: retiring a user ends its sessions.
     `dual_password`: MySQL from 8.0.14 on keeps an account's old password beside the new one;
-    MariaDB does not.
+    MariaDB does not. `single`: the password of that user. `self`: it is the administrator of the
+    connection, whose secret is the one that is rotated. `statements` set the password in these two.
     """
 
     user: str = ""
     users: tuple[str, ...] = ()
-    mode: Literal["dual", "dual_password", "single"] = "dual"
+    mode: Literal["dual", "dual_password", "single", "self"] = "dual"
+    statements: tuple[str, ...] = ()
     host: str = "%"
     role: str = ""
     database: str = ""
@@ -33,6 +39,9 @@ class MysqlConfig(Struct, frozen=True, forbid_unknown_fields=True):
         for name in (*self.pair, *filter(None, [self.role])):
             mysql_name(name)
         mysql_host(self.host)
+        templates.check(self.statements, templates.MYSQL, _PLACEHOLDERS)
+        if self.statements and self.mode not in _ONE_USER:
+            raise ValueError("statements are for the modes single and self")
 
     @property
     def pair(self) -> tuple[str, ...]:
@@ -49,6 +58,9 @@ class MysqlRotator(UserRotator[MysqlConfig]):
 
         config = self._config
         name, password = credentials(value, config.pair)
+        if config.mode == "self":
+            self._apply_to_itself(context, value)
+            return
         target = account(name, config.host)
         with administrator(context.access) as session, session.change(name):
             if config.mode == "dual_password" and session.is_mariadb:
@@ -67,22 +79,37 @@ class MysqlRotator(UserRotator[MysqlConfig]):
                     session.set_role(name, config.host, config.role)
             # A second RETAIN would make the new password the old one.
             if config.mode == "dual_password":
-                if not self._accepts(context, value):
+                if not accepts(self, context, value):
                     changed = session.identified(password)
                     session.run(f"ALTER USER {target} {changed} RETAIN CURRENT PASSWORD")
                 return
-            session.run(f"ALTER USER {target} {session.identified(password)}")
+            self._set_password(session, name, config.host, password)
             if config.mode == "dual":
                 session.run(f"ALTER USER {target} ACCOUNT UNLOCK")
 
-    def _accepts(self, context: RotationContext, value: Value) -> bool:
-        try:
-            self.verify(context, value)
-        except RotationError as error:
-            if error.code != LOGIN:
-                raise
-            return False
-        return True
+    def _apply_to_itself(self, context: RotationContext, value: Value) -> None:
+        """The old password lets in whoever sets the new one, so no fence is needed as well."""
+        from vault.rotation.targets.mysql import administrator
+
+        if accepts(self, context, value):
+            return  # a step that is repeated: the old password is gone
+        name, password = credentials(value, self._config.pair)
+        with administrator(context.access) as session, session.change(name):
+            self._set_password(session, name, session.own_host(), password)
+
+    def _set_password(self, session: Any, name: str, host: str, password: str) -> None:
+        from vault.rotation.targets.mysql import account
+
+        if not self._config.statements:
+            session.run(f"ALTER USER {account(name, host)} {session.identified(password)}")
+        values = {
+            "name": name,
+            "username": name,
+            "password": password,
+            "password_hash": session.native_verifier(password),
+        }
+        for statement in self._config.statements:
+            session.run(templates.fill(statement, templates.MYSQL, values))
 
     def verify(self, context: RotationContext, value: Value) -> None:
         """See `Rotator`."""
@@ -90,14 +117,15 @@ class MysqlRotator(UserRotator[MysqlConfig]):
 
         config = self._config
         name, password = credentials(value, config.pair)
-        log_in(context.access, name, config.host, password, config.database)
+        host = "" if config.mode == "self" else config.host
+        log_in(context.access, name, host, password, config.database)
 
     def retire(self, context: RotationContext, value: Value) -> None:
-        """See `Rotator`. In the mode `single` the new password has replaced this one already."""
+        """See `Rotator`. With one password of one user the new one has replaced it already."""
         from vault.rotation.targets.mysql import account, administrator
 
         config = self._config
-        if config.mode == "single":
+        if config.mode in _ONE_USER:
             return
         name, _ = credentials(value, config.pair)
         target = account(name, config.host)
@@ -119,4 +147,6 @@ def _make(config: MysqlConfig) -> Rotator:
     return MysqlRotator(config)
 
 
-KIND = RotatorKind("mysql", MysqlConfig, _make, overlaps=lambda config: config.mode != "single")
+KIND = RotatorKind(
+    "mysql", MysqlConfig, _make, overlaps=lambda config: config.mode not in _ONE_USER
+)

@@ -1,19 +1,24 @@
 """Two users of PostgreSQL that take turns, or the password of one."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
 from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
-from vault.rotation.rotators.dual_user import Mode, UserRotator, credentials, pair_of
+from vault.rotation.rotators.dual_user import Mode, UserRotator, accepts, credentials, pair_of
+from vault.rotation.targets import templates
 from vault.rotation.targets.access import USER, failure
 from vault.rotation.targets.names import postgresql_name
 from vault.rotation.targets.password import PasswordRules
 
+_PLACEHOLDERS: Final = templates.IDENTIFIERS | {"password"}
+
 
 class PostgresqlConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """`user: app` stands for the users app_a and app_b, unless the mode is `single`.
+    """`user: app` stands for the users app_a and app_b, if the mode is `dual`.
 
+    `single`: the password of that user. `self`: it is the administrator of the connection, whose
+    secret is the one that is rotated. `statements` set the password in these two modes.
     `owner`: a role that both are members of and that their sessions run as (`ALTER ROLE … SET
     role`), so that whatever either creates belongs to it. `member_of`: further roles. `database`:
     where the login is tried; empty: the one of the connection's URL. `end_sessions`: retiring a
@@ -23,6 +28,7 @@ class PostgresqlConfig(Struct, frozen=True, forbid_unknown_fields=True):
     user: str = ""
     users: tuple[str, ...] = ()
     mode: Mode = "dual"
+    statements: tuple[str, ...] = ()
     owner: str = ""
     member_of: tuple[str, ...] = ()
     database: str = ""
@@ -32,6 +38,9 @@ class PostgresqlConfig(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for name in (*self.pair, *self.member_of, *filter(None, [self.owner])):
             postgresql_name(name)
+        templates.check(self.statements, templates.POSTGRESQL, _PLACEHOLDERS)
+        if self.statements and self.mode == "dual":
+            raise ValueError("statements are for the modes single and self")
 
     @property
     def pair(self) -> tuple[str, ...]:
@@ -48,6 +57,9 @@ class PostgresqlRotator(UserRotator[PostgresqlConfig]):
 
         config = self._config
         name, password = credentials(value, config.pair)
+        if config.mode == "self":
+            self._apply_to_itself(context, value)
+            return
         roles = (*config.member_of, *filter(None, [config.owner]))
         with administrator(context.access) as session, session.change(name):
             _require_user(session, name, may_create=config.mode == "dual")
@@ -56,7 +68,26 @@ class PostgresqlRotator(UserRotator[PostgresqlConfig]):
                 session.add_to(name, roles)
                 if config.owner:
                     session.act_as(name, config.owner)
-            session.set_password(name, password)
+            self._set_password(session, name, password)
+
+    def _apply_to_itself(self, context: RotationContext, value: Value) -> None:
+        """The old password lets in whoever sets the new one, so no fence is needed as well."""
+        from vault.rotation.targets.postgresql import administrator
+
+        if accepts(self, context, value):
+            return  # a step that is repeated: the old password is gone
+        name, password = credentials(value, self._config.pair)
+        with administrator(context.access) as session, session.change(name):
+            self._set_password(session, name, password)
+
+    def _set_password(self, session: Any, name: str, password: str) -> None:
+        if not self._config.statements:
+            is_own = self._config.mode == "self"
+            set_ = session.set_own_password if is_own else session.set_password
+            set_(name, password)
+        values = {"name": name, "username": name, "password": session.verifier(password)}
+        for statement in self._config.statements:
+            session.run(templates.fill(statement, templates.POSTGRESQL, values))
 
     def verify(self, context: RotationContext, value: Value) -> None:
         """See `Rotator`."""
@@ -66,10 +97,10 @@ class PostgresqlRotator(UserRotator[PostgresqlConfig]):
         log_in(context.access, name, password, self._config.database)
 
     def retire(self, context: RotationContext, value: Value) -> None:
-        """See `Rotator`. In the mode `single` the new password has replaced this one already."""
+        """See `Rotator`. But in the mode `dual` the new password has replaced this one already."""
         from vault.rotation.targets.postgresql import administrator
 
-        if self._config.mode == "single":
+        if self._config.mode != "dual":
             return
         name, _ = credentials(value, self._config.pair)
         with administrator(context.access) as session:

@@ -1,9 +1,11 @@
 """Two passwords of one user of Redis: the new one is added, the old one removed later."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
-from vault.rotation.rotators.dual_user import UserRotator, credentials
+from vault.rotation.rotators.dual_user import UserRotator, accepts, credentials
 from vault.rotation.targets.access import USER, failure
 from vault.rotation.targets.names import check_redis_rules, redis_name
 from vault.rotation.targets.password import PasswordRules
@@ -13,9 +15,12 @@ class RedisConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`rules`: with which a missing user is created, as of `ACL SETUSER`; empty: it must be there.
 
     `allow_unsaved`: Redis has no ACL file, so that it forgets the password when it restarts.
+    `single`: the new password replaces all that the user has. `self`: so does that of the
+    administrator of the connection, whose secret is the one that is rotated.
     """
 
     user: str
+    mode: Literal["dual_password", "single", "self"] = "dual_password"
     rules: tuple[str, ...] = ()
     password: PasswordRules = PasswordRules()
     allow_unsaved: bool = False
@@ -38,12 +43,21 @@ class RedisRotator(UserRotator[RedisConfig]):
         from vault.rotation.targets.redis import administrator, password_hash
 
         name, password = credentials(value, self._config.pair)
+        mode, words = self._config.mode, ["on", f"#{password_hash(password)}"]
+        if mode != "dual_password":
+            words = ["resetpass", *words]
+        if mode == "self" and accepts(self, context, value):
+            return  # a step that is repeated: the old password is gone
         with administrator(context.access) as session:
+            if mode == "self":  # the old password lets in whoever sets the new one: no other fence
+                session.run("ACL", "SETUSER", name, *words)
+                session.save(may_lose=self._config.allow_unsaved)
+                return
             is_there = session.exists(name)
             rules = () if is_there else self._config.rules
             if not rules and not is_there:
                 raise failure(USER, f"Redis has no user {name!r}: create it, or set rules")
-            session.change(name, context.fence, "on", f"#{password_hash(password)}", *rules)
+            session.change(name, context.fence, *words, *rules)
             session.save(may_lose=self._config.allow_unsaved)
 
     def verify(self, context: RotationContext, value: Value) -> None:
@@ -57,6 +71,8 @@ class RedisRotator(UserRotator[RedisConfig]):
         """See `Rotator`. Sessions go on: Redis asks for a password only once."""
         from vault.rotation.targets.redis import administrator, password_hash
 
+        if self._config.mode != "dual_password":
+            return  # the new password has replaced this one already
         name, password = credentials(value, self._config.pair)
         with administrator(context.access) as session:
             if session.has_password(name, password):
@@ -69,4 +85,6 @@ def _make(config: RedisConfig) -> Rotator:
     return RedisRotator(config)
 
 
-KIND = RotatorKind("redis", RedisConfig, _make, overlaps=lambda _: True)
+KIND = RotatorKind(
+    "redis", RedisConfig, _make, overlaps=lambda config: config.mode == "dual_password"
+)

@@ -3,7 +3,7 @@
 The fields of a connection secret:
 
 - `url`: `postgresql://USER@HOST:PORT/DATABASE`, `mysql://…`, `redis://…`, `ldap://HOST`
-- `password`: the administrator's, if it is not in the URL
+- `username`, `password`: the administrator's, in place of those in the URL
 - `ca_certificate`, `client_certificate`, `client_key`: PEM; without the first, the system's
   authorities are trusted
 
@@ -18,11 +18,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, TypeVar
 
-from vault.model.server_address import ServerTls
+from msgspec.structs import replace
+
+from vault.model.server_address import RedisAddress, ServerAddress, ServerTls
 from vault.rotation.deadline import Deadline
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 
 T = TypeVar("T")
+A = TypeVar("A", ServerAddress, RedisAddress)
 
 UNREACHABLE: Final = "target_unreachable"
 TLS: Final = "target_tls"
@@ -77,6 +80,15 @@ def parse_url(connection: Value, parse: Callable[[str], T]) -> T:
         return parse(url)
     except ValueError as error:  # its text repeats nothing of the URL
         raise failure(CONNECTION, f"the field url of the connection secret {error}") from None
+
+
+def as_administrator(address: A, connection: Value) -> A:
+    """The address with the administrator of the connection secret."""
+    return replace(
+        address,
+        user=connection.get("username") or address.user,
+        password=connection.get("password") or address.password,
+    )
 
 
 @contextmanager

@@ -43,6 +43,7 @@ from vault.rotation.targets.access import (
     TLS,
     UNREACHABLE,
     USER,
+    as_administrator,
     deadline_of,
     failure,
     parse_url,
@@ -144,6 +145,15 @@ class Session:
             return f"IDENTIFIED VIA mysql_native_password USING {literal(verifier)}"
         return f"IDENTIFIED BY {literal(password)}"
 
+    def native_verifier(self, password: str) -> str:
+        """What the plugin mysql_native_password stores of a password."""
+        return native_password_verifier(password)
+
+    def own_host(self) -> str:
+        """Of the account that this session has logged in to."""
+        [(found,)] = self.run("SELECT CURRENT_USER()")
+        return str(found).rpartition("@")[2]
+
     def exists(self, name: str, host: str) -> bool:
         """Whether there is such an account."""
         return bool(self.run("SELECT 1 FROM mysql.user WHERE user = %s AND host = %s", name, host))
@@ -151,6 +161,11 @@ class Session:
     def require_fence(self, name: str, host: str, fence: int) -> None:
         """Store who changes it. Raises `RotationError` (`fence_stale`)."""
         key = f"{name}@{host}".encode()
+        if self.run("SELECT DATABASE() = 'information_schema'") == [(1,)]:
+            raise failure(
+                CONNECTION,
+                "the connection names no database: add one, in which the agent keeps a table",
+            )
         self.run(_FENCES)
         found = self.run(_FENCED, key)
         if found and found[0][0] > fence:
@@ -189,7 +204,7 @@ def administrator(access: TargetAccess) -> Iterator[Session]:
     """A session as the administrator of the connection secret."""
     deadline = deadline_of(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=MYSQL))
-    password = access.connection.get("password") or address.password
+    address = as_administrator(address, access.connection)
     if address.socket and address.user == getpwuid(os.geteuid()).pw_name:
         raise failure(
             CONNECTION,
@@ -197,20 +212,23 @@ def administrator(access: TargetAccess) -> Iterator[Session]:
             "the connection secret would act as the agent: give another user",
         )
     with _connected(
-        access.connection, address, password, deadline, _administrator_refused
+        access.connection, address, address.password, deadline, _administrator_refused
     ) as session:
         session.run(f"SET SESSION sql_mode = '{_MODE}'")
         yield session
 
 
 def log_in(access: TargetAccess, name: str, host: str, password: str, database: str = "") -> None:
-    """Connect as an application does, and see which account that is. Raises `RotationError`."""
+    """Connect as an application does, and see which account that is. Raises `RotationError`.
+
+    `host` is that of the account; empty: any.
+    """
     deadline = deadline_of(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=MYSQL))
     address = msgspec.structs.replace(address, user=name, database=database)
     with _connected(access.connection, address, password, deadline, _login_refused) as session:
         [(found,)] = session.run("SELECT CURRENT_USER()")
-    if found != f"{name}@{host}":
+    if host and found != f"{name}@{host}":
         raise failure(
             LOGIN, f"the login as {name!r} uses the account of another host: remove that one"
         )

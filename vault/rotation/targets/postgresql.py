@@ -35,6 +35,7 @@ from vault.rotation.targets.access import (
     TLS,
     UNREACHABLE,
     USER,
+    as_administrator,
     deadline_of,
     failure,
     parse_url,
@@ -132,6 +133,12 @@ class Session:
             sql.Literal(self.verifier(password)),
         )
 
+    def set_own_password(self, name: str, password: str) -> None:
+        """Of the administrator, who needs no permission for that."""
+        self.run(
+            "ALTER ROLE {} PASSWORD {}", sql.Identifier(name), sql.Literal(self.verifier(password))
+        )
+
     def create(self, name: str) -> None:
         """A user that cannot log in yet."""
         self.run("CREATE ROLE {} NOLOGIN", sql.Identifier(name))
@@ -211,19 +218,19 @@ def _connect(
     certificate of that secret stands for a password.
     """
     address = parse_url(access.connection, partial(parse_server_address, kind=POSTGRESQL))
-    password = access.connection.get("password") or address.password
+    address = as_administrator(address, access.connection)
     if login is not None:
         name, password = login
-        address = msgspec.structs.replace(address, user=name)
+        address = msgspec.structs.replace(address, user=name, password=password)
     if database:
         address = msgspec.structs.replace(address, database=database)
     with tls_files(access.connection, is_local=address.is_local) as tls:
         seconds = deadline.left()
         has_certificate = tls is not None and tls.cert_file is not None and not address.socket
         needs_password = login is not None or not has_certificate
-        if needs_password and not password:  # libpq would look for one of the agent's
+        if needs_password and not address.password:  # libpq would look for one of the agent's
             raise _password_missing()
-        parameters = libpq_parameters(address, password, tls)
+        parameters = libpq_parameters(address, address.password, tls)
         if needs_password and pq.version() >= _PROVES:
             parameters["require_auth"] = "scram-sha-256,md5,password"
         try:

@@ -33,6 +33,7 @@ from vault.rotation.targets.access import (
     UNREACHABLE,
     UNSAVED,
     USER,
+    as_administrator,
     deadline_of,
     failure,
     parse_url,
@@ -143,8 +144,7 @@ class Session:
 def administrator(access: TargetAccess) -> Iterator[Session]:
     """A session as the administrator of the connection secret."""
     address = parse_url(access.connection, parse_redis_address)
-    password = access.connection.get("password") or address.password
-    address = msgspec.structs.replace(address, password=password)
+    address = as_administrator(address, access.connection)
     with _connected(access, address, _administrator_refused) as session:
         yield session
 

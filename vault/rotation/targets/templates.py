@@ -33,6 +33,19 @@ def check(statements: tuple[str, ...], dialect: str, names: frozenset[str]) -> N
         _fill(statement, dialect, dict.fromkeys(names, ""))
 
 
+def split(text: str, dialect: str) -> tuple[str, ...]:
+    """The statements of a text, which semicolons separate. Raises `ValueError`."""
+    found, begin, at = [], 0, 0
+    while at < len(text):
+        end = _region_end(text, at, dialect)
+        if text[at:end] == ";":
+            found.append(text[begin:at])
+            begin = end
+        at = end
+    found.append(text[begin:])
+    return tuple(statement.strip() for statement in found if statement.strip())
+
+
 def fill(statement: str, dialect: str, values: Mapping[str, str]) -> str:
     """The statement with its placeholders filled. Raises `RotationError`, without any value."""
     if any(not value.isprintable() for value in values.values()):

@@ -145,15 +145,26 @@ def test_every_operation_of_the_agent_has_its_word():
     """
     later = {
         *("policy.replay", "secret.metadata.diff", "policy.validate", "policy.check"),
-        *("fleet.bundle", "fleet.reset", "sys.retire_keys", "sys.health"),
+        *("fleet.bundle", "fleet.reset", "sys.retire_keys", "sys.rotate_root", "sys.health"),
         *("sys.nodes.list", "sys.nodes.forget"),
         *(f"backup.{name}" for name in ("list", "read", "create", "validate", "delete")),
         *("backup.schedule", "backup.runs.list", "backup.runs.read", "backup.runs.cancel"),
         *("backup.restore", "backup.runs.secrets"),
         *("secret.changes", "secret.acknowledge", "rotation.policy.write", "rotation.overview"),
         *(f"rotation.{name}" for name in ("list", "plan", "read", "begin", "step", "pause")),
+        *(
+            f"database.{what}.{verb}"
+            for what in ("connection", "role", "static_role")
+            for verb in ("write", "read", "list", "delete")
+        ),
+        *("database.connection.rotate", "database.connection.check", "database.static_role.rotate"),
+        *("database.orphans.list", "database.orphans.drop", "database.sweep"),
+        *(f"lease.{name}" for name in ("read", "list", "keys", "renew", "revoke", "step")),
+        *("lease.revoke_prefix", "lease.tidy", "credentials.create"),
+        *("policy.capabilities", "policy.own_capabilities"),
         *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
         *("rotation.resume", "rotation.undo", "rotation.select"),
+        *("rotation.refuse", "rotation.schedule"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),
         *(f"sys.rekey.{step}" for step in ("read", "begin", "offer", "commit", "cancel")),

@@ -215,7 +215,7 @@ async def house() -> AsyncIterator[House]:
         )
         book, usage = PolicyStore(store, world), CredentialUsage(store, world)
         authorizer, scheme = Authorizer(book), PepperedScheme(keyring.pepper)
-        revoker = Revoker(store, sessions)
+        revoker = Revoker(store, sessions, world.now)
         tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)

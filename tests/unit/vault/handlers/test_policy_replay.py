@@ -112,7 +112,7 @@ class Machine:
 async def machine(house: House) -> Machine:
     """A policy `app` that allows reading, and a token with it."""
     usage = CredentialUsage(house.store, house.world)
-    revoker = Revoker(house.store, house.sessions)
+    revoker = Revoker(house.store, house.sessions, house.world.now)
     scheme = PepperedScheme(bytes(32))
     keys = ApiKeys(house.store, scheme, revoker, usage, house.world)
     owners = CredentialOwners(keys, house.tokens, Users(house.store, revoker, house.world))

@@ -315,6 +315,42 @@ async def test_who_lags_keeps_the_old_value_until_it_has_the_new_one(bench: Benc
 
 
 @pytest.mark.parametrize("dual", [True, False], ids=["two users", "one user"])
+async def test_a_first_rotation_that_fails_has_nothing_to_put_back(
+    bench: Bench, dual: bool
+) -> None:
+    """Nobody knew the password before, so it ends, with the reason why it failed."""
+    await bench.set_policy(config={"dual": dual})
+    await bench.house.write(PATH, b'{"username":"app_a"}')
+    fault = RotationError("user_missing", "there is no such user", is_final=True)
+    bench.server.faults[Step.APPLY] = [fault]
+    row = await begun(bench)
+    while row.next_at:
+        row = await bench.step(row)
+    assert (row.state, row.error_code) == ("undone", "user_missing")
+    assert await bench.value() == {"username": "app_a"}
+
+
+async def test_the_secret_that_connects_may_be_the_one_that_is_rotated(bench: Bench) -> None:
+    """An undone rotation connects with the new value, which the target may have by then."""
+    await bench.set_policy(connection=PATH, config={"dual": False})
+    before = await bench.value()
+    bench.server.faults[Step.VERIFY] = [RotationError("login_refused", "no", is_final=True)]
+    row = await begun(bench)
+    while row.next_at:
+        row = await bench.step(row)
+    used = [context.connection["password"] for context in bench.server.contexts]
+    assert row.state == "undone"
+    forward = [Step.CREATE, Step.APPLY, Step.VERIFY]
+    assert bench.server.calls == [*forward, Step.APPLY, Step.VERIFY]
+    assert set(used[:3]) == {before["password"]}
+    assert before["password"] not in used[3:]
+    row = await begun(bench)
+    while row.state != "retired":
+        row = await bench.step(row)
+    assert bench.server.contexts[-1].connection["password"] == (await bench.value())["password"]
+
+
+@pytest.mark.parametrize("dual", [True, False], ids=["two users", "one user"])
 @pytest.mark.parametrize("step", [Step.APPLY, Step.VERIFY])
 async def test_a_target_that_fails_for_good_is_put_back(
     bench: Bench, step: Step, dual: bool

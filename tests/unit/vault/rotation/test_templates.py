@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault.rotation.rotator import RotationError
-from vault.rotation.targets.templates import MAX_LENGTH, MAX_STATEMENTS, check, fill
+from vault.rotation.targets.templates import MAX_LENGTH, MAX_STATEMENTS, check, fill, split
 
 PG, MY = "postgresql", "mysql"
 NAMES = frozenset({"name", "password"})
@@ -89,3 +89,29 @@ def test_a_text_in_quotes_comes_back_as_it_was(value: str) -> None:
         inner = filled[1:-1].replace("''", "'")
         assert filled[1:-1].replace("''", "").count("'") == 0
         assert (inner.replace("\\\\", "\\") if escapes else inner) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "expected"),
+    [
+        ("A", "postgresql", ("A",)),
+        ("A; B;", "postgresql", ("A", "B")),
+        (" ;; ", "postgresql", ()),
+        ("A ';' B; C", "postgresql", ("A ';' B", "C")),
+        ('A ";" B; C', "postgresql", ('A ";" B', "C")),
+        ("DO $x$ A; B $x$; C", "postgresql", ("DO $x$ A; B $x$", "C")),
+        ("A -- ;\nB; C", "postgresql", ("A -- ;\nB", "C")),
+        ("A /* ; */; B", "mysql", ("A /* ; */", "B")),
+        ("A '\\';' B; C", "mysql", ("A '\\';' B", "C")),
+        ("A `;` B; C", "mysql", ("A `;` B", "C")),
+    ],
+)
+def test_a_text_of_several_statements(text: str, dialect: str, expected: tuple[str, ...]) -> None:
+    """Semicolons separate them where they stand by themselves."""
+    assert split(text, dialect) == expected
+
+
+def test_a_text_with_an_open_quote_is_no_statement() -> None:
+    """Nobody can say where it ends."""
+    with pytest.raises(ValueError, match="not closed"):
+        split("A 'b; C", "postgresql")

@@ -335,6 +335,8 @@ async def own_operations() -> set[str]:
                 rotators=Rotators(),
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
                 node="node",
+                vault=b"v",
+                random=bytes,
             )
         )
         return set(path.handlers())
