@@ -147,6 +147,10 @@ mutants: setup ## plant 100 careless changes and report those that no test notic
 simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/development/simulation.md
 	@$(PY) -m tests.simulation --seeds $(SEEDS) --minutes $(MINUTES)
 
+.PHONY: rotation-kills
+rotation-kills: setup ## rotate a user at a PostgreSQL while the agent is killed at each state (KILLS=500)
+	@$(PY) -m tests.acceptance.rotation.kills --kills $(or $(KILLS),500)
+
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)
 	@tools/lock.sh

@@ -159,7 +159,7 @@ class CompromiseHandlers:
             fetched_at=row.fetched_at,
             is_connection=is_connection,
             rotator="" if policy is None else policy.rotator,
-            state=_state(secret, row, latest),
+            state=_state(secret, row, latest, self.world.now()),
         )
 
     async def revoke(self, call: Call[Nothing]) -> RevokedIdentity:
@@ -215,8 +215,8 @@ def _by_secret(rows: Iterable[ConsumerRow]) -> list[ConsumerRow]:
     return list(found.values())
 
 
-def _state(secret: SecretRow, row: ConsumerRow, latest: RotationRow | None) -> str:
-    if latest is not None and not machine.is_over(latest):
+def _state(secret: SecretRow, row: ConsumerRow, latest: RotationRow | None, now: int) -> str:
+    if latest is not None and machine.is_under_way(latest, now):
         return "stuck" if latest.state == RotationState.STUCK else "running"
     return "done" if secret.current_version > row.version else "pending"
 

@@ -100,10 +100,11 @@ class RotationSelectionHandlers:
         policy = (await load_effective_policy(self.store, secret)).policy
         if policy is None:
             return _refused(secret, policy_missing())
-        if latest is not None and not machine.is_over(latest):
+        now = self.world.now()
+        if latest is not None and machine.is_under_way(latest, now):
             return _refused(secret, rotation_running(latest))
         version = await self.store.get_version(secret.id, secret.current_version)
-        if version is None or not is_live(version, self.world.now()):
+        if version is None or not is_live(version, now):
             return _refused(secret, secret_not_live())
         return SelectedSecret(path=secret.name)
 

@@ -209,7 +209,8 @@ class RotationSteps:
         if not policy.connection:
             return {}
         secret = await self.store.get_secret(policy.connection)
-        if not may_read(self.authorizer, call, policy.connection, secret, self.world.now()):
+        path = ResourcePath.parse_secret(policy.connection)
+        if not may_read(self.authorizer, call, path, secret, self.world.now()):
             raise RotationError(
                 "connection_denied",
                 f"policies do not allow {call.identity.name} to read the secret "

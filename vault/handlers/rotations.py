@@ -162,8 +162,9 @@ class RotationHandlers:
     async def write_policy(self, call: Call[WriteRotationPolicy]) -> Nothing:
         """Set or remove the policy of a secret, or of a folder, whose secrets are scheduled later.
 
-        Whoever sets it must be allowed to read the secret that it connects with: the agent will do
-        so for them. Raises `ValidationError`, `AuthorizationError`, `NotFoundError`.
+        Whoever sets it must be allowed to read the secret that it connects with, for the agent will
+        do so for them, and what is rotated: a target that they name is given that to log in with.
+        Raises `ValidationError`, `AuthorizationError`, `NotFoundError`.
         """
         path, policy, now = call.op.path, call.payload.policy, self.world.now()
         if policy is not None:
@@ -255,24 +256,24 @@ class RotationHandlers:
         return await self._page(shown, self._seal(after))
 
     async def plan(self, call: Call[PlanRotations]) -> RotationPlan:
-        """Secrets that are due, of those whose metadata the caller may read."""
+        """Secrets that are due, the earliest first, of those whose metadata the caller may read."""
         payload, visibility = call.payload, Visibility(self.authorizer, call, self.world.now())
         check_limit(payload.limit)
-        after = self.store.open_cursor(payload.cursor) if payload.cursor else ""
+        after = self._open_due(payload.cursor)
         shown, wanted = list[DueSecret](), set(payload.tags)
         for _ in range(MAX_PAGES):
             page = await self.store.list_due_secrets(payload.before, after, PAGE)
             for secret in page:
-                after = secret.name
-                is_wanted = after.startswith(call.op.path) and wanted <= set(secret.tags)
+                after = secret.rotation_due, secret.name
+                is_wanted = secret.name.startswith(call.op.path) and wanted <= set(secret.tags)
                 if is_wanted and visibility.can_read_metadata(secret):
                     found = await load_effective_policy(self.store, secret)
                     shown.append(DueSecret(secret.name, secret.rotation_due, found.source))
                 if len(shown) == payload.limit:
-                    return RotationPlan(secrets=shown, cursor=self.store.seal_cursor(after))
+                    return RotationPlan(secrets=shown, cursor=self._seal_due(after))
             if len(page) < PAGE:
                 return RotationPlan(secrets=shown, cursor="")
-        return RotationPlan(secrets=shown, cursor=self.store.seal_cursor(after))
+        return RotationPlan(secrets=shown, cursor=self._seal_due(after))
 
     async def overview(self, _: Call[Nothing]) -> RotationOverview:
         """The policies of folders, and what there is."""
@@ -300,16 +301,26 @@ class RotationHandlers:
             return None
         secret_id, _, number = self.store.open_cursor(cursor).partition(" ")
         if not number.isdecimal():
-            raise ValidationError(
-                "cursor_invalid", "this cursor is of another list", field="cursor"
-            )
+            raise _cursor_invalid()
         return secret_id, int(number)
+
+    def _seal_due(self, after: tuple[int, str] | None) -> str:
+        return "" if after is None else self.store.seal_cursor(f"{after[0]} {after[1]}")
+
+    def _open_due(self, cursor: str) -> tuple[int, str] | None:
+        if not cursor:
+            return None
+        due, _, name = self.store.open_cursor(cursor).partition(" ")
+        if not due.isdecimal():
+            raise _cursor_invalid()
+        return int(due), name
 
     async def begin(self, call: Call[BeginRotation]) -> RotationRow | None:
         """Begin one; None if the schedule asks and it is not due, and when it is due is set anew.
 
-        One that has begun `since` the given time is the answer, whatever became of it. Raises
-        `ConflictError` (`rotation_running`, `secret_not_live`), `NotFoundError`.
+        One that has begun `since` the given time is the answer, whatever became of it, and so is
+        one that was put off for longer: it begins when this one would. Raises `ConflictError`
+        (`rotation_running`, `secret_not_live`), `NotFoundError`.
         """
         cause, now = call.payload.cause, self.world.now()
         asked_by_time = cause is RotationCause.SCHEDULE
@@ -408,10 +419,20 @@ class RotationHandlers:
         if policy.cron:
             check_cron(policy.cron)
         self.rotators.get(policy.rotator).parse(policy.config)
+        now, path = self.world.now(), call.op.path
+        rotated = None if path.endswith("/") else await self.store.get_secret(path)
+        if not may_read(self.authorizer, call, path, rotated, now):
+            raise AuthorizationError(
+                "rotation_policy_denied",
+                "a rotator is given the values of what it rotates, and you may not read them: ask "
+                "somebody who may to set the policy",
+            )
         if not policy.connection:
             return
         secret = await self.store.get_secret(policy.connection)
-        if not may_read(self.authorizer, call, policy.connection, secret, self.world.now()):
+        if not may_read(
+            self.authorizer, call, ResourcePath.parse_secret(policy.connection), secret, now
+        ):
             raise AuthorizationError(
                 "connection_denied",
                 "the rotation would connect with a secret that you may not read: ask somebody who "
@@ -423,6 +444,10 @@ class RotationHandlers:
                 "the secret that it connects with is not there: write it first",
                 field="connection",
             )
+
+
+def _cursor_invalid() -> ValidationError:
+    return ValidationError("cursor_invalid", "this cursor is of another list", field="cursor")
 
 
 def check_limit(limit: int) -> None:
@@ -464,13 +489,17 @@ def start_rotation(
     now: int,
     delay: int = 0,
 ) -> RotationRow:
-    """Begin a rotation, whose steps the scheduler takes.
+    """Begin a rotation, whose steps the scheduler takes. One that was put off begins earlier.
 
     Raises `ConflictError` (`rotation_running`, `secret_not_live`).
     """
     latest = tx.get_latest_rotation(secret.id)
     if latest is not None and not machine.is_over(latest):
-        raise rotation_running(latest)
+        if machine.is_under_way(latest, now + delay):
+            raise rotation_running(latest)
+        row = replace(latest, cause=cause, requested_by=by, next_at=now + delay)
+        tx.put_rotation(row)
+        return without_value(row)
     if not _has_value(tx, secret, now):
         raise secret_not_live()
     row = replace(_new_rotation(secret, policy, latest, cause, by, now), next_at=now + delay)

@@ -324,17 +324,18 @@ class RotationStore:
         return next(iter(await self._barrier.select(ROTATIONS, query)), None)
 
     def list_due(
-        self, now: int, after: tuple[str, int] | None, limit: int
+        self, now: int, after: tuple[int, str, int] | None, limit: int
     ) -> Awaitable[list[RotationRow]]:
-        """Those whose next step is due, beyond this id and number."""
-        return self._barrier.select(
-            ROTATIONS, StoreQuery(at_most=("next_at", now), after=after, limit=limit)
-        )
+        """Those whose next step is due, the longest due first, beyond this time, id and number."""
+        query = StoreQuery(at_most=("next_at", now), smallest_first=True, after=after, limit=limit)
+        return self._barrier.select(ROTATIONS, query)
 
-    def list_due_secrets(self, now: int, after: str, limit: int) -> Awaitable[list[SecretRow]]:
-        """Those that a policy wants rotated by then, whose names come after `after`."""
+    def list_due_secrets(
+        self, now: int, after: tuple[int, str] | None, limit: int
+    ) -> Awaitable[list[SecretRow]]:
+        """Those that a policy wants rotated by then, the longest due first, beyond this place."""
         query = StoreQuery(
-            at_most=("rotation_due", now), after=(after,) if after else None, limit=limit
+            at_most=("rotation_due", now), smallest_first=True, after=after, limit=limit
         )
         return self._barrier.select(SECRETS, query)
 

@@ -33,12 +33,12 @@ def _no_facts(_: SecretRow) -> SecretFacts:
 
 
 def may_read(  # what decides
-    authorizer: Authorizer, call: Call[object], name: str, row: SecretRow | None, now: int
+    authorizer: Authorizer, call: Call[object], path: ResourcePath, row: SecretRow | None, now: int
 ) -> bool:
-    """Whether the caller may read the value of this secret, which the request names besides."""
+    """Whether the caller may read the value of this secret, or in this folder, as well."""
     access = AccessRequest(
         capability=Capability.READ,
-        path=ResourcePath.parse_secret(name),
+        path=path,
         identity=call.identity,
         origin=call.op.origin,
         facts=NO_FACTS if row is None else secret_facts(row),

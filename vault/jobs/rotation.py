@@ -26,7 +26,7 @@ log: Final = logging.getLogger("freehold.rotation")
 SERVICE: Final = "rotation"
 PLACE: Final = "sys/rotations"  # of operations that are about no one secret
 INTERVAL: Final = 1.0  # seconds between two looks at what is due
-BATCH: Final = 64  # secrets that begin in one turn
+BATCH: Final = 64  # rows of a query
 FOLDERS: Final = 4  # whose secrets are scheduled in one turn, some of each
 MAX_SCANNED: Final = 4096  # rotations that one turn looks at
 MAX_ACTIVE: Final = 32  # rotations that take steps at a time
@@ -42,13 +42,15 @@ class DueRotations(Protocol):
     """Documented at `vault.handlers.stores.RotationStore`."""
 
     def list_due(
-        self, now: int, after: tuple[str, int] | None, limit: int
+        self, now: int, after: tuple[int, str, int] | None, limit: int
     ) -> Awaitable[list[RotationRow]]:
-        """Rotations whose next step is due, beyond this id and number."""
+        """Rotations whose next step is due, the longest due first, beyond this place."""
         ...
 
-    def list_due_secrets(self, now: int, after: str, limit: int) -> Awaitable[list[SecretRow]]:
-        """Secrets that a policy wants rotated, whose names come after `after`."""
+    def list_due_secrets(
+        self, now: int, after: tuple[int, str] | None, limit: int
+    ) -> Awaitable[list[SecretRow]]:
+        """Secrets that a policy wants rotated, the longest due first, beyond this place."""
         ...
 
     def count_folder_policy_transactions(self) -> int:
@@ -85,26 +87,50 @@ class RotationScheduler:
         self._nursery = nursery
         self._scheduled_at = -1  # transactions of folder policies: nothing is left to do of them
         self._active: dict[tuple[str, int], str] = {}  # what each connects with
+        # Where the next turn goes on, so that what cannot go on now is in nobody's way.
+        self._begun_to: tuple[int, str] | None = None
+        self._scanned_to: tuple[int, str, int] | None = None
 
     async def run_turn(self) -> None:
         """Schedule, begin what is due, and have the steps taken that are; waits for none of them.
 
-        Raises as the store does.
+        Not while the machine's clock is too far ahead: everything would be due, and each grace
+        period over. Raises as the store does.
         """
         due, world = self._parts.due, self._parts.world
+        if world.clock.is_suspended:
+            return
         await self._schedule_folders()
         if await due.is_paused():
             return
-        for secret in await due.list_due_secrets(world.now(), "", BATCH):
-            await self._begin(secret)
-        after, scanned = None, 0
-        while len(self._active) < MAX_ACTIVE and scanned < MAX_SCANNED:
-            page = await due.list_due(world.now(), after, BATCH)
-            if not page:
-                return
+        await self._go_on_with_due()
+        await self._begin_due()
+
+    async def _begin_due(self) -> None:
+        """Begin no more than can go on: what somebody asks for does not wait behind all of it."""
+        room = MAX_ACTIVE - len(self._active)
+        if not room:
+            return
+        due, world = self._parts.due, self._parts.world
+        secrets = await due.list_due_secrets(world.now(), self._begun_to, room)
+        for secret in secrets:
+            rotation = await self._begin(secret)
+            if rotation is not None:
+                self._go_on_if_free(rotation)
+        is_full = len(secrets) == room
+        self._begun_to = (secrets[-1].rotation_due, secrets[-1].name) if is_full else None
+
+    async def _go_on_with_due(self) -> None:
+        due, world, scanned = self._parts.due, self._parts.world, 0
+        while scanned < MAX_SCANNED:
+            page = await due.list_due(world.now(), self._scanned_to, BATCH)
             for rotation in page:
                 self._go_on_if_free(rotation)
-            after, scanned = (page[-1].secret_id, page[-1].number), scanned + len(page)
+            if len(page) < BATCH or len(self._active) == MAX_ACTIVE:
+                self._scanned_to = None
+                return
+            last, scanned = page[-1], scanned + len(page)
+            self._scanned_to = last.next_at, last.secret_id, last.number
 
     def _go_on_if_free(self, rotation: RotationRow) -> None:
         key, target = (rotation.secret_id, rotation.number), rotation.policy.get("connection", "")
@@ -124,15 +150,15 @@ class RotationScheduler:
         if not folders:
             self._scheduled_at = ended
 
-    async def _begin(self, secret: SecretRow) -> None:
+    async def _begin(self, secret: SecretRow) -> RotationRow | None:
         payload = BeginRotation(cause=RotationCause.SCHEDULE)
-        await self._run(operations.BEGIN_ROTATION, secret.name, payload)
+        return await self._run(operations.BEGIN_ROTATION, secret.name, payload)
 
-    async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> None:
-        """Ask for it; whatever fails is tried again in the next turn."""
+    async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> R | None:
+        """Ask for it; whatever fails is None, and is tried again in a later turn."""
         try:
             try:
-                await self._parts.run(self._operation(operation, path, payload))
+                return await self._parts.run(self._operation(operation, path, payload))
             except AuthorizationError as denied:
                 if operation is not operations.BEGIN_ROTATION:
                     raise
@@ -141,6 +167,7 @@ class RotationScheduler:
             raise
         except VaultError as error:
             log.warning("%s is not done: %s", operation.name, error.code)
+        return None
 
     def _operation(self, operation: OperationType[P, R], path: str, payload: P) -> Operation[P, R]:
         return service_operation(

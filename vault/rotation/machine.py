@@ -46,6 +46,15 @@ def is_over(row: RotationRow) -> bool:
     return row.state in ENDED
 
 
+def is_under_way(row: RotationRow, at: int) -> bool:
+    """Whether it keeps another one from beginning at that time.
+
+    One whose first step was put off for longer does not: it can begin by then itself.
+    """
+    is_put_off = row.state == _S.PLANNED and not row.fence and not row.attempt and at < row.next_at
+    return not is_over(row) and not is_put_off
+
+
 def advance(row: RotationRow, now: int) -> RotationRow:
     """Its step is done. The next one is due at once."""
     return _enter(row, _NEXT[_S(row.state)], now)

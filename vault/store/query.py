@@ -1,6 +1,7 @@
 """What a query means: the same on every database, and over rows that are not yet in one."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 from operator import attrgetter, gt, itemgetter, lt
 from typing import Any, Final, TypeVar
@@ -31,8 +32,10 @@ def check_query(table: Table[Any], query: StoreQuery) -> None:
     """
     if not 1 <= query.limit <= MAX_LIMIT:
         raise ValueError(f"a limit is from 1 to {MAX_LIMIT}")
-    if query.after is not None and len(query.after) != len(table.key):
-        raise ValueError(f"{table.name}: `after` is not a key")
+    if query.after is not None and len(query.after) != len(query.order(table)):
+        raise ValueError(f"{table.name}: `after` is not a place in the order")
+    if query.smallest_first and query.at_most is None:
+        raise ValueError(f"{table.name}: no column to order by")
     for name in query.equals:
         if table.kinds[name] in {ColumnKind.TEXT, ColumnKind.BLOB, ColumnKind.JSON}:
             raise ValueError(f"{table.name}.{name} cannot be compared")
@@ -65,13 +68,18 @@ def matches_query(table: Table[Any], query: StoreQuery, row: Struct) -> bool:
         return False
     if query.at_most is not None:
         value = getattr(row, query.at_most[0])
-        if value == 0 or value > query.at_most[1]:
+        if not 0 < value <= query.at_most[1]:
             return False
     if query.after is None:
         return True
     # Python orders text by code point, which is the order of its UTF-8 bytes.
-    key = table.key_of(row)
-    return key < query.after if query.descending else key > query.after
+    place = place_of(table, query, row)
+    return place < query.after if query.descending else place > query.after
+
+
+def place_of(table: Table[Any], query: StoreQuery, row: Struct) -> Key:
+    """Where the row is in the query's order: what `after` is of a query that goes on behind it."""
+    return tuple(getattr(row, name) for name in query.order(table))
 
 
 def can_answer(
@@ -90,9 +98,10 @@ def can_answer(
 
     try:
         follows = gt if query.descending else lt
-        if len(keys) > query.limit or not all(map(follows, keys, islice(keys, 1, None))):
+        places = [*zip(*map(column, query.order(table)), strict=True)]
+        if len(keys) > query.limit or not all(map(follows, places, islice(places, 1, None))):
             return False
-        if query.after is not None and keys and not follows(query.after, keys[0]):
+        if query.after is not None and places and not follows(query.after, places[0]):
             return False
         if any(not {*column(name)} <= {value} for name, value in query.equals.items()):
             return False
@@ -102,7 +111,7 @@ def can_answer(
                 return False
         if query.at_most is not None:
             name, most = query.at_most
-            return all(number != 0 and number <= most for number in column(name))
+            return all(0 < number <= most for number in column(name))
     except (TypeError, AttributeError):  # a cell of another type than its column
         return False
     return True
@@ -117,7 +126,7 @@ def asks_key_alone(table: Table[Any], query: StoreQuery) -> bool:
 def apply_query(table: Table[R], query: StoreQuery, rows: list[R]) -> list[R]:
     """The matching rows among these, in the query's order, at most its limit."""
     found = [row for row in rows if matches_query(table, query, row)]
-    found.sort(key=table.key_of, reverse=query.descending)
+    found.sort(key=partial(place_of, table, query), reverse=query.descending)
     return list(islice(found, query.limit))
 
 

@@ -78,7 +78,7 @@ class TableStatements:
 
     def select(self, query: StoreQuery) -> sa.Select[Any]:
         """The statement of all queries of this form, which `values` fills in."""
-        columns, names = self.sql.c, self.table.key
+        columns, names = self.sql.c, query.order(self.table)
         statement = sa.select(self.sql).limit(sa.bindparam("limit", type_=sa.Integer))
         for name in names:
             statement = statement.order_by(
@@ -93,7 +93,7 @@ class TableStatements:
                 statement = statement.where(column < sa.bindparam("end"))
         if query.at_most is not None:
             column = columns[query.at_most[0]]
-            statement = statement.where(column <= sa.bindparam("at_most"), column != 0)
+            statement = statement.where(column <= sa.bindparam("at_most"), column > 0)
         if query.after is not None:
             statement = statement.where(_behind(self.sql, names, descending=query.descending))
         return statement
@@ -117,7 +117,7 @@ class TableStatements:
         if query.at_most is not None:
             values["at_most"] = query.at_most[1]
         if query.after is not None:
-            after = zip(self.table.key, query.after, strict=True)
+            after = zip(query.order(self.table), query.after, strict=True)
             values |= {f"after_{name}": to_base_type(value) for name, value in after}
         return values
 
@@ -125,7 +125,7 @@ class TableStatements:
 def query_shape(query: StoreQuery) -> tuple[object, ...]:
     """What two queries have in common that differ in their values alone."""
     prefix = query.prefix and (query.prefix[0], end_of_prefix(query.prefix[1]) is None)
-    at_most = query.at_most and query.at_most[0]
+    at_most = query.at_most and (query.at_most[0], query.smallest_first)
     return (*query.equals, None, prefix, at_most, query.after is None, query.descending)
 
 

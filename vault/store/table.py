@@ -208,8 +208,9 @@ class StoreQuery(Struct, frozen=True, kw_only=True):
     """Rows for which all of this holds, in the order of their keys (bytewise, as UTF-8).
 
     `equals` fixes columns, `prefix` is `(column, text)` it starts with, `at_most` is `(column, n)`
-    with 0 < column <= n or column < 0 (zero means never), `after` is the key to go on behind,
-    in the direction of the order.
+    with 0 < column <= n (zero means never), `after` is the key to go on behind, in the direction
+    of the order. `smallest_first`: in the order of the column of `at_most` first, and `after` is
+    that number and the key; an index of that column alone finds the first rows among millions.
     """
 
     equals: dict[str, str | int | bool] = {}
@@ -217,7 +218,13 @@ class StoreQuery(Struct, frozen=True, kw_only=True):
     after: Key | None = None
     descending: bool = False
     at_most: tuple[str, int] | None = None
+    smallest_first: bool = False
     limit: int = MAX_LIMIT
+
+    def order(self, table: "Table[Any]") -> tuple[str, ...]:
+        """The columns of the order, each once."""
+        first = self.at_most[:1] if self.at_most and self.smallest_first else ()
+        return (*first, *(name for name in table.key if name not in first))
 
 
 def _column(field: msgspec.structs.FieldInfo, texts: tuple[str, ...]) -> TableColumn:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pwd import getpwuid
 from typing import Any
 
 import psycopg
@@ -178,7 +179,7 @@ def test_a_role_that_is_missing_is_named(servers: Servers, kind: str, config: An
 def test_a_missing_permission_is_named(postgresql: PostgresqlTarget, mysql: MysqlTarget) -> None:
     """The operator learns that the administrator may not do it."""
     plain = unique("plain")
-    postgresql.server.run(f"CREATE ROLE {plain} LOGIN PASSWORD '{CANARY}'")
+    postgresql.server.run(f"CREATE ROLE {plain} LOGIN PASSWORD '{CANARY}' IN ROLE with_password")
     mysql.server.run(
         f"CREATE USER {plain}@localhost IDENTIFIED BY '{CANARY}'",
         f"GRANT CREATE, SELECT, INSERT ON {mysql.database}.* TO {plain}@localhost",
@@ -249,6 +250,29 @@ def test_a_server_that_asks_for_no_password_does_not_verify(postgresql: Postgres
     value = rotator.create(context, {})
     rotator.apply(context, value)
     assert code_of(rotator.verify, context, value) == "login_refused"
+
+
+@pytest.mark.parametrize("password", ["", "any"])
+def test_nobody_connects_as_whom_the_agent_runs_as(
+    postgresql: PostgresqlTarget, mysql: MysqlTarget, password: str
+) -> None:
+    """Without a password that the server checks, a secret would lend what the agent is."""
+    server = postgresql.server
+    secret = {"url": f"postgresql://postgres@/postgres?socket={server.folder}"}
+    rotator, user = postgresql.rotator(), postgresql.names[0]
+    with pytest.raises(RotationError) as refused:
+        rotator.apply(context(secret | {"password": password}), {"username": user, "password": "p"})
+    assert refused.value.code == ("administrator_refused" if password else "connection_invalid")
+    assert not server.run(f"SELECT 1 FROM pg_roles WHERE rolname = '{user}'")  # noqa: S608
+    own = getpwuid(os.geteuid()).pw_name
+    secret = {"url": mysql.url(mysql.socket).replace(ADMINISTRATOR, own), "password": "any"}
+    with pytest.raises(RotationError, match="the agent's own process"):
+        mysql.rotator().apply(context(secret), {"username": mysql.names[0], "password": "p"})
+
+
+def context(connection: Value) -> RotationContext:
+    """With this connection secret."""
+    return RotationContext("rotation", 1, TIMEOUT, connection, os.urandom)
 
 
 def test_a_comment_of_the_operator_stays(postgresql: PostgresqlTarget) -> None:

@@ -8,10 +8,12 @@ It is a row in `freehold_fences` of the connection's database, and a lock by the
 (`GET_LOCK`) holds other agents back from the comparison to the end of the change.
 """
 
+import os
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pwd import getpwuid
 from typing import Any, Final
 
 import msgspec
@@ -203,6 +205,12 @@ def administrator(access: TargetAccess) -> Iterator[Session]:
     deadline = deadline_of(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=MYSQL))
     address = as_administrator(address, access.connection)
+    if address.socket and address.user == getpwuid(os.geteuid()).pw_name:
+        raise failure(
+            CONNECTION,
+            "by a socket the user of the agent's own process needs no password, and whoever writes "
+            "the connection secret would act as the agent: give another user",
+        )
     with _connected(
         access.connection, address, address.password, deadline, _administrator_refused
     ) as session:

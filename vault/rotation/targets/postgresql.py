@@ -211,7 +211,12 @@ def _connect(
     refused: Callable[[], RotationError],
     login: tuple[str, str] | None = None,
 ) -> BoundedConnection:
-    """As the administrator, or with another name and a password that the server has to ask for."""
+    """As the administrator or with another name, with a password that the server has to ask for.
+
+    A server may let in whom the kernel says that the agent is, whatever password it gives: whoever
+    writes the connection secret would act as the agent. So for the administrator only a client
+    certificate of that secret stands for a password.
+    """
     address = parse_url(access.connection, partial(parse_server_address, kind=POSTGRESQL))
     address = as_administrator(address, access.connection)
     if login is not None:
@@ -221,8 +226,12 @@ def _connect(
         address = msgspec.structs.replace(address, database=database)
     with tls_files(access.connection, is_local=address.is_local) as tls:
         seconds = deadline.left()
+        has_certificate = tls is not None and tls.cert_file is not None and not address.socket
+        needs_password = login is not None or not has_certificate
+        if needs_password and not address.password:  # libpq would look for one of the agent's
+            raise _password_missing()
         parameters = libpq_parameters(address, address.password, tls)
-        if login is not None and pq.version() >= _PROVES:
+        if needs_password and pq.version() >= _PROVES:
             parameters["require_auth"] = "scram-sha-256,md5,password"
         try:
             made = BoundedConnection.connect(
@@ -240,7 +249,14 @@ def _connect(
             )
         except psycopg.Error as error:
             raise _connection_failure(error, refused) from None
+    if needs_password and not made.pgconn.used_password:
+        made.close()
+        raise refused()
     return made
+
+
+def _password_missing() -> RotationError:
+    return failure(CONNECTION, "the connection secret has no field password: add it")
 
 
 def _administrator_refused() -> RotationError:

@@ -105,9 +105,11 @@ async def test_what_has_begun_since_begins_no_more(prepared: House) -> None:
     assert (again.number, again.next_at) == (1, row.next_at)
     found = await select(prepared, "secret/db/", "env=prod", since=since)
     assert [secret.rotation and secret.rotation.number for secret in found.secrets] == [1, None]
-    assert codes(await select(prepared, "secret/db/", "one", since=since + 1)) == {
-        PROD[0]: "rotation_running"
-    }
+    later = await select(prepared, "secret/db/", "one", since=since + 1)
+    assert codes(later) == {PROD[0]: ""}, "it was put off, and can begin now"
+    await prepared.do("rotation.begin", PROD[0], BeginRotation())
+    later = await select(prepared, "secret/db/", "one", since=since + 1)
+    assert codes(later) == {PROD[0]: "rotation_running"}
 
 
 async def test_the_callers_policies_decide_on_each(prepared: House) -> None:

@@ -507,6 +507,20 @@ async def test_at_most_one_rotation_of_a_secret_at_a_time(bench: Bench) -> None:
     assert (await begun(bench)).number == 2
 
 
+async def test_one_that_was_put_off_begins_when_somebody_needs_it_now(bench: Bench) -> None:
+    """Else whoever puts one off for a week keeps a leaked value in force."""
+    put_off = BeginRotation(delay=7 * DAY)
+    first = await bench.house.do("rotation.begin", PATH, put_off)
+    with pytest.raises(ConflictError, match="rotation_running"):
+        await bench.house.do("rotation.begin", PATH, put_off)
+    row = await bench.begin(RotationCause.COMPROMISE)
+    assert row is not None
+    assert (row.number, row.next_at, row.cause) == (first.number, NOW, "compromise")
+    row = await bench.step(row)
+    with pytest.raises(ConflictError, match="rotation_running"):
+        await bench.begin(RotationCause.COMPROMISE)
+
+
 async def test_a_stuck_rotation_goes_on_when_somebody_says_so(bench: Bench) -> None:
     """The old value could not be retired: that is tried again, and nothing else."""
     row = await begun(bench)
@@ -598,8 +612,17 @@ async def test_a_change_of_a_folders_policy_reaches_the_secrets_below(bench: Ben
     assert await due(bench, other) == 0
     plan = await bench.house.do("rotation.plan", "secret/", PlanRotations(before=NOW + 400 * DAY))
     assert [(each.path, each.source) for each in plan.secrets if each.path != own] == [
-        (far, "secret/db/"), (near, "secret/db/near/"),
+        (near, "secret/db/near/"), (far, "secret/db/"),
     ]  # fmt: skip
+    plan, cursor = [], ""
+    for _ in range(3):
+        payload = PlanRotations(before=NOW + 400 * DAY, limit=1, cursor=cursor)
+        page = await bench.house.do("rotation.plan", "secret/", payload)
+        plan, cursor = plan + [each.path for each in page.secrets], page.cursor
+    assert plan == [near, far, own]
+    cursor = bench.house.barrier.seal_cursor("secret/a")
+    with pytest.raises(ValidationError, match="another list"):
+        await bench.house.do("rotation.plan", "", PlanRotations(before=NOW, cursor=cursor))
     await bench.set_policy("secret/db/", interval=50 * DAY, connection=ADMIN)
     await schedule(bench, "secret/db/")
     assert -(-(await due(bench, far) - NOW) // DAY) == 50
@@ -706,12 +729,24 @@ async def test_a_secret_is_due_once_it_was_read_as_often_as_its_policy_allows(
 
 async def test_a_policy_connects_only_with_what_its_author_may_read(bench: Bench) -> None:
     """Else the agent would use for somebody what they cannot."""
-    author = await bench.house.allow("dev", PATH, capabilities=("update",))
+    author = await bench.house.allow("dev", PATH, capabilities=("update", "read"))
     policy = RotationPolicy(rotator="fake", connection=ADMIN)
     with pytest.raises(AuthorizationError, match="connection_denied"):
         await bench.house.do(
             "rotation.policy.write", PATH, WriteRotationPolicy(policy=policy), by=author
         )
+
+
+@pytest.mark.parametrize("path", [PATH, "secret/db/"])
+async def test_a_policy_is_set_by_who_may_read_what_is_rotated(bench: Bench, path: str) -> None:
+    """Else they name a target of their own, and the agent logs in there with the value."""
+    house, asked = bench.house, WriteRotationPolicy(policy=RotationPolicy(rotator="fake"))
+    writer = await house.allow("ci", "secret/db/*", capabilities=("update",))
+    with pytest.raises(AuthorizationError, match="rotation_policy_denied"):
+        await house.do("rotation.policy.write", path, asked, by=writer)
+    reader = await house.allow("dev", "secret/db/*", capabilities=("update", "read"))
+    await house.do("rotation.policy.write", path, asked, by=reader)
+    await house.do("rotation.policy.write", path, WriteRotationPolicy(policy=None), by=writer)
 
 
 async def test_tags_of_the_connection_decide_as_they_do_for_a_read(bench: Bench) -> None:

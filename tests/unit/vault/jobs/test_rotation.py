@@ -14,6 +14,7 @@ from vault.cluster.leases import Lease
 from vault.errors import AuthorizationError, ConflictError
 from vault.jobs.rotation import (
     MAX_ACTIVE,
+    MAX_SCANNED,
     PER_TARGET,
     STEP_SECONDS,
     RotationParts,
@@ -59,16 +60,16 @@ class Vault:
     folder_lists: int = 0
 
     async def list_due(
-        self, now: int, after: tuple[str, int] | None, limit: int
+        self, now: int, after: tuple[int, str, int] | None, limit: int
     ) -> list[RotationRow]:
-        """In the order of the keys."""
+        """The longest due first."""
         await trio.lowlevel.checkpoint()
-        rows = sorted(self.rotations, key=lambda row: (row.secret_id, row.number))
-        return [
-            row
-            for row in rows
-            if 0 < row.next_at <= now and (after is None or (row.secret_id, row.number) > after)
-        ][:limit]
+        due = {
+            (row.next_at, row.secret_id, row.number): row
+            for row in self.rotations
+            if 0 < row.next_at <= now
+        }
+        return [due[place] for place in sorted(due) if after is None or place > after][:limit]
 
     def count_folder_policy_transactions(self) -> int:
         """As told."""
@@ -85,10 +86,15 @@ class Vault:
         await trio.lowlevel.checkpoint()
         return self.paused
 
-    async def list_due_secrets(self, now: int, _after: str, limit: int) -> list[SecretRow]:
-        """All of them."""
+    async def list_due_secrets(
+        self, now: int, after: tuple[int, str] | None, limit: int
+    ) -> list[SecretRow]:
+        """The longest due first."""
         await trio.lowlevel.checkpoint()
-        return [row for row in self.secrets if 0 < row.rotation_due <= now][:limit]
+        due = {
+            (row.rotation_due, row.name): row for row in self.secrets if 0 < row.rotation_due <= now
+        }
+        return [due[place] for place in sorted(due) if after is None or place > after][:limit]
 
     async def run(self, op: Operation) -> Any:
         """Take a step, or hang as the target does."""
@@ -159,6 +165,50 @@ async def test_a_target_that_hangs_delays_no_other() -> None:
     assert len([row for row in steps if row.startswith("a")]) == PER_TARGET
 
 
+async def test_what_cannot_go_on_is_in_nobodys_way() -> None:
+    """However much of it there is: secrets whose beginning fails, and a target that hangs."""
+    vault = Vault(hanging={"dead"})
+    vault.secrets = [secret(f"a{n:03}") for n in range(MAX_ACTIVE + 10)]
+    vault.secrets += [secret("last")]
+    vault.rotations = [rotation(f"a{n:04}", "dead") for n in range(MAX_SCANNED + 10)]
+    vault.rotations += [rotation("last", "live")]
+
+    def answer(op: Operation) -> Any:
+        if op.name == "rotation.begin":
+            raise ConflictError("secret_conflict", "it is always in doubt")
+        return rotation("last", "live", next_at=0)
+
+    vault.answer = answer
+    async with open_rotation_scheduler(vault.parts()) as scheduler:
+        for _ in range(3):
+            await scheduler.run_turn()
+            await trio.testing.wait_all_tasks_blocked()
+    begun = [op.path for op in vault.asked if op.name == "rotation.begin"]
+    assert begun.count("secret/last") == 1
+    assert begun.count("secret/a000") == 2, "behind the last one it begins with the first again"
+    assert vault.steps().count("last") == 1
+
+
+async def test_the_schedule_begins_no_more_than_can_go_on() -> None:
+    """Else what somebody asks for now would wait behind a million that were begun before it."""
+    vault = Vault(hanging={""}, secrets=[secret(f"a{n:03}") for n in range(200)])
+    vault.rotations = [rotation("b")]
+
+    def answer(op: Operation) -> RotationRow:
+        name = op.path.removeprefix("secret/")
+        vault.secrets = [row for row in vault.secrets if row.name != op.path]
+        vault.rotations.append(rotation(name))
+        return vault.rotations[-1]
+
+    vault.answer = answer
+    async with open_rotation_scheduler(vault.parts()) as scheduler:
+        for _ in range(3):
+            await scheduler.run_turn()
+            await trio.testing.wait_all_tasks_blocked()
+    assert len(vault.rotations) == len(vault.steps()) == MAX_ACTIVE
+    assert vault.steps()[0] == "b"
+
+
 async def test_a_bounded_number_of_rotations_is_under_way() -> None:
     """Also of those that connect with nothing."""
     vault = Vault(hanging={""})
@@ -214,6 +264,22 @@ async def test_while_they_are_paused_nothing_begins_or_goes_on() -> None:
         await scheduler.run_turn()
         await trio.testing.wait_all_tasks_blocked()
     assert vault.asked == []
+
+
+async def test_a_clock_that_jumps_far_ahead_begins_and_retires_nothing() -> None:
+    """All would be due, and each grace period over: it goes on once the clock is put right."""
+    vault = Vault(rotations=[rotation("a")], secrets=[secret("b")])
+    parts = vault.parts()
+    vault.answer = lambda _: rotation("a", next_at=0)
+    async with open_rotation_scheduler(parts) as scheduler:
+        parts.world.step_wall(8 * 86_400)  # type: ignore[attr-defined]
+        await scheduler.run_turn()
+        await trio.testing.wait_all_tasks_blocked()
+        assert vault.asked == []
+        parts.world.step_wall(-8 * 86_400)  # type: ignore[attr-defined]
+        await scheduler.run_turn()
+        await trio.testing.wait_all_tasks_blocked()
+    assert {op.name for op in vault.asked} == {"rotation.begin", "rotation.step"}
 
 
 async def test_secrets_below_a_folder_are_scheduled_until_nothing_is_left() -> None:

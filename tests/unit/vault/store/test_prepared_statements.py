@@ -36,6 +36,8 @@ QUERIES = [
     (SECRETS, StoreQuery(prefix=("name", "\U0010ffff"), descending=True)),
     (SECRETS, StoreQuery(at_most=("expires_at", 5))),
     (SECRETS, StoreQuery(at_most=("rotation_due", 6))),
+    (SECRETS, StoreQuery(at_most=("rotation_due", 6), smallest_first=True)),
+    (SECRETS, StoreQuery(at_most=("rotation_due", 6), smallest_first=True, after=(2, "a/b"))),
     (VERSIONS, StoreQuery(after=(ResourcePath.parse("s"), 3), descending=True)),
 ]
 

@@ -5,10 +5,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vault.errors import ValidationError
 from vault.model.records import AccessRow
-from vault.store.query import apply_query, check_query, end_of_prefix, is_storable, matches_query
+from vault.store.query import (
+    apply_query,
+    can_answer,
+    check_query,
+    end_of_prefix,
+    is_storable,
+    matches_query,
+)
 from vault.store.table import StoreQuery
 from vault.store.tables import ACCESS, ROLES, SECRETS, VERSIONS
 
@@ -44,6 +52,8 @@ def test_prefix_at_the_edges(last: str) -> None:
         (ROLES, StoreQuery(equals={"description": "x"})),
         (SECRETS, StoreQuery(prefix=("created_at", "x"))),
         (SECRETS, StoreQuery(at_most=("name", 1))),
+        (SECRETS, StoreQuery(smallest_first=True)),
+        (SECRETS, StoreQuery(at_most=("expires_at", 1), smallest_first=True, after=("a",))),
     ],
 )
 def test_check_refuses(table: Any, query: StoreQuery) -> None:
@@ -89,5 +99,12 @@ def test_matches_and_arrange() -> None:
     assert [r.secret_id for r in apply_query(ACCESS, StoreQuery(after=("d",)), rows)] == ["e", "f"]
     few = StoreQuery(at_most=("value_reads", 2))
     assert [r.secret_id for r in apply_query(ACCESS, few, rows)] == ["a", "b"]
+    first = StoreQuery(at_most=("value_reads", 9), smallest_first=True, limit=2)
+    assert [r.secret_id for r in apply_query(ACCESS, first, rows)] == ["b", "a"]
+    behind = replace(first, after=(2, "a"))
+    assert [r.secret_id for r in apply_query(ACCESS, behind, rows)] == ["e", "c"]
+    assert can_answer(ACCESS, first, [("b",), ("a",)], [rows[1], rows[2]])
+    assert not can_answer(ACCESS, first, [("a",), ("b",)], [rows[2], rows[1]])
+    assert not can_answer(ACCESS, behind, [("a",)], [rows[2]])
     assert not matches_query(ACCESS, StoreQuery(equals={"secret_id": "x"}), rows[0])
     assert matches_query(ACCESS, StoreQuery(prefix=("secret_id", "d")), rows[0])
