@@ -135,6 +135,10 @@ consistency: setup ## three agents on a database, and what clients of all of the
 	  --operations 100000 --delayed 100000 --kill 200 --restart 3 --commit-cuts 500 \
 	  --failover 10 --tokens 100000)
 
+.PHONY: hsm-kills
+hsm-kills: setup ## kill -9 of the HSM's helper process at random moments of init, unseal and rotation (ROUNDS=200)
+	@$(PY) -m tests.contract.key_providers.kills --rounds $(ROUNDS)
+
 .PHONY: mutants
 mutants: setup ## plant 100 careless changes and report those that no test notices (ONLY=audit, ALSO=tests/…)
 	@$(PY) -m tools.mutants $(if $(ONLY),--only $(ONLY)) $(if $(ALSO),--also $(ALSO))

@@ -33,7 +33,8 @@ from vault.config import Settings
 from vault.config.password_file import bind_password
 from vault.config.settings import MIN_BODY_BYTES, StorageSettings
 from vault.control_link.null import NullControlLink, link_folder
-from vault.core import CoreDependencies, open_core
+from vault.core import CoreDependencies, KeyProvider, open_core
+from vault.core import make_key_provider as make_key_provider
 from vault.crypto.credentials import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH
 from vault.crypto.digest import sha256
 from vault.crypto.encoding import base62
@@ -56,6 +57,7 @@ from vault.model.server_address import ServerAddress, ServerTls
 from vault.peers import ALONE
 from vault.rotation.kinds import ServiceSettings, load_rotators
 from vault.rotation.rotator import Rotators
+from vault.seal.auto_unseal import run_auto_unseal
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
@@ -151,20 +153,21 @@ async def serve(
     fleet = Fleet(zygote, settings, metrics, world, tracing) if zygote else None
     peers = fleet or ALONE
     backend = make_backend(storage, peers.head())
-    async with _open_backend(backend, storage.file, world), trio.open_nursery() as nursery:
+    async with (
+        _open_backend(backend, storage.file, world),
+        _closing(make_key_provider(settings.encryption, world)) as key_provider,
+        trio.open_nursery() as nursery,
+    ):
         control_link = await world.run_sync(_make_control_link, settings, metrics, world)
         pipeline = pipeline_factory(tracing)
         parts = CoreDependencies(
             settings, backend, metrics, world, root_token, peers, control_link.ports, rotators,
-            pipeline,
+            pipeline, key_provider,
         )  # fmt: skip
         seal_manager = _make_seal_manager(parts)
         await nursery.start(seal_manager.run_until_cancelled)
         nursery.start_soon(_end_stuck_seal, seal_manager)
-        await seal_manager.reload()
-        if root_token and not seal_manager.status().initialized:
-            await seal_manager.initialize(1, 1, root_token)
-        await seal_manager.auto_unseal()
+        await _open_alone(seal_manager, parts, nursery)
         native = _make_native_dialect(settings, seal_manager, world)
         edge = trace_app(_make_edge(native, metrics, world), tracing)
         start: worker.Listen = _serve_http
@@ -195,6 +198,7 @@ async def serve(
                 replicas_usable=lambda: float(replica_statistics(backend).usable),
                 replica_lag_commits=lambda: float(replica_statistics(backend).lag),
                 sealed=lambda: float(not seal_manager.is_open),
+                key_provider_failing=lambda: float(seal_manager.provider_trouble is not None),
                 workers_open=lambda: float(0 if fleet is None else fleet.open_workers),
                 workers_failing=lambda: float(fleet is not None and fleet.failing),
                 clock_behind_seconds=lambda: (
@@ -559,11 +563,34 @@ def _make_seal_manager(parts: CoreDependencies) -> SealManager:
         system_table=BackendSystemTable(parts.backend, parts.world),
         open_core=lambda *keys: open_core(parts, seal_manager, *keys),
         key_file=parts.key_file,
+        key_provider=parts.key_provider,
         org=DEFAULT_ORG,
         world=parts.world,
         check_paths=partial(parts.world.run_sync, check_paths, parts.seal_paths),
     )
     return seal_manager
+
+
+async def _open_alone(
+    seal_manager: SealManager, parts: CoreDependencies, nursery: trio.Nursery
+) -> None:
+    """Unseal what needs nobody; a new vault is made for development."""
+    await seal_manager.reload()
+    if parts.dev_token and not seal_manager.status().initialized:
+        await seal_manager.initialize(1, 1, parts.dev_token)
+    if parts.key_provider is None:
+        await seal_manager.auto_unseal()
+    else:  # it may fail for a while
+        await nursery.start(run_auto_unseal, seal_manager, parts.world)
+
+
+@asynccontextmanager
+async def _closing(provider: KeyProvider | None) -> AsyncIterator[KeyProvider | None]:
+    try:
+        yield provider
+    finally:
+        if provider is not None:
+            await provider.aclose()
 
 
 @asynccontextmanager

@@ -479,6 +479,14 @@ class Barrier:
             self._install_if_newer(SealingKeys(keyring, row.value, before.uses))
             return keyring.epoch
 
+    async def replace_seal(self, before: bytes, seal_row: SystemRow) -> None:
+        """Store how the root key is kept, durably, in the place of the row of before.
+
+        Raises `ConflictError` (`seal_changed`) where that is not the stored one, and as
+        `Store.commit`.
+        """
+        await self._store.commit(partial(_replace_seal, before=before, row=seal_row))
+
     @property
     def root_key(self) -> bytes:
         """The one that wraps the keyring."""
@@ -582,6 +590,13 @@ def _replace_keyring(tx: StoreTx, before: bytes | None, rows: Sequence[SystemRow
         raise ConflictError(KEYRING_CHANGED, "the keyring was changed meanwhile; try again")
     for row in rows:
         tx.put(SYSTEM, row)
+
+
+def _replace_seal(tx: StoreTx, before: bytes, row: SystemRow) -> None:
+    stored = tx.get(SYSTEM, SEAL_ROW)
+    if stored is None or stored.value != before:
+        raise ConflictError("seal_changed", "the seal was changed meanwhile; try again")
+    tx.put(SYSTEM, row)
 
 
 def _allocate_block(tx: StoreTx, needed: BlockNeeded) -> UseBlock:

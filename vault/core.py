@@ -134,7 +134,9 @@ from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, bi
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
+from vault.seal.root_keys.factory import make_key_provider as make_key_provider
 from vault.seal.root_keys.file import FileRootKey
+from vault.seal.root_keys.provider import KeyProvider as KeyProvider
 from vault.seal.startup_checks import (
     SealOnDamage,
     SealPaths,
@@ -178,10 +180,11 @@ class CoreDependencies:
     link_ports: LinkPorts = field(default_factory=LinkPorts)
     rotators: Rotators = field(default_factory=Rotators)
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
+    key_provider: KeyProvider | None = None
 
     @property
     def key_file(self) -> FileRootKey | None:
-        """Where the root key is; None: in people's shares."""
+        """Where the root key is, if it is in a file."""
         file = self.settings.encryption.key_file
         return None if file is None else FileRootKey(file)
 
@@ -411,6 +414,7 @@ def _wire_pipeline(
         barrier,
         base.dependencies.key_file,
         world,
+        key_provider=base.dependencies.key_provider,
         mint_root_token=partial(_root_token, path.tokens),
         suspend_peers=peers.rekeying,
         on_rekeyed=base.seal.reload,

@@ -110,6 +110,7 @@ from vault.model.root_key import (
     NewShares,
     RekeyResult,
     RekeyStatus,
+    RotatedRootKey,
     StartGenerateRoot,
     StartRekey,
     SubmitShare,
@@ -268,6 +269,7 @@ SUBMIT_VERIFICATION_SHARE: Final = OperationType[SubmitShare, VerificationStatus
     "sys.rekey.verify.offer"
 )
 RESTART_VERIFICATION: Final = OperationType[Nothing, VerificationStatus]("sys.rekey.verify.restart")
+ROTATE_ROOT_KEY: Final = OperationType[Nothing, RotatedRootKey]("sys.rotate_root")
 
 # The control plane
 APPLY_BUNDLE: Final = OperationType[ApplyBundle, ActiveBundle]("fleet.apply")

@@ -14,7 +14,7 @@ from vault.model.records import SystemRow
 from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase, StampTimes, stamp_base
 from vault.seal.anchor.row_totals import RowTotals, require_searched_rows, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
-from vault.seal.manager import SealRecord
+from vault.seal.seal_record import SealRecord
 from vault.store.bulk import ORDER, read_rows
 from vault.store.interface import StoreSession, WriteSet
 from vault.store.sql import SqlBackend

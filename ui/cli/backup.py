@@ -29,7 +29,7 @@ from ui.cli.times import PAST, past_instant
 if TYPE_CHECKING:
     from vault.backup.format import Manifest
     from vault.backup.offline import Identity, RootKey, SealedVault
-    from vault.config.settings import Settings
+    from vault.config.settings import EncryptionSettings, Settings
 
 app = CommandGroup("Make, verify and restore backups of an agent's data.")
 
@@ -159,7 +159,7 @@ def create(
         manifest, verifier = back_up_stopped(
             make_backend(settings.storage),
             folder,
-            partial(_open_vault, key_file=key_file or settings.encryption.key_file),
+            partial(_open_vault, key_file=key_file, encryption=settings.encryption),
             SystemWorld(),
             partial(progress, lines=True),
             base=base,
@@ -272,11 +272,12 @@ def validate(
         return
     _refuse_with_folder(destination=destination, detach=detach)
     source = LocalDirectory(folder)
-    if key_file is None and config is not None:
-        key_file = _settings(config).encryption.key_file
+    encryption = None if config is None else _settings(config).encryption
     with _failures():
         header = read_backup_header(source, backup)
-        keys = _open_vault(SealedVault.of_backup(header), key_file=key_file).keys
+        keys = _open_vault(
+            SealedVault.of_backup(header), key_file=key_file, encryption=encryption
+        ).keys
         opens = identity is not None or not any(wrap.recipient for wrap in header.keys)
         shown: dict[str, Any]
         if opens:
@@ -402,7 +403,7 @@ def restore(
             source,
             chosen,
             _open_vault(
-                SealedVault.of_backup(header), key_file=key_file or settings.encryption.key_file
+                SealedVault.of_backup(header), key_file=key_file, encryption=settings.encryption
             ),
             _identity(identity),
             settings,
@@ -492,8 +493,7 @@ def recover(
     from vault.backup.restore import read_backup_header
 
     source = LocalDirectory(folder)
-    if key_file is None and config is not None:
-        key_file = _settings(config).encryption.key_file
+    encryption = None if config is None else _settings(config).encryption
     with _failures("run the same command again: what has a value is left as it is"):
         chosen = backup_restore.choose(
             source, backup, vault=vault, at=past_instant(at, "--at")
@@ -502,7 +502,9 @@ def recover(
         secrets = read_backup_secrets(
             source,
             chosen.id,
-            _open_vault(SealedVault.of_backup(header), key_file=key_file).keys,
+            _open_vault(
+                SealedVault.of_backup(header), key_file=key_file, encryption=encryption
+            ).keys,
             names,
             progress=partial(progress, lines=True),
             identity=_identity(identity),
@@ -602,8 +604,26 @@ def _require_database(settings: "Settings") -> None:
         require_private_database(file)
 
 
-def _open_vault(vault: "SealedVault", *, key_file: Path | None) -> "RootKey":
-    """By the key file, or by shares from stdin. Raises `CliError` and as `SealedVault`."""
+def _open_vault(
+    vault: "SealedVault", *, key_file: Path | None, encryption: "EncryptionSettings | None"
+) -> "RootKey":
+    """By the key file, the key provider, or shares from stdin: the former two as configured.
+
+    Raises `CliError` and as `SealedVault`.
+    """
+    from actors import SystemWorld
+    from vault.app import make_key_provider
+
+    if vault.seal.is_wrapped:
+        provider = None if encryption is None else make_key_provider(encryption, SystemWorld())
+        if provider is None:
+            raise CliError(
+                f"a key provider ({vault.seal.type}) wraps the root key, and recovery shares open "
+                "nothing: give --config with the provider of this vault"
+            )
+        return vault.open_with_provider(provider)
+    if key_file is None and encryption is not None:
+        key_file = encryption.key_file
     if key_file is not None:
         return vault.open_with_file(key_file)
     return vault.open_with_shares(_read_share)

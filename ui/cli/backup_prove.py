@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vault.backup.certificate import SignedCertificate
     from vault.backup.destinations.interface import Destination
     from vault.backup.offline import RootKey, SealedVault
-    from vault.config.settings import Settings
+    from vault.config.settings import EncryptionSettings, Settings
 
 Folder = Annotated[Path, typer.Argument(help="The folder with the backups.", file_okay=False)]
 Config = Annotated[
@@ -36,9 +36,15 @@ KeyFile = Annotated[
 
 
 class OpenVault(Protocol):
-    """Opens a vault by a key file, or by shares that are asked for."""
+    """Opens a vault by a key file, a key provider, or shares that are asked for."""
 
-    def __call__(self, vault: "SealedVault", *, key_file: Path | None) -> "RootKey":
+    def __call__(
+        self,
+        vault: "SealedVault",
+        *,
+        key_file: Path | None,
+        encryption: "EncryptionSettings | None",
+    ) -> "RootKey":
         """Raises `CliError`, and as `SealedVault`."""
 
 
@@ -56,10 +62,9 @@ def add_commands(
         from vault.backup.offline import SealedVault
         from vault.backup.restore import read_backup_header
 
-        if key_file is None and config is not None:
-            key_file = settings(config).encryption.key_file
+        encryption = None if config is None else settings(config).encryption
         header = read_backup_header(source, backup)
-        return open_vault(SealedVault.of_backup(header), key_file=key_file)
+        return open_vault(SealedVault.of_backup(header), key_file=key_file, encryption=encryption)
 
     @group.command("freehold backup prove /backup ID --config /etc/freehold/vault.yaml")
     def prove(

@@ -81,25 +81,37 @@ def init(
     """Initialize a new vault. The shares and the root token are shown once."""
     current = cli_context(context)
     given = shares is not None or threshold is not None
-    if given and current.client.call("GET", "/v1/sys/seal-status")["type"] == "file":
+    seal = current.client.call("GET", "/v1/sys/seal-status")
+    if given and seal["type"] == "file":
         raise CliError(
             "this vault has a key file (encryption.key_management: file) and no shares: leave out "
             "--shares and --threshold, or set key_management: shamir and restart the agent",
             Exit.USAGE,
         )
+    kind = "recovery" if seal["recovery_seal"] else "secret"
     body = {
-        "secret_shares": SHARES if shares is None else shares,
-        "secret_threshold": THRESHOLD if threshold is None else threshold,
+        f"{kind}_shares": SHARES if shares is None else shares,
+        f"{kind}_threshold": THRESHOLD if threshold is None else threshold,
     }
     told = current.client.call("PUT", "/v1/sys/init", body)
+    recovery = told.get("recovery_keys_base64", [])
     current.print_result(
         _keys(
             told["root_token"],
-            told["keys_base64"],
+            recovery or told["keys_base64"],
+            "recovery_share" if recovery else "share",
             lined=current.output_format is OutputFormat.TABLE,
         )
     )
-    if told["keys_base64"]:
+    for warning in told.get("warnings") or ():
+        print_note(warning)
+    if recovery:
+        print_note(
+            f"The vault unseals itself with its key provider ({seal['type']}). Give each recovery "
+            "share to another person now: no copy is stored. They end a seal that was ordered, "
+            "and make a root token; without the provider they open nothing."
+        )
+    elif told["keys_base64"]:
         print_note("Give each share to another person now: no copy is stored.")
     else:
         print_note(
@@ -109,11 +121,11 @@ def init(
         )
 
 
-def _keys(root_token: str, shares: list[str], *, lined: bool) -> Mapping[str, object]:
+def _keys(root_token: str, shares: list[str], name: str, *, lined: bool) -> Mapping[str, object]:
     """What a new vault has told; `lined`: each share on its own, since each goes its own way."""
     if not lined:
-        return {"root_token": root_token, "shares": shares}
-    return {**{f"share_{n}": share for n, share in enumerate(shares, 1)}, "root_token": root_token}
+        return {"root_token": root_token, f"{name}s": shares}
+    return {**{f"{name}_{n}": share for n, share in enumerate(shares, 1)}, "root_token": root_token}
 
 
 @app.command(
@@ -128,6 +140,7 @@ def unseal(
 ) -> None:
     """Enter one share, asked for without echo or read from stdin.
 
+    Where a key provider unseals the vault, recovery shares unseal it after `operator seal`.
     A vault with `key_management: file` that was sealed by `operator seal` takes the key in its key
     file: give `--config`, on the agent's machine.
     """
@@ -151,6 +164,18 @@ def rotate(context: typer.Context) -> None:
     """Create a new key-encryption key; older values stay readable."""
     current = cli_context(context)
     current.print_result(current.client.call("POST", api_path("system/rotate")))
+
+
+@app.command("freehold operator rotate-root", name="rotate-root")
+def rotate_root(context: typer.Context) -> None:
+    """Wrap the root key by the newest version of the key in the HSM or cloud.
+
+    With `create_key: true` the agent makes that version; else make it with the provider's tools
+    before. The vault stays open, and no secret changes. It needs a token with the capability `sudo`
+    on `sys/rotate-root`.
+    """
+    current = cli_context(context)
+    current.print_result(current.client.call("POST", api_path("system/rotate-root")))
 
 
 @app.command("freehold operator rewrap", "freehold operator rewrap --retire")
@@ -316,7 +341,7 @@ def rekey(
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel it.")] = False,
     config: KeyConfig = None,
 ) -> None:
-    """Replace the root key: new shares, or a new key in the key file.
+    """Replace the root key: new shares, or a new key in the key file. With an HSM: recovery shares.
 
     Begin with `--init`. Then each holder of an old share runs the command without options and
     enters it; the last one gets the new shares. Once enough new shares are entered with `--verify`,
@@ -341,7 +366,9 @@ def rekey(
         body = {
             "secret_shares": shares, "secret_threshold": threshold, "require_verification": True
         }  # fmt: skip
-        current.print_result(_rekey_state(current.client.call("PUT", _REKEY, body)))
+        is_recovery = current.client.call("GET", "/v1/sys/seal-status")["recovery_seal"]
+        path = _REKEY_RECOVERY if is_recovery else _REKEY
+        current.print_result(_rekey_state(current.client.call("PUT", path, body)))
         return
     state = current.client.call("GET", _REKEY)
     if status:
@@ -373,6 +400,7 @@ _UNSEAL: Final = "/v1/sys/unseal"
 _ROOT: Final = "/v1/sys/generate-root/attempt"
 _ROOT_SHARES: Final = "/v1/sys/generate-root/update"
 _REKEY: Final = "/v1/sys/rekey/init"
+_REKEY_RECOVERY: Final = "/v1/sys/rekey-recovery-key/init"
 _REKEY_SHARES: Final = "/v1/sys/rekey/update"
 _REKEY_PROOF: Final = "/v1/sys/rekey/verify"
 

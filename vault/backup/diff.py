@@ -23,7 +23,7 @@ from vault.model.records import (
     SecretRow,
     UserRow,
 )
-from vault.seal.manager import SealRecord
+from vault.seal.seal_record import SealRecord
 from vault.store.bulk import read_rows
 from vault.store.interface import StoreSession
 from vault.store.table import Table

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import msgspec
+import trio
 
 from actors import World
 from protocols import json_text
@@ -22,12 +23,14 @@ from vault.barrier import KEYRING_ROW, SEAL_ROW
 from vault.crypto.backup_keys import Identity as Identity
 from vault.crypto.backup_keys import Recipient
 from vault.crypto.errors import MalformedEncoding, MalformedShare
-from vault.errors import AuthenticationError, ConflictError, ValidationError
+from vault.errors import AuthenticationError, ConflictError, UnavailableError, ValidationError
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.bound_keys import bind_audit_keys
-from vault.seal.manager import SealRecord, read_key_file_shares
+from vault.seal.manager import read_key_file_shares
+from vault.seal.root_keys.provider import KeyProvider, WrappedKey, wrap_context
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
 from vault.seal.root_keys.shares import SealConfig
+from vault.seal.seal_record import SealRecord
 from vault.store.bulk import Progress, require_vault
 from vault.store.sql import SqlBackend
 from vault.store.tables import SYSTEM
@@ -106,8 +109,31 @@ class SealedVault(NamedTuple):
             if not isinstance(found, UnsealProgress):
                 return found
 
+    def open_with_provider(self, provider: KeyProvider) -> RootKey:
+        """By the key provider that the vault has, or had when the backup was made.
+
+        Raises `KeyProviderError`, `UnavailableError` (`seal_mismatch`), `AuthenticationError`.
+        """
+        wrapped = self.seal.wrapping_of(provider.name, provider.type)
+        if wrapped is None:
+            raise UnavailableError(
+                "seal_mismatch",
+                f"the root key is not wrapped by key provider {provider.name} ({provider.type})",
+            )
+        root_key = trio.run(
+            _unwrap, provider, wrapped, wrap_context(self.seal.org, self.seal.vault)
+        )
+        return self._open(root_key)
+
     def _open(self, root_key: bytes) -> RootKey:
         return RootKey(root_key, open_keyring(self.header, root_key))
+
+
+async def _unwrap(provider: KeyProvider, wrapped: WrappedKey, context: bytes) -> bytes:
+    try:
+        return await provider.unwrap(wrapped, context)
+    finally:
+        await provider.aclose()
 
 
 def back_up_stopped(

@@ -20,6 +20,7 @@ from protocols.settings.telemetry import TelemetrySettings
 from vault.config.backup import BackupSettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
+from vault.config.key_providers import HsmSettings
 from vault.config.rotation import RotationSettings
 from vault.config.tls import ClientTlsSettings
 from vault.config.workers import AUTO, WorkerCount
@@ -206,24 +207,29 @@ def _check_sqlite_url(url: str) -> None:
 
 
 class EncryptionSettings(Section):
-    """Where the root key is: dealt to people as shares, or in a file that unseals by itself."""
+    """Where the root key is: dealt to people as shares, in a file, or wrapped by a key provider.
+
+    With the last two the agent unseals by itself.
+    """
 
     key_management: Annotated[
-        Literal["shamir", "file"],
+        Literal["shamir", "file", "hsm"],
         unsupported_values(
-            hsm="comes with the hardware key providers; use shamir or file",
-            cloud_kms="comes with the cloud key providers; use shamir or file",
+            cloud_kms="comes with the cloud key providers; use shamir, file or hsm",
         ),
     ] = "shamir"
     key_file: FilePath | None = None
+    hsm: HsmSettings | None = None
     rotation_interval: Duration = 90 * DAY  # security.md: at 2^30 wraps or 90 days
 
     @model_validator(mode="after")
     def _check_key_file(self) -> Self:
         if self.key_management == "file" and self.key_file is None:
             raise ValueError("key_management: file needs key_file")
-        if self.key_management == "shamir" and self.key_file is not None:
-            raise ValueError("key_file is for key_management: file; shamir keeps no key on disk")
+        if self.key_management != "file" and self.key_file is not None:
+            raise ValueError("key_file is for key_management: file; others keep no key on disk")
+        if (self.key_management == "hsm") != (self.hsm is not None):
+            raise ValueError("key_management: hsm and the section hsm need each other")
         return self
 
 

@@ -81,6 +81,9 @@ _TROUBLES: Final = {
     "anchor_failing": AlertCode.STORE_FAILED,
     "store_failing": AlertCode.STORE_FAILED,
 }
+_KEY_HOLDERS: Final = {
+    "shamir": KeyHolder.SHAMIR, "file": KeyHolder.FILE, "hsm": KeyHolder.PKCS11,
+}  # fmt: skip
 _BACKUP_COUNTERS: Final = (CounterName.BACKUPS, CounterName.BACKUP_FAILURES)
 _STATES: Final = {
     SyncPhase.OFFLINE: 0.0,
@@ -254,7 +257,7 @@ class ControlLink:
             audit=self._view,
             release=version("freehold"),
             backend=Backend(self._settings.storage.type),
-            key_holder=KeyHolder(kind),
+            key_holder=_KEY_HOLDERS[kind],
             world=self._world,
             troubles=self._troubles,
             workers_failing=lambda: self._metrics.gauge_value("workers_failing") > 0,

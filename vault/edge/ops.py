@@ -53,13 +53,17 @@ async def live(_ops: OpsDialect, _request: Request) -> Reply:
 
 @_router.add("GET", template="health/ready", public=True)
 async def ready(ops: OpsDialect, _request: Request) -> Reply:
-    """200 when operations are served, 503 when not: uninitialized, sealed, or refusing and why."""
+    """200 when operations are served, 503 when not: uninitialized, sealed, or refusing and why.
+
+    A sealed agent that waits for its key provider says for which, and since when.
+    """
     status = ops.service.status()
     if status.refusing:
         body = {"status": "refusing", "reason": status.refusing}
         return Reply(503, msgspec.json.encode(body))
     state = "ready" if not status.sealed else "sealed" if status.initialized else "uninitialized"
-    return Reply(200 if state == "ready" else 503, msgspec.json.encode({"status": state}))
+    told = {"status": state, "reason": status.waiting} if status.waiting else {"status": state}
+    return Reply(200 if state == "ready" else 503, msgspec.json.encode(told))
 
 
 @_router.add("GET", template="metrics", public=True)

@@ -18,6 +18,7 @@ from vault.model.root_key import (
     NewShares,
     RekeyResult,
     RekeyStatus,
+    RotatedRootKey,
     StartGenerateRoot,
     StartRekey,
     SubmitShare,
@@ -49,7 +50,7 @@ class RootKey(Protocol):
         ...
 
     async def start_rekey(
-        self, shares: int, threshold: int, *, require_verification: bool
+        self, shares: int, threshold: int, *, require_verification: bool, recovery: bool = False
     ) -> RekeyStatus:
         """See `RootKeyOperations`."""
         ...
@@ -78,10 +79,14 @@ class RootKey(Protocol):
         """See `RootKeyOperations`."""
         ...
 
+    async def rotate_wrapping(self) -> RotatedRootKey:
+        """See `RootKeyOperations`."""
+        ...
+
 
 @dataclass(frozen=True)
 class RootKeyHandlers:
-    """The handlers of `sys.generate_root.*` and `sys.rekey.*`."""
+    """The handlers of `sys.generate_root.*`, `sys.rekey.*` and `sys.rotate_root`."""
 
     root_key: RootKey
 
@@ -116,6 +121,12 @@ class RootKeyHandlers:
             ),
             _sudo_handler(operations.SUBMIT_VERIFICATION_SHARE, self.offer_verify),
             _sudo_handler(operations.RESTART_VERIFICATION, self.restart_verify),
+            Handler(
+                operations.ROTATE_ROOT_KEY,
+                run=self.rotate_root,
+                capability=Capability.SUDO,
+                mutates=True,
+            ),
         )
 
     async def root_state(self, _: Call[Nothing]) -> GenerateRootStatus:
@@ -144,7 +155,10 @@ class RootKeyHandlers:
         """Begin one."""
         new = call.payload
         return await self.root_key.start_rekey(
-            new.shares, new.threshold, require_verification=new.verifies
+            new.shares,
+            new.threshold,
+            require_verification=new.verifies,
+            recovery=new.recovery,
         )
 
     async def offer_rekey(self, call: Call[SubmitShare]) -> RekeyStatus | NewShares:
@@ -170,6 +184,10 @@ class RootKeyHandlers:
     async def restart_verify(self, _: Call[Nothing]) -> VerificationStatus:
         """Show them from the first one on."""
         return await self.root_key.restart_verification()
+
+    async def rotate_root(self, _: Call[Nothing]) -> RotatedRootKey:
+        """Wrap the root key by the newest version of the key provider's key."""
+        return await self.root_key.rotate_wrapping()
 
 
 def _share_handler(

@@ -76,11 +76,15 @@ class StartGenerateRoot(Struct, frozen=True):
 
 
 class StartRekey(Struct, frozen=True, kw_only=True):
-    """How many new shares, and how many of them unseal. `verifies`: they have to be shown."""
+    """How many new shares, and how many of them unseal. `verifies`: they have to be shown.
+
+    `recovery`: of the recovery key, not of the root key.
+    """
 
     shares: int
     threshold: int
     verifies: bool = False
+    recovery: bool = False
 
 
 class SubmitShare(Struct, frozen=True):
@@ -91,6 +95,18 @@ class SubmitShare(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"OfferShare(nonce={self.nonce!r})"
+
+
+class RotatedRootKey(Struct, frozen=True, kw_only=True):
+    """The key of a key provider that wraps the root key now, and the one that did."""
+
+    provider: str
+    type: str
+    key: str
+    version: str
+    algorithm: str
+    previous_key: str
+    previous_version: str
 
 
 class AttemptNonce(Struct, frozen=True):

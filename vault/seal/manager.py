@@ -5,22 +5,25 @@ sealing takes it down and drops the keys with it. So nothing behind the seal ask
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from hmac import compare_digest
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
+from protocols.instant import rfc3339
 from vault.barrier import KEYRING_ROW
 from vault.barrier import SEAL_ROW as SEAL_ROW
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.keyring import Keyring
+from vault.crypto.random import random_bytes
 from vault.errors import (
     ConflictError,
     SetupError,
@@ -34,24 +37,15 @@ from vault.model.operation import Operation, Origin, P, R
 from vault.model.records import SystemRow
 from vault.seal.root_keys import NewRootKey
 from vault.seal.root_keys.file import FileRootKey
+from vault.seal.root_keys.provider import KeyProvider, KeyProviderError, WrappedKey, wrap_context
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
-from vault.seal.root_keys.shares import SealConfig
+from vault.seal.root_keys.shares import ROOT_KEY_SIZE, SealConfig
+from vault.seal.seal_record import SealRecord, check_recovery_key, recovery_verifier
 
 log: Final = logging.getLogger("freehold.seal")
 DRAIN_TIMEOUT: Final = (
     10.0  # seconds that operations in flight get before sealing takes the path down
 )
-
-
-class SealRecord(Struct, frozen=True, kw_only=True):
-    """What must be known while sealed; kept in clear in the system table."""
-
-    type: str
-    shares: int
-    threshold: int
-    org: str
-    vault: str
-    created_at: int
 
 
 class SealStatus(Struct, frozen=True, kw_only=True):
@@ -67,6 +61,10 @@ class SealStatus(Struct, frozen=True, kw_only=True):
     vault: str = ""
     refusing: str = ""
     """Why an open vault serves nothing; empty while it serves, or is sealed."""
+    recovery_seal: bool = False
+    """Whether a key provider unseals; `shares` and `threshold` are then the recovery key's."""
+    waiting: str = ""
+    """Which key provider does not unseal, why, and since when; empty while it is open."""
 
 
 class InitResult(Struct, frozen=True, kw_only=True):
@@ -74,6 +72,22 @@ class InitResult(Struct, frozen=True, kw_only=True):
 
     shares: tuple[bytes, ...]
     root_token: str
+    recovery_shares: tuple[bytes, ...] = ()
+    """Of the recovery key, of a vault that a key provider unseals; it has no other shares."""
+
+
+class ProviderTrouble(Struct, frozen=True):
+    """A key provider that does not do what it is asked to, since an instant (Unix ns)."""
+
+    provider: str
+    type: str
+    error: KeyProviderError
+    since: int
+
+    def __str__(self) -> str:
+        """Without the message, which may name paths: anybody may read it."""
+        since = rfc3339(self.since)
+        return f"key provider {self.provider} ({self.type}), since {since}: {self.error.code}"
 
 
 class OperationRunner(Protocol):
@@ -131,6 +145,7 @@ class UnsealKeys(NamedTuple):
 
 OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
 
+KEY_MISSING: Final = "key_provider_key_missing"
 SEALED_ON_ORDER: Final = "sealed_on_order"
 ROLLBACK_ACCEPTED: Final = "rollback_accepted"
 OPERATOR_REQUIRED: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
@@ -152,11 +167,18 @@ class SealManager:
         org: str,
         world: World,
         check_paths: Callable[[], Awaitable[None]],
+        key_provider: KeyProvider | None = None,
     ) -> None:
-        """`check_paths` raises `VaultError` where a new vault could not be opened."""
+        """`check_paths` raises `VaultError` where a new vault could not be opened.
+
+        Without `key_file` and `key_provider` the root key is in people's shares.
+        """
         self._system_table = system_table
         self._open_core = open_core
         self._key_file = key_file
+        self._key_provider = key_provider
+        self.provider_trouble: ProviderTrouble | None = None
+        """Of the last call to the key provider; None: it has answered."""
         self._org = org
         self._world = world
         self._check_paths = check_paths
@@ -243,9 +265,15 @@ class SealManager:
     def status(self) -> SealStatus:
         """What anybody may ask."""
         record, core = self._seal_record, self._core
-        kind = "shamir" if self._key_file is None else self._key_file.kind
+        waiting = "" if self.is_open or not self.provider_trouble else str(self.provider_trouble)
         if record is None:
-            return SealStatus(type=kind, initialized=False, sealed=True)
+            return SealStatus(
+                type=self._kind,
+                initialized=False,
+                sealed=True,
+                recovery_seal=self._key_provider is not None,
+                waiting=waiting,
+            )
         progress = (
             self._share_collector.progress()
             if self._share_collector
@@ -261,7 +289,16 @@ class SealManager:
             nonce=progress.nonce,
             vault=record.vault,
             refusing="" if core is None or not self.is_open else self._refusal_reason(core),
+            recovery_seal=record.is_wrapped,
+            waiting=waiting,
         )
+
+    @property
+    def _kind(self) -> str:
+        """The type of seal that is configured."""
+        if self._key_provider is not None:
+            return self._key_provider.type
+        return ShamirRootKey.kind if self._key_file is None else self._key_file.kind
 
     def _refusal_reason(self, core: Core) -> str:
         return "the agent stops" if self.is_stopping else core.refusal_reason()
@@ -284,8 +321,9 @@ class SealManager:
     ) -> InitResult:
         """Make the keys of a new vault and its first root token; leaves it sealed.
 
+        `shares` and `threshold` are the root key's, or with a key provider the recovery key's.
         Raises `ConflictError` when it has been done, `ValidationError` for impossible numbers, and
-        what `check_paths` raises: then nothing is made.
+        what `check_paths` and the key provider raise: then nothing is made.
         """
         async with self._lock:
             await self.reload()  # another agent may have done it
@@ -297,13 +335,20 @@ class SealManager:
             now = self._world.now()
             keyring = Keyring.create(now, org=self._org, vault=self._world.new_id())
             record = SealRecord(
-                type=ShamirRootKey.kind if self._key_file is None else self._key_file.kind,
-                shares=config.shares, threshold=config.threshold,
+                type=self._kind, shares=config.shares, threshold=config.threshold,
                 org=keyring.org, vault=keyring.vault, created_at=now,
             )  # fmt: skip
+            root_key, made = new.root_key, InitResult(shares=new.shares, root_token="")
+            if self._key_provider is not None:  # what was made is the recovery key
+                root_key = random_bytes(ROOT_KEY_SIZE)
+                wrapped = await self._wrap_new(self._key_provider, root_key, record)
+                verifier = recovery_verifier(new.root_key, record.org, record.vault)
+                record = replace(record.with_wrapping(wrapped), recovery=verifier)
+                record = record.authenticate(root_key)
+                made = InitResult(shares=(), root_token="", recovery_shares=new.shares)
             rows = [
-                SystemRow(name=SEAL_ROW, value=msgspec.json.encode(record)),
-                SystemRow(name=KEYRING_ROW, value=keyring.encode(new.root_key)),
+                SystemRow(name=SEAL_ROW, value=record.encode()),
+                SystemRow(name=KEYRING_ROW, value=keyring.encode(root_key)),
             ]
             try:
                 token = await self._system_table.create_vault(keyring, rows, root_token)
@@ -312,7 +357,19 @@ class SealManager:
                     await self.reload()
                 raise
             self._set_rows({row.name: row.value for row in rows})
-            return InitResult(shares=new.shares, root_token=token)
+            return replace(made, root_token=token)
+
+    async def _wrap_new(
+        self, provider: KeyProvider, root_key: bytes, record: SealRecord
+    ) -> WrappedKey:
+        """The key is made where the agent may. Raises `KeyProviderError`."""
+        try:
+            await provider.describe()
+        except KeyProviderError as error:
+            if error.code != KEY_MISSING or not provider.creates_keys:
+                raise
+            await provider.create_version()
+        return await wrap_root_key(provider, root_key, record.org, record.vault)
 
     async def unseal(self, share: bytes) -> SealStatus:
         """Offer a share; at the last one needed the vault opens.
@@ -325,9 +382,12 @@ class SealManager:
                 return self.status()
             await self.wait_sealed()
             await self.reload()  # another agent may have changed keyring or shares
-            self._require_initialized()
+            record = self._require_initialized()
+            if record.is_wrapped and self._key_provider is None:
+                raise _seal_mismatch_error(record)
+            prove = self._prove_recovery if record.is_wrapped else self._decode
             try:
-                outcome = self._initialized_share_collector.submit_share(share, self._decode)
+                outcome = self._initialized_share_collector.submit_share(share, prove)
             except MalformedShare as error:
                 raise ValidationError("share_invalid", f"{error}", field="key") from None
             except UnsealRefused:
@@ -337,12 +397,10 @@ class SealManager:
                     field="key",
                 ) from None
             except CryptoError:
-                raise TamperedError(
-                    "keyring_tampered",
-                    "the stored keyring is damaged; restore the database from a backup",
-                ) from None
+                raise _keyring_tampered_error() from None
             if not isinstance(outcome, UnsealProgress):
-                await self._open(UnsealKeys(*outcome, by_operator=True))
+                keyring, root_key = outcome or await self._unwrap()
+                await self._open(UnsealKeys(keyring, root_key, by_operator=True))
             return self.status()
 
     def reset_unseal(self) -> SealStatus:
@@ -352,25 +410,25 @@ class SealManager:
         return self.status()
 
     async def auto_unseal(self) -> bool:
-        """Open with the key file, if this vault has one and is initialised; says whether it did.
+        """Open with the key file or the key provider, if this vault has one and is initialised.
 
-        A vault that was sealed on order stays sealed, and so does one of which something was set
-        back. Raises `UnavailableError` when the file is
-        missing, unsafe or of another vault.
+        Says whether it did. A vault that was sealed on order stays sealed, and so does one of which
+        something was set back. Raises `UnavailableError` when the file is missing, unsafe or of
+        another vault, and `KeyProviderError`.
         """
         async with self._lock:
-            if self._key_file is None or self.is_open:
+            if (self._key_file is None and self._key_provider is None) or self.is_open:
                 return False
             await self.wait_sealed()
             await self.reload()
             if self._seal_record is None:
                 return False
-            if self._seal_record.type != self._key_file.kind:
-                raise UnavailableError(
-                    "seal_mismatch",
-                    f"the vault was initialised with key_management {self._seal_record.type}",
-                )
-            keys = await self._decode_with_key_file(self._key_file)
+            if self._seal_record.type != self._kind:
+                raise _seal_mismatch_error(self._seal_record)
+            if self._key_file is not None:
+                keys = await self._decode_with_key_file(self._key_file)
+            else:
+                keys = await self._unwrap()
             try:
                 await self._open(UnsealKeys(*keys, by_operator=False))
             except UnavailableError as error:
@@ -379,6 +437,47 @@ class SealManager:
                 log.warning("%s", error.message)
                 return False
             return True
+
+    async def check_provider(self) -> None:
+        """Look whether the key provider would unseal now; `provider_trouble` has what it says."""
+        if self._key_provider is not None:
+            with suppress(KeyProviderError):
+                async with self._note_trouble(self._key_provider):
+                    await self._key_provider.describe()
+
+    @asynccontextmanager
+    async def _note_trouble(self, provider: KeyProvider) -> AsyncIterator[None]:
+        """Remember since when a provider fails, and that it does no more."""
+        try:
+            yield
+        except KeyProviderError as error:
+            before = self.provider_trouble
+            if before is None or before.error.code != error.code:
+                log.error("%s", error)  # noqa: TRY400  # one line tells all
+            since = self._world.now() if before is None else before.since
+            kept = error.with_traceback(None)  # its frames may hold a key
+            self.provider_trouble = ProviderTrouble(provider.name, provider.type, kept, since)
+            raise
+        if self.provider_trouble is not None:
+            log.warning("key provider %s answers again", provider.name)
+            self.provider_trouble = None
+
+    async def _unwrap(self) -> tuple[Keyring, bytes]:
+        """The keyring by the key provider. Raises `KeyProviderError`, `TamperedError`."""
+        record, provider = self._require_initialized(), self._key_provider
+        if provider is None:
+            raise _seal_mismatch_error(record)
+        wrapped = record.wrapping_of(provider.name, provider.type)
+        if wrapped is None:
+            raise _seal_mismatch_error(record)
+        async with self._note_trouble(provider):
+            root_key = await provider.unwrap(wrapped, wrap_context(record.org, record.vault))
+        try:
+            keys = self._decode(root_key)
+        except CryptoError:
+            raise _keyring_tampered_error() from None
+        record.check(root_key)
+        return keys
 
     def request_seal(self, *, ends_process: bool = False) -> None:
         """Ask for sealing; it happens once the operations in flight are done.
@@ -509,6 +608,11 @@ class SealManager:
                 "agent has which made the vault, or last changed its root key",
             ) from None
 
+    def _prove_recovery(self, recovery_key: bytes) -> tuple[Keyring, bytes] | None:
+        """None for the recovery key, which opens nothing. Raises `AuthenticationFailed`."""
+        check_recovery_key(self._require_initialized(), recovery_key)
+        return None
+
     def _decode(self, root_key: bytes) -> tuple[Keyring, bytes]:
         record = self._require_initialized()
         keyring = Keyring.decode(root_key, self._keyring_blob, org=record.org, vault=record.vault)
@@ -546,6 +650,33 @@ class SealManager:
                 "seal_config_invalid", str(error), field="secret_threshold"
             ) from None
         return ShamirRootKey(config).create(), config
+
+
+async def wrap_root_key(provider: KeyProvider, root_key: bytes, org: str, vault: str) -> WrappedKey:
+    """By the newest version of its key, and proven: it unwraps again. Raises `KeyProviderError`."""
+    context = wrap_context(org, vault)
+    wrapped = await provider.wrap(root_key, context)
+    if not compare_digest(await provider.unwrap(wrapped, context), root_key):
+        raise KeyProviderError(
+            "key_provider_failed",
+            f"key provider {provider.name} does not unwrap what it has just wrapped: do not use it",
+        )
+    return wrapped
+
+
+def _seal_mismatch_error(record: SealRecord) -> UnavailableError:
+    return UnavailableError(
+        "seal_mismatch",
+        f"the vault was initialized with a seal of type {record.type}: set the "
+        "`encryption.key_management` that it has, and restart the agent",
+    )
+
+
+def _keyring_tampered_error() -> TamperedError:
+    return TamperedError(
+        "keyring_tampered",
+        "the stored keyring is damaged; restore the database from a backup",
+    )
 
 
 def initialized_error() -> ConflictError:

@@ -14,7 +14,6 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final, TypeVar
 
-import msgspec
 import trio
 from msgspec.structs import replace
 
@@ -33,13 +32,16 @@ from vault.model.root_key import (
     NewShares,
     RekeyResult,
     RekeyStatus,
+    RotatedRootKey,
     VerificationStatus,
 )
-from vault.seal.manager import SEAL_ROW, SealRecord
+from vault.seal.manager import SEAL_ROW, wrap_root_key
 from vault.seal.root_keys import NewRootKey
 from vault.seal.root_keys.file import FileRootKey
+from vault.seal.root_keys.provider import KeyProvider
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
 from vault.seal.root_keys.shares import SealConfig
+from vault.seal.seal_record import SealRecord, check_recovery_key, recovery_verifier
 from vault.store.interface import UNKNOWN
 from vault.store.tables import SYSTEM
 
@@ -136,6 +138,7 @@ class RootKeyOperations:
         suspend_peers: SuspendPeers,
         on_rekeyed: Callable[[], Awaitable[None]],
         request_seal: Callable[[], None],
+        key_provider: KeyProvider | None = None,
     ) -> None:
         """`mint_root_token` makes one; `suspend_peers` takes the keys from the other processes.
 
@@ -144,6 +147,7 @@ class RootKeyOperations:
         """
         self._barrier = barrier
         self._key_file = key_file
+        self._key_provider = key_provider
         self._world = world
         self._mint_root_token = mint_root_token
         self._suspend_peers = suspend_peers
@@ -203,7 +207,7 @@ class RootKeyOperations:
             attempt = self._generating
             if attempt is None:
                 raise _no_attempt_error("root generation")
-            if attempt.submit(share, nonce, self._check_root_key) is None:
+            if attempt.submit(share, nonce, await self._prover()) is None:
                 return await self.generate_root_status()
             token = await self._mint_root_token()
             self._generating = None
@@ -222,7 +226,7 @@ class RootKeyOperations:
         async with self._lock:
             self._generating = None
 
-    # Another root key.
+    # Another root key, or another recovery key where a key provider unseals.
 
     async def rekey_status(self) -> RekeyStatus:
         """How far it is."""
@@ -241,12 +245,14 @@ class RootKeyOperations:
         )
 
     async def start_rekey(
-        self, shares: int, threshold: int, *, require_verification: bool
+        self, shares: int, threshold: int, *, require_verification: bool, recovery: bool = False
     ) -> RekeyStatus:
         """Begin. `require_verification`: the new shares must be submitted before they are in force.
 
-        Raises `ValidationError`, `ConflictError` while another attempt is under way.
+        `recovery`: of another recovery key, and not of another root key. Raises `ValidationError`,
+        `ConflictError` while another attempt is under way.
         """
+        await self._require_rekey_of(recovery=recovery)
         if self._key_file is not None and (shares, threshold) != (1, 1):
             raise ValidationError(
                 "seal_config_invalid",
@@ -281,7 +287,7 @@ class RootKeyOperations:
             attempt = self._require_rekey()
             if attempt.new_root is not None:
                 raise ConflictError("rekey_made", "the new shares are made: verify them, or cancel")
-            if attempt.submit(share, nonce, self._check_root_key) is None:
+            if attempt.submit(share, nonce, await self._prover()) is None:
                 return await self.rekey_status()
             attempt.new_root = ShamirRootKey(attempt.new).create()
             if attempt.require_verification:
@@ -358,13 +364,16 @@ class RootKeyOperations:
     async def _replace(self, attempt: _RekeyAttempt, made: NewRootKey) -> str:
         """What is left to be done by hand; empty: nothing. Raises as `commit_rekey`."""
         record = await self._record()
+        if record.is_wrapped:
+            await self._replace_recovery_key(record, attempt, made)
+            return ""
         new = replace(
             record,
             type=ShamirRootKey.kind if self._key_file is None else self._key_file.kind,
             shares=attempt.new.shares,
             threshold=attempt.new.threshold,
         )
-        row = SystemRow(name=SEAL_ROW, value=msgspec.json.encode(new))
+        row = SystemRow(name=SEAL_ROW, value=new.encode())
         if self._key_file is not None:
             file, in_force = self._key_file, self._barrier.root_key
             await self._at_key_file(partial(file.write_next, made.root_key, current=in_force))
@@ -378,12 +387,83 @@ class RootKeyOperations:
                     await self._world.run_sync(self._key_file.remove_next)
                 raise
             tell(made.root_key, epoch)
-        self._rekey = self._generating = None  # shares of the old one prove nothing any more
+        await self._end_attempts()
+        return "" if self._key_file is None else await self._activate_next_key(self._key_file)
+
+    async def _replace_recovery_key(
+        self, record: SealRecord, attempt: _RekeyAttempt, made: NewRootKey
+    ) -> None:
+        """The root key stays. Raises as `commit_rekey`."""
+        new = replace(
+            record,
+            shares=attempt.new.shares,
+            threshold=attempt.new.threshold,
+            recovery=recovery_verifier(made.root_key, record.org, record.vault),
+        )
+        await self._store_record(record, new)
+        await self._end_attempts()
+
+    async def _store_record(self, before: SealRecord, new: SealRecord) -> None:
+        """In the place of the one before. Raises `ConflictError`, and what the store raises."""
+        value = new.authenticate(self._barrier.root_key).encode()
+        await self._barrier.replace_seal(before.encode(), SystemRow(name=SEAL_ROW, value=value))
+
+    async def _end_attempts(self) -> None:
+        """Shares of the old key prove nothing any more."""
+        self._rekey = self._generating = None
+        await self._reload_seal()
+
+    async def _reload_seal(self) -> None:
         try:
             await self._on_rekeyed()
         except VaultError as error:  # it is in force: an error would say that it is not
             log.error("the seal's state is read again at the next seal: %s", error)  # noqa: TRY400  # one line tells all
-        return "" if self._key_file is None else await self._activate_next_key(self._key_file)
+
+    # The key of the key provider.
+
+    async def rotate_wrapping(self) -> RotatedRootKey:
+        """Wrap the root key by the newest version of its key; made before, where the agent may.
+
+        The root key stays, and whatever is open stays open. Raises `KeyProviderError`,
+        `ValidationError` without a key provider, `ConflictError` where there is nothing newer, and
+        what the store raises: then the former wrapping is in force.
+        """
+        provider = self._key_provider
+        if provider is None:
+            raise ValidationError(
+                "root_key_not_wrapped",
+                "no key provider wraps the root key of this vault: replace its shares or its file "
+                "with `freehold operator rekey`",
+            )
+        async with self._lock:
+            record = await self._record()
+            before = record.wrapping_of(provider.name, provider.type)
+            if before is None:
+                raise RuntimeError("the provider has unsealed this vault")
+            await provider.aclose()  # a session may not see keys that were made since
+            if provider.creates_keys:
+                await provider.create_version()
+            root_key = self._barrier.root_key
+            wrapped = await wrap_root_key(provider, root_key, record.org, record.vault)
+            if (wrapped.key, wrapped.version, wrapped.algorithm) == (
+                before.key, before.version, before.algorithm,
+            ):  # fmt: skip
+                raise ConflictError(
+                    "root_key_version_current",
+                    f"key {wrapped.key} has no version that is newer than {wrapped.version}: make "
+                    "one with the provider's tools, then run this again",
+                )
+            await self._store_record(record, record.with_wrapping(wrapped))
+        await self._reload_seal()
+        return RotatedRootKey(
+            provider=provider.name,
+            type=provider.type,
+            key=wrapped.key,
+            version=wrapped.version,
+            algorithm=wrapped.algorithm,
+            previous_key=before.key,
+            previous_version=before.version,
+        )
 
     async def _at_key_file(self, step: Callable[[], None]) -> None:
         """Raises `SetupError` where the file or its folder does not let it."""
@@ -413,7 +493,29 @@ class RootKeyOperations:
         row = await self._barrier.get(SYSTEM, SEAL_ROW)
         if row is None:
             raise RuntimeError("an open vault has a seal row")
-        return json_text.decode(row.value, type=SealRecord)
+        record = json_text.decode(row.value, type=SealRecord)
+        record.check(self._barrier.root_key)
+        return record
+
+    async def _require_rekey_of(self, *, recovery: bool) -> None:
+        """Raises `ValidationError` where there is no such key to be shared anew."""
+        record = await self._record()
+        if recovery and not record.is_wrapped:
+            raise ValidationError(
+                "recovery_unsupported", f"a seal of type {record.type} has no recovery key"
+            )
+        if record.is_wrapped and not recovery:
+            raise ValidationError(
+                "rekey_unsupported",
+                "the root key of this vault is in no shares: rotate the key that wraps it with "
+                "`freehold operator rotate-root`, or replace the recovery key's shares with "
+                "`freehold operator rekey` (sys/rekey-recovery-key)",
+            )
+
+    async def _prover(self) -> Callable[[bytes], bool]:
+        """What tells whether shares make the key that proves an operator."""
+        record = await self._record()
+        return partial(_check_recovery_key, record) if record.is_wrapped else self._check_root_key
 
     def _check_root_key(self, root_key: bytes) -> bool:
         """True for the root key. Raises `AuthenticationFailed`."""
@@ -445,6 +547,12 @@ def _one_time_password() -> str:
     while len(text) < TOKEN_LENGTH:
         text += "".join(BASE62[byte % 62] for byte in random_bytes(64) if byte < 4 * 62)
     return text[:TOKEN_LENGTH]
+
+
+def _check_recovery_key(record: SealRecord, key: bytes) -> bool:
+    """True for the recovery key. Raises `AuthenticationFailed`."""
+    check_recovery_key(record, key)
+    return True
 
 
 def _check_same_key(key: bytes, wanted: bytes) -> bool:

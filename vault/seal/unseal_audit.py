@@ -16,7 +16,8 @@ from vault.audit.broker import AuditBroker
 from vault.audit.record import MAX_TEXT, AuditEvent
 from vault.model.records import SystemRow
 from vault.model.restore import RESTORED_ROW, RestoreRecord
-from vault.seal.manager import SEAL_ROW, SealRecord
+from vault.seal.manager import SEAL_ROW
+from vault.seal.seal_record import SealRecord
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx

@@ -15,8 +15,9 @@ from tests.acceptance.workers.waiting import await_true
 from vault.barrier import KEYRING_ROW
 from vault.crypto.keyring import SUBKEYS, Keyring
 from vault.crypto.shamir import combine
-from vault.seal.manager import SEAL_ROW, SealRecord
+from vault.seal.manager import SEAL_ROW
 from vault.seal.root_keys.file import FileRootKey
+from vault.seal.seal_record import SealRecord
 from vault.store.sqlite import SqliteBackend
 from vault.store.tables import SYSTEM
 

@@ -103,6 +103,7 @@ QUERIES: Final[dict[str, str]] = {
 REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
+    "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
     "POST /v1/auth/token/create/{role}": 400,
     "POST /v1/one/": 400,
     "LIST /v1/two/data": 405,
@@ -125,7 +126,7 @@ REFUSED: Final[dict[str, int]] = {
     "POST /api/v1/sessions/current/renew": 404,
     **{  # no new shares wait for their proof, and none are kept
         f"{method} /v1/sys/{root_key}/{what}": 400
-        for root_key in ("rekey", "rotate/root")
+        for root_key in ("rekey", "rotate/root", "rekey-recovery-key", "rotate/recovery")
         for method, what in (("GET", "verify"), ("DELETE", "verify"), ("GET", "backup"))
     },
 }

@@ -39,7 +39,8 @@ from vault.seal.anchor.row_totals import require_searched_rows, sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.bound_keys import PepperedScheme
-from vault.seal.manager import SEAL_ROW, SealRecord
+from vault.seal.manager import SEAL_ROW
+from vault.seal.seal_record import SealRecord
 from vault.store.interface import StoreBackend
 from vault.store.memory import MemoryBackend
 from vault.store.row_index import RowIndex, RowIndexBuilder

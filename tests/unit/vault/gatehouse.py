@@ -14,6 +14,7 @@ from vault.model.operation import Operation
 from vault.model.records import SystemRow
 from vault.seal.manager import Core, InitResult, SealManager
 from vault.seal.root_keys.file import FileRootKey
+from vault.seal.root_keys.provider import KeyProvider
 
 
 class FakeSystem:
@@ -90,20 +91,29 @@ class FakeUnit:
 class Vault:
     """A gate and its fakes."""
 
-    def __init__(self, nursery: trio.Nursery, key_file: FileRootKey | None) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        key_file: FileRootKey | None,
+        key_provider: KeyProvider | None = None,
+    ) -> None:
         self.system, self.fake_core, self.nursery = FakeSystem(), FakeUnit(), nursery
+        self.world = FakeWorld()
         self.lacks: VaultError | None = None
-        self.seal_manager = self.make(key_file)
+        self.seal_manager = self.make(key_file, key_provider)
 
-    def make(self, key_file: FileRootKey | None = None) -> SealManager:
+    def make(
+        self, key_file: FileRootKey | None = None, key_provider: KeyProvider | None = None
+    ) -> SealManager:
         """Another process on the same database."""
         return SealManager(
             system_table=self.system,
             open_core=self.fake_core.open,
             key_file=key_file,
             org="org",
-            world=FakeWorld(),
+            world=self.world,
             check_paths=self.try_out,
+            key_provider=key_provider,
         )
 
     async def try_out(self) -> None:

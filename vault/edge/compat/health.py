@@ -30,6 +30,7 @@ class SealBody(Struct, frozen=True, kw_only=True):
     progress: int
     nonce: str
     recovery_seal: bool = False
+    recovery_seal_type: str | UnsetType = UNSET
     version: str = API_VERSION
     migration: bool = False
     cluster_name: str | UnsetType = UNSET
@@ -37,6 +38,8 @@ class SealBody(Struct, frozen=True, kw_only=True):
     storage_type: str = STORAGE
     refusing: str | UnsetType = UNSET
     """Why an unsealed agent serves nothing. Not in OpenBao."""
+    waiting: str | UnsetType = UNSET
+    """Which key provider does not unseal the agent, since when, and why. Not in OpenBao."""
 
     @classmethod
     def of(cls, status: SealStatus) -> "SealBody":
@@ -49,9 +52,12 @@ class SealBody(Struct, frozen=True, kw_only=True):
             n=status.shares,
             progress=status.progress,
             nonce=status.nonce,
+            recovery_seal=status.recovery_seal,
+            recovery_seal_type="shamir" if status.recovery_seal else UNSET,
             cluster_name=UNSET if status.sealed else _cluster_name(status),
             cluster_id=UNSET if status.sealed else status.vault,
             refusing=status.refusing or UNSET,
+            waiting=status.waiting or UNSET,
         )
 
 

@@ -1,6 +1,7 @@
 """`sys/generate-root`, `sys/rekey`: a root token or another root key, by shares of the root key.
 
-Under their old names and those that OpenBao 2.7 has given them, which take the same requests.
+Under their old names and those that OpenBao 2.7 has given them, which take the same requests. Where
+a key provider unseals the vault, the shares are the recovery key's, and so are new ones.
 """
 
 from base64 import b64encode
@@ -78,6 +79,8 @@ async def offer_root(dialect: Dialect, request: Request) -> Reply:
 
 @routes.add("GET", template="sys/rekey/init")
 @routes.add("GET", template="sys/rotate/root/init")
+@routes.add("GET", template="sys/rekey-recovery-key/init")
+@routes.add("GET", template="sys/rotate/recovery/init")
 async def rekey_state(dialect: Dialect, request: Request) -> Reply:
     """How far it is."""
     return _rekey_reply(
@@ -89,6 +92,17 @@ async def rekey_state(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="sys/rotate/root/init")
 async def begin_rekey(dialect: Dialect, request: Request) -> Reply:
     """Begin: how many new shares, and how many of them unseal."""
+    return await _start_rekey(dialect, request, recovery=False)
+
+
+@routes.add("POST", template="sys/rekey-recovery-key/init")
+@routes.add("POST", template="sys/rotate/recovery/init")
+async def begin_recovery_rekey(dialect: Dialect, request: Request) -> Reply:
+    """Begin: how many shares the recovery key gets, and how many of them are needed."""
+    return await _start_rekey(dialect, request, recovery=True)
+
+
+async def _start_rekey(dialect: Dialect, request: Request, *, recovery: bool) -> Reply:
     fields = Fields.from_body(request)
     refuse_pgp_keys(fields, "pgp_keys")
     if fields.boolean("backup"):
@@ -99,6 +113,7 @@ async def begin_rekey(dialect: Dialect, request: Request) -> Reply:
         shares=fields.integer("secret_shares") or 0,
         threshold=fields.integer("secret_threshold") or 0,
         verifies=bool(fields.boolean("require_verification")),
+        recovery=recovery,
     )
     return _rekey_reply(
         request, await dialect.run_operation(request, operations.START_REKEY, _REKEY, payload)
@@ -107,6 +122,8 @@ async def begin_rekey(dialect: Dialect, request: Request) -> Reply:
 
 @routes.add("DELETE", template="sys/rekey/init")
 @routes.add("DELETE", template="sys/rotate/root/init")
+@routes.add("DELETE", template="sys/rekey-recovery-key/init")
+@routes.add("DELETE", template="sys/rotate/recovery/init")
 async def cancel_rekey(dialect: Dialect, request: Request) -> Reply:
     """Give it up: the old shares stay in force."""
     await dialect.run_operation(request, operations.CANCEL_REKEY, _REKEY, Nothing())
@@ -115,6 +132,8 @@ async def cancel_rekey(dialect: Dialect, request: Request) -> Reply:
 
 @routes.add("POST", template="sys/rekey/update")
 @routes.add("POST", template="sys/rotate/root/update")
+@routes.add("POST", template="sys/rekey-recovery-key/update")
+@routes.add("POST", template="sys/rotate/recovery/update")
 async def offer_rekey(dialect: Dialect, request: Request) -> Reply:
     """Offer an old share; after the last one the new ones are told.
 
@@ -156,6 +175,8 @@ async def _commit(dialect: Dialect, request: Request, found: NewShares) -> list[
 
 @routes.add("GET", template="sys/rekey/verify")
 @routes.add("GET", template="sys/rotate/root/verify")
+@routes.add("GET", template="sys/rekey-recovery-key/verify")
+@routes.add("GET", template="sys/rotate/recovery/verify")
 async def verify_state(dialect: Dialect, request: Request) -> Reply:
     """How many of the new shares have been shown."""
     found = await dialect.run_operation(
@@ -166,6 +187,8 @@ async def verify_state(dialect: Dialect, request: Request) -> Reply:
 
 @routes.add("POST", template="sys/rekey/verify")
 @routes.add("POST", template="sys/rotate/root/verify")
+@routes.add("POST", template="sys/rekey-recovery-key/verify")
+@routes.add("POST", template="sys/rotate/recovery/verify")
 async def offer_verify(dialect: Dialect, request: Request) -> Reply:
     """Show a new share; after the last one they are in force."""
     found = await dialect.run_operation(
@@ -176,6 +199,8 @@ async def offer_verify(dialect: Dialect, request: Request) -> Reply:
 
 @routes.add("DELETE", template="sys/rekey/verify")
 @routes.add("DELETE", template="sys/rotate/root/verify")
+@routes.add("DELETE", template="sys/rekey-recovery-key/verify")
+@routes.add("DELETE", template="sys/rotate/recovery/verify")
 async def restart_verify(dialect: Dialect, request: Request) -> Reply:
     """Show them from the first one on, under a new nonce."""
     found = await dialect.run_operation(request, operations.RESTART_VERIFICATION, _REKEY, Nothing())
@@ -184,6 +209,8 @@ async def restart_verify(dialect: Dialect, request: Request) -> Reply:
 
 @routes.add("GET", template="sys/rekey/backup")
 @routes.add("GET", template="sys/rotate/root/backup")
+@routes.add("GET", template="sys/rekey-recovery-key/backup")
+@routes.add("GET", template="sys/rotate/recovery/backup")
 async def backup(dialect: Dialect, request: Request) -> Reply:
     """There is none: only shares that PGP keys have sealed would be kept."""
     await dialect.run_operation(request, operations.READ_REKEY, _REKEY, Nothing())

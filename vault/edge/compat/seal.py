@@ -19,7 +19,8 @@ from vault.model.payloads import Nothing
 
 routes: Final = Router()
 _PGP: Final = ("pgp_keys", "recovery_pgp_keys", "root_token_pgp_key")  # of `sys/init`
-_RECOVERY: Final = ("recovery_shares", "recovery_threshold", "stored_shares")
+_SHARES: Final = ("secret_shares", "secret_threshold")
+_RECOVERY: Final = ("recovery_shares", "recovery_threshold")
 
 
 @routes.add("GET", template="sys/init", public=True)
@@ -33,21 +34,27 @@ async def initialise(dialect: Dialect, request: Request) -> Reply:
     """Make the keys. The shares and the root token are told here and never again."""
     fields = Fields.from_body(request)
     refuse_pgp_keys(fields, *_PGP)
-    for name in _RECOVERY:
-        if fields.integer(name):
-            raise ValidationError(
-                "recovery_unsupported", f"parameter {name} does not apply to this seal", field=name
-            )
-    new = await dialect.service.initialize(
-        fields.integer("secret_shares") or 0, fields.integer("secret_threshold") or 0
-    )
-    told = {
+    status = dialect.service.status()
+    asked, others = (_RECOVERY, _SHARES) if status.recovery_seal else (_SHARES, _RECOVERY)
+    if refused := [name for name in (*others, "stored_shares") if fields.integer(name)]:
+        names = ",".join(refused)
+        raise ValidationError(
+            "recovery_unsupported",
+            f"parameters {names} not applicable to seal type {status.type}",
+            field=refused[0],
+        )
+    shares, threshold = (fields.integer(name) or 0 for name in asked)
+    new = await dialect.service.initialize(shares, threshold)
+    told: dict[str, object] = {
         "keys": [share.hex() for share in new.shares],
         "keys_base64": [b64encode(share).decode() for share in new.shares],
         "root_token": new.root_token,
     }
+    if new.recovery_shares:
+        told["recovery_keys"] = [share.hex() for share in new.recovery_shares]
+        told["recovery_keys_base64"] = [b64encode(s).decode() for s in new.recovery_shares]
     try:
-        await dialect.service.auto_unseal()  # with a key file there is nobody to wait for
+        await dialect.service.auto_unseal()  # with file or provider there is nobody to wait for
     except UnavailableError as error:  # the token is shown once: it is told all the same
         return plain_reply(
             {**told, "warnings": [f"the vault was made and is sealed: {error.message}"]}

@@ -24,6 +24,7 @@ from vault.model.payloads import (
     WriteMount,
 )
 from vault.model.records import MountRow
+from vault.model.root_key import RotatedRootKey
 
 system = Endpoints("system", "The agent itself.")
 MILLISECOND: Final = SECOND // 1000
@@ -330,6 +331,18 @@ async def rewrap(dialect: Dialect, request: Request, *, body: NewRewrap) -> Rewr
 async def retire_keys(dialect: Dialect, request: Request) -> Retired:
     path = system_path("retire-keys")
     return Retired(await dialect.run_operation(request, operations.RETIRE_KEYS, path, Nothing()))
+
+
+@system.add(
+    "POST",
+    "system/rotate-root",
+    "Wrap the root key by the newest version of the key provider's key; nothing else changes",
+    returns=RotatedRootKey,
+    errors=(409,),
+)
+async def rotate_root(dialect: Dialect, request: Request) -> RotatedRootKey:
+    path = system_path("rotate-root")
+    return await dialect.run_operation(request, operations.ROTATE_ROOT_KEY, path, Nothing())
 
 
 @system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)

@@ -144,7 +144,7 @@ def test_every_operation_of_the_agent_has_its_word():
     """
     later = {
         *("policy.replay", "secret.metadata.diff", "policy.validate", "policy.check"),
-        *("fleet.bundle", "fleet.reset", "sys.retire_keys", "sys.health"),
+        *("fleet.bundle", "fleet.reset", "sys.retire_keys", "sys.rotate_root", "sys.health"),
         *("sys.nodes.list", "sys.nodes.forget"),
         *(f"backup.{name}" for name in ("list", "read", "create", "validate", "delete")),
         *("backup.schedule", "backup.runs.list", "backup.runs.read", "backup.runs.cancel"),

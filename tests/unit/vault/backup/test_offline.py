@@ -9,7 +9,7 @@ from vault.backup.format import Header
 from vault.backup.offline import SealedVault
 from vault.backup.restore import read_backup_header
 from vault.errors import AuthenticationError, ValidationError
-from vault.seal.manager import SealRecord
+from vault.seal.seal_record import SealRecord
 
 
 def header_with(made: Made, seal: bytes) -> Header:

@@ -9,7 +9,8 @@ from vault.audit.record import AuditEvent
 from vault.barrier import HmacRowGuard
 from vault.model.records import SystemRow
 from vault.model.restore import RESTORED_ROW, RestoreRecord
-from vault.seal.manager import SEAL_ROW, SealRecord
+from vault.seal.manager import SEAL_ROW
+from vault.seal.seal_record import SealRecord
 from vault.seal.unseal_audit import record_unseal
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store

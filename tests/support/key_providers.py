@@ -1,0 +1,69 @@
+"""A key provider in memory, with faults on demand: what the contract suite takes as the others."""
+
+from msgspec.structs import replace
+
+from vault.crypto import aead
+from vault.crypto.errors import AuthenticationFailed
+from vault.crypto.random import random_bytes
+from vault.seal.root_keys.provider import KeyDescription, KeyProviderError, WrappedKey
+
+
+class MemoryKeyProvider:
+    """See `KeyProvider`."""
+
+    name = "memory"
+    type = "memory"
+
+    def __init__(self, versions: int = 1, *, creates_keys: bool = False) -> None:
+        self.creates_keys = creates_keys
+        self.keys = {str(n): random_bytes(32) for n in range(1, versions + 1)}
+        self.error: KeyProviderError | None = None
+        self.calls: list[str] = []
+
+    async def describe(self) -> KeyDescription:
+        """The newest version."""
+        self._begin("describe")
+        if not self.keys:
+            raise KeyProviderError("key_provider_key_missing", "there is no key: make one")
+        return KeyDescription(key="key", version=max(self.keys), algorithm="AES-GCM")
+
+    async def wrap(self, root_key: bytes, context: bytes) -> WrappedKey:
+        """With the newest version."""
+        self._begin("wrap")
+        version = (await self.describe()).version
+        return WrappedKey(
+            provider=self.name, type=self.type, key="key", version=version, algorithm="AES-GCM",
+            ciphertext=aead.seal(self.keys[version], root_key, context), created_at=1,
+        )  # fmt: skip
+
+    async def unwrap(self, wrapped: WrappedKey, context: bytes) -> bytes:
+        """With the version that has wrapped it."""
+        self._begin("unwrap")
+        if wrapped.version not in self.keys:
+            code = "key_provider_version_missing" if self.keys else "key_provider_key_missing"
+            raise KeyProviderError(code, "restore it")
+        try:
+            return aead.open_(self.keys[wrapped.version], wrapped.ciphertext, context)
+        except AuthenticationFailed:
+            raise KeyProviderError("key_provider_wrong_key", "another key") from None
+
+    async def create_version(self) -> KeyDescription:
+        """One more."""
+        self._begin("create_version")
+        self.keys[str(len(self.keys) + 1)] = random_bytes(32)
+        return await self.describe()
+
+    async def aclose(self) -> None:
+        """Nothing is kept."""
+
+    def _begin(self, call: str) -> None:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+
+
+def tampered(wrapped: WrappedKey) -> WrappedKey:
+    """One bit of it."""
+    altered = bytearray(wrapped.ciphertext)
+    altered[-1] ^= 1
+    return replace(wrapped, ciphertext=bytes(altered))
