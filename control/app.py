@@ -86,6 +86,7 @@ async def serve(
             gauges["live_views"] = lambda: float(hub.view_count)
             gauges["live_refusals"] = lambda: float(live.refused_feeds)
             gauges["deletions_suspended"] = lambda: float(core.deletion_guard.is_suspended)
+            gauges |= _rotation_gauges(core)
             gauges |= _cluster_gauges(core) | _notification_gauges(core.delivery_worker)
             with metrics.sample_gauges(partial(_agents_by_state, core), gauges):
                 async with running_exporter(
@@ -96,6 +97,16 @@ async def serve(
                     await _wait_for_signal(handle, nursery, ports)
         await app.shutdown()
         nursery.cancel_scope.cancel()
+
+
+def _rotation_gauges(core: Core) -> dict[str, Callable[[], float]]:
+    """Over the vaults of all organizations, as they report."""
+    watch = core.report_watch
+    return {
+        "rotations_overdue": lambda: float(watch.rotation_totals.overdue),
+        "rotations_stuck": lambda: float(watch.rotation_totals.stuck),
+        "leases_irrevocable": lambda: float(watch.rotation_totals.irrevocable),
+    }
 
 
 def _with_tracing(app: App, tracing: "Tracing | None") -> App:

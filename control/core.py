@@ -81,7 +81,6 @@ from control.services.agent_metrics import AgentMetrics, MetricsRetention
 from control.services.agent_registry import AgentRegistry
 from control.services.alerts import Alerts
 from control.services.audit_log import AuditLog
-from control.services.backups import BackupWatch
 from control.services.capacity import CapacityForecasts
 from control.services.channels import Channels
 from control.services.commands import Commands
@@ -102,6 +101,7 @@ from control.services.rollouts import Rollouts
 from control.services.signed_heads import SignedHeads
 from control.services.state_history import StateHistory
 from control.services.usage import Usage, UsageRetention
+from control.services.vault_reports import ReportWatch
 from control.services.vaults import Vaults
 from control.services.witness import Witness
 from control.store import audit_records
@@ -122,7 +122,7 @@ BUNDLE_RETRY_INTERVAL: Final = 60.0
 CLOCK_EVERY: Final = 60.0
 SWEEP_INTERVAL: Final = 300.0
 AUTHORITY_EVERY: Final = 60.0
-BACKUP_INTERVAL: Final = 60.0  # seconds; how late a backup is found to be late
+JUDGE_INTERVAL: Final = 60.0  # seconds; how late a backup or rotation is found to be late
 REPORT_INTERVAL: Final = 1.0
 SCHEDULE_INTERVAL: Final = 15.0  # seconds; how late a scheduled report begins
 CAPACITY_INTERVAL: Final = 900.0  # seconds; how soon after midnight yesterday is added up
@@ -142,7 +142,7 @@ class Core(RestServices):
     state_history: StateHistory
     deletion_guard: DeletionGuard
     authority: DelegatedAuthority
-    backup_watch: BackupWatch
+    report_watch: ReportWatch
     witness: Witness
     enrolment_hooks: EnrolmentHooks
     delivery_worker: DeliveryWorker
@@ -347,7 +347,7 @@ def _build_services(
         state_history=StateHistory(store, settings.retention.history, world),
         deletion_guard=DeletionGuard(store, world),
         authority=authority,
-        backup_watch=BackupWatch(store, bus, world),
+        report_watch=ReportWatch(store, bus, world),
         witness=witness,
         enrolment_hooks=hooks,
         delivery_worker=delivery_worker,
@@ -485,7 +485,8 @@ def _background_jobs(core: Core, settings: Settings) -> list[Job]:
             CAPACITY_INTERVAL,
             leader.when_leading(core.usage.capacity.sum_up_yesterday),
         ),
-        Job("backups", BACKUP_INTERVAL, leader.when_leading(core.backup_watch.update)),
+        Job("rotation-totals", JUDGE_INTERVAL, core.report_watch.count),
+        Job("vault-reports", JUDGE_INTERVAL, leader.when_leading(core.report_watch.update)),
         Job("authority", AUTHORITY_EVERY, leader.when_leading(core.authority.withdraw_lost)),
         Job(
             "reports",

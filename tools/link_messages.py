@@ -13,6 +13,7 @@ SINCE_VERSION = {
     "workers": 4,
     "vault": 5,
     "backups": 6,
+    "rotations": 7,
 }  # the others: 1
 
 
@@ -217,6 +218,36 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
             "rto": 40,
             "rpo": 0,
             "certificate": b"c" * 32,
+        },
+    ),
+    "rotations": (
+        TO_CONTROL,
+        0,
+        {
+            "at": WALL_MS - 30_000,
+            "policies": 40,
+            "unmanaged": 7,
+            "due": 3,
+            "overdue": 1,
+            "overdue_since": WALL_MS - 90_000_000,
+            "next_due": WALL_MS + 3_600_000,
+            "running": 2,
+            "waiting": 5,
+            "failing": 1,
+            "stuck": 1,
+            "rotated_day": 4,
+            "rotated_month": 61,
+            "leases": 12,
+            "revoking": 1,
+            "irrevocable": 0,
+            "notices": [
+                {
+                    "notice": b"n" * 16,
+                    "secret": bytes(16),
+                    "event": "stuck",
+                    "channels": [b"c" * 16],
+                }
+            ],
         },
     ),
     "vault": (TO_CONTROL, 0, {"vault": b"v" * 16}),

@@ -97,7 +97,7 @@ from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.handlers.restored_secrets import SecretRestorer
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
-from vault.handlers.rotation_steps import SETTLE, RotationSteps, UnknownAdoption
+from vault.handlers.rotation_steps import SETTLE, Adoption, RotationSteps, UnknownAdoption
 from vault.handlers.stores import KeyStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
@@ -114,6 +114,8 @@ from vault.jobs.rotation import (
     RotationScheduler,
     open_rotation_scheduler,
 )
+from vault.jobs.rotation_report import REPORT_INTERVAL as ROTATION_REPORT_INTERVAL
+from vault.jobs.rotation_report import RotationReporter, RotationReportParts
 from vault.jobs.scheduled_backups import (
     BACKUP_CHECK_INTERVAL,
     BACKUP_REPORT_INTERVAL,
@@ -124,6 +126,7 @@ from vault.metrics import Metrics
 from vault.model.operation import Operation, P, R
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
+from vault.model.rotation_report import RotationReport
 from vault.peers import ALONE, Handover, ProcessGroup
 from vault.pipeline import Pipeline, PipelineParts
 from vault.rotation.rotator import Rotators
@@ -306,6 +309,7 @@ async def open_core(
                 path.policies,
                 wired.leases,
                 backups=_backup_ports(wired, world),
+                rotations=lambda: wired.rotation_report.report,
             ),
             run_heartbeat(
                 startup.node, store, watch, world, is_alone=dependencies.backend.is_of_one_node
@@ -334,6 +338,7 @@ async def open_core(
                     backup_late=lambda: float(wired.backups.is_late()),
                     backup_unproven=lambda: float(wired.backups.is_unproven()),
                     backup_duration_seconds=lambda: dependencies.metrics.backups.last_seconds,
+                    **_rotation_gauges(wired.rotation_report),
                 ),
             ):
                 handover = Handover(
@@ -402,6 +407,7 @@ class WiredCore:
     backups: BackupManager
     restore_tests: RestoreTests
     rotation: RotationParts
+    rotation_report: RotationReporter
 
 
 def _wire_pipeline(
@@ -421,6 +427,7 @@ def _wire_pipeline(
         request_seal=base.seal.request_seal,
     )
     opaque_id = bind_opaque_id(base.keyring)
+    adoption = UnknownAdoption()
     handlers: Handlers = {
         **path.handlers(),
         **ControlPlaneHandlers(path.policies, link, world).handlers(),
@@ -429,7 +436,7 @@ def _wire_pipeline(
         ).handlers(),
         **audits.handlers(),
         **system.handlers(),
-        **_make_rotation_steps(path, world).handlers(),
+        **_make_rotation_steps(path, adoption, world).handlers(),
         **NodeHandlers(KnownNodes(base.startup.node.id, path.parts.store, world)).handlers(),
         **RootKeyHandlers(root_key).handlers(),
         **_status_handlers(base, path, system, audits),
@@ -453,9 +460,14 @@ def _wire_pipeline(
         pipeline.run_operation, lambda: barrier.rotation_due, world, link.raise_alert
     )
     leased = leases.run_leased
-    at_once, look = Trigger(), Trigger()  # a scheduled time that was missed is not waited for
-    at_once.fire()
-    look.fire()
+    rotation_report = RotationReporter(
+        RotationReportParts(
+            path.rotations, adoption.laggards, opaque_id, leases.watch(REPORT), world
+        )
+    )
+    at_once, look, count = Trigger(), Trigger(), Trigger()
+    for trigger in (at_once, look, count):  # a scheduled time that was missed is not waited for
+        trigger.fire()
     jobs = [
         *path.jobs(),
         Job(
@@ -481,6 +493,7 @@ def _wire_pipeline(
             trigger=at_once,
         ),
         Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
+        Job("rotation-report", ROTATION_REPORT_INTERVAL, rotation_report.refresh, trigger=count),
         Job("restore-certificates", REFRESH_SECONDS, tests.refresh, trigger=tests.look_at_once),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
@@ -506,9 +519,22 @@ def _wire_pipeline(
         run=pipeline.run_operation,
         world=world,
         lease=partial(leases.held, ROTATION) if is_shared else None,
-        on_stuck=partial(link.raise_alert, AlertCode.ROTATION_FAILED, 1),
+        on_settled=count.fire,
     )
-    return WiredCore(pipeline, path, jobs, leases, backups, tests, scheduling)
+    return WiredCore(pipeline, path, jobs, leases, backups, tests, scheduling, rotation_report)
+
+
+def _rotation_gauges(reporter: RotationReporter) -> dict[str, Callable[[], float]]:
+    """Of the agent that reports for the vault; 0 at the others."""
+    return {
+        "rotations_due": lambda: float(reporter.counts.due),
+        "rotations_overdue": lambda: float(reporter.counts.overdue),
+        "rotations_running": lambda: float(reporter.counts.running),
+        "rotations_waiting": lambda: float(reporter.counts.waiting),
+        "rotations_failing": lambda: float(reporter.counts.failing),
+        "rotations_stuck": lambda: float(reporter.counts.stuck),
+        "secrets_without_rotation": lambda: float(reporter.counts.unmanaged),
+    }
 
 
 def _backup_ports(wired: WiredCore, world: World) -> BackupPorts:
@@ -615,12 +641,12 @@ def _rotation_job(wired: WiredCore, scheduler: RotationScheduler) -> Job:
     return Job("rotations", ROTATION_INTERVAL, turn)
 
 
-def _make_rotation_steps(path: DataPath, world: World) -> RotationSteps:
+def _make_rotation_steps(path: DataPath, adoption: Adoption, world: World) -> RotationSteps:
     return RotationSteps(
         path.rotations,
         path.mounts,
         path.parts.rotators,
-        UnknownAdoption(),
+        adoption,
         world,
         trio.CapacityLimiter(MAX_ACTIVE),
         random_bytes,
@@ -679,12 +705,13 @@ async def _lend_to_link(
     leases: Leases,
     *,
     backups: BackupPorts,
+    rotations: Callable[[], RotationReport | None],
 ) -> AsyncIterator[None]:
     """Lend these to the control link, with the key state; clear the data keys on exit."""
     with (
         startup.stamp_writer.track_epoch(lambda: barrier.epoch),
         parts.link_ports.connect(
-            policies, lambda: barrier.key_state, leases.watch(REPORT), backups
+            policies, lambda: barrier.key_state, leases.watch(REPORT), backups, rotations
         ),
     ):
         try:

@@ -44,6 +44,7 @@ from vault.control_link.ports import LinkPorts
 from vault.errors import UnavailableError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.capabilities import CapabilityHandlers
 from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
 from vault.handlers.handler import Handlers
@@ -121,7 +122,9 @@ class DataPath:
         self.parts = parts
         store, barrier, world, link = parts.store, parts.barrier, parts.world, parts.link
         authentication = parts.settings.authentication
-        self.policies = PolicyStore(store, world, parts.ceiling)
+        self.mounts = MountTable()
+        """Where the secret engines are mounted."""
+        self.policies = PolicyStore(store, world, parts.ceiling, self.mounts)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
         self.rotations = RotationStore(barrier)
@@ -141,7 +144,7 @@ class DataPath:
         self.keys = ApiKeys(store, scheme, self.revoker, self.credential_usage, world)
         self.owners = CredentialOwners(self.keys, self.tokens, self.users)
         self.mount_handlers = MountHandlers(
-            MountStore(barrier), MountTable(), self.authorizer, world
+            MountStore(barrier), self.mounts, self.authorizer, world
         )
         self.lockout = parts.peers.lockout()
         self.snapshots = SnapshotRefresher(
@@ -158,11 +161,6 @@ class DataPath:
             self._buckets(Limit.ALL_REFUSALS, denied.per_second, denied.burst_size, denied.share),
             world.now,
         )
-
-    @property
-    def mounts(self) -> MountTable:
-        """Where the secret engines are mounted."""
-        return self.mount_handlers.mounts
 
     def handlers(self) -> Handlers:
         """Of all operations that any process runs by itself."""
@@ -192,6 +190,7 @@ class DataPath:
             **RotationHandlers(
                 self.rotations, self.parts.rotators, self.authorizer, world
             ).handlers(),
+            **CapabilityHandlers(self.authorizer, self.tokens, self.mounts, world).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
         }

@@ -73,6 +73,13 @@ GAUGES: Final[Mapping[str, str]] = {
     "backup_unproven": "1 while no restore of the newest full backup has been tested",
     "backup_duration_seconds": "How long the last backup run took",
     "backup_destinations_failing": "Destinations where the last backup failed",
+    "rotations_due": "Secrets whose rotation is due within a day",
+    "rotations_overdue": "Secrets that should have been rotated more than an hour ago",
+    "rotations_running": "Rotations whose new value is not current yet",
+    "rotations_waiting": "Rotations that wait until applications have fetched the new value",
+    "rotations_failing": "Secrets whose last rotation was undone",
+    "rotations_stuck": "Rotations that wait for a person",
+    "secrets_without_rotation": "Secrets without a rotation policy",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
 """Name without its `vault_` → help. The first two are the design's."""

@@ -39,6 +39,7 @@ from vault.model.payloads import (
     AccessorSelector,
     ApplyBundle,
     BeginRotation,
+    CheckCapabilities,
     CompareVersions,
     CreateApiKey,
     CreateUser,
@@ -160,6 +161,12 @@ WRITE_POLICY: Final = OperationType[WritePolicy, PolicyRow]("policy.write")
 DELETE_POLICY: Final = OperationType[Nothing, None]("policy.delete")
 READ_EFFECTIVE_POLICIES: Final = OperationType[Nothing, Effective]("policy.effective")
 CHECK_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.check")
+CHECK_OWN_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[str]]](
+    "policy.own_capabilities"
+)
+CHECK_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[str]]](
+    "policy.capabilities"
+)
 DRY_RUN_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.dry_run")
 REPLAY_POLICIES: Final = OperationType[ReplayPolicies, PolicyReplayReport]("policy.replay")
 

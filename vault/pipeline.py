@@ -39,6 +39,7 @@ from vault.errors import (
 )
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.metrics import Metrics
+from vault.model.acl.access import AclCapability, ApiAccess
 from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Operation, Origin, P, R, SecretFacts
 from vault.model.path import ResourcePath
@@ -115,7 +116,7 @@ class Pipeline:
             context.is_allowed = context.handler.capability is not None
         except Exception as error:  # noqa: BLE001  # whatever failed is recorded, then raised
             raise await self._record_failure(context, error) from None  # 5
-        call: Call[P] = Call(op, context.identity, facts, context.needs_facts)
+        call: Call[P] = Call(op, context.identity, facts, context.needs_facts, context.decision)
         if context.handler.mutates:
             return await self._run_mutation(context, call)  # 3 to 6
         try:
@@ -287,7 +288,9 @@ class Pipeline:
             if call.needs_facts or context.needs_facts:
                 facts = await self._lookup_facts(context.op.path, in_full=True)
             context.decision = self._authorize(context, facts)
-            call = replace(call, facts=facts, needs_facts=context.needs_facts)
+            call = replace(
+                call, facts=facts, needs_facts=context.needs_facts, decision=context.decision
+            )
         return await context.handler.run(call)
 
     def _authorize(self, context: AuditContext[P, R], facts: SecretFacts) -> Decision:
@@ -316,6 +319,7 @@ class Pipeline:
                 origin=context.op.origin,
                 facts=facts,
                 now=self._world.now(),
+                api=_api_access(context, capability),
             )
         )
         if not context.decision.allowed:
@@ -358,6 +362,20 @@ class Pipeline:
 
     def _count(self, operation: str, status: str) -> None:
         self._metrics.count_operation(operation, status)
+
+
+def _api_access(context: AuditContext[P, R], capability: Capability) -> ApiAccess | None:
+    """What policies in Vault's language are asked; there `create` is of a secret that is not yet.
+
+    What is for administrators here needs `sudo` there, beside the verb.
+    """
+    api = context.op.api
+    if api is None:
+        return None
+    creates = capability is Capability.CREATE and context.handler.targets_secret
+    if creates and api.operation is AclCapability.UPDATE:
+        return replace(api, operation=AclCapability.CREATE)
+    return replace(api, needs_sudo=True) if capability is Capability.SUDO else api
 
 
 class AuditRecorder(Protocol):

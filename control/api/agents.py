@@ -12,6 +12,7 @@ from control.model.agents import AgentFilter, Life, Presence, State
 from control.model.names import Limit, Prose, Slug, Tags
 from control.model.people import Role
 from control.model.records import Severity
+from control.model.rotations import RotationDebt
 from control.model.vaults import VaultState
 from control.services.vaults import VaultFilter
 from control.store.alerts import AlertFilter
@@ -51,6 +52,7 @@ class VaultsWanted(Struct, frozen=True, forbid_unknown_fields=True):
     certified: bool | None = None
     """Whether a fresh restore certificate proves their backups; `false` also lists those without
     any backup."""
+    rotation: RotationDebt | None = None
     after: Name = ""
     limit: Limit = 100
 
@@ -187,7 +189,7 @@ async def register(call: Call, org: str, *, body: NewAgent) -> views.AgentView:
 async def vaults(call: Call, org: str, *, query: VaultsWanted) -> list[views.VaultView]:
     found = await call.services.vaults.list_vaults(
         org,
-        VaultFilter(query.state, query.backup, query.certified),
+        VaultFilter(query.state, query.backup, query.certified, query.rotation),
         after=query.after,
         limit=query.limit,
     )

@@ -21,6 +21,7 @@ from control.model.policies import (
     Target,
 )
 from control.model.records import Alert, AlertState, AuditEvent, Sample, Severity
+from control.model.rotations import RotationDebt, VaultRotations
 from control.model.vaults import Vault, VaultState
 from control.services.rollout_steps import Progress
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
@@ -128,6 +129,38 @@ class BackupView(Struct, frozen=True):
     """Whether a certificate proves a backup of the last 7 days, or two periods if longer."""
 
 
+class RotationView(Struct, frozen=True):
+    """The rotations and leases of a vault, counted by one of its nodes."""
+
+    state: RotationDebt
+    policies: int
+    """Secrets with a rotation policy, their own or a folder's."""
+    unmanaged: int
+    """Secrets without one."""
+    due: int
+    """Secrets whose rotation is due within a day."""
+    overdue: int
+    """Secrets that should have been rotated by now, also by the control plane's own clock."""
+    overdue_since: str | None
+    next_due: str | None
+    running: int
+    waiting: int
+    """Rotations that wait until applications have fetched the new value."""
+    failing: int
+    """Secrets whose last rotation was undone."""
+    stuck: int
+    """Rotations that wait for a person."""
+    rotated_day: int
+    """Rotations of the last 24 hours."""
+    rotated_month: int
+    """Rotations of the last 30 days."""
+    leases: int
+    """Leases of dynamic credentials that are active."""
+    revoking: int
+    irrevocable: int
+    """Leases whose credential could not be dropped at its target."""
+
+
 class VaultView(Struct, frozen=True):
     """A vault with its nodes."""
 
@@ -141,7 +174,8 @@ class VaultView(Struct, frozen=True):
     """Whether the nodes should have different policies: in force are those that came last."""
     nodes: tuple[NodeView, ...]
     backup: BackupView | None
-    """Null while no node has reported any."""
+    """Null while no node has reported any, as is the next."""
+    rotation: RotationView | None
 
 
 class TallyView(Struct, frozen=True):
@@ -339,7 +373,10 @@ def vault_view(row: Vault) -> VaultView:
         for node in row.nodes
     )
     backup = None if row.backup is None else backup_view(row.backup)
-    return VaultView(row.name, row.id, row.state, row.policies_differ, tuple(nodes), backup)
+    rotation = None if row.rotation is None else rotation_view(row.rotation)
+    return VaultView(
+        row.name, row.id, row.state, row.policies_differ, tuple(nodes), backup, rotation
+    )
 
 
 def backup_view(row: VaultBackup) -> BackupView:
@@ -353,6 +390,29 @@ def backup_view(row: VaultBackup) -> BackupView:
         rpo=row.rpo,
         certificate=row.certificate_hex,
         certified=row.is_fresh,
+    )
+
+
+def rotation_view(row: VaultRotations) -> RotationView:
+    """As a caller sees it."""
+    counts = row.counts
+    return RotationView(
+        state=row.state,
+        policies=counts.policies,
+        unmanaged=counts.unmanaged,
+        due=counts.due,
+        overdue=row.overdue,
+        overdue_since=rfc3339_or_none(row.overdue_since),
+        next_due=rfc3339_or_none(counts.next_due),
+        running=counts.running,
+        waiting=counts.waiting,
+        failing=counts.failing,
+        stuck=counts.stuck,
+        rotated_day=counts.rotated_day,
+        rotated_month=counts.rotated_month,
+        leases=counts.leases,
+        revoking=counts.revoking,
+        irrevocable=counts.irrevocable,
     )
 
 

@@ -51,8 +51,9 @@ REPLAY_RESULTS_PER_MINUTE: Final = 80
 and works on 8 more from before."""
 VAULTS_PER_MINUTE: Final = 2
 """Agents say their vault once in a session, and again when it is initialized after that."""
-BACKUPS_PER_MINUTE: Final = 4
-"""Reports of backups that are put on record. Agents send one with each heartbeat; few are news."""
+REPORTS_PER_MINUTE: Final = 4
+"""Reports of backups, and of rotations, that are put on record. Agents send one of each with each
+heartbeat; few are news."""
 
 
 class ConnectionRateLimits(NamedTuple):
@@ -63,13 +64,14 @@ class ConnectionRateLimits(NamedTuple):
     replay_results: TokenBucket
     vaults: TokenBucket
     backups: TokenBucket
+    rotations: TokenBucket
 
     @classmethod
     def unused(cls, now: float) -> Self:
         """All of them unused."""
         a_minute = (
             *(REGISTRATIONS_PER_MINUTE, HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE),
-            *(VAULTS_PER_MINUTE, BACKUPS_PER_MINUTE),
+            *(VAULTS_PER_MINUTE, REPORTS_PER_MINUTE, REPORTS_PER_MINUTE),
         )
         return cls(*(TokenBucket(each, each / MINUTE, now) for each in a_minute))
 
@@ -123,6 +125,10 @@ class DurableLink(Protocol):
         """See `LinkStore`."""
         ...
 
+    async def record_rotations(self, name: AgentName, told: m.Rotations) -> None:
+        """See `LinkStore`."""
+        ...
+
     async def record_replay_result(self, name: AgentName, told: m.ReplayResult) -> None:
         """See `LinkStore`."""
         ...
@@ -154,6 +160,7 @@ class AgentConnection:
             "_newest",
             "_recorded_backups",
             "_recorded_health",
+            "_recorded_rotations",
             "_superseded_by",
             "_over",
         ),
@@ -205,6 +212,7 @@ class AgentConnection:
         self._condition_codes: frozenset[str] | None = None
         self._workers_fail = False
         self._recorded_backups: m.Backups | None = None
+        self._recorded_rotations: m.Rotations | None = None
         self._recorded_health: tuple[str, str, frozenset[str] | None] | None = None
         self._rate_limits = ConnectionRateLimits.unused(context.world.monotonic())
         self._session = LinkSession.control(config, self._now())
@@ -439,6 +447,8 @@ class AgentConnection:
                 await self._context.link_store.record_vault(self.name, message.vault)
             case m.Backups():
                 await self._report_backups(message)
+            case m.Rotations():
+                await self._report_rotations(message)
             case m.ReplayResult():
                 require_token(self._rate_limits.replay_results, now)
                 await self._context.link_store.record_replay_result(self.name, message)
@@ -473,6 +483,13 @@ class AgentConnection:
         if told != self._recorded_backups and limit.try_consume(now):
             self._recorded_backups = told
             await self._context.link_store.record_backups(self.name, told)
+
+    async def _report_rotations(self, told: m.Rotations) -> None:
+        """The same of rotations."""
+        limit, now = self._rate_limits.rotations, self._context.world.monotonic()
+        if told != self._recorded_rotations and limit.try_consume(now):
+            self._recorded_rotations = told
+            await self._context.link_store.record_rotations(self.name, told)
 
     def _mark_applied(self, id_: int) -> None:
         if not self._session.is_ended:

@@ -22,10 +22,15 @@ from control.services.agent_messages import (
     ReceivedMessage,
     new_stream_id,
 )
-from control.services.backups import backup_report, record_backups
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.organization_batches import run_by_organization
 from control.services.presence import health_report, record_health
+from control.services.vault_reports import (
+    backup_report,
+    record_backups,
+    record_rotations,
+    rotation_report,
+)
 from control.services.vaults import VaultReport, record_vaults
 from control.services.witness import Witness
 from control.store import links
@@ -33,7 +38,7 @@ from control.store.rows import Tx
 from control.store.store import Store
 from control.store.writer import GroupedChange
 from protocols.link.delivery import OutboxBatch, OutboxState
-from protocols.link.messages import Backups, Cursor, Message, Registration, ReplayResult
+from protocols.link.messages import Backups, Cursor, Message, Registration, ReplayResult, Rotations
 from protocols.pki.names import AgentName
 
 
@@ -134,6 +139,11 @@ class LinkStore:
         """Store how the backups of the agent's vault do."""
         report = backup_report(name, told, self._world)
         self._bus.publish(*await self._store.write(GroupedChange(record_backups, report)))
+
+    async def record_rotations(self, name: AgentName, told: Rotations) -> None:
+        """Store how the rotations of the agent's vault do."""
+        report = rotation_report(name, told, self._world)
+        self._bus.publish(*await self._store.write(GroupedChange(record_rotations, report)))
 
     async def record_replay_result(self, name: AgentName, told: ReplayResult) -> None:
         """Store the agent's answer to a replay."""

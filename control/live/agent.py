@@ -14,6 +14,7 @@ from control.model.backups import VaultBackup, judge_backups
 from control.model.links import AgentLink
 from control.model.policies import AssignmentState
 from control.model.records import WitnessedCheckpoint
+from control.model.rotations import VaultRotations, judge_rotations
 from control.services.event_bus import Event, Topic
 from control.services.witness import is_disputed
 from control.store import audit_records, links, live_queries, policies
@@ -48,7 +49,7 @@ class AgentProjection(Projection):
     TOPICS: ClassVar = frozenset(
         {
             *(Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH),
-            *(Topic.OUTBOX, Topic.TRAIL, Topic.BACKUP),
+            *(Topic.OUTBOX, Topic.TRAIL, Topic.BACKUP, Topic.ROTATION),
         }
     )
 
@@ -117,7 +118,9 @@ class AgentProjection(Projection):
         }
         if found.seen is not None:
             sections["agent"] = agent_columns(around, org, found.seen) | _facts(found.seen)
-            sections["backup"] = _backup(judge_backups(found.seen.backups, around.world.now()))
+            now = around.world.now()
+            sections["rotation"] = _rotation(judge_rotations(found.seen.rotations, now))
+            sections["backup"] = _backup(judge_backups(found.seen.backups, now))
         return sections
 
     def _reported_sections(self) -> dict[str, Columns]:
@@ -243,6 +246,31 @@ def _backup(seen: VaultBackup | None) -> Columns:
         "rpo": seen.rpo if seen else 0,
         "certificate": seen.certificate_hex if seen else "",
         "certified": bool(seen and seen.is_fresh),
+    }
+
+
+def _rotation(seen: VaultRotations | None) -> Columns:
+    """Of the agent's vault; `state` is empty before any report."""
+    if seen is None:
+        return {"state": ""}
+    counts = seen.counts
+    return {
+        "state": str(seen.state),
+        "policies": counts.policies,
+        "unmanaged": counts.unmanaged,
+        "due": counts.due,
+        "overdue": seen.overdue,
+        "overdue_since": to_seconds(seen.overdue_since),
+        "next_due": to_seconds(counts.next_due),
+        "running": counts.running,
+        "waiting": counts.waiting,
+        "failing": counts.failing,
+        "stuck": counts.stuck,
+        "rotated_day": counts.rotated_day,
+        "rotated_month": counts.rotated_month,
+        "leases": counts.leases,
+        "revoking": counts.revoking,
+        "irrevocable": counts.irrevocable,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 from control.live.projection import Columns, Projection, ProjectionContext, to_seconds
 from control.model.agents import Health, Life, Presence, State, status_of
 from control.model.backups import judge_backups
+from control.model.rotations import judge_rotations
 from control.services.event_bus import Event, Topic
 from control.store import live_queries
 from control.store.live_queries import AgentSummary
@@ -37,7 +38,10 @@ class FleetProjection(Projection):
     """
 
     TOPICS: ClassVar = frozenset(
-        {Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH, Topic.TRAIL, Topic.BACKUP}
+        {
+            *(Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH),
+            *(Topic.TRAIL, Topic.BACKUP, Topic.ROTATION),
+        }
     )
 
     def __init__(self, around: ProjectionContext, org: str, of: str) -> None:
@@ -140,6 +144,7 @@ class FleetProjection(Projection):
 def agent_columns(around: ProjectionContext, org: str, seen: AgentSummary) -> Columns:
     """An agent as it is now."""
     backup = judge_backups(seen.backups, around.world.now())
+    rotation = judge_rotations(seen.rotations, around.world.now())
     row: dict[str, Any] = {
         "tags": list(seen.tags),
         "version": seen.facts.get("release", ""),
@@ -156,6 +161,8 @@ def agent_columns(around: ProjectionContext, org: str, seen: AgentSummary) -> Co
         "backup": str(backup.state) if backup else "",
         "backup_at": to_seconds(backup.newest) if backup else 0,
         "certified": bool(backup and backup.is_fresh),
+        "rotation": str(rotation.state) if rotation else "",
+        "rotations_owed": rotation.owed if rotation else 0,
     }
     return row | live_columns(around, org, seen.vault, seen.life)
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from control.model.conditions import BACKUP_FAILED, BACKUP_LATE, BACKUP_UNPROVEN
+from control.model.vault_reports import ReportRecord
 from protocols.instant import DAY, HOUR, SECOND
 from protocols.link.vocabulary import BackupState
 
@@ -32,11 +33,9 @@ _URGENCY: Final = {
 }
 
 
-class BackupRecord(Struct, frozen=True):
+class BackupRecord(ReportRecord, frozen=True):
     """What an agent reported last. Times are Unix nanoseconds, 0 for never; the rest seconds."""
 
-    org: str
-    vault: str
     state: str
     newest: int
     proven: int
@@ -130,11 +129,6 @@ def has_fresh_certificate(row: BackupRecord, now: int) -> bool:
     age = now - min(row.proven, row.reference)
     is_proven = row.proven > 0 and row.certificate != NO_CERTIFICATE
     return is_proven and age <= max(PROOF_AGE, 2 * _period(row))
-
-
-def vault_key(name: str, vault_id: str) -> str:
-    """What the nodes of a vault have in common; of an agent that says no vault its own name."""
-    return f"={vault_id}" if vault_id else name  # no name has a "="
 
 
 def _authority(row: BackupRecord) -> tuple[int | bytes, ...]:

@@ -21,6 +21,11 @@ BACKUP_FAILED: Final = "backup_failed"
 BACKUP_UNPROVEN: Final = "backup_unproven"
 BACKUP_CODES: Final = (BACKUP_LATE, BACKUP_FAILED, BACKUP_UNPROVEN)
 """Of a vault, at one of its agents: what `Backups` of the link says, and how old that is."""
+ROTATION_OVERDUE: Final = "rotation_overdue"
+ROTATION_STUCK: Final = "rotation_stuck"
+LEASES_IRREVOCABLE: Final = "leases_irrevocable"
+ROTATION_CODES: Final = (ROTATION_OVERDUE, ROTATION_STUCK, LEASES_IRREVOCABLE)
+"""Of a vault, at one of its agents: what `Rotations` of the link says, and what is due since."""
 CHANNEL_FAILING: Final = "channel_failing"
 ROLLOUT_HALTED: Final = "rollout_halted"
 BUNDLE_FULL: Final = "bundle_full"
@@ -46,7 +51,7 @@ AGENT_LOCKED: Final = "agent_locked"
 TRAIL_BROKEN: Final = "trail_broken"
 ON_RECORD: Final = CONTRADICTED | {AGENT_LOCKED}
 """What holds of an agent whether it is heard or not."""
-REPORTING: Final = REPORTED | {OFFLINE, REFUSING, BUNDLE_FULL, *BACKUP_CODES}
+REPORTING: Final = REPORTED | {OFFLINE, REFUSING, BUNDLE_FULL, *BACKUP_CODES, *ROTATION_CODES}
 """What is over for an agent that nobody listens to any more."""
 CONDITIONS: Final = (
     REPORTING
@@ -61,6 +66,9 @@ _ENDS: Final = {
     BACKUP_LATE: "the vault of agent {vault} has a recent backup again, or makes none any more",
     BACKUP_FAILED: "a backup of the vault of agent {vault} was made again",
     BACKUP_UNPROVEN: "a restore has proven a recent backup of the vault of agent {vault}",
+    ROTATION_OVERDUE: "no rotation of the vault of agent {vault} is overdue any more",
+    ROTATION_STUCK: "no rotation of the vault of agent {vault} waits for a person any more",
+    LEASES_IRREVOCABLE: "every expired credential of the vault of agent {vault} is dropped",
     AGENT_LOCKED: "agent {vault} is enrolled anew or retired",
     TRAIL_BROKEN: "the trail of people is the one that was signed",
     **dict.fromkeys(
@@ -76,6 +84,12 @@ _MESSAGES: Final[Mapping[str, str]] = {
     BACKUP_FAILED: "the last backup of the vault of agent {vault} failed: see its log",
     BACKUP_UNPROVEN: "no restore has proven a recent backup of the vault of agent {vault}: see the "
     "log of the restore test",
+    ROTATION_OVERDUE: "secrets of the vault of agent {vault} should have been rotated by now: see "
+    "whether the agent runs and is unsealed, and `freehold rotation plan`",
+    ROTATION_STUCK: "a rotation of the vault of agent {vault} waits for a person: see `freehold "
+    "rotation status --state stuck`",
+    LEASES_IRREVOCABLE: "credentials of expired leases of the vault of agent {vault} could not be "
+    "dropped at their target: see the leases that are irrevocable",
     AlertCode.AUDIT_SINK_FAILED: "an audit sink of agent {vault} does not accept records",
     AlertCode.STORE_FAILED: "agent {vault} cannot write its database or its anchor",
     AlertCode.DISK_LOW: "a disk of agent {vault} is nearly full: free some space before it refuses "

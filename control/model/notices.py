@@ -45,6 +45,8 @@ class Notice(Struct, frozen=True):
     """When the condition began."""
     ended_at: int = 0
     """When it was over; 0 while it fires."""
+    channels: tuple[str, ...] = ()
+    """Digests of channels' names: it is for them alone, as long as there is one of them."""
 
     @property
     def key(self) -> str:

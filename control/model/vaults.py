@@ -2,7 +2,7 @@
 
 The id is what an agent says of itself and proves nothing (docs/concepts/security.md): it joins rows
 for display and makes totals count once. It moves no policy and silences no alert but those about
-backups, which the nodes of a vault have in common.
+backups and rotations, which the nodes of a vault have in common.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from control.model.agents import SERVING, Health, Life, Presence, State, status_of
 from control.model.backups import VaultBackup
+from control.model.rotations import VaultRotations
 
 
 class VaultState(StrEnum):
@@ -62,7 +63,8 @@ class Vault(Struct, frozen=True):
     policies_differ: bool = False
     """Whether the control plane has different policies for the nodes, which share one bundle."""
     backup: VaultBackup | None = None
-    """None while no node has reported any."""
+    """None while no node has reported any, as is the next."""
+    rotation: VaultRotations | None = None
 
     @property
     def state(self) -> VaultState:

@@ -32,6 +32,7 @@ class Topic(StrEnum):
     OWNER = "owner"
     REPLAY = "replay"
     BACKUP = "backup"
+    ROTATION = "rotation"
 
 
 class Event(Struct, frozen=True):

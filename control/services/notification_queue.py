@@ -38,6 +38,7 @@ from control.notify.errors import PermanentDeliveryError, TransientDeliveryError
 from control.store import agents, alerts, channels, notices
 from control.store.rows import Tx
 from protocols.instant import SECOND
+from protocols.link.signing import channel_digest
 
 NOTICES: Final = 50  # of one message
 MAX_OPEN_MESSAGES: Final = 4  # messages of a channel on their way; more wait as entries
@@ -131,10 +132,18 @@ def _fan_out_organization(tx: Tx, org: str, some: list[Notice], now: int) -> Fan
     alerts = [notice for notice in some if notice.kind is not Kind.INVITED]
     total = FanOutCounts(0, len(invited), 0, 0)
     waiting, tags = notices.waiting_entries(tx, org), _tags(tx, org, alerts)
-    for channel in channels.list_channels(tx, org):
-        if not channel.is_active:
-            continue
-        wanted = [n for n in alerts if is_wanted(channel.terms, n, tags.get(n.vault, frozenset()))]
+    active = [channel for channel in channels.list_channels(tx, org) if channel.is_active]
+    digests = {channel.id: channel_digest(channel.name).hex() for channel in active}
+    for channel in active:
+        wanted = [
+            notice
+            for notice in alerts
+            if (
+                digests[channel.id] in notice.channels
+                if not {*digests.values()}.isdisjoint(notice.channels)
+                else is_wanted(channel.terms, notice, tags.get(notice.vault, frozenset()))
+            )
+        ]
         count, first = waiting.get(channel.id, (0, None))
         total = _add_counts(total, _ChannelQueue(channel, count, first, now).enqueue(tx, wanted))
     return total

@@ -7,17 +7,20 @@ from msgspec.structs import replace
 
 from actors import World
 from control.model.agents import Life
-from control.model.backups import judge_backups, vault_key
+from control.model.backups import judge_backups
 from control.model.records import Alert, Severity
+from control.model.rotations import RotationDebt, judge_rotations
+from control.model.vault_reports import vault_key
 from control.model.vaults import Vault, VaultState, group_nodes, join_names
 from control.services.alerts import alert_event
 from control.services.event_bus import Event
 from control.services.organization_batches import run_by_organization
 from control.services.presence import PresenceTracker
-from control.store import agents, alerts, backups, policies
+from control.store import agents, alerts, policies
 from control.store.live_queries import AGENTS_PER_QUERY
 from control.store.rows import Tx
 from control.store.store import Store
+from control.store.vault_reports import backups, rotations
 from protocols.link.vocabulary import BackupState
 from protocols.pki.names import AgentName
 
@@ -78,6 +81,7 @@ class VaultFilter(NamedTuple):
     backup: BackupState | None = None
     certified: bool | None = None
     """Whether a fresh restore certificate proves their backups."""
+    rotation: RotationDebt | None = None
 
     def includes(self, vault: Vault) -> bool:
         """Whether the vault is one of them."""
@@ -87,6 +91,7 @@ class VaultFilter(NamedTuple):
             self.state in (None, vault.state)
             and self.backup in (None, None if backup is None else backup.state)
             and self.certified in (None, certified)
+            and self.rotation in (None, None if vault.rotation is None else vault.rotation.state)
         )
 
 
@@ -106,14 +111,22 @@ class Vaults:
     ) -> list[Vault]:
         """Vaults by name, a page; their nodes without retired ones, as of this moment."""
         now = self._world.now()
-        nodes, reports = await self._store.read(
-            lambda tx: (agents.list_nodes(tx, org), backups.list_organization_reports(tx, org))
+        nodes, of_backups, of_rotations = await self._store.read(
+            lambda tx: (
+                agents.list_nodes(tx, org),
+                backups.list_organization_reports(tx, org),
+                rotations.list_organization_reports(tx, org),
+            )
         )
         vaults = (
-            replace(vault, backup=judge_backups(rows, now))
+            replace(
+                vault,
+                backup=judge_backups(of_backups.get(key, ()), now),
+                rotation=judge_rotations(of_rotations.get(key, ()), now),
+            )
             for vault in group_nodes(self._presence.with_current_state(org, node) for node in nodes)
             if vault.name > after
-            for rows in (reports.get(vault_key(vault.name, vault.id), ()),)
+            for key in (vault_key(vault.name, vault.id),)
         )
         found = [vault for vault in vaults if wanted.includes(vault)]
         return await self._store.read(lambda tx: _compare_policies(tx, org, found[:limit]))

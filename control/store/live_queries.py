@@ -5,11 +5,13 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from control.model.backups import BackupRecord, vault_key
+from control.model.backups import BackupRecord
 from control.model.policies import Rollout, RolloutState
-from control.store import backups
+from control.model.rotations import RotationRecord
+from control.model.vault_reports import vault_key
 from control.store.rows import Tx, fetch_all
 from control.store.tables import agents, assignments, rollouts
+from control.store.vault_reports import backups, rotations
 
 AGENTS_PER_QUERY: Final = 500  # names of one statement
 
@@ -33,6 +35,8 @@ class AgentSummary(NamedTuple):
     applied: int
     backups: Sequence[BackupRecord] = ()
     """Reports of its vault's backups, of all nodes."""
+    rotations: Sequence[RotationRecord] = ()
+    """The same of its rotations."""
 
 
 _a, _s = agents.c, assignments.c
@@ -65,7 +69,7 @@ _ROLLOUTS: Final = sa.select(rollouts).where(_r.org == sa.bindparam("org"))
 def list_agent_summaries(tx: Tx, org: str, after: str, most: int) -> list[AgentSummary]:
     """The organization's agents by name, after this one; fewer than `most` are the last."""
     found = tx.execute(_PAGE, {"org": org, "after": after, "most": most})
-    return _with_backups(tx, org, [_summary_of(row) for row in found])
+    return _with_reports(tx, org, [_summary_of(row) for row in found])
 
 
 def get_agent_summaries(tx: Tx, org: str, vaults: Sequence[str]) -> list[AgentSummary]:
@@ -77,7 +81,7 @@ def get_agent_summaries(tx: Tx, org: str, vaults: Sequence[str]) -> list[AgentSu
             _AMONG, {"org": org, "vaults": vaults[start : start + AGENTS_PER_QUERY]}
         )
     ]
-    return _with_backups(tx, org, found)
+    return _with_reports(tx, org, found)
 
 
 def newest_rollouts(tx: Tx, org: str, others: int) -> list[Rollout]:
@@ -89,14 +93,19 @@ def newest_rollouts(tx: Tx, org: str, others: int) -> list[Rollout]:
     ]
 
 
-def _with_backups(tx: Tx, org: str, found: Sequence[AgentSummary]) -> list[AgentSummary]:
-    reports = backups.get_vault_reports(tx, org, [(row.vault, row.vault_id) for row in found])
+def _with_reports(tx: Tx, org: str, found: Sequence[AgentSummary]) -> list[AgentSummary]:
+    names = [(row.vault, row.vault_id) for row in found]
+    of_backups = backups.get_vault_reports(tx, org, names)
+    of_rotations = rotations.get_vault_reports(tx, org, names)
     return [
-        row._replace(backups=reports.get(vault_key(row.vault, row.vault_id), ())) for row in found
+        row._replace(backups=of_backups.get(key, ()), rotations=of_rotations.get(key, ()))
+        for row in found
+        for key in (vault_key(row.vault, row.vault_id),)
     ]
 
 
 def _summary_of(row: Any) -> AgentSummary:
     """A row of `_SEEN`, whose columns are the fields; those of the bundle may be null."""
     *agent, version, outcome, why, applied = row
-    return AgentSummary._make([*agent, version or 0, outcome or "", why or "", applied or 0, ()])
+    bundle = version or 0, outcome or "", why or "", applied or 0
+    return AgentSummary._make([*agent, *bundle, (), ()])

@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-HEAD: Final = "0030"
+HEAD: Final = "0031"
 """The newest step under `migrations/versions`."""
 
 _STEPS: Final = sa.text("SELECT version_num FROM alembic_version")

@@ -52,6 +52,16 @@ Opaque = Annotated[
     ),
 ]
 
+ChannelDigest = Annotated[
+    bytes,
+    Meta(
+        min_length=ID_SIZE,
+        max_length=ID_SIZE,
+        description="The beginning of SHA-256 over the name of a channel of the control plane, "
+        "which knows its channels' names: no other text can be read from it.",
+    ),
+]
+
 PublicKey = Annotated[
     bytes,
     Meta(

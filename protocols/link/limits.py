@@ -6,7 +6,7 @@ KIB: Final = 1024
 
 FIRST_VERSION: Final = 1
 """The oldest version of the link: greetings are in it, so that they are read by whoever comes."""
-VERSIONS: Final = (1, 2, 3, 4, 5, 6)
+VERSIONS: Final = (1, 2, 3, 4, 5, 6, 7)
 """All that this code speaks; `Hello` offers them, and the highest that both know is spoken."""
 SUBPROTOCOL: Final = "freehold-link-v1"
 PATH: Final = "/link/v1"
@@ -85,3 +85,7 @@ MAX_IDENTITIES: Final = 64
 """Identities that one `Usage` names."""
 MAX_REPLAY_CHANGES: Final = 64
 """Changes that one `ReplayResult` names: 6 KiB at most."""
+MAX_ROTATION_NOTICES: Final = 32
+"""Notices of one `Rotations`: with their channels some 8 KiB."""
+MAX_NOTIFY_CHANNELS: Final = 8
+"""Channels of one rotation policy."""

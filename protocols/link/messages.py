@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from protocols.link import vocabulary as words
 from protocols.link.fields import (
     Bundle,
+    ChannelDigest,
     Cosignature,
     Hash,
     Id,
@@ -36,8 +37,10 @@ from protocols.link.limits import (
     MAX_IDENTITIES,
     MAX_NAMED,
     MAX_NODES,
+    MAX_NOTIFY_CHANNELS,
     MAX_OBSERVED,
     MAX_REPLAY_CHANGES,
+    MAX_ROTATION_NOTICES,
 )
 
 
@@ -387,6 +390,60 @@ class Backups(Message, frozen=True, kw_only=True):
     """Of the newest restore certificate; 32 zero bytes without one."""
 
 
+class RotationNotice(Message, frozen=True, kw_only=True):
+    """An event of a rotation whose policy names channels. It is repeated while it is news."""
+
+    notice: Opaque
+    """Of the rotation and the event: the same one is told once."""
+    secret: Opaque
+    """Zeros unless the agent's owner lets out opaque ids."""
+    event: words.RotationEvent
+    channels: Annotated[
+        tuple[ChannelDigest, ...], Meta(min_length=1, max_length=MAX_NOTIFY_CHANNELS)
+    ]
+
+
+class Rotations(Message, frozen=True, kw_only=True):
+    """The rotations and leases of the vault, counted. Sent with `conditions` by one of its agents.
+
+    The newest look counts, whichever agent reports it.
+    """
+
+    at: Millis
+    """When it was first counted so."""
+    policies: Number
+    """Secrets with a rotation policy, their own or a folder's."""
+    unmanaged: Number
+    """Secrets without one."""
+    due: Number
+    """Secrets whose rotation is due within a day."""
+    overdue: Number
+    """Secrets that should have been rotated more than an hour ago."""
+    overdue_since: Millis
+    """When the oldest of them was due; 0 without one."""
+    next_due: Millis
+    """When the next rotation is due; 0 if none is."""
+    running: Number
+    """Rotations whose new value is not current yet."""
+    waiting: Number
+    """Rotations that wait until applications have fetched the new value."""
+    failing: Number
+    """Secrets whose last rotation was undone."""
+    stuck: Number
+    """Rotations that wait for a person."""
+    rotated_day: Number
+    """Rotations of the last 24 hours."""
+    rotated_month: Number
+    """Rotations of the last 30 days."""
+    leases: Number
+    """Leases of dynamic credentials that are active."""
+    revoking: Number
+    """Leases whose credential is about to be dropped at its target."""
+    irrevocable: Number
+    """Leases whose credential could not be dropped."""
+    notices: Annotated[tuple[RotationNotice, ...], Meta(max_length=MAX_ROTATION_NOTICES)]
+
+
 class Vault(Message, frozen=True, kw_only=True):
     """Which vault the agent serves. Agents that say the same one are its nodes."""
 
@@ -551,6 +608,7 @@ class MessageType(StrEnum):
     WORKERS = "workers"
     VAULT = "vault"
     BACKUPS = "backups"
+    ROTATIONS = "rotations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -591,6 +649,7 @@ _TABLE: Final = (
     MessageSpec(_T.WORKERS, Workers, _UP, _D.EPHEMERAL, since=4),
     MessageSpec(_T.VAULT, Vault, _UP, _D.EPHEMERAL, since=5),
     MessageSpec(_T.BACKUPS, Backups, _UP, _D.EPHEMERAL, since=6),
+    MessageSpec(_T.ROTATIONS, Rotations, _UP, _D.EPHEMERAL, since=7),
     MessageSpec(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
     MessageSpec(_T.USAGE, Usage, _UP, _D.DROPPABLE),
     MessageSpec(_T.ALERT, Alert, _UP, _D.EVIDENCE),

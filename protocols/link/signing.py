@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
-from protocols.link.fields import SIGNATURE_SIZE
+from protocols.link.fields import ID_SIZE, SIGNATURE_SIZE
 from protocols.link.messages import Direction
 
 DOMAIN: Final = b"freehold-link-v1\0"
@@ -89,6 +89,11 @@ def sha256(data: bytes) -> bytes:
     digest = Hash(SHA256())
     digest.update(data)
     return digest.finalize()
+
+
+def channel_digest(name: str) -> bytes:
+    """What stands for a channel of this name (`protocols.link.fields.ChannelDigest`)."""
+    return sha256(name.encode())[:ID_SIZE]
 
 
 def _framed(direction: Direction, envelope: bytes) -> bytes:

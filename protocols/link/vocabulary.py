@@ -182,6 +182,20 @@ class BackupState(StrEnum):
 
 
 @unique
+class RotationEvent(StrEnum):
+    """What people can be told of a secret's rotation. Of version 7."""
+
+    FAILED = "failed"
+    """It was undone, and applications go on with the old value."""
+    STUCK = "stuck"
+    """It waits for a person."""
+    LAGGING = "lagging"
+    """Half of the grace period is over, and an application has not fetched the new value."""
+    ROTATED = "rotated"
+    """The new value is current."""
+
+
+@unique
 class Severity(StrEnum):
     """How soon somebody should look."""
 

@@ -124,7 +124,9 @@ def test_agents_of_one_vault_are_shown_as_its_nodes(visit: Visiting, estate: Est
         expect(card).to_have_count(0)  # it says a vault of its own again
 
 
-def test_backups_of_a_vault_are_seen_as_they_are_reported(visit: Visiting, estate: Estate) -> None:
+def test_backups_and_rotations_of_a_vault_are_seen_as_they_are_reported(
+    visit: Visiting, estate: Estate
+) -> None:
     """Without a reload: in the table, by the filter, and on the page of the agent."""
     file = estate.plane.data / "control.db"
 
@@ -136,6 +138,14 @@ def test_backups_of_a_vault_are_seen_as_they_are_reported(visit: Visiting, estat
                 (state, time.time_ns(), time.time_ns(), proven, certificate),
             )
 
+    def count_rotations(stuck: int) -> None:
+        with closing(sqlite3.connect(file, timeout=30)) as database, database:
+            database.execute(
+                "UPDATE rotation_reports SET policies = 40, unmanaged = 7, overdue = 1, stuck = ?,"
+                " rotated_day = 4, irrevocable = 3 WHERE vault = 'one'",
+                (stuck,),
+            )
+
     with visit() as window:
         page = window.page
         window.open("/")
@@ -143,8 +153,15 @@ def test_backups_of_a_vault_are_seen_as_they_are_reported(visit: Visiting, estat
         link = page.get_by_role("link", name="one", exact=True)
         one = page.get_by_role("row").filter(has=link)
         expect(one).to_contain_text("Off")
+        expect(one).to_contain_text("No policies")
+        count_rotations(stuck=2)
         report("failed", 0, bytes(32))
         expect(one).to_contain_text("Failed", timeout=60_000)
+        expect(one).to_contain_text("3 stuck")
+        expect(page.get_by_text("Rotation debt")).to_be_visible()
+        page.get_by_label("Rotations").select_option("stuck")
+        expect(one).to_be_visible()
+        page.get_by_label("Rotations").select_option("")
         page.get_by_label("Backups").select_option("uncertified")
         expect(one).to_be_visible()
         report("good", time.time_ns(), b"c" * 32)
@@ -153,6 +170,11 @@ def test_backups_of_a_vault_are_seen_as_they_are_reported(visit: Visiting, estat
         card = page.get_by_role("region", name="Backups")
         expect(card).to_contain_text("Good")
         expect(card).to_contain_text("14 backups")
+        rotations = page.get_by_role("region", name="Rotations")
+        expect(rotations).to_contain_text("3 stuck")
+        expect(rotations).to_contain_text("40 secrets")
+        expect(rotations).to_contain_text("4 in 24 h, 0 in 30 d")
+        expect(rotations).to_contain_text("0 active, 3 irrevocable")
         expect(card).to_contain_text("6363636363636363")
         report("late", time.time_ns(), b"c" * 32)
         expect(card).to_contain_text("Late")

@@ -21,7 +21,17 @@ COLUMNS: Final = ("vault", "state", "sync", "last_seen", "policy", "tags")
 COMMANDS: Final = ("created_at", "command", "outcome", "reason", "done_at", "created_by", "id")
 TOKENS: Final = ("id", "vault", "created_by", "expires_at", "used_at")
 JOINS: Final = ("id", "fingerprint", "label", "source", "requested_at")
-VAULTS: Final = ("vault", "state", "backup", "newest_backup", "certified", "nodes", "id")
+VAULTS: Final = (
+    "vault",
+    "state",
+    "backup",
+    "newest_backup",
+    "certified",
+    "rotation",
+    "overdue",
+    "nodes",
+    "id",
+)
 _REPORTED: Final = ("health", "sync")
 _HEARD: Final = ("online", "late")
 Life = Literal["", "pending", "active", "locked", "retired"]
@@ -33,6 +43,7 @@ Word = Literal[
     "rotate_kek",
     "run_backup",
 ]
+RotationWord = Literal["", "none", "good", "failing", "overdue", "stuck"]
 BackupWord = Literal["", "off", "good", "late", "failed", "unproven"]
 Vault = Annotated[
     str,
@@ -94,6 +105,9 @@ def list_vaults(
         bool,
         typer.Option("--uncertified", help="Only vaults without a fresh restore certificate."),
     ] = False,
+    rotation: Annotated[
+        RotationWord, typer.Option(help="Only vaults whose rotations are in this state.")
+    ] = "",
 ) -> None:
     """List the vaults with their nodes. Agents that share a database are nodes of one vault.
 
@@ -101,11 +115,17 @@ def list_vaults(
     """
     current = fleet(context)
     certified = "false" if uncertified else ""
-    wanted = without_empty(state=state, backup=backup, certified=certified)
+    wanted = without_empty(state=state, backup=backup, certified=certified, rotation=rotation)
     rows = list(current.fetch_rows("vaults", **wanted))
     if current.output_format is OutputFormat.TABLE:
         rows = [
-            {**row, "nodes": _nodes(row["nodes"]), **_backup(row.get("backup"))} for row in rows
+            {
+                **row,
+                "nodes": _nodes(row["nodes"]),
+                **_backup(row.get("backup")),
+                **_rotation(row.get("rotation")),
+            }
+            for row in rows
         ]
     current.print_result(rows, VAULTS)
 
@@ -263,6 +283,13 @@ def _backup(row: dict[str, Any] | None) -> dict[str, Any]:
     if row is None:
         return {"backup": "", "newest_backup": "", "certified": ""}
     return {"backup": row["state"], "newest_backup": row["newest"], "certified": row["certified"]}
+
+
+def _rotation(row: dict[str, Any] | None) -> dict[str, Any]:
+    """Columns of a vault's rotations; empty while none was reported."""
+    if row is None:
+        return {"rotation": "", "overdue": ""}
+    return {"rotation": row["state"], "overdue": row["overdue"]}
 
 
 def _print(current: FleetContext, row: dict[str, Any]) -> None:

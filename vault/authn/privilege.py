@@ -20,12 +20,14 @@ from msgspec import Struct
 from protocols import json_text
 from vault.authn.credential_validity import RowLookup
 from vault.errors import AuthorizationError
+from vault.model.acl.policy import parse_acl_policy
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Permission
 from vault.model.records import BUNDLE_ROW
 from vault.store.tables import POLICIES
 
 MOST_NAMED: Final = 3  # policies in an error
 DENY: Final = "deny"  # `effect` of a rule, as it is stored
+ALLOW: Final = "allow"
 
 
 def require_authority_over(get: RowLookup, caller: Identity, policies: Collection[str]) -> None:
@@ -128,6 +130,16 @@ class _Rule(Struct, frozen=True):
 class _Document(Struct, frozen=True):
     name: str
     rules: list[_Rule] = []
+    acl: str = ""
+
+    @property
+    def effects(self) -> list[str]:
+        """The effect of each rule; of a text in Vault's language, which effects it has."""
+        found = [rule.effect for rule in self.rules]
+        if self.acl:
+            acl = parse_acl_policy(self.name, self.acl)
+            found += [DENY] * bool(acl.denials) + [ALLOW] * acl.allows
+        return found
 
 
 class _PolicyEffects:
@@ -135,25 +147,22 @@ class _PolicyEffects:
 
     def __init__(self, get: RowLookup) -> None:
         self._get = get
-        self._bundle: dict[str, list[_Rule]] | None = None
+        self._bundle: dict[str, list[str]] | None = None
 
     def names_that_deny(self, names: Iterable[str]) -> frozenset[str]:
         """Return those of the names whose policies have a rule that denies."""
-        return frozenset(
-            name for name in names if any(rule.effect == DENY for rule in self._rules(name))
-        )
+        return frozenset(name for name in names if DENY in self._effects(name))
 
     def only_denies(self, name: str) -> bool:
         """Say whether the policy has rules, and none that allows."""
-        rules = self._rules(name)
-        return bool(rules) and all(rule.effect == DENY for rule in rules)
+        return set(self._effects(name)) == {DENY}
 
-    def _rules(self, name: str) -> list[_Rule]:
+    def _effects(self, name: str) -> list[str]:
         if self._bundle is None:
             row = self._get(POLICIES, BUNDLE_ROW)
             texts = [] if row is None else row.document["rules"]
             found = [json_text.decode(text, type=_Document) for text in texts]
-            self._bundle = {policy.name: policy.rules for policy in found}
+            self._bundle = {policy.name: policy.effects for policy in found}
         row = self._get(POLICIES, name)
-        local = [] if row is None else msgspec.convert(row.document, _Document).rules
+        local = [] if row is None else msgspec.convert(row.document, _Document).effects
         return local + self._bundle.get(name, [])

@@ -4,6 +4,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from vault.model.acl.access import ApiAccess
+from vault.model.acl.list_filter import ListFilter
 from vault.model.identity import Identity
 from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
@@ -13,6 +15,7 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     """The question: may `identity` do `capability` to `path`, from `origin`, at `now` (Unix ns).
 
     For `list` the path is the folder that is listed; its closing slash makes no difference.
+    `api`: what policies in Vault's language are asked; None: what comes nearest to `capability`.
     """
 
     capability: Capability
@@ -21,6 +24,7 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     origin: Origin
     facts: SecretFacts = NO_FACTS
     now: int
+    api: ApiAccess | None = None
 
 
 class Decision(Struct, frozen=True):
@@ -28,7 +32,8 @@ class Decision(Struct, frozen=True):
 
     `alert` is set when a policy with the action `alert` took part. A dry run alone fills `missing`
     (what stands between the caller and a yes, one sentence each) and `unknown` (the policies that
-    the caller has by name and that do not exist: they add nothing).
+    the caller has by name and that do not exist: they add nothing). `page_limit` and `list_filter`
+    are what an allowed list is held to.
     """
 
     allowed: bool
@@ -37,6 +42,8 @@ class Decision(Struct, frozen=True):
     missing: tuple[str, ...] = ()
     alert: bool = False
     unknown: tuple[str, ...] = ()
+    page_limit: int = 0
+    list_filter: ListFilter | None = None
 
 
 ALLOWED: Final = "allowed"

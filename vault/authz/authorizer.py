@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Final
 
 from vault.authz.access import AccessRequest, Decision
-from vault.authz.compile import Grant, RuleSet, can_reach, is_mixed_folder
+from vault.authz.api_paths import nearest_api_access
+from vault.authz.compile import can_reach, is_mixed_folder
 from vault.authz.evaluate import CompiledPolicies, explain, is_listed
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
+from vault.model.acl.access import AclCapability, ApiAccess
 from vault.model.identity import Identity
 from vault.model.operation import Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
@@ -56,13 +59,39 @@ class Authorizer:
         found = self._policies.snapshot.compiled_for(identity)
         return can_reach(found.rules, found.grants, folder)
 
-    def list_filter(self, identity: Identity, origin: Origin, now: int) -> "ListFilter":
+    def list_filter(
+        self, identity: Identity, origin: Origin, now: int, listed: str = ""
+    ) -> "VisibleNames":
         """Return the filter for a list: which names the identity may be shown.
 
-        It stays with the snapshot it was made from; make one for each list.
+        It stays with the snapshot it was made from; make one for each list. `listed`: the folder
+        whose children are listed; empty: a search.
         """
         found = self._policies.snapshot.compiled_for(identity)
-        return ListFilter(found.rules, found.grants, identity, origin, now)
+        return VisibleNames(found, identity, origin, now, listed)
+
+    def shown_entries(
+        self,
+        identity: Identity,
+        decision: Decision,
+        listed: ApiAccess | None,
+        folder: str,
+        now: int,
+    ) -> Callable[[str], bool] | None:
+        """Which entries of a folder's list its list filter shows, by their keys; None: all.
+
+        Those on whose path something is allowed. `decision` is that on the list, which was `listed`
+        where it came through the Vault-compatible API.
+        """
+        template, rules = decision.list_filter, self.compiled_policies(identity).rules
+        if template is None or rules.acl is None:
+            return None
+        api, acl = listed or nearest_api_access(Capability.LIST, folder, rules.mounts), rules.acl
+        path = f"{api.path.removesuffix('/')}/"
+        return lambda key: bool(acl.capabilities(template.path_of(path, key), now) - _DENIED)
+
+
+_DENIED: Final = frozenset({AclCapability.DENY})
 
 
 def _explain(snapshot: PolicySnapshot, access: AccessRequest) -> Decision:
@@ -70,7 +99,7 @@ def _explain(snapshot: PolicySnapshot, access: AccessRequest) -> Decision:
     return explain(found.rules, found.grants, access)
 
 
-class ListFilter:
+class VisibleNames:
     """The filter of one list. What is decided for all of a folder is decided once for it.
 
     Names come in order, so those of a folder come together.
@@ -78,14 +107,15 @@ class ListFilter:
 
     def __init__(
         self,
-        rules: RuleSet,
-        grants: tuple[Grant, ...],
+        policies: CompiledPolicies,
         identity: Identity,
         origin: Origin,
         now: int,
+        listed: str,
     ) -> None:
-        self._rules = rules
-        self._grants = grants
+        rules = self._rules = policies.rules
+        self._grants = policies.grants
+        self._listed = listed
         self._identity = identity
         self._origin = origin
         self._now = now
@@ -113,4 +143,4 @@ class ListFilter:
             facts=facts,
             now=self._now,
         )
-        return is_listed(self._rules, self._grants, access)
+        return is_listed(self._rules, self._grants, access, self._listed)

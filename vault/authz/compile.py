@@ -5,19 +5,22 @@ the same rules share what is filed. All rules of a set stand in one order (denia
 priority, name and place), so the decision is the first of those that apply.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from vault.authz import conditions
 from vault.authz.access import ALLOWED, DENY_RULE, AccessRequest, Decision
+from vault.authz.acl import AclRules
+from vault.authz.api_paths import api_folders
 from vault.authz.conditions import Check, Condition, UndecidableError
 from vault.authz.folder_reach import FolderReach
 from vault.authz.pattern import Pattern, parse_pattern
 from vault.authz.pattern_index import PatternIndex, build_pattern_index
 from vault.authz.policy import ANY_CAPABILITY, Effect, Policy
 from vault.model.identity import ROOT_POLICY, Permission
+from vault.model.mounts import NO_MOUNTS, MountTable
 from vault.model.operation import Capability
 
 CEILING: Final = "ceiling"  # the name of the bound among a rule's conditions, for a dry run
@@ -89,6 +92,8 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     reach: tuple[
         tuple[CompiledCeiling | None, FolderReach], ...
     ] = ()  # of the allow rules, by what bounds them
+    acl: AclRules | None = None  # of policies in Vault's language
+    mounts: MountTable = NO_MOUNTS
 
 
 class Grant(Struct, frozen=True):
@@ -108,9 +113,15 @@ def is_mixed_folder(table: RuleTable, grants: tuple[Grant, ...], folder: str) ->
 
 def can_reach(rules: RuleSet, grants: tuple[Grant, ...], folder: str) -> bool:
     """Say whether an allow rule meets `folder` (closing slash and all), and one of any grants."""
-    allowed = rules.root or any(
-        reach.meets_folder(folder) and (bound is None or bound.reaches(folder))
-        for bound, reach in rules.reach
+    allowed = (
+        rules.root
+        or any(
+            reach.meets_folder(folder) and (bound is None or bound.reaches(folder))
+            for bound, reach in rules.reach
+        )
+        or (
+            rules.acl is not None and any(map(rules.acl.reaches, api_folders(folder, rules.mounts)))
+        )
     )
     return allowed and (not grants or any(grant.reach.meets_folder(folder) for grant in grants))
 
@@ -135,12 +146,15 @@ def compile_policies(
     bundle: Sequence[Policy] = (),
     ceiling: CompiledCeiling | None = None,
     denied_by: Collection[str] = (),
+    template_values: Mapping[str, str] = {},  # never changed
+    mounts: MountTable = NO_MOUNTS,
 ) -> RuleSet:
     """Compile validated policies; disabled ones count for nothing. `root`: everything is allowed.
 
     `root` is the caller's word, since no document can be named so. `bundle`: policies of a bundle,
     whose allow rules count only within `ceiling`; without a ceiling they do not count. Policies
-    named in `denied_by` count with their denials only.
+    named in `denied_by` count with their denials only. `template_values` are what identity
+    templates stand for, `mounts` what the paths of the Vault-compatible API are made by.
     """
     local = [(policy, None) for policy in policies]
     enabled = sorted(
@@ -168,7 +182,17 @@ def compile_policies(
         rules=rules,
         tables=_tables(rules),
         reach=_reach(rules),
+        acl=_acl_rules(policies, template_values, denied_by),
+        mounts=mounts,
     )
+
+
+def _acl_rules(
+    policies: Iterable[Policy], values: Mapping[str, str], denied_by: Collection[str]
+) -> AclRules | None:
+    found = [policy.acl_policy for policy in policies if policy.enabled]
+    written = [policy for policy in found if policy is not None]
+    return AclRules(written, values, denied_by) if written else None
 
 
 def compile_permissions(permissions: Iterable[Permission]) -> tuple[Grant, ...]:

@@ -8,7 +8,16 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, structs
 
-from vault.authz.access import ALLOWED, NO_RULE, NOT_PERMITTED, AccessRequest, Decision
+from vault.authz.access import (
+    ALLOWED,
+    DENY_RULE,
+    NO_RULE,
+    NOT_PERMITTED,
+    AccessRequest,
+    Decision,
+)
+from vault.authz.acl import AclRules
+from vault.authz.api_paths import nearest_api_access
 from vault.authz.compile import CEILING, CompiledRule, Grant, RuleSet, is_mixed_folder
 from vault.authz.conditions import UndecidableError
 from vault.model.identity import ROOT_POLICY
@@ -35,13 +44,19 @@ def evaluate(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) -
     return _decide(rules, grants, access, (access.path,))
 
 
-def is_listed(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) -> bool:
+def is_listed(
+    rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest, listed: str = ""
+) -> bool:
     """Say whether `access.path` appears when the folder that it is in is listed.
 
     Rules for the thing itself count and those for exactly its folder; a denial of either hides it.
+    Policies in Vault's language say of a folder, `listed` or that of the thing, that all shows.
     """
     path = access.path
     folder = path.rpartition("/")[0]
+    if rules.acl is not None:
+        api = nearest_api_access(Capability.LIST, listed or folder, rules.mounts)
+        access = structs.replace(access, api=api)
     return _decide(rules, grants, access, (path, folder) if folder else (path,)).allowed
 
 
@@ -53,10 +68,33 @@ def _folder_forms(path: str) -> tuple[str, ...]:
 def _decide(
     rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest, forms: tuple[str, ...]
 ) -> Decision:
-    decision = ALLOWED_BY_ROOT if rules.root else _first_match(rules, access, forms)
+    if rules.root:
+        decision = ALLOWED_BY_ROOT
+    else:
+        decision = _first_match(rules, access, forms)
+        if rules.acl is not None and decision.reason != DENY_RULE:
+            decision = _with_acl(rules.acl, rules, access, decision)
     if decision.allowed and grants and not _granted(grants, access, forms):
         return OUTSIDE_KEY_PERMISSIONS
     return decision
+
+
+def _with_acl(acl: AclRules, rules: RuleSet, access: AccessRequest, native: Decision) -> Decision:
+    """The decision with the policies in Vault's language, whose `deny` wins as any other does."""
+    api = access.api or nearest_api_access(access.capability, access.path, rules.mounts)
+    found = acl.decide(api, access.now, has_mfa=access.identity.mfa)
+    if found.denied:
+        return Decision(allowed=False, rule=found.rule, reason=DENY_RULE, alert=native.alert)
+    if native.allowed or not found.allowed:
+        return native
+    return Decision(
+        allowed=True,
+        rule=found.rule,
+        reason=ALLOWED,
+        alert=native.alert,
+        page_limit=found.page_limit,
+        list_filter=found.list_filter,
+    )
 
 
 def _first_match(rules: RuleSet, access: AccessRequest, forms: tuple[str, ...]) -> Decision:
@@ -160,7 +198,7 @@ class CompiledPolicies(Struct, frozen=True):
         What is known goes with the snapshot, so it never outlives a change of any policy.
         """
         table = self.rules.tables.get(access.capability)
-        if table is None or table.conditional:
+        if table is None or table.conditional or self.rules.acl is not None:
             return evaluate(self.rules, self.grants, access)
         folder = access.path[: access.path.rfind("/") + 1]
         known = self.decisions.get((self.number, access.capability, folder, True))
@@ -181,4 +219,5 @@ class CompiledPolicies(Struct, frozen=True):
         """How much is kept for it, in filed patterns."""
         tables = {id(table): table for table in self.rules.tables.values()}
         filed = sum(table.index.size for table in tables.values())
-        return 1 + filed + sum(grant.index.size for grant in self.grants)
+        paths = 0 if self.rules.acl is None else self.rules.acl.size
+        return 1 + filed + paths + sum(grant.index.size for grant in self.grants)

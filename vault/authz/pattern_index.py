@@ -41,6 +41,7 @@ class PatternIndex(Struct, Generic[T], frozen=True):
     prefix_forms: tuple[WildcardForm, ...]  # the shortest first
     wildcard_prefixes: dict[str, tuple[T, ...]]
     size: int  # how many things under how many patterns
+    empty_segments: bool = False  # `a/+` covers the folder `a/`, too
 
     def matching(self, path: str) -> Iterator[T]:
         """Yield what is filed under a pattern that covers `path`; it may come more than once."""
@@ -60,7 +61,7 @@ class PatternIndex(Struct, Generic[T], frozen=True):
     def _matching_wildcards(self, path: str) -> Iterator[T]:
         segments = path.split("/")
         size = len(segments)
-        if segments[-1]:  # a folder's end is no segment, and only an open end covers it
+        if segments[-1] or self.empty_segments:  # else only an open end covers a folder's end
             for form in self.exact_forms.get(size, ()):
                 yield from self.wildcard_exact.get(_text(segments, form), ())
         for form in self.prefix_forms:
@@ -69,7 +70,9 @@ class PatternIndex(Struct, Generic[T], frozen=True):
             yield from self.wildcard_prefixes.get(_text(segments, form), ())
 
 
-def build_pattern_index(entries: Iterable[tuple[Pattern, T]]) -> PatternIndex[T]:
+def build_pattern_index(
+    entries: Iterable[tuple[Pattern, T]], *, empty_segments: bool = False
+) -> PatternIndex[T]:
     """File things under their patterns."""
     exact: defaultdict[str, list[T]] = defaultdict(list)
     prefixes: defaultdict[str, list[T]] = defaultdict(list)
@@ -97,6 +100,7 @@ def build_pattern_index(entries: Iterable[tuple[Pattern, T]]) -> PatternIndex[T]
         prefix_forms=tuple(sorted(form for form in forms if form.tail != _CLOSED)),
         wildcard_prefixes=_freeze(opened),
         size=size,
+        empty_segments=empty_segments,
     )
 
 

@@ -15,6 +15,7 @@ from vault.authz import conditions
 from vault.authz.conditions import KINDS, MAX_CONDITIONS, Condition, condition_cost
 from vault.authz.pattern import SEGMENT, parse_pattern
 from vault.errors import ValidationError
+from vault.model.acl.policy import AclPolicy, parse_acl_policy
 from vault.model.identity import ROOT_POLICY, Permission
 from vault.model.name import canonical_name
 from vault.model.operation import Capability
@@ -64,7 +65,10 @@ class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A policy. Its `conditions` hold for each rule; `priority` orders what is reported, only."""
+    """A policy. Its `conditions` hold for each rule; `priority` orders what is reported, only.
+
+    `acl`: instead of rules, a text in Vault's language, kept as it was written.
+    """
 
     name: str
     description: Annotated[str, Meta(max_length=1024)] = ""
@@ -73,12 +77,30 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rules: Annotated[tuple[Rule, ...], Meta(max_length=MAX_RULES)] = ()
     conditions: Conditions = ()
     actions: Annotated[tuple[Action, ...], Meta(max_length=1)] = ()
+    acl: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def acl_policy(self) -> AclPolicy | None:
+        """What the text says; None without one."""
+        return parse_acl_policy(self.name, self.acl) if self.acl else None
+
+    @property
+    def has_denials(self) -> bool:
+        """Whether it denies anything."""
+        found = self.acl_policy
+        return any(map(is_denial, self.rules)) or bool(found and found.denials)
 
 
 class ShownPolicy(Policy, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A policy as it is read. `source`: it is of the control plane, and not to be changed here."""
+    """A policy as it is read. `source`: it is of the control plane, and not to be changed here.
+
+    `version` counts its editions, the last of which is of `updated_at`; neither is there of what is
+    built in.
+    """
 
     source: Literal["control_plane"] | msgspec.UnsetType = msgspec.UNSET
+    version: int | msgspec.UnsetType = msgspec.UNSET
+    updated_at: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def validate_policy(document: object) -> Policy:
@@ -112,7 +134,9 @@ def policy_cost(policy: Policy) -> int:
     """What a decision may cost: the conditions, of the policy for each rule, and wild paths."""
     shared = sum(map(condition_cost, policy.conditions))
     checks = sum(shared + sum(map(condition_cost, rule.conditions)) for rule in policy.rules)
-    return checks + _count_wildcards(policy.rules)
+    acl = policy.acl_policy
+    wild = 0 if acl is None else sum(SEGMENT in path.path for path in acl.paths)
+    return checks + wild + _count_wildcards(policy.rules)
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:
@@ -154,10 +178,21 @@ def _policy_faults(policy: Policy) -> Iterator[tuple[str, str]]:
     except ValidationError as fault:
         yield "name", fault.message.removeprefix("name ")
     yield from _condition_faults(policy.conditions, "")
+    if policy.acl:
+        yield from _acl_faults(policy)
     for i, rule in enumerate(policy.rules):
         for field, message in _grant_faults(rule.paths, rule.capabilities):
             yield f"rules[{i}].{field}", message
         yield from _condition_faults(rule.conditions, f"rules[{i}].")
+
+
+def _acl_faults(policy: Policy) -> Iterator[tuple[str, str]]:
+    if policy.rules or policy.conditions or policy.actions:
+        yield "acl", "stands alone: give rules, conditions and actions, or a text in Vault's form"
+    try:
+        _ = policy.acl_policy
+    except ValidationError as fault:
+        yield "acl", fault.message
 
 
 def _grant_faults(

@@ -123,6 +123,8 @@ def _policies(rules: Iterable[str | bytes]) -> tuple[Policy, ...]:
         found = tuple(validate_policy(json_text.decode(rule)) for rule in rules)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationError("policy_invalid", "a rule of the bundle is not JSON") from None
+    if any(policy.acl for policy in found):  # the ceiling is of capabilities, and holds for rules
+        raise ValidationError("policy_invalid", "a policy of the bundle is in Vault's language")
     if len({policy.name for policy in found}) != len(found):
         raise ValidationError("policy_invalid", "two policies of the bundle have one name")
     return found

@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.instant import rfc3339
 from protocols.link.bundle import ZERO_HASH
 from vault.authz.access import Decision
 from vault.authz.ceiling import NO_CEILING, compile_ceiling, count_narrowed
@@ -44,6 +45,7 @@ from vault.errors import (
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
 from vault.model.link_ports import ActiveBundle, PolicyTrust
 from vault.model.memo import BoundedMemo
+from vault.model.mounts import NO_MOUNTS, MountTable
 from vault.model.name import canonical_name
 from vault.model.path import MAX_REMEMBERED
 from vault.model.records import BUNDLE_ROW, PolicyRow
@@ -111,11 +113,18 @@ class PolicySnapshot:
         policies: Iterable[Policy] = (),
         bundle: PolicyBundle = NO_POLICY_BUNDLE,
         ceiling: CompiledCeiling | None = None,
+        mounts: MountTable = NO_MOUNTS,
     ) -> None:
         """`bundle` counts within `ceiling`; its policies may have the names of local ones."""
+        self._mounts = mounts
         self.policies = {DEFAULT_POLICY: BUILT_IN_DEFAULT} | {
             policy.name: policy for policy in policies
         }
+        self._templated = frozenset(
+            name
+            for name, policy in self.policies.items()
+            if (acl := policy.acl_policy) is not None and acl.is_templated
+        )
         self.bundle = bundle
         self._ceiling = ceiling
         self._bundle_policies = {policy.name: policy for policy in bundle.policies}
@@ -130,7 +139,7 @@ class PolicySnapshot:
 
         Raises `AuthorizationError` (`policy_set_too_heavy`) where its policies are too much.
         """
-        found = self._sets.get(_cache_key(identity))
+        found = self._sets.get(self._cache_key(identity))
         if found is None:
             self._require_light(identity)
             found = self.compile(identity)
@@ -139,12 +148,14 @@ class PolicySnapshot:
 
     def is_ready(self, identity: Identity) -> bool:
         """Whether `compiled_for` is fast for this identity: its set is cached, or small."""
-        if _cache_key(identity) in self._sets:
+        if self._cache_key(identity) in self._sets:
             return True
         names = dict.fromkeys((*identity.policies, *identity.denied_by))
         paths = sum(len(permission.paths) for permission in identity.permissions)
         for policy in self._policies_named(names):
+            acl = policy.acl_policy
             paths += sum(len(rule.paths) for rule in policy.rules)
+            paths += 0 if acl is None else len(acl.paths)
         return paths <= MAX_INLINE_PATHS
 
     def _policies_named(self, names: Iterable[str]) -> list[Policy]:
@@ -176,7 +187,7 @@ class PolicySnapshot:
 
     def cache_compiled(self, identity: Identity, compiled: CompiledPolicies) -> None:
         """Let `compiled_for` return this set while the cache has room for it."""
-        self._sets[_cache_key(identity)] = compiled
+        self._sets[self._cache_key(identity)] = compiled
         self._weight += compiled.weight
         while len(self._sets) > 1 and (len(self._sets) > MAX_SETS or self._weight > MAX_WEIGHT):
             self._weight -= self._sets.pop(next(iter(self._sets))).weight
@@ -196,7 +207,10 @@ class PolicySnapshot:
             kept.pop(name, None)
         kept |= {policy.name: policy for policy in write}
         return PolicySnapshot(
-            kept.values(), self.bundle if bundle is None else bundle, self._ceiling
+            kept.values(),
+            self.bundle if bundle is None else bundle,
+            self._ceiling,
+            self._mounts,
         )
 
     def bundle_policies(self, names: Iterable[str]) -> tuple[Policy, ...]:
@@ -208,7 +222,14 @@ class PolicySnapshot:
     def has_deny_rule(self, name: str) -> bool:
         """Say whether a policy of this name, local or the bundle's, has a rule that denies."""
         found = (self.policies.get(name), self._bundle_policies.get(name))
-        return any(is_denial(rule) for policy in found if policy for rule in policy.rules)
+        return any(policy.has_denials for policy in found if policy)
+
+    def _cache_key(self, identity: Identity) -> tuple[object, ...]:
+        """Of identities with equal keys the same rules hold."""
+        names = identity.policies, identity.permissions, identity.denied_by
+        if self._templated.isdisjoint(identity.policies + identity.denied_by):
+            return names
+        return *names, identity.id, identity.name
 
     def compile(self, identity: Identity) -> CompiledPolicies:
         """Compile what `compiled_for` returns. Safe in any thread: it changes nothing here."""
@@ -220,6 +241,8 @@ class PolicySnapshot:
                 bundle=self.bundle_policies(names),
                 ceiling=self._ceiling,
                 denied_by=frozenset(identity.denied_by).difference(identity.policies),
+                template_values=_template_values(identity),
+                mounts=self._mounts,
             ),
             compile_permissions(identity.permissions),
             next(self._numbers),
@@ -227,15 +250,25 @@ class PolicySnapshot:
         )
 
 
-def _cache_key(identity: Identity) -> tuple[object, ...]:
-    return identity.policies, identity.permissions, identity.denied_by
+def _template_values(identity: Identity) -> dict[str, str]:
+    """What identity templates stand for: a token of nobody is no entity."""
+    if identity.id == identity.credential:
+        return {}
+    return {"identity.entity.id": identity.id, "identity.entity.name": identity.name}
 
 
 class PolicyStore:
     """The current policies and the only way to change them."""
 
-    def __init__(self, store: Store, world: World, ceiling: Policy = NO_CEILING) -> None:
+    def __init__(
+        self,
+        store: Store,
+        world: World,
+        ceiling: Policy = NO_CEILING,
+        mounts: MountTable = NO_MOUNTS,
+    ) -> None:
         """`ceiling`: what a control plane's bundle may grant at most."""
+        self._mounts = mounts
         self._store = store
         self._world = world
         self._writing, self._reading, self._compiling = TimedLock(), TimedLock(), TimedLock()
@@ -243,7 +276,7 @@ class PolicyStore:
         self._written: trio.Event | None = None  # of the write that is under way
         self._seen = -1  # transactions of policies that had ended when `snapshot` was read
         self.ceiling = ceiling
-        self.snapshot = PolicySnapshot(ceiling=compile_ceiling(ceiling))
+        self.snapshot = PolicySnapshot(ceiling=compile_ceiling(ceiling), mounts=mounts)
 
     @property
     def is_stale(self) -> bool:
@@ -289,7 +322,7 @@ class PolicyStore:
         if seen >= self._seen:  # else a write was quicker, and has taken itself over
             self._seen, self.snapshot = (
                 seen,
-                PolicySnapshot(policies, fleet, compile_ceiling(self.ceiling)),
+                PolicySnapshot(policies, fleet, compile_ceiling(self.ceiling), self._mounts),
             )
 
     async def stored_rows(self) -> list[PolicyRow]:
@@ -306,6 +339,14 @@ class PolicyStore:
         central = sorted(policy.name for policy in self.snapshot.bundle.policies)
         local = sorted({*self.snapshot.policies, ROOT_POLICY})
         return PolicyNames(sorted({*local, *central}), local, central)
+
+    async def read(self, name: str) -> ShownPolicy:
+        """As `get`, with the edition of what is stored."""
+        found = self.get(name)
+        row = await self._store.get(POLICIES, found.name)
+        if row is None or found.source:
+            return found
+        return replace(found, version=row.version, updated_at=rfc3339(row.updated_at))
 
     def get(self, name: str) -> ShownPolicy:
         """Return a policy, a local one before the control plane's; raises `NotFoundError`.
@@ -514,13 +555,13 @@ def _require_denials_kept(by: Identity, row: PolicyRow, new: Policy | None) -> N
     if row.name not in by.binding_policies:
         return
     old = _policy(row)
-    denials = [rule for rule in old.rules if is_denial(rule)]
     kept = new is not None and (
         (new.enabled or not old.enabled)
         and all(condition in old.conditions for condition in new.conditions)
-        and all(rule in new.rules for rule in denials)
+        and all(rule in new.rules for rule in old.rules if is_denial(rule))
+        and _keeps_acl_denials(old, new)
     )
-    if denials and not kept:
+    if old.has_denials and not kept:
         raise AuthorizationError(
             "denial_lifted",
             f'policy "{row.name}" denies you something: its denials must stay as they are; '
@@ -528,10 +569,27 @@ def _require_denials_kept(by: Identity, row: PolicyRow, new: Policy | None) -> N
         )
 
 
+def _keeps_acl_denials(old: Policy, new: Policy) -> bool:
+    """Whether all that is denied in Vault's language stays so, and nothing is allowed within it.
+
+    A more specific path would lift a denial, so of a policy with denials no path may be added.
+    """
+    before, after = old.acl_policy, new.acl_policy
+    if before is None or not before.denials:
+        return True
+    if after is None:
+        return False
+    return (
+        before.denials <= after.denials
+        and {path.path for path in after.paths}
+        <= {path.path for path in before.paths} | after.denials
+    )
+
+
 def _require_not_denied(by: Identity, bundle: PolicyBundle) -> None:
     """Raise `AuthorizationError` if a policy of a bundle denies the caller something."""
     for policy in bundle.policies:
-        if policy.name in by.binding_policies and any(is_denial(rule) for rule in policy.rules):
+        if policy.name in by.binding_policies and policy.has_denials:
             raise AuthorizationError(
                 "denial_lifted",
                 f'the control plane\'s policy "{policy.name}" denies you something: '

@@ -289,9 +289,9 @@ class LinkClient:
 
     def _health(self) -> tuple[Health, tuple[Message, ...]]:
         facts = self._host.facts()
-        backups = () if facts.backups is None else (facts.backups,)
+        reports = [each for each in (facts.backups, facts.rotations) if each is not None]
         conditions, workers = self._alarms.conditions(), Workers(state=facts.workers)
-        return facts.health, (conditions, workers, *backups)
+        return facts.health, (conditions, workers, *reports)
 
     async def _send_metrics(self) -> None:
         now = self._world.now()

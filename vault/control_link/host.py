@@ -61,6 +61,8 @@ class VaultFacts(Struct, frozen=True, kw_only=True):
     workers: words.WorkersState = words.WorkersState.STEADY
     backups: m.Backups | None = None
     """None until the vault was open."""
+    rotations: m.Rotations | None = None
+    """None unless this agent reports for the vault."""
 
 
 class MetricFigures(Struct, frozen=True, kw_only=True):
@@ -167,6 +169,7 @@ class LocalVaultHost:
     backup_counts: Callable[[], Mapping[words.CounterName, int]] = field(default=dict)
     make_backup: Callable[[], Callable[[], Awaitable[None]] | None] = field(default=lambda: None)
     """What begins a backup, while the vault is open; None where the agent makes none."""
+    rotations: Callable[[], m.Rotations | None] = field(default=lambda: None)
     expiring: Callable[[], int | None] = field(default=lambda: None)
     """Secrets that expire soon; None while nobody has looked."""
     actors: Callable[[], Node | None] = field(default=lambda: None)
@@ -203,6 +206,7 @@ class LocalVaultHost:
             troubles=self.troubles(),
             workers=self._workers(),
             backups=self.backups(),
+            rotations=self.rotations(),
         )
 
     def _health(self) -> words.Health:

@@ -9,12 +9,15 @@ from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.limits import MAX_NODES
+from protocols.link.signing import channel_digest
 from vault.control_link.host import MetricFigures, VaultFacts
 from vault.control_link.outbox import OutboxBacklog
 from vault.model.backup import BackupReport, RestoreProof
+from vault.model.rotation_report import RotationReport
 
 MILLI = SECOND // 1000
 _MICRO = 1_000_000
+_NOBODY = bytes(16)
 _ACTORS = {str(name): name for name in words.ActorName}
 
 
@@ -79,6 +82,37 @@ def backups(report: BackupReport, proof: RestoreProof, period: int) -> m.Backups
         rto=proof.rto,
         rpo=proof.rpo,
         certificate=proof.certificate,
+    )
+
+
+def rotations(report: RotationReport, *, with_ids: bool) -> m.Rotations:
+    """How the vault's rotations do. `with_ids`: the owner lets out opaque ids of secrets."""
+    return m.Rotations(
+        at=report.at // MILLI,
+        policies=report.policies,
+        unmanaged=report.unmanaged,
+        due=report.due,
+        overdue=report.overdue,
+        overdue_since=report.overdue_since // MILLI,
+        next_due=report.next_due // MILLI,
+        running=report.running,
+        waiting=report.waiting,
+        failing=report.failing,
+        stuck=report.stuck,
+        rotated_day=report.rotated_day,
+        rotated_month=report.rotated_month,
+        leases=report.leases.active,
+        revoking=report.leases.revoking,
+        irrevocable=report.leases.irrevocable,
+        notices=tuple(
+            m.RotationNotice(
+                notice=each.notice,
+                secret=each.secret if with_ids else _NOBODY,
+                event=each.event,
+                channels=tuple(map(channel_digest, each.channels)),
+            )
+            for each in report.notices
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from vault.model.backup import BackupReport, BackupState, RestoreProof
 from vault.model.link import DISABLED, LinkStatus, SentPage, SentVerdict
 from vault.model.link_ports import PolicyTrust, ReadKekState
 from vault.model.records import AccessRow
+from vault.model.rotation_report import RotationReport
 
 MAX_TALLIED: Final = 100_000
 """Secrets, and credentials, that are counted between two reports; others are not counted."""
@@ -123,6 +124,8 @@ class LinkPorts:
     backup_period: Callable[[], int] = field(default=int)
     run_backup: Callable[[], Awaitable[None]] | None = None
     """None where the agent makes no backups, and while the vault is sealed."""
+    rotations: Callable[[], RotationReport | None] = field(default=lambda: None)
+    """None unless this agent reports for the vault; the last one stays while it is sealed."""
 
     @contextmanager
     def connect(
@@ -131,11 +134,13 @@ class LinkPorts:
         keys: ReadKekState,
         is_reporter: Callable[[], bool],
         backups: BackupPorts | None = None,
+        rotations: Callable[[], RotationReport | None] = lambda: None,
     ) -> Iterator[None]:
         """Give these to the link for the length of the block: they give access to keys."""
         given = backups or BackupPorts(_backups_off)
         self.backups, self.restore_proof = given.report, given.proof
         self.backup_period, self.run_backup = given.period, given.run
+        self.rotations = rotations
         self.is_reporter = is_reporter
         self.on_open(policies, keys)
         try:
@@ -143,10 +148,12 @@ class LinkPorts:
         finally:
             self.on_close()
             self.is_reporter = _is_alone
-            self._keep_backup_report()
+            self._keep_reports()
 
-    def _keep_backup_report(self) -> None:
-        """A sealed vault still has its backups."""
+    def _keep_reports(self) -> None:
+        """A sealed vault still has its backups, and its rotations."""
+        rotations = self.rotations()
+        self.rotations = lambda: rotations
         report, proof, period = self.backups(), self.restore_proof(), self.backup_period()
         self.backups, self.restore_proof = lambda: report, lambda: proof
         self.backup_period, self.run_backup = lambda: period, None

@@ -19,7 +19,7 @@ import trio
 from actors import World
 from actors.tree import Node
 from protocols.instant import SECOND, from_millis
-from protocols.link.messages import Backups
+from protocols.link.messages import Backups, Rotations
 from protocols.link.vocabulary import (
     WARNINGS,
     AlertCode,
@@ -269,6 +269,7 @@ class ControlLink:
             backups=self._report_backups,
             backup_counts=self._count_backups,
             make_backup=lambda: self.ports.run_backup,
+            rotations=self._report_rotations,
         )
         if self._policies is not None and self._read_kek_state is not None:
             self._on_core_opened(self._policies, self._read_kek_state)
@@ -281,6 +282,13 @@ class ControlLink:
         if report is None:
             return None
         return message_factory.backups(report, ports.restore_proof(), ports.backup_period())
+
+    def _report_rotations(self) -> Rotations | None:
+        report = self.ports.rotations()
+        if report is None:
+            return None
+        share = SharingLevel(self._settings.control_plane.share_usage)
+        return message_factory.rotations(report, with_ids=share is SharingLevel.OPAQUE)
 
     def _count_backups(self) -> dict[CounterName, int]:
         counts = ((name, self._metrics.counter_value(name)) for name in _BACKUP_COUNTERS)

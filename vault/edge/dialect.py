@@ -31,6 +31,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.acl.access import ApiAccess
 from vault.model.operation import Operation, OperationType, Origin, P, R, ResponseBudget
 from vault.model.path import ResourcePath
 from vault.model.payloads import MalformedRequest, RefusedRequest
@@ -272,8 +273,20 @@ class Dialect:
                 caught_up=request.caught_up,
                 memory=memory or request.memory,
                 served=request.served,
+                api=self.api_access(request, path),
             )
         )
+
+    def api_access(
+        self,
+        request: Request,  # noqa: ARG002  # a dialect's own
+        path: ResourcePath,  # noqa: ARG002  # the same
+    ) -> ApiAccess | None:
+        """What policies in Vault's language are asked about an operation on `path`.
+
+        None: the nearest that there is.
+        """
+        return None
 
 
 def _tell_state(reply: Reply, request: Request) -> Reply:

@@ -53,6 +53,7 @@ class Request:
         "method",
         "origin",
         "path",
+        "place",
         "query",
         "reached_pipeline",
         "repeated_header",
@@ -78,6 +79,7 @@ class Request:
         `idle`: what it is while it waits for something to happen; None: it cannot wait.
         """
         self.idle = idle
+        self.place: str | None = None  # what its first operation is about
         self.repeated_header = repeated_header
         self.served = ServedState(required=_number(headers.get(COMMIT_HEADER, b"")))
         self.caught_up = False  # it has seen what was acknowledged before it

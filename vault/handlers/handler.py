@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from vault.authz.access import Decision
 from vault.errors import ValidationError
 from vault.model.identity import Identity
 from vault.model.name import canonical_name
@@ -27,13 +28,14 @@ class Call(Struct, Generic[P_co], frozen=True):
     """One authorized operation on its way into a handler.
 
     `needs_facts`: tags and metadata may have decided, so they must still be `facts` when it
-    happens.
+    happens. `decision`: what was decided, with what a list is held to.
     """
 
     op: Operation[P_co, object]
     identity: Identity
     facts: SecretFacts = NO_FACTS
     needs_facts: bool = False
+    decision: Decision = Decision(allowed=True)
 
     @property
     def payload(self) -> P_co:

@@ -91,8 +91,12 @@ class ListingHandlers:
     async def keys(self, call: Call[ListKeys]) -> KeyList:
         """Direct children of the folder. A sub-folder shows when something visible lies in it."""
         payload = call.payload
-        folder, visibility = call.op.path, Visibility(self.authorizer, call, self.world.now())
-        most = min(payload.limit or MAX_KEYS, MAX_KEYS)
+        folder = call.op.path
+        visibility = Visibility(self.authorizer, call, self.world.now(), listed=folder)
+        most = min(payload.limit or MAX_KEYS, call.decision.page_limit or MAX_KEYS, MAX_KEYS)
+        shows = self.authorizer.shown_entries(
+            call.identity, call.decision, call.op.api, folder, self.world.now()
+        )
         found: list[str] = []
         size, reserved, pacer = 0, AnswerMemory(call), Pacer(self.world.monotonic)
         last = ""  # of these
@@ -103,6 +107,8 @@ class ListingHandlers:
                 await pacer.pace()
                 key = _child(folder, name)
                 if key == last or not visibility.is_listed(name, facts):
+                    continue
+                if shows is not None and not shows(key):
                     continue
                 if len(found) == most:
                     return KeyList(keys=found)

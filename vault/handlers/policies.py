@@ -80,7 +80,7 @@ class PolicyHandlers:
 
     async def read(self, call: Call[Nothing]) -> ShownPolicy:
         """One policy."""
-        return self.policies.get(call.canonical_name)
+        return await self.policies.read(call.canonical_name)
 
     async def write(self, call: Call[WritePolicy]) -> PolicyRow:
         """Validate and put a policy; it is in force when this returns."""

@@ -35,12 +35,14 @@ def _no_facts(_: SecretRow) -> SecretFacts:
 class Visibility:
     """What one caller may see at one moment: as a request for each thing would be decided."""
 
-    def __init__(self, authorizer: Authorizer, call: Call[object], now: int) -> None:
-        """It keeps the policies of now: make one for each response."""
+    def __init__(
+        self, authorizer: Authorizer, call: Call[object], now: int, listed: str = ""
+    ) -> None:
+        """It keeps the policies of now: make one for each response. `listed`: a folder's list."""
         self._policies = authorizer.compiled_policies(call.identity)
         self._call = call
         self._now = now
-        self.is_listed = authorizer.list_filter(call.identity, call.op.origin, now)
+        self.is_listed = authorizer.list_filter(call.identity, call.op.origin, now, listed)
         """Whether the caller may see a name in a list. Arguments: name, facts of the secret."""
         self.needs_facts = self._policies.rules.needs_facts
         self._facts = secret_facts if self.needs_facts else _no_facts

@@ -19,7 +19,7 @@ from vault.errors import VaultError
 from vault.model.operation import RunOperation, service_operation
 from vault.model.payloads import BeginRotation, StepRotation
 from vault.model.records import RotationRow, SecretRow
-from vault.model.rotation import RotationCause, RotationState
+from vault.model.rotation import ENDED, RotationCause, RotationState
 
 log: Final = logging.getLogger("freehold.rotation")
 
@@ -32,6 +32,7 @@ PER_TARGET: Final = 4
 """Of them, those that connect with the same secret: a target that hangs delays no other one."""
 STEP_SECONDS: Final = 30.0
 """That a step may take at its target; less while a lease is shorter."""
+_SETTLED: Final = ENDED | {RotationState.CURRENT, RotationState.STUCK}
 LEAST_SECONDS: Final = 3.0  # a step is not begun with less
 
 
@@ -62,7 +63,8 @@ class RotationParts:
     world: World
     lease: Callable[[], Lease | None] | None
     """What this agent has of the lease. None: no other agent could do this work."""
-    on_stuck: Callable[[], object]
+    on_settled: Callable[[], object]
+    """A rotation has a current value, is over or is stuck: reports have news."""
 
 
 class RotationScheduler:
@@ -143,8 +145,8 @@ class RotationScheduler:
             log.warning(
                 "rotation %d of a secret is %s: %s", taken.number, taken.state, taken.error_code
             )
-        if taken.state == RotationState.STUCK:
-            self._parts.on_stuck()
+        if taken.state in _SETTLED:
+            self._parts.on_settled()
         return taken
 
     def _time(self) -> tuple[float, int]:

@@ -1,6 +1,7 @@
 """`MountTable`: the current mounts. A mount is a prefix of the name space with KV settings."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from vault.model.path import ResourcePath
 from vault.model.records import MountRow
@@ -44,3 +45,7 @@ class MountTable:
         return self.find_for_path(path) or next(
             (row for row in self._rows.values() if row.path.startswith(path)), None
         )
+
+
+NO_MOUNTS: Final = MountTable()
+"""Where nothing is mounted: never filled."""

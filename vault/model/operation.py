@@ -6,6 +6,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from vault.errors import UnavailableError
+from vault.model.acl.access import ApiAccess
 from vault.model.path import ResourcePath
 
 P = TypeVar("P")
@@ -113,7 +114,8 @@ class Operation(Struct, Generic[P, R_co], frozen=True, kw_only=True):
     `service` names the background work that asks, which needs no credential: only the agent's own
     code can make such an operation, no dialect does. `caught_up`: its request has seen what was
     acknowledged before it. `memory`: what a handler reserves before it loads or decrypts anything
-    large. `served`: where the caller is told which state answered.
+    large. `served`: where the caller is told which state answered. `api`: what policies in Vault's
+    language are asked, of a request that came in that dialect.
     """
 
     type: OperationType[P, R_co]
@@ -126,6 +128,7 @@ class Operation(Struct, Generic[P, R_co], frozen=True, kw_only=True):
     caught_up: bool = False
     memory: ResponseBudget = UNBOUNDED_BUDGET
     served: ServedState | None = None
+    api: ApiAccess | None = None
 
     @property
     def name(self) -> str:

@@ -233,6 +233,17 @@ class WritePolicy(Struct, frozen=True, kw_only=True):
     create_only: bool = False
 
 
+class CheckCapabilities(Struct, frozen=True, kw_only=True):
+    """What may be done on paths of the Vault-compatible API, by a token or that of an accessor."""
+
+    paths: tuple[str, ...]
+    token: str = ""
+    accessor: str = ""
+
+    def __repr__(self) -> str:
+        return f"CheckCapabilities(paths={self.paths!r}, accessor={self.accessor!r})"
+
+
 class DryRunAccess(Struct, frozen=True, kw_only=True):
     """Would this be allowed? Asked for a user, for a set of policies, or for the caller.
 

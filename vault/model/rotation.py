@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from protocols.instant import DAY, HOUR, SECOND
+from protocols.link.limits import MAX_NOTIFY_CHANNELS
+from protocols.link.vocabulary import RotationEvent
 
 LEAST_INTERVAL: Final = 60 * SECOND
 """Between two rotations of one secret: whoever held the lease before is over by then."""
@@ -23,6 +25,20 @@ class RetryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     attempts: Annotated[int, Meta(ge=1, le=MOST_ATTEMPTS)] = 5
     base: Annotated[int, Meta(ge=SECOND)] = 30 * SECOND
     cap: Annotated[int, Meta(ge=SECOND)] = HOUR
+
+
+ChannelName = Annotated[
+    str, Meta(min_length=1, max_length=64, pattern=r"\A[!-~](?:[ -~]*[!-~])?\Z")
+]
+
+
+class Notify(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told of the rotations: channels of the control plane, by their names."""
+
+    channels: Annotated[tuple[ChannelName, ...], Meta(min_length=1, max_length=MAX_NOTIFY_CHANNELS)]
+    events: Annotated[
+        tuple[RotationEvent, ...], Meta(min_length=1, max_length=len(RotationEvent))
+    ] = (RotationEvent.FAILED, RotationEvent.STUCK, RotationEvent.LAGGING)
 
 
 class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +60,7 @@ class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     window: int = HOUR
     grace: Annotated[int, Meta(ge=0, le=MOST_GRACE)] = DAY
     retry: RetryPolicy = RetryPolicy()
+    notify: Notify | None = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for settings that contradict each other."""

@@ -1,4 +1,4 @@
-"""Evidence about maintenance, as agents report it: backups, rotations, keys."""
+"""Evidence about maintenance, as agents report it: rotations, keys."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -21,16 +21,19 @@ from control.compliance.evidence.timeline import (
     unknown_periods,
 )
 from control.model.agents import Life
-from control.model.backups import judge_backups, vault_key
+from control.model.backups import judge_backups
 from control.model.compliance import Evidence, ReportedProof, Result
 from control.model.history import Aspect
 from control.model.records import Sample
 from control.model.reported_values import clamp_count
+from control.model.rotations import VaultRotations, judge_rotations
 from control.model.usage import newest_by_vault
+from control.model.vault_reports import vault_key
 from control.services.usage import count_above
-from control.store import agents, backups, usage
+from control.store import agents, usage
 from control.store import compliance_queries as reads
 from control.store.rows import Tx
+from control.store.vault_reports import backups, rotations
 from protocols.instant import DAY, SECOND, rfc3339
 from protocols.link.vocabulary import BackupState
 
@@ -43,6 +46,10 @@ NO_BACKUPS: Final = (
 NO_RESTORES: Final = (
     "No agent reported backups, so no restore of one is proven: show by hand that a copy was put "
     "back."
+)
+NO_ROTATION_POLICIES: Final = (
+    "No agent reported a secret with a rotation policy. Set policies, or show by hand how "
+    "credentials are changed."
 )
 VaultAgents = Mapping[str, Sequence[str]]
 """`vault_key` → active agents of the vault."""
@@ -61,6 +68,7 @@ def collect_maintenance(tx: Tx, span: Period) -> list[Evidence]:
         _backups(tx, span, vaults),
         _restores(tx, span, vaults),
         _rotations(tx, span, active),
+        _rotation_debt(tx, span, vaults),
         _keys(tx, span, active),
     ]
 
@@ -160,6 +168,37 @@ def _rotations(tx: Tx, span: Period, active: list[str]) -> Evidence:
         exceptions=[*owing, *(v for v in active if looks and v not in looks)],
         lacking="" if looks else "No agent tells how old its secrets are (share_usage).",
     )  # fmt: skip
+
+
+def _rotation_debt(tx: Tx, span: Period, vaults: VaultAgents) -> Evidence:
+    """As of each vault's newest report, and by what has become due since."""
+    reports = rotations.list_organization_reports(tx, span.org)
+    now = min(span.until, span.now)
+    judged = {key: judge_rotations(reports.get(key, ()), now) for key in vaults}
+    told = {key: each for key, each in judged.items() if each is not None and each.counts.policies}
+    fine = {key: each for key, each in told.items() if not each.owed}
+    owed = sum(each.owed for each in told.values())
+    managed = sum(each.counts.policies for each in told.values())
+    return make_evidence(
+        "upkeep.rotation-debt",
+        "Rotations are made when they are due",
+        share_result(len(fine), len(vaults)) if told else Result.NOT_EVIDENCED,
+        f"{owed} of {plural(managed, 'secret')} with a rotation policy are overdue or wait for a "
+        f"person; {len(fine)} of {plural(len(vaults), 'vault')} have rotation policies and owe no "
+        "rotation, as of their newest report.",
+        figures={"vaults": len(vaults), "told": len(told), "secrets": managed, "owed": owed},
+        wrong=[_reported_debt(vaults[key][0], each) for key, each in told.items()
+               if key not in fine],
+        fine=[_reported_debt(vaults[key][0], each) for key, each in fine.items()],
+        exceptions=[names[0] for key, names in vaults.items() if key not in fine] if told else (),
+        lacking="" if told else NO_ROTATION_POLICIES,
+    )  # fmt: skip
+
+
+def _reported_debt(vault: str, seen: VaultRotations) -> ReportedProof:
+    return ReportedProof(
+        vault=vault, name="rotations owed", value=str(seen.owed), at=seen.counts.counted_at
+    )
 
 
 def _reported_count(vault: str, at: int, count: int) -> ReportedProof:

@@ -27,6 +27,9 @@ JSON_TYPE: Final = {"Content-Type": "application/json"}
 MERGE: Final = {"Content-Type": "application/merge-patch+json"}
 
 
+HCL: Final = 'path "two/data/*" { capabilities = ["read"] }'
+
+
 class Route(NamedTuple):
     """`below` is the prefix of its dialect, or its mount."""
 
@@ -42,6 +45,11 @@ class Route(NamedTuple):
 
 BODIES: Final[dict[str, Any]] = {
     "POST /v1/sys/mounts/{path}": {"type": "kv", "options": {"version": "2"}},
+    "POST /v1/sys/policy/{name}": {"policy": HCL},
+    "POST /v1/sys/policies/acl/{name}": {"policy": HCL},
+    "POST /v1/sys/capabilities": {"token": "{token}", "paths": ["two/data/x"]},
+    "POST /v1/sys/capabilities-self": {"paths": ["two/data/x"]},
+    "POST /v1/sys/capabilities-accessor": {"accessor": "{accessor}", "path": "two/data/x"},
     "POST /v1/auth/token/create": {"policies": ["default"], "ttl": "1h"},
     "POST /v1/auth/token/create-orphan": {"policies": ["default"], "ttl": "1h"},
     "POST /v1/auth/token/lookup": {"token": "{token}"},
@@ -194,7 +202,7 @@ class Sweep:
             things["path"] = f"mount-{number}"
             if not key.startswith("POST"):
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
-        if "policies/{name}" in key:
+        if "policies/{name}" in key or "/v1/sys/polic" in key:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
             self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})

@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from control.model.agents import Life, new_agent
 from control.model.backups import BackupRecord
-from control.services.backups import BackupReport, record_backups
-from control.store import agents, alerts, backups, live_queries
+from control.services.vault_reports import VaultReport, record_backups
+from control.store import agents, alerts, live_queries
 from control.store.rows import Tx
 from control.store.store import Store
+from control.store.vault_reports import backups
 from protocols.instant import DAY
 from protocols.pki.names import AgentName
 
@@ -43,7 +44,7 @@ async def report(store: Store, *said: tuple[str, dict[str, Any]]) -> None:
     for number, (name, fields) in enumerate(said):
         row = replace(GOOD, vault=name, **fields)
         ids = tuple(f"{name}-{row.state}-{row.at}-{number}-{each}" for each in range(3))
-        reports.append(BackupReport(AgentName("acme", name), row, ids))
+        reports.append(VaultReport(AgentName("acme", name), row, ids, row.at))
     await store.write(lambda tx: record_backups(tx, reports))
 
 

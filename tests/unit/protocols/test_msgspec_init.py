@@ -72,6 +72,11 @@ COMMANDS: Final = """
 vault.backup.diff vault.control_link.capture_comparison vault.store.copy
 """
 
+# What only the helper process of a key provider reads, in its one thread.
+HELPER: Final = """
+vault.seal.root_keys.pkcs11
+"""
+
 # What is made ready when it is first used: `vault.rotation.rotator.Rotators`.
 ROTATORS: Final = """
 vault.rotation.rotators.aws vault.rotation.rotators.generated vault.rotation.rotators.ldap
@@ -107,10 +112,10 @@ def test_two_threads_may_read_a_shape_for_the_first_time() -> None:
         (
             "vault.app,vault.control_link.wiring",
             "vault",
-            COMMANDS + ROTATORS,
+            COMMANDS + HELPER + ROTATORS,
         ),
         ("control.app", "control", "control.offline"),
-        ("vault.app", "vault", LINKS + ROTATORS),
+        ("vault.app", "vault", LINKS + HELPER + ROTATORS),
     ],
 )
 def test_all_that_a_process_reads_is_loaded_when_it_is_made_ready(

@@ -23,7 +23,7 @@ const FLEET = [
   agent("pay-2", { tags: ["prod"], state: "offline", policy: "failed" }),
   agent("web-1", { version: "1.1", life: "locked", state: "locked", secrets: 4 }),
 ];
-const ANY = { text: "", state: "", tag: "", version: "", vault: "", backup: "" };
+const ANY = { text: "", state: "", tag: "", version: "", vault: "", backup: "", rotation: "" };
 const names = (filter: Partial<typeof ANY>) =>
   filterAgents(FLEET, { ...ANY, ...filter }).map(row => row.key);
 
@@ -62,6 +62,22 @@ test("backups are found by state, and where no certificate is fresh", () => {
   assert.deepEqual(found("late"), ["c"]);
   assert.deepEqual(found(UNCERTIFIED), ["b", "d"]);
   assert.deepEqual(summarize(rows).backups, { good: 2, late: 1, uncertified: 2 });
+});
+
+test("rotations are found by state, and a vault owes once", () => {
+  const rows = [
+    agent("a", { vault_id: "x", rotation: "stuck", rotations_owed: 3 }),
+    agent("b", { vault_id: "x", rotation: "stuck", rotations_owed: 3 }),
+    agent("c", { rotation: "overdue", rotations_owed: 2 }),
+    agent("d", { rotation: "", rotations_owed: 0 }),
+  ];
+  const found = filterAgents(rows, { ...ANY, rotation: "stuck" });
+  assert.deepEqual(
+    found.map(row => row.key),
+    ["a", "b"],
+  );
+  assert.equal(summarize(rows).rotationsOwed, 5);
+  assert.deepEqual(summarize(rows).rotations, { stuck: 2, overdue: 1 });
 });
 
 test("the summary counts each agent once for its state and once for each tag", () => {

@@ -1,12 +1,23 @@
 """How this dialect reads a request, which route it takes, and how it tells an error."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
-from vault.edge.compat import health, kv1, kv2, kv2_metadata, mounts, root_key, seal, token
+from vault.edge.compat import (
+    health,
+    kv1,
+    kv2,
+    kv2_metadata,
+    mounts,
+    policies,
+    root_key,
+    seal,
+    token,
+)
 from vault.edge.compat.envelope import errors_reply
-from vault.edge.compat.fields import parse_bool
+from vault.edge.compat.fields import Fields, parse_bool
 from vault.edge.compat.kv import NO_MOUNT, is_reserved
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -21,9 +32,10 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.acl.access import AclCapability, ApiAccess
 from vault.model.memo import BoundedMemo
 from vault.model.mounts import MountTable
-from vault.model.path import MAX_REMEMBERED, is_short
+from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
 from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
@@ -44,7 +56,7 @@ class CompatDialect(Dialect):
     name = "compat"
     prefix = PREFIX
     router: ClassVar[Router] = Router.merge(
-        health.routes, seal.routes, root_key.routes, mounts.routes, token.routes
+        health.routes, seal.routes, root_key.routes, mounts.routes, policies.routes, token.routes
     )
     max_body = MAX_BODY
 
@@ -95,6 +107,21 @@ class CompatDialect(Dialect):
         if is_short(folder):  # anybody may send the others
             self._folder_routes.put((verb, folder), below)
         return below
+
+    def api_access(self, request: Request, path: ResourcePath) -> ApiAccess | None:
+        """The request itself, for all its operations on one place; others are asked for by name."""
+        if request.place is None:
+            request.place = path
+        operation = None
+        with suppress(ValidationError):  # of a request that is no operation
+            operation = _OPERATIONS.get(_verb(request))
+        if request.place != path or operation is None:
+            return None
+        return ApiAccess(
+            path=request.path.removeprefix(self.prefix),
+            operation=operation,
+            parameters=lambda: _parameters(request),
+        )
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
         """OpenBao's statuses and words, where clients go by them."""
@@ -156,6 +183,23 @@ def _verb(request: Request) -> str:
             raise ValidationError("query_invalid", "list must be true or false", field="list")
         return "LIST" if wanted else "GET"
     return "POST" if method == "PUT" else method
+
+
+_OPERATIONS: Final = {
+    "GET": AclCapability.READ,
+    "HEAD": AclCapability.READ,
+    "LIST": AclCapability.LIST,
+    "SCAN": AclCapability.SCAN,
+    "POST": AclCapability.UPDATE,
+    "PATCH": AclCapability.PATCH,
+    "DELETE": AclCapability.DELETE,
+}
+
+
+def _parameters(request: Request) -> dict[str, object]:
+    """The fields of a request, for policies that limit them."""
+    body = Fields.from_body(request) if request.body else Fields({})
+    return {**request.query, **body.values()}
 
 
 def _refuse_unsupported(request: Request) -> None:

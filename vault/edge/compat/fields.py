@@ -65,6 +65,13 @@ class Fields:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _bad(name, "not well-formed JSON") from None
 
+    def values(self) -> dict[str, Any]:
+        """All fields as they were given; an answer does not call them ignored for that."""
+        read = set(self._read)
+        found = {name: self.value(name) for name in self._given}
+        self._read = read
+        return found
+
     def text(self, name: str) -> str:
         """Text; a number or a yes becomes its text. Default: empty."""
         return _text(self.value(name), name)

@@ -22,7 +22,10 @@ policies = Endpoints("policies", "Who may do what: deny by default, and a denial
 
 
 class PolicyDocument(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a policy says. Its name is that of the path; one that is given must be the same."""
+    """What a policy says. Its name is that of the path; one that is given must be the same.
+
+    `acl`: in place of rules, a text in Vault's language.
+    """
 
     rules: Annotated[tuple[Rule, ...], Meta(max_length=MAX_RULES)] = ()
     name: str | None = None
@@ -31,6 +34,7 @@ class PolicyDocument(Struct, frozen=True, forbid_unknown_fields=True):
     priority: int = 100
     conditions: Conditions = ()
     actions: Annotated[tuple[Action, ...], Meta(max_length=1)] = ()
+    acl: str | None = None
 
 
 class WrittenPolicy(Struct, frozen=True):

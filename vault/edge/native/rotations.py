@@ -33,7 +33,7 @@ from vault.model.payloads import (
 )
 from vault.model.records import RotationRow
 from vault.model.results import SelectedSecret
-from vault.model.rotation import RetryPolicy, RotationPolicy, RotationState
+from vault.model.rotation import Notify, RetryPolicy, RotationPolicy, RotationState
 
 rotations = Endpoints("rotations", "Credentials that are changed at their targets.")
 
@@ -57,7 +57,8 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how: `interval` or `cron` (UTC, beginning within `window`), or on request only.
 
     `config` is the rotator's own; `connection` the path of the secret that lets it in at the
-    target. `grace`: so long the old value works at most once the new one is current.
+    target. `grace`: so long the old value works at most once the new one is current. `notify`: who
+    is told.
     """
 
     rotator: str
@@ -69,6 +70,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     window: Duration = "1h"
     grace: Duration = "24h"
     retry: RetryBody = RetryBody()
+    notify: Notify | None = None
 
     def parse(self) -> RotationPolicy:
         """Raises `ValidationError`."""
@@ -88,6 +90,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 window=parse_duration(self.window, "window"),
                 grace=parse_duration(self.grace, "grace"),
                 retry=retry,
+                notify=self.notify,
             )
             return msgspec.convert(msgspec.to_builtins(policy), RotationPolicy)
         except (msgspec.ValidationError, ValueError) as error:
@@ -112,6 +115,7 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 base=go_duration(retry.base),
                 cap=go_duration(retry.cap),
             ),
+            notify=policy.notify,
         )
 
 

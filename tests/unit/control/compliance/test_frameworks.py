@@ -21,6 +21,7 @@ EVIDENCE = {
     *("policies.breadth", "policies.changes", "policies.in-force"),
     *("retention.rules", "retention.six-years"),
     *("upkeep.backups", "upkeep.keys", "upkeep.restores", "upkeep.rotations"),
+    "upkeep.rotation-debt",
 }
 
 

@@ -8,15 +8,15 @@ from msgspec.structs import replace
 
 from control.errors import UnavailableError
 from control.gateway.agent_connection import (
-    BACKUPS_PER_MINUTE,
     HEALTH_CHANGES_PER_MINUTE,
     REGISTRATIONS_PER_MINUTE,
     REPLAY_RESULTS_PER_MINUTE,
+    REPORTS_PER_MINUTE,
     VAULTS_PER_MINUTE,
     ConnectionRateLimits,
 )
 from control.model.agents import Health
-from control.store import backups
+from control.store.vault_reports import backups
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.limits import DEAD_SECONDS
@@ -159,17 +159,17 @@ async def test_the_backups_of_an_agent_are_on_record(hub: Hub) -> None:
         certificate=b"c" * 32,
     )  # fmt: skip
     async with hub.connected(one) as talk:
-        for count in range(2 * BACKUPS_PER_MINUTE):
+        for count in range(2 * REPORTS_PER_MINUTE):
             await talk.say(replace(said, count=count))
         await talk.say(alert())
         await talk.delivered()
         records = await hub.core.store.read(lambda tx: backups.get_records(tx, "acme", ["one"]))
         row = records["one"]
         assert (row.state, row.newest, row.proven) == ("failed", 5_000_000, 4_000_000)
-        assert (row.count, row.period, row.rto, row.rpo) == (BACKUPS_PER_MINUTE - 1, 60, 2, 1)
+        assert (row.count, row.period, row.rto, row.rpo) == (REPORTS_PER_MINUTE - 1, 60, 2, 1)
         assert row.certificate == b"c" * 32
         hub.world.advance(20)
-        last = replace(said, count=2 * BACKUPS_PER_MINUTE - 1)
+        last = replace(said, count=2 * REPORTS_PER_MINUTE - 1)
         await talk.say(last)
         await talk.say(alert())
         await talk.delivered()
@@ -330,7 +330,8 @@ def test_each_has_its_own() -> None:
             HEALTH_CHANGES_PER_MINUTE,
             REPLAY_RESULTS_PER_MINUTE,
             VAULTS_PER_MINUTE,
-            BACKUPS_PER_MINUTE,
+            REPORTS_PER_MINUTE,
+            REPORTS_PER_MINUTE,
         ]
 
 

@@ -45,7 +45,8 @@ async def test_every_section_is_there_from_the_beginning(
     await page.until(lambda: 1 in page.rows)
     sections = page.rows[1]
     assert sorted(sections) == [
-        "agent", "audit", "backup", "certificate", "link", "metrics", "policies", "tree",
+        "agent", "audit", "backup", "certificate", "link", "metrics", "policies", "rotation",
+        "tree",
     ]  # fmt: skip
     assert sections["agent"]["tags"] == ["prod"]
     assert sections["link"]["connected"] is False

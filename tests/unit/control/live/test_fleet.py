@@ -8,9 +8,9 @@ from control.live.fleet import FleetProjection
 from control.live.hub import LiveHub
 from control.live.projection import ProjectionContext
 from control.model.agents import Life, new_agent
-from control.services.backups import backup_report, record_backups
 from control.services.event_bus import Event, Topic
 from control.services.presence import PresenceRule
+from control.services.vault_reports import backup_report, record_backups
 from control.store import agents
 from control.store.agents import put_vault_id
 from control.store.rows import Tx
@@ -44,6 +44,7 @@ async def test_every_agent_has_a_row_with_all_columns(
         "tags": ["prod"], "version": "", "life": "active", "reason": "", "state": "unknown",
         "vault_id": "", "linked": False, "heard": 0, "policy": "", "why": "",
         "wanted": 0, "applied": 0, "backup": "", "backup_at": 0, "certified": False,
+        "rotation": "", "rotations_owed": 0,
         "requests": None, "errors": None, "p50": None, "p99": None, "secrets": None,
     }  # fmt: skip
     page.watch(2, "fleet", org="platform")
@@ -87,7 +88,7 @@ async def test_an_agent_that_comes_is_a_new_row(core: Core, world: FakeWorld, pa
     await enrolled(core, world, "new")
     core.bus.publish(Event(Topic.TRAIL, "acme", "new", "link.enrol"))
     await page.until(lambda: "new" in page.rows[1])
-    assert len(page.rows[1]["new"]) == 20
+    assert len(page.rows[1]["new"]) == 22
 
 
 async def test_backups_are_seen_as_they_are_reported(

@@ -7,8 +7,8 @@ from control.core import Core
 from control.model.agents import Life
 from control.model.backups import GRACE
 from control.model.records import Alert, Severity
-from control.services.backups import backup_report, record_backups
 from control.services.event_bus import Topic
+from control.services.vault_reports import backup_report, record_backups
 from control.services.vaults import VaultFilter
 from control.store import agents, notices
 from protocols.instant import DAY, HOUR, MINUTE, SECOND
@@ -77,11 +77,11 @@ async def test_a_silent_agent_is_late_by_our_clock(core: Core, world: FakeWorld)
     await say(core, world, "a", good(world))
     await say(core, world, "off", good(world, STATE.OFF))
     world.advance((DAY + GRACE) / SECOND)
-    await core.backup_watch.update()
+    await core.report_watch.update()
     assert await firing(core) == set()
     world.advance(1)
     for _ in range(2):
-        await core.backup_watch.update()
+        await core.report_watch.update()
     [row] = await alerts(core)
     assert (row.vault, row.code, row.severity) == ("a", "backup_late", Severity.CRITICAL)
     [late, _] = await core.agents.vaults.list_vaults("acme", after="", limit=9)
@@ -104,7 +104,7 @@ async def test_nodes_of_a_vault_have_one_alert(core: Core, world: FakeWorld) -> 
     assert (row.vault, row.code, row.ended_at) == ("b", "backup_failed", 0)
     await core.agents.registry.change_life("acme", "b", Life.RETIRED, "old")
     assert await firing(core) == set()
-    await core.backup_watch.update()
+    await core.report_watch.update()
     assert await firing(core) == {("a", "backup_failed")}
     world.advance(60)
     events = await say(core, world, "a", good(world))
@@ -121,7 +121,7 @@ async def test_two_agents_that_turn_out_to_be_nodes_share_an_alert(
         await say(core, world, name, good(world, STATE.UNPROVEN))
     assert len(await firing(core)) == 2
     await nodes(core, "a", "b")
-    await core.backup_watch.update()
+    await core.report_watch.update()
     assert await firing(core) == {("a", "backup_unproven")}
 
 
@@ -132,7 +132,7 @@ async def test_who_is_locked_says_nothing(core: Core, world: FakeWorld) -> None:
     await core.agents.registry.change_life("acme", "a", Life.LOCKED, "lost")
     assert await say(core, world, "a", good(world, STATE.LATE)) == []
     world.advance(5 * DAY / SECOND)
-    await core.backup_watch.update()
+    await core.report_watch.update()
     assert await firing(core) == set()
 
 

@@ -30,6 +30,7 @@ from control.services.notification_queue import (
 )
 from control.store import agents, channels, notices
 from protocols.instant import SECOND
+from protocols.link.signing import channel_digest
 from tests.newest import place_control
 from tests.unit.control.services.told import Rig, rig
 
@@ -227,3 +228,25 @@ async def test_one_that_was_removed(there: Rig) -> None:
     await there.parts.channels.remove_channel("acme", channel.id)
     await there.store.write(lambda tx: record_undelivered(tx, made, PermanentDeliveryError("no")))
     assert not await there.deliveries()
+
+
+async def test_a_notice_for_named_channels_goes_to_them_alone(there: Rig) -> None:
+    """Whatever their terms say; if none of that name sends, to those that want such notices."""
+    named = await there.channel(URL, "on call", events=("sealed",))
+    other = await there.channel(URL, "other")
+    digest = channel_digest("on call").hex()
+
+    async def queued(identifier: str) -> list[str]:
+        notice = Notice(
+            identifier, "acme", Kind.RAISED, "secret_rotation_stuck", Severity.WARNING, "v",
+            identifier, "m", NOON, channels=(digest, "00" * 16),
+        )  # fmt: skip
+        await there.store.write(lambda tx: notices.enqueue_notices(tx, notice))
+        await there.store.write(lambda tx: fan_out_notices(tx, there.world.now()))
+        found = await there.store.read(lambda tx: notices.waiting_entries(tx, "acme"))
+        return sorted(found)
+
+    assert await queued("one") == [named.channel.id]
+    off = replace(named.channel, enabled=False)
+    await there.store.write(lambda tx: channels.put_channel(tx, off))
+    assert await queued("two") == sorted([named.channel.id, other.channel.id])

@@ -94,6 +94,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.WORKERS,
         MessageType.VAULT,
         MessageType.BACKUPS,
+        MessageType.ROTATIONS,
     }
 
 

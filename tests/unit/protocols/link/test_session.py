@@ -41,6 +41,11 @@ from tests.unit.protocols.link.test_policy_replay import ASKED, FOUND
 
 UPWARDS, DOWNWARDS = Direction.TO_CONTROL, Direction.TO_AGENT
 VAULT = m.Vault(vault=b"v" * 16)
+ROTATIONS = m.Rotations(
+    at=1, policies=2, unmanaged=3, due=4, overdue=5, overdue_since=6, next_due=7, running=8,
+    waiting=9, failing=10, stuck=11, rotated_day=12, rotated_month=13, leases=14, revoking=15,
+    irrevocable=16, notices=(),
+)  # fmt: skip
 BACKUPS = m.Backups(
     state=BackupState.GOOD, newest=5, proven=4, count=3, period=60, rto=2, rpo=1,
     certificate=bytes(32),
@@ -336,6 +341,21 @@ def test_an_older_peer_is_talked_with_in_its_version(
 
 
 @pytest.mark.parametrize("older", ["agent", "control"])
+def test_a_peer_of_version_6_has_no_rotations(older: str):
+    """Of neither side; it has backups as before."""
+    before = VERSIONS[:6]
+    agent = replace(agent_end(), versions=before if older == "agent" else VERSIONS)
+    control = replace(control_end(), versions=before if older == "control" else VERSIONS)
+    duet = Duet.live(agent, control)
+    assert duet.agent.version == duet.control.version == 6
+    with pytest.raises(LocalFaultError, match="has no rotations"):
+        duet.agent.send_message(ROTATIONS)
+    duet.agent.send_message(BACKUPS)
+    duet.pump()
+    assert duet.heard[UPWARDS] == [MessageReceived(0, BACKUPS)]
+
+
+@pytest.mark.parametrize("older", ["agent", "control"])
 def test_a_peer_of_version_5_has_no_backups(older: str):
     """An agent of it cannot be asked for them, a control plane of it is not told of them."""
     before = VERSIONS[:5]
@@ -361,10 +381,10 @@ def test_two_new_ends_speak_the_newest():
     duet.control.receive_frame(hello, at(0))
     (welcome,) = duet.control.take_frames(at(0))
     duet.agent.receive_frame(welcome, at(0))
-    assert duet.agent.version == duet.control.version == 6
+    assert duet.agent.version == duet.control.version == 7
     (proof,) = duet.agent.take_frames(at(0))
     versions = [decode_struct(frame[64:], Envelope).version for frame in (hello, welcome, proof)]
-    assert versions == [1, 1, 6]
+    assert versions == [1, 1, 7]
     duet.control.receive_frame(proof, at(0))
     duet.control.send_message(ASKED)
     duet.agent.send_message(FOUND)

@@ -47,7 +47,7 @@ def test_a_rekey_that_is_verified_tells_of_the_new_shares(agent: FakeAgent, cli:
 
 def test_people_see_a_line_for_each_share(agent: FakeAgent, cli: Run) -> None:
     """Each is cut off and handed to somebody else."""
-    agent.answer({"type": "shamir"})
+    agent.answer({"type": "shamir", "recovery_seal": False})
     agent.answer({"keys": ["61", "62"], "keys_base64": ["YQ==", "Yg=="], "root_token": "s.r"})
     done = cli("operator", "init", "--shares", "2", "--threshold", "2")
     assert done.out.splitlines()[1:] == [
@@ -60,11 +60,29 @@ def test_people_see_a_line_for_each_share(agent: FakeAgent, cli: Run) -> None:
 
 def test_a_vault_with_a_key_file_has_no_shares_to_give(agent: FakeAgent, cli: Run) -> None:
     """Nobody is told to hand out what is not there."""
+    agent.answer({"type": "file", "recovery_seal": False})
     agent.answer({"keys": [], "keys_base64": [], "root_token": "s.r"})
     done = cli("operator", "init")
     assert done.out.splitlines()[1:] == ["root_token  s.r"]
     assert "another person" not in done.err
     assert "encryption.key_file" in done.err
+
+
+def test_a_vault_with_an_hsm_has_recovery_shares(agent: FakeAgent, cli: Run) -> None:
+    """And is asked for them in their own words; what went wrong since is told."""
+    agent.answer({"type": "pkcs11", "recovery_seal": True})
+    agent.answer(
+        {
+            "keys": [], "keys_base64": [], "recovery_keys": ["61"],
+            "recovery_keys_base64": ["YQ=="], "root_token": "s.r", "warnings": ["it is sealed"],
+        }
+    )  # fmt: skip
+    done = cli("operator", "init", "--shares", "1", "--threshold", "1")
+    assert done.out.splitlines()[1:] == ["recovery_share_1  YQ==", "root_token        s.r"]
+    assert "it is sealed" in done.err
+    assert "pkcs11" in done.err
+    body = {"recovery_shares": 1, "recovery_threshold": 1}
+    assert agent.asked[-1] == ("PUT", "/v1/sys/init", body)
 
 
 def test_a_share_comes_by_stdin(agent: FakeAgent, cli: Run) -> None:

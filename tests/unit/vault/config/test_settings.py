@@ -12,6 +12,13 @@ from vault.config.settings import DAY, Settings, StorageSettings
 TLS: Mapping[str, Any] = {"cert_file": "/certs/server.crt", "key_file": "/certs/server.key"}
 STORAGE: Mapping[str, Any] = {"connection_string": "sqlite:////data/vault.db"}
 
+HSM = {"module": "/m.so", "token": "t", "key_label": "k", "pin_file": "/pin"}
+
+
+def hsm(**changes: object) -> dict[str, object]:
+    """A section `encryption` with these settings of the token changed."""
+    return {"key_management": "hsm", "hsm": HSM | changes}
+
 
 def settings(**sections: Mapping[str, Any]) -> Settings:
     """The smallest usable file, with these sections instead."""
@@ -143,10 +150,18 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        ("encryption", {"key_management": "hsm"}, "use shamir or file"),
-        ("encryption", {"key_management": "cloud_kms"}, "use shamir or file"),
+        ("encryption", {"key_management": "hsm"}, "need each other"),
+        ("encryption", {"hsm": HSM}, "need each other"),
+        ("encryption", hsm(token=None), "needs token"),
+        ("encryption", hsm(pin_file=None), "needs one of pin_file"),
+        ("encryption", hsm(pin_variable="PIN"), "needs one of pin_file"),
+        ("encryption", hsm(create_key=True, key_id="01"), "leave key_id out"),
+        ("encryption", hsm(key_id="1"), "key_id"),
+        ("encryption", hsm(timeout="10m"), "is 1s to 120s"),
+        ("encryption", hsm() | {"key_file": "/k"}, "keep no key on disk"),
+        ("encryption", {"key_management": "cloud_kms"}, "use shamir, file or hsm"),
         ("encryption", {"key_management": "file"}, "needs key_file"),
-        ("encryption", {"key_management": "shamir", "key_file": "/k"}, "keeps no key on disk"),
+        ("encryption", {"key_management": "shamir", "key_file": "/k"}, "keep no key on disk"),
         ("authentication", {"methods": ["api_key", "jwt"]}, "use api_key and token"),
         ("authentication", {"methods": ["certificate"]}, "use api_key and token"),
         ("authentication", {"methods": []}, "at least 1"),

@@ -54,6 +54,7 @@ class FakeHost:
     troubles: frozenset[words.AlertCode] = frozenset()
     workers: words.WorkersState = words.WorkersState.STEADY
     backups: m.Backups | None = None
+    rotations_report: m.Rotations | None = None
     vault: bytes = b""
     bundle_hash: bytes = bytes(32)
 
@@ -77,6 +78,7 @@ class FakeHost:
             vault=self.vault,
             bundle_hash=self.bundle_hash,
             backups=self.backups,
+            rotations=self.rotations_report,
         )
 
     def figures(self) -> MetricFigures:

@@ -7,6 +7,7 @@ import trio
 
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
+from protocols.link.signing import channel_digest
 from tests.support.trio_world import TrioWorld
 from tests.unit.vault.control_link.plane import Plane
 from tests.unit.vault.control_link.samples import bundle, credential, digest_of, fixed
@@ -16,6 +17,7 @@ from vault.control_link.client import HEALTH_CHECK_INTERVAL
 from vault.control_link.database import open_link_database
 from vault.control_link.dependencies import LinkConfig
 from vault.model.backup import BackupReport, BackupState, RestoreProof
+from vault.model.rotation_report import LeaseCounts, RotationNotice, RotationReport
 
 
 @pytest.fixture
@@ -201,6 +203,29 @@ async def test_it_says_how_its_backups_do(plane: Plane, autojump_clock: object) 
         assert len(of(m.Backups, plane.heard)) > 5
 
 
+async def test_it_says_how_its_rotations_do(plane: Plane, autojump_clock: object) -> None:
+    """At once when that changes; names and channels stay here."""
+    host = FakeHost(plane.world)
+    report = RotationReport(
+        at=10**9, policies=2, stuck=1, leases=LeaseCounts(active=3),
+        notices=(
+            RotationNotice(
+                notice=b"n" * 16, secret=b"s" * 16, event=words.RotationEvent.STUCK,
+                channels=("on call",),
+            ),
+        ),
+    )  # fmt: skip
+    async with staged(plane, host=host) as stage:
+        await plane.until(lambda: stage.uplink.status().state == "online")
+        for with_ids, secret in ((False, bytes(16)), (True, b"s" * 16)):
+            host.rotations_report = message_factory.rotations(report, with_ids=with_ids)
+            await trio.sleep(2 * HEALTH_CHECK_INTERVAL)
+            said = of(m.Rotations, plane.heard)[-1]
+            assert (said.at, said.policies, said.stuck, said.leases) == (1000, 2, 1, 3)
+            [notice] = said.notices
+            assert (notice.secret, notice.channels) == (secret, (channel_digest("on call"),))
+
+
 async def test_an_older_control_plane_hears_nothing_of_backups(
     plane: Plane, autojump_clock: object
 ) -> None:
@@ -210,10 +235,11 @@ async def test_an_older_control_plane_hears_nothing_of_backups(
     host.backups = message_factory.backups(
         BackupReport(BackupState.LATE, 5, 4, 3), RestoreProof(), 60
     )
+    host.rotations_report = message_factory.rotations(RotationReport(at=1), with_ids=True)
     async with staged(plane, host=host):
         await plane.until(lambda: bool(of(m.Vault, plane.heard)))
         await trio.sleep(600)
-        assert of(m.Backups, plane.heard) == []
+        assert of(m.Backups, plane.heard) == of(m.Rotations, plane.heard) == []
         assert len(of(m.Workers, plane.heard)) > 5
         assert plane.sessions == 1
 

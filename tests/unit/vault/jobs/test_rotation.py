@@ -87,7 +87,7 @@ class Vault:
                 await trio.sleep_forever()
         return self.answer(op)
 
-    def on_stuck(self) -> None:
+    def on_settled(self) -> None:
         """Somebody is told."""
         self.stuck += 1
 
@@ -95,7 +95,7 @@ class Vault:
         """For a scheduler."""
         lease = (lambda: self.lease) if self.is_shared else None
         return RotationParts(
-            due=self, run=self.run, world=FakeWorld(NOW), lease=lease, on_stuck=self.on_stuck
+            due=self, run=self.run, world=FakeWorld(NOW), lease=lease, on_settled=self.on_settled
         )
 
     def steps(self) -> list[str]:

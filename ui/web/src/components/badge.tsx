@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { humanize } from "../lib/format";
+import { formatCount, humanize } from "../lib/format";
 import "./badge.css";
 
 export type Tone = "good" | "warn" | "bad" | "info" | "muted";
@@ -20,6 +20,10 @@ const STATUS_STYLES: Record<string, StatusStyle> = {
   good: ["good", "check"],
   unproven: ["warn", "ring"],
   off: ["muted", "bar"],
+  none: ["muted", "bar", "No policies"],
+  failing: ["warn", "half"],
+  overdue: ["warn", "bang"],
+  stuck: ["bad", "bang"],
   locked: ["bad", "bar"],
   retired: ["muted", "bar"],
   applied: ["good", "check"],
@@ -107,6 +111,13 @@ export function BackupBadge({ state, certified }: { state: string; certified: bo
   if (state === "good" && !certified)
     return <StatusBadge status="unproven" label="No certificate" />;
   return <StatusBadge status={state} />;
+}
+
+/** How the rotations of a vault do, with the number that are owed; a dash without a report. */
+export function RotationBadge({ state, owed }: { state: string; owed: number }) {
+  if (!state) return <span class="muted">–</span>;
+  const label = owed ? `${formatCount(owed)} ${state}` : undefined;
+  return <StatusBadge status={state} label={label} />;
 }
 
 /** The tone of a status, for charts and bars beside it. */

@@ -45,12 +45,17 @@ export interface AgentRow {
   backup_at: number;
   /** Whether a restore certificate proves a recent backup of its vault. */
   certified: boolean;
+  /** Of its vault: how the rotations do, empty if none were reported; how many are owed. */
+  rotation: RotationDebt | "";
+  rotations_owed: number;
   requests: number | null;
   errors: number | null;
   p50: number | null;
   p99: number | null;
   secrets: number | null;
 }
+
+export type RotationDebt = "none" | "good" | "failing" | "overdue" | "stuck";
 
 export type BackupState = "off" | "good" | "late" | "failed" | "unproven";
 
@@ -137,6 +142,25 @@ export interface AgentSections {
     rpo: number;
     certificate: string;
     certified: boolean;
+  };
+  /** Of its vault, as one of its nodes counts; only `state` before any report. */
+  rotation: {
+    state: RotationDebt | "";
+    policies: number;
+    unmanaged: number;
+    due: number;
+    overdue: number;
+    overdue_since: number;
+    next_due: number;
+    running: number;
+    waiting: number;
+    failing: number;
+    stuck: number;
+    rotated_day: number;
+    rotated_month: number;
+    leases: number;
+    revoking: number;
+    irrevocable: number;
   };
   audit: { size: number; root: string; at: number; fault: string; disputed: boolean };
   metrics: {

@@ -6,16 +6,23 @@ import pytest
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.compliance.evidence.maintenance import NO_BACKUPS, NO_RESTORES, total_growth
+from control.compliance.evidence.maintenance import (
+    NO_BACKUPS,
+    NO_RESTORES,
+    NO_ROTATION_POLICIES,
+    total_growth,
+)
 from control.core import Core
 from control.model.backups import BackupRecord
 from control.model.compliance import Evidence, Result
 from control.model.records import Sample
 from control.model.reported_values import MAX_COUNT
+from control.model.rotations import RotationRecord
 from control.model.usage import SecretInventory
 from control.services import agent_metrics, key_rotation
-from control.store import agents, backups, usage
+from control.store import agents, usage
 from control.store.rows import Tx
+from control.store.vault_reports import backups, rotations
 from protocols.instant import DAY, HOUR, SECOND
 from tests.unit.control.fleet import enrolled
 
@@ -84,6 +91,27 @@ async def test_nodes_of_a_vault_share_its_backups(
     found = await shown()
     assert found["upkeep.backups"].result is Result.NOT_EVIDENCED
     assert found["upkeep.restores"].result is Result.NOT_EVIDENCED
+
+
+async def test_rotations_are_owed_by_vault(core: Core, world: FakeWorld, shown: Shown) -> None:
+    """One without a policy proves nothing; what is overdue or stuck is a gap."""
+    await enrolled(core, world, "a", "bare")
+    assert (await shown())["upkeep.rotation-debt"].lacking == NO_ROTATION_POLICIES
+    names = (
+        *("unmanaged", "due", "overdue", "overdue_since", "next_due", "running", "waiting"),
+        *("failing", "stuck", "rotated_day", "rotated_month", "leases", "revoking", "irrevocable"),
+    )
+    row = RotationRecord(
+        org="acme", vault="a", counted_at=1, policies=5, notices=(), at=world.now(),
+        **dict.fromkeys(names, 0),
+    )  # fmt: skip
+    await core.store.write(lambda tx: rotations.put_records(tx, row))
+    item = (await shown())["upkeep.rotation-debt"]
+    assert (item.result, item.exceptions) == (Result.PARTLY, ("bare",))
+    await core.store.write(lambda tx: rotations.put_records(tx, replace(row, overdue=2, stuck=1)))
+    item = (await shown())["upkeep.rotation-debt"]
+    assert (item.result, item.exceptions) == (Result.GAP, ("a", "bare"))
+    assert item.figures == {"vaults": 2, "told": 1, "secrets": 5, "owed": 3}
 
 
 async def test_secrets_that_are_old_are_owed(core: Core, world: FakeWorld, shown: Shown) -> None:

@@ -7,6 +7,7 @@ import type { AgentSections } from "../../../lib/api-types";
 import { formatCount, formatDuration, humanize, pluralize } from "../../../lib/format";
 import { hasRole, inOrganization } from "../../../lib/session";
 import { AcceptLogAction } from "./actions";
+import { RotationCard } from "./rotation-card";
 
 /** Display names that `humanize` would get wrong. */
 const PROPER_NAMES: Record<string, string> = {
@@ -32,6 +33,7 @@ export function AgentOverview({
   certificate,
   audit,
   backup,
+  rotation,
 }: Sections & { vault: string }) {
   return (
     <div class="masonry">
@@ -69,6 +71,7 @@ export function AgentOverview({
       >
         {backup?.state ? backupFacts(backup) : <NotReported />}
       </Card>
+      <RotationCard rotation={rotation} />
       <Card
         title="Audit log witness"
         aside={

@@ -13,6 +13,8 @@ export interface AgentFilter {
   vault: string;
   /** A state of backups, or `uncertified`. */
   backup: string;
+  /** A state of rotations. */
+  rotation: string;
 }
 
 /** A vault with its nodes. The key is its id, or the name of an agent that says none. */
@@ -31,6 +33,10 @@ export interface FleetSummary {
   policies: Record<string, number>;
   /** By state of the backups, and `uncertified`. */
   backups: Record<string, number>;
+  /** Rotations of all vaults that are overdue or stuck; each vault counts once. */
+  rotationsOwed: number;
+  /** Agents by state of their vault's rotations. */
+  rotations: Record<string, number>;
   versions: Record<string, number>;
   tags: Record<string, number>;
   secrets: number;
@@ -56,7 +62,7 @@ export function policyOutcome({ life, policy }: Pick<AgentRow, "life" | "policy"
 
 export function filterAgents(
   rows: readonly Agent[],
-  { text, state, tag, version, vault, backup }: AgentFilter,
+  { text, state, tag, version, vault, backup, rotation }: AgentFilter,
 ): Agent[] {
   const wanted = text.trim().toLowerCase();
   return rows.filter(
@@ -66,6 +72,7 @@ export function filterAgents(
       (!version || row.version === version) &&
       (!vault || row.vault_id === vault) &&
       (!backup || row.backup === backup || (backup === UNCERTIFIED && !row.certified)) &&
+      (!rotation || row.rotation === rotation) &&
       (!wanted || row.key.includes(wanted) || row.tags.some(each => each.includes(wanted))),
   );
 }
@@ -77,6 +84,8 @@ export function summarize(rows: readonly Agent[]): FleetSummary {
     states: {},
     policies: {},
     backups: {},
+    rotationsOwed: 0,
+    rotations: {},
     versions: {},
     tags: {},
     secrets: 0,
@@ -87,11 +96,13 @@ export function summarize(rows: readonly Agent[]): FleetSummary {
     if (outcome) increment(sum.policies, outcome);
     if (row.backup) increment(sum.backups, row.backup);
     if (!row.certified) increment(sum.backups, UNCERTIFIED);
+    if (row.rotation) increment(sum.rotations, row.rotation);
     if (row.version) increment(sum.versions, row.version);
     for (const tag of row.tags) increment(sum.tags, tag);
   }
   for (const { nodes } of groupByVault(rows)) {
     sum.vaults += 1;
+    sum.rotationsOwed += Math.max(...nodes.map(node => node.rotations_owed ?? 0));
     sum.secrets += Math.max(...nodes.map(node => node.secrets ?? 0)); // each node counts all
   }
   return sum;

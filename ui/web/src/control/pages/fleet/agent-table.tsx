@@ -1,6 +1,12 @@
 import type { ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import { BackupBadge, PolicyStatusBadge, StatusBadge, TagList } from "../../../components/badge";
+import {
+  BackupBadge,
+  PolicyStatusBadge,
+  RotationBadge,
+  StatusBadge,
+  TagList,
+} from "../../../components/badge";
 import { Button } from "../../../components/button";
 import { Card } from "../../../components/card";
 import { SearchInput, Select } from "../../../components/field";
@@ -26,6 +32,8 @@ const URGENCY = [
 ];
 
 const BACKUP_URGENCY = ["late", "failed", "unproven", "off", "", "good"];
+
+const ROTATION_URGENCY = ["stuck", "overdue", "failing", "", "none", "good"];
 
 const COLUMNS: Column<Agent>[] = [
   {
@@ -71,6 +79,14 @@ const COLUMNS: Column<Agent>[] = [
     wideOnly: true,
     cell: row => <BackupBadge state={row.backup} certified={row.certified} />,
     sortBy: row => BACKUP_URGENCY.indexOf(row.backup),
+  },
+  {
+    name: "rotation",
+    title: "Rotations",
+    width: "7.5rem",
+    wideOnly: true,
+    cell: row => <RotationBadge state={row.rotation} owed={row.rotations_owed} />,
+    sortBy: row => ROTATION_URGENCY.indexOf(row.rotation),
   },
   {
     name: "requests",
@@ -120,10 +136,10 @@ export function AgentTable(props: AgentTableProps) {
   const [rows, summary] = [props.rows.value, props.summary.value];
   const param = (name: string) => query.value.get(name) ?? "";
   const [text, state, tag, version] = [param("q"), param("state"), param("tag"), param("version")];
-  const [vault, backup] = [param("vault"), param("backup")];
+  const [vault, backup, rotation] = [param("vault"), param("backup"), param("rotation")];
   const shown = useMemo(
-    () => filterAgents(rows, { text, state, tag, version, vault, backup }),
-    [rows, text, state, tag, version, vault, backup],
+    () => filterAgents(rows, { text, state, tag, version, vault, backup, rotation }),
+    [rows, text, state, tag, version, vault, backup, rotation],
   );
   const all = shown.length === rows.length;
   return (
@@ -164,6 +180,12 @@ export function AgentTable(props: AgentTableProps) {
           value={backup}
           onChange={value => setQuery({ backup: value })}
           options={backupOptions(summary.backups)}
+        />
+        <Select
+          aria-label="Rotations"
+          value={rotation}
+          onChange={value => setQuery({ rotation: value })}
+          options={filterOptions("Any rotations", summary.rotations)}
         />
         {vault && <Button onClick={() => setQuery({ vault: "" })}>All vaults</Button>}
       </div>

@@ -28,7 +28,7 @@ export function FleetStats({ samples, alerts, ...props }: FleetStatsProps) {
   const summary = props.summary.value;
   samples.version.value;
   alerts.version.value;
-  const { states, policies, total } = summary;
+  const { states, policies, total, rotations, rotationsOwed } = summary;
   const last = latestSample(samples);
   const rows = alerts.list();
   const firing = rows.filter(alert => alert.state === "firing");
@@ -64,6 +64,14 @@ export function FleetStats({ samples, alerts, ...props }: FleetStatsProps) {
         value={formatMillis(last?.p99)}
         note={`p50 ${formatMillis(last?.p50)}`}
       />
+      {Object.keys(rotations).length > 0 && (
+        <Stat
+          label="Rotation debt"
+          value={formatCount(rotationsOwed)}
+          note={rotationsOwed ? "Overdue or stuck" : "Nothing overdue"}
+          href={inOrganization(`/?rotation=${rotations.stuck ? "stuck" : "overdue"}`)}
+        />
+      )}
       <Stat
         label="Alerts firing"
         value={formatCount(firing.length)}

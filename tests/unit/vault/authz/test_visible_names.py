@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from tests.unit.vault.authz.samples import names, permissions_, rules_
 from vault.authz.access import AccessRequest
-from vault.authz.authorizer import ListFilter
+from vault.authz.authorizer import VisibleNames
 from vault.authz.compile import compile_permissions, compile_policies
-from vault.authz.evaluate import is_listed
+from vault.authz.evaluate import CompiledPolicies, is_listed
 from vault.authz.policy import validate_policy
 from vault.model.identity import Identity, Method, Permission
+from vault.model.memo import BoundedMemo
 from vault.model.operation import Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
 
@@ -20,8 +21,9 @@ HOME = Origin(ip="10.0.0.1")
 _things = st.lists(st.tuples(names, st.sampled_from(["", "open"])), max_size=30)
 
 
-def _filter(rules: Any, grants: Any = ()) -> ListFilter:
-    return ListFilter(rules, grants, ANN, HOME, 0)
+def _filter(rules: Any, grants: Any = ()) -> VisibleNames:
+    compiled = CompiledPolicies(rules, grants, 0, BoundedMemo(8))
+    return VisibleNames(compiled, ANN, HOME, 0, "")
 
 
 def _policies(*rules: dict[str, Any]) -> Any:

@@ -1,0 +1,112 @@
+"""Policies in Vault's language: what each attribute says, and what is refused."""
+
+import pytest
+
+from protocols.instant import HOUR, SECOND
+from vault.errors import ValidationError
+from vault.model.acl.policy import AclPath, parse_acl_policy
+
+
+def only(text: str) -> AclPath:
+    """The one path of a policy."""
+    [path] = parse_acl_policy("p", text).paths
+    return path
+
+
+def test_each_attribute_is_read() -> None:
+    """Parameter names in small letters, durations and instants in ns."""
+    path = only(
+        """path "/secret/data/+/x*" {
+          comment = "why"
+          capabilities = ["read", "list"]
+          allowed_parameters = { "A" = ["x", 1, true], b = [] }
+          denied_parameters { C = [] }
+          denied_parameters { D = ["y"] }
+          required_parameters = ["E"]
+          min_wrapping_ttl = "1h"
+          max_wrapping_ttl = 7200
+          mfa_methods = ["totp"]
+          pagination_limit = "5"
+          expiration = "2030-01-01T00:00:00Z"
+          list_scan_response_keys_filter_path = "{{ .path }}{{ .key }}"
+        }"""
+    )
+    assert path.path == "secret/data/+/x*"
+    assert sorted(path.capabilities) == ["list", "read"]
+    assert path.allowed_parameters == {"a": ("x", 1, True), "b": ()}
+    assert path.denied_parameters == {"c": (), "d": ("y",)}
+    assert path.required_parameters == ("e",)
+    assert (path.min_wrapping_ttl, path.max_wrapping_ttl) == (HOUR, 2 * HOUR)
+    assert (path.needs_mfa, path.pagination_limit) == (True, 5)
+    assert path.expires_at == 1_893_456_000 * SECOND
+    assert path.list_filter is not None
+    assert path.list_filter.path_of("a/", "b") == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("old", "capabilities"),
+    [
+        ("deny", ["deny"]),
+        ("read", ["list", "read"]),
+        ("write", ["create", "delete", "list", "read", "update"]),
+        ("sudo", ["create", "delete", "list", "read", "sudo", "update"]),
+    ],
+)
+def test_the_old_form_stands_for_capabilities(old: str, capabilities: list[str]) -> None:
+    """From before there were any."""
+    assert sorted(only(f'path "a" {{ policy = "{old}" }}').capabilities) == capabilities
+
+
+def test_deny_beside_others_is_deny_alone() -> None:
+    """As in OpenBao."""
+    assert only('path "a" { capabilities = ["read", "deny"] }').capabilities == {"deny"}
+
+
+@pytest.mark.parametrize(
+    ("inside", "fault"),
+    [
+        ('capabilities = ["fly"]', 'invalid capability "fly"'),
+        ('capabilities = "read"', "expected a list of strings"),
+        ('capabilities = ["read"] capabilities = ["list"]', "capabilities is given twice"),
+        ('policy = "fly"', 'invalid policy "fly"'),
+        ("foo = 1", "invalid key 'foo'"),
+        ('min_wrapping_ttl = "x"', "expected a duration"),
+        ("min_wrapping_ttl = -5", "expected a duration"),
+        ("min_wrapping_ttl = 5 max_wrapping_ttl = 1", "max_wrapping_ttl cannot be less"),
+        ('expiration = "soon"', "invalid expiration time"),
+        ("pagination_limit = -1", "pagination_limit is a number"),
+        ('allowed_parameters = ["x"]', "expected { name = [values] }"),
+        ('allowed_parameters = { "x" = [] "X" = [] }', "x is given twice"),
+        ("control_group { }", "control_group is not supported"),
+        ('list_scan_response_keys_filter_path = "{{ .path }}{{ .key }}"', "needs the list"),
+        (
+            'capabilities = ["list"] list_scan_response_keys_filter_path = "{{ .path }}"',
+            "same path for two different keys",
+        ),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_place(inside: str, fault: str) -> None:
+    """Line, column and path are told; nothing counts as if it were not there."""
+    with pytest.raises(ValidationError) as caught:
+        parse_acl_policy("p", f'path "a" {{\n{inside}\n}}')
+    assert fault in caught.value.message
+    assert caught.value.message.startswith("failed to parse policy: At ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['path "a" "b" {}', "path { x = 1 }", 'path = "a"', 'path "a/+*" {}', 'path "{{x" {}',
+     'path "x}}" {}', "foo = 1", 'Path "a" {}'],
+)  # fmt: skip
+def test_what_could_be_read_in_two_ways_is_refused(text: str) -> None:
+    """Labels, wildcards, braces of templates and keys."""
+    with pytest.raises(ValidationError):
+        parse_acl_policy("p", text)
+
+
+def test_json_says_the_same() -> None:
+    """The other form of the language."""
+    text = '{"path": {"a": {"capabilities": ["read"], "allowed_parameters": {"x": ["y"]}}}}'
+    assert only(text) == only(
+        'path "a" { capabilities = ["read"] allowed_parameters = { x = ["y"] } }'
+    )

@@ -1,0 +1,94 @@
+"""What an access is in the terms of the Vault-compatible API, where it did not come by that.
+
+So that policies in Vault's language hold for the native API, its lists and dry runs, too: a secret
+of a version 2 mount that is read is `secret/data/app/db` to them.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from vault.model.acl.access import AclCapability, ApiAccess
+from vault.model.mounts import MountTable
+from vault.model.operation import Capability
+from vault.model.records import MountRow
+
+_C, _A = Capability, AclCapability
+_OPERATIONS: Final[Mapping[Capability, AclCapability]] = {
+    _C.CREATE: _A.CREATE,
+    _C.READ: _A.READ,
+    _C.READ_METADATA: _A.READ,
+    _C.UPDATE: _A.UPDATE,
+    _C.DELETE: _A.DELETE,
+    _C.DESTROY: _A.DELETE,
+    _C.LIST: _A.LIST,
+    _C.SUDO: _A.SUDO,
+}
+_VERSION_2: Final[Mapping[Capability, tuple[str, AclCapability]]] = {
+    _C.CREATE: ("data/", _A.CREATE),
+    _C.READ: ("data/", _A.READ),
+    _C.READ_METADATA: ("metadata/", _A.READ),
+    _C.UPDATE: ("data/", _A.UPDATE),
+    _C.DELETE: ("data/", _A.DELETE),
+    _C.DESTROY: ("destroy/", _A.UPDATE),
+    _C.LIST: ("metadata/", _A.LIST),
+    _C.SUDO: ("data/", _A.SUDO),
+}
+FOLDERS: Final = ("data/", "metadata/", "destroy/")
+"""Where a version 2 mount has what the native API has in one place."""
+
+
+def nearest_api_access(capability: Capability, path: str, mounts: MountTable) -> ApiAccess:
+    """The request of the Vault-compatible API that comes nearest to an access."""
+    folder = path if not path or path.endswith("/") else f"{path}/"
+    place = folder if capability is _C.LIST else path
+    mount = mounts.find_for_path(folder)
+    if mount is None or not _is_version_2(mount):
+        return ApiAccess(path=place, operation=_OPERATIONS[capability])
+    prefix, operation = _VERSION_2[capability]
+    below = place[len(mount.path) :]
+    return ApiAccess(path=f"{mount.path}{prefix}{below}", operation=operation)
+
+
+def api_folders(folder: str, mounts: MountTable) -> tuple[str, ...]:
+    """The folders of the API in which things of `folder` (with its closing slash) are."""
+    mount = mounts.find_for_path(folder)
+    if mount is None or not _is_version_2(mount) or folder == mount.path:
+        return (folder,)
+    return tuple(f"{mount.path}{prefix}{folder[len(mount.path) :]}" for prefix in FOLDERS)
+
+
+def _is_version_2(mount: MountRow) -> bool:
+    return mount.type == "kv" and mount.version == 2  # noqa: PLR2004  # as its name
+
+
+_NATIVE: Final[Mapping[AclCapability, Capability]] = {
+    _A.CREATE: _C.CREATE,
+    _A.READ: _C.READ,
+    _A.UPDATE: _C.UPDATE,
+    _A.PATCH: _C.UPDATE,
+    _A.DELETE: _C.DELETE,
+    _A.LIST: _C.LIST,
+    _A.SCAN: _C.LIST,
+    _A.SUDO: _C.SUDO,
+}
+_NATIVE_VERSION_2: Final[Mapping[tuple[str, AclCapability], Capability]] = {
+    ("metadata", _A.READ): _C.READ_METADATA,
+    ("metadata", _A.DELETE): _C.DESTROY,
+    ("subkeys", _A.READ): _C.READ,
+    ("delete", _A.UPDATE): _C.DELETE,
+    ("undelete", _A.UPDATE): _C.DELETE,
+    ("destroy", _A.UPDATE): _C.DESTROY,
+}
+
+
+def native_access(
+    operation: AclCapability, path: str, mounts: MountTable
+) -> tuple[Capability, str]:
+    """The other way round: what a request of the Vault-compatible API is in native policies."""
+    capability = _NATIVE[operation]
+    mount = mounts.find_for_path(f"{path}/")
+    if mount is None or not _is_version_2(mount):
+        return capability, path
+    tree, _, below = path[len(mount.path) :].partition("/")
+    capability = _NATIVE_VERSION_2.get((tree, operation), capability)
+    return capability, f"{mount.path}{below}" if below else mount.path

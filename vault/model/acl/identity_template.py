@@ -1,0 +1,52 @@
+"""Identity templates in the paths of policies: `secret/data/{{identity.entity.name}}/*`.
+
+What an identity is called must never become a pattern, or lead out of the place that it is put in:
+a value with one of `FORBIDDEN`, or one that is empty, makes the whole path count for nothing.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+FORBIDDEN: Final = frozenset("/*+,{}")
+"""Characters of a value that would change what a pattern covers."""
+
+_NAME: Final = re.compile(r"\s*([^{}]*?)\s*\}\}")
+
+
+class TemplateError(ValueError):
+    """Braces that do not match."""
+
+
+class Template(Struct, frozen=True):
+    """Text and names in turn: `texts` has one more than `names`."""
+
+    texts: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def fill(self, values: Mapping[str, str]) -> str | None:
+        """The text with the values in it; None where one is missing or must not be put in."""
+        found = [self.texts[0]]
+        for name, text in zip(self.names, self.texts[1:], strict=True):
+            value = values.get(name, "")
+            if not value or not FORBIDDEN.isdisjoint(value) or value in {".", ".."}:
+                return None
+            found += [value, text]
+        return "".join(found)
+
+
+def parse_template(text: str) -> Template:
+    """Read a template; a text without braces is one without names. Raises `TemplateError`."""
+    first, *rest = text.split("{{")
+    texts, names = [first], list[str]()
+    for part in rest:
+        name = _NAME.match(part)
+        if name is None:
+            raise TemplateError("unbalanced templating characters: expected {{ name }}")
+        names.append(name[1])
+        texts.append(part[name.end() :])
+    if any("}}" in one for one in texts):
+        raise TemplateError("unbalanced templating characters: expected {{ name }}")
+    return Template(tuple(texts), tuple(names))

@@ -1,0 +1,295 @@
+"""A policy in Vault's language: paths of the HTTP API, and what is allowed there.
+
+The text is kept as it was written; this module reads it. Whatever could be read in two ways is
+refused: an attribute that comes twice, a second label, an unknown key. `vault.authz.acl` decides.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from protocols.instant import parse_duration, parse_rfc3339
+from vault.errors import ValidationError
+from vault.model.acl.access import AclCapability
+from vault.model.acl.hcl import Block, HclError, Item, Literal, Node, Scalar, Sequence, parse_hcl
+from vault.model.acl.identity_template import TemplateError, parse_template
+from vault.model.acl.list_filter import ListFilter, parse_list_filter
+
+MAX_PATHS: Final = 2_000  # of a policy
+MAX_REMEMBERED: Final = 1_024  # policies
+MAX_PATH_LENGTH: Final = 1_024
+MAX_PARAMETERS: Final = 200  # of a path, names and values
+_MAX_DIGITS: Final = 18  # of a number in a string
+
+
+_C = AclCapability
+_CAPABILITIES: Final = frozenset(capability.value for capability in _C)
+_OLD_FORMS: Final[Mapping[str, frozenset[AclCapability]]] = {
+    "deny": frozenset({_C.DENY}),
+    "read": frozenset({_C.READ, _C.LIST}),
+    "write": frozenset({_C.CREATE, _C.READ, _C.UPDATE, _C.DELETE, _C.LIST}),
+    "sudo": frozenset({_C.CREATE, _C.READ, _C.UPDATE, _C.DELETE, _C.LIST, _C.SUDO}),
+}
+"""What `policy = "write"` stands for, from the time before capabilities."""
+
+Parameters: TypeAlias = Mapping[str, tuple[Scalar, ...]]
+"""Names, in small letters or `*` for all, and the values; none: any value."""
+
+
+class AclPath(Struct, frozen=True, kw_only=True):
+    """What a policy says of a path. Durations and instants in ns; 0 and empty: not limited.
+
+    `allowed_parameters` None: any may be given.
+    """
+
+    path: str
+    capabilities: frozenset[AclCapability] = frozenset()
+    allowed_parameters: Parameters = {}
+    denied_parameters: Parameters = {}
+    required_parameters: tuple[str, ...] = ()
+    min_wrapping_ttl: int = 0
+    max_wrapping_ttl: int = 0
+    needs_mfa: bool = False
+    pagination_limit: int = 0
+    expires_at: int = 0
+    list_filter: ListFilter | None = None
+    templated: bool = False
+
+
+class AclPolicy(Struct, frozen=True):
+    """A policy that was read."""
+
+    name: str
+    paths: tuple[AclPath, ...]
+
+    @property
+    def denials(self) -> frozenset[str]:
+        """The paths that are denied, as they are written."""
+        return frozenset(path.path for path in self.paths if _C.DENY in path.capabilities)
+
+    @property
+    def allows(self) -> bool:
+        """Whether anything is allowed."""
+        return any(path.capabilities - {_C.DENY} for path in self.paths)
+
+    @property
+    def is_templated(self) -> bool:
+        """Whether what it says depends on who asks."""
+        return any(path.templated for path in self.paths)
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
+def parse_acl_policy(name: str, text: str) -> AclPolicy:
+    """Read a policy. Raises `ValidationError` (`policy_invalid`), with the line and column."""
+    try:
+        return AclPolicy(name, tuple(_paths(text)))
+    except HclError as fault:
+        raise ValidationError(
+            "policy_invalid", f"failed to parse policy: {fault}", field="policy"
+        ) from None
+
+
+def _paths(text: str) -> Iterator[AclPath]:
+    count = 0
+    for item in parse_hcl(text).items:
+        if item.keys == ("name",) and isinstance(item.value, Literal):
+            continue  # it has the name that it is written under
+        if item.keys[0] != "path":
+            raise HclError(text, item.at, f"invalid key {item.keys[0]!r}: expected 'path'")
+        for path, value in _stanzas(text, item):
+            count += 1
+            if count > MAX_PATHS:
+                raise HclError(text, item.at, f"a policy has at most {MAX_PATHS} paths")
+            yield _Stanza(text, path, value).read()
+
+
+def _stanzas(text: str, item: Item) -> Iterator[tuple[str, Item]]:
+    """`path "x" { … }`; in JSON, `"path": {"x": { … }}`."""
+    if len(item.keys) == 2:  # noqa: PLR2004  # `path` and its label
+        yield item.keys[1], item
+    elif len(item.keys) == 1 and isinstance(item.value, Block):
+        for inner in item.value.items:
+            if len(inner.keys) != 1 or not isinstance(inner.value, Block):
+                raise HclError(text, inner.at, 'expected path "…" { … }')
+            yield inner.keys[0], inner
+    else:
+        raise HclError(text, item.at, 'expected path "…" { … }')
+
+
+class _Stanza:
+    """Reads what stands between the braces of one path."""
+
+    def __init__(self, text: str, path: str, item: Item) -> None:
+        self._text = text
+        self._path = path
+        self._item = item
+
+    def read(self) -> AclPath:
+        """Raises `HclError`."""
+        if not isinstance(self._item.value, Block):
+            raise self._error(self._item.at, "expected '{'")
+        found = self._attributes(self._item.value)
+        capabilities = self._capabilities(found)
+        path = AclPath(
+            path=self._checked_path(),
+            capabilities=capabilities,
+            allowed_parameters=self._parameters(found.get("allowed_parameters")),
+            denied_parameters=self._parameters(found.get("denied_parameters")),
+            required_parameters=tuple(
+                name.lower() for name in self._strings(found.get("required_parameters"))
+            ),
+            min_wrapping_ttl=self._duration(found.get("min_wrapping_ttl")),
+            max_wrapping_ttl=self._duration(found.get("max_wrapping_ttl")),
+            needs_mfa=bool(self._strings(found.get("mfa_methods"))),
+            pagination_limit=self._limit(found.get("pagination_limit")),
+            expires_at=self._instant(found.get("expiration")),
+            list_filter=self._list_filter(found.get(_LIST_FILTER), capabilities),
+            templated="{{" in self._path,
+        )
+        if 0 < path.max_wrapping_ttl < path.min_wrapping_ttl:
+            raise self._error(
+                self._item.at, "max_wrapping_ttl cannot be less than min_wrapping_ttl"
+            )
+        return path
+
+    def _error(self, at: int, fault: str) -> HclError:
+        return HclError(self._text, at, f'path "{self._path}": {fault}')
+
+    def _attributes(self, block: Block) -> dict[str, Node]:
+        """By name; of parameters also in several blocks."""
+        found: dict[str, Node] = {}
+        for item in block.items:
+            name = item.keys[0]
+            if name not in _KEYS or len(item.keys) > 1:
+                raise self._error(item.at, f"invalid key {name!r}")
+            if name == "control_group":
+                raise self._error(item.at, "control_group is not supported by this version")
+            known = found.get(name)
+            if name in _PARAMETERS and isinstance(known, Block) and isinstance(item.value, Block):
+                found[name] = Block((*known.items, *item.value.items), known.at)
+            elif known is not None:
+                raise self._error(item.at, f"{name} is given twice")
+            else:
+                found[name] = item.value
+        return found
+
+    def _checked_path(self) -> str:
+        path = self._path.removeprefix("/")
+        if len(path) > MAX_PATH_LENGTH:
+            raise self._error(self._item.at, f"a path has at most {MAX_PATH_LENGTH} characters")
+        if "+*" in path:
+            raise self._error(self._item.at, "invalid use of wildcards ('+*' is forbidden)")
+        try:
+            parse_template(path)
+        except TemplateError as fault:
+            raise self._error(self._item.at, str(fault)) from None
+        return path
+
+    def _capabilities(self, found: Mapping[str, Node]) -> frozenset[AclCapability]:
+        names = self._strings(node := found.get("capabilities"))
+        at = self._item.at if node is None else node.at
+        chosen = set[AclCapability]()
+        for name in names:
+            if name not in _CAPABILITIES:
+                raise self._error(at, f'invalid capability "{name}"')
+            chosen.add(_C(name))
+        if (old := found.get("policy")) is not None and (form := self._string(old)):
+            if form not in _OLD_FORMS:
+                raise self._error(old.at, f'invalid policy "{form}"')
+            chosen |= _OLD_FORMS[form]
+        return frozenset({_C.DENY}) if _C.DENY in chosen else frozenset(chosen)
+
+    def _parameters(self, node: Node | None) -> Parameters:
+        if node is None:
+            return {}
+        if not isinstance(node, Block):
+            raise self._error(node.at, "expected { name = [values] }")
+        found: dict[str, tuple[Scalar, ...]] = {}
+        for item in node.items:
+            name = item.keys[0].lower()
+            if len(item.keys) > 1 or not isinstance(item.value, Sequence):
+                raise self._error(item.at, "expected name = [values]")
+            if name in found:
+                raise self._error(item.at, f"{name} is given twice")
+            found[name] = tuple(self._scalar(one) for one in item.value.items)
+        if len(found) + sum(map(len, found.values())) > MAX_PARAMETERS:
+            raise self._error(node.at, f"more than {MAX_PARAMETERS} parameters and values")
+        return found
+
+    def _scalar(self, node: Node) -> Scalar:
+        if not isinstance(node, Literal):
+            raise self._error(node.at, "expected a string, a number, true or false")
+        return node.value
+
+    def _string(self, node: Node) -> str:
+        if not isinstance(node, Literal) or not isinstance(node.value, str):
+            raise self._error(node.at, "expected a string")
+        return node.value
+
+    def _strings(self, node: Node | None) -> list[str]:
+        if node is None:
+            return []
+        if not isinstance(node, Sequence):
+            raise self._error(node.at, 'expected a list of strings: ["…"]')
+        return [self._string(one) for one in node.items]
+
+    def _limit(self, node: Node | None) -> int:
+        value = 0 if node is None else self._scalar(node)
+        if isinstance(value, str) and value.isascii() and value.isdecimal():
+            value = int(value[:_MAX_DIGITS])
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise self._error(self._item.at, "pagination_limit is a number of keys, or 0")
+        return value
+
+    def _duration(self, node: Node | None) -> int:
+        """In ns, from seconds or `1h30m`."""
+        if node is None:
+            return 0
+        value = self._scalar(node)
+        try:
+            if isinstance(value, bool) or value is None:
+                raise self._error(node.at, _NO_DURATION)
+            if (found := parse_duration(value, "")) >= 0:
+                return found
+        except ValidationError:
+            pass
+        raise self._error(node.at, _NO_DURATION)
+
+    def _instant(self, node: Node | None) -> int:
+        """In ns since 1970, from seconds or RFC 3339."""
+        if node is None or (value := self._scalar(node)) == "":
+            return 0
+        text = str(value)
+        try:
+            if text.isascii() and text.isdecimal():
+                return parse_duration(int(text[:_MAX_DIGITS]), "")
+            return parse_rfc3339(text, "")
+        except ValidationError:
+            raise self._error(
+                node.at,
+                "invalid expiration time: expected 2030-01-31T12:00:00Z, or seconds since 1970",
+            ) from None
+
+    def _list_filter(
+        self, node: Node | None, capabilities: frozenset[AclCapability]
+    ) -> ListFilter | None:
+        if node is None or not (template := self._string(node)):
+            return None
+        if _C.LIST not in capabilities:
+            raise self._error(node.at, f"{_LIST_FILTER} needs the list capability")
+        try:
+            return parse_list_filter(template)
+        except ValueError as fault:
+            raise self._error(node.at, f"{_LIST_FILTER}: {fault}") from None
+
+
+_NO_DURATION: Final = "expected a duration: seconds, or text such as 1h30m"
+_LIST_FILTER: Final = "list_scan_response_keys_filter_path"
+_PARAMETERS: Final = frozenset({"allowed_parameters", "denied_parameters"})
+_KEYS: Final = _PARAMETERS | {
+    "comment", "policy", "capabilities", "required_parameters", "min_wrapping_ttl",
+    "max_wrapping_ttl", "mfa_methods", "pagination_limit", "expiration", _LIST_FILTER,
+    "control_group",
+}  # fmt: skip
