@@ -29,7 +29,13 @@ from vault.seal.root_keys.provider import (
     WrappedKey,
 )
 
-BACKENDS: Final = {"pkcs11": "vault.seal.root_keys.pkcs11"}
+BACKENDS: Final = {
+    "pkcs11": "vault.seal.root_keys.pkcs11",
+    "awskms": "vault.seal.root_keys.aws_kms",
+    "gcpckms": "vault.seal.root_keys.google_kms",
+    "azurekeyvault": "vault.seal.root_keys.azure_key_vault",
+    "transit": "vault.seal.root_keys.transit",
+}
 """By type: the module, whose `open_backend(settings)` makes a `KeyBackend`."""
 GRACE: Final = 5.0
 """Seconds that a call may go on once the agent is gone: a token that writes is not to be cut."""
