@@ -48,6 +48,7 @@ _DENIED: Final = frozenset({
     "NotAuthorized", "OptInRequired", "SignatureDoesNotMatch", "UnrecognizedClientException",
 })  # fmt: skip
 _UNUSABLE: Final = frozenset({"Disabled", "PendingDeletion", "PendingReplicaDeletion"})
+_DENIED_STATUS: Final = frozenset({401, 403})
 _SERVER_ERROR: Final = 500
 
 
@@ -228,7 +229,7 @@ def _refusal(error: Any, key: str) -> KeyProviderError:
             f"AWS KMS key {key} does not open the stored root key: it is another key, or the "
             "database was altered",
         )
-    if code in _DENIED:
+    if code in _DENIED or status in _DENIED_STATUS:
         return KeyProviderError(
             "key_provider_denied",
             f"AWS refuses {error.operation_name} of key {key} ({code}): see the credentials, the "

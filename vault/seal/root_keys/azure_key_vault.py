@@ -85,7 +85,8 @@ class AzureKeyVaultBackend:
         with _errors(self._settings.key):
             key = self._get(self._settings.key)
             described = self._describe(key)
-            made = self._cryptography(key).wrap_key(_ALGORITHMS[_type(key)], root_key)
+            with self._cryptography(key) as client:
+                made = client.wrap_key(_ALGORITHMS[_type(key)], root_key)
         return WrappedKey(
             key=described.key,
             version=described.version,
@@ -100,7 +101,8 @@ class AzureKeyVaultBackend:
             key = self._get(name, wrapped.version)
             if _ALGORITHMS.get(_type(key)) != wrapped.algorithm:
                 raise _wrong_key_error(name)
-            found = self._cryptography(key).unwrap_key(_ALGORITHMS[_type(key)], wrapped.ciphertext)
+            with self._cryptography(key) as client:
+                found = client.unwrap_key(_ALGORITHMS[_type(key)], wrapped.ciphertext)
         return found.key
 
     def create_version(self) -> KeyDescription:
@@ -200,7 +202,9 @@ def _errors(name: str) -> Iterator[None]:
         raise _refusal(error, name) from None
     except exceptions.AzureError as error:
         raise KeyProviderError(
-            "key_provider_failed", f"the Azure library fails with {type(error).__name__}"
+            "key_provider_failed",
+            f"the Azure library fails with {type(error).__name__}: see `vault`, and the proxy's "
+            "variables",
         ) from None
 
 
@@ -208,6 +212,12 @@ def _refusal(error: exceptions.HttpResponseError, name: str) -> KeyProviderError
     status, code = error.status_code or 0, _inner_code(error)
     if status == _FORBIDDEN and code in {"KeyDisabled", "KeyExpired", "KeyNotYetValid"}:
         return _disabled_error(name)
+    if isinstance(error, exceptions.ClientAuthenticationError) and not status:
+        return KeyProviderError(
+            "key_provider_denied",
+            "Azure gives no token: see the machine's managed identity or the AZURE_ variables, and "
+            "the network to login.microsoftonline.com",
+        )
     if isinstance(error, exceptions.ClientAuthenticationError) or status == _FORBIDDEN:
         return KeyProviderError(
             "key_provider_denied",

@@ -18,6 +18,7 @@ try:
     import google.auth
     from google.api_core import exceptions
     from google.api_core.retry import Retry, if_transient_error
+    from google.auth import environment_vars
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
     from google.cloud.kms_v1 import (
         CryptoKey,
@@ -39,6 +40,8 @@ _CALL: Final = 0.2
 _CALLS: Final = 0.4
 """The same, for all attempts of a call."""
 _STATE: Final = CryptoKeyVersion.CryptoKeyVersionState
+_NOT_ENABLED: Final = " is not enabled, current state is: "
+"""What Cloud KMS says of versions, with status FAILED_PRECONDITION; REST has no other sign."""
 _UNAVAILABLE: Final = (
     exceptions.ServerError,
     exceptions.TooManyRequests,
@@ -60,7 +63,10 @@ def open_backend(settings: dict[str, Any]) -> "GoogleKmsBackend":
     """See `vault.seal.root_keys.helper.BACKENDS`."""
     # Where there is no metadata server, the library looks for one, for longer than a call may take.
     os.environ.setdefault("GCE_METADATA_TIMEOUT", "1")
-    return GoogleKmsBackend(msgspec.convert(settings, GoogleKmsSettings))
+    found = msgspec.convert(settings, GoogleKmsSettings)
+    if found.credentials_file:
+        os.environ[environment_vars.CREDENTIALS] = found.credentials_file
+    return GoogleKmsBackend(found)
 
 
 class GoogleKmsBackend:
@@ -143,12 +149,7 @@ class GoogleKmsBackend:
     def _client(self) -> KeyManagementServiceClient:
         if self._opened is None:
             settings = self._settings
-            if settings.credentials_file:
-                credentials, _ = google.auth.load_credentials_from_file(  # type: ignore[no-untyped-call]
-                    settings.credentials_file, scopes=[SCOPE]
-                )
-            else:
-                credentials, _ = google.auth.default(scopes=[SCOPE])
+            credentials, _ = google.auth.default(scopes=[SCOPE])
             self._opened = KeyManagementServiceClient(
                 credentials=credentials,
                 transport="rest",
@@ -185,8 +186,8 @@ def _refusal(error: object, key: str) -> KeyProviderError:
             return KeyProviderError(
                 "key_provider_key_missing", f"there is no Cloud KMS key {key}: correct `key`"
             )
-        case exceptions.FailedPrecondition():
-            return _version_error(error, key)
+        case exceptions.BadRequest() if _NOT_ENABLED in error.message:
+            return _version_error(error.message, key)
         case exceptions.BadRequest():
             return KeyProviderError(
                 "key_provider_wrong_key",
@@ -218,12 +219,13 @@ def _refusal(error: object, key: str) -> KeyProviderError:
             )
 
 
-def _version_error(error: exceptions.FailedPrecondition, key: str) -> KeyProviderError:
-    """The version that wrapped the root key is not enabled; the message ends with its state."""
-    if str(error.message).rstrip(".").endswith("DESTROYED"):
+def _version_error(text: str, key: str) -> KeyProviderError:
+    """The version that wrapped the root key is not enabled; the text ends with its state."""
+    if text.rpartition(_NOT_ENABLED)[2].startswith("DESTROYED"):
         return KeyProviderError(
             "key_provider_version_missing",
-            f"the version of Cloud KMS key {key} that wrapped the root key is destroyed",
+            f"the version of Cloud KMS key {key} that wrapped the root key is destroyed: "
+            "restore a backup of the database that another version wraps",
         )
     return KeyProviderError(
         "key_provider_key_disabled",

@@ -180,7 +180,7 @@ class TransitBackend:
         with suppress(KeyError, TypeError, msgspec.MsgspecError):
             token = msgspec.convert(_decoded(answer)["data"], _Token)
             if token.renewable and token.ttl < token.creation_ttl / 2:
-                self._send("POST", "auth/token/renew-self", {})
+                self._send("POST", "auth/token/renew-self", {"increment": token.creation_ttl})
 
     def _call(self, path: str, answered: type[T], body: Mapping[str, str] | None = None) -> T:
         """`data` of the answer of the transit engine. Raises `KeyProviderError`."""
@@ -197,7 +197,7 @@ class TransitBackend:
         raise self._refusal(answer, path.rpartition("/")[2])
 
     def _send(
-        self, method: str, path: str, body: Mapping[str, str] | None = None
+        self, method: str, path: str, body: Mapping[str, str | int] | None = None
     ) -> httpx2.Response:
         settings = self._settings
         token = read_credential(
@@ -304,7 +304,8 @@ def _checked(name: str) -> str:
     """A name that is no path. The database of a sealed vault may say anything."""
     if not _NAME.fullmatch(name):
         raise KeyProviderError(
-            "key_provider_key_missing", "the stored name of the key is not one of transit"
+            "key_provider_key_missing",
+            "the stored name of the key is not one of transit: the database was altered",
         )
     return name
 
