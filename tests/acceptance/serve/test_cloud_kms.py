@@ -1,4 +1,4 @@
-"""A root key that a cloud or another vault wraps: real agents, OpenBao's transit, moto's AWS KMS."""
+"""A root key that a cloud or another vault wraps: real agents, OpenBao and moto."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -210,8 +210,7 @@ def test_aws_keys_and_users_that_do_not_do(moto: AwsKms, use: Use) -> None:
 
     def code(key: str, user: str = "agent") -> str:
         backend = use(aws_kms, moto.section(key, user))
-        found = refusal(backend.wrap, ROOT_KEY, CONTEXT)
-        return found
+        return refusal(backend.wrap, ROOT_KEY, CONTEXT)
 
     assert code("alias/off") == code(going) == "key_provider_key_disabled"
     assert code(signing) == "key_provider_unsupported"
