@@ -79,6 +79,10 @@ class AwsKms:
             "credentials_file": str(self._folder / user),
         }  # fmt: skip
 
+    def credentials(self, user: str) -> str:
+        """The file of a user."""
+        return (self._folder / user).read_text()
+
     def close(self) -> None:
         """The administrator's connection."""
         self._kms.close()

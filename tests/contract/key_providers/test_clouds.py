@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.key_providers.conftest import MakeCloud
 from tests.support.aws_kms import AwsKms
 from tests.support.cloud_servers import (
     DESTROYED,
@@ -228,6 +229,24 @@ def test_an_aws_alias_goes_to_another_key(moto: AwsKms, use: Use) -> None:
     after = backend.wrap(ROOT_KEY, CONTEXT)
     assert (before.key, after.key) == (first, second)
     assert backend.unwrap(before, CONTEXT) == backend.unwrap(after, CONTEXT) == ROOT_KEY
+
+
+async def test_credentials_that_are_replaced_are_found(
+    moto: AwsKms, make_cloud: MakeCloud, tmp_path: Path
+) -> None:
+    """Without a restart: after a refusal the library looks for them anew."""
+    moto.make_key("alias/replaced")
+    file = tmp_path / "credentials"
+    section = moto.section("alias/replaced") | {"credentials_file": str(file)}
+    file.write_text(moto.credentials("stranger"))
+    provider = make_cloud(aws=section)
+    with pytest.raises(KeyProviderError) as caught:
+        await provider.describe()
+    assert caught.value.code == "key_provider_denied"
+    helper = provider.pid
+    file.write_text(moto.credentials("agent"))
+    await provider.describe()
+    assert provider.pid == helper is not None
 
 
 AWS_CODES = {

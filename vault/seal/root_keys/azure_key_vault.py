@@ -1,8 +1,8 @@
 """An RSA key in Azure Key Vault, or an AES key in Azure Managed HSM (REST API of Key Vault keys).
 
-- `RSA-OAEP-256`: RSA and RSA-HSM keys. Anybody may wrap with a public key; what is unwrapped is a
+- RSA-OAEP-256: RSA and RSA-HSM keys. Anybody may wrap with a public key; what is unwrapped is a
   vault's root key only if it opens the keyring.
-- `A256KW`: oct-HSM keys of 256 bits (RFC 3394)
+- A256KW: oct-HSM keys of 256 bits (RFC 3394)
 
 Neither has associated data. The newest version of the key wraps. Credentials and proxies are those
 that azure-identity finds.
@@ -243,6 +243,6 @@ def _refusal(error: exceptions.HttpResponseError, name: str) -> KeyProviderError
 
 
 def _inner_code(error: exceptions.HttpResponseError) -> str:
-    """`error.innererror.code` of the answer: `ForbiddenByRbac`, `KeyDisabled`, or the like."""
+    """`error.innererror.code` of the answer, such as `KeyDisabled`."""
     inner = getattr(error.error, "innererror", None)
     return str(inner.get("code", "")) if isinstance(inner, dict) else ""

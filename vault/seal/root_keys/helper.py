@@ -40,6 +40,7 @@ BACKENDS: Final = {
 GRACE: Final = 5.0
 """Seconds that a call may go on once the agent is gone: a token that writes is not to be cut."""
 MAX_MESSAGE: Final = 1 << 20
+DENIED: Final = "key_provider_denied"
 LENGTH: Final = Packing(">I")
 
 
@@ -88,6 +89,8 @@ def main() -> None:
             answer = _run(backend, request)
         except KeyProviderError as error:
             answer = Answer(code=error.code, message=error.message)
+            if backend is not None and error.code == DENIED:
+                backend.close()  # the next call looks for credentials anew
         except Exception as error:  # noqa: BLE001  # its text could hold a secret
             answer = Answer(
                 code="key_provider_failed",
